@@ -1,0 +1,12 @@
+"""HTTP to registry and back, one file per section of the spec. Knows HTTP and no rules.
+
+base       what a handler gets, and the endpoint that says that this is a registry
+blobs      pulling and deleting blobs
+uploads    pushing blobs
+manifests  pulling, pushing and deleting manifests
+listings   tags, repositories and referrers
+bodies     a request's body, in pieces, with an end to waiting
+connections  dropping those over which nothing moves any more
+ranges     the Range of a pull, the Content-Range of a chunk
+answers    errors as JSON
+"""

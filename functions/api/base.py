@@ -1,0 +1,70 @@
+"""What a handler gets, and the endpoint that says that this is a registry."""
+
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+from werkzeug.wrappers import Request, Response
+
+from functions.api.answers import as_json
+from functions.api.bodies import RequestBody
+from functions.auth.access import Action, Caller
+from functions.registry.errors import PAGE_INVALID, RegistryError
+from functions.registry.names import MAX_NAME
+from functions.registry.registry import Registry
+
+MOST_ON_A_PAGE = 1_000
+"""Items of a listing; a client may ask for fewer (CVE-2023-2253)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request, on its way to a handler.
+
+    url    the registry's address as clients see it, without a slash at the end, or "" for relative URLs
+    name   the repository, of the right grammar, or ""
+    last   the path's last segment, where the route has one: a digest, reference or session id, not yet checked
+    """
+
+    request: Request
+    body: RequestBody
+    registry: Registry
+    caller: Caller
+    url: str
+    name: str = ""
+    last: str = ""
+
+    def location(self, *segments: str) -> str:
+        """The URL of something in this repository; never made from the Host header, which anyone can set."""
+        return "/".join([f"{self.url}/v2/{self.name}", *segments])
+
+    def may_pull(self, repository: str) -> bool:
+        """Whether the caller may pull from a repository."""
+        return self.caller.may(Action.PULL, repository)
+
+
+def check(call: Call) -> Response:
+    """end-1: this is a registry, and the caller may come in."""
+    return as_json({})
+
+
+def page_size(call: Call) -> int:
+    """The `n` of a listing, at most MOST_ON_A_PAGE. Raises PAGE_INVALID."""
+    asked = call.request.args.get("n")
+    if asked is None:
+        return MOST_ON_A_PAGE
+    if not (asked.isascii() and asked.isdigit()):
+        raise RegistryError(PAGE_INVALID, {"n": asked[:20]})
+    # Any number of digits may be sent; int() has a limit of its own, far above what matters here.
+    return min(int(asked[:10]), MOST_ON_A_PAGE)
+
+
+def behind(call: Call) -> str:
+    """The `last` of a listing, behind which it begins: any text, of which no more counts than a name can have."""
+    return call.request.args.get("last", "")[:MAX_NAME]
+
+
+def link_to_next(call: Call, response: Response, parameters: dict[str, Any]) -> None:
+    """Say where the next page is (RFC 8288)."""
+    path = f"{call.url}{call.request.path}"
+    response.headers["Link"] = f'<{path}?{urlencode(parameters)}>; rel="next"'

@@ -1,0 +1,43 @@
+"""Pulling and deleting blobs."""
+
+from werkzeug.wrappers import Response
+
+from functions.api.base import Call
+from functions.api.ranges import requested
+from functions.registry.names import check_digest
+from storage.records import Link
+
+
+def get(call: Call) -> Response:
+    """end-2: a blob, or a range of it; a redirect to the blob store where that can sign a URL."""
+    check_digest(call.last)
+    link = call.registry.blobs.get(call.name, call.last)
+    headers = {"Docker-Content-Digest": link.id, "ETag": f'"{link.id}"', "Accept-Ranges": "bytes"}
+    if call.request.if_none_match.contains_weak(link.id):
+        return Response(status=304, headers=headers)
+    if call.request.method == "GET" and (url := call.registry.blobs.signed_url(link)):
+        return Response(status=307, headers=headers | {"Location": url})
+    return _content(call, link, headers)
+
+
+def delete(call: Call) -> Response:
+    """end-10: make a blob invisible in this repository."""
+    check_digest(call.last)
+    call.registry.blobs.delete(call.name, call.last)
+    return Response(status=202)
+
+
+def _content(call: Call, link: Link, headers: dict[str, str]) -> Response:
+    asked = requested(_applicable_range(call, link), link.size)
+    start, stop = asked or (0, link.size)
+    if asked:
+        headers["Content-Range"] = f"bytes {start}-{stop - 1}/{link.size}"
+    headers["Content-Length"] = str(stop - start)
+    body = () if call.request.method == "HEAD" else call.registry.blobs.open(link, start, stop)
+    return Response(body, 206 if asked else 200, headers, content_type="application/octet-stream")
+
+
+def _applicable_range(call: Call, link: Link) -> str | None:
+    """The Range header, unless If-Range names other bytes than these, or not strongly (RFC 9110, section 13.1.5)."""
+    headers = call.request.headers
+    return headers.get("Range") if headers.get("If-Range") in (None, f'"{link.id}"') else None

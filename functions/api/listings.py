@@ -1,0 +1,68 @@
+"""Tags, repositories and referrers."""
+
+from typing import Any
+
+from werkzeug.wrappers import Response
+
+from functions.api.answers import as_json
+from functions.api.base import MOST_ON_A_PAGE, Call, behind, link_to_next, page_size
+from functions.registry.documents import OCI_INDEX
+from functions.registry.manifests import Referrer
+from functions.registry.names import check_digest
+
+
+def tags(call: Call) -> Response:
+    """end-8a, end-8b: the tags of a repository, in lexical order."""
+    size = page_size(call)
+    page = call.registry.manifests.tags(call.name, behind(call), size)
+    response = as_json({"name": call.name, "tags": page.items})
+    if page.next:
+        link_to_next(call, response, {"n": size, "last": page.next})
+    return response
+
+
+def repositories(call: Call) -> Response:
+    """The repositories that the caller may pull from (Docker's `_catalog`); `last` is always one of them."""
+    size = page_size(call)
+    visible: list[str] = []
+    after, more = behind(call), size > 0
+    while more and len(visible) <= size:
+        page = call.registry.repositories(after, MOST_ON_A_PAGE)
+        visible += [name for name in page.items if call.may_pull(name)]
+        after, more = page.next, bool(page.next)
+    response = as_json({"repositories": visible[:size]})
+    if len(visible) > size > 0:
+        link_to_next(call, response, {"n": size, "last": visible[size - 1]})
+    return response
+
+
+def referrers(call: Call) -> Response:
+    """end-12a, end-12b: what refers to a manifest, as an index; the subject need not be there."""
+    check_digest(call.last)
+    artifact_type, last = call.request.args.get("artifactType", ""), call.request.args.get("last", "")
+    if last:
+        check_digest(last)
+    page = call.registry.manifests.referrers(call.name, call.last, artifact_type, last)
+    described = [_descriptor(referrer) for referrer in page.items]
+    index = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": described}
+    response = as_json(index, media_type=OCI_INDEX)
+    filters = {"artifactType": artifact_type} if artifact_type else {}
+    if filters:
+        response.headers["OCI-Filters-Applied"] = "artifactType"
+    if page.next:
+        link_to_next(call, response, {**filters, "last": page.next})
+    return response
+
+
+def _descriptor(referrer: Referrer) -> dict[str, Any]:
+    manifest = referrer.manifest
+    descriptor: dict[str, Any] = {
+        "mediaType": manifest.media_type,
+        "digest": manifest.digest,
+        "size": manifest.size,
+    }
+    if manifest.artifact_type:
+        descriptor["artifactType"] = manifest.artifact_type
+    if referrer.annotations:
+        descriptor["annotations"] = dict(referrer.annotations)
+    return descriptor

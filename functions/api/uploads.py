@@ -1,0 +1,104 @@
+"""Pushing blobs: at once, in one stream, in chunks, or by mounting what another repository has."""
+
+from contextlib import suppress
+
+from werkzeug.wrappers import Response
+
+from functions.api.base import Call
+from functions.api.ranges import chunk
+from functions.registry.errors import DIGEST_INVALID, RegistryError
+from functions.registry.names import check_digest, check_repository
+from functions.registry.uploads import CHUNK_MIN_LENGTH, Body
+from storage.digests import ALGORITHMS
+from storage.records import Upload
+
+
+def start(call: Call) -> Response:
+    """end-4a, end-4b, end-11: begin a session; or push a blob in this one request; or mount one."""
+    query = call.request.args
+    if "mount" in query and (mounted := _mount(call)):
+        return mounted
+    if "digest" in query:
+        return _push_at_once(call)
+    algorithm = query.get("digest-algorithm", "sha256")
+    if algorithm not in ALGORITHMS:
+        raise RegistryError(DIGEST_INVALID, {"algorithm": algorithm[:20], "supported": list(ALGORITHMS)})
+    upload = call.registry.uploads.start(call.name, call.caller.principal, algorithm)
+    response = Response(status=202, headers=_progress(call, upload))
+    response.headers["OCI-Chunk-Min-Length"] = str(CHUNK_MIN_LENGTH)
+    return response
+
+
+def status(call: Call) -> Response:
+    """end-13: where a session ends."""
+    upload = call.registry.uploads.get(call.name, call.last, call.caller.principal)
+    return Response(status=204, headers=_progress(call, upload))
+
+
+def append(call: Call) -> Response:
+    """end-5: add a chunk, or a stream, to a session."""
+    upload = call.registry.uploads.append(call.name, call.last, _body(call), call.caller.principal)
+    return Response(status=202, headers=_progress(call, upload))
+
+
+def finish(call: Call) -> Response:
+    """end-6: add the last chunk, or the whole blob, or nothing, and publish it."""
+    digest = call.request.args.get("digest", "")
+    check_digest(digest)
+    call.registry.uploads.finish(call.name, call.last, digest, _body(call), call.caller.principal)
+    return _created(call, digest)
+
+
+def cancel(call: Call) -> Response:
+    """end-14: end a session and forget its bytes."""
+    call.registry.uploads.cancel(call.name, call.last, call.caller.principal)
+    return Response(status=204)
+
+
+def refused(call: Call, error: RegistryError, response: Response) -> None:
+    """Add to the answer to a refused chunk where the session ends, so that the client can go on from there."""
+    if error.upload is not None:
+        response.headers.extend(_progress(call, error.upload))
+
+
+def _mount(call: Call) -> Response | None:
+    digest, source = call.request.args["mount"], call.request.args.get("from", "")
+    check_digest(digest)
+    if source:
+        check_repository(source)
+    link = call.registry.blobs.mount(call.name, digest, source, call.may_pull)
+    return _created(call, digest) if link else None
+
+
+def _push_at_once(call: Call) -> Response:
+    digest, principal = call.request.args["digest"], call.caller.principal
+    check_digest(digest)
+    body = _body(call)
+    upload = call.registry.uploads.start(call.name, principal)
+    try:
+        call.registry.uploads.finish(call.name, upload.id, digest, body, principal)
+    except RegistryError:
+        # The client never learns the session's name, so nobody would go on with it; a wrong digest has ended it.
+        with suppress(RegistryError):
+            call.registry.uploads.cancel(call.name, upload.id, principal)
+        raise
+    return _created(call, digest)
+
+
+def _body(call: Call) -> Body:
+    start, size = chunk(call.request.headers.get("Content-Range"), call.body.size)
+    return Body(call.body.chunks(size), size, start)
+
+
+def _created(call: Call, digest: str) -> Response:
+    headers = {"Location": call.location("blobs", digest), "Docker-Content-Digest": digest}
+    return Response(status=201, headers=headers)
+
+
+def _progress(call: Call, upload: Upload) -> dict[str, str]:
+    # With nothing received there is no last byte to name; clients expect `0-0` all the same.
+    return {
+        "Location": call.location("blobs", "uploads", upload.id),
+        "Range": f"0-{max(0, upload.offset - 1)}",
+        "Docker-Upload-UUID": upload.id,
+    }

@@ -1,0 +1,4 @@
+"""Who may do what.
+
+access  what a caller may do to a repository
+"""

@@ -1,0 +1,77 @@
+"""Lading's log: a line for each request, and one for each fault, on standard error, as text or as JSON."""
+
+import json
+import logging
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
+from urllib.parse import quote
+
+from werkzeug.wrappers import Request, Response
+
+access_log: Final = logging.getLogger("lading.access")
+
+
+class AccessLine:
+    """The line of one request: method, path, status, bytes, ms, principal. Never a query, a header or a token."""
+
+    def __init__(self, request: Request) -> None:
+        """Begin to count."""
+        self._began = time.perf_counter()
+        self._method = request.method
+        # Quoted, so that no path can end the line, or look like the next.
+        self._path = quote(request.path, safe="/:")
+        self._status = 0
+        self.principal = ""
+        self.sent = 0
+
+    def follow(self, response: Response) -> None:
+        """Write the line when `response` has been sent: now, where it is in memory, or when its stream ends."""
+        self._status = response.status_code
+        if response.is_streamed:
+            response.response = self._counting(response.iter_encoded())
+            response.call_on_close(self._write)
+        else:
+            self.sent = 0 if self._method == "HEAD" else len(response.get_data())
+            self._write()
+
+    def _counting(self, pieces: Iterable[bytes]) -> Iterator[bytes]:
+        for piece in pieces:
+            self.sent += len(piece)
+            yield piece
+
+    def _write(self) -> None:
+        fields = {
+            "method": self._method,
+            "path": self._path,
+            "status": self._status,
+            "bytes": self.sent,
+            "ms": round((time.perf_counter() - self._began) * 1000, 1),
+            "principal": self.principal or "-",
+        }
+        text = "%(method)s %(path)s %(status)s %(bytes)s %(ms)s %(principal)s"
+        access_log.info(text, fields, extra={"fields": fields})
+
+
+class JsonLines(logging.Formatter):
+    """Lines as JSON objects, in the shape that Cloud Logging reads (structured logging)."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One line."""
+        line: dict[str, Any] = {"severity": record.levelname, "time": self.formatTime(record, "%Y-%m-%dT%H:%M:%S%z")}
+        fields = getattr(record, "fields", None)
+        line |= fields or {"message": record.getMessage()}
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line)
+
+
+def start(form: str) -> None:
+    """Write the log to standard error, as `text` or `json`."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonLines() if form == "json" else logging.Formatter("%(asctime)s %(message)s"))
+    log = logging.getLogger("lading")
+    log.handlers = [handler]
+    log.setLevel(logging.INFO)
+    log.propagate = False

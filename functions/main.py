@@ -1,0 +1,61 @@
+"""The entry points of the Cloud Functions, by the names that Terraform gives them.
+
+    registry   the registry over HTTP
+
+The buildpack starts `functions-framework` whatever a Procfile says, and its server speaks only HTTP/1, where Cloud Run
+ends a request at 32 MiB. But it imports this file before it makes a server; so in Cloud Run this file puts granian in
+its place, which speaks HTTP/1.1 and h2c on the same port. On a developer's machine it stays as it is.
+"""
+
+import os
+import sys
+from functools import cache
+
+import functions_framework
+from flask import Request
+from werkzeug.wrappers import Response
+
+from functions import logs, settings
+from functions.api import answers
+from functions.app import App, create
+from functions.registry.errors import DENIED, RegistryError
+
+
+@cache
+def _app() -> App:
+    read = settings.read()
+    logs.start(read.log)
+    return create(read)
+
+
+@functions_framework.http
+def registry(request: Request) -> Response:
+    """The registry, as `functions-framework --target registry` serves it: the very same app."""
+    if not _open_to(request):
+        response = answers.error(
+            RegistryError(DENIED, "set LADING_OPEN_TO_EVERYBODY=yes to let everybody pull, push and delete")
+        )
+    else:
+        response = _app().respond(request)
+    # The framework reads the rest of a body into memory before it sends an answer, unless the answer is a stream.
+    response.response = response.iter_encoded()
+    return response
+
+
+def _open_to(request: Request) -> bool:
+    """Whether the caller is on this machine, or everybody has been let in in as many words.
+
+    The framework listens on all addresses, so what `lading serve` checks once is checked here for each request.
+    """
+    return settings.is_loopback(request.remote_addr or "") or settings.read().open_to_everybody
+
+
+def _take_the_place_of_the_framework() -> None:
+    """Become `lading serve` on the port that Cloud Run names."""
+    os.environ.setdefault("LADING_ADDRESS", f"0.0.0.0:{os.environ.get('PORT', '8080')}")
+    os.environ.setdefault("LADING_LOG", "json")
+    os.execv(sys.executable, [sys.executable, "-m", "functions.cli", "serve"])  # noqa: S606  # no shell is wanted
+
+
+if os.environ.get("K_SERVICE") and os.environ.get("FUNCTION_TARGET") == "registry":
+    _take_the_place_of_the_framework()

@@ -1,0 +1,32 @@
+"""Trying again after a lost race.
+
+Every change is: read, decide, commit with preconditions. Whoever loses a race reads again and decides again, so the
+decision always rests on what is there. Nobody waits for a lock, so nobody can be left holding one.
+"""
+
+import random
+import time
+from collections.abc import Callable
+from typing import Final, TypeVar
+
+from storage.errors import Conflict, Unavailable
+
+T = TypeVar("T")
+
+MOST: Final = 60
+"""Attempts: 32 writers on one record, one of whom wins each round, are all done well before."""
+
+FIRST_PAUSE: Final = 0.005
+LONGEST_PAUSE: Final = 0.25
+
+
+def settle(attempt: Callable[[], T]) -> T:
+    """What `attempt` answers, called again after each Conflict. Raises Unavailable when it keeps losing."""
+    for number in range(MOST):
+        try:
+            return attempt()
+        except Conflict as conflict:
+            lost = conflict
+        # Jitter: of many that lost at once, few must come back at once.
+        time.sleep(random.uniform(0, min(LONGEST_PAUSE, FIRST_PAUSE * 2**number)))
+    raise Unavailable(f"lost {MOST} races for one change: {lost}")

@@ -1,0 +1,197 @@
+"""What the bytes of a manifest say.
+
+Only what the registry must know is read: what the manifest is, what it needs, what it refers to. Everything else is the
+client's, and is kept byte for byte. A layer's `urls` are never followed (CVE-2020-15157).
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from functions.registry.errors import MANIFEST_INVALID, RegistryError
+from storage.digests import is_digest
+
+OCI_MANIFEST: Final = "application/vnd.oci.image.manifest.v1+json"
+OCI_INDEX: Final = "application/vnd.oci.image.index.v1+json"
+OCI_ARTIFACT: Final = "application/vnd.oci.artifact.manifest.v1+json"
+DOCKER_MANIFEST: Final = "application/vnd.docker.distribution.manifest.v2+json"
+DOCKER_LIST: Final = "application/vnd.docker.distribution.manifest.list.v2+json"
+
+IMAGES: Final = frozenset({OCI_MANIFEST, DOCKER_MANIFEST})
+INDEXES: Final = frozenset({OCI_INDEX, DOCKER_LIST})
+MEDIA_TYPES: Final = IMAGES | INDEXES | {OCI_ARTIFACT}
+
+NOT_DISTRIBUTABLE: Final = frozenset(
+    {
+        "application/vnd.oci.image.layer.nondistributable.v1.tar",
+        "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip",
+        "application/vnd.oci.image.layer.nondistributable.v1.tar+zstd",
+        "application/vnd.docker.image.rootfs.foreign.diff.tar",
+        "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip",
+    }
+)
+"""Layers that their owners do not let anyone push: a manifest may name them all the same."""
+
+NAMES: Final = frozenset(
+    {"schemaVersion", "mediaType", "artifactType", "config", "layers", "manifests", "blobs", "subject", "annotations"}
+    | {"digest", "size", "urls", "data", "platform"}
+)
+"""What manifests and descriptors call their fields."""
+
+NAMES_IN_LOWER_CASE: Final = frozenset(name.lower() for name in NAMES)
+
+MOST_MEDIA_TYPE: Final = 255
+"""Characters: each half of one has at most 127 (RFC 6838, section 4.2)."""
+
+MOST_REFERENCES: Final = 5_000
+"""So that one commit can touch all that a manifest names, and one Firestore document list it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """What a manifest says. `blobs` and `children` are digests, each once, in order; `subject` is a digest or ""."""
+
+    media_type: str
+    artifact_type: str
+    subject: str
+    blobs: tuple[str, ...]
+    children: tuple[str, ...]
+    annotations: Mapping[str, str]
+
+
+def parse(content: bytes, content_type: str) -> Document:
+    """Read a manifest that was sent as `content_type` ("" where none was given).
+
+    Raises MANIFEST_INVALID, saying why.
+    """
+    fields = _json_object(content)
+    media_type = _media_type(fields, content_type)
+    _refuse_double_meaning(fields, media_type)
+    descriptors = _descriptors(fields, media_type)
+    if len(descriptors) > MOST_REFERENCES:
+        raise _invalid(f"names more than {MOST_REFERENCES} descriptors")
+    blobs, children = {}, {}
+    for descriptor in descriptors:
+        digest, kind = _digest(descriptor), descriptor.get("mediaType")
+        # BuildKit's cache manifests are indexes that list layers: such an entry is a blob.
+        if media_type in INDEXES and kind in MEDIA_TYPES:
+            children[digest] = True
+        elif kind not in NOT_DISTRIBUTABLE:
+            blobs[digest] = True
+    subject = fields.get("subject")
+    return Document(
+        media_type=media_type,
+        artifact_type=_artifact_type(fields),
+        subject=_digest(_descriptor(subject, "subject")) if subject is not None else "",
+        blobs=tuple(blobs),
+        children=tuple(children),
+        annotations=_annotations(fields),
+    )
+
+
+def _json_object(content: bytes) -> dict[str, Any]:
+    try:
+        fields = json.loads(content.decode(), object_pairs_hook=_object, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        # UnicodeDecodeError and JSONDecodeError are ValueErrors, and so is an absurdly long number.
+        raise _invalid("is not JSON") from error
+    if not isinstance(fields, dict):
+        raise _invalid("is not a JSON object")
+    version = fields.get("schemaVersion", 2)
+    if not isinstance(version, int) or version != 2:
+        raise _invalid("has a schemaVersion other than 2")
+    return fields
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object whose names mean the same to everybody: Go takes `Layers` for `layers`, and of two the last."""
+    fields = dict(pairs)
+    if len(fields) != len(pairs) or any(name not in NAMES and name.lower() in NAMES_IN_LOWER_CASE for name in fields):
+        raise ValueError("a name stands twice, or in other letters than the specification's")
+    return fields
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _media_type(fields: dict[str, Any], content_type: str) -> str:
+    """The media type, on which the body and the Content-Type must agree (CVE-2021-41190)."""
+    sent = content_type.partition(";")[0].strip()
+    said = fields.get("mediaType", sent)
+    if not isinstance(said, str) or said not in MEDIA_TYPES:
+        raise _invalid("has a media type that is not a manifest's")
+    if sent and sent != said:
+        raise _invalid("has a mediaType other than its Content-Type")
+    return said
+
+
+def _refuse_double_meaning(fields: dict[str, Any], media_type: str) -> None:
+    """An image that is also an index would be two things to two clients (CVE-2021-41190)."""
+    # BuildKit's cache indexes hold a `config` beside their `manifests`, so that alone is let through.
+    if ("layers" if media_type in INDEXES else "manifests") in fields:
+        raise _invalid("is both an image and an index")
+
+
+def _descriptors(fields: dict[str, Any], media_type: str) -> list[dict[str, Any]]:
+    """All descriptors that a manifest of this type needs; its `subject` it does not need."""
+    if media_type in INDEXES:
+        return _list(fields, "manifests")
+    if media_type == OCI_ARTIFACT:
+        return _list(fields, "blobs")
+    if "config" not in fields or "layers" not in fields:
+        raise _invalid("has no config or no layers")
+    return [_descriptor(fields["config"], "config"), *_list(fields, "layers")]
+
+
+def _list(fields: dict[str, Any], name: str) -> list[dict[str, Any]]:
+    items = fields.get(name)
+    if items is None:
+        items = []
+    if not isinstance(items, list):
+        raise _invalid(f"has {name} that are not a list")
+    return [_descriptor(item, name) for item in items]
+
+
+def _descriptor(value: Any, where: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise _invalid(f"has in {where} what is not a descriptor")
+    size = value.get("size", 0)
+    if not isinstance(size, int) or isinstance(size, bool) or size < 0:
+        raise _invalid(f"has in {where} a size that is not a number of bytes")
+    if not isinstance(value.get("mediaType", ""), str):
+        raise _invalid(f"has in {where} a mediaType that is not text")
+    return value
+
+
+def _digest(descriptor: dict[str, Any]) -> str:
+    digest = descriptor.get("digest")
+    if not isinstance(digest, str) or not is_digest(digest):
+        raise _invalid("has a descriptor without a digest that the registry takes")
+    return digest
+
+
+def _artifact_type(fields: dict[str, Any]) -> str:
+    """As the referrers API wants it: the manifest's own, else its config's media type (end-12)."""
+    config = fields.get("config")
+    candidates = (fields.get("artifactType"), config.get("mediaType") if isinstance(config, dict) else None)
+    texts = ["" if candidate is None else candidate for candidate in candidates]
+    for text in texts:
+        # `isascii` also keeps half a surrogate pair out, which no store could keep.
+        if not isinstance(text, str) or len(text) > MOST_MEDIA_TYPE or not text.isascii():
+            raise _invalid("has an artifactType that is not a media type")
+    return texts[0] or texts[1]
+
+
+def _annotations(fields: dict[str, Any]) -> dict[str, str]:
+    annotations = fields.get("annotations")
+    if annotations is None:
+        return {}
+    if not isinstance(annotations, dict) or not all(isinstance(value, str) for value in annotations.values()):
+        raise _invalid("has annotations that are not texts")
+    return annotations
+
+
+def _invalid(reason: str) -> RegistryError:
+    return RegistryError(MANIFEST_INVALID, {"reason": f"the manifest {reason}"})

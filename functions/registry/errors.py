@@ -1,0 +1,58 @@
+"""Every error that a client may be told of, a row each. Rules raise RegistryError; api.answers alone writes it out."""
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from storage.records import Upload
+
+
+class Row(NamedTuple):
+    """An error's code (distribution-spec, "Error Codes"), its HTTP status and its message."""
+
+    code: str
+    status: int
+    message: str
+
+
+BLOB_UNKNOWN = Row("BLOB_UNKNOWN", 404, "blob unknown to registry")
+BLOB_NAMED = Row("UNSUPPORTED", 405, "a manifest names this blob; delete the manifest first")
+UPLOAD_INVALID = Row("BLOB_UPLOAD_INVALID", 400, "blob upload invalid")
+UPLOAD_UNKNOWN = Row("BLOB_UPLOAD_UNKNOWN", 404, "blob upload unknown to registry")
+RANGE_INVALID = Row("BLOB_UPLOAD_INVALID", 416, "the chunk does not begin where the upload ends")
+RANGE_UNSATISFIABLE = Row("UNSUPPORTED", 416, "the blob does not have this range")
+SIZE_WRONG = Row("SIZE_INVALID", 400, "the body is not as long as its headers say")
+BODY_STALLED = Row("BLOB_UPLOAD_INVALID", 408, "the body did not go on in time")
+DIGEST_INVALID = Row("DIGEST_INVALID", 400, "provided digest did not match uploaded content")
+MANIFEST_BLOB_UNKNOWN = Row("MANIFEST_BLOB_UNKNOWN", 400, "manifest references a manifest or blob unknown to registry")
+MANIFEST_INVALID = Row("MANIFEST_INVALID", 400, "manifest invalid")
+MANIFEST_NAMED = Row("UNSUPPORTED", 405, "an index names this manifest; delete the index first")
+MANIFEST_TOO_LARGE = Row("SIZE_INVALID", 413, "manifest too large")
+MANIFEST_UNKNOWN = Row("MANIFEST_UNKNOWN", 404, "manifest unknown to registry")
+NAME_INVALID = Row("NAME_INVALID", 400, "invalid repository name")
+NAME_UNKNOWN = Row("NAME_UNKNOWN", 404, "repository name not known to registry")
+TAG_INVALID = Row("TAG_INVALID", 400, "invalid tag")
+TAGS_TOO_MANY = Row("TAG_INVALID", 414, "too many tags for one manifest at once")
+PAGE_INVALID = Row("PAGINATION_NUMBER_INVALID", 400, "invalid number of results requested")
+QUERY_INVALID = Row("UNSUPPORTED", 400, "invalid query")
+UNAUTHORIZED = Row("UNAUTHORIZED", 401, "authentication required")
+DENIED = Row("DENIED", 403, "requested access to the resource is denied")
+UNSUPPORTED = Row("UNSUPPORTED", 405, "the operation is unsupported")
+NOT_FOUND = Row("UNSUPPORTED", 404, "there is no such endpoint")
+UNAVAILABLE = Row("UNAVAILABLE", 503, "a store did not answer; the same request may work later")
+UNKNOWN = Row("UNKNOWN", 500, "unknown error")
+
+
+@dataclass
+class RegistryError(Exception):
+    """A row, with what it is about.
+
+    detail   JSON for the client: what exactly was wrong, never what the client could not know
+    upload   the session that a refused chunk was meant for: the answer says where it ends
+    """
+
+    row: Row
+    detail: Any = None
+    upload: Upload | None = None
+
+    def __str__(self) -> str:
+        return f"{self.row.code}: {self.row.message}" + (f": {self.detail}" if self.detail is not None else "")

@@ -1,0 +1,51 @@
+"""The grammar of repository names, tags and references (distribution-spec, "Pulling manifests")."""
+
+import re
+from typing import Final
+
+from functions.registry.errors import DIGEST_INVALID, NAME_INVALID, TAG_INVALID, RegistryError
+from storage.digests import is_digest
+
+MAX_NAME: Final = 255
+"""Clients limit host and name together to 255 characters; Firestore limits an id to 1,500 bytes."""
+
+_COMPONENT: Final = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
+_NAME: Final = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*")
+_TAG: Final = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}")
+
+
+def is_repository(name: str) -> bool:
+    """Whether `name` can be a repository's."""
+    return len(name) <= MAX_NAME and _NAME.fullmatch(name) is not None
+
+
+def is_tag(text: str) -> bool:
+    """Whether `text` can be a tag."""
+    return _TAG.fullmatch(text) is not None
+
+
+def check_repository(name: str) -> None:
+    """Raises NAME_INVALID where `name` cannot be a repository's."""
+    if not is_repository(name):
+        raise RegistryError(NAME_INVALID, {"name": name[:MAX_NAME]})
+
+
+def check_tag(tag: str) -> None:
+    """Raises TAG_INVALID where `tag` cannot be a tag."""
+    if not is_tag(tag):
+        raise RegistryError(TAG_INVALID, {"tag": tag[:MAX_NAME]})
+
+
+def check_digest(digest: str) -> None:
+    """Raises DIGEST_INVALID where `digest` is malformed or of an algorithm that the registry does not take."""
+    if not is_digest(digest):
+        raise RegistryError(DIGEST_INVALID, {"digest": digest[:MAX_NAME], "reason": "malformed or unsupported digest"})
+
+
+def names_digest(reference: str) -> bool:
+    """Whether a reference is a digest and not a tag: no tag has a colon. Raises DIGEST_INVALID, TAG_INVALID."""
+    if ":" in reference:
+        check_digest(reference)
+        return True
+    check_tag(reference)
+    return False

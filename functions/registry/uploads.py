@@ -1,0 +1,275 @@
+"""Upload sessions: from the first byte to the published blob.
+
+    start ──▶ open ──append*──▶ open ──finish──▶ published
+                                  └────cancel──▶ cancelled
+
+Each request's body becomes one object `<session>/<n>` that nobody can see. Publishing is one commit that creates the
+blob's record and the repository's link and closes the session: no byte is copied or renamed, except that several parts
+are joined into one object first.
+
+There is no lock. The session's version is the exclusiveness: of two requests that append at one offset, one commits
+and the other is told where the upload ends. A process that dies leaves the session as it was before, usable at once,
+and an object that only the session's prefix leads to. A session that has ended stays on record, so that collection can
+find what it left.
+"""
+
+import contextlib
+import itertools
+import re
+import secrets
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import cache
+from typing import Final
+
+import google_crc32c
+
+from functions.registry.attempts import settle
+from functions.registry.errors import DIGEST_INVALID, RANGE_INVALID, UPLOAD_INVALID, UPLOAD_UNKNOWN, RegistryError
+from storage.digests import Hasher, algorithm_of, digest_of
+from storage.errors import Conflict, Corrupt, StorageError
+from storage.protocols import BlobStore, Create, MetadataStore, Replace, Touch, Write
+from storage.records import Blob, Key, Link, Upload
+
+CHUNK_MIN_LENGTH: Final = 1024 * 1024
+"""Bytes; what clients that send chunks are asked for (OCI-Chunk-Min-Length). Smaller ones are taken all the same."""
+
+MOST_PARTS: Final = 10_000
+"""Of a session: its record lists them. 10 GiB in the smallest chunks that are asked for."""
+
+
+_ID: Final = re.compile(r"[0-9a-f]{32}")
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """A request's body.
+
+    chunks  its bytes, to be read once; raising stops everything
+    size    how many they are, or None where the client did not say
+    start   the offset in the blob at which they belong, or None where the client did not say
+    """
+
+    chunks: Iterable[bytes]
+    size: int | None = None
+    start: int | None = None
+
+
+class Uploads:
+    """All upload sessions. A session belongs to its repository, and to its principal where there is one."""
+
+    def __init__(self, blobs: BlobStore, metadata: MetadataStore) -> None:
+        """Keep bytes in `blobs` and sessions in `metadata`."""
+        self._blobs = blobs
+        self._metadata = metadata
+
+    def start(self, repository: str, principal: str = "", algorithm: str = "sha256") -> Upload:
+        """Begin a session (end-4a). Its id is 128 random bits: whoever knows it may go on."""
+        now = datetime.now(UTC)
+        upload = Upload(
+            id=secrets.token_hex(16),
+            target=repository,
+            principal=principal,
+            algorithm=algorithm,
+            digest=digest_of(b"", algorithm),
+            created=now,
+            touched=now,
+        )
+        self._metadata.commit([Create(upload)])
+        return upload
+
+    def get(self, repository: str, id: str, principal: str = "") -> Upload:
+        """An open session (end-13). Raises UPLOAD_UNKNOWN for any other, and for one that belongs to somebody else."""
+        upload = self._read(repository, id, principal)
+        if upload.published:
+            raise RegistryError(UPLOAD_UNKNOWN)
+        return upload
+
+    def append(self, repository: str, id: str, body: Body, principal: str = "") -> Upload:
+        """Add `body` to an open session (end-5); answers the session as it is then.
+
+        Raises UPLOAD_UNKNOWN, and RANGE_INVALID where `body` begins elsewhere than the session ends, or where another
+        request was faster. The session goes on as it was.
+        """
+        upload = self.get(repository, id, principal)
+        grown = self._receive(upload, body)
+        if grown is not upload:
+            self._save(upload, grown)
+        return grown
+
+    def finish(self, repository: str, id: str, digest: str, body: Body, principal: str = "") -> Link:
+        """Add `body`, and publish the whole as the blob `digest` (end-6). Doing so again answers the same.
+
+        Raises as `append` does, and DIGEST_INVALID where the bytes are others: then the session and its bytes are gone.
+        """
+        upload = self._read(repository, id, principal)
+        if upload.published:
+            return self._published(upload, digest)
+        if not upload.offset:
+            upload = replace(upload, algorithm=algorithm_of(digest), digest=digest_of(b"", algorithm_of(digest)))
+        grown = self._receive(upload, body)
+        if self._digest(grown, algorithm_of(digest)) != digest:
+            # Lost to another request, the session is not ours to end; its end will find what is left here.
+            with contextlib.suppress(Conflict):
+                self._discard(grown)
+            raise RegistryError(DIGEST_INVALID, {"digest": digest})
+        return self._publish(grown, digest)
+
+    def cancel(self, repository: str, id: str, principal: str = "") -> None:
+        """End a session and forget its bytes (end-14). Raises UPLOAD_UNKNOWN."""
+        settle(lambda: self._discard(self.get(repository, id, principal)))
+
+    def _read(self, repository: str, id: str, principal: str) -> Upload:
+        if not _ID.fullmatch(id):
+            raise RegistryError(UPLOAD_UNKNOWN)
+        key = Key(Upload, id)
+        upload = self._metadata.read([key])[key]
+        if upload is None or upload.cancelled or upload.target != repository:
+            raise RegistryError(UPLOAD_UNKNOWN)
+        if upload.principal not in ("", principal):
+            raise RegistryError(UPLOAD_UNKNOWN)
+        return upload
+
+    def _receive(self, upload: Upload, body: Body) -> Upload:
+        """The session with `body` stored as one more part; the store knows of it, the session's record not yet."""
+        if body.start is not None and body.start != upload.offset:
+            raise _out_of_order(upload)
+        chunks = iter(body.chunks)
+        first = next(chunks, b"")
+        if not first:
+            return upload
+        if len(upload.parts) == MOST_PARTS:
+            raise RegistryError(UPLOAD_INVALID, {"reason": f"more than {MOST_PARTS} chunks; send larger ones"})
+        part = f"{len(upload.parts)}-{secrets.token_hex(4)}"
+        meter = _Meter(self._hasher(upload), upload.crc32c)
+        stored = self._blobs.append(f"{upload.id}/{part}", meter.of(itertools.chain([first], chunks)), body.size)
+        return replace(
+            upload,
+            offset=upload.offset + stored.size,
+            parts=(*upload.parts, part),
+            sizes=(*upload.sizes, stored.size),
+            digest=meter.hasher.digest,
+            resume=meter.hasher.state,
+            crc32c=meter.crc32c,
+            touched=datetime.now(UTC),
+        )
+
+    def _hasher(self, upload: Upload) -> Hasher:
+        """A hash that has seen the session's bytes so far: resumed where that is possible, else they are read again."""
+        if upload.resume:
+            with contextlib.suppress(ValueError):
+                return Hasher(upload.algorithm, upload.resume)
+        return self._hash_again(upload, upload.algorithm)
+
+    def _hash_again(self, upload: Upload, algorithm: str) -> Hasher:
+        hasher = Hasher(algorithm)
+        for name, size in zip(_objects(upload), upload.sizes, strict=True):
+            for chunk in self._blobs.open(name, 0, size):
+                hasher.update(chunk)
+        return hasher
+
+    def _digest(self, upload: Upload, algorithm: str) -> str:
+        """The digest of the session's bytes: known, unless the session began with another algorithm."""
+        return upload.digest if algorithm == upload.algorithm else self._hash_again(upload, algorithm).digest
+
+    def _save(self, upload: Upload, grown: Upload) -> None:
+        """Record what `_receive` stored. Raises RANGE_INVALID where another request changed the session meanwhile."""
+        try:
+            self._metadata.commit([Replace(grown)])
+        except Conflict:
+            self._forget(_objects(grown)[len(upload.parts) :])
+            raise _out_of_order(self.get(upload.target, upload.id, upload.principal)) from None
+
+    def _publish(self, upload: Upload, digest: str) -> Link:
+        """Make the session's bytes the blob `digest`, or drop them where the blob is there already."""
+        whole = cache(lambda: self._whole(upload))
+        link = settle(lambda: self._try_to_publish(upload, digest, whole))
+        # The joined object is another one than all parts; where the blob was there already, no part is its object.
+        self._forget(name for name in _objects(upload) if name != link.object)
+        return link
+
+    def _try_to_publish(self, upload: Upload, digest: str, whole: Callable[[], str]) -> Link:
+        blob_key, link_key = Key(Blob, digest), Key(Link, digest, upload.target)
+        found = self._metadata.read([upload.key, blob_key, link_key])
+        session, blob, link = found[upload.key], found[blob_key], found[link_key]
+        if session is None or session.version != upload.version:
+            return self._overtaken(upload, digest)
+        now, size = datetime.now(UTC), upload.offset
+        writes: list[Write] = [Replace(replace(upload, published=digest, touched=now))]
+        if blob is None:
+            blob = Blob(id=digest, object=whole(), size=size, crc32c=upload.crc32c, created=now)
+            writes.append(Create(blob))
+        else:
+            writes.append(Touch(blob_key))
+        if link is None:
+            link = Link(id=digest, repository=upload.target, object=blob.object, size=size, created=now)
+            writes.append(Create(link))
+        else:
+            writes.append(Touch(link_key))
+        self._metadata.commit(writes)
+        return link
+
+    def _overtaken(self, upload: Upload, digest: str) -> Link:
+        """Another request changed the session. Where that published the same digest, all is well."""
+        current = self._read(upload.target, upload.id, upload.principal)
+        if not current.published:
+            raise _out_of_order(current)
+        return self._published(current, digest)
+
+    def _published(self, upload: Upload, digest: str) -> Link:
+        """The link that a session has made. Raises UPLOAD_UNKNOWN where it was of another digest, or is gone."""
+        key = Key(Link, digest, upload.target)
+        link = self._metadata.read([key])[key]
+        if upload.published != digest or link is None:
+            raise RegistryError(UPLOAD_UNKNOWN)
+        return link
+
+    def _whole(self, upload: Upload) -> str:
+        """One object of the session's bytes."""
+        if len(upload.parts) == 1:
+            return _objects(upload)[0]
+        name = f"{upload.id}/whole-{secrets.token_hex(4)}"
+        if not upload.parts:
+            self._blobs.append(name, (), 0)
+            return name
+        joined = self._blobs.join(name, _objects(upload))
+        if joined.size != upload.offset or joined.crc32c not in (None, upload.crc32c):
+            self._forget([name])
+            raise Corrupt(f"the store joined the parts of upload {upload.id} to other bytes")
+        return name
+
+    def _discard(self, upload: Upload) -> None:
+        """End a session without a blob. Raises Conflict where another request changed it."""
+        self._metadata.commit([Replace(replace(upload, cancelled=True, touched=datetime.now(UTC)))])
+        self._forget(_objects(upload))
+
+    def _forget(self, names: Iterable[str]) -> None:
+        """Delete objects that nobody names. A store that fails now leaves them to collection."""
+        for name in names:
+            with contextlib.suppress(StorageError):
+                self._blobs.delete(name)
+
+
+class _Meter:
+    """Measures bytes on their way: their digest and their CRC-32C, beginning with what came before."""
+
+    def __init__(self, hasher: Hasher, crc32c: int) -> None:
+        self.hasher = hasher
+        self.crc32c = crc32c
+
+    def of(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
+        for chunk in chunks:
+            self.hasher.update(chunk)
+            self.crc32c = google_crc32c.extend(self.crc32c, chunk)
+            yield chunk
+
+
+def _objects(upload: Upload) -> list[str]:
+    """The names of the objects that hold a session's parts, in order."""
+    return [f"{upload.id}/{part}" for part in upload.parts]
+
+
+def _out_of_order(upload: Upload) -> RegistryError:
+    """The error that says where the upload ends, so that the client can go on from there."""
+    return RegistryError(RANGE_INVALID, {"offset": upload.offset}, upload=upload)

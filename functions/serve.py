@@ -1,0 +1,51 @@
+"""`lading serve`: the app under granian, in this one process.
+
+granian's own way is a parent that watches over a worker process. Here one process is better: it needs half the memory,
+and `kill -9` leaves no worker behind that would go on serving. So the worker runs in a thread, as granian does it on
+Pythons without a global lock; with the lock it works as well, since its own threads are not Python's.
+"""
+
+import contextlib
+from typing import Final
+
+from granian.constants import HTTPModes, Interfaces
+from granian.http import HTTP1Settings
+from granian.log import LogLevels
+from granian.server.common import AbstractServer
+from granian.server.mt import MTServer
+
+from functions.app import App
+from functions.settings import Settings
+
+HEADER_PATIENCE: Final = 30_000
+"""Milliseconds within which a client must have sent its headers."""
+
+
+class OneProcess(MTServer):
+    """granian with its worker in a thread of this process."""
+
+    def _check_gil(self) -> None:
+        """Both with and without a global lock will do."""
+
+    def serve_app(self, app: App) -> None:
+        """Serve until SIGTERM or SIGINT, then finish what runs."""
+        # Past MTServer.serve, which only warns of what is said above.
+        AbstractServer.serve(self, target_loader=lambda: app, wrap_loader=False)
+
+
+def serve(app: App, settings: Settings) -> None:
+    """Serve `app` at the address of the settings, HTTP/1.1 and h2c (or both over TLS) on one port, until SIGTERM."""
+    server = OneProcess(
+        "functions.app",
+        address=settings.host,
+        port=settings.port,
+        interface=Interfaces.WSGI,
+        http=HTTPModes.auto,
+        blocking_threads=settings.threads,
+        http1_settings=HTTP1Settings(header_read_timeout=HEADER_PATIENCE),
+        ssl_cert=settings.tls_cert,
+        ssl_key=settings.tls_key,
+        log_level=LogLevels.error,
+    )
+    with contextlib.closing(app.registry):
+        server.serve_app(app)

@@ -1,0 +1,140 @@
+"""The settings: a row each, from which the command line, the environment and README's table are made."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Final
+from urllib.parse import unquote, urlsplit
+
+
+class SettingsError(Exception):
+    """A setting that cannot be used; the message says which, and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One setting.
+
+    option   of `lading serve`, without the dashes
+    default  as it would be written; "" where there is none
+    value    what stands for the value in a usage line, or "" for a switch, which is on when the value is "yes"
+    """
+
+    option: str
+    default: str
+    value: str
+    help: str
+
+    @property
+    def variable(self) -> str:
+        """The environment variable."""
+        return f"LADING_{self.option.replace('-', '_').upper()}"
+
+
+SETTINGS: Final = (
+    Setting("address", "127.0.0.1:5000", "HOST:PORT", "where to listen"),
+    Setting("data", "./lading-data", "FOLDER", "where blobs and metadata are, unless the next two say otherwise"),
+    Setting("blobs", "", "URL", "the blob store: file:///FOLDER or gs://BUCKET"),
+    Setting("metadata", "", "URL", "the metadata store: sqlite:///FILE or firestore://PROJECT/DATABASE"),
+    Setting("url", "", "URL", "the address that clients see, behind a proxy or a load balancer"),
+    Setting("tls-cert", "", "FILE", "the certificate chain (PEM), for HTTPS"),
+    Setting("tls-key", "", "FILE", "the certificate's private key (PEM)"),
+    Setting("open-to-everybody", "", "", "listen beyond loopback although everybody may pull, push and delete"),
+    Setting("log", "text", "text|json", "the form of the access log, a line per request on standard error"),
+    Setting("threads", "128", "NUMBER", "requests served at a time; slow uploads hold one each"),
+    Setting("body-timeout", "60", "SECONDS", "how long a request's body may stand still, per 256 KiB"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The settings, read and checked. Empty texts and None stand for what is not set."""
+
+    host: str
+    port: int
+    data: Path
+    blobs: str
+    metadata: str
+    url: str
+    tls_cert: Path | None
+    tls_key: Path | None
+    open_to_everybody: bool
+    log: str
+    threads: int
+    body_timeout: float
+
+    @property
+    def listens_beyond_loopback(self) -> bool:
+        """Whether others than this machine can reach the address."""
+        return not is_loopback(self.host)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether `host`, a name or an address, is this machine and nobody else."""
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def read(environment: Mapping[str, str] = os.environ, options: Mapping[str, str | None] | None = None) -> Settings:
+    """The settings: of the command line's `options`, else the environment's, else defaults. Raises SettingsError."""
+    given = options or {}
+
+    def value(option: str) -> str:
+        setting = next(each for each in SETTINGS if each.option == option)
+        return given.get(option) or environment.get(setting.variable) or setting.default
+
+    host, port = _address(value("address"))
+    data = Path(value("data")).absolute()
+    cert, key = value("tls-cert"), value("tls-key")
+    if bool(cert) != bool(key):
+        raise SettingsError("--tls-cert and --tls-key go together")
+    if value("log") not in ("text", "json"):
+        raise SettingsError(f"--log is text or json, not {value('log')}")
+    return Settings(
+        host=host,
+        port=port,
+        data=data,
+        blobs=value("blobs") or (data / "blobs").as_uri(),
+        metadata=value("metadata") or f"sqlite://{(data / 'metadata.sqlite').as_posix()}",
+        url=_public_url(value("url")),
+        tls_cert=Path(cert) if cert else None,
+        tls_key=Path(key) if key else None,
+        open_to_everybody=value("open-to-everybody") == "yes",
+        log=value("log"),
+        threads=_number("threads", value("threads"), 1, 1000),
+        body_timeout=_number("body-timeout", value("body-timeout"), 1, 3600),
+    )
+
+
+def local_path(url: str, scheme: str) -> Path:
+    """The path of a `file:` or `sqlite:` URL. Raises SettingsError."""
+    parts = urlsplit(url)
+    if parts.netloc or not parts.path.startswith("/"):
+        raise SettingsError(f"{url} is not of the form {scheme}:///PATH")
+    return Path(unquote(parts.path))
+
+
+def _address(text: str) -> tuple[str, int]:
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdigit() or not 0 < int(port) < 65536:
+        raise SettingsError(f"--address is HOST:PORT, not {text}")
+    return host.strip("[]"), int(port)
+
+
+def _public_url(text: str) -> str:
+    parts = urlsplit(text)
+    if text and (parts.scheme not in ("http", "https") or not parts.netloc or parts.path.strip("/") or parts.query):
+        raise SettingsError(f"--url is http(s)://HOST[:PORT], not {text}")
+    return text.rstrip("/")
+
+
+def _number(option: str, text: str, least: int, most: int) -> int:
+    if not text.isdigit() or not least <= int(text) <= most:
+        raise SettingsError(f"--{option} is a number from {least} to {most}, not {text}")
+    return int(text)

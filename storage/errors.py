@@ -1,0 +1,28 @@
+"""What a driver may raise. Everything else that leaves a driver is a defect.
+
+StorageError
+├── Conflict      a precondition did not hold: read again, decide again
+├── Missing       there is no object of that name
+├── Corrupt       the store's checksum is not that of the bytes sent: nothing was kept
+└── Unavailable   the store did not answer, or cannot take more: the same request may work later
+"""
+
+
+class StorageError(Exception):
+    """The root of what drivers raise; its message is for the operator's log, never for a client."""
+
+
+class Conflict(StorageError):
+    """A precondition of a commit did not hold, so nothing of that commit was written."""
+
+
+class Missing(StorageError):
+    """There is no object of that name."""
+
+
+class Corrupt(StorageError):
+    """The bytes that the store keeps are not the bytes that were sent; the object has been removed."""
+
+
+class Unavailable(StorageError):
+    """The store did not answer in time, refused, or is full."""

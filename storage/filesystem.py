@@ -1,0 +1,175 @@
+"""A blob store in a folder.
+
+    LAYOUT                        the version of this layout, one line
+    <first two of the id>/<upload id>/<part>
+
+A file appears under its own name at once and is nobody's until a record names it, so a crash leaves at worst a file
+that no record names. A file, and each folder made for it, is flushed to the disk before its name is given out.
+"""
+
+import contextlib
+import errno
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from io import FileIO
+from pathlib import Path
+from typing import Final
+
+from storage.errors import Missing, StorageError, Unavailable
+from storage.protocols import Stored, exactly
+
+LAYOUT: Final = 1
+PIECE: Final = 256 * 1024
+"""Bytes read at a time: large enough that system calls cost nothing, small enough for any number of readers."""
+
+
+class FilesystemBlobs:
+    """BlobStore in a folder; a folder keeps no checksums, so `Stored.crc32c` is None."""
+
+    def __init__(self, root: Path) -> None:
+        """Use `root`, which is made where it does not exist. Raises StorageError where a newer release laid it out."""
+        self._root = root
+        root.mkdir(parents=True, exist_ok=True)
+        layout = root / "LAYOUT"
+        if not layout.exists():
+            layout.write_text(f"{LAYOUT}\n")
+        if int(layout.read_text()) > LAYOUT:
+            raise StorageError(f"{root} was laid out by a newer release of Lading")
+
+    def append(self, name: str, chunks: Iterable[bytes], size: int | None = None) -> Stored:
+        """See BlobStore.append."""
+        path = self._path(name)
+        with _faults(), self._new_file(path) as file:
+            written = 0
+            for chunk in exactly(chunks, size):
+                written += _write_all(file, chunk)
+        return Stored(written, None)
+
+    def join(self, name: str, parts: Sequence[str]) -> Stored:
+        """See BlobStore.join."""
+        path = self._path(name)
+        with _faults(), self._new_file(path) as file:
+            written = sum(_copy(self._path(part), file) for part in parts)
+        return Stored(written, None)
+
+    def open(self, name: str, start: int, stop: int) -> Iterator[bytes]:
+        """See BlobStore.open."""
+        with _faults():
+            file = self._path(name).open("rb", buffering=0)
+        return _pieces(file, start, stop)
+
+    def signed_url(self, name: str) -> str | None:
+        """None: a folder has no address."""
+        return None
+
+    def delete(self, name: str) -> None:
+        """See BlobStore.delete; the upload's folder goes with its last file."""
+        path = self._path(name)
+        with _faults(), contextlib.suppress(FileNotFoundError):
+            path.unlink()
+            with contextlib.suppress(OSError):
+                path.parent.rmdir()
+
+    def names(self, prefix: str, *, after: str = "", limit: int) -> list[str]:
+        """See BlobStore.names."""
+        with _faults():
+            found: list[str] = []
+            for name in self._names(prefix):
+                if name > after:
+                    found.append(name)
+                if len(found) == limit:
+                    break
+            return found
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+    def _path(self, name: str) -> Path:
+        return self._root / name[:2] / name
+
+    def _names(self, prefix: str) -> Iterator[str]:
+        """All names that begin with `prefix`, sorted, folder by folder."""
+        for shard in _entries(self._root):
+            if shard.startswith(prefix[:2]) and len(shard) == 2:
+                for upload in _entries(self._root / shard):
+                    names = (f"{upload}/{part}" for part in _entries(self._root / shard / upload))
+                    yield from (name for name in names if name.startswith(prefix))
+
+    @contextlib.contextmanager
+    def _new_file(self, path: Path) -> Iterator[int]:
+        """A descriptor of the new file `path`; flushed to the disk at the end, removed where the block raises."""
+        made = self._make_folder(path.parent)
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+        try:
+            yield file
+            os.fsync(file)
+            for folder in (path.parent, *made):
+                _flush_folder(folder)
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
+        finally:
+            os.close(file)
+
+    def _make_folder(self, folder: Path) -> list[Path]:
+        """Make `folder` and its parent; answers the folders that now hold a new name."""
+        changed = []
+        for each in (folder.parent, folder):
+            with contextlib.suppress(FileExistsError):
+                each.mkdir()
+                changed.append(each.parent)
+        return changed
+
+
+def _entries(folder: Path) -> list[str]:
+    """The names in `folder`, sorted; none where it has just been removed."""
+    try:
+        return sorted(os.listdir(folder))
+    except FileNotFoundError:
+        return []
+
+
+def _flush_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _write_all(file: int, chunk: bytes) -> int:
+    """Write all of `chunk`, which the kernel may take in several goes; answers its length."""
+    written = os.write(file, chunk)
+    while written < len(chunk):
+        written += os.write(file, memoryview(chunk)[written:])
+    return written
+
+
+def _copy(source: Path, target: int) -> int:
+    """Add the bytes of `source` to `target`; answers how many they were."""
+    file = source.open("rb", buffering=0)
+    return sum(_write_all(target, piece) for piece in _pieces(file, 0, os.fstat(file.fileno()).st_size))
+
+
+def _pieces(file: FileIO, start: int, stop: int) -> Iterator[bytes]:
+    """Read `file` from `start` to `stop`, and close it, at the end or when the iterator is closed."""
+    with file, _faults():
+        file.seek(start)
+        while start < stop:
+            piece = file.read(min(PIECE, stop - start))
+            if not piece:
+                raise Unavailable("a file is shorter than its record says")
+            start += len(piece)
+            yield piece
+
+
+@contextlib.contextmanager
+def _faults() -> Iterator[None]:
+    """Turn the system's errors into the protocol's."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise Missing(str(error)) from error
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        raise Unavailable("the disk is full" if full else str(error)) from error

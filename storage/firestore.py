@@ -1,0 +1,202 @@
+"""A metadata store in Firestore.
+
+    repositories/{repository}                   a Repository, and the parent of what is in it
+    repositories/{repository}/manifests/{id}    and so on, as storage.records draws it
+    blobs/{id}, uploads/{id}
+    lading/schema                               the version of this layout
+
+A document holds the record's fields and four of the driver's own: `id`, `repository`, `position` (by which listings are
+sorted) and `nonce`. A version is the document's update_time, which is why every write changes the nonce: a write that
+changes nothing would leave update_time as it was, and two writers would both believe that they had won.
+"""
+
+import contextlib
+import dataclasses
+import secrets
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from google.api_core.datetime_helpers import DatetimeWithNanoseconds
+from google.api_core.exceptions import (
+    Aborted,
+    AlreadyExists,
+    FailedPrecondition,
+    GoogleAPICallError,
+    NotFound,
+    RetryError,
+)
+from google.api_core.exceptions import (
+    Conflict as GoogleConflict,
+)
+from google.auth.exceptions import GoogleAuthError
+from google.cloud import firestore
+from google.cloud.firestore_v1.base_query import FieldFilter
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from storage.errors import Conflict, StorageError, Unavailable
+from storage.protocols import Create, Delete, Found, Replace, Touch, Write
+from storage.records import Key, R, Record, record_of, values_of
+
+MIGRATIONS: Final[tuple[Callable[[firestore.Client], None], ...]] = (lambda client: None,)
+"""Each brings the layout from the version that is its index to the next, and may run twice; the first finds nothing."""
+
+DRIVERS_OWN: Final = frozenset({"id", "repository", "position", "nonce"})
+LOST: Final = (AlreadyExists, FailedPrecondition, NotFound, Aborted, GoogleConflict)
+"""How Firestore says that a precondition did not hold, or that a contended commit was given up."""
+
+
+class FirestoreMetadata:
+    """MetadataStore in one Firestore database, in native mode."""
+
+    def __init__(
+        self,
+        project: str,
+        database: str = "(default)",
+        migrations: Sequence[Callable[[firestore.Client], None]] = MIGRATIONS,
+    ) -> None:
+        """Use the database; honours FIRESTORE_EMULATOR_HOST.
+
+        The first request asks for the layout's version, and raises StorageError where it is of a newer release.
+        """
+        self._client = firestore.Client(project=project, database=database)
+        self._migrations = migrations
+        self._schema_seen = False
+
+    def read(self, keys: Sequence[Key[Any]]) -> Found:
+        """See MetadataStore.read."""
+        references = {self._document(key).path: key for key in keys}
+        with _faults():
+            self._check_schema()
+            snapshots = list(self._client.get_all([self._client.document(path) for path in references]))
+        return Found(
+            _record(references[snapshot.reference.path], snapshot) for snapshot in snapshots if snapshot.exists
+        )
+
+    def scan(self, kind: type[R], repository: str = "", *, after: str = "", limit: int) -> list[R]:
+        """See MetadataStore.scan."""
+        query = _without_content(kind, self._collection(kind, repository)).order_by("position").limit(limit)
+        if after:
+            query = query.start_after({"position": kind.order(after)})
+        return self._run(kind, query)
+
+    def find(
+        self, kind: type[R], where: Mapping[str, str], *, repository: str | None = "", after: str = "", limit: int
+    ) -> list[R]:
+        """See MetadataStore.find. Sorted by document, which is by id; one field alone needs no index of its own."""
+        everywhere = repository is None
+        source = self._client.collection_group(kind.KIND) if everywhere else self._collection(kind, repository or "")
+        query = _without_content(kind, source)
+        for field, value in where.items():
+            many = field in ("blobs", "children")
+            query = query.where(filter=FieldFilter(field, "array_contains" if many else "==", value))
+        query = query.order_by("__name__").limit(limit)
+        if after and not everywhere:
+            query = query.start_after({"__name__": self._document(Key(kind, after, repository or ""))})
+        return self._run(kind, query)
+
+    def commit(self, writes: Sequence[Write]) -> None:
+        """See MetadataStore.commit."""
+        batch = self._client.batch()
+        for write in writes:
+            self._add(batch, write)
+        with _faults():
+            self._check_schema()
+            try:
+                batch.commit()
+            except LOST as error:
+                raise Conflict(str(error)) from error
+
+    def close(self) -> None:
+        """Close the channel."""
+        self._client.close()  # type: ignore[no-untyped-call]
+
+    def _add(self, batch: firestore.WriteBatch, write: Write) -> None:
+        """Add one write, with its precondition, to the batch."""
+        match write:
+            case Create(record):
+                batch.create(self._document(record.key), _values(record))
+            case Replace(record):
+                # `update` with every field in its mask is a replacement that takes a precondition.
+                batch.update(self._document(record.key), _values(record), option=self._still(record))
+            case Delete(record):
+                batch.delete(self._document(record.key), option=self._still(record))
+            case Touch(key):
+                batch.update(self._document(key), {"nonce": _nonce()})
+
+    def _still(self, record: Record) -> firestore.WriteOption:
+        """The precondition that the record is at the version that it carries."""
+        time = DatetimeWithNanoseconds.from_rfc3339(record.version)  # type: ignore[no-untyped-call]
+        return self._client.write_option(last_update_time=time)
+
+    def _document(self, key: Key[Any]) -> firestore.DocumentReference:
+        return self._collection(key.kind, key.repository).document(_document_id(key.id))
+
+    def _collection(self, kind: type[Record], repository: str) -> firestore.CollectionReference:
+        if not repository:
+            return self._client.collection(kind.KIND)
+        return self._client.collection("repositories", _document_id(repository), kind.KIND)
+
+    def _run(self, kind: type[R], query: firestore.Query) -> list[R]:
+        with _faults():
+            self._check_schema()
+            snapshots = list(query.stream())
+        return [_record(Key(kind, snapshot.get("id"), snapshot.get("repository")), snapshot) for snapshot in snapshots]
+
+    def _check_schema(self) -> None:
+        """Once in a process: bring the layout forward, or refuse that of a newer release."""
+        if self._schema_seen:
+            return
+        document = self._client.collection("lading").document("schema")
+        snapshot = document.get()
+        version = snapshot.get("version") if snapshot.exists else 0
+        if version > len(self._migrations):
+            raise StorageError(f"the metadata has schema version {version}, of a newer release of Lading")
+        for migration in self._migrations[version:]:
+            migration(self._client)
+            version += 1
+            document.set({"version": version})
+        self._schema_seen = True
+
+
+def _without_content(kind: type[Record], source: Any) -> Any:
+    """A query of `source` for all fields but the bytes of manifests, which a listing has no use for."""
+    return source.select([each.name for each in dataclasses.fields(kind) if each.name not in ("content", "version")])
+
+
+def _document_id(id: str) -> str:
+    """An id as Firestore takes it: without a slash, and not `__…__`, which is reserved; no two ids give the same."""
+    plain = id.replace("/", ":")
+    return f":{plain}" if plain.startswith("__") else plain
+
+
+def _nonce() -> str:
+    return secrets.token_hex(8)
+
+
+def _values(record: Record) -> dict[str, Any]:
+    own = {"id": record.id, "repository": record.repository, "position": record.order(record.id), "nonce": _nonce()}
+    return values_of(record) | own
+
+
+def _record(key: Key[R], snapshot: firestore.DocumentSnapshot[Any]) -> R:
+    values = snapshot.to_dict() or {}
+    for name in DRIVERS_OWN:
+        values.pop(name, None)
+    return record_of(key, values, _version(snapshot.update_time))
+
+
+def _version(update_time: Any) -> str:
+    """An update_time to the nanosecond. Queries of a collection group hand it out as a bare Timestamp."""
+    if isinstance(update_time, Timestamp):
+        update_time = DatetimeWithNanoseconds.from_timestamp_pb(update_time)  # type: ignore[no-untyped-call]
+    version: str = update_time.rfc3339()
+    return version
+
+
+@contextlib.contextmanager
+def _faults() -> Iterator[None]:
+    """Turn what Google's libraries raise into the protocol's Unavailable."""
+    try:
+        yield
+    except (GoogleAPICallError, RetryError, GoogleAuthError) as error:
+        raise Unavailable(f"Firestore: {error}") from error

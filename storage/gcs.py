@@ -1,0 +1,201 @@
+"""A blob store in a Cloud Storage bucket.
+
+    blobs/<upload id>/<part>
+
+An upload is one streamed `uploadType=media` request, which costs a third of the CPU of the client library's resumable
+sessions, holds nothing in memory and leaves nothing behind when it is cut. The client library does all else.
+"""
+
+import contextlib
+import itertools
+import os
+from base64 import b64decode
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import timedelta
+from typing import Final
+from urllib.parse import quote
+
+import google.auth.credentials
+import google_crc32c
+import requests
+from google.api_core.exceptions import GoogleAPICallError, NotFound, RetryError
+from google.auth.exceptions import GoogleAuthError
+from google.auth.transport.requests import AuthorizedSession
+from google.cloud import storage  # type: ignore[attr-defined]
+from google.oauth2.service_account import Credentials
+
+from storage.errors import Corrupt, Missing, Unavailable
+from storage.protocols import Stored, exactly
+
+PREFIX: Final = "blobs/"
+COMPOSABLE: Final = 32
+"""The most objects that one compose takes (https://cloud.google.com/storage/docs/composite-objects)."""
+
+URL_LIFETIME: Final = timedelta(minutes=20)
+"""Long enough to begin the slowest pull's last layer; a URL that has begun is served to its end."""
+
+PIECE: Final = 256 * 1024
+TIMEOUTS: Final = (10, 60)
+"""Seconds to connect, and seconds without a byte."""
+
+
+class CloudStorageBlobs:
+    """BlobStore in one bucket."""
+
+    def __init__(self, bucket: str) -> None:
+        """Use the bucket, with the credentials of the environment; honours STORAGE_EMULATOR_HOST.
+
+        The same credentials sign URLs, where they hold a key.
+        """
+        self._client = storage.Client()
+        self._bucket = self._client.bucket(bucket)
+        self._endpoint: str = self._client._connection.API_BASE_URL.rstrip("/")
+        own = self._client._credentials
+        # No refresh on 401: by then the body is used up, and a second try would send an empty one.
+        self._session: requests.Session = AuthorizedSession(own, refresh_status_codes=())  # type: ignore[no-untyped-call]
+        self._signer = own if isinstance(own, google.auth.credentials.Signing) else _signing_key()
+        self._session.mount(self._endpoint, requests.adapters.HTTPAdapter(pool_maxsize=128))
+
+    def append(self, name: str, chunks: Iterable[bytes], size: int | None = None) -> Stored:
+        """See BlobStore.append. A body that ends early never gets its last chunk, so nothing of it is kept."""
+        body = _Body(exactly(chunks, size), size)
+        url = f"{self._endpoint}/upload/storage/v1/b/{self._bucket.name}/o"
+        parameters = {"uploadType": "media", "name": PREFIX + name, "ifGenerationMatch": "0"}
+        headers = {"Content-Type": "application/octet-stream"}
+        if size == 0:
+            # Nothing is to be sent, and what is not nothing raises.
+            headers["Content-Length"] = str(sum(len(chunk) for chunk in body))
+        with _faults():
+            answer = self._session.post(url, params=parameters, data=body or b"", headers=headers, timeout=TIMEOUTS)
+            answer.raise_for_status()
+            described = answer.json()
+        return self._checked(name, Stored(int(described["size"]), _crc32c(described["crc32c"])), body)
+
+    def join(self, name: str, parts: Sequence[str]) -> Stored:
+        """See BlobStore.join: composed 32 at a time, in levels, without a byte passing through here."""
+        level, steps = list(parts), itertools.count()
+        made: list[str] = []
+        with _faults():
+            while len(level) > COMPOSABLE:
+                groups = [level[at : at + COMPOSABLE] for at in range(0, len(level), COMPOSABLE)]
+                level = [self._compose(f"{name}-{next(steps)}", group)[0] for group in groups]
+                made += level
+            _, stored = self._compose(name, level)
+        for each in made:
+            self.delete(each)
+        return stored
+
+    def open(self, name: str, start: int, stop: int) -> Iterator[bytes]:
+        """See BlobStore.open."""
+        if start >= stop:
+            return iter(())
+        url = f"{self._endpoint}/storage/v1/b/{self._bucket.name}/o/{quote(PREFIX + name, safe='')}"
+        headers = {"Range": f"bytes={start}-{stop - 1}", "Accept-Encoding": "identity"}
+        with _faults():
+            answer = self._session.get(url, params={"alt": "media"}, headers=headers, stream=True, timeout=TIMEOUTS)
+            if answer.status_code == 404:
+                answer.close()
+                raise Missing(name)
+            answer.raise_for_status()
+        return _pieces(answer)
+
+    def signed_url(self, name: str) -> str | None:
+        """See BlobStore.signed_url: V4, signed here, where the credentials hold a key."""
+        if self._signer is None:
+            return None
+        url: str = self._blob(name).generate_signed_url(
+            version="v4",
+            expiration=URL_LIFETIME,
+            method="GET",
+            credentials=self._signer,
+            api_access_endpoint=self._endpoint,
+            response_type="application/octet-stream",
+        )
+        return url
+
+    def delete(self, name: str) -> None:
+        """See BlobStore.delete."""
+        with _faults(), contextlib.suppress(NotFound):
+            self._blob(name).delete(timeout=TIMEOUTS)
+
+    def names(self, prefix: str, *, after: str = "", limit: int) -> list[str]:
+        """See BlobStore.names."""
+        # start_offset includes its own name, so one more is asked for than may be needed.
+        with _faults():
+            found = self._client.list_blobs(
+                self._bucket, prefix=PREFIX + prefix, start_offset=PREFIX + after, max_results=limit + 1
+            )
+            names = [blob.name.removeprefix(PREFIX) for blob in found]
+        return [name for name in names if name > after][:limit]
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._session.close()
+        self._client.close()
+
+    def _blob(self, name: str) -> storage.Blob:
+        return self._bucket.blob(PREFIX + name)
+
+    def _compose(self, name: str, parts: Sequence[str]) -> tuple[str, Stored]:
+        blob = self._blob(name)
+        blob.content_type = "application/octet-stream"
+        blob.compose([self._blob(part) for part in parts], if_generation_match=0, timeout=TIMEOUTS)
+        return name, Stored(blob.size, _crc32c(blob.crc32c))
+
+    def _checked(self, name: str, stored: Stored, body: "_Body") -> Stored:
+        """`stored`, where it is what was sent; else the object is removed and Corrupt raised."""
+        if (stored.size, stored.crc32c) != (body.sent, body.crc32c):
+            self.delete(name)
+            raise Corrupt(f"Cloud Storage keeps other bytes of {name} than were sent")
+        return stored
+
+
+def _signing_key() -> google.auth.credentials.Signing | None:
+    """The service account's key of the environment, for an emulator, at which the client itself has no credentials."""
+    path = os.environ.get("GOOGLE_APPLICATION_CREDENTIALS")
+    if path is None or "STORAGE_EMULATOR_HOST" not in os.environ:
+        return None
+    credentials: google.auth.credentials.Signing = Credentials.from_service_account_file(path)  # type: ignore[no-untyped-call]
+    return credentials
+
+
+class _Body:
+    """A request's body: counts and checks what it sends. Has a length where that is known, else it is sent chunked."""
+
+    def __init__(self, chunks: Iterable[bytes], size: int | None) -> None:
+        self._chunks = iter(chunks)
+        self._size = size
+        self.sent = 0
+        self.crc32c = 0
+        if size:
+            # requests looks for `len`, by which it chooses between Content-Length and chunks.
+            self.len = size
+
+    def __bool__(self) -> bool:
+        return self._size != 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        for chunk in self._chunks:
+            self.sent += len(chunk)
+            self.crc32c = google_crc32c.extend(self.crc32c, chunk)
+            yield chunk
+
+
+def _crc32c(encoded: str) -> int:
+    """The checksum of an object's resource: base64 of its four bytes in network order."""
+    return int.from_bytes(b64decode(encoded), "big")
+
+
+def _pieces(answer: requests.Response) -> Iterator[bytes]:
+    """The body of `answer`, which is closed at the end or when the iterator is."""
+    with _faults(), contextlib.closing(answer):
+        yield from answer.iter_content(PIECE)
+
+
+@contextlib.contextmanager
+def _faults() -> Iterator[None]:
+    """Turn what Google's libraries and requests raise into the protocol's Unavailable."""
+    try:
+        yield
+    except (GoogleAPICallError, RetryError, GoogleAuthError, requests.RequestException) as error:
+        raise Unavailable(f"Cloud Storage: {error}") from error

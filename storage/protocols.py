@@ -1,0 +1,159 @@
+"""What every driver promises. The registry's rules rest on these words alone; tests/contracts holds drivers to them."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple, Protocol
+
+from storage.errors import Corrupt
+from storage.records import Key, R, Record
+
+MOST_CONTENT: Final = 512 * 1024
+"""Bytes: half of what a Firestore document may have; the rest is for fields, a list of 5,000 digests among them.
+The same for every store, so that records can be copied between stores as they are."""
+
+
+class Stored(NamedTuple):
+    """What a blob store says of an object that is now durable: its bytes, and their CRC-32C where it keeps one."""
+
+    size: int
+    crc32c: int | None
+
+
+def exactly(chunks: Iterable[bytes], size: int | None) -> Iterator[bytes]:
+    """`chunks`, and never a byte more than `size`, where that is known. Raises Corrupt where there are not so many."""
+    seen = 0
+    for chunk in chunks:
+        seen += len(chunk)
+        if size is not None and seen > size:
+            break
+        yield chunk
+    if size is not None and seen != size:
+        raise Corrupt(f"a body of {size} bytes has another number of bytes")
+
+
+class BlobStore(Protocol):
+    """Objects: written once under a name of their own, never renamed, copied or overwritten.
+
+    A name is `<upload id>/<part>`: two segments of `[a-z0-9-]`. Names are never used twice, so deleting an object can
+    never hit another one. All methods may be called from any thread, and raise Unavailable where the store fails.
+    """
+
+    def append(self, name: str, chunks: Iterable[bytes], size: int | None = None) -> Stored:
+        """Write all of `chunks`, as they come, into the new object `name`; it is durable when this returns.
+
+        `size` is the number of bytes to come, where that is known. Whatever `chunks` raises is passed on, and nothing
+        is kept. Raises Corrupt, and keeps nothing, where `chunks` has another number of bytes, or the store another
+        checksum. After Unavailable the object may be there or not.
+        """
+        ...
+
+    def join(self, name: str, parts: Sequence[str]) -> Stored:
+        """Make the new object `name` of the bytes of the objects `parts`, in order; they stay. Durable on return."""
+        ...
+
+    def open(self, name: str, start: int, stop: int) -> Iterator[bytes]:
+        """The bytes from `start` up to, not including, `stop`, in pieces of at most 1 MiB.
+
+        Raises Missing at once, not at the first piece. Whoever stops early must close the iterator.
+        """
+        ...
+
+    def signed_url(self, name: str) -> str | None:
+        """A URL from which anyone can GET the object for the next minutes; None where the store has none."""
+        ...
+
+    def delete(self, name: str) -> None:
+        """Remove the object; nothing happens where there is none."""
+        ...
+
+    def names(self, prefix: str, *, after: str = "", limit: int) -> list[str]:
+        """The first `limit` names that begin with `prefix` and sort behind `after`, sorted."""
+        ...
+
+    def close(self) -> None:
+        """Give back what the store holds open."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Create:
+    """Write a record that must not exist."""
+
+    record: Record
+
+
+@dataclass(frozen=True, slots=True)
+class Replace:
+    """Write over a record that must still be at the version that `record` carries."""
+
+    record: Record
+
+
+@dataclass(frozen=True, slots=True)
+class Touch:
+    """Give a record that must exist a new version, and leave its fields alone."""
+
+    key: Key[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """Remove a record that must still be at the version that `record` carries."""
+
+    record: Record
+
+
+Write = Create | Replace | Touch | Delete
+
+
+class Found:
+    """What a read found: `found[key]` is the record of that key, or None where there is none."""
+
+    def __init__(self, records: Iterable[Record]) -> None:
+        """Hold `records`, each under its own key."""
+        self._records = {record.key: record for record in records}
+
+    def __getitem__(self, key: Key[R]) -> R | None:
+        record: R | None = self._records.get(key)  # type: ignore[assignment]  # a key finds its own kind
+        return record
+
+
+class MetadataStore(Protocol):
+    """Records, and atomic batches of writes with preconditions.
+
+    Reads see every commit that returned before they began. All methods may be called from any thread, and raise
+    Unavailable where the store fails; a commit that raised Unavailable may or may not have been written. A record's
+    `content` has at most MOST_CONTENT bytes.
+    """
+
+    def read(self, keys: Sequence[Key[Any]]) -> Found:
+        """The records of `keys`, whole, in one round trip."""
+        ...
+
+    def scan(self, kind: type[R], repository: str = "", *, after: str = "", limit: int) -> list[R]:
+        """The first `limit` records of a kind in a repository, sorted by `kind.order`, behind that of the id `after`.
+
+        Listed records come without `content`.
+        """
+        ...
+
+    def find(
+        self, kind: type[R], where: Mapping[str, str], *, repository: str | None = "", after: str = "", limit: int
+    ) -> list[R]:
+        """The first `limit` records of a kind that hold all the values of `where`, sorted by id, behind the id `after`.
+
+        `where` names at least one field of `kind.FOUND_BY`. `repository=None` looks into all repositories, in
+        no order and without `after`. Found records come without `content`.
+        """
+        ...
+
+    def commit(self, writes: Sequence[Write]) -> None:
+        """Write all of `writes`, or, where one's precondition does not hold, nothing, and raise Conflict.
+
+        Every write gives its record a version that it has never had. A key may occur once.
+        """
+        ...
+
+    def close(self) -> None:
+        """Give back what the store holds open."""
+        ...

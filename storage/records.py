@@ -1,0 +1,200 @@
+"""The values that the metadata store keeps. Each names its kind, its place and what it can be found by.
+
+    repositories/{name}
+        manifests/{digest}     the bytes of a manifest, and what it references
+        tags/{tag}             which manifest a tag names, with what a pull needs of it
+        links/{digest}         "this blob is visible in this repository"
+    blobs/{digest}             which object of the blob store holds a blob
+    uploads/{id}               an upload session
+
+A record is never changed in place: a changed copy (`dataclasses.replace`) is written over it, and `version`, which
+the store alone sets, says which state of the record the copy was made from.
+"""
+
+import dataclasses
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, ClassVar, Generic, TypeVar
+
+R = TypeVar("R", bound="Record")
+
+
+@dataclass(frozen=True, slots=True)
+class Key(Generic[R]):
+    """Where one record is: its kind, its id, and the repository that it is in ("" for none)."""
+
+    kind: type[R]
+    id: str
+    repository: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """What all records share.
+
+    id          unique within its kind and repository
+    repository  the repository it is in, or ""
+    version     which state of the record this is; opaque, set by the store, no part of equality
+    """
+
+    KIND: ClassVar[str]
+    FOUND_BY: ClassVar[tuple[str, ...]] = ()
+    """The fields that MetadataStore.find may ask for; a tuple field matches by any of its items."""
+
+    id: str
+    repository: str = ""
+    version: str = field(default="", compare=False)
+
+    @property
+    def key(self) -> "Key[Any]":
+        """The key that reads this record."""
+        return Key(type(self), self.id, self.repository)
+
+    @classmethod
+    def order(cls, id: str) -> str:
+        """The text by which a listing of this kind is sorted: unique for each id."""
+        return id
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Repository(Record):
+    """A repository that has, or had, a manifest; its id is its name."""
+
+    KIND: ClassVar[str] = "repositories"
+
+    created: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Blob(Record):
+    """Which object holds the blob whose digest is the id. One per digest, however many repositories link it."""
+
+    KIND: ClassVar[str] = "blobs"
+
+    object: str
+    size: int
+    crc32c: int
+    created: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Link(Record):
+    """The blob whose digest is the id is visible in this repository. Repeats what a pull needs of the blob."""
+
+    KIND: ClassVar[str] = "links"
+    FOUND_BY: ClassVar[tuple[str, ...]] = ("id",)
+
+    object: str
+    size: int
+    created: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest(Record):
+    """A manifest; its id is its digest.
+
+    size           bytes
+    content        the manifest, byte for byte, or None where it is kept in `object` (and in every listing)
+    object         the object that holds a manifest too large for the metadata store, or ""
+    artifact_type  as the referrers API gives it: the manifest's own, else its config's media type
+    subject        the digest of the manifest that this one refers to, or ""
+    blobs          the digests of all blobs that must be linked in the repository
+    children       the digests of all manifests that must be in the repository
+    """
+
+    KIND: ClassVar[str] = "manifests"
+    FOUND_BY: ClassVar[tuple[str, ...]] = ("subject", "artifact_type", "blobs", "children")
+
+    media_type: str
+    size: int
+    content: bytes | None = None
+    object: str = ""
+    artifact_type: str = ""
+    subject: str = ""
+    blobs: tuple[str, ...] = ()
+    children: tuple[str, ...] = ()
+    created: datetime
+
+    @property
+    def digest(self) -> str:
+        """The digest of the manifest's bytes."""
+        return self.id
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tag(Record):
+    """Which manifest a tag names; repeats what a pull needs of it, so that a pull by tag is one read.
+
+    content  the manifest's bytes where they are few, else None
+    """
+
+    KIND: ClassVar[str] = "tags"
+    FOUND_BY: ClassVar[tuple[str, ...]] = ("digest",)
+
+    digest: str
+    media_type: str
+    size: int
+    content: bytes | None = None
+    moved: datetime
+
+    @classmethod
+    def order(cls, id: str) -> str:
+        """Case-insensitive, as the distribution-spec wants tags listed; the tag itself decides between equals."""
+        return f"{id.lower()} {id}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upload(Record):
+    """An upload session.
+
+    target     the repository that it uploads into
+    principal  who began it, where the credentials named somebody, else ""
+    offset     bytes received
+    parts      the objects that hold them, in order: `<id>/<part>`
+    sizes      the bytes of each
+    algorithm  of the running hash
+    digest     of the bytes received so far
+    resume     with what the hash goes on (storage.digests), or ""
+    crc32c     of the bytes received so far
+    published  the digest that the session ended with, or ""
+    cancelled  the session ended without a blob
+    """
+
+    KIND: ClassVar[str] = "uploads"
+
+    target: str
+    principal: str = ""
+    offset: int = 0
+    parts: tuple[str, ...] = ()
+    sizes: tuple[int, ...] = ()
+    algorithm: str = "sha256"
+    digest: str = ""
+    resume: str = ""
+    crc32c: int = 0
+    published: str = ""
+    cancelled: bool = False
+    created: datetime
+    touched: datetime
+
+
+KINDS: tuple[type[Record], ...] = (Repository, Blob, Link, Manifest, Tag, Upload)
+"""Every kind there is, in the order in which one may name another."""
+
+
+def values_of(record: Record) -> dict[str, Any]:
+    """The record's own fields by name, without those that say where it is; tuples as lists."""
+    values = {}
+    for each in dataclasses.fields(record):
+        if each.name not in ("id", "repository", "version"):
+            value = getattr(record, each.name)
+            values[each.name] = list(value) if isinstance(value, tuple) else value
+    return values
+
+
+def record_of(key: Key[R], values: dict[str, Any], version: str) -> R:
+    """The record that `values_of` gave `values` for; fields that only a newer release knows are left out."""
+    known = {each.name for each in dataclasses.fields(key.kind)}
+    plain = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in values.items() if name in known
+    }
+    return key.kind(id=key.id, repository=key.repository, version=version, **plain)

@@ -1,0 +1,159 @@
+"""Bad requests of pushing and pulling blobs."""
+
+from storage.digests import digest_of
+from tests.api.bad import BLOB, HIDDEN, LAYER, RECEIVED, Bad
+from tests.api.bad_paths import DIGESTS, NAMES, NO_DIGESTS
+
+UPLOADS = "/v2/app/blobs/uploads/"
+SESSION = "/v2/app/blobs/uploads/SESSION"
+WHOLE = digest_of(RECEIVED)
+
+SESSIONS = (
+    *(
+        "0" * 32,
+        "x",
+        ".",
+        "..",
+        "%2E%2E",
+        "__x__",
+        ":__x",
+        "%00",
+        "%0A",
+        "%20",
+        "a%20b",
+        "%C3%A4",
+        "%FF",
+        "%F0%9F%90%B3",
+    ),
+    *("SESSION%0A", "SESSION%00", "%20SESSION", "SESSION-", "SESSION.", "session", "a" * 1400, "a" * 1501, "a" * 9000),
+    *("'%20OR%201=1--", "%25", "*", "a:b", "-1", "null"),
+)
+
+RANGES = (
+    "",
+    "bytes 10-14/15",
+    "bytes=10-14",
+    "10-",
+    "-14",
+    "10",
+    "a-b",
+    "10 - 14",
+    "10-14/15",
+    "10-14,15-19",
+    "10--14",
+)
+ODD_RANGES = (
+    "0x10-0x14",
+    "+10-14",
+    "1e1-14",
+    "%D9%A1-14",
+    "10.0-14.0",
+    "9" * 19 + "-" + "9" * 19,
+    "10-14\t1",
+    "*",
+    "10-14-18",
+)
+
+ALGORITHMS = (
+    "",
+    "md5",
+    "sha1",
+    "sha384",
+    "SHA256",
+    "sha256%20",
+    "sha256,sha512",
+    "..",
+    "%00",
+    "%C3%A4",
+    "blake3",
+    "a" * 5000,
+)
+
+UNSATISFIABLE = (
+    f"bytes={len(LAYER)}-",
+    f"bytes={len(LAYER)}-99",
+    "bytes=1000-",
+    "bytes=1000-2000",
+    f"bytes={'9' * 30}-",
+)
+
+
+def _patch(status: int, code: str, content_range: str, **fields: object) -> Bad:
+    return Bad(status, code, "PATCH", SESSION, b"abcde", {"Content-Range": content_range}, **fields)  # type: ignore[arg-type]
+
+
+def _put(status: int, code: str, content_range: str) -> Bad:
+    return Bad(status, code, "PUT", f"{SESSION}?digest={WHOLE}", b"abcde", {"Content-Range": content_range})
+
+
+ROWS = (
+    *(Bad(404, "BLOB_UPLOAD_UNKNOWN", "GET", f"{UPLOADS}{id}") for id in SESSIONS),
+    *(Bad(404, "BLOB_UPLOAD_UNKNOWN", "PATCH", f"{UPLOADS}{id}", b"abcde") for id in SESSIONS[::3]),
+    *(Bad(404, "BLOB_UPLOAD_UNKNOWN", "PUT", f"{UPLOADS}{id}?digest={BLOB}", LAYER) for id in SESSIONS[::3]),
+    *(Bad(404, "BLOB_UPLOAD_UNKNOWN", "DELETE", f"{UPLOADS}{id}") for id in SESSIONS[::3]),
+    # The session of another repository.
+    *(Bad(404, "BLOB_UPLOAD_UNKNOWN", each, "/v2/other/blobs/uploads/SESSION") for each in ("GET", "PATCH", "DELETE")),
+    Bad(404, "BLOB_UPLOAD_UNKNOWN", "PUT", f"/v2/other/blobs/uploads/SESSION?digest={WHOLE}"),
+    Bad(404, "BLOB_UPLOAD_UNKNOWN", "HEAD", "/v2/other/blobs/uploads/SESSION"),
+    Bad(404, "BLOB_UPLOAD_UNKNOWN", "GET", "/v2/absent/blobs/uploads/SESSION"),
+    # Content-Range: malformed, of another length than the body, before the end, behind it, backwards.
+    *(_patch(400, "BLOB_UPLOAD_INVALID", each) for each in (*RANGES, *ODD_RANGES)),
+    *(_patch(400, "BLOB_UPLOAD_INVALID", each) for each in ("10-13", "10-15", "10-10", "14-10", "0-99", "10-9")),
+    *(
+        _patch(416, "BLOB_UPLOAD_INVALID", each)
+        for each in ("0-4", "9-13", "11-15", "20-24", "999999999999-1000000000003")
+    ),
+    *(_patch(416, "BLOB_UPLOAD_INVALID", each, chunked=True, note="chunked") for each in ("0-4", "11-15")),
+    *(
+        _patch(400, "BLOB_UPLOAD_INVALID", each, chunked=True, note="chunked")
+        for each in (*RANGES[1:4], "10-9", "10-5")
+    ),
+    *(_patch(400, "SIZE_INVALID", each, chunked=True, note="chunked") for each in ("10-19", "10-12")),
+    *(_put(400, "BLOB_UPLOAD_INVALID", each) for each in (*RANGES[::2], "10-13", "10-15", "14-10")),
+    *(_put(416, "BLOB_UPLOAD_INVALID", each) for each in ("0-4", "11-15")),
+    *(
+        Bad(
+            400,
+            "BLOB_UPLOAD_INVALID",
+            "POST",
+            f"{UPLOADS}?digest={digest_of(b'abcde')}",
+            b"abcde",
+            {"Content-Range": each},
+        )
+        for each in ("bytes 0-4/5", "0-3", "4-0")
+    ),
+    Bad(416, "BLOB_UPLOAD_INVALID", "POST", f"{UPLOADS}?digest={BLOB}", b"abcde", {"Content-Range": "5-9"}),
+    # Bodies that end before their Content-Length.
+    Bad(400, "SIZE_INVALID", "PATCH", SESSION, b"abcde", length=20),
+    Bad(400, "SIZE_INVALID", "PATCH", SESSION, b"abcde", {"Content-Range": "10-29"}, length=20),
+    Bad(400, "SIZE_INVALID", "PUT", f"{SESSION}?digest={WHOLE}", b"abcde", length=20),
+    Bad(400, "SIZE_INVALID", "POST", f"{UPLOADS}?digest={BLOB}", LAYER, length=1000),
+    # Digests: malformed, absent, of other bytes.
+    *(Bad(400, "DIGEST_INVALID", "PUT", f"{SESSION}?digest={each}") for each in (*DIGESTS, *NO_DIGESTS)),
+    *(Bad(400, "DIGEST_INVALID", "POST", f"{UPLOADS}?digest={each}", LAYER) for each in (*DIGESTS[::2], *NO_DIGESTS)),
+    Bad(400, "DIGEST_INVALID", "PUT", SESSION),
+    Bad(400, "DIGEST_INVALID", "PUT", f"{SESSION}?digest="),
+    Bad(400, "DIGEST_INVALID", "PUT", f"{SESSION}?Digest={WHOLE}"),
+    Bad(400, "DIGEST_INVALID", "POST", f"{UPLOADS}?digest=", LAYER),
+    Bad(400, "DIGEST_INVALID", "POST", f"{UPLOADS}?digest={BLOB}", HIDDEN),
+    Bad(400, "DIGEST_INVALID", "POST", f"{UPLOADS}?digest={BLOB}"),
+    Bad(400, "DIGEST_INVALID", "POST", f"{UPLOADS}?digest={digest_of(LAYER, 'sha512')}", HIDDEN),
+    *(Bad(400, "DIGEST_INVALID", "POST", f"{UPLOADS}?digest-algorithm={each}") for each in ALGORITHMS),
+    # Mounts of what cannot be a digest, from what cannot be a repository.
+    *(
+        Bad(400, "DIGEST_INVALID", "POST", f"{UPLOADS}?mount={each}&from=other")
+        for each in (*DIGESTS[::3], *NO_DIGESTS)
+    ),
+    Bad(400, "DIGEST_INVALID", "POST", f"{UPLOADS}?mount="),
+    Bad(400, "DIGEST_INVALID", "POST", f"{UPLOADS}?mount=&from=other"),
+    *(
+        Bad(400, "NAME_INVALID", "POST", f"{UPLOADS}?mount={BLOB}&from={name}")
+        for name in NAMES[::4]
+        if not {"&", "+", "#"} & set(name)
+    ),
+    # Ranges of a pull.
+    *(Bad(416, "UNSUPPORTED", "GET", f"/v2/app/blobs/{BLOB}", headers={"Range": each}) for each in UNSATISFIABLE),
+    Bad(416, "UNSUPPORTED", "HEAD", f"/v2/app/blobs/{BLOB}", headers={"Range": UNSATISFIABLE[0]}),
+    # What a manifest names cannot be deleted.
+    Bad(405, "UNSUPPORTED", "DELETE", f"/v2/app/blobs/{BLOB}"),
+)

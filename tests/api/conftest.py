@@ -1,0 +1,40 @@
+"""Fixtures: a client of an app in this process, for each test or for all tests of a module."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from emulators import Emulators
+from functions import settings
+from functions.app import open_blobs, open_metadata
+from functions.jobs.backup import Stores
+from functions.registry.registry import Registry
+from tests.api.client import Client, client_of
+
+
+@pytest.fixture
+def client(registry: Registry) -> Client:
+    """A client of an app over stores that only this test uses."""
+    return client_of(registry)
+
+
+@pytest.fixture(scope="module", params=["local", "google"])
+def module_stores(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stores]:
+    """A pair of stores that all tests of a module share."""
+    environment = {"LADING_DATA": str(tmp_path_factory.mktemp("data"))}
+    if request.param == "google":
+        emulators: Emulators = request.getfixturevalue("emulators")
+        environment = dict(emulators.fresh())
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        read = settings.read(environment)
+        stores = Stores(open_blobs(read.blobs), open_metadata(read.metadata))
+        yield stores
+        stores.close()
+
+
+@pytest.fixture(scope="module")
+def module_client(module_stores: Stores) -> Client:
+    """A client of an app over the stores that all tests of a module share."""
+    return client_of(Registry(module_stores.blobs, module_stores.metadata))

@@ -1,0 +1,109 @@
+"""Every row of the tables of bad requests: refused as the table says, in the spec's words, and nothing changes."""
+
+from collections import Counter
+from typing import Any, cast
+
+import pytest
+
+from functions.jobs.backup import Stores
+from functions.registry import errors
+from functions.registry.registry import Registry
+from storage.records import Blob, Link, Manifest, Record, Repository, Tag, Upload
+from tests.api import bad_manifests, bad_paths, bad_uploads
+from tests.api.bad import SESSION, Bad, furnish, open_session
+from tests.api.client import Client, client_of
+
+ROWS = (*bad_paths.ROWS, *bad_uploads.ROWS, *bad_manifests.ROWS)
+CODES = {row.code for row in vars(errors).values() if isinstance(row, errors.Row)}
+MANY = 1_000
+TOP: tuple[type[Record], ...] = (Repository, Blob, Upload)
+INSIDE: tuple[type[Record], ...] = (Link, Manifest, Tag)
+
+
+class Watched:
+    """A store, and whether anyone has tried to write to it: only then is it worth a look at all that it has."""
+
+    def __init__(self, store: Any) -> None:
+        self._store = store
+        self.written = False
+
+    def __getattr__(self, name: str) -> Any:
+        self.written |= name in ("commit", "append", "join", "delete")
+        return getattr(self._store, name)
+
+
+class Guarded:
+    """The registry that the rows are sent to, and the state in which the last row left it."""
+
+    def __init__(self, stores: Stores) -> None:
+        self._stores = stores
+        self._watched = (Watched(stores.blobs), Watched(stores.metadata))
+        self.client: Client = client_of(Registry(*cast(Any, self._watched)))
+        furnish(self.client)
+        self._renew()
+
+    def changed(self) -> tuple[Counter[Any], Counter[Any]] | None:
+        """What is there now and was not, and what was there and is no more, since the last call."""
+        return self.changed_at_all() if any(store.written for store in self._watched) else None
+
+    def changed_at_all(self) -> tuple[Counter[Any], Counter[Any]] | None:
+        """The same, where nobody is known to have written."""
+        before, now = self._last, self._snapshot()
+        if now != before:
+            # One row that fails is not to fail the next one.
+            self._renew()
+        return (now - before, before - now) if now != before else None
+
+    def _renew(self) -> None:
+        self.session = open_session(self.client)
+        self._last = self._snapshot()
+
+    def _snapshot(self) -> Counter[Any]:
+        """Every record with its version, and every object. A session that has ended is left to collection."""
+        metadata = self._stores.metadata
+        found: list[Record] = []
+        for kind in TOP:
+            found += metadata.scan(kind, limit=MANY)
+        for repository in ("app", "other", "absent"):
+            for kind in INSIDE:
+                found += metadata.scan(kind, repository, limit=MANY)
+        for store in self._watched:
+            store.written = False
+        kept = [each for each in found if not (isinstance(each, Upload) and each.cancelled)]
+        return Counter([*((each, each.version) for each in kept), *self._stores.blobs.names("", limit=MANY)])
+
+
+@pytest.fixture(scope="module")
+def guarded(module_stores: Stores) -> Guarded:
+    return Guarded(module_stores)
+
+
+def test_there_are_many_rows_and_no_two_alike() -> None:
+    rows = [(row.method, row.target, row.body, *row.headers.items(), row.length, row.chunked) for row in ROWS]
+
+    assert len(set(rows)) == len(rows) > 300
+    assert {row.code for row in ROWS} <= CODES
+
+
+@pytest.mark.parametrize("row", ROWS, ids=str)
+def test_a_bad_request_is_refused_and_changes_nothing(guarded: Guarded, row: Bad) -> None:
+    target = row.target.replace(SESSION, guarded.session)
+
+    answer = guarded.client.ask(row.method, target, row.body, row.headers, length=row.length, chunked=row.chunked)
+
+    changed = guarded.changed()
+    assert answer.status == row.status, answer
+    assert answer.headers["Content-Type"] == "application/json"
+    assert int(answer.headers["Content-Length"]) > 0
+    if row.method == "HEAD":
+        assert answer.body == b""
+    else:
+        (error,) = answer.json["errors"]
+        assert error["code"] == row.code, answer
+        assert error["message"]
+        assert error.keys() <= {"code", "message", "detail"}
+    assert changed is None
+
+
+def test_in_the_end_all_is_as_it_was(guarded: Guarded) -> None:
+    assert guarded.changed_at_all() is None

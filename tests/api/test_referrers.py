@@ -1,0 +1,110 @@
+"""Referrers: what refers to a manifest, be it there or not."""
+
+import json
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from functions.registry.documents import OCI_ARTIFACT, OCI_INDEX, OCI_MANIFEST
+from storage.digests import digest_of
+from tests import images
+from tests.api.client import Client, typed
+
+SBOM = "application/vnd.example.sbom+json"
+SUBJECT = images.manifest([])
+
+
+def listed(client: Client, digest: str, query: str = "") -> list[dict[str, Any]]:
+    answer = client.ask("GET", f"/v2/app/referrers/{digest}{query}")
+    assert answer.status == 200
+    assert answer.headers["Content-Type"] == OCI_INDEX
+    assert (answer.json["schemaVersion"], answer.json["mediaType"]) == (2, OCI_INDEX)
+    found: list[dict[str, Any]] = answer.json["manifests"]
+    return found
+
+
+def push(client: Client, manifest: bytes) -> str:
+    """Push a manifest by digest; answers its digest."""
+    digest = digest_of(manifest)
+    answer = client.ask("PUT", f"/v2/app/manifests/{digest}", manifest, typed(manifest))
+    assert answer.status == 201
+    assert answer.headers["OCI-Subject"] == json.loads(manifest)["subject"]["digest"]
+    return digest
+
+
+@pytest.mark.parametrize("algorithm", ["sha256", "sha512"])
+@pytest.mark.parametrize("there", [True, False])
+def test_referrers_are_listed(client: Client, there: bool, algorithm: str) -> None:
+    client.push_image("app", "v1")
+    subject = images.descriptor(SUBJECT if there else b"absent", OCI_MANIFEST, algorithm)
+    if there:
+        client.push_manifest("app", subject["digest"], SUBJECT)
+    assert listed(client, subject["digest"]) == []
+
+    plain = images.manifest([], subject=subject)
+    sbom = images.manifest([], subject=subject, artifactType=SBOM, annotations={"a": "ä"})
+    index = images.index([], subject=subject, artifactType=SBOM)
+    artifact = json.dumps({"mediaType": OCI_ARTIFACT, "artifactType": SBOM, "subject": subject}).encode()
+    digests = [push(client, each) for each in (plain, sbom, index, artifact)]
+
+    found = {each["digest"]: each for each in listed(client, subject["digest"])}
+    assert found.keys() == set(digests)
+    assert found[digests[0]] == images.descriptor(plain, OCI_MANIFEST) | {"artifactType": images.CONFIG_TYPE}
+    described = {"artifactType": SBOM, "annotations": {"a": "ä"}}
+    assert found[digests[1]] == images.descriptor(sbom, OCI_MANIFEST) | described
+    assert found[digests[2]] == images.descriptor(index, OCI_INDEX) | {"artifactType": SBOM}
+    assert found[digests[3]] == images.descriptor(artifact, OCI_ARTIFACT) | {"artifactType": SBOM}
+
+
+def test_referrers_are_filtered(client: Client) -> None:
+    client.push_image("app", "v1")
+    subject = images.descriptor(SUBJECT, OCI_MANIFEST)
+    push(client, images.manifest([], subject=subject))
+    sbom = push(client, images.manifest([], subject=subject, artifactType=SBOM))
+    path = f"/v2/app/referrers/{subject['digest']}"
+
+    answer = client.ask("GET", f"{path}?artifactType={quote(SBOM)}")
+
+    assert [each["digest"] for each in answer.json["manifests"]] == [sbom]
+    assert answer.headers["OCI-Filters-Applied"] == "artifactType"
+    assert "OCI-Filters-Applied" not in client.ask("GET", path).headers
+    for other in ("x", "%00", "%FF", "a" * 9000, "*"):
+        assert listed(client, subject["digest"], f"?artifactType={other}") == []
+
+
+def test_a_referrer_comes_and_goes(client: Client) -> None:
+    client.push_image("app", "v1")
+    client.push_image("other", "v1")
+    subject = images.descriptor(SUBJECT, OCI_MANIFEST)
+    referrer = images.manifest([], subject=subject)
+    digest = push(client, referrer)
+
+    assert client.ask("GET", f"/v2/other/referrers/{subject['digest']}").json["manifests"] == []
+    # A subject may go; what refers to it stays.
+    assert client.ask("DELETE", f"/v2/app/manifests/{subject['digest']}").status == 202
+    assert [each["digest"] for each in listed(client, subject["digest"])] == [digest]
+    assert client.ask("DELETE", f"/v2/app/manifests/{digest}").status == 202
+    assert listed(client, subject["digest"]) == []
+
+
+def test_a_repository_that_is_not_there_has_no_referrers(client: Client) -> None:
+    assert listed(client, digest_of(b"absent")) == []
+
+
+def test_large_referrers_come_in_pages(client: Client) -> None:
+    client.push_image("app", "v1")
+    subject = images.descriptor(SUBJECT, OCI_MANIFEST)
+    notes = [{"number": str(number), "x": "x" * 1_500_000} for number in range(5)]
+    for note in notes:
+        push(client, images.manifest([], subject=subject, annotations=note))
+
+    pages, path = [], f"/v2/app/referrers/{subject['digest']}?artifactType={quote(images.CONFIG_TYPE)}"
+    while path:
+        answer = client.ask("GET", path)
+        assert answer.headers["OCI-Filters-Applied"] == "artifactType"
+        pages.append([each["annotations"] for each in answer.json["manifests"]])
+        path = answer.headers.get("Link", "").removesuffix('>; rel="next"').removeprefix("<")
+
+    assert [len(page) for page in pages] == [2, 2, 1]
+    assert sorted((note for page in pages for note in page), key=lambda note: note["number"]) == notes

@@ -1,0 +1,123 @@
+"""containerd, with a daemon of its own: its resolver is also that of nerdctl, Kubernetes and docker's containerd store."""
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import tarfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.clients.commands import Commands
+from tests.clients.layouts import Layout, read_blobs, write_image
+from tests.needs import missing, program
+from tests.servers import PATIENCE, Server
+
+HOW = "apt install containerd"
+
+# Of Kubernetes' part, which looks for a network, nothing is needed.
+CONFIGURATION = 'version = 2\ndisabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.internal.v1.opt"]\n'
+
+Ctr = Callable[..., str]
+
+
+@pytest.fixture
+def content(tmp_path: Path) -> Path:
+    """Where the daemon of this test keeps its blobs, in the form of an OCI image layout."""
+    return tmp_path / "containerd" / "root" / "io.containerd.content.v1.content"
+
+
+@pytest.fixture
+def ctr(commands: Commands, tmp_path: Path) -> Iterator[Ctr]:
+    """ctr, at a daemon that has nothing yet."""
+    daemon = program("containerd", HOW)
+    if os.geteuid() != 0:
+        missing("containerd needs root")
+    folder = tmp_path / "containerd"
+    folder.mkdir()
+    (folder / "config.toml").write_text(CONFIGURATION)
+    places = ["-c", "config.toml", "--root", f"{folder}/root", "--state", f"{folder}/state", "-a", f"{folder}/sock"]
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen([daemon, *places], cwd=folder, stdout=log, stderr=log, start_new_session=True)
+    words = [program("ctr", HOW), "-a", f"{folder}/sock", "-n", "lading"]
+    try:
+        _wait(process, folder / "log")
+        yield lambda *more: commands.run(*words, *more)
+    finally:
+        process.terminate()
+        try:
+            process.wait(PATIENCE)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        # pytest keeps the folders of three runs, and the layers are large.
+        shutil.rmtree(folder / "root", ignore_errors=True)
+
+
+def _wait(process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline and process.poll() is None:
+        if b"successfully booted" in log.read_bytes():
+            return
+        time.sleep(0.05)
+    raise AssertionError(f"containerd does not start:\n{log.read_text()[-3000:]}")
+
+
+@pytest.fixture
+def large(tmp_path: Path) -> Iterator[Layout]:
+    """An image with a layer of 40 MiB, more than Google's front end lets through over HTTP/1."""
+    folder = tmp_path / "large"
+    yield write_image(folder, [b"small", os.urandom(40 << 20), b""])
+    shutil.rmtree(folder)
+
+
+def bring_in(ctr: Ctr, layout: Layout, repository: str) -> None:
+    """Give the daemon an image, named REPOSITORY:v1."""
+    archive = layout.folder.with_suffix(".tar")
+    with tarfile.open(archive, "w") as tar:
+        tar.add(layout.folder, ".")
+    ctr("images", "import", "--no-unpack", "--base-name", repository, archive)
+    archive.unlink()
+
+
+def forget(ctr: Ctr, *names: str) -> None:
+    """Remove images, and wait until their blobs are gone."""
+    ctr("images", "rm", "--sync", *names)
+    assert ctr("content", "ls", "-q") == ""
+
+
+def test_images_go_in_and_out(ctr: Ctr, content: Path, server: Server, large: Layout) -> None:
+    repository = f"{server.host}/team/app"
+    bring_in(ctr, large, repository)
+
+    ctr("images", "push", "--plain-http", f"{repository}:v1")
+    forget(ctr, f"{repository}:v1")
+    ctr("images", "pull", "--plain-http", "--snapshotter", "native", f"{repository}:v1")
+
+    assert read_blobs(content) == {**large.blobs, large.digest: large.manifest}
+    log = server.log.read_text()
+    assert log.count(" PUT /v2/team/app/blobs/uploads/") == len(large.blobs), "each blob is one PUT"
+    assert " PATCH " not in log
+
+
+def test_blobs_are_mounted_from_where_the_image_came(ctr: Ctr, content: Path, server: Server, layout: Layout) -> None:
+    one, two = f"{server.host}/one/app", f"{server.host}/two/app"
+    bring_in(ctr, layout, one)
+    ctr("images", "push", "--plain-http", f"{one}:v1")
+    forget(ctr, f"{one}:v1")
+    ctr("images", "pull", "--plain-http", "--snapshotter", "native", f"{one}:v1")
+
+    ctr("images", "tag", f"{one}:v1", f"{two}:v1")
+    ctr("images", "push", "--plain-http", f"{two}:v1")
+
+    log = server.log.read_text()
+    assert log.count(" POST /v2/two/app/blobs/uploads/ 201 ") == len(layout.blobs)
+    assert " PUT /v2/two/app/blobs/" not in log
+    forget(ctr, f"{one}:v1", f"{two}:v1")
+    ctr("images", "pull", "--plain-http", "--snapshotter", "native", f"{two}@{layout.digest}")
+    assert read_blobs(content) == {**layout.blobs, layout.digest: layout.manifest}

@@ -1,0 +1,154 @@
+"""docker, with a daemon of its own: push, pull, and push again, on both pairs of stores."""
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import tarfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.clients.commands import Commands
+from tests.needs import missing, program
+from tests.servers import PATIENCE, Server
+
+
+@pytest.fixture(scope="session")
+def dockerd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a docker daemon that is nobody else's: without a network, with plain folders for layers."""
+    daemon = program("dockerd", "apt install docker.io")
+    if os.geteuid() != 0:
+        missing("dockerd needs root")
+    folder = tmp_path_factory.mktemp("d")
+    address = f"unix://{folder}/sock"
+    places = [f"--data-root={folder}/data", f"--exec-root={folder}/exec", f"--pidfile={folder}/pid"]
+    network = ["--iptables=false", "--ip6tables=false", "--bridge=none"]
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [daemon, *network, *places, "-s", "vfs", "-H", address], stdout=log, stderr=log, start_new_session=True
+        )
+    try:
+        _wait(process, folder / "sock", folder / "log")
+        yield address
+    finally:
+        # The daemon ends its containerd itself; what then is left of the session is killed.
+        process.terminate()
+        process.wait(PATIENCE)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _wait(process: subprocess.Popen[bytes], socket: Path, log: Path) -> None:
+    deadline = time.monotonic() + 2 * PATIENCE
+    while time.monotonic() < deadline and process.poll() is None:
+        if socket.exists() and b"API listen on" in log.read_bytes():
+            return
+        time.sleep(0.1)
+    raise AssertionError(f"dockerd does not start:\n{log.read_text()[-3000:]}")
+
+
+@pytest.fixture
+def docker(dockerd: str, commands: Commands) -> Iterator["Docker"]:
+    """docker at that daemon, from which all images are removed afterwards."""
+    client = Docker(commands, dockerd)
+    yield client
+    images = client("image", "ls", "-q").split()
+    if images:
+        client("rmi", "-f", *set(images))
+
+
+class Docker:
+    """The docker command."""
+
+    def __init__(self, commands: Commands, address: str) -> None:
+        self._commands = commands
+        self._words = [program("docker", "apt install docker.io"), "-H", address]
+
+    def __call__(self, *words: str | Path) -> str:
+        return self._commands.run(*self._words, *words)
+
+    def fail(self, *words: str | Path) -> str:
+        return self._commands.fail(*self._words, *words)
+
+
+def make_image(docker: Docker, folder: Path, name: str) -> str:
+    """Make an image of four layers, one of 40 MiB and one without a byte; answers its id."""
+    for number, content in enumerate([os.urandom(40 << 20), b"", b"text", os.urandom(1000)]):
+        (folder / f"file{number}").write_bytes(content)
+    tar = folder / "root.tar"
+    with tarfile.open(tar, "w") as archive:
+        archive.add(folder / "file3", "base")
+    docker("import", tar, f"{name}-base")
+    copies = "".join(f"COPY file{number} /file{number}\n" for number in range(3))
+    (folder / "Dockerfile").write_text(f"FROM {name}-base\n{copies}")
+    return docker("build", "-q", "-t", name, folder).strip()
+
+
+@pytest.fixture(autouse=True)
+def classic_builder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The builder that needs no plugin."""
+    monkeypatch.setenv("DOCKER_BUILDKIT", "0")
+
+
+def files_of(docker: Docker, image: str, folder: Path) -> dict[str, bytes]:
+    """The bytes of each layer of an image, as `docker save` writes them."""
+    folder.mkdir()
+    docker("save", "-o", folder / "image.tar", image)
+    with tarfile.open(folder / "image.tar") as archive:
+        manifest = archive.extractfile("manifest.json")
+        assert manifest is not None
+        layers = json.loads(manifest.read())[0]["Layers"]
+        contents = {}
+        for number, layer in enumerate(layers):
+            member = archive.extractfile(layer)
+            assert member is not None
+            contents[str(number)] = member.read()
+        return contents
+
+
+def test_what_docker_pushes_it_pulls_byte_for_byte(docker: Docker, server: Server, tmp_path: Path) -> None:
+    (tmp_path / "context").mkdir()
+    name = f"{server.host}/team/app:v1"
+    image = make_image(docker, tmp_path / "context", name)
+    before = files_of(docker, name, tmp_path / "before")
+
+    pushed = docker("push", name)
+    docker("rmi", "-f", name, f"{name}-base", image)
+    assert docker("image", "ls", "-q") == ""
+    pulled = docker("pull", name)
+
+    digest = pushed.split("digest: ")[1].split()[0]
+    assert f"Digest: {digest}" in pulled
+    assert docker("image", "inspect", "-f", "{{.Id}}", name).strip() == image
+    assert files_of(docker, name, tmp_path / "after") == before
+    docker("rmi", "-f", name)
+    docker("pull", f"{server.host}/team/app@{digest}")
+
+
+def test_docker_pushes_only_what_is_not_there_and_mounts_the_rest(
+    docker: Docker, server: Server, tmp_path: Path
+) -> None:
+    (tmp_path / "context").mkdir()
+    first, again, other = (f"{server.host}/{name}" for name in ("one/app:v1", "one/app:v2", "two/app:v1"))
+    make_image(docker, tmp_path / "context", first)
+    docker("push", first)
+    docker("tag", first, again)
+    docker("tag", first, other)
+
+    assert docker("push", again).count("Layer already exists") == 4
+    assert docker("push", other).count("Mounted from one/app") == 4
+    docker("push", "--all-tags", f"{server.host}/one/app")
+
+    docker("rmi", "-f", other, again, first)
+    docker("pull", other)
+    assert server.request("GET", "/v2/one/app/tags/list")[1] == b'{"name": "one/app", "tags": ["v1", "v1-base", "v2"]}'
+
+
+def test_docker_is_told_what_is_not_there(docker: Docker, server: Server) -> None:
+    assert "not found" in docker.fail("pull", f"{server.host}/no/app:v1")

@@ -1,0 +1,56 @@
+"""oras: artifacts, and what refers to them."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from storage.digests import digest_of
+from tests.clients.commands import Commands
+from tests.needs import program
+from tests.servers import Server
+
+HOW = "go install oras.land/oras/cmd/oras@latest"
+Oras = Callable[..., str]
+
+
+@pytest.fixture
+def oras(commands: Commands, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Oras:
+    path = program("oras", HOW)
+    monkeypatch.chdir(tmp_path)
+    return lambda verb, *words: commands.run(path, *verb.split(), "--plain-http", *words)
+
+
+def test_artifacts_go_in_and_out_with_what_refers_to_them(
+    oras: Oras, commands: Commands, server: Server, tmp_path: Path
+) -> None:
+    remote = f"{server.host}/team/thing"
+    (tmp_path / "data.bin").write_bytes(bytes(range(256)) * 20_000)
+    (tmp_path / "sbom.json").write_text('{"sbom": true}')
+    (tmp_path / "signature").write_text("signed")
+
+    oras("push", "--artifact-type", "example/thing", f"{remote}:v1,v2", "data.bin:example/data")
+    oras("attach", "--artifact-type", "example/sbom", f"{remote}:v1", "sbom.json")
+    oras("attach", "--artifact-type", "example/signature", f"{remote}:v1", "signature")
+
+    assert sorted(oras("repo tags", remote).split()) == ["v1", "v2"]
+    found = json.loads(oras("discover", "--format", "json", f"{remote}:v1"))
+    kinds = {each["artifactType"] for each in found.get("referrers", found.get("manifests", []))}
+    assert kinds == {"example/sbom", "example/signature"}
+    found = json.loads(oras("discover", "--format", "json", "--artifact-type", "example/sbom", f"{remote}:v1"))
+    assert [each["artifactType"] for each in found.get("referrers", found.get("manifests", []))] == ["example/sbom"]
+
+    (tmp_path / "out").mkdir()
+    oras("pull", "-o", tmp_path / "out", f"{remote}:v2")
+    assert (tmp_path / "out" / "data.bin").read_bytes() == (tmp_path / "data.bin").read_bytes()
+
+    path = program("oras", HOW)
+    both = ("--from-plain-http", "--to-plain-http")
+    commands.run(path, "cp", "-r", *both, f"{remote}:v1", f"{server.host}/other/thing:v1")
+    found = json.loads(oras("discover", "--format", "json", f"{server.host}/other/thing:v1"))
+    assert len(found.get("referrers", found.get("manifests", []))) == 2
+
+    oras("manifest delete", "-f", f"{remote}:v1")
+    assert "not found" in commands.fail(path, "manifest", "fetch", "--plain-http", f"{remote}:v1")
+    oras("blob fetch", "-o", tmp_path / "again", f"{remote}@{digest_of((tmp_path / 'data.bin').read_bytes())}")

@@ -1,0 +1,53 @@
+"""regctl: the one that sends chunks."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.clients.commands import Commands
+from tests.clients.layouts import Layout, read_blobs
+from tests.needs import program
+from tests.servers import Server
+
+Regctl = Callable[..., str]
+
+
+@pytest.fixture
+def regctl(commands: Commands, server: Server) -> Regctl:
+    """regctl, told to send whatever is larger than 1 MiB in chunks of that size."""
+    path = program("regctl", "go install github.com/regclient/regclient/cmd/regctl@latest")
+    chunked = ("--blob-chunk", "1048576", "--blob-max", "1048576")
+    commands.run(path, "registry", "set", "--tls", "disabled", *chunked, server.host)
+    return lambda *words: commands.run(path, *words)
+
+
+def test_images_go_in_by_chunks_and_out(regctl: Regctl, server: Server, layout: Layout, tmp_path: Path) -> None:
+    remote = f"{server.host}/team/app"
+
+    regctl("image", "copy", f"ocidir://{layout.folder}:v1", f"{remote}:v1")
+
+    log = server.log.read_text()
+    assert log.count(" PATCH /v2/team/app/blobs/uploads/") >= 7, "a layer of 7 MB went in chunks of 1 MiB"
+    assert regctl("image", "digest", f"{remote}:v1").strip() == layout.digest
+    regctl("image", "copy", f"{remote}:v1", f"ocidir://{tmp_path}/out:v1")
+    blobs = read_blobs(tmp_path / "out")
+    assert {digest: blobs[digest] for digest in layout.blobs} == layout.blobs
+
+    regctl("image", "copy", f"{remote}:v1", f"{server.host}/other/app:v1")
+    assert regctl("tag", "ls", f"{server.host}/other/app").split() == ["v1"]
+    assert "team/app" in regctl("repo", "ls", server.host).split()
+    regctl("tag", "delete", f"{remote}:v1")
+    assert regctl("tag", "ls", remote).split() == []
+
+
+def test_artifacts_refer_to_images(regctl: Regctl, server: Server, layout: Layout, tmp_path: Path) -> None:
+    remote = f"{server.host}/team/app:v1"
+    regctl("image", "copy", f"ocidir://{layout.folder}:v1", remote)
+    (tmp_path / "sbom.json").write_text("{}")
+
+    regctl("artifact", "put", "--artifact-type", "example/sbom", "--subject", remote, "-f", tmp_path / "sbom.json")
+
+    listed = json.loads(regctl("artifact", "list", "--format", "{{json .}}", remote))
+    assert [each["artifactType"] for each in listed["descriptors"]] == ["example/sbom"]

@@ -1,0 +1,61 @@
+"""Fixtures: the two pairs of stores, in this process and below a serving registry.
+
+A test that takes `environment`, `stores`, `registry` or `server` runs twice: on a folder and SQLite ("local"), and on
+Cloud Storage and Firestore as their emulators have them ("google"). Each test has stores of its own.
+"""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from emulators import EmulatorError, Emulators, running
+from functions import settings
+from functions.app import open_blobs, open_metadata
+from functions.jobs.backup import Stores
+from functions.registry.registry import Registry
+from tests.needs import missing
+from tests.servers import Server, serving
+
+
+@pytest.fixture(scope="session")
+def emulators() -> Iterator[Emulators]:
+    """The emulators, running for all tests of the session."""
+    try:
+        with running() as started:
+            yield started
+    except EmulatorError as error:
+        missing(str(error))
+
+
+@pytest.fixture(params=["local", "google"])
+def environment(request: pytest.FixtureRequest, tmp_path: Path) -> Mapping[str, str]:
+    """The environment variables of a pair of stores that nobody else uses."""
+    if request.param == "local":
+        return {"LADING_DATA": str(tmp_path / "data")}
+    emulators: Emulators = request.getfixturevalue("emulators")
+    return emulators.fresh()
+
+
+@pytest.fixture
+def stores(environment: Mapping[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Stores]:
+    """The stores of `environment`, opened in this process."""
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    read = settings.read(environment)
+    opened = Stores(open_blobs(read.blobs), open_metadata(read.metadata))
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def registry(stores: Stores) -> Registry:
+    """A registry over `stores`."""
+    return Registry(stores.blobs, stores.metadata)
+
+
+@pytest.fixture
+def server(environment: Mapping[str, str], tmp_path: Path) -> Iterator[Server]:
+    """`lading serve` on the stores of `environment`, as a process."""
+    with serving(environment, tmp_path / "server.log") as started:
+        yield started

@@ -1,0 +1,275 @@
+"""What MetadataStore promises, on every driver."""
+
+import threading
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from functions.jobs.backup import Stores
+from storage.digests import digest_of
+from storage.errors import Conflict
+from storage.protocols import MOST_CONTENT, Create, Delete, MetadataStore, Replace, Touch
+from storage.records import KINDS, Blob, Key, Link, Manifest, R, Record, Repository, Tag, Upload
+
+NOW = datetime(2026, 11, 1, 12, 30, 15, 123456, tzinfo=UTC)
+DIGEST = digest_of(b"one")
+OTHER = digest_of(b"two", "sha512")
+
+
+@pytest.fixture
+def metadata(stores: Stores) -> MetadataStore:
+    return stores.metadata
+
+
+def tag(name: str, repository: str = "team/app", **fields: Any) -> Tag:
+    values: dict[str, Any] = {"digest": DIGEST, "media_type": "a/b", "size": 3, "moved": NOW} | fields
+    return Tag(id=name, repository=repository, **values)
+
+
+def manifest(digest: str = DIGEST, repository: str = "team/app", **fields: Any) -> Manifest:
+    values: dict[str, Any] = {"media_type": "a/b", "size": 3, "created": NOW} | fields
+    return Manifest(id=digest, repository=repository, **values)
+
+
+def link(digest: str, repository: str) -> Link:
+    return Link(id=digest, repository=repository, object="u/0", size=1, created=NOW)
+
+
+EXAMPLES: list[Record] = [
+    Repository(id="team/app", created=NOW),
+    Blob(id=DIGEST, object="u/0", size=2**40, crc32c=2**32 - 1, created=NOW),
+    link(OTHER, "team/app"),
+    manifest(content=b"\x00\xff", object="u/1", artifact_type="t", subject=OTHER, blobs=(DIGEST,), children=(OTHER,)),
+    tag("v1", content=b"{}"),
+    Upload(id="u", target="team/app", parts=("0-a", "1-b"), sizes=(1, 2), offset=3, created=NOW, touched=NOW),
+]
+
+
+def get(metadata: MetadataStore, key: Key[R]) -> R:
+    record = metadata.read([key])[key]
+    assert record is not None
+    return record
+
+
+@pytest.mark.parametrize("record", EXAMPLES, ids=lambda record: type(record).__name__)
+def test_a_record_is_read_as_it_was_written(metadata: MetadataStore, record: Record) -> None:
+    metadata.commit([Create(record)])
+
+    assert get(metadata, record.key) == record
+    assert get(metadata, record.key).version
+
+
+def test_every_kind_has_an_example() -> None:
+    assert {type(record) for record in EXAMPLES} == set(KINDS)
+
+
+def test_what_is_not_there_reads_as_none(metadata: MetadataStore) -> None:
+    there, absent = tag("there"), tag("absent")
+    metadata.commit([Create(there)])
+
+    found = metadata.read([absent.key, there.key])
+
+    assert found[absent.key] is None
+    assert found[there.key] == there
+    assert metadata.read([])[there.key] is None
+
+
+@pytest.mark.parametrize("name", ["__all__", "a.b", "A", "a-b", "x" * 128, "_"])
+def test_any_tag_can_be_an_id(metadata: MetadataStore, name: str) -> None:
+    metadata.commit([Create(tag(name))])
+
+    assert get(metadata, Key(Tag, name, "team/app")).id == name
+    assert [each.id for each in metadata.scan(Tag, "team/app", limit=5)] == [name]
+
+
+def test_ids_that_look_alike_are_apart(metadata: MetadataStore) -> None:
+    metadata.commit([Create(tag("v1", repository)) for repository in ("a/b", "a-b", "a.b", "a_b", "a/b/c")])
+
+    assert [each.repository for each in metadata.scan(Tag, "a/b", limit=5)] == ["a/b"]
+
+
+def test_content_may_be_as_large_as_promised(metadata: MetadataStore) -> None:
+    blobs = tuple(digest_of(str(number).encode()) for number in range(5_000))
+    large = manifest(content=bytes(MOST_CONTENT), blobs=blobs)
+
+    metadata.commit([Create(large)])
+
+    assert get(metadata, large.key) == large
+
+
+def test_create_wants_nothing_there(metadata: MetadataStore) -> None:
+    metadata.commit([Create(tag("v1"))])
+
+    with pytest.raises(Conflict):
+        metadata.commit([Create(tag("v1", digest=OTHER))])
+    assert get(metadata, tag("v1").key).digest == DIGEST
+
+
+def test_replace_wants_the_version_that_was_read(metadata: MetadataStore) -> None:
+    metadata.commit([Create(tag("v1"))])
+    first = get(metadata, tag("v1").key)
+
+    metadata.commit([Replace(replace(first, digest=OTHER))])
+
+    assert get(metadata, first.key).digest == OTHER
+    with pytest.raises(Conflict):
+        metadata.commit([Replace(replace(first, digest=DIGEST))])
+
+
+def test_replacing_by_the_same_values_is_a_change(metadata: MetadataStore) -> None:
+    metadata.commit([Create(tag("v1"))])
+    first = get(metadata, tag("v1").key)
+    metadata.commit([Replace(first)])
+
+    with pytest.raises(Conflict):
+        metadata.commit([Replace(first)])
+
+
+def test_delete_wants_the_version_that_was_read(metadata: MetadataStore) -> None:
+    metadata.commit([Create(tag("v1"))])
+    first = get(metadata, tag("v1").key)
+    metadata.commit([Touch(first.key)])
+
+    with pytest.raises(Conflict):
+        metadata.commit([Delete(first)])
+    metadata.commit([Delete(get(metadata, first.key))])
+
+    assert metadata.read([first.key])[first.key] is None
+    with pytest.raises(Conflict):
+        metadata.commit([Delete(first)])
+
+
+def test_a_record_made_again_is_at_another_version(metadata: MetadataStore) -> None:
+    metadata.commit([Create(tag("v1"))])
+    first = get(metadata, tag("v1").key)
+    metadata.commit([Delete(first)])
+    metadata.commit([Create(tag("v1"))])
+
+    with pytest.raises(Conflict):
+        metadata.commit([Delete(first)])
+
+
+def test_touch_wants_a_record_and_changes_only_its_version(metadata: MetadataStore) -> None:
+    record = manifest(content=b"{}", blobs=(DIGEST,))
+    with pytest.raises(Conflict):
+        metadata.commit([Touch(record.key)])
+    metadata.commit([Create(record)])
+    before = get(metadata, record.key)
+
+    metadata.commit([Touch(record.key)])
+
+    after = get(metadata, record.key)
+    assert after == before
+    assert after.version != before.version
+    assert metadata.find(Manifest, {"blobs": DIGEST}, repository="team/app", limit=5) == [replace(record, content=None)]
+
+
+def test_a_commit_is_all_or_nothing(metadata: MetadataStore) -> None:
+    metadata.commit([Create(tag("there"))])
+    there = get(metadata, tag("there").key)
+
+    with pytest.raises(Conflict):
+        metadata.commit([Create(tag("new")), Delete(there), Touch(tag("absent").key)])
+
+    assert metadata.read([tag("new").key])[tag("new").key] is None
+    assert get(metadata, there.key) == there
+
+
+def test_a_scan_is_sorted_and_comes_in_pages_without_content(metadata: MetadataStore) -> None:
+    names = ["1.0", "Alpha", "alpha", "alpha-1", "Beta", "gamma", "v1", "V2"]
+    metadata.commit([Create(tag(name, content=b"{}")) for name in reversed(names)])
+    metadata.commit([Create(tag("elsewhere", "team/app2"))])
+
+    assert [each.id for each in metadata.scan(Tag, "team/app", limit=100)] == names
+    assert [each.id for each in metadata.scan(Tag, "team/app", limit=3)] == names[:3]
+    assert [each.id for each in metadata.scan(Tag, "team/app", after="alpha", limit=3)] == names[3:6]
+    assert [each.id for each in metadata.scan(Tag, "team/app", after="b", limit=3)] == names[4:7]
+    assert metadata.scan(Tag, "team/app", after="V2", limit=3) == []
+    assert metadata.scan(Tag, "team/app", limit=1)[0].content is None
+
+
+def test_repositories_are_scanned_in_lexical_order(metadata: MetadataStore) -> None:
+    names = ["a-b", "a.b", "a/b", "a/b/c", "a0", "ab"]
+    metadata.commit([Create(Repository(id=name, created=NOW)) for name in reversed(names)])
+
+    assert [each.id for each in metadata.scan(Repository, limit=100)] == sorted(names)
+    assert [each.id for each in metadata.scan(Repository, after="a/b", limit=2)] == ["a/b/c", "a0"]
+
+
+def test_records_are_found_by_field_and_by_item(metadata: MetadataStore) -> None:
+    digests = sorted(digest_of(str(number).encode()) for number in range(5))
+    for number, digest in enumerate(digests):
+        kind = "sbom" if number % 2 else "signature"
+        metadata.commit([Create(manifest(digest, subject=DIGEST, artifact_type=kind, blobs=(OTHER, DIGEST)))])
+    metadata.commit([Create(manifest(digests[0], "other", subject=DIGEST, artifact_type="sbom", blobs=(OTHER,)))])
+
+    def find(where: dict[str, str], **page: Any) -> list[str]:
+        return [each.id for each in metadata.find(Manifest, where, repository="team/app", **{"limit": 9} | page)]
+
+    assert find({"subject": DIGEST}) == digests
+    assert find({"subject": OTHER}) == []
+    assert find({"blobs": OTHER}) == digests
+    assert find({"subject": DIGEST, "artifact_type": "sbom"}) == digests[1::2]
+    assert find({"subject": DIGEST}, limit=2) == digests[:2]
+    assert find({"subject": DIGEST}, after=digests[1], limit=2) == digests[2:4]
+
+
+def test_found_records_follow_what_is_written(metadata: MetadataStore) -> None:
+    metadata.commit([Create(tag("v1")), Create(tag("v2"))])
+    first = get(metadata, tag("v1").key)
+    metadata.commit([Replace(replace(first, digest=OTHER))])
+
+    def find(digest: str) -> list[str]:
+        return [each.id for each in metadata.find(Tag, {"digest": digest}, repository="team/app", limit=9)]
+
+    assert find(DIGEST) == ["v2"]
+    assert find(OTHER) == ["v1"]
+    metadata.commit([Delete(get(metadata, first.key))])
+    assert find(OTHER) == []
+
+
+def test_links_are_found_in_all_repositories(metadata: MetadataStore) -> None:
+    metadata.commit([Create(link(DIGEST, name)) for name in ("a", "b/c", "d")] + [Create(link(OTHER, "a"))])
+    metadata.commit([Create(Blob(id=DIGEST, object="u/0", size=1, crc32c=0, created=NOW))])
+
+    found = metadata.find(Link, {"id": DIGEST}, repository=None, limit=9)
+
+    assert sorted(each.repository for each in found) == ["a", "b/c", "d"]
+    assert all(get(metadata, each.key).version == each.version for each in found)
+    assert len(metadata.find(Link, {"id": DIGEST}, repository=None, limit=2)) == 2
+
+
+def race(writers: int, attempt: Any) -> int:
+    """How many of `writers` threads got their commit through, all beginning at once."""
+    barrier, won = threading.Barrier(writers), []
+
+    def run(number: int) -> None:
+        barrier.wait()
+        try:
+            attempt(number)
+            won.append(number)
+        except Conflict:
+            pass
+
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(writers)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return len(won)
+
+
+def test_of_many_creators_one_wins(metadata: MetadataStore) -> None:
+    assert race(16, lambda number: metadata.commit([Create(tag("v1", size=number))])) == 1
+
+
+def test_of_many_that_replace_one_version_one_wins(metadata: MetadataStore) -> None:
+    metadata.commit([Create(tag("v1"))])
+    first = get(metadata, tag("v1").key)
+
+    assert race(16, lambda number: metadata.commit([Replace(replace(first, size=number))])) == 1
+    # The same values for all: a write that changes nothing must still count as one.
+    second = get(metadata, first.key)
+    assert race(16, lambda number: metadata.commit([Replace(second)])) == 1

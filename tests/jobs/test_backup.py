@@ -1,0 +1,189 @@
+"""Backups, from each pair of stores and back into it."""
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from functions.jobs.backup import Stores, back_up, restore
+from functions.registry.registry import Registry
+from storage.digests import digest_of
+from storage.errors import Corrupt, Missing
+from storage.filesystem import FilesystemBlobs
+from storage.records import Manifest
+from storage.sqlite import SqliteMetadata
+from tests import images
+from tests.registry.pushes import pull_blob, push_blob, push_image, push_manifest
+
+
+@pytest.fixture
+def other(tmp_path: Path) -> Iterator[Stores]:
+    """Stores of another registry, empty."""
+    opened = folder_stores(tmp_path / "other")
+    yield opened
+    opened.close()
+
+
+def folder_stores(folder: Path) -> Stores:
+    return Stores(FilesystemBlobs(folder / "blobs"), SqliteMetadata(folder / "metadata.sqlite"))
+
+
+def push_everything(registry: Registry) -> dict[str, bytes]:
+    """Some of all that there is; answers the bytes of each manifest by `repository@digest`."""
+    large = images.manifest([], annotations={"large": "A" * 1_000_000})
+    one, two = push_image(registry, "team/app", "v1", "v2", layers=3), push_image(registry, "team/app")
+    push_blob(registry, "b", images.EMPTY_CONFIG)
+    push_manifest(registry, "b", large, "large")
+    children = [each.content or b"" for each in (one, two)]
+    inner = images.index(children)
+    push_manifest(registry, "team/app", inner)
+    push_manifest(registry, "team/app", images.index([inner, children[0]]), "nested")
+    push_manifest(registry, "team/app", images.manifest([], subject=images.descriptor(inner)))
+    names = [("team/app", each) for each in (*children, inner, images.index([inner, children[0]]))] + [("b", large)]
+    return {f"{repository}@{digest_of(content)}": content for repository, content in names}
+
+
+def assert_whole(registry: Registry, contents: dict[str, bytes]) -> None:
+    for name, content in contents.items():
+        repository, _, digest = name.partition("@")
+        found = registry.manifests.find(repository, digest)
+        assert registry.manifests.content(found) == content
+        assert isinstance(found, Manifest)
+        assert all(digest_of(pull_blob(registry, repository, blob)) == blob for blob in found.blobs)
+
+
+def test_what_was_backed_up_is_put_back_whole(
+    stores: Stores, registry: Registry, other: Stores, tmp_path: Path
+) -> None:
+    contents = push_everything(registry)
+    before = registry.manifests.find("team/app", "v1")
+
+    back_up(stores, tmp_path / "backup")
+    report = restore(tmp_path / "backup", other)
+
+    copy = Registry(other.blobs, other.metadata)
+    assert_whole(copy, contents)
+    assert copy.manifests.tags("team/app", "", 10).items == ["nested", "v1", "v2"]
+    assert copy.manifests.find("team/app", "v1") == before, "times included"
+    assert len(copy.manifests.referrers("team/app", digest_of(images.index([])), "", "").items) == 0
+    assert (report.repositories, report.tags) == (2, 4)
+
+
+def test_a_backup_goes_back_into_either_pair_of_stores(
+    stores: Stores, registry: Registry, other: Stores, tmp_path: Path
+) -> None:
+    source = Registry(other.blobs, other.metadata)
+    contents = push_everything(source)
+
+    back_up(other, tmp_path / "backup")
+    restore(tmp_path / "backup", stores)
+
+    assert_whole(registry, contents)
+
+
+def test_a_backup_is_a_data_folder(stores: Stores, registry: Registry, tmp_path: Path) -> None:
+    contents = push_everything(registry)
+    back_up(stores, tmp_path / "backup")
+
+    served = folder_stores(tmp_path / "backup")
+    assert_whole(Registry(served.blobs, served.metadata), contents)
+    served.close()
+
+
+def test_the_next_backup_copies_only_what_is_new_and_forgets_what_is_deleted(
+    stores: Stores, registry: Registry, tmp_path: Path
+) -> None:
+    push_image(registry, "a", "old", layers=2)
+    first = back_up(stores, tmp_path / "backup")
+    new = push_image(registry, "a", "new", layers=1)
+    registry.manifests.delete_tag("a", "old")
+
+    second = back_up(stores, tmp_path / "backup")
+
+    assert (first.blobs, second.blobs) == (3, 1)
+    served = folder_stores(tmp_path / "backup")
+    copy = Registry(served.blobs, served.metadata)
+    assert copy.manifests.tags("a", "", 10).items == ["new"]
+    assert copy.manifests.find("a", "new").digest == new.digest
+    served.close()
+
+
+def test_restoring_changes_nothing_that_is_there(stores: Stores, registry: Registry, tmp_path: Path) -> None:
+    push_image(registry, "a", "v1")
+    back_up(stores, tmp_path / "backup")
+    newer = push_image(registry, "a", "v1")
+
+    report = restore(tmp_path / "backup", stores)
+
+    assert registry.manifests.find("a", "v1").digest == newer.digest
+    assert report.tags_left == 1
+    assert "left 1 tags" in str(report)
+
+
+def test_what_was_deleted_comes_back(stores: Stores, registry: Registry, tmp_path: Path) -> None:
+    image = push_image(registry, "a", "v1")
+    back_up(stores, tmp_path / "backup")
+    registry.manifests.delete("a", image.digest)
+    for blob in image.blobs:
+        registry.blobs.delete("a", blob)
+
+    restore(tmp_path / "backup", stores)
+
+    assert_whole(registry, {f"a@{image.digest}": image.content or b""})
+    assert registry.manifests.find("a", "v1").digest == image.digest
+
+
+def test_a_backup_taken_while_serving_is_whole(stores: Stores, registry: Registry, tmp_path: Path) -> None:
+    stop = threading.Event()
+
+    def keep_changing() -> None:
+        while not stop.is_set():
+            image = push_image(registry, "a", "moving", layers=2)
+            previous = push_image(registry, "a", "gone")
+            registry.manifests.delete("a", previous.digest)
+            registry.blobs.delete("a", previous.blobs[-1])
+            assert image.digest
+
+    push_image(registry, "a", "steady")
+    writers = [threading.Thread(target=keep_changing) for _ in range(3)]
+    for writer in writers:
+        writer.start()
+    try:
+        for number in range(3):
+            back_up(stores, tmp_path / f"backup{number}")
+    finally:
+        stop.set()
+        for writer in writers:
+            writer.join()
+
+    for number in range(3):
+        served = folder_stores(tmp_path / f"backup{number}")
+        copy = Registry(served.blobs, served.metadata)
+        tags = copy.manifests.tags("a", "", 10).items
+        assert "steady" in tags
+        for tag in tags:
+            copy.manifests.find("a", copy.manifests.find("a", tag).digest)
+        for manifest in served.metadata.scan(Manifest, "a", limit=1000):
+            assert all(digest_of(pull_blob(copy, "a", blob)) == blob for blob in manifest.blobs)
+        served.close()
+
+
+def test_bytes_that_have_rotted_are_not_copied(stores: Stores, registry: Registry, tmp_path: Path) -> None:
+    image = push_image(registry, "a", "v1")
+    back_up(stores, tmp_path / "backup")
+    copy = folder_stores(tmp_path / "backup")
+    link = Registry(copy.blobs, copy.metadata).blobs.get("a", image.blobs[-1])
+    copy.close()
+    path = tmp_path / "backup" / "blobs" / link.object[:2] / link.object
+    path.write_bytes(b"x" + path.read_bytes()[1:])
+    target = folder_stores(tmp_path / "target")
+
+    with pytest.raises(Corrupt):
+        restore(tmp_path / "backup", target)
+    target.close()
+
+
+def test_a_folder_without_a_backup_is_said_to_be_one(stores: Stores, tmp_path: Path) -> None:
+    with pytest.raises(Missing, match="holds no backup"):
+        restore(tmp_path, stores)

@@ -1,0 +1,113 @@
+"""`lading serve` as a process of its own, for tests."""
+
+import contextlib
+import http.client
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+PATIENCE = 30.0
+"""Seconds for a process to begin or to end."""
+
+
+def answer_on(sock: socket.socket) -> tuple[int, bytes]:
+    """The answer that comes over a connection, in however many pieces: its status, and its body."""
+    with contextlib.closing(http.client.HTTPResponse(sock)) as response:
+        response.begin()
+        return response.status, response.read()
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port: int = sock.getsockname()[1]
+        return port
+
+
+@dataclass
+class Server:
+    """A process that serves a registry on 127.0.0.1."""
+
+    process: subprocess.Popen[bytes]
+    port: int
+    log: Path
+
+    @property
+    def host(self) -> str:
+        """HOST:PORT, as clients write it before a repository."""
+        return f"127.0.0.1:{self.port}"
+
+    def request(
+        self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None
+    ) -> tuple[http.client.HTTPResponse, bytes]:
+        """One request over a connection of its own; the answer, and its body."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
+        with contextlib.closing(connection):
+            connection.request(method, path, body, dict(headers or {}))
+            response = connection.getresponse()
+            return response, response.read()
+
+    def peak_memory(self) -> int:
+        """The most bytes of memory that the process has had (VmHWM)."""
+        for line in Path(f"/proc/{self.process.pid}/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+        raise AssertionError("no VmHWM")
+
+    def stop(self) -> int:
+        """SIGTERM; answers the exit status."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(PATIENCE)
+
+
+@contextlib.contextmanager
+def serving(
+    environment: Mapping[str, str], log: Path, arguments: Sequence[str] = (), command: Sequence[str] = ()
+) -> Iterator[Server]:
+    """A registry that serves until the block ends.
+
+    environment  the stores, as LADING_BLOBS and LADING_METADATA or LADING_DATA, and what else differs from ours
+    command      what to run instead of `lading serve`; `{port}` stands for the port
+    """
+    port = free_port()
+    default = [sys.executable, "-m", "functions.cli", "serve", "--address", "127.0.0.1:{port}", *arguments]
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [word.format(port=port) for word in command or default],
+            env={**os.environ, "PYTHONUNBUFFERED": "1", **environment},
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    server = Server(process, port, log)
+    try:
+        _wait_until_it_answers(server)
+        yield server
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            try:
+                process.wait(PATIENCE)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def _wait_until_it_answers(server: Server) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        if server.process.poll() is not None:
+            break
+        with contextlib.suppress(OSError):
+            response, _ = server.request("GET", "/v2/")
+            if response.status == 200:
+                return
+        time.sleep(0.05)
+    raise AssertionError(f"the server does not answer:\n{server.log.read_text()}")

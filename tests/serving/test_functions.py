@@ -1,0 +1,119 @@
+"""The function: the same app under functions-framework, and under granian where it runs in Cloud Run."""
+
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import cast
+
+import pytest
+from flask import Request
+from werkzeug.test import EnvironBuilder
+from werkzeug.wrappers import Response
+
+from functions import main
+from storage.digests import digest_of
+from tests import images
+from tests.needs import program
+from tests.servers import Server, serving
+from tests.serving.bodies import digest_of_zeros, zeros
+
+MIB = 1024 * 1024
+SOURCE = Path(main.__file__)
+FRAMEWORK = [
+    str(Path(sys.executable).parent / "functions-framework"),
+    "--target=registry",
+    f"--source={SOURCE}",
+    "--port={port}",
+]
+
+
+@pytest.fixture(params=["framework", "cloud run"])
+def function(request: pytest.FixtureRequest, environment: Mapping[str, str], tmp_path: Path) -> Iterator[Server]:
+    """The function as a developer starts it, and as the buildpack does."""
+    command = FRAMEWORK
+    if request.param == "cloud run":
+        variables = {"K_SERVICE": "registry", "FUNCTION_TARGET": "registry", "LADING_OPEN_TO_EVERYBODY": "yes"}
+        environment = {**environment, **variables}
+        # Cloud Run gives the port in PORT, which functions-framework is told, too.
+        command = ["env", "PORT={port}", *FRAMEWORK]
+    with serving(environment, tmp_path / "log", command=command) as server:
+        yield server
+
+
+def test_an_image_goes_in_and_comes_out(function: Server) -> None:
+    layer = images.blob(100_000)
+    for content in (images.EMPTY_CONFIG, layer):
+        response, _ = function.request("POST", "/v2/a/b/blobs/uploads/")
+        path = response.headers["Location"]
+        assert function.request("PATCH", path, iter([content]))[0].status == 202
+        assert function.request("PUT", f"{path}?digest={digest_of(content)}")[0].status == 201
+    manifest = images.manifest([layer])
+    assert function.request("PUT", "/v2/a/b/manifests/v1", manifest)[0].status == 201
+
+    response, pulled = function.request("GET", "/v2/a/b/manifests/v1")
+    assert pulled == manifest
+    assert response.headers["Docker-Content-Digest"] == digest_of(manifest)
+    assert function.request("GET", f"/v2/a/b/blobs/{digest_of(layer)}")[1] == layer
+    response, ranged = function.request("GET", f"/v2/a/b/blobs/{digest_of(layer)}", headers={"Range": "bytes=5-9"})
+    assert (response.status, ranged) == (206, layer[5:10])
+    response, nothing = function.request("HEAD", "/v2/a/b/manifests/v1")
+    assert (response.headers["Content-Length"], nothing) == (str(len(manifest)), b"")
+    assert function.request("DELETE", "/v2/a/b/manifests/v1")[0].status == 202
+    assert function.request("GET", "/v2/a/b/manifests/v1")[0].status == 404
+
+
+def test_no_body_is_held_in_memory(function: Server) -> None:
+    size = 200 * MIB
+    response, _ = function.request("POST", "/v2/a/blobs/uploads/")
+    path = response.headers["Location"]
+    before = function.peak_memory()
+
+    assert function.request("PATCH", path, zeros(size))[0].status == 202
+    assert function.request("PUT", f"{path}?digest={digest_of_zeros(size)}")[0].status == 201
+
+    assert function.peak_memory() - before < 64 * MIB
+
+
+def test_an_early_refusal_reads_nothing_into_memory(function: Server) -> None:
+    before = function.peak_memory()
+
+    # http.client sends to the end, or until the server hangs up, before it listens.
+    try:
+        response, _ = function.request("PATCH", "/v2/a/blobs/uploads/absent", zeros(200 * MIB))
+        assert response.status == 404
+    except (BrokenPipeError, ConnectionResetError):
+        pass
+
+    assert function.peak_memory() - before < 32 * MIB
+    assert function.request("GET", "/v2/")[0].status == 200
+
+
+def test_cloud_run_gets_http1_and_h2c_on_one_port(environment: Mapping[str, str], tmp_path: Path) -> None:
+    curl = program("curl", "apt install curl")
+    variables = {"K_SERVICE": "registry", "FUNCTION_TARGET": "registry", "LADING_OPEN_TO_EVERYBODY": "yes"}
+    with serving({**environment, **variables}, tmp_path / "log", command=["env", "PORT={port}", *FRAMEWORK]) as server:
+        for option, version in (("--http1.1", "1.1"), ("--http2-prior-knowledge", "2")):
+            asked = [curl, "-s", option, "-w", " %{http_code} %{http_version}", f"http://{server.host}/v2/"]
+            done = subprocess.run(asked, capture_output=True, text=True, timeout=30, check=True)
+            assert done.stdout == f"{{}} 200 {version}"
+    assert '"severity": "INFO"' in (tmp_path / "log").read_text(), "Cloud Logging reads JSON"
+
+
+def test_cloud_run_refuses_to_serve_everybody_unasked(tmp_path: Path) -> None:
+    variables = {"K_SERVICE": "registry", "FUNCTION_TARGET": "registry", "LADING_DATA": str(tmp_path)}
+    with (
+        pytest.raises(AssertionError, match="open-to-everybody"),
+        serving(variables, tmp_path / "log", command=["env", "PORT={port}", *FRAMEWORK]),
+    ):
+        pass
+
+
+def test_the_framework_listens_everywhere_but_answers_only_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("LADING_OPEN_TO_EVERYBODY", raising=False)
+    environ = EnvironBuilder(path="/v2/", environ_base={"REMOTE_ADDR": "192.0.2.1"}).get_environ()
+
+    response = cast(Response, main.registry(Request(environ)))
+
+    assert response.status_code == 403
+    assert b"LADING_OPEN_TO_EVERYBODY" in response.get_data()

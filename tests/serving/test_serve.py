@@ -1,0 +1,229 @@
+"""`lading serve`: what it says, what it refuses, how it ends, what it logs."""
+
+import base64
+import json
+import os
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from storage.digests import digest_of
+from tests.needs import program
+from tests.servers import Server, answer_on, free_port, serving
+
+SECRET = "ya29.a-token-that-nobody-may-see"
+
+
+def lading(arguments: Sequence[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run the command to its end."""
+    command = [sys.executable, "-m", "functions.cli", *arguments]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=30, check=False)
+
+
+def test_it_says_where_the_data_is_and_what_to_try(tmp_path: Path) -> None:
+    with serving({"LADING_DATA": str(tmp_path / "here")}, tmp_path / "log") as server:
+        said = server.log.read_text()
+
+    assert f"file://{tmp_path}/here/blobs" in said
+    assert f"sqlite://{tmp_path}/here/metadata.sqlite" in said
+    assert f"docker push {server.host}/" in said
+    assert f"docker pull {server.host}/" in said
+
+
+def test_options_come_before_the_environment(tmp_path: Path) -> None:
+    with serving({"LADING_DATA": str(tmp_path / "no")}, tmp_path / "log", ["--data", str(tmp_path / "yes")]):
+        assert (tmp_path / "yes" / "metadata.sqlite").exists()
+    assert not (tmp_path / "no").exists()
+
+
+def test_each_store_can_be_somewhere_else(tmp_path: Path) -> None:
+    stores = {"LADING_BLOBS": (tmp_path / "b").as_uri(), "LADING_METADATA": f"sqlite://{tmp_path}/m/x.sqlite"}
+    with serving(stores, tmp_path / "log") as server:
+        server.request("POST", f"/v2/a/blobs/uploads/?digest={digest_of(b'x')}", b"x")
+
+    assert len(list((tmp_path / "b").glob("*/*/*"))) == 1
+    assert (tmp_path / "m" / "x.sqlite").exists()
+
+
+WRONG = [
+    (["serve", "--address", "0.0.0.0:{port}"], "--open-to-everybody"),
+    (["serve", "--address", "[::]:{port}"], "--open-to-everybody"),
+    (["serve", "--address", "5000"], "HOST:PORT"),
+    (["serve", "--blobs", "ftp://x"], "file:///FOLDER or gs://BUCKET"),
+    (["serve", "--metadata", "sqlite://relative"], "sqlite:///PATH"),
+    (["serve", "--url", "registry.example.com"], "http(s)://HOST"),
+    (["serve", "--tls-cert", "x.pem"], "go together"),
+    (["serve", "--log", "xml"], "text or json"),
+    (["serve", "--threads", "0"], "from 1 to"),
+    (["restore", "nowhere"], "holds no backup"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "reason"), WRONG, ids=[" ".join(each[0]) for each in WRONG])
+def test_what_is_refused_is_refused_in_a_line(tmp_path: Path, arguments: list[str], reason: str) -> None:
+    done = lading([word.format(port=free_port()) for word in arguments], tmp_path)
+
+    assert done.returncode == 1
+    assert reason in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_everybody_may_be_let_in_in_as_many_words(tmp_path: Path) -> None:
+    environment = {"LADING_DATA": str(tmp_path / "data")}
+    with serving(environment, tmp_path / "log", ["--address", "0.0.0.0:{port}", "--open-to-everybody"]) as server:
+        assert server.request("GET", "/v2/")[0].status == 200
+
+
+def test_absolute_urls_come_from_the_setting_and_never_from_host(tmp_path: Path) -> None:
+    environment = {"LADING_DATA": str(tmp_path / "data"), "LADING_URL": "https://registry.example.com"}
+    with serving(environment, tmp_path / "log") as server:
+        response, _ = server.request("POST", "/v2/a/blobs/uploads/", headers={"Host": "evil.example.com"})
+
+    assert response.headers["Location"].startswith("https://registry.example.com/v2/a/blobs/uploads/")
+
+
+def test_sigterm_finishes_what_runs(tmp_path: Path) -> None:
+    with serving({"LADING_DATA": str(tmp_path / "data")}, tmp_path / "log") as server:
+        response, _ = server.request("POST", "/v2/a/blobs/uploads/")
+        digest = digest_of(b"half" * 100_000)
+        path = f"{response.headers['Location']}?digest={digest}"
+        with socket.create_connection(("127.0.0.1", server.port), timeout=30) as sock:
+            sock.sendall(f"PUT {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 400000\r\n\r\n".encode())
+            sock.sendall(b"half" * 50_000)
+            stopping = threading.Thread(target=server.stop)
+            stopping.start()
+            # The signal must have been seen; a moment more or less only makes the test say less.
+            threading.Event().wait(0.5)
+            sock.sendall(b"half" * 50_000)
+            status, answer = answer_on(sock)
+        stopping.join()
+
+        assert status == 201, answer
+        assert server.process.returncode == 0
+    with serving({"LADING_DATA": str(tmp_path / "data")}, tmp_path / "log2") as server:
+        assert server.request("GET", f"/v2/a/blobs/{digest}")[1] == b"half" * 100_000
+
+
+def send_secrets(server: Server) -> None:
+    """Requests that carry a secret wherever a client may put one."""
+    basic = base64.b64encode(f"_dcgcloud_token:{SECRET}".encode()).decode()
+    for authorization in (f"Bearer {SECRET}", f"Basic {basic}"):
+        server.request("GET", f"/v2/a/manifests/v1?access_token={SECRET}", headers={"Authorization": authorization})
+        server.request("PUT", f"/v2/a/blobs/uploads/x?token={SECRET}", b"x", {"Authorization": authorization})
+
+
+def test_the_access_log_is_a_line_a_request_without_secrets(tmp_path: Path) -> None:
+    with serving({"LADING_DATA": str(tmp_path / "data")}, tmp_path / "log") as server:
+        send_secrets(server)
+        server.request("GET", "/v2/a%0Ab/tags/list")
+
+    log = (tmp_path / "log").read_text()
+    assert " GET /v2/a/manifests/v1 404 " in log
+    assert " GET /v2/a%0Ab/tags/list 400 " in log
+    assert log.count("/v2/a/manifests/v1") == 2
+    assert SECRET not in log
+    assert base64.b64encode(SECRET.encode()).decode()[:20] not in log
+
+
+def test_the_access_log_can_be_json(tmp_path: Path) -> None:
+    with serving({"LADING_DATA": str(tmp_path / "data")}, tmp_path / "log", ["--log", "json"]) as server:
+        send_secrets(server)
+        server.request("POST", f"/v2/a/blobs/uploads/?digest={digest_of(b'four')}", b"four")
+        server.request("GET", f"/v2/a/blobs/{digest_of(b'four')}")
+
+    log = (tmp_path / "log").read_text()
+    lines = [json.loads(line) for line in log.splitlines() if line.startswith("{")]
+    pulled = next(line for line in lines if line["method"] == "GET" and "/blobs/" in line["path"])
+    assert (pulled["status"], pulled["bytes"], pulled["principal"]) == (200, 4, "-")
+    assert {"severity", "time", "ms"} <= pulled.keys()
+    assert SECRET not in log
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> tuple[Path, Path]:
+    """A certificate for 127.0.0.1 that signs itself, and its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - timedelta(minutes=5))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    (tmp_path / "cert.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    plain = serialization.NoEncryption()
+    encoded = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain)
+    (tmp_path / "key.pem").write_bytes(encoded)
+    return tmp_path / "cert.pem", tmp_path / "key.pem"
+
+
+def test_https_and_http2_over_it(tmp_path: Path, certificate: tuple[Path, Path]) -> None:
+    curl = program("curl", "apt install curl")
+    port, log = free_port(), tmp_path / "log"
+    options = ["--tls-cert", str(certificate[0]), "--tls-key", str(certificate[1]), "--data", str(tmp_path / "data")]
+    command = [sys.executable, "-m", "functions.cli", "serve", "--address", f"127.0.0.1:{port}", *options]
+    with log.open("wb") as output, subprocess.Popen(command, stdout=output, stderr=output) as process:
+        try:
+            wait_for_tls(port, certificate[0])
+            for version in ("--http1.1", "--http2"):
+                url = f"https://localhost:{port}/v2/"
+                asked = [
+                    curl,
+                    "-s",
+                    "--cacert",
+                    str(certificate[0]),
+                    version,
+                    "-w",
+                    " %{http_code} %{http_version}",
+                    url,
+                ]
+                done = subprocess.run(asked, capture_output=True, text=True, timeout=30, check=True)
+                assert done.stdout == ("{} 200 2" if version == "--http2" else "{} 200 1.1")
+        finally:
+            process.terminate()
+    assert f"https://127.0.0.1:{port}" in log.read_text()
+
+
+def wait_for_tls(port: int, authority: Path) -> None:
+    context = ssl.create_default_context(cafile=str(authority))
+    for _ in range(200):
+        try:
+            with socket.create_connection(("localhost", port), timeout=5) as sock:
+                context.wrap_socket(sock, server_hostname="localhost").close()
+                return
+        except OSError:
+            threading.Event().wait(0.05)
+    raise AssertionError("no TLS")
+
+
+def test_kill_leaves_no_process_and_nothing_acknowledged_is_lost(
+    environment: Mapping[str, str], tmp_path: Path
+) -> None:
+    with serving(environment, tmp_path / "log") as server:
+        response, _ = server.request("POST", f"/v2/a/blobs/uploads/?digest={digest_of(b'kept')}", b"kept")
+        assert response.status == 201
+        server.process.kill()
+        server.process.wait()
+        with pytest.raises(OSError, match="refused"):
+            socket.create_connection(("127.0.0.1", server.port), timeout=5)
+
+    with serving(environment, tmp_path / "log2") as server:
+        assert server.request("GET", f"/v2/a/blobs/{digest_of(b'kept')}")[1] == b"kept"

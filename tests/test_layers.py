@@ -1,0 +1,85 @@
+"""Imports go one way: entry → app → routes → api → registry → storage. Nobody looks up, and nobody goes around."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+GOOGLE_AND_HTTP = ("google", "grpc", "requests", "flask", "werkzeug", "granian", "functions_framework")
+
+MAY_NOT_IMPORT = {
+    "storage": ("functions", "werkzeug", "flask", "granian", "functions_framework"),
+    "functions/registry": ("functions.api", "functions.auth", "functions.routes", "functions.app", "functions.jobs"),
+    "functions/api": (
+        "functions.routes",
+        "functions.app",
+        "functions.serve",
+        "functions.cli",
+        "functions.jobs",
+        "google",
+    ),
+    "functions/auth": ("functions.api", "functions.routes", "functions.app", "functions.serve", "functions.cli"),
+    "functions/jobs": ("functions.api", "functions.routes", "functions.app", "functions.serve", "functions.cli"),
+    "functions/routes.py": ("functions.app", "functions.serve", "functions.cli", "functions.main", "storage"),
+    "functions/app.py": ("functions.serve", "functions.cli", "functions.main"),
+    "functions/settings.py": ("functions.app", "functions.registry", "functions.api", "storage"),
+    "emulators": ("functions", "storage"),
+}
+
+DRIVERS = ("storage.filesystem", "storage.sqlite", "storage.gcs", "storage.firestore")
+MAY_NAME_DRIVERS = {"functions/app.py", "functions/jobs/backup.py"}
+
+
+def imports_of(path: Path) -> set[str]:
+    """The full names of all modules that a file imports, in functions and under TYPE_CHECKING too."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} imports relatively"
+            names |= {node.module or ""} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def files_of(place: str) -> list[Path]:
+    path = ROOT / place
+    files = [path] if path.suffix == ".py" else sorted(path.rglob("*.py"))
+    assert files, f"{place} is empty"
+    return files
+
+
+def is_below(module: str, packages: tuple[str, ...]) -> bool:
+    return any(module == package or module.startswith(f"{package}.") for package in packages)
+
+
+@pytest.mark.parametrize("place", MAY_NOT_IMPORT)
+def test_no_layer_looks_up(place: str) -> None:
+    wrong = {
+        f"{path.relative_to(ROOT)}: {name}"
+        for path in files_of(place)
+        for name in imports_of(path)
+        if is_below(name, MAY_NOT_IMPORT[place])
+    }
+    assert wrong == set()
+
+
+def test_the_rules_know_neither_http_nor_google() -> None:
+    wrong = {
+        f"{path.name}: {name}"
+        for path in files_of("functions/registry")
+        for name in imports_of(path)
+        if is_below(name, GOOGLE_AND_HTTP)
+    }
+    assert wrong == set()
+
+
+def test_only_the_composition_root_chooses_drivers() -> None:
+    wrong = {
+        str(path.relative_to(ROOT))
+        for path in files_of("functions")
+        if any(is_below(name, DRIVERS) for name in imports_of(path))
+    }
+    assert wrong == MAY_NAME_DRIVERS
