@@ -1,8 +1,9 @@
 """Connections over which nothing moves any more.
 
 A server that blocks in a read cannot be told to stop, and does not say which connection it reads from. The kernel does
-say of each connection how long ago data came and went. One that has been still both ways is of no use to its client;
-dropping it ends the read. A connection with anything else on it, a download or another stream, is not still.
+say of each connection how long ago data came and went. One that was answered, and has been still both ways since, is of
+no use to its client; dropping it ends the read. A connection with anything else on it, a download or another stream, is
+not still, and one whose last word was the client's waits for an answer of ours.
 """
 
 import contextlib
@@ -19,7 +20,7 @@ LAST_DATA_RECEIVED: Final = 52
 
 
 def drop_still(port: int, peer: str, seconds: float) -> None:
-    """Shut down this process's connections from `peer` to `port` over which no data went for so many seconds.
+    """Shut down this process's connections from `peer` to `port` that have been still for so many seconds.
 
     Does nothing where the kernel does not tell (any but Linux).
     """
@@ -28,8 +29,8 @@ def drop_still(port: int, peer: str, seconds: float) -> None:
     for connection in _connections(port, peer):
         with contextlib.suppress(OSError):
             info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 64)
-            ago = [struct.unpack_from("=I", info, at)[0] for at in (LAST_DATA_SENT, LAST_DATA_RECEIVED)]
-            if min(ago) >= seconds * 1000:
+            sent, received = (struct.unpack_from("=I", info, at)[0] for at in (LAST_DATA_SENT, LAST_DATA_RECEIVED))
+            if received > sent >= seconds * 1000:
                 connection.shutdown(socket.SHUT_RDWR)
 
 

@@ -1,4 +1,4 @@
-"""containerd, with a daemon of its own: its resolver is also that of nerdctl, Kubernetes and docker's containerd store."""
+"""containerd, with a daemon of its own; its resolver is that of nerdctl, Kubernetes and docker's containerd store."""
 
 import contextlib
 import os
