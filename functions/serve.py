@@ -6,6 +6,7 @@ Pythons without a global lock; with the lock it works as well, since its own thr
 """
 
 import contextlib
+import threading
 from typing import Final
 
 from granian.constants import HTTPModes, Interfaces
@@ -21,6 +22,23 @@ HEADER_PATIENCE: Final = 30_000
 """Milliseconds within which a client must have sent its headers."""
 
 
+LOOK_UP: Final = 0.5
+"""Seconds after which the main thread looks whether a signal has come."""
+
+
+class LookingUp(threading.Event):
+    """An event whose waiter looks up now and then.
+
+    Python's signal handlers run in the main thread alone, and a signal that the kernel gives to another wakes nobody.
+    """
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until the event is set."""
+        while not super().wait(LOOK_UP):
+            pass
+        return True
+
+
 class OneProcess(MTServer):
     """granian with its worker in a thread of this process."""
 
@@ -29,6 +47,7 @@ class OneProcess(MTServer):
 
     def serve_app(self, app: App) -> None:
         """Serve until SIGTERM or SIGINT, then finish what runs."""
+        self.main_loop_interrupt = LookingUp()
         # Past MTServer.serve, which only warns of what is said above.
         AbstractServer.serve(self, target_loader=lambda: app, wrap_loader=False)
 
