@@ -18,10 +18,18 @@ from functions import routes
 from functions.api import answers, uploads
 from functions.api.base import Call
 from functions.api.bodies import RequestBody
-from functions.auth.access import Action, Admission, admit_everybody
-from functions.logs import AccessLine
-from functions.registry.errors import DENIED, NOT_FOUND, UNAVAILABLE, UNKNOWN, UNSUPPORTED, RegistryError
-from functions.registry.names import check_repository
+from functions.auth.access import ON_REPOSITORIES, Action, Authorizer, Caller, Door, Verdict
+from functions.auth.door import GuardedDoor, OpenDoor
+from functions.auth.google import Google
+from functions.auth.iam import IamAuthorizer
+from functions.auth.keys import KeyFile, KeyRing, KeyStore
+from functions.auth.policy_bucket import PolicyBucket
+from functions.auth.project import Project
+from functions.auth.robots import Robots
+from functions.auth.scopes import repository as repository_scope
+from functions.logs import AccessLine, Audit
+from functions.registry.errors import UNAUTHORIZED, UNAVAILABLE, UNKNOWN, RegistryError, denied
+from functions.registry.names import check_repository, is_repository
 from functions.registry.registry import Registry
 from functions.settings import Settings, SettingsError, local_path
 from storage.errors import StorageError
@@ -31,8 +39,13 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 AT_ONCE: Final = 8
-"""Requests without a body that are worked on at a time. More threads would only fight for the interpreter's lock, which
-each metadata read gives up: 32 cost three times the CPU that 8 do. Bodies come and go outside of this limit."""
+"""Pulls that are worked on at a time. More threads would only fight for the interpreter's lock, which each metadata
+read gives up: 32 cost three times the CPU that 8 do. Bodies, and questions to Google, are outside of this limit."""
+
+REFUSALS: Final = (401, 403)
+
+LOG_IN: Final = 'Basic realm="Lading", charset="UTF-8"'
+"""The challenge of /v2/token itself (RFC 7617)."""
 
 log = logging.getLogger("lading")
 
@@ -40,11 +53,11 @@ log = logging.getLogger("lading")
 class App:
     """The registry over HTTP. Any thread may call it."""
 
-    def __init__(self, registry: Registry, settings: Settings, admit: Admission = admit_everybody) -> None:
-        """Serve `registry` to whom `admit` lets in."""
+    def __init__(self, registry: Registry, settings: Settings, door: Door) -> None:
+        """Serve `registry` to whom `door` lets in."""
         self.registry = registry
         self._settings = settings
-        self._admit = admit
+        self._door = door
         self._short = BoundedSemaphore(AT_ONCE)
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
@@ -66,6 +79,7 @@ class App:
         response = self._attempt(request, body, line)
         response.headers["Docker-Distribution-API-Version"] = "registry/2.0"
         response.headers["X-Content-Type-Options"] = "nosniff"
+        response.headers["X-Request-Id"] = line.id
         if body.unread:
             body.drain()
         if body.unread:
@@ -78,46 +92,68 @@ class App:
         return response
 
     def _attempt(self, request: Request, body: RequestBody, line: AccessLine) -> Response:
-        """Let the caller in, and answer. A fault of a store is one that may pass; any other fault is ours."""
+        """Answer, and write down what was decided. A fault of a store may pass; any other fault is ours."""
+        found, audit = (
+            routes.match(request.method, request.path),
+            Audit(line.id, "Authorization" not in request.headers),
+        )
         try:
-            caller = self._admit(request.headers.get("Authorization", ""))
-            line.principal = caller.principal
-            return self._answer(Call(request, body, self.registry, caller, self._settings.url))
-        except RegistryError as error:
-            return answers.error(error)
-        except StorageError:
-            log.exception("a store failed: %s %s", request.method, quote(request.path))
-            return answers.error(RegistryError(UNAVAILABLE))
-        except Exception:
-            log.exception("a defect: %s %s", request.method, quote(request.path))
-            return answers.error(RegistryError(UNKNOWN))
-
-    def _answer(self, call: Call) -> Response:
-        """Find the row, check name and access, and let the handler work."""
-        request = call.request
-        found = routes.match(request.method, request.path)
-        if not isinstance(found, routes.Match):
-            return _no_such_row(found)
-        call = Call(request, call.body, call.registry, call.caller, call.url, found.name, found.last)
-        if found.route.action is not Action.NOTHING:
-            check_repository(call.name)
-            if not call.caller.may(found.route.action, call.name):
-                raise RegistryError(DENIED)
-        try:
-            with nullcontext() if call.body.unread else self._short:
-                return found.route.handler(call)
+            response = self._admitted(request, body, found, audit)
         except RegistryError as error:
             response = answers.error(error)
-            uploads.refused(call, error, response)
+            if error.row.status == 401:
+                response.headers["WWW-Authenticate"] = self._challenge(request, found, bool(error.detail))
+        except StorageError:
+            log.exception("a store failed: %s %s", request.method, quote(request.path))
+            response = answers.error(RegistryError(UNAVAILABLE))
+        except Exception:
+            log.exception("a defect: %s %s", request.method, quote(request.path))
+            response = answers.error(RegistryError(UNKNOWN))
+        line.principal = audit.principal
+        if found.writes or response.status_code in REFUSALS:
+            reference = request.args.get("digest") or request.args.get("mount") or found.last
+            audit.decision(found.route.action.value, found.name, reference, response.status_code)
+        return response
+
+    def _admitted(self, request: Request, body: RequestBody, found: routes.Match, audit: Audit) -> Response:
+        """Let the caller in, check name and access, and let the handler work."""
+        caller = self._door.admit(request.headers.get("Authorization", ""))
+        audit.principal = caller.principal
+        action = found.route.action
+        if action in ON_REPOSITORIES:
+            check_repository(found.name)
+        self._authorise(caller, found)
+        call = Call(request, body, self.registry, self._door, caller, audit, self._settings.url, found.name, found.last)
+        try:
+            with self._short if action is Action.PULL else nullcontext():
+                return found.route.handler(call)
+        except RegistryError as error:
+            if error.upload is None:
+                raise
+            response = answers.error(error)
+            uploads.refused(call, error.upload, response)
             return response
 
+    def _authorise(self, caller: Caller, found: routes.Match) -> None:
+        """Raises DENIED, and UNAUTHORIZED where other credentials, or a token for more, might do."""
+        action = found.route.action
+        match caller.decide(action, found.name).verdict:
+            case Verdict.DENIED:
+                needed = self._door.needed(caller.principal, action, found.name)
+                raise denied(needed.permission, needed.resource)
+            case Verdict.UNASKED:
+                raise RegistryError(UNAUTHORIZED, {"scope": found.scope})
 
-def _no_such_row(allowed: frozenset[str]) -> Response:
-    if not allowed:
-        return answers.error(RegistryError(NOT_FOUND))
-    response = answers.error(RegistryError(UNSUPPORTED))
-    response.headers["Allow"] = ", ".join(sorted(allowed))
-    return response
+    def _challenge(self, request: Request, found: routes.Match, good: bool) -> str:
+        """What a client can do about a 401: get a token for the request, or another one where its own is not `good`."""
+        if found.route.action is Action.NOTHING:
+            return LOG_IN
+        scopes = [found.scope]
+        source = request.args.get("from", "")
+        if "mount" in request.args and is_repository(source):
+            scopes.append(str(repository_scope(source, ["pull"])))
+        error = "" if "Authorization" not in request.headers else "insufficient_scope" if good else "invalid_token"
+        return self._door.challenge(" ".join(filter(None, scopes)), error)
 
 
 def open_blobs(url: str) -> BlobStore:
@@ -150,11 +186,50 @@ def open_metadata(url: str) -> MetadataStore:
     raise SettingsError(f"a metadata store is sqlite:///FILE or firestore://PROJECT/DATABASE, not {url}")
 
 
-def open_registry(settings: Settings) -> Registry:
-    """The registry over the stores that the settings name. Raises SettingsError, StorageError."""
-    return Registry(open_blobs(settings.blobs), open_metadata(settings.metadata))
+def open_keys(url: str) -> KeyStore:
+    """Where the registry's keys are. Raises SettingsError."""
+    parts = urlsplit(url)
+    match parts.scheme:
+        case "file":
+            return KeyFile(local_path(url, "file"))
+        case "secret" if parts.netloc and parts.path.strip("/"):
+            from functions.auth.secret import KeySecret
+
+            return KeySecret(parts.netloc, parts.path.strip("/"))
+    raise SettingsError(f"keys are in file:///FILE or secret://PROJECT/SECRET, not {url}")
+
+
+def open_authorizer(settings: Settings) -> Authorizer:
+    """Whoever knows what callers may do. Raises SettingsError, StorageError."""
+    google, parts = Google(), urlsplit(settings.access)
+    if settings.access == "users":
+        # Only here is bcrypt wanted.
+        from functions.auth.id_tokens import IdTokens
+        from functions.auth.local import LocalAuthorizer
+
+        return LocalAuthorizer(settings.users, settings.grants, IdTokens(google, settings.realm))
+    match parts.scheme:
+        case "gs" if parts.netloc and not parts.path.strip("/"):
+            return IamAuthorizer(google, PolicyBucket(google, parts.netloc, settings.folders))
+        case "project" if parts.netloc and not parts.path.strip("/"):
+            return IamAuthorizer(google, Project(google, parts.netloc))
+    raise SettingsError(f"--access is users, gs://BUCKET, project://PROJECT or everybody, not {settings.access}")
+
+
+def open_robots(settings: Settings, metadata: MetadataStore) -> Robots:
+    """The robots in `metadata`. Raises SettingsError, StorageError."""
+    return Robots(metadata, KeyRing(open_keys(settings.keys).load))
+
+
+def open_door(settings: Settings, metadata: MetadataStore) -> Door:
+    """The door of the registry whose metadata this is. Raises SettingsError, StorageError."""
+    if settings.access == "everybody":
+        return OpenDoor()
+    keys = KeyRing(open_keys(settings.keys).load)
+    return GuardedDoor(open_authorizer(settings), Robots(metadata, keys), keys, settings.realm, settings.public)
 
 
 def create(settings: Settings) -> App:
-    """The app, ready to serve."""
-    return App(open_registry(settings), settings)
+    """The app, ready to serve. Raises SettingsError, StorageError."""
+    metadata = open_metadata(settings.metadata)
+    return App(Registry(open_blobs(settings.blobs), metadata), settings, open_door(settings, metadata))

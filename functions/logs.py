@@ -1,7 +1,9 @@
-"""Lading's log: a line for each request, and one for each fault, on standard error, as text or as JSON."""
+"""Lading's log, on standard error, as text or as JSON: a line for each request, for each decision, for each fault."""
 
 import json
 import logging
+import re
+import secrets
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -11,6 +13,13 @@ from urllib.parse import quote
 from werkzeug.wrappers import Request, Response
 
 access_log: Final = logging.getLogger("lading.access")
+audit_log: Final = logging.getLogger("lading.audit")
+
+TRACE: Final = re.compile(r"([0-9a-f]{32})(?:/.*)?")
+"""What Google's front end gives each request: X-Cloud-Trace-Context."""
+
+LONGEST: Final = 255
+"""Characters of a reference in a line."""
 
 
 class AccessLine:
@@ -19,6 +28,8 @@ class AccessLine:
     def __init__(self, request: Request) -> None:
         """Begin to count."""
         self._began = time.perf_counter()
+        trace = TRACE.fullmatch(request.headers.get("X-Cloud-Trace-Context", ""))
+        self.id = trace[1] if trace else secrets.token_hex(16)
         self._method = request.method
         # Quoted, so that no path can end the line, or look like the next.
         self._path = quote(request.path, safe="/:")
@@ -49,9 +60,43 @@ class AccessLine:
             "bytes": self.sent,
             "ms": round((time.perf_counter() - self._began) * 1000, 1),
             "principal": self.principal or "-",
+            "request_id": self.id,
         }
         text = "%(method)s %(path)s %(status)s %(bytes)s %(ms)s %(principal)s"
         access_log.info(text, fields, extra={"fields": fields})
+
+
+class Audit:
+    """The lines that say who was refused what, and who wrote what. Never a token, nor a hash of one."""
+
+    def __init__(self, request_id: str, anonymous: bool) -> None:
+        """Write for the request of this id, which came without credentials, or with."""
+        self._id = request_id
+        self._anonymous = anonymous
+        self.principal = ""
+
+    def decision(self, action: str, repository: str, reference: str, status: int) -> None:
+        """Write down a decision whose answer has this status."""
+        outcome = "refused" if status in (401, 403) else "allowed" if status < 400 else "failed"
+        if status == 401 and self._anonymous:
+            # How every login begins.
+            outcome = "challenged"
+        fields = {
+            "principal": self.principal or "-",
+            "action": action,
+            "repository": repository or "-",
+            "reference": quote(reference[:LONGEST], safe=":/") or "-",
+            "outcome": outcome,
+            "status": status,
+            "request_id": self._id,
+        }
+        text = "audit %(principal)s %(action)s %(repository)s %(reference)s %(outcome)s %(request_id)s"
+        level = logging.WARNING if outcome == "refused" else logging.INFO
+        audit_log.log(level, text, fields, extra={"fields": {"message": text % fields, "audit": fields}})
+
+    def refused(self, action: str, repository: str) -> None:
+        """Write down that a token was refused for an action."""
+        self.decision(action, repository, "token", 403)
 
 
 class JsonLines(logging.Formatter):

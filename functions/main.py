@@ -32,9 +32,7 @@ def _app() -> App:
 def registry(request: Request) -> Response:
     """The registry, as `functions-framework --target registry` serves it: the very same app."""
     if not _open_to(request):
-        response = answers.error(
-            RegistryError(DENIED, "set LADING_OPEN_TO_EVERYBODY=yes to let everybody pull, push and delete")
-        )
+        response = answers.error(RegistryError(DENIED, "with LADING_ACCESS=everybody only this machine is answered"))
     else:
         response = _app().respond(request)
     # The framework reads the rest of a body into memory before it sends an answer, unless the answer is a stream.
@@ -43,11 +41,11 @@ def registry(request: Request) -> Response:
 
 
 def _open_to(request: Request) -> bool:
-    """Whether the caller is on this machine, or everybody has been let in in as many words.
+    """Whether the caller is on this machine, or the registry is not one that is open to all who are.
 
     The framework listens on all addresses, so what `lading serve` checks once is checked here for each request.
     """
-    return settings.is_loopback(request.remote_addr or "") or settings.read().open_to_everybody
+    return settings.is_loopback(request.remote_addr or "") or settings.read().access != "everybody"
 
 
 def _take_the_place_of_the_framework() -> None:

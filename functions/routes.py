@@ -3,13 +3,17 @@
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from werkzeug.wrappers import Response
 
-from functions.api import base, blobs, listings, manifests, uploads
+from functions.api import answers, base, blobs, listings, manifests, token, uploads
 from functions.api.base import Call
 from functions.auth.access import Action
+from functions.auth.scopes import CATALOG, repository
+from functions.registry.errors import NOT_FOUND, UNSUPPORTED, RegistryError
+from functions.registry.names import is_repository
 
 Handler = Callable[[Call], Response]
 
@@ -35,8 +39,9 @@ def _row(spec: str, methods: str, path: str, action: Action, handler: Handler) -
 
 
 ROUTES: Final = (
-    _row("end-1", "GET HEAD", "/v2/?", Action.NOTHING, base.check),
-    _row("_catalog", "GET HEAD", "/v2/_catalog", Action.NOTHING, listings.repositories),
+    _row("end-1", "GET HEAD", "/v2/?", Action.ENTER, base.check),
+    _row("token", "GET POST", "/v2/token", Action.NOTHING, token.issue),
+    _row("_catalog", "GET HEAD", "/v2/_catalog", Action.LIST, listings.repositories),
     _row("end-4a end-4b end-11", "POST", "/v2/<name>/blobs/uploads/?", Action.PUSH, uploads.start),
     _row("end-13", "GET HEAD", "/v2/<name>/blobs/uploads/<last>", Action.PUSH, uploads.status),
     _row("end-5", "PATCH", "/v2/<name>/blobs/uploads/<last>", Action.PUSH, uploads.append),
@@ -52,22 +57,48 @@ ROUTES: Final = (
 )
 
 
+SCOPES: Final = {Action.PULL: ("pull",), Action.PUSH: ("pull", "push"), Action.DELETE: ("pull", "delete")}
+"""What a client should ask a token for: to push, it looks at what is there; to delete, too."""
+
+
 @dataclass(frozen=True, slots=True)
 class Match:
-    """A route, and what its path's groups matched."""
+    """A route, the method, and what the path's groups matched."""
 
     route: Route
-    name: str
-    last: str
+    method: str
+    name: str = ""
+    last: str = ""
+
+    @property
+    def writes(self) -> bool:
+        """Whether it may change anything."""
+        return self.route.action in (Action.PUSH, Action.DELETE) and self.method not in ("GET", "HEAD")
+
+    @property
+    def scope(self) -> str:
+        """The scope that a token for it needs, or ""."""
+        if self.route.action is Action.LIST:
+            return str(CATALOG)
+        if self.route.action not in SCOPES or not is_repository(self.name):
+            return ""
+        return str(repository(self.name, SCOPES[self.route.action]))
 
 
-def match(method: str, path: str) -> Match | frozenset[str]:
-    """The row for a request; where there is none, the methods that the path has: none for an unknown path."""
+def match(method: str, path: str) -> Match:
+    """The row for a request; where there is none, one that says so: 404 for an unknown path, else 405."""
     allowed: frozenset[str] = frozenset()
     for route in ROUTES:
         if found := route.path.fullmatch(path):
             if method in route.methods:
                 groups = found.groupdict(default="")
-                return Match(route, groups.get("name", ""), groups.get("last", ""))
+                return Match(route, method, groups.get("name", ""), groups.get("last", ""))
             allowed |= route.methods
-    return allowed
+    return Match(_row("none", method, "", Action.NOTHING, partial(_no_such_row, allowed)), method)
+
+
+def _no_such_row(allowed: frozenset[str], call: Call) -> Response:
+    response = answers.error(RegistryError(UNSUPPORTED if allowed else NOT_FOUND))
+    if allowed:
+        response.headers["Allow"] = ", ".join(sorted(allowed))
+    return response

@@ -19,7 +19,7 @@ class Setting:
 
     option   of `lading serve`, without the dashes
     default  as it would be written; "" where there is none
-    value    what stands for the value in a usage line, or "" for a switch, which is on when the value is "yes"
+    value    what stands for the value in a usage line
     """
 
     option: str
@@ -41,11 +41,28 @@ SETTINGS: Final = (
     Setting("url", "", "URL", "the address that clients see, behind a proxy or a load balancer"),
     Setting("tls-cert", "", "FILE", "the certificate chain (PEM), for HTTPS"),
     Setting("tls-key", "", "FILE", "the certificate's private key (PEM)"),
-    Setting("open-to-everybody", "", "", "listen beyond loopback although everybody may pull, push and delete"),
+    Setting(
+        "access",
+        "users",
+        "HOW",
+        "who decides: users (two files), gs://BUCKET (IAM on a policy bucket), project://PROJECT (IAM on a project), "
+        "or everybody may do everything, on loopback only",
+    ),
+    Setting("public", "", "NAMES", "repositories that all may pull, as in team/app,library/*"),
+    Setting(
+        "folders", "", "NAMES", "managed folders of the policy bucket, as in team-a,team-b/web: a listing asks each"
+    ),
+    Setting("users", "", "FILE", "users and bcrypt hashes (htpasswd); default users.htpasswd in the data folder"),
+    Setting("grants", "", "FILE", "who may do what; default grants.txt in the data folder"),
+    Setting("keys", "", "URL", "the keys of tokens and robots: file:///FILE or secret://PROJECT/SECRET"),
     Setting("log", "text", "text|json", "the form of the access log, a line per request on standard error"),
     Setting("threads", "128", "NUMBER", "requests served at a time; slow uploads hold one each"),
     Setting("body-timeout", "60", "SECONDS", "how long a request's body may stand still, per 256 KiB"),
 )
+
+
+MOST_NAMES: Final = 500
+NAME_CHARACTERS: Final = frozenset("abcdefghijklmnopqrstuvwxyz0123456789._/-*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +77,25 @@ class Settings:
     url: str
     tls_cert: Path | None
     tls_key: Path | None
-    open_to_everybody: bool
+    access: str
+    public: tuple[str, ...]
+    folders: tuple[str, ...]
+    users: Path
+    grants: Path
+    keys: str
     log: str
     threads: int
     body_timeout: float
+
+    @property
+    def realm(self) -> str:
+        """The registry's address in challenges and tokens: `url`, or where it listens. Raises SettingsError."""
+        if self.url:
+            return self.url
+        if self.host in ("0.0.0.0", "::"):  # noqa: S104  # nobody listens here
+            raise SettingsError(f"clients cannot be sent to {self.host}: say --url, the address that they see")
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{'https' if self.tls_cert else 'http'}://{host}:{self.port}"
 
     @property
     def listens_beyond_loopback(self) -> bool:
@@ -105,7 +137,12 @@ def read(environment: Mapping[str, str] = os.environ, options: Mapping[str, str 
         url=_public_url(value("url")),
         tls_cert=Path(cert) if cert else None,
         tls_key=Path(key) if key else None,
-        open_to_everybody=value("open-to-everybody") == "yes",
+        access=value("access"),
+        public=_list("public", value("public")),
+        folders=_list("folders", value("folders")),
+        users=Path(value("users") or data / "users.htpasswd"),
+        grants=Path(value("grants") or data / "grants.txt"),
+        keys=value("keys") or (data / "keys.json").as_uri(),
         log=value("log"),
         threads=_number("threads", value("threads"), 1, 1000),
         body_timeout=_number("body-timeout", value("body-timeout"), 1, 3600),
@@ -132,6 +169,13 @@ def _public_url(text: str) -> str:
     if text and (parts.scheme not in ("http", "https") or not parts.netloc or parts.path.strip("/") or parts.query):
         raise SettingsError(f"--url is http(s)://HOST[:PORT], not {text}")
     return text.rstrip("/")
+
+
+def _list(option: str, text: str) -> tuple[str, ...]:
+    names = tuple(name.strip().rstrip("/") for name in text.split(",") if name.strip())
+    if len(names) > MOST_NAMES or any(set(name) - NAME_CHARACTERS for name in names):
+        raise SettingsError(f"--{option} is at most {MOST_NAMES} names with commas between them, not {text[:80]}")
+    return names
 
 
 def _number(option: str, text: str, least: int, most: int) -> int:

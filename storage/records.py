@@ -6,6 +6,7 @@
         links/{digest}         "this blob is visible in this repository"
     blobs/{digest}             which object of the blob store holds a blob
     uploads/{id}               an upload session
+    robots/{name}              a credential of the registry's own
 
 A record is never changed in place: a changed copy (`dataclasses.replace`) is written over it, and `version`, which
 the store alone sets, says which state of the record the copy was made from.
@@ -177,7 +178,31 @@ class Upload(Record):
     touched: datetime
 
 
-KINDS: tuple[type[Record], ...] = (Repository, Blob, Link, Manifest, Tag, Upload)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Robot(Record):
+    """A credential of the registry's own, for a program; its id is its name.
+
+    mac           the HMAC of its secret, in hex
+    former_mac    of the secret before a rotation, good until `former_until`, or ""
+    repositories  patterns of the repositories that it may use
+    actions       what it may do there: pull, push
+    owner         who answers for it
+    expires       when it ends, or None
+    """
+
+    KIND: ClassVar[str] = "robots"
+
+    mac: str
+    former_mac: str = ""
+    former_until: datetime | None = None
+    repositories: tuple[str, ...]
+    actions: tuple[str, ...]
+    owner: str = ""
+    created: datetime
+    expires: datetime | None = None
+
+
+KINDS: tuple[type[Record], ...] = (Repository, Blob, Link, Manifest, Tag, Upload, Robot)
 """Every kind there is, in the order in which one may name another."""
 
 

@@ -41,7 +41,7 @@ MIGRATIONS: Final = (
 )
 """Each brings the schema from the version that is its index to the next."""
 
-TIMES: Final = frozenset({"created", "moved", "touched"})
+TIMES: Final = frozenset({"created", "expires", "former_until", "moved", "touched"})
 """The fields that are times: ISO 8601 in JSON."""
 
 
@@ -257,7 +257,7 @@ def _encode(values: dict[str, Any]) -> str:
 def _decode(text: str) -> dict[str, Any]:
     values: dict[str, Any] = json.loads(text)
     for name in TIMES & values.keys():
-        values[name] = datetime.fromisoformat(values[name])
+        values[name] = values[name] and datetime.fromisoformat(values[name])
     return values
 
 

@@ -1,5 +1,6 @@
 """`lading serve` as a process of its own, for tests."""
 
+import base64
 import contextlib
 import http.client
 import os
@@ -13,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import bcrypt
+
 PATIENCE = 30.0
 """Seconds for a process to begin or to end."""
 
@@ -22,6 +25,41 @@ def answer_on(sock: socket.socket) -> tuple[int, bytes]:
     with contextlib.closing(http.client.HTTPResponse(sock)) as response:
         response.begin()
         return response.status, response.read()
+
+
+def lading(
+    arguments: Sequence[str], folder: Path, environment: Mapping[str, str] | None = None, stdin: str = ""
+) -> subprocess.CompletedProcess[str]:
+    """Run the command to its end, in a folder."""
+    return subprocess.run(
+        [sys.executable, "-m", "functions.cli", *arguments],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), **(environment or {})},
+        capture_output=True,
+        input=stdin,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+
+def users(folder: Path) -> tuple[Mapping[str, str], str]:
+    """The variables of a registry with one user, who may do everything, and the Authorization of that user."""
+    folder.mkdir(exist_ok=True)
+    (folder / "users").write_text(f"admin:{bcrypt.hashpw(b'secret', bcrypt.gensalt(4)).decode()}\n")
+    (folder / "grants").write_text("admin * pull,push,delete\n")
+    variables = {
+        "LADING_ACCESS": "users",
+        "LADING_USERS": str(folder / "users"),
+        "LADING_GRANTS": str(folder / "grants"),
+        "LADING_KEYS": (folder / "keys.json").as_uri(),
+    }
+    return variables, basic("admin", "secret")
+
+
+def basic(user: str, secret: str) -> str:
+    """The Authorization header of a user and a secret (RFC 7617)."""
+    return f"Basic {base64.b64encode(f'{user}:{secret}'.encode()).decode()}"
 
 
 def free_port() -> int:
@@ -39,6 +77,7 @@ class Server:
     process: subprocess.Popen[bytes]
     port: int
     log: Path
+    authorization: str = ""
 
     @property
     def host(self) -> str:
@@ -48,10 +87,11 @@ class Server:
     def request(
         self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None
     ) -> tuple[http.client.HTTPResponse, bytes]:
-        """One request over a connection of its own; the answer, and its body."""
+        """One request over a connection of its own, with the server's authorization; the answer, and its body."""
+        sent = {"Authorization": self.authorization} if self.authorization else {}
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
         with contextlib.closing(connection):
-            connection.request(method, path, body, dict(headers or {}))
+            connection.request(method, path, body, {**sent, **(headers or {})})
             response = connection.getresponse()
             return response, response.read()
 
@@ -72,7 +112,7 @@ class Server:
 def serving(
     environment: Mapping[str, str], log: Path, arguments: Sequence[str] = (), command: Sequence[str] = ()
 ) -> Iterator[Server]:
-    """A registry that serves until the block ends.
+    """A registry that serves until the block ends, to everybody, unless `environment` says otherwise.
 
     environment  the stores, as LADING_BLOBS and LADING_METADATA or LADING_DATA, and what else differs from ours
     command      what to run instead of `lading serve`; `{port}` stands for the port
@@ -82,7 +122,7 @@ def serving(
     with log.open("wb") as output:
         process = subprocess.Popen(
             [word.format(port=port) for word in command or default],
-            env={**os.environ, "PYTHONUNBUFFERED": "1", **environment},
+            env={**os.environ, "PYTHONUNBUFFERED": "1", "LADING_ACCESS": "everybody", **environment},
             stdout=output,
             stderr=subprocess.STDOUT,
         )
@@ -107,7 +147,7 @@ def _wait_until_it_answers(server: Server) -> None:
             break
         with contextlib.suppress(OSError):
             response, _ = server.request("GET", "/v2/")
-            if response.status == 200:
+            if response.status in (200, 401):
                 return
         time.sleep(0.05)
     raise AssertionError(f"the server does not answer:\n{server.log.read_text()}")

@@ -1,6 +1,7 @@
 """What README says is so."""
 
 import re
+import shlex
 import subprocess
 import sys
 import tomllib
@@ -9,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from functions import cli
 from functions.settings import SETTINGS
-from tests.servers import serving
+from tests.servers import basic, lading, serving
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -27,9 +29,8 @@ def rows(heading: str) -> list[list[str]]:
 def test_the_settings_are_those_of_the_program() -> None:
     expected = []
     for setting in SETTINGS:
-        option = f"`--{setting.option} {setting.value}`" if setting.value else f"`--{setting.option}`"
-        variable = f"`{setting.variable}`" if setting.value else f"`{setting.variable}=yes`"
-        expected.append([option, variable, f"`{setting.default}`" if setting.default else "", setting.help])
+        default = f"`{setting.default}`" if setting.default else ""
+        expected.append([f"`--{setting.option} {setting.value}`", f"`{setting.variable}`", default, setting.help])
     assert rows("option") == expected
 
 
@@ -51,7 +52,7 @@ def test_the_modules_that_are_named_are_there() -> None:
 
 
 def test_each_dependency_is_explained() -> None:
-    names = {re.split(r"[<>=]", requirement)[0] for requirement in PROJECT["dependencies"]}
+    names = {re.split(r"[<>=\[]", requirement)[0] for requirement in PROJECT["dependencies"]}
     assert {cells[0] for cells in rows("package")} == names
 
 
@@ -63,6 +64,24 @@ def test_the_commands_exist() -> None:
         assert command in usage.stdout
     assert COMMANDS[1].strip() == "pip install -e '.[test]' && pytest"
     assert "functions-framework --target registry --source functions/main.py" in README
+
+
+def test_the_commands_with_words_of_their_own_are_as_they_stand_here() -> None:
+    shown = re.findall(r"^(?:.*\| )?lading (robots|explain-access)(.*)$", "".join(COMMANDS), re.MULTILINE)
+    assert len(shown) == 6
+    for command, words in shown:
+        arguments = [command, *shlex.split(words)]
+        with pytest.raises(SystemExit) as ended:
+            cli._parser().parse_args([*arguments, "--help"])
+        assert ended.value.code == 0
+        cli._parser().parse_args(arguments)
+
+
+def test_what_login_help_prints_is_what_stands_here() -> None:
+    printed = lading(["login-help", "HOST"], ROOT).stdout
+    for line in printed.splitlines():
+        if line.startswith("  gcloud"):
+            assert line.strip() in README
 
 
 def test_each_option_is_in_the_help() -> None:
@@ -86,7 +105,11 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_first_command_installs_and_serves(installed: Path, tmp_path: Path) -> None:
     command = [str(installed / "lading"), "serve", "--address", "127.0.0.1:{port}"]
-    with serving({"LADING_DATA": str(tmp_path / "data")}, tmp_path / "log", command=command) as server:
+    environment = {"LADING_DATA": str(tmp_path / "data"), "LADING_ACCESS": ""}
+    with serving(environment, tmp_path / "log", command=command) as server:
+        login = re.search(r"docker login \S+ -u (\S+) -p (\S+)", server.log.read_text())
+        assert login, "the first start prints the line that README tells of"
+        server.authorization = basic(login[1], login[2])
         assert server.request("GET", "/v2/")[0].status == 200
 
 

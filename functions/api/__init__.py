@@ -5,6 +5,7 @@ blobs      pulling and deleting blobs
 uploads    pushing blobs
 manifests  pulling, pushing and deleting manifests
 listings   tags, repositories and referrers
+token      tokens for those who log in
 bodies     a request's body, in pieces, with an end to waiting
 connections  dropping those over which nothing moves any more
 ranges     the Range of a pull, the Content-Range of a chunk

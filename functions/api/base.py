@@ -8,7 +8,8 @@ from werkzeug.wrappers import Request, Response
 
 from functions.api.answers import as_json
 from functions.api.bodies import RequestBody
-from functions.auth.access import Action, Caller
+from functions.auth.access import Action, Caller, Door
+from functions.logs import Audit
 from functions.registry.errors import PAGE_INVALID, RegistryError
 from functions.registry.names import MAX_NAME
 from functions.registry.registry import Registry
@@ -21,6 +22,8 @@ MOST_ON_A_PAGE = 1_000
 class Call:
     """One request, on its way to a handler.
 
+    door   where callers get tokens
+    audit  where decisions are written down
     url    the registry's address as clients see it, without a slash at the end, or "" for relative URLs
     name   the repository, of the right grammar, or ""
     last   the path's last segment, where the route has one: a digest, reference or session id, not yet checked
@@ -29,7 +32,9 @@ class Call:
     request: Request
     body: RequestBody
     registry: Registry
+    door: Door
     caller: Caller
+    audit: Audit
     url: str
     name: str = ""
     last: str = ""
@@ -40,7 +45,7 @@ class Call:
 
     def may_pull(self, repository: str) -> bool:
         """Whether the caller may pull from a repository."""
-        return self.caller.may(Action.PULL, repository)
+        return self.caller.decide(Action.PULL, repository).allowed
 
 
 def check(call: Call) -> Response:

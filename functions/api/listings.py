@@ -6,6 +6,7 @@ from werkzeug.wrappers import Response
 
 from functions.api.answers import as_json
 from functions.api.base import MOST_ON_A_PAGE, Call, behind, link_to_next, page_size
+from functions.auth import patterns
 from functions.registry.documents import OCI_INDEX
 from functions.registry.manifests import Referrer
 from functions.registry.names import check_digest
@@ -23,12 +24,12 @@ def tags(call: Call) -> Response:
 
 def repositories(call: Call) -> Response:
     """The repositories that the caller may pull from (Docker's `_catalog`); `last` is always one of them."""
-    size = page_size(call)
+    size, readable = page_size(call), call.caller.readable()
     visible: list[str] = []
     after, more = behind(call), size > 0
     while more and len(visible) <= size:
         page = call.registry.repositories(after, MOST_ON_A_PAGE)
-        visible += [name for name in page.items if call.may_pull(name)]
+        visible += [name for name in page.items if patterns.matches(readable, name)]
         after, more = page.next, bool(page.next)
     response = as_json({"repositories": visible[:size]})
     if len(visible) > size > 0:

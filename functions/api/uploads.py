@@ -1,11 +1,13 @@
 """Pushing blobs: at once, in one stream, in chunks, or by mounting what another repository has."""
 
 from contextlib import suppress
+from functools import partial
 
 from werkzeug.wrappers import Response
 
 from functions.api.base import Call
 from functions.api.ranges import chunk
+from functions.auth import patterns
 from functions.registry.errors import DIGEST_INVALID, RegistryError
 from functions.registry.names import check_digest, check_repository
 from functions.registry.uploads import CHUNK_MIN_LENGTH, Body
@@ -55,10 +57,9 @@ def cancel(call: Call) -> Response:
     return Response(status=204)
 
 
-def refused(call: Call, error: RegistryError, response: Response) -> None:
+def refused(call: Call, upload: Upload, response: Response) -> None:
     """Add to the answer to a refused chunk where the session ends, so that the client can go on from there."""
-    if error.upload is not None:
-        response.headers.extend(_progress(call, error.upload))
+    response.headers.extend(_progress(call, upload))
 
 
 def _mount(call: Call) -> Response | None:
@@ -66,7 +67,13 @@ def _mount(call: Call) -> Response | None:
     check_digest(digest)
     if source:
         check_repository(source)
-    link = call.registry.blobs.mount(call.name, digest, source, call.may_pull)
+    if source:
+        may_pull = call.may_pull
+    else:
+        # Of any number of repositories nobody is asked: what a listing would show is known.
+        readable = call.caller.readable()
+        may_pull = partial(patterns.matches, readable)
+    link = call.registry.blobs.mount(call.name, digest, source, may_pull)
     return _created(call, digest) if link else None
 
 

@@ -1,4 +1,15 @@
 """Who may do what.
 
-access  what a caller may do to a repository
+access         the words that all share: Action, Decision, Caller, Authorizer, Door
+door           who sent a request, and tokens for what they may do
+credentials    what clients send to say who they are
+scopes         what they ask a token for
+tokens, keys   the registry's own tokens, and what signs them
+iam            callers by Google's tokens; where IAM is asked is policy_bucket or project
+google         the calls to Google
+local          callers by a file of users and a file of grants
+id_tokens      Google's ID tokens, which only say who somebody is
+robots         credentials of our own
+patterns       of repository names
+cache          answers that are remembered for a short while
 """

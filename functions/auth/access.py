@@ -1,19 +1,57 @@
-"""What a caller may do to a repository."""
+"""What a caller may do, and how that is decided: the words that the rest of auth, the app and the routes share."""
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Protocol
+from typing import NamedTuple, Protocol
+
+from functions.auth.scopes import Scope
 
 
 class Action(Enum):
-    """What a request does to a repository. Deleting is a right of its own."""
+    """What a request does to a repository, or to the registry as a whole. Deleting is a right of its own."""
 
     NOTHING = "nothing"
-    """It concerns no one repository; what it answers is what the caller may see."""
+    """It asks for nothing that anybody could be refused."""
+    ENTER = "enter"
+    """It asks only whether the credentials are good."""
+    LIST = "list"
+    """It lists the repositories that the caller may pull from."""
     PULL = "pull"
     PUSH = "push"
     DELETE = "delete"
+
+
+ON_REPOSITORIES = (Action.PULL, Action.PUSH, Action.DELETE)
+
+
+class Verdict(Enum):
+    """What is said of one action. Only ALLOWED lets it happen."""
+
+    ALLOWED = "allowed"
+    DENIED = "denied"
+    """Somebody who was asked said no: other credentials are needed, not another token (403)."""
+    UNASKED = "unasked"
+    """These credentials do not say: the client should log in, or get a token that covers the action (401)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """A verdict, the rule that it came from, and what was asked of whom on the way, in order, for people."""
+
+    verdict: Verdict
+    rule: str
+    asked: tuple[str, ...] = ()
+
+    @property
+    def allowed(self) -> bool:
+        """Whether the action may happen."""
+        return self.verdict is Verdict.ALLOWED
+
+
+def decided(allowed: bool, rule: str, asked: Sequence[str] = ()) -> Decision:
+    """A decision of somebody who was asked."""
+    return Decision(Verdict.ALLOWED if allowed else Verdict.DENIED, rule, tuple(asked))
 
 
 class Caller(Protocol):
@@ -21,29 +59,83 @@ class Caller(Protocol):
 
     @property
     def principal(self) -> str:
-        """The name for logs and records, or "" where the credentials name nobody."""
+        """The name for logs, history and upload sessions, or "" where the credentials name nobody."""
         ...
 
-    def may(self, action: Action, repository: str) -> bool:
-        """Whether the caller may do this to the repository of that name."""
+    def decide(self, action: Action, repository: str) -> Decision:
+        """Whether the caller may do this to the repository ("" where the action concerns none).
+
+        Raises UNAUTHORIZED where the credentials turn out to be bad, and UNAVAILABLE where nobody can be asked.
+        """
+        ...
+
+    def readable(self) -> Sequence[str]:
+        """Patterns (auth.patterns) of what a listing may show; asks nobody once per repository. Raises as `decide`."""
         ...
 
 
-Admission = Callable[[str], Caller]
-"""Answers who sent a request with this Authorization header ("" for none); raises UNAUTHORIZED for a bad one."""
+class Needed(NamedTuple):
+    """What an action needs, in the words of whoever decides: a permission, and the resource that it is needed on."""
+
+    permission: str
+    resource: str
+
+
+class Authorizer(Protocol):
+    """Knows callers by a user name and a secret, and what each may do: IAM on a bucket, IAM on a project, or files.
+
+    All methods may be called from any thread.
+    """
+
+    def identify(self, user: str, secret: str) -> Caller:
+        """Who this is. Raises UNAUTHORIZED where the credentials are bad, UNAVAILABLE where nobody can be asked."""
+        ...
+
+    def needed(self, action: Action, repository: str) -> Needed:
+        """What the action needs; asks nobody."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
-class Everybody:
-    """The caller of a registry that is open to everybody: nobody in particular, who may do everything."""
+class Token:
+    """A token of the registry's own, and what it was issued for.
 
-    principal: str = ""
+    text     to be sent as `Authorization: Bearer`
+    seconds  that it lives
+    issued   seconds since 1970
+    granted  what it allows
+    refused  what was asked for in vain
+    """
 
-    def may(self, action: Action, repository: str) -> bool:
-        """Yes."""
-        return True
+    text: str
+    seconds: int
+    issued: int
+    granted: tuple[Scope, ...]
+    refused: tuple[Scope, ...]
 
 
-def admit_everybody(authorization: str) -> Caller:
-    """The Admission of a registry that is open to everybody."""
-    return Everybody()
+class Door(Protocol):
+    """Lets callers in. All methods may be called from any thread."""
+
+    def admit(self, authorization: str) -> Caller:
+        """Who sent a request with this Authorization header ("" for none).
+
+        Raises UNAUTHORIZED where the credentials are bad, which are never taken for none, and UNAVAILABLE.
+        """
+        ...
+
+    def log_in(self, user: str, secret: str) -> Caller:
+        """Who this is. Raises as `admit` does."""
+        ...
+
+    def issue(self, caller: Caller, scopes: Sequence[Scope]) -> Token:
+        """A token for what the caller may do of `scopes`. Raises as Caller.decide does; NOT_FOUND where none are."""
+        ...
+
+    def challenge(self, scope: str, error: str) -> str:
+        """The WWW-Authenticate header of a 401 (RFC 6750, section 3). Both texts may be ""."""
+        ...
+
+    def needed(self, principal: str, action: Action, repository: str) -> Needed:
+        """As Authorizer.needed, in the words of whoever decides about `principal`."""
+        ...

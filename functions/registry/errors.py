@@ -36,9 +36,11 @@ PAGE_INVALID = Row("PAGINATION_NUMBER_INVALID", 400, "invalid number of results 
 QUERY_INVALID = Row("UNSUPPORTED", 400, "invalid query")
 UNAUTHORIZED = Row("UNAUTHORIZED", 401, "authentication required")
 DENIED = Row("DENIED", 403, "requested access to the resource is denied")
+SCOPE_INVALID = Row("UNSUPPORTED", 400, "too many scopes for one token")
+TOKEN_REQUEST_INVALID = Row("UNSUPPORTED", 400, "invalid request for a token")
 UNSUPPORTED = Row("UNSUPPORTED", 405, "the operation is unsupported")
 NOT_FOUND = Row("UNSUPPORTED", 404, "there is no such endpoint")
-UNAVAILABLE = Row("UNAVAILABLE", 503, "a store did not answer; the same request may work later")
+UNAVAILABLE = Row("UNAVAILABLE", 503, "a service did not answer; the same request may work later")
 UNKNOWN = Row("UNKNOWN", 500, "unknown error")
 
 
@@ -56,3 +58,9 @@ class RegistryError(Exception):
 
     def __str__(self) -> str:
         return f"{self.row.code}: {self.row.message}" + (f": {self.detail}" if self.detail is not None else "")
+
+
+def denied(permission: str, resource: str) -> RegistryError:
+    """DENIED, in Artifact Registry's words, which people know, and scripts look for."""
+    message = f'Permission "{permission}" denied on resource "{resource}" (or it may not exist)'
+    return RegistryError(DENIED._replace(message=message))

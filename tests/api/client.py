@@ -12,6 +12,7 @@ from werkzeug.test import EnvironBuilder, run_wsgi_app
 
 from functions import settings
 from functions.app import App
+from functions.auth.door import OpenDoor
 from functions.registry.registry import Registry
 from storage.digests import digest_of
 from tests import images
@@ -124,7 +125,7 @@ class Client:
 
 def client_of(registry: Registry, **environment: str) -> Client:
     """A client of an app over `registry`, with the settings of `environment`."""
-    return Client(App(registry, settings.read(environment)))
+    return Client(App(registry, settings.read(environment), OpenDoor()))
 
 
 def typed(manifest: bytes) -> dict[str, str]:

@@ -180,9 +180,9 @@ def test_a_blob_goes_after_the_manifests_that_name_it(client: Client) -> None:
 
 
 def told(answer: Answer, *hidden: str) -> Any:
-    """All that an answer tells, but for the digest and the session that it is about."""
+    """All that an answer tells, but for its number, and the digest and the session that it is about."""
     text = f"{answer.status} {sorted(answer.headers.to_wsgi_list())} {answer.body!r}"
-    for each in (*hidden, answer.headers.get("Docker-Upload-UUID", "-")):
+    for each in (*hidden, answer.headers["X-Request-Id"], answer.headers.get("Docker-Upload-UUID", "-")):
         text = text.replace(each, "…")
     return text
 

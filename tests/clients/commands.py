@@ -16,21 +16,35 @@ class Commands:
             "DOCKER_CONFIG": str(home / "docker"),
             "REGCTL_CONFIG": str(home / "regctl.json"),
             "XDG_RUNTIME_DIR": str(home),
+            # The builder that needs no plugin.
+            "DOCKER_BUILDKIT": "0",
+            "CLOUDSDK_CONFIG": str(home / "gcloud"),
+            "CLOUDSDK_CORE_DISABLE_PROMPTS": "1",
         }
 
-    def run(self, *words: str | Path) -> str:
+    def configure_docker(self, configuration: str) -> None:
+        """Write docker's configuration."""
+        folder = Path(self._environment["DOCKER_CONFIG"])
+        folder.mkdir(exist_ok=True)
+        (folder / "config.json").write_text(configuration)
+
+    def set(self, name: str, value: str) -> None:
+        """Set an environment variable of what runs from now on."""
+        self._environment[name] = value
+
+    def run(self, *words: str | Path, stdin: str = "") -> str:
         """Run to a good end; answers standard output."""
-        done = self._run(*words)
+        done = self._run(*words, stdin=stdin)
         assert done.returncode == 0, f"{words}\n{done.stdout}\n{done.stderr}"
         return done.stdout
 
-    def fail(self, *words: str | Path) -> str:
+    def fail(self, *words: str | Path, stdin: str = "") -> str:
         """Run to a bad end; answers standard error."""
-        done = self._run(*words)
+        done = self._run(*words, stdin=stdin)
         assert done.returncode != 0, f"{words}\n{done.stdout}"
         return done.stderr
 
-    def _run(self, *words: str | Path) -> subprocess.CompletedProcess[str]:
+    def _run(self, *words: str | Path, stdin: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [str(word) for word in words],
             env=self._environment,
@@ -38,5 +52,5 @@ class Commands:
             text=True,
             timeout=120,
             check=False,
-            stdin=subprocess.DEVNULL,
+            input=stdin,
         )

@@ -1,71 +1,16 @@
 """containerd, with a daemon of its own; its resolver is that of nerdctl, Kubernetes and docker's containerd store."""
 
-import contextlib
 import os
 import shutil
-import signal
-import subprocess
 import tarfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.clients.commands import Commands
+from tests.clients.daemons import Ctr
 from tests.clients.layouts import Layout, read_blobs, write_image
-from tests.needs import missing, program
-from tests.servers import PATIENCE, Server
-
-HOW = "apt install containerd"
-
-# Of Kubernetes' part, which looks for a network, nothing is needed.
-CONFIGURATION = 'version = 2\ndisabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.internal.v1.opt"]\n'
-
-Ctr = Callable[..., str]
-
-
-@pytest.fixture
-def content(tmp_path: Path) -> Path:
-    """Where the daemon of this test keeps its blobs, in the form of an OCI image layout."""
-    return tmp_path / "containerd" / "root" / "io.containerd.content.v1.content"
-
-
-@pytest.fixture
-def ctr(commands: Commands, tmp_path: Path) -> Iterator[Ctr]:
-    """ctr, at a daemon that has nothing yet."""
-    daemon = program("containerd", HOW)
-    if os.geteuid() != 0:
-        missing("containerd needs root")
-    folder = tmp_path / "containerd"
-    folder.mkdir()
-    (folder / "config.toml").write_text(CONFIGURATION)
-    places = ["-c", "config.toml", "--root", f"{folder}/root", "--state", f"{folder}/state", "-a", f"{folder}/sock"]
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen([daemon, *places], cwd=folder, stdout=log, stderr=log, start_new_session=True)
-    words = [program("ctr", HOW), "-a", f"{folder}/sock", "-n", "lading"]
-    try:
-        _wait(process, folder / "log")
-        yield lambda *more: commands.run(*words, *more)
-    finally:
-        process.terminate()
-        try:
-            process.wait(PATIENCE)
-        finally:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-        # pytest keeps the folders of three runs, and the layers are large.
-        shutil.rmtree(folder / "root", ignore_errors=True)
-
-
-def _wait(process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while time.monotonic() < deadline and process.poll() is None:
-        if b"successfully booted" in log.read_bytes():
-            return
-        time.sleep(0.05)
-    raise AssertionError(f"containerd does not start:\n{log.read_text()[-3000:]}")
+from tests.servers import Server
 
 
 @pytest.fixture

@@ -1,80 +1,12 @@
 """docker, with a daemon of its own: push, pull, and push again, on both pairs of stores."""
 
-import contextlib
 import json
 import os
-import shutil
-import signal
-import subprocess
 import tarfile
-import time
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
-from tests.clients.commands import Commands
-from tests.needs import missing, program
-from tests.servers import PATIENCE, Server
-
-
-@pytest.fixture(scope="session")
-def dockerd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a docker daemon that is nobody else's: without a network, with plain folders for layers."""
-    daemon = program("dockerd", "apt install docker.io")
-    if os.geteuid() != 0:
-        missing("dockerd needs root")
-    folder = tmp_path_factory.mktemp("d")
-    address = f"unix://{folder}/sock"
-    places = [f"--data-root={folder}/data", f"--exec-root={folder}/exec", f"--pidfile={folder}/pid"]
-    network = ["--iptables=false", "--ip6tables=false", "--bridge=none"]
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(
-            [daemon, *network, *places, "-s", "vfs", "-H", address], stdout=log, stderr=log, start_new_session=True
-        )
-    try:
-        _wait(process, folder / "sock", folder / "log")
-        yield address
-    finally:
-        # The daemon ends its containerd itself; what then is left of the session is killed.
-        process.terminate()
-        process.wait(PATIENCE)
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _wait(process: subprocess.Popen[bytes], socket: Path, log: Path) -> None:
-    deadline = time.monotonic() + 2 * PATIENCE
-    while time.monotonic() < deadline and process.poll() is None:
-        if socket.exists() and b"API listen on" in log.read_bytes():
-            return
-        time.sleep(0.1)
-    raise AssertionError(f"dockerd does not start:\n{log.read_text()[-3000:]}")
-
-
-@pytest.fixture
-def docker(dockerd: str, commands: Commands) -> Iterator["Docker"]:
-    """docker at that daemon, from which all images are removed afterwards."""
-    client = Docker(commands, dockerd)
-    yield client
-    images = client("image", "ls", "-q").split()
-    if images:
-        client("rmi", "-f", *set(images))
-
-
-class Docker:
-    """The docker command."""
-
-    def __init__(self, commands: Commands, address: str) -> None:
-        self._commands = commands
-        self._words = [program("docker", "apt install docker.io"), "-H", address]
-
-    def __call__(self, *words: str | Path) -> str:
-        return self._commands.run(*self._words, *words)
-
-    def fail(self, *words: str | Path) -> str:
-        return self._commands.fail(*self._words, *words)
+from tests.clients.daemons import Docker
+from tests.servers import Server
 
 
 def make_image(docker: Docker, folder: Path, name: str) -> str:
@@ -88,12 +20,6 @@ def make_image(docker: Docker, folder: Path, name: str) -> str:
     copies = "".join(f"COPY file{number} /file{number}\n" for number in range(3))
     (folder / "Dockerfile").write_text(f"FROM {name}-base\n{copies}")
     return docker("build", "-q", "-t", name, folder).strip()
-
-
-@pytest.fixture(autouse=True)
-def classic_builder(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The builder that needs no plugin."""
-    monkeypatch.setenv("DOCKER_BUILDKIT", "0")
 
 
 def files_of(docker: Docker, image: str, folder: Path) -> dict[str, bytes]:

@@ -1,4 +1,4 @@
-"""The OCI's own conformance suite for registries, against both pairs of stores.
+"""The OCI's own conformance suite for registries, against both pairs of stores, with authentication on.
 
 The suite counts more than it lists: `tests` holds the steps of every group, `testcase` only what has a request of its
 own. It ends with status 0 where its settings are wrong, so the report has to be a fresh one, and long enough.
@@ -6,6 +6,7 @@ own. It ends with status 0 where its settings are wrong, so the report has to be
 
 import os
 import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
@@ -13,7 +14,7 @@ from xml.etree import ElementTree
 import pytest
 
 from tests.needs import program
-from tests.servers import Server
+from tests.servers import Server, serving, users
 
 HOW = "go install github.com/opencontainers/distribution-spec/conformance@v0.0.0-20260831232431-97274622c111"
 LEAST_PASSES = 800
@@ -42,6 +43,8 @@ def run_suite(server: Server, version: str, folder: Path) -> str:
         "PATH": os.environ["PATH"],
         "OCI_REGISTRY": server.host,
         "OCI_TLS": "disabled",
+        "OCI_USERNAME": "admin",
+        "OCI_PASSWORD": "secret",
         "OCI_REPO1": "conformance/one",
         "OCI_REPO2": "conformance/two",
         "OCI_VERSION": version,
@@ -76,10 +79,13 @@ def read_report(junit: Path) -> Report:
 
 
 @pytest.mark.parametrize("version", ["stable", "dev"])
-def test_the_official_suite_passes(server: Server, tmp_path: Path, version: str) -> None:
+def test_the_official_suite_passes(environment: Mapping[str, str], tmp_path: Path, version: str) -> None:
     folder = tmp_path / "results"
+    access, _ = users(tmp_path / "access")
 
-    printed = run_suite(server, version, folder)
+    with serving({**environment, **access}, tmp_path / "server.log") as server:
+        assert server.request("GET", "/v2/conformance/one/tags/list")[0].status == 401
+        printed = run_suite(server, version, folder)
 
     junit = folder / "junit.xml"
     assert junit.is_file(), printed

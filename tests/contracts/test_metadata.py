@@ -11,7 +11,7 @@ from functions.jobs.backup import Stores
 from storage.digests import digest_of
 from storage.errors import Conflict
 from storage.protocols import MOST_CONTENT, Create, Delete, MetadataStore, Replace, Touch
-from storage.records import KINDS, Blob, Key, Link, Manifest, R, Record, Repository, Tag, Upload
+from storage.records import KINDS, Blob, Key, Link, Manifest, R, Record, Repository, Robot, Tag, Upload
 
 NOW = datetime(2026, 11, 1, 12, 30, 15, 123456, tzinfo=UTC)
 DIGEST = digest_of(b"one")
@@ -44,6 +44,7 @@ EXAMPLES: list[Record] = [
     manifest(content=b"\x00\xff", object="u/1", artifact_type="t", subject=OTHER, blobs=(DIGEST,), children=(OTHER,)),
     tag("v1", content=b"{}"),
     Upload(id="u", target="team/app", parts=("0-a", "1-b"), sizes=(1, 2), offset=3, created=NOW, touched=NOW),
+    Robot(id="ci", mac="00", repositories=("team/*",), actions=("pull",), created=NOW, expires=NOW, former_until=None),
 ]
 
 

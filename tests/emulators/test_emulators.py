@@ -27,6 +27,8 @@ def start(*arguments: str, environment: Mapping[str, str] | None = None) -> subp
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # A shell that runs the tests in the background has let them, and all below them, ignore SIGINT.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 
@@ -54,7 +56,8 @@ def test_both_answer_and_what_is_fresh_is_empty(emulators: Emulators, monkeypatc
     client.close()  # type: ignore[no-untyped-call]
 
     other = emulators.fresh()
-    assert set(other.values()) & set(variables.values()) == {emulators.storage.url, emulators.firestore.address}
+    same = {emulators.storage.url, emulators.firestore.address, emulators.iam.url}
+    assert set(other.values()) & set(variables.values()) == same
 
 
 @pytest.mark.usefixtures("emulators")
@@ -76,7 +79,7 @@ def test_the_variables_reach_the_command_and_its_status_comes_back() -> None:
 def test_without_a_command_the_variables_are_printed() -> None:
     process = start()
     assert process.stdout is not None
-    lines = [process.stdout.readline() for _ in range(4)]
+    lines = [process.stdout.readline() for _ in range(5)]
     process.send_signal(signal.SIGTERM)
     status, _, errors = finished(process)
 
@@ -128,7 +131,7 @@ def family() -> Iterator[subprocess.Popen[str]]:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
 def test_no_process_is_left_behind(family: subprocess.Popen[str], number: signal.Signals) -> None:
     below = descendants(family.pid)
-    assert len(below) >= 5, "java, fake-gcs-server, the command and its child, and a watchdog"
+    assert len(below) >= 6, "java, fake-gcs-server, iam, the command and its child, and a watchdog"
 
     family.send_signal(number)
     family.wait(PATIENCE)

@@ -15,7 +15,7 @@ from functions import main
 from storage.digests import digest_of
 from tests import images
 from tests.needs import program
-from tests.servers import Server, serving
+from tests.servers import Server, serving, users
 from tests.serving.bodies import digest_of_zeros, zeros
 
 MIB = 1024 * 1024
@@ -26,18 +26,21 @@ FRAMEWORK = [
     f"--source={SOURCE}",
     "--port={port}",
 ]
+IN_CLOUD_RUN = {"K_SERVICE": "registry", "FUNCTION_TARGET": "registry"}
+
+# Cloud Run gives the port in PORT, which functions-framework is told, too.
+AS_BUILT = ["env", "PORT={port}", "LADING_URL=http://127.0.0.1:{port}", *FRAMEWORK]
 
 
 @pytest.fixture(params=["framework", "cloud run"])
 def function(request: pytest.FixtureRequest, environment: Mapping[str, str], tmp_path: Path) -> Iterator[Server]:
     """The function as a developer starts it, and as the buildpack does."""
-    command = FRAMEWORK
+    command, access = FRAMEWORK, ""
     if request.param == "cloud run":
-        variables = {"K_SERVICE": "registry", "FUNCTION_TARGET": "registry", "LADING_OPEN_TO_EVERYBODY": "yes"}
-        environment = {**environment, **variables}
-        # Cloud Run gives the port in PORT, which functions-framework is told, too.
-        command = ["env", "PORT={port}", *FRAMEWORK]
+        variables, access = users(tmp_path / "access")
+        environment, command = {**environment, **IN_CLOUD_RUN, **variables}, AS_BUILT
     with serving(environment, tmp_path / "log", command=command) as server:
+        server.authorization = access
         yield server
 
 
@@ -91,29 +94,38 @@ def test_an_early_refusal_reads_nothing_into_memory(function: Server) -> None:
 
 def test_cloud_run_gets_http1_and_h2c_on_one_port(environment: Mapping[str, str], tmp_path: Path) -> None:
     curl = program("curl", "apt install curl")
-    variables = {"K_SERVICE": "registry", "FUNCTION_TARGET": "registry", "LADING_OPEN_TO_EVERYBODY": "yes"}
-    with serving({**environment, **variables}, tmp_path / "log", command=["env", "PORT={port}", *FRAMEWORK]) as server:
+    variables, access = users(tmp_path / "access")
+    environment = {**environment, **IN_CLOUD_RUN, **variables}
+    with serving(environment, tmp_path / "log", command=AS_BUILT) as server:
         for option, version in (("--http1.1", "1.1"), ("--http2-prior-knowledge", "2")):
-            asked = [curl, "-s", option, "-w", " %{http_code} %{http_version}", f"http://{server.host}/v2/"]
+            asked = [
+                curl,
+                "-s",
+                option,
+                "-H",
+                f"Authorization: {access}",
+                "-w",
+                " %{http_code} %{http_version}",
+                f"http://{server.host}/v2/",
+            ]
             done = subprocess.run(asked, capture_output=True, text=True, timeout=30, check=True)
             assert done.stdout == f"{{}} 200 {version}"
     assert '"severity": "INFO"' in (tmp_path / "log").read_text(), "Cloud Logging reads JSON"
 
 
-def test_cloud_run_refuses_to_serve_everybody_unasked(tmp_path: Path) -> None:
-    variables = {"K_SERVICE": "registry", "FUNCTION_TARGET": "registry", "LADING_DATA": str(tmp_path)}
+def test_cloud_run_refuses_to_serve_everybody(tmp_path: Path) -> None:
     with (
-        pytest.raises(AssertionError, match="open-to-everybody"),
-        serving(variables, tmp_path / "log", command=["env", "PORT={port}", *FRAMEWORK]),
+        pytest.raises(AssertionError, match="everybody is for loopback alone"),
+        serving({**IN_CLOUD_RUN, "LADING_DATA": str(tmp_path)}, tmp_path / "log", command=AS_BUILT),
     ):
         pass
 
 
 def test_the_framework_listens_everywhere_but_answers_only_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("LADING_OPEN_TO_EVERYBODY", raising=False)
+    monkeypatch.setenv("LADING_ACCESS", "everybody")
     environ = EnvironBuilder(path="/v2/", environ_base={"REMOTE_ADDR": "192.0.2.1"}).get_environ()
 
     response = cast(Response, main.registry(Request(environ)))
 
     assert response.status_code == 403
-    assert b"LADING_OPEN_TO_EVERYBODY" in response.get_data()
+    assert b"LADING_ACCESS" in response.get_data()

@@ -2,13 +2,12 @@
 
 import base64
 import json
-import os
 import socket
 import ssl
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -20,16 +19,9 @@ from cryptography.x509.oid import NameOID
 
 from storage.digests import digest_of
 from tests.needs import program
-from tests.servers import Server, answer_on, free_port, serving
+from tests.servers import Server, answer_on, basic, free_port, lading, serving
 
 SECRET = "ya29.a-token-that-nobody-may-see"
-
-
-def lading(arguments: Sequence[str], folder: Path) -> subprocess.CompletedProcess[str]:
-    """Run the command to its end."""
-    command = [sys.executable, "-m", "functions.cli", *arguments]
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=30, check=False)
 
 
 def test_it_says_where_the_data_is_and_what_to_try(tmp_path: Path) -> None:
@@ -58,8 +50,13 @@ def test_each_store_can_be_somewhere_else(tmp_path: Path) -> None:
 
 
 WRONG = [
-    (["serve", "--address", "0.0.0.0:{port}"], "--open-to-everybody"),
-    (["serve", "--address", "[::]:{port}"], "--open-to-everybody"),
+    (["serve", "--address", "0.0.0.0:{port}", "--access", "everybody"], "everybody is for loopback alone"),
+    (["serve", "--address", "[::]:{port}", "--access", "everybody"], "everybody is for loopback alone"),
+    (["serve", "--address", "0.0.0.0:{port}"], "say --url"),
+    (["serve", "--access", "nobody"], "users, gs://BUCKET"),
+    (["serve", "--access", "gs://bucket/folder"], "users, gs://BUCKET"),
+    (["serve", "--public", "Team/App"], "names with commas"),
+    (["serve", "--keys", "secret://project"], "secret://PROJECT/SECRET"),
     (["serve", "--address", "5000"], "HOST:PORT"),
     (["serve", "--blobs", "ftp://x"], "file:///FOLDER or gs://BUCKET"),
     (["serve", "--metadata", "sqlite://relative"], "sqlite:///PATH"),
@@ -80,10 +77,19 @@ def test_what_is_refused_is_refused_in_a_line(tmp_path: Path, arguments: list[st
     assert "Traceback" not in done.stderr
 
 
-def test_everybody_may_be_let_in_in_as_many_words(tmp_path: Path) -> None:
-    environment = {"LADING_DATA": str(tmp_path / "data")}
-    with serving(environment, tmp_path / "log", ["--address", "0.0.0.0:{port}", "--open-to-everybody"]) as server:
-        assert server.request("GET", "/v2/")[0].status == 200
+def test_the_first_start_makes_a_user_and_shows_the_password_once(tmp_path: Path) -> None:
+    environment = {"LADING_DATA": str(tmp_path / "data"), "LADING_ACCESS": ""}
+    for log in ("first", "second"):
+        with serving(environment, tmp_path / log) as server:
+            assert server.request("GET", "/v2/")[0].status == 401
+            said = (tmp_path / log).read_text()
+            if log == "first":
+                password = said.split(" -u admin -p ")[1].split()[0]
+            assert (password in said) == (log == "first")
+            server.authorization = basic("admin", password)
+            assert server.request("POST", "/v2/team/app/blobs/uploads/")[0].status == 202
+    for name in ("users.htpasswd", "grants.txt", "keys.json"):
+        assert (tmp_path / "data" / name).stat().st_mode & 0o777 == 0o600
 
 
 def test_absolute_urls_come_from_the_setting_and_never_from_host(tmp_path: Path) -> None:
@@ -145,7 +151,7 @@ def test_the_access_log_can_be_json(tmp_path: Path) -> None:
 
     log = (tmp_path / "log").read_text()
     lines = [json.loads(line) for line in log.splitlines() if line.startswith("{")]
-    pulled = next(line for line in lines if line["method"] == "GET" and "/blobs/" in line["path"])
+    pulled = next(line for line in lines if line.get("method") == "GET" and "/blobs/" in line["path"])
     assert (pulled["status"], pulled["bytes"], pulled["principal"]) == (200, 4, "-")
     assert {"severity", "time", "ms"} <= pulled.keys()
     assert SECRET not in log
@@ -178,7 +184,16 @@ def certificate(tmp_path: Path) -> tuple[Path, Path]:
 def test_https_and_http2_over_it(tmp_path: Path, certificate: tuple[Path, Path]) -> None:
     curl = program("curl", "apt install curl")
     port, log = free_port(), tmp_path / "log"
-    options = ["--tls-cert", str(certificate[0]), "--tls-key", str(certificate[1]), "--data", str(tmp_path / "data")]
+    options = [
+        "--access",
+        "everybody",
+        "--tls-cert",
+        str(certificate[0]),
+        "--tls-key",
+        str(certificate[1]),
+        "--data",
+        str(tmp_path / "data"),
+    ]
     command = [sys.executable, "-m", "functions.cli", "serve", "--address", f"127.0.0.1:{port}", *options]
     with log.open("wb") as output, subprocess.Popen(command, stdout=output, stderr=output) as process:
         try:

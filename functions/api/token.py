@@ -1,0 +1,65 @@
+"""Tokens for those who log in, and for those who do not.
+
+https://distribution.github.io/distribution/spec/auth/token/ (GET), …/oauth/ (POST)
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Final
+from urllib.parse import parse_qs
+
+from werkzeug.wrappers import Response
+
+from functions.api.answers import as_json
+from functions.api.base import Call
+from functions.auth import scopes
+from functions.auth.access import Caller
+from functions.registry.errors import TOKEN_REQUEST_INVALID, RegistryError
+
+LARGEST: Final = 64 * 1024
+"""Bytes of a form."""
+
+MOST_FIELDS: Final = 50
+
+
+def issue(call: Call) -> Response:
+    """A token for what the caller may do of what is asked: by GET with Basic or nobody's, by POST with a form.
+
+    `access_token` says the same as `token`, for clients that read the one or the other. No refresh token is given out.
+    """
+    caller, wanted = _form(call) if call.request.method == "POST" else (call.caller, call.request.args.getlist("scope"))
+    token = call.door.issue(caller, scopes.parse(wanted))
+    call.audit.principal = caller.principal
+    for scope in token.refused:
+        call.audit.refused(",".join(scope.actions), scope.name)
+    response = as_json(
+        {
+            "token": token.text,
+            "access_token": token.text,
+            "expires_in": token.seconds,
+            "issued_at": datetime.fromtimestamp(token.issued, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "scope": " ".join(map(str, token.granted)),
+        }
+    )
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+def _form(call: Call) -> tuple[Caller, Sequence[str]]:
+    """Who comes with a form, and the scopes in it. What a refresh token stands for here is one of Google's tokens."""
+    content = call.body.read(LARGEST)
+    if content is None or call.request.mimetype != "application/x-www-form-urlencoded":
+        raise RegistryError(TOKEN_REQUEST_INVALID, {"reason": f"not a form of at most {LARGEST} bytes"})
+    try:
+        form = parse_qs(content.decode(), max_num_fields=MOST_FIELDS)
+    except ValueError:
+        raise RegistryError(TOKEN_REQUEST_INVALID, {"reason": "not a form"}) from None
+    first = {name: values[0] for name, values in form.items()}
+    match first.get("grant_type"):
+        case "password":
+            caller = call.door.log_in(first.get("username", ""), first.get("password", ""))
+        case "refresh_token":
+            caller = call.door.log_in("", first.get("refresh_token", ""))
+        case _:
+            raise RegistryError(TOKEN_REQUEST_INVALID, {"reason": "grant_type is password or refresh_token"})
+    return caller, form.get("scope", [])

@@ -1,0 +1,171 @@
+"""The door: who sent a request, and tokens for what they may do.
+
+Authorization                  caller                   decided by
+(none)                         Anonymous                what is public
+Bearer, a token of ours        TokenCaller              what the token grants
+Basic, robot+NAME              RobotCaller              what the robot may do
+Basic, anybody else            the authorizer's         IAM, or the grants
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import urlsplit
+
+from functions.auth import credentials, patterns
+from functions.auth.access import ON_REPOSITORIES, Action, Authorizer, Caller, Decision, Needed, Token, Verdict
+from functions.auth.credentials import Basic
+from functions.auth.keys import KeyRing
+from functions.auth.robots import USER, Robots
+from functions.auth.scopes import CATALOG, Scope, repository
+from functions.auth.tokens import TokenCaller, Tokens
+from functions.registry.errors import NOT_FOUND, UNAUTHORIZED, RegistryError
+
+
+@dataclass(frozen=True, slots=True)
+class Anonymous:
+    """Caller without credentials: may pull what is public, and nothing else."""
+
+    public: tuple[str, ...]
+    principal: str = ""
+
+    def decide(self, action: Action, repository: str) -> Decision:
+        """See Caller.decide: whoever is refused can still log in."""
+        if action is Action.PULL and patterns.matches(self.public, repository):
+            return Decision(Verdict.ALLOWED, "the repository is public")
+        allowed = action is Action.NOTHING
+        return Decision(Verdict.ALLOWED if allowed else Verdict.UNASKED, "nobody has logged in")
+
+    def readable(self) -> Sequence[str]:
+        """See Caller.readable."""
+        return self.public
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedIn:
+    """Caller with credentials, who may also pull what is public."""
+
+    caller: Caller
+    public: tuple[str, ...]
+
+    @property
+    def principal(self) -> str:
+        """See Caller.principal."""
+        return self.caller.principal
+
+    def decide(self, action: Action, repository: str) -> Decision:
+        """See Caller.decide."""
+        if action is Action.PULL and patterns.matches(self.public, repository):
+            return Decision(Verdict.ALLOWED, "the repository is public")
+        return self.caller.decide(action, repository)
+
+    def readable(self) -> Sequence[str]:
+        """See Caller.readable."""
+        return (*self.public, *self.caller.readable())
+
+
+class GuardedDoor:
+    """Door of a registry that is private but for what is public."""
+
+    def __init__(self, authorizer: Authorizer, robots: Robots, keys: KeyRing, url: str, public: Sequence[str]) -> None:
+        """Guard the registry that clients reach at `url`; all may pull from `public`, which are patterns."""
+        self._authorizer = authorizer
+        self._robots = robots
+        self._realm = f"{url}/v2/token"
+        self._service = urlsplit(url).netloc
+        self._public = tuple(public)
+        self._tokens = Tokens(keys, url, self._service, public)
+
+    def admit(self, authorization: str) -> Caller:
+        """See Door.admit."""
+        given = credentials.read(authorization)
+        if given is None:
+            return Anonymous(self._public)
+        return self.log_in(*given) if isinstance(given, Basic) else self._tokens.read(given.token)
+
+    def log_in(self, user: str, secret: str) -> Caller:
+        """See Door.log_in."""
+        if not secret or len(secret) > credentials.LONGEST or len(user) > credentials.LONGEST:
+            raise RegistryError(UNAUTHORIZED)
+        who = self._robots if user.startswith(USER) else self._authorizer
+        return LoggedIn(who.identify(user, secret), self._public)
+
+    def issue(self, caller: Caller, scopes: Sequence[Scope]) -> Token:
+        """See Door.issue."""
+        if isinstance(caller, TokenCaller):
+            # Else a token could be renewed for ever, and nobody would be asked again.
+            raise RegistryError(UNAUTHORIZED)
+        granted: list[Scope] = []
+        refused: list[Scope] = []
+        for scope in scopes:
+            wanted = _actions(scope)
+            allowed = {action.value for action in wanted if caller.decide(action, scope.name).allowed}
+            if scope == CATALOG:
+                (granted if allowed else refused).append(scope)
+            else:
+                granted.append(repository(scope.name, allowed))
+                refused.append(repository(scope.name, set(scope.actions) - allowed))
+        return self._tokens.issue(caller, isinstance(caller, Anonymous), *map(_some, (granted, refused)))
+
+    def challenge(self, scope: str, error: str) -> str:
+        """See Door.challenge; made of the configured URL, never of the Host header."""
+        parts = {"realm": self._realm, "service": self._service, "scope": scope, "error": error}
+        return "Bearer " + ",".join(f'{name}="{value}"' for name, value in parts.items() if value)
+
+    def needed(self, principal: str, action: Action, repository: str) -> Needed:
+        """See Door.needed."""
+        if principal.startswith(USER):
+            return self._robots.needed(action, repository)
+        return self._authorizer.needed(action, repository)
+
+
+@dataclass(frozen=True, slots=True)
+class Everybody:
+    """Caller of a registry that is open: nobody in particular, who may do everything."""
+
+    principal: str = ""
+
+    def decide(self, action: Action, repository: str) -> Decision:
+        """Yes."""
+        return Decision(Verdict.ALLOWED, "the registry is open")
+
+    def readable(self) -> Sequence[str]:
+        """All."""
+        return ("*",)
+
+
+EVERYBODY: Final = Everybody()
+
+
+class OpenDoor:
+    """Door of a registry that only its own machine can reach: everybody there may do everything."""
+
+    def admit(self, authorization: str) -> Caller:
+        """See Door.admit: whatever is sent, nobody looks at it."""
+        return EVERYBODY
+
+    def log_in(self, user: str, secret: str) -> Caller:
+        """See Door.log_in."""
+        return EVERYBODY
+
+    def issue(self, caller: Caller, scopes: Sequence[Scope]) -> Token:
+        """See Door.issue: nobody needs a token."""
+        raise RegistryError(NOT_FOUND)
+
+    def challenge(self, scope: str, error: str) -> str:
+        """See Door.challenge."""
+        raise AssertionError("nobody is refused here")
+
+    def needed(self, principal: str, action: Action, repository: str) -> Needed:
+        """See Door.needed."""
+        raise AssertionError("nobody is refused here")
+
+
+def _actions(scope: Scope) -> list[Action]:
+    if scope == CATALOG:
+        return [Action.LIST]
+    return [action for action in ON_REPOSITORIES if action.value in scope.actions]
+
+
+def _some(scopes: Sequence[Scope]) -> list[Scope]:
+    return [scope for scope in scopes if scope.actions]

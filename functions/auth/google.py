@@ -1,0 +1,120 @@
+"""The calls to Google that decide who may come in: each with the caller's own token, and none with a right of ours.
+
+LADING_IAM_EMULATOR_HOST names another address for all of them (`python -m emulators`).
+"""
+
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Final
+from urllib.parse import quote
+
+import requests
+
+from functions.registry.errors import UNAUTHORIZED, UNAVAILABLE, RegistryError
+
+TIMEOUTS: Final = (3.05, 10)
+"""Seconds to connect, and seconds without a byte."""
+
+AT_ONCE: Final = 32
+"""Connections that are kept to each host."""
+
+log = logging.getLogger("lading")
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What one of Google's services said: a status, and the fields of its JSON."""
+
+    status: int
+    fields: Mapping[str, Any]
+
+    @property
+    def permissions(self) -> frozenset[str]:
+        """Of a testIamPermissions: those that the caller has."""
+        return frozenset(self.fields.get("permissions", ()))
+
+
+class Google:
+    """Google's services, as far as access is concerned. Any thread may use it.
+
+    Every method raises UNAVAILABLE where the service cannot be reached, or says that it fails.
+    """
+
+    def __init__(self, environment: Mapping[str, str] = os.environ) -> None:
+        """Ask Google, or the emulator that the environment names."""
+        self._emulator = environment.get("LADING_IAM_EMULATOR_HOST", "").rstrip("/")
+
+    def token_info(self, token: str) -> Mapping[str, Any] | None:
+        """What is known of an access token: email, sub, azp, scope …; None where it is bad, or of another kind.
+
+        https://oauth2.googleapis.com/tokeninfo; the token goes in the body, since URLs end in logs.
+        """
+        reply = self._ask("POST", "https://oauth2.googleapis.com/tokeninfo", data={"access_token": token})
+        return reply.fields if reply.status == 200 else None
+
+    def test_bucket(self, token: str, bucket: str, folder: str, permissions: Sequence[str]) -> Reply:
+        """Which of `permissions` the token has on a managed folder of a bucket, or on the bucket where `folder` is "".
+
+        https://cloud.google.com/storage/docs/json_api/v1/managedFolder/testIamPermissions (and …/buckets/…)
+        404 says that there is no such folder. Raises UNAUTHORIZED where Google does not take the token.
+        """
+        url = f"https://storage.googleapis.com/storage/v1/b/{quote(bucket, safe='')}"
+        if folder:
+            url += f"/managedFolders/{quote(folder, safe='')}"
+        reply = self._ask("GET", f"{url}/iam/testPermissions", token, params={"permissions": list(permissions)})
+        if reply.status == 401:
+            raise RegistryError(UNAUTHORIZED)
+        return reply
+
+    def test_project(self, token: str, project: str, permissions: Sequence[str]) -> Reply:
+        """Which of `permissions` the token has on a project. Raises UNAUTHORIZED where Google does not take the token.
+
+        https://cloud.google.com/resource-manager/reference/rest/v1/projects/testIamPermissions
+        """
+        url = f"https://cloudresourcemanager.googleapis.com/v1/projects/{quote(project, safe='')}:testIamPermissions"
+        reply = self._ask("POST", url, token, json={"permissions": list(permissions)})
+        if reply.status == 401:
+            raise RegistryError(UNAUTHORIZED)
+        return reply
+
+    def certificates(self) -> Reply:
+        """The keys that sign Google's ID tokens, as a JWKS (https://developers.google.com/identity/openid-connect)."""
+        return self._ask("GET", "https://www.googleapis.com/oauth2/v3/certs")
+
+    def _ask(self, method: str, url: str, token: str = "", **body: Any) -> Reply:
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        where = url.partition("?")[0]
+        try:
+            answer = _session().request(
+                method, self._address(url), headers=headers, timeout=TIMEOUTS, allow_redirects=False, **body
+            )
+            fields = answer.json() if answer.content else {}
+        except requests.RequestException as error:
+            # Only its kind: the texts of such errors quote what was sent.
+            raise no_answer(where, type(error).__name__) from None
+        if answer.status_code == 429 or answer.status_code >= 500 or not isinstance(fields, dict):
+            raise no_answer(where, str(answer.status_code))
+        return Reply(answer.status_code, fields)
+
+    def _address(self, url: str) -> str:
+        return f"{self._emulator}/{url.split('/', 3)[3]}" if self._emulator else url
+
+
+def no_answer(where: str, what: str) -> RegistryError:
+    """The error for a service that says neither yes nor no."""
+    log.warning("%s gave no answer: %s", where, what)
+    return RegistryError(UNAVAILABLE)
+
+
+@cache
+def _session() -> requests.Session:
+    """The process's connections to Google."""
+    session = requests.Session()
+    session.mount("https://", requests.adapters.HTTPAdapter(pool_maxsize=AT_ONCE))
+    # Whatever ~/.netrc holds for a host would take the place of the caller's token.
+    session.trust_env = False
+    session.proxies = requests.utils.get_environ_proxies("https://googleapis.com")
+    return session

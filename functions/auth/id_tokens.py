@@ -1,0 +1,67 @@
+"""Google's ID tokens: they say who somebody is, to this registry and nobody else, and not what they may do.
+
+https://cloud.google.com/docs/authentication/token-types#id
+"""
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import jwt
+
+from functions.auth.google import Google
+from functions.registry.errors import UNAUTHORIZED, RegistryError
+
+ISSUERS: Final = ["https://accounts.google.com", "accounts.google.com"]
+FRESH: Final = 3600.0
+"""Seconds that Google's keys are used for; a new one is published a day before it signs."""
+
+HASTE: Final = 30.0
+"""Seconds that must lie between two requests for keys: anyone can send a token of a key that is not known."""
+
+SKEW: Final = 30
+
+
+class IdTokens:
+    """Reads ID tokens whose audience is this registry. Any thread may use it."""
+
+    def __init__(self, google: Google, audience: str, clock: Callable[[], float] = time.monotonic) -> None:
+        """Take tokens for `audience`, the registry's URL."""
+        self._google = google
+        self._audience = audience
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._keys: Mapping[str, jwt.PyJWK] = {}
+        self._read = -FRESH
+
+    def email(self, token: str) -> str:
+        """Whom a token names, by a verified e-mail address. Raises UNAUTHORIZED, UNAVAILABLE."""
+        try:
+            claims: dict[str, Any] = jwt.decode(
+                token,
+                self._key(jwt.get_unverified_header(token).get("kid")),
+                ["RS256"],
+                audience=self._audience,
+                issuer=ISSUERS,
+                leeway=SKEW,
+                options={"require": ["exp", "iat", "aud", "iss", "email"]},
+            )
+        except (jwt.InvalidTokenError, ValueError, RecursionError):
+            raise RegistryError(UNAUTHORIZED) from None
+        email = claims["email"]
+        if claims.get("email_verified") is not True or not isinstance(email, str) or "@" not in email:
+            raise RegistryError(UNAUTHORIZED)
+        return email
+
+    def _key(self, id: Any) -> jwt.PyJWK:
+        """Google's key of that id. Whatever else a token's header holds, an address of a key among it, is not read."""
+        with self._lock:
+            age = self._clock() - self._read
+            if age >= FRESH or (id not in self._keys and age >= HASTE):
+                reply = self._google.certificates()
+                self._keys = {str(key.get("kid")): jwt.PyJWK(key) for key in reply.fields.get("keys", ())}
+                self._read = self._clock()
+            if not isinstance(id, str) or id not in self._keys:
+                raise RegistryError(UNAUTHORIZED)
+            return self._keys[id]

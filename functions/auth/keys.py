@@ -1,0 +1,168 @@
+"""The registry's secret keys: those that sign its tokens, and the one under which robots' secrets are kept.
+
+They are one small JSON document, in a file or in a secret of Secret Manager:
+
+    {"tokens": [{"kid": "…", "key": "…"}, …], "robots": "…"}
+
+The first of `tokens` signs, and all of them are trusted. So a rotation puts a new key in front and keeps the one before
+it, and tokens that other processes sign or have signed with it stay good. Keys are 32 bytes, base64.
+"""
+
+import base64
+import binascii
+import contextlib
+import json
+import os
+import secrets
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from storage.errors import Corrupt
+
+ALIVE: Final = 2
+"""Keys that are trusted at a time."""
+
+FRESH: Final = 300.0
+"""Seconds after which the document is read again, so that a key that was taken out stops to be trusted."""
+
+HASTE: Final = 5.0
+"""Seconds that must lie between two readings because of a key that is not known: anyone can name one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A key that signs tokens, and the id that tokens name it by."""
+
+    id: str
+    secret: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """All keys of a registry."""
+
+    tokens: tuple[Key, ...]
+    robots: bytes
+
+
+class KeyStore(Protocol):
+    """Where the document is."""
+
+    def load(self) -> Keys:
+        """The keys. Raises StorageError."""
+        ...
+
+    def save(self, keys: Keys) -> None:
+        """Write the keys over those that are there. Raises StorageError."""
+        ...
+
+
+def new_keys() -> Keys:
+    """Keys that nobody has seen."""
+    return Keys((_new_key(),), secrets.token_bytes(32))
+
+
+def rotated(keys: Keys) -> Keys:
+    """`keys` with a new one that signs, and of the others the newest only. The robots' key stays, as robots do."""
+    return replace(keys, tokens=(_new_key(), *keys.tokens)[:ALIVE])
+
+
+def to_json(keys: Keys) -> bytes:
+    """The document."""
+    tokens = [{"kid": key.id, "key": base64.b64encode(key.secret).decode()} for key in keys.tokens]
+    return json.dumps({"tokens": tokens, "robots": base64.b64encode(keys.robots).decode()}).encode()
+
+
+def from_json(document: bytes) -> Keys:
+    """The keys of a document. Raises Corrupt, which does not show it."""
+    try:
+        fields: Any = json.loads(document)
+        keys = Keys(
+            tokens=tuple(Key(str(each["kid"]), base64.b64decode(each["key"])) for each in fields["tokens"]),
+            robots=base64.b64decode(fields["robots"]),
+        )
+    except (ValueError, KeyError, TypeError, binascii.Error):
+        raise Corrupt("the document of keys is not one") from None
+    if not keys.tokens or min(len(secret) for secret in (keys.robots, *(key.secret for key in keys.tokens))) < 32:
+        raise Corrupt("the document of keys has none, or one of less than 32 bytes")
+    return keys
+
+
+class KeyFile:
+    """KeyStore in a file that only its owner may read; made with new keys when it is first read."""
+
+    def __init__(self, path: Path) -> None:
+        """Keep the document at `path`."""
+        self._path = path
+
+    def load(self) -> Keys:
+        """See KeyStore.load. Of several processes that start at once, one makes the file."""
+        with contextlib.suppress(FileNotFoundError):
+            return from_json(self._path.read_bytes())
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        new = self._write(new_keys())
+        with contextlib.suppress(FileExistsError):
+            os.link(new, self._path)
+        new.unlink()
+        return from_json(self._path.read_bytes())
+
+    def save(self, keys: Keys) -> None:
+        """See KeyStore.save."""
+        self._write(keys).replace(self._path)
+
+    def _write(self, keys: Keys) -> Path:
+        new = self._path.with_name(f".{self._path.name}-{secrets.token_hex(4)}")
+        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(to_json(keys))
+            file.flush()
+            os.fsync(file.fileno())
+        return new
+
+
+class KeyRing:
+    """The keys at hand. Any thread may use it."""
+
+    def __init__(self, load: Callable[[], Keys], clock: Callable[[], float] = time.monotonic) -> None:
+        """Read the keys with `load`, now and then again."""
+        self._load = load
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._keys = load()
+        self._read = clock()
+
+    @property
+    def signing(self) -> Key:
+        """The key that signs."""
+        return self._current().tokens[0]
+
+    @property
+    def robots(self) -> bytes:
+        """The key under which robots' secrets are kept."""
+        return self._current().robots
+
+    def find(self, id: str) -> Key | None:
+        """The key of that id, where it is trusted. One that is not known may be new: then the document is read."""
+        return _named(self._current(), id) or _named(self._current(HASTE), id)
+
+    def _current(self, age: float = FRESH) -> Keys:
+        """The keys as they were at most `age` seconds ago."""
+        with self._lock:
+            if self._clock() - self._read >= age:
+                self._keys = self._load()
+                self._read = self._clock()
+            return self._keys
+
+
+def _named(keys: Keys, id: str) -> Key | None:
+    return next((key for key in keys.tokens if key.id == id), None)
+
+
+def _new_key() -> Key:
+    # The date is for people who look at the document.
+    return Key(f"{datetime.now(UTC):%Y%m%d}-{secrets.token_hex(4)}", secrets.token_bytes(32))

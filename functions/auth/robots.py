@@ -1,0 +1,177 @@
+"""Robots: credentials of our own, for where none of Google's can be had.
+
+A robot logs in as `robot+NAME` with a secret of 256 random bits that is shown once. Kept is its HMAC alone: a secret
+that nobody can guess needs no slow hash, and whoever reads the store cannot log in with what is there.
+"""
+
+import hmac
+import re
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from functions.auth import patterns
+from functions.auth.access import ON_REPOSITORIES, Action, Decision, Needed, Verdict, decided
+from functions.auth.cache import Answers
+from functions.auth.keys import KeyRing
+from functions.registry.attempts import settle
+from functions.registry.errors import UNAUTHORIZED, RegistryError
+from storage.errors import Conflict, StorageError
+from storage.protocols import Create, Delete, MetadataStore, Replace
+from storage.records import Key, Robot
+
+USER: Final = "robot+"
+"""What the user name of a robot begins with; no other user's can, since no name of an account has a `+` behind it."""
+
+PREFIX: Final = "lading_"
+"""What a robot's secret begins with, so that scanners for leaked secrets know one."""
+
+ACTIONS: Final = (Action.PULL, Action.PUSH)
+"""What robots can be let do. Deleting is for people, and for programs that Google knows."""
+
+_NAME: Final = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?")
+
+
+class RobotError(StorageError):
+    """A robot that cannot be, or is not there; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class RobotCaller:
+    """Caller by a robot's secret."""
+
+    robot: Robot
+
+    @property
+    def principal(self) -> str:
+        """See Caller.principal: as it logs in."""
+        return USER + self.robot.id
+
+    def decide(self, action: Action, repository: str) -> Decision:
+        """See Caller.decide."""
+        if action not in ON_REPOSITORIES:
+            return Decision(Verdict.ALLOWED, "the robot is known")
+        allowed = action.value in self.robot.actions and patterns.matches(self.robot.repositories, repository)
+        may = f"{','.join(self.robot.actions)} on {' '.join(self.robot.repositories)}"
+        return decided(allowed, f"the robot may {may}")
+
+    def readable(self) -> Sequence[str]:
+        """See Caller.readable."""
+        return self.robot.repositories if Action.PULL.value in self.robot.actions else ()
+
+
+class Robots:
+    """The robots of a registry."""
+
+    def __init__(self, metadata: MetadataStore, keys: KeyRing) -> None:
+        """Keep them in `metadata`, and their secrets under the robots' key of `keys`."""
+        self._metadata = metadata
+        self._keys = keys
+        self._known: Answers[tuple[str, str], Robot | None] = Answers(lambda robot: robot is not None)
+
+    def identify(self, user: str, secret: str) -> RobotCaller:
+        """Who this is. Raises UNAUTHORIZED, StorageError. A robot is read once a minute, not at each request."""
+        name = user.removeprefix(USER)
+        if not _NAME.fullmatch(name):
+            raise RegistryError(UNAUTHORIZED)
+        mac = self._mac(name, secret)
+        robot = self._known.get((name, mac), lambda: self._by_mac(name, mac))
+        if robot is None or _past(robot.expires):
+            raise RegistryError(UNAUTHORIZED)
+        return RobotCaller(robot)
+
+    def needed(self, action: Action, repository: str) -> Needed:
+        """See Authorizer.needed."""
+        return Needed(action.value, f"repositories/{repository}")
+
+    def named(self, name: str) -> RobotCaller:
+        """The caller that a robot is. Raises RobotError."""
+        return RobotCaller(self._existing(name))
+
+    def create(
+        self, name: str, repositories: Sequence[str], actions: Sequence[str], owner: str, life: timedelta | None
+    ) -> str:
+        """Make a robot; answers its secret, which is kept nowhere. Raises RobotError."""
+        if not _NAME.fullmatch(name):
+            raise RobotError(f"{name} is not a robot's name: lower-case letters, digits, `.`, `_` and `-`, at most 64")
+        if not repositories or not all(patterns.is_pattern(pattern) for pattern in repositories):
+            raise RobotError("--repositories are names, in which * stands for any text")
+        if not actions or not {action.value for action in ACTIONS}.issuperset(actions):
+            raise RobotError("--may is pull, push or pull,push")
+        secret, now = _new_secret(), datetime.now(UTC)
+        robot = Robot(
+            id=name,
+            mac=self._mac(name, secret),
+            repositories=tuple(repositories),
+            actions=tuple(action.value for action in ACTIONS if action.value in actions),
+            owner=owner,
+            created=now,
+            expires=now + life if life else None,
+        )
+        try:
+            self._metadata.commit([Create(robot)])
+        except Conflict:
+            raise RobotError(f"there is a robot {name} already") from None
+        return secret
+
+    def rotate(self, name: str, overlap: timedelta, life: timedelta | None) -> str:
+        """Give a robot a new secret, and answer it; the one before stays good for `overlap`. Raises RobotError.
+
+        A robot that expires gets a new term of `life`.
+        """
+        secret = _new_secret()
+        settle(lambda: self._rotate(name, secret, overlap, life))
+        return secret
+
+    def revoke(self, name: str) -> None:
+        """End a robot. Raises RobotError."""
+        settle(lambda: self._metadata.commit([Delete(self._existing(name))]))
+
+    def all(self, limit: int = 10_000) -> list[Robot]:
+        """The robots, by name."""
+        return self._metadata.scan(Robot, limit=limit)
+
+    def _rotate(self, name: str, secret: str, overlap: timedelta, life: timedelta | None) -> None:
+        robot, now = self._existing(name), datetime.now(UTC)
+        changed = replace(
+            robot,
+            mac=self._mac(name, secret),
+            former_mac=robot.mac if overlap else "",
+            former_until=now + overlap if overlap else None,
+            expires=now + life if life and robot.expires else robot.expires,
+        )
+        self._metadata.commit([Replace(changed)])
+
+    def _existing(self, name: str) -> Robot:
+        robot = self._find(name) if _NAME.fullmatch(name) else None
+        if robot is None:
+            raise RobotError(f"there is no robot {name}")
+        return robot
+
+    def _find(self, name: str) -> Robot | None:
+        key = Key(Robot, name)
+        return self._metadata.read([key])[key]
+
+    def _by_mac(self, name: str, mac: str) -> Robot | None:
+        """The robot of that name, where the secret that `mac` is of is its secret, or still is."""
+        robot = self._find(name)
+        # Compared even where there is nothing to compare with: the time must not tell whether there is such a robot.
+        current = hmac.compare_digest(mac, robot.mac if robot else "")
+        former = hmac.compare_digest(mac, robot.former_mac if robot else "")
+        if robot is None or (not current and not (former and not _past(robot.former_until))):
+            return None
+        return robot
+
+    def _mac(self, name: str, secret: str) -> str:
+        # The name is part of it: a record that is moved under another name is worth nothing.
+        return hmac.digest(self._keys.robots, f"{name}\0{secret}".encode(), "sha256").hex()
+
+
+def _new_secret() -> str:
+    return PREFIX + secrets.token_urlsafe(32)
+
+
+def _past(time: datetime | None) -> bool:
+    return time is not None and time <= datetime.now(UTC)

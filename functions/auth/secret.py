@@ -1,0 +1,60 @@
+"""The registry's keys in a secret of Secret Manager: each change is a new version, and the latest counts.
+
+https://cloud.google.com/secret-manager/docs/reference/rest
+"""
+
+import base64
+import os
+from typing import Any, Final
+
+import google.auth
+import google.auth.credentials
+import google.oauth2.credentials
+import requests
+from google.auth.exceptions import GoogleAuthError
+from google.auth.transport.requests import AuthorizedSession
+
+from functions.auth.credentials import CLOUD_PLATFORM
+from functions.auth.keys import Keys, from_json, to_json
+from storage.errors import Corrupt, Unavailable
+
+TIMEOUTS: Final = (3.05, 10)
+
+EMULATED: Final = "emulated-token-of-lading"
+"""Who we are at the emulator (LADING_IAM_EMULATOR_HOST), where no credentials are to be had."""
+
+
+class KeySecret:
+    """KeyStore in a secret."""
+
+    def __init__(self, project: str, name: str) -> None:
+        """Use the secret `name` of `project`, with the credentials of the environment."""
+        emulator = os.environ.get("LADING_IAM_EMULATOR_HOST", "").rstrip("/")
+        own: google.auth.credentials.Credentials
+        if emulator:
+            own = google.oauth2.credentials.Credentials(EMULATED)  # type: ignore[no-untyped-call]
+        else:
+            own, _ = google.auth.default(scopes=[CLOUD_PLATFORM])
+        self._session: requests.Session = AuthorizedSession(own)  # type: ignore[no-untyped-call]
+        host = emulator or "https://secretmanager.googleapis.com"
+        self._url = f"{host}/v1/projects/{project}/secrets/{name}"
+
+    def load(self) -> Keys:
+        """See KeyStore.load."""
+        fields = self._ask("GET", f"{self._url}/versions/latest:access")
+        try:
+            return from_json(base64.b64decode(fields["payload"]["data"]))
+        except (KeyError, TypeError, ValueError):
+            raise Corrupt("Secret Manager's answer has no payload") from None
+
+    def save(self, keys: Keys) -> None:
+        """See KeyStore.save."""
+        self._ask("POST", f"{self._url}:addVersion", {"payload": {"data": base64.b64encode(to_json(keys)).decode()}})
+
+    def _ask(self, method: str, url: str, body: Any = None) -> Any:
+        try:
+            answer = self._session.request(method, url, json=body, timeout=TIMEOUTS)
+            answer.raise_for_status()
+            return answer.json()
+        except (requests.RequestException, GoogleAuthError) as error:
+            raise Unavailable(f"Secret Manager: {error}") from None

@@ -1,0 +1,167 @@
+"""The registry's own tokens: what one /v2/token answer granted, for five minutes, without asking anybody again.
+
+A token is a JWT (RFC 7519), signed with HS256 and nothing else by a key that only this registry has, for this registry
+alone. Its claims, beside the registered ones:
+
+    access    what is granted, as distribution writes it: [{"type", "name", "actions"}]
+    refused   what was asked for in vain, in the same form: a request for it is answered 403, not 401
+    readable  patterns of what a listing may show, where `registry:catalog:*` was granted
+    anonymous nobody logged in
+
+https://distribution.github.io/distribution/spec/auth/jwt/
+"""
+
+import itertools
+import logging
+import secrets
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import jwt
+
+from functions.auth import patterns
+from functions.auth.access import Action, Caller, Decision, Token, Verdict
+from functions.auth.keys import KeyRing
+from functions.auth.scopes import CATALOG, Scope
+from functions.registry.errors import UNAUTHORIZED, RegistryError
+
+ALGORITHM: Final = "HS256"
+SECONDS: Final = 300
+"""A token's life, and so the longest that a revocation takes."""
+
+SKEW: Final = 30
+"""Seconds that the clocks of two instances may differ."""
+
+LONGEST: Final = 16 * 1024
+"""Characters of a token that is looked at."""
+
+MOST_READABLE: Final = 8 * 1024
+"""Characters of patterns in a token; it travels in a header, whose length proxies limit."""
+
+REQUIRED: Final = ["iss", "aud", "sub", "iat", "nbf", "exp"]
+CHARACTERS: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.")
+
+log = logging.getLogger("lading")
+
+
+@dataclass(frozen=True, slots=True)
+class TokenCaller:
+    """Whoever sent a token: may do what it grants, and pull what is public."""
+
+    principal: str
+    anonymous: bool
+    granted: frozenset[tuple[str, str]]
+    refused: frozenset[tuple[str, str]]
+    catalog: tuple[str, ...] | None
+    public: tuple[str, ...]
+
+    def decide(self, action: Action, repository: str) -> Decision:
+        """See Caller.decide; asks nobody."""
+        if action in (Action.NOTHING, Action.ENTER):
+            return Decision(Verdict.ALLOWED, "the token is good")
+        if action is Action.LIST:
+            return Decision(Verdict.ALLOWED if self.catalog is not None else Verdict.UNASKED, "the token's scope")
+        if action is Action.PULL and patterns.matches(self.public, repository):
+            return Decision(Verdict.ALLOWED, "the repository is public")
+        if (repository, action.value) in self.granted:
+            return Decision(Verdict.ALLOWED, "the token's scope")
+        # Whoever has not logged in can still do so.
+        refused = (repository, action.value) in self.refused and not self.anonymous
+        return Decision(Verdict.DENIED if refused else Verdict.UNASKED, "the token's scope")
+
+    def readable(self) -> Sequence[str]:
+        """See Caller.readable."""
+        granted = {name for name, action in self.granted if action == Action.PULL.value}
+        return (*self.public, *(self.catalog or ()), *granted)
+
+
+class Tokens:
+    """Issues and reads the tokens of one registry."""
+
+    def __init__(
+        self, keys: KeyRing, issuer: str, audience: str, public: Sequence[str], clock: Callable[[], float] = time.time
+    ) -> None:
+        """Issue tokens as `issuer` for `audience`; whoever has one may also pull from `public`, which are patterns."""
+        self._keys = keys
+        self._issuer = issuer
+        self._audience = audience
+        self._public = tuple(public)
+        self._clock = clock
+
+    def issue(self, caller: Caller, anonymous: bool, granted: Sequence[Scope], refused: Sequence[Scope]) -> Token:
+        """A token for these scopes, which are not checked here."""
+        now, key = int(self._clock()), self._keys.signing
+        claims: dict[str, Any] = {
+            "iss": self._issuer,
+            "aud": self._audience,
+            "sub": caller.principal,
+            "iat": now,
+            "nbf": now,
+            "exp": now + SECONDS,
+            "jti": secrets.token_hex(8),
+            "access": _written(granted),
+            "refused": _written(refused),
+        }
+        if anonymous:
+            claims["anonymous"] = True
+        if CATALOG in granted:
+            claims["readable"] = _as_many_as_fit(patterns.covered(caller.readable()))
+        text = jwt.encode(claims, key.secret, ALGORITHM, headers={"kid": key.id})
+        return Token(text, SECONDS, now, tuple(granted), tuple(refused))
+
+    def read(self, text: str) -> TokenCaller:
+        """Who sent a token. Raises UNAUTHORIZED for any but one of this registry's own, alive and whole."""
+        claims = self._claims(text)
+        return TokenCaller(
+            principal=claims["sub"],
+            anonymous=bool(claims.get("anonymous")),
+            granted=_on_repositories(claims["access"]),
+            refused=_on_repositories(claims["refused"]),
+            catalog=tuple(claims["readable"]) if "readable" in claims else None,
+            public=self._public,
+        )
+
+    def _claims(self, text: str) -> dict[str, Any]:
+        if len(text) > LONGEST or not CHARACTERS.issuperset(text):
+            raise RegistryError(UNAUTHORIZED)
+        try:
+            header = jwt.get_unverified_header(text)
+            id = header.get("kid")
+            # Not a word of the header is followed: it names one of our keys, or the token is none of ours.
+            if header != {"alg": ALGORITHM, "typ": "JWT", "kid": id} or not isinstance(id, str):
+                raise RegistryError(UNAUTHORIZED)
+            key = self._keys.find(id)
+            if key is None:
+                raise RegistryError(UNAUTHORIZED)
+            claims: dict[str, Any] = jwt.decode(
+                text,
+                key.secret,
+                [ALGORITHM],
+                audience=self._audience,
+                issuer=self._issuer,
+                leeway=SKEW,
+                options={"require": REQUIRED},
+            )
+        except (jwt.InvalidTokenError, ValueError, RecursionError):
+            raise RegistryError(UNAUTHORIZED) from None
+        return claims
+
+
+def _written(scopes: Iterable[Scope]) -> list[dict[str, Any]]:
+    return [{"type": scope.type, "name": scope.name, "actions": list(scope.actions)} for scope in scopes]
+
+
+def _on_repositories(access: Iterable[Any]) -> frozenset[tuple[str, str]]:
+    return frozenset(
+        (scope["name"], action) for scope in access if scope["type"] == "repository" for action in scope["actions"]
+    )
+
+
+def _as_many_as_fit(texts: Sequence[str]) -> list[str]:
+    lengths = itertools.accumulate(len(text) + 3 for text in texts)
+    fitting = [text for text, length in zip(texts, lengths, strict=True) if length <= MOST_READABLE]
+    if len(fitting) < len(texts):
+        log.warning("a caller may read more than fits into a token: the catalog shows %d patterns", len(fitting))
+    return fitting

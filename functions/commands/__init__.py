@@ -1,0 +1,10 @@
+"""The commands of `lading`, a file each.
+
+serve    serve the registry
+backup   backup, restore
+users    the file of users, where no Google is
+robots   create, list, rotate and revoke credentials of our own
+keys     rotate the keys that sign tokens
+access   explain-access, login-help
+options  what they share: options from the settings
+"""

@@ -1,0 +1,97 @@
+"""`lading explain-access`: who may do what, and why. `lading login-help`: how clients log in."""
+
+import argparse
+import sys
+from typing import TYPE_CHECKING, Final
+
+from functions.commands.options import ACCESS, CommandError, Commands, add
+from functions.settings import Settings
+
+if TYPE_CHECKING:
+    from functions.auth.access import Caller
+
+HELP: Final = """\
+docker, with the account that gcloud has; the second line lets gcloud serve a host that is not Google's, and must hold
+whenever docker runs (Google Cloud SDK 528 has it, much older ones do not):
+  gcloud auth configure-docker {host}
+  gcloud config set artifacts/allow_unrecognized_registry true
+  {again}
+
+any client, for the hour that a token lives:
+  gcloud auth print-access-token | docker login -u oauth2accesstoken --password-stdin {host}
+
+docker-credential-gcr, where gcloud is not installed:
+  docker-credential-gcr configure-docker --registries={host}
+
+a service account's key:
+  docker login -u _json_key --password-stdin {host} < key.json
+  base64 -w0 key.json | docker login -u _json_key_base64 --password-stdin {host}
+
+a robot, where no Google token can be had (lading robots create NAME --repositories 'team/*'):
+  docker login -u robot+NAME --password-stdin {host}
+  kubectl create secret docker-registry lading --docker-server={host} --docker-username=robot+NAME --docker-password=…
+
+a user of a registry that asks no Google (lading users set NAME):
+  docker login -u NAME {host}"""
+
+
+def add_to(commands: Commands) -> None:
+    """Add the commands."""
+    explaining = add(commands, "explain-access", "say who may do what, and why", _explain, ACCESS)
+    explaining.add_argument(
+        "--as",
+        dest="who",
+        required=True,
+        metavar="WHO",
+        help="one of Google's tokens (- reads it from standard input), robot+NAME, a user's name, or anonymous",
+    )
+    explaining.add_argument("repository", metavar="REPOSITORY")
+    explaining.add_argument("action", metavar="ACTION", choices=["pull", "push", "delete"])
+    helping = add(commands, "login-help", "print how clients log in to a host", _help, ())
+    helping.add_argument("host", metavar="HOST", help="as clients write it before a repository")
+
+
+def _explain(parsed: argparse.Namespace, read: Settings) -> None:
+    from functions.auth.access import Action
+    from functions.registry.errors import RegistryError
+    from functions.registry.names import check_repository
+
+    try:
+        check_repository(parsed.repository)
+        caller = _caller(parsed.who, read)
+        decision = caller.decide(Action(parsed.action), parsed.repository)
+    except RegistryError as error:
+        raise CommandError(f"not allowed: {error.row.message} ({error.row.code})") from None
+    name = caller.principal or ("anonymous" if parsed.who == "anonymous" else "somebody whom the token does not name")
+    print(f"{'allowed' if decision.allowed else 'not allowed'}: {name} {parsed.action} {parsed.repository}")
+    print(f"  rule   {decision.rule}")
+    for asked in decision.asked:
+        print(f"  asked  {asked}")
+
+
+def _caller(who: str, read: Settings) -> "Caller":
+    from functions.app import open_authorizer, open_metadata, open_robots
+    from functions.auth.door import EVERYBODY, Anonymous, LoggedIn
+    from functions.auth.robots import USER
+
+    if read.access == "everybody":
+        return EVERYBODY
+    if who == "anonymous":
+        return Anonymous(read.public)
+    if who.startswith(USER):
+        robots = open_robots(read, open_metadata(read.metadata))
+        return LoggedIn(robots.named(who.removeprefix(USER)), read.public)
+    token = sys.stdin.read().strip() if who == "-" else who
+    authorizer = open_authorizer(read)
+    if read.access == "users":
+        from functions.auth.local import LocalAuthorizer
+
+        assert isinstance(authorizer, LocalAuthorizer)
+        if token.count(".") != 2 or "@" in token:
+            return LoggedIn(authorizer.named(token), read.public)
+    return LoggedIn(authorizer.identify("oauth2accesstoken", token), read.public)
+
+
+def _help(parsed: argparse.Namespace, read: Settings) -> None:
+    again = f"docker push {parsed.host}/team/app:v1"
+    print(HELP.format(host=parsed.host, again=again))

@@ -1,0 +1,35 @@
+"""`lading keys`: the keys that sign tokens."""
+
+import argparse
+
+from functions.commands.options import Commands, add, add_group
+from functions.settings import Settings
+
+
+def add_to(commands: Commands) -> None:
+    """Add the command."""
+    keys = add_group(commands, "keys", "the keys that sign tokens")
+    add(
+        keys,
+        "rotate",
+        "sign with a new key; what the one before it signed stays good. Done twice, it ends a key that was lost",
+        _rotate,
+        ("data", "keys"),
+    )
+    add(keys, "new", "print a document of new keys, for a secret that is made by other means", _new, ())
+
+
+def _rotate(parsed: argparse.Namespace, read: Settings) -> None:
+    from functions.app import open_keys
+    from functions.auth.keys import rotated
+
+    store = open_keys(read.keys)
+    keys = rotated(store.load())
+    store.save(keys)
+    print(f"{keys.tokens[0].id} signs; trusted as well: {', '.join(key.id for key in keys.tokens[1:])}")
+
+
+def _new(parsed: argparse.Namespace, read: Settings) -> None:
+    from functions.auth.keys import new_keys, to_json
+
+    print(to_json(new_keys()).decode())

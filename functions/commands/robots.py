@@ -1,0 +1,100 @@
+"""`lading robots`: credentials of our own."""
+
+import argparse
+import re
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Final
+
+from functions.commands.options import CommandError, Commands, add, add_group
+from functions.settings import Settings
+
+if TYPE_CHECKING:
+    from functions.auth.robots import Robots
+
+OPTIONS: Final = ("data", "metadata", "keys", "url")
+UNITS: Final = {"d": timedelta(days=1), "h": timedelta(hours=1), "m": timedelta(minutes=1)}
+LIFE: Final = "90d"
+
+
+def add_to(commands: Commands) -> None:
+    """Add the command."""
+    robots = add_group(commands, "robots", "credentials of the registry's own, for where no Google token can be had")
+    creating = add(robots, "create", "make a robot, and show its secret this once", _create, OPTIONS)
+    creating.add_argument("name", metavar="NAME")
+    creating.add_argument("--repositories", required=True, metavar="NAMES", help="as in team-a/*,library/app")
+    creating.add_argument("--may", default="pull", metavar="ACTIONS", help="pull, push or pull,push; default pull")
+    creating.add_argument("--expires", default=LIFE, metavar="IN", help=f"as in 90d, 12h, never; default {LIFE}")
+    creating.add_argument("--owner", default="", metavar="WHO", help="who answers for it: a name, or an ID token")
+    rotating = add(robots, "rotate", "give a robot a new secret and, where it expires, a new term", _rotate, OPTIONS)
+    rotating.add_argument("name", metavar="NAME")
+    rotating.add_argument("--overlap", default="0m", metavar="FOR", help="how long the old secret stays good")
+    rotating.add_argument("--expires", default=LIFE, metavar="IN", help=f"default {LIFE}")
+    revoking = add(robots, "revoke", "end a robot", _revoke, OPTIONS)
+    revoking.add_argument("name", metavar="NAME")
+    add(robots, "list", "list the robots", _list, OPTIONS)
+
+
+def _create(parsed: argparse.Namespace, read: Settings) -> None:
+    secret = _robots(read).create(
+        parsed.name,
+        [name.strip() for name in parsed.repositories.split(",") if name.strip()],
+        parsed.may.split(","),
+        _owner(parsed.owner, read),
+        _life(parsed.expires),
+    )
+    _show(parsed.name, secret)
+
+
+def _rotate(parsed: argparse.Namespace, read: Settings) -> None:
+    secret = _robots(read).rotate(parsed.name, _duration(parsed.overlap), _life(parsed.expires))
+    _show(parsed.name, secret)
+
+
+def _revoke(parsed: argparse.Namespace, read: Settings) -> None:
+    _robots(read).revoke(parsed.name)
+
+
+def _list(parsed: argparse.Namespace, read: Settings) -> None:
+    now = datetime.now(UTC)
+    for robot in _robots(read).all():
+        end = "never" if robot.expires is None else f"{robot.expires:%Y-%m-%d %H:%M} UTC"
+        expired = " (expired)" if robot.expires and robot.expires <= now else ""
+        may, names = ",".join(robot.actions), ",".join(robot.repositories)
+        print(f"{robot.id}\t{may}\t{names}\texpires {end}{expired}\tof {robot.owner or '-'}")
+
+
+def _robots(read: Settings) -> "Robots":
+    from functions.app import open_metadata, open_robots
+
+    return open_robots(read, open_metadata(read.metadata))
+
+
+def _owner(text: str, read: Settings) -> str:
+    """Whom an ID token names, or the name that was given."""
+    if text.count(".") != 2 or "@" in text:
+        return text
+    from functions.auth.google import Google
+    from functions.auth.id_tokens import IdTokens
+    from functions.registry.errors import RegistryError
+
+    try:
+        return IdTokens(Google(), read.realm).email(text)
+    except RegistryError as error:
+        raise CommandError(f"the ID token is none for {read.realm}, or cannot be checked: {error.row.code}") from None
+
+
+def _show(name: str, secret: str) -> None:
+    from functions.auth.robots import USER
+
+    print(f"user      {USER}{name}\npassword  {secret}")
+
+
+def _life(text: str) -> timedelta | None:
+    return None if text == "never" else _duration(text)
+
+
+def _duration(text: str) -> timedelta:
+    found = re.fullmatch(r"(\d{1,5})([dhm])", text)
+    if not found:
+        raise CommandError(f"{text} is not a time such as 90d, 12h or 30m")
+    return int(found[1]) * UNITS[found[2]]

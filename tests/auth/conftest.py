@@ -1,0 +1,63 @@
+"""Fixtures: the fake of IAM, and worlds for it."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from emulators.iam import IamEmulator
+from emulators.processes import Family
+from functions.app import open_blobs, open_metadata
+from functions.jobs.backup import Stores
+from tests.auth.worlds import Guarded, World, guarded
+
+
+@pytest.fixture(scope="session")
+def iam(tmp_path_factory: pytest.TempPathFactory) -> Iterator[IamEmulator]:
+    """The fake of IAM, running for all tests."""
+    with Family() as family:
+        yield IamEmulator.start(family, tmp_path_factory.mktemp("iam"))
+
+
+@pytest.fixture
+def world(iam: IamEmulator, monkeypatch: pytest.MonkeyPatch) -> World:
+    """A world without anybody, of which this process asks."""
+    monkeypatch.setenv("LADING_IAM_EMULATOR_HOST", iam.url)
+    new = World(iam)
+    new.save()
+    new.requests()
+    return new
+
+
+@pytest.fixture
+def local_stores(tmp_path: Path) -> Iterator[Stores]:
+    """Stores in a folder, for tests that are not about stores."""
+    folder = tmp_path / "data"
+    opened = Stores(open_blobs((folder / "blobs").as_uri()), open_metadata(f"sqlite://{folder}/metadata.sqlite"))
+    yield opened
+    opened.close()
+
+
+Guard = Callable[..., Guarded]
+
+
+@pytest.fixture
+def guard(local_stores: Stores, tmp_path: Path) -> Guard:
+    """Makes an app over `local_stores`, guarded as its arguments say: LADING_… without the LADING_, in lower case."""
+
+    def make(**options: str) -> Guarded:
+        environment: Mapping[str, str] = {f"LADING_{name.upper()}": value for name, value in options.items()}
+        return guarded(local_stores, environment, tmp_path / "data")
+
+    return make
+
+
+class Clock:
+    """A clock that only goes when it is told to, from the real time on."""
+
+    def __init__(self) -> None:
+        self.now = time.time()
+
+    def __call__(self) -> float:
+        return self.now

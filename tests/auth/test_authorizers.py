@@ -1,0 +1,213 @@
+"""What every authorizer promises: IAM on a policy bucket, IAM on a project, and the two files."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from functions.auth.access import ON_REPOSITORIES, Action, Authorizer, Verdict
+from functions.auth.google import Google
+from functions.auth.iam import IamAuthorizer
+from functions.auth.id_tokens import IdTokens
+from functions.auth.local import LocalAuthorizer, hash_password
+from functions.auth.patterns import matches
+from functions.auth.policy_bucket import PolicyBucket
+from functions.auth.project import Project
+from functions.registry.errors import UNAUTHORIZED, UNAVAILABLE, RegistryError
+from tests.auth import worlds
+from tests.auth.worlds import BUCKET, PROJECT, URL, World
+
+Credentials = tuple[str, str]
+
+
+class Place:
+    """Somewhere people are known: makes them, and the authorizer that knows them."""
+
+    def user(self, name: str, *actions: Action) -> Credentials:
+        """Somebody who may do this in team-a; answers user name and secret."""
+        raise NotImplementedError
+
+    def open(self) -> Authorizer:
+        raise NotImplementedError
+
+
+class BucketPlace(Place):
+    def __init__(self, world: World, folder: Path) -> None:
+        self._world = world
+        world.folder("team-a/", member="user:nobody@example.com")
+
+    def user(self, name: str, *actions: Action) -> Credentials:
+        from functions.auth.policy_bucket import PERMISSIONS
+
+        self._world.folder("team-a/", *(PERMISSIONS[each] for each in actions), member=f"user:{name}@example.com")
+        return "oauth2accesstoken", self._world.token(name)
+
+    def open(self) -> Authorizer:
+        google = Google()
+        return IamAuthorizer(google, PolicyBucket(google, BUCKET, ["team-a", "team-b"]))
+
+
+class ProjectPlace(Place):
+    def __init__(self, world: World, folder: Path) -> None:
+        self._world = world
+        world.project(member="user:nobody@example.com")
+
+    def user(self, name: str, *actions: Action) -> Credentials:
+        from functions.auth.project import PERMISSIONS
+
+        self._world.project(*(PERMISSIONS[each] for each in actions), member=f"user:{name}@example.com")
+        return "_dcgcloud_token", self._world.token(name)
+
+    def open(self) -> Authorizer:
+        google = Google()
+        return IamAuthorizer(google, Project(google, PROJECT))
+
+
+class FilesPlace(Place):
+    def __init__(self, world: World, folder: Path) -> None:
+        self._users, self._grants = folder / "users", folder / "grants"
+
+    def user(self, name: str, *actions: Action) -> Credentials:
+        with self._users.open("a") as users, self._grants.open("a") as grants:
+            users.write(f"{name}:{hash_password(f'secret of {name}')}\n")
+            if actions:
+                grants.write(f"{name} team-a/* {','.join(action.value for action in actions)}\n")
+        return name, f"secret of {name}"
+
+    def open(self) -> Authorizer:
+        return LocalAuthorizer(self._users, self._grants, IdTokens(Google(), URL))
+
+
+PLACES: Sequence[Callable[[World, Path], Place]] = (BucketPlace, ProjectPlace, FilesPlace)
+
+
+@pytest.fixture(params=PLACES)
+def place(request: pytest.FixtureRequest, world: World, tmp_path: Path) -> Place:
+    made: Place = request.param(world, tmp_path)
+    return made
+
+
+@pytest.mark.parametrize("granted", [(), *[(each,) for each in ON_REPOSITORIES], (Action.PULL, Action.PUSH)])
+def test_each_action_is_a_right_of_its_own(place: Place, granted: tuple[Action, ...]) -> None:
+    user, secret = place.user("alice", *granted)
+    caller = place.open().identify(user, secret)
+
+    allowed = {action for action in ON_REPOSITORIES if caller.decide(action, "team-a/app").allowed}
+
+    assert allowed == set(granted)
+
+
+def test_what_is_refused_is_denied_and_says_by_which_rule(place: Place) -> None:
+    user, secret = place.user("alice", Action.PULL)
+    decision = place.open().identify(user, secret).decide(Action.PUSH, "team-a/app")
+
+    assert decision.verdict is Verdict.DENIED
+    assert decision.rule
+
+
+def test_whoever_is_known_may_enter_and_list(place: Place) -> None:
+    user, secret = place.user("alice")
+    caller = place.open().identify(user, secret)
+
+    assert caller.decide(Action.ENTER, "").allowed
+    assert caller.decide(Action.LIST, "").allowed
+    assert not matches(caller.readable(), "team-a/app")
+
+
+def test_what_can_be_pulled_can_be_listed(place: Place) -> None:
+    user, secret = place.user("alice", Action.PULL)
+    caller = place.open().identify(user, secret)
+
+    assert matches(caller.readable(), "team-a/app")
+
+
+def test_callers_have_names(place: Place) -> None:
+    user, secret = place.user("alice", Action.PULL)
+
+    assert place.open().identify(user, secret).principal.partition("@")[0] == "alice"
+
+
+@pytest.mark.parametrize(
+    ("user", "secret"),
+    [
+        ("oauth2accesstoken", "ya29.unknown"),
+        ("_dcgcloud_token", "x"),
+        ("gclouddockertoken", "a.b.c"),
+        ("oauth2accesstoken", "with blanks"),
+        ("oauth2accesstoken", "a\r\nX-Header: b"),
+        ("oauth2accesstoken", "x" * 9000),
+        ("alice", "wrong"),
+        ("", "x"),
+        ("nobody", "x" * 100),
+        ("_json_key", "{}"),
+        ("_json_key_base64", "{}"),
+        ("é", "é"),
+    ],
+)
+def test_bad_credentials_are_refused(place: Place, user: str, secret: str) -> None:
+    place.user("alice", *ON_REPOSITORIES)
+    authorizer = place.open()
+
+    for _ in range(2):
+        with pytest.raises(RegistryError) as raised:
+            authorizer.identify(user, secret)
+        assert raised.value.row is UNAUTHORIZED
+
+
+def test_what_is_needed_is_said_in_words_of_its_own(place: Place) -> None:
+    for action in ON_REPOSITORIES:
+        needed = place.open().needed(action, "team-a/app")
+        assert needed.permission
+        assert needed.resource
+
+
+@pytest.mark.parametrize("make", PLACES[:2])
+@pytest.mark.parametrize("prefix", ["tokeninfo", "storage/", "v1/projects/"])
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_where_google_fails_the_answer_is_neither_yes_nor_no(
+    make: Callable[[World, Path], Place], prefix: str, status: int, world: World, tmp_path: Path
+) -> None:
+    place = make(world, tmp_path)
+    user, secret = place.user("alice", *ON_REPOSITORIES)
+    world.outage(prefix, status)
+    authorizer = place.open()
+    questions = "storage/" if make is BucketPlace else "v1/projects/"
+
+    if prefix not in ("tokeninfo", questions):
+        assert authorizer.identify(user, secret).decide(Action.PULL, "team-a/app").allowed
+    else:
+        for _ in range(2):
+            with pytest.raises(RegistryError) as raised:
+                authorizer.identify(user, secret).decide(Action.PULL, "team-a/app")
+            assert raised.value.row is UNAVAILABLE
+
+
+@pytest.mark.parametrize("make", PLACES[:2])
+def test_where_google_cannot_be_reached_the_answer_is_neither_yes_nor_no(
+    make: Callable[[World, Path], Place], world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = make(world, tmp_path)
+    user, secret = place.user("alice", *ON_REPOSITORIES)
+    monkeypatch.setenv("LADING_IAM_EMULATOR_HOST", "http://127.0.0.1:1")
+
+    with pytest.raises(RegistryError) as raised:
+        place.open().identify(user, secret)
+    assert raised.value.row is UNAVAILABLE
+
+
+@pytest.mark.parametrize("make", PLACES[:2])
+def test_a_service_account_comes_with_its_key(
+    make: Callable[[World, Path], Place], world: World, tmp_path: Path
+) -> None:
+    place = make(world, tmp_path)
+    worlds.know_service_account(world)
+    member = f"serviceAccount:{worlds.ROBOT}"
+    world.folder("team-a/", worlds.PULL, worlds.PUSH, member=member)
+    world.project("artifactregistry.repositories.downloadArtifacts", member=member)
+
+    caller = place.open().identify("_json_key", worlds.service_account_key())
+
+    assert caller.principal == worlds.ROBOT
+    assert caller.decide(Action.PULL, "team-a/app").allowed
+    assert caller.decide(Action.PUSH, "team-a/app").allowed == (make is BucketPlace)
+    assert not caller.decide(Action.DELETE, "team-a/app").allowed

@@ -1,0 +1,275 @@
+"""IAM on a policy bucket and on a project: which questions are asked, what the answers mean, how long they count."""
+
+import pytest
+
+from functions.auth import cache
+from functions.auth.access import ON_REPOSITORIES, Action
+from functions.auth.google import Google
+from functions.auth.iam import IamAuthorizer
+from functions.auth.policy_bucket import PolicyBucket
+from functions.auth.project import Project
+from functions.registry.errors import UNAVAILABLE, RegistryError
+from tests.auth.conftest import Clock
+from tests.auth.worlds import BUCKET, DELETE, PROJECT, PULL, PUSH, READ_ONLY, READ_WRITE, World
+
+ALICE = "user:alice@example.com"
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(cache.Answers.__init__, "__defaults__", (clock,))
+    return clock
+
+
+def authorizer(*folders: str) -> IamAuthorizer:
+    google = Google()
+    return IamAuthorizer(google, PolicyBucket(google, BUCKET, folders))
+
+
+def questions(world: World) -> list[str]:
+    """The folders that were asked about since the last time, "" for the bucket, each with its status."""
+    asked = []
+    for request in world.requests():
+        if "/iam/testPermissions" in request:
+            _, path, status = request.split()
+            folder = path.partition("/managedFolders/")[2].partition("/iam/")[0].replace("%2F", "/")
+            asked.append(f"{folder} {status}".strip())
+    return asked
+
+
+def test_the_longest_folder_is_asked_first_then_its_parents_then_the_bucket(world: World) -> None:
+    token = world.token("alice")
+    world.folder("", PULL, member=ALICE)
+    caller = authorizer().identify("oauth2accesstoken", token)
+
+    decision = caller.decide(Action.PULL, "team-a/web/app")
+
+    assert decision.allowed
+    assert questions(world) == ["team-a/web/app/ 404", "team-a/web/ 404", "team-a/ 404", "200"]
+    assert [each.partition(":")[0] for each in decision.asked] == [
+        "managed folder team-a/web/app/ of bucket policy",
+        "managed folder team-a/web/ of bucket policy",
+        "managed folder team-a/ of bucket policy",
+        "bucket policy",
+    ]
+    assert decision.rule == "storage.objects.get is granted on bucket policy"
+
+
+def test_a_folder_that_exists_speaks_even_where_it_grants_nothing(world: World) -> None:
+    token = world.token("alice")
+    world.folder("team-a/", PULL, member="user:bob@example.com")
+    caller = authorizer().identify("oauth2accesstoken", token)
+
+    assert not caller.decide(Action.PULL, "team-a/app").allowed
+    assert questions(world) == ["team-a/app/ 404", "team-a/ 200"]
+
+
+def test_a_repository_is_under_the_folder_of_its_own_name(world: World) -> None:
+    token = world.token("alice")
+    world.folder("team-a/", PULL, member=ALICE)
+    caller = authorizer().identify("oauth2accesstoken", token)
+
+    assert caller.decide(Action.PULL, "team-a").allowed
+    assert not caller.decide(Action.PULL, "team-ab").allowed
+    assert not caller.decide(Action.PULL, "team").allowed
+    assert not caller.decide(Action.PULL, "x/team-a").allowed
+
+
+def test_rights_add_up_from_the_bucket_down(world: World) -> None:
+    token = world.token("alice")
+    world.folder("", PULL, member=ALICE)
+    world.folder("team-a/", PUSH, member="group:devs@example.com")
+    world.folder("team-a/web/", DELETE, member=ALICE)
+    world.fields["groups"] = {"group:devs@example.com": [ALICE]}
+    world.save()
+    caller = authorizer().identify("oauth2accesstoken", token)
+
+    def allowed(name: str) -> list[str]:
+        return [action.value for action in ON_REPOSITORIES if caller.decide(action, name).allowed]
+
+    assert allowed("other") == ["pull"]
+    assert allowed("team-a/app") == ["pull", "push"]
+    assert allowed("team-a/web/app") == ["pull", "push", "delete"]
+
+
+def test_a_long_name_asks_no_more_than_folders_can_be_deep(world: World) -> None:
+    caller = authorizer().identify("oauth2accesstoken", world.token("alice"))
+    world.folder("", PULL, member=ALICE)
+    questions(world)
+
+    assert caller.decide(Action.PULL, "/".join("a" * 120)).allowed
+
+    assert len(questions(world)) == 16
+
+
+@pytest.mark.parametrize("status", [400, 403, 404, 409, 500])
+def test_any_other_status_is_no_answer(world: World, status: int) -> None:
+    caller = authorizer().identify("oauth2accesstoken", world.token("alice"))
+    world.folder("", PULL, member=ALICE)
+    world.outage("storage/", status)
+
+    with pytest.raises(RegistryError) as raised:
+        caller.decide(Action.PULL, "team-a/app")
+    assert raised.value.row is UNAVAILABLE
+
+
+def test_a_bucket_that_is_not_there_is_no_answer(world: World) -> None:
+    caller = authorizer().identify("oauth2accesstoken", world.token("alice"))
+
+    with pytest.raises(RegistryError) as raised:
+        caller.decide(Action.PULL, "team-a/app")
+    assert raised.value.row is UNAVAILABLE
+
+
+@pytest.mark.parametrize(
+    ("scope", "may_write"),
+    [
+        ("https://www.googleapis.com/auth/cloud-platform", True),
+        (READ_WRITE, True),
+        ("https://www.googleapis.com/auth/devstorage.full_control openid", True),
+        (READ_ONLY, False),
+        ("https://www.googleapis.com/auth/cloud-platform.read-only", False),
+        (f"openid {READ_ONLY}", False),
+    ],
+)
+def test_to_write_a_token_needs_a_scope_that_writes(world: World, scope: str, may_write: bool) -> None:
+    world.folder("team-a/", PULL, PUSH, DELETE, member=ALICE)
+    caller = authorizer().identify("oauth2accesstoken", world.token("alice", scope))
+
+    assert caller.decide(Action.PULL, "team-a/app").allowed
+    assert caller.decide(Action.PUSH, "team-a/app").allowed == may_write
+    assert caller.decide(Action.DELETE, "team-a/app").allowed == may_write
+
+
+def test_a_federated_token_is_known_to_iam_alone_and_names_nobody(world: World) -> None:
+    principal = "principal://iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/p/subject/s"
+    world.folder("team-a/", PULL, PUSH, member=principal)
+    token = world.token("federated", None, principal=principal)
+    caller = authorizer().identify("oauth2accesstoken", token)
+
+    assert caller.principal == ""
+    assert caller.decide(Action.PUSH, "team-a/app").allowed
+
+
+@pytest.mark.parametrize(
+    ("known", "principal"),
+    [
+        ({}, "alice@example.com"),
+        ({"email": "", "sub": "12345"}, "12345"),
+        ({"email": "", "sub": "", "azp": "67890"}, "67890"),
+        ({"email": "", "sub": "", "azp": ""}, ""),
+    ],
+)
+def test_the_name_is_the_email_else_the_subject_else_the_program(
+    world: World, known: dict[str, str], principal: str
+) -> None:
+    token = world.token("alice", **known)
+
+    assert authorizer().identify("oauth2accesstoken", token).principal == principal
+
+
+def test_a_yes_counts_for_a_minute_and_a_no_for_seconds(world: World, clock: Clock) -> None:
+    token = world.token("alice")
+    world.folder("team-a/", PULL, member=ALICE)
+    caller = authorizer().identify("oauth2accesstoken", token)
+
+    def allowed() -> tuple[bool, bool]:
+        decided = [caller.decide(action, "team-a/app").allowed for action in (Action.PULL, Action.PUSH)]
+        return decided[0], decided[1]
+
+    assert allowed() == (True, False)
+    assert len(questions(world)) == 2, "one question for all actions"
+    assert allowed() == (True, False)
+    assert questions(world) == []
+
+    world.fields["buckets"][BUCKET]["managedFolders"]["team-a/"] = {ALICE: [PUSH]}
+    world.save()
+    clock.now += 4.9
+    assert allowed() == (True, False)
+    clock.now += 0.2
+    assert caller.decide(Action.PUSH, "team-a/app").allowed
+    clock.now += 61
+    assert allowed() == (False, True)
+
+
+def test_answers_are_remembered_by_token_and_repository(world: World) -> None:
+    world.folder("team-a/", PULL, member=ALICE)
+    shared = authorizer()
+    alice = shared.identify("oauth2accesstoken", world.token("alice"))
+    bob = shared.identify("oauth2accesstoken", world.token("bob"))
+
+    assert alice.decide(Action.PULL, "team-a/app").allowed
+    assert not bob.decide(Action.PULL, "team-a/app").allowed
+    assert not alice.decide(Action.PULL, "team-b/app").allowed
+
+
+def test_what_is_remembered_is_bounded_and_holds_no_token(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cache, "MOST", 10)
+    answers: cache.Answers[int, int] = cache.Answers(bool)
+    for number in range(100):
+        assert answers.get(number, lambda number=number: number) == number  # type: ignore[misc]
+    assert len(answers._answers) <= 10
+
+    known = authorizer()
+    caller = known.identify("oauth2accesstoken", world.token("alice"))
+    assert "ya29" not in str(list(known._known._answers.keys()))
+    assert "ya29" not in repr(caller)
+
+
+def test_a_bad_token_is_asked_about_once_in_a_while(world: World, clock: Clock) -> None:
+    world.folder("", PULL, member=ALICE)
+    known = authorizer()
+
+    for _ in range(5):
+        with pytest.raises(RegistryError):
+            known.identify("oauth2accesstoken", "ya29.bad")
+    assert len(world.requests()) == 2
+
+    # Whoever is made known meanwhile waits for seconds, not a minute.
+    world.token("bad")
+    clock.now += 6
+    assert known.identify("oauth2accesstoken", "ya29.bad").principal == "bad@example.com"
+
+
+def test_a_listing_asks_the_bucket_and_then_each_folder_once(world: World) -> None:
+    token = world.token("alice")
+    world.folder("team-a/", PULL, member=ALICE)
+    world.folder("team-b/", PUSH, member=ALICE)
+    world.folder("team-c/web/", PULL, member=ALICE)
+    caller = authorizer("team-a", "team-b", "team-c/web", "absent").identify("oauth2accesstoken", token)
+
+    for _ in range(3):
+        assert set(caller.readable()) == {"team-a", "team-a/*", "team-c/web", "team-c/web/*"}
+    asked = ["200", "absent/ 404", "team-a/ 200", "team-b/ 200", "team-c/web/ 200"]
+    assert sorted(questions(world)) == asked
+
+    world.folder("", PULL, member="user:owner@example.com")
+    owner = authorizer("team-a", "team-b").identify("oauth2accesstoken", world.token("owner"))
+    assert owner.readable() == ("*",)
+    assert questions(world) == ["200"], "whoever may read the bucket may read all"
+
+
+def test_a_project_speaks_for_all_repositories_by_artifact_registrys_rights(world: World) -> None:
+    google = Google()
+    world.project("artifactregistry.repositories.downloadArtifacts", member=ALICE)
+    known = IamAuthorizer(google, Project(google, PROJECT))
+    caller = known.identify("oauth2accesstoken", world.token("alice"))
+
+    assert caller.decide(Action.PULL, "any/thing").allowed
+    assert not caller.decide(Action.PUSH, "any/thing").allowed
+    assert caller.readable() == ("*",)
+    assert known.needed(Action.PUSH, "a") == ("artifactregistry.repositories.uploadArtifacts", f"projects/{PROJECT}")
+
+
+def test_a_token_that_may_not_ask_about_the_project_gets_a_no(world: World) -> None:
+    google = Google()
+    world.project("artifactregistry.repositories.downloadArtifacts", member=ALICE)
+    caller = IamAuthorizer(google, Project(google, PROJECT)).identify(
+        "oauth2accesstoken", world.token("alice", READ_WRITE)
+    )
+
+    decision = caller.decide(Action.PULL, "any/thing")
+
+    assert not decision.allowed
+    assert "403" in decision.asked[0]

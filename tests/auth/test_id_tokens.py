@@ -1,0 +1,98 @@
+"""Google's ID tokens: whom they name, and what is no such token."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jwt
+import pytest
+
+from functions.auth.google import Google
+from functions.auth.id_tokens import IdTokens
+from functions.registry.errors import UNAUTHORIZED, UNAVAILABLE, RegistryError
+from tests.auth.conftest import Clock
+from tests.auth.worlds import URL, World, encoded, id_token, know_certificates, pem, private_key, public_pem
+
+
+@pytest.fixture
+def known(world: World) -> World:
+    know_certificates(world)
+    return world
+
+
+def test_the_address_is_who_comes(known: World) -> None:
+    assert IdTokens(Google(), URL).email(id_token("alice@example.com")) == "alice@example.com"
+
+
+def unsigned() -> str:
+    return ".".join([encoded({"alg": "none", "kid": "google-1"}), id_token().split(".")[1], ""])
+
+
+def by_secret() -> str:
+    import base64
+    import hmac
+
+    body = f"{encoded({'alg': 'HS256', 'kid': 'google-1'})}.{id_token().split('.')[1]}"
+    mac = hmac.digest(public_pem(private_key(1)).encode(), body.encode(), "sha256")
+    return f"{body}.{base64.urlsafe_b64encode(mac).decode().rstrip('=')}"
+
+
+def with_key_in_header() -> str:
+    described: Any = jwt.algorithms.RSAAlgorithm.to_jwk(private_key(2).public_key(), as_dict=True)
+    claims = jwt.decode(id_token(), options={"verify_signature": False})
+    return jwt.encode(claims, private_key(2), "RS256", headers={"kid": "google-1", "jwk": described})
+
+
+BAD: dict[str, Callable[[], str]] = {
+    "for another registry": lambda: id_token(aud="https://other.example"),
+    "for us without the scheme": lambda: id_token(aud="registry.example"),
+    "of another issuer": lambda: id_token(iss="https://accounts.example"),
+    "expired": lambda: id_token(iat=int(time.time()) - 9999, exp=int(time.time()) - 60),
+    "issued tomorrow": lambda: id_token(iat=int(time.time()) + 86400),
+    "without an address": lambda: id_token(email=None),
+    "with an address that nobody has verified": lambda: id_token(email_verified=False),
+    "with a verification that is text": lambda: id_token(email_verified="true"),
+    "with an address that is none": lambda: id_token(email="admin"),
+    "with an address that is a list": lambda: id_token(email=["alice@example.com"]),
+    "by another key": lambda: id_token(key=private_key(2)),
+    "by a key that nobody has published": lambda: id_token(kid="other"),
+    "with its key in the header": with_key_in_header,
+    "without a signature": unsigned,
+    "by the public key as a secret": by_secret,
+    "cut": lambda: id_token()[:-10],
+    "no token": lambda: "x",
+    "nothing": lambda: "",
+    "a private key": lambda: pem(private_key(2)),
+}
+
+
+@pytest.mark.parametrize("make", BAD.values(), ids=BAD)
+def test_anything_else_is_refused(make: Callable[[], str], known: World) -> None:
+    with pytest.raises(RegistryError) as raised:
+        IdTokens(Google(), URL).email(make())
+    assert raised.value.row is UNAUTHORIZED
+
+
+def test_the_keys_are_fetched_once_an_hour_and_not_for_each_stranger(known: World) -> None:
+    clock = Clock()
+    tokens = IdTokens(Google(), URL, clock)
+    for number in range(20):
+        tokens.email(id_token())
+        with pytest.raises(RegistryError):
+            tokens.email(id_token(kid=f"unknown-{number}"))
+    assert known.requests() == ["GET /oauth2/v3/certs 200"]
+
+    # A key that is new is found once a moment has gone by.
+    known.fields["certs"]["keys"][0]["kid"] = "google-2"
+    known.save()
+    clock.now += 31
+    assert tokens.email(id_token(kid="google-2")) == "alice@example.com"
+    assert known.requests() == ["GET /oauth2/v3/certs 200"]
+
+
+def test_without_the_keys_there_is_no_answer(known: World) -> None:
+    known.outage("oauth2", 500)
+
+    with pytest.raises(RegistryError) as raised:
+        IdTokens(Google(), URL).email(id_token())
+    assert raised.value.row is UNAVAILABLE

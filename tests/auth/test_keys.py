@@ -1,0 +1,129 @@
+"""The documents of keys: in a file, and in Secret Manager."""
+
+import json
+import threading
+from pathlib import Path
+
+import pytest
+
+from functions.auth.keys import KeyFile, Keys, KeyStore, from_json, new_keys, rotated, to_json
+from functions.auth.secret import EMULATED, KeySecret
+from storage.errors import Corrupt, StorageError, Unavailable
+from tests.auth.worlds import PLATFORM, World
+
+RIGHTS = {"serviceAccount:lading@p.iam.gserviceaccount.com": [f"secretmanager.versions.{v}" for v in ("access", "add")]}
+
+
+@pytest.fixture
+def secret(world: World) -> KeyStore:
+    """A secret with keys, which the registry's own account may read and write."""
+    email = "lading@p.iam.gserviceaccount.com"
+    world.fields["tokens"] = {EMULATED: {"email": email, "scope": PLATFORM}}
+    world.fields["secrets"] = {"p/keys": {"bindings": RIGHTS}}
+    world.save()
+    store = KeySecret("p", "keys")
+    store.save(new_keys())
+    return store
+
+
+@pytest.fixture(params=["file", "secret"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> KeyStore:
+    if request.param == "file":
+        return KeyFile(tmp_path / "folder" / "keys.json")
+    made: KeyStore = request.getfixturevalue("secret")
+    return made
+
+
+def test_what_is_saved_is_loaded(store: KeyStore) -> None:
+    before = store.load()
+    assert store.load() == before
+
+    store.save(rotated(before))
+
+    after = store.load()
+    assert after.tokens[1] == before.tokens[0]
+    assert after.tokens[0] not in before.tokens
+    assert after.robots == before.robots
+
+
+def test_two_keys_are_alive_and_the_third_ends_the_first() -> None:
+    first = new_keys()
+    second, third = rotated(first), rotated(rotated(first))
+
+    assert [key.id for key in second.tokens][1:] == [key.id for key in first.tokens]
+    assert [key.id for key in third.tokens][1:] != [key.id for key in first.tokens]
+    assert len(third.tokens) == 2
+
+
+def test_keys_have_256_bits_and_no_two_are_alike() -> None:
+    made = [new_keys() for _ in range(10)]
+    secrets = {keys.tokens[0].secret for keys in made} | {keys.robots for keys in made}
+
+    assert len(secrets) == 20
+    assert {len(secret) for secret in secrets} == {32}
+
+
+def test_the_file_is_its_owners_alone(tmp_path: Path) -> None:
+    store = KeyFile(tmp_path / "keys.json")
+    store.load()
+    assert (tmp_path / "keys.json").stat().st_mode & 0o777 == 0o600
+    store.save(new_keys())
+    assert (tmp_path / "keys.json").stat().st_mode & 0o777 == 0o600
+    assert [path.name for path in tmp_path.iterdir()] == ["keys.json"]
+
+
+def test_of_many_that_start_at_once_one_makes_the_keys(tmp_path: Path) -> None:
+    loaded: list[Keys] = []
+    barrier = threading.Barrier(16)
+
+    def load() -> None:
+        barrier.wait()
+        loaded.append(KeyFile(tmp_path / "keys.json").load())
+
+    threads = [threading.Thread(target=load) for _ in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert len(loaded) == 16
+    assert len({keys.robots for keys in loaded}) == 1
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        b"",
+        b"x",
+        b"[]",
+        b"{}",
+        b'{"tokens": [], "robots": ""}',
+        json.dumps({"tokens": [], "robots": "A" * 44}).encode(),
+        json.dumps({"tokens": [{"kid": "k", "key": "QUJD"}], "robots": "A" * 44}).encode(),
+        json.dumps({"tokens": [{"kid": "k", "key": "A" * 44}], "robots": "QUJD"}).encode(),
+        json.dumps({"tokens": [{"key": "A" * 44}], "robots": "A" * 44}).encode(),
+    ],
+)
+def test_a_document_that_is_none_is_refused_and_not_shown(document: bytes, tmp_path: Path) -> None:
+    with pytest.raises(Corrupt) as raised:
+        from_json(document)
+    assert "AAAA" not in str(raised.value)
+    (tmp_path / "keys.json").write_bytes(document)
+    with pytest.raises(StorageError):
+        KeyFile(tmp_path / "keys.json").load()
+    assert (tmp_path / "keys.json").read_bytes() == document
+
+
+def test_json_and_back() -> None:
+    keys = rotated(new_keys())
+
+    assert from_json(to_json(keys)) == keys
+
+
+def test_a_secret_that_cannot_be_read_is_a_fault_and_makes_no_new_keys(secret: KeyStore, world: World) -> None:
+    world.outage("v1/projects/p/secrets", 503)
+    with pytest.raises(Unavailable):
+        secret.load()
+    world.outage("v1/projects/p/secrets", 403)
+    with pytest.raises(Unavailable):
+        secret.load()

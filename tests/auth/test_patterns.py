@@ -1,0 +1,52 @@
+"""Patterns of repository names."""
+
+import fnmatch
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from functions.auth.patterns import covered, is_pattern, matches
+
+TEXTS = st.text(alphabet="ab/*", max_size=12)
+NAMES = st.text(alphabet="ab/", max_size=12)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "name", "same"),
+    [
+        ("team/app", "team/app", True),
+        ("team/app", "team/app2", False),
+        ("team/*", "team/a/b", True),
+        ("team/*", "team", False),
+        ("team*", "team", True),
+        ("*", "anything/at/all", True),
+        ("*/app", "a/b/app", True),
+        ("a*a", "a", False),
+        ("a*b*c", "axxbyyc", True),
+        ("team.a/*", "teamXa/b", False),
+    ],
+)
+def test_a_star_stands_for_any_text(pattern: str, name: str, same: bool) -> None:
+    assert matches([pattern], name) == same
+
+
+@given(TEXTS, NAMES)
+def test_it_is_what_shells_do(pattern: str, name: str) -> None:
+    assert matches([pattern], name) == fnmatch.fnmatchcase(name, pattern)
+
+
+@given(st.lists(TEXTS, max_size=6), NAMES)
+def test_what_is_superfluous_changes_nothing(patterns: list[str], name: str) -> None:
+    assert matches(covered(patterns), name) == matches(patterns, name)
+
+
+def test_no_pattern_takes_long() -> None:
+    assert not matches(["*a" * 120 + "c"], "a" * 255 + "b")
+
+
+def test_patterns_have_what_names_have_and_stars() -> None:
+    assert is_pattern("team-a/*")
+    for text in ("", "Team", "a b", "a\n", "é", "x" * 256, f"{random.random()}?"):
+        assert not is_pattern(text)

@@ -1,0 +1,280 @@
+"""/v2/token: what is asked of it, and what it answers."""
+
+from urllib.parse import urlencode
+
+import pytest
+
+from tests.api.client import Answer, Client
+from tests.auth.conftest import Guard
+from tests.auth.worlds import (
+    BUCKET,
+    DELETE,
+    PULL,
+    PUSH,
+    SERVICE,
+    URL,
+    Guarded,
+    World,
+    actions_of,
+    bearer,
+    by_token,
+    claims_of,
+    id_token,
+    know_certificates,
+    know_service_account,
+    service_account_key,
+)
+from tests.servers import basic
+
+FORM = {"Content-Type": "application/x-www-form-urlencoded"}
+ALICE = "user:alice@example.com"
+
+
+@pytest.fixture
+def app(guard: Guard, world: World) -> Guarded:
+    """A registry where alice may pull and push in team-a, and all may pull from library."""
+    world.token("alice")
+    world.folder("team-a/", PULL, PUSH, member=ALICE)
+    world.folder("team-b/", PULL, member=ALICE)
+    return guard(access=f"gs://{BUCKET}", folders="team-a,team-b", public="library/*")
+
+
+def get(client: Client, query: str = "", authorization: str = "") -> Answer:
+    return client.ask("GET", f"/v2/token?{query}", headers={"Authorization": authorization} if authorization else {})
+
+
+def post(client: Client, **fields: str) -> Answer:
+    return client.ask("POST", "/v2/token", urlencode(fields).encode(), FORM)
+
+
+def test_the_answer_is_what_every_client_reads(app: Guarded) -> None:
+    answer = get(app.client, "scope=repository:team-a/app:pull,push", by_token("ya29.alice"))
+
+    assert answer.json.keys() == {"token", "access_token", "expires_in", "issued_at", "scope"}
+    assert answer.json["token"] == answer.json["access_token"]
+    assert answer.json["expires_in"] == 300
+    assert answer.json["issued_at"].endswith("Z")
+    assert answer.json["scope"] == "repository:team-a/app:pull,push"
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert claims_of(answer.json["token"])["sub"] == "alice@example.com"
+
+
+SCOPES = [
+    ("scope=repository:team-a/app:pull", {"team-a/app": ["pull"]}),
+    ("scope=repository:team-a/app:push,pull", {"team-a/app": ["pull", "push"]}),
+    ("scope=repository:team-a/app:pull&scope=repository:team-a/app:push", {"team-a/app": ["pull", "push"]}),
+    ("scope=repository:team-a/app:*", {"team-a/app": ["pull", "push"]}),
+    ("scope=repository:team-a/app:pull,push,delete", {"team-a/app": ["pull", "push"]}),
+    ("scope=repository:team-b/app:pull,push", {"team-b/app": ["pull"]}),
+    ("scope=repository:other/app:pull,push", {}),
+    ("scope=repository:library/app:pull,push", {"library/app": ["pull"]}),
+    (
+        "scope=repository:team-a/app:pull,push%20repository:team-b/app:pull",
+        {"team-a/app": ["pull", "push"], "team-b/app": ["pull"]},
+    ),
+    (
+        "scope=repository:team-a/app:pull&scope=repository:team-b/app:pull",
+        {"team-a/app": ["pull"], "team-b/app": ["pull"]},
+    ),
+    ("scope=repository(plugin):team-a/app:pull", {"team-a/app": ["pull"]}),
+    ("scope=registry:catalog:*", {"catalog": ["*"]}),
+    ("scope=repository:team-a/app:fly", {}),
+    ("scope=repository:Team:pull", {}),
+    ("scope=repository:team-a/*:pull", {}),
+    ("scope=repository:team-a/../team-b:pull", {}),
+    ("scope=repository:*:*", {}),
+    ("scope=registry:other:*", {}),
+    ("scope=whatever", {}),
+    ("scope=", {}),
+    ("scope=:::", {}),
+    ("scope=%00%ff", {}),
+    ("", {}),
+]
+
+
+@pytest.mark.parametrize(("query", "granted"), SCOPES)
+def test_what_is_allowed_is_granted_and_no_more(app: Guarded, query: str, granted: dict[str, list[str]]) -> None:
+    answer = get(app.client, query, by_token("ya29.alice"))
+
+    assert answer.status == 200
+    assert actions_of(claims_of(answer.json["token"])["access"]) == granted
+    assert set(filter(None, answer.json["scope"].split(" "))) == {
+        f"{'registry' if name == 'catalog' else 'repository'}:{name}:{','.join(actions)}"
+        for name, actions in granted.items()
+    }
+
+
+def test_nobody_gets_what_is_public(app: Guarded) -> None:
+    answer = get(
+        app.client, "scope=repository:library/app:pull,push&scope=repository:team-a/app:pull&scope=registry:catalog:*"
+    )
+
+    assert answer.status == 200
+    claims = claims_of(answer.json["token"])
+    assert actions_of(claims["access"]) == {"library/app": ["pull"]}
+    assert (claims["sub"], claims["anonymous"]) == ("", True)
+    for path, status in (("library/app/tags/list", 404), ("team-a/app/tags/list", 401), ("_catalog", 401)):
+        assert app.client.ask("GET", f"/v2/{path}", headers=bearer(answer.json["token"])).status == status
+
+
+BAD = [
+    by_token("ya29.unknown"),
+    basic("alice", "ya29.alice"),
+    basic("oauth2accesstoken", ""),
+    basic("", ""),
+    basic("robot+ci", "x"),
+    basic("_json_key", "{}"),
+    "Basic !!!",
+    "Basic",
+    "Bearer ya29.alice",
+    "Negotiate x",
+]
+
+
+@pytest.mark.parametrize("authorization", BAD)
+@pytest.mark.parametrize("query", ["", "scope=repository:library/app:pull", "account=x&offline_token=true&service=s"])
+def test_bad_credentials_are_never_taken_for_none(app: Guarded, authorization: str, query: str) -> None:
+    answer = get(app.client, query, authorization)
+
+    assert (answer.status, answer.code) == (401, "UNAUTHORIZED")
+    assert answer.headers["WWW-Authenticate"].startswith("Basic ")
+
+
+def test_a_login_without_scope_checks_the_credential(app: Guarded, world: World) -> None:
+    query = f"account=oauth2accesstoken&client_id=docker&offline_token=true&service={SERVICE}"
+    assert get(app.client, query, by_token("ya29.alice")).status == 200
+    assert get(app.client, query, by_token("ya29.wrong")).status == 401
+    know_service_account(world)
+    assert get(app.client, query, basic("_json_key", service_account_key())).status == 200
+    assert get(app.client, query, basic("_json_key", service_account_key(private_key_id="gone"))).status == 401
+
+
+@pytest.mark.parametrize(
+    "scope", ["repository:team-a/app:pull,push repository:team-b/app:pull", "", "registry:catalog:*"]
+)
+def test_post_says_what_get_says(app: Guarded, scope: str) -> None:
+    expected = claims_of(get(app.client, urlencode({"scope": scope}), by_token("ya29.alice")).json["token"])
+    password = {"grant_type": "password", "username": "oauth2accesstoken", "password": "ya29.alice"}
+    refresh = {"grant_type": "refresh_token", "refresh_token": "ya29.alice"}
+
+    for grant in (password, refresh):
+        answer = post(app.client, **grant, service=SERVICE, client_id="containerd-client", scope=scope)
+        assert answer.status == 200
+        assert "refresh_token" not in answer.json
+        claims = claims_of(answer.json["access_token"])
+        assert {**claims, "jti": ""} | dict.fromkeys(("iat", "nbf", "exp")) == {**expected, "jti": ""} | dict.fromkeys(
+            ("iat", "nbf", "exp")
+        )
+
+
+@pytest.mark.parametrize(
+    ("fields", "status"),
+    [
+        ({"grant_type": "password", "username": "oauth2accesstoken", "password": "ya29.wrong"}, 401),
+        ({"grant_type": "password", "username": "oauth2accesstoken"}, 401),
+        ({"grant_type": "password"}, 401),
+        ({"grant_type": "refresh_token", "refresh_token": "ya29.wrong"}, 401),
+        ({"grant_type": "refresh_token"}, 401),
+        ({"grant_type": "authorization_code", "code": "x"}, 400),
+        ({}, 400),
+        ({f"field{number}": "x" for number in range(100)}, 400),
+        ({"grant_type": "password", "username": "oauth2accesstoken", "password": "x" * 70_000}, 400),
+        ({"grant_type": "password", "username": "oauth2accesstoken", "password": "x" * 20_000}, 401),
+        ({"grant_type": "password", "username": "x" * 20_000, "password": "x"}, 401),
+    ],
+)
+def test_a_form_that_will_not_do_is_refused(app: Guarded, fields: dict[str, str], status: int) -> None:
+    assert post(app.client, **fields).status == status
+
+
+def test_a_body_that_is_no_form_is_refused(app: Guarded) -> None:
+    for body, media_type in ((b"{}", "application/json"), (b"\xff\xfe", FORM["Content-Type"]), (b"x=1", "text/plain")):
+        assert app.client.ask("POST", "/v2/token", body, {"Content-Type": media_type}).status == 400
+
+
+@pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE"])
+def test_no_other_method_is_taken(app: Guarded, method: str) -> None:
+    assert app.client.ask(method, "/v2/token").status == 405
+
+
+def test_more_scopes_than_anybody_needs_are_refused_before_anybody_is_asked(app: Guarded, world: World) -> None:
+    get(app.client, "", by_token("ya29.alice"))
+    world.requests()
+
+    many = "&".join(f"scope=repository:team-{number}:pull" for number in range(21))
+    long = f"scope=repository:{'x' * 5000}:pull"
+    for query in (many, long):
+        assert get(app.client, query, by_token("ya29.alice")).status == 400
+    assert world.requests() == []
+
+
+def test_who_serves_is_what_the_setting_says_and_never_host(app: Guarded) -> None:
+    headers = {"Host": "evil.example", "X-Forwarded-Host": "evil.example", "X-Forwarded-Proto": "gopher"}
+
+    challenged = app.client.ask("GET", "/v2/", headers=headers)
+    assert challenged.headers["WWW-Authenticate"] == f'Bearer realm="{URL}/v2/token",service="{SERVICE}"'
+    token = app.client.ask("GET", "/v2/token?service=evil.example", headers=headers).json["token"]
+    assert (claims_of(token)["iss"], claims_of(token)["aud"]) == (URL, SERVICE)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "scope"),
+    [
+        ("GET", "/v2/", ""),
+        ("GET", "/v2/_catalog", "registry:catalog:*"),
+        ("HEAD", "/v2/a/b/manifests/v1", "repository:a/b:pull"),
+        ("GET", "/v2/a/b/referrers/x", "repository:a/b:pull"),
+        ("PUT", "/v2/a/b/manifests/v1", "repository:a/b:pull,push"),
+        ("POST", "/v2/a/b/blobs/uploads/", "repository:a/b:pull,push"),
+        ("POST", "/v2/a/blobs/uploads/?mount=x&from=c/d", "repository:a:pull,push repository:c/d:pull"),
+        ("POST", "/v2/a/blobs/uploads/?mount=x&from=%22,x=%22", "repository:a:pull,push"),
+        ("DELETE", "/v2/a/b/manifests/v1", "repository:a/b:pull,delete"),
+    ],
+)
+def test_the_challenge_says_which_token_will_do(app: Guarded, method: str, path: str, scope: str) -> None:
+    answer = app.client.ask(method, path)
+
+    expected = f'Bearer realm="{URL}/v2/token",service="{SERVICE}"' + (f',scope="{scope}"' if scope else "")
+    assert (answer.status, answer.headers["WWW-Authenticate"]) == (401, expected)
+
+
+def test_basic_goes_straight_to_every_route(app: Guarded) -> None:
+    headers = {"Authorization": by_token("ya29.alice")}
+
+    assert app.client.ask("GET", "/v2/", headers=headers).status == 200
+    assert app.client.ask("POST", "/v2/team-a/app/blobs/uploads/", headers=headers).status == 202
+    refused = app.client.ask("DELETE", "/v2/team-a/app/manifests/v1", headers=headers)
+    assert (refused.status, refused.code) == (403, "DENIED")
+    assert refused.json["errors"][0]["message"] == (
+        'Permission "storage.objects.delete" denied on resource '
+        '"projects/_/buckets/policy/managedFolders/team-a/app/" (or it may not exist)'
+    )
+    assert "WWW-Authenticate" not in refused.headers
+
+
+@pytest.mark.parametrize("path", ["/v2/token?scope=repository:team-a/app:pull", "/v2/", "/v2/team-a/app/tags/list"])
+def test_without_google_the_answer_is_503(app: Guarded, world: World, path: str) -> None:
+    world.outage("", 500)
+
+    answer = app.client.ask("GET", path, headers={"Authorization": by_token("ya29.alice")})
+
+    assert (answer.status, answer.headers["Retry-After"]) == (503, "5")
+
+
+def test_a_name_for_whoever_comes_with_an_id_token(guard: Guard, world: World) -> None:
+    know_certificates(world)
+    app = guard(public="library/*")
+
+    token = app.token(authorization=basic("oauth2accesstoken", id_token("bob@example.com")))
+
+    assert claims_of(token)["sub"] == "bob@example.com"
+
+
+def test_delete_alone_is_not_pull_and_push(guard: Guard, world: World) -> None:
+    world.folder("x/", DELETE, member=ALICE)
+    world.token("alice")
+    app = guard(access=f"gs://{BUCKET}")
+
+    token = app.token("repository:x/app:*", authorization=by_token("ya29.alice"))
+
+    assert actions_of(claims_of(token)["access"]) == {"x/app": ["delete"]}

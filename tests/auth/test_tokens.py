@@ -1,0 +1,289 @@
+"""The registry's own tokens: what is in them, and what is done to them."""
+
+import base64
+import json
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jwt
+import pytest
+
+from functions.auth.keys import Key, KeyRing, Keys, new_keys, rotated
+from functions.auth.scopes import CATALOG, Scope, repository
+from functions.auth.tokens import TokenCaller, Tokens
+from functions.registry.errors import UNAUTHORIZED, RegistryError
+from tests.auth.conftest import Clock, Guard
+from tests.auth.worlds import SERVICE, URL, bearer, claims_of, encoded, pem, private_key, public_pem
+from tests.servers import basic
+
+KEY = Key("k1", b"k" * 64)
+RING = KeyRing(lambda: Keys((KEY,), b"r" * 32))
+GRANTED = [repository("team/app", ["pull", "push"]), CATALOG]
+
+
+class Alice:
+    principal = "alice@example.com"
+
+    def decide(self, action: Any, repository: str) -> Any:
+        raise AssertionError("a token asks nobody")
+
+    def readable(self) -> list[str]:
+        return ["team", "team/*"]
+
+
+def tokens(clock: Callable[[], float] = time.time, ring: KeyRing = RING) -> Tokens:
+    return Tokens(ring, URL, SERVICE, ["public/*"], clock)
+
+
+def issued(clock: Callable[[], float] = time.time) -> str:
+    refused = [repository("team/app", ["delete"])]
+    return tokens(clock).issue(Alice(), anonymous=False, granted=GRANTED, refused=refused).text
+
+
+def test_a_token_says_what_was_granted_and_lives_five_minutes() -> None:
+    claims = claims_of(issued())
+
+    assert claims["exp"] - claims["iat"] == 300
+    assert claims["nbf"] == claims["iat"]
+    assert (claims["iss"], claims["aud"], claims["sub"]) == (URL, SERVICE, "alice@example.com")
+    assert claims["access"] == [
+        {"type": "repository", "name": "team/app", "actions": ["pull", "push"]},
+        {"type": "registry", "name": "catalog", "actions": ["*"]},
+    ]
+    assert claims["readable"] == ["team", "team/*"]
+    assert jwt.get_unverified_header(issued()) == {"alg": "HS256", "typ": "JWT", "kid": "k1"}
+
+
+@pytest.mark.parametrize(("age", "good"), [(-25, True), (0, True), (325, True), (-35, False), (335, False)])
+def test_clocks_may_differ_by_half_a_minute(age: int, good: bool) -> None:
+    token = issued(lambda: time.time() - age)
+
+    if good:
+        assert tokens().read(token).principal == "alice@example.com"
+    else:
+        with pytest.raises(RegistryError) as raised:
+            tokens().read(token)
+        assert raised.value.row is UNAUTHORIZED
+
+
+def test_what_one_instance_signs_another_trusts_while_keys_change() -> None:
+    clock = Clock()
+    document = [new_keys()]
+    first, second = (KeyRing(lambda: document[0], clock) for _ in range(2))
+    before = tokens(ring=first).issue(Alice(), anonymous=False, granted=GRANTED, refused=[]).text
+
+    document[0] = rotated(document[0])
+    third = KeyRing(lambda: document[0], clock)
+    after = tokens(ring=third).issue(Alice(), anonymous=False, granted=GRANTED, refused=[]).text
+    clock.now += 10
+
+    for ring in (first, second, third):
+        assert tokens(ring=ring).read(before).principal == "alice@example.com"
+        assert tokens(ring=ring).read(after).principal == "alice@example.com"
+
+
+def test_a_key_that_was_taken_out_is_not_trusted_for_long() -> None:
+    clock = Clock()
+    document = [new_keys()]
+    ring = KeyRing(lambda: document[0], clock)
+    token = tokens(ring=ring).issue(Alice(), anonymous=False, granted=GRANTED, refused=[]).text
+
+    document[0] = rotated(rotated(document[0]))
+    clock.now += 301
+
+    with pytest.raises(RegistryError):
+        tokens(ring=ring).read(token)
+
+
+def test_a_stranger_cannot_make_the_keys_be_read_at_each_request() -> None:
+    reads = []
+    keys = new_keys()
+    ring = KeyRing(lambda: reads.append(1) or keys, Clock())  # type: ignore[func-returns-value]
+
+    for number in range(100):
+        assert ring.find(f"unknown-{number}") is None
+
+    assert len(reads) == 1
+
+
+def changed(part: int, **changes: Any) -> str:
+    """A good token, one part of which is another one, with the signature as it was."""
+    parts = issued().split(".")
+    value = json.loads(base64.urlsafe_b64decode(parts[part] + "=="))
+    parts[part] = encoded(value | changes)
+    return ".".join(parts)
+
+
+def signed(
+    algorithm: str = "HS256", key: Any = KEY.secret, header: dict[str, Any] | None = None, **changes: Any
+) -> str:
+    """A token of these claims, by whatever key and algorithm; None takes a claim out."""
+    claims = claims_of(issued()) | changes
+    kept = {name: value for name, value in claims.items() if value is not None}
+    return jwt.encode(kept, key, algorithm, headers={"kid": "k1"} | (header or {}))
+
+
+def confused() -> str:
+    """Signed with what everybody knows, as if it were a secret (CVE-2016-5431, CVE-2022-29217)."""
+    body = f"{encoded({'alg': 'HS256', 'typ': 'JWT', 'kid': 'k1'})}.{encoded(claims_of(issued()))}"
+    import hashlib
+    import hmac
+
+    mac = hmac.digest(public_pem(private_key()).encode(), body.encode(), hashlib.sha256)
+    return f"{body}.{base64.urlsafe_b64encode(mac).decode().rstrip('=')}"
+
+
+NOW = int(time.time())
+WIDER = [{"type": "repository", "name": "*", "actions": ["pull", "push", "delete"]}]
+JWK = {"kty": "oct", "k": base64.urlsafe_b64encode(b"x" * 32).decode()}
+
+ATTACKS: dict[str, Callable[[], str]] = {
+    "no algorithm": lambda: f"{encoded({'alg': 'none', 'typ': 'JWT', 'kid': 'k1'})}.{issued().split('.')[1]}.",
+    "no algorithm, signature kept": lambda: changed(0, alg="none"),
+    "None in other letters": lambda: changed(0, alg="nOnE"),
+    "an empty algorithm": lambda: changed(0, alg=""),
+    "an algorithm that is a number": lambda: changed(0, alg=1),
+    "HS384 with the right key": lambda: signed("HS384"),
+    "HS512 with the right key": lambda: signed("HS512"),
+    "RS256 with a key of one's own": lambda: signed("RS256", private_key()),
+    "a public key as the secret": confused,
+    "another key": lambda: signed(key=b"x" * 32),
+    "half the key": lambda: signed(key=b"k" * 32),
+    "a key of zeros": lambda: signed(key=b"\0" * 64),
+    "the id of no key": lambda: signed(header={"kid": "k2"}),
+    "the id of a path": lambda: signed(key=b"x" * 32, header={"kid": "../../dev/null"}),
+    "the id of a query": lambda: signed(key=b"x" * 32, header={"kid": "' OR 1=1 --"}),
+    "a very long id": lambda: signed(header={"kid": "k" * 9000}),
+    "an id that is a list": lambda: changed(0, kid=["k1"]),
+    "no id": lambda: f"{encoded({'alg': 'HS256', 'typ': 'JWT'})}.{'.'.join(issued().split('.')[1:])}",
+    "its key in the header": lambda: signed(key=b"x" * 32, header={"jwk": JWK}),
+    "its key in the header, and the right signature": lambda: signed(header={"jwk": JWK}),
+    "a key's address in the header": lambda: signed(header={"jku": "http://127.0.0.1:1/keys"}),
+    "a certificate's address in the header": lambda: signed(header={"x5u": "http://127.0.0.1:1/cert"}),
+    "a certificate in the header": lambda: signed(header={"x5c": [pem(private_key())]}),
+    "a critical header": lambda: signed(header={"crit": ["exp"]}),
+    "another type": lambda: signed(header={"typ": "at+jwt"}),
+    "another audience": lambda: signed(aud="other.example"),
+    "another audience among ours in one text": lambda: signed(aud=f"{SERVICE} other.example"),
+    "no audience": lambda: signed(aud=None),
+    "the URL as audience": lambda: signed(aud=URL),
+    "another issuer": lambda: signed(iss="https://other.example"),
+    "an issuer with a slash more": lambda: signed(iss=f"{URL}/"),
+    "no issuer": lambda: signed(iss=None),
+    "no subject": lambda: signed(sub=None),
+    "a subject that is a number": lambda: signed(sub=1),
+    "expired": lambda: signed(iat=NOW - 9999, nbf=NOW - 9999, exp=NOW - 60),
+    "no end": lambda: signed(exp=None),
+    "an end that is text": lambda: signed(exp="never"),
+    "not yet valid": lambda: signed(nbf=NOW + 3600),
+    "issued tomorrow": lambda: signed(iat=NOW + 86400),
+    "no beginning": lambda: signed(nbf=None),
+    "wider scope, signature kept": lambda: changed(1, access=WIDER),
+    "another subject, signature kept": lambda: changed(1, sub="root@example.com"),
+    "a later end, signature kept": lambda: changed(1, exp=NOW + 10**8),
+    "a signature of nothing": lambda: ".".join(issued().split(".")[:2]) + ".",
+    "no signature": lambda: ".".join(issued().split(".")[:2]),
+    "half a signature": lambda: issued()[:-20],
+    "a part too many": lambda: issued() + ".e30",
+    "encrypted": lambda: "e30.e30.e30.e30.e30",
+    "cut after the header": lambda: issued().split(".")[0],
+    "parts that are no base64": lambda: "%%%.%%%.%%%",
+    "parts that are no JSON": lambda: "AAAA.AAAA.AAAA",
+    "a header that is a list": lambda: f"{encoded([])}.{'.'.join(issued().split('.')[1:])}",
+    "claims that are a list": lambda: jwt.api_jws.encode(
+        b"[]", KEY.secret, "HS256", headers={"kid": "k1", "typ": "JWT"}
+    ),
+    "claims nested deep": lambda: jwt.api_jws.encode(b"[" * 6000, KEY.secret, "HS256", headers={"kid": "k1"}),
+    "huge": lambda: signed(padding="x" * 200_000),
+    "a null byte": lambda: issued() + "\0",
+    "letters of another alphabet": lambda: issued() + "é",
+    "nothing": lambda: "",
+    "blanks": lambda: "   ",
+    "two tokens": lambda: f"{issued()} {issued()}",
+    "one of Google's tokens": lambda: "ya29.some-google-token",
+    "a robot's secret": lambda: "lading_" + "x" * 43,
+}
+GOOD_FOR_ANOTHER = {"replayed for another repository": "team/other", "replayed for more than was granted": "team"}
+
+
+@pytest.mark.parametrize("attack", ATTACKS.values(), ids=ATTACKS)
+def test_attacks_are_answered_401_and_not_logged(
+    attack: Callable[[], str], guard: Guard, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    client = guard().client
+    monkeypatch.setattr(client.app._door, "_tokens", tokens(), raising=True)
+    token = attack()
+    caplog.set_level(logging.DEBUG)
+
+    for method, path in (("GET", "/v2/"), ("GET", "/v2/team/app/tags/list"), ("POST", "/v2/team/app/blobs/uploads/")):
+        answer = client.ask(method, path, headers={"Authorization": f"Bearer {token}".encode().decode("latin-1")})
+        assert (answer.status, answer.code) == (401, "UNAUTHORIZED")
+        assert answer.headers["WWW-Authenticate"].startswith(f'Bearer realm="{URL}/v2/token",service="{SERVICE}"')
+        assert 'error="invalid_token"' in answer.headers["WWW-Authenticate"]
+    longest = max(token.replace(".", " ").split(), key=len, default="-")
+    assert len(longest) < 12 or longest not in caplog.text
+
+
+def test_the_token_that_the_attacks_begin_with_is_good(guard: Guard, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = guard().client
+    monkeypatch.setattr(client.app._door, "_tokens", tokens(), raising=True)
+
+    for good in (issued(), signed()):
+        assert client.ask("GET", "/v2/", headers=bearer(good)).status == 200
+        assert client.ask("GET", "/v2/team/app/tags/list", headers=bearer(good)).status == 404
+        assert client.ask("POST", "/v2/team/app/blobs/uploads/", headers=bearer(good)).status == 202
+
+
+@pytest.mark.parametrize("name", GOOD_FOR_ANOTHER.values(), ids=GOOD_FOR_ANOTHER)
+def test_a_token_is_good_for_what_it_names_alone(name: str, guard: Guard, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = guard().client
+    monkeypatch.setattr(client.app._door, "_tokens", tokens(), raising=True)
+
+    for method, path in (("GET", f"/v2/{name}/tags/list"), ("POST", f"/v2/{name}/blobs/uploads/")):
+        answer = client.ask(method, path, headers=bearer(issued()))
+        assert (answer.status, answer.code) == (401, "UNAUTHORIZED")
+        assert f'scope="repository:{name}:pull' in answer.headers["WWW-Authenticate"]
+        assert 'error="insufficient_scope"' in answer.headers["WWW-Authenticate"]
+
+
+def test_what_the_token_was_refused_is_denied_and_not_asked_for_again(
+    guard: Guard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = guard().client
+    monkeypatch.setattr(client.app._door, "_tokens", tokens(), raising=True)
+
+    answer = client.ask("DELETE", "/v2/team/app/manifests/v1", headers=bearer(issued()))
+
+    assert (answer.status, answer.code) == (403, "DENIED")
+
+
+def test_a_token_cannot_be_renewed_with_itself(guard: Guard) -> None:
+    app = guard(public="library/*")
+    token = app.token("repository:library/x:pull")
+
+    for method, path in (("GET", "/v2/token"), ("GET", "/v2/token?scope=repository:library/x:pull")):
+        assert app.client.ask(method, path, headers=bearer(token)).status == 401
+
+
+@pytest.mark.parametrize(
+    "authorization",
+    ["Basic", "Basic %", "Basic YQ==", "Basic " + "A" * 100_000, "Digest x", "basic", "Bearer", "x", basic("", "")],
+)
+def test_headers_that_make_no_sense_are_bad_credentials(authorization: str, guard: Guard) -> None:
+    app = guard(public="library/*")
+
+    for path in ("/v2/", "/v2/token", "/v2/library/x/tags/list"):
+        assert app.client.ask("GET", path, headers={"Authorization": authorization}).status == 401
+
+
+def test_a_caller_by_token_reads_what_it_lists() -> None:
+    caller = tokens().read(issued())
+
+    assert isinstance(caller, TokenCaller)
+    assert set(caller.readable()) == {"public/*", "team", "team/*", "team/app"}
+
+
+def test_scopes_are_those_of_docker() -> None:
+    assert str(Scope("repository", "a/b", ("pull", "push"))) == "repository:a/b:pull,push"
