@@ -112,7 +112,7 @@ class App:
         line.principal = audit.principal
         if found.writes or response.status_code in REFUSALS:
             reference = request.args.get("digest") or request.args.get("mount") or found.last
-            audit.decision(found.route.action.value, found.name, reference, response.status_code)
+            audit.decision(found.doing, found.name, reference, response.status_code)
         return response
 
     def _admitted(self, request: Request, body: RequestBody, found: routes.Match, audit: Audit) -> Response:

@@ -71,6 +71,12 @@ class Match:
     last: str = ""
 
     @property
+    def doing(self) -> str:
+        """What it does, in a word, for the audit."""
+        action = self.route.action
+        return self.route.spec if action is Action.NOTHING else action.value
+
+    @property
     def writes(self) -> bool:
         """Whether it may change anything."""
         return self.route.action in (Action.PUSH, Action.DELETE) and self.method not in ("GET", "HEAD")

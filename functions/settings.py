@@ -123,6 +123,9 @@ def read(environment: Mapping[str, str] = os.environ, options: Mapping[str, str 
 
     host, port = _address(value("address"))
     data = Path(value("data")).absolute()
+    if "K_SERVICE" in environment and value("access") != "everybody" and not value("keys"):
+        # What one instance makes for itself in a folder of its own, no other would trust.
+        raise SettingsError("instances share their keys: say --keys, as in secret://PROJECT/SECRET")
     cert, key = value("tls-cert"), value("tls-key")
     if bool(cert) != bool(key):
         raise SettingsError("--tls-cert and --tls-key go together")

@@ -28,7 +28,7 @@ def start(*arguments: str, environment: Mapping[str, str] | None = None) -> subp
         stderr=subprocess.PIPE,
         text=True,
         # A shell that runs the tests in the background has let them, and all below them, ignore SIGINT.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509  # before any thread is
     )
 
 

@@ -1,0 +1,128 @@
+"""The audit: one line for each decision that refuses, and for each that writes."""
+
+import json
+import logging
+from typing import Any
+
+import pytest
+
+from functions.logs import JsonLines
+from storage.digests import digest_of
+from tests.auth.conftest import Guard
+from tests.auth.worlds import BUCKET, PULL, PUSH, Guarded, World, bearer, by_token
+
+ALICE = {"Authorization": by_token("ya29.alice")}
+
+
+@pytest.fixture
+def app(guard: Guard, world: World, caplog: pytest.LogCaptureFixture) -> Guarded:
+    world.token("alice")
+    world.folder("team/", PULL, PUSH, member="user:alice@example.com")
+    caplog.set_level(logging.INFO)
+    return guard(access=f"gs://{BUCKET}", public="library/*")
+
+
+def audited(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
+    """The lines of the audit, as Cloud Logging reads them; none is left afterwards."""
+    lines = [json.loads(JsonLines().format(each)) for each in caplog.records if each.name == "lading.audit"]
+    caplog.clear()
+    return lines
+
+
+def told(line: dict[str, Any]) -> tuple[str, ...]:
+    return tuple(line["audit"][name] for name in ("principal", "action", "repository", "reference", "outcome"))
+
+
+def test_a_write_is_a_line_in_the_shape_of_cloud_logging(app: Guarded, caplog: pytest.LogCaptureFixture) -> None:
+    digest = digest_of(b"bytes")
+    headers = ALICE | {"X-Cloud-Trace-Context": f"{'0af7' * 8}/1;o=1"}
+
+    answer = app.client.ask("POST", f"/v2/team/app/blobs/uploads/?digest={digest}", b"bytes", headers)
+
+    assert answer.headers["X-Request-Id"] == "0af7" * 8
+    (line,) = audited(caplog)
+    assert line.keys() == {"severity", "time", "message", "audit"}
+    assert line["severity"] == "INFO"
+    assert line["audit"] == {
+        "principal": "alice@example.com",
+        "action": "push",
+        "repository": "team/app",
+        "reference": digest,
+        "outcome": "allowed",
+        "status": 201,
+        "request_id": "0af7" * 8,
+    }
+
+
+def test_a_refusal_is_a_line_whoever_refuses(app: Guarded, caplog: pytest.LogCaptureFixture) -> None:
+    ask = app.client.ask
+    token = bearer(app.token("repository:team/app:pull,delete", authorization=ALICE["Authorization"]))
+    assert [told(line) for line in audited(caplog)] == [("alice@example.com", "delete", "team/app", "token", "refused")]
+
+    ask("DELETE", "/v2/team/app/manifests/v1", headers=ALICE)
+    ask("DELETE", "/v2/team/app/manifests/v1", headers=token)
+    ask("PUT", "/v2/team/app/manifests/v1", b"{}", token)
+    ask("GET", "/v2/other/manifests/v1", headers=ALICE)
+    ask("GET", "/v2/team/app/manifests/v1", headers={"Authorization": by_token("ya29.wrong")})
+    ask("GET", "/v2/token", headers={"Authorization": by_token("ya29.wrong")})
+    ask("GET", "/v2/team/app/manifests/v1")
+
+    lines = audited(caplog)
+    assert [told(line) for line in lines] == [
+        ("alice@example.com", "delete", "team/app", "v1", "refused"),
+        ("alice@example.com", "delete", "team/app", "v1", "refused"),
+        ("alice@example.com", "push", "team/app", "v1", "refused"),
+        ("alice@example.com", "pull", "other", "v1", "refused"),
+        ("-", "pull", "team/app", "v1", "refused"),
+        ("-", "token", "-", "-", "refused"),
+        ("-", "pull", "team/app", "v1", "challenged"),
+    ]
+    assert [line["severity"] for line in lines] == ["WARNING"] * 6 + ["INFO"]
+
+
+def test_a_write_that_fails_says_so(app: Guarded, caplog: pytest.LogCaptureFixture) -> None:
+    app.client.ask("PUT", "/v2/team/app/manifests/v1", b"{", ALICE)
+
+    assert [told(line) for line in audited(caplog)] == [("alice@example.com", "push", "team/app", "v1", "failed")]
+
+
+def test_reading_what_one_may_read_is_no_line(app: Guarded, caplog: pytest.LogCaptureFixture) -> None:
+    for path in ("/v2/", "/v2/_catalog", "/v2/team/app/tags/list", "/v2/team/app/manifests/v1"):
+        app.client.ask("GET", path, headers=ALICE)
+    app.client.ask("GET", "/v2/library/x/tags/list")
+
+    assert audited(caplog) == []
+
+
+def test_no_reference_breaks_a_line_or_makes_it_long(app: Guarded, caplog: pytest.LogCaptureFixture) -> None:
+    app.client.ask("POST", f"/v2/team/app/blobs/uploads/?digest=%0Aaudit%20root{'x' * 5000}", b"", ALICE)
+
+    assert "\n" not in caplog.records[0].getMessage()
+    (line,) = audited(caplog)
+    assert line["audit"]["reference"].startswith("%0Aaudit%20root")
+    assert len(line["audit"]["reference"]) < 800
+
+
+def test_no_secret_is_in_any_line(app: Guarded, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    token = app.token("repository:team/app:pull", authorization=ALICE["Authorization"])
+    for headers in (ALICE, bearer(token), {"Authorization": by_token("ya29.wrong")}, bearer(token[:-3])):
+        for path in ("/v2/", "/v2/token", "/v2/team/app/tags/list", "/v2/other/tags/list"):
+            app.client.ask("GET", path, headers=headers)
+
+    assert "ya29" not in caplog.text
+    assert token.split(".")[1] not in caplog.text
+    assert ALICE["Authorization"].split()[1] not in caplog.text
+
+
+def test_no_secret_is_in_a_line_about_a_google_that_is_not_there(
+    guard: Guard, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    monkeypatch.setenv("LADING_IAM_EMULATOR_HOST", "http://127.0.0.1:1")
+
+    answer = guard(access=f"gs://{BUCKET}").client.ask("GET", "/v2/", headers=ALICE)
+
+    assert answer.status == 503
+    assert "gave no answer" in caplog.text
+    assert "ya29" not in caplog.text

@@ -1,0 +1,212 @@
+"""The commands: users, robots, keys, explain-access, login-help."""
+
+import json
+import os
+import subprocess
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+from tests.auth import worlds
+from tests.auth.worlds import BUCKET, PULL, PUSH, URL, World, id_token, know_certificates
+from tests.servers import basic, lading, serving
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+ALICE = "user:alice@example.com"
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    """Runs `lading WORDS…` to a good end, on one data folder."""
+
+    def run(*words: str, stdin: str = "", status: int = 0, **variables: str) -> subprocess.CompletedProcess[str]:
+        environment = {"LADING_DATA": str(tmp_path / "data")}
+        environment |= {f"LADING_{name.upper()}": value for name, value in variables.items()}
+        done = lading(words, tmp_path, environment, stdin)
+        assert done.returncode == status, done.stdout + done.stderr
+        assert "Traceback" not in done.stderr
+        return done
+
+    return run
+
+
+def test_users_are_set_listed_and_removed_while_serving(run: Run, tmp_path: Path) -> None:
+    run("users", "set", "alice", "--password-stdin", stdin="first\n")
+    run("users", "set", "bob", stdin="second\n")
+    assert run("users", "list").stdout == "alice\nbob\n"
+    environment = {"LADING_DATA": str(tmp_path / "data"), "LADING_ACCESS": "users"}
+
+    def status(user: str, password: str) -> int:
+        return server.request("GET", "/v2/", headers={"Authorization": basic(user, password)})[0].status
+
+    with serving(environment, tmp_path / "log") as server:
+        assert [status("alice", "first"), status("bob", "second"), status("bob", "first")] == [200, 200, 401]
+        run("users", "set", "alice", stdin="third\n")
+        run("users", "remove", "bob")
+        assert [status("alice", "first"), status("alice", "third"), status("bob", "second")] == [401, 200, 401]
+    assert run("users", "list").stdout == "alice\n"
+    assert "admin" not in (tmp_path / "log").read_text(), "no first user where there are users"
+
+
+@pytest.mark.parametrize("name", ["", "a:b", "#a", "a b", "robot+x", " "])
+def test_names_that_users_cannot_have(run: Run, name: str) -> None:
+    assert "user's name" in run("users", "set", name, stdin="secret\n", status=1).stderr
+
+
+def test_passwords_that_users_cannot_have(run: Run) -> None:
+    for password in ("", "x" * 73):
+        assert "from 1 to 72 bytes" in run("users", "set", "alice", stdin=f"{password}\n", status=1).stderr
+    assert "no user bob" in run("users", "remove", "bob", status=1).stderr
+
+
+def test_a_robot_lives_and_dies(run: Run, tmp_path: Path) -> None:
+    made = run("robots", "create", "ci", "--repositories", "team/*", "--may", "pull,push", "--owner", "alice").stdout
+    assert made.startswith("user      robot+ci\npassword  lading_")
+    listed = run("robots", "list").stdout
+    assert listed.split("\t")[:3] == ["ci", "pull,push", "team/*"]
+    assert "expires 20" in listed
+    assert listed.endswith("of alice\n")
+    assert "already" in run("robots", "create", "ci", "--repositories", "x", status=1).stderr
+    rotated = run("robots", "rotate", "ci", "--overlap", "1h").stdout
+    assert rotated.split()[-1] != made.split()[-1]
+    run("robots", "create", "ever", "--repositories", "x", "--expires", "never")
+    assert "expires never" in run("robots", "list").stdout
+    run("robots", "revoke", "ci")
+    assert "no robot ci" in run("robots", "revoke", "ci", status=1).stderr
+    assert [line.split("\t")[0] for line in run("robots", "list").stdout.splitlines()] == ["ever"]
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (["--repositories", "Team"], "--repositories"),
+        (["--repositories", ","], "--repositories"),
+        (["--repositories", "a", "--may", "delete"], "--may"),
+        (["--repositories", "a", "--expires", "soon"], "90d"),
+    ],
+)
+def test_robots_that_cannot_be(run: Run, words: list[str], reason: str) -> None:
+    assert reason in run("robots", "create", "ci", *words, status=1).stderr
+
+
+def test_an_id_token_says_who_owns_a_robot(run: Run, world: World) -> None:
+    know_certificates(world)
+    run("robots", "create", "ci", "--repositories", "x", "--owner", id_token("bob@example.com"), "--url", URL)
+    assert run("robots", "list").stdout.endswith("of bob@example.com\n")
+
+    stranger = id_token("eve@example.com", aud="https://other.example")
+    refused = run("robots", "create", "ci2", "--repositories", "x", "--owner", stranger, "--url", URL, status=1)
+    assert "ID token" in refused.stderr
+
+
+def test_keys_are_rotated_while_serving(run: Run, tmp_path: Path) -> None:
+    environment = {"LADING_DATA": str(tmp_path / "data"), "LADING_ACCESS": "users"}
+    run("users", "set", "alice", stdin="secret\n")
+
+    def token() -> str:
+        answer = server.request("GET", "/v2/token", headers={"Authorization": basic("alice", "secret")})
+        text: str = json.loads(answer[1])["token"]
+        return text
+
+    with serving(environment, tmp_path / "log") as server:
+        before = token()
+        assert " signs; trusted as well: " in run("keys", "rotate").stdout
+        for each in (before, token()):
+            headers = {"Authorization": f"Bearer {each}"}
+            assert server.request("GET", "/v2/", headers=headers)[0].status == 200
+    with serving(environment, tmp_path / "log2") as server:
+        headers = {"Authorization": f"Bearer {before}"}
+        assert server.request("GET", "/v2/", headers=headers)[0].status == 401, "the address is another one"
+
+
+def test_new_keys_are_a_document(run: Run) -> None:
+    assert json.loads(run("keys", "new").stdout).keys() == {"tokens", "robots"}
+
+
+def test_access_is_explained_with_what_was_asked(run: Run, world: World) -> None:
+    token = world.token("alice")
+    world.folder("team/", PULL, member=ALICE)
+    words = ("explain-access", "--access", f"gs://{BUCKET}", "--as")
+
+    allowed = run(*words, token, "team/app", "pull").stdout
+    refused = run(*words, "-", "team/app", "push", stdin=f"{token}\n").stdout
+    unknown = run(*words, "ya29.wrong", "team/app", "push", status=1).stderr
+
+    assert allowed.splitlines() == [
+        "allowed: alice@example.com pull team/app",
+        "  rule   storage.objects.get is granted on managed folder team/ of bucket policy",
+        "  asked  managed folder team/app/ of bucket policy: no such folder",
+        "  asked  managed folder team/ of bucket policy: storage.objects.get",
+    ]
+    assert refused.startswith("not allowed: alice@example.com push team/app\n")
+    assert "storage.objects.create is not granted on managed folder team/" in refused
+    assert "not allowed" in unknown
+    assert "ya29" not in allowed + refused + unknown
+    world.outage("storage", 500)
+    assert "UNAVAILABLE" in run(*words, token, "team/app", "pull", status=1).stderr
+
+
+def test_access_is_explained_for_robots_users_and_nobody(run: Run) -> None:
+    run("robots", "create", "ci", "--repositories", "team/*")
+    run("users", "set", "alice", stdin="secret\n")
+
+    def explained(who: str, name: str, action: str) -> list[str]:
+        return run("explain-access", "--public", "library/*", "--as", who, name, action).stdout.splitlines()
+
+    assert explained("robot+ci", "team/app", "pull") == [
+        "allowed: robot+ci pull team/app",
+        "  rule   the robot may pull on team/*",
+    ]
+    assert explained("robot+ci", "team/app", "push")[0] == "not allowed: robot+ci push team/app"
+    assert explained("alice", "team/app", "pull")[0] == "not allowed: alice pull team/app"
+    assert explained("anonymous", "library/x", "pull")[1] == "  rule   the repository is public"
+    assert explained("anonymous", "team/app", "pull")[0] == "not allowed: anonymous pull team/app"
+    missing = run("explain-access", "--as", "robot+absent", "team/app", "pull", status=1).stderr
+    assert "no robot absent" in missing
+    assert "NAME_INVALID" in run("explain-access", "--as", "alice", "Team", "pull", status=1).stderr
+
+
+def test_access_is_explained_on_a_project(run: Run, world: World) -> None:
+    world.project("artifactregistry.repositories.uploadArtifacts", member=ALICE)
+    words = ("explain-access", "--access", f"project://{worlds.PROJECT}", "--as", world.token("alice"), "x")
+
+    assert "allowed: alice@example.com push x" in run(*words, "push").stdout
+    assert "not allowed: alice@example.com pull x" in run(*words, "pull").stdout
+
+
+def test_login_help_is_for_the_host_at_hand(run: Run) -> None:
+    printed = run("login-help", "registry.example.com").stdout
+
+    for line in (
+        "gcloud auth configure-docker registry.example.com",
+        "gcloud config set artifacts/allow_unrecognized_registry true",
+        "docker login -u oauth2accesstoken --password-stdin registry.example.com",
+        "docker login -u _json_key --password-stdin registry.example.com < key.json",
+        "docker-credential-gcr configure-docker",
+        "docker login -u robot+NAME --password-stdin registry.example.com",
+    ):
+        assert line in printed
+    assert "HOST" not in printed
+
+
+def test_a_registry_of_many_instances_is_told_where_keys_are(tmp_path: Path, world: World) -> None:
+    variables: Mapping[str, str] = {
+        **os.environ,
+        "K_SERVICE": "registry",
+        "LADING_URL": "https://registry.example.com",
+        "LADING_ACCESS": f"gs://{BUCKET}",
+        "LADING_DATA": str(tmp_path / "data"),
+    }
+
+    done = lading(["serve", "--address", "0.0.0.0:8080"], tmp_path, variables)
+
+    assert done.returncode == 1
+    assert "--keys" in done.stderr
+
+
+def test_what_everybody_may_do_needs_no_explanation(run: Run) -> None:
+    printed = run("explain-access", "--access", "everybody", "--as", "anonymous", "x", "push").stdout
+
+    assert printed.startswith("allowed: anonymous push x")
+    assert PUSH not in printed

@@ -1,0 +1,110 @@
+"""What access costs: a pull with a token asks nobody, and reads what an open registry reads."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from functions.jobs.backup import Stores
+from functions.registry.registry import Registry
+from storage.digests import digest_of
+from tests import images
+from tests.api.client import Client, client_of
+from tests.auth.worlds import BUCKET, PULL, PUSH, World, bearer, by_token, guarded
+
+
+class Counting:
+    """A metadata store that writes down which of its methods are called."""
+
+    def __init__(self, store: Any) -> None:
+        self._store = store
+        self.calls: list[str] = []
+
+    def __getattr__(self, name: str) -> Any:
+        method: Callable[..., Any] = getattr(self._store, name)
+
+        def called(*words: Any, **more: Any) -> Any:
+            self.calls.append(name)
+            return method(*words, **more)
+
+        return called
+
+
+@pytest.fixture
+def counting(stores: Stores) -> Counting:
+    return Counting(stores.metadata)
+
+
+@pytest.fixture
+def counted(stores: Stores, counting: Counting) -> Stores:
+    """Stores that are counted."""
+    return Stores(stores.blobs, counting)
+
+
+def pull(client: Client, headers: dict[str, str], layer: bytes, manifest: bytes) -> None:
+    """What clients do to pull an image."""
+    for method, path in (
+        ("HEAD", "manifests/v1"),
+        ("GET", "manifests/v1"),
+        ("GET", f"manifests/{digest_of(manifest)}"),
+        ("HEAD", f"blobs/{digest_of(layer)}"),
+        ("GET", f"blobs/{digest_of(layer)}"),
+    ):
+        answer = client.ask(method, f"/v2/team/app/{path}", headers=headers)
+        assert answer.status in (200, 307), answer
+
+
+def test_a_pull_with_a_token_asks_nobody_and_reads_no_more(
+    counted: Stores, counting: Counting, world: World, tmp_path: Path
+) -> None:
+    world.folder("team/", PULL, PUSH, member="user:alice@example.com")
+    app = guarded(counted, {"LADING_ACCESS": f"gs://{BUCKET}"}, tmp_path)
+    layer = images.blob()
+    open_to_all = client_of(Registry(counted.blobs, counted.metadata))
+    manifest = open_to_all.push_image("team/app", "v1", layer)
+    counting.calls.clear()
+    pull(open_to_all, {}, layer, manifest)
+    needed = list(counting.calls)
+    token = app.token("repository:team/app:pull", authorization=by_token(world.token("alice")))
+    world.requests()
+    counting.calls.clear()
+
+    pull(app.client, bearer(token), layer, manifest)
+
+    assert world.requests() == []
+    assert counting.calls == needed
+    assert len(needed) == 5
+
+
+def test_a_login_reads_nothing_of_the_registry(
+    counted: Stores, counting: Counting, world: World, tmp_path: Path
+) -> None:
+    world.folder("team/", PULL, member="user:alice@example.com")
+    app = guarded(counted, {"LADING_ACCESS": f"gs://{BUCKET}"}, tmp_path)
+    counting.calls.clear()
+
+    app.token("repository:team/app:pull", "registry:catalog:*", authorization=by_token(world.token("alice")))
+
+    assert counting.calls == []
+    assert [request.split("?")[0].removesuffix(" 200") for request in world.requests()] == [
+        "POST /tokeninfo",
+        "GET /storage/v1/b/policy/managedFolders/team%2Fapp%2F/iam/testPermissions",
+        "GET /storage/v1/b/policy/managedFolders/team%2F/iam/testPermissions",
+        "GET /storage/v1/b/policy/iam/testPermissions",
+    ]
+
+
+def test_basic_at_each_request_asks_google_once(
+    counted: Stores, counting: Counting, world: World, tmp_path: Path
+) -> None:
+    world.folder("team/", PULL, PUSH, member="user:alice@example.com")
+    app = guarded(counted, {"LADING_ACCESS": f"gs://{BUCKET}"}, tmp_path)
+    layer = images.blob()
+    manifest = client_of(Registry(counted.blobs, counted.metadata)).push_image("team/app", "v1", layer)
+    headers = {"Authorization": by_token(world.token("alice"))}
+
+    for _ in range(3):
+        pull(app.client, headers, layer, manifest)
+
+    assert len(world.requests()) == 3

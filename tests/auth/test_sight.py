@@ -1,0 +1,143 @@
+"""What callers may see of other repositories: the catalog, mounts, and other people's uploads."""
+
+import pytest
+
+from functions.jobs.backup import Stores
+from functions.registry.registry import Registry
+from storage.digests import digest_of
+from tests import images
+from tests.api.client import Client, client_of
+from tests.auth.conftest import Guard
+from tests.auth.worlds import BUCKET, PULL, PUSH, Guarded, World, bearer, by_token
+
+ALICE = "user:alice@example.com"
+NAMES = ["library/a", "other/a", "team-a", "team-a/one", "team-a/two", "team-ab/x", "team-b/x", "zoo"]
+
+
+@pytest.fixture
+def owner(local_stores: Stores) -> Client:
+    """Whoever may do all, in the same stores."""
+    return client_of(Registry(local_stores.blobs, local_stores.metadata))
+
+
+@pytest.fixture
+def app(guard: Guard, world: World, owner: Client) -> Guarded:
+    """A registry where alice may pull in team-a, and push to team-b."""
+    for name in NAMES:
+        owner.push_image(name, "v1")
+    world.token("alice")
+    world.folder("team-a/", PULL, member=ALICE)
+    world.folder("team-b/", PUSH, member=ALICE)
+    return guard(access=f"gs://{BUCKET}", folders="team-a,team-b,absent", public="library/*")
+
+
+VISIBLE = ["library/a", "team-a", "team-a/one", "team-a/two"]
+
+
+@pytest.mark.parametrize("way", ["basic", "token"])
+@pytest.mark.parametrize("size", [1, 2, 3, 100])
+def test_the_catalog_lists_what_can_be_pulled_and_names_nothing_else(app: Guarded, way: str, size: int) -> None:
+    authorization = {"Authorization": by_token("ya29.alice")}
+    if way == "token":
+        authorization = bearer(app.token("registry:catalog:*", authorization=by_token("ya29.alice")))
+    listed: list[str] = []
+    target = f"/v2/_catalog?n={size}"
+    while target:
+        answer = app.client.ask("GET", target, headers=authorization)
+        listed += answer.json["repositories"]
+        link = answer.headers.get("Link", "")
+        target = link.partition("<")[2].partition(">")[0].removeprefix("https://registry.example")
+        if target:
+            assert f"last={listed[-1].replace('/', '%2F')}" in target
+
+    assert listed == VISIBLE
+
+
+def test_the_catalog_asks_nobody_once_the_token_is_there(app: Guarded, world: World) -> None:
+    token = app.token("registry:catalog:*", authorization=by_token("ya29.alice"))
+    world.requests()
+
+    assert app.client.ask("GET", "/v2/_catalog", headers=bearer(token)).json == {"repositories": VISIBLE}
+    assert world.requests() == []
+
+
+def test_a_token_for_something_else_does_not_list(app: Guarded) -> None:
+    token = app.token("repository:team-a/one:pull", authorization=by_token("ya29.alice"))
+
+    answer = app.client.ask("GET", "/v2/_catalog", headers=bearer(token))
+
+    assert answer.status == 401
+    assert 'scope="registry:catalog:*"' in answer.headers["WWW-Authenticate"]
+
+
+def mounted(app: Guarded, digest: str, source: str, headers: dict[str, str]) -> bool:
+    query = f"mount={digest}" + (f"&from={source}" if source else "")
+    answer = app.client.ask("POST", f"/v2/team-b/x/blobs/uploads/?{query}", headers=headers)
+    assert answer.status in (201, 202), answer
+    return answer.status == 201
+
+
+@pytest.mark.parametrize("way", ["basic", "token", "token for the target alone"])
+def test_a_mount_needs_pull_on_the_source(app: Guarded, owner: Client, way: str) -> None:
+    mine, others, public = (owner.push_blob(name, images.blob()) for name in ("team-a/one", "other/a", "library/a"))
+    headers = {"Authorization": by_token("ya29.alice")}
+    if way != "basic":
+        scopes = ["repository:team-b/x:pull,push"]
+        if way == "token":
+            scopes += ["repository:team-a/one:pull", "repository:other/a:pull"]
+        headers = bearer(app.token(*scopes, authorization=by_token("ya29.alice")))
+
+    assert mounted(app, mine, "team-a/one", headers) == (way != "token for the target alone")
+    assert not mounted(app, others, "other/a", headers)
+    assert not mounted(app, others, "absent", headers)
+    assert mounted(app, public, "library/a", headers)
+
+
+@pytest.mark.parametrize("way", ["basic", "token"])
+def test_a_mount_without_a_source_looks_only_where_the_caller_may_pull(app: Guarded, owner: Client, way: str) -> None:
+    mine, others = (owner.push_blob(name, images.blob()) for name in ("team-a/one", "other/a"))
+    headers = {"Authorization": by_token("ya29.alice")}
+    if way == "token":
+        scopes = ("repository:team-b/x:push", "repository:team-a/one:pull", "repository:other/a:pull")
+        headers = bearer(app.token(*scopes, authorization=by_token("ya29.alice")))
+
+    assert mounted(app, mine, "", headers)
+    assert not mounted(app, others, "", headers)
+
+
+def test_a_mount_needs_push_on_the_target(app: Guarded, owner: Client) -> None:
+    digest = owner.push_blob("team-a/one", images.blob())
+    headers = {"Authorization": by_token("ya29.alice")}
+
+    answer = app.client.ask("POST", f"/v2/team-a/two/blobs/uploads/?mount={digest}&from=team-a/one", headers=headers)
+
+    assert (answer.status, answer.code) == (403, "DENIED")
+
+
+def test_an_upload_belongs_to_whom_the_credentials_name(app: Guarded, world: World) -> None:
+    world.token("bob")
+    world.folder("team-b/", PUSH, member="user:bob@example.com")
+    alice, bob = ({"Authorization": by_token(f"ya29.{name}")} for name in ("alice", "bob"))
+    started = app.client.ask("POST", "/v2/team-b/x/blobs/uploads/", headers=alice)
+    path = started.headers["Location"].removeprefix("https://registry.example")
+
+    assert app.client.ask("PATCH", path, b"bytes", bob).status == 404
+    assert app.client.ask("DELETE", path, headers=bob).status == 404
+
+    # The token of the middle of a push is another one than that of its beginning.
+    again = bearer(app.token("repository:team-b/x:push", authorization=by_token(world.token("alice", sub="12345"))))
+    assert app.client.ask("PATCH", path, b"bytes", again).status == 202
+    assert app.client.ask("PUT", f"{path}?digest={digest_of(b'bytes')}", headers=alice).status == 201
+
+
+def test_an_upload_of_somebody_without_a_name_belongs_to_its_repository(app: Guarded, world: World) -> None:
+    first = world.token("first", None, principal="principal://pool/s")
+    second = world.token("second", None, principal="principal://pool/s")
+    world.folder("team-b/", PUSH, member="principal://pool/s")
+    started = app.client.ask("POST", "/v2/team-b/x/blobs/uploads/", headers={"Authorization": by_token(first)})
+    path = started.headers["Location"].removeprefix("https://registry.example")
+
+    # A token that was refreshed in the middle of a push goes on with it.
+    assert app.client.ask("PATCH", path, b"bytes", {"Authorization": by_token(second)}).status == 202
+    elsewhere = path.replace("/team-b/x/", "/team-b/y/")
+    assert app.client.ask("GET", elsewhere, headers={"Authorization": by_token(second)}).status == 404

@@ -1,0 +1,245 @@
+"""Every kind of principal, on every route, in every kind of repository: what is written down here is what happens.
+
+Three repositories hold the same image: `team/app`, where the grants are; `library/app`, which is public as well; and
+`other/app`, where nobody is granted anything. A cell is one request: allowed, denied (403), or unauthorized (401).
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from functions.jobs.backup import Stores
+from functions.registry.registry import Registry
+from functions.routes import ROUTES, match
+from storage.digests import digest_of
+from tests import images
+from tests.api.client import client_of
+from tests.auth.worlds import (
+    BUCKET,
+    DELETE,
+    PULL,
+    PUSH,
+    READ_ONLY,
+    ROBOT,
+    Guarded,
+    World,
+    bearer,
+    by_token,
+    guarded,
+    know_service_account,
+    service_account_key,
+)
+from tests.servers import basic, lading
+
+REPOSITORIES: Final = ("team/app", "library/app", "other/app")
+
+ROUTE_OF: Final[Mapping[str, tuple[str, str, str]]] = {
+    # name: method, path below the repository, the right that it needs
+    "read a manifest": ("GET", "manifests/v1", "pull"),
+    "look at a manifest": ("HEAD", "manifests/v1", "pull"),
+    "read a manifest by digest": ("GET", "manifests/{manifest}", "pull"),
+    "read a blob": ("GET", "blobs/{layer}", "pull"),
+    "look at a blob": ("HEAD", "blobs/{layer}", "pull"),
+    "list tags": ("GET", "tags/list", "pull"),
+    "list referrers": ("GET", "referrers/{manifest}", "pull"),
+    "begin an upload": ("POST", "blobs/uploads/", "push"),
+    "push a blob at once": ("POST", "blobs/uploads/?digest={layer}", "push"),
+    "look at an upload": ("GET", "blobs/uploads/{session}", "push"),
+    "go on with an upload": ("PATCH", "blobs/uploads/{session}", "push"),
+    "finish an upload": ("PUT", "blobs/uploads/{session}?digest={layer}", "push"),
+    "cancel an upload": ("DELETE", "blobs/uploads/{session}", "push"),
+    "push a manifest": ("PUT", "manifests/v2", "push"),
+    "push a manifest by digest": ("PUT", "manifests/{manifest}", "push"),
+    "delete a blob": ("DELETE", "blobs/{layer}", "delete"),
+    "delete a manifest": ("DELETE", "manifests/{manifest}", "delete"),
+    "delete a tag": ("DELETE", "manifests/v1", "delete"),
+}
+
+NOBODY: Final[frozenset[str]] = frozenset()
+ALL: Final = frozenset({"pull", "push", "delete"})
+
+# Whoever is refused is told to log in (401), or that logging in again is of no use (403).
+PRINCIPALS: Final[Mapping[str, tuple[frozenset[str], int]]] = {
+    # kind: what it may do in team/app, and the status of all else
+    "nobody": (NOBODY, 401),
+    "nobody, with a token": (NOBODY, 401),
+    "a user who may do nothing": (NOBODY, 403),
+    "a user who may pull": (frozenset({"pull"}), 403),
+    "a user who may pull, with a token": (frozenset({"pull"}), 403),
+    "a user who may push alone": (frozenset({"push"}), 403),
+    "a user who may pull and push, with a token": (frozenset({"pull", "push"}), 403),
+    "a user who may delete alone": (frozenset({"delete"}), 403),
+    "a user who may do all": (ALL, 403),
+    "a user who may do all, with a token for pulling": (frozenset({"pull"}), 401),
+    "a user who may do all, whose Google token may only read": (frozenset({"pull"}), 403),
+    "somebody federated whom no token names": (frozenset({"pull", "push"}), 403),
+    "a service account with its key": (frozenset({"pull", "push"}), 403),
+    "a robot that may pull": (frozenset({"pull"}), 403),
+    "a robot that may pull and push, with a token": (frozenset({"pull", "push"}), 403),
+    "a stranger with a wrong secret": (NOBODY, 401),
+}
+BAD: Final = "a stranger with a wrong secret"
+NARROW: Final = "a user who may do all, with a token for pulling"
+"""Of what the token was not asked for it does not say whether it is refused (401); of pulling it does (403)."""
+
+
+class Cast:
+    """The registry and everybody who comes to it."""
+
+    def __init__(self, world: World, stores: Stores, folder: Path) -> None:
+        environment = {"LADING_ACCESS": f"gs://{BUCKET}", "LADING_PUBLIC": "library/*"}
+        self.app: Guarded = guarded(stores, environment, folder)
+        self.open = client_of(Registry(stores.blobs, stores.metadata))
+        world.folder("other/", member="user:nobody@example.com")
+        world.folder("library/", member="user:nobody@example.com")
+        self._world, self._folder = world, folder
+
+    def user(self, name: str, *permissions: str, scope: str | None = None) -> str:
+        self._world.folder("team/", *permissions, member=f"user:{name}@example.com")
+        return by_token(self._world.token(name, *([scope] if scope else [])))
+
+    def robot(self, name: str, may: str) -> str:
+        words = ["robots", "create", name, "--repositories", "team/*", "--may", may]
+        done = lading(words, self._folder, {"LADING_DATA": str(self._folder)})
+        return basic(f"robot+{name}", done.stdout.split()[-1])
+
+    def federated(self) -> str:
+        self._world.folder("team/", PULL, PUSH, member="principal://pool/s")
+        return by_token(self._world.token("federated", None, principal="principal://pool/s"))
+
+    def service_account(self) -> str:
+        know_service_account(self._world)
+        self._world.folder("team/", PULL, PUSH, member=f"serviceAccount:{ROBOT}")
+        return basic("_json_key", service_account_key())
+
+    def token(self, authorization: str, actions: str = "pull,push,delete") -> str:
+        scopes = [f"repository:{name}:{actions}" for name in REPOSITORIES]
+        return bearer(self.app.token(*scopes, authorization=authorization))["Authorization"]
+
+
+CREDENTIALS: Final[Mapping[str, Callable[[Cast], str]]] = {
+    "nobody": lambda cast: "",
+    "nobody, with a token": lambda cast: cast.token(""),
+    "a user who may do nothing": lambda cast: cast.user("stranger"),
+    "a user who may pull": lambda cast: cast.user("puller", PULL),
+    "a user who may pull, with a token": lambda cast: cast.token(cast.user("puller2", PULL)),
+    "a user who may push alone": lambda cast: cast.user("pusher", PUSH),
+    "a user who may pull and push, with a token": lambda cast: cast.token(cast.user("both", PULL, PUSH)),
+    "a user who may delete alone": lambda cast: cast.user("deleter", DELETE),
+    "a user who may do all": lambda cast: cast.user("owner", PULL, PUSH, DELETE),
+    "a user who may do all, with a token for pulling": lambda cast: cast.token(
+        cast.user("owner2", PULL, PUSH, DELETE), "pull"
+    ),
+    "a user who may do all, whose Google token may only read": lambda cast: cast.user(
+        "owner3", PULL, PUSH, DELETE, scope=READ_ONLY
+    ),
+    "somebody federated whom no token names": Cast.federated,
+    "a service account with its key": Cast.service_account,
+    "a robot that may pull": lambda cast: cast.robot("puller", "pull"),
+    "a robot that may pull and push, with a token": lambda cast: cast.token(cast.robot("pusher", "pull,push")),
+    BAD: lambda cast: by_token("ya29.wrong"),
+}
+
+
+@pytest.fixture
+def cast(world: World, local_stores: Stores, tmp_path: Path) -> Cast:
+    return Cast(world, local_stores, tmp_path / "data")
+
+
+def expected(kind: str, repository: str, right: str) -> int:
+    """What the table says: 200 for allowed, else the status."""
+    rights, otherwise = PRINCIPALS[kind]
+    if kind == BAD:
+        return 401
+    if repository == "library/app" and right == "pull":
+        return 200
+    if repository == "team/app" and right in rights:
+        return 200
+    if kind == NARROW and right == "pull":
+        return 403
+    return otherwise
+
+
+def test_the_table_is_whole() -> None:
+    rows = {route.spec for route in ROUTES if route.action.value in ALL}
+    tried = {
+        row.spec
+        for method, path, _ in ROUTE_OF.values()
+        for row in [match(method, f"/v2/a/{path.partition('?')[0]}").route]
+    }
+
+    assert tried == rows
+    assert PRINCIPALS.keys() == CREDENTIALS.keys()
+    assert len(PRINCIPALS) * len(ROUTE_OF) * len(REPOSITORIES) > 500
+
+
+@pytest.mark.parametrize("kind", PRINCIPALS)
+def test_each_cell_is_as_it_is_written_down(kind: str, cast: Cast) -> None:
+    authorization = CREDENTIALS[kind](cast)
+    headers = {"Authorization": authorization} if authorization else {}
+    wrong = []
+    for repository in REPOSITORIES:
+        for name, (method, path, right) in ROUTE_OF.items():
+            layer = images.blob()
+            manifest = cast.open.push_image(repository, "v1", layer)
+            # A session of the caller's own, where it can have one; else of nobody in particular.
+            begun = cast.app.client.ask("POST", f"/v2/{repository}/blobs/uploads/", headers=headers)
+            session = begun.headers.get("Docker-Upload-UUID") or cast.open.start(repository).rpartition("/")[2]
+            filled = path.format(manifest=digest_of(manifest), layer=digest_of(layer), session=session)
+            body = {"manifests": manifest, "blobs": layer}[path.partition("/")[0]] if right == "push" else b""
+            if method in ("GET", "DELETE") or name == "begin an upload":
+                body = b""
+            if name == "delete a blob":
+                cast.open.ask("DELETE", f"/v2/{repository}/manifests/{digest_of(manifest)}")
+            media = {"Content-Type": json.loads(manifest)["mediaType"]} if "manifests" in path and body else {}
+            answer = cast.app.client.ask(method, f"/v2/{repository}/{filled}", body, headers | media)
+            status = 200 if answer.status < 300 else answer.status
+            if status != expected(kind, repository, right):
+                wrong.append((name, repository, answer.status, answer.body))
+    assert wrong == []
+
+
+REGISTRY_WIDE: Final = {
+    # kind: GET /v2/, GET /v2/_catalog, GET /v2/token
+    "nobody": (401, 401, 200),
+    "nobody, with a token": (200, 401, 401),
+    "a user who may do nothing": (200, 200, 200),
+    "a user who may pull, with a token": (200, 401, 401),
+    "somebody federated whom no token names": (200, 200, 200),
+    "a service account with its key": (200, 200, 200),
+    "a robot that may pull": (200, 200, 200),
+    BAD: (401, 401, 401),
+}
+
+
+@pytest.mark.parametrize("kind", REGISTRY_WIDE)
+def test_what_concerns_no_one_repository(kind: str, cast: Cast) -> None:
+    authorization = CREDENTIALS[kind](cast)
+    headers = {"Authorization": authorization} if authorization else {}
+
+    answers = [cast.app.client.ask("GET", path, headers=headers) for path in ("/v2/", "/v2/_catalog", "/v2/token")]
+
+    assert tuple(answer.status for answer in answers) == REGISTRY_WIDE[kind]
+    assert all("WWW-Authenticate" in answer.headers for answer in answers if answer.status == 401)
+
+
+@pytest.mark.parametrize("kind", ["nobody", BAD, "a user who may do nothing"])
+@pytest.mark.parametrize(("method", "path"), [(method, path) for method, path, _ in ROUTE_OF.values()])
+def test_whoever_may_not_see_a_repository_cannot_tell_whether_it_is_there(
+    kind: str, method: str, path: str, cast: Cast
+) -> None:
+    layer = images.blob()
+    manifest = cast.open.push_image("other/app", "v1", layer)
+    names = {"manifest": digest_of(manifest), "layer": digest_of(layer), "session": "0" * 32}
+    authorization = CREDENTIALS[kind](cast)
+    headers = {"Authorization": authorization} if authorization else {}
+
+    def told(repository: str) -> tuple[int, bytes, str]:
+        answer = cast.app.client.ask(method, f"/v2/{repository}/{path.format(**names)}", headers=headers)
+        challenge = answer.headers.get("WWW-Authenticate", "")
+        return answer.status, answer.body.replace(repository.encode(), b"X"), challenge.replace(repository, "X")
+
+    assert told("other/app") == told("other/not")
