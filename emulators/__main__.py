@@ -54,12 +54,12 @@ def _run(family: Family, command: Sequence[str], environment: Mapping[str, str])
 
 
 def _print_and_wait(variables: Mapping[str, str]) -> None:
+    # Whoever reads the last line may end us at once: no handler must run then, it would raise past the wait.
+    signals = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
+    signal.pthread_sigmask(signal.SIG_BLOCK, signals)
     for name, value in variables.items():
         print(f"export {name}={shlex.quote(value)}")
     sys.stdout.flush()
-    # A handler must not run first: it would raise past the wait, and the wait would be for nothing.
-    signals = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
-    signal.pthread_sigmask(signal.SIG_BLOCK, signals)
     signal.sigwait(signals)
 
 

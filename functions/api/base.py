@@ -8,7 +8,7 @@ from werkzeug.wrappers import Request, Response
 
 from functions.api.answers import as_json
 from functions.api.bodies import RequestBody
-from functions.auth.access import Action, Caller, Door
+from functions.auth.access import Caller, Door
 from functions.logs import Audit
 from functions.registry.errors import PAGE_INVALID, RegistryError
 from functions.registry.names import MAX_NAME
@@ -42,10 +42,6 @@ class Call:
     def location(self, *segments: str) -> str:
         """The URL of something in this repository; never made from the Host header, which anyone can set."""
         return "/".join([f"{self.url}/v2/{self.name}", *segments])
-
-    def may_pull(self, repository: str) -> bool:
-        """Whether the caller may pull from a repository."""
-        return self.caller.decide(Action.PULL, repository).allowed
 
 
 def check(call: Call) -> Response:

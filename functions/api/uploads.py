@@ -8,7 +8,9 @@ from werkzeug.wrappers import Response
 from functions.api.base import Call
 from functions.api.ranges import chunk
 from functions.auth import patterns
-from functions.registry.errors import DIGEST_INVALID, RegistryError
+from functions.auth.access import Action, Verdict
+from functions.registry.blobs import PullTest
+from functions.registry.errors import DIGEST_INVALID, UNAUTHORIZED, RegistryError
 from functions.registry.names import check_digest, check_repository
 from functions.registry.uploads import CHUNK_MIN_LENGTH, Body
 from storage.digests import ALGORITHMS
@@ -67,14 +69,22 @@ def _mount(call: Call) -> Response | None:
     check_digest(digest)
     if source:
         check_repository(source)
-    if source:
-        may_pull = call.may_pull
-    else:
-        # Of any number of repositories nobody is asked: what a listing would show is known.
-        readable = call.caller.readable()
-        may_pull = partial(patterns.matches, readable)
-    link = call.registry.blobs.mount(call.name, digest, source, may_pull)
+    link = call.registry.blobs.mount(call.name, digest, source, _sources(call, source))
     return _created(call, digest) if link else None
+
+
+def _sources(call: Call, source: str) -> PullTest:
+    """From which repositories the caller may mount: `source`, or, where it is "", any that a listing would show.
+
+    Raises UNAUTHORIZED where the token was not asked for `source`: with one that was, no blob need be sent.
+    """
+    if not source:
+        # Of any number of repositories nobody is asked one by one.
+        return partial(patterns.matches, call.caller.readable())
+    verdict = call.caller.decide(Action.PULL, source).verdict
+    if verdict is Verdict.UNASKED:
+        raise RegistryError(UNAUTHORIZED, {"scope": f"repository:{source}:pull"})
+    return lambda repository: verdict is Verdict.ALLOWED and repository == source
 
 
 def _push_at_once(call: Call) -> Response:

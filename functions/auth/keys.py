@@ -12,6 +12,7 @@ import base64
 import binascii
 import contextlib
 import json
+import logging
 import os
 import secrets
 import threading
@@ -22,7 +23,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from storage.errors import Corrupt
+from storage.errors import Corrupt, StorageError
 
 ALIVE: Final = 2
 """Keys that are trusted at a time."""
@@ -32,6 +33,11 @@ FRESH: Final = 300.0
 
 HASTE: Final = 5.0
 """Seconds that must lie between two readings because of a key that is not known: anyone can name one."""
+
+WAIT: Final = 1.0
+"""Seconds to wait for somebody else's reading."""
+
+log = logging.getLogger("lading")
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +135,7 @@ class KeyRing:
     """The keys at hand. Any thread may use it."""
 
     def __init__(self, load: Callable[[], Keys], clock: Callable[[], float] = time.monotonic) -> None:
-        """Read the keys with `load`, now and then again."""
+        """Read the keys with `load`, now and then again. Raises StorageError where they cannot be read now."""
         self._load = load
         self._clock = clock
         self._lock = threading.Lock()
@@ -151,12 +157,23 @@ class KeyRing:
         return _named(self._current(), id) or _named(self._current(HASTE), id)
 
     def _current(self, age: float = FRESH) -> Keys:
-        """The keys as they were at most `age` seconds ago."""
-        with self._lock:
-            if self._clock() - self._read >= age:
-                self._keys = self._load()
-                self._read = self._clock()
-            return self._keys
+        """The keys as they were at most `age` seconds ago, or the last that could be read."""
+        # While somebody reads, others go on with the keys at hand; who misses one waits a moment for it.
+        patience = 0 if age == FRESH else WAIT
+        if self._clock() - self._read >= age and self._lock.acquire(timeout=patience):
+            try:
+                if self._clock() - self._read >= age:
+                    self._read_again()
+            finally:
+                self._lock.release()
+        return self._keys
+
+    def _read_again(self) -> None:
+        try:
+            self._keys = self._load()
+        except StorageError:
+            log.exception("the keys cannot be read; those at hand are used")
+        self._read = self._clock()
 
 
 def _named(keys: Keys, id: str) -> Key | None:

@@ -31,7 +31,7 @@ from functions.auth.access import ON_REPOSITORIES, Action, Decision, Needed, Ver
 from functions.auth.cache import Answers
 from functions.auth.credentials import TOKEN_USERS
 from functions.auth.id_tokens import IdTokens
-from functions.registry.errors import UNAUTHORIZED, RegistryError
+from functions.registry.errors import UNAUTHORIZED, UNAVAILABLE, RegistryError
 from storage.errors import StorageError
 
 T = TypeVar("T")
@@ -40,7 +40,9 @@ LONGEST: Final = 72
 """Bytes of a password: bcrypt looks at no more, so more would be a promise that it does not keep."""
 
 AT_ONCE: Final = 2
-"""Passwords that are checked at a time: each check is meant to be slow, and a stranger may ask for any number."""
+WAITING: Final = 16
+"""Passwords that are checked at a time, and that may wait: each check is meant to be slow, and a stranger may ask for
+any number. Beyond it the answer is 503, so that those who have a token still find a thread."""
 
 COST: Final = 10
 """Of new passwords, as the exponent of 2; some 50 ms."""
@@ -99,6 +101,7 @@ class LocalAuthorizer:
         self._id_tokens = id_tokens
         self._checked: Answers[bytes, bool] = Answers(bool)
         self._slots = threading.BoundedSemaphore(AT_ONCE)
+        self._queue = threading.BoundedSemaphore(AT_ONCE + WAITING)
 
     def identify(self, user: str, secret: str) -> "LocalCaller":
         """See Authorizer.identify: a user with a password, or one of Google's ID tokens."""
@@ -123,8 +126,13 @@ class LocalAuthorizer:
         """Whether the password is right, in a time that does not tell whether there is such a user."""
         if len(secret.encode()) > LONGEST:
             return False
-        with self._slots:
-            return bcrypt.checkpw(secret.encode(), hashed or _nobodys()) and hashed is not None
+        if not self._queue.acquire(blocking=False):
+            raise RegistryError(UNAVAILABLE)
+        try:
+            with self._slots:
+                return bcrypt.checkpw(secret.encode(), hashed or _nobodys()) and hashed is not None
+        finally:
+            self._queue.release()
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,7 @@ def _set(parsed: argparse.Namespace, read: Settings) -> None:
     hashed = hash_password(_password(parsed))
     lines = [line for line in _lines(read.users) if line.partition(":")[0] != name]
     _write(read.users, [*lines, f"{name}:{hashed}"])
+    print(f"{name} can log in; what {name} may do is in {read.grants}")
 
 
 def _remove(parsed: argparse.Namespace, read: Settings) -> None:

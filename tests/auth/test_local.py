@@ -1,5 +1,6 @@
 """The two files: users and grants."""
 
+import threading
 import time
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from functions.auth.access import Action
 from functions.auth.google import Google
 from functions.auth.id_tokens import IdTokens
 from functions.auth.local import FileInvalid, LocalAuthorizer, hash_password, read_grants, read_users
-from functions.registry.errors import UNAUTHORIZED, RegistryError
+from functions.registry.errors import UNAUTHORIZED, UNAVAILABLE, RegistryError
 from tests.auth import worlds
 from tests.auth.worlds import URL, World
 
@@ -118,6 +119,26 @@ def test_a_user_who_is_not_there_costs_as_much_as_one_who_is(folder: Path) -> No
         return time.process_time() - began
 
     assert 0.3 < cost("alice") / cost("nobody") < 3
+
+
+def test_a_flood_of_passwords_is_turned_away(folder: Path) -> None:
+    authorizer = opened(folder)
+    rows = []
+
+    def guess(number: int) -> None:
+        try:
+            authorizer.identify("alice", f"guess {number}")
+        except RegistryError as error:
+            rows.append(error.row)
+
+    threads = [threading.Thread(target=guess, args=(number,)) for number in range(100)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert set(rows) == {UNAUTHORIZED, UNAVAILABLE}
+    assert authorizer.identify("alice", "right").principal == "alice"
 
 
 def test_more_than_bcrypt_looks_at_is_refused(folder: Path) -> None:

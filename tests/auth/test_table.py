@@ -197,6 +197,7 @@ def test_each_cell_is_as_it_is_written_down(kind: str, cast: Cast) -> None:
             media = {"Content-Type": json.loads(manifest)["mediaType"]} if "manifests" in path and body else {}
             answer = cast.app.client.ask(method, f"/v2/{repository}/{filled}", body, headers | media)
             status = 200 if answer.status < 300 else answer.status
+            assert ("WWW-Authenticate" in answer.headers) == (status == 401), "a HEAD needs it, too"
             if status != expected(kind, repository, right):
                 wrong.append((name, repository, answer.status, answer.body))
     assert wrong == []

@@ -14,6 +14,7 @@ from functions.auth.keys import Key, KeyRing, Keys, new_keys, rotated
 from functions.auth.scopes import CATALOG, Scope, repository
 from functions.auth.tokens import TokenCaller, Tokens
 from functions.registry.errors import UNAUTHORIZED, RegistryError
+from storage.errors import Unavailable
 from tests.auth.conftest import Clock, Guard
 from tests.auth.worlds import SERVICE, URL, bearer, claims_of, encoded, pem, private_key, public_pem
 from tests.servers import basic
@@ -95,6 +96,24 @@ def test_a_key_that_was_taken_out_is_not_trusted_for_long() -> None:
 
     with pytest.raises(RegistryError):
         tokens(ring=ring).read(token)
+
+
+def test_keys_that_cannot_be_read_again_are_used_on() -> None:
+    clock = Clock()
+    document = [new_keys()]
+
+    def load() -> Keys:
+        if not document:
+            raise Unavailable("gone")
+        return document[0]
+
+    ring = KeyRing(load, clock)
+    token = tokens(ring=ring).issue(Alice(), anonymous=False, granted=GRANTED, refused=[]).text
+    document.clear()
+    clock.now += 1000
+
+    assert tokens(ring=ring).read(token).principal == "alice@example.com"
+    assert ring.find("unknown") is None
 
 
 def test_a_stranger_cannot_make_the_keys_be_read_at_each_request() -> None:

@@ -5,6 +5,7 @@ The registry asks the fake of IAM: `owner` may do all in team/, `reader` may pul
 
 import base64
 import json
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -131,6 +132,20 @@ def test_docker_logs_in_with_a_service_accounts_key(registry: Registry, docker: 
     assert audited(registry, ROBOT, "push", "team/copy", "v1", "allowed")
 
 
+def test_docker_credential_gcr_lets_docker_in(registry: Registry, docker: Docker, commands: Commands) -> None:
+    helper = program(
+        "docker-credential-gcr", "go install github.com/GoogleCloudPlatform/docker-credential-gcr/v2@latest"
+    )
+    commands.set("CLOUDSDK_AUTH_ACCESS_TOKEN", OWNER)
+    commands.set("PATH", f"{Path(helper).parent}:{os.environ['PATH']}")
+    commands.run(helper, "config", "--token-source=gcloud")
+    commands.run(helper, "configure-docker", "--overwrite", f"--registries={registry.host}")
+
+    docker("pull", f"{registry.host}/team/app:v1")
+    docker("tag", f"{registry.host}/team/app:v1", f"{registry.host}/team/copy:v1")
+    docker("push", f"{registry.host}/team/copy:v1")
+
+
 def test_docker_comes_with_a_refresh_token(registry: Registry, docker: Docker, commands: Commands) -> None:
     """A credential helper that calls its user <token> hands out what docker takes for one, and sends by POST."""
     auth = base64.b64encode(b"00000000-0000-0000-0000-000000000000:").decode()
@@ -183,6 +198,8 @@ def test_crane(registry: Registry, commands: Commands, layout: Layout) -> None:
     commands.run(path, "push", layout.folder, f"{team}/new:v1")
     commands.run(path, "copy", f"{team}/new:v1", f"{team}/copy:v1")
     commands.run(path, "validate", "--remote", f"{team}/copy:v1")
+    mounted = registry.server.log.read_text().count(" POST /v2/team/copy/blobs/uploads/ 201 ")
+    assert mounted == len(layout.blobs), "each blob is mounted, with a token for both repositories"
     listed = commands.run(path, "catalog", registry.host).split()
     assert listed == ["library/app", "team/app", "team/copy", "team/new"]
     commands.run(path, "delete", f"{team}/copy:v1")
