@@ -37,7 +37,16 @@ from storage.errors import Conflict, StorageError, Unavailable
 from storage.protocols import Create, Delete, Found, Replace, Touch, Write
 from storage.records import Key, R, Record, record_of, values_of
 
-MIGRATIONS: Final[tuple[Callable[[firestore.Client], None], ...]] = (lambda client: None,)
+
+def _loosen_links(client: firestore.Client) -> None:
+    """Links say whether a manifest may name them: of the older ones nobody knows."""
+    for snapshot in client.collection_group("links").stream():
+        values = snapshot.to_dict() or {}
+        if "state" not in values:
+            snapshot.reference.update({"state": "loose", "since": values["created"], "nonce": _nonce()})
+
+
+MIGRATIONS: Final[tuple[Callable[[firestore.Client], None], ...]] = (lambda client: None, _loosen_links)
 """Each brings the layout from the version that is its index to the next, and may run twice; the first finds nothing."""
 
 DRIVERS_OWN: Final = frozenset({"id", "repository", "position", "nonce"})
@@ -80,9 +89,18 @@ class FirestoreMetadata:
         return self._run(kind, query)
 
     def find(
-        self, kind: type[R], where: Mapping[str, str], *, repository: str | None = "", after: str = "", limit: int
+        self,
+        kind: type[R],
+        where: Mapping[str, str],
+        *,
+        repository: str | None = "",
+        after: Key[R] | None = None,
+        limit: int,
     ) -> list[R]:
-        """See MetadataStore.find. Sorted by document, which is by id; one field alone needs no index of its own."""
+        """See MetadataStore.find. Sorted by document: by repository, then id.
+
+        In one repository a field needs no index of its own; in all of them it needs one of the collection group.
+        """
         everywhere = repository is None
         source = self._client.collection_group(kind.KIND) if everywhere else self._collection(kind, repository or "")
         query = _without_content(kind, source)
@@ -90,8 +108,8 @@ class FirestoreMetadata:
             many = field in ("blobs", "children")
             query = query.where(filter=FieldFilter(field, "array_contains" if many else "==", value))
         query = query.order_by("__name__").limit(limit)
-        if after and not everywhere:
-            query = query.start_after({"__name__": self._document(Key(kind, after, repository or ""))})
+        if after is not None:
+            query = query.start_after({"__name__": self._document(after)})
         return self._run(kind, query)
 
     def commit(self, writes: Sequence[Write]) -> None:

@@ -138,12 +138,18 @@ class MetadataStore(Protocol):
         ...
 
     def find(
-        self, kind: type[R], where: Mapping[str, str], *, repository: str | None = "", after: str = "", limit: int
+        self,
+        kind: type[R],
+        where: Mapping[str, str],
+        *,
+        repository: str | None = "",
+        after: Key[R] | None = None,
+        limit: int,
     ) -> list[R]:
-        """The first `limit` records of a kind that hold all the values of `where`, sorted by id, behind the id `after`.
+        """The first `limit` records of a kind that hold all the values of `where`, behind that of the key `after`.
 
-        `where` names at least one field of `kind.FOUND_BY`. `repository=None` looks into all repositories, in
-        no order and without `after`. Found records come without `content`.
+        `where` names at least one field of `kind.FOUND_BY`. They are sorted by id; with `repository=None`, which looks
+        into all repositories, in an order of the store's own. Found records come without `content`.
         """
         ...
 

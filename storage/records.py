@@ -1,12 +1,17 @@
 """The values that the metadata store keeps. Each names its kind, its place and what it can be found by.
 
     repositories/{name}
-        manifests/{digest}     the bytes of a manifest, and what it references
-        tags/{tag}             which manifest a tag names, with what a pull needs of it
-        links/{digest}         "this blob is visible in this repository"
-    blobs/{digest}             which object of the blob store holds a blob
-    uploads/{id}               an upload session
-    robots/{name}              a credential of the registry's own
+        manifests/{digest}          the bytes of a manifest, and what it references
+        tags/{tag}                  which manifest a tag names, with what a pull needs of it
+        links/{digest}              "this blob is visible in this repository"
+        deleted_manifests/{digest}, deleted_tags/{tag}, deleted_links/{digest}
+                                    what was deleted and can still be restored  (storage.past)
+        histories/{tag}, moves/{…}  how often a tag was moved, and each move    (storage.past)
+        pulls/{digest}              when a manifest was last pulled             (storage.upkeep)
+    blobs/{digest}                  which object of the blob store holds a blob
+    uploads/{id}                    an upload session
+    robots/{name}                   a credential of the registry's own
+    running/{name}, jobs/{name}     what runs somewhere; jobs and their leases  (storage.upkeep)
 
 A record is never changed in place: a changed copy (`dataclasses.replace`) is written over it, and `version`, which
 the store alone sets, says which state of the record the copy was made from.
@@ -15,7 +20,7 @@ the store alone sets, says which state of the record the copy was made from.
 import dataclasses
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Final, Generic, TypeVar
 
 R = TypeVar("R", bound="Record")
 
@@ -57,37 +62,56 @@ class Record:
         return id
 
 
+LOOSE: Final = "loose"
+CONDEMNED: Final = "condemned"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Repository(Record):
-    """A repository that has, or had, a manifest; its id is its name."""
+    """A repository that has, or had, a manifest; its id is its name.
+
+    deleted  when it was deleted with all that was in it, or None; the next push makes it live
+    """
 
     KIND: ClassVar[str] = "repositories"
 
     created: datetime
+    deleted: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Blob(Record):
-    """Which object holds the blob whose digest is the id. One per digest, however many repositories link it."""
+    """Which object holds the blob whose digest is the id. One per digest, however many repositories link it.
+
+    state  "", or LOOSE since a link of it was removed: perhaps it was the last one
+    """
 
     KIND: ClassVar[str] = "blobs"
+    FOUND_BY: ClassVar[tuple[str, ...]] = ("state",)
 
     object: str
     size: int
     crc32c: int
     created: datetime
+    state: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Link(Record):
-    """The blob whose digest is the id is visible in this repository. Repeats what a pull needs of the blob."""
+    """The blob whose digest is the id is visible in this repository. Repeats what a pull needs of the blob.
+
+    state  "" where a manifest names it; LOOSE where perhaps none does; CONDEMNED where collection found none
+    since  when it came into this state
+    """
 
     KIND: ClassVar[str] = "links"
-    FOUND_BY: ClassVar[tuple[str, ...]] = ("id",)
+    FOUND_BY: ClassVar[tuple[str, ...]] = ("id", "state")
 
     object: str
     size: int
     created: datetime
+    state: str = ""
+    since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -202,10 +226,6 @@ class Robot(Record):
     expires: datetime | None = None
 
 
-KINDS: tuple[type[Record], ...] = (Repository, Blob, Link, Manifest, Tag, Upload, Robot)
-"""Every kind there is, in the order in which one may name another."""
-
-
 def values_of(record: Record) -> dict[str, Any]:
     """The record's own fields by name, without those that say where it is; tuples as lists."""
     values = {}
@@ -223,3 +243,10 @@ def record_of(key: Key[R], values: dict[str, Any], version: str) -> R:
         name: tuple(value) if isinstance(value, list) else value for name, value in values.items() if name in known
     }
     return key.kind(id=key.id, repository=key.repository, version=version, **plain)
+
+
+def recast(record: Record, kind: type[R], **others: Any) -> R:
+    """A record of another kind, at the same place, with the same fields as far as it has them, and `others`."""
+    own = {each.name for each in dataclasses.fields(record)} - {"version", *others}
+    shared = {each.name: getattr(record, each.name) for each in dataclasses.fields(kind) if each.name in own}
+    return kind(**shared, **others)

@@ -38,10 +38,19 @@ MIGRATIONS: Final = (
     ) WITHOUT ROWID;
     CREATE INDEX mentioned_by ON mentions (kind, repository, id);
     """,
+    # Links say whether a manifest may name them: of the older ones nobody knows.
+    """
+    UPDATE records SET fields = json_set(fields, '$.state', 'loose', '$.since', json_extract(fields, '$.created'))
+        WHERE kind = 'links';
+    INSERT INTO mentions (kind, field, value, id, repository)
+        SELECT kind, 'state', 'loose', id, repository FROM records WHERE kind = 'links';
+    """,
 )
 """Each brings the schema from the version that is its index to the next."""
 
-TIMES: Final = frozenset({"created", "expires", "former_until", "moved", "touched"})
+TIMES: Final = frozenset(
+    {"created", "deleted", "expires", "former_until", "moved", "pulled", "reported", "since", "touched", "until"}
+)
 """The fields that are times: ISO 8601 in JSON."""
 
 
@@ -74,14 +83,20 @@ class SqliteMetadata:
         return self._select(kind, query, (kind.KIND, repository, position, limit))
 
     def find(
-        self, kind: type[R], where: Mapping[str, str], *, repository: str | None = "", after: str = "", limit: int
+        self,
+        kind: type[R],
+        where: Mapping[str, str],
+        *,
+        repository: str | None = "",
+        after: Key[R] | None = None,
+        limit: int,
     ) -> list[R]:
         """See MetadataStore.find."""
         (field, value), *others = where.items()
-        conditions, values = (
-            ["m.kind = ? AND m.field = ? AND m.value = ? AND m.id > ?"],
-            [kind.KIND, field, value, after],
-        )
+        conditions, values = ["m.kind = ? AND m.field = ? AND m.value = ?"], [kind.KIND, field, value]
+        if after is not None:
+            conditions.append("(m.id, m.repository) > (?, ?)")
+            values += [after.id, after.repository]
         if repository is not None:
             conditions.append("m.repository = ?")
             values.append(repository)

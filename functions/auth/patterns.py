@@ -9,6 +9,8 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
+from functions.registry import globs
+
 _PATTERN: Final = re.compile(r"[a-z0-9._/*-]{1,255}")
 
 
@@ -19,28 +21,13 @@ def is_pattern(text: str) -> bool:
 
 def matches(patterns: Iterable[str], repository: str) -> bool:
     """Whether the name of a repository matches one of the patterns."""
-    return any(_matches(pattern, repository) for pattern in patterns)
+    return any(globs.matches(pattern, repository) for pattern in patterns)
 
 
 def covered(patterns: Iterable[str]) -> tuple[str, ...]:
     """The patterns, sorted, without those all of whose names another one matches."""
     different = sorted(set(patterns))
     # A star in the one can only be met by a star in the other, so what matches the pattern's text matches its names.
-    return tuple(each for each in different if not any(_matches(other, each) for other in different if other != each))
-
-
-def _matches(pattern: str, name: str) -> bool:
-    """In time that grows with both lengths, and no faster: a regular expression with many stars could take for ever."""
-    first, *others = pattern.split("*")
-    if not others:
-        return pattern == name
-    *middle, last = others
-    if not name.startswith(first) or not name.endswith(last):
-        return False
-    at, end = len(first), len(name) - len(last)
-    for part in middle:
-        found = name.find(part, at, max(at, end))
-        if found < 0:
-            return False
-        at = found + len(part)
-    return at <= end
+    return tuple(
+        each for each in different if not any(globs.matches(other, each) for other in different if other != each)
+    )

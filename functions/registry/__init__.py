@@ -5,6 +5,7 @@ blobs       reading, deleting and mounting blobs
 uploads     upload sessions, from the first byte to the published blob
 manifests   putting, getting and deleting manifests; their tags and referrers
 documents   what a manifest's bytes say: media type, subject, references
+globs       texts with stars
 names       the grammar of repository names and tags
 attempts    trying again after a lost race
 errors      every error that a client may be told of, a row each

@@ -146,7 +146,8 @@ class Manifests:
         if len(artifact_type) > MOST_MEDIA_TYPE:
             return Page([])
         where = {"subject": subject} | ({"artifact_type": artifact_type} if artifact_type else {})
-        listed = self._metadata.find(Manifest, where, repository=repository, after=after, limit=MOST_REFERRERS + 1)
+        behind = Key(Manifest, after, repository) if after else None
+        listed = self._metadata.find(Manifest, where, repository=repository, after=behind, limit=MOST_REFERRERS + 1)
         sizes = accumulate(manifest.size for manifest in listed[:MOST_REFERRERS])
         count = max(1, sum(size <= REFERRERS_BYTES for size in sizes))
         found = self._metadata.read([manifest.key for manifest in listed[:count]])

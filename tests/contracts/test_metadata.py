@@ -10,8 +10,11 @@ import pytest
 from functions.jobs.backup import Stores
 from storage.digests import digest_of
 from storage.errors import Conflict
+from storage.kinds import KINDS
+from storage.past import DeletedLink, DeletedManifest, DeletedTag, History, Move
 from storage.protocols import MOST_CONTENT, Create, Delete, MetadataStore, Replace, Touch
-from storage.records import KINDS, Blob, Key, Link, Manifest, R, Record, Repository, Robot, Tag, Upload
+from storage.records import LOOSE, Blob, Key, Link, Manifest, R, Record, Repository, Robot, Tag, Upload, recast
+from storage.upkeep import Job, Pull, Running
 
 NOW = datetime(2026, 11, 1, 12, 30, 15, 123456, tzinfo=UTC)
 DIGEST = digest_of(b"one")
@@ -45,6 +48,14 @@ EXAMPLES: list[Record] = [
     tag("v1", content=b"{}"),
     Upload(id="u", target="team/app", parts=("0-a", "1-b"), sizes=(1, 2), offset=3, created=NOW, touched=NOW),
     Robot(id="ci", mac="00", repositories=("team/*",), actions=("pull",), created=NOW, expires=NOW, former_until=None),
+    recast(manifest(content=b"{}", blobs=(DIGEST,)), DeletedManifest, deleted=NOW, by="a@b", cause=DIGEST),
+    recast(tag("v1", content=b"{}"), DeletedTag, deleted=NOW, cause="team/app"),
+    recast(link(DIGEST, "team/app"), DeletedLink, deleted=NOW),
+    History(id="v1", repository="team/app", moves=3, moved=NOW),
+    Move(id="0-9-v1", repository="team/app", tag="v1", number=3, digest="", before=DIGEST, action="delete", moved=NOW),
+    Pull(id=DIGEST, repository="team/app", pulled=NOW),
+    Running(id="cluster-1", references=("team/app:v1", f"team/app@{DIGEST}"), reported=NOW),
+    Job(id="collect", holder="x", until=NOW, phase="links", after=DIGEST, within="team/app", created=NOW),
 ]
 
 
@@ -214,7 +225,7 @@ def test_records_are_found_by_field_and_by_item(metadata: MetadataStore) -> None
     assert find({"blobs": OTHER}) == digests
     assert find({"subject": DIGEST, "artifact_type": "sbom"}) == digests[1::2]
     assert find({"subject": DIGEST}, limit=2) == digests[:2]
-    assert find({"subject": DIGEST}, after=digests[1], limit=2) == digests[2:4]
+    assert find({"subject": DIGEST}, after=manifest(digests[1]).key, limit=2) == digests[2:4]
 
 
 def test_found_records_follow_what_is_written(metadata: MetadataStore) -> None:
@@ -240,6 +251,20 @@ def test_links_are_found_in_all_repositories(metadata: MetadataStore) -> None:
     assert sorted(each.repository for each in found) == ["a", "b/c", "d"]
     assert all(get(metadata, each.key).version == each.version for each in found)
     assert len(metadata.find(Link, {"id": DIGEST}, repository=None, limit=2)) == 2
+
+
+def test_what_is_found_in_all_repositories_comes_in_pages(metadata: MetadataStore) -> None:
+    places = [(digest, name) for digest in (DIGEST, OTHER) for name in ("a", "a/b", "a-b", "b")]
+    metadata.commit([Create(replace(link(*place), state=LOOSE, since=NOW)) for place in places])
+    metadata.commit([Create(link(DIGEST, "c"))])
+
+    found: list[Link] = []
+    while page := metadata.find(
+        Link, {"state": LOOSE}, repository=None, after=found[-1].key if found else None, limit=3
+    ):
+        found += page
+
+    assert sorted((each.id, each.repository) for each in found) == sorted(places)
 
 
 def race(writers: int, attempt: Any) -> int:

@@ -1,23 +1,29 @@
 """Both metadata stores, and the folder, say which version of their layout they have, and go forward by themselves."""
 
+import contextlib
+import os
+import sqlite3
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from google.cloud import firestore as firestore_client
 
 from storage import firestore, sqlite
 from storage.errors import StorageError
 from storage.filesystem import FilesystemBlobs
 from storage.firestore import FirestoreMetadata
 from storage.protocols import Create
-from storage.records import Key, Repository
+from storage.records import LOOSE, Key, Link, Repository
 from storage.sqlite import SqliteMetadata
-from tests.contracts.test_metadata import EXAMPLES
+from tests.contracts.test_metadata import DIGEST, EXAMPLES, NOW, link
 
 REPOSITORY = Key(Repository, "team/app")
 CREATED = EXAMPLES[0]
+LINK = link(DIGEST, "team/app")
 
 
 def test_sqlite_goes_forward_and_keeps_what_it_has(tmp_path: Path) -> None:
@@ -34,6 +40,40 @@ def test_sqlite_goes_forward_and_keeps_what_it_has(tmp_path: Path) -> None:
 
     with pytest.raises(StorageError, match="newer release"):
         SqliteMetadata(path)
+
+
+def test_of_older_links_nobody_knows_whether_a_manifest_names_them(tmp_path: Path) -> None:
+    path = tmp_path / "metadata.sqlite"
+    old = SqliteMetadata(path, sqlite.MIGRATIONS[:1])
+    old.commit([Create(LINK)])
+    old.close()
+    # As the release before this one wrote it.
+    with contextlib.closing(sqlite3.connect(path)) as file:
+        file.execute("UPDATE records SET fields = json_remove(fields, '$.state', '$.since')")
+        file.commit()
+
+    new = SqliteMetadata(path)
+
+    assert new.find(Link, {"state": LOOSE}, repository=None, limit=5) == [replace(LINK, state=LOOSE, since=NOW)]
+    new.close()
+
+
+def test_firestore_knows_as_little_of_older_links(emulators: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in emulators.fresh().items():
+        monkeypatch.setenv(name, value)
+    parts = urlsplit(os.environ["LADING_METADATA"])
+    place = (parts.netloc, parts.path.strip("/"))
+    old = FirestoreMetadata(*place, migrations=firestore.MIGRATIONS[:1])
+    old.commit([Create(LINK)])
+    old.close()
+    client = firestore_client.Client(project=place[0], database=place[1])
+    for snapshot in client.collection_group("links").stream():
+        snapshot.reference.update({"state": firestore_client.DELETE_FIELD, "since": firestore_client.DELETE_FIELD})
+
+    new = FirestoreMetadata(*place)
+
+    assert new.find(Link, {"state": LOOSE}, repository=None, limit=5) == [replace(LINK, state=LOOSE, since=NOW)]
+    new.close()
 
 
 def test_a_migration_that_fails_changes_nothing(tmp_path: Path) -> None:

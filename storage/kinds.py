@@ -1,0 +1,13 @@
+"""Every kind of record that there is."""
+
+from typing import Final
+
+from storage.past import DeletedLink, DeletedManifest, DeletedTag, History, Move
+from storage.records import Blob, Link, Manifest, Record, Repository, Robot, Tag, Upload
+from storage.upkeep import Job, Pull, Running
+
+KINDS: Final[tuple[type[Record], ...]] = (
+    *(Repository, Blob, Link, Manifest, Tag, Upload, Robot),
+    *(DeletedManifest, DeletedTag, DeletedLink, History, Move),
+    *(Pull, Running, Job),
+)

@@ -1,0 +1,86 @@
+"""What was: deleted things that can still be restored, and the history of tags.
+
+Existing means live. What is deleted is moved to a kind of its own in the commit that deletes it, so no precondition
+that wants it live can hold afterwards; a flag on the record would let one hold.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import ClassVar
+
+from storage.records import Link, Manifest, Record, Tag
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeletedManifest(Manifest):
+    """A manifest that was deleted. It still names its blobs, which stay as long as it does.
+
+    deleted  when
+    by       who did it, where the credentials named somebody, else ""
+    cause    what was to be deleted: this manifest's own digest, its subject's, or the name of the repository
+    """
+
+    KIND: ClassVar[str] = "deleted_manifests"
+    FOUND_BY: ClassVar[tuple[str, ...]] = ("subject", "blobs", "cause")
+
+    deleted: datetime
+    by: str = ""
+    cause: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeletedTag(Tag):
+    """A tag that was deleted, the last time; `cause` is the tag itself, or what a DeletedManifest's can be."""
+
+    KIND: ClassVar[str] = "deleted_tags"
+    FOUND_BY: ClassVar[tuple[str, ...]] = ("cause",)
+
+    deleted: datetime
+    by: str = ""
+    cause: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeletedLink(Link):
+    """A link that was deleted, while a deleted manifest may name it: to restore that, the blob must be there."""
+
+    KIND: ClassVar[str] = "deleted_links"
+    FOUND_BY: ClassVar[tuple[str, ...]] = ("id",)
+
+    deleted: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class History(Record):
+    """How often the tag that is the id was moved, and when the last time. It outlives the tag."""
+
+    KIND: ClassVar[str] = "histories"
+
+    moves: int
+    moved: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Move(Record):
+    """One move of a tag, written in the commit that made it. Ids sort the newest first.
+
+    number   of the move: 1 for the first of a tag, without a gap
+    digest   of the manifest that the tag names since, or "" where it was deleted
+    before   what it named before, or ""
+    action   what was done: push, delete, rollback, restore, clean-up
+    by       who did it, where the credentials named somebody, else ""
+    request  the id of the request, which is in the log, too
+    moved    when; never earlier than the move before
+    """
+
+    KIND: ClassVar[str] = "moves"
+    FOUND_BY: ClassVar[tuple[str, ...]] = ("tag",)
+
+    tag: str
+    number: int
+    digest: str
+    before: str
+    action: str
+    by: str = ""
+    request: str = ""
+    moved: datetime

@@ -1,0 +1,50 @@
+"""What upkeep remembers: when manifests were pulled, what runs somewhere, and how far a job has come."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import ClassVar
+
+from storage.records import Record
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pull(Record):
+    """When the manifest whose digest is the id was last pulled, to the hour."""
+
+    KIND: ClassVar[str] = "pulls"
+
+    pulled: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Running(Record):
+    """What runs somewhere, as the one whose name is the id reports it: digests, or references with a tag or digest."""
+
+    KIND: ClassVar[str] = "running"
+
+    references: tuple[str, ...]
+    reported: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job(Record):
+    """A job that is done in slices, by one process at a time.
+
+    holder   whose turn it is, or "" for nobody's
+    until    when that turn ends at the latest
+    phase    what is being done, or "" before the first
+    after    behind which id it goes on, and in which repository
+    within   the repository of `after`
+    counts   what was counted so far, as JSON
+    created  when the job began
+    """
+
+    KIND: ClassVar[str] = "jobs"
+
+    holder: str = ""
+    until: datetime | None = None
+    phase: str = ""
+    after: str = ""
+    within: str = ""
+    counts: str = ""
+    created: datetime
