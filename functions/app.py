@@ -5,9 +5,10 @@ functions-framework ──────────┴▶ App.respond ──▶ r
 """
 
 import logging
-from collections.abc import Iterable
-from contextlib import nullcontext
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, nullcontext
 from itertools import chain
+from pathlib import Path
 from threading import BoundedSemaphore
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote, urlsplit
@@ -123,7 +124,8 @@ class App:
         if action in ON_REPOSITORIES:
             check_repository(found.name)
         self._authorise(caller, found)
-        call = Call(request, body, self.registry, self._door, caller, audit, self._settings.url, found.name, found.last)
+        url, names = self._settings.url, (found.name, found.last)
+        call = Call(request, body, self.registry, self._door, caller, audit, self._aside, url, *names)
         try:
             with self._short if action is Action.PULL else nullcontext():
                 return found.route.handler(call)
@@ -133,6 +135,15 @@ class App:
             response = answers.error(error)
             uploads.refused(call, error.upload, response)
             return response
+
+    @contextmanager
+    def _aside(self) -> Iterator[None]:
+        """Let another pull work while this one, which is worked on, waits for somebody else."""
+        self._short.release()
+        try:
+            yield
+        finally:
+            self._short.acquire()
 
     def _authorise(self, caller: Caller, found: routes.Match) -> None:
         """Raises DENIED, and UNAUTHORIZED where other credentials, or a token for more, might do."""
@@ -156,8 +167,8 @@ class App:
         return self._door.challenge(" ".join(filter(None, scopes)), error)
 
 
-def open_blobs(url: str) -> BlobStore:
-    """The blob store at `url`. Raises SettingsError."""
+def open_blobs(url: str, hmac_key: Path | None = None) -> BlobStore:
+    """The blob store at `url`, which may sign URLs with the HMAC key in a file. Raises SettingsError, StorageError."""
     parts = urlsplit(url)
     match parts.scheme:
         case "file":
@@ -167,7 +178,7 @@ def open_blobs(url: str) -> BlobStore:
         case "gs" if parts.netloc and not parts.path.strip("/"):
             from storage.gcs import CloudStorageBlobs
 
-            return CloudStorageBlobs(parts.netloc)
+            return CloudStorageBlobs(parts.netloc, hmac_key)
     raise SettingsError(f"a blob store is file:///FOLDER or gs://BUCKET, not {url}")
 
 
@@ -232,4 +243,6 @@ def open_door(settings: Settings, metadata: MetadataStore) -> Door:
 def create(settings: Settings) -> App:
     """The app, ready to serve. Raises SettingsError, StorageError."""
     metadata = open_metadata(settings.metadata)
-    return App(Registry(open_blobs(settings.blobs), metadata), settings, open_door(settings, metadata))
+    return App(
+        Registry(open_blobs(settings.blobs, settings.hmac_key), metadata), settings, open_door(settings, metadata)
+    )

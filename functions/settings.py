@@ -55,6 +55,12 @@ SETTINGS: Final = (
     Setting("users", "", "FILE", "users and bcrypt hashes (htpasswd); default users.htpasswd in the data folder"),
     Setting("grants", "", "FILE", "who may do what; default grants.txt in the data folder"),
     Setting("keys", "", "URL", "the keys of tokens and robots: file:///FILE or secret://PROJECT/SECRET"),
+    Setting(
+        "hmac-key",
+        "",
+        "FILE",
+        "an HMAC key of Cloud Storage, ACCESS_ID SECRET, to sign URLs with; else whoever the registry runs as signs",
+    ),
     Setting("log", "text", "text|json", "the form of the access log, a line per request on standard error"),
     Setting("threads", "128", "NUMBER", "requests served at a time; slow uploads hold one each"),
     Setting("body-timeout", "60", "SECONDS", "how long a request's body may stand still, per 256 KiB"),
@@ -83,6 +89,7 @@ class Settings:
     users: Path
     grants: Path
     keys: str
+    hmac_key: Path | None
     log: str
     threads: int
     body_timeout: float
@@ -146,6 +153,7 @@ def read(environment: Mapping[str, str] = os.environ, options: Mapping[str, str 
         users=Path(value("users") or data / "users.htpasswd"),
         grants=Path(value("grants") or data / "grants.txt"),
         keys=value("keys") or (data / "keys.json").as_uri(),
+        hmac_key=Path(value("hmac-key")) if value("hmac-key") else None,
         log=value("log"),
         threads=_number("threads", value("threads"), 1, 1000),
         body_timeout=_number("body-timeout", value("body-timeout"), 1, 3600),

@@ -3,7 +3,8 @@
     blobs/<upload id>/<part>
 
 An upload is one streamed `uploadType=media` request, which costs a third of the CPU of the client library's resumable
-sessions, holds nothing in memory and leaves nothing behind when it is cut. The client library does all else.
+sessions, holds nothing in memory and leaves nothing behind when it is cut. The client library composes, deletes and
+lists; it is imported when it is first needed, which a pull never does.
 """
 
 import contextlib
@@ -11,28 +12,33 @@ import itertools
 import os
 from base64 import b64decode
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import timedelta
-from typing import Final
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
-import google.auth.credentials
+import google.auth
 import google_crc32c
 import requests
-from google.api_core.exceptions import GoogleAPICallError, NotFound, RetryError
+from google.auth.credentials import AnonymousCredentials, Credentials
 from google.auth.exceptions import GoogleAuthError
 from google.auth.transport.requests import AuthorizedSession
-from google.cloud import storage  # type: ignore[attr-defined]
-from google.oauth2.service_account import Credentials
 
 from storage.errors import Corrupt, Missing, Unavailable
 from storage.protocols import Stored, exactly
+from storage.signed_urls import SignedUrls
+from storage.signing import signer_of
+
+if TYPE_CHECKING:
+    from google.cloud.storage import Blob, Bucket, Client  # type: ignore[import-untyped]
 
 PREFIX: Final = "blobs/"
 COMPOSABLE: Final = 32
 """The most objects that one compose takes (https://cloud.google.com/storage/docs/composite-objects)."""
 
-URL_LIFETIME: Final = timedelta(minutes=20)
-"""Long enough to begin the slowest pull's last layer; a URL that has begun is served to its end."""
+SCOPES: Final = ("https://www.googleapis.com/auth/cloud-platform",)
+NAMED: Final = ("GOOGLE_APPLICATION_CREDENTIALS", "GCE_METADATA_HOST")
+"""By which an environment names credentials, other than those that lie in a home folder."""
 
 PIECE: Final = 256 * 1024
 TIMEOUTS: Final = (10, 60)
@@ -42,24 +48,28 @@ TIMEOUTS: Final = (10, 60)
 class CloudStorageBlobs:
     """BlobStore in one bucket."""
 
-    def __init__(self, bucket: str) -> None:
+    def __init__(self, bucket: str, hmac_key: Path | None = None) -> None:
         """Use the bucket, with the credentials of the environment; honours STORAGE_EMULATOR_HOST.
 
-        The same credentials sign URLs, where they hold a key.
+        URLs are signed with the HMAC key in that file, or else by whoever the credentials are of. Raises StorageError.
         """
-        self._client = storage.Client()
-        self._bucket = self._client.bucket(bucket)
-        self._endpoint: str = self._client._connection.API_BASE_URL.rstrip("/")
-        own = self._client._credentials
+        emulator = os.environ.get("STORAGE_EMULATOR_HOST", "")
+        self._endpoint = _endpoint(emulator)
+        self._name = bucket
+        with _faults():
+            own = _credentials(bool(emulator))
+        # An emulator asks for nobody's token.
+        self._credentials = AnonymousCredentials() if emulator else own  # type: ignore[no-untyped-call]
         # No refresh on 401: by then the body is used up, and a second try would send an empty one.
-        self._session: requests.Session = AuthorizedSession(own, refresh_status_codes=())  # type: ignore[no-untyped-call]
-        self._signer = own if isinstance(own, google.auth.credentials.Signing) else _signing_key()
+        self._session: requests.Session = AuthorizedSession(self._credentials, refresh_status_codes=())  # type: ignore[no-untyped-call]
         self._session.mount(self._endpoint, requests.adapters.HTTPAdapter(pool_maxsize=128))
+        signer = signer_of(own, hmac_key)
+        self._urls = SignedUrls(self._endpoint, bucket, signer) if signer else None
 
     def append(self, name: str, chunks: Iterable[bytes], size: int | None = None) -> Stored:
         """See BlobStore.append. A body that ends early never gets its last chunk, so nothing of it is kept."""
         body = _Body(exactly(chunks, size), size)
-        url = f"{self._endpoint}/upload/storage/v1/b/{self._bucket.name}/o"
+        url = f"{self._endpoint}/upload/storage/v1/b/{self._name}/o"
         parameters = {"uploadType": "media", "name": PREFIX + name, "ifGenerationMatch": "0"}
         headers = {"Content-Type": "application/octet-stream"}
         if size == 0:
@@ -75,7 +85,7 @@ class CloudStorageBlobs:
         """See BlobStore.join: composed 32 at a time, in levels, without a byte passing through here."""
         level, steps = list(parts), itertools.count()
         made: list[str] = []
-        with _faults():
+        with _client_faults():
             while len(level) > COMPOSABLE:
                 groups = [level[at : at + COMPOSABLE] for at in range(0, len(level), COMPOSABLE)]
                 level = [self._compose(f"{name}-{next(steps)}", group)[0] for group in groups]
@@ -89,7 +99,7 @@ class CloudStorageBlobs:
         """See BlobStore.open."""
         if start >= stop:
             return iter(())
-        url = f"{self._endpoint}/storage/v1/b/{self._bucket.name}/o/{quote(PREFIX + name, safe='')}"
+        url = f"{self._endpoint}/storage/v1/b/{self._name}/o/{quote(PREFIX + name, safe='')}"
         headers = {"Range": f"bytes={start}-{stop - 1}", "Accept-Encoding": "identity"}
         with _faults():
             answer = self._session.get(url, params={"alt": "media"}, headers=headers, stream=True, timeout=TIMEOUTS)
@@ -100,28 +110,24 @@ class CloudStorageBlobs:
         return _pieces(answer)
 
     def signed_url(self, name: str) -> str | None:
-        """See BlobStore.signed_url: V4, signed here, where the credentials hold a key."""
-        if self._signer is None:
-            return None
-        url: str = self._blob(name).generate_signed_url(
-            version="v4",
-            expiration=URL_LIFETIME,
-            method="GET",
-            credentials=self._signer,
-            api_access_endpoint=self._endpoint,
-            response_type="application/octet-stream",
-        )
-        return url
+        """See BlobStore.signed_url.
+
+        Where the signer fails, so does this: a pull that came through here instead would end at the 10 MB that a
+        function may answer, and turn a fault of IAM into a flood.
+        """
+        return self._urls.url(PREFIX + name) if self._urls else None
 
     def delete(self, name: str) -> None:
         """See BlobStore.delete."""
-        with _faults(), contextlib.suppress(NotFound):
+        from google.api_core.exceptions import NotFound
+
+        with _client_faults(), contextlib.suppress(NotFound):
             self._blob(name).delete(timeout=TIMEOUTS)
 
     def names(self, prefix: str, *, after: str = "", limit: int) -> list[str]:
         """See BlobStore.names."""
         # start_offset includes its own name, so one more is asked for than may be needed.
-        with _faults():
+        with _client_faults():
             found = self._client.list_blobs(
                 self._bucket, prefix=PREFIX + prefix, start_offset=PREFIX + after, max_results=limit + 1
             )
@@ -131,9 +137,21 @@ class CloudStorageBlobs:
     def close(self) -> None:
         """Close the connections."""
         self._session.close()
-        self._client.close()
+        if "_client" in vars(self):
+            self._client.close()
 
-    def _blob(self, name: str) -> storage.Blob:
+    @cached_property
+    def _client(self) -> "Client":
+        """Google's client, with our credentials: all that it would look for has been found."""
+        from google.cloud.storage import Client
+
+        return Client(project=None, credentials=self._credentials)
+
+    @cached_property
+    def _bucket(self) -> "Bucket":
+        return self._client.bucket(self._name)
+
+    def _blob(self, name: str) -> "Blob":
         return self._bucket.blob(PREFIX + name)
 
     def _compose(self, name: str, parts: Sequence[str]) -> tuple[str, Stored]:
@@ -150,13 +168,20 @@ class CloudStorageBlobs:
         return stored
 
 
-def _signing_key() -> google.auth.credentials.Signing | None:
-    """The service account's key of the environment, for an emulator, at which the client itself has no credentials."""
-    path = os.environ.get("GOOGLE_APPLICATION_CREDENTIALS")
-    if path is None or "STORAGE_EMULATOR_HOST" not in os.environ:
-        return None
-    credentials: google.auth.credentials.Signing = Credentials.from_service_account_file(path)  # type: ignore[no-untyped-call]
-    return credentials
+def _endpoint(emulator: str) -> str:
+    """Where Cloud Storage is, without a slash at the end."""
+    if not emulator:
+        return "https://storage.googleapis.com"
+    return (emulator if "://" in emulator else f"http://{emulator}").rstrip("/")
+
+
+def _credentials(emulated: bool) -> Credentials:
+    """Who we are: whoever the environment says; at an emulator nobody, unless it names somebody, who then signs."""
+    if emulated and not any(name in os.environ for name in NAMED):
+        nobody: Credentials = AnonymousCredentials()  # type: ignore[no-untyped-call]
+        return nobody
+    own: Credentials = google.auth.default(scopes=SCOPES)[0]
+    return own
 
 
 class _Body:
@@ -194,8 +219,20 @@ def _pieces(answer: requests.Response) -> Iterator[bytes]:
 
 @contextlib.contextmanager
 def _faults() -> Iterator[None]:
-    """Turn what Google's libraries and requests raise into the protocol's Unavailable."""
+    """Turn what google-auth and requests raise into the protocol's Unavailable."""
     try:
         yield
-    except (GoogleAPICallError, RetryError, GoogleAuthError, requests.RequestException) as error:
+    except (GoogleAuthError, requests.RequestException) as error:
         raise Unavailable(f"Cloud Storage: {error}") from error
+
+
+@contextlib.contextmanager
+def _client_faults() -> Iterator[None]:
+    """As `_faults`, and what Google's client raises besides."""
+    from google.api_core.exceptions import GoogleAPICallError, RetryError
+
+    with _faults():
+        try:
+            yield
+        except (GoogleAPICallError, RetryError) as error:
+            raise Unavailable(f"Cloud Storage: {error}") from error

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
-from google.cloud import firestore, storage  # type: ignore[attr-defined]
+from google.cloud import firestore, storage
 
 from emulators import EmulatorError, Emulators, running
 from tests.servers import PATIENCE

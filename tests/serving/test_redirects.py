@@ -1,91 +1,122 @@
-"""Pulls of blobs where the store can sign: a redirect to the store, which clients follow."""
+"""Pulls of blobs where somebody can sign: a redirect to the store, by a URL that Cloud Storage would take."""
 
-import json
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
 
 from emulators import Emulators
+from emulators.iam import IamEmulator
+from emulators.processes import Family
 from storage.digests import digest_of
-from tests.clients.commands import Commands
-from tests.clients.layouts import read_blobs, write_image
-from tests.needs import program
-from tests.servers import Server, serving
+from tests.auth import worlds
+from tests.auth.worlds import World
+from tests.serving.cloud import WAYS, Redirecting, redirecting
+
+
+@pytest.fixture(scope="session")
+def iam(tmp_path_factory: pytest.TempPathFactory) -> Iterator[IamEmulator]:
+    with Family() as family:
+        yield IamEmulator.start(family, tmp_path_factory.mktemp("iam"))
 
 
 @pytest.fixture
-def signing(emulators: Emulators, tmp_path: Path) -> Iterator[Server]:
-    """A registry on the emulators that holds a service account's key."""
-    key = rsa.generate_private_key(65537, 2048).private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    account = {
-        "type": "service_account",
-        "client_email": "signer@example.iam.gserviceaccount.com",
-        "private_key": key.decode(),
-        "token_uri": "http://127.0.0.1:1/never-asked",
-    }
-    (tmp_path / "key.json").write_text(json.dumps(account))
-    environment = {**emulators.fresh(), "GOOGLE_APPLICATION_CREDENTIALS": str(tmp_path / "key.json")}
-    with serving(environment, tmp_path / "log") as server:
-        yield server
+def world(iam: IamEmulator) -> World:
+    return World(iam)
 
 
-def push(server: Server, content: bytes) -> str:
+@pytest.fixture(params=WAYS)
+def signing(
+    request: pytest.FixtureRequest, emulators: Emulators, world: World, tmp_path: Path
+) -> Iterator[Redirecting]:
+    """A registry on the emulators that signs in one of the ways."""
+    with redirecting(request.param, emulators, world, tmp_path) as started:
+        yield started
+        assert started.storage.refused == []
+
+
+@pytest.fixture
+def by_iam(emulators: Emulators, world: World, tmp_path: Path) -> Iterator[Redirecting]:
+    """A registry on the emulators for which IAM signs."""
+    with redirecting("iam", emulators, world, tmp_path) as started:
+        yield started
+
+
+def push(signing: Redirecting, content: bytes) -> str:
     """Push a blob; answers its path."""
     digest = digest_of(content)
-    response, _ = server.request("POST", f"/v2/a/blobs/uploads/?digest={digest}", content)
+    response, _ = signing.server.request("POST", f"/v2/a/blobs/uploads/?digest={digest}", content)
     assert response.status == 201
     return f"/v2/a/blobs/{digest}"
 
 
-def test_a_get_is_redirected_to_a_signed_url_that_reads_the_blob(signing: Server) -> None:
+def test_a_get_is_redirected_to_a_url_that_cloud_storage_takes(signing: Redirecting) -> None:
     content = b"0123456789" * 1000
     path = push(signing, content)
 
-    response, body = signing.request("GET", path, headers={"Range": "bytes=0-3"})
+    response, body = signing.server.request("GET", path, headers={"Range": "bytes=0-3"})
 
     assert (response.status, body) == (307, b"")
     assert response.headers["Docker-Content-Digest"] == digest_of(content)
     url = response.headers["Location"]
-    query = parse_qs(urlsplit(url).query)
-    assert query["X-Goog-Algorithm"] == ["GOOG4-RSA-SHA256"]
-    assert query["X-Goog-Credential"][0].startswith("signer@example.iam.gserviceaccount.com/")
-    assert 0 < int(query["X-Goog-Expires"][0]) <= 3600
+    assert parse_qs(urlsplit(url).query)["X-Goog-Credential"][0].startswith(f"{signing.signer}/")
     assert "/v2/" not in url, "to which docker's client would send its Authorization"
     with urllib.request.urlopen(url, timeout=10) as answer:
         assert answer.read() == content
     ranged = urllib.request.Request(url, headers={"Range": "bytes=5-7"})
     with urllib.request.urlopen(ranged, timeout=10) as answer:
         assert (answer.status, answer.read()) == (206, b"567")
+    assert signing.storage.read == 2
 
 
-def test_what_needs_no_redirect_gets_none(signing: Server) -> None:
-    path, empty = push(signing, b"text"), push(signing, b"")
+def test_what_needs_no_redirect_gets_none(by_iam: Redirecting) -> None:
+    path, empty = push(by_iam, b"text"), push(by_iam, b"")
+    ask = by_iam.server.request
 
-    response, _ = signing.request("HEAD", path)
+    response, _ = ask("HEAD", path)
     assert (response.status, response.headers["Content-Length"]) == (200, "4")
-    assert signing.request("GET", path, headers={"If-None-Match": f'"{digest_of(b"text")}"'})[0].status == 304
-    assert signing.request("GET", empty)[0].status == 200
-    assert signing.request("GET", f"/v2/b/blobs/{digest_of(b'text')}")[0].status == 404
+    assert ask("GET", path, headers={"If-None-Match": f'"{digest_of(b"text")}"'})[0].status == 304
+    assert ask("GET", empty)[0].status == 200
+    assert ask("GET", f"/v2/b/blobs/{digest_of(b'text')}")[0].status == 404
 
 
-def test_clients_follow(signing: Server, tmp_path: Path) -> None:
-    commands = Commands(tmp_path)
-    crane = program("crane", "go install github.com/google/go-containerregistry/cmd/crane@latest")
-    skopeo = program("skopeo", "apt install skopeo")
-    layout = write_image(tmp_path / "layout", [b"text" * 1000])
-    remote = f"{signing.host}/team/app:v1"
-    commands.run(crane, "push", layout.folder, remote)
+def test_iam_is_asked_once_for_each_blob(by_iam: Redirecting, world: World) -> None:
+    paths = [push(by_iam, b"one"), push(by_iam, b"two")]
+    world.requests()
 
-    commands.run(crane, "validate", "--remote", remote)
-    options = ["--insecure-policy", "copy", "--preserve-digests", "--src-tls-verify=false"]
-    commands.run(skopeo, *options, f"docker://{remote}", f"oci:{tmp_path}/out:v1")
+    locations = {by_iam.server.request("GET", path)[0].headers["Location"] for path in paths * 5}
 
-    assert read_blobs(tmp_path / "out") == {**layout.blobs, layout.digest: layout.manifest}
-    assert signing.log.read_text().count(" 307 ") >= 6
+    assert len(locations) == 2
+    assert world.requests() == [f"POST /v1/projects/-/serviceAccounts/{worlds.ROBOT}:signBlob 200"] * 2
+
+
+def test_where_iam_does_not_sign_nothing_is_streamed_instead(by_iam: Redirecting, world: World) -> None:
+    signed, new = push(by_iam, b"signed before"), push(by_iam, b"not yet")
+    assert by_iam.server.request("GET", signed)[0].status == 307
+
+    for outage in ({"v1/projects/-/": 503}, {"v1/projects/-/": 403}):
+        world.fields["outage"] = outage
+        world.save()
+        response, body = by_iam.server.request("GET", new)
+        assert (response.status, response.headers["Retry-After"]) == (503, "5")
+        assert b"not yet" not in body
+        assert by_iam.server.request("HEAD", new)[0].status == 200
+        assert by_iam.server.request("GET", signed)[0].status == 307, "what was signed before is still good"
+    assert "iam.serviceAccounts.signBlob on itself" in by_iam.server.log.read_text()
+
+    del world.fields["outage"]
+    world.save()
+    assert by_iam.server.request("GET", new)[0].status == 307
+
+
+@pytest.mark.parametrize("way", ["hmac", "iam"])
+def test_no_secret_is_in_the_log(way: str, emulators: Emulators, world: World, tmp_path: Path) -> None:
+    with redirecting(way, emulators, world, tmp_path) as signing:
+        assert signing.server.request("GET", push(signing, b"text"))[0].status == 307
+
+    log = signing.server.log.read_text()
+    assert " 307 " in log
+    for secret in ("X-Goog-Signature", *signing.secrets):
+        assert secret not in log
