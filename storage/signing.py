@@ -65,7 +65,7 @@ class HmacSigner:
 
 
 class KeySigner:
-    """Signs with credentials that do so themselves, as those made of a service account's key do, in about a millisecond."""
+    """Signs with credentials that do so themselves, as a service account's key does, in about a millisecond."""
 
     algorithm = "GOOG4-RSA-SHA256"
 

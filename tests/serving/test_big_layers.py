@@ -1,0 +1,58 @@
+"""A layer of any size goes in, as Cloud Run hands it over, and the process stays small."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.needs import program
+from tests.servers import Server, serving, users
+from tests.serving.bodies import digest_of_zeros
+from tests.serving.sink import sink
+from tests.serving.test_functions import AS_BUILT, IN_CLOUD_RUN
+
+MIB = 1024 * 1024
+LIMIT = 100 * MIB
+
+
+@pytest.mark.parametrize(("protocol", "size"), [("--http1.1", 512 * MIB), ("--http2-prior-knowledge", 2048 * MIB)])
+def test_a_layer_of_any_size_goes_in_and_is_never_in_memory(protocol: str, size: int, tmp_path: Path) -> None:
+    """As docker sends it: one PATCH whose length nobody knows, and a PUT with its digest."""
+    variables, authorization = users(tmp_path / "access")
+    with sink() as storage:
+        stores = {
+            "STORAGE_EMULATOR_HOST": storage,
+            "LADING_BLOBS": "gs://sink",
+            "LADING_METADATA": f"sqlite://{tmp_path}/metadata.sqlite",
+        }
+        environment = {**stores, **variables, **IN_CLOUD_RUN}
+        with serving(environment, tmp_path / "log", command=AS_BUILT) as server:
+            server.authorization = authorization
+            response, _ = server.request("POST", "/v2/team/app/blobs/uploads/")
+            path = response.headers["Location"].removeprefix(f"http://{server.host}")
+
+            assert send(server, protocol, path, size) == "202"
+
+            digest = digest_of_zeros(size)
+            response, answer = server.request("PUT", f"{path}?digest={digest}")
+            assert response.status == 201, answer
+            response, _ = server.request("HEAD", f"/v2/team/app/blobs/{digest}")
+            assert response.headers["Content-Length"] == str(size)
+            assert server.peak_memory() < LIMIT
+
+
+def send(server: Server, protocol: str, path: str, size: int) -> str:
+    """PATCH zeros from a pipe; answers the status."""
+    curl = program("curl", "apt install curl")
+    words = [curl, "-s", protocol, "-X", "PATCH", "-H", f"Authorization: {server.authorization}", "-T", "-"]
+    zeros = subprocess.Popen(["head", "-c", str(size), "/dev/zero"], stdout=subprocess.PIPE)
+    with zeros:
+        done = subprocess.run(
+            [*words, "-w", "%{http_code}", f"http://{server.host}{path}"],
+            stdin=zeros.stdout,
+            capture_output=True,
+            text=True,
+            timeout=600,
+            check=True,
+        )
+    return done.stdout
