@@ -30,6 +30,7 @@ from functions.auth.robots import Robots
 from functions.auth.scopes import repository as repository_scope
 from functions.logs import AccessLine, Audit
 from functions.registry.errors import UNAUTHORIZED, UNAVAILABLE, UNKNOWN, RegistryError, denied
+from functions.registry.immutable import ImmutableTags
 from functions.registry.names import check_repository, is_repository
 from functions.registry.registry import Registry
 from functions.settings import Settings, SettingsError, local_path
@@ -240,9 +241,16 @@ def open_door(settings: Settings, metadata: MetadataStore) -> Door:
     return GuardedDoor(open_authorizer(settings), Robots(metadata, keys), keys, settings.realm, settings.public)
 
 
+def open_registry(settings: Settings, metadata: MetadataStore) -> Registry:
+    """The registry over `metadata` and the blobs of the settings. Raises SettingsError, StorageError."""
+    try:
+        immutable = ImmutableTags.of(settings.immutable)
+    except ValueError as error:
+        raise SettingsError(f"--immutable: {error}") from None
+    return Registry(open_blobs(settings.blobs, settings.hmac_key), metadata, immutable)
+
+
 def create(settings: Settings) -> App:
     """The app, ready to serve. Raises SettingsError, StorageError."""
     metadata = open_metadata(settings.metadata)
-    return App(
-        Registry(open_blobs(settings.blobs, settings.hmac_key), metadata), settings, open_door(settings, metadata)
-    )
+    return App(open_registry(settings, metadata), settings, open_door(settings, metadata))

@@ -71,7 +71,7 @@ class Audit:
 
     def __init__(self, request_id: str, anonymous: bool) -> None:
         """Write for the request of this id, which came without credentials, or with."""
-        self._id = request_id
+        self.id = request_id
         self._anonymous = anonymous
         self.principal = ""
 
@@ -88,7 +88,7 @@ class Audit:
             "reference": quote(reference[:LONGEST], safe=":/") or "-",
             "outcome": outcome,
             "status": status,
-            "request_id": self._id,
+            "request_id": self.id,
         }
         text = "audit %(principal)s %(action)s %(repository)s %(reference)s %(outcome)s %(request_id)s"
         level = logging.WARNING if outcome == "refused" else logging.INFO

@@ -8,7 +8,7 @@ from typing import Final
 
 from werkzeug.wrappers import Response
 
-from functions.api import answers, base, blobs, listings, manifests, token, uploads
+from functions.api import answers, base, blobs, history, listings, manifests, token, uploads
 from functions.api.base import Call
 from functions.auth.access import Action
 from functions.auth.scopes import CATALOG, repository
@@ -41,6 +41,7 @@ def _row(spec: str, methods: str, path: str, action: Action, handler: Handler) -
 ROUTES: Final = (
     _row("end-1", "GET HEAD", "/v2/?", Action.ENTER, base.check),
     _row("token", "GET POST", "/v2/token", Action.NOTHING, token.issue),
+    _row("history", "GET HEAD", "/v2/_lading/<name>/history", Action.PULL, history.moves),
     _row("_catalog", "GET HEAD", "/v2/_catalog", Action.LIST, listings.repositories),
     _row("end-4a end-4b end-11", "POST", "/v2/<name>/blobs/uploads/?", Action.PUSH, uploads.start),
     _row("end-13", "GET HEAD", "/v2/<name>/blobs/uploads/<last>", Action.PUSH, uploads.status),

@@ -1,8 +1,10 @@
 """The settings: a row each, from which the command line, the environment and README's table are made."""
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
@@ -61,12 +63,21 @@ SETTINGS: Final = (
         "FILE",
         "an HMAC key of Cloud Storage, ACCESS_ID SECRET, to sign URLs with; else whoever the registry runs as signs",
     ),
+    Setting(
+        "immutable",
+        "",
+        "RULES",
+        "tags that are created once, as in prod/*:v*,!prod/*:v*-rc* (an exception begins with an exclamation mark)",
+    ),
+    Setting("undelete", "7d", "TIME", "how long what is deleted can be restored, as in 7d, 12h or 30m"),
+    Setting("grace", "24h", "TIME", "how long collection leaves a blob alone that no manifest names"),
     Setting("log", "text", "text|json", "the form of the access log, a line per request on standard error"),
     Setting("threads", "128", "NUMBER", "requests served at a time; slow uploads hold one each"),
     Setting("body-timeout", "60", "SECONDS", "how long a request's body may stand still, per 256 KiB"),
 )
 
 
+UNITS: Final = {"d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
 MOST_NAMES: Final = 500
 NAME_CHARACTERS: Final = frozenset("abcdefghijklmnopqrstuvwxyz0123456789._/-*")
 
@@ -90,6 +101,9 @@ class Settings:
     grants: Path
     keys: str
     hmac_key: Path | None
+    immutable: tuple[str, ...]
+    undelete: timedelta
+    grace: timedelta
     log: str
     threads: int
     body_timeout: float
@@ -154,10 +168,21 @@ def read(environment: Mapping[str, str] = os.environ, options: Mapping[str, str 
         grants=Path(value("grants") or data / "grants.txt"),
         keys=value("keys") or (data / "keys.json").as_uri(),
         hmac_key=Path(value("hmac-key")) if value("hmac-key") else None,
+        immutable=tuple(rule.strip() for rule in value("immutable").split(",") if rule.strip()),
+        undelete=duration(value("undelete")),
+        grace=duration(value("grace")),
         log=value("log"),
         threads=_number("threads", value("threads"), 1, 1000),
         body_timeout=_number("body-timeout", value("body-timeout"), 1, 3600),
     )
+
+
+def duration(text: str) -> timedelta:
+    """A time such as 90d, 12h, 30m or 45s. Raises SettingsError."""
+    found = re.fullmatch(r"(\d{1,7})([dhms])", text)
+    if not found:
+        raise SettingsError(f"{text} is not a time such as 90d, 12h or 30m")
+    return timedelta(**{UNITS[found[2]]: int(found[1])})
 
 
 def local_path(url: str, scheme: str) -> Path:

@@ -21,7 +21,7 @@ class DeletedManifest(Manifest):
     """
 
     KIND: ClassVar[str] = "deleted_manifests"
-    FOUND_BY: ClassVar[tuple[str, ...]] = ("subject", "blobs", "cause")
+    FOUND_BY: ClassVar[tuple[str, ...]] = ("subject", "blobs", "children", "cause")
 
     deleted: datetime
     by: str = ""
@@ -33,7 +33,7 @@ class DeletedTag(Tag):
     """A tag that was deleted, the last time; `cause` is the tag itself, or what a DeletedManifest's can be."""
 
     KIND: ClassVar[str] = "deleted_tags"
-    FOUND_BY: ClassVar[tuple[str, ...]] = ("cause",)
+    FOUND_BY: ClassVar[tuple[str, ...]] = ("digest", "cause")
 
     deleted: datetime
     by: str = ""

@@ -5,6 +5,7 @@ blobs      pulling and deleting blobs
 uploads    pushing blobs
 manifests  pulling, pushing and deleting manifests
 listings   tags, repositories and referrers
+history    who moved which tag, from what to what, and when
 token      tokens for those who log in
 bodies     a request's body, in pieces, with an end to waiting
 connections  dropping those over which nothing moves any more

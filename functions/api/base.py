@@ -12,6 +12,7 @@ from functions.api.answers import as_json
 from functions.api.bodies import RequestBody
 from functions.auth.access import Caller, Door
 from functions.logs import Audit
+from functions.registry.acts import Act
 from functions.registry.errors import PAGE_INVALID, RegistryError
 from functions.registry.names import MAX_NAME
 from functions.registry.registry import Registry
@@ -42,6 +43,10 @@ class Call:
     url: str
     name: str = ""
     last: str = ""
+
+    def act(self, action: str) -> Act:
+        """What this request does, for the history of tags."""
+        return Act(action, self.caller.principal, self.audit.id)
 
     def location(self, *segments: str) -> str:
         """The URL of something in this repository; never made from the Host header, which anyone can set."""

@@ -15,7 +15,7 @@ from functions.registry.names import check_digest
 def tags(call: Call) -> Response:
     """end-8a, end-8b: the tags of a repository, in lexical order."""
     size = page_size(call)
-    page = call.registry.manifests.tags(call.name, behind(call), size)
+    page = call.registry.tags.names(call.name, behind(call), size)
     response = as_json({"name": call.name, "tags": page.items})
     if page.next:
         link_to_next(call, response, {"n": size, "last": page.next})

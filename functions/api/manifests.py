@@ -45,7 +45,7 @@ def put(call: Call) -> Response:
         digest=call.last if by_digest else "",
         tags=tags if by_digest else [call.last, *tags],
     )
-    manifest = call.registry.manifests.put(call.name, put, call.caller.principal)
+    manifest = call.registry.manifests.put(call.name, put, call.act("push"))
     response = Response(status=201)
     response.headers["Location"] = call.location("manifests", manifest.digest)
     response.headers["Docker-Content-Digest"] = manifest.digest
@@ -59,7 +59,7 @@ def put(call: Call) -> Response:
 def delete(call: Call) -> Response:
     """end-9: remove a manifest with its tags, or one tag."""
     if names_digest(call.last):
-        call.registry.manifests.delete(call.name, call.last)
+        call.registry.deletion.manifest(call.name, call.last, call.act("delete"))
     else:
-        call.registry.manifests.delete_tag(call.name, call.last)
+        call.registry.tags.delete(call.name, call.last, call.act("delete"))
     return Response(status=202)

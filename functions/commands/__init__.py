@@ -1,6 +1,8 @@
 """The commands of `lading`, a file each.
 
 serve    serve the registry
+history  history, rollback
+deleted  delete, deleted, undelete
 backup   backup, restore
 users    the file of users, where no Google is
 robots   create, list, rotate and revoke credentials of our own

@@ -1,16 +1,23 @@
 """What commands share: options made of the settings, and how a command is added."""
 
 import argparse
-from collections.abc import Callable, Iterable
-from typing import Any
+import getpass
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from functions.settings import SETTINGS, Setting, Settings
+
+if TYPE_CHECKING:
+    from functions.registry.acts import Act
+    from functions.registry.registry import Registry
 
 Command = Callable[[argparse.Namespace, Settings], None]
 Commands = Any
 """What argparse's add_subparsers gives; its type is private."""
 
 STORES = ("data", "blobs", "metadata")
+REGISTRY = (*STORES, "immutable")
 ACCESS = ("data", "metadata", "access", "public", "folders", "users", "grants", "keys", "url")
 
 
@@ -37,6 +44,57 @@ def add_group(commands: Commands, name: str, help: str) -> Commands:
 def given(parsed: argparse.Namespace) -> dict[str, str | None]:
     """The settings that were given as options."""
     return {setting.option: getattr(parsed, setting.option.replace("-", "_"), None) for setting in SETTINGS}
+
+
+class Reference(NamedTuple):
+    """What REPOSITORY[:TAG|@DIGEST] names; the two that are not given are ""."""
+
+    repository: str
+    tag: str = ""
+    digest: str = ""
+
+
+def reference(text: str) -> Reference:
+    """Read REPOSITORY, REPOSITORY:TAG or REPOSITORY@DIGEST. Raises CommandError."""
+    from functions.registry.errors import RegistryError
+    from functions.registry.names import check_digest, check_repository, check_tag
+
+    name, at, digest = text.partition("@")
+    repository, colon, tag = name.partition(":")
+    try:
+        check_repository(repository)
+        if at:
+            check_digest(digest)
+        if colon:
+            check_tag(tag)
+    except RegistryError as error:
+        raise CommandError(f"{text} is not REPOSITORY, REPOSITORY:TAG or REPOSITORY@DIGEST: {error}") from None
+    return Reference(repository, tag, digest)
+
+
+def registry(read: Settings) -> "Registry":
+    """The registry of the settings, to work on its stores directly."""
+    from functions.app import open_metadata, open_registry
+
+    return open_registry(read, open_metadata(read.metadata))
+
+
+@contextmanager
+def refusals() -> Iterator[None]:
+    """Turn what the registry refuses in this block into a command's error."""
+    from functions.registry.errors import RegistryError
+
+    try:
+        yield
+    except RegistryError as error:
+        raise CommandError(str(error)) from None
+
+
+def act(action: str) -> "Act":
+    """What a command does, for the history: by whoever is logged in to this machine."""
+    from functions.registry.acts import Act
+
+    return Act(action, f"{getpass.getuser()} (lading {action})")
 
 
 def _add_setting(parser: argparse.ArgumentParser, setting: Setting) -> None:

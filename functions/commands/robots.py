@@ -1,18 +1,16 @@
 """`lading robots`: credentials of our own."""
 
 import argparse
-import re
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from functions.commands.options import CommandError, Commands, add, add_group
-from functions.settings import Settings
+from functions.settings import Settings, duration
 
 if TYPE_CHECKING:
     from functions.auth.robots import Robots
 
 OPTIONS: Final = ("data", "metadata", "keys", "url")
-UNITS: Final = {"d": timedelta(days=1), "h": timedelta(hours=1), "m": timedelta(minutes=1)}
 LIFE: Final = "90d"
 
 
@@ -46,7 +44,7 @@ def _create(parsed: argparse.Namespace, read: Settings) -> None:
 
 
 def _rotate(parsed: argparse.Namespace, read: Settings) -> None:
-    secret = _robots(read).rotate(parsed.name, _duration(parsed.overlap), _life(parsed.expires))
+    secret = _robots(read).rotate(parsed.name, duration(parsed.overlap), _life(parsed.expires))
     _show(parsed.name, secret)
 
 
@@ -90,11 +88,4 @@ def _show(name: str, secret: str) -> None:
 
 
 def _life(text: str) -> timedelta | None:
-    return None if text == "never" else _duration(text)
-
-
-def _duration(text: str) -> timedelta:
-    found = re.fullmatch(r"(\d{1,5})([dhm])", text)
-    if not found:
-        raise CommandError(f"{text} is not a time such as 90d, 12h or 30m")
-    return int(found[1]) * UNITS[found[2]]
+    return None if text == "never" else duration(text)

@@ -18,13 +18,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
+from functions.registry.acts import now
 from functions.registry.attempts import settle
 from functions.registry.manifests import needs_of
 from storage.digests import Hasher, algorithm_of
 from storage.errors import Corrupt, Missing
 from storage.filesystem import FilesystemBlobs
 from storage.protocols import BlobStore, Create, Delete, MetadataStore, Touch
-from storage.records import Blob, Key, Link, Manifest, R, Record, Repository, Tag
+from storage.records import LOOSE, Blob, Key, Link, Manifest, R, Record, Repository, Tag
 from storage.sqlite import SqliteMetadata
 
 PAGE: Final = 100
@@ -110,7 +111,7 @@ def _back_up_repository(
             _ensure(target.metadata, known)
         blob = _copy_blob(source, target, link.id, report)
         if blob is not None:
-            _ensure(target.metadata, replace(link, object=blob.object))
+            _ensure(target.metadata, _loose(link, blob))
     _settle_objects(target.metadata, name)
     _leave_out_what_lacks_something(target.metadata, name, report)
 
@@ -121,7 +122,7 @@ def _restore_repository(source: Stores, target: Stores, repository: Repository, 
     for link in _all(source.metadata, Link, name):
         blob = _copy_blob(source, target, link.id, report)
         if blob is not None:
-            _ensure(target.metadata, replace(link, object=blob.object), [blob.key])
+            _ensure(target.metadata, _loose(link, blob), [blob.key])
     waiting = True
     while waiting:
         # An index comes after its children, however deep they are.
@@ -162,6 +163,11 @@ def _copy_blob(source: Stores, target: Stores, digest: str, report: Report) -> B
     report.bytes += blob.size
     # Another restore may have been faster, and then its object counts.
     return _get(target.metadata, blob.key)
+
+
+def _loose(link: Link, blob: Blob) -> Link:
+    """The link as it is copied: to the blob's object there, and for collection to find what names it there."""
+    return replace(link, object=blob.object, state=LOOSE, since=now())
 
 
 def _settle_objects(metadata: MetadataStore, repository: str) -> None:

@@ -1,13 +1,15 @@
 """Reading, mounting and deleting blobs. A blob is visible in a repository through its link there, and no other way."""
 
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
 
+from functions.registry import links
+from functions.registry.acts import Clock, now
 from functions.registry.attempts import settle
 from functions.registry.errors import BLOB_NAMED, BLOB_UNKNOWN, RegistryError
-from storage.errors import Conflict
-from storage.protocols import BlobStore, Create, Delete, MetadataStore, Touch, Write
-from storage.records import Blob, Key, Link, Manifest
+from storage.errors import Conflict, Missing
+from storage.past import DeletedLink
+from storage.protocols import BlobStore, Create, Delete, MetadataStore, Replace, Touch, Write
+from storage.records import CONDEMNED, Blob, Key, Link, Manifest, recast
 
 PullTest = Callable[[str], bool]
 """Whether the caller may pull from the repository of that name."""
@@ -16,16 +18,20 @@ PullTest = Callable[[str], bool]
 class Blobs:
     """The blobs of all repositories."""
 
-    def __init__(self, blobs: BlobStore, metadata: MetadataStore) -> None:
+    def __init__(self, blobs: BlobStore, metadata: MetadataStore, clock: Clock = now) -> None:
         """Keep bytes in `blobs` and names in `metadata`."""
         self._blobs = blobs
         self._metadata = metadata
+        self._clock = clock
 
-    def get(self, repository: str, digest: str) -> Link:
-        """The link of a blob. Raises BLOB_UNKNOWN."""
+    def get(self, repository: str, digest: str, *, to_stay: bool = False) -> Link:
+        """The link of a blob. Raises BLOB_UNKNOWN.
+
+        Whoever asks whether a blob need not be pushed wants one that is `to_stay`: not condemned by collection.
+        """
         key = Key(Link, digest, repository)
         link = self._metadata.read([key])[key]
-        if link is None:
+        if link is None or (to_stay and link.state == CONDEMNED):
             raise RegistryError(BLOB_UNKNOWN, {"digest": digest})
         return link
 
@@ -35,8 +41,16 @@ class Blobs:
         return self._blobs.signed_url(link.object) if link.size else None
 
     def open(self, link: Link, start: int, stop: int) -> Iterator[bytes]:
-        """The bytes of a blob from `start` up to, not including, `stop`. Whoever stops early closes the iterator."""
-        return self._blobs.open(link.object, start, stop)
+        """The bytes of a blob from `start` up to, not including, `stop`. Whoever stops early closes the iterator.
+
+        Raises BLOB_UNKNOWN where the blob has been collected since its link was read.
+        """
+        try:
+            return self._blobs.open(link.object, start, stop)
+        except Missing:
+            if self.get(link.repository, link.id).object != link.object:
+                raise RegistryError(BLOB_UNKNOWN, {"digest": link.id}) from None
+            raise
 
     def mount(self, repository: str, digest: str, source: str, may_pull: PullTest) -> Link | None:
         """Make a blob of another repository visible in this one; answers its link, or None where it cannot be done.
@@ -48,7 +62,7 @@ class Blobs:
         if origin is None:
             return None
         try:
-            return link_blob(self._metadata, repository, digest, origin)
+            return self._link(repository, digest, origin)
         except Conflict:
             return None
 
@@ -62,27 +76,32 @@ class Blobs:
         naming = self._metadata.find(Manifest, {"blobs": digest}, repository=repository, limit=10)
         if naming:
             raise RegistryError(BLOB_NAMED, {"digest": digest, "manifests": [manifest.digest for manifest in naming]})
-        self._metadata.commit([Delete(link)])
+        key = Key(DeletedLink, digest, repository)
+        earlier = self._metadata.read([key])[key]
+        # A deleted manifest may name it: where that is restored, so is this.
+        deleted = recast(link, DeletedLink, deleted=self._clock(), version=earlier.version if earlier else "")
+        self._metadata.commit([Delete(link), Replace(deleted) if earlier else Create(deleted)])
 
     def _origin(self, digest: str, source: str, may_pull: PullTest) -> Link | None:
         if source:
             key = Key(Link, digest, source)
-            return self._metadata.read([key])[key] if may_pull(source) else None
-        links = self._metadata.find(Link, {"id": digest}, repository=None, limit=100)
-        return next((link for link in links if may_pull(link.repository)), None)
+            found = [self._metadata.read([key])[key]] if may_pull(source) else []
+        else:
+            found = [*self._metadata.find(Link, {"id": digest}, repository=None, limit=100)]
+        # A condemned link is as good as none: the client pushes the blob, and so makes a fresh one.
+        staying = (link for link in found if link is not None and link.state != CONDEMNED)
+        return next((link for link in staying if may_pull(link.repository)), None)
 
-
-def link_blob(metadata: MetadataStore, repository: str, digest: str, origin: Link) -> Link:
-    """Link a blob that `origin` links elsewhere. Raises Conflict where `origin` or the blob has just gone."""
-    blob_key, link_key = Key(Blob, digest), Key(Link, digest, repository)
-    found = metadata.read([blob_key, link_key])
-    blob, link = found[blob_key], found[link_key]
-    if blob is None:
-        raise Conflict(f"{digest} has no blob")
-    writes: list[Write] = [Touch(blob_key)]
-    if origin.key != link_key:
-        writes.append(Touch(origin.key))
-    new = Link(id=digest, repository=repository, object=blob.object, size=blob.size, created=datetime.now(UTC))
-    writes.append(Touch(link_key) if link else Create(new))
-    metadata.commit(writes)
-    return link or new
+    def _link(self, repository: str, digest: str, origin: Link) -> Link:
+        """Link a blob that `origin` links elsewhere. Raises Conflict where `origin` or the blob has just gone."""
+        blob_key, link_key = Key(Blob, digest), Key(Link, digest, repository)
+        found = self._metadata.read([blob_key, link_key])
+        blob = found[blob_key]
+        if blob is None:
+            raise Conflict(f"{digest} has no blob")
+        link, write = links.made(found[link_key], blob, repository, self._clock())
+        writes: list[Write] = [Touch(blob_key), write]
+        if origin.key != link_key:
+            writes.append(Touch(origin.key))
+        self._metadata.commit(writes)
+        return link

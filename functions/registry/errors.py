@@ -31,6 +31,11 @@ MANIFEST_UNKNOWN = Row("MANIFEST_UNKNOWN", 404, "manifest unknown to registry")
 NAME_INVALID = Row("NAME_INVALID", 400, "invalid repository name")
 NAME_UNKNOWN = Row("NAME_UNKNOWN", 404, "repository name not known to registry")
 TAG_INVALID = Row("TAG_INVALID", 400, "invalid tag")
+TAG_RESERVED = Row("TAG_INVALID", 400, "TAG.asof-TIME is what TAG was at a time: it is neither pushed nor deleted")
+TAG_IMMUTABLE = Row("DENIED", 409, "an immutable tag is neither moved nor deleted")
+TAG_TAKEN = Row("DENIED", 409, "the tag names another manifest by now")
+NOT_DELETED = Row("MANIFEST_UNKNOWN", 404, "nothing of that name was deleted that can be restored")
+HISTORY_UNKNOWN = Row("MANIFEST_UNKNOWN", 404, "the tag has no history that goes back so far")
 TAGS_TOO_MANY = Row("TAG_INVALID", 414, "too many tags for one manifest at once")
 PAGE_INVALID = Row("PAGINATION_NUMBER_INVALID", 400, "invalid number of results requested")
 QUERY_INVALID = Row("UNSUPPORTED", 400, "invalid query")
@@ -64,3 +69,9 @@ def denied(permission: str, resource: str) -> RegistryError:
     """DENIED, in Artifact Registry's words, which people know, and scripts look for."""
     message = f'Permission "{permission}" denied on resource "{resource}" (or it may not exist)'
     return RegistryError(DENIED._replace(message=message))
+
+
+def immutable(tag: str, rule: str) -> RegistryError:
+    """What a client is told who moves or deletes what an immutable tag names; clients show the message alone."""
+    message = f"tag {tag} is immutable by the rule {rule}: it is neither moved nor deleted"
+    return RegistryError(TAG_IMMUTABLE._replace(message=message), {"tag": tag, "rule": rule})

@@ -1,4 +1,4 @@
-"""Putting, getting and deleting manifests; the tags that name them, and the referrers that refer to them.
+"""Putting and getting manifests, by tag or digest, and the referrers that refer to them.
 
 The rule that keeps every manifest whole: whatever a commit relies on, it touches in the same commit, and whatever a
 commit removes, it first reads, then looks for what names it, then removes at the version read. So of any two that
@@ -7,40 +7,36 @@ collide the second fails, and looks again.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import accumulate
 from typing import Any, Final
 
+from functions.registry import links
+from functions.registry.acts import PUSH, Act, Clock, now
 from functions.registry.attempts import settle
 from functions.registry.documents import MOST_MEDIA_TYPE, parse
 from functions.registry.errors import (
     DIGEST_INVALID,
     MANIFEST_BLOB_UNKNOWN,
-    MANIFEST_NAMED,
     MANIFEST_TOO_LARGE,
     MANIFEST_UNKNOWN,
-    NAME_UNKNOWN,
     RegistryError,
 )
-from functions.registry.names import names_digest
+from functions.registry.names import moment_of, names_digest, refuse_reserved
 from functions.registry.pages import Page
+from functions.registry.tags import Tags
 from functions.registry.uploads import Body, Uploads
 from storage.digests import algorithm_of, digest_of
+from storage.past import DeletedManifest
 from storage.protocols import MOST_CONTENT, BlobStore, Create, Delete, Found, MetadataStore, Replace, Touch, Write
 from storage.records import Key, Link, Manifest, Repository, Tag
 
 MAX_MANIFEST: Final = 4 * 1024 * 1024
 """Bytes; the distribution-spec asks for at least as many."""
 
-INLINE_IN_TAG: Final = 64 * 1024
-"""Bytes of a manifest that its tags repeat, so that a pull by tag is one read; nearly all manifests are smaller."""
-
 MOST_REFERRERS: Final = 1_000
 REFERRERS_BYTES: Final = 4 * 1024 * 1024
 """A page of referrers is made of at most so many manifests, with at most so many bytes unless it is one alone."""
-
-TAGS_AT_ONCE: Final = 400
-"""Tags that one commit removes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,22 +64,31 @@ class Referrer:
 
 
 class Manifests:
-    """The manifests and tags of all repositories."""
+    """The manifests of all repositories."""
 
-    def __init__(self, blobs: BlobStore, metadata: MetadataStore, uploads: Uploads) -> None:
+    def __init__(
+        self, blobs: BlobStore, metadata: MetadataStore, uploads: Uploads, tags: Tags, clock: Clock = now
+    ) -> None:
         """Keep manifests in `metadata`, and in `blobs`, through `uploads`, what is too large for it."""
         self._blobs = blobs
         self._metadata = metadata
         self._uploads = uploads
+        self._tags = tags
+        self._clock = clock
 
     def find(self, repository: str, reference: str) -> Manifest | Tag:
-        """What a tag or digest names: digest, media type and size, in one read. Raises MANIFEST_UNKNOWN."""
+        """What a tag or digest names: digest, media type and size, in one read; two for a tag as of a time.
+
+        Raises MANIFEST_UNKNOWN.
+        """
         kind: type[Manifest | Tag] = Manifest if names_digest(reference) else Tag
         key = Key(kind, reference, repository)
         found = self._metadata.read([key])[key]
-        if found is None:
-            raise RegistryError(MANIFEST_UNKNOWN, {"reference": reference})
-        return found
+        if found is not None:
+            return found
+        if past := moment_of(reference):
+            return self._find_past(repository, *past)
+        raise RegistryError(MANIFEST_UNKNOWN, {"reference": reference})
 
     def content(self, found: Manifest | Tag) -> bytes:
         """The bytes of what `find` found. Raises MANIFEST_UNKNOWN where it has gone since."""
@@ -94,12 +99,14 @@ class Manifests:
             return self.content(manifest)
         return b"".join(self._blobs.open(found.object, 0, found.size))
 
-    def put(self, repository: str, put: Put, principal: str = "") -> Manifest:
+    def put(self, repository: str, put: Put, act: Act = PUSH) -> Manifest:
         """Keep a manifest, and let tags name it (end-7); all or nothing.
 
-        Raises MANIFEST_TOO_LARGE, DIGEST_INVALID, MANIFEST_INVALID, and MANIFEST_BLOB_UNKNOWN with each digest that is
-        not in the repository.
+        Raises MANIFEST_TOO_LARGE, DIGEST_INVALID, MANIFEST_INVALID, TAG_RESERVED, TAG_IMMUTABLE, and
+        MANIFEST_BLOB_UNKNOWN with each digest that is not in the repository.
         """
+        for tag in put.tags:
+            refuse_reserved(tag)
         if len(put.content) > MAX_MANIFEST:
             raise RegistryError(MANIFEST_TOO_LARGE, {"limit": MAX_MANIFEST})
         digest = digest_of(put.content, algorithm_of(put.digest) if put.digest else "sha256")
@@ -116,27 +123,12 @@ class Manifests:
             subject=document.subject,
             blobs=document.blobs,
             children=document.children,
-            created=datetime.now(UTC),
+            created=self._clock(),
         )
         if manifest.size > MOST_CONTENT:
-            manifest = self._spill(manifest, principal)
-        settle(lambda: self._try_to_put(manifest, put))
+            manifest = self._spill(manifest, act.by)
+        settle(lambda: self._try_to_put(manifest, put, act))
         return manifest
-
-    def delete(self, repository: str, digest: str) -> None:
-        """Remove a manifest, and its tags with it (end-9). Raises MANIFEST_UNKNOWN, and MANIFEST_NAMED by an index."""
-        settle(lambda: self._try_to_delete(repository, digest))
-
-    def delete_tag(self, repository: str, tag: str) -> None:
-        """Remove a tag; its manifest stays (end-9). Raises MANIFEST_UNKNOWN."""
-        settle(lambda: self._try_to_delete_tag(repository, tag))
-
-    def tags(self, repository: str, after: str, limit: int) -> Page[str]:
-        """The first `limit` tags behind `after`, in lexical order (end-8). Raises NAME_UNKNOWN."""
-        tags = [tag.id for tag in self._metadata.scan(Tag, repository, after=after, limit=limit + 1)]
-        if not tags:
-            self._require(repository)
-        return Page(tags[:limit], tags[limit - 1] if 0 < limit < len(tags) else "")
 
     def referrers(self, repository: str, subject: str, artifact_type: str, after: str) -> Page[Referrer]:
         """Some manifests behind the digest `after` that refer to `subject` (end-12): as many as a page should hold.
@@ -157,10 +149,14 @@ class Manifests:
             listed[count - 1].id if len(listed) > count else "",
         )
 
-    def _require(self, repository: str) -> None:
-        key = Key(Repository, repository)
-        if self._metadata.read([key])[key] is None:
-            raise RegistryError(NAME_UNKNOWN, {"name": repository})
+    def _find_past(self, repository: str, tag: str, moment: datetime) -> Manifest:
+        """What a tag named at a moment. Raises MANIFEST_UNKNOWN, saying where it is gone."""
+        key = Key(Manifest, self._tags.digest_at(repository, tag, moment), repository)
+        manifest = self._metadata.read([key])[key]
+        if manifest is None:
+            reason = "the manifest of that time has been deleted"
+            raise RegistryError(MANIFEST_UNKNOWN, {"tag": tag, "digest": key.id, "reason": reason})
+        return manifest
 
     def _annotations(self, manifest: Manifest) -> Mapping[str, str]:
         return parse(self.content(manifest), manifest.media_type).annotations
@@ -173,41 +169,20 @@ class Manifests:
         link = self._uploads.finish(manifest.repository, upload.id, manifest.digest, body, principal)
         return replace(manifest, content=None, object=link.object, blobs=(*manifest.blobs, manifest.digest))
 
-    def _try_to_put(self, manifest: Manifest, put: Put) -> None:
-        repository = manifest.repository
-        tag_keys = [Key(Tag, tag, repository) for tag in dict.fromkeys(put.tags)]
-        needed = needs_of(manifest)
-        repository_key = Key(Repository, repository)
-        found = self._metadata.read([repository_key, manifest.key, *tag_keys, *needed])
+    def _try_to_put(self, manifest: Manifest, put: Put, act: Act) -> None:
+        repository, needed = manifest.repository, needs_of(manifest)
+        tags = list(dict.fromkeys(put.tags))
+        own = [Key(Repository, repository), manifest.key, Key(DeletedManifest, manifest.digest, repository)]
+        found = self._metadata.read([*own, *needed, *(key for tag in tags for key in self._tags.keys(repository, tag))])
         _refuse_missing(needed, found)
-        writes: list[Write] = [Touch(key) for key in needed]
-        if found[repository_key] is None:
-            writes.append(Create(Repository(id=repository, created=manifest.created)))
+        writes = [*named(found, needed, self._clock()), *alive(found, repository, manifest.created)]
         writes.append(Create(manifest) if found[manifest.key] is None else Touch(manifest.key))
-        writes += [_move(found, key, manifest, put.content) for key in tag_keys]
+        if (tombstone := found[Key(DeletedManifest, manifest.digest, repository)]) is not None:
+            writes.append(Delete(tombstone))
+        tagged = replace(manifest, content=put.content)
+        for tag in tags:
+            writes += self._tags.move(found, tag, tagged, act)
         self._metadata.commit(writes)
-
-    def _try_to_delete(self, repository: str, digest: str) -> None:
-        while True:
-            key = Key(Manifest, digest, repository)
-            manifest = self._metadata.read([key])[key]
-            if manifest is None:
-                raise RegistryError(MANIFEST_UNKNOWN, {"reference": digest})
-            indexes = self._metadata.find(Manifest, {"children": digest}, repository=repository, limit=10)
-            if indexes:
-                raise RegistryError(MANIFEST_NAMED, {"digest": digest, "indexes": [index.digest for index in indexes]})
-            tags = self._metadata.find(Tag, {"digest": digest}, repository=repository, limit=TAGS_AT_ONCE)
-            if len(tags) < TAGS_AT_ONCE:
-                self._metadata.commit([Delete(manifest), *(Delete(tag) for tag in tags)])
-                return
-            self._metadata.commit([Delete(tag) for tag in tags])
-
-    def _try_to_delete_tag(self, repository: str, name: str) -> None:
-        key = Key(Tag, name, repository)
-        tag = self._metadata.read([key])[key]
-        if tag is None:
-            raise RegistryError(MANIFEST_UNKNOWN, {"reference": name})
-        self._metadata.commit([Delete(tag)])
 
 
 def needs_of(manifest: Manifest) -> list[Key[Any]]:
@@ -223,16 +198,20 @@ def _refuse_missing(needed: Sequence[Key[Any]], found: Found) -> None:
         raise RegistryError(MANIFEST_BLOB_UNKNOWN, [{"digest": digest} for digest in missing])
 
 
-def _move(found: Found, key: Key[Tag], manifest: Manifest, content: bytes) -> Write:
-    """The write that lets a tag name `manifest`, at the version that was read."""
-    tag = Tag(
-        id=key.id,
-        repository=key.repository,
-        digest=manifest.digest,
-        media_type=manifest.media_type,
-        size=manifest.size,
-        content=content if len(content) <= INLINE_IN_TAG else None,
-        moved=datetime.now(UTC),
-    )
-    now = found[key]
-    return Create(tag) if now is None else Replace(replace(tag, version=now.version))
+def named(found: Found, needed: Sequence[Key[Any]], now: datetime) -> list[Write]:
+    """The writes of a manifest that needs all of `needed`, which are links and manifests."""
+    records = [found[key] for key in needed]
+    return [
+        links.named(record, now) if isinstance(record, Link) else Touch(record.key)
+        for record in records
+        if record is not None
+    ]
+
+
+def alive(found: Found, repository: str, now: datetime) -> list[Write]:
+    """The writes that a repository needs which gets a manifest: none, where there is one already."""
+    key = Key(Repository, repository)
+    record = found[key]
+    if record is None:
+        return [Create(Repository(id=repository, created=now))]
+    return [Replace(replace(record, deleted=None))] if record.deleted else []

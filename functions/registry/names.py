@@ -1,9 +1,10 @@
 """The grammar of repository names, tags and references (distribution-spec, "Pulling manifests")."""
 
 import re
+from datetime import UTC, datetime
 from typing import Final
 
-from functions.registry.errors import DIGEST_INVALID, NAME_INVALID, TAG_INVALID, RegistryError
+from functions.registry.errors import DIGEST_INVALID, NAME_INVALID, TAG_INVALID, TAG_RESERVED, RegistryError
 from storage.digests import is_digest
 
 MAX_NAME: Final = 255
@@ -12,6 +13,7 @@ MAX_NAME: Final = 255
 _COMPONENT: Final = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _NAME: Final = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*")
 _TAG: Final = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}")
+_AS_OF: Final = re.compile(r"(.+)\.asof-([0-9]{8}T[0-9]{6}Z)")
 
 
 def is_repository(name: str) -> bool:
@@ -49,3 +51,21 @@ def names_digest(reference: str) -> bool:
         return True
     check_tag(reference)
     return False
+
+
+def moment_of(tag: str) -> tuple[str, datetime] | None:
+    """The tag and the time that `TAG.asof-20261101T120000Z` names; None for any other tag."""
+    found = _AS_OF.fullmatch(tag)
+    if found is None:
+        return None
+    try:
+        return found[1], datetime.strptime(found[2], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+    except ValueError:
+        # No such day: a name like any other.
+        return None
+
+
+def refuse_reserved(tag: str) -> None:
+    """Raises TAG_RESERVED for a name that stands for what a tag was at some time."""
+    if moment_of(tag) is not None:
+        raise RegistryError(TAG_RESERVED, {"tag": tag})

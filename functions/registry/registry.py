@@ -1,8 +1,14 @@
 """Registry: all that the layers above see of the rules."""
 
+from functions.registry.acts import Clock, now
 from functions.registry.blobs import Blobs
+from functions.registry.deletion import Deletion
+from functions.registry.immutable import ImmutableTags
 from functions.registry.manifests import Manifests
 from functions.registry.pages import Page
+from functions.registry.rollback import Rollback
+from functions.registry.tags import Tags
+from functions.registry.undelete import Undelete
 from functions.registry.uploads import Uploads
 from storage.protocols import BlobStore, MetadataStore
 from storage.records import Repository
@@ -11,18 +17,29 @@ from storage.records import Repository
 class Registry:
     """A registry over one blob store and one metadata store. Holds no state of its own; any thread may use it."""
 
-    def __init__(self, blobs: BlobStore, metadata: MetadataStore) -> None:
+    def __init__(
+        self,
+        blobs: BlobStore,
+        metadata: MetadataStore,
+        immutable: ImmutableTags = ImmutableTags(),  # noqa: B008  # it is frozen
+        clock: Clock = now,
+    ) -> None:
         """Use these two stores, which `close` closes."""
         self._stores = (blobs, metadata)
         self._metadata = metadata
-        self.blobs = Blobs(blobs, metadata)
-        self.uploads = Uploads(blobs, metadata)
-        self.manifests = Manifests(blobs, metadata, self.uploads)
+        self.blobs = Blobs(blobs, metadata, clock)
+        self.uploads = Uploads(blobs, metadata, clock)
+        self.tags = Tags(metadata, immutable, clock)
+        self.manifests = Manifests(blobs, metadata, self.uploads, self.tags, clock)
+        self.deletion = Deletion(metadata, self.tags, clock)
+        self.undelete = Undelete(metadata, self.tags, clock)
+        self.rollback = Rollback(metadata, self.tags)
 
     def repositories(self, after: str, limit: int) -> Page[str]:
-        """The first `limit` repositories behind `after`, in lexical order."""
-        names = [each.id for each in self._metadata.scan(Repository, after=after, limit=limit + 1)]
-        return Page(names[:limit], names[limit - 1] if 0 < limit < len(names) else "")
+        """The first `limit` repositories behind `after`, in lexical order, without those that were deleted."""
+        records = self._metadata.scan(Repository, after=after, limit=limit + 1)
+        names = [each.id for each in records[:limit] if not each.deleted]
+        return Page(names, records[limit - 1].id if 0 < limit < len(records) else "")
 
     def close(self) -> None:
         """Close the stores."""

@@ -19,12 +19,13 @@ import re
 import secrets
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from functools import cache
 from typing import Final
 
 import google_crc32c
 
+from functions.registry import links
+from functions.registry.acts import Clock, now
 from functions.registry.attempts import settle
 from functions.registry.errors import DIGEST_INVALID, RANGE_INVALID, UPLOAD_INVALID, UPLOAD_UNKNOWN, RegistryError
 from storage.digests import Hasher, algorithm_of, digest_of
@@ -59,14 +60,15 @@ class Body:
 class Uploads:
     """All upload sessions. A session belongs to its repository, and to its principal where there is one."""
 
-    def __init__(self, blobs: BlobStore, metadata: MetadataStore) -> None:
+    def __init__(self, blobs: BlobStore, metadata: MetadataStore, clock: Clock = now) -> None:
         """Keep bytes in `blobs` and sessions in `metadata`."""
         self._blobs = blobs
         self._metadata = metadata
+        self._clock = clock
 
     def start(self, repository: str, principal: str = "", algorithm: str = "sha256") -> Upload:
         """Begin a session (end-4a). Its id is 128 random bits: whoever knows it may go on."""
-        now = datetime.now(UTC)
+        now = self._clock()
         upload = Upload(
             id=secrets.token_hex(16),
             target=repository,
@@ -152,7 +154,7 @@ class Uploads:
             digest=meter.hasher.digest,
             resume=meter.hasher.state,
             crc32c=meter.crc32c,
-            touched=datetime.now(UTC),
+            touched=self._clock(),
         )
 
     def _hasher(self, upload: Upload) -> Hasher:
@@ -195,19 +197,15 @@ class Uploads:
         session, blob, link = found[upload.key], found[blob_key], found[link_key]
         if session is None or session.version != upload.version:
             return self._overtaken(upload, digest)
-        now, size = datetime.now(UTC), upload.offset
+        now = self._clock()
         writes: list[Write] = [Replace(replace(upload, published=digest, touched=now))]
         if blob is None:
-            blob = Blob(id=digest, object=whole(), size=size, crc32c=upload.crc32c, created=now)
+            blob = Blob(id=digest, object=whole(), size=upload.offset, crc32c=upload.crc32c, created=now)
             writes.append(Create(blob))
         else:
             writes.append(Touch(blob_key))
-        if link is None:
-            link = Link(id=digest, repository=upload.target, object=blob.object, size=size, created=now)
-            writes.append(Create(link))
-        else:
-            writes.append(Touch(link_key))
-        self._metadata.commit(writes)
+        link, write = links.made(link, blob, upload.target, now)
+        self._metadata.commit([*writes, write])
         return link
 
     def _overtaken(self, upload: Upload, digest: str) -> Link:
@@ -241,7 +239,7 @@ class Uploads:
 
     def _discard(self, upload: Upload) -> None:
         """End a session without a blob. Raises Conflict where another request changed it."""
-        self._metadata.commit([Replace(replace(upload, cancelled=True, touched=datetime.now(UTC)))])
+        self._metadata.commit([Replace(replace(upload, cancelled=True, touched=self._clock()))])
         self._forget(_objects(upload))
 
     def _forget(self, names: Iterable[str]) -> None:

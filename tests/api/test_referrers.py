@@ -81,11 +81,21 @@ def test_a_referrer_comes_and_goes(client: Client) -> None:
     digest = push(client, referrer)
 
     assert client.ask("GET", f"/v2/other/referrers/{subject['digest']}").json["manifests"] == []
-    # A subject may go; what refers to it stays.
-    assert client.ask("DELETE", f"/v2/app/manifests/{subject['digest']}").status == 202
     assert [each["digest"] for each in listed(client, subject["digest"])] == [digest]
     assert client.ask("DELETE", f"/v2/app/manifests/{digest}").status == 202
     assert listed(client, subject["digest"]) == []
+
+
+def test_a_subject_takes_its_referrers_with_it(client: Client) -> None:
+    client.push_image("app", "v1")
+    subject = images.descriptor(SUBJECT, OCI_MANIFEST)
+    client.push_manifest("app", subject["digest"], SUBJECT)
+    digest = push(client, images.manifest([], subject=subject))
+
+    assert client.ask("DELETE", f"/v2/app/manifests/{subject['digest']}").status == 202
+
+    assert listed(client, subject["digest"]) == []
+    assert client.ask("GET", f"/v2/app/manifests/{digest}").status == 404
 
 
 def test_a_repository_that_is_not_there_has_no_referrers(client: Client) -> None:

@@ -64,7 +64,7 @@ def test_what_was_backed_up_is_put_back_whole(
 
     copy = Registry(other.blobs, other.metadata)
     assert_whole(copy, contents)
-    assert copy.manifests.tags("team/app", "", 10).items == ["nested", "v1", "v2"]
+    assert copy.tags.names("team/app", "", 10).items == ["nested", "v1", "v2"]
     assert copy.manifests.find("team/app", "v1") == before, "times included"
     assert len(copy.manifests.referrers("team/app", digest_of(images.index([])), "", "").items) == 0
     assert (report.repositories, report.tags) == (2, 4)
@@ -97,14 +97,14 @@ def test_the_next_backup_copies_only_what_is_new_and_forgets_what_is_deleted(
     push_image(registry, "a", "old", layers=2)
     first = back_up(stores, tmp_path / "backup")
     new = push_image(registry, "a", "new", layers=1)
-    registry.manifests.delete_tag("a", "old")
+    registry.tags.delete("a", "old")
 
     second = back_up(stores, tmp_path / "backup")
 
     assert (first.blobs, second.blobs) == (3, 1)
     served = folder_stores(tmp_path / "backup")
     copy = Registry(served.blobs, served.metadata)
-    assert copy.manifests.tags("a", "", 10).items == ["new"]
+    assert copy.tags.names("a", "", 10).items == ["new"]
     assert copy.manifests.find("a", "new").digest == new.digest
     served.close()
 
@@ -124,7 +124,7 @@ def test_restoring_changes_nothing_that_is_there(stores: Stores, registry: Regis
 def test_what_was_deleted_comes_back(stores: Stores, registry: Registry, tmp_path: Path) -> None:
     image = push_image(registry, "a", "v1")
     back_up(stores, tmp_path / "backup")
-    registry.manifests.delete("a", image.digest)
+    registry.deletion.manifest("a", image.digest)
     for blob in image.blobs:
         registry.blobs.delete("a", blob)
 
@@ -141,7 +141,7 @@ def test_a_backup_taken_while_serving_is_whole(stores: Stores, registry: Registr
         while not stop.is_set():
             image = push_image(registry, "a", "moving", layers=2)
             previous = push_image(registry, "a", "gone")
-            registry.manifests.delete("a", previous.digest)
+            registry.deletion.manifest("a", previous.digest)
             registry.blobs.delete("a", previous.blobs[-1])
             assert image.digest
 
@@ -160,7 +160,7 @@ def test_a_backup_taken_while_serving_is_whole(stores: Stores, registry: Registr
     for number in range(3):
         served = folder_stores(tmp_path / f"backup{number}")
         copy = Registry(served.blobs, served.metadata)
-        tags = copy.manifests.tags("a", "", 10).items
+        tags = copy.tags.names("a", "", 10).items
         assert "steady" in tags
         for tag in tags:
             copy.manifests.find("a", copy.manifests.find("a", tag).digest)

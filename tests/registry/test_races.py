@@ -57,7 +57,7 @@ def test_all_who_move_one_tag_succeed(registry: Registry) -> None:
 
     assert [each for each in results if isinstance(each, RegistryError)] == []
     assert registry.manifests.find("a", "v1").digest in {digest_of(content) for content in contents}
-    assert registry.manifests.tags("a", "", 10).items == ["v1"]
+    assert registry.tags.names("a", "", 10).items == ["v1"]
 
 
 def test_of_two_that_append_at_one_offset_one_wins(registry: Registry) -> None:
@@ -127,7 +127,7 @@ def test_an_index_never_outlives_its_children(registry: Registry, stores: Stores
         push_manifest(registry, "a", child)
         index = images.index([child])
         put, deleted = at_once(
-            partial(push_manifest, registry, "a", index), partial(registry.manifests.delete, "a", digest_of(child))
+            partial(push_manifest, registry, "a", index), partial(registry.deletion.manifest, "a", digest_of(child))
         )
 
         assert isinstance(put, RegistryError) != isinstance(deleted, RegistryError), "exactly one of them gives way"
@@ -141,7 +141,7 @@ def test_a_tag_never_names_a_manifest_that_is_gone(registry: Registry, stores: S
         push_manifest(registry, "a", content)
         at_once(
             partial(push_manifest, registry, "a", content, "v1"),
-            partial(registry.manifests.delete, "a", digest_of(content)),
+            partial(registry.deletion.manifest, "a", digest_of(content)),
         )
 
         key = Key(Tag, "v1", "a")

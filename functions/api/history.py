@@ -1,0 +1,50 @@
+"""The history of tags: an API of our own, which whoever may pull may ask.
+
+    GET /v2/_lading/<name>/history             the moves of all tags of a repository, newest first
+    GET /v2/_lading/<name>/history?tag=<tag>   those of one tag, which need not be there any more
+
+    {"name": "team/app", "moves": [
+        {"tag": "v1", "number": 2, "digest": "sha256:…", "before": "sha256:…", "action": "push",
+         "by": "alice@example.com", "request": "4bf9…", "moved": "2026-11-01T12:00:00.000000+00:00"}]}
+
+`digest` is null where the tag was deleted, `before` where it was new. Paged as tags are: `n`, `last`, and a Link.
+"""
+
+from typing import Any
+
+from werkzeug.wrappers import Response
+
+from functions.api.answers import as_json
+from functions.api.base import Call, behind, link_to_next, page_size
+from functions.registry.errors import QUERY_INVALID, RegistryError
+from functions.registry.moves import is_move
+from functions.registry.names import check_tag
+from storage.past import Move
+
+
+def moves(call: Call) -> Response:
+    """history: a page of moves, newest first."""
+    size, tag, last = page_size(call), call.request.args.get("tag", ""), behind(call)
+    if tag:
+        check_tag(tag)
+    if last and not is_move(last):
+        raise RegistryError(QUERY_INVALID, {"last": last})
+    page = call.registry.tags.history(call.name, tag, last, size)
+    response = as_json({"name": call.name, "moves": [described(move) for move in page.items]})
+    if page.next:
+        link_to_next(call, response, ({"tag": tag} if tag else {}) | {"n": size, "last": page.next})
+    return response
+
+
+def described(move: Move) -> dict[str, Any]:
+    """A move as JSON."""
+    return {
+        "tag": move.tag,
+        "number": move.number,
+        "digest": move.digest or None,
+        "before": move.before or None,
+        "action": move.action,
+        "by": move.by or None,
+        "request": move.request or None,
+        "moved": move.moved.isoformat(),
+    }

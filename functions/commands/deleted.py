@@ -1,0 +1,70 @@
+"""`lading delete`, `lading deleted`, `lading undelete`: what goes, what can come back, and how."""
+
+import argparse
+from typing import TYPE_CHECKING
+
+from functions.commands.options import REGISTRY, Commands, Reference, act, add, reference, refusals, registry
+from functions.settings import Settings
+
+if TYPE_CHECKING:
+    from functions.registry.registry import Registry
+
+WHAT = "REPOSITORY[:TAG|@DIGEST]"
+
+
+def add_to(commands: Commands) -> None:
+    """Add the commands."""
+    deleting = add(commands, "delete", "delete a tag, a manifest or a repository", _delete, REGISTRY)
+    deleting.add_argument("reference", metavar=WHAT)
+    deleting.add_argument("--for-good", action="store_true", help="keep nothing of it that could be restored")
+    listing = add(commands, "deleted", "list what was deleted and can be restored", _deleted, (*REGISTRY, "undelete"))
+    listing.add_argument("repository", metavar="REPOSITORY")
+    restoring = add(commands, "undelete", "restore a tag, a manifest or a repository", _undelete, REGISTRY)
+    restoring.add_argument("reference", metavar=WHAT)
+    restoring.add_argument("--force", action="store_true", help="even where the tag names another manifest by now")
+
+
+def _delete(parsed: argparse.Namespace, read: Settings) -> None:
+    place, store = reference(parsed.reference), registry(read)
+    with refusals():
+        if place.digest:
+            store.deletion.manifest(place.repository, place.digest, act("delete"))
+        elif place.tag:
+            store.tags.delete(place.repository, place.tag, act("delete"))
+        else:
+            store.deletion.repository(place.repository, act("delete"))
+    if parsed.for_good:
+        _forget(store, place)
+    print(f"deleted {parsed.reference}{' for good' if parsed.for_good else ''}")
+
+
+def _forget(store: "Registry", place: Reference) -> None:
+    """Give up what the deletion of `place` has just put aside."""
+    cause = place.digest or place.tag or place.repository
+    for thing in list(store.undelete.things(place.repository)):
+        if thing.cause == cause:
+            store.undelete.forget(thing)
+
+
+def _deleted(parsed: argparse.Namespace, read: Settings) -> None:
+    from storage.past import DeletedTag
+
+    place, store = reference(parsed.repository), registry(read)
+    for thing in store.undelete.things(place.repository):
+        tag = isinstance(thing, DeletedTag)
+        name = f"{place.repository}{':' if tag else '@'}{thing.id}"
+        what = f"tag of {thing.digest}" if isinstance(thing, DeletedTag) else f"manifest of {thing.size} bytes"
+        until = f"{thing.deleted + read.undelete:%Y-%m-%d %H:%M}"
+        print(f"{name}\t{what}\tdeleted {thing.deleted:%Y-%m-%d %H:%M} by {thing.by or '-'}\tkept until {until}")
+
+
+def _undelete(parsed: argparse.Namespace, read: Settings) -> None:
+    place, undelete = reference(parsed.reference), registry(read).undelete
+    with refusals():
+        if place.digest:
+            undelete.manifest(place.repository, place.digest, act("restore"))
+        elif place.tag:
+            undelete.tag(place.repository, place.tag, act("restore"), force=parsed.force)
+        else:
+            undelete.repository(place.repository, act("restore"))
+    print(f"restored {parsed.reference}")

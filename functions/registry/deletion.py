@@ -1,0 +1,158 @@
+"""Deleting: what is deleted is gone for every client at once, and can be restored for a while.
+
+One commit moves a manifest with its tags to where deleted things are, and with it whatever refers to it: signatures,
+attestations, SBOMs. Whatever another thing still names stays: it is read first, then what names it, and it is deleted
+at the version that was read, so that what came in between makes the commit fail.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Final
+
+from functions.registry.acts import DELETE, Act, Clock
+from functions.registry.attempts import settle
+from functions.registry.errors import MANIFEST_NAMED, MANIFEST_UNKNOWN, NAME_UNKNOWN, RegistryError
+from functions.registry.pages import find_all, scan_all
+from functions.registry.referring import tags_of
+from functions.registry.tags import Tags
+from storage.past import DeletedManifest
+from storage.protocols import Create, Delete, Found, MetadataStore, Replace, Write
+from storage.records import Key, Manifest, Repository, Tag, recast
+
+AT_ONCE: Final = 100
+"""Things that one commit deletes: a tag takes four writes, a manifest two."""
+
+MOST_NAMED: Final = 10
+"""Names in the answer to whoever may not delete."""
+
+
+class Deletion:
+    """Deletes manifests and repositories. Tags alone are deleted by Tags."""
+
+    def __init__(self, metadata: MetadataStore, tags: Tags, clock: Clock) -> None:
+        """Delete in `metadata`."""
+        self._metadata = metadata
+        self._tags = tags
+        self._clock = clock
+
+    def manifest(self, repository: str, digest: str, act: Act = DELETE) -> None:
+        """Delete a manifest, its tags, and what refers to it (end-9).
+
+        Raises MANIFEST_UNKNOWN, MANIFEST_NAMED by a live index, and TAG_IMMUTABLE.
+        """
+        settle(lambda: self._try_to_delete(repository, digest, act))
+
+    def repository(self, repository: str, act: Act = DELETE) -> None:
+        """Delete a repository: every tag and every manifest, a page at a time; whoever repeats it goes on.
+
+        Raises NAME_UNKNOWN, and TAG_IMMUTABLE before anything is deleted.
+        """
+        for tag in scan_all(self._metadata, Tag, repository):
+            self._tags.immutable.check(repository, tag.id)
+        settle(lambda: self._flag(repository))
+        while settle(lambda: self._delete_some_tags(repository, act)):
+            pass
+        while settle(lambda: self._delete_some_manifests(repository, act)):
+            pass
+
+    def _try_to_delete(self, repository: str, digest: str, act: Act) -> None:
+        root = self._read(repository, digest)
+        if root is None:
+            raise RegistryError(MANIFEST_UNKNOWN, {"reference": digest})
+        indexes = self._indexes(root)
+        if indexes:
+            raise RegistryError(MANIFEST_NAMED, {"digest": digest, "indexes": indexes})
+        going = {digest: root}
+        tags = self._tags_of(root)
+        for follower, names in self._followers(going):
+            tags |= names
+            going[follower.id] = follower
+        for tag in tags:
+            self._tags.immutable.check(repository, tag)
+        # Where they are too many for one commit, the manifest itself goes with the last: whoever repeats it goes on.
+        remaining: list[Tag | Manifest] = [*tags.values(), *reversed(going.values())]
+        while remaining:
+            self._delete(repository, remaining[:AT_ONCE], digest, act)
+            del remaining[:AT_ONCE]
+
+    def _followers(self, going: Mapping[str, Manifest]) -> Iterator[tuple[Manifest, dict[str, Tag]]]:
+        """Each manifest that refers to one of `going`, which grows meanwhile, and that nothing else names; its tags."""
+        looked: set[str] = set()
+        while digests := [digest for digest in going if digest not in looked]:
+            looked.update(digests)
+            for digest in digests:
+                for follower in self._referrers(going[digest].repository, digest):
+                    tags = self._tags_of(follower)
+                    others = tags.keys() - set(tags_of(digest))
+                    if follower.id not in going and not others and not self._indexes(follower):
+                        yield follower, tags
+
+    def _referrers(self, repository: str, digest: str) -> Iterator[Manifest]:
+        """All that refers to a manifest, by its subject or by a tag, whole."""
+        for listed in find_all(self._metadata, Manifest, {"subject": digest}, repository):
+            if (manifest := self._read(repository, listed.id)) is not None:
+                yield manifest
+        keys = [Key(Tag, tag, repository) for tag in tags_of(digest)]
+        found = self._metadata.read(keys)
+        for named in dict.fromkeys(tag.digest for key in keys if (tag := found[key]) is not None):
+            if (manifest := self._read(repository, named)) is not None:
+                yield manifest
+
+    def _delete(self, repository: str, things: list[Tag | Manifest], cause: str, act: Act) -> None:
+        """Delete these in one commit, each at its version."""
+        tags = [thing for thing in things if isinstance(thing, Tag)]
+        manifests = [thing for thing in things if isinstance(thing, Manifest)]
+        keys = [key for tag in tags for key in self._tags.keys(repository, tag.id)]
+        found = self._metadata.read([*keys, *(tombstone_of(manifest) for manifest in manifests)])
+        writes = [write for tag in tags for write in self._tags.drop(found, tag, cause, act)]
+        for manifest in manifests:
+            writes += self._bury(found, manifest, cause, act)
+        self._metadata.commit(writes)
+
+    def _bury(self, found: Found, manifest: Manifest, cause: str, act: Act) -> list[Write]:
+        """The writes that move a manifest to where deleted ones are."""
+        earlier = found[tombstone_of(manifest)]
+        version = earlier.version if earlier else ""
+        deleted = recast(manifest, DeletedManifest, deleted=self._clock(), by=act.by, cause=cause, version=version)
+        return [Delete(manifest), Replace(deleted) if earlier else Create(deleted)]
+
+    def _flag(self, repository: str) -> None:
+        key = Key(Repository, repository)
+        record = self._metadata.read([key])[key]
+        if record is None:
+            raise RegistryError(NAME_UNKNOWN, {"name": repository})
+        self._metadata.commit([Replace(replace(record, deleted=self._clock()))])
+
+    def _delete_some_tags(self, repository: str, act: Act) -> bool:
+        tags = self._metadata.scan(Tag, repository, limit=AT_ONCE)
+        if tags:
+            self._delete(repository, [*tags], repository, act)
+        return bool(tags)
+
+    def _delete_some_manifests(self, repository: str, act: Act) -> bool:
+        listed = self._metadata.scan(Manifest, repository, limit=AT_ONCE)
+        found = self._metadata.read([manifest.key for manifest in listed])
+        manifests = [manifest for each in listed if (manifest := found[each.key]) is not None]
+        if manifests:
+            self._delete(repository, [*manifests], repository, act)
+        return bool(listed)
+
+    def _indexes(self, manifest: Manifest) -> list[str]:
+        """The digests of some live indexes that name a manifest."""
+        where = {"children": manifest.id}
+        found = self._metadata.find(Manifest, where, repository=manifest.repository, limit=MOST_NAMED)
+        return [index.id for index in found]
+
+    def _tags_of(self, manifest: Manifest) -> dict[str, Tag]:
+        """All tags that name a manifest."""
+        found = find_all(self._metadata, Tag, {"digest": manifest.id}, manifest.repository)
+        return {tag.id: tag for tag in found}
+
+    def _read(self, repository: str, digest: str) -> Manifest | None:
+        key = Key(Manifest, digest, repository)
+        return self._metadata.read([key])[key]
+
+
+def tombstone_of(manifest: Manifest) -> Key[DeletedManifest]:
+    """Where a manifest is while it is deleted."""
+    return Key(DeletedManifest, manifest.id, manifest.repository)

@@ -1,0 +1,78 @@
+"""Moves of tags: each is a row of the tag's history, created in the very commit that makes it.
+
+The row's number comes from the tag's counter, which is written at the version that was read: of two that move a tag at
+once, one commits, and the other reads again. So the numbers have no gap, and a row's time is never earlier than the one
+before it. An id begins with the time that is left until the year 2286, so that listings give the newest first.
+"""
+
+import re
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, NamedTuple
+
+from functions.registry.acts import Act
+from storage.past import History, Move
+from storage.protocols import Create, Found, Replace, Write
+from storage.records import Key, Tag
+
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+FAR: Final = 10**16
+"""Microseconds from the epoch: later than any move."""
+MOST: Final = 10**10
+"""More than the moves of any tag."""
+
+
+_ID: Final = re.compile(r"[0-9]{17}-[0-9]{10}-[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}")
+
+
+def is_move(id: str) -> bool:
+    """Whether `id` can be a move's."""
+    return _ID.fullmatch(id) is not None
+
+
+def keys(repository: str, tag: str) -> list[Key[Any]]:
+    """What must be read to move a tag, beside the tag."""
+    return [Key(History, tag, repository)]
+
+
+def moved_at(found: Found, key: Key[Tag], now: datetime) -> datetime:
+    """The time of the next move: now, but never before the last one, whichever clock that went by."""
+    history = found[Key(History, key.id, key.repository)]
+    return now if history is None else max(now, history.moved)
+
+
+class Change(NamedTuple):
+    """What a tag named before, and what it names now: digests, or "" for nothing."""
+
+    before: str
+    digest: str
+
+
+def row(found: Found, key: Key[Tag], change: Change, act: Act, moved: datetime) -> list[Write]:
+    """The writes that put a move on record: its row, and the counter at the version that was read."""
+    tag, repository = key.id, key.repository
+    history = found[Key(History, tag, repository)]
+    number = 1 if history is None else history.moves + 1
+    counter = History(id=tag, repository=repository, moves=number, moved=moved)
+    move = Move(
+        id=f"{_left(moved)}-{MOST - number:010d}-{tag}",
+        repository=repository,
+        tag=tag,
+        number=number,
+        digest=change.digest,
+        before=change.before,
+        action=act.action,
+        by=act.by,
+        request=act.request,
+        moved=moved,
+    )
+    return [Create(move), Create(counter) if history is None else Replace(replace(counter, version=history.version))]
+
+
+def behind(repository: str, moment: datetime) -> Key[Move]:
+    """The key behind which listings give the moves up to `moment`, that moment included."""
+    return Key(Move, _left(moment), repository)
+
+
+def _left(moment: datetime) -> str:
+    return f"{FAR - (moment - EPOCH) // timedelta(microseconds=1):017d}"

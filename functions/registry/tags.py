@@ -1,0 +1,118 @@
+"""Tags: moving, deleting and listing them, and what they named at any time.
+
+Every change of a tag is a row of its history (registry.moves), and an immutable tag has no second change. A deleted tag
+stays on record, so that it can be restored.
+"""
+
+from dataclasses import replace
+from datetime import datetime
+from typing import Any, Final
+
+from functions.registry import moves
+from functions.registry.acts import DELETE, Act, Clock
+from functions.registry.attempts import settle
+from functions.registry.errors import MANIFEST_UNKNOWN, NAME_UNKNOWN, RegistryError
+from functions.registry.immutable import ImmutableTags
+from functions.registry.names import refuse_reserved
+from functions.registry.pages import Page
+from storage.past import DeletedTag, Move
+from storage.protocols import Create, Delete, Found, MetadataStore, Replace, Touch, Write
+from storage.records import Key, Manifest, Repository, Tag, recast
+
+INLINE_IN_TAG: Final = 64 * 1024
+"""Bytes of a manifest that its tags repeat, so that a pull by tag is one read; nearly all manifests are smaller."""
+
+
+class Tags:
+    """The tags of all repositories."""
+
+    def __init__(self, metadata: MetadataStore, immutable: ImmutableTags, clock: Clock) -> None:
+        """Keep tags in `metadata`."""
+        self.immutable = immutable
+        self._metadata = metadata
+        self._clock = clock
+
+    def names(self, repository: str, after: str, limit: int) -> Page[str]:
+        """The first `limit` tags behind `after`, in lexical order (end-8). Raises NAME_UNKNOWN."""
+        tags = [tag.id for tag in self._metadata.scan(Tag, repository, after=after, limit=limit + 1)]
+        if not tags:
+            self._require(repository)
+        return Page(tags[:limit], tags[limit - 1] if 0 < limit < len(tags) else "")
+
+    def history(self, repository: str, tag: str, after: str, limit: int) -> Page[Move]:
+        """The first `limit` moves of a tag behind the id `after`, newest first; of all tags where `tag` is ""."""
+        if tag:
+            behind = Key(Move, after, repository) if after else None
+            rows = self._metadata.find(Move, {"tag": tag}, repository=repository, after=behind, limit=limit + 1)
+        else:
+            rows = self._metadata.scan(Move, repository, after=after, limit=limit + 1)
+        return Page(rows[:limit], rows[limit - 1].id if 0 < limit < len(rows) else "")
+
+    def digest_at(self, repository: str, tag: str, moment: datetime) -> str:
+        """The digest of what a tag named at a moment, in one read. Raises MANIFEST_UNKNOWN where it named nothing."""
+        behind = moves.behind(repository, moment)
+        rows = self._metadata.find(Move, {"tag": tag}, repository=repository, after=behind, limit=1)
+        if not rows or not rows[0].digest:
+            reason = "the tag was deleted by then" if rows else "the tag has no history that goes back so far"
+            raise RegistryError(MANIFEST_UNKNOWN, {"tag": tag, "reason": reason})
+        return rows[0].digest
+
+    def delete(self, repository: str, name: str, act: Act = DELETE) -> None:
+        """Remove a tag; its manifest stays (end-9). Raises MANIFEST_UNKNOWN, TAG_RESERVED, TAG_IMMUTABLE."""
+        refuse_reserved(name)
+        settle(lambda: self._try_to_delete(repository, name, act))
+
+    def keys(self, repository: str, name: str) -> list[Key[Any]]:
+        """What must be read before `move` or `drop`."""
+        return [Key(Tag, name, repository), *moves.keys(repository, name), Key(DeletedTag, name, repository)]
+
+    def move(self, found: Found, name: str, manifest: Manifest, act: Act) -> list[Write]:
+        """The writes that let a tag name `manifest`, whose bytes it repeats. Raises TAG_IMMUTABLE.
+
+        A tag that names it already is only touched: nothing moves, so there is nothing for the history.
+        """
+        repository, key = manifest.repository, Key(Tag, name, manifest.repository)
+        current = found[key]
+        if current is not None and current.digest == manifest.digest:
+            return [Touch(key)]
+        if current is not None:
+            self.immutable.check(repository, name)
+        moved = moves.moved_at(found, key, self._clock())
+        tag = Tag(
+            id=name,
+            repository=repository,
+            digest=manifest.digest,
+            media_type=manifest.media_type,
+            size=manifest.size,
+            content=manifest.content if manifest.size <= INLINE_IN_TAG else None,
+            moved=moved,
+        )
+        before = "" if current is None else current.digest
+        write = Create(tag) if current is None else Replace(replace(tag, version=current.version))
+        return [write, *moves.row(found, key, moves.Change(before, manifest.digest), act, moved)]
+
+    def drop(self, found: Found, tag: Tag, cause: str, act: Act) -> list[Write]:
+        """The writes that delete a tag at its version, and keep what it named for a while."""
+        moved = moves.moved_at(found, tag.key, self._clock())
+        earlier = found[Key(DeletedTag, tag.id, tag.repository)]
+        deleted = recast(tag, DeletedTag, content=None, deleted=moved, by=act.by, cause=cause)
+        return [
+            Delete(tag),
+            Create(deleted) if earlier is None else Replace(replace(deleted, version=earlier.version)),
+            *moves.row(found, tag.key, moves.Change(tag.digest, ""), act, moved),
+        ]
+
+    def _try_to_delete(self, repository: str, name: str, act: Act) -> None:
+        key = Key(Tag, name, repository)
+        found = self._metadata.read(self.keys(repository, name))
+        tag = found[key]
+        if tag is None:
+            raise RegistryError(MANIFEST_UNKNOWN, {"reference": name})
+        self.immutable.check(repository, name)
+        self._metadata.commit(self.drop(found, tag, name, act))
+
+    def _require(self, repository: str) -> None:
+        key = Key(Repository, repository)
+        record = self._metadata.read([key])[key]
+        if record is None or record.deleted:
+            raise RegistryError(NAME_UNKNOWN, {"name": repository})

@@ -1,0 +1,176 @@
+"""Undeleting: what was deleted comes back with all that went with it, and with all that it needs.
+
+Children before the index that names them, a manifest before its tags: whatever can be seen is whole, and whoever is
+stopped on the way can begin again. What nobody restores is forgotten when its time is over; only then may its blobs go.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from functions.registry import links
+from functions.registry.acts import RESTORE, Act, Clock
+from functions.registry.attempts import settle
+from functions.registry.errors import MANIFEST_BLOB_UNKNOWN, NAME_UNKNOWN, NOT_DELETED, TAG_TAKEN, RegistryError
+from functions.registry.manifests import alive, named, needs_of
+from functions.registry.pages import find_all, scan_all
+from functions.registry.referring import tags_of
+from functions.registry.tags import Tags
+from storage.past import DeletedLink, DeletedManifest, DeletedTag
+from storage.protocols import Create, Delete, Found, MetadataStore, Touch, Write
+from storage.records import Blob, Key, Link, Manifest, Repository, Tag, recast
+
+
+class Undelete:
+    """Lists, restores and forgets what was deleted."""
+
+    def __init__(self, metadata: MetadataStore, tags: Tags, clock: Clock) -> None:
+        """Restore in `metadata`."""
+        self._metadata = metadata
+        self._tags = tags
+        self._clock = clock
+
+    def things(self, repository: str) -> Iterator[DeletedManifest | DeletedTag]:
+        """What of a repository was deleted and can be restored: manifests, then tags, without `content`."""
+        yield from scan_all(self._metadata, DeletedManifest, repository)
+        yield from scan_all(self._metadata, DeletedTag, repository)
+
+    def tag(self, repository: str, name: str, act: Act = RESTORE, force: bool = False) -> None:
+        """Restore a tag, and its manifest where that was deleted as well.
+
+        Raises NOT_DELETED; TAG_TAKEN where the tag names another manifest by now, unless `force`; TAG_IMMUTABLE; and
+        MANIFEST_BLOB_UNKNOWN with what is gone for good.
+        """
+        key = Key(DeletedTag, name, repository)
+        deleted = self._metadata.read([key])[key]
+        if deleted is None:
+            raise RegistryError(NOT_DELETED, {"tag": name})
+        manifest, live = Key(Manifest, deleted.digest, repository), Key(Tag, name, repository)
+        found = self._metadata.read([manifest, live])
+        self._refuse_taken(found[live], deleted, force)
+        if found[manifest] is None:
+            self.manifest(repository, deleted.digest, act)
+        settle(lambda: self._bring_back_tag(repository, name, act, force))
+
+    def manifest(self, repository: str, digest: str, act: Act = RESTORE) -> list[str]:
+        """Restore a manifest, the children of an index, its referrers and tags that were deleted with it.
+
+        A tag that names another manifest by now stays as it is. Answers the digests that were restored. Raises
+        NOT_DELETED, and MANIFEST_BLOB_UNKNOWN with what is gone for good.
+        """
+        root = self._dead(repository, digest)
+        if root is None:
+            raise RegistryError(NOT_DELETED, {"digest": digest})
+        restored: list[str] = []
+        waiting, causes = [digest], {root.cause, digest}
+        while waiting:
+            dead = self._dead(repository, waiting[-1])
+            children = self._dead_children(dead) if dead else []
+            if children:
+                # They must be there first. No manifest is below itself: it would have to hold its own digest.
+                waiting += children
+                continue
+            waiting.pop()
+            if dead is not None:
+                settle(lambda digest=dead.id: self._bring_back(repository, digest))  # type: ignore[misc]
+                restored.append(dead.id)
+                self._bring_back_tags(dead, causes, act)
+                waiting += self._dead_referrers(dead, causes)
+        return restored
+
+    def repository(self, repository: str, act: Act = RESTORE) -> int:
+        """Restore all that was deleted with a repository; answers how many manifests. Raises NAME_UNKNOWN."""
+        key = Key(Repository, repository)
+        if self._metadata.read([key])[key] is None:
+            raise RegistryError(NAME_UNKNOWN, {"name": repository})
+        count = 0
+        while dead := self._metadata.find(DeletedManifest, {"cause": repository}, repository=repository, limit=1):
+            count += len(self.manifest(repository, dead[0].id, act))
+        return count
+
+    def forget(self, thing: DeletedManifest | DeletedTag | DeletedLink) -> None:
+        """Give up a deleted thing for good, at its version: its blobs may be nobody's now. Raises Conflict."""
+        writes: list[Write] = [Delete(thing)]
+        if isinstance(thing, DeletedManifest):
+            keys = [Key(Link, digest, thing.repository) for digest in thing.blobs]
+            found = self._metadata.read(keys)
+            writes += [links.loosened(link, self._clock()) for key in keys if (link := found[key]) is not None]
+        elif isinstance(thing, DeletedLink):
+            blob = Key(Blob, thing.id)
+            writes += [links.suspected(record) for record in [self._metadata.read([blob])[blob]] if record is not None]
+        self._metadata.commit(writes)
+
+    def _bring_back(self, repository: str, digest: str) -> None:
+        """Restore one manifest, whose children live."""
+        key = Key(DeletedManifest, digest, repository)
+        dead = self._metadata.read([key])[key]
+        if dead is None:
+            return
+        manifest, needed = recast(dead, Manifest), needs_of(dead)
+        buried = [Key(DeletedLink, each.id, repository) for each in needed if each.kind is Link]
+        blobs = [Key(Blob, each.id) for each in buried]
+        found = self._metadata.read([manifest.key, Key(Repository, repository), *needed, *buried, *blobs])
+        writes = [*named(found, needed, self._clock()), *alive(found, repository, self._clock()), Delete(dead)]
+        gone: list[dict[str, str]] = []
+        for each in needed:
+            if found[each] is None:
+                again = self._dig_up(found, each)
+                writes += again
+                gone += [] if again else [{"digest": each.id}]
+        if gone:
+            raise RegistryError(MANIFEST_BLOB_UNKNOWN, gone)
+        writes.append(Create(manifest) if found[manifest.key] is None else Touch(manifest.key))
+        self._metadata.commit(writes)
+
+    def _dig_up(self, found: Found, key: Key[Any]) -> list[Write]:
+        """The writes that restore the link of a blob; none where that is gone for good, or no link is wanted."""
+        blob, buried = found[Key(Blob, key.id)], found[Key(DeletedLink, key.id, key.repository)]
+        if key.kind is not Link or blob is None or buried is None:
+            return []
+        link = recast(buried, Link, object=blob.object, state="", since=self._clock())
+        return [Create(link), Delete(buried), Touch(blob.key)]
+
+    def _bring_back_tag(self, repository: str, name: str, act: Act, force: bool) -> None:
+        keys = self._tags.keys(repository, name)
+        found = self._metadata.read(keys)
+        deleted = found[Key(DeletedTag, name, repository)]
+        if deleted is None:
+            return
+        self._refuse_taken(found[Key(Tag, name, repository)], deleted, force)
+        key = Key(Manifest, deleted.digest, repository)
+        manifest = self._metadata.read([key])[key]
+        if manifest is None:
+            raise RegistryError(MANIFEST_BLOB_UNKNOWN, [{"digest": deleted.digest}])
+        self._metadata.commit([Delete(deleted), Touch(key), *self._tags.move(found, name, manifest, act)])
+
+    def _refuse_taken(self, live: Tag | None, deleted: DeletedTag, force: bool) -> None:
+        if live is not None and live.digest != deleted.digest and not force:
+            raise RegistryError(TAG_TAKEN, {"tag": live.id, "digest": live.digest})
+
+    def _bring_back_tags(self, dead: DeletedManifest, causes: set[str], act: Act) -> None:
+        """Restore the tags that went with a manifest, but for those that name another one by now."""
+        where = {"digest": dead.id}
+        for tag in find_all(self._metadata, DeletedTag, where, dead.repository):
+            live = Key(Tag, tag.id, dead.repository)
+            if tag.cause in causes and self._metadata.read([live])[live] is None:
+                settle(lambda name=tag.id: self._bring_back_tag(dead.repository, name, act, force=False))  # type: ignore[misc]
+
+    def _dead_children(self, index: DeletedManifest) -> list[str]:
+        """The children of an index that are deleted, and not alive."""
+        live = [Key(Manifest, child, index.repository) for child in index.children]
+        dead = [Key(DeletedManifest, child, index.repository) for child in index.children]
+        found = self._metadata.read([*live, *dead])
+        return [
+            key.id for key, other in zip(dead, live, strict=True) if found[key] is not None and found[other] is None
+        ]
+
+    def _dead_referrers(self, subject: DeletedManifest, causes: set[str]) -> list[str]:
+        """What referred to a manifest and was deleted with it."""
+        referrers = find_all(self._metadata, DeletedManifest, {"subject": subject.id}, subject.repository)
+        digests = [each.id for each in referrers if each.cause in causes]
+        keys = [Key(DeletedTag, tag, subject.repository) for tag in tags_of(subject.id)]
+        found = self._metadata.read(keys)
+        return digests + [tag.digest for key in keys if (tag := found[key]) is not None and tag.cause in causes]
+
+    def _dead(self, repository: str, digest: str) -> DeletedManifest | None:
+        key = Key(DeletedManifest, digest, repository)
+        return self._metadata.read([key])[key]

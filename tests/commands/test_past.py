@@ -1,0 +1,110 @@
+"""The commands around what was: history, rollback, delete, deleted, undelete."""
+
+import json
+import subprocess
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from storage.digests import digest_of
+from tests import images
+from tests.servers import Server, lading, serving
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def run(environment: Mapping[str, str], tmp_path: Path) -> Run:
+    """Runs `lading WORDS…` on the stores of the server, while it serves."""
+
+    def run(*words: str, status: int = 0) -> subprocess.CompletedProcess[str]:
+        done = lading(words, tmp_path, environment)
+        assert done.returncode == status, done.stdout + done.stderr
+        assert "Traceback" not in done.stderr
+        return done
+
+    return run
+
+
+@pytest.fixture
+def server(environment: Mapping[str, str], tmp_path: Path) -> Iterator[Server]:
+    rules = {"LADING_IMMUTABLE": "prod/*:v*"}
+    with serving({**environment, **rules}, tmp_path / "server.log") as started:
+        yield started
+
+
+def push(server: Server, repository: str, tag: str, text: str) -> str:
+    """Push an image of its own; answers its digest."""
+    manifest = images.manifest([], annotations={"text": text})
+    config = images.EMPTY_CONFIG
+    server.request("POST", f"/v2/{repository}/blobs/uploads/?digest={digest_of(config)}", config)
+    response, _ = server.request("PUT", f"/v2/{repository}/manifests/{tag}", manifest)
+    assert response.status == 201
+    return digest_of(manifest)
+
+
+def pulled(server: Server, repository: str, tag: str) -> str | None:
+    response, _ = server.request("GET", f"/v2/{repository}/manifests/{tag}")
+    return response.headers["Docker-Content-Digest"]
+
+
+def test_a_tag_is_rolled_back_and_everyone_sees_it(server: Server, run: Run) -> None:
+    first, second = push(server, "team/app", "v1", "one"), push(server, "team/app", "v1", "two")
+
+    assert run("rollback", "team/app:v1").stdout == f"team/app:v1 names {first}\n"
+
+    assert pulled(server, "team/app", "v1") == first
+    lines = run("history", "team/app:v1").stdout.splitlines()
+    assert [line.split("\t")[3] for line in lines] == ["rollback", "push", "push"]
+    assert f"{second} -> {first}" in lines[0]
+    assert "(lading rollback)" in lines[0]
+    run("rollback", "team/app:v1", "--to", second)
+    assert pulled(server, "team/app", "v1") == second
+    run("rollback", "team/app:v1", "--at", "2020-01-01", status=1)
+    assert "MANIFEST_UNKNOWN" in run("rollback", "team/app:v1", "--to", digest_of(b"absent"), status=1).stderr
+
+
+def test_an_immutable_tag_is_refused_by_its_rule(server: Server, run: Run) -> None:
+    push(server, "prod/app", "v1", "one")
+
+    response, body = server.request("PUT", "/v2/prod/app/manifests/v1", images.manifest([], annotations={"text": "x"}))
+
+    assert response.status == 409
+    assert "prod/*:v*" in json.loads(body)["errors"][0]["message"]
+    response, body = server.request("DELETE", "/v2/prod/app/manifests/v1")
+    assert (response.status, json.loads(body)["errors"][0]["code"]) == (409, "DENIED")
+    assert "immutable" in run("delete", "prod/app", "--immutable", "prod/*:*", status=1).stderr
+    assert "REPOSITORY:TAG" in run("delete", "prod/app", "--immutable", "v1", status=1).stderr
+
+
+def test_what_was_deleted_is_listed_and_restored(server: Server, run: Run) -> None:
+    digest = push(server, "team/app", "v1", "one")
+    assert server.request("DELETE", f"/v2/team/app/manifests/{digest}")[0].status == 202
+    listed = run("deleted", "team/app").stdout
+    assert f"team/app@{digest}" in listed
+    assert "team/app:v1" in listed
+
+    run("undelete", f"team/app@{digest}")
+
+    assert pulled(server, "team/app", "v1") == digest
+    run("delete", "team/app")
+    assert pulled(server, "team/app", "v1") is None
+    run("undelete", "team/app")
+    assert pulled(server, "team/app", "v1") == digest
+    run("delete", "team/app:v1")
+    push(server, "team/app", "v1", "two")
+    assert "DENIED" in run("undelete", "team/app:v1", status=1).stderr
+    run("undelete", "team/app:v1", "--force")
+    assert pulled(server, "team/app", "v1") == digest
+
+
+def test_what_is_deleted_for_good_does_not_come_back(server: Server, run: Run) -> None:
+    digest = push(server, "team/app", "v1", "one")
+
+    run("delete", "--for-good", f"team/app@{digest}")
+
+    assert run("deleted", "team/app").stdout == ""
+    run("undelete", f"team/app@{digest}", status=1)
+    for words in (("undelete", "Team"), ("delete", "a:b:c"), ("history", "a@b"), ("rollback", "team/app")):
+        run(*words, status=1)
