@@ -9,17 +9,16 @@ from typing import Final
 SUFFIXES: Final = ("", ".sig", ".att", ".sbom")
 """Of such tags: the schema of the distribution-spec has none, cosign's signatures, attestations and SBOMs have one."""
 
-_TAG: Final = re.compile(r"(sha256|sha512)-([0-9a-f]{64}|[0-9a-f]{128})(?:\.(?:sig|att|sbom))?")
+_TAG: Final = re.compile(r"(?:sha256|sha512)-[0-9a-f]{64}(?:\.(?:sig|att|sbom))?")
 
 
 def tags_of(digest: str) -> list[str]:
     """The tags whose manifests refer to the manifest `digest`."""
-    algorithm, _, hexadecimal = digest.partition(":")
-    # A tag has at most 128 characters, so the schema cuts longer ones.
-    return [f"{algorithm}-{hexadecimal}"[:128] + suffix for suffix in SUFFIXES if len(hexadecimal) <= 64 or not suffix]
+    algorithm, _, encoded = digest.partition(":")
+    # The schema wants 64 characters of a digest, and no more.
+    return [f"{algorithm}-{encoded[:64]}{suffix}" for suffix in SUFFIXES]
 
 
-def subject_of(tag: str) -> str:
-    """The digest that a tag is made of, or "" for any other tag."""
-    found = _TAG.fullmatch(tag)
-    return f"{found[1]}:{found[2]}" if found else ""
+def refers(tag: str) -> bool:
+    """Whether a tag lets its manifest refer to another one, be that there or not."""
+    return _TAG.fullmatch(tag) is not None

@@ -1,0 +1,123 @@
+"""The graph of the manifests of one repository: what holds what.
+
+    an index  holds  its children
+    a subject holds  its referrers, by their `subject` or by a tag  (registry.referring)
+
+What stands is held by nothing, or has a tag of its own. All else goes with what holds it.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from functions.registry.referring import refers, tags_of
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """What the graph and clean-up must know of a manifest.
+
+    size       bytes of the manifest alone
+    created    when it was pushed first
+    tags       all that name it
+    immutable  those of them that are immutable
+    pulled     when it was last pulled, or None
+    """
+
+    digest: str
+    size: int
+    created: datetime
+    tags: tuple[str, ...] = ()
+    immutable: tuple[str, ...] = ()
+    pulled: datetime | None = None
+    subject: str = ""
+    children: tuple[str, ...] = ()
+    blobs: tuple[str, ...] = ()
+
+    @property
+    def attached(self) -> tuple[str, ...]:
+        """The tags that attach it to another manifest."""
+        return tuple(tag for tag in self.tags if refers(tag))
+
+    @property
+    def named(self) -> tuple[str, ...]:
+        """The tags of its own: all others."""
+        return tuple(tag for tag in self.tags if not refers(tag))
+
+    @property
+    def refers(self) -> bool:
+        """Whether it refers to a manifest, be that there or not."""
+        return bool(self.subject) or bool(self.attached)
+
+
+class Graph:
+    """All manifests of a repository. What it answers does not depend on the order in which they are given."""
+
+    def __init__(self, nodes: Iterable[Node]) -> None:
+        """Lay the edges between `nodes`; what they name and is not among them is left out."""
+        self.nodes: Mapping[str, Node] = {node.digest: node for node in sorted(nodes, key=lambda node: node.digest)}
+        self._subjects = {tag: digest for digest in self.nodes for tag in tags_of(digest)}
+        self._indexes: dict[str, list[str]] = defaultdict(list)
+        self._holds: dict[str, list[str]] = defaultdict(list)
+        self._held: set[str] = set()
+        for node in self.nodes.values():
+            self._lay(node)
+        self.standing = self._standing()
+
+    def indexes(self, digest: str) -> list[str]:
+        """The indexes that name a manifest."""
+        return self._indexes.get(digest, [])
+
+    def is_root(self, digest: str) -> bool:
+        """Whether a manifest is an image of its own: held by nothing, and referring to nothing."""
+        return digest not in self._held and not self.nodes[digest].refers
+
+    def below(self, roots: Iterable[str]) -> dict[str, tuple[str, str]]:
+        """All that `roots` hold, and what those hold, and so on: by digest, its holder and the root that leads to it.
+
+        The roots are among them. A root's own holder is "". Of several ways the shortest is told, from the root that
+        comes first.
+        """
+        found = {root: ("", root) for root in roots}
+        queue = list(found)
+        for digest in queue:
+            for held in self._holds.get(digest, ()):
+                if held not in found:
+                    found[held] = (digest, found[digest][1])
+                    queue.append(held)
+        return found
+
+    def above(self, digests: Iterable[str]) -> dict[str, str]:
+        """All indexes that name one of `digests`, and those that name these, and so on: each with that one.
+
+        Of several, with the one that comes first. `digests` are among them.
+        """
+        found: dict[str, str] = {}
+        for first in digests:
+            queue = [first] if first not in found else []
+            found.setdefault(first, first)
+            for digest in queue:
+                above = [index for index in self.indexes(digest) if index not in found]
+                found |= dict.fromkeys(above, first)
+                queue += above
+        return found
+
+    def _lay(self, node: Node) -> None:
+        for child in dict.fromkeys(node.children):
+            if child in self.nodes and child != node.digest:
+                self._indexes[child].append(node.digest)
+                self._hold(node.digest, child)
+        subjects = (node.subject, *(self._subjects.get(tag, "") for tag in sorted(node.attached)))
+        for subject in dict.fromkeys(subjects):
+            if subject in self.nodes and subject != node.digest:
+                self._hold(subject, node.digest)
+
+    def _hold(self, holder: str, held: str) -> None:
+        self._holds[holder].append(held)
+        self._held.add(held)
+
+    def _standing(self) -> frozenset[str]:
+        standing = {digest for digest, node in self.nodes.items() if digest not in self._held or node.named}
+        # Tags can attach manifests to one another in a ring, to which nothing leads from outside.
+        return frozenset(standing | (set(self.nodes) - set(self.below(standing))))

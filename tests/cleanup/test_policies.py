@@ -1,0 +1,181 @@
+"""Files of policies: what Artifact Registry takes is taken, and what nobody knows is refused by name and place."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from functions.registry.policies import Condition, Policy, TagState, Version
+from functions.registry.policy_files import MOST_POLICIES, PolicyError, duration, parse
+
+NOW = datetime(2026, 11, 1, tzinfo=UTC)
+DAY = timedelta(days=1)
+
+
+def one(**fields: Any) -> Policy:
+    """The policy of a file that holds it alone."""
+    (policy,) = parse(json.dumps([{"name": "p", "action": {"type": "Delete"}} | fields]))
+    return policy
+
+
+def version(*tags: str, age: timedelta = DAY, used: timedelta | None = None, attached: tuple[str, ...] = ()) -> Version:
+    return Version("sha256:" + "ab" * 32, tags, attached, NOW - age, NOW - (age if used is None else used))
+
+
+def test_a_file_for_artifact_registry_is_taken_as_it_is() -> None:
+    text = """[
+      {"name": "delete-prerelease", "action": {"type": "Delete"},
+       "condition": {"tagState": "tagged", "tagPrefixes": ["alpha", "v0"], "olderThan": "2592000s"}},
+      {"name": "keep-tagged-release", "action": {"type": "Keep"},
+       "condition": {"tagState": "TAGGED", "tagPrefixes": ["release"], "packageNamePrefixes": ["webapp", "mobile"]}},
+      {"name": "keep-minimum-versions", "action": {"type": "Keep"},
+       "mostRecentVersions": {"packageNamePrefixes": ["webapp", "mobile", "sandbox"], "keepCount": 5}}
+    ]"""
+    assert parse(text) == (
+        Policy("delete-prerelease", True, Condition(TagState.TAGGED, ("alpha", "v0"), older_than=30 * DAY)),
+        Policy(
+            "keep-tagged-release",
+            False,
+            Condition(TagState.TAGGED, ("release",), package_prefixes=("webapp", "mobile")),
+        ),
+        Policy(
+            "keep-minimum-versions",
+            False,
+            Condition(package_prefixes=("webapp", "mobile", "sandbox")),
+            keep_count=5,
+        ),
+    )
+
+
+def test_what_the_api_gives_back_is_taken_as_well() -> None:
+    text = """{
+      "old": {"id": "old", "action": "DELETE", "condition": {"tagState": "UNTAGGED", "olderThan": "2592000.0s"}},
+      "ten": {"id": "ten", "action": "KEEP", "condition": null, "mostRecentVersions": {"keepCount": 10}}
+    }"""
+    assert parse(text) == (
+        Policy("old", True, Condition(TagState.UNTAGGED, older_than=30 * DAY)),
+        Policy("ten", False, Condition(), keep_count=10),
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("30d", 30 * DAY),
+        ("12h", timedelta(hours=12)),
+        ("90m", timedelta(minutes=90)),
+        ("2592000s", 30 * DAY),
+        ("2592000.0s", 30 * DAY),
+        ("0.5s", timedelta(seconds=0.5)),
+        ("1d12h", timedelta(days=1, hours=12)),
+        ("2w", 14 * DAY),
+        ("P30D", 30 * DAY),
+        ("PT36H", timedelta(hours=36)),
+    ],
+)
+def test_times_are_those_of_gcloud(text: str, expected: timedelta) -> None:
+    assert duration(text, "here") == expected
+
+
+@pytest.mark.parametrize("text", ["", "30", "d", "P", "-3d", "1 d", "3x", "1h1d", "99999999999y", None, 30, ["30d"]])
+def test_what_is_no_time_is_refused(text: Any) -> None:
+    with pytest.raises(PolicyError, match="here"):
+        duration(text, "here")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "not JSON"),
+        ("3", "a list"),
+        ('[{"name": "a", "name": "b"}]', "twice"),
+        ("[" * 100_000, "not JSON"),
+        ("[3]", "policy 1 is not an object with a name"),
+        ('[{"action": {"type": "Keep"}}]', "policy 1 is not an object with a name"),
+        ('{"a": {"id": "b", "action": "KEEP", "condition": {}}}', "with the id 'a'"),
+        (json.dumps([{"name": "a"}] * (MOST_POLICIES + 1)), "at most"),
+        (json.dumps([{"name": "a", "action": "KEEP", "condition": {}}] * 2), "two policies are named 'a'"),
+    ],
+)
+def test_what_is_no_list_of_policies_is_refused(text: str, message: str) -> None:
+    with pytest.raises(PolicyError, match=message):
+        parse(text)
+
+
+RECENT = {"keepCount": 3}
+ANY = {"tagState": "any"}
+KEEP = {"type": "Keep"}
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"condition": {"olderThen": "3d"}}, "policy 'p', condition: 'olderThen' is not known here"),
+        ({"conditions": {}}, "policy 'p': 'conditions' is not known here"),
+        ({"condition": {"versionAge": "3d"}}, "'versionAge' is not known"),
+        ({"action": KEEP, "mostRecentVersions": {"keepcount": 3}}, "mostRecentVersions: 'keepcount' is not known"),
+        ({"action": KEEP, "mostRecentVersions": RECENT | {"olderThan": "3d"}}, "'olderThan' is not known here"),
+        ({"action": KEEP, "mostRecentVersions": {}}, "keepCount is a number from 1"),
+        ({"action": KEEP, "mostRecentVersions": {"keepCount": 0}}, "keepCount is a number from 1"),
+        ({"action": KEEP, "mostRecentVersions": {"keepCount": True}}, "keepCount is a number from 1"),
+        ({"action": KEEP, "mostRecentVersions": 3}, "mostRecentVersions is not an object"),
+        ({"mostRecentVersions": RECENT}, "goes with the action Keep alone"),
+        ({"action": {"type": "Purge"}, "condition": ANY}, "policy 'p': the action is"),
+        ({"action": {"type": "Keep", "dryRun": True}, "condition": ANY}, "policy 'p': the action is"),
+        ({"action": None, "condition": ANY}, "policy 'p': the action is"),
+        ({}, "needs a condition or mostRecentVersions"),
+        ({"action": KEEP, "condition": ANY, "mostRecentVersions": RECENT}, "and not both"),
+        ({"condition": {}}, "to delete all that no policy keeps"),
+        ({"condition": []}, "policy 'p', condition is not an object"),
+        ({"condition": {"tagState": "some"}}, "tagState is tagged, untagged or any"),
+        ({"condition": {"tagState": 3}}, "tagState is tagged, untagged or any"),
+        ({"condition": {"tagPrefixes": "v"}}, "tagPrefixes is a list of texts"),
+        ({"condition": {"tagPrefixes": []}}, "tagPrefixes is a list of texts"),
+        ({"condition": {"tagPrefixes": [""]}}, "tagPrefixes is a list of texts"),
+        ({"condition": {"olderThan": "soon"}}, "policy 'p', condition, olderThan is not a time"),
+        ({"condition": ANY, "immutableTags": "yes"}, "immutableTags is true or false"),
+        ({"action": KEEP, "condition": ANY, "immutableTags": True}, "only where the action is Delete"),
+    ],
+)
+def test_a_policy_that_could_mean_something_else_is_refused(fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(PolicyError, match=message):
+        one(**fields)
+
+
+@pytest.mark.parametrize(
+    ("condition", "yes", "no"),
+    [
+        ({"tagState": "tagged"}, version("v1"), version()),
+        ({"tagState": "Untagged"}, version(), version("v1")),
+        ({"tagPrefixes": ["a", "b"]}, version("x", "beta"), version("xa")),
+        ({"tagGlobs": ["v*-rc*"]}, version("v1-rc2"), version("v1")),
+        ({"tagPrefixes": ["v"], "tagGlobs": ["*-rc"]}, version("v1-rc"), version("v1", "x-rc")),
+        ({"tagState": "untagged"}, version(attached=("sha256-a.sig",)), version("v1")),
+        ({"tagPrefixes": ["sha256-"]}, version(attached=("sha256-a.sig",)), version(attached=("sha512-a.sig",))),
+        ({"versionNamePrefixes": ["sha256:ab"]}, version(), version().__class__("sha256:cd", (), (), NOW, NOW)),
+        ({"olderThan": "3d"}, version(age=4 * DAY), version(age=3 * DAY)),
+        ({"newerThan": "3d"}, version(age=2 * DAY), version(age=3 * DAY)),
+        ({"moreStaleThan": "3d"}, version(age=9 * DAY), version(age=9 * DAY, used=DAY)),
+        ({"tagState": "tagged", "olderThan": "3d"}, version("v", age=4 * DAY), version("v", age=2 * DAY)),
+    ],
+)
+def test_all_of_a_condition_must_hold(condition: dict[str, Any], yes: Version, no: Version) -> None:
+    where = one(condition=condition).where
+    assert where.matches(yes, NOW)
+    assert not where.matches(no, NOW)
+
+
+@pytest.mark.parametrize(
+    ("condition", "yes", "no"),
+    [
+        (ANY, "team/web", ""),
+        ({"packageNamePrefixes": ["team/", "x"]}, "team/web", "my/team/web"),
+        ({"repositoryGlobs": ["*/cache", "ci/*"]}, "team/cache", "team/cache/x"),
+        ({"packageNamePrefixes": ["team/"], "repositoryGlobs": ["*/cache"]}, "team/cache", "ci/cache"),
+    ],
+)
+def test_a_policy_is_for_some_repositories(condition: dict[str, Any], yes: str, no: str) -> None:
+    where = one(condition=condition).where
+    assert where.covers(yes)
+    assert not no or not where.covers(no)

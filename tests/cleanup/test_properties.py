@@ -1,0 +1,132 @@
+"""Whatever the graph and whatever the policies: nothing that is kept lacks a part, and nothing goes without a rule."""
+
+import json
+import random
+from datetime import timedelta
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from functions.registry.cleanup import decide
+from functions.registry.graph import Graph, Node
+from functions.registry.policies import Policy
+from functions.registry.policy_files import parse
+from tests.cleanup.manifests import NOW, attaching, digest, judged, kept, node
+
+NAMES = [f"m{number}" for number in range(8)]
+TAGS = ["v1", "v2", "v2-rc1", "latest", *(attaching(name, suffix) for name in NAMES[:3] for suffix in ("", ".sig"))]
+
+conditions: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
+    {"tagState": st.sampled_from(["any", "tagged", "untagged"])},
+    optional={
+        "tagPrefixes": st.lists(st.sampled_from(["v", "latest", "sha256-"]), min_size=1, max_size=2),
+        "olderThan": st.sampled_from(["5d", "50d"]),
+        "newerThan": st.sampled_from(["5d", "50d"]),
+        "moreStaleThan": st.sampled_from(["5d", "50d"]),
+    },
+)
+deletes = st.fixed_dictionaries(
+    {"action": st.just({"type": "Delete"}), "condition": conditions, "immutableTags": st.booleans()}
+)
+keeps = st.fixed_dictionaries({"action": st.just({"type": "Keep"}), "condition": conditions}) | st.fixed_dictionaries(
+    {"action": st.just({"type": "Keep"}), "mostRecentVersions": st.fixed_dictionaries({"keepCount": st.integers(1, 3)})}
+)
+
+
+@st.composite
+def files(draw: st.DrawFn) -> str:
+    """A file of policies, one at least of which deletes."""
+    policies = [*draw(st.lists(deletes, min_size=1, max_size=3)), *draw(st.lists(keeps, max_size=2))]
+    return json.dumps([{"name": f"p{number}"} | policy for number, policy in enumerate(policies)])
+
+
+@st.composite
+def graphs(draw: st.DrawFn) -> list[Node]:
+    """Some manifests that name some, rings and absent ones among them; a tag names one manifest, as tags do."""
+    there = draw(st.lists(st.sampled_from(NAMES), unique=True))
+    owners = {tag: draw(st.sampled_from(there)) for tag in draw(st.sets(st.sampled_from(TAGS)))} if there else {}
+    nodes = []
+    for name in there:
+        tags = sorted(tag for tag, owner in owners.items() if owner == name)
+        nodes.append(
+            node(
+                name,
+                *tags,
+                age=draw(st.sampled_from([0.01, 1, 10, 100])),
+                children=draw(st.lists(st.sampled_from(NAMES), unique=True, max_size=3)),
+                subject=draw(st.sampled_from(["", "", *NAMES])),
+                immutable=tuple(tag for tag in tags if draw(st.booleans())),
+                pulled=draw(st.sampled_from([None, NOW, NOW - timedelta(days=20)])),
+            )
+        )
+    return nodes
+
+
+running = st.dictionaries(st.sampled_from([digest(name) for name in NAMES]), st.just("in cluster-1"), max_size=2)
+
+
+@settings(max_examples=300, deadline=None)
+@given(graphs(), files(), running)
+def test_nothing_that_is_kept_lacks_a_part(nodes: list[Node], policies: str, runs: dict[str, str]) -> None:
+    verdicts = judged(nodes, policies, runs)
+    assert set(verdicts) == {each.digest for each in nodes}
+    graph = Graph(nodes)
+    stay = {each for each, verdict in verdicts.items() if verdict.kept}
+    assert set(graph.below(stay)) == stay
+    for each in nodes:
+        if each.digest in stay:
+            assert {child for child in each.children if child in verdicts} <= stay
+        elif each.subject in verdicts and each.subject != each.digest:
+            assert each.subject not in stay
+    assert {each for each in runs if each in verdicts} <= stay
+
+
+@settings(max_examples=300, deadline=None)
+@given(graphs(), files(), running)
+def test_keeping_wins_and_nothing_goes_without_a_rule(nodes: list[Node], policies: str, runs: dict[str, str]) -> None:
+    rules = {policy.name: policy for policy in parse(policies)}
+    for each, verdict in judged(nodes, policies, runs).items():
+        if not verdict.kept:
+            assert rules[verdict.rule].deletes
+            assert not any(_keeps(rule, nodes, each) for rule in rules.values())
+    only_keeps = json.dumps([each for each in json.loads(policies) if each["action"] == {"type": "Keep"}])
+    assert kept(nodes, only_keeps) == {each.digest for each in nodes}
+
+
+def _keeps(rule: Policy, nodes: list[Node], digest: str) -> bool:
+    """Whether a rule alone keeps this manifest from one that deletes all that may go."""
+    if rule.deletes:
+        return False
+    everything = parse(
+        '[{"name": "all", "action": {"type": "Delete"}, "condition": {"tagState": "any"}, "immutableTags": true}]'
+    )
+    verdicts = decide("team/app", Graph(nodes), [rule, *everything], {}, NOW)
+    return any(each.kept and each.rule == rule.name for each in verdicts if each.digest == digest)
+
+
+@settings(max_examples=200, deadline=None)
+@given(graphs(), files(), running, st.randoms())
+def test_no_order_matters(nodes: list[Node], policies: str, runs: dict[str, str], chance: random.Random) -> None:
+    before = judged(nodes, policies, runs)
+    chance.shuffle(nodes)
+    assert judged(nodes, policies, runs) == before
+    rules = json.loads(policies)
+    chance.shuffle(rules)
+    assert kept(nodes, json.dumps(rules), runs) == {each for each, verdict in before.items() if verdict.kept}
+
+
+@settings(max_examples=200, deadline=None)
+@given(graphs(), files())
+def test_immutable_tags_go_only_where_it_is_said(nodes: list[Node], policies: str) -> None:
+    strict = json.dumps([each | {"immutableTags": False} for each in json.loads(policies)])
+    stay = kept(nodes, strict)
+    assert all(each.digest in stay for each in nodes if each.immutable)
+
+
+def test_a_long_chain_and_a_wide_index_are_decided_without_recursion() -> None:
+    chain = [node(f"c{number}", children=[f"c{number + 1}"]) for number in range(5_000)]
+    wide = node("wide", "v1", children=[f"w{number}" for number in range(5_000)])
+    parts = [node(f"w{number}", pulled=NOW) for number in range(5_000)]
+    policies = '[{"name": "u", "action": {"type": "Delete"}, "condition": {"tagState": "untagged"}}]'
+    assert kept([*chain, wide, *parts], policies) == {each.digest for each in (wide, *parts)}
