@@ -12,4 +12,5 @@ id_tokens      Google's ID tokens, which only say who somebody is
 robots         credentials of our own
 patterns       of repository names
 cache          answers that are remembered for a short while
+turns          how many may do at a time what takes long
 """

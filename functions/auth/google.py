@@ -5,7 +5,6 @@ LADING_IAM_EMULATOR_HOST names another address for all of them (`python -m emula
 
 import logging
 import os
-import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -14,15 +13,15 @@ from urllib.parse import quote
 
 import requests
 
+from functions.auth.turns import Turns
 from functions.registry.errors import UNAUTHORIZED, UNAVAILABLE, RegistryError
 
 TIMEOUTS: Final = (3.05, 10)
 """Seconds to connect, and seconds without a byte."""
 
-AT_ONCE: Final = 64
-WAIT: Final = 5.0
-"""Questions at a time, and seconds that one more waits before the answer is 503: strangers with made-up tokens must not
-hold all threads while Google is slow, since those who have a token of ours need nothing but a thread."""
+AT_ONCE: Final = 32
+WAITING: Final = 32
+"""Questions at a time, and questions that may wait: together half of the threads that the server has by default."""
 
 log = logging.getLogger("lading")
 
@@ -49,7 +48,7 @@ class Google:
     def __init__(self, environment: Mapping[str, str] = os.environ) -> None:
         """Ask Google, or the emulator that the environment names."""
         self._emulator = environment.get("LADING_IAM_EMULATOR_HOST", "").rstrip("/")
-        self._slots = threading.BoundedSemaphore(AT_ONCE)
+        self._turns = Turns(AT_ONCE, WAITING)
 
     def token_info(self, token: str) -> Mapping[str, Any] | None:
         """What is known of an access token: email, sub, azp, scope …; None where it is bad, or of another kind.
@@ -91,18 +90,15 @@ class Google:
     def _ask(self, method: str, url: str, token: str = "", **body: Any) -> Reply:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         where = url.partition("?")[0]
-        if not self._slots.acquire(timeout=WAIT):
-            raise no_answer(where, f"{AT_ONCE} questions wait already")
         try:
-            answer = _session().request(
-                method, self._address(url), headers=headers, timeout=TIMEOUTS, allow_redirects=False, **body
-            )
+            with self._turns.take():
+                answer = _session().request(
+                    method, self._address(url), headers=headers, timeout=TIMEOUTS, allow_redirects=False, **body
+                )
             fields = answer.json() if answer.content else {}
         except requests.RequestException as error:
             # Only its kind: the texts of such errors quote what was sent.
             raise no_answer(where, type(error).__name__) from None
-        finally:
-            self._slots.release()
         if answer.status_code == 429 or answer.status_code >= 500 or not isinstance(fields, dict):
             raise no_answer(where, str(answer.status_code))
         return Reply(answer.status_code, fields)

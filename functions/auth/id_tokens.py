@@ -3,7 +3,6 @@
 https://cloud.google.com/docs/authentication/token-types#id
 """
 
-import threading
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final
@@ -11,6 +10,7 @@ from typing import Any, Final
 import jwt
 
 from functions.auth.google import Google
+from functions.auth.turns import Turns
 from functions.registry.errors import UNAUTHORIZED, RegistryError
 
 ISSUERS: Final = ["https://accounts.google.com", "accounts.google.com"]
@@ -19,6 +19,9 @@ FRESH: Final = 3600.0
 
 HASTE: Final = 30.0
 """Seconds that must lie between two requests for keys: anyone can send a token of a key that is not known."""
+
+WAITING: Final = 16
+"""Who may wait for keys that somebody else is fetching."""
 
 SKEW: Final = 30
 
@@ -31,7 +34,7 @@ class IdTokens:
         self._google = google
         self._audience = audience
         self._clock = clock
-        self._lock = threading.Lock()
+        self._turns = Turns(1, WAITING)
         self._keys: Mapping[str, jwt.PyJWK] = {}
         self._read = -FRESH
 
@@ -56,12 +59,21 @@ class IdTokens:
 
     def _key(self, id: Any) -> jwt.PyJWK:
         """Google's key of that id. Whatever else a token's header holds, an address of a key among it, is not read."""
-        with self._lock:
-            age = self._clock() - self._read
-            if age >= FRESH or (id not in self._keys and age >= HASTE):
-                reply = self._google.certificates()
-                self._keys = {str(key.get("kid")): jwt.PyJWK(key) for key in reply.fields.get("keys", ())}
-                self._read = self._clock()
-            if not isinstance(id, str) or id not in self._keys:
-                raise RegistryError(UNAUTHORIZED)
-            return self._keys[id]
+        if self._is_missing(id):
+            with self._turns.take():
+                # Somebody else may have fetched them meanwhile.
+                if self._is_missing(id):
+                    self._fetch()
+        key = self._keys.get(id)
+        if key is None:
+            raise RegistryError(UNAUTHORIZED)
+        return key
+
+    def _is_missing(self, id: Any) -> bool:
+        age = self._clock() - self._read
+        return age >= FRESH or (id not in self._keys and age >= HASTE)
+
+    def _fetch(self) -> None:
+        reply = self._google.certificates()
+        self._keys = {str(key.get("kid")): jwt.PyJWK(key) for key in reply.fields.get("keys", ())}
+        self._read = self._clock()

@@ -11,11 +11,13 @@ grants.txt, a line for each grant; all that match are added up:
     bob@example.com      team-a/*       pull
     *                    shared/*       pull
 
-`*` is whoever has logged in; an address is whoever comes with one of Google's ID tokens for it. Both files are read
-again when they change; one that then cannot be read changes nothing.
+`*` is every user of the first file. An address is whoever comes with one of Google's ID tokens for it, which anybody in
+the world can have made for this registry: so `*` does not stand for those. Both files are read again when they change;
+one that then cannot be read changes nothing.
 """
 
 import logging
+import re
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -31,7 +33,8 @@ from functions.auth.access import ON_REPOSITORIES, Action, Decision, Needed, Ver
 from functions.auth.cache import Answers
 from functions.auth.credentials import TOKEN_USERS
 from functions.auth.id_tokens import IdTokens
-from functions.registry.errors import UNAUTHORIZED, UNAVAILABLE, RegistryError
+from functions.auth.turns import Turns
+from functions.registry.errors import UNAUTHORIZED, RegistryError
 from storage.errors import StorageError
 
 T = TypeVar("T")
@@ -41,11 +44,12 @@ LONGEST: Final = 72
 
 AT_ONCE: Final = 2
 WAITING: Final = 16
-"""Passwords that are checked at a time, and that may wait: each check is meant to be slow, and a stranger may ask for
-any number. Beyond it the answer is 503, so that those who have a token still find a thread."""
+"""Passwords that are checked at a time, and that may wait: each check is meant to be slow."""
 
 COST: Final = 10
 """Of new passwords, as the exponent of 2; some 50 ms."""
+
+_HASH: Final = re.compile(r"\$2[aby]\$(?:0[4-9]|[12]\d|3[01])\$[./A-Za-z0-9]{53}")
 
 log = logging.getLogger("lading")
 
@@ -73,7 +77,7 @@ def read_users(text: str) -> dict[str, bytes]:
     users = {}
     for number, line in _lines(text):
         user, colon, hashed = line.partition(":")
-        if not user or not colon or not hashed.startswith(("$2a$", "$2b$", "$2y$")):
+        if not user or not colon or not _HASH.fullmatch(hashed):
             raise FileInvalid(f"line {number} of the users is not NAME:HASH, with a hash by bcrypt (htpasswd -B)")
         users[user] = hashed.encode()
     return users
@@ -100,8 +104,7 @@ class LocalAuthorizer:
         self._grants = _Watched(grants, read_grants)
         self._id_tokens = id_tokens
         self._checked: Answers[bytes, bool] = Answers(bool)
-        self._slots = threading.BoundedSemaphore(AT_ONCE)
-        self._queue = threading.BoundedSemaphore(AT_ONCE + WAITING)
+        self._turns = Turns(AT_ONCE, WAITING)
 
     def identify(self, user: str, secret: str) -> "LocalCaller":
         """See Authorizer.identify: a user with a password, or one of Google's ID tokens."""
@@ -116,7 +119,8 @@ class LocalAuthorizer:
 
     def named(self, principal: str) -> "LocalCaller":
         """The caller of a name that has been proved."""
-        return LocalCaller(principal, tuple(grant for grant in self._grants.value if grant.who in ("*", principal)))
+        names = {principal, "*"} if principal in self._users.value else {principal}
+        return LocalCaller(principal, tuple(grant for grant in self._grants.value if grant.who in names))
 
     def needed(self, action: Action, repository: str) -> Needed:
         """See Authorizer.needed."""
@@ -126,13 +130,8 @@ class LocalAuthorizer:
         """Whether the password is right, in a time that does not tell whether there is such a user."""
         if len(secret.encode()) > LONGEST:
             return False
-        if not self._queue.acquire(blocking=False):
-            raise RegistryError(UNAVAILABLE)
-        try:
-            with self._slots:
-                return bcrypt.checkpw(secret.encode(), hashed or _nobodys()) and hashed is not None
-        finally:
-            self._queue.release()
+        with self._turns.take():
+            return bcrypt.checkpw(secret.encode(), hashed or _nobodys()) and hashed is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from typing import Any
 
 import jwt
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from functions.auth.credentials import google_token
 from functions.registry.errors import UNAUTHORIZED, RegistryError
@@ -54,6 +54,15 @@ def test_the_same_key_gives_the_same_token_so_that_answers_are_remembered() -> N
     assert google_token("_json_key", service_account_key(project_id="same")) == first
 
 
+def uneven(**changes: int) -> str:
+    """A key of the right size, of a prime that takes OpenSSL longer to test than the two of Google's keys."""
+    p, q = 2**1279 - 1, private_key(4, 1538).private_numbers().p
+    d = changes.get("d") or pow(65537, -1, (p - 1) * (q - 1))
+    public = rsa.RSAPublicNumbers(65537, p * q)
+    numbers = rsa.RSAPrivateNumbers(p, q, d, d % (p - 1), d % (q - 1), pow(q, -1, p), public)
+    return pem(numbers.private_key(unsafe_skip_rsa_key_validation=True))
+
+
 BAD: dict[str, Any] = {
     "another type": service_account_key(type="authorized_user"),
     "an external account": service_account_key(type="external_account", credential_source={"url": "http://127.0.0.1/"}),
@@ -62,6 +71,10 @@ BAD: dict[str, Any] = {
     "a key that is no PEM": service_account_key(private_key="x"),
     "a key of another kind": service_account_key(private_key=pem(ec.generate_private_key(ec.SECP256R1()))),
     "a short key": service_account_key(private_key=pem(private_key(3, 1024))),
+    "a long key": service_account_key(private_key=pem(private_key(3, 3072))),
+    "a key of uneven primes": service_account_key(private_key=uneven()),
+    "a key whose numbers do not go together": service_account_key(private_key=uneven(d=3)),
+    "a key with a password": service_account_key(private_key=pem(private_key(), b"password")),
     "a key that is a list": service_account_key(private_key=[1]),
     "an address that is a number": service_account_key(client_email=1),
     "an id that is an object": service_account_key(private_key_id={}),

@@ -1,5 +1,6 @@
 """Google's ID tokens: whom they name, and what is no such token."""
 
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -7,10 +8,11 @@ from typing import Any
 import jwt
 import pytest
 
-from functions.auth.google import Google
-from functions.auth.id_tokens import IdTokens
+from functions.auth.google import Google, Reply
+from functions.auth.id_tokens import WAITING, IdTokens
 from functions.registry.errors import UNAUTHORIZED, UNAVAILABLE, RegistryError
 from tests.auth.conftest import Clock
+from tests.auth.floods import PATIENCE, flood
 from tests.auth.worlds import URL, World, encoded, id_token, know_certificates, pem, private_key, public_pem
 
 
@@ -88,6 +90,28 @@ def test_the_keys_are_fetched_once_an_hour_and_not_for_each_stranger(known: Worl
     clock.now += 31
     assert tokens.email(id_token(kid="google-2")) == "alice@example.com"
     assert known.requests() == ["GET /oauth2/v3/certs 200"]
+
+
+def test_whoever_waits_for_keys_keeps_nobody_else(known: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Google is slow, and strangers come with tokens of keys that are not known."""
+    clock, go_on = Clock(), threading.Event()
+    tokens = IdTokens(Google(), URL, clock)
+    good, bad = id_token(), id_token(kid="unknown")
+    tokens.email(good)
+    clock.now += 31
+    fetch = Google.certificates
+
+    def slow(google: Google) -> Reply:
+        assert go_on.wait(PATIENCE)
+        return fetch(google)
+
+    monkeypatch.setattr(Google, "certificates", slow)
+
+    turned_away, kept = flood(lambda: (tokens.email(good), tokens.email(bad)), 40, 1 + WAITING, go_on)
+
+    assert turned_away == [UNAVAILABLE] * (40 - 1 - WAITING)
+    assert kept == [UNAUTHORIZED] * (1 + WAITING)
+    known.requests()
 
 
 def test_without_the_keys_there_is_no_answer(known: World) -> None:

@@ -60,7 +60,23 @@ def test_htpasswd_of_apache_is_read() -> None:
     assert bcrypt.checkpw(b"right", users["alice"])
 
 
-@pytest.mark.parametrize("line", ["alice", "alice:plain", "alice:{SHA}x", "alice:$apr1$x", ":$2b$10$x"])
+SALT = "$2b$10$" + "a" * 22
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "alice",
+        "alice:plain",
+        "alice:{SHA}x",
+        "alice:$apr1$x",
+        f":{SALT}{'a' * 31}",
+        "alice:$2b$10$cut",
+        f"alice:{SALT}{'a' * 32}",
+        f"alice:{SALT}{'a' * 31}:",
+        f"alice:{SALT.replace('10', '99')}{'a' * 31}",
+    ],
+)
 def test_users_without_bcrypt_are_refused(line: str) -> None:
     with pytest.raises(FileInvalid, match="line 2"):
         read_users(f"# a comment\n{line}\n")
@@ -162,8 +178,22 @@ def test_an_id_token_names_who_comes(folder: Path, world: World) -> None:
 
     assert bob.principal == "bob@example.com"
     assert bob.decide(Action.DELETE, "team-b").allowed
-    assert bob.decide(Action.PULL, "shared/app").allowed
     assert not bob.decide(Action.PULL, "team-a/app").allowed
+
+
+def test_everybody_is_nobody_whom_only_google_knows(folder: Path, world: World) -> None:
+    """Anybody with a project at Google can have an ID token made for this registry."""
+    worlds.know_certificates(world)
+    authorizer = opened(folder)
+
+    alice = authorizer.identify("alice", "right")
+    for name in ("bob@example.com", "stranger@elsewhere.iam.gserviceaccount.com"):
+        caller = authorizer.identify("oauth2accesstoken", worlds.id_token(name))
+        assert caller.principal == name
+        assert not caller.decide(Action.PULL, "shared/app").allowed
+        assert caller.readable() == []
+    assert alice.decide(Action.PULL, "shared/app").allowed
+    assert not authorizer.named("nobody").decide(Action.PULL, "shared/app").allowed
 
 
 def test_nobody_is_asked_where_nobody_comes_with_a_token(folder: Path, world: World) -> None:

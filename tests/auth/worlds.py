@@ -81,9 +81,9 @@ def private_key(number: int = 0, bits: int = 2048) -> rsa.RSAPrivateKey:
     return rsa.generate_private_key(public_exponent=65537, key_size=bits)
 
 
-def pem(key: Any) -> str:
-    plain = serialization.NoEncryption()
-    encoded: bytes = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain)
+def pem(key: Any, password: bytes = b"") -> str:
+    how = serialization.BestAvailableEncryption(password) if password else serialization.NoEncryption()
+    encoded: bytes = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, how)
     return encoded.decode()
 
 

@@ -1,0 +1,35 @@
+"""Many who come at once, while whoever they ask takes long."""
+
+import threading
+import time
+from collections.abc import Callable
+
+from functions.registry.errors import RegistryError, Row
+
+PATIENCE = 10.0
+
+
+def flood(ask: Callable[[], object], count: int, kept: int, go_on: threading.Event) -> tuple[list[Row], list[Row]]:
+    """Let `count` threads ask, until all but `kept` have been answered, and then let those go on.
+
+    Answers the errors of those who were not kept, and of those who were.
+    """
+    rows: list[Row] = []
+
+    def come() -> None:
+        try:
+            ask()
+        except RegistryError as error:
+            rows.append(error.row)
+
+    threads = [threading.Thread(target=come) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    deadline = time.monotonic() + PATIENCE
+    while sum(thread.is_alive() for thread in threads) > kept and time.monotonic() < deadline:
+        time.sleep(0.01)
+    turned_away = list(rows)
+    go_on.set()
+    for thread in threads:
+        thread.join()
+    return turned_away, rows[len(turned_away) :]
