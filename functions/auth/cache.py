@@ -1,5 +1,6 @@
 """Answers that are remembered for a short while, and never many of them."""
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Hashable
@@ -34,10 +35,10 @@ class Answers(Generic[K, V]):
 
     def get(self, question: K, ask: Callable[[], V]) -> V:
         """The answer to `question`: remembered, or what `ask` answers."""
-        with self._lock:
-            if question in self._answers:
-                answer: V = self._answers[question]
-                return answer
+        # Not `in` first: between two looks an answer can become too old.
+        with self._lock, contextlib.suppress(KeyError):
+            answer: V = self._answers[question]
+            return answer
         # Not under the lock: others must not wait for Google on our behalf. Who asks twice gets two good answers.
         return self.put(question, ask())
 

@@ -1,0 +1,28 @@
+"""Answers that are remembered."""
+
+import itertools
+
+from functions.auth.cache import NO, YES, Answers
+
+
+def test_an_answer_that_becomes_too_old_while_it_is_looked_at_is_asked_for_again() -> None:
+    """Each look at the clock finds it later: whenever the answer's end falls, there is an answer."""
+    for start in range(10):
+        times = itertools.chain([0.0], itertools.count(YES - 5 + start))
+        answers: Answers[str, int] = Answers(bool, lambda times=times: next(times))  # type: ignore[misc]
+        assert answers.put("question", 1) == 1
+
+        assert answers.get("question", lambda: 2) in (1, 2)
+
+
+def test_nothing_is_an_answer_as_well() -> None:
+    now = [0.0]
+    answers: Answers[str, int | None] = Answers(lambda answer: answer is not None, lambda: now[0])
+    asked = []
+
+    def ask() -> None:
+        asked.append(1)
+
+    for now[0] in (0.0, NO - 1, NO + 1):
+        assert answers.get("question", ask) is None
+    assert len(asked) == 2
