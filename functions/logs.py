@@ -7,6 +7,7 @@ import secrets
 import sys
 import time
 from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -94,9 +95,9 @@ class Audit:
         level = logging.WARNING if outcome == "refused" else logging.INFO
         audit_log.log(level, text, fields, extra={"fields": {"message": text % fields, "audit": fields}})
 
-    def refused(self, action: str, repository: str) -> None:
-        """Write down that a token was refused for an action."""
-        self.decision(action, repository, "token", 403)
+    def refused(self, action: str, repository: str, reference: str) -> None:
+        """Write down that an action was refused, though the request goes on without it."""
+        self.decision(action, repository, reference, 403)
 
 
 class JsonLines(logging.Formatter):
@@ -104,7 +105,9 @@ class JsonLines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """One line."""
-        line: dict[str, Any] = {"severity": record.levelname, "time": self.formatTime(record, "%Y-%m-%dT%H:%M:%S%z")}
+        # RFC 3339, or Cloud Logging takes another time for it.
+        at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+        line: dict[str, Any] = {"severity": record.levelname, "time": at}
         fields = getattr(record, "fields", None)
         line |= fields or {"message": record.getMessage()}
         if record.exc_info:

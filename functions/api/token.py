@@ -31,7 +31,7 @@ def issue(call: Call) -> Response:
     token = call.door.issue(caller, scopes.parse(wanted))
     call.audit.principal = caller.principal
     for scope in token.refused:
-        call.audit.refused(",".join(scope.actions), scope.name)
+        call.audit.refused(",".join(scope.actions), scope.name, "token")
     response = as_json(
         {
             "token": token.text,

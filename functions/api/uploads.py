@@ -69,14 +69,15 @@ def _mount(call: Call) -> Response | None:
     check_digest(digest)
     if source:
         check_repository(source)
-    link = call.registry.blobs.mount(call.name, digest, source, _sources(call, source))
+    link = call.registry.blobs.mount(call.name, digest, source, _sources(call, digest, source))
     return _created(call, digest) if link else None
 
 
-def _sources(call: Call, source: str) -> PullTest:
+def _sources(call: Call, digest: str, source: str) -> PullTest:
     """From which repositories the caller may mount: `source`, or, where it is "", any that a listing would show.
 
-    Raises UNAUTHORIZED where the token was not asked for `source`: with one that was, no blob need be sent.
+    Raises UNAUTHORIZED where the token was not asked for `source`: with one that was, no blob need be sent. A refusal
+    shows in no answer, and so is written down here.
     """
     if not source:
         # Of any number of repositories nobody is asked one by one.
@@ -84,6 +85,8 @@ def _sources(call: Call, source: str) -> PullTest:
     verdict = call.caller.decide(Action.PULL, source).verdict
     if verdict is Verdict.UNASKED:
         raise RegistryError(UNAUTHORIZED, {"scope": f"repository:{source}:pull"})
+    if verdict is Verdict.DENIED:
+        call.audit.refused(Action.PULL.value, source, digest)
     return lambda repository: verdict is Verdict.ALLOWED and repository == source
 
 

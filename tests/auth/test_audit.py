@@ -2,6 +2,8 @@
 
 import json
 import logging
+import re
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -11,7 +13,8 @@ from storage.digests import digest_of
 from tests.auth.conftest import Guard
 from tests.auth.worlds import BUCKET, PULL, PUSH, Guarded, World, bearer, by_token
 
-ALICE = {"Authorization": by_token("ya29.alice")}
+BASIC = by_token("ya29.alice")
+ALICE = {"Authorization": BASIC}
 
 
 @pytest.fixture
@@ -78,6 +81,34 @@ def test_a_refusal_is_a_line_whoever_refuses(app: Guarded, caplog: pytest.LogCap
         ("-", "pull", "team/app", "v1", "challenged"),
     ]
     assert [line["severity"] for line in lines] == ["WARNING"] * 6 + ["INFO"]
+
+
+def test_a_source_that_may_not_be_pulled_is_a_line(app: Guarded, caplog: pytest.LogCaptureFixture) -> None:
+    """The answer is that of a blob that is not there, and only the audit tells that somebody looked."""
+    digest = digest_of(b"bytes")
+
+    for source, headers in (
+        ("other/app", ALICE),
+        ("other/app", bearer(app.token("repository:team/app:push", "repository:other/app:pull", authorization=BASIC))),
+        ("team/two", ALICE),
+    ):
+        caplog.clear()
+        answer = app.client.ask("POST", f"/v2/team/app/blobs/uploads/?mount={digest}&from={source}", headers=headers)
+        assert answer.status == 202
+        refusal = [("alice@example.com", "pull", source, digest, "refused")] if source == "other/app" else []
+        begun = ("alice@example.com", "push", "team/app", digest, "allowed")
+        assert [told(line) for line in audited(caplog)] == [*refusal, begun]
+
+
+def test_the_time_of_a_line_is_as_cloud_logging_reads_it(app: Guarded, caplog: pytest.LogCaptureFixture) -> None:
+    before = datetime.now(UTC)
+    app.client.ask("GET", "/v2/other/manifests/v1", headers=ALICE)
+
+    (line,) = audited(caplog)
+
+    # RFC 3339: the offset has a colon.
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+\+00:00", line["time"])
+    assert abs(datetime.fromisoformat(line["time"]) - before) < timedelta(minutes=1)
 
 
 def test_a_write_that_fails_says_so(app: Guarded, caplog: pytest.LogCaptureFixture) -> None:
