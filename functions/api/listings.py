@@ -26,7 +26,7 @@ def repositories(call: Call) -> Response:
     """The repositories that the caller may pull from (Docker's `_catalog`); `last` is always one of them."""
     size, readable = page_size(call), call.caller.readable()
     visible: list[str] = []
-    after, more = behind(call), size > 0
+    after, more = behind(call), size > 0 and bool(readable)
     while more and len(visible) <= size:
         page = call.registry.repositories(after, MOST_ON_A_PAGE)
         visible += [name for name in page.items if patterns.matches(readable, name)]

@@ -114,7 +114,8 @@ class GuardedDoor:
 
     def needed(self, principal: str, action: Action, repository: str) -> Needed:
         """See Door.needed."""
-        if principal.startswith(USER):
+        # An address can begin so, too.
+        if principal.startswith(USER) and "@" not in principal:
             return self._robots.needed(action, repository)
         return self._authorizer.needed(action, repository)
 

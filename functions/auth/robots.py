@@ -23,7 +23,7 @@ from storage.protocols import Create, Delete, MetadataStore, Replace
 from storage.records import Key, Robot
 
 USER: Final = "robot+"
-"""What the user name of a robot begins with; no other user's can, since no name of an account has a `+` behind it."""
+"""What the user name of a robot begins with. Nobody's address is a robot's name, since it has an `@`."""
 
 PREFIX: Final = "lading_"
 """What a robot's secret begins with, so that scanners for leaked secrets know one."""
@@ -119,7 +119,7 @@ class Robots:
     def rotate(self, name: str, overlap: timedelta, life: timedelta | None) -> str:
         """Give a robot a new secret, and answer it; the one before stays good for `overlap`. Raises RobotError.
 
-        A robot that expires gets a new term of `life`.
+        A robot that expires gets a new term of `life`; None lets it live for ever. One that does not expire never will.
         """
         secret = _new_secret()
         settle(lambda: self._rotate(name, secret, overlap, life))
@@ -140,7 +140,7 @@ class Robots:
             mac=self._mac(name, secret),
             former_mac=robot.mac if overlap else "",
             former_until=now + overlap if overlap else None,
-            expires=now + life if life and robot.expires else robot.expires,
+            expires=now + life if life and robot.expires else None,
         )
         self._metadata.commit([Replace(changed)])
 

@@ -12,6 +12,7 @@ https://distribution.github.io/distribution/spec/auth/jwt/
 """
 
 import itertools
+import json
 import logging
 import secrets
 import time
@@ -37,8 +38,9 @@ SKEW: Final = 30
 LONGEST: Final = 16 * 1024
 """Characters of a token that is looked at."""
 
-MOST_READABLE: Final = 8 * 1024
-"""Characters of patterns in a token; it travels in a header, whose length proxies limit."""
+MOST_CLAIMS: Final = 10 * 1024
+"""Bytes of a token's claims, which make 14 KiB of token. It travels in a header, whose length proxies limit. Beside all
+scopes that one request may have, at least 1,000 bytes are left for patterns of what a listing may show."""
 
 REQUIRED: Final = ["iss", "aud", "sub", "iat", "nbf", "exp"]
 CHARACTERS: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.")
@@ -107,7 +109,8 @@ class Tokens:
         if anonymous:
             claims["anonymous"] = True
         if CATALOG in granted:
-            claims["readable"] = _as_many_as_fit(patterns.covered(caller.readable()))
+            left = MOST_CLAIMS - len(json.dumps(claims))
+            claims["readable"] = _as_many_as_fit(patterns.covered(caller.readable()), left)
         text = jwt.encode(claims, key.secret, ALGORITHM, headers={"kid": key.id})
         return Token(text, SECONDS, now, tuple(granted), tuple(refused))
 
@@ -159,9 +162,9 @@ def _on_repositories(access: Iterable[Any]) -> frozenset[tuple[str, str]]:
     )
 
 
-def _as_many_as_fit(texts: Sequence[str]) -> list[str]:
+def _as_many_as_fit(texts: Sequence[str], most: int) -> list[str]:
     lengths = itertools.accumulate(len(text) + 3 for text in texts)
-    fitting = [text for text, length in zip(texts, lengths, strict=True) if length <= MOST_READABLE]
+    fitting = [text for text, length in zip(texts, lengths, strict=True) if length <= most]
     if len(fitting) < len(texts):
         log.warning("a caller may read more than fits into a token: the catalog shows %d patterns", len(fitting))
     return fitting

@@ -1,10 +1,9 @@
 """`lading explain-access`: who may do what, and why. `lading login-help`: how clients log in."""
 
 import argparse
-import sys
 from typing import TYPE_CHECKING, Final
 
-from functions.commands.options import ACCESS, CommandError, Commands, add
+from functions.commands.options import ACCESS, CommandError, Commands, add, from_input
 from functions.settings import Settings
 
 if TYPE_CHECKING:
@@ -71,6 +70,7 @@ def _explain(parsed: argparse.Namespace, read: Settings) -> None:
 
 def _caller(who: str, read: Settings) -> "Caller":
     from functions.app import open_authorizer, open_metadata, open_robots
+    from functions.auth.credentials import is_jwt
     from functions.auth.door import EVERYBODY, Anonymous, LoggedIn
     from functions.auth.robots import USER
 
@@ -81,13 +81,13 @@ def _caller(who: str, read: Settings) -> "Caller":
     if who.startswith(USER):
         robots = open_robots(read, open_metadata(read.metadata))
         return LoggedIn(robots.named(who.removeprefix(USER)), read.public)
-    token = sys.stdin.read().strip() if who == "-" else who
+    token = from_input(who)
     authorizer = open_authorizer(read)
     if read.access == "users":
         from functions.auth.local import LocalAuthorizer
 
         assert isinstance(authorizer, LocalAuthorizer)
-        if token.count(".") != 2 or "@" in token:
+        if not is_jwt(token):
             return LoggedIn(authorizer.named(token), read.public)
     return LoggedIn(authorizer.identify("oauth2accesstoken", token), read.public)
 

@@ -2,6 +2,7 @@
 
 import argparse
 import getpass
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -95,6 +96,11 @@ def act(action: str) -> "Act":
     from functions.registry.acts import Act
 
     return Act(action, f"{getpass.getuser()} (lading {action})")
+
+
+def from_input(text: str) -> str:
+    """`text`, or, where it is `-`, what comes on standard input: others on the machine see what a command is given."""
+    return sys.stdin.read().strip() if text == "-" else text
 
 
 def _add_setting(parser: argparse.ArgumentParser, setting: Setting) -> None:

@@ -4,7 +4,7 @@ import argparse
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
-from functions.commands.options import CommandError, Commands, add, add_group
+from functions.commands.options import CommandError, Commands, add, add_group, from_input
 from functions.settings import Settings, duration
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ def add_to(commands: Commands) -> None:
     creating.add_argument("--repositories", required=True, metavar="NAMES", help="as in team-a/*,library/app")
     creating.add_argument("--may", default="pull", metavar="ACTIONS", help="pull, push or pull,push; default pull")
     creating.add_argument("--expires", default=LIFE, metavar="IN", help=f"as in 90d, 12h, never; default {LIFE}")
-    creating.add_argument("--owner", default="", metavar="WHO", help="who answers for it: a name, or an ID token")
+    creating.add_argument("--owner", default="", metavar="WHO", help="who answers for it: a name, or an ID token, or -")
     rotating = add(robots, "rotate", "give a robot a new secret and, where it expires, a new term", _rotate, OPTIONS)
     rotating.add_argument("name", metavar="NAME")
     rotating.add_argument("--overlap", default="0m", metavar="FOR", help="how long the old secret stays good")
@@ -69,14 +69,16 @@ def _robots(read: Settings) -> "Robots":
 
 def _owner(text: str, read: Settings) -> str:
     """Whom an ID token names, or the name that was given."""
-    if text.count(".") != 2 or "@" in text:
-        return text
+    from functions.auth.credentials import is_jwt
     from functions.auth.google import Google
     from functions.auth.id_tokens import IdTokens
     from functions.registry.errors import RegistryError
 
+    owner = from_input(text)
+    if not is_jwt(owner):
+        return owner
     try:
-        return IdTokens(Google(), read.realm).email(text)
+        return IdTokens(Google(), read.realm).email(owner)
     except RegistryError as error:
         raise CommandError(f"the ID token is none for {read.realm}, or cannot be checked: {error.row.code}") from None
 

@@ -95,6 +95,25 @@ def test_an_id_token_says_who_owns_a_robot(run: Run, world: World) -> None:
     run("robots", "create", "ci", "--repositories", "x", "--owner", id_token("bob@example.com"), "--url", URL)
     assert run("robots", "list").stdout.endswith("of bob@example.com\n")
 
+    run(
+        "robots",
+        "create",
+        "ci1",
+        "--repositories",
+        "x",
+        "--owner",
+        "-",
+        "--url",
+        URL,
+        stdin=id_token("eve@example.com"),
+    )
+    run("robots", "create", "ci3", "--repositories", "x", "--owner", "the.build.team")
+    assert [line.split()[-1] for line in run("robots", "list").stdout.splitlines()] == [
+        "bob@example.com",
+        "eve@example.com",
+        "the.build.team",
+    ]
+
     stranger = id_token("eve@example.com", aud="https://other.example")
     refused = run("robots", "create", "ci2", "--repositories", "x", "--owner", stranger, "--url", URL, status=1)
     assert "ID token" in refused.stderr
@@ -159,6 +178,7 @@ def test_access_is_explained_for_robots_users_and_nobody(run: Run) -> None:
         "  rule   the robot may pull on team/*",
     ]
     assert explained("robot+ci", "team/app", "push")[0] == "not allowed: robot+ci push team/app"
+    assert explained("a.b.c", "team/app", "pull")[0] == "not allowed: a.b.c pull team/app"
     assert explained("alice", "team/app", "pull")[0] == "not allowed: alice pull team/app"
     assert explained("anonymous", "library/x", "pull")[1] == "  rule   the repository is public"
     assert explained("anonymous", "team/app", "pull")[0] == "not allowed: anonymous pull team/app"

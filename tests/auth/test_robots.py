@@ -178,6 +178,9 @@ def test_a_rotation_prolongs_what_expires(opened: Open, stores: Stores, clock: C
     assert ci.expires - ci.created > 9 * DAY
     assert ever.expires is None
 
+    opened().rotate("ci", timedelta(), None)
+    assert opened().all()[0].expires is None, "never is a term, too"
+
 
 def test_a_revocation_counts_within_a_minute(opened: Open, clock: Clock) -> None:
     known = opened()

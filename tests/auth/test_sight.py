@@ -61,6 +61,19 @@ def test_the_catalog_asks_nobody_once_the_token_is_there(app: Guarded, world: Wo
     assert world.requests() == []
 
 
+def test_for_whoever_may_read_nothing_nothing_is_read(
+    guard: Guard, world: World, owner: Client, local_stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Anybody with an account at Google can log in, and a registry can be large."""
+    owner.push_image("other/a", "v1")
+    world.folder("", member=ALICE)
+    headers = {"Authorization": by_token(world.token("alice"))}
+    app = guard(access=f"gs://{BUCKET}")
+    monkeypatch.delattr(type(local_stores.metadata), "scan")
+
+    assert app.client.ask("GET", "/v2/_catalog", headers=headers).json == {"repositories": []}
+
+
 def test_a_token_for_something_else_does_not_list(app: Guarded) -> None:
     token = app.token("repository:team-a/one:pull", authorization=by_token("ya29.alice"))
 

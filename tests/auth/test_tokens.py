@@ -11,7 +11,7 @@ import jwt
 import pytest
 
 from functions.auth.keys import Key, KeyRing, Keys, new_keys, rotated
-from functions.auth.scopes import CATALOG, Scope, repository
+from functions.auth.scopes import CATALOG, LONGEST, MOST, Scope, repository
 from functions.auth.tokens import TokenCaller, Tokens
 from functions.registry.errors import UNAUTHORIZED, RegistryError
 from storage.errors import Unavailable
@@ -55,6 +55,26 @@ def test_a_token_says_what_was_granted_and_lives_five_minutes() -> None:
     ]
     assert claims["readable"] == ["team", "team/*"]
     assert jwt.get_unverified_header(issued()) == {"alg": "HS256", "typ": "JWT", "kid": "k1"}
+
+
+def test_the_longest_token_is_one_that_is_read() -> None:
+    """As many scopes as one request may have, half of each refused, and more to list than a token can hold."""
+
+    class Owner(Alice):
+        def readable(self) -> list[str]:
+            return [f"team-{number}/*" for number in range(5000)]
+
+    names = ["a" * 180 + str(number) for number in range(MOST - 1)]
+    given = [*(repository(name, ["pull"]) for name in names), CATALOG]
+    refused = [repository(name, ["push", "delete"]) for name in names]
+    assert sum(len(f"{scope},push,delete ") for scope in given) > 0.95 * LONGEST
+
+    text = tokens().issue(Owner(), anonymous=False, granted=given, refused=refused).text
+
+    assert len(text) < 15 * 1024
+    assert {(names[0], "pull"), (names[-1], "pull")} <= tokens().read(text).granted
+    assert 50 < len(tokens().read(text).catalog or ()) < 5000
+    assert len(tokens().read(tokens().issue(Owner(), False, [CATALOG], []).text).catalog or ()) > 500
 
 
 @pytest.mark.parametrize(("age", "good"), [(-25, True), (0, True), (325, True), (-35, False), (335, False)])
