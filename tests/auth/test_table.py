@@ -37,25 +37,26 @@ from tests.servers import basic, lading
 REPOSITORIES: Final = ("team/app", "library/app", "other/app")
 
 ROUTE_OF: Final[Mapping[str, tuple[str, str, str]]] = {
-    # name: method, path below the repository, the right that it needs
-    "read a manifest": ("GET", "manifests/v1", "pull"),
-    "look at a manifest": ("HEAD", "manifests/v1", "pull"),
-    "read a manifest by digest": ("GET", "manifests/{manifest}", "pull"),
-    "read a blob": ("GET", "blobs/{layer}", "pull"),
-    "look at a blob": ("HEAD", "blobs/{layer}", "pull"),
-    "list tags": ("GET", "tags/list", "pull"),
-    "list referrers": ("GET", "referrers/{manifest}", "pull"),
-    "begin an upload": ("POST", "blobs/uploads/", "push"),
-    "push a blob at once": ("POST", "blobs/uploads/?digest={layer}", "push"),
-    "look at an upload": ("GET", "blobs/uploads/{session}", "push"),
-    "go on with an upload": ("PATCH", "blobs/uploads/{session}", "push"),
-    "finish an upload": ("PUT", "blobs/uploads/{session}?digest={layer}", "push"),
-    "cancel an upload": ("DELETE", "blobs/uploads/{session}", "push"),
-    "push a manifest": ("PUT", "manifests/v2", "push"),
-    "push a manifest by digest": ("PUT", "manifests/{manifest}", "push"),
-    "delete a blob": ("DELETE", "blobs/{layer}", "delete"),
-    "delete a manifest": ("DELETE", "manifests/{manifest}", "delete"),
-    "delete a tag": ("DELETE", "manifests/v1", "delete"),
+    # name: method, path, the right that it needs
+    "read a manifest": ("GET", "{name}/manifests/v1", "pull"),
+    "look at a manifest": ("HEAD", "{name}/manifests/v1", "pull"),
+    "read a manifest by digest": ("GET", "{name}/manifests/{manifest}", "pull"),
+    "read a blob": ("GET", "{name}/blobs/{layer}", "pull"),
+    "look at a blob": ("HEAD", "{name}/blobs/{layer}", "pull"),
+    "list tags": ("GET", "{name}/tags/list", "pull"),
+    "list referrers": ("GET", "{name}/referrers/{manifest}", "pull"),
+    "read the history": ("GET", "_lading/{name}/history", "pull"),
+    "begin an upload": ("POST", "{name}/blobs/uploads/", "push"),
+    "push a blob at once": ("POST", "{name}/blobs/uploads/?digest={layer}", "push"),
+    "look at an upload": ("GET", "{name}/blobs/uploads/{session}", "push"),
+    "go on with an upload": ("PATCH", "{name}/blobs/uploads/{session}", "push"),
+    "finish an upload": ("PUT", "{name}/blobs/uploads/{session}?digest={layer}", "push"),
+    "cancel an upload": ("DELETE", "{name}/blobs/uploads/{session}", "push"),
+    "push a manifest": ("PUT", "{name}/manifests/v2", "push"),
+    "push a manifest by digest": ("PUT", "{name}/manifests/{manifest}", "push"),
+    "delete a blob": ("DELETE", "{name}/blobs/{layer}", "delete"),
+    "delete a manifest": ("DELETE", "{name}/manifests/{manifest}", "delete"),
+    "delete a tag": ("DELETE", "{name}/manifests/v1", "delete"),
 }
 
 NOBODY: Final[frozenset[str]] = frozenset()
@@ -168,7 +169,7 @@ def test_the_table_is_whole() -> None:
     tried = {
         row.spec
         for method, path, _ in ROUTE_OF.values()
-        for row in [match(method, f"/v2/a/{path.partition('?')[0]}").route]
+        for row in [match(method, f"/v2/{path.partition('?')[0]}".replace("{name}", "a")).route]
     }
 
     assert tried == rows
@@ -188,14 +189,14 @@ def test_each_cell_is_as_it_is_written_down(kind: str, cast: Cast) -> None:
             # A session of the caller's own, where it can have one; else of nobody in particular.
             begun = cast.app.client.ask("POST", f"/v2/{repository}/blobs/uploads/", headers=headers)
             session = begun.headers.get("Docker-Upload-UUID") or cast.open.start(repository).rpartition("/")[2]
-            filled = path.format(manifest=digest_of(manifest), layer=digest_of(layer), session=session)
-            body = {"manifests": manifest, "blobs": layer}[path.partition("/")[0]] if right == "push" else b""
+            names = {"manifest": digest_of(manifest), "layer": digest_of(layer), "session": session}
+            body = b"" if right != "push" else manifest if "/manifests/" in path else layer
             if method in ("GET", "DELETE") or name == "begin an upload":
                 body = b""
             if name == "delete a blob":
                 cast.open.ask("DELETE", f"/v2/{repository}/manifests/{digest_of(manifest)}")
-            media = {"Content-Type": json.loads(manifest)["mediaType"]} if "manifests" in path and body else {}
-            answer = cast.app.client.ask(method, f"/v2/{repository}/{filled}", body, headers | media)
+            media = {"Content-Type": json.loads(manifest)["mediaType"]} if "/manifests/" in path and body else {}
+            answer = cast.app.client.ask(method, f"/v2/{path.format(name=repository, **names)}", body, headers | media)
             status = 200 if answer.status < 300 else answer.status
             assert ("WWW-Authenticate" in answer.headers) == (status == 401), "a HEAD needs it, too"
             if status != expected(kind, repository, right):
@@ -239,7 +240,7 @@ def test_whoever_may_not_see_a_repository_cannot_tell_whether_it_is_there(
     headers = {"Authorization": authorization} if authorization else {}
 
     def told(repository: str) -> tuple[int, bytes, str]:
-        answer = cast.app.client.ask(method, f"/v2/{repository}/{path.format(**names)}", headers=headers)
+        answer = cast.app.client.ask(method, f"/v2/{path.format(name=repository, **names)}", headers=headers)
         challenge = answer.headers.get("WWW-Authenticate", "")
         return answer.status, answer.body.replace(repository.encode(), b"X"), challenge.replace(repository, "X")
 
