@@ -5,24 +5,30 @@
 The buildpack starts `functions-framework` whatever a Procfile says, and its server speaks only HTTP/1, where Cloud Run
 ends a request at 32 MiB. But it imports this file before it makes a server; so in Cloud Run this file puts granian in
 its place, which speaks HTTP/1.1 and h2c on the same port. On a developer's machine it stays as it is.
+
+What granian will import again is imported here only where this file stays: a cold start must not pay for it twice.
 """
 
 import os
 import sys
 from functools import cache
+from typing import TYPE_CHECKING
 
 import functions_framework
 from flask import Request
 from werkzeug.wrappers import Response
 
-from functions import logs, settings
-from functions.api import answers
-from functions.app import App, create
-from functions.registry.errors import DENIED, RegistryError
+from functions import settings
+
+if TYPE_CHECKING:
+    from functions.app import App
 
 
 @cache
-def _app() -> App:
+def _app() -> "App":
+    from functions import logs
+    from functions.app import create
+
     read = settings.read()
     logs.start(read.log)
     return create(read)
@@ -31,6 +37,9 @@ def _app() -> App:
 @functions_framework.http
 def registry(request: Request) -> Response:
     """The registry, as `functions-framework --target registry` serves it: the very same app."""
+    from functions.api import answers
+    from functions.registry.errors import DENIED, RegistryError
+
     if not _open_to(request):
         response = answers.error(RegistryError(DENIED, "with LADING_ACCESS=everybody only this machine is answered"))
     else:

@@ -8,37 +8,28 @@
 A document holds the record's fields and four of the driver's own: `id`, `repository`, `position` (by which listings are
 sorted) and `nonce`. A version is the document's update_time, which is why every write changes the nonce: a write that
 changes nothing would leave update_time as it was, and two writers would both believe that they had won.
+
+Google's client queries and writes. It is imported when it is first needed, which a pull never does: documents are read
+without it (firestore_reads).
 """
 
 import contextlib
 import dataclasses
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Final
-
-from google.api_core.datetime_helpers import DatetimeWithNanoseconds
-from google.api_core.exceptions import (
-    Aborted,
-    AlreadyExists,
-    FailedPrecondition,
-    GoogleAPICallError,
-    NotFound,
-    RetryError,
-)
-from google.api_core.exceptions import (
-    Conflict as GoogleConflict,
-)
-from google.auth.exceptions import GoogleAuthError
-from google.cloud import firestore
-from google.cloud.firestore_v1.base_query import FieldFilter
-from google.protobuf.timestamp_pb2 import Timestamp
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final
 
 from storage.errors import Conflict, StorageError, Unavailable
+from storage.firestore_reads import FirestoreReads
 from storage.protocols import Create, Delete, Found, Replace, Touch, Write
 from storage.records import Key, R, Record, record_of, values_of
 
+if TYPE_CHECKING:
+    from google.cloud import firestore
 
-def _loosen_links(client: firestore.Client) -> None:
+
+def _loosen_links(client: "firestore.Client") -> None:
     """Links say whether a manifest may name them: of the older ones nobody knows."""
     for snapshot in client.collection_group("links").stream():
         values = snapshot.to_dict() or {}
@@ -46,12 +37,11 @@ def _loosen_links(client: firestore.Client) -> None:
             snapshot.reference.update({"state": "loose", "since": values["created"], "nonce": _nonce()})
 
 
-MIGRATIONS: Final[tuple[Callable[[firestore.Client], None], ...]] = (lambda client: None, _loosen_links)
+MIGRATIONS: Final[tuple[Callable[["firestore.Client"], None], ...]] = (lambda client: None, _loosen_links)
 """Each brings the layout from the version that is its index to the next, and may run twice; the first finds nothing."""
 
+SCHEMA: Final = "lading/schema"
 DRIVERS_OWN: Final = frozenset({"id", "repository", "position", "nonce"})
-LOST: Final = (AlreadyExists, FailedPrecondition, NotFound, Aborted, GoogleConflict)
-"""How Firestore says that a precondition did not hold, or that a contended commit was given up."""
 
 
 class FirestoreMetadata:
@@ -61,25 +51,24 @@ class FirestoreMetadata:
         self,
         project: str,
         database: str = "(default)",
-        migrations: Sequence[Callable[[firestore.Client], None]] = MIGRATIONS,
+        migrations: Sequence[Callable[["firestore.Client"], None]] = MIGRATIONS,
     ) -> None:
         """Use the database; honours FIRESTORE_EMULATOR_HOST.
 
         The first request asks for the layout's version, and raises StorageError where it is of a newer release.
         """
-        self._client = firestore.Client(project=project, database=database)
+        self._project = project
+        self._database = database
+        self._reads = FirestoreReads(project, database)
         self._migrations = migrations
         self._schema_seen = False
 
     def read(self, keys: Sequence[Key[Any]]) -> Found:
         """See MetadataStore.read."""
-        references = {self._document(key).path: key for key in keys}
-        with _faults():
-            self._check_schema()
-            snapshots = list(self._client.get_all([self._client.document(path) for path in references]))
-        return Found(
-            _record(references[snapshot.reference.path], snapshot) for snapshot in snapshots if snapshot.exists
-        )
+        self._check_schema()
+        paths = {_path(key): key for key in keys}
+        found = self._reads.get(list(paths))
+        return Found(_record(paths[path], document.fields, document.version) for path, document in found.items())
 
     def scan(self, kind: type[R], repository: str = "", *, after: str = "", limit: int) -> list[R]:
         """See MetadataStore.scan."""
@@ -101,6 +90,8 @@ class FirestoreMetadata:
 
         In one repository a field needs no index of its own; in all of them it needs one of the collection group.
         """
+        from google.cloud.firestore_v1.base_query import FieldFilter
+
         everywhere = repository is None
         source = self._client.collection_group(kind.KIND) if everywhere else self._collection(kind, repository or "")
         query = _without_content(kind, source)
@@ -114,21 +105,27 @@ class FirestoreMetadata:
 
     def commit(self, writes: Sequence[Write]) -> None:
         """See MetadataStore.commit."""
-        batch = self._client.batch()
-        for write in writes:
-            self._add(batch, write)
+        self._check_schema()
         with _faults():
-            self._check_schema()
-            try:
+            batch = self._client.batch()
+            for write in writes:
+                self._add(batch, write)
+            with _lost():
                 batch.commit()
-            except LOST as error:
-                raise Conflict(str(error)) from error
 
     def close(self) -> None:
-        """Close the channel."""
-        self._client.close()  # type: ignore[no-untyped-call]
+        """Close the connections."""
+        self._reads.close()
+        if "_client" in vars(self):
+            self._client.close()  # type: ignore[no-untyped-call]
 
-    def _add(self, batch: firestore.WriteBatch, write: Write) -> None:
+    @cached_property
+    def _client(self) -> "firestore.Client":
+        from google.cloud import firestore
+
+        return firestore.Client(project=self._project, database=self._database)
+
+    def _add(self, batch: "firestore.WriteBatch", write: Write) -> None:
         """Add one write, with its precondition, to the batch."""
         match write:
             case Create(record):
@@ -141,44 +138,54 @@ class FirestoreMetadata:
             case Touch(key):
                 batch.update(self._document(key), {"nonce": _nonce()})
 
-    def _still(self, record: Record) -> firestore.WriteOption:
+    def _still(self, record: Record) -> "firestore.WriteOption":
         """The precondition that the record is at the version that it carries."""
+        from google.api_core.datetime_helpers import DatetimeWithNanoseconds
+
         time = DatetimeWithNanoseconds.from_rfc3339(record.version)  # type: ignore[no-untyped-call]
         return self._client.write_option(last_update_time=time)
 
-    def _document(self, key: Key[Any]) -> firestore.DocumentReference:
-        return self._collection(key.kind, key.repository).document(_document_id(key.id))
+    def _document(self, key: Key[Any]) -> "firestore.DocumentReference":
+        return self._client.document(_path(key))
 
-    def _collection(self, kind: type[Record], repository: str) -> firestore.CollectionReference:
-        if not repository:
-            return self._client.collection(kind.KIND)
-        return self._client.collection("repositories", _document_id(repository), kind.KIND)
+    def _collection(self, kind: type[Record], repository: str) -> "firestore.CollectionReference":
+        return self._client.collection(_collection(kind, repository))
 
-    def _run(self, kind: type[R], query: firestore.Query) -> list[R]:
+    def _run(self, kind: type[R], query: "firestore.Query") -> list[R]:
+        self._check_schema()
         with _faults():
-            self._check_schema()
             snapshots = list(query.stream())
-        return [_record(Key(kind, snapshot.get("id"), snapshot.get("repository")), snapshot) for snapshot in snapshots]
+        found = [(snapshot.to_dict() or {}, _version(snapshot.update_time)) for snapshot in snapshots]
+        return [_record(Key(kind, values["id"], values["repository"]), values, version) for values, version in found]
 
     def _check_schema(self) -> None:
         """Once in a process: bring the layout forward, or refuse that of a newer release."""
         if self._schema_seen:
             return
-        document = self._client.collection("lading").document("schema")
-        snapshot = document.get()
-        version = snapshot.get("version") if snapshot.exists else 0
+        schema = self._reads.get([SCHEMA]).get(SCHEMA)
+        version = schema.fields["version"] if schema else 0
         if version > len(self._migrations):
             raise StorageError(f"the metadata has schema version {version}, of a newer release of Lading")
         for migration in self._migrations[version:]:
-            migration(self._client)
             version += 1
-            document.set({"version": version})
+            with _faults():
+                migration(self._client)
+                self._client.document(SCHEMA).set({"version": version})
         self._schema_seen = True
 
 
 def _without_content(kind: type[Record], source: Any) -> Any:
     """A query of `source` for all fields but the bytes of manifests, which a listing has no use for."""
     return source.select([each.name for each in dataclasses.fields(kind) if each.name not in ("content", "version")])
+
+
+def _path(key: Key[Any]) -> str:
+    """Where a record's document is."""
+    return f"{_collection(key.kind, key.repository)}/{_document_id(key.id)}"
+
+
+def _collection(kind: type[Record], repository: str) -> str:
+    return f"repositories/{_document_id(repository)}/{kind.KIND}" if repository else kind.KIND
 
 
 def _document_id(id: str) -> str:
@@ -196,15 +203,15 @@ def _values(record: Record) -> dict[str, Any]:
     return values_of(record) | own
 
 
-def _record(key: Key[R], snapshot: firestore.DocumentSnapshot[Any]) -> R:
-    values = snapshot.to_dict() or {}
-    for name in DRIVERS_OWN:
-        values.pop(name, None)
-    return record_of(key, values, _version(snapshot.update_time))
+def _record(key: Key[R], values: Mapping[str, Any], version: str) -> R:
+    return record_of(key, {name: value for name, value in values.items() if name not in DRIVERS_OWN}, version)
 
 
 def _version(update_time: Any) -> str:
     """An update_time to the nanosecond. Queries of a collection group hand it out as a bare Timestamp."""
+    from google.api_core.datetime_helpers import DatetimeWithNanoseconds
+    from google.protobuf.timestamp_pb2 import Timestamp
+
     if isinstance(update_time, Timestamp):
         update_time = DatetimeWithNanoseconds.from_timestamp_pb(update_time)  # type: ignore[no-untyped-call]
     version: str = update_time.rfc3339()
@@ -214,7 +221,22 @@ def _version(update_time: Any) -> str:
 @contextlib.contextmanager
 def _faults() -> Iterator[None]:
     """Turn what Google's libraries raise into the protocol's Unavailable."""
+    from google.api_core.exceptions import GoogleAPICallError, RetryError
+    from google.auth.exceptions import GoogleAuthError
+
     try:
         yield
     except (GoogleAPICallError, RetryError, GoogleAuthError) as error:
         raise Unavailable(f"Firestore: {error}") from error
+
+
+@contextlib.contextmanager
+def _lost() -> Iterator[None]:
+    """Turn what says that a precondition did not hold, or that a contended commit was given up, into Conflict."""
+    from google.api_core import exceptions as said
+
+    try:
+        yield
+    except (said.AlreadyExists, said.FailedPrecondition, said.NotFound, said.Conflict) as error:
+        # Aborted, which a contended commit may end with, is a Conflict of theirs.
+        raise Conflict(str(error)) from error

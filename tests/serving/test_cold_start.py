@@ -1,0 +1,97 @@
+"""What a cold start imports: only what the first request needs. Each of these costs as much as all of Lading."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from emulators import Emulators
+from functions import settings
+from functions.app import open_blobs, open_metadata
+from functions.registry.registry import Registry
+from storage.digests import digest_of
+from tests import images
+from tests.api.client import client_of
+from tests.auth import worlds
+from tests.serving.test_functions import IN_CLOUD_RUN
+
+HEAVY = ("grpc", "google.cloud.firestore", "google.cloud.storage", "flask", "functions_framework", "sqlite3")
+
+PULL = """
+import sys
+from werkzeug.test import Client
+from functions import serve, settings
+from functions.app import create
+client = Client(create(settings.read()))
+for path in sys.argv[1:]:
+    print(client.get(path).status_code)
+print(*sys.modules)
+"""
+
+TAKE_OVER = """
+import os, sys
+import functions_framework
+before = set(sys.modules)
+def execv(program, words):
+    print(*words[1:])
+    print(*set(sys.modules) - before)
+    os._exit(0)
+os.execv = execv
+import functions.main
+"""
+
+
+def run(script: str, environment: Mapping[str, str], *words: str) -> list[str]:
+    """The lines that a script prints."""
+    done = subprocess.run(
+        [sys.executable, "-c", script, *words],
+        env={**os.environ, "PYTHONUNBUFFERED": "1", **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+def test_a_pull_imports_none_of_googles_clients(emulators: Emulators, tmp_path: Path) -> None:
+    (tmp_path / "key.json").write_text(worlds.service_account_key())
+    environment = {
+        **emulators.fresh(),
+        "LADING_ACCESS": "gs://policy",
+        "LADING_PUBLIC": "team/*",
+        "LADING_DATA": str(tmp_path),
+        "GOOGLE_APPLICATION_CREDENTIALS": str(tmp_path / "key.json"),
+    }
+    layer = images.blob()
+    push(environment, layer)
+
+    *statuses, modules = run(
+        PULL, environment, "/v2/", "/v2/team/app/manifests/v1", f"/v2/team/app/blobs/{digest_of(layer)}"
+    )
+
+    assert statuses == ["401", "200", "307"]
+    assert set(modules.split()) & set(HEAVY) == set()
+
+
+def push(environment: Mapping[str, str], layer: bytes) -> None:
+    """Push an image team/app:v1."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        read = settings.read(environment)
+        registry = Registry(open_blobs(read.blobs), open_metadata(read.metadata))
+        client_of(registry).push_image("team/app", "v1", layer)
+        registry.close()
+
+
+def test_the_function_makes_room_before_it_imports_anything() -> None:
+    words, modules = run(TAKE_OVER, IN_CLOUD_RUN)
+
+    assert words == "-m functions.cli serve"
+    ours = {module for module in modules.split() if module.startswith(("functions", "storage"))}
+    assert ours <= {"functions", "functions.main", "functions.settings"}
