@@ -40,6 +40,9 @@ from storage.protocols import BlobStore, MetadataStore
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
+    from functions.jobs.collect import Collector
+    from functions.jobs.reaping import Waits
+
 AT_ONCE: Final = 8
 """Pulls that are worked on at a time. More threads would only fight for the interpreter's lock, which each metadata
 read gives up: 32 cost three times the CPU that 8 do. Bodies, and questions to Google, are outside of this limit."""
@@ -248,6 +251,15 @@ def open_registry(settings: Settings, metadata: MetadataStore) -> Registry:
     except ValueError as error:
         raise SettingsError(f"--immutable: {error}") from None
     return Registry(open_blobs(settings.blobs, settings.hmac_key), metadata, immutable)
+
+
+def open_collector(settings: Settings, waits: "Waits | None" = None) -> "Collector":
+    """The collection of garbage, with the waits of the settings unless others are given. Raises as `create` does."""
+    from functions.jobs.collect import Collector
+    from functions.jobs.reaping import Waits
+
+    own = Waits(grace=settings.grace, undelete=settings.undelete)
+    return Collector(open_registry(settings, open_metadata(settings.metadata)), waits or own)
 
 
 def create(settings: Settings) -> App:

@@ -115,6 +115,12 @@ class JsonLines(logging.Formatter):
         return json.dumps(line)
 
 
+def collected(report: dict[str, Any]) -> None:
+    """Write down what a slice of a collection did: a line from which metrics can be made."""
+    text = f"collection {'finished' if report['finished'] else 'goes on'}: {report['freed_bytes']} bytes freed"
+    logging.getLogger("lading.collect").info(text, extra={"fields": {"message": text, "collection": report}})
+
+
 def start(form: str) -> None:
     """Write the log to standard error, as `text` or `json`."""
     handler = logging.StreamHandler(sys.stderr)

@@ -1,6 +1,7 @@
 """The entry points of the Cloud Functions, by the names that Terraform gives them.
 
     registry   the registry over HTTP
+    collect    a slice of the collection of garbage, when Cloud Scheduler calls
 
 The buildpack starts `functions-framework` whatever a Procfile says, and its server speaks only HTTP/1, where Cloud Run
 ends a request at 32 MiB. But it imports this file before it makes a server; so in Cloud Run this file puts granian in
@@ -47,6 +48,14 @@ def registry(request: Request) -> Response:
     # The framework reads the rest of a body into memory before it sends an answer, unless the answer is a stream.
     response.response = response.iter_encoded()
     return response
+
+
+@functions_framework.http
+def collect(request: Request) -> Response:
+    """A slice of the collection of garbage."""
+    from functions import scheduled
+
+    return scheduled.collect(request)
 
 
 def _open_to(request: Request) -> bool:

@@ -71,6 +71,7 @@ SETTINGS: Final = (
     ),
     Setting("undelete", "7d", "TIME", "how long what is deleted can be restored, as in 7d, 12h or 30m"),
     Setting("grace", "24h", "TIME", "how long collection leaves a blob alone that no manifest names"),
+    Setting("collector", "", "EMAIL", "the service account whose calls the function `collect` answers"),
     Setting("log", "text", "text|json", "the form of the access log, a line per request on standard error"),
     Setting("threads", "128", "NUMBER", "requests served at a time; slow uploads hold one each"),
     Setting("body-timeout", "60", "SECONDS", "how long a request's body may stand still, per 256 KiB"),
@@ -104,6 +105,7 @@ class Settings:
     immutable: tuple[str, ...]
     undelete: timedelta
     grace: timedelta
+    collector: str
     log: str
     threads: int
     body_timeout: float
@@ -144,7 +146,8 @@ def read(environment: Mapping[str, str] = os.environ, options: Mapping[str, str 
 
     host, port = _address(value("address"))
     data = Path(value("data")).absolute()
-    if "K_SERVICE" in environment and value("access") != "everybody" and not value("keys"):
+    lets_in = value("access") != "everybody" and environment.get("FUNCTION_TARGET", "registry") == "registry"
+    if "K_SERVICE" in environment and lets_in and not value("keys"):
         # What one instance makes for itself in a folder of its own, no other would trust.
         raise SettingsError("instances share their keys: say --keys, as in secret://PROJECT/SECRET")
     cert, key = value("tls-cert"), value("tls-key")
@@ -171,6 +174,7 @@ def read(environment: Mapping[str, str] = os.environ, options: Mapping[str, str 
         immutable=tuple(rule.strip() for rule in value("immutable").split(",") if rule.strip()),
         undelete=duration(value("undelete")),
         grace=duration(value("grace")),
+        collector=value("collector"),
         log=value("log"),
         threads=_number("threads", value("threads"), 1, 1000),
         body_timeout=_number("body-timeout", value("body-timeout"), 1, 3600),

@@ -9,6 +9,7 @@ iam            callers by Google's tokens; where IAM is asked is policy_bucket o
 google         the calls to Google
 local          callers by a file of users and a file of grants
 id_tokens      Google's ID tokens, which only say who somebody is
+scheduler      Cloud Scheduler's calls
 robots         credentials of our own
 patterns       of repository names
 cache          answers that are remembered for a short while

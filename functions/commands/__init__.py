@@ -3,6 +3,7 @@
 serve    serve the registry
 history  history, rollback
 deleted  delete, deleted, undelete
+gc       collect garbage
 backup   backup, restore
 users    the file of users, where no Google is
 robots   create, list, rotate and revoke credentials of our own

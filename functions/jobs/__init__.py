@@ -1,4 +1,6 @@
-"""What runs beside requests.
+"""What runs beside requests, through the registry and its stores.
 
-backup  copying all that a registry has into a folder, and back
+collect   garbage: the phases, in slices, one process at a time
+reaping   what a collection does with one record
+backup    copying all that a registry has into a folder, and back
 """

@@ -24,9 +24,9 @@ class Registry:
         immutable: ImmutableTags = ImmutableTags(),  # noqa: B008  # it is frozen
         clock: Clock = now,
     ) -> None:
-        """Use these two stores, which `close` closes."""
-        self._stores = (blobs, metadata)
-        self._metadata = metadata
+        """Use these two stores, which `close` closes; jobs use them, too."""
+        self.objects = blobs
+        self.metadata = metadata
         self.blobs = Blobs(blobs, metadata, clock)
         self.uploads = Uploads(blobs, metadata, clock)
         self.tags = Tags(metadata, immutable, clock)
@@ -37,11 +37,11 @@ class Registry:
 
     def repositories(self, after: str, limit: int) -> Page[str]:
         """The first `limit` repositories behind `after`, in lexical order, without those that were deleted."""
-        records = self._metadata.scan(Repository, after=after, limit=limit + 1)
+        records = self.metadata.scan(Repository, after=after, limit=limit + 1)
         names = [each.id for each in records[:limit] if not each.deleted]
         return Page(names, records[limit - 1].id if 0 < limit < len(records) else "")
 
     def close(self) -> None:
         """Close the stores."""
-        for store in self._stores:
-            store.close()
+        self.objects.close()
+        self.metadata.close()

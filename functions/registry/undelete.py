@@ -18,6 +18,7 @@ from functions.registry.tags import Tags
 from storage.past import DeletedLink, DeletedManifest, DeletedTag
 from storage.protocols import Create, Delete, Found, MetadataStore, Touch, Write
 from storage.records import Blob, Key, Link, Manifest, Repository, Tag, recast
+from storage.upkeep import Pull
 
 
 class Undelete:
@@ -92,8 +93,10 @@ class Undelete:
         writes: list[Write] = [Delete(thing)]
         if isinstance(thing, DeletedManifest):
             keys = [Key(Link, digest, thing.repository) for digest in thing.blobs]
-            found = self._metadata.read(keys)
+            pull = Key(Pull, thing.id, thing.repository)
+            found = self._metadata.read([*keys, pull])
             writes += [links.loosened(link, self._clock()) for key in keys if (link := found[key]) is not None]
+            writes += [Delete(pulled) for pulled in [found[pull]] if pulled is not None]
         elif isinstance(thing, DeletedLink):
             blob = Key(Blob, thing.id)
             writes += [links.suspected(record) for record in [self._metadata.read([blob])[blob]] if record is not None]

@@ -1,0 +1,54 @@
+"""`lading gc`: collect garbage, here and now, in the stores of the settings."""
+
+import argparse
+import json
+import sys
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+from functions.commands.options import REGISTRY, CommandError, Commands, add
+from functions.settings import Settings
+
+if TYPE_CHECKING:
+    from functions.jobs.collect import Report
+
+WIDTH: Final = 28
+"""Characters of the bar."""
+
+
+def add_to(commands: Commands) -> None:
+    """Add the command."""
+    collecting = add(commands, "gc", "collect garbage, while serving", _collect, (*REGISTRY, "undelete", "grace"))
+    collecting.add_argument(
+        "--nobody-pushes",
+        action="store_true",
+        help="wait for nobody: condemn and remove at once, as is safe when no client pushes",
+    )
+
+
+def _collect(parsed: argparse.Namespace, read: Settings) -> None:
+    from functions.app import open_collector
+    from functions.jobs.reaping import Waits
+
+    none = timedelta(0)
+    waits = Waits(grace=none, undelete=read.undelete, condemned=none, ended=none) if parsed.nobody_pushes else None
+    collector = open_collector(read, waits)
+    report = None
+    while report is None or not report.finished:
+        report = collector.run(progress=_show if sys.stderr.isatty() else lambda report: None)
+        if report is None:
+            raise CommandError("another collection is at work; what it leaves, the next one finds")
+    if sys.stderr.isatty():
+        print(file=sys.stderr)
+    print(json.dumps(report.as_json()))
+
+
+def _show(report: "Report") -> None:
+    """A bar on the terminal: which phase of all, and what was counted so far."""
+    from functions.jobs.collect import PHASES
+
+    done = PHASES.index(report.phase) * WIDTH // len(PHASES)
+    bar = f"[{'#' * done}{'.' * (WIDTH - done)}]"
+    freed = report.counts["bytes freed"] / 1e6
+    looked = report.counts.total() - report.counts["bytes freed"]
+    print(f"\r{bar} {report.phase:10} {looked:8} looked at, {freed:.1f} MB freed", end="", file=sys.stderr, flush=True)

@@ -1,0 +1,171 @@
+"""What a collection does with one record: each step is safe by itself, whatever happens beside it.
+
+A record is read first, what names it is looked for second, and the commit is at the version that was read. A step that
+lost a race is not repeated: the next collection looks again.
+"""
+
+import contextlib
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Any, Final
+
+from functions.registry import links
+from functions.registry.acts import Clock
+from functions.registry.pages import scan_all
+from functions.registry.registry import Registry
+from storage.errors import Conflict
+from storage.past import DeletedLink, DeletedManifest, DeletedTag, History, Move
+from storage.protocols import Create, Delete, Replace, Write
+from storage.records import CONDEMNED, Blob, Key, Link, Manifest, Repository, Tag, Upload
+from storage.upkeep import Pull
+
+HOUR: Final = timedelta(hours=1)
+"""The longest that a request lasts on Cloud Run, and more than a client takes from asking for a blob to naming it."""
+
+LOST: Final = "races lost"
+
+
+@dataclass(frozen=True, slots=True)
+class Waits:
+    """How long a collection waits.
+
+    grace      before a link that no manifest names is condemned, and a session that nobody goes on with ends
+    undelete   before what was deleted is forgotten
+    condemned  between the two looks at a link
+    ended      before what an ended session left is removed: a request that has not ended yet may still add to it
+    """
+
+    grace: timedelta = timedelta(days=1)
+    undelete: timedelta = timedelta(days=7)
+    condemned: timedelta = HOUR
+    ended: timedelta = HOUR
+
+
+class Reaper:
+    """The steps; each answers in words what it did, to be counted."""
+
+    def __init__(
+        self, registry: Registry, waits: Waits, clock: Clock, counts: Counter[str], is_late: Callable[[], bool]
+    ) -> None:
+        """Work on the stores of `registry`; `is_late` says when to stop in the middle of what is long."""
+        self._registry = registry
+        self._metadata = registry.metadata
+        self._waits = waits
+        self._clock = clock
+        self._counts = counts
+        self._is_late = is_late
+
+    def expire(self, upload: Upload) -> str:
+        """End a session that nobody goes on with."""
+        if upload.published or upload.cancelled:
+            return "sessions ended already"
+        if not self._past(upload.touched, self._waits.grace):
+            return "sessions kept: in use"
+        ended = replace(upload, cancelled=True, touched=self._clock())
+        return self._commit("sessions expired", Replace(ended))
+
+    def forget(self, repository: Repository) -> str | None:
+        """Forget what of a repository has been deleted for long enough; at last the repository itself."""
+        for thing in self._deleted_of(repository.id):
+            if not self._past(thing.deleted, self._waits.undelete):
+                self._counts["deleted things kept: can be restored"] += 1
+                continue
+            with contextlib.suppress(Conflict):
+                self._registry.undelete.forget(thing)
+                self._counts["deleted things forgotten"] += 1
+            if self._is_late():
+                return None
+        return self._settle(repository)
+
+    def condemn(self, link: Link) -> str:
+        """Condemn a link that no manifest has named for long enough."""
+        if self._is_named(link):
+            return self._commit("links kept: named", Replace(replace(link, state="", since=self._clock())))
+        if not self._past(link.since, self._waits.grace):
+            return "links kept: fresh"
+        return self._commit("links condemned", Replace(replace(link, state=CONDEMNED, since=self._clock())))
+
+    def unlink(self, link: Link) -> str:
+        """Remove a link that is condemned for long enough, unless a manifest names it by now."""
+        if self._is_named(link):
+            return self._commit("links kept: named", Replace(replace(link, state="", since=self._clock())))
+        if not self._past(link.since, self._waits.condemned):
+            return "links kept: condemned"
+        key = Key(Blob, link.id)
+        blob = self._metadata.read([key])[key]
+        return self._commit("links removed", Delete(link), *([links.suspected(blob)] if blob else []))
+
+    def drop(self, blob: Blob) -> str:
+        """Give up a blob that no repository links. An ended session takes its object along: no crash can lose it."""
+        for kind in (Link, DeletedLink):
+            if self._metadata.find(kind, {"id": blob.id}, repository=None, limit=1):
+                return self._commit("blobs kept: linked", Replace(replace(blob, state="")))
+        key = Key(Upload, blob.object.partition("/")[0])
+        session, time = self._metadata.read([key])[key], self._clock()
+        ended = replace(
+            session or Upload(id=key.id, target="", created=time, touched=time),
+            published="",
+            cancelled=True,
+            touched=time,
+        )
+        outcome = self._commit("blobs removed", Delete(blob), Replace(ended) if session else Create(ended))
+        if outcome != LOST:
+            self._counts["bytes freed"] += blob.size
+        return outcome
+
+    def sweep(self, upload: Upload) -> str:
+        """Remove what a session left that ended long enough ago: all its objects but the published one, then itself."""
+        if not (upload.published or upload.cancelled) or not self._past(upload.touched, self._waits.ended):
+            return "sessions kept"
+        key = Key(Blob, upload.published)
+        blob = self._metadata.read([key])[key] if upload.published else None
+        kept = blob.object if blob else ""
+        after = ""
+        while names := self._registry.objects.names(f"{upload.id}/", after=after, limit=100):
+            for name in names:
+                if name != kept:
+                    self._registry.objects.delete(name)
+                    self._counts["objects removed"] += 1
+            after = names[-1]
+        return self._commit("sessions removed", Delete(upload))
+
+    def _settle(self, repository: Repository) -> str | None:
+        """What is due for a repository that was deleted: to be gone, or to live where something lives in it."""
+        if not repository.deleted or not self._past(repository.deleted, HOUR):
+            return "repositories looked at"
+        if any(self._metadata.scan(kind, repository.id, limit=1) for kind in (Manifest, Tag)):
+            # A push that had read the repository before it was deleted.
+            return self._commit("repositories live again", Replace(replace(repository, deleted=None)))
+        leftovers = (DeletedManifest, DeletedTag, DeletedLink)
+        if any(self._metadata.scan(kind, repository.id, limit=1) for kind in leftovers):
+            return "repositories kept: can be restored"
+        for kind in (Move, History, Pull):
+            for record in scan_all(self._metadata, kind, repository.id):
+                self._commit("", Delete(record))
+                if self._is_late():
+                    return None
+        return self._commit("repositories removed", Delete(repository))
+
+    def _deleted_of(self, repository: str) -> Iterator[DeletedManifest | DeletedTag | DeletedLink]:
+        yield from self._registry.undelete.things(repository)
+        yield from scan_all(self._metadata, DeletedLink, repository)
+
+    def _is_named(self, link: Link) -> bool:
+        """Whether a manifest names a link: a live one, or one that can be restored."""
+        return any(
+            self._metadata.find(kind, {"blobs": link.id}, repository=link.repository, limit=1)
+            for kind in (Manifest, DeletedManifest)
+        )
+
+    def _past(self, since: Any, wait: timedelta) -> bool:
+        return since is None or since + wait <= self._clock()
+
+    def _commit(self, outcome: str, *writes: Write) -> str:
+        """`outcome`, or LOST where something changed meanwhile."""
+        try:
+            self._metadata.commit(writes)
+        except Conflict:
+            return LOST
+        return outcome

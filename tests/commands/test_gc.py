@@ -1,0 +1,78 @@
+"""`lading gc`, and the function `collect` as Cloud Scheduler calls it."""
+
+import json
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import jwt
+import pytest
+
+from functions import main
+from functions.jobs.backup import Stores
+from functions.registry.registry import Registry
+from tests import images
+from tests.registry.pushes import push_blob, push_image
+from tests.servers import Server, lading, serving
+
+ACCOUNT = "scheduler@some-project.iam.gserviceaccount.com"
+
+
+def test_gc_removes_what_nobody_names_and_nothing_else(
+    registry: Registry, stores: Stores, environment: Mapping[str, str], tmp_path: Path
+) -> None:
+    manifest = push_image(registry, "a", "v1", layers=2)
+    push_blob(registry, "a", images.blob(5000))
+
+    done = lading(["gc"], tmp_path, environment)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["freed_bytes"] == 0, "what is fresh stays"
+    done = lading(["gc", "--nobody-pushes"], tmp_path, environment)
+
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert (report["finished"], report["freed_bytes"]) == (True, 5000)
+    assert len(stores.blobs.names("", limit=10)) == len(manifest.blobs)
+
+
+def token(**changes: Any) -> dict[str, str]:
+    """As the platform hands it on: verified, and without its signature."""
+    now = int(time.time())
+    claims = {"iss": "https://accounts.google.com", "email": ACCOUNT, "email_verified": True, "exp": now + 600}
+    header, payload, _ = jwt.encode(claims | changes, "x" * 32, "HS256").split(".")
+    return {"Authorization": f"Bearer {header}.{payload}.SIGNATURE_REMOVED_BY_GOOGLE"}
+
+
+@pytest.fixture
+def function(environment: Mapping[str, str], tmp_path: Path) -> Iterator[Server]:
+    """The function, started as the buildpack starts it."""
+    framework = str(Path(sys.executable).parent / "functions-framework")
+    command = [framework, "--target=collect", f"--source={main.__file__}", "--port={port}"]
+    variables = {
+        "K_SERVICE": "collect",
+        "FUNCTION_TARGET": "collect",
+        "LADING_COLLECTOR": ACCOUNT,
+        "LADING_LOG": "json",
+        "LADING_ACCESS": "",
+        "LADING_URL": "https://registry.example",
+    }
+    with serving({**environment, **variables}, tmp_path / "log", command=command) as server:
+        yield server
+
+
+def test_the_scheduler_collects_and_nobody_else(function: Server, registry: Registry) -> None:
+    push_image(registry, "a", "v1")
+    for headers in ({}, {"Authorization": "Basic YTpi"}, token(exp=1), token(iss="x"), token(email_verified=False)):
+        assert function.request("POST", "/", headers=headers)[0].status == 401
+    assert function.request("POST", "/", headers=token(email="other@example.com"))[0].status == 403
+    assert function.request("GET", "/", headers=token())[0].status == 405
+
+    response, body = function.request("POST", "/", headers=token())
+
+    assert (response.status, json.loads(body)["finished"]) == (200, True)
+    lines = [json.loads(line) for line in function.log.read_text().splitlines() if line.startswith("{")]
+    (line,) = [each for each in lines if "collection" in each]
+    assert line["collection"]["finished"] is True
+    assert line["severity"] == "INFO"

@@ -1,0 +1,337 @@
+"""Collection on both pairs of stores, with a clock that the test turns: what may go goes, and all else stays."""
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from functions.jobs import collect
+from functions.jobs.backup import Stores
+from functions.jobs.collect import Collector, Report
+from functions.jobs.reaping import Waits
+from functions.registry.errors import RegistryError
+from functions.registry.registry import Registry
+from functions.registry.uploads import Body
+from storage.digests import digest_of
+from storage.kinds import KINDS
+from storage.protocols import Create, Delete, Replace, Touch
+from storage.records import CONDEMNED, Blob, Key, Link, Repository, Upload
+from tests import images
+from tests.registry.clocks import TestClock
+from tests.registry.pushes import pull_blob, push_blob, push_image, push_manifest
+
+NONE = timedelta(0)
+AT_ONCE = Waits(NONE, NONE, NONE, NONE)
+
+
+@pytest.fixture
+def clock() -> TestClock:
+    return TestClock()
+
+
+@pytest.fixture
+def registry(stores: Stores, clock: TestClock) -> Registry:
+    return Registry(stores.blobs, stores.metadata, clock=clock)
+
+
+@pytest.fixture
+def collector(registry: Registry, clock: TestClock) -> Collector:
+    return Collector(registry, Waits(), clock=clock)
+
+
+def counts(collector: Collector) -> dict[str, int]:
+    """One whole collection; what it counted."""
+    report = collector.run()
+    assert report is not None
+    assert report.finished
+    return dict(report.counts)
+
+
+def is_there(registry: Registry, repository: str, digest: str, *, to_stay: bool = False) -> bool:
+    try:
+        registry.blobs.get(repository, digest, to_stay=to_stay)
+    except RegistryError:
+        return False
+    return True
+
+
+def objects(stores: Stores) -> list[str]:
+    return stores.blobs.names("", limit=1000)
+
+
+def anyone(repository: str) -> bool:
+    return True
+
+
+def test_nothing_of_a_live_registry_goes(registry: Registry, stores: Stores, collector: Collector, clock: Any) -> None:
+    images_of = [push_image(registry, name, "v1", layers=3) for name in ("a", "b")]
+    push_manifest(registry, "a", images.index([images_of[0].content or b""]), "multi")
+    before = objects(stores)
+
+    for _ in range(3):
+        clock.turn(days=30)
+        counts(collector)
+
+    assert objects(stores) == before
+    for repository, manifest in zip("ab", images_of, strict=True):
+        assert all(digest_of(pull_blob(registry, repository, blob)) == blob for blob in manifest.blobs)
+
+
+def test_a_session_that_nobody_goes_on_with_ends(
+    registry: Registry, stores: Stores, collector: Collector, clock: TestClock
+) -> None:
+    upload = registry.uploads.start("a")
+    registry.uploads.append("a", upload.id, Body([b"one"]))
+    clock.turn(hours=23)
+    assert counts(collector)["sessions kept: in use"] == 1
+    registry.uploads.append("a", upload.id, Body([b"two"]))
+    clock.turn(hours=23)
+    assert counts(collector)["sessions kept: in use"] == 1
+
+    clock.turn(hours=2)
+    assert counts(collector)["sessions expired"] == 1
+
+    with pytest.raises(RegistryError):
+        registry.uploads.append("a", upload.id, Body([b"three"]))
+    assert len(objects(stores)) == 2, "a request that has not ended yet may still add to it"
+    clock.turn(hours=1)
+    assert counts(collector)["objects removed"] == 2
+    assert objects(stores) == []
+    assert stores.metadata.scan(Upload, limit=9) == []
+
+
+def test_what_a_published_session_left_goes_but_its_blob(
+    registry: Registry, stores: Stores, collector: Collector, clock: TestClock
+) -> None:
+    link = push_blob(registry, "a", images.EMPTY_CONFIG)
+    push_manifest(registry, "a", images.manifest([]), "v1")
+    session = link.object.partition("/")[0]
+    # As a request leaves it that was killed before its session said so.
+    stores.blobs.append(f"{session}/0-dead", [b"left"])
+
+    clock.turn(hours=1)
+    counts(collector)
+
+    assert objects(stores) == [link.object]
+    assert stores.metadata.scan(Upload, limit=9) == []
+
+
+def test_a_blob_that_no_manifest_names_goes_in_two_looks(
+    registry: Registry, stores: Stores, collector: Collector, clock: TestClock
+) -> None:
+    content = images.blob()
+    digest = digest_of(content)
+    push_blob(registry, "a", content)
+    clock.turn(hours=23)
+    assert counts(collector)["links kept: fresh"] == 1
+    clock.turn(hours=1)
+    assert counts(collector)["links condemned"] == 1
+
+    # Whoever asks whether to push it is told to; whoever has its name still gets it.
+    assert not is_there(registry, "a", digest, to_stay=True)
+    assert pull_blob(registry, "a", digest) == content
+    assert registry.blobs.mount("b", digest, "a", anyone) is None
+    assert registry.blobs.mount("b", digest, "", anyone) is None
+
+    clock.turn(minutes=59)
+    assert counts(collector)["links kept: condemned"] == 1
+    clock.turn(minutes=1)
+    report = counts(collector)
+    assert (report["links removed"], report["blobs removed"], report["bytes freed"]) == (1, 1, len(content))
+    assert not is_there(registry, "a", digest)
+    clock.turn(hours=1)
+    counts(collector)
+    assert objects(stores) == []
+
+
+@pytest.mark.parametrize("by", ["manifest", "push", "mount"])
+def test_a_condemned_link_is_revived(
+    registry: Registry, stores: Stores, collector: Collector, clock: TestClock, by: str
+) -> None:
+    layer = images.blob()
+    for repository in ("a", "b"):
+        push_blob(registry, repository, layer)
+    push_blob(registry, "a", images.EMPTY_CONFIG)
+    clock.turn(days=1)
+    push_image(registry, "b", layers=0)
+    push_manifest(registry, "b", images.manifest([layer]))
+    assert counts(collector)["links condemned"] == 2
+
+    match by:
+        case "manifest":
+            push_manifest(registry, "a", images.manifest([layer]))
+        case "push":
+            push_blob(registry, "a", layer)
+        case "mount":
+            assert registry.blobs.mount("a", digest_of(layer), "b", anyone)
+
+    assert is_there(registry, "a", digest_of(layer), to_stay=True)
+    clock.turn(hours=2)
+    counts(collector)
+    assert pull_blob(registry, "a", digest_of(layer)) == layer
+
+
+def test_a_manifest_that_names_a_link_behind_the_collectors_back_saves_it(
+    registry: Registry, stores: Stores, collector: Collector, clock: TestClock
+) -> None:
+    layer = images.blob()
+    for content in (images.EMPTY_CONFIG, layer):
+        push_blob(registry, "a", content)
+    push_manifest(registry, "a", images.manifest([layer]))
+    key = Key(Link, digest_of(layer), "a")
+    link = stores.metadata.read([key])[key]
+    assert link is not None
+    # As where the manifest had read the link just before it was condemned.
+    stores.metadata.commit([Replace(replace(link, state=CONDEMNED, since=clock.time))])
+
+    clock.turn(days=2)
+
+    assert counts(collector)["links kept: named"] == 1
+    assert is_there(registry, "a", digest_of(layer), to_stay=True)
+
+
+def test_blobs_stay_while_their_manifest_can_be_restored(
+    registry: Registry, stores: Stores, collector: Collector, clock: TestClock
+) -> None:
+    shared = images.blob()
+    push_blob(registry, "a", shared)
+    push_blob(registry, "a", images.EMPTY_CONFIG)
+    kept = push_manifest(registry, "a", images.manifest([shared]), "kept")
+    own = images.blob()
+    push_blob(registry, "a", own)
+    manifest = push_manifest(registry, "a", images.manifest([shared, own]), "v1")
+    registry.deletion.manifest("a", manifest.digest)
+
+    clock.turn(days=6)
+    counts(collector)
+    registry.undelete.manifest("a", manifest.digest)
+    assert pull_blob(registry, "a", digest_of(own)) == own
+    registry.deletion.manifest("a", manifest.digest)
+    for _ in range(4):
+        clock.turn(days=7)
+        counts(collector)
+
+    assert not is_there(registry, "a", digest_of(own))
+    assert all(digest_of(pull_blob(registry, "a", blob)) == blob for blob in kept.blobs)
+    assert len(objects(stores)) == len(kept.blobs)
+    with pytest.raises(RegistryError):
+        registry.undelete.manifest("a", manifest.digest)
+
+
+def test_a_blob_that_another_repository_links_stays(
+    registry: Registry, stores: Stores, collector: Collector, clock: TestClock
+) -> None:
+    manifest = push_image(registry, "a", "v1")
+    for blob in manifest.blobs:
+        assert registry.blobs.mount("b", blob, "a", anyone)
+    push_manifest(registry, "b", manifest.content or b"", "v1")
+    registry.deletion.repository("a")
+
+    for _ in range(4):
+        clock.turn(days=8)
+        counts(collector)
+
+    assert all(digest_of(pull_blob(registry, "b", blob)) == blob for blob in manifest.blobs)
+    assert not is_there(registry, "a", manifest.blobs[0])
+
+
+def test_a_deleted_repository_leaves_nothing_behind(
+    registry: Registry, stores: Stores, collector: Collector, clock: TestClock
+) -> None:
+    push_image(registry, "a", "v1", "v2", layers=2)
+    registry.tags.delete("a", "v2")
+    registry.deletion.repository("a")
+    clock.turn(days=6)
+    assert counts(collector)["repositories kept: can be restored"] == 1
+
+    for _ in range(4):
+        clock.turn(days=8)
+        counts(collector)
+
+    assert objects(stores) == []
+    for kind in KINDS:
+        if kind.KIND != "jobs":
+            assert stores.metadata.scan(kind, limit=9) == stores.metadata.scan(kind, "a", limit=9) == []
+
+
+def test_a_repository_in_which_something_lives_is_not_gone(
+    registry: Registry, stores: Stores, collector: Collector, clock: TestClock
+) -> None:
+    manifest = push_image(registry, "a", "v1")
+    registry.deletion.repository("a")
+    # A push that had read the repository before it was deleted, and so does not make it live.
+    key = Key(Repository, "a")
+    deleted = stores.metadata.read([key])[key]
+    push_manifest(registry, "a", manifest.content or b"", "v1")
+    live = stores.metadata.read([key])[key]
+    assert deleted is not None
+    assert live is not None
+    stores.metadata.commit([Delete(live)])
+    stores.metadata.commit([Create(deleted)])
+
+    clock.turn(hours=1)
+
+    assert counts(collector)["repositories live again"] == 1
+    assert registry.repositories("", 9).items == ["a"]
+
+
+def test_a_collection_goes_on_where_the_last_slice_stopped(
+    registry: Registry, stores: Stores, clock: TestClock
+) -> None:
+    for number in range(7):
+        push_blob(registry, f"r{number % 3}", images.blob())
+    collector = Collector(registry, AT_ONCE, clock=clock)
+    slices: list[Report] = []
+    while not slices or not slices[-1].finished:
+        report = collector.run(NONE)
+        assert report is not None
+        slices.append(report)
+        assert len(slices) < 100
+
+    assert len(slices) > 20, "a slice without time does one thing"
+    assert slices[-1].counts["blobs removed"] == 7
+    assert objects(stores) == []
+    assert [phase.name for phase in collector._phases()] == [name for name in collect.PHASES if name != "policies"]
+
+
+def test_one_collection_at_a_time(registry: Registry, stores: Stores, clock: TestClock) -> None:
+    push_image(registry, "a", "v1")
+    inside: list[Report | None] = []
+    other = Collector(registry, AT_ONCE, clock=clock)
+
+    class Watching(Collector):
+        def _is_late(self) -> bool:
+            inside.append(other.run())
+            return super()._is_late()
+
+    first = Watching(registry, AT_ONCE, clock=clock)
+    assert first.run() is not None
+    assert set(inside) == {None}
+    assert other.run() is not None
+
+    # One that was killed is over when its lease is.
+    killed = Collector(registry, AT_ONCE, clock=clock)
+    assert killed._take() is not None
+    assert other.run() is None
+    clock.turn(minutes=12)
+    assert other.run() is not None
+
+
+def test_what_comes_in_between_wins(registry: Registry, stores: Stores, clock: TestClock) -> None:
+    content = images.blob()
+    link = push_blob(registry, "a", content)
+    collector = Collector(registry, AT_ONCE, clock=clock)
+    metadata, real = stores.metadata, stores.metadata.find
+
+    def find(kind: Any, where: Any, **more: Any) -> Any:
+        found = real(kind, where, **more)
+        if kind is not Link and "blobs" in where:
+            metadata.commit([Touch(link.key)])
+        return found
+
+    metadata.find = find  # type: ignore[method-assign]
+    assert counts(collector)["races lost"] == 1
+    metadata.find = real  # type: ignore[method-assign]
+    assert pull_blob(registry, "a", digest_of(content)) == content
+    assert stores.metadata.read([Key(Blob, digest_of(content))])[Key(Blob, digest_of(content))] is not None
