@@ -19,9 +19,9 @@ from functions.registry.errors import UNAUTHORIZED, UNAVAILABLE, RegistryError
 TIMEOUTS: Final = (3.05, 10)
 """Seconds to connect, and seconds without a byte."""
 
-AT_ONCE: Final = 32
+AT_ONCE: Final = 64
 WAITING: Final = 32
-"""Questions at a time, and questions that may wait: together half of the threads that the server has by default."""
+"""Questions at a time, and questions that may wait: of the threads that the server has by default, a quarter is left."""
 
 log = logging.getLogger("lading")
 

@@ -23,6 +23,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+from functions.auth.turns import Turns
 from storage.errors import Corrupt, StorageError
 
 ALIVE: Final = 2
@@ -32,10 +33,10 @@ FRESH: Final = 300.0
 """Seconds after which the document is read again, so that a key that was taken out stops to be trusted."""
 
 HASTE: Final = 5.0
-"""Seconds that must lie between two readings because of a key that is not known: anyone can name one."""
+"""Seconds without a reading after one in vain, because of a key that is not known: anyone can name one."""
 
-WAIT: Final = 1.0
-"""Seconds to wait for somebody else's reading."""
+WAITING: Final = 16
+"""Who may wait for somebody else's reading."""
 
 log = logging.getLogger("lading")
 
@@ -139,8 +140,10 @@ class KeyRing:
         self._load = load
         self._clock = clock
         self._lock = threading.Lock()
+        self._turns = Turns(1, WAITING)
         self._keys = load()
         self._read = clock()
+        self._vain = -HASTE
 
     @property
     def signing(self) -> Key:
@@ -153,20 +156,32 @@ class KeyRing:
         return self._current().robots
 
     def find(self, id: str) -> Key | None:
-        """The key of that id, where it is trusted. One that is not known may be new: then the document is read."""
-        return _named(self._current(), id) or _named(self._current(HASTE), id)
+        """The key of that id, where it is trusted. One that is not known may be new: then the document is read.
 
-    def _current(self, age: float = FRESH) -> Keys:
-        """The keys as they were at most `age` seconds ago, or the last that could be read."""
-        # While somebody reads, others go on with the keys at hand; who misses one waits a moment for it.
-        patience = 0 if age == FRESH else WAIT
-        if self._clock() - self._read >= age and self._lock.acquire(timeout=patience):
+        Raises UNAVAILABLE where too many wait for that.
+        """
+        return _named(self._current(), id) or self._found_anew(id)
+
+    def _current(self) -> Keys:
+        """The keys as they were at most FRESH seconds ago, or the last that could be read."""
+        # While somebody reads, others go on with the keys at hand.
+        if self._clock() - self._read >= FRESH and self._lock.acquire(blocking=False):
             try:
-                if self._clock() - self._read >= age:
-                    self._read_again()
+                self._read_again()
             finally:
                 self._lock.release()
         return self._keys
+
+    def _found_anew(self, id: str) -> Key | None:
+        if self._clock() - self._vain < HASTE:
+            return None
+        with self._turns.take():
+            # Somebody else may have read meanwhile, to good purpose or in vain.
+            if not _named(self._keys, id) and self._clock() - self._vain >= HASTE:
+                self._read_again()
+                if not _named(self._keys, id):
+                    self._vain = self._clock()
+        return _named(self._keys, id)
 
     def _read_again(self) -> None:
         try:

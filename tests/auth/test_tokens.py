@@ -3,6 +3,7 @@
 import base64
 import json
 import logging
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -10,12 +11,13 @@ from typing import Any
 import jwt
 import pytest
 
-from functions.auth.keys import Key, KeyRing, Keys, new_keys, rotated
+from functions.auth.keys import WAITING, Key, KeyRing, Keys, new_keys, rotated
 from functions.auth.scopes import CATALOG, LONGEST, MOST, Scope, repository
 from functions.auth.tokens import TokenCaller, Tokens
-from functions.registry.errors import UNAUTHORIZED, RegistryError
+from functions.registry.errors import UNAUTHORIZED, UNAVAILABLE, RegistryError
 from storage.errors import Unavailable
 from tests.auth.conftest import Clock, Guard
+from tests.auth.floods import PATIENCE, flood
 from tests.auth.worlds import SERVICE, URL, bearer, claims_of, encoded, pem, private_key, public_pem
 from tests.servers import basic
 
@@ -98,9 +100,9 @@ def test_what_one_instance_signs_another_trusts_while_keys_change() -> None:
     document[0] = rotated(document[0])
     third = KeyRing(lambda: document[0], clock)
     after = tokens(ring=third).issue(Alice(), anonymous=False, granted=GRANTED, refused=[]).text
-    clock.now += 10
 
     for ring in (first, second, third):
+        # At once: a token that another instance has just signed is in the middle of somebody's push.
         assert tokens(ring=ring).read(before).principal == "alice@example.com"
         assert tokens(ring=ring).read(after).principal == "alice@example.com"
 
@@ -139,12 +141,34 @@ def test_keys_that_cannot_be_read_again_are_used_on() -> None:
 def test_a_stranger_cannot_make_the_keys_be_read_at_each_request() -> None:
     reads = []
     keys = new_keys()
-    ring = KeyRing(lambda: reads.append(1) or keys, Clock())  # type: ignore[func-returns-value]
+    clock = Clock()
+    ring = KeyRing(lambda: reads.append(1) or keys, clock)  # type: ignore[func-returns-value]
 
     for number in range(100):
         assert ring.find(f"unknown-{number}") is None
 
-    assert len(reads) == 1
+    assert len(reads) == 2
+    clock.now += 6
+    for number in range(100):
+        assert ring.find(f"unknown-{number}") is None
+    assert len(reads) == 3
+
+
+def test_whoever_waits_for_keys_is_one_of_few() -> None:
+    begun, go_on, keys = threading.Event(), threading.Event(), new_keys()
+
+    def load() -> Keys:
+        # The first reading is that of the ring's beginning.
+        assert not begun.is_set() or go_on.wait(PATIENCE)
+        return keys
+
+    ring = KeyRing(load)
+    begun.set()
+
+    turned_away, kept = flood(lambda: ring.find("unknown"), 40, 1 + WAITING, go_on)
+
+    assert (turned_away, kept) == ([UNAVAILABLE] * (40 - 1 - WAITING), [])
+    assert ring.find(keys.tokens[0].id) == keys.tokens[0]
 
 
 def changed(part: int, **changes: Any) -> str:

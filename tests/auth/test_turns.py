@@ -10,6 +10,7 @@ from functions.auth import google
 from functions.auth.google import Google
 from functions.auth.turns import Turns
 from functions.registry.errors import UNAVAILABLE
+from functions.settings import SETTINGS
 from tests.auth.floods import PATIENCE, flood
 
 
@@ -41,7 +42,7 @@ def test_a_fault_gives_the_turn_back() -> None:
             raise ZeroDivisionError
 
 
-def test_a_google_that_is_slow_holds_no_more_than_half_of_all_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_google_that_is_slow_does_not_hold_all_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     go_on = threading.Event()
 
     class Slow:
@@ -51,8 +52,9 @@ def test_a_google_that_is_slow_holds_no_more_than_half_of_all_threads(monkeypatc
 
     monkeypatch.setattr(google, "_session", Slow)
     asked = Google()
+    threads = next(setting for setting in SETTINGS if setting.option == "threads")
 
-    turned_away, kept = flood(lambda: asked.token_info("ya29.made-up"), 100, 64, go_on)
+    turned_away, kept = flood(lambda: asked.token_info("ya29.made-up"), int(threads.default), 96, go_on)
 
-    assert turned_away == [UNAVAILABLE] * 36
-    assert kept == [UNAVAILABLE] * 64
+    assert turned_away == [UNAVAILABLE] * 32
+    assert kept == [UNAVAILABLE] * 96
