@@ -21,7 +21,7 @@ TIMEOUTS: Final = (3.05, 10)
 
 AT_ONCE: Final = 64
 WAITING: Final = 32
-"""Questions at a time, and questions that may wait: of the threads that the server has by default, a quarter is left."""
+"""Questions at a time, and questions that may wait: a quarter of the server's threads, by default, is left."""
 
 log = logging.getLogger("lading")
 
