@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 
 from functions import settings
-from functions.commands import access, backup, deleted, gc, history, keys, robots, serve, users
+from functions.commands import access, backup, deleted, doctor, gc, history, keys, robots, serve, users
 from functions.commands.options import Command, CommandError, given
 from functions.settings import SettingsError
 from storage.errors import StorageError
@@ -30,7 +30,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="lading", description="A container registry that costs nothing while nobody uses it."
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for module in (serve, history, deleted, gc, backup, users, robots, keys, access):
+    for module in (serve, history, deleted, gc, backup, users, robots, keys, access, doctor):
         module.add_to(commands)
     return parser
 

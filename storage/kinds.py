@@ -11,3 +11,6 @@ KINDS: Final[tuple[type[Record], ...]] = (
     *(DeletedManifest, DeletedTag, DeletedLink, History, Move),
     *(Pull, Running, Job),
 )
+
+FOUND_EVERYWHERE: Final[tuple[tuple[type[Record], str], ...]] = ((Link, "id"), (Link, "state"), (DeletedLink, "id"))
+"""By which fields records are found in all repositories at once: in Firestore, each needs a collection-group index."""

@@ -9,7 +9,7 @@ import contextlib
 import http.client
 import json
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -115,8 +115,12 @@ def strict_storage(upstream: str, verifier: Verifier) -> Iterator[StrictStorage]
 
 @dataclass
 class Redirecting:
-    """A registry that redirects pulls; its user is `admin`, `secret`."""
+    """A registry that redirects pulls; its user is `admin`, `secret`.
 
+    environment  its settings
+    """
+
+    environment: Mapping[str, str]
     server: Server
     storage: StrictStorage
     signer: str
@@ -142,11 +146,10 @@ def redirecting(way: str, emulators: Emulators, world: World, folder: Path) -> I
             "iam": lambda: stack.enter_context(metadata_server(worlds.ROBOT, TOKEN)),
         }[way]()
         stores = {**emulators.fresh(), "STORAGE_EMULATOR_HOST": storage.url, "LADING_IAM_EMULATOR_HOST": world.iam.url}
-        server = stack.enter_context(
-            serving({**stores, **variables, **named, "CLOUDSDK_CONFIG": str(folder)}, folder / "server.log")
-        )
+        environment = {**stores, **variables, **named, "CLOUDSDK_CONFIG": str(folder)}
+        server = stack.enter_context(serving(environment, folder / "server.log"))
         server.authorization = authorization
-        yield Redirecting(server, storage, ACCESS_ID if way == "hmac" else worlds.ROBOT, (SECRET, TOKEN))
+        yield Redirecting(environment, server, storage, ACCESS_ID if way == "hmac" else worlds.ROBOT, (SECRET, TOKEN))
 
 
 class Quiet(BaseHTTPRequestHandler):

@@ -1,0 +1,75 @@
+"""`lading doctor`: whether a deployment is in order, and if not, what mends it."""
+
+import argparse
+import getpass
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Final
+
+from functions.commands.options import ACCESS, CommandError, Commands, add
+from functions.settings import Settings, local_path
+from storage.errors import StorageError
+
+if TYPE_CHECKING:
+    from functions.jobs.check_host import Credentials
+    from functions.jobs.checks import Check
+
+OPTIONS: Final = (*ACCESS, "address", "blobs", "hmac-key")
+
+
+def add_to(commands: Commands) -> None:
+    """Add the command."""
+    doctor = add(commands, "doctor", "check a deployment by small real calls, and say what mends it", _doctor, OPTIONS)
+    doctor.add_argument(
+        "--user", default="", metavar="USER", help="as whom to get a token; the password is read from standard input"
+    )
+    doctor.add_argument(
+        "--repository", default="lading/doctor", metavar="NAME", help="where to look for rights; default lading/doctor"
+    )
+
+
+def _doctor(parsed: argparse.Namespace, read: Settings) -> None:
+    from functions.jobs.checks import State, examine
+
+    failed = 0
+    for finding in examine(_checks(parsed, read)):
+        print(f"{finding.state.value:8} {finding.name:10} {finding.what}", flush=True)
+        if finding.state is State.FAILED:
+            failed += 1
+            print(f"{'':8} {'':10} → {finding.mend}")
+    if failed:
+        raise CommandError(f"{failed} of the checks failed")
+
+
+def _checks(parsed: argparse.Namespace, read: Settings) -> "Iterator[Check]":
+    from functions.app import open_blobs, open_metadata
+    from functions.jobs.check_host import Host
+    from functions.jobs.check_stores import Stores
+
+    yield from Host(read.realm, _credentials(parsed), parsed.repository).checks()
+    stores = Stores(
+        lambda: open_blobs(_existing(read.blobs), read.hmac_key),
+        lambda: open_metadata(_existing(read.metadata)),
+        read.blobs.startswith("gs:"),
+    )
+    yield from stores.checks()
+
+
+def _existing(url: str) -> str:
+    """`url`, where it is no file or folder that would have to be made."""
+    scheme = url.partition(":")[0]
+    if scheme in ("file", "sqlite") and not local_path(url, scheme).exists():
+        raise StorageError(
+            f"there is no {local_path(url, scheme)}: say --data, or --blobs and --metadata, as the registry does"
+        )
+    return url
+
+
+def _credentials(parsed: argparse.Namespace) -> "Credentials | None":
+    from functions.jobs.check_host import Credentials
+
+    if not parsed.user:
+        return None
+    if sys.stdin.isatty():
+        return Credentials(parsed.user, getpass.getpass("Password: "))
+    return Credentials(parsed.user, sys.stdin.readline().rstrip("\r\n"))

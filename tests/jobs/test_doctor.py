@@ -1,0 +1,220 @@
+"""`lading doctor` finds a good deployment in order, and says of a bad one what is wrong."""
+
+from collections.abc import Iterator, Mapping
+from email.utils import formatdate
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from emulators import Emulators
+from emulators.iam import IamEmulator
+from emulators.processes import Family
+from functions.jobs.backup import Stores
+from functions.jobs.check_host import Credentials, Host
+from functions.jobs.check_stores import Stores as StoreChecks
+from functions.jobs.checks import Finding, State, examine
+from storage.errors import Unavailable
+from storage.records import Upload
+from tests.auth.worlds import World
+from tests.servers import free_port, lading, serving, users
+from tests.serving.cloud import Quiet, answering, redirecting
+
+ALL = ["host", "token", "rights", "strangers", "clock", "HTTP/2", "bucket", "database", "indexes", "signing"]
+LETS_IN = "admin * pull,push\nguest elsewhere/* pull\n"
+
+
+def states(printed: str) -> dict[str, str]:
+    """How each check ended, of what the command prints."""
+    lines = [line.split() for line in printed.splitlines() if not line.startswith(" ")]
+    return {name: state for state, name, *_ in lines}
+
+
+def by_name(checks: Any) -> dict[str, Finding]:
+    return {finding.name: finding for finding in examine(checks)}
+
+
+@pytest.fixture
+def local(tmp_path: Path) -> Iterator[Mapping[str, str]]:
+    """The settings of a registry that serves on a folder; `admin` may pull and push."""
+    variables, _ = users(tmp_path / "access")
+    (tmp_path / "access" / "grants").write_text(LETS_IN)
+    environment = {**variables, "LADING_DATA": str(tmp_path / "data")}
+    with serving(environment, tmp_path / "log") as server:
+        yield {**environment, "LADING_URL": f"http://{server.host}"}
+
+
+def test_a_folder_and_sqlite_in_order(local: Mapping[str, str], tmp_path: Path) -> None:
+    done = lading(["doctor", "--user", "admin"], tmp_path, local, stdin="secret\n")
+
+    assert done.returncode == 0, done.stdout
+    assert states(done.stdout) == dict.fromkeys(ALL, "ok") | {"signing": "skipped"}
+    assert "pull, push in lading/doctor" in done.stdout
+    assert "spoken; a body of 33 MiB is let through" in done.stdout
+    assert not list((tmp_path / "data" / "blobs").glob("*/*")), "nothing is left behind"
+
+
+@pytest.fixture(scope="module")
+def iam(tmp_path_factory: pytest.TempPathFactory) -> Iterator[IamEmulator]:
+    with Family() as family:
+        yield IamEmulator.start(family, tmp_path_factory.mktemp("iam"))
+
+
+def test_cloud_storage_and_firestore_in_order_and_signing_with_another_key(
+    emulators: Emulators, iam: IamEmulator, tmp_path: Path
+) -> None:
+    with redirecting("hmac", emulators, World(iam), tmp_path) as registry:
+        environment = {**registry.environment, "LADING_URL": f"http://{registry.server.host}"}
+
+        done = lading(["doctor", "--user", "admin"], tmp_path, environment, stdin="secret")
+
+        assert done.returncode == 0, done.stdout
+        assert states(done.stdout) == dict.fromkeys(ALL, "ok")
+
+        (tmp_path / "hmac").write_text("GOOG1EACCESS another-secret")
+        done = lading(["doctor"], tmp_path, environment)
+        assert done.returncode == 1
+        assert states(done.stdout)["signing"] == "FAILED"
+        assert "SignatureDoesNotMatch" in done.stdout
+        assert "another-secret" not in done.stdout
+
+
+def test_nothing_is_left_in_the_stores(stores: Stores) -> None:
+    findings = by_name(StoreChecks(lambda: stores.blobs, lambda: stores.metadata, in_cloud=True).checks())
+
+    assert findings["signing"].state is State.FAILED, "nobody has a key here"
+    assert "--impersonate-service-account" in findings["signing"].mend
+    assert {findings[name].state for name in ("bucket", "database", "indexes")} == {State.OK}
+    assert stores.blobs.names("", limit=10) == []
+    assert stores.metadata.scan(Upload, limit=10) == []
+
+
+class Broken:
+    """A store of which one method fails."""
+
+    def __init__(self, store: Any, method: str) -> None:
+        self._store = store
+        self._method = method
+
+    def __getattr__(self, name: str) -> Any:
+        if name == self._method:
+            return self.fail
+        return getattr(self._store, name)
+
+    def fail(self, *words: Any, **more: Any) -> Any:
+        raise Unavailable("it is broken")
+
+
+@pytest.mark.parametrize("method", ["append", "open", "names", "delete"])
+def test_a_bucket_that_fails(stores: Stores, method: str) -> None:
+    checks = StoreChecks(lambda: Broken(stores.blobs, method), lambda: stores.metadata, in_cloud=False).checks()
+
+    finding = by_name(checks)["bucket"]
+
+    assert (finding.state, finding.what) == (State.FAILED, "it is broken")
+    assert "roles/storage.objectUser" in finding.mend
+
+
+@pytest.mark.parametrize(("method", "failed"), [("commit", "database"), ("read", "database"), ("find", "indexes")])
+def test_a_database_that_fails(stores: Stores, method: str, failed: str) -> None:
+    checks = StoreChecks(lambda: stores.blobs, lambda: Broken(stores.metadata, method), in_cloud=False).checks()
+
+    findings = by_name(checks)
+
+    assert [name for name, finding in findings.items() if finding.state is State.FAILED] == [failed]
+    assert findings[failed].mend
+
+
+def test_stores_that_are_not_there(local: Mapping[str, str], emulators: Emulators, tmp_path: Path) -> None:
+    done = lading(["doctor", "--data", "elsewhere"], tmp_path, local)
+    assert done.returncode == 1
+    assert states(done.stdout)["bucket"] == states(done.stdout)["database"] == "FAILED"
+    assert not (tmp_path / "elsewhere").exists(), "asking makes nothing"
+
+    away = {**emulators.fresh(), "LADING_BLOBS": "gs://absent", "FIRESTORE_EMULATOR_HOST": f"127.0.0.1:{free_port()}"}
+    done = lading(["doctor"], tmp_path, {**local, **away})
+    assert done.returncode == 1
+    assert states(done.stdout) == {
+        **dict.fromkeys(["host", "strangers", "clock", "HTTP/2"], "ok"),
+        **dict.fromkeys(["token", "rights", "signing"], "skipped"),
+        **dict.fromkeys(["bucket", "database", "indexes"], "FAILED"),
+    }
+    assert "Traceback" not in done.stderr
+
+
+def test_credentials_that_are_not_good_enough(local: Mapping[str, str], tmp_path: Path) -> None:
+    known = tmp_path / "access" / "users"
+    known.write_text(known.read_text() + known.read_text().replace("admin", "guest"))
+
+    refused = lading(["doctor", "--user", "admin"], tmp_path, local, stdin="wrong")
+    powerless = lading(["doctor", "--user", "guest"], tmp_path, local, stdin="secret")
+
+    assert (states(refused.stdout)["token"], states(refused.stdout)["rights"]) == ("FAILED", "skipped")
+    assert (states(powerless.stdout)["token"], states(powerless.stdout)["rights"]) == ("ok", "FAILED")
+
+
+def test_a_host_that_is_not_there() -> None:
+    nowhere = f"127.0.0.1:{free_port()}"
+    for url in (f"http://{nowhere}", f"https://{nowhere}"):
+        findings = by_name(Host(url, None, "a").checks())
+        assert findings["host"].state is State.FAILED
+        assert "is the registry running" in findings["host"].mend
+        assert {finding.state for name, finding in findings.items() if name != "host"} == {State.SKIPPED}
+
+
+def test_a_host_of_another_name(local: Mapping[str, str], tmp_path: Path) -> None:
+    """The registry sends clients to 127.0.0.1 for a token: whoever reaches it by another name may not get there."""
+    url = local["LADING_URL"].replace("127.0.0.1", "localhost")
+
+    done = lading(["doctor", "--url", url], tmp_path, local)
+
+    assert states(done.stdout)["host"] == "FAILED"
+    assert f"set LADING_URL={url}" in done.stdout
+
+
+class Odd(Quiet):
+    """A registry with a clock that is wrong, which lets strangers write, behind a front that takes 32 MiB."""
+
+    def do_GET(self) -> None:  # noqa: N802
+        challenge = f'Bearer realm="http://{self.headers["Host"]}/v2/token",service="any"'
+        self.answer(401, b"", {"WWW-Authenticate": challenge})
+
+    def do_POST(self) -> None:  # noqa: N802
+        self.answer(202, b"")
+
+    def do_PATCH(self) -> None:  # noqa: N802
+        self.answer(413 if int(self.headers["Content-Length"]) > 32 << 20 else 401, b"")
+
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        return formatdate(1_700_000_000, usegmt=True)
+
+
+def test_a_clock_strangers_and_a_front_that_are_wrong() -> None:
+    with answering(Odd) as port:
+        findings = by_name(Host(f"http://127.0.0.1:{port}", None, "a").checks())
+
+    assert findings["host"].state is State.OK
+    assert [name for name, each in findings.items() if each.state is State.FAILED] == ["strangers", "clock", "HTTP/2"]
+    assert "h2c" in findings["HTTP/2"].mend
+
+
+class NotOurs(Quiet):
+    """Whatever it is, it is no registry: it answers as Cloud Run does where it asks for a token of its own."""
+
+    def do_GET(self) -> None:  # noqa: N802
+        self.answer(403, b"<html>")
+
+
+def test_a_platform_that_lets_nobody_in() -> None:
+    with answering(NotOurs) as port:
+        findings = by_name(Host(f"http://127.0.0.1:{port}", Credentials("a", "b"), "a").checks())
+
+    assert findings["host"].state is State.FAILED
+    assert "invoker_iam_disabled" in findings["host"].mend
+
+
+def test_tls_that_is_none(local: Mapping[str, str]) -> None:
+    findings = by_name(Host(local["LADING_URL"].replace("http:", "https:"), None, "a").checks())
+
+    assert findings["host"].state is State.FAILED
+    assert "certificate" in findings["host"].mend
