@@ -1,15 +1,18 @@
 """Tags, repositories and referrers."""
 
-from typing import Any
+from typing import Any, Final
 
 from werkzeug.wrappers import Response
 
 from functions.api.answers import as_json
-from functions.api.base import MOST_ON_A_PAGE, Call, behind, link_to_next, page_size
+from functions.api.base import Call, behind, link_to_next, page_size
 from functions.auth import patterns
 from functions.registry.documents import OCI_INDEX
 from functions.registry.manifests import Referrer
 from functions.registry.names import check_digest
+
+LEAST_READ: Final = 100
+"""Repositories that are read at a time: of small pages there would be many, where the caller sees few of them."""
 
 
 def tags(call: Call) -> Response:
@@ -26,11 +29,11 @@ def repositories(call: Call) -> Response:
     """The repositories that the caller may pull from (Docker's `_catalog`); `last` is always one of them."""
     size, readable = page_size(call), call.caller.readable()
     visible: list[str] = []
-    after, more = behind(call), size > 0 and bool(readable)
-    while more and len(visible) <= size:
-        page = call.registry.repositories(after, MOST_ON_A_PAGE)
+    place = patterns.onward(readable, behind(call)) if size else None
+    while place is not None and len(visible) <= size:
+        page = call.registry.repositories(place, max(size, LEAST_READ))
         visible += [name for name in page.items if patterns.matches(readable, name)]
-        after, more = page.next, bool(page.next)
+        place = patterns.onward(readable, page.next) if page.next else None
     response = as_json({"repositories": visible[:size]})
     if len(visible) > size > 0:
         link_to_next(call, response, {"n": size, "last": visible[size - 1]})

@@ -24,6 +24,20 @@ def matches(patterns: Iterable[str], repository: str) -> bool:
     return any(globs.matches(pattern, repository) for pattern in patterns)
 
 
+def onward(patterns: Iterable[str], after: str) -> str | None:
+    """Behind what to look on for the names behind `after` that match: it, or a later text; None where there are none.
+
+    A listing so goes past what it would not show. All names that match begin as the pattern does, up to its first `*`.
+    """
+    places = []
+    for pattern in patterns:
+        beginning, star, _ = pattern.partition("*")
+        if beginning > after or (star and after.startswith(beginning)):
+            # Shorter by a letter, the beginning is before all names that it begins.
+            places.append(max(after, beginning[:-1]))
+    return min(places, default=None)
+
+
 def covered(patterns: Iterable[str]) -> tuple[str, ...]:
     """The patterns, sorted, without those all of whose names another one matches."""
     different = sorted(set(patterns))

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.auth.patterns import covered, is_pattern, matches
+from functions.auth.patterns import covered, is_pattern, matches, onward
 
 TEXTS = st.text(alphabet="ab/*", max_size=12)
 NAMES = st.text(alphabet="ab/", max_size=12)
@@ -40,6 +40,35 @@ def test_it_is_what_shells_do(pattern: str, name: str) -> None:
 @given(st.lists(TEXTS, max_size=6), NAMES)
 def test_what_is_superfluous_changes_nothing(patterns: list[str], name: str) -> None:
     assert matches(covered(patterns), name) == matches(patterns, name)
+
+
+@given(st.lists(TEXTS, max_size=6), NAMES, NAMES)
+def test_looking_on_misses_no_name_that_matches(patterns: list[str], after: str, name: str) -> None:
+    place = onward(patterns, after)
+
+    if place is not None:
+        assert place >= after
+    if name > after and matches(patterns, name):
+        assert place is not None
+        assert place < name or place == after
+
+
+@pytest.mark.parametrize(
+    ("patterns", "after", "place"),
+    [
+        ([], "", None),
+        (["*"], "a", "a"),
+        (["team/*"], "", "team"),
+        (["team/*"], "team/b", "team/b"),
+        (["team/*"], "teams", None),
+        (["zoo"], "", "zo"),
+        (["zoo"], "zoo", None),
+        (["b/*", "m/*"], "c", "m"),
+        (["*/app", "m/*"], "c", "c"),
+    ],
+)
+def test_looking_on_goes_past_what_cannot_match(patterns: list[str], after: str, place: str | None) -> None:
+    assert onward(patterns, after) == place
 
 
 def test_no_pattern_takes_long() -> None:
