@@ -3,12 +3,40 @@
 import argparse
 import sys
 from collections.abc import Sequence
+from typing import Final
 
 from functions import settings
-from functions.commands import access, backup, deleted, doctor, gc, history, keys, robots, serve, users
+from functions.commands import (
+    access,
+    backup,
+    deleted,
+    doctor,
+    gc,
+    history,
+    keys,
+    robots,
+    scrub,
+    serve,
+    users,
+)
 from functions.commands.options import Command, CommandError, given
 from functions.settings import SettingsError
 from storage.errors import StorageError
+
+COMMANDS: Final = (
+    serve,
+    history,
+    deleted,
+    gc,
+    scrub,
+    backup,
+    users,
+    robots,
+    keys,
+    access,
+    doctor,
+)
+"""In the order in which the help names them."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -30,7 +58,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="lading", description="A container registry that costs nothing while nobody uses it."
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for module in (serve, history, deleted, gc, backup, users, robots, keys, access, doctor):
+    for module in COMMANDS:
         module.add_to(commands)
     return parser
 

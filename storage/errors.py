@@ -3,7 +3,7 @@
 StorageError
 ├── Conflict      a precondition did not hold: read again, decide again
 ├── Missing       there is no object of that name
-├── Corrupt       the store's checksum is not that of the bytes sent: nothing was kept
+├── Corrupt       the bytes that are kept are not those that were sent; of an upload nothing is kept
 └── Unavailable   the store did not answer, or cannot take more: the same request may work later
 """
 
@@ -21,7 +21,7 @@ class Missing(StorageError):
 
 
 class Corrupt(StorageError):
-    """The bytes that the store keeps are not the bytes that were sent; the object has been removed."""
+    """The bytes that the store keeps are not the bytes that were sent; an upload's object has been removed."""
 
 
 class Unavailable(StorageError):

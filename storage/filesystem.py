@@ -15,7 +15,7 @@ from io import FileIO
 from pathlib import Path
 from typing import Final
 
-from storage.errors import Missing, StorageError, Unavailable
+from storage.errors import Corrupt, Missing, StorageError, Unavailable
 from storage.protocols import Stored, exactly
 
 LAYOUT: Final = 1
@@ -158,7 +158,7 @@ def _pieces(file: FileIO, start: int, stop: int) -> Iterator[bytes]:
         while start < stop:
             piece = file.read(min(PIECE, stop - start))
             if not piece:
-                raise Unavailable("a file is shorter than its record says")
+                raise Corrupt("a file is shorter than its record says")
             start += len(piece)
             yield piece
 

@@ -106,6 +106,9 @@ class CloudStorageBlobs:
             if answer.status_code == 404:
                 answer.close()
                 raise Missing(name)
+            if answer.status_code == 416:
+                answer.close()
+                raise Corrupt(f"{name} has fewer bytes than its record says")
             answer.raise_for_status()
         return _pieces(answer)
 

@@ -54,7 +54,8 @@ class BlobStore(Protocol):
     def open(self, name: str, start: int, stop: int) -> Iterator[bytes]:
         """The bytes from `start` up to, not including, `stop`, in pieces of at most 1 MiB.
 
-        Raises Missing at once, not at the first piece. Whoever stops early must close the iterator.
+        Raises Missing at once, not at the first piece; Corrupt, at once or later, where there are not so many bytes.
+        Whoever stops early must close the iterator.
         """
         ...
 

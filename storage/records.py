@@ -87,7 +87,7 @@ class Blob(Record):
     """
 
     KIND: ClassVar[str] = "blobs"
-    FOUND_BY: ClassVar[tuple[str, ...]] = ("state",)
+    FOUND_BY: ClassVar[tuple[str, ...]] = ("object", "state")
 
     object: str
     size: int

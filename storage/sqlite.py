@@ -38,12 +38,14 @@ MIGRATIONS: Final = (
     ) WITHOUT ROWID;
     CREATE INDEX mentioned_by ON mentions (kind, repository, id);
     """,
-    # Links say whether a manifest may name them: of the older ones nobody knows.
+    # Links say whether a manifest may name them: of the older ones nobody knows. Blobs are found by their objects.
     """
     UPDATE records SET fields = json_set(fields, '$.state', 'loose', '$.since', json_extract(fields, '$.created'))
         WHERE kind = 'links';
     INSERT INTO mentions (kind, field, value, id, repository)
         SELECT kind, 'state', 'loose', id, repository FROM records WHERE kind = 'links';
+    INSERT INTO mentions (kind, field, value, id, repository)
+        SELECT kind, 'object', json_extract(fields, '$.object'), id, repository FROM records WHERE kind = 'blobs';
     """,
 )
 """Each brings the schema from the version that is its index to the next."""

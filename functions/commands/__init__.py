@@ -4,6 +4,7 @@ serve    serve the registry
 history  history, rollback
 deleted  delete, deleted, undelete
 gc       collect garbage
+scrub    check all that is kept against its records
 backup   backup, restore
 users    the file of users, where no Google is
 robots   create, list, rotate and revoke credentials of our own

@@ -10,7 +10,7 @@ from functions.commands.options import REGISTRY, CommandError, Commands, add
 from functions.settings import Settings
 
 if TYPE_CHECKING:
-    from functions.jobs.collect import Report
+    from functions.jobs.slices import Report
 
 WIDTH: Final = 28
 """Characters of the bar."""
@@ -35,20 +35,25 @@ def _collect(parsed: argparse.Namespace, read: Settings) -> None:
     collector = open_collector(read, waits)
     report = None
     while report is None or not report.finished:
-        report = collector.run(progress=_show if sys.stderr.isatty() else lambda report: None)
+        report = collector.run(progress=show)
         if report is None:
             raise CommandError("another collection is at work; what it leaves, the next one finds")
-    if sys.stderr.isatty():
-        print(file=sys.stderr)
     print(json.dumps(report.as_json()))
 
 
-def _show(report: "Report") -> None:
-    """A bar on the terminal: which phase of all, and what was counted so far."""
-    from functions.jobs.collect import PHASES
+def show(report: "Report") -> None:
+    """A bar, where there is a terminal: how many phases of all, and what was counted so far."""
+    from functions.jobs.slices import BYTES_FREED
 
-    done = PHASES.index(report.phase) * WIDTH // len(PHASES)
+    if not sys.stderr.isatty():
+        return
+    done = report.done * WIDTH // report.phases
     bar = f"[{'#' * done}{'.' * (WIDTH - done)}]"
-    freed = report.counts["bytes freed"] / 1e6
-    looked = report.counts.total() - report.counts["bytes freed"]
-    print(f"\r{bar} {report.phase:10} {looked:8} looked at, {freed:.1f} MB freed", end="", file=sys.stderr, flush=True)
+    freed = report.counts[BYTES_FREED]
+    looked = report.counts.total() - freed
+    print(
+        f"\r{bar} {report.phase:10} {looked:8} looked at, {freed / 1e6:.1f} MB freed",
+        end="",
+        file=sys.stderr,
+        flush=True,
+    )

@@ -4,13 +4,13 @@ A record is read first, what names it is looked for second, and the commit is at
 lost a race is not repeated: the next collection looks again.
 """
 
-import contextlib
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, Final
 
+from functions.jobs.slices import BYTES_FREED
 from functions.registry import links
 from functions.registry.acts import Clock
 from functions.registry.pages import scan_all
@@ -25,6 +25,8 @@ HOUR: Final = timedelta(hours=1)
 """The longest that a request lasts on Cloud Run, and more than a client takes from asking for a blob to naming it."""
 
 LOST: Final = "races lost"
+
+DELETED: Final = (DeletedManifest, DeletedTag, DeletedLink)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,18 +68,15 @@ class Reaper:
         ended = replace(upload, cancelled=True, touched=self._clock())
         return self._commit("sessions expired", Replace(ended))
 
-    def forget(self, repository: Repository) -> str | None:
-        """Forget what of a repository has been deleted for long enough; at last the repository itself."""
-        for thing in self._deleted_of(repository.id):
-            if not self._past(thing.deleted, self._waits.undelete):
-                self._counts["deleted things kept: can be restored"] += 1
-                continue
-            with contextlib.suppress(Conflict):
-                self._registry.undelete.forget(thing)
-                self._counts["deleted things forgotten"] += 1
-            if self._is_late():
-                return None
-        return self._settle(repository)
+    def forget(self, thing: DeletedManifest | DeletedTag | DeletedLink) -> str:
+        """Forget what has been deleted for long enough."""
+        if not self._past(thing.deleted, self._waits.undelete):
+            return "deleted things kept: can be restored"
+        try:
+            self._registry.undelete.forget(thing)
+        except Conflict:
+            return LOST
+        return "deleted things forgotten"
 
     def condemn(self, link: Link) -> str:
         """Condemn a link that no manifest has named for long enough."""
@@ -112,34 +111,30 @@ class Reaper:
         )
         outcome = self._commit("blobs removed", Delete(blob), Replace(ended) if session else Create(ended))
         if outcome != LOST:
-            self._counts["bytes freed"] += blob.size
+            self._counts[BYTES_FREED] += blob.size
         return outcome
 
     def sweep(self, upload: Upload) -> str:
-        """Remove what a session left that ended long enough ago: all its objects but the published one, then itself."""
+        """Remove what a session left that ended long enough ago: all its objects but a blob's, then itself."""
         if not (upload.published or upload.cancelled) or not self._past(upload.touched, self._waits.ended):
             return "sessions kept"
-        key = Key(Blob, upload.published)
-        blob = self._metadata.read([key])[key] if upload.published else None
-        kept = blob.object if blob else ""
         after = ""
         while names := self._registry.objects.names(f"{upload.id}/", after=after, limit=100):
             for name in names:
-                if name != kept:
+                if not self._metadata.find(Blob, {"object": name}, limit=1):
                     self._registry.objects.delete(name)
                     self._counts["objects removed"] += 1
             after = names[-1]
         return self._commit("sessions removed", Delete(upload))
 
-    def _settle(self, repository: Repository) -> str | None:
+    def settle(self, repository: Repository) -> str | None:
         """What is due for a repository that was deleted: to be gone, or to live where something lives in it."""
         if not repository.deleted or not self._past(repository.deleted, HOUR):
             return "repositories looked at"
         if any(self._metadata.scan(kind, repository.id, limit=1) for kind in (Manifest, Tag)):
             # A push that had read the repository before it was deleted.
             return self._commit("repositories live again", Replace(replace(repository, deleted=None)))
-        leftovers = (DeletedManifest, DeletedTag, DeletedLink)
-        if any(self._metadata.scan(kind, repository.id, limit=1) for kind in leftovers):
+        if any(self._metadata.scan(kind, repository.id, limit=1) for kind in DELETED):
             return "repositories kept: can be restored"
         for kind in (Move, History, Pull):
             for record in scan_all(self._metadata, kind, repository.id):
@@ -147,10 +142,6 @@ class Reaper:
                 if self._is_late():
                     return None
         return self._commit("repositories removed", Delete(repository))
-
-    def _deleted_of(self, repository: str) -> Iterator[DeletedManifest | DeletedTag | DeletedLink]:
-        yield from self._registry.undelete.things(repository)
-        yield from scan_all(self._metadata, DeletedLink, repository)
 
     def _is_named(self, link: Link) -> bool:
         """Whether a manifest names a link: a live one, or one that can be restored."""

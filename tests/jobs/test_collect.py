@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from functions.jobs import collect
 from functions.jobs.backup import Stores
-from functions.jobs.collect import Collector, Report
+from functions.jobs.collect import Collector
 from functions.jobs.reaping import Waits
+from functions.jobs.slices import Report
 from functions.registry.errors import RegistryError
 from functions.registry.registry import Registry
 from functions.registry.uploads import Body
@@ -292,7 +292,6 @@ def test_a_collection_goes_on_where_the_last_slice_stopped(
     assert len(slices) > 20, "a slice without time does one thing"
     assert slices[-1].counts["blobs removed"] == 7
     assert objects(stores) == []
-    assert [phase.name for phase in collector._phases()] == [name for name in collect.PHASES if name != "policies"]
 
 
 def test_one_collection_at_a_time(registry: Registry, stores: Stores, clock: TestClock) -> None:
@@ -300,19 +299,14 @@ def test_one_collection_at_a_time(registry: Registry, stores: Stores, clock: Tes
     inside: list[Report | None] = []
     other = Collector(registry, AT_ONCE, clock=clock)
 
-    class Watching(Collector):
-        def _is_late(self) -> bool:
-            inside.append(other.run())
-            return super()._is_late()
-
-    first = Watching(registry, AT_ONCE, clock=clock)
-    assert first.run() is not None
+    first = Collector(registry, AT_ONCE, clock=clock)
+    assert first.run(progress=lambda report: inside.append(other.run())) is not None
     assert set(inside) == {None}
     assert other.run() is not None
 
     # One that was killed is over when its lease is.
     killed = Collector(registry, AT_ONCE, clock=clock)
-    assert killed._take() is not None
+    assert killed._slices._take() is not None
     assert other.run() is None
     clock.turn(minutes=12)
     assert other.run() is not None

@@ -1,0 +1,31 @@
+"""`lading scrub`: read everything again, and say what is not as it should be."""
+
+import argparse
+import json
+import sys
+
+from functions.commands.gc import show
+from functions.commands.options import REGISTRY, CommandError, Commands, add, registry
+from functions.settings import Settings
+
+
+def add_to(commands: Commands) -> None:
+    """Add the command."""
+    scrubbing = add(commands, "scrub", "check all that is kept against its records, while serving", _scrub, REGISTRY)
+    scrubbing.add_argument("--repair", action="store_true", help="repair what is safe to repair")
+
+
+def _scrub(parsed: argparse.Namespace, read: Settings) -> None:
+    from functions.jobs.scrub import Scrubber
+
+    scrubber, findings, report = Scrubber(registry(read), parsed.repair), 0, None
+    while report is None or not report.finished:
+        report = scrubber.run(progress=show)
+        if report is None:
+            raise CommandError("another scrub is at work")
+        for finding in report.findings:
+            print(f"wrong: {finding}", file=sys.stderr)
+        findings += len(report.findings)
+    print(json.dumps(report.as_json()))
+    if findings:
+        raise CommandError(f"{findings} things are not as they should be")

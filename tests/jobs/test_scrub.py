@@ -1,0 +1,157 @@
+"""Scrubbing: what is damaged is found, what is whole is left alone, and what is safe to repair is repaired."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from functions.jobs.backup import Stores
+from functions.jobs.collect import Collector
+from functions.jobs.reaping import Waits
+from functions.jobs.scrub import Scrubber
+from functions.jobs.slices import Report
+from functions.registry.registry import Registry
+from storage.protocols import Create, Delete, Replace
+from storage.records import Key, Link, Manifest, Record, Tag
+from tests import images
+from tests.registry.pushes import push_blob, push_image, push_manifest
+from tests.servers import lading
+
+NONE = timedelta(0)
+
+
+@pytest.fixture
+def manifest(registry: Registry) -> Manifest:
+    return push_image(registry, "team/app", "v1", layers=2)
+
+
+def scrub(registry: Registry, *, repair: bool = False) -> Report:
+    report = Scrubber(registry, repair).run()
+    assert report is not None
+    assert report.finished
+    return report
+
+
+def get(stores: Stores, key: Key[Record]) -> Record:
+    record = stores.metadata.read([key])[key]
+    assert record is not None
+    return record
+
+
+def rewrite(stores: Stores, name: str, content: bytes) -> None:
+    stores.blobs.delete(name)
+    stores.blobs.append(name, [content] if content else [], len(content))
+
+
+def test_what_is_whole_is_good(registry: Registry, stores: Stores, manifest: Manifest) -> None:
+    push_manifest(registry, "team/app", images.index([manifest.content or b""]), "multi")
+    push_image(registry, "other", "v1")
+    registry.uploads.start("team/app")
+
+    report = scrub(registry, repair=True)
+
+    assert report.findings == []
+    good = {name: report.counts[f"{name} good"] for name in ("blobs", "manifests", "tags", "links")}
+    assert good == {"blobs": 4, "manifests": 3, "tags": 3, "links": 5}
+    assert report.counts["bytes read"] == 302
+
+
+@pytest.mark.parametrize("content", [b"", b"short", b"x" * 100, b"longer" * 100], ids=len)
+def test_a_damaged_object_is_found(registry: Registry, stores: Stores, manifest: Manifest, content: bytes) -> None:
+    link = registry.blobs.get("team/app", manifest.blobs[-1])
+    rewrite(stores, link.object, content)
+
+    report = scrub(registry, repair=True)
+
+    assert report.findings == [f"{link.id}: {link.object} holds other bytes than were pushed"]
+
+
+def test_what_is_missing_is_found(registry: Registry, stores: Stores, manifest: Manifest) -> None:
+    link = registry.blobs.get("team/app", manifest.blobs[-1])
+    stores.blobs.delete(link.object)
+    other = registry.blobs.get("team/app", manifest.blobs[-2])
+    stores.metadata.commit([Delete(other)])
+    tagged = Key(Tag, "v1", "team/app")
+    tag = stores.metadata.read([tagged])[tagged]
+    assert tag is not None
+    stores.metadata.commit([Create(replace(tag, id="lost", digest="sha256:" + "0" * 64))])
+
+    findings = sorted(scrub(registry, repair=True).findings)
+
+    assert findings == sorted(
+        [
+            f"{link.id}: there is no object {link.object}",
+            f"team/app@{manifest.id}: lacks {other.id}",
+            f"team/app:lost: there is no manifest sha256:{'0' * 64}",
+        ]
+    )
+
+
+def test_a_manifest_with_other_bytes_is_found(registry: Registry, stores: Stores, manifest: Manifest) -> None:
+    stored = get(stores, manifest.key)
+    stores.metadata.commit([Replace(replace(stored, content=b"{}"))])  # type: ignore[call-arg]
+
+    assert scrub(registry).findings == [f"team/app@{manifest.id}: its record holds other bytes than were pushed"]
+
+
+def test_a_link_that_leads_elsewhere_follows_its_blob(registry: Registry, stores: Stores, manifest: Manifest) -> None:
+    link = registry.blobs.get("team/app", manifest.blobs[-1])
+    stores.metadata.commit([Replace(replace(link, object="0" * 32 + "/0"))])
+    assert len(scrub(registry).findings) == 1
+
+    assert scrub(registry, repair=True).counts["links repaired"] == 1
+
+    assert get(stores, Key(Link, link.id, "team/app")) == link
+    assert scrub(registry).findings == []
+
+
+def test_an_object_of_nobody_is_handed_to_collection(registry: Registry, stores: Stores, manifest: Manifest) -> None:
+    stores.blobs.append("ab" * 16 + "/0-dead", [b"left"])
+    # Beside a blob's own object, as where its session went before what it had left.
+    collector = Collector(registry, Waits(NONE, NONE, NONE, NONE))
+    collector.run()
+    link = registry.blobs.get("team/app", manifest.blobs[-1])
+    beside = f"{link.object.partition('/')[0]}/9-dead"
+    stores.blobs.append(beside, [b"left"])
+    assert sorted(scrub(registry).findings) == sorted(
+        f"{name}: no record names this object" for name in ("ab" * 16 + "/0-dead", beside)
+    )
+
+    assert scrub(registry, repair=True).counts["objects handed to collection"] == 2
+    collector.run()
+
+    assert len(stores.blobs.names("", limit=9)) == len(manifest.blobs)
+    assert scrub(registry).findings == []
+
+
+def test_a_scrub_goes_on_where_the_last_slice_stopped(registry: Registry, stores: Stores) -> None:
+    for name in ("a", "b/c", "d"):
+        push_image(registry, name, "v1", "v2")
+    scrubber, slices = Scrubber(registry, repair=False), 0
+    report = None
+    while report is None or not report.finished:
+        report = scrubber.run(NONE)
+        slices += 1
+        assert slices < 100
+        assert report is not None
+        assert report.findings == []
+
+    assert slices > 10
+    assert (report.counts["manifests good"], report.counts["tags good"], report.counts["links good"]) == (3, 6, 6)
+
+
+def test_the_command_says_what_is_wrong(
+    registry: Registry, stores: Stores, environment: Mapping[str, str], tmp_path: Path
+) -> None:
+    link = push_blob(registry, "a", images.blob())
+    good = lading(["scrub"], tmp_path, environment)
+    assert (good.returncode, json.loads(good.stdout)["counts"]["blobs good"]) == (0, 1)
+    stores.blobs.delete(link.object)
+
+    bad = lading(["scrub", "--repair"], tmp_path, environment)
+
+    assert bad.returncode == 1
+    assert f"wrong: {link.id}: there is no object" in bad.stderr
