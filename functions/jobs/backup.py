@@ -7,7 +7,7 @@ It is put back from the blobs up, so that whatever can be seen is whole. Records
 
 Both directions copy only the blobs that the target lacks, so the next backup into a folder is quick. A restore changes
 nothing that the registry has: what it lacks is put back, a tag that names something else by now is left. Upload
-sessions are not copied.
+sessions are not copied, and neither is what was deleted.
 """
 
 import contextlib
@@ -21,9 +21,11 @@ from typing import Any, Final
 from functions.registry.acts import now
 from functions.registry.attempts import settle
 from functions.registry.manifests import needs_of
+from functions.registry.pages import find_all
 from storage.digests import Hasher, algorithm_of
 from storage.errors import Corrupt, Missing
 from storage.filesystem import FilesystemBlobs
+from storage.past import History, Move
 from storage.protocols import BlobStore, Create, Delete, MetadataStore, Touch
 from storage.records import LOOSE, Blob, Key, Link, Manifest, R, Record, Repository, Tag
 from storage.sqlite import SqliteMetadata
@@ -103,6 +105,7 @@ def _back_up_repository(
     report.repositories += _ensure(target.metadata, repository)
     for tag in _all(source.metadata, Tag, name):
         report.tags += _ensure(target.metadata, tag)
+    _copy_histories(source, target, name)
     for manifest in _all(source.metadata, Manifest, name):
         report.manifests += _ensure(target.metadata, manifest)
     for link in _all(source.metadata, Link, name):
@@ -132,12 +135,22 @@ def _restore_repository(source: Stores, target: Stores, repository: Repository, 
         report.manifests += len(ready)
         waiting = bool(ready)
     report.repositories += _ensure(target.metadata, repository)
+    _copy_histories(source, target, name)
     for tag in _all(source.metadata, Tag, name):
         if not _ensure(target.metadata, tag, [Key(Manifest, tag.digest, name)]):
             there = _get(target.metadata, tag.key)
             report.tags_left += there is not None and there.digest != tag.digest
         else:
             report.tags += 1
+
+
+def _copy_histories(source: Stores, target: Stores, repository: str) -> None:
+    """The moves of each tag that has no history in `target`; the counter last, so that none is left half copied."""
+    for history in _all(source.metadata, History, repository):
+        if not _has(target.metadata, [history.key]):
+            for move in find_all(source.metadata, Move, {"tag": history.id}, repository):
+                _ensure(target.metadata, move)
+            _ensure(target.metadata, history)
 
 
 def _copy_blob(source: Stores, target: Stores, digest: str, report: Report) -> Blob | None:

@@ -68,6 +68,10 @@ def test_what_was_backed_up_is_put_back_whole(
     assert copy.manifests.find("team/app", "v1") == before, "times included"
     assert len(copy.manifests.referrers("team/app", digest_of(images.index([])), "", "").items) == 0
     assert (report.repositories, report.tags) == (2, 4)
+    for repository, tag in (("team/app", "v1"), ("b", "large")):
+        assert copy.tags.history(repository, tag, "", 9) == registry.tags.history(repository, tag, "", 9)
+    push_image(copy, "team/app", "v1")
+    assert [move.number for move in copy.tags.history("team/app", "v1", "", 9).items] == [2, 1]
 
 
 def test_a_backup_goes_back_into_either_pair_of_stores(
