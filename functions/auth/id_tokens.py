@@ -3,6 +3,7 @@
 https://cloud.google.com/docs/authentication/token-types#id
 """
 
+import re
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final
@@ -38,24 +39,34 @@ class IdTokens:
         self._keys: Mapping[str, jwt.PyJWK] = {}
         self._read = -FRESH
 
+    def name(self, token: str) -> str:
+        """Whom a token names: by a verified e-mail address, else by Google's number. Raises UNAUTHORIZED, UNAVAILABLE.
+
+        What the metadata server of a machine at Google hands out has an address only where it is asked for one.
+        """
+        claims = self._claims(token)
+        return _email(claims) or _number(claims)
+
     def email(self, token: str) -> str:
-        """Whom a token names, by a verified e-mail address. Raises UNAUTHORIZED, UNAVAILABLE."""
+        """Whom a token names, by a verified e-mail address. Raises as `name` does."""
+        email = _email(self._claims(token))
+        if not email:
+            raise RegistryError(UNAUTHORIZED)
+        return email
+
+    def _claims(self, token: str) -> dict[str, Any]:
         try:
-            claims: dict[str, Any] = jwt.decode(
+            return jwt.decode(
                 token,
                 self._key(jwt.get_unverified_header(token).get("kid")),
                 ["RS256"],
                 audience=self._audience,
                 issuer=ISSUERS,
                 leeway=SKEW,
-                options={"require": ["exp", "iat", "aud", "iss", "email"]},
+                options={"require": ["exp", "iat", "aud", "iss", "sub"]},
             )
         except (jwt.InvalidTokenError, ValueError, RecursionError):
             raise RegistryError(UNAUTHORIZED) from None
-        email = claims["email"]
-        if claims.get("email_verified") is not True or not isinstance(email, str) or "@" not in email:
-            raise RegistryError(UNAUTHORIZED)
-        return email
 
     def _key(self, id: Any) -> jwt.PyJWK:
         """Google's key of that id. Whatever else a token's header holds, an address of a key among it, is not read."""
@@ -77,3 +88,15 @@ class IdTokens:
         reply = self._google.certificates()
         self._keys = {str(key.get("kid")): jwt.PyJWK(key) for key in reply.fields.get("keys", ())}
         self._read = self._clock()
+
+
+def _email(claims: Mapping[str, Any]) -> str:
+    email = claims.get("email")
+    return email if claims.get("email_verified") is True and isinstance(email, str) and "@" in email else ""
+
+
+def _number(claims: Mapping[str, Any]) -> str:
+    # Google's are digits alone, and so is nobody's name.
+    if not re.fullmatch(r"[0-9]{5,255}", claims["sub"]):
+        raise RegistryError(UNAUTHORIZED)
+    return str(claims["sub"])

@@ -11,9 +11,9 @@ grants.txt, a line for each grant; all that match are added up:
     bob@example.com      team-a/*       pull
     *                    shared/*       pull
 
-`*` is every user of the first file. An address is whoever comes with one of Google's ID tokens for it, which anybody in
-the world can have made for this registry: so `*` does not stand for those. Both files are read again when they change;
-one that then cannot be read changes nothing.
+`*` is every user of the first file. An address, or one of Google's numbers, is whoever comes with one of Google's ID
+tokens for it, which anybody in the world can have made for this registry: so `*` does not stand for those. Both files
+are read again when they change; one that then cannot be read changes nothing.
 """
 
 import logging
@@ -109,7 +109,7 @@ class LocalAuthorizer:
     def identify(self, user: str, secret: str) -> "LocalCaller":
         """See Authorizer.identify: a user with a password, or one of Google's ID tokens."""
         if TOKEN_USERS.fullmatch(user):
-            return self.named(self._id_tokens.email(secret))
+            return self.named(self._id_tokens.name(secret))
         hashed = self._users.value.get(user)
         # What is remembered is remembered for this very hash: a new password is asked for at once.
         question = sha256(b"\0".join([user.encode(), secret.encode(), hashed or b""])).digest()

@@ -78,7 +78,7 @@ def _owner(text: str, read: Settings) -> str:
     if not is_jwt(owner):
         return owner
     try:
-        return IdTokens(Google(), read.realm).email(owner)
+        return IdTokens(Google(), read.realm).name(owner)
     except RegistryError as error:
         raise CommandError(f"the ID token is none for {read.realm}, or cannot be checked: {error.row.code}") from None
 

@@ -23,7 +23,10 @@ def known(world: World) -> World:
 
 
 def test_the_address_is_who_comes(known: World) -> None:
-    assert IdTokens(Google(), URL).email(id_token("alice@example.com")) == "alice@example.com"
+    tokens = IdTokens(Google(), URL)
+
+    assert tokens.email(id_token("alice@example.com")) == tokens.name(id_token("alice@example.com"))
+    assert tokens.name(id_token("alice@example.com")) == "alice@example.com"
 
 
 def unsigned() -> str:
@@ -51,11 +54,8 @@ BAD: dict[str, Callable[[], str]] = {
     "of another issuer": lambda: id_token(iss="https://accounts.example"),
     "expired": lambda: id_token(iat=int(time.time()) - 9999, exp=int(time.time()) - 60),
     "issued tomorrow": lambda: id_token(iat=int(time.time()) + 86400),
-    "without an address": lambda: id_token(email=None),
-    "with an address that nobody has verified": lambda: id_token(email_verified=False),
-    "with a verification that is text": lambda: id_token(email_verified="true"),
-    "with an address that is none": lambda: id_token(email="admin"),
-    "with an address that is a list": lambda: id_token(email=["alice@example.com"]),
+    "of nobody": lambda: id_token(email=None, sub=None),
+    "of a name instead of a number": lambda: id_token(email=None, sub="admin"),
     "by another key": lambda: id_token(key=private_key(2)),
     "by a key that nobody has published": lambda: id_token(kid="other"),
     "with its key in the header": with_key_in_header,
@@ -67,12 +67,32 @@ BAD: dict[str, Callable[[], str]] = {
     "a private key": lambda: pem(private_key(2)),
 }
 
+NAMELESS: dict[str, Callable[[], str]] = {
+    "without an address": lambda: id_token(email=None),
+    "with an address that nobody has verified": lambda: id_token(email_verified=False),
+    "with a verification that is text": lambda: id_token(email_verified="true"),
+    "with an address that is none": lambda: id_token(email="admin"),
+    "with an address that is a list": lambda: id_token(email=["alice@example.com"]),
+}
 
-@pytest.mark.parametrize("make", BAD.values(), ids=BAD)
+
+@pytest.mark.parametrize("make", [*BAD.values(), *NAMELESS.values()], ids=[*BAD, *NAMELESS])
 def test_anything_else_is_refused(make: Callable[[], str], known: World) -> None:
     with pytest.raises(RegistryError) as raised:
         IdTokens(Google(), URL).email(make())
     assert raised.value.row is UNAUTHORIZED
+
+
+@pytest.mark.parametrize("make", BAD.values(), ids=BAD)
+def test_what_is_refused_names_nobody(make: Callable[[], str], known: World) -> None:
+    with pytest.raises(RegistryError) as raised:
+        IdTokens(Google(), URL).name(make())
+    assert raised.value.row is UNAUTHORIZED
+
+
+@pytest.mark.parametrize("make", NAMELESS.values(), ids=NAMELESS)
+def test_whoever_has_no_address_is_a_number(make: Callable[[], str], known: World) -> None:
+    assert IdTokens(Google(), URL).name(make()) == "12345"
 
 
 def test_the_keys_are_fetched_once_an_hour_and_not_for_each_stranger(known: World) -> None:
