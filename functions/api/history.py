@@ -7,7 +7,8 @@
         {"tag": "v1", "number": 2, "digest": "sha256:…", "before": "sha256:…", "action": "push",
          "by": "alice@example.com", "request": "4bf9…", "moved": "2026-11-01T12:00:00.000000+00:00"}]}
 
-`digest` is null where the tag was deleted, `before` where it was new. Paged as tags are: `n`, `last`, and a Link.
+`digest` is null where the tag was deleted, `before` where it was new, and `by` for whoever has not logged in. Paged as
+tags are: `n`, `last`, and a Link.
 """
 
 from typing import Any
@@ -30,21 +31,23 @@ def moves(call: Call) -> Response:
     if last and not is_move(last):
         raise RegistryError(QUERY_INVALID, {"last": last})
     page = call.registry.tags.history(call.name, tag, last, size)
-    response = as_json({"name": call.name, "moves": [described(move) for move in page.items]})
+    # What is public is so for pulling; who pushed it is nobody's business who has not logged in.
+    to_all = not call.caller.principal
+    response = as_json({"name": call.name, "moves": [described(move, to_all=to_all) for move in page.items]})
     if page.next:
         link_to_next(call, response, ({"tag": tag} if tag else {}) | {"n": size, "last": page.next})
     return response
 
 
-def described(move: Move) -> dict[str, Any]:
-    """A move as JSON."""
+def described(move: Move, *, to_all: bool) -> dict[str, Any]:
+    """A move as JSON, without whose it was where it is told `to_all`."""
     return {
         "tag": move.tag,
         "number": move.number,
         "digest": move.digest or None,
         "before": move.before or None,
         "action": move.action,
-        "by": move.by or None,
+        "by": None if to_all else move.by or None,
         "request": move.request or None,
         "moved": move.moved.isoformat(),
     }

@@ -38,6 +38,7 @@ def _collect(parsed: argparse.Namespace, read: Settings) -> None:
         report = collector.run(progress=show)
         if report is None:
             raise CommandError("another collection is at work; what it leaves, the next one finds")
+    clear()
     print(json.dumps(report.as_json()))
 
 
@@ -57,3 +58,9 @@ def show(report: "Report") -> None:
         file=sys.stderr,
         flush=True,
     )
+
+
+def clear() -> None:
+    """Take the bar away, where there is a terminal."""
+    if sys.stderr.isatty():
+        print("\r\x1b[K", end="", file=sys.stderr, flush=True)

@@ -4,7 +4,7 @@ import argparse
 import json
 import sys
 
-from functions.commands.gc import show
+from functions.commands.gc import clear, show
 from functions.commands.options import REGISTRY, CommandError, Commands, add, registry
 from functions.settings import Settings
 
@@ -26,6 +26,7 @@ def _scrub(parsed: argparse.Namespace, read: Settings) -> None:
         for finding in report.findings:
             print(f"wrong: {finding}", file=sys.stderr)
         findings += len(report.findings)
+    clear()
     print(json.dumps(report.as_json()))
     if findings:
         raise CommandError(f"{findings} things are not as they should be")
