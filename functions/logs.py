@@ -20,7 +20,7 @@ TRACE: Final = re.compile(r"([0-9a-f]{32})(?:/.*)?")
 """What Google's front end gives each request: X-Cloud-Trace-Context."""
 
 LONGEST: Final = 255
-"""Characters of a reference in a line."""
+"""Characters of a repository, and of a reference, in a line."""
 
 
 class AccessLine:
@@ -85,7 +85,8 @@ class Audit:
         fields = {
             "principal": self.principal or "-",
             "action": action,
-            "repository": repository or "-",
+            # Both are whatever a stranger has sent, which may be a name, or a line of a log.
+            "repository": quote(repository[:LONGEST], safe="/") or "-",
             "reference": quote(reference[:LONGEST], safe=":/") or "-",
             "outcome": outcome,
             "status": status,

@@ -134,6 +134,22 @@ def test_no_reference_breaks_a_line_or_makes_it_long(app: Guarded, caplog: pytes
     assert len(line["audit"]["reference"]) < 800
 
 
+@pytest.mark.parametrize("authorization", ["", "Bearer x", BASIC])
+def test_no_repository_breaks_a_line_or_makes_it_long(
+    app: Guarded, authorization: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    headers = {"Authorization": authorization} if authorization else {}
+    for method in ("GET", "PUT"):
+        app.client.ask(method, f"/v2/a%0Aaudit%20root/{'x' * 5000}/manifests/v1", headers=headers)
+
+    assert "\n" not in "".join(record.getMessage() for record in caplog.records)
+    lines = audited(caplog)
+    assert lines
+    for line in lines:
+        assert line["audit"]["repository"].startswith("a%0Aaudit%20root/x")
+        assert len(line["audit"]["repository"]) < 800
+
+
 def test_no_secret_is_in_any_line(app: Guarded, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     token = app.token("repository:team/app:pull", authorization=ALICE["Authorization"])
