@@ -121,9 +121,9 @@ class Settings:
         return f"{'https' if self.tls_cert else 'http'}://{host}:{self.port}"
 
     @property
-    def listens_beyond_loopback(self) -> bool:
-        """Whether others than this machine can reach the address."""
-        return not is_loopback(self.host)
+    def reaches_beyond_loopback(self) -> bool:
+        """Whether others than this machine can reach the registry: where it listens, or through a proxy at its URL."""
+        return not is_loopback(self.host) or not is_loopback(urlsplit(self.realm).hostname or "")
 
 
 def is_loopback(host: str) -> bool:

@@ -23,8 +23,8 @@ def add_to(commands: Commands) -> None:
 
 def _serve(parsed: argparse.Namespace, read: Settings) -> None:
     """Refuse what is unsafe, say where things are, serve."""
-    if read.listens_beyond_loopback and read.access == "everybody":
-        raise SettingsError(OPEN_REFUSED.format(address=f"{read.host}:{read.port}"))
+    if read.reaches_beyond_loopback and read.access == "everybody":
+        raise SettingsError(OPEN_REFUSED.format(address=read.url or f"{read.host}:{read.port}"))
     from functions import logs
     from functions.app import create
     from functions.serve import serve

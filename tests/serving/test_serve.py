@@ -19,7 +19,7 @@ from cryptography.x509.oid import NameOID
 
 from storage.digests import digest_of
 from tests.needs import program
-from tests.servers import Server, answer_on, basic, free_port, lading, serving
+from tests.servers import Server, answer_on, basic, free_port, lading, serving, users
 
 SECRET = "ya29.a-token-that-nobody-may-see"
 
@@ -52,6 +52,7 @@ def test_each_store_can_be_somewhere_else(tmp_path: Path) -> None:
 WRONG = [
     (["serve", "--address", "0.0.0.0:{port}", "--access", "everybody"], "everybody is for loopback alone"),
     (["serve", "--address", "[::]:{port}", "--access", "everybody"], "everybody is for loopback alone"),
+    (["serve", "--url", "https://registry.example.com", "--access", "everybody"], "everybody is for loopback alone"),
     (["serve", "--address", "0.0.0.0:{port}"], "say --url"),
     (["serve", "--access", "nobody"], "users, gs://BUCKET"),
     (["serve", "--access", "gs://bucket/folder"], "users, gs://BUCKET"),
@@ -93,8 +94,10 @@ def test_the_first_start_makes_a_user_and_shows_the_password_once(tmp_path: Path
 
 
 def test_absolute_urls_come_from_the_setting_and_never_from_host(tmp_path: Path) -> None:
+    access, authorization = users(tmp_path / "access")
     environment = {"LADING_DATA": str(tmp_path / "data"), "LADING_URL": "https://registry.example.com"}
-    with serving(environment, tmp_path / "log") as server:
+    with serving({**environment, **access}, tmp_path / "log") as server:
+        server.authorization = authorization
         response, _ = server.request("POST", "/v2/a/blobs/uploads/", headers={"Host": "evil.example.com"})
 
     assert response.headers["Location"].startswith("https://registry.example.com/v2/a/blobs/uploads/")
