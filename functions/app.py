@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
     from functions.jobs.collect import Collector
     from functions.jobs.reaping import Waits
+    from functions.registry.policies import Policy
 
 AT_ONCE: Final = 8
 """Pulls that are worked on at a time. More threads would only fight for the interpreter's lock, which each metadata
@@ -260,6 +261,19 @@ def open_collector(settings: Settings, waits: "Waits | None" = None) -> "Collect
 
     own = Waits(grace=settings.grace, undelete=settings.undelete)
     return Collector(open_registry(settings, open_metadata(settings.metadata)), waits or own)
+
+
+def open_policies(settings: Settings) -> "tuple[Policy, ...]":
+    """The clean-up policies of the settings. Raises SettingsError."""
+    from functions.registry.policy_files import PolicyError, parse
+
+    text = settings.cleanup
+    try:
+        if text and not text.lstrip().startswith(("[", "{")):
+            text = Path(text).read_text()
+        return parse(text) if text else ()
+    except (OSError, UnicodeDecodeError, PolicyError) as error:
+        raise SettingsError(f"--cleanup: {error}") from None
 
 
 def create(settings: Settings) -> App:
