@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
-from functions.registry.acts import Act
+from functions.jobs.collect import CleanUp
+from functions.registry.acts import Act, Clock
 from functions.registry.cleanup import Verdict, decide
 from functions.registry.graph import Graph, Node
 from functions.registry.policies import Policy
@@ -75,9 +76,27 @@ def plan(registry: Registry, repository: str, rules: Rules) -> Plan:
 def clean_up(
     registry: Registry, repository: str, rules: Rules, applied: bool, stop: Callable[[], bool] = lambda: False
 ) -> Report:
-    """Plan, and where it is to be `applied`, apply: what collection does in each repository, in slices."""
+    """Plan, and where it is to be `applied`, apply."""
     made = plan(registry, repository, rules)
     return apply(registry, made, stop=stop) if applied else preview(made)
+
+
+def in_collection(registry: Registry, policies: Sequence[Policy], applied: bool, clock: Clock) -> CleanUp:
+    """Clean-up as collection calls it, with what runs at that time."""
+
+    def clean(repository: str, stop: Callable[[], bool]) -> tuple[Mapping[str, int], bool]:
+        if not any(policy.deletes and policy.where.covers(repository) for policy in policies):
+            return {}, True
+        rules = Rules(policies, registry.running.all(), clock())
+        report = clean_up(registry, repository, rules, applied, stop)
+        word = "deleted" if applied else "would be deleted"
+        counts = Counter({f"manifests {word} by policy {name}": count for name, count in report.rules.items()})
+        if report.done:
+            counts["manifests kept by policies"] = report.kept
+            counts["manifests changed meanwhile"] = report.changed
+        return +counts, report.done
+
+    return clean
 
 
 def preview(made: Plan) -> Report:
@@ -90,12 +109,15 @@ def preview(made: Plan) -> Report:
 def apply(
     registry: Registry, made: Plan, only: Iterable[str] | None = None, stop: Callable[[], bool] = lambda: False
 ) -> Report:
-    """Delete what a fresh plan says, until `stop`: whoever plans again goes on. `only` are the digests that may go."""
+    """Delete what a fresh plan says, one commit at least, until `stop`: whoever plans again goes on.
+
+    `only` are the digests that may go; None for all.
+    """
     report = Report(made.repository, kept=len(made.verdicts) - len(made.rules))
     spared = set(made.graph.below(set(made.rules) - set(only))) if only is not None else set()
     groups = made.graph.downward(made.rules)
     for some in _portions([made.graph.nodes[digest] for digest in group] for group in groups):
-        if stop():
+        if report.deleted + report.changed and stop():
             report.done = False
             break
         going = _delete(registry, made, [node for node in some if node.digest not in spared], spared)

@@ -1,12 +1,15 @@
 """Clean-up on both pairs of stores: what goes can come back, what stays is whole, what changed in between stays."""
 
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 
 from functions.jobs import cleanup
 from functions.jobs.backup import Stores
 from functions.jobs.cleanup import Rules, clean_up
+from functions.jobs.collect import Collector
+from functions.jobs.reaping import Waits
 from functions.registry.immutable import ImmutableTags
 from functions.registry.manifests import Referrer
 from functions.registry.policy_files import parse
@@ -164,9 +167,8 @@ def test_whoever_is_stopped_goes_on(
     for number in range(3):
         push_signed(registry, REPOSITORY, f"v{number}")
     clock.turn(days=31)
-    turns = iter([False, True])
 
-    assert not clean_up(registry, REPOSITORY, rules(), True, lambda: next(turns)).done
+    assert not clean_up(registry, REPOSITORY, rules(), True, lambda: True).done
     left = cleanup.plan(registry, REPOSITORY, rules())
     assert len(left.verdicts) == 12
     assert clean_up(registry, REPOSITORY, rules(), applied=True).done
@@ -179,9 +181,8 @@ def test_an_index_that_is_too_much_for_one_commit_goes_before_its_children(
     monkeypatch.setattr(cleanup, "MOST_THINGS", 2)
     old = push_signed(registry, REPOSITORY, "v1")
     clock.turn(days=31)
-    turns = iter([False, True])
 
-    clean_up(registry, REPOSITORY, rules(), True, lambda: next(turns))
+    clean_up(registry, REPOSITORY, rules(), True, lambda: True)
 
     assert old.index not in digests(registry)
     assert set(old.platforms) <= digests(registry)
@@ -209,3 +210,43 @@ def test_what_runs_stays(registry: Registry, rules: Callable[..., Rules], clock:
     clean_up(registry, REPOSITORY, rules(), applied=True)
 
     assert digests(registry) == by_tag.all | by_digest.all
+
+
+@pytest.mark.parametrize("applied", [True, False])
+def test_collection_applies_policies_where_it_is_switched_on(
+    registry: Registry, rules: Callable[..., Rules], clock: TestClock, applied: bool
+) -> None:
+    old = push_signed(registry, REPOSITORY, "v1")
+    push_signed(registry, "elsewhere", "v1")
+    clock.turn(days=31)
+    policy = OLD.replace('"tagPrefixes"', '"packageNamePrefixes": ["team/"], "tagPrefixes"')
+    cleaning = cleanup.in_collection(registry, rules(policy).policies, applied, clock)
+
+    report = Collector(registry, Waits(grace=timedelta(0), undelete=timedelta(0)), cleaning, clock).run()
+
+    assert report
+    assert report.finished
+    word = "deleted" if applied else "would be deleted"
+    assert report.counts[f"manifests {word} by policy old"] == 6
+    assert digests(registry) == (set() if applied else old.all)
+    assert report.counts["repositories looked at by policies"] == 2
+
+
+def test_collection_goes_on_in_a_repository_that_it_could_not_finish(
+    registry: Registry, rules: Callable[..., Rules], clock: TestClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cleanup, "MOST_THINGS", 10)
+    for number in range(3):
+        push_signed(registry, REPOSITORY, f"v{number}")
+    clock.turn(days=31)
+    cleaning = cleanup.in_collection(registry, rules().policies, True, clock)
+    collector = Collector(registry, Waits(grace=timedelta(0), undelete=timedelta(0)), cleaning, clock)
+
+    left = []
+    while (report := collector.run(timedelta(0))) and report.phase in ("sessions", "policies"):
+        left.append(len(digests(registry)))
+
+    assert report
+    assert sorted(set(left)) == [0, 6, 12, 18]
+    assert digests(registry) == set()
+    assert report.counts["manifests deleted by policy old"] == 18
