@@ -5,11 +5,9 @@ functions-framework ──────────┴▶ App.respond ──▶ r
 """
 
 import logging
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Iterable
 from itertools import chain
 from pathlib import Path
-from threading import BoundedSemaphore
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote, urlsplit
 
@@ -29,7 +27,6 @@ from functions.auth.project import Project
 from functions.auth.robots import Robots
 from functions.auth.scopes import repository as repository_scope
 from functions.logs import AccessLine, Audit
-from functions.registry.acts import now
 from functions.registry.errors import UNAUTHORIZED, UNAVAILABLE, UNKNOWN, RegistryError, denied
 from functions.registry.immutable import ImmutableTags
 from functions.registry.names import check_repository, is_repository
@@ -43,11 +40,6 @@ if TYPE_CHECKING:
 
     from functions.jobs.collect import Collector
     from functions.jobs.reaping import Waits
-    from functions.registry.policies import Policy
-
-AT_ONCE: Final = 8
-"""Pulls that are worked on at a time. More threads would only fight for the interpreter's lock, which each metadata
-read gives up: 32 cost three times the CPU that 8 do. Bodies, and questions to Google, are outside of this limit."""
 
 REFUSALS: Final = (401, 403)
 
@@ -65,7 +57,6 @@ class App:
         self.registry = registry
         self._settings = settings
         self._door = door
-        self._short = BoundedSemaphore(AT_ONCE)
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         """The app as WSGI servers call it (PEP 3333)."""
@@ -73,8 +64,8 @@ class App:
         response = self.respond(request)
         if response.is_streamed:
             return response(environ, start_response)
-        # What is in memory goes out as a list, which servers send in one piece.
-        headers = response.get_wsgi_headers(environ)
+        # What is in memory goes out as a list, which servers send in one piece. To a 200 werkzeug has nothing to add.
+        headers = response.headers if response.status_code == 200 else response.get_wsgi_headers(environ)
         start_response(response.status, headers.to_wsgi_list())
         response.close()
         return [b"" if request.method == "HEAD" else response.get_data()]
@@ -84,9 +75,9 @@ class App:
         line = AccessLine(request)
         body = RequestBody(request, self._settings.body_timeout)
         response = self._attempt(request, body, line)
-        response.headers["Docker-Distribution-API-Version"] = "registry/2.0"
-        response.headers["X-Content-Type-Options"] = "nosniff"
-        response.headers["X-Request-Id"] = line.id
+        response.headers.add("Docker-Distribution-API-Version", "registry/2.0")
+        response.headers.add("X-Content-Type-Options", "nosniff")
+        response.headers.add("X-Request-Id", line.id)
         if body.unread:
             body.drain()
         if body.unread:
@@ -130,26 +121,15 @@ class App:
         if action in ON_REPOSITORIES:
             check_repository(found.name)
         self._authorise(caller, found)
-        url, names = self._settings.url, (found.name, found.last)
-        call = Call(request, body, self.registry, self._door, caller, audit, self._aside, url, *names)
+        call = Call(request, body, self.registry, self._door, caller, audit, self._settings.url, found.name, found.last)
         try:
-            with self._short if action is Action.PULL else nullcontext():
-                return found.route.handler(call)
+            return found.route.handler(call)
         except RegistryError as error:
             if error.upload is None:
                 raise
             response = answers.error(error)
             uploads.refused(call, error.upload, response)
             return response
-
-    @contextmanager
-    def _aside(self) -> Iterator[None]:
-        """Let another pull work while this one, which is worked on, waits for somebody else."""
-        self._short.release()
-        try:
-            yield
-        finally:
-            self._short.acquire()
 
     def _authorise(self, caller: Caller, found: routes.Match) -> None:
         """Raises DENIED, and UNAUTHORIZED where other credentials, or a token for more, might do."""
@@ -257,27 +237,11 @@ def open_registry(settings: Settings, metadata: MetadataStore) -> Registry:
 
 def open_collector(settings: Settings, waits: "Waits | None" = None) -> "Collector":
     """The collection of garbage, with the waits of the settings unless others are given. Raises as `create` does."""
-    from functions.jobs.cleanup import in_collection
     from functions.jobs.collect import Collector
     from functions.jobs.reaping import Waits
 
     own = Waits(grace=settings.grace, undelete=settings.undelete)
-    store, policies = open_registry(settings, open_metadata(settings.metadata)), open_policies(settings)
-    clean_up = in_collection(store, policies, settings.cleanup_mode == "apply", now) if policies else None
-    return Collector(store, waits or own, clean_up)
-
-
-def open_policies(settings: Settings) -> "tuple[Policy, ...]":
-    """The clean-up policies of the settings. Raises SettingsError."""
-    from functions.registry.policy_files import PolicyError, parse
-
-    text = settings.cleanup
-    try:
-        if text and not text.lstrip().startswith(("[", "{")):
-            text = Path(text).read_text()
-        return parse(text) if text else ()
-    except (OSError, UnicodeDecodeError, PolicyError) as error:
-        raise SettingsError(f"--cleanup: {error}") from None
+    return Collector(open_registry(settings, open_metadata(settings.metadata)), waits or own)
 
 
 def create(settings: Settings) -> App:

@@ -18,13 +18,7 @@ WIDTH: Final = 28
 
 def add_to(commands: Commands) -> None:
     """Add the command."""
-    collecting = add(
-        commands,
-        "gc",
-        "collect garbage, while serving",
-        _collect,
-        (*REGISTRY, "undelete", "grace", "cleanup", "cleanup-mode"),
-    )
+    collecting = add(commands, "gc", "collect garbage, while serving", _collect, (*REGISTRY, "undelete", "grace"))
     collecting.add_argument(
         "--nobody-pushes",
         action="store_true",
