@@ -27,6 +27,7 @@ from functions.auth.project import Project
 from functions.auth.robots import Robots
 from functions.auth.scopes import repository as repository_scope
 from functions.logs import AccessLine, Audit
+from functions.registry.acts import now
 from functions.registry.errors import UNAUTHORIZED, UNAVAILABLE, UNKNOWN, RegistryError, denied
 from functions.registry.immutable import ImmutableTags
 from functions.registry.names import check_repository, is_repository
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 
     from functions.jobs.collect import Collector
     from functions.jobs.reaping import Waits
+    from functions.registry.policies import Policy
 
 REFUSALS: Final = (401, 403)
 
@@ -237,11 +239,27 @@ def open_registry(settings: Settings, metadata: MetadataStore) -> Registry:
 
 def open_collector(settings: Settings, waits: "Waits | None" = None) -> "Collector":
     """The collection of garbage, with the waits of the settings unless others are given. Raises as `create` does."""
+    from functions.jobs.cleanup import in_collection
     from functions.jobs.collect import Collector
     from functions.jobs.reaping import Waits
 
     own = Waits(grace=settings.grace, undelete=settings.undelete)
-    return Collector(open_registry(settings, open_metadata(settings.metadata)), waits or own)
+    store, policies = open_registry(settings, open_metadata(settings.metadata)), open_policies(settings)
+    clean_up = in_collection(store, policies, settings.cleanup_mode == "apply", now) if policies else None
+    return Collector(store, waits or own, clean_up)
+
+
+def open_policies(settings: Settings) -> "tuple[Policy, ...]":
+    """The clean-up policies of the settings. Raises SettingsError."""
+    from functions.registry.policy_files import PolicyError, parse
+
+    text = settings.cleanup
+    try:
+        if text and not text.lstrip().startswith(("[", "{")):
+            text = Path(text).read_text()
+        return parse(text) if text else ()
+    except (OSError, UnicodeDecodeError, PolicyError) as error:
+        raise SettingsError(f"--cleanup: {error}") from None
 
 
 def create(settings: Settings) -> App:

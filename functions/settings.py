@@ -72,6 +72,10 @@ SETTINGS: Final = (
     Setting("undelete", "7d", "TIME", "how long what is deleted can be restored, as in 7d, 12h or 30m"),
     Setting("grace", "24h", "TIME", "how long collection leaves a blob alone that no manifest names"),
     Setting("collector", "", "EMAIL", "the service account whose calls the function `collect` answers"),
+    Setting("cleanup", "", "FILE|JSON", "clean-up policies, in Artifact Registry's JSON: a file, or the JSON itself"),
+    Setting(
+        "cleanup-mode", "plan", "plan|apply", "whether the scheduled collection applies the policies, or only reports"
+    ),
     Setting("log", "text", "text|json", "the form of the access log, a line per request on standard error"),
     Setting("threads", "128", "NUMBER", "requests served at a time; slow uploads hold one each"),
     Setting("body-timeout", "60", "SECONDS", "how long a request's body may stand still, per 256 KiB"),
@@ -106,6 +110,8 @@ class Settings:
     undelete: timedelta
     grace: timedelta
     collector: str
+    cleanup: str
+    cleanup_mode: str
     log: str
     threads: int
     body_timeout: float
@@ -155,6 +161,8 @@ def read(environment: Mapping[str, str] = os.environ, options: Mapping[str, str 
         raise SettingsError("--tls-cert and --tls-key go together")
     if value("log") not in ("text", "json"):
         raise SettingsError(f"--log is text or json, not {value('log')}")
+    if value("cleanup-mode") not in ("plan", "apply"):
+        raise SettingsError(f"--cleanup-mode is plan or apply, not {value('cleanup-mode')}")
     return Settings(
         host=host,
         port=port,
@@ -175,6 +183,8 @@ def read(environment: Mapping[str, str] = os.environ, options: Mapping[str, str 
         undelete=duration(value("undelete")),
         grace=duration(value("grace")),
         collector=value("collector"),
+        cleanup=value("cleanup"),
+        cleanup_mode=value("cleanup-mode"),
         log=value("log"),
         threads=_number("threads", value("threads"), 1, 1000),
         body_timeout=_number("body-timeout", value("body-timeout"), 1, 3600),

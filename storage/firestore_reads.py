@@ -33,7 +33,7 @@ SCOPES: Final = ("https://www.googleapis.com/auth/cloud-platform",)
 
 
 class Document(NamedTuple):
-    """A document: its fields, and its update_time as RFC 3339 to the microsecond."""
+    """A document: its fields, and its update_time as RFC 3339, without zeros at the end, as Google's client has it."""
 
     fields: dict[str, Any]
     version: str
@@ -88,7 +88,14 @@ def _authorized(pool: urllib3.PoolManager) -> Callable[..., Any]:
 
 
 def _document(found: Mapping[str, Any]) -> Document:
-    return Document({name: _value(each) for name, each in found.get("fields", {}).items()}, found["updateTime"])
+    return Document({name: _value(each) for name, each in found.get("fields", {}).items()}, _short(found["updateTime"]))
+
+
+def _short(time: str) -> str:
+    """A time without zeros at the end of its fraction: JSON has three, six or nine digits."""
+    whole, point, fraction = time.removesuffix("Z").partition(".")
+    fraction = fraction.rstrip("0")
+    return f"{whole}{point if fraction else ''}{fraction}Z"
 
 
 def _value(value: Mapping[str, Any]) -> Any:

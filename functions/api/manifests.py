@@ -14,6 +14,8 @@ MOST_TAGS = 100
 def get(call: Call) -> Response:
     """end-3: a manifest by tag or digest. Every client takes every type today, so Accept is not asked."""
     found = call.registry.manifests.find(call.name, call.last)
+    if call.request.method == "GET":
+        call.registry.pulls.note(call.name, found.digest)
     headers = {
         "Docker-Content-Digest": found.digest,
         "ETag": f'"{found.digest}"',

@@ -18,7 +18,13 @@ WIDTH: Final = 28
 
 def add_to(commands: Commands) -> None:
     """Add the command."""
-    collecting = add(commands, "gc", "collect garbage, while serving", _collect, (*REGISTRY, "undelete", "grace"))
+    collecting = add(
+        commands,
+        "gc",
+        "collect garbage, while serving",
+        _collect,
+        (*REGISTRY, "undelete", "grace", "cleanup", "cleanup-mode"),
+    )
     collecting.add_argument(
         "--nobody-pushes",
         action="store_true",

@@ -23,11 +23,14 @@ def add_to(commands: Commands) -> None:
 
 
 def _set(parsed: argparse.Namespace, read: Settings) -> None:
+    from functions.auth.credentials import TOKEN_USERS
     from functions.auth.local import hash_password
 
     name: str = parsed.name
     if not name or ":" in name or name.startswith(("#", "robot+")) or name.split() != [name]:
         raise CommandError("a user's name has no colon and no blank, and begins neither with # nor with robot+")
+    if name == "*" or TOKEN_USERS.fullmatch(name):
+        raise CommandError(f"{name} is not a user's name: it stands for others")
     hashed = hash_password(_password(parsed))
     lines = [line for line in _lines(read.users) if line.partition(":")[0] != name]
     _write(read.users, [*lines, f"{name}:{hashed}"])

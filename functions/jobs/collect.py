@@ -27,8 +27,8 @@ from functions.registry.registry import Registry
 from storage.protocols import MetadataStore
 from storage.records import CONDEMNED, LOOSE, Blob, Key, Link, Repository, Upload
 
-CleanUp = Callable[[str], Mapping[str, int]]
-"""Applies the clean-up policies to one repository; answers what it counted."""
+CleanUp = Callable[[str, Callable[[], bool]], tuple[Mapping[str, int], bool]]
+"""Applies the clean-up policies to one repository until it is late; answers what it counted, and whether it is done."""
 
 
 class Collector:
@@ -59,11 +59,12 @@ class Collector:
             Phase("objects", sessions, reaper.sweep),
         ]
 
-    def _apply_policies(self, repository: Repository) -> str:
+    def _apply_policies(self, repository: Repository) -> str | None:
         if self._clean_up is None:
             return "repositories without policies"
-        self._slices.report.counts.update(self._clean_up(repository.id))
-        return "repositories cleaned up"
+        counts, done = self._clean_up(repository.id, self._slices.is_late)
+        self._slices.report.counts.update(counts)
+        return "repositories looked at by policies" if done else None
 
     def _links(self, state: str, after: Key[Any] | None) -> Sequence[Link]:
         where = {"state": state}

@@ -14,6 +14,12 @@ undelete    restoring them, and forgetting them for good
 links       what a commit writes about links: which may be garbage
 referring   who refers to a manifest: by its subject, or by a tag made of its digest
 acts        who did what, and when
+policies    clean-up policies, and what each applies to; policy_files reads Artifact Registry's JSON
+graph       which manifest of a repository holds which: indexes their children, subjects their referrers
+cleanup     what clean-up decides of each manifest, and why; expiry deletes what it decided on
+inventory   what is in a repository, all at once
+pulls       when manifests were last pulled
+running     what runs somewhere, as deployers report it
 names       the grammar of repository names and tags
 globs       texts with stars
 pages       pages of a listing

@@ -79,12 +79,12 @@ class _Judge:
         ]
 
     def _deleting(self, digest: str) -> Policy | None:
-        """The policy that deletes what stands; of several the first, of which first those that may."""
+        """The policy that deletes what stands; of several the first, those first that may delete immutable tags."""
         node, version = self._graph.nodes[digest], self._versions[digest]
         if not node.named and self._now - node.created < MID_PUSH:
             return None
         meant = [policy for policy in self._deletes if policy.where.matches(version, self._now)]
-        return min(meant, key=lambda policy: bool(node.immutable) and not policy.immutable, default=None)
+        return min(meant, key=lambda policy: not policy.immutable, default=None)
 
     def _running(self, running: Mapping[str, str]) -> dict[str, _Reason]:
         """What runs, and the indexes that name it: whoever starts it again asks for the index."""

@@ -5,7 +5,7 @@ attestations, SBOMs. Whatever another thing still names stays: it is read first,
 at the version that was read, so that what came in between makes the commit fail.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -55,6 +55,20 @@ class Deletion:
         while settle(lambda: self._delete_some_manifests(repository, act)):
             pass
 
+    def together(self, repository: str, things: Sequence[Tag | Manifest], cause: str, act: Act) -> None:
+        """Delete these in one commit, each at its version, whoever names them. Raises Conflict.
+
+        `cause` is what they are restored with: see DeletedManifest.
+        """
+        tags = [thing for thing in things if isinstance(thing, Tag)]
+        manifests = [thing for thing in things if isinstance(thing, Manifest)]
+        keys = [key for tag in tags for key in self._tags.keys(repository, tag.id)]
+        found = self._metadata.read([*keys, *(tombstone_of(manifest) for manifest in manifests)])
+        writes = [write for tag in tags for write in self._tags.drop(found, tag, cause, act)]
+        for manifest in manifests:
+            writes += self._bury(found, manifest, cause, act)
+        self._metadata.commit(writes)
+
     def _try_to_delete(self, repository: str, digest: str, act: Act) -> None:
         root = self._read(repository, digest)
         if root is None:
@@ -72,7 +86,7 @@ class Deletion:
         # Where they are too many for one commit, the manifest itself goes with the last: whoever repeats it goes on.
         remaining: list[Tag | Manifest] = [*tags.values(), *reversed(going.values())]
         while remaining:
-            self._delete(repository, remaining[:AT_ONCE], digest, act)
+            self.together(repository, remaining[:AT_ONCE], digest, act)
             del remaining[:AT_ONCE]
 
     def _followers(self, going: Mapping[str, Manifest]) -> Iterator[tuple[Manifest, dict[str, Tag]]]:
@@ -98,17 +112,6 @@ class Deletion:
             if (manifest := self._read(repository, named)) is not None:
                 yield manifest
 
-    def _delete(self, repository: str, things: list[Tag | Manifest], cause: str, act: Act) -> None:
-        """Delete these in one commit, each at its version."""
-        tags = [thing for thing in things if isinstance(thing, Tag)]
-        manifests = [thing for thing in things if isinstance(thing, Manifest)]
-        keys = [key for tag in tags for key in self._tags.keys(repository, tag.id)]
-        found = self._metadata.read([*keys, *(tombstone_of(manifest) for manifest in manifests)])
-        writes = [write for tag in tags for write in self._tags.drop(found, tag, cause, act)]
-        for manifest in manifests:
-            writes += self._bury(found, manifest, cause, act)
-        self._metadata.commit(writes)
-
     def _bury(self, found: Found, manifest: Manifest, cause: str, act: Act) -> list[Write]:
         """The writes that move a manifest to where deleted ones are."""
         earlier = found[tombstone_of(manifest)]
@@ -126,7 +129,7 @@ class Deletion:
     def _delete_some_tags(self, repository: str, act: Act) -> bool:
         tags = self._metadata.scan(Tag, repository, limit=AT_ONCE)
         if tags:
-            self._delete(repository, [*tags], repository, act)
+            self.together(repository, [*tags], repository, act)
         return bool(tags)
 
     def _delete_some_manifests(self, repository: str, act: Act) -> bool:
@@ -134,7 +137,7 @@ class Deletion:
         found = self._metadata.read([manifest.key for manifest in listed])
         manifests = [manifest for each in listed if (manifest := found[each.key]) is not None]
         if manifests:
-            self._delete(repository, [*manifests], repository, act)
+            self.together(repository, [*manifests], repository, act)
         return bool(listed)
 
     def _indexes(self, manifest: Manifest) -> list[str]:

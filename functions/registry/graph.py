@@ -23,6 +23,7 @@ class Node:
     tags       all that name it
     immutable  those of them that are immutable
     pulled     when it was last pulled, or None
+    version    of its record: a new one for whoever names it since
     """
 
     digest: str
@@ -34,6 +35,7 @@ class Node:
     subject: str = ""
     children: tuple[str, ...] = ()
     blobs: tuple[str, ...] = ()
+    version: str = ""
 
     @property
     def attached(self) -> tuple[str, ...]:
@@ -87,6 +89,32 @@ class Graph:
                     found[held] = (digest, found[digest][1])
                     queue.append(held)
         return found
+
+    def downward(self, digests: Iterable[str]) -> list[list[str]]:
+        """`digests` in groups that hang together, in which nothing stands before what holds it.
+
+        In a ring of tags, where that cannot be, they stand in the order of digests.
+        """
+        chosen = set(digests)
+        waiting = dict.fromkeys(sorted(chosen), 0)
+        for digest in chosen:
+            for held in self._holds.get(digest, ()):
+                if held in chosen:
+                    waiting[held] += 1
+        groups = [self._group(first, waiting) for first in [each for each, holders in waiting.items() if not holders]]
+        placed = {digest for group in groups for digest in group}
+        return [group for group in (*groups, [digest for digest in waiting if digest not in placed]) if group]
+
+    def _group(self, first: str, waiting: dict[str, int]) -> list[str]:
+        """A manifest, and what it holds, as far as that waits for no other holder."""
+        group = [first]
+        for digest in group:
+            for held in self._holds.get(digest, ()):
+                if held in waiting:
+                    waiting[held] -= 1
+                    if not waiting[held]:
+                        group.append(held)
+        return group
 
     def above(self, digests: Iterable[str]) -> dict[str, str]:
         """All indexes that name one of `digests`, and those that name these, and so on: each with that one.

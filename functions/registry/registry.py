@@ -3,10 +3,14 @@
 from functions.registry.acts import Clock, now
 from functions.registry.blobs import Blobs
 from functions.registry.deletion import Deletion
+from functions.registry.expiry import Expiry
 from functions.registry.immutable import ImmutableTags
+from functions.registry.inventory import Inventory
 from functions.registry.manifests import Manifests
 from functions.registry.pages import Page
+from functions.registry.pulls import Pulls
 from functions.registry.rollback import Rollback
+from functions.registry.running import Reports
 from functions.registry.tags import Tags
 from functions.registry.undelete import Undelete
 from functions.registry.uploads import Uploads
@@ -15,7 +19,10 @@ from storage.records import Repository
 
 
 class Registry:
-    """A registry over one blob store and one metadata store. Holds no state of its own; any thread may use it."""
+    """A registry over one blob store and one metadata store. Any thread may use it.
+
+    Holds no state but the pulls that are not yet on record.
+    """
 
     def __init__(
         self,
@@ -34,6 +41,10 @@ class Registry:
         self.deletion = Deletion(metadata, self.tags, clock)
         self.undelete = Undelete(metadata, self.tags, clock)
         self.rollback = Rollback(metadata, self.tags)
+        self.inventory = Inventory(metadata, immutable)
+        self.expiry = Expiry(metadata, self.deletion)
+        self.running = Reports(metadata, clock)
+        self.pulls = Pulls(metadata, clock)
 
     def repositories(self, after: str, limit: int) -> Page[str]:
         """The first `limit` repositories behind `after`, in lexical order, without those that were deleted."""
@@ -42,6 +53,7 @@ class Registry:
         return Page(names, records[limit - 1].id if 0 < limit < len(records) else "")
 
     def close(self) -> None:
-        """Close the stores."""
+        """Write down the pulls that are not yet on record, and close the stores."""
+        self.pulls.close()
         self.objects.close()
         self.metadata.close()

@@ -49,7 +49,7 @@ def test_users_are_set_listed_and_removed_while_serving(run: Run, tmp_path: Path
     assert "admin" not in (tmp_path / "log").read_text(), "no first user where there are users"
 
 
-@pytest.mark.parametrize("name", ["", "a:b", "#a", "a b", "robot+x", " "])
+@pytest.mark.parametrize("name", ["", "a:b", "#a", "a b", "robot+x", " ", "*", "oauth2accesstoken", "_dcgcr_1_token"])
 def test_names_that_users_cannot_have(run: Run, name: str) -> None:
     assert "user's name" in run("users", "set", name, stdin="secret\n", status=1).stderr
 

@@ -163,6 +163,21 @@ def test_a_record_made_again_is_at_another_version(metadata: MetadataStore) -> N
         metadata.commit([Delete(first)])
 
 
+def test_a_version_is_the_same_however_it_is_come_by(metadata: MetadataStore) -> None:
+    # Some of so many times end in a zero, which one way to write them leaves out.
+    names = [f"v{number}" for number in range(40)]
+    for name in names:
+        metadata.commit([Create(tag(name))])
+    keys = [Key(Tag, name, "team/app") for name in names]
+    read = metadata.read(keys)
+    versions = {key.id: record.version for key in keys if (record := read[key])}
+    for listed in (
+        metadata.scan(Tag, "team/app", limit=50),
+        metadata.find(Tag, {"digest": DIGEST}, repository="team/app", limit=50),
+    ):
+        assert {record.id: record.version for record in listed} == versions
+
+
 def test_touch_wants_a_record_and_changes_only_its_version(metadata: MetadataStore) -> None:
     record = manifest(content=b"{}", blobs=(DIGEST,))
     with pytest.raises(Conflict):

@@ -1,0 +1,156 @@
+"""Clean-up of one repository: look, decide, delete, each by rules of the registry.
+
+What is planned names digests, and is never trusted later: whoever applies a plan looks and decides anew, and deletes
+what both want, where nothing has come in between. What hangs together is deleted in one commit, unless it is too much
+for one; then holders go before what they hold, so that whatever can be seen is whole wherever it stops.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final
+
+from functions.jobs.collect import CleanUp
+from functions.registry.acts import Act, Clock
+from functions.registry.cleanup import Verdict, decide
+from functions.registry.graph import Graph, Node
+from functions.registry.policies import Policy
+from functions.registry.registry import Registry
+from functions.registry.running import what_runs
+from storage.upkeep import Running
+
+MOST_THINGS: Final = 100
+MOST_BYTES: Final = 4 * 1024 * 1024
+"""Manifests and tags that one commit deletes, and the bytes of the manifests, unless it is one alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What clean-up goes by: policies, what runs, and the time."""
+
+    policies: Sequence[Policy]
+    running: Sequence[Running]
+    now: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is to become of each manifest of a repository.
+
+    rules  the name of the policy by which each goes that goes, by digest
+    """
+
+    repository: str
+    graph: Graph
+    verdicts: Sequence[Verdict]
+    rules: Mapping[str, str]
+
+
+@dataclass(slots=True)
+class Report:
+    """What was done in a repository.
+
+    kept, deleted  manifests
+    changed        of those that were to go, how many had changed since the look, or did not stand in the given plan
+    rules          how many manifests each policy deleted
+    done           whether all was done before it had to stop
+    """
+
+    repository: str
+    kept: int = 0
+    deleted: int = 0
+    changed: int = 0
+    rules: Counter[str] = field(default_factory=Counter)
+    done: bool = True
+
+
+def plan(registry: Registry, repository: str, rules: Rules) -> Plan:
+    """Look at a repository, and decide."""
+    graph = Graph(registry.inventory.nodes(repository))
+    runs = what_runs(rules.running, repository, graph.nodes.values())
+    verdicts = decide(repository, graph, rules.policies, runs, rules.now)
+    return Plan(repository, graph, verdicts, {each.digest: each.rule for each in verdicts if not each.kept})
+
+
+def clean_up(
+    registry: Registry, repository: str, rules: Rules, applied: bool, stop: Callable[[], bool] = lambda: False
+) -> Report:
+    """Plan, and where it is to be `applied`, apply."""
+    made = plan(registry, repository, rules)
+    return apply(registry, made, stop=stop) if applied else preview(made)
+
+
+def in_collection(registry: Registry, policies: Sequence[Policy], applied: bool, clock: Clock) -> CleanUp:
+    """Clean-up as collection calls it, with what runs at that time."""
+
+    def clean(repository: str, stop: Callable[[], bool]) -> tuple[Mapping[str, int], bool]:
+        if not any(policy.deletes and policy.where.covers(repository) for policy in policies):
+            return {}, True
+        rules = Rules(policies, registry.running.all(), clock())
+        report = clean_up(registry, repository, rules, applied, stop)
+        word = "deleted" if applied else "would be deleted"
+        counts = Counter({f"manifests {word} by policy {name}": count for name, count in report.rules.items()})
+        if report.done:
+            counts["manifests kept by policies"] = report.kept
+            counts["manifests changed meanwhile"] = report.changed
+        return +counts, report.done
+
+    return clean
+
+
+def preview(made: Plan) -> Report:
+    """What applying a plan would do."""
+    return Report(
+        made.repository, len(made.verdicts) - len(made.rules), len(made.rules), rules=Counter(made.rules.values())
+    )
+
+
+def apply(
+    registry: Registry, made: Plan, only: Iterable[str] | None = None, stop: Callable[[], bool] = lambda: False
+) -> Report:
+    """Delete what a fresh plan says, one commit at least, until `stop`: whoever plans again goes on.
+
+    `only` are the digests that may go; None for all.
+    """
+    report = Report(made.repository, kept=len(made.verdicts) - len(made.rules))
+    spared = set(made.graph.below(set(made.rules) - set(only))) if only is not None else set()
+    groups = made.graph.downward(made.rules)
+    for some in _portions([made.graph.nodes[digest] for digest in group] for group in groups):
+        if report.deleted + report.changed and stop():
+            report.done = False
+            break
+        going = _delete(registry, made, [node for node in some if node.digest not in spared], spared)
+        report.deleted += len(going)
+        report.changed += len(some) - len(going)
+        report.rules.update(made.rules[node.digest] for node in going)
+    return report
+
+
+def _delete(registry: Registry, made: Plan, going: list[Node], spared: set[str]) -> list[Node]:
+    """Delete manifests in one commit, and answer them: without what has changed, which is spared with what it holds."""
+    while going:
+        act = Act("clean-up", f"policy {', '.join(sorted({made.rules[node.digest] for node in going}))}")
+        changed = registry.expiry.delete(made.repository, going, going[0].digest, act)
+        if not changed:
+            break
+        spared.update(made.graph.below(changed))
+        going = [node for node in going if node.digest not in spared]
+    return going
+
+
+def _portions(groups: Iterable[list[Node]]) -> Iterator[list[Node]]:
+    """What is deleted in one commit each: whole groups, and of a group that is too much for one as many as fit."""
+    portion: list[Node] = []
+    for group in groups:
+        for part in [[node] for node in group] if _is_too_much(group) else [group]:
+            if portion and _is_too_much(portion + part):
+                yield portion
+                portion = []
+            portion = portion + part
+    if portion:
+        yield portion
+
+
+def _is_too_much(nodes: Sequence[Node]) -> bool:
+    return sum(1 + len(node.tags) for node in nodes) > MOST_THINGS or sum(node.size for node in nodes) > MOST_BYTES

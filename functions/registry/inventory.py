@@ -1,0 +1,54 @@
+"""What is in a repository, as clean-up and whoever counts bytes want it: all at once, and without the contents."""
+
+from collections import defaultdict
+from collections.abc import Mapping
+
+from functions.registry.graph import Node
+from functions.registry.immutable import ImmutableTags
+from functions.registry.pages import scan_all
+from storage.protocols import MetadataStore
+from storage.records import Link, Manifest, Tag
+from storage.upkeep import Pull
+
+
+class Inventory:
+    """Reads repositories as a whole: memory grows with one of them, by about a KiB for a manifest."""
+
+    def __init__(self, metadata: MetadataStore, immutable: ImmutableTags) -> None:
+        """Read `metadata`; `immutable` says which tags are."""
+        self._metadata = metadata
+        self._immutable = immutable
+
+    def nodes(self, repository: str) -> list[Node]:
+        """All manifests of a repository, with their tags and their last pulls.
+
+        Manifests are read first: whatever names one since gave it a new version, and what came since is not among them.
+        """
+        manifests = list(scan_all(self._metadata, Manifest, repository))
+        tags = defaultdict(list)
+        for tag in scan_all(self._metadata, Tag, repository):
+            tags[tag.digest].append(tag.id)
+        pulls = {pull.id: pull.pulled for pull in scan_all(self._metadata, Pull, repository)}
+        return [
+            Node(
+                digest=manifest.digest,
+                size=manifest.size,
+                created=manifest.created,
+                tags=tuple(tags[manifest.digest]),
+                immutable=tuple(tag for tag in tags[manifest.digest] if self._immutable.rule(repository, tag)),
+                pulled=pulls.get(manifest.digest),
+                subject=manifest.subject,
+                children=manifest.children,
+                blobs=manifest.blobs,
+                version=manifest.version,
+            )
+            for manifest in manifests
+        ]
+
+    def sizes(self, repository: str) -> Mapping[str, int]:
+        """The bytes of each blob that a repository links, by digest."""
+        return {link.id: link.size for link in scan_all(self._metadata, Link, repository)}
+
+    def is_shared(self, blob: str) -> bool:
+        """Whether more than one repository links a blob."""
+        return len(self._metadata.find(Link, {"id": blob}, repository=None, limit=2)) > 1

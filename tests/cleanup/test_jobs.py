@@ -1,0 +1,252 @@
+"""Clean-up on both pairs of stores: what goes can come back, what stays is whole, what changed in between stays."""
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+
+from functions.jobs import cleanup
+from functions.jobs.backup import Stores
+from functions.jobs.cleanup import Rules, clean_up
+from functions.jobs.collect import Collector
+from functions.jobs.reaping import Waits
+from functions.registry.immutable import ImmutableTags
+from functions.registry.manifests import Referrer
+from functions.registry.policy_files import parse
+from functions.registry.registry import Registry
+from storage.digests import digest_of
+from storage.records import Manifest
+from tests import images
+from tests.cleanup.signed import Signed, push_signed
+from tests.registry.clocks import TestClock
+from tests.registry.pushes import pull_blob, push_blob, push_manifest
+
+REPOSITORY = "team/app"
+OLD = '{"name": "old", "action": {"type": "Delete"}, "condition": {"tagPrefixes": ["v"], "olderThan": "30d"}}'
+
+
+@pytest.fixture
+def clock() -> TestClock:
+    return TestClock()
+
+
+@pytest.fixture
+def registry(stores: Stores, clock: TestClock) -> Registry:
+    return Registry(stores.blobs, stores.metadata, ImmutableTags.of(["*:stable*"]), clock=clock)
+
+
+@pytest.fixture
+def rules(registry: Registry, clock: TestClock) -> Callable[..., Rules]:
+    def rules(*policies: str) -> Rules:
+        return Rules(parse(f"[{', '.join(policies or (OLD,))}]"), registry.running.all(), clock())
+
+    return rules
+
+
+def digests(registry: Registry) -> set[str]:
+    return {node.digest for node in registry.inventory.nodes(REPOSITORY)}
+
+
+def pull_whole(registry: Registry, digest: str) -> None:
+    """Pull a manifest, and all that it names."""
+    manifest = registry.manifests.find(REPOSITORY, digest)
+    assert isinstance(manifest, Manifest)
+    assert digest_of(registry.manifests.content(manifest)) == digest
+    for child in manifest.children:
+        pull_whole(registry, child)
+    for blob in manifest.blobs:
+        assert digest_of(pull_blob(registry, REPOSITORY, blob)) == blob
+
+
+def test_what_stays_is_whole_and_what_goes_can_come_back(
+    registry: Registry, rules: Callable[..., Rules], clock: TestClock
+) -> None:
+    old = push_signed(registry, REPOSITORY, "v1", "v1.0")
+    clock.turn(days=31)
+    new = push_signed(registry, REPOSITORY, "v2")
+
+    report = clean_up(registry, REPOSITORY, rules(), applied=True)
+
+    assert (report.kept, report.deleted, report.changed, report.rules, report.done) == (6, 6, 0, {"old": 6}, True)
+    assert digests(registry) == new.all
+    for digest in new.all:
+        pull_whole(registry, digest)
+    assert [referrer.manifest.digest for referrer in _referrers(registry, new)] == [new.sbom]
+    moves = registry.tags.history(REPOSITORY, "v1", "", 10).items
+    assert [(move.action, move.by, move.before) for move in moves] == [
+        ("clean-up", "policy old", old.index),
+        ("push", "", ""),
+    ]
+
+    registry.undelete.manifest(REPOSITORY, old.index)
+    assert digests(registry) == old.all | new.all
+    assert set(registry.tags.names(REPOSITORY, "", 100).items) >= {"v1", "v1.0", "v2"}
+    assert len(registry.tags.names(REPOSITORY, "", 100).items) == 7
+
+
+def _referrers(registry: Registry, image: Signed) -> list[Referrer]:
+    return list(registry.manifests.referrers(REPOSITORY, image.index, "", "").items)
+
+
+def test_a_preview_changes_nothing(registry: Registry, rules: Callable[..., Rules], clock: TestClock) -> None:
+    old = push_signed(registry, REPOSITORY, "v1")
+    clock.turn(days=31)
+
+    report = clean_up(registry, REPOSITORY, rules(), applied=False)
+
+    assert (report.kept, report.deleted, report.rules) == (0, 6, {"old": 6})
+    assert digests(registry) == old.all
+
+
+def _tag(registry: Registry, image: Signed) -> None:
+    content = registry.manifests.content(registry.manifests.find(REPOSITORY, image.index))
+    push_manifest(registry, REPOSITORY, content, "release")
+
+
+def _move(registry: Registry, image: Signed) -> None:
+    push_blob(registry, REPOSITORY, images.EMPTY_CONFIG)
+    push_manifest(registry, REPOSITORY, images.manifest([]), "v1")
+
+
+def _pull(registry: Registry, image: Signed) -> None:
+    registry.pulls.note(REPOSITORY, image.index)
+    registry.pulls.flush()
+
+
+@pytest.mark.parametrize("meanwhile", [_tag, _move, _pull])
+def test_what_changes_after_the_look_stays(
+    registry: Registry,
+    rules: Callable[..., Rules],
+    clock: TestClock,
+    meanwhile: Callable[[Registry, Signed], None],
+) -> None:
+    old, other = push_signed(registry, REPOSITORY, "v1"), push_signed(registry, REPOSITORY, "v2")
+    clock.turn(days=31)
+    made = cleanup.plan(registry, REPOSITORY, rules())
+    meanwhile(registry, old)
+
+    report = cleanup.apply(registry, made)
+
+    assert (report.deleted, report.changed) == (6, 6)
+    assert digests(registry) >= old.all
+    assert not digests(registry) & other.all
+    pull_whole(registry, old.index)
+
+
+def test_a_child_that_another_index_names_after_the_look_stays(
+    registry: Registry, rules: Callable[..., Rules], clock: TestClock
+) -> None:
+    old = push_signed(registry, REPOSITORY, "v1")
+    clock.turn(days=31)
+    made = cleanup.plan(registry, REPOSITORY, rules())
+    found = registry.manifests.find(REPOSITORY, old.platforms[0])
+    again = push_manifest(registry, REPOSITORY, images.index([registry.manifests.content(found)]), "v2")
+
+    report = cleanup.apply(registry, made)
+
+    assert digests(registry) == {again.digest, old.platforms[0], old.platform_signature}
+    assert (report.deleted, report.changed) == (4, 2)
+    pull_whole(registry, again.digest)
+
+
+def test_only_what_stands_in_the_plan_goes(registry: Registry, rules: Callable[..., Rules], clock: TestClock) -> None:
+    first, second = push_signed(registry, REPOSITORY, "v1"), push_signed(registry, REPOSITORY, "v2")
+    clock.turn(days=31)
+    made = cleanup.plan(registry, REPOSITORY, rules())
+
+    report = cleanup.apply(registry, made, only=first.all | {second.platforms[0]})
+
+    assert (report.deleted, report.changed) == (6, 6)
+    assert digests(registry) == second.all
+
+
+def test_whoever_is_stopped_goes_on(
+    registry: Registry, rules: Callable[..., Rules], clock: TestClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cleanup, "MOST_THINGS", 10)
+    for number in range(3):
+        push_signed(registry, REPOSITORY, f"v{number}")
+    clock.turn(days=31)
+
+    assert not clean_up(registry, REPOSITORY, rules(), True, lambda: True).done
+    left = cleanup.plan(registry, REPOSITORY, rules())
+    assert len(left.verdicts) == 12
+    assert clean_up(registry, REPOSITORY, rules(), applied=True).done
+    assert digests(registry) == set()
+
+
+def test_an_index_that_is_too_much_for_one_commit_goes_before_its_children(
+    registry: Registry, rules: Callable[..., Rules], clock: TestClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cleanup, "MOST_THINGS", 2)
+    old = push_signed(registry, REPOSITORY, "v1")
+    clock.turn(days=31)
+
+    clean_up(registry, REPOSITORY, rules(), True, lambda: True)
+
+    assert old.index not in digests(registry)
+    assert set(old.platforms) <= digests(registry)
+
+
+def test_an_immutable_tag_expires_where_a_policy_says_so(
+    registry: Registry, rules: Callable[..., Rules], clock: TestClock
+) -> None:
+    old = push_signed(registry, REPOSITORY, "stable-1")
+    clock.turn(days=31)
+    policy = OLD.replace('"v"', '"stable"')
+
+    assert clean_up(registry, REPOSITORY, rules(policy), applied=True).deleted == 0
+    assert digests(registry) == old.all
+    assert clean_up(registry, REPOSITORY, rules(policy[:-1] + ', "immutableTags": true}'), applied=True).deleted == 6
+
+
+def test_what_runs_stays(registry: Registry, rules: Callable[..., Rules], clock: TestClock) -> None:
+    by_tag, by_digest = push_signed(registry, REPOSITORY, "v1"), push_signed(registry, REPOSITORY, "v2")
+    push_signed(registry, REPOSITORY, "v3")
+    registry.running.report("one", [f"registry.example:5000/{REPOSITORY}:v1", "elsewhere/app:v3"])
+    registry.running.report("two", [by_digest.platforms[1]])
+    clock.turn(days=31)
+
+    clean_up(registry, REPOSITORY, rules(), applied=True)
+
+    assert digests(registry) == by_tag.all | by_digest.all
+
+
+@pytest.mark.parametrize("applied", [True, False])
+def test_collection_applies_policies_where_it_is_switched_on(
+    registry: Registry, rules: Callable[..., Rules], clock: TestClock, applied: bool
+) -> None:
+    old = push_signed(registry, REPOSITORY, "v1")
+    push_signed(registry, "elsewhere", "v1")
+    clock.turn(days=31)
+    policy = OLD.replace('"tagPrefixes"', '"packageNamePrefixes": ["team/"], "tagPrefixes"')
+    cleaning = cleanup.in_collection(registry, rules(policy).policies, applied, clock)
+
+    report = Collector(registry, Waits(grace=timedelta(0), undelete=timedelta(0)), cleaning, clock).run()
+
+    assert report
+    assert report.finished
+    word = "deleted" if applied else "would be deleted"
+    assert report.counts[f"manifests {word} by policy old"] == 6
+    assert digests(registry) == (set() if applied else old.all)
+    assert report.counts["repositories looked at by policies"] == 2
+
+
+def test_collection_goes_on_in_a_repository_that_it_could_not_finish(
+    registry: Registry, rules: Callable[..., Rules], clock: TestClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cleanup, "MOST_THINGS", 10)
+    for number in range(3):
+        push_signed(registry, REPOSITORY, f"v{number}")
+    clock.turn(days=31)
+    cleaning = cleanup.in_collection(registry, rules().policies, True, clock)
+    collector = Collector(registry, Waits(grace=timedelta(0), undelete=timedelta(0)), cleaning, clock)
+
+    left = []
+    while (report := collector.run(timedelta(0))) and report.phase in ("sessions", "policies"):
+        left.append(len(digests(registry)))
+
+    assert report
+    assert sorted(set(left)) == [0, 6, 12, 18]
+    assert digests(registry) == set()
+    assert report.counts["manifests deleted by policy old"] == 18
