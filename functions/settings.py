@@ -79,6 +79,7 @@ SETTINGS: Final = (
     Setting("log", "text", "text|json", "the form of the access log, a line per request on standard error"),
     Setting("threads", "128", "NUMBER", "requests served at a time; slow uploads hold one each"),
     Setting("body-timeout", "60", "SECONDS", "how long a request's body may stand still, per 256 KiB"),
+    Setting("largest-body", "0", "MIB", "the largest body of a request, where something in front ends more; 0 for any"),
 )
 
 
@@ -115,6 +116,7 @@ class Settings:
     log: str
     threads: int
     body_timeout: float
+    largest_body: int
 
     @property
     def realm(self) -> str:
@@ -188,6 +190,7 @@ def read(environment: Mapping[str, str] = os.environ, options: Mapping[str, str 
         log=value("log"),
         threads=_number("threads", value("threads"), 1, 1000),
         body_timeout=_number("body-timeout", value("body-timeout"), 1, 3600),
+        largest_body=_number("largest-body", value("largest-body"), 0, 1_000_000) * 2**20,
     )
 
 

@@ -18,7 +18,7 @@ from werkzeug.wrappers import Request
 from werkzeug.wsgi import get_input_stream
 
 from functions.api.connections import drop_still
-from functions.registry.errors import BODY_STALLED, SIZE_WRONG, RegistryError
+from functions.registry.errors import BODY_STALLED, BODY_TOO_LARGE, SIZE_WRONG, RegistryError
 
 PIECE: Final = 256 * 1024
 AHEAD: Final = 2
@@ -43,12 +43,19 @@ class RequestBody:
     size  how many bytes the client says that it has, or None
     """
 
-    def __init__(self, request: Request, patience: float) -> None:
-        """Prepare to read; nothing is read before `chunks`. `patience`: seconds to wait for each 256 KiB piece."""
+    def __init__(self, request: Request, patience: float, most: int = 0) -> None:
+        """Prepare to read; nothing is read before `chunks`.
+
+        patience  seconds to wait for each 256 KiB piece
+        most      bytes of the largest body that is taken, or 0 for any
+        """
         self.size = request.content_length
         self._request = request
         self._patience = patience
-        self._pump: _Pump | None = None
+        self._most = most
+        self._queue: Queue[bytes | Exception] = Queue(AHEAD)
+        self._closed = Event()
+        self._pump: Thread | None = None
         self._stalled = False
         self._ended = request.method not in WITH_BODY or self.size == 0
 
@@ -60,11 +67,13 @@ class RequestBody:
     def chunks(self, size: int | None = None) -> Iterator[bytes]:
         """The pieces, none empty, and never more bytes than `size`, or else Content-Length, says.
 
-        Raises BODY_STALLED, and SIZE_WRONG where the body has not just so many bytes.
+        Raises BODY_STALLED, BODY_TOO_LARGE, and SIZE_WRONG where the body has not just so many bytes.
         """
         expected, received = self.size if size is None else size, 0
+        self._check(expected or 0)
         while chunk := self._next(self._patience):
             received += len(chunk)
+            self._check(received)
             if expected is not None and received > expected:
                 break
             yield chunk
@@ -98,11 +107,12 @@ class RequestBody:
 
     def close(self) -> bool:
         """Let the reading thread go; answers whether it has gone. If not, the answer must end with `until_read`."""
-        if self._pump is None:
-            return True
-        self._pump.close()
-        self._pump.join(GOODBYE if self._ended else 0)
-        return not self._pump.is_alive()
+        self._closed.set()
+        while not self._queue.empty():
+            self._queue.get_nowait()
+        if self._pump is not None:
+            self._pump.join(GOODBYE if self._ended else 0)
+        return self._pump is None or not self._pump.is_alive()
 
     def until_read(self) -> Iterator[bytes]:
         """No bytes, and an end only when the server's read has ended."""
@@ -114,15 +124,19 @@ class RequestBody:
             self._pump.join(LOOK_AGAIN)
         yield b""
 
+    def _check(self, size: int) -> None:
+        if self._most and size > self._most:
+            raise RegistryError(BODY_TOO_LARGE)
+
     def _next(self, patience: float) -> bytes:
         """The next piece, or b"" at the end."""
         if self._ended:
             return b""
         if self._pump is None:
-            self._pump = _Pump(self._request)
+            self._pump = Thread(target=self._read_ahead, name="body", daemon=True)
             self._pump.start()
         try:
-            piece = self._pump.pieces.get(timeout=patience)
+            piece = self._queue.get(timeout=patience)
         except Empty:
             self._stalled = True
             raise RegistryError(BODY_STALLED) from None
@@ -132,31 +146,12 @@ class RequestBody:
         self._ended = not piece
         return piece
 
-
-class _Pump(Thread):
-    """The thread that reads ahead. Most requests have no body, and need none.
-
-    pieces  what it has read: b"" for the end, an exception where the client went away
-    """
-
-    def __init__(self, request: Request) -> None:
-        super().__init__(name="body", daemon=True)
-        self.pieces: Queue[bytes | Exception] = Queue(AHEAD)
-        self._environ = request.environ
-        self._closed = Event()
-
-    def run(self) -> None:
+    def _read_ahead(self) -> None:
         try:
-            stream = get_input_stream(self._environ)
+            stream = get_input_stream(self._request.environ)
             piece = b"-"
             while piece and not self._closed.is_set():
                 piece = stream.read(PIECE)
-                self.pieces.put(piece)
+                self._queue.put(piece)
         except Exception as error:  # whatever a server raises when a client goes away
-            self.pieces.put(error)
-
-    def close(self) -> None:
-        """Let it end with the read that it is in."""
-        self._closed.set()
-        while not self.pieces.empty():
-            self.pieces.get_nowait()
+            self._queue.put(error)

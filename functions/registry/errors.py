@@ -21,6 +21,12 @@ UPLOAD_UNKNOWN = Row("BLOB_UPLOAD_UNKNOWN", 404, "blob upload unknown to registr
 RANGE_INVALID = Row("BLOB_UPLOAD_INVALID", 416, "the chunk does not begin where the upload ends")
 RANGE_UNSATISFIABLE = Row("UNSUPPORTED", 416, "the blob does not have this range")
 SIZE_WRONG = Row("SIZE_INVALID", 400, "the body is not as long as its headers say")
+BODY_TOO_LARGE = Row(
+    "SIZE_INVALID",
+    413,
+    "this registry is deployed as a function without HTTP/2, where a request's body ends at 32 MiB: deploy it with "
+    "http2 = true, or push in chunks (regctl registry set HOST --blob-chunk 16777216 --blob-max 16777216)",
+)
 BODY_STALLED = Row("BLOB_UPLOAD_INVALID", 408, "the body did not go on in time")
 DIGEST_INVALID = Row("DIGEST_INVALID", 400, "provided digest did not match uploaded content")
 MANIFEST_BLOB_UNKNOWN = Row("MANIFEST_BLOB_UNKNOWN", 400, "manifest references a manifest or blob unknown to registry")

@@ -183,6 +183,22 @@ def test_a_refusal_arrives_at_a_go_client_over_http2_whatever_the_size(local: Se
     assert done.stdout.split() == ["HTTP/2.0", "404"], done
 
 
+@pytest.mark.parametrize("headers", [{}, {"Content-Length": str(2 * MIB)}], ids=["chunked", "with a length"])
+def test_where_large_bodies_end_the_answer_says_why(tmp_path: Path, headers: Mapping[str, str]) -> None:
+    variables = {"LADING_DATA": str(tmp_path / "data"), "LADING_LARGEST_BODY": "1"}
+    with serving(variables, tmp_path / "log") as server:
+        path = begin(server)
+        response, answer = server.request("PATCH", path, zeros(2 * MIB), headers)
+        assert response.status == 413
+        assert b"SIZE_INVALID" in answer
+        assert b"http2 = true" in answer
+        # What was refused changes nothing, and smaller pieces fit.
+        for at in range(2):
+            span = {"Content-Range": f"{at * MIB}-{(at + 1) * MIB - 1}", "Content-Length": str(MIB)}
+            assert server.request("PATCH", path, zeros(MIB), span)[0].status == 202
+        assert server.request("PUT", f"{path}?digest={digest_of_zeros(2 * MIB)}")[0].status == 201
+
+
 def test_slow_readers_do_not_hold_up_others(local: Server) -> None:
     """More downloads that stand still than there are threads: short requests are still answered in the end."""
     size = 64 * MIB

@@ -1,0 +1,97 @@
+# Cloud Run pulls from Google's own registries alone. So an Artifact Registry remote repository stands between: it pulls
+# from Lading, as a robot, and keeps what it pulled. GKE may pull through it as well, and then needs no secret.
+#
+# The robot is made after the first apply, and its secret is told to Secret Manager by hand, so that it is in no state:
+#
+#   lading robots create artifact-registry --repositories 'team-a/*' --may pull --metadata firestore://PROJECT/lading --keys secret://PROJECT/lading-keys
+#   gcloud secrets versions add lading-robot --data-file=-
+
+variable "project_id" {
+  description = "The project to deploy into."
+  type        = string
+}
+
+variable "image" {
+  description = "The image to run, below the registry's host. With a digest, since the remote repository may keep a tag for a while."
+  type        = string
+  default     = "team-a/app@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+}
+
+variable "robot_secret_exists" {
+  description = "Whether the secret of the robot is there already: false in the first apply."
+  type        = bool
+  default     = false
+}
+
+module "lading" {
+  source     = "../.."
+  project_id = var.project_id
+}
+
+resource "google_secret_manager_secret" "robot" {
+  project   = var.project_id
+  secret_id = "lading-robot"
+  replication {
+    auto {}
+  }
+}
+
+# Artifact Registry itself reads the secret.
+data "google_project" "this" {
+  project_id = var.project_id
+}
+
+resource "google_secret_manager_secret_iam_member" "robot" {
+  project   = var.project_id
+  secret_id = google_secret_manager_secret.robot.secret_id
+  role      = "roles/secretmanager.secretAccessor"
+  member    = "serviceAccount:service-${data.google_project.this.number}@gcp-sa-artifactregistry.iam.gserviceaccount.com"
+}
+
+resource "google_artifact_registry_repository" "lading" {
+  count = var.robot_secret_exists ? 1 : 0
+
+  project       = var.project_id
+  location      = "europe-west1"
+  repository_id = "lading"
+  description   = "What was pulled from ${module.lading.host}"
+  format        = "DOCKER"
+  mode          = "REMOTE_REPOSITORY"
+
+  remote_repository_config {
+    common_repository {
+      uri = module.lading.url
+    }
+    upstream_credentials {
+      username_password_credentials {
+        username                = "robot+artifact-registry"
+        password_secret_version = "${google_secret_manager_secret.robot.id}/versions/latest"
+      }
+    }
+  }
+
+  depends_on = [google_secret_manager_secret_iam_member.robot]
+}
+
+locals {
+  pulled_from = one([for each in google_artifact_registry_repository.lading : "${each.location}-docker.pkg.dev/${var.project_id}/${each.repository_id}"])
+}
+
+resource "google_cloud_run_v2_service" "app" {
+  count = var.robot_secret_exists ? 1 : 0
+
+  project  = var.project_id
+  location = "europe-west1"
+  name     = "app"
+
+  template {
+    containers {
+      image = "${local.pulled_from}/${var.image}"
+    }
+  }
+}
+
+output "image" {
+  description = "What the Deployment in gke.yaml has as its image."
+  value       = var.robot_secret_exists ? "${local.pulled_from}/${var.image}" : null
+}

@@ -1,0 +1,139 @@
+# The functions: each is built from the same source, and runs as an account of its own.
+
+locals {
+  # Where clients find the registry. Cloud Run's address of a service is known before it is there.
+  service = var.http2 ? var.name : "${var.name}-registry"
+  host    = var.domain != "" ? var.domain : "${local.service}-${local.project_number}.${var.region}.run.app"
+
+  # What is not set is left out, since Google drops empty values.
+  optional = {
+    for name, value in {
+      LADING_IMMUTABLE    = var.immutable
+      LADING_CLEANUP      = length(var.cleanup) == 0 ? "" : jsonencode(var.cleanup)
+      LADING_CLEANUP_MODE = length(var.cleanup) == 0 ? "" : var.cleanup_mode
+      LADING_PUBLIC       = join(",", var.public)
+      LADING_LARGEST_BODY = var.http2 ? "" : "31" # MiB; Google ends a request at 32
+      LADING_FOLDERS      = var.access == "folders" ? join(",", [for prefix in keys(var.repositories) : trimsuffix(prefix, "/")]) : ""
+    } : name => value if value != ""
+  }
+
+  settings = merge(local.optional, {
+    LADING_URL      = "https://${local.host}"
+    LADING_BLOBS    = "gs://${google_storage_bucket.blobs.name}"
+    LADING_METADATA = "firestore://${var.project_id}/${google_firestore_database.this.name}"
+    LADING_ACCESS   = var.access == "folders" ? "gs://${google_storage_bucket.policies[0].name}" : "project://${var.project_id}"
+    LADING_KEYS     = "secret://${var.project_id}/${google_secret_manager_secret.keys.secret_id}"
+    LADING_UNDELETE = var.undelete
+    LADING_GRACE    = var.grace
+    LADING_LOG      = "json"
+    LADING_THREADS  = tostring(var.concurrency)
+  }, var.settings)
+
+  # The collector also knows who alone may call it.
+  collect_settings = merge(local.settings, { LADING_COLLECTOR = google_service_account.scheduler.email })
+}
+
+# With http2 this one is built and never called: the service in service.tf runs its image.
+resource "google_cloudfunctions2_function" "registry" {
+  project     = var.project_id
+  location    = var.region
+  name        = "${var.name}-registry"
+  description = var.http2 ? "Builds the image that the service ${var.name} runs" : "The registry"
+  labels      = var.labels
+
+  build_config {
+    runtime           = var.runtime
+    entry_point       = "registry"
+    service_account   = google_service_account.build.id
+    docker_repository = google_artifact_registry_repository.images.id
+
+    source {
+      storage_source {
+        bucket = google_storage_bucket.source.name
+        object = google_storage_bucket_object.source.name
+      }
+    }
+
+    # Not automatically: such an image lacks its base, and could not be run by another service.
+    on_deploy_update_policy {}
+  }
+
+  service_config {
+    service_account_email            = google_service_account.registry.email
+    environment_variables            = local.settings
+    ingress_settings                 = var.http2 ? "ALLOW_INTERNAL_ONLY" : var.domain == "" ? "ALLOW_ALL" : "ALLOW_INTERNAL_AND_GCLB"
+    available_cpu                    = var.cpu
+    available_memory                 = var.memory
+    max_instance_request_concurrency = var.concurrency
+    min_instance_count               = var.http2 ? 0 : var.min_instances
+    max_instance_count               = var.http2 ? 1 : var.max_instances
+    timeout_seconds                  = var.timeout_seconds
+  }
+
+  depends_on = [terraform_data.rights]
+}
+
+# Without http2, everybody may call it, since docker knows nothing of Cloud Run: the registry itself checks.
+resource "google_cloud_run_v2_service_iam_binding" "registry" {
+  count = var.http2 ? 0 : 1
+
+  project  = var.project_id
+  location = var.region
+  name     = google_cloudfunctions2_function.registry.name
+  role     = "roles/run.invoker"
+  members  = ["allUsers"]
+}
+
+resource "google_cloudfunctions2_function" "collect" {
+  project     = var.project_id
+  location    = var.region
+  name        = "${var.name}-collect"
+  description = "Collects garbage, when Cloud Scheduler says so"
+  labels      = var.labels
+
+  build_config {
+    runtime           = var.runtime
+    entry_point       = "collect"
+    service_account   = google_service_account.build.id
+    docker_repository = google_artifact_registry_repository.images.id
+
+    source {
+      storage_source {
+        bucket = google_storage_bucket.source.name
+        object = google_storage_bucket_object.source.name
+      }
+    }
+
+    on_deploy_update_policy {}
+  }
+
+  service_config {
+    service_account_email            = google_service_account.collect.email
+    environment_variables            = local.collect_settings
+    ingress_settings                 = "ALLOW_INTERNAL_ONLY" # Cloud Scheduler of the same project counts as internal
+    available_cpu                    = "1"
+    available_memory                 = "512Mi"
+    max_instance_request_concurrency = 1
+    max_instance_count               = 1
+    timeout_seconds                  = local.collect_deadline
+  }
+
+  depends_on = [terraform_data.rights]
+}
+
+# A function that starts before its rights are there fails its start.
+resource "terraform_data" "rights" {
+  depends_on = [
+    google_artifact_registry_repository_iam_member.build,
+    google_project_iam_member.build_log,
+    google_project_iam_member.build_source,
+    google_project_iam_member.records,
+    google_secret_manager_secret_iam_policy.keys,
+    google_secret_manager_secret_version.first,
+    google_service_account_iam_policy.registry,
+    google_storage_bucket_iam_member.build_source,
+    google_storage_bucket_iam_policy.blobs,
+    google_storage_bucket_iam_policy.policies,
+    google_storage_managed_folder_iam_policy.repositories,
+  ]
+}

@@ -1,0 +1,173 @@
+# A domain of one's own, where `domain` is set: an HTTPS load balancer in front of the service in all its regions.
+
+locals {
+  balanced = var.domain == "" ? [] : tolist(setunion([var.region], var.more_regions))
+}
+
+resource "google_compute_global_address" "this" {
+  count = length(local.balanced) == 0 ? 0 : 1
+
+  project    = var.project_id
+  name       = var.name
+  depends_on = [google_project_service.this]
+}
+
+resource "google_compute_region_network_endpoint_group" "this" {
+  for_each = toset(local.balanced)
+
+  project               = var.project_id
+  region                = each.key
+  name                  = var.name
+  network_endpoint_type = "SERVERLESS"
+
+  cloud_run {
+    service = var.http2 ? google_cloud_run_v2_service.registry[each.key].name : google_cloudfunctions2_function.registry.name
+  }
+}
+
+resource "google_compute_backend_service" "this" {
+  count = length(local.balanced) == 0 ? 0 : 1
+
+  project               = var.project_id
+  name                  = var.name
+  load_balancing_scheme = "EXTERNAL_MANAGED"
+  security_policy       = one(google_compute_security_policy.this[*].id)
+
+  dynamic "backend" {
+    for_each = google_compute_region_network_endpoint_group.this
+    content {
+      group = backend.value.id
+    }
+  }
+
+  # A region whose instances fail is left out for a while.
+  dynamic "outlier_detection" {
+    for_each = length(local.balanced) > 1 ? [1] : []
+    content {
+      consecutive_errors = 5
+      base_ejection_time {
+        seconds = 30
+      }
+    }
+  }
+}
+
+resource "google_compute_url_map" "this" {
+  count = length(local.balanced) == 0 ? 0 : 1
+
+  project         = var.project_id
+  name            = var.name
+  default_service = google_compute_backend_service.this[0].id
+}
+
+resource "google_compute_managed_ssl_certificate" "this" {
+  count = length(local.balanced) == 0 ? 0 : 1
+
+  project = var.project_id
+  name    = "${var.name}-${substr(sha256(var.domain), 0, 8)}"
+
+  managed {
+    domains = [var.domain]
+  }
+
+  # Another domain is another certificate, which must be there before the proxy lets go of the one before.
+  lifecycle {
+    create_before_destroy = true
+  }
+
+  depends_on = [google_project_service.this]
+}
+
+resource "google_compute_ssl_policy" "this" {
+  count = length(local.balanced) == 0 ? 0 : 1
+
+  project         = var.project_id
+  name            = var.name
+  profile         = "MODERN"
+  min_tls_version = "TLS_1_2"
+
+  depends_on = [google_project_service.this]
+}
+
+resource "google_compute_target_https_proxy" "this" {
+  count = length(local.balanced) == 0 ? 0 : 1
+
+  project          = var.project_id
+  name             = var.name
+  url_map          = google_compute_url_map.this[0].id
+  ssl_certificates = [google_compute_managed_ssl_certificate.this[0].id]
+  ssl_policy       = google_compute_ssl_policy.this[0].id
+}
+
+# Port 443 alone: a registry has nothing to say without TLS.
+resource "google_compute_global_forwarding_rule" "this" {
+  count = length(local.balanced) == 0 ? 0 : 1
+
+  project               = var.project_id
+  name                  = var.name
+  load_balancing_scheme = "EXTERNAL_MANAGED"
+  ip_address            = google_compute_global_address.this[0].id
+  port_range            = "443"
+  target                = google_compute_target_https_proxy.this[0].id
+}
+
+resource "google_compute_security_policy" "this" {
+  count = var.armor == null ? 0 : 1
+
+  project     = var.project_id
+  name        = var.name
+  description = "Who may come to ${var.domain}, and how often"
+
+  dynamic "rule" {
+    for_each = var.armor.requests_per_minute == 0 ? [] : [var.armor.requests_per_minute]
+    content {
+      priority    = 1000
+      action      = "throttle"
+      description = "So many requests a minute from one address"
+      match {
+        versioned_expr = "SRC_IPS_V1"
+        config {
+          src_ip_ranges = length(var.armor.allowed_ranges) == 0 ? ["*"] : var.armor.allowed_ranges
+        }
+      }
+      rate_limit_options {
+        conform_action = "allow"
+        exceed_action  = "deny(429)"
+        enforce_on_key = "IP"
+        rate_limit_threshold {
+          count        = rule.value
+          interval_sec = 60
+        }
+      }
+    }
+  }
+
+  dynamic "rule" {
+    for_each = length(var.armor.allowed_ranges) == 0 ? [] : [var.armor.allowed_ranges]
+    content {
+      priority    = 2000
+      action      = "allow"
+      description = "These may come"
+      match {
+        versioned_expr = "SRC_IPS_V1"
+        config {
+          src_ip_ranges = rule.value
+        }
+      }
+    }
+  }
+
+  rule {
+    priority    = 2147483647
+    action      = length(var.armor.allowed_ranges) == 0 ? "allow" : "deny(403)"
+    description = "All others"
+    match {
+      versioned_expr = "SRC_IPS_V1"
+      config {
+        src_ip_ranges = ["*"]
+      }
+    }
+  }
+
+  depends_on = [google_project_service.this]
+}

@@ -1,0 +1,171 @@
+# What is watched: whether the registry answers, how often it fails, whether garbage is collected.
+
+locals {
+  # The address ranges of Cloud Monitoring would have to be let in, too.
+  uptime_check = var.uptime_check && try(length(var.armor.allowed_ranges), 0) == 0
+
+  of_registry = "resource.type=\"cloud_run_revision\" AND resource.label.service_name=\"${local.service}\""
+  of_collect  = "resource.type=\"cloud_scheduler_job\" AND resource.labels.job_id=\"${google_cloud_scheduler_job.collect.name}\""
+}
+
+resource "google_monitoring_uptime_check_config" "registry" {
+  count = local.uptime_check ? 1 : 0
+
+  project          = var.project_id
+  display_name     = "${var.name}: the registry answers"
+  timeout          = "30s" # a cold start is among them
+  period           = "900s"
+  selected_regions = ["EUROPE", "USA_OREGON", "ASIA_PACIFIC"]
+
+  http_check {
+    path         = "/v2/"
+    port         = 443
+    use_ssl      = true
+    validate_ssl = true
+
+    # Whoever has no credentials is asked for some: the registry is there.
+    accepted_response_status_codes {
+      status_value = 401
+    }
+  }
+
+  monitored_resource {
+    type = "uptime_url"
+    labels = {
+      project_id = var.project_id
+      host       = local.host
+    }
+  }
+
+  depends_on = [google_project_service.this]
+}
+
+resource "google_monitoring_alert_policy" "unreachable" {
+  count = local.uptime_check ? 1 : 0
+
+  project               = var.project_id
+  display_name          = "${var.name}: the registry does not answer"
+  combiner              = "OR"
+  severity              = "CRITICAL"
+  notification_channels = var.notification_channels
+  user_labels           = var.labels
+
+  conditions {
+    display_name = "Two continents of three get no answer"
+    condition_threshold {
+      filter          = "resource.type=\"uptime_url\" AND metric.type=\"monitoring.googleapis.com/uptime_check/check_passed\" AND metric.label.check_id=\"${google_monitoring_uptime_check_config.registry[0].uptime_check_id}\""
+      comparison      = "COMPARISON_GT"
+      threshold_value = 1
+      duration        = "0s"
+      aggregations {
+        alignment_period     = "1200s"
+        per_series_aligner   = "ALIGN_NEXT_OLDER"
+        cross_series_reducer = "REDUCE_COUNT_FALSE"
+        group_by_fields      = ["resource.label.host"]
+      }
+    }
+  }
+
+  documentation {
+    content = "`lading doctor` says what is wrong. Is the address still right? https://${local.host}/v2/ answers 401 where all is well."
+  }
+}
+
+resource "google_monitoring_alert_policy" "failing" {
+  project               = var.project_id
+  display_name          = "${var.name}: requests fail"
+  combiner              = "OR"
+  severity              = "ERROR"
+  notification_channels = var.notification_channels
+  user_labels           = var.labels
+
+  conditions {
+    display_name = "More than five answers of 500 and above in five minutes"
+    condition_threshold {
+      filter          = "${local.of_registry} AND metric.type=\"run.googleapis.com/request_count\" AND metric.label.response_code_class=\"5xx\""
+      comparison      = "COMPARISON_GT"
+      threshold_value = 5
+      duration        = "0s"
+      aggregations {
+        alignment_period     = "300s"
+        per_series_aligner   = "ALIGN_DELTA"
+        cross_series_reducer = "REDUCE_SUM"
+      }
+    }
+  }
+
+  documentation {
+    content = "503 says that a store did not answer, 500 is a defect: the log has a line for each, with the request's id."
+  }
+
+  depends_on = [google_project_service.this]
+}
+
+resource "google_monitoring_alert_policy" "not_collecting" {
+  project               = var.project_id
+  display_name          = "${var.name}: garbage is not collected"
+  combiner              = "OR"
+  severity              = "WARNING"
+  notification_channels = var.notification_channels
+  user_labels           = var.labels
+
+  conditions {
+    display_name = "A call of the collector failed"
+    condition_matched_log {
+      filter = "${local.of_collect} AND severity>=ERROR"
+    }
+  }
+
+  alert_strategy {
+    auto_close = "86400s"
+    notification_rate_limit {
+      period = "21600s"
+    }
+  }
+
+  documentation {
+    content = "Nothing is lost by it but money, for layers that nobody can pull. The log of ${google_cloudfunctions2_function.collect.name} says why."
+  }
+}
+
+resource "google_monitoring_dashboard" "this" {
+  project = var.project_id
+
+  dashboard_json = jsonencode({
+    displayName = var.name
+    gridLayout = {
+      columns = "2"
+      widgets = [
+        for chart in [
+          { title = "Requests, by class of answer", filter = "${local.of_registry} AND metric.type=\"run.googleapis.com/request_count\"", aligner = "ALIGN_RATE", reducer = "REDUCE_SUM", by = ["metric.label.response_code_class"] },
+          { title = "Milliseconds to an answer, for 99 of 100", filter = "${local.of_registry} AND metric.type=\"run.googleapis.com/request_latencies\"", aligner = "ALIGN_DELTA", reducer = "REDUCE_PERCENTILE_99", by = [] },
+          { title = "Instances", filter = "${local.of_registry} AND metric.type=\"run.googleapis.com/container/instance_count\"", aligner = "ALIGN_MAX", reducer = "REDUCE_SUM", by = ["metric.label.state"] },
+          { title = "Seconds of instances that are paid for", filter = "${local.of_registry} AND metric.type=\"run.googleapis.com/container/billable_instance_time\"", aligner = "ALIGN_RATE", reducer = "REDUCE_SUM", by = [] },
+          { title = "Bytes of layers", filter = "resource.type=\"gcs_bucket\" AND resource.label.bucket_name=\"${google_storage_bucket.blobs.name}\" AND metric.type=\"storage.googleapis.com/storage/v2/total_bytes\"", aligner = "ALIGN_MEAN", reducer = "REDUCE_SUM", by = ["metric.label.type"] },
+          { title = "Documents read", filter = "resource.type=\"firestore.googleapis.com/Database\" AND resource.label.database_id=\"${google_firestore_database.this.name}\" AND metric.type=\"firestore.googleapis.com/document/read_ops_count\"", aligner = "ALIGN_RATE", reducer = "REDUCE_SUM", by = [] },
+          { title = "Documents written", filter = "resource.type=\"firestore.googleapis.com/Database\" AND resource.label.database_id=\"${google_firestore_database.this.name}\" AND metric.type=\"firestore.googleapis.com/document/write_ops_count\"", aligner = "ALIGN_RATE", reducer = "REDUCE_SUM", by = [] },
+          { title = "Calls of the collector, by class of answer", filter = "resource.type=\"cloud_run_revision\" AND resource.label.service_name=\"${google_cloudfunctions2_function.collect.name}\" AND metric.type=\"run.googleapis.com/request_count\"", aligner = "ALIGN_DELTA", reducer = "REDUCE_SUM", by = ["metric.label.response_code_class"] },
+          ] : {
+          title = chart.title
+          xyChart = {
+            dataSets = [{
+              timeSeriesQuery = {
+                timeSeriesFilter = {
+                  filter = chart.filter
+                  aggregation = {
+                    alignmentPeriod    = "300s"
+                    perSeriesAligner   = chart.aligner
+                    crossSeriesReducer = chart.reducer
+                    groupByFields      = chart.by
+                  }
+                }
+              }
+            }]
+          }
+        }
+      ]
+    }
+  })
+
+  depends_on = [google_project_service.this]
+}

@@ -1,0 +1,100 @@
+# What the functions may do. Each permission is there for a call that the code makes, and each call has its permission:
+# tests/terraform/test_rights.py makes all calls and compares.
+
+# --- layers, in the blob bucket (storage/gcs.py) ------------------------------------------------------------------------
+
+resource "google_project_iam_custom_role" "blobs" {
+  project     = var.project_id
+  role_id     = replace("${var.name}_blobs", "-", "_")
+  title       = "${var.name}: keeps layers"
+  description = "Objects of the blob bucket, and nothing of the bucket itself"
+  permissions = [
+    "storage.objects.create", # append: one upload of one body; join: compose makes the object
+    "storage.objects.delete", # delete; join: the objects in between
+    "storage.objects.get",    # open, signed_url: the layer is read with the signer's right; join: compose reads the parts
+    "storage.objects.list",   # names: what crashed uploads left behind
+  ]
+}
+
+# --- names, in Firestore (storage/firestore.py) -------------------------------------------------------------------------
+
+resource "google_project_iam_custom_role" "records" {
+  project     = var.project_id
+  role_id     = replace("${var.name}_records", "-", "_")
+  title       = "${var.name}: keeps records"
+  description = "Documents of a Firestore database, and nothing of the database itself"
+  permissions = [
+    "datastore.entities.create", # commit: new records
+    "datastore.entities.delete", # commit: records that go
+    "datastore.entities.get",    # read: records by their keys
+    "datastore.entities.list",   # scan, find: queries
+    "datastore.entities.update", # commit: changed records, and touched ones
+  ]
+}
+
+resource "google_project_iam_member" "records" {
+  for_each = {
+    registry = google_service_account.registry.member
+    collect  = google_service_account.collect.member
+  }
+
+  project = var.project_id
+  role    = google_project_iam_custom_role.records.name
+  member  = each.value
+
+  # Roles of Firestore are granted on projects; this keeps them to the one database.
+  condition {
+    title      = "database-of-${var.name}"
+    expression = "resource.name == \"projects/${var.project_id}/databases/${google_firestore_database.this.name}\""
+  }
+}
+
+# --- keys, in Secret Manager (functions/auth/secret.py) -----------------------------------------------------------------
+
+resource "google_project_iam_custom_role" "keys" {
+  project     = var.project_id
+  role_id     = replace("${var.name}_keys", "-", "_")
+  title       = "${var.name}: reads its keys"
+  description = "The keys that sign the registry's tokens"
+  permissions = [
+    "secretmanager.versions.access", # KeySecret.load, every five minutes; `lading keys rotate` is for people
+  ]
+}
+
+resource "google_secret_manager_secret_iam_policy" "keys" {
+  project     = var.project_id
+  secret_id   = google_secret_manager_secret.keys.secret_id
+  policy_data = data.google_iam_policy.keys.policy_data
+}
+
+data "google_iam_policy" "keys" {
+  binding {
+    role    = google_project_iam_custom_role.keys.name
+    members = [google_service_account.registry.member]
+  }
+}
+
+# --- signed URLs, by the service account's own key (storage/gcs.py) -----------------------------------------------------
+
+resource "google_project_iam_custom_role" "signer" {
+  project     = var.project_id
+  role_id     = replace("${var.name}_signer", "-", "_")
+  title       = "${var.name}: signs URLs"
+  description = "Signs in the name of a service account"
+  permissions = [
+    "iam.serviceAccounts.signBlob", # signed_url, which is kept until it nears its end
+  ]
+}
+
+# On itself alone, and nobody else signs in its name.
+resource "google_service_account_iam_policy" "registry" {
+  service_account_id = google_service_account.registry.name
+  policy_data        = data.google_iam_policy.registry.policy_data
+}
+
+data "google_iam_policy" "registry" {
+  binding {
+    role    = google_project_iam_custom_role.signer.name
+    members = [google_service_account.registry.member]
+  }
+}

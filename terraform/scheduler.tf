@@ -1,0 +1,37 @@
+# Who calls the jobs, and when.
+
+locals {
+  # Seconds. A slice of collection must be done by then, and Cloud Scheduler waits no longer than 1,800.
+  collect_deadline = 600
+}
+
+# Cloud Run checks the scheduler's token, and lets nobody else in.
+resource "google_cloud_run_v2_service_iam_binding" "collect" {
+  project  = var.project_id
+  location = var.region
+  name     = google_cloudfunctions2_function.collect.name
+  role     = "roles/run.invoker"
+  members  = [google_service_account.scheduler.member]
+}
+
+resource "google_cloud_scheduler_job" "collect" {
+  project          = var.project_id
+  region           = var.region
+  name             = "${var.name}-collect"
+  description      = "Collects the garbage of ${var.name}"
+  schedule         = var.collect_schedule
+  time_zone        = "Etc/UTC"
+  attempt_deadline = "${local.collect_deadline}s" # and no retries: the next call goes on where this one ended
+
+  http_target {
+    http_method = "POST"
+    uri         = google_cloudfunctions2_function.collect.service_config[0].uri
+
+    oidc_token {
+      service_account_email = google_service_account.scheduler.email
+      audience              = google_cloudfunctions2_function.collect.service_config[0].uri
+    }
+  }
+
+  depends_on = [google_cloud_run_v2_service_iam_binding.collect]
+}

@@ -1,0 +1,71 @@
+# The registry, with http2: the very image that the function's build made, behind a port that speaks HTTP/2 from end to
+# end. A function's own front is HTTP/1, where a request's body ends at 32 MiB; docker sends a layer as one request.
+
+# Read only after a new build, since the function has then changed.
+data "google_cloud_run_v2_service" "built" {
+  count = var.http2 ? 1 : 0
+
+  project    = var.project_id
+  location   = var.region
+  name       = google_cloudfunctions2_function.registry.name
+  depends_on = [google_cloudfunctions2_function.registry]
+}
+
+resource "google_cloud_run_v2_service" "registry" {
+  for_each = var.http2 ? setunion([var.region], var.more_regions) : []
+
+  project             = var.project_id
+  location            = each.key
+  name                = var.name
+  description         = "The registry"
+  labels              = var.labels
+  ingress             = var.domain == "" ? "INGRESS_TRAFFIC_ALL" : "INGRESS_TRAFFIC_INTERNAL_LOAD_BALANCER"
+  deletion_protection = false # it holds nothing: the stores have a protection of their own
+
+  # docker sends Basic, which Cloud Run would refuse: the registry itself checks every request.
+  invoker_iam_disabled = true
+
+  template {
+    service_account                  = google_service_account.registry.email
+    max_instance_request_concurrency = var.concurrency
+    timeout                          = "${var.timeout_seconds}s"
+
+    scaling {
+      min_instance_count = var.min_instances
+      max_instance_count = var.max_instances
+    }
+
+    containers {
+      image = data.google_cloud_run_v2_service.built[0].template[0].containers[0].image
+
+      ports {
+        name           = "h2c"
+        container_port = 8080
+      }
+
+      resources {
+        limits            = { cpu = var.cpu, memory = var.memory }
+        cpu_idle          = true # paid for while it works
+        startup_cpu_boost = var.startup_cpu_boost
+      }
+
+      startup_probe {
+        period_seconds    = 1
+        failure_threshold = 60
+        tcp_socket {
+          port = 8080
+        }
+      }
+
+      dynamic "env" {
+        for_each = merge(local.settings, { FUNCTION_TARGET = "registry" })
+        content {
+          name  = env.key
+          value = env.value
+        }
+      }
+    }
+  }
+
+  depends_on = [terraform_data.rights]
+}

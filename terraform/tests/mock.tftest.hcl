@@ -1,0 +1,65 @@
+# An apply by a provider that makes nothing and answers what it is told: what the outputs say then.
+
+mock_provider "google" {
+  mock_resource "google_storage_bucket" {
+    defaults = { project_number = 123456789012 }
+  }
+  mock_resource "google_service_account" {
+    defaults = {
+      id     = "projects/my-project-123/serviceAccounts/x@my-project-123.iam.gserviceaccount.com"
+      name   = "projects/my-project-123/serviceAccounts/x@my-project-123.iam.gserviceaccount.com"
+      email  = "x@my-project-123.iam.gserviceaccount.com"
+      member = "serviceAccount:x@my-project-123.iam.gserviceaccount.com"
+    }
+  }
+  mock_resource "google_project_iam_custom_role" {
+    defaults = { name = "projects/my-project-123/roles/x" }
+  }
+  mock_resource "google_cloudfunctions2_function" {
+    defaults = { service_config = { uri = "https://x.a.run.app" } }
+  }
+  mock_data "google_cloud_run_v2_service" {
+    defaults = { template = [{ containers = [{ image = "europe-west1-docker.pkg.dev/my-project-123/lading-functions/registry@sha256:0" }] }] }
+  }
+  mock_data "google_iam_policy" {
+    defaults = { policy_data = "{}" }
+  }
+}
+
+variables {
+  project_id = "my-project-123"
+}
+
+run "outputs" {
+  assert {
+    condition     = output.host == "lading-123456789012.europe-west1.run.app" && output.url == "https://${output.host}"
+    error_message = "The host is the address that Cloud Run gives to a service of that name."
+  }
+  assert {
+    condition     = strcontains(output.login, "gcloud auth configure-docker ${output.host}\n") && strcontains(output.login, "gcloud config set artifacts/allow_unrecognized_registry true")
+    error_message = "The lines that log in."
+  }
+  assert {
+    condition     = output.blob_bucket == "my-project-123-lading-blobs" && output.policy_bucket == "my-project-123-lading-policies" && output.database == "lading"
+    error_message = "The stores have names that tell what they are."
+  }
+  assert {
+    condition     = output.keys_secret == "secret://my-project-123/lading-keys" && output.load_balancer_ip == null
+    error_message = "As the commands take it."
+  }
+  assert {
+    condition     = google_cloud_run_v2_service.registry["europe-west1"].template[0].containers[0].image == data.google_cloud_run_v2_service.built[0].template[0].containers[0].image
+    error_message = "The service runs another image than the function's build made."
+  }
+}
+
+run "a_function_alone_has_its_own_address" {
+  variables {
+    http2 = false
+  }
+
+  assert {
+    condition     = output.host == "lading-registry-123456789012.europe-west1.run.app"
+    error_message = "The function is the registry."
+  }
+}

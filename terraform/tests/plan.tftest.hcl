@@ -1,0 +1,229 @@
+# Plans by the real provider, whose schema checks every argument, with a token that is never used: nothing is asked of Google.
+
+provider "google" {
+  access_token = "offline"
+}
+
+variables {
+  project_id = "my-project-123"
+}
+
+run "default" {
+  command = plan
+
+  assert {
+    condition     = google_cloud_run_v2_service.registry["europe-west1"].template[0].containers[0].ports[0].name == "h2c"
+    error_message = "Without the port's name, Cloud Run speaks HTTP/1 to the registry, and layers end at 32 MiB. The provider checks no port names."
+  }
+  assert {
+    condition     = google_cloud_run_v2_service.registry["europe-west1"].invoker_iam_disabled && google_cloud_run_v2_service.registry["europe-west1"].ingress == "INGRESS_TRAFFIC_ALL"
+    error_message = "docker cannot come in."
+  }
+  assert {
+    condition     = google_cloudfunctions2_function.registry.service_config[0].ingress_settings == "ALLOW_INTERNAL_ONLY" && length(google_cloud_run_v2_service_iam_binding.registry) == 0
+    error_message = "The function is a second way into the registry."
+  }
+  assert {
+    condition     = length(google_cloudfunctions2_function.registry.build_config[0].on_deploy_update_policy) == 1
+    error_message = "The function's image may lack its base, and the service could not run it."
+  }
+  assert {
+    condition     = google_cloud_run_v2_service_iam_binding.collect.role == "roles/run.invoker"
+    error_message = "Nobody but the scheduler may call the collector."
+  }
+  assert {
+    condition     = google_storage_bucket.blobs.public_access_prevention == "enforced" && google_storage_bucket.blobs.uniform_bucket_level_access && !google_storage_bucket.blobs.force_destroy
+    error_message = "The bucket of layers is not closed."
+  }
+  assert {
+    condition     = alltrue([for rule in google_storage_bucket.blobs.lifecycle_rule : alltrue([for action in rule.action : action.type != "Delete"])])
+    error_message = "A rule deletes layers by their age."
+  }
+  assert {
+    condition     = google_firestore_database.this.type == "FIRESTORE_NATIVE" && google_firestore_database.this.delete_protection_state == "DELETE_PROTECTION_ENABLED" && google_firestore_database.this.point_in_time_recovery_enablement == "POINT_IN_TIME_RECOVERY_ENABLED"
+    error_message = "The database is not protected."
+  }
+  assert {
+    condition     = toset(keys(google_firestore_field.found_in_all_repositories)) == toset(["links.id", "links.state", "deleted_links.id"])
+    error_message = "The indexes are others than the queries need."
+  }
+  assert {
+    condition     = alltrue([for field in google_firestore_field.found_in_all_repositories : contains([for index in tolist(field.index_config[0].indexes) : "${index.query_scope} ${index.order}"], "COLLECTION_GROUP ASCENDING")])
+    error_message = "A query of all repositories lacks its index."
+  }
+  assert {
+    condition     = length(google_compute_global_address.this) == 0 && length(google_compute_security_policy.this) == 0 && !contains(keys(google_project_service.this), "compute.googleapis.com")
+    error_message = "A load balancer is made that nobody asked for, and costs."
+  }
+  assert {
+    condition     = parseint(trimsuffix(google_cloud_scheduler_job.collect.attempt_deadline, "s"), 10) <= 1800
+    error_message = "Cloud Scheduler waits no longer than 30 minutes."
+  }
+}
+
+run "a_function_alone" {
+  command = plan
+
+  variables {
+    http2 = false
+  }
+
+  assert {
+    condition     = length(google_cloud_run_v2_service.registry) == 0
+    error_message = "There is a service beside the function."
+  }
+  assert {
+    condition     = google_cloudfunctions2_function.registry.service_config[0].ingress_settings == "ALLOW_ALL" && google_cloud_run_v2_service_iam_binding.registry[0].members == toset(["allUsers"])
+    error_message = "docker cannot come in."
+  }
+  assert {
+    condition     = local.optional.LADING_LARGEST_BODY == "31"
+    error_message = "Layers above 32 MiB fail without a word of why."
+  }
+}
+
+run "rights_on_prefixes" {
+  command = plan
+
+  variables {
+    repositories = {
+      "team-a/"     = { readers = ["group:all@example.com"], writers = ["group:a@example.com"], admins = ["user:alice@example.com"] }
+      "team-a/web/" = { writers = ["serviceAccount:ci@my-project-123.iam.gserviceaccount.com"] }
+    }
+  }
+
+  assert {
+    condition     = toset([for folder in google_storage_managed_folder.repositories : folder.name]) == toset(["team-a/", "team-a/web/"])
+    error_message = "Each prefix has a managed folder."
+  }
+  assert {
+    condition = jsondecode(data.google_iam_policy.repositories["team-a/"].policy_data).bindings == [
+      { role = "roles/storage.objectCreator", members = ["group:a@example.com"] },
+      { role = "roles/storage.objectUser", members = ["user:alice@example.com"] },
+      { role = "roles/storage.objectViewer", members = ["group:a@example.com", "group:all@example.com"] },
+    ]
+    error_message = "Readers pull, writers pull and push, admins do all three."
+  }
+  assert {
+    condition     = local.optional.LADING_FOLDERS == "team-a,team-a/web"
+    error_message = "A listing asks about each prefix."
+  }
+}
+
+run "rights_of_artifact_registry" {
+  command = plan
+
+  variables {
+    access = "project"
+  }
+
+  assert {
+    condition     = local.settings.LADING_ACCESS == "project://my-project-123" && length(google_storage_bucket.policies) == 0
+    error_message = "The project's roles decide, and no bucket is needed."
+  }
+}
+
+run "own_domain_in_two_regions" {
+  command = plan
+
+  variables {
+    domain             = "registry.example.com"
+    more_regions       = ["us-central1"]
+    blob_location      = "EU"
+    firestore_location = "eur3"
+    armor              = { requests_per_minute = 600, allowed_ranges = ["192.0.2.0/24"] }
+  }
+
+  assert {
+    condition     = toset(keys(google_cloud_run_v2_service.registry)) == toset(["europe-west1", "us-central1"]) && alltrue([for service in google_cloud_run_v2_service.registry : service.ingress == "INGRESS_TRAFFIC_INTERNAL_LOAD_BALANCER"])
+    error_message = "Each region serves, behind the load balancer alone."
+  }
+  assert {
+    condition     = local.settings.LADING_URL == "https://registry.example.com" && toset(google_compute_managed_ssl_certificate.this[0].managed[0].domains) == toset(["registry.example.com"])
+    error_message = "Clients come by the domain."
+  }
+  assert {
+    condition     = toset(keys(google_compute_region_network_endpoint_group.this)) == toset(["europe-west1", "us-central1"])
+    error_message = "A region is not behind the load balancer."
+  }
+  assert {
+    condition     = [for rule in google_compute_security_policy.this[0].rule : rule.action if rule.priority == 2147483647] == ["deny(403)"]
+    error_message = "Others than the allowed ranges may come."
+  }
+}
+
+run "dual_region_with_a_key" {
+  command = plan
+
+  variables {
+    blob_location    = "EU"
+    blob_dual_region = ["EUROPE-WEST1", "EUROPE-WEST4"]
+    soft_delete_days = 0
+    cleanup          = [{ name = "old", action = { type = "Delete" }, condition = { olderThan = "30d" } }]
+  }
+
+  assert {
+    condition     = toset(google_storage_bucket.blobs.custom_placement_config[0].data_locations) == toset(["EUROPE-WEST1", "EUROPE-WEST4"])
+    error_message = "Layers are in both regions."
+  }
+  assert {
+    condition     = jsondecode(local.settings.LADING_CLEANUP)[0].name == "old"
+    error_message = "Clean-up policies go to the collector as JSON."
+  }
+}
+
+run "bad_project" {
+  command = plan
+  variables {
+    project_id = "123456"
+  }
+  expect_failures = [var.project_id]
+}
+
+run "bad_prefix" {
+  command = plan
+  variables {
+    repositories = { "team-a" = {} }
+  }
+  expect_failures = [var.repositories]
+}
+
+run "everybody_may_push" {
+  command = plan
+  variables {
+    repositories = { "team-a/" = { writers = ["allUsers"] } }
+  }
+  expect_failures = [var.repositories]
+}
+
+run "regions_without_a_domain" {
+  command = plan
+  variables {
+    more_regions = ["us-central1"]
+  }
+  expect_failures = [var.more_regions]
+}
+
+run "armor_without_a_domain" {
+  command = plan
+  variables {
+    armor = {}
+  }
+  expect_failures = [var.armor]
+}
+
+run "half_a_processor" {
+  command = plan
+  variables {
+    cpu = "0.5"
+  }
+  expect_failures = [var.cpu]
+}
+
+run "soft_delete_of_a_day" {
+  command = plan
+  variables {
+    soft_delete_days = 1
+  }
+  expect_failures = [var.soft_delete_days]
+}

@@ -1,0 +1,15 @@
+terraform {
+  # 1.11 is the first that knows write-only arguments, by which the first keys stay out of the state (keys.tf).
+  required_version = ">= 1.11"
+
+  required_providers {
+    google = {
+      source  = "hashicorp/google"
+      version = ">= 7.0, < 8.0"
+    }
+    archive = {
+      source  = "hashicorp/archive"
+      version = ">= 1.3, < 3.0"
+    }
+  }
+}

@@ -1,3 +1,0 @@
-module lading/load
-
-go 1.25

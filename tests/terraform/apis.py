@@ -1,0 +1,189 @@
+"""The collections of resources that the fake control plane has: how ids are given, and what Google adds."""
+
+import base64
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import unquote
+
+PROJECT: Final = "fake-project"
+NUMBER: Final = "123456789012"
+DAY: Final = "2026-01-01T00:00:00Z"
+
+Resource = dict[str, Any]
+
+
+def _no(*_: object) -> Any:
+    return {}
+
+
+def _long(name: str, resource: Resource) -> Any:
+    """An operation that is done (google.longrunning)."""
+    return {"name": f"operations/{abs(hash(name))}", "done": True, "response": resource}
+
+
+def _compute(name: str, resource: Resource) -> Any:
+    return {"kind": "compute#operation", "name": "operation-1", "status": "DONE", "targetLink": name}
+
+
+def _at_once(name: str, resource: Resource) -> Any:
+    return resource
+
+
+@dataclass(frozen=True)
+class Collection:
+    """One collection.
+
+    id         of a new resource, from query and body; "" where Google gives a number
+    content    what is kept of a body that makes a resource
+    computed   what Google adds: from the resource's name and its fields
+    beside     what else is there then, by name
+    operation  the answer to a change
+    put        made by a PUT of its own path
+    always     there without being made
+    """
+
+    id: Callable[[Mapping[str, str], Resource], str] = lambda query, body: body.get("name", "")
+    content: Callable[[Resource], Resource] = lambda body: body
+    computed: Callable[[str, Resource], Resource] = _no
+    beside: Callable[[str, Resource], dict[str, Resource]] = _no
+    operation: Callable[[str, Resource], Any] = _at_once
+    put: bool = False
+    always: bool = False
+
+
+def _query(name: str) -> Callable[[Mapping[str, str], Resource], str]:
+    return lambda query, body: query[name]
+
+
+def _body(name: str) -> Callable[[Mapping[str, str], Resource], str]:
+    return lambda query, body: str(body[name])
+
+
+def _inner(name: str) -> Callable[[Resource], Resource]:
+    return lambda body: dict(body[name])
+
+
+def _named(name: str, _: Resource) -> Resource:
+    """A resource tells its own name, which is its path."""
+    return {"name": name.partition("/")[2].removeprefix("v3/").removeprefix("v1/")}
+
+
+def _bucket(name: str, bucket: Resource) -> Resource:
+    return {
+        "id": bucket["name"],
+        "location": bucket["location"].upper(),
+        "projectNumber": NUMBER,
+        "timeCreated": DAY,
+        "updated": DAY,
+        "metageneration": "1",
+    }
+
+
+def _object(name: str, object: Resource) -> Resource:
+    media = base64.b64decode(object["media"])
+    return {
+        "name": unquote(name.rpartition("/")[2]),
+        "bucket": name.split("/")[2],
+        "generation": "1",
+        "metageneration": "1",
+        "size": str(len(media)),
+        "md5Hash": base64.b64encode(hashlib.md5(media, usedforsecurity=False).digest()).decode(),
+        "storageClass": "STANDARD",
+        "timeCreated": DAY,
+    }
+
+
+def _version(name: str, _: Resource) -> Resource:
+    return {"name": name.partition("/")[2], "state": "ENABLED", "createTime": DAY}
+
+
+def _account(name: str, account: Resource) -> Resource:
+    email = f"{name.rpartition('/')[2]}"
+    return {
+        "name": f"projects/{PROJECT}/serviceAccounts/{email}",
+        "email": email,
+        "uniqueId": "1",
+        "projectId": PROJECT,
+    }
+
+
+def _function(name: str, function: Resource) -> Resource:
+    id = name.rpartition("/")[2]
+    service = f"projects/{PROJECT}/locations/{name.split('/')[4]}/services/{id}"
+    config = function["serviceConfig"] | {"service": service, "uri": f"https://{id}-abc.a.run.app"}
+    config["allTrafficOnLatestRevision"] = True
+    build = {"build": f"projects/{NUMBER}/locations/x/builds/1", "dockerRegistry": "ARTIFACT_REGISTRY"}
+    return {
+        "name": name.partition("/")[2],
+        "state": "ACTIVE",
+        "environment": "GEN_2",
+        "url": f"https://{id}.cloudfunctions.net",
+        "updateTime": DAY,
+        "serviceConfig": config,
+        "buildConfig": function["buildConfig"] | build,
+    }
+
+
+def _service_of(name: str, function: Resource) -> dict[str, Resource]:
+    """The service of Cloud Run that a function is."""
+    service = function["serviceConfig"]["service"]
+    source = function["buildConfig"]["source"]["storageSource"]["object"]
+    image = f"{name.split('/')[4]}-docker.pkg.dev/{PROJECT}/images/{name.rpartition('/')[2]}@{source}"
+    return {f"cloud_run_v2/{service}": {"name": service, "template": {"containers": [{"image": image}]}}}
+
+
+def _service(name: str, service: Resource) -> Resource:
+    id, region = name.rpartition("/")[2], name.split("/")[4]
+    return {
+        "name": name.partition("/")[2],
+        "uid": "1",
+        "generation": "1",
+        "uri": f"https://{id}-{NUMBER}.{region}.run.app",
+        "traffic": [{"type": "TRAFFIC_TARGET_ALLOCATION_TYPE_LATEST", "percent": 100}],
+        "terminalCondition": {"type": "Ready", "state": "CONDITION_SUCCEEDED"},
+        "createTime": DAY,
+    }
+
+
+def _compute_resource(name: str, resource: Resource) -> Resource:
+    return {
+        "id": "1",
+        "selfLink": f"https://www.googleapis.com/compute/v1/{name.partition('/')[2]}",
+        "fingerprint": "AA==",
+    }
+
+
+_COMPUTE: Final = Collection(computed=_compute_resource, operation=_compute)
+
+COLLECTIONS: Final = {
+    "artifact_registry/projects/*/locations/*/repositories": Collection(
+        _query("repository_id"), computed=_named, operation=_long
+    ),
+    "cloud_run_v2/projects/*/locations/*/services": Collection(_query("serviceId"), computed=_service, operation=_long),
+    "cloud_scheduler/projects/*/locations/*/jobs": Collection(
+        lambda query, body: body["name"].rpartition("/")[2], computed=lambda name, job: {"state": "ENABLED"}
+    ),
+    "cloudfunctions2/projects/*/locations/*/functions": Collection(
+        _query("functionId"), computed=_function, beside=_service_of, operation=_long
+    ),
+    "compute/projects/*/global/*": _COMPUTE,
+    "compute/projects/*/regions/*/*": _COMPUTE,
+    "firestore/projects/*/databases": Collection(_query("databaseId"), computed=_named, operation=_long),
+    "firestore/projects/*/databases/*/backupSchedules": Collection(lambda query, body: "", computed=_named),
+    "firestore/projects/*/databases/*/collectionGroups/*/fields": Collection(always=True, operation=_long),
+    "iam_beta/projects/*/roles": Collection(_body("roleId"), _inner("role"), _named),
+    "iam_beta/projects/*/serviceAccounts": Collection(
+        lambda query, body: f"{body['accountId']}@{PROJECT}.iam.gserviceaccount.com", _inner("serviceAccount"), _account
+    ),
+    "monitoring/v1/projects/*/dashboards": Collection(lambda query, body: "", computed=_named),
+    "monitoring/v3/projects/*/*": Collection(lambda query, body: "", computed=_named),
+    "pubsub/projects/*/topics": Collection(computed=_named, put=True),
+    "secret_manager/projects/*/secrets": Collection(_query("secretId"), computed=_named),
+    "secret_manager/projects/*/secrets/*/versions": Collection(lambda query, body: "", computed=_version),
+    "storage/b": Collection(computed=_bucket),
+    "storage/b/*/managedFolders": Collection(),
+    "storage/b/*/o": Collection(lambda query, body: query.get("name") or body["name"], computed=_object),
+}
+"""By their paths, where * is any one name."""

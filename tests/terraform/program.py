@@ -1,0 +1,62 @@
+"""Terraform as a program, with the providers that tests/terraform/providers/build makes."""
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+ROOT: Final = Path(__file__).parents[2]
+
+
+def checkout(folder: Path) -> Path:
+    """A copy of what a deployment needs of this repository, in which Terraform may leave its files."""
+    for name in ("functions", "storage", "terraform"):
+        shutil.copytree(
+            ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", ".terraform*", "*.tfstate*")
+        )
+    return folder
+
+
+@dataclass(frozen=True)
+class Terraform:
+    """The program, with a configuration that installs its providers from a folder and asks no registry."""
+
+    program: str
+    configuration: Path
+
+    def run(self, folder: Path, *arguments: str, fails: bool = False) -> subprocess.CompletedProcess[str]:
+        """Run a command in a folder to its end. Unless it may fail, it must not."""
+        environment = {name: value for name, value in os.environ.items() if not name.startswith(("TF_", "GOOGLE_"))}
+        done = subprocess.run(
+            [self.program, *arguments],
+            cwd=folder,
+            env={**environment, "TF_CLI_CONFIG_FILE": str(self.configuration), "TF_IN_AUTOMATION": "1"},
+            capture_output=True,
+            text=True,
+            timeout=600,
+            check=False,
+        )
+        assert fails or done.returncode == 0, done.stdout + done.stderr
+        return done
+
+    def init(self, folder: Path) -> Path:
+        """Install the providers; answers the folder."""
+        self.run(folder, "init", "-backend=false", "-input=false", "-no-color")
+        return folder
+
+    def root(self, folder: Path, source: Path, google: Mapping[str, Any], **variables: Any) -> Path:
+        """Make a configuration in `folder` that uses the module of a checkout, and install what it needs.
+
+        google     settings of the provider
+        variables  of the module
+        """
+        # As a URL names it, with // before the folder: then Terraform keeps the module's repository as a whole.
+        module = {"source": f"{source}//terraform", **variables}
+        configuration = {"provider": {"google": google}, "module": {"lading": module}}
+        folder.mkdir(exist_ok=True)
+        (folder / "main.tf.json").write_text(json.dumps(configuration, indent=2))
+        return self.init(folder)
