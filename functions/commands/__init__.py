@@ -3,6 +3,9 @@
 serve    serve the registry
 history  history, rollback
 deleted  delete, deleted, undelete
+cleanup  plan and apply the clean-up policies
+running  report what runs, list it, forget it
+du       count bytes
 gc       collect garbage
 scrub    check all that is kept against its records
 backup   backup, restore

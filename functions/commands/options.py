@@ -103,6 +103,16 @@ def from_input(text: str) -> str:
     return sys.stdin.read().strip() if text == "-" else text
 
 
+def human(size: int) -> str:
+    """So many bytes, as people read them."""
+    figure, unit = float(size), "B"
+    for larger in ("kB", "MB", "GB", "TB"):
+        if figure < 1000:
+            break
+        figure, unit = figure / 1000, larger
+    return f"{figure:.1f} {unit}" if unit != "B" else f"{size} B"
+
+
 def _add_setting(parser: argparse.ArgumentParser, setting: Setting) -> None:
     default = f"; default {setting.default}" if setting.default else ""
     text = f"{setting.help} ({setting.variable}{default})"

@@ -7,4 +7,5 @@ slices    long jobs in slices, one process at a time
 backup    copying all that a registry has into a folder, and back
 checks    of a deployment, for lading doctor: check_host what clients reach, check_stores what is behind it
 cleanup   clean-up policies, repository by repository
+usage     how many bytes what takes; prices, what that costs
 """

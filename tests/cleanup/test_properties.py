@@ -66,7 +66,7 @@ def graphs(draw: st.DrawFn) -> list[Node]:
 running = st.dictionaries(st.sampled_from([digest(name) for name in NAMES]), st.just("in cluster-1"), max_size=2)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(graphs(), files(), running)
 def test_nothing_that_is_kept_lacks_a_part(nodes: list[Node], policies: str, runs: dict[str, str]) -> None:
     verdicts = judged(nodes, policies, runs)
@@ -82,7 +82,7 @@ def test_nothing_that_is_kept_lacks_a_part(nodes: list[Node], policies: str, run
     assert {each for each in runs if each in verdicts} <= stay
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(graphs(), files(), running)
 def test_keeping_wins_and_nothing_goes_without_a_rule(nodes: list[Node], policies: str, runs: dict[str, str]) -> None:
     rules = {policy.name: policy for policy in parse(policies)}
@@ -105,7 +105,7 @@ def _keeps(rule: Policy, nodes: list[Node], digest: str) -> bool:
     return any(each.kept and each.rule == rule.name for each in verdicts if each.digest == digest)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(graphs(), files(), running, st.randoms())
 def test_no_order_matters(nodes: list[Node], policies: str, runs: dict[str, str], chance: random.Random) -> None:
     before = judged(nodes, policies, runs)
@@ -116,7 +116,7 @@ def test_no_order_matters(nodes: list[Node], policies: str, runs: dict[str, str]
     assert kept(nodes, json.dumps(rules), runs) == {each for each, verdict in before.items() if verdict.kept}
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(graphs(), files())
 def test_immutable_tags_go_only_where_it_is_said(nodes: list[Node], policies: str) -> None:
     strict = json.dumps([each | {"immutableTags": False} for each in json.loads(policies)])

@@ -1,0 +1,151 @@
+"""`lading cleanup plan` and `apply`: what the clean-up policies keep and delete, why, and what that frees."""
+
+import argparse
+import json
+import sys
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, Final
+
+from functions.commands.options import REGISTRY, CommandError, Commands, add, add_group, human, registry
+from functions.settings import Settings
+
+if TYPE_CHECKING:
+    from functions.jobs.cleanup import Plan, Rules
+    from functions.jobs.usage import Holdings
+    from functions.registry.registry import Registry
+    from storage.upkeep import Running
+
+PAGE: Final = 1_000
+
+
+def add_to(commands: Commands) -> None:
+    """Add the commands."""
+    group = add_group(commands, "cleanup", "what the clean-up policies keep and delete")
+    options = (*REGISTRY, "cleanup")
+    planning = add(group, "plan", "say for each manifest whether it is kept or deleted, and why", _plan, options)
+    planning.add_argument("repositories", metavar="REPOSITORY", nargs="*", help="globs; all repositories without any")
+    planning.add_argument("--json", action="store_true", help="a line of JSON for each manifest, as `apply` takes it")
+    applying = add(group, "apply", "delete what is to go, so that it can be restored", _apply, options)
+    applying.add_argument(
+        "plan", metavar="PLAN", nargs="?", help="a plan as JSON, - for standard input: nothing else goes"
+    )
+    for parser in (planning, applying):
+        parser.add_argument("--running", metavar="FILE", help="digests and references that are kept, a line each")
+
+
+def _plan(parsed: argparse.Namespace, read: Settings) -> None:
+    from functions.jobs import cleanup
+    from functions.jobs.usage import Holdings
+
+    store = registry(read)
+    rules = rules_of(read, store, parsed.running)
+    for name in _chosen(store, parsed.repositories):
+        made = cleanup.plan(store, name, rules)
+        holdings = Holdings(made.graph, store.inventory.sizes(name), cache(store.inventory.is_shared))
+        for row in _rows(made, holdings):
+            print(json.dumps(row) if parsed.json else _shown(row))
+        if not parsed.json:
+            kept, freed = len(made.verdicts) - len(made.rules), human(holdings.alone(made.rules))
+            print(f"{name}\tkeeps {kept}, deletes {len(made.rules)}, frees {freed}")
+
+
+def _apply(parsed: argparse.Namespace, read: Settings) -> None:
+    from functions.jobs import cleanup
+
+    store = registry(read)
+    rules = rules_of(read, store, parsed.running)
+    planned = _planned(parsed.plan) if parsed.plan else None
+    for name in _chosen(store, []) if planned is None else sorted(planned):
+        made = cleanup.plan(store, name, rules)
+        report = cleanup.apply(store, made, None if planned is None else planned[name])
+        more = f", {report.changed} left alone: changed, or not in the plan" if report.changed else ""
+        if report.deleted or more:
+            print(f"{name}\tdeleted {report.deleted}, kept {report.kept}{more}")
+
+
+def rules_of(read: Settings, store: "Registry", file: str | None = None, needed: bool = True) -> "Rules":
+    """What clean-up goes by now. Raises CommandError, SettingsError."""
+    from functions.app import open_policies
+    from functions.jobs.cleanup import Rules
+
+    policies = open_policies(read)
+    if needed and not policies:
+        raise CommandError("there are no policies: say --cleanup FILE")
+    running = [*store.running.all(), *_running(file)]
+    return Rules(policies, running, datetime.now(UTC))
+
+
+def _running(file: str | None) -> "Iterable[Running]":
+    from functions.registry.running import RunningError, checked
+    from storage.upkeep import Running
+
+    if file is None:
+        return []
+    try:
+        references = checked(Path(file).read_text().splitlines())
+    except (OSError, UnicodeDecodeError, RunningError) as error:
+        raise CommandError(f"--running: {error}") from None
+    return [Running(id=file, references=references, reported=datetime.now(UTC))]
+
+
+def names_of(store: "Registry") -> Iterator[str]:
+    """The names of all repositories."""
+    after = ""
+    while True:
+        page = store.repositories(after, PAGE)
+        yield from page.items
+        after = page.next
+        if not after:
+            return
+
+
+def _chosen(store: "Registry", globs: list[str]) -> Iterator[str]:
+    from functions.registry.globs import matches
+
+    return (name for name in names_of(store) if not globs or any(matches(glob, name) for glob in globs))
+
+
+def _rows(made: "Plan", holdings: "Holdings") -> Iterator[dict[str, Any]]:
+    """A plan's rows; `frees` are the bytes that nothing else holds, 0 where it is kept."""
+    for verdict in made.verdicts:
+        yield {
+            "repository": made.repository,
+            "digest": verdict.digest,
+            "tags": list(made.graph.nodes[verdict.digest].tags),
+            "kept": verdict.kept,
+            "rule": verdict.rule,
+            "why": verdict.why,
+            "frees": 0 if verdict.kept else holdings.alone([verdict.digest]),
+        }
+
+
+def _shown(row: Mapping[str, Any]) -> str:
+    word, tags = "keep" if row["kept"] else "delete", ",".join(row["tags"]) or "-"
+    frees = "" if row["kept"] else f"\tfrees {human(row['frees'])}"
+    return f"{word}\t{row['repository']}@{row['digest']}\t{tags}\t{row['why']}{frees}"
+
+
+def _planned(file: str) -> Mapping[str, set[str]]:
+    """The digests that a plan deletes, by repository. Raises CommandError."""
+    from functions.registry.names import is_repository
+    from storage.digests import is_digest
+
+    planned: dict[str, set[str]] = defaultdict(set)
+    try:
+        with sys.stdin if file == "-" else Path(file).open() as lines:
+            for row in _read(lines):
+                if not is_repository(row["repository"]) or not is_digest(row["digest"]):
+                    raise ValueError(f"{row['repository']}@{row['digest']}")
+                if row["kept"] is False:
+                    planned[row["repository"]].add(row["digest"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CommandError(f"{file} is not a plan, as `lading cleanup plan --json` prints it: {error!r}") from None
+    return planned
+
+
+def _read(lines: IO[str]) -> Iterator[dict[str, Any]]:
+    return (json.loads(line) for line in lines if line.strip())

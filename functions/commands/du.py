@@ -1,0 +1,43 @@
+"""`lading du`: what repositories and tags take, alone and together, what that costs, and what clean-up would free."""
+
+import argparse
+import json
+
+from functions.commands.options import REGISTRY, CommandError, Commands, add, human, registry
+from functions.settings import Settings
+
+
+def add_to(commands: Commands) -> None:
+    """Add the command."""
+    counting = add(commands, "du", "count the bytes of repositories and tags", _count, (*REGISTRY, "cleanup"))
+    counting.add_argument("repository", metavar="REPOSITORY", nargs="?", help="its tags; all repositories without it")
+    counting.add_argument("--json", action="store_true", help="a line of JSON for each row, and one for the total")
+
+
+def _count(parsed: argparse.Namespace, read: Settings) -> None:
+    from functions.commands.cleanup import names_of, rules_of
+    from functions.jobs.prices import BLOBS, RECORDS
+    from functions.jobs.usage import Usage
+
+    store = registry(read)
+    names, usage = list(names_of(store)), Usage(store, rules_of(read, store, needed=False))
+    if parsed.repository and parsed.repository not in names:
+        raise CommandError(f"there is no repository {parsed.repository}")
+    rows = usage.of_tags(parsed.repository) if parsed.repository else usage.of_repositories(names)
+    if not parsed.json:
+        print("name\tbytes\talone\tshared\tclean-up would free")
+    for row in rows:
+        figures = {"bytes": row.bytes, "alone": row.alone, "shared": row.shared, "frees": row.frees}
+        if parsed.json:
+            print(json.dumps({"name": row.name, **figures}))
+        else:
+            print("\t".join([row.name, *(human(figure) for figure in figures.values())]))
+    total = usage.total
+    stored, bill = total.blobs + total.manifests, round(total.monthly, 2)
+    if parsed.json:
+        print(json.dumps({"stored": stored, "saved": total.saved, "frees": total.frees, "dollars_a_month": bill}))
+        return
+    print(f"stored {human(stored)}; sharing saves {human(total.saved)}")
+    print(f"on Google Cloud about ${bill:.2f} a month, without requests and traffic:")
+    for price in (BLOBS, RECORDS):
+        print(f"  ${price.dollars} a GiB: {price.what} (read on {price.read})")

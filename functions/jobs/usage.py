@@ -1,0 +1,165 @@
+"""How many bytes what takes: alone, and together with others.
+
+Bytes are alone where nothing else holds them: neither another manifest of the repository nor another repository. So
+what is alone is what would be freed, once it can no longer be restored.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Final
+
+from functions.jobs import cleanup
+from functions.jobs.cleanup import Plan, Rules
+from functions.jobs.prices import monthly
+from functions.registry.graph import Graph, Node
+from functions.registry.registry import Registry
+
+RECORD: Final = 1024
+"""Bytes that a record takes beside a manifest's own, with its indexes: an estimate."""
+
+NO_TAG: Final = "(no tag)"
+NO_MANIFEST: Final = "(no manifest)"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What something takes, in bytes.
+
+    alone  of them, those that nothing else holds
+    frees  those that the clean-up policies would free
+    """
+
+    name: str
+    bytes: int
+    alone: int
+    frees: int = 0
+
+    @property
+    def shared(self) -> int:
+        """The bytes that others hold, too."""
+        return self.bytes - self.alone
+
+
+class Holdings:
+    """What the manifests of one repository hold."""
+
+    def __init__(self, graph: Graph, sizes: Mapping[str, int], is_shared: Callable[[str], bool]) -> None:
+        """`sizes` are those of the repository's blobs; `is_shared` tells whether another repository links a blob."""
+        self._graph = graph
+        self._sizes = sizes
+        self._is_shared = is_shared
+        self.blobs = sum(sizes.values())
+        self._users = Counter(blob for node in graph.nodes.values() for blob in node.blobs)
+
+    def bytes(self, digests: Iterable[str]) -> int:
+        """The bytes of manifests and of all blobs that they name, each once."""
+        nodes = self._nodes(digests)
+        return sum(map(_own, nodes)) + self._sum({blob for node in nodes for blob in node.blobs})
+
+    def alone(self, digests: Iterable[str]) -> int:
+        """Those of them that nothing else holds."""
+        nodes = self._nodes(digests)
+        named = Counter(blob for node in nodes for blob in node.blobs)
+        mine = (blob for blob, count in named.items() if count == self._users[blob] and not self._is_shared(blob))
+        return sum(map(_own, nodes)) + self._sum(mine)
+
+    def of(self, name: str, digests: Iterable[str], doomed: Container[str]) -> Row:
+        """The row of some manifests, of which `doomed` are to go."""
+        digests = list(digests)
+        going = [digest for digest in digests if digest in doomed]
+        return Row(name, self.bytes(digests), self.alone(digests), self.alone(going))
+
+    def unnamed(self) -> Row:
+        """The row of blobs that no manifest names: of what was deleted and can be restored, or garbage."""
+        blobs = [blob for blob in self._sizes if blob not in self._users]
+        return Row(NO_MANIFEST, self._sum(blobs), self._sum(blob for blob in blobs if not self._is_shared(blob)))
+
+    def _nodes(self, digests: Iterable[str]) -> list[Node]:
+        return [self._graph.nodes[digest] for digest in digests]
+
+    def _sum(self, blobs: Iterable[str]) -> int:
+        return sum(self._sizes.get(blob, 0) for blob in blobs)
+
+
+def _own(node: Node) -> int:
+    """A manifest's own bytes, unless it is kept as a blob of its own."""
+    return 0 if node.digest in node.blobs else node.size
+
+
+@dataclass(slots=True)
+class Total:
+    """What all rows together come to: their bytes, and what is stored for that, each blob once.
+
+    records  how many there are, of those that grow with what is pushed
+    """
+
+    rows: int = 0
+    blobs: int = 0
+    manifests: int = 0
+    records: int = 0
+    frees: int = 0
+
+    @property
+    def saved(self) -> int:
+        """The bytes that are not stored, since rows share them."""
+        return self.rows - self.blobs - self.manifests
+
+    @property
+    def monthly(self) -> float:
+        """Dollars a month for what is stored on Google Cloud; tags repeat most manifests."""
+        return monthly(self.blobs, 2 * self.manifests + self.records * RECORD)
+
+
+class Usage:
+    """The rows of a registry, or of one repository; `total` is right when all were taken."""
+
+    def __init__(self, registry: Registry, rules: Rules) -> None:
+        """Count in `registry`; `rules` say what clean-up would free."""
+        self.total = Total()
+        self._registry = registry
+        self._rules = rules
+
+    def of_repositories(self, names: Sequence[str]) -> Iterator[Row]:
+        """A row for each of all repositories. Memory grows by some 200 bytes for a blob."""
+        links: Counter[str] = Counter()
+        for name in names:
+            sizes = self._registry.inventory.sizes(name)
+            self.total.blobs += sum(size for blob, size in sizes.items() if blob not in links)
+            links.update(sizes.keys())
+        for name in names:
+            made, holdings = self._look(name, lambda blob: links[blob] > 1)
+            every, rest = holdings.of(name, made.graph.nodes, made.rules), holdings.unnamed()
+            yield self._counted(Row(name, every.bytes + rest.bytes, every.alone + rest.alone, every.frees))
+
+    def of_tags(self, repository: str) -> Iterator[Row]:
+        """A row for each tag of a repository, with all that hangs on it, and two for the rest."""
+        made, holdings = self._look(repository, cache(self._registry.inventory.is_shared))
+        self.total.blobs += holdings.blobs
+        graph, left = made.graph, set(made.graph.nodes)
+        tags = sorted((tag, node.digest) for node in graph.nodes.values() for tag in node.named)
+        untagged = [digest for digest in graph.standing if not graph.nodes[digest].named]
+        reached = Counter(
+            each for digest in (*(digest for _, digest in tags), *untagged) for each in graph.below([digest])
+        )
+        for tag, digest in tags:
+            below = graph.below([digest])
+            left.difference_update(below)
+            only = [each for each in below if reached[each] == 1]
+            yield self._counted(replace(holdings.of(tag, below, made.rules), alone=holdings.alone(only)))
+        yield self._counted(holdings.of(NO_TAG, left, made.rules))
+        yield self._counted(holdings.unnamed())
+
+    def _look(self, repository: str, is_shared: Callable[[str], bool]) -> tuple[Plan, Holdings]:
+        made = cleanup.plan(self._registry, repository, self._rules)
+        sizes = self._registry.inventory.sizes(repository)
+        nodes = made.graph.nodes.values()
+        self.total.manifests += sum(map(_own, nodes))
+        self.total.records += sum(1 + len(node.tags) for node in nodes) + 2 * len(sizes)
+        return made, Holdings(made.graph, sizes, is_shared)
+
+    def _counted(self, row: Row) -> Row:
+        self.total.rows += row.bytes
+        self.total.frees += row.frees
+        return row
