@@ -5,11 +5,9 @@ functions-framework ──────────┴▶ App.respond ──▶ r
 """
 
 import logging
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Iterable
 from itertools import chain
 from pathlib import Path
-from threading import BoundedSemaphore
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote, urlsplit
 
@@ -45,10 +43,6 @@ if TYPE_CHECKING:
     from functions.jobs.reaping import Waits
     from functions.registry.policies import Policy
 
-AT_ONCE: Final = 8
-"""Pulls that are worked on at a time. More threads would only fight for the interpreter's lock, which each metadata
-read gives up: 32 cost three times the CPU that 8 do. Bodies, and questions to Google, are outside of this limit."""
-
 REFUSALS: Final = (401, 403)
 
 LOG_IN: Final = 'Basic realm="Lading", charset="UTF-8"'
@@ -65,7 +59,6 @@ class App:
         self.registry = registry
         self._settings = settings
         self._door = door
-        self._short = BoundedSemaphore(AT_ONCE)
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         """The app as WSGI servers call it (PEP 3333)."""
@@ -73,8 +66,8 @@ class App:
         response = self.respond(request)
         if response.is_streamed:
             return response(environ, start_response)
-        # What is in memory goes out as a list, which servers send in one piece.
-        headers = response.get_wsgi_headers(environ)
+        # What is in memory goes out as a list, which servers send in one piece. To a 200 werkzeug has nothing to add.
+        headers = response.headers if response.status_code == 200 else response.get_wsgi_headers(environ)
         start_response(response.status, headers.to_wsgi_list())
         response.close()
         return [b"" if request.method == "HEAD" else response.get_data()]
@@ -84,9 +77,9 @@ class App:
         line = AccessLine(request)
         body = RequestBody(request, self._settings.body_timeout, self._settings.largest_body)
         response = self._attempt(request, body, line)
-        response.headers["Docker-Distribution-API-Version"] = "registry/2.0"
-        response.headers["X-Content-Type-Options"] = "nosniff"
-        response.headers["X-Request-Id"] = line.id
+        response.headers.add("Docker-Distribution-API-Version", "registry/2.0")
+        response.headers.add("X-Content-Type-Options", "nosniff")
+        response.headers.add("X-Request-Id", line.id)
         if body.unread:
             body.drain()
         if body.unread:
@@ -130,26 +123,15 @@ class App:
         if action in ON_REPOSITORIES:
             check_repository(found.name)
         self._authorise(caller, found)
-        url, names = self._settings.url, (found.name, found.last)
-        call = Call(request, body, self.registry, self._door, caller, audit, self._aside, url, *names)
+        call = Call(request, body, self.registry, self._door, caller, audit, self._settings.url, found.name, found.last)
         try:
-            with self._short if action is Action.PULL else nullcontext():
-                return found.route.handler(call)
+            return found.route.handler(call)
         except RegistryError as error:
             if error.upload is None:
                 raise
             response = answers.error(error)
             uploads.refused(call, error.upload, response)
             return response
-
-    @contextmanager
-    def _aside(self) -> Iterator[None]:
-        """Let another pull work while this one, which is worked on, waits for somebody else."""
-        self._short.release()
-        try:
-            yield
-        finally:
-            self._short.acquire()
 
     def _authorise(self, caller: Caller, found: routes.Match) -> None:
         """Raises DENIED, and UNAUTHORIZED where other credentials, or a token for more, might do."""

@@ -1,9 +1,10 @@
 """Lading's log, on standard error, as text or as JSON: a line for each request, for each decision, for each fault."""
 
+import contextlib
 import json
 import logging
+import random
 import re
-import secrets
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -13,11 +14,12 @@ from urllib.parse import quote
 
 from werkzeug.wrappers import Request, Response
 
-access_log: Final = logging.getLogger("lading.access")
 audit_log: Final = logging.getLogger("lading.audit")
 
 TRACE: Final = re.compile(r"([0-9a-f]{32})(?:/.*)?")
 """What Google's front end gives each request: X-Cloud-Trace-Context."""
+
+ACCESS: Final = "%(method)s %(path)s %(status)s %(bytes)s %(ms)s %(principal)s"
 
 LONGEST: Final = 255
 """Characters of a repository, and of a reference, in a line."""
@@ -30,7 +32,7 @@ class AccessLine:
         """Begin to count."""
         self._began = time.perf_counter()
         trace = TRACE.fullmatch(request.headers.get("X-Cloud-Trace-Context", ""))
-        self.id = trace[1] if trace else secrets.token_hex(16)
+        self.id = trace[1] if trace else f"{random.getrandbits(128):032x}"
         self._method = request.method
         # Quoted, so that no path can end the line, or look like the next.
         self._path = quote(request.path, safe="/:")
@@ -63,8 +65,7 @@ class AccessLine:
             "principal": self.principal or "-",
             "request_id": self.id,
         }
-        text = "%(method)s %(path)s %(status)s %(bytes)s %(ms)s %(principal)s"
-        access_log.info(text, fields, extra={"fields": fields})
+        _lines.write(fields)
 
 
 class Audit:
@@ -106,14 +107,17 @@ class JsonLines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """One line."""
-        # RFC 3339, or Cloud Logging takes another time for it.
-        at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
-        line: dict[str, Any] = {"severity": record.levelname, "time": at}
+        line: dict[str, Any] = {"severity": record.levelname, "time": _rfc3339(record.created)}
         fields = getattr(record, "fields", None)
         line |= fields or {"message": record.getMessage()}
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         return json.dumps(line)
+
+
+def _rfc3339(seconds: float) -> str:
+    """A time as Cloud Logging reads it, or it takes another one."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
 
 
 def collected(report: dict[str, Any]) -> None:
@@ -122,8 +126,31 @@ def collected(report: dict[str, Any]) -> None:
     logging.getLogger("lading.collect").info(text, extra={"fields": {"message": text, "collection": report}})
 
 
+class _Lines:
+    """Where the lines of requests go. Past `logging`, which takes a fifth of the time of a pull for each."""
+
+    form = ""
+    """As `text` or `json`, or nowhere."""
+
+    def write(self, fields: dict[str, Any]) -> None:
+        """One line, in the form of all others."""
+        if not self.form:
+            return
+        if self.form == "json":
+            line = json.dumps({"severity": "INFO", "time": _rfc3339(time.time())} | fields)
+        else:
+            line = time.strftime("%Y-%m-%d %H:%M:%S ") + ACCESS % fields
+        # A full disk must not end what is only told of.
+        with contextlib.suppress(OSError):
+            sys.stderr.write(line + "\n")
+
+
+_lines: Final = _Lines()
+
+
 def start(form: str) -> None:
     """Write the log to standard error, as `text` or `json`."""
+    _lines.form = form
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines() if form == "json" else logging.Formatter("%(asctime)s %(message)s"))
     log = logging.getLogger("lading")

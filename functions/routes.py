@@ -94,13 +94,11 @@ class Match:
 
 def match(method: str, path: str) -> Match:
     """The row for a request; where there is none, one that says so: 404 for an unknown path, else 405."""
-    allowed: frozenset[str] = frozenset()
     for route in ROUTES:
-        if found := route.path.fullmatch(path):
-            if method in route.methods:
-                groups = found.groupdict(default="")
-                return Match(route, method, groups.get("name", ""), groups.get("last", ""))
-            allowed |= route.methods
+        if method in route.methods and (found := route.path.fullmatch(path)):
+            groups = found.groupdict(default="")
+            return Match(route, method, groups.get("name", ""), groups.get("last", ""))
+    allowed = frozenset[str]().union(*(route.methods for route in ROUTES if route.path.fullmatch(path)))
     return Match(_row("none", method, "", Action.NOTHING, partial(_no_such_row, allowed)), method)
 
 

@@ -6,6 +6,7 @@ Pythons without a global lock; with the lock it works as well, since its own thr
 """
 
 import contextlib
+import gc
 import threading
 from typing import Final
 
@@ -66,5 +67,8 @@ def serve(app: App, settings: Settings) -> None:
         ssl_key=settings.tls_key,
         log_level=LogLevels.error,
     )
+    # What is there now stays. To look through it for garbage again and again would cost a tenth of a pull.
+    gc.collect()
+    gc.freeze()
     with contextlib.closing(app.registry):
         server.serve_app(app)

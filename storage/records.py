@@ -20,6 +20,7 @@ the store alone sets, says which state of the record the copy was made from.
 import dataclasses
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cache
 from typing import Any, ClassVar, Final, Generic, TypeVar
 
 R = TypeVar("R", bound="Record")
@@ -238,11 +239,17 @@ def values_of(record: Record) -> dict[str, Any]:
 
 def record_of(key: Key[R], values: dict[str, Any], version: str) -> R:
     """The record that `values_of` gave `values` for; fields that only a newer release knows are left out."""
-    known = {each.name for each in dataclasses.fields(key.kind)}
+    known = _names(key.kind)  # type: ignore[arg-type]  # a class can be hashed
     plain = {
         name: tuple(value) if isinstance(value, list) else value for name, value in values.items() if name in known
     }
     return key.kind(id=key.id, repository=key.repository, version=version, **plain)
+
+
+@cache
+def _names(kind: type[Record]) -> frozenset[str]:
+    """The names of a kind's fields; asking dataclasses costs as much as the rest of a small read."""
+    return frozenset(each.name for each in dataclasses.fields(kind))
 
 
 def recast(record: Record, kind: type[R], **others: Any) -> R:

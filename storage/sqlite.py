@@ -71,8 +71,12 @@ class SqliteMetadata:
 
     def read(self, keys: Sequence[Key[Any]]) -> Found:
         """See MetadataStore.read: one transaction, so all are of one moment."""
-        with _faults(), self._reader() as connection:
+        with self._reader() as connection:
+            if len(keys) > 1:
+                connection.execute("BEGIN")
             found = [_read_one(connection, key) for key in keys]
+            if len(keys) > 1:
+                connection.execute("COMMIT")
         return Found(record for record in found if record is not None)
 
     def scan(self, kind: type[R], repository: str = "", *, after: str = "", limit: int) -> list[R]:
@@ -138,7 +142,7 @@ class SqliteMetadata:
             self._idle.pop().close()
 
     def _select(self, kind: type[R], query: str, values: Sequence[str | int]) -> list[R]:
-        with _faults(), self._reader() as connection:
+        with self._reader() as connection:
             rows = connection.execute(query, values).fetchall()
         return [
             record_of(Key(kind, id, repository), _decode(fields), version) for id, repository, version, fields in rows
@@ -146,13 +150,17 @@ class SqliteMetadata:
 
     @contextlib.contextmanager
     def _reader(self) -> Iterator[sqlite3.Connection]:
-        """A connection for this block alone, from those that are idle or new."""
+        """A connection for this block alone, from those that are idle or new. Raises as the protocol says."""
         try:
             connection = self._idle.pop()
         except IndexError:
-            connection = self._connect()
+            with _faults():
+                connection = self._connect()
         try:
             yield connection
+        except sqlite3.Error as error:
+            connection.close()
+            raise _fault(error) from error
         except BaseException:
             connection.close()
             raise
@@ -284,4 +292,8 @@ def _faults() -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        raise Unavailable(f"SQLite: {error}") from error
+        raise _fault(error) from error
+
+
+def _fault(error: sqlite3.Error) -> Unavailable:
+    return Unavailable(f"SQLite: {error}")

@@ -7,4 +7,5 @@ serving/      `lading serve` and functions-framework as processes: bodies, memor
 clients/      docker, skopeo, crane, regctl, oras against a serving registry
 conformance/  the official conformance suite
 emulators/    `python -m emulators`
+benchmarks/   `python -m tests.benchmarks`: Lading beside other registries, and what its operations cost
 """

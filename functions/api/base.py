@@ -1,7 +1,5 @@
 """What a handler gets, and the endpoint that says that this is a registry."""
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
@@ -27,7 +25,6 @@ class Call:
 
     door   where callers get tokens
     audit  where decisions are written down
-    aside  in a pull, what to wait in for anybody but the metadata store: others are worked on meanwhile
     url    the registry's address as clients see it, without a slash at the end, or "" for relative URLs
     name   the repository, of the right grammar, or ""
     last   the path's last segment, where the route has one: a digest, reference or session id, not yet checked
@@ -39,7 +36,6 @@ class Call:
     door: Door
     caller: Caller
     audit: Audit
-    aside: Callable[[], AbstractContextManager[None]]
     url: str
     name: str = ""
     last: str = ""

@@ -16,7 +16,7 @@ def get(call: Call) -> Response:
     headers = {"Docker-Content-Digest": link.id, "ETag": f'"{link.id}"', "Accept-Ranges": "bytes"}
     if call.request.if_none_match.contains_weak(link.id):
         return Response(status=304, headers=headers)
-    if call.request.method == "GET" and (url := _signed_url(call, link)):
+    if call.request.method == "GET" and (url := call.registry.blobs.signed_url(link)):
         return Response(status=307, headers=headers | {"Location": url})
     return _content(call, link, headers)
 
@@ -26,12 +26,6 @@ def delete(call: Call) -> Response:
     check_digest(call.last)
     call.registry.blobs.delete(call.name, call.last)
     return Response(status=202)
-
-
-def _signed_url(call: Call, link: Link) -> str | None:
-    # Who signs may be far away.
-    with call.aside():
-        return call.registry.blobs.signed_url(link)
 
 
 def _content(call: Call, link: Link, headers: dict[str, str]) -> Response:

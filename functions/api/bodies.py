@@ -53,9 +53,7 @@ class RequestBody:
         self._request = request
         self._patience = patience
         self._most = most
-        self._queue: Queue[bytes | Exception] = Queue(AHEAD)
-        self._closed = Event()
-        self._pump: Thread | None = None
+        self._pump: _Pump | None = None
         self._stalled = False
         self._ended = request.method not in WITH_BODY or self.size == 0
 
@@ -107,12 +105,11 @@ class RequestBody:
 
     def close(self) -> bool:
         """Let the reading thread go; answers whether it has gone. If not, the answer must end with `until_read`."""
-        self._closed.set()
-        while not self._queue.empty():
-            self._queue.get_nowait()
-        if self._pump is not None:
-            self._pump.join(GOODBYE if self._ended else 0)
-        return self._pump is None or not self._pump.is_alive()
+        if self._pump is None:
+            return True
+        self._pump.close()
+        self._pump.join(GOODBYE if self._ended else 0)
+        return not self._pump.is_alive()
 
     def until_read(self) -> Iterator[bytes]:
         """No bytes, and an end only when the server's read has ended."""
@@ -133,10 +130,10 @@ class RequestBody:
         if self._ended:
             return b""
         if self._pump is None:
-            self._pump = Thread(target=self._read_ahead, name="body", daemon=True)
+            self._pump = _Pump(self._request)
             self._pump.start()
         try:
-            piece = self._queue.get(timeout=patience)
+            piece = self._pump.pieces.get(timeout=patience)
         except Empty:
             self._stalled = True
             raise RegistryError(BODY_STALLED) from None
@@ -146,12 +143,31 @@ class RequestBody:
         self._ended = not piece
         return piece
 
-    def _read_ahead(self) -> None:
+
+class _Pump(Thread):
+    """The thread that reads ahead. Most requests have no body, and need none.
+
+    pieces  what it has read: b"" for the end, an exception where the client went away
+    """
+
+    def __init__(self, request: Request) -> None:
+        super().__init__(name="body", daemon=True)
+        self.pieces: Queue[bytes | Exception] = Queue(AHEAD)
+        self._environ = request.environ
+        self._closed = Event()
+
+    def run(self) -> None:
         try:
-            stream = get_input_stream(self._request.environ)
+            stream = get_input_stream(self._environ)
             piece = b"-"
             while piece and not self._closed.is_set():
                 piece = stream.read(PIECE)
-                self._queue.put(piece)
+                self.pieces.put(piece)
         except Exception as error:  # whatever a server raises when a client goes away
-            self._queue.put(error)
+            self.pieces.put(error)
+
+    def close(self) -> None:
+        """Let it end with the read that it is in."""
+        self._closed.set()
+        while not self.pieces.empty():
+            self.pieces.get_nowait()

@@ -17,7 +17,7 @@ import contextlib
 import itertools
 import re
 import secrets
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Final
@@ -30,7 +30,7 @@ from functions.registry.attempts import settle
 from functions.registry.errors import DIGEST_INVALID, RANGE_INVALID, UPLOAD_INVALID, UPLOAD_UNKNOWN, RegistryError
 from storage.digests import Hasher, algorithm_of, digest_of
 from storage.errors import Conflict, Corrupt, StorageError
-from storage.protocols import BlobStore, Create, MetadataStore, Replace, Touch, Write
+from storage.protocols import BlobStore, Create, Found, MetadataStore, Replace, Touch, Write
 from storage.records import Blob, Key, Link, Upload
 
 CHUNK_MIN_LENGTH: Final = 1024 * 1024
@@ -105,7 +105,9 @@ class Uploads:
 
         Raises as `append` does, and DIGEST_INVALID where the bytes are others: then the session and its bytes are gone.
         """
-        upload = self._read(repository, id, principal)
+        keys = _keys(repository, id, digest)
+        found = self._metadata.read(keys)
+        upload = _owned(found[keys[0]], repository, principal)
         if upload.published:
             return self._published(upload, digest)
         if not upload.offset:
@@ -116,22 +118,16 @@ class Uploads:
             with contextlib.suppress(Conflict):
                 self._discard(grown)
             raise RegistryError(DIGEST_INVALID, {"digest": digest})
-        return self._publish(grown, digest)
+        # While a body came, what was found may have become something else.
+        return self._publish(grown, digest, [found] if grown is upload else [])
 
     def cancel(self, repository: str, id: str, principal: str = "") -> None:
         """End a session and forget its bytes (end-14). Raises UPLOAD_UNKNOWN."""
         settle(lambda: self._discard(self.get(repository, id, principal)))
 
     def _read(self, repository: str, id: str, principal: str) -> Upload:
-        if not _ID.fullmatch(id):
-            raise RegistryError(UPLOAD_UNKNOWN)
-        key = Key(Upload, id)
-        upload = self._metadata.read([key])[key]
-        if upload is None or upload.cancelled or upload.target != repository:
-            raise RegistryError(UPLOAD_UNKNOWN)
-        if upload.principal not in ("", principal):
-            raise RegistryError(UPLOAD_UNKNOWN)
-        return upload
+        key = _key(id)
+        return _owned(self._metadata.read([key])[key], repository, principal)
 
     def _receive(self, upload: Upload, body: Body) -> Upload:
         """The session with `body` stored as one more part; the store knows of it, the session's record not yet."""
@@ -183,18 +179,22 @@ class Uploads:
             self._forget(_objects(grown)[len(upload.parts) :])
             raise _out_of_order(self.get(upload.target, upload.id, upload.principal)) from None
 
-    def _publish(self, upload: Upload, digest: str) -> Link:
-        """Make the session's bytes the blob `digest`, or drop them where the blob is there already."""
+    def _publish(self, upload: Upload, digest: str, found: Sequence[Found]) -> Link:
+        """Make the session's bytes the blob `digest`, or drop them where the blob is there already.
+
+        `found` is what was read just now of session, blob and link, if it was: each later attempt reads them again.
+        """
+        keys = _keys(upload.target, upload.id, digest)
         whole = cache(lambda: self._whole(upload))
-        link = settle(lambda: self._try_to_publish(upload, digest, whole))
+        reads = itertools.chain(found, iter(lambda: self._metadata.read(keys), None))
+        link = settle(lambda: self._try_to_publish(upload, digest, whole, next(reads)))
         # The joined object is another one than all parts; where the blob was there already, no part is its object.
         self._forget(name for name in _objects(upload) if name != link.object)
         return link
 
-    def _try_to_publish(self, upload: Upload, digest: str, whole: Callable[[], str]) -> Link:
-        blob_key, link_key = Key(Blob, digest), Key(Link, digest, upload.target)
-        found = self._metadata.read([upload.key, blob_key, link_key])
-        session, blob, link = found[upload.key], found[blob_key], found[link_key]
+    def _try_to_publish(self, upload: Upload, digest: str, whole: Callable[[], str], found: Found) -> Link:
+        key, blob_key, link_key = _keys(upload.target, upload.id, digest)
+        session, blob, link = found[key], found[blob_key], found[link_key]
         if session is None or session.version != upload.version:
             return self._overtaken(upload, digest)
         now = self._clock()
@@ -261,6 +261,27 @@ class _Meter:
             self.hasher.update(chunk)
             self.crc32c = google_crc32c.extend(self.crc32c, chunk)
             yield chunk
+
+
+def _key(id: str) -> Key[Upload]:
+    """The key of a session. Raises UPLOAD_UNKNOWN where no session can have that id."""
+    if not _ID.fullmatch(id):
+        raise RegistryError(UPLOAD_UNKNOWN)
+    return Key(Upload, id)
+
+
+def _keys(repository: str, id: str, digest: str) -> tuple[Key[Upload], Key[Blob], Key[Link]]:
+    """The keys of all that publishing looks at."""
+    return _key(id), Key(Blob, digest), Key(Link, digest, repository)
+
+
+def _owned(upload: Upload | None, repository: str, principal: str) -> Upload:
+    """A session that was found, where it is this repository's and this principal's. Raises UPLOAD_UNKNOWN."""
+    if upload is None or upload.cancelled or upload.target != repository:
+        raise RegistryError(UPLOAD_UNKNOWN)
+    if upload.principal not in ("", principal):
+        raise RegistryError(UPLOAD_UNKNOWN)
+    return upload
 
 
 def _objects(upload: Upload) -> list[str]:

@@ -1,8 +1,6 @@
 """What access costs: a pull with a token asks nobody, and reads what an open registry reads."""
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -12,23 +10,7 @@ from storage.digests import digest_of
 from tests import images
 from tests.api.client import Client, client_of
 from tests.auth.worlds import BUCKET, PULL, PUSH, World, bearer, by_token, guarded
-
-
-class Counting:
-    """A metadata store that writes down which of its methods are called."""
-
-    def __init__(self, store: Any) -> None:
-        self._store = store
-        self.calls: list[str] = []
-
-    def __getattr__(self, name: str) -> Any:
-        method: Callable[..., Any] = getattr(self._store, name)
-
-        def called(*words: Any, **more: Any) -> Any:
-            self.calls.append(name)
-            return method(*words, **more)
-
-        return called
+from tests.benchmarks.counts import Counting
 
 
 @pytest.fixture

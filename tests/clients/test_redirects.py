@@ -4,6 +4,7 @@ The store refuses every request that comes with an Authorization, and every URL 
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -18,9 +19,6 @@ from tests.clients.layouts import Layout, read_blobs
 from tests.needs import program
 from tests.serving.cloud import Redirecting, redirecting
 
-LAYERS = 4
-"""Of an image of `layout`, besides its config."""
-
 
 @pytest.fixture(scope="module")
 def iam(tmp_path_factory: pytest.TempPathFactory) -> Iterator[IamEmulator]:
@@ -28,55 +26,71 @@ def iam(tmp_path_factory: pytest.TempPathFactory) -> Iterator[IamEmulator]:
         yield IamEmulator.start(family, tmp_path_factory.mktemp("iam"))
 
 
+@dataclass
+class Image:
+    """An image in a registry that redirects."""
+
+    name: str
+    layout: Layout
+    registry: Redirecting
+
+    @property
+    def host(self) -> str:
+        return self.registry.server.host
+
+    def was_read_at_the_store(self) -> bool:
+        """Whether each of its blobs was, and nothing was refused."""
+        storage = self.registry.storage
+        assert storage.refused == []
+        return storage.read >= len(self.layout.blobs)
+
+
 @pytest.fixture
-def redirected(
+def image(
     emulators: Emulators, iam: IamEmulator, commands: Commands, layout: Layout, tmp_path: Path
-) -> Iterator[str]:
-    """An image in a registry that redirects; afterwards all its blobs have been read at the store, and well."""
+) -> Iterator[Image]:
     with redirecting("iam", emulators, World(iam), tmp_path) as registry:
         name = f"{registry.server.host}/team/app:v1"
-        push(registry, commands, layout, name)
-        yield name
-        assert registry.storage.refused == []
-        assert registry.storage.read >= len(layout.blobs)
+        push(commands, layout, name)
+        yield Image(name, layout, registry)
 
 
-def push(registry: Redirecting, commands: Commands, layout: Layout, name: str) -> None:
+def push(commands: Commands, layout: Layout, name: str) -> None:
     target = ["--dest-tls-verify=false", "--dest-creds=admin:secret", f"oci:{layout.folder}:v1", f"docker://{name}"]
     skopeo = program("skopeo", "apt install skopeo")
     commands.run(skopeo, "--insecure-policy", "copy", "--preserve-digests", *target)
 
 
-def host_of(name: str) -> str:
-    return name.partition("/")[0]
+def test_docker(image: Image, docker: Docker) -> None:
+    docker("login", "-u", "admin", "--password-stdin", image.host, stdin="secret")
+    docker("pull", image.name)
+    assert image.was_read_at_the_store()
 
 
-def test_docker(redirected: str, docker: Docker) -> None:
-    docker("login", "-u", "admin", "--password-stdin", host_of(redirected), stdin="secret")
-    docker("pull", redirected)
+def test_containerd(image: Image, ctr: Ctr, content: Path) -> None:
+    ctr("images", "pull", "--plain-http", "--user", "admin:secret", "--snapshotter", "native", image.name)
+    assert read_blobs(content) == {**image.layout.blobs, image.layout.digest: image.layout.manifest}
+    assert image.was_read_at_the_store()
 
 
-def test_containerd(redirected: str, ctr: Ctr, content: Path, layout: Layout) -> None:
-    ctr("images", "pull", "--plain-http", "--user", "admin:secret", "--snapshotter", "native", redirected)
-    assert read_blobs(content) == {**layout.blobs, layout.digest: layout.manifest}
-
-
-def test_crane(redirected: str, commands: Commands) -> None:
+def test_crane(image: Image, commands: Commands) -> None:
     crane = program("crane", "go install github.com/google/go-containerregistry/cmd/crane@latest")
-    commands.run(crane, "auth", "login", "-u", "admin", "-p", "secret", host_of(redirected))
-    commands.run(crane, "validate", "--remote", redirected)
+    commands.run(crane, "auth", "login", "-u", "admin", "-p", "secret", image.host)
+    commands.run(crane, "validate", "--remote", image.name)
+    assert image.was_read_at_the_store()
 
 
-def test_skopeo(redirected: str, commands: Commands, layout: Layout, tmp_path: Path) -> None:
+def test_skopeo(image: Image, commands: Commands, tmp_path: Path) -> None:
     skopeo = program("skopeo", "apt install skopeo")
-    source = ["--src-tls-verify=false", "--src-creds=admin:secret", f"docker://{redirected}", f"oci:{tmp_path}/out:v1"]
+    source = ["--src-tls-verify=false", "--src-creds=admin:secret", f"docker://{image.name}", f"oci:{tmp_path}/out:v1"]
     commands.run(skopeo, "--insecure-policy", "copy", "--preserve-digests", *source)
-    assert read_blobs(tmp_path / "out") == {**layout.blobs, layout.digest: layout.manifest}
+    assert read_blobs(tmp_path / "out") == {**image.layout.blobs, image.layout.digest: image.layout.manifest}
+    assert image.was_read_at_the_store()
 
 
-def test_oras(redirected: str, commands: Commands, layout: Layout, tmp_path: Path) -> None:
+def test_oras(image: Image, commands: Commands, tmp_path: Path) -> None:
     oras = program("oras", "go install oras.land/oras/cmd/oras@latest")
-    login = ["--plain-http", "-u", "admin", "--password-stdin", host_of(redirected)]
-    commands.run(oras, "login", *login, stdin="secret")
-    commands.run(oras, "copy", "--from-plain-http", "--to-oci-layout", redirected, f"{tmp_path}/out:v1")
-    assert read_blobs(tmp_path / "out") == {**layout.blobs, layout.digest: layout.manifest}
+    commands.run(oras, "login", "--plain-http", "-u", "admin", "--password-stdin", image.host, stdin="secret")
+    commands.run(oras, "copy", "--from-plain-http", "--to-oci-layout", image.name, f"{tmp_path}/out:v1")
+    assert read_blobs(tmp_path / "out") == {**image.layout.blobs, image.layout.digest: image.layout.manifest}
+    assert image.was_read_at_the_store()

@@ -66,9 +66,10 @@ def metadata_server(email: str, token: str) -> Iterator[dict[str, str]]:
 
 @dataclass
 class StrictStorage:
-    """A running strict storage: how many signed URLs it has read, and why it refused any."""
+    """A running strict storage: how often it was asked, how many signed URLs it has read, and why it refused any."""
 
     url: str = ""
+    asked: int = 0
     read: int = 0
     refused: list[str] = field(default_factory=list)
 
@@ -81,6 +82,7 @@ def strict_storage(upstream: str, verifier: Verifier) -> Iterator[StrictStorage]
 
     class Handler(Quiet):
         def do_GET(self) -> None:
+            storage.asked += 1
             if not urlsplit(self.path).path.startswith(("/storage/", "/upload/", "/download/")):
                 try:
                     self.check()

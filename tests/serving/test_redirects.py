@@ -35,6 +35,8 @@ def signing(
     with redirecting(request.param, emulators, world, tmp_path) as started:
         yield started
         assert started.storage.refused == []
+        log = started.server.log.read_text()
+        assert not [secret for secret in ("X-Goog-Signature", *started.secrets) if secret in log]
 
 
 @pytest.fixture
@@ -55,10 +57,12 @@ def push(signing: Redirecting, content: bytes) -> str:
 def test_a_get_is_redirected_to_a_url_that_cloud_storage_takes(signing: Redirecting) -> None:
     content = b"0123456789" * 1000
     path = push(signing, content)
+    before = signing.storage.asked
 
     response, body = signing.server.request("GET", path, headers={"Range": "bytes=0-3"})
 
     assert (response.status, body) == (307, b"")
+    assert signing.storage.asked == before, "a redirect costs no call of the store"
     assert response.headers["Docker-Content-Digest"] == digest_of(content)
     url = response.headers["Location"]
     assert parse_qs(urlsplit(url).query)["X-Goog-Credential"][0].startswith(f"{signing.signer}/")
@@ -109,14 +113,3 @@ def test_where_iam_does_not_sign_nothing_is_streamed_instead(by_iam: Redirecting
     del world.fields["outage"]
     world.save()
     assert by_iam.server.request("GET", new)[0].status == 307
-
-
-@pytest.mark.parametrize("way", ["hmac", "iam"])
-def test_no_secret_is_in_the_log(way: str, emulators: Emulators, world: World, tmp_path: Path) -> None:
-    with redirecting(way, emulators, world, tmp_path) as signing:
-        assert signing.server.request("GET", push(signing, b"text"))[0].status == 307
-
-    log = signing.server.log.read_text()
-    assert " 307 " in log
-    for secret in ("X-Goog-Signature", *signing.secrets):
-        assert secret not in log

@@ -1,0 +1,100 @@
+"""How often each operation calls the stores: such counts do not vary, so nobody can raise one unnoticed."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from functions import settings
+from functions.app import open_blobs, open_metadata
+from functions.jobs.backup import Stores
+from tests.benchmarks import images
+from tests.benchmarks.counts import Counting, going_out, served
+from tests.benchmarks.images import Pushed, Pusher, pusher
+from tests.benchmarks.peers import Peer
+from tests.benchmarks.trips import OPERATIONS, Operation
+from tests.clients.commands import Commands
+from tests.clients.layouts import write_image
+from tests.needs import program
+
+MOST_OF_AN_IMAGE = 20
+"""Calls that pushing an image of one layer by crane may cost: distribution's driver is called 48 times."""
+
+
+class Counted:
+    """A registry in this process, over stores that are counted, and a client of it."""
+
+    def __init__(self, stores: Stores, peer: Peer, push: Pusher) -> None:
+        self.metadata: Counting = stores.metadata  # type: ignore[assignment]
+        self.blobs: Counting = stores.blobs  # type: ignore[assignment]
+        self.peer = peer
+        self.push = push
+
+    def image(self) -> Pushed:
+        """An image of 12 layers, put there before anything is counted."""
+        image = images.image(self.peer)
+        self.forget()
+        return image
+
+    def forget(self) -> None:
+        self.metadata.calls.clear()
+        self.blobs.calls.clear()
+
+    @property
+    def storage(self) -> list[str]:
+        """The calls to the blob store; whoever signs with a key asks nobody."""
+        return [call for call in self.blobs.calls if call != "signed_url"]
+
+
+@pytest.fixture
+def counted(environment: Mapping[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Counted]:
+    (tmp_path / "hmac").write_text("GOOG1EXAMPLE a-secret-of-forty-characters-as-they-are\n")
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    read = settings.read(environment)
+    blobs = Counting(open_blobs(read.blobs, tmp_path / "hmac"))
+    stores = Stores(blobs, Counting(open_metadata(read.metadata)))
+    with served(stores) as address:
+        peer = Peer("lading", address)
+        with pusher(peer) as push:
+            yield Counted(stores, peer, push)
+    stores.close()
+
+
+@pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.name)
+def test_an_operation_costs_so_many_calls(
+    counted: Counted, operation: Operation, environment: Mapping[str, str]
+) -> None:
+    on_google = "LADING_BLOBS" in environment
+    storage = operation.storage
+    if operation.name == "GET a blob" and not on_google:
+        # A folder has no address to redirect to.
+        storage = ("open",)
+    image = counted.image()
+
+    with going_out() as sent:
+        operation.act(counted.push, image)
+
+    assert tuple(counted.metadata.calls) == operation.metadata
+    assert tuple(counted.storage) == storage
+    assert sent.total() == (len(operation.metadata) + len(storage) if on_google else 0)
+
+
+def test_an_image_by_crane_costs_less_than_half_of_what_others_need(
+    counted: Counted, commands: Commands, tmp_path: Path
+) -> None:
+    crane = program("crane", "go install github.com/google/go-containerregistry/cmd/crane@latest")
+    layout = write_image(tmp_path / "layout", [])
+    counted.forget()
+
+    commands.run(crane, "push", layout.folder, f"{counted.peer.address}/team/app:v1")
+
+    assert 0 < len(counted.metadata.calls) + len(counted.storage) <= MOST_OF_AN_IMAGE
+
+
+def test_what_is_counted_is_what_is_called() -> None:
+    counting = Counting({"a": 1})
+
+    assert counting.get("a") == 1
+    assert list(counting.keys()) == ["a"]
+    assert counting.calls == ["get", "keys"]

@@ -1,0 +1,73 @@
+"""Reads of Firestore over REST, where it does not answer as it should; what it answers else is in the contract."""
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from storage.errors import Unavailable
+from storage.firestore_reads import FirestoreReads
+from tests.servers import free_port
+from tests.serving.cloud import Quiet, answering
+
+NAME = "projects/p/databases/d/documents/tags/v1"
+FOUND = {
+    "found": {"name": NAME, "fields": {"size": {"integerValue": "7"}}, "updateTime": "2026-01-02T03:04:05.000006Z"}
+}
+Reads = Callable[[list[tuple[int, Any]]], FirestoreReads]
+
+
+@pytest.fixture
+def reads(monkeypatch: pytest.MonkeyPatch) -> Iterator[Reads]:
+    """Makes reads of a Firestore that gives these answers, one after the other, and then hangs up."""
+    planned: list[tuple[int, Any]] = []
+
+    class Planned(Quiet):
+        def do_POST(self) -> None:  # noqa: N802
+            assert json.loads(self.body()) == {"documents": [NAME]}
+            if planned:
+                status, value = planned.pop(0)
+                self.answer(status, json.dumps(value).encode())
+            self.close_connection = True
+
+    def make(answers: list[tuple[int, Any]]) -> FirestoreReads:
+        planned.extend(answers)
+        return FirestoreReads("p", "d")
+
+    with answering(Planned) as port:
+        monkeypatch.setenv("FIRESTORE_EMULATOR_HOST", f"127.0.0.1:{port}")
+        yield make
+
+
+def test_a_document_is_found_or_missing(reads: Reads) -> None:
+    of = reads([(200, [FOUND]), (200, [{"missing": NAME}])])
+
+    found = of.get(["tags/v1"])["tags/v1"]
+    assert (found.fields, found.version) == ({"size": 7}, "2026-01-02T03:04:05.000006Z")
+    assert of.get(["tags/v1"]) == {}
+    assert of.get([]) == {}
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_what_may_pass_is_tried_again(reads: Reads, status: int) -> None:
+    assert reads([(status, {}), (status, {}), (200, [FOUND])]).get(["tags/v1"])
+
+
+@pytest.mark.parametrize("status", [400, 403, 404])
+def test_what_does_not_pass_is_not(reads: Reads, status: int) -> None:
+    of = reads([(status, {"error": {"message": "no such database"}}), (200, [FOUND])])
+
+    with pytest.raises(Unavailable, match="no such database"):
+        of.get(["tags/v1"])
+    assert of.get(["tags/v1"])
+
+
+def test_whoever_does_not_answer_is_unavailable(reads: Reads, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(Unavailable):
+        reads([]).get(["tags/v1"])
+    with pytest.raises(Unavailable):
+        reads([(503, {})] * 9).get(["tags/v1"])
+    monkeypatch.setenv("FIRESTORE_EMULATOR_HOST", f"127.0.0.1:{free_port()}")
+    with pytest.raises(Unavailable):
+        FirestoreReads("p", "d").get(["tags/v1"])
