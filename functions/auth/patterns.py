@@ -11,6 +11,7 @@ from typing import Final
 
 from functions.registry import globs
 
+_STARS: Final = re.compile(r"\*+")
 _PATTERN: Final = re.compile(r"[a-z0-9._/*-]{1,255}")
 
 
@@ -40,8 +41,17 @@ def onward(patterns: Iterable[str], after: str) -> str | None:
 
 def covered(patterns: Iterable[str]) -> tuple[str, ...]:
     """The patterns, sorted, without those all of whose names another one matches."""
-    different = sorted(set(patterns))
-    # A star in the one can only be met by a star in the other, so what matches the pattern's text matches its names.
-    return tuple(
-        each for each in different if not any(globs.matches(other, each) for other in different if other != each)
-    )
+    # Two stars say no more than one; and written alike, no two patterns match all of each other's names.
+    different = sorted({_STARS.sub("*", each) for each in patterns})
+    beginning_so: dict[str, list[str]] = {}
+    for each in different:
+        if "*" in each:
+            beginning_so.setdefault(each.partition("*")[0], []).append(each)
+
+    def is_covered(text: str) -> bool:
+        # A star in the one can only be met by a star in the other, so what matches the pattern's text matches its
+        # names. Not all are compared with all: there may be a thousand, at each request for a token.
+        others = (other for end in range(len(text) + 1) for other in beginning_so.get(text[:end], ()))
+        return any(other != text and globs.matches(other, text) for other in others)
+
+    return tuple(each for each in different if not is_covered(each))

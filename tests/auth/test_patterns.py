@@ -4,10 +4,11 @@ import fnmatch
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from functions.auth.patterns import covered, is_pattern, matches, onward
+from functions.registry import globs
 
 TEXTS = st.text(alphabet="ab/*", max_size=12)
 NAMES = st.text(alphabet="ab/", max_size=12)
@@ -38,6 +39,7 @@ def test_it_is_what_shells_do(pattern: str, name: str) -> None:
 
 
 @given(st.lists(TEXTS, max_size=6), NAMES)
+@example(["a*", "a**"], "ab")
 def test_what_is_superfluous_changes_nothing(patterns: list[str], name: str) -> None:
     assert matches(covered(patterns), name) == matches(patterns, name)
 
@@ -69,6 +71,28 @@ def test_looking_on_misses_no_name_that_matches(patterns: list[str], after: str,
 )
 def test_looking_on_goes_past_what_cannot_match(patterns: list[str], after: str, place: str | None) -> None:
     assert onward(patterns, after) == place
+
+
+def test_what_is_superfluous_goes() -> None:
+    given = ["team/*", "team/**", "team/web/*", "team/web", "team", "te*/w*", "zoo", "a*b*", "a*b*c"]
+
+    assert covered(given) == ("a*b*", "te*/w*", "team", "team/*", "zoo")
+
+
+def test_of_many_patterns_few_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    folders = [f"team-{number}" for number in range(500)]
+    many = [pattern for folder in folders for pattern in (folder, f"{folder}/*", f"{folder}/web")]
+    compared = []
+    really = globs.matches
+
+    def counted(glob: str, text: str) -> bool:
+        compared.append(glob)
+        return really(glob, text)
+
+    monkeypatch.setattr(globs, "matches", counted)
+
+    assert len(covered(many)) == 1000
+    assert len(compared) <= len(many)
 
 
 def test_no_pattern_takes_long() -> None:
