@@ -18,7 +18,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -46,7 +46,7 @@ class Key:
     """A key that signs tokens, and the id that tokens name it by."""
 
     id: str
-    secret: bytes
+    secret: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class Keys:
     """All keys of a registry."""
 
     tokens: tuple[Key, ...]
-    robots: bytes
+    robots: bytes = field(repr=False)
 
 
 class KeyStore(Protocol):

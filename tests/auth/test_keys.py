@@ -63,6 +63,13 @@ def test_keys_have_256_bits_and_no_two_are_alike() -> None:
     assert {len(secret) for secret in secrets} == {32}
 
 
+def test_no_key_shows_itself() -> None:
+    keys = new_keys()
+
+    for secret in (keys.robots, keys.tokens[0].secret):
+        assert repr(secret) not in repr(keys) + repr(keys.tokens[0]) + str(keys)
+
+
 def test_the_file_is_its_owners_alone(tmp_path: Path) -> None:
     store = KeyFile(tmp_path / "keys.json")
     store.load()
