@@ -6,7 +6,6 @@ import sys
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
-from functools import cache
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final
 
@@ -45,7 +44,8 @@ def _plan(parsed: argparse.Namespace, read: Settings) -> None:
     rules = rules_of(read, store, parsed.running)
     for name in _chosen(store, parsed.repositories):
         made = cleanup.plan(store, name, rules)
-        holdings = Holdings(made.graph, store.inventory.sizes(name), cache(store.inventory.is_shared))
+        going = (blob for digest in made.rules for blob in made.graph.nodes[digest].blobs)
+        holdings = Holdings(made.graph, store.inventory.sizes(name), store.inventory.shared(going))
         for row in _rows(made, holdings):
             print(json.dumps(row) if parsed.json else _shown(row))
         if not parsed.json:

@@ -5,9 +5,8 @@ what is alone is what would be freed, once it can no longer be restored.
 """
 
 from collections import Counter
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 from typing import Final
 
 from functions.jobs import cleanup
@@ -45,12 +44,11 @@ class Row:
 class Holdings:
     """What the manifests of one repository hold."""
 
-    def __init__(self, graph: Graph, sizes: Mapping[str, int], is_shared: Callable[[str], bool]) -> None:
-        """`sizes` are those of the repository's blobs; `is_shared` tells whether another repository links a blob."""
+    def __init__(self, graph: Graph, sizes: Mapping[str, int], shared: Container[str]) -> None:
+        """`sizes` are those of the repository's blobs; `shared` are the blobs that other repositories link, too."""
         self._graph = graph
         self._sizes = sizes
-        self._is_shared = is_shared
-        self.blobs = sum(sizes.values())
+        self._shared = shared
         self._users = Counter(blob for node in graph.nodes.values() for blob in node.blobs)
 
     def bytes(self, digests: Iterable[str]) -> int:
@@ -62,7 +60,7 @@ class Holdings:
         """Those of them that nothing else holds."""
         nodes = self._nodes(digests)
         named = Counter(blob for node in nodes for blob in node.blobs)
-        mine = (blob for blob, count in named.items() if count == self._users[blob] and not self._is_shared(blob))
+        mine = (blob for blob, count in named.items() if count == self._users[blob] and blob not in self._shared)
         return sum(map(_own, nodes)) + self._sum(mine)
 
     def of(self, name: str, digests: Iterable[str], doomed: Container[str]) -> Row:
@@ -74,7 +72,7 @@ class Holdings:
     def unnamed(self) -> Row:
         """The row of blobs that no manifest names: of what was deleted and can be restored, or garbage."""
         blobs = [blob for blob in self._sizes if blob not in self._users]
-        return Row(NO_MANIFEST, self._sum(blobs), self._sum(blob for blob in blobs if not self._is_shared(blob)))
+        return Row(NO_MANIFEST, self._sum(blobs), self._sum(blob for blob in blobs if blob not in self._shared))
 
     def _nodes(self, digests: Iterable[str]) -> list[Node]:
         return [self._graph.nodes[digest] for digest in digests]
@@ -128,15 +126,17 @@ class Usage:
             sizes = self._registry.inventory.sizes(name)
             self.total.blobs += sum(size for blob, size in sizes.items() if blob not in links)
             links.update(sizes.keys())
+        shared = {blob for blob, count in links.items() if count > 1}
         for name in names:
-            made, holdings = self._look(name, lambda blob: links[blob] > 1)
+            made, holdings = self._look(name, self._registry.inventory.sizes(name), shared)
             every, rest = holdings.of(name, made.graph.nodes, made.rules), holdings.unnamed()
             yield self._counted(Row(name, every.bytes + rest.bytes, every.alone + rest.alone, every.frees))
 
     def of_tags(self, repository: str) -> Iterator[Row]:
         """A row for each tag of a repository, with all that hangs on it, and two for the rest."""
-        made, holdings = self._look(repository, cache(self._registry.inventory.is_shared))
-        self.total.blobs += holdings.blobs
+        sizes = self._registry.inventory.sizes(repository)
+        made, holdings = self._look(repository, sizes, self._registry.inventory.shared(sizes))
+        self.total.blobs += sum(sizes.values())
         graph, left = made.graph, set(made.graph.nodes)
         tags = sorted((tag, node.digest) for node in graph.nodes.values() for tag in node.named)
         untagged = [digest for digest in graph.standing if not graph.nodes[digest].named]
@@ -151,13 +151,12 @@ class Usage:
         yield self._counted(holdings.of(NO_TAG, left, made.rules))
         yield self._counted(holdings.unnamed())
 
-    def _look(self, repository: str, is_shared: Callable[[str], bool]) -> tuple[Plan, Holdings]:
+    def _look(self, repository: str, sizes: Mapping[str, int], shared: Container[str]) -> tuple[Plan, Holdings]:
         made = cleanup.plan(self._registry, repository, self._rules)
-        sizes = self._registry.inventory.sizes(repository)
         nodes = made.graph.nodes.values()
         self.total.manifests += sum(map(_own, nodes))
         self.total.records += sum(1 + len(node.tags) for node in nodes) + 2 * len(sizes)
-        return made, Holdings(made.graph, sizes, is_shared)
+        return made, Holdings(made.graph, sizes, shared)
 
     def _counted(self, row: Row) -> Row:
         self.total.rows += row.bytes

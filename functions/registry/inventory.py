@@ -1,7 +1,9 @@
 """What is in a repository, as clean-up and whoever counts bytes want it: all at once, and without the contents."""
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final
 
 from functions.registry.graph import Node
 from functions.registry.immutable import ImmutableTags
@@ -9,6 +11,9 @@ from functions.registry.pages import scan_all
 from storage.protocols import MetadataStore
 from storage.records import Link, Manifest, Tag
 from storage.upkeep import Pull
+
+QUESTIONS: Final = 16
+"""Questions to the store at a time, where there is one for each blob."""
 
 
 class Inventory:
@@ -49,6 +54,11 @@ class Inventory:
         """The bytes of each blob that a repository links, by digest."""
         return {link.id: link.size for link in scan_all(self._metadata, Link, repository)}
 
-    def is_shared(self, blob: str) -> bool:
-        """Whether more than one repository links a blob."""
+    def shared(self, blobs: Iterable[str]) -> set[str]:
+        """Those of `blobs` that more than one repository links: a question for each, many at a time."""
+        with ThreadPoolExecutor(QUESTIONS) as pool:
+            asked = list(dict.fromkeys(blobs))
+            return {blob for blob, shared in zip(asked, pool.map(self._is_shared, asked), strict=True) if shared}
+
+    def _is_shared(self, blob: str) -> bool:
         return len(self._metadata.find(Link, {"id": blob}, repository=None, limit=2)) > 1

@@ -1,6 +1,11 @@
 """Images as builders and signers push them: an index of platforms, with attestations, signatures and SBOMs."""
 
+import gzip
+import hashlib
+import io
 import json
+import tarfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -10,6 +15,33 @@ from tests import images
 from tests.registry.pushes import push_blob, push_manifest
 
 PLATFORMS = ("amd64", "arm64")
+
+Make = Callable[[bytes], tuple[list[bytes], bytes]]
+"""Makes an image above a base layer: answers its blobs, and its manifest."""
+
+
+def plain(base: bytes) -> tuple[list[bytes], bytes]:
+    """An image that only a registry takes for one: its layers are any bytes."""
+    layer = images.blob()
+    return [images.EMPTY_CONFIG, base, layer], images.manifest([base, layer])
+
+
+def runnable(base: bytes) -> tuple[list[bytes], bytes]:
+    """An image that clients find in order: its layers are archives, which its config knows. `base` is one of them."""
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w") as tar:
+        content = images.blob()
+        entry = tarfile.TarInfo("file")
+        entry.size = len(content)
+        tar.addfile(entry, io.BytesIO(content))
+    layers = [base, gzip.compress(archive.getvalue(), mtime=0)]
+    unpacked = [f"sha256:{hashlib.sha256(gzip.decompress(layer)).hexdigest()}" for layer in layers]
+    rootfs = {"type": "layers", "diff_ids": unpacked}
+    config = json.dumps({"architecture": "amd64", "os": "linux", "config": {}, "rootfs": rootfs}).encode()
+    manifest = json.loads(images.manifest(layers, config))
+    for layer in manifest["layers"]:
+        layer["mediaType"] += "+gzip"
+    return [config, *layers], json.dumps(manifest).encode()
 
 
 @dataclass(frozen=True)
@@ -27,23 +59,17 @@ class Signed:
         return {self.index, *self.platforms, self.signature, self.sbom, self.platform_signature}
 
 
-def push_signed(registry: Registry, repository: str, *tags: str, base: bytes = b"base") -> Signed:
+def push_signed(registry: Registry, repository: str, *tags: str, base: bytes = b"base", make: Make = plain) -> Signed:
     """Push a multi-arch image with a layer for each platform above a common `base`, and with all that signers add."""
-    push = partial(_push, registry, repository)
-    for content in (images.EMPTY_CONFIG, base):
-        push_blob(registry, repository, content)
-    layers = [images.blob() for _ in PLATFORMS]
-    manifests = [images.manifest([base, layer]) for layer in layers]
-    platforms = tuple(push(manifest, layer) for manifest, layer in zip(manifests, layers, strict=True))
+    made = [make(base) for _ in PLATFORMS]
+    for blob in {blob for blobs, _ in made for blob in (*blobs, images.EMPTY_CONFIG)}:
+        push_blob(registry, repository, blob)
+    manifests = [manifest for _, manifest in made]
+    platforms = tuple(push_manifest(registry, repository, manifest).digest for manifest in manifests)
     index = images.index(manifests)
     push_manifest(registry, repository, index, *tags)
-    return Signed(
-        index=digest_of(index),
-        platforms=platforms,
-        signature=_sign(registry, repository, index),
-        sbom=_describe(registry, repository, index),
-        platform_signature=_sign(registry, repository, manifests[0]),
-    )
+    sign = partial(_sign, registry, repository)
+    return Signed(digest_of(index), platforms, sign(index), _describe(registry, repository, index), sign(manifests[0]))
 
 
 def _push(registry: Registry, repository: str, manifest: bytes, layer: bytes, *tags: str) -> str:
