@@ -32,6 +32,9 @@ PREFIXES: Final = {
     "packageNamePrefixes": "package_prefixes",
     "repositoryGlobs": "repository_globs",
 }
+OURS: Final = frozenset({"tagGlobs", "repositoryGlobs"})
+"""Of these an empty list is refused; Artifact Registry takes one of its own for none."""
+
 AGES: Final = {"olderThan": "older_than", "newerThan": "newer_than", "moreStaleThan": "stale_for"}
 RECENT: Final = frozenset({"packageNamePrefixes", "tagGlobs", "repositoryGlobs"})
 """What mostRecentVersions takes beside keepCount."""
@@ -107,7 +110,7 @@ def _policy(value: Any, number: int) -> Policy:
             raise PolicyError(f"{where}: mostRecentVersions goes with the action Keep alone")
         return _recent(value["name"], recent, f"{where}, mostRecentVersions")
     meant = _condition(condition, f"{where}, condition")
-    if deletes and not condition:
+    if deletes and meant == Condition() and "tagState" not in (condition or {}):
         raise PolicyError(f'{where}: to delete all that no policy keeps, say "tagState": "any"')
     return Policy(value["name"], deletes, meant, immutable=immutable)
 
@@ -155,7 +158,7 @@ def _lists(value: dict[str, Any], where: str) -> dict[str, Any]:
     found = {}
     for theirs, ours in PREFIXES.items():
         items = value.get(theirs)
-        if items is None:
+        if items is None or (items == [] and theirs not in OURS):
             continue
         if not isinstance(items, list) or not items or not all(isinstance(item, str) and item for item in items):
             raise PolicyError(f"{where}: {theirs} is a list of texts, not {_shown(items)}")

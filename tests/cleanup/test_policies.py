@@ -59,6 +59,11 @@ def test_what_the_api_gives_back_is_taken_as_well() -> None:
     )
 
 
+def test_an_empty_list_of_artifact_registry_s_is_none() -> None:
+    condition = {"tagState": "any", "tagPrefixes": [], "versionNamePrefixes": [], "packageNamePrefixes": []}
+    assert one(condition=condition).where == Condition()
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
@@ -131,7 +136,8 @@ KEEP = {"type": "Keep"}
         ({"condition": {"tagState": "some"}}, "tagState is tagged, untagged or any"),
         ({"condition": {"tagState": 3}}, "tagState is tagged, untagged or any"),
         ({"condition": {"tagPrefixes": "v"}}, "tagPrefixes is a list of texts"),
-        ({"condition": {"tagPrefixes": []}}, "tagPrefixes is a list of texts"),
+        ({"condition": {"tagPrefixes": []}}, "to delete all that no policy keeps"),
+        ({"condition": {"tagGlobs": []}}, "tagGlobs is a list of texts"),
         ({"condition": {"tagPrefixes": [""]}}, "tagPrefixes is a list of texts"),
         ({"condition": {"olderThan": "soon"}}, "policy 'p', condition, olderThan is not a time"),
         ({"condition": ANY, "immutableTags": "yes"}, "immutableTags is true or false"),
