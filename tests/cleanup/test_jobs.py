@@ -1,6 +1,7 @@
 """Clean-up on both pairs of stores: what goes can come back, what stays is whole, what changed in between stays."""
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 
 import pytest
@@ -15,6 +16,8 @@ from functions.registry.manifests import Referrer
 from functions.registry.policy_files import parse
 from functions.registry.registry import Registry
 from storage.digests import digest_of
+from storage.errors import Unavailable
+from storage.protocols import Write
 from storage.records import Manifest
 from tests import images
 from tests.cleanup.signed import Signed, push_signed
@@ -175,17 +178,39 @@ def test_whoever_is_stopped_goes_on(
     assert digests(registry) == set()
 
 
-def test_an_index_that_is_too_much_for_one_commit_goes_before_its_children(
-    registry: Registry, rules: Callable[..., Rules], clock: TestClock, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("most", [2, 100])
+def test_wherever_it_ends_what_can_be_seen_is_whole(
+    registry: Registry, rules: Callable[..., Rules], clock: TestClock, monkeypatch: pytest.MonkeyPatch, most: int
 ) -> None:
-    monkeypatch.setattr(cleanup, "MOST_THINGS", 2)
-    old = push_signed(registry, REPOSITORY, "v1")
+    monkeypatch.setattr(cleanup, "MOST_THINGS", most)
+    push_signed(registry, REPOSITORY, "v1")
+    push_signed(registry, REPOSITORY, "v2")
     clock.turn(days=31)
+    commit, left = registry.metadata.commit, [0]
 
-    clean_up(registry, REPOSITORY, rules(), True, lambda: True)
+    def fail(writes: Sequence[Write]) -> None:
+        if not left[0]:
+            raise Unavailable("killed")
+        left[0] -= 1
+        commit(writes)
 
-    assert old.index not in digests(registry)
-    assert set(old.platforms) <= digests(registry)
+    untagged = '{"name": "untagged", "action": {"type": "Delete"}, "condition": {"tagState": "untagged"}}'
+    ends = 0
+    with monkeypatch.context() as patched:
+        patched.setattr(registry.metadata, "commit", fail)
+        while digests(registry):
+            left[0] = 1
+            with contextlib.suppress(Unavailable):
+                clean_up(registry, REPOSITORY, rules(OLD, untagged), applied=True)
+            ends += 1
+            for node in registry.inventory.nodes(REPOSITORY):
+                pull_whole(registry, node.digest)
+            assert set(_tags(registry)) <= {tag for node in registry.inventory.nodes(REPOSITORY) for tag in node.tags}
+    assert ends > 6 if most == 2 else ends == 1
+
+
+def _tags(registry: Registry) -> Sequence[str]:
+    return registry.tags.names(REPOSITORY, "", 100).items
 
 
 def test_an_immutable_tag_expires_where_a_policy_says_so(

@@ -117,6 +117,20 @@ def test_no_order_matters(nodes: list[Node], policies: str, runs: dict[str, str]
 
 
 @settings(max_examples=100, deadline=None)
+@given(graphs(), st.sets(st.sampled_from([digest(name) for name in NAMES])))
+def test_holders_stand_before_what_they_hold(nodes: list[Node], some: set[str]) -> None:
+    graph = Graph(nodes)
+    some &= set(graph.nodes)
+    order = [each for group in graph.downward(some) for each in group]
+    assert sorted(order) == sorted(some)
+    below = {each: graph.below([each]).keys() for each in some}
+    rings = {each for each in some for other in below[each] if other != each and each in graph.below([other])}
+    for at, each in enumerate(order):
+        if not any(each in below[ring] for ring in rings):
+            assert not any(other in graph.below([each]) for other in order[:at])
+
+
+@settings(max_examples=100, deadline=None)
 @given(graphs(), files())
 def test_immutable_tags_go_only_where_it_is_said(nodes: list[Node], policies: str) -> None:
     strict = json.dumps([each | {"immutableTags": False} for each in json.loads(policies)])
