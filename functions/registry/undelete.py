@@ -1,7 +1,8 @@
 """Undeleting: what was deleted comes back with all that went with it, and with all that it needs.
 
-Children before the index that names them, a manifest before its tags: whatever can be seen is whole, and whoever is
-stopped on the way can begin again. What nobody restores is forgotten when its time is over; only then may its blobs go.
+Children before the index that names them, a manifest before its tags: whatever can be seen is whole. What says that a
+manifest was deleted goes last, and that of the first of all at the very end: whoever is stopped on the way begins
+again. What nobody restores is forgotten when its time is over; only then may its blobs go.
 """
 
 from collections.abc import Iterator
@@ -61,22 +62,24 @@ class Undelete:
         root = self._dead(repository, digest)
         if root is None:
             raise RegistryError(NOT_DELETED, {"digest": digest})
-        restored: list[str] = []
+        restored: dict[str, DeletedManifest] = {}
         waiting, causes = [digest], {root.cause, digest}
         while waiting:
             dead = self._dead(repository, waiting[-1])
-            children = self._dead_children(dead) if dead else []
+            children = [each for each in self._dead_children(dead) if each not in restored] if dead else []
             if children:
                 # They must be there first. No manifest is below itself: it would have to hold its own digest.
                 waiting += children
                 continue
             waiting.pop()
-            if dead is not None:
+            if dead is not None and dead.id not in restored:
                 settle(lambda digest=dead.id: self._bring_back(repository, digest))  # type: ignore[misc]
-                restored.append(dead.id)
+                restored[dead.id] = dead
                 self._bring_back_tags(dead, causes, act)
                 waiting += self._dead_referrers(dead, causes)
-        return restored
+        for dead in sorted(restored.values(), key=lambda dead: dead.id == digest):
+            settle(lambda dead=dead: self._unmark(dead))  # type: ignore[misc]
+        return list(restored)
 
     def repository(self, repository: str, act: Act = RESTORE) -> int:
         """Restore all that was deleted with a repository; answers how many manifests. Raises NAME_UNKNOWN."""
@@ -103,7 +106,7 @@ class Undelete:
         self._metadata.commit(writes)
 
     def _bring_back(self, repository: str, digest: str) -> None:
-        """Restore one manifest, whose children live."""
+        """Restore one manifest, whose children live; what says that it was deleted stays for now."""
         key = Key(DeletedManifest, digest, repository)
         dead = self._metadata.read([key])[key]
         if dead is None:
@@ -112,7 +115,7 @@ class Undelete:
         buried = [Key(DeletedLink, each.id, repository) for each in needed if each.kind is Link]
         blobs = [Key(Blob, each.id) for each in buried]
         found = self._metadata.read([manifest.key, Key(Repository, repository), *needed, *buried, *blobs])
-        writes = [*named(found, needed, self._clock()), *alive(found, repository, self._clock()), Delete(dead)]
+        writes = [*named(found, needed, self._clock()), *alive(found, repository, self._clock()), Touch(dead.key)]
         gone: list[dict[str, str]] = []
         for each in needed:
             if found[each] is None:
@@ -123,6 +126,12 @@ class Undelete:
             raise RegistryError(MANIFEST_BLOB_UNKNOWN, gone)
         writes.append(Create(manifest) if found[manifest.key] is None else Touch(manifest.key))
         self._metadata.commit(writes)
+
+    def _unmark(self, restored: DeletedManifest) -> None:
+        """Forget that a manifest was deleted, unless it was deleted anew since."""
+        dead = self._dead(restored.repository, restored.id)
+        if dead is not None and dead.deleted == restored.deleted:
+            self._metadata.commit([Delete(dead)])
 
     def _dig_up(self, found: Found, key: Key[Any]) -> list[Write]:
         """The writes that restore the link of a blob; none where that is gone for good, or no link is wanted."""
@@ -158,13 +167,10 @@ class Undelete:
                 settle(lambda name=tag.id: self._bring_back_tag(dead.repository, name, act, force=False))  # type: ignore[misc]
 
     def _dead_children(self, index: DeletedManifest) -> list[str]:
-        """The children of an index that are deleted, and not alive."""
-        live = [Key(Manifest, child, index.repository) for child in index.children]
+        """The children of an index that are deleted, or are just being restored."""
         dead = [Key(DeletedManifest, child, index.repository) for child in index.children]
-        found = self._metadata.read([*live, *dead])
-        return [
-            key.id for key, other in zip(dead, live, strict=True) if found[key] is not None and found[other] is None
-        ]
+        found = self._metadata.read(dead)
+        return [key.id for key in dead if found[key] is not None]
 
     def _dead_referrers(self, subject: DeletedManifest, causes: set[str]) -> list[str]:
         """What referred to a manifest and was deleted with it."""
