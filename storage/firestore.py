@@ -15,10 +15,11 @@ without it (firestore_reads).
 
 import contextlib
 import dataclasses
+import itertools
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from storage.errors import Conflict, StorageError, Unavailable
 from storage.firestore_reads import FirestoreReads
@@ -27,6 +28,8 @@ from storage.records import Key, R, Record, record_of, values_of
 
 if TYPE_CHECKING:
     from google.cloud import firestore
+
+T = TypeVar("T")
 
 
 def _loosen_links(client: "firestore.Client") -> None:
@@ -42,6 +45,10 @@ MIGRATIONS: Final[tuple[Callable[["firestore.Client"], None], ...]] = (lambda cl
 
 SCHEMA: Final = "lading/schema"
 DRIVERS_OWN: Final = frozenset({"id", "repository", "position", "nonce"})
+
+FIRST_PAUSE: Final = 0.1
+PATIENCE: Final = 20.0
+"""Seconds: the pause before a call is made again, which grows, and how long it is made again."""
 
 
 class FirestoreMetadata:
@@ -104,14 +111,15 @@ class FirestoreMetadata:
         return self._run(kind, query)
 
     def commit(self, writes: Sequence[Write]) -> None:
-        """See MetadataStore.commit."""
+        """See MetadataStore.commit. One that got no answer may have been written, and is sent again all the same."""
         self._check_schema()
         with _faults():
-            batch = self._client.batch()
+            batch, nonce = self._client.batch(), _nonce()
             for write in writes:
-                self._add(batch, write)
-            with _lost():
-                batch.commit()
+                self._add(batch, write, nonce)
+            kept = [_path(_key(write)) for write in writes if not isinstance(write, Delete)]
+            tries = itertools.count()
+            _again(lambda: self._commit(batch, kept if next(tries) else None, nonce))
 
     def close(self) -> None:
         """Close the connections."""
@@ -125,18 +133,33 @@ class FirestoreMetadata:
 
         return firestore.Client(project=self._project, database=self._database)
 
-    def _add(self, batch: "firestore.WriteBatch", write: Write) -> None:
+    def _commit(self, batch: "firestore.WriteBatch", kept: Sequence[str] | None, nonce: str) -> None:
+        """Try once. An earlier try may have written `nonce` into the documents `kept`; None where there was none.
+
+        Raises Conflict where nothing was written, and Unavailable where nobody can tell any more.
+        """
+        try:
+            with _lost():
+                batch.commit(**_one_try())
+        except Conflict as error:
+            if kept is None:
+                raise
+            found = self._reads.get(kept)
+            if not any(document.fields["nonce"] == nonce for document in found.values()):
+                raise Unavailable(f"Firestore: a commit may have been written, or not: {error}") from error
+
+    def _add(self, batch: "firestore.WriteBatch", write: Write, nonce: str) -> None:
         """Add one write, with its precondition, to the batch."""
         match write:
             case Create(record):
-                batch.create(self._document(record.key), _values(record))
+                batch.create(self._document(record.key), _values(record, nonce))
             case Replace(record):
                 # `update` with every field in its mask is a replacement that takes a precondition.
-                batch.update(self._document(record.key), _values(record), option=self._still(record))
+                batch.update(self._document(record.key), _values(record, nonce), option=self._still(record))
             case Delete(record):
                 batch.delete(self._document(record.key), option=self._still(record))
             case Touch(key):
-                batch.update(self._document(key), {"nonce": _nonce()})
+                batch.update(self._document(key), {"nonce": nonce})
 
     def _still(self, record: Record) -> "firestore.WriteOption":
         """The precondition that the record is at the version that it carries."""
@@ -154,7 +177,7 @@ class FirestoreMetadata:
     def _run(self, kind: type[R], query: "firestore.Query") -> list[R]:
         self._check_schema()
         with _faults():
-            snapshots = list(query.stream())
+            snapshots = _again(lambda: list(query.stream(**_one_try())))
         found = [(snapshot.to_dict() or {}, _version(snapshot.update_time)) for snapshot in snapshots]
         return [_record(Key(kind, values["id"], values["repository"]), values, version) for values, version in found]
 
@@ -184,6 +207,10 @@ def _path(key: Key[Any]) -> str:
     return f"{_collection(key.kind, key.repository)}/{_document_id(key.id)}"
 
 
+def _key(write: Write) -> Key[Any]:
+    return write.key if isinstance(write, Touch) else write.record.key
+
+
 def _collection(kind: type[Record], repository: str) -> str:
     return f"repositories/{_document_id(repository)}/{kind.KIND}" if repository else kind.KIND
 
@@ -198,8 +225,8 @@ def _nonce() -> str:
     return secrets.token_hex(8)
 
 
-def _values(record: Record) -> dict[str, Any]:
-    own = {"id": record.id, "repository": record.repository, "position": record.order(record.id), "nonce": _nonce()}
+def _values(record: Record, nonce: str) -> dict[str, Any]:
+    own = {"id": record.id, "repository": record.repository, "position": record.order(record.id), "nonce": nonce}
     return values_of(record) | own
 
 
@@ -216,6 +243,27 @@ def _version(update_time: Any) -> str:
         update_time = DatetimeWithNanoseconds.from_timestamp_pb(update_time)  # type: ignore[no-untyped-call]
     version: str = update_time.rfc3339()
     return version
+
+
+def _one_try() -> dict[str, Any]:
+    """How Google's client makes a call once.
+
+    Left to itself it repeats commits, and takes its own work for another's; and it cannot repeat a query that is cut.
+    """
+    from google.api_core.retry import Retry, if_exception_type
+
+    return {"retry": Retry(if_exception_type()), "timeout": PATIENCE}
+
+
+def _again(attempt: Callable[[], T]) -> T:
+    """What `attempt` answers, which is made again while Firestore's trouble may pass. Raises RetryError in the end."""
+    from google.api_core import exceptions as said
+    from google.api_core.retry import Retry, if_exception_type
+
+    passing = (said.ServiceUnavailable, said.InternalServerError, said.DeadlineExceeded, said.ResourceExhausted)
+    again = Retry(if_exception_type(*passing), initial=FIRST_PAUSE, maximum=2.0, timeout=PATIENCE)
+    answer: T = again(attempt)()
+    return answer
 
 
 @contextlib.contextmanager

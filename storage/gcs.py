@@ -30,6 +30,7 @@ from storage.signed_urls import SignedUrls
 from storage.signing import signer_of
 
 if TYPE_CHECKING:
+    from google.api_core.retry import Retry
     from google.cloud.storage import Blob, Bucket, Client  # type: ignore[import-untyped]
 
 PREFIX: Final = "blobs/"
@@ -43,6 +44,14 @@ NAMED: Final = ("GOOGLE_APPLICATION_CREDENTIALS", "GCE_METADATA_HOST")
 PIECE: Final = 256 * 1024
 TIMEOUTS: Final = (10, 60)
 """Seconds to connect, and seconds without a byte."""
+
+PATIENCE: Final = 20.0
+"""Seconds for which a call of Google's client is made again."""
+
+AGAIN: Final = requests.adapters.Retry(
+    3, allowed_methods={"GET"}, status_forcelist=(429, 500, 502, 503, 504), backoff_factor=0.1, raise_on_status=False
+)
+"""A read may be tried again, whatever went wrong; an upload, whose body is used up, only before it began."""
 
 
 class CloudStorageBlobs:
@@ -62,7 +71,7 @@ class CloudStorageBlobs:
         self._credentials = AnonymousCredentials() if emulator else own  # type: ignore[no-untyped-call]
         # No refresh on 401: by then the body is used up, and a second try would send an empty one.
         self._session: requests.Session = AuthorizedSession(self._credentials, refresh_status_codes=())  # type: ignore[no-untyped-call]
-        self._session.mount(self._endpoint, requests.adapters.HTTPAdapter(pool_maxsize=128))
+        self._session.mount(self._endpoint, requests.adapters.HTTPAdapter(pool_maxsize=128, max_retries=AGAIN))
         signer = signer_of(own, hmac_key)
         self._urls = SignedUrls(self._endpoint, bucket, signer) if signer else None
 
@@ -125,14 +134,14 @@ class CloudStorageBlobs:
         from google.api_core.exceptions import NotFound
 
         with _client_faults(), contextlib.suppress(NotFound):
-            self._blob(name).delete(timeout=TIMEOUTS)
+            self._blob(name).delete(timeout=TIMEOUTS, retry=_again())
 
     def names(self, prefix: str, *, after: str = "", limit: int) -> list[str]:
         """See BlobStore.names."""
         # start_offset includes its own name, so one more is asked for than may be needed.
         with _client_faults():
             found = self._client.list_blobs(
-                self._bucket, prefix=PREFIX + prefix, start_offset=PREFIX + after, max_results=limit + 1
+                self._bucket, prefix=PREFIX + prefix, start_offset=PREFIX + after, max_results=limit + 1, retry=_again()
             )
             names = [blob.name.removeprefix(PREFIX) for blob in found]
         return [name for name in names if name > after][:limit]
@@ -160,7 +169,7 @@ class CloudStorageBlobs:
     def _compose(self, name: str, parts: Sequence[str]) -> tuple[str, Stored]:
         blob = self._blob(name)
         blob.content_type = "application/octet-stream"
-        blob.compose([self._blob(part) for part in parts], if_generation_match=0, timeout=TIMEOUTS)
+        blob.compose([self._blob(part) for part in parts], if_generation_match=0, timeout=TIMEOUTS, retry=_again())
         return name, Stored(blob.size, _crc32c(blob.crc32c))
 
     def _checked(self, name: str, stored: Stored, body: "_Body") -> Stored:
@@ -169,6 +178,14 @@ class CloudStorageBlobs:
             self.delete(name)
             raise Corrupt(f"Cloud Storage keeps other bytes of {name} than were sent")
         return stored
+
+
+def _again() -> "Retry":
+    """How Google's client makes a call again: a name is used once, so none is done twice, but not for two minutes."""
+    from google.cloud.storage.retry import DEFAULT_RETRY  # type: ignore[import-untyped]
+
+    again: Retry = DEFAULT_RETRY.with_timeout(PATIENCE)
+    return again
 
 
 def _endpoint(emulator: str) -> str:
