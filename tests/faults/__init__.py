@@ -1,0 +1,20 @@
+"""What becomes of the registry when all around it fails.
+
+plans       which call to a backend fails, and how
+http_proxy  a proxy that fails by plan, before Cloud Storage and Firestore's documents
+grpc_proxy  … and one before Firestore's queries and commits, behind a relay that can reset connections
+worlds      a registry behind both, and what its clients see
+operations  what clients do, a row each
+
+clients     an exact client, which tells what it was not told
+linear      whether what many clients saw can have happened one after the other
+
+test_backends   a fault of each kind, at each call to a backend, in each operation
+test_tags       many clients at several servers see one order of all moves
+
+LADING_NIGHTLY=1 runs all of it, at length.
+"""
+
+import os
+
+NIGHTLY = os.environ.get("LADING_NIGHTLY") == "1"

@@ -1,0 +1,67 @@
+"""An exact client over a connection of its own: each request is sent once, and what came of it is told."""
+
+import contextlib
+import http.client
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from storage.digests import digest_of
+from tests.api.client import typed
+
+PATIENCE = 60.0
+"""Seconds for an answer."""
+
+
+class Told(NamedTuple):
+    """What came of a request; status 0 where no answer came, and nobody knows."""
+
+    status: int
+    headers: Any = None
+    body: bytes = b""
+
+    @property
+    def unknown(self) -> bool:
+        """Whether it may have been done, or not."""
+        return self.status in (0, 503)
+
+
+class ExactClient:
+    """Asks the server at a port of 127.0.0.1. One thread at a time may use it."""
+
+    def __init__(self, port: int) -> None:
+        """Connect when there is something to ask."""
+        self.port = port
+        self._connection: http.client.HTTPConnection | None = None
+
+    def ask(self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None) -> Told:
+        """One request."""
+        if self._connection is None:
+            self._connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
+        try:
+            self._connection.request(method, path, body, headers or {})
+            with contextlib.closing(self._connection.getresponse()) as answer:
+                return Told(answer.status, answer.headers, answer.read())
+        except (OSError, http.client.HTTPException):
+            self.close()
+            return Told(0)
+
+    def put_manifest(self, repository: str, reference: str, content: bytes) -> Told:
+        """Push a manifest."""
+        return self.ask("PUT", f"/v2/{repository}/manifests/{reference}", content, typed(content))
+
+    def push_blob(self, repository: str, content: bytes) -> Told:
+        """Push a blob as docker does, but that each request says its length: what it ends with."""
+        begun = self.ask("POST", f"/v2/{repository}/blobs/uploads/", b"")
+        if begun.status != 202:
+            return begun
+        path = begun.headers["Location"]
+        path = path[path.index("/v2/") :]
+        sent = self.ask("PATCH", path, content)
+        return self.ask("PUT", f"{path}?digest={digest_of(content)}", b"") if sent.status == 202 else sent
+
+    def close(self) -> None:
+        """Close the connection."""
+        if self._connection is not None:
+            with contextlib.suppress(OSError):
+                self._connection.close()
+            self._connection = None

@@ -1,0 +1,255 @@
+"""What clients do, a row each: what must be there before, and what is done, which can be done again.
+
+An operation of several requests ends at the first that fails, as a client's does.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from storage.digests import digest_of
+from storage.protocols import MOST_CONTENT
+from tests import images
+from tests.api.client import Answer
+from tests.faults.worlds import World, by_rules, image
+
+UPLOADS: Final = "blobs/uploads/"
+PART: Final = 3000
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One row.
+
+    prepare  what is done before, while nothing fails
+    act      what fails
+    gone     whether 404 is as good as success for whoever does it again
+    reads    whether it changes nothing
+    """
+
+    name: str
+    prepare: Callable[[World], object]
+    act: Callable[[World], Answer]
+    gone: bool = False
+    reads: bool = False
+
+
+def nothing(_: World) -> None:
+    """Nothing need be there."""
+
+
+def session(world: World) -> str:
+    """Begin an upload; answers its path in the repository."""
+    answer = world.ask("POST", UPLOADS)
+    return answer.headers["Location"].removeprefix(f"/v2/{world.name}/") if answer.status == 202 else ""
+
+
+def absolute(world: World, answer: Answer) -> str:
+    """The path in the repository that an answer leads to."""
+    return answer.headers["Location"].rpartition(f"/v2/{world.name}/")[2]
+
+
+def new_blob(world: World) -> None:
+    """A blob that nobody has pushed yet."""
+    world.blobs["new"] = images.blob(3 * PART)
+
+
+def push_as_docker(world: World) -> Answer:
+    """POST, one PATCH without a length, PUT."""
+    begun = world.ask("POST", UPLOADS)
+    if begun.status != 202:
+        return begun
+    path, content = absolute(world, begun), world.blobs["new"]
+    sent = world.ask("PATCH", path, content, chunked=True)
+    return sent if sent.status != 202 else world.ask("PUT", f"{path}?digest={digest_of(content)}")
+
+
+def push_as_containerd(world: World) -> Answer:
+    """POST, then PUT of the whole."""
+    begun = world.ask("POST", UPLOADS)
+    if begun.status != 202:
+        return begun
+    content = world.blobs["new"]
+    return world.ask("PUT", f"{absolute(world, begun)}?digest={digest_of(content)}", content)
+
+
+def push_at_once(world: World) -> Answer:
+    """One POST."""
+    content = world.blobs["new"]
+    return world.ask("POST", f"{UPLOADS}?digest={digest_of(content)}", content)
+
+
+def begin(world: World) -> None:
+    """A session with nothing in it."""
+    new_blob(world)
+    world.session = absolute(world, world.ask("POST", UPLOADS))
+
+
+def begin_with_all(world: World) -> None:
+    """A session with all bytes in one part."""
+    begin(world)
+    assert world.ask("PATCH", world.session, world.blobs["new"]).status == 202
+
+
+def begin_with_parts(world: World) -> None:
+    """A session with all bytes in three parts."""
+    begin(world)
+    for start in range(0, 3 * PART, PART):
+        assert world.ask("PATCH", world.session, world.blobs["new"][start : start + PART]).status == 202
+
+
+def send_chunks(world: World) -> Answer:
+    """PATCHes that say where they belong, from where the session ends; then PUT. What regctl does, and does again."""
+    content = world.blobs["new"]
+    while True:
+        told = world.ask("GET", world.session)
+        if told.status == 404:
+            # Published, perhaps: the PUT tells.
+            break
+        if told.status != 204:
+            return told
+        start = int(told.headers["Range"].partition("-")[2]) + 1
+        start = 0 if start == 1 else start
+        if start == len(content):
+            break
+        headers = {"Content-Range": f"{start}-{start + PART - 1}"}
+        sent = world.ask("PATCH", world.session, content[start : start + PART], headers=headers)
+        if sent.status != 202:
+            return sent
+    return finish(world)
+
+
+def finish(world: World) -> Answer:
+    """PUT, with nothing more to send."""
+    return world.ask("PUT", f"{world.session}?digest={world.digest('new')}")
+
+
+def cancel(world: World) -> Answer:
+    return world.ask("DELETE", world.session)
+
+
+def elsewhere(world: World) -> None:
+    """A blob in another repository."""
+    new_blob(world)
+    world.client.push_blob(f"{world.name}-source", world.blobs["new"])
+
+
+def mount(world: World) -> Answer:
+    return world.ask("POST", f"{UPLOADS}?mount={world.digest('new')}&from={world.name}-source")
+
+
+def mount_from_anywhere(world: World) -> Answer:
+    return world.ask("POST", f"{UPLOADS}?mount={world.digest('new')}")
+
+
+def one(world: World) -> None:
+    """An image, tagged `v1`."""
+    image(world, "one", "v1")
+
+
+def two(world: World) -> None:
+    """… and another one that is not tagged."""
+    one(world)
+    image(world, "two")
+
+
+def moved(world: World) -> None:
+    """… to which the tag has moved."""
+    two(world)
+    assert world.put("two", "v1").status == 201
+
+
+def signed(world: World) -> None:
+    """An image with two tags and a referrer."""
+    one(world)
+    assert world.put("one", "v2").status == 201
+    subject = images.descriptor(world.manifests["one"], "application/vnd.oci.image.manifest.v1+json")
+    image(world, "signature", subject=subject)
+
+
+def indexed(world: World) -> None:
+    """Two images, and an index of them that is not pushed yet."""
+    two(world)
+    world.manifests["index"] = images.index([world.manifests["one"], world.manifests["two"]])
+
+
+def deleted(world: World) -> None:
+    """An image that was deleted with its tags and its referrer."""
+    signed(world)
+    assert delete_manifest(world).status == 202
+
+
+def large(world: World) -> None:
+    """A manifest that is not pushed yet, too large for a record."""
+    world.push_blob("config", images.blob())
+    fields = {"annotations": {"filler": "x" * MOST_CONTENT}}
+    world.manifests["large"] = images.manifest([], world.blobs["config"], **fields)
+
+
+def large_one(world: World) -> None:
+    """… and pushed."""
+    large(world)
+    assert world.put("large", "v1").status == 201
+
+
+def unnamed_blob(world: World) -> None:
+    """A blob that no manifest names."""
+    world.push_blob("new", images.blob())
+
+
+def delete_manifest(world: World) -> Answer:
+    return world.ask("DELETE", f"manifests/{world.digest('one')}")
+
+
+def undelete(world: World) -> Answer:
+    return by_rules(lambda: world.backends.registry.undelete.manifest(world.name, world.digest("one")))
+
+
+def roll_back(world: World) -> Answer:
+    return by_rules(lambda: world.backends.registry.rollback.to(world.name, "v1", world.digest("one")))
+
+
+def delete_repository(world: World) -> Answer:
+    return by_rules(lambda: world.backends.registry.deletion.repository(world.name))
+
+
+OPERATIONS: Final = [
+    Operation("push a blob as docker does", new_blob, push_as_docker),
+    Operation("push a blob as containerd does", new_blob, push_as_containerd),
+    Operation("push a blob at once", new_blob, push_at_once),
+    Operation("push a blob that is there elsewhere", elsewhere, push_at_once),
+    Operation("push a blob in chunks", begin, send_chunks),
+    Operation("finish an upload", begin_with_all, finish),
+    Operation("finish an upload of three parts", begin_with_parts, finish),
+    Operation("cancel an upload", begin_with_parts, cancel, gone=True),
+    Operation("mount a blob", elsewhere, mount),
+    Operation("mount a blob from anywhere", elsewhere, mount_from_anywhere),
+    Operation("put a manifest by digest", two, lambda world: world.put("two")),
+    Operation("put a manifest by a new tag", two, lambda world: world.put("two", "v2")),
+    Operation("put a manifest with tags", two, lambda world: world.put("two", f"{world.digest('two')}?tag=v2&tag=v3")),
+    Operation("put an index", indexed, lambda world: world.put("index", "v2")),
+    Operation("put a large manifest", large, lambda world: world.put("large", "v1")),
+    Operation("move a tag", two, lambda world: world.put("two", "v1")),
+    Operation("roll a tag back", moved, roll_back),
+    Operation("delete a tag", one, lambda world: world.ask("DELETE", "manifests/v1"), gone=True),
+    Operation("delete a manifest", signed, delete_manifest, gone=True),
+    Operation(
+        "delete a blob", unnamed_blob, lambda world: world.ask("DELETE", f"blobs/{world.digest('new')}"), gone=True
+    ),
+    Operation("delete a repository", signed, delete_repository),
+    Operation("undelete a manifest", deleted, undelete, gone=True),
+]
+
+READS: Final = [
+    Operation("pull a manifest by tag", one, lambda world: world.ask("GET", "manifests/v1"), reads=True),
+    Operation(
+        "pull a manifest by digest", one, lambda world: world.ask("GET", f"manifests/{world.digest('one')}"), reads=True
+    ),
+    Operation("pull a large manifest", large_one, lambda world: world.ask("GET", "manifests/v1"), reads=True),
+    Operation("pull a blob", one, lambda world: world.ask("GET", f"blobs/{world.digest('config')}"), reads=True),
+    Operation("list tags", signed, lambda world: world.ask("GET", "tags/list"), reads=True),
+    Operation("list referrers", signed, lambda world: world.ask("GET", f"referrers/{world.digest('one')}"), reads=True),
+    Operation(
+        "list moves", signed, lambda world: world.client.ask("GET", f"/v2/_lading/{world.name}/history"), reads=True
+    ),
+]

@@ -1,0 +1,148 @@
+"""A fault of each kind, at each call to a backend in turn, in all that clients do.
+
+Whatever happens: what was acknowledged is there, what was not is a 503 that says when to come again, and who comes
+again ends where he would have ended without the fault.
+"""
+
+import itertools
+from collections import Counter
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+import pytest
+
+from emulators import Emulators
+from storage.errors import Conflict, Unavailable
+from storage.protocols import Create, Delete
+from storage.records import Repository
+from tests.api.client import Answer
+from tests.faults import NIGHTLY
+from tests.faults.operations import OPERATIONS, READS, Operation
+from tests.faults.plans import Kind
+from tests.faults.worlds import Backends, World, failing_backends
+
+NUMBERS = itertools.count()
+KINDS = list(Kind)
+SHARE = 4
+"""By day a call site meets the worst kind, and one in so many of the others; by night all."""
+
+
+class Unharmed(NamedTuple):
+    """An operation where nothing fails: its answer, what clients see then, and how many calls each kind can hit."""
+
+    answer: Answer
+    view: dict[str, Any]
+    calls: Counter[Kind]
+
+
+@pytest.fixture(scope="module")
+def backends(emulators: Emulators) -> Iterator[Backends]:
+    with failing_backends(emulators) as opened:
+        yield opened
+
+
+def world_of(backends: Backends, operation: Operation) -> World:
+    """A new world, in which nothing fails yet."""
+    world = World(backends, f"w{next(NUMBERS)}")
+    operation.prepare(world)
+    return world
+
+
+def unharmed(world: World, operation: Operation) -> Unharmed:
+    plan = world.backends.plan
+    plan.clear()
+    answer, calls = operation.act(world), Counter(plan.calls)
+    assert answer.status < 300, (operation, answer)
+    assert calls
+    return Unharmed(answer, world.view(), calls)
+
+
+def struck(world: World, operation: Operation, kind: Kind, number: int) -> Answer:
+    """What comes of an operation whose call `number` fails."""
+    plan = world.backends.plan
+    plan.set(kind, number)
+    try:
+        answer = operation.act(world)
+        assert plan.struck == 1, (kind, number, plan.calls)
+        return answer
+    finally:
+        plan.clear()
+
+
+def cases(operation: Operation, calls: Counter[Kind]) -> Iterator[tuple[Kind, int]]:
+    """What can happen, and to which call."""
+    turn = OPERATIONS.index(operation) if operation in OPERATIONS else 0
+    for kind in KINDS:
+        for number in range(1, calls[kind] + 1):
+            due = (turn + KINDS.index(kind) + number) % SHARE == 0
+            if NIGHTLY or due or operation.reads or kind is Kind.RESET_AFTER:
+                yield kind, number
+
+
+def assert_honest(answer: Answer, where: object) -> None:
+    assert answer.status == 503, where
+    assert "Retry-After" in answer.headers, where
+
+
+@pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.name)
+def test_a_change(backends: Backends, operation: Operation) -> None:
+    expected = unharmed(world_of(backends, operation), operation)
+    for kind, number in cases(operation, expected.calls):
+        world = world_of(backends, operation)
+        answer = struck(world, operation, kind, number)
+        where = kind, f"call {number}", answer
+        if answer.status >= 300:
+            assert_honest(answer, where)
+            again = operation.act(world)
+            assert again.status < 300 or (operation.gone and again.status == 404), (where, again)
+        assert world.view() == expected.view, where
+
+
+@pytest.mark.parametrize("operation", READS, ids=lambda operation: operation.name)
+def test_a_read(backends: Backends, operation: Operation) -> None:
+    world = world_of(backends, operation)
+    expected = unharmed(world, operation)
+    for kind, number in cases(operation, expected.calls):
+        answer = struck(world, operation, kind, number)
+        where = kind, f"call {number}", answer
+        if answer.status == 200:
+            assert answer.body == expected.answer.body, where
+        elif answer.status != 0:  # cut, which a client sees
+            assert_honest(answer, where)
+        assert operation.act(world).body == expected.answer.body, where
+
+
+@pytest.mark.parametrize("operation", [OPERATIONS[0], OPERATIONS[11], READS[0], READS[3]], ids=lambda each: each.name)
+def test_an_outage_is_told_and_nobody_waits_long(
+    backends: Backends, operation: Operation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for driver in ("storage.firestore", "storage.gcs"):
+        monkeypatch.setattr(f"{driver}.PATIENCE", 0.5)
+    world = world_of(backends, operation)
+    backends.plan.set(Kind.UNAVAILABLE, 1, lasting=True)
+    try:
+        assert_honest(operation.act(world), operation)
+    finally:
+        backends.plan.clear()
+    assert operation.act(world).status < 300
+
+
+def test_whose_commit_got_no_answer_is_told_what_became_of_it(backends: Backends) -> None:
+    metadata, made = backends.registry.metadata, Repository(id="made", created=datetime.now(UTC))
+    backends.plan.set(Kind.RESET_AFTER, 1)
+    metadata.commit([Create(made)])
+    found = metadata.read([made.key])[made.key]
+    assert found is not None
+
+    backends.plan.set(Kind.RESET_AFTER, 1)
+    with pytest.raises(Unavailable):
+        # Nothing is left that could tell who deleted it.
+        metadata.commit([Delete(found)])
+
+    backends.plan.set(Kind.RESET_BEFORE, 1)
+    with pytest.raises(Unavailable):
+        metadata.commit([Delete(found)])
+    backends.plan.clear()
+    with pytest.raises(Conflict):
+        metadata.commit([Delete(found)])

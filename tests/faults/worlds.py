@@ -1,0 +1,145 @@
+"""A registry whose backends fail by plan, what a client puts into it, and what its clients see."""
+
+import contextlib
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from emulators import Emulators
+from functions import settings
+from functions.app import open_metadata, open_registry
+from functions.registry.errors import RegistryError
+from functions.registry.registry import Registry
+from storage.digests import digest_of
+from storage.errors import StorageError
+from tests import images
+from tests.api.client import Answer, Client, client_of, typed
+from tests.faults.grpc_proxy import failing_grpc
+from tests.faults.http_proxy import failing_http
+from tests.faults.plans import Plan
+from tests.faults.relay import Relay
+
+
+@dataclass(frozen=True)
+class Backends:
+    """A registry behind the proxies, and their plan."""
+
+    plan: Plan
+    registry: Registry
+    client: Client
+
+
+@contextlib.contextmanager
+def failing_backends(emulators: Emulators) -> Iterator[Backends]:
+    """A registry, in this process, whose backends fail by plan."""
+    plan, environment = Plan(), dict(emulators.fresh())
+    with contextlib.ExitStack() as stack:
+        storage = stack.enter_context(failing_http(urlsplit(emulators.storage.url).netloc, plan))
+        firestore = stack.enter_context(Relay())
+        firestore.http1 = stack.enter_context(failing_http(emulators.firestore.address, plan))
+        firestore.http2 = stack.enter_context(failing_grpc(emulators.firestore.address, plan, firestore))
+        environment["STORAGE_EMULATOR_HOST"] = f"http://localhost:{storage}"
+        environment["FIRESTORE_EMULATOR_HOST"] = f"127.0.0.1:{firestore.port}"
+        patch = stack.enter_context(pytest.MonkeyPatch.context())
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        read = settings.read(environment)
+        registry = open_registry(read, open_metadata(read.metadata))
+        stack.callback(registry.close)
+        client = client_of(registry)
+        for _ in range(2):
+            # Whatever a process asks once only has been asked.
+            client.push_image("warm", "v1", b"layer")
+        yield Backends(plan, registry, client)
+
+
+@dataclass
+class World:
+    """One repository, and what a client knows of it: its contents by the role that they play."""
+
+    backends: Backends
+    name: str
+    blobs: dict[str, bytes] = field(default_factory=dict)
+    manifests: dict[str, bytes] = field(default_factory=dict)
+    session: str = ""
+
+    @property
+    def client(self) -> Client:
+        return self.backends.client
+
+    def ask(self, method: str, path: str, body: bytes = b"", **more: Any) -> Answer:
+        """One request for something in the repository; a body that is cut makes an answer of status 0."""
+        try:
+            return self.client.ask(method, f"/v2/{self.name}/{path}", body, **more)
+        except StorageError:
+            return Answer(0, {}, b"")  # type: ignore[arg-type]  # it never came
+
+    def push_blob(self, role: str, content: bytes) -> None:
+        """Push a blob that plays a role."""
+        self.blobs[role] = content
+        self.client.push_blob(self.name, content)
+
+    def push_manifest(self, role: str, content: bytes, reference: str = "") -> None:
+        """Push a manifest that plays a role, by digest unless a tag is given."""
+        self.manifests[role] = content
+        self.client.push_manifest(self.name, reference or digest_of(content), content)
+
+    def put(self, role: str, reference: str = "") -> Answer:
+        """The request that pushes a manifest that is known already."""
+        content = self.manifests[role]
+        return self.ask("PUT", f"manifests/{reference or digest_of(content)}", content, headers=typed(content))
+
+    def digest(self, role: str) -> str:
+        """The digest of what plays a role."""
+        return digest_of({**self.blobs, **self.manifests}[role])
+
+    def view(self) -> dict[str, Any]:
+        """All that clients see, with roles in place of digests, so that two worlds can be compared."""
+        roles = {digest_of(content): role for role, content in {**self.blobs, **self.manifests}.items()}
+        seen: dict[str, Any] = {}
+        for role, content in self.manifests.items():
+            seen[role] = self._seen(f"manifests/{digest_of(content)}", content)
+        for role, content in self.blobs.items():
+            seen[role] = self._seen(f"blobs/{digest_of(content)}", content)
+        tags = self.ask("GET", "tags/list")
+        for tag in tags.json["tags"] if tags.status == 200 else []:
+            named = self.ask("GET", f"manifests/{tag}")
+            seen[f"tag {tag}"] = roles.get(digest_of(named.body))
+        history = self.client.ask("GET", f"/v2/_lading/{self.name}/history")
+        seen["history"] = [
+            (move["tag"], move["number"], roles.get(move["digest"]), roles.get(move["before"]), move["action"])
+            for move in (history.json["moves"] if history.status == 200 else [])
+        ]
+        if "one" in self.manifests:
+            referrers = self.ask("GET", f"referrers/{self.digest('one')}")
+            seen["referrers"] = sorted(str(roles.get(each["digest"])) for each in referrers.json["manifests"])
+        return seen
+
+    def _seen(self, path: str, content: bytes) -> str:
+        answer = self.ask("GET", path)
+        assert answer.status in (200, 404), answer
+        return ("whole" if answer.body == content else "DAMAGED") if answer.status == 200 else "absent"
+
+
+def by_rules(action: Callable[[], Any]) -> Answer:
+    """What a command of the registry's own does, as an answer like those of the API."""
+    try:
+        action()
+    except StorageError:
+        return Answer(503, {"Retry-After": "0"}, b"")  # type: ignore[arg-type]  # like headers
+    except RegistryError as error:
+        return Answer(error.row.status, {}, json.dumps({"errors": [{"code": error.row.code}]}).encode())  # type: ignore[arg-type]
+    return Answer(200, {}, b"")  # type: ignore[arg-type]
+
+
+def image(world: World, role: str, reference: str = "", **fields: Any) -> None:
+    """Push an image of one layer of its own; the manifest plays `role`, the layer `role layer`."""
+    if "config" not in world.blobs:
+        world.push_blob("config", images.blob())
+    world.push_blob(f"{role} layer", images.blob())
+    content = images.manifest([world.blobs[f"{role} layer"]], world.blobs["config"], **fields)
+    world.push_manifest(role, content, reference)
