@@ -1,10 +1,11 @@
 """When manifests were last pulled, to the hour.
 
-A pull only notes what was pulled, in memory. One thread writes it down, at most once an hour for a manifest, however
-many processes serve it: who comes second sees that it was written within the hour, or loses the race. What was noted
-and not written is lost where a process is killed; then a manifest seems pulled an hour earlier than it was.
+A pull only notes what was pulled, in memory. Some seconds later one thread writes it down, at most once an hour for a
+manifest, however many processes serve it: who comes second sees that it was written within the hour, or loses the race.
+What was noted and not written is lost where a process is killed.
 """
 
+import contextlib
 import logging
 import queue
 import threading
@@ -29,6 +30,10 @@ MOST_WAITING: Final = 10_000
 """Notes that wait to be written; what comes beyond is not noted, and its next pull is."""
 
 AT_ONCE: Final = 100
+DELAY: Final = 10.0
+"""Seconds that a note waits for others: and a process that has just started serves pulls first, before it loads what
+writing takes."""
+
 PATIENCE: Final = 10.0
 """Seconds that closing waits for what is not yet written."""
 
@@ -53,6 +58,7 @@ class Pulls:
         )
         self._lock = threading.Lock()
         self._waiting: queue.Queue[_Note | None] = queue.Queue(MOST_WAITING)
+        self._hurry = threading.Event()
         self._thread: threading.Thread | None = None
 
     def note(self, repository: str, digest: str) -> None:
@@ -71,33 +77,42 @@ class Pulls:
                 self._thread.start()
 
     def flush(self) -> None:
-        """Wait until all that was noted so far is written."""
+        """Write all that was noted so far, and wait for that."""
+        self._hurry.set()
         self._waiting.join()
+        self._hurry.clear()
 
     def close(self) -> None:
         """Write what was noted, for some seconds at most."""
         if self._thread is not None:
-            self._waiting.put(None)
-            self._thread.join(PATIENCE)
+            self._hurry.set()
+            with contextlib.suppress(queue.Full):
+                self._waiting.put(None, timeout=PATIENCE)
+                self._thread.join(PATIENCE)
 
     def _write_all(self) -> None:
-        """What the thread does: write what waits, many at once, until it is told to end."""
-        ended = False
-        while not ended:
+        """What the thread does: write what waits, many at once, until it is told to end by None."""
+        taken: list[_Note | None] = []
+        while None not in taken:
             taken = [self._waiting.get()]
-            while len(taken) < AT_ONCE and not self._waiting.empty():
+            self._hurry.wait(DELAY)
+            while len(taken) < MOST_WAITING and not self._waiting.empty():
                 taken.append(self._waiting.get())
-            notes = [note for note in taken if note is not None]
-            try:
-                self._write(notes)
-            except StorageError as error:
-                log.warning("pulls of %d manifests are not on record: %s", len(notes), error)
-                self._forget(notes)
-            except Exception:
-                log.exception("a defect: pulls are not on record")
+            notes = list({note.key: note for note in taken if note is not None}.values())
+            for start in range(0, len(notes), AT_ONCE):
+                self._try_to_write(notes[start : start + AT_ONCE])
             for _ in taken:
                 self._waiting.task_done()
-            ended = len(notes) < len(taken)
+
+    def _try_to_write(self, notes: Sequence[_Note]) -> None:
+        """Write these; where that fails, let their next pulls be noted. The thread goes on whatever happens."""
+        try:
+            self._write(notes)
+        except Exception as error:
+            log.warning("pulls of %d manifests are not on record: %s", len(notes), error, exc_info=_is_ours(error))
+            with self._lock:
+                for note in notes:
+                    self._noted.pop(note.key, None)
 
     def _write(self, notes: Sequence[_Note]) -> None:
         """Write those that nobody wrote within the hour: together, or, where another has been quicker, each alone."""
@@ -110,6 +125,8 @@ class Pulls:
                 writes.append(Create(pull))
             elif note.pulled - before.pulled >= EVERY:
                 writes.append(Replace(replace(pull, version=before.version)))
+        if not writes:
+            return
         try:
             self._metadata.commit(writes)
         except Conflict:
@@ -123,8 +140,7 @@ class Pulls:
             # Another process has just written the same.
             return
 
-    def _forget(self, notes: Sequence[_Note]) -> None:
-        """Let the next pulls of these be noted."""
-        with self._lock:
-            for note in notes:
-                self._noted.pop(note.key, None)
+
+def _is_ours(error: Exception) -> bool:
+    """Whether it is a defect of ours, and no fault of the store."""
+    return not isinstance(error, StorageError)

@@ -1,7 +1,9 @@
 """Files of policies: what Artifact Registry takes is taken, and what nobody knows is refused by name and place."""
 
 import json
+import re
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +11,7 @@ import pytest
 from functions.registry.policies import Condition, Policy, TagState, Version
 from functions.registry.policy_files import MOST_POLICIES, PolicyError, duration, parse
 
+README = Path(__file__).parents[2] / "README.md"
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
 
@@ -46,6 +49,11 @@ def test_a_file_for_artifact_registry_is_taken_as_it_is() -> None:
             keep_count=5,
         ),
     )
+
+
+def test_the_file_that_readme_shows_is_taken() -> None:
+    (shown,) = re.findall(r"```json\n(\[.*?)```", README.read_text(), re.DOTALL)
+    assert [policy.name for policy in parse(shown)] == ["old", "ten"]
 
 
 def test_what_the_api_gives_back_is_taken_as_well() -> None:

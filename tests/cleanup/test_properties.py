@@ -66,7 +66,7 @@ def graphs(draw: st.DrawFn) -> list[Node]:
 running = st.dictionaries(st.sampled_from([digest(name) for name in NAMES]), st.just("in cluster-1"), max_size=2)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(graphs(), files(), running)
 def test_nothing_that_is_kept_lacks_a_part(nodes: list[Node], policies: str, runs: dict[str, str]) -> None:
     verdicts = judged(nodes, policies, runs)
@@ -82,7 +82,7 @@ def test_nothing_that_is_kept_lacks_a_part(nodes: list[Node], policies: str, run
     assert {each for each in runs if each in verdicts} <= stay
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(graphs(), files(), running)
 def test_keeping_wins_and_nothing_goes_without_a_rule(nodes: list[Node], policies: str, runs: dict[str, str]) -> None:
     rules = {policy.name: policy for policy in parse(policies)}

@@ -37,8 +37,7 @@ class Counting:
     def commit(self, writes: Sequence[Write]) -> None:
         if self.fault:
             raise self.fault
-        if writes:
-            self.commits.append(writes)
+        self.commits.append(writes)
         self._metadata.commit(writes)
 
 
