@@ -29,6 +29,7 @@ AGAIN: Final = urllib3.Retry(
 )
 """A read may be tried again, whatever went wrong."""
 
+HOST: Final = "https://firestore.googleapis.com"
 SCOPES: Final = ("https://www.googleapis.com/auth/cloud-platform",)
 
 
@@ -45,7 +46,7 @@ class FirestoreReads:
     def __init__(self, project: str, database: str) -> None:
         """Read with the credentials of the environment; honours FIRESTORE_EMULATOR_HOST."""
         emulator = os.environ.get("FIRESTORE_EMULATOR_HOST")
-        host = f"http://{emulator}" if emulator else "https://firestore.googleapis.com"
+        host = f"http://{emulator}" if emulator else HOST
         self._root = f"projects/{project}/databases/{database}/documents/"
         self._url = f"{host}/v1/projects/{project}/databases/{database}/documents:batchGet"
         pool = urllib3.PoolManager(maxsize=128, retries=AGAIN, timeout=TIMEOUTS, ca_certs=certifi.where())

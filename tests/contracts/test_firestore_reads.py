@@ -2,12 +2,15 @@
 
 import json
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from storage import firestore_reads
 from storage.errors import Unavailable
 from storage.firestore_reads import FirestoreReads
+from tests.auth import worlds
 from tests.servers import free_port
 from tests.serving.cloud import Quiet, answering
 
@@ -71,3 +74,44 @@ def test_whoever_does_not_answer_is_unavailable(reads: Reads, monkeypatch: pytes
     monkeypatch.setenv("FIRESTORE_EMULATOR_HOST", f"127.0.0.1:{free_port()}")
     with pytest.raises(Unavailable):
         FirestoreReads("p", "d").get(["tags/v1"])
+
+
+class Guarded(Quiet):
+    """A Firestore that takes only the newest of the tokens that it gives."""
+
+    tokens = 0
+
+    def do_POST(self) -> None:  # noqa: N802
+        self.body()
+        if self.path == "/token":
+            Guarded.tokens += 1
+            answer = {"access_token": f"ya29.{self.tokens}", "expires_in": 3600, "token_type": "Bearer"}
+            self.answer(200, json.dumps(answer).encode(), {"Content-Type": "application/json"})
+        elif self.headers["Authorization"] == f"Bearer ya29.{self.tokens}":
+            self.answer(200, json.dumps([FOUND]).encode())
+        else:
+            self.answer(401, b"{}")
+
+
+def test_reads_are_made_with_the_credentials_of_the_environment(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with answering(Guarded) as port:
+        (tmp_path / "key.json").write_text(worlds.service_account_key(token_uri=f"http://127.0.0.1:{port}/token"))
+        monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "key.json"))
+        monkeypatch.delenv("FIRESTORE_EMULATOR_HOST", raising=False)
+        monkeypatch.setattr(firestore_reads, "HOST", f"http://127.0.0.1:{port}")
+        reads = FirestoreReads("p", "d")
+
+        assert reads.get(["tags/v1"])
+        assert Guarded.tokens == 1
+        Guarded.tokens += 1
+        assert reads.get(["tags/v1"]), "a token that is no longer taken is renewed"
+        assert Guarded.tokens == 3
+
+
+def test_without_credentials_nobody_reads(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "absent.json"))
+    monkeypatch.delenv("FIRESTORE_EMULATOR_HOST", raising=False)
+    with pytest.raises(Unavailable, match="was not found"):
+        FirestoreReads("p", "d")
