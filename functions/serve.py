@@ -23,6 +23,9 @@ HEADER_PATIENCE: Final = 30_000
 """Milliseconds within which a client must have sent its headers."""
 
 
+THREADS_GO_AFTER: Final = 5
+"""Seconds without work, granian's least: the fewer threads wait, the warmer is the one that is woken."""
+
 LOOK_UP: Final = 0.5
 """Seconds after which the main thread looks whether a signal has come."""
 
@@ -62,6 +65,7 @@ def serve(app: App, settings: Settings) -> None:
         interface=Interfaces.WSGI,
         http=HTTPModes.auto,
         blocking_threads=settings.threads,
+        blocking_threads_idle_timeout=THREADS_GO_AFTER,
         http1_settings=HTTP1Settings(header_read_timeout=HEADER_PATIENCE),
         ssl_cert=settings.tls_cert,
         ssl_key=settings.tls_key,

@@ -6,12 +6,15 @@ them; wall time is only so good for that, and CPU time, of all processes of a re
 
 import argparse
 import json
+import os
 import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.benchmarks.peers import STARTERS, NoPeerError, Peer, running
+import pytest
+
+from tests.benchmarks.peers import CACHE, STARTERS, NoPeerError, Peer, running
 from tests.benchmarks.report import Report, machine
 from tests.benchmarks.work import Bench, Unfit, Work
 from tests.benchmarks.works import WORKS
@@ -31,12 +34,14 @@ def main(arguments: Sequence[str]) -> int:
     if unknown:
         print(f"no such work: {', '.join(unknown)}; --list shows all", file=sys.stderr)
         return 2
+    # What `.ci/run` has built is found, too.
+    os.environ["PATH"] += f":{CACHE}:/usr/sbin"
     report = Report(parsed.peers, parsed.access, parsed.rounds)
     print(*(f"{name} {value}" for name, value in machine().items()), sep=", ")
     with tempfile.TemporaryDirectory(prefix="lading-benchmark-") as name:
         bench = Bench(Path(name), parsed.access, parsed.seconds, parsed.scale)
         try:
-            with running(parsed.peers, Path(name), parsed.access) as peers:
+            with bench.stack, running(parsed.peers, Path(name), parsed.access) as peers:
                 for work in [WORKS[name] for name in parsed.work] or WORKS.values():
                     _measure(bench, work, peers, report)
         except NoPeerError as error:
@@ -51,17 +56,19 @@ def main(arguments: Sequence[str]) -> int:
 def _measure(bench: Bench, work: Work, peers: list[Peer], report: Report) -> None:
     """All rounds of one piece of work; whoever began the last round ends this one."""
     able = list(peers)
-    # The first round warms up caches and files, and is not counted.
-    for number in range(report.rounds + 1):
+    # Round 0 warms up caches and files, and is not counted.
+    for number in [1] if work.once else range(report.rounds + 1):
         for peer in able[:: 1 if number % 2 else -1]:
             try:
                 figures = work.run(bench, peer)
-            except Unfit:
+            except (Unfit, pytest.skip.Exception) as reason:
+                print(f"\n{work.name} is left out for {peer.name}: {reason}")
                 able = [one for one in able if one is not peer]
                 continue
             if number:
                 report.add(work, peer.name, figures)
-    print(report.table(work.name), flush=True)
+    if able:
+        print(report.table(work.name), flush=True)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Final
+from urllib.parse import urlencode
 
 from storage.digests import digest_of
 from tests import images
@@ -74,10 +75,12 @@ class Pusher:
         path = answer[1].removeprefix(f"http://{self._peer.address}")
         return f"{path}{'&' if '?' in path else '?'}digest={digest}" if digest else path
 
-    def manifest(self, content: bytes, reference: str = "", repository: str = REPOSITORY) -> str:
-        """Push a manifest by a tag, or by its digest; answers the digest."""
+    def manifest(
+        self, content: bytes, reference: str = "", repository: str = REPOSITORY, tags: Sequence[str] = ()
+    ) -> str:
+        """Push a manifest by a tag, or by its digest and perhaps with tags; answers the digest."""
         digest = digest_of(content)
-        path = f"/v2/{repository}/manifests/{reference or digest}"
+        path = f"/v2/{repository}/manifests/{reference or digest}?{urlencode([('tag', tag) for tag in tags])}"
         self.ask("PUT", path, content, Content_Type=json.loads(content)["mediaType"])
         return digest
 
@@ -104,7 +107,7 @@ def tags(peer: Peer, count: int) -> None:
     manifest = images.manifest([])
     with pusher(peer) as push:
         push.blob(images.EMPTY_CONFIG)
-    _spread(peer, range(count), lambda push, number: push.manifest(manifest, f"t{number}"))
+    spread(peer, range(count), lambda push, number: push.manifest(manifest, f"t{number}"))
 
 
 def referrers(peer: Peer, count: int) -> str:
@@ -115,11 +118,11 @@ def referrers(peer: Peer, count: int) -> str:
         push.blob(images.EMPTY_CONFIG)
         digest = push.manifest(subject, "subject")
     each = [images.manifest([], subject=named, annotations={"number": str(number)}) for number in range(count)]
-    _spread(peer, each, lambda push, manifest: push.manifest(manifest))
+    spread(peer, each, lambda push, manifest: push.manifest(manifest))
     return digest
 
 
-def _spread(peer: Peer, items: Sequence[Any], work: Any) -> None:
+def spread(peer: Peer, items: Sequence[Any], work: Any) -> None:
     """Do `work` for each of `items`, some at a time."""
 
     def some(first: int) -> None:

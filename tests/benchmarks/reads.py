@@ -7,15 +7,13 @@ from tests.benchmarks.load import ask
 from tests.benchmarks.peers import Peer
 from tests.benchmarks.work import Bench, Figures, Work
 
-ACCEPT = "Accept: application/vnd.oci.image.manifest.v1+json"
-
 
 def _read(bench: Bench, peer: Peer, method: str, what: str, connections: int) -> Figures:
     image: images.Pushed = peer.once("image", images.image)
     path = {"tag": image.manifest("v1"), "digest": image.manifest(), "blob": image.blob()}[what]
-    ask(peer, [path], method, [ACCEPT], connections=connections, seconds=bench.seconds / 4)
+    ask(peer, [path], method, connections=connections, seconds=bench.seconds / 4)
     with bench.watching(peer) as used:
-        result = ask(peer, [path], method, [ACCEPT], connections=connections, seconds=bench.seconds)
+        result = ask(peer, [path], method, connections=connections, seconds=bench.seconds)
     return {
         "requests/s": result["requests"] / result["seconds"],
         "p50 ms": result["p50"] / 1000,

@@ -2,8 +2,9 @@
 
 import contextlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from tests.benchmarks.peers import Peer
 
@@ -29,12 +30,22 @@ class Bench:
     access   as in `--access`
     seconds  of one measurement of many small requests
     scale    by which sizes and numbers are divided: 1, but for a trial
+    stack    what is ended with the benchmark
+    shared   what was made for all works and registries, by name
     """
 
     folder: Path
     access: str = "everybody"
     seconds: float = 4.0
     scale: int = 1
+    stack: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
+    shared: dict[str, Any] = field(default_factory=dict)
+
+    def once(self, name: str, make: Callable[[], Any]) -> Any:
+        """What `make` answered when it was first called under this name."""
+        if name not in self.shared:
+            self.shared[name] = make()
+        return self.shared[name]
 
     @contextlib.contextmanager
     def watching(self, peer: Peer) -> Iterator[Used]:
@@ -58,11 +69,13 @@ class Work:
     name  by which it is asked for
     what  it is, in words
     run   one round of it, on one registry; raises Unfit where that registry cannot do it
+    once  one round is all: it leaves so much behind that the next would measure something else
     """
 
     name: str
     what: str
     run: Callable[[Bench, Peer], Figures]
+    once: bool = False
 
 
 class Unfit(Exception):
