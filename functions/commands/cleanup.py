@@ -42,10 +42,12 @@ def _plan(parsed: argparse.Namespace, read: Settings) -> None:
 
     store = registry(read)
     rules = rules_of(read, store, parsed.running)
+    everywhere = None if parsed.repositories else store.inventory.shared_among(names_of(store))
     for name in _chosen(store, parsed.repositories):
         made = cleanup.plan(store, name, rules)
         going = (blob for digest in made.rules for blob in made.graph.nodes[digest].blobs)
-        holdings = Holdings(made.graph, store.inventory.sizes(name), store.inventory.shared(going))
+        shared = store.inventory.shared(going) if everywhere is None else everywhere
+        holdings = Holdings(made.graph, store.inventory.sizes(name), shared)
         for row in _rows(made, holdings):
             print(json.dumps(row) if parsed.json else _shown(row))
         if not parsed.json:

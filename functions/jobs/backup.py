@@ -29,6 +29,7 @@ from storage.past import History, Move
 from storage.protocols import BlobStore, Create, Delete, MetadataStore, Touch
 from storage.records import LOOSE, Blob, Key, Link, Manifest, R, Record, Repository, Tag
 from storage.sqlite import SqliteMetadata
+from storage.upkeep import Pull
 
 PAGE: Final = 100
 """Records read at a time: their contents are in memory together."""
@@ -106,6 +107,7 @@ def _back_up_repository(
     for tag in _all(source.metadata, Tag, name):
         report.tags += _ensure(target.metadata, tag)
     _copy_histories(source, target, name)
+    _copy_pulls(source, target, name)
     for manifest in _all(source.metadata, Manifest, name):
         report.manifests += _ensure(target.metadata, manifest)
     for link in _all(source.metadata, Link, name):
@@ -136,6 +138,7 @@ def _restore_repository(source: Stores, target: Stores, repository: Repository, 
         waiting = bool(ready)
     report.repositories += _ensure(target.metadata, repository)
     _copy_histories(source, target, name)
+    _copy_pulls(source, target, name)
     for tag in _all(source.metadata, Tag, name):
         if not _ensure(target.metadata, tag, [Key(Manifest, tag.digest, name)]):
             there = _get(target.metadata, tag.key)
@@ -151,6 +154,12 @@ def _copy_histories(source: Stores, target: Stores, repository: str) -> None:
             for move in find_all(source.metadata, Move, {"tag": history.id}, repository):
                 _ensure(target.metadata, move)
             _ensure(target.metadata, history)
+
+
+def _copy_pulls(source: Stores, target: Stores, repository: str) -> None:
+    """When manifests were pulled: without that, clean-up would take all that was pushed long ago for unused."""
+    for pull in _all(source.metadata, Pull, repository):
+        _ensure(target.metadata, pull)
 
 
 def _copy_blob(source: Stores, target: Stores, digest: str, report: Report) -> Blob | None:

@@ -120,15 +120,14 @@ class Usage:
         self._rules = rules
 
     def of_repositories(self, names: Sequence[str]) -> Iterator[Row]:
-        """A row for each of all repositories. Memory grows by some 200 bytes for a blob."""
-        links: Counter[str] = Counter()
+        """A row for each of all repositories. Memory grows as that of Inventory.shared_among."""
+        shared = self._registry.inventory.shared_among(names)
+        counted: set[str] = set()
         for name in names:
             sizes = self._registry.inventory.sizes(name)
-            self.total.blobs += sum(size for blob, size in sizes.items() if blob not in links)
-            links.update(sizes.keys())
-        shared = {blob for blob, count in links.items() if count > 1}
-        for name in names:
-            made, holdings = self._look(name, self._registry.inventory.sizes(name), shared)
+            self.total.blobs += sum(size for blob, size in sizes.items() if blob not in counted)
+            counted |= shared & sizes.keys()
+            made, holdings = self._look(name, sizes, shared)
             every, rest = holdings.of(name, made.graph.nodes, made.rules), holdings.unnamed()
             yield self._counted(Row(name, every.bytes + rest.bytes, every.alone + rest.alone, every.frees))
 

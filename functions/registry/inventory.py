@@ -2,7 +2,6 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 from functions.registry.graph import Node
@@ -54,8 +53,23 @@ class Inventory:
         """The bytes of each blob that a repository links, by digest."""
         return {link.id: link.size for link in scan_all(self._metadata, Link, repository)}
 
+    def shared_among(self, repositories: Iterable[str]) -> set[str]:
+        """The blobs that more than one of some repositories link. Memory grows by some 100 bytes for a blob."""
+        seen: set[str] = set()
+        shared: set[str] = set()
+        for repository in repositories:
+            links = self.sizes(repository).keys()
+            shared |= seen & links
+            seen |= links
+        return shared
+
     def shared(self, blobs: Iterable[str]) -> set[str]:
-        """Those of `blobs` that more than one repository links: a question for each, many at a time."""
+        """Those of `blobs` that more than one repository links: a question for each, many at a time.
+
+        For many blobs of all repositories, `shared_among` is quicker.
+        """
+        from concurrent.futures import ThreadPoolExecutor
+
         with ThreadPoolExecutor(QUESTIONS) as pool:
             asked = list(dict.fromkeys(blobs))
             return {blob for blob, shared in zip(asked, pool.map(self._is_shared, asked), strict=True) if shared}

@@ -79,11 +79,16 @@ def test_a_backup_goes_back_into_either_pair_of_stores(
 ) -> None:
     source = Registry(other.blobs, other.metadata)
     contents = push_everything(source)
+    source.pulls.note("team/app", next(iter(contents)).partition("@")[2])
+    source.pulls.flush()
 
     back_up(other, tmp_path / "backup")
     restore(tmp_path / "backup", stores)
 
     assert_whole(registry, contents)
+    pulled = {node.digest: node.pulled for node in source.inventory.nodes("team/app")}
+    assert any(pulled.values())
+    assert {node.digest: node.pulled for node in registry.inventory.nodes("team/app")} == pulled
 
 
 def test_a_backup_is_a_data_folder(stores: Stores, registry: Registry, tmp_path: Path) -> None:
