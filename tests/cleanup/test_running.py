@@ -1,0 +1,61 @@
+"""What deployers report to run: in the forms in which clusters tell it, and within bounds."""
+
+import pytest
+
+from functions.registry.running import MOST_REFERENCES, RunningError, checked, read, what_runs
+from storage.upkeep import Running
+from tests.cleanup.manifests import NOW, digest, node
+
+HERE = digest("a")
+
+
+@pytest.mark.parametrize(
+    ("reference", "path", "target"),
+    [
+        (HERE, "", HERE),
+        ("team/app:v1", "team/app", "v1"),
+        ("team/app", "team/app", "latest"),
+        (f"team/app@{HERE}", "team/app", HERE),
+        (f"team/app:v1@{HERE}", "team/app", HERE),
+        (f"registry.example:5000/team/app@{HERE}", "registry.example:5000/team/app", HERE),
+        ("localhost:5000/app", "localhost:5000/app", "latest"),
+        (f"docker-pullable://registry.example/team/app@{HERE}", "docker-pullable://registry.example/team/app", HERE),
+    ],
+)
+def test_references_are_read_as_clusters_tell_them(reference: str, path: str, target: str) -> None:
+    assert read(reference) == (path, target)
+
+
+@pytest.mark.parametrize("reference", ["team/app:", "team/app@sha256:ab", ":v1", "@" + HERE, "team/", "a:b:c", "a:b c"])
+def test_what_is_no_reference_is_refused(reference: str) -> None:
+    with pytest.raises(RunningError, match="neither a digest nor a reference"):
+        read(reference)
+
+
+def test_a_report_is_sorted_and_has_bounds() -> None:
+    assert checked(["b", "\n", " a \n", "b"]) == ("a", "b")
+    for too_much in ([], [" "], [f"app:v{number}" for number in range(MOST_REFERENCES + 1)], ["a" * 500_001]):
+        with pytest.raises(RunningError):
+            checked(too_much)
+
+
+@pytest.mark.parametrize(
+    ("reference", "runs"),
+    [
+        ("team/app:v1", True),
+        ("host.example/team/app:v1", True),
+        ("pkg.example/project/cache/team/app:v1", True),
+        (f"anything/team/app@{HERE}", True),
+        (HERE, True),
+        ("team/app:v2", False),
+        ("app:v1", False),
+        ("other-team/app:v1", False),
+        ("team/app/part:v1", False),
+        (f"other/app@{HERE}", False),
+        ("team/app", False),
+    ],
+)
+def test_what_stands_before_the_name_of_the_repository_does_not_matter(reference: str, runs: bool) -> None:
+    report = Running(id="cluster-1", references=(reference,), reported=NOW)
+    found = what_runs([report], "team/app", [node("a", "v1"), node("b", "v3")])
+    assert found == ({HERE: "in cluster-1"} if runs else {})
