@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from storage.errors import Conflict, StorageError, Unavailable
 from storage.firestore_reads import FirestoreReads
+from storage.kinds import FOUND_EVERYWHERE
 from storage.protocols import Create, Delete, Found, Replace, Touch, Write
 from storage.records import Key, R, Record, record_of, values_of
 
@@ -100,6 +101,9 @@ class FirestoreMetadata:
         from google.cloud.firestore_v1.base_query import FieldFilter
 
         everywhere = repository is None
+        if everywhere:
+            # The emulator answers as well without the index that Firestore wants.
+            assert {(kind, field) for field in where} <= set(FOUND_EVERYWHERE)
         source = self._client.collection_group(kind.KIND) if everywhere else self._collection(kind, repository or "")
         query = _without_content(kind, source)
         for field, value in where.items():

@@ -150,7 +150,8 @@ class MetadataStore(Protocol):
         """The first `limit` records of a kind that hold all the values of `where`, behind that of the key `after`.
 
         `where` names at least one field of `kind.FOUND_BY`. They are sorted by id; with `repository=None`, which looks
-        into all repositories, in an order of the store's own. Found records come without `content`.
+        into all repositories by one of kinds.FOUND_EVERYWHERE, in an order of the store's own. Found records come
+        without `content`.
         """
         ...
 
