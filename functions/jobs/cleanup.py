@@ -2,7 +2,8 @@
 
 What is planned names digests, and is never trusted later: whoever applies a plan looks and decides anew, and deletes
 what both want, where nothing has come in between. What hangs together is deleted in one commit, unless it is too much
-for one; then holders go before what they hold, so that whatever can be seen is whole wherever it stops.
+for one; then holders go before what they hold, so that whatever can be seen is whole wherever it stops, and the next
+clean-up takes what was left.
 """
 
 from collections import Counter
@@ -12,7 +13,7 @@ from datetime import datetime
 from typing import Final
 
 from functions.jobs.collect import CleanUp
-from functions.registry.acts import Act, Clock
+from functions.registry.acts import Clock
 from functions.registry.cleanup import Verdict, decide
 from functions.registry.graph import Graph, Node
 from functions.registry.policies import Policy
@@ -130,8 +131,8 @@ def apply(
 def _delete(registry: Registry, made: Plan, going: list[Node], spared: set[str]) -> list[Node]:
     """Delete manifests in one commit, and answer them: without what has changed, which is spared with what it holds."""
     while going:
-        act = Act("clean-up", f"policy {', '.join(sorted({made.rules[node.digest] for node in going}))}")
-        changed = registry.expiry.delete(made.repository, going, going[0].digest, act)
+        policies = [made.rules[node.digest] for node in going]
+        changed = registry.expiry.delete(made.repository, going, going[0].digest, policies)
         if not changed:
             break
         spared.update(made.graph.below(changed))

@@ -4,7 +4,7 @@
     2. Of what stands in the graph, what no Delete policy applies to stays.
     3. What an immutable tag names stays, unless the policy says that it may go.
     4. Whatever is held by what stays, stays: an index's children, a subject's referrers.
-    5. All else goes: what a Delete policy applies to, and what is held by that alone.
+    5. All else goes: what a Delete policy applies to, and what is held, or was held when that went, by that alone.
 
 So nothing goes that no policy deletes, keeping wins, and no order of policies or manifests matters but in the words.
 """
@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from functions.registry.graph import Graph
-from functions.registry.policies import Policy, Version
+from functions.registry.policies import Condition, Policy, Version
 
 MID_PUSH: Final = timedelta(hours=1)
 """So long a manifest without a tag stays: the index or the tag that will name it may be on its way."""
@@ -70,7 +70,7 @@ class _Judge:
         staying = self._standing(deleting) | self._immutable(deleting) | self._kept() | self._running(running)
         kept = self._graph.below(sorted(staying))
         going = self._graph.below(sorted(set(deleting) - set(kept)))
-        ruled = {digest: _Reason(rule.name, f"rule '{rule.name}'") for digest, rule in deleting.items()}
+        ruled = {digest: self._reason(rule) for digest, rule in deleting.items()}
         return [
             self._verdict(digest, True, kept[digest], staying)
             if digest in kept
@@ -84,7 +84,13 @@ class _Judge:
         if not node.named and self._now - node.created < MID_PUSH:
             return None
         meant = [policy for policy in self._deletes if policy.where.matches(version, self._now)]
+        if not meant and node.orphan and not node.named:
+            # Somebody was stopped in between, or it came a moment too late to go with what it belongs to.
+            return Policy(node.orphan, True, Condition())
         return min(meant, key=lambda policy: not policy.immutable, default=None)
+
+    def _reason(self, policy: Policy) -> _Reason:
+        return _Reason(policy.name, f"{'' if policy in self._deletes else 'what held it went by '}rule '{policy.name}'")
 
     def _running(self, running: Mapping[str, str]) -> dict[str, _Reason]:
         """What runs, and the indexes that name it: whoever starts it again asks for the index."""

@@ -5,8 +5,8 @@ of the look, and whose tags still name it, is what was judged; it is deleted at 
 makes the commit fail. What has changed is left alone until the next look.
 """
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
 
 from functions.registry.acts import Act
 from functions.registry.attempts import settle
@@ -15,6 +15,9 @@ from functions.registry.graph import Node
 from storage.protocols import Found, MetadataStore
 from storage.records import Key, Manifest, Tag
 from storage.upkeep import Pull
+
+BY: Final = "policy "
+"""With what a policy's name is put down as the one who deleted something."""
 
 
 class Expiry:
@@ -25,12 +28,13 @@ class Expiry:
         self._metadata = metadata
         self._deletion = deletion
 
-    def delete(self, repository: str, nodes: Sequence[Node], cause: str, act: Act) -> set[str]:
-        """Delete manifests and their tags in one commit; they are restored with `cause`.
+    def delete(self, repository: str, nodes: Sequence[Node], cause: str, policies: Iterable[str]) -> set[str]:
+        """Delete manifests and their tags in one commit, by policies of these names; they are restored with `cause`.
 
         Where some are no longer what was judged (changed, pulled or gone since), nothing is done, and their digests are
         the answer.
         """
+        act = Act("clean-up", f"{BY}{', '.join(sorted(set(policies)))}")
         return settle(lambda: self._try_to_delete(repository, nodes, cause, act))
 
     def _try_to_delete(self, repository: str, nodes: Sequence[Node], cause: str, act: Act) -> set[str]:

@@ -24,6 +24,7 @@ class Node:
     immutable  those of them that are immutable
     pulled     when it was last pulled, or None
     version    of its record: a new one for whoever names it since
+    orphan     the policy by which what held it was deleted before it, or ""
     """
 
     digest: str
@@ -36,6 +37,7 @@ class Node:
     children: tuple[str, ...] = ()
     blobs: tuple[str, ...] = ()
     version: str = ""
+    orphan: str = ""
 
     @property
     def attached(self) -> tuple[str, ...]:

@@ -4,9 +4,12 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Final
 
+from functions.registry.expiry import BY
 from functions.registry.graph import Node
 from functions.registry.immutable import ImmutableTags
 from functions.registry.pages import scan_all
+from functions.registry.referring import tags_of
+from storage.past import DeletedManifest
 from storage.protocols import MetadataStore
 from storage.records import Link, Manifest, Tag
 from storage.upkeep import Pull
@@ -32,6 +35,7 @@ class Inventory:
         tags = defaultdict(list)
         for tag in scan_all(self._metadata, Tag, repository):
             tags[tag.digest].append(tag.id)
+        gone = self._gone(repository)
         pulls = {pull.id: pull.pulled for pull in scan_all(self._metadata, Pull, repository)}
         return [
             Node(
@@ -45,9 +49,21 @@ class Inventory:
                 children=manifest.children,
                 blobs=manifest.blobs,
                 version=manifest.version,
+                orphan=next(
+                    filter(None, map(gone.get, (manifest.digest, manifest.subject, *tags[manifest.digest]))), ""
+                ),
             )
             for manifest in manifests
         ]
+
+    def _gone(self, repository: str) -> Mapping[str, str]:
+        """By which policy clean-up deleted what held a manifest: by the child's digest, the subject's, and its tags."""
+        gone: dict[str, str] = {}
+        for dead in scan_all(self._metadata, DeletedManifest, repository):
+            if dead.by.startswith(BY):
+                held = (*dead.children, dead.digest, *tags_of(dead.digest))
+                gone |= dict.fromkeys(held, dead.by.removeprefix(BY))
+        return gone
 
     def sizes(self, repository: str) -> Mapping[str, int]:
         """The bytes of each blob that a repository links, by digest."""

@@ -126,6 +126,14 @@ def test_what_is_in_the_midst_of_a_push_stays() -> None:
     )
 
 
+def test_what_was_left_when_its_holder_went_goes_by_the_same_rule() -> None:
+    left = [node("c", orphan="old"), node("tagged", "x", orphan="old"), node("young", age=0.01, orphan="old")]
+    held = [node("i", "v1", children=["d"]), node("d", orphan="old")]
+    assert kept([*left, *held], "[]") == digests("tagged young i d")
+    assert judged(left, "[]")[digest("c")].why == "what held it went by rule 'old'"
+    assert digest("c") in kept(left, and_keep(OLD, '"condition": {"tagState": "untagged"}'))
+
+
 def test_rings_end() -> None:
     ring = [
         node("a", attaching("b", ".sig")),

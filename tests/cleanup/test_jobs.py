@@ -11,6 +11,7 @@ from functions.jobs.backup import Stores
 from functions.jobs.cleanup import Rules, clean_up
 from functions.jobs.collect import Collector
 from functions.jobs.reaping import Waits
+from functions.registry.documents import OCI_INDEX
 from functions.registry.immutable import ImmutableTags
 from functions.registry.manifests import Referrer
 from functions.registry.policy_files import parse
@@ -194,14 +195,13 @@ def test_wherever_it_ends_what_can_be_seen_is_whole(
         left[0] -= 1
         commit(writes)
 
-    untagged = '{"name": "untagged", "action": {"type": "Delete"}, "condition": {"tagState": "untagged"}}'
     ends = 0
     with monkeypatch.context() as patched:
         patched.setattr(registry.metadata, "commit", fail)
         while digests(registry):
             left[0] = 1
             with contextlib.suppress(Unavailable):
-                clean_up(registry, REPOSITORY, rules(OLD, untagged), applied=True)
+                clean_up(registry, REPOSITORY, rules(), applied=True)
             ends += 1
             for node in registry.inventory.nodes(REPOSITORY):
                 pull_whole(registry, node.digest)
@@ -211,6 +211,24 @@ def test_wherever_it_ends_what_can_be_seen_is_whole(
 
 def _tags(registry: Registry) -> Sequence[str]:
     return registry.tags.names(REPOSITORY, "", 100).items
+
+
+def test_a_signature_that_comes_a_moment_too_late_goes_with_the_next_clean_up(
+    registry: Registry, rules: Callable[..., Rules], clock: TestClock
+) -> None:
+    old = push_signed(registry, REPOSITORY, "v1")
+    clock.turn(days=31)
+    clean_up(registry, REPOSITORY, rules(), applied=True)
+    push_blob(registry, REPOSITORY, images.EMPTY_CONFIG)
+    subject = {"mediaType": OCI_INDEX, "digest": old.index, "size": 1}
+    by_subject = push_manifest(registry, REPOSITORY, images.manifest([], subject=subject)).digest
+    by_tag = push_manifest(registry, REPOSITORY, images.manifest([]), old.index.replace(":", "-") + ".sig").digest
+
+    clean_up(registry, REPOSITORY, rules(), applied=True)
+    assert digests(registry) == {by_subject, by_tag}
+    clock.turn(hours=1)
+    clean_up(registry, REPOSITORY, rules(), applied=True)
+    assert digests(registry) == set()
 
 
 def test_an_immutable_tag_expires_where_a_policy_says_so(
