@@ -48,7 +48,7 @@ class Silent(WSGIRequestHandler):
 
 @contextlib.contextmanager
 def served(stores: Stores) -> Iterator[str]:
-    """The address of a registry over these stores, in this process."""
+    """The address of a registry over these stores, in this process; the stores are closed with it."""
     app = App(Registry(stores.blobs, stores.metadata), settings.read({}), OpenDoor())
     server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=Silent)
     thread = threading.Thread(target=server.serve_forever)
@@ -59,6 +59,7 @@ def served(stores: Stores) -> Iterator[str]:
         server.shutdown()
         thread.join()
         server.server_close()
+        app.registry.close()
 
 
 @contextlib.contextmanager

@@ -11,9 +11,6 @@ from typing import Any
 from tests.benchmarks.peers import Peer
 from tests.needs import program
 
-ACCEPT = "Accept: application/vnd.oci.image.manifest.v1+json"
-"""Without it, distribution says that there is no such manifest."""
-
 SOURCES = Path(__file__).parent / "load"
 
 
@@ -23,7 +20,7 @@ class LoadError(Exception):
 
 def ask(peer: Peer, paths: Sequence[str], method: str = "GET", headers: Sequence[str] = (), **flags: Any) -> Any:
     """Requests of `paths`, in turn, over and over. `flags` are those of the program; its result is answered."""
-    return _run(peer, "ask", {"method": method, **flags}, [ACCEPT, *headers], paths)
+    return _run(peer, "ask", {"method": method, **flags}, headers, paths)
 
 
 def push(peer: Peer, repository: str, **flags: Any) -> Any:

@@ -28,6 +28,9 @@ from tests.servers import serving, users
 REPOSITORY: Final = "bench/app"
 """Where everything is pushed to, but what must be elsewhere."""
 
+ACCEPT: Final = "Accept: application/vnd.oci.image.manifest.v1+json"
+"""Without it, distribution says that there is no such manifest."""
+
 DISTRIBUTION: Final = "github.com/distribution/distribution/v3/cmd/registry@v3.1.2"
 CACHE: Final = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "lading" / "bin"
 """Where distribution is installed, unless it is there: where `.ci/run` keeps what it builds."""
@@ -57,7 +60,7 @@ class Peer:
 
     def headers(self) -> list[str]:
         """The lines that each request needs. A token is new each time: it lives five minutes."""
-        return [f"Authorization: Bearer {self.token()}"] if self.token else []
+        return [ACCEPT, *([f"Authorization: Bearer {self.token()}"] if self.token else [])]
 
     def once(self, name: str, prepare: Callable[["Peer"], Any]) -> Any:
         """What `prepare` answered when it was first called under this name."""
@@ -85,13 +88,16 @@ def lading(folder: Path, access: str) -> Iterator[Peer]:
 @contextlib.contextmanager
 def distribution(folder: Path, access: str) -> Iterator[Peer]:
     """distribution v3. Its traces are off: out of the box it tries to send them to a port of this machine."""
-    program = CACHE / "registry"
-    if not program.exists():
-        print(f"go install {DISTRIBUTION}")
-        environment = {**os.environ, "GOBIN": str(CACHE), "GOFLAGS": "-buildvcs=false"}
-        subprocess.run(["go", "install", DISTRIBUTION], env=environment, check=True)
-    with _distribution("distribution", program, folder, access) as peer:
+    with _distribution("distribution", _built_distribution(), folder, access) as peer:
         yield peer
+
+
+@contextlib.contextmanager
+def traced_distribution(folder: Path) -> Iterator[tuple[Peer, Path]]:
+    """distribution v3 without the cache that only a long life fills, and the file in which it tells what it does."""
+    printing = {"OTEL_TRACES_EXPORTER": "console", "OTEL_BSP_SCHEDULE_DELAY": "50"}
+    with _distribution("distribution", _built_distribution(), folder, "everybody", printing) as peer:
+        yield peer, folder / "log"
 
 
 @contextlib.contextmanager
@@ -137,8 +143,19 @@ def start(name: str, folder: Path, access: str) -> contextlib.AbstractContextMan
     return STARTERS[name](place, access)
 
 
+def _built_distribution() -> Path:
+    program = CACHE / "registry"
+    if not program.exists():
+        print(f"go install {DISTRIBUTION}")
+        environment = {**os.environ, "GOBIN": str(CACHE), "GOFLAGS": "-buildvcs=false"}
+        subprocess.run(["go", "install", DISTRIBUTION], env=environment, check=True)
+    return program
+
+
 @contextlib.contextmanager
-def _distribution(name: str, program: Path, folder: Path, access: str) -> Iterator[Peer]:
+def _distribution(
+    name: str, program: Path, folder: Path, access: str, printing: Mapping[str, str] | None = None
+) -> Iterator[Peer]:
     configuration: dict[str, Any] = {
         "version": 0.1,
         "log": {"fields": {"service": "registry"}},
@@ -150,12 +167,14 @@ def _distribution(name: str, program: Path, folder: Path, access: str) -> Iterat
         "http": {"h2c": {"enabled": True}, "secret": "of this run", "headers": {"X-Content-Type-Options": ["nosniff"]}},
     }
     token = None
+    if printing:
+        del configuration["storage"]["cache"]
     if access == "token":
         token, configuration["auth"] = _issuer(folder)
     # What is JSON is YAML.
     (folder / "config.yml").write_text(json.dumps(configuration))
     command = ["env", "REGISTRY_HTTP_ADDR=127.0.0.1:{port}", str(program), "serve", str(folder / "config.yml")]
-    with serving({"OTEL_TRACES_EXPORTER": "none"}, folder / "log", command=command) as server:
+    with serving(printing or {"OTEL_TRACES_EXPORTER": "none"}, folder / "log", command=command) as server:
         yield Peer(name, server.host, Tree(server.process.pid), token=token)
 
 

@@ -58,7 +58,6 @@ def counted(environment: Mapping[str, str], tmp_path: Path, monkeypatch: pytest.
         peer = Peer("lading", address)
         with pusher(peer) as push:
             yield Counted(stores, peer, push)
-    stores.close()
 
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.name)

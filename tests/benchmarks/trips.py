@@ -1,13 +1,28 @@
-"""The operations whose calls to the stores are counted: ours here, and those of distribution's storage driver.
+"""The operations whose calls to the stores are counted: ours, and those of distribution's storage driver.
 
-distribution tells of each call of its driver in a span, which it can be told to print.
+distribution tells of each call of its driver in a span, which it can be told to print. It may keep in memory where
+blobs are; here it does not, as it could not in a function.
 """
 
-from collections.abc import Callable
+import contextlib
+import json
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import mkdtemp
 
+from functions.app import open_blobs, open_metadata
+from functions.jobs.backup import Stores
 from tests import images as content
-from tests.benchmarks.images import Pushed, Pusher
+from tests.benchmarks import images
+from tests.benchmarks.counts import Counting, served
+from tests.benchmarks.images import Pushed, Pusher, pusher
+from tests.benchmarks.peers import Peer, traced_distribution
+from tests.benchmarks.work import Bench, Figures, Unfit, Work
+
+DRIVER = "registry/storage/driver/"
+"""In the name of what writes the spans of the driver's calls."""
 
 Act = Callable[[Pusher, Pushed], object]
 
@@ -50,3 +65,44 @@ OPERATIONS = (
     ),
     Operation("push a manifest with 12 layers", _push_manifest, ("read", "commit")),
 )
+
+
+def _trips(bench: Bench, peer: Peer) -> Figures:
+    """How many calls each operation makes, of both stores together."""
+    counters = {"lading": _ours, "distribution": _theirs}
+    if peer.name not in counters:
+        raise Unfit("its calls are not counted")
+    with counters[peer.name](Path(mkdtemp(dir=bench.folder))) as (counted, count):
+        image = images.image(counted)
+        figures: Figures = {}
+        with pusher(counted) as push:
+            for operation in OPERATIONS:
+                before = count()
+                operation.act(push, image)
+                figures[operation.name] = count() - before
+    return figures
+
+
+@contextlib.contextmanager
+def _ours(folder: Path) -> Iterator[tuple[Peer, Callable[[], int]]]:
+    blobs = Counting(open_blobs((folder / "blobs").as_uri()))
+    metadata = Counting(open_metadata(f"sqlite://{folder}/metadata"))
+    stores = Stores(blobs, metadata)
+    with served(stores) as address:
+        yield Peer("lading", address), lambda: len(metadata.calls) + len(blobs.calls) - blobs.calls.count("signed_url")
+
+
+@contextlib.contextmanager
+def _theirs(folder: Path) -> Iterator[tuple[Peer, Callable[[], int]]]:
+    with traced_distribution(folder) as (peer, log):
+
+        def count() -> int:
+            # Spans are written some at a time.
+            time.sleep(0.5)
+            lines = [json.loads(line) for line in log.read_text().splitlines() if line.startswith("{")]
+            return sum(DRIVER in line["InstrumentationScope"]["Name"] for line in lines)
+
+        yield peer, count
+
+
+WORKS = (Work("trips", "calls to the stores", _trips, once=True),)
