@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from storage.errors import Conflict, StorageError, Unavailable
 from storage.firestore_reads import FirestoreReads
+from storage.google_imports import import_firestore
 from storage.kinds import FOUND_EVERYWHERE
 from storage.protocols import Create, Delete, Found, Replace, Touch, Write
 from storage.records import Key, R, Record, record_of, values_of
@@ -98,13 +99,13 @@ class FirestoreMetadata:
 
         In one repository a field needs no index of its own; in all of them it needs one of the collection group.
         """
-        from google.cloud.firestore_v1.base_query import FieldFilter
-
         everywhere = repository is None
         if everywhere:
             # The emulator answers as well without the index that Firestore wants.
             assert {(kind, field) for field in where} <= set(FOUND_EVERYWHERE)
         source = self._client.collection_group(kind.KIND) if everywhere else self._collection(kind, repository or "")
+        from google.cloud.firestore_v1.base_query import FieldFilter
+
         query = _without_content(kind, source)
         for field, value in where.items():
             many = field in ("blobs", "children")
@@ -133,6 +134,7 @@ class FirestoreMetadata:
 
     @cached_property
     def _client(self) -> "firestore.Client":
+        import_firestore()
         from google.cloud import firestore
 
         return firestore.Client(project=self._project, database=self._database)
@@ -273,6 +275,7 @@ def _again(attempt: Callable[[], T]) -> T:
 @contextlib.contextmanager
 def _faults() -> Iterator[None]:
     """Turn what Google's libraries raise into the protocol's Unavailable."""
+    import_firestore()
     from google.api_core.exceptions import GoogleAPICallError, RetryError
     from google.auth.exceptions import GoogleAuthError
 

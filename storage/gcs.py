@@ -25,6 +25,7 @@ from google.auth.exceptions import GoogleAuthError
 from google.auth.transport.requests import AuthorizedSession
 
 from storage.errors import Corrupt, Missing, Unavailable
+from storage.google_imports import import_storage
 from storage.protocols import Stored, exactly
 from storage.signed_urls import SignedUrls
 from storage.signing import signer_of
@@ -131,6 +132,7 @@ class CloudStorageBlobs:
 
     def delete(self, name: str) -> None:
         """See BlobStore.delete."""
+        import_storage()
         from google.api_core.exceptions import NotFound
 
         with _client_faults(), contextlib.suppress(NotFound):
@@ -249,6 +251,7 @@ def _faults() -> Iterator[None]:
 @contextlib.contextmanager
 def _client_faults() -> Iterator[None]:
     """As `_faults`, and what Google's client raises besides."""
+    import_storage()
     from google.api_core.exceptions import GoogleAPICallError, RetryError
 
     with _faults():

@@ -31,6 +31,36 @@ for path in sys.argv[1:]:
 print(*sys.modules)
 """
 
+ALL_AT_ONCE = """
+import threading
+from functions import settings
+from functions.app import open_blobs, open_metadata
+from storage.errors import Conflict
+from storage.protocols import Touch
+from storage.records import Key, Link, Repository
+read = settings.read()
+blobs, metadata = open_blobs(read.blobs), open_metadata(read.metadata)
+start, done = threading.Barrier(12), []
+def do(what):
+    start.wait()
+    try:
+        what()
+    except Conflict:
+        pass
+    done.append(what)
+threads = [threading.Thread(target=do, args=[what]) for what in 3 * (
+    lambda: metadata.find(Link, {"state": "loose"}, repository=None, limit=1),
+    lambda: metadata.scan(Repository, limit=1),
+    lambda: metadata.commit([Touch(Key(Repository, "a"))]),
+    lambda: blobs.delete("a/b"),
+)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+print(len(done))
+"""
+
 TAKE_OVER = """
 import os, sys
 import functions_framework
@@ -95,3 +125,7 @@ def test_the_function_makes_room_before_it_imports_anything() -> None:
     assert words == "-m functions.cli serve"
     ours = {module for module in modules.split() if module.startswith(("functions", "storage"))}
     assert ours <= {"functions", "functions.main", "functions.settings"}
+
+
+def test_many_can_need_googles_clients_at_once(emulators: Emulators) -> None:
+    assert run(ALL_AT_ONCE, emulators.fresh()) == ["12"]
