@@ -9,7 +9,11 @@ operations  what clients do, a row each
 clients     an exact client, which tells what it was not told
 linear      whether what many clients saw can have happened one after the other
 
+ledger      what a client may find, by what it was told
+workers     clients that push, mount, move and delete, and keep a ledger; crane is one
+
 test_backends   a fault of each kind, at each call to a backend, in each operation
+test_kills      kill -9, at any moment, of those who serve and of those who collect
 test_tags       many clients at several servers see one order of all moves
 
 LADING_NIGHTLY=1 runs all of it, at length.

@@ -1,0 +1,132 @@
+"""kill -9, at any moment: whatever was acknowledged is there, byte for byte, and nothing needs a repair."""
+
+import os
+import random
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from threading import Event, Thread
+
+from functions.jobs.backup import Stores
+from functions.jobs.collect import Collector
+from functions.jobs.reaping import Waits
+from functions.registry.registry import Registry
+from functions.registry.uploads import Body
+from storage.digests import digest_of
+from storage.protocols import Replace
+from storage.records import Key
+from storage.upkeep import Job
+from tests.faults import NIGHTLY
+from tests.faults.workers import Client, Crane, Worker, prepare
+from tests.needs import program
+from tests.registry.pushes import pull_blob, push_image
+from tests.servers import Server, serving
+
+ROUNDS = 500 if NIGHTLY else 15
+"""On each pair of stores."""
+
+KILLED_COLLECTIONS = 50 if NIGHTLY else 4
+
+LONGEST = 0.8
+"""Seconds that a server lives while clients work."""
+
+
+@contextmanager
+def working(clients: Sequence[Client], server: Server) -> Iterator[None]:
+    """All clients at work, until the end of the block."""
+    stop = Event()
+    threads = [Thread(target=client.work, args=(server.port, stop)) for client in clients]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+
+
+def assert_nothing_is_lost(clients: Sequence[Client]) -> None:
+    assert [line for client in clients for line in client.ledger.lost] == []
+
+
+def assert_sound(environment: Mapping[str, str]) -> None:
+    """SQLite's own check of its file, where there is one."""
+    for path in Path(environment.get("LADING_DATA", "/nowhere")).glob("*.sqlite"):
+        with closing(sqlite3.connect(path)) as connection:
+            assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+
+
+def test_whoever_is_killed_has_kept_what_was_acknowledged(environment: Mapping[str, str], tmp_path: Path) -> None:
+    crane = program("crane", "go install github.com/google/go-containerregistry/cmd/crane@latest")
+    clients: list[Client] = []
+    for number in range(ROUNDS):
+        with serving(environment, tmp_path / f"log-{number}") as server:
+            if not clients:
+                shared, image = prepare(server.port)
+                clients = [*(Worker(number, shared) for number in range(4)), Crane(4, crane, image)]
+            for client in clients:
+                client.ledger.check(server.port)
+            assert_nothing_is_lost(clients)
+            with working(clients, server):
+                time.sleep(random.uniform(0.05, LONGEST))
+                server.process.kill()
+        assert_sound(environment)
+    with serving(environment, tmp_path / "log") as server:
+        checked = sum(client.ledger.check_all(server.port) for client in clients)
+    assert_nothing_is_lost(clients)
+    assert checked > ROUNDS
+    assert sum(client.told[201] for client in clients) > ROUNDS
+    assert sum(client.told[0] for client in clients) >= ROUNDS / 2, "kills that nobody noticed prove nothing"
+
+
+def killed_while_collecting(environment: Mapping[str, str], stores: Stores) -> bool:
+    """Start a collection, and kill it some time after it has begun; answers whether it was at work."""
+    command = [sys.executable, "-m", "functions.cli", "gc", "--nobody-pushes", "--undelete", "0s"]
+    with subprocess.Popen(command, env={**os.environ, **environment}, stdout=subprocess.DEVNULL) as process:
+        while job_of(stores).until is None and process.poll() is None:
+            time.sleep(0.002)
+        time.sleep(random.uniform(0, 0.2))
+        process.kill()
+    # Its lease is over.
+    job = job_of(stores)
+    stores.metadata.commit([Replace(replace(job, until=None))])
+    return job.until is not None
+
+
+def job_of(stores: Stores) -> Job:
+    key = Key(Job, "collect")
+    return stores.metadata.read([key])[key] or Job(id="collect", created=datetime.now(UTC))
+
+
+def test_a_collection_that_is_killed_loses_nothing_and_the_next_one_clears_the_rest(
+    environment: Mapping[str, str], stores: Stores, registry: Registry
+) -> None:
+    collector = Collector(registry, Waits(*[timedelta(0)] * 4))
+    collector.run()
+    kept, killed = [], 0
+    for number in range(KILLED_COLLECTIONS):
+        images = [push_image(registry, f"r{each}", f"v{number}", layers=2) for each in range(5)]
+        for image in images[1:]:
+            registry.deletion.manifest(image.repository, image.digest)
+        registry.uploads.append("r0", registry.uploads.start("r0").id, Body([b"left alone"]))
+        kept += images[:1]
+        killed += killed_while_collecting(environment, stores)
+
+    report = collector.run()
+
+    assert killed, "none was killed at work"
+    assert report is not None
+    assert report.finished
+    assert sorted(
+        registry.manifests.find("r0", tag).digest for tag in registry.tags.names("r0", "", 1000).items
+    ) == sorted(each.digest for each in kept)
+    links = [registry.blobs.get("r0", digest) for digest in {digest for each in kept for digest in each.blobs}]
+    assert all(digest_of(pull_blob(registry, "r0", link.id)) == link.id for link in links)
+    assert set(stores.blobs.names("", limit=10_000)) == {link.object for link in links}
