@@ -15,7 +15,8 @@ from typing import Final
 from functions.jobs.collect import CleanUp
 from functions.registry.acts import Clock
 from functions.registry.cleanup import Verdict, decide
-from functions.registry.graph import Graph, Node
+from functions.registry.expiry import Doomed
+from functions.registry.graph import Graph
 from functions.registry.policies import Policy
 from functions.registry.registry import Registry
 from functions.registry.running import what_runs
@@ -116,35 +117,39 @@ def apply(
     """
     report = Report(made.repository, kept=len(made.verdicts) - len(made.rules))
     spared = set(made.graph.below(set(made.rules) - set(only))) if only is not None else set()
-    groups = made.graph.downward(made.rules)
-    for some in _portions([made.graph.nodes[digest] for digest in group] for group in groups):
+    for some in _portions(_groups(made)):
         if report.deleted + report.changed and stop():
             report.done = False
             break
-        going = _delete(registry, made, [node for node in some if node.digest not in spared], spared)
+        going = _delete(registry, made, [each for each in some if each.node.digest not in spared], spared)
         report.deleted += len(going)
         report.changed += len(some) - len(going)
-        report.rules.update(made.rules[node.digest] for node in going)
+        report.rules.update(each.policy for each in going)
     return report
 
 
-def _delete(registry: Registry, made: Plan, going: list[Node], spared: set[str]) -> list[Node]:
+def _groups(made: Plan) -> Iterator[list[Doomed]]:
+    """What goes, in groups that hang together; the first of each is what the others are restored with."""
+    for group in made.graph.downward(made.rules):
+        yield [Doomed(made.graph.nodes[digest], made.rules[digest], group[0]) for digest in group]
+
+
+def _delete(registry: Registry, made: Plan, going: list[Doomed], spared: set[str]) -> list[Doomed]:
     """Delete manifests in one commit, and answer them: without what has changed, which is spared with what it holds."""
     while going:
-        policies = [made.rules[node.digest] for node in going]
-        changed = registry.expiry.delete(made.repository, going, going[0].digest, policies)
+        changed = registry.expiry.delete(made.repository, going)
         if not changed:
             break
         spared.update(made.graph.below(changed))
-        going = [node for node in going if node.digest not in spared]
+        going = [each for each in going if each.node.digest not in spared]
     return going
 
 
-def _portions(groups: Iterable[list[Node]]) -> Iterator[list[Node]]:
+def _portions(groups: Iterable[list[Doomed]]) -> Iterator[list[Doomed]]:
     """What is deleted in one commit each: whole groups, and of a group that is too much for one as many as fit."""
-    portion: list[Node] = []
+    portion: list[Doomed] = []
     for group in groups:
-        for part in [[node] for node in group] if _is_too_much(group) else [group]:
+        for part in [[each] for each in group] if _is_too_much(group) else [group]:
             if portion and _is_too_much(portion + part):
                 yield portion
                 portion = []
@@ -153,5 +158,6 @@ def _portions(groups: Iterable[list[Node]]) -> Iterator[list[Node]]:
         yield portion
 
 
-def _is_too_much(nodes: Sequence[Node]) -> bool:
-    return sum(1 + len(node.tags) for node in nodes) > MOST_THINGS or sum(node.size for node in nodes) > MOST_BYTES
+def _is_too_much(doomed: Sequence[Doomed]) -> bool:
+    things, size = sum(1 + len(each.node.tags) for each in doomed), sum(each.node.size for each in doomed)
+    return things > MOST_THINGS or size > MOST_BYTES

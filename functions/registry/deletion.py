@@ -25,6 +25,9 @@ AT_ONCE: Final = 100
 MOST_NAMED: Final = 10
 """Names in the answer to whoever may not delete."""
 
+Caused = tuple[str, Tag | Manifest]
+"""What is deleted, behind the cause with which it is restored: see DeletedManifest."""
+
 
 class Deletion:
     """Deletes manifests and repositories. Tags alone are deleted by Tags."""
@@ -55,17 +58,14 @@ class Deletion:
         while settle(lambda: self._delete_some_manifests(repository, act)):
             pass
 
-    def together(self, repository: str, things: Sequence[Tag | Manifest], cause: str, act: Act) -> None:
-        """Delete these in one commit, each at its version, whoever names them. Raises Conflict.
-
-        `cause` is what they are restored with: see DeletedManifest.
-        """
-        tags = [thing for thing in things if isinstance(thing, Tag)]
-        manifests = [thing for thing in things if isinstance(thing, Manifest)]
-        keys = [key for tag in tags for key in self._tags.keys(repository, tag.id)]
-        found = self._metadata.read([*keys, *(tombstone_of(manifest) for manifest in manifests)])
-        writes = [write for tag in tags for write in self._tags.drop(found, tag, cause, act)]
-        for manifest in manifests:
+    def together(self, repository: str, caused: Sequence[Caused], act: Act) -> None:
+        """Delete these in one commit, each at its version, whoever names them. Raises Conflict."""
+        tags = [(cause, thing) for cause, thing in caused if isinstance(thing, Tag)]
+        manifests = [(cause, thing) for cause, thing in caused if isinstance(thing, Manifest)]
+        keys = [key for _, tag in tags for key in self._tags.keys(repository, tag.id)]
+        found = self._metadata.read([*keys, *(tombstone_of(manifest) for _, manifest in manifests)])
+        writes = [write for cause, tag in tags for write in self._tags.drop(found, tag, cause, act)]
+        for cause, manifest in manifests:
             writes += self._bury(found, manifest, cause, act)
         self._metadata.commit(writes)
 
@@ -86,7 +86,7 @@ class Deletion:
         # Where they are too many for one commit, the manifest itself goes with the last: whoever repeats it goes on.
         remaining: list[Tag | Manifest] = [*tags.values(), *reversed(going.values())]
         while remaining:
-            self.together(repository, remaining[:AT_ONCE], digest, act)
+            self.together(repository, [(digest, thing) for thing in remaining[:AT_ONCE]], act)
             del remaining[:AT_ONCE]
 
     def _followers(self, going: Mapping[str, Manifest]) -> Iterator[tuple[Manifest, dict[str, Tag]]]:
@@ -129,7 +129,7 @@ class Deletion:
     def _delete_some_tags(self, repository: str, act: Act) -> bool:
         tags = self._metadata.scan(Tag, repository, limit=AT_ONCE)
         if tags:
-            self.together(repository, [*tags], repository, act)
+            self.together(repository, [(repository, tag) for tag in tags], act)
         return bool(tags)
 
     def _delete_some_manifests(self, repository: str, act: Act) -> bool:
@@ -137,7 +137,7 @@ class Deletion:
         found = self._metadata.read([manifest.key for manifest in listed])
         manifests = [manifest for each in listed if (manifest := found[each.key]) is not None]
         if manifests:
-            self.together(repository, [*manifests], repository, act)
+            self.together(repository, [(repository, manifest) for manifest in manifests], act)
         return bool(listed)
 
     def _indexes(self, manifest: Manifest) -> list[str]:

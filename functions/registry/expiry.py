@@ -5,12 +5,13 @@ of the look, and whose tags still name it, is what was judged; it is deleted at 
 makes the commit fail. What has changed is left alone until the next look.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from functions.registry.acts import Act
 from functions.registry.attempts import settle
-from functions.registry.deletion import Deletion
+from functions.registry.deletion import Caused, Deletion
 from functions.registry.graph import Node
 from storage.protocols import Found, MetadataStore
 from storage.records import Key, Manifest, Tag
@@ -18,6 +19,15 @@ from storage.upkeep import Pull
 
 BY: Final = "policy "
 """With what a policy's name is put down as the one who deleted something."""
+
+
+@dataclass(frozen=True, slots=True)
+class Doomed:
+    """A manifest that is to go, by which policy, and the digest with which it is restored: of what it goes with."""
+
+    node: Node
+    policy: str
+    cause: str
 
 
 class Expiry:
@@ -28,25 +38,29 @@ class Expiry:
         self._metadata = metadata
         self._deletion = deletion
 
-    def delete(self, repository: str, nodes: Sequence[Node], cause: str, policies: Iterable[str]) -> set[str]:
-        """Delete manifests and their tags in one commit, by policies of these names; they are restored with `cause`.
+    def delete(self, repository: str, doomed: Sequence[Doomed]) -> set[str]:
+        """Delete manifests and their tags in one commit.
 
         Where some are no longer what was judged (changed, pulled or gone since), nothing is done, and their digests are
         the answer.
         """
-        act = Act("clean-up", f"{BY}{', '.join(sorted(set(policies)))}")
-        return settle(lambda: self._try_to_delete(repository, nodes, cause, act))
+        act = Act("clean-up", f"{BY}{', '.join(sorted({each.policy for each in doomed}))}")
+        return settle(lambda: self._try_to_delete(repository, doomed, act))
 
-    def _try_to_delete(self, repository: str, nodes: Sequence[Node], cause: str, act: Act) -> set[str]:
-        found = self._metadata.read([key for node in nodes for key in _keys(repository, node)])
-        changed = {node.digest for node in nodes if _has_changed(found, repository, node)}
+    def _try_to_delete(self, repository: str, doomed: Sequence[Doomed], act: Act) -> set[str]:
+        found = self._metadata.read([key for each in doomed for key in _keys(repository, each.node)])
+        changed = {each.node.digest for each in doomed if _has_changed(found, repository, each.node)}
         if not changed:
-            tags = [found[Key(Tag, tag, repository)] for node in nodes for tag in node.tags]
-            manifests = [found[Key(Manifest, node.digest, repository)] for node in nodes]
-            # Nothing of these is None: that would be a change.
-            things: list[Tag | Manifest] = [thing for thing in (*tags, *manifests) if thing is not None]
-            self._deletion.together(repository, things, cause, act)
+            caused = [pair for each in doomed for pair in _caused(found, repository, each)]
+            self._deletion.together(repository, caused, act)
         return changed
+
+
+def _caused(found: Found, repository: str, doomed: Doomed) -> list[Caused]:
+    """What goes with one manifest. Nothing of it is missing: that would be a change."""
+    keys: list[Key[Any]] = [Key(Tag, tag, repository) for tag in doomed.node.tags]
+    keys.append(Key(Manifest, doomed.node.digest, repository))
+    return [(doomed.cause, thing) for key in keys if (thing := found[key]) is not None]
 
 
 def _keys(repository: str, node: Node) -> list[Key[Any]]:

@@ -92,6 +92,21 @@ def _referrers(registry: Registry, image: Signed) -> list[Referrer]:
     return list(registry.manifests.referrers(REPOSITORY, image.index, "", "").items)
 
 
+def test_what_went_in_one_commit_comes_back_one_by_one(
+    registry: Registry, rules: Callable[..., Rules], clock: TestClock
+) -> None:
+    first, second = push_signed(registry, REPOSITORY, "v1"), push_signed(registry, REPOSITORY, "v2")
+    clock.turn(days=31)
+    clean_up(registry, REPOSITORY, rules(), applied=True)
+
+    causes = {thing.id: thing.cause for thing in registry.undelete.things(REPOSITORY)}
+    assert {causes[digest] for digest in first.all} == {causes["v1"]} == {first.index}
+    assert {causes[digest] for digest in second.all} == {causes["v2"]} == {second.index}
+    registry.undelete.tag(REPOSITORY, "v2")
+    assert digests(registry) == second.all
+    pull_whole(registry, second.index)
+
+
 def test_a_preview_changes_nothing(registry: Registry, rules: Callable[..., Rules], clock: TestClock) -> None:
     old = push_signed(registry, REPOSITORY, "v1")
     clock.turn(days=31)
