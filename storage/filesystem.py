@@ -10,6 +10,7 @@ that no record names. A file, and each folder made for it, is flushed to the dis
 import contextlib
 import errno
 import os
+import secrets
 from collections.abc import Iterable, Iterator, Sequence
 from io import FileIO
 from pathlib import Path
@@ -29,12 +30,16 @@ class FilesystemBlobs:
     def __init__(self, root: Path) -> None:
         """Use `root`, which is made where it does not exist. Raises StorageError where a newer release laid it out."""
         self._root = root
-        root.mkdir(parents=True, exist_ok=True)
-        layout = root / "LAYOUT"
-        if not layout.exists():
-            layout.write_text(f"{LAYOUT}\n")
-        if int(layout.read_text()) > LAYOUT:
-            raise StorageError(f"{root} was laid out by a newer release of Lading")
+        with _faults():
+            root.mkdir(parents=True, exist_ok=True)
+            layout = root / "LAYOUT"
+            if not layout.exists():
+                # Whole or not at all: whoever is killed here must not leave a folder that nobody can open.
+                new = root / f".LAYOUT-{secrets.token_hex(4)}"
+                new.write_text(f"{LAYOUT}\n")
+                new.replace(layout)
+            if int(layout.read_text()) > LAYOUT:
+                raise StorageError(f"{root} was laid out by a newer release of Lading")
 
     def append(self, name: str, chunks: Iterable[bytes], size: int | None = None) -> Stored:
         """See BlobStore.append."""
@@ -98,27 +103,24 @@ class FilesystemBlobs:
     @contextlib.contextmanager
     def _new_file(self, path: Path) -> Iterator[int]:
         """A descriptor of the new file `path`; flushed to the disk at the end, removed where the block raises."""
-        made = self._make_folder(path.parent)
+        self._make_folder(path.parent)
         file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
         try:
             yield file
             os.fsync(file)
-            for folder in (path.parent, *made):
-                _flush_folder(folder)
+            _flush_folder(path.parent)
         except BaseException:
             path.unlink(missing_ok=True)
             raise
         finally:
             os.close(file)
 
-    def _make_folder(self, folder: Path) -> list[Path]:
-        """Make `folder` and its parent; answers the folders that now hold a new name."""
-        changed = []
+    def _make_folder(self, folder: Path) -> None:
+        """Make `folder` and its parent. A new name is flushed at once: others will rely on it who have not made it."""
         for each in (folder.parent, folder):
             with contextlib.suppress(FileExistsError):
                 each.mkdir()
-                changed.append(each.parent)
-        return changed
+                _flush_folder(each.parent)
 
 
 def _entries(folder: Path) -> list[str]:
