@@ -50,6 +50,9 @@ MIGRATIONS: Final = (
 )
 """Each brings the schema from the version that is its index to the next."""
 
+PATIENCE: Final = 30.0
+"""Seconds that a write waits for another process's."""
+
 TIMES: Final = frozenset(
     {"created", "deleted", "expires", "former_until", "moved", "pulled", "reported", "since", "touched", "until"}
 )
@@ -168,7 +171,7 @@ class SqliteMetadata:
 
     def _connect(self) -> sqlite3.Connection:
         # Autocommit: transactions are begun and ended in so many words. One thread at a time uses a connection.
-        connection = sqlite3.connect(self._path, timeout=30, isolation_level=None, check_same_thread=False)
+        connection = sqlite3.connect(self._path, timeout=PATIENCE, isolation_level=None, check_same_thread=False)
         connection.execute("PRAGMA journal_mode = WAL")
         # FULL: a commit is on the disk before it is acknowledged, whatever happens to the machine.
         connection.execute("PRAGMA synchronous = FULL")

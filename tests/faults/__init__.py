@@ -13,6 +13,7 @@ ledger      what a client may find, by what it was told
 workers     clients that push, mount, move and delete, and keep a ledger; crane is one
 
 test_backends   a fault of each kind, at each call to a backend, in each operation
+test_disks      disks that are full, busy or broken
 test_kills      kill -9, at any moment, of those who serve and of those who collect
 test_tags       many clients at several servers see one order of all moves
 

@@ -1,0 +1,178 @@
+"""Disks that are full, busy or broken: what cannot be kept is refused with 503, and all that was there still reads."""
+
+import errno
+import itertools
+import os
+import sqlite3
+import subprocess
+from collections.abc import Iterator
+from contextlib import closing
+from io import FileIO
+from pathlib import Path
+
+import pytest
+
+from functions.jobs.backup import Stores
+from functions.registry.registry import Registry
+from storage.digests import digest_of
+from storage.filesystem import FilesystemBlobs
+from storage.sqlite import SqliteMetadata
+from tests import images
+from tests.api.client import Client, client_of, typed
+from tests.faults.clients import ExactClient
+from tests.needs import missing
+from tests.servers import serving
+
+MIB = 1024 * 1024
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 16 MiB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(folder)], capture_output=True, text=True, check=False
+    )
+    if mounted.returncode:
+        missing(f"needs root, to mount a small disk: {mounted.stderr}")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def fill(folder: Path) -> Path:
+    """Leave no byte free; answers the file to delete, to have some again."""
+    filler = folder / "filler"
+    with filler.open("wb", buffering=0) as file, pytest.raises(OSError, match="No space"):
+        write_without_end(file)
+    return filler
+
+
+def write_without_end(file: FileIO) -> None:
+    while True:
+        file.write(bytes(4096))
+
+
+def test_a_full_disk_takes_nothing_and_gives_all(small_disk: Path, tmp_path: Path) -> None:
+    layer, other = images.blob(MIB), images.manifest([], annotations={"other": "x" * 100_000})
+    manifest = images.manifest([layer])
+    with (
+        serving({"LADING_DATA": str(small_disk)}, tmp_path / "log") as server,
+        closing(ExactClient(server.port)) as client,
+    ):
+        for content in (images.EMPTY_CONFIG, layer):
+            assert client.push_blob("a", content).status == 201
+        assert client.put_manifest("a", "v1", manifest).status == 201
+
+        def assert_all_is_there() -> None:
+            assert client.ask("GET", "/v2/a/manifests/v1").body == manifest
+            assert client.ask("GET", f"/v2/a/blobs/{digest_of(layer)}").body == layer
+
+        large = images.blob(20 * MIB)
+        begun = client.ask("POST", "/v2/a/blobs/uploads/", b"").headers["Location"]
+        refused = client.ask("PATCH", begun[begun.index("/v2/") :], large)
+        assert (refused.status, refused.headers["Retry-After"]) == (503, "5")
+        assert_all_is_there()
+        assert sum(file.stat().st_size for file in small_disk.rglob("*") if file.is_file()) < 4 * MIB, (
+            "the rest is gone"
+        )
+
+        filler = fill(small_disk)
+        for refused in (
+            client.push_blob("a", images.blob()),
+            *(client.put_manifest("a", "v2", other) for _ in range(9)),
+        ):
+            assert (refused.status, refused.headers["Retry-After"]) == (503, "5")
+            assert_all_is_there()
+        assert client.ask("GET", "/v2/a/manifests/v2").status == 404
+
+        filler.unlink()
+        assert client.put_manifest("a", "v2", other).status == 201
+        assert client.push_blob("a", images.blob()).status == 201
+        assert_all_is_there()
+
+
+def test_a_registry_on_a_full_disk_can_be_killed_and_started(small_disk: Path, tmp_path: Path) -> None:
+    environment, content = {"LADING_DATA": str(small_disk)}, images.blob(1000)
+    with serving(environment, tmp_path / "log") as server:
+        with closing(ExactClient(server.port)) as client:
+            assert client.push_blob("a", content).status == 201
+        filler = fill(small_disk)
+        server.process.kill()
+    with serving(environment, tmp_path / "log") as server, closing(ExactClient(server.port)) as client:
+        assert client.ask("GET", f"/v2/a/blobs/{digest_of(content)}").body == content
+        assert client.push_blob("a", images.blob()).status == 503
+        filler.unlink()
+        assert client.push_blob("a", images.blob()).status == 201
+
+
+@pytest.fixture
+def local(tmp_path: Path) -> Iterator[Stores]:
+    """A folder and SQLite."""
+    stores = Stores(FilesystemBlobs(tmp_path / "blobs"), SqliteMetadata(tmp_path / "metadata.sqlite"))
+    yield stores
+    stores.close()
+
+
+@pytest.fixture
+def client(local: Stores) -> Client:
+    return client_of(Registry(local.blobs, local.metadata))
+
+
+def test_a_busy_database_is_waited_for_and_then_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("storage.sqlite.PATIENCE", 0.2)
+    blobs, metadata = FilesystemBlobs(tmp_path / "blobs"), SqliteMetadata(tmp_path / "metadata.sqlite")
+    client, content = client_of(Registry(blobs, metadata)), images.blob()
+    client.push_blob("a", content)
+    with closing(metadata), closing(sqlite3.connect(tmp_path / "metadata.sqlite", isolation_level=None)) as another:
+        another.execute("BEGIN IMMEDIATE")
+
+        refused = client.ask("POST", "/v2/a/blobs/uploads/")
+
+        assert (refused.status, refused.headers["Retry-After"]) == (503, "5")
+        assert client.ask("GET", f"/v2/a/blobs/{digest_of(content)}").body == content
+        another.execute("ROLLBACK")
+        assert client.ask("POST", "/v2/a/blobs/uploads/").status == 202
+
+
+def test_a_disk_that_does_not_flush_makes_nothing_of_a_push(client: Client, local: Stores) -> None:
+    """Each flush of a push in turn."""
+    really = os.fsync
+    for number in itertools.count(1):
+        content, flushes = images.blob(), itertools.count(1)
+
+        def fsync(descriptor: int, number: int = number, flushes: "itertools.count[int]" = flushes) -> None:
+            if next(flushes) == number:
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+            really(descriptor)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(os, "fsync", fsync)
+            answer = client.ask("POST", f"/v2/a/blobs/uploads/?digest={digest_of(content)}", content)
+        if answer.status == 201:
+            break
+        assert (answer.status, answer.headers["Retry-After"]) == (503, "5")
+        assert client.ask("GET", f"/v2/a/blobs/{digest_of(content)}").status == 404
+        assert local.blobs.names("", limit=10) == []
+    assert number > 2
+    assert client.ask("GET", f"/v2/a/blobs/{digest_of(content)}").body == content
+
+
+def test_a_full_database_changes_nothing(client: Client, local: Stores) -> None:
+    """Whatever page of it is the first that there is no room for."""
+    before = client.push_image("a", "v1", b"layer")
+    assert isinstance(local.metadata, SqliteMetadata)
+    writer = local.metadata._writer
+    (pages,) = writer.execute("PRAGMA page_count").fetchone()
+    content = images.manifest([], annotations={"filler": "x" * 20_000})
+    for more in itertools.count():
+        writer.execute(f"PRAGMA max_page_count = {pages + more}")
+        answer = client.ask("PUT", "/v2/a/manifests/v1", content, typed(content))
+        if answer.status == 201:
+            break
+        assert (answer.status, answer.headers["Retry-After"]) == (503, "5")
+        assert client.ask("GET", "/v2/a/manifests/v1").body == before
+        assert len(client.ask("GET", "/v2/_lading/a/history").json["moves"]) == 1
+    assert more > 2
+    assert client.ask("GET", "/v2/a/manifests/v1").body == content
+    assert len(client.ask("GET", "/v2/_lading/a/history").json["moves"]) == 2
