@@ -5,7 +5,7 @@ import random
 from datetime import timedelta
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from functions.registry.cleanup import decide
@@ -13,6 +13,13 @@ from functions.registry.graph import Graph, Node
 from functions.registry.policies import Policy
 from functions.registry.policy_files import parse
 from tests.cleanup.manifests import NOW, attaching, digest, judged, kept, node
+from tests.faults import NIGHTLY
+
+EXAMPLES = settings(
+    max_examples=2_500 if NIGHTLY else 100,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
 
 NAMES = [f"m{number}" for number in range(8)]
 TAGS = ["v1", "v2", "v2-rc1", "latest", *(attaching(name, suffix) for name in NAMES[:3] for suffix in ("", ".sig"))]
@@ -66,7 +73,7 @@ def graphs(draw: st.DrawFn) -> list[Node]:
 running = st.dictionaries(st.sampled_from([digest(name) for name in NAMES]), st.just("in cluster-1"), max_size=2)
 
 
-@settings(max_examples=100, deadline=None)
+@EXAMPLES
 @given(graphs(), files(), running)
 def test_nothing_that_is_kept_lacks_a_part(nodes: list[Node], policies: str, runs: dict[str, str]) -> None:
     verdicts = judged(nodes, policies, runs)
@@ -82,7 +89,7 @@ def test_nothing_that_is_kept_lacks_a_part(nodes: list[Node], policies: str, run
     assert {each for each in runs if each in verdicts} <= stay
 
 
-@settings(max_examples=100, deadline=None)
+@EXAMPLES
 @given(graphs(), files(), running)
 def test_keeping_wins_and_nothing_goes_without_a_rule(nodes: list[Node], policies: str, runs: dict[str, str]) -> None:
     rules = {policy.name: policy for policy in parse(policies)}
@@ -105,7 +112,7 @@ def _keeps(rule: Policy, nodes: list[Node], digest: str) -> bool:
     return any(each.kept and each.rule == rule.name for each in verdicts if each.digest == digest)
 
 
-@settings(max_examples=100, deadline=None)
+@EXAMPLES
 @given(graphs(), files(), running, st.randoms())
 def test_no_order_matters(nodes: list[Node], policies: str, runs: dict[str, str], chance: random.Random) -> None:
     before = judged(nodes, policies, runs)
@@ -116,7 +123,7 @@ def test_no_order_matters(nodes: list[Node], policies: str, runs: dict[str, str]
     assert kept(nodes, json.dumps(rules), runs) == {each for each, verdict in before.items() if verdict.kept}
 
 
-@settings(max_examples=100, deadline=None)
+@EXAMPLES
 @given(graphs(), st.sets(st.sampled_from([digest(name) for name in NAMES])))
 def test_holders_stand_before_what_they_hold(nodes: list[Node], some: set[str]) -> None:
     graph = Graph(nodes)
@@ -130,7 +137,7 @@ def test_holders_stand_before_what_they_hold(nodes: list[Node], some: set[str]) 
             assert not any(other in graph.below([each]) for other in order[:at])
 
 
-@settings(max_examples=100, deadline=None)
+@EXAMPLES
 @given(graphs(), files())
 def test_immutable_tags_go_only_where_it_is_said(nodes: list[Node], policies: str) -> None:
     strict = json.dumps([each | {"immutableTags": False} for each in json.loads(policies)])

@@ -1,6 +1,6 @@
 """A repository of many multi-arch tags with signatures and SBOMs: what is kept is whole, for every client.
 
-LADING_TEST_TAGS=2000 is what to run at night, with -s to see time and memory.
+With LADING_NIGHTLY=1 there are 2,000; -s shows time and memory.
 """
 
 import gzip
@@ -17,11 +17,12 @@ from functions.registry.registry import Registry
 from storage.digests import digest_of
 from tests.cleanup.signed import Signed, push_signed, runnable
 from tests.clients.commands import Commands
+from tests.faults import NIGHTLY
 from tests.needs import program
 from tests.registry.pushes import pull_blob
 from tests.servers import Server
 
-TAGS = int(os.environ.get("LADING_TEST_TAGS", "24"))
+TAGS = int(os.environ.get("LADING_TEST_TAGS", "2000" if NIGHTLY else "24"))
 KEPT = 3
 MOST_MEMORY = 300 * 1024 * 1024
 """Bytes that a command may take at its peak, Python and Google's clients included."""
