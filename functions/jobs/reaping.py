@@ -5,20 +5,20 @@ lost a race is not repeated: the next collection looks again.
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, Final
 
-from functions.jobs.slices import BYTES_FREED
+from functions.jobs.slices import BYTES_FREED, PAGE
 from functions.registry import links
 from functions.registry.acts import Clock
-from functions.registry.pages import scan_all
+from functions.registry.pages import find_all, scan_all
 from functions.registry.registry import Registry
 from storage.errors import Conflict
 from storage.past import DeletedLink, DeletedManifest, DeletedTag, History, Move
 from storage.protocols import Create, Delete, Replace, Write
-from storage.records import CONDEMNED, Blob, Key, Link, Manifest, Repository, Tag, Upload
+from storage.records import CONDEMNED, Blob, Key, Link, Manifest, Record, Repository, Tag, Upload
 from storage.upkeep import Pull
 
 HOUR: Final = timedelta(hours=1)
@@ -69,8 +69,8 @@ class Reaper:
         return self._commit("sessions expired", Replace(ended))
 
     def forget(self, thing: DeletedManifest | DeletedTag | DeletedLink) -> str:
-        """Forget what has been deleted for long enough."""
-        if not self._past(thing.deleted, self._waits.undelete):
+        """Forget what has been deleted for long enough; nothing before what needs it."""
+        if not self._past(thing.deleted, self._waits.undelete) or self._is_wanted(thing):
             return "deleted things kept: can be restored"
         try:
             self._registry.undelete.forget(thing)
@@ -136,12 +136,34 @@ class Reaper:
             return self._commit("repositories live again", Replace(replace(repository, deleted=None)))
         if any(self._metadata.scan(kind, repository.id, limit=1) for kind in DELETED):
             return "repositories kept: can be restored"
-        for kind in (Move, History, Pull):
-            for record in scan_all(self._metadata, kind, repository.id):
-                self._commit("", Delete(record))
-                if self._is_late():
-                    return None
+        return self._erase(repository)
+
+    def _erase(self, repository: Repository) -> str | None:
+        """Remove a repository and its past. Every commit is at its version, which a push changes that makes it live."""
+        for records in self._past_of(repository.id):
+            if self._commit("", Replace(repository), *(Delete(record) for record in records)) == LOST:
+                return LOST
+            if self._is_late():
+                return None
+            current = self._metadata.read([repository.key])[repository.key]
+            if current is None or not current.deleted:
+                return LOST
+            repository = current
         return self._commit("repositories removed", Delete(repository))
+
+    def _past_of(self, repository: str) -> Iterator[Sequence[Record]]:
+        """Histories, each from its oldest move on, so that what is left of it has no gap; then pulls."""
+        for history in scan_all(self._metadata, History, repository):
+            moves = find_all(self._metadata, Move, {"tag": history.id}, repository)
+            yield from _pages([*reversed([*moves]), history])
+        yield from _pages([*scan_all(self._metadata, Pull, repository)])
+
+    def _is_wanted(self, thing: DeletedManifest | DeletedTag | DeletedLink) -> bool:
+        """Whether a deleted manifest needs another deleted thing: then neither can be restored without the other."""
+        if isinstance(thing, DeletedTag):
+            return False
+        where = {"blobs" if isinstance(thing, DeletedLink) else "children": thing.id}
+        return bool(self._metadata.find(DeletedManifest, where, repository=thing.repository, limit=1))
 
     def _is_named(self, link: Link) -> bool:
         """Whether a manifest names a link: a live one, or one that can be restored."""
@@ -160,3 +182,8 @@ class Reaper:
         except Conflict:
             return LOST
         return outcome
+
+
+def _pages(records: Sequence[Record]) -> Iterator[Sequence[Record]]:
+    """`records` in pages: as many as one commit takes."""
+    return (records[start : start + PAGE] for start in range(0, len(records), PAGE))

@@ -6,8 +6,8 @@ from functions.registry import links
 from functions.registry.acts import Clock, now
 from functions.registry.attempts import settle
 from functions.registry.errors import BLOB_NAMED, BLOB_UNKNOWN, RegistryError
-from storage.errors import Conflict, Missing
-from storage.past import DeletedLink
+from storage.errors import Missing, Unavailable
+from storage.past import DeletedLink, DeletedManifest
 from storage.protocols import BlobStore, Create, Delete, MetadataStore, Replace, Touch, Write
 from storage.records import CONDEMNED, Blob, Key, Link, Manifest, recast
 
@@ -62,8 +62,8 @@ class Blobs:
         if origin is None:
             return None
         try:
-            return self._link(repository, digest, origin)
-        except Conflict:
+            return settle(lambda: self._link(repository, digest, origin))
+        except Unavailable:
             return None
 
     def delete(self, repository: str, digest: str) -> None:
@@ -76,11 +76,21 @@ class Blobs:
         naming = self._metadata.find(Manifest, {"blobs": digest}, repository=repository, limit=10)
         if naming:
             raise RegistryError(BLOB_NAMED, {"digest": digest, "manifests": [manifest.digest for manifest in naming]})
-        key = Key(DeletedLink, digest, repository)
+        wanted = self._metadata.find(DeletedManifest, {"blobs": digest}, repository=repository, limit=1)
+        self._metadata.commit([Delete(link), *(self._put_aside(link) if wanted else self._let_go(link))])
+
+    def _put_aside(self, link: Link) -> list[Write]:
+        """The writes that keep a link for a deleted manifest that names it: where that is restored, so is this."""
+        key = Key(DeletedLink, link.id, link.repository)
         earlier = self._metadata.read([key])[key]
-        # A deleted manifest may name it: where that is restored, so is this.
         deleted = recast(link, DeletedLink, deleted=self._clock(), version=earlier.version if earlier else "")
-        self._metadata.commit([Delete(link), Replace(deleted) if earlier else Create(deleted)])
+        return [Replace(deleted) if earlier else Create(deleted)]
+
+    def _let_go(self, link: Link) -> list[Write]:
+        """The writes of whoever removes a link that nothing wants: collection looks whether it was the blob's last."""
+        key = Key(Blob, link.id)
+        blob = self._metadata.read([key])[key]
+        return [links.suspected(blob)] if blob else []
 
     def _origin(self, digest: str, source: str, may_pull: PullTest) -> Link | None:
         if source:
@@ -92,15 +102,14 @@ class Blobs:
         staying = (link for link in found if link is not None and link.state != CONDEMNED)
         return next((link for link in staying if may_pull(link.repository)), None)
 
-    def _link(self, repository: str, digest: str, origin: Link) -> Link:
-        """Link a blob that `origin` links elsewhere. Raises Conflict where `origin` or the blob has just gone."""
+    def _link(self, repository: str, digest: str, origin: Link) -> Link | None:
+        """Link a blob that `origin` links elsewhere; None where `origin` or the blob has gone. Raises Conflict."""
         blob_key, link_key = Key(Blob, digest), Key(Link, digest, repository)
-        found = self._metadata.read([blob_key, link_key])
+        found = self._metadata.read([blob_key, link_key, origin.key])
         blob = found[blob_key]
-        if blob is None:
-            raise Conflict(f"{digest} has no blob")
-        link, write = links.made(found[link_key], blob, repository, self._clock())
-        writes: list[Write] = [Touch(blob_key), write]
+        if blob is None or found[origin.key] is None:
+            return None
+        link, writes = links.made(found[link_key], blob, repository, self._clock())
         if origin.key != link_key:
             writes.append(Touch(origin.key))
         self._metadata.commit(writes)

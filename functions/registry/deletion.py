@@ -7,6 +7,7 @@ at the version that was read, so that what came in between makes the commit fail
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import accumulate
 from typing import Final
 
 from functions.registry.acts import DELETE, Act, Clock
@@ -21,6 +22,9 @@ from storage.records import Key, Manifest, Repository, Tag, recast
 
 AT_ONCE: Final = 100
 """Things that one commit deletes: a tag takes four writes, a manifest two."""
+
+BYTES_AT_ONCE: Final = 4 * 1024 * 1024
+"""Of manifests, which the commit writes where deleted ones are: Firestore takes 10 MiB."""
 
 MOST_NAMED: Final = 10
 """Names in the answer to whoever may not delete."""
@@ -55,7 +59,7 @@ class Deletion:
         settle(lambda: self._flag(repository))
         while settle(lambda: self._delete_some_tags(repository, act)):
             pass
-        while settle(lambda: self._delete_some_manifests(repository, act)):
+        while self._delete_what_no_index_names(repository, act):
             pass
 
     def together(self, repository: str, caused: Sequence[Caused], act: Act) -> None:
@@ -81,13 +85,8 @@ class Deletion:
         for follower, names in self._followers(going):
             tags |= names
             going[follower.id] = follower
-        for tag in tags:
-            self._tags.immutable.check(repository, tag)
         # Where they are too many for one commit, the manifest itself goes with the last: whoever repeats it goes on.
-        remaining: list[Tag | Manifest] = [*tags.values(), *reversed(going.values())]
-        while remaining:
-            self.together(repository, [(digest, thing) for thing in remaining[:AT_ONCE]], act)
-            del remaining[:AT_ONCE]
+        self._delete_all(repository, [*tags.values(), *reversed(going.values())], digest, act)
 
     def _followers(self, going: Mapping[str, Manifest]) -> Iterator[tuple[Manifest, dict[str, Tag]]]:
         """Each manifest that refers to one of `going`, which grows meanwhile, and that nothing else names; its tags."""
@@ -112,6 +111,16 @@ class Deletion:
             if (manifest := self._read(repository, named)) is not None:
                 yield manifest
 
+    def _delete_all(self, repository: str, things: list[Tag | Manifest], cause: str, act: Act) -> None:
+        """Delete these in order, in as few commits as they need. Raises TAG_IMMUTABLE before it deletes any."""
+        for thing in things:
+            if isinstance(thing, Tag):
+                self._tags.immutable.check(repository, thing.id)
+        while things:
+            count = _at_once(things)
+            self.together(repository, [(cause, thing) for thing in things[:count]], act)
+            things = things[count:]
+
     def _bury(self, found: Found, manifest: Manifest, cause: str, act: Act) -> list[Write]:
         """The writes that move a manifest to where deleted ones are."""
         earlier = found[tombstone_of(manifest)]
@@ -128,17 +137,23 @@ class Deletion:
 
     def _delete_some_tags(self, repository: str, act: Act) -> bool:
         tags = self._metadata.scan(Tag, repository, limit=AT_ONCE)
-        if tags:
-            self.together(repository, [(repository, tag) for tag in tags], act)
+        self._delete_all(repository, [*tags], repository, act)
         return bool(tags)
 
-    def _delete_some_manifests(self, repository: str, act: Act) -> bool:
-        listed = self._metadata.scan(Manifest, repository, limit=AT_ONCE)
-        found = self._metadata.read([manifest.key for manifest in listed])
-        manifests = [manifest for each in listed if (manifest := found[each.key]) is not None]
-        if manifests:
-            self.together(repository, [(repository, manifest) for manifest in manifests], act)
-        return bool(listed)
+    def _delete_what_no_index_names(self, repository: str, act: Act) -> bool:
+        """Go over all manifests once; answers whether there were any. Indexes go before their children."""
+        after = ""
+        while page := self._metadata.scan(Manifest, repository, after=after, limit=AT_ONCE):
+            settle(lambda keys=[each.key for each in page]: self._delete_unnamed(repository, keys, act))  # type: ignore[misc]
+            after = page[-1].id
+        return bool(after)
+
+    def _delete_unnamed(self, repository: str, keys: list[Key[Manifest]], act: Act) -> None:
+        found = self._metadata.read(keys)
+        manifests = [each for key in keys if (each := found[key]) is not None and not self._indexes(each)]
+        # Pushed since the repository's tags went, if there are any.
+        tags = [tag for manifest in manifests for tag in self._tags_of(manifest).values()]
+        self._delete_all(repository, [*tags, *manifests], repository, act)
 
     def _indexes(self, manifest: Manifest) -> list[str]:
         """The digests of some live indexes that name a manifest."""
@@ -154,6 +169,12 @@ class Deletion:
     def _read(self, repository: str, digest: str) -> Manifest | None:
         key = Key(Manifest, digest, repository)
         return self._metadata.read([key])[key]
+
+
+def _at_once(things: list[Tag | Manifest]) -> int:
+    """How many of `things`, from the first on, one commit takes: at least one."""
+    sizes = accumulate(len(thing.content or b"") if isinstance(thing, Manifest) else 0 for thing in things[:AT_ONCE])
+    return max(1, sum(size <= BYTES_AT_ONCE for size in sizes))
 
 
 def tombstone_of(manifest: Manifest) -> Key[DeletedManifest]:

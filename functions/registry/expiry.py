@@ -2,10 +2,11 @@
 
 Whoever names a manifest, by a tag or an index, gives its record a new version. So a manifest that still has the version
 of the look, and whose tags still name it, is what was judged; it is deleted at that version, and what comes in between
-makes the commit fail. What has changed is left alone until the next look.
+makes the commit fail. A look takes a while: an index or a subject that was pushed meanwhile may have escaped it,
+so these are looked for again. What has changed is left alone until the next look.
 """
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -49,11 +50,24 @@ class Expiry:
 
     def _try_to_delete(self, repository: str, doomed: Sequence[Doomed], act: Act) -> set[str]:
         found = self._metadata.read([key for each in doomed for key in _keys(repository, each.node)])
-        changed = {each.node.digest for each in doomed if _has_changed(found, repository, each.node)}
+        going = {each.node.digest for each in doomed}
+        changed = {
+            each.node.digest
+            for each in doomed
+            if _has_changed(found, repository, each.node) or self._is_held(found, repository, each.node, going)
+        }
         if not changed:
             caused = [pair for each in doomed for pair in _caused(found, repository, each)]
             self._deletion.together(repository, caused, act)
         return changed
+
+    def _is_held(self, found: Found, repository: str, node: Node, going: Set[str]) -> bool:
+        """Whether something that lives, and is not going, holds a manifest."""
+        if node.subject and node.subject not in going and found[Key(Manifest, node.subject, repository)] is not None:
+            return True
+        where, limit = {"children": node.digest}, len(going) + 1
+        indexes = self._metadata.find(Manifest, where, repository=repository, limit=limit)
+        return any(index.id not in going for index in indexes)
 
 
 def _caused(found: Found, repository: str, doomed: Doomed) -> list[Caused]:
@@ -65,7 +79,8 @@ def _caused(found: Found, repository: str, doomed: Doomed) -> list[Caused]:
 
 def _keys(repository: str, node: Node) -> list[Key[Any]]:
     tags = [Key(Tag, tag, repository) for tag in node.tags]
-    return [Key(Manifest, node.digest, repository), Key(Pull, node.digest, repository), *tags]
+    digests = [node.digest, *([node.subject] if node.subject else [])]
+    return [*(Key(Manifest, digest, repository) for digest in digests), Key(Pull, node.digest, repository), *tags]
 
 
 def _has_changed(found: Found, repository: str, node: Node) -> bool:

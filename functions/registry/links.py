@@ -18,20 +18,22 @@ from storage.protocols import Create, Replace, Touch, Write
 from storage.records import LOOSE, Blob, Link
 
 
-def made(link: Link | None, blob: Blob, repository: str, now: datetime) -> tuple[Link, Write]:
-    """The link of a blob that is pushed or mounted, beside `link`, which is there, and the write that makes it.
+def made(link: Link | None, blob: Blob, repository: str, now: datetime) -> tuple[Link, list[Write]]:
+    """The link of a blob that is pushed or mounted, beside `link`, which is there, and the writes that make both.
 
-    What no manifest names yet begins its grace anew.
+    What no manifest names yet begins its grace anew. A new link repeats its blob's object, so the blob is written at
+    the version that was read: collected and pushed again meanwhile, it would have another one.
     """
+    new_blob: list[Write] = [] if blob.version else [Create(blob)]
     if link is None:
         new = Link(
             id=blob.id, repository=repository, object=blob.object, size=blob.size, created=now, state=LOOSE, since=now
         )
-        return new, Create(new)
+        return new, [Create(new), *(new_blob or [Replace(replace(blob, state=""))])]
     if not link.state:
-        return link, Touch(link.key)
+        return link, [Touch(link.key), *new_blob]
     fresh = replace(link, state=LOOSE, since=now)
-    return fresh, Replace(fresh)
+    return fresh, [Replace(fresh), *new_blob]
 
 
 def named(link: Link, now: datetime) -> Write:

@@ -175,6 +175,7 @@ class Manifests:
         own = [Key(Repository, repository), manifest.key, Key(DeletedManifest, manifest.digest, repository)]
         found = self._metadata.read([*own, *needed, *(key for tag in tags for key in self._tags.keys(repository, tag))])
         _refuse_missing(needed, found)
+        manifest = _where_it_is(manifest, found)
         writes = [*named(found, needed, self._clock()), *alive(found, repository, manifest.created)]
         writes.append(Create(manifest) if found[manifest.key] is None else Touch(manifest.key))
         if (tombstone := found[Key(DeletedManifest, manifest.digest, repository)]) is not None:
@@ -189,6 +190,12 @@ def needs_of(manifest: Manifest) -> list[Key[Any]]:
     """The keys of all that must be in the repository for a manifest to be whole."""
     links = [Key(Link, digest, manifest.repository) for digest in manifest.blobs]
     return [*links, *(Key(Manifest, digest, manifest.repository) for digest in manifest.children)]
+
+
+def _where_it_is(manifest: Manifest, found: Found) -> Manifest:
+    """The manifest with the object that its link leads to: collected and pushed again meanwhile, it has another one."""
+    link = found[Key(Link, manifest.digest, manifest.repository)] if manifest.object else None
+    return replace(manifest, object=link.object) if link else manifest
 
 
 def _refuse_missing(needed: Sequence[Key[Any]], found: Found) -> None:

@@ -30,7 +30,7 @@ from functions.registry.attempts import settle
 from functions.registry.errors import DIGEST_INVALID, RANGE_INVALID, UPLOAD_INVALID, UPLOAD_UNKNOWN, RegistryError
 from storage.digests import Hasher, algorithm_of, digest_of
 from storage.errors import Conflict, Corrupt, StorageError
-from storage.protocols import BlobStore, Create, Found, MetadataStore, Replace, Touch, Write
+from storage.protocols import BlobStore, Create, Found, MetadataStore, Replace
 from storage.records import Blob, Key, Link, Upload
 
 CHUNK_MIN_LENGTH: Final = 1024 * 1024
@@ -113,13 +113,16 @@ class Uploads:
         if not upload.offset:
             upload = replace(upload, algorithm=algorithm_of(digest), digest=digest_of(b"", algorithm_of(digest)))
         grown = self._receive(upload, body)
-        if self._digest(grown, algorithm_of(digest)) != digest:
-            # Lost to another request, the session is not ours to end; its end will find what is left here.
-            with contextlib.suppress(Conflict):
-                self._discard(grown)
-            raise RegistryError(DIGEST_INVALID, {"digest": digest})
-        # While a body came, what was found may have become something else.
-        return self._publish(grown, digest, [found] if grown is upload else [])
+        try:
+            if self._digest(grown, algorithm_of(digest)) != digest:
+                self._end(grown)
+                raise RegistryError(DIGEST_INVALID, {"digest": digest})
+            # While a body came, what was found may have become something else.
+            return self._publish(grown, digest, [found] if grown is upload else [])
+        except RegistryError:
+            # The session may be another request's by now, or over and its objects swept: what came last is ours alone.
+            self._forget(name for name in _objects(grown)[len(upload.parts) :] if not self._is_blob(name))
+            raise
 
     def cancel(self, repository: str, id: str, principal: str = "") -> None:
         """End a session and forget its bytes (end-14). Raises UPLOAD_UNKNOWN."""
@@ -176,6 +179,10 @@ class Uploads:
         try:
             self._metadata.commit([Replace(grown)])
         except Conflict:
+            current = self._metadata.read([upload.key])[upload.key]
+            # A driver that got no answer tries again, and finds what it has written itself.
+            if current is not None and grown.parts[-1] in current.parts:
+                return
             self._forget(_objects(grown)[len(upload.parts) :])
             raise _out_of_order(self.get(upload.target, upload.id, upload.principal)) from None
 
@@ -198,14 +205,10 @@ class Uploads:
         if session is None or session.version != upload.version:
             return self._overtaken(upload, digest)
         now = self._clock()
-        writes: list[Write] = [Replace(replace(upload, published=digest, touched=now))]
         if blob is None:
             blob = Blob(id=digest, object=whole(), size=upload.offset, crc32c=upload.crc32c, created=now)
-            writes.append(Create(blob))
-        else:
-            writes.append(Touch(blob_key))
-        link, write = links.made(link, blob, upload.target, now)
-        self._metadata.commit([*writes, write])
+        link, writes = links.made(link, blob, upload.target, now)
+        self._metadata.commit([Replace(replace(upload, published=digest, touched=now)), *writes])
         return link
 
     def _overtaken(self, upload: Upload, digest: str) -> Link:
@@ -237,10 +240,19 @@ class Uploads:
             raise Corrupt(f"the store joined the parts of upload {upload.id} to other bytes")
         return name
 
+    def _end(self, upload: Upload) -> None:
+        """End a session without a blob, unless it is another request's by now."""
+        with contextlib.suppress(Conflict):
+            self._discard(upload)
+
     def _discard(self, upload: Upload) -> None:
         """End a session without a blob. Raises Conflict where another request changed it."""
         self._metadata.commit([Replace(replace(upload, cancelled=True, touched=self._clock()))])
         self._forget(_objects(upload))
+
+    def _is_blob(self, name: str) -> bool:
+        """Whether an object is a blob's."""
+        return bool(self._metadata.find(Blob, {"object": name}, limit=1))
 
     def _forget(self, names: Iterable[str]) -> None:
         """Delete objects that nobody names. A store that fails now leaves them to collection."""

@@ -11,6 +11,7 @@ from functions.jobs.backup import Stores
 from functions.jobs.cleanup import Rules, clean_up
 from functions.jobs.collect import Collector
 from functions.jobs.reaping import Waits
+from functions.registry import pages
 from functions.registry.documents import OCI_INDEX
 from functions.registry.immutable import ImmutableTags
 from functions.registry.manifests import Referrer
@@ -22,6 +23,7 @@ from storage.protocols import Write
 from storage.records import Manifest
 from tests import images
 from tests.cleanup.signed import Signed, push_signed
+from tests.races.between import Between
 from tests.registry.clocks import TestClock
 from tests.registry.pushes import pull_blob, push_blob, push_manifest
 
@@ -308,3 +310,27 @@ def test_collection_goes_on_in_a_repository_that_it_could_not_finish(
     assert sorted(set(left)) == [0, 6, 12, 18]
     assert digests(registry) == set()
     assert report.counts["manifests deleted by policy old"] == 18
+
+
+def test_an_index_that_escapes_the_look_keeps_its_child(
+    stores: Stores, rules: Callable[..., Rules], clock: TestClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = Registry(stores.blobs, stores.metadata, clock=clock)
+    push_blob(whole, REPOSITORY, images.EMPTY_CONFIG)
+    contents = sorted((images.manifest([], annotations={"n": str(number)}) for number in range(9)), key=digest_of)
+    for content in contents:
+        push_manifest(whole, REPOSITORY, content)
+    child = contents[-1]
+    names = (images.index([child], annotations={"n": str(number)}) for number in range(1000))
+    index = next(each for each in names if digest_of(each) < digest_of(contents[0]))
+    clock.turn(days=31)
+    monkeypatch.setattr(pages, "SIZE", 5)
+    # Manifests are read in two pages: the index comes between, and would be in the first.
+    between = Between(stores.metadata, 1, lambda: push_manifest(whole, REPOSITORY, index))
+    looking = Registry(stores.blobs, between, clock=clock)
+    untagged = '{"name": "u", "action": {"type": "Delete"}, "condition": {"tagState": "UNTAGGED", "olderThan": "1d"}}'
+
+    report = clean_up(looking, REPOSITORY, rules(untagged), applied=True)
+
+    assert (report.deleted, report.changed) == (8, 1)
+    assert digests(whole) == {digest_of(index), digest_of(child)}

@@ -15,6 +15,7 @@ from functions.registry.registry import Registry
 from functions.registry.uploads import Body
 from storage.digests import digest_of
 from storage.kinds import KINDS
+from storage.past import DeletedLink
 from storage.protocols import Create, Delete, Replace, Touch
 from storage.records import CONDEMNED, Blob, Key, Link, Repository, Upload
 from tests import images
@@ -143,6 +144,21 @@ def test_a_blob_that_no_manifest_names_goes_in_two_looks(
     clock.turn(hours=1)
     counts(collector)
     assert objects(stores) == []
+
+
+def test_a_blob_that_is_deleted_where_no_manifest_ever_was_leaves_nothing(
+    registry: Registry, stores: Stores, collector: Collector, clock: TestClock
+) -> None:
+    link = push_blob(registry, "a", images.blob())
+    registry.blobs.delete("a", link.id)
+
+    for _ in range(2):
+        clock.turn(days=8)
+        counts(collector)
+
+    assert objects(stores) == []
+    assert stores.metadata.scan(Blob, limit=9) == []
+    assert stores.metadata.scan(DeletedLink, "a", limit=9) == []
 
 
 @pytest.mark.parametrize("by", ["manifest", "push", "mount"])

@@ -1,7 +1,7 @@
 """Upload sessions, on both pairs of stores."""
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
 
@@ -21,7 +21,7 @@ from functions.registry.registry import Registry
 from functions.registry.uploads import Body
 from storage import digests
 from storage.digests import digest_of
-from storage.protocols import Replace
+from storage.protocols import Replace, Write
 from tests import images
 from tests.registry.pushes import pull_blob, push_blob
 
@@ -190,3 +190,35 @@ def test_a_session_has_a_last_part(registry: Registry, monkeypatch: pytest.Monke
 
     assert refused(error) is UPLOAD_INVALID
     registry.uploads.finish("a", upload.id, digest_of(b"xxx"), Body(()))
+
+
+def test_a_chunk_whose_commit_is_not_answered_is_kept(
+    registry: Registry, stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content, commit = images.blob(), stores.metadata.commit
+    upload = registry.uploads.start("a")
+
+    def unanswered(writes: Sequence[Write]) -> None:
+        # As Google's client does it: written, no answer, tried again, and the version is another one by then.
+        commit(writes)
+        commit(writes)
+
+    monkeypatch.setattr(stores.metadata, "commit", unanswered)
+    assert registry.uploads.append("a", upload.id, Body([content[:50]])).offset == 50
+    link = registry.uploads.finish("a", upload.id, digest_of(content), Body([content[50:]]))
+
+    assert pull_blob(registry, "a", link.id) == content
+
+
+def test_what_comes_too_late_for_its_session_leaves_nothing(registry: Registry, stores: Stores) -> None:
+    def slow() -> Iterator[bytes]:
+        yield b"begun"
+        registry.uploads.cancel("a", upload.id)
+        yield b"ended"
+
+    for digest in (digest_of(b"begunended"), digest_of(b"else")):
+        upload = registry.uploads.start("a")
+        with pytest.raises(RegistryError):
+            registry.uploads.finish("a", upload.id, digest, Body(slow()))
+
+    assert stores.blobs.names("", limit=9) == []

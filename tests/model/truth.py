@@ -1,0 +1,139 @@
+"""What must be true of the two stores at any moment, whoever did what in whichever order.
+
+`whole`: all that lives is whole, all that can be restored can be restored whole, and collection can find all the rest.
+`spotless`: there is no rest, as is true when enough time and collections have gone by.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from functions.jobs.backup import Stores
+from functions.registry.manifests import needs_of
+from functions.registry.pages import scan_all
+from storage.digests import algorithm_of, digest_of
+from storage.past import DeletedLink, DeletedManifest, DeletedTag, History, Move
+from storage.records import LOOSE, Blob, Key, Link, Manifest, R, Record, Repository, Tag, Upload
+
+
+class Snapshot:
+    """All records of the stores, and the names of all objects. `repositories` are those that there may be."""
+
+    def __init__(self, stores: Stores, repositories: Iterable[str]) -> None:
+        self.stores = stores
+        self.names = list(repositories)
+        self.blobs: Mapping[str, Blob] = {each.id: each for each in scan_all(stores.metadata, Blob)}
+        self.sessions = {each.id for each in scan_all(stores.metadata, Upload)}
+        self.repositories = {each.id: each for each in scan_all(stores.metadata, Repository)}
+        self.objects = stores.blobs.names("", limit=100_000)
+        self.links = self._all(Link)
+        self.manifests = self._all(Manifest)
+        self.tags = self._all(Tag)
+        self.dead_links = self._all(DeletedLink)
+        self.dead_manifests = self._all(DeletedManifest)
+        self.dead_tags = self._all(DeletedTag)
+        self.histories = self._all(History)
+        self.moves = self._all(Move)
+
+    def _all(self, kind: type[R]) -> dict[Key[Any], R]:
+        """Every record of a kind, whole."""
+        keys = [record.key for name in self.names for record in scan_all(self.stores.metadata, kind, name)]
+        found = self.stores.metadata.read(keys)
+        return {key: record for key in keys if (record := found[key]) is not None}
+
+    def naming(self, link: Record) -> list[Manifest]:
+        """The manifests, live or restorable, that name a link's blob in its repository."""
+        every: list[Manifest] = [*self.manifests.values(), *self.dead_manifests.values()]
+        return [each for each in every if each.repository == link.repository and link.id in each.blobs]
+
+    def bytes_of(self, name: str, size: int) -> bytes:
+        return b"".join(self.stores.blobs.open(name, 0, size))
+
+
+def whole(now: Snapshot) -> None:
+    """What lives is whole, what can be restored can be restored whole, and histories tell what happened."""
+    _tags_name_manifests(now)
+    for manifest in now.manifests.values():
+        missing = [key.id for key in needs_of(manifest) if key not in now.links and key not in now.manifests]
+        assert not missing, f"{manifest.id} lives and lacks {missing}"
+        _holds(now, manifest)
+        assert manifest.repository in now.repositories, f"{manifest.repository} is no repository"
+    for dead in now.dead_manifests.values():
+        _can_be_restored(now, dead)
+    for link in now.links.values():
+        blob = now.blobs.get(link.id)
+        assert blob is not None, f"{link.key} has no blob"
+        assert (link.object, link.size) == (blob.object, blob.size), f"{link.key} leads to another object than its blob"
+        assert link.state or now.naming(link), f"nobody names {link.key}, and collection will never look at it"
+    linked = {each.id for each in (*now.links.values(), *now.dead_links.values())}
+    for blob in now.blobs.values():
+        read = digest_of(now.bytes_of(blob.object, blob.size), algorithm_of(blob.id))
+        assert read == blob.id, f"the object of {blob.id} holds {read}"
+        assert blob.id in linked or blob.state == LOOSE, f"nobody links {blob.id}, and collection will never look at it"
+    owned = {blob.object for blob in now.blobs.values()}
+    lost = [name for name in now.objects if name not in owned and name.partition("/")[0] not in now.sessions]
+    assert not lost, "objects that no record leads to"
+    _nothing_is_forgotten_by_its_repository(now)
+    _histories_are_whole(now)
+
+
+def spotless(now: Snapshot) -> None:
+    """Exactly what living and restorable manifests need is left."""
+    whole(now)
+    linked = {link.id for link in (*now.links.values(), *now.dead_links.values())}
+    assert all(now.naming(link) for link in now.links.values()), "links that no manifest names"
+    assert set(now.blobs) == linked, "blobs that no repository links"
+    assert sorted(now.objects) == sorted(blob.object for blob in now.blobs.values()), "objects of nobody"
+    assert not now.sessions, "sessions that collection did not remove"
+
+
+def _tags_name_manifests(now: Snapshot) -> None:
+    for tag in now.tags.values():
+        manifest = now.manifests.get(Key(Manifest, tag.digest, tag.repository))
+        assert manifest is not None, f"{tag.id} names {tag.digest}, which is gone"
+        assert (tag.media_type, tag.size) == (manifest.media_type, manifest.size), f"{tag.id} tells of another"
+        assert tag.content in (None, manifest.content), f"{tag.id} holds another"
+
+
+def _holds(now: Snapshot, manifest: Manifest) -> None:
+    content = manifest.content
+    if content is None:
+        content = now.bytes_of(manifest.object, manifest.size)
+    read = digest_of(content, algorithm_of(manifest.id))
+    assert read == manifest.id, f"{manifest.id} holds {read}"
+
+
+def _can_be_restored(now: Snapshot, dead: DeletedManifest) -> None:
+    for digest in dead.blobs:
+        place = (digest, dead.repository)
+        assert Key(Link, *place) in now.links or Key(DeletedLink, *place) in now.dead_links, f"{dead.id} lacks {digest}"
+        assert digest in now.blobs, f"{dead.id} lacks the bytes of {digest}"
+    for digest in dead.children:
+        place = (digest, dead.repository)
+        there = Key(Manifest, *place) in now.manifests or Key(DeletedManifest, *place) in now.dead_manifests
+        assert there, f"{dead.id} lacks its child {digest}"
+    _holds(now, dead)
+
+
+def _nothing_is_forgotten_by_its_repository(now: Snapshot) -> None:
+    """Collection finds what was deleted, and histories, through their repository."""
+    things: list[Record] = [*now.dead_manifests.values(), *now.dead_tags.values(), *now.dead_links.values()]
+    things += [*now.histories.values(), *now.moves.values()]
+    lost = [thing.key for thing in things if thing.repository not in now.repositories]
+    assert not lost, "collection will never look at these"
+
+
+def _histories_are_whole(now: Snapshot) -> None:
+    """Each row follows from the one before, and the last one says what is."""
+    moves = sorted(now.moves.values(), key=lambda move: move.number)
+    for history in now.histories.values():
+        rows = [move for move in moves if (move.repository, move.tag) == (history.repository, history.id)]
+        name = f"the history of {history.id}"
+        assert [row.number for row in rows] == list(range(1, history.moves + 1)), f"{name} has a gap or a double row"
+        assert [row.moved for row in rows] == sorted(row.moved for row in rows), f"time goes back in {name}"
+        assert [row.before for row in rows] == ["", *(row.digest for row in rows[:-1])], f"{name} has a break"
+        assert [row.id for row in rows] == sorted((row.id for row in rows), reverse=True), f"{name} is out of order"
+        tag = now.tags.get(Key(Tag, history.id, history.repository))
+        assert rows[-1].digest == (tag.digest if tag else ""), f"{name} ends with what is not"
+    known = {(history.repository, history.id) for history in now.histories.values()}
+    assert {(move.repository, move.tag) for move in moves} <= known, "moves that no counter counts"
+    assert {(tag.repository, tag.id) for tag in now.tags.values()} <= known, "tags without a history"

@@ -1,0 +1,49 @@
+"""A metadata store that lets something else happen between two of its calls."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from storage.protocols import Found, MetadataStore, Write
+from storage.records import Key, R
+
+
+class Between:
+    """Passes every call on; just before the one whose number is `point`, from 0 on, `then` is done, once."""
+
+    def __init__(self, inner: MetadataStore, point: int = -1, then: Callable[[], Any] = lambda: None) -> None:
+        self.calls = 0
+        self._inner = inner
+        self._point = point
+        self._then = then
+
+    def read(self, keys: Sequence[Key[Any]]) -> Found:
+        self._count()
+        return self._inner.read(keys)
+
+    def scan(self, kind: type[R], repository: str = "", *, after: str = "", limit: int) -> list[R]:
+        self._count()
+        return self._inner.scan(kind, repository, after=after, limit=limit)
+
+    def find(
+        self,
+        kind: type[R],
+        where: Mapping[str, str],
+        *,
+        repository: str | None = "",
+        after: Key[R] | None = None,
+        limit: int,
+    ) -> list[R]:
+        self._count()
+        return self._inner.find(kind, where, repository=repository, after=after, limit=limit)
+
+    def commit(self, writes: Sequence[Write]) -> None:
+        self._count()
+        self._inner.commit(writes)
+
+    def close(self) -> None:
+        self._inner.close()
+
+    def _count(self) -> None:
+        number, self.calls = self.calls, self.calls + 1
+        if number == self._point:
+            self._then()

@@ -1,0 +1,208 @@
+"""Every act in the middle of every other one: what lives stays whole, and nothing is left over.
+
+An act is a row of reads and commits. Before each of them another act is done as a whole. Then all must be true that
+tests.model.truth says, at once and after collection has had its time; and of two acts that are one commit each, both
+callers must have been told, and all see, what would be if one act had come after the other. Or the first act stops
+there for ever, as where its process is killed.
+
+SQLite goes through one combination of so many, nightly (LADING_NIGHTLY=1) through all; Firestore through a few of them.
+"""
+
+import contextlib
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from emulators import Emulators
+from functions import settings
+from functions.app import open_blobs, open_metadata
+from functions.jobs.backup import Stores
+from functions.registry import deletion
+from functions.registry.errors import RegistryError
+from functions.registry.registry import Registry
+from tests.model.truth import Snapshot, spotless, whole
+from tests.races.acts import ACTS, ATOMIC, REPOSITORIES, STATES, World
+from tests.races.between import Between
+from tests.registry.clocks import TestClock
+
+NIGHTLY = os.environ.get("LADING_NIGHTLY") == "1"
+ONE_OF = 1 if NIGHTLY else 101
+ON_FIRESTORE = 400 if NIGHTLY else 8
+
+
+class Combination(NamedTuple):
+    """Names of an act, of another one, and before which call of the first one the other is done."""
+
+    first: str
+    point: int
+    second: str
+
+
+Outcome = tuple[str, str, str]
+"""What the first caller was told, what the second was, and what is there then."""
+
+
+def local(folder: Path) -> Stores:
+    return opened({"LADING_DATA": str(folder)})
+
+
+def opened(environment: dict[str, str]) -> Stores:
+    read = settings.read(environment)
+    return Stores(open_blobs(read.blobs), open_metadata(read.metadata))
+
+
+def world(stores: Stores, clock: TestClock, between: Between | None = None) -> World:
+    return World(Registry(stores.blobs, between or stores.metadata, clock=clock), clock)
+
+
+def told(act: str, there: World) -> str:
+    """Do it; answers what the caller is told."""
+    try:
+        answer = ACTS[act](there)
+    except RegistryError as error:
+        return f"{error.row.status} {error.row.code}"
+    return str(answer)
+
+
+def combine(stores: Stores, clock: TestClock, each: Combination) -> Outcome:
+    """Do one act in the middle of the other."""
+    second = "not done"
+
+    def then() -> None:
+        nonlocal second
+        second = told(each.second, world(stores, clock))
+
+    between = Between(stores.metadata, each.point, then)
+    first = told(each.first, world(stores, clock, between))
+    if second == "not done":
+        then()
+    return first, second, seen(Snapshot(stores, REPOSITORIES))
+
+
+def seen(now: Snapshot) -> str:
+    tags = sorted((*tag.key.repository, tag.id, tag.digest) for tag in now.tags.values())
+    dead_tags = sorted((tag.id, tag.digest) for tag in now.dead_tags.values())
+    others = (now.manifests, now.dead_manifests, now.links, now.dead_links)
+    return f"{tags} {dead_tags} {[sorted((key.repository, key.id) for key in kind) for kind in others]}"
+
+
+def check(stores: Stores, clock: TestClock) -> None:
+    """See whether all is well, now and after collections."""
+    whole(Snapshot(stores, REPOSITORIES))
+    for _ in range(5):
+        clock.turn(hours=2)
+        world(stores, clock).collect()
+    spotless(Snapshot(stores, REPOSITORIES))
+
+
+class Killed(BaseException):
+    """Stands for kill -9: nothing catches it."""
+
+
+class Copies:
+    """Stores in one state, copied for each use."""
+
+    def __init__(self, folder: Path, state: str) -> None:
+        self._folder = folder
+        clock = TestClock()
+        stores = local(folder / "state")
+        STATES[state](world(stores, clock))
+        stores.close()
+        self._time = clock.time
+
+    @contextlib.contextmanager
+    def copy(self) -> Iterator[tuple[Stores, TestClock]]:
+        shutil.copytree(self._folder / "state", self._folder / "copy")
+        stores, clock = local(self._folder / "copy"), TestClock()
+        clock.time = self._time
+        try:
+            yield stores, clock
+        finally:
+            stores.close()
+            shutil.rmtree(self._folder / "copy")
+
+    def calls(self, act: str) -> int:
+        """How many calls an act makes when it is alone."""
+        with self.copy() as (stores, clock):
+            counting = Between(stores.metadata)
+            told(act, world(stores, clock, counting))
+        return counting.calls
+
+    def combinations(self) -> Iterator[Combination]:
+        for first in ACTS:
+            for point in range(self.calls(first)):
+                yield from (Combination(first, point, second) for second in ACTS)
+
+    def combine(self, each: Combination) -> None:
+        """Do one act in the middle of the other, and see whether all is well."""
+        with self.copy() as (stores, clock):
+            outcome = combine(stores, clock, each)
+            check(stores, clock)
+        if {each.first, each.second} <= ATOMIC:
+            orders = []
+            for point in (0, self.calls(each.first)):
+                with self.copy() as (stores, clock):
+                    orders.append(combine(stores, clock, each._replace(point=point)))
+            assert outcome in orders, "neither order explains it"
+
+    def stop(self, each: Combination) -> None:
+        """Do the first calls of an act and no more, and see whether all is well."""
+
+        def never() -> None:
+            raise Killed
+
+        with self.copy() as (stores, clock):
+            with contextlib.suppress(Killed):
+                told(each.first, world(stores, clock, Between(stores.metadata, each.point, never)))
+            check(stores, clock)
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What takes pages takes several."""
+    monkeypatch.setattr(deletion, "AT_ONCE", 2)
+
+
+def failures(do: Callable[[Combination], None], combinations: Iterable[Combination]) -> list[str]:
+    found = []
+    for each in combinations:
+        try:
+            do(each)
+        except Exception as error:
+            found.append(f"{each}: {type(error).__name__}: {error}"[:400])
+    return found
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_any_act_in_the_middle_of_any_other(state: str, tmp_path: Path) -> None:
+    copies = Copies(tmp_path, state)
+    chosen = islice(copies.combinations(), list(STATES).index(state), None, ONE_OF)
+
+    assert failures(copies.combine, chosen) == []
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_any_act_stopped_anywhere(state: str, tmp_path: Path) -> None:
+    copies = Copies(tmp_path, state)
+    each_point = islice(copies.combinations(), 0, None, len(ACTS))
+    chosen = islice(each_point, list(STATES).index(state), None, min(ONE_OF, 7))
+
+    assert failures(copies.stop, chosen) == []
+
+
+def test_the_same_on_firestore(emulators: Emulators, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    every = [(state, each) for state in STATES for each in Copies(tmp_path / state, state).combinations()]
+    for state, each in every[:: len(every) // ON_FIRESTORE]:
+        environment = dict(emulators.fresh())
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        stores, clock = opened(environment), TestClock()
+        STATES[state](world(stores, clock))
+        combine(stores, clock, each)
+        check(stores, clock)
+        stores.close()
