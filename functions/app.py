@@ -155,8 +155,8 @@ class App:
         return self._door.challenge(" ".join(filter(None, scopes)), error)
 
 
-def open_blobs(url: str, hmac_key: Path | None = None) -> BlobStore:
-    """The blob store at `url`, which may sign URLs with the HMAC key in a file. Raises SettingsError, StorageError."""
+def open_blobs(url: str, hmac_key: Path | None = None, cdn_key: Path | None = None) -> BlobStore:
+    """The blob store at `url`, which may sign URLs with the key in a file. Raises SettingsError, StorageError."""
     parts = urlsplit(url)
     match parts.scheme:
         case "file":
@@ -166,7 +166,7 @@ def open_blobs(url: str, hmac_key: Path | None = None) -> BlobStore:
         case "gs" if parts.netloc and not parts.path.strip("/"):
             from storage.gcs import CloudStorageBlobs
 
-            return CloudStorageBlobs(parts.netloc, hmac_key)
+            return CloudStorageBlobs(parts.netloc, hmac_key, cdn_key)
     raise SettingsError(f"a blob store is file:///FOLDER or gs://BUCKET, not {url}")
 
 
@@ -234,7 +234,7 @@ def open_registry(settings: Settings, metadata: MetadataStore) -> Registry:
         immutable = ImmutableTags.of(settings.immutable)
     except ValueError as error:
         raise SettingsError(f"--immutable: {error}") from None
-    return Registry(open_blobs(settings.blobs, settings.hmac_key), metadata, immutable)
+    return Registry(open_blobs(settings.blobs, settings.hmac_key, settings.cdn_key), metadata, immutable)
 
 
 def open_collector(settings: Settings, waits: "Waits | None" = None) -> "Collector":

@@ -64,6 +64,9 @@ SETTINGS: Final = (
         "an HMAC key of Cloud Storage, ACCESS_ID SECRET, to sign URLs with; else whoever the registry runs as signs",
     ),
     Setting(
+        "cdn-key", "", "FILE", "a key of Cloud CDN, URL NAME KEY: pulls are redirected to that URL, signed with it"
+    ),
+    Setting(
         "immutable",
         "",
         "RULES",
@@ -107,6 +110,7 @@ class Settings:
     grants: Path
     keys: str
     hmac_key: Path | None
+    cdn_key: Path | None
     immutable: tuple[str, ...]
     undelete: timedelta
     grace: timedelta
@@ -181,6 +185,7 @@ def read(environment: Mapping[str, str] = os.environ, options: Mapping[str, str 
         grants=Path(value("grants") or data / "grants.txt"),
         keys=value("keys") or (data / "keys.json").as_uri(),
         hmac_key=Path(value("hmac-key")) if value("hmac-key") else None,
+        cdn_key=Path(value("cdn-key")) if value("cdn-key") else None,
         immutable=tuple(rule.strip() for rule in value("immutable").split(",") if rule.strip()),
         undelete=duration(value("undelete")),
         grace=duration(value("grace")),

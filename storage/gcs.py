@@ -24,10 +24,11 @@ from google.auth.credentials import AnonymousCredentials, Credentials
 from google.auth.exceptions import GoogleAuthError
 from google.auth.transport.requests import AuthorizedSession
 
+from storage.cdn import CdnUrls
 from storage.errors import Corrupt, Missing, Unavailable
 from storage.google_imports import import_storage
 from storage.protocols import Stored, exactly
-from storage.signed_urls import SignedUrls
+from storage.signed_urls import SignedUrls, Urls
 from storage.signing import signer_of
 
 if TYPE_CHECKING:
@@ -58,10 +59,11 @@ AGAIN: Final = requests.adapters.Retry(
 class CloudStorageBlobs:
     """BlobStore in one bucket."""
 
-    def __init__(self, bucket: str, hmac_key: Path | None = None) -> None:
+    def __init__(self, bucket: str, hmac_key: Path | None = None, cdn_key: Path | None = None) -> None:
         """Use the bucket, with the credentials of the environment; honours STORAGE_EMULATOR_HOST.
 
-        URLs are signed with the HMAC key in that file, or else by whoever the credentials are of. Raises StorageError.
+        URLs are Cloud CDN's where a file has a key for it; else Cloud Storage's, signed with the HMAC key in a file,
+        or by whoever the credentials are of. Raises StorageError.
         """
         emulator = os.environ.get("STORAGE_EMULATOR_HOST", "")
         self._endpoint = _endpoint(emulator)
@@ -73,8 +75,11 @@ class CloudStorageBlobs:
         # No refresh on 401: by then the body is used up, and a second try would send an empty one.
         self._session: requests.Session = AuthorizedSession(self._credentials, refresh_status_codes=())  # type: ignore[no-untyped-call]
         self._session.mount(self._endpoint, requests.adapters.HTTPAdapter(pool_maxsize=128, max_retries=AGAIN))
-        signer = signer_of(own, hmac_key)
-        self._urls = SignedUrls(self._endpoint, bucket, signer) if signer else None
+        self._urls: Urls | None = None
+        if cdn_key is not None:
+            self._urls = CdnUrls.read(cdn_key)
+        elif signer := signer_of(own, hmac_key):
+            self._urls = SignedUrls(self._endpoint, bucket, signer)
 
     def append(self, name: str, chunks: Iterable[bytes], size: int | None = None) -> Stored:
         """See BlobStore.append. A body that ends early never gets its last chunk, so nothing of it is kept."""

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from datetime import UTC, datetime
 from hashlib import sha256
-from typing import Final
+from typing import Final, Protocol
 from urllib.parse import quote, urlencode, urlsplit
 
 from cachetools import TTLCache
@@ -24,6 +24,14 @@ KEPT: Final = 15 * 60
 
 MOST: Final = 10_000
 """URLs that are kept, some 7 MB; the oldest make room."""
+
+
+class Urls(Protocol):
+    """Makes URLs, from which anyone can read an object for a while. Any thread may use it."""
+
+    def url(self, name: str) -> str:
+        """The URL of an object. Raises Unavailable."""
+        ...
 
 
 class SignedUrls:

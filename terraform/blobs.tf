@@ -52,7 +52,19 @@ resource "google_storage_bucket_iam_policy" "blobs" {
 data "google_iam_policy" "blobs" {
   binding {
     role    = google_project_iam_custom_role.blobs.name
-    members = [google_service_account.registry.member, google_service_account.collect.member]
+    members = [google_service_account.registry.member]
+  }
+  binding {
+    role    = google_project_iam_custom_role.garbage.name
+    members = [google_service_account.collect.member]
+  }
+  # Cloud CDN fills itself. Google makes this account with the first key of a signed URL.
+  dynamic "binding" {
+    for_each = google_compute_backend_bucket_signed_url_key.blobs
+    content {
+      role    = "roles/storage.objectViewer"
+      members = ["serviceAccount:service-${local.project_number}@cloud-cdn-fill.iam.gserviceaccount.com"]
+    }
   }
   binding {
     role    = "roles/storage.legacyBucketOwner"

@@ -27,6 +27,9 @@ locals {
     LADING_GRACE    = var.grace
     LADING_LOG      = "json"
     LADING_THREADS  = tostring(var.concurrency)
+
+    # Else Google's client reads the bucket's own description, for traces that nobody collects, and has no right to.
+    DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA = "true"
   }, var.settings)
 
   # The collector also knows who alone may call it.

@@ -1,6 +1,7 @@
 # A domain of one's own, where `domain` is set: an HTTPS load balancer in front of the service in all its regions.
 
 locals {
+  domains  = concat([var.domain], local.cdn ? [local.cdn_host] : [])
   balanced = var.domain == "" ? [] : tolist(setunion([var.region], var.more_regions))
 }
 
@@ -58,16 +59,32 @@ resource "google_compute_url_map" "this" {
   project         = var.project_id
   name            = var.name
   default_service = google_compute_backend_service.this[0].id
+
+  dynamic "host_rule" {
+    for_each = google_compute_backend_bucket.blobs
+    content {
+      hosts        = [local.cdn_host]
+      path_matcher = "blobs"
+    }
+  }
+
+  dynamic "path_matcher" {
+    for_each = google_compute_backend_bucket.blobs
+    content {
+      name            = "blobs"
+      default_service = path_matcher.value.id
+    }
+  }
 }
 
 resource "google_compute_managed_ssl_certificate" "this" {
   count = length(local.balanced) == 0 ? 0 : 1
 
   project = var.project_id
-  name    = "${var.name}-${substr(sha256(var.domain), 0, 8)}"
+  name    = "${var.name}-${substr(sha256(join(" ", local.domains)), 0, 8)}"
 
   managed {
-    domains = [var.domain]
+    domains = local.domains
   }
 
   # Another domain is another certificate, which must be there before the proxy lets go of the one before.

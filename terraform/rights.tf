@@ -12,7 +12,18 @@ resource "google_project_iam_custom_role" "blobs" {
     "storage.objects.create", # append: one upload of one body; join: compose makes the object
     "storage.objects.delete", # delete; join: the objects in between
     "storage.objects.get",    # open, signed_url: the layer is read with the signer's right; join: compose reads the parts
-    "storage.objects.list",   # names: what crashed uploads left behind
+    "storage.objects.list",   # open, delete: without it, what is not there is answered 403 and not 404
+  ]
+}
+
+resource "google_project_iam_custom_role" "garbage" {
+  project     = var.project_id
+  role_id     = replace("${var.name}_garbage", "-", "_")
+  title       = "${var.name}: removes layers"
+  description = "Objects of the blob bucket that nothing names, and nothing of the bucket itself"
+  permissions = [
+    "storage.objects.delete", # delete
+    "storage.objects.list",   # names: what crashed uploads left behind; delete: 404 where that is the answer
   ]
 }
 

@@ -58,14 +58,40 @@ resource "google_cloud_run_v2_service" "registry" {
       }
 
       dynamic "env" {
-        for_each = merge(local.settings, { FUNCTION_TARGET = "registry" })
+        for_each = merge(
+          local.settings,
+          { FUNCTION_TARGET = "registry" },
+          local.cdn ? { LADING_CDN_KEY = "${local.cdn_mount}/key" } : {},
+        )
         content {
           name  = env.key
           value = env.value
         }
       }
+
+      dynamic "volume_mounts" {
+        for_each = local.cdn ? [local.cdn_mount] : []
+        content {
+          name       = "cdn"
+          mount_path = volume_mounts.value
+        }
+      }
+    }
+
+    dynamic "volumes" {
+      for_each = google_secret_manager_secret_version.cdn
+      content {
+        name = "cdn"
+        secret {
+          secret = google_secret_manager_secret.cdn[0].secret_id
+          items {
+            version = volumes.value.version
+            path    = "key"
+          }
+        }
+      }
     }
   }
 
-  depends_on = [terraform_data.rights]
+  depends_on = [terraform_data.rights, google_secret_manager_secret_iam_policy.cdn]
 }

@@ -365,3 +365,19 @@ variable "armor" {
     error_message = "A rule of Cloud Armor takes 10 address ranges."
   }
 }
+
+variable "cdn_key" {
+  description = "Turns Cloud CDN on for layers, at `blobs.` before the domain, whose DNS is to name `load_balancer_ip` as well: 16 random bytes in base64url (`head -c 16 /dev/urandom | base64 | tr +/ -_`), by which pulls are signed. It is kept in the state. Empty for no Cloud CDN."
+  type        = string
+  default     = ""
+  sensitive   = true
+
+  validation {
+    condition     = var.cdn_key == "" || can(regex("^[A-Za-z0-9_-]{22}==$", var.cdn_key))
+    error_message = "cdn_key is 16 bytes in base64url."
+  }
+  validation {
+    condition     = var.cdn_key == "" || (var.domain != "" && var.http2)
+    error_message = "cdn_key needs domain and http2: Cloud CDN is part of the load balancer."
+  }
+}

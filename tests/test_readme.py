@@ -41,7 +41,7 @@ def test_the_folders_are_there_and_each_is_told_of() -> None:
         for place in ("functions", "storage", "emulators")
         for path in (ROOT / place).rglob("__init__.py")
     }
-    assert told == there | {"tests"}
+    assert told == there | {"tests", "terraform"}
 
 
 def test_the_modules_that_are_named_are_there() -> None:

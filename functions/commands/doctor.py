@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from functions.jobs.check_host import Credentials
     from functions.jobs.checks import Check
 
-OPTIONS: Final = (*ACCESS, "address", "blobs", "hmac-key")
+OPTIONS: Final = (*ACCESS, "address", "blobs", "hmac-key", "cdn-key")
 
 
 def add_to(commands: Commands) -> None:
@@ -48,7 +48,7 @@ def _checks(parsed: argparse.Namespace, read: Settings) -> "Iterator[Check]":
 
     yield from Host(read.realm, _credentials(parsed), parsed.repository).checks()
     stores = Stores(
-        lambda: open_blobs(_existing(read.blobs), read.hmac_key),
+        lambda: open_blobs(_existing(read.blobs), read.hmac_key, read.cdn_key),
         lambda: open_metadata(_existing(read.metadata)),
         read.blobs.startswith("gs:"),
     )

@@ -172,6 +172,36 @@ run "dual_region_with_a_key" {
   }
 }
 
+run "layers_from_a_cdn" {
+  command = plan
+
+  variables {
+    domain  = "registry.example.com"
+    cdn_key = "AAECAwQFBgcICQoLDA0ODw=="
+  }
+
+  assert {
+    condition     = toset(google_compute_managed_ssl_certificate.this[0].managed[0].domains) == toset(["registry.example.com", "blobs.registry.example.com"])
+    error_message = "The CDN has a host of its own, so that clients send it no Authorization."
+  }
+  assert {
+    condition     = google_compute_backend_bucket.blobs[0].enable_cdn && google_compute_backend_bucket_signed_url_key.blobs[0].name == local.cdn_name
+    error_message = "Without a key, the CDN would serve layers to everybody."
+  }
+  assert {
+    condition     = one([for env in google_cloud_run_v2_service.registry["europe-west1"].template[0].containers[0].env : env.value if env.name == "LADING_CDN_KEY"]) == "/secrets/cdn/key" && google_cloud_run_v2_service.registry["europe-west1"].template[0].containers[0].volume_mounts[0].mount_path == "/secrets/cdn"
+    error_message = "The registry reads the key where it is mounted."
+  }
+}
+
+run "a_cdn_without_a_domain" {
+  command = plan
+  variables {
+    cdn_key = "AAECAwQFBgcICQoLDA0ODw=="
+  }
+  expect_failures = [var.cdn_key]
+}
+
 run "bad_project" {
   command = plan
   variables {

@@ -74,7 +74,11 @@ def life(terraform: Terraform, tmp_path_factory: pytest.TempPathFactory) -> Life
 
         untouched = moment()
         provider = {"access_token": "ya29.fake", "batching": [{"enable_batching": False}], **google.endpoints}
-        repositories = {"team-a/": {"writers": ["group:team-a@example.com"], "readers": ["domain:example.com"]}}
+        team = "group:team-a@example.com"
+        repositories = {
+            "team-a/": {"writers": [team], "readers": ["domain:example.com"]},
+            "team-a/old/": {"admins": [team]},
+        }
         terraform.root(root, source, provider, project_id=PROJECT, repositories=repositories, deletion_protection=False)
         applied = do("apply")
         second_plan = terraform.run(root, "plan", "-detailed-exitcode", "-input=false", "-no-color", fails=True)

@@ -1,0 +1,194 @@
+"""Each account may do what its code calls, and nothing more.
+
+The registry and the collector do all that they do here, in this process, and each call to Google is written down.
+"""
+
+import json
+import os
+from datetime import timedelta
+from urllib.parse import urlsplit
+
+import google.auth
+import google.oauth2.credentials
+import pytest
+
+from emulators import Emulators
+from functions import settings
+from functions.app import create, open_collector
+from functions.jobs.reaping import Waits
+from functions.jobs.slices import BYTES_FREED
+from functions.registry.documents import OCI_MANIFEST
+from storage.digests import digest_of
+from storage.kinds import FOUND_EVERYWHERE
+from tests import images
+from tests.api.client import Answer, Client
+from tests.servers import basic
+from tests.terraform.apis import PROJECT
+from tests.terraform.calls import Calls, recorded
+from tests.terraform.conftest import Life, Moment
+from tests.terraform.program import ROOT
+from tests.terraform.world import DEVELOPER, RUNTIME, account_of, permissions_of, settings_of, world_of
+
+LARGE = 1_200_000
+"""Bytes of a manifest that Firestore does not take."""
+
+NONE = timedelta(0)
+
+
+def granted(moment: Moment, function: str) -> set[str]:
+    """All permissions of a function's account, wherever."""
+    member = f"serviceAccount:{account_of(moment, function)}"
+    return {
+        permission
+        for policy in moment.policies.values()
+        for binding in policy.get("bindings", [])
+        if member in binding["members"]
+        for permission in permissions_of(moment, binding["role"])
+    }
+
+
+class Runtime(google.oauth2.credentials.Credentials):
+    """Who a function is, as the metadata server would say."""
+
+    service_account_email = ""
+
+
+@pytest.fixture
+def deployed(life: Life, emulators: Emulators, monkeypatch: pytest.MonkeyPatch) -> settings.Settings:
+    """The settings of the deployment, in an environment where the emulators stand for Google."""
+    world_of(life.applied, emulators.iam)
+    variables = {**settings_of(life.applied), **emulators.fresh(), "GCE_METADATA_HOST": "never.asked"}
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    own = Runtime(RUNTIME)  # type: ignore[no-untyped-call]
+    own.service_account_email = account_of(life.applied, "registry")
+    monkeypatch.setattr(google.auth, "default", lambda **_: (own, PROJECT))
+    return settings.read(os.environ)
+
+
+class Developer:
+    """Somebody of team-a, at a registry."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._headers = {"Authorization": basic("oauth2accesstoken", DEVELOPER)}
+
+    def ask(self, method: str, path: str, body: bytes = b"", **headers: str) -> Answer:
+        answer = self._client.ask(method, path, body, {**self._headers, **headers})
+        assert answer.status < 400, answer.body
+        return answer
+
+    def begin(self, name: str) -> str:
+        """Begin an upload; answers its path."""
+        return urlsplit(self.ask("POST", f"/v2/{name}/blobs/uploads/").headers["Location"]).path
+
+    def upload(self, name: str, content: bytes) -> None:
+        """Upload a blob in two pieces."""
+        path, half = self.begin(name), len(content) // 2
+        for start, piece in ((0, content[:half]), (half, content[half:])):
+            span = {"Content-Range": f"{start}-{start + len(piece) - 1}"}
+            self.ask("PATCH", path, piece, **span, **{"Content-Type": "application/octet-stream"})
+        self.ask("PUT", f"{path}?digest={digest_of(content)}")
+
+    def push(self, name: str, *layers: bytes, tag: str, size: int = 0) -> bytes:
+        """Push an image; `size`: bytes of an annotation of its manifest."""
+        for content in (images.EMPTY_CONFIG, *layers):
+            self.upload(name, content)
+        manifest = images.manifest(list(layers), annotations={"long": "x" * size})
+        self.ask("PUT", f"/v2/{name}/manifests/{tag}", manifest, **{"Content-Type": OCI_MANIFEST})
+        return manifest
+
+
+def use(developer: Developer) -> None:
+    """All that a registry does."""
+    layer = images.blob(300_000)
+    manifest = developer.push("team-a/app", layer, tag="v1")
+    large = developer.push("team-a/app", images.blob(), tag="large", size=LARGE)
+    for digest in (digest_of(layer), digest_of(images.EMPTY_CONFIG)):
+        developer.ask("POST", f"/v2/team-a/other/blobs/uploads/?mount={digest}&from=team-a/app")
+        developer.ask("POST", f"/v2/team-a/third/blobs/uploads/?mount={digest}")
+    for reference in ("v1", "large", digest_of(manifest), digest_of(large)):
+        developer.ask("GET", f"/v2/team-a/app/manifests/{reference}")
+    assert developer.ask("GET", f"/v2/team-a/app/blobs/{digest_of(layer)}").status == 307
+    for listing in ("team-a/app/tags/list", f"team-a/app/referrers/{digest_of(manifest)}", "_catalog"):
+        developer.ask("GET", f"/v2/{listing}")
+    developer.upload("team-a/app", images.blob(1000))
+    old = developer.push("team-a/old/app", images.blob(), tag="v1", size=LARGE)
+    developer.ask("DELETE", "/v2/team-a/old/app/manifests/v1")
+    developer.ask("DELETE", f"/v2/team-a/old/app/manifests/{digest_of(old)}")
+    path = developer.begin("team-a/app")
+    developer.ask("PATCH", path, b"left behind", **{"Content-Type": "application/octet-stream"})
+    developer.ask("DELETE", path)
+
+
+def test_the_registry_may_do_what_it_calls(life: Life, deployed: settings.Settings) -> None:
+    with recorded() as calls:
+        app = create(deployed)
+        use(Developer(Client(app)))
+        app.registry.close()
+    check(calls, granted(life.applied, "registry"))
+
+
+def test_the_collector_may_do_what_it_calls(life: Life, deployed: settings.Settings) -> None:
+    app = create(deployed)
+    use(Developer(Client(app)))
+    app.registry.close()
+    with recorded() as calls:
+        report = open_collector(deployed, Waits(NONE, NONE, NONE, NONE)).run()
+    assert report is not None
+    assert report.finished
+    assert report.counts[BYTES_FREED] > LARGE
+    check(calls, granted(life.applied, "collect"))
+    assert calls.queried == indexed(life)
+
+
+def check(calls: Calls, rights: set[str]) -> None:
+    assert not calls.unknown, "each call is in the tables of calls.py"
+    assert calls.needed - rights == set(), "what it calls and may not"
+    assert rights - calls.needed == set(), "what it may and never calls"
+
+
+def indexed(life: Life) -> set[str]:
+    """The fields by which queries of all repositories are indexed."""
+    return {
+        f"{name.split('/')[6]}.{name.split('/')[8]}"
+        for name, field in life.applied.of("firestore/").items()
+        if "/fields/" in name
+        for index in field["indexConfig"].get("indexes", [])
+        if index["queryScope"] == "COLLECTION_GROUP" and index["fields"][0]["order"] == "ASCENDING"
+    }
+
+
+def test_the_indexes_are_those_of_the_queries(life: Life) -> None:
+    assert indexed(life) == {f"{kind.KIND}.{field}" for kind, field in FOUND_EVERYWHERE}
+
+
+def test_nobody_else_has_rights_where_layers_are(life: Life) -> None:
+    bindings = life.applied.policies[f"storage/b/{PROJECT}-lading-blobs"]["bindings"]
+    members = {member for binding in bindings for member in binding["members"]}
+    accounts = {f"serviceAccount:{account_of(life.applied, function)}" for function in ("registry", "collect")}
+    assert members == accounts | {f"projectOwner:{PROJECT}"}
+
+
+def test_rights_on_records_end_at_the_database(life: Life) -> None:
+    for binding in life.applied.policies[f"resource_manager/projects/{PROJECT}"]["bindings"]:
+        if binding["role"].endswith("roles/lading_records"):
+            expected = f'resource.name == "projects/{PROJECT}/databases/lading"'
+            assert binding["condition"]["expression"] == expected
+
+
+def test_only_the_scheduler_calls_the_collector(life: Life) -> None:
+    service = f"cloud_run_v2/projects/{PROJECT}/locations/europe-west1/services/lading-collect"
+    (binding,) = life.applied.policies[service]["bindings"]
+    job = life.applied.resources[f"cloud_scheduler/projects/{PROJECT}/locations/europe-west1/jobs/lading-collect"]
+    caller = job["httpTarget"]["oidcToken"]["serviceAccountEmail"]
+    assert binding == {"role": "roles/run.invoker", "members": [f"serviceAccount:{caller}"]}
+    assert settings_of(life.applied, "collect")["LADING_COLLECTOR"] == caller
+
+
+def test_each_permission_says_which_call_needs_it() -> None:
+    lines = (ROOT / "terraform" / "rights.tf").read_text().splitlines()
+    permissions = [line for line in lines if line.strip().startswith('"')]
+    assert len(permissions) > 10
+    assert [line for line in permissions if "#" not in line] == []
+    assert json.dumps(permissions).count("roles/") == 0
