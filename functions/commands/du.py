@@ -40,4 +40,4 @@ def _count(parsed: argparse.Namespace, read: Settings) -> None:
     print(f"stored {human(stored)}; sharing saves {human(total.saved)}")
     print(f"on Google Cloud about ${bill:.2f} a month, without requests and traffic:")
     for price in (BLOBS, RECORDS):
-        print(f"  ${price.dollars} a GiB: {price.what} (read on {price.read})")
+        print(f"  ${price.dollars} a GiB: {price.what} ({f'read on {price.read}' if price.read else 'not confirmed'})")

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 
 class Price(NamedTuple):
-    """Dollars for a GiB that is stored for a month, for what, and when the price was read."""
+    """Dollars for a GiB that is stored for a month, for what, and the day of the price list it was read from."""
 
     dollars: float
     what: str
@@ -17,8 +17,8 @@ class Price(NamedTuple):
 BLOBS: Final = Price(0.020, "Cloud Storage, Standard, in a region of the United States", "2026-09-20")
 """https://cloud.google.com/storage/pricing"""
 
-RECORDS: Final = Price(0.18, "Firestore, in a multi-region; a region costs less", "2026-11-24")
-"""https://cloud.google.com/firestore/pricing"""
+RECORDS: Final = Price(0.18, "Firestore, in a multi-region; a region costs less", "")
+"""https://cloud.google.com/firestore/pricing, as generally known: nobody could read the list itself when this was set."""
 
 GIB: Final = 1024**3
 
