@@ -18,7 +18,7 @@ BLOBS: Final = Price(0.020, "Cloud Storage, Standard, in a region of the United 
 """https://cloud.google.com/storage/pricing"""
 
 RECORDS: Final = Price(0.18, "Firestore, in a multi-region; a region costs less", "")
-"""https://cloud.google.com/firestore/pricing, as generally known: nobody could read the list itself when this was set."""
+"""https://cloud.google.com/firestore/pricing, as generally known: the list itself could not be read for this."""
 
 GIB: Final = 1024**3
 
