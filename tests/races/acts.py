@@ -1,12 +1,13 @@
 """What can be done to one layer, the manifests that name it, and a tag; and the states that it can be done in."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from datetime import timedelta
 from typing import Any, Final
 
 from functions.jobs.collect import Collector
 from functions.jobs.reaping import Waits
+from functions.registry.acts import Clock
 from functions.registry.registry import Registry
 from functions.registry.uploads import Body
 from storage.digests import digest_of
@@ -31,6 +32,16 @@ INDEX: Final = images.index([IMAGE])
 SIGNATURE: Final = images.manifest([], subject=images.descriptor(IMAGE))
 LARGE: Final = images.manifest([LAYER], annotations={"n": "x" * 600_000})
 SESSION: Final = "5e" * 16
+
+
+def collect(registry: Registry, waits: Waits, clock: Clock, names: Collection[str] = ()) -> Mapping[str, int]:
+    """Some phases of a collection, or all, beside whoever else collects; answers what was counted."""
+    collector = Collector(registry, waits, clock=clock)
+    collector._slices._deadline = math.inf
+    for phase in collector._phases():
+        if phase.name in names or not names:
+            collector._slices._work(phase, None, lambda report: None)
+    return collector._slices.report.counts
 
 
 class World:
@@ -60,12 +71,8 @@ class World:
         self.registry.uploads.finish("a", SESSION, X, Body([LAYER]))
 
     def phase(self, *names: str) -> None:
-        """Some phases of a collection that waits for nobody, whoever else collects, or all of them."""
-        collector = Collector(self.registry, AT_ONCE, clock=self.clock)
-        collector._slices._deadline = math.inf
-        for phase in collector._phases():
-            if phase.name in names or not names:
-                collector._slices._work(phase, None, lambda report: None)
+        """Some phases of a collection that waits for nobody, or all of them."""
+        collect(self.registry, AT_ONCE, self.clock, names)
 
     def collect(self) -> None:
         """A whole collection."""

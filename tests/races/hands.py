@@ -1,0 +1,138 @@
+"""Writers and collectors, each in a process of its own, all at the same few layers, repositories and tags."""
+
+import os
+import random
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TypeVar
+
+from functions import settings
+from functions.app import open_blobs, open_metadata
+from functions.jobs.backup import Stores
+from functions.registry.acts import now
+from functions.registry.errors import BLOB_NAMED, BLOB_UNKNOWN, MANIFEST_NAMED, RegistryError
+from functions.registry.registry import Registry
+from storage.digests import digest_of
+from storage.errors import Missing, Unavailable
+from tests import images
+from tests.races.acts import AT_ONCE, collect
+from tests.registry.pushes import push_blob, push_manifest
+
+REPOSITORIES = ("a", "b")
+LAYERS = tuple(f"layer {number}".encode() for number in range(5))
+MOST_TRIES = 200
+LARGE = 600_000
+
+T = TypeVar("T")
+
+
+def open_stores(environment: Mapping[str, str]) -> Stores:
+    os.environ.update(environment)
+    read = settings.read(environment)
+    return Stores(open_blobs(read.blobs), open_metadata(read.metadata))
+
+
+def write(environment: Mapping[str, str], name: str, rounds: int) -> set[tuple[str, str]]:
+    """Push, mount and delete at random; answers the repository and digest of each manifest that must live then."""
+    stores = open_stores(environment)
+    writer = Writer(Registry(stores.blobs, stores.metadata), name)
+    for _ in range(rounds):
+        writer.act()
+    stores.close()
+    return {(repository, digest_of(content)) for repository, content in writer.living}
+
+
+def keep_collecting(environment: Mapping[str, str], stop: Path) -> Counter[str]:
+    """Collect again and again, waiting for nobody and beside whoever else collects; answers what was counted."""
+    stores = open_stores(environment)
+    counts: Counter[str] = Counter()
+    while not stop.exists():
+        counts.update(collect(Registry(stores.blobs, stores.metadata), AT_ONCE, now))
+        time.sleep(random.uniform(0, 0.05))
+    stores.close()
+    return counts
+
+
+class Writer:
+    """Knows which of its own manifests live: nobody else deletes them, and everybody's name the same layers."""
+
+    def __init__(self, registry: Registry, name: str) -> None:
+        self.living: list[tuple[str, bytes]] = []
+        self._registry = registry
+        self._name = name
+        self._count = 0
+        self._random = random.Random(name)
+
+    def act(self) -> None:
+        weights = {self._push: 6, self._index: 1, self._delete: 4, self._mount: 2, self._delete_layer: 2}
+        act = self._random.choices([*weights], [*weights.values()])[0]
+        act()
+
+    def _push(self) -> None:
+        self._count += 1
+        size = LARGE if self._random.random() < 0.1 else 1
+        layers = self._random.sample(LAYERS, 2)
+        content = images.manifest(layers, annotations={"n": f"{self._name} {self._count}", "x": "x" * size})
+        self._put(content, [images.EMPTY_CONFIG, *layers])
+
+    def _index(self) -> None:
+        repository = self._random.choice(REPOSITORIES)
+        mine = [content for place, content in self.living if place == repository and len(content) < LARGE]
+        if mine:
+            self._count += 1
+            content = images.index(self._random.sample(mine, 1), annotations={"n": f"{self._name} {self._count}"})
+            self._put(content, [], repository)
+
+    def _put(self, content: bytes, blobs: list[bytes], repository: str = "") -> None:
+        """Push all that a manifest needs, and then itself, until it is acknowledged: no grace lasts so long as that."""
+        place = repository or self._random.choice(REPOSITORIES)
+        tag = self._random.choice(["v1", "v2", "v3"])
+
+        def put() -> None:
+            try:
+                push_manifest(self._registry, place, content, tag)
+            except RegistryError as refusal:
+                missing = {each["digest"] for each in refusal.detail} if isinstance(refusal.detail, list) else set()
+                for blob in blobs:
+                    if digest_of(blob) in missing:
+                        push_blob(self._registry, place, blob)
+                raise
+
+        self._insist(put)
+        self.living.append((place, content))
+
+    def _delete(self) -> None:
+        """Delete one of its manifests, unless one of its indexes names it."""
+        if not self.living:
+            return
+        place, content = chosen = self._random.choice(self.living)
+        try:
+            self._registry.deletion.manifest(place, digest_of(content))
+        except RegistryError as refusal:
+            if refusal.row != MANIFEST_NAMED:
+                raise
+            return
+        self.living.remove(chosen)
+
+    def _mount(self) -> None:
+        digest, place = digest_of(self._random.choice(LAYERS)), self._random.choice(REPOSITORIES)
+        self._registry.blobs.mount(place, digest, self._random.choice([*REPOSITORIES, ""]), lambda name: True)
+
+    def _delete_layer(self) -> None:
+        digest, place = digest_of(self._random.choice(LAYERS)), self._random.choice(REPOSITORIES)
+        try:
+            self._registry.blobs.delete(place, digest)
+        except RegistryError as refusal:
+            if refusal.row not in (BLOB_NAMED, BLOB_UNKNOWN):
+                raise
+
+    def _insist(self, attempt: Callable[[], T]) -> T:
+        """Do it until it is acknowledged, as clients do: without a grace, much is collected before it is named."""
+        for _ in range(MOST_TRIES):
+            try:
+                return attempt()
+            except (RegistryError, Missing, Unavailable) as error:
+                last = error
+        raise AssertionError(f"{MOST_TRIES} tries, and still {last}")
