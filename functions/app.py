@@ -8,6 +8,7 @@ import logging
 from collections.abc import Iterable
 from itertools import chain
 from pathlib import Path
+from threading import BoundedSemaphore
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote, urlsplit
 
@@ -43,6 +44,10 @@ if TYPE_CHECKING:
     from functions.jobs.reaping import Waits
     from functions.registry.policies import Policy
 
+DRAINERS: Final = 4
+"""One thread in so many, at the most, reads what is left of a body that was refused. It may come very slowly, and from
+anybody: where more come, the answer goes out without it."""
+
 REFUSALS: Final = (401, 403)
 
 LOG_IN: Final = 'Basic realm="Lading", charset="UTF-8"'
@@ -59,6 +64,7 @@ class App:
         self.registry = registry
         self._settings = settings
         self._door = door
+        self._draining = BoundedSemaphore(max(1, settings.threads // DRAINERS))
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         """The app as WSGI servers call it (PEP 3333)."""
@@ -80,8 +86,9 @@ class App:
         response.headers.add("Docker-Distribution-API-Version", "registry/2.0")
         response.headers.add("X-Content-Type-Options", "nosniff")
         response.headers.add("X-Request-Id", line.id)
-        if body.unread:
+        if body.unread and self._draining.acquire(blocking=False):
             body.drain()
+            response.call_on_close(self._draining.release)
         if body.unread:
             # What is left of it stands where the next request would begin.
             response.headers["Connection"] = "close"

@@ -8,20 +8,33 @@ Pythons without a global lock; with the lock it works as well, since its own thr
 import contextlib
 import gc
 import threading
+import time
 from typing import Final
 
 from granian.constants import HTTPModes, Interfaces
-from granian.http import HTTP1Settings
+from granian.http import HTTP1Settings, HTTP2Settings
 from granian.log import LogLevels
 from granian.server.common import AbstractServer
 from granian.server.mt import MTServer
 
+from functions.api.connections import drop_idle
 from functions.app import App
 from functions.settings import Settings
 
 HEADER_PATIENCE: Final = 30_000
 """Milliseconds within which a client must have sent its headers."""
 
+HEADERS: Final = 32 * 1024
+"""Bytes that a request's headers may have: several times what the longest token has."""
+
+CONNECTIONS: Final = 4096
+"""At a time. With all of them full of headers that never end, the process is still below 256 MiB."""
+
+IDLE: Final = 3600.0
+"""Seconds after which a connection that was answered, and over which nothing moves, goes: longer than any request."""
+
+SWEEP: Final = 10.0
+"""Seconds between looks for connections that are of no use."""
 
 THREADS_GO_AFTER: Final = 5
 """Seconds without work, granian's least: the fewer threads wait, the warmer is the one that is woken."""
@@ -66,7 +79,9 @@ def serve(app: App, settings: Settings) -> None:
         http=HTTPModes.auto,
         blocking_threads=settings.threads,
         blocking_threads_idle_timeout=THREADS_GO_AFTER,
-        http1_settings=HTTP1Settings(header_read_timeout=HEADER_PATIENCE),
+        backpressure=CONNECTIONS,
+        http1_settings=HTTP1Settings(header_read_timeout=HEADER_PATIENCE, max_buffer_size=HEADERS),
+        http2_settings=HTTP2Settings(max_headers_size=HEADERS),
         ssl_cert=settings.tls_cert,
         ssl_key=settings.tls_key,
         log_level=LogLevels.error,
@@ -74,5 +89,24 @@ def serve(app: App, settings: Settings) -> None:
     # What is there now stays. To look through it for garbage again and again would cost a tenth of a pull.
     gc.collect()
     gc.freeze()
+    _take_descriptors()
+    threading.Thread(target=_sweep, args=[settings.port], name="sweep", daemon=True).start()
     with contextlib.closing(app.registry):
         server.serve_app(app)
+
+
+def _take_descriptors() -> None:
+    """As many as the connections may need, where the system lets us."""
+    with contextlib.suppress(ImportError, ValueError, OSError):
+        import resource
+
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        wanted = 2 * CONNECTIONS if hard == resource.RLIM_INFINITY else min(hard, 2 * CONNECTIONS)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
+
+
+def _sweep(port: int) -> None:
+    """Drop idle connections for ever: granian waits for a first word without end, and over HTTP/2 for a second one."""
+    while True:
+        time.sleep(SWEEP)
+        drop_idle(port, HEADER_PATIENCE / 1000, IDLE)

@@ -12,11 +12,17 @@ import socket
 import stat
 import struct
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, NamedTuple
 
 LAST_DATA_SENT: Final = 44
 LAST_DATA_RECEIVED: Final = 52
 """Where Linux's `struct tcp_info` (linux/tcp.h) has these times, in milliseconds ago."""
+
+BYTES_RECEIVED: Final = 128
+"""… and how many bytes have come."""
+
+FIRST_WORD: Final = 24
+"""Bytes: HTTP/2 begins with so many (RFC 9113, section 3.4), and no request of HTTP/1.1 has fewer than its headers."""
 
 
 def drop_still(port: int, peer: str, seconds: float) -> None:
@@ -24,24 +30,56 @@ def drop_still(port: int, peer: str, seconds: float) -> None:
 
     Does nothing where the kernel does not tell (any but Linux).
     """
+    for connection, seen in _seen(port):
+        if connection.getpeername()[0] == peer and seen.answered and seen.still >= seconds:
+            _shut(connection)
+
+
+def drop_idle(port: int, unspoken: float, answered: float) -> None:
+    """Shut down connections to `port` over which no word has come for so many seconds, or none since the last answer.
+
+    Does nothing where the kernel does not tell (any but Linux).
+    """
+    for connection, seen in _seen(port):
+        if seen.still >= (answered if seen.spoken else unspoken) and (seen.answered or not seen.spoken):
+            _shut(connection)
+
+
+def _shut(connection: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)
+
+
+class Seen(NamedTuple):
+    """What the kernel has seen of a connection.
+
+    still     seconds since data came or went
+    answered  whether the last word was ours
+    spoken    whether as much came as a request begins with
+    """
+
+    still: float
+    answered: bool
+    spoken: bool
+
+
+def _seen(port: int) -> Iterator[tuple[socket.socket, Seen]]:
+    """All connections of this process to `port`, as duplicates that are closed again."""
     if not hasattr(socket, "TCP_INFO"):
         return
-    for connection in _connections(port, peer):
-        with contextlib.suppress(OSError):
-            info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 64)
-            sent, received = (struct.unpack_from("=I", info, at)[0] for at in (LAST_DATA_SENT, LAST_DATA_RECEIVED))
-            if received > sent >= seconds * 1000:
-                connection.shutdown(socket.SHUT_RDWR)
-
-
-def _connections(port: int, peer: str) -> Iterator[socket.socket]:
-    """The open connections from `peer` to `port`, as duplicates that are closed again."""
     for descriptor in map(int, os.listdir("/dev/fd")):
         with contextlib.suppress(OSError):
             # First asked, then duplicated: what is no socket would leave its duplicate open.
             if not stat.S_ISSOCK(os.fstat(descriptor).st_mode):
                 continue
             with socket.fromfd(descriptor, socket.AF_INET, socket.SOCK_STREAM) as connection:
-                own, other = connection.getsockname(), connection.getpeername()
-                if isinstance(own, tuple) and (own[1], other[0]) == (port, peer):
-                    yield connection
+                own = connection.getsockname()
+                if isinstance(own, tuple) and own[1] == port and connection.getpeername():
+                    yield connection, _look(connection)
+
+
+def _look(connection: socket.socket) -> Seen:
+    info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, BYTES_RECEIVED + 8)
+    sent, received = (struct.unpack_from("=I", info, at)[0] for at in (LAST_DATA_SENT, LAST_DATA_RECEIVED))
+    (count,) = struct.unpack_from("=Q", info, BYTES_RECEIVED)
+    return Seen(min(sent, received) / 1000, received > sent, count >= FIRST_WORD)

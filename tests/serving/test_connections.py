@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from functions.api.connections import drop_still
+from functions.api.connections import drop_idle, drop_still
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells of connections")
 
@@ -51,3 +51,38 @@ def test_looking_leaves_no_descriptor_open() -> None:
     for _ in range(20):
         drop_still(1, "127.0.0.1", 0)
     assert len(os.listdir("/dev/fd")) == before
+
+
+def test_connections_without_a_first_word_are_dropped_and_those_that_were_answered_long_ago() -> None:
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+        port: int = listener.getsockname()[1]
+
+        def connect(said: bytes) -> tuple[socket.socket, socket.socket]:
+            client = stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=5))
+            client.sendall(said)
+            return client, stack.enter_context(listener.accept()[0])
+
+        request = b"GET /v2/ HTTP/1.1\r\nHost: x\r\n\r\n"
+        (silent, _), (stammering, _), (waiting, _), (answered, answers) = map(connect, (b"", b"P", request, request))
+        time.sleep(0.1)
+        answers.sendall(b"a")
+        assert answered.recv(1) == b"a"
+        time.sleep(0.5)
+
+        drop_idle(port, unspoken=60, answered=60)
+        drop_idle(port, unspoken=0.3, answered=60)
+
+        assert (silent.recv(1), stammering.recv(1)) == (b"", b"")
+        assert is_open(answered)
+        drop_idle(port, unspoken=0.3, answered=0.3)
+        assert answered.recv(1) == b""
+        assert is_open(waiting)
+
+
+def is_open(connection: socket.socket) -> bool:
+    connection.settimeout(0.2)
+    with pytest.raises(TimeoutError):
+        connection.recv(1)
+    connection.settimeout(5)
+    return True

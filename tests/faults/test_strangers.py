@@ -1,0 +1,153 @@
+"""What a stranger can do to a private registry: others are still served, and memory stays small."""
+
+import contextlib
+import gzip
+import resource
+import socket
+import struct
+import sys
+import threading
+from collections.abc import Iterable, Iterator
+from itertools import count, cycle, repeat
+from pathlib import Path
+
+import pytest
+
+from storage.digests import digest_of
+from tests import images
+from tests.faults import NIGHTLY
+from tests.faults.clients import ExactClient
+from tests.servers import Server, serving, users
+
+MIB = 1024 * 1024
+LIMIT = 256 * MIB
+THREADS = 16
+ANY_UPLOAD = "/v2/a/blobs/uploads/0123456789abcdef0123456789abcdef"
+
+
+@pytest.fixture
+def private(tmp_path: Path) -> Iterator[Server]:
+    """A registry with one user, few threads, and, to begin with, as few descriptors as a system gives."""
+    variables, authorization = users(tmp_path / "access")
+    few = f"ulimit -Sn 1024; exec {sys.executable} -m functions.cli serve --address 127.0.0.1:{{port}}"
+    environment = {"LADING_DATA": str(tmp_path / "data"), "LADING_THREADS": str(THREADS), **variables}
+    with serving(environment, tmp_path / "log", command=["bash", "-c", few]) as server:
+        server.authorization = authorization
+        yield server
+        assert server.peak_memory() < LIMIT
+
+
+def connect(server: Server) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", server.port), timeout=20)
+
+
+def assert_others_are_served(server: Server) -> None:
+    content = images.blob()
+    pushed, _ = server.request("POST", f"/v2/a/blobs/uploads/?digest={digest_of(content)}", content)
+    pulled, body = server.request("GET", f"/v2/a/blobs/{digest_of(content)}")
+    assert (pushed.status, pulled.status, body) == (201, 200, content)
+
+
+@contextlib.contextmanager
+def trickling(sockets: list[socket.socket]) -> Iterator[None]:
+    """A byte now and then over each connection, so that none is ever still."""
+    stop = threading.Event()
+
+    def trickle() -> None:
+        for sock in cycle(sockets):
+            if stop.wait(0.5 / len(sockets)):
+                return
+            with contextlib.suppress(OSError):
+                sock.sendall(b"x")
+
+    thread = threading.Thread(target=trickle)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+@pytest.mark.parametrize("line", [f"PATCH {ANY_UPLOAD}", "PUT /v2/a/manifests/v1", "POST /anything", "PUT /v2/A/b"])
+def test_slow_bodies(private: Server, line: str) -> None:
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(connect(private)) for _ in range(4 * THREADS)]
+        for sock in sockets:
+            sock.sendall(f"{line} HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n".encode())
+        with trickling(sockets):
+            for _ in range(3):
+                assert_others_are_served(private)
+
+
+def test_idle_connections(private: Server) -> None:
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < 4000:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (4000, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+    with contextlib.ExitStack() as stack:
+        for number in range(3000):
+            sock = stack.enter_context(connect(private))
+            sock.sendall(b"GET /v2/ HTTP/1.1\r\nHost: x\r\nX-Begun: " + bytes(30_000) if number % 2 else b"")
+        assert_others_are_served(private)
+
+
+def send_until_cut(sock: socket.socket, pieces: Iterable[bytes]) -> None:
+    """Send 64 MiB at the most; the other side must have had enough before."""
+    sent = 0
+    with contextlib.suppress(OSError):
+        for piece in pieces:
+            assert sent < 64 * MIB
+            sock.sendall(piece)
+            sent += len(piece)
+
+
+def test_headers_without_end(private: Server) -> None:
+    with connect(private) as sock:
+        sock.sendall(b"GET /v2/ HTTP/1.1\r\nHost: x\r\n")
+        send_until_cut(sock, (f"X-{number}: {'x' * 1000}\r\n".encode() for number in count()))
+    assert_others_are_served(private)
+
+
+def frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
+    """A frame of HTTP/2 (RFC 9113, section 4.1)."""
+    return struct.pack(">I", len(payload))[1:] + struct.pack(">BBI", kind, flags, stream) + payload
+
+
+def test_headers_without_end_over_http2(private: Server) -> None:
+    headers, settings, continuation = 1, 4, 9
+    field = b"\x00\x05x-any\x7f\x81\x07" + b"x" * 256  # not indexed: a name, and a value of 256 bytes
+    with connect(private) as sock:
+        sock.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(settings, 0, 0, b""))
+        sock.sendall(frame(headers, 0, 1, b"\x82\x86\x84"))
+        send_until_cut(sock, repeat(frame(continuation, 0, 1, field * 4)))
+    assert_others_are_served(private)
+
+
+def test_open_sessions(private: Server) -> None:
+    headers = {"Authorization": private.authorization}
+    with contextlib.closing(ExactClient(private.port)) as client:
+        for _ in range(10_000 if NIGHTLY else 500):
+            assert client.ask("POST", "/v2/a/blobs/uploads/", b"", headers).status == 202
+    assert_others_are_served(private)
+
+
+@pytest.mark.parametrize("n", ["9" * 19, "9" * 3000, "18446744073709551616"])
+def test_a_huge_page(private: Server, n: str) -> None:
+    assert_others_are_served(private)
+    for path in ("/v2/a/tags/list", "/v2/_catalog", "/v2/_lading/a/history"):
+        response, _ = private.request("GET", f"{path}?n={n}")
+        assert response.status in (200, 404), response.status
+
+
+def test_nothing_is_ever_decompressed(private: Server) -> None:
+    bomb, encoded = gzip.compress(bytes(64 * MIB)), {"Content-Encoding": "gzip", "Accept-Encoding": "gzip"}
+    manifest = gzip.compress(images.manifest([]))
+    path = f"/v2/a/blobs/{digest_of(bomb)}"
+
+    pushed, _ = private.request("POST", f"/v2/a/blobs/uploads/?digest={digest_of(bomb)}", bomb, encoded)
+    pulled, body = private.request("GET", path, headers=encoded)
+    refused, _ = private.request("PUT", "/v2/a/manifests/v1", manifest, encoded)
+
+    assert (pushed.status, pulled.status, refused.status) == (201, 200, 400)
+    assert body == bomb
+    assert "Content-Encoding" not in pulled.headers
