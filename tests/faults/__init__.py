@@ -15,7 +15,10 @@ workers     clients that push, mount, move and delete, and keep a ledger; crane 
 test_backends   a fault of each kind, at each call to a backend, in each operation
 test_disks      disks that are full, busy or broken
 test_kills      kill -9, at any moment, of those who serve and of those who collect
+test_strangers  what a stranger can do to a private registry
 test_tags       many clients at several servers see one order of all moves
+
+soak            `python -m tests.faults.soak`: an hour of mixed load, with kills
 
 LADING_NIGHTLY=1 runs all of it, at length.
 """

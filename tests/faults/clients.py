@@ -35,7 +35,8 @@ class ExactClient:
 
     def ask(self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None) -> Told:
         """One request."""
-        if self._connection is None:
+        if self._connection is None or self._connection.port != self.port:
+            self.close()
             self._connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
         try:
             self._connection.request(method, path, body, headers or {})

@@ -35,12 +35,13 @@ class Client(Protocol):
 class Worker:
     """An exact client: each of its requests is sent once, and its answer kept."""
 
-    def __init__(self, number: int, shared: Sequence[bytes]) -> None:
-        """Push into repositories of this number; `shared` are layers of `SOURCE`, which all push and mount."""
+    def __init__(self, number: int, shared: Sequence[bytes], sizes: Sequence[int] = SIZES) -> None:
+        """Push layers of these sizes into repositories of this number; `shared` are of `SOURCE`, for all to mount."""
         self.ledger = Ledger()
         self.told: Counter[int] = Counter()
         self._chance = random.Random(number)
         self._shared = shared
+        self._sizes = sizes
         self._repository, self._mounts = f"worker-{number}", f"mounts-{number}"
         self._contents: dict[str, bytes] = {}
 
@@ -57,7 +58,7 @@ class Worker:
 
     def _push(self, client: ExactClient) -> bool:
         """An image of a layer of its own, and of one that all push."""
-        layers = [self._chance.choice(self._shared), self._chance.randbytes(self._chance.choice(SIZES))]
+        layers = [self._chance.choice(self._shared), self._chance.randbytes(self._chance.choice(self._sizes))]
         for content in (images.EMPTY_CONFIG, *layers):
             told = self._keep(client.push_blob(self._repository, content), {201})
             self.ledger.told(f"/v2/{self._repository}/blobs/{digest_of(content)}", digest_of(content), told)
