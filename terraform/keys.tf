@@ -5,6 +5,8 @@ resource "google_secret_manager_secret" "keys" {
   secret_id = "${var.name}-keys"
   labels    = var.labels
 
+  deletion_protection = var.deletion_protection # with the keys, all robots are lost
+
   replication {
     auto {}
   }
@@ -23,8 +25,10 @@ resource "google_secret_manager_secret_version" "first" {
   })
   secret_data_wo_version = 1
 
+  # Who rotated twice may well disable it. Who destroys it has other keys made by the next apply, under which no robot's
+  # secret is good any more.
   lifecycle {
-    ignore_changes = [enabled] # who rotated twice may well disable it
+    ignore_changes = [enabled]
   }
 }
 # uuid() is 122 bits of the operating system's randomness, so a key has all the 256 bits that its length holds.

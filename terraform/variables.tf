@@ -54,7 +54,7 @@ variable "labels" {
 }
 
 variable "deletion_protection" {
-  description = "Whether `terraform destroy` refuses to delete what images are lost with: the database, and buckets that are not empty."
+  description = "Whether `terraform destroy` refuses to delete what images or robots are lost with: the database, the keys, and buckets that are not empty."
   type        = bool
   default     = true
 }

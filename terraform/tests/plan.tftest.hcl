@@ -194,66 +194,41 @@ run "layers_from_a_cdn" {
   }
 }
 
-run "a_cdn_without_a_domain" {
+# Each of these is refused before anything is planned.
+
+run "what_makes_no_sense" {
   command = plan
+
   variables {
-    cdn_key = "AAECAwQFBgcICQoLDA0ODw=="
+    project_id       = "123456"
+    name             = "a-name-that-is-longer-than-names-of-accounts-are"
+    access           = "everybody"
+    repositories     = { "team-a" = {} }
+    cpu              = "0.5"
+    memory           = "512"
+    concurrency      = 0
+    max_instances    = 0
+    settings         = { PATH = "/" }
+    soft_delete_days = 1
+    cleanup_mode     = "delete"
+    domain           = "https://registry.example.com"
   }
-  expect_failures = [var.cdn_key]
+
+  expect_failures = [
+    var.project_id, var.name, var.access, var.repositories, var.cpu, var.memory, var.concurrency, var.max_instances,
+    var.settings, var.soft_delete_days, var.cleanup_mode, var.domain,
+  ]
 }
 
-run "bad_project" {
+run "what_makes_no_sense_together" {
   command = plan
-  variables {
-    project_id = "123456"
-  }
-  expect_failures = [var.project_id]
-}
 
-run "bad_prefix" {
-  command = plan
-  variables {
-    repositories = { "team-a" = {} }
-  }
-  expect_failures = [var.repositories]
-}
-
-run "everybody_may_push" {
-  command = plan
   variables {
     repositories = { "team-a/" = { writers = ["allUsers"] } }
-  }
-  expect_failures = [var.repositories]
-}
-
-run "regions_without_a_domain" {
-  command = plan
-  variables {
     more_regions = ["us-central1"]
+    armor        = {}
+    cdn_key      = "AAECAwQFBgcICQoLDA0ODw=="
   }
-  expect_failures = [var.more_regions]
-}
 
-run "armor_without_a_domain" {
-  command = plan
-  variables {
-    armor = {}
-  }
-  expect_failures = [var.armor]
-}
-
-run "half_a_processor" {
-  command = plan
-  variables {
-    cpu = "0.5"
-  }
-  expect_failures = [var.cpu]
-}
-
-run "soft_delete_of_a_day" {
-  command = plan
-  variables {
-    soft_delete_days = 1
-  }
-  expect_failures = [var.soft_delete_days]
+  expect_failures = [var.repositories, var.more_regions, var.armor, var.cdn_key]
 }

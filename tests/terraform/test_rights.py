@@ -16,7 +16,7 @@ from emulators import Emulators
 from functions import settings
 from functions.app import create, open_collector
 from functions.jobs.reaping import Waits
-from functions.jobs.slices import BYTES_FREED
+from functions.jobs.slices import BYTES_FREED, LEASE, SLICE
 from functions.registry.documents import OCI_MANIFEST
 from storage.digests import digest_of
 from storage.kinds import FOUND_EVERYWHERE
@@ -184,6 +184,15 @@ def test_only_the_scheduler_calls_the_collector(life: Life) -> None:
     caller = job["httpTarget"]["oidcToken"]["serviceAccountEmail"]
     assert binding == {"role": "roles/run.invoker", "members": [f"serviceAccount:{caller}"]}
     assert settings_of(life.applied, "collect")["LADING_COLLECTOR"] == caller
+
+
+def test_the_scheduler_waits_for_a_slice_and_gives_up_before_the_lease_ends(life: Life) -> None:
+    place = f"projects/{PROJECT}/locations/europe-west1"
+    job = life.applied.resources[f"cloud_scheduler/{place}/jobs/lading-collect"]
+    function = life.applied.resources[f"cloudfunctions2/{place}/functions/lading-collect"]
+    deadline = timedelta(seconds=int(job["attemptDeadline"].removesuffix("s")))
+    assert SLICE < deadline < LEASE
+    assert function["serviceConfig"]["timeoutSeconds"] == deadline.total_seconds()
 
 
 def test_each_permission_says_which_call_needs_it() -> None:
