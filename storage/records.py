@@ -18,6 +18,7 @@ the store alone sets, says which state of the record the copy was made from.
 """
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
@@ -237,7 +238,7 @@ def values_of(record: Record) -> dict[str, Any]:
     return values
 
 
-def record_of(key: Key[R], values: dict[str, Any], version: str) -> R:
+def record_of(key: Key[R], values: Mapping[str, Any], version: str) -> R:
     """The record that `values_of` gave `values` for; fields that only a newer release knows are left out."""
     known = _names(key.kind)  # type: ignore[arg-type]  # a class can be hashed
     plain = {

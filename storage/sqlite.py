@@ -13,6 +13,7 @@ import sqlite3
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -57,6 +58,10 @@ TIMES: Final = frozenset(
     {"created", "deleted", "expires", "former_until", "moved", "pulled", "reported", "since", "touched", "until"}
 )
 """The fields that are times: ISO 8601 in JSON."""
+
+SMALL: Final = 1_000
+MOST_REMEMBERED: Final = 4_096
+"""Characters of fields that are remembered, and how many of them."""
 
 
 class SqliteMetadata:
@@ -218,9 +223,7 @@ def _read_one(connection: sqlite3.Connection, key: Key[R]) -> R | None:
         return None
     version, fields, content = row
     values = _decode(fields)
-    if content is not None:
-        values["content"] = content
-    return record_of(key, values, version)
+    return record_of(key, values if content is None else {**values, "content": content}, version)
 
 
 def _write_one(connection: sqlite3.Connection, write: Write) -> None:
@@ -282,11 +285,19 @@ def _encode(values: dict[str, Any]) -> str:
     return json.dumps(values, default=datetime.isoformat, separators=(",", ":"))
 
 
-def _decode(text: str) -> dict[str, Any]:
+def _decode(text: str) -> Mapping[str, Any]:
+    """The fields. What is small is remembered, as tags and links are: to read them again costs as much as SQLite."""
+    return _decode_small(text) if len(text) <= SMALL else _parse(text)
+
+
+def _parse(text: str) -> Mapping[str, Any]:
     values: dict[str, Any] = json.loads(text)
     for name in TIMES & values.keys():
         values[name] = values[name] and datetime.fromisoformat(values[name])
     return values
+
+
+_decode_small: Final = lru_cache(MOST_REMEMBERED)(_parse)
 
 
 @contextlib.contextmanager

@@ -19,13 +19,14 @@ def get(call: Call) -> Response:
     headers = {
         "Docker-Content-Digest": found.digest,
         "ETag": f'"{found.digest}"',
+        "Content-Type": found.media_type,
+        "Content-Length": str(found.size),
     }
     if call.request.if_none_match.contains_weak(found.digest):
+        del headers["Content-Length"]
         return Response(status=304, headers=headers)
-    headers["Content-Type"] = found.media_type
-    if call.request.method == "HEAD":
-        return Response(headers=headers | {"Content-Length": str(found.size)})
-    return Response(call.registry.manifests.content(found), headers=headers)
+    content = [] if call.request.method == "HEAD" else [call.registry.manifests.content(found)]
+    return Response(content, headers=headers)
 
 
 def put(call: Call) -> Response:

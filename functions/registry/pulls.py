@@ -64,6 +64,9 @@ class Pulls:
     def note(self, repository: str, digest: str) -> None:
         """A manifest was pulled. Neither waits nor fails."""
         key = Key(Pull, digest, repository)
+        # Nearly all pulls are of what was noted within the hour: they look without waiting for one another.
+        if key in self._noted:
+            return
         with self._lock:
             if key in self._noted:
                 return
