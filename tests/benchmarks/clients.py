@@ -6,6 +6,7 @@ Each first push is of an image that no registry has seen; each pull begins with 
 import io
 import itertools
 import json
+import resource
 import shutil
 import tarfile
 import time
@@ -122,10 +123,21 @@ def _pull(bench: Bench, peer: Peer, make: Callable[[Bench], Client]) -> Figures:
 
 
 def _timed(bench: Bench, peer: Peer, work: Callable[[], None]) -> Figures:
-    began = time.perf_counter()
+    began, own = time.perf_counter(), _own_cpu()
     with bench.watching(peer) as used:
         work()
-    return {"s": time.perf_counter() - began, "CPU s": used.cpu, "memory MiB": used.peak}
+    return {
+        "s": time.perf_counter() - began,
+        "CPU s": used.cpu,
+        "client's CPU s": _own_cpu() - own,
+        "memory MiB": used.peak,
+    }
+
+
+def _own_cpu() -> float:
+    """Seconds of CPU time of all clients that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def _commands(bench: Bench) -> Commands:
