@@ -106,8 +106,9 @@ def soak(environment: Mapping[str, str], folder: Path, minutes: float) -> dict[s
         for client in clients:
             client.move_to(server.port)
         stop.set()
-        for thread in threads:
+        for thread, client in zip(threads, clients, strict=True):
             thread.join()
+            client.close()
         checked = sum(worker.ledger.check_all(server.port) for worker in workers)
     return figures(workers, clients, memory, minutes) | {"paths checked": checked}
 
