@@ -42,8 +42,8 @@ variable "name" {
   default     = "lading"
 
   validation {
-    condition     = can(regex("^[a-z]([a-z0-9-]{0,16}[a-z0-9])$", var.name))
-    error_message = "name is 2 to 18 lower-case letters, digits and hyphens, since names of service accounts are short."
+    condition     = can(regex("^[a-z][a-z0-9-]{2,16}[a-z0-9]$", var.name))
+    error_message = "name is 4 to 18 lower-case letters, digits and hyphens, which names of databases and of service accounts leave."
   }
 }
 

@@ -1,8 +1,10 @@
 """A deployment, from its first apply to its end, by the real provider against the fake control plane."""
 
 import base64
+import io
 import json
 import re
+import zipfile
 
 from functions import settings
 from functions.auth.keys import from_json
@@ -43,6 +45,18 @@ def test_a_change_of_code_reaches_the_service_in_one_apply(life: Life) -> None:
     assert before["template"]["containers"][0]["image"] != after["template"]["containers"][0]["image"]
     built = life.changed.resources[f"cloud_run_v2/{HERE}/services/lading-registry"]
     assert after["template"]["containers"][0]["image"] == built["template"]["containers"][0]["image"]
+
+
+def test_a_change_of_code_is_what_is_sent(life: Life) -> None:
+    (before,) = life.applied.of(f"storage/b/{PROJECT}-lading-source/o/").values()
+    (after,) = life.changed.of(f"storage/b/{PROJECT}-lading-source/o/").values()
+    assert before["name"] != after["name"]
+    for object, line in ((before, False), (after, True)):
+        with zipfile.ZipFile(io.BytesIO(base64.b64decode(object["media"]))) as archive:
+            assert archive.read("main.py").endswith(b"# changed\n") is line
+    for name in ("registry", "collect"):
+        function = life.changed.resources[f"cloudfunctions2/{HERE}/functions/lading-{name}"]
+        assert function["buildConfig"]["source"]["storageSource"]["object"] == after["name"]
 
 
 def test_nothing_is_left_of_it(life: Life) -> None:

@@ -9,6 +9,10 @@ variable "project_id" {
 module "lading" {
   source     = "../.."
   project_id = var.project_id
+
+  repositories = {
+    "team-a/" = { readers = [google_service_account.deploy.member] }
+  }
 }
 
 resource "google_pubsub_topic" "pushes" {
@@ -83,14 +87,23 @@ resource "google_cloudbuild_trigger" "deploy" {
     topic = google_pubsub_topic.pushes.id
   }
 
-  # Through the remote repository of examples/cloud-run-and-gke, since Cloud Run pulls from Google's own registries alone.
+  # Through the remote repository of examples/cloud-run-and-gke, since Cloud Run pulls from Google's own registries alone;
+  # by digest, since that repository may keep a tag for a while.
   build {
     step {
       name       = "gcr.io/google.com/cloudsdktool/cloud-sdk:slim"
-      entrypoint = "gcloud"
-      args = [
-        "run", "deploy", "app", "--region=europe-west1", "--service-account=${google_service_account.app.email}",
-        "--image=europe-west1-docker.pkg.dev/${var.project_id}/lading/team-a/app:prod",
+      entrypoint = "bash"
+      args = ["-ec", <<-END
+        digest=$$(printf 'user = "oauth2accesstoken:%s"' "$$(gcloud auth print-access-token)" |
+          curl -sSfI -K - -H 'Accept: application/vnd.oci.image.index.v1+json' \
+            -H 'Accept: application/vnd.oci.image.manifest.v1+json' \
+            -H 'Accept: application/vnd.docker.distribution.manifest.list.v2+json' \
+            -H 'Accept: application/vnd.docker.distribution.manifest.v2+json' \
+            ${module.lading.url}/v2/team-a/app/manifests/prod |
+          tr -d '\r' | awk 'tolower($$1) == "docker-content-digest:" {print $$2}')
+        gcloud run deploy app --region=europe-west1 --service-account=${google_service_account.app.email} \
+          --image="europe-west1-docker.pkg.dev/${var.project_id}/lading/team-a/app@$$digest"
+      END
       ]
     }
     options {
