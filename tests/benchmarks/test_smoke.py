@@ -1,11 +1,13 @@
 """The benchmark itself, on sizes that say nothing about speed: that it runs, and what it says then."""
 
 import json
+import re
+import shlex
 from pathlib import Path
 
 import pytest
 
-from tests.benchmarks.__main__ import main
+from tests.benchmarks.__main__ import _parser, main
 from tests.benchmarks.report import Report
 from tests.benchmarks.work import Bench, Work
 from tests.benchmarks.works import WORKS
@@ -50,3 +52,13 @@ def test_the_table_compares_round_by_round() -> None:
 def test_each_piece_of_work_has_its_name() -> None:
     assert all(name == work.name for name, work in WORKS.items())
     assert Bench(Path()).scale == 1
+
+
+def test_what_readme_measures_is_there() -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    commands = re.findall(r"^python -m tests\.benchmarks(.*)$", readme, re.MULTILINE)
+
+    assert len(commands) == 3
+    for words in commands:
+        parsed = _parser().parse_args(shlex.split(words))
+        assert set(parsed.work) <= set(WORKS)
