@@ -79,7 +79,10 @@ def _seen(port: int) -> Iterator[tuple[socket.socket, Seen]]:
 
 
 def _look(connection: socket.socket) -> Seen:
+    """Raises OSError where the kernel, older than Linux 4.1, does not tell all of it."""
     info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, BYTES_RECEIVED + 8)
+    if len(info) < BYTES_RECEIVED + 8:
+        raise OSError("TCP_INFO is short")
     sent, received = (struct.unpack_from("=I", info, at)[0] for at in (LAST_DATA_SENT, LAST_DATA_RECEIVED))
     (count,) = struct.unpack_from("=Q", info, BYTES_RECEIVED)
     return Seen(min(sent, received) / 1000, received > sent, count >= FIRST_WORD)

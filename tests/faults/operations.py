@@ -38,12 +38,6 @@ def nothing(_: World) -> None:
     """Nothing need be there."""
 
 
-def session(world: World) -> str:
-    """Begin an upload; answers its path in the repository."""
-    answer = world.ask("POST", UPLOADS)
-    return answer.headers["Location"].removeprefix(f"/v2/{world.name}/") if answer.status == 202 else ""
-
-
 def absolute(world: World, answer: Answer) -> str:
     """The path in the repository that an answer leads to."""
     return answer.headers["Location"].rpartition(f"/v2/{world.name}/")[2]
@@ -56,7 +50,11 @@ def new_blob(world: World) -> None:
 
 def push_as_docker(world: World) -> Answer:
     """POST, one PATCH without a length, PUT."""
-    begun = world.ask("POST", UPLOADS)
+    return send(world, world.ask("POST", UPLOADS))
+
+
+def send(world: World, begun: Answer) -> Answer:
+    """PATCH and PUT into a session that has just begun; what did not begin one is the answer."""
     if begun.status != 202:
         return begun
     path, content = absolute(world, begun), world.blobs["new"]
@@ -135,11 +133,12 @@ def elsewhere(world: World) -> None:
 
 
 def mount(world: World) -> Answer:
-    return world.ask("POST", f"{UPLOADS}?mount={world.digest('new')}&from={world.name}-source")
+    """… and push it where that is not mounted, as clients do."""
+    return send(world, world.ask("POST", f"{UPLOADS}?mount={world.digest('new')}&from={world.name}-source"))
 
 
 def mount_from_anywhere(world: World) -> Answer:
-    return world.ask("POST", f"{UPLOADS}?mount={world.digest('new')}")
+    return send(world, world.ask("POST", f"{UPLOADS}?mount={world.digest('new')}"))
 
 
 def one(world: World) -> None:

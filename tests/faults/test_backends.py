@@ -24,7 +24,7 @@ from tests.faults.worlds import Backends, World, failing_backends
 
 NUMBERS = itertools.count()
 KINDS = list(Kind)
-SHARE = 4
+SHARE = 6
 """By day a call site meets the worst kind, and one in so many of the others; by night all."""
 
 
