@@ -1,0 +1,226 @@
+"""A registry as plain dictionaries: what lives, what can be restored, and what happened to each tag.
+
+It says what must be, and in which cases a request is refused; it knows nothing of stores, links, versions or races.
+"""
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from functions.registry.documents import parse
+from functions.registry.referring import tags_of
+from storage.digests import digest_of
+
+IMMUTABLE = "keep"
+"""The one tag that is neither moved nor deleted."""
+
+
+class Refused(Exception):
+    """The request is refused, and changes nothing."""
+
+
+@dataclass(frozen=True)
+class Image:
+    """A manifest: its bytes, and what they say."""
+
+    content: bytes
+    subject: str = ""
+    blobs: tuple[str, ...] = ()
+    children: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, content: bytes) -> "Image":
+        document = parse(content, "")
+        return cls(content, document.subject, document.blobs, document.children)
+
+    @property
+    def digest(self) -> str:
+        return digest_of(self.content)
+
+
+@dataclass(frozen=True)
+class Dead:
+    """What was deleted: a manifest, or the digest that a tag named."""
+
+    what: str
+    deleted: datetime
+    cause: str
+
+
+@dataclass(frozen=True)
+class Row:
+    """A move."""
+
+    action: str
+    before: str
+    digest: str
+    moved: datetime
+
+
+@dataclass
+class Repository:
+    """One repository, at the time that `now` says."""
+
+    name: str
+    now: datetime
+    exists: bool = False
+    deleted: datetime | None = None
+    images: dict[str, Image] = field(default_factory=dict)
+    """All that ever were."""
+    live: set[str] = field(default_factory=set)
+    tags: dict[str, str] = field(default_factory=dict)
+    dead: dict[str, Dead] = field(default_factory=dict)
+    dead_tags: dict[str, Dead] = field(default_factory=dict)
+    rows: dict[str, list[Row]] = field(default_factory=dict)
+
+    def push(self, image: Image, tag: str) -> None:
+        digest = image.digest
+        if any(child not in self.live for child in image.children) or (tag and self._is_fixed(tag, digest)):
+            raise Refused
+        self.images[digest] = image
+        self._enliven(digest)
+        if tag:
+            self._move(tag, digest, "push")
+
+    def delete_tag(self, tag: str) -> None:
+        if tag not in self.tags or tag == IMMUTABLE:
+            raise Refused
+        self._drop(tag, tag)
+
+    def delete(self, digest: str) -> None:
+        if digest not in self.live or self._indexes(digest):
+            raise Refused
+        going = self._with_followers(digest)
+        if self.tags.get(IMMUTABLE) in going:
+            raise Refused
+        self._bury(going, digest)
+
+    def delete_all(self) -> None:
+        if not self.exists or IMMUTABLE in self.tags:
+            raise Refused
+        self.deleted = self.now
+        self._bury(self.live, self.name)
+
+    def restore(self, digest: str) -> None:
+        if digest not in self.dead:
+            raise Refused
+        causes = {self.dead[digest].cause, digest}
+        self._restore(digest, causes)
+
+    def restore_tag(self, tag: str, force: bool) -> None:
+        dead = self.dead_tags.get(tag)
+        if dead is None or (tag in self.tags and self.tags[tag] != dead.what and not force):
+            raise Refused
+        if dead.what not in self.live:
+            self.restore(dead.what)
+        if self._is_fixed(tag, dead.what):
+            raise Refused
+        if tag in self.dead_tags:
+            self._move(tag, dead.what, "restore")
+            del self.dead_tags[tag]
+
+    def restore_all(self) -> None:
+        if not self.exists:
+            raise Refused
+        while mine := sorted(digest for digest, dead in self.dead.items() if dead.cause == self.name):
+            self.restore(mine[0])
+
+    def roll_back(self, tag: str, steps: int) -> None:
+        rows = self.rows.get(tag, [])
+        target = rows[-1 - steps].digest if len(rows) > steps else ""
+        if tag not in self.tags or target not in self.live or self._is_fixed(tag, target):
+            raise Refused
+        self._move(tag, target, "rollback")
+
+    def as_of(self, tag: str, moment: datetime) -> str:
+        rows = [row for row in self.rows.get(tag, []) if row.moved <= moment]
+        if not rows or rows[-1].digest not in self.live:
+            raise Refused
+        return rows[-1].digest
+
+    def clean_up(self, going: set[str], causes: dict[str, str]) -> None:
+        """Clean-up deleted these; each is restored with its cause."""
+        for digest in sorted(going):
+            self._bury({digest}, causes[digest], "clean-up")
+
+    def forget(self, window: timedelta) -> None:
+        """What a collection forgets: all whose time is over, but nothing before the index that needs it."""
+        for digest in sorted(self.dead):
+            wanted = any(digest in self.images[other].children for other in self.dead)
+            if self.dead[digest].deleted + window <= self.now and not wanted:
+                del self.dead[digest]
+        self.dead_tags = {tag: dead for tag, dead in self.dead_tags.items() if dead.deleted + window > self.now}
+
+    def erase(self) -> None:
+        """The repository is gone, as if it had never been."""
+        self.exists, self.deleted = False, None
+        self.rows.clear()
+
+    @property
+    def may_be_gone(self) -> bool:
+        return self.deleted is not None and not self.live and not self.dead and not self.dead_tags
+
+    def _is_fixed(self, tag: str, digest: str) -> bool:
+        return tag == IMMUTABLE and self.tags.get(tag, digest) != digest
+
+    def _indexes(self, digest: str) -> bool:
+        return any(digest in self.images[other].children for other in self.live)
+
+    def _tags_of(self, digest: str) -> set[str]:
+        return {tag for tag, named in self.tags.items() if named == digest}
+
+    def _with_followers(self, root: str) -> set[str]:
+        """What goes with a manifest: what refers to it, has no tag of its own and is no part of an index; and so on."""
+        going, waiting = {root}, [root]
+        while waiting:
+            subject = waiting.pop()
+            attached = {self.tags[tag] for tag in tags_of(subject) if tag in self.tags}
+            attached |= {digest for digest in self.live if self.images[digest].subject == subject}
+            for digest in attached - going:
+                if not self._tags_of(digest) - set(tags_of(subject)) and not self._indexes(digest):
+                    going.add(digest)
+                    waiting.append(digest)
+        return going
+
+    def _bury(self, going: set[str], cause: str, action: str = "delete") -> None:
+        for digest in sorted(going):
+            for tag in self._tags_of(digest):
+                self._drop(tag, cause, action)
+            self.dead[digest] = Dead(digest, self.now, cause)
+        self.live = self.live - going
+
+    def _drop(self, tag: str, cause: str, action: str = "delete") -> None:
+        self.dead_tags[tag] = Dead(self.tags[tag], self.now, cause)
+        self._row(tag, "", action)
+        del self.tags[tag]
+
+    def _move(self, tag: str, digest: str, action: str) -> None:
+        if self.tags.get(tag) != digest:
+            self._row(tag, digest, action)
+            self.tags[tag] = digest
+
+    def _row(self, tag: str, digest: str, action: str) -> None:
+        self.rows.setdefault(tag, []).append(Row(action, self.tags.get(tag, ""), digest, self.now))
+
+    def _enliven(self, digest: str) -> None:
+        self.exists, self.deleted = True, None
+        self.live.add(digest)
+        self.dead.pop(digest, None)
+
+    def _restore(self, digest: str, causes: set[str]) -> None:
+        for child in self.images[digest].children:
+            if child in self.dead:
+                self._restore(child, causes)
+        self._enliven(digest)
+        for tag, dead in sorted(self.dead_tags.items()):
+            if dead.what == digest and dead.cause in causes and tag not in self.tags:
+                self._move(tag, digest, "restore")
+                del self.dead_tags[tag]
+        followers = [each for each, dead in self.dead.items() if self.images[each].subject == digest]
+        followers = [each for each in followers if self.dead[each].cause in causes]
+        for tag in tags_of(digest):
+            attached = self.dead_tags.get(tag)
+            if attached and attached.cause in causes:
+                followers.append(attached.what)
+        for follower in followers:
+            if follower in self.dead:
+                self._restore(follower, causes)

@@ -1,0 +1,326 @@
+"""A registry and a plain model of it: whatever is done in whichever order, both say the same.
+
+With a clock that the test turns; 1,000 steps on a folder and SQLite, 500 on Cloud Storage and Firestore; nightly
+(LADING_NIGHTLY=1) 20,000 on each.
+"""
+
+import itertools
+import os
+from collections.abc import Callable, Collection, Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from functions import settings as registry_settings
+from functions.app import open_blobs, open_metadata
+from functions.jobs import cleanup
+from functions.jobs.backup import Stores
+from functions.jobs.cleanup import Rules
+from functions.jobs.collect import Collector
+from functions.jobs.reaping import Waits
+from functions.registry.errors import BLOB_NAMED, BLOB_UNKNOWN, RegistryError
+from functions.registry.immutable import ImmutableTags
+from functions.registry.pages import scan_all
+from functions.registry.policy_files import parse
+from functions.registry.referring import tags_of
+from functions.registry.registry import Registry
+from storage.digests import digest_of
+from storage.past import DeletedManifest, DeletedTag
+from storage.records import Key, Manifest
+from tests import images
+from tests.model.plain import IMMUTABLE, Dead, Image, Refused, Repository, Row
+from tests.model.truth import Snapshot, spotless, whole
+from tests.registry.clocks import TestClock
+from tests.registry.pushes import push_blob, push_manifest
+
+NIGHTLY = os.environ.get("LADING_NIGHTLY") == "1"
+STEPS = 50
+EXAMPLES = {"local": 400 if NIGHTLY else 20, "google": 400 if NIGHTLY else 10}
+
+NAMES = ("a", "b/c")
+LAYERS = tuple(f"layer {number}".encode() for number in range(4))
+WAITS = Waits()
+UNTAGGED = '[{"name": "u", "action": {"type": "Delete"}, "condition": {"tagState": "UNTAGGED", "olderThan": "1d"}}]'
+
+name = st.sampled_from(NAMES)
+tag = st.sampled_from(("", "v1", "v1", "v2", "v2", IMMUTABLE))
+pick = st.integers(0, 99)
+
+
+def chosen(pick: int, among: Collection[str], otherwise: str = digest_of(b"never")) -> str:
+    """One of `among`; where there is none, and now and then, what need not be there."""
+    every = sorted(among)
+    return every[pick % len(every)] if every and pick < 90 else otherwise
+
+
+class Machine(RuleBasedStateMachine):
+    """Does the same to both."""
+
+    fresh: ClassVar[Callable[[], Stores]]
+
+    @initialize()
+    def begin(self) -> None:
+        self.clock = TestClock()
+        self.stores = type(self).fresh()
+        rules = ImmutableTags.of([f"*:{IMMUTABLE}", f"b/c:{IMMUTABLE}"])
+        self.registry = Registry(self.stores.blobs, self.stores.metadata, rules, self.clock)
+        self.model = {each: Repository(each, self.clock.time) for each in NAMES}
+
+    def both(self, real: Callable[[], Any], plain: Callable[[], Any]) -> Any:
+        """Do it to both: both do it, or both refuse."""
+        try:
+            expected, refused = plain(), False
+        except Refused:
+            expected, refused = None, True
+        try:
+            answer = real()
+        except RegistryError as error:
+            if refused and error.row.status in (400, 404, 405, 409):
+                return None
+            raise
+        assert not refused, "not refused"
+        return answer, expected
+
+    def put(self, repository: str, content: bytes, tag: str) -> None:
+        image = Image.of(content)
+        for blob in (images.EMPTY_CONFIG, *LAYERS):
+            if digest_of(blob) in image.blobs:
+                self.bring(repository, blob)
+        tags = [tag] if tag else []
+        self.both(
+            lambda: push_manifest(self.registry, repository, content, *tags),
+            lambda: self.model[repository].push(image, tag),
+        )
+
+    def bring(self, repository: str, blob: bytes) -> None:
+        """See that a repository has a blob, as clients do: ask, mount, push."""
+        try:
+            self.registry.blobs.get(repository, digest_of(blob), to_stay=True)
+        except RegistryError:
+            if not self.registry.blobs.mount(repository, digest_of(blob), "", lambda name: True):
+                push_blob(self.registry, repository, blob)
+
+    @rule(name=name, layers=st.sets(st.sampled_from(LAYERS), max_size=2), number=st.integers(0, 1), tag=tag, large=pick)
+    def push_an_image(self, name: str, layers: set[bytes], number: int, tag: str, large: int) -> None:
+        padding = "x" * 600_000 if large > 95 else ""
+        self.put(name, images.manifest(sorted(layers), annotations={"n": f"{number}{padding}"}), tag)
+
+    @rule(name=name, numbers=st.lists(st.integers(0, 4), min_size=2, max_size=3), tag=st.sampled_from(("v1", "v2")))
+    def move_a_tag_on(self, name: str, numbers: list[int], tag: str) -> None:
+        for number in numbers:
+            self.put(name, images.manifest([LAYERS[0]], annotations={"n": str(number)}), tag)
+            self.turn_the_clock(1)
+
+    @rule(name=name, picks=st.lists(pick, min_size=1, max_size=2), tag=tag)
+    def push_an_index(self, name: str, picks: list[int], tag: str) -> None:
+        model = self.model[name]
+        digests = {chosen(each, model.images) for each in picks} & set(model.images)
+        self.put(name, images.index([model.images[digest].content for digest in sorted(digests)]), tag)
+
+    @rule(name=name, of=pick, layer=st.sampled_from(LAYERS), cosign=st.booleans(), tag=st.sampled_from(("", "", "v2")))
+    def push_a_referrer(self, name: str, of: int, layer: bytes, cosign: bool, tag: str) -> None:
+        subject = chosen(of, self.model[name].live)
+        described = {"mediaType": "application/vnd.oci.image.manifest.v1+json", "digest": subject, "size": 1}
+        if cosign:
+            self.put(name, images.manifest([layer], annotations={"of": subject}), tags_of(subject)[1 + of % 3])
+        else:
+            self.put(name, images.manifest([layer], subject=described), tag)
+
+    @rule(name=name, source=st.sampled_from(("", *NAMES)), layer=st.sampled_from(LAYERS))
+    def mount(self, name: str, source: str, layer: bytes) -> None:
+        link = self.registry.blobs.mount(name, digest_of(layer), source, lambda name: True)
+        assert link is None or b"".join(self.registry.blobs.open(link, 0, link.size)) == layer
+
+    @rule(name=name, layer=st.sampled_from(LAYERS))
+    def delete_a_layer(self, name: str, layer: bytes) -> None:
+        model, digest = self.model[name], digest_of(layer)
+        named = any(digest in model.images[each].blobs for each in model.live)
+        try:
+            self.registry.blobs.delete(name, digest)
+        except RegistryError as error:
+            if error.row != (BLOB_NAMED if named else BLOB_UNKNOWN):
+                raise
+        else:
+            assert not named
+
+    @precondition(lambda self: any(model.tags for model in self.model.values()))
+    @rule(name=name, of=pick)
+    def delete_a_tag(self, name: str, of: int) -> None:
+        tag = chosen(of, self.model[name].tags, IMMUTABLE)
+        self.both(lambda: self.registry.tags.delete(name, tag), lambda: self.model[name].delete_tag(tag))
+
+    @precondition(lambda self: any(model.tags for model in self.model.values()))
+    @rule(name=name, of=pick, subject=st.booleans(), again=st.booleans())
+    def delete_a_manifest(self, name: str, of: int, subject: bool, again: bool) -> None:
+        model = self.model[name]
+        subjects = {model.images[digest].subject for digest in model.live} & model.live
+        digest = chosen(of, subjects if subject and subjects else model.live)
+        self.both(lambda: self.registry.deletion.manifest(name, digest), lambda: model.delete(digest))
+        if again:
+            self.turn_the_clock(1)
+            self.both(lambda: self.registry.undelete.manifest(name, digest), lambda: model.restore(digest))
+
+    @rule(name=name, of=st.integers(0, 1))
+    def delete_a_repository(self, name: str, of: int) -> None:
+        if of == 0:
+            self.both(lambda: self.registry.deletion.repository(name), self.model[name].delete_all)
+
+    @precondition(lambda self: any(model.dead_tags or model.dead for model in self.model.values()))
+    @rule(name=name, of=pick)
+    def restore_a_manifest(self, name: str, of: int) -> None:
+        digest = chosen(of, self.model[name].dead)
+        self.both(lambda: self.registry.undelete.manifest(name, digest), lambda: self.model[name].restore(digest))
+
+    @precondition(lambda self: any(model.dead_tags or model.dead for model in self.model.values()))
+    @rule(name=name, of=pick, force=st.booleans())
+    def restore_a_tag(self, name: str, of: int, force: bool) -> None:
+        tag = chosen(of, self.model[name].dead_tags, IMMUTABLE)
+        self.both(
+            lambda: self.registry.undelete.tag(name, tag, force=force),
+            lambda: self.model[name].restore_tag(tag, force),
+        )
+
+    @precondition(lambda self: any(model.dead for model in self.model.values()))
+    @rule(name=name)
+    def restore_a_repository(self, name: str) -> None:
+        self.both(lambda: self.registry.undelete.repository(name), self.model[name].restore_all)
+
+    @precondition(lambda self: any(len(rows) > 1 for model in self.model.values() for rows in model.rows.values()))
+    @rule(name=name, of=pick, steps=st.integers(1, 2))
+    def roll_back(self, name: str, of: int, steps: int) -> None:
+        moved = {tag for tag, rows in self.model[name].rows.items() if len(rows) > 1}
+        tag = chosen(of, self.model[name].tags.keys() & moved, IMMUTABLE)
+        self.both(
+            lambda: self.registry.rollback.by_steps(name, tag, steps), lambda: self.model[name].roll_back(tag, steps)
+        )
+
+    @precondition(lambda self: any(model.tags for model in self.model.values()))
+    @rule(name=name, of=pick, minutes=st.integers(-1, 1))
+    def pull_as_of_a_time(self, name: str, of: int, minutes: int) -> None:
+        tag = chosen(of, self.model[name].rows, IMMUTABLE)
+        moments = [row.moved for row in self.model[name].rows.get(tag, [])] or [self.clock.time]
+        moment = moments[of % len(moments)] + timedelta(minutes=minutes)
+        done = self.both(
+            lambda: self.registry.manifests.find(name, f"{tag}.asof-{moment:%Y%m%dT%H%M%SZ}"),
+            lambda: self.model[name].as_of(tag, moment),
+        )
+        assert done is None or done[0].digest == done[1]
+
+    @rule(minutes=st.sampled_from((61, 25 * 60, 4 * 24 * 60)))
+    def time_goes_by(self, minutes: int) -> None:
+        self.turn_the_clock(minutes)
+
+    def turn_the_clock(self, minutes: int) -> None:
+        self.clock.turn(minutes=minutes)
+        for model in self.model.values():
+            model.now = self.clock.time
+
+    @rule(name=name)
+    def clean_up(self, name: str) -> None:
+        made = cleanup.plan(self.registry, name, Rules(parse(UNTAGGED), [], self.clock.time))
+        going = set(made.rules)
+        assert going <= self.model[name].live
+        assert cleanup.apply(self.registry, made).changed == 0
+        found = self.stores.metadata.read([Key(DeletedManifest, digest, name) for digest in going])
+        causes = {digest: dead.cause for digest in going if (dead := found[Key(DeletedManifest, digest, name)])}
+        self.model[name].clean_up(going, causes)
+
+    @rule()
+    def collect(self) -> None:
+        report = Collector(self.registry, WAITS, clock=self.clock).run()
+        assert report is not None
+        assert report.finished
+        for model in self.model.values():
+            model.forget(WAITS.undelete)
+            if model.may_be_gone and not self.registry.tags.history(model.name, "", "", 1).items:
+                model.erase()
+
+    @invariant()
+    def both_list_the_same(self) -> None:
+        for each, model in self.model.items():
+            tags = self.registry.tags.names(each, "", 1000).items if model.tags else []
+            assert sorted(tags) == sorted(model.tags)
+            assert {manifest.id for manifest in scan_all(self.stores.metadata, Manifest, each)} == model.live
+        live = [each for each in sorted(NAMES) if self.model[each].exists and not self.model[each].deleted]
+        assert self.registry.repositories("", 9).items == live
+
+    def teardown(self) -> None:
+        if not hasattr(self, "stores"):
+            return
+        try:
+            self._compare()
+            for _ in range(8):
+                self.turn_the_clock(4 * 24 * 60)
+                self.collect()
+            self._compare()
+            spotless(Snapshot(self.stores, NAMES))
+        finally:
+            self.stores.close()
+
+    def _compare(self) -> None:
+        """All that there is is what the model says, and whole."""
+        found = Snapshot(self.stores, NAMES)
+        whole(found)
+        for each, model in self.model.items():
+            live = {key.id for key in found.manifests if key.repository == each}
+            assert live == model.live
+            assert {tag.id: tag.digest for tag in found.tags.values() if tag.repository == each} == model.tags
+            things = list(self.registry.undelete.things(each))
+            manifests = [thing for thing in things if isinstance(thing, DeletedManifest)]
+            tags = [thing for thing in things if isinstance(thing, DeletedTag)]
+            assert {dead.id: Dead(dead.id, dead.deleted, dead.cause) for dead in manifests} == model.dead
+            assert {dead.id: Dead(dead.digest, dead.deleted, dead.cause) for dead in tags} == model.dead_tags
+            for digest in live:
+                manifest = self.registry.manifests.find(each, digest)
+                assert self.registry.manifests.content(manifest) == model.images[digest].content
+            for digest in model.images:
+                referrers = {other for other in live if model.images[other].subject == digest}
+                listed = self.registry.manifests.referrers(each, digest, "", "").items
+                assert {referrer.manifest.id for referrer in listed} == referrers
+            for tag in {key.id for key in found.histories if key.repository == each} | set(model.rows):
+                rows = reversed(self.registry.tags.history(each, tag, "", 1000).items)
+                assert [Row(row.action, row.before, row.digest, row.moved) for row in rows] == model.rows.get(tag, [])
+
+
+def numbered(folder: Path) -> Iterator[dict[str, str]]:
+    return ({"LADING_DATA": str(folder / str(number))} for number in itertools.count())
+
+
+@pytest.mark.parametrize("pair", ["local", "google"])
+def test_the_registry_does_as_the_model_does(
+    pair: str, request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folders = numbered(tmp_path)
+
+    def fresh() -> Stores:
+        environment = next(folders) if pair == "local" else request.getfixturevalue("emulators").fresh()
+        for variable, value in environment.items():
+            monkeypatch.setenv(variable, value)
+        read = registry_settings.read(environment)
+        return Stores(open_blobs(read.blobs), open_metadata(read.metadata))
+
+    monkeypatch.setattr(Machine, "fresh", staticmethod(fresh), raising=False)
+    run_state_machine_as_test(
+        Machine,
+        settings=settings(
+            max_examples=EXAMPLES[pair],
+            stateful_step_count=STEPS,
+            deadline=None,
+            derandomize=not NIGHTLY,
+            database=None,
+            phases=[Phase.generate, Phase.shrink],
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
