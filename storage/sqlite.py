@@ -180,6 +180,8 @@ class SqliteMetadata:
         connection.execute("PRAGMA journal_mode = WAL")
         # FULL: a commit is on the disk before it is acknowledged, whatever happens to the machine.
         connection.execute("PRAGMA synchronous = FULL")
+        # KiB. The system keeps the file's pages in memory for all; with 2 MB each, 64 readers had 144 MiB of them.
+        connection.execute("PRAGMA cache_size = -512")
         return connection
 
 
