@@ -38,10 +38,7 @@ def _row(spec: str, methods: str, path: str, action: Action, handler: Handler) -
     return Route(spec, frozenset(methods.split()), re.compile(pattern, re.DOTALL), action, handler)
 
 
-# No two rows take the same request, so their order means nothing: what is asked most comes first.
 ROUTES: Final = (
-    _row("end-3", "GET HEAD", "/v2/<name>/manifests/<last>", Action.PULL, manifests.get),
-    _row("end-2", "GET HEAD", "/v2/<name>/blobs/<last>", Action.PULL, blobs.get),
     _row("end-1", "GET HEAD", "/v2/?", Action.ENTER, base.check),
     _row("token", "GET POST", "/v2/token", Action.NOTHING, token.issue),
     _row("history", "GET HEAD", "/v2/_lading/<name>/history", Action.PULL, history.moves),
@@ -51,7 +48,9 @@ ROUTES: Final = (
     _row("end-5", "PATCH", "/v2/<name>/blobs/uploads/<last>", Action.PUSH, uploads.append),
     _row("end-6", "PUT", "/v2/<name>/blobs/uploads/<last>", Action.PUSH, uploads.finish),
     _row("end-14", "DELETE", "/v2/<name>/blobs/uploads/<last>", Action.PUSH, uploads.cancel),
+    _row("end-2", "GET HEAD", "/v2/<name>/blobs/<last>", Action.PULL, blobs.get),
     _row("end-10", "DELETE", "/v2/<name>/blobs/<last>", Action.DELETE, blobs.delete),
+    _row("end-3", "GET HEAD", "/v2/<name>/manifests/<last>", Action.PULL, manifests.get),
     _row("end-7", "PUT", "/v2/<name>/manifests/<last>", Action.PUSH, manifests.put),
     _row("end-9", "DELETE", "/v2/<name>/manifests/<last>", Action.DELETE, manifests.delete),
     _row("end-8a end-8b", "GET HEAD", "/v2/<name>/tags/list", Action.PULL, listings.tags),

@@ -29,6 +29,13 @@ def test_the_history_of_a_tag_is_listed(client: Client) -> None:
     assert all(row["request"] and datetime.fromisoformat(row["moved"]).tzinfo for row in rows)
 
 
+def test_a_repository_may_be_called_as_a_part_of_a_path_is(client: Client) -> None:
+    for name in ("app/manifests", "app/blobs", "app/blobs/uploads", "app/tags"):
+        client.push_image(name, "v1")
+        answer = client.ask("GET", f"/v2/_lading/{name}/history")
+        assert (answer.status, answer.json["name"], len(answer.json["moves"])) == (200, name, 1)
+
+
 def test_a_history_comes_in_pages(client: Client) -> None:
     for number in range(5):
         client.push_image("app", f"t{number % 2}", str(number).encode())
