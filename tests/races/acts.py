@@ -5,9 +5,11 @@ from collections.abc import Callable, Collection, Mapping
 from datetime import timedelta
 from typing import Any, Final
 
+from functions.jobs.cleanup import Rules, clean_up
 from functions.jobs.collect import Collector
 from functions.jobs.reaping import Waits
 from functions.registry.acts import Clock
+from functions.registry.policy_files import parse
 from functions.registry.registry import Registry
 from functions.registry.uploads import Body
 from storage.digests import digest_of
@@ -78,6 +80,12 @@ class World:
         """A whole collection."""
         self.phase()
 
+    def clean_up(self, tags: str) -> None:
+        """As if all had been pushed two hours ago."""
+        condition = f'{{"tagState": "{tags}", "olderThan": "1h"}}'
+        policies = parse(f'[{{"name": "p", "action": {{"type": "Delete"}}, "condition": {condition}}}]')
+        clean_up(self.registry, "a", Rules(policies, [], self.clock() + timedelta(hours=2)), applied=True)
+
     def renew(self, repository: str, *contents: bytes) -> None:
         """Collect, and push what may have gone again: it has another object then. Uploads go on meanwhile."""
         self.phase("links", "condemned", "blobs", "objects")
@@ -113,6 +121,8 @@ ACTS: Final[dict[str, Act]] = {
     "restore the index": lambda world: world.restore(INDEX),
     "restore the repository": lambda world: world.registry.undelete.repository("a"),
     "roll back": lambda world: world.registry.rollback.to("a", "v1", digest_of(IMAGE)),
+    "clean up": lambda world: world.clean_up("ANY"),
+    "clean up what has no tag": lambda world: world.clean_up("UNTAGGED"),
     "expire sessions": lambda world: world.phase("sessions"),
     "forget": lambda world: world.phase(*FORGETTING),
     "condemn": lambda world: world.phase("links"),
