@@ -2,8 +2,10 @@
 
 import copy
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Final
 
 import pytest
 
@@ -56,10 +58,21 @@ class Life:
     destroyed: Moment
 
 
-@pytest.fixture(scope="session")
-def life(terraform: Terraform, tmp_path_factory: pytest.TempPathFactory) -> Life:
-    """A deployment of everything that is there by default, to the fake control plane."""
-    folder = tmp_path_factory.mktemp("life")
+TEAM: Final = "group:team-a@example.com"
+REPOSITORIES: Final = {
+    "team-a/": {"writers": [TEAM], "readers": ["domain:example.com"]},
+    "team-a/old/": {"admins": [TEAM]},
+}
+OPTIONS: Final = {
+    "domain": "registry.example.com",
+    "more_regions": ["us-central1"],
+    "armor": {"requests_per_minute": 600},
+    "cdn_key": "AAECAwQFBgcICQoLDA0ODw==",
+}
+
+
+def live(terraform: Terraform, folder: Path, **variables: Any) -> Life:
+    """Deploy to a fake control plane of its own, and do all that is done to a deployment."""
     source, root = checkout(folder / "checkout"), folder / "root"
     with ControlPlane() as google:
 
@@ -74,14 +87,24 @@ def life(terraform: Terraform, tmp_path_factory: pytest.TempPathFactory) -> Life
 
         untouched = moment()
         provider = {"access_token": "ya29.fake", "batching": [{"enable_batching": False}], **google.endpoints}
-        team = "group:team-a@example.com"
-        repositories = {
-            "team-a/": {"writers": [team], "readers": ["domain:example.com"]},
-            "team-a/old/": {"admins": [team]},
-        }
-        terraform.root(root, source, provider, project_id=PROJECT, repositories=repositories, deletion_protection=False)
+        terraform.root(root, source, provider, project_id=PROJECT, deletion_protection=False, **variables)
         applied = do("apply")
         second_plan = terraform.run(root, "plan", "-detailed-exitcode", "-input=false", "-no-color", fails=True)
         with (source / "functions" / "main.py").open("a") as code:
             code.write("# changed\n")
         return Life(untouched, applied, second_plan, do("apply"), do("destroy"))
+
+
+@pytest.fixture(scope="session")
+def lives(terraform: Terraform, tmp_path_factory: pytest.TempPathFactory) -> tuple[Life, Life]:
+    """A deployment as it is by default, and one with all options. Most of their time the provider waits, so at once."""
+    with ThreadPoolExecutor(2) as pool:
+        default = pool.submit(live, terraform, tmp_path_factory.mktemp("life"), repositories=REPOSITORIES)
+        everything = pool.submit(live, terraform, tmp_path_factory.mktemp("all"), **OPTIONS)
+        return default.result(), everything.result()
+
+
+@pytest.fixture(scope="session")
+def life(lives: tuple[Life, Life]) -> Life:
+    """A deployment of everything that is there by default."""
+    return lives[0]

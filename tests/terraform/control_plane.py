@@ -108,7 +108,10 @@ class ControlPlane:
         collection = _collection_of(name)
         if collection is not None and method == "POST":
             return self._create(collection, name, query, body)
-        collection = _collection_of(name.rpartition("/")[0]) or Collection()
+        parent, _, last = name.rpartition("/")
+        if method == "POST" and parent in self.resources:
+            return self._act(parent, last, query, body)
+        collection = _collection_of(parent) or Collection()
         if method == "POST" or (method == "PUT" and collection.put and name not in self.resources):
             return self._create(collection, name, query, body)
         if collection.always and name not in self.resources:
@@ -126,6 +129,19 @@ class ControlPlane:
         self.resources[name] |= body | collection.computed(name, self.resources[name] | body)
         self.resources |= collection.beside(name, self.resources[name])
         return collection.operation(name, self.resources[name])
+
+    def _act(self, name: str, action: str, query: Mapping[str, str], body: Any) -> Any:
+        """What is done to a resource of Compute Engine: setLabels, addSignedUrlKey, deleteSignedUrlKey."""
+        resource = self.resources[name]
+        keys = resource.setdefault("cdnPolicy", {}).setdefault("signedUrlKeyNames", [])
+        match action:
+            case "addSignedUrlKey":
+                keys.append(body["keyName"])
+            case "deleteSignedUrlKey":
+                keys.remove(query["keyName"])
+            case _:
+                resource |= body
+        return (_collection_of(name.rpartition("/")[0]) or Collection()).operation(name, resource)
 
     def _create(self, collection: Collection, parent: str, query: Mapping[str, str], body: Any) -> Any:
         id = collection.id(query, body) or self.number()

@@ -18,18 +18,24 @@ BLOBS = f"storage/b/{PROJECT}-lading-blobs"
 POLICIES = f"storage/b/{PROJECT}-lading-policies"
 
 
-def test_one_apply_makes_everything(life: Life) -> None:
+def kinds(life: Life) -> set[str]:
+    """The kinds of resources that an apply made."""
+    return {each["type"] for each in json.loads(life.applied.state)["resources"] if each["mode"] == "managed"}
+
+
+def test_one_apply_makes_everything(lives: tuple[Life, Life]) -> None:
     declared = set()
     for file in (ROOT / "terraform").glob("*.tf"):
         declared |= set(re.findall(r'^resource "(google_\w+)"', file.read_text(), re.MULTILINE))
-    made = {each["type"] for each in json.loads(life.applied.state)["resources"] if each["mode"] == "managed"}
-    off_by_default = {kind for kind in declared if kind.startswith(("google_compute_", "google_kms_"))}
-    assert declared - made == off_by_default
+    default, everything = lives
+    assert declared - kinds(everything) - kinds(default) == {"google_kms_crypto_key_iam_member"}
+    assert {kind for kind in kinds(everything) - kinds(default) if not kind.startswith("google_compute_")} == set()
 
 
-def test_a_second_plan_is_empty(life: Life) -> None:
-    assert life.second_plan.returncode == 0, life.second_plan.stdout
-    assert "No changes." in life.second_plan.stdout
+def test_a_second_plan_is_empty(lives: tuple[Life, Life]) -> None:
+    for life in lives:
+        assert life.second_plan.returncode == 0, life.second_plan.stdout
+        assert "No changes." in life.second_plan.stdout
 
 
 def test_the_service_runs_the_image_that_the_function_built(life: Life) -> None:
@@ -59,11 +65,28 @@ def test_a_change_of_code_is_what_is_sent(life: Life) -> None:
         assert function["buildConfig"]["source"]["storageSource"]["object"] == after["name"]
 
 
-def test_nothing_is_left_of_it(life: Life) -> None:
-    left = set(life.destroyed.resources) - set(life.untouched.resources)
-    # Fields are Firestore's own, and go with the database; services of Google stay enabled for others.
-    assert {name for name in left if "/collectionGroups/" not in name} == {"service_usage/enabled"}
-    assert all("indexConfig" not in field for field in life.destroyed.of("firestore").values())
+def test_nothing_is_left_of_it(lives: tuple[Life, Life]) -> None:
+    for life in lives:
+        left = set(life.destroyed.resources) - set(life.untouched.resources)
+        # Fields are Firestore's own, and go with the database; services of Google stay enabled for others.
+        assert {name for name in left if "/collectionGroups/" not in name} == {"service_usage/enabled"}
+        assert all("indexConfig" not in field for field in life.destroyed.of("firestore").values())
+
+
+def test_all_regions_run_the_image_and_read_the_key_of_the_cdn(lives: tuple[Life, Life]) -> None:
+    regions = ("europe-west1", "us-central1")
+    place = "cloud_run_v2/projects/{}/locations/{}/services/lading"
+    services = [lives[1].changed.resources[place.format(PROJECT, region)] for region in regions]
+    first, second = (each["template"] for each in services)
+    assert first == second
+    assert {"name": "LADING_CDN_KEY", "value": "/secrets/cdn/key"} in first["containers"][0]["env"]
+    assert first["containers"][0]["volumeMounts"] == [{"name": "cdn", "mountPath": "/secrets/cdn"}]
+    assert first["volumes"][0]["secret"]["items"][0]["path"] == "key"
+    (secret,) = lives[1].applied.of(f"secret_manager/projects/{PROJECT}/secrets/lading-cdn/versions/").values()
+    assert (
+        base64.b64decode(secret["payload"]["data"])
+        == b"https://blobs.registry.example.com lading AAECAwQFBgcICQoLDA0ODw=="
+    )
 
 
 def test_the_first_keys_are_there_and_nowhere_else(life: Life) -> None:
