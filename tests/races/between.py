@@ -1,5 +1,7 @@
 """A metadata store that lets something else happen between two of its calls."""
 
+import random
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -47,3 +49,11 @@ class Between:
         number, self.calls = self.calls, self.calls + 1
         if number == self._point:
             self._then()
+
+
+class Hesitant(Between):
+    """Waits some milliseconds before each commit, so that others come in between as often as can be."""
+
+    def commit(self, writes: Sequence[Write]) -> None:
+        time.sleep(random.uniform(0, 0.01))
+        super().commit(writes)

@@ -2,7 +2,6 @@
 
 import os
 import random
-import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -18,6 +17,7 @@ from storage.digests import digest_of
 from storage.errors import Missing, Unavailable
 from tests import images
 from tests.races.acts import AT_ONCE, collect
+from tests.races.between import Hesitant
 from tests.registry.pushes import push_blob, push_manifest
 
 REPOSITORIES = ("a", "b")
@@ -37,7 +37,7 @@ def open_stores(environment: Mapping[str, str]) -> Stores:
 def write(environment: Mapping[str, str], name: str, rounds: int) -> set[tuple[str, str]]:
     """Push, mount and delete at random; answers the repository and digest of each manifest that must live then."""
     stores = open_stores(environment)
-    writer = Writer(Registry(stores.blobs, stores.metadata), name)
+    writer = Writer(Registry(stores.blobs, Hesitant(stores.metadata)), name)
     for _ in range(rounds):
         writer.act()
     stores.close()
@@ -49,8 +49,7 @@ def keep_collecting(environment: Mapping[str, str], stop: Path) -> Counter[str]:
     stores = open_stores(environment)
     counts: Counter[str] = Counter()
     while not stop.exists():
-        counts.update(collect(Registry(stores.blobs, stores.metadata), AT_ONCE, now))
-        time.sleep(random.uniform(0, 0.05))
+        counts.update(collect(Registry(stores.blobs, Hesitant(stores.metadata)), AT_ONCE, now))
     stores.close()
     return counts
 
@@ -73,7 +72,7 @@ class Writer:
     def _push(self) -> None:
         self._count += 1
         size = LARGE if self._random.random() < 0.1 else 1
-        layers = self._random.sample(LAYERS, 2)
+        layers = [self._random.choice(LAYERS), f"{self._name} {self._random.randrange(3)}".encode()]
         content = images.manifest(layers, annotations={"n": f"{self._name} {self._count}", "x": "x" * size})
         self._put(content, [images.EMPTY_CONFIG, *layers])
 
