@@ -24,8 +24,10 @@ from tests.faults.worlds import Backends, World, failing_backends
 
 NUMBERS = itertools.count()
 KINDS = list(Kind)
-SHARE = 6
-"""By day a call site meets the worst kind, and one in so many of the others; by night all."""
+WORST = Kind.RESET_AFTER
+FEW = 5
+"""By day an operation meets the worst kind at each call, or at each third where there are more calls than so many, and
+each other kind at about one call; by night every kind at every call."""
 
 
 class Unharmed(NamedTuple):
@@ -74,9 +76,9 @@ def cases(operation: Operation, calls: Counter[Kind]) -> Iterator[tuple[Kind, in
     """What can happen, and to which call."""
     turn = OPERATIONS.index(operation) if operation in OPERATIONS else 0
     for kind in KINDS:
+        share = (1 if calls[kind] <= FEW else 3) if kind is WORST else max(FEW, calls[kind])
         for number in range(1, calls[kind] + 1):
-            due = (turn + KINDS.index(kind) + number) % SHARE == 0
-            if NIGHTLY or due or operation.reads or kind is Kind.RESET_AFTER:
+            if NIGHTLY or operation.reads or (turn + KINDS.index(kind) + number) % share == 0:
                 yield kind, number
 
 

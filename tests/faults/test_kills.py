@@ -31,7 +31,7 @@ from tests.servers import Server, serving
 ROUNDS = 500 if NIGHTLY else 15
 """On each pair of stores."""
 
-KILLED_COLLECTIONS = 50 if NIGHTLY else 4
+KILLED_COLLECTIONS = 50 if NIGHTLY else 3
 
 LONGEST = 0.8
 """Seconds that a server lives while clients work."""
