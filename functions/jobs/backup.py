@@ -26,7 +26,7 @@ from storage.digests import Hasher, algorithm_of
 from storage.errors import Corrupt, Missing
 from storage.filesystem import FilesystemBlobs
 from storage.past import History, Move
-from storage.protocols import BlobStore, Create, Delete, MetadataStore, Touch
+from storage.protocols import BlobStore, Create, Delete, MetadataStore, Replace, Touch
 from storage.records import LOOSE, Blob, Key, Link, Manifest, R, Record, Repository, Tag
 from storage.sqlite import SqliteMetadata
 from storage.upkeep import Pull
@@ -116,7 +116,7 @@ def _back_up_repository(
             _ensure(target.metadata, known)
         blob = _copy_blob(source, target, link.id, report)
         if blob is not None:
-            _ensure(target.metadata, _loose(link, blob))
+            _ensure_link(target.metadata, link, blob)
     _settle_objects(target.metadata, name)
     _leave_out_what_lacks_something(target.metadata, name, report)
 
@@ -127,7 +127,7 @@ def _restore_repository(source: Stores, target: Stores, repository: Repository, 
     for link in _all(source.metadata, Link, name):
         blob = _copy_blob(source, target, link.id, report)
         if blob is not None:
-            _ensure(target.metadata, _loose(link, blob), [blob.key])
+            _ensure_link(target.metadata, link, blob)
     waiting = True
     while waiting:
         # An index comes after its children, however deep they are.
@@ -187,9 +187,19 @@ def _copy_blob(source: Stores, target: Stores, digest: str, report: Report) -> B
     return _get(target.metadata, blob.key)
 
 
-def _loose(link: Link, blob: Blob) -> Link:
-    """The link as it is copied: to the blob's object there, and for collection to find what names it there."""
-    return replace(link, object=blob.object, state=LOOSE, since=now())
+def _ensure_link(metadata: MetadataStore, link: Link, blob: Blob) -> None:
+    """Link a blob as `link` did in the source, unless it is linked: loose, for collection to find what names it.
+
+    The blob is written at the version that was read: collected and pushed again meanwhile, it has another object.
+    """
+
+    def attempt() -> None:
+        current = _get(metadata, blob.key)
+        if current is not None and not _has(metadata, [link.key]):
+            new = replace(link, object=current.object, state=LOOSE, since=now())
+            metadata.commit([Create(new), Replace(replace(current, state=""))])
+
+    settle(attempt)
 
 
 def _settle_objects(metadata: MetadataStore, repository: str) -> None:
