@@ -21,6 +21,8 @@ TRACE: Final = re.compile(r"([0-9a-f]{32})(?:/.*)?")
 
 ACCESS: Final = "%(method)s %(path)s %(status)s %(bytes)s %(ms)s %(principal)s"
 
+MOMENT: Final = "%Y-%m-%d %H:%M:%S"
+
 LONGEST: Final = 255
 """Characters of a repository, and of a reference, in a line."""
 
@@ -139,7 +141,7 @@ class _Lines:
         if self.form == "json":
             line = json.dumps({"severity": "INFO", "time": _rfc3339(time.time())} | fields)
         else:
-            line = time.strftime("%Y-%m-%d %H:%M:%S ") + ACCESS % fields
+            line = f"{time.strftime(MOMENT)} {ACCESS % fields}"
         # A full disk must not end what is only told of.
         with contextlib.suppress(OSError):
             sys.stderr.write(line + "\n")
@@ -152,7 +154,9 @@ def start(form: str) -> None:
     """Write the log to standard error, as `text` or `json`."""
     _lines.form = form
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonLines() if form == "json" else logging.Formatter("%(asctime)s %(message)s"))
+    handler.setFormatter(
+        JsonLines() if form == "json" else logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S")
+    )
     log = logging.getLogger("lading")
     log.handlers = [handler]
     log.setLevel(logging.INFO)
