@@ -154,9 +154,7 @@ def start(form: str) -> None:
     """Write the log to standard error, as `text` or `json`."""
     _lines.form = form
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(
-        JsonLines() if form == "json" else logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S")
-    )
+    handler.setFormatter(JsonLines() if form == "json" else logging.Formatter("%(asctime)s %(message)s", MOMENT))
     log = logging.getLogger("lading")
     log.handlers = [handler]
     log.setLevel(logging.INFO)
