@@ -47,7 +47,7 @@ from tests.registry.pushes import push_blob, push_manifest
 
 NIGHTLY = os.environ.get("LADING_NIGHTLY") == "1"
 STEPS = 50
-EXAMPLES = {"local": 400 if NIGHTLY else 20, "google": 400 if NIGHTLY else 10}
+EXAMPLES = 400 if NIGHTLY else 20
 
 NAMES = ("a", "b/c")
 LAYERS = tuple(f"layer {number}".encode() for number in range(4))
@@ -315,7 +315,7 @@ def test_the_registry_does_as_the_model_does(
     run_state_machine_as_test(
         Machine,
         settings=settings(
-            max_examples=EXAMPLES[pair],
+            max_examples=EXAMPLES,
             stateful_step_count=STEPS,
             deadline=None,
             derandomize=not NIGHTLY,
