@@ -27,6 +27,7 @@ from functions.auth.policy_bucket import PolicyBucket
 from functions.auth.project import Project
 from functions.auth.robots import Robots
 from functions.auth.scopes import repository as repository_scope
+from functions.desk import leave
 from functions.logs import AccessLine, Audit
 from functions.registry.acts import now
 from functions.registry.errors import UNAUTHORIZED, UNAVAILABLE, UNKNOWN, RegistryError, denied
@@ -104,6 +105,8 @@ class App:
             routes.match(request.method, request.path),
             Audit(line.id, "Authorization" not in request.headers),
         )
+        if not found.quick:
+            leave()
         try:
             response = self._admitted(request, body, found, audit)
         except RegistryError as error:

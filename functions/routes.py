@@ -58,6 +58,10 @@ ROUTES: Final = (
 )
 
 
+QUICK: Final = frozenset({base.check, blobs.get, manifests.get})
+"""Handlers that read one record and answer: that costs less than to hand the request to another thread."""
+
+
 SCOPES: Final = {Action.PULL: ("pull",), Action.PUSH: ("pull", "push"), Action.DELETE: ("pull", "delete")}
 """What a client should ask a token for: to push, it looks at what is there; to delete, too."""
 
@@ -76,6 +80,11 @@ class Match:
         """What it does, in a word, for the audit."""
         action = self.route.action
         return self.route.spec if action is Action.NOTHING else action.value
+
+    @property
+    def quick(self) -> bool:
+        """Whether it answers, or begins to stream, before anybody could notice."""
+        return self.route.handler in QUICK
 
     @property
     def writes(self) -> bool:

@@ -3,23 +3,38 @@
 granian's own way is a parent that watches over a worker process. Here one process is better: it needs half the memory,
 and `kill -9` leaves no worker behind that would go on serving. So the worker runs in a thread, as granian does it on
 Pythons without a global lock; with the lock it works as well, since its own threads are not Python's.
+
+granian lets each thread that has answered take the next request. Which of them may is for the desk to say, so here
+threads do not go when nothing is to be done: whoever is at the desk would leave it empty for ever.
 """
 
 import contextlib
 import gc
+import sys
 import threading
 import time
-from typing import Final
+from typing import Any, Final
 
+from granian import _granian
+from granian._futures import _new_cbscheduler
+from granian._loops import close_active_loop, loops
 from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings, HTTP2Settings
 from granian.log import LogLevels
 from granian.server.common import AbstractServer
-from granian.server.mt import MTServer
+from granian.server.mt import MTServer, WorkerThread
+from granian.wsgi import Response, ResponseIterWrap
 
 from functions.api.connections import drop_idle
 from functions.app import App
+from functions.desk import Desk, leave
 from functions.settings import Settings
+
+native: Any = _granian
+"""Of another release than its stubs."""
+
+TLS: Final = ("enabled", "cert", "key", "key_password", "protocol_min", "ca", "crl", "client_verify")
+"""What `AbstractServer.ssl_ctx` has, in its order."""
 
 HEADER_PATIENCE: Final = 30_000
 """Milliseconds within which a client must have sent its headers."""
@@ -36,8 +51,19 @@ IDLE: Final = 3600.0
 SWEEP: Final = 10.0
 """Seconds between looks for connections that are of no use."""
 
-THREADS_GO_AFTER: Final = 5
-"""Seconds without work, granian's least: the fewer threads wait, the warmer is the one that is woken."""
+NEVER: Final = 10 * 365 * 24 * 3600
+"""Seconds."""
+
+EVERY_REQUEST: Final = {
+    "SCRIPT_NAME": "",
+    "wsgi.version": (1, 0),
+    "wsgi.errors": sys.stderr,
+    "wsgi.input_terminated": True,
+    "wsgi.multithread": True,
+    "wsgi.multiprocess": False,
+    "wsgi.run_once": False,
+}
+"""What WSGI says of each (PEP 3333), beside what granian says of this one."""
 
 LOOK_UP: Final = 0.5
 """Seconds after which the main thread looks whether a signal has come."""
@@ -56,17 +82,70 @@ class LookingUp(threading.Event):
         return True
 
 
+class Runner:
+    """What granian calls for each request: the app, and the desk where threads take turns."""
+
+    def __init__(self, app: App, desk: Desk | None) -> None:
+        """Run `app`; without a desk, as many answer at a time as there are threads."""
+        self._app = app
+        self._desk = desk
+
+    def __call__(self, protocol: Any, scope: dict[str, Any]) -> None:
+        """Answer one request (PEP 3333), and come back when this thread may take the next one."""
+        answer = Response()  # type: ignore[no-untyped-call]
+        body = self._app(EVERY_REQUEST | scope, answer)
+        if isinstance(body, list):
+            protocol.response_bytes(answer.status, answer.headers, b"".join(body))
+        else:
+            leave()
+            pieces = ResponseIterWrap(body)  # type: ignore[no-untyped-call]
+            protocol.response_iter(answer.status, answer.headers, pieces)
+        if self._desk:
+            self._desk.sit()
+
+
 class OneProcess(MTServer):
     """granian with its worker in a thread of this process."""
 
     def _check_gil(self) -> None:
         """Both with and without a global lock will do."""
 
-    def serve_app(self, app: App) -> None:
+    def _spawn_worker(  # type: ignore[override]  # as MTServer's
+        self, idx: int, target: Any, callback_loader: Runner
+    ) -> WorkerThread:
+        stop = native.WorkerSignal()
+        return WorkerThread(self, idx, self._work, (callback_loader, stop), stop)  # type: ignore[no-untyped-call]
+
+    def _work(self, runner: Runner, stop: Any) -> None:
+        """What the worker's thread does: serve until `stop`. As MTServer has it, but for the threads, and who calls."""
+        stopped = threading.Event()
+        stop.add_cb(stopped.set)
+        worker = native.WSGIWorker(
+            1,
+            (self._ssp, self._shd),
+            None,
+            blocking_threads=self.runtime_blocking_threads,
+            py_threads=self.blocking_threads,
+            py_threads_idle_timeout=NEVER,
+            backpressure=self.backpressure,
+            http_mode=self.http,
+            http1_opts=self.http1_settings,
+            http2_opts=self.http2_settings,
+            **{f"ssl_{name}": value for name, value in zip(TLS, self.ssl_ctx, strict=True)},
+        )
+        loop = loops.get(self.loop)
+        try:
+            scheduler = _new_cbscheduler(loop, runner)  # type: ignore[no-untyped-call]
+            worker.serve_mtr(scheduler, loop, stop)
+            stopped.wait()
+        finally:
+            close_active_loop(loop)
+
+    def serve_app(self, app: App, desk: Desk | None) -> None:
         """Serve until SIGTERM or SIGINT, then finish what runs."""
         self.main_loop_interrupt = LookingUp()
         # Past MTServer.serve, which only warns of what is said above.
-        AbstractServer.serve(self, target_loader=lambda: app, wrap_loader=False)
+        AbstractServer.serve(self, target_loader=lambda: Runner(app, desk), wrap_loader=False)
 
 
 def serve(app: App, settings: Settings) -> None:
@@ -78,7 +157,6 @@ def serve(app: App, settings: Settings) -> None:
         interface=Interfaces.WSGI,
         http=HTTPModes.auto,
         blocking_threads=settings.threads,
-        blocking_threads_idle_timeout=THREADS_GO_AFTER,
         backpressure=CONNECTIONS,
         http1_settings=HTTP1Settings(header_read_timeout=HEADER_PATIENCE, max_buffer_size=HEADERS),
         http2_settings=HTTP2Settings(max_headers_size=HEADERS),
@@ -92,7 +170,8 @@ def serve(app: App, settings: Settings) -> None:
     _take_descriptors()
     threading.Thread(target=_sweep, args=[settings.port], name="sweep", daemon=True).start()
     with contextlib.closing(app.registry):
-        server.serve_app(app)
+        # Where each answer waits for a cloud, nobody can be alone at a desk.
+        server.serve_app(app, Desk() if settings.embedded else None)
 
 
 def _take_descriptors() -> None:

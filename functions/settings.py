@@ -133,6 +133,11 @@ class Settings:
         return f"{'https' if self.tls_cert else 'http'}://{host}:{self.port}"
 
     @property
+    def embedded(self) -> bool:
+        """Whether both stores are on this machine."""
+        return urlsplit(self.blobs).scheme == "file" and urlsplit(self.metadata).scheme == "sqlite"
+
+    @property
     def reaches_beyond_loopback(self) -> bool:
         """Whether others than this machine can reach the registry: where it listens, or through a proxy at its URL."""
         return not is_loopback(self.host) or not is_loopback(urlsplit(self.realm).hostname or "")

@@ -16,6 +16,7 @@ from google.auth.transport.requests import AuthorizedSession
 
 from functions.auth.credentials import CLOUD_PLATFORM
 from functions.auth.keys import Keys, from_json, to_json
+from functions.desk import leave
 from storage.errors import Corrupt, Unavailable
 
 TIMEOUTS: Final = (3.05, 10)
@@ -52,6 +53,7 @@ class KeySecret:
         self._ask("POST", f"{self._url}:addVersion", {"payload": {"data": base64.b64encode(to_json(keys)).decode()}})
 
     def _ask(self, method: str, url: str, body: Any = None) -> Any:
+        leave()
         try:
             answer = self._session.request(method, url, json=body, timeout=TIMEOUTS)
             answer.raise_for_status()

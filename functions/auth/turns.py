@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from functions.desk import leave
 from functions.registry.errors import UNAVAILABLE, RegistryError
 
 
@@ -22,6 +23,7 @@ class Turns:
     @contextmanager
     def take(self) -> Iterator[None]:
         """Wait for a turn, and have it until the block ends. Raises UNAVAILABLE where too many wait already."""
+        leave()
         if not self._inside.acquire(blocking=False):
             raise RegistryError(UNAVAILABLE)
         try:

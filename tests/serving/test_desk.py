@@ -1,0 +1,105 @@
+"""One thread at a time answers what is short; what takes long keeps nobody from being answered."""
+
+import contextlib
+import socket
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from functions.auth.turns import Turns
+from functions.desk import Desk, at_desk, leave
+from functions.settings import read
+from storage.digests import digest_of
+from tests.servers import Server, answer_on, serving
+
+THREADS = 6
+PATIENCE = 20.0
+
+
+class Worker:
+    """A thread that does what it is told, one thing after the other."""
+
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor(1)
+
+    def do(self, work: Callable[[], object]) -> threading.Event:
+        """Begin; answers an event that is set at the end."""
+        done = threading.Event()
+        self._pool.submit(work).add_done_callback(lambda _: done.set())
+        return done
+
+
+def test_who_comes_waits_until_who_is_there_leaves() -> None:
+    desk, first, second = Desk(), Worker(), Worker()
+    assert first.do(desk.sit).wait(PATIENCE)
+    assert first.do(desk.sit).wait(PATIENCE), "who is there stays"
+
+    second_there = second.do(desk.sit)
+    assert not second_there.wait(0.2)
+    assert first.do(leave).wait(PATIENCE)
+    assert second_there.wait(PATIENCE)
+
+    first_there = first.do(desk.sit)
+    assert not first_there.wait(0.2)
+    assert second.do(leave).wait(PATIENCE)
+    assert second.do(leave).wait(PATIENCE), "who has left has nothing to leave"
+    assert first_there.wait(PATIENCE)
+    assert not second.do(desk.sit).wait(0.2)
+    first.do(leave)
+
+
+def test_whoever_waits_for_a_turn_has_left() -> None:
+    desk = Desk()
+    desk.sit()
+    assert at_desk()
+    with Turns(1, 0).take():
+        assert not at_desk()
+
+
+@pytest.mark.parametrize(
+    ("stores", "embedded"),
+    [
+        ({}, True),
+        ({"LADING_METADATA": "firestore://project"}, False),
+        ({"LADING_BLOBS": "gs://bucket"}, False),
+    ],
+)
+def test_where_answers_wait_for_a_cloud_there_is_no_desk(stores: dict[str, str], embedded: bool) -> None:
+    assert read(stores).embedded is embedded
+
+
+def test_all_threads_but_one_may_be_at_what_takes_long_whatever_came_before(tmp_path: Path) -> None:
+    environment = {"LADING_DATA": str(tmp_path / "data"), "LADING_THREADS": str(THREADS)}
+    content = b"all"
+    with serving(environment, tmp_path / "log") as server:
+        for _ in range(3):
+            pull_much(server)
+            with contextlib.ExitStack() as stack:
+                uploads = [stack.enter_context(begun(server)) for _ in range(THREADS - 1)]
+                for upload in uploads:
+                    # Nothing is asked for before a thread has begun to read.
+                    assert upload.recv(100).startswith(b"HTTP/1.1 100 ")
+                pull_much(server)
+                for upload in uploads:
+                    upload.sendall(content)
+                assert [answer_on(upload)[0] for upload in uploads] == [201] * len(uploads)
+        pulled = server.request("GET", f"/v2/a/blobs/{digest_of(content)}")
+        assert (pulled[0].status, pulled[1]) == (200, content)
+
+
+def begun(server: Server) -> socket.socket:
+    """An upload whose client waits to be asked for the content."""
+    sock = socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE)
+    line = f"POST /v2/a/blobs/uploads/?digest={digest_of(b'all')} HTTP/1.1"
+    sock.sendall(f"{line}\r\nHost: x\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n".encode())
+    return sock
+
+
+def pull_much(server: Server) -> None:
+    """Many short requests at once: every thread has answered some of them."""
+    with ThreadPoolExecutor(4 * THREADS) as pool:
+        answers = pool.map(lambda _: server.request("GET", "/v2/")[0].status, range(40 * THREADS))
+    assert set(answers) == {200}
