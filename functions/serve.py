@@ -10,6 +10,7 @@ threads do not go when nothing is to be done: whoever is at the desk would leave
 
 import contextlib
 import gc
+import os
 import sys
 import threading
 import time
@@ -50,6 +51,9 @@ IDLE: Final = 3600.0
 
 SWEEP: Final = 10.0
 """Seconds between looks for connections that are of no use."""
+
+READERS: Final = min(2, os.cpu_count() or 1)
+"""Threads of granian's own that read and write connections. Alone, one goes to sleep over each piece of an upload."""
 
 NEVER: Final = 10 * 365 * 24 * 3600
 """Seconds."""
@@ -124,6 +128,7 @@ class OneProcess(MTServer):
             1,
             (self._ssp, self._shd),
             None,
+            threads=READERS,
             blocking_threads=self.runtime_blocking_threads,
             py_threads=self.blocking_threads,
             py_threads_idle_timeout=NEVER,

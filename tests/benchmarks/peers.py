@@ -47,6 +47,7 @@ class Peer:
     address   HOST:PORT
     tree      its processes, or None where it runs elsewhere
     h2c       whether it speaks HTTP/2 without TLS
+    folder    where it keeps what it has, or None where it runs elsewhere
     token     gives out a token for the repository, or None where everybody may do everything
     prepared  what was pushed to it before, by name
     """
@@ -55,6 +56,7 @@ class Peer:
     address: str
     tree: Tree | None = None
     h2c: bool = True
+    folder: Path | None = None
     token: Callable[[], str] | None = None
     prepared: dict[str, Any] = field(default_factory=dict)
 
@@ -82,7 +84,7 @@ def lading(folder: Path, access: str) -> Iterator[Peer]:
             text: str = json.loads(answer)["token"]
             return text
 
-        yield Peer("lading", server.host, Tree(server.process.pid), token=token if login else None)
+        yield Peer("lading", server.host, Tree(server.process.pid), folder=folder, token=token if login else None)
 
 
 @contextlib.contextmanager
@@ -175,7 +177,7 @@ def _distribution(
     (folder / "config.yml").write_text(json.dumps(configuration))
     command = ["env", "REGISTRY_HTTP_ADDR=127.0.0.1:{port}", str(program), "serve", str(folder / "config.yml")]
     with serving(printing or {"OTEL_TRACES_EXPORTER": "none"}, folder / "log", command=command) as server:
-        yield Peer(name, server.host, Tree(server.process.pid), token=token)
+        yield Peer(name, server.host, Tree(server.process.pid), folder=folder, token=token)
 
 
 def _issuer(folder: Path) -> tuple[Callable[[], str], dict[str, Any]]:
