@@ -1,17 +1,12 @@
-"""Runs the load generator, which is built when it is first needed."""
+"""Gives a registry work, by the load generator."""
 
 import json
 import subprocess
 from collections.abc import Sequence
-from functools import cache
-from pathlib import Path
-from tempfile import gettempdir
 from typing import Any
 
+from tests.benchmarks.generator import built
 from tests.benchmarks.peers import Peer
-from tests.needs import program
-
-SOURCES = Path(__file__).parent / "load"
 
 
 class LoadError(Exception):
@@ -32,18 +27,10 @@ def _run(peer: Peer, what: str, flags: dict[str, Any], headers: Sequence[str], p
     words = [f"-{name}={value}" for name, value in {"address": peer.address, **flags}.items()]
     for line in (*headers, *peer.headers()):
         words += ["-header", line]
-    done = subprocess.run([_built(), what, *words, *paths], capture_output=True, text=True, check=False)
+    done = subprocess.run([built(), what, *words, *paths], capture_output=True, text=True, check=False)
     if done.returncode:
         raise LoadError(done.stderr)
     result = json.loads(done.stdout)
     if result["failures"]:
         raise LoadError(f"{peer.name}: {result['failures']} of {result['requests']} failed: {result['failure']}")
     return result
-
-
-@cache
-def _built() -> str:
-    path = Path(gettempdir()) / "lading-load"
-    go = program("go", "https://go.dev, 1.25 or newer")
-    subprocess.run([go, "build", "-buildvcs=false", "-o", path, "."], cwd=SOURCES, check=True)
-    return str(path)

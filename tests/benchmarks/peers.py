@@ -3,6 +3,7 @@
 lading           `lading serve`
 distribution     distribution v3, as its config-example.yml has it, over a folder
 docker-registry  Debian's distribution 2.8, in the same way
+nothing          answers every push at once and keeps nothing: what a client needs with it is the client's own
 
 With `--access token` each takes tokens and nothing else, as a registry does that others can reach: Lading those that
 its own /v2/token gives out, distribution those of an issuer that the benchmark plays.
@@ -22,6 +23,7 @@ from typing import Any, Final
 import jwt
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from tests.benchmarks.generator import built
 from tests.benchmarks.usage import Tree
 from tests.servers import serving, users
 
@@ -116,6 +118,14 @@ def docker_registry(folder: Path, access: str) -> Iterator[Peer]:
 
 
 @contextlib.contextmanager
+def nothing(folder: Path, access: str) -> Iterator[Peer]:
+    """What no registry can be faster than."""
+    command = [built(), "answer", "-address", "127.0.0.1:{port}"]
+    with serving({}, folder / "log", command=command) as server:
+        yield Peer("nothing", server.host, Tree(server.process.pid), h2c=False)
+
+
+@contextlib.contextmanager
 def elsewhere(name: str, address: str) -> Iterator[Peer]:
     """A registry that runs already, and lets everybody in."""
     yield Peer(name, address, h2c=False)
@@ -125,6 +135,7 @@ STARTERS: Final[Mapping[str, Callable[[Path, str], contextlib.AbstractContextMan
     "lading": lading,
     "distribution": distribution,
     "docker-registry": docker_registry,
+    "nothing": nothing,
 }
 
 

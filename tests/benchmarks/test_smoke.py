@@ -34,6 +34,15 @@ def test_what_is_named_is_measured(
     assert capsys.readouterr().out.count("\n| requests/s | ") == 1
 
 
+def test_a_registry_that_keeps_nothing_shows_what_is_the_clients_own(capsys: pytest.CaptureFixture[str]) -> None:
+    program("go", "https://go.dev")
+    program("crane", "go install github.com/google/go-containerregistry/cmd/crane@latest")
+
+    assert main(["crane-push-again", *SMALL, "--peers", "lading,nothing"]) == 0
+
+    assert "| | lading | nothing |" in capsys.readouterr().out
+
+
 def test_what_is_not_there_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["get-everything", *SMALL]) == 2
     assert "get-everything" in capsys.readouterr().err

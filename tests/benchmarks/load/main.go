@@ -2,6 +2,7 @@
 //
 //	load ask  [flags] PATH…   the same requests over and over, each connection one at a time
 //	load push [flags]         blobs by POST, one chunked PATCH, PUT
+//	load answer -address …    no work, but a registry that keeps nothing, until it is killed
 //
 // It is cheap, so that on a small machine the registry's speed is measured and not its own: `ask` writes requests that
 // are made once, and parses no more of an answer than its status and its length.
@@ -89,7 +90,7 @@ type Work struct {
 
 func main() {
 	if len(os.Args) < 2 {
-		fail("load ask|push [flags]")
+		fail("load ask|push|answer [flags]")
 	}
 	var work Work
 	flags := flag.NewFlagSet(os.Args[1], flag.ExitOnError)
@@ -112,8 +113,10 @@ func main() {
 		result = ask(work)
 	case "push":
 		result = push(work)
+	case "answer":
+		answer(work.address)
 	default:
-		fail("load ask|push [flags]")
+		fail("load ask|push|answer [flags]")
 	}
 	if err := json.NewEncoder(os.Stdout).Encode(result); err != nil {
 		fail(err.Error())
