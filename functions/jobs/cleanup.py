@@ -10,21 +10,17 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final
 
 from functions.jobs.collect import CleanUp
 from functions.registry.acts import Clock
 from functions.registry.cleanup import Verdict, decide
+from functions.registry.deletion import fits
 from functions.registry.expiry import Doomed
 from functions.registry.graph import Graph
 from functions.registry.policies import Policy
 from functions.registry.registry import Registry
 from functions.registry.running import what_runs
 from storage.upkeep import Running
-
-MOST_THINGS: Final = 100
-MOST_BYTES: Final = 4 * 1024 * 1024
-"""Manifests and tags that one commit deletes, and the bytes of the manifests, unless it is one alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,8 +145,8 @@ def _portions(groups: Iterable[list[Doomed]]) -> Iterator[list[Doomed]]:
     """What is deleted in one commit each: whole groups, and of a group that is too much for one as many as fit."""
     portion: list[Doomed] = []
     for group in groups:
-        for part in [[each] for each in group] if _is_too_much(group) else [group]:
-            if portion and _is_too_much(portion + part):
+        for part in [group] if _fit(group) else [[each] for each in group]:
+            if portion and not _fit(portion + part):
                 yield portion
                 portion = []
             portion = portion + part
@@ -158,6 +154,5 @@ def _portions(groups: Iterable[list[Doomed]]) -> Iterator[list[Doomed]]:
         yield portion
 
 
-def _is_too_much(doomed: Sequence[Doomed]) -> bool:
-    things, size = sum(1 + len(each.node.tags) for each in doomed), sum(each.node.size for each in doomed)
-    return things > MOST_THINGS or size > MOST_BYTES
+def _fit(doomed: Sequence[Doomed]) -> bool:
+    return fits(sum(1 + len(each.node.tags) for each in doomed), sum(each.node.size for each in doomed))

@@ -171,10 +171,15 @@ class Deletion:
         return self._metadata.read([key])[key]
 
 
+def fits(things: int, size: int) -> bool:
+    """Whether one commit deletes so many things, with so many bytes of manifests."""
+    return things <= AT_ONCE and size <= BYTES_AT_ONCE
+
+
 def _at_once(things: list[Tag | Manifest]) -> int:
     """How many of `things`, from the first on, one commit takes: at least one."""
     sizes = accumulate(len(thing.content or b"") if isinstance(thing, Manifest) else 0 for thing in things[:AT_ONCE])
-    return max(1, sum(size <= BYTES_AT_ONCE for size in sizes))
+    return max(1, sum(fits(count, size) for count, size in enumerate(sizes, 1)))
 
 
 def tombstone_of(manifest: Manifest) -> Key[DeletedManifest]:

@@ -11,7 +11,7 @@ from functions.jobs.backup import Stores
 from functions.jobs.cleanup import Rules, clean_up
 from functions.jobs.collect import Collector
 from functions.jobs.reaping import Waits
-from functions.registry import pages
+from functions.registry import deletion, pages
 from functions.registry.documents import OCI_INDEX
 from functions.registry.immutable import ImmutableTags
 from functions.registry.manifests import Referrer
@@ -184,7 +184,7 @@ def test_only_what_stands_in_the_plan_goes(registry: Registry, rules: Callable[.
 def test_whoever_is_stopped_goes_on(
     registry: Registry, rules: Callable[..., Rules], clock: TestClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cleanup, "MOST_THINGS", 10)
+    monkeypatch.setattr(deletion, "AT_ONCE", 10)
     for number in range(3):
         push_signed(registry, REPOSITORY, f"v{number}")
     clock.turn(days=31)
@@ -200,7 +200,7 @@ def test_whoever_is_stopped_goes_on(
 def test_wherever_it_ends_what_can_be_seen_is_whole(
     registry: Registry, rules: Callable[..., Rules], clock: TestClock, monkeypatch: pytest.MonkeyPatch, most: int
 ) -> None:
-    monkeypatch.setattr(cleanup, "MOST_THINGS", most)
+    monkeypatch.setattr(deletion, "AT_ONCE", most)
     push_signed(registry, REPOSITORY, "v1")
     push_signed(registry, REPOSITORY, "v2")
     clock.turn(days=31)
@@ -295,7 +295,7 @@ def test_collection_applies_policies_where_it_is_switched_on(
 def test_collection_goes_on_in_a_repository_that_it_could_not_finish(
     registry: Registry, rules: Callable[..., Rules], clock: TestClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cleanup, "MOST_THINGS", 10)
+    monkeypatch.setattr(deletion, "AT_ONCE", 10)
     for number in range(3):
         push_signed(registry, REPOSITORY, f"v{number}")
     clock.turn(days=31)
