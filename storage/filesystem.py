@@ -30,14 +30,19 @@ class FilesystemBlobs:
     def __init__(self, root: Path) -> None:
         """Use `root`, which is made where it does not exist. Raises StorageError where a newer release laid it out."""
         self._root = root
+        self._flushed: set[Path] = set()
         with _faults():
             root.mkdir(parents=True, exist_ok=True)
             layout = root / "LAYOUT"
             if not layout.exists():
                 # Whole or not at all: whoever is killed here must not leave a folder that nobody can open.
                 new = root / f".LAYOUT-{secrets.token_hex(4)}"
-                new.write_text(f"{LAYOUT}\n")
+                with new.open("w") as file:
+                    file.write(f"{LAYOUT}\n")
+                    file.flush()
+                    os.fsync(file.fileno())
                 new.replace(layout)
+                _flush_folder(root)
             if int(layout.read_text()) > LAYOUT:
                 raise StorageError(f"{root} was laid out by a newer release of Lading")
 
@@ -116,11 +121,17 @@ class FilesystemBlobs:
             os.close(file)
 
     def _make_folder(self, folder: Path) -> None:
-        """Make `folder` and its parent. A new name is flushed at once: others will rely on it who have not made it."""
-        for each in (folder.parent, folder):
-            with contextlib.suppress(FileExistsError):
-                each.mkdir()
-                _flush_folder(each.parent)
+        """Make `folder` and its parent, and flush both names. Whoever made them before may have failed to.
+
+        The parents are few and stay, so each is flushed once.
+        """
+        parent = folder.parent
+        if parent not in self._flushed:
+            parent.mkdir(exist_ok=True)
+            _flush_folder(parent.parent)
+            self._flushed.add(parent)
+        folder.mkdir(exist_ok=True)
+        _flush_folder(parent)
 
 
 def _entries(folder: Path) -> list[str]:

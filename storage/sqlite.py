@@ -1,10 +1,4 @@
-"""A metadata store in one SQLite file.
-
-    records   one row a record: where it is, its version, its fields as JSON, and its content
-    mentions  one row for each value that MetadataStore.find may ask for
-
-`PRAGMA user_version` is the schema version; opening an older file brings it forward, one migration after the other.
-"""
+"""A metadata store in one SQLite file: how records are read and written. What the file is like, sqlite_file says."""
 
 import contextlib
 import json
@@ -17,42 +11,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
-from storage.errors import Conflict, StorageError, Unavailable
+from storage.errors import Conflict, Unavailable
 from storage.protocols import Create, Delete, Found, Replace, Touch, Write
 from storage.records import Key, R, Record, record_of, values_of
-
-MIGRATIONS: Final = (
-    """
-    CREATE TABLE records (
-        kind TEXT NOT NULL, repository TEXT NOT NULL, id TEXT NOT NULL,
-        version TEXT NOT NULL,
-        position TEXT NOT NULL,  -- kind.order(id): a listing is sorted by it
-        fields TEXT NOT NULL,    -- JSON
-        content BLOB,
-        PRIMARY KEY (kind, repository, id)
-    );
-    CREATE INDEX listing ON records (kind, repository, position);
-    CREATE TABLE mentions (
-        kind TEXT NOT NULL, field TEXT NOT NULL, value TEXT NOT NULL,
-        id TEXT NOT NULL, repository TEXT NOT NULL,
-        PRIMARY KEY (kind, field, value, id, repository)
-    ) WITHOUT ROWID;
-    CREATE INDEX mentioned_by ON mentions (kind, repository, id);
-    """,
-    # Links say whether a manifest may name them: of the older ones nobody knows. Blobs are found by their objects.
-    """
-    UPDATE records SET fields = json_set(fields, '$.state', 'loose', '$.since', json_extract(fields, '$.created'))
-        WHERE kind = 'links';
-    INSERT INTO mentions (kind, field, value, id, repository)
-        SELECT kind, 'state', 'loose', id, repository FROM records WHERE kind = 'links';
-    INSERT INTO mentions (kind, field, value, id, repository)
-        SELECT kind, 'object', json_extract(fields, '$.object'), id, repository FROM records WHERE kind = 'blobs';
-    """,
-)
-"""Each brings the schema from the version that is its index to the next."""
-
-PATIENCE: Final = 30.0
-"""Seconds that a write waits for another process's."""
+from storage.sqlite_file import MIGRATIONS, connected, opened, transaction
 
 TIMES: Final = frozenset(
     {"created", "deleted", "expires", "former_until", "moved", "pulled", "reported", "since", "touched", "until"}
@@ -74,8 +36,7 @@ class SqliteMetadata:
         self._idle: list[sqlite3.Connection] = []
         self._writing = threading.Lock()
         with _faults():
-            self._writer = self._connect()
-            _migrate(self._writer, migrations)
+            self._writer = opened(path, migrations)
 
     def read(self, keys: Sequence[Key[Any]]) -> Found:
         """See MetadataStore.read: one transaction, so all are of one moment."""
@@ -130,17 +91,9 @@ class SqliteMetadata:
 
     def commit(self, writes: Sequence[Write]) -> None:
         """See MetadataStore.commit. The transaction is on the disk when this returns."""
-        with _faults(), self._writing:
-            self._writer.execute("BEGIN IMMEDIATE")
-            try:
-                for write in writes:
-                    _write_one(self._writer, write)
-                self._writer.execute("COMMIT")
-            except BaseException:
-                # Where COMMIT itself failed, as on a full disk, SQLite may have rolled back already.
-                if self._writer.in_transaction:
-                    self._writer.execute("ROLLBACK")
-                raise
+        with _faults(), self._writing, transaction(self._writer):
+            for write in writes:
+                _write_one(self._writer, write)
 
     def close(self) -> None:
         """Close every connection that no thread is using."""
@@ -163,7 +116,7 @@ class SqliteMetadata:
             connection = self._idle.pop()
         except IndexError:
             with _faults():
-                connection = self._connect()
+                connection = connected(self._path)
         try:
             yield connection
         except sqlite3.Error as error:
@@ -173,47 +126,6 @@ class SqliteMetadata:
             connection.close()
             raise
         self._idle.append(connection)
-
-    def _connect(self) -> sqlite3.Connection:
-        # Autocommit: transactions are begun and ended in so many words. One thread at a time uses a connection.
-        connection = sqlite3.connect(self._path, timeout=PATIENCE, isolation_level=None, check_same_thread=False)
-        connection.execute("PRAGMA journal_mode = WAL")
-        # FULL: a commit is on the disk before it is acknowledged, whatever happens to the machine.
-        connection.execute("PRAGMA synchronous = FULL")
-        # KiB. The system keeps the file's pages in memory for all; with 2 MB each, 64 readers had 144 MiB of them.
-        connection.execute("PRAGMA cache_size = -512")
-        return connection
-
-
-def _migrate(connection: sqlite3.Connection, migrations: Sequence[str]) -> None:
-    """Bring the schema to `len(migrations)`; each step is all or nothing, and two processes may try at once."""
-    while True:
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if version > len(migrations):
-            raise StorageError(f"the metadata has schema version {version}, of a newer release of Lading")
-        if version == len(migrations):
-            return
-        connection.execute("BEGIN IMMEDIATE")
-        try:
-            # Another process may have gone ahead between the look and the lock.
-            if connection.execute("PRAGMA user_version").fetchone() == (version,):
-                for statement in _statements(migrations[version]):
-                    connection.execute(statement)
-                connection.execute(f"PRAGMA user_version = {version + 1}")
-            connection.execute("COMMIT")
-        except BaseException:
-            connection.execute("ROLLBACK")
-            raise
-
-
-def _statements(script: str) -> Iterator[str]:
-    """The statements of `script`: executescript would commit before it begins."""
-    statement = ""
-    for line in script.splitlines(keepends=True):
-        statement += line
-        if sqlite3.complete_statement(statement):
-            yield statement
-            statement = ""
 
 
 def _read_one(connection: sqlite3.Connection, key: Key[R]) -> R | None:
@@ -307,9 +219,9 @@ def _faults() -> Iterator[None]:
     """Turn SQLite's errors into the protocol's: locked too long, disk full, input or output that failed."""
     try:
         yield
-    except sqlite3.Error as error:
+    except (sqlite3.Error, OSError) as error:
         raise _fault(error) from error
 
 
-def _fault(error: sqlite3.Error) -> Unavailable:
+def _fault(error: Exception) -> Unavailable:
     return Unavailable(f"SQLite: {error}")

@@ -12,13 +12,14 @@ from urllib.parse import urlsplit
 import pytest
 from google.cloud import firestore as firestore_client
 
-from storage import firestore, sqlite
+from storage import firestore
 from storage.errors import StorageError
 from storage.filesystem import FilesystemBlobs
 from storage.firestore import FirestoreMetadata
 from storage.protocols import Create
 from storage.records import LOOSE, Key, Link, Repository
 from storage.sqlite import SqliteMetadata
+from storage.sqlite_file import MIGRATIONS
 from tests.contracts.test_metadata import DIGEST, EXAMPLES, NOW, link
 
 REPOSITORY = Key(Repository, "team/app")
@@ -32,7 +33,7 @@ def test_sqlite_goes_forward_and_keeps_what_it_has(tmp_path: Path) -> None:
     old.commit([Create(CREATED)])
     old.close()
 
-    later = (*sqlite.MIGRATIONS, "CREATE TABLE more (id TEXT);\nINSERT INTO more SELECT id FROM records;")
+    later = (*MIGRATIONS, "CREATE TABLE more (id TEXT);\nINSERT INTO more SELECT id FROM records;")
     for _ in range(2):
         new = SqliteMetadata(path, later)
         assert new.read([REPOSITORY])[REPOSITORY] == CREATED
@@ -44,7 +45,7 @@ def test_sqlite_goes_forward_and_keeps_what_it_has(tmp_path: Path) -> None:
 
 def test_of_older_links_nobody_knows_whether_a_manifest_names_them(tmp_path: Path) -> None:
     path = tmp_path / "metadata.sqlite"
-    old = SqliteMetadata(path, sqlite.MIGRATIONS[:1])
+    old = SqliteMetadata(path, MIGRATIONS[:1])
     old.commit([Create(LINK)])
     old.close()
     # As the release before this one wrote it.
@@ -81,9 +82,9 @@ def test_a_migration_that_fails_changes_nothing(tmp_path: Path) -> None:
     SqliteMetadata(path).close()
 
     with pytest.raises(StorageError):
-        SqliteMetadata(path, (*sqlite.MIGRATIONS, "CREATE TABLE more (id TEXT);\nINSERT INTO absent VALUES (1);"))
+        SqliteMetadata(path, (*MIGRATIONS, "CREATE TABLE more (id TEXT);\nINSERT INTO absent VALUES (1);"))
 
-    good = SqliteMetadata(path, (*sqlite.MIGRATIONS, "CREATE TABLE more (id TEXT);"))
+    good = SqliteMetadata(path, (*MIGRATIONS, "CREATE TABLE more (id TEXT);"))
     good.close()
 
 

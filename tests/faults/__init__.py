@@ -6,6 +6,8 @@ grpc_proxy  … and one before Firestore's queries and commits, behind a relay t
 worlds      a registry behind both, and what its clients see
 operations  what clients do, a row each
 
+broken_disk  a disk that breaks below a process, and is mended
+
 clients     an exact client, which tells what it was not told
 linear      whether what many clients saw can have happened one after the other
 
@@ -14,6 +16,7 @@ workers     clients that push, mount, move and delete, and keep a ledger; crane 
 
 test_backends   a fault of each kind, at each call to a backend, in each operation
 test_disks      disks that are full, busy or broken
+test_flushes    SQLite's own writes and flushes fail; power failures after that
 test_kills      kill -9, at any moment, of those who serve and of those who collect
 test_strangers  what a stranger can do to a private registry
 test_tags       many clients at several servers see one order of all moves

@@ -1,5 +1,6 @@
 """Disks that are full, busy or broken: what cannot be kept is refused with 503, and all that was there still reads."""
 
+import contextlib
 import errno
 import itertools
 import os
@@ -15,6 +16,7 @@ import pytest
 from functions.jobs.backup import Stores
 from functions.registry.registry import Registry
 from storage.digests import digest_of
+from storage.errors import Unavailable
 from storage.filesystem import FilesystemBlobs
 from storage.sqlite import SqliteMetadata
 from tests import images
@@ -120,7 +122,7 @@ def client(local: Stores) -> Client:
 
 
 def test_a_busy_database_is_waited_for_and_then_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("storage.sqlite.PATIENCE", 0.2)
+    monkeypatch.setattr("storage.sqlite_file.PATIENCE", 0.2)
     blobs, metadata = FilesystemBlobs(tmp_path / "blobs"), SqliteMetadata(tmp_path / "metadata.sqlite")
     client, content = client_of(Registry(blobs, metadata)), images.blob()
     client.push_blob("a", content)
@@ -135,19 +137,27 @@ def test_a_busy_database_is_waited_for_and_then_told(tmp_path: Path, monkeypatch
         assert client.ask("POST", "/v2/a/blobs/uploads/").status == 202
 
 
+@contextlib.contextmanager
+def flushing(failing: int = 0) -> Iterator[list[Path]]:
+    """What is flushed until the end of the block; the flush of this number fails."""
+    really, flushed = os.fsync, list[Path]()
+
+    def fsync(descriptor: int) -> None:
+        flushed.append(Path(f"/proc/self/fd/{descriptor}").readlink())
+        if len(flushed) == failing:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        really(descriptor)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", fsync)
+        yield flushed
+
+
 def test_a_disk_that_does_not_flush_makes_nothing_of_a_push(client: Client, local: Stores) -> None:
     """Each flush of a push in turn."""
-    really = os.fsync
     for number in itertools.count(1):
-        content, flushes = images.blob(), itertools.count(1)
-
-        def fsync(descriptor: int, number: int = number, flushes: "itertools.count[int]" = flushes) -> None:
-            if next(flushes) == number:
-                raise OSError(errno.EIO, os.strerror(errno.EIO))
-            really(descriptor)
-
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(os, "fsync", fsync)
+        content = images.blob()
+        with flushing(number):
             answer = client.ask("POST", f"/v2/a/blobs/uploads/?digest={digest_of(content)}", content)
         if answer.status == 201:
             break
@@ -156,6 +166,25 @@ def test_a_disk_that_does_not_flush_makes_nothing_of_a_push(client: Client, loca
         assert local.blobs.names("", limit=10) == []
     assert number > 2
     assert client.ask("GET", f"/v2/a/blobs/{digest_of(content)}").body == content
+
+
+def test_a_folder_whose_name_was_not_flushed_is_flushed_by_whoever_needs_it(tmp_path: Path) -> None:
+    root = tmp_path / "blobs"
+    with flushing() as made:
+        blobs = FilesystemBlobs(root)
+    assert [path for path in made if path.name.startswith(".LAYOUT")]
+    for number in itertools.count(1):
+        upload = f"{number:02x}{30 * '0'}"
+        with flushing(number) as first, contextlib.suppress(Unavailable):
+            blobs.append(f"{upload}/0", [b"first"])
+        with flushing() as second:
+            blobs.append(f"{upload}/1", [b"second"])
+        folder = root / upload[:2]
+        good = {*first[: number - 1], *first[number:], *second}
+        assert {root, folder, folder / upload, folder / upload / "1"} <= good, first[number - 1 : number]
+        if len(first) < number:
+            break
+    assert number > 4
 
 
 def test_a_full_database_changes_nothing(client: Client, local: Stores) -> None:

@@ -1,0 +1,256 @@
+"""SQLite's own writes and flushes fail below a serving registry, each in turn.
+
+What is not on the disk is refused with 503 and seen by nobody, all that was there still reads, and when the disk works
+again the same process goes on. After kill -9 and after a power failure all is there that was acknowledged.
+"""
+
+import itertools
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import pytest
+
+from storage.digests import digest_of
+from tests import images
+from tests.faults import NIGHTLY
+from tests.faults.broken_disk import BrokenDisk
+from tests.faults.clients import ExactClient, Told
+from tests.servers import Server, serving
+
+FILE, LOG = "metadata.sqlite", "metadata.sqlite-wal"
+
+LAYER, NEW, SPARE = (images.blob(1000) for _ in range(3))
+ONE = images.manifest([LAYER])
+TWO = images.manifest([LAYER], annotations={"n": "two"})
+THREE = images.manifest([LAYER, NEW], annotations={"filler": "x" * 20_000})
+LONG = images.manifest([LAYER], annotations={"filler": "x" * 50_000})
+MANIFESTS: Final = {digest_of(each): each for each in (ONE, TWO, THREE)}
+
+
+class Act(NamedTuple):
+    """Something that clients change, in words, and the request."""
+
+    name: str
+    ask: Callable[[ExactClient, str], Told]
+    """Of a client, and of the path of an upload that has all bytes of NEW."""
+
+
+ACTS: Final = (
+    Act("begin an upload", lambda client, _: client.ask("POST", "/v2/a/blobs/uploads/", b"")),
+    Act("finish an upload", lambda client, upload: client.ask("PUT", f"{upload}?digest={digest_of(NEW)}", b"")),
+    Act("mount", lambda client, _: client.ask("POST", f"/v2/b/blobs/uploads/?mount={digest_of(LAYER)}&from=a", b"")),
+    Act("put a manifest", lambda client, _: client.put_manifest("a", "v3", THREE)),
+    Act("move a tag", lambda client, _: client.put_manifest("a", "v1", TWO)),
+    Act("delete a tag", lambda client, _: client.ask("DELETE", "/v2/a/manifests/v2")),
+    Act("delete a manifest", lambda client, _: client.ask("DELETE", f"/v2/a/manifests/{digest_of(TWO)}")),
+    Act("delete a blob", lambda client, _: client.ask("DELETE", f"/v2/a/blobs/{digest_of(SPARE)}")),
+)
+CHANGES: Final = ACTS[1:]
+"""Those that can be seen."""
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> BrokenDisk:
+    return BrokenDisk(tmp_path / "disk")
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    return tmp_path / "data"
+
+
+@contextmanager
+def served(data: Path, disk: BrokenDisk) -> Iterator[tuple[Server, ExactClient]]:
+    """A registry on that disk, and a client."""
+    environment = {"LADING_DATA": str(data), **disk.environment}
+    with serving(environment, data.with_name("log")) as server, closing(ExactClient(server.port)) as client:
+        yield server, client
+
+
+def prepare(client: ExactClient) -> str:
+    """What there is before; answers the path of an upload that has all bytes of NEW."""
+    for content in (images.EMPTY_CONFIG, LAYER, SPARE):
+        assert client.push_blob("a", content).status == 201
+    for tag, manifest in {"v1": ONE, "v2": TWO, "kept": ONE}.items():
+        assert client.put_manifest("a", tag, manifest).status == 201
+    begun = client.ask("POST", "/v2/a/blobs/uploads/", b"").headers["Location"]
+    upload: str = begun[begun.index("/v2/") :]
+    assert client.ask("PATCH", upload, NEW).status == 202
+    return upload
+
+
+def seen(client: ExactClient) -> Mapping[str, str | None]:
+    """All that a client sees: what is where, by its digest. Manifests are not pulled, which would be written down."""
+    there: dict[str, str | None] = {}
+    for reference in ("v1", "v2", "v3", "kept", *MANIFESTS):
+        told = client.ask("HEAD", f"/v2/a/manifests/{reference}")
+        assert told.status in (200, 404)
+        there[reference] = told.headers["Docker-Content-Digest"]
+    for path in (f"/v2/{name}/blobs/{digest_of(blob)}" for name in "ab" for blob in (LAYER, NEW, SPARE)):
+        told = client.ask("GET", path)
+        assert told.status in (200, 404)
+        there[path] = digest_of(told.body) if told.status == 200 else None
+    there["history"] = digest_of(client.ask("GET", "/v2/_lading/a/history").body)
+    return there
+
+
+def assert_whole(client: ExactClient, data: Path) -> None:
+    """All manifests that are there have their bytes, and SQLite finds nothing wrong."""
+    for reference, digest in seen(client).items():
+        if digest in MANIFESTS:
+            assert client.ask("GET", f"/v2/a/manifests/{reference}").body == MANIFESTS[digest]
+    with closing(sqlite3.connect(data / FILE)) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+
+
+def assert_refused(told: Told) -> None:
+    assert (told.status, told.headers["Retry-After"]) == (503, "5")
+
+
+@pytest.mark.parametrize("order", ["write.sqlite-wal", "flush.sqlite-wal"])
+def test_what_the_disk_does_not_take_is_refused_until_it_does(disk: BrokenDisk, data: Path, order: str) -> None:
+    refused = 0
+    with served(data, disk) as (_, client):
+        upload = prepare(client)
+    # Who is stopped in good order leaves no log: the first act begins one.
+    with served(data, disk) as (server, client):
+        for act in ACTS:
+            before = seen(client)
+            for passing in itertools.count():
+                disk.breaks(order, passing)
+                told = act.ask(client, upload)
+                if not disk.struck:
+                    break
+                assert_refused(told)
+                assert seen(client) == before, (act.name, passing)
+                disk.is_mended()
+                refused += 1
+            disk.is_mended()
+            assert told.status in (201, 202), act.name
+            assert (seen(client) == before) == (act not in CHANGES)
+        acknowledged = seen(client)
+        server.process.kill()
+    assert refused > len(ACTS) * (1 if order.startswith("flush") else 4)
+    with served(data, disk) as (_, client):
+        assert seen(client) == acknowledged
+        assert_whole(client, data)
+
+
+@pytest.mark.parametrize("act", CHANGES if NIGHTLY else CHANGES[2:4], ids=lambda act: act.name)
+@pytest.mark.parametrize("order", ["write.sqlite-wal", "flush.sqlite-wal"])
+def test_what_was_refused_is_there_as_a_whole_or_not_at_all_after_a_kill(
+    disk: BrokenDisk, data: Path, act: Act, order: str
+) -> None:
+    with served(data, disk) as (server, client):
+        upload = prepare(client)
+        for earlier in ACTS[: ACTS.index(act)]:
+            assert earlier.ask(client, upload).status in (201, 202)
+        before = seen(client)
+        disk.breaks(order, passing=3 if order.startswith("write") else 0)
+        assert_refused(act.ask(client, upload))
+        server.process.kill()
+    disk.is_mended()
+    with served(data, disk) as (_, client):
+        found = seen(client)
+        again = act.ask(client, upload)
+        assert again.status in (201, 202) or (act.name.startswith("delete") and again.status == 404)
+        assert found in (before, seen(client))
+        assert_whole(client, data)
+
+
+def acknowledged_move(client: ExactClient) -> Mapping[str, str | None]:
+    """Move a tag; what a client sees then."""
+    assert client.put_manifest("a", "v1", TWO).status == 201
+    return seen(client)
+
+
+@pytest.mark.parametrize("killed", [False, True], ids=["in one process", "in the next process"])
+def test_a_flush_that_failed_takes_nothing_along_that_is_acknowledged_later(
+    disk: BrokenDisk, data: Path, killed: bool
+) -> None:
+    """Linux takes pages for clean whose flush has failed: a later flush does not write them."""
+    with served(data, disk) as (server, client):
+        prepare(client)
+        flushed = (data / LOG).read_bytes()
+        disk.breaks("flush.sqlite-wal")
+        assert_refused(client.put_manifest("a", "refused", LONG))
+        assert (data / LOG).read_bytes() != flushed
+        disk.is_mended()
+        disk.keeps(data / LOG)
+        file = (data / FILE).read_bytes()
+        if not killed:
+            acknowledged = acknowledged_move(client)
+        server.process.kill()
+    if killed:
+        with served(data, disk) as (server, client):
+            acknowledged = acknowledged_move(client)
+            server.process.kill()
+
+    assert (data / FILE).read_bytes() == file
+    (data / LOG).write_bytes(disk.after_a_power_failure(data / LOG, flushed))
+    (data / "metadata.sqlite-shm").unlink()
+    with served(data, disk) as (_, client):
+        assert seen(client) == acknowledged
+        assert_whole(client, data)
+
+
+@pytest.mark.parametrize("order", ["write.sqlite", "flush.sqlite"])
+def test_while_the_file_itself_takes_nothing_the_log_keeps_all(disk: BrokenDisk, data: Path, order: str) -> None:
+    """The log is brought into the file now and then, behind a commit that is on the disk."""
+    with served(data, disk) as (server, client):
+        prepare(client)
+        file = (data / FILE).read_bytes()
+        disk.breaks(order)
+        large = [images.manifest([LAYER], annotations={"n": "x" * 400_000 + str(n)}) for n in range(20)]
+        for number, manifest in enumerate(large):
+            assert client.put_manifest("a", f"large{number}", manifest).status == 201
+        assert disk.struck
+        disk.is_mended()
+        if order.startswith("write"):
+            assert client.put_manifest("a", "last", ONE).status == 201
+            assert (data / FILE).read_bytes() != file
+        server.process.kill()
+    if order.startswith("flush"):
+        # A power failure, before anything of it was on the disk.
+        (data / FILE).write_bytes(file)
+        (data / "metadata.sqlite-shm").unlink()
+    with served(data, disk) as (_, client):
+        for number, manifest in enumerate(large):
+            assert client.ask("GET", f"/v2/a/manifests/large{number}").body == manifest
+        assert_whole(client, data)
+
+
+@pytest.mark.parametrize("order", ["read.sqlite-wal", "read.sqlite"])
+def test_what_cannot_be_read_is_told_and_nothing_is_lost(disk: BrokenDisk, data: Path, order: str) -> None:
+    with served(data, disk) as (server, client):
+        upload = prepare(client)
+        before = seen(client)
+        if order == "read.sqlite-wal":
+            # Else there would be no log.
+            server.process.kill()
+    # In a new process nothing has been read yet that could be remembered.
+    with served(data, disk) as (_, client):
+        disk.breaks(order)
+        for act in ACTS:
+            assert_refused(act.ask(client, upload))
+        assert_refused(client.ask("GET", "/v2/a/manifests/v1"))
+        disk.is_mended()
+        assert seen(client) == before
+        for act in ACTS:
+            assert act.ask(client, upload).status in (201, 202)
+        assert_whole(client, data)
+
+
+def test_who_cannot_flush_what_a_crash_left_does_not_serve(disk: BrokenDisk, data: Path) -> None:
+    with served(data, disk) as (server, client):
+        prepare(client)
+        server.process.kill()
+    disk.breaks("flush.sqlite-wal")
+    with pytest.raises(AssertionError, match=r"SQLite: .*Input/output error"), served(data, disk):
+        pass
+    disk.is_mended()
+    with served(data, disk) as (_, client):
+        assert client.ask("GET", "/v2/a/manifests/v1").body == ONE
