@@ -16,22 +16,41 @@ class Desk:
 
     def __init__(self) -> None:
         """Nobody is there."""
-        self._chair = threading.Semaphore(1)
+        self._lock = threading.Lock()
+        self._taken = False
+        self._waiting: list[threading.Lock] = []
 
     def sit(self) -> None:
         """Between two requests: wait until nobody else is at the desk, unless this thread is there."""
         if not at_desk():
-            self._chair.acquire()
-            _here.chair = self._chair
+            self._wait()
+            _here.desk = self
+
+    def pass_on(self) -> None:
+        """Let somebody else sit down: who came last, so that few threads do nearly all, and only theirs is memory."""
+        with self._lock:
+            self._taken = bool(self._waiting)
+            if self._waiting:
+                self._waiting.pop().release()
+
+    def _wait(self) -> None:
+        turn = threading.Lock()
+        turn.acquire()
+        with self._lock:
+            if not self._taken:
+                self._taken = True
+                return
+            self._waiting.append(turn)
+        turn.acquire()
 
 
 def at_desk() -> bool:
     """Whether this thread keeps others from the next requests."""
-    return getattr(_here, "chair", None) is not None
+    return getattr(_here, "desk", None) is not None
 
 
 def leave() -> None:
     """Let another thread take the next requests: what this one does may take long. Nothing where there is no desk."""
     if at_desk():
-        _here.chair.release()
-        _here.chair = None
+        _here.desk.pass_on()
+        _here.desk = None
