@@ -4,8 +4,8 @@ granian's own way is a parent that watches over a worker process. Here one proce
 and `kill -9` leaves no worker behind that would go on serving. So the worker runs in a thread, as granian does it on
 Pythons without a global lock; with the lock it works as well, since its own threads are not Python's.
 
-granian lets each thread that has answered take the next request. Which of them may is for the desk to say, so here
-threads do not go when nothing is to be done: whoever is at the desk would leave it empty for ever.
+granian lets each thread that has answered take the next request. Where there is a desk, it is for the desk to say which
+of them may, so threads do not go when nothing is to be done: whoever sits there would leave it taken for ever.
 """
 
 import contextlib
@@ -55,6 +55,7 @@ SWEEP: Final = 10.0
 READERS: Final = min(2, os.cpu_count() or 1)
 """Threads of granian's own that read and write connections. Alone, one goes to sleep over each piece of an upload."""
 
+IDLE_THREADS_GO_AFTER: Final = 5
 NEVER: Final = 10 * 365 * 24 * 3600
 """Seconds."""
 
@@ -92,7 +93,7 @@ class Runner:
     def __init__(self, app: App, desk: Desk | None) -> None:
         """Run `app`; without a desk, as many answer at a time as there are threads."""
         self._app = app
-        self._desk = desk
+        self.desk = desk
 
     def __call__(self, protocol: Any, scope: dict[str, Any]) -> None:
         """Answer one request (PEP 3333), and come back when this thread may take the next one."""
@@ -104,8 +105,8 @@ class Runner:
             leave()
             pieces = ResponseIterWrap(body)  # type: ignore[no-untyped-call]
             protocol.response_iter(answer.status, answer.headers, pieces)
-        if self._desk:
-            self._desk.sit()
+        if self.desk:
+            self.desk.sit()
 
 
 class OneProcess(MTServer):
@@ -131,7 +132,7 @@ class OneProcess(MTServer):
             threads=READERS,
             blocking_threads=self.runtime_blocking_threads,
             py_threads=self.blocking_threads,
-            py_threads_idle_timeout=NEVER,
+            py_threads_idle_timeout=NEVER if runner.desk else IDLE_THREADS_GO_AFTER,
             backpressure=self.backpressure,
             http_mode=self.http,
             http1_opts=self.http1_settings,
