@@ -47,9 +47,11 @@ class Undelete:
         if deleted is None:
             raise RegistryError(NOT_DELETED, {"tag": name})
         manifest, live = Key(Manifest, deleted.digest, repository), Key(Tag, name, repository)
-        found = self._metadata.read([manifest, live])
+        dead = Key(DeletedManifest, deleted.digest, repository)
+        found = self._metadata.read([manifest, dead, live])
         self._refuse_taken(found[live], deleted, force)
-        if found[manifest] is None:
+        # Where both are there, somebody was stopped who was restoring it.
+        if found[manifest] is None or found[dead] is not None:
             self.manifest(repository, deleted.digest, act)
         settle(lambda: self._bring_back_tag(repository, name, act, force))
 

@@ -3,6 +3,7 @@
 An operation of several requests ends at the first that fails, as a client's does.
 """
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
@@ -178,6 +179,31 @@ def deleted(world: World) -> None:
     assert delete_manifest(world).status == 202
 
 
+def deleted_tag(world: World) -> None:
+    """… of which a tag was deleted before."""
+    signed(world)
+    assert world.ask("DELETE", "manifests/v1").status == 202
+    assert delete_manifest(world).status == 202
+
+
+def deleted_index(world: World) -> None:
+    """An index that was deleted, and then its images."""
+    indexed(world)
+    assert world.put("index", "v2").status == 201
+    for role in ("index", "one", "two"):
+        assert world.ask("DELETE", f"manifests/{world.digest(role)}").status == 202
+
+
+def deleted_repository(world: World) -> None:
+    """Two images, each with a tag, deleted with their repository: that which is restored first was pushed first."""
+    one(world)
+    world.push_blob("two layer", images.blob())
+    layers, config = [world.blobs["two layer"]], world.blobs["config"]
+    made = (images.manifest(layers, config, annotations={"n": str(number)}) for number in itertools.count())
+    world.push_manifest("two", next(each for each in made if digest_of(each) > world.digest("one")), "v2")
+    assert delete_repository(world).status == 200
+
+
 def large(world: World) -> None:
     """A manifest that is not pushed yet, too large for a record."""
     world.push_blob("config", images.blob())
@@ -200,8 +226,16 @@ def delete_manifest(world: World) -> Answer:
     return world.ask("DELETE", f"manifests/{world.digest('one')}")
 
 
-def undelete(world: World) -> Answer:
-    return by_rules(lambda: world.backends.registry.undelete.manifest(world.name, world.digest("one")))
+def undelete(world: World, role: str = "one") -> Answer:
+    return by_rules(lambda: world.backends.registry.undelete.manifest(world.name, world.digest(role)))
+
+
+def undelete_tag(world: World) -> Answer:
+    return by_rules(lambda: world.backends.registry.undelete.tag(world.name, "v1"))
+
+
+def undelete_repository(world: World) -> Answer:
+    return by_rules(lambda: world.backends.registry.undelete.repository(world.name))
 
 
 def roll_back(world: World) -> Answer:
@@ -237,6 +271,9 @@ OPERATIONS: Final = [
     ),
     Operation("delete a repository", signed, delete_repository),
     Operation("undelete a manifest", deleted, undelete, gone=True),
+    Operation("undelete a tag", deleted_tag, undelete_tag, gone=True),
+    Operation("undelete an index", deleted_index, lambda world: undelete(world, "index"), gone=True),
+    Operation("undelete a repository", deleted_repository, undelete_repository),
 ]
 
 READS: Final = [

@@ -12,12 +12,12 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from emulators import Emulators
 from storage.errors import Conflict, Unavailable
 from storage.protocols import Create, Delete
 from storage.records import Repository
 from tests.api.client import Answer
 from tests.faults import NIGHTLY
+from tests.faults.failing import Failing
 from tests.faults.operations import OPERATIONS, READS, Operation
 from tests.faults.plans import Kind
 from tests.faults.worlds import Backends, World, failing_backends
@@ -26,8 +26,11 @@ NUMBERS = itertools.count()
 KINDS = list(Kind)
 WORST = Kind.RESET_AFTER
 FEW = 5
-"""By day an operation meets the worst kind at each call, or at each third where there are more calls than so many, and
-each other kind at about one call; by night every kind at every call."""
+"""By day an operation meets the worst kind at each call, or, where there are many, at a few more than so many, and each
+second of the other kinds at about one call; by night every kind at every call."""
+
+
+ON_GOOGLE = pytest.mark.parametrize("failing", ["google"], indirect=True)
 
 
 class Unharmed(NamedTuple):
@@ -39,8 +42,8 @@ class Unharmed(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def backends(emulators: Emulators) -> Iterator[Backends]:
-    with failing_backends(emulators) as opened:
+def backends(failing: Failing) -> Iterator[Backends]:
+    with failing_backends(failing) as opened:
         yield opened
 
 
@@ -76,7 +79,8 @@ def cases(operation: Operation, calls: Counter[Kind]) -> Iterator[tuple[Kind, in
     """What can happen, and to which call."""
     turn = OPERATIONS.index(operation) if operation in OPERATIONS else 0
     for kind in KINDS:
-        share = (1 if calls[kind] <= FEW else 3) if kind is WORST else max(FEW, calls[kind])
+        some = max(FEW, calls[kind])
+        share = some // FEW if kind is WORST else 2 * some
         for number in range(1, calls[kind] + 1):
             if NIGHTLY or operation.reads or (turn + KINDS.index(kind) + number) % share == 0:
                 yield kind, number
@@ -115,6 +119,7 @@ def test_a_read(backends: Backends, operation: Operation) -> None:
         assert operation.act(world).body == expected.answer.body, where
 
 
+@ON_GOOGLE
 @pytest.mark.parametrize("operation", [OPERATIONS[0], OPERATIONS[11], READS[0], READS[3]], ids=lambda each: each.name)
 def test_an_outage_is_told_and_nobody_waits_long(
     backends: Backends, operation: Operation, monkeypatch: pytest.MonkeyPatch
@@ -130,6 +135,7 @@ def test_an_outage_is_told_and_nobody_waits_long(
     assert operation.act(world).status < 300
 
 
+@ON_GOOGLE
 def test_whose_commit_got_no_answer_is_told_what_became_of_it(backends: Backends) -> None:
     metadata, made = backends.registry.metadata, Repository(id="made", created=datetime.now(UTC))
     backends.plan.set(Kind.RESET_AFTER, 1)

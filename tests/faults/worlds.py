@@ -5,28 +5,22 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 
-from emulators import Emulators
-from functions import settings
-from functions.app import open_metadata, open_registry
 from functions.registry.errors import RegistryError
 from functions.registry.registry import Registry
 from storage.digests import digest_of
 from storage.errors import StorageError
 from tests import images
 from tests.api.client import Answer, Client, client_of, typed
-from tests.faults.grpc_proxy import failing_grpc
-from tests.faults.http_proxy import failing_http
+from tests.faults.failing import Failing
 from tests.faults.plans import Plan
-from tests.faults.relay import Relay
 
 
 @dataclass(frozen=True)
 class Backends:
-    """A registry behind the proxies, and their plan."""
+    """A registry on stores that fail, and their plan."""
 
     plan: Plan
     registry: Registry
@@ -34,29 +28,18 @@ class Backends:
 
 
 @contextlib.contextmanager
-def failing_backends(emulators: Emulators) -> Iterator[Backends]:
+def failing_backends(failing: Failing) -> Iterator[Backends]:
     """A registry, in this process, whose backends fail by plan."""
-    plan, environment = Plan(), dict(emulators.fresh())
-    with contextlib.ExitStack() as stack:
-        storage = stack.enter_context(failing_http(urlsplit(emulators.storage.url).netloc, plan))
-        firestore = stack.enter_context(Relay())
-        firestore.http1 = stack.enter_context(failing_http(emulators.firestore.address, plan))
-        firestore.http2 = stack.enter_context(failing_grpc(emulators.firestore.address, plan, firestore))
-        environment["STORAGE_EMULATOR_HOST"] = f"http://localhost:{storage}"
-        environment["FIRESTORE_EMULATOR_HOST"] = f"127.0.0.1:{firestore.port}"
-        patch = stack.enter_context(pytest.MonkeyPatch.context())
-        for name, value in environment.items():
-            patch.setenv(name, value)
-        read = settings.read(environment)
-        registry = open_registry(read, open_metadata(read.metadata))
-        stack.callback(registry.close)
+    stores = failing.fresh()
+    registry = Registry(stores.blobs, stores.metadata)
+    with contextlib.closing(registry), pytest.MonkeyPatch.context() as patch:
         # Whoever writes pulls down makes calls of his own, which must not be counted among the others.
         patch.setattr(registry.pulls, "note", lambda *_: None)
         client = client_of(registry)
         for _ in range(2):
             # Whatever a process asks once only has been asked.
             client.push_image("warm", "v1", b"layer")
-        yield Backends(plan, registry, client)
+        yield Backends(failing.plan, registry, client)
 
 
 @dataclass

@@ -1,0 +1,16 @@
+"""The two pairs of stores, failing by plan; see tests.conftest for those that do not."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.faults.failing import Failing, failing_google, failing_local
+
+
+@pytest.fixture(scope="module", params=["local", "google"])
+def failing(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Failing]:
+    if request.param == "local":
+        yield failing_local(tmp_path_factory.mktemp("failing"))
+    else:
+        with failing_google(request.getfixturevalue("emulators")) as behind_proxies:
+            yield behind_proxies

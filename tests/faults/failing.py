@@ -1,0 +1,154 @@
+"""Pairs of stores that fail by plan: those of Google behind proxies, those of a laptop below a layer of our own."""
+
+import contextlib
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, TypeVar
+from urllib.parse import urlsplit
+
+import pytest
+
+from emulators import Emulators
+from functions import settings
+from functions.app import open_blobs, open_metadata
+from functions.jobs.backup import Stores
+from storage.errors import Unavailable
+from storage.protocols import BlobStore, Found, MetadataStore, Stored, Write
+from storage.records import Key, R
+from tests.faults.grpc_proxy import failing_grpc
+from tests.faults.http_proxy import failing_http
+from tests.faults.plans import Kind, Plan
+from tests.faults.relay import Relay
+
+T = TypeVar("T")
+
+BEFORE_OR_AFTER: Final = frozenset({Kind.RESET_BEFORE, Kind.RESET_AFTER})
+"""What can happen to a call that goes over no network."""
+
+
+@dataclass(frozen=True)
+class Failing:
+    """A plan, and where to get new, empty pairs of stores from that follow it."""
+
+    plan: Plan
+    fresh: Callable[[], Stores]
+
+
+@contextlib.contextmanager
+def failing_google(emulators: Emulators) -> Iterator[Failing]:
+    """Stores on the emulators; whatever is opened in this process until the end of the block goes through proxies."""
+    plan = Plan()
+    with contextlib.ExitStack() as stack:
+        storage = stack.enter_context(failing_http(urlsplit(emulators.storage.url).netloc, plan))
+        firestore = stack.enter_context(Relay())
+        firestore.http1 = stack.enter_context(failing_http(emulators.firestore.address, plan))
+        firestore.http2 = stack.enter_context(failing_grpc(emulators.firestore.address, plan, firestore))
+        proxies = {
+            "STORAGE_EMULATOR_HOST": f"http://localhost:{storage}",
+            "FIRESTORE_EMULATOR_HOST": f"127.0.0.1:{firestore.port}",
+        }
+        patch = stack.enter_context(pytest.MonkeyPatch.context())
+        for name, value in proxies.items():
+            patch.setenv(name, value)
+
+        def fresh() -> Stores:
+            read = settings.read({**emulators.fresh(), **proxies})
+            return Stores(open_blobs(read.blobs), open_metadata(read.metadata))
+
+        yield Failing(plan, fresh)
+
+
+def failing_local(folder: Path) -> Failing:
+    """Stores in folders below `folder`."""
+    plan, numbers = Plan(), itertools.count()
+
+    def fresh() -> Stores:
+        read = settings.read({"LADING_DATA": str(folder / str(next(numbers)))})
+        return Stores(FailingBlobs(open_blobs(read.blobs), plan), FailingMetadata(open_metadata(read.metadata), plan))
+
+    return Failing(plan, fresh)
+
+
+def by_plan(plan: Plan, call: Callable[[], T]) -> T:
+    """Make a call, which may fail before or after it takes effect."""
+    kind = plan.strike(BEFORE_OR_AFTER)
+    if kind is Kind.RESET_BEFORE:
+        raise Unavailable("by plan")
+    answer = call()
+    if kind is Kind.RESET_AFTER:
+        raise Unavailable("by plan, and it is done")
+    return answer
+
+
+class FailingBlobs:
+    """A blob store that fails by plan."""
+
+    def __init__(self, inner: BlobStore, plan: Plan) -> None:
+        self._inner = inner
+        self._plan = plan
+
+    def append(self, name: str, chunks: Iterable[bytes], size: int | None = None) -> Stored:
+        return by_plan(self._plan, lambda: self._inner.append(name, chunks, size))
+
+    def join(self, name: str, parts: Sequence[str]) -> Stored:
+        return by_plan(self._plan, lambda: self._inner.join(name, parts))
+
+    def open(self, name: str, start: int, stop: int) -> Iterator[bytes]:
+        """Fails at once, or after the first piece."""
+        kind = self._plan.strike(BEFORE_OR_AFTER)
+        if kind is Kind.RESET_BEFORE:
+            raise Unavailable("by plan")
+        pieces = self._inner.open(name, start, stop)
+        return cut(pieces) if kind is Kind.RESET_AFTER else pieces
+
+    def signed_url(self, name: str) -> str | None:
+        return self._inner.signed_url(name)
+
+    def delete(self, name: str) -> None:
+        by_plan(self._plan, lambda: self._inner.delete(name))
+
+    def names(self, prefix: str, *, after: str = "", limit: int) -> list[str]:
+        return by_plan(self._plan, lambda: self._inner.names(prefix, after=after, limit=limit))
+
+    def close(self) -> None:
+        self._inner.close()
+
+
+def cut(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """The first of `pieces`."""
+    yield next(pieces)
+    raise Unavailable("by plan, in the middle")
+
+
+class FailingMetadata:
+    """A metadata store that fails by plan."""
+
+    def __init__(self, inner: MetadataStore, plan: Plan) -> None:
+        self._inner = inner
+        self._plan = plan
+
+    def read(self, keys: Sequence[Key[Any]]) -> Found:
+        return by_plan(self._plan, lambda: self._inner.read(keys))
+
+    def scan(self, kind: type[R], repository: str = "", *, after: str = "", limit: int) -> list[R]:
+        return by_plan(self._plan, lambda: self._inner.scan(kind, repository, after=after, limit=limit))
+
+    def find(
+        self,
+        kind: type[R],
+        where: Mapping[str, str],
+        *,
+        repository: str | None = "",
+        after: Key[R] | None = None,
+        limit: int,
+    ) -> list[R]:
+        find = self._inner.find
+        return by_plan(self._plan, lambda: find(kind, where, repository=repository, after=after, limit=limit))
+
+    def commit(self, writes: Sequence[Write]) -> None:
+        by_plan(self._plan, lambda: self._inner.commit(writes))
+
+    def close(self) -> None:
+        self._inner.close()

@@ -1,0 +1,150 @@
+"""A registry with all that collection and scrubbing deal with, made once, and put into any pair of stores.
+
+Day 0, day 2 and the last hours before day 8 leave what collection finds at each of its phases, due and not yet due,
+beside what lives and what can be restored.
+"""
+
+import itertools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+from functions.jobs.backup import Stores
+from functions.jobs.collect import Collector
+from functions.jobs.reaping import Waits
+from functions.registry.pages import scan_all
+from functions.registry.registry import Registry
+from functions.registry.uploads import Body
+from storage.digests import digest_of
+from storage.filesystem import FilesystemBlobs
+from storage.kinds import KINDS
+from storage.past import Move
+from storage.protocols import MOST_CONTENT, Create, Replace
+from storage.records import Key, Record, Upload, values_of
+from storage.sqlite import SqliteMetadata
+from storage.upkeep import Job
+from tests import images
+from tests.model.truth import Snapshot
+from tests.registry.clocks import TestClock
+from tests.registry.pushes import push_blob, push_image, push_manifest
+
+REPOSITORIES: Final = ("a", "gone")
+State = Mapping[Key[Any] | str, Any]
+
+
+@dataclass(frozen=True)
+class Template:
+    """All records and objects of a registry, and what time it is there."""
+
+    records: list[Record]
+    objects: Mapping[str, bytes]
+    time: datetime
+
+    def put_into(self, stores: Stores) -> TestClock:
+        """Fill a new pair of stores; answers its clock."""
+        for name, content in self.objects.items():
+            stores.blobs.append(name, [content], len(content))
+        stores.metadata.commit([Create(record) for record in self.records])
+        clock = TestClock()
+        clock.time = self.time
+        return clock
+
+
+def made(folder: Path, fill: Callable[[Registry, TestClock], None]) -> Template:
+    """What `fill` puts into a new registry, in a new folder."""
+    stores, clock = Stores(FilesystemBlobs(folder / "blobs"), SqliteMetadata(folder / "metadata.sqlite")), TestClock()
+    fill(Registry(stores.blobs, stores.metadata, clock=clock), clock)
+    kinds = [kind for kind in KINDS if kind is not Job]
+    places = [(kind, name) for kind in kinds for name in ("", *REPOSITORIES)]
+    keys = [record.key for kind, name in places for record in scan_all(stores.metadata, kind, name)]
+    found = stores.metadata.read(keys)
+    stores.close()
+    objects = {f"{path.parent.name}/{path.name}": path.read_bytes() for path in folder.glob("blobs/*/*/*")}
+    return Template([record for key in keys if (record := found[key]) is not None], objects, clock.time)
+
+
+def neglected(registry: Registry, clock: TestClock) -> None:
+    """A registry that nobody has collected the garbage of for long."""
+    _on_the_first_day(registry)
+    clock.turn(hours=25)
+    Collector(registry, Waits(), clock=clock).run()
+    clock.turn(days=1)
+    _later(registry)
+    clock.turn(days=6)
+    _just_now(registry)
+    clock.turn(hours=2)
+
+
+def _on_the_first_day(registry: Registry) -> None:
+    """What lives for ever, what policies delete, what is deleted for good by now; and what is condemned tomorrow."""
+    lives = push_image(registry, "a", "v1", layers=2)
+    push_image(registry, "a", "pr-1")
+    _delete_an_index(registry)
+    push_blob(registry, "a", images.blob())
+    registry.uploads.append("a", registry.uploads.start("a").id, Body([b"left alone"]))
+    # A blob that another repository has as well.
+    assert registry.blobs.mount("gone", lives.blobs[1], "a", lambda name: True)
+    registry.blobs.delete("gone", lives.blobs[1])
+    push_image(registry, "gone", "v1")
+    registry.deletion.repository("gone")
+
+
+def _later(registry: Registry) -> None:
+    """What is loose for long enough by now, and a session that ends."""
+    push_blob(registry, "a", images.blob())
+    registry.uploads.append("a", registry.uploads.start("a").id, Body([b"left alone, too"]))
+
+
+def _just_now(registry: Registry) -> None:
+    """What can be restored, what is in use, and what a session left that has published."""
+    _delete_an_index(registry)
+    link = push_blob(registry, "a", images.blob())
+    registry.objects.append(f"{link.object.partition('/')[0]}/0-dead", [b"left"])
+    registry.uploads.append("a", registry.uploads.start("a").id, Body([b"in use"]))
+
+
+def _delete_an_index(registry: Registry) -> None:
+    """Delete an index with a tag, its image, the image's signature, and a manifest that is an object of its own."""
+    image = push_image(registry, "a", layers=1)
+    content = image.content or b""
+    large = push_manifest(registry, "a", images.manifest([], annotations={"n": images.blob(MOST_CONTENT // 2).hex()}))
+    push_manifest(registry, "a", images.manifest([], subject=images.descriptor(content)), "signature")
+    # Collection forgets what is first in order first, and an index before its children: in one go, where it is first.
+    made = (images.index([content], annotations={"n": str(number)}) for number in itertools.count())
+    index = push_manifest(registry, "a", next(each for each in made if digest_of(each) < image.digest), "multi")
+    for manifest in (index, image, large):
+        registry.deletion.manifest("a", manifest.digest)
+
+
+def damaged(registry: Registry, _: TestClock) -> None:
+    """All that scrubbing finds, and all that it repairs."""
+    push_image(registry, "a", "v1", layers=2)
+    other, lacking, astray = (push_image(registry, name, "v1") for name in ("gone", "gone", "a"))
+    registry.objects.append(f"{'0' * 32}/0", [b"an object of nobody"])
+    link = registry.blobs.get("a", astray.blobs[1])
+    registry.metadata.commit([Replace(replace(link, object=f"{'1' * 32}/0"))])
+    name = registry.blobs.get("gone", other.blobs[1]).object
+    registry.objects.delete(name)
+    registry.objects.append(name, [bytes(100)])
+    registry.objects.delete(registry.blobs.get("gone", lacking.blobs[1]).object)
+
+
+def state_of(now: Snapshot) -> State:
+    """All records but those of jobs, without times and versions, and the names of all objects."""
+    sessions = {each.key: each for each in scan_all(now.stores.metadata, Upload)}
+    kinds = (now.blobs, now.repositories, now.links, now.manifests, now.tags, now.histories, now.moves, sessions)
+    dead = (now.dead_links, now.dead_manifests, now.dead_tags)
+    every = [record for kind in (*kinds, *dead) for record in kind.values()]
+    state: dict[Key[Any] | str, Any] = {_key(record): _timeless(record) for record in every}
+    return state | {"objects": sorted(now.objects)}
+
+
+def _key(record: Record) -> Key[Any]:
+    """Of a record; that of a move holds a time."""
+    return Key(Move, f"{record.tag} {record.number}", record.repository) if isinstance(record, Move) else record.key
+
+
+def _timeless(record: Record) -> Mapping[str, Any]:
+    return {name: value for name, value in values_of(record).items() if not isinstance(value, datetime)}

@@ -1,0 +1,172 @@
+"""Collection and scrubbing, with a fault of each kind at each of their calls in turn.
+
+Wherever one fails, all that lives and all that can be restored is there and whole, and the next one ends where it would
+have ended without the fault.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from functions.jobs.backup import Stores
+from functions.jobs.cleanup import in_collection
+from functions.jobs.collect import Collector
+from functions.jobs.reaping import Waits
+from functions.jobs.scrub import Scrubber
+from functions.jobs.slices import LEASE, Report
+from functions.registry.policy_files import parse
+from functions.registry.registry import Registry
+from storage.errors import StorageError
+from storage.past import DeletedManifest, DeletedTag
+from storage.records import Key, Manifest, Tag
+from tests.faults import NIGHTLY
+from tests.faults.failing import Failing
+from tests.faults.garbage import REPOSITORIES, State, Template, damaged, made, neglected, state_of
+from tests.faults.plans import Kind
+from tests.model.truth import Snapshot, spotless, whole
+from tests.registry.clocks import TestClock
+
+POLICIES = parse(
+    '[{"name": "old", "action": {"type": "Delete"}, "condition": {"tagPrefixes": ["pr-"], "olderThan": "1d"}}]'
+)
+BY_DAY = {"local": 30, "google": 4}
+"""How many faults a job meets on each pair of stores, spread over its calls; by night it is all of them."""
+
+TAKING = (2, 3)
+"""The calls of a job at which it is taken, but not known to be: then its lease must end before the next one begins."""
+
+PRECIOUS = (Manifest, Tag, DeletedManifest, DeletedTag)
+
+Run = Callable[[Stores, TestClock], Report | None]
+
+
+def collect(stores: Stores, clock: TestClock) -> Report | None:
+    registry = Registry(stores.blobs, stores.metadata, clock=clock)
+    clean_up = in_collection(registry, POLICIES, applied=True, clock=clock)
+    return Collector(registry, Waits(), clean_up, clock).run()
+
+
+def scrub(stores: Stores, clock: TestClock) -> Report | None:
+    return Scrubber(Registry(stores.blobs, stores.metadata, clock=clock), repair=True, clock=clock).run()
+
+
+@dataclass(frozen=True)
+class Unharmed:
+    """A job where nothing fails: what is there before and after, what it found, how many calls each kind can hit."""
+
+    before: State
+    after: State
+    findings: list[str]
+    calls: Mapping[Kind, int]
+
+
+def unharmed(failing: Failing, template: Template, run: Run) -> Unharmed:
+    """Run a job, and see that it leaves nothing for one that comes at once."""
+    with closing(failing.fresh()) as stores:
+        clock = template.put_into(stores)
+        before = state_of(Snapshot(stores, REPOSITORIES))
+        failing.plan.clear()
+        report = finished(run(stores, clock))
+        calls, findings = Counter(failing.plan.calls), list(report.findings)
+        after = state_of(Snapshot(stores, REPOSITORIES))
+        assert after != before
+        finished(run(stores, clock))
+        assert state_of(Snapshot(stores, REPOSITORIES)) == after
+    return Unharmed(before, after, findings, calls)
+
+
+def finished(report: Report | None) -> Report:
+    assert report is not None
+    assert report.finished
+    return report
+
+
+def cases(request: pytest.FixtureRequest, calls: Mapping[Kind, int]) -> list[tuple[Kind, int]]:
+    """What can happen, and to which call."""
+    every = [(kind, number) for kind in Kind for number in range(1, calls[kind] + 1)]
+    assert len(every) > 100
+    return every if NIGHTLY else every[:: len(every) // BY_DAY[request.node.callspec.params["failing"]]]
+
+
+def struck(failing: Failing, kind: Kind, number: int, job: Callable[[], Report | None]) -> Report | None:
+    """What comes of a job whose call `number` fails: a report, or None where it has failed as well."""
+    failing.plan.set(kind, number)
+    try:
+        return finished(job())
+    except StorageError:
+        return None
+    finally:
+        assert failing.plan.struck == 1, (kind, number)
+        failing.plan.clear()
+
+
+def again(job: Callable[[], Report | None], clock: TestClock, at_once: bool) -> Report:
+    """The next job. Where it may not be able to begin `at_once`, it is, when the lease is over."""
+    report = job()
+    if report is None:
+        assert not at_once
+        clock.turn(seconds=LEASE.total_seconds())
+        report = job()
+    return finished(report)
+
+
+def lost(expected: Unharmed, now: State) -> list[Any]:
+    """What should have stayed as it was, and has not."""
+    stay = [key for key, value in expected.after.items() if expected.before.get(key) == value]
+    return [
+        key for key in stay if isinstance(key, Key) and key.kind in PRECIOUS and now.get(key) != expected.after[key]
+    ]
+
+
+def test_a_collection_that_fails_loses_nothing_and_the_next_one_finishes_it(
+    failing: Failing, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    template = made(tmp_path, neglected)
+    expected = unharmed(failing, template, collect)
+    for kind, number in cases(request, expected.calls):
+        where = kind, f"call {number} of {expected.calls[kind]}"
+        with closing(failing.fresh()) as stores:
+            clock = template.put_into(stores)
+            job = partial(collect, stores, clock)
+            if struck(failing, kind, number, job) is None:
+                now = Snapshot(stores, REPOSITORIES)
+                whole(now)
+                assert lost(expected, state_of(now)) == [], where
+                again(job, clock, at_once=number not in (*TAKING, expected.calls[kind]))
+            now = Snapshot(stores, REPOSITORIES)
+            assert state_of(now) == expected.after, where
+            whole(now)
+
+
+def test_what_a_collection_leaves_goes_in_time(failing: Failing, tmp_path: Path) -> None:
+    """Of the registry that the other tests collect in: that is all there is to finish."""
+    with closing(failing.fresh()) as stores:
+        clock = made(tmp_path, neglected).put_into(stores)
+        for hours in (0, 25, 2, 2):
+            clock.turn(hours=hours)
+            finished(collect(stores, clock))
+        spotless(Snapshot(stores, REPOSITORIES))
+
+
+def test_a_scrub_that_fails_takes_no_fault_for_damage_and_the_next_one_repairs(
+    failing: Failing, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    template = made(tmp_path, damaged)
+    expected = unharmed(failing, template, scrub)
+    assert len(expected.findings) == 2
+    for kind, number in cases(request, expected.calls):
+        where = kind, f"call {number} of {expected.calls[kind]}"
+        with closing(failing.fresh()) as stores:
+            clock = template.put_into(stores)
+            job = partial(scrub, stores, clock)
+            report = struck(failing, kind, number, job)
+            if report is None:
+                report = again(job, clock, at_once=number not in (*TAKING, expected.calls[kind]))
+            assert report.findings == expected.findings, where
+            assert state_of(Snapshot(stores, REPOSITORIES)) == expected.after, where
