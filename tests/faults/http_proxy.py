@@ -3,6 +3,7 @@
 import base64
 import contextlib
 import http.client
+import io
 import json
 import socket
 import struct
@@ -96,3 +97,5 @@ def reset(handler: BaseHTTPRequestHandler) -> None:
     handler.close_connection = True
     for each in (handler.rfile, handler.wfile, handler.connection):
         each.close()
+    # http.server flushes it once more.
+    handler.wfile = io.BytesIO()
