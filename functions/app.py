@@ -6,7 +6,7 @@ functions-framework ──────────┴▶ App.respond ──▶ r
 
 import logging
 from collections.abc import Iterable
-from itertools import chain
+from functools import partial
 from pathlib import Path
 from threading import BoundedSemaphore
 from typing import TYPE_CHECKING, Final
@@ -18,6 +18,7 @@ from functions import routes
 from functions.api import answers, uploads
 from functions.api.base import Call
 from functions.api.bodies import RequestBody
+from functions.api.outgoing import SMALL, Outgoing, in_pieces
 from functions.auth.access import ON_REPOSITORIES, Action, Authorizer, Caller, Door, Verdict
 from functions.auth.door import GuardedDoor, OpenDoor
 from functions.auth.google import Google
@@ -66,6 +67,7 @@ class App:
         self._settings = settings
         self._door = door
         self._draining = BoundedSemaphore(max(1, settings.threads // DRAINERS))
+        self.outgoing = Outgoing(settings.threads)
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         """The app as WSGI servers call it (PEP 3333)."""
@@ -83,11 +85,12 @@ class App:
         """Answer one request; whatever goes wrong becomes an answer, too."""
         line = AccessLine(request)
         body = RequestBody(request, self._settings.body_timeout, self._settings.largest_body)
-        response = self._attempt(request, body, line)
+        response = self._outgoing(request, self._attempt(request, body, line))
         response.headers.add("Docker-Distribution-API-Version", "registry/2.0")
         response.headers.add("X-Content-Type-Options", "nosniff")
         response.headers.add("X-Request-Id", line.id)
-        if body.unread and self._draining.acquire(blocking=False):
+        known = line.principal or self._settings.access == "everybody"
+        if body.unread and (known or body.safe) and self._draining.acquire(blocking=False):
             body.drain()
             response.call_on_close(self._draining.release)
         if body.unread:
@@ -96,7 +99,26 @@ class App:
         line.follow(response)
         if not body.close():
             response.headers["Content-Length"] = str(line.sent)
-            response.response = chain(response.iter_encoded(), body.until_read())
+            response.response = response.iter_encoded()
+            response.call_on_close(body.wait)
+        return response
+
+    def _outgoing(self, request: Request, response: Response) -> Response:
+        """The answer; in pieces unless it is small, and another one where there is no room for it."""
+        content = response.response
+        if request.method == "HEAD" or (isinstance(content, list) and sum(map(len, content)) <= SMALL):
+            return response
+        held = 0
+        if not response.is_streamed:
+            whole = response.get_data()
+            held = response.content_length = len(whole)
+            response.response = in_pieces(whole)
+        pieces = self.outgoing.begin(response.iter_encoded(), request.remote_addr or "", held)
+        if pieces is None:
+            response.close()
+            return answers.error(RegistryError(UNAVAILABLE))
+        response.response = pieces
+        response.call_on_close(partial(self.outgoing.end, pieces))
         return response
 
     def _attempt(self, request: Request, body: RequestBody, line: AccessLine) -> Response:

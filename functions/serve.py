@@ -10,6 +10,8 @@ of them may, so threads do not go when nothing is to be done: whoever sits there
 
 import contextlib
 import gc
+import logging
+import math
 import os
 import sys
 import threading
@@ -26,10 +28,13 @@ from granian.server.common import AbstractServer
 from granian.server.mt import MTServer, WorkerThread
 from granian.wsgi import Response, ResponseIterWrap
 
-from functions.api.connections import drop_idle
+from functions.api.bodies import lost
+from functions.api.connections import drop_all, drop_idle, drop_still
 from functions.app import App
 from functions.desk import Desk, leave
 from functions.settings import Settings
+
+log = logging.getLogger("lading")
 
 native: Any = _granian
 """Of another release than its stubs."""
@@ -51,6 +56,21 @@ IDLE: Final = 3600.0
 
 SWEEP: Final = 10.0
 """Seconds between looks for connections that are of no use."""
+
+STUCK: Final = 60.0
+"""Seconds after which a download that nobody takes goes with its connection, where that is still."""
+
+STUCK_FOR_GOOD: Final = 300.0
+"""… and with all connections of its address, where that keeps them moving."""
+
+RENEWED: Final = 120.0
+"""Seconds that a process with lost readers waits for the requests of others to end before it begins anew."""
+
+STREAMS: Final = 100
+"""Requests at a time over one connection: no fewer than HTTP/2 advises (RFC 9113, section 6.5.2)."""
+
+WINDOW: Final = 256 * 1024
+"""Bytes of bodies that a connection over HTTP/2 may send before anybody reads them."""
 
 READERS: Final = min(2, os.cpu_count() or 1)
 """Threads of granian's own that read and write connections. Alone, one goes to sleep over each piece of an upload."""
@@ -88,23 +108,30 @@ class LookingUp(threading.Event):
 
 
 class Runner:
-    """What granian calls for each request: the app, and the desk where threads take turns."""
+    """What granian calls for each request: the app, and the desk where threads take turns.
+
+    busy  the threads that are at a request
+    """
 
     def __init__(self, app: App, desk: Desk | None) -> None:
         """Run `app`; without a desk, as many answer at a time as there are threads."""
-        self._app = app
+        self.app = app
         self.desk = desk
+        self.busy: set[int] = set()
 
     def __call__(self, protocol: Any, scope: dict[str, Any]) -> None:
         """Answer one request (PEP 3333), and come back when this thread may take the next one."""
+        thread = threading.get_ident()
+        self.busy.add(thread)
         answer = Response()  # type: ignore[no-untyped-call]
-        body = self._app(EVERY_REQUEST | scope, answer)
+        body = self.app(EVERY_REQUEST | scope, answer)
         if isinstance(body, list):
             protocol.response_bytes(answer.status, answer.headers, b"".join(body))
         else:
             leave()
             pieces = ResponseIterWrap(body)  # type: ignore[no-untyped-call]
             protocol.response_iter(answer.status, answer.headers, pieces)
+        self.busy.discard(thread)
         if self.desk:
             self.desk.sit()
 
@@ -147,11 +174,11 @@ class OneProcess(MTServer):
         finally:
             close_active_loop(loop)
 
-    def serve_app(self, app: App, desk: Desk | None) -> None:
+    def serve_app(self, runner: Runner) -> None:
         """Serve until SIGTERM or SIGINT, then finish what runs."""
         self.main_loop_interrupt = LookingUp()
         # Past MTServer.serve, which only warns of what is said above.
-        AbstractServer.serve(self, target_loader=lambda: Runner(app, desk), wrap_loader=False)
+        AbstractServer.serve(self, target_loader=lambda: runner, wrap_loader=False)
 
 
 def serve(app: App, settings: Settings) -> None:
@@ -165,7 +192,12 @@ def serve(app: App, settings: Settings) -> None:
         blocking_threads=settings.threads,
         backpressure=CONNECTIONS,
         http1_settings=HTTP1Settings(header_read_timeout=HEADER_PATIENCE, max_buffer_size=HEADERS),
-        http2_settings=HTTP2Settings(max_headers_size=HEADERS),
+        http2_settings=HTTP2Settings(
+            max_concurrent_streams=STREAMS,
+            max_headers_size=HEADERS,
+            initial_connection_window_size=WINDOW,
+            initial_stream_window_size=WINDOW,
+        ),
         ssl_cert=settings.tls_cert,
         ssl_key=settings.tls_key,
         log_level=LogLevels.error,
@@ -174,10 +206,11 @@ def serve(app: App, settings: Settings) -> None:
     gc.collect()
     gc.freeze()
     _take_descriptors()
-    threading.Thread(target=_sweep, args=[settings.port], name="sweep", daemon=True).start()
+    # Where each answer waits for a cloud, nobody can be alone at a desk.
+    runner = Runner(app, Desk() if settings.embedded else None)
+    threading.Thread(target=_sweep, args=[settings.port, runner], name="sweep", daemon=True).start()
     with contextlib.closing(app.registry):
-        # Where each answer waits for a cloud, nobody can be alone at a desk.
-        server.serve_app(app, Desk() if settings.embedded else None)
+        server.serve_app(runner)
 
 
 def _take_descriptors() -> None:
@@ -190,8 +223,26 @@ def _take_descriptors() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
 
 
-def _sweep(port: int) -> None:
-    """Drop idle connections for ever: granian waits for a first word without end, and over HTTP/2 for a second one."""
+def _sweep(port: int, runner: Runner) -> None:
+    """Drop connections that are of no use, and begin anew where readers are lost, for ever.
+
+    granian waits for a first word without end, over HTTP/2 for a second one, and for whoever takes no answer.
+    """
+    renewed = math.inf
     while True:
         time.sleep(SWEEP)
         drop_idle(port, HEADER_PATIENCE / 1000, IDLE)
+        for peer in runner.app.outgoing.stuck(STUCK):
+            drop_still(port, peer, STUCK)
+        for peer in runner.app.outgoing.stuck(STUCK_FOR_GOOD):
+            drop_all(port, peer)
+        if lost():
+            renewed = min(renewed, time.monotonic() + RENEWED)
+            if len(runner.busy) <= lost() or time.monotonic() >= renewed:
+                _begin_anew()
+
+
+def _begin_anew() -> None:
+    """Become the same program again: all is on the disk, as after `kill -9`, and only so do lost threads end."""
+    log.warning("clients went away while they sent, and left %s threads behind: beginning anew", lost())
+    os.execv(sys.executable, sys.orig_argv)  # noqa: S606  # no shell is wanted

@@ -4,8 +4,12 @@ A WSGI server's `read` blocks for as long as a client likes, and nothing can end
 and whoever wants the bytes waits for that thread only so long. Reading ahead also lets network and disk work at once.
 
 A request that is answered while the thread still reads must not be given back to the server: granian then waits for the
-read with the interpreter's lock in its hand, and the process stands still. So the answer is sent as a stream that ends
-only with the read (`until_read`), and a connection over which nothing moves is dropped, which ends it.
+read with the interpreter's lock in its hand, and the process stands still. So the answer is sent as a stream, whose end
+waits for that of the read (`wait`), and a connection over which nothing moves is dropped, which ends it.
+
+Over HTTP/2 granian (2.8, and all before) has no end to a read whose client goes away in the middle: it asks again and
+again, on one processor. Nothing ends that but the process's end. So such a reader is found by the time that it takes,
+and counted as lost, for `lading serve` to begin anew; and nobody who is not known is read from in that way.
 """
 
 import time
@@ -32,7 +36,13 @@ GOODBYE: Final = 1.0
 """Seconds for a thread that has read all to end."""
 
 LOOK_AGAIN: Final = 1.0
-"""Seconds between looks for a connection that can be dropped."""
+"""Seconds between looks for a reader that is lost, or a connection that can be dropped."""
+
+SPIN: Final = 0.1
+"""Seconds of a processor's time: a hundred times what the reading of a piece takes."""
+
+REST: Final = 60.0
+"""Seconds between looks whether a reader that is lost has ended after all."""
 
 WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
 
@@ -61,6 +71,19 @@ class RequestBody:
     def unread(self) -> bool:
         """Whether bytes may be left."""
         return not self._ended
+
+    @property
+    def safe(self) -> bool:
+        """Whether the server's read ends where the client goes away."""
+        return self._is_http1 or self._small
+
+    @property
+    def _is_http1(self) -> bool:
+        return self._request.environ.get("SERVER_PROTOCOL") != "HTTP/2"
+
+    @property
+    def _small(self) -> bool:
+        return self.size is not None and self.size <= PIECE
 
     def chunks(self, size: int | None = None) -> Iterator[bytes]:
         """The pieces, none empty, and never more bytes than `size`, or else Content-Length, says.
@@ -104,22 +127,24 @@ class RequestBody:
             return
 
     def close(self) -> bool:
-        """Let the reading thread go; answers whether it has gone. If not, the answer must end with `until_read`."""
+        """Let the reading thread go; answers whether it has gone. If not, the answer must end with `wait`."""
         if self._pump is None:
             return True
         self._pump.close()
         self._pump.join(GOODBYE if self._ended else 0)
         return not self._pump.is_alive()
 
-    def until_read(self) -> Iterator[bytes]:
-        """No bytes, and an end only when the server's read has ended."""
+    def wait(self) -> None:
+        """Come back when the server's read has ended."""
         assert self._pump is not None
         environ = self._request.environ
         while self._pump.is_alive():
+            if self._pump.lost:
+                self._pump.join(REST)
+                continue
             # Twice the patience: whoever stalled as long as this client has had his answer by then.
             drop_still(int(environ["SERVER_PORT"]), environ.get("REMOTE_ADDR", ""), 2 * self._patience)
             self._pump.join(LOOK_AGAIN)
-        yield b""
 
     def _check(self, size: int) -> None:
         if self._most and size > self._most:
@@ -130,18 +155,25 @@ class RequestBody:
         if self._ended:
             return b""
         if self._pump is None:
-            self._pump = _Pump(self._request)
+            self._pump = _Pump(self._request, whole=self._small and not self._is_http1)
             self._pump.start()
-        try:
-            piece = self._pump.pieces.get(timeout=patience)
-        except Empty:
-            self._stalled = True
-            raise RegistryError(BODY_STALLED) from None
+        piece = self._pumped(self._pump, time.monotonic() + patience)
         if isinstance(piece, Exception):
             self._ended = True
             raise RegistryError(SIZE_WRONG) from piece
         self._ended = not piece
         return piece
+
+    def _pumped(self, pump: "_Pump", deadline: float) -> bytes | Exception:
+        """What the pump reads next. Raises BODY_STALLED, and SIZE_WRONG where the client went away."""
+        while True:
+            left = deadline - time.monotonic()
+            try:
+                return pump.pieces.get(timeout=max(0, min(LOOK_AGAIN, left)))
+            except Empty:
+                self._stalled = pump.lost or left <= 0
+                if self._stalled:
+                    raise RegistryError(SIZE_WRONG if pump.lost else BODY_STALLED) from None
 
 
 class _Pump(Thread):
@@ -150,24 +182,53 @@ class _Pump(Thread):
     pieces  what it has read: b"" for the end, an exception where the client went away
     """
 
-    def __init__(self, request: Request) -> None:
+    def __init__(self, request: Request, whole: bool) -> None:
+        """Read piece by piece, or the `whole` body at once: that read ends where the client goes away."""
         super().__init__(name="body", daemon=True)
         self.pieces: Queue[bytes | Exception] = Queue(AHEAD)
         self._environ = request.environ
+        self._whole = whole
+        self._spent = 0.0
         self._closed = Event()
 
     def run(self) -> None:
         try:
+            if self._whole:
+                self.pieces.put(self._environ["wsgi.input"].read())
+                self.pieces.put(b"")
+                return
             stream = get_input_stream(self._environ)
             piece = b"-"
             while piece and not self._closed.is_set():
+                self._spent = time.thread_time()
                 piece = stream.read(PIECE)
                 self.pieces.put(piece)
         except Exception as error:  # whatever a server raises when a client goes away
             self.pieces.put(error)
+
+    @property
+    def lost(self) -> bool:
+        """Whether it is in a read that will never end; then it is counted."""
+        if self not in _lost and self._spun() > SPIN:
+            _lost.add(self)
+        return self in _lost
+
+    def _spun(self) -> float:
+        """The processor's time since it began to read this piece, in seconds; 0 where the system does not tell."""
+        if self.ident is None or not self.is_alive() or not hasattr(time, "pthread_getcpuclockid"):
+            return 0
+        return time.clock_gettime(time.pthread_getcpuclockid(self.ident)) - self._spent
 
     def close(self) -> None:
         """Let it end with the read that it is in."""
         self._closed.set()
         while not self.pieces.empty():
             self.pieces.get_nowait()
+
+
+_lost: Final[set[_Pump]] = set()
+
+
+def lost() -> int:
+    """How many readers of this process are lost, and as many threads of the server with them."""
+    return len(_lost)

@@ -35,6 +35,13 @@ def drop_still(port: int, peer: str, seconds: float) -> None:
             _shut(connection)
 
 
+def drop_all(port: int, peer: str) -> None:
+    """Shut down this process's connections from `peer` to `port`. Does nothing where `drop_still` does nothing."""
+    for connection, _ in _seen(port):
+        if connection.getpeername()[0] == peer:
+            _shut(connection)
+
+
 def drop_idle(port: int, unspoken: float, answered: float) -> None:
     """Shut down connections to `port` over which no word has come for so many seconds, or none since the last answer.
 

@@ -4,7 +4,6 @@ import contextlib
 import gzip
 import resource
 import socket
-import struct
 import sys
 import threading
 from collections.abc import Iterable, Iterator
@@ -16,6 +15,7 @@ import pytest
 from storage.digests import digest_of
 from tests import images
 from tests.faults.clients import ExactClient
+from tests.faults.http2 import CONTINUATION, HEADERS, PREFACE, SETTINGS, frame
 from tests.servers import Server, serving, users
 
 MIB = 1024 * 1024
@@ -107,18 +107,12 @@ def test_headers_without_end(private: Server) -> None:
     assert_others_are_served(private)
 
 
-def frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
-    """A frame of HTTP/2 (RFC 9113, section 4.1)."""
-    return struct.pack(">I", len(payload))[1:] + struct.pack(">BBI", kind, flags, stream) + payload
-
-
 def test_headers_without_end_over_http2(private: Server) -> None:
-    headers, settings, continuation = 1, 4, 9
     field = b"\x00\x05x-any\x7f\x81\x07" + b"x" * 256  # not indexed: a name, and a value of 256 bytes
     with connect(private) as sock:
-        sock.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(settings, 0, 0, b""))
-        sock.sendall(frame(headers, 0, 1, b"\x82\x86\x84"))
-        send_until_cut(sock, repeat(frame(continuation, 0, 1, field * 4)))
+        sock.sendall(PREFACE + frame(SETTINGS, 0, 0, b""))
+        sock.sendall(frame(HEADERS, 0, 1, b"\x82\x86\x84"))
+        send_until_cut(sock, repeat(frame(CONTINUATION, 0, 1, field * 4)))
     assert_others_are_served(private)
 
 
