@@ -25,7 +25,7 @@ def get(call: Call) -> Response:
     if call.request.if_none_match.contains_weak(found.digest):
         del headers["Content-Length"]
         return Response(status=304, headers=headers)
-    content = [] if call.request.method == "HEAD" else [call.registry.manifests.content(found)]
+    content = [] if call.request.method == "HEAD" else call.registry.manifests.pieces(found)
     return Response(content, headers=headers)
 
 

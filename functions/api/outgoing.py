@@ -11,11 +11,11 @@ from collections.abc import Collection, Iterable, Iterator
 from threading import Lock
 from typing import Final
 
-SMALL: Final = 64 * 1024
+SMALL: Final = 32 * 1024
 """Bytes of an answer that may be handed to the server at once."""
 
-PIECE: Final = 256 * 1024
-"""Bytes of the pieces in which others are."""
+PIECES: Final = 12
+"""Of any other that is in memory: a server takes some half a dozen before the client has taken one."""
 
 ON_THE_WAY: Final = 2 * 1024 * 1024
 """Bytes of an answer that the server has in memory."""
@@ -29,7 +29,8 @@ SHARE: Final = 3 / 4
 
 def in_pieces(content: bytes) -> Iterator[bytes]:
     """`content`, in pieces."""
-    return (content[start : start + PIECE] for start in range(0, len(content), PIECE))
+    size = len(content) // PIECES + 1
+    return (content[start : start + size] for start in range(0, len(content), size))
 
 
 class Piecewise:

@@ -5,7 +5,7 @@ commit removes, it first reads, then looks for what names it, then removes at th
 collide the second fails, and looks again.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import accumulate
@@ -91,13 +91,19 @@ class Manifests:
         raise RegistryError(MANIFEST_UNKNOWN, {"reference": reference})
 
     def content(self, found: Manifest | Tag) -> bytes:
-        """The bytes of what `find` found. Raises MANIFEST_UNKNOWN where it has gone since."""
+        """The bytes of what `find` found, at once. Raises MANIFEST_UNKNOWN where it has gone since."""
+        return b"".join(self.pieces(found))
+
+    def pieces(self, found: Manifest | Tag) -> Iterable[bytes]:
+        """The bytes of what `find` found: a list of one piece, or an iterator where they are large.
+
+        Raises MANIFEST_UNKNOWN where it has gone since.
+        """
         if found.content is not None:
-            return found.content
+            return [found.content]
         if isinstance(found, Tag):
-            manifest = self.find(found.repository, found.digest)
-            return self.content(manifest)
-        return b"".join(self._blobs.open(found.object, 0, found.size))
+            return self.pieces(self.find(found.repository, found.digest))
+        return self._blobs.open(found.object, 0, found.size)
 
     def put(self, repository: str, put: Put, act: Act = PUSH) -> Manifest:
         """Keep a manifest, and let tags name it (end-7); all or nothing.

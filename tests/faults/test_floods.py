@@ -15,6 +15,7 @@ import pytest
 
 from functions.registry.documents import OCI_MANIFEST
 from storage.digests import digest_of
+from storage.protocols import MOST_CONTENT
 from tests import images
 from tests.faults import NIGHTLY, http2
 from tests.faults.http2 import END_HEADERS, END_STREAM, connected, field, flood, frame, request, setting
@@ -191,7 +192,7 @@ def test_small_frames_without_end(server: Server) -> None:
             assert_others_are_served(server)
 
 
-@pytest.mark.parametrize("kind", ["blobs", "manifests"])
+@pytest.mark.parametrize("kind", ["blob", "manifest", "manifest in a record"])
 def test_windows_that_never_open(server: Server, kind: str) -> None:
     """More downloads than threads, which nobody takes; nor are they still, since there are PINGs beside them."""
     path, content = push_large(server, kind)
@@ -208,14 +209,15 @@ def test_windows_that_never_open(server: Server, kind: str) -> None:
 
 def push_large(server: Server, kind: str) -> tuple[str, bytes]:
     """Push a blob, or a manifest, that anybody may pull; answers its path, and its content."""
-    if kind == "blobs":
+    if kind == "blob":
         content = os.urandom(8 * MIB)
         path = f"/v2/public/blobs/{digest_of(content)}"
         pushed, _ = server.request("POST", f"/v2/public/blobs/uploads/?digest={digest_of(content)}", content)
     else:
         config = images.EMPTY_CONFIG
         pushed, _ = server.request("POST", f"/v2/public/blobs/uploads/?digest={digest_of(config)}", config)
-        content = images.manifest([], annotations={"padding": "x" * 4_000_000})
+        size = 4_000_000 if kind == "manifest" else MOST_CONTENT - 1000
+        content = images.manifest([], annotations={"padding": "x" * size})
         path = "/v2/public/manifests/large"
         pushed, _ = server.request("PUT", path, content, {"Content-Type": OCI_MANIFEST})
     assert pushed.status == 201
@@ -226,7 +228,7 @@ def push_large(server: Server, kind: str) -> tuple[str, bytes]:
 @pytest.mark.parametrize("pinging", [False, True])
 def test_who_takes_nothing_is_cut_off(server: Server, pinging: bool) -> None:
     """Soon where the connection is still, and later where it is kept moving."""
-    path, _ = push_large(server, "blobs")
+    path, _ = push_large(server, "blob")
     with connected(server, setting(http2.INITIAL_WINDOW_SIZE, 0)) as sock, contextlib.suppress(ConnectionError):
         sock.sendall(opened(request("GET", path), 1))
         if not pinging:
