@@ -85,11 +85,12 @@ class App:
         """Answer one request; whatever goes wrong becomes an answer, too."""
         line = AccessLine(request)
         body = RequestBody(request, self._settings.body_timeout, self._settings.largest_body)
-        response = self._outgoing(request, self._attempt(request, body, line))
+        response = self._attempt(request, body, line)
+        known = bool(line.principal) or self._settings.access == "everybody"
+        response = self._outgoing(request, response, known)
         response.headers.add("Docker-Distribution-API-Version", "registry/2.0")
         response.headers.add("X-Content-Type-Options", "nosniff")
         response.headers.add("X-Request-Id", line.id)
-        known = line.principal or self._settings.access == "everybody"
         if body.unread and (known or body.safe) and self._draining.acquire(blocking=False):
             body.drain()
             response.call_on_close(self._draining.release)
@@ -103,7 +104,7 @@ class App:
             response.call_on_close(body.wait)
         return response
 
-    def _outgoing(self, request: Request, response: Response) -> Response:
+    def _outgoing(self, request: Request, response: Response, known: bool) -> Response:
         """The answer; in pieces unless it is small, and another one where there is no room for it."""
         content = response.response
         if request.method == "HEAD" or (isinstance(content, list) and sum(map(len, content)) <= SMALL):
@@ -113,7 +114,7 @@ class App:
             whole = response.get_data()
             held = response.content_length = len(whole)
             response.response = in_pieces(whole)
-        pieces = self.outgoing.begin(response.iter_encoded(), request.remote_addr or "", held)
+        pieces = self.outgoing.begin(response.iter_encoded(), request.remote_addr or "", held, known)
         if pieces is None:
             response.close()
             return answers.error(RegistryError(UNAVAILABLE))

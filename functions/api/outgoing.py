@@ -1,8 +1,9 @@
 """Answers that are not small: how many go out at a time, and which of them stand still.
 
 A server that has a piece to send waits for its client, and a thread and some memory with it. A client can let it wait
-for ever: over HTTP/2 it need not even be silent meanwhile. So such answers never have all threads, nor more memory than
-there is, and one address never all of either; and one that nobody takes is found, for its connection to be dropped.
+for ever: over HTTP/2 it need not even be silent meanwhile. So strangers never have all threads with such answers, nor
+more memory than there is, and one address never all of what strangers have; whoever is known waits for a thread as long
+as it takes, since a refusal ends a pull. An answer that nobody takes is found, for its connection to be dropped.
 """
 
 import math
@@ -21,10 +22,10 @@ ON_THE_WAY: Final = 2 * 1024 * 1024
 """Bytes of an answer that the server has in memory."""
 
 ROOM: Final = 64 * ON_THE_WAY
-"""Bytes of memory for all of them."""
+"""Bytes of memory for all that go to strangers."""
 
 SHARE: Final = 3 / 4
-"""What they have of the threads, and one address of that, and of the room."""
+"""What those have of the threads, and one address of that, and of the room."""
 
 
 def in_pieces(content: bytes) -> Iterator[bytes]:
@@ -37,14 +38,12 @@ class Piecewise:
     """The pieces of one answer.
 
     peer    the address that they go to
-    room    bytes of memory
     handed  when the server took the last one, as time.monotonic() tells, and has not come for the next
     """
 
-    def __init__(self, pieces: Iterable[bytes], peer: str, room: int) -> None:
+    def __init__(self, pieces: Iterable[bytes], peer: str) -> None:
         """Nothing is handed out yet."""
         self.peer = peer
-        self.room = room
         self.handed = math.inf
         self._pieces = iter(pieces)
 
@@ -63,29 +62,33 @@ class Outgoing:
         """For a server with so many threads."""
         self._most = max(1.0, threads * SHARE)
         self._answers: set[Piecewise] = set()
+        self._strangers: dict[Piecewise, int] = {}
         self._lock = Lock()
 
-    def begin(self, pieces: Iterable[bytes], peer: str, held: int = 0) -> Piecewise | None:
-        """Count an answer to `peer` until `end`; None where there is no room.
+    def begin(self, pieces: Iterable[bytes], peer: str, held: int, known: bool) -> Piecewise | None:
+        """Count an answer to `peer` until `end`; None where there is no room for one more stranger.
 
-        held  bytes of it that are in memory anyway
+        held   bytes of it that are in memory anyway
+        known  whether the client has shown who it is
         """
-        answer = Piecewise(pieces, peer, ON_THE_WAY + held)
+        answer, room = Piecewise(pieces, peer), ON_THE_WAY + held
         with self._lock:
-            of_one = [other for other in self._answers if other.peer == peer]
-            if self._full(self._answers, 1, answer.room) or self._full(of_one, SHARE, answer.room):
-                return None
+            if not known:
+                of_one = [taken for other, taken in self._strangers.items() if other.peer == peer]
+                if self._full(self._strangers.values(), room, 1) or self._full(of_one, room, SHARE):
+                    return None
+                self._strangers[answer] = room
             self._answers.add(answer)
         return answer
 
-    def _full(self, answers: Collection[Piecewise], share: float, room: int) -> bool:
-        taken = sum(answer.room for answer in answers)
-        return len(answers) >= self._most * share or taken + room > ROOM * share
+    def _full(self, taken: Collection[int], room: int, share: float) -> bool:
+        return len(taken) >= self._most * share or sum(taken) + room > ROOM * share
 
     def end(self, answer: Piecewise) -> None:
         """It has gone out, or never will."""
         with self._lock:
             self._answers.discard(answer)
+            self._strangers.pop(answer, None)
 
     def stuck(self, seconds: float) -> set[str]:
         """The addresses that have not taken a piece for so long."""
