@@ -31,6 +31,18 @@ from tests.registry.clocks import TestClock
 from tests.registry.pushes import push_blob, push_image, push_manifest
 
 REPOSITORIES: Final = ("a", "gone")
+
+STEPS: Final = frozenset(
+    {
+        *("sessions expired", "manifests deleted by policy old", "deleted things forgotten", "repositories removed"),
+        *("links kept: named", "links condemned", "links removed", "blobs kept: linked", "blobs removed"),
+        *("objects removed", "sessions removed"),
+    }
+)
+"""All that collection can do where nobody comes in between, as its report tells, by a policy called `old`."""
+
+REPAIRS: Final = frozenset({"links repaired", "objects handed to collection"})
+
 State = Mapping[Key[Any] | str, Any]
 
 
@@ -79,15 +91,18 @@ def neglected(registry: Registry, clock: TestClock) -> None:
 
 def _on_the_first_day(registry: Registry) -> None:
     """What lives for ever, what policies delete, what is deleted for good by now; and what is condemned tomorrow."""
-    lives = push_image(registry, "a", "v1", layers=2)
+    shared = images.blob()
+    for repository in REPOSITORIES:
+        for content in (images.EMPTY_CONFIG, shared):
+            push_blob(registry, repository, content)
+        lives = push_manifest(registry, repository, images.manifest([shared]), "v1")
     push_image(registry, "a", "pr-1")
     _delete_an_index(registry)
     push_blob(registry, "a", images.blob())
     registry.uploads.append("a", registry.uploads.start("a").id, Body([b"left alone"]))
-    # A blob that another repository has as well.
-    assert registry.blobs.mount("gone", lives.blobs[1], "a", lambda name: True)
-    registry.blobs.delete("gone", lives.blobs[1])
-    push_image(registry, "gone", "v1")
+    registry.deletion.manifest("gone", lives.digest)
+    registry.blobs.delete("gone", digest_of(shared))
+    push_image(registry, "gone", "v2")
     registry.deletion.repository("gone")
 
 
@@ -110,7 +125,7 @@ def _delete_an_index(registry: Registry) -> None:
     image = push_image(registry, "a", layers=1)
     content = image.content or b""
     large = push_manifest(registry, "a", images.manifest([], annotations={"n": images.blob(MOST_CONTENT // 2).hex()}))
-    push_manifest(registry, "a", images.manifest([], subject=images.descriptor(content)), "signature")
+    push_manifest(registry, "a", images.manifest([], subject=images.descriptor(content)))
     # Collection forgets what is first in order first, and an index before its children: in one go, where it is first.
     made = (images.index([content], annotations={"n": str(number)}) for number in itertools.count())
     index = push_manifest(registry, "a", next(each for each in made if digest_of(each) < image.digest), "multi")
