@@ -155,7 +155,7 @@ class RequestBody:
         if self._ended:
             return b""
         if self._pump is None:
-            self._pump = _Pump(self._request, whole=self._small and not self._is_http1)
+            self._pump = _Pump(self._request, whole=self._small and not self._is_http1, ends=self.safe)
             self._pump.start()
         piece = self._pumped(self._pump, time.monotonic() + patience)
         if isinstance(piece, Exception):
@@ -182,12 +182,13 @@ class _Pump(Thread):
     pieces  what it has read: b"" for the end, an exception where the client went away
     """
 
-    def __init__(self, request: Request, whole: bool) -> None:
-        """Read piece by piece, or the `whole` body at once: that read ends where the client goes away."""
+    def __init__(self, request: Request, whole: bool, ends: bool) -> None:
+        """Read piece by piece, or the `whole` body at once; whether a read `ends` where the client goes away."""
         super().__init__(name="body", daemon=True)
         self.pieces: Queue[bytes | Exception] = Queue(AHEAD)
         self._environ = request.environ
         self._whole = whole
+        self._ends = ends
         self._spent = 0.0
         self._closed = Event()
 
@@ -208,8 +209,11 @@ class _Pump(Thread):
 
     @property
     def lost(self) -> bool:
-        """Whether it is in a read that will never end; then it is counted."""
-        if self not in _lost and self._spun() > SPIN:
+        """Whether it is in a read that will never end; then it is counted.
+
+        Where reads end, much time only means that the pieces are very small, as any client may send them.
+        """
+        if not self._ends and self not in _lost and self._spun() > SPIN:
             _lost.add(self)
         return self in _lost
 
@@ -231,4 +235,4 @@ _lost: Final[set[_Pump]] = set()
 
 def lost() -> int:
     """How many readers of this process are lost, and as many threads of the server with them."""
-    return len(_lost)
+    return sum(pump.is_alive() for pump in list(_lost))
