@@ -77,7 +77,9 @@ class FirestoreMetadata:
         self._check_schema()
         paths = {_path(key): key for key in keys}
         found = self._reads.get(list(paths))
-        return Found(_record(paths[path], document.fields, document.version) for path, document in found.items())
+        return Found(
+            {paths[path]: _record(paths[path], document.fields, document.version) for path, document in found.items()}
+        )
 
     def scan(self, kind: type[R], repository: str = "", *, after: str = "", limit: int) -> list[R]:
         """See MetadataStore.scan."""

@@ -110,9 +110,9 @@ Write = Create | Replace | Touch | Delete
 class Found:
     """What a read found: `found[key]` is the record of that key, or None where there is none."""
 
-    def __init__(self, records: Iterable[Record]) -> None:
+    def __init__(self, records: Mapping[Key[Any], Record | None]) -> None:
         """Hold `records`, each under its own key."""
-        self._records = {record.key: record for record in records}
+        self._records = records
 
     def __getitem__(self, key: Key[R]) -> R | None:
         record: R | None = self._records.get(key)  # type: ignore[assignment]  # a key finds its own kind

@@ -22,13 +22,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
-from typing import Any, ClassVar, Final, Generic, TypeVar
+from typing import Any, ClassVar, Final, Generic, NamedTuple, TypeVar
 
 R = TypeVar("R", bound="Record")
 
 
-@dataclass(frozen=True, slots=True)
-class Key(Generic[R]):
+class Key(NamedTuple, Generic[R]):
     """Where one record is: its kind, its id, and the repository that it is in ("" for none)."""
 
     kind: type[R]

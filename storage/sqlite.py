@@ -7,7 +7,6 @@ import sqlite3
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,9 +20,9 @@ TIMES: Final = frozenset(
 )
 """The fields that are times: ISO 8601 in JSON."""
 
-SMALL: Final = 1_000
-MOST_REMEMBERED: Final = 4_096
-"""Characters of fields that are remembered, and how many of them."""
+SMALL: Final = 4_096
+MOST_REMEMBERED: Final = 2_048
+"""Bytes of a record that is remembered, and how many of them are."""
 
 
 class SqliteMetadata:
@@ -34,19 +33,20 @@ class SqliteMetadata:
         self._path = path
         path.parent.mkdir(parents=True, exist_ok=True)
         self._idle: list[sqlite3.Connection] = []
+        self._remembered: dict[Key[Any], Record] = {}
         self._writing = threading.Lock()
         with _faults():
             self._writer = opened(path, migrations)
 
     def read(self, keys: Sequence[Key[Any]]) -> Found:
         """See MetadataStore.read: one transaction, so all are of one moment."""
-        with self._reader() as connection:
+        with _Reader(self._idle, self._path) as connection:
             if len(keys) > 1:
                 connection.execute("BEGIN")
-            found = [_read_one(connection, key) for key in keys]
+            found = {key: self._read_one(connection, key) for key in keys}
             if len(keys) > 1:
                 connection.execute("COMMIT")
-        return Found(record for record in found if record is not None)
+        return Found(found)
 
     def scan(self, kind: type[R], repository: str = "", *, after: str = "", limit: int) -> list[R]:
         """See MetadataStore.scan."""
@@ -103,41 +103,60 @@ class SqliteMetadata:
             self._idle.pop().close()
 
     def _select(self, kind: type[R], query: str, values: Sequence[str | int]) -> list[R]:
-        with self._reader() as connection:
+        with _Reader(self._idle, self._path) as connection:
             rows = connection.execute(query, values).fetchall()
         return [
-            record_of(Key(kind, id, repository), _decode(fields), version) for id, repository, version, fields in rows
+            record_of(Key(kind, id, repository), _decoded(fields), version) for id, repository, version, fields in rows
         ]
 
-    @contextlib.contextmanager
-    def _reader(self) -> Iterator[sqlite3.Connection]:
-        """A connection for this block alone, from those that are idle or new. Raises as the protocol says."""
+    def _read_one(self, connection: sqlite3.Connection, key: Key[Any]) -> Record | None:
+        """The record: the one remembered, where it is still of this version, as to make one takes as long as SQLite."""
+        row = connection.execute(
+            "SELECT version, fields, content FROM records WHERE kind = ? AND repository = ? AND id = ?",
+            (key.kind.KIND, key.repository, key.id),
+        ).fetchone()
+        if row is None:
+            return None
+        version, fields, content = row
+        remembered = self._remembered.get(key)
+        if remembered is not None and remembered.version == version:
+            return remembered
+        values = _decoded(fields)
+        record: Record = record_of(key, values if content is None else {**values, "content": content}, version)
+        if len(fields) + len(content or b"") <= SMALL:
+            self._remember(key, record)
+        return record
+
+    def _remember(self, key: Key[Any], record: Record) -> None:
+        if len(self._remembered) >= MOST_REMEMBERED:
+            self._remembered.clear()
+        self._remembered[key] = record
+
+
+class _Reader:
+    """A connection for one block alone, from those that are idle or new. Raises as the protocol says."""
+
+    __slots__ = ("_connection", "_idle", "_path")
+
+    def __init__(self, idle: list[sqlite3.Connection], path: Path) -> None:
+        self._idle = idle
+        self._path = path
+
+    def __enter__(self) -> sqlite3.Connection:
         try:
-            connection = self._idle.pop()
+            self._connection = self._idle.pop()
         except IndexError:
             with _faults():
-                connection = connected(self._path)
-        try:
-            yield connection
-        except sqlite3.Error as error:
-            connection.close()
+                self._connection = connected(self._path)
+        return self._connection
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if error is None:
+            self._idle.append(self._connection)
+            return
+        self._connection.close()
+        if isinstance(error, sqlite3.Error):
             raise _fault(error) from error
-        except BaseException:
-            connection.close()
-            raise
-        self._idle.append(connection)
-
-
-def _read_one(connection: sqlite3.Connection, key: Key[R]) -> R | None:
-    row = connection.execute(
-        "SELECT version, fields, content FROM records WHERE kind = ? AND repository = ? AND id = ?",
-        (key.kind.KIND, key.repository, key.id),
-    ).fetchone()
-    if row is None:
-        return None
-    version, fields, content = row
-    values = _decode(fields)
-    return record_of(key, values if content is None else {**values, "content": content}, version)
 
 
 def _write_one(connection: sqlite3.Connection, write: Write) -> None:
@@ -199,19 +218,11 @@ def _encode(values: dict[str, Any]) -> str:
     return json.dumps(values, default=datetime.isoformat, separators=(",", ":"))
 
 
-def _decode(text: str) -> Mapping[str, Any]:
-    """The fields. What is small is remembered, as tags and links are: to read them again costs as much as SQLite."""
-    return _decode_small(text) if len(text) <= SMALL else _parse(text)
-
-
-def _parse(text: str) -> Mapping[str, Any]:
+def _decoded(text: str) -> Mapping[str, Any]:
     values: dict[str, Any] = json.loads(text)
     for name in TIMES & values.keys():
         values[name] = values[name] and datetime.fromisoformat(values[name])
     return values
-
-
-_decode_small: Final = lru_cache(MOST_REMEMBERED)(_parse)
 
 
 @contextlib.contextmanager
