@@ -7,15 +7,17 @@ functions-framework ──────────┴▶ App.respond ──▶ r
 import logging
 from collections.abc import Iterable
 from functools import partial
+from http import HTTPStatus
 from pathlib import Path
 from threading import BoundedSemaphore
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote, urlsplit
 
-from werkzeug.wrappers import Request, Response
+from werkzeug.wrappers import Request
 
 from functions import routes
 from functions.api import answers, uploads
+from functions.api.answers import Answer
 from functions.api.base import Call
 from functions.api.bodies import RequestBody
 from functions.api.outgoing import SMALL, Outgoing, in_pieces
@@ -52,6 +54,11 @@ anybody: where more come, the answer goes out without it."""
 
 REFUSALS: Final = (401, 403)
 
+EVERY_ANSWER: Final = (("Docker-Distribution-API-Version", "registry/2.0"), ("X-Content-Type-Options", "nosniff"))
+
+WITHOUT_SIZE: Final = (204, 304)
+"""They have no content, and do not say how long it is (RFC 9110, section 8.6)."""
+
 LOG_IN: Final = 'Basic realm="Lading", charset="UTF-8"'
 """The challenge of /v2/token itself (RFC 7617)."""
 
@@ -71,86 +78,75 @@ class App:
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         """The app as WSGI servers call it (PEP 3333)."""
-        request = Request(environ)
-        response = self.respond(request)
-        if response.is_streamed:
-            return response(environ, start_response)
-        # What is in memory goes out as a list, which servers send in one piece. To a 200 werkzeug has nothing to add.
-        headers = response.headers if response.status_code == 200 else response.get_wsgi_headers(environ)
-        start_response(response.status, headers.to_wsgi_list())
-        response.close()
-        return [b"" if request.method == "HEAD" else response.get_data()]
+        answer = self.respond(Request(environ))
+        start_response(f"{answer.status} {HTTPStatus(answer.status).phrase}", answer.headers)
+        return answer
 
-    def respond(self, request: Request) -> Response:
+    def respond(self, request: Request) -> Answer:
         """Answer one request; whatever goes wrong becomes an answer, too."""
         line = AccessLine(request)
         body = RequestBody(request, self._settings.body_timeout, self._settings.largest_body)
-        response = self._attempt(request, body, line)
+        answer = self._attempt(request, body, line)
+        if request.method == "HEAD":
+            answer.content = b""
         known = bool(line.principal) or self._settings.access == "everybody"
-        response = self._outgoing(request, response, known)
-        response.headers.add("Docker-Distribution-API-Version", "registry/2.0")
-        response.headers.add("X-Content-Type-Options", "nosniff")
-        response.headers.add("X-Request-Id", line.id)
+        answer = self._outgoing(request, answer, known)
+        answer.headers += [*EVERY_ANSWER, ("X-Request-Id", line.id)]
+        if answer.status not in WITHOUT_SIZE:
+            answer.headers.append(("Content-Length", str(answer.size)))
         if body.unread and (known or body.safe) and self._draining.acquire(blocking=False):
             body.drain()
-            response.call_on_close(self._draining.release)
+            answer.at_the_end(self._draining.release)
         if body.unread:
             # What is left of it stands where the next request would begin.
-            response.headers["Connection"] = "close"
-        line.follow(response)
+            answer.headers.append(("Connection", "close"))
+        line.follow(answer)
         if not body.close():
-            response.headers["Content-Length"] = str(line.sent)
-            response.response = response.iter_encoded()
-            response.call_on_close(body.wait)
-        return response
+            answer.content = iter(answer)
+            answer.at_the_end(body.wait)
+        return answer
 
-    def _outgoing(self, request: Request, response: Response, known: bool) -> Response:
+    def _outgoing(self, request: Request, answer: Answer, known: bool) -> Answer:
         """The answer; in pieces unless it is small, and another one where there is no room for it."""
-        content = response.response
-        if request.method == "HEAD" or (isinstance(content, list) and sum(map(len, content)) <= SMALL):
-            return response
-        held = 0
-        if not response.is_streamed:
-            whole = response.get_data()
-            held = response.content_length = len(whole)
-            response.response = in_pieces(whole)
-        pieces = self.outgoing.begin(response.iter_encoded(), request.remote_addr or "", held, known)
+        held = len(answer.content) if isinstance(answer.content, bytes) else 0
+        if isinstance(answer.content, bytes):
+            if held <= SMALL:
+                return answer
+            answer.content = in_pieces(answer.content)
+        pieces = self.outgoing.begin(answer.content, request.remote_addr or "", held, known)
         if pieces is None:
-            response.close()
             return answers.error(RegistryError(UNAVAILABLE))
-        response.response = pieces
-        response.call_on_close(partial(self.outgoing.end, pieces))
-        return response
+        answer.content = pieces
+        answer.at_the_end(partial(self.outgoing.end, pieces))
+        return answer
 
-    def _attempt(self, request: Request, body: RequestBody, line: AccessLine) -> Response:
+    def _attempt(self, request: Request, body: RequestBody, line: AccessLine) -> Answer:
         """Answer, and write down what was decided. A fault of a store may pass; any other fault is ours."""
-        found, audit = (
-            routes.match(request.method, request.path),
-            Audit(line.id, "Authorization" not in request.headers),
-        )
+        found = routes.match(request.method, request.path)
+        audit = Audit(line.id, "HTTP_AUTHORIZATION" not in request.environ)
         if not found.quick:
             leave()
         try:
-            response = self._admitted(request, body, found, audit)
+            answer = self._admitted(request, body, found, audit)
         except RegistryError as error:
-            response = answers.error(error)
+            answer = answers.error(error)
             if error.row.status == 401:
-                response.headers["WWW-Authenticate"] = self._challenge(request, found, bool(error.detail))
+                answer.add({"WWW-Authenticate": self._challenge(request, found, bool(error.detail))})
         except StorageError:
             log.exception("a store failed: %s %s", request.method, quote(request.path))
-            response = answers.error(RegistryError(UNAVAILABLE))
+            answer = answers.error(RegistryError(UNAVAILABLE))
         except Exception:
             log.exception("a defect: %s %s", request.method, quote(request.path))
-            response = answers.error(RegistryError(UNKNOWN))
+            answer = answers.error(RegistryError(UNKNOWN))
         line.principal = audit.principal
-        if found.writes or response.status_code in REFUSALS:
+        if found.writes or answer.status in REFUSALS:
             reference = request.args.get("digest") or request.args.get("mount") or found.last
-            audit.decision(found.doing, found.name, reference, response.status_code)
-        return response
+            audit.decision(found.doing, found.name, reference, answer.status)
+        return answer
 
-    def _admitted(self, request: Request, body: RequestBody, found: routes.Match, audit: Audit) -> Response:
+    def _admitted(self, request: Request, body: RequestBody, found: routes.Match, audit: Audit) -> Answer:
         """Let the caller in, check name and access, and let the handler work."""
-        caller = self._door.admit(request.headers.get("Authorization", ""))
+        caller = self._door.admit(request.environ.get("HTTP_AUTHORIZATION", ""))
         audit.principal = caller.principal
         action = found.route.action
         if action in ON_REPOSITORIES:
@@ -162,9 +158,9 @@ class App:
         except RegistryError as error:
             if error.upload is None:
                 raise
-            response = answers.error(error)
-            uploads.refused(call, error.upload, response)
-            return response
+            answer = answers.error(error)
+            uploads.refused(call, error.upload, answer)
+            return answer
 
     def _authorise(self, caller: Caller, found: routes.Match) -> None:
         """Raises DENIED, and UNAUTHORIZED where other credentials, or a token for more, might do."""
@@ -184,7 +180,7 @@ class App:
         source = request.args.get("from", "")
         if "mount" in request.args and is_repository(source):
             scopes.append(str(repository_scope(source, ["pull"])))
-        error = "" if "Authorization" not in request.headers else "insufficient_scope" if good else "invalid_token"
+        error = "" if "HTTP_AUTHORIZATION" not in request.environ else "insufficient_scope" if good else "invalid_token"
         return self._door.challenge(" ".join(filter(None, scopes)), error)
 
 

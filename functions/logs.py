@@ -12,7 +12,9 @@ from datetime import UTC, datetime
 from typing import Any, Final
 from urllib.parse import quote
 
-from werkzeug.wrappers import Request, Response
+from werkzeug.wrappers import Request
+
+from functions.api.answers import Answer
 
 audit_log: Final = logging.getLogger("lading.audit")
 
@@ -40,21 +42,21 @@ class AccessLine:
         self._path = quote(request.path, safe="/:")
         self._status = 0
         self.principal = ""
-        self.sent = 0
+        self._sent = 0
 
-    def follow(self, response: Response) -> None:
-        """Write the line when `response` has been sent: now, where it is in memory, or when its stream ends."""
-        self._status = response.status_code
-        if response.is_streamed:
-            response.response = self._counting(response.iter_encoded())
-            response.call_on_close(self._write)
-        else:
-            self.sent = 0 if self._method == "HEAD" else len(response.get_data())
+    def follow(self, answer: Answer) -> None:
+        """Write the line when `answer` has been sent: now, where it is in memory, or when its stream ends."""
+        self._status = answer.status
+        if isinstance(answer.content, bytes):
+            self._sent = len(answer.content)
             self._write()
+        else:
+            answer.content = self._counting(answer.content)
+            answer.at_the_end(self._write)
 
     def _counting(self, pieces: Iterable[bytes]) -> Iterator[bytes]:
         for piece in pieces:
-            self.sent += len(piece)
+            self._sent += len(piece)
             yield piece
 
     def _write(self) -> None:
@@ -62,7 +64,7 @@ class AccessLine:
             "method": self._method,
             "path": self._path,
             "status": self._status,
-            "bytes": self.sent,
+            "bytes": self._sent,
             "ms": round((time.perf_counter() - self._began) * 1000, 1),
             "principal": self.principal or "-",
             "request_id": self.id,

@@ -22,6 +22,7 @@ from werkzeug.wrappers import Response
 from functions import settings
 
 if TYPE_CHECKING:
+    from functions.api.answers import Answer
     from functions.app import App
 
 
@@ -42,12 +43,9 @@ def registry(request: Request) -> Response:
     from functions.registry.errors import DENIED, RegistryError
 
     if not _open_to(request):
-        response = answers.error(RegistryError(DENIED, "with LADING_ACCESS=everybody only this machine is answered"))
-    else:
-        response = _app().respond(request)
-    # The framework reads the rest of a body into memory before it sends an answer, unless the answer is a stream.
-    response.response = response.iter_encoded()
-    return response
+        refusal = RegistryError(DENIED, "with LADING_ACCESS=everybody only this machine is answered")
+        return _handed_over(answers.error(refusal))
+    return _handed_over(_app().respond(request))
 
 
 @functions_framework.http
@@ -55,7 +53,15 @@ def collect(request: Request) -> Response:
     """A slice of the collection of garbage."""
     from functions import scheduled
 
-    return scheduled.collect(request)
+    return _handed_over(scheduled.collect(request))
+
+
+def _handed_over(answer: "Answer") -> Response:
+    """The answer as the framework takes it.
+
+    As a stream: before it sends any other one, the framework reads the rest of the request's body into memory.
+    """
+    return Response(answer, answer.status, answer.headers)
 
 
 def _open_to(request: Request) -> bool:

@@ -4,18 +4,17 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Final
-
-from werkzeug.wrappers import Response
+from typing import Final, NamedTuple
 
 from functions.api import answers, base, blobs, history, listings, manifests, token, uploads
+from functions.api.answers import Answer
 from functions.api.base import Call
 from functions.auth.access import Action
 from functions.auth.scopes import CATALOG, repository
 from functions.registry.errors import NOT_FOUND, UNSUPPORTED, RegistryError
 from functions.registry.names import is_repository
 
-Handler = Callable[[Call], Response]
+Handler = Callable[[Call], Answer]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,23 +38,29 @@ def _row(spec: str, methods: str, path: str, action: Action, handler: Handler) -
 
 
 ROUTES: Final = (
+    # What is asked most often comes first; history's name may end like a manifest's.
     _row("end-1", "GET HEAD", "/v2/?", Action.ENTER, base.check),
-    _row("token", "GET POST", "/v2/token", Action.NOTHING, token.issue),
     _row("history", "GET HEAD", "/v2/_lading/<name>/history", Action.PULL, history.moves),
+    _row("end-3", "GET HEAD", "/v2/<name>/manifests/<last>", Action.PULL, manifests.get),
+    _row("end-2", "GET HEAD", "/v2/<name>/blobs/<last>", Action.PULL, blobs.get),
+    _row("token", "GET POST", "/v2/token", Action.NOTHING, token.issue),
     _row("_catalog", "GET HEAD", "/v2/_catalog", Action.LIST, listings.repositories),
     _row("end-4a end-4b end-11", "POST", "/v2/<name>/blobs/uploads/?", Action.PUSH, uploads.start),
     _row("end-13", "GET HEAD", "/v2/<name>/blobs/uploads/<last>", Action.PUSH, uploads.status),
     _row("end-5", "PATCH", "/v2/<name>/blobs/uploads/<last>", Action.PUSH, uploads.append),
     _row("end-6", "PUT", "/v2/<name>/blobs/uploads/<last>", Action.PUSH, uploads.finish),
     _row("end-14", "DELETE", "/v2/<name>/blobs/uploads/<last>", Action.PUSH, uploads.cancel),
-    _row("end-2", "GET HEAD", "/v2/<name>/blobs/<last>", Action.PULL, blobs.get),
     _row("end-10", "DELETE", "/v2/<name>/blobs/<last>", Action.DELETE, blobs.delete),
-    _row("end-3", "GET HEAD", "/v2/<name>/manifests/<last>", Action.PULL, manifests.get),
     _row("end-7", "PUT", "/v2/<name>/manifests/<last>", Action.PUSH, manifests.put),
     _row("end-9", "DELETE", "/v2/<name>/manifests/<last>", Action.DELETE, manifests.delete),
     _row("end-8a end-8b", "GET HEAD", "/v2/<name>/tags/list", Action.PULL, listings.tags),
     _row("end-12a end-12b", "GET HEAD", "/v2/<name>/referrers/<last>", Action.PULL, listings.referrers),
 )
+
+
+BY_METHOD: Final = {
+    method: tuple(route for route in ROUTES if method in route.methods) for route in ROUTES for method in route.methods
+}
 
 
 QUICK: Final = frozenset({base.check, blobs.get, manifests.get})
@@ -66,8 +71,7 @@ SCOPES: Final = {Action.PULL: ("pull",), Action.PUSH: ("pull", "push"), Action.D
 """What a client should ask a token for: to push, it looks at what is there; to delete, too."""
 
 
-@dataclass(frozen=True, slots=True)
-class Match:
+class Match(NamedTuple):
     """A route, the method, and what the path's groups matched."""
 
     route: Route
@@ -103,16 +107,15 @@ class Match:
 
 def match(method: str, path: str) -> Match:
     """The row for a request; where there is none, one that says so: 404 for an unknown path, else 405."""
-    for route in ROUTES:
-        if method in route.methods and (found := route.path.fullmatch(path)):
-            groups = found.groupdict(default="")
-            return Match(route, method, groups.get("name", ""), groups.get("last", ""))
+    for route in BY_METHOD.get(method, ()):
+        if found := route.path.fullmatch(path):
+            return Match(route, method, **found.groupdict())
     allowed = frozenset[str]().union(*(route.methods for route in ROUTES if route.path.fullmatch(path)))
     return Match(_row("none", method, "", Action.NOTHING, partial(_no_such_row, allowed)), method)
 
 
-def _no_such_row(allowed: frozenset[str], call: Call) -> Response:
-    response = answers.error(RegistryError(UNSUPPORTED if allowed else NOT_FOUND))
+def _no_such_row(allowed: frozenset[str], call: Call) -> Answer:
+    answer = answers.error(RegistryError(UNSUPPORTED if allowed else NOT_FOUND))
     if allowed:
-        response.headers["Allow"] = ", ".join(sorted(allowed))
-    return response
+        answer.add({"Allow": ", ".join(sorted(allowed))})
+    return answer

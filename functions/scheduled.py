@@ -2,10 +2,11 @@
 
 import logging
 
-from werkzeug.wrappers import Request, Response
+from werkzeug.wrappers import Request
 
 from functions import logs, settings
 from functions.api import answers
+from functions.api.answers import Answer
 from functions.app import open_collector
 from functions.auth import scheduler
 from functions.auth.google import Google
@@ -14,7 +15,7 @@ from functions.registry.errors import UNAVAILABLE, UNSUPPORTED, RegistryError
 from storage.errors import StorageError
 
 
-def collect(request: Request) -> Response:
+def collect(request: Request) -> Answer:
     """A slice of the collection of garbage (POST): answers its report, and logs it. For the settings' collector alone.
 
     Where another collection is at work, the answer says so: nothing is wrong, and the scheduler need not come again.

@@ -26,7 +26,8 @@ from granian.http import HTTP1Settings, HTTP2Settings
 from granian.log import LogLevels
 from granian.server.common import AbstractServer
 from granian.server.mt import MTServer, WorkerThread
-from granian.wsgi import Response, ResponseIterWrap
+from granian.wsgi import ResponseIterWrap
+from werkzeug.wrappers import Request
 
 from functions.api.bodies import lost
 from functions.api.connections import drop_all, drop_idle, drop_still
@@ -123,13 +124,13 @@ class Runner:
         """Answer one request (PEP 3333), and come back when this thread may take the next one."""
         thread = threading.get_ident()
         self.busy.add(thread)
-        answer = Response()  # type: ignore[no-untyped-call]
-        body = self.app(EVERY_REQUEST | scope, answer)
-        if isinstance(body, list):
-            protocol.response_bytes(answer.status, answer.headers, b"".join(body))
+        answer = self.app.respond(Request(EVERY_REQUEST | scope))
+        if isinstance(answer.content, bytes):
+            protocol.response_bytes(answer.status, answer.headers, answer.content)
+            answer.close()
         else:
             leave()
-            pieces = ResponseIterWrap(body)  # type: ignore[no-untyped-call]
+            pieces = ResponseIterWrap(answer)  # type: ignore[no-untyped-call]
             protocol.response_iter(answer.status, answer.headers, pieces)
         self.busy.discard(thread)
         if self.desk:

@@ -1,9 +1,11 @@
-"""Errors as JSON. Every error that a client sees is written here (distribution-spec, "Error Codes")."""
+"""Answers: what goes back to a client. Errors as JSON are written here alone.
+
+werkzeug's Response does this and much more, and took as long as all else in a pull of a manifest.
+"""
 
 import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
-
-from werkzeug.wrappers import Response
 
 from functions.registry.errors import RANGE_UNSATISFIABLE, RegistryError
 
@@ -11,20 +13,68 @@ RETRY_AFTER: Final = "5"
 """Seconds, with a 503."""
 
 
-def error(raised: RegistryError) -> Response:
-    """The answer to a request that was refused."""
+class Answer:
+    """One answer.
+
+    status   of HTTP
+    headers  names and values, in the order in which they are sent; Content-Length is not among them
+    content  all of it, or, where it must not be in memory at once, its pieces
+    size     bytes of the content, which an answer to HEAD tells as well
+    """
+
+    __slots__ = ("_ends", "content", "headers", "size", "status")
+
+    def __init__(
+        self,
+        status: int = 200,
+        headers: Mapping[str, str] | None = None,
+        content: bytes | Iterable[bytes] = b"",
+        size: int | None = None,
+    ) -> None:
+        """Content in pieces comes with its size. Raises ValueError where a header would not be one line."""
+        self.status = status
+        self.headers: list[tuple[str, str]] = []
+        self.content = content
+        self.size = len(content) if isinstance(content, bytes) and size is None else size
+        self._ends: list[Callable[[], object]] = []
+        if headers:
+            self.add(headers)
+
+    def add(self, headers: Mapping[str, str]) -> None:
+        """Add headers, beside those of the same name. Raises ValueError where one would not be one line."""
+        for value in headers.values():
+            if "\n" in value or "\r" in value:
+                raise ValueError(f"a header of more than one line: {value!r}")
+        self.headers += headers.items()
+
+    def at_the_end(self, call: Callable[[], object]) -> None:
+        """Call this when the answer has gone out, or never will."""
+        self._ends.append(call)
+
+    def __iter__(self) -> Iterator[bytes]:
+        """The pieces."""
+        return iter([self.content] if isinstance(self.content, bytes) else self.content)
+
+    def close(self) -> None:
+        """It has gone out, or never will."""
+        for call in self._ends:
+            call()
+
+
+def error(raised: RegistryError) -> Answer:
+    """The answer to a request that was refused (distribution-spec, "Error Codes")."""
     row = raised.row
     described = {"code": row.code, "message": row.message}
     if raised.detail is not None:
         described["detail"] = raised.detail
-    response = as_json({"errors": [described]}, row.status)
+    answer = as_json({"errors": [described]}, row.status)
     if row is RANGE_UNSATISFIABLE:
-        response.headers["Content-Range"] = f"bytes */{raised.detail['size']}"
+        answer.add({"Content-Range": f"bytes */{raised.detail['size']}"})
     if row.status == 503:
-        response.headers["Retry-After"] = RETRY_AFTER
-    return response
+        answer.add({"Retry-After": RETRY_AFTER})
+    return answer
 
 
-def as_json(value: Any, status: int = 200, media_type: str = "application/json") -> Response:
+def as_json(value: Any, status: int = 200, media_type: str = "application/json") -> Answer:
     """`value` as the body of an answer."""
-    return Response(json.dumps(value), status, content_type=media_type)
+    return Answer(status, {"Content-Type": media_type}, json.dumps(value).encode())

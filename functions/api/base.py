@@ -1,12 +1,11 @@
 """What a handler gets, and the endpoint that says that this is a registry."""
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
-from werkzeug.wrappers import Request, Response
+from werkzeug.wrappers import Request
 
-from functions.api.answers import as_json
+from functions.api.answers import Answer, as_json
 from functions.api.bodies import RequestBody
 from functions.auth.access import Caller, Door
 from functions.logs import Audit
@@ -19,8 +18,7 @@ MOST_ON_A_PAGE = 1_000
 """Items of a listing; a client may ask for fewer (CVE-2023-2253)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """One request, on its way to a handler.
 
     door   where callers get tokens
@@ -48,8 +46,13 @@ class Call:
         """The URL of something in this repository; never made from the Host header, which anyone can set."""
         return "/".join([f"{self.url}/v2/{self.name}", *segments])
 
+    def client_has(self, digest: str) -> bool:
+        """Whether the client says that it has these bytes (RFC 9110, section 13.1.2)."""
+        # Hardly any client says so of any, and to read the header costs more than to look for it.
+        return "HTTP_IF_NONE_MATCH" in self.request.environ and self.request.if_none_match.contains_weak(digest)
 
-def check(call: Call) -> Response:
+
+def check(call: Call) -> Answer:
     """end-1: this is a registry, and the caller may come in."""
     return as_json({})
 
@@ -70,7 +73,7 @@ def behind(call: Call) -> str:
     return call.request.args.get("last", "")[:MAX_NAME]
 
 
-def link_to_next(call: Call, response: Response, parameters: dict[str, Any]) -> None:
+def link_to_next(call: Call, answer: Answer, parameters: dict[str, Any]) -> None:
     """Say where the next page is (RFC 8288)."""
     path = f"{call.url}{call.request.path}"
-    response.headers["Link"] = f'<{path}?{urlencode(parameters)}>; rel="next"'
+    answer.add({"Link": f'<{path}?{urlencode(parameters)}>; rel="next"'})

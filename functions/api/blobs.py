@@ -1,41 +1,40 @@
 """Pulling and deleting blobs."""
 
-from werkzeug.wrappers import Response
-
+from functions.api.answers import Answer
 from functions.api.base import Call
 from functions.api.ranges import requested
 from functions.registry.names import check_digest
 from storage.records import Link
 
 
-def get(call: Call) -> Response:
+def get(call: Call) -> Answer:
     """end-2: a blob, or a range of it; a redirect to the blob store where that can sign a URL."""
     check_digest(call.last)
     # Whoever only asks may push less for it, so what may go soon is not there.
     link = call.registry.blobs.get(call.name, call.last, to_stay=call.request.method == "HEAD")
     headers = {"Docker-Content-Digest": link.id, "ETag": f'"{link.id}"', "Accept-Ranges": "bytes"}
-    if call.request.if_none_match.contains_weak(link.id):
-        return Response(status=304, headers=headers)
+    if call.client_has(link.id):
+        return Answer(304, headers)
     if call.request.method == "GET" and (url := call.registry.blobs.signed_url(link)):
-        return Response(status=307, headers=headers | {"Location": url})
+        return Answer(307, headers | {"Location": url})
     return _content(call, link, headers)
 
 
-def delete(call: Call) -> Response:
+def delete(call: Call) -> Answer:
     """end-10: make a blob invisible in this repository."""
     check_digest(call.last)
     call.registry.blobs.delete(call.name, call.last)
-    return Response(status=202)
+    return Answer(202)
 
 
-def _content(call: Call, link: Link, headers: dict[str, str]) -> Response:
+def _content(call: Call, link: Link, headers: dict[str, str]) -> Answer:
     asked = requested(_applicable_range(call, link), link.size)
     start, stop = asked or (0, link.size)
+    headers["Content-Type"] = "application/octet-stream"
     if asked:
         headers["Content-Range"] = f"bytes {start}-{stop - 1}/{link.size}"
-    headers["Content-Length"] = str(stop - start)
-    body = () if call.request.method == "HEAD" else call.registry.blobs.open(link, start, stop)
-    return Response(body, 206 if asked else 200, headers, content_type="application/octet-stream")
+    content = b"" if call.request.method == "HEAD" else call.registry.blobs.open(link, start, stop)
+    return Answer(206 if asked else 200, headers, content, stop - start)
 
 
 def _applicable_range(call: Call, link: Link) -> str | None:

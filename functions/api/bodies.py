@@ -59,13 +59,14 @@ class RequestBody:
         patience  seconds to wait for each 256 KiB piece
         most      bytes of the largest body that is taken, or 0 for any
         """
-        self.size = request.content_length
+        has_one = request.method in WITH_BODY
+        self.size = request.content_length if has_one else None
         self._request = request
         self._patience = patience
         self._most = most
         self._pump: _Pump | None = None
         self._stalled = False
-        self._ended = request.method not in WITH_BODY or self.size == 0
+        self._ended = not has_one or self.size == 0
 
     @property
     def unread(self) -> bool:

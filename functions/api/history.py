@@ -13,9 +13,7 @@ tags are: `n`, `last`, and a Link.
 
 from typing import Any
 
-from werkzeug.wrappers import Response
-
-from functions.api.answers import as_json
+from functions.api.answers import Answer, as_json
 from functions.api.base import Call, behind, link_to_next, page_size
 from functions.registry.errors import QUERY_INVALID, RegistryError
 from functions.registry.moves import is_move
@@ -23,7 +21,7 @@ from functions.registry.names import check_tag
 from storage.past import Move
 
 
-def moves(call: Call) -> Response:
+def moves(call: Call) -> Answer:
     """history: a page of moves, newest first."""
     size, tag, last = page_size(call), call.request.args.get("tag", ""), behind(call)
     if tag:
@@ -33,10 +31,10 @@ def moves(call: Call) -> Response:
     page = call.registry.tags.history(call.name, tag, last, size)
     # What is public is so for pulling; who pushed it is nobody's business who has not logged in.
     to_all = not call.caller.principal
-    response = as_json({"name": call.name, "moves": [described(move, to_all=to_all) for move in page.items]})
+    answer = as_json({"name": call.name, "moves": [described(move, to_all=to_all) for move in page.items]})
     if page.next:
-        link_to_next(call, response, ({"tag": tag} if tag else {}) | {"n": size, "last": page.next})
-    return response
+        link_to_next(call, answer, ({"tag": tag} if tag else {}) | {"n": size, "last": page.next})
+    return answer
 
 
 def described(move: Move, *, to_all: bool) -> dict[str, Any]:

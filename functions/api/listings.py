@@ -2,9 +2,7 @@
 
 from typing import Any, Final
 
-from werkzeug.wrappers import Response
-
-from functions.api.answers import as_json
+from functions.api.answers import Answer, as_json
 from functions.api.base import Call, behind, link_to_next, page_size
 from functions.auth import patterns
 from functions.registry.documents import OCI_INDEX
@@ -15,17 +13,17 @@ LEAST_READ: Final = 100
 """Repositories that are read at a time: of small pages there would be many, where the caller sees few of them."""
 
 
-def tags(call: Call) -> Response:
+def tags(call: Call) -> Answer:
     """end-8a, end-8b: the tags of a repository, in lexical order."""
     size = page_size(call)
     page = call.registry.tags.names(call.name, behind(call), size)
-    response = as_json({"name": call.name, "tags": page.items})
+    answer = as_json({"name": call.name, "tags": page.items})
     if page.next:
-        link_to_next(call, response, {"n": size, "last": page.next})
-    return response
+        link_to_next(call, answer, {"n": size, "last": page.next})
+    return answer
 
 
-def repositories(call: Call) -> Response:
+def repositories(call: Call) -> Answer:
     """The repositories that the caller may pull from (Docker's `_catalog`); `last` is always one of them."""
     size, readable = page_size(call), call.caller.readable()
     visible: list[str] = []
@@ -34,13 +32,13 @@ def repositories(call: Call) -> Response:
         page = call.registry.repositories(place, max(size, LEAST_READ))
         visible += [name for name in page.items if patterns.matches(readable, name)]
         place = patterns.onward(readable, page.next) if page.next else None
-    response = as_json({"repositories": visible[:size]})
+    answer = as_json({"repositories": visible[:size]})
     if len(visible) > size > 0:
-        link_to_next(call, response, {"n": size, "last": visible[size - 1]})
-    return response
+        link_to_next(call, answer, {"n": size, "last": visible[size - 1]})
+    return answer
 
 
-def referrers(call: Call) -> Response:
+def referrers(call: Call) -> Answer:
     """end-12a, end-12b: what refers to a manifest, as an index; the subject need not be there."""
     check_digest(call.last)
     artifact_type, last = call.request.args.get("artifactType", ""), call.request.args.get("last", "")
@@ -49,13 +47,13 @@ def referrers(call: Call) -> Response:
     page = call.registry.manifests.referrers(call.name, call.last, artifact_type, last)
     described = [_descriptor(referrer) for referrer in page.items]
     index = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": described}
-    response = as_json(index, media_type=OCI_INDEX)
+    answer = as_json(index, media_type=OCI_INDEX)
     filters = {"artifactType": artifact_type} if artifact_type else {}
     if filters:
-        response.headers["OCI-Filters-Applied"] = "artifactType"
+        answer.add({"OCI-Filters-Applied": "artifactType"})
     if page.next:
-        link_to_next(call, response, {**filters, "last": page.next})
-    return response
+        link_to_next(call, answer, {**filters, "last": page.next})
+    return answer
 
 
 def _descriptor(referrer: Referrer) -> dict[str, Any]:

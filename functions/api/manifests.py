@@ -1,7 +1,6 @@
 """Pulling, pushing and deleting manifests."""
 
-from werkzeug.wrappers import Response
-
+from functions.api.answers import Answer
 from functions.api.base import Call
 from functions.registry.errors import MANIFEST_TOO_LARGE, TAGS_TOO_MANY, RegistryError
 from functions.registry.manifests import MAX_MANIFEST, Put
@@ -11,7 +10,7 @@ MOST_TAGS = 100
 """In one push; the distribution-spec asks for at least 10."""
 
 
-def get(call: Call) -> Response:
+def get(call: Call) -> Answer:
     """end-3: a manifest by tag or digest. Every client takes every type today, so Accept is not asked."""
     found = call.registry.manifests.find(call.name, call.last)
     if call.request.method == "GET":
@@ -20,16 +19,14 @@ def get(call: Call) -> Response:
         "Docker-Content-Digest": found.digest,
         "ETag": f'"{found.digest}"',
         "Content-Type": found.media_type,
-        "Content-Length": str(found.size),
     }
-    if call.request.if_none_match.contains_weak(found.digest):
-        del headers["Content-Length"]
-        return Response(status=304, headers=headers)
-    content = [] if call.request.method == "HEAD" else call.registry.manifests.pieces(found)
-    return Response(content, headers=headers)
+    if call.client_has(found.digest):
+        return Answer(304, headers)
+    content = b"" if call.request.method == "HEAD" else call.registry.manifests.stream(found)
+    return Answer(200, headers, content, found.size)
 
 
-def put(call: Call) -> Response:
+def put(call: Call) -> Answer:
     """end-7: push a manifest by tag or digest, and let the tags of `?tag=` name it."""
     by_digest = names_digest(call.last)
     tags = call.request.args.getlist("tag")
@@ -47,20 +44,19 @@ def put(call: Call) -> Response:
         tags=tags if by_digest else [call.last, *tags],
     )
     manifest = call.registry.manifests.put(call.name, put, call.act("push"))
-    response = Response(status=201)
-    response.headers["Location"] = call.location("manifests", manifest.digest)
-    response.headers["Docker-Content-Digest"] = manifest.digest
+    location = call.location("manifests", manifest.digest)
+    answer = Answer(201, {"Location": location, "Docker-Content-Digest": manifest.digest})
     if manifest.subject:
-        response.headers["OCI-Subject"] = manifest.subject
+        answer.add({"OCI-Subject": manifest.subject})
     for tag in tags:
-        response.headers.add("OCI-Tag", tag)
-    return response
+        answer.add({"OCI-Tag": tag})
+    return answer
 
 
-def delete(call: Call) -> Response:
+def delete(call: Call) -> Answer:
     """end-9: remove a manifest with its tags, or one tag."""
     if names_digest(call.last):
         call.registry.deletion.manifest(call.name, call.last, call.act("delete"))
     else:
         call.registry.tags.delete(call.name, call.last, call.act("delete"))
-    return Response(status=202)
+    return Answer(202)

@@ -8,9 +8,7 @@ from datetime import UTC, datetime
 from typing import Final
 from urllib.parse import parse_qs
 
-from werkzeug.wrappers import Response
-
-from functions.api.answers import as_json
+from functions.api.answers import Answer, as_json
 from functions.api.base import Call
 from functions.auth import scopes
 from functions.auth.access import Caller
@@ -22,7 +20,7 @@ LARGEST: Final = 64 * 1024
 MOST_FIELDS: Final = 50
 
 
-def issue(call: Call) -> Response:
+def issue(call: Call) -> Answer:
     """A token for what the caller may do of what is asked: by GET with Basic or nobody's, by POST with a form.
 
     `access_token` says the same as `token`, for clients that read the one or the other. No refresh token is given out.
@@ -32,7 +30,7 @@ def issue(call: Call) -> Response:
     call.audit.principal = caller.principal
     for scope in token.refused:
         call.audit.refused(",".join(scope.actions), scope.name, "token")
-    response = as_json(
+    answer = as_json(
         {
             "token": token.text,
             "access_token": token.text,
@@ -41,8 +39,8 @@ def issue(call: Call) -> Response:
             "scope": " ".join(map(str, token.granted)),
         }
     )
-    response.headers["Cache-Control"] = "no-store"
-    return response
+    answer.add({"Cache-Control": "no-store"})
+    return answer
 
 
 def _form(call: Call) -> tuple[Caller, Sequence[str]]:

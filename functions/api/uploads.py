@@ -3,8 +3,7 @@
 from contextlib import suppress
 from functools import partial
 
-from werkzeug.wrappers import Response
-
+from functions.api.answers import Answer
 from functions.api.base import Call
 from functions.api.ranges import chunk
 from functions.auth import patterns
@@ -17,7 +16,7 @@ from storage.digests import ALGORITHMS
 from storage.records import Upload
 
 
-def start(call: Call) -> Response:
+def start(call: Call) -> Answer:
     """end-4a, end-4b, end-11: begin a session; or push a blob in this one request; or mount one."""
     query = call.request.args
     if "mount" in query and (mounted := _mount(call)):
@@ -28,24 +27,22 @@ def start(call: Call) -> Response:
     if algorithm not in ALGORITHMS:
         raise RegistryError(DIGEST_INVALID, {"algorithm": algorithm[:20], "supported": list(ALGORITHMS)})
     upload = call.registry.uploads.start(call.name, call.caller.principal, algorithm)
-    response = Response(status=202, headers=_progress(call, upload))
-    response.headers["OCI-Chunk-Min-Length"] = str(CHUNK_MIN_LENGTH)
-    return response
+    return Answer(202, {**_progress(call, upload), "OCI-Chunk-Min-Length": str(CHUNK_MIN_LENGTH)})
 
 
-def status(call: Call) -> Response:
+def status(call: Call) -> Answer:
     """end-13: where a session ends."""
     upload = call.registry.uploads.get(call.name, call.last, call.caller.principal)
-    return Response(status=204, headers=_progress(call, upload))
+    return Answer(204, _progress(call, upload))
 
 
-def append(call: Call) -> Response:
+def append(call: Call) -> Answer:
     """end-5: add a chunk, or a stream, to a session."""
     upload = call.registry.uploads.append(call.name, call.last, _body(call), call.caller.principal)
-    return Response(status=202, headers=_progress(call, upload))
+    return Answer(202, _progress(call, upload))
 
 
-def finish(call: Call) -> Response:
+def finish(call: Call) -> Answer:
     """end-6: add the last chunk, or the whole blob, or nothing, and publish it."""
     digest = call.request.args.get("digest", "")
     check_digest(digest)
@@ -53,18 +50,18 @@ def finish(call: Call) -> Response:
     return _created(call, digest)
 
 
-def cancel(call: Call) -> Response:
+def cancel(call: Call) -> Answer:
     """end-14: end a session and forget its bytes."""
     call.registry.uploads.cancel(call.name, call.last, call.caller.principal)
-    return Response(status=204)
+    return Answer(204)
 
 
-def refused(call: Call, upload: Upload, response: Response) -> None:
+def refused(call: Call, upload: Upload, answer: Answer) -> None:
     """Add to the answer to a refused chunk where the session ends, so that the client can go on from there."""
-    response.headers.extend(_progress(call, upload))
+    answer.add(_progress(call, upload))
 
 
-def _mount(call: Call) -> Response | None:
+def _mount(call: Call) -> Answer | None:
     digest, source = call.request.args["mount"], call.request.args.get("from", "")
     check_digest(digest)
     if source:
@@ -90,7 +87,7 @@ def _sources(call: Call, digest: str, source: str) -> PullTest:
     return lambda repository: verdict is Verdict.ALLOWED and repository == source
 
 
-def _push_at_once(call: Call) -> Response:
+def _push_at_once(call: Call) -> Answer:
     digest, principal = call.request.args["digest"], call.caller.principal
     check_digest(digest)
     body = _body(call)
@@ -110,9 +107,8 @@ def _body(call: Call) -> Body:
     return Body(call.body.chunks(size), size, start)
 
 
-def _created(call: Call, digest: str) -> Response:
-    headers = {"Location": call.location("blobs", digest), "Docker-Content-Digest": digest}
-    return Response(status=201, headers=headers)
+def _created(call: Call, digest: str) -> Answer:
+    return Answer(201, {"Location": call.location("blobs", digest), "Docker-Content-Digest": digest})
 
 
 def _progress(call: Call, upload: Upload) -> dict[str, str]:

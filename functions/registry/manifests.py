@@ -5,7 +5,7 @@ commit removes, it first reads, then looks for what names it, then removes at th
 collide the second fails, and looks again.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import accumulate
@@ -92,17 +92,18 @@ class Manifests:
 
     def content(self, found: Manifest | Tag) -> bytes:
         """The bytes of what `find` found, at once. Raises MANIFEST_UNKNOWN where it has gone since."""
-        return b"".join(self.pieces(found))
+        content = self.stream(found)
+        return content if isinstance(content, bytes) else b"".join(content)
 
-    def pieces(self, found: Manifest | Tag) -> Iterable[bytes]:
-        """The bytes of what `find` found: a list of one piece, or an iterator where they are large.
+    def stream(self, found: Manifest | Tag) -> bytes | Iterator[bytes]:
+        """The bytes of what `find` found; where they are large, in pieces.
 
         Raises MANIFEST_UNKNOWN where it has gone since.
         """
         if found.content is not None:
-            return [found.content]
+            return found.content
         if isinstance(found, Tag):
-            return self.pieces(self.find(found.repository, found.digest))
+            return self.stream(self.find(found.repository, found.digest))
         return self._blobs.open(found.object, 0, found.size)
 
     def put(self, repository: str, put: Put, act: Act = PUSH) -> Manifest:
