@@ -78,7 +78,7 @@ class App:
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         """The app as WSGI servers call it (PEP 3333)."""
-        answer = self.respond(Request(environ))
+        answer = self.respond(Request(environ, populate_request=False))
         start_response(f"{answer.status} {HTTPStatus(answer.status).phrase}", answer.headers)
         return answer
 

@@ -121,10 +121,18 @@ class Runner:
         self.busy: set[int] = set()
 
     def __call__(self, protocol: Any, scope: dict[str, Any]) -> None:
-        """Answer one request (PEP 3333), and come back when this thread may take the next one."""
+        """Answer one request, and come back when this thread may take the next one."""
         thread = threading.get_ident()
         self.busy.add(thread)
-        answer = self.app.respond(Request(EVERY_REQUEST | scope))
+        self._answer(protocol, scope)
+        self.busy.discard(thread)
+        # The body's buffers are in it, and whoever calls holds it: they would wait for the desk as well.
+        scope.clear()
+        if self.desk:
+            self.desk.sit()
+
+    def _answer(self, protocol: Any, scope: dict[str, Any]) -> None:
+        answer = self.app.respond(Request(EVERY_REQUEST | scope, populate_request=False))
         if isinstance(answer.content, bytes):
             protocol.response_bytes(answer.status, answer.headers, answer.content)
             answer.close()
@@ -132,9 +140,6 @@ class Runner:
             leave()
             pieces = ResponseIterWrap(answer)  # type: ignore[no-untyped-call]
             protocol.response_iter(answer.status, answer.headers, pieces)
-        self.busy.discard(thread)
-        if self.desk:
-            self.desk.sit()
 
 
 class OneProcess(MTServer):

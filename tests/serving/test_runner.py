@@ -1,0 +1,72 @@
+"""What stands between the server and the app keeps nothing of a request that is answered."""
+
+import gc
+import io
+import threading
+import time
+import weakref
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from functions import settings
+from functions.app import App
+from functions.auth.door import OpenDoor
+from functions.desk import Desk, leave
+from functions.registry.registry import Registry
+from functions.serve import Runner
+from storage.digests import digest_of
+
+CONTENT = b"all"
+PUSH = {"REQUEST_METHOD": "POST", "QUERY_STRING": f"digest={digest_of(CONTENT)}", "CONTENT_LENGTH": str(len(CONTENT))}
+PATIENCE = 20.0
+
+
+class Protocol:
+    """The server's end of one request."""
+
+    def __init__(self) -> None:
+        self.status = 0
+        self.answered = threading.Event()
+
+    def response_bytes(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
+        self.status = status
+        self.answered.set()
+
+
+@pytest.fixture
+def uncollected() -> Iterator[None]:
+    """Nobody looks for cycles of references, which might be long in coming."""
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.mark.usefixtures("uncollected")
+def test_whoever_waits_for_the_desk_holds_nothing_of_what_it_has_answered(registry: Registry) -> None:
+    desk, protocol = Desk(), Protocol()
+    desk.sit()
+    body = io.BytesIO(CONTENT)
+    gone = weakref.ref(body)
+    # Held to the end, as by a server that waits for its thread to come back.
+    scope: dict[str, Any] = {**PUSH, "PATH_INFO": "/v2/a/blobs/uploads/", "wsgi.input": body}
+    del body
+    runner = Runner(App(registry, settings.read({}), OpenDoor()), desk)
+    thread = threading.Thread(target=runner, args=[protocol, scope])
+    try:
+        thread.start()
+        assert protocol.answered.wait(PATIENCE)
+        assert protocol.status == 201
+
+        deadline = time.monotonic() + PATIENCE
+        while gone() is not None and time.monotonic() < deadline:
+            time.sleep(0.01)
+
+        assert gone() is None
+        assert thread.is_alive(), "it waits for the desk"
+        assert not runner.busy
+    finally:
+        leave()
+        thread.join(PATIENCE)
+    assert not thread.is_alive()
