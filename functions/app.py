@@ -100,7 +100,7 @@ class App:
         if body.unread:
             # What is left of it stands where the next request would begin.
             answer.headers.append(("Connection", "close"))
-        line.follow(answer)
+        _log(answer, line)
         if not body.close():
             answer.content = iter(answer)
             answer.at_the_end(body.wait)
@@ -182,6 +182,16 @@ class App:
             scopes.append(str(repository_scope(source, ["pull"])))
         error = "" if "HTTP_AUTHORIZATION" not in request.environ else "insufficient_scope" if good else "invalid_token"
         return self._door.challenge(" ".join(filter(None, scopes)), error)
+
+
+def _log(answer: Answer, line: AccessLine) -> None:
+    """Write the request's line when its answer has gone out: now, where that is in memory, or when its pieces end."""
+    if isinstance(answer.content, bytes):
+        line.sent = len(answer.content)
+        line.write(answer.status)
+    else:
+        answer.content = line.counting(answer.content)
+        answer.at_the_end(partial(line.write, answer.status))
 
 
 def open_blobs(url: str, hmac_key: Path | None = None, cdn_key: Path | None = None) -> BlobStore:

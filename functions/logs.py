@@ -14,8 +14,6 @@ from urllib.parse import quote
 
 from werkzeug.wrappers import Request
 
-from functions.api.answers import Answer
-
 audit_log: Final = logging.getLogger("lading.audit")
 
 TRACE: Final = re.compile(r"([0-9a-f]{32})(?:/.*)?")
@@ -30,41 +28,37 @@ LONGEST: Final = 255
 
 
 class AccessLine:
-    """The line of one request: method, path, status, bytes, ms, principal. Never a query, a header or a token."""
+    """The line of one request: method, path, status, bytes, ms, principal. Never a query, a header or a token.
+
+    id         of the request
+    principal  who sent it, where that is known
+    sent       bytes of the answer's content that have gone out
+    """
 
     def __init__(self, request: Request) -> None:
-        """Begin to count."""
+        """Take the time."""
         self._began = time.perf_counter()
         trace = TRACE.fullmatch(request.headers.get("X-Cloud-Trace-Context", ""))
         self.id = trace[1] if trace else f"{random.getrandbits(128):032x}"
         self._method = request.method
         # Quoted, so that no path can end the line, or look like the next.
         self._path = quote(request.path, safe="/:")
-        self._status = 0
         self.principal = ""
-        self._sent = 0
+        self.sent = 0
 
-    def follow(self, answer: Answer) -> None:
-        """Write the line when `answer` has been sent: now, where it is in memory, or when its stream ends."""
-        self._status = answer.status
-        if isinstance(answer.content, bytes):
-            self._sent = len(answer.content)
-            self._write()
-        else:
-            answer.content = self._counting(answer.content)
-            answer.at_the_end(self._write)
-
-    def _counting(self, pieces: Iterable[bytes]) -> Iterator[bytes]:
+    def counting(self, pieces: Iterable[bytes]) -> Iterator[bytes]:
+        """The pieces, counted as they go out."""
         for piece in pieces:
-            self._sent += len(piece)
+            self.sent += len(piece)
             yield piece
 
-    def _write(self) -> None:
+    def write(self, status: int) -> None:
+        """Write the line of a request that was answered so."""
         fields = {
             "method": self._method,
             "path": self._path,
-            "status": self._status,
-            "bytes": self._sent,
+            "status": status,
+            "bytes": self.sent,
             "ms": round((time.perf_counter() - self._began) * 1000, 1),
             "principal": self.principal or "-",
             "request_id": self.id,
