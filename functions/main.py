@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 @cache
 def _app() -> "App":
     from functions import logs
-    from functions.app import create
+    from functions.composition import create
 
     read = settings.read()
     logs.start(read.log)

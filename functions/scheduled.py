@@ -7,10 +7,10 @@ from werkzeug.wrappers import Request
 from functions import logs, settings
 from functions.api import answers
 from functions.api.answers import Answer
-from functions.app import open_collector
 from functions.auth import scheduler
 from functions.auth.google import Google
 from functions.auth.id_tokens import IdTokens
+from functions.composition import open_collector
 from functions.registry.errors import UNAVAILABLE, UNSUPPORTED, RegistryError
 from storage.errors import StorageError
 

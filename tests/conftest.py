@@ -11,7 +11,7 @@ import pytest
 
 from emulators import EmulatorError, Emulators, running
 from functions import settings
-from functions.app import open_blobs, open_metadata
+from functions.composition import open_blobs, open_metadata
 from functions.jobs.backup import Stores
 from functions.registry.registry import Registry
 from tests.needs import missing

@@ -9,37 +9,28 @@ ROOT = Path(__file__).parent.parent
 
 GOOGLE_AND_HTTP = ("google", "grpc", "requests", "flask", "werkzeug", "granian", "functions_framework")
 
+ENTRIES = ("functions.serve", "functions.cli", "functions.main", "functions.scheduled")
+FROM_COMPOSITION = ("functions.composition", *ENTRIES)
+FROM_APP = ("functions.app", *FROM_COMPOSITION)
+FROM_ROUTES = ("functions.routes", *FROM_APP)
+
 MAY_NOT_IMPORT = {
     "storage": ("functions", "werkzeug", "flask", "granian", "functions_framework"),
-    "functions/registry": ("functions.api", "functions.auth", "functions.routes", "functions.app", "functions.jobs"),
-    "functions/api": (
-        "functions.routes",
-        "functions.app",
-        "functions.serve",
-        "functions.cli",
-        "functions.jobs",
-        "google",
-    ),
-    "functions/auth": (
-        "functions.api",
-        "functions.routes",
-        "functions.app",
-        "functions.serve",
-        "functions.cli",
-        "functions.commands",
-        "functions.jobs",
-        "functions.settings",
-    ),
+    "functions/registry": ("functions.api", "functions.auth", "functions.jobs", *FROM_ROUTES),
+    "functions/api": ("functions.jobs", "google", *FROM_ROUTES),
+    "functions/auth": ("functions.api", "functions.commands", "functions.jobs", "functions.settings", *FROM_ROUTES),
     "functions/commands": ("functions.cli", "functions.main", "functions.api", "functions.routes"),
-    "functions/jobs": ("functions.api", "functions.routes", "functions.app", "functions.serve", "functions.cli"),
-    "functions/routes.py": ("functions.app", "functions.serve", "functions.cli", "functions.main", "storage"),
-    "functions/app.py": ("functions.serve", "functions.cli", "functions.main"),
-    "functions/settings.py": ("functions.app", "functions.registry", "functions.api", "storage"),
+    "functions/jobs": ("functions.api", *FROM_ROUTES),
+    "functions/logs.py": ("functions.api", "functions.registry", *FROM_ROUTES),
+    "functions/routes.py": ("storage", *FROM_APP),
+    "functions/app.py": FROM_COMPOSITION,
+    "functions/composition.py": ENTRIES,
+    "functions/settings.py": ("functions.registry", "functions.api", "storage", *FROM_APP),
     "emulators": ("functions", "storage"),
 }
 
 DRIVERS = ("storage.filesystem", "storage.sqlite", "storage.gcs", "storage.firestore")
-MAY_NAME_DRIVERS = {"functions/app.py", "functions/jobs/backup.py"}
+MAY_NAME_DRIVERS = {"functions/composition.py", "functions/jobs/backup.py"}
 
 
 def imports_of(path: Path) -> set[str]:

@@ -69,10 +69,10 @@ def _explain(parsed: argparse.Namespace, read: Settings) -> None:
 
 
 def _caller(who: str, read: Settings) -> "Caller":
-    from functions.app import open_authorizer, open_metadata, open_robots
     from functions.auth.credentials import is_jwt
     from functions.auth.door import EVERYBODY, Anonymous, LoggedIn
     from functions.auth.robots import USER
+    from functions.composition import open_authorizer, open_metadata, open_robots
 
     if read.access == "everybody":
         return EVERYBODY

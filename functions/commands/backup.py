@@ -20,14 +20,14 @@ def add_to(commands: Commands) -> None:
 
 
 def _backup(parsed: argparse.Namespace, read: Settings) -> None:
-    from functions.app import open_blobs, open_metadata
+    from functions.composition import open_blobs, open_metadata
     from functions.jobs.backup import Stores, back_up
 
     print(back_up(Stores(open_blobs(read.blobs), open_metadata(read.metadata)), Path(parsed.folder)))
 
 
 def _restore(parsed: argparse.Namespace, read: Settings) -> None:
-    from functions.app import open_blobs, open_metadata
+    from functions.composition import open_blobs, open_metadata
     from functions.jobs.backup import Stores, restore
 
     print(restore(Path(parsed.folder), Stores(open_blobs(read.blobs), open_metadata(read.metadata))))

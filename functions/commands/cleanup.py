@@ -71,7 +71,7 @@ def _apply(parsed: argparse.Namespace, read: Settings) -> None:
 
 def rules_of(read: Settings, store: "Registry", file: str | None = None, needed: bool = True) -> "Rules":
     """What clean-up goes by now. Raises CommandError, SettingsError."""
-    from functions.app import open_policies
+    from functions.composition import open_policies
     from functions.jobs.cleanup import Rules
 
     policies = open_policies(read)

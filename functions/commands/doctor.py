@@ -42,7 +42,7 @@ def _doctor(parsed: argparse.Namespace, read: Settings) -> None:
 
 
 def _checks(parsed: argparse.Namespace, read: Settings) -> "Iterator[Check]":
-    from functions.app import open_blobs, open_metadata
+    from functions.composition import open_blobs, open_metadata
     from functions.jobs.check_host import Host
     from functions.jobs.check_stores import Stores
 

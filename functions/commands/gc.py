@@ -33,7 +33,7 @@ def add_to(commands: Commands) -> None:
 
 
 def _collect(parsed: argparse.Namespace, read: Settings) -> None:
-    from functions.app import open_collector
+    from functions.composition import open_collector
     from functions.jobs.reaping import Waits
 
     none = timedelta(0)

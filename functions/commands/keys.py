@@ -20,8 +20,8 @@ def add_to(commands: Commands) -> None:
 
 
 def _rotate(parsed: argparse.Namespace, read: Settings) -> None:
-    from functions.app import open_keys
     from functions.auth.keys import rotated
+    from functions.composition import open_keys
 
     store = open_keys(read.keys)
     keys = rotated(store.load())

@@ -75,7 +75,7 @@ def reference(text: str) -> Reference:
 
 def registry(read: Settings) -> "Registry":
     """The registry of the settings, to work on its stores directly."""
-    from functions.app import open_metadata, open_registry
+    from functions.composition import open_metadata, open_registry
 
     return open_registry(read, open_metadata(read.metadata))
 

@@ -62,7 +62,7 @@ def _list(parsed: argparse.Namespace, read: Settings) -> None:
 
 
 def _robots(read: Settings) -> "Robots":
-    from functions.app import open_metadata, open_robots
+    from functions.composition import open_metadata, open_robots
 
     return open_robots(read, open_metadata(read.metadata))
 

@@ -26,7 +26,7 @@ def _serve(parsed: argparse.Namespace, read: Settings) -> None:
     if read.reaches_beyond_loopback and read.access == "everybody":
         raise SettingsError(OPEN_REFUSED.format(address=read.url or f"{read.host}:{read.port}"))
     from functions import logs
-    from functions.app import create
+    from functions.composition import create
     from functions.serve import serve
 
     logs.start(read.log)

@@ -6,7 +6,7 @@ import pytest
 
 from emulators import Emulators
 from functions import settings
-from functions.app import open_blobs, open_metadata
+from functions.composition import open_blobs, open_metadata
 from functions.jobs.backup import Stores
 from functions.registry.registry import Registry
 from tests.api.client import Client, client_of

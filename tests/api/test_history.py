@@ -5,7 +5,8 @@ from pathlib import Path
 from urllib.parse import quote
 
 from functions import settings
-from functions.app import App, open_door
+from functions.app import App
+from functions.composition import open_door
 from functions.jobs.backup import Stores
 from functions.registry.acts import Act
 from functions.registry.registry import Registry

@@ -8,7 +8,7 @@ import pytest
 
 from emulators.iam import IamEmulator
 from emulators.processes import Family
-from functions.app import open_blobs, open_metadata
+from functions.composition import open_blobs, open_metadata
 from functions.jobs.backup import Stores
 from tests.auth.worlds import Guarded, World, guarded
 

@@ -14,8 +14,9 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from emulators.iam import IamEmulator
 from functions import settings
-from functions.app import App, open_door
+from functions.app import App
 from functions.auth.access import Door
+from functions.composition import open_door
 from functions.jobs.backup import Stores
 from functions.registry.registry import Registry
 from tests.api.client import Client

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from functions import settings
-from functions.app import open_blobs, open_metadata
+from functions.composition import open_blobs, open_metadata
 from functions.jobs.backup import Stores
 from tests.benchmarks import images
 from tests.benchmarks.counts import Counting, going_out, served

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import mkdtemp
 
-from functions.app import open_blobs, open_metadata
+from functions.composition import open_blobs, open_metadata
 from functions.jobs.backup import Stores
 from tests import images as content
 from tests.benchmarks import images

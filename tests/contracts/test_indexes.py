@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from emulators import Emulators
-from functions.app import open_metadata
+from functions.composition import open_metadata
 from storage.kinds import FOUND_EVERYWHERE
 from storage.records import Manifest
 

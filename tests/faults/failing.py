@@ -12,7 +12,7 @@ import pytest
 
 from emulators import Emulators
 from functions import settings
-from functions.app import open_blobs, open_metadata
+from functions.composition import open_blobs, open_metadata
 from functions.jobs.backup import Stores
 from storage.errors import Unavailable
 from storage.protocols import BlobStore, Found, MetadataStore, Stored, Write

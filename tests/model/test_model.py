@@ -24,7 +24,7 @@ from hypothesis.stateful import (
 )
 
 from functions import settings as registry_settings
-from functions.app import open_blobs, open_metadata
+from functions.composition import open_blobs, open_metadata
 from functions.jobs import cleanup
 from functions.jobs.backup import Stores
 from functions.jobs.cleanup import Rules

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from functions import settings
-from functions.app import open_blobs, open_metadata
+from functions.composition import open_blobs, open_metadata
 from functions.jobs.backup import Stores
 from functions.registry.acts import now
 from functions.registry.errors import BLOB_NAMED, BLOB_UNKNOWN, MANIFEST_NAMED, RegistryError

@@ -20,7 +20,7 @@ import pytest
 
 from emulators import Emulators
 from functions import settings
-from functions.app import open_blobs, open_metadata
+from functions.composition import open_blobs, open_metadata
 from functions.jobs.backup import Stores
 from functions.registry import deletion
 from functions.registry.errors import RegistryError

@@ -10,7 +10,7 @@ import pytest
 
 from emulators import Emulators
 from functions import settings
-from functions.app import open_blobs, open_metadata
+from functions.composition import open_blobs, open_metadata
 from functions.registry.registry import Registry
 from storage.digests import digest_of
 from tests import images
@@ -24,7 +24,7 @@ PULL = """
 import sys
 from werkzeug.test import Client
 from functions import serve, settings
-from functions.app import create
+from functions.composition import create
 client = Client(create(settings.read()))
 for path in sys.argv[1:]:
     print(client.get(path).status_code)
@@ -34,7 +34,7 @@ print(*sys.modules)
 ALL_AT_ONCE = """
 import threading
 from functions import settings
-from functions.app import open_blobs, open_metadata
+from functions.composition import open_blobs, open_metadata
 from storage.errors import Conflict
 from storage.protocols import Touch
 from storage.records import Key, Link, Repository

@@ -14,7 +14,7 @@ import pytest
 
 from emulators import Emulators
 from functions import settings
-from functions.app import create, open_collector
+from functions.composition import create, open_collector
 from functions.jobs.reaping import Waits
 from functions.jobs.slices import BYTES_FREED, LEASE, SLICE
 from functions.registry.documents import OCI_MANIFEST

@@ -1,0 +1,141 @@
+"""The composition root: what the settings name, opened and put together. Only here are drivers chosen."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from functions.auth.access import Authorizer, Door
+from functions.auth.door import GuardedDoor, OpenDoor
+from functions.auth.google import Google
+from functions.auth.iam import IamAuthorizer
+from functions.auth.keys import KeyFile, KeyRing, KeyStore
+from functions.auth.policy_bucket import PolicyBucket
+from functions.auth.project import Project
+from functions.auth.robots import Robots
+from functions.registry.acts import now
+from functions.registry.immutable import ImmutableTags
+from functions.registry.registry import Registry
+from functions.settings import Settings, SettingsError, local_path
+from storage.protocols import BlobStore, MetadataStore
+
+if TYPE_CHECKING:
+    from functions.app import App
+    from functions.jobs.collect import Collector
+    from functions.jobs.reaping import Waits
+    from functions.registry.policies import Policy
+
+
+def open_blobs(url: str, hmac_key: Path | None = None, cdn_key: Path | None = None) -> BlobStore:
+    """The blob store at `url`, which may sign URLs with the key in a file. Raises SettingsError, StorageError."""
+    parts = urlsplit(url)
+    match parts.scheme:
+        case "file":
+            from storage.filesystem import FilesystemBlobs
+
+            return FilesystemBlobs(local_path(url, "file"))
+        case "gs" if parts.netloc and not parts.path.strip("/"):
+            from storage.gcs import CloudStorageBlobs
+
+            return CloudStorageBlobs(parts.netloc, hmac_key, cdn_key)
+    raise SettingsError(f"a blob store is file:///FOLDER or gs://BUCKET, not {url}")
+
+
+def open_metadata(url: str) -> MetadataStore:
+    """The metadata store at `url`. Raises SettingsError."""
+    parts = urlsplit(url)
+    match parts.scheme:
+        case "sqlite":
+            from storage.sqlite import SqliteMetadata
+
+            return SqliteMetadata(local_path(url, "sqlite"))
+        case "firestore" if parts.netloc:
+            from storage.firestore import FirestoreMetadata
+
+            return FirestoreMetadata(parts.netloc, parts.path.strip("/") or "(default)")
+    raise SettingsError(f"a metadata store is sqlite:///FILE or firestore://PROJECT/DATABASE, not {url}")
+
+
+def open_keys(url: str) -> KeyStore:
+    """Where the registry's keys are. Raises SettingsError."""
+    parts = urlsplit(url)
+    match parts.scheme:
+        case "file":
+            return KeyFile(local_path(url, "file"))
+        case "secret" if parts.netloc and parts.path.strip("/"):
+            from functions.auth.secret import KeySecret
+
+            return KeySecret(parts.netloc, parts.path.strip("/"))
+    raise SettingsError(f"keys are in file:///FILE or secret://PROJECT/SECRET, not {url}")
+
+
+def open_authorizer(settings: Settings) -> Authorizer:
+    """Whoever knows what callers may do. Raises SettingsError, StorageError."""
+    google, parts = Google(), urlsplit(settings.access)
+    if settings.access == "users":
+        # Only here is bcrypt wanted.
+        from functions.auth.id_tokens import IdTokens
+        from functions.auth.local import LocalAuthorizer
+
+        return LocalAuthorizer(settings.users, settings.grants, IdTokens(google, settings.realm))
+    match parts.scheme:
+        case "gs" if parts.netloc and not parts.path.strip("/"):
+            return IamAuthorizer(google, PolicyBucket(google, parts.netloc, settings.folders))
+        case "project" if parts.netloc and not parts.path.strip("/"):
+            return IamAuthorizer(google, Project(google, parts.netloc))
+    raise SettingsError(f"--access is users, gs://BUCKET, project://PROJECT or everybody, not {settings.access}")
+
+
+def open_robots(settings: Settings, metadata: MetadataStore) -> Robots:
+    """The robots in `metadata`. Raises SettingsError, StorageError."""
+    return Robots(metadata, KeyRing(open_keys(settings.keys).load))
+
+
+def open_door(settings: Settings, metadata: MetadataStore) -> Door:
+    """The door of the registry whose metadata this is. Raises SettingsError, StorageError."""
+    if settings.access == "everybody":
+        return OpenDoor()
+    keys = KeyRing(open_keys(settings.keys).load)
+    return GuardedDoor(open_authorizer(settings), Robots(metadata, keys), keys, settings.realm, settings.public)
+
+
+def open_registry(settings: Settings, metadata: MetadataStore) -> Registry:
+    """The registry over `metadata` and the blobs of the settings. Raises SettingsError, StorageError."""
+    try:
+        immutable = ImmutableTags.of(settings.immutable)
+    except ValueError as error:
+        raise SettingsError(f"--immutable: {error}") from None
+    return Registry(open_blobs(settings.blobs, settings.hmac_key, settings.cdn_key), metadata, immutable)
+
+
+def open_collector(settings: Settings, waits: "Waits | None" = None) -> "Collector":
+    """The collection of garbage, with the waits of the settings unless others are given. Raises as `create` does."""
+    from functions.jobs.cleanup import in_collection
+    from functions.jobs.collect import Collector
+    from functions.jobs.reaping import Waits
+
+    own = Waits(grace=settings.grace, undelete=settings.undelete)
+    store, policies = open_registry(settings, open_metadata(settings.metadata)), open_policies(settings)
+    clean_up = in_collection(store, policies, settings.cleanup_mode == "apply", now) if policies else None
+    return Collector(store, waits or own, clean_up)
+
+
+def open_policies(settings: Settings) -> "tuple[Policy, ...]":
+    """The clean-up policies of the settings. Raises SettingsError."""
+    from functions.registry.policy_files import PolicyError, parse
+
+    text = settings.cleanup
+    try:
+        if text and not text.lstrip().startswith(("[", "{")):
+            text = Path(text).read_text()
+        return parse(text) if text else ()
+    except (OSError, UnicodeDecodeError, PolicyError) as error:
+        raise SettingsError(f"--cleanup: {error}") from None
+
+
+def create(settings: Settings) -> "App":
+    """The app, ready to serve. Raises SettingsError, StorageError."""
+    # Commands and the collector serve nobody.
+    from functions.app import App
+
+    metadata = open_metadata(settings.metadata)
+    return App(open_registry(settings, metadata), settings, open_door(settings, metadata))
