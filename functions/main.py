@@ -44,8 +44,8 @@ def registry(request: Request) -> Response:
 
     if not _open_to(request):
         refusal = RegistryError(DENIED, "with LADING_ACCESS=everybody only this machine is answered")
-        return _handed_over(answers.error(refusal))
-    return _handed_over(_app().respond(request))
+        return _streamed(answers.error(refusal))
+    return _streamed(_app().respond(request))
 
 
 @functions_framework.http
@@ -53,14 +53,12 @@ def collect(request: Request) -> Response:
     """A slice of the collection of garbage."""
     from functions import scheduled
 
-    return _handed_over(scheduled.collect(request))
+    answer = scheduled.collect(request)
+    return Response(b"".join(answer), answer.status, answer.headers)
 
 
-def _handed_over(answer: "Answer") -> Response:
-    """The answer as the framework takes it.
-
-    As a stream: before it sends any other one, the framework reads the rest of the request's body into memory.
-    """
+def _streamed(answer: "Answer") -> Response:
+    """The answer as a stream: before it sends any other one, the framework reads the rest of a body into memory."""
     return Response(answer, answer.status, answer.headers)
 
 

@@ -134,8 +134,8 @@ class Runner:
     def _answer(self, protocol: Any, scope: dict[str, Any]) -> None:
         answer = self.app.respond(Request(EVERY_REQUEST | scope, populate_request=False))
         if isinstance(answer.content, bytes):
-            protocol.response_bytes(answer.status, answer.headers, answer.content)
             answer.close()
+            protocol.response_bytes(answer.status, answer.headers, answer.content)
         else:
             leave()
             pieces = ResponseIterWrap(answer)  # type: ignore[no-untyped-call]

@@ -231,6 +231,9 @@ def _public_url(text: str) -> str:
     parts = urlsplit(text)
     if text and (parts.scheme not in ("http", "https") or not parts.netloc or parts.path.strip("/") or parts.query):
         raise SettingsError(f"--url is http(s)://HOST[:PORT], not {text}")
+    if not text.isascii():
+        # It stands in headers, and no client takes such a host in a reference.
+        raise SettingsError(f"--url has only ASCII in it (xn--… for a host of other letters), not {text}")
     return text.rstrip("/")
 
 

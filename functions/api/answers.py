@@ -35,7 +35,7 @@ class Answer:
         self.status = status
         self.headers: list[tuple[str, str]] = []
         self.content = content
-        self.size = len(content) if isinstance(content, bytes) and size is None else size
+        self.size = len(content) if size is None else size  # type: ignore[arg-type]  # what is in pieces has a size
         self._ends: list[Callable[[], object]] = []
         if headers:
             self.add(headers)

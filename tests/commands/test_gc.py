@@ -66,6 +66,8 @@ def test_the_scheduler_collects_and_nobody_else(function: Server, registry: Regi
     push_image(registry, "a", "v1")
     for headers in ({}, {"Authorization": "Basic YTpi"}, token(exp=1), token(iss="x"), token(email_verified=False)):
         assert function.request("POST", "/", headers=headers)[0].status == 401
+    response, _ = function.request("POST", "/", bytes(5_000_000))
+    assert (response.status, "Content-Length" in response.headers) == (401, True), "whoever sends much is told, too"
     assert function.request("POST", "/", headers=token(email="other@example.com"))[0].status == 403
     assert function.request("GET", "/", headers=token())[0].status == 405
 

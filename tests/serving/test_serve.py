@@ -62,6 +62,7 @@ WRONG = [
     (["serve", "--blobs", "ftp://x"], "file:///FOLDER or gs://BUCKET"),
     (["serve", "--metadata", "sqlite://relative"], "sqlite:///PATH"),
     (["serve", "--url", "registry.example.com"], "http(s)://HOST"),
+    (["serve", "--url", "https://müller.example"], "only ASCII"),
     (["serve", "--tls-cert", "x.pem"], "go together"),
     (["serve", "--log", "xml"], "text or json"),
     (["serve", "--threads", "0"], "from 1 to"),
