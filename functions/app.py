@@ -1,7 +1,7 @@
 """The app: a request in, an answer out.
 
-WSGI server ──▶ App.__call__ ─┐
-functions-framework ──────────┴▶ App.respond ──▶ routes ──▶ api ──▶ registry ──▶ storage
+serve, functions-framework ───┐
+any WSGI server ─▶ __call__ ──┴▶ App.respond ──▶ routes ──▶ api ──▶ registry ──▶ storage
 """
 
 import logging
@@ -63,7 +63,7 @@ class App:
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         """The app as WSGI servers call it (PEP 3333)."""
-        answer = self.respond(Request(environ, populate_request=False))
+        answer = self.respond(request_of(environ))
         start_response(f"{answer.status} {HTTPStatus(answer.status).phrase}", answer.headers)
         return answer
 
@@ -93,8 +93,9 @@ class App:
 
     def _outgoing(self, request: Request, answer: Answer, known: bool) -> Answer:
         """The answer; in pieces unless it is small, and another one where there is no room for it."""
-        held = len(answer.content) if isinstance(answer.content, bytes) else 0
+        held = 0
         if isinstance(answer.content, bytes):
+            held = len(answer.content)
             if held <= SMALL:
                 return answer
             answer.content = in_pieces(answer.content)
@@ -167,6 +168,14 @@ class App:
             scopes.append(str(repository_scope(source, ["pull"])))
         error = "" if "HTTP_AUTHORIZATION" not in request.environ else "insufficient_scope" if good else "invalid_token"
         return self._door.challenge(" ".join(filter(None, scopes)), error)
+
+
+def request_of(environ: "WSGIEnvironment") -> Request:
+    """The request that a WSGI server brings, to be let go with its body's buffers as soon as it is answered.
+
+    werkzeug's own way is to put it into its environ, a cycle that lasts until Python looks for cycles.
+    """
+    return Request(environ, populate_request=False)
 
 
 def _log(answer: Answer, line: AccessLine) -> None:

@@ -27,11 +27,10 @@ from granian.log import LogLevels
 from granian.server.common import AbstractServer
 from granian.server.mt import MTServer, WorkerThread
 from granian.wsgi import ResponseIterWrap
-from werkzeug.wrappers import Request
 
 from functions.api.bodies import lost
 from functions.api.connections import drop_all, drop_idle, drop_still
-from functions.app import App
+from functions.app import App, request_of
 from functions.desk import Desk, leave
 from functions.settings import Settings
 
@@ -132,7 +131,7 @@ class Runner:
             self.desk.sit()
 
     def _answer(self, protocol: Any, scope: dict[str, Any]) -> None:
-        answer = self.app.respond(Request(EVERY_REQUEST | scope, populate_request=False))
+        answer = self.app.respond(request_of(EVERY_REQUEST | scope))
         if isinstance(answer.content, bytes):
             answer.close()
             protocol.response_bytes(answer.status, answer.headers, answer.content)
