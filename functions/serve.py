@@ -45,16 +45,30 @@ TLS: Final = ("enabled", "cert", "key", "key_password", "protocol_min", "ca", "c
 HEADER_PATIENCE: Final = 30_000
 """Milliseconds within which a client must have sent its headers."""
 
-HEADERS: Final = 32 * 1024
-"""Bytes that a request's headers may have: several times what the longest token has."""
+BUFFER: Final = 64 * 1024
+"""Bytes that are read at a time from a connection of HTTP/1.1, and the most that a request's headers may have there.
 
-CONNECTIONS: Final = 4096
+docker, and whatever else is written in Go, uploads in chunks of 32 KiB and a few bytes. A chunk that is read in two
+parts is handed from thread to thread twice, and that is what an upload's time goes into.
+"""
+
+HEADERS: Final = 32 * 1024
+"""Bytes that a request's headers may have over HTTP/2: several times what the longest token has."""
+
+CONNECTIONS: Final = 2048
 """At a time. With all of them full of headers that never end, the process is still below 256 MiB."""
+
+CROWD: Final = CONNECTIONS * 3 // 4
+"""From so many connections on, those that are of no use go sooner."""
 
 IDLE: Final = 3600.0
 """Seconds after which a connection that was answered, and over which nothing moves, goes: longer than any request."""
 
-SWEEP: Final = 10.0
+IDLE_IN_A_CROWD: Final = 15.0
+UNSPOKEN_IN_A_CROWD: Final = 1.0
+"""Seconds, so that whoever has something to say finds a place."""
+
+SWEEP: Final = 2.0
 """Seconds between looks for connections that are of no use."""
 
 STUCK: Final = 60.0
@@ -71,9 +85,6 @@ STREAMS: Final = 100
 
 WINDOW: Final = 1024 * 1024
 """Bytes of bodies that a connection over HTTP/2 may send before anybody reads them: on a line of 50 ms, 20 MB/s."""
-
-READERS: Final = min(2, os.cpu_count() or 1)
-"""Threads of granian's own that read and write connections. Alone, one goes to sleep over each piece of an upload."""
 
 IDLE_THREADS_GO_AFTER: Final = 5
 NEVER: Final = 10 * 365 * 24 * 3600
@@ -161,7 +172,7 @@ class OneProcess(MTServer):
             1,
             (self._ssp, self._shd),
             None,
-            threads=READERS,
+            threads=1,
             blocking_threads=self.runtime_blocking_threads,
             py_threads=self.blocking_threads,
             py_threads_idle_timeout=NEVER if runner.desk else IDLE_THREADS_GO_AFTER,
@@ -174,7 +185,9 @@ class OneProcess(MTServer):
         loop = loops.get(self.loop)
         try:
             scheduler = _new_cbscheduler(loop, runner)  # type: ignore[no-untyped-call]
-            worker.serve_mtr(scheduler, loop, stop)
+            # One thread of granian's own for all connections: where several share them, each piece of a body, and each
+            # answer, wakes another one that finds nothing to do.
+            worker.serve_str(scheduler, loop, stop)
             stopped.wait()
         finally:
             close_active_loop(loop)
@@ -196,7 +209,7 @@ def serve(app: App, settings: Settings) -> None:
         http=HTTPModes.auto,
         blocking_threads=settings.threads,
         backpressure=CONNECTIONS,
-        http1_settings=HTTP1Settings(header_read_timeout=HEADER_PATIENCE, max_buffer_size=HEADERS),
+        http1_settings=HTTP1Settings(header_read_timeout=HEADER_PATIENCE, max_buffer_size=BUFFER),
         http2_settings=HTTP2Settings(
             max_concurrent_streams=STREAMS,
             max_headers_size=HEADERS,
@@ -236,7 +249,8 @@ def _sweep(port: int, runner: Runner) -> None:
     renewed = math.inf
     while True:
         time.sleep(SWEEP)
-        drop_idle(port, HEADER_PATIENCE / 1000, IDLE)
+        if drop_idle(port, HEADER_PATIENCE / 1000, IDLE) > CROWD:
+            drop_idle(port, UNSPOKEN_IN_A_CROWD, IDLE_IN_A_CROWD)
         for peer in runner.app.outgoing.stuck(STUCK):
             drop_still(port, peer, STUCK)
         for peer in runner.app.outgoing.stuck(STUCK_FOR_GOOD):

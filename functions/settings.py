@@ -81,7 +81,7 @@ SETTINGS: Final = (
     ),
     Setting("log", "text", "text|json", "the form of the access log, a line per request on standard error"),
     Setting("threads", "128", "NUMBER", "requests served at a time; slow uploads hold one each"),
-    Setting("body-timeout", "60", "SECONDS", "how long a request's body may stand still, per 256 KiB"),
+    Setting("body-timeout", "60", "SECONDS", "how long a request's body may stand still, per 384 KiB"),
     Setting("largest-body", "0", "MIB", "the largest body of a request, where something in front ends more; 0 for any"),
 )
 

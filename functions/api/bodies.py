@@ -24,7 +24,9 @@ from werkzeug.wsgi import get_input_stream
 from functions.api.connections import drop_still
 from functions.registry.errors import BODY_STALLED, BODY_TOO_LARGE, SIZE_WRONG, RegistryError
 
-PIECE: Final = 256 * 1024
+PIECE: Final = 384 * 1024
+"""Bytes that are read at a time: smaller pieces are handed over more often, and that costs more than to copy them."""
+
 AHEAD: Final = 2
 """Pieces read ahead: with the one in hand, what a body has in memory."""
 
@@ -56,7 +58,7 @@ class RequestBody:
     def __init__(self, request: Request, patience: float, most: int = 0) -> None:
         """Prepare to read; nothing is read before `chunks`.
 
-        patience  seconds to wait for each 256 KiB piece
+        patience  seconds to wait for each 384 KiB piece
         most      bytes of the largest body that is taken, or 0 for any
         """
         has_one = request.method in WITH_BODY

@@ -42,14 +42,18 @@ def drop_all(port: int, peer: str) -> None:
             _shut(connection)
 
 
-def drop_idle(port: int, unspoken: float, answered: float) -> None:
+def drop_idle(port: int, unspoken: float, answered: float) -> int:
     """Shut down connections to `port` over which no word has come for so many seconds, or none since the last answer.
 
-    Does nothing where the kernel does not tell (any but Linux).
+    Answers how many stay. Does nothing where the kernel does not tell (any but Linux).
     """
+    stay = 0
     for connection, seen in _seen(port):
         if seen.still >= (answered if seen.spoken else unspoken) and (seen.answered or not seen.spoken):
             _shut(connection)
+        else:
+            stay += 1
+    return stay
 
 
 def _shut(connection: socket.socket) -> None:

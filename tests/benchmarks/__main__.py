@@ -61,7 +61,7 @@ def _measure(bench: Bench, work: Work, peers: list[Peer], report: Report) -> Non
         for peer in able[:: 1 if number % 2 else -1]:
             try:
                 figures = work.run(bench, peer)
-            except (Unfit, pytest.skip.Exception) as reason:
+            except _unfit(peer) as reason:
                 print(f"\n{work.name} is left out for {peer.name}: {reason}")
                 able = [one for one in able if one is not peer]
                 continue
@@ -69,6 +69,11 @@ def _measure(bench: Bench, work: Work, peers: list[Peer], report: Report) -> Non
                 report.add(work, peer.name, figures)
     if able:
         print(report.table(work.name), flush=True)
+
+
+def _unfit(peer: Peer) -> tuple[type[BaseException], ...]:
+    """What says that a registry cannot do a piece of work. One that keeps nothing fails at what it should have kept."""
+    return (Unfit, pytest.skip.Exception) if peer.keeps else (Exception, pytest.skip.Exception)
 
 
 def _parser() -> argparse.ArgumentParser:

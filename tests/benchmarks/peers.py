@@ -49,6 +49,7 @@ class Peer:
     address   HOST:PORT
     tree      its processes, or None where it runs elsewhere
     h2c       whether it speaks HTTP/2 without TLS
+    keeps     whether what is pushed can be pulled
     folder    where it keeps what it has, or None where it runs elsewhere
     token     gives out a token for the repository, or None where everybody may do everything
     prepared  what was pushed to it before, by name
@@ -58,6 +59,7 @@ class Peer:
     address: str
     tree: Tree | None = None
     h2c: bool = True
+    keeps: bool = True
     folder: Path | None = None
     token: Callable[[], str] | None = None
     prepared: dict[str, Any] = field(default_factory=dict)
@@ -122,7 +124,7 @@ def nothing(folder: Path, access: str) -> Iterator[Peer]:
     """What no registry can be faster than."""
     command = [built(), "answer", "-address", "127.0.0.1:{port}"]
     with serving({}, folder / "log", command=command) as server:
-        yield Peer("nothing", server.host, Tree(server.process.pid), h2c=False)
+        yield Peer("nothing", server.host, Tree(server.process.pid), h2c=False, keeps=False)
 
 
 @contextlib.contextmanager

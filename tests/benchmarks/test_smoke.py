@@ -38,9 +38,12 @@ def test_a_registry_that_keeps_nothing_shows_what_is_the_clients_own(capsys: pyt
     program("go", "https://go.dev")
     program("crane", "go install github.com/google/go-containerregistry/cmd/crane@latest")
 
-    assert main(["crane-push-again", *SMALL, "--peers", "lading,nothing"]) == 0
+    assert main(["crane-push-again", "crane-pull", "download-range", *SMALL, "--peers", "lading,nothing"]) == 0
 
-    assert "| | lading | nothing |" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "| | lading | nothing |" in told
+    assert "crane-pull is left out for nothing" in told
+    assert "download-range is left out for nothing" in told
 
 
 def test_what_is_not_there_is_refused(capsys: pytest.CaptureFixture[str]) -> None:

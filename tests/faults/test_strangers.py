@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from functions.serve import BUFFER, CONNECTIONS
 from storage.digests import digest_of
 from tests import images
 from tests.faults.clients import ExactClient
@@ -79,14 +80,37 @@ def test_slow_bodies(private: Server, line: str) -> None:
                 assert_others_are_served(private)
 
 
-def test_idle_connections(private: Server) -> None:
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft < 4000:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (4000, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+@pytest.fixture
+def many_descriptors() -> Iterator[None]:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 4000), hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.mark.usefixtures("many_descriptors")
+@pytest.mark.parametrize(
+    ("connections", "begun"),
+    [
+        pytest.param(CONNECTIONS - 10, 1, id="nearly all places taken by headers that never end"),
+        pytest.param(CONNECTIONS + 500, 3, id="more than there are places"),
+    ],
+)
+def test_idle_connections(private: Server, connections: int, begun: int) -> None:
     with contextlib.ExitStack() as stack:
-        for number in range(3000):
+        for number in range(connections):
             sock = stack.enter_context(connect(private))
-            sock.sendall(b"GET /v2/ HTTP/1.1\r\nHost: x\r\nX-Begun: " + bytes(30_000) if number % 2 else b"")
+            if number % begun == 0:
+                sock.sendall(b"GET /v2/ HTTP/1.1\r\nHost: x\r\nX-Begun: " + bytes(BUFFER - 1000))
+        assert_others_are_served(private)
+
+
+@pytest.mark.usefixtures("many_descriptors")
+def test_connections_that_were_answered_and_stay(private: Server) -> None:
+    with contextlib.ExitStack() as stack:
+        for _ in range(CONNECTIONS + 100):
+            sock = stack.enter_context(connect(private))
+            sock.sendall(b"GET /v2/ HTTP/1.1\r\nHost: x\r\n\r\n")
         assert_others_are_served(private)
 
 

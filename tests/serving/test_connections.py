@@ -70,12 +70,12 @@ def test_connections_without_a_first_word_are_dropped_and_those_that_were_answer
         assert answered.recv(1) == b"a"
         time.sleep(0.5)
 
-        drop_idle(port, unspoken=60, answered=60)
-        drop_idle(port, unspoken=0.3, answered=60)
+        assert drop_idle(port, unspoken=60, answered=60) == 4
+        assert drop_idle(port, unspoken=0.3, answered=60) == 2
 
         assert (silent.recv(1), stammering.recv(1)) == (b"", b"")
         assert is_open(answered)
-        drop_idle(port, unspoken=0.3, answered=0.3)
+        assert drop_idle(port, unspoken=0.3, answered=0.3) == 1
         assert answered.recv(1) == b""
         assert is_open(waiting)
 
