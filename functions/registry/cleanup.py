@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from functions.registry.graph import Graph
+from functions.registry.graph import Graph, Node
 from functions.registry.policies import Condition, Policy, Version
 
 MID_PUSH: Final = timedelta(hours=1)
@@ -81,7 +81,7 @@ class _Judge:
     def _deleting(self, digest: str) -> Policy | None:
         """The policy that deletes what stands; of several the first, those first that may delete immutable tags."""
         node, version = self._graph.nodes[digest], self._versions[digest]
-        if not node.named and self._now - node.created < MID_PUSH:
+        if self._is_mid_push(node):
             return None
         meant = [policy for policy in self._deletes if policy.where.matches(version, self._now)]
         if not meant and node.orphan and not node.named:
@@ -107,7 +107,10 @@ class _Judge:
             for digest, version in self._versions.items()
             if policy.where.matches(version, self._now)
         }
-        roots = [version for digest, version in self._versions.items() if self._graph.is_root(digest)]
+        # Children whose index is still to come count as no versions: they would take the places of whole ones.
+        nodes = self._graph.nodes
+        whole = (digest for digest in self._versions if not self._is_mid_push(nodes[digest]))
+        roots = [self._versions[digest] for digest in whole if self._graph.is_root(digest)]
         roots.sort(key=lambda version: version.created, reverse=True)
         for policy in reversed(self._counts):
             meant = [version.digest for version in roots if policy.where.matches(version, self._now)]
@@ -127,8 +130,11 @@ class _Judge:
         return {digest: self._spared(digest) for digest in self._graph.standing if digest not in deleting}
 
     def _spared(self, digest: str) -> _Reason:
-        node = self._graph.nodes[digest]
-        return YOUNG if not node.named and self._now - node.created < MID_PUSH else NO_RULE
+        return YOUNG if self._is_mid_push(self._graph.nodes[digest]) else NO_RULE
+
+    def _is_mid_push(self, node: Node) -> bool:
+        """Whether nothing names a manifest yet, and whoever pushed it may still mean to."""
+        return not node.named and self._now - node.created < MID_PUSH
 
     def _verdict(self, digest: str, kept: bool, way: tuple[str, str], reasons: Mapping[str, _Reason]) -> Verdict:
         holder, root = way

@@ -15,6 +15,7 @@ that is not known is refused: a condition that was misspelt would delete what it
 """
 
 import json
+import operator
 import re
 from collections.abc import Iterable
 from datetime import timedelta
@@ -40,11 +41,20 @@ RECENT: Final = frozenset({"packageNamePrefixes", "tagGlobs", "repositoryGlobs"}
 """What mostRecentVersions takes beside keepCount."""
 
 _NUMBER: Final = r"(\d{1,12}(?:\.\d{1,9})?)"
-_DURATION: Final = re.compile(
-    rf"P?(?:{_NUMBER}Y)?(?:{_NUMBER}W)?(?:{_NUMBER}D)?T?(?:{_NUMBER}H)?(?:{_NUMBER}M)?(?:{_NUMBER}S)?", re.IGNORECASE
+_WEEKS: Final = rf"(?:{_NUMBER}W)?(?:{_NUMBER}D)?"
+_TIME: Final = rf"(?:{_NUMBER}H)?(?:{_NUMBER}M)?(?:{_NUMBER}S)?"
+_YEAR: Final = 365.2422 * 86_400
+"""Seconds, as many as gcloud gives it."""
+
+_DURATIONS: Final = (
+    # Behind a P, M is months until the time begins, as ISO 8601 and gcloud have it.
+    (
+        re.compile(rf"P(?:{_NUMBER}Y)?(?:{_NUMBER}M)?{_WEEKS}(?:(?:T|(?=[\d.]+[HS])){_TIME})?", re.IGNORECASE),
+        (_YEAR, _YEAR / 12, 7 * 86_400, 86_400, 3_600, 60, 1),
+    ),
+    (re.compile(rf"(?:{_NUMBER}Y)?{_WEEKS}T?{_TIME}", re.IGNORECASE), (_YEAR, 7 * 86_400, 86_400, 3_600, 60, 1)),
 )
-_UNITS: Final = (365.2422 * 86_400, 7 * 86_400, 86_400, 3_600, 60, 1)
-"""Seconds; a year has as many as gcloud gives it."""
+"""How a time is written, and the seconds of each of its numbers."""
 
 
 class PolicyError(Exception):
@@ -69,14 +79,16 @@ def parse(text: str) -> tuple[Policy, ...]:
 
 
 def duration(text: Any, where: str) -> timedelta:
-    """A time such as `30d`, `12h`, `1d12h`, `2592000s`, `2592000.0s` or `P30D`. Raises PolicyError."""
-    found = _DURATION.fullmatch(text) if isinstance(text, str) else None
-    if found is None or not any(found.groups()):
-        raise PolicyError(f"{where} is not a time such as 30d, 12h or 2592000s: {_shown(text)}")
-    try:
-        return timedelta(seconds=sum(float(n) * unit for n, unit in zip(found.groups(), _UNITS, strict=True) if n))
-    except OverflowError:
-        raise PolicyError(f"{where} is too long a time: {_shown(text)}") from None
+    """A time such as `30d`, `12h`, `1d12h`, `2592000s`, `2592000.0s`, `P30D` or `P1M`. Raises PolicyError."""
+    for form, units in _DURATIONS:
+        found = form.fullmatch(text) if isinstance(text, str) else None
+        if found and any(found.groups()):
+            numbers = [float(number or 0) for number in found.groups()]
+            try:
+                return timedelta(seconds=sum(map(operator.mul, numbers, units)))
+            except OverflowError:
+                raise PolicyError(f"{where} is too long a time: {_shown(text)}") from None
+    raise PolicyError(f"{where} is not a time such as 30d, 12h or 2592000s: {_shown(text)}")
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -49,6 +49,13 @@ def test_children_and_signatures_do_not_count_as_versions() -> None:
     assert kept([*images, *orphans], policies) == all_of("i3") | all_of("i4")
 
 
+def test_children_whose_index_is_still_to_come_take_no_places_of_versions() -> None:
+    images = [node("a", "v1", age=100), node("b", "v2", age=99), node("c", "v3", age=98)]
+    coming = [node("amd64", age=0), node("arm64", age=0)]
+    policies = and_keep(ALL, '"mostRecentVersions": {"keepCount": 2}')
+    assert kept([*images, *coming], policies) == digests("b c amd64 arm64")
+
+
 def test_the_count_is_of_what_the_policy_means() -> None:
     images = [node(f"n{number}", f"{'vw'[number % 2]}{number}", age=100 - number) for number in range(6)]
     policies = and_keep(ALL, '"mostRecentVersions": {"keepCount": 2, "tagGlobs": ["v*"]}')

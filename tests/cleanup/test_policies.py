@@ -85,13 +85,22 @@ def test_an_empty_list_of_artifact_registry_s_is_none() -> None:
         ("2w", 14 * DAY),
         ("P30D", 30 * DAY),
         ("PT36H", timedelta(hours=36)),
+        ("P36H", timedelta(hours=36)),
+        ("PT5M", timedelta(minutes=5)),
+        ("T5M", timedelta(minutes=5)),
+        ("P1H5M", timedelta(hours=1, minutes=5)),
+        ("P1M", timedelta(seconds=2_629_743.84)),
+        ("p3m", timedelta(seconds=7_889_231.52)),
+        ("P1Y6MT1M", timedelta(seconds=18 * 2_629_743.84 + 60)),
     ],
 )
 def test_times_are_those_of_gcloud(text: str, expected: timedelta) -> None:
     assert duration(text, "here") == expected
 
 
-@pytest.mark.parametrize("text", ["", "30", "d", "P", "-3d", "1 d", "3x", "1h1d", "99999999999y", None, 30, ["30d"]])
+@pytest.mark.parametrize(
+    "text", ["", "30", "d", "P", "PT", "P1D5M", "-3d", "1 d", "3x", "1h1d", "99999999999y", None, 30, ["30d"]]
+)
 def test_what_is_no_time_is_refused(text: Any) -> None:
     with pytest.raises(PolicyError, match="here"):
         duration(text, "here")
