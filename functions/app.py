@@ -58,7 +58,7 @@ class App:
         self.registry = registry
         self._settings = settings
         self._door = door
-        self._draining = BoundedSemaphore(max(1, settings.threads // DRAINERS))
+        self._places = BoundedSemaphore(max(1, settings.threads // DRAINERS))
         self.outgoing = Outgoing(settings.threads)
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
@@ -70,7 +70,7 @@ class App:
     def respond(self, request: Request) -> Answer:
         """Answer one request; whatever goes wrong becomes an answer, too."""
         line = AccessLine(request)
-        body = RequestBody(request, self._settings.body_timeout, self._settings.largest_body)
+        body = RequestBody(request, self._settings.body_timeout, self._settings.largest_body, self._places)
         answer = self._attempt(request, body, line)
         if request.method == "HEAD":
             answer.content = b""
@@ -79,9 +79,8 @@ class App:
         answer.headers += [*EVERY_ANSWER, ("X-Request-Id", line.id)]
         if answer.status not in WITHOUT_SIZE:
             answer.headers.append(("Content-Length", str(answer.size)))
-        if body.unread and (known or body.safe) and self._draining.acquire(blocking=False):
+        if body.unread and body.take_place(known=known):
             body.drain()
-            answer.at_the_end(self._draining.release)
         if body.unread:
             # What is left of it stands where the next request would begin.
             answer.headers.append(("Connection", "close"))

@@ -16,6 +16,7 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Callable
 from typing import Any, Final
 
 from granian import _granian
@@ -64,9 +65,14 @@ CROWD: Final = CONNECTIONS * 3 // 4
 IDLE: Final = 3600.0
 """Seconds after which a connection that was answered, and over which nothing moves, goes: longer than any request."""
 
-IDLE_IN_A_CROWD: Final = 15.0
+IDLE_IN_A_CROWD: Final = 120.0
+"""… there: longer than a client may let a body or an answer stand still, so that no transfer is cut off."""
+
 UNSPOKEN_IN_A_CROWD: Final = 1.0
-"""Seconds, so that whoever has something to say finds a place."""
+"""Seconds for a first word there."""
+
+IDLE_AT_THE_END: Final = 10.0
+"""… and once the server is told to end: a client over HTTP/2 that keeps silent would hold it up for ever."""
 
 SWEEP: Final = 2.0
 """Seconds between looks for connections that are of no use."""
@@ -226,7 +232,9 @@ def serve(app: App, settings: Settings) -> None:
     _take_descriptors()
     # Where each answer waits for a cloud, nobody can be alone at a desk.
     runner = Runner(app, Desk() if settings.embedded else None)
-    threading.Thread(target=_sweep, args=[settings.port, runner], name="sweep", daemon=True).start()
+    threading.Thread(
+        target=_sweep, args=[settings.port, runner, lambda: server.interrupt_signal], name="sweep", daemon=True
+    ).start()
     with contextlib.closing(app.registry):
         server.serve_app(runner)
 
@@ -241,14 +249,17 @@ def _take_descriptors() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
 
 
-def _sweep(port: int, runner: Runner) -> None:
-    """Drop connections that are of no use, and begin anew where readers are lost, for ever.
+def _sweep(port: int, runner: Runner, ends: Callable[[], bool]) -> None:
+    """Drop connections that are of no use, and begin anew where readers are lost, until the process `ends`.
 
     granian waits for a first word without end, over HTTP/2 for a second one, and for whoever takes no answer.
     """
     renewed = math.inf
     while True:
         time.sleep(SWEEP)
+        if ends():
+            drop_idle(port, 0, IDLE_AT_THE_END)
+            continue
         if drop_idle(port, HEADER_PATIENCE / 1000, IDLE) > CROWD:
             drop_idle(port, UNSPOKEN_IN_A_CROWD, IDLE_IN_A_CROWD)
         for peer in runner.app.outgoing.stuck(STUCK):

@@ -12,10 +12,11 @@ again, on one processor. Nothing ends that but the process's end. So such a read
 and counted as lost, for `lading serve` to begin anew; and nobody who is not known is read from in that way.
 """
 
+import math
 import time
 from collections.abc import Iterator
 from queue import Empty, SimpleQueue
-from threading import Thread
+from threading import BoundedSemaphore, Thread
 from typing import Final
 
 from werkzeug.wrappers import Request
@@ -55,17 +56,22 @@ class RequestBody:
     size  how many bytes the client says that it has, or None
     """
 
-    def __init__(self, request: Request, patience: float, most: int = 0) -> None:
+    def __init__(
+        self, request: Request, patience: float, most: int = 0, places: BoundedSemaphore | None = None
+    ) -> None:
         """Prepare to read; nothing is read before `chunks`.
 
         patience  seconds to wait for each 384 KiB piece
         most      bytes of the largest body that is taken, or 0 for any
+        places    for reading what need not be read, or comes from strangers; None for as many as there are threads
         """
         has_one = request.method in WITH_BODY
         self.size = request.content_length if has_one else None
         self._request = request
         self._patience = patience
         self._most = most
+        self._places = places or BoundedSemaphore()
+        self._has_place = False
         self._pump: _Pump | None = None
         self._stalled = False
         self._ended = not has_one or self.size == 0
@@ -104,8 +110,21 @@ class RequestBody:
         if expected is not None and received != expected:
             raise RegistryError(SIZE_WRONG, {"expected": expected})
 
-    def read(self, most: int) -> bytes | None:
-        """The whole body, or None where it has more than `most` bytes: then no more than one piece is too much."""
+    def take_place(self, *, known: bool, seconds: float = 0) -> bool:
+        """Take one of the places, if one is free within so long, until the server's read has ended.
+
+        So strangers who send slowly, or not at all, never have all threads; and no reader is lost to one who goes away.
+        """
+        if not self._has_place:
+            self._has_place = (known or self.safe) and self._places.acquire(timeout=seconds)
+        return self._has_place
+
+    def read(self, most: int, patience: float = math.inf) -> bytes | None:
+        """The whole body, or None where it has more than `most` bytes: then no more than one piece is too much.
+
+        patience  seconds to wait for it, where that is less than for other bodies
+        """
+        self._patience = min(self._patience, patience)
         if self.size is not None and self.size > most:
             return None
         content = bytearray()
@@ -131,11 +150,13 @@ class RequestBody:
 
     def close(self) -> bool:
         """Let the reading thread go; answers whether it has gone. If not, the answer must end with `wait`."""
-        if self._pump is None:
-            return True
-        self._pump.close()
-        self._pump.join(GOODBYE if self._ended else 0)
-        return not self._pump.is_alive()
+        if self._pump is not None:
+            self._pump.close()
+            self._pump.join(GOODBYE if self._ended else 0)
+            if self._pump.is_alive():
+                return False
+        self._leave_place()
+        return True
 
     def wait(self) -> None:
         """Come back when the server's read has ended."""
@@ -148,6 +169,12 @@ class RequestBody:
             # Twice the patience: whoever stalled as long as this client has had his answer by then.
             drop_still(int(environ["SERVER_PORT"]), environ.get("REMOTE_ADDR", ""), 2 * self._patience)
             self._pump.join(LOOK_AGAIN)
+        self._leave_place()
+
+    def _leave_place(self) -> None:
+        if self._has_place:
+            self._has_place = False
+            self._places.release()
 
     def _check(self, size: int) -> None:
         if self._most and size > self._most:

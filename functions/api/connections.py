@@ -21,6 +21,9 @@ LAST_DATA_RECEIVED: Final = 52
 BYTES_RECEIVED: Final = 128
 """… and how many bytes have come."""
 
+PIECES_SENT: Final = 156
+"""… and in how many segments data went."""
+
 FIRST_WORD: Final = 24
 """Bytes: HTTP/2 begins with so many (RFC 9113, section 3.4), and no request of HTTP/1.1 has fewer than its headers."""
 
@@ -49,7 +52,7 @@ def drop_idle(port: int, unspoken: float, answered: float) -> int:
     """
     stay = 0
     for connection, seen in _seen(port):
-        if seen.still >= (answered if seen.spoken else unspoken) and (seen.answered or not seen.spoken):
+        if seen.still >= (answered if seen.spoken else unspoken) and not (seen.asks and seen.spoken):
             _shut(connection)
         else:
             stay += 1
@@ -65,12 +68,14 @@ class Seen(NamedTuple):
     """What the kernel has seen of a connection.
 
     still     seconds since data came or went
-    answered  whether the last word was ours
+    answered  whether the last word was surely ours
+    asks      whether it was surely the client's: the kernel's clock has ticks of some milliseconds
     spoken    whether as much came as a request begins with
     """
 
     still: float
     answered: bool
+    asks: bool
     spoken: bool
 
 
@@ -83,17 +88,20 @@ def _seen(port: int) -> Iterator[tuple[socket.socket, Seen]]:
             # First asked, then duplicated: what is no socket would leave its duplicate open.
             if not stat.S_ISSOCK(os.fstat(descriptor).st_mode):
                 continue
-            with socket.fromfd(descriptor, socket.AF_INET, socket.SOCK_STREAM) as connection:
+            # Without a family that is given, its own is taken: the addresses of another would be cut short.
+            with socket.socket(fileno=os.dup(descriptor)) as connection:
                 own = connection.getsockname()
                 if isinstance(own, tuple) and own[1] == port and connection.getpeername():
                     yield connection, _look(connection)
 
 
 def _look(connection: socket.socket) -> Seen:
-    """Raises OSError where the kernel, older than Linux 4.1, does not tell all of it."""
-    info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, BYTES_RECEIVED + 8)
-    if len(info) < BYTES_RECEIVED + 8:
+    """Raises OSError where the kernel, older than Linux 4.6, does not tell all of it."""
+    info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, PIECES_SENT + 4)
+    if len(info) < PIECES_SENT + 4:
         raise OSError("TCP_INFO is short")
-    sent, received = (struct.unpack_from("=I", info, at)[0] for at in (LAST_DATA_SENT, LAST_DATA_RECEIVED))
+    sent, received, pieces = (
+        struct.unpack_from("=I", info, at)[0] for at in (LAST_DATA_SENT, LAST_DATA_RECEIVED, PIECES_SENT)
+    )
     (count,) = struct.unpack_from("=Q", info, BYTES_RECEIVED)
-    return Seen(min(sent, received) / 1000, received > sent, count >= FIRST_WORD)
+    return Seen(min(sent, received) / 1000, received > sent, received < sent or not pieces, count >= FIRST_WORD)

@@ -12,12 +12,18 @@ from functions.api.answers import Answer, as_json
 from functions.api.base import Call
 from functions.auth import scopes
 from functions.auth.access import Caller
-from functions.registry.errors import TOKEN_REQUEST_INVALID, RegistryError
+from functions.registry.errors import TOKEN_REQUEST_INVALID, UNAVAILABLE, RegistryError
 
 LARGEST: Final = 64 * 1024
 """Bytes of a form."""
 
 MOST_FIELDS: Final = 50
+
+PATIENCE: Final = 5.0
+"""Seconds for a form to come."""
+
+WAIT: Final = 0.1
+"""Seconds that a form waits until others have been read."""
 
 
 def issue(call: Call) -> Answer:
@@ -45,7 +51,11 @@ def issue(call: Call) -> Answer:
 
 def _form(call: Call) -> tuple[Caller, Sequence[str]]:
     """Who comes with a form, and the scopes in it. What a refresh token stands for here is one of Google's tokens."""
-    content = call.body.read(LARGEST)
+    if not call.body.safe:
+        raise RegistryError(TOKEN_REQUEST_INVALID, {"reason": "a form over HTTP/2 needs a Content-Length"})
+    if not call.body.take_place(known=False, seconds=WAIT):
+        raise RegistryError(UNAVAILABLE)
+    content = call.body.read(LARGEST, PATIENCE)
     if content is None or call.request.mimetype != "application/x-www-form-urlencoded":
         raise RegistryError(TOKEN_REQUEST_INVALID, {"reason": f"not a form of at most {LARGEST} bytes"})
     try:

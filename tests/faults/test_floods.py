@@ -156,6 +156,17 @@ def test_uploads_that_are_cut_off(server: Server) -> None:
     eventually(lambda: answers(server), "it does not answer")
 
 
+@pytest.mark.parametrize("hurry", [True])
+def test_forms_without_a_length_that_are_cut_off(server: Server) -> None:
+    """Of a stranger: he must not be read from in a way that only the process's end can end."""
+    with connected(server) as sock:
+        sock.sendall(opened(request("POST", "/v2/token"), 1, b"g"))
+        http2.wait_for_pong(sock, 1)
+        time.sleep(0.5)
+    time.sleep(3)
+    assert "beginning anew" not in server.log.read_text()
+
+
 def answers(server: Server) -> bool:
     with contextlib.suppress(OSError):
         return server.request("GET", "/v2/")[0].status == 200

@@ -69,15 +69,29 @@ def trickling(sockets: list[socket.socket]) -> Iterator[None]:
         thread.join()
 
 
-@pytest.mark.parametrize("line", [f"PATCH {ANY_UPLOAD}", "PUT /v2/a/manifests/v1", "POST /anything", "PUT /v2/A/b"])
+@pytest.mark.parametrize(
+    "line", [f"PATCH {ANY_UPLOAD}", "PUT /v2/a/manifests/v1", "POST /anything", "PUT /v2/A/b", "POST /v2/token"]
+)
 def test_slow_bodies(private: Server, line: str) -> None:
+    # Of a form no more is read than it may have.
+    size = 1000 if line.endswith("token") else 1_000_000
     with contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(connect(private)) for _ in range(4 * THREADS)]
         for sock in sockets:
-            sock.sendall(f"{line} HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n".encode())
+            sock.sendall(f"{line} HTTP/1.1\r\nHost: x\r\nContent-Length: {size}\r\n\r\n".encode())
         with trickling(sockets):
             for _ in range(3):
                 assert_others_are_served(private)
+
+
+def test_forms_that_never_come(private: Server) -> None:
+    with contextlib.ExitStack() as stack:
+        for _ in range(4 * THREADS):
+            sock = stack.enter_context(connect(private))
+            sock.sendall(b"POST /v2/token HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\ng")
+        assert_others_are_served(private)
+        answer, _ = private.request("GET", "/v2/token")
+        assert answer.status == 200
 
 
 @pytest.fixture
@@ -105,13 +119,23 @@ def test_idle_connections(private: Server, connections: int, begun: int) -> None
         assert_others_are_served(private)
 
 
+HURRIED = """
+import sys
+from functions import cli, serve
+serve.IDLE_IN_A_CROWD = 5.0
+sys.exit(cli.main(["serve"]))
+"""
+
+
 @pytest.mark.usefixtures("many_descriptors")
-def test_connections_that_were_answered_and_stay(private: Server) -> None:
-    with contextlib.ExitStack() as stack:
+def test_connections_that_were_answered_and_stay(tmp_path: Path) -> None:
+    environment = {"LADING_DATA": str(tmp_path / "data"), "LADING_ADDRESS": "127.0.0.1:{port}"}
+    command = ["env", *(f"{name}={value}" for name, value in environment.items()), sys.executable, "-c", HURRIED]
+    with serving({}, tmp_path / "log", command=command) as server, contextlib.ExitStack() as stack:
         for _ in range(CONNECTIONS + 100):
-            sock = stack.enter_context(connect(private))
+            sock = stack.enter_context(connect(server))
             sock.sendall(b"GET /v2/ HTTP/1.1\r\nHost: x\r\n\r\n")
-        assert_others_are_served(private)
+        assert_others_are_served(server)
 
 
 def send_until_cut(sock: socket.socket, pieces: Iterable[bytes]) -> None:

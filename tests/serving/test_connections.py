@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from functions.api.connections import drop_idle, drop_still
+from functions.api.connections import drop_all, drop_idle, drop_still
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells of connections")
 
@@ -78,6 +78,36 @@ def test_connections_without_a_first_word_are_dropped_and_those_that_were_answer
         assert drop_idle(port, unspoken=0.3, answered=0.3) == 1
         assert answered.recv(1) == b""
         assert is_open(waiting)
+
+
+def test_an_answer_that_comes_at_once_is_one() -> None:
+    """The kernel tells both times by a clock of some milliseconds: they are the same then."""
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+        client = stack.enter_context(socket.create_connection(listener.getsockname(), timeout=5))
+        server = stack.enter_context(listener.accept()[0])
+        client.sendall(b"GET /v2/ HTTP/1.1\r\nHost: x\r\n\r\n")
+        server.recv(100)
+        server.sendall(b"a")
+        assert client.recv(1) == b"a"
+        time.sleep(0.5)
+
+        drop_idle(listener.getsockname()[1], unspoken=60, answered=0.3)
+
+        assert client.recv(1) == b""
+
+
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="no IPv6 here")
+def test_connections_over_ipv6_are_known_by_their_address() -> None:
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(socket.create_server(("::1", 0), family=socket.AF_INET6))
+        client = stack.enter_context(socket.create_connection(listener.getsockname()[:2], timeout=5))
+        stack.enter_context(listener.accept()[0])
+
+        drop_all(listener.getsockname()[1], "::2")
+        assert is_open(client)
+        drop_all(listener.getsockname()[1], "::1")
+        assert client.recv(1) == b""
 
 
 def is_open(connection: socket.socket) -> bool:

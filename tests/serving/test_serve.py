@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from storage.digests import digest_of
+from tests.faults import http2
 from tests.needs import program
 from tests.servers import Server, answer_on, basic, free_port, lading, serving, users
 
@@ -246,3 +247,9 @@ def test_kill_leaves_no_process_and_nothing_acknowledged_is_lost(
 
     with serving(environment, tmp_path / "log2") as server:
         assert server.request("GET", f"/v2/a/blobs/{digest_of(b'kept')}")[1] == b"kept"
+
+
+def test_a_client_that_keeps_silent_does_not_hold_up_the_end(tmp_path: Path) -> None:
+    """Over HTTP/2: hyper waits for what a client says to its farewell."""
+    with serving({"LADING_DATA": str(tmp_path / "data")}, tmp_path / "log") as server, http2.connected(server):
+        assert server.stop() == 0
