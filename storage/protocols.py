@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, Protocol
 
-from storage.errors import Corrupt
+from storage.errors import Corrupt, Missing
 from storage.records import Key, R, Record
 
 MOST_CONTENT: Final = 512 * 1024
@@ -35,7 +35,8 @@ class BlobStore(Protocol):
     """Objects: written once under a name of their own, never renamed, copied or overwritten.
 
     A name is `<upload id>/<part>`: two segments of `[a-z0-9-]`. Names are never used twice, so deleting an object can
-    never hit another one. All methods may be called from any thread, and raise Unavailable where the store fails.
+    never hit another one; only bytes that were lost are put back under theirs. All methods may be called from any
+    thread, and raise Unavailable where the store fails.
     """
 
     def append(self, name: str, chunks: Iterable[bytes], size: int | None = None) -> Stored:
@@ -74,6 +75,16 @@ class BlobStore(Protocol):
     def close(self) -> None:
         """Give back what the store holds open."""
         ...
+
+
+def is_there(blobs: BlobStore, name: str, size: int) -> bool:
+    """Whether `blobs` has an object to its last byte: it can be lost, or cut short, with the disk that it is on."""
+    try:
+        for _ in blobs.open(name, max(0, size - 1), size):
+            pass
+    except (Missing, Corrupt):
+        return False
+    return True
 
 
 @dataclass(frozen=True, slots=True)

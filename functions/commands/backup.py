@@ -2,9 +2,13 @@
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from functions.commands.options import STORES, Commands, add
+from functions.commands.options import STORES, CommandError, Commands, add
 from functions.settings import Settings
+
+if TYPE_CHECKING:
+    from functions.jobs.backup import Report
 
 
 def add_to(commands: Commands) -> None:
@@ -23,11 +27,17 @@ def _backup(parsed: argparse.Namespace, read: Settings) -> None:
     from functions.composition import open_blobs, open_metadata
     from functions.jobs.backup import Stores, back_up
 
-    print(back_up(Stores(open_blobs(read.blobs), open_metadata(read.metadata)), Path(parsed.folder)))
+    _tell(back_up(Stores(open_blobs(read.blobs), open_metadata(read.metadata)), Path(parsed.folder)))
 
 
 def _restore(parsed: argparse.Namespace, read: Settings) -> None:
     from functions.composition import open_blobs, open_metadata
     from functions.jobs.backup import Stores, restore
 
-    print(restore(Path(parsed.folder), Stores(open_blobs(read.blobs), open_metadata(read.metadata))))
+    _tell(restore(Path(parsed.folder), Stores(open_blobs(read.blobs), open_metadata(read.metadata))))
+
+
+def _tell(report: "Report") -> None:
+    print(report)
+    if report.damaged:
+        raise CommandError(f"{len(report.damaged)} blobs are lost or damaged where they were copied from")

@@ -14,7 +14,7 @@ import contextlib
 import os
 import secrets
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,13 +23,13 @@ from functions.registry.attempts import settle
 from functions.registry.manifests import needs_of
 from functions.registry.pages import find_all
 from storage.digests import Hasher, algorithm_of
-from storage.errors import Corrupt, Missing
+from storage.errors import Corrupt, Missing, Unavailable
 from storage.filesystem import FilesystemBlobs
 from storage.past import History, Move
-from storage.protocols import BlobStore, Create, Delete, MetadataStore, Replace, Touch
+from storage.protocols import BlobStore, Create, Delete, MetadataStore, Replace, Touch, is_there
 from storage.records import LOOSE, Blob, Key, Link, Manifest, R, Record, Repository, Tag
 from storage.sqlite import SqliteMetadata
-from storage.upkeep import Pull
+from storage.upkeep import Pull, Running
 
 PAGE: Final = 100
 """Records read at a time: their contents are in memory together."""
@@ -50,7 +50,11 @@ class Stores:
 
 @dataclass(slots=True)
 class Report:
-    """What was copied, and how many tags were left as they were although the backup knows them otherwise."""
+    """What was copied, and what was not.
+
+    tags_left  how many tags were left as they were although the backup knows them otherwise
+    damaged    the digests of blobs whose bytes are lost or others where they are copied from
+    """
 
     repositories: int = 0
     tags: int = 0
@@ -58,17 +62,25 @@ class Report:
     blobs: int = 0
     bytes: int = 0
     tags_left: int = 0
+    damaged: set[str] = field(default_factory=set)
 
     def __str__(self) -> str:
         text = (
             f"copied {self.repositories} repositories: {self.tags} tags, {self.manifests} manifests,"
             f" and {self.blobs} blobs of {self.bytes} bytes"
         )
-        return f"{text}; left {self.tags_left} tags that name something else by now" if self.tags_left else text
+        if self.tags_left:
+            text += f"; left {self.tags_left} tags that name something else by now"
+        if self.damaged:
+            text += f"; left out what needs these, whose bytes are lost or damaged: {', '.join(sorted(self.damaged))}"
+        return text
 
 
 def back_up(source: Stores, folder: Path) -> Report:
-    """Copy all of `source` into `folder`: a new one, or an earlier backup, which stays whole until this one is done."""
+    """Copy all of `source` into `folder`: a new one, or an earlier backup, which stays whole until this one is done.
+
+    Raises Unavailable where the disk is full.
+    """
     final, part = folder / "metadata.sqlite", folder / "metadata.sqlite.part"
     _remove_database(part)
     earlier = SqliteMetadata(final) if final.exists() else None
@@ -78,9 +90,13 @@ def back_up(source: Stores, folder: Path) -> Report:
         stack.callback(target.close)
         if earlier:
             stack.callback(earlier.close)
+        _copy_running(source, target)
         for repository in _all(source.metadata, Repository):
             _back_up_repository(source, target, repository, earlier, report)
-    # The last connection that closes has put everything into the one file.
+    # The last connection that closes puts everything into the one file, unless the disk is full: SQLite does not tell
+    # then, but leaves the log beside it.
+    if part.with_name(f"{part.name}-wal").exists():
+        raise Unavailable(f"{part} could not be written to its end; an earlier backup is as it was")
     part.rename(final)
     _flush(folder)
     return report
@@ -93,6 +109,7 @@ def restore(folder: Path, target: Stores) -> Report:
     source = Stores(FilesystemBlobs(folder / "blobs"), SqliteMetadata(folder / "metadata.sqlite"))
     report = Report()
     with contextlib.closing(source):
+        _copy_running(source, target)
         for repository in _all(source.metadata, Repository):
             _restore_repository(source, target, repository, report)
     return report
@@ -156,6 +173,12 @@ def _copy_histories(source: Stores, target: Stores, repository: str) -> None:
             _ensure(target.metadata, history)
 
 
+def _copy_running(source: Stores, target: Stores) -> None:
+    """What runs where: without that, clean-up would take images that run."""
+    for running in _all(source.metadata, Running):
+        _ensure(target.metadata, running)
+
+
 def _copy_pulls(source: Stores, target: Stores, repository: str) -> None:
     """When manifests were pulled: without that, clean-up would take all that was pushed long ago for unused."""
     for pull in _all(source.metadata, Pull, repository):
@@ -163,11 +186,12 @@ def _copy_pulls(source: Stores, target: Stores, repository: str) -> None:
 
 
 def _copy_blob(source: Stores, target: Stores, digest: str, report: Report) -> Blob | None:
-    """The blob in `target`, copied where it lacks it; None where `source` has lost it meanwhile. Raises Corrupt."""
+    """The blob in `target`, copied where it lacks it or its bytes; None where `source` has not got it, or no more."""
     there, blob = _get(target.metadata, Key(Blob, digest)), _get(source.metadata, Key(Blob, digest))
-    if there is not None or blob is None:
+    is_lost = there is not None and not is_there(target.blobs, there.object, there.size)
+    if blob is None or (there is not None and not is_lost):
         return there
-    name, hasher = f"{secrets.token_hex(16)}/0", Hasher(algorithm_of(digest))
+    name, hasher = there.object if there else f"{secrets.token_hex(16)}/0", Hasher(algorithm_of(digest))
 
     def checked() -> Iterator[bytes]:
         for chunk in source.blobs.open(blob.object, 0, blob.size):
@@ -177,9 +201,14 @@ def _copy_blob(source: Stores, target: Stores, digest: str, report: Report) -> B
             raise Corrupt(f"the object of {digest} holds other bytes")
 
     try:
+        if is_lost:
+            target.blobs.delete(name)
         target.blobs.append(name, checked(), blob.size)
-    except Missing:
-        return None
+    except (Missing, Corrupt):
+        # Collected while it was copied, it has no record any more.
+        if _get(source.metadata, blob.key) is not None:
+            report.damaged.add(digest)
+        return there
     _ensure(target.metadata, replace(blob, object=name))
     report.blobs += 1
     report.bytes += blob.size
@@ -245,10 +274,10 @@ def _get(metadata: MetadataStore, key: Key[R]) -> R | None:
 
 
 def _ensure(metadata: MetadataStore, record: Record, needs: Sequence[Key[Any]] = ()) -> bool:
-    """Create `record` unless one of its key is there, touching what it needs; answers whether it did."""
+    """Create `record` unless one of its key is there or what it needs is not; answers whether it did."""
 
     def attempt() -> bool:
-        if _has(metadata, [record.key]):
+        if _has(metadata, [record.key]) or not _has(metadata, needs):
             return False
         metadata.commit([Create(record), *(Touch(key) for key in needs)])
         return True

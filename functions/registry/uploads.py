@@ -30,7 +30,7 @@ from functions.registry.attempts import settle
 from functions.registry.errors import DIGEST_INVALID, RANGE_INVALID, UPLOAD_INVALID, UPLOAD_UNKNOWN, RegistryError
 from storage.digests import Hasher, algorithm_of, digest_of
 from storage.errors import Conflict, Corrupt, StorageError
-from storage.protocols import BlobStore, Create, Found, MetadataStore, Replace
+from storage.protocols import BlobStore, Create, Found, MetadataStore, Replace, is_there
 from storage.records import Blob, Key, Link, Upload
 
 CHUNK_MIN_LENGTH: Final = 1024 * 1024
@@ -207,6 +207,10 @@ class Uploads:
         now = self._clock()
         if blob is None:
             blob = Blob(id=digest, object=whole(), size=upload.offset, crc32c=upload.crc32c, created=now)
+        elif not is_there(self._blobs, blob.object, blob.size):
+            # Acknowledged must be what can be pulled, in all repositories that link it.
+            self._blobs.delete(blob.object)
+            self._join(blob.object, upload)
         link, writes = links.made(link, blob, upload.target, now)
         self._metadata.commit([Replace(replace(upload, published=digest, touched=now)), *writes])
         return link
@@ -234,11 +238,15 @@ class Uploads:
         if not upload.parts:
             self._blobs.append(name, (), 0)
             return name
+        self._join(name, upload)
+        return name
+
+    def _join(self, name: str, upload: Upload) -> None:
+        """Make the session's bytes an object of that name."""
         joined = self._blobs.join(name, _objects(upload))
         if joined.size != upload.offset or joined.crc32c not in (None, upload.crc32c):
             self._forget([name])
             raise Corrupt(f"the store joined the parts of upload {upload.id} to other bytes")
-        return name
 
     def _end(self, upload: Upload) -> None:
         """End a session without a blob, unless it is another request's by now."""

@@ -1,7 +1,7 @@
 """Backups, from each pair of stores and back into it."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -9,7 +9,7 @@ import pytest
 from functions.jobs.backup import Stores, back_up, restore
 from functions.registry.registry import Registry
 from storage.digests import digest_of
-from storage.errors import Corrupt, Missing
+from storage.errors import Missing, Unavailable
 from storage.filesystem import FilesystemBlobs
 from storage.records import Manifest
 from storage.sqlite import SqliteMetadata
@@ -178,19 +178,82 @@ def test_a_backup_taken_while_serving_is_whole(stores: Stores, registry: Registr
         served.close()
 
 
-def test_bytes_that_have_rotted_are_not_copied(stores: Stores, registry: Registry, tmp_path: Path) -> None:
-    image = push_image(registry, "a", "v1")
+def object_of(store: Stores, repository: str, digest: str, folder: Path) -> Path:
+    """The file of a blob."""
+    link = Registry(store.blobs, store.metadata).blobs.get(repository, digest)
+    return folder / "blobs" / link.object[:2] / link.object
+
+
+@pytest.mark.parametrize("rot", [lambda path: path.write_bytes(b"x" + path.read_bytes()[1:]), Path.unlink])
+def test_bytes_that_have_rotted_or_are_lost_are_left_out_with_what_needs_them_alone(
+    stores: Stores, registry: Registry, tmp_path: Path, rot: Callable[[Path], object]
+) -> None:
+    before, image, after = (push_image(registry, repository, "v1") for repository in "abc")
     back_up(stores, tmp_path / "backup")
     copy = folder_stores(tmp_path / "backup")
-    link = Registry(copy.blobs, copy.metadata).blobs.get("a", image.blobs[-1])
-    copy.close()
-    path = tmp_path / "backup" / "blobs" / link.object[:2] / link.object
-    path.write_bytes(b"x" + path.read_bytes()[1:])
-    target = folder_stores(tmp_path / "target")
+    rot(object_of(copy, "b", image.blobs[-1], tmp_path / "backup"))
+    target, again = folder_stores(tmp_path / "target"), folder_stores(tmp_path / "again")
 
-    with pytest.raises(Corrupt):
-        restore(tmp_path / "backup", target)
-    target.close()
+    restored = restore(tmp_path / "backup", target)
+    backed_up = back_up(copy, tmp_path / "next")
+    restore(tmp_path / "next", again)
+
+    for report, store in ((restored, target), (backed_up, again)):
+        assert report.damaged == {image.blobs[-1]}
+        assert image.blobs[-1] in str(report)
+        found = Registry(store.blobs, store.metadata)
+        assert_whole(found, {f"a@{before.digest}": before.content or b"", f"c@{after.digest}": after.content or b""})
+        assert found.tags.names("c", "", 10).items == ["v1"]
+        assert store.metadata.scan(Manifest, "b", limit=9) == []
+        store.close()
+    copy.close()
+
+
+@pytest.mark.parametrize("lose", [Path.unlink, lambda path: path.write_bytes(b"")])
+def test_bytes_that_the_registry_has_lost_are_put_back(
+    other: Stores, tmp_path: Path, lose: Callable[[Path], object]
+) -> None:
+    registry = Registry(other.blobs, other.metadata)
+    image = push_image(registry, "a", "v1")
+    back_up(other, tmp_path / "backup")
+    lose(object_of(other, "a", image.blobs[-1], tmp_path / "other"))
+
+    report = restore(tmp_path / "backup", other)
+
+    assert report.blobs == 1
+    assert_whole(registry, {f"a@{image.digest}": image.content or b""})
+
+
+def test_a_backup_for_which_the_disk_is_too_small_leaves_the_earlier_one(
+    registry: Registry, stores: Stores, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    push_image(registry, "a", "v1")
+    back_up(stores, tmp_path / "backup")
+    before = (tmp_path / "backup" / "metadata.sqlite").read_bytes()
+    close = SqliteMetadata.close
+
+    def leave_the_log(self: SqliteMetadata) -> None:
+        close(self)
+        # What SQLite does where its last checkpoint fails: it keeps the log, and tells nobody.
+        (tmp_path / "backup" / "metadata.sqlite.part-wal").write_bytes(b"log")
+
+    monkeypatch.setattr(SqliteMetadata, "close", leave_the_log)
+    with pytest.raises(Unavailable, match="an earlier backup is as it was"):
+        back_up(stores, tmp_path / "backup")
+    monkeypatch.undo()
+
+    assert (tmp_path / "backup" / "metadata.sqlite").read_bytes() == before
+    assert back_up(stores, tmp_path / "backup").tags == 1
+
+
+def test_what_runs_is_part_of_it(registry: Registry, stores: Stores, other: Stores, tmp_path: Path) -> None:
+    registry.running.report("cluster-1", ["team/app:v1"])
+    back_up(stores, tmp_path / "backup")
+
+    restore(tmp_path / "backup", other)
+
+    (running,) = Registry(other.blobs, other.metadata).running.all()
+    assert (running.id, running.references) == ("cluster-1", ("team/app:v1",))
 
 
 def test_a_folder_without_a_backup_is_said_to_be_one(stores: Stores, tmp_path: Path) -> None:

@@ -222,3 +222,17 @@ def test_what_comes_too_late_for_its_session_leaves_nothing(registry: Registry, 
             registry.uploads.finish("a", upload.id, digest, Body(slow()))
 
     assert stores.blobs.names("", limit=9) == []
+
+
+def test_a_blob_whose_bytes_were_lost_is_whole_for_all_when_it_is_pushed_again(
+    registry: Registry, stores: Stores
+) -> None:
+    content = images.blob()
+    link = push_blob(registry, "a", content)
+    for pushed in ("a", "b"):
+        stores.blobs.delete(link.object)
+
+        push_blob(registry, pushed, content)
+
+        assert pull_blob(registry, "a", link.id) == content
+        assert pull_blob(registry, pushed, link.id) == content
