@@ -78,12 +78,17 @@ class BlobStore(Protocol):
 
 
 def is_there(blobs: BlobStore, name: str, size: int) -> bool:
-    """Whether `blobs` has an object to its last byte: it can be lost, or cut short, with the disk that it is on."""
+    """Whether `blobs` has an object: it can be lost with the disk that it is on, or by whoever can reach it.
+
+    One whose bytes do not come is there: that may be the network's fault, and nothing good must be replaced for it.
+    """
     try:
         for _ in blobs.open(name, max(0, size - 1), size):
             pass
-    except (Missing, Corrupt):
+    except Missing:
         return False
+    except Corrupt:
+        pass
     return True
 
 

@@ -154,6 +154,7 @@ def _restore_repository(source: Stores, target: Stores, repository: Repository, 
         report.manifests += len(ready)
         waiting = bool(ready)
     report.repositories += _ensure(target.metadata, repository)
+    settle(lambda: _list_again(target.metadata, repository))
     _copy_histories(source, target, name)
     _copy_pulls(source, target, name)
     for tag in _all(source.metadata, Tag, name):
@@ -162,6 +163,13 @@ def _restore_repository(source: Stores, target: Stores, repository: Repository, 
             report.tags_left += there is not None and there.digest != tag.digest
         else:
             report.tags += 1
+
+
+def _list_again(metadata: MetadataStore, repository: Repository) -> None:
+    """Let a repository that was deleted be listed, as it was when it was backed up."""
+    there = _get(metadata, repository.key)
+    if there is not None and there.deleted and not repository.deleted:
+        metadata.commit([Replace(replace(there, deleted=None))])
 
 
 def _copy_histories(source: Stores, target: Stores, repository: str) -> None:
@@ -201,8 +209,6 @@ def _copy_blob(source: Stores, target: Stores, digest: str, report: Report) -> B
             raise Corrupt(f"the object of {digest} holds other bytes")
 
     try:
-        if is_lost:
-            target.blobs.delete(name)
         target.blobs.append(name, checked(), blob.size)
     except (Missing, Corrupt):
         # Collected while it was copied, it has no record any more.

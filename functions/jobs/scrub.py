@@ -6,8 +6,8 @@
     objects    each belongs to a blob or to a session                        repaired: an ended session takes it away
 
 What is wrong is reported, a line each. Repaired is only what cannot lose anything: an object that no record names is
-handed to collection, which looks again an hour later. Damaged bytes are never touched: pushing them again elsewhere, a
-backup or Cloud Storage's own soft delete brings them back.
+handed to collection, which looks again an hour later. Damaged bytes are never touched: Cloud Storage's own soft delete
+brings them back, or, once they are removed, a backup or a push of the same.
 """
 
 import contextlib

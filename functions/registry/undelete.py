@@ -77,7 +77,7 @@ class Undelete:
             if dead is not None and dead.id not in restored:
                 settle(lambda digest=dead.id: self._bring_back(repository, digest))  # type: ignore[misc]
                 restored[dead.id] = dead
-                self._bring_back_tags(dead, causes, act)
+                self._bring_back_tags(repository, dead.id, causes, act)
                 waiting += self._dead_referrers(dead, causes)
         for dead in sorted(restored.values(), key=lambda dead: dead.id == digest):
             settle(lambda dead=dead: self._unmark(dead))  # type: ignore[misc]
@@ -91,6 +91,12 @@ class Undelete:
         count = 0
         while dead := self._metadata.find(DeletedManifest, {"cause": repository}, repository=repository, limit=1):
             count += len(self.manifest(repository, dead[0].id, act))
+        # Of manifests that live: whoever deleted the repository may have been stopped in between.
+        left = find_all(self._metadata, DeletedTag, {"cause": repository}, repository)
+        for digest in sorted({tag.digest for tag in left}):
+            if self._lives(repository, digest):
+                self._bring_back_tags(repository, digest, {repository}, act)
+                settle(lambda: self._list(repository))
         return count
 
     def forget(self, thing: DeletedManifest | DeletedTag | DeletedLink) -> None:
@@ -160,13 +166,18 @@ class Undelete:
         if live is not None and live.digest != deleted.digest and not force:
             raise RegistryError(TAG_TAKEN, {"tag": live.id, "digest": live.digest})
 
-    def _bring_back_tags(self, dead: DeletedManifest, causes: set[str], act: Act) -> None:
+    def _list(self, repository: str) -> None:
+        """Let a repository be listed again."""
+        key = Key(Repository, repository)
+        if writes := alive(self._metadata.read([key]), repository, self._clock()):
+            self._metadata.commit(writes)
+
+    def _bring_back_tags(self, repository: str, digest: str, causes: set[str], act: Act) -> None:
         """Restore the tags that went with a manifest, but for those that name another one by now."""
-        where = {"digest": dead.id}
-        for tag in find_all(self._metadata, DeletedTag, where, dead.repository):
-            live = Key(Tag, tag.id, dead.repository)
+        for tag in find_all(self._metadata, DeletedTag, {"digest": digest}, repository):
+            live = Key(Tag, tag.id, repository)
             if tag.cause in causes and self._metadata.read([live])[live] is None:
-                settle(lambda name=tag.id: self._bring_back_tag(dead.repository, name, act, force=False))  # type: ignore[misc]
+                settle(lambda name=tag.id: self._bring_back_tag(repository, name, act, force=False))  # type: ignore[misc]
 
     def _dead_children(self, index: DeletedManifest) -> list[str]:
         """The children of an index that are deleted, or are just being restored."""
@@ -181,6 +192,10 @@ class Undelete:
         keys = [Key(DeletedTag, tag, subject.repository) for tag in tags_of(subject.id)]
         found = self._metadata.read(keys)
         return digests + [tag.digest for key in keys if (tag := found[key]) is not None and tag.cause in causes]
+
+    def _lives(self, repository: str, digest: str) -> bool:
+        key = Key(Manifest, digest, repository)
+        return self._metadata.read([key])[key] is not None
 
     def _dead(self, repository: str, digest: str) -> DeletedManifest | None:
         key = Key(DeletedManifest, digest, repository)

@@ -209,7 +209,6 @@ class Uploads:
             blob = Blob(id=digest, object=whole(), size=upload.offset, crc32c=upload.crc32c, created=now)
         elif not is_there(self._blobs, blob.object, blob.size):
             # Acknowledged must be what can be pulled, in all repositories that link it.
-            self._blobs.delete(blob.object)
             self._join(blob.object, upload)
         link, writes = links.made(link, blob, upload.target, now)
         self._metadata.commit([Replace(replace(upload, published=digest, touched=now)), *writes])

@@ -143,6 +143,18 @@ def test_what_was_deleted_comes_back(stores: Stores, registry: Registry, tmp_pat
     assert registry.manifests.find("a", "v1").digest == image.digest
 
 
+def test_a_repository_that_was_deleted_is_listed_again(stores: Stores, registry: Registry, tmp_path: Path) -> None:
+    push_image(registry, "a", "v1")
+    back_up(stores, tmp_path / "backup")
+    registry.deletion.repository("a")
+    assert registry.repositories("", 10).items == []
+
+    restore(tmp_path / "backup", stores)
+
+    assert registry.repositories("", 10).items == ["a"]
+    assert registry.tags.names("a", "", 10).items == ["v1"]
+
+
 def test_a_backup_taken_while_serving_is_whole(stores: Stores, registry: Registry, tmp_path: Path) -> None:
     stop = threading.Event()
 
@@ -209,14 +221,11 @@ def test_bytes_that_have_rotted_or_are_lost_are_left_out_with_what_needs_them_al
     copy.close()
 
 
-@pytest.mark.parametrize("lose", [Path.unlink, lambda path: path.write_bytes(b"")])
-def test_bytes_that_the_registry_has_lost_are_put_back(
-    other: Stores, tmp_path: Path, lose: Callable[[Path], object]
-) -> None:
+def test_bytes_that_the_registry_has_lost_are_put_back(other: Stores, tmp_path: Path) -> None:
     registry = Registry(other.blobs, other.metadata)
     image = push_image(registry, "a", "v1")
     back_up(other, tmp_path / "backup")
-    lose(object_of(other, "a", image.blobs[-1], tmp_path / "other"))
+    object_of(other, "a", image.blobs[-1], tmp_path / "other").unlink()
 
     report = restore(tmp_path / "backup", other)
 

@@ -9,6 +9,7 @@ from functions.registry.errors import RegistryError
 from functions.registry.immutable import ImmutableTags
 from functions.registry.registry import Registry
 from storage.digests import digest_of
+from storage.errors import Unavailable
 from storage.past import DeletedLink, DeletedManifest, DeletedTag
 from storage.records import LOOSE, Key, Link, Manifest
 from tests import images
@@ -222,3 +223,22 @@ def test_more_tags_than_one_commit_takes_go_with_their_manifest(registry: Regist
     registry.undelete.manifest("a", manifest.digest)
     assert registry.tags.names("a", "", 200).items == names
     assert stores.metadata.scan(DeletedManifest, "a", limit=9) == []
+
+
+def test_tags_come_back_though_whoever_deleted_the_repository_was_stopped_after_them(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    push_image(registry, "a", "v1", "v2")
+
+    def stop(*_: Any) -> bool:
+        raise Unavailable("stopped")
+
+    monkeypatch.setattr(registry.deletion, "_delete_what_no_index_names", stop)
+    with pytest.raises(Unavailable):
+        registry.deletion.repository("a")
+    assert gone(registry, "a", "v1")
+
+    registry.undelete.repository("a")
+
+    assert registry.tags.names("a", "", 10).items == ["v1", "v2"]
+    assert registry.repositories("", 10).items == ["a"]
