@@ -63,7 +63,7 @@ class RequestBody:
 
         patience  seconds to wait for each 384 KiB piece
         most      bytes of the largest body that is taken, or 0 for any
-        places    for reading what need not be read, or comes from strangers; None for as many as there are threads
+        places    for reading what need not be read, or comes from strangers; None for one of its own
         """
         has_one = request.method in WITH_BODY
         self.size = request.content_length if has_one else None
