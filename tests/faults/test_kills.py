@@ -69,7 +69,9 @@ def assert_sound(environment: Mapping[str, str]) -> None:
 def test_whoever_is_killed_has_kept_what_was_acknowledged(environment: Mapping[str, str], tmp_path: Path) -> None:
     crane = program("crane", "go install github.com/google/go-containerregistry/cmd/crane@latest")
     clients: list[Client] = []
-    for number in range(ROUNDS):
+    for number in range(4 * ROUNDS):
+        if number >= ROUNDS and sum(client.told[201] for client in clients) > ROUNDS:
+            break  # on a slow machine it takes more kills until enough was acknowledged
         with serving(environment, tmp_path / f"log-{number}") as server:
             if not clients:
                 shared, image = prepare(server.port)
