@@ -20,7 +20,7 @@ from typing import Any, Final
 
 from functions.registry.acts import now
 from functions.registry.attempts import settle
-from functions.registry.manifests import needs_of
+from functions.registry.manifests import alive, needs_of
 from functions.registry.pages import find_all
 from storage.digests import Hasher, algorithm_of
 from storage.errors import Corrupt, Missing, Unavailable
@@ -167,9 +167,9 @@ def _restore_repository(source: Stores, target: Stores, repository: Repository, 
 
 def _list_again(metadata: MetadataStore, repository: Repository) -> None:
     """Let a repository that was deleted be listed, as it was when it was backed up."""
-    there = _get(metadata, repository.key)
-    if there is not None and there.deleted and not repository.deleted:
-        metadata.commit([Replace(replace(there, deleted=None))])
+    writes = alive(metadata.read([repository.key]), repository.id, now())
+    if writes and not repository.deleted:
+        metadata.commit(writes)
 
 
 def _copy_histories(source: Stores, target: Stores, repository: str) -> None:
