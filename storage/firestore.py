@@ -5,9 +5,10 @@
     blobs/{id}, uploads/{id}
     lading/schema                               the version of this layout
 
-A document holds the record's fields and four of the driver's own: `id`, `repository`, `position` (by which listings are
-sorted) and `nonce`. A version is the document's update_time, which is why every write changes the nonce: a write that
-changes nothing would leave update_time as it was, and two writers would both believe that they had won.
+A document holds the record's fields and some of the driver's own: `id`, `repository`, `position` (by which listings are
+sorted), `due` (the record's entry in a queue, where it waits in one) and `nonce`. A version is the document's
+update_time, which is why every write changes the nonce: a write that changes nothing would leave update_time as it was,
+and two writers would both believe that they had won.
 
 Google's client queries and writes. It is imported when it is first needed, which a pull never does: documents are read
 without it (firestore_reads).
@@ -18,6 +19,7 @@ import dataclasses
 import itertools
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -25,8 +27,8 @@ from storage.errors import Conflict, StorageError, Unavailable
 from storage.firestore_reads import FirestoreReads
 from storage.google_imports import import_firestore
 from storage.kinds import FOUND_EVERYWHERE
-from storage.protocols import Create, Delete, Found, Replace, Touch, Write
-from storage.records import Key, R, Record, record_of, values_of
+from storage.protocols import Create, Delete, Found, QueueCursor, Queued, Replace, Touch, Write
+from storage.records import Key, R, Record, queued, record_of, values_of
 
 if TYPE_CHECKING:
     from google.cloud import firestore
@@ -46,7 +48,7 @@ MIGRATIONS: Final[tuple[Callable[["firestore.Client"], None], ...]] = (lambda cl
 """Each brings the layout from the version that is its index to the next, and may run twice; the first finds nothing."""
 
 SCHEMA: Final = "lading/schema"
-DRIVERS_OWN: Final = frozenset({"id", "repository", "position", "nonce"})
+DRIVERS_OWN: Final = frozenset({"id", "repository", "position", "nonce", "due"})
 
 FIRST_PAUSE: Final = 0.1
 PATIENCE: Final = 20.0
@@ -117,6 +119,20 @@ class FirestoreMetadata:
             query = query.start_after({"__name__": self._document(after)})
         return self._run(kind, query)
 
+    def due(
+        self, kind: type[R], queue: str, until: datetime, *, after: QueueCursor[R] | None = None, limit: int
+    ) -> list[Queued[R]]:
+        """See MetadataStore.due. Sorted by entry, then by document."""
+        from google.cloud.firestore_v1.base_query import FieldFilter
+
+        query = _without_content(kind, self._client.collection_group(kind.KIND), "due")
+        query = query.where(filter=FieldFilter("due", ">", f"{queue} "))
+        query = query.where(filter=FieldFilter("due", "<=", queued(queue, until)))
+        query = query.order_by("due").order_by("__name__").limit(limit)
+        if after is not None:
+            query = query.start_after({"due": after.entry, "__name__": self._document(after.key)})
+        return [Queued(values["due"], _found(kind, values, version)) for values, version in self._rows(query)]
+
     def commit(self, writes: Sequence[Write]) -> None:
         """See MetadataStore.commit. One that got no answer may have been written, and is sent again all the same."""
         self._check_schema()
@@ -160,10 +176,11 @@ class FirestoreMetadata:
         """Add one write, with its precondition, to the batch."""
         match write:
             case Create(record):
-                batch.create(self._document(record.key), _values(record, nonce))
+                batch.create(self._document(record.key), _values(record, nonce) | _queue_entry(record))
             case Replace(record):
                 # `update` with every field in its mask is a replacement that takes a precondition.
-                batch.update(self._document(record.key), _values(record, nonce), option=self._still(record))
+                values = _values(record, nonce) | (_queue_entry(record) or _no_queue_entry())
+                batch.update(self._document(record.key), values, option=self._still(record))
             case Delete(record):
                 batch.delete(self._document(record.key), option=self._still(record))
             case Touch(key):
@@ -183,11 +200,14 @@ class FirestoreMetadata:
         return self._client.collection(_collection(kind, repository))
 
     def _run(self, kind: type[R], query: "firestore.Query") -> list[R]:
+        return [_found(kind, values, version) for values, version in self._rows(query)]
+
+    def _rows(self, query: "firestore.Query") -> list[tuple[dict[str, Any], str]]:
+        """Return the fields and the version of each document that a query finds."""
         self._check_schema()
         with _faults():
             snapshots = _again(lambda: list(query.stream(**_one_try())))
-        found = [(snapshot.to_dict() or {}, _version(snapshot.update_time)) for snapshot in snapshots]
-        return [_record(Key(kind, values["id"], values["repository"]), values, version) for values, version in found]
+        return [(snapshot.to_dict() or {}, _version(snapshot.update_time)) for snapshot in snapshots]
 
     def _check_schema(self) -> None:
         """Once in a process: bring the layout forward, or refuse that of a newer release."""
@@ -205,9 +225,10 @@ class FirestoreMetadata:
         self._schema_seen = True
 
 
-def _without_content(kind: type[Record], source: Any) -> Any:
-    """A query of `source` for all fields but the bytes of manifests, which a listing has no use for."""
-    return source.select([each.name for each in dataclasses.fields(kind) if each.name not in ("content", "version")])
+def _without_content(kind: type[Record], source: Any, *others: str) -> Any:
+    """A query of `source` for all fields but the bytes of manifests, which a listing has no use for, and for others."""
+    own = [each.name for each in dataclasses.fields(kind) if each.name not in ("content", "version")]
+    return source.select([*own, *others])
 
 
 def _path(key: Key[Any]) -> str:
@@ -238,8 +259,24 @@ def _values(record: Record, nonce: str) -> dict[str, Any]:
     return values_of(record) | own
 
 
+def _queue_entry(record: Record) -> dict[str, Any]:
+    """The field of a record that waits in a queue. All others lack it, so that they cost no index entry."""
+    return {"due": record.due} if record.due else {}
+
+
+def _no_queue_entry() -> dict[str, Any]:
+    from google.cloud.firestore import DELETE_FIELD
+
+    return {"due": DELETE_FIELD}
+
+
 def _record(key: Key[R], values: Mapping[str, Any], version: str) -> R:
     return record_of(key, {name: value for name, value in values.items() if name not in DRIVERS_OWN}, version)
+
+
+def _found(kind: type[R], values: Mapping[str, Any], version: str) -> R:
+    """Return the record of a document that a query found."""
+    return _record(Key(kind, values["id"], values["repository"]), values, version)
 
 
 def _version(update_time: Any) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import ClassVar
 
-from storage.records import Link, Manifest, Record, Tag
+from storage.records import DELETED, Link, Manifest, Record, Tag, queued
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,6 +18,7 @@ class DeletedManifest(Manifest):
     deleted  when
     by       who did it, where the credentials named somebody, else ""
     cause    what was to be deleted: this manifest's own digest, its subject's, or the name of the repository
+    kept     from when its time counts, where a longer window than the shortest one holds, or None: from `deleted`
     """
 
     KIND: ClassVar[str] = "deleted_manifests"
@@ -26,6 +27,12 @@ class DeletedManifest(Manifest):
     deleted: datetime
     by: str = ""
     cause: str
+    kept: datetime | None = None
+
+    @property
+    def due(self) -> str:
+        """See Record.due."""
+        return queued(DELETED, self.kept or self.deleted)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +45,12 @@ class DeletedTag(Tag):
     deleted: datetime
     by: str = ""
     cause: str
+    kept: datetime | None = None
+
+    @property
+    def due(self) -> str:
+        """See Record.due."""
+        return queued(DELETED, self.kept or self.deleted)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +61,12 @@ class DeletedLink(Link):
     FOUND_BY: ClassVar[tuple[str, ...]] = ("id",)
 
     deleted: datetime
+    kept: datetime | None = None
+
+    @property
+    def due(self) -> str:
+        """See Record.due."""
+        return queued(DELETED, self.kept or self.deleted)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple, Protocol
+from datetime import datetime
+from typing import Any, Final, Generic, NamedTuple, Protocol
 
 from storage.errors import Corrupt, Missing
 from storage.records import Key, R, Record
@@ -126,13 +127,36 @@ Write = Create | Replace | Touch | Delete
 class Found:
     """What a read found: `found[key]` is the record of that key, or None where there is none."""
 
-    def __init__(self, records: Mapping[Key[Any], Record | None]) -> None:
-        """Hold `records`, each under its own key."""
+    def __init__(self, records: Mapping[Key[Any], Record | None], read_at: datetime | None = None) -> None:
+        """Hold `records`, each under its own key.
+
+        read_at  the store's own time of the read, or None where the store goes by this machine's clock
+        """
         self._records = records
+        self.read_at = read_at
 
     def __getitem__(self, key: Key[R]) -> R | None:
         record: R | None = self._records.get(key)  # type: ignore[assignment]  # a key finds its own kind
         return record
+
+
+class QueueCursor(NamedTuple, Generic[R]):
+    """A place in a queue: the entry of a record, and its key."""
+
+    entry: str
+    key: Key[R]
+
+
+class Queued(NamedTuple, Generic[R]):
+    """A record that waits in a queue, and its entry there as the store has it."""
+
+    entry: str
+    record: R
+
+    @property
+    def cursor(self) -> QueueCursor[R]:
+        """The place behind which the next page begins."""
+        return QueueCursor(self.entry, self.record.key)
 
 
 class MetadataStore(Protocol):
@@ -168,6 +192,25 @@ class MetadataStore(Protocol):
         `where` names at least one field of `kind.FOUND_BY`. They are sorted by id; with `repository=None`, which looks
         into all repositories by one of kinds.FOUND_EVERYWHERE, in an order of the store's own. Found records come
         without `content`.
+        """
+        ...
+
+    def due(
+        self, kind: type[R], queue: str, until: datetime, *, after: QueueCursor[R] | None = None, limit: int
+    ) -> list[Queued[R]]:
+        """Return records of a kind, of all repositories, that wait in a queue since `until` or longer.
+
+        Args:
+            kind: one whose records can wait in that queue.
+            queue: the first word of `Record.due`.
+            until: inclusive; the time of an entry is compared, whatever wait the caller has subtracted.
+            after: the cursor of the last record of the page before, which need not be there any more.
+            limit: the most records.
+
+        Returns:
+            The first `limit` records by their entries, then by an order of the store's own; without `content`.
+            An entry can be another one than the record's own `due`, where an older release wrote over the record.
+            A call costs what it returns, however many records there are.
         """
         ...
 

@@ -20,7 +20,7 @@ the store alone sets, says which state of the record the copy was made from.
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cache
 from typing import Any, ClassVar, Final, Generic, NamedTuple, TypeVar
 
@@ -57,6 +57,15 @@ class Record:
         """The key that reads this record."""
         return Key(type(self), self.id, self.repository)
 
+    @property
+    def due(self) -> str:
+        """The entry of this record in a queue of a background job, made by `queued`; "" while it waits in none.
+
+        Derived from the fields at each write, and indexed by the stores (MetadataStore.due): a job reads what may be
+        due, and nothing else.
+        """
+        return ""
+
     @classmethod
     def order(cls, id: str) -> str:
         """The text by which a listing of this kind is sorted: unique for each id."""
@@ -65,6 +74,19 @@ class Record:
 
 LOOSE: Final = "loose"
 CONDEMNED: Final = "condemned"
+HIDDEN: Final = "hidden"
+FORGOTTEN: Final = "forgotten"
+
+OPEN: Final = "open"
+ENDED: Final = "ended"
+DELETED: Final = "deleted"
+REVIEW: Final = "review"
+"""Queues of records that are in no state of that name: upload sessions, tombstones, clean-up policies."""
+
+
+def queued(queue: str, since: datetime) -> str:
+    """Return the entry of a record that waits in `queue` since a time: entries of one queue sort by time."""
+    return f"{queue} {since.astimezone(UTC).isoformat(timespec='microseconds')}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,19 +94,30 @@ class Repository(Record):
     """A repository that has, or had, a manifest; its id is its name.
 
     deleted  when it was deleted with all that was in it, or None; the next push makes it live
+    review   when a verdict of the clean-up policies can change next, or None: not before something is pushed
     """
 
     KIND: ClassVar[str] = "repositories"
 
     created: datetime
     deleted: datetime | None = None
+    review: datetime | None = None
+
+    @property
+    def due(self) -> str:
+        """See Record.due."""
+        if self.deleted:
+            return queued(DELETED, self.deleted)
+        return queued(REVIEW, self.review) if self.review else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Blob(Record):
     """Which object holds the blob whose digest is the id. One per digest, however many repositories link it.
 
-    state  "", or LOOSE since a link of it was removed: perhaps it was the last one
+    state    "", or LOOSE since a link of it was removed: perhaps it was the last one
+    damaged  what scrub found wrong with the object, in a word: "missing" or "damaged"; "" where it found nothing.
+             Neither collection nor a manifest that names the blob resets it: only the right bytes do
     """
 
     KIND: ClassVar[str] = "blobs"
@@ -95,14 +128,22 @@ class Blob(Record):
     crc32c: int
     created: datetime
     state: str = ""
+    damaged: str = ""
+
+    @property
+    def due(self) -> str:
+        """See Record.due."""
+        return queued(self.state, self.created) if self.state else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Link(Record):
     """The blob whose digest is the id is visible in this repository. Repeats what a pull needs of the blob.
 
-    state  "" where a manifest names it; LOOSE where perhaps none does; CONDEMNED where collection found none
-    since  when it came into this state
+    state    "" where a live manifest names it; LOOSE where perhaps none does; CONDEMNED where collection found none;
+             HIDDEN where only deleted manifests name it, which can be restored; FORGOTTEN once one of these cannot
+    since    when it came into this state; FORGOTTEN keeps the time at which it was hidden
+    damaged  whether scrub marked the blob: a hint to read the blob's record, which alone says whether it still is
     """
 
     KIND: ClassVar[str] = "links"
@@ -113,6 +154,12 @@ class Link(Record):
     created: datetime
     state: str = ""
     since: datetime | None = None
+    damaged: bool = False
+
+    @property
+    def due(self) -> str:
+        """See Record.due. A hidden link waits for nothing: its deleted manifests do."""
+        return queued(self.state, self.since or self.created) if self.state not in ("", HIDDEN) else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -201,6 +248,11 @@ class Upload(Record):
     cancelled: bool = False
     created: datetime
     touched: datetime
+
+    @property
+    def due(self) -> str:
+        """See Record.due."""
+        return queued(ENDED if self.published or self.cancelled else OPEN, self.touched)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from storage.errors import Conflict, Unavailable
-from storage.protocols import Create, Delete, Found, Replace, Touch, Write
-from storage.records import Key, R, Record, record_of, values_of
+from storage.protocols import Create, Delete, Found, QueueCursor, Queued, Replace, Touch, Write
+from storage.records import Key, R, Record, queued, record_of, values_of
 from storage.sqlite_file import MIGRATIONS, connected, opened, transaction
 
 TIMES: Final = frozenset(
-    {"created", "deleted", "expires", "former_until", "moved", "pulled", "reported", "since", "touched", "until"}
+    {"created", "deleted", "expires", "former_until", "kept", "moved", "pulled", "reported", "review"}
+    | {"since", "touched", "until"}
 )
 """The fields that are times: ISO 8601 in JSON."""
 
@@ -89,6 +90,19 @@ class SqliteMetadata:
         )
         return self._select(kind, query, (*values, limit))
 
+    def due(
+        self, kind: type[R], queue: str, until: datetime, *, after: QueueCursor[R] | None = None, limit: int
+    ) -> list[Queued[R]]:
+        """See MetadataStore.due."""
+        query = (
+            "SELECT due, id, repository, version, fields FROM records"
+            " WHERE kind = ? AND (due, repository, id) > (?, ?, ?) AND due <= ? ORDER BY due, repository, id LIMIT ?"
+        )
+        begin = (after.entry, after.key.repository, after.key.id) if after else (f"{queue} ", "", "")
+        with _Reader(self._idle, self._path) as connection:
+            rows = connection.execute(query, (kind.KIND, *begin, queued(queue, until), limit)).fetchall()
+        return [Queued(entry, _record(kind, *row)) for entry, *row in rows]
+
     def commit(self, writes: Sequence[Write]) -> None:
         """See MetadataStore.commit. The transaction is on the disk when this returns."""
         with _faults(), self._writing, transaction(self._writer):
@@ -105,9 +119,7 @@ class SqliteMetadata:
     def _select(self, kind: type[R], query: str, values: Sequence[str | int]) -> list[R]:
         with _Reader(self._idle, self._path) as connection:
             rows = connection.execute(query, values).fetchall()
-        return [
-            record_of(Key(kind, id, repository), _decoded(fields), version) for id, repository, version, fields in rows
-        ]
+        return [_record(kind, *row) for row in rows]
 
     def _read_one(self, connection: sqlite3.Connection, key: Key[Any]) -> Record | None:
         """The record: the one remembered, where it is still of this version, as to make one takes as long as SQLite."""
@@ -184,9 +196,9 @@ def _insert(connection: sqlite3.Connection, record: Record) -> None:
     kind, place = record.KIND, (record.repository, record.id)
     try:
         connection.execute(
-            "INSERT INTO records (kind, repository, id, version, position, fields, content)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (kind, *place, _new_version(), record.order(record.id), _encode(values), content),
+            "INSERT INTO records (kind, repository, id, version, position, fields, content, due)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (kind, *place, _new_version(), record.order(record.id), _encode(values), content, record.due or None),
         )
     except sqlite3.IntegrityError as error:
         raise Conflict(f"{record.key} is there already") from error
@@ -207,6 +219,11 @@ def _delete(connection: sqlite3.Connection, record: Record) -> None:
     if not deleted:
         raise Conflict(f"{record.key} has changed or gone")
     connection.execute("DELETE FROM mentions WHERE kind = ? AND repository = ? AND id = ?", place)
+
+
+def _record(kind: type[R], id: str, repository: str, version: str, fields: str) -> R:
+    """Return the record of a listed row, which comes without `content`."""
+    return record_of(Key(kind, id, repository), _decoded(fields), version)
 
 
 def _new_version() -> str:

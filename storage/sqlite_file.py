@@ -42,6 +42,24 @@ MIGRATIONS: Final = (
     INSERT INTO mentions (kind, field, value, id, repository)
         SELECT kind, 'object', json_extract(fields, '$.object'), id, repository FROM records WHERE kind = 'blobs';
     """,
+    # Queues of background jobs: the entry that Record.due derives.
+    """
+    ALTER TABLE records ADD COLUMN due TEXT;
+    CREATE INDEX queues ON records (kind, due, repository, id) WHERE due IS NOT NULL;
+    UPDATE records SET due = json_extract(fields, '$.state') || ' ' || json_extract(fields, '$.created')
+        WHERE kind = 'blobs' AND json_extract(fields, '$.state') <> '';
+    UPDATE records SET due = json_extract(fields, '$.state') || ' '
+        || coalesce(json_extract(fields, '$.since'), json_extract(fields, '$.created'))
+        WHERE kind = 'links' AND json_extract(fields, '$.state') <> '';
+    UPDATE records SET due = CASE WHEN json_extract(fields, '$.published') <> '' OR json_extract(fields, '$.cancelled')
+        THEN 'ended ' ELSE 'open ' END || json_extract(fields, '$.touched') WHERE kind = 'uploads';
+    UPDATE records SET due = 'deleted ' || json_extract(fields, '$.deleted')
+        WHERE kind IN ('repositories', 'deleted_manifests', 'deleted_tags', 'deleted_links')
+        AND json_extract(fields, '$.deleted') IS NOT NULL;
+    UPDATE records SET fields = json_set(fields, '$.review', json_extract(fields, '$.created')),
+        due = 'review ' || json_extract(fields, '$.created')
+        WHERE kind = 'repositories' AND due IS NULL;
+    """,
 )
 """Each brings the schema from the version that is its index to the next."""
 

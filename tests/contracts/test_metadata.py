@@ -2,7 +2,7 @@
 
 import threading
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -13,7 +13,24 @@ from storage.errors import Conflict
 from storage.kinds import KINDS
 from storage.past import DeletedLink, DeletedManifest, DeletedTag, History, Move
 from storage.protocols import MOST_CONTENT, Create, Delete, MetadataStore, Replace, Touch
-from storage.records import LOOSE, Blob, Key, Link, Manifest, R, Record, Repository, Robot, Tag, Upload, recast
+from storage.records import (
+    CONDEMNED,
+    ENDED,
+    HIDDEN,
+    LOOSE,
+    OPEN,
+    Blob,
+    Key,
+    Link,
+    Manifest,
+    R,
+    Record,
+    Repository,
+    Robot,
+    Tag,
+    Upload,
+    recast,
+)
 from storage.upkeep import Job, Pull, Running
 
 NOW = datetime(2026, 11, 1, 12, 30, 15, 123456, tzinfo=UTC)
@@ -314,3 +331,47 @@ def test_of_many_that_replace_one_version_one_wins(metadata: MetadataStore) -> N
     # The same values for all: a write that changes nothing must still count as one.
     second = get(metadata, first.key)
     assert race(16, lambda number: metadata.commit([Replace(second)])) == 1
+
+
+def loose(number: int, repository: str, minutes: int) -> Link:
+    since = NOW + timedelta(minutes=minutes)
+    return replace(link(digest_of(str(number).encode()), repository), state=LOOSE, since=since)
+
+
+def test_a_queue_gives_what_is_due_oldest_first_from_all_repositories(metadata: MetadataStore) -> None:
+    waiting = [loose(1, "b", 2), loose(2, "a", 1), loose(3, "c", 3)]
+    others = [link(DIGEST, "a"), replace(loose(4, "a", 0), state=CONDEMNED), replace(loose(5, "a", 0), state=HIDDEN)]
+    metadata.commit([Create(each) for each in (*waiting, *others)])
+
+    due = metadata.due(Link, LOOSE, NOW + timedelta(minutes=2), limit=9)
+
+    assert [each.record for each in due] == [waiting[1], waiting[0]]
+    assert [each.entry for each in due] == [waiting[1].due, waiting[0].due]
+    assert [each.record for each in metadata.due(Link, CONDEMNED, NOW, limit=9)] == [others[1]]
+
+
+def test_a_queue_is_read_in_pages_behind_a_record_that_may_be_gone(metadata: MetadataStore) -> None:
+    waiting = [loose(number, f"r{number % 3}", number // 4) for number in range(10)]
+    metadata.commit([Create(each) for each in waiting])
+
+    seen, after = [], None
+    while page := metadata.due(Link, LOOSE, NOW + timedelta(hours=1), after=after, limit=3):
+        seen += [each.record for each in page]
+        after = page[-1].cursor
+        metadata.commit([Delete(page[-1].record)])
+
+    assert sorted(each.key for each in seen) == sorted(each.key for each in waiting)
+    assert [each.due for each in seen] == sorted(each.due for each in waiting)
+
+
+def test_who_leaves_a_queue_is_in_it_no_more(metadata: MetadataStore) -> None:
+    upload = Upload(id="u", target="a", created=NOW, touched=NOW)
+    metadata.commit([Create(loose(1, "a", 0)), Create(upload)])
+    (first,) = metadata.due(Link, LOOSE, NOW, limit=2)
+    metadata.commit(
+        [Replace(replace(first.record, state="")), Replace(replace(get(metadata, upload.key), cancelled=True))]
+    )
+
+    assert metadata.due(Link, LOOSE, NOW, limit=2) == []
+    assert metadata.due(Upload, OPEN, NOW, limit=2) == []
+    assert [each.record.id for each in metadata.due(Upload, ENDED, NOW, limit=2)] == ["u"]

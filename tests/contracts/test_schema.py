@@ -45,12 +45,14 @@ def test_sqlite_goes_forward_and_keeps_what_it_has(tmp_path: Path) -> None:
 
 def test_of_older_links_nobody_knows_whether_a_manifest_names_them(tmp_path: Path) -> None:
     path = tmp_path / "metadata.sqlite"
-    old = SqliteMetadata(path, MIGRATIONS[:1])
-    old.commit([Create(LINK)])
-    old.close()
-    # As the release before this one wrote it.
+    SqliteMetadata(path, MIGRATIONS[:1]).close()
+    # As a release of that time wrote it.
+    fields = f'{{"object":"{LINK.object}","size":{LINK.size},"created":"{LINK.created.isoformat()}"}}'
     with contextlib.closing(sqlite3.connect(path)) as file:
-        file.execute("UPDATE records SET fields = json_remove(fields, '$.state', '$.since')")
+        file.execute(
+            "INSERT INTO records (kind, repository, id, version, position, fields) VALUES ('links', ?, ?, '1', ?, ?)",
+            (LINK.repository, LINK.id, LINK.id, fields),
+        )
         file.commit()
 
     new = SqliteMetadata(path)

@@ -4,6 +4,7 @@ import contextlib
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
@@ -15,7 +16,7 @@ from functions import settings
 from functions.composition import open_blobs, open_metadata
 from functions.jobs.backup import Stores
 from storage.errors import Unavailable
-from storage.protocols import BlobStore, Found, MetadataStore, Stored, Write
+from storage.protocols import BlobStore, Found, MetadataStore, QueueCursor, Queued, Stored, Write
 from storage.records import Key, R
 from tests.faults.grpc_proxy import failing_grpc
 from tests.faults.http_proxy import failing_http
@@ -146,6 +147,11 @@ class FailingMetadata:
     ) -> list[R]:
         find = self._inner.find
         return by_plan(self._plan, lambda: find(kind, where, repository=repository, after=after, limit=limit))
+
+    def due(
+        self, kind: type[R], queue: str, until: datetime, *, after: QueueCursor[R] | None = None, limit: int
+    ) -> list[Queued[R]]:
+        return by_plan(self._plan, lambda: self._inner.due(kind, queue, until, after=after, limit=limit))
 
     def commit(self, writes: Sequence[Write]) -> None:
         by_plan(self._plan, lambda: self._inner.commit(writes))

@@ -3,9 +3,10 @@
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
-from storage.protocols import Found, MetadataStore, Write
+from storage.protocols import Found, MetadataStore, QueueCursor, Queued, Write
 from storage.records import Key, R
 
 
@@ -37,6 +38,12 @@ class Between:
     ) -> list[R]:
         self._count()
         return self._inner.find(kind, where, repository=repository, after=after, limit=limit)
+
+    def due(
+        self, kind: type[R], queue: str, until: datetime, *, after: QueueCursor[R] | None = None, limit: int
+    ) -> list[Queued[R]]:
+        self._count()
+        return self._inner.due(kind, queue, until, after=after, limit=limit)
 
     def commit(self, writes: Sequence[Write]) -> None:
         self._count()

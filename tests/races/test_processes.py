@@ -39,7 +39,7 @@ def test_what_was_acknowledged_is_there_and_nothing_else(
     _check(Snapshot(stores, hands.REPOSITORIES), living)
     registry = Registry(stores.blobs, stores.metadata)
     for _ in range(5):
-        collect(registry, AT_ONCE, lambda: now() + timedelta(hours=2))
+        collect(registry, AT_ONCE, lambda store_time=None: now(store_time) + timedelta(hours=2))
     after = Snapshot(stores, hands.REPOSITORIES)
     _check(after, living)
     spotless(after)

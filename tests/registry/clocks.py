@@ -11,7 +11,7 @@ class TestClock:
     def __init__(self) -> None:
         self.time = datetime(2026, 11, 1, 12, tzinfo=UTC)
 
-    def __call__(self) -> datetime:
+    def __call__(self, store_time: datetime | None = None) -> datetime:
         return self.time
 
     def turn(self, **by: float) -> datetime:
