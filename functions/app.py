@@ -109,7 +109,7 @@ class App:
         """Answer, and write down what was decided. A fault of a store may pass; any other fault is ours."""
         found = routes.match(request.method, request.path)
         audit = Audit(line.id, "HTTP_AUTHORIZATION" not in request.environ)
-        if not found.quick:
+        if not found.quick or not _admitted_at_once(request):
             leave()
         try:
             answer = self._admitted(request, body, found, audit)
@@ -175,6 +175,15 @@ def request_of(environ: "WSGIEnvironment") -> Request:
     werkzeug's own way is to put it into its environ, a cycle that lasts until Python looks for cycles.
     """
     return Request(environ, populate_request=False)
+
+
+def _admitted_at_once(request: Request) -> bool:
+    """Return whether the caller is known without asking a disk or a network: anonymous, or with a token of ours.
+
+    Basic credentials are looked up in files, in the metadata or at Google.
+    """
+    authorization: str = request.environ.get("HTTP_AUTHORIZATION", "")
+    return not authorization or authorization[:7].lower() == "bearer "
 
 
 def _log(answer: Answer, line: AccessLine) -> None:

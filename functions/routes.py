@@ -64,7 +64,10 @@ BY_METHOD: Final = {
 
 
 QUICK: Final = frozenset({base.check, blobs.get, manifests.get})
-"""Handlers that read one record and answer: that costs less than to hand the request to another thread."""
+"""Handlers that the leader runs: one bounded read costs less than to hand the request to another thread.
+
+They step down (`leave`) before anything else: a second read, a search, an object that is opened.
+"""
 
 
 SCOPES: Final = {Action.PULL: ("pull",), Action.PUSH: ("pull", "push"), Action.DELETE: ("pull", "delete")}

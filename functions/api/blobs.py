@@ -3,6 +3,7 @@
 from functions.api.answers import Answer
 from functions.api.base import Call
 from functions.api.ranges import requested
+from functions.desk import leave
 from functions.registry.names import check_digest
 from storage.records import Link
 
@@ -15,8 +16,11 @@ def get(call: Call) -> Answer:
     headers = {"Docker-Content-Digest": link.id, "ETag": f'"{link.id}"', "Accept-Ranges": "bytes"}
     if call.client_has(link.id):
         return Answer(304, headers)
-    if call.request.method == "GET" and (url := call.registry.blobs.signed_url(link)):
-        return Answer(307, headers | {"Location": url})
+    if call.request.method == "GET":
+        # A URL is signed, which may take a call, or an object is opened, on a disk that may be slow.
+        leave()
+        if url := call.registry.blobs.signed_url(link):
+            return Answer(307, headers | {"Location": url})
     return _content(call, link, headers)
 
 

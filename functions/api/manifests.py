@@ -1,10 +1,14 @@
 """Pulling, pushing and deleting manifests."""
 
+from collections.abc import Iterator
+
 from functions.api.answers import Answer
 from functions.api.base import Call
+from functions.desk import leave
 from functions.registry.errors import MANIFEST_TOO_LARGE, TAGS_TOO_MANY, RegistryError
 from functions.registry.manifests import MAX_MANIFEST, Put
-from functions.registry.names import check_tag, names_digest
+from functions.registry.names import check_tag, moment_of, names_digest
+from storage.records import Manifest, Tag
 
 MOST_TAGS = 100
 """In one push; the distribution-spec asks for at least 10."""
@@ -12,6 +16,9 @@ MOST_TAGS = 100
 
 def get(call: Call) -> Answer:
     """end-3: a manifest by tag or digest. Every client takes every type today, so Accept is not asked."""
+    if moment_of(call.last):
+        # As of a time: a search through the tag's history, not one read.
+        leave()
     found = call.registry.manifests.find(call.name, call.last)
     if call.request.method == "GET":
         call.registry.pulls.note(call.name, found.digest)
@@ -22,8 +29,14 @@ def get(call: Call) -> Answer:
     }
     if call.client_has(found.digest):
         return Answer(304, headers)
-    content = b"" if call.request.method == "HEAD" else call.registry.manifests.stream(found)
-    return Answer(200, headers, content, found.size)
+    return Answer(200, headers, b"" if call.request.method == "HEAD" else _content(call, found), found.size)
+
+
+def _content(call: Call, found: Manifest | Tag) -> bytes | Iterator[bytes]:
+    if found.content is None:
+        # Another read, or an object of the blob store.
+        leave()
+    return call.registry.manifests.stream(found)
 
 
 def put(call: Call) -> Answer:

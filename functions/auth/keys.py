@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from functions.auth.turns import Turns
+from functions.desk import leave
 from storage.errors import Corrupt, StorageError
 
 ALIVE: Final = 2
@@ -184,6 +185,7 @@ class KeyRing:
         return _named(self._keys, id)
 
     def _read_again(self) -> None:
+        leave()
         try:
             self._keys = self._load()
         except StorageError:

@@ -1,0 +1,141 @@
+"""The leader answers with one bounded read and no more: whatever takes longer, it does after it has stepped down."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from functions import settings
+from functions.app import App
+from functions.auth.access import Caller
+from functions.auth.door import OpenDoor
+from functions.desk import Desk, at_desk, leave
+from functions.jobs.backup import Stores
+from functions.registry.registry import Registry
+from functions.routes import QUICK, ROUTES
+from storage.digests import digest_of
+from storage.protocols import MOST_CONTENT
+from tests import images
+from tests.api.client import Client
+
+LAYER = b"layer"
+ABSENT = digest_of(b"absent")
+
+
+@dataclass
+class Leader:
+    """What one request does as the leader, call by call."""
+
+    calls: list[str] = field(default_factory=list)
+
+    def did(self, call: str) -> None:
+        if at_desk():
+            self.calls.append(call)
+
+
+class Watched:
+    """A store, or a door, whose calls are told to `leader`."""
+
+    def __init__(self, store: Any, leader: Leader) -> None:
+        self._store = store
+        self._leader = leader
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._store, name)
+
+        def call(*arguments: Any, **options: Any) -> Any:
+            keys = len(arguments[0]) if name == "read" and isinstance(arguments[0], Sequence) else 1
+            self._leader.did(name if keys == 1 else f"{name} {keys}")
+            return method(*arguments, **options)
+
+        return call
+
+
+class WatchedDoor(OpenDoor):
+    """A door that tells `leader` when it looks at a password."""
+
+    def __init__(self, leader: Leader) -> None:
+        self._leader = leader
+
+    def admit(self, authorization: str) -> Caller:
+        if authorization.startswith("Basic "):
+            self._leader.did("password")
+        return super().admit(authorization)
+
+
+@pytest.fixture
+def leader() -> Leader:
+    return Leader()
+
+
+@pytest.fixture
+def client(stores: Stores, leader: Leader) -> Iterator[Client]:
+    """A client of an app that has an image, a large manifest, and a history."""
+    registry = Registry(Watched(stores.blobs, leader), Watched(stores.metadata, leader))
+    client = Client(App(registry, settings.read({}), WatchedDoor(leader)))
+    client.push_image("a", "v1", LAYER)
+    client.push_manifest("a", "large", images.manifest([LAYER], annotations={"": "x" * 100_000}))
+    client.push_manifest("a", "spilled", images.manifest([LAYER], annotations={"": "x" * MOST_CONTENT}))
+    yield client
+    leave()
+
+
+REQUESTS = [
+    ("GET", "/v2/", 200),
+    ("GET", "/v2/a/manifests/v1", 200),
+    ("HEAD", "/v2/a/manifests/v1", 200),
+    ("GET", "/v2/a/manifests/large", 200),
+    ("HEAD", "/v2/a/manifests/large", 200),
+    ("GET", "/v2/a/manifests/spilled", 200),
+    ("GET", "/v2/a/manifests/v1.asof-20990101T000000Z", 200),
+    ("HEAD", "/v2/a/manifests/v1.asof-20200101T000000Z", 404),
+    ("GET", f"/v2/a/blobs/{digest_of(LAYER)}", 200),
+    ("HEAD", f"/v2/a/blobs/{digest_of(LAYER)}", 200),
+    ("GET", "/v2/a/manifests/absent", 404),
+    ("GET", f"/v2/a/manifests/{ABSENT}", 404),
+    ("HEAD", f"/v2/a/blobs/{ABSENT}", 404),
+    ("GET", "/v2/a/tags/list", 200),
+    ("GET", "/v2/nothing", 404),
+    ("POST", "/v2/a/manifests/v1", 405),
+]
+CREDENTIALS: Sequence[dict[str, str]] = (
+    {},
+    {"Authorization": "Basic YWxpY2U6c2VjcmV0"},
+    {"Authorization": "Bearer token"},
+)
+
+
+@pytest.mark.parametrize("headers", CREDENTIALS, ids=["anonymous", "password", "token"])
+@pytest.mark.parametrize("request_", REQUESTS, ids=[f"{method} {target}" for method, target, _ in REQUESTS])
+def test_the_leader_reads_once_and_does_nothing_else(
+    client: Client, leader: Leader, request_: tuple[str, str, int], headers: dict[str, str]
+) -> None:
+    Desk().sit()
+    leader.calls.clear()
+
+    method, target, status = request_
+    answer = client.ask(method, target, headers=headers)
+
+    assert answer.status == status, answer
+    assert leader.calls in ([], ["read"])
+
+
+def test_a_pull_by_tag_is_answered_by_the_leader(client: Client, leader: Leader) -> None:
+    Desk().sit()
+    leader.calls.clear()
+
+    client.ask("GET", "/v2/a/manifests/v1")
+
+    assert at_desk()
+    assert leader.calls == ["read"]
+
+
+def test_each_handler_that_the_leader_runs_is_tried() -> None:
+    tried = {
+        route.handler
+        for route in ROUTES
+        for method, target, _ in REQUESTS
+        if method in route.methods and route.path.fullmatch(target)
+    }
+    assert tried >= QUICK
