@@ -15,6 +15,7 @@ from functions.commands import (
     du,
     gc,
     history,
+    init,
     keys,
     robots,
     running,
@@ -28,6 +29,7 @@ from storage.errors import StorageError
 
 COMMANDS: Final = (
     serve,
+    init,
     history,
     deleted,
     cleanup,

@@ -15,7 +15,8 @@ from functions.auth.robots import Robots
 from functions.registry.acts import now
 from functions.registry.immutable import ImmutableTags
 from functions.registry.registry import Registry
-from functions.settings import Settings, SettingsError, local_path
+from functions.settings import DATABASE, Settings, SettingsError, local_path
+from storage.errors import StoreNotFound
 from storage.protocols import BlobStore, MetadataStore
 
 if TYPE_CHECKING:
@@ -25,14 +26,18 @@ if TYPE_CHECKING:
     from functions.registry.policies import Policy
 
 
-def open_blobs(url: str, hmac_key: Path | None = None, cdn_key: Path | None = None) -> BlobStore:
-    """The blob store at `url`, which may sign URLs with the key in a file. Raises SettingsError, StorageError."""
+def open_blobs(url: str, hmac_key: Path | None = None, cdn_key: Path | None = None, create: bool = True) -> BlobStore:
+    """Open the blob store at `url`, which may sign URLs with the key in a file.
+
+    A folder is made where there is none, unless `create` is false: then StoreNotFound is raised. Also raises
+    SettingsError, StorageError.
+    """
     parts = urlsplit(url)
     match parts.scheme:
         case "file":
             from storage.filesystem import FilesystemBlobs
 
-            return FilesystemBlobs(local_path(url, "file"))
+            return FilesystemBlobs(local_path(url, "file"), create)
         case "gs" if parts.netloc and not parts.path.strip("/"):
             from storage.gcs import CloudStorageBlobs
 
@@ -40,27 +45,39 @@ def open_blobs(url: str, hmac_key: Path | None = None, cdn_key: Path | None = No
     raise SettingsError(f"a blob store is file:///FOLDER or gs://BUCKET, not {url}")
 
 
-def open_metadata(url: str) -> MetadataStore:
-    """The metadata store at `url`. Raises SettingsError."""
+def open_metadata(url: str, create: bool = True) -> MetadataStore:
+    """Open the metadata store at `url`.
+
+    It is made where there is none, unless `create` is false: then StoreNotFound is raised, by Firestore's driver with
+    the first request. Also raises SettingsError, StorageError.
+    """
     parts = urlsplit(url)
     match parts.scheme:
         case "sqlite":
             from storage.sqlite import SqliteMetadata
 
-            return SqliteMetadata(local_path(url, "sqlite"))
+            path = local_path(url, "sqlite")
+            try:
+                return SqliteMetadata(path, create=create)
+            except StoreNotFound:
+                place = path.parent if path.name == DATABASE else path
+                raise StoreNotFound(f"no registry at {place}; use --data FOLDER") from None
         case "firestore" if parts.netloc:
             from storage.firestore import FirestoreMetadata
 
-            return FirestoreMetadata(parts.netloc, parts.path.strip("/") or "(default)")
+            return FirestoreMetadata(parts.netloc, parts.path.strip("/") or "(default)", create=create)
     raise SettingsError(f"a metadata store is sqlite:///FILE or firestore://PROJECT/DATABASE, not {url}")
 
 
-def open_keys(url: str) -> KeyStore:
-    """Where the registry's keys are. Raises SettingsError."""
+def open_keys(url: str, create: bool = True) -> KeyStore:
+    """Return where the registry's keys are; a file is made with new keys unless `create` is false.
+
+    Raises SettingsError.
+    """
     parts = urlsplit(url)
     match parts.scheme:
         case "file":
-            return KeyFile(local_path(url, "file"))
+            return KeyFile(local_path(url, "file"), create)
         case "secret" if parts.netloc and parts.path.strip("/"):
             from functions.auth.secret import KeySecret
 
@@ -98,23 +115,29 @@ def open_door(settings: Settings, metadata: MetadataStore) -> Door:
     return GuardedDoor(open_authorizer(settings), Robots(metadata, keys), keys, settings.realm, settings.public)
 
 
-def open_registry(settings: Settings, metadata: MetadataStore) -> Registry:
+def open_registry(settings: Settings, metadata: MetadataStore, create: bool = True) -> Registry:
     """The registry over `metadata` and the blobs of the settings. Raises SettingsError, StorageError."""
+    blobs = open_blobs(settings.blobs, settings.hmac_key, settings.cdn_key, create)
+    return Registry(blobs, metadata, immutable_tags(settings))
+
+
+def immutable_tags(settings: Settings) -> ImmutableTags:
+    """Return the rules of the settings. Raises SettingsError."""
     try:
-        immutable = ImmutableTags.of(settings.immutable)
+        return ImmutableTags.of(settings.immutable)
     except ValueError as error:
         raise SettingsError(f"--immutable: {error}") from None
-    return Registry(open_blobs(settings.blobs, settings.hmac_key, settings.cdn_key), metadata, immutable)
 
 
-def open_collector(settings: Settings, waits: "Waits | None" = None) -> "Collector":
+def open_collector(settings: Settings, waits: "Waits | None" = None, create: bool = True) -> "Collector":
     """The collection of garbage, with the waits of the settings unless others are given. Raises as `create` does."""
     from functions.jobs.cleanup import in_collection
     from functions.jobs.collect import Collector
     from functions.jobs.reaping import Waits
 
     own = Waits(grace=settings.grace, undelete=settings.undelete)
-    store, policies = open_registry(settings, open_metadata(settings.metadata)), open_policies(settings)
+    store = open_registry(settings, open_metadata(settings.metadata, create), create)
+    policies = open_policies(settings)
     clean_up = in_collection(store, policies, settings.cleanup_mode == "apply", now) if policies else None
     return Collector(store, waits or own, clean_up)
 

@@ -86,6 +86,9 @@ SETTINGS: Final = (
 )
 
 
+DATABASE: Final = "metadata.sqlite"
+"""The file of the metadata in a data folder."""
+
 UNITS: Final = {"d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
 MOST_NAMES: Final = 500
 NAME_CHARACTERS: Final = frozenset("abcdefghijklmnopqrstuvwxyz0123456789._/-*")
@@ -179,7 +182,7 @@ def read(environment: Mapping[str, str] = os.environ, options: Mapping[str, str 
         port=port,
         data=data,
         blobs=value("blobs") or (data / "blobs").as_uri(),
-        metadata=value("metadata") or f"sqlite://{(data / 'metadata.sqlite').as_posix()}",
+        metadata=value("metadata") or f"sqlite://{(data / DATABASE).as_posix()}",
         url=_public_url(value("url")),
         tls_cert=Path(cert) if cert else None,
         tls_key=Path(key) if key else None,

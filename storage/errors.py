@@ -3,6 +3,7 @@
 StorageError
 ├── Conflict      a precondition did not hold: read again, decide again
 ├── Missing       there is no object of that name
+├── StoreNotFound there is no store, and none was to be made
 ├── Corrupt       the bytes that are kept are not those that were sent; of an upload nothing is kept
 └── Unavailable   the store did not answer, or cannot take more: the same request may work later
 """
@@ -18,6 +19,10 @@ class Conflict(StorageError):
 
 class Missing(StorageError):
     """There is no object of that name."""
+
+
+class StoreNotFound(StorageError):
+    """There is no store at this place, and the caller did not ask for a new one."""
 
 
 class Corrupt(StorageError):

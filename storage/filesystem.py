@@ -16,7 +16,7 @@ from io import FileIO
 from pathlib import Path
 from typing import Final
 
-from storage.errors import Corrupt, Missing, StorageError, Unavailable
+from storage.errors import Corrupt, Missing, StorageError, StoreNotFound, Unavailable
 from storage.protocols import Stored, exactly
 
 LAYOUT: Final = 1
@@ -27,11 +27,16 @@ PIECE: Final = 256 * 1024
 class FilesystemBlobs:
     """BlobStore in a folder; a folder keeps no checksums, so `Stored.crc32c` is None."""
 
-    def __init__(self, root: Path) -> None:
-        """Use `root`, which is made where it does not exist. Raises StorageError where a newer release laid it out."""
+    def __init__(self, root: Path, create: bool = True) -> None:
+        """Use `root`, which is made where it does not exist, unless `create` is false.
+
+        Raises StoreNotFound where nothing is to be made, and StorageError where a newer release laid the folder out.
+        """
         self._root = root
         self._flushed: set[Path] = set()
         with _faults():
+            if not create and not (root / "LAYOUT").exists():
+                raise StoreNotFound(f"no blobs at {root}; use --data FOLDER or --blobs URL")
             root.mkdir(parents=True, exist_ok=True)
             layout = root / "LAYOUT"
             if not layout.exists():

@@ -23,7 +23,7 @@ from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from storage.errors import Conflict, StorageError, Unavailable
+from storage.errors import Conflict, StorageError, StoreNotFound, Unavailable
 from storage.firestore_reads import FirestoreReads
 from storage.google_imports import import_firestore
 from storage.kinds import FOUND_EVERYWHERE
@@ -63,11 +63,14 @@ class FirestoreMetadata:
         project: str,
         database: str = "(default)",
         migrations: Sequence[Callable[["firestore.Client"], None]] = MIGRATIONS,
+        create: bool = True,
     ) -> None:
         """Use the database; honours FIRESTORE_EMULATOR_HOST.
 
-        The first request asks for the layout's version, and raises StorageError where it is of a newer release.
+        The first request asks for the layout's version, and raises StorageError where it is of a newer release, and
+        StoreNotFound where there is none, unless `create` lets the database be laid out.
         """
+        self._create = create
         self._project = project
         self._database = database
         self._reads = FirestoreReads(project, database)
@@ -214,6 +217,8 @@ class FirestoreMetadata:
         if self._schema_seen:
             return
         schema = self._reads.get([SCHEMA]).get(SCHEMA)
+        if schema is None and not self._create:
+            raise StoreNotFound(f"no registry at firestore://{self._project}/{self._database}; use --metadata URL")
         version = schema.fields["version"] if schema else 0
         if version > len(self._migrations):
             raise StorageError(f"the metadata has schema version {version}, of a newer release of Lading")

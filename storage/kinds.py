@@ -4,12 +4,12 @@ from typing import Final
 
 from storage.past import DeletedLink, DeletedManifest, DeletedTag, History, Move
 from storage.records import Blob, Link, Manifest, Record, Repository, Robot, Tag, Upload
-from storage.upkeep import Job, Pull, Running
+from storage.upkeep import Identity, Job, Pull, Running
 
 KINDS: Final[tuple[type[Record], ...]] = (
     *(Repository, Blob, Link, Manifest, Tag, Upload, Robot),
     *(DeletedManifest, DeletedTag, DeletedLink, History, Move),
-    *(Pull, Running, Job),
+    *(Pull, Running, Job, Identity),
 )
 
 FOUND_EVERYWHERE: Final[tuple[tuple[type[Record], str], ...]] = ((Link, "id"), (Link, "state"), (DeletedLink, "id"))

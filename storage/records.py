@@ -12,6 +12,7 @@
     uploads/{id}                    an upload session
     robots/{name}                   a credential of the registry's own
     running/{name}, jobs/{name}     what runs somewhere; jobs and their leases  (storage.upkeep)
+    identities/registry             which registry this is                      (storage.upkeep)
 
 A record is never changed in place: a changed copy (`dataclasses.replace`) is written over it, and `version`, which
 the store alone sets, says which state of the record the copy was made from.

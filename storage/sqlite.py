@@ -10,10 +10,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
-from storage.errors import Conflict, Unavailable
+from storage.errors import Conflict, StoreNotFound, Unavailable
 from storage.protocols import Create, Delete, Found, QueueCursor, Queued, Replace, Touch, Write
 from storage.records import Key, R, Record, queued, record_of, values_of
-from storage.sqlite_file import MIGRATIONS, connected, opened, transaction
+from storage.sqlite_file import MIGRATIONS, connected, is_database, opened, transaction
 
 TIMES: Final = frozenset(
     {"created", "deleted", "expires", "former_until", "kept", "moved", "pulled", "reported", "review"}
@@ -29,9 +29,14 @@ MOST_REMEMBERED: Final = 2_048
 class SqliteMetadata:
     """MetadataStore in one file: any number of readers beside one writer at a time, in any number of processes."""
 
-    def __init__(self, path: Path, migrations: Sequence[str] = MIGRATIONS) -> None:
-        """Open the file at `path`, or make it. Raises StorageError where a newer release wrote it."""
+    def __init__(self, path: Path, migrations: Sequence[str] = MIGRATIONS, create: bool = True) -> None:
+        """Open the file at `path`, or make it, unless `create` is false.
+
+        Raises StoreNotFound where nothing is to be made, and StorageError where a newer release wrote the file.
+        """
         self._path = path
+        if not create and not is_database(path):
+            raise StoreNotFound(f"no metadata at {path}")
         path.parent.mkdir(parents=True, exist_ok=True)
         self._idle: list[sqlite3.Connection] = []
         self._remembered: dict[Key[Any], Record] = {}

@@ -78,6 +78,14 @@ def opened(path: Path, migrations: Sequence[str]) -> sqlite3.Connection:
     return connection
 
 
+def is_database(path: Path) -> bool:
+    """Return whether there is a database at `path`. A process killed while it made one may have left an empty file."""
+    try:
+        return path.stat().st_size > 0
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+
+
 def connected(path: Path) -> sqlite3.Connection:
     """One more connection, for one thread at a time. Transactions are begun and ended in so many words."""
     connection = sqlite3.connect(path, timeout=PATIENCE, isolation_level=None, check_same_thread=False)

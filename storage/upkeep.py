@@ -1,4 +1,4 @@
-"""What upkeep remembers: when manifests were pulled, what runs somewhere, and how far a job has come."""
+"""What upkeep remembers: which registry this is, when manifests were pulled, what runs, how far a job has come."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -24,6 +24,19 @@ class Running(Record):
 
     references: tuple[str, ...]
     reported: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity(Record):
+    """Which registry this is; there is one such record.
+
+    registry  128 random bits in hex, made with the store: a backup carries them, and is taken for no other registry's
+    """
+
+    KIND: ClassVar[str] = "identities"
+
+    registry: str
+    created: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

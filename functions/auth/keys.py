@@ -25,7 +25,7 @@ from typing import Any, Final, Protocol
 
 from functions.auth.turns import Turns
 from functions.desk import leave
-from storage.errors import Corrupt, StorageError
+from storage.errors import Corrupt, Missing, StorageError
 
 ALIVE: Final = 2
 """Keys that are trusted at a time."""
@@ -104,14 +104,17 @@ def from_json(document: bytes) -> Keys:
 class KeyFile:
     """KeyStore in a file that only its owner may read; made with new keys when it is first read."""
 
-    def __init__(self, path: Path) -> None:
-        """Keep the document at `path`."""
+    def __init__(self, path: Path, create: bool = True) -> None:
+        """Keep the document at `path`; with `create` false, `load` raises Missing where there is no file."""
         self._path = path
+        self._create = create
 
     def load(self) -> Keys:
         """See KeyStore.load. Of several processes that start at once, one makes the file."""
         with contextlib.suppress(FileNotFoundError):
             return from_json(self._path.read_bytes())
+        if not self._create:
+            raise Missing(f"no keys at {self._path}; use --keys URL")
         self._path.parent.mkdir(parents=True, exist_ok=True)
         new = self._write(new_keys())
         with contextlib.suppress(FileExistsError):

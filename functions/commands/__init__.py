@@ -1,6 +1,7 @@
 """The commands of `lading`, a file each.
 
 serve    serve the registry
+init     make a registry and its first user
 history  history, rollback
 deleted  delete, deleted, undelete
 cleanup  plan and apply the clean-up policies

@@ -3,7 +3,15 @@
 import argparse
 from typing import TYPE_CHECKING, Final
 
-from functions.commands.options import ACCESS, CommandError, Commands, add, from_input
+from functions.commands.options import (
+    ACCESS,
+    CommandError,
+    Commands,
+    add,
+    from_input,
+    is_given,
+    require_registry,
+)
 from functions.settings import Settings
 
 if TYPE_CHECKING:
@@ -55,6 +63,8 @@ def _explain(parsed: argparse.Namespace, read: Settings) -> None:
     from functions.registry.errors import RegistryError
     from functions.registry.names import check_repository
 
+    if read.access == "users" and not is_given(parsed, "users"):
+        require_registry(read)
     try:
         check_repository(parsed.repository)
         caller = _caller(parsed.who, read)
@@ -72,15 +82,15 @@ def _caller(who: str, read: Settings) -> "Caller":
     from functions.auth.credentials import is_jwt
     from functions.auth.door import EVERYBODY, Anonymous, LoggedIn
     from functions.auth.robots import USER
-    from functions.composition import open_authorizer, open_metadata, open_robots
+    from functions.commands.robots import robots_of
+    from functions.composition import open_authorizer
 
     if read.access == "everybody":
         return EVERYBODY
     if who == "anonymous":
         return Anonymous(read.public)
     if who.startswith(USER):
-        robots = open_robots(read, open_metadata(read.metadata))
-        return LoggedIn(robots.named(who.removeprefix(USER)), read.public)
+        return LoggedIn(robots_of(read).named(who.removeprefix(USER)), read.public)
     token = from_input(who)
     authorizer = open_authorizer(read)
     if read.access == "users":

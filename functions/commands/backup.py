@@ -27,7 +27,9 @@ def _backup(parsed: argparse.Namespace, read: Settings) -> None:
     from functions.composition import open_blobs, open_metadata
     from functions.jobs.backup import Stores, back_up
 
-    _tell(back_up(Stores(open_blobs(read.blobs), open_metadata(read.metadata)), Path(parsed.folder)))
+    metadata = open_metadata(read.metadata, create=False)
+    source = Stores(open_blobs(read.blobs, create=False), metadata)
+    _tell(back_up(source, Path(parsed.folder)))
 
 
 def _restore(parsed: argparse.Namespace, read: Settings) -> None:

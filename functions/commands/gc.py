@@ -38,7 +38,7 @@ def _collect(parsed: argparse.Namespace, read: Settings) -> None:
 
     none = timedelta(0)
     waits = Waits(grace=none, undelete=read.undelete, condemned=none, ended=none) if parsed.nobody_pushes else None
-    collector = open_collector(read, waits)
+    collector = open_collector(read, waits, create=False)
     report = None
     while report is None or not report.finished:
         report = collector.run(progress=show)

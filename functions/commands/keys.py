@@ -2,7 +2,7 @@
 
 import argparse
 
-from functions.commands.options import Commands, add, add_group
+from functions.commands.options import Commands, add, add_group, is_given, require_registry
 from functions.settings import Settings
 
 
@@ -14,7 +14,7 @@ def add_to(commands: Commands) -> None:
         "rotate",
         "sign with a new key; what the one before it signed stays good. Done twice, it ends a key that was lost",
         _rotate,
-        ("data", "keys"),
+        ("data", "metadata", "keys"),
     )
     add(keys, "new", "print a document of new keys, for a secret that is made by other means", _new, ())
 
@@ -23,7 +23,10 @@ def _rotate(parsed: argparse.Namespace, read: Settings) -> None:
     from functions.auth.keys import rotated
     from functions.composition import open_keys
 
-    store = open_keys(read.keys)
+    given = is_given(parsed, "keys")
+    if not given:
+        require_registry(read)
+    store = open_keys(read.keys, create=not given)
     keys = rotated(store.load())
     store.save(keys)
     print(f"{keys.tokens[0].id} signs; trusted as well: {', '.join(key.id for key in keys.tokens[1:])}")

@@ -2,6 +2,7 @@
 
 import argparse
 import getpass
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from functions.settings import SETTINGS, Setting, Settings
 if TYPE_CHECKING:
     from functions.registry.acts import Act
     from functions.registry.registry import Registry
+    from storage.protocols import MetadataStore
 
 Command = Callable[[argparse.Namespace, Settings], None]
 Commands = Any
@@ -74,10 +76,33 @@ def reference(text: str) -> Reference:
 
 
 def registry(read: Settings) -> "Registry":
-    """The registry of the settings, to work on its stores directly."""
-    from functions.composition import open_metadata, open_registry
+    """Open the registry of the settings, to work on its stores directly. Raises StoreNotFound: none is made."""
+    from functions.composition import open_registry
 
-    return open_registry(read, open_metadata(read.metadata))
+    return open_registry(read, metadata(read), create=False)
+
+
+def metadata(read: Settings) -> "MetadataStore":
+    """Open the metadata of the registry of the settings. Raises StoreNotFound: none is made."""
+    from functions.composition import open_metadata
+
+    return open_metadata(read.metadata, create=False)
+
+
+def require_registry(read: Settings) -> None:
+    """Raise StoreNotFound where there is no registry, for what works on other files of its data folder."""
+    from storage.records import Key, Repository
+
+    opened = metadata(read)
+    # A database in the cloud is asked with the first request.
+    opened.read([Key(Repository, "-")])
+    opened.close()
+
+
+def is_given(parsed: argparse.Namespace, option: str) -> bool:
+    """Whether a setting was given, as an option or in the environment."""
+    setting = next(each for each in SETTINGS if each.option == option)
+    return bool(getattr(parsed, option.replace("-", "_"), None) or os.environ.get(setting.variable))
 
 
 @contextmanager

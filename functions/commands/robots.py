@@ -4,8 +4,9 @@ import argparse
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
-from functions.commands.options import CommandError, Commands, add, add_group, from_input
+from functions.commands.options import CommandError, Commands, add, add_group, from_input, metadata
 from functions.settings import Settings, duration
+from storage.records import Key, Robot
 
 if TYPE_CHECKING:
     from functions.auth.robots import Robots
@@ -33,7 +34,7 @@ def add_to(commands: Commands) -> None:
 
 
 def _create(parsed: argparse.Namespace, read: Settings) -> None:
-    secret = _robots(read).create(
+    secret = robots_of(read).create(
         parsed.name,
         [name.strip() for name in parsed.repositories.split(",") if name.strip()],
         parsed.may.split(","),
@@ -44,27 +45,31 @@ def _create(parsed: argparse.Namespace, read: Settings) -> None:
 
 
 def _rotate(parsed: argparse.Namespace, read: Settings) -> None:
-    secret = _robots(read).rotate(parsed.name, duration(parsed.overlap), _life(parsed.expires))
+    secret = robots_of(read).rotate(parsed.name, duration(parsed.overlap), _life(parsed.expires))
     _show(parsed.name, secret)
 
 
 def _revoke(parsed: argparse.Namespace, read: Settings) -> None:
-    _robots(read).revoke(parsed.name)
+    robots_of(read).revoke(parsed.name)
 
 
 def _list(parsed: argparse.Namespace, read: Settings) -> None:
     now = datetime.now(UTC)
-    for robot in _robots(read).all():
+    for robot in robots_of(read).all():
         end = "never" if robot.expires is None else f"{robot.expires:%Y-%m-%d %H:%M} UTC"
         expired = " (expired)" if robot.expires and robot.expires <= now else ""
         may, names = ",".join(robot.actions), ",".join(robot.repositories)
         print(f"{robot.id}\t{may}\t{names}\texpires {end}{expired}\tof {robot.owner or '-'}")
 
 
-def _robots(read: Settings) -> "Robots":
-    from functions.composition import open_metadata, open_robots
+def robots_of(read: Settings) -> "Robots":
+    """The robots of the registry of the settings. Raises StoreNotFound, before any key is made."""
+    from functions.composition import open_robots
 
-    return open_robots(read, open_metadata(read.metadata))
+    opened = metadata(read)
+    # A secret that is shown must be one that a server knows: the keys, which may be made here, come second.
+    opened.read([Key(Robot, "-")])
+    return open_robots(read, opened)
 
 
 def _owner(text: str, read: Settings) -> str:

@@ -6,14 +6,14 @@ import secrets
 import sys
 from pathlib import Path
 
-from functions.commands.options import CommandError, Commands, add, add_group
+from functions.commands.options import CommandError, Commands, add, add_group, is_given, require_registry
 from functions.settings import Settings
 
 
 def add_to(commands: Commands) -> None:
     """Add the command."""
     users = add_group(commands, "users", "users of a registry that asks no Google")
-    options = ("data", "users")
+    options = ("data", "metadata", "users")
     setting = add(users, "set", "add a user, or give one another password", _set, options)
     setting.add_argument("name", metavar="NAME")
     setting.add_argument("--password-stdin", action="store_true", help="read the password from standard input")
@@ -31,6 +31,7 @@ def _set(parsed: argparse.Namespace, read: Settings) -> None:
         raise CommandError("a user's name has no colon and no blank, and begins neither with # nor with robot+")
     if name == "*" or TOKEN_USERS.fullmatch(name):
         raise CommandError(f"{name} is not a user's name: it stands for others")
+    _require_registry(parsed, read)
     hashed = hash_password(_password(parsed))
     lines = [line for line in _lines(read.users) if line.partition(":")[0] != name]
     _write(read.users, [*lines, f"{name}:{hashed}"])
@@ -38,6 +39,7 @@ def _set(parsed: argparse.Namespace, read: Settings) -> None:
 
 
 def _remove(parsed: argparse.Namespace, read: Settings) -> None:
+    _require_registry(parsed, read)
     lines = _lines(read.users)
     kept = [line for line in lines if line.partition(":")[0] != parsed.name]
     if len(kept) == len(lines):
@@ -48,8 +50,15 @@ def _remove(parsed: argparse.Namespace, read: Settings) -> None:
 def _list(parsed: argparse.Namespace, read: Settings) -> None:
     from functions.auth.local import read_users
 
+    _require_registry(parsed, read)
     for name in read_users("\n".join(_lines(read.users))):
         print(name)
+
+
+def _require_registry(parsed: argparse.Namespace, read: Settings) -> None:
+    """Raise StoreNotFound where the file of users would lie in a folder that no server reads."""
+    if not is_given(parsed, "users"):
+        require_registry(read)
 
 
 def _password(parsed: argparse.Namespace) -> str:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from storage.filesystem import FilesystemBlobs
+from storage.sqlite import SqliteMetadata
 from tests.auth import worlds
 from tests.auth.worlds import BUCKET, PULL, PUSH, URL, World, id_token, know_certificates
 from tests.servers import basic, lading, serving
@@ -18,7 +20,9 @@ ALICE = "user:alice@example.com"
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
-    """Runs `lading WORDS…` to a good end, on one data folder."""
+    """Runs `lading WORDS…` to a good end, on one data folder, which holds an empty registry."""
+    FilesystemBlobs(tmp_path / "data" / "blobs")
+    SqliteMetadata(tmp_path / "data" / "metadata.sqlite").close()
 
     def run(*words: str, stdin: str = "", status: int = 0, **variables: str) -> subprocess.CompletedProcess[str]:
         environment = {"LADING_DATA": str(tmp_path / "data")}

@@ -31,7 +31,7 @@ from storage.records import (
     Upload,
     recast,
 )
-from storage.upkeep import Job, Pull, Running
+from storage.upkeep import Identity, Job, Pull, Running
 
 NOW = datetime(2026, 11, 1, 12, 30, 15, 123456, tzinfo=UTC)
 DIGEST = digest_of(b"one")
@@ -72,6 +72,7 @@ EXAMPLES: list[Record] = [
     Move(id="0-9-v1", repository="team/app", tag="v1", number=3, digest="", before=DIGEST, action="delete", moved=NOW),
     Pull(id=DIGEST, repository="team/app", pulled=NOW),
     Running(id="cluster-1", references=("team/app:v1", f"team/app@{DIGEST}"), reported=NOW),
+    Identity(id="registry", registry="0" * 32, created=NOW),
     Job(id="collect", holder="x", until=NOW, phase="links", after=DIGEST, within="team/app", created=NOW),
 ]
 

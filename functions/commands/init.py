@@ -1,0 +1,37 @@
+"""`lading init`: make an empty registry and its first user, without serving it."""
+
+import argparse
+
+from functions.commands.options import CommandError, Commands, add, require_registry
+from functions.settings import Settings
+from storage.errors import StoreNotFound
+
+OPTIONS = ("data", "blobs", "metadata", "access", "users", "grants", "keys")
+
+
+def add_to(commands: Commands) -> None:
+    """Add the command."""
+    add(commands, "init", "make an empty registry and its first user, without serving it", _init, OPTIONS)
+
+
+def _init(parsed: argparse.Namespace, read: Settings) -> None:
+    """Make the stores, then the user: whoever is killed in between gets a user from `lading serve`."""
+    from functions.commands.serve import ADMIN, _first_user
+    from functions.composition import open_blobs, open_metadata
+    from functions.registry.identity import identity_of
+
+    try:
+        require_registry(read)
+    except StoreNotFound:
+        pass
+    else:
+        raise CommandError(f"there is a registry in {read.metadata} already; nothing was changed")
+    open_blobs(read.blobs).close()
+    metadata = open_metadata(read.metadata)
+    identity_of(metadata)
+    metadata.close()
+    print(f"made a registry\n  blobs     {read.blobs}\n  metadata  {read.metadata}")
+    password = _first_user(read) if read.access == "users" else ""
+    if password:
+        print(f"\nThe first user is {ADMIN}. This password is shown once; `lading users set {ADMIN}` sets another.")
+        print(f"  password  {password}")

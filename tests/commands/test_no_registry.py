@@ -1,0 +1,115 @@
+"""Commands where there is no registry: only `serve`, `init` and `restore` make one."""
+
+import argparse
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from emulators import Emulators
+from functions.cli import _parser
+from tests.servers import lading
+
+DIGEST = "sha256:" + "0" * 64
+MAKE = {"serve", "init", "restore"}
+NEED_NONE = {"login-help", "keys new", "promote"}
+"""Commands that open no store of the settings."""
+
+CHECKS = {"doctor"}
+"""It reports what it finds, a line each."""
+
+ARGUMENTS = {
+    "history": ["a"],
+    "rollback": ["a:b"],
+    "delete": ["a:b"],
+    "deleted": ["a"],
+    "undelete": ["a:b"],
+    "running report": ["cluster"],
+    "running forget": ["cluster"],
+    "backup": ["target"],
+    "users set": ["alice", "--password-stdin"],
+    "users remove": ["alice"],
+    "robots create": ["ci", "--repositories", "a/*"],
+    "robots rotate": ["ci"],
+    "robots revoke": ["ci"],
+    "explain-access": ["--as", "alice", "a", "pull"],
+}
+
+
+def commands(parser: argparse.ArgumentParser, name: str = "") -> Iterator[str]:
+    """The full names of all commands."""
+    groups = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+    if not groups:
+        yield name
+    for group in groups:
+        for word, below in group.choices.items():
+            yield from commands(below, f"{name} {word}".strip())
+
+
+NAMES = sorted(set(commands(_parser())))
+
+
+def words(name: str) -> list[str]:
+    return [*name.split(), *ARGUMENTS.get(name, [])]
+
+
+def files(folder: Path) -> list[Path]:
+    return sorted(folder.rglob("*"))
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in MAKE | NEED_NONE | CHECKS])
+def test_a_command_makes_nothing_in_a_wrong_folder(name: str, tmp_path: Path) -> None:
+    done = lading(words(name), tmp_path, stdin="x\n")
+
+    assert done.returncode == 1, done.stdout
+    assert done.stderr == f"lading: no registry at {tmp_path / 'lading-data'}; use --data FOLDER\n"
+    assert done.stdout == ""
+    assert files(tmp_path) == []
+
+
+def test_doctor_makes_nothing_in_a_wrong_folder(tmp_path: Path) -> None:
+    assert lading(["doctor"], tmp_path).returncode == 1
+    assert files(tmp_path) == []
+
+
+def test_an_empty_file_and_other_files_are_no_registry(tmp_path: Path) -> None:
+    data = tmp_path / "lading-data"
+    data.mkdir()
+    (data / "metadata.sqlite").touch()
+
+    for name in ("gc", "users list", "robots list"):
+        assert "no registry at" in lading(words(name), tmp_path).stderr
+    assert files(data) == [data / "metadata.sqlite"]
+
+
+@pytest.mark.parametrize("name", ["gc", "robots list", "history", "users list"])
+def test_a_database_without_a_schema_is_no_registry(name: str, emulators: Emulators, tmp_path: Path) -> None:
+    environment = emulators.fresh()
+
+    done = lading(words(name), tmp_path, environment)
+
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"lading: no registry at {environment['LADING_METADATA']}; use --metadata URL\n"
+    assert files(tmp_path) == []
+
+
+def test_users_and_keys_of_a_file_that_is_named_need_no_registry(tmp_path: Path) -> None:
+    assert lading(["users", "set", "alice", "--users", "here"], tmp_path, stdin="secret\n").returncode == 0
+    assert lading(["users", "list"], tmp_path, {"LADING_USERS": "here"}).stdout == "alice\n"
+    refused = lading(["keys", "rotate", "--keys", (tmp_path / "keys.json").as_uri()], tmp_path)
+    assert (refused.returncode, files(tmp_path)) == (1, [tmp_path / "here"])
+
+
+def test_init_makes_a_registry_and_its_first_user_once(environment: Mapping[str, str], tmp_path: Path) -> None:
+    where = {"LADING_USERS": str(tmp_path / "users"), "LADING_GRANTS": str(tmp_path / "grants"), **environment}
+
+    first, second = lading(["init"], tmp_path, where), lading(["init"], tmp_path, where)
+
+    assert first.returncode == 0, first.stderr
+    assert "password  " in first.stdout
+    assert (tmp_path / "users").read_text().startswith("admin:$2")
+    assert (second.returncode, second.stdout) == (1, "")
+    assert "there is a registry" in second.stderr
+    assert lading(["history", "a"], tmp_path, where).returncode == 0
+    made = lading(["robots", "create", "ci", "--repositories", "a/*"], tmp_path, where)
+    assert made.returncode == 0, made.stderr
