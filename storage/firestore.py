@@ -77,11 +77,13 @@ class FirestoreMetadata:
         self._migrations = migrations
         self._schema_seen = False
 
-    def read(self, keys: Sequence[Key[Any]]) -> Found:
+    def read(self, keys: Sequence[Key[Any]], *, content: bool = True) -> Found:
         """See MetadataStore.read."""
         self._check_schema()
         paths = {_path(key): key for key in keys}
-        found = self._reads.get(list(paths))
+        kinds = {key.kind for key in keys}
+        fields = () if content else sorted({field for kind in kinds for field in _fields_without_content(kind)})
+        found = self._reads.get(list(paths), fields)
         return Found(
             {paths[path]: _record(paths[path], document.fields, document.version) for path, document in found.items()}
         )
@@ -232,8 +234,11 @@ class FirestoreMetadata:
 
 def _without_content(kind: type[Record], source: Any, *others: str) -> Any:
     """A query of `source` for all fields but the bytes of manifests, which a listing has no use for, and for others."""
-    own = [each.name for each in dataclasses.fields(kind) if each.name not in ("content", "version")]
-    return source.select([*own, *others])
+    return source.select([*_fields_without_content(kind), *others])
+
+
+def _fields_without_content(kind: type[Record]) -> list[str]:
+    return [each.name for each in dataclasses.fields(kind) if each.name not in ("content", "version")]
 
 
 def _path(key: Key[Any]) -> str:

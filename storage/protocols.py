@@ -167,8 +167,13 @@ class MetadataStore(Protocol):
     `content` has at most MOST_CONTENT bytes.
     """
 
-    def read(self, keys: Sequence[Key[Any]]) -> Found:
-        """The records of `keys`, whole, in one round trip."""
+    def read(self, keys: Sequence[Key[Any]], *, content: bool = True) -> Found:
+        """Return the records of `keys`, in one round trip, as of one moment.
+
+        Args:
+            keys: of any kinds; each once.
+            content: whether `content` is read as well. Without it a record must not be written back by Replace.
+        """
         ...
 
     def scan(self, kind: type[R], repository: str = "", *, after: str = "", limit: int) -> list[R]:

@@ -21,6 +21,9 @@ TIMES: Final = frozenset(
 )
 """The fields that are times: ISO 8601 in JSON."""
 
+READ: Final = "SELECT version, fields, content FROM records WHERE kind = ? AND repository = ? AND id = ?"
+READ_WITHOUT_CONTENT: Final = READ.replace("content", "NULL")
+
 SMALL: Final = 4_096
 MOST_REMEMBERED: Final = 2_048
 """Bytes of a record that is remembered, and how many of them are."""
@@ -44,12 +47,12 @@ class SqliteMetadata:
         with _faults():
             self._writer = opened(path, migrations)
 
-    def read(self, keys: Sequence[Key[Any]]) -> Found:
+    def read(self, keys: Sequence[Key[Any]], *, content: bool = True) -> Found:
         """See MetadataStore.read: one transaction, so all are of one moment."""
         with _Reader(self._idle, self._path) as connection:
             if len(keys) > 1:
                 connection.execute("BEGIN")
-            found = {key: self._read_one(connection, key) for key in keys}
+            found = {key: self._read_one(connection, key, content) for key in keys}
             if len(keys) > 1:
                 connection.execute("COMMIT")
         return Found(found)
@@ -126,21 +129,20 @@ class SqliteMetadata:
             rows = connection.execute(query, values).fetchall()
         return [_record(kind, *row) for row in rows]
 
-    def _read_one(self, connection: sqlite3.Connection, key: Key[Any]) -> Record | None:
+    def _read_one(self, connection: sqlite3.Connection, key: Key[Any], whole: bool) -> Record | None:
         """The record: the one remembered, where it is still of this version, as to make one takes as long as SQLite."""
         row = connection.execute(
-            "SELECT version, fields, content FROM records WHERE kind = ? AND repository = ? AND id = ?",
-            (key.kind.KIND, key.repository, key.id),
+            READ if whole else READ_WITHOUT_CONTENT, (key.kind.KIND, key.repository, key.id)
         ).fetchone()
         if row is None:
             return None
         version, fields, content = row
         remembered = self._remembered.get(key)
-        if remembered is not None and remembered.version == version:
+        if whole and remembered is not None and remembered.version == version:
             return remembered
         values = _decoded(fields)
         record: Record = record_of(key, values if content is None else {**values, "content": content}, version)
-        if len(fields) + len(content or b"") <= SMALL:
+        if whole and len(fields) + len(content or b"") <= SMALL:
             self._remember(key, record)
         return record
 

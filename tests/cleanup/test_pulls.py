@@ -30,9 +30,9 @@ class Counting:
         self.open = threading.Event()
         self.open.set()
 
-    def read(self, keys: Sequence[Key[Pull]]) -> Found:
+    def read(self, keys: Sequence[Key[Pull]], *, content: bool = True) -> Found:
         self.open.wait(10)
-        return self._metadata.read(keys)
+        return self._metadata.read(keys, content=content)
 
     def commit(self, writes: Sequence[Write]) -> None:
         if self.fault:

@@ -106,6 +106,22 @@ def test_what_is_not_there_reads_as_none(metadata: MetadataStore) -> None:
     assert metadata.read([])[there.key] is None
 
 
+def test_records_are_read_without_content_as_listings_give_them(metadata: MetadataStore) -> None:
+    whole, small = manifest(content=b"{}", blobs=(OTHER,)), tag("v1", content=b"{}")
+    metadata.commit([Create(whole), Create(small), Create(link(OTHER, "team/app"))])
+    keys = [whole.key, small.key, link(OTHER, "team/app").key, tag("absent").key]
+    for _ in range(2):
+        metadata.read(keys)
+
+        found = metadata.read(keys, content=False)
+
+        records = [found[key] for key in keys]
+        assert records == [replace(whole, content=None), replace(small, content=None), link(OTHER, "team/app"), None]
+        assert found[whole.key] != get(metadata, whole.key)
+        assert records[0] is not None
+        assert records[0].version == get(metadata, whole.key).version
+
+
 @pytest.mark.parametrize("name", ["__all__", "a.b", "A", "a-b", "x" * 128, "_"])
 def test_any_tag_can_be_an_id(metadata: MetadataStore, name: str) -> None:
     metadata.commit([Create(tag(name))])

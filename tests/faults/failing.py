@@ -130,8 +130,8 @@ class FailingMetadata:
         self._inner = inner
         self._plan = plan
 
-    def read(self, keys: Sequence[Key[Any]]) -> Found:
-        return by_plan(self._plan, lambda: self._inner.read(keys))
+    def read(self, keys: Sequence[Key[Any]], *, content: bool = True) -> Found:
+        return by_plan(self._plan, lambda: self._inner.read(keys, content=content))
 
     def scan(self, kind: type[R], repository: str = "", *, after: str = "", limit: int) -> list[R]:
         return by_plan(self._plan, lambda: self._inner.scan(kind, repository, after=after, limit=limit))

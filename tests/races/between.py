@@ -19,9 +19,9 @@ class Between:
         self._point = point
         self._then = then
 
-    def read(self, keys: Sequence[Key[Any]]) -> Found:
+    def read(self, keys: Sequence[Key[Any]], *, content: bool = True) -> Found:
         self._count()
-        return self._inner.read(keys)
+        return self._inner.read(keys, content=content)
 
     def scan(self, kind: type[R], repository: str = "", *, after: str = "", limit: int) -> list[R]:
         self._count()
