@@ -13,6 +13,7 @@ import gc
 import logging
 import math
 import os
+import socket
 import sys
 import threading
 import time
@@ -33,6 +34,7 @@ from functions.api.bodies import lost
 from functions.api.connections import drop_all, drop_idle, drop_still
 from functions.app import App, request_of
 from functions.desk import Desk, leave
+from functions.listener import BACKLOG
 from functions.settings import Settings
 
 log = logging.getLogger("lading")
@@ -161,6 +163,17 @@ class Runner:
 class OneProcess(MTServer):
     """granian with its worker in a thread of this process."""
 
+    def __init__(self, listener: socket.socket, **options: Any) -> None:
+        """Serve the connections of `listener`, which is closed with the server."""
+        super().__init__("functions.app", **options)
+        self._listener = listener
+
+    def _init_shared_socket(self) -> None:
+        """Take the listener: granian's own would share its port with any other process that asks for it."""
+        backlog = (BACKLOG,) if sys.platform == "linux" else ()
+        self._ssp = None
+        self._shd = native.SocketHolder(self._listener.detach(), False, *backlog)
+
     def _check_gil(self) -> None:
         """Both with and without a global lock will do."""
 
@@ -205,10 +218,10 @@ class OneProcess(MTServer):
         AbstractServer.serve(self, target_loader=lambda: runner, wrap_loader=False)
 
 
-def serve(app: App, settings: Settings) -> None:
-    """Serve `app` at the address of the settings, HTTP/1.1 and h2c (or both over TLS) on one port, until SIGTERM."""
+def serve(app: App, settings: Settings, listener: socket.socket) -> None:
+    """Serve `app` over `listener`, HTTP/1.1 and h2c (or both over TLS) on one port, until SIGTERM."""
     server = OneProcess(
-        "functions.app",
+        listener,
         address=settings.host,
         port=settings.port,
         interface=Interfaces.WSGI,

@@ -1,10 +1,9 @@
 """`lading serve`."""
 
 import argparse
-import secrets
-from pathlib import Path
 from typing import Final
 
+from functions.commands.first_user import ADMIN
 from functions.commands.options import Commands, add
 from functions.settings import SETTINGS, Settings, SettingsError
 
@@ -12,8 +11,6 @@ OPEN_REFUSED: Final = (
     "{address} can be reached from other machines, and nothing may be written by everybody there:\n"
     "--access everybody is for loopback alone; leave it out, or name a policy bucket or a project"
 )
-
-ADMIN: Final = "admin"
 
 
 def add_to(commands: Commands) -> None:
@@ -26,35 +23,17 @@ def _serve(parsed: argparse.Namespace, read: Settings) -> None:
     if read.reaches_beyond_loopback and read.access == "everybody":
         raise SettingsError(OPEN_REFUSED.format(address=read.url or f"{read.host}:{read.port}"))
     from functions import logs
+    from functions.commands.first_user import welcome
     from functions.composition import create
+    from functions.listener import check_certificate, listen
     from functions.serve import serve
 
     logs.start(read.log)
-    password = _first_user(read) if read.access == "users" else ""
-    app = create(read)
-    print(_welcome(read, password), flush=True)
-    serve(app, read)
-
-
-def _first_user(read: Settings) -> str:
-    """Where there is no file of users yet, make one, with one user who may do all; answers the password, or ""."""
-    if read.users.exists() or read.grants.exists():
-        return ""
-    from functions.auth.local import hash_password
-
-    password = secrets.token_urlsafe(12)
-    for path, line in (
-        (read.grants, f"# who      repositories   may\n{ADMIN}      *              pull,push,delete\n"),
-        (read.users, f"{ADMIN}:{hash_password(password)}\n"),
-    ):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _write_new(path, line)
-    return password
-
-
-def _write_new(path: Path, text: str) -> None:
-    path.touch(mode=0o600, exist_ok=False)
-    path.write_text(text)
+    check_certificate(read)
+    with listen(read) as listener:
+        app = create(read)
+        welcome(read, lambda password: print(_welcome(read, password), flush=True))
+        serve(app, read, listener)
 
 
 def _welcome(read: Settings, password: str) -> str:
