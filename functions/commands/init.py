@@ -2,6 +2,7 @@
 
 import argparse
 
+from functions.commands.first_user import ADMIN, welcome
 from functions.commands.options import CommandError, Commands, add, require_registry
 from functions.settings import Settings
 from storage.errors import StoreNotFound
@@ -16,7 +17,6 @@ def add_to(commands: Commands) -> None:
 
 def _init(parsed: argparse.Namespace, read: Settings) -> None:
     """Make the stores, then the user: whoever is killed in between gets a user from `lading serve`."""
-    from functions.commands.serve import ADMIN, _first_user
     from functions.composition import open_blobs, open_metadata
     from functions.registry.identity import identity_of
 
@@ -31,7 +31,10 @@ def _init(parsed: argparse.Namespace, read: Settings) -> None:
     identity_of(metadata)
     metadata.close()
     print(f"made a registry\n  blobs     {read.blobs}\n  metadata  {read.metadata}")
-    password = _first_user(read) if read.access == "users" else ""
+    welcome(read, _tell)
+
+
+def _tell(password: str) -> None:
     if password:
         print(f"\nThe first user is {ADMIN}. This password is shown once; `lading users set {ADMIN}` sets another.")
         print(f"  password  {password}")

@@ -3,7 +3,7 @@
 import argparse
 from typing import Final
 
-from functions.commands.first_user import ADMIN
+from functions.commands.first_user import ADMIN, welcome
 from functions.commands.options import Commands, add
 from functions.settings import SETTINGS, Settings, SettingsError
 
@@ -23,7 +23,6 @@ def _serve(parsed: argparse.Namespace, read: Settings) -> None:
     if read.reaches_beyond_loopback and read.access == "everybody":
         raise SettingsError(OPEN_REFUSED.format(address=read.url or f"{read.host}:{read.port}"))
     from functions import logs
-    from functions.commands.first_user import welcome
     from functions.composition import create
     from functions.listener import check_certificate, listen
     from functions.serve import serve
