@@ -4,20 +4,25 @@
     <first two of the id>/<upload id>/<part>
 
 A file appears under its own name at once and is nobody's until a record names it, so a crash leaves at worst a file
-that no record names. A file, and each folder made for it, is flushed to the disk before its name is given out.
+that no record names. A file, and each folder made for it, is flushed to the disk before its name is given out. Lost
+bytes are put back by renaming a whole file over the name.
 """
 
 import contextlib
 import errno
 import os
 import secrets
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from io import FileIO
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from storage.errors import Corrupt, Missing, StorageError, StoreNotFound, Unavailable
+from storage.folders import flush_folder, make_durably
+from storage.object_folders import LAYOUT_FILE, SHARD, ObjectFolders
 from storage.protocols import Stored, exactly
+
+T = TypeVar("T")
 
 LAYOUT: Final = 1
 PIECE: Final = 256 * 1024
@@ -33,12 +38,13 @@ class FilesystemBlobs:
         Raises StoreNotFound where nothing is to be made, and StorageError where a newer release laid the folder out.
         """
         self._root = root
+        self._folders = ObjectFolders(root)
         self._flushed: set[Path] = set()
         with _faults():
-            if not create and not (root / "LAYOUT").exists():
+            layout = root / LAYOUT_FILE
+            if not create and not layout.exists():
                 raise StoreNotFound(f"no blobs at {root}; use --data FOLDER or --blobs URL")
-            root.mkdir(parents=True, exist_ok=True)
-            layout = root / "LAYOUT"
+            make_durably(root)
             if not layout.exists():
                 # Whole or not at all: whoever is killed here must not leave a folder that nobody can open.
                 new = root / f".LAYOUT-{secrets.token_hex(4)}"
@@ -47,7 +53,7 @@ class FilesystemBlobs:
                     file.flush()
                     os.fsync(file.fileno())
                 new.replace(layout)
-                _flush_folder(root)
+                flush_folder(root)
             if int(layout.read_text()) > LAYOUT:
                 raise StorageError(f"{root} was laid out by a newer release of Lading")
 
@@ -67,6 +73,16 @@ class FilesystemBlobs:
             written = sum(_copy(self._path(part), file) for part in parts)
         return Stored(written, None)
 
+    def replace(self, name: str, by: str) -> None:
+        """See BlobStore.replace."""
+        path, source = self._path(name), self._path(by)
+        with _faults():
+            source.stat()
+            self._in_folder(path, lambda: source.rename(path))
+            flush_folder(path.parent)
+            flush_folder(source.parent)
+            _remove_empty(source.parent)
+
     def open(self, name: str, start: int, stop: int) -> Iterator[bytes]:
         """See BlobStore.open."""
         with _faults():
@@ -82,48 +98,47 @@ class FilesystemBlobs:
         path = self._path(name)
         with _faults(), contextlib.suppress(FileNotFoundError):
             path.unlink()
-            with contextlib.suppress(OSError):
-                path.parent.rmdir()
+            _remove_empty(path.parent)
 
     def names(self, prefix: str, *, after: str = "", limit: int) -> list[str]:
         """See BlobStore.names."""
         with _faults():
-            found: list[str] = []
-            for name in self._names(prefix):
-                if name > after:
-                    found.append(name)
-                if len(found) == limit:
-                    break
-            return found
+            return self._folders.names(prefix, after, limit)
+
+    def strays(self, *, limit: int) -> list[str]:
+        """See BlobStore.strays."""
+        with _faults():
+            return self._folders.strays(limit)
 
     def close(self) -> None:
         """Nothing is held open."""
 
     def _path(self, name: str) -> Path:
-        return self._root / name[:2] / name
-
-    def _names(self, prefix: str) -> Iterator[str]:
-        """All names that begin with `prefix`, sorted, folder by folder."""
-        for shard in _entries(self._root):
-            if shard.startswith(prefix[:2]) and len(shard) == 2:
-                for upload in _entries(self._root / shard):
-                    names = (f"{upload}/{part}" for part in _entries(self._root / shard / upload))
-                    yield from (name for name in names if name.startswith(prefix))
+        return self._root / name[:SHARD] / name
 
     @contextlib.contextmanager
     def _new_file(self, path: Path) -> Iterator[int]:
         """A descriptor of the new file `path`; flushed to the disk at the end, removed where the block raises."""
-        self._make_folder(path.parent)
-        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        file = self._in_folder(path, lambda: os.open(path, flags, 0o644))
         try:
             yield file
             os.fsync(file)
-            _flush_folder(path.parent)
+            flush_folder(path.parent)
         except BaseException:
             path.unlink(missing_ok=True)
             raise
         finally:
             os.close(file)
+
+    def _in_folder(self, path: Path, make: Callable[[], T]) -> T:
+        """Return what `make` does in the folder of `path`: again, where its last file was just deleted, and it too."""
+        self._make_folder(path.parent)
+        try:
+            return make()
+        except FileNotFoundError:
+            self._make_folder(path.parent)
+            return make()
 
     def _make_folder(self, folder: Path) -> None:
         """Make `folder` and its parent, and flush both names. Whoever made them before may have failed to.
@@ -133,26 +148,16 @@ class FilesystemBlobs:
         parent = folder.parent
         if parent not in self._flushed:
             parent.mkdir(exist_ok=True)
-            _flush_folder(parent.parent)
+            flush_folder(parent.parent)
             self._flushed.add(parent)
         folder.mkdir(exist_ok=True)
-        _flush_folder(parent)
+        flush_folder(parent)
 
 
-def _entries(folder: Path) -> list[str]:
-    """The names in `folder`, sorted; none where it has just been removed."""
-    try:
-        return sorted(os.listdir(folder))
-    except FileNotFoundError:
-        return []
-
-
-def _flush_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def _remove_empty(folder: Path) -> None:
+    """Remove the folder of an upload, unless something is left in it."""
+    with contextlib.suppress(OSError):
+        folder.rmdir()
 
 
 def _write_all(file: int, chunk: bytes) -> int:

@@ -10,6 +10,7 @@ lists; it is imported when it is first needed, which a pull never does.
 import contextlib
 import itertools
 import os
+import re
 from base64 import b64decode
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
@@ -27,7 +28,7 @@ from google.auth.transport.requests import AuthorizedSession
 from storage.cdn import CdnUrls
 from storage.errors import Corrupt, Missing, Unavailable
 from storage.google_imports import import_storage
-from storage.protocols import Stored, exactly
+from storage.protocols import PART, UPLOAD_ID, Stored, exactly
 from storage.signed_urls import SignedUrls, Urls
 from storage.signing import signer_of
 
@@ -38,6 +39,11 @@ if TYPE_CHECKING:
 PREFIX: Final = "blobs/"
 COMPOSABLE: Final = 32
 """The most objects that one compose takes (https://cloud.google.com/storage/docs/composite-objects)."""
+
+LARGEST_PAGE: Final = 1_000
+"""Names that Cloud Storage lists at once."""
+
+OBJECT: Final = re.compile(f"{UPLOAD_ID.pattern}/{PART.pattern}")
 
 SCOPES: Final = ("https://www.googleapis.com/auth/cloud-platform",)
 NAMED: Final = ("GOOGLE_APPLICATION_CREDENTIALS", "GCE_METADATA_HOST")
@@ -110,6 +116,20 @@ class CloudStorageBlobs:
             self.delete(each)
         return stored
 
+    def replace(self, name: str, by: str) -> None:
+        """See BlobStore.replace: composed onto the name, which is atomic. The bucket's soft delete keeps what was."""
+        import_storage()
+        from google.api_core.exceptions import NotFound
+
+        with _client_faults():
+            try:
+                # What compose says of a source that is missing, an emulator does not know.
+                self._blob(by).reload(timeout=TIMEOUTS, retry=_again())
+            except NotFound as error:
+                raise Missing(by) from error
+            self._compose(name, [by], is_new=False)
+        self.delete(by)
+
     def open(self, name: str, start: int, stop: int) -> Iterator[bytes]:
         """See BlobStore.open."""
         if start >= stop:
@@ -125,7 +145,7 @@ class CloudStorageBlobs:
                 answer.close()
                 raise Corrupt(f"{name} has fewer bytes than its record says")
             answer.raise_for_status()
-        return _pieces(answer)
+        return _pieces(answer, stop - start)
 
     def signed_url(self, name: str) -> str | None:
         """See BlobStore.signed_url.
@@ -145,13 +165,15 @@ class CloudStorageBlobs:
 
     def names(self, prefix: str, *, after: str = "", limit: int) -> list[str]:
         """See BlobStore.names."""
-        # start_offset includes its own name, so one more is asked for than may be needed.
         with _client_faults():
-            found = self._client.list_blobs(
-                self._bucket, prefix=PREFIX + prefix, start_offset=PREFIX + after, max_results=limit + 1, retry=_again()
-            )
-            names = [blob.name.removeprefix(PREFIX) for blob in found]
-        return [name for name in names if name > after][:limit]
+            names = (name for name in self._list(prefix, after, limit) if OBJECT.fullmatch(name) and name > after)
+            return list(itertools.islice(names, limit))
+
+    def strays(self, *, limit: int) -> list[str]:
+        """See BlobStore.strays."""
+        with _client_faults():
+            names = (name for name in self._list("", "", LARGEST_PAGE) if not OBJECT.fullmatch(name))
+            return list(itertools.islice(names, limit))
 
     def close(self) -> None:
         """Close the connections."""
@@ -173,10 +195,20 @@ class CloudStorageBlobs:
     def _blob(self, name: str) -> "Blob":
         return self._bucket.blob(PREFIX + name)
 
-    def _compose(self, name: str, parts: Sequence[str]) -> tuple[str, Stored]:
-        blob = self._blob(name)
+    def _list(self, prefix: str, after: str, limit: int) -> Iterator[str]:
+        """What the bucket holds below PREFIX, from `after` on; asked for in pages that fit `limit`."""
+        # start_offset includes its own name, so one more is asked for than may be needed.
+        size = min(limit + 1, LARGEST_PAGE)
+        found = self._client.list_blobs(
+            self._bucket, prefix=PREFIX + prefix, start_offset=PREFIX + after, page_size=size, retry=_again()
+        )
+        return (blob.name.removeprefix(PREFIX) for blob in found)
+
+    def _compose(self, name: str, parts: Sequence[str], is_new: bool = True) -> tuple[str, Stored]:
+        blob, generation = self._blob(name), 0 if is_new else None
         blob.content_type = "application/octet-stream"
-        blob.compose([self._blob(part) for part in parts], if_generation_match=0, timeout=TIMEOUTS, retry=_again())
+        sources = [self._blob(part) for part in parts]
+        blob.compose(sources, if_generation_match=generation, timeout=TIMEOUTS, retry=_again())
         return name, Stored(blob.size, _crc32c(blob.crc32c))
 
     def _checked(self, name: str, stored: Stored, body: "_Body") -> Stored:
@@ -238,10 +270,10 @@ def _crc32c(encoded: str) -> int:
     return int.from_bytes(b64decode(encoded), "big")
 
 
-def _pieces(answer: requests.Response) -> Iterator[bytes]:
-    """The body of `answer`, which is closed at the end or when the iterator is."""
+def _pieces(answer: requests.Response, size: int) -> Iterator[bytes]:
+    """The body of `answer`, which is closed at the end or when the iterator is. Raises Corrupt before `size` bytes."""
     with _faults(), contextlib.closing(answer):
-        yield from answer.iter_content(PIECE)
+        yield from exactly(answer.iter_content(PIECE), size)
 
 
 @contextlib.contextmanager

@@ -1,5 +1,6 @@
 """What every driver promises. The registry's rules rest on these words alone; tests/contracts holds drivers to them."""
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,6 +12,11 @@ from storage.records import Key, R, Record
 MOST_CONTENT: Final = 512 * 1024
 """Bytes: half of what a Firestore document may have; the rest is for fields, a list of 5,000 digests among them.
 The same for every store, so that records can be copied between stores as they are."""
+
+
+UPLOAD_ID: Final = re.compile(r"[a-z0-9-]{2,}")
+PART: Final = re.compile(r"[a-z0-9-]+")
+"""The two segments of an object's name."""
 
 
 class Stored(NamedTuple):
@@ -33,11 +39,11 @@ def exactly(chunks: Iterable[bytes], size: int | None) -> Iterator[bytes]:
 
 
 class BlobStore(Protocol):
-    """Objects: written once under a name of their own, never renamed, copied or overwritten.
+    """Objects: written once under a name of their own, and replaced only by the bytes that they have lost.
 
-    A name is `<upload id>/<part>`: two segments of `[a-z0-9-]`. Names are never used twice, so deleting an object can
-    never hit another one; only bytes that were lost are put back under theirs. All methods may be called from any
-    thread, and raise Unavailable where the store fails.
+    A name is `<upload id>/<part>`: two segments of `[a-z0-9-]`, the first of two characters at least. Names are never
+    used twice, so deleting an object can never hit another one. All methods may be called from any thread, and raise
+    Unavailable where the store fails.
     """
 
     def append(self, name: str, chunks: Iterable[bytes], size: int | None = None) -> Stored:
@@ -53,11 +59,19 @@ class BlobStore(Protocol):
         """Make the new object `name` of the bytes of the objects `parts`, in order; they stay. Durable on return."""
         ...
 
+    def replace(self, name: str, by: str) -> None:
+        """Make `name`, whether it exists or not, an object with the bytes of the object `by`, which is removed.
+
+        Atomic and durable on return: readers and a crash at any moment leave `name` as it was or whole. After
+        Unavailable, or a crash, `by` may still exist. Raises Missing where `by` does not exist; `name` is unchanged.
+        """
+        ...
+
     def open(self, name: str, start: int, stop: int) -> Iterator[bytes]:
         """The bytes from `start` up to, not including, `stop`, in pieces of at most 1 MiB.
 
-        Raises Missing at once, not at the first piece; Corrupt, at once or later, where there are not so many bytes.
-        Whoever stops early must close the iterator.
+        Raises Missing at once, not at the first piece. Where there are not so many bytes, gives those that there are,
+        then raises Corrupt; at once where there are none. Whoever stops early must close the iterator.
         """
         ...
 
@@ -70,7 +84,15 @@ class BlobStore(Protocol):
         ...
 
     def names(self, prefix: str, *, after: str = "", limit: int) -> list[str]:
-        """The first `limit` names that begin with `prefix` and sort behind `after`, sorted."""
+        """The first `limit` names that begin with `prefix` and sort behind `after`, sorted.
+
+        What is no object is not listed, whoever left it there. A listing of all objects, page by page, reads each
+        folder once; what is written meanwhile may be missed, unless `prefix` is that of one upload, `<upload id>/`.
+        """
+        ...
+
+    def strays(self, *, limit: int) -> list[str]:
+        """Return the names of the first `limit` things among the objects that cannot be objects: somebody else's."""
         ...
 
     def close(self) -> None:
@@ -79,18 +101,21 @@ class BlobStore(Protocol):
 
 
 def is_there(blobs: BlobStore, name: str, size: int) -> bool:
-    """Whether `blobs` has an object: it can be lost with the disk that it is on, or by whoever can reach it.
+    """Return whether `blobs` has an object of exactly `size` bytes, by reading its last byte.
 
-    One whose bytes do not come is there: that may be the network's fault, and nothing good must be replaced for it.
+    It can be lost or cut with the disk that it is on, or by anybody who can reach it.
     """
+    start = max(0, size - 1)
+    seen = start
     try:
-        for _ in blobs.open(name, max(0, size - 1), size):
-            pass
+        # One byte more than there should be, so that a longer object shows.
+        for piece in blobs.open(name, start, size + 1):
+            seen += len(piece)
     except Missing:
         return False
     except Corrupt:
         pass
-    return True
+    return seen == size
 
 
 @dataclass(frozen=True, slots=True)

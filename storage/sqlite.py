@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from storage.errors import Conflict, StoreNotFound, Unavailable
+from storage.folders import make_durably
 from storage.protocols import Create, Delete, Found, QueueCursor, Queued, Replace, Touch, Write
 from storage.records import Key, R, Record, queued, record_of, values_of
 from storage.sqlite_file import MIGRATIONS, connected, is_database, opened, transaction
@@ -40,7 +41,7 @@ class SqliteMetadata:
         self._path = path
         if not create and not is_database(path):
             raise StoreNotFound(f"no metadata at {path}")
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_durably(path.parent)
         self._idle: list[sqlite3.Connection] = []
         self._remembered: dict[Key[Any], Record] = {}
         self._writing = threading.Lock()

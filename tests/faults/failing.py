@@ -96,6 +96,9 @@ class FailingBlobs:
     def join(self, name: str, parts: Sequence[str]) -> Stored:
         return by_plan(self._plan, lambda: self._inner.join(name, parts))
 
+    def replace(self, name: str, by: str) -> None:
+        by_plan(self._plan, lambda: self._inner.replace(name, by))
+
     def open(self, name: str, start: int, stop: int) -> Iterator[bytes]:
         """Fails at once, or after the first piece."""
         kind = self._plan.strike(BEFORE_OR_AFTER)
@@ -112,6 +115,9 @@ class FailingBlobs:
 
     def names(self, prefix: str, *, after: str = "", limit: int) -> list[str]:
         return by_plan(self._plan, lambda: self._inner.names(prefix, after=after, limit=limit))
+
+    def strays(self, *, limit: int) -> list[str]:
+        return by_plan(self._plan, lambda: self._inner.strays(limit=limit))
 
     def close(self) -> None:
         self._inner.close()

@@ -187,6 +187,47 @@ def test_a_folder_whose_name_was_not_flushed_is_flushed_by_whoever_needs_it(tmp_
     assert number > 4
 
 
+@pytest.mark.parametrize("there", ["", "new", "new/data"])
+def test_the_names_of_the_data_folder_and_of_its_new_parents_are_flushed(tmp_path: Path, there: str) -> None:
+    data = tmp_path / "new" / "data"
+    (tmp_path / there).mkdir(parents=True, exist_ok=True)
+
+    with flushing() as by_metadata:
+        SqliteMetadata(data / "metadata.sqlite").close()
+    with flushing() as by_blobs:
+        FilesystemBlobs(data / "blobs")
+
+    assert data.parent in by_metadata
+    assert (tmp_path in by_metadata) == (there == "")
+    assert data in by_blobs
+
+
+def test_a_folder_whose_parent_cannot_be_flushed_is_good_where_it_is_there_already(tmp_path: Path) -> None:
+    with flushing(1), pytest.raises(Unavailable):
+        FilesystemBlobs(tmp_path / "new" / "blobs")
+
+    with flushing(1) as flushed:
+        FilesystemBlobs(tmp_path / "new" / "blobs")
+
+    assert flushed[0] == tmp_path / "new"
+
+
+def test_an_object_is_as_it_was_or_whole_whatever_flush_of_its_replacement_fails(tmp_path: Path) -> None:
+    blobs, name, by = FilesystemBlobs(tmp_path), "aa11/0", "bb22/0"
+    for number in itertools.count(1):
+        blobs.append(name, [b"cut"])
+        blobs.append(by, [b"whole"])
+        with flushing(number) as flushed, contextlib.suppress(Unavailable):
+            blobs.replace(name, by)
+        assert (tmp_path / "aa" / name).read_bytes() in (b"cut", b"whole")
+        if len(flushed) < number:
+            break
+        for each in (name, by):
+            blobs.delete(each)
+    assert number > 3
+    assert {tmp_path / "aa/aa11", tmp_path / "bb/bb22"} <= set(flushed)
+
+
 def test_a_full_database_changes_nothing(client: Client, local: Stores) -> None:
     """Whatever page of it is the first that there is no room for."""
     before = client.push_image("a", "v1", b"layer")
