@@ -4,6 +4,7 @@ StorageError
 ├── Conflict      a precondition did not hold: read again, decide again
 ├── Missing       there is no object of that name
 ├── StoreNotFound there is no store, and none was to be made
+├── TooLarge      a commit is larger than the store takes: split it
 ├── Corrupt       the bytes that are kept are not those that were sent; of an upload nothing is kept
 └── Unavailable   the store did not answer, or cannot take more: the same request may work later
 """
@@ -23,6 +24,10 @@ class Missing(StorageError):
 
 class StoreNotFound(StorageError):
     """There is no store at this place, and the caller did not ask for a new one."""
+
+
+class TooLarge(StorageError):
+    """A commit is larger than the store takes, so nothing of it was written: the same writes never fit together."""
 
 
 class Corrupt(StorageError):

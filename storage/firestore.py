@@ -5,10 +5,9 @@
     blobs/{id}, uploads/{id}
     lading/schema                               the version of this layout
 
-A document holds the record's fields and some of the driver's own: `id`, `repository`, `position` (by which listings are
-sorted), `due` (the record's entry in a queue, where it waits in one) and `nonce`. A version is the document's
-update_time, which is why every write changes the nonce: a write that changes nothing would leave update_time as it was,
-and two writers would both believe that they had won.
+A document is what storage.firestore_documents makes of a record. A version is the document's update_time, which is why
+every write changes the nonce: a write that changes nothing would leave update_time as it was, and two writers would
+both believe that they had won. Only what queries ask for is indexed (storage.firestore_indexes).
 
 Google's client queries and writes. It is imported when it is first needed, which a pull never does: documents are read
 without it (firestore_reads).
@@ -17,18 +16,29 @@ without it (firestore_reads).
 import contextlib
 import dataclasses
 import itertools
-import secrets
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from storage.errors import Conflict, StorageError, StoreNotFound, Unavailable
+from storage.commit_size import MAX_COMMIT_SIZE, size_of
+from storage.errors import Conflict, StorageError, StoreNotFound, TooLarge, Unavailable
+from storage.firestore_documents import (
+    collection_of,
+    fields_of,
+    new_nonce,
+    path_of,
+    queue_entry,
+    record_found,
+    record_in,
+)
+from storage.firestore_indexes import is_array
 from storage.firestore_reads import FirestoreReads
 from storage.google_imports import import_firestore
 from storage.kinds import FOUND_EVERYWHERE
 from storage.protocols import Create, Delete, Found, QueueCursor, Queued, Replace, Touch, Write
-from storage.records import Key, R, Record, queued, record_of, values_of
+from storage.records import Key, R, Record, queued
 
 if TYPE_CHECKING:
     from google.cloud import firestore
@@ -41,14 +51,16 @@ def _loosen_links(client: "firestore.Client") -> None:
     for snapshot in client.collection_group("links").stream():
         values = snapshot.to_dict() or {}
         if "state" not in values:
-            snapshot.reference.update({"state": "loose", "since": values["created"], "nonce": _nonce()})
+            snapshot.reference.update({"state": "loose", "since": values["created"], "nonce": new_nonce()})
 
 
 MIGRATIONS: Final[tuple[Callable[["firestore.Client"], None], ...]] = (lambda client: None, _loosen_links)
 """Each brings the layout from the version that is its index to the next, and may run twice; the first finds nothing."""
 
 SCHEMA: Final = "lading/schema"
-DRIVERS_OWN: Final = frozenset({"id", "repository", "position", "nonce", "due"})
+
+TOO_LARGE: Final = re.compile(r"too (?:big|large|many)|exceed|larger than|longer than", re.IGNORECASE)
+"""In what Firestore says of a commit, a document or an index entry that is larger than it takes."""
 
 FIRST_PAUSE: Final = 0.1
 PATIENCE: Final = 20.0
@@ -80,12 +92,12 @@ class FirestoreMetadata:
     def read(self, keys: Sequence[Key[Any]], *, content: bool = True) -> Found:
         """See MetadataStore.read."""
         self._check_schema()
-        paths = {_path(key): key for key in keys}
+        paths = {path_of(key): key for key in keys}
         kinds = {key.kind for key in keys}
         fields = () if content else sorted({field for kind in kinds for field in _fields_without_content(kind)})
         found = self._reads.get(list(paths), fields)
         return Found(
-            {paths[path]: _record(paths[path], document.fields, document.version) for path, document in found.items()}
+            {paths[path]: record_in(paths[path], document.fields, document.version) for path, document in found.items()}
         )
 
     def scan(self, kind: type[R], repository: str = "", *, after: str = "", limit: int) -> list[R]:
@@ -106,19 +118,18 @@ class FirestoreMetadata:
     ) -> list[R]:
         """See MetadataStore.find. Sorted by document: by repository, then id.
 
-        In one repository a field needs no index of its own; in all of them it needs one of the collection group.
+        A field is indexed for queries of one repository, or, where it is in FOUND_EVERYWHERE, of all at once.
         """
         everywhere = repository is None
-        if everywhere:
-            # The emulator answers as well without the index that Firestore wants.
-            assert {(kind, field) for field in where} <= set(FOUND_EVERYWHERE)
+        # The emulator answers as well without the index that Firestore wants.
+        assert all(field in kind.FOUND_BY and ((kind, field) in FOUND_EVERYWHERE) == everywhere for field in where)
         source = self._client.collection_group(kind.KIND) if everywhere else self._collection(kind, repository or "")
         from google.cloud.firestore_v1.base_query import FieldFilter
 
         query = _without_content(kind, source)
         for field, value in where.items():
-            many = field in ("blobs", "children")
-            query = query.where(filter=FieldFilter(field, "array_contains" if many else "==", value))
+            operator = "array_contains" if is_array(kind, field) else "=="
+            query = query.where(filter=FieldFilter(field, operator, value))
         query = query.order_by("__name__").limit(limit)
         if after is not None:
             query = query.start_after({"__name__": self._document(after)})
@@ -128,6 +139,7 @@ class FirestoreMetadata:
         self, kind: type[R], queue: str, until: datetime, *, after: QueueCursor[R] | None = None, limit: int
     ) -> list[Queued[R]]:
         """See MetadataStore.due. Sorted by entry, then by document."""
+        assert queue in kind.QUEUES
         from google.cloud.firestore_v1.base_query import FieldFilter
 
         query = _without_content(kind, self._client.collection_group(kind.KIND), "due")
@@ -136,16 +148,18 @@ class FirestoreMetadata:
         query = query.order_by("due").order_by("__name__").limit(limit)
         if after is not None:
             query = query.start_after({"due": after.entry, "__name__": self._document(after.key)})
-        return [Queued(values["due"], _found(kind, values, version)) for values, version in self._rows(query)]
+        return [Queued(values["due"], record_found(kind, values, version)) for values, version in self._rows(query)]
 
     def commit(self, writes: Sequence[Write]) -> None:
         """See MetadataStore.commit. One that got no answer may have been written, and is sent again all the same."""
         self._check_schema()
+        if (size := size_of(writes)) > MAX_COMMIT_SIZE:
+            raise TooLarge(f"Firestore: a commit of {len(writes)} writes counts {size} bytes")
         with _faults():
-            batch, nonce = self._client.batch(), _nonce()
+            batch, nonce = self._client.batch(), new_nonce()
             for write in writes:
                 self._add(batch, write, nonce)
-            kept = [_path(_key(write)) for write in writes if not isinstance(write, Delete)]
+            kept = [path_of(_key(write)) for write in writes if not isinstance(write, Delete)]
             tries = itertools.count()
             _again(lambda: self._commit(batch, kept if next(tries) else None, nonce))
 
@@ -165,7 +179,7 @@ class FirestoreMetadata:
     def _commit(self, batch: "firestore.WriteBatch", kept: Sequence[str] | None, nonce: str) -> None:
         """Try once. An earlier try may have written `nonce` into the documents `kept`; None where there was none.
 
-        Raises Conflict where nothing was written, and Unavailable where nobody can tell any more.
+        Raises Conflict and TooLarge where nothing was written, and Unavailable where nobody can tell any more.
         """
         try:
             with _lost():
@@ -181,10 +195,10 @@ class FirestoreMetadata:
         """Add one write, with its precondition, to the batch."""
         match write:
             case Create(record):
-                batch.create(self._document(record.key), _values(record, nonce) | _queue_entry(record))
+                batch.create(self._document(record.key), fields_of(record, nonce) | queue_entry(record))
             case Replace(record):
                 # `update` with every field in its mask is a replacement that takes a precondition.
-                values = _values(record, nonce) | (_queue_entry(record) or _no_queue_entry())
+                values = fields_of(record, nonce) | (queue_entry(record) or _no_queue_entry())
                 batch.update(self._document(record.key), values, option=self._still(record))
             case Delete(record):
                 batch.delete(self._document(record.key), option=self._still(record))
@@ -199,13 +213,13 @@ class FirestoreMetadata:
         return self._client.write_option(last_update_time=time)
 
     def _document(self, key: Key[Any]) -> "firestore.DocumentReference":
-        return self._client.document(_path(key))
+        return self._client.document(path_of(key))
 
     def _collection(self, kind: type[Record], repository: str) -> "firestore.CollectionReference":
-        return self._client.collection(_collection(kind, repository))
+        return self._client.collection(collection_of(kind, repository))
 
     def _run(self, kind: type[R], query: "firestore.Query") -> list[R]:
-        return [_found(kind, values, version) for values, version in self._rows(query)]
+        return [record_found(kind, values, version) for values, version in self._rows(query)]
 
     def _rows(self, query: "firestore.Query") -> list[tuple[dict[str, Any], str]]:
         """Return the fields and the version of each document that a query finds."""
@@ -241,52 +255,14 @@ def _fields_without_content(kind: type[Record]) -> list[str]:
     return [each.name for each in dataclasses.fields(kind) if each.name not in ("content", "version")]
 
 
-def _path(key: Key[Any]) -> str:
-    """Where a record's document is."""
-    return f"{_collection(key.kind, key.repository)}/{_document_id(key.id)}"
-
-
 def _key(write: Write) -> Key[Any]:
     return write.key if isinstance(write, Touch) else write.record.key
-
-
-def _collection(kind: type[Record], repository: str) -> str:
-    return f"repositories/{_document_id(repository)}/{kind.KIND}" if repository else kind.KIND
-
-
-def _document_id(id: str) -> str:
-    """An id as Firestore takes it: without a slash, and not `__…__`, which is reserved; no two ids give the same."""
-    plain = id.replace("/", ":")
-    return f":{plain}" if plain.startswith("__") else plain
-
-
-def _nonce() -> str:
-    return secrets.token_hex(8)
-
-
-def _values(record: Record, nonce: str) -> dict[str, Any]:
-    own = {"id": record.id, "repository": record.repository, "position": record.order(record.id), "nonce": nonce}
-    return values_of(record) | own
-
-
-def _queue_entry(record: Record) -> dict[str, Any]:
-    """The field of a record that waits in a queue. All others lack it, so that they cost no index entry."""
-    return {"due": record.due} if record.due else {}
 
 
 def _no_queue_entry() -> dict[str, Any]:
     from google.cloud.firestore import DELETE_FIELD
 
     return {"due": DELETE_FIELD}
-
-
-def _record(key: Key[R], values: Mapping[str, Any], version: str) -> R:
-    return record_of(key, {name: value for name, value in values.items() if name not in DRIVERS_OWN}, version)
-
-
-def _found(kind: type[R], values: Mapping[str, Any], version: str) -> R:
-    """Return the record of a document that a query found."""
-    return _record(Key(kind, values["id"], values["repository"]), values, version)
 
 
 def _version(update_time: Any) -> str:
@@ -336,11 +312,18 @@ def _faults() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _lost() -> Iterator[None]:
-    """Turn what says that a precondition did not hold, or that a contended commit was given up, into Conflict."""
+    """Turn what says that a precondition did not hold, or that a contended commit was given up, into Conflict.
+
+    And what says that it is too large into TooLarge: no other words tell that from any other invalid argument.
+    """
     from google.api_core import exceptions as said
 
     try:
         yield
+    except said.InvalidArgument as error:
+        if TOO_LARGE.search(str(error)):
+            raise TooLarge(f"Firestore: {error}") from error
+        raise
     except (said.AlreadyExists, said.FailedPrecondition, said.NotFound, said.Conflict) as error:
         # Aborted, which a contended commit may end with, is a Conflict of theirs.
         raise Conflict(str(error)) from error

@@ -23,6 +23,7 @@ class DeletedManifest(Manifest):
 
     KIND: ClassVar[str] = "deleted_manifests"
     FOUND_BY: ClassVar[tuple[str, ...]] = ("subject", "blobs", "children", "cause")
+    QUEUES: ClassVar[tuple[str, ...]] = (DELETED,)
 
     deleted: datetime
     by: str = ""
@@ -41,6 +42,7 @@ class DeletedTag(Tag):
 
     KIND: ClassVar[str] = "deleted_tags"
     FOUND_BY: ClassVar[tuple[str, ...]] = ("digest", "cause")
+    QUEUES: ClassVar[tuple[str, ...]] = (DELETED,)
 
     deleted: datetime
     by: str = ""
@@ -59,6 +61,7 @@ class DeletedLink(Link):
 
     KIND: ClassVar[str] = "deleted_links"
     FOUND_BY: ClassVar[tuple[str, ...]] = ("id",)
+    QUEUES: ClassVar[tuple[str, ...]] = (DELETED,)
 
     deleted: datetime
     kept: datetime | None = None

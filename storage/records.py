@@ -48,6 +48,8 @@ class Record:
     KIND: ClassVar[str]
     FOUND_BY: ClassVar[tuple[str, ...]] = ()
     """The fields that MetadataStore.find may ask for; a tuple field matches by any of its items."""
+    QUEUES: ClassVar[tuple[str, ...]] = ()
+    """The queues that records of this kind can wait in: the first words of `due`."""
 
     id: str
     repository: str = ""
@@ -99,6 +101,7 @@ class Repository(Record):
     """
 
     KIND: ClassVar[str] = "repositories"
+    QUEUES: ClassVar[tuple[str, ...]] = (DELETED, REVIEW)
 
     created: datetime
     deleted: datetime | None = None
@@ -123,6 +126,7 @@ class Blob(Record):
 
     KIND: ClassVar[str] = "blobs"
     FOUND_BY: ClassVar[tuple[str, ...]] = ("object", "state")
+    QUEUES: ClassVar[tuple[str, ...]] = (LOOSE,)
 
     object: str
     size: int
@@ -149,6 +153,7 @@ class Link(Record):
 
     KIND: ClassVar[str] = "links"
     FOUND_BY: ClassVar[tuple[str, ...]] = ("id", "state")
+    QUEUES: ClassVar[tuple[str, ...]] = (LOOSE, CONDEMNED, FORGOTTEN)
 
     object: str
     size: int
@@ -235,6 +240,7 @@ class Upload(Record):
     """
 
     KIND: ClassVar[str] = "uploads"
+    QUEUES: ClassVar[tuple[str, ...]] = (OPEN, ENDED)
 
     target: str
     principal: str = ""
