@@ -24,11 +24,11 @@ from functions.auth.access import ON_REPOSITORIES, Action, Caller, Door, Verdict
 from functions.auth.scopes import repository as repository_scope
 from functions.desk import leave
 from functions.logs import AccessLine, Audit
-from functions.registry.errors import UNAUTHORIZED, UNAVAILABLE, UNKNOWN, RegistryError, denied
+from functions.registry.errors import STORE_FULL, UNAUTHORIZED, UNAVAILABLE, UNKNOWN, RegistryError, denied
 from functions.registry.names import check_repository, is_repository
 from functions.registry.registry import Registry
 from functions.settings import Settings
-from storage.errors import StorageError
+from storage.errors import Full, StorageError
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -117,6 +117,10 @@ class App:
             answer = answers.error(error)
             if error.row.status == 401:
                 answer.add({"WWW-Authenticate": self._challenge(request, found, bool(error.detail))})
+        except Full as error:
+            # A line each, without a traceback: where the log is on the same disk, it must not fill what is freed.
+            log.error("%s: %s %s", error, request.method, quote(request.path))
+            answer = answers.error(RegistryError(STORE_FULL, {"full": error.store}))
         except StorageError:
             log.exception("a store failed: %s %s", request.method, quote(request.path))
             answer = answers.error(RegistryError(UNAVAILABLE))

@@ -7,6 +7,7 @@ StorageError
 ├── TooLarge      a commit is larger than the store takes: split it
 ├── Corrupt       the bytes that are kept are not those that were sent; of an upload nothing is kept
 └── Unavailable   the store did not answer, or cannot take more: the same request may work later
+    └── Full      the store has no space left
 """
 
 
@@ -36,3 +37,15 @@ class Corrupt(StorageError):
 
 class Unavailable(StorageError):
     """The store did not answer in time, refused, or is full."""
+
+
+class Full(Unavailable):
+    """The store has no space left: it can be read, and takes more once somebody has made room.
+
+    store  what is full, as clients are told: "blobs" or "metadata"
+    """
+
+    def __init__(self, store: str) -> None:
+        """Say which store is full."""
+        super().__init__(f"no space left for {store}: free some, as by `lading gc`, or enlarge the disk")
+        self.store = store

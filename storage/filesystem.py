@@ -17,7 +17,7 @@ from io import FileIO
 from pathlib import Path
 from typing import Final, TypeVar
 
-from storage.errors import Corrupt, Missing, StorageError, StoreNotFound, Unavailable
+from storage.errors import Corrupt, Full, Missing, StorageError, StoreNotFound, Unavailable
 from storage.folders import flush_folder, make_durably
 from storage.object_folders import LAYOUT_FILE, SHARD, ObjectFolders
 from storage.protocols import Stored, exactly
@@ -27,6 +27,8 @@ T = TypeVar("T")
 LAYOUT: Final = 1
 PIECE: Final = 256 * 1024
 """Bytes read at a time: large enough that system calls cost nothing, small enough for any number of readers."""
+
+NO_SPACE: Final = (errno.ENOSPC, errno.EDQUOT)
 
 
 class FilesystemBlobs:
@@ -194,5 +196,4 @@ def _faults() -> Iterator[None]:
     except FileNotFoundError as error:
         raise Missing(str(error)) from error
     except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        raise Unavailable("the disk is full" if full else str(error)) from error
+        raise (Full("blobs") if error.errno in NO_SPACE else Unavailable(str(error))) from error

@@ -1,6 +1,7 @@
 """A metadata store in one SQLite file: how records are read and written. What the file is like, sqlite_file says."""
 
 import contextlib
+import errno
 import json
 import secrets
 import sqlite3
@@ -10,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
-from storage.errors import Conflict, StoreNotFound, Unavailable
+from storage.errors import Conflict, Full, StoreNotFound, Unavailable
 from storage.folders import make_durably
 from storage.protocols import Create, Delete, Found, QueueCursor, Queued, Replace, Touch, Write
 from storage.records import Key, R, Record, queued, record_of, values_of
@@ -260,4 +261,7 @@ def _faults() -> Iterator[None]:
 
 
 def _fault(error: Exception) -> Unavailable:
+    no_space = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    if no_space or getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
+        return Full("metadata")
     return Unavailable(f"SQLite: {error}")

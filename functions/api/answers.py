@@ -10,7 +10,9 @@ from typing import Any, Final
 from functions.registry.errors import RANGE_UNSATISFIABLE, RegistryError
 
 RETRY_AFTER: Final = "5"
-"""Seconds, with a 503."""
+"""Seconds, with an answer that tells of a state that passes."""
+
+TEMPORARY: Final = (503, 507)
 
 
 class Answer:
@@ -70,7 +72,7 @@ def error(raised: RegistryError) -> Answer:
     answer = as_json({"errors": [described]}, row.status)
     if row is RANGE_UNSATISFIABLE:
         answer.add({"Content-Range": f"bytes */{raised.detail['size']}"})
-    if row.status == 503:
+    if row.status in TEMPORARY:
         answer.add({"Retry-After": RETRY_AFTER})
     return answer
 

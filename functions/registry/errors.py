@@ -52,6 +52,11 @@ TOKEN_REQUEST_INVALID = Row("UNSUPPORTED", 400, "invalid request for a token")
 UNSUPPORTED = Row("UNSUPPORTED", 405, "the operation is unsupported")
 NOT_FOUND = Row("UNSUPPORTED", 404, "there is no such endpoint")
 UNAVAILABLE = Row("UNAVAILABLE", 503, "a service did not answer; the same request may work later")
+STORE_FULL = Row(
+    "INSUFFICIENT_STORAGE",
+    507,
+    "no space left: the registry takes no pushes until its operator frees space, as with `lading gc`, or adds some",
+)
 UNKNOWN = Row("UNKNOWN", 500, "unknown error")
 
 

@@ -1,8 +1,9 @@
-"""Disks that are full, busy or broken: what cannot be kept is refused with 503, and all that was there still reads."""
+"""Disks that are full, busy or broken: what cannot be kept is refused, and all that was there still reads."""
 
 import contextlib
 import errno
 import itertools
+import json
 import os
 import sqlite3
 import subprocess
@@ -20,9 +21,10 @@ from storage.errors import Unavailable
 from storage.filesystem import FilesystemBlobs
 from storage.sqlite import SqliteMetadata
 from tests import images
-from tests.api.client import Client, client_of, typed
-from tests.faults.clients import ExactClient
-from tests.needs import missing
+from tests.api.client import Answer, Client, client_of, typed
+from tests.clients.layouts import write_image
+from tests.faults.clients import ExactClient, Told
+from tests.needs import missing, program
 from tests.servers import serving
 
 MIB = 1024 * 1024
@@ -55,6 +57,15 @@ def write_without_end(file: FileIO) -> None:
         file.write(bytes(4096))
 
 
+def assert_full(refused: Told | Answer, *stores: str) -> None:
+    """The client is told that there is no space, where, and what frees some."""
+    assert (refused.status, refused.headers["Retry-After"]) == (507, "5")
+    (error,) = json.loads(refused.body)["errors"]
+    assert "no space left" in error["message"]
+    assert "lading gc" in error["message"]
+    assert error["detail"]["full"] in (stores or ("blobs", "metadata"))
+
+
 def test_a_full_disk_takes_nothing_and_gives_all(small_disk: Path, tmp_path: Path) -> None:
     layer, other = images.blob(MIB), images.manifest([], annotations={"other": "x" * 100_000})
     manifest = images.manifest([layer])
@@ -73,7 +84,7 @@ def test_a_full_disk_takes_nothing_and_gives_all(small_disk: Path, tmp_path: Pat
         large = images.blob(20 * MIB)
         begun = client.ask("POST", "/v2/a/blobs/uploads/", b"").headers["Location"]
         refused = client.ask("PATCH", begun[begun.index("/v2/") :], large)
-        assert (refused.status, refused.headers["Retry-After"]) == (503, "5")
+        assert_full(refused, "blobs")
         assert_all_is_there()
         assert sum(file.stat().st_size for file in small_disk.rglob("*") if file.is_file()) < 4 * MIB, (
             "the rest is gone"
@@ -84,7 +95,7 @@ def test_a_full_disk_takes_nothing_and_gives_all(small_disk: Path, tmp_path: Pat
             client.push_blob("a", images.blob()),
             *(client.put_manifest("a", "v2", other) for _ in range(9)),
         ):
-            assert (refused.status, refused.headers["Retry-After"]) == (503, "5")
+            assert_full(refused)
             assert_all_is_there()
         assert client.ask("GET", "/v2/a/manifests/v2").status == 404
 
@@ -103,9 +114,32 @@ def test_a_registry_on_a_full_disk_can_be_killed_and_started(small_disk: Path, t
         server.process.kill()
     with serving(environment, tmp_path / "log") as server, closing(ExactClient(server.port)) as client:
         assert client.ask("GET", f"/v2/a/blobs/{digest_of(content)}").body == content
-        assert client.push_blob("a", images.blob()).status == 503
+        assert_full(client.push_blob("a", images.blob()))
         filler.unlink()
         assert client.push_blob("a", images.blob()).status == 201
+
+
+PUSHES = {
+    "crane": ("go install github.com/google/go-containerregistry/cmd/crane@latest", ["push", "{layout}", "{remote}"]),
+    "skopeo": ("apt-get install skopeo", ["copy", "--dest-tls-verify=false", "oci:{layout}:v1", "docker://{remote}"]),
+}
+
+
+@pytest.mark.parametrize("name", PUSHES)
+def test_clients_say_that_the_disk_is_full(small_disk: Path, tmp_path: Path, name: str) -> None:
+    how, arguments = PUSHES[name]
+    path = program(name, how)
+    layout = write_image(tmp_path / "layout", [images.blob(MIB)])
+    with serving({"LADING_DATA": str(small_disk)}, tmp_path / "log") as server:
+        fill(small_disk)
+        words = [word.format(layout=layout.folder, remote=f"{server.host}/a:v1") for word in arguments]
+        done = subprocess.run([path, *words], capture_output=True, text=True, timeout=60, check=False)
+        log = server.log.read_text()
+
+    assert done.returncode != 0
+    assert "no space left" in done.stderr or "507 Insufficient Storage" in done.stderr, done.stderr
+    assert "no space left for" in log
+    assert "Traceback" not in log
 
 
 @pytest.fixture
@@ -240,7 +274,7 @@ def test_a_full_database_changes_nothing(client: Client, local: Stores) -> None:
         answer = client.ask("PUT", "/v2/a/manifests/v1", content, typed(content))
         if answer.status == 201:
             break
-        assert (answer.status, answer.headers["Retry-After"]) == (503, "5")
+        assert_full(answer, "metadata")
         assert client.ask("GET", "/v2/a/manifests/v1").body == before
         assert len(client.ask("GET", "/v2/_lading/a/history").json["moves"]) == 1
     assert more > 2
