@@ -95,9 +95,9 @@ class FirestoreMetadata:
         paths = {path_of(key): key for key in keys}
         kinds = {key.kind for key in keys}
         fields = () if content else sorted({field for kind in kinds for field in _fields_without_content(kind)})
-        found = self._reads.get(list(paths), fields)
+        found, read_at = self._reads.get(list(paths), fields)
         return Found(
-            {paths[path]: record_in(paths[path], document.fields, document.version) for path, document in found.items()}
+            {paths[path]: record_in(paths[path], each.fields, each.version) for path, each in found.items()}, read_at
         )
 
     def scan(self, kind: type[R], repository: str = "", *, after: str = "", limit: int) -> list[R]:
@@ -187,7 +187,7 @@ class FirestoreMetadata:
         except Conflict as error:
             if kept is None:
                 raise
-            found = self._reads.get(kept)
+            found = self._reads.get(kept).found
             if not any(document.fields["nonce"] == nonce for document in found.values()):
                 raise Unavailable(f"Firestore: a commit may have been written, or not: {error}") from error
 
@@ -232,7 +232,7 @@ class FirestoreMetadata:
         """Once in a process: bring the layout forward, or refuse that of a newer release."""
         if self._schema_seen:
             return
-        schema = self._reads.get([SCHEMA]).get(SCHEMA)
+        schema = self._reads.get([SCHEMA]).found.get(SCHEMA)
         if schema is None and not self._create:
             raise StoreNotFound(f"no registry at firestore://{self._project}/{self._database}; use --metadata URL")
         version = schema.fields["version"] if schema else 0

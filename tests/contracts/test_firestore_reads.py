@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,18 @@ from tests.auth import worlds
 from tests.servers import free_port
 from tests.serving.cloud import Quiet, answering
 
-NAME = "projects/p/databases/d/documents/tags/v1"
+ROOT = "projects/p/databases/d/documents/"
+NAME, OTHER = f"{ROOT}tags/v1", f"{ROOT}tags/v2"
+READ_AT = "2026-01-02T03:04:06.123456789Z"
 FOUND = {
-    "found": {"name": NAME, "fields": {"size": {"integerValue": "7"}}, "updateTime": "2026-01-02T03:04:05.000006Z"}
+    "found": {"name": NAME, "fields": {"size": {"integerValue": "7"}}, "updateTime": "2026-01-02T03:04:05.000006Z"},
+    "readTime": READ_AT,
 }
+MISSING = {"missing": OTHER, "readTime": "2026-01-02T03:04:07Z"}
+ERROR = {"error": {"code": 503, "message": "too busy", "status": "UNAVAILABLE"}}
+BOTH = ["tags/v1", "tags/v2"]
 Reads = Callable[[list[tuple[int, Any]]], FirestoreReads]
+"""Makes reads of a Firestore that gives these answers; one that is bytes is given as it is."""
 
 
 @pytest.fixture
@@ -28,10 +36,10 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> Iterator[Reads]:
 
     class Planned(Quiet):
         def do_POST(self) -> None:  # noqa: N802
-            assert json.loads(self.body()) == {"documents": [NAME]}
+            assert json.loads(self.body()) in ({"documents": [NAME]}, {"documents": [NAME, OTHER]})
             if planned:
                 status, value = planned.pop(0)
-                self.answer(status, json.dumps(value).encode())
+                self.answer(status, value if isinstance(value, bytes) else json.dumps(value).encode())
             self.close_connection = True
 
     def make(answers: list[tuple[int, Any]]) -> FirestoreReads:
@@ -46,15 +54,54 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> Iterator[Reads]:
 def test_a_document_is_found_or_missing(reads: Reads) -> None:
     of = reads([(200, [FOUND]), (200, [{"missing": NAME}])])
 
-    found = of.get(["tags/v1"])["tags/v1"]
+    found = of.get(["tags/v1"]).found["tags/v1"]
     assert (found.fields, found.version) == ({"size": 7}, "2026-01-02T03:04:05.000006Z")
-    assert of.get(["tags/v1"]) == {}
-    assert of.get([]) == {}
+    assert of.get(["tags/v1"]).found == {}
+    assert of.get([]) == ({}, None)
+
+
+def test_the_time_of_a_read_is_the_latest_that_firestore_tells(reads: Reads) -> None:
+    # Which gives documents in any order.
+    of = reads([(200, [MISSING, FOUND]), (200, [FOUND])])
+
+    both, one = of.get(BOTH), of.get(["tags/v1"])
+
+    assert both == (one.found, datetime(2026, 1, 2, 3, 4, 7, tzinfo=UTC))
+    assert one.read_at == datetime(2026, 1, 2, 3, 4, 6, 123456, tzinfo=UTC)
+
+
+PARTIAL = {
+    "an error in the middle": [FOUND, ERROR],
+    "an error alone": [ERROR],
+    "an end too early": [FOUND],
+    "nothing": [],
+    "one document twice": [FOUND, FOUND, MISSING],
+    "found and missing": [FOUND, {"missing": NAME}, MISSING],
+    "another document": [FOUND, {"missing": f"{ROOT}tags/v3"}],
+    "an object": {"found": FOUND},
+    "cut JSON": json.dumps([FOUND, MISSING]).encode()[:-20],
+    "no JSON": b"",
+    "another form": [{"found": {}}, MISSING],
+    "a list of other things": ["found", None],
+}
+
+
+@pytest.mark.parametrize("answer", PARTIAL.values(), ids=PARTIAL)
+def test_a_partial_answer_never_means_missing(reads: Reads, answer: Any) -> None:
+    of = reads([(200, answer), (200, [MISSING, FOUND]), *[(200, answer)] * 4])
+
+    assert of.get(BOTH).found.keys() == {"tags/v1"}, "it is asked again"
+    with pytest.raises(Unavailable):
+        of.get(BOTH)
+
+
+def test_an_answer_may_have_elements_that_tell_of_no_document(reads: Reads) -> None:
+    assert reads([(200, [{"readTime": READ_AT}, FOUND, MISSING])]).get(BOTH).found.keys() == {"tags/v1"}
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])
 def test_what_may_pass_is_tried_again(reads: Reads, status: int) -> None:
-    assert reads([(status, {}), (status, {}), (200, [FOUND])]).get(["tags/v1"])
+    assert reads([(status, {}), (status, {}), (200, [FOUND])]).get(["tags/v1"]).found
 
 
 @pytest.mark.parametrize("status", [400, 403, 404])
@@ -63,7 +110,7 @@ def test_what_does_not_pass_is_not(reads: Reads, status: int) -> None:
 
     with pytest.raises(Unavailable, match="no such database"):
         of.get(["tags/v1"])
-    assert of.get(["tags/v1"])
+    assert of.get(["tags/v1"]).found
 
 
 def test_whoever_does_not_answer_is_unavailable(reads: Reads, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,10 +150,10 @@ def test_reads_are_made_with_the_credentials_of_the_environment(
         monkeypatch.setattr(firestore_reads, "HOST", f"http://127.0.0.1:{port}")
         reads = FirestoreReads("p", "d")
 
-        assert reads.get(["tags/v1"])
+        assert reads.get(["tags/v1"]).found
         assert Guarded.tokens == 1
         Guarded.tokens += 1
-        assert reads.get(["tags/v1"]), "a token that is no longer taken is renewed"
+        assert reads.get(["tags/v1"]).found, "a token that is no longer taken is renewed"
         assert Guarded.tokens == 3
 
 

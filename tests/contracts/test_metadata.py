@@ -10,6 +10,7 @@ import pytest
 from functions.jobs.backup import Stores
 from storage.digests import digest_of
 from storage.errors import Conflict
+from storage.firestore import FirestoreMetadata
 from storage.kinds import KINDS
 from storage.past import DeletedLink, DeletedManifest, DeletedTag, History, Move
 from storage.protocols import MOST_CONTENT, Create, Delete, MetadataStore, Replace, Touch
@@ -120,6 +121,15 @@ def test_records_are_read_without_content_as_listings_give_them(metadata: Metada
         assert found[whole.key] != get(metadata, whole.key)
         assert records[0] is not None
         assert records[0].version == get(metadata, whole.key).version
+
+
+def test_a_read_tells_the_stores_own_time_where_it_has_one(metadata: MetadataStore) -> None:
+    before = datetime.now(UTC)
+    found = metadata.read([tag("absent").key])
+
+    # Both run on this machine, so that their clocks agree.
+    assert (found.read_at is not None) == isinstance(metadata, FirestoreMetadata)
+    assert abs((found.read_at or before) - before) < timedelta(minutes=1)
 
 
 @pytest.mark.parametrize("name", ["__all__", "a.b", "A", "a-b", "x" * 128, "_"])
