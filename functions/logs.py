@@ -121,7 +121,10 @@ def _rfc3339(seconds: float) -> str:
 def collected(report: dict[str, Any]) -> None:
     """Write down what a slice of a collection did: a line from which metrics can be made."""
     text = f"collection {'finished' if report['finished'] else 'goes on'}: {report['freed_bytes']} bytes freed"
-    logging.getLogger("lading.collect").info(text, extra={"fields": {"message": text, "collection": report}})
+    if report["failed"]:
+        text += f", {report['failed']} records failed"
+    level = logging.ERROR if report["failed"] else logging.INFO
+    logging.getLogger("lading.collect").log(level, text, extra={"fields": {"message": text, "collection": report}})
 
 
 class _Lines:

@@ -98,6 +98,8 @@ class Repository(Record):
 
     deleted  when it was deleted with all that was in it, or None; the next push makes it live
     review   when a verdict of the clean-up policies can change next, or None: not before something is pushed
+    looked   whether clean-up has looked at it since it was changed: then the next change sets `review`, due or not
+    kept     from when the time since it was deleted counts, where something in it can still be restored, or None
     """
 
     KIND: ClassVar[str] = "repositories"
@@ -106,12 +108,14 @@ class Repository(Record):
     created: datetime
     deleted: datetime | None = None
     review: datetime | None = None
+    looked: bool = False
+    kept: datetime | None = None
 
     @property
     def due(self) -> str:
         """See Record.due."""
         if self.deleted:
-            return queued(DELETED, self.deleted)
+            return queued(DELETED, self.kept or self.deleted)
         return queued(REVIEW, self.review) if self.review else ""
 
 

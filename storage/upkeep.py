@@ -46,9 +46,11 @@ class Job(Record):
     holder   whose turn it is, or "" for nobody's
     until    when that turn ends at the latest
     phase    what is being done, or "" before the first
+    entry    the entry of the queue after which it goes on, or ""
     after    behind which id it goes on, and in which repository
     within   the repository of `after`
     counts   what was counted so far, as JSON
+    rules    a digest of the rules that it has applied everywhere, or ""
     created  when the job began
     """
 
@@ -57,7 +59,9 @@ class Job(Record):
     holder: str = ""
     until: datetime | None = None
     phase: str = ""
+    entry: str = ""
     after: str = ""
     within: str = ""
     counts: str = ""
+    rules: str = ""
     created: datetime

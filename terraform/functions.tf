@@ -124,11 +124,10 @@ resource "google_cloudfunctions2_function" "collect" {
   depends_on = [terraform_data.rights]
 }
 
-# A function that starts before its rights are there fails its start, and one before its indexes its first queries.
+# A function that starts before its rights are there fails its start.
 resource "terraform_data" "rights" {
   depends_on = [
     google_artifact_registry_repository_iam_member.build,
-    google_firestore_field.queried,
     google_project_iam_member.build_log,
     google_project_iam_member.build_source,
     google_project_iam_member.records,

@@ -44,8 +44,13 @@ def _collect(parsed: argparse.Namespace, read: Settings) -> None:
         report = collector.run(progress=show)
         if report is None:
             raise CommandError("another collection is at work; what it leaves, the next one finds")
+        for finding in report.findings:
+            clear()
+            print(f"failed: {finding}", file=sys.stderr)
     clear()
     print(json.dumps(report.as_json()))
+    if report.failed:
+        raise CommandError(f"{report.failed} records failed: see above; the next collection tries them again")
 
 
 def show(report: "Report") -> None:

@@ -20,8 +20,9 @@ from typing import Any, Final
 
 from functions.registry.acts import now
 from functions.registry.attempts import settle
-from functions.registry.manifests import alive, needs_of
+from functions.registry.manifests import needs_of
 from functions.registry.pages import find_all
+from functions.registry.repositories import alive
 from storage.digests import Hasher, algorithm_of
 from storage.errors import Corrupt, Missing, Unavailable
 from storage.filesystem import FilesystemBlobs

@@ -6,14 +6,15 @@ for one; then holders go before what they hold, so that whatever can be seen is 
 clean-up takes what was left.
 """
 
+import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from functions.jobs.collect import CleanUp
+from functions.jobs.reviews import CleanUp, Look
 from functions.registry.acts import Clock
-from functions.registry.cleanup import Verdict, decide
+from functions.registry.cleanup import Verdict, decide, next_change
 from functions.registry.deletion import fits
 from functions.registry.expiry import Doomed
 from functions.registry.graph import Graph
@@ -79,22 +80,44 @@ def clean_up(
     return apply(registry, made, stop=stop) if applied else preview(made)
 
 
-def in_collection(registry: Registry, policies: Sequence[Policy], applied: bool, clock: Clock) -> CleanUp:
-    """Clean-up as collection calls it, with what runs at that time."""
+@dataclass(frozen=True, slots=True)
+class InCollection:
+    """Clean-up as collection does it, with what runs at that time: see CleanUp.
 
-    def clean(repository: str, stop: Callable[[], bool]) -> tuple[Mapping[str, int], bool]:
-        if not any(policy.deletes and policy.where.covers(repository) for policy in policies):
-            return {}, True
-        rules = Rules(policies, registry.running.all(), clock())
-        report = clean_up(registry, repository, rules, applied, stop)
-        word = "deleted" if applied else "would be deleted"
+    applied  whether what is to go is deleted, or only counted
+    """
+
+    registry: Registry
+    policies: Sequence[Policy]
+    applied: bool
+    clock: Clock
+
+    def rules(self) -> str:
+        """See CleanUp.rules: policies, immutable tags, and what runs."""
+        runs = [(each.id, each.references) for each in self.registry.running.all()]
+        told = (self.policies, self.applied, self.registry.tags.immutable, runs)
+        return hashlib.sha256(repr(told).encode()).hexdigest()
+
+    def look(self, repository: str, stop: Callable[[], bool]) -> Look:
+        """See CleanUp.look."""
+        if not any(policy.deletes and policy.where.covers(repository) for policy in self.policies):
+            return Look({})
+        rules = Rules(self.policies, self.registry.running.all(), self.clock())
+        made = plan(self.registry, repository, rules)
+        report = apply(self.registry, made, stop=stop) if self.applied else preview(made)
+        word = "deleted" if self.applied else "would be deleted"
         counts = Counter({f"manifests {word} by policy {name}": count for name, count in report.rules.items()})
         if report.done:
             counts["manifests kept by policies"] = report.kept
             counts["manifests changed meanwhile"] = report.changed
-        return +counts, report.done
+        changed = self.applied and bool(report.deleted or report.changed)
+        following = next_change(repository, made.graph, self.policies, rules.now)
+        return Look(+counts, report.done, changed, following)
 
-    return clean
+
+def in_collection(registry: Registry, policies: Sequence[Policy], applied: bool, clock: Clock) -> CleanUp:
+    """Return clean-up as collection does it."""
+    return InCollection(registry, policies, applied, clock)
 
 
 def preview(made: Plan) -> Report:

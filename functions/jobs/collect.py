@@ -5,6 +5,7 @@
     deleted_…  its time to be restored is over             ─▶ forgotten; what it named is loose
     links      loose for --grace, and no manifest names it ─▶ condemned: pushes and mounts see it no more
     condemned  for an hour, and still no manifest names it ─▶ removed; its blob is loose
+    forgotten  hidden, and one that named it is forgotten  ─▶ hidden for another one, or removed as above
     blobs      loose, and no repository links it           ─▶ its record becomes an ended session, with its object
     objects    a session that ended an hour ago            ─▶ its objects go, but for a blob's; then the session
 
@@ -12,23 +13,26 @@ Nothing is locked, and nobody waits. Each step reads a record, looks for what na
 that was read: whoever came in between touched the record, so the step fails, and is taken again the next time. A client
 that was told that a blob is there has an hour at least to push the manifest that names it.
 
-What may be garbage says so itself (registry.links), so a collection costs as much as there is garbage, however large
-the registry. It goes on where the last slice stopped; two at once are of no use, and do no harm.
+What may be garbage waits in a queue since a time (Record.due), and a phase reads those whose wait is over. So a
+collection costs as much as there is garbage, however large the registry. It goes on where the last slice stopped; two
+at once are of no use, and do no harm.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from datetime import timedelta
-from typing import Any
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Final
 
-from functions.jobs.reaping import DELETED, Reaper, Waits
-from functions.jobs.slices import PAGE, SLICE, Phase, Report, Slices, behind, scanned, walked
+from functions.jobs.reaping import TOMBSTONES, Reaper, Waits
+from functions.jobs.reviews import CleanUp, Reviews
+from functions.jobs.slices import FOREVER, SLICE, Phase, Report, Slices, queue
 from functions.registry.acts import Clock, now
 from functions.registry.registry import Registry
-from storage.protocols import MetadataStore
-from storage.records import CONDEMNED, LOOSE, Blob, Key, Link, Repository, Upload
+from storage.protocols import MetadataStore, QueueCursor, Queued
+from storage.records import CONDEMNED, DELETED, ENDED, FORGOTTEN, LOOSE, OPEN, Blob, Link, R, Repository, Upload
 
-CleanUp = Callable[[str, Callable[[], bool]], tuple[Mapping[str, int], bool]]
-"""Applies the clean-up policies to one repository until it is late; answers what it counted, and whether it is done."""
+HOUR: Final = timedelta(hours=1)
+
+Pages = Callable[[QueueCursor[Any] | None], Sequence[Queued[Any]]]
 
 
 class Collector:
@@ -37,38 +41,34 @@ class Collector:
     def __init__(self, registry: Registry, waits: Waits, clean_up: CleanUp | None = None, clock: Clock = now) -> None:
         """Collect in the stores of `registry`."""
         self._metadata: MetadataStore = registry.metadata
-        self._clean_up = clean_up
-        self._slices = Slices("collect", registry.metadata, clock)
-        self._reaper = Reaper(registry, waits, clock, self._slices.report.counts, self._slices.is_late)
+        self._waits = waits
+        self._slices = slices = Slices("collect", registry.metadata, clock)
+        self.pace = slices.pace
+        self._reaper = Reaper(registry, waits, slices.now, slices.report.counts, slices.is_late)
+        self._reviews = Reviews(registry.metadata, clean_up, slices) if clean_up else None
 
     def run(self, limit: timedelta = SLICE, progress: Callable[[Report], None] = lambda report: None) -> Report | None:
-        """A slice: see Slices.run."""
+        """Run a slice: see Slices.run."""
         return self._slices.run(self._phases(), limit, progress)
 
     def _phases(self) -> list[Phase]:
-        reaper, metadata = self._reaper, self._metadata
-        sessions, repositories = scanned(metadata, Upload), scanned(metadata, Repository)
+        reaper, waits = self._reaper, self._waits
         return [
-            Phase("sessions", sessions, reaper.expire),
-            Phase("policies", repositories, self._apply_policies),
-            *(Phase(kind.KIND, walked(metadata, kind), reaper.forget) for kind in DELETED),
-            Phase("repositories", repositories, reaper.settle),
-            Phase("links", lambda after: self._links(LOOSE, after), reaper.condemn),
-            Phase("condemned", lambda after: self._links(CONDEMNED, after), reaper.unlink),
-            Phase("blobs", self._blobs, reaper.drop),
-            Phase("objects", sessions, reaper.sweep),
+            Phase("sessions", self._queue(Upload, OPEN, waits.grace), reaper.expire),
+            *(self._reviews.phases() if self._reviews else ()),
+            *(Phase(kind.KIND, self._queue(kind, DELETED, waits.undelete), reaper.forget) for kind in TOMBSTONES),
+            Phase("repositories", self._queue(Repository, DELETED, HOUR), reaper.settle),
+            Phase("links", self._queue(Link, LOOSE, waits.grace), reaper.condemn),
+            Phase("condemned", self._queue(Link, CONDEMNED, waits.condemned), reaper.unlink),
+            Phase("forgotten", self._queue(Link, FORGOTTEN, waits.condemned), reaper.release),
+            Phase("blobs", self._queue(Blob, LOOSE, timedelta(0)), reaper.drop),
+            Phase("objects", self._queue(Upload, ENDED, waits.ended), reaper.sweep, reaper.remove_swept),
         ]
 
-    def _apply_policies(self, repository: Repository) -> str | None:
-        if self._clean_up is None:
-            return "repositories without policies"
-        counts, done = self._clean_up(repository.id, self._slices.is_late)
-        self._slices.report.counts.update(counts)
-        return "repositories looked at by policies" if done else None
+    def _queue(self, kind: type[R], name: str, wait: timedelta) -> Pages:
+        """Return the pages of what has waited for long enough; without a wait, of all."""
 
-    def _links(self, state: str, after: Key[Any] | None) -> Sequence[Link]:
-        where = {"state": state}
-        return self._metadata.find(Link, where, repository=None, after=behind(Link, after), limit=PAGE)
+        def until() -> datetime:
+            return self._slices.now() - wait if wait else FOREVER
 
-    def _blobs(self, after: Key[Any] | None) -> Sequence[Blob]:
-        return self._metadata.find(Blob, {"state": LOOSE}, after=behind(Blob, after), limit=PAGE)
+        return queue(self._metadata, kind, name, until)

@@ -7,49 +7,65 @@ lost a race is not repeated: the next collection looks again.
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
-from typing import Any, Final
+from datetime import datetime, timedelta
+from typing import Any, Final, TypeVar
 
-from functions.jobs.slices import BYTES_FREED, PAGE
+from functions.jobs.slices import BYTES_FREED, LOST, PAGE
 from functions.registry import links
-from functions.registry.acts import Clock
 from functions.registry.pages import find_all, scan_all
 from functions.registry.registry import Registry
 from storage.errors import Conflict
 from storage.past import DeletedLink, DeletedManifest, DeletedTag, History, Move
 from storage.protocols import Create, Delete, Replace, Write
-from storage.records import CONDEMNED, Blob, Key, Link, Manifest, Record, Repository, Tag, Upload
+from storage.records import CONDEMNED, HIDDEN, Blob, Key, Link, Manifest, Record, Repository, Tag, Upload
 from storage.upkeep import Pull
+
+T = TypeVar("T")
 
 HOUR: Final = timedelta(hours=1)
 """The longest that a request lasts on Cloud Run, and more than a client takes from asking for a blob to naming it."""
 
-LOST: Final = "races lost"
+TICK: Final = timedelta(microseconds=1)
+"""The least by which one record comes due after another one."""
 
-DELETED: Final = (DeletedManifest, DeletedTag, DeletedLink)
+Tombstone = DeletedManifest | DeletedTag | DeletedLink
+TOMBSTONES: Final = (DeletedManifest, DeletedTag, DeletedLink)
 
 
 @dataclass(frozen=True, slots=True)
 class Waits:
     """How long a collection waits.
 
-    grace      before a link that no manifest names is condemned, and a session that nobody goes on with ends
-    undelete   before what was deleted is forgotten
-    condemned  between the two looks at a link
-    ended      before what an ended session left is removed: a request that has not ended yet may still add to it
+    grace        before a link that no manifest names is condemned, and a session that nobody goes on with ends
+    undelete     before what was deleted is forgotten, where nothing longer is asked for
+    condemned    between the two looks at a link
+    ended        before what an ended session left is removed: a request that has not ended yet may still add to it
+    undelete_in  the wait before what was deleted in a repository is forgotten: `undelete` or longer; None for that
     """
 
     grace: timedelta = timedelta(days=1)
     undelete: timedelta = timedelta(days=7)
     condemned: timedelta = HOUR
     ended: timedelta = HOUR
+    undelete_in: Callable[[str], timedelta] | None = None
+
+    def longer(self, repository: str) -> timedelta:
+        """Return by how much the wait in a repository is longer than `undelete`."""
+        if self.undelete_in is None:
+            return timedelta(0)
+        return max(timedelta(0), self.undelete_in(repository) - self.undelete)
 
 
 class Reaper:
-    """The steps; each answers in words what it did, to be counted."""
+    """The steps; each returns in words what it did, to be counted. It is given what has waited for long enough."""
 
     def __init__(
-        self, registry: Registry, waits: Waits, clock: Clock, counts: Counter[str], is_late: Callable[[], bool]
+        self,
+        registry: Registry,
+        waits: Waits,
+        clock: Callable[[], datetime],
+        counts: Counter[str],
+        is_late: Callable[[], bool],
     ) -> None:
         """Work on the stores of `registry`; `is_late` says when to stop in the middle of what is long."""
         self._registry = registry
@@ -58,20 +74,20 @@ class Reaper:
         self._clock = clock
         self._counts = counts
         self._is_late = is_late
+        self._swept: list[Upload] = []
 
     def expire(self, upload: Upload) -> str:
         """End a session that nobody goes on with."""
-        if upload.published or upload.cancelled:
-            return "sessions ended already"
-        if not self._past(upload.touched, self._waits.grace):
-            return "sessions kept: in use"
         ended = replace(upload, cancelled=True, touched=self._clock())
         return self._commit("sessions expired", Replace(ended))
 
-    def forget(self, thing: DeletedManifest | DeletedTag | DeletedLink) -> str:
+    def forget(self, thing: Tombstone) -> str:
         """Forget what has been deleted for long enough; nothing before what needs it."""
-        if not self._past(thing.deleted, self._waits.undelete) or self._is_wanted(thing):
-            return "deleted things kept: can be restored"
+        counted = thing.deleted + self._waits.longer(thing.repository)
+        if counted + self._waits.undelete > self._clock():
+            return self._keep(thing, counted)
+        if (wanting := self._wanting(thing)) is not None:
+            return self._keep(thing, (wanting.kept or wanting.deleted) + TICK)
         try:
             self._registry.undelete.forget(thing)
         except Conflict:
@@ -79,19 +95,27 @@ class Reaper:
         return "deleted things forgotten"
 
     def condemn(self, link: Link) -> str:
-        """Condemn a link that no manifest has named for long enough."""
-        if self._is_named(link):
+        """Condemn a link that no manifest has named for long enough; hide it where a deleted one does."""
+        if self._names(Manifest, link):
             return self._commit("links kept: named", Replace(replace(link, state="", since=self._clock())))
-        if not self._past(link.since, self._waits.grace):
-            return "links kept: fresh"
+        if self._names(DeletedManifest, link):
+            return self._commit("links hidden", Replace(replace(link, state=HIDDEN, since=self._clock())))
         return self._commit("links condemned", Replace(replace(link, state=CONDEMNED, since=self._clock())))
 
     def unlink(self, link: Link) -> str:
         """Remove a link that is condemned for long enough, unless a manifest names it by now."""
-        if self._is_named(link):
+        return self._remove_unnamed(link)
+
+    def release(self, link: Link) -> str:
+        """Remove a link that was hidden for a deleted manifest which cannot be restored any more."""
+        return self._remove_unnamed(link)
+
+    def _remove_unnamed(self, link: Link) -> str:
+        """Remove a link that no manifest names, live or deleted; its blob is loose."""
+        if self._names(Manifest, link):
             return self._commit("links kept: named", Replace(replace(link, state="", since=self._clock())))
-        if not self._past(link.since, self._waits.condemned):
-            return "links kept: condemned"
+        if self._names(DeletedManifest, link):
+            return self._commit("links hidden", Replace(replace(link, state=HIDDEN)))
         key = Key(Blob, link.id)
         blob = self._metadata.read([key])[key]
         return self._commit("links removed", Delete(link), *([links.suspected(blob)] if blob else []))
@@ -115,9 +139,7 @@ class Reaper:
         return outcome
 
     def sweep(self, upload: Upload) -> str:
-        """Remove what a session left that ended long enough ago: all its objects but a blob's, then itself."""
-        if not (upload.published or upload.cancelled) or not self._past(upload.touched, self._waits.ended):
-            return "sessions kept"
+        """Remove what a session left: all its objects but a blob's. The session itself goes with others of its page."""
         after = ""
         while names := self._registry.objects.names(f"{upload.id}/", after=after, limit=100):
             for name in names:
@@ -125,18 +147,36 @@ class Reaper:
                     self._registry.objects.delete(name)
                     self._counts["objects removed"] += 1
             after = names[-1]
-        return self._commit("sessions removed", Delete(upload))
+        self._swept.append(upload)
+        return "sessions swept"
+
+    def remove_swept(self) -> None:
+        """Remove the sessions that were swept, in one commit, or one by one where another request changed one."""
+        swept, self._swept = self._swept, []
+        if swept and self._commit("", *map(Delete, swept)) != LOST:
+            self._counts["sessions removed"] += len(swept)
+            return
+        for upload in swept:
+            self._counts[self._commit("sessions removed", Delete(upload))] += 1
 
     def settle(self, repository: Repository) -> str | None:
-        """What is due for a repository that was deleted: to be gone, or to live where something lives in it."""
-        if not repository.deleted or not self._past(repository.deleted, HOUR):
-            return "repositories looked at"
+        """Do what is due for a repository that was deleted: it goes, or lives where something lives in it."""
         if any(self._metadata.scan(kind, repository.id, limit=1) for kind in (Manifest, Tag)):
             # A push that had read the repository before it was deleted.
-            return self._commit("repositories live again", Replace(replace(repository, deleted=None)))
-        if any(self._metadata.scan(kind, repository.id, limit=1) for kind in DELETED):
-            return "repositories kept: can be restored"
+            live = replace(repository, deleted=None, kept=None, review=self._clock(), looked=False)
+            return self._commit("repositories live again", Replace(live))
+        if (thing := self._restorable(repository.id)) is not None:
+            due, outcome = (thing.kept or thing.deleted) + self._waits.undelete, "repositories kept: can be restored"
+            if due <= self._clock():
+                # It should have gone just now: the next collection takes both.
+                return outcome
+            return self._commit(outcome, Replace(replace(repository, kept=due - HOUR)))
         return self._erase(repository)
+
+    def _restorable(self, repository: str) -> Tombstone | None:
+        """Return something of a repository that was deleted and can be restored, if there is anything."""
+        things: Iterator[Sequence[Tombstone]] = (self._metadata.scan(kind, repository, limit=1) for kind in TOMBSTONES)
+        return next((thing for some in things for thing in some), None)
 
     def _erase(self, repository: Repository) -> str | None:
         """Remove a repository and its past. Every commit is at its version, which a push changes that makes it live."""
@@ -152,28 +192,38 @@ class Reaper:
         return self._commit("repositories removed", Delete(repository))
 
     def _past_of(self, repository: str) -> Iterator[Sequence[Record]]:
-        """Histories, each from its oldest move on, so that what is left of it has no gap; then pulls."""
+        """Yield histories, each from its oldest move on, so that what is left of it has no gap; then pulls."""
         for history in scan_all(self._metadata, History, repository):
             moves = find_all(self._metadata, Move, {"tag": history.id}, repository)
-            yield from _pages([*reversed([*moves]), history])
+            # Ids alone, since a history can be long, and the oldest move comes last; the counter goes with the newest.
+            keys: list[Key[Any]] = [Key(Move, id, repository) for id in [move.id for move in moves][::-1]]
+            for some in _pages([*keys, history.key]):
+                found = self._metadata.read(some)
+                yield [record for key in some if (record := found[key]) is not None]
         yield from _pages([*scan_all(self._metadata, Pull, repository)])
 
-    def _is_wanted(self, thing: DeletedManifest | DeletedTag | DeletedLink) -> bool:
-        """Whether a deleted manifest needs another deleted thing: then neither can be restored without the other."""
+    def _keep(self, thing: Tombstone, since: datetime) -> str:
+        """Let the time of a deleted thing count from `since`, so that it comes due when it may be forgotten."""
+        outcome = "deleted things kept: can be restored"
+        if thing.kept == since:
+            return outcome
+        # Listed records come without their contents.
+        whole = self._metadata.read([thing.key])[thing.key]
+        if whole is None or whole.version != thing.version:
+            return LOST
+        return self._commit(outcome, Replace(replace(whole, kept=since)))
+
+    def _wanting(self, thing: Tombstone) -> DeletedManifest | None:
+        """Return a deleted manifest that needs another deleted thing: neither can be restored without the other."""
         if isinstance(thing, DeletedTag):
-            return False
+            return None
         where = {"blobs" if isinstance(thing, DeletedLink) else "children": thing.id}
-        return bool(self._metadata.find(DeletedManifest, where, repository=thing.repository, limit=1))
+        found = self._metadata.find(DeletedManifest, where, repository=thing.repository, limit=1)
+        return found[0] if found else None
 
-    def _is_named(self, link: Link) -> bool:
-        """Whether a manifest names a link: a live one, or one that can be restored."""
-        return any(
-            self._metadata.find(kind, {"blobs": link.id}, repository=link.repository, limit=1)
-            for kind in (Manifest, DeletedManifest)
-        )
-
-    def _past(self, since: Any, wait: timedelta) -> bool:
-        return since is None or since + wait <= self._clock()
+    def _names(self, kind: type[Manifest], link: Link) -> bool:
+        """Return whether a manifest of a kind names a link."""
+        return bool(self._metadata.find(kind, {"blobs": link.id}, repository=link.repository, limit=1))
 
     def _commit(self, outcome: str, *writes: Write) -> str:
         """`outcome`, or LOST where something changed meanwhile."""
@@ -184,6 +234,6 @@ class Reaper:
         return outcome
 
 
-def _pages(records: Sequence[Record]) -> Iterator[Sequence[Record]]:
-    """`records` in pages: as many as one commit takes."""
-    return (records[start : start + PAGE] for start in range(0, len(records), PAGE))
+def _pages(items: Sequence[T]) -> Iterator[Sequence[T]]:
+    """Yield `items` in pages: as many as one commit takes."""
+    return (items[start : start + PAGE] for start in range(0, len(items), PAGE))

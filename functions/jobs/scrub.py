@@ -18,7 +18,7 @@ from typing import Any
 
 import google_crc32c
 
-from functions.jobs.slices import PAGE, SLICE, Phase, Report, Slices, scanned, walked
+from functions.jobs.slices import PAGE, SLICE, Phase, Report, Slices, scanned, unqueued, walked
 from functions.registry.acts import Clock, now
 from functions.registry.manifests import needs_of
 from functions.registry.registry import Registry
@@ -54,7 +54,7 @@ class Scrubber:
             Phase("manifests", walked(self._metadata, Manifest), self._check_manifest),
             Phase("tags", walked(self._metadata, Tag), self._check_tag),
             Phase("links", walked(self._metadata, Link), self._check_link),
-            Phase("objects", self._page_of_objects, self._check_object),
+            Phase("objects", unqueued(self._page_of_objects), self._check_object),
         ]
         return self._slices.run(phases, limit, progress)
 

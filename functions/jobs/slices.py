@@ -2,21 +2,26 @@
 
 The job's record is the lease and the cursor. Whoever is killed loses one slice, done again when the lease is over;
 so every step must be safe to take twice.
+
+A record whose step fails does not stop the others: it is counted, reported with its key, and left to the next run of
+the job. Many failures in a row mean that the store is down, and end the slice.
 """
 
 import json
+import logging
 import secrets
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NamedTuple
 
-from functions.registry.acts import Clock
-from storage.errors import Conflict
-from storage.protocols import Create, MetadataStore, Replace
-from storage.records import Key, Record, Repository
+from functions.jobs.pace import Pace
+from functions.registry.acts import MAX_CLOCK_SKEW, Clock
+from storage.errors import Conflict, StorageError, Unavailable
+from storage.protocols import Create, MetadataStore, QueueCursor, Queued, Replace
+from storage.records import Key, R, Record, Repository
 from storage.upkeep import Job
 
 SLICE: Final = timedelta(minutes=8)
@@ -28,6 +33,16 @@ PAGE: Final = 100
 LEASE: Final = SLICE + timedelta(minutes=4)
 
 BYTES_FREED: Final = "bytes freed"
+FAILED: Final = "records failed"
+LOST: Final = "races lost"
+
+MAX_FAILURES_IN_A_ROW: Final = 10
+"""Records in a row whose step fails before the store is taken to be down, and the slice ends."""
+
+FOREVER: Final = datetime.max.replace(tzinfo=UTC)
+"""Until when a queue is read whose records wait for nothing: a clock that was ahead may have written a later time."""
+
+log = logging.getLogger("lading")
 
 
 @dataclass(slots=True)
@@ -45,27 +60,41 @@ class Report:
     seconds: float = 0.0
     findings: list[str] = field(default_factory=list)
 
+    @property
+    def failed(self) -> int:
+        """The number of records whose step failed: the job is done, but for them."""
+        return self.counts[FAILED]
+
     def as_json(self) -> dict[str, Any]:
         """For a log line, and for metrics made of it."""
         return {
             "finished": self.finished,
             "phase": self.phase,
             "seconds": round(self.seconds, 1),
+            "failed": self.failed,
             "freed_bytes": self.counts[BYTES_FREED],
             "counts": dict(sorted(self.counts.items())),
             "findings": self.findings,
         }
 
 
-class Phase(NamedTuple):
-    """One kind of thing to look at: pages of records behind a key, and what is done with one, in words to be counted.
+def _nothing() -> None:
+    """Do nothing."""
 
-    `handle` answers None where it was late, and has more to do with the same record.
+
+class Phase(NamedTuple):
+    """One kind of record to look at.
+
+    page    returns the records after a cursor, None for the first ones
+    handle  deals with one record and returns what it did, in words to be counted; None where it was late and has more
+            to do with the same record
+    flush   writes what `handle` has put off; called after each page, and before a slice ends
     """
 
     name: str
-    page: Callable[[Key[Any] | None], Sequence[Record]]
+    page: Callable[[QueueCursor[Any] | None], Sequence[Queued[Any]]]
     handle: Callable[[Any], str | None]
+    flush: Callable[[], None] = _nothing
 
 
 class Slices:
@@ -78,6 +107,11 @@ class Slices:
         self._metadata = metadata
         self._clock = clock
         self._deadline = 0.0
+        self._ahead = timedelta(0)
+        self.began = FOREVER
+        self._failures = 0
+        self._last_error = ""
+        self.pace = Pace()
 
     def is_late(self) -> bool:
         """Whether the slice should stop."""
@@ -86,9 +120,11 @@ class Slices:
     def run(self, phases: Sequence[Phase], limit: timedelta, progress: Callable[[Report], None]) -> Report | None:
         """Work for so long at the most; answers what was done, or None where somebody else is at work.
 
-        Raises Unavailable where a store fails: then the next run begins this slice again.
+        Raises Unavailable where a store is down: then the next run begins this slice again, or where it has stopped.
         """
         began = time.monotonic()
+        self._failures = 0
+        self.pace.start()
         self._deadline = began + limit.total_seconds()
         job = self._take()
         if job is None:
@@ -102,41 +138,104 @@ class Slices:
         finally:
             self.report.seconds = time.monotonic() - began
             self._give_back(job)
+        if self._is_down:
+            raise Unavailable(f"{self._failures} records failed in a row: {self._last_error}")
         return self.report
 
+    def now(self) -> datetime:
+        """Return the time, without what this machine's clock was ahead of the store's when the job was taken."""
+        return self._clock() - self._ahead
+
     def _slice(self, job: Job, phases: Sequence[Phase], progress: Callable[[Report], None]) -> Job:
-        """Work from where `job` stands until it is late or all is done; answers where it stands then."""
+        """Work from where `job` stands until it is late or all is done; returns where it stands then."""
         names = [phase.name for phase in phases]
         for phase in phases[names.index(job.phase) if job.phase in names else 0 :]:
             self.report.phase, self.report.done, self.report.phases = phase.name, names.index(phase.name), len(names)
-            after = Key(Record, job.after, job.within) if phase.name == job.phase and job.after else None
-            stopped = self._work(phase, after, progress)
+            stopped = self._work(phase, _cursor(job) if phase.name == job.phase else None, progress)
             if stopped is not None:
-                return replace(job, phase=phase.name, after=stopped.id, within=stopped.repository)
+                entry, key = stopped
+                return replace(job, phase=phase.name, entry=entry, after=key.id, within=key.repository)
         self.report.finished, self.report.phase = True, ""
-        return replace(job, phase="", after="", within="")
+        return replace(job, phase="", entry="", after="", within="")
 
-    def _work(self, phase: Phase, after: Key[Any] | None, progress: Callable[[Report], None]) -> Key[Any] | None:
-        """Go through a phase from behind `after`; answers behind what to go on the next time, or None at its end.
+    def _work(
+        self, phase: Phase, after: QueueCursor[Any] | None, progress: Callable[[Report], None]
+    ) -> QueueCursor[Any] | None:
+        """Go through a phase from a cursor; returns the cursor from which to go on the next time, or None at its end.
 
         A key with the id "" stands for the beginning. Of a page at least one record is looked at, however late it is.
         """
         while page := phase.page(after):
-            for record in page:
-                outcome = phase.handle(record)
+            for queued in page:
+                outcome = self._handle(phase, queued)
                 if outcome is None:
-                    return after or Key(Record, "")
+                    self._flush(phase)
+                    return after or QueueCursor("", Key(Record, ""))
                 self.report.counts[outcome] += 1
-                after = record.key
-                if self.is_late():
+                after = queued.cursor
+                if self.is_late() or self._is_down:
+                    self._flush(phase)
                     return after
+                self.pace.pause()
+            self._flush(phase)
             progress(self.report)
         return None
 
+    def _handle(self, phase: Phase, queued: Queued[Any]) -> str | None:
+        """Do a phase's step with one record; where it fails, report that."""
+        record = queued.record
+        try:
+            outcome = phase.handle(record) if queued.entry in ("", record.due) else self._queue_anew(record)
+        except Exception as error:
+            self._failures += 1
+            self._report_failure(f"{phase.name}: {_shown(record.key)}", error)
+            return FAILED
+        self._failures = 0
+        return outcome
+
+    def _queue_anew(self, listed: Record) -> str:
+        """Write a record as it is, so that it waits where its fields say: an older release has left another entry."""
+        record = self._metadata.read([listed.key])[listed.key]
+        if record is None or record.version != listed.version:
+            return LOST
+        try:
+            self._metadata.commit([Replace(record)])
+        except Conflict:
+            return LOST
+        return "records queued anew"
+
+    def _flush(self, phase: Phase) -> None:
+        """Write what a phase has put off. Where that fails, its records are left to the next run."""
+        try:
+            phase.flush()
+        except Exception as error:
+            self.report.counts[FAILED] += 1
+            self._report_failure(phase.name, error)
+
+    def _report_failure(self, where: str, error: Exception) -> None:
+        self.report.findings.append(f"{where}: {error or type(error).__name__}")
+        if not isinstance(error, StorageError):
+            # A defect of ours: the line alone does not lead to it.
+            log.exception("a step of a job failed: %s", where)
+        # In words: the error itself would keep what its frames have open.
+        self._last_error = str(error)
+
+    @property
+    def _is_down(self) -> bool:
+        """Whether so many records failed in a row that the store must be down."""
+        return self._failures >= MAX_FAILURES_IN_A_ROW
+
     def _take(self) -> Job | None:
-        """The job, when nobody else has it: ours until the lease ends."""
-        job, now = self._metadata.read([self._key])[self._key], self._clock()
-        if job is not None and job.until is not None and job.until > now:
+        """Return the job, when nobody else has it: ours until the lease ends.
+
+        A lease that ends later than any that is taken now was written by a clock that was ahead: it is nobody's.
+        """
+        found = self._metadata.read([self._key])
+        machine, now = self._clock(), self._clock(found.read_at)
+        self._ahead = max(timedelta(0), machine - now)
+        self.began = now
+        job = found[self._key]
+        if job is not None and job.until is not None and now < job.until <= now + LEASE + MAX_CLOCK_SKEW:
             return None
         mine = replace(job or Job(id=self._key.id, created=now), holder=secrets.token_hex(8), until=now + LEASE)
         if not mine.phase:
@@ -156,18 +255,41 @@ class Slices:
             return
 
 
-def behind(kind: type[Record], after: Key[Any] | None) -> Key[Any] | None:
-    """The place of `after` as a key of a kind; of a cursor only the place is kept."""
-    return Key(kind, after.id, after.repository) if after is not None and after.id else None
+def _cursor(job: Job) -> QueueCursor[Any] | None:
+    """Return the cursor that a job has kept."""
+    return QueueCursor(job.entry, Key(Record, job.after, job.within)) if job.after else None
 
 
-def scanned(metadata: MetadataStore, kind: type[Record]) -> Callable[[Key[Any] | None], Sequence[Record]]:
-    """Pages of all records of a kind that is in no repository."""
-    return lambda after: metadata.scan(kind, after=after.id if after else "", limit=PAGE)
+def _shown(key: Key[Any]) -> str:
+    return f"{key.kind.KIND}/{f'{key.repository}@' if key.repository else ''}{key.id}"
 
 
-def walked(metadata: MetadataStore, kind: type[Record]) -> Callable[[Key[Any] | None], Sequence[Record]]:
-    """Pages of all records of a kind, one repository after the other."""
+def queue(
+    metadata: MetadataStore, kind: type[R], name: str, until: Callable[[], datetime]
+) -> Callable[[QueueCursor[Any] | None], Sequence[Queued[R]]]:
+    """Return the pages of the records of a kind that wait in a queue since a time or longer."""
+
+    def page(after: QueueCursor[Any] | None) -> Sequence[Queued[R]]:
+        cursor = None if after is None or not after.key.id else after._replace(key=after.key._replace(kind=kind))
+        return metadata.due(kind, name, until(), after=cursor, limit=PAGE)
+
+    return page
+
+
+def unqueued(
+    page: Callable[[Key[Any] | None], Sequence[Record]],
+) -> Callable[[QueueCursor[Any] | None], Sequence[Queued[Any]]]:
+    """Return pages of records that wait in no queue, as a phase takes them."""
+    return lambda after: [Queued("", record) for record in page(after.key if after and after.key.id else None)]
+
+
+def scanned(metadata: MetadataStore, kind: type[Record]) -> Callable[[QueueCursor[Any] | None], Sequence[Queued[Any]]]:
+    """Return the pages of all records of a kind that is in no repository."""
+    return unqueued(lambda after: metadata.scan(kind, after=after.id if after else "", limit=PAGE))
+
+
+def walked(metadata: MetadataStore, kind: type[Record]) -> Callable[[QueueCursor[Any] | None], Sequence[Queued[Any]]]:
+    """Return the pages of all records of a kind, one repository after the other."""
 
     def page(after: Key[Any] | None) -> Sequence[Record]:
         repository, id = (after.repository, after.id) if after else ("", "")
@@ -179,4 +301,4 @@ def walked(metadata: MetadataStore, kind: type[Record]) -> Callable[[Key[Any] | 
                 return ()
             repository, id = following[0].id, ""
 
-    return page
+    return unqueued(page)

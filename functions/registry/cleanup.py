@@ -17,6 +17,8 @@ from typing import Final
 from functions.registry.graph import Graph, Node
 from functions.registry.policies import Condition, Policy, Version
 
+TICK: Final = timedelta(microseconds=1)
+
 MID_PUSH: Final = timedelta(hours=1)
 """So long a manifest without a tag stays: the index or the tag that will name it may be on its way."""
 
@@ -50,6 +52,21 @@ def decide(
 ) -> list[Verdict]:
     """What becomes of each manifest, sorted by digest. `running` tells of digests where they run."""
     return _Judge(graph, [policy for policy in policies if policy.where.covers(repository)], now).verdicts(running)
+
+
+def next_change(repository: str, graph: Graph, policies: Sequence[Policy], now: datetime) -> datetime | None:
+    """Return when the next verdict can change though nothing is pushed, or None: what is old today is so tomorrow."""
+    wheres = [policy.where for policy in policies if policy.where.covers(repository)]
+    ages = {age for where in wheres for age in (where.older_than, where.newer_than) if age is not None} | {MID_PUSH}
+    stale = {where.stale_for for where in wheres if where.stale_for is not None}
+    # Conditions ask for more than an age: at the very moment nothing has changed yet.
+    times = (
+        since + age + TICK
+        for version in _versions(graph).values()
+        for since, spans in ((version.created, ages), (version.used, stale))
+        for age in spans
+    )
+    return min((time for time in times if time > now), default=None)
 
 
 class _Judge:

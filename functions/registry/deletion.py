@@ -15,6 +15,7 @@ from functions.registry.attempts import settle
 from functions.registry.errors import MANIFEST_NAMED, MANIFEST_UNKNOWN, NAME_UNKNOWN, RegistryError
 from functions.registry.pages import find_all, scan_all
 from functions.registry.referring import tags_of
+from functions.registry.repositories import changed
 from functions.registry.tags import Tags
 from storage.past import DeletedManifest
 from storage.protocols import Create, Delete, Found, MetadataStore, Replace, Write
@@ -67,11 +68,12 @@ class Deletion:
         tags = [(cause, thing) for cause, thing in caused if isinstance(thing, Tag)]
         manifests = [(cause, thing) for cause, thing in caused if isinstance(thing, Manifest)]
         keys = [key for _, tag in tags for key in self._tags.keys(repository, tag.id)]
-        found = self._metadata.read([*keys, *(tombstone_of(manifest) for _, manifest in manifests)])
+        tombstones = (tombstone_of(manifest) for _, manifest in manifests)
+        found = self._metadata.read([Key(Repository, repository), *keys, *tombstones])
         writes = [write for cause, tag in tags for write in self._tags.drop(found, tag, cause, act)]
         for cause, manifest in manifests:
             writes += self._bury(found, manifest, cause, act)
-        self._metadata.commit(writes)
+        self._metadata.commit([*writes, *changed(found, repository, self._clock())])
 
     def _try_to_delete(self, repository: str, digest: str, act: Act) -> None:
         root = self._read(repository, digest)

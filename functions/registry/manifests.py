@@ -24,11 +24,12 @@ from functions.registry.errors import (
 )
 from functions.registry.names import moment_of, names_digest, refuse_reserved
 from functions.registry.pages import Page
+from functions.registry.repositories import alive
 from functions.registry.tags import Tags
 from functions.registry.uploads import Body, Uploads
 from storage.digests import algorithm_of, digest_of
 from storage.past import DeletedManifest
-from storage.protocols import MOST_CONTENT, BlobStore, Create, Delete, Found, MetadataStore, Replace, Touch, Write
+from storage.protocols import MOST_CONTENT, BlobStore, Create, Delete, Found, MetadataStore, Touch, Write
 from storage.records import Key, Link, Manifest, Repository, Tag
 
 MAX_MANIFEST: Final = 4 * 1024 * 1024
@@ -220,12 +221,3 @@ def named(found: Found, needed: Sequence[Key[Any]], now: datetime) -> list[Write
         for record in records
         if record is not None
     ]
-
-
-def alive(found: Found, repository: str, now: datetime) -> list[Write]:
-    """The writes that a repository needs which gets a manifest: none, where there is one already."""
-    key = Key(Repository, repository)
-    record = found[key]
-    if record is None:
-        return [Create(Repository(id=repository, created=now))]
-    return [Replace(replace(record, deleted=None))] if record.deleted else []

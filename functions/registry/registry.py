@@ -40,7 +40,7 @@ class Registry:
         self.manifests = Manifests(blobs, metadata, self.uploads, self.tags, clock)
         self.deletion = Deletion(metadata, self.tags, clock)
         self.undelete = Undelete(metadata, self.tags, clock)
-        self.rollback = Rollback(metadata, self.tags)
+        self.rollback = Rollback(metadata, self.tags, clock)
         self.inventory = Inventory(metadata, immutable)
         self.expiry = Expiry(metadata, self.deletion)
         self.running = Reports(metadata, clock)

@@ -2,13 +2,14 @@
 
 from datetime import datetime
 
-from functions.registry.acts import ROLLBACK, Act
+from functions.registry.acts import ROLLBACK, Act, Clock
 from functions.registry.attempts import settle
 from functions.registry.errors import HISTORY_UNKNOWN, MANIFEST_BLOB_UNKNOWN, MANIFEST_UNKNOWN, RegistryError
 from functions.registry.manifests import needs_of
+from functions.registry.repositories import changed
 from functions.registry.tags import Tags
 from storage.protocols import MetadataStore, Touch
-from storage.records import Key, Manifest, Tag
+from storage.records import Key, Manifest, Repository, Tag
 
 MOST_STEPS = 1_000
 
@@ -16,10 +17,11 @@ MOST_STEPS = 1_000
 class Rollback:
     """Moves tags back. A rollback is a move like any other, and can be undone by another one."""
 
-    def __init__(self, metadata: MetadataStore, tags: Tags) -> None:
+    def __init__(self, metadata: MetadataStore, tags: Tags, clock: Clock) -> None:
         """Move tags in `metadata`."""
         self._metadata = metadata
         self._tags = tags
+        self._clock = clock
 
     def to(self, repository: str, tag: str, digest: str, act: Act = ROLLBACK) -> None:
         """Let a tag name the manifest `digest`, in one commit.
@@ -44,7 +46,7 @@ class Rollback:
         return digest
 
     def _try(self, repository: str, tag: str, digest: str, act: Act) -> None:
-        found = self._metadata.read(self._tags.keys(repository, tag))
+        found = self._metadata.read([Key(Repository, repository), *self._tags.keys(repository, tag)])
         if found[Key(Tag, tag, repository)] is None:
             raise RegistryError(MANIFEST_UNKNOWN, {"tag": tag, "reason": "no such tag; restore one that was deleted"})
         key = Key(Manifest, digest, repository)
@@ -52,7 +54,8 @@ class Rollback:
         if manifest is None:
             raise RegistryError(MANIFEST_UNKNOWN, {"digest": digest, "reason": "the manifest has been deleted"})
         self._refuse_incomplete(manifest)
-        self._metadata.commit([Touch(key), *self._tags.move(found, tag, manifest, act)])
+        moved = self._tags.move(found, tag, manifest, act)
+        self._metadata.commit([Touch(key), *moved, *changed(found, repository, self._clock())])
 
     def _refuse_incomplete(self, root: Manifest) -> None:
         """Raises MANIFEST_BLOB_UNKNOWN with all that is gone below a manifest.

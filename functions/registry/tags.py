@@ -15,6 +15,7 @@ from functions.registry.errors import MANIFEST_UNKNOWN, NAME_UNKNOWN, RegistryEr
 from functions.registry.immutable import ImmutableTags
 from functions.registry.names import refuse_reserved
 from functions.registry.pages import Page
+from functions.registry.repositories import changed
 from storage.past import DeletedTag, Move
 from storage.protocols import Create, Delete, Found, MetadataStore, Replace, Touch, Write
 from storage.records import Key, Manifest, Repository, Tag, recast
@@ -104,12 +105,13 @@ class Tags:
 
     def _try_to_delete(self, repository: str, name: str, act: Act) -> None:
         key = Key(Tag, name, repository)
-        found = self._metadata.read(self.keys(repository, name))
+        found = self._metadata.read([Key(Repository, repository), *self.keys(repository, name)])
         tag = found[key]
         if tag is None:
             raise RegistryError(MANIFEST_UNKNOWN, {"reference": name})
         self.immutable.check(repository, name)
-        self._metadata.commit(self.drop(found, tag, name, act))
+        writes = self.drop(found, tag, name, act)
+        self._metadata.commit([*writes, *changed(found, repository, self._clock())])
 
     def _require(self, repository: str) -> None:
         key = Key(Repository, repository)

@@ -12,9 +12,10 @@ from functions.registry import links
 from functions.registry.acts import RESTORE, Act, Clock
 from functions.registry.attempts import settle
 from functions.registry.errors import MANIFEST_BLOB_UNKNOWN, NAME_UNKNOWN, NOT_DELETED, TAG_TAKEN, RegistryError
-from functions.registry.manifests import alive, named, needs_of
+from functions.registry.manifests import named, needs_of
 from functions.registry.pages import find_all, scan_all
 from functions.registry.referring import tags_of
+from functions.registry.repositories import alive, changed
 from functions.registry.tags import Tags
 from storage.past import DeletedLink, DeletedManifest, DeletedTag
 from storage.protocols import Create, Delete, Found, MetadataStore, Touch, Write
@@ -150,8 +151,7 @@ class Undelete:
         return [Create(link), Delete(buried), Touch(blob.key)]
 
     def _bring_back_tag(self, repository: str, name: str, act: Act, force: bool) -> None:
-        keys = self._tags.keys(repository, name)
-        found = self._metadata.read(keys)
+        found = self._metadata.read([Key(Repository, repository), *self._tags.keys(repository, name)])
         deleted = found[Key(DeletedTag, name, repository)]
         if deleted is None:
             return
@@ -160,7 +160,8 @@ class Undelete:
         manifest = self._metadata.read([key])[key]
         if manifest is None:
             raise RegistryError(MANIFEST_BLOB_UNKNOWN, [{"digest": deleted.digest}])
-        self._metadata.commit([Delete(deleted), Touch(key), *self._tags.move(found, name, manifest, act)])
+        writes = [Delete(deleted), Touch(key), *changed(found, repository, self._clock())]
+        self._metadata.commit([*writes, *self._tags.move(found, name, manifest, act)])
 
     def _refuse_taken(self, live: Tag | None, deleted: DeletedTag, force: bool) -> None:
         if live is not None and live.digest != deleted.digest and not force:

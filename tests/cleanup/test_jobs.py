@@ -289,7 +289,9 @@ def test_collection_applies_policies_where_it_is_switched_on(
     word = "deleted" if applied else "would be deleted"
     assert report.counts[f"manifests {word} by policy old"] == 6
     assert digests(registry) == (set() if applied else old.all)
-    assert report.counts["repositories looked at by policies"] == 2
+    assert report.counts["repositories looked at by policies"] == (3 if applied else 2), (
+        "again where it changed something"
+    )
 
 
 def test_collection_goes_on_in_a_repository_that_it_could_not_finish(
@@ -303,7 +305,7 @@ def test_collection_goes_on_in_a_repository_that_it_could_not_finish(
     collector = Collector(registry, Waits(grace=timedelta(0), undelete=timedelta(0)), cleaning, clock)
 
     left = []
-    while (report := collector.run(timedelta(0))) and report.phase in ("sessions", "policies"):
+    while (report := collector.run(timedelta(0))) and report.phase in ("sessions", "requeue", "policies"):
         left.append(len(digests(registry)))
 
     assert report

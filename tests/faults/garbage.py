@@ -14,6 +14,7 @@ from typing import Any, Final
 from functions.jobs.backup import Stores
 from functions.jobs.collect import Collector
 from functions.jobs.reaping import Waits
+from functions.registry.links import loosened
 from functions.registry.pages import scan_all
 from functions.registry.registry import Registry
 from functions.registry.uploads import Body
@@ -107,7 +108,9 @@ def _on_the_first_day(registry: Registry) -> None:
 
 
 def _later(registry: Registry) -> None:
-    """What is loose for long enough by now, and a session that ends."""
+    """What is loose for long enough by now, be it named or not, and a session that ends."""
+    link = registry.blobs.get("a", push_image(registry, "a", "v3").blobs[1])
+    registry.metadata.commit([loosened(link, link.created)])
     push_blob(registry, "a", images.blob())
     registry.uploads.append("a", registry.uploads.start("a").id, Body([b"left alone, too"]))
 

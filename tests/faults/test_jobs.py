@@ -98,7 +98,8 @@ def struck(failing: Failing, kind: Kind, number: int, job: Callable[[], Report |
     """What comes of a job whose call `number` fails: a report, or None where it has failed as well."""
     failing.plan.set(kind, number)
     try:
-        return finished(job())
+        report = finished(job())
+        return None if report.failed else report
     except StorageError:
         return None
     finally:

@@ -113,7 +113,8 @@ def job_of(stores: Stores) -> Job:
 def test_a_collection_that_is_killed_loses_nothing_and_the_next_one_clears_the_rest(
     environment: Mapping[str, str], stores: Stores, registry: Registry
 ) -> None:
-    collector = Collector(registry, Waits(*[timedelta(0)] * 4))
+    none = timedelta(0)
+    collector = Collector(registry, Waits(none, none, none, none))
     collector.run()
     kept, killed = [], 0
     for number in range(MOST_COLLECTIONS):

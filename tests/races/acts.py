@@ -40,10 +40,12 @@ def collect(registry: Registry, waits: Waits, clock: Clock, names: Collection[st
     """Some phases of a collection, or all, beside whoever else collects; answers what was counted."""
     collector = Collector(registry, waits, clock=clock)
     collector._slices._deadline = math.inf
+    report = collector._slices.report
     for phase in collector._phases():
         if phase.name in names or not names:
             collector._slices._work(phase, None, lambda report: None)
-    return collector._slices.report.counts
+    assert report.findings == []
+    return report.counts
 
 
 class World:

@@ -1,0 +1,39 @@
+"""Pace of a job: it leaves time to the requests that are served beside it."""
+
+import time
+from dataclasses import dataclass, field
+from typing import Final
+
+SHORTEST_PAUSE: Final = 0.005
+"""Seconds; shorter pauses are added up, since a sleep costs more than it gives."""
+
+LONGEST_PAUSE: Final = 5.0
+"""Seconds that one pause lasts at most, however long a step took."""
+
+
+@dataclass(slots=True)
+class Pace:
+    """How fast a job may go.
+
+    rate  the most records a second, or 0 for as many as it can
+    rest  seconds of pause for each second of work: with 1, what is served beside it has the disk half of the time
+    """
+
+    rate: float = 0.0
+    rest: float = 0.0
+    _since: float = field(default_factory=time.monotonic)
+    _owed: float = 0.0
+
+    def start(self) -> None:
+        """Count the time of work from now on."""
+        self._since, self._owed = time.monotonic(), 0.0
+
+    def pause(self) -> None:
+        """Wait as long as the record that was just dealt with demands."""
+        worked = time.monotonic() - self._since
+        shortest = 1 / self.rate - worked if self.rate else 0.0
+        self._owed += max(worked * self.rest, shortest, 0.0)
+        if self._owed >= SHORTEST_PAUSE:
+            time.sleep(min(self._owed, LONGEST_PAUSE))
+            self._owed = 0.0
+        self._since = time.monotonic()

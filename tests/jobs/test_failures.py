@@ -1,0 +1,154 @@
+"""What a job does with records whose step fails, and with a lease that nobody honest can hold."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from functions.jobs.backup import Stores
+from functions.jobs.collect import Collector
+from functions.jobs.reaping import Waits
+from functions.jobs.scrub import Scrubber
+from functions.jobs.slices import LEASE, MAX_FAILURES_IN_A_ROW
+from functions.registry.registry import Registry
+from storage.errors import Unavailable
+from storage.protocols import Create, Replace, Touch, Write
+from storage.records import LOOSE, Blob, Key
+from storage.upkeep import Job
+from tests import images
+from tests.registry.clocks import TestClock
+from tests.registry.pushes import push_blob, push_image
+from tests.servers import lading
+
+NONE = timedelta(0)
+AT_ONCE = Waits(NONE, NONE, NONE, NONE)
+
+
+@pytest.fixture
+def clock() -> TestClock:
+    return TestClock()
+
+
+@pytest.fixture
+def registry(stores: Stores, clock: TestClock) -> Registry:
+    return Registry(stores.blobs, stores.metadata, clock=clock)
+
+
+def failing(commit: Callable[[Sequence[Write]], None], *repositories: str) -> Callable[[Sequence[Write]], None]:
+    """A commit that fails for some repositories."""
+
+    def fail(writes: Sequence[Write]) -> None:
+        keys = [write.key if isinstance(write, Touch) else write.record.key for write in writes]
+        if any(key.repository in repositories for key in keys):
+            raise Unavailable("by plan")
+        commit(writes)
+
+    return fail
+
+
+def test_a_record_that_fails_stops_no_other(
+    registry: Registry, stores: Stores, clock: TestClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a", "b", "c"):
+        push_blob(registry, name, images.blob())
+    collector = Collector(registry, AT_ONCE, clock=clock)
+    with monkeypatch.context() as patched:
+        patched.setattr(stores.metadata, "commit", failing(stores.metadata.commit, "a"))
+        report = collector.run()
+
+    assert report is not None
+    assert report.finished
+    assert (report.failed, report.counts["blobs removed"]) == (1, 2)
+    assert len(report.findings) == 1
+    assert "links/a@sha256:" in report.findings[0]
+    assert "by plan" in report.findings[0]
+    assert report.as_json()["failed"] == 1
+
+    report = collector.run()
+    assert report is not None
+    assert (report.failed, report.findings, report.counts["blobs removed"]) == (0, [], 1)
+    assert stores.blobs.names("", limit=9) == []
+
+
+def test_a_store_that_is_down_ends_the_slice_and_the_next_goes_on_behind(
+    registry: Registry, stores: Stores, clock: TestClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [f"r{number:02}" for number in range(MAX_FAILURES_IN_A_ROW + 2)]
+    for name in names:
+        push_blob(registry, name, images.blob())
+        clock.turn(seconds=1)
+    collector = Collector(registry, AT_ONCE, clock=clock)
+    with monkeypatch.context() as patched:
+        patched.setattr(stores.metadata, "commit", failing(stores.metadata.commit, *names[:-2]))
+        with pytest.raises(Unavailable, match="10 records failed in a row: by plan"):
+            collector.run()
+        report = collector.run()
+
+    assert report is not None
+    assert report.finished
+    assert (report.failed, report.counts["links removed"]) == (10, 2)
+    report = collector.run()
+    assert report is not None
+    assert (report.failed, report.counts["links removed"]) == (0, 10)
+
+
+def test_a_scrub_goes_on_after_a_record_that_fails(
+    registry: Registry, stores: Stores, clock: TestClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad = push_image(registry, "a", "v1").blobs[0]
+    push_image(registry, "b", "v1")
+    blob = stores.metadata.read([Key(Blob, bad)])[Key(Blob, bad)]
+    assert blob is not None
+    real = stores.blobs.open
+
+    def broken(name: str, start: int, stop: int) -> Any:
+        if name == blob.object:
+            raise Unavailable("by plan")
+        return real(name, start, stop)
+
+    monkeypatch.setattr(stores.blobs, "open", broken)
+    report = Scrubber(registry, repair=True, clock=clock).run()
+
+    assert report is not None
+    assert report.finished
+    assert (report.failed, report.counts["blobs good"], report.counts["manifests good"]) == (1, 2, 2)
+    assert report.findings == [f"blobs: blobs/{bad}: by plan"]
+
+
+def test_gc_says_what_failed_and_ends_with_1(
+    registry: Registry, stores: Stores, environment: Mapping[str, str], tmp_path: Path
+) -> None:
+    good, poisoned = push_blob(registry, "a", images.blob()), "sha256:" + "0" * 64
+    # No object has such a name: a step that fails in the same way each time.
+    bad = Blob(id=poisoned, object=5, size=1, crc32c=0, created=good.created, state=LOOSE)  # type: ignore[arg-type]
+    stores.metadata.commit([Create(bad)])
+
+    done = lading(["gc", "--nobody-pushes"], tmp_path, environment)
+
+    assert done.returncode == 1
+    assert f"failed: blobs: blobs/{poisoned}: " in done.stderr
+    assert "1 records failed" in done.stderr
+    report = json.loads(done.stdout)
+    assert (report["finished"], report["failed"], report["counts"]["blobs removed"]) == (True, 1, 1)
+
+
+def test_a_lease_from_the_future_is_nobodys(registry: Registry, stores: Stores, clock: TestClock) -> None:
+    push_blob(registry, "a", images.blob())
+    clock.turn(days=365)
+    killed = Collector(registry, AT_ONCE, clock=clock)
+    assert killed._slices._take() is not None
+    clock.turn(days=-365)
+
+    report = Collector(registry, AT_ONCE, clock=clock).run()
+
+    assert report is not None
+    assert report.counts["blobs removed"] == 1
+    key = Key(Job, "collect")
+    job = stores.metadata.read([key])[key]
+    assert job is not None
+    stores.metadata.commit([Replace(replace(job, holder="x", until=clock.time + LEASE))])
+    assert Collector(registry, AT_ONCE, clock=clock).run() is None, "an honest one is waited for"

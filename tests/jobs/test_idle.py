@@ -1,0 +1,166 @@
+"""What a collection reads while there is nothing to do: the same, however much there is."""
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from functions.jobs.backup import Stores
+from functions.jobs.cleanup import in_collection
+from functions.jobs.collect import Collector
+from functions.jobs.reaping import Waits
+from functions.registry.policy_files import parse
+from functions.registry.registry import Registry
+from storage.digests import digest_of
+from storage.past import DeletedManifest, DeletedTag
+from storage.protocols import Found, QueueCursor, Queued, Write
+from storage.records import Key, Manifest, R
+from tests import images
+from tests.registry.clocks import TestClock
+from tests.registry.pushes import pull_blob, push_blob, push_image
+
+FEW, MANY = 3, 60
+POLICIES = parse(
+    json.dumps(
+        [
+            {"name": "old", "action": {"type": "Delete"}, "condition": {"tagPrefixes": ["v"], "olderThan": "90d"}},
+            {"name": "pr", "action": {"type": "Delete"}, "condition": {"tagPrefixes": ["pr-"], "olderThan": "1h"}},
+        ]
+    )
+)
+
+
+class Counting:
+    """A metadata store that counts calls, and the records that they give."""
+
+    def __init__(self, inner: Any) -> None:
+        self._inner = inner
+        self.calls: Counter[str] = Counter()
+
+    def read(self, keys: Sequence[Key[Any]], *, content: bool = True) -> Found:
+        self.calls["read"] += len(keys)
+        found: Found = self._inner.read(keys, content=content)
+        return found
+
+    def scan(self, kind: type[R], repository: str = "", *, after: str = "", limit: int) -> list[R]:
+        found: list[R] = self._inner.scan(kind, repository, after=after, limit=limit)
+        self.calls["query"] += 1
+        self.calls["listed"] += len(found)
+        return found
+
+    def find(
+        self,
+        kind: type[R],
+        where: Mapping[str, str],
+        *,
+        repository: str | None = "",
+        after: Key[R] | None = None,
+        limit: int,
+    ) -> list[R]:
+        found: list[R] = self._inner.find(kind, where, repository=repository, after=after, limit=limit)
+        self.calls["query"] += 1
+        self.calls["listed"] += len(found)
+        return found
+
+    def due(
+        self, kind: type[R], queue: str, until: datetime, *, after: QueueCursor[R] | None = None, limit: int
+    ) -> list[Queued[R]]:
+        found: list[Queued[R]] = self._inner.due(kind, queue, until, after=after, limit=limit)
+        self.calls["query"] += 1
+        self.calls["listed"] += len(found)
+        return found
+
+    def commit(self, writes: Sequence[Write]) -> None:
+        self.calls["written"] += len(writes)
+        self._inner.commit(writes)
+
+    def close(self) -> None:
+        self._inner.close()
+
+
+def window(repository: str) -> timedelta:
+    """Two windows: one for each half of the repositories."""
+    return timedelta(days=30 if int(repository.removeprefix("r")) % 2 else 7)
+
+
+WAITS = Waits(undelete=timedelta(days=7), undelete_in=window)
+
+
+def fill(registry: Registry, numbers: range) -> None:
+    """Repositories with what lives, what can be restored, and what clean-up deletes; some are deleted as a whole."""
+    for number in numbers:
+        name = f"r{number}"
+        push_image(registry, name, "v1", "v2")
+        push_image(registry, name, "pr-1")
+        gone = push_image(registry, name, "v3")
+        registry.deletion.manifest(name, gone.digest)
+        registry.tags.delete(name, "v1")
+        push_blob(registry, name, images.blob())
+        registry.uploads.start(name)
+        if number % 3 == 2:
+            registry.deletion.repository(name)
+
+
+def collect(registry: Registry, clock: TestClock) -> Counter[str]:
+    """Collect once; returns what was counted."""
+    report = Collector(registry, WAITS, in_collection(registry, POLICIES, True, clock), clock).run()
+    assert report is not None
+    assert report.finished
+    assert report.findings == []
+    return report.counts
+
+
+def idle(stores: Stores, clock: TestClock) -> Mapping[str, int]:
+    """Collect until there is nothing to do, and count what one more collection does."""
+    registry = Registry(stores.blobs, stores.metadata, clock=clock)
+    for hours in (2, 2, 2, 25, 2, 2, 2):
+        clock.turn(hours=hours)
+        collect(registry, clock)
+    clock.turn(hours=2)
+    counting = Counting(stores.metadata)
+    collect(Registry(stores.blobs, counting, clock=clock), clock)
+    return counting.calls
+
+
+def test_an_idle_collection_reads_as_much_of_many_repositories_as_of_few(stores: Stores) -> None:
+    clock = TestClock()
+    registry = Registry(stores.blobs, stores.metadata, clock=clock)
+    registry.running.report("here", ["r0:v2"])
+    fill(registry, range(FEW))
+    few = idle(stores, clock)
+    fill(registry, range(FEW, MANY))
+    many = idle(stores, clock)
+
+    print(few)  # noqa: T201
+    assert many == few
+    assert few["query"] < 16
+    assert few["listed"] + few["read"] + few["written"] < 10
+    for name in ("r0", "r1", "r2", f"r{MANY - 1}"):
+        assert {type(thing) for thing in registry.undelete.things(name)} == {DeletedManifest, DeletedTag}
+
+
+def test_what_a_longer_window_holds_goes_when_that_is_over(stores: Stores) -> None:
+    clock = TestClock()
+    registry = Registry(stores.blobs, stores.metadata, clock=clock)
+    fill(registry, range(2))
+    for repository, days in (("r0", 7), ("r1", 30)):
+        clock.turn(days=days - 1 if days == 7 else 22)
+        collect(registry, clock)
+        manifest = next(iter(registry.undelete.things(repository))).id
+        registry.undelete.manifest(repository, manifest)
+        pull_whole(registry, repository, manifest)
+        registry.deletion.manifest(repository, manifest)
+    clock.turn(days=31)
+    collect(registry, clock)
+
+    assert [*registry.undelete.things("r0"), *registry.undelete.things("r1")] == []
+
+
+def pull_whole(registry: Registry, repository: str, digest: str) -> None:
+    """Pull all blobs of a manifest."""
+    manifest = registry.manifests.find(repository, digest)
+    assert isinstance(manifest, Manifest)
+    assert registry.manifests.content(manifest)
+    for blob in manifest.blobs:
+        assert digest_of(pull_blob(registry, repository, blob)) == blob
