@@ -124,10 +124,11 @@ resource "google_cloudfunctions2_function" "collect" {
   depends_on = [terraform_data.rights]
 }
 
-# A function that starts before its rights are there fails its start.
+# A function that starts before its rights are there fails its start, and one before its indexes its first queries.
 resource "terraform_data" "rights" {
   depends_on = [
     google_artifact_registry_repository_iam_member.build,
+    google_firestore_field.queried,
     google_project_iam_member.build_log,
     google_project_iam_member.build_source,
     google_project_iam_member.records,

@@ -11,12 +11,14 @@ import requests
 
 from functions.jobs.checks import Check, Failed, Skipped
 from storage.errors import StorageError
-from storage.kinds import FOUND_EVERYWHERE
+from storage.kinds import FOUND_EVERYWHERE, KINDS
 from storage.protocols import BlobStore, Create, Delete, MetadataStore
 from storage.records import Upload
 
 CONTENT: Final = b"written by lading doctor, and removed at once"
 TIMEOUTS: Final = (5, 10)
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+"""Before any record waits in a queue."""
 
 BUCKET: Final = (
     "is the bucket or folder there, and may the account of the registry write, read, delete and list in it?"
@@ -103,7 +105,13 @@ class Stores:
                 self._metadata.find(kind, {field: "lading-doctor"}, repository=None, limit=1)
             except StorageError as error:
                 raise Failed(f"{kind.KIND} by {field}: {error}", INDEX) from error
-        return f"{len(FOUND_EVERYWHERE)} queries of all repositories are answered"
+        queues = [(kind, kind.QUEUES[0]) for kind in KINDS if kind.QUEUES]
+        for kind, queue in queues:
+            try:
+                self._metadata.due(kind, queue, EPOCH, limit=1)
+            except StorageError as error:
+                raise Failed(f"{kind.KIND} by due: {error}", INDEX) from error
+        return f"{len(FOUND_EVERYWHERE) + len(queues)} queries of all repositories are answered"
 
     def signing(self) -> str:
         """A signed URL reads an object, without any credentials."""

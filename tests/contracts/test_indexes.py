@@ -1,25 +1,75 @@
-"""Queries of all repositories: Firestore wants an index for each, which its emulator does not miss."""
+"""Queries: Firestore wants an index for each, which its emulator does not miss, and nothing else is to be indexed."""
 
+import dataclasses
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from emulators import Emulators
 from functions.composition import open_metadata
-from storage.kinds import FOUND_EVERYWHERE
-from storage.records import Manifest
+from storage.firestore_indexes import INDEXES
+from storage.kinds import FOUND_EVERYWHERE, KINDS
+from storage.records import (
+    CONDEMNED,
+    FORGOTTEN,
+    HIDDEN,
+    LOOSE,
+    Blob,
+    Link,
+    Manifest,
+    Record,
+    Repository,
+    Upload,
+)
+from tests.contracts.test_metadata import DIGEST, EXAMPLES, NOW, link
 
 MODULE = Path(__file__).parents[2] / "terraform" / "firestore.tf"
 
 
-def test_terraform_declares_just_the_indexes_that_queries_need() -> None:
-    declared = re.search(r"found_in_all_repositories = \{(.*?)\n  \}", MODULE.read_text(), re.DOTALL)
+def declared(name: str) -> str:
+    """The text of a local value of the module."""
+    found = re.search(rf"^  {name} = [{{\[]\n(.*?)^  [}}\]]$", MODULE.read_text(), re.DOTALL | re.MULTILINE)
+    assert found is not None
+    return found[1]
 
-    assert declared is not None
-    assert set(re.findall(r'^\s*"([a-z_.]+)"', declared[1], re.MULTILINE)) == {
-        f"{kind.KIND}.{field}" for kind, field in FOUND_EVERYWHERE
-    }
+
+def test_terraform_declares_just_the_indexes_that_queries_need() -> None:
+    rows = re.findall(r'"([a-z_.]+)"\s+= "([A-Z_ ]+)"', declared("queried"))
+
+    assert sorted(rows) == sorted(
+        (f"{kind.KIND}.{index.field}", f"{index.scope} {index.mode}") for kind in KINDS for index in INDEXES[kind]
+    )
+    assert len(rows) == len(dict(rows)), "a field has one index"
+
+
+def test_terraform_exempts_all_other_fields_of_every_kind() -> None:
+    assert sorted(re.findall(r'"([a-z_]+)"', declared("collections"))) == sorted(kind.KIND for kind in KINDS)
+    for name in re.findall(r'"([a-z_.]+)"', declared("never_asked_for")):
+        assert name not in declared("queried")
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.KIND)
+def test_a_kind_names_its_queues(kind: type[Record]) -> None:
+    assert bool(kind.QUEUES) == (kind.due is not Record.due)
+    names = {each.name for each in dataclasses.fields(kind)}
+    assert set(kind.FOUND_BY) <= names
+
+
+def test_an_entry_is_in_a_queue_that_its_kind_names() -> None:
+    # In every state that a record can be in.
+    states = [LOOSE, CONDEMNED, HIDDEN, FORGOTTEN, ""]
+    records = [*EXAMPLES, *(replace(link(DIGEST, "team/app"), state=state, since=NOW) for state in states)]
+    blob = next(each for each in EXAMPLES if isinstance(each, Blob))
+    upload = next(each for each in EXAMPLES if isinstance(each, Upload))
+    repository = next(each for each in EXAMPLES if isinstance(each, Repository))
+    records += [replace(blob, state=LOOSE), replace(upload, cancelled=True)]
+    records += [replace(repository, deleted=NOW), replace(repository, review=NOW)]
+
+    seen = {(type(record), record.due.partition(" ")[0]) for record in records if record.due}
+
+    assert seen == {(kind, queue) for kind in KINDS for queue in kind.QUEUES}
 
 
 def test_no_other_query_is_made(emulators: Emulators, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -29,5 +79,11 @@ def test_no_other_query_is_made(emulators: Emulators, monkeypatch: pytest.Monkey
 
     with pytest.raises(AssertionError):
         metadata.find(Manifest, {"blobs": "sha256:0"}, repository=None, limit=1)
+    with pytest.raises(AssertionError):
+        metadata.find(Link, {"id": "sha256:0"}, repository="team/app", limit=1)
+    with pytest.raises(AssertionError):
+        metadata.find(Manifest, {"media_type": "a/b"}, repository="team/app", limit=1)
+    with pytest.raises(AssertionError):
+        metadata.due(Manifest, LOOSE, NOW, limit=1)
     metadata.close()
     assert {field in kind.FOUND_BY for kind, field in FOUND_EVERYWHERE} == {True}

@@ -115,7 +115,9 @@ def test_a_bucket_that_fails(stores: Stores, method: str) -> None:
     assert "roles/storage.objectUser" in finding.mend
 
 
-@pytest.mark.parametrize(("method", "failed"), [("commit", "database"), ("read", "database"), ("find", "indexes")])
+@pytest.mark.parametrize(
+    ("method", "failed"), [("commit", "database"), ("read", "database"), ("find", "indexes"), ("due", "indexes")]
+)
 def test_a_database_that_fails(stores: Stores, method: str, failed: str) -> None:
     checks = StoreChecks(lambda: stores.blobs, lambda: Broken(stores.metadata, method), in_cloud=False).checks()
 

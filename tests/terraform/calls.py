@@ -75,7 +75,9 @@ class Calls:
             self.unknown.add(method)
         if name == "RunQuery" and request.structured_query.from_[0].all_descendants:
             query = request.structured_query
-            self.queried.add(f"{query.from_[0].collection_id}.{query.where.field_filter.field.field_path}")
+            # A range of one field is two filters of it.
+            filters = [each.field_filter for each in query.where.composite_filter.filters] or [query.where.field_filter]
+            self.queried |= {f"{query.from_[0].collection_id}.{each.field.field_path}" for each in filters}
 
 
 def _of_write(write: Any) -> set[str]:
