@@ -119,6 +119,10 @@ class SqliteMetadata:
             for write in writes:
                 _write_one(self._writer, write)
 
+    def schema_raised(self) -> datetime | None:
+        """See MetadataStore.schema_raised. Opening the file migrates all records, in one transaction."""
+        return None
+
     def close(self) -> None:
         """Close every connection that no thread is using."""
         with self._writing:
