@@ -74,12 +74,18 @@ class DeletedLink(Link):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class History(Record):
-    """How often the tag that is the id was moved, and when the last time. It outlives the tag."""
+    """How often the tag that is the id was moved, and when the last time. It outlives the tag.
+
+    stamp    by which the last move is in order, or None: `moved`. The same, unless a clock was far ahead before
+    clamped  the number of the first move whose stamp is not its time, or 0
+    """
 
     KIND: ClassVar[str] = "histories"
 
     moves: int
     moved: datetime
+    stamp: datetime | None = None
+    clamped: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +98,7 @@ class Move(Record):
     action   what was done: push, delete, rollback, restore, clean-up
     by       who did it, where the credentials named somebody, else ""
     request  the id of the request, which is in the log, too
-    moved    when; never earlier than the move before
+    moved    when; never earlier than the move before, unless that is of a clock that was far ahead
     """
 
     KIND: ClassVar[str] = "moves"

@@ -19,7 +19,7 @@ from storage.sqlite_file import MIGRATIONS, connected, is_database, opened, tran
 
 TIMES: Final = frozenset(
     {"created", "deleted", "expires", "former_until", "kept", "moved", "pulled", "reported", "review"}
-    | {"since", "touched", "until"}
+    | {"since", "stamp", "touched", "until"}
 )
 """The fields that are times: ISO 8601 in JSON."""
 
@@ -118,10 +118,6 @@ class SqliteMetadata:
         with _faults(), self._writing, transaction(self._writer):
             for write in writes:
                 _write_one(self._writer, write)
-
-    def schema_raised(self) -> datetime | None:
-        """See MetadataStore.schema_raised. Opening the file migrates all records, in one transaction."""
-        return None
 
     def close(self) -> None:
         """Close every connection that no thread is using."""

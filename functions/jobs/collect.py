@@ -42,10 +42,11 @@ class Collector:
         """Collect in the stores of `registry`."""
         self._metadata: MetadataStore = registry.metadata
         self._waits = waits
+        self._clock = clock
         self._slices = slices = Slices("collect", registry.metadata, clock)
         self.pace = slices.pace
-        self._reaper = Reaper(registry, waits, slices.now, slices.report.counts, slices.is_late)
-        self._reviews = Reviews(registry.metadata, clean_up, slices) if clean_up else None
+        self._reaper = Reaper(registry, waits, clock, slices.report.counts, slices.is_late)
+        self._reviews = Reviews(registry.metadata, clean_up, slices, clock) if clean_up else None
 
     def run(self, limit: timedelta = SLICE, progress: Callable[[Report], None] = lambda report: None) -> Report | None:
         """Run a slice: see Slices.run."""
@@ -69,6 +70,6 @@ class Collector:
         """Return the pages of what has waited for long enough; without a wait, of all."""
 
         def until() -> datetime:
-            return self._slices.now() - wait if wait else FOREVER
+            return self._clock() - wait if wait else FOREVER
 
         return queue(self._metadata, kind, name, until)

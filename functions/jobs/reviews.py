@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final, Protocol
 
 from functions.jobs.slices import LOST, PAGE, Phase, Slices, queue, unqueued
+from functions.registry.acts import Clock
 from functions.registry.repositories import is_due
 from storage.errors import Conflict, StorageError
 from storage.protocols import Create, MetadataStore, Replace, Write
@@ -61,12 +62,13 @@ class Reviews:
         metadata: MetadataStore,
         clean_up: CleanUp,
         slices: Slices,
+        clock: Clock,
     ) -> None:
         """Look at repositories by `clean_up`, as a part of the job `slices`."""
         self._metadata = metadata
         self._clean_up = clean_up
         self._slices = slices
-        self._clock = slices.now
+        self._clock = clock
 
     def phases(self) -> list[Phase]:
         """Return the phases, in order."""

@@ -107,7 +107,6 @@ class Slices:
         self._metadata = metadata
         self._clock = clock
         self._deadline = 0.0
-        self._ahead = timedelta(0)
         self.began = FOREVER
         self._failures = 0
         self._last_error = ""
@@ -141,10 +140,6 @@ class Slices:
         if self._is_down:
             raise Unavailable(f"{self._failures} records failed in a row: {self._last_error}")
         return self.report
-
-    def now(self) -> datetime:
-        """Return the time, without what this machine's clock was ahead of the store's when the job was taken."""
-        return self._clock() - self._ahead
 
     def _slice(self, job: Job, phases: Sequence[Phase], progress: Callable[[Report], None]) -> Job:
         """Work from where `job` stands until it is late or all is done; returns where it stands then."""
@@ -231,9 +226,7 @@ class Slices:
         A lease that ends later than any that is taken now was written by a clock that was ahead: it is nobody's.
         """
         found = self._metadata.read([self._key])
-        machine, now = self._clock(), self._clock(found.read_at)
-        self._ahead = max(timedelta(0), machine - now)
-        self.began = now
+        self.began = now = self._clock(found.read_at)
         job = found[self._key]
         if job is not None and job.until is not None and now < job.until <= now + LEASE + MAX_CLOCK_SKEW:
             return None

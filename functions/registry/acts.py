@@ -1,6 +1,7 @@
 """Who did what, and when."""
 
 import logging
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Final, NamedTuple, Protocol
 
@@ -16,13 +17,36 @@ class Clock(Protocol):
     def __call__(self, store_time: datetime | None = None) -> datetime: ...  # noqa: D102
 
 
-def now(store_time: datetime | None = None) -> datetime:
-    """Return the time by this machine's clock, or `store_time`, with a warning, where that clock is far ahead of it."""
-    time = datetime.now(UTC)
-    if store_time is not None and time - store_time > MAX_CLOCK_SKEW:
-        log.warning("this machine's clock is %s ahead of the metadata store's: its time is not used", time - store_time)
-        return store_time
-    return time
+class MachineClock:
+    """The clock of this machine, without what it is ahead of the metadata store's.
+
+    The store tells its time with a read; what the difference was then counts until the next one. A clock that is
+    behind, or ahead by less than MAX_CLOCK_SKEW, is believed.
+    """
+
+    def __init__(self, machine: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        """Go by `machine`."""
+        self._machine = machine
+        self._ahead = timedelta(0)
+
+    def __call__(self, store_time: datetime | None = None) -> datetime:
+        """Return the time: see Clock."""
+        time = self._machine()
+        if store_time is not None:
+            self._compare(time - store_time)
+        return time - self._ahead
+
+    def _compare(self, ahead: timedelta) -> None:
+        if ahead <= MAX_CLOCK_SKEW:
+            self._ahead = timedelta(0)
+            return
+        if not self._ahead:
+            log.warning("this machine's clock is %s ahead of the metadata store's: its time is not used", ahead)
+        self._ahead = ahead
+
+
+now: Final = MachineClock()
+"""The clock of this process, which has one metadata store."""
 
 
 class Act(NamedTuple):

@@ -135,8 +135,7 @@ class Manifests:
         )
         if manifest.size > MOST_CONTENT:
             manifest = self._spill(manifest, act.by)
-        settle(lambda: self._try_to_put(manifest, put, act))
-        return manifest
+        return settle(lambda: self._try_to_put(manifest, put, act))
 
     def referrers(self, repository: str, subject: str, artifact_type: str, after: str) -> Page[Referrer]:
         """Some manifests behind the digest `after` that refer to `subject` (end-12): as many as a page should hold.
@@ -177,14 +176,15 @@ class Manifests:
         link = self._uploads.finish(manifest.repository, upload.id, manifest.digest, body, principal)
         return replace(manifest, content=None, object=link.object, blobs=(*manifest.blobs, manifest.digest))
 
-    def _try_to_put(self, manifest: Manifest, put: Put, act: Act) -> None:
+    def _try_to_put(self, manifest: Manifest, put: Put, act: Act) -> Manifest:
         repository, needed = manifest.repository, needs_of(manifest)
         tags = list(dict.fromkeys(put.tags))
         own = [Key(Repository, repository), manifest.key, Key(DeletedManifest, manifest.digest, repository)]
         found = self._metadata.read([*own, *needed, *(key for tag in tags for key in self._tags.keys(repository, tag))])
         _refuse_missing(needed, found)
-        manifest = _where_it_is(manifest, found)
-        writes = [*named(found, needed, self._clock()), *alive(found, repository, manifest.created)]
+        time = self._clock(found.read_at)
+        manifest = replace(_where_it_is(manifest, found), created=min(manifest.created, time))
+        writes = [*named(found, needed, time), *alive(found, repository, time)]
         writes.append(Create(manifest) if found[manifest.key] is None else Touch(manifest.key))
         if (tombstone := found[Key(DeletedManifest, manifest.digest, repository)]) is not None:
             writes.append(Delete(tombstone))
@@ -192,6 +192,7 @@ class Manifests:
         for tag in tags:
             writes += self._tags.move(found, tag, tagged, act)
         self._metadata.commit(writes)
+        return manifest
 
 
 def needs_of(manifest: Manifest) -> list[Key[Any]]:

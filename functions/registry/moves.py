@@ -1,8 +1,11 @@
 """Moves of tags: each is a row of the tag's history, created in the very commit that makes it.
 
 The row's number comes from the tag's counter, which is written at the version that was read: of two that move a tag at
-once, one commits, and the other reads again. So the numbers have no gap, and a row's time is never earlier than the one
-before it. An id begins with the time that is left until the year 2286, so that listings give the newest first.
+once, one commits, and the other reads again. So the numbers have no gap.
+
+An id begins with the time that is left until the year 2286, so that listings give the newest first: with that of the
+row's stamp, which is its time, but never earlier than the stamp before. The two differ only after a clock that was far
+ahead; the counter remembers the first such row, and what a tag named at a time is then looked for by number.
 """
 
 import re
@@ -10,7 +13,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NamedTuple
 
-from functions.registry.acts import Act
+from functions.registry.acts import MAX_CLOCK_SKEW, Act, Clock
 from storage.past import History, Move
 from storage.protocols import Create, Found, Replace, Write
 from storage.records import Key, Tag
@@ -35,10 +38,16 @@ def keys(repository: str, tag: str) -> list[Key[Any]]:
     return [Key(History, tag, repository)]
 
 
-def moved_at(found: Found, key: Key[Tag], now: datetime) -> datetime:
-    """The time of the next move: now, but never before the last one, whichever clock that went by."""
-    history = found[Key(History, key.id, key.repository)]
-    return now if history is None else max(now, history.moved)
+def moved_at(found: Found, key: Key[Tag], clock: Clock) -> datetime:
+    """Return the time of the next move.
+
+    Where clocks differ a little, that of the move before. Where the move before is of a clock that was far ahead, this
+    one has its own time all the same, and only its place in the order is that of the other: see `row`.
+    """
+    time, history = clock(found.read_at), found[Key(History, key.id, key.repository)]
+    if history is None or _stamp(history) - time > MAX_CLOCK_SKEW:
+        return time
+    return max(time, _stamp(history))
 
 
 class Change(NamedTuple):
@@ -53,9 +62,11 @@ def row(found: Found, key: Key[Tag], change: Change, act: Act, moved: datetime) 
     tag, repository = key.id, key.repository
     history = found[Key(History, tag, repository)]
     number = 1 if history is None else history.moves + 1
-    counter = History(id=tag, repository=repository, moves=number, moved=moved)
+    stamp = moved if history is None else max(moved, _stamp(history))
+    clamped = history.clamped if history and history.clamped else number if stamp != moved else 0
+    counter = History(id=tag, repository=repository, moves=number, moved=moved, stamp=stamp, clamped=clamped)
     move = Move(
-        id=f"{_left(moved)}-{MOST - number:010d}-{tag}",
+        id=f"{_left(stamp)}-{MOST - number:010d}-{tag}",
         repository=repository,
         tag=tag,
         number=number,
@@ -72,6 +83,11 @@ def row(found: Found, key: Key[Tag], change: Change, act: Act, moved: datetime) 
 def behind(repository: str, moment: datetime) -> Key[Move]:
     """The key behind which listings give the moves up to `moment`, that moment included."""
     return Key(Move, _left(moment), repository)
+
+
+def _stamp(history: History) -> datetime:
+    """Return the stamp of the last move; an older release writes none, and moves on without one."""
+    return max(history.stamp or history.moved, history.moved)
 
 
 def _left(moment: datetime) -> str:

@@ -14,9 +14,9 @@ from functions.registry.attempts import settle
 from functions.registry.errors import MANIFEST_UNKNOWN, NAME_UNKNOWN, RegistryError
 from functions.registry.immutable import ImmutableTags
 from functions.registry.names import refuse_reserved
-from functions.registry.pages import Page
+from functions.registry.pages import Page, find_all
 from functions.registry.repositories import changed
-from storage.past import DeletedTag, Move
+from storage.past import DeletedTag, History, Move
 from storage.protocols import Create, Delete, Found, MetadataStore, Replace, Touch, Write
 from storage.records import Key, Manifest, Repository, Tag, recast
 
@@ -50,13 +50,22 @@ class Tags:
         return Page(rows[:limit], rows[limit - 1].id if 0 < limit < len(rows) else "")
 
     def digest_at(self, repository: str, tag: str, moment: datetime) -> str:
-        """The digest of what a tag named at a moment, in one read. Raises MANIFEST_UNKNOWN where it named nothing."""
-        behind = moves.behind(repository, moment)
-        rows = self._metadata.find(Move, {"tag": tag}, repository=repository, after=behind, limit=1)
-        if not rows or not rows[0].digest:
-            reason = "the tag was deleted by then" if rows else "the tag has no history that goes back so far"
+        """Return the digest of what a tag named at a moment. Raises MANIFEST_UNKNOWN where it named nothing."""
+        row = self._last_move(repository, tag, moment)
+        if row is None or not row.digest:
+            reason = "the tag was deleted by then" if row else "the tag has no history that goes back so far"
             raise RegistryError(MANIFEST_UNKNOWN, {"tag": tag, "reason": reason})
-        return rows[0].digest
+        return row.digest
+
+    def _last_move(self, repository: str, tag: str, moment: datetime) -> Move | None:
+        """Return the last move of a tag up to a moment: the one with the highest number."""
+        key = Key(History, tag, repository)
+        history = self._metadata.read([key])[key]
+        if history is not None and history.clamped:
+            moved = find_all(self._metadata, Move, {"tag": tag}, repository)
+            return next((row for row in moved if row.moved <= moment), None)
+        after = moves.behind(repository, moment)
+        return next(iter(self._metadata.find(Move, {"tag": tag}, repository=repository, after=after, limit=1)), None)
 
     def delete(self, repository: str, name: str, act: Act = DELETE) -> None:
         """Remove a tag; its manifest stays (end-9). Raises MANIFEST_UNKNOWN, TAG_RESERVED, TAG_IMMUTABLE."""
@@ -78,7 +87,7 @@ class Tags:
             return [Touch(key)]
         if current is not None:
             self.immutable.check(repository, name)
-        moved = moves.moved_at(found, key, self._clock())
+        moved = moves.moved_at(found, key, self._clock)
         tag = Tag(
             id=name,
             repository=repository,
@@ -94,7 +103,7 @@ class Tags:
 
     def drop(self, found: Found, tag: Tag, cause: str, act: Act) -> list[Write]:
         """The writes that delete a tag at its version, and keep what it named for a while."""
-        moved = moves.moved_at(found, tag.key, self._clock())
+        moved = moves.moved_at(found, tag.key, self._clock)
         earlier = found[Key(DeletedTag, tag.id, tag.repository)]
         deleted = recast(tag, DeletedTag, content=None, deleted=moved, by=act.by, cause=cause)
         return [

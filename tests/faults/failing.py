@@ -162,8 +162,5 @@ class FailingMetadata:
     def commit(self, writes: Sequence[Write]) -> None:
         by_plan(self._plan, lambda: self._inner.commit(writes))
 
-    def schema_raised(self) -> datetime | None:
-        return by_plan(self._plan, self._inner.schema_raised)
-
     def close(self) -> None:
         self._inner.close()

@@ -75,10 +75,6 @@ class Counting:
         self.calls["written"] += len(writes)
         self._inner.commit(writes)
 
-    def schema_raised(self) -> datetime | None:
-        raised: datetime | None = self._inner.schema_raised()
-        return raised
-
     def close(self) -> None:
         self._inner.close()
 

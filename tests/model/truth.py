@@ -129,7 +129,8 @@ def _histories_are_whole(now: Snapshot) -> None:
         rows = [move for move in moves if (move.repository, move.tag) == (history.repository, history.id)]
         name = f"the history of {history.id}"
         assert [row.number for row in rows] == list(range(1, history.moves + 1)), f"{name} has a gap or a double row"
-        assert [row.moved for row in rows] == sorted(row.moved for row in rows), f"time goes back in {name}"
+        honest = [row.moved for row in rows if not 0 < history.clamped <= row.number]
+        assert honest == sorted(honest), f"time goes back in {name}"
         assert [row.before for row in rows] == ["", *(row.digest for row in rows[:-1])], f"{name} has a break"
         assert [row.id for row in rows] == sorted((row.id for row in rows), reverse=True), f"{name} is out of order"
         tag = now.tags.get(Key(Tag, history.id, history.repository))

@@ -49,10 +49,6 @@ class Between:
         self._count()
         self._inner.commit(writes)
 
-    def schema_raised(self) -> datetime | None:
-        self._count()
-        return self._inner.schema_raised()
-
     def close(self) -> None:
         self._inner.close()
 

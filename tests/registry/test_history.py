@@ -1,11 +1,12 @@
 """The history of tags: every move is on record, can be asked for as of a time, and can be undone."""
 
-from datetime import datetime
+import time
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from functions.jobs.backup import Stores
-from functions.registry.acts import Act
+from functions.registry.acts import Act, MachineClock
 from functions.registry.errors import RegistryError
 from functions.registry.immutable import ImmutableTags
 from functions.registry.manifests import Put
@@ -14,6 +15,7 @@ from storage.digests import digest_of
 from storage.protocols import Create
 from storage.records import Manifest, Tag
 from tests import images
+from tests.model.truth import Snapshot, whole
 from tests.registry.clocks import TestClock
 from tests.registry.pushes import push_blob, push_image, push_manifest
 
@@ -90,13 +92,49 @@ def test_pushing_the_same_again_is_no_move(registry: Registry) -> None:
 def test_time_never_goes_back_in_a_history(registry: Registry, clock: TestClock) -> None:
     push_image(registry, "a", "v1")
     latest = clock.time
-    clock.turn(hours=-5)
+    clock.turn(seconds=-50)
     push_image(registry, "a", "v1")
-    clock.turn(hours=1)
+    clock.turn(seconds=10)
     push_image(registry, "a", "v1")
 
     rows = registry.tags.history("a", "v1", "", 10).items
     assert [(row.number, row.moved) for row in rows] == [(3, latest), (2, latest), (1, latest)]
+
+
+@pytest.mark.parametrize("rounds", [1, 60])
+def test_a_clock_that_was_far_ahead_makes_only_its_own_move_wrong(stores: Stores, rounds: int) -> None:
+    ahead, began = timedelta(0), datetime.now(UTC)
+    clock = MachineClock(lambda: datetime.now(UTC) + ahead)
+    registry = Registry(stores.blobs, stores.metadata, clock=clock)
+    first = push_image(registry, "a", "v1")
+    time.sleep(0.01)
+    after_first = datetime.now(UTC)
+    ahead = timedelta(days=365)
+    strange = push_image(registry, "a", "v1")
+    ahead = timedelta(0)
+    pushed = [push_image(registry, "a", "v1") for _ in range(rounds)]
+    time.sleep(0.01)
+    after_pushes = datetime.now(UTC)
+    registry.tags.delete("a", "v1")
+    last = push_image(registry, "a", "v1")
+
+    rows = registry.tags.history("a", "v1", "", 100).items
+    assert [row.number for row in rows] == list(range(rounds + 4, 0, -1))
+    assert [row.number for row in registry.tags.history("a", "", "", 100).items] == [row.number for row in rows]
+    honest = [row for row in rows if row.digest != strange.digest]
+    assert all(began <= row.moved <= datetime.now(UTC) for row in honest)
+    assert [row.moved for row in honest] == sorted((row.moved for row in honest), reverse=True)
+    # A store that tells its time corrects the clock; without one, that move alone is of another year.
+    (wrong,) = (row for row in rows if row.digest == strange.digest)
+    told = stores.metadata.read([first.key]).read_at is not None
+    assert (wrong.moved - began > timedelta(days=300)) is not told
+
+    assert registry.tags.digest_at("a", "v1", datetime.now(UTC)) == last.digest
+    assert registry.tags.digest_at("a", "v1", after_pushes) == pushed[-1].digest
+    assert registry.tags.digest_at("a", "v1", after_first) == first.digest
+    assert registry.rollback.to_time("a", "v1", after_first) == first.digest
+    assert registry.manifests.find("a", "v1").digest == first.digest
+    whole(Snapshot(stores, ["a"]))
 
 
 def test_a_tag_can_be_pulled_as_of_a_time(registry: Registry, clock: TestClock) -> None:

@@ -209,7 +209,7 @@ def test_what_is_forgotten_is_gone_for_good(registry: Registry, stores: Stores) 
 
     assert list(registry.undelete.things("a")) == []
     assert refused(lambda: registry.undelete.manifest("a", manifest.digest)).row.status == 404
-    states = {link.state for link in stores.metadata.find(Link, {"state": LOOSE}, repository="a", limit=9)}
+    states = {link.state for link in stores.metadata.scan(Link, "a", limit=9)}
     assert states == {LOOSE}, "collection will see that nobody names them"
 
 
