@@ -22,6 +22,7 @@ from functions.commands import (
     scrub,
     serve,
     users,
+    vacuum,
 )
 from functions.commands.options import Command, CommandError, given
 from functions.settings import SettingsError
@@ -37,6 +38,7 @@ COMMANDS: Final = (
     du,
     gc,
     scrub,
+    vacuum,
     backup,
     users,
     robots,

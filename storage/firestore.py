@@ -163,6 +163,10 @@ class FirestoreMetadata:
             tries = itertools.count()
             _again(lambda: self._commit(batch, kept if next(tries) else None, nonce))
 
+    def compact(self, limit: int) -> int:
+        """See MetadataStore.compact: there is no file."""
+        return 0
+
     def close(self) -> None:
         """Close the connections."""
         self._reads.close()

@@ -251,6 +251,18 @@ class MetadataStore(Protocol):
         """
         ...
 
+    def compact(self, limit: int) -> int:
+        """Give space that deleted records left back to the file system.
+
+        Args:
+            limit: the most bytes to give back in this call; nobody else can write meanwhile.
+
+        Returns:
+            The bytes that are left to be given back; 0 where the store has no file of its own. What is free is used
+            for new records as well, so this need not be called.
+        """
+        ...
+
     def close(self) -> None:
         """Give back what the store holds open."""
         ...

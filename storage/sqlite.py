@@ -2,39 +2,37 @@
 
 import contextlib
 import errno
-import json
-import secrets
 import sqlite3
-import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
-from storage.errors import Conflict, Full, StoreNotFound, Unavailable
+from storage import sqlite_file
+from storage.errors import Full, StoreNotFound, Unavailable
 from storage.folders import make_durably
-from storage.protocols import Create, Delete, Found, QueueCursor, Queued, Replace, Touch, Write
-from storage.records import Key, R, Record, queued, record_of, values_of
-from storage.sqlite_file import MIGRATIONS, connected, is_database, opened, transaction
-
-TIMES: Final = frozenset(
-    {"created", "deleted", "expires", "former_until", "kept", "moved", "pulled", "reported", "review"}
-    | {"since", "stamp", "touched", "until"}
-)
-"""The fields that are times: ISO 8601 in JSON."""
-
-READ: Final = "SELECT version, fields, content FROM records WHERE kind = ? AND repository = ? AND id = ?"
-READ_WITHOUT_CONTENT: Final = READ.replace("content", "NULL")
+from storage.protocols import Found, QueueCursor, Queued, Write
+from storage.records import Key, R, Record, queued, record_of
+from storage.sqlite_file import bound_log, connected, is_database, transaction
+from storage.sqlite_migration import opened
+from storage.sqlite_queries import DUE, READ, READ_WITHOUT_CONTENT, SCAN, finding
+from storage.sqlite_queue import WriterQueue
+from storage.sqlite_schema import NUMBERS, VERSION, decoded, position_of, unpacked
+from storage.sqlite_writes import write_one
 
 SMALL: Final = 4_096
 MOST_REMEMBERED: Final = 2_048
 """Bytes of a record that is remembered, and how many of them are."""
 
+LOG_INTERVAL: Final = 10.0
+"""Seconds between two attempts to cut the log while somebody reads from it."""
+
 
 class SqliteMetadata:
     """MetadataStore in one file: any number of readers beside one writer at a time, in any number of processes."""
 
-    def __init__(self, path: Path, migrations: Sequence[str] = MIGRATIONS, create: bool = True) -> None:
+    def __init__(self, path: Path, create: bool = True) -> None:
         """Open the file at `path`, or make it, unless `create` is false.
 
         Raises StoreNotFound where nothing is to be made, and StorageError where a newer release wrote the file.
@@ -45,9 +43,10 @@ class SqliteMetadata:
         make_durably(path.parent)
         self._idle: list[sqlite3.Connection] = []
         self._remembered: dict[Key[Any], Record] = {}
-        self._writing = threading.Lock()
+        self._log_bounded_at = 0.0
         with _faults():
-            self._writer = opened(path, migrations)
+            self._writer = opened(path)
+            self._queue = WriterQueue(path, sqlite_file.PATIENCE)
 
     def read(self, keys: Sequence[Key[Any]], *, content: bool = True) -> Found:
         """See MetadataStore.read: one transaction, so all are of one moment."""
@@ -61,12 +60,9 @@ class SqliteMetadata:
 
     def scan(self, kind: type[R], repository: str = "", *, after: str = "", limit: int) -> list[R]:
         """See MetadataStore.scan."""
-        query = (
-            "SELECT id, repository, version, fields FROM records"
-            " WHERE kind = ? AND repository = ? AND position > ? ORDER BY position LIMIT ?"
-        )
-        position = kind.order(after) if after else ""
-        return self._select(kind, query, (kind.KIND, repository, position, limit))
+        begin = position_of(kind, after) if after else ""
+        rows = self._select(SCAN, (NUMBERS[kind.KIND], repository, begin, limit))
+        return [_record(kind, unpacked(id), repository, *row) for id, *row in rows]
 
     def find(
         self,
@@ -78,63 +74,65 @@ class SqliteMetadata:
         limit: int,
     ) -> list[R]:
         """See MetadataStore.find."""
-        (field, value), *others = where.items()
-        conditions, values = ["m.kind = ? AND m.field = ? AND m.value = ?"], [kind.KIND, field, value]
-        if after is not None:
-            conditions.append("(m.id, m.repository) > (?, ?)")
-            values += [after.id, after.repository]
-        if repository is not None:
-            conditions.append("m.repository = ?")
-            values.append(repository)
-        for other in others:
-            conditions.append(
-                "EXISTS (SELECT 1 FROM mentions WHERE (kind, id, repository) = (m.kind, m.id, m.repository)"
-                " AND field = ? AND value = ?)"
-            )
-            values.extend(other)
-        # CROSS JOIN keeps this order: few rows mention a value, however many records there are.
-        query = (  # made of texts of our own
-            "SELECT r.id, r.repository, r.version, r.fields FROM mentions m"
-            " CROSS JOIN records r ON (r.kind, r.repository, r.id) = (m.kind, m.repository, m.id)"
-            f" WHERE {' AND '.join(conditions)} ORDER BY m.id, m.repository LIMIT ?"
-        )
-        return self._select(kind, query, (*values, limit))
+        rows = self._select(*finding(kind, where, repository, after, limit))
+        return [_record(kind, unpacked(id), *row) for id, *row in rows]
 
     def due(
         self, kind: type[R], queue: str, until: datetime, *, after: QueueCursor[R] | None = None, limit: int
     ) -> list[Queued[R]]:
         """See MetadataStore.due."""
-        query = (
-            "SELECT due, id, repository, version, fields FROM records"
-            " WHERE kind = ? AND (due, repository, id) > (?, ?, ?) AND due <= ? ORDER BY due, repository, id LIMIT ?"
-        )
-        begin = (after.entry, after.key.repository, after.key.id) if after else (f"{queue} ", "", "")
-        with _Reader(self._idle, self._path) as connection:
-            rows = connection.execute(query, (kind.KIND, *begin, queued(queue, until), limit)).fetchall()
-        return [Queued(entry, _record(kind, *row)) for entry, *row in rows]
+        begin: tuple[str, str, str | bytes] = (f"{queue} ", "", "")
+        if after:
+            begin = (after.entry, after.key.repository, position_of(kind, after.key.id))
+        rows = self._select(DUE, (NUMBERS[kind.KIND], *begin, queued(queue, until), limit))
+        return [Queued(entry, _record(kind, unpacked(id), *row)) for entry, id, *row in rows]
 
     def commit(self, writes: Sequence[Write]) -> None:
         """See MetadataStore.commit. The transaction is on the disk when this returns."""
-        with _faults(), self._writing, transaction(self._writer):
-            for write in writes:
-                _write_one(self._writer, write)
+        with _faults(), self._queue.turn():
+            with transaction(self._writer, VERSION):
+                for write in writes:
+                    write_one(self._writer, write)
+            self._bound_log()
+
+    def compact(self, limit: int) -> int:
+        """See MetadataStore.compact. Pages from the file's end take the places of free ones, and the file is cut."""
+        with _faults(), self._queue.turn(), transaction(self._writer, VERSION):
+            pages = max(1, limit // self._pragma("page_size"))
+            # Each row that is fetched is a page given back.
+            self._writer.execute(f"PRAGMA incremental_vacuum({pages})").fetchall()
+            left = self._pragma("freelist_count")
+        if not left:
+            with _faults(), self._queue.turn():
+                bound_log(self._writer, self._path, 0)
+        return left * self._pragma("page_size")
 
     def close(self) -> None:
         """Close every connection that no thread is using."""
-        with self._writing:
+        with self._queue.turn():
             self._writer.close()
+        self._queue.close()
         while self._idle:
             self._idle.pop().close()
 
-    def _select(self, kind: type[R], query: str, values: Sequence[str | int]) -> list[R]:
+    def _select(self, query: str, values: Sequence[str | bytes | int]) -> list[Any]:
         with _Reader(self._idle, self._path) as connection:
-            rows = connection.execute(query, values).fetchall()
-        return [_record(kind, *row) for row in rows]
+            return connection.execute(query, values).fetchall()
+
+    def _pragma(self, name: str) -> int:
+        value: int = self._writer.execute(f"PRAGMA {name}").fetchone()[0]
+        return value
+
+    def _bound_log(self) -> None:
+        """Keep the log short, but do not wait for a long reader again and again."""
+        if time.monotonic() > self._log_bounded_at + LOG_INTERVAL and not bound_log(self._writer, self._path):
+            self._log_bounded_at = time.monotonic()
 
     def _read_one(self, connection: sqlite3.Connection, key: Key[Any], whole: bool) -> Record | None:
         """The record: the one remembered, where it is still of this version, as to make one takes as long as SQLite."""
         row = connection.execute(
-            READ if whole else READ_WITHOUT_CONTENT, (key.kind.KIND, key.repository, key.id)
+            READ if whole else READ_WITHOUT_CONTENT,
+            (NUMBERS[key.kind.KIND], key.repository, position_of(key.kind, key.id)),
         ).fetchone()
         if row is None:
             return None
@@ -142,7 +140,7 @@ class SqliteMetadata:
         remembered = self._remembered.get(key)
         if whole and remembered is not None and remembered.version == version:
             return remembered
-        values = _decoded(fields)
+        values = decoded(fields)
         record: Record = record_of(key, values if content is None else {**values, "content": content}, version)
         if whole and len(fields) + len(content or b"") <= SMALL:
             self._remember(key, record)
@@ -180,75 +178,9 @@ class _Reader:
             raise _fault(error) from error
 
 
-def _write_one(connection: sqlite3.Connection, write: Write) -> None:
-    """Do one write inside the transaction that is open. Raises Conflict."""
-    match write:
-        case Create(record):
-            _insert(connection, record)
-        case Replace(record):
-            _delete(connection, record)
-            _insert(connection, record)
-        case Delete(record):
-            _delete(connection, record)
-        case Touch(key):
-            changed = connection.execute(
-                "UPDATE records SET version = ? WHERE kind = ? AND repository = ? AND id = ?",
-                (_new_version(), key.kind.KIND, key.repository, key.id),
-            ).rowcount
-            if not changed:
-                raise Conflict(f"{key} is not there to be touched")
-
-
-def _insert(connection: sqlite3.Connection, record: Record) -> None:
-    values = values_of(record)
-    content = values.pop("content", None)
-    kind, place = record.KIND, (record.repository, record.id)
-    try:
-        connection.execute(
-            "INSERT INTO records (kind, repository, id, version, position, fields, content, due)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            (kind, *place, _new_version(), record.order(record.id), _encode(values), content, record.due or None),
-        )
-    except sqlite3.IntegrityError as error:
-        raise Conflict(f"{record.key} is there already") from error
-    for field in record.FOUND_BY:
-        value = getattr(record, field)
-        mentioned = value if isinstance(value, tuple) else (value,)
-        connection.executemany(
-            "INSERT OR IGNORE INTO mentions (kind, repository, id, field, value) VALUES (?, ?, ?, ?, ?)",
-            [(kind, *place, field, value) for value in mentioned if value],
-        )
-
-
-def _delete(connection: sqlite3.Connection, record: Record) -> None:
-    place = (record.KIND, record.repository, record.id)
-    deleted = connection.execute(
-        "DELETE FROM records WHERE kind = ? AND repository = ? AND id = ? AND version = ?", (*place, record.version)
-    ).rowcount
-    if not deleted:
-        raise Conflict(f"{record.key} has changed or gone")
-    connection.execute("DELETE FROM mentions WHERE kind = ? AND repository = ? AND id = ?", place)
-
-
 def _record(kind: type[R], id: str, repository: str, version: str, fields: str) -> R:
     """Return the record of a listed row, which comes without `content`."""
-    return record_of(Key(kind, id, repository), _decoded(fields), version)
-
-
-def _new_version() -> str:
-    # Random, so that a record deleted and made again never has a version that it had before.
-    return secrets.token_hex(8)
-
-
-def _encode(values: dict[str, Any]) -> str:
-    return json.dumps(values, default=datetime.isoformat, separators=(",", ":"))
-
-
-def _decoded(text: str) -> Mapping[str, Any]:
-    values: dict[str, Any] = json.loads(text)
-    for name in TIMES & values.keys():
-        values[name] = values[name] and datetime.fromisoformat(values[name])
-    return values
+    return record_of(Key(kind, id, repository), decoded(fields), version)
 
 
 @contextlib.contextmanager

@@ -1,67 +1,16 @@
-"""The file of the metadata store in SQLite, and the log beside it.
+"""The file of the metadata store in SQLite, and the log beside it (WAL mode): connections, transactions, their bounds.
 
-    records   one row a record: where it is, its version, its fields as JSON, and its content
-    mentions  one row for each value that MetadataStore.find may ask for
-
-`PRAGMA user_version` is the schema version; opening an older file brings it forward, one migration after the other.
+`PRAGMA user_version` is the schema version; sqlite_migration brings an older file forward when it is opened.
 """
 
 import contextlib
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from storage.errors import StorageError
-
-MIGRATIONS: Final = (
-    """
-    CREATE TABLE records (
-        kind TEXT NOT NULL, repository TEXT NOT NULL, id TEXT NOT NULL,
-        version TEXT NOT NULL,
-        position TEXT NOT NULL,  -- kind.order(id): a listing is sorted by it
-        fields TEXT NOT NULL,    -- JSON
-        content BLOB,
-        PRIMARY KEY (kind, repository, id)
-    );
-    CREATE INDEX listing ON records (kind, repository, position);
-    CREATE TABLE mentions (
-        kind TEXT NOT NULL, field TEXT NOT NULL, value TEXT NOT NULL,
-        id TEXT NOT NULL, repository TEXT NOT NULL,
-        PRIMARY KEY (kind, field, value, id, repository)
-    ) WITHOUT ROWID;
-    CREATE INDEX mentioned_by ON mentions (kind, repository, id);
-    """,
-    # Links say whether a manifest may name them: of the older ones nobody knows. Blobs are found by their objects.
-    """
-    UPDATE records SET fields = json_set(fields, '$.state', 'loose', '$.since', json_extract(fields, '$.created'))
-        WHERE kind = 'links';
-    INSERT INTO mentions (kind, field, value, id, repository)
-        SELECT kind, 'state', 'loose', id, repository FROM records WHERE kind = 'links';
-    INSERT INTO mentions (kind, field, value, id, repository)
-        SELECT kind, 'object', json_extract(fields, '$.object'), id, repository FROM records WHERE kind = 'blobs';
-    """,
-    # Queues of background jobs: the entry that Record.due derives.
-    """
-    ALTER TABLE records ADD COLUMN due TEXT;
-    CREATE INDEX queues ON records (kind, due, repository, id) WHERE due IS NOT NULL;
-    UPDATE records SET due = json_extract(fields, '$.state') || ' ' || json_extract(fields, '$.created')
-        WHERE kind = 'blobs' AND json_extract(fields, '$.state') <> '';
-    UPDATE records SET due = json_extract(fields, '$.state') || ' '
-        || coalesce(json_extract(fields, '$.since'), json_extract(fields, '$.created'))
-        WHERE kind = 'links' AND json_extract(fields, '$.state') <> '';
-    UPDATE records SET due = CASE WHEN json_extract(fields, '$.published') <> '' OR json_extract(fields, '$.cancelled')
-        THEN 'ended ' ELSE 'open ' END || json_extract(fields, '$.touched') WHERE kind = 'uploads';
-    UPDATE records SET due = 'deleted ' || json_extract(fields, '$.deleted')
-        WHERE kind IN ('repositories', 'deleted_manifests', 'deleted_tags', 'deleted_links')
-        AND json_extract(fields, '$.deleted') IS NOT NULL;
-    UPDATE records SET fields = json_set(fields, '$.review', json_extract(fields, '$.created')),
-        due = 'review ' || json_extract(fields, '$.created')
-        WHERE kind = 'repositories' AND due IS NULL;
-    """,
-)
-"""Each brings the schema from the version that is its index to the next."""
+from storage.errors import Unavailable
 
 PATIENCE: Final = 30.0
 """Seconds that a write waits for another process's."""
@@ -69,13 +18,15 @@ PATIENCE: Final = 30.0
 PIECE: Final = 1024 * 1024
 """Bytes of the log at a time."""
 
+KEPT_LOG: Final = 4 * 1024 * 1024
+MAX_LOG: Final = 16 * 1024 * 1024
+"""Bytes of the log's file: what it is cut to when it begins anew, and from when on a commit insists on that."""
 
-def opened(path: Path, migrations: Sequence[str]) -> sqlite3.Connection:
-    """A connection to the file, made or brought forward. Raises StorageError where a newer release wrote it."""
-    connection = connected(path)
-    _flush_log(connection, path)
-    _migrate(connection, migrations)
-    return connection
+FRAME: Final = 24
+HEADER: Final = 32
+SALT: Final = slice(8, 16)
+SALT_OF_LOG: Final = slice(16, 24)
+"""Bytes of a frame's header and of the log's; where each has the salt (SQLite, "WAL-mode File Format", section 2)."""
 
 
 def is_database(path: Path) -> bool:
@@ -88,20 +39,39 @@ def is_database(path: Path) -> bool:
 
 def connected(path: Path) -> sqlite3.Connection:
     """One more connection, for one thread at a time. Transactions are begun and ended in so many words."""
+    new = not is_database(path)
     connection = sqlite3.connect(path, timeout=PATIENCE, isolation_level=None, check_same_thread=False)
+    if new:
+        # Free pages can be given back some at a time. Only a new file takes it, and any other one is written to.
+        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
     connection.execute("PRAGMA journal_mode = WAL")
     # FULL: a commit is on the disk before it is acknowledged, whatever happens to the machine.
     connection.execute("PRAGMA synchronous = FULL")
     # KiB. The system keeps the file's pages in memory for all; with 2 MB each, 64 readers had 144 MiB of them.
     connection.execute("PRAGMA cache_size = -512")
+    connection.execute(f"PRAGMA journal_size_limit = {KEPT_LOG}")
+    # Zeros over what is deleted only where the page is written anyway; some builds of SQLite write each freed page.
+    connection.execute("PRAGMA secure_delete = FAST")
     return connection
 
 
+def version_of(connection: sqlite3.Connection) -> int:
+    """Return the schema version of the file."""
+    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    return version
+
+
 @contextlib.contextmanager
-def transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    """Alone among all writers until the end of the block: what it wrote is on the disk then, or undone."""
+def transaction(connection: sqlite3.Connection, version: int | None = None) -> Iterator[None]:
+    """Alone among all writers until the end of the block: what it wrote is on the disk then, or undone.
+
+    Raises Unavailable where `version` is given and the file has another schema version: another release has brought it
+    forward since this process opened it.
+    """
     connection.execute("BEGIN IMMEDIATE")
     try:
+        if version is not None and (found := version_of(connection)) != version:
+            raise Unavailable(f"the metadata has schema version {found}, of another release; this one has {version}")
         yield
         connection.execute("COMMIT")
     except BaseException:
@@ -111,7 +81,7 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
         raise
 
 
-def _flush_log(connection: sqlite3.Connection, path: Path) -> None:
+def flush_log(connection: sqlite3.Connection, path: Path) -> None:
     """Write the log over itself and flush it: what a crash left there may be in the system's memory alone.
 
     A commit whose flush failed is undone, but stands in the log until the next commit writes over it; when all
@@ -119,40 +89,39 @@ def _flush_log(connection: sqlite3.Connection, path: Path) -> None:
     the next flush would say yes to commits behind it, and a power failure take them all (Rebello et al., "Can
     Applications Recover from fsync Failures?", USENIX ATC 2020).
     """
+    page_size: int = connection.execute("PRAGMA page_size").fetchone()[0]
+    size = PIECE // (FRAME + page_size) * (FRAME + page_size)
     with transaction(connection):
-        log, start = os.open(f"{path}-wal", os.O_RDWR | os.O_CLOEXEC), 0
+        log = os.open(f"{path}-wal", os.O_RDWR | os.O_CLOEXEC)
         try:
-            while piece := os.pread(log, PIECE, start):
+            header = os.pread(log, HEADER, 0)
+            start = os.pwrite(log, header, 0)
+            # Frames of another salt are of an earlier log, which is in the file already: they are never read again.
+            while (piece := os.pread(log, size, start)) and piece[SALT] == header[SALT_OF_LOG]:
                 start += os.pwrite(log, piece, start)
             os.fsync(log)
         finally:
             os.close(log)
 
 
-def _migrate(connection: sqlite3.Connection, migrations: Sequence[str]) -> None:
-    """Bring the schema to `len(migrations)`; each step is all or nothing, and two processes may try at once.
+def bound_log(connection: sqlite3.Connection, path: Path, limit: int | None = None) -> bool:
+    """Bring the log into the file and cut it, where it has more than `limit` bytes, or MAX_LOG.
 
-    Raises StorageError where the file is of a newer release.
+    Returns whether it is small now.
+
+    SQLite begins the log anew only at a moment at which nobody reads from it, so it can grow for as long as readers
+    overlap. This keeps writers out and waits for each to end, but not for one that takes long, such as a backup.
     """
-    while True:
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if version > len(migrations):
-            raise StorageError(f"the metadata has schema version {version}, of a newer release of Lading")
-        if version == len(migrations):
-            return
-        with transaction(connection):
-            # Another process may have gone ahead between the look and the lock.
-            if connection.execute("PRAGMA user_version").fetchone() == (version,):
-                for statement in _statements(migrations[version]):
-                    connection.execute(statement)
-                connection.execute(f"PRAGMA user_version = {version + 1}")
-
-
-def _statements(script: str) -> Iterator[str]:
-    """The statements of `script`: executescript would commit before it begins."""
-    statement = ""
-    for line in script.splitlines(keepends=True):
-        statement += line
-        if sqlite3.complete_statement(statement):
-            yield statement
-            statement = ""
+    try:
+        if Path(f"{path}-wal").stat().st_size <= (MAX_LOG if limit is None else limit):
+            return True
+    except FileNotFoundError:
+        return True
+    connection.execute("PRAGMA busy_timeout = 200")
+    try:
+        (busy, _, _) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    except sqlite3.Error:
+        return False  # what is committed stays in the log, and a later commit tries again
+    finally:
+        connection.execute(f"PRAGMA busy_timeout = {int(PATIENCE * 1000)}")
+    return not busy

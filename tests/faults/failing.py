@@ -162,5 +162,8 @@ class FailingMetadata:
     def commit(self, writes: Sequence[Write]) -> None:
         by_plan(self._plan, lambda: self._inner.commit(writes))
 
+    def compact(self, limit: int) -> int:
+        return by_plan(self._plan, lambda: self._inner.compact(limit))
+
     def close(self) -> None:
         self._inner.close()

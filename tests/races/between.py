@@ -49,6 +49,10 @@ class Between:
         self._count()
         self._inner.commit(writes)
 
+    def compact(self, limit: int) -> int:
+        self._count()
+        return self._inner.compact(limit)
+
     def close(self) -> None:
         self._inner.close()
 

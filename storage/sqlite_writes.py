@@ -1,0 +1,118 @@
+"""What each write of MetadataStore.commit does to the tables of the metadata store in SQLite (sqlite_schema)."""
+
+import secrets
+import sqlite3
+from collections.abc import Iterable
+from typing import Final, NamedTuple
+
+from storage.errors import Conflict
+from storage.protocols import Create, Delete, Replace, Touch, Write
+from storage.records import Record, values_of
+from storage.sqlite_queries import NUMBER
+from storage.sqlite_schema import (
+    EVERYWHERE,
+    NUMBERS,
+    Lookup,
+    decoded,
+    encoded,
+    id_of,
+    lookups_of,
+    packed,
+    position_of,
+)
+
+PLACE: Final = f"kind = ? AND repository = {NUMBER} AND position = ?"
+
+TOUCH: Final = f"UPDATE entries SET version = ? WHERE {PLACE}"
+FIND_STORED: Final = f"SELECT number, repository, fields FROM entries WHERE {PLACE} AND version = ?"
+INSERT: Final = (
+    "INSERT INTO entries (kind, repository, position, id, version, due, fields, content)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+)
+REPLACE: Final = "UPDATE entries SET version = ?, due = ?, fields = ?, content = ? WHERE number = ?"
+DELETE: Final = "DELETE FROM entries WHERE number = ?"
+LOOK_UP: Final = "INSERT INTO lookups (kind, scope, field, value, id, repository, entry) VALUES (?, ?, ?, ?, ?, ?, ?)"
+FORGET: Final = "DELETE FROM lookups WHERE (kind, scope, field, value, id, repository) = (?, ?, ?, ?, ?, ?)"
+
+
+class _Stored(NamedTuple):
+    """An entry that is there: its number, its repository's, and what it is found by."""
+
+    number: int
+    repository: int
+    lookups: set[Lookup]
+
+
+def write_one(connection: sqlite3.Connection, write: Write) -> None:
+    """Do one write inside the transaction that is open. Raises Conflict."""
+    match write:
+        case Create(record):
+            _insert(connection, record)
+        case Replace(record):
+            _replace(connection, record)
+        case Delete(record):
+            stored = _stored(connection, record)
+            connection.execute(DELETE, (stored.number,))
+            connection.executemany(FORGET, [row[:-1] for row in _rows(record, stored, stored.lookups)])
+        case Touch(key):
+            place = (NUMBERS[key.kind.KIND], key.repository, position_of(key.kind, key.id))
+            if not connection.execute(TOUCH, (_new_version(), *place)).rowcount:
+                raise Conflict(f"{key} is not there to be touched")
+
+
+def _insert(connection: sqlite3.Connection, record: Record) -> None:
+    values, kind = values_of(record), type(record)
+    content = values.pop("content", None)
+    repository = _repository(connection, record.repository)
+    place = (NUMBERS[record.KIND], repository, position_of(kind, record.id), id_of(kind, record.id))
+    try:
+        added = connection.execute(
+            INSERT, (*place, _new_version(), record.due or None, encoded(values), content)
+        ).lastrowid
+    except sqlite3.IntegrityError as error:
+        raise Conflict(f"{record.key} is there already") from error
+    stored = _Stored(added or 0, repository, lookups_of(kind, record.id, values))
+    connection.executemany(LOOK_UP, _rows(record, stored, stored.lookups))
+
+
+def _replace(connection: sqlite3.Connection, record: Record) -> None:
+    stored, values = _stored(connection, record), values_of(record)
+    content = values.pop("content", None)
+    connection.execute(REPLACE, (_new_version(), record.due or None, encoded(values), content, stored.number))
+    lookups = lookups_of(type(record), record.id, values)
+    connection.executemany(FORGET, [row[:-1] for row in _rows(record, stored, stored.lookups - lookups)])
+    connection.executemany(LOOK_UP, _rows(record, stored, lookups - stored.lookups))
+
+
+def _stored(connection: sqlite3.Connection, record: Record) -> _Stored:
+    """Return the entry that a record is to be written over. Raises Conflict where it has changed or gone."""
+    place = (NUMBERS[record.KIND], record.repository, position_of(type(record), record.id))
+    row = connection.execute(FIND_STORED, (*place, record.version)).fetchone()
+    if row is None:
+        raise Conflict(f"{record.key} has changed or gone")
+    number, repository, fields = row
+    lookups = lookups_of(type(record), record.id, decoded(fields)) if record.FOUND_BY else set()
+    return _Stored(number, repository, lookups)
+
+
+def _repository(connection: sqlite3.Connection, name: str) -> int:
+    """Return the number of a repository, which gets one with the first record in it."""
+    row = connection.execute("SELECT number FROM repositories WHERE name = ?", (name,)).fetchone()
+    if row is None:
+        return connection.execute("INSERT INTO repositories (name) VALUES (?)", (name,)).lastrowid or 0
+    number: int = row[0]
+    return number
+
+
+def _rows(record: Record, stored: _Stored, lookups: Iterable[Lookup]) -> list[tuple[str | bytes | int, ...]]:
+    """Return the rows of some lookups of an entry."""
+    kind, id = NUMBERS[record.KIND], packed(record.id)
+    return [
+        (kind, EVERYWHERE if everywhere else stored.repository, field, value, id, stored.repository, stored.number)
+        for everywhere, field, value in lookups
+    ]
+
+
+def _new_version() -> str:
+    # Random, so that a record deleted and made again never has a version that it had before.
+    return secrets.token_hex(8)

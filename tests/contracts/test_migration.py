@@ -1,0 +1,199 @@
+"""A populated SQLite file of an earlier release is brought forward: all of it, or it can be tried again."""
+
+import contextlib
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from storage import sqlite_migration
+from storage.digests import digest_of
+from storage.errors import StorageError, Unavailable
+from storage.kinds import KINDS
+from storage.protocols import Create, Replace
+from storage.records import DELETED, HIDDEN, LOOSE, REVIEW, Key, Link, Record, Repository, Tag, Upload
+from storage.sqlite import SqliteMetadata
+from storage.sqlite_schema import EVERYWHERE, NUMBERS, VERSION, decoded, lookups_of, packed, unpacked
+from storage.upkeep import Identity
+from tests.contracts.released_sqlite import make_released
+from tests.contracts.test_metadata import DIGEST, EXAMPLES, NOW, OTHER, link, manifest, tag
+
+MANY: Sequence[Record] = [
+    *(each for each in EXAMPLES if not isinstance(each, Identity)),
+    replace(link(DIGEST, "team/app"), state=LOOSE, since=NOW),
+    Repository(id="gone", created=NOW, deleted=NOW),
+    Upload(id="ended", target="team/app", cancelled=True, created=NOW, touched=NOW),
+    manifest(OTHER, "team/app2", blobs=(DIGEST, OTHER), artifact_type="sbom", subject=DIGEST),
+    *(tag(name, "a/b") for name in ("Beta", "alpha", "ALPHA", "v1")),
+    *(link(digest_of(str(number).encode()), f"r{number % 7}") for number in range(50)),
+]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "metadata.sqlite"
+
+
+def expected(record: Record) -> Record:
+    """A record as this release reads it: policies look at every repository once."""
+    if isinstance(record, Repository) and not record.deleted:
+        return replace(record, review=record.created)
+    return record
+
+
+def assert_whole(path: Path, records: Sequence[Record] = MANY) -> None:
+    """All records are there, with what they are found by and the queues that they wait in, and nothing else."""
+    store = SqliteMetadata(path)
+    with contextlib.closing(store):
+        found = store.read([each.key for each in records])
+        assert [found[each.key] for each in records] == [expected(each) for each in records]
+        for kind in KINDS:
+            for repository in {each.repository for each in records if type(each) is kind}:
+                ids = [each.id for each in records if type(each) is kind and each.repository == repository]
+                assert [each.id for each in store.scan(kind, repository, limit=100)] == sorted(ids, key=kind.order)
+    with contextlib.closing(sqlite3.connect(path)) as file:
+        assert file.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        assert file.execute("PRAGMA user_version").fetchone() == (VERSION,)
+        assert file.execute("PRAGMA auto_vacuum").fetchone() == (2,)
+        assert_rows(file, len(records))
+
+
+def assert_rows(file: sqlite3.Connection, count: int) -> None:
+    kinds = {NUMBERS[kind.KIND]: kind for kind in KINDS}
+    wanted, rows = set[Any](), 0
+    for number, kind, repository, id, due, fields in file.execute(
+        "SELECT number, kind, repository, coalesce(id, position), due, fields FROM entries"
+    ).fetchall():
+        record = kinds[kind](id=unpacked(id), **_values(decoded(fields)))
+        assert (record.due or None) == due
+        for everywhere, field, value in lookups_of(kinds[kind], record.id, decoded(fields)):
+            scope = EVERYWHERE if everywhere else repository
+            wanted.add((kind, scope, field, value, packed(record.id), repository, number))
+        rows += 1
+    assert set(file.execute("SELECT * FROM lookups")) == wanted
+    assert rows == count
+
+
+def _values(fields: Any) -> Any:
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}
+
+
+def test_the_release_before_loses_nothing(path: Path) -> None:
+    make_released(path, MANY)
+
+    assert_whole(path)
+    assert_whole(path)
+
+    assert {each.name for each in path.parent.iterdir()} == {path.name, f"{path.name}-queue", f"{path.name}-turn"}
+    store = SqliteMetadata(path)
+    assert [each.record.id for each in store.due(Repository, DELETED, NOW, limit=9)] == ["gone"]
+    assert [each.record.id for each in store.due(Repository, REVIEW, NOW, limit=9)] == ["team/app"]
+    (loose,) = store.due(Link, LOOSE, NOW, limit=9)
+    assert store.find(Link, {"id": DIGEST}, repository=None, limit=9) == [loose.record]
+    store.commit([Replace(replace(loose.record, state=HIDDEN)), Create(tag("new", "new/repository"))])
+    assert store.find(Link, {"state": LOOSE}, repository=None, limit=9) == []
+    store.close()
+
+
+def test_of_older_links_nobody_knows_whether_a_manifest_names_them(path: Path) -> None:
+    make_released(path, [link(DIGEST, "team/app")], version=1)
+
+    assert_whole(path, [replace(link(DIGEST, "team/app"), state=LOOSE, since=NOW)])
+
+
+def test_an_empty_store_of_the_release_before_goes_forward(path: Path) -> None:
+    make_released(path, [])
+
+    assert_whole(path, [])
+
+
+def test_an_open_file_of_the_release_before_takes_nothing_any_more(path: Path) -> None:
+    make_released(path, MANY)
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as old:
+        assert old.execute("SELECT count(*) FROM records").fetchone() == (len(MANY),)
+
+        assert_whole(path)
+
+        for statement in ("SELECT * FROM records", "INSERT INTO mentions (value) VALUES (1)", "DELETE FROM records"):
+            with pytest.raises(sqlite3.OperationalError, match="no such table"):
+                old.execute(statement)
+
+
+def test_a_migration_that_fails_can_be_tried_again(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_released(path, MANY)
+    with monkeypatch.context() as patch:
+        patch.setattr(sqlite_migration, "COPY_OWN", "INSERT INTO absent VALUES (?, ?)")
+        with pytest.raises(Unavailable, match="absent"):
+            SqliteMetadata(path)
+
+    assert_whole(path)
+
+
+def test_without_space_for_it_nothing_is_begun(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_released(path, MANY)
+    before = path.read_bytes()
+    monkeypatch.setattr(sqlite_migration, "NEEDED", 1e12)
+
+    with pytest.raises(StorageError, match="must be free"):
+        SqliteMetadata(path)
+
+    assert path.read_bytes() == before
+
+
+KILLED = """
+import os, sys
+from pathlib import Path
+from storage import sqlite_migration
+from storage.sqlite import SqliteMetadata
+
+steps = int(sys.argv[2])
+def say(step, done, total):
+    global steps
+    steps -= 1
+    if steps < 0:
+        os.kill(os.getpid(), 9)
+sqlite_migration._say = say
+sqlite_migration.PAGES = 1
+sqlite_migration.ROWS = 20
+SqliteMetadata(Path(sys.argv[1])).close()
+"""
+
+
+def test_killed_at_any_step_it_is_begun_anew(path: Path) -> None:
+    killed, repository = 0, Path(__file__).parents[2]
+    for steps in range(0, 200, 3):
+        for each in path.parent.iterdir():
+            each.unlink()
+        make_released(path, MANY)
+        ended = subprocess.run([sys.executable, "-c", KILLED, str(path), str(steps)], cwd=repository, check=False)
+        if ended.returncode == 0:
+            break
+        assert ended.returncode == -signal.SIGKILL
+        killed += 1
+        assert_whole(path)
+    assert ended.returncode == 0
+    assert killed > 10
+    assert_whole(path)
+
+
+def test_of_two_that_open_it_at_once_both_have_all(path: Path) -> None:
+    make_released(path, MANY)
+    code = "import sys, pathlib, storage.sqlite as driver; driver.SqliteMetadata(pathlib.Path(sys.argv[1]))"
+    both = [
+        subprocess.Popen([sys.executable, "-c", code, str(path)], cwd=Path(__file__).parents[2], env=os.environ)
+        for _ in range(3)
+    ]
+
+    assert [each.wait(60) for each in both] == [0, 0, 0]
+
+    assert_whole(path)
+    store = SqliteMetadata(path)
+    assert store.read([Key(Tag, "v1", "a/b")])[Key(Tag, "v1", "a/b")] == tag("v1", "a/b")
+    store.close()

@@ -1,0 +1,85 @@
+"""SQLite's file says which version of the schema it has, and is refused where that is another one.
+
+What migrations do to a populated store, test_migration shows.
+"""
+
+import contextlib
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from storage.errors import StorageError, Unavailable
+from storage.kinds import KINDS
+from storage.protocols import Create
+from storage.records import Key, Repository
+from storage.sqlite import SqliteMetadata
+from storage.sqlite_schema import FILTERS, NUMBERS, VERSION
+from tests.contracts.test_metadata import DIGEST, EXAMPLES, link
+
+REPOSITORY = Key(Repository, "team/app")
+CREATED = EXAMPLES[0]
+LINK = link(DIGEST, "team/app")
+
+FOUND_BY = {
+    "blobs": ("object", "state"),
+    "links": ("id", "state"),
+    "manifests": ("subject", "blobs", "children"),
+    "tags": ("digest",),
+    "deleted_manifests": ("subject", "blobs", "children", "cause"),
+    "deleted_tags": ("digest", "cause"),
+    "deleted_links": ("id",),
+    "moves": ("tag",),
+}
+"""Of each kind in SQLite's schema version 4."""
+
+
+def test_a_new_sqlite_file_has_the_newest_schema_and_can_give_space_back(tmp_path: Path) -> None:
+    path = tmp_path / "metadata.sqlite"
+    SqliteMetadata(path).close()
+    SqliteMetadata(path).close()
+
+    with contextlib.closing(sqlite3.connect(path)) as file:
+        assert file.execute("PRAGMA user_version").fetchone() == (VERSION,)
+        assert file.execute("PRAGMA auto_vacuum").fetchone() == (2,)  # incremental
+
+
+def test_each_kind_has_a_number_of_its_own_in_sqlite() -> None:
+    assert NUMBERS.keys() == {kind.KIND for kind in KINDS}
+    assert len(set(NUMBERS.values())) == len(NUMBERS)
+
+
+def test_what_sqlite_files_have_mentions_of_changes_with_the_schema_only() -> None:
+    """A kind that is found by other fields than these needs a migration: files have, and lack, rows for them."""
+    now = {kind.KIND: tuple(name for name in kind.FOUND_BY if (kind.KIND, name) not in FILTERS) for kind in KINDS}
+    assert (VERSION, {kind: fields for kind, fields in now.items() if fields}) == (4, FOUND_BY)
+
+
+def set_version(path: Path, version: int) -> None:
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as file:
+        file.execute(f"PRAGMA user_version = {version}")
+
+
+def test_sqlite_refuses_what_is_newer(tmp_path: Path) -> None:
+    path = tmp_path / "metadata.sqlite"
+    SqliteMetadata(path).close()
+    set_version(path, VERSION + 1)
+
+    with pytest.raises(StorageError, match="newer release"):
+        SqliteMetadata(path)
+
+
+def test_sqlite_writes_nothing_once_another_release_has_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "metadata.sqlite"
+    here = SqliteMetadata(path)
+    set_version(path, VERSION + 1)
+
+    with pytest.raises(Unavailable, match="another release"):
+        here.commit([Create(CREATED)])
+    with pytest.raises(Unavailable, match="another release"):
+        here.compact(1)
+
+    set_version(path, VERSION)
+    assert here.read([REPOSITORY])[REPOSITORY] is None
+    here.commit([Create(CREATED)])
+    here.close()
