@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import ClassVar
 
-from storage.records import DELETED, Link, Manifest, Record, Tag, queued
+from storage.records import DELETED, FORGOTTEN, HIDDEN, Link, Manifest, Record, Tag, queued
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,18 +57,37 @@ class DeletedTag(Tag):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeletedLink(Link):
-    """A link that was deleted, while a deleted manifest may name it: to restore that, the blob must be there."""
+    """A link that only deleted manifests name: it is invisible, and keeps the blob for whoever restores one of them.
+
+    It is a record of another kind than a visible link, so that a commit that touches a visible link, as that of a
+    manifest that names it does, fails where the link has been hidden since it was read. Beside it there can be a
+    visible link: the blob was pushed or mounted again.
+
+    state    HIDDEN while a deleted manifest that can be restored names it; FORGOTTEN once one of these cannot. Anything
+             else: a release before this one wrote it, and it waits as other deleted things do
+    since    when it was hidden
+    deleted  the same
+    """
 
     KIND: ClassVar[str] = "deleted_links"
     FOUND_BY: ClassVar[tuple[str, ...]] = ("id",)
-    QUEUES: ClassVar[tuple[str, ...]] = (DELETED,)
+    QUEUES: ClassVar[tuple[str, ...]] = (DELETED, FORGOTTEN)
 
     deleted: datetime
     kept: datetime | None = None
 
     @property
+    def hidden(self) -> datetime:
+        """When it became invisible."""
+        return self.since or self.deleted if self.state in (HIDDEN, FORGOTTEN) else self.deleted
+
+    @property
     def due(self) -> str:
-        """See Record.due."""
+        """See Record.due. A hidden link waits for nothing: its deleted manifests do."""
+        if self.state == HIDDEN:
+            return ""
+        if self.state == FORGOTTEN:
+            return queued(FORGOTTEN, self.hidden)
         return queued(DELETED, self.kept or self.deleted)
 
 

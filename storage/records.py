@@ -149,15 +149,15 @@ class Blob(Record):
 class Link(Record):
     """The blob whose digest is the id is visible in this repository. Repeats what a pull needs of the blob.
 
-    state    "" where a live manifest names it; LOOSE where perhaps none does; CONDEMNED where collection found none;
-             HIDDEN where only deleted manifests name it, which can be restored; FORGOTTEN once one of these cannot
-    since    when it came into this state; FORGOTTEN keeps the time at which it was hidden
+    state    "" where a live manifest names it; LOOSE where perhaps none does; CONDEMNED where collection found none.
+             What only deleted manifests name is a DeletedLink (storage.past), which is HIDDEN or FORGOTTEN
+    since    when it came into this state
     damaged  whether scrub marked the blob: a hint to read the blob's record, which alone says whether it still is
     """
 
     KIND: ClassVar[str] = "links"
     FOUND_BY: ClassVar[tuple[str, ...]] = ("id", "state")
-    QUEUES: ClassVar[tuple[str, ...]] = (LOOSE, CONDEMNED, FORGOTTEN)
+    QUEUES: ClassVar[tuple[str, ...]] = (LOOSE, CONDEMNED)
 
     object: str
     size: int
@@ -168,8 +168,8 @@ class Link(Record):
 
     @property
     def due(self) -> str:
-        """See Record.due. A hidden link waits for nothing: its deleted manifests do."""
-        return queued(self.state, self.since or self.created) if self.state not in ("", HIDDEN) else ""
+        """See Record.due."""
+        return queued(self.state, self.since or self.created) if self.state else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,7 +20,7 @@ from typing import Any, Final
 
 from functions.registry.acts import now
 from functions.registry.attempts import settle
-from functions.registry.manifests import needs_of
+from functions.registry.needs import needs_of
 from functions.registry.pages import find_all
 from functions.registry.repositories import alive
 from storage.digests import Hasher, algorithm_of

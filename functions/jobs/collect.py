@@ -27,6 +27,7 @@ from functions.jobs.reviews import CleanUp, Reviews
 from functions.jobs.slices import FOREVER, SLICE, Phase, Report, Slices, queue
 from functions.registry.acts import Clock, now
 from functions.registry.registry import Registry
+from storage.past import DeletedLink
 from storage.protocols import MetadataStore, QueueCursor, Queued
 from storage.records import CONDEMNED, DELETED, ENDED, FORGOTTEN, LOOSE, OPEN, Blob, Link, R, Repository, Upload
 
@@ -61,7 +62,7 @@ class Collector:
             Phase("repositories", self._queue(Repository, DELETED, HOUR), reaper.settle),
             Phase("links", self._queue(Link, LOOSE, waits.grace), reaper.condemn),
             Phase("condemned", self._queue(Link, CONDEMNED, waits.condemned), reaper.unlink),
-            Phase("forgotten", self._queue(Link, FORGOTTEN, waits.condemned), reaper.release),
+            Phase("forgotten", self._queue(DeletedLink, FORGOTTEN, waits.condemned), reaper.release),
             Phase("blobs", self._queue(Blob, LOOSE, timedelta(0)), reaper.drop),
             Phase("objects", self._queue(Upload, ENDED, waits.ended), reaper.sweep, reaper.remove_swept),
         ]

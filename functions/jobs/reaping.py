@@ -99,23 +99,25 @@ class Reaper:
         if self._names(Manifest, link):
             return self._commit("links kept: named", Replace(replace(link, state="", since=self._clock())))
         if self._names(DeletedManifest, link):
-            return self._commit("links hidden", Replace(replace(link, state=HIDDEN, since=self._clock())))
+            return self._hide(link)
         return self._commit("links condemned", Replace(replace(link, state=CONDEMNED, since=self._clock())))
 
     def unlink(self, link: Link) -> str:
         """Remove a link that is condemned for long enough, unless a manifest names it by now."""
-        return self._remove_unnamed(link)
-
-    def release(self, link: Link) -> str:
-        """Remove a link that was hidden for a deleted manifest which cannot be restored any more."""
-        return self._remove_unnamed(link)
-
-    def _remove_unnamed(self, link: Link) -> str:
-        """Remove a link that no manifest names, live or deleted; its blob is loose."""
         if self._names(Manifest, link):
             return self._commit("links kept: named", Replace(replace(link, state="", since=self._clock())))
         if self._names(DeletedManifest, link):
+            return self._hide(link)
+        return self._remove(link)
+
+    def release(self, link: DeletedLink) -> str:
+        """Remove a hidden link, of whose deleted manifests one is forgotten, unless another one names it."""
+        if self._names(DeletedManifest, link):
             return self._commit("links hidden", Replace(replace(link, state=HIDDEN)))
+        return self._remove(link)
+
+    def _remove(self, link: Link) -> str:
+        """Remove a link, perhaps the last one of its blob."""
         key = Key(Blob, link.id)
         blob = self._metadata.read([key])[key]
         return self._commit("links removed", Delete(link), *([links.suspected(blob)] if blob else []))
@@ -220,6 +222,11 @@ class Reaper:
         where = {"blobs" if isinstance(thing, DeletedLink) else "children": thing.id}
         found = self._metadata.find(DeletedManifest, where, repository=thing.repository, limit=1)
         return found[0] if found else None
+
+    def _hide(self, link: Link) -> str:
+        """Hide a link that only deleted manifests name."""
+        key = Key(DeletedLink, link.id, link.repository)
+        return self._commit("links hidden", *links.hidden(link, self._metadata.read([key])[key], self._clock()))
 
     def _names(self, kind: type[Manifest], link: Link) -> bool:
         """Return whether a manifest of a kind names a link."""

@@ -20,7 +20,7 @@ import google_crc32c
 
 from functions.jobs.slices import PAGE, SLICE, Phase, Report, Slices, scanned, unqueued, walked
 from functions.registry.acts import Clock, now
-from functions.registry.manifests import needs_of
+from functions.registry.needs import needs_of
 from functions.registry.registry import Registry
 from storage.digests import Hasher, algorithm_of, digest_of
 from storage.errors import Conflict, Corrupt, Missing

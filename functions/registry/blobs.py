@@ -8,8 +8,8 @@ from functions.registry.attempts import settle
 from functions.registry.errors import BLOB_NAMED, BLOB_UNKNOWN, RegistryError
 from storage.errors import Missing, Unavailable
 from storage.past import DeletedLink, DeletedManifest
-from storage.protocols import BlobStore, Create, Delete, MetadataStore, Replace, Touch, Write
-from storage.records import CONDEMNED, Blob, Key, Link, Manifest, recast
+from storage.protocols import BlobStore, Delete, MetadataStore, Touch, Write
+from storage.records import CONDEMNED, Blob, Key, Link, Manifest
 
 PullTest = Callable[[str], bool]
 """Whether the caller may pull from the repository of that name."""
@@ -76,15 +76,11 @@ class Blobs:
         naming = self._metadata.find(Manifest, {"blobs": digest}, repository=repository, limit=10)
         if naming:
             raise RegistryError(BLOB_NAMED, {"digest": digest, "manifests": [manifest.digest for manifest in naming]})
-        wanted = self._metadata.find(DeletedManifest, {"blobs": digest}, repository=repository, limit=1)
-        self._metadata.commit([Delete(link), *(self._put_aside(link) if wanted else self._let_go(link))])
-
-    def _put_aside(self, link: Link) -> list[Write]:
-        """The writes that keep a link for a deleted manifest that names it: where that is restored, so is this."""
-        key = Key(DeletedLink, link.id, link.repository)
-        earlier = self._metadata.read([key])[key]
-        deleted = recast(link, DeletedLink, deleted=self._clock(), version=earlier.version if earlier else "")
-        return [Replace(deleted) if earlier else Create(deleted)]
+        if self._metadata.find(DeletedManifest, {"blobs": digest}, repository=repository, limit=1):
+            key = Key(DeletedLink, digest, repository)
+            self._metadata.commit(links.hidden(link, self._metadata.read([key])[key], self._clock()))
+        else:
+            self._metadata.commit([Delete(link), *self._let_go(link)])
 
     def _let_go(self, link: Link) -> list[Write]:
         """The writes of whoever removes a link that nothing wants: collection looks whether it was the blob's last."""

@@ -13,6 +13,7 @@ from typing import Final
 from functions.registry.acts import DELETE, Act, Clock
 from functions.registry.attempts import settle
 from functions.registry.errors import MANIFEST_NAMED, MANIFEST_UNKNOWN, NAME_UNKNOWN, RegistryError
+from functions.registry.needs import released
 from functions.registry.pages import find_all, scan_all
 from functions.registry.referring import tags_of
 from functions.registry.repositories import changed
@@ -73,6 +74,7 @@ class Deletion:
         writes = [write for cause, tag in tags for write in self._tags.drop(found, tag, cause, act)]
         for cause, manifest in manifests:
             writes += self._bury(found, manifest, cause, act)
+        writes += released(self._metadata, repository, [manifest for _, manifest in manifests], self._clock())
         self._metadata.commit([*writes, *changed(found, repository, self._clock())])
 
     def _try_to_delete(self, repository: str, digest: str, act: Act) -> None:

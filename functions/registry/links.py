@@ -6,16 +6,22 @@
             names it is put │   │ may have gone   │ (collection)
                             ▼   │                 │
                            named                condemned ──▶ (none)
+                            │   ▲
+             the last live  │   │ undelete; for an hour
+    manifest is deleted     ▼   │ a manifest that is put
+                           hidden ──▶ forgotten ──▶ (none)
 
 Whatever is not sure is loose: collection looks at those, and at nothing else. So a link may be loose though a manifest
-names it, and is never named where none does.
+names it, and is never named where no live one does. A hidden link is a record of another kind (DeletedLink): no client
+sees it, and a push or mount makes a new one beside it.
 """
 
 from dataclasses import replace
 from datetime import datetime
 
-from storage.protocols import Create, Replace, Touch, Write
-from storage.records import LOOSE, Blob, Link
+from storage.past import DeletedLink
+from storage.protocols import Create, Delete, Replace, Touch, Write
+from storage.records import FORGOTTEN, HIDDEN, LOOSE, Blob, Link, recast
 
 
 def made(link: Link | None, blob: Blob, repository: str, now: datetime) -> tuple[Link, list[Write]]:
@@ -44,6 +50,36 @@ def named(link: Link, now: datetime) -> Write:
 def loosened(link: Link, now: datetime) -> Write:
     """The write of whoever removes what named `link`: others may name it, and collection will see."""
     return Replace(replace(link, state=LOOSE, since=now))
+
+
+def confirmed(link: Link) -> Write:
+    """Return the write of a commit that removes a manifest and has seen another live one that names `link`.
+
+    It is at the version that was read: of two commits that each remove the manifest that the other one has seen, the
+    second fails.
+    """
+    return Replace(link)
+
+
+def hidden(link: Link, earlier: DeletedLink | None, now: datetime) -> list[Write]:
+    """Return the writes that make a link invisible that only deleted manifests name; `earlier` was hidden before."""
+    version = earlier.version if earlier else ""
+    new = recast(link, DeletedLink, state=HIDDEN, since=now, deleted=now, kept=None, version=version)
+    return [Delete(link), Replace(new) if earlier else Create(new)]
+
+
+def shown(hidden: DeletedLink, blob: Blob, now: datetime) -> list[Write]:
+    """Return the writes of a manifest that names a hidden link: it is visible again, as the link of its blob."""
+    link = recast(hidden, Link, object=blob.object, size=blob.size, state="", since=now)
+    return [Create(link), Delete(hidden), Replace(replace(blob, state=""))]
+
+
+def forgotten(hidden: DeletedLink) -> Write:
+    """Return the write of a commit that removes for good a deleted manifest that names `hidden`.
+
+    It is a write even where the link is forgotten already: who looks at it meanwhile must look again.
+    """
+    return Replace(replace(hidden, state=FORGOTTEN, since=hidden.hidden))
 
 
 def suspected(blob: Blob) -> Write:

@@ -7,33 +7,35 @@ collide the second fails, and looks again.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import accumulate
 from typing import Any, Final
 
-from functions.registry import links
 from functions.registry.acts import PUSH, Act, Clock, now
 from functions.registry.attempts import settle
 from functions.registry.documents import MOST_MEDIA_TYPE, parse
 from functions.registry.errors import (
     DIGEST_INVALID,
-    MANIFEST_BLOB_UNKNOWN,
     MANIFEST_TOO_LARGE,
     MANIFEST_UNKNOWN,
     RegistryError,
 )
 from functions.registry.names import moment_of, names_digest, refuse_reserved
+from functions.registry.needs import hidden_needs_of, named, needs_of, object_of
 from functions.registry.pages import Page
 from functions.registry.repositories import alive
 from functions.registry.tags import Tags
 from functions.registry.uploads import Body, Uploads
 from storage.digests import algorithm_of, digest_of
 from storage.past import DeletedManifest
-from storage.protocols import MOST_CONTENT, BlobStore, Create, Delete, Found, MetadataStore, Touch, Write
-from storage.records import Key, Link, Manifest, Repository, Tag
+from storage.protocols import MOST_CONTENT, BlobStore, Create, Delete, Found, MetadataStore, Touch
+from storage.records import Key, Manifest, Repository, Tag
 
 MAX_MANIFEST: Final = 4 * 1024 * 1024
 """Bytes; the distribution-spec asks for at least as many."""
+
+NAMEABLE: Final = timedelta(hours=1)
+"""How long a put may name a blob that was deleted with its manifests: the client had seen it before."""
 
 MOST_REFERRERS: Final = 1_000
 REFERRERS_BYTES: Final = 4 * 1024 * 1024
@@ -170,21 +172,20 @@ class Manifests:
 
     def _spill(self, manifest: Manifest, principal: str) -> Manifest:
         """Keep the bytes as a blob of the repository that the manifest itself names, like any other that it needs."""
-        _refuse_missing(needs_of(manifest), self._metadata.read(needs_of(manifest)))
+        found = self._read_needs(manifest)
+        named(found, manifest, self._clock(found.read_at), NAMEABLE)
         upload = self._uploads.start(manifest.repository, principal, algorithm_of(manifest.digest))
         body = Body([manifest.content or b""], manifest.size)
         link = self._uploads.finish(manifest.repository, upload.id, manifest.digest, body, principal)
         return replace(manifest, content=None, object=link.object, blobs=(*manifest.blobs, manifest.digest))
 
     def _try_to_put(self, manifest: Manifest, put: Put, act: Act) -> Manifest:
-        repository, needed = manifest.repository, needs_of(manifest)
+        repository = manifest.repository
         tags = list(dict.fromkeys(put.tags))
-        own = [Key(Repository, repository), manifest.key, Key(DeletedManifest, manifest.digest, repository)]
-        found = self._metadata.read([*own, *needed, *(key for tag in tags for key in self._tags.keys(repository, tag))])
-        _refuse_missing(needed, found)
+        found = self._read_needs(manifest, [key for tag in tags for key in self._tags.keys(repository, tag)])
         time = self._clock(found.read_at)
-        manifest = replace(_where_it_is(manifest, found), created=min(manifest.created, time))
-        writes = [*named(found, needed, time), *alive(found, repository, time)]
+        manifest = replace(manifest, object=object_of(found, manifest), created=min(manifest.created, time))
+        writes = [*named(found, manifest, time, NAMEABLE), *alive(found, repository, time)]
         writes.append(Create(manifest) if found[manifest.key] is None else Touch(manifest.key))
         if (tombstone := found[Key(DeletedManifest, manifest.digest, repository)]) is not None:
             writes.append(Delete(tombstone))
@@ -194,31 +195,13 @@ class Manifests:
         self._metadata.commit(writes)
         return manifest
 
-
-def needs_of(manifest: Manifest) -> list[Key[Any]]:
-    """The keys of all that must be in the repository for a manifest to be whole."""
-    links = [Key(Link, digest, manifest.repository) for digest in manifest.blobs]
-    return [*links, *(Key(Manifest, digest, manifest.repository) for digest in manifest.children)]
-
-
-def _where_it_is(manifest: Manifest, found: Found) -> Manifest:
-    """The manifest with the object that its link leads to: collected and pushed again meanwhile, it has another one."""
-    link = found[Key(Link, manifest.digest, manifest.repository)] if manifest.object else None
-    return replace(manifest, object=link.object) if link else manifest
-
-
-def _refuse_missing(needed: Sequence[Key[Any]], found: Found) -> None:
-    """Raises MANIFEST_BLOB_UNKNOWN with the digest of each key that was not found."""
-    missing = [key.id for key in needed if found[key] is None]
-    if missing:
-        raise RegistryError(MANIFEST_BLOB_UNKNOWN, [{"digest": digest} for digest in missing])
-
-
-def named(found: Found, needed: Sequence[Key[Any]], now: datetime) -> list[Write]:
-    """The writes of a manifest that needs all of `needed`, which are links and manifests."""
-    records = [found[key] for key in needed]
-    return [
-        links.named(record, now) if isinstance(record, Link) else Touch(record.key)
-        for record in records
-        if record is not None
-    ]
+    def _read_needs(self, manifest: Manifest, others: Sequence[Key[Any]] = ()) -> Found:
+        """Read what a put of a manifest looks at: in one more read where something may be hidden."""
+        tombstone = Key(DeletedManifest, manifest.digest, manifest.repository)
+        needed = needs_of(manifest)
+        keys = [Key(Repository, manifest.repository), manifest.key, tombstone, *needed, *others]
+        found = self._metadata.read(keys, content=False)
+        if found[tombstone] is None and all(found[key] is not None for key in needed):
+            return found
+        # All of it again, so that it is of one moment: a link is moved when it is hidden or shown.
+        return self._metadata.read([*keys, *hidden_needs_of(manifest)], content=False)

@@ -5,7 +5,7 @@ from datetime import datetime
 from functions.registry.acts import ROLLBACK, Act, Clock
 from functions.registry.attempts import settle
 from functions.registry.errors import HISTORY_UNKNOWN, MANIFEST_BLOB_UNKNOWN, MANIFEST_UNKNOWN, RegistryError
-from functions.registry.manifests import needs_of
+from functions.registry.needs import needs_of
 from functions.registry.repositories import changed
 from functions.registry.tags import Tags
 from storage.protocols import MetadataStore, Touch

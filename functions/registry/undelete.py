@@ -6,19 +6,19 @@ again. What nobody restores is forgotten when its time is over; only then may it
 """
 
 from collections.abc import Iterator
-from typing import Any
+from dataclasses import replace
 
 from functions.registry import links
 from functions.registry.acts import RESTORE, Act, Clock
 from functions.registry.attempts import settle
 from functions.registry.errors import MANIFEST_BLOB_UNKNOWN, NAME_UNKNOWN, NOT_DELETED, TAG_TAKEN, RegistryError
-from functions.registry.manifests import named, needs_of
+from functions.registry.needs import hidden_needs_of, named, needs_of, object_of
 from functions.registry.pages import find_all, scan_all
 from functions.registry.referring import tags_of
 from functions.registry.repositories import alive, changed
 from functions.registry.tags import Tags
 from storage.past import DeletedLink, DeletedManifest, DeletedTag
-from storage.protocols import Create, Delete, Found, MetadataStore, Touch, Write
+from storage.protocols import Create, Delete, MetadataStore, Touch, Write
 from storage.records import Blob, Key, Link, Manifest, Repository, Tag, recast
 from storage.upkeep import Pull
 
@@ -81,7 +81,7 @@ class Undelete:
                 self._bring_back_tags(repository, dead.id, causes, act)
                 waiting += self._dead_referrers(dead, causes)
         for dead in sorted(restored.values(), key=lambda dead: dead.id == digest):
-            settle(lambda dead=dead: self._unmark(dead))  # type: ignore[misc]
+            settle(lambda digest=dead.id: self._unmark(repository, digest))  # type: ignore[misc]
         return list(restored)
 
     def repository(self, repository: str, act: Act = RESTORE) -> int:
@@ -104,10 +104,12 @@ class Undelete:
         """Give up a deleted thing for good, at its version: its blobs may be nobody's now. Raises Conflict."""
         writes: list[Write] = [Delete(thing)]
         if isinstance(thing, DeletedManifest):
-            keys = [Key(Link, digest, thing.repository) for digest in thing.blobs]
+            visible = [Key(Link, digest, thing.repository) for digest in thing.blobs]
+            hidden = [Key(DeletedLink, digest, thing.repository) for digest in thing.blobs]
             pull = Key(Pull, thing.id, thing.repository)
-            found = self._metadata.read([*keys, pull])
-            writes += [links.loosened(link, self._clock()) for key in keys if (link := found[key]) is not None]
+            found = self._metadata.read([*visible, *hidden, pull])
+            writes += [links.loosened(link, self._clock()) for key in visible if (link := found[key]) is not None]
+            writes += [links.forgotten(link) for key in hidden if (link := found[key]) is not None]
             writes += [Delete(pulled) for pulled in [found[pull]] if pulled is not None]
         elif isinstance(thing, DeletedLink):
             blob = Key(Blob, thing.id)
@@ -120,35 +122,21 @@ class Undelete:
         dead = self._metadata.read([key])[key]
         if dead is None:
             return
-        manifest, needed = recast(dead, Manifest), needs_of(dead)
-        buried = [Key(DeletedLink, each.id, repository) for each in needed if each.kind is Link]
-        blobs = [Key(Blob, each.id) for each in buried]
-        found = self._metadata.read([manifest.key, Key(Repository, repository), *needed, *buried, *blobs])
-        writes = [*named(found, needed, self._clock()), *alive(found, repository, self._clock()), Touch(dead.key)]
-        gone: list[dict[str, str]] = []
-        for each in needed:
-            if found[each] is None:
-                again = self._dig_up(found, each)
-                writes += again
-                gone += [] if again else [{"digest": each.id}]
-        if gone:
-            raise RegistryError(MANIFEST_BLOB_UNKNOWN, gone)
+        manifest = recast(dead, Manifest)
+        keys = [manifest.key, Key(Repository, repository), *needs_of(manifest), *hidden_needs_of(manifest)]
+        found = self._metadata.read(keys, content=False)
+        manifest = replace(manifest, object=object_of(found, manifest))
+        writes = named(found, manifest, self._clock())
+        writes += [*alive(found, repository, self._clock()), Touch(dead.key)]
         writes.append(Create(manifest) if found[manifest.key] is None else Touch(manifest.key))
         self._metadata.commit(writes)
 
-    def _unmark(self, restored: DeletedManifest) -> None:
+    def _unmark(self, repository: str, digest: str) -> None:
         """Forget that a manifest was deleted, unless it was deleted anew since."""
-        dead = self._dead(restored.repository, restored.id)
-        if dead is not None and dead.deleted == restored.deleted:
-            self._metadata.commit([Delete(dead)])
-
-    def _dig_up(self, found: Found, key: Key[Any]) -> list[Write]:
-        """The writes that restore the link of a blob; none where that is gone for good, or no link is wanted."""
-        blob, buried = found[Key(Blob, key.id)], found[Key(DeletedLink, key.id, key.repository)]
-        if key.kind is not Link or blob is None or buried is None:
-            return []
-        link = recast(buried, Link, object=blob.object, state="", since=self._clock())
-        return [Create(link), Delete(buried), Touch(blob.key)]
+        live, tombstone = Key(Manifest, digest, repository), Key(DeletedManifest, digest, repository)
+        found = self._metadata.read([live, tombstone], content=False)
+        if (dead := found[tombstone]) is not None and found[live] is not None:
+            self._metadata.commit([Touch(live), Delete(dead)])
 
     def _bring_back_tag(self, repository: str, name: str, act: Act, force: bool) -> None:
         found = self._metadata.read([Key(Repository, repository), *self._tags.keys(repository, name)])

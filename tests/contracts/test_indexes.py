@@ -11,6 +11,7 @@ from emulators import Emulators
 from functions.composition import open_metadata
 from storage.firestore_indexes import INDEXES
 from storage.kinds import FOUND_EVERYWHERE, KINDS
+from storage.past import DeletedLink
 from storage.records import (
     CONDEMNED,
     FORGOTTEN,
@@ -59,8 +60,9 @@ def test_a_kind_names_its_queues(kind: type[Record]) -> None:
 
 def test_an_entry_is_in_a_queue_that_its_kind_names() -> None:
     # In every state that a record can be in.
-    states = [LOOSE, CONDEMNED, HIDDEN, FORGOTTEN, ""]
-    records = [*EXAMPLES, *(replace(link(DIGEST, "team/app"), state=state, since=NOW) for state in states)]
+    records = [*EXAMPLES, *(replace(link(DIGEST, "team/app"), state=state) for state in (LOOSE, CONDEMNED, ""))]
+    hidden = next(each for each in EXAMPLES if isinstance(each, DeletedLink))
+    records += [replace(hidden, state=state) for state in (HIDDEN, FORGOTTEN, "")]
     blob = next(each for each in EXAMPLES if isinstance(each, Blob))
     upload = next(each for each in EXAMPLES if isinstance(each, Upload))
     repository = next(each for each in EXAMPLES if isinstance(each, Repository))

@@ -367,7 +367,8 @@ def loose(number: int, repository: str, minutes: int) -> Link:
 
 def test_a_queue_gives_what_is_due_oldest_first_from_all_repositories(metadata: MetadataStore) -> None:
     waiting = [loose(1, "b", 2), loose(2, "a", 1), loose(3, "c", 3)]
-    others = [link(DIGEST, "a"), replace(loose(4, "a", 0), state=CONDEMNED), replace(loose(5, "a", 0), state=HIDDEN)]
+    hidden = recast(loose(5, "a", 0), DeletedLink, state=HIDDEN, deleted=NOW)
+    others = [link(DIGEST, "a"), replace(loose(4, "a", 0), state=CONDEMNED), hidden]
     metadata.commit([Create(each) for each in (*waiting, *others)])
 
     due = metadata.due(Link, LOOSE, NOW + timedelta(minutes=2), limit=9)

@@ -71,6 +71,10 @@ class Repository:
     dead: dict[str, Dead] = field(default_factory=dict)
     dead_tags: dict[str, Dead] = field(default_factory=dict)
     rows: dict[str, list[Row]] = field(default_factory=dict)
+    visible: set[str] = field(default_factory=set)
+    """Blobs that can be pulled."""
+    perhaps: set[str] = field(default_factory=set)
+    """Blobs that no live manifest names: collection removes them, sooner or later."""
 
     def push(self, image: Image, tag: str) -> None:
         digest = image.digest
@@ -144,6 +148,7 @@ class Repository:
 
     def forget(self, window: timedelta) -> None:
         """What a collection forgets: all whose time is over, but nothing before the index that needs it."""
+        self.perhaps = self.visible - self._named()
         for digest in sorted(self.dead):
             wanted = any(digest in self.images[other].children for other in self.dead)
             if self.dead[digest].deleted + window <= self.now and not wanted:
@@ -158,6 +163,20 @@ class Repository:
     @property
     def may_be_gone(self) -> bool:
         return self.deleted is not None and not self.live and not self.dead and not self.dead_tags
+
+    def bring(self, blob: str) -> None:
+        """A blob was pushed or mounted."""
+        self.visible.add(blob)
+        self.perhaps.discard(blob)
+
+    def delete_blob(self, blob: str) -> None:
+        if blob in self._named() or (blob not in self.visible and blob not in self.perhaps):
+            raise Refused
+        self.visible.discard(blob)
+        self.perhaps.discard(blob)
+
+    def _named(self) -> set[str]:
+        return {blob for digest in self.live for blob in self.images[digest].blobs}
 
     def _is_fixed(self, tag: str, digest: str) -> bool:
         return tag == IMMUTABLE and self.tags.get(tag, digest) != digest
@@ -186,7 +205,10 @@ class Repository:
             for tag in self._tags_of(digest):
                 self._drop(tag, cause, action)
             self.dead[digest] = Dead(digest, self.now, cause)
+        named = self._named()
         self.live = self.live - going
+        self.visible -= named - self._named()
+        self.perhaps -= named - self._named()
 
     def _drop(self, tag: str, cause: str, action: str = "delete") -> None:
         self.dead_tags[tag] = Dead(self.tags[tag], self.now, cause)
@@ -204,6 +226,8 @@ class Repository:
     def _enliven(self, digest: str) -> None:
         self.exists, self.deleted = True, None
         self.live.add(digest)
+        for blob in self.images[digest].blobs:
+            self.bring(blob)
         self.dead.pop(digest, None)
 
     def _restore(self, digest: str, causes: set[str]) -> None:

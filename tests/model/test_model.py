@@ -111,6 +111,7 @@ class Machine(RuleBasedStateMachine):
         except RegistryError:
             if not self.registry.blobs.mount(repository, digest_of(blob), "", lambda name: True):
                 push_blob(self.registry, repository, blob)
+        self.model[repository].bring(digest_of(blob))
 
     @rule(name=name, layers=st.sets(st.sampled_from(LAYERS), max_size=2), number=st.integers(0, 1), tag=tag, large=pick)
     def push_an_image(self, name: str, layers: set[bytes], number: int, tag: str, large: int) -> None:
@@ -141,6 +142,8 @@ class Machine(RuleBasedStateMachine):
     @rule(name=name, source=st.sampled_from(("", *NAMES)), layer=st.sampled_from(LAYERS))
     def mount(self, name: str, source: str, layer: bytes) -> None:
         link = self.registry.blobs.mount(name, digest_of(layer), source, lambda name: True)
+        if link is not None:
+            self.model[name].bring(digest_of(layer))
         assert link is None or b"".join(self.registry.blobs.open(link, 0, link.size)) == layer
 
     @rule(name=name, layer=st.sampled_from(LAYERS))
@@ -154,6 +157,7 @@ class Machine(RuleBasedStateMachine):
                 raise
         else:
             assert not named
+            model.delete_blob(digest)
 
     @precondition(lambda self: any(model.tags for model in self.model.values()))
     @rule(name=name, of=pick)
@@ -253,8 +257,20 @@ class Machine(RuleBasedStateMachine):
             tags = self.registry.tags.names(each, "", 1000).items if model.tags else []
             assert sorted(tags) == sorted(model.tags)
             assert {manifest.id for manifest in scan_all(self.stores.metadata, Manifest, each)} == model.live
+            for layer in map(digest_of, LAYERS):
+                if layer not in model.perhaps:
+                    assert self._is_visible(each, layer) == (layer in model.visible)
         live = [each for each in sorted(NAMES) if self.model[each].exists and not self.model[each].deleted]
         assert self.registry.repositories("", 9).items == live
+
+    def _is_visible(self, repository: str, blob: str) -> bool:
+        try:
+            self.registry.blobs.get(repository, blob)
+        except RegistryError as error:
+            if error.row != BLOB_UNKNOWN:
+                raise
+            return False
+        return True
 
     def teardown(self) -> None:
         if not hasattr(self, "stores"):

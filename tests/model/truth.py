@@ -8,11 +8,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from functions.jobs.backup import Stores
-from functions.registry.manifests import needs_of
+from functions.registry.needs import needs_of
 from functions.registry.pages import scan_all
 from storage.digests import algorithm_of, digest_of
 from storage.past import DeletedLink, DeletedManifest, DeletedTag, History, Move
-from storage.records import LOOSE, Blob, Key, Link, Manifest, R, Record, Repository, Tag, Upload
+from storage.records import FORGOTTEN, LOOSE, Blob, Key, Link, Manifest, R, Record, Repository, Tag, Upload
 
 
 class Snapshot:
@@ -40,13 +40,20 @@ class Snapshot:
         found = self.stores.metadata.read(keys)
         return {key: record for key in keys if (record := found[key]) is not None}
 
-    def naming(self, link: Record) -> list[Manifest]:
-        """The manifests, live or restorable, that name a link's blob in its repository."""
-        every: list[Manifest] = [*self.manifests.values(), *self.dead_manifests.values()]
-        return [each for each in every if each.repository == link.repository and link.id in each.blobs]
+    def live_naming(self, link: Record) -> list[Manifest]:
+        """The live manifests that name a link's blob in its repository."""
+        return _naming(self.manifests.values(), link)
+
+    def dead_naming(self, link: Record) -> list[Manifest]:
+        """The manifests that name a link's blob in its repository and can be restored."""
+        return _naming(self.dead_manifests.values(), link)
 
     def bytes_of(self, name: str, size: int) -> bytes:
         return b"".join(self.stores.blobs.open(name, 0, size))
+
+
+def _naming(manifests: Iterable[Manifest], link: Record) -> list[Manifest]:
+    return [each for each in manifests if each.repository == link.repository and link.id in each.blobs]
 
 
 def whole(now: Snapshot) -> None:
@@ -63,7 +70,11 @@ def whole(now: Snapshot) -> None:
         blob = now.blobs.get(link.id)
         assert blob is not None, f"{link.key} has no blob"
         assert (link.object, link.size) == (blob.object, blob.size), f"{link.key} leads to another object than its blob"
-        assert link.state or now.naming(link), f"nobody names {link.key}, and collection will never look at it"
+        assert link.state or now.live_naming(link), f"no live manifest names {link.key}, and collection never looks"
+    for hidden in now.dead_links.values():
+        waits = hidden.state == FORGOTTEN or now.dead_naming(hidden)
+        assert waits, f"no deleted manifest names {hidden.key}, and collection never looks"
+        assert hidden.id in now.blobs, f"{hidden.key} has no blob"
     linked = {each.id for each in (*now.links.values(), *now.dead_links.values())}
     for blob in now.blobs.values():
         read = digest_of(now.bytes_of(blob.object, blob.size), algorithm_of(blob.id))
@@ -80,7 +91,8 @@ def spotless(now: Snapshot) -> None:
     """Exactly what living and restorable manifests need is left."""
     whole(now)
     linked = {link.id for link in (*now.links.values(), *now.dead_links.values())}
-    assert all(now.naming(link) for link in now.links.values()), "links that no manifest names"
+    assert all(now.live_naming(link) for link in now.links.values()), "visible links that no live manifest names"
+    assert all(now.dead_naming(link) for link in now.dead_links.values()), "hidden links that no manifest names"
     assert set(now.blobs) == linked, "blobs that no repository links"
     assert sorted(now.objects) == sorted(blob.object for blob in now.blobs.values()), "objects of nobody"
     assert not now.sessions, "sessions that collection did not remove"

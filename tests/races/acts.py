@@ -9,10 +9,12 @@ from functions.jobs.cleanup import Rules, clean_up
 from functions.jobs.collect import Collector
 from functions.jobs.reaping import Waits
 from functions.registry.acts import Clock
+from functions.registry.attempts import settle
 from functions.registry.policy_files import parse
 from functions.registry.registry import Registry
 from functions.registry.uploads import Body
 from storage.digests import digest_of
+from storage.past import DeletedManifest, DeletedTag
 from storage.protocols import Create
 from storage.records import Upload
 from tests import images
@@ -24,7 +26,7 @@ AT_ONCE: Final = Waits(NONE, NONE, NONE, NONE)
 
 REPOSITORIES: Final = ("a", "b", "c", "d")
 
-FORGETTING: Final = ("deleted_manifests", "deleted_tags", "deleted_links")
+FORGETTING: Final = ("deleted_manifests", "deleted_tags", "deleted_links", "forgotten")
 
 LAYER: Final = b"a layer"
 X: Final = digest_of(LAYER)
@@ -70,6 +72,20 @@ class World:
 
     def restore(self, content: bytes) -> None:
         self.registry.undelete.manifest("a", digest_of(content))
+
+    def forget(self) -> None:
+        """Forget at once all that could be restored, as `delete --for-good` does."""
+        for thing in list(self.registry.undelete.things("a")):
+            settle(lambda thing=thing: self._forget(thing))  # type: ignore[misc]
+
+    def _forget(self, thing: DeletedManifest | DeletedTag) -> None:
+        current = self.registry.metadata.read([thing.key])[thing.key]
+        if current is not None and not self._is_wanted(thing):
+            self.registry.undelete.forget(current)
+
+    def _is_wanted(self, thing: DeletedManifest | DeletedTag) -> bool:
+        where = {"children": thing.id}
+        return bool(self.registry.metadata.find(DeletedManifest, where, repository=thing.repository, limit=1))
 
     def finish(self) -> None:
         self.registry.uploads.finish("a", SESSION, X, Body([LAYER]))
@@ -126,6 +142,7 @@ ACTS: Final[dict[str, Act]] = {
     "clean up": lambda world: world.clean_up("ANY"),
     "clean up what has no tag": lambda world: world.clean_up("UNTAGGED"),
     "expire sessions": lambda world: world.phase("sessions"),
+    "forget for good": World.forget,
     "forget": lambda world: world.phase(*FORGETTING),
     "condemn": lambda world: world.phase("links"),
     "unlink": lambda world: world.phase("condemned"),
@@ -206,9 +223,24 @@ def deleted(world: World) -> None:
 
 
 def unnamed(world: World) -> None:
-    """It can be restored, although its layer was deleted, too."""
+    """It can be restored, although its layer was pushed again and deleted by itself."""
     deleted(world)
+    world.blob("a")
     world.registry.blobs.delete("a", X)
+
+
+def shown(world: World) -> None:
+    """The deleted layer was pushed again, and no manifest that names it was."""
+    deleted(world)
+    world.blob("a")
+
+
+def forgotten(world: World) -> None:
+    """One of two deleted images that share the layer cannot be restored any more."""
+    living(world)
+    world.delete(IMAGE)
+    world.forget()
+    world.delete(OTHER)
 
 
 def half(world: World) -> None:
@@ -226,5 +258,8 @@ def abandoned(world: World) -> None:
 
 STATES: Final[dict[str, Act]] = {
     state.__name__: state
-    for state in (nothing, linked, condemned, unlinked, living, composed, deleted, unnamed, half, abandoned)
+    for state in (
+        *(nothing, linked, condemned, unlinked, living, composed),
+        *(deleted, unnamed, shown, forgotten, half, abandoned),
+    )
 }

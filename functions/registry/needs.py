@@ -1,0 +1,92 @@
+"""What a manifest needs in its repository to be whole: the links of its blobs, and its children.
+
+Who puts or restores a manifest reads all of it, and touches or shows it in the same commit. Who deletes manifests hides
+the links that only these name: the links are read first, the other manifests that name them are looked for second, and
+the links are written at the versions that were read. So whoever comes in between makes the commit fail.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from functions.registry import links
+from functions.registry.errors import MANIFEST_BLOB_UNKNOWN, RegistryError
+from functions.registry.queries import ask_each
+from storage.past import DeletedLink
+from storage.protocols import Delete, Found, MetadataStore, Touch, Write
+from storage.records import Blob, Key, Link, Manifest
+
+
+def needs_of(manifest: Manifest) -> list[Key[Any]]:
+    """The keys of all that must be in the repository for a manifest to be whole."""
+    links = [Key(Link, digest, manifest.repository) for digest in manifest.blobs]
+    return [*links, *(Key(Manifest, digest, manifest.repository) for digest in manifest.children)]
+
+
+def hidden_needs_of(manifest: Manifest) -> list[Key[Any]]:
+    """Return the keys that must be read besides `needs_of` to find what of it is hidden."""
+    hidden = [Key(DeletedLink, digest, manifest.repository) for digest in manifest.blobs]
+    return [*hidden, *(Key(Blob, digest) for digest in manifest.blobs)]
+
+
+def named(found: Found, manifest: Manifest, now: datetime, hidden_for: timedelta = timedelta.max) -> list[Write]:
+    """Return the writes of a manifest that needs what was found.
+
+    Args:
+        found: of `needs_of`, and of `hidden_needs_of` unless all of the former is there.
+        manifest: the one that is put or restored.
+        now: the time from which links are named.
+        hidden_for: a link that has been hidden for so long or longer is not there.
+
+    Raises:
+        RegistryError: MANIFEST_BLOB_UNKNOWN with each digest that is not there.
+    """
+    writes: list[Write] = []
+    missing = []
+    for key in needs_of(manifest):
+        record = found[key]
+        hidden = found[Key(DeletedLink, key.id, key.repository)] if key.kind is Link else None
+        if isinstance(record, Link):
+            writes += [links.named(record, now), *([Delete(hidden)] if hidden else [])]
+        elif record is not None:
+            writes.append(Touch(key))
+        elif hidden and (blob := found[Key(Blob, key.id)]) and now - hidden.hidden < hidden_for:
+            writes += links.shown(hidden, blob, now)
+        else:
+            missing.append(key.id)
+    if missing:
+        raise RegistryError(MANIFEST_BLOB_UNKNOWN, [{"digest": digest} for digest in missing])
+    return writes
+
+
+def object_of(found: Found, manifest: Manifest) -> str:
+    """Return the object that holds a manifest's bytes: collected and pushed again, they are in another one; or ""."""
+    if not manifest.object:
+        return ""
+    link, blob = found[Key(Link, manifest.id, manifest.repository)], found[Key(Blob, manifest.id)]
+    holder = link or blob
+    return holder.object if holder else manifest.object
+
+
+def released(metadata: MetadataStore, repository: str, going: Sequence[Manifest], now: datetime) -> list[Write]:
+    """Return the writes about the links that `going` name, which are deleted in the same commit.
+
+    A link is hidden where no other live manifest names it. Each link takes one query, and at most two writes.
+    """
+    naming = Counter(digest for manifest in going for digest in manifest.blobs)
+    visible = [Key(Link, digest, repository) for digest in naming]
+    found = metadata.read([*visible, *(Key(DeletedLink, digest, repository) for digest in naming)])
+    ids = {manifest.id for manifest in going}
+
+    def stays(digest: str) -> bool:
+        where, limit = {"blobs": digest}, naming[digest] + 1
+        return any(each.id not in ids for each in metadata.find(Manifest, where, repository=repository, limit=limit))
+
+    writes: list[Write] = []
+    for key, is_named in ask_each(lambda key: stays(key.id), [key for key in visible if found[key] is not None]):
+        link = found[key]
+        assert link is not None
+        earlier = found[Key(DeletedLink, key.id, repository)]
+        writes += [links.confirmed(link)] if is_named else links.hidden(link, earlier, now)
+    return writes
