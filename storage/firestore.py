@@ -3,7 +3,7 @@
     repositories/{repository}                   a Repository, and the parent of what is in it
     repositories/{repository}/manifests/{id}    and so on, as storage.records draws it
     blobs/{id}, uploads/{id}
-    lading/schema                               the version of this layout
+    lading/schema                               the version of this layout, and since when (storage.firestore_schema)
 
 A document is what storage.firestore_documents makes of a record. A version is the document's update_time, which is why
 every write changes the nonce: a write that changes nothing would leave update_time as it was, and two writers would
@@ -13,17 +13,16 @@ Google's client queries and writes. It is imported when it is first needed, whic
 without it (firestore_reads).
 """
 
-import contextlib
 import dataclasses
 import itertools
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from storage.commit_size import MAX_COMMIT_SIZE, size_of
-from storage.errors import Conflict, StorageError, StoreNotFound, TooLarge, Unavailable
+from storage.errors import Conflict, TooLarge, Unavailable
+from storage.firestore_calls import again, one_try, translated_conflicts, translated_faults
 from storage.firestore_documents import (
     collection_of,
     fields_of,
@@ -35,6 +34,7 @@ from storage.firestore_documents import (
 )
 from storage.firestore_indexes import is_array
 from storage.firestore_reads import FirestoreReads
+from storage.firestore_schema import SCHEMA_VERSION, FirestoreSchema
 from storage.google_imports import import_firestore
 from storage.kinds import FOUND_EVERYWHERE
 from storage.protocols import Create, Delete, Found, QueueCursor, Queued, Replace, Touch, Write
@@ -42,29 +42,6 @@ from storage.records import Key, R, Record, queued
 
 if TYPE_CHECKING:
     from google.cloud import firestore
-
-T = TypeVar("T")
-
-
-def _loosen_links(client: "firestore.Client") -> None:
-    """Links say whether a manifest may name them: of the older ones nobody knows."""
-    for snapshot in client.collection_group("links").stream():
-        values = snapshot.to_dict() or {}
-        if "state" not in values:
-            snapshot.reference.update({"state": "loose", "since": values["created"], "nonce": new_nonce()})
-
-
-MIGRATIONS: Final[tuple[Callable[["firestore.Client"], None], ...]] = (lambda client: None, _loosen_links)
-"""Each brings the layout from the version that is its index to the next, and may run twice; the first finds nothing."""
-
-SCHEMA: Final = "lading/schema"
-
-TOO_LARGE: Final = re.compile(r"too (?:big|large|many)|exceed|larger than|longer than", re.IGNORECASE)
-"""In what Firestore says of a commit, a document or an index entry that is larger than it takes."""
-
-FIRST_PAUSE: Final = 0.1
-PATIENCE: Final = 20.0
-"""Seconds: the pause before a call is made again, which grows, and how long it is made again."""
 
 
 class FirestoreMetadata:
@@ -74,24 +51,22 @@ class FirestoreMetadata:
         self,
         project: str,
         database: str = "(default)",
-        migrations: Sequence[Callable[["firestore.Client"], None]] = MIGRATIONS,
         create: bool = True,
+        schema_version: int = SCHEMA_VERSION,
     ) -> None:
         """Use the database; honours FIRESTORE_EMULATOR_HOST.
 
         The first request asks for the layout's version, and raises StorageError where it is of a newer release, and
         StoreNotFound where there is none, unless `create` lets the database be laid out.
         """
-        self._create = create
         self._project = project
         self._database = database
         self._reads = FirestoreReads(project, database)
-        self._migrations = migrations
-        self._schema_seen = False
+        self._schema = FirestoreSchema(self._reads, lambda: self._client, create=create, version=schema_version)
 
     def read(self, keys: Sequence[Key[Any]], *, content: bool = True) -> Found:
         """See MetadataStore.read."""
-        self._check_schema()
+        self._schema.check()
         paths = {path_of(key): key for key in keys}
         kinds = {key.kind for key in keys}
         fields = () if content else sorted({field for kind in kinds for field in _fields_without_content(kind)})
@@ -152,16 +127,21 @@ class FirestoreMetadata:
 
     def commit(self, writes: Sequence[Write]) -> None:
         """See MetadataStore.commit. One that got no answer may have been written, and is sent again all the same."""
-        self._check_schema()
+        self._schema.check()
         if (size := size_of(writes)) > MAX_COMMIT_SIZE:
             raise TooLarge(f"Firestore: a commit of {len(writes)} writes counts {size} bytes")
-        with _faults():
+        with translated_faults():
             batch, nonce = self._client.batch(), new_nonce()
             for write in writes:
                 self._add(batch, write, nonce)
             kept = [path_of(_key(write)) for write in writes if not isinstance(write, Delete)]
             tries = itertools.count()
-            _again(lambda: self._commit(batch, kept if next(tries) else None, nonce))
+            again(lambda: self._commit(batch, kept if next(tries) else None, nonce))
+
+    def schema_raised(self) -> datetime | None:
+        """See MetadataStore.schema_raised."""
+        self._schema.check()
+        return self._schema.raised
 
     def compact(self, limit: int) -> int:
         """See MetadataStore.compact: there is no file."""
@@ -186,8 +166,8 @@ class FirestoreMetadata:
         Raises Conflict and TooLarge where nothing was written, and Unavailable where nobody can tell any more.
         """
         try:
-            with _lost():
-                batch.commit(**_one_try())
+            with translated_conflicts():
+                batch.commit(**one_try())
         except Conflict as error:
             if kept is None:
                 raise
@@ -227,27 +207,10 @@ class FirestoreMetadata:
 
     def _rows(self, query: "firestore.Query") -> list[tuple[dict[str, Any], str]]:
         """Return the fields and the version of each document that a query finds."""
-        self._check_schema()
-        with _faults():
-            snapshots = _again(lambda: list(query.stream(**_one_try())))
+        self._schema.check()
+        with translated_faults():
+            snapshots = again(lambda: list(query.stream(**one_try())))
         return [(snapshot.to_dict() or {}, _version(snapshot.update_time)) for snapshot in snapshots]
-
-    def _check_schema(self) -> None:
-        """Once in a process: bring the layout forward, or refuse that of a newer release."""
-        if self._schema_seen:
-            return
-        schema = self._reads.get([SCHEMA]).found.get(SCHEMA)
-        if schema is None and not self._create:
-            raise StoreNotFound(f"no registry at firestore://{self._project}/{self._database}; use --metadata URL")
-        version = schema.fields["version"] if schema else 0
-        if version > len(self._migrations):
-            raise StorageError(f"the metadata has schema version {version}, of a newer release of Lading")
-        for migration in self._migrations[version:]:
-            version += 1
-            with _faults():
-                migration(self._client)
-                self._client.document(SCHEMA).set({"version": version})
-        self._schema_seen = True
 
 
 def _without_content(kind: type[Record], source: Any, *others: str) -> Any:
@@ -278,56 +241,3 @@ def _version(update_time: Any) -> str:
         update_time = DatetimeWithNanoseconds.from_timestamp_pb(update_time)  # type: ignore[no-untyped-call]
     version: str = update_time.rfc3339()
     return version
-
-
-def _one_try() -> dict[str, Any]:
-    """How Google's client makes a call once.
-
-    Left to itself it repeats commits, and takes its own work for another's; and it cannot repeat a query that is cut.
-    """
-    from google.api_core.retry import Retry, if_exception_type
-
-    return {"retry": Retry(if_exception_type()), "timeout": PATIENCE}
-
-
-def _again(attempt: Callable[[], T]) -> T:
-    """What `attempt` answers, which is made again while Firestore's trouble may pass. Raises RetryError in the end."""
-    from google.api_core import exceptions as said
-    from google.api_core.retry import Retry, if_exception_type
-
-    passing = (said.ServiceUnavailable, said.InternalServerError, said.DeadlineExceeded, said.ResourceExhausted)
-    again = Retry(if_exception_type(*passing), initial=FIRST_PAUSE, maximum=2.0, timeout=PATIENCE)
-    answer: T = again(attempt)()
-    return answer
-
-
-@contextlib.contextmanager
-def _faults() -> Iterator[None]:
-    """Turn what Google's libraries raise into the protocol's Unavailable."""
-    import_firestore()
-    from google.api_core.exceptions import GoogleAPICallError, RetryError
-    from google.auth.exceptions import GoogleAuthError
-
-    try:
-        yield
-    except (GoogleAPICallError, RetryError, GoogleAuthError) as error:
-        raise Unavailable(f"Firestore: {error}") from error
-
-
-@contextlib.contextmanager
-def _lost() -> Iterator[None]:
-    """Turn what says that a precondition did not hold, or that a contended commit was given up, into Conflict.
-
-    And what says that it is too large into TooLarge: no other words tell that from any other invalid argument.
-    """
-    from google.api_core import exceptions as said
-
-    try:
-        yield
-    except said.InvalidArgument as error:
-        if TOO_LARGE.search(str(error)):
-            raise TooLarge(f"Firestore: {error}") from error
-        raise
-    except (said.AlreadyExists, said.FailedPrecondition, said.NotFound, said.Conflict) as error:
-        # Aborted, which a contended commit may end with, is a Conflict of theirs.
-        raise Conflict(str(error)) from error

@@ -8,7 +8,7 @@ import secrets
 from collections.abc import Mapping
 from typing import Any, Final
 
-from storage.records import Key, R, Record, record_of, values_of
+from storage.records import LOOSE, Key, Link, R, Record, record_of, values_of
 
 DRIVERS_OWN: Final = frozenset({"id", "repository", "position", "nonce", "due"})
 
@@ -46,8 +46,14 @@ def queue_entry(record: Record) -> dict[str, Any]:
 
 
 def record_in(key: Key[R], fields: Mapping[str, Any], version: str) -> R:
-    """Return the record of a document that is read by its key."""
-    return record_of(key, {name: value for name, value in fields.items() if name not in DRIVERS_OWN}, version)
+    """Return the record of a document that is read by its key.
+
+    A link from before links had states is loose: nobody knows whether a manifest names it.
+    """
+    own = {name: value for name, value in fields.items() if name not in DRIVERS_OWN}
+    if key.kind is Link and "state" not in own:
+        own |= {"state": LOOSE, "since": own["created"]}
+    return record_of(key, own, version)
 
 
 def record_found(kind: type[R], fields: Mapping[str, Any], version: str) -> R:

@@ -67,6 +67,7 @@ class FirestoreReads:
         """Read with the credentials of the environment; honours FIRESTORE_EMULATOR_HOST."""
         emulator = os.environ.get("FIRESTORE_EMULATOR_HOST")
         host = f"http://{emulator}" if emulator else HOST
+        self.url = f"firestore://{project}/{database}"
         self._root = f"projects/{project}/databases/{database}/documents/"
         self._url = f"{host}/v1/projects/{project}/databases/{database}/documents:batchGet"
         pool = urllib3.PoolManager(maxsize=128, retries=AGAIN, timeout=TIMEOUTS, ca_certs=certifi.where())

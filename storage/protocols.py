@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final, Generic, NamedTuple, Protocol
 
 from storage.errors import Corrupt, Missing
@@ -17,6 +17,10 @@ The same for every store, so that records can be copied between stores as they a
 UPLOAD_ID: Final = re.compile(r"[a-z0-9-]{2,}")
 PART: Final = re.compile(r"[a-z0-9-]+")
 """The two segments of an object's name."""
+
+
+OVERLAP: Final = timedelta(hours=2)
+"""How long processes of two releases may write to one store: the longest request of the older one, twice."""
 
 
 class Stored(NamedTuple):
@@ -260,6 +264,15 @@ class MetadataStore(Protocol):
         Returns:
             The bytes that are left to be given back; 0 where the store has no file of its own. What is free is used
             for new records as well, so this need not be called.
+        """
+        ...
+
+    def schema_raised(self) -> datetime | None:
+        """Return when the store's layout became that of this release; None where no older release wrote any record.
+
+        A process of the release before may go on writing for OVERLAP after that time. What is new in this release holds
+        of records that were written later; of all others it holds once a job has adopted them, and until then the older
+        proof is needed. Which invariants these are is written where the driver keeps its schema.
         """
         ...
 

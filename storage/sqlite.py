@@ -107,6 +107,10 @@ class SqliteMetadata:
                 bound_log(self._writer, self._path, 0)
         return left * self._pragma("page_size")
 
+    def schema_raised(self) -> datetime | None:
+        """See MetadataStore.schema_raised. Opening the file migrates all records, in one transaction."""
+        return None
+
     def close(self) -> None:
         """Close every connection that no thread is using."""
         with self._queue.turn():

@@ -165,5 +165,8 @@ class FailingMetadata:
     def compact(self, limit: int) -> int:
         return by_plan(self._plan, lambda: self._inner.compact(limit))
 
+    def schema_raised(self) -> datetime | None:
+        return by_plan(self._plan, self._inner.schema_raised)
+
     def close(self) -> None:
         self._inner.close()

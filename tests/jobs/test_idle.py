@@ -75,6 +75,14 @@ class Counting:
         self.calls["written"] += len(writes)
         self._inner.commit(writes)
 
+    def compact(self, limit: int) -> int:
+        left: int = self._inner.compact(limit)
+        return left
+
+    def schema_raised(self) -> datetime | None:
+        raised: datetime | None = self._inner.schema_raised()
+        return raised
+
     def close(self) -> None:
         self._inner.close()
 

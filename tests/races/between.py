@@ -53,6 +53,10 @@ class Between:
         self._count()
         return self._inner.compact(limit)
 
+    def schema_raised(self) -> datetime | None:
+        self._count()
+        return self._inner.schema_raised()
+
     def close(self) -> None:
         self._inner.close()
 
