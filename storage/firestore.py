@@ -183,17 +183,18 @@ class FirestoreMetadata:
             case Replace(record):
                 # `update` with every field in its mask is a replacement that takes a precondition.
                 values = fields_of(record, nonce) | (queue_entry(record) or _no_queue_entry())
-                batch.update(self._document(record.key), values, option=self._still(record))
+                batch.update(self._document(record.key), values, option=self._still(record.version))
             case Delete(record):
-                batch.delete(self._document(record.key), option=self._still(record))
-            case Touch(key):
-                batch.update(self._document(key), {"nonce": nonce})
+                batch.delete(self._document(record.key), option=self._still(record.version))
+            case Touch(key, version):
+                option = self._still(version) if version else None
+                batch.update(self._document(key), {"nonce": nonce}, option=option)
 
-    def _still(self, record: Record) -> "firestore.WriteOption":
-        """The precondition that the record is at the version that it carries."""
+    def _still(self, version: str) -> "firestore.WriteOption":
+        """Return the precondition that a document is at a version."""
         from google.api_core.datetime_helpers import DatetimeWithNanoseconds
 
-        time = DatetimeWithNanoseconds.from_rfc3339(record.version)  # type: ignore[no-untyped-call]
+        time = DatetimeWithNanoseconds.from_rfc3339(version)  # type: ignore[no-untyped-call]
         return self._client.write_option(last_update_time=time)
 
     def _document(self, key: Key[Any]) -> "firestore.DocumentReference":

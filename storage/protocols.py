@@ -138,9 +138,14 @@ class Replace:
 
 @dataclass(frozen=True, slots=True)
 class Touch:
-    """Give a record that must exist a new version, and leave its fields alone."""
+    """Give a record that must exist a new version, and leave its fields alone.
+
+    version  the version at which it must still be, or "" for any. Unlike a Replace of the same record it changes no
+             index, so that many more fit into a commit
+    """
 
     key: Key[Any]
+    version: str = ""
 
 
 @dataclass(frozen=True, slots=True)

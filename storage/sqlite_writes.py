@@ -24,6 +24,7 @@ from storage.sqlite_schema import (
 PLACE: Final = f"kind = ? AND repository = {NUMBER} AND position = ?"
 
 TOUCH: Final = f"UPDATE entries SET version = ? WHERE {PLACE}"
+TOUCH_AT: Final = f"{TOUCH} AND version = ?"
 FIND_STORED: Final = f"SELECT number, repository, fields FROM entries WHERE {PLACE} AND version = ?"
 INSERT: Final = (
     "INSERT INTO entries (kind, repository, position, id, version, due, fields, content)"
@@ -54,10 +55,11 @@ def write_one(connection: sqlite3.Connection, write: Write) -> None:
             stored = _stored(connection, record)
             connection.execute(DELETE, (stored.number,))
             connection.executemany(FORGET, [row[:-1] for row in _rows(record, stored, stored.lookups)])
-        case Touch(key):
+        case Touch(key, version):
             place = (NUMBERS[key.kind.KIND], key.repository, position_of(key.kind, key.id))
-            if not connection.execute(TOUCH, (_new_version(), *place)).rowcount:
-                raise Conflict(f"{key} is not there to be touched")
+            statement, at = (TOUCH_AT, (version,)) if version else (TOUCH, ())
+            if not connection.execute(statement, (_new_version(), *place, *at)).rowcount:
+                raise Conflict(f"{key} is not there to be touched, or has changed")
 
 
 def _insert(connection: sqlite3.Connection, record: Record) -> None:

@@ -21,6 +21,7 @@ from functions.registry.graph import Graph
 from functions.registry.policies import Policy
 from functions.registry.registry import Registry
 from functions.registry.running import what_runs
+from storage.errors import TooLarge
 from storage.upkeep import Running
 
 
@@ -154,7 +155,23 @@ def _groups(made: Plan) -> Iterator[list[Doomed]]:
 
 
 def _delete(registry: Registry, made: Plan, going: list[Doomed], spared: set[str]) -> list[Doomed]:
-    """Delete manifests in one commit, and answer them: without what has changed, which is spared with what it holds."""
+    """Delete manifests in one commit, or, where they are too large for one, in halves, holders first.
+
+    Returns what was deleted: without what has changed, which is spared with what it holds.
+    """
+    try:
+        return _delete_together(registry, made, going, spared)
+    except TooLarge:
+        if len(going) == 1:
+            raise
+        half = len(going) // 2
+        first = _delete(registry, made, going[:half], spared)
+        return first + _delete(
+            registry, made, [each for each in going[half:] if each.node.digest not in spared], spared
+        )
+
+
+def _delete_together(registry: Registry, made: Plan, going: list[Doomed], spared: set[str]) -> list[Doomed]:
     while going:
         changed = registry.expiry.delete(made.repository, going)
         if not changed:

@@ -12,8 +12,10 @@ from typing import Any, Final, TypeVar
 
 from functions.jobs.slices import BYTES_FREED, LOST, PAGE
 from functions.registry import links
+from functions.registry.batches import in_batches
 from functions.registry.pages import find_all, scan_all
 from functions.registry.registry import Registry
+from storage.commit_size import size_of
 from storage.errors import Conflict
 from storage.past import DeletedLink, DeletedManifest, DeletedTag, History, Move
 from storage.protocols import Create, Delete, Replace, Write
@@ -153,12 +155,15 @@ class Reaper:
         return "sessions swept"
 
     def remove_swept(self) -> None:
-        """Remove the sessions that were swept, in one commit, or one by one where another request changed one."""
+        """Remove the sessions that were swept: many in one commit, or one by one where another request changed one."""
         swept, self._swept = self._swept, []
-        if swept and self._commit("", *map(Delete, swept)) != LOST:
-            self._counts["sessions removed"] += len(swept)
+        in_batches(swept, self._remove_sessions, size=lambda upload: size_of([Delete(upload)]))
+
+    def _remove_sessions(self, uploads: Sequence[Upload]) -> None:
+        if self._commit("", *map(Delete, uploads)) != LOST:
+            self._counts["sessions removed"] += len(uploads)
             return
-        for upload in swept:
+        for upload in uploads:
             self._counts[self._commit("sessions removed", Delete(upload))] += 1
 
     def settle(self, repository: Repository) -> str | None:

@@ -24,6 +24,7 @@ from storage.records import Manifest
 from tests import images
 from tests.cleanup.signed import Signed, push_signed
 from tests.races.between import Between
+from tests.races.small import Small
 from tests.registry.clocks import TestClock
 from tests.registry.pushes import pull_blob, push_blob, push_manifest
 
@@ -224,6 +225,22 @@ def test_wherever_it_ends_what_can_be_seen_is_whole(
                 pull_whole(registry, node.digest)
             assert set(_tags(registry)) <= {tag for node in registry.inventory.nodes(REPOSITORY) for tag in node.tags}
     assert ends > 6 if most == 2 else ends == 1
+
+
+def test_what_is_too_large_for_one_commit_goes_in_halves(
+    stores: Stores, rules: Callable[..., Rules], clock: TestClock
+) -> None:
+    small = Small(stores.metadata, 2**30)
+    registry = Registry(stores.blobs, small, clock=clock)
+    for number in range(3):
+        push_signed(registry, REPOSITORY, f"v{number}")
+    clock.turn(days=31)
+    small.most = 25_000
+
+    report = clean_up(registry, REPOSITORY, rules(), applied=True)
+
+    assert (report.done, report.changed, digests(registry)) == (True, 0, set())
+    assert small.refused > 0
 
 
 def _tags(registry: Registry) -> Sequence[str]:

@@ -237,6 +237,20 @@ def test_touch_wants_a_record_and_changes_only_its_version(metadata: MetadataSto
     assert metadata.find(Manifest, {"blobs": DIGEST}, repository="team/app", limit=5) == [replace(record, content=None)]
 
 
+def test_a_touch_at_a_version_wants_that_version(metadata: MetadataStore) -> None:
+    metadata.commit([Create(tag("v1"))])
+    first = get(metadata, tag("v1").key)
+    metadata.commit([Touch(first.key, first.version)])
+    second = get(metadata, first.key)
+
+    with pytest.raises(Conflict):
+        metadata.commit([Create(tag("v2")), Touch(first.key, first.version)])
+
+    assert get(metadata, first.key).version == second.version != first.version
+    assert metadata.read([tag("v2").key])[tag("v2").key] is None
+    metadata.commit([Touch(second.key, second.version), Create(tag("v2"))])
+
+
 def test_a_commit_is_all_or_nothing(metadata: MetadataStore) -> None:
     metadata.commit([Create(tag("there"))])
     there = get(metadata, tag("there").key)

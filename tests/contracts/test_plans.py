@@ -39,6 +39,7 @@ QUERIES: Final[dict[str, tuple[str, Any]]] = {
     "scan": (SCAN, (1, "a", "b", 9)),
     "due": (DUE, (1, "a", "b", "c", "d", 9)),
     "touch": (sqlite_writes.TOUCH, ("v", 1, "a", "b")),
+    "touch at a version": (sqlite_writes.TOUCH_AT, ("v", 1, "a", "b", "u")),
     "what is written over": (sqlite_writes.FIND_STORED, (1, "a", "b", "v")),
     "delete": (sqlite_writes.DELETE, (1,)),
     "forget": (sqlite_writes.FORGET, (1, 2, "a", "b", "c", 2)),

@@ -13,12 +13,14 @@ from functions.jobs.slices import Report
 from functions.registry.errors import RegistryError
 from functions.registry.registry import Registry
 from functions.registry.uploads import Body
+from storage.commit_size import size_of
 from storage.digests import digest_of
 from storage.kinds import KINDS
 from storage.past import DeletedLink
 from storage.protocols import Create, Delete, Replace, Touch
 from storage.records import CONDEMNED, Blob, Key, Link, Repository, Upload
 from tests import images
+from tests.races.small import Small
 from tests.registry.clocks import TestClock
 from tests.registry.pushes import pull_blob, push_blob, push_image, push_manifest
 
@@ -345,3 +347,28 @@ def test_what_comes_in_between_wins(registry: Registry, stores: Stores, clock: T
     metadata.find = real  # type: ignore[method-assign]
     assert pull_blob(registry, "a", digest_of(content)) == content
     assert stores.metadata.read([Key(Blob, digest_of(content))])[Key(Blob, digest_of(content))] is not None
+
+
+def test_sessions_of_many_parts_are_removed_in_commits_that_fit(stores: Stores, clock: TestClock) -> None:
+    sessions = [
+        Upload(
+            id=f"{number:032x}",
+            target="app",
+            parts=tuple(f"{part:038x}" for part in range(1000)),
+            sizes=(1,) * 1000,
+            cancelled=True,
+            created=clock(),
+            touched=clock(),
+        )
+        for number in range(20)
+    ]
+    stores.metadata.commit([*map(Create, sessions)])
+    small = Small(stores.metadata, 9 * size_of([Delete(sessions[0])]))
+    clock.turn(days=2)
+
+    report = Collector(Registry(stores.blobs, small, clock=clock), Waits(), clock=clock).run()
+
+    assert report is not None
+    assert (report.counts["sessions removed"], small.refused) == (20, 3)
+    found = stores.metadata.read([session.key for session in sessions])
+    assert [found[session.key] for session in sessions] == [None] * 20
