@@ -24,7 +24,15 @@ from functions.auth.access import ON_REPOSITORIES, Action, Caller, Door, Verdict
 from functions.auth.scopes import repository as repository_scope
 from functions.desk import leave
 from functions.logs import AccessLine, Audit
-from functions.registry.errors import STORE_FULL, UNAUTHORIZED, UNAVAILABLE, UNKNOWN, RegistryError, denied
+from functions.registry.errors import (
+    STORE_FULL,
+    UNAUTHORIZED,
+    UNAVAILABLE,
+    UNKNOWN,
+    UNSUPPORTED,
+    RegistryError,
+    denied,
+)
 from functions.registry.names import check_repository, is_repository
 from functions.registry.registry import Registry
 from functions.settings import Settings
@@ -53,8 +61,9 @@ log = logging.getLogger("lading")
 class App:
     """The registry over HTTP. Any thread may call it."""
 
-    def __init__(self, registry: Registry, settings: Settings, door: Door) -> None:
-        """Serve `registry` to whom `door` lets in."""
+    def __init__(self, registry: Registry, settings: Settings, door: Door, read_only: str = "") -> None:
+        """Serve `registry` to whom `door` lets in; `read_only` says why nothing is written, "" where all may be."""
+        self._read_only = read_only
         self.registry = registry
         self._settings = settings
         self._door = door
@@ -135,6 +144,8 @@ class App:
 
     def _admitted(self, request: Request, body: RequestBody, found: routes.Match, audit: Audit) -> Answer:
         """Let the caller in, check name and access, and let the handler work."""
+        if self._read_only and found.writes:
+            raise RegistryError(UNSUPPORTED._replace(message=self._read_only))
         caller = self._door.admit(request.environ.get("HTTP_AUTHORIZATION", ""))
         audit.principal = caller.principal
         action = found.route.action

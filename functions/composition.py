@@ -155,10 +155,38 @@ def open_policies(settings: Settings) -> "tuple[Policy, ...]":
         raise SettingsError(f"--cleanup: {error}") from None
 
 
+def standby_of(settings: Settings) -> str:
+    """Return what a standby says of itself: that the data folder is a backup, and whose; "" where it is none.
+
+    Raises StorageError where the first backup into it has not ended.
+    """
+    parts = urlsplit(settings.metadata)
+    if parts.scheme != "sqlite":
+        return ""
+    from functions.jobs.backup.marker import BackupRefused, read_marker
+
+    folder = local_path(settings.metadata, "sqlite").parent
+    marker = read_marker(folder)
+    if marker is not None and not marker.finished:
+        raise BackupRefused(f"the first backup into {folder} has not ended; back up into it again")
+    return marker.standby_of if marker else ""
+
+
 def create(settings: Settings) -> "App":
-    """The app, ready to serve. Raises SettingsError, StorageError."""
+    """The app, ready to serve. Raises SettingsError, StorageError.
+
+    A standby makes nothing and writes nothing: what is in it comes with the next backup.
+    """
     # Commands and the collector serve nobody.
     from functions.app import App
 
-    metadata = open_metadata(settings.metadata)
-    return App(open_registry(settings, metadata), settings, open_door(settings, metadata))
+    standby = standby_of(settings)
+    metadata = open_metadata(settings.metadata, create=not standby)
+    registry = open_registry(settings, metadata, create=not standby)
+    if standby:
+        registry.pulls.stop()
+    elif settings.embedded:
+        from functions.registry.identity import identity_of
+
+        identity_of(metadata)
+    return App(registry, settings, open_door(settings, metadata), standby)

@@ -59,6 +59,11 @@ class FilesystemBlobs:
             if int(layout.read_text()) > LAYOUT:
                 raise StorageError(f"{root} was laid out by a newer release of Lading")
 
+    @property
+    def root(self) -> Path:
+        """The folder."""
+        return self._root
+
     def append(self, name: str, chunks: Iterable[bytes], size: int | None = None) -> Stored:
         """See BlobStore.append."""
         path = self._path(name)

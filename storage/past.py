@@ -6,9 +6,11 @@ that wants it live can hold afterwards; a flag on the record would let one hold.
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from storage.records import DELETED, FORGOTTEN, HIDDEN, Link, Manifest, Record, Tag, queued
+
+DELETED_STAYS: Final = "what was deleted is not copied; until its time is over it can be restored where it was"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +24,7 @@ class DeletedManifest(Manifest):
     """
 
     KIND: ClassVar[str] = "deleted_manifests"
+    NOT_IN_BACKUP: ClassVar[str] = DELETED_STAYS
     FOUND_BY: ClassVar[tuple[str, ...]] = ("subject", "blobs", "children", "cause")
     QUEUES: ClassVar[tuple[str, ...]] = (DELETED,)
 
@@ -41,6 +44,7 @@ class DeletedTag(Tag):
     """A tag that was deleted, the last time; `cause` is the tag itself, or what a DeletedManifest's can be."""
 
     KIND: ClassVar[str] = "deleted_tags"
+    NOT_IN_BACKUP: ClassVar[str] = DELETED_STAYS
     FOUND_BY: ClassVar[tuple[str, ...]] = ("digest", "cause")
     QUEUES: ClassVar[tuple[str, ...]] = (DELETED,)
 
@@ -70,6 +74,7 @@ class DeletedLink(Link):
     """
 
     KIND: ClassVar[str] = "deleted_links"
+    NOT_IN_BACKUP: ClassVar[str] = DELETED_STAYS
     FOUND_BY: ClassVar[tuple[str, ...]] = ("id",)
     QUEUES: ClassVar[tuple[str, ...]] = (DELETED, FORGOTTEN)
 
@@ -100,6 +105,7 @@ class History(Record):
     """
 
     KIND: ClassVar[str] = "histories"
+    IN_REPOSITORY: ClassVar[bool] = True
 
     moves: int
     moved: datetime
@@ -121,6 +127,7 @@ class Move(Record):
     """
 
     KIND: ClassVar[str] = "moves"
+    IN_REPOSITORY: ClassVar[bool] = True
     FOUND_BY: ClassVar[tuple[str, ...]] = ("tag",)
 
     tag: str

@@ -50,6 +50,10 @@ class Record:
     """The fields that MetadataStore.find may ask for; a tuple field matches by any of its items."""
     QUEUES: ClassVar[tuple[str, ...]] = ()
     """The queues that records of this kind can wait in: the first words of `due`."""
+    IN_REPOSITORY: ClassVar[bool] = False
+    """Whether records of this kind are in a repository."""
+    NOT_IN_BACKUP: ClassVar[str] = ""
+    """Why records of this kind are no part of a backup; "" where they are, as those of a new kind are."""
 
     id: str
     repository: str = ""
@@ -156,6 +160,7 @@ class Link(Record):
     """
 
     KIND: ClassVar[str] = "links"
+    IN_REPOSITORY: ClassVar[bool] = True
     FOUND_BY: ClassVar[tuple[str, ...]] = ("id", "state")
     QUEUES: ClassVar[tuple[str, ...]] = (LOOSE, CONDEMNED)
 
@@ -186,6 +191,7 @@ class Manifest(Record):
     """
 
     KIND: ClassVar[str] = "manifests"
+    IN_REPOSITORY: ClassVar[bool] = True
     FOUND_BY: ClassVar[tuple[str, ...]] = ("subject", "artifact_type", "blobs", "children")
 
     media_type: str
@@ -212,6 +218,7 @@ class Tag(Record):
     """
 
     KIND: ClassVar[str] = "tags"
+    IN_REPOSITORY: ClassVar[bool] = True
     FOUND_BY: ClassVar[tuple[str, ...]] = ("digest",)
 
     digest: str
@@ -245,6 +252,7 @@ class Upload(Record):
 
     KIND: ClassVar[str] = "uploads"
     QUEUES: ClassVar[tuple[str, ...]] = (OPEN, ENDED)
+    NOT_IN_BACKUP: ClassVar[str] = "a session goes on where its bytes are"
 
     target: str
     principal: str = ""

@@ -16,7 +16,7 @@ from storage.protocols import Found, QueueCursor, Queued, Write
 from storage.records import Key, R, Record, queued, record_of
 from storage.sqlite_file import bound_log, connected, is_database, transaction
 from storage.sqlite_migration import opened
-from storage.sqlite_queries import DUE, READ, READ_WITHOUT_CONTENT, SCAN, finding
+from storage.sqlite_queries import COUNT, DUE, READ, READ_WITHOUT_CONTENT, SCAN, finding
 from storage.sqlite_queue import WriterQueue
 from storage.sqlite_schema import NUMBERS, VERSION, decoded, position_of, unpacked
 from storage.sqlite_writes import write_one
@@ -47,6 +47,11 @@ class SqliteMetadata:
         with _faults():
             self._writer = opened(path)
             self._queue = WriterQueue(path, sqlite_file.PATIENCE)
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self._path
 
     def read(self, keys: Sequence[Key[Any]], *, content: bool = True) -> Found:
         """See MetadataStore.read: one transaction, so all are of one moment."""
@@ -86,6 +91,11 @@ class SqliteMetadata:
             begin = (after.entry, after.key.repository, position_of(kind, after.key.id))
         rows = self._select(DUE, (NUMBERS[kind.KIND], *begin, queued(queue, until), limit))
         return [Queued(entry, _record(kind, unpacked(id), *row)) for entry, id, *row in rows]
+
+    def count(self, kind: type[Record]) -> int:
+        """Return how many records of a kind there are, in all repositories."""
+        ((number,),) = self._select(COUNT, (NUMBERS[kind.KIND],))
+        return int(number)
 
     def commit(self, writes: Sequence[Write]) -> None:
         """See MetadataStore.commit. The transaction is on the disk when this returns."""

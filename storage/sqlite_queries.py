@@ -14,6 +14,8 @@ NUMBER: Final = "(SELECT number FROM repositories WHERE name = ?)"
 READ: Final = f"SELECT version, fields, content FROM entries WHERE kind = ? AND repository = {NUMBER} AND position = ?"
 READ_WITHOUT_CONTENT: Final = READ.replace("content", "NULL")
 
+COUNT: Final = "SELECT count(*) FROM entries WHERE kind = ?"
+
 SCAN: Final = (
     "SELECT coalesce(id, position), version, fields FROM entries"
     f" WHERE kind = ? AND repository = {NUMBER} AND position > ? ORDER BY position LIMIT ?"

@@ -12,6 +12,7 @@ class Pull(Record):
     """When the manifest whose digest is the id was last pulled, to the hour."""
 
     KIND: ClassVar[str] = "pulls"
+    IN_REPOSITORY: ClassVar[bool] = True
 
     pulled: datetime
 
@@ -55,6 +56,7 @@ class Job(Record):
     """
 
     KIND: ClassVar[str] = "jobs"
+    NOT_IN_BACKUP: ClassVar[str] = "a lease and a cursor are good only where the job runs"
 
     holder: str = ""
     until: datetime | None = None

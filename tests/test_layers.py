@@ -29,8 +29,15 @@ MAY_NOT_IMPORT = {
     "emulators": ("functions", "storage"),
 }
 
-DRIVERS = ("storage.filesystem", "storage.sqlite", "storage.gcs", "storage.firestore")
-MAY_NAME_DRIVERS = {"functions/composition.py", "functions/jobs/backup.py"}
+DRIVERS = (
+    "storage.filesystem",
+    "storage.filesystem_bulk",
+    "storage.sqlite",
+    "storage.sqlite_backup",
+    "storage.gcs",
+    "storage.firestore",
+)
+MAY_NAME_DRIVERS = {"functions/composition.py", "functions/jobs/backup/folder.py"}
 
 
 def imports_of(path: Path) -> set[str]:

@@ -1,42 +1,87 @@
-"""`lading backup`, `lading restore`."""
+"""`lading backup`, `lading restore`, `lading promote`."""
 
 import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from functions.commands.options import STORES, CommandError, Commands, add
+from functions.commands.options import (
+    REGISTRY,
+    STORES,
+    CommandError,
+    Commands,
+    act,
+    add,
+    metadata,
+    refuse_standby,
+)
+from functions.commands.progress import ProgressLine
 from functions.settings import Settings
 
 if TYPE_CHECKING:
-    from functions.jobs.backup import Report
+    from functions.jobs.backup import Report, Stores
 
 
 def add_to(commands: Commands) -> None:
     """Add the commands."""
     backup = add(commands, "backup", "copy metadata and blobs into a folder, while serving", _backup, STORES)
     backup.add_argument(
-        "folder", metavar="FOLDER", help="a new folder, or an earlier backup, which is brought up to date"
+        "folder", metavar="FOLDER", help="an empty folder, or a backup of this registry, which is brought up to date"
     )
+    backup.add_argument("--prune", action="store_true", help="remove the blobs that the backup does not name any more")
+    backup.add_argument("--force", action="store_true", help="even where the backup shrinks by more than half")
     restore = add(
-        commands, "restore", "put back what a backup has and the registry lacks, while serving", _restore, STORES
+        commands, "restore", "put back what a backup has and the registry lacks, while serving", _restore, REGISTRY
     )
     restore.add_argument("folder", metavar="FOLDER", help="the folder of a backup")
+    promote = add(commands, "promote", "make a registry of a backup: no backup goes into it any more", _promote, ())
+    promote.add_argument("folder", metavar="FOLDER", help="the folder of a backup")
 
 
 def _backup(parsed: argparse.Namespace, read: Settings) -> None:
-    from functions.composition import open_blobs, open_metadata
-    from functions.jobs.backup import Stores, back_up
+    from functions.composition import open_blobs
+    from functions.jobs.backup import Options, Stores, back_up
 
-    metadata = open_metadata(read.metadata, create=False)
-    source = Stores(open_blobs(read.blobs, create=False), metadata)
-    _tell(back_up(source, Path(parsed.folder)))
+    opened = metadata(read)
+    source = Stores(open_blobs(read.blobs, create=False), opened)
+    options = Options(parsed.force, parsed.prune, read.metadata)
+    with ProgressLine() as line:
+        report = back_up(source, Path(parsed.folder), options, lambda report: _show(line, report))
+    _tell(report)
 
 
 def _restore(parsed: argparse.Namespace, read: Settings) -> None:
-    from functions.composition import open_blobs, open_metadata
-    from functions.jobs.backup import Stores, restore
+    from functions.composition import immutable_tags
+    from functions.jobs.backup import Rules, restore
 
-    _tell(restore(Path(parsed.folder), Stores(open_blobs(read.blobs), open_metadata(read.metadata))))
+    refuse_standby(read)
+    rules = Rules(act("restore"), immutable_tags(read))
+    with ProgressLine() as line:
+        report = restore(Path(parsed.folder), lambda: _stores(read), rules, lambda report: _show(line, report))
+    _tell(report)
+
+
+def _promote(parsed: argparse.Namespace, read: Settings) -> None:
+    from functions.jobs.backup import promote
+
+    folder = Path(parsed.folder)
+    identity = promote(folder)
+    print(f"{folder} is registry {identity} of its own now; no backup goes into it any more")
+    print("Where it is served, start `lading serve` again: a standby stays read-only while it runs")
+
+
+def _stores(read: Settings) -> "Stores":
+    """The stores of the settings, made where there are none."""
+    from functions.composition import open_blobs, open_metadata
+    from functions.jobs.backup import Stores
+    from functions.registry.identity import identity_of
+
+    stores = Stores(open_blobs(read.blobs), open_metadata(read.metadata))
+    identity_of(stores.metadata)
+    return stores
+
+
+def _show(line: ProgressLine, report: "Report") -> None:
+    line.show(report.phase, report.done, report.total, report.moved)
 
 
 def _tell(report: "Report") -> None:

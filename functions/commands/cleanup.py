@@ -40,7 +40,7 @@ def _plan(parsed: argparse.Namespace, read: Settings) -> None:
     from functions.jobs import cleanup
     from functions.jobs.usage import Holdings
 
-    store = registry(read)
+    store = registry(read, writes=False)
     rules = rules_of(read, store, parsed.running)
     everywhere = None if parsed.repositories else store.inventory.shared_among(names_of(store))
     for name in _chosen(store, parsed.repositories):

@@ -49,7 +49,7 @@ def _forget(store: "Registry", place: Reference) -> None:
 def _deleted(parsed: argparse.Namespace, read: Settings) -> None:
     from storage.past import DeletedTag
 
-    place, store = reference(parsed.repository), registry(read)
+    place, store = reference(parsed.repository), registry(read, writes=False)
     for thing in store.undelete.things(place.repository):
         tag = isinstance(thing, DeletedTag)
         name = f"{place.repository}{':' if tag else '@'}{thing.id}"

@@ -19,7 +19,7 @@ def _count(parsed: argparse.Namespace, read: Settings) -> None:
     from functions.jobs.prices import BLOBS, RECORDS
     from functions.jobs.usage import Usage
 
-    store = registry(read)
+    store = registry(read, writes=False)
     names, usage = list(names_of(store)), Usage(store, rules_of(read, store, needed=False))
     if parsed.repository and parsed.repository not in names:
         raise CommandError(f"there is no repository {parsed.repository}")

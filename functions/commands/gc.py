@@ -6,7 +6,7 @@ import sys
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-from functions.commands.options import REGISTRY, CommandError, Commands, add
+from functions.commands.options import REGISTRY, CommandError, Commands, add, refuse_standby
 from functions.settings import Settings
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ def _collect(parsed: argparse.Namespace, read: Settings) -> None:
     from functions.composition import open_collector
     from functions.jobs.reaping import Waits
 
+    refuse_standby(read)
     none = timedelta(0)
     waits = Waits(grace=none, undelete=read.undelete, condemned=none, ended=none) if parsed.nobody_pushes else None
     collector = open_collector(read, waits, create=False)

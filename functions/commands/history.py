@@ -24,7 +24,7 @@ def add_to(commands: Commands) -> None:
 
 
 def _history(parsed: argparse.Namespace, read: Settings) -> None:
-    place, store = reference(parsed.reference), registry(read)
+    place, store = reference(parsed.reference), registry(read, writes=False)
     for move in store.tags.history(place.repository, place.tag, "", min(parsed.limit, AT_MOST)).items:
         change = f"{move.before or '(new)'} -> {move.digest or '(deleted)'}"
         print(f"{move.moved:%Y-%m-%d %H:%M:%S}\t{move.tag}\t{move.number}\t{move.action}\t{move.by or '-'}\t{change}")

@@ -75,10 +75,15 @@ def reference(text: str) -> Reference:
     return Reference(repository, tag, digest)
 
 
-def registry(read: Settings) -> "Registry":
-    """Open the registry of the settings, to work on its stores directly. Raises StoreNotFound: none is made."""
+def registry(read: Settings, writes: bool = True) -> "Registry":
+    """Open the registry of the settings, to work on its stores directly.
+
+    Raises StoreNotFound: none is made; and CommandError where a command that writes is given a standby.
+    """
     from functions.composition import open_registry
 
+    if writes:
+        refuse_standby(read)
     return open_registry(read, metadata(read), create=False)
 
 
@@ -87,6 +92,14 @@ def metadata(read: Settings) -> "MetadataStore":
     from functions.composition import open_metadata
 
     return open_metadata(read.metadata, create=False)
+
+
+def refuse_standby(read: Settings) -> None:
+    """Raise CommandError where the data folder is a backup: the next one would undo what is written."""
+    from functions.composition import standby_of
+
+    if standby := standby_of(read):
+        raise CommandError(f"{standby}; `lading promote FOLDER` makes it a registry of its own")
 
 
 def require_registry(read: Settings) -> None:

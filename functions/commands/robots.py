@@ -4,7 +4,7 @@ import argparse
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
-from functions.commands.options import CommandError, Commands, add, add_group, from_input, metadata
+from functions.commands.options import CommandError, Commands, add, add_group, from_input, metadata, refuse_standby
 from functions.settings import Settings, duration
 from storage.records import Key, Robot
 
@@ -34,6 +34,7 @@ def add_to(commands: Commands) -> None:
 
 
 def _create(parsed: argparse.Namespace, read: Settings) -> None:
+    refuse_standby(read)
     secret = robots_of(read).create(
         parsed.name,
         [name.strip() for name in parsed.repositories.split(",") if name.strip()],
@@ -45,11 +46,13 @@ def _create(parsed: argparse.Namespace, read: Settings) -> None:
 
 
 def _rotate(parsed: argparse.Namespace, read: Settings) -> None:
+    refuse_standby(read)
     secret = robots_of(read).rotate(parsed.name, duration(parsed.overlap), _life(parsed.expires))
     _show(parsed.name, secret)
 
 
 def _revoke(parsed: argparse.Namespace, read: Settings) -> None:
+    refuse_standby(read)
     robots_of(read).revoke(parsed.name)
 
 

@@ -34,7 +34,7 @@ def _report(parsed: argparse.Namespace, read: Settings) -> None:
 
 def _list(parsed: argparse.Namespace, read: Settings) -> None:
     now = datetime.now(UTC)
-    for running in registry(read).running.all():
+    for running in registry(read, writes=False).running.all():
         age = (now - running.reported).days
         for reference in running.references:
             print(f"{running.id}\t{reference}\treported {age} days ago")

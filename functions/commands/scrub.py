@@ -18,7 +18,7 @@ def add_to(commands: Commands) -> None:
 def _scrub(parsed: argparse.Namespace, read: Settings) -> None:
     from functions.jobs.scrub import Scrubber
 
-    scrubber, findings, report = Scrubber(registry(read), parsed.repair), 0, None
+    scrubber, findings, report = Scrubber(registry(read, writes=parsed.repair), parsed.repair), 0, None
     while report is None or not report.finished:
         report = scrubber.run(progress=show)
         if report is None:

@@ -23,7 +23,7 @@ def _serve(parsed: argparse.Namespace, read: Settings) -> None:
     if read.reaches_beyond_loopback and read.access == "everybody":
         raise SettingsError(OPEN_REFUSED.format(address=read.url or f"{read.host}:{read.port}"))
     from functions import logs
-    from functions.composition import create
+    from functions.composition import create, standby_of
     from functions.listener import check_certificate, listen
     from functions.serve import serve
 
@@ -31,7 +31,11 @@ def _serve(parsed: argparse.Namespace, read: Settings) -> None:
     check_certificate(read)
     with listen(read) as listener:
         app = create(read)
-        welcome(read, lambda password: print(_welcome(read, password), flush=True))
+        if standby := standby_of(read):
+            # Its users are those that are copied to it.
+            print(f"{_welcome(read, '')}\n{standby}", flush=True)
+        else:
+            welcome(read, lambda password: print(_welcome(read, password), flush=True))
         serve(app, read, listener)
 
 

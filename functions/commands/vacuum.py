@@ -6,7 +6,7 @@ import time
 from typing import Final
 
 from functions.commands.gc import clear
-from functions.commands.options import Commands, add, human, metadata
+from functions.commands.options import Commands, add, human, metadata, refuse_standby
 from functions.settings import Settings
 
 STEP: Final = 1024 * 1024
@@ -19,6 +19,7 @@ def add_to(commands: Commands) -> None:
 
 
 def _vacuum(parsed: argparse.Namespace, read: Settings) -> None:
+    refuse_standby(read)
     store = metadata(read)
     total = left = store.compact(1)
     while left:

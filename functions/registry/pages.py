@@ -4,8 +4,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
 
+from storage.errors import Corrupt
 from storage.protocols import MetadataStore
-from storage.records import Key, R
+from storage.records import Key, R, Record
 
 T = TypeVar("T")
 
@@ -22,9 +23,13 @@ class Page(Generic[T]):
 
 
 def scan_all(metadata: MetadataStore, kind: type[R], repository: str = "") -> Iterator[R]:
-    """All records of a kind in a repository, sorted, without `content`, a page in memory at a time."""
+    """All records of a kind in a repository, sorted, without `content`, a page in memory at a time.
+
+    Raises Corrupt where a page does not advance, as that of a damaged index: the loop would not end.
+    """
     after = ""
     while page := metadata.scan(kind, repository, after=after, limit=SIZE):
+        check_advance(kind.order(after) if after else "", [kind.order(record.id) for record in page])
         yield from page
         if len(page) < SIZE:
             return
@@ -34,10 +39,29 @@ def scan_all(metadata: MetadataStore, kind: type[R], repository: str = "") -> It
 def find_all(
     metadata: MetadataStore, kind: type[R], where: Mapping[str, str], repository: str | None = ""
 ) -> Iterator[R]:
-    """All records that MetadataStore.find finds, a page in memory at a time."""
+    """All records that MetadataStore.find finds, a page in memory at a time. Raises Corrupt as `scan_all` does."""
     after: Key[Any] | None = None
     while page := metadata.find(kind, where, repository=repository, after=after, limit=SIZE):
+        if repository is None:
+            check_keys_advance(after, page)
+        else:
+            check_advance(after.id if after else "", [record.id for record in page])
         yield from page
         if len(page) < SIZE:
             return
         after = page[-1].key
+
+
+def check_advance(after: str, page: Sequence[str]) -> None:
+    """Raise Corrupt unless a page of a sorted listing begins behind `after` and ends behind its beginning."""
+    if page[0] <= after or page[-1] < page[0]:
+        raise Corrupt(f"a listing does not advance behind {after or 'its beginning'}: an index is damaged")
+
+
+def check_keys_advance(after: Key[Any] | None, page: Sequence[Record]) -> None:
+    """Raise Corrupt where a page of all repositories does not advance.
+
+    Their order is the store's own, so all that can be told is whether the record before comes again.
+    """
+    if after is not None and any(record.key == after for record in (page[0], page[-1])):
+        raise Corrupt(f"a listing does not advance behind {after.id}: an index is damaged")

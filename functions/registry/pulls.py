@@ -60,12 +60,17 @@ class Pulls:
         self._waiting: queue.Queue[_Note | None] = queue.Queue(MOST_WAITING)
         self._hurry = threading.Event()
         self._thread: threading.Thread | None = None
+        self._stopped = False
+
+    def stop(self) -> None:
+        """Note nothing from now on: the store is not to be written."""
+        self._stopped = True
 
     def note(self, repository: str, digest: str) -> None:
         """A manifest was pulled. Neither waits nor fails."""
         key = Key(Pull, digest, repository)
         # Nearly all pulls are of what was noted within the hour: they look without waiting for one another.
-        if key in self._noted:
+        if self._stopped or key in self._noted:
             return
         with self._lock:
             if key in self._noted:

@@ -2,12 +2,16 @@
 
 import threading
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from functions.jobs.backup import Stores, back_up, restore
+from functions.jobs.collect import Collector
+from functions.jobs.reaping import Waits
 from functions.registry.registry import Registry
+from storage import sqlite_backup
 from storage.digests import digest_of
 from storage.errors import Missing, Unavailable
 from storage.filesystem import FilesystemBlobs
@@ -15,6 +19,8 @@ from storage.records import Manifest
 from storage.sqlite import SqliteMetadata
 from tests import images
 from tests.registry.pushes import pull_blob, push_blob, push_image, push_manifest
+
+NONE = timedelta(0)
 
 
 @pytest.fixture
@@ -134,8 +140,9 @@ def test_what_was_deleted_comes_back(stores: Stores, registry: Registry, tmp_pat
     image = push_image(registry, "a", "v1")
     back_up(stores, tmp_path / "backup")
     registry.deletion.manifest("a", image.digest)
-    for blob in image.blobs:
-        registry.blobs.delete("a", blob)
+    for _ in range(3):
+        Collector(registry, Waits(NONE, NONE, NONE, NONE)).run()
+    assert stores.blobs.names("", limit=9) == [], "it is gone for good"
 
     restore(tmp_path / "backup", stores)
 
@@ -163,7 +170,6 @@ def test_a_backup_taken_while_serving_is_whole(stores: Stores, registry: Registr
             image = push_image(registry, "a", "moving", layers=2)
             previous = push_image(registry, "a", "gone")
             registry.deletion.manifest("a", previous.digest)
-            registry.blobs.delete("a", previous.blobs[-1])
             assert image.digest
 
     push_image(registry, "a", "steady")
@@ -233,26 +239,25 @@ def test_bytes_that_the_registry_has_lost_are_put_back(other: Stores, tmp_path: 
     assert_whole(registry, {f"a@{image.digest}": image.content or b""})
 
 
-def test_a_backup_for_which_the_disk_is_too_small_leaves_the_earlier_one(
-    registry: Registry, stores: Stores, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_backup_that_fails_at_the_end_leaves_the_earlier_one(
+    registry: Registry, stores: Stores, tmp_path: Path
 ) -> None:
     push_image(registry, "a", "v1")
     back_up(stores, tmp_path / "backup")
-    before = (tmp_path / "backup" / "metadata.sqlite").read_bytes()
-    close = SqliteMetadata.close
+    push_image(registry, "a", "v2")
 
-    def leave_the_log(self: SqliteMetadata) -> None:
-        close(self)
-        # What SQLite does where its last checkpoint fails: it keeps the log, and tells nobody.
-        (tmp_path / "backup" / "metadata.sqlite.part-wal").write_bytes(b"log")
+    def fail(source: Path, target: Path, progress: object) -> None:
+        raise Unavailable("the disk is full")
 
-    monkeypatch.setattr(SqliteMetadata, "close", leave_the_log)
-    with pytest.raises(Unavailable, match="an earlier backup is as it was"):
-        back_up(stores, tmp_path / "backup")
-    monkeypatch.undo()
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(sqlite_backup, "put_in_place", fail)
+        with pytest.raises(Unavailable):
+            back_up(stores, tmp_path / "backup")
 
-    assert (tmp_path / "backup" / "metadata.sqlite").read_bytes() == before
-    assert back_up(stores, tmp_path / "backup").tags == 1
+    copy = folder_stores(tmp_path / "backup")
+    assert Registry(copy.blobs, copy.metadata).tags.names("a", "", 10).items == ["v1"]
+    copy.close()
+    assert back_up(stores, tmp_path / "backup").tags == 2
 
 
 def test_what_runs_is_part_of_it(registry: Registry, stores: Stores, other: Stores, tmp_path: Path) -> None:

@@ -1,0 +1,79 @@
+"""A line of progress on a terminal, written over and over: a bar, what is done, and how fast."""
+
+import sys
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Final, TextIO
+
+from functions.commands.options import human
+
+WIDTH: Final = 28
+"""Characters of the bar."""
+
+INTERVAL: Final = 0.1
+"""Seconds between two writes to the terminal."""
+
+
+class ProgressLine:
+    """The line. Nothing is written where the stream is no terminal; at the end of a `with` block it is gone."""
+
+    def __init__(self, stream: TextIO | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+        """Write to `stream`, standard error unless another is given."""
+        self._stream = stream or sys.stderr
+        self._clock = clock
+        self._shown = -INTERVAL
+        self._phase = ""
+        self._began = 0.0
+
+    def __enter__(self) -> "ProgressLine":
+        """Begin; writes nothing."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Take the line away."""
+        self.clear()
+
+    def show(self, phase: str, done: int, total: int = 0, moved: int = 0, note: str = "") -> None:
+        """Show how far a phase is, unless the line was shown just now.
+
+        Args:
+            phase: what is being done, in a word; rates are counted from when it began.
+            done: steps that are done.
+            total: steps there are, or 0 where nobody knows.
+            moved: bytes copied, read or freed in this phase.
+            note: what else to say.
+        """
+        if not self._stream.isatty():
+            return
+        time = self._clock()
+        if phase != self._phase:
+            self._phase, self._began = phase, time
+        elif time - self._shown < INTERVAL:
+            return
+        self._shown = time
+        print(
+            f"\r\x1b[K{line(phase, done, total, moved, time - self._began)}{note}",
+            end="",
+            file=self._stream,
+            flush=True,
+        )
+
+    def clear(self) -> None:
+        """Take the line away."""
+        if self._stream.isatty():
+            print("\r\x1b[K", end="", file=self._stream, flush=True)
+
+
+def line(phase: str, done: int, total: int, moved: int, seconds: float) -> str:
+    """Return the text of a line."""
+    full = done * WIDTH // total if total else 0
+    text = f"[{'#' * full}{'.' * (WIDTH - full)}] " if total else ""
+    text += f"{phase:12} {done}{f' of {total}' if total else ''}"
+    if seconds >= 1:
+        text += f", {done / seconds:.0f}/s"
+    if moved:
+        text += f", {human(moved)}" + (f", {human(int(moved / seconds))}/s" if seconds >= 1 else "")
+    return text

@@ -1,0 +1,21 @@
+"""Copying all that a registry has into a folder, and back, while it serves.
+
+marker        whose backup a folder is; the lock
+run           a backup: the next state is made beside, and put in place at once
+sync          records that differ, from a store of any kind
+completeness  what is in a copy has all that it needs
+objects       copying objects
+restoration   what a backup has and a registry lacks; history and sessions belong to it
+promotion     a backup becomes a registry of its own
+folder        the files of a backup, and their drivers
+records       reading and writing records in batches
+stores        the two stores of a registry; the report
+"""
+
+from functions.jobs.backup.marker import BackupRefused
+from functions.jobs.backup.promotion import promote
+from functions.jobs.backup.restoration import Rules, restore
+from functions.jobs.backup.run import Options, back_up
+from functions.jobs.backup.stores import Report, Stores
+
+__all__ = ["BackupRefused", "Options", "Report", "Rules", "Stores", "back_up", "promote", "restore"]

@@ -1,0 +1,98 @@
+"""The folder of a backup: its files, and the drivers that open them. Only here does a job choose drivers.
+
+backup.json, backup.lock   the marker and the lock                       (marker)
+metadata.sqlite, blobs/    a data folder like any other
+metadata.sqlite.part       the next state of the metadata, while it is made
+incoming/                  objects that are not flushed yet
+"""
+
+from pathlib import Path
+from typing import Final
+
+from functions.jobs.backup.marker import BLOBS, DATABASE
+from functions.jobs.backup.stores import Stores
+from storage import sqlite_backup
+from storage.errors import Missing, StoreNotFound
+from storage.filesystem import FilesystemBlobs
+from storage.filesystem_bulk import BulkBlobs
+from storage.protocols import BlobStore, MetadataStore
+from storage.sqlite import SqliteMetadata
+
+CopiedMetadata = SqliteMetadata
+"""The metadata of a backup."""
+
+CopiedBlobs = BulkBlobs
+"""The blobs of a backup, to be filled."""
+
+Pages = sqlite_backup.Progress
+"""Called with the pages that are copied, and those there are."""
+
+PART: Final = f"{DATABASE}.part"
+INCOMING: Final = "incoming"
+
+
+class BackupFolder:
+    """The files of a backup that is being written."""
+
+    def __init__(self, path: Path) -> None:
+        """Work in the folder `path`, whose lock the caller holds; what a killed backup left is removed."""
+        self.path = path
+        self.database = path / DATABASE
+        self.part = path / PART
+        sqlite_backup.remove(self.part)
+        self.blobs = BulkBlobs(path / BLOBS, path / INCOMING)
+
+    def earlier(self) -> SqliteMetadata | None:
+        """Open the metadata of the backup before; None where there is none."""
+        try:
+            return SqliteMetadata(self.database, create=False)
+        except StoreNotFound:
+            return None
+
+    def copy_of(self, source: Path, progress: sqlite_backup.Progress) -> SqliteMetadata:
+        """Make the next state of the metadata as a copy of a database, as of one moment."""
+        sqlite_backup.snapshot(source, self.part, progress)
+        return SqliteMetadata(self.part)
+
+    def copy_of_earlier(self, progress: sqlite_backup.Progress) -> SqliteMetadata:
+        """Make the next state of the metadata as a copy of the backup before, or empty."""
+        if self.earlier_exists():
+            sqlite_backup.snapshot(self.database, self.part, progress)
+        return SqliteMetadata(self.part)
+
+    def earlier_exists(self) -> bool:
+        """Return whether there is a database."""
+        return self.database.exists() and self.database.stat().st_size > 0
+
+    def put_in_place(self, progress: sqlite_backup.Progress) -> None:
+        """Let the backup have the next state: objects first, then the metadata, in one transaction."""
+        self.blobs.flush()
+        self.blobs.sync()
+        sqlite_backup.put_in_place(self.part, self.database, progress)
+
+    def close(self) -> None:
+        """Remove what is not part of the backup."""
+        self.blobs.close()
+        sqlite_backup.remove(self.part)
+
+
+def database_of(metadata: MetadataStore) -> Path | None:
+    """Return the file of a metadata store; None where it is in none."""
+    return metadata.path if isinstance(metadata, SqliteMetadata) else None
+
+
+def open_data(folder: Path) -> Stores:
+    """Open the stores in a backup or another data folder. Raises Missing where there is none."""
+    try:
+        metadata = SqliteMetadata(folder / DATABASE, create=False)
+        return Stores(FilesystemBlobs(folder / BLOBS, create=False), metadata)
+    except StoreNotFound:
+        raise Missing(f"{folder} holds no backup") from None
+
+
+def is_inside(blobs: BlobStore, folder: Path) -> bool:
+    """Return whether a folder is the one of a blob store, or inside it."""
+    if not isinstance(blobs, FilesystemBlobs):
+        return False
+    root = blobs.root.resolve()
+    return root == folder.resolve() or root in folder.resolve().parents

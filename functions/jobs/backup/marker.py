@@ -1,0 +1,120 @@
+"""The marker of a backup: a file in its folder that says whose backup it is, and that nothing else is to write there.
+
+    backup.json   the registry's identity, where it was copied from, when the last backup ended
+    backup.lock   an empty file that a backup, a restore or a promotion holds a lock on (flock), which ends with it
+
+A folder with the marker is a standby: `lading serve` serves it without writing.
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final
+
+from storage.errors import StorageError
+from storage.folders import flush_folder
+
+FILE: Final = "backup.json"
+LOCK: Final = "backup.lock"
+DATABASE: Final = "metadata.sqlite"
+BLOBS: Final = "blobs"
+
+FORMAT: Final = 1
+
+EMPTY: Final = frozenset({LOCK, "lost+found"})
+"""What a folder may hold that counts as empty: a killed first backup, or a new file system."""
+
+
+class BackupRefused(StorageError):
+    """A folder that is not backed up into, restored from or promoted; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Marker:
+    """What the file says.
+
+    registry  the identity of the registry
+    origin    the URL of the metadata that was copied, for people
+    finished  when the last backup ended, ISO 8601, or "" where none has
+    """
+
+    registry: str
+    origin: str = ""
+    finished: str = ""
+
+    @property
+    def standby_of(self) -> str:
+        """What a standby says of itself."""
+        origin = f" ({self.origin})" if self.origin else ""
+        return f"this is a standby of registry {self.registry}{origin}: it takes no writes"
+
+
+def read_marker(folder: Path) -> Marker | None:
+    """Return the marker of a folder, or None where it has none. Raises BackupRefused where it cannot be read."""
+    try:
+        fields = json.loads((folder / FILE).read_bytes())
+        if fields["format"] > FORMAT:
+            raise BackupRefused(f"{folder} holds a backup by a newer release of Lading")
+        return Marker(str(fields["registry"]), str(fields["origin"]), str(fields["finished"]))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BackupRefused(f"{folder / FILE} cannot be read: {error!r}") from error
+
+
+def write_marker(folder: Path, marker: Marker) -> None:
+    """Write the marker over the one that is there; it is on the disk on return."""
+    new = folder / f"{FILE}.new"
+    with new.open("w") as file:
+        json.dump({"format": FORMAT, **asdict(marker)}, file)
+        file.flush()
+        os.fsync(file.fileno())
+    new.replace(folder / FILE)
+    flush_folder(folder)
+
+
+def remove_marker(folder: Path) -> None:
+    """Remove the marker; it is gone from the disk on return."""
+    (folder / FILE).unlink()
+    flush_folder(folder)
+
+
+def check_target(folder: Path, registry: str) -> None:
+    """Raise BackupRefused unless a folder is empty, absent, or a backup of this very registry. Makes nothing."""
+    if folder.exists() and not folder.is_dir():
+        raise BackupRefused(f"{folder} is not a folder")
+    marker = read_marker(folder)
+    if marker is not None:
+        if marker.registry != registry:
+            raise BackupRefused(
+                f"{folder} holds a backup of another registry ({marker.registry}, this one is {registry});"
+                " use another folder"
+            )
+        return
+    if not folder.exists() or {entry.name for entry in folder.iterdir()} <= EMPTY:
+        return
+    if (folder / DATABASE).exists():
+        raise BackupRefused(f"{folder} holds a registry that is no backup; use an empty folder")
+    raise BackupRefused(f"{folder} is not empty, and holds no backup; use an empty folder")
+
+
+@contextlib.contextmanager
+def locked(folder: Path, shared: bool = False) -> Iterator[None]:
+    """Hold the lock of a backup's folder; the kernel releases it whatever ends this process.
+
+    shared  beside others that only read
+    Raises BackupRefused where another process holds it.
+    """
+    descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        try:
+            fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise BackupRefused(f"another backup, restore or promotion is at work in {folder}") from None
+        yield
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,83 @@
+"""Copying the objects of blobs into the folder of a backup, under the names that they have in the source.
+
+A name is used once in the world, so the records that name an object are copied as they are. An object that is there
+with its size is not copied again: it got its name when its bytes were on the disk (storage.filesystem_bulk).
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Final
+
+from functions.jobs.backup.folder import CopiedBlobs
+from functions.jobs.backup.records import get
+from functions.jobs.backup.stores import Report, Stores
+from storage.digests import Hasher, algorithm_of
+from storage.errors import Corrupt, Missing
+from storage.protocols import MetadataStore
+from storage.records import Blob
+
+TRIES: Final = 3
+"""How often a blob is looked up again that was collected and pushed anew while it was copied."""
+
+
+class Objects:
+    """Copies objects from `source` into `target`."""
+
+    def __init__(self, source: Stores, target: CopiedBlobs, earlier: MetadataStore | None, report: Report) -> None:
+        """Copy from `source`; `earlier` has the records of the backup before."""
+        self._source = source
+        self._target = target
+        self._earlier = earlier
+        self._report = report
+
+    def copy(self, blob: Blob) -> Blob | None:
+        """Copy the object of a blob where the target lacks it.
+
+        Returns the blob as the backup is to have it, or None where the source has not got its bytes (any more). One
+        whose bytes are lost or damaged there, and in the backup before, is reported.
+        """
+        current: Blob | None = blob
+        for _ in range(TRIES):
+            if current is None:
+                return None
+            if self._is_there(current):
+                return replace(current, damaged="")
+            try:
+                self._put(current)
+            except (Missing, Corrupt):
+                before, current = current, get(self._source.metadata, blob.key)
+                if current is not None and current.object == before.object:
+                    return self._kept(current)
+            else:
+                return replace(current, damaged="")
+        return None
+
+    def _is_there(self, blob: Blob) -> bool:
+        if blob.damaged:
+            # The bytes may have rotted before they were copied.
+            return self._target.is_good(blob.object, blob.size, blob.id)
+        return self._target.has(blob.object, blob.size)
+
+    def _kept(self, blob: Blob) -> Blob | None:
+        """Return the blob with the object that the backup before has for it; else report it as damaged."""
+        known = get(self._earlier, blob.key) if self._earlier else None
+        if known is not None and self._target.is_good(known.object, known.size, known.id):
+            return replace(blob, object=known.object, damaged="")
+        self._report.damaged.add(blob.id)
+        return None
+
+    def _put(self, blob: Blob) -> None:
+        self._target.put(blob.object, checked(self._source.blobs.open(blob.object, 0, blob.size), blob.id), blob.size)
+        self._report.blobs += 1
+        self._report.bytes += blob.size
+        self._report.moved += blob.size
+
+
+def checked(chunks: Iterator[bytes], digest: str) -> Iterator[bytes]:
+    """Pass chunks on; raises Corrupt at the end where they have another digest."""
+    hasher = Hasher(algorithm_of(digest))
+    for chunk in chunks:
+        hasher.update(chunk)
+        yield chunk
+    if hasher.digest != digest:
+        raise Corrupt(f"the object of {digest} holds other bytes")

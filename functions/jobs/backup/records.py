@@ -1,0 +1,92 @@
+"""Reading and writing records one by one and in batches, as copies between stores need it."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Final, TypeVar
+
+from functions.registry.pages import scan_all
+from storage.kinds import KINDS
+from storage.protocols import MetadataStore, Write
+from storage.records import Key, R, Record, Repository
+
+T = TypeVar("T")
+
+BATCH: Final = 300
+"""Writes of one transaction. A commit of Firestore takes 500, and index entries count."""
+
+MAX_BATCH_BYTES: Final = 4 * 1024 * 1024
+"""Bytes of contents that are in memory together, unless one record has more."""
+
+IN_BACKUP: Final = tuple(kind for kind in KINDS if not kind.NOT_IN_BACKUP)
+
+
+def get(metadata: MetadataStore, key: Key[R]) -> R | None:
+    """Return one record, whole."""
+    return metadata.read([key])[key]
+
+
+def has(metadata: MetadataStore, keys: Sequence[Key[Any]]) -> bool:
+    """Return whether all of some records are there."""
+    found = metadata.read(keys, content=False)
+    return all(found[key] is not None for key in keys)
+
+
+def repositories(metadata: MetadataStore) -> Iterator[str]:
+    """Yield the names of all repositories, deleted ones included."""
+    return (repository.id for repository in scan_all(metadata, Repository))
+
+
+def whole(metadata: MetadataStore, listed: Iterable[R]) -> Iterator[R]:
+    """Yield listed records with their contents, a bounded number of bytes in memory; without those that are gone."""
+    for batch in sized(listed):
+        found = metadata.read([each.key for each in batch])
+        yield from (record for each in batch if (record := found[each.key]) is not None)
+
+
+def sized(records: Iterable[R]) -> Iterator[list[R]]:
+    """Cut records into batches by their number and the bytes of their contents."""
+    batch: list[R] = []
+    size = 0
+    for record in records:
+        size += getattr(record, "size", 0) if hasattr(record, "content") else 0
+        batch.append(record)
+        if len(batch) >= BATCH // 3 or size >= MAX_BATCH_BYTES:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+def batches(items: Iterable[T], size: int = BATCH) -> Iterator[list[T]]:
+    """Cut anything into lists of at most `size`."""
+    batch: list[T] = []
+    for item in items:
+        batch.append(item)
+        if len(batch) >= size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+class Batch:
+    """Writes that are committed many at a time, into a store that nobody else writes."""
+
+    def __init__(self, metadata: MetadataStore) -> None:
+        """Write into `metadata`."""
+        self._metadata = metadata
+        self._writes: list[Write] = []
+        self._size = 0
+
+    def add(self, write: Write) -> None:
+        """Write, now or with others that follow."""
+        self._writes.append(write)
+        record: Record | None = getattr(write, "record", None)
+        self._size += len(getattr(record, "content", None) or b"")
+        if len(self._writes) >= BATCH or self._size >= MAX_BATCH_BYTES:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write all that waits."""
+        if self._writes:
+            self._metadata.commit(self._writes)
+        self._writes, self._size = [], 0

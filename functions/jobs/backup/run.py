@@ -1,0 +1,192 @@
+"""Backing a registry up into a folder, while it serves.
+
+    objects   copied under their own names, flushed, renamed         nobody sees them yet
+    metadata  the next state is made in a file of its own, made whole, and put in place in one SQLite transaction
+    prune     what the new state does not name is removed
+
+So whoever reads the folder, a standby that serves it included, sees one state or the next, and never a name whose bytes
+are not there. A killed backup leaves the state before; what it left beside is used or removed by the next one.
+
+From SQLite the metadata is copied as a whole, as of one moment; from any other store the records that differ are.
+"""
+
+import contextlib
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from functions.jobs.backup.completeness import Completeness, counts
+from functions.jobs.backup.folder import BackupFolder, CopiedMetadata, Pages, database_of, is_inside
+from functions.jobs.backup.marker import (
+    DATABASE,
+    BackupRefused,
+    Marker,
+    check_target,
+    locked,
+    read_marker,
+    write_marker,
+)
+from functions.jobs.backup.objects import Objects
+from functions.jobs.backup.stores import Progress, Report, Stores, no_progress
+from functions.jobs.backup.sync import Sync
+from functions.registry.acts import now
+from functions.registry.identity import identity_of, known_identity
+from storage.folders import make_durably
+from storage.protocols import MetadataStore
+from storage.records import Blob, Repository
+
+NAMES: Final = 50_000
+"""Names of objects that are in memory together."""
+
+PRUNE_DELAY: Final = 1.0
+"""Seconds between the new state and the removal of objects: a request that had just read a name opens its object."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a backup is made.
+
+    force   even where it shrinks by more than half
+    prune   remove the objects that nothing names any more
+    origin  where the registry is, for people
+    """
+
+    force: bool = False
+    prune: bool = False
+    origin: str = ""
+
+
+def back_up(
+    source: Stores,
+    folder: Path,
+    options: Options = Options(),  # it is frozen
+    progress: Progress = no_progress,
+) -> Report:
+    """Copy all of `source` into `folder`: an empty one, or an earlier backup, which stays whole until this one is done.
+
+    `source` may serve meanwhile. `folder` is made where it does not exist.
+    Raises BackupRefused for a folder that is no backup of this registry, where another backup is at work, and where it
+    shrinks without `force`; Unavailable where a store fails or the disk is full. Then the earlier backup is as it was.
+    """
+    folder = folder.absolute()
+    database = database_of(source.metadata)
+    if database is not None and database.resolve() == (folder / DATABASE).resolve():
+        raise BackupRefused(f"{folder} is the registry itself; a backup goes into another folder")
+    if is_inside(source.blobs, folder):
+        raise BackupRefused(f"{folder} is inside the registry's blobs; a backup goes into another folder")
+    registry = identity_of(source.metadata)
+    check_target(folder, registry)
+    make_durably(folder)
+    with locked(folder):
+        # Another backup may have begun, and ended, between the look and the lock.
+        check_target(folder, registry)
+        marker = read_marker(folder) or Marker(registry)
+        write_marker(folder, replace(marker, origin=options.origin or marker.origin))
+        with contextlib.closing(BackupFolder(folder)) as target:
+            report = _Backup(source, target, registry, progress).run(options)
+        write_marker(folder, Marker(registry, options.origin or marker.origin, now().isoformat(timespec="seconds")))
+    return report
+
+
+class _Backup:
+    """One backup, from its beginning to its end."""
+
+    def __init__(self, source: Stores, target: BackupFolder, registry: str, progress: Progress) -> None:
+        self._source = source
+        self._target = target
+        self._registry = registry
+        self._progress = progress
+        self._report = Report()
+
+    def run(self, options: Options) -> Report:
+        with self._earlier() as earlier, contextlib.closing(self._next_state()) as part:
+            objects = Objects(self._source, self._target.blobs, earlier, self._report)
+            whole = Completeness(self._source.metadata, part, objects, self._report)
+            is_snapshot = database_of(self._source.metadata) is not None
+            if is_snapshot:
+                self._begin("records", part.count(Repository))
+                whole.leave_out_kinds(self._progress)
+            self._refuse_loss(earlier, part, options)
+            self._begin("blobs", part.count(Blob))
+            whole.copy_objects(self._progress)
+            if not is_snapshot:
+                self._begin("checks", part.count(Repository))
+                whole.check_all(self._progress)
+            whole.ask_again()
+            self._refuse_loss(earlier, part, options)
+            self._begin("metadata")
+            self._target.put_in_place(self._pages())
+            for what, number in counts(part.count).items():
+                setattr(self._report, what, number)
+            if options.prune:
+                self._prune(part)
+        return self._report
+
+    @contextlib.contextmanager
+    def _earlier(self) -> Iterator[CopiedMetadata | None]:
+        """The metadata of the backup before. Raises BackupRefused where it is another registry's."""
+        earlier = self._target.earlier()
+        if earlier is None:
+            yield None
+            return
+        with contextlib.closing(earlier):
+            identity = known_identity(earlier)
+            if identity != self._registry and (identity or earlier.count(Repository)):
+                raise BackupRefused(
+                    f"{self._target.path} holds the metadata of another registry ({identity or 'an older one'});"
+                    " where a promotion was interrupted, promote it again"
+                )
+            yield earlier
+
+    def _next_state(self) -> CopiedMetadata:
+        """Make the next state of the metadata."""
+        self._begin("metadata")
+        database = database_of(self._source.metadata)
+        if database is not None:
+            return self._target.copy_of(database, self._pages())
+        part = self._target.copy_of_earlier(self._pages())
+        self._begin("records")
+        for _ in Sync(self._source.metadata, part).run():
+            self._report.done += 1
+            self._progress(self._report)
+        return part
+
+    def _refuse_loss(self, earlier: CopiedMetadata | None, part: CopiedMetadata, options: Options) -> None:
+        if earlier is None or options.force:
+            return
+        before, after = counts(earlier.count), counts(part.count)
+        for what, number in before.items():
+            if after[what] * 2 < number:
+                raise BackupRefused(
+                    f"the backup in {self._target.path} has {number} {what}, and this one would have {after[what]};"
+                    " it is as it was. Use --force, if that is right"
+                )
+
+    def _prune(self, part: MetadataStore) -> None:
+        """Remove the objects that nothing names any more."""
+        self._begin("prune")
+        time.sleep(PRUNE_DELAY)
+        after = ""
+        while names := self._target.blobs.names("", after=after, limit=NAMES):
+            if names[-1] <= after:
+                raise BackupRefused(f"the folder of blobs lists {names[-1]} again and again")
+            for name in names:
+                if not part.find(Blob, {"object": name}, limit=1):
+                    self._target.blobs.delete(name)
+                    self._report.removed += 1
+            self._report.done += len(names)
+            self._progress(self._report)
+            after = names[-1]
+
+    def _begin(self, phase: str, total: int = 0) -> None:
+        self._report.begin(phase, total)
+        self._progress(self._report)
+
+    def _pages(self) -> Pages:
+        def progress(done: int, total: int) -> None:
+            self._report.done, self._report.total = done, total
+            self._progress(self._report)
+
+        return progress

@@ -1,0 +1,76 @@
+"""Copies of a SQLite database as a whole, by SQLite's online backup API, while others read and write it.
+
+Depends on nothing of the schema. Of the rest of the driver: `SqliteMetadata.path`; the names of the files beside a
+database (WriterQueue has two); that the file is in WAL mode, where
+a reader keeps its snapshot beside a writer; and that both files have the same page size, as all of ours have.
+https://www.sqlite.org/backup.html
+"""
+
+import contextlib
+import sqlite3
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+from storage.errors import Unavailable
+from storage.sqlite_file import connected
+
+PAGES: Final = 4096
+"""Pages copied between two reports of progress: 16 MiB."""
+
+CHECKPOINT_TIMEOUT: Final = 2_000
+"""Milliseconds that emptying the log waits for readers; what is left is emptied the next time."""
+
+Progress = Callable[[int, int], None]
+"""Called with the pages that are done, and those there are."""
+
+
+def snapshot(source: Path, target: Path, progress: Progress) -> None:
+    """Copy the database `source`, as of one moment, into the new file `target`.
+
+    The copy is not flushed to the disk: it is to be used by this process, and made again after a crash. Writers of
+    `source` are not blocked. Raises Unavailable.
+    """
+    with _faults(), contextlib.closing(connected(source)) as reading, contextlib.closing(_scratch(target)) as writing:
+        # A snapshot that is held keeps commits of others from starting the copy anew.
+        reading.execute("BEGIN")
+        reading.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+        reading.backup(writing, pages=PAGES, progress=_reported(progress))
+        reading.execute("ROLLBACK")
+
+
+def put_in_place(source: Path, target: Path, progress: Progress) -> None:
+    """Let the database `target` hold what `source` holds, in one transaction, which is on the disk on return.
+
+    Whoever reads `target` sees what was there before until then, and a crash leaves that. Raises Unavailable.
+    """
+    with _faults(), contextlib.closing(connected(source)) as reading, contextlib.closing(connected(target)) as writing:
+        reading.backup(writing, pages=PAGES, progress=_reported(progress))
+        writing.execute(f"PRAGMA busy_timeout = {CHECKPOINT_TIMEOUT}")
+        # The log is as large as the database now. A reader may hold it; then the next backup empties it.
+        writing.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+
+
+def remove(path: Path) -> None:
+    """Remove a database, and what SQLite keeps beside it."""
+    for suffix in ("", "-wal", "-shm", "-journal", "-queue", "-turn"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
+
+
+def _scratch(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute("PRAGMA journal_mode = OFF")
+    connection.execute("PRAGMA synchronous = OFF")
+    return connection
+
+
+def _reported(progress: Progress) -> Callable[[int, int, int], None]:
+    return lambda status, remaining, total: progress(total - remaining, total)
+
+
+@contextlib.contextmanager
+def _faults() -> Iterator[None]:
+    try:
+        yield
+    except (sqlite3.Error, OSError) as error:
+        raise Unavailable(f"SQLite: {error}") from error

@@ -1,0 +1,229 @@
+"""Which folders a backup goes into: empty ones, and backups of this very registry."""
+
+import fcntl
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from functions.jobs.backup import BackupRefused, Options, Stores, back_up, promote, restore
+from functions.jobs.backup.marker import FILE, LOCK, read_marker
+from functions.registry.identity import identity_of, known_identity
+from functions.registry.registry import Registry
+from storage.errors import Missing
+from storage.filesystem import FilesystemBlobs
+from storage.kinds import KINDS
+from storage.records import Tag
+from storage.sqlite import SqliteMetadata
+from tests.contracts.test_metadata import EXAMPLES
+from tests.jobs.test_backup import folder_stores
+from tests.registry.pushes import push_image
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def foreign_backup(folder: Path) -> Path:
+    other = folder_stores(folder.parent / "foreign")
+    push_image(Registry(other.blobs, other.metadata), "theirs", "v1")
+    back_up(other, folder)
+    other.close()
+    return folder
+
+
+def live_registry(folder: Path) -> Path:
+    other = folder_stores(folder)
+    push_image(Registry(other.blobs, other.metadata), "theirs", "v1")
+    other.close()
+    return folder
+
+
+def with_a_file(folder: Path) -> Path:
+    folder.mkdir()
+    (folder / "thesis.txt").write_text("x")
+    return folder
+
+
+def with_a_broken_marker(folder: Path) -> Path:
+    folder.mkdir()
+    (folder / FILE).write_text("{")
+    return folder
+
+
+def a_file(folder: Path) -> Path:
+    folder.write_text("x")
+    return folder
+
+
+@pytest.mark.parametrize("made", [foreign_backup, live_registry, with_a_file, with_a_broken_marker, a_file])
+def test_a_wrong_folder_is_refused_and_left_as_it_is(
+    made: Callable[[Path], Path], stores: Stores, registry: Registry, tmp_path: Path
+) -> None:
+    push_image(registry, "a", "v1")
+    folder = made(tmp_path / "wrong")
+    before = files(tmp_path / "wrong")
+
+    with pytest.raises(BackupRefused, match="wrong"):
+        back_up(stores, folder, Options(force=True, prune=True))
+
+    assert files(tmp_path / "wrong") == before
+    if folder.is_dir():
+        assert {path.name for path in folder.iterdir()} & {LOCK} == ({LOCK} if made is foreign_backup else set())
+
+
+def test_a_registry_is_not_backed_up_into_itself(tmp_path: Path) -> None:
+    stores = folder_stores(tmp_path / "data")
+    push_image(Registry(stores.blobs, stores.metadata), "a", "v1")
+    (tmp_path / "link").symlink_to(tmp_path / "data")
+
+    for folder in (
+        tmp_path / "data",
+        tmp_path / "link",
+        tmp_path / "data" / "blobs" / "ab",
+        tmp_path / "data" / "blobs",
+    ):
+        with pytest.raises(BackupRefused):
+            back_up(stores, folder)
+        with pytest.raises((BackupRefused, Missing)):
+            restore(folder, stores)
+
+    assert Registry(stores.blobs, stores.metadata).tags.names("a", "", 9).items == ["v1"]
+    stores.close()
+    backup = folder_stores(tmp_path / "data")
+    back_up(backup, tmp_path / "backup")
+    standby = folder_stores(tmp_path / "backup")
+    with pytest.raises(BackupRefused, match="the registry itself"):
+        back_up(standby, tmp_path / "backup")
+    backup.close()
+    standby.close()
+
+
+def test_a_folder_that_a_killed_first_backup_left_counts_as_empty(
+    stores: Stores, registry: Registry, tmp_path: Path
+) -> None:
+    push_image(registry, "a", "v1")
+    (tmp_path / "backup" / "lost+found").mkdir(parents=True)
+    (tmp_path / "backup" / LOCK).touch()
+
+    assert back_up(stores, tmp_path / "backup").tags == 1
+
+
+def test_the_marker_says_whose_backup_it_is(stores: Stores, tmp_path: Path) -> None:
+    back_up(stores, tmp_path / "backup", Options(origin="somewhere"))
+
+    marker = read_marker(tmp_path / "backup")
+    assert marker is not None
+    assert marker.registry == identity_of(stores.metadata)
+    assert (marker.origin, bool(marker.finished)) == ("somewhere", True)
+
+
+def test_of_two_backups_at_once_one_is_refused(stores: Stores, registry: Registry, tmp_path: Path) -> None:
+    push_image(registry, "a", "v1")
+    back_up(stores, tmp_path / "backup")
+    holder = os.open(tmp_path / "backup" / LOCK, os.O_RDWR)
+    fcntl.flock(holder, fcntl.LOCK_EX)
+
+    with pytest.raises(BackupRefused, match="at work"):
+        back_up(stores, tmp_path / "backup")
+    with pytest.raises(BackupRefused, match="at work"):
+        promote(tmp_path / "backup")
+    with pytest.raises(BackupRefused, match="at work"):
+        restore(tmp_path / "backup", stores)
+
+    os.close(holder)
+    assert back_up(stores, tmp_path / "backup").tags == 1
+
+
+@pytest.mark.parametrize("what", ["repositories", "tags", "manifests"])
+def test_a_backup_that_loses_more_than_half_wants_force(
+    what: str, stores: Stores, registry: Registry, tmp_path: Path
+) -> None:
+    names = {"repositories": ["a", "b", "c"], "tags": ["a"], "manifests": ["a"]}[what]
+    for repository in names:
+        for tag in ("v1", "v2", "v3"):
+            push_image(registry, repository, tag)
+    back_up(stores, tmp_path / "backup")
+    if what == "repositories":
+        for each in ("a", "b"):
+            registry.deletion.repository(each)
+    elif what == "tags":
+        for each in ("v1", "v2"):
+            registry.tags.delete("a", each)
+    else:
+        for each in ("v1", "v2"):
+            registry.deletion.manifest("a", registry.manifests.find("a", each).digest)
+
+    with pytest.raises(BackupRefused, match="--force"):
+        back_up(stores, tmp_path / "backup")
+
+    kept = folder_stores(tmp_path / "backup")
+    assert len(kept.metadata.scan(Tag, "a", limit=9)) == 3
+    kept.close()
+    assert back_up(stores, tmp_path / "backup", Options(force=True)).tags == (3 if what == "repositories" else 1)
+
+
+def test_a_promoted_backup_is_a_registry_of_its_own(stores: Stores, registry: Registry, tmp_path: Path) -> None:
+    image = push_image(registry, "a", "v1")
+    back_up(stores, tmp_path / "backup")
+    before = identity_of(stores.metadata)
+
+    identity = promote(tmp_path / "backup")
+
+    assert read_marker(tmp_path / "backup") is None
+    own = folder_stores(tmp_path / "backup")
+    assert (known_identity(own.metadata), identity != before) == (identity, True)
+    assert Registry(own.blobs, own.metadata).manifests.find("a", "v1").digest == image.digest
+    own.close()
+    with pytest.raises(BackupRefused, match="no backup"):
+        back_up(stores, tmp_path / "backup")
+    with pytest.raises(BackupRefused, match="no backup"):
+        promote(tmp_path / "backup")
+
+
+def test_a_promotion_that_was_interrupted_lets_no_backup_in_and_can_be_done_again(
+    stores: Stores, registry: Registry, tmp_path: Path
+) -> None:
+    push_image(registry, "a", "v1")
+    back_up(stores, tmp_path / "backup")
+
+    def killed(folder: Path) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("functions.jobs.backup.promotion.remove_marker", killed)
+        with pytest.raises(KeyboardInterrupt):
+            promote(tmp_path / "backup")
+
+    with pytest.raises(BackupRefused, match="promote it again"):
+        back_up(stores, tmp_path / "backup")
+    promote(tmp_path / "backup")
+    assert read_marker(tmp_path / "backup") is None
+
+
+def test_what_is_no_backup_is_not_promoted(tmp_path: Path) -> None:
+    for folder in (tmp_path / "absent", tmp_path):
+        with pytest.raises(BackupRefused, match="no backup"):
+            promote(folder)
+    assert not (tmp_path / "absent").exists()
+
+
+def test_every_kind_is_part_of_a_backup_or_says_why_it_is_not() -> None:
+    assert {kind.KIND for kind in KINDS if kind.NOT_IN_BACKUP} == {
+        "uploads",
+        "deleted_manifests",
+        "deleted_tags",
+        "deleted_links",
+        "jobs",
+    }
+    for kind in KINDS:
+        examples = [record for record in EXAMPLES if type(record) is kind]
+        assert {bool(record.repository) for record in examples} == {kind.IN_REPOSITORY}, kind
+
+
+def test_a_registry_keeps_its_identity(stores: Stores, tmp_path: Path) -> None:
+    assert identity_of(stores.metadata) == identity_of(stores.metadata)
+    other = Stores(FilesystemBlobs(tmp_path / "o" / "blobs"), SqliteMetadata(tmp_path / "o" / "metadata.sqlite"))
+    assert identity_of(other.metadata) != identity_of(stores.metadata)
+    other.close()

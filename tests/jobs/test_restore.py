@@ -1,0 +1,240 @@
+"""What a restore does to a registry that goes on: history, tombstones, immutable tags, robots, crashes."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from functions.jobs.backup import BackupRefused, Rules, Stores, back_up, restore
+from functions.jobs.backup.restoration import Restore
+from functions.jobs.collect import Collector
+from functions.jobs.reaping import Waits
+from functions.registry.acts import Act, now
+from functions.registry.immutable import ImmutableTags
+from functions.registry.registry import Registry
+from storage.errors import Missing
+from storage.past import DeletedManifest, DeletedTag, History, Move
+from storage.protocols import Create, Delete
+from storage.records import Key, Robot, Upload
+from tests.jobs.test_backup import folder_stores
+from tests.registry.pushes import pull_blob, push_image
+
+ALICE = Rules(Act("restore", "alice"))
+NONE = timedelta(0)
+
+
+@pytest.fixture
+def other(tmp_path: Path) -> Iterator[Stores]:
+    """Stores of another registry, empty."""
+    opened = folder_stores(tmp_path / "other")
+    yield opened
+    opened.close()
+
+
+def moves(registry: Registry, tag: str = "v1") -> list[tuple[int, str, str]]:
+    return [(move.number, move.action, move.digest) for move in registry.tags.history("a", tag, "", 99).items]
+
+
+def test_a_tag_that_was_deleted_comes_back_as_a_row_of_history(
+    stores: Stores, registry: Registry, tmp_path: Path
+) -> None:
+    digest = push_image(registry, "a", "v1").digest
+    back_up(stores, tmp_path / "backup")
+    registry.tags.delete("a", "v1")
+    gone = now()
+
+    report = restore(tmp_path / "backup", stores, ALICE)
+
+    assert report.tags == 1
+    assert moves(registry) == [(3, "restore", digest), (2, "delete", ""), (1, "push", digest)]
+    assert registry.tags.history("a", "v1", "", 1).items[0].by == "alice"
+    assert registry.tags.digest_at("a", "v1", now()) == digest
+    with pytest.raises(Exception, match="deleted by then"):
+        registry.tags.digest_at("a", "v1", gone)
+    assert stores.metadata.scan(DeletedTag, "a", limit=9) == []
+    push_image(registry, "a", "v1")
+    assert [number for number, _, _ in moves(registry)] == [4, 3, 2, 1]
+
+
+def test_a_manifest_that_was_deleted_comes_back_without_its_tombstone(
+    stores: Stores, registry: Registry, tmp_path: Path
+) -> None:
+    image = push_image(registry, "a", "v1", layers=2)
+    back_up(stores, tmp_path / "backup")
+    registry.deletion.manifest("a", image.digest)
+
+    restore(tmp_path / "backup", stores, ALICE)
+
+    assert registry.manifests.find("a", "v1").digest == image.digest
+    assert all(pull_blob(registry, "a", blob) for blob in image.blobs)
+    assert stores.metadata.scan(DeletedManifest, "a", limit=9) == []
+    assert stores.metadata.scan(DeletedTag, "a", limit=9) == []
+    assert moves(registry)[0] == (3, "restore", image.digest)
+
+
+def test_a_tag_of_an_empty_registry_comes_back_with_its_history_as_it_was(
+    stores: Stores, registry: Registry, other: Stores, tmp_path: Path
+) -> None:
+    for _ in range(3):
+        push_image(registry, "a", "v1")
+    back_up(stores, tmp_path / "backup")
+
+    restore(tmp_path / "backup", other, ALICE)
+
+    assert moves(Registry(other.blobs, other.metadata)) == moves(registry)
+
+
+def test_an_immutable_tag_is_put_back_only_as_what_it_named_last(
+    stores: Stores, registry: Registry, tmp_path: Path
+) -> None:
+    old = push_image(registry, "a", "v1").digest
+    push_image(registry, "a", "v2")
+    back_up(stores, tmp_path / "backup")
+    newer = push_image(registry, "a", "v1").digest
+    for tag in ("v1", "v2"):
+        registry.tags.delete("a", tag)
+
+    report = restore(tmp_path / "backup", stores, Rules(Act("restore", "alice"), ImmutableTags.of(["a:v*"])))
+
+    assert (report.immutable, report.tags) == (1, 1)
+    assert registry.tags.names("a", "", 9).items == ["v2"]
+    assert "immutable" in str(report)
+    restore(tmp_path / "backup", stores, ALICE)
+    assert moves(registry)[0] == (4, "restore", old)
+    assert newer != old
+
+
+def test_a_history_that_was_half_restored_is_finished(
+    registry: Registry, stores: Stores, other: Stores, tmp_path: Path
+) -> None:
+    for _ in range(7):
+        push_image(registry, "a", "v1")
+    back_up(stores, tmp_path / "backup")
+    source = folder_stores(tmp_path / "backup")
+    rows = sorted(source.metadata.scan(Move, "a", limit=99), key=lambda move: move.number)
+    other.metadata.commit(
+        [
+            *(Create(row) for row in rows[:3]),
+            Create(History(id="v1", repository="a", moves=3, moved=rows[2].moved)),
+        ]
+    )
+    source.close()
+
+    restore(tmp_path / "backup", other, ALICE)
+
+    assert moves(Registry(other.blobs, other.metadata)) == moves(registry)
+
+
+def test_a_history_that_went_another_way_is_left(
+    registry: Registry, stores: Stores, other: Stores, tmp_path: Path
+) -> None:
+    for _ in range(3):
+        push_image(registry, "a", "v1")
+    back_up(stores, tmp_path / "backup")
+    own = Registry(other.blobs, other.metadata)
+    push_image(own, "a", "v1")
+    own.tags.delete("a", "v1")
+    before = moves(own)
+
+    restore(tmp_path / "backup", other, ALICE)
+
+    assert moves(own)[1:] == before
+    assert moves(own)[0] == (3, "restore", registry.manifests.find("a", "v1").digest)
+
+
+def test_robots_come_back_before_the_first_tag_and_into_an_empty_registry_alone(
+    registry: Registry, stores: Stores, other: Stores, tmp_path: Path
+) -> None:
+    robot = Robot(id="ci", mac="00", repositories=("team/*",), actions=("pull",), created=now())
+    stores.metadata.commit([Create(robot)])
+    push_image(registry, "a", "v1")
+    back_up(stores, tmp_path / "backup")
+
+    def killed(self: Restore, repository: object) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Restore, "_repository", killed)
+        with pytest.raises(KeyboardInterrupt):
+            restore(tmp_path / "backup", other)
+    assert other.metadata.scan(Robot, limit=9) == [robot]
+
+    (made,) = stores.metadata.scan(Robot, limit=9)
+    stores.metadata.commit([Delete(made)])
+    report = restore(tmp_path / "backup", stores)
+    assert stores.metadata.scan(Robot, limit=9) == [], "it may have been revoked"
+    assert report.robots_left == 1
+    assert "left out 1 robots" in str(report)
+
+
+def test_a_killed_restore_leaves_nothing_that_collection_does_not_find(
+    registry: Registry, stores: Stores, tmp_path: Path
+) -> None:
+    source = folder_stores(tmp_path / "source")
+    push_image(Registry(source.blobs, source.metadata), "a", "v1", layers=3)
+    back_up(source, tmp_path / "backup")
+    source.close()
+    ensure = Restore._ensure
+
+    def killed(self: Restore, record: object) -> bool:
+        if type(record).__name__ == "Blob":
+            raise KeyboardInterrupt
+        return ensure(self, record)  # type: ignore[arg-type]
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Restore, "_ensure", killed)
+        with pytest.raises(KeyboardInterrupt):
+            restore(tmp_path / "backup", stores)
+    assert len(stores.blobs.names("", limit=9)) == 1
+
+    for _ in range(2):
+        report = Collector(registry, Waits(NONE, NONE, NONE, NONE)).run()
+        assert report is not None
+
+    assert stores.blobs.names("", limit=9) == []
+    assert stores.metadata.scan(Upload, limit=9) == []
+    restore(tmp_path / "backup", stores)
+    for _ in range(2):
+        Collector(registry, Waits(NONE, NONE, NONE, NONE)).run()
+    assert registry.manifests.find("a", "v1")
+    assert len(stores.blobs.names("", limit=9)) == 4
+    assert stores.metadata.scan(Upload, limit=9) == []
+
+
+def test_what_is_short_or_marked_as_damaged_is_put_back(other: Stores, tmp_path: Path) -> None:
+    registry = Registry(other.blobs, other.metadata)
+    image = push_image(registry, "a", "v1")
+    back_up(other, tmp_path / "backup")
+    link = registry.blobs.get("a", image.blobs[-1])
+    path = tmp_path / "other" / "blobs" / link.object[:2] / link.object
+    path.write_bytes(path.read_bytes()[:-1])
+
+    report = restore(tmp_path / "backup", other)
+
+    assert report.blobs == 1
+    assert pull_blob(registry, "a", image.blobs[-1])
+
+
+def test_nothing_is_made_where_there_is_no_backup_to_restore(tmp_path: Path) -> None:
+    def make() -> Stores:
+        raise AssertionError("nothing is to be made")
+
+    with pytest.raises(Missing, match="holds no backup"):
+        restore(tmp_path / "absent", make)
+    assert list(tmp_path.iterdir()) == []
+    data = folder_stores(tmp_path / "data")
+    with pytest.raises(BackupRefused, match="the registry itself"):
+        restore(tmp_path / "data", data)
+    data.close()
+
+
+def test_a_session_of_a_restore_ends_with_it(stores: Stores, registry: Registry, other: Stores, tmp_path: Path) -> None:
+    push_image(registry, "a", "v1")
+    back_up(stores, tmp_path / "backup")
+
+    restore(tmp_path / "backup", other)
+
+    (session,) = other.metadata.scan(Upload, limit=9)
+    assert session.cancelled
+    assert other.metadata.read([Key(Upload, session.id)])[Key(Upload, session.id)] == session
