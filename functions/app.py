@@ -20,6 +20,7 @@ from functions.api.answers import Answer
 from functions.api.base import Call
 from functions.api.bodies import RequestBody
 from functions.api.outgoing import SMALL, Outgoing, in_pieces
+from functions.api.slots import BodySlots
 from functions.auth.access import ON_REPOSITORIES, Action, Caller, Door, Verdict
 from functions.auth.scopes import repository as repository_scope
 from functions.desk import leave
@@ -30,6 +31,7 @@ from functions.registry.errors import (
     UNAVAILABLE,
     UNKNOWN,
     UNSUPPORTED,
+    UPLOADS_TOO_MANY,
     RegistryError,
     denied,
 )
@@ -41,9 +43,10 @@ from storage.errors import Full, StorageError
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
-DRAINERS: Final = 4
-"""One thread in so many, at the most, reads what is left of a body that was refused. It may come very slowly, and from
-anybody: where more come, the answer goes out without it."""
+DRAINERS: Final = 8
+"""One thread in so many, at the most, reads what is left of a body that was refused, or a form. It may come slowly, and
+from anybody: where more come, the answer goes out without it. So half of the threads that `BodySlots` keeps for
+requests without a body are left to those in any case."""
 
 REFUSALS: Final = (401, 403)
 
@@ -68,6 +71,7 @@ class App:
         self._settings = settings
         self._door = door
         self._places = BoundedSemaphore(max(1, settings.threads // DRAINERS))
+        self._slots = BodySlots(settings.threads)
         self.outgoing = Outgoing(settings.threads)
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
@@ -152,6 +156,8 @@ class App:
         if action in ON_REPOSITORIES:
             check_repository(found.name)
         self._authorise(caller, found)
+        if found.writes and body.unread:
+            self._take_slot(body, caller.principal)
         call = Call(request, body, self.registry, self._door, caller, audit, self._settings.url, found.name, found.last)
         try:
             return found.route.handler(call)
@@ -161,6 +167,12 @@ class App:
             answer = answers.error(error)
             uploads.refused(call, error.upload, answer)
             return answer
+
+    def _take_slot(self, body: RequestBody, principal: str) -> None:
+        """Raises UPLOADS_TOO_MANY."""
+        if not self._slots.take(principal):
+            raise RegistryError(UPLOADS_TOO_MANY)
+        body.at_the_end(partial(self._slots.give_back, principal))
 
     def _authorise(self, caller: Caller, found: routes.Match) -> None:
         """Raises DENIED, and UNAUTHORIZED where other credentials, or a token for more, might do."""

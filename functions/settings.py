@@ -80,8 +80,18 @@ SETTINGS: Final = (
         "cleanup-mode", "plan", "plan|apply", "whether the scheduled collection applies the policies, or only reports"
     ),
     Setting("log", "text", "text|json", "the form of the access log, a line per request on standard error"),
-    Setting("threads", "128", "NUMBER", "requests served at a time; slow uploads hold one each"),
-    Setting("body-timeout", "60", "SECONDS", "how long a request's body may stand still, per 384 KiB"),
+    Setting(
+        "threads",
+        "128",
+        "NUMBER",
+        "requests served at a time; uploads have three quarters of them, and one user half of those",
+    ),
+    Setting(
+        "body-timeout",
+        "60",
+        "SECONDS",
+        "how long a request's body may stand still: however slow it is, one that moves goes on",
+    ),
     Setting("largest-body", "0", "MIB", "the largest body of a request, where something in front ends more; 0 for any"),
 )
 

@@ -8,6 +8,7 @@ listings   tags, repositories and referrers
 history    who moved which tag, from what to what, and when
 token      tokens for those who log in
 bodies     a request's body, in pieces, with an end to waiting
+slots      how many threads are at requests with a body
 connections  dropping those over which nothing moves any more
 ranges     the Range of a pull, the Content-Range of a chunk
 answers    errors as JSON

@@ -3,6 +3,10 @@
 A WSGI server's `read` blocks for as long as a client likes, and nothing can end it. So a thread of its own reads ahead,
 and whoever wants the bytes waits for that thread only so long. Reading ahead also lets network and disk work at once.
 
+The server's `read(n)` returns when it has n bytes, not before, so a slow client and one that stands still look the same
+while n is large. So n is what came within a second, as far as can be known before; and where a read is overdue all the
+same, since the client has become slower, the kernel tells whether bytes still come (`connections.quiet`).
+
 A request that is answered while the thread still reads must not be given back to the server: granian then waits for the
 read with the interpreter's lock in its hand, and the process stands still. So the answer is sent as a stream, whose end
 waits for that of the read (`wait`), and a connection over which nothing moves is dropped, which ends it.
@@ -14,7 +18,7 @@ and counted as lost, for `lading serve` to begin anew; and nobody who is not kno
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from queue import Empty, SimpleQueue
 from threading import BoundedSemaphore, Thread
 from typing import Final
@@ -22,11 +26,20 @@ from typing import Final
 from werkzeug.wrappers import Request
 from werkzeug.wsgi import get_input_stream
 
-from functions.api.connections import drop_still
+from functions.api.connections import drop_still, quiet
 from functions.registry.errors import BODY_STALLED, BODY_TOO_LARGE, SIZE_WRONG, RegistryError
 
 PIECE: Final = 384 * 1024
 """Bytes that are read at a time: smaller pieces are handed over more often, and that costs more than to copy them."""
+
+FIRST_PIECE: Final = 64 * 1024
+"""Bytes of the first read of a body that is wanted: small bodies come whole, and large ones lose nothing by it."""
+
+SMALL_PIECE: Final = 16 * 1024
+"""Bytes of the largest read of a body that has little time: the thread cannot be had back before the read ends."""
+
+SLOW: Final = 1.0
+"""Seconds that a read should take at the most: the next one asks for less, or, where it was quick, for more."""
 
 AHEAD: Final = 2
 """Pieces read ahead: with the one in hand, what a body has in memory."""
@@ -61,20 +74,24 @@ class RequestBody:
     ) -> None:
         """Prepare to read; nothing is read before `chunks`.
 
-        patience  seconds to wait for each 384 KiB piece
+        patience  seconds that the body may stand still: no byte comes
         most      bytes of the largest body that is taken, or 0 for any
         places    for reading what need not be read, or comes from strangers; None for one of its own
         """
         has_one = request.method in WITH_BODY
         self.size = request.content_length if has_one else None
+        # Only HTTP/2 knows bodies without either header.
+        unsized = "HTTP_TRANSFER_ENCODING" in request.environ or request.environ.get("SERVER_PROTOCOL") == "HTTP/2"
         self._request = request
         self._patience = patience
         self._most = most
         self._places = places or BoundedSemaphore()
         self._has_place = False
+        self._ends: list[Callable[[], object]] = []
         self._pump: _Pump | None = None
         self._stalled = False
-        self._ended = not has_one or self.size == 0
+        self._hurried = False
+        self._ended = not has_one or not (unsized if self.size is None else self.size)
 
     @property
     def unread(self) -> bool:
@@ -94,14 +111,16 @@ class RequestBody:
     def _small(self) -> bool:
         return self.size is not None and self.size <= PIECE
 
-    def chunks(self, size: int | None = None) -> Iterator[bytes]:
+    def chunks(self, size: int | None = None, until: float = math.inf) -> Iterator[bytes]:
         """The pieces, none empty, and never more bytes than `size`, or else Content-Length, says.
+
+        until  when the body must have come at the latest, as time.monotonic() tells
 
         Raises BODY_STALLED, BODY_TOO_LARGE, and SIZE_WRONG where the body has not just so many bytes.
         """
         expected, received = self.size if size is None else size, 0
         self._check(expected or 0)
-        while chunk := self._next(self._patience):
+        while chunk := self._next(until):
             received += len(chunk)
             self._check(received)
             if expected is not None and received > expected:
@@ -119,16 +138,22 @@ class RequestBody:
             self._has_place = (known or self.safe) and self._places.acquire(timeout=seconds)
         return self._has_place
 
-    def read(self, most: int, patience: float = math.inf) -> bytes | None:
+    def at_the_end(self, call: Callable[[], object]) -> None:
+        """Call this when the server's read has ended, and the thread is free."""
+        self._ends.append(call)
+
+    def read(self, most: int, seconds: float = math.inf) -> bytes | None:
         """The whole body, or None where it has more than `most` bytes: then no more than one piece is too much.
 
-        patience  seconds to wait for it, where that is less than for other bodies
+        seconds  in which it must come; by default as many as it may stand still, for each 384 KiB of `most`
         """
-        self._patience = min(self._patience, patience)
+        until = time.monotonic() + min(seconds, self._patience * (1 + most // PIECE))
+        self._hurried = seconds < self._patience
+        self._patience = min(self._patience, seconds)
         if self.size is not None and self.size > most:
             return None
         content = bytearray()
-        for chunk in self.chunks():
+        for chunk in self.chunks(until=until):
             content += chunk
             if len(content) > most:
                 return None
@@ -138,10 +163,11 @@ class RequestBody:
         """Throw away what is left, within limits. A client that waits for `100 Continue` is not asked for more."""
         if "Expect" in self._request.headers or self._stalled:
             return
-        deadline, drained = time.monotonic() + DRAIN_SECONDS, 0
+        self._hurried = True
+        until, drained = time.monotonic() + DRAIN_SECONDS, 0
         try:
-            while drained < DRAIN_BYTES and (left := deadline - time.monotonic()) > 0:
-                chunk = self._next(left)
+            while drained < DRAIN_BYTES and time.monotonic() < until:
+                chunk = self._next(until)
                 if not chunk:
                     return
                 drained += len(chunk)
@@ -172,6 +198,8 @@ class RequestBody:
         self._leave_place()
 
     def _leave_place(self) -> None:
+        while self._ends:
+            self._ends.pop()()
         if self._has_place:
             self._has_place = False
             self._places.release()
@@ -180,40 +208,54 @@ class RequestBody:
         if self._most and size > self._most:
             raise RegistryError(BODY_TOO_LARGE)
 
-    def _next(self, patience: float) -> bytes:
-        """The next piece, or b"" at the end."""
+    def _next(self, until: float) -> bytes:
+        """The next piece, or b"" at the end. Raises BODY_STALLED where the body stands still, or ends after `until`."""
         if self._ended:
             return b""
         if self._pump is None:
-            self._pump = _Pump(self._request, whole=self._small and not self._is_http1, ends=self.safe)
+            self._pump = _Pump(self._request, self._small and not self._is_http1, self.safe, self._hurried)
             self._pump.start()
-        piece = self._pumped(self._pump, time.monotonic() + patience)
+        piece = self._pumped(self._pump, until)
         if isinstance(piece, Exception):
             self._ended = True
             raise RegistryError(SIZE_WRONG) from piece
         self._ended = not piece
         return piece
 
-    def _pumped(self, pump: "_Pump", deadline: float) -> bytes | Exception:
+    def _pumped(self, pump: "_Pump", until: float) -> bytes | Exception:
         """What the pump reads next. Raises BODY_STALLED, and SIZE_WRONG where the client went away."""
+        overdue = time.monotonic() + self._patience
         while True:
-            left = deadline - time.monotonic()
+            left = min(overdue, until) - time.monotonic()
             try:
                 return pump.next(max(0, min(LOOK_AGAIN, left)))
             except Empty:
-                self._stalled = pump.lost or left <= 0
+                now = time.monotonic()
+                if overdue <= now < until and pump.asked > 1 and self._is_http1:
+                    overdue = now + self._patience - self._quiet()
+                self._stalled = pump.lost or min(overdue, until) <= now
                 if self._stalled:
                     raise RegistryError(SIZE_WRONG if pump.lost else BODY_STALLED) from None
+
+    def _quiet(self) -> float:
+        """Seconds since the client, or another one at its address, sent anything."""
+        environ = self._request.environ
+        return quiet(int(environ.get("SERVER_PORT", 0)), environ.get("REMOTE_ADDR", ""))
 
 
 class _Pump(Thread):
     """The thread that reads ahead. Most requests have no body, and need none.
 
     Two plain queues, one of them of leave to read, keep it AHEAD: they are made in C, and a queue with a bound is not.
+
+    asked  bytes that it waits for
     """
 
-    def __init__(self, request: Request, whole: bool, ends: bool) -> None:
-        """Read piece by piece, or the `whole` body at once; whether a read `ends` where the client goes away."""
+    def __init__(self, request: Request, whole: bool, ends: bool, hurried: bool) -> None:
+        """Read piece by piece, or the `whole` body at once; whether a read `ends` where the client goes away.
+
+        hurried  whether the body has little time: then reads begin with a byte, and stay small
+        """
         super().__init__(name="body", daemon=True)
         self._pieces: SimpleQueue[bytes | Exception] = SimpleQueue()
         self._leave: SimpleQueue[None] = SimpleQueue()
@@ -221,6 +263,8 @@ class _Pump(Thread):
             self._leave.put(None)
         self._environ = request.environ
         self._whole = whole
+        self._most = SMALL_PIECE if hurried else PIECE
+        self.asked = 1 if hurried else FIRST_PIECE
         self._ends = ends
         self._spent = 0.0
         self._closed = False
@@ -237,11 +281,18 @@ class _Pump(Thread):
                 self._leave.get()
                 if self._closed:
                     return
-                self._spent = time.thread_time()
-                piece = stream.read(PIECE)
+                self._spent, began = time.thread_time(), time.monotonic()
+                piece = stream.read(self.asked)
                 self._pieces.put(piece)
+                self.asked = self._size_after(time.monotonic() - began)
         except Exception as error:  # whatever a server raises when a client goes away
             self._pieces.put(error)
+
+    def _size_after(self, seconds: float) -> int:
+        """The bytes to ask for, after a read that took so long."""
+        if seconds > SLOW:
+            return max(1, int(self.asked / seconds))
+        return min(self._most, self.asked * 2) if 2 * seconds < SLOW else self.asked
 
     def next(self, seconds: float) -> bytes | Exception:
         """What it reads next: b"" at the end, an exception where the client went away. Raises Empty after so long."""

@@ -7,6 +7,7 @@ not still, and one whose last word was the client's waits for an answer of ours.
 """
 
 import contextlib
+import math
 import os
 import socket
 import stat
@@ -36,6 +37,15 @@ def drop_still(port: int, peer: str, seconds: float) -> None:
     for connection, seen in _seen(port):
         if connection.getpeername()[0] == peer and seen.answered and seen.still >= seconds:
             _shut(connection)
+
+
+def quiet(port: int, peer: str) -> float:
+    """Return the seconds since the latest data from `peer` to `port` that was not answered yet.
+
+    Infinity where there is none, or where the kernel does not tell (any but Linux).
+    """
+    seen = [each for connection, each in _seen(port) if connection.getpeername()[0] == peer]
+    return min((each.received for each in seen if each.asks), default=math.inf)
 
 
 def drop_all(port: int, peer: str) -> None:
@@ -68,12 +78,14 @@ class Seen(NamedTuple):
     """What the kernel has seen of a connection.
 
     still     seconds since data came or went
+    received  seconds since data came
     answered  whether the last word was surely ours
     asks      whether it was surely the client's: the kernel's clock has ticks of some milliseconds
     spoken    whether as much came as a request begins with
     """
 
     still: float
+    received: float
     answered: bool
     asks: bool
     spoken: bool
@@ -104,4 +116,5 @@ def _look(connection: socket.socket) -> Seen:
         struct.unpack_from("=I", info, at)[0] for at in (LAST_DATA_SENT, LAST_DATA_RECEIVED, PIECES_SENT)
     )
     (count,) = struct.unpack_from("=Q", info, BYTES_RECEIVED)
-    return Seen(min(sent, received) / 1000, received > sent, received < sent or not pieces, count >= FIRST_WORD)
+    asks = received < sent or not pieces
+    return Seen(min(sent, received) / 1000, received / 1000, received > sent, asks, count >= FIRST_WORD)

@@ -52,6 +52,7 @@ TOKEN_REQUEST_INVALID = Row("UNSUPPORTED", 400, "invalid request for a token")
 UNSUPPORTED = Row("UNSUPPORTED", 405, "the operation is unsupported")
 NOT_FOUND = Row("UNSUPPORTED", 404, "there is no such endpoint")
 UNAVAILABLE = Row("UNAVAILABLE", 503, "a service did not answer; the same request may work later")
+UPLOADS_TOO_MANY = Row("UNAVAILABLE", 503, "too many uploads at a time, in all or of yours; try again in some seconds")
 STORE_FULL = Row(
     "INSUFFICIENT_STORAGE",
     507,

@@ -1,0 +1,98 @@
+"""How many threads are at requests with a body, in all and for one principal."""
+
+import time
+from collections.abc import Iterator
+
+import pytest
+from werkzeug.test import EnvironBuilder
+from werkzeug.wrappers import Request
+
+from functions import settings
+from functions.api.bodies import PIECE, RequestBody
+from functions.api.slots import BodySlots
+from functions.app import App
+from functions.auth.door import OpenDoor
+from functions.registry.errors import BODY_STALLED, RegistryError
+from functions.registry.registry import Registry
+from storage.digests import digest_of
+from tests import images
+from tests.api.client import Client, Pieces
+
+UPLOADS = "/v2/a/blobs/uploads/"
+
+
+@pytest.mark.parametrize(
+    ("threads", "total"), [(1, 1), (2, 1), (4, 2), (8, 4), (16, 8), (32, 24), (128, 96), (1000, 750)]
+)
+def test_some_threads_are_kept(threads: int, total: int) -> None:
+    slots = BodySlots(threads)
+    taken = sum(slots.take(f"user {number}") for number in range(threads))
+    assert (slots.total, taken) == (total, total)
+    slots.give_back("user 0")
+    assert slots.take("another")
+    assert not slots.take("one too many")
+
+
+def test_nobody_has_all_of_them() -> None:
+    slots = BodySlots(128)
+    greedy = sum(slots.take("greedy") for _ in range(200))
+    assert greedy == slots.total // 2
+    assert slots.take("modest")
+    slots.give_back("greedy")
+    assert slots.take("greedy")
+    assert not slots.take("greedy")
+
+
+def test_where_nobody_says_who_it_is_everybody_shares_all() -> None:
+    slots = BodySlots(128)
+    assert sum(slots.take("") for _ in range(200)) == slots.total
+
+
+@pytest.fixture
+def app(registry: Registry) -> App:
+    """An app with one slot."""
+    return App(registry, settings.read({"LADING_THREADS": "1"}), OpenDoor())
+
+
+def test_a_slot_is_free_again_after_each_request_whatever_came_of_it(app: App) -> None:
+    client, content = Client(app), images.blob()
+    for _ in range(2):
+        client.push_blob("a", content)
+        assert client.ask("PUT", "/v2/a/manifests/v1", b"{").status == 400
+        assert client.ask("PATCH", f"{UPLOADS}absent", content).status == 404
+        assert client.ask("POST", f"{UPLOADS}?digest={digest_of(b'other')}", content).status == 400
+        assert client.ask("PUT", "/v2/a/manifests/v1", b"x", length=10, chunked=False).status == 400
+
+
+def test_a_request_without_a_slot_is_refused_and_one_without_a_body_needs_none(app: App) -> None:
+    client, content = Client(app), images.blob()
+    digest = client.push_blob("a", content)
+
+    def pieces() -> Iterator[bytes]:
+        refused = Client(app).ask("POST", f"{UPLOADS}?digest={digest_of(b'x')}", b"x")
+        assert (refused.status, refused.code, refused.headers["Retry-After"]) == (503, "UNAVAILABLE", "5")
+        assert "too many uploads" in refused.json["errors"][0]["message"]
+        assert Client(app).ask("POST", UPLOADS).status == 202
+        assert Client(app).ask("POST", f"/v2/b/blobs/uploads/?mount={digest}&from=a").status == 201
+        assert Client(app).ask("GET", f"/v2/a/blobs/{digest}").body == content
+        yield b"y"
+
+    assert client.ask("POST", f"{UPLOADS}?digest={digest_of(b'y')}", Pieces(pieces()), length=1).status == 201
+
+
+class Trickle:
+    """A body of which a byte comes each hundredth of a second, without end."""
+
+    def read(self, size: int = -1) -> bytes:
+        time.sleep(0.01)
+        return b"x"
+
+
+@pytest.mark.parametrize("seconds", [0.2, float("inf")])
+def test_what_is_read_whole_has_an_end_however_it_trickles(seconds: float) -> None:
+    builder = EnvironBuilder(method="PUT", headers=[("Transfer-Encoding", "chunked")])
+    environ = {**builder.get_environ(), "wsgi.input": Trickle(), "wsgi.input_terminated": True}
+    body = RequestBody(Request(environ), patience=0.1)
+    with pytest.raises(RegistryError) as raised:
+        body.read(4 * PIECE, seconds)
+    assert raised.value.row is BODY_STALLED
