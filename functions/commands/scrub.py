@@ -12,13 +12,19 @@ from functions.settings import Settings
 def add_to(commands: Commands) -> None:
     """Add the command."""
     scrubbing = add(commands, "scrub", "check all that is kept against its records, while serving", _scrub, REGISTRY)
+    scrubbing.add_argument(
+        "--rate", type=_rate, default=100, metavar="MB/S", help="read so much at most, and rest; 0: without a rest"
+    )
     scrubbing.add_argument("--repair", action="store_true", help="repair what is safe to repair")
 
 
 def _scrub(parsed: argparse.Namespace, read: Settings) -> None:
+    from functions.jobs.pace import Pace
     from functions.jobs.scrub import Scrubber
 
-    scrubber, findings, report = Scrubber(registry(read, writes=parsed.repair), parsed.repair), 0, None
+    pace = Pace(bytes_rate=parsed.rate * 1e6, rest=1.0 if parsed.rate else 0.0)
+    scrubber = Scrubber(registry(read, writes=parsed.repair), parsed.repair, pace=pace)
+    findings, report = 0, None
     while report is None or not report.finished:
         report = scrubber.run(progress=show)
         if report is None:
@@ -30,3 +36,11 @@ def _scrub(parsed: argparse.Namespace, read: Settings) -> None:
     print(json.dumps(report.as_json()))
     if findings:
         raise CommandError(f"{findings} things are not as they should be")
+
+
+def _rate(text: str) -> float:
+    """Read a number of megabytes a second, 0 or more."""
+    rate = float(text)
+    if not 0 <= rate < float("inf"):
+        raise ValueError(text)
+    return rate

@@ -16,10 +16,12 @@ class Pace:
     """How fast a job may go.
 
     rate  the most records a second, or 0 for as many as it can
+    bytes_rate  the most bytes a second that are read, or 0 for as many as it can
     rest  seconds of pause for each second of work: with 1, what is served beside it has the disk half of the time
     """
 
     rate: float = 0.0
+    bytes_rate: float = 0.0
     rest: float = 0.0
     _since: float = field(default_factory=time.monotonic)
     _owed: float = 0.0
@@ -30,9 +32,16 @@ class Pace:
 
     def pause(self) -> None:
         """Wait as long as the record that was just dealt with demands."""
+        self._wait(1 / self.rate if self.rate else 0.0)
+
+    def read(self, size: int) -> None:
+        """Wait as long as the `size` bytes demand that were just read, and the work with them."""
+        self._wait(size / self.bytes_rate if self.bytes_rate else 0.0)
+
+    def _wait(self, shortest: float) -> None:
+        """Wait so long that the work since the last call has its rest, and it took `shortest` seconds in all."""
         worked = time.monotonic() - self._since
-        shortest = 1 / self.rate - worked if self.rate else 0.0
-        self._owed += max(worked * self.rest, shortest, 0.0)
+        self._owed += max(worked * self.rest, shortest - worked, 0.0)
         if self._owed >= SHORTEST_PAUSE:
             time.sleep(min(self._owed, LONGEST_PAUSE))
             self._owed = 0.0

@@ -1,31 +1,59 @@
 """Scrubbing: whether what is kept is what was pushed, and all is there that should be.
 
-    blobs      each object is read again: its size, CRC-32C and digest are those of its record
-    manifests  the bytes have their digest, and all that they name is there; so does each tag
-    links      each leads to its blob's object                               repaired: the link follows the blob
-    objects    each belongs to a blob or to a session                        repaired: an ended session takes it away
+    blobs      each object is read again: its size, CRC-32C and digest are those of its record  marked, or unmarked
+    manifests  the bytes have their digest, and all that they name is there
+    tags       each names a manifest that is there
+    links      each leads to its blob's object                           repaired: the link follows the blob
+    objects    each belongs to a blob or to a session                    repaired: an ended session takes it away
+    strays     nothing else lies among the objects
 
-What is wrong is reported, a line each. Repaired is only what cannot lose anything: an object that no record names is
-handed to collection, which looks again an hour later. Damaged bytes are never touched: Cloud Storage's own soft delete
-brings them back, or, once they are removed, a backup or a push of the same.
+What is wrong is reported, a line each. A blob whose bytes are missing or damaged is marked, so that clients push it
+again (jobs.marks), and unmarked where they are good again. Repaired is only what cannot lose anything: an object that
+no record names is handed to collection, which looks again an hour later. Damaged bytes are never touched: a push of the
+right ones replaces them, and Cloud Storage's own soft delete or a backup may bring them back.
 """
 
 import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Any
+from typing import Any, Final
 
 import google_crc32c
 
-from functions.jobs.slices import PAGE, SLICE, Phase, Report, Slices, scanned, unqueued, walked
+from functions.jobs.marks import Marks
+from functions.jobs.pace import Pace
+from functions.jobs.pages import Walk
+from functions.jobs.slices import PAGE, SLICE, Phase, Report, Slices, scanned, unqueued
 from functions.registry.acts import Clock, now
 from functions.registry.needs import needs_of
 from functions.registry.registry import Registry
 from storage.digests import Hasher, algorithm_of, digest_of
 from storage.errors import Conflict, Corrupt, Missing
-from storage.protocols import Create, Replace
+from storage.protocols import Create, Found, Replace
 from storage.records import Blob, Key, Link, Manifest, Record, Tag, Upload
+
+CONTENT_AT_ONCE: Final = 8 * 1024 * 1024
+KEYS_AT_ONCE: Final = 1_000
+"""Bytes of manifests, and records that they need, in memory at a time."""
+
+MOST_STRAYS: Final = 100
+"""That are reported."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listed(Record):
+    """A record that was listed, and what was read for all of its page at once.
+
+    found  the records of the page, whole
+    needs  what they need, without content; read before them, so that it was there while they were
+    """
+
+    KIND = "listed"
+
+    record: Any
+    found: Found
+    needs: Found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,31 +62,59 @@ class Stored(Record):
 
     KIND = "objects"
 
+    found: Found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stray(Record):
+    """What lies among the objects and is none."""
+
+    KIND = "strays"
+
 
 class Scrubber:
     """Scrubs one registry."""
 
-    def __init__(self, registry: Registry, repair: bool, clock: Clock = now) -> None:
-        """Scrub the stores of `registry`; `repair` what is safe to repair."""
-        self._registry = registry
+    def __init__(self, registry: Registry, repair: bool, clock: Clock = now, pace: Pace | None = None) -> None:
+        """Scrub the stores of `registry`; `repair` what is safe to repair; at a pace, or as fast as can be."""
         self._metadata = registry.metadata
         self._objects = registry.objects
         self._repair = repair
         self._clock = clock
+        self._marks = Marks(registry.metadata)
         self._slices = Slices("scrub", registry.metadata, clock)
+        self._slices.pace = pace or Pace()
+        self._manifests = Walk(registry.metadata, Manifest)
+        self._tags = Walk(registry.metadata, Tag)
+        self._links = Walk(registry.metadata, Link)
 
     def run(self, limit: timedelta = SLICE, progress: Callable[[Report], None] = lambda report: None) -> Report | None:
         """A slice: see Slices.run."""
         phases = [
             Phase("blobs", scanned(self._metadata, Blob), self._check_blob),
-            Phase("manifests", walked(self._metadata, Manifest), self._check_manifest),
-            Phase("tags", walked(self._metadata, Tag), self._check_tag),
-            Phase("links", walked(self._metadata, Link), self._check_link),
+            Phase("manifests", unqueued(self._page_of_manifests), self._check_manifest),
+            Phase("tags", unqueued(self._page_of_tags), self._check_tag),
+            Phase("links", unqueued(self._page_of_links), self._check_link),
             Phase("objects", unqueued(self._page_of_objects), self._check_object),
+            Phase("strays", unqueued(self._page_of_strays), self._check_stray),
         ]
         return self._slices.run(phases, limit, progress)
 
     def _check_blob(self, blob: Blob) -> str:
+        damage = self._damage(blob)
+        if not damage and not blob.damaged:
+            return "blobs good"
+        if not self._marks.set(blob, damage):
+            current = self._metadata.read([blob.key])[blob.key]
+            return "blobs gone meanwhile" if current is None else self._check_blob(current)
+        if damage == "missing":
+            return self._wrong("blobs whose object is missing", f"{blob.id}: there is no object {blob.object}")
+        if damage:
+            return self._wrong("blobs with other bytes", f"{blob.id}: {blob.object} holds other bytes than were pushed")
+        return "blobs good again"
+
+    def _damage(self, blob: Blob) -> str:
+        """What is wrong with the object of a blob, as Blob.damaged says it."""
         hasher, size, crc32c = Hasher(algorithm_of(blob.id)), 0, 0
         try:
             # One byte more than there should be, so that a longer object shows; where there is none, that is all.
@@ -67,23 +123,36 @@ class Scrubber:
                     hasher.update(piece)
                     size += len(piece)
                     crc32c = google_crc32c.extend(crc32c, piece)
+                    self._slices.pace.read(len(piece))
         except Missing:
-            if self._metadata.read([blob.key])[blob.key] is None:
-                return "blobs gone meanwhile"
-            return self._wrong("blobs whose object is missing", f"{blob.id}: there is no object {blob.object}")
+            return "missing"
         if (size, crc32c, hasher.digest) != (blob.size, blob.crc32c, blob.id):
-            return self._wrong("blobs with other bytes", f"{blob.id}: {blob.object} holds other bytes than were pushed")
+            return "damaged"
         self._slices.report.counts["bytes read"] += size
-        return "blobs good"
+        return ""
 
-    def _check_manifest(self, listed: Manifest) -> str:
-        keys = needs_of(listed)
-        found = self._metadata.read([listed.key, *keys])
-        manifest = found[listed.key]
+    def _page_of_manifests(self, after: Key[Any] | None) -> Sequence[Listed]:
+        page: list[Manifest] = []
+        size = keys = 0
+        for manifest in self._manifests.page(after):
+            size, keys = size + manifest.size, keys + len(manifest.blobs) + len(manifest.children)
+            if page and (size > CONTENT_AT_ONCE or keys > KEYS_AT_ONCE):
+                break
+            page.append(manifest)
+        needs = [key for manifest in page for key in needs_of(manifest)]
+        return self._with_found(page, needs)
+
+    def _check_manifest(self, listed: Listed) -> str:
+        manifest, needs = listed.found[listed.record.key], listed.needs
+        keys = needs_of(listed.record)
+        if manifest is not None and any(needs[key] is None for key in keys):
+            # Deleted and pushed again between the two reads? One read of all is of one moment.
+            needs = self._metadata.read([manifest.key, *keys], content=False)
+            manifest = manifest if needs[manifest.key] else None
         if manifest is None:
             return "manifests gone meanwhile"
         where = f"{manifest.repository}@{manifest.id}"
-        missing = [key.id for key in keys if found[key] is None]
+        missing = [key.id for key in keys if needs[key] is None]
         if missing:
             return self._wrong("manifests that lack something", f"{where}: lacks {', '.join(missing)}")
         content = manifest.content
@@ -91,21 +160,34 @@ class Scrubber:
             return self._wrong("manifests with other bytes", f"{where}: its record holds other bytes than were pushed")
         return "manifests good"
 
-    def _check_tag(self, tag: Tag) -> str:
-        key = Key(Manifest, tag.digest, tag.repository)
-        found = self._metadata.read([tag.key, key])
-        current = found[tag.key]
+    def _page_of_tags(self, after: Key[Any] | None) -> Sequence[Listed]:
+        page = self._tags.page(after)
+        return self._with_found(page, [Key(Manifest, tag.digest, tag.repository) for tag in page])
+
+    def _check_tag(self, listed: Listed) -> str:
+        tag, key = listed.record, Key(Manifest, listed.record.digest, listed.record.repository)
+        current, there = listed.found[tag.key], listed.needs[key]
+        if there is None:
+            again = self._metadata.read([tag.key, key], content=False)
+            current, there = again[tag.key], again[key]
         if current is None or current.digest != tag.digest:
             return "tags moved meanwhile"
-        if found[key] is None:
+        if there is None:
             return self._wrong("tags of nothing", f"{tag.repository}:{tag.id}: there is no manifest {tag.digest}")
         if current.content is not None and digest_of(current.content, algorithm_of(tag.digest)) != tag.digest:
             return self._wrong("tags with other bytes", f"{tag.repository}:{tag.id}: its record holds other bytes")
         return "tags good"
 
-    def _check_link(self, link: Link) -> str:
-        key = Key(Blob, link.id)
-        blob = self._metadata.read([key])[key]
+    def _page_of_links(self, after: Key[Any] | None) -> Sequence[Listed]:
+        page = self._links.page(after)
+        found = self._metadata.read(list({Key(Blob, link.id): True for link in page}))
+        return [_listed(link, Found({}), found) for link in page]
+
+    def _check_link(self, listed: Listed) -> str:
+        link: Link = listed.record
+        blob = listed.needs[Key(Blob, link.id)]
+        if blob is not None and link.damaged != bool(blob.damaged) and self._marks.match(link):
+            return "links whose hint was wrong"
         if blob is not None and blob.object == link.object:
             return "links good"
         current = self._metadata.read([link.key])[link.key]
@@ -118,17 +200,34 @@ class Scrubber:
             return "links repaired"
         return self._wrong("links to another object", f"{where}: leads to {link.object}, its blob is {blob.object}")
 
+    def _page_of_objects(self, after: Key[Any] | None) -> Sequence[Stored]:
+        names = self._objects.names("", after=after.id if after else "", limit=PAGE)
+        found = self._metadata.read(list({_session_of(name): True for name in names}))
+        return [Stored(id=name, found=found) for name in names]
+
     def _check_object(self, stored: Stored) -> str:
-        key = Key(Upload, stored.id.partition("/")[0])
-        if self._metadata.read([key])[key] is not None:
+        key = _session_of(stored.id)
+        if stored.found[key] is not None:
             return "objects of sessions"
         if self._metadata.find(Blob, {"object": stored.id}, limit=1):
             return "objects of blobs"
-        time = self._clock()
+        time = self._clock(stored.found.read_at)
         ended = Upload(id=key.id, target="", cancelled=True, created=time, touched=time)
         if self._repair and self._commit(Create(ended)):
             return "objects handed to collection"
         return self._wrong("objects of nobody", f"{stored.id}: no record names this object")
+
+    def _page_of_strays(self, after: Key[Any] | None) -> Sequence[Stray]:
+        return [] if after else [Stray(id=name) for name in self._objects.strays(limit=MOST_STRAYS)]
+
+    def _check_stray(self, stray: Stray) -> str:
+        return self._wrong("strays", f"{stray.id}: lies among the objects and is none; Lading has not put it there")
+
+    def _with_found(self, page: Sequence[Record], needs: Sequence[Key[Any]]) -> list[Listed]:
+        """The records of a page, read whole, with what they need: that first, so that it was there before."""
+        needed = self._metadata.read(list(dict.fromkeys(needs)), content=False)
+        found = self._metadata.read([record.key for record in page])
+        return [_listed(record, found, needed) for record in page]
 
     def _wrong(self, outcome: str, finding: str) -> str:
         self._slices.report.findings.append(finding)
@@ -141,5 +240,10 @@ class Scrubber:
             return False
         return True
 
-    def _page_of_objects(self, after: Key[Any] | None) -> Sequence[Stored]:
-        return [Stored(id=name) for name in self._objects.names("", after=after.id if after else "", limit=PAGE)]
+
+def _listed(record: Record, found: Found, needs: Found) -> Listed:
+    return Listed(id=record.id, repository=record.repository, record=record, found=found, needs=needs)
+
+
+def _session_of(name: str) -> Key[Upload]:
+    return Key(Upload, name.partition("/")[0])

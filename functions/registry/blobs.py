@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from functions.registry import links
 from functions.registry.acts import Clock, now
 from functions.registry.attempts import settle
+from functions.registry.damage import is_damaged
 from functions.registry.errors import BLOB_NAMED, BLOB_UNKNOWN, RegistryError
 from storage.errors import Missing, Unavailable
 from storage.past import DeletedLink, DeletedManifest
@@ -25,13 +26,19 @@ class Blobs:
         self._clock = clock
 
     def get(self, repository: str, digest: str, *, to_stay: bool = False) -> Link:
-        """The link of a blob. Raises BLOB_UNKNOWN.
+        """The link of a blob. Raises BLOB_UNKNOWN, also where its bytes are damaged.
 
         Whoever asks whether a blob need not be pushed wants one that is `to_stay`: not condemned by collection.
         """
+        link = self._link_of(repository, digest)
+        if (to_stay and link.state == CONDEMNED) or is_damaged(self._metadata, link):
+            raise RegistryError(BLOB_UNKNOWN, {"digest": digest})
+        return link
+
+    def _link_of(self, repository: str, digest: str) -> Link:
         key = Key(Link, digest, repository)
         link = self._metadata.read([key])[key]
-        if link is None or (to_stay and link.state == CONDEMNED):
+        if link is None:
             raise RegistryError(BLOB_UNKNOWN, {"digest": digest})
         return link
 
@@ -72,7 +79,7 @@ class Blobs:
 
     def _delete(self, repository: str, digest: str) -> None:
         # The link first, what names it second: a manifest put in between touches the link, and the commit fails.
-        link = self.get(repository, digest)
+        link = self._link_of(repository, digest)
         naming = self._metadata.find(Manifest, {"blobs": digest}, repository=repository, limit=10)
         if naming:
             raise RegistryError(BLOB_NAMED, {"digest": digest, "manifests": [manifest.digest for manifest in naming]})
@@ -103,7 +110,7 @@ class Blobs:
         blob_key, link_key = Key(Blob, digest), Key(Link, digest, repository)
         found = self._metadata.read([blob_key, link_key, origin.key])
         blob = found[blob_key]
-        if blob is None or found[origin.key] is None:
+        if blob is None or blob.damaged or found[origin.key] is None:
             return None
         link, writes = links.made(found[link_key], blob, repository, self._clock())
         if origin.key != link_key:

@@ -24,21 +24,28 @@ from storage.protocols import Create, Delete, Replace, Touch, Write
 from storage.records import FORGOTTEN, HIDDEN, LOOSE, Blob, Link, recast
 
 
-def made(link: Link | None, blob: Blob, repository: str, now: datetime) -> tuple[Link, list[Write]]:
+def made(
+    link: Link | None, blob: Blob, repository: str, now: datetime, *, healed: bool = False
+) -> tuple[Link, list[Write]]:
     """The link of a blob that is pushed or mounted, beside `link`, which is there, and the writes that make both.
 
     What no manifest names yet begins its grace anew. A new link repeats its blob's object, so the blob is written at
-    the version that was read: collected and pushed again meanwhile, it would have another one.
+    the version that was read: collected and pushed again meanwhile, it would have another one. So it is where its
+    bytes were put back (`healed`), and where the link still says that they are damaged: a scrub may mark it meanwhile.
     """
     new_blob: list[Write] = [] if blob.version else [Create(blob)]
+    if blob.version and link is not None and (healed or link.damaged):
+        new_blob = [Replace(replace(blob, state=""))]
     if link is None:
         new = Link(
             id=blob.id, repository=repository, object=blob.object, size=blob.size, created=now, state=LOOSE, since=now
         )
         return new, [Create(new), *(new_blob or [Replace(replace(blob, state=""))])]
-    if not link.state:
+    if not link.state and not link.damaged:
         return link, [Touch(link.key), *new_blob]
-    fresh = replace(link, state=LOOSE, since=now)
+    fresh = replace(link, damaged=False)
+    if link.state:
+        fresh = replace(fresh, state=LOOSE, since=now)
     return fresh, [Replace(fresh), *new_blob]
 
 
@@ -70,7 +77,7 @@ def hidden(link: Link, earlier: DeletedLink | None, now: datetime) -> list[Write
 
 def shown(hidden: DeletedLink, blob: Blob, now: datetime) -> list[Write]:
     """Return the writes of a manifest that names a hidden link: it is visible again, as the link of its blob."""
-    link = recast(hidden, Link, object=blob.object, size=blob.size, state="", since=now)
+    link = recast(hidden, Link, object=blob.object, size=blob.size, state="", since=now, damaged=False)
     return [Create(link), Delete(hidden), Replace(replace(blob, state=""))]
 
 

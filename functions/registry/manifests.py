@@ -5,17 +5,20 @@ commit removes, it first reads, then looks for what names it, then removes at th
 collide the second fails, and looks again.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import accumulate
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from functions.registry.acts import PUSH, Act, Clock, now
 from functions.registry.attempts import settle
+from functions.registry.damage import damaged_among, is_damaged
 from functions.registry.documents import MOST_MEDIA_TYPE, parse
 from functions.registry.errors import (
     DIGEST_INVALID,
+    MANIFEST_INVALID,
     MANIFEST_TOO_LARGE,
     MANIFEST_UNKNOWN,
     RegistryError,
@@ -27,9 +30,12 @@ from functions.registry.repositories import alive
 from functions.registry.tags import Tags
 from functions.registry.uploads import Body, Uploads
 from storage.digests import algorithm_of, digest_of
+from storage.errors import Corrupt, Missing
 from storage.past import DeletedManifest
 from storage.protocols import MOST_CONTENT, BlobStore, Create, Delete, Found, MetadataStore, Touch
 from storage.records import Key, Manifest, Repository, Tag
+
+M = TypeVar("M", bound=Manifest | Tag)
 
 MAX_MANIFEST: Final = 4 * 1024 * 1024
 """Bytes; the distribution-spec asks for at least as many."""
@@ -82,13 +88,14 @@ class Manifests:
     def find(self, repository: str, reference: str) -> Manifest | Tag:
         """What a tag or digest names: digest, media type and size, in one read; two for a tag as of a time.
 
-        Raises MANIFEST_UNKNOWN.
+        One more where the manifest is kept as an object: a client that finds one whose bytes are lost would not push
+        it again. Raises MANIFEST_UNKNOWN.
         """
         kind: type[Manifest | Tag] = Manifest if names_digest(reference) else Tag
         key = Key(kind, reference, repository)
         found = self._metadata.read([key])[key]
         if found is not None:
-            return found
+            return self._undamaged(found)
         if past := moment_of(reference):
             return self._find_past(repository, *past)
         raise RegistryError(MANIFEST_UNKNOWN, {"reference": reference})
@@ -165,15 +172,29 @@ class Manifests:
         if manifest is None:
             reason = "the manifest of that time has been deleted"
             raise RegistryError(MANIFEST_UNKNOWN, {"tag": tag, "digest": key.id, "reason": reason})
-        return manifest
+        return self._undamaged(manifest)
+
+    def _undamaged(self, found: M) -> M:
+        """`found`. Raises MANIFEST_UNKNOWN where its bytes are damaged."""
+        if is_damaged(self._metadata, found):
+            reason = "its bytes are missing or damaged; push it again"
+            raise RegistryError(MANIFEST_UNKNOWN, {"digest": found.digest, "reason": reason})
+        return found
 
     def _annotations(self, manifest: Manifest) -> Mapping[str, str]:
-        return parse(self.content(manifest), manifest.media_type).annotations
+        content = manifest.content
+        if content is None:
+            # One that is lost must not hide the others.
+            with contextlib.suppress(Missing, Corrupt):
+                content = self.content(manifest)
+            if content is None or digest_of(content, algorithm_of(manifest.id)) != manifest.id:
+                return {}
+        return parse(content, manifest.media_type).annotations
 
     def _spill(self, manifest: Manifest, principal: str) -> Manifest:
         """Keep the bytes as a blob of the repository that the manifest itself names, like any other that it needs."""
         found = self._read_needs(manifest)
-        named(found, manifest, self._clock(found.read_at), NAMEABLE)
+        named(found, manifest, self._clock(found.read_at), NAMEABLE, self._damaged(found, manifest))
         upload = self._uploads.start(manifest.repository, principal, algorithm_of(manifest.digest))
         body = Body([manifest.content or b""], manifest.size)
         link = self._uploads.finish(manifest.repository, upload.id, manifest.digest, body, principal)
@@ -183,9 +204,10 @@ class Manifests:
         repository = manifest.repository
         tags = list(dict.fromkeys(put.tags))
         found = self._read_needs(manifest, [key for tag in tags for key in self._tags.keys(repository, tag)])
-        time = self._clock(found.read_at)
+        _refuse_another_type(manifest, found[manifest.key])
+        time, damaged = self._clock(found.read_at), self._damaged(found, manifest)
         manifest = replace(manifest, object=object_of(found, manifest), created=min(manifest.created, time))
-        writes = [*named(found, manifest, time, NAMEABLE), *alive(found, repository, time)]
+        writes = [*named(found, manifest, time, NAMEABLE, damaged), *alive(found, repository, time)]
         writes.append(Create(manifest) if found[manifest.key] is None else Touch(manifest.key))
         if (tombstone := found[Key(DeletedManifest, manifest.digest, repository)]) is not None:
             writes.append(Delete(tombstone))
@@ -194,6 +216,9 @@ class Manifests:
             writes += self._tags.move(found, tag, tagged, act)
         self._metadata.commit(writes)
         return manifest
+
+    def _damaged(self, found: Found, manifest: Manifest) -> Set[str]:
+        return damaged_among(self._metadata, found, needs_of(manifest))
 
     def _read_needs(self, manifest: Manifest, others: Sequence[Key[Any]] = ()) -> Found:
         """Read what a put of a manifest looks at: in one more read where something may be hidden."""
@@ -205,3 +230,14 @@ class Manifests:
             return found
         # All of it again, so that it is of one moment: a link is moved when it is hidden or shown.
         return self._metadata.read([*keys, *hidden_needs_of(manifest)], content=False)
+
+
+def _refuse_another_type(manifest: Manifest, there: Manifest | None) -> None:
+    """Raises MANIFEST_INVALID where the same bytes are there as another media type.
+
+    Bytes without a `mediaType` are what the client says that they are, and one record cannot need what both need: a
+    layer of the one would be collected while a tag names the other.
+    """
+    if there is not None and there.media_type != manifest.media_type:
+        reason = f"these bytes are there as {there.media_type}; delete {manifest.digest} first to push them as another"
+        raise RegistryError(MANIFEST_INVALID, {"mediaType": manifest.media_type, "reason": reason})

@@ -6,7 +6,7 @@ the links are written at the versions that were read. So whoever comes in betwee
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -30,7 +30,13 @@ def hidden_needs_of(manifest: Manifest) -> list[Key[Any]]:
     return [*hidden, *(Key(Blob, digest) for digest in manifest.blobs)]
 
 
-def named(found: Found, manifest: Manifest, now: datetime, hidden_for: timedelta = timedelta.max) -> list[Write]:
+def named(
+    found: Found,
+    manifest: Manifest,
+    now: datetime,
+    hidden_for: timedelta = timedelta.max,
+    damaged: Set[str] = frozenset(),
+) -> list[Write]:
     """Return the writes of a manifest that needs what was found.
 
     Args:
@@ -38,6 +44,7 @@ def named(found: Found, manifest: Manifest, now: datetime, hidden_for: timedelta
         manifest: the one that is put or restored.
         now: the time from which links are named.
         hidden_for: a link that has been hidden for so long or longer is not there.
+        damaged: what of the links and children is as good as not there (damage.damaged_among).
 
     Raises:
         RegistryError: MANIFEST_BLOB_UNKNOWN with each digest that is not there.
@@ -47,17 +54,24 @@ def named(found: Found, manifest: Manifest, now: datetime, hidden_for: timedelta
     for key in needs_of(manifest):
         record = found[key]
         hidden = found[Key(DeletedLink, key.id, key.repository)] if key.kind is Link else None
-        if isinstance(record, Link):
+        if key.id in damaged:
+            missing.append(key.id)
+        elif isinstance(record, Link):
             writes += [links.named(record, now), *([Delete(hidden)] if hidden else [])]
         elif record is not None:
             writes.append(Touch(key))
-        elif hidden and (blob := found[Key(Blob, key.id)]) and now - hidden.hidden < hidden_for:
+        elif hidden and (blob := _good(found[Key(Blob, key.id)])) and now - hidden.hidden < hidden_for:
             writes += links.shown(hidden, blob, now)
         else:
             missing.append(key.id)
     if missing:
         raise RegistryError(MANIFEST_BLOB_UNKNOWN, [{"digest": digest} for digest in missing])
     return writes
+
+
+def _good(blob: Blob | None) -> Blob | None:
+    """A blob that was found, unless its bytes are damaged."""
+    return None if blob is None or blob.damaged else blob
 
 
 def object_of(found: Found, manifest: Manifest) -> str:

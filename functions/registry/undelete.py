@@ -11,6 +11,7 @@ from dataclasses import replace
 from functions.registry import links
 from functions.registry.acts import RESTORE, Act, Clock
 from functions.registry.attempts import settle
+from functions.registry.damage import damaged_among
 from functions.registry.errors import MANIFEST_BLOB_UNKNOWN, NAME_UNKNOWN, NOT_DELETED, TAG_TAKEN, RegistryError
 from functions.registry.needs import hidden_needs_of, named, needs_of, object_of
 from functions.registry.pages import find_all, scan_all
@@ -126,7 +127,8 @@ class Undelete:
         keys = [manifest.key, Key(Repository, repository), *needs_of(manifest), *hidden_needs_of(manifest)]
         found = self._metadata.read(keys, content=False)
         manifest = replace(manifest, object=object_of(found, manifest))
-        writes = named(found, manifest, self._clock())
+        damaged = damaged_among(self._metadata, found, needs_of(manifest))
+        writes = named(found, manifest, self._clock(), damaged=damaged)
         writes += [*alive(found, repository, self._clock()), Touch(dead.key)]
         writes.append(Create(manifest) if found[manifest.key] is None else Touch(manifest.key))
         self._metadata.commit(writes)

@@ -5,7 +5,9 @@
 
 Each request's body becomes one object `<session>/<n>` that nobody can see. Publishing is one commit that creates the
 blob's record and the repository's link and closes the session: no byte is copied or renamed, except that several parts
-are joined into one object first.
+are joined into one object first. Where the blob is there already but its object is missing, cut, or marked by scrub,
+a whole copy replaces the object under its name, before that commit: whatever leads to the object leads to good bytes
+then, in all repositories, and whoever is killed in between has lost nothing: the parts are left for the next try.
 
 There is no lock. The session's version is the exclusiveness: of two requests that append at one offset, one commits
 and the other is told where the upload ends. A process that dies leaves the session as it was before, usable at once,
@@ -20,7 +22,7 @@ import secrets
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import Final
+from typing import Final, NamedTuple
 
 import google_crc32c
 
@@ -192,25 +194,26 @@ class Uploads:
         `found` is what was read just now of session, blob and link, if it was: each later attempt reads them again.
         """
         keys = _keys(upload.target, upload.id, digest)
-        whole = cache(lambda: self._whole(upload))
+        content = _Content(cache(lambda: self._whole(upload)), cache(lambda name: self._put_back(name, upload)))
         reads = itertools.chain(found, iter(lambda: self._metadata.read(keys), None))
-        link = settle(lambda: self._try_to_publish(upload, digest, whole, next(reads)))
+        link = settle(lambda: self._try_to_publish(upload, digest, content, next(reads)))
         # The joined object is another one than all parts; where the blob was there already, no part is its object.
         self._forget(name for name in _objects(upload) if name != link.object)
         return link
 
-    def _try_to_publish(self, upload: Upload, digest: str, whole: Callable[[], str], found: Found) -> Link:
+    def _try_to_publish(self, upload: Upload, digest: str, content: "_Content", found: Found) -> Link:
         key, blob_key, link_key = _keys(upload.target, upload.id, digest)
         session, blob, link = found[key], found[blob_key], found[link_key]
         if session is None or session.version != upload.version:
             return self._overtaken(upload, digest)
-        now = self._clock()
+        now, healed = self._clock(), False
         if blob is None:
-            blob = Blob(id=digest, object=whole(), size=upload.offset, crc32c=upload.crc32c, created=now)
-        elif not is_there(self._blobs, blob.object, blob.size):
+            blob = Blob(id=digest, object=content.whole(), size=upload.offset, crc32c=upload.crc32c, created=now)
+        elif blob.damaged or not is_there(self._blobs, blob.object, blob.size):
             # Acknowledged must be what can be pulled, in all repositories that link it.
-            self._join(blob.object, upload)
-        link, writes = links.made(link, blob, upload.target, now)
+            content.put_back(blob.object)
+            blob, healed = replace(blob, damaged=""), True
+        link, writes = links.made(link, blob, upload.target, now, healed=healed)
         self._metadata.commit([Replace(replace(upload, published=digest, touched=now)), *writes])
         return link
 
@@ -231,21 +234,28 @@ class Uploads:
 
     def _whole(self, upload: Upload) -> str:
         """One object of the session's bytes."""
-        if len(upload.parts) == 1:
-            return _objects(upload)[0]
+        return _objects(upload)[0] if len(upload.parts) == 1 else self._copy(upload)
+
+    def _copy(self, upload: Upload) -> str:
+        """A new object of the session's bytes, beside its parts."""
         name = f"{upload.id}/whole-{secrets.token_hex(4)}"
         if not upload.parts:
             self._blobs.append(name, (), 0)
             return name
-        self._join(name, upload)
-        return name
-
-    def _join(self, name: str, upload: Upload) -> None:
-        """Make the session's bytes an object of that name."""
         joined = self._blobs.join(name, _objects(upload))
         if joined.size != upload.offset or joined.crc32c not in (None, upload.crc32c):
             self._forget([name])
             raise Corrupt(f"the store joined the parts of upload {upload.id} to other bytes")
+        return name
+
+    def _put_back(self, name: str, upload: Upload) -> None:
+        """Make the session's bytes those of the object `name`; of a kill on the way, its session's end tells."""
+        copy = self._copy(upload)
+        try:
+            self._blobs.replace(name, copy)
+        except StorageError:
+            self._forget([copy])
+            raise
 
     def _end(self, upload: Upload) -> None:
         """End a session without a blob, unless it is another request's by now."""
@@ -266,6 +276,17 @@ class Uploads:
         for name in names:
             with contextlib.suppress(StorageError):
                 self._blobs.delete(name)
+
+
+class _Content(NamedTuple):
+    """What publishing does with a session's bytes, each at most once, however often it is tried.
+
+    whole     makes them one object, or finds that they are; returns its name
+    put_back  makes them the bytes of an object that is there, or was
+    """
+
+    whole: Callable[[], str]
+    put_back: Callable[[str], None]
 
 
 class _Meter:

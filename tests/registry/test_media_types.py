@@ -1,0 +1,100 @@
+"""The same bytes as two media types: what a live image needs stays, whoever says what else they are."""
+
+import json
+from collections.abc import Callable
+from functools import partial
+from itertools import count, permutations
+from typing import Any
+
+import pytest
+
+from functions.jobs.backup import Stores
+from functions.registry.documents import DOCKER_MANIFEST, OCI_ARTIFACT, OCI_MANIFEST
+from functions.registry.errors import RegistryError
+from functions.registry.manifests import Put
+from functions.registry.registry import Registry
+from storage.digests import digest_of
+from storage.records import Manifest
+from tests import images
+from tests.registry.damage import Steps, collect
+from tests.registry.pushes import pull_blob, push_blob
+
+
+def put(registry: Registry, content: bytes, media_type: str, *tags: str) -> Manifest:
+    return registry.manifests.put("a", Put(content, media_type, "", tags))
+
+
+def told(attempt: Callable[[], Any]) -> str:
+    """What a put is refused with, or ""."""
+    try:
+        attempt()
+    except RegistryError as error:
+        return f"{error.row.code} {error.detail}"
+    return ""
+
+
+@pytest.fixture
+def layer() -> bytes:
+    return images.blob()
+
+
+@pytest.fixture
+def content(registry: Registry, layer: bytes) -> bytes:
+    """A manifest that does not say what it is: as an image it needs a layer, as an artifact nothing."""
+    for each in (images.EMPTY_CONFIG, layer):
+        push_blob(registry, "a", each)
+    described = json.loads(images.manifest([layer])) | {"blobs": []}
+    del described["mediaType"]
+    return json.dumps(described).encode()
+
+
+TYPES = [OCI_MANIFEST, DOCKER_MANIFEST, OCI_ARTIFACT]
+
+
+@pytest.mark.parametrize(("first", "second"), list(permutations(TYPES, 2)))
+def test_bytes_that_are_there_are_not_pushed_as_another_type(
+    registry: Registry, content: bytes, first: str, second: str
+) -> None:
+    manifest = put(registry, content, first, "v1")
+
+    reason = told(lambda: put(registry, content, second, "v2"))
+
+    assert reason.startswith("MANIFEST_INVALID")
+    assert f"delete {manifest.digest} first" in reason
+    assert registry.tags.names("a", "", 9).items == ["v1"]
+    put(registry, content, first, "v3")
+    registry.deletion.manifest("a", manifest.digest)
+    assert put(registry, content, second, "v2").media_type == second
+    for reference in ("v2", manifest.digest):
+        assert registry.manifests.find("a", reference).media_type == second
+
+
+@pytest.mark.parametrize("types", list(permutations((OCI_MANIFEST, OCI_ARTIFACT), 2)))
+def test_of_two_types_at_once_one_wins_and_what_it_needs_stays(
+    registry: Registry, stores: Stores, content: bytes, layer: bytes, types: tuple[str, str]
+) -> None:
+    """One as a whole before each call of the other."""
+    first, second = types
+    seconds: list[str] = []
+
+    def between() -> None:
+        seconds.append(told(lambda: put(registry, content, second, "v2")))
+
+    for point in count():
+        seconds.clear()
+        steps = Steps(stores, point, between)
+        refused = told(partial(put, steps.registry, content, first, "v1"))
+        if not seconds:
+            break
+        assert (refused == "") != (seconds == [""]), point
+        tag = registry.manifests.find("a", "v2" if refused else "v1")
+        assert tag.media_type == (second if refused else first)
+        assert registry.manifests.find("a", tag.digest).media_type == tag.media_type
+        collect(registry, beside=True)
+        if tag.media_type == OCI_MANIFEST:
+            assert pull_blob(registry, "a", digest_of(layer)) == layer
+            assert told(lambda: registry.blobs.delete("a", digest_of(layer))).startswith("UNSUPPORTED")
+        registry.deletion.manifest("a", tag.digest)
+        for each in (images.EMPTY_CONFIG, layer):
+            push_blob(registry, "a", each)
+    assert point >= 2
