@@ -12,5 +12,5 @@ KINDS: Final[tuple[type[Record], ...]] = (
     *(Pull, Running, Job, Identity),
 )
 
-FOUND_EVERYWHERE: Final[tuple[tuple[type[Record], str], ...]] = ((Link, "id"), (Link, "state"), (DeletedLink, "id"))
+FOUND_EVERYWHERE: Final[tuple[tuple[type[Record], str], ...]] = ((Link, "id"), (DeletedLink, "id"))
 """By which fields records are found in all repositories at once: in Firestore, each needs a collection-group index."""

@@ -133,7 +133,7 @@ class Blob(Record):
     """
 
     KIND: ClassVar[str] = "blobs"
-    FOUND_BY: ClassVar[tuple[str, ...]] = ("object", "state")
+    FOUND_BY: ClassVar[tuple[str, ...]] = ("object",)
     QUEUES: ClassVar[tuple[str, ...]] = (LOOSE,)
 
     object: str
@@ -161,7 +161,7 @@ class Link(Record):
 
     KIND: ClassVar[str] = "links"
     IN_REPOSITORY: ClassVar[bool] = True
-    FOUND_BY: ClassVar[tuple[str, ...]] = ("id", "state")
+    FOUND_BY: ClassVar[tuple[str, ...]] = ("id",)
     QUEUES: ClassVar[tuple[str, ...]] = (LOOSE, CONDEMNED)
 
     object: str

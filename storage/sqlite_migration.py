@@ -96,10 +96,8 @@ FROM former.former_mentions m
     CROSS JOIN former.former_records o ON (o.kind, o.repository, o.id) = (m.kind, m.repository, m.id)
 WHERE m.kind = ?1 AND {fields} ORDER BY 2, 3, 4, 5, 6
 """
-COPY_OWN: Final = COPY_LOOKUPS.format(scope="r.number", fields="m.field NOT IN ('id', 'artifact_type')")
-COPY_EVERYWHERE: Final = COPY_LOOKUPS.format(
-    scope=EVERYWHERE, fields="m.kind IN ('links', 'deleted_links') AND m.field IN ('id', 'state')"
-)
+COPY_OWN: Final = COPY_LOOKUPS.format(scope="r.number", fields="m.field NOT IN ('id', 'artifact_type', 'state')")
+COPY_EVERYWHERE: Final = COPY_LOOKUPS.format(scope=EVERYWHERE, fields="m.field = 'id'")
 
 
 def opened(path: Path) -> sqlite3.Connection:

@@ -327,14 +327,12 @@ def test_links_are_found_in_all_repositories(metadata: MetadataStore) -> None:
 
 
 def test_what_is_found_in_all_repositories_comes_in_pages(metadata: MetadataStore) -> None:
-    places = [(digest, name) for digest in (DIGEST, OTHER) for name in ("a", "a/b", "a-b", "b")]
-    metadata.commit([Create(replace(link(*place), state=LOOSE, since=NOW)) for place in places])
-    metadata.commit([Create(link(DIGEST, "c"))])
+    places = [(DIGEST, name) for name in ("a", "a/b", "a-b", "b", "c", "d", "e", "f")]
+    metadata.commit([Create(link(*place)) for place in places])
+    metadata.commit([Create(link(OTHER, "c"))])
 
     found: list[Link] = []
-    while page := metadata.find(
-        Link, {"state": LOOSE}, repository=None, after=found[-1].key if found else None, limit=3
-    ):
+    while page := metadata.find(Link, {"id": DIGEST}, repository=None, after=found[-1].key if found else None, limit=3):
         found += page
 
     assert sorted((each.id, each.repository) for each in found) == sorted(places)

@@ -98,7 +98,7 @@ def test_the_release_before_loses_nothing(path: Path) -> None:
     (loose,) = store.due(Link, LOOSE, NOW, limit=9)
     assert store.find(Link, {"id": DIGEST}, repository=None, limit=9) == [loose.record]
     store.commit([Replace(replace(loose.record, state=HIDDEN)), Create(tag("new", "new/repository"))])
-    assert store.find(Link, {"state": LOOSE}, repository=None, limit=9) == []
+    assert store.due(Link, LOOSE, NOW, limit=9) == []
     store.close()
 
 

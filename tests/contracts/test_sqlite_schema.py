@@ -22,8 +22,8 @@ CREATED = EXAMPLES[0]
 LINK = link(DIGEST, "team/app")
 
 FOUND_BY = {
-    "blobs": ("object", "state"),
-    "links": ("id", "state"),
+    "blobs": ("object",),
+    "links": ("id",),
     "manifests": ("subject", "blobs", "children"),
     "tags": ("digest",),
     "deleted_manifests": ("subject", "blobs", "children", "cause"),

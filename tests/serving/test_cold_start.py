@@ -49,7 +49,7 @@ def do(what):
         pass
     done.append(what)
 threads = [threading.Thread(target=do, args=[what]) for what in 3 * (
-    lambda: metadata.find(Link, {"state": "loose"}, repository=None, limit=1),
+    lambda: metadata.find(Link, {"id": "a"}, repository=None, limit=1),
     lambda: metadata.scan(Repository, limit=1),
     lambda: metadata.commit([Touch(Key(Repository, "a"))]),
     lambda: blobs.delete("a/b"),
