@@ -20,7 +20,7 @@ from storage.errors import Corrupt, Full, Unavailable
 from storage.filesystem import NO_SPACE, FilesystemBlobs
 from storage.protocols import exactly
 
-MAX_OBJECTS: Final = 2_000
+MAX_OBJECTS: Final = 10_000
 MAX_BYTES: Final = 1024 * 1024 * 1024
 """Objects, and their bytes, that are written before they are flushed and renamed."""
 

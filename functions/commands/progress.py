@@ -69,7 +69,7 @@ class ProgressLine:
 
 def line(phase: str, done: int, total: int, moved: int, seconds: float) -> str:
     """Return the text of a line."""
-    full = done * WIDTH // total if total else 0
+    full = min(done, total) * WIDTH // total if total else 0
     text = f"[{'#' * full}{'.' * (WIDTH - full)}] " if total else ""
     text += f"{phase:12} {done}{f' of {total}' if total else ''}"
     if seconds >= 1:

@@ -1,0 +1,39 @@
+"""The line that shows how far a command is."""
+
+import io
+
+from functions.commands.progress import ProgressLine, line
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_line_says_what_is_done_and_how_fast() -> None:
+    assert line("blobs", 50, 200, 0, 0.5) == "[#######.....................] blobs        50 of 200"
+    assert line("blobs", 50, 200, 3_000_000, 2.0).endswith("blobs        50 of 200, 25/s, 3.0 MB, 1.5 MB/s")
+    assert line("checks", 7, 0, 0, 1.0) == "checks       7, 7/s"
+    assert line("blobs", 300, 200, 0, 0.0).startswith("[############################]")
+
+
+def test_a_line_is_shown_ten_times_a_second_and_taken_away() -> None:
+    time, terminal = [0.0], Terminal()
+    with ProgressLine(terminal, lambda: time[0]) as shown:
+        for number in range(100):
+            time[0] = number / 100
+            shown.show("blobs", number, 100)
+        shown.show("metadata", 1, 2)
+
+    lines = terminal.getvalue().split("\r\x1b[K")
+    assert 10 <= len(lines) <= 14
+    assert "metadata" in lines[-2]
+    assert lines[-1] == ""
+
+
+def test_nothing_is_written_where_there_is_no_terminal() -> None:
+    stream = io.StringIO()
+    with ProgressLine(stream) as shown:
+        shown.show("blobs", 1, 2)
+
+    assert stream.getvalue() == ""

@@ -1,0 +1,224 @@
+"""How a backup is copied from a store that is no file: while it changes, what a second one costs, and what is left."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from functions.jobs.backup import Options, Stores, back_up
+from functions.jobs.backup.folder import INCOMING, PART
+from functions.jobs.collect import Collector
+from functions.jobs.reaping import Waits
+from functions.registry.registry import Registry
+from storage import sqlite_backup
+from storage.errors import Unavailable
+from storage.protocols import Replace
+from storage.records import Blob, Key, Link, Manifest, Repository, Tag
+from tests.jobs.test_backup import assert_whole, folder_stores, push_everything
+from tests.registry.pushes import push_image
+
+NONE = timedelta(0)
+
+
+class Plain:
+    """A metadata store of which nobody knows that it is a file: what it is asked is counted, and may be met."""
+
+    def __init__(self, metadata: Any) -> None:
+        self._metadata = metadata
+        self.calls: Counter[str] = Counter()
+        self.before: Callable[[str, Any], None] = lambda name, kind: None
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._metadata, name)
+
+        def call(*words: Any, **more: Any) -> Any:
+            kind = words[0] if name in ("scan", "find") else None
+            self.before(name, kind)
+            if name == "read":
+                self.calls.update(f"read {key.kind.__name__}" for key in words[0])
+            else:
+                self.calls[f"{name} {kind.__name__}" if kind else name] += 1
+            return method(*words, **more)
+
+        return call
+
+
+@pytest.fixture
+def plain(stores: Stores) -> Stores:
+    return Stores(stores.blobs, Plain(stores.metadata))
+
+
+def copied(folder: Path) -> Iterator[Registry]:
+    stores = folder_stores(folder)
+    yield Registry(stores.blobs, stores.metadata)
+    stores.close()
+
+
+def test_a_copy_record_by_record_is_as_whole_as_one_of_the_file(
+    plain: Stores, registry: Registry, tmp_path: Path
+) -> None:
+    contents = push_everything(registry)
+    back_up(plain, tmp_path / "backup")
+    registry.tags.delete("team/app", "v2")
+    push_image(registry, "team/app", "v1", "v3")
+    registry.deletion.repository("b")
+
+    report = back_up(plain, tmp_path / "backup")
+
+    for copy in copied(tmp_path / "backup"):
+        assert_whole(copy, {name: content for name, content in contents.items() if not name.startswith("b@")})
+        assert copy.tags.names("team/app", "", 9).items == ["nested", "v1", "v3"]
+        for tag in ("v1", "v2", "v3", "nested"):
+            rows = registry.tags.history("team/app", tag, "", 9)
+            assert copy.tags.history("team/app", tag, "", 9) == rows
+        assert copy.repositories("", 9).items == ["team/app"]
+    assert report.tags == 3
+
+
+@pytest.mark.parametrize("kind", [Repository, Manifest, Link, Blob])
+def test_a_tag_that_is_moved_beside_a_backup_is_in_it(
+    kind: type, plain: Stores, registry: Registry, tmp_path: Path
+) -> None:
+    push_image(registry, "a", "v1")
+    moved: list[str] = []
+
+    def move(name: str, asked: Any) -> None:
+        if name == "scan" and asked is kind and not moved:
+            moved.append("")
+            old = registry.manifests.find("a", "v1").digest
+            moved[0] = push_image(registry, "a", "v1", layers=2).digest
+            registry.deletion.manifest("a", old)
+            for _ in range(3):
+                Collector(registry, Waits(NONE, NONE, NONE, NONE)).run()
+
+    plain.metadata.before = move  # type: ignore[attr-defined]
+    back_up(plain, tmp_path / "backup")
+
+    for copy in copied(tmp_path / "backup"):
+        tag = copy.manifests.find("a", "v1")
+        assert tag.digest == moved[0]
+        assert_whole(copy, {f"a@{tag.digest}": copy.manifests.content(tag)})
+        (last,) = copy.tags.history("a", "v1", "", 1).items
+        assert last.digest == tag.digest
+        assert {each.id for each in copy.metadata.scan(Tag, "a", limit=9)} == {"v1"}
+
+
+def test_a_tag_that_is_deleted_beside_a_backup_is_not_in_it(plain: Stores, registry: Registry, tmp_path: Path) -> None:
+    image = push_image(registry, "a", "v1")
+    push_image(registry, "a", "v2")
+    done: list[int] = []
+
+    def delete(name: str, asked: Any) -> None:
+        if name == "scan" and asked is Manifest and not done:
+            done.append(1)
+            registry.deletion.manifest("a", image.digest)
+
+    plain.metadata.before = delete  # type: ignore[attr-defined]
+    back_up(plain, tmp_path / "backup")
+
+    for copy in copied(tmp_path / "backup"):
+        assert copy.tags.names("a", "", 9).items == ["v2"]
+
+
+def test_the_next_backup_reads_only_what_changed(plain: Stores, registry: Registry, tmp_path: Path) -> None:
+    for number in range(5):
+        push_image(registry, "a", f"v{number}")
+    back_up(plain, tmp_path / "backup")
+    push_image(registry, "a", "v0")
+    calls: Counter[str] = plain.metadata.calls  # type: ignore[attr-defined]
+    calls.clear()
+
+    back_up(plain, tmp_path / "backup")
+
+    assert (calls["read Manifest"], calls["read Tag"], calls["read History"]) == (1, 1, 1)
+    assert (calls["find Move"], calls["scan Move"]) == (1, 0)
+
+
+@pytest.mark.parametrize("source", ["file", "plain"])
+def test_what_the_source_collected_is_kept_until_it_is_pruned(
+    source: str, stores: Stores, plain: Stores, registry: Registry, tmp_path: Path
+) -> None:
+    chosen = stores if source == "file" else plain
+    old = push_image(registry, "a", "v1", layers=2)
+    push_image(registry, "a", "v2")
+    back_up(chosen, tmp_path / "backup")
+    registry.deletion.manifest("a", old.digest)
+    for _ in range(3):
+        Collector(registry, Waits(NONE, NONE, NONE, NONE)).run()
+
+    def objects() -> int:
+        return sum(path.is_file() and path.name != "LAYOUT" for path in (tmp_path / "backup" / "blobs").rglob("*"))
+
+    back_up(chosen, tmp_path / "backup")
+    before = objects()
+    report = back_up(chosen, tmp_path / "backup", Options(prune=True))
+
+    named = len(stores.metadata.scan(Link, "a", limit=99))
+    assert (objects(), report.removed) == (named, before - named)
+    assert report.removed == 2
+    for copy in copied(tmp_path / "backup"):
+        tag = copy.manifests.find("a", "v2")
+        assert_whole(copy, {f"a@{tag.digest}": copy.manifests.content(tag)})
+
+
+def test_what_a_failed_backup_left_is_used_or_removed_by_the_next_one(
+    stores: Stores, registry: Registry, tmp_path: Path
+) -> None:
+    push_image(registry, "a", "v1", layers=3)
+    backup = tmp_path / "backup"
+
+    def fail(source: Path, target: Path, progress: object) -> None:
+        raise Unavailable("it is unplugged")
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(sqlite_backup, "put_in_place", fail)
+        with pytest.raises(Unavailable):
+            back_up(stores, backup)
+    (backup / INCOMING).mkdir(exist_ok=True)
+    (backup / INCOMING / "1").write_bytes(b"half of a blob")
+    for suffix in ("", "-wal", "-shm"):
+        (backup / f"{PART}{suffix}").write_bytes(b"half of a database")
+
+    report = back_up(stores, backup)
+
+    assert report.blobs == 0, "their objects are there already"
+    assert {path.name for path in backup.iterdir()} >= {"metadata.sqlite", "blobs", "backup.json", "backup.lock"}
+    assert not [path for path in backup.iterdir() if path.name.startswith((PART, INCOMING))]
+    for copy in copied(backup):
+        assert copy.tags.names("a", "", 9).items == ["v1"]
+
+
+def test_an_object_that_was_cut_in_the_backup_is_copied_again(
+    stores: Stores, registry: Registry, tmp_path: Path
+) -> None:
+    image = push_image(registry, "a", "v1")
+    back_up(stores, tmp_path / "backup")
+    for copy in copied(tmp_path / "backup"):
+        name = copy.blobs.get("a", image.blobs[-1]).object
+    path = tmp_path / "backup" / "blobs" / name[:2] / name
+    path.write_bytes(path.read_bytes()[:-1])
+
+    assert back_up(stores, tmp_path / "backup").blobs == 1
+    for copy in copied(tmp_path / "backup"):
+        assert_whole(copy, {f"a@{image.digest}": image.content or b""})
+
+
+def test_what_scrub_marked_is_looked_at_again(stores: Stores, registry: Registry, tmp_path: Path) -> None:
+    image = push_image(registry, "a", "v1")
+    back_up(stores, tmp_path / "backup")
+    key = Key(Blob, image.blobs[-1])
+    blob = stores.metadata.read([key])[key]
+    assert blob is not None
+    stores.blobs.delete(blob.object)
+    stores.metadata.commit([Replace(replace(blob, damaged="missing"))])
+
+    report = back_up(stores, tmp_path / "backup")
+
+    assert report.damaged == set(), "the backup has it"
+    for copy in copied(tmp_path / "backup"):
+        assert_whole(copy, {f"a@{image.digest}": image.content or b""})
+        assert not copy.metadata.read([key])[key].damaged  # type: ignore[union-attr]
