@@ -19,7 +19,7 @@ class DeletedManifest(Manifest):
 
     deleted  when
     by       who did it, where the credentials named somebody, else ""
-    cause    what was to be deleted: this manifest's own digest, its subject's, or the name of the repository
+    cause    what was to be deleted, with its kind: this manifest, its subject, or the repository (registry.causes)
     kept     from when its time counts, where a longer window than the shortest one holds, or None: from `deleted`
     """
 
@@ -41,7 +41,7 @@ class DeletedManifest(Manifest):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeletedTag(Tag):
-    """A tag that was deleted, the last time; `cause` is the tag itself, or what a DeletedManifest's can be."""
+    """A tag that was deleted, the last time; `cause` is that of the tag itself, or what a DeletedManifest's can be."""
 
     KIND: ClassVar[str] = "deleted_tags"
     NOT_IN_BACKUP: ClassVar[str] = DELETED_STAYS

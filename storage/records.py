@@ -188,6 +188,7 @@ class Manifest(Record):
     subject        the digest of the manifest that this one refers to, or ""
     blobs          the digests of all blobs that must be linked in the repository
     children       the digests of all manifests that must be in the repository
+    restored       when it was undeleted the last time, or None
     """
 
     KIND: ClassVar[str] = "manifests"
@@ -203,6 +204,7 @@ class Manifest(Record):
     blobs: tuple[str, ...] = ()
     children: tuple[str, ...] = ()
     created: datetime
+    restored: datetime | None = None
 
     @property
     def digest(self) -> str:

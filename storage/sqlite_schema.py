@@ -82,8 +82,8 @@ ALGORITHMS: Final = {"sha256": b"\1", "sha512": b"\2"}
 NAMES: Final = {byte[0]: name for name, byte in ALGORITHMS.items()}
 
 TIMES: Final = frozenset(
-    {"created", "deleted", "expires", "former_until", "kept", "moved", "pulled", "reported", "review"}
-    | {"since", "stamp", "touched", "until"}
+    {"created", "deleted", "expires", "former_until", "kept", "moved", "pulled", "reported", "restored"}
+    | {"review", "since", "stamp", "touched", "until"}
 )
 """The fields that are times: ISO 8601 in JSON."""
 

@@ -40,10 +40,13 @@ def _delete(parsed: argparse.Namespace, read: Settings) -> None:
 
 def _forget(store: "Registry", place: Reference) -> None:
     """Give up what the deletion of `place` has just put aside."""
-    cause = place.digest or place.tag or place.repository
-    for thing in list(store.undelete.things(place.repository)):
-        if thing.cause == cause:
-            store.undelete.forget(thing)
+    from functions.registry import causes
+
+    if place.digest:
+        cause = causes.of_manifest(place.digest)
+    else:
+        cause = causes.of_tag(place.tag) if place.tag else causes.of_repository(place.repository)
+    store.undelete.forget_caused(place.repository, cause)
 
 
 def _deleted(parsed: argparse.Namespace, read: Settings) -> None:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from itertools import accumulate
 from typing import Final
 
+from functions.registry import causes
 from functions.registry.acts import DELETE, Act, Clock
 from functions.registry.attempts import settle
 from functions.registry.errors import MANIFEST_NAMED, MANIFEST_UNKNOWN, NAME_UNKNOWN, RegistryError
@@ -90,7 +91,7 @@ class Deletion:
             tags |= names
             going[follower.id] = follower
         # Where they are too many for one commit, the manifest itself goes with the last: whoever repeats it goes on.
-        self._delete_all(repository, [*tags.values(), *reversed(going.values())], digest, act)
+        self._delete_all(repository, [*tags.values(), *reversed(going.values())], causes.of_manifest(digest), act)
 
     def _followers(self, going: Mapping[str, Manifest]) -> Iterator[tuple[Manifest, dict[str, Tag]]]:
         """Each manifest that refers to one of `going`, which grows meanwhile, and that nothing else names; its tags."""
@@ -141,7 +142,7 @@ class Deletion:
 
     def _delete_some_tags(self, repository: str, act: Act) -> bool:
         tags = self._metadata.scan(Tag, repository, limit=AT_ONCE)
-        self._delete_all(repository, [*tags], repository, act)
+        self._delete_all(repository, [*tags], causes.of_repository(repository), act)
         return bool(tags)
 
     def _delete_what_no_index_names(self, repository: str, act: Act) -> bool:
@@ -157,7 +158,7 @@ class Deletion:
         manifests = [each for key in keys if (each := found[key]) is not None and not self._indexes(each)]
         # Pushed since the repository's tags went, if there are any.
         tags = [tag for manifest in manifests for tag in self._tags_of(manifest).values()]
-        self._delete_all(repository, [*tags, *manifests], repository, act)
+        self._delete_all(repository, [*tags, *manifests], causes.of_repository(repository), act)
 
     def _indexes(self, manifest: Manifest) -> list[str]:
         """The digests of some live indexes that name a manifest."""

@@ -10,6 +10,7 @@ from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from typing import Any, Final
 
+from functions.registry import causes
 from functions.registry.acts import Act
 from functions.registry.attempts import settle
 from functions.registry.deletion import Caused, Deletion
@@ -74,7 +75,7 @@ def _caused(found: Found, repository: str, doomed: Doomed) -> list[Caused]:
     """What goes with one manifest. Nothing of it is missing: that would be a change."""
     keys: list[Key[Any]] = [Key(Tag, tag, repository) for tag in doomed.node.tags]
     keys.append(Key(Manifest, doomed.node.digest, repository))
-    return [(doomed.cause, thing) for key in keys if (thing := found[key]) is not None]
+    return [(causes.of_manifest(doomed.cause), thing) for key in keys if (thing := found[key]) is not None]
 
 
 def _keys(repository: str, node: Node) -> list[Key[Any]]:

@@ -1,7 +1,7 @@
 """What is in a repository, as clean-up and whoever counts bytes want it: all at once, and without the contents."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from functions.registry.expiry import BY
@@ -35,7 +35,7 @@ class Inventory:
         tags = defaultdict(list)
         for tag in scan_all(self._metadata, Tag, repository):
             tags[tag.digest].append(tag.id)
-        gone = self._gone(repository)
+        gone = self._gone(repository, manifests)
         pulls = {pull.id: pull.pulled for pull in scan_all(self._metadata, Pull, repository)}
         return [
             Node(
@@ -49,20 +49,15 @@ class Inventory:
                 children=manifest.children,
                 blobs=manifest.blobs,
                 version=manifest.version,
-                orphan=next(
-                    filter(None, map(gone.get, (manifest.digest, manifest.subject, *tags[manifest.digest]))), ""
-                ),
+                orphan=gone.policy(manifest, tags[manifest.digest]),
             )
             for manifest in manifests
         ]
 
-    def _gone(self, repository: str) -> Mapping[str, str]:
-        """By which policy clean-up deleted what held a manifest: by the child's digest, the subject's, and its tags."""
-        gone: dict[str, str] = {}
+    def _gone(self, repository: str, live: Sequence[Manifest]) -> "_Gone":
+        gone = _Gone(live)
         for dead in scan_all(self._metadata, DeletedManifest, repository):
-            if dead.by.startswith(BY):
-                held = (*dead.children, dead.digest, *tags_of(dead.digest))
-                gone |= dict.fromkeys(held, dead.by.removeprefix(BY))
+            gone.add(dead)
         return gone
 
     def sizes(self, repository: str) -> Mapping[str, int]:
@@ -92,3 +87,51 @@ class Inventory:
 
     def _is_shared(self, blob: str) -> bool:
         return len(self._metadata.find(Link, {"id": blob}, repository=None, limit=2)) > 1
+
+
+class _Gone:
+    """What held manifests and was deleted. Of several holders of one manifest the last one to go counts.
+
+    A deleted holder tells only of what was there when it went: what was pushed or restored since belongs to whoever did
+    so. Nor does it tell of what another one holds that lives.
+    """
+
+    def __init__(self, live: Sequence[Manifest]) -> None:
+        self._live = {manifest.digest for manifest in live}
+        self._held = {child for manifest in live for child in manifest.children}
+        self._parents: dict[str, DeletedManifest] = {}
+        self._subjects: dict[str, DeletedManifest] = {}
+        self._tags: dict[str, DeletedManifest] = {}
+
+    def add(self, dead: DeletedManifest) -> None:
+        if dead.digest in self._live:
+            # It is just being restored.
+            return
+        for child in dead.children:
+            self._add(self._parents, child, dead)
+        self._add(self._subjects, dead.digest, dead)
+        for tag in tags_of(dead.digest):
+            self._add(self._tags, tag, dead)
+
+    def policy(self, manifest: Manifest, tags: Iterable[str]) -> str:
+        """Return the policy by which clean-up deleted what held a manifest, or ""."""
+        if manifest.digest in self._held:
+            return ""
+        holders = (
+            self._parents.get(manifest.digest),
+            self._subjects.get(manifest.subject),
+            *(self._tags.get(tag) for tag in tags),
+        )
+        since = max(manifest.created, manifest.restored or manifest.created)
+        return next(
+            (
+                dead.by.removeprefix(BY)
+                for dead in holders
+                if dead is not None and dead.by.startswith(BY) and since < dead.deleted
+            ),
+            "",
+        )
+
+    def _add(self, holders: dict[str, DeletedManifest], held: str, dead: DeletedManifest) -> None:
+        if held not in holders or holders[held].deleted < dead.deleted:
+            holders[held] = dead

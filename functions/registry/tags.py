@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
-from functions.registry import moves
+from functions.registry import causes, moves
 from functions.registry.acts import DELETE, Act, Clock
 from functions.registry.attempts import settle
 from functions.registry.errors import MANIFEST_UNKNOWN, NAME_UNKNOWN, RegistryError
@@ -119,7 +119,7 @@ class Tags:
         if tag is None:
             raise RegistryError(MANIFEST_UNKNOWN, {"reference": name})
         self.immutable.check(repository, name)
-        writes = self.drop(found, tag, name, act)
+        writes = self.drop(found, tag, causes.of_tag(name), act)
         self._metadata.commit([*writes, *changed(found, repository, self._clock())])
 
     def _require(self, repository: str) -> None:

@@ -5,10 +5,11 @@ manifest was deleted goes last, and that of the first of all at the very end: wh
 again. What nobody restores is forgotten when its time is over; only then may its blobs go.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import replace
+from typing import TypeVar
 
-from functions.registry import links
+from functions.registry import causes, links
 from functions.registry.acts import RESTORE, Act, Clock
 from functions.registry.attempts import settle
 from functions.registry.damage import damaged_among
@@ -22,6 +23,8 @@ from storage.past import DeletedLink, DeletedManifest, DeletedTag
 from storage.protocols import Create, Delete, MetadataStore, Touch, Write
 from storage.records import Blob, Key, Link, Manifest, Repository, Tag, recast
 from storage.upkeep import Pull
+
+D = TypeVar("D", DeletedManifest, DeletedTag)
 
 
 class Undelete:
@@ -50,7 +53,7 @@ class Undelete:
             raise RegistryError(NOT_DELETED, {"tag": name})
         manifest, live = Key(Manifest, deleted.digest, repository), Key(Tag, name, repository)
         dead = Key(DeletedManifest, deleted.digest, repository)
-        found = self._metadata.read([manifest, dead, live])
+        found = self._metadata.read([manifest, dead, live], content=False)
         self._refuse_taken(found[live], deleted, force)
         # Where both are there, somebody was stopped who was restoring it.
         if found[manifest] is None or found[dead] is not None:
@@ -58,31 +61,29 @@ class Undelete:
         settle(lambda: self._bring_back_tag(repository, name, act, force))
 
     def manifest(self, repository: str, digest: str, act: Act = RESTORE) -> list[str]:
-        """Restore a manifest, the children of an index, its referrers and tags that were deleted with it.
+        """Restore a manifest, the children of an index, and all that was deleted with it: referrers and tags.
 
-        A tag that names another manifest by now stays as it is. Answers the digests that were restored. Raises
-        NOT_DELETED, and MANIFEST_BLOB_UNKNOWN with what is gone for good.
+        The manifest itself can be live: its deletion was stopped, or it was pushed again. A tag that names another
+        manifest by now stays as it is.
+
+        Returns:
+            The digests that were restored.
+
+        Raises:
+            RegistryError: NOT_DELETED where nothing comes back, and MANIFEST_BLOB_UNKNOWN with what is gone for good.
         """
-        root = self._dead(repository, digest)
-        if root is None:
+        root, cause = self._dead(repository, digest), causes.of_manifest(digest)
+        wanted = {cause} | ({causes.cause_of(root)} if root else set())
+        restored: dict[str, None] = {}
+        self._restore(repository, digest, wanted, act, restored)
+        for dead in self._caused(DeletedManifest, cause, repository):
+            self._restore(repository, dead.id, wanted, act, restored)
+        tags = self._restore_tags(repository, cause, act)
+        # The tombstone by which all this is found goes last.
+        for each in sorted(restored, key=lambda each: each == digest):
+            settle(lambda each=each: self._unmark(repository, each))  # type: ignore[misc]
+        if not restored and not tags:
             raise RegistryError(NOT_DELETED, {"digest": digest})
-        restored: dict[str, DeletedManifest] = {}
-        waiting, causes = [digest], {root.cause, digest}
-        while waiting:
-            dead = self._dead(repository, waiting[-1])
-            children = [each for each in self._dead_children(dead) if each not in restored] if dead else []
-            if children:
-                # They must be there first. No manifest is below itself: it would have to hold its own digest.
-                waiting += children
-                continue
-            waiting.pop()
-            if dead is not None and dead.id not in restored:
-                settle(lambda digest=dead.id: self._bring_back(repository, digest))  # type: ignore[misc]
-                restored[dead.id] = dead
-                self._bring_back_tags(repository, dead.id, causes, act)
-                waiting += self._dead_referrers(dead, causes)
-        for dead in sorted(restored.values(), key=lambda dead: dead.id == digest):
-            settle(lambda digest=dead.id: self._unmark(repository, digest))  # type: ignore[misc]
         return list(restored)
 
     def repository(self, repository: str, act: Act = RESTORE) -> int:
@@ -90,16 +91,43 @@ class Undelete:
         key = Key(Repository, repository)
         if self._metadata.read([key])[key] is None:
             raise RegistryError(NAME_UNKNOWN, {"name": repository})
-        count = 0
-        while dead := self._metadata.find(DeletedManifest, {"cause": repository}, repository=repository, limit=1):
-            count += len(self.manifest(repository, dead[0].id, act))
+        cause, count = causes.of_repository(repository), 0
+        for dead in self._caused(DeletedManifest, cause, repository):
+            restored: dict[str, None] = {}
+            self._restore(repository, dead.id, {cause}, act, restored)
+            for each in sorted(restored, key=lambda each, first=dead.id: each == first):  # type: ignore[misc]
+                settle(lambda each=each: self._unmark(repository, each))  # type: ignore[misc]
+            count += len(restored)
         # Of manifests that live: whoever deleted the repository may have been stopped in between.
-        left = find_all(self._metadata, DeletedTag, {"cause": repository}, repository)
-        for digest in sorted({tag.digest for tag in left}):
-            if self._lives(repository, digest):
-                self._bring_back_tags(repository, digest, {repository}, act)
-                settle(lambda: self._list(repository))
+        self._restore_tags(repository, cause, act)
+        if self._metadata.scan(Manifest, repository, limit=1):
+            settle(lambda: self._list(repository))
         return count
+
+    def forget_caused(self, repository: str, cause: str) -> None:
+        """Give up for good all that was deleted by a cause, but what a manifest needs that was deleted by another."""
+        forgotten = 1
+        while forgotten:
+            # An index goes before its children, which may come first in the listing.
+            forgotten = sum(
+                settle(lambda thing=thing: self._forget_caused(thing, cause))  # type: ignore[misc]
+                for thing in self._caused(DeletedManifest, cause, repository)
+            )
+        for tag in self._caused(DeletedTag, cause, repository):
+            settle(lambda tag=tag: self._forget_caused(tag, cause))  # type: ignore[misc]
+
+    def _forget_caused(self, listed: DeletedManifest | DeletedTag, cause: str) -> int:
+        """Forget a deleted thing unless it has another cause by now, or is needed; answers how many went."""
+        thing = self._metadata.read([listed.key], content=False)[listed.key]
+        if thing is None or causes.cause_of(thing) != cause:
+            return 0
+        where, repository = {"children": thing.id}, thing.repository
+        if thing.key.kind is DeletedManifest and self._metadata.find(
+            DeletedManifest, where, repository=repository, limit=1
+        ):
+            return 0
+        self.forget(thing)
+        return 1
 
     def forget(self, thing: DeletedManifest | DeletedTag | DeletedLink) -> None:
         """Give up a deleted thing for good, at its version: its blobs may be nobody's now. Raises Conflict."""
@@ -117,13 +145,58 @@ class Undelete:
             writes += [links.suspected(record) for record in [self._metadata.read([blob])[blob]] if record is not None]
         self._metadata.commit(writes)
 
+    def _caused(self, kind: type[D], cause: str, repository: str) -> Iterator[D]:
+        """Yield what was deleted by a cause, without content; what is forgotten meanwhile may be among it."""
+        for spelling in causes.spellings(cause):
+            for thing in find_all(self._metadata, kind, {"cause": spelling}, repository):
+                if causes.cause_of(thing) == cause:
+                    yield thing
+
+    def _restore(
+        self, repository: str, first: str, wanted: Collection[str], act: Act, restored: dict[str, None]
+    ) -> None:
+        """Restore a manifest: its children before it, and after it the tags and referrers that have a wanted cause.
+
+        Args:
+            repository: where.
+            first: the digest of a manifest; nothing happens unless it is deleted.
+            wanted: the causes by which referrers and tags come back; children always do.
+            act: who restores.
+            restored: the digests that have been restored, in order; those of this call are added.
+        """
+        waiting = [first]
+        while waiting:
+            dead = self._dead(repository, waiting[-1])
+            children = [each for each in self._dead_children(dead) if each not in restored] if dead else []
+            if children:
+                # They must be there first. No manifest is below itself: it would have to hold its own digest.
+                waiting += children
+                continue
+            waiting.pop()
+            if dead is not None and dead.id not in restored:
+                settle(lambda digest=dead.id: self._bring_back(repository, digest))  # type: ignore[misc]
+                restored[dead.id] = None
+                self._bring_back_tags(repository, dead.id, wanted, act)
+                waiting += self._dead_referrers(dead, wanted)
+
+    def _restore_tags(self, repository: str, cause: str, act: Act) -> int:
+        """Restore tags that have a cause and whose manifests live; answers how many."""
+        count = 0
+        for tag in self._caused(DeletedTag, cause, repository):
+            keys = Key(Manifest, tag.digest, repository), Key(Tag, tag.id, repository)
+            found = self._metadata.read(keys, content=False)
+            if found[keys[0]] is not None and found[keys[1]] is None:
+                settle(lambda name=tag.id: self._bring_back_tag(repository, name, act, force=False))  # type: ignore[misc]
+                count += 1
+        return count
+
     def _bring_back(self, repository: str, digest: str) -> None:
         """Restore one manifest, whose children live; what says that it was deleted stays for now."""
         key = Key(DeletedManifest, digest, repository)
         dead = self._metadata.read([key])[key]
         if dead is None:
             return
-        manifest = recast(dead, Manifest)
+        manifest = recast(dead, Manifest, restored=self._clock())
         keys = [manifest.key, Key(Repository, repository), *needs_of(manifest), *hidden_needs_of(manifest)]
         found = self._metadata.read(keys, content=False)
         manifest = replace(manifest, object=object_of(found, manifest))
@@ -141,7 +214,8 @@ class Undelete:
             self._metadata.commit([Touch(live), Delete(dead)])
 
     def _bring_back_tag(self, repository: str, name: str, act: Act, force: bool) -> None:
-        found = self._metadata.read([Key(Repository, repository), *self._tags.keys(repository, name)])
+        keys = [Key(Repository, repository), *self._tags.keys(repository, name)]
+        found = self._metadata.read(keys, content=False)
         deleted = found[Key(DeletedTag, name, repository)]
         if deleted is None:
             return
@@ -163,31 +237,29 @@ class Undelete:
         if writes := alive(self._metadata.read([key]), repository, self._clock()):
             self._metadata.commit(writes)
 
-    def _bring_back_tags(self, repository: str, digest: str, causes: set[str], act: Act) -> None:
+    def _bring_back_tags(self, repository: str, digest: str, wanted: Collection[str], act: Act) -> None:
         """Restore the tags that went with a manifest, but for those that name another one by now."""
         for tag in find_all(self._metadata, DeletedTag, {"digest": digest}, repository):
             live = Key(Tag, tag.id, repository)
-            if tag.cause in causes and self._metadata.read([live])[live] is None:
+            if causes.cause_of(tag) in wanted and self._metadata.read([live], content=False)[live] is None:
                 settle(lambda name=tag.id: self._bring_back_tag(repository, name, act, force=False))  # type: ignore[misc]
 
     def _dead_children(self, index: DeletedManifest) -> list[str]:
         """The children of an index that are deleted, or are just being restored."""
         dead = [Key(DeletedManifest, child, index.repository) for child in index.children]
-        found = self._metadata.read(dead)
+        found = self._metadata.read(dead, content=False)
         return [key.id for key in dead if found[key] is not None]
 
-    def _dead_referrers(self, subject: DeletedManifest, causes: set[str]) -> list[str]:
+    def _dead_referrers(self, subject: DeletedManifest, wanted: Collection[str]) -> list[str]:
         """What referred to a manifest and was deleted with it."""
         referrers = find_all(self._metadata, DeletedManifest, {"subject": subject.id}, subject.repository)
-        digests = [each.id for each in referrers if each.cause in causes]
+        digests = [each.id for each in referrers if causes.cause_of(each) in wanted]
         keys = [Key(DeletedTag, tag, subject.repository) for tag in tags_of(subject.id)]
-        found = self._metadata.read(keys)
-        return digests + [tag.digest for key in keys if (tag := found[key]) is not None and tag.cause in causes]
-
-    def _lives(self, repository: str, digest: str) -> bool:
-        key = Key(Manifest, digest, repository)
-        return self._metadata.read([key])[key] is not None
+        found = self._metadata.read(keys, content=False)
+        tags = [tag for key in keys if (tag := found[key]) is not None]
+        return digests + [tag.digest for tag in tags if causes.cause_of(tag) in wanted]
 
     def _dead(self, repository: str, digest: str) -> DeletedManifest | None:
+        """Return a deleted manifest, without its content."""
         key = Key(DeletedManifest, digest, repository)
-        return self._metadata.read([key])[key]
+        return self._metadata.read([key], content=False)[key]

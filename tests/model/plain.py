@@ -88,7 +88,7 @@ class Repository:
     def delete_tag(self, tag: str) -> None:
         if tag not in self.tags or tag == IMMUTABLE:
             raise Refused
-        self._drop(tag, tag)
+        self._drop(tag, f"tag:{tag}")
 
     def delete(self, digest: str) -> None:
         if digest not in self.live or self._indexes(digest):
@@ -96,19 +96,23 @@ class Repository:
         going = self._with_followers(digest)
         if self.tags.get(IMMUTABLE) in going:
             raise Refused
-        self._bury(going, digest)
+        self._bury(going, f"manifest:{digest}")
 
     def delete_all(self) -> None:
         if not self.exists or IMMUTABLE in self.tags:
             raise Refused
         self.deleted = self.now
-        self._bury(self.live, self.name)
+        self._bury(self.live, f"repository:{self.name}")
 
     def restore(self, digest: str) -> None:
-        if digest not in self.dead:
+        cause = f"manifest:{digest}"
+        causes = {cause, self.dead[digest].cause if digest in self.dead else cause}
+        came = len(self.dead) + len(self.dead_tags)
+        if digest in self.dead:
+            self._restore(digest, causes)
+        self._restore_caused(cause, causes)
+        if came == len(self.dead) + len(self.dead_tags):
             raise Refused
-        causes = {self.dead[digest].cause, digest}
-        self._restore(digest, causes)
 
     def restore_tag(self, tag: str, force: bool) -> None:
         dead = self.dead_tags.get(tag)
@@ -125,8 +129,10 @@ class Repository:
     def restore_all(self) -> None:
         if not self.exists:
             raise Refused
-        while mine := sorted(digest for digest, dead in self.dead.items() if dead.cause == self.name):
-            self.restore(mine[0])
+        cause = f"repository:{self.name}"
+        self._restore_caused(cause, {cause})
+        if self.live:
+            self.deleted = None
 
     def roll_back(self, tag: str, steps: int) -> None:
         rows = self.rows.get(tag, [])
@@ -229,6 +235,15 @@ class Repository:
         for blob in self.images[digest].blobs:
             self.bring(blob)
         self.dead.pop(digest, None)
+
+    def _restore_caused(self, cause: str, causes: set[str]) -> None:
+        """Restore all that has a cause."""
+        while mine := sorted(digest for digest, dead in self.dead.items() if dead.cause == cause):
+            self._restore(mine[0], causes)
+        for tag, dead in sorted(self.dead_tags.items()):
+            if dead.cause == cause and dead.what in self.live and tag not in self.tags:
+                self._move(tag, dead.what, "restore")
+                del self.dead_tags[tag]
 
     def _restore(self, digest: str, causes: set[str]) -> None:
         for child in self.images[digest].children:
