@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final
 
 from functions.commands.options import REGISTRY, CommandError, Commands, add, add_group, human, registry
+from functions.commands.progress import CountedLine
 from functions.settings import Settings
 
 if TYPE_CHECKING:
@@ -38,16 +39,20 @@ def add_to(commands: Commands) -> None:
 
 def _plan(parsed: argparse.Namespace, read: Settings) -> None:
     from functions.jobs import cleanup
+    from functions.jobs.shared import SharedBlobs
     from functions.jobs.usage import Holdings
 
-    store = registry(read, writes=False)
+    store, everywhere, progress = registry(read, writes=False), SharedBlobs(), CountedLine()
     rules = rules_of(read, store, parsed.running)
-    everywhere = None if parsed.repositories else store.inventory.shared_among(names_of(store))
+    for name in [] if parsed.repositories else names_of(store):
+        everywhere.add(store.inventory.sizes(name))
+        progress.count("shared blobs", name)
     for name in _chosen(store, parsed.repositories):
         made = cleanup.plan(store, name, rules)
-        going = (blob for digest in made.rules for blob in made.graph.nodes[digest].blobs)
-        shared = store.inventory.shared(going) if everywhere is None else everywhere
-        holdings = Holdings(made.graph, store.inventory.sizes(name), shared)
+        going = {blob for digest in made.rules for blob in made.graph.nodes[digest].blobs}
+        shared = store.inventory.shared(going) if parsed.repositories else everywhere.among(going)
+        holdings = Holdings(made.graph, store.inventory.sizes(name) if going else {}, shared)
+        progress.clear()
         for row in _rows(made, holdings):
             print(json.dumps(row) if parsed.json else _shown(row))
         if not parsed.json:
@@ -103,6 +108,15 @@ def names_of(store: "Registry") -> Iterator[str]:
         after = page.next
         if not after:
             return
+
+
+def has(store: "Registry", name: str) -> bool:
+    """Return whether there is a repository of a name."""
+    from storage.records import Key, Repository
+
+    key = Key(Repository, name)
+    record = store.metadata.read([key])[key]
+    return record is not None and not record.deleted
 
 
 def _chosen(store: "Registry", globs: list[str]) -> Iterator[str]:

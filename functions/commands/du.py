@@ -2,8 +2,10 @@
 
 import argparse
 import json
+from functools import partial
 
 from functions.commands.options import REGISTRY, CommandError, Commands, add, human, registry
+from functions.commands.progress import CountedLine
 from functions.settings import Settings
 
 
@@ -15,18 +17,20 @@ def add_to(commands: Commands) -> None:
 
 
 def _count(parsed: argparse.Namespace, read: Settings) -> None:
-    from functions.commands.cleanup import names_of, rules_of
+    from functions.commands.cleanup import has, names_of, rules_of
     from functions.jobs.prices import BLOBS, RECORDS
     from functions.jobs.usage import Usage
 
-    store = registry(read, writes=False)
-    names, usage = list(names_of(store)), Usage(store, rules_of(read, store, needed=False))
-    if parsed.repository and parsed.repository not in names:
+    store, progress = registry(read, writes=False), CountedLine()
+    usage = Usage(store, rules_of(read, store, needed=False))
+    if parsed.repository and not has(store, parsed.repository):
         raise CommandError(f"there is no repository {parsed.repository}")
-    rows = usage.of_tags(parsed.repository) if parsed.repository else usage.of_repositories(names)
+    every = partial(names_of, store)
+    rows = usage.of_tags(parsed.repository) if parsed.repository else usage.of_repositories(every, progress.count)
     if not parsed.json:
         print("name\tbytes\talone\tshared\tclean-up would free")
     for row in rows:
+        progress.clear()
         figures = {"bytes": row.bytes, "alone": row.alone, "shared": row.shared, "frees": row.frees}
         if parsed.json:
             print(json.dumps({"name": row.name, **figures}))

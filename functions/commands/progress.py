@@ -77,3 +77,17 @@ def line(phase: str, done: int, total: int, moved: int, seconds: float) -> str:
     if moved:
         text += f", {human(moved)}" + (f", {human(int(moved / seconds))}/s" if seconds >= 1 else "")
     return text
+
+
+class CountedLine(ProgressLine):
+    """A line that counts what it is told of, phase by phase."""
+
+    _counted = ""
+    _done = 0
+
+    def count(self, phase: str, name: str) -> None:
+        """Count one more thing of a phase, and show it."""
+        if phase != self._counted:
+            self._counted, self._done = phase, 0
+        self._done += 1
+        self.show(phase, self._done, note=f"  {name[:60]}")

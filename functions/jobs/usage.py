@@ -4,19 +4,29 @@ Bytes are alone where nothing else holds them: neither another manifest of the r
 what is alone is what would be freed, once it can no longer be restored.
 """
 
+import contextlib
 from collections import Counter
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
 from functions.jobs import cleanup
 from functions.jobs.cleanup import Plan, Rules
 from functions.jobs.prices import monthly
+from functions.jobs.shared import SharedBlobs
 from functions.registry.graph import Graph, Node
 from functions.registry.registry import Registry
 
 RECORD: Final = 1024
 """Bytes that a record takes beside a manifest's own, with its indexes: an estimate."""
+
+Progress = Callable[[str, str], None]
+"""Is told of each thing that was dealt with: the phase, and its name."""
+
+
+def nothing(phase: str, name: str) -> None:
+    """Show no progress."""
+
 
 NO_TAG: Final = "(no tag)"
 NO_MANIFEST: Final = "(no manifest)"
@@ -119,17 +129,24 @@ class Usage:
         self._registry = registry
         self._rules = rules
 
-    def of_repositories(self, names: Sequence[str]) -> Iterator[Row]:
-        """A row for each of all repositories. Memory grows as that of Inventory.shared_among."""
-        shared = self._registry.inventory.shared_among(names)
-        counted: set[str] = set()
-        for name in names:
-            sizes = self._registry.inventory.sizes(name)
-            self.total.blobs += sum(size for blob, size in sizes.items() if blob not in counted)
-            counted |= shared & sizes.keys()
-            made, holdings = self._look(name, sizes, shared)
-            every, rest = holdings.of(name, made.graph.nodes, made.rules), holdings.unnamed()
-            yield self._counted(Row(name, every.bytes + rest.bytes, every.alone + rest.alone, every.frees))
+    def of_repositories(self, names: Callable[[], Iterable[str]], progress: Progress = nothing) -> Iterator[Row]:
+        """Yield a row for each of all repositories, whose names are asked for twice.
+
+        `progress` is told after each, in the first round and in the second. Memory grows with the largest repository.
+        """
+        with contextlib.closing(SharedBlobs()) as everywhere:
+            for name in names():
+                self.total.blobs += everywhere.add(self._registry.inventory.sizes(name))
+                progress("shared blobs", name)
+            for name in names():
+                yield self._of_repository(name, everywhere)
+                progress("repositories", name)
+
+    def _of_repository(self, name: str, everywhere: SharedBlobs) -> Row:
+        sizes = self._registry.inventory.sizes(name)
+        made, holdings = self._look(name, sizes, everywhere.among(sizes))
+        every, rest = holdings.of(name, made.graph.nodes, made.rules), holdings.unnamed()
+        return self._counted(Row(name, every.bytes + rest.bytes, every.alone + rest.alone, every.frees))
 
     def of_tags(self, repository: str) -> Iterator[Row]:
         """A row for each tag of a repository, with all that hangs on it, and two for the rest."""

@@ -64,20 +64,10 @@ class Inventory:
         """The bytes of each blob that a repository links, by digest."""
         return {link.id: link.size for link in scan_all(self._metadata, Link, repository)}
 
-    def shared_among(self, repositories: Iterable[str]) -> set[str]:
-        """The blobs that more than one of some repositories link. Memory grows by some 100 bytes for a blob."""
-        seen: set[str] = set()
-        shared: set[str] = set()
-        for repository in repositories:
-            links = self.sizes(repository).keys()
-            shared |= seen & links
-            seen |= links
-        return shared
-
     def shared(self, blobs: Iterable[str]) -> set[str]:
         """Those of `blobs` that more than one repository links: a question for each, many at a time.
 
-        For many blobs of all repositories, `shared_among` is quicker.
+        For many blobs of all repositories, jobs.shared is quicker.
         """
         from concurrent.futures import ThreadPoolExecutor
 

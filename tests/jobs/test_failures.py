@@ -1,28 +1,27 @@
 """What a job does with records whose step fails, and with a lease that nobody honest can hold."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
 
+from functions.cli import main
 from functions.jobs.backup import Stores
 from functions.jobs.collect import Collector
-from functions.jobs.reaping import Waits
+from functions.jobs.reaping import Reaper, Waits
 from functions.jobs.scrub import Scrubber
 from functions.jobs.slices import LEASE, MAX_FAILURES_IN_A_ROW
 from functions.registry.registry import Registry
 from storage.errors import Unavailable
-from storage.protocols import Create, Replace, Touch, Write
-from storage.records import LOOSE, Blob, Key
+from storage.protocols import Replace, Touch, Write
+from storage.records import Blob, Key
 from storage.upkeep import Job
 from tests import images
 from tests.registry.clocks import TestClock
 from tests.registry.pushes import push_blob, push_image
-from tests.servers import lading
 
 NONE = timedelta(0)
 AT_ONCE = Waits(NONE, NONE, NONE, NONE)
@@ -120,19 +119,25 @@ def test_a_scrub_goes_on_after_a_record_that_fails(
 
 
 def test_gc_says_what_failed_and_ends_with_1(
-    registry: Registry, stores: Stores, environment: Mapping[str, str], tmp_path: Path
+    registry: Registry, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    good, poisoned = push_blob(registry, "a", images.blob()), "sha256:" + "0" * 64
-    # No object has such a name: a step that fails in the same way each time.
-    bad = Blob(id=poisoned, object=5, size=1, crc32c=0, created=good.created, state=LOOSE)  # type: ignore[arg-type]
-    stores.metadata.commit([Create(bad)])
+    poisoned = push_blob(registry, "a", images.blob()).id
+    push_blob(registry, "a", images.blob())
+    drop = Reaper.drop
 
-    done = lading(["gc", "--nobody-pushes"], tmp_path, environment)
+    def fail(reaper: Reaper, blob: Blob) -> str:
+        if blob.id == poisoned:
+            raise ValueError("a defect of ours")
+        return drop(reaper, blob)
 
-    assert done.returncode == 1
-    assert f"failed: blobs: blobs/{poisoned}: " in done.stderr
-    assert "1 records failed" in done.stderr
-    report = json.loads(done.stdout)
+    monkeypatch.setattr(Reaper, "drop", fail)
+
+    assert main(["gc", "--nobody-pushes"]) == 1
+
+    output = capsys.readouterr()
+    assert f"failed: blobs: blobs/{poisoned}: a defect of ours\n" in output.err
+    assert "1 records failed" in output.err
+    report = json.loads(output.out)
     assert (report["finished"], report["failed"], report["counts"]["blobs removed"]) == (True, 1, 1)
 
 
