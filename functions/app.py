@@ -157,7 +157,7 @@ class App:
             check_repository(found.name)
         self._authorise(caller, found)
         if found.writes and body.unread:
-            self._take_slot(body, caller.principal)
+            self._take_slot(body, None if self._settings.access == "everybody" else caller.principal)
         call = Call(request, body, self.registry, self._door, caller, audit, self._settings.url, found.name, found.last)
         try:
             return found.route.handler(call)
@@ -168,7 +168,7 @@ class App:
             uploads.refused(call, error.upload, answer)
             return answer
 
-    def _take_slot(self, body: RequestBody, principal: str) -> None:
+    def _take_slot(self, body: RequestBody, principal: str | None) -> None:
         """Raises UPLOADS_TOO_MANY."""
         if not self._slots.take(principal):
             raise RegistryError(UPLOADS_TOO_MANY)

@@ -84,7 +84,7 @@ SETTINGS: Final = (
         "threads",
         "128",
         "NUMBER",
-        "requests served at a time; uploads have three quarters of them, and one user half of those",
+        "requests served at a time; uploads have three quarters of them, and one user alone half of those",
     ),
     Setting(
         "body-timeout",

@@ -1,8 +1,9 @@
 """Slots: how many threads are at requests with a body, in all and for one principal.
 
 A body comes as slowly as its client likes, and holds a thread for as long. So some threads are kept for requests
-without one, pulls above all, and nobody has all slots. A request that gets no slot is refused at once: to wait would
-hold a thread as well.
+without one, pulls above all, and nobody takes more slots than are left: one principal alone has half of them, and
+however many ask for all they can get, some are left for the next. A request that gets no slot is refused at once: to
+wait would hold a thread as well.
 """
 
 from collections import Counter
@@ -13,9 +14,6 @@ MIN_KEPT: Final = 8
 KEPT: Final = 4
 """One thread in so many is kept for requests without a body, and at least MIN_KEPT, but never more than half."""
 
-SHARE: Final = 2
-"""One principal has one slot in so many at the most."""
-
 
 class BodySlots:
     """The slots of one server. Any thread may use them."""
@@ -24,22 +22,22 @@ class BodySlots:
         """Make slots for a server with so many threads."""
         kept = min(max(MIN_KEPT, threads // KEPT), threads // 2)
         self.total = max(1, threads - kept)
-        self.share = max(1, self.total // SHARE)
-        self._held: Counter[str] = Counter()
+        self._held: Counter[str | None] = Counter()
         self._lock = Lock()
 
-    def take(self, principal: str) -> bool:
+    def take(self, principal: str | None) -> bool:
         """Take a slot until `give_back`, and return whether there was one.
 
-        "" stands for everybody, where nobody has to say who it is, and has no share of its own.
+        None stands for all callers, where nobody has to say who it is: they may have all slots.
         """
         with self._lock:
-            if self._held.total() >= self.total or (principal and self._held[principal] >= self.share):
+            left = self.total - self._held.total()
+            if left <= (0 if principal is None else self._held[principal]):
                 return False
             self._held[principal] += 1
             return True
 
-    def give_back(self, principal: str) -> None:
+    def give_back(self, principal: str | None) -> None:
         """Free a slot that `principal` took."""
         with self._lock:
             self._held[principal] -= 1

@@ -45,7 +45,20 @@ def test_nobody_has_all_of_them() -> None:
 
 def test_where_nobody_says_who_it_is_everybody_shares_all() -> None:
     slots = BodySlots(128)
-    assert sum(slots.take("") for _ in range(200)) == slots.total
+    assert sum(slots.take(None) for _ in range(200)) == slots.total
+
+
+def test_callers_without_a_name_are_one_principal() -> None:
+    slots = BodySlots(128)
+    assert sum(slots.take("") for _ in range(200)) == slots.total // 2
+
+
+def test_however_many_are_greedy_some_are_left_for_the_next() -> None:
+    slots = BodySlots(128)
+    for number in range(5):
+        while slots.take(f"greedy {number}"):
+            pass
+        assert slots.take(f"modest {number}")
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from tests import images
 from tests.servers import Server, answer_on, basic, serving
 
 THREADS = 32
-SLOTS = BodySlots(THREADS)
+SLOTS = BodySlots(THREADS).total
 CONTENT = bytes(range(256)) * 8192
 """2 MiB: several times what is read at once."""
 
@@ -90,7 +90,7 @@ def test_more_slow_uploads_of_one_user_than_there_are_threads(server: Server) ->
     with contextlib.ExitStack() as stack, trickling() as sockets:
         for _ in range(4 * THREADS):
             sockets.append(stack.enter_context(begun(server, "alice")))
-        refused = [answer_on(sock) for sock in with_an_answer(sockets, len(sockets) - SLOTS.share)]
+        refused = [answer_on(sock) for sock in with_an_answer(sockets, len(sockets) - SLOTS // 2)]
         assert {status for status, _ in refused} == {503}
         for _ in range(3):
             assert_served(server)
@@ -105,7 +105,7 @@ def test_slow_uploads_of_all_users_stop_no_pull(server: Server) -> None:
     with contextlib.ExitStack() as stack, trickling() as sockets:
         for number in range(4 * THREADS):
             sockets.append(stack.enter_context(begun(server, "alice" if number % 2 else "bob")))
-        refused = with_an_answer(sockets, len(sockets) - SLOTS.total)
+        refused = with_an_answer(sockets, len(sockets) - 2 * (SLOTS // 3))
         assert {answer_on(sock)[0] for sock in refused} == {503}
         for _ in range(10):
             assert server.request("GET", f"/v2/a/blobs/{digest_of(content)}")[1] == content
