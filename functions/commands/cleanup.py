@@ -101,13 +101,16 @@ def _running(file: str | None) -> "Iterable[Running]":
 
 def names_of(store: "Registry") -> Iterator[str]:
     """The names of all repositories."""
+    from functions.registry.pages import check_advance
+
     after = ""
     while True:
         page = store.repositories(after, PAGE)
         yield from page.items
-        after = page.next
-        if not after:
+        if not page.next:
             return
+        check_advance(after, [page.next])
+        after = page.next
 
 
 def has(store: "Registry", name: str) -> bool:

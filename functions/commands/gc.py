@@ -6,14 +6,15 @@ import sys
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-from functions.commands.options import REGISTRY, CommandError, Commands, add, refuse_standby
+from functions.commands.options import REGISTRY, CommandError, Commands, add, human, refuse_standby
+from functions.commands.progress import ProgressLine
 from functions.settings import Settings
 
 if TYPE_CHECKING:
     from functions.jobs.slices import Report
 
-WIDTH: Final = 28
-"""Characters of the bar."""
+LINE: Final = ProgressLine()
+"""Shared by the commands that run a job in slices."""
 
 
 def add_to(commands: Commands) -> None:
@@ -55,24 +56,14 @@ def _collect(parsed: argparse.Namespace, read: Settings) -> None:
 
 
 def show(report: "Report") -> None:
-    """A bar, where there is a terminal: how many phases of all, and what was counted so far."""
+    """Show how far a job is, where there is a terminal: its phase, what was looked at, how fast, what was freed."""
     from functions.jobs.slices import BYTES_FREED
 
-    if not sys.stderr.isatty():
-        return
-    done = report.done * WIDTH // report.phases
-    bar = f"[{'#' * done}{'.' * (WIDTH - done)}]"
     freed = report.counts[BYTES_FREED]
-    looked = report.counts.total() - freed
-    print(
-        f"\r{bar} {report.phase:10} {looked:8} looked at, {freed / 1e6:.1f} MB freed",
-        end="",
-        file=sys.stderr,
-        flush=True,
-    )
+    note = f"; phase {report.done + 1} of {report.phases}; {human(freed)} freed"
+    LINE.show(report.phase, report.counts.total() - freed, note=note)
 
 
 def clear() -> None:
-    """Take the bar away, where there is a terminal."""
-    if sys.stderr.isatty():
-        print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+    """Take the line away."""
+    LINE.clear()

@@ -25,6 +25,7 @@ class ProgressLine:
         self._shown = -INTERVAL
         self._phase = ""
         self._began = 0.0
+        self._before = 0
 
     def __enter__(self) -> "ProgressLine":
         """Begin; writes nothing."""
@@ -50,16 +51,12 @@ class ProgressLine:
             return
         time = self._clock()
         if phase != self._phase:
-            self._phase, self._began = phase, time
+            self._phase, self._began, self._before = phase, time, done
         elif time - self._shown < INTERVAL:
             return
         self._shown = time
-        print(
-            f"\r\x1b[K{line(phase, done, total, moved, time - self._began)}{note}",
-            end="",
-            file=self._stream,
-            flush=True,
-        )
+        text = bar(phase, done, total) + rates(done - self._before, moved, time - self._began)
+        print(f"\r\x1b[K{text}{note}", end="", file=self._stream, flush=True)
 
     def clear(self) -> None:
         """Take the line away."""
@@ -67,13 +64,16 @@ class ProgressLine:
             print("\r\x1b[K", end="", file=self._stream, flush=True)
 
 
-def line(phase: str, done: int, total: int, moved: int, seconds: float) -> str:
-    """Return the text of a line."""
+def bar(phase: str, done: int, total: int) -> str:
+    """Return how far a phase is; `total` is 0 where nobody knows it."""
     full = min(done, total) * WIDTH // total if total else 0
     text = f"[{'#' * full}{'.' * (WIDTH - full)}] " if total else ""
-    text += f"{phase:12} {done}{f' of {total}' if total else ''}"
-    if seconds >= 1:
-        text += f", {done / seconds:.0f}/s"
+    return f"{text}{phase:12} {done}{f' of {total}' if total else ''}"
+
+
+def rates(steps: int, moved: int, seconds: float) -> str:
+    """Return how many steps were done a second, how many bytes were moved, and how many a second."""
+    text = f", {steps / seconds:.0f}/s" if seconds >= 1 else ""
     if moved:
         text += f", {human(moved)}" + (f", {human(int(moved / seconds))}/s" if seconds >= 1 else "")
     return text

@@ -10,11 +10,10 @@ from dataclasses import replace
 
 from functions.registry.attempts import settle
 from functions.registry.damage import cleared
+from functions.registry.pages import find_all
 from storage.errors import Conflict
 from storage.protocols import MetadataStore, Replace
 from storage.records import Blob, Key, Link
-
-PAGE = 100
 
 
 class Marks:
@@ -58,7 +57,4 @@ class Marks:
         return True
 
     def _links_of(self, digest: str) -> Iterator[Link]:
-        after: Key[Link] | None = None
-        while page := self._metadata.find(Link, {"id": digest}, repository=None, after=after, limit=PAGE):
-            yield from page
-            after = page[-1].key
+        return find_all(self._metadata, Link, {"id": digest}, None)

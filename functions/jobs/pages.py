@@ -3,6 +3,7 @@
 from typing import Any, Generic
 
 from functions.jobs.slices import PAGE
+from functions.registry.pages import check_advance
 from storage.protocols import MetadataStore
 from storage.records import Key, R, Repository
 
@@ -37,6 +38,8 @@ class Walk(Generic[R]):
         """The repository behind another one, or ""."""
         if repository != self._at or not self._coming:
             listed = self._metadata.scan(Repository, after=repository, limit=PAGE)
+            if listed:
+                check_advance(repository, [each.id for each in listed])
             self._coming = [each.id for each in reversed(listed)]
         self._at = self._coming.pop() if self._coming else ""
         return self._at

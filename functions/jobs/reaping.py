@@ -13,7 +13,7 @@ from typing import Any, Final, TypeVar
 from functions.jobs.slices import BYTES_FREED, LOST, PAGE
 from functions.registry import links
 from functions.registry.batches import in_batches
-from functions.registry.pages import find_all, scan_all
+from functions.registry.pages import check_advance, find_all, scan_all
 from functions.registry.registry import Registry
 from storage.commit_size import size_of
 from storage.errors import Conflict
@@ -146,6 +146,7 @@ class Reaper:
         """Remove what a session left: all its objects but a blob's. The session itself goes with others of its page."""
         after = ""
         while names := self._registry.objects.names(f"{upload.id}/", after=after, limit=100):
+            check_advance(after, names)
             for name in names:
                 if not self._metadata.find(Blob, {"object": name}, limit=1):
                     self._registry.objects.delete(name)

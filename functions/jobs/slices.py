@@ -19,6 +19,7 @@ from typing import Any, Final, NamedTuple
 
 from functions.jobs.pace import Pace
 from functions.registry.acts import MAX_CLOCK_SKEW, Clock
+from functions.registry.pages import check_advance, check_cursors_advance
 from storage.errors import Conflict, StorageError, Unavailable
 from storage.protocols import Create, MetadataStore, QueueCursor, Queued, Replace
 from storage.records import Key, R, Record, Repository
@@ -161,6 +162,7 @@ class Slices:
         A key with the id "" stands for the beginning. Of a page at least one record is looked at, however late it is.
         """
         while page := phase.page(after):
+            check_cursors_advance(after, [queued.cursor for queued in page])
             for queued in page:
                 outcome = self._handle(phase, queued)
                 if outcome is None:
@@ -292,6 +294,7 @@ def walked(metadata: MetadataStore, kind: type[Record]) -> Callable[[QueueCursor
             following = metadata.scan(Repository, after=repository, limit=1)
             if not following:
                 return ()
+            check_advance(repository, [following[0].id])
             repository, id = following[0].id, ""
 
     return unqueued(page)

@@ -15,7 +15,7 @@ from functions.registry.acts import DELETE, Act, Clock
 from functions.registry.attempts import settle
 from functions.registry.errors import MANIFEST_NAMED, MANIFEST_UNKNOWN, NAME_UNKNOWN, RegistryError
 from functions.registry.needs import released
-from functions.registry.pages import find_all, scan_all
+from functions.registry.pages import check_advance, find_all, scan_all
 from functions.registry.referring import tags_of
 from functions.registry.repositories import changed
 from functions.registry.tags import Tags
@@ -149,6 +149,7 @@ class Deletion:
         """Go over all manifests once; answers whether there were any. Indexes go before their children."""
         after = ""
         while page := self._metadata.scan(Manifest, repository, after=after, limit=AT_ONCE):
+            check_advance(after, [each.id for each in page])
             settle(lambda keys=[each.key for each in page]: self._delete_unnamed(repository, keys, act))  # type: ignore[misc]
             after = page[-1].id
         return bool(after)

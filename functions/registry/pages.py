@@ -6,7 +6,7 @@ from typing import Any, Final, Generic, TypeVar
 
 from storage.errors import Corrupt
 from storage.protocols import MetadataStore
-from storage.records import Key, R, Record
+from storage.records import Key, R
 
 T = TypeVar("T")
 
@@ -43,7 +43,7 @@ def find_all(
     after: Key[Any] | None = None
     while page := metadata.find(kind, where, repository=repository, after=after, limit=SIZE):
         if repository is None:
-            check_keys_advance(after, page)
+            check_cursors_advance(after, [record.key for record in page])
         else:
             check_advance(after.id if after else "", [record.id for record in page])
         yield from page
@@ -58,10 +58,10 @@ def check_advance(after: str, page: Sequence[str]) -> None:
         raise Corrupt(f"a listing does not advance behind {after or 'its beginning'}: an index is damaged")
 
 
-def check_keys_advance(after: Key[Any] | None, page: Sequence[Record]) -> None:
-    """Raise Corrupt where a page of all repositories does not advance.
+def check_cursors_advance(after: object, page: Sequence[object]) -> None:
+    """Raise Corrupt where the place `after` which a page begins comes again, at its beginning or at its end.
 
-    Their order is the store's own, so all that can be told is whether the record before comes again.
+    That is all that can be told of places in an order of the store's own.
     """
-    if after is not None and any(record.key == after for record in (page[0], page[-1])):
-        raise Corrupt(f"a listing does not advance behind {after.id}: an index is damaged")
+    if after is not None and after in (page[0], page[-1]):
+        raise Corrupt(f"a listing does not advance behind {after}: an index is damaged")

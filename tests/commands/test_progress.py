@@ -2,7 +2,7 @@
 
 import io
 
-from functions.commands.progress import ProgressLine, line
+from functions.commands.progress import ProgressLine, bar, rates
 
 
 class Terminal(io.StringIO):
@@ -11,10 +11,22 @@ class Terminal(io.StringIO):
 
 
 def test_a_line_says_what_is_done_and_how_fast() -> None:
-    assert line("blobs", 50, 200, 0, 0.5) == "[#######.....................] blobs        50 of 200"
-    assert line("blobs", 50, 200, 3_000_000, 2.0).endswith("blobs        50 of 200, 25/s, 3.0 MB, 1.5 MB/s")
-    assert line("checks", 7, 0, 0, 1.0) == "checks       7, 7/s"
-    assert line("blobs", 300, 200, 0, 0.0).startswith("[############################]")
+    assert bar("blobs", 50, 200) == "[#######.....................] blobs        50 of 200"
+    assert bar("checks", 7, 0) == "checks       7"
+    assert bar("blobs", 300, 200).startswith("[############################]")
+    assert rates(50, 3_000_000, 2.0) == ", 25/s, 3.0 MB, 1.5 MB/s"
+    assert rates(7, 0, 1.0) == ", 7/s"
+    assert rates(7, 10, 0.5) == ", 10 B"
+
+
+def test_rates_are_counted_from_the_beginning_of_a_phase() -> None:
+    time, terminal = [0.0], Terminal()
+    shown = ProgressLine(terminal, lambda: time[0])
+    shown.show("links", 100)
+    time[0] = 2.0
+    shown.show("links", 120)
+
+    assert terminal.getvalue().endswith("links        120, 10/s")
 
 
 def test_a_line_is_shown_ten_times_a_second_and_taken_away() -> None:

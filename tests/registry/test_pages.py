@@ -1,16 +1,22 @@
 """Listings to their end, where an index is damaged."""
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
+from functions.commands.cleanup import names_of
 from functions.jobs.backup import Stores
-from functions.registry.pages import SIZE, find_all, scan_all
+from functions.jobs.pages import Walk
+from functions.jobs.reaping import Reaper, Waits
+from functions.registry.acts import now
+from functions.registry.pages import SIZE, Page, check_cursors_advance, find_all, scan_all
+from functions.registry.registry import Registry
 from storage.errors import Corrupt
 from storage.protocols import Create
-from storage.records import Link, Tag
+from storage.records import Key, Link, Repository, Tag, Upload
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 
@@ -34,7 +40,10 @@ class Damaged:
         assert self.asked < 9, "the loop does not end"
         return self.page
 
-    find = scan
+    find = names = scan
+
+    def delete(self, name: str) -> None:
+        """Deletes nothing."""
 
 
 @pytest.mark.parametrize("turned", [False, True])
@@ -47,6 +56,31 @@ def test_a_listing_that_does_not_advance_ends(turned: bool) -> None:
         list(find_all(Damaged(page), Tag, {"digest": "sha256:0"}, "a"))  # type: ignore[arg-type]
     with pytest.raises(Corrupt, match="does not advance"):
         list(find_all(Damaged(page), Tag, {"digest": "sha256:0"}, None))  # type: ignore[arg-type]
+
+
+def test_other_loops_over_pages_end_as_well() -> None:
+    upload = Upload(id="u", target="", cancelled=True, created=NOW, touched=NOW)
+    registry = Registry(Damaged(["u/1", "u/1"]), Damaged([]))  # type: ignore[arg-type]
+    reaper = Reaper(registry, Waits(), now, Counter(), lambda: False)
+    damaged = Damaged([Repository(id="a", created=NOW)])
+
+    with pytest.raises(Corrupt, match="does not advance"):
+        reaper.sweep(upload)
+    with pytest.raises(Corrupt, match="does not advance"):
+        Walk(damaged, Tag).page(Key(Tag, "v1", "a"))  # type: ignore[arg-type]
+    with pytest.raises(Corrupt, match="does not advance"):
+        check_cursors_advance(1, [1, 2])
+    with pytest.raises(Corrupt, match="does not advance"):
+        list(names_of(Endless()))  # type: ignore[arg-type]
+    check_cursors_advance(None, [1])
+    check_cursors_advance(1, [2])
+
+
+class Endless:
+    """A registry whose list of repositories begins anew."""
+
+    def repositories(self, after: str, limit: int) -> Page[str]:
+        return Page(["a"], "a")
 
 
 def test_listings_of_several_pages_come_to_their_end(stores: Stores) -> None:

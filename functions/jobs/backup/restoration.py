@@ -181,9 +181,9 @@ class Restore:
         return get(self._metadata, key)
 
     def _mark_good(self, key: Key[Blob]) -> None:
-        """Take back what scrub found wrong with a blob."""
+        """Take back what scrub found wrong with a blob. A new version in any case: a scrub may be about to mark it."""
         blob = get(self._metadata, key)
-        if blob is not None and blob.damaged:
+        if blob is not None:
             self._metadata.commit([Replace(replace(blob, damaged=""))])
 
     def _link(self, link: Link, blob: Blob) -> None:

@@ -33,6 +33,7 @@ from functions.jobs.backup.stores import Progress, Report, Stores, no_progress
 from functions.jobs.backup.sync import Sync
 from functions.registry.acts import now
 from functions.registry.identity import identity_of, known_identity
+from functions.registry.pages import check_advance
 from storage.folders import make_durably
 from storage.protocols import MetadataStore
 from storage.records import Blob, Repository
@@ -170,8 +171,7 @@ class _Backup:
         time.sleep(PRUNE_DELAY)
         after = ""
         while names := self._target.blobs.names("", after=after, limit=NAMES):
-            if names[-1] <= after:
-                raise BackupRefused(f"the folder of blobs lists {names[-1]} again and again")
+            check_advance(after, names)
             for name in names:
                 if not part.find(Blob, {"object": name}, limit=1):
                     self._target.blobs.delete(name)
