@@ -7,21 +7,24 @@ at the version that was read, so that what came in between makes the commit fail
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import accumulate
 from typing import Final
 
 from functions.registry import causes
 from functions.registry.acts import DELETE, Act, Clock
 from functions.registry.attempts import settle
+from functions.registry.batches import in_batches
 from functions.registry.errors import MANIFEST_NAMED, MANIFEST_UNKNOWN, NAME_UNKNOWN, RegistryError
+from functions.registry.large_manifests import hide_links, loosen_links
 from functions.registry.needs import released
 from functions.registry.pages import check_advance, find_all, scan_all
 from functions.registry.referring import tags_of
 from functions.registry.repositories import changed
 from functions.registry.tags import Tags
+from storage.commit_size import size_of
+from storage.errors import TooLarge
 from storage.past import DeletedManifest
-from storage.protocols import Create, Delete, Found, MetadataStore, Replace, Write
-from storage.records import Key, Manifest, Repository, Tag, recast
+from storage.protocols import Create, Delete, Found, MetadataStore, Replace, Touch, Write
+from storage.records import Key, Link, Manifest, Repository, Tag, recast
 
 AT_ONCE: Final = 100
 """Things that one commit deletes: a tag takes four writes, a manifest two."""
@@ -121,10 +124,30 @@ class Deletion:
         for thing in things:
             if isinstance(thing, Tag):
                 self._tags.immutable.check(repository, thing.id)
-        while things:
-            count = _at_once(things)
-            self.together(repository, [(cause, thing) for thing in things[:count]], act)
-            things = things[count:]
+        in_batches(
+            things,
+            lambda some: self.apart(repository, [(cause, thing) for thing in some], act),
+            size=_size,
+            most=AT_ONCE,
+        )
+
+    def apart(self, repository: str, caused: Sequence[Caused], act: Act) -> None:
+        """Delete these as `together` does, or a manifest alone whose links do not fit into its commit.
+
+        They are hidden after it then; where that is interrupted, collection hides them. Raises Conflict, and TooLarge
+        where several things are too large for one commit.
+        """
+        try:
+            self.together(repository, caused, act)
+        except TooLarge:
+            ((cause, thing), *others) = caused
+            if others or isinstance(thing, Tag):
+                raise
+            loosen_links(self._metadata, thing, self._clock)
+            found = self._metadata.read([Key(Repository, repository), tombstone_of(thing)])
+            writes = self._bury(found, thing, cause, act)
+            self._metadata.commit([*writes, *changed(found, repository, self._clock())])
+            hide_links(self._metadata, thing, self._clock)
 
     def _bury(self, found: Found, manifest: Manifest, cause: str, act: Act) -> list[Write]:
         """The writes that move a manifest to where deleted ones are."""
@@ -182,10 +205,12 @@ def fits(things: int, size: int) -> bool:
     return things <= AT_ONCE and size <= BYTES_AT_ONCE
 
 
-def _at_once(things: list[Tag | Manifest]) -> int:
-    """How many of `things`, from the first on, one commit takes: at least one."""
-    sizes = accumulate(len(thing.content or b"") if isinstance(thing, Manifest) else 0 for thing in things[:AT_ONCE])
-    return max(1, sum(fits(count, size) for count, size in enumerate(sizes, 1)))
+def _size(thing: Tag | Manifest) -> int:
+    """Return the bytes of the writes that delete a thing: it, what is left of it, and its links or its history."""
+    own = 2 * size_of([Delete(thing)])
+    if isinstance(thing, Tag):
+        return 2 * own
+    return own + len(thing.blobs) * 4 * size_of([Touch(Key(Link, thing.digest, thing.repository))])
 
 
 def tombstone_of(manifest: Manifest) -> Key[DeletedManifest]:

@@ -13,8 +13,10 @@ from typing import Any, Final
 from functions.registry import causes
 from functions.registry.acts import Act
 from functions.registry.attempts import settle
+from functions.registry.batches import in_batches
 from functions.registry.deletion import Caused, Deletion
 from functions.registry.graph import Node
+from storage.errors import TooLarge
 from storage.protocols import Found, MetadataStore
 from storage.records import Key, Manifest, Tag
 from storage.upkeep import Pull
@@ -41,10 +43,10 @@ class Expiry:
         self._deletion = deletion
 
     def delete(self, repository: str, doomed: Sequence[Doomed]) -> set[str]:
-        """Delete manifests and their tags in one commit.
+        """Delete manifests and their tags in one commit, or one manifest alone in as many as it needs, tags first.
 
         Where some are no longer what was judged (changed, pulled or gone since), nothing is done, and their digests are
-        the answer.
+        the answer. Raises TooLarge where several are too large for one commit.
         """
         act = Act("clean-up", f"{BY}{', '.join(sorted({each.policy for each in doomed}))}")
         return settle(lambda: self._try_to_delete(repository, doomed, act))
@@ -59,8 +61,17 @@ class Expiry:
         }
         if not changed:
             caused = [pair for each in doomed for pair in _caused(found, repository, each)]
-            self._deletion.together(repository, caused, act)
+            self._delete(repository, caused, act, alone=len(doomed) == 1)
         return changed
+
+    def _delete(self, repository: str, caused: Sequence[Caused], act: Act, *, alone: bool) -> None:
+        try:
+            self._deletion.together(repository, caused, act)
+        except TooLarge:
+            if not alone:
+                raise
+            in_batches(caused[:-1], lambda tags: self._deletion.together(repository, tags, act))
+            self._deletion.apart(repository, caused[-1:], act)
 
     def _is_held(self, found: Found, repository: str, node: Node, going: Set[str]) -> bool:
         """Whether something that lives, and is not going, holds a manifest."""

@@ -65,7 +65,7 @@ def confirmed(link: Link) -> Write:
     It is at the version that was read: of two commits that each remove the manifest that the other one has seen, the
     second fails.
     """
-    return Replace(link)
+    return Touch(link.key, link.version)
 
 
 def hidden(link: Link, earlier: DeletedLink | None, now: datetime) -> list[Write]:
@@ -75,9 +75,9 @@ def hidden(link: Link, earlier: DeletedLink | None, now: datetime) -> list[Write
     return [Delete(link), Replace(new) if earlier else Create(new)]
 
 
-def shown(hidden: DeletedLink, blob: Blob, now: datetime) -> list[Write]:
+def shown(hidden: DeletedLink, blob: Blob, now: datetime, *, state: str = "") -> list[Write]:
     """Return the writes of a manifest that names a hidden link: it is visible again, as the link of its blob."""
-    link = recast(hidden, Link, object=blob.object, size=blob.size, state="", since=now, damaged=False)
+    link = recast(hidden, Link, object=blob.object, size=blob.size, state=state, since=now, damaged=False)
     return [Create(link), Delete(hidden), Replace(replace(blob, state=""))]
 
 

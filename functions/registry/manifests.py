@@ -23,6 +23,7 @@ from functions.registry.errors import (
     MANIFEST_UNKNOWN,
     RegistryError,
 )
+from functions.registry.large_manifests import show_links, touching
 from functions.registry.names import moment_of, names_digest, refuse_reserved
 from functions.registry.needs import hidden_needs_of, named, needs_of, object_of
 from functions.registry.pages import Page
@@ -30,7 +31,7 @@ from functions.registry.repositories import alive
 from functions.registry.tags import Tags
 from functions.registry.uploads import Body, Uploads
 from storage.digests import algorithm_of, digest_of
-from storage.errors import Corrupt, Missing
+from storage.errors import Corrupt, Missing, TooLarge
 from storage.past import DeletedManifest
 from storage.protocols import MOST_CONTENT, BlobStore, Create, Delete, Found, MetadataStore, Touch
 from storage.records import Key, Manifest, Repository, Tag
@@ -144,7 +145,10 @@ class Manifests:
         )
         if manifest.size > MOST_CONTENT:
             manifest = self._spill(manifest, act.by)
-        return settle(lambda: self._try_to_put(manifest, put, act))
+        try:
+            return settle(lambda: self._try_to_put(manifest, put, act))
+        except TooLarge:
+            return self._put_large(manifest, put, act)
 
     def referrers(self, repository: str, subject: str, artifact_type: str, after: str) -> Page[Referrer]:
         """Some manifests behind the digest `after` that refer to `subject` (end-12): as many as a page should hold.
@@ -200,14 +204,24 @@ class Manifests:
         link = self._uploads.finish(manifest.repository, upload.id, manifest.digest, body, principal)
         return replace(manifest, content=None, object=link.object, blobs=(*manifest.blobs, manifest.digest))
 
-    def _try_to_put(self, manifest: Manifest, put: Put, act: Act) -> Manifest:
+    def _put_large(self, manifest: Manifest, put: Put, act: Act) -> Manifest:
+        """Put a manifest that needs more than fits into one commit. Raises as `put`."""
+        show_links(self._metadata, manifest, self._clock, NAMEABLE)
+        try:
+            return settle(lambda: self._try_to_put(manifest, put, act, touched=True))
+        except TooLarge as error:
+            reason = "with all that it names it does not fit into one commit of the metadata store"
+            raise RegistryError(MANIFEST_TOO_LARGE, {"digest": manifest.digest, "reason": reason}) from error
+
+    def _try_to_put(self, manifest: Manifest, put: Put, act: Act, *, touched: bool = False) -> Manifest:
         repository = manifest.repository
         tags = list(dict.fromkeys(put.tags))
         found = self._read_needs(manifest, [key for tag in tags for key in self._tags.keys(repository, tag)])
         _refuse_another_type(manifest, found[manifest.key])
         time, damaged = self._clock(found.read_at), self._damaged(found, manifest)
         manifest = replace(manifest, object=object_of(found, manifest), created=min(manifest.created, time))
-        writes = [*named(found, manifest, time, NAMEABLE, damaged), *alive(found, repository, time)]
+        needed = named(found, manifest, time, NAMEABLE, damaged)
+        writes = [*(touching(found, needed) if touched else needed), *alive(found, repository, time)]
         writes.append(Create(manifest) if found[manifest.key] is None else Touch(manifest.key))
         if (tombstone := found[Key(DeletedManifest, manifest.digest, repository)]) is not None:
             writes.append(Delete(tombstone))

@@ -14,14 +14,16 @@ from functions.registry.acts import RESTORE, Act, Clock
 from functions.registry.attempts import settle
 from functions.registry.damage import damaged_among
 from functions.registry.errors import MANIFEST_BLOB_UNKNOWN, NAME_UNKNOWN, NOT_DELETED, TAG_TAKEN, RegistryError
+from functions.registry.large_manifests import forget_links, forgetting, links_of, show_links, touching
 from functions.registry.needs import hidden_needs_of, named, needs_of, object_of
 from functions.registry.pages import find_all, scan_all
 from functions.registry.referring import tags_of
 from functions.registry.repositories import alive, changed
 from functions.registry.tags import Tags
+from storage.errors import TooLarge
 from storage.past import DeletedLink, DeletedManifest, DeletedTag
 from storage.protocols import Create, Delete, MetadataStore, Touch, Write
-from storage.records import Blob, Key, Link, Manifest, Repository, Tag, recast
+from storage.records import Blob, Key, Manifest, Repository, Tag, recast
 from storage.upkeep import Pull
 
 D = TypeVar("D", DeletedManifest, DeletedTag)
@@ -131,16 +133,15 @@ class Undelete:
 
     def forget(self, thing: DeletedManifest | DeletedTag | DeletedLink) -> None:
         """Give up a deleted thing for good, at its version: its blobs may be nobody's now. Raises Conflict."""
-        writes: list[Write] = [Delete(thing)]
         if isinstance(thing, DeletedManifest):
-            visible = [Key(Link, digest, thing.repository) for digest in thing.blobs]
-            hidden = [Key(DeletedLink, digest, thing.repository) for digest in thing.blobs]
-            pull = Key(Pull, thing.id, thing.repository)
-            found = self._metadata.read([*visible, *hidden, pull])
-            writes += [links.loosened(link, self._clock()) for key in visible if (link := found[key]) is not None]
-            writes += [links.forgotten(link) for key in hidden if (link := found[key]) is not None]
-            writes += [Delete(pulled) for pulled in [found[pull]] if pulled is not None]
-        elif isinstance(thing, DeletedLink):
+            try:
+                self._forget_manifest(thing)
+            except TooLarge:
+                forget_links(self._metadata, thing, self._clock)
+                self._forget_manifest(thing, again=False)
+            return
+        writes: list[Write] = [Delete(thing)]
+        if isinstance(thing, DeletedLink):
             blob = Key(Blob, thing.id)
             writes += [links.suspected(record) for record in [self._metadata.read([blob])[blob]] if record is not None]
         self._metadata.commit(writes)
@@ -174,7 +175,7 @@ class Undelete:
                 continue
             waiting.pop()
             if dead is not None and dead.id not in restored:
-                settle(lambda digest=dead.id: self._bring_back(repository, digest))  # type: ignore[misc]
+                self._bring_back(repository, dead.id)
                 restored[dead.id] = None
                 self._bring_back_tags(repository, dead.id, wanted, act)
                 waiting += self._dead_referrers(dead, wanted)
@@ -190,8 +191,24 @@ class Undelete:
                 count += 1
         return count
 
+    def _forget_manifest(self, thing: DeletedManifest, *, again: bool = True) -> None:
+        pull = Key(Pull, thing.id, thing.repository)
+        found = self._metadata.read([*links_of(thing), pull])
+        writes: list[Write] = [Delete(thing), *forgetting(found, thing, self._clock(), again=again)]
+        writes += [Delete(pulled) for pulled in [found[pull]] if pulled is not None]
+        self._metadata.commit(writes)
+
     def _bring_back(self, repository: str, digest: str) -> None:
         """Restore one manifest, whose children live; what says that it was deleted stays for now."""
+        try:
+            settle(lambda: self._try_to_bring_back(repository, digest))
+        except TooLarge:
+            dead = self._dead(repository, digest)
+            if dead is not None:
+                show_links(self._metadata, dead, self._clock)
+                settle(lambda: self._try_to_bring_back(repository, digest, touched=True))
+
+    def _try_to_bring_back(self, repository: str, digest: str, *, touched: bool = False) -> None:
         key = Key(DeletedManifest, digest, repository)
         dead = self._metadata.read([key])[key]
         if dead is None:
@@ -201,7 +218,8 @@ class Undelete:
         found = self._metadata.read(keys, content=False)
         manifest = replace(manifest, object=object_of(found, manifest))
         damaged = damaged_among(self._metadata, found, needs_of(manifest))
-        writes = named(found, manifest, self._clock(), damaged=damaged)
+        needed = named(found, manifest, self._clock(), damaged=damaged)
+        writes = touching(found, needed) if touched else needed
         writes += [*alive(found, repository, self._clock()), Touch(dead.key)]
         writes.append(Create(manifest) if found[manifest.key] is None else Touch(manifest.key))
         self._metadata.commit(writes)

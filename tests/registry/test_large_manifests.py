@@ -1,0 +1,258 @@
+"""Manifests that need more than fits into one commit, on both pairs of stores, each made to take little in a commit."""
+
+import contextlib
+import json
+from collections.abc import Callable, Sequence
+
+import pytest
+
+from functions.jobs.backup import Stores
+from functions.jobs.cleanup import Rules, clean_up
+from functions.jobs.collect import Collector
+from functions.jobs.reaping import Waits
+from functions.registry.errors import MANIFEST_TOO_LARGE, RegistryError
+from functions.registry.policy_files import parse
+from functions.registry.registry import Registry
+from storage.commit_size import size_of
+from storage.digests import digest_of
+from storage.past import DeletedManifest
+from storage.protocols import Touch, Write
+from storage.records import CONDEMNED, LOOSE, Key, Link, Manifest
+from tests import images
+from tests.model.truth import Snapshot, spotless, whole
+from tests.races.small import Small
+from tests.registry.clocks import TestClock
+from tests.registry.pushes import pull_blob, push_blob, push_manifest
+
+REPOSITORY = "app"
+LAYERS = 12
+TOUCHED = size_of([Touch(Key(Link, digest_of(b""), REPOSITORY))]) * (LAYERS + 1)
+MOST = TOUCHED + LAYERS * 980 + 4000
+"""So many bytes take the touches of all links and the manifest with its entries; writing each link does not fit."""
+LESS = TOUCHED + LAYERS * 730 + 1500
+"""So many take the touches of hidden links, and the deleted manifest; writing each of the links does not fit."""
+
+
+@pytest.fixture
+def clock() -> TestClock:
+    return TestClock()
+
+
+@pytest.fixture
+def small(stores: Stores) -> Small:
+    return Small(stores.metadata, MOST)
+
+
+@pytest.fixture
+def registry(stores: Stores, small: Small, clock: TestClock) -> Registry:
+    return Registry(stores.blobs, small, clock=clock)
+
+
+@pytest.fixture
+def content(registry: Registry) -> bytes:
+    """A manifest whose layers are pushed."""
+    layers = [images.blob() for _ in range(LAYERS)]
+    for layer in (images.EMPTY_CONFIG, *layers):
+        push_blob(registry, REPOSITORY, layer)
+    return images.manifest(layers)
+
+
+def layers_of(content: bytes) -> list[str]:
+    return [layer["digest"] for layer in json.loads(content)["layers"]]
+
+
+def links(stores: Stores, content: bytes) -> dict[str, Link | None]:
+    keys = [Key(Link, digest, REPOSITORY) for digest in layers_of(content)]
+    found = stores.metadata.read(keys)
+    return {key.id: found[key] for key in keys}
+
+
+def pull(registry: Registry, content: bytes) -> None:
+    for digest in layers_of(content):
+        assert digest_of(pull_blob(registry, REPOSITORY, digest)) == digest
+
+
+def visible(registry: Registry, content: bytes) -> set[str]:
+    return {digest for digest in layers_of(content) if is_visible(registry, digest)}
+
+
+def is_visible(registry: Registry, digest: str) -> bool:
+    try:
+        registry.blobs.get(REPOSITORY, digest)
+    except RegistryError:
+        return False
+    return True
+
+
+def collect(registry: Registry, clock: TestClock, waits: Waits = Waits()) -> None:  # noqa: B008
+    report = Collector(registry, waits, clock=clock).run()
+    assert report is not None
+    assert report.finished
+    assert not report.findings
+
+
+def test_it_is_put_and_its_links_stay_loose(
+    registry: Registry, stores: Stores, small: Small, content: bytes, clock: TestClock
+) -> None:
+    push_manifest(registry, REPOSITORY, content, "v1")
+
+    assert small.refused > 0
+    assert {link.state for link in links(stores, content).values() if link} == {LOOSE}
+    clock.turn(days=2)
+    collect(registry, clock)
+    clock.turn(days=2)
+    collect(registry, clock)
+    pull(registry, content)
+    assert {link.state for link in links(stores, content).values() if link} == {""}
+
+
+def test_condemned_links_are_loosened_before_it_is_put(
+    registry: Registry, stores: Stores, content: bytes, clock: TestClock
+) -> None:
+    clock.turn(days=2)
+    collect(registry, clock)
+    assert {link.state for link in links(stores, content).values() if link} == {CONDEMNED}
+
+    push_manifest(registry, REPOSITORY, content, "v1")
+
+    assert visible(registry, content) == set(layers_of(content))
+    clock.turn(days=2)
+    collect(registry, clock)
+    pull(registry, content)
+
+
+def test_what_does_not_fit_at_all_is_refused_and_changes_nothing(
+    registry: Registry, stores: Stores, small: Small, content: bytes
+) -> None:
+    small.most = TOUCHED // 2
+
+    with pytest.raises(RegistryError) as refused:
+        push_manifest(registry, REPOSITORY, content, "v1")
+
+    assert refused.value.row is MANIFEST_TOO_LARGE
+    key = Key(Manifest, digest_of(content), REPOSITORY)
+    assert stores.metadata.read([key])[key] is None
+
+
+def test_its_layers_are_hidden_when_it_is_deleted_and_shown_when_it_is_restored(
+    registry: Registry, stores: Stores, content: bytes, clock: TestClock
+) -> None:
+    push_manifest(registry, REPOSITORY, content, "v1", "v2")
+    shared = images.manifest([], annotations={"x": "y"})
+    push_manifest(registry, REPOSITORY, shared, "other")
+
+    registry.deletion.manifest(REPOSITORY, digest_of(content))
+
+    assert visible(registry, content) == set()
+    assert registry.blobs.get(REPOSITORY, digest_of(images.EMPTY_CONFIG)), "another manifest names it"
+    assert list(registry.undelete.manifest(REPOSITORY, digest_of(content))) == [digest_of(content)]
+    pull(registry, content)
+    assert registry.tags.names(REPOSITORY, "", 9).items == ["other", "v1", "v2"]
+    for _ in range(2):
+        clock.turn(days=30)
+        collect(registry, clock)
+    pull(registry, content)
+    whole(Snapshot(stores, [REPOSITORY]))
+
+
+def test_it_is_forgotten_with_its_layers(
+    registry: Registry, stores: Stores, small: Small, content: bytes, clock: TestClock
+) -> None:
+    push_manifest(registry, REPOSITORY, content, "v1")
+    registry.deletion.manifest(REPOSITORY, digest_of(content))
+    small.refused, small.most = 0, LESS
+
+    for _ in range(5):
+        clock.turn(days=30)
+        collect(registry, clock)
+
+    assert small.refused > 0
+    snapshot = Snapshot(stores, [REPOSITORY])
+    whole(snapshot)
+    spotless(snapshot)
+
+
+def test_clean_up_deletes_it_with_its_tags(
+    registry: Registry, stores: Stores, content: bytes, clock: TestClock
+) -> None:
+    push_manifest(registry, REPOSITORY, content, "v1", "v2")
+    clock.turn(days=31)
+    policies = parse(
+        '[{"name": "old", "action": {"type": "Delete"}, "condition": {"tagPrefixes": ["v"], "olderThan": "30d"}}]'
+    )
+
+    report = clean_up(registry, REPOSITORY, Rules(policies, [], clock()), applied=True)
+
+    assert (report.done, report.deleted) == (True, 1)
+    assert visible(registry, content) == set()
+    registry.undelete.tag(REPOSITORY, "v1")
+    pull(registry, content)
+    whole(Snapshot(stores, [REPOSITORY]))
+
+
+class Killed(Exception):
+    """The process ends before a commit."""
+
+
+class Mortal(Small):
+    """A small store whose process is killed before the commit number `ends`, from 0 on."""
+
+    ends = 10**9
+
+    def commit(self, writes: Sequence[Write]) -> None:
+        if size_of(writes) <= self.most:
+            self.ends -= 1
+            if self.ends < 0:
+                raise Killed
+        super().commit(writes)
+
+
+def put(registry: Registry, repository: str, content: bytes) -> None:
+    push_manifest(registry, repository, content, "v1")
+
+
+def delete(registry: Registry, repository: str, content: bytes) -> None:
+    registry.deletion.manifest(repository, digest_of(content))
+
+
+def undelete(registry: Registry, repository: str, content: bytes) -> None:
+    registry.undelete.manifest(repository, digest_of(content))
+
+
+def forget(registry: Registry, repository: str, content: bytes) -> None:
+    key = Key(DeletedManifest, digest_of(content), repository)
+    dead = registry.metadata.read([key])[key]
+    assert dead is not None
+    registry.undelete.forget(dead)
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [(put,), (put, delete), (put, delete, undelete), (put, delete, forget)],
+    ids=lambda steps: steps[-1].__name__,
+)
+def test_wherever_it_is_killed_collection_goes_on(
+    stores: Stores, clock: TestClock, content: bytes, steps: Sequence[Callable[[Registry, str, bytes], None]]
+) -> None:
+    mortal = Mortal(stores.metadata, MOST)
+    registry = Registry(stores.blobs, mortal, clock=clock)
+    repositories = [f"app{number}" for number in range(100)]
+    for ends, repository in enumerate(repositories):
+        for digest in [digest_of(images.EMPTY_CONFIG), *layers_of(content)]:
+            assert registry.blobs.mount(repository, digest, REPOSITORY, lambda name: True)
+        for step in steps[:-1]:
+            step(registry, repository, content)
+        mortal.ends, mortal.most = ends, LESS if steps[-1] is forget else MOST
+        with contextlib.suppress(Killed):
+            steps[-1](registry, repository, content)
+            break
+        mortal.ends, mortal.most = 10**9, MOST
+        whole(Snapshot(stores, [repository]))
+    mortal.ends = 10**9
+    used = [REPOSITORY, *repositories[: ends + 1]]
+    assert ends > 0
+    for _ in range(5):
+        clock.turn(days=30)
+        collect(registry, clock)
+        whole(Snapshot(stores, used))
+    spotless(Snapshot(stores, used))
