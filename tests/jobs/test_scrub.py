@@ -1,7 +1,7 @@
 """Scrubbing: what is damaged is found, what is whole is left alone, and what is safe to repair is repaired."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -12,11 +12,13 @@ from functions.jobs.backup import Stores
 from functions.jobs.collect import Collector
 from functions.jobs.reaping import Waits
 from functions.jobs.scrub import Scrubber
-from functions.jobs.slices import Report
+from functions.jobs.slices import Phase, Report
 from functions.registry.registry import Registry
+from storage.errors import Unavailable
 from storage.protocols import Create, Delete, Replace
 from storage.records import Key, Link, Manifest, Record, Tag
 from tests import images
+from tests.registry.damage import Steps
 from tests.registry.pushes import push_blob, push_image, push_manifest
 from tests.servers import lading
 
@@ -155,3 +157,67 @@ def test_the_command_says_what_is_wrong(
 
     assert bad.returncode == 1
     assert f"wrong: {link.id}: there is no object" in bad.stderr
+
+
+def test_a_stray_is_reported_and_ends_nothing(
+    registry: Registry, stores: Stores, manifest: Manifest, environment: Mapping[str, str]
+) -> None:
+    if "LADING_DATA" in environment:
+        stray = Path(environment["LADING_DATA"]) / "blobs" / "ab" / ".nfs0001"
+        stray.parent.mkdir(exist_ok=True)
+        stray.write_bytes(b"")
+    else:
+        stores.blobs.append("ab/.nfs0001", [b"x"])
+
+    report = scrub(registry, repair=True)
+
+    assert report.findings == ["ab/.nfs0001: lies among the objects and is none; Lading has not put it there"]
+    assert report.counts["objects of sessions"] == len(manifest.blobs)
+    Collector(registry, Waits(NONE, NONE, NONE, NONE)).run()
+    assert stores.blobs.strays(limit=9) == ["ab/.nfs0001"]
+
+
+def test_a_blob_that_cannot_be_read_hides_no_other_one_and_is_not_marked(
+    registry: Registry, stores: Stores, manifest: Manifest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk's bad sector, or a network: nobody knows whether the bytes are good."""
+    bad, lost = (registry.blobs.get("team/app", digest) for digest in manifest.blobs[:2])
+    stores.blobs.delete(lost.object)
+    read = stores.blobs.open
+
+    def fails(name: str, start: int, stop: int) -> Iterator[bytes]:
+        if name == bad.object:
+            raise Unavailable("Input/output error")
+        return read(name, start, stop)
+
+    monkeypatch.setattr(stores.blobs, "open", fails)
+
+    report = scrub(registry)
+
+    assert sorted(report.findings) == sorted(
+        [f"{lost.id}: there is no object {lost.object}", f"blobs: blobs/{bad.id}: Input/output error"]
+    )
+    assert registry.blobs.get("team/app", bad.id) == bad
+
+
+def test_what_a_scrub_asks_does_not_grow_with_each_record(registry: Registry, stores: Stores) -> None:
+    """Manifests, tags and links: a page of them is one listing and two reads, in however many repositories."""
+    for number in range(12):
+        push_image(registry, f"r{number:02}", *(f"v{tag}" for tag in range(8)))
+    steps = Steps(stores)
+    scrubber = Scrubber(steps.registry, repair=False)
+    phases: list[Phase] = []
+    scrubber._slices.run = lambda each, limit, progress: phases.extend(each)  # type: ignore[assignment, method-assign]
+    scrubber.run()
+    asked = {}
+    for phase in phases[1:4]:
+        before, after, count = steps.count, None, 0
+        while page := phase.page(after):
+            for queued in page:
+                assert phase.handle(queued.record) == f"{phase.name} good"
+                after, count = queued.cursor, count + 1
+        asked[phase.name] = (count, steps.count - before)
+
+    # Each repository is listed once for each kind, repositories a hundred at a time, and then what a page needs.
+    assert [count for count, _ in asked.values()] == [12, 96, 24]
+    assert all(calls <= 12 + 8 for _, calls in asked.values()), asked
