@@ -160,16 +160,17 @@ def standby_of(settings: Settings) -> str:
 
     Raises StorageError where the first backup into it has not ended.
     """
-    parts = urlsplit(settings.metadata)
-    if parts.scheme != "sqlite":
-        return ""
-    from functions.jobs.backup.marker import BackupRefused, read_marker
+    # Either store may be given on its own.
+    stores = ((settings.metadata, "sqlite"), (settings.blobs, "file"))
+    for folder in (local_path(url, scheme).parent for url, scheme in stores if urlsplit(url).scheme == scheme):
+        from functions.jobs.backup.marker import BackupRefused, read_marker
 
-    folder = local_path(settings.metadata, "sqlite").parent
-    marker = read_marker(folder)
-    if marker is not None and not marker.finished:
-        raise BackupRefused(f"the first backup into {folder} has not ended; back up into it again")
-    return marker.standby_of if marker else ""
+        marker = read_marker(folder)
+        if marker is not None and not marker.finished:
+            raise BackupRefused(f"the first backup into {folder} has not ended; back up into it again")
+        if marker is not None:
+            return marker.standby_of
+    return ""
 
 
 def create(settings: Settings) -> "App":

@@ -1,8 +1,16 @@
 """The line that shows how far a command is."""
 
 import io
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
 
 from functions.commands.progress import ProgressLine, bar, rates
+from functions.registry.registry import Registry
+from tests.jobs.test_backup import folder_stores
+from tests.registry.pushes import push_image
 
 
 class Terminal(io.StringIO):
@@ -41,6 +49,29 @@ def test_a_line_is_shown_ten_times_a_second_and_taken_away() -> None:
     assert 10 <= len(lines) <= 14
     assert "metadata" in lines[-2]
     assert lines[-1] == ""
+
+
+def test_backup_and_restore_show_how_far_they_are(tmp_path: Path) -> None:
+    stores = folder_stores(tmp_path / "data")
+    push_image(Registry(stores.blobs, stores.metadata), "a", "v1")
+    stores.close()
+
+    for words in (["backup", "--data", "data", "backup"], ["restore", "--data", "other", "backup"]):
+        terminal, stderr = pty.openpty()
+        done = subprocess.run(
+            [sys.executable, "-m", "functions.cli", *words],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+            stdout=subprocess.DEVNULL,
+            stderr=stderr,
+            check=True,
+        )
+        os.close(stderr)
+        shown = os.read(terminal, 100_000).decode()
+        os.close(terminal)
+        assert done.returncode == 0
+        assert ("blobs" if words[0] == "backup" else "repositories") in shown
+        assert shown.endswith("\r\x1b[K")
 
 
 def test_nothing_is_written_where_there_is_no_terminal() -> None:

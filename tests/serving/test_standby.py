@@ -148,6 +148,16 @@ def test_a_command_that_writes_is_refused_on_a_standby(words: list[str], backup:
     assert (backup / "metadata.sqlite").read_bytes() == before
 
 
+def test_a_store_of_a_backup_that_is_given_on_its_own_is_not_written(backup: Path, tmp_path: Path) -> None:
+    for name, url in (
+        ("LADING_BLOBS", (backup / "blobs").as_uri()),
+        ("LADING_METADATA", f"sqlite://{backup / 'metadata.sqlite'}"),
+    ):
+        done = lading(["gc"], tmp_path, {**data(tmp_path / "elsewhere"), name: url})
+        assert done.returncode == 1
+        assert "standby of registry" in done.stderr
+
+
 def test_commands_that_read_work_on_a_standby(backup: Path, tmp_path: Path) -> None:
     for words in (["history", "a"], ["deleted", "a"], ["du"], ["robots", "list"], ["running", "list"], ["scrub"]):
         done = lading(words, tmp_path, data(backup))
