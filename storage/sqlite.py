@@ -108,9 +108,10 @@ class SqliteMetadata:
     def compact(self, limit: int) -> int:
         """See MetadataStore.compact. Pages from the file's end take the places of free ones, and the file is cut."""
         with _faults(), self._queue.turn(), transaction(self._writer, VERSION):
-            pages = max(1, limit // self._pragma("page_size"))
-            # Each row that is fetched is a page given back.
-            self._writer.execute(f"PRAGMA incremental_vacuum({pages})").fetchall()
+            pages = min(self._pragma("freelist_count"), max(1, limit // self._pragma("page_size")))
+            for _ in range(pages):
+                # Python's module steps a statement without columns once, which gives one page back, whatever the number.
+                self._writer.execute("PRAGMA incremental_vacuum(1)")
             left = self._pragma("freelist_count")
         if not left:
             with _faults(), self._queue.turn():

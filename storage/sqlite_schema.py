@@ -103,9 +103,13 @@ def unpacked(stored: str | bytes) -> str:
     return stored if isinstance(stored, str) else f"{NAMES[stored[0]]}:{stored[1:].hex()}"
 
 
+_ENCODER: Final = json.JSONEncoder(default=datetime.isoformat, separators=(",", ":"))
+"""Made once: json.dumps makes one for each call that is not a plain one."""
+
+
 def encoded(values: Mapping[str, Any]) -> str:
     """Return the JSON of a record's fields."""
-    return json.dumps(values, default=datetime.isoformat, separators=(",", ":"))
+    return _ENCODER.encode(values)
 
 
 def decoded(text: str) -> Mapping[str, Any]:
