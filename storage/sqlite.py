@@ -110,7 +110,7 @@ class SqliteMetadata:
         with _faults(), self._queue.turn(), transaction(self._writer, VERSION):
             pages = min(self._pragma("freelist_count"), max(1, limit // self._pragma("page_size")))
             for _ in range(pages):
-                # Python's module steps a statement without columns once, which gives one page back, whatever the number.
+                # Python's module steps a statement without columns once, which gives one page back, not the number.
                 self._writer.execute("PRAGMA incremental_vacuum(1)")
             left = self._pragma("freelist_count")
         if not left:

@@ -3,6 +3,7 @@
 import contextlib
 import fcntl
 import itertools
+import os
 import sqlite3
 import threading
 import time
@@ -138,6 +139,32 @@ def test_a_log_that_was_left_large_is_cut_when_the_file_is_opened(path: Path, mo
         with contextlib.closing(SqliteMetadata(path)) as another:
             assert size_of_log(path) == 0
             assert another.read([tags[-1].key])[tags[-1].key] == tags[-1]
+
+
+def test_of_a_log_that_has_begun_anew_only_the_new_part_is_flushed_again(
+    store: SqliteMetadata, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(store, 100)
+    with contextlib.closing(sqlite3.connect(path)) as other:
+        # All is in the file now, so the next commit begins the log anew, over the old one.
+        assert other.execute("PRAGMA wal_checkpoint(RESTART)").fetchone()[0] == 0
+    last = tag("last")
+    store.commit([Create(last)])
+    assert size_of_log(path) > 2_000_000
+    written = 0
+
+    def pwrite(file: int, data: bytes, start: int) -> int:
+        nonlocal written
+        written += len(data)
+        return write(file, data, start)
+
+    write = os.pwrite
+    monkeypatch.setattr(os, "pwrite", pwrite)
+
+    with contextlib.closing(SqliteMetadata(path)) as another:
+        assert another.read([last.key])[last.key] == last
+
+    assert 0 < written <= 2 * sqlite_file.PIECE
 
 
 def test_who_has_written_lets_others_write_first(path: Path) -> None:
