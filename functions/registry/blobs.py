@@ -112,8 +112,25 @@ class Blobs:
         blob = found[blob_key]
         if blob is None or blob.damaged or found[origin.key] is None:
             return None
-        link, writes = links.made(found[link_key], blob, repository, self._clock())
+        link, writes = links.mounted(found[link_key], blob, repository, self._clock())
         if origin.key != link_key:
             writes.append(Touch(origin.key))
         self._metadata.commit(writes)
-        return link
+        if found[link_key] is not None or links.is_of(link, self._metadata.read([blob_key])[blob_key]):
+            return link
+        return settle(lambda: self._correct(link_key))
+
+    def _correct(self, key: Key[Link]) -> Link | None:
+        """Let a link that was just mounted lead to its blob as it is now; returns it, or None where it is no use."""
+        blob_key = Key(Blob, key.id)
+        found = self._metadata.read([key, blob_key])
+        link, blob = found[key], found[blob_key]
+        if link is None:
+            return None
+        if blob is None:
+            self._metadata.commit([Delete(link)])
+            return None
+        if not links.is_of(link, blob):
+            link, writes = links.corrected(link, blob)
+            self._metadata.commit(writes)
+        return None if link.damaged else link

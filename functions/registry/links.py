@@ -37,9 +37,7 @@ def made(
     if blob.version and link is not None and (healed or link.damaged):
         new_blob = [Replace(replace(blob, state=""))]
     if link is None:
-        new = Link(
-            id=blob.id, repository=repository, object=blob.object, size=blob.size, created=now, state=LOOSE, since=now
-        )
+        new = _new(blob, repository, now)
         return new, [Create(new), *(new_blob or [Replace(replace(blob, state=""))])]
     if not link.state and not link.damaged:
         return link, [Touch(link.key), *new_blob]
@@ -47,6 +45,39 @@ def made(
     if link.state:
         fresh = replace(fresh, state=LOOSE, since=now)
     return fresh, [Replace(fresh), *new_blob]
+
+
+def mounted(link: Link | None, blob: Blob, repository: str, now: datetime) -> tuple[Link, list[Write]]:
+    """Return the link of a blob that is mounted, beside `link`, which is there, and the writes that make it.
+
+    Many mount the same layer at once, so the blob is left alone, which only one at a time could write. That is safe for
+    whoever touches the link of the origin in the same commit, and looks at the blob again after it:
+
+        A collection that drops the blob saw no link of it. Later ones come from a push, which writes the blob, or from
+        a mount, whose origin came from a push: so the drop fails, or the origin is of a blob that was pushed anew.
+        That one has another object than the blob that this mount has read: only then is the new link to be corrected.
+    """
+    if link is not None:
+        return made(link, blob, repository, now)
+    new = _new(blob, repository, now)
+    return new, [Create(new)]
+
+
+def corrected(link: Link, blob: Blob) -> tuple[Link, list[Write]]:
+    """Return a link that repeats what its blob says by now, and the writes that make it so at both versions."""
+    new = replace(link, object=blob.object, size=blob.size, damaged=bool(blob.damaged))
+    return new, [Replace(new), Replace(blob)]
+
+
+def is_of(link: Link, blob: Blob | None) -> bool:
+    """Return whether a link leads to the blob as it is, and its bytes are in order."""
+    return blob is not None and blob.object == link.object and not blob.damaged
+
+
+def _new(blob: Blob, repository: str, now: datetime) -> Link:
+    return Link(
+        id=blob.id, repository=repository, object=blob.object, size=blob.size, created=now, state=LOOSE, since=now
+    )
 
 
 def named(link: Link, now: datetime) -> Write:

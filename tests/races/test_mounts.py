@@ -1,0 +1,98 @@
+"""Many mounts of one base layer at once, and a mount beside whoever collects and pushes it anew."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import pytest
+
+from functions.jobs.backup import Stores
+from functions.registry.registry import Registry
+from storage.protocols import Replace
+from storage.records import Blob, Key, Link
+from tests import images
+from tests.model.truth import Snapshot, whole
+from tests.races.acts import AT_ONCE, collect
+from tests.races.between import Between
+from tests.registry.clocks import TestClock
+from tests.registry.pushes import pull_blob, push_blob, push_image, push_manifest
+
+MOUNTS = 300
+
+
+def anyone(repository: str) -> bool:
+    return True
+
+
+def test_hundreds_of_mounts_of_one_layer_are_not_refused(registry: Registry) -> None:
+    base = images.blob()
+    layer = push_blob(registry, "base", base)
+    push_blob(registry, "base", images.EMPTY_CONFIG)
+    push_manifest(registry, "base", images.manifest([base]), "v1")
+    begin = threading.Barrier(MOUNTS)
+
+    def mount(number: int) -> Link | None:
+        begin.wait()
+        return registry.blobs.mount(f"r{number}", layer.id, "base", anyone)
+
+    with ThreadPoolExecutor(MOUNTS) as pool:
+        mounted = list(pool.map(mount, range(MOUNTS)))
+
+    assert [number for number, link in enumerate(mounted) if link is None] == []
+    assert all(link and link.object == layer.object for link in mounted)
+    assert pull_blob(registry, f"r{MOUNTS - 1}", layer.id) == base
+
+
+def test_a_mount_writes_no_blob(registry: Registry, stores: Stores) -> None:
+    key = Key(Blob, push_image(registry, "a", "v1").blobs[0])
+    before = stores.metadata.read([key])[key]
+
+    assert registry.blobs.mount("b", key.id, "a", anyone)
+
+    after = stores.metadata.read([key])[key]
+    assert before is not None
+    assert after is not None
+    assert after.version == before.version
+
+
+@pytest.mark.parametrize("point", range(5))
+def test_a_mount_leads_to_the_blob_that_is_there(stores: Stores, point: int) -> None:
+    """Between any two of its calls, the origin is collected and pushed anew."""
+    clock, content = TestClock(), images.blob()
+    there = Registry(stores.blobs, stores.metadata, clock=clock)
+    for repository in ("a", "b"):
+        push_image(there, repository, "v1")
+    layer = push_blob(there, "a", content)
+
+    def renew() -> None:
+        for _ in range(2):
+            collect(there, AT_ONCE, clock, ("links", "condemned", "blobs", "objects"))
+        push_blob(there, "a", content)
+
+    between = Between(stores.metadata, point, renew)
+    Registry(stores.blobs, between, clock=clock).blobs.mount("b", layer.id, "a", anyone)
+
+    whole(Snapshot(stores, ["a", "b"]))
+    assert pull_blob(there, "a", layer.id) == content
+
+
+@pytest.mark.parametrize("point", range(4))
+def test_a_mount_beside_a_scrub_that_marks_the_blob(stores: Stores, point: int) -> None:
+    clock, content = TestClock(), images.blob()
+    there = Registry(stores.blobs, stores.metadata, clock=clock)
+    layer = push_blob(there, "a", content)
+    key = Key(Blob, layer.id)
+
+    def mark() -> None:
+        blob = stores.metadata.read([key])[key]
+        assert blob is not None
+        stores.metadata.commit([Replace(replace(blob, damaged="missing"))])
+
+    mounted = Registry(stores.blobs, Between(stores.metadata, point, mark), clock=clock).blobs.mount(
+        "b", layer.id, "a", anyone
+    )
+
+    made = Key(Link, layer.id, "b")
+    link = stores.metadata.read([made])[made]
+    assert mounted is None, "the client pushes it"
+    assert link is None or link.damaged
