@@ -1,5 +1,6 @@
 """Which folders a backup goes into: empty ones, and backups of this very registry."""
 
+import errno
 import fcntl
 import os
 from collections.abc import Callable
@@ -11,7 +12,7 @@ from functions.jobs.backup import BackupRefused, Options, Stores, back_up, promo
 from functions.jobs.backup.marker import FILE, LOCK, read_marker
 from functions.registry.identity import identity_of, known_identity
 from functions.registry.registry import Registry
-from storage.errors import Missing
+from storage.errors import Full, Missing, Unavailable
 from storage.filesystem import FilesystemBlobs
 from storage.kinds import KINDS
 from storage.records import Tag
@@ -71,6 +72,24 @@ def test_a_wrong_folder_is_refused_and_left_as_it_is(
     assert files(tmp_path / "wrong") == before
     if folder.is_dir():
         assert {path.name for path in folder.iterdir()} & {LOCK} == ({LOCK} if made is foreign_backup else set())
+
+
+def test_a_folder_that_cannot_be_made_or_written_is_named_in_words(
+    stores: Stores, registry: Registry, tmp_path: Path
+) -> None:
+    push_image(registry, "a", "v1")
+    (tmp_path / "file").touch()
+    with pytest.raises(Unavailable, match="file"):
+        back_up(stores, tmp_path / "file" / "backup")
+
+    def full(folder: Path, marker: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("functions.jobs.backup.run.write_marker", full)
+        with pytest.raises(Full, match="no space left for the backup"):
+            back_up(stores, tmp_path / "backup")
+    assert back_up(stores, tmp_path / "backup").tags == 1
 
 
 def test_a_registry_is_not_backed_up_into_itself(tmp_path: Path) -> None:

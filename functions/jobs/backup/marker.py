@@ -7,6 +7,7 @@ A folder with the marker is a standby: `lading serve` serves it without writing.
 """
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -15,7 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
-from storage.errors import StorageError
+from storage.errors import Full, StorageError, Unavailable
 from storage.folders import flush_folder
 
 FILE: Final = "backup.json"
@@ -100,6 +101,17 @@ def check_target(folder: Path, registry: str) -> None:
     if (folder / DATABASE).exists():
         raise BackupRefused(f"{folder} holds a registry that is no backup; use an empty folder")
     raise BackupRefused(f"{folder} is not empty, and holds no backup; use an empty folder")
+
+
+@contextlib.contextmanager
+def file_errors(folder: Path) -> Iterator[None]:
+    """Turn the system's errors about files of a backup into Unavailable, in words for people."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise Full("the backup") from error
+        raise Unavailable(f"{error.filename or folder}: {error.strerror}") from error
 
 
 @contextlib.contextmanager

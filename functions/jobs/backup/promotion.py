@@ -4,7 +4,7 @@ import contextlib
 from pathlib import Path
 
 from functions.jobs.backup.folder import open_data
-from functions.jobs.backup.marker import BackupRefused, locked, read_marker, remove_marker
+from functions.jobs.backup.marker import BackupRefused, file_errors, locked, read_marker, remove_marker
 from functions.registry.identity import renew
 
 
@@ -17,7 +17,7 @@ def promote(folder: Path) -> str:
     """
     if read_marker(folder) is None:
         raise BackupRefused(f"{folder} is no backup")
-    with locked(folder):
+    with file_errors(folder), locked(folder):
         marker = read_marker(folder)
         if marker is None or not marker.finished:
             raise BackupRefused(f"the first backup into {folder} has not ended; there is nothing to promote")

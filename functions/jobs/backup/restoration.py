@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from functions.jobs.backup.folder import database_of, open_data
 from functions.jobs.backup.history import restore_history
-from functions.jobs.backup.marker import BackupRefused, locked, read_marker
+from functions.jobs.backup.marker import BackupRefused, file_errors, locked, read_marker
 from functions.jobs.backup.objects import checked
 from functions.jobs.backup.records import IN_BACKUP, get, has
 from functions.jobs.backup.sessions import Sessions
@@ -64,7 +64,7 @@ def restore(
     """
     if read_marker(folder) is None:
         return _restore(folder, target, rules, progress)
-    with locked(folder, shared=True):
+    with file_errors(folder), locked(folder, shared=True):
         return _restore(folder, target, rules, progress)
 
 

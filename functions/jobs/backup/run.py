@@ -24,6 +24,7 @@ from functions.jobs.backup.marker import (
     BackupRefused,
     Marker,
     check_target,
+    file_errors,
     locked,
     read_marker,
     write_marker,
@@ -78,9 +79,10 @@ def back_up(
     if is_inside(source.blobs, folder):
         raise BackupRefused(f"{folder} is inside the registry's blobs; a backup goes into another folder")
     registry = identity_of(source.metadata)
-    check_target(folder, registry)
-    make_durably(folder)
-    with locked(folder):
+    with file_errors(folder):
+        check_target(folder, registry)
+        make_durably(folder)
+    with file_errors(folder), locked(folder):
         # Another backup may have begun, and ended, between the look and the lock.
         check_target(folder, registry)
         marker = read_marker(folder) or Marker(registry)
