@@ -104,12 +104,14 @@ def opened(path: Path) -> sqlite3.Connection:
     """Open the file for writing, made or brought forward. Raises StorageError where a newer release wrote it."""
     connection = connected(path)
     try:
-        flush_log(connection, path)
-        while (version := version_of(connection)) != VERSION:
-            if version > VERSION:
-                raise StorageError(f"the metadata has schema version {version}, of a newer release of Lading")
-            _step(connection, path, version)
-        bound_log(connection, path)
+        # Whoever finds an older version waits for a process that brings it forward, which can take minutes.
+        with _alone(path) if version_of(connection) != VERSION else contextlib.nullcontext():
+            flush_log(connection, path)
+            while (version := version_of(connection)) != VERSION:
+                if version > VERSION:
+                    raise StorageError(f"the metadata has schema version {version}, of a newer release of Lading")
+                _step(connection, path, version)
+            bound_log(connection, path)
     except BaseException:
         connection.close()
         raise
@@ -117,17 +119,16 @@ def opened(path: Path) -> sqlite3.Connection:
 
 
 def _step(connection: sqlite3.Connection, path: Path, version: int) -> None:
-    """Bring the file forward from a version; another process may do the same beside this one, and be faster."""
+    """Bring the file forward from a version."""
     if version == RENAMED:
         _rebuild(connection, path)
         return
     if version == RENAMED - 1:
         _check_space(connection, path)
-    with transaction(connection):
-        if version_of(connection) == version:
-            for statement in _statements(SCRIPTS[version]):
-                connection.execute(statement)
-            connection.execute(f"PRAGMA user_version = {version + 1 if version else VERSION}")
+    with transaction(connection, version):
+        for statement in _statements(SCRIPTS[version]):
+            connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {version + 1 if version else VERSION}")
 
 
 def _check_space(connection: sqlite3.Connection, path: Path) -> None:
@@ -142,23 +143,20 @@ def _check_space(connection: sqlite3.Connection, path: Path) -> None:
 
 
 def _rebuild(connection: sqlite3.Connection, path: Path) -> None:
-    """Bring the file from version 3 to 4. All or nothing; whoever comes second waits."""
+    """Bring the file from version 3 to 4, all or nothing."""
     new = Path(f"{path}-rebuilt")
-    with _alone(Path(f"{path}-queue")):
-        if version_of(connection) != RENAMED:
-            return
+    new.unlink(missing_ok=True)
+    try:
+        with contextlib.closing(sqlite3.connect(new, isolation_level=None)) as rebuilt:
+            _fill(rebuilt, path)
+            rebuilt.backup(
+                connection,
+                pages=PAGES,
+                progress=lambda _, left, pages: _say("writing it to the disk", pages - left, pages),
+            )
+    finally:
         new.unlink(missing_ok=True)
-        try:
-            with contextlib.closing(sqlite3.connect(new, isolation_level=None)) as rebuilt:
-                _fill(rebuilt, path)
-                rebuilt.backup(
-                    connection,
-                    pages=PAGES,
-                    progress=lambda _, left, pages: _say("writing it to the disk", pages - left, pages),
-                )
-            _say("done", 1, 1)
-        finally:
-            new.unlink()
+    _say("done", 1, 1)
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
@@ -191,8 +189,8 @@ def _fill(new: sqlite3.Connection, path: Path) -> None:
 
 @contextlib.contextmanager
 def _alone(path: Path) -> Iterator[None]:
-    """Hold the lock of a file, however long another process has it."""
-    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    """Be the only one of this release that brings a file forward, or makes it, however long another one takes."""
+    file = os.open(f"{path}-queue", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

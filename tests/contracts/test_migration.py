@@ -6,14 +6,16 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from storage import sqlite_migration
+from storage import sqlite_file, sqlite_migration
 from storage.digests import digest_of
 from storage.errors import StorageError, Unavailable
 from storage.kinds import KINDS
@@ -180,6 +182,31 @@ def test_killed_at_any_step_it_is_begun_anew(path: Path) -> None:
         assert_whole(path)
     assert ended.returncode == 0
     assert killed > 10
+    assert_whole(path)
+
+
+def test_who_comes_while_it_is_brought_forward_waits(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long it takes: longer than a write waits for another one."""
+    make_released(path, MANY)
+    monkeypatch.setattr(sqlite_file, "PATIENCE", 0.05)
+    monkeypatch.setattr(sqlite_migration, "PAGES", 1)
+    writing, go_on = threading.Event(), threading.Event()
+
+    def say(step: str, done: int, total: int) -> None:
+        if step == "writing it to the disk":
+            writing.set()
+            assert go_on.wait(30)
+
+    monkeypatch.setattr(sqlite_migration, "_say", say)
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(SqliteMetadata, path)
+        assert writing.wait(30)
+        second = pool.submit(SqliteMetadata, path)
+        with pytest.raises(TimeoutError):
+            second.result(0.5)
+        go_on.set()
+        for opened in (first, second):
+            opened.result(30).close()
     assert_whole(path)
 
 
