@@ -32,6 +32,10 @@ def add_to(commands: Commands) -> None:
         help="wait for nobody: condemn and remove at once, as is safe when no client pushes",
     )
 
+    collecting.add_argument(
+        "--rate", type=float, default=0.0, metavar="RECORDS", help="look at so many a second at most; default: no limit"
+    )
+
 
 def _collect(parsed: argparse.Namespace, read: Settings) -> None:
     from functions.composition import open_collector
@@ -41,6 +45,8 @@ def _collect(parsed: argparse.Namespace, read: Settings) -> None:
     none = timedelta(0)
     waits = Waits(grace=none, undelete=read.undelete, condemned=none, ended=none) if parsed.nobody_pushes else None
     collector = open_collector(read, waits, create=False)
+    # What is served beside it has the disk half of the time; where nobody pushes, nobody needs it.
+    collector.pace.rate, collector.pace.rest = parsed.rate, 0.0 if parsed.nobody_pushes else 1.0
     report = None
     while report is None or not report.finished:
         report = collector.run(progress=show)

@@ -30,6 +30,7 @@ from functions.registry import links
 from functions.registry.acts import Clock, now
 from functions.registry.attempts import settle
 from functions.registry.errors import DIGEST_INVALID, RANGE_INVALID, UPLOAD_INVALID, UPLOAD_UNKNOWN, RegistryError
+from functions.registry.renewal import Renewal
 from storage.digests import Hasher, algorithm_of, digest_of
 from storage.errors import Conflict, Corrupt, StorageError
 from storage.protocols import BlobStore, Create, Found, MetadataStore, Replace, is_there
@@ -146,9 +147,14 @@ class Uploads:
             raise RegistryError(UPLOAD_INVALID, {"reason": f"more than {MOST_PARTS} chunks; send larger ones"})
         part = f"{len(upload.parts)}-{secrets.token_hex(4)}"
         meter = _Meter(self._hasher(upload), upload.crc32c)
-        stored = self._blobs.append(f"{upload.id}/{part}", meter.of(itertools.chain([first], chunks)), body.size)
+        renewal = Renewal(self._metadata, self._clock, upload)
+        try:
+            metered = meter.of(renewal.of(itertools.chain([first], chunks)))
+            stored = self._blobs.append(f"{upload.id}/{part}", metered, body.size)
+        except Conflict:
+            raise _out_of_order(self.get(upload.target, upload.id, upload.principal)) from None
         return replace(
-            upload,
+            renewal.upload,
             offset=upload.offset + stored.size,
             parts=(*upload.parts, part),
             sizes=(*upload.sizes, stored.size),

@@ -1,5 +1,6 @@
 """Collection on both pairs of stores, with a clock that the test turns: what may go goes, and all else stays."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -102,6 +103,44 @@ def test_a_session_that_nobody_goes_on_with_ends(
     assert counts(collector)["objects removed"] == 2
     assert objects(stores) == []
     assert stores.metadata.scan(Upload, limit=9) == []
+
+
+def test_a_request_that_lasts_longer_than_the_grace_is_not_ended_while_bytes_come(
+    registry: Registry, collector: Collector, clock: TestClock
+) -> None:
+    pieces = [bytes([number]) * 1000 for number in range(30)]
+
+    def slowly() -> Iterator[bytes]:
+        for piece in pieces:
+            yield piece
+            clock.turn(hours=1)
+            counts(collector)
+
+    upload = registry.uploads.start("a")
+    clock.turn(hours=23, minutes=59)
+    registry.uploads.append("a", upload.id, Body(slowly()))
+    link = registry.uploads.finish("a", upload.id, digest_of(b"".join(pieces) * 2), Body(slowly()))
+
+    assert pull_blob(registry, "a", link.id) == b"".join(pieces) * 2
+
+
+def test_a_slow_request_is_told_that_another_one_was_faster(registry: Registry, clock: TestClock) -> None:
+    upload = registry.uploads.start("a")
+
+    def slowly() -> Iterator[bytes]:
+        yield b"slow"
+        faster = registry.uploads.get("a", upload.id)
+        registry.metadata.commit([Replace(replace(faster, parts=("0-fast",), sizes=(4,), offset=4))])
+        clock.turn(minutes=6)
+        yield b"and in vain"
+        raise AssertionError("it goes on though it cannot succeed")
+
+    with pytest.raises(RegistryError) as error:
+        registry.uploads.append("a", upload.id, Body(slowly()))
+
+    assert error.value.row.status == 416
+    assert registry.uploads.get("a", upload.id).offset == 4
+    assert registry.objects.names(f"{upload.id}/", limit=9) == []
 
 
 def test_what_a_published_session_left_goes_but_its_blob(
