@@ -8,6 +8,7 @@ import pytest
 
 from functions.jobs.backup import BackupRefused, Rules, Stores, back_up, restore
 from functions.jobs.backup.restoration import Restore
+from functions.jobs.backup.restoration_batches import Batches
 from functions.jobs.collect import Collector
 from functions.jobs.reaping import Waits
 from functions.registry.acts import Act, now
@@ -17,7 +18,7 @@ from storage.errors import Missing
 from storage.past import DeletedManifest, DeletedTag, History, Move
 from storage.protocols import Create, Delete
 from storage.records import Key, Robot, Upload
-from tests.jobs.test_backup import folder_stores
+from tests.jobs.test_backup import assert_whole, folder_stores, push_everything
 from tests.registry.pushes import pull_blob, push_image
 
 ALICE = Rules(Act("restore", "alice"))
@@ -168,8 +169,14 @@ def test_robots_come_back_before_the_first_tag_and_into_an_empty_registry_alone(
     assert "left out 1 robots" in str(report)
 
 
+def nothing(self: Batches, repository: str) -> Iterator[None]:
+    """Puts nothing back in batches."""
+    yield from ()
+
+
+@pytest.mark.parametrize("batches", [True, False])
 def test_a_killed_restore_leaves_nothing_that_collection_does_not_find(
-    registry: Registry, stores: Stores, tmp_path: Path
+    batches: bool, registry: Registry, stores: Stores, tmp_path: Path
 ) -> None:
     source = folder_stores(tmp_path / "source")
     push_image(Registry(source.blobs, source.metadata), "a", "v1", layers=3)
@@ -184,9 +191,13 @@ def test_a_killed_restore_leaves_nothing_that_collection_does_not_find(
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(Restore, "_ensure", killed)
+        if batches:
+            patched.setattr(Batches, "_commit", lambda self, writes: killed(self, next(iter(writes)).record))
+        else:
+            patched.setattr(Batches, "blobs", nothing)
         with pytest.raises(KeyboardInterrupt):
             restore(tmp_path / "backup", stores)
-    assert len(stores.blobs.names("", limit=9)) == 1
+    assert len(stores.blobs.names("", limit=9)) == (4 if batches else 1)
 
     for _ in range(2):
         report = Collector(registry, Waits(NONE, NONE, NONE, NONE)).run()
@@ -227,6 +238,36 @@ def test_nothing_is_made_where_there_is_no_backup_to_restore(tmp_path: Path) -> 
     with pytest.raises(BackupRefused, match="the registry itself"):
         restore(tmp_path / "data", data)
     data.close()
+
+
+@pytest.mark.parametrize("batches", [True, False])
+def test_many_commits_are_one_where_nothing_is_there(
+    batches: bool, registry: Registry, stores: Stores, other: Stores, tmp_path: Path
+) -> None:
+    contents = push_everything(registry)
+    for number in range(20):
+        push_image(registry, "team/app", f"t{number}", layers=2)
+    back_up(stores, tmp_path / "backup")
+    commits = [0]
+    commit = other.metadata.commit
+
+    def counted(writes: object) -> None:
+        commits[0] += 1
+        commit(writes)  # type: ignore[arg-type]
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(other.metadata, "commit", counted)
+        if not batches:
+            for name in ("blobs", "manifests", "tags"):
+                patched.setattr(Batches, name, nothing)
+        report = restore(tmp_path / "backup", other)
+
+    copy = Registry(other.blobs, other.metadata)
+    assert_whole(copy, contents)
+    assert (report.tags, report.manifests, report.repositories) == (24, 26, 2)
+    for tag in copy.tags.names("team/app", "", 99).items:
+        assert copy.tags.history("team/app", tag, "", 9) == registry.tags.history("team/app", tag, "", 9)
+    assert commits[0] < 25 if batches else commits[0] > 100
 
 
 def test_a_session_of_a_restore_ends_with_it(stores: Stores, registry: Registry, other: Stores, tmp_path: Path) -> None:

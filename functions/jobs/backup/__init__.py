@@ -5,7 +5,7 @@ run           a backup: the next state is made beside, and put in place at once
 sync          records that differ, from a store of any kind
 completeness  what is in a copy has all that it needs
 objects       copying objects
-restoration   what a backup has and a registry lacks; history and sessions belong to it
+restoration   what a backup has and a registry lacks; restoration_batches, history and sessions belong to it
 promotion     a backup becomes a registry of its own
 folder        the files of a backup, and their drivers
 records       reading and writing records in batches

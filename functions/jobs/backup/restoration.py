@@ -17,6 +17,7 @@ from functions.jobs.backup.history import restore_history
 from functions.jobs.backup.marker import BackupRefused, file_errors, locked, read_marker
 from functions.jobs.backup.objects import checked
 from functions.jobs.backup.records import IN_BACKUP, get, has
+from functions.jobs.backup.restoration_batches import Batches
 from functions.jobs.backup.sessions import Sessions
 from functions.jobs.backup.stores import Progress, Report, Stores, no_progress
 from functions.registry.acts import RESTORE, Act, now
@@ -93,6 +94,7 @@ class Restore:
         self._sessions = Sessions(target.metadata, now)
         self._progress = progress
         self._report = Report()
+        self._batches = Batches(source, target, self._sessions, self._tags, self._report)
 
     def run(self) -> Report:
         """Put everything back."""
@@ -126,10 +128,14 @@ class Restore:
     def _repository(self, repository: Repository) -> None:
         """Put one repository back, from the blobs up."""
         name = repository.id
+        for _ in self._batches.blobs(name):
+            self._progress(self._report)
         for link in scan_all(self._source.metadata, Link, name):
             blob = self._blob(link.id)
             if blob is not None:
                 self._link(link, blob)
+            self._progress(self._report)
+        for _ in self._batches.manifests(name):
             self._progress(self._report)
         # An index comes after its children, however deep they are.
         while sum(self._manifest(each) for each in scan_all(self._source.metadata, Manifest, name)):
@@ -140,6 +146,8 @@ class Restore:
         for kind in IN_BACKUP:
             if kind.IN_REPOSITORY and kind not in OWN:
                 self._records(kind, name)
+        for _ in self._batches.tags(name):
+            self._progress(self._report)
         for history in scan_all(self._source.metadata, History, name):
             restore_history(self._source.metadata, self._metadata, history)
         for tag in scan_all(self._source.metadata, Tag, name):
