@@ -187,7 +187,9 @@ def create(settings: Settings) -> "App":
     if standby:
         registry.pulls.stop()
     elif settings.embedded:
+        from functions.jobs import reserve
         from functions.registry.identity import identity_of
 
         identity_of(metadata)
+        reserve.make(settings.metadata)
     return App(registry, settings, open_door(settings, metadata), standby)

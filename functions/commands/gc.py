@@ -11,6 +11,7 @@ from functions.commands.progress import ProgressLine
 from functions.settings import Settings
 
 if TYPE_CHECKING:
+    from functions.jobs.collect import Collector
     from functions.jobs.slices import Report
 
 LINE: Final = ProgressLine()
@@ -40,11 +41,21 @@ def add_to(commands: Commands) -> None:
 def _collect(parsed: argparse.Namespace, read: Settings) -> None:
     from functions.composition import open_collector
     from functions.jobs.reaping import Waits
+    from functions.jobs.reserve import freed
 
     refuse_standby(read)
     none = timedelta(0)
     waits = Waits(grace=none, undelete=read.undelete, condemned=none, ended=none) if parsed.nobody_pushes else None
-    collector = open_collector(read, waits, create=False)
+    with freed(read.metadata):
+        report = _run(open_collector(read, waits, create=False), parsed)
+    clear()
+    print(json.dumps(report.as_json()))
+    if report.failed:
+        raise CommandError(f"{report.failed} records failed: see above; the next collection tries them again")
+
+
+def _run(collector: "Collector", parsed: argparse.Namespace) -> "Report":
+    """Collect to the end, and show what failed. Raises CommandError."""
     # What is served beside it has the disk half of the time; where nobody pushes, nobody needs it.
     collector.pace.rate, collector.pace.rest = parsed.rate, 0.0 if parsed.nobody_pushes else 1.0
     report = None
@@ -55,10 +66,7 @@ def _collect(parsed: argparse.Namespace, read: Settings) -> None:
         for finding in report.findings:
             clear()
             print(f"failed: {finding}", file=sys.stderr)
-    clear()
-    print(json.dumps(report.as_json()))
-    if report.failed:
-        raise CommandError(f"{report.failed} records failed: see above; the next collection tries them again")
+    return report
 
 
 def show(report: "Report") -> None:

@@ -9,7 +9,6 @@ the job. Many failures in a row mean that the store is down, and end the slice.
 
 import json
 import logging
-import secrets
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -17,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NamedTuple
 
+from functions.jobs import holders
 from functions.jobs.pace import Pace
 from functions.registry.acts import MAX_CLOCK_SKEW, Clock
 from functions.registry.pages import check_advance, check_cursors_advance
@@ -225,14 +225,14 @@ class Slices:
     def _take(self) -> Job | None:
         """Return the job, when nobody else has it: ours until the lease ends.
 
-        A lease that ends later than any that is taken now was written by a clock that was ahead: it is nobody's.
+        See `_is_held` for leases that count for nothing.
         """
         found = self._metadata.read([self._key])
         self.began = now = self._clock(found.read_at)
         job = found[self._key]
-        if job is not None and job.until is not None and now < job.until <= now + LEASE + MAX_CLOCK_SKEW:
+        if job is not None and _is_held(job, now):
             return None
-        mine = replace(job or Job(id=self._key.id, created=now), holder=secrets.token_hex(8), until=now + LEASE)
+        mine = replace(job or Job(id=self._key.id, created=now), holder=holders.me(), until=now + LEASE)
         if not mine.phase:
             mine = replace(mine, created=now, counts="")
         try:
@@ -248,6 +248,17 @@ class Slices:
             self._metadata.commit([Replace(replace(job, holder="", until=None, counts=counts))])
         except Conflict:
             return
+
+
+def _is_held(job: Job, now: datetime) -> bool:
+    """Return whether somebody is at work.
+
+    A lease that ends later than any that is taken now was written by a clock that was ahead; and a process of this
+    machine that has ended was killed.
+    """
+    if job.until is None or not now < job.until <= now + LEASE + MAX_CLOCK_SKEW:
+        return False
+    return not holders.has_ended(job.holder)
 
 
 def _cursor(job: Job) -> QueueCursor[Any] | None:

@@ -7,13 +7,15 @@ import json
 import os
 import sqlite3
 import subprocess
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from io import FileIO
 from pathlib import Path
 
 import pytest
 
+from functions.jobs import reserve
 from functions.jobs.backup import Stores
 from functions.registry.registry import Registry
 from storage.digests import digest_of
@@ -25,7 +27,7 @@ from tests.api.client import Answer, Client, client_of, typed
 from tests.clients.layouts import write_image
 from tests.faults.clients import ExactClient, Told
 from tests.needs import missing, program
-from tests.servers import serving
+from tests.servers import lading, serving
 
 MIB = 1024 * 1024
 
@@ -86,9 +88,8 @@ def test_a_full_disk_takes_nothing_and_gives_all(small_disk: Path, tmp_path: Pat
         refused = client.ask("PATCH", begun[begun.index("/v2/") :], large)
         assert_full(refused, "blobs")
         assert_all_is_there()
-        assert sum(file.stat().st_size for file in small_disk.rglob("*") if file.is_file()) < 4 * MIB, (
-            "the rest is gone"
-        )
+        files = [file for file in small_disk.rglob("*") if file.is_file() and file.name != reserve.NAME]
+        assert sum(file.stat().st_size for file in files) < 4 * MIB, "the rest is gone"
 
         filler = fill(small_disk)
         for refused in (
@@ -103,6 +104,54 @@ def test_a_full_disk_takes_nothing_and_gives_all(small_disk: Path, tmp_path: Pat
         assert client.put_manifest("a", "v2", other).status == 201
         assert client.push_blob("a", images.blob()).status == 201
         assert_all_is_there()
+
+
+def test_a_full_disk_is_collected(small_disk: Path, tmp_path: Path) -> None:
+    environment = {"LADING_DATA": str(small_disk)}
+    with (
+        serving(environment, tmp_path / "log") as server,
+        closing(ExactClient(server.port)) as client,
+    ):
+        while (pushed := client.push_blob("a", images.blob(MIB))).status == 201:
+            pass
+        assert_full(pushed)
+        fill(small_disk)
+        assert_full(client.push_blob("a", images.blob()))
+
+        # One that is killed leaves neither the reserve nor its lease given back.
+        (small_disk / reserve.NAME).unlink()
+        killed_at_work(environment, small_disk)
+
+        done = lading(["gc", "--nobody-pushes"], tmp_path, environment)
+
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)["freed_bytes"] > 4 * MIB
+        assert client.push_blob("a", images.blob(MIB)).status == 201
+        assert (small_disk / reserve.NAME).stat().st_size == reserve.SIZE
+
+
+def test_a_full_disk_is_collected_by_means_of_its_reserve(small_disk: Path, tmp_path: Path) -> None:
+    environment = {"LADING_DATA": str(small_disk)}
+    with (
+        serving(environment, tmp_path / "log") as server,
+        closing(ExactClient(server.port)) as client,
+    ):
+        assert client.push_blob("a", images.blob(MIB)).status == 201
+        filler = fill(small_disk)
+
+        done = lading(["gc", "--nobody-pushes"], tmp_path, environment)
+
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)["freed_bytes"] == MIB
+        assert client.push_blob("a", images.blob(1000)).status == 201
+        filler.unlink()
+
+
+def killed_at_work(environment: Mapping[str, str], folder: Path) -> None:
+    """Start a collection, and kill it when it has the lease; before it has freed anything, the disk is full."""
+    program = "from functions.jobs.slices import Slices; import os, sys; Slices._slice = lambda *_: os._exit(9);"
+    command = [sys.executable, "-c", f"{program} from functions.cli import main; main(['gc', '--nobody-pushes'])"]
+    assert subprocess.run(command, env={**os.environ, **environment}, check=False).returncode == 9
 
 
 def test_a_registry_on_a_full_disk_can_be_killed_and_started(small_disk: Path, tmp_path: Path) -> None:

@@ -1,0 +1,53 @@
+"""Reserve of a disk: a file that is there to be deleted, so that a full disk can be collected.
+
+Whatever frees space has to write first: its lease, and that something is gone. `lading serve` makes the file; a
+collection deletes it before it opens the stores, and makes it again when it is done.
+"""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+from urllib.parse import unquote, urlsplit
+
+SIZE: Final = 4 * 1024 * 1024
+"""Bytes: as many as SQLite's log has before it is written back, which is more than a collection needs to begin."""
+
+NAME: Final = "reserve"
+
+
+def make(metadata: str) -> None:
+    """Make the reserve beside a metadata store of this machine, if there is none, and the disk has space for it."""
+    path = _path(metadata)
+    if path is None or path.exists() or not hasattr(os, "posix_fallocate"):
+        return
+    with contextlib.suppress(OSError):
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            os.posix_fallocate(descriptor, 0, SIZE)
+        except OSError:
+            path.unlink()
+        finally:
+            os.close(descriptor)
+
+
+@contextlib.contextmanager
+def freed(metadata: str) -> Iterator[None]:
+    """Let a metadata store have the reserve in this block, which is made again at its end, also after a failure."""
+    path = _path(metadata)
+    if path is not None:
+        path.unlink(missing_ok=True)
+    try:
+        yield
+    finally:
+        make(metadata)
+
+
+def _path(metadata: str) -> Path | None:
+    """Return where the reserve is; None where the metadata is not on this machine, or there is none."""
+    parts = urlsplit(metadata)
+    if parts.scheme != "sqlite":
+        return None
+    database = Path(unquote(parts.path))
+    return database.parent / NAME if database.exists() else None
