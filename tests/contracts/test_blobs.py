@@ -1,6 +1,7 @@
 """What BlobStore promises, on every driver."""
 
 import contextlib
+import itertools
 import os
 import secrets
 import threading
@@ -15,6 +16,7 @@ import pytest
 from functions.jobs.backup import Stores
 from storage.errors import Corrupt, Missing
 from storage.filesystem import FilesystemBlobs
+from storage.gcs import CloudStorageBlobs
 from storage.protocols import BlobStore, is_there
 
 
@@ -375,3 +377,41 @@ def test_a_folder_that_goes_while_something_is_written_into_it_is_made_again(
 
     assert [path.name for path in gone] == ["aa11", "bb11"]
     assert blobs.names("", limit=9) == ["bb11/0"]
+
+
+class Killed(BaseException):
+    """Stands for kill -9: nothing catches it."""
+
+
+STEPS = {FilesystemBlobs: "flush_folder", CloudStorageBlobs: "CloudStorageBlobs.delete"}
+"""What happens in a replacement besides the one atomic step, by which it can be stopped before and after that."""
+
+
+def test_whoever_is_killed_in_a_replacement_leaves_the_object_as_it_was_or_whole(blobs: BlobStore) -> None:
+    step = f"{type(blobs).__module__}.{STEPS[type(blobs)]}"
+    seen = set()
+    for point in itertools.count():
+        name, by = new_name(), new_name()
+        blobs.append(name, [b"cut"])
+        blobs.append(by, [b"whole"])
+        calls = itertools.count()
+
+        def kill(*_: Any, calls: Iterator[int] = calls, point: int = point) -> None:
+            if next(calls) == point:
+                raise Killed
+
+        with pytest.MonkeyPatch.context() as patch, contextlib.suppress(Killed):
+            patch.setattr(step, kill)
+            blobs.replace(name, by)
+        is_whole = is_there(blobs, name, 5)
+        assert is_whole or is_there(blobs, name, 3)
+        seen.add(is_whole)
+        # A second try, with the bytes of another push.
+        again = new_name()
+        blobs.append(again, [b"whole"])
+        blobs.replace(name, again)
+        assert read(blobs, name, 0, 5) == b"whole"
+        if next(calls) <= point:
+            break
+    assert point > 0
+    assert True in seen
