@@ -2,6 +2,7 @@
 
 collect   garbage: the phases of a collection
 reaping   what a collection does with one record
+adoption  what an older release wrote, brought into the queues of this one
 reviews   which repositories clean-up looks at in a collection, and when again
 reserve   a file that collection deletes first, so that a full disk can be collected
 scrub     checking all that is kept against its records

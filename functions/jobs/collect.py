@@ -1,5 +1,6 @@
 """Collecting garbage: what nobody can reach any more goes, and nothing else, while the registry serves on.
 
+    adopt …    written by an older release                 ─▶ queued as by this one  (jobs.adoption)
     sessions   nobody went on with it for --grace          ─▶ ended
     policies   the clean-up policies delete it             ─▶ deleted, and can be restored
     deleted_…  its time to be restored is over             ─▶ forgotten; what it named is loose
@@ -22,6 +23,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from functions.jobs.adoption import Adoption
 from functions.jobs.reaping import TOMBSTONES, Reaper, Waits
 from functions.jobs.reviews import CleanUp, Reviews
 from functions.jobs.slices import FOREVER, SLICE, Phase, Report, Slices, queue
@@ -47,6 +49,7 @@ class Collector:
         self._slices = slices = Slices("collect", registry.metadata, clock)
         self.pace = slices.pace
         self._reaper = Reaper(registry, waits, clock, slices.report.counts, slices.is_late)
+        self._adoption = Adoption(registry.metadata, clock, slices.report)
         self._reviews = Reviews(registry.metadata, clean_up, slices, clock) if clean_up else None
 
     def run(self, limit: timedelta = SLICE, progress: Callable[[Report], None] = lambda report: None) -> Report | None:
@@ -56,6 +59,7 @@ class Collector:
     def _phases(self) -> list[Phase]:
         reaper, waits = self._reaper, self._waits
         return [
+            *self._adoption.phases(),
             Phase("sessions", self._queue(Upload, OPEN, waits.grace), reaper.expire),
             *(self._reviews.phases() if self._reviews else ()),
             *(Phase(kind.KIND, self._queue(kind, DELETED, waits.undelete), reaper.forget) for kind in TOMBSTONES),

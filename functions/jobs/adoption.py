@@ -1,0 +1,92 @@
+"""Adoption: what an older release wrote gets what this one relies on.
+
+An older release writes records without an entry in a queue, and leaves links as they are whose manifest it deletes.
+Collection would never look at these. So where the layout was raised (MetadataStore.schema_raised), a collection walks
+all records once, and once more when no older release can write any longer; later ones only read that this was done.
+Until then nothing is lost: what has no entry is kept.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+from functions.jobs.slices import LOST, Phase, Report, scanned, unqueued, walked
+from functions.registry.acts import Clock
+from storage.errors import Conflict
+from storage.past import DeletedLink, DeletedManifest, DeletedTag
+from storage.protocols import OVERLAP, Create, MetadataStore, Replace, Write
+from storage.records import LOOSE, Blob, Key, Link, Manifest, Record, Repository, Upload
+from storage.upkeep import Job
+
+DONE: Final = Key(Job, "adopt")
+"""The record that keeps, as its rules, since when all records are adopted."""
+
+TOP: Final = (Upload, Blob, Repository)
+INSIDE: Final = (Link, DeletedManifest, DeletedTag, DeletedLink)
+
+
+class Adoption:
+    """The phases of a collection that adopt records."""
+
+    def __init__(self, metadata: MetadataStore, clock: Clock, report: Report) -> None:
+        """Adopt what is in `metadata`; `report` is that of the collection."""
+        self._metadata = metadata
+        self._clock = clock
+        self._report = report
+
+    def phases(self) -> list[Phase]:
+        """Return the phases, in order: none where nothing is left to be adopted."""
+        raised = self._metadata.schema_raised()
+        if raised is None:
+            return []
+        # Nobody of an older release writes after the overlap: the second round, which begins then, is the last one.
+        wanted = f"{raised.isoformat()} {'last' if self._clock() > raised + OVERLAP else 'first'}"
+        done = self._metadata.read([DONE])[DONE]
+        if done is not None and (done.rules == wanted or done.rules == f"{raised.isoformat()} last"):
+            return []
+        pages = [(kind, scanned(self._metadata, kind)) for kind in TOP]
+        pages += [(kind, walked(self._metadata, kind)) for kind in INSIDE]  # type: ignore[misc]
+        return [
+            *(Phase(f"adopt {kind.KIND}", page, self._adopt) for kind, page in pages),
+            Phase("adopted", unqueued(self._end(done, wanted)), lambda record: None),
+        ]
+
+    def _adopt(self, listed: Record) -> str:
+        """Write a record anew, where an older release may have left it without what is relied on."""
+        match listed:
+            case Repository(deleted=None):
+                return self._replace(listed, review=self._clock(), looked=False)
+            case Link(state="") if not isinstance(listed, DeletedLink):
+                # Its manifest may have been deleted, and the link left as it was.
+                if self._is_named(listed):
+                    return "records as they should be"
+                return self._replace(listed, state=LOOSE, since=self._clock())
+        return self._replace(listed) if listed.due else "records as they should be"
+
+    def _replace(self, listed: Record, **changes: Any) -> str:
+        # Listed records come without their contents.
+        record = self._metadata.read([listed.key])[listed.key]
+        if record is None or record.version != listed.version:
+            return LOST
+        return "records adopted" if self._commit(Replace(replace(record, **changes))) else LOST
+
+    def _is_named(self, link: Link) -> bool:
+        return bool(self._metadata.find(Manifest, {"blobs": link.id}, repository=link.repository, limit=1))
+
+    def _end(self, done: Job | None, rules: str) -> Callable[[Key[Any] | None], Sequence[Record]]:
+        """Return what remembers that all is adopted; without that, the next collection begins again."""
+
+        def page(after: Key[Any] | None) -> Sequence[Record]:
+            if not self._report.failed:
+                job = replace(done or Job(id=DONE.id, created=self._clock()), rules=rules)
+                self._commit(Replace(job) if done else Create(job))
+            return ()
+
+        return page
+
+    def _commit(self, write: Write) -> bool:
+        try:
+            self._metadata.commit([write])
+        except Conflict:
+            return False
+        return True

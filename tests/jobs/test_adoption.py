@@ -1,0 +1,153 @@
+"""Two releases at once on Firestore: what the older one writes is collected as well, and nothing else."""
+
+import os
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+import pytest
+from google.cloud import firestore
+
+from emulators import Emulators
+from functions import settings
+from functions.composition import open_blobs
+from functions.jobs.adoption import DONE
+from functions.jobs.backup import Stores
+from functions.jobs.collect import Collector
+from functions.jobs.reaping import Waits
+from functions.registry.registry import Registry
+from storage.digests import digest_of
+from storage.firestore import FirestoreMetadata
+from storage.firestore_schema import SCHEMA_VERSION
+from storage.kinds import KINDS
+from storage.past import DeletedManifest
+from storage.protocols import OVERLAP, Create, Delete
+from storage.records import Blob, Key, Manifest, Repository, recast
+from tests import images
+from tests.jobs.test_idle import Counting
+from tests.model.truth import Snapshot, spotless, whole
+from tests.registry.clocks import TestClock
+from tests.registry.pushes import pull_blob, push_blob, push_image
+
+NAMES = ("a", "b", "gone")
+
+
+class Database:
+    """One database, as processes of two releases see it."""
+
+    def __init__(self, environment: dict[str, str]) -> None:
+        read = settings.read(environment)
+        parts = urlsplit(read.metadata)
+        place = (parts.netloc, parts.path.strip("/"))
+        self._client = firestore.Client(project=place[0], database=place[1])
+        self.blobs = open_blobs(read.blobs)
+        self.old = FirestoreMetadata(*place, schema_version=SCHEMA_VERSION - 1)
+        self.old.scan(Repository, limit=1)
+        self._place = place
+        self.clock = TestClock()
+
+    def new(self) -> FirestoreMetadata:
+        self.metadata = FirestoreMetadata(*self._place)
+        self.metadata.scan(Repository, limit=1)
+        return self.metadata
+
+    def forget_entries(self) -> None:
+        """Leave all records as an older release writes them: without an entry in a queue."""
+        for kind in KINDS:
+            for snapshot in self._client.collection_group(kind.KIND).stream():
+                if "due" in (snapshot.to_dict() or {}):
+                    snapshot.reference.update({"due": firestore.DELETE_FIELD})
+
+    def close(self) -> None:
+        self._client.close()  # type: ignore[no-untyped-call]
+        self.old.close()
+        self.metadata.close()
+        self.blobs.close()
+
+
+@pytest.fixture
+def database(emulators: Emulators, monkeypatch: pytest.MonkeyPatch) -> Iterator[Database]:
+    environment = dict(emulators.fresh())
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert os.environ["FIRESTORE_EMULATOR_HOST"]
+    opened = Database(environment)
+    yield opened
+    opened.close()
+
+
+def used(database: Database, metadata: FirestoreMetadata) -> list[Manifest]:
+    """Push, delete and leave alone in all ways that leave something to collect; returns what lives."""
+    registry = Registry(database.blobs, metadata, clock=database.clock)
+    living = [push_image(registry, name, "v1") for name in ("a", "b")]
+    push_blob(registry, "a", images.blob())
+    registry.uploads.start("a")
+    registry.blobs.delete("a", push_blob(registry, "a", images.blob()).id)
+    _delete_as_before(metadata, push_image(registry, "a"), database.clock)
+    push_image(registry, "gone", "v1")
+    registry.deletion.repository("gone")
+    database.forget_entries()
+    return living
+
+
+def _delete_as_before(metadata: FirestoreMetadata, manifest: Manifest, clock: TestClock) -> None:
+    """Delete a manifest as the older release does: its links stay as they are, named by nothing that lives."""
+    live = metadata.read([manifest.key])[manifest.key]
+    assert live is not None
+    cause = {"cause": manifest.id}
+    metadata.commit([Delete(live), Create(recast(live, DeletedManifest, deleted=clock(), **cause))])
+
+
+def collect(database: Database, hours: float = 0) -> None:
+    database.clock.turn(hours=hours)
+    registry = Registry(database.blobs, database.metadata, clock=database.clock)
+    report = Collector(registry, Waits(), clock=database.clock).run()
+    assert report is not None
+    assert (report.finished, report.findings) == (True, [])
+
+
+def test_what_an_older_release_wrote_is_collected(database: Database) -> None:
+    living = used(database, database.old)
+    raised = database.new().schema_raised()
+    assert raised is not None
+    database.clock.time = raised
+    collect(database)
+    living += used(database, database.old)
+    collect(database, hours=0.5)
+    # What was written beside the first round has no entry: it is kept until the second one.
+    collect(database, hours=OVERLAP.total_seconds() / 3600)
+    for hours in (25, 2, 7 * 24, 2, 25, 2, 2, 2):
+        collect(database, hours)
+
+    stores = Stores(database.blobs, database.metadata)
+    whole(Snapshot(stores, NAMES))
+    spotless(Snapshot(stores, NAMES))
+    registry = Registry(database.blobs, database.metadata, clock=database.clock)
+    for manifest in living:
+        found = registry.manifests.find(manifest.repository, manifest.id)
+        assert digest_of(registry.manifests.content(found)) == manifest.id
+        for blob in manifest.blobs:
+            assert digest_of(pull_blob(registry, manifest.repository, blob)) == blob
+    assert {record.id for record in database.metadata.scan(Repository, limit=9)} == {"a", "b"}
+    assert len(database.metadata.scan(Blob, limit=100)) == len({blob for each in living for blob in each.blobs})
+
+
+def test_all_records_are_walked_twice_and_never_again(database: Database) -> None:
+    used(database, database.old)
+    raised = database.new().schema_raised()
+    assert raised is not None
+    database.clock.time = raised
+    rounds = []
+    for hours in (0.0, 0.5, 2.0, 0.5, 0.5):
+        database.clock.turn(hours=hours)
+        counting = Counting(database.metadata)
+        registry = Registry(database.blobs, counting, clock=database.clock)
+        report = Collector(registry, Waits(), clock=database.clock).run()
+        assert report is not None
+        assert report.finished
+        rounds.append("records adopted" in report.counts)
+        last = counting.calls
+    assert rounds == [True, False, True, False, False]
+    assert last["query"] < 14
+    job = database.metadata.read([Key(DONE.kind, DONE.id)])[DONE]
+    assert job is not None
+    assert job.rules.endswith(" last")
