@@ -208,10 +208,19 @@ class Manifests:
         """Put a manifest that needs more than fits into one commit. Raises as `put`."""
         show_links(self._metadata, manifest, self._clock, NAMEABLE)
         try:
-            return settle(lambda: self._try_to_put(manifest, put, act, touched=True))
+            done = settle(lambda: self._try_to_put(manifest, put, act, touched=True))
+            settle(lambda: self._drop_tombstone(manifest))
+            return done
         except TooLarge as error:
             reason = "with all that it names it does not fit into one commit of the metadata store"
             raise RegistryError(MANIFEST_TOO_LARGE, {"digest": manifest.digest, "reason": reason}) from error
+
+    def _drop_tombstone(self, manifest: Manifest) -> None:
+        """Forget that a live manifest was deleted; until then it is as where an undelete was interrupted."""
+        dead = Key(DeletedManifest, manifest.digest, manifest.repository)
+        found = self._metadata.read([manifest.key, dead], content=False)
+        if (tombstone := found[dead]) is not None and found[manifest.key] is not None:
+            self._metadata.commit([Touch(manifest.key), Delete(tombstone)])
 
     def _try_to_put(self, manifest: Manifest, put: Put, act: Act, *, touched: bool = False) -> Manifest:
         repository = manifest.repository
@@ -223,7 +232,8 @@ class Manifests:
         needed = named(found, manifest, time, NAMEABLE, damaged)
         writes = [*(touching(found, needed) if touched else needed), *alive(found, repository, time)]
         writes.append(Create(manifest) if found[manifest.key] is None else Touch(manifest.key))
-        if (tombstone := found[Key(DeletedManifest, manifest.digest, repository)]) is not None:
+        tombstone = found[Key(DeletedManifest, manifest.digest, repository)]
+        if tombstone is not None and not touched:
             writes.append(Delete(tombstone))
         tagged = replace(manifest, content=put.content)
         for tag in tags:

@@ -155,6 +155,21 @@ def test_its_layers_are_hidden_when_it_is_deleted_and_shown_when_it_is_restored(
     whole(Snapshot(stores, [REPOSITORY]))
 
 
+def test_a_put_where_it_was_deleted_removes_the_tombstone(
+    registry: Registry, stores: Stores, small: Small, content: bytes
+) -> None:
+    push_manifest(registry, REPOSITORY, content, "v1")
+    registry.deletion.manifest(REPOSITORY, digest_of(content))
+    small.refused = 0
+
+    push_manifest(registry, REPOSITORY, content, "v1")
+
+    assert small.refused > 0
+    pull(registry, content)
+    assert stores.metadata.scan(DeletedManifest, REPOSITORY, limit=1) == []
+    whole(Snapshot(stores, [REPOSITORY]))
+
+
 def test_it_is_forgotten_with_its_layers(
     registry: Registry, stores: Stores, small: Small, content: bytes, clock: TestClock
 ) -> None:

@@ -1,0 +1,106 @@
+"""The largest commit of each operation, by Firestore's formulas, the indexes of Terraform and the fields of each kind.
+
+A kind, a field or an index that makes one too large fails here. What is larger is split (test_large_manifests):
+these are the commits that cannot be.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from functions.registry.names import MAX_NAME
+from functions.registry.tags import INLINE_IN_TAG
+from functions.registry.uploads import MOST_PARTS
+from storage.commit_size import BATCH_SIZE, MAX_COMMIT_SIZE, size_of
+from storage.digests import digest_of
+from storage.past import DeletedLink, DeletedManifest, DeletedTag, History, Move
+from storage.protocols import MOST_CONTENT, Create, Delete, Replace, Touch, Write
+from storage.records import Key, Link, Manifest, Record, Tag, Upload, recast
+from tests.contracts.test_metadata import EXAMPLES
+
+LAYERS = 4_990
+"""As many as an image may name, beside its config and its own bytes."""
+
+NOW = datetime(2026, 11, 1, 12, 30, 15, 123456, tzinfo=UTC)
+DIGESTS = [digest_of(b"%d" % number) for number in range(LAYERS + 2)]
+SHORT, LONG = "team/app", "team/" + "a" * (MAX_NAME - 5)
+
+
+def image(repository: str) -> Manifest:
+    """The largest image, which is kept as an object."""
+    common = {"media_type": "application/vnd.oci.image.manifest.v1+json", "size": 900_000, "object": "0" * 32 + "/0"}
+    return Manifest(id=DIGESTS[0], repository=repository, blobs=tuple(DIGESTS), created=NOW, **common)  # type: ignore[arg-type]
+
+
+def dead(repository: str) -> DeletedManifest:
+    return recast(image(repository), DeletedManifest, deleted=NOW, by="somebody@example.com", cause=DIGESTS[0])
+
+
+def touched(kind: type[Record], repository: str) -> list[Write]:
+    return [Touch(Key(kind, digest, repository), "v") for digest in DIGESTS]
+
+
+def tagged(repository: str, count: int) -> list[Write]:
+    """Tags move, each with what it had and what it gets, and its history."""
+    content = b"x" * INLINE_IN_TAG
+    tag = Tag(id="t" * 128, repository=repository, digest=DIGESTS[0], media_type="a" * 60, size=len(content), moved=NOW)
+    move = Move(
+        id="0" * 157,
+        repository=repository,
+        tag=tag.id,
+        number=1,
+        digest=tag.digest,
+        before=tag.digest,
+        action="push",
+        by="b" * 100,
+        request="r" * 40,
+        moved=NOW,
+    )
+    history = History(id=tag.id, repository=repository, moves=1, moved=NOW)
+    return [Replace(replace(tag, content=content)), Create(move), Replace(history)] * count
+
+
+def operations(repository: str) -> dict[str, list[Write]]:
+    whole = replace(image(repository), object="", content=b"x" * MOST_CONTENT, blobs=tuple(DIGESTS[:4_500]))
+    buried = recast(whole, DeletedManifest, deleted=NOW, cause="")
+    return {
+        "put": [*touched(Link, repository), Create(image(repository)), *tagged(repository, 1)],
+        "put where it was deleted": [Touch(image(repository).key), Delete(dead(repository))],
+        "undelete": [*touched(Link, repository), Create(image(repository)), Touch(dead(repository).key)],
+        "delete": [Delete(image(repository)), Replace(dead(repository))],
+        "forget": [*touched(DeletedLink, repository), Delete(dead(repository))],
+        "delete of one with its content": [Delete(whole), Create(buried)],
+        "100 tags": tagged(repository, 100),
+    }
+
+
+@pytest.mark.parametrize("repository", [SHORT, LONG], ids=["a short name", "the longest name"])
+@pytest.mark.parametrize("name", operations(SHORT))
+def test_the_largest_commit_of_an_operation_fits(name: str, repository: str) -> None:
+    assert size_of(operations(repository)[name]) < MAX_COMMIT_SIZE
+
+
+def test_the_largest_session_fits() -> None:
+    parts = tuple(f"{part:032x}/{part}" for part in range(MOST_PARTS))
+    session = Upload(id="0" * 32, target=LONG, parts=parts, sizes=(2**30,) * MOST_PARTS, created=NOW, touched=NOW)
+
+    assert size_of([Delete(session), Replace(session)]) < MAX_COMMIT_SIZE / 8
+
+
+@pytest.mark.parametrize("record", EXAMPLES, ids=lambda record: record.KIND)
+def test_a_hundred_of_any_kind_fit(record: Record) -> None:
+    # Jobs commit as many at once of what has no large fields: moves, pulls, tags.
+    large = replace(record, repository=record.repository and LONG)
+    writes: Sequence[Write] = [Create(large), Replace(large), Delete(large)]
+
+    assert size_of(writes) * 100 < BATCH_SIZE
+
+
+def test_links_changed_in_batches_fit() -> None:
+    link = Link(id=DIGESTS[0], repository=LONG, object="0" * 34, size=1, created=NOW, since=NOW)
+    hidden = recast(link, DeletedLink, deleted=NOW)
+    tag = DeletedTag(id="t", repository=LONG, digest="", media_type="", size=0, moved=NOW, deleted=NOW, cause="")
+
+    assert size_of([Create(link), Delete(hidden), Replace(tag)] * 500) < BATCH_SIZE
