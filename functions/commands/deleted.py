@@ -4,6 +4,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from functions.commands.options import REGISTRY, Commands, Reference, act, add, reference, refusals, registry
+from functions.commands.progress import ProgressLine
 from functions.settings import Settings
 
 if TYPE_CHECKING:
@@ -32,7 +33,8 @@ def _delete(parsed: argparse.Namespace, read: Settings) -> None:
         elif place.tag:
             store.tags.delete(place.repository, place.tag, act("delete"))
         else:
-            store.deletion.repository(place.repository, act("delete"))
+            with ProgressLine() as line:
+                store.deletion.repository(place.repository, act("delete"), line.show)
     if parsed.for_good:
         _forget(store, place)
     print(f"deleted {parsed.reference}{' for good' if parsed.for_good else ''}")

@@ -15,7 +15,7 @@ from datetime import datetime
 from functions.jobs.reviews import CleanUp, Look
 from functions.registry.acts import Clock
 from functions.registry.cleanup import Verdict, decide, next_change
-from functions.registry.deletion import fits
+from functions.registry.deletion import TAG_SIZE, fits, size_of_manifest
 from functions.registry.expiry import Doomed
 from functions.registry.graph import Graph
 from functions.registry.policies import Policy
@@ -195,4 +195,6 @@ def _portions(groups: Iterable[list[Doomed]]) -> Iterator[list[Doomed]]:
 
 
 def _fit(doomed: Sequence[Doomed]) -> bool:
-    return fits(sum(1 + len(each.node.tags) for each in doomed), sum(each.node.size for each in doomed))
+    nodes = [each.node for each in doomed]
+    size = sum(size_of_manifest(node.size, len(node.blobs)) + TAG_SIZE * len(node.tags) for node in nodes)
+    return fits(sum(1 + len(node.tags) for node in nodes), size)

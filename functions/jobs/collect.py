@@ -4,9 +4,9 @@
     sessions   nobody went on with it for --grace          ─▶ ended
     policies   the clean-up policies delete it             ─▶ deleted, and can be restored
     deleted_…  its time to be restored is over             ─▶ forgotten; what it named is loose
+    forgotten  hidden, and one that named it is forgotten  ─▶ hidden for another one, or removed
     links      loose for --grace, and no manifest names it ─▶ condemned: pushes and mounts see it no more
     condemned  for an hour, and still no manifest names it ─▶ removed; its blob is loose
-    forgotten  hidden, and one that named it is forgotten  ─▶ hidden for another one, or removed as above
     blobs      loose, and no repository links it           ─▶ its record becomes an ended session, with its object
     objects    a session that ended an hour ago            ─▶ its objects go, but for a blob's; then the session
 
@@ -63,10 +63,10 @@ class Collector:
             Phase("sessions", self._queue(Upload, OPEN, waits.grace), reaper.expire),
             *(self._reviews.phases() if self._reviews else ()),
             *(Phase(kind.KIND, self._queue(kind, DELETED, waits.undelete), reaper.forget) for kind in TOMBSTONES),
+            Phase("forgotten", self._queue(DeletedLink, FORGOTTEN, waits.condemned), reaper.release),
             Phase("repositories", self._queue(Repository, DELETED, HOUR), reaper.settle),
             Phase("links", self._queue(Link, LOOSE, waits.grace), reaper.condemn),
             Phase("condemned", self._queue(Link, CONDEMNED, waits.condemned), reaper.unlink),
-            Phase("forgotten", self._queue(DeletedLink, FORGOTTEN, waits.condemned), reaper.release),
             Phase("blobs", self._queue(Blob, LOOSE, timedelta(0)), reaper.drop),
             Phase("objects", self._queue(Upload, ENDED, waits.ended), reaper.sweep, reaper.remove_swept),
         ]

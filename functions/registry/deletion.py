@@ -5,7 +5,9 @@ attestations, SBOMs. Whatever another thing still names stays: it is read first,
 at the version that was read, so that what came in between makes the commit fail.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+import contextlib
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -18,25 +20,38 @@ from functions.registry.large_manifests import hide_links, loosen_links
 from functions.registry.needs import released
 from functions.registry.pages import check_advance, find_all, scan_all
 from functions.registry.referring import tags_of
-from functions.registry.repositories import changed
+from functions.registry.repositories import alive, changed
 from functions.registry.tags import Tags
-from storage.commit_size import size_of
-from storage.errors import TooLarge
+from storage.commit_size import BATCH_SIZE, size_of
+from storage.errors import Conflict, TooLarge
 from storage.past import DeletedManifest
-from storage.protocols import Create, Delete, Found, MetadataStore, Replace, Touch, Write
+from storage.protocols import MOST_CONTENT, Create, Delete, Found, MetadataStore, Replace, Touch, Write
 from storage.records import Key, Link, Manifest, Repository, Tag, recast
 
 AT_ONCE: Final = 100
-"""Things that one commit deletes: a tag takes four writes, a manifest two."""
+"""Things that one commit deletes, of which a manifest takes a query for each of its blobs."""
 
-BYTES_AT_ONCE: Final = 4 * 1024 * 1024
-"""Of manifests, which the commit writes where deleted ones are: Firestore takes 10 MiB."""
+TAGS_AT_ONCE: Final = 400
+"""Tags alone that one commit deletes, in four writes each."""
+
+REST: Final = 0.25
+LONGEST_REST: Final = 0.1
+"""Seconds of pause for each second of a long deletion, and the most at once: others have something to write, too."""
+
+LINK_SIZE: Final = 2_500
+TAG_SIZE: Final = 4_000
+MANIFEST_SIZE: Final = 4_000
+"""Bytes that deleting one adds to a commit at most, but for contents (storage.commit_size)."""
 
 MOST_NAMED: Final = 10
 """Names in the answer to whoever may not delete."""
 
 Caused = tuple[str, Tag | Manifest]
 """What is deleted, behind the cause with which it is restored: see DeletedManifest."""
+
+
+Progress = Callable[[str, int, int], None]
+"""Is told what is being done, how much of it is, and of how much, or 0 where nobody knows."""
 
 
 class Deletion:
@@ -55,31 +70,60 @@ class Deletion:
         """
         settle(lambda: self._try_to_delete(repository, digest, act))
 
-    def repository(self, repository: str, act: Act = DELETE) -> None:
+    def repository(
+        self, repository: str, act: Act = DELETE, progress: Progress = lambda what, done, total: None
+    ) -> None:
         """Delete a repository: every tag and every manifest, a page at a time; whoever repeats it goes on.
 
-        Raises NAME_UNKNOWN, and TAG_IMMUTABLE before anything is deleted.
+        Args:
+            repository: its name.
+            act: who deletes.
+            progress: is told what is deleted, how many so far, and how many there were, or 0 where nobody knows.
+
+        Raises:
+            RegistryError: NAME_UNKNOWN, and TAG_IMMUTABLE before anything is deleted.
         """
+        tags = 0
         for tag in scan_all(self._metadata, Tag, repository):
             self._tags.immutable.check(repository, tag.id)
+            tags += 1
         settle(lambda: self._flag(repository))
-        while settle(lambda: self._delete_some_tags(repository, act)):
-            pass
-        while self._delete_what_no_index_names(repository, act):
-            pass
+        self._delete_tags(repository, act, lambda done: progress("tags", done, tags))
+        done = 0
+        while deleted := self._delete_what_no_index_names(repository, act):
+            done += deleted
+            progress("manifests", done, 0)
+        settle(lambda: self._flag_again(repository))
 
     def together(self, repository: str, caused: Sequence[Caused], act: Act) -> None:
-        """Delete these in one commit, each at its version, whoever names them. Raises Conflict."""
+        """Delete these in one commit, each at its version, whoever names them; their contents need not be there.
+
+        Raises Conflict, and TooLarge where they are too many.
+        """
         tags = [(cause, thing) for cause, thing in caused if isinstance(thing, Tag)]
-        manifests = [(cause, thing) for cause, thing in caused if isinstance(thing, Manifest)]
+        manifests = self._whole([(cause, thing) for cause, thing in caused if isinstance(thing, Manifest)])
         keys = [key for _, tag in tags for key in self._tags.keys(repository, tag.id)]
         tombstones = (tombstone_of(manifest) for _, manifest in manifests)
-        found = self._metadata.read([Key(Repository, repository), *keys, *tombstones])
+        found = self._metadata.read([Key(Repository, repository), *keys, *tombstones], content=False)
         writes = [write for cause, tag in tags for write in self._tags.drop(found, tag, cause, act)]
         for cause, manifest in manifests:
             writes += self._bury(found, manifest, cause, act)
-        writes += released(self._metadata, repository, [manifest for _, manifest in manifests], self._clock())
-        self._metadata.commit([*writes, *changed(found, repository, self._clock())])
+        writes += changed(found, repository, self._clock())
+        going = [manifest for _, manifest in manifests]
+        blobs = dict.fromkeys(blob for manifest in going for blob in manifest.blobs)
+        writes += released(self._metadata, repository, going, [*blobs], self._clock())
+        self._metadata.commit(writes)
+
+    def _whole(self, manifests: Sequence[tuple[str, Manifest]]) -> list[tuple[str, Manifest]]:
+        """Read the contents of manifests, which are still at their versions. Raises Conflict."""
+        found = self._metadata.read([manifest.key for _, manifest in manifests])
+        whole = []
+        for cause, manifest in manifests:
+            record = found[manifest.key]
+            if record is None or record.version != manifest.version:
+                raise Conflict(f"{manifest.key} has changed or gone")
+            whole.append((cause, record))
+        return whole
 
     def _try_to_delete(self, repository: str, digest: str, act: Act) -> None:
         root = self._read(repository, digest)
@@ -109,12 +153,10 @@ class Deletion:
                         yield follower, tags
 
     def _referrers(self, repository: str, digest: str) -> Iterator[Manifest]:
-        """All that refers to a manifest, by its subject or by a tag, whole."""
-        for listed in find_all(self._metadata, Manifest, {"subject": digest}, repository):
-            if (manifest := self._read(repository, listed.id)) is not None:
-                yield manifest
+        """All that refers to a manifest, by its subject or by a tag, without content."""
+        yield from find_all(self._metadata, Manifest, {"subject": digest}, repository)
         keys = [Key(Tag, tag, repository) for tag in tags_of(digest)]
-        found = self._metadata.read(keys)
+        found = self._metadata.read(keys, content=False)
         for named in dict.fromkeys(tag.digest for key in keys if (tag := found[key]) is not None):
             if (manifest := self._read(repository, named)) is not None:
                 yield manifest
@@ -144,8 +186,9 @@ class Deletion:
             if others or isinstance(thing, Tag):
                 raise
             loosen_links(self._metadata, thing, self._clock)
-            found = self._metadata.read([Key(Repository, repository), tombstone_of(thing)])
-            writes = self._bury(found, thing, cause, act)
+            ((_, whole),) = self._whole([(cause, thing)])
+            found = self._metadata.read([Key(Repository, repository), tombstone_of(thing)], content=False)
+            writes = self._bury(found, whole, cause, act)
             self._metadata.commit([*writes, *changed(found, repository, self._clock())])
             hide_links(self._metadata, thing, self._clock)
 
@@ -163,22 +206,66 @@ class Deletion:
             raise RegistryError(NAME_UNKNOWN, {"name": repository})
         self._metadata.commit([Replace(replace(record, deleted=self._clock()))])
 
-    def _delete_some_tags(self, repository: str, act: Act) -> bool:
-        tags = self._metadata.scan(Tag, repository, limit=AT_ONCE)
-        self._delete_all(repository, [*tags], causes.of_repository(repository), act)
-        return bool(tags)
+    def _flag_again(self, repository: str) -> None:
+        """Let a repository be deleted of which nothing lives.
 
-    def _delete_what_no_index_names(self, repository: str, act: Act) -> bool:
-        """Go over all manifests once; answers whether there were any. Indexes go before their children."""
-        after = ""
+        A collection that came by an hour after the deletion began has found things that lived still, and listed it.
+        """
+        key = Key(Repository, repository)
+        record = self._metadata.read([key])[key]
+        if record is None or record.deleted or self._lives(repository):
+            return
+        flagged = replace(record, deleted=self._clock())
+        self._metadata.commit([Replace(flagged)])
+        if self._lives(repository):
+            # A push that has not read the flag.
+            current = self._metadata.read([key])
+            self._metadata.commit(alive(current, repository, self._clock()))
+
+    def _lives(self, repository: str) -> bool:
+        return any(self._metadata.scan(kind, repository, limit=1) for kind in (Manifest, Tag))
+
+    def _delete_tags(self, repository: str, act: Act, progress: Callable[[int], None]) -> None:
+        """Delete all tags, page after page, and what was pushed meanwhile."""
+        cause, done, after = causes.of_repository(repository), 0, ""
+        while True:
+            page = self._metadata.scan(Tag, repository, after=after, limit=TAGS_AT_ONCE)
+            if not page and not after:
+                return
+            if page:
+                check_advance(Tag.order(after) if after else "", [Tag.order(tag.id) for tag in page])
+            with _rest():
+                in_batches(
+                    page,
+                    lambda some: settle(lambda: self._delete_some_tags(repository, some, cause, act)),
+                    size=_size,
+                    most=TAGS_AT_ONCE,
+                )
+            after = page[-1].id if page else ""
+            done += len(page)
+            progress(done)
+
+    def _delete_some_tags(self, repository: str, tags: Sequence[Tag], cause: str, act: Act) -> None:
+        """Delete tags as they are now: moved or deleted since they were listed, they have another version."""
+        found = self._metadata.read([tag.key for tag in tags], content=False)
+        current = [tag for each in tags if (tag := found[each.key]) is not None]
+        for tag in current:
+            self._tags.immutable.check(repository, tag.id)
+        if current:
+            self.together(repository, [(cause, tag) for tag in current], act)
+
+    def _delete_what_no_index_names(self, repository: str, act: Act) -> int:
+        """Go over all manifests once; answers how many there were. Indexes go before their children."""
+        after, seen = "", 0
         while page := self._metadata.scan(Manifest, repository, after=after, limit=AT_ONCE):
             check_advance(after, [each.id for each in page])
-            settle(lambda keys=[each.key for each in page]: self._delete_unnamed(repository, keys, act))  # type: ignore[misc]
-            after = page[-1].id
-        return bool(after)
+            with _rest():
+                settle(lambda keys=[each.key for each in page]: self._delete_unnamed(repository, keys, act))  # type: ignore[misc]
+            after, seen = page[-1].id, seen + len(page)
+        return seen
 
     def _delete_unnamed(self, repository: str, keys: list[Key[Manifest]], act: Act) -> None:
-        found = self._metadata.read(keys)
+        found = self._metadata.read(keys, content=False)
         manifests = [each for key in keys if (each := found[key]) is not None and not self._indexes(each)]
         # Pushed since the repository's tags went, if there are any.
         tags = [tag for manifest in manifests for tag in self._tags_of(manifest).values()]
@@ -196,13 +283,20 @@ class Deletion:
         return {tag.id: tag for tag in found}
 
     def _read(self, repository: str, digest: str) -> Manifest | None:
+        """Return a manifest, without its content."""
         key = Key(Manifest, digest, repository)
-        return self._metadata.read([key])[key]
+        return self._metadata.read([key], content=False)[key]
 
 
 def fits(things: int, size: int) -> bool:
-    """Whether one commit deletes so many things, with so many bytes of manifests."""
-    return things <= AT_ONCE and size <= BYTES_AT_ONCE
+    """Whether one commit deletes so many things, which add so many bytes to it."""
+    return things <= AT_ONCE and size <= BATCH_SIZE
+
+
+def size_of_manifest(size: int, blobs: int) -> int:
+    """Return the bytes that deleting a manifest adds to a commit: of so many bytes itself, with so many blobs."""
+    content = size if size <= MOST_CONTENT else 0
+    return MANIFEST_SIZE + 2 * content + LINK_SIZE * blobs
 
 
 def _size(thing: Tag | Manifest) -> int:
@@ -211,6 +305,14 @@ def _size(thing: Tag | Manifest) -> int:
     if isinstance(thing, Tag):
         return 2 * own
     return own + len(thing.blobs) * 4 * size_of([Touch(Key(Link, thing.digest, thing.repository))])
+
+
+@contextlib.contextmanager
+def _rest() -> Iterator[None]:
+    """Rest after the block, for a share of the time that it took: others have something to write as well."""
+    began = time.monotonic()
+    yield
+    time.sleep(min(REST * (time.monotonic() - began), LONGEST_REST))
 
 
 def tombstone_of(manifest: Manifest) -> Key[DeletedManifest]:

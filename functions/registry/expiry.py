@@ -52,7 +52,7 @@ class Expiry:
         return settle(lambda: self._try_to_delete(repository, doomed, act))
 
     def _try_to_delete(self, repository: str, doomed: Sequence[Doomed], act: Act) -> set[str]:
-        found = self._metadata.read([key for each in doomed for key in _keys(repository, each.node)])
+        found = self._metadata.read([key for each in doomed for key in _keys(repository, each.node)], content=False)
         going = {each.node.digest for each in doomed}
         changed = {
             each.node.digest

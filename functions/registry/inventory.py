@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Final
 
 from functions.registry.expiry import BY
@@ -123,5 +124,10 @@ class _Gone:
         )
 
     def _add(self, holders: dict[str, DeletedManifest], held: str, dead: DeletedManifest) -> None:
-        if held not in holders or holders[held].deleted < dead.deleted:
+        if held not in holders or _rank(holders[held]) < _rank(dead):
             holders[held] = dead
+
+
+def _rank(dead: DeletedManifest) -> tuple[datetime, bool]:
+    """Return what a holder counts by: of two that went at once, the one that somebody deleted counts."""
+    return dead.deleted, not dead.by.startswith(BY)

@@ -70,8 +70,8 @@ def loosen_links(metadata: MetadataStore, manifest: Manifest, clock: Clock) -> N
 
 
 def hide_links(metadata: MetadataStore, manifest: Manifest, clock: Clock) -> None:
-    """Hide each link that a manifest names, which is deleted, and that no live one names."""
-    _in_batches(metadata, manifest, lambda some: released(metadata, some.repository, [some], clock()))
+    """Hide each link that a deleted manifest names and no live one: it may live again by now."""
+    _in_batches(metadata, manifest, lambda some: released(metadata, some.repository, (), some.blobs, clock()))
 
 
 def forget_links(metadata: MetadataStore, manifest: Manifest, clock: Clock) -> None:

@@ -83,14 +83,16 @@ def object_of(found: Found, manifest: Manifest) -> str:
     return holder.object if holder else manifest.object
 
 
-def released(metadata: MetadataStore, repository: str, going: Sequence[Manifest], now: datetime) -> list[Write]:
-    """Return the writes about the links that `going` name, which are deleted in the same commit.
+def released(
+    metadata: MetadataStore, repository: str, going: Sequence[Manifest], blobs: Sequence[str], now: datetime
+) -> list[Write]:
+    """Return the writes about the links of some blobs, when `going` are deleted in the same commit.
 
     A link is hidden where no other live manifest names it. Each link takes one query, and at most two writes.
     """
     naming = Counter(digest for manifest in going for digest in manifest.blobs)
-    visible = [Key(Link, digest, repository) for digest in naming]
-    found = metadata.read([*visible, *(Key(DeletedLink, digest, repository) for digest in naming)])
+    visible = [Key(Link, digest, repository) for digest in blobs]
+    found = metadata.read([*visible, *(Key(DeletedLink, digest, repository) for digest in blobs)])
     ids = {manifest.id for manifest in going}
 
     def stays(digest: str) -> bool:

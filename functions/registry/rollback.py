@@ -67,7 +67,7 @@ class Rollback:
         while waiting:
             manifest = waiting.pop()
             keys = needs_of(manifest)
-            found = self._metadata.read(keys)
+            found = self._metadata.read(keys, content=False)
             for key in keys:
                 record = found[key]
                 if record is None:

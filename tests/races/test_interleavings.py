@@ -166,6 +166,8 @@ class Copies:
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """What takes pages takes several."""
     monkeypatch.setattr(deletion, "AT_ONCE", 2)
+    monkeypatch.setattr(deletion, "TAGS_AT_ONCE", 1)
+    monkeypatch.setattr(deletion, "REST", 0.0)
 
 
 def failures(do: Callable[[Combination], None], combinations: Iterable[Combination]) -> list[str]:
