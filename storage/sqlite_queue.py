@@ -47,8 +47,10 @@ class WriterQueue:
     def close(self) -> None:
         """Leave the queue for good."""
         with self._thread:
-            os.close(self._queue)
-            os.close(self._turn)
+            for file in (self._queue, self._turn):
+                os.close(file)
+            # The system gives the numbers to other files.
+            self._queue = self._turn = -1
 
 
 @contextlib.contextmanager
