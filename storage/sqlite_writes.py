@@ -1,5 +1,6 @@
 """What each write of MetadataStore.commit does to the tables of the metadata store in SQLite (sqlite_schema)."""
 
+import json
 import secrets
 import sqlite3
 from collections.abc import Iterable
@@ -13,7 +14,6 @@ from storage.sqlite_schema import (
     EVERYWHERE,
     NUMBERS,
     Lookup,
-    decoded,
     encoded,
     id_of,
     lookups_of,
@@ -93,7 +93,7 @@ def _stored(connection: sqlite3.Connection, record: Record) -> _Stored:
     if row is None:
         raise Conflict(f"{record.key} has changed or gone")
     number, repository, fields = row
-    lookups = lookups_of(type(record), record.id, decoded(fields)) if record.FOUND_BY else set()
+    lookups = lookups_of(type(record), record.id, json.loads(fields)) if record.FOUND_BY else set()
     return _Stored(number, repository, lookups)
 
 
