@@ -33,6 +33,11 @@ class Ledger:
                 if not told.unknown:
                     may.discard(digest)
 
+    def perhaps_gone(self, path: str) -> None:
+        """Somebody deleted what may have been the last to name what is at `path`: it is hidden, then."""
+        self._unchecked.add(path)
+        self._may[path].add(None)
+
     def surely(self, kind: str) -> list[tuple[str, str]]:
         """Path and digest of all that must be there below `/manifests/` or `/blobs/`."""
         known = [(path, next(iter(may))) for path, may in self._may.items() if len(may) == 1 and kind in path]

@@ -1,6 +1,7 @@
 """Clients that push, mount, move and delete, each in repositories of its own, and know what must be there."""
 
 import contextlib
+import json
 import random
 import subprocess
 import time
@@ -101,7 +102,11 @@ class Worker:
             return True
         path = self._chance.choice(known)
         told = self._keep(client.ask("DELETE", path), {202})
-        self.ledger.gone(path.rpartition("/")[2], told)
+        digest = path.rpartition("/")[2]
+        self.ledger.gone(digest, told)
+        document = json.loads(self._contents[digest])
+        for blob in (document["config"], *document["layers"]):
+            self.ledger.perhaps_gone(f"/v2/{self._repository}/blobs/{blob['digest']}")
         return told.status != 0
 
     def _delete_blob(self, client: ExactClient) -> bool:
