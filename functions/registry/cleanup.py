@@ -57,13 +57,16 @@ def decide(
 def next_change(repository: str, graph: Graph, policies: Sequence[Policy], now: datetime) -> datetime | None:
     """Return when the next verdict can change though nothing is pushed, or None: what is old today is so tomorrow."""
     wheres = [policy.where for policy in policies if policy.where.covers(repository)]
-    ages = {age for where in wheres for age in (where.older_than, where.newer_than) if age is not None} | {MID_PUSH}
+    ages = {age for where in wheres for age in (where.older_than, where.newer_than) if age is not None}
     stale = {where.stale_for for where in wheres if where.stale_for is not None}
     # Conditions ask for more than an age: at the very moment nothing has changed yet.
     times = (
         since + age + TICK
         for version in _versions(graph).values()
-        for since, spans in ((version.created, ages), (version.used, stale))
+        for since, spans in (
+            (version.created, ages if version.tags else ages | {MID_PUSH}),
+            (version.used, stale),
+        )
         for age in spans
     )
     return min((time for time in times if time > now), default=None)
