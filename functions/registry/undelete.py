@@ -174,8 +174,7 @@ class Undelete:
                 waiting += children
                 continue
             waiting.pop()
-            if dead is not None and dead.id not in restored:
-                self._bring_back(repository, dead.id)
+            if dead is not None and dead.id not in restored and self._bring_back(repository, dead.id):
                 restored[dead.id] = None
                 self._bring_back_tags(repository, dead.id, wanted, act)
                 waiting += self._dead_referrers(dead, wanted)
@@ -187,8 +186,7 @@ class Undelete:
             keys = Key(Manifest, tag.digest, repository), Key(Tag, tag.id, repository)
             found = self._metadata.read(keys, content=False)
             if found[keys[0]] is not None and found[keys[1]] is None:
-                settle(lambda name=tag.id: self._bring_back_tag(repository, name, act, force=False))  # type: ignore[misc]
-                count += 1
+                count += self._bring_back_free_tag(repository, tag.id, act)
         return count
 
     def _forget_manifest(self, thing: DeletedManifest, *, again: bool = True) -> None:
@@ -198,21 +196,25 @@ class Undelete:
         writes += [Delete(pulled) for pulled in [found[pull]] if pulled is not None]
         self._metadata.commit(writes)
 
-    def _bring_back(self, repository: str, digest: str) -> None:
-        """Restore one manifest, whose children live; what says that it was deleted stays for now."""
+    def _bring_back(self, repository: str, digest: str) -> bool:
+        """Restore one manifest, whose children live; what says that it was deleted stays for now.
+
+        Answers whether it lives: it can have been forgotten since it was found.
+        """
         try:
-            settle(lambda: self._try_to_bring_back(repository, digest))
+            return settle(lambda: self._try_to_bring_back(repository, digest))
         except TooLarge:
             dead = self._dead(repository, digest)
             if dead is not None:
                 show_links(self._metadata, dead, self._clock)
-                settle(lambda: self._try_to_bring_back(repository, digest, touched=True))
+            return settle(lambda: self._try_to_bring_back(repository, digest, touched=True))
 
-    def _try_to_bring_back(self, repository: str, digest: str, *, touched: bool = False) -> None:
+    def _try_to_bring_back(self, repository: str, digest: str, *, touched: bool = False) -> bool:
         key = Key(DeletedManifest, digest, repository)
         dead = self._metadata.read([key])[key]
         if dead is None:
-            return
+            live = Key(Manifest, digest, repository)
+            return self._metadata.read([live], content=False)[live] is not None
         manifest = recast(dead, Manifest, restored=self._clock())
         keys = [manifest.key, Key(Repository, repository), *needs_of(manifest), *hidden_needs_of(manifest)]
         found = self._metadata.read(keys, content=False)
@@ -223,6 +225,7 @@ class Undelete:
         writes += [*alive(found, repository, self._clock()), Touch(dead.key)]
         writes.append(Create(manifest) if found[manifest.key] is None else Touch(manifest.key))
         self._metadata.commit(writes)
+        return True
 
     def _unmark(self, repository: str, digest: str) -> None:
         """Forget that a manifest was deleted, unless it was deleted anew since."""
@@ -245,6 +248,16 @@ class Undelete:
         writes = [Delete(deleted), Touch(key), *changed(found, repository, self._clock())]
         self._metadata.commit([*writes, *self._tags.move(found, name, manifest, act)])
 
+    def _bring_back_free_tag(self, repository: str, name: str, act: Act) -> bool:
+        """Restore a tag; answers whether it was: not where another manifest took it, or its own went, just now."""
+        try:
+            settle(lambda: self._bring_back_tag(repository, name, act, force=False))
+        except RegistryError as error:
+            if error.row not in (TAG_TAKEN, MANIFEST_BLOB_UNKNOWN):
+                raise
+            return False
+        return True
+
     def _refuse_taken(self, live: Tag | None, deleted: DeletedTag, force: bool) -> None:
         if live is not None and live.digest != deleted.digest and not force:
             raise RegistryError(TAG_TAKEN, {"tag": live.id, "digest": live.digest})
@@ -260,7 +273,7 @@ class Undelete:
         for tag in find_all(self._metadata, DeletedTag, {"digest": digest}, repository):
             live = Key(Tag, tag.id, repository)
             if causes.cause_of(tag) in wanted and self._metadata.read([live], content=False)[live] is None:
-                settle(lambda name=tag.id: self._bring_back_tag(repository, name, act, force=False))  # type: ignore[misc]
+                self._bring_back_free_tag(repository, tag.id, act)
 
     def _dead_children(self, index: DeletedManifest) -> list[str]:
         """The children of an index that are deleted, or are just being restored."""

@@ -11,7 +11,14 @@ from functions import settings
 from functions.composition import open_blobs, open_metadata
 from functions.jobs.backup import Stores
 from functions.registry.acts import now
-from functions.registry.errors import BLOB_NAMED, BLOB_UNKNOWN, MANIFEST_NAMED, RegistryError
+from functions.registry.errors import (
+    BLOB_NAMED,
+    BLOB_UNKNOWN,
+    MANIFEST_BLOB_UNKNOWN,
+    MANIFEST_NAMED,
+    NOT_DELETED,
+    RegistryError,
+)
 from functions.registry.registry import Registry
 from storage.digests import digest_of
 from storage.errors import Missing, Unavailable
@@ -22,7 +29,7 @@ from tests.registry.pushes import push_blob, push_manifest
 
 REPOSITORIES = ("a", "b")
 LAYERS = tuple(f"layer {number}".encode() for number in range(5))
-MOST_TRIES = 200
+MOST_TRIES = 1_000
 LARGE = 600_000
 
 T = TypeVar("T")
@@ -114,6 +121,18 @@ class Writer:
                 raise
             return
         self.living.remove(chosen)
+        if self._random.random() < 0.5 and self._undelete(place, digest_of(content)):
+            self.living.append(chosen)
+
+    def _undelete(self, place: str, digest: str) -> bool:
+        """Restore one of its manifests, unless collection has forgotten it already; answers whether it lives."""
+        try:
+            self._registry.undelete.manifest(place, digest)
+        except RegistryError as refusal:
+            if refusal.row not in (NOT_DELETED, MANIFEST_BLOB_UNKNOWN):
+                raise
+            return False
+        return True
 
     def _mount(self) -> None:
         digest, place = digest_of(self._random.choice(LAYERS)), self._random.choice(REPOSITORIES)

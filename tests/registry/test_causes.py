@@ -7,7 +7,7 @@ import pytest
 
 from functions.jobs.backup import Stores
 from functions.registry import causes, deletion
-from functions.registry.errors import RegistryError
+from functions.registry.errors import NOT_DELETED, RegistryError
 from functions.registry.registry import Registry
 from storage.errors import Unavailable
 from storage.past import DeletedManifest, DeletedTag
@@ -161,4 +161,41 @@ def test_forgetting_leaves_what_an_index_needs_that_was_deleted_by_itself(regist
     registry.undelete.forget_caused("a", causes.of_manifest(child.digest))
 
     assert set(registry.undelete.manifest("a", index.digest)) == {child.digest, index.digest}
+    whole(Snapshot(stores, ["a"]))
+
+
+def test_what_is_forgotten_meanwhile_does_not_count_as_restored(registry: Registry, stores: Stores) -> None:
+    for point in range(3):
+        image = push_image(registry, "a")
+        registry.deletion.manifest("a", image.digest)
+        between = Between(
+            stores.metadata,
+            point,
+            lambda digest=image.digest: registry.undelete.forget_caused("a", causes.of_manifest(digest)),  # type: ignore[misc]
+        )
+        with pytest.raises(RegistryError) as error:
+            Registry(stores.blobs, between, clock=TestClock()).undelete.manifest("a", image.digest)
+        assert error.value.row is NOT_DELETED
+        assert image.digest not in live(registry)
+
+
+def test_a_tag_that_is_taken_while_its_manifest_is_restored_stays(registry: Registry, stores: Stores) -> None:
+    other = push_image(registry, "a")
+    calls = 0
+    for point in range(40):
+        name = f"v{point}"
+        image = push_image(registry, "a", name)
+        registry.deletion.manifest("a", image.digest)
+
+        def take(name: str = name) -> None:
+            push_manifest(registry, "a", other.content or b"", name)
+
+        between = Between(stores.metadata, point, take)
+        registry_between = Registry(stores.blobs, between, clock=TestClock())
+        assert registry_between.undelete.manifest("a", image.digest) == [image.digest]
+        calls = between.calls
+        if calls <= point:
+            break
+        assert registry.manifests.find("a", name).digest == other.digest
+    assert calls > 8
     whole(Snapshot(stores, ["a"]))
