@@ -9,13 +9,18 @@ from typing import Any
 import pytest
 
 from functions.jobs.backup import Stores
+from functions.jobs.collect import Collector
+from functions.jobs.reaping import Waits
 from functions.registry.documents import DOCKER_MANIFEST, OCI_ARTIFACT, OCI_MANIFEST
 from functions.registry.errors import RegistryError
 from functions.registry.manifests import Put
 from functions.registry.registry import Registry
 from storage.digests import digest_of
+from storage.errors import TooLarge
 from storage.records import Manifest
 from tests import images
+from tests.model.truth import Snapshot, spotless
+from tests.registry.clocks import TestClock
 from tests.registry.damage import Steps, collect
 from tests.registry.pushes import pull_blob, push_blob
 
@@ -98,3 +103,33 @@ def test_of_two_types_at_once_one_wins_and_what_it_needs_stays(
         for each in (images.EMPTY_CONFIG, layer):
             push_blob(registry, "a", each)
     assert point >= 2
+
+
+@pytest.mark.parametrize("large", [False, True])
+def test_what_only_the_deleted_type_needed_is_collected(
+    large: bool, stores: Stores, content: bytes, layer: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = TestClock()
+    registry = Registry(stores.blobs, stores.metadata, clock=clock)
+    image = put(registry, content, OCI_MANIFEST, "v1")
+    registry.deletion.manifest("a", image.digest)
+    if large:
+        attempts = registry.manifests._try_to_put
+        monkeypatch.setattr(registry.manifests, "_try_to_put", partial(_too_large_unless_touched, attempts))
+
+    put(registry, content, OCI_ARTIFACT, "v2")
+
+    for _ in range(2):
+        for hours in (24, 2):
+            clock.turn(hours=hours)
+            report = Collector(registry, Waits(), clock=clock).run()
+            assert report is not None
+            assert report.finished
+    spotless(Snapshot(stores, ["a"]))
+
+
+def _too_large_unless_touched(attempt: Callable[..., Manifest], *arguments: Any, touched: bool = False) -> Manifest:
+    """Put a manifest as if it did not fit into one commit with all that it names."""
+    if not touched:
+        raise TooLarge("as if")
+    return attempt(*arguments, touched=touched)
