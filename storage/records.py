@@ -189,6 +189,8 @@ class Manifest(Record):
     blobs          the digests of all blobs that must be linked in the repository
     children       the digests of all manifests that must be in the repository
     restored       when it was undeleted the last time, or None
+    damaged        whether scrub found that a blob is marked which it, or a manifest below it, needs: a hint to read
+                   these blobs' records, which alone say whether one still is
     """
 
     KIND: ClassVar[str] = "manifests"
@@ -205,6 +207,7 @@ class Manifest(Record):
     children: tuple[str, ...] = ()
     created: datetime
     restored: datetime | None = None
+    damaged: bool = False
 
     @property
     def digest(self) -> str:
@@ -217,6 +220,7 @@ class Tag(Record):
     """Which manifest a tag names; repeats what a pull needs of it, so that a pull by tag is one read.
 
     content  the manifest's bytes where they are few, else None
+    damaged  as the manifest's: a hint to read the manifest's record
     """
 
     KIND: ClassVar[str] = "tags"
@@ -228,6 +232,7 @@ class Tag(Record):
     size: int
     content: bytes | None = None
     moved: datetime
+    damaged: bool = False
 
     @classmethod
     def order(cls, id: str) -> str:

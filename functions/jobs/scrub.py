@@ -1,9 +1,9 @@
 """Scrubbing: whether what is kept is what was pushed, and all is there that should be.
 
     blobs      each object is read again: its size, CRC-32C and digest are those of its record  marked, or unmarked
+    links      each leads to its blob's object                           repaired: the link follows the blob
     manifests  the bytes have their digest, and all that they name is there
     tags       each names a manifest that is there
-    links      each leads to its blob's object                           repaired: the link follows the blob
     objects    each belongs to a blob or to a session                    repaired: an ended session takes it away
     strays     nothing else lies among the objects
 
@@ -21,7 +21,7 @@ from typing import Any, Final
 
 import google_crc32c
 
-from functions.jobs.marks import Marks
+from functions.jobs.marks import Marks, hints_at_damage
 from functions.jobs.pace import Pace
 from functions.jobs.pages import Walk
 from functions.jobs.slices import PAGE, SLICE, Phase, Report, Slices, scanned, unqueued
@@ -92,9 +92,10 @@ class Scrubber:
         """A slice: see Slices.run."""
         phases = [
             Phase("blobs", scanned(self._metadata, Blob), self._check_blob),
+            # In this order: each looks at the hints at damage of the ones before.
+            Phase("links", unqueued(self._page_of_links), self._check_link),
             Phase("manifests", unqueued(self._page_of_manifests), self._check_manifest),
             Phase("tags", unqueued(self._page_of_tags), self._check_tag),
-            Phase("links", unqueued(self._page_of_links), self._check_link),
             Phase("objects", unqueued(self._page_of_objects), self._check_object),
             Phase("strays", unqueued(self._page_of_strays), self._check_stray),
         ]
@@ -158,7 +159,10 @@ class Scrubber:
         content = manifest.content
         if content is not None and digest_of(content, algorithm_of(manifest.id)) != manifest.id:
             return self._wrong("manifests with other bytes", f"{where}: its record holds other bytes than were pushed")
-        return "manifests good"
+        hints = hints_at_damage(manifest, needs)
+        if hints != manifest.damaged and self._marks.match_manifest(manifest.key):
+            return "manifests whose hint was wrong"
+        return "manifests that need a marked blob" if hints else "manifests good"
 
     def _page_of_tags(self, after: Key[Any] | None) -> Sequence[Listed]:
         page = self._tags.page(after)
@@ -176,7 +180,9 @@ class Scrubber:
             return self._wrong("tags of nothing", f"{tag.repository}:{tag.id}: there is no manifest {tag.digest}")
         if current.content is not None and digest_of(current.content, algorithm_of(tag.digest)) != tag.digest:
             return self._wrong("tags with other bytes", f"{tag.repository}:{tag.id}: its record holds other bytes")
-        return "tags good"
+        if current.damaged != there.damaged and self._marks.match_tag(tag.key):
+            return "tags whose hint was wrong"
+        return "tags that need a marked blob" if there.damaged else "tags good"
 
     def _page_of_links(self, after: Key[Any] | None) -> Sequence[Listed]:
         page = self._links.page(after)

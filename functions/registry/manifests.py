@@ -14,7 +14,7 @@ from typing import Any, Final, TypeVar
 
 from functions.registry.acts import PUSH, Act, Clock, now
 from functions.registry.attempts import settle
-from functions.registry.damage import damaged_among, is_damaged
+from functions.registry.damage import damaged_among, is_damaged, is_whole
 from functions.registry.documents import MOST_MEDIA_TYPE, parse
 from functions.registry.errors import (
     DIGEST_INVALID,
@@ -33,7 +33,7 @@ from functions.registry.uploads import Body, Uploads
 from storage.digests import algorithm_of, digest_of
 from storage.errors import Corrupt, Missing, TooLarge
 from storage.past import DeletedManifest
-from storage.protocols import MOST_CONTENT, BlobStore, Create, Delete, Found, MetadataStore, Touch, Write
+from storage.protocols import MOST_CONTENT, BlobStore, Create, Delete, Found, MetadataStore, Replace, Touch, Write
 from storage.records import Key, Manifest, Repository, Tag
 
 M = TypeVar("M", bound=Manifest | Tag)
@@ -86,19 +86,20 @@ class Manifests:
         self._tags = tags
         self._clock = clock
 
-    def find(self, repository: str, reference: str) -> Manifest | Tag:
+    def find(self, repository: str, reference: str, *, whole: bool = False) -> Manifest | Tag:
         """What a tag or digest names: digest, media type and size, in one read; two for a tag as of a time.
 
         One more where the manifest is kept as an object: a client that finds one whose bytes are lost would not push
-        it again. Raises MANIFEST_UNKNOWN.
+        it again. With `whole` it is not found either while a blob is marked that it, or a manifest below it, needs,
+        which takes some more reads where a scrub has left a hint of that. Raises MANIFEST_UNKNOWN.
         """
         kind: type[Manifest | Tag] = Manifest if names_digest(reference) else Tag
         key = Key(kind, reference, repository)
         found = self._metadata.read([key])[key]
         if found is not None:
-            return self._undamaged(found)
+            return self._undamaged(found, whole)
         if past := moment_of(reference):
-            return self._find_past(repository, *past)
+            return self._find_past(repository, *past, whole=whole)
         raise RegistryError(MANIFEST_UNKNOWN, {"reference": reference})
 
     def content(self, found: Manifest | Tag) -> bytes:
@@ -169,17 +170,20 @@ class Manifests:
             listed[count - 1].id if len(listed) > count else "",
         )
 
-    def _find_past(self, repository: str, tag: str, moment: datetime) -> Manifest:
+    def _find_past(self, repository: str, tag: str, moment: datetime, *, whole: bool) -> Manifest:
         """What a tag named at a moment. Raises MANIFEST_UNKNOWN, saying where it is gone."""
         key = Key(Manifest, self._tags.digest_at(repository, tag, moment), repository)
         manifest = self._metadata.read([key])[key]
         if manifest is None:
             reason = "the manifest of that time has been deleted"
             raise RegistryError(MANIFEST_UNKNOWN, {"tag": tag, "digest": key.id, "reason": reason})
-        return self._undamaged(manifest)
+        return self._undamaged(manifest, whole)
 
-    def _undamaged(self, found: M) -> M:
-        """`found`. Raises MANIFEST_UNKNOWN where its bytes are damaged."""
+    def _undamaged(self, found: M, whole: bool) -> M:
+        """`found`. Raises MANIFEST_UNKNOWN where its bytes are damaged, or, with `whole`, those of what it needs."""
+        if whole and not is_whole(self._metadata, found):
+            reason = "the bytes of a blob that it needs are missing or damaged; push it again"
+            raise RegistryError(MANIFEST_UNKNOWN, {"digest": found.digest, "reason": reason})
         if is_damaged(self._metadata, found):
             reason = "its bytes are missing or damaged; push it again"
             raise RegistryError(MANIFEST_UNKNOWN, {"digest": found.digest, "reason": reason})
@@ -243,7 +247,7 @@ class Manifests:
         manifest = replace(manifest, object=object_of(found, manifest), created=min(manifest.created, time))
         needed = named(found, manifest, time, NAMEABLE, damaged)
         writes = [*(touching(found, needed) if touched else needed), *alive(found, repository, time)]
-        writes.append(Create(manifest) if found[manifest.key] is None else Touch(manifest.key))
+        writes.append(_written(manifest, found[manifest.key]))
         tombstone = found[Key(DeletedManifest, manifest.digest, repository)]
         if tombstone is not None and not touched:
             writes += self._unbury(tombstone, manifest)
@@ -283,3 +287,12 @@ def _refuse_another_type(manifest: Manifest, there: Manifest | None) -> None:
     if there is not None and there.media_type != manifest.media_type:
         reason = f"these bytes are there as {there.media_type}; delete {manifest.digest} first to push them as another"
         raise RegistryError(MANIFEST_INVALID, {"mediaType": manifest.media_type, "reason": reason})
+
+
+def _written(manifest: Manifest, there: Manifest | None) -> Write:
+    """Return the write of a manifest that is put, all of whose needs are good: a hint that they are not is removed."""
+    if there is None:
+        return Create(manifest)
+    if not there.damaged:
+        return Touch(manifest.key)
+    return Replace(replace(manifest, created=there.created, restored=there.restored, version=there.version))

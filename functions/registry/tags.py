@@ -79,12 +79,15 @@ class Tags:
     def move(self, found: Found, name: str, manifest: Manifest, act: Act) -> list[Write]:
         """The writes that let a tag name `manifest`, whose bytes it repeats. Raises TAG_IMMUTABLE.
 
-        A tag that names it already is only touched: nothing moves, so there is nothing for the history.
+        A tag that names it already is only touched: nothing moves, so there is nothing for the history. Its hint at
+        damage is that of the manifest.
         """
         repository, key = manifest.repository, Key(Tag, name, manifest.repository)
         current = found[key]
         if current is not None and current.digest == manifest.digest:
-            return [Touch(key)]
+            if current.damaged == manifest.damaged:
+                return [Touch(key)]
+            return [Replace(replace(current, content=_inlined(manifest), damaged=manifest.damaged))]
         if current is not None:
             self.immutable.check(repository, name)
         moved = moves.moved_at(found, key, self._clock)
@@ -94,8 +97,9 @@ class Tags:
             digest=manifest.digest,
             media_type=manifest.media_type,
             size=manifest.size,
-            content=manifest.content if manifest.size <= INLINE_IN_TAG else None,
+            content=_inlined(manifest),
             moved=moved,
+            damaged=manifest.damaged,
         )
         before = "" if current is None else current.digest
         write = Create(tag) if current is None else Replace(replace(tag, version=current.version))
@@ -127,3 +131,8 @@ class Tags:
         record = self._metadata.read([key])[key]
         if record is None or record.deleted:
             raise RegistryError(NAME_UNKNOWN, {"name": repository})
+
+
+def _inlined(manifest: Manifest) -> bytes | None:
+    """Return the bytes that a tag repeats of its manifest, or None."""
+    return manifest.content if manifest.size <= INLINE_IN_TAG else None

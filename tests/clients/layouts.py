@@ -29,8 +29,11 @@ class Layout:
         return digest_of(self.manifest)
 
 
-def write_image(folder: Path, contents: list[bytes]) -> Layout:
-    """An image with a layer for each of `contents`; b"" gives a layer without a file. No two images are the same."""
+def write_image(folder: Path, contents: list[bytes], **fields: Any) -> Layout:
+    """An image with a layer for each of `contents`; b"" gives a layer without a file. No two images are the same.
+
+    fields  what else its manifest says
+    """
     tars = [_tar(f"file{number}", content) for number, content in enumerate([*contents, secrets.token_bytes(9)])]
     layers = [gzip.compress(tar, mtime=0) for tar in tars]
     config = json.dumps(
@@ -50,11 +53,25 @@ def write_image(folder: Path, contents: list[bytes]) -> Layout:
             "mediaType": OCI_MANIFEST,
             "config": descriptor(config, CONFIG_TYPE),
             "layers": [descriptor(layer, f"{LAYER_TYPE}+gzip") for layer in layers],
+            **fields,
         }
     ).encode()
     blobs = {digest_of(content): content for content in (config, *layers)}
     _write(folder, {**blobs, digest_of(manifest): manifest}, descriptor(manifest, OCI_MANIFEST))
     return Layout(folder, manifest, blobs)
+
+
+def write_index(folder: Path, images: list[Layout]) -> Layout:
+    """An index of images, whose manifests are among its blobs."""
+    manifests = [
+        {**descriptor(image.manifest, OCI_MANIFEST), "platform": {"os": "linux", "architecture": architecture}}
+        for image, architecture in zip(images, ("amd64", "arm64"), strict=True)
+    ]
+    index = json.dumps({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": manifests}).encode()
+    blobs = {digest: content for image in images for digest, content in image.blobs.items()}
+    blobs |= {image.digest: image.manifest for image in images}
+    _write(folder, {**blobs, digest_of(index): index}, descriptor(index, OCI_INDEX))
+    return Layout(folder, index, blobs)
 
 
 def read_blobs(folder: Path) -> dict[str, bytes]:

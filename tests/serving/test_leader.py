@@ -1,7 +1,7 @@
 """The leader answers with one bounded read and no more: whatever takes longer, it does after it has stepped down."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -15,11 +15,13 @@ from functions.jobs.backup import Stores
 from functions.registry.registry import Registry
 from functions.routes import QUICK, ROUTES
 from storage.digests import digest_of
-from storage.protocols import MOST_CONTENT
+from storage.protocols import MOST_CONTENT, Replace
+from storage.records import Key, Manifest, Tag
 from tests import images
 from tests.api.client import Client
 
 LAYER = b"layer"
+HINTED = digest_of(images.manifest([LAYER]))
 ABSENT = digest_of(b"absent")
 
 
@@ -77,8 +79,16 @@ def client(stores: Stores, leader: Leader) -> Iterator[Client]:
     client.push_image("a", "v1", LAYER)
     client.push_manifest("a", "large", images.manifest([LAYER], annotations={"": "x" * 100_000}))
     client.push_manifest("a", "spilled", images.manifest([LAYER], annotations={"": "x" * MOST_CONTENT}))
+    client.push_image("hinted", "v1", LAYER)
+    _hint(stores, Key(Tag, "v1", "hinted"), Key(Manifest, HINTED, "hinted"))
     yield client
     leave()
+
+
+def _hint(stores: Stores, *keys: Key[Any]) -> None:
+    """Let a tag and a manifest say that a blob may be damaged which they need."""
+    found = stores.metadata.read(keys)
+    stores.metadata.commit([Replace(replace(record, damaged=True)) for key in keys if (record := found[key])])
 
 
 REQUESTS = [
@@ -88,6 +98,9 @@ REQUESTS = [
     ("GET", "/v2/a/manifests/large", 200),
     ("HEAD", "/v2/a/manifests/large", 200),
     ("GET", "/v2/a/manifests/spilled", 200),
+    ("GET", "/v2/hinted/manifests/v1", 200),
+    ("HEAD", "/v2/hinted/manifests/v1", 200),
+    ("HEAD", f"/v2/hinted/manifests/{HINTED}", 200),
     ("GET", "/v2/a/manifests/v1.asof-20990101T000000Z", 200),
     ("HEAD", "/v2/a/manifests/v1.asof-20200101T000000Z", 404),
     ("GET", f"/v2/a/blobs/{digest_of(LAYER)}", 200),

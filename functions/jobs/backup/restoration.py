@@ -225,7 +225,7 @@ class Restore:
         if found[manifest.key] is not None or any(found[key] is None for key in needed):
             return False
         # Where it is kept as a blob, that has another object here.
-        manifest = replace(manifest, object=object_of(found, manifest))
+        manifest = replace(manifest, object=object_of(found, manifest), damaged=False)
         tombstone = found[dead]
         forgotten = [Delete(tombstone)] if tombstone is not None else []
         listed = changed(found, manifest.repository, now())
@@ -251,7 +251,7 @@ class Restore:
         writes += changed(found, tag.repository, now())
         if history is not None and last and last[0].digest == tag.digest:
             # As the history says already. At its version: whoever moves the tag meanwhile changes it.
-            writes += [Create(tag), Replace(history)]
+            writes += [Create(replace(tag, damaged=manifest.damaged)), Replace(history)]
         else:
             writes += self._tags.move(found, tag.id, replace(manifest, content=tag.content), self._rules.act)
         self._metadata.commit(writes)

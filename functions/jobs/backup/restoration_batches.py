@@ -104,7 +104,7 @@ class Batches:
         for manifest in manifests:
             dead = found[Key(DeletedManifest, manifest.id, repository)]
             own: list[Write] = [
-                Create(replace(manifest, object=object_of(found, manifest))),
+                Create(replace(manifest, object=object_of(found, manifest), damaged=False)),
                 *([Delete(dead)] if dead else []),
             ]
             _add(writes, [*named(found, manifest, now()), *own])
@@ -129,7 +129,8 @@ class Batches:
                 is_whole = len(moves) == history.moves and bool(moves) and moves[0].digest == tag.digest
                 manifest = Key(Manifest, tag.digest, repository)
                 if unknown and is_whole and found[manifest] is not None:
-                    _add(writes, [*map(Create, moves), Create(history), Create(tag), Touch(manifest)])
+                    created = [*moves, history, replace(tag, damaged=False)]
+                    _add(writes, [*map(Create, created), Touch(manifest)])
                     count += 1
             _add(writes, changed(found, repository, now()) if count else [])
             self._report.tags += count if self._commit(list(writes.values())) else 0

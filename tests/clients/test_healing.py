@@ -1,0 +1,142 @@
+"""What lost its bytes is whole again when a client pushes the same again under the same tag, whatever it asks for."""
+
+import json
+import secrets
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from functions.jobs.backup import Stores
+from functions.registry.registry import Registry
+from storage.protocols import MOST_CONTENT
+from storage.records import Blob, Key
+from tests.clients.commands import Commands
+from tests.clients.daemons import Docker
+from tests.clients.layouts import Layout, read_blobs, write_image, write_index
+from tests.clients.test_docker import files_of, make_image
+from tests.needs import program
+from tests.registry.damage import damage, scrub
+from tests.servers import Server
+
+Copy = Callable[[str, str], None]
+
+
+def _crane(commands: Commands, layout: Layout) -> Iterator[Copy]:
+    crane = program("crane", "go install github.com/google/go-containerregistry/cmd/crane@latest")
+    index = ["--index"] if "manifests" in json.loads(layout.manifest) else []
+    yield lambda folder, remote: _run(commands, crane, "push", *index, folder, remote)
+    yield lambda folder, remote: _run(commands, crane, "pull", "--format", "oci", remote, folder)
+
+
+def _skopeo(commands: Commands, layout: Layout) -> Iterator[Copy]:
+    copy = [program("skopeo", "apt install skopeo"), "--insecure-policy", "copy", "--all", "--preserve-digests"]
+    yield lambda folder, remote: _run(
+        commands, *copy, "--dest-tls-verify=false", f"oci:{folder}:v1", f"docker://{remote}"
+    )
+    yield lambda folder, remote: _run(
+        commands, *copy, "--src-tls-verify=false", f"docker://{remote}", f"oci:{folder}:v1"
+    )
+
+
+def _oras(commands: Commands, layout: Layout) -> Iterator[Copy]:
+    copy = [program("oras", "go install oras.land/oras/cmd/oras@latest"), "cp"]
+    yield lambda folder, remote: _run(commands, *copy, "--from-oci-layout", "--to-plain-http", f"{folder}:v1", remote)
+    yield lambda folder, remote: _run(commands, *copy, "--from-plain-http", "--to-oci-layout", remote, f"{folder}:v1")
+
+
+def _regctl(commands: Commands, layout: Layout) -> Iterator[Copy]:
+    regctl = program("regctl", "go install github.com/regclient/regclient/cmd/regctl@latest")
+
+    def copy(remote: str, source: str, target: str) -> None:
+        commands.run(regctl, "registry", "set", "--tls", "disabled", remote.partition("/")[0])
+        commands.run(regctl, "image", "copy", source, target)
+
+    yield lambda folder, remote: copy(remote, f"ocidir://{folder}:v1", remote)
+    yield lambda folder, remote: copy(remote, remote, f"ocidir://{folder}:v1")
+
+
+def _run(commands: Commands, *words: str) -> None:
+    commands.run(*words)
+
+
+CLIENTS = {"crane": _crane, "skopeo": _skopeo, "oras": _oras, "regctl": _regctl}
+
+
+def _image(folder: Path, **fields: object) -> Layout:
+    return write_image(folder, [b"small" * 100, secrets.token_bytes(2_000_001)], **fields)
+
+
+def _index(folder: Path) -> Layout:
+    return write_index(folder / "index", [_image(folder / name) for name in ("amd64", "arm64")])
+
+
+SHAPES: dict[str, Callable[[Path], Layout]] = {
+    "image": _image,
+    "large manifest": lambda folder: _image(folder, annotations={"filler": "x" * MOST_CONTENT}),
+    "index": _index,
+}
+
+
+def _layers_and_configs(layout: Layout) -> Iterator[str]:
+    """The digests of a layer and the config of each image, and of a manifest that is kept as an object."""
+    for content in (layout.manifest, *layout.blobs.values()):
+        if content.startswith(b'{"schemaVersion"') and "config" in (image := json.loads(content)):
+            yield from (image["layers"][1]["digest"], image["config"]["digest"])
+    if len(layout.manifest) > MOST_CONTENT:
+        yield layout.digest
+
+
+def _lose(stores: Stores, digest: str, how: str) -> None:
+    """Lose the bytes of a blob, and let scrub find that."""
+    blob = stores.metadata.read([Key(Blob, digest)])[Key(Blob, digest)]
+    assert blob is not None
+    damage(stores.blobs, blob.object, b"".join(stores.blobs.open(blob.object, 0, blob.size)), how)
+    assert len(scrub(Registry(stores.blobs, stores.metadata))) == 1
+
+
+@pytest.mark.parametrize("names", [(client, shape) for client in CLIENTS for shape in SHAPES], ids=" ".join)
+def test_the_same_push_again_puts_back_what_was_lost(
+    commands: Commands, server: Server, stores: Stores, tmp_path: Path, names: tuple[str, str]
+) -> None:
+    client, shape = names
+    layout, remote = SHAPES[shape](tmp_path / "layout"), f"{server.host}/team/app:v1"
+    push, pull = CLIENTS[client](commands, layout)
+    push(str(layout.folder), remote)
+    for number, digest in enumerate(_layers_and_configs(layout)):
+        for how in ("missing", "cut", "flipped"):
+            _lose(stores, digest, how)
+
+            push(str(layout.folder), remote)
+
+            assert scrub(Registry(stores.blobs, stores.metadata)) == []
+            out = tmp_path / f"out-{number}-{how}"
+            pull(str(out), remote)
+            pulled = read_blobs(out)
+            expected = {**layout.blobs, layout.digest: layout.manifest}
+            assert {each: pulled.get(each) for each in expected} == expected
+
+
+@pytest.mark.parametrize("environment", ["local"], indirect=True)
+def test_docker_puts_back_what_was_lost(docker: Docker, server: Server, stores: Stores, tmp_path: Path) -> None:
+    (tmp_path / "context").mkdir()
+    name = f"{server.host}/team/app:v1"
+    image = make_image(docker, tmp_path / "context", name)
+    before = files_of(docker, name, tmp_path / "before")
+    docker("push", name)
+    manifest = json.loads(server.request("GET", "/v2/team/app/manifests/v1")[1])
+    lost = {
+        manifest["config"]["digest"]: "missing",
+        manifest["layers"][0]["digest"]: "missing",
+        manifest["layers"][1]["digest"]: "cut",
+        manifest["layers"][3]["digest"]: "flipped",
+    }
+    for digest, how in lost.items():
+        _lose(stores, digest, how)
+
+        docker("push", name)
+
+        assert scrub(Registry(stores.blobs, stores.metadata)) == [], how
+    docker("rmi", "-f", name, f"{name}-base", image)
+    docker("pull", name)
+    assert files_of(docker, name, tmp_path / "after") == before
