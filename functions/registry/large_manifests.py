@@ -20,7 +20,7 @@ from functions.registry.acts import Clock
 from functions.registry.attempts import settle
 from functions.registry.batches import in_batches
 from functions.registry.needs import hidden_needs_of, needs_of, released
-from storage.past import DeletedLink
+from storage.past import DeletedLink, DeletedManifest
 from storage.protocols import Delete, Found, MetadataStore, Replace, Touch, Write
 from storage.records import FORGOTTEN, LOOSE, Blob, Key, Link, Manifest
 
@@ -109,6 +109,27 @@ def forgetting(found: Found, manifest: Manifest, now: datetime, *, again: bool =
             done = not again and hidden.state == FORGOTTEN
             writes.append(Touch(hidden.key, hidden.version) if done else links.forgotten(hidden))
     return writes
+
+
+def dropping(
+    metadata: MetadataStore, tombstone: DeletedManifest, manifest: Manifest, clock: Clock, *, again: bool = True
+) -> list[Write]:
+    """Return the writes that forget that a manifest was deleted which is put or restored in the same commit.
+
+    The same bytes may have been deleted as another media type, which named other blobs. Nothing leads to the hidden
+    links of these without the tombstone, so they are let go as if it were forgotten: see `forgetting`.
+    """
+    others = others_of(tombstone, manifest)
+    if not others.blobs:
+        return [Delete(tombstone)]
+    found = metadata.read(links_of(others))
+    return [Delete(tombstone), *forgetting(found, others, clock(found.read_at), again=again)]
+
+
+def others_of(tombstone: DeletedManifest, manifest: Manifest) -> DeletedManifest:
+    """Return a deleted manifest as if it named only those blobs that `manifest` does not name."""
+    named = {*manifest.blobs}
+    return replace(tombstone, blobs=tuple(digest for digest in tombstone.blobs if digest not in named), children=())
 
 
 def _visible(link: Link, hidden: DeletedLink | None, now: datetime) -> list[Write]:

@@ -23,7 +23,7 @@ from functions.registry.errors import (
     MANIFEST_UNKNOWN,
     RegistryError,
 )
-from functions.registry.large_manifests import forget_links, forgetting, links_of, show_links, touching
+from functions.registry.large_manifests import dropping, forget_links, others_of, show_links, touching
 from functions.registry.names import moment_of, names_digest, refuse_reserved
 from functions.registry.needs import hidden_needs_of, named, needs_of, object_of
 from functions.registry.pages import Page
@@ -33,7 +33,7 @@ from functions.registry.uploads import Body, Uploads
 from storage.digests import algorithm_of, digest_of
 from storage.errors import Corrupt, Missing, TooLarge
 from storage.past import DeletedManifest
-from storage.protocols import MOST_CONTENT, BlobStore, Create, Delete, Found, MetadataStore, Replace, Touch, Write
+from storage.protocols import MOST_CONTENT, BlobStore, Create, Found, MetadataStore, Replace, Touch, Write
 from storage.records import Key, Manifest, Repository, Tag
 
 M = TypeVar("M", bound=Manifest | Tag)
@@ -224,19 +224,9 @@ class Manifests:
         dead = Key(DeletedManifest, manifest.digest, manifest.repository)
         found = self._metadata.read([manifest.key, dead], content=False)
         if (tombstone := found[dead]) is not None and found[manifest.key] is not None:
-            forget_links(self._metadata, _alone(tombstone, manifest), self._clock)
-            self._metadata.commit([Touch(manifest.key), *self._unbury(tombstone, manifest, again=False)])
-
-    def _unbury(self, tombstone: DeletedManifest, manifest: Manifest, *, again: bool = True) -> list[Write]:
-        """Return the writes that forget that a manifest was deleted, and what it needed as another media type only.
-
-        `again` is as for `forgetting`.
-        """
-        alone = _alone(tombstone, manifest)
-        if not alone.blobs:
-            return [Delete(tombstone)]
-        found = self._metadata.read(links_of(alone))
-        return [Delete(tombstone), *forgetting(found, alone, self._clock(found.read_at), again=again)]
+            forget_links(self._metadata, others_of(tombstone, manifest), self._clock)
+            dropped = dropping(self._metadata, tombstone, manifest, self._clock, again=False)
+            self._metadata.commit([Touch(manifest.key), *dropped])
 
     def _try_to_put(self, manifest: Manifest, put: Put, act: Act, *, touched: bool = False) -> Manifest:
         repository = manifest.repository
@@ -250,7 +240,7 @@ class Manifests:
         writes.append(_written(manifest, found[manifest.key]))
         tombstone = found[Key(DeletedManifest, manifest.digest, repository)]
         if tombstone is not None and not touched:
-            writes += self._unbury(tombstone, manifest)
+            writes += dropping(self._metadata, tombstone, manifest, self._clock)
         tagged = replace(manifest, content=put.content)
         for tag in tags:
             writes += self._tags.move(found, tag, tagged, act)
@@ -270,12 +260,6 @@ class Manifests:
             return found
         # All of it again, so that it is of one moment: a link is moved when it is hidden or shown.
         return self._metadata.read([*keys, *hidden_needs_of(manifest)], content=False)
-
-
-def _alone(tombstone: DeletedManifest, manifest: Manifest) -> DeletedManifest:
-    """Return a tombstone as if it named only the blobs that `manifest`, the same bytes, does not need."""
-    needed = set(manifest.blobs)
-    return replace(tombstone, blobs=tuple(digest for digest in tombstone.blobs if digest not in needed), children=())
 
 
 def _refuse_another_type(manifest: Manifest, there: Manifest | None) -> None:

@@ -1,5 +1,6 @@
 """What a restore does to a registry that goes on: history, tombstones, immutable tags, robots, crashes."""
 
+import json
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -12,14 +13,19 @@ from functions.jobs.backup.restoration_batches import Batches
 from functions.jobs.collect import Collector
 from functions.jobs.reaping import Waits
 from functions.registry.acts import Act, now
+from functions.registry.documents import OCI_ARTIFACT, OCI_MANIFEST
 from functions.registry.immutable import ImmutableTags
+from functions.registry.manifests import Put
 from functions.registry.registry import Registry
 from storage.errors import Missing
 from storage.past import DeletedManifest, DeletedTag, History, Move
 from storage.protocols import Create, Delete
 from storage.records import Key, Robot, Upload
+from tests import images
 from tests.jobs.test_backup import assert_whole, folder_stores, push_everything
-from tests.registry.pushes import pull_blob, push_image
+from tests.model.truth import Snapshot, spotless
+from tests.registry.clocks import TestClock
+from tests.registry.pushes import pull_blob, push_blob, push_image
 
 ALICE = Rules(Act("restore", "alice"))
 NONE = timedelta(0)
@@ -279,3 +285,26 @@ def test_a_session_of_a_restore_ends_with_it(stores: Stores, registry: Registry,
     (session,) = other.metadata.scan(Upload, limit=9)
     assert session.cancelled
     assert other.metadata.read([Key(Upload, session.id)])[Key(Upload, session.id)] == session
+
+
+def test_what_the_target_deleted_as_another_type_of_the_same_bytes_is_collected(
+    stores: Stores, registry: Registry, other: Stores, tmp_path: Path
+) -> None:
+    """The tombstone goes with what is put back, and with it what leads to the links that only that type named."""
+    content = json.dumps({"schemaVersion": 2, "config": images.descriptor(images.EMPTY_CONFIG), "layers": []}).encode()
+    registry.manifests.put("a", Put(content, OCI_ARTIFACT, "", ["v1"]))
+    back_up(stores, tmp_path / "backup")
+    clock = TestClock()
+    clock.time = now()
+    target = Registry(other.blobs, other.metadata, clock=clock)
+    push_blob(target, "a", images.EMPTY_CONFIG)
+    image = target.manifests.put("a", Put(content, OCI_MANIFEST))
+    target.deletion.manifest("a", image.digest)
+
+    restore(tmp_path / "backup", other, ALICE)
+
+    for hours in (2, 25, 2):
+        clock.turn(hours=hours)
+        assert Collector(target, Waits(), clock=clock).run() is not None
+    assert target.manifests.find("a", "v1").media_type == OCI_ARTIFACT
+    spotless(Snapshot(other, ["a"]))

@@ -23,6 +23,7 @@ from functions.jobs.backup.stores import Progress, Report, Stores, no_progress
 from functions.registry.acts import RESTORE, Act, now
 from functions.registry.attempts import settle
 from functions.registry.immutable import ImmutableTags
+from functions.registry.large_manifests import dropping
 from functions.registry.needs import hidden_needs_of, named, needs_of, object_of
 from functions.registry.pages import scan_all
 from functions.registry.repositories import alive, changed
@@ -227,7 +228,7 @@ class Restore:
         # Where it is kept as a blob, that has another object here.
         manifest = replace(manifest, object=object_of(found, manifest), damaged=False)
         tombstone = found[dead]
-        forgotten = [Delete(tombstone)] if tombstone is not None else []
+        forgotten = dropping(self._metadata, tombstone, manifest, now) if tombstone is not None else []
         listed = changed(found, manifest.repository, now())
         self._metadata.commit([*named(found, manifest, now()), Create(manifest), *forgotten, *listed])
         return True

@@ -147,7 +147,10 @@ class Batches:
 
 
 def _is_ready(found: Found, manifest: Manifest) -> bool:
-    """Return whether a manifest is not there, and all that it needs is."""
+    """Return whether a manifest is not there, and all that it needs is; and was not deleted as another media type."""
+    dead = found[Key(DeletedManifest, manifest.id, manifest.repository)]
+    if dead is not None and dead.blobs != manifest.blobs:
+        return False
     return found[manifest.key] is None and all(found[key] is not None for key in needs_of(manifest))
 
 
