@@ -12,10 +12,11 @@ from typing import Any, Final
 
 from functions.jobs.slices import LOST, Phase, Report, scanned, unqueued, walked
 from functions.registry.acts import Clock
+from functions.registry.pages import find_all
 from storage.errors import Conflict
 from storage.past import DeletedLink, DeletedManifest, DeletedTag
 from storage.protocols import OVERLAP, Create, MetadataStore, Replace, Write
-from storage.records import LOOSE, Blob, Key, Link, Manifest, Record, Repository, Upload
+from storage.records import FORGOTTEN, HIDDEN, LOOSE, Blob, Key, Link, Manifest, Record, Repository, Upload
 from storage.upkeep import Job
 
 DONE: Final = Key(Job, "adopt")
@@ -40,15 +41,17 @@ class Adoption:
         if raised is None:
             return []
         # Nobody of an older release writes after the overlap: the second round, which begins then, is the last one.
-        wanted = f"{raised.isoformat()} {'last' if self._clock() > raised + OVERLAP else 'first'}"
+        turn = "last" if self._clock() > raised + OVERLAP else "first"
+        wanted = f"{raised.isoformat()} {turn}"
         done = self._metadata.read([DONE])[DONE]
         if done is not None and (done.rules == wanted or done.rules == f"{raised.isoformat()} last"):
             return []
         pages = [(kind, scanned(self._metadata, kind)) for kind in TOP]
         pages += [(kind, walked(self._metadata, kind)) for kind in INSIDE]  # type: ignore[misc]
         return [
-            *(Phase(f"adopt {kind.KIND}", page, self._adopt) for kind, page in pages),
-            Phase("adopted", unqueued(self._end(done, wanted)), lambda record: None),
+            # A slice goes on in a phase of the same name: the last round must not go on where the first one stopped.
+            *(Phase(f"adopt {kind.KIND}, {turn}", page, self._adopt) for kind, page in pages),
+            Phase(f"adopted, {turn}", unqueued(self._end(done, wanted)), lambda record: None),
         ]
 
     def _adopt(self, listed: Record) -> str:
@@ -56,9 +59,14 @@ class Adoption:
         match listed:
             case Repository(deleted=None):
                 return self._replace(listed, review=self._clock(), looked=False)
+            case Blob():
+                self._adopt_strays(listed)
+            case DeletedLink() if listed.state == HIDDEN and not self._is_named(listed, DeletedManifest):
+                # An older release has forgotten its manifest, or put it anew, and did not know of hidden links.
+                return self._replace(listed, state=FORGOTTEN)
             case Link(state="") if not isinstance(listed, DeletedLink):
                 # Its manifest may have been deleted, and the link left as it was.
-                if self._is_named(listed):
+                if self._is_named(listed, Manifest):
                     return "records as they should be"
                 return self._replace(listed, state=LOOSE, since=self._clock())
         return self._replace(listed) if listed.due else "records as they should be"
@@ -70,8 +78,15 @@ class Adoption:
             return LOST
         return "records adopted" if self._commit(Replace(replace(record, **changes))) else LOST
 
-    def _is_named(self, link: Link) -> bool:
-        return bool(self._metadata.find(Manifest, {"blobs": link.id}, repository=link.repository, limit=1))
+    def _adopt_strays(self, blob: Blob) -> None:
+        """Adopt the loose links of a blob in repositories that have no record: nothing was put there, or it is gone."""
+        for link in find_all(self._metadata, Link, {"id": blob.id}, None):
+            key = Key(Repository, link.repository)
+            if link.due and self._metadata.read([key])[key] is None:
+                self._replace(link)
+
+    def _is_named(self, link: Link, kind: type[Manifest]) -> bool:
+        return bool(self._metadata.find(kind, {"blobs": link.id}, repository=link.repository, limit=1))
 
     def _end(self, done: Job | None, rules: str) -> Callable[[Key[Any] | None], Sequence[Record]]:
         """Return what remembers that all is adopted; without that, the next collection begins again."""

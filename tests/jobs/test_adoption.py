@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from datetime import timedelta
 from urllib.parse import urlsplit
 
 import pytest
@@ -19,7 +20,7 @@ from storage.digests import digest_of
 from storage.firestore import FirestoreMetadata
 from storage.firestore_schema import SCHEMA_VERSION
 from storage.kinds import KINDS
-from storage.past import DeletedManifest
+from storage.past import DeletedLink, DeletedManifest
 from storage.protocols import OVERLAP, Create, Delete
 from storage.records import Blob, Key, Manifest, Repository, recast
 from tests import images
@@ -28,7 +29,7 @@ from tests.model.truth import Snapshot, spotless, whole
 from tests.registry.clocks import TestClock
 from tests.registry.pushes import pull_blob, push_blob, push_image
 
-NAMES = ("a", "b", "gone")
+NAMES = ("a", "b", "gone", "none")
 
 
 class Database:
@@ -80,6 +81,8 @@ def used(database: Database, metadata: FirestoreMetadata) -> list[Manifest]:
     registry = Registry(database.blobs, metadata, clock=database.clock)
     living = [push_image(registry, name, "v1") for name in ("a", "b")]
     push_blob(registry, "a", images.blob())
+    # Of a repository without a manifest there is no record.
+    push_blob(registry, "none", images.blob())
     registry.uploads.start("a")
     registry.blobs.delete("a", push_blob(registry, "a", images.blob()).id)
     _delete_as_before(metadata, push_image(registry, "a"), database.clock)
@@ -151,3 +154,45 @@ def test_all_records_are_walked_twice_and_never_again(database: Database) -> Non
     job = database.metadata.read([Key(DONE.kind, DONE.id)])[DONE]
     assert job is not None
     assert job.rules.endswith(" last")
+
+
+def test_the_last_round_begins_anew_where_the_first_one_is_not_done(database: Database) -> None:
+    used(database, database.old)
+    raised = database.new().schema_raised()
+    assert raised is not None
+    database.clock.time = raised
+    registry = Registry(database.blobs, database.metadata, clock=database.clock)
+    while (report := Collector(registry, Waits(), clock=database.clock).run(timedelta(0))) is not None:
+        if report.phase.startswith("adopt links"):
+            break
+    # An older release writes what the first round has passed.
+    started = Registry(database.blobs, database.old, clock=database.clock).uploads.start("a")
+    database.forget_entries()
+    collect(database, hours=OVERLAP.total_seconds() / 3600 + 0.1)
+    for hours in (25, 2, 2):
+        collect(database, hours)
+
+    assert database.metadata.read([started.key])[started.key] is None
+
+
+def test_a_hidden_link_whose_manifest_an_older_release_forgot_is_collected(database: Database) -> None:
+    registry = Registry(database.blobs, database.old, clock=database.clock)
+    push_image(registry, "a", "v1")
+    raised = database.new().schema_raised()
+    assert raised is not None
+    database.clock.time = raised
+    new = Registry(database.blobs, database.metadata, clock=database.clock)
+    kept, gone = (push_image(new, "a") for _ in range(2))
+    for each in (kept, gone):
+        new.deletion.manifest("a", each.id)
+    # As the older release forgets: it knows of no hidden links.
+    key = Key(DeletedManifest, gone.id, "a")
+    tombstone = database.metadata.read([key])[key]
+    assert tombstone is not None
+    database.metadata.commit([Delete(tombstone)])
+    for hours in (OVERLAP.total_seconds() / 3600 + 0.1, 2, 2):
+        collect(database, hours)
+
+    left = {link.id for link in database.metadata.scan(DeletedLink, "a", limit=9)}
+    assert left == {*kept.blobs} - {*gone.blobs}
+    assert new.undelete.manifest("a", kept.id) == [kept.id]
