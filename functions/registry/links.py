@@ -31,17 +31,19 @@ def made(
 
     What no manifest names yet begins its grace anew. A new link repeats its blob's object, so the blob is written at
     the version that was read: collected and pushed again meanwhile, it would have another one. So it is where its
-    bytes were put back (`healed`), and where the link still says that they are damaged: a scrub may mark it meanwhile.
+    bytes were put back (`healed`), and where the link does not repeat what the blob says: that they are damaged, which
+    a scrub may mark meanwhile, or another object, as of a mount that was killed before it corrected its link.
     """
     new_blob: list[Write] = [] if blob.version else [Create(blob)]
-    if blob.version and link is not None and (healed or link.damaged):
+    is_wrong = link is not None and (link.damaged or (link.object, link.size) != (blob.object, blob.size))
+    if blob.version and (healed or is_wrong):
         new_blob = [Replace(replace(blob, state=""))]
     if link is None:
         new = _new(blob, repository, now)
         return new, [Create(new), *(new_blob or [Replace(replace(blob, state=""))])]
-    if not link.state and not link.damaged:
+    if not link.state and not is_wrong:
         return link, [Touch(link.key), *new_blob]
-    fresh = replace(link, damaged=False)
+    fresh = replace(link, object=blob.object, size=blob.size, damaged=False)
     if link.state:
         fresh = replace(fresh, state=LOOSE, since=now)
     return fresh, [Replace(fresh), *new_blob]

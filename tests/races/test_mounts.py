@@ -15,6 +15,7 @@ from tests.model.truth import Snapshot, whole
 from tests.races.acts import AT_ONCE, collect
 from tests.races.between import Between
 from tests.registry.clocks import TestClock
+from tests.registry.damage import Killed
 from tests.registry.pushes import pull_blob, push_blob, push_image, push_manifest
 
 MOUNTS = 300
@@ -74,6 +75,40 @@ def test_a_mount_leads_to_the_blob_that_is_there(stores: Stores, point: int) -> 
 
     whole(Snapshot(stores, ["a", "b"]))
     assert pull_blob(there, "a", layer.id) == content
+
+
+@pytest.mark.parametrize("put_back", ["push", "mount"])
+def test_a_link_of_a_mount_that_was_killed_before_it_was_corrected(stores: Stores, put_back: str) -> None:
+    """It leads to an object that is gone, until the blob is pushed or mounted again."""
+    clock, content = TestClock(), images.blob()
+    there = Registry(stores.blobs, stores.metadata, clock=clock)
+    push_image(there, "b", "v1")
+    layer = push_blob(there, "a", content)
+
+    def renew() -> None:
+        for _ in range(2):
+            collect(there, AT_ONCE, clock, ("links", "condemned", "blobs", "objects"))
+        push_blob(there, "a", content)
+
+    def kill() -> None:
+        raise Killed
+
+    # Reads the origin, reads again, commits, and would look at the blob.
+    between = Between(Between(stores.metadata, 2, renew), 3, kill)
+    with pytest.raises(Killed):
+        Registry(stores.blobs, between, clock=clock).blobs.mount("b", layer.id, "a", anyone)
+    key = Key(Link, layer.id, "b")
+    stale, origin = stores.metadata.read([key])[key], there.blobs.get("a", layer.id)
+    assert stale is not None
+    assert stale.object == layer.object != origin.object
+
+    if put_back == "push":
+        push_blob(there, "b", content)
+    else:
+        assert there.blobs.mount("b", layer.id, "a", anyone)
+
+    assert pull_blob(there, "b", layer.id) == pull_blob(there, "a", layer.id) == content
+    whole(Snapshot(stores, ["a", "b"]))
 
 
 @pytest.mark.parametrize("point", range(4))
