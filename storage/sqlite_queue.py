@@ -5,6 +5,8 @@ microseconds at a time, and the others find it taken until they give up. Here tw
 takes `queue`, then `turn`, and gives `queue` back. Who has just written finds `queue` taken by who waits for `turn`.
 
 The queue is for fairness alone: SQLite's lock still keeps writers apart, so who has waited too long goes on without it.
+A process that was stopped (SIGSTOP) in its turn keeps that for ever: so whoever has waited too long for it once looks
+only whether it has gone, and does not wait again.
 """
 
 import contextlib
@@ -27,6 +29,7 @@ class WriterQueue:
         """Queue for writing `path`, in files beside it; wait for `timeout` seconds at most for other processes."""
         self._timeout = timeout
         self._thread = threading.Lock()
+        self._is_stuck = False
         self._queue, self._turn = (
             os.open(f"{path}-{name}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644) for name in ("queue", "turn")
         )
@@ -35,9 +38,10 @@ class WriterQueue:
     def turn(self) -> Iterator[None]:
         """Wait until it is this thread's turn, which lasts until the block ends."""
         with self._thread:
-            deadline = time.monotonic() + self._timeout
+            deadline = time.monotonic() + (0 if self._is_stuck else self._timeout)
             with _locked(self._queue, deadline) as queue:
                 turn = _try_until(self._turn, deadline) if queue else False
+                self._is_stuck = not turn
             try:
                 yield
             finally:

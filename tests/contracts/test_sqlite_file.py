@@ -202,3 +202,18 @@ def test_a_process_that_does_not_give_its_turn_back_stops_nobody(path: Path) -> 
         pass
     with stopped.turn():
         pass
+
+
+def test_a_process_that_was_stopped_in_its_turn_is_waited_for_once(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stopped, other, pauses = WriterQueue(path, 30), WriterQueue(path, 0.05), list[float]()
+    monkeypatch.setattr("storage.sqlite_queue.time.sleep", pauses.append)
+    with stopped.turn():
+        with other.turn():
+            assert pauses
+        pauses.clear()
+        with other.turn():
+            assert not pauses
+    with other.turn():
+        assert not _can_be_locked(Path(f"{path}-turn")), "it queues again"
+    with stopped.turn(), other.turn():
+        assert pauses
