@@ -20,18 +20,23 @@ class Clock(Protocol):
 class MachineClock:
     """The clock of this machine, without what it is ahead of the metadata store's.
 
-    The store tells its time with a read; what the difference was then counts until the next one. A clock that is
-    behind, or ahead by less than MAX_CLOCK_SKEW, is believed.
+    The store tells its time with a read; what the difference was then counts until the next one, or until the clock is
+    set back: nobody knows by how much, and it is believed again. A clock that is behind, or ahead by less than
+    MAX_CLOCK_SKEW, is believed.
     """
 
     def __init__(self, machine: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         """Go by `machine`."""
         self._machine = machine
         self._ahead = timedelta(0)
+        self._latest = datetime.min.replace(tzinfo=UTC)
 
     def __call__(self, store_time: datetime | None = None) -> datetime:
         """Return the time: see Clock."""
         time = self._machine()
+        if self._latest - time > MAX_CLOCK_SKEW:
+            self._ahead = timedelta(0)
+        self._latest = time
         if store_time is not None:
             self._compare(time - store_time)
         return time - self._ahead

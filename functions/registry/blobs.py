@@ -112,7 +112,7 @@ class Blobs:
         blob = found[blob_key]
         if blob is None or blob.damaged or found[origin.key] is None:
             return None
-        link, writes = links.mounted(found[link_key], blob, repository, self._clock())
+        link, writes = links.mounted(found[link_key], blob, repository, self._clock(found.read_at))
         if origin.key != link_key:
             writes.append(Touch(origin.key))
         self._metadata.commit(writes)

@@ -108,10 +108,11 @@ class Deletion:
         writes = [write for cause, tag in tags for write in self._tags.drop(found, tag, cause, act)]
         for cause, manifest in manifests:
             writes += self._bury(found, manifest, cause, act)
-        writes += changed(found, repository, self._clock())
+        now = self._clock(found.read_at)
+        writes += changed(found, repository, now)
         going = [manifest for _, manifest in manifests]
         blobs = dict.fromkeys(blob for manifest in going for blob in manifest.blobs)
-        writes += released(self._metadata, repository, going, [*blobs], self._clock())
+        writes += released(self._metadata, repository, going, [*blobs], now)
         self._metadata.commit(writes)
 
     def _whole(self, manifests: Sequence[tuple[str, Manifest]]) -> list[tuple[str, Manifest]]:
@@ -194,17 +195,18 @@ class Deletion:
 
     def _bury(self, found: Found, manifest: Manifest, cause: str, act: Act) -> list[Write]:
         """The writes that move a manifest to where deleted ones are."""
-        earlier = found[tombstone_of(manifest)]
+        earlier, time = found[tombstone_of(manifest)], self._clock(found.read_at)
         version = earlier.version if earlier else ""
-        deleted = recast(manifest, DeletedManifest, deleted=self._clock(), by=act.by, cause=cause, version=version)
+        deleted = recast(manifest, DeletedManifest, deleted=time, by=act.by, cause=cause, version=version)
         return [Delete(manifest), Replace(deleted) if earlier else Create(deleted)]
 
     def _flag(self, repository: str) -> None:
         key = Key(Repository, repository)
-        record = self._metadata.read([key])[key]
+        found = self._metadata.read([key])
+        record = found[key]
         if record is None:
             raise RegistryError(NAME_UNKNOWN, {"name": repository})
-        self._metadata.commit([Replace(replace(record, deleted=self._clock()))])
+        self._metadata.commit([Replace(replace(record, deleted=self._clock(found.read_at)))])
 
     def _flag_again(self, repository: str) -> None:
         """Let a repository be deleted of which nothing lives.

@@ -215,14 +215,15 @@ class Undelete:
         if dead is None:
             live = Key(Manifest, digest, repository)
             return self._metadata.read([live], content=False)[live] is not None
-        manifest = recast(dead, Manifest, restored=self._clock())
+        manifest = recast(dead, Manifest)
         keys = [manifest.key, Key(Repository, repository), *needs_of(manifest), *hidden_needs_of(manifest)]
         found = self._metadata.read(keys, content=False)
-        manifest = replace(manifest, object=object_of(found, manifest))
+        now = self._clock(found.read_at)
+        manifest = replace(manifest, object=object_of(found, manifest), restored=now)
         damaged = damaged_among(self._metadata, found, needs_of(manifest))
-        needed = named(found, manifest, self._clock(), damaged=damaged)
+        needed = named(found, manifest, now, damaged=damaged)
         writes = touching(found, needed) if touched else needed
-        writes += [*alive(found, repository, self._clock()), Touch(dead.key)]
+        writes += [*alive(found, repository, now), Touch(dead.key)]
         writes.append(Create(manifest) if found[manifest.key] is None else Touch(manifest.key))
         self._metadata.commit(writes)
         return True

@@ -212,7 +212,7 @@ class Uploads:
         session, blob, link = found[key], found[blob_key], found[link_key]
         if session is None or session.version != upload.version:
             return self._overtaken(upload, digest)
-        now, healed = self._clock(), False
+        now, healed = self._clock(found.read_at), False
         if blob is None:
             blob = Blob(id=digest, object=content.whole(), size=upload.offset, crc32c=upload.crc32c, created=now)
         elif blob.damaged or not is_there(self._blobs, blob.object, blob.size):

@@ -12,8 +12,9 @@ from functions.registry.immutable import ImmutableTags
 from functions.registry.manifests import Put
 from functions.registry.registry import Registry
 from storage.digests import digest_of
+from storage.past import DeletedManifest
 from storage.protocols import Create
-from storage.records import Manifest, Tag
+from storage.records import Key, Manifest, Repository, Tag
 from tests import images
 from tests.model.truth import Snapshot, whole
 from tests.registry.clocks import TestClock
@@ -135,6 +136,33 @@ def test_a_clock_that_was_far_ahead_makes_only_its_own_move_wrong(stores: Stores
     assert registry.rollback.to_time("a", "v1", after_first) == first.digest
     assert registry.manifests.find("a", "v1").digest == first.digest
     whole(Snapshot(stores, ["a"]))
+
+
+def test_what_is_deleted_by_a_clock_far_ahead_or_just_set_right_is_of_its_time(stores: Stores) -> None:
+    ahead, began = timedelta(0), datetime.now(UTC)
+    told = stores.metadata.read([Key(Repository, "a")]).read_at is not None
+
+    def started() -> Registry:
+        """Return the registry of a process that has just started."""
+        return Registry(stores.blobs, stores.metadata, clock=MachineClock(lambda: datetime.now(UTC) + ahead))
+
+    def is_of_its_time(image: Manifest) -> bool:
+        key = Key(DeletedManifest, image.digest, "a")
+        dead = stores.metadata.read([key])[key]
+        return dead is not None and began <= dead.deleted <= datetime.now(UTC)
+
+    first, second = (push_image(started(), "a") for _ in range(2))
+    ahead = timedelta(days=365)
+    running = started()
+    running.deletion.manifest("a", first.digest)
+    assert is_of_its_time(first) is told
+    push_image(running, "a", "v1")
+
+    ahead = timedelta(0)
+
+    assert began <= running.uploads.start("a").touched <= datetime.now(UTC)
+    running.deletion.manifest("a", second.digest)
+    assert is_of_its_time(second)
 
 
 def test_a_tag_can_be_pulled_as_of_a_time(registry: Registry, clock: TestClock) -> None:
