@@ -215,7 +215,7 @@ class Undelete:
         if dead is None:
             live = Key(Manifest, digest, repository)
             return self._metadata.read([live], content=False)[live] is not None
-        manifest = recast(dead, Manifest)
+        manifest = recast(dead, Manifest, damaged=False)
         keys = [manifest.key, Key(Repository, repository), *needs_of(manifest), *hidden_needs_of(manifest)]
         found = self._metadata.read(keys, content=False)
         now = self._clock(found.read_at)

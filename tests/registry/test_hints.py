@@ -1,8 +1,10 @@
 """A manifest that needs a marked blob is not found by HEAD, so that clients that ask for it alone push all again."""
 
+import contextlib
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -166,6 +168,20 @@ def test_a_tag_that_is_moved_to_a_marked_manifest_hints_at_it(registry: Registry
     assert is_found(registry, "image", whole=False)
 
 
+def test_what_is_restored_whole_hints_at_nothing(registry: Registry, stores: Stores) -> None:
+    push_all(registry)
+    lose(registry, stores)
+    scrub(registry)
+    registry.deletion.manifest("a", digest_of(ABOVE))
+    push_blob(registry, "a", LAYER)
+
+    registry.undelete.manifest("a", digest_of(ABOVE))
+
+    assert found(registry) == set(ALL)
+    assert "above" not in hinting(stores)
+    assert ":above" not in hinting(stores)
+
+
 def test_a_large_manifest_is_not_found_either(registry: Registry, stores: Stores) -> None:
     for content in (CONFIG, LAYER):
         push_blob(registry, "a", content)
@@ -229,3 +245,34 @@ def test_a_scrub_that_was_killed_is_made_up_for(
         if steps.count <= point:
             break
     assert point > 20
+
+
+@pytest.mark.parametrize("at_once", [0, 1_000])
+def test_a_scrub_hints_at_what_is_put_beside_it(
+    stores: Stores, environment: Mapping[str, str], monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    """A put before each call of the scrub: it is refused, or HEAD does not find it once the scrub is done."""
+    monkeypatch.setattr(marks, "MAX_AT_ONCE", at_once)
+    registry = Registry(stores.blobs, stores.metadata)
+    stride = 5 if "LADING_DATA" in environment else 30
+    for point in itertools.count(0, stride):
+        push_all(registry)
+        lose(registry, stores)
+        content = images.manifest([LAYER], config=CONFIG, annotations={"number": str(point)})
+        steps = Steps(stores, point, partial(_try_to_put, registry, content))
+
+        scrub(steps.registry)
+
+        assert not is_found(registry, "beside"), point
+        assert not is_found(registry, digest_of(content)), point
+        assert found(registry) == {"healthy"}, point
+        if steps.count <= point:
+            break
+        push_blob(registry, "a", LAYER)
+        scrub(registry)
+    assert point > 20
+
+
+def _try_to_put(registry: Registry, content: bytes) -> None:
+    with contextlib.suppress(RegistryError):
+        push_manifest(registry, "a", content, "beside")
