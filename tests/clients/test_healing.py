@@ -12,8 +12,9 @@ from functions.registry.registry import Registry
 from storage.protocols import MOST_CONTENT
 from storage.records import Blob, Key
 from tests.clients.commands import Commands
-from tests.clients.daemons import Docker
+from tests.clients.daemons import Ctr, Docker
 from tests.clients.layouts import Layout, read_blobs, write_image, write_index
+from tests.clients.test_containerd import bring_in, forget
 from tests.clients.test_docker import files_of, make_image
 from tests.needs import program
 from tests.registry.damage import damage, scrub
@@ -140,3 +141,21 @@ def test_docker_puts_back_what_was_lost(docker: Docker, server: Server, stores: 
     docker("rmi", "-f", name, f"{name}-base", image)
     docker("pull", name)
     assert files_of(docker, name, tmp_path / "after") == before
+
+
+@pytest.mark.parametrize("environment", ["local"], indirect=True)
+def test_containerd_puts_back_what_was_lost(
+    ctr: Ctr, content: Path, server: Server, stores: Stores, tmp_path: Path
+) -> None:
+    layout, repository = _image(tmp_path / "layout"), f"{server.host}/team/app"
+    bring_in(ctr, layout, repository)
+    ctr("images", "push", "--plain-http", f"{repository}:v1")
+    for digest, how in zip(_layers_and_configs(layout), ("cut", "missing"), strict=True):
+        _lose(stores, digest, how)
+
+        ctr("images", "push", "--plain-http", f"{repository}:v1")
+
+        assert scrub(Registry(stores.blobs, stores.metadata)) == [], how
+    forget(ctr, f"{repository}:v1")
+    ctr("images", "pull", "--plain-http", "--snapshotter", "native", f"{repository}:v1")
+    assert read_blobs(content) == {**layout.blobs, layout.digest: layout.manifest}
