@@ -99,6 +99,17 @@ WHERE m.kind = ?1 AND {fields} ORDER BY 2, 3, 4, 5, 6
 COPY_OWN: Final = COPY_LOOKUPS.format(scope="r.number", fields="m.field NOT IN ('id', 'artifact_type', 'state')")
 COPY_EVERYWHERE: Final = COPY_LOOKUPS.format(scope=EVERYWHERE, fields="m.field = 'id'")
 
+LOOSEN: Final = """
+UPDATE entries
+SET due = queued('loose', json_extract(fields, '$.created')),
+    fields = json_set(fields, '$.state', 'loose', '$.since', json_extract(fields, '$.created'))
+WHERE kind = ? AND due IS NULL AND NOT EXISTS (
+    SELECT 1 FROM lookups
+    WHERE (kind, scope, field, value) = (?, entries.repository, 'blobs', entries.position)
+)
+"""
+"""The release before left links as they were whose manifest it deleted: collection hides these, or forgets them."""
+
 
 def opened(path: Path) -> sqlite3.Connection:
     """Open the file for writing, made or brought forward. Raises StorageError where a newer release wrote it."""
@@ -180,6 +191,8 @@ def _fill(new: sqlite3.Connection, path: Path) -> None:
         _say("copying what they are found by", done, len(NUMBERS))
         new.execute(COPY_EVERYWHERE, kind)
         new.execute(COPY_OWN, kind)
+    _say("looking for links that nothing names", 0, 1)
+    new.execute(LOOSEN, (NUMBERS["links"], NUMBERS["manifests"]))
     for statement in _statements(INDEXES):
         _say("making indexes", 0, 1)
         new.execute(statement)

@@ -19,8 +19,9 @@ from storage import sqlite_file, sqlite_migration
 from storage.digests import digest_of
 from storage.errors import StorageError, Unavailable
 from storage.kinds import KINDS
+from storage.past import DeletedManifest
 from storage.protocols import Create, Replace
-from storage.records import DELETED, HIDDEN, LOOSE, REVIEW, Key, Link, Record, Repository, Tag, Upload
+from storage.records import DELETED, HIDDEN, LOOSE, REVIEW, Key, Link, Manifest, Record, Repository, Tag, Upload, recast
 from storage.sqlite import SqliteMetadata
 from storage.sqlite_schema import EVERYWHERE, NUMBERS, VERSION, decoded, lookups_of, packed, unpacked
 from storage.upkeep import Identity
@@ -43,8 +44,12 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "metadata.sqlite"
 
 
-def expected(record: Record) -> Record:
-    """A record as this release reads it: policies look at every repository once."""
+def expected(record: Record, records: Sequence[Record]) -> Record:
+    """A record as this release reads it: policies look at every repository once, and collection at unnamed links."""
+    if type(record) is Link and not record.state:
+        named = {(each.repository, blob) for each in records if type(each) is Manifest for blob in each.blobs}
+        if (record.repository, record.id) not in named:
+            return replace(record, state=LOOSE, since=record.created)
     if isinstance(record, Repository) and not record.deleted:
         return replace(record, review=record.created)
     return record
@@ -55,7 +60,7 @@ def assert_whole(path: Path, records: Sequence[Record] = MANY) -> None:
     store = SqliteMetadata(path)
     with contextlib.closing(store):
         found = store.read([each.key for each in records])
-        assert [found[each.key] for each in records] == [expected(each) for each in records]
+        assert [found[each.key] for each in records] == [expected(each, records) for each in records]
         for kind in KINDS:
             for repository in {each.repository for each in records if type(each) is kind}:
                 ids = [each.id for each in records if type(each) is kind and each.repository == repository]
@@ -97,11 +102,23 @@ def test_the_release_before_loses_nothing(path: Path) -> None:
     store = SqliteMetadata(path)
     assert [each.record.id for each in store.due(Repository, DELETED, NOW, limit=9)] == ["gone"]
     assert [each.record.id for each in store.due(Repository, REVIEW, NOW, limit=9)] == ["team/app"]
-    (loose,) = store.due(Link, LOOSE, NOW, limit=9)
+    (loose,) = [each for each in store.due(Link, LOOSE, NOW, limit=99) if each.record.id == DIGEST]
     assert store.find(Link, {"id": DIGEST}, repository=None, limit=9) == [loose.record]
     store.commit([Replace(replace(loose.record, state=HIDDEN)), Create(tag("new", "new/repository"))])
-    assert store.due(Link, LOOSE, NOW, limit=9) == []
+    assert [each for each in store.due(Link, LOOSE, NOW, limit=99) if each.record.id == DIGEST] == []
     store.close()
+
+
+def test_links_whose_manifest_the_release_before_deleted_are_loose(path: Path) -> None:
+    """Collection hides them then; links that a living manifest names stay as they are."""
+    live = manifest(OTHER, "a", blobs=(OTHER,))
+    dead = recast(manifest(DIGEST, "a", blobs=(DIGEST, OTHER)), DeletedManifest, deleted=NOW, cause=DIGEST)
+    make_released(path, [live, dead, *(link(digest, name) for digest in (DIGEST, OTHER) for name in ("a", "b"))])
+
+    with contextlib.closing(SqliteMetadata(path)) as store:
+        found = {(each.record.repository, each.record.id) for each in store.due(Link, LOOSE, NOW, limit=9)}
+
+    assert found == {("a", DIGEST), ("b", DIGEST), ("b", OTHER)}
 
 
 def test_of_older_links_nobody_knows_whether_a_manifest_names_them(path: Path) -> None:
