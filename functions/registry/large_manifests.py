@@ -60,11 +60,15 @@ def touching(found: Found, writes: list[Write]) -> list[Write]:
 
 
 def loosen_links(metadata: MetadataStore, manifest: Manifest, clock: Clock) -> None:
-    """Loosen each link that a manifest names."""
+    """Loosen each link that a manifest names, from now on: also those that are loose.
+
+    Of one that has been so for long, a collection would say before the manifest is deleted that it is named.
+    """
 
     def writes(some: Manifest) -> list[Write]:
         found = metadata.read(needs_of(some))
-        return [links.loosened(link, clock(found.read_at)) for link in _links(found, some) if not link.state]
+        now = clock(found.read_at)
+        return [links.loosened(link, now) for link in _links(found, some) if link.state in ("", LOOSE)]
 
     _in_batches(metadata, manifest, writes)
 

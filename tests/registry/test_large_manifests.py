@@ -3,6 +3,7 @@
 import contextlib
 import json
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import pytest
 
@@ -10,7 +11,9 @@ from functions.jobs.backup import Stores
 from functions.jobs.cleanup import Rules, clean_up
 from functions.jobs.collect import Collector
 from functions.jobs.reaping import Waits
+from functions.registry import deletion
 from functions.registry.errors import MANIFEST_TOO_LARGE, RegistryError
+from functions.registry.large_manifests import loosen_links
 from functions.registry.policy_files import parse
 from functions.registry.registry import Registry
 from storage.commit_size import size_of
@@ -104,6 +107,30 @@ def test_it_is_put_and_its_links_stay_loose(
     collect(registry, clock)
     pull(registry, content)
     assert {link.state for link in links(stores, content).values() if link} == {""}
+
+
+def test_a_collection_beside_a_killed_deletion_leaves_no_link_visible(
+    registry: Registry, content: bytes, clock: TestClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Links of a large manifest are loose, and due for a look just before it is deleted."""
+    push_manifest(registry, REPOSITORY, content, "v1")
+    clock.turn(days=2)
+
+    def collect_then(*arguments: Any) -> None:
+        loosen_links(*arguments)
+        collect(registry, clock)
+
+    def kill(*arguments: Any) -> None:
+        raise Killed
+
+    monkeypatch.setattr(deletion, "loosen_links", collect_then)
+    monkeypatch.setattr(deletion, "hide_links", kill)
+    with pytest.raises(Killed):
+        registry.deletion.manifest(REPOSITORY, digest_of(content))
+    clock.turn(days=2)
+    collect(registry, clock)
+
+    assert visible(registry, content) == set()
 
 
 def test_condemned_links_are_loosened_before_it_is_put(
