@@ -125,6 +125,8 @@ def test_a_folder_that_a_killed_first_backup_left_counts_as_empty(
     push_image(registry, "a", "v1")
     (tmp_path / "backup" / "lost+found").mkdir(parents=True)
     (tmp_path / "backup" / LOCK).touch()
+    # A full disk, or a crash, before the marker has its name.
+    (tmp_path / "backup" / f"{FILE}.new").touch()
 
     assert back_up(stores, tmp_path / "backup").tags == 1
 

@@ -26,7 +26,10 @@ BLOBS: Final = "blobs"
 
 FORMAT: Final = 1
 
-EMPTY: Final = frozenset({LOCK, "lost+found"})
+NEW: Final = f"{FILE}.new"
+"""The marker while it is written: a crash, or a full disk, leaves it."""
+
+EMPTY: Final = frozenset({LOCK, NEW, "lost+found"})
 """What a folder may hold that counts as empty: a killed first backup, or a new file system."""
 
 
@@ -69,7 +72,7 @@ def read_marker(folder: Path) -> Marker | None:
 
 def write_marker(folder: Path, marker: Marker) -> None:
     """Write the marker over the one that is there; it is on the disk on return."""
-    new = folder / f"{FILE}.new"
+    new = folder / NEW
     with new.open("w") as file:
         json.dump({"format": FORMAT, **asdict(marker)}, file)
         file.flush()
