@@ -2,6 +2,8 @@
 
 import gc
 import io
+import subprocess
+import sys
 import threading
 import time
 import weakref
@@ -70,3 +72,23 @@ def test_whoever_waits_for_the_desk_holds_nothing_of_what_it_has_answered(regist
         leave()
         thread.join(PATIENCE)
     assert not thread.is_alive()
+
+
+def test_a_signal_within_the_handler_of_another_stops_nothing() -> None:
+    """As `timeout` and impatient people send two: with threading.Event, the second one waits for ever."""
+    program = """
+import signal
+from functions.serve import LookingUp
+
+event = LookingUp()
+signal.signal(signal.SIGALRM, lambda *_: event.set())
+signal.setitimer(signal.ITIMER_REAL, 1e-4, 1e-4)
+for _ in range(30_000):
+    event.set()
+    event.wait()
+signal.setitimer(signal.ITIMER_REAL, 0)
+"""
+
+    done = subprocess.run([sys.executable, "-c", program], timeout=60, check=False)
+
+    assert done.returncode == 0
