@@ -30,11 +30,16 @@ SALT_OF_LOG: Final = slice(16, 24)
 
 
 def is_database(path: Path) -> bool:
-    """Return whether there is a database at `path`. A process killed while it made one may have left an empty file."""
+    """Return whether there is a database at `path`. A process killed while it made one may have left an empty file.
+
+    Raises Unavailable where the folder cannot be read.
+    """
     try:
         return path.stat().st_size > 0
     except (FileNotFoundError, NotADirectoryError):
         return False
+    except OSError as error:
+        raise Unavailable(f"{path}: {error.strerror}") from error
 
 
 def connected(path: Path) -> sqlite3.Connection:

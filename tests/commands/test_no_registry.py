@@ -113,3 +113,14 @@ def test_init_makes_a_registry_and_its_first_user_once(environment: Mapping[str,
     assert lading(["history", "a"], tmp_path, where).returncode == 0
     made = lading(["robots", "create", "ci", "--repositories", "a/*"], tmp_path, where)
     assert made.returncode == 0, made.stderr
+
+
+def test_a_folder_that_cannot_be_read_is_an_error_in_words(tmp_path: Path) -> None:
+    # Root may read everything but this.
+    (tmp_path / "loop").symlink_to("loop")
+
+    done = lading(["du", "--data", "loop"], tmp_path)
+
+    assert done.returncode == 1
+    assert done.stderr.startswith("lading: ")
+    assert len(done.stderr.splitlines()) == 1, done.stderr
