@@ -9,7 +9,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final
 
-from functions.commands.options import REGISTRY, CommandError, Commands, add, add_group, human, registry
+from functions.commands.options import (
+    REGISTRY,
+    CommandError,
+    Commands,
+    add,
+    add_group,
+    human,
+    refuse_standby,
+    registry,
+)
 from functions.commands.progress import CountedLine
 from functions.settings import Settings
 
@@ -61,6 +70,15 @@ def _plan(parsed: argparse.Namespace, read: Settings) -> None:
 
 
 def _apply(parsed: argparse.Namespace, read: Settings) -> None:
+    """Apply with the reserve of the disk: a full one takes no deletion without it."""
+    from functions.jobs.reserve import freed
+
+    refuse_standby(read)
+    with freed(read.metadata):
+        _apply_now(parsed, read)
+
+
+def _apply_now(parsed: argparse.Namespace, read: Settings) -> None:
     from functions.jobs import cleanup
 
     store = registry(read)

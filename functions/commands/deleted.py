@@ -3,7 +3,17 @@
 import argparse
 from typing import TYPE_CHECKING
 
-from functions.commands.options import REGISTRY, Commands, Reference, act, add, reference, refusals, registry
+from functions.commands.options import (
+    REGISTRY,
+    Commands,
+    Reference,
+    act,
+    add,
+    reference,
+    refusals,
+    refuse_standby,
+    registry,
+)
 from functions.commands.progress import ProgressLine
 from functions.settings import Settings
 
@@ -26,6 +36,15 @@ def add_to(commands: Commands) -> None:
 
 
 def _delete(parsed: argparse.Namespace, read: Settings) -> None:
+    """Delete with the reserve of the disk: on a full one nothing else makes garbage that could be collected."""
+    from functions.jobs.reserve import freed
+
+    refuse_standby(read)
+    with freed(read.metadata):
+        _delete_now(parsed, read)
+
+
+def _delete_now(parsed: argparse.Namespace, read: Settings) -> None:
     place, store = reference(parsed.reference), registry(read)
     with refusals():
         if place.digest:

@@ -14,22 +14,35 @@ from urllib.parse import unquote, urlsplit
 SIZE: Final = 4 * 1024 * 1024
 """Bytes: as many as SQLite's log has before it is written back, which is more than a collection needs to begin."""
 
+SIZES: Final = tuple(SIZE >> halvings for halvings in range(5))
+"""What is tried, down to 256 KiB. A collection that freed little leaves less space than the reserve had, since the log
+grew meanwhile; without a reserve, whoever fills the disk then could not be collected any more."""
+
 NAME: Final = "reserve"
 
 
 def make(metadata: str) -> None:
-    """Make the reserve beside a metadata store of this machine, if there is none, and the disk has space for it."""
+    """Make the reserve beside a metadata store of this machine, or what the disk has space for of it."""
     path = _path(metadata)
-    if path is None or path.exists() or not hasattr(os, "posix_fallocate"):
+    if path is None or not hasattr(os, "posix_fallocate"):
         return
     with contextlib.suppress(OSError):
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            os.posix_fallocate(descriptor, 0, SIZE)
-        except OSError:
-            path.unlink()
+            if not any(_has(descriptor, size) for size in SIZES):
+                path.unlink()
         finally:
             os.close(descriptor)
+
+
+def _has(descriptor: int, size: int) -> bool:
+    """Allocate `size` bytes of a file that may have fewer; returns whether the disk has space for them."""
+    try:
+        os.posix_fallocate(descriptor, 0, size)
+    except OSError:
+        # Some file systems keep what they allocated up to the failure.
+        return False
+    return True
 
 
 @contextlib.contextmanager
@@ -37,7 +50,9 @@ def freed(metadata: str) -> Iterator[None]:
     """Let a metadata store have the reserve in this block, which is made again at its end, also after a failure."""
     path = _path(metadata)
     if path is not None:
-        path.unlink(missing_ok=True)
+        # Who may not remove it may not write the stores either, and is told so by them.
+        with contextlib.suppress(OSError):
+            path.unlink()
     try:
         yield
     finally:

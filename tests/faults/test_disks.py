@@ -147,6 +147,36 @@ def test_a_full_disk_is_collected_by_means_of_its_reserve(small_disk: Path, tmp_
         filler.unlink()
 
 
+def test_on_a_full_disk_images_can_be_deleted_and_collected_until_none_is_left(
+    small_disk: Path, tmp_path: Path
+) -> None:
+    environment = {"LADING_DATA": str(small_disk)}
+    with (
+        serving(environment, tmp_path / "log") as server,
+        closing(ExactClient(server.port)) as client,
+    ):
+        assert client.push_blob("a", b"{}").status == 201
+        names = [f"v{number}" for number in range(4)]
+        for name in names:
+            layer = images.blob(MIB // 4)
+            assert client.push_blob("a", layer).status == 201
+            assert client.put_manifest("a", name, images.manifest([layer])).status == 201
+        assert lading(["gc"], tmp_path, environment).returncode == 0
+        for number, name in enumerate(names):
+            # Whatever a collection gives back, clients that try again take at once.
+            fill(small_disk).rename(small_disk / f"filler-{number}")
+            assert lading(["gc", "--nobody-pushes"], tmp_path, environment).returncode == 0
+
+            digest = client.ask("HEAD", f"/v2/a/manifests/{name}").headers["Docker-Content-Digest"]
+            done = lading(["delete", "--for-good", f"a@{digest}"], tmp_path, environment)
+
+            assert done.returncode == 0, done.stderr
+            done = lading(["gc", "--nobody-pushes"], tmp_path, environment)
+            assert done.returncode == 0, done.stderr
+            assert json.loads(done.stdout)["freed_bytes"] >= MIB // 4
+            assert (small_disk / reserve.NAME).stat().st_size in reserve.SIZES
+
+
 def killed_at_work(environment: Mapping[str, str], folder: Path) -> None:
     """Start a collection, and kill it when it has the lease; before it has freed anything, the disk is full."""
     program = "from functions.jobs.slices import Slices; import os, sys; Slices._slice = lambda *_: os._exit(9);"
