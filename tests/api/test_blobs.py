@@ -167,7 +167,7 @@ def test_a_deleted_blob_is_gone_here_alone(client: Client) -> None:
     assert client.ask("GET", f"/v2/app/blobs/{digest}").body == content
 
 
-def test_a_blob_goes_after_the_manifests_that_name_it(client: Client) -> None:
+def test_a_blob_goes_with_the_last_manifest_that_names_it(client: Client) -> None:
     layer = images.blob()
     client.push_image("app", "v1", layer)
     digest, manifest = digest_of(layer), digest_of(images.manifest([layer]))
@@ -176,7 +176,9 @@ def test_a_blob_goes_after_the_manifests_that_name_it(client: Client) -> None:
     assert (refused.status, refused.code) == (405, "UNSUPPORTED")
     assert client.ask("GET", f"/v2/app/blobs/{digest}").body == layer
     assert client.ask("DELETE", f"/v2/app/manifests/{manifest}").status == 202
-    assert client.ask("DELETE", f"/v2/app/blobs/{digest}").status == 202
+    assert [client.ask(method, f"/v2/app/blobs/{digest}").status for method in ("HEAD", "GET", "DELETE")] == [404] * 3
+    unnamed = client.push_blob("app", layer)
+    assert client.ask("DELETE", f"/v2/app/blobs/{unnamed}").status == 202
 
 
 def told(answer: Answer, *hidden: str) -> Any:
