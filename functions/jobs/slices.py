@@ -4,7 +4,8 @@ The job's record is the lease and the cursor. Whoever is killed loses one slice,
 so every step must be safe to take twice.
 
 A record whose step fails does not stop the others: it is counted, reported with its key, and left to the next run of
-the job. Many failures in a row mean that the store is down, and end the slice.
+the job. Many failures in a row mean that the store is down, and end the slice. Nor does a record that cannot even be
+listed: its phase ends there, and the other phases go on.
 """
 
 import json
@@ -161,8 +162,7 @@ class Slices:
 
         A key with the id "" stands for the beginning. Of a page at least one record is looked at, however late it is.
         """
-        while page := phase.page(after):
-            check_cursors_advance(after, [queued.cursor for queued in page])
+        while page := self._page(phase, after):
             for queued in page:
                 outcome = self._handle(phase, queued)
                 if outcome is None:
@@ -177,6 +177,22 @@ class Slices:
             self._flush(phase)
             progress(self.report)
         return None
+
+    def _page(self, phase: Phase, after: QueueCursor[Any] | None) -> Sequence[Queued[Any]]:
+        """Return the next page of a phase; none where a record cannot be read: that is reported, and others go on.
+
+        Raises Unavailable.
+        """
+        try:
+            if page := phase.page(after):
+                check_cursors_advance(after, [queued.cursor for queued in page])
+        except Unavailable:
+            raise
+        except Exception as error:
+            self.report.counts[FAILED] += 1
+            self._report_failure(phase.name, error)
+            return ()
+        return page
 
     def _handle(self, phase: Phase, queued: Queued[Any]) -> str | None:
         """Do a phase's step with one record; where it fails, report that."""

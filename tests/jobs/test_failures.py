@@ -15,9 +15,9 @@ from functions.jobs.reaping import Reaper, Waits
 from functions.jobs.scrub import Scrubber
 from functions.jobs.slices import LEASE, MAX_FAILURES_IN_A_ROW
 from functions.registry.registry import Registry
-from storage.errors import Unavailable
+from storage.errors import Corrupt, Unavailable
 from storage.protocols import Replace, Touch, Write
-from storage.records import Blob, Key
+from storage.records import Blob, Key, Link
 from storage.upkeep import Job
 from tests import images
 from tests.registry.clocks import TestClock
@@ -71,6 +71,29 @@ def test_a_record_that_fails_stops_no_other(
     assert report is not None
     assert (report.failed, report.findings, report.counts["blobs removed"]) == (0, [], 1)
     assert stores.blobs.names("", limit=9) == []
+
+
+@pytest.mark.parametrize("error", [TypeError("a field is missing"), Corrupt("an index is damaged")])
+def test_a_record_that_cannot_be_listed_stops_no_other_phase(
+    registry: Registry, stores: Stores, clock: TestClock, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """Once it stopped all that came behind it, at every run."""
+    registry.uploads.start("a")
+    due = stores.metadata.due
+
+    def unreadable(kind: Any, *arguments: Any, **options: Any) -> Any:
+        if kind is Link:
+            raise error
+        return due(kind, *arguments, **options)
+
+    monkeypatch.setattr(stores.metadata, "due", unreadable)
+    report = Collector(registry, AT_ONCE, clock=clock).run()
+
+    assert report is not None
+    assert report.finished
+    assert report.findings == [f"{phase}: {error}" for phase in ("links", "condemned")]
+    assert report.failed == 2
+    assert report.counts["sessions removed"] == 1
 
 
 def test_a_store_that_is_down_ends_the_slice_and_the_next_goes_on_behind(
