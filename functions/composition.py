@@ -16,7 +16,7 @@ from functions.registry.acts import now
 from functions.registry.immutable import ImmutableTags
 from functions.registry.registry import Registry
 from functions.settings import DATABASE, Settings, SettingsError, local_path
-from storage.errors import StoreNotFound
+from storage.errors import ForeignStore, StoreNotFound
 from storage.protocols import BlobStore, MetadataStore
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def open_metadata(url: str, create: bool = True) -> MetadataStore:
     """Open the metadata store at `url`.
 
     It is made where there is none, unless `create` is false: then StoreNotFound is raised, by Firestore's driver with
-    the first request. Also raises SettingsError, StorageError.
+    the first request. Also raises ForeignStore for another program's, SettingsError, StorageError.
     """
     parts = urlsplit(url)
     match parts.scheme:
@@ -59,6 +59,8 @@ def open_metadata(url: str, create: bool = True) -> MetadataStore:
             path = local_path(url, "sqlite")
             try:
                 return SqliteMetadata(path, create=create)
+            except ForeignStore as error:
+                raise ForeignStore(f"{error}, and no registry; use another --data FOLDER") from None
             except StoreNotFound:
                 place = path.parent if path.name == DATABASE else path
                 raise StoreNotFound(f"no registry at {place}; use --data FOLDER") from None

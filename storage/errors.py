@@ -4,6 +4,7 @@ StorageError
 ├── Conflict      a precondition did not hold: read again, decide again
 ├── Missing       there is no object of that name
 ├── StoreNotFound there is no store, and none was to be made
+│   └── ForeignStore what is there is another program's
 ├── TooLarge      a commit is larger than the store takes: split it
 ├── Corrupt       the bytes that are kept are not those that were sent; of an upload nothing is kept
 └── Unavailable   the store did not answer, or cannot take more: the same request may work later
@@ -25,6 +26,10 @@ class Missing(StorageError):
 
 class StoreNotFound(StorageError):
     """There is no store at this place, and the caller did not ask for a new one."""
+
+
+class ForeignStore(StoreNotFound):
+    """What is at this place belongs to another program: it is neither used nor made into a store."""
 
 
 class TooLarge(StorageError):

@@ -14,8 +14,9 @@ from storage.errors import Full, StoreNotFound, Unavailable
 from storage.folders import make_durably
 from storage.protocols import Found, QueueCursor, Queued, Write
 from storage.records import Key, R, Record, queued, record_of
-from storage.sqlite_file import bound_log, connected, is_database, transaction
+from storage.sqlite_file import bound_log, connected, transaction
 from storage.sqlite_migration import opened
+from storage.sqlite_owner import is_ours
 from storage.sqlite_queries import COUNT, DUE, READ, READ_WITHOUT_CONTENT, SCAN, finding
 from storage.sqlite_queue import WriterQueue
 from storage.sqlite_schema import NUMBERS, VERSION, decoded, position_of, unpacked
@@ -35,10 +36,13 @@ class SqliteMetadata:
     def __init__(self, path: Path, create: bool = True) -> None:
         """Open the file at `path`, or make it, unless `create` is false.
 
-        Raises StoreNotFound where nothing is to be made, and StorageError where a newer release wrote the file.
+        Raises StoreNotFound where nothing is to be made, ForeignStore for another program's file, and StorageError
+        where a newer release wrote it.
         """
         self._path = path
-        if not create and not is_database(path):
+        with _faults():
+            is_there = is_ours(path)
+        if not create and not is_there:
             raise StoreNotFound(f"no metadata at {path}")
         make_durably(path.parent)
         self._idle: list[sqlite3.Connection] = []

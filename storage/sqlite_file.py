@@ -60,6 +60,22 @@ def connected(path: Path) -> sqlite3.Connection:
     return connection
 
 
+def read_only(path: Path) -> sqlite3.Connection:
+    """Open a database that is there without writing anything: neither to it, nor files beside it where it has no log.
+
+    Without a log it is taken as it stands (`immutable`): the caller reads something that a writer beside does not
+    change. Raises sqlite3.Error.
+    """
+    mode = "ro" if has_log(path) else "ro&immutable=1"
+    uri = f"{path.absolute().as_uri()}?mode={mode}"
+    return sqlite3.connect(uri, uri=True, timeout=PATIENCE, isolation_level=None, check_same_thread=False)
+
+
+def has_log(path: Path) -> bool:
+    """Return whether there is a log with anything in it beside the database."""
+    return is_database(Path(f"{path}-wal"))
+
+
 def version_of(connection: sqlite3.Connection) -> int:
     """Return the schema version of the file."""
     version: int = connection.execute("PRAGMA user_version").fetchone()[0]

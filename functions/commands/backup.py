@@ -75,8 +75,10 @@ def _stores(read: Settings) -> "Stores":
     from functions.jobs.backup import Stores
     from functions.registry.identity import identity_of
 
-    stores = Stores(open_blobs(read.blobs), open_metadata(read.metadata))
-    identity_of(stores.metadata)
+    # First what may turn out to be another program's.
+    opened = open_metadata(read.metadata)
+    stores = Stores(open_blobs(read.blobs), opened)
+    identity_of(opened)
     return stores
 
 

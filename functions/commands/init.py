@@ -5,7 +5,7 @@ import argparse
 from functions.commands.first_user import ADMIN, welcome
 from functions.commands.options import CommandError, Commands, add, require_registry
 from functions.settings import Settings
-from storage.errors import StoreNotFound
+from storage.errors import ForeignStore, StoreNotFound
 
 OPTIONS = ("data", "blobs", "metadata", "access", "users", "grants", "keys")
 
@@ -22,6 +22,8 @@ def _init(parsed: argparse.Namespace, read: Settings) -> None:
 
     try:
         require_registry(read)
+    except ForeignStore:
+        raise
     except StoreNotFound:
         pass
     else:

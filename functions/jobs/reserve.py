@@ -6,10 +6,14 @@ collection deletes it before it opens the stores, and makes it again when it is 
 
 import contextlib
 import os
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urlsplit
+
+from storage.errors import StorageError
+from storage.sqlite_owner import is_ours
 
 SIZE: Final = 4 * 1024 * 1024
 """Bytes: as many as SQLite's log has before it is written back, which is more than a collection needs to begin."""
@@ -65,4 +69,15 @@ def _path(metadata: str) -> Path | None:
     if parts.scheme != "sqlite":
         return None
     database = Path(unquote(parts.path))
-    return database.parent / NAME if database.exists() else None
+    return database.parent / NAME if _is_registry(database) else None
+
+
+def _is_registry(database: Path) -> bool:
+    """Whether a file of that name in its folder is ours to make and to delete."""
+    try:
+        return is_ours(database)
+    except sqlite3.Error:
+        # As where the disk is too full for what SQLite has in memory: the reserve is for that.
+        return True
+    except StorageError:
+        return False

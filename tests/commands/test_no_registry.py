@@ -1,6 +1,8 @@
 """Commands where there is no registry: only `serve`, `init` and `restore` make one."""
 
 import argparse
+import contextlib
+import sqlite3
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -8,6 +10,10 @@ import pytest
 
 from emulators import Emulators
 from functions.cli import _parser
+from functions.jobs.backup import back_up
+from storage.sqlite import SqliteMetadata
+from storage.sqlite_owner import is_ours
+from tests.jobs.test_backup import folder_stores
 from tests.servers import lading
 
 DIGEST = "sha256:" + "0" * 64
@@ -72,6 +78,13 @@ def test_doctor_makes_nothing_in_a_wrong_folder(tmp_path: Path) -> None:
     assert files(tmp_path) == []
 
 
+def live_backup(folder: Path) -> Path:
+    """A backup of an empty registry."""
+    with contextlib.closing(folder_stores(folder / "other")) as stores:
+        back_up(stores, folder / "backup")
+    return folder / "backup"
+
+
 def test_an_empty_file_and_other_files_are_no_registry(tmp_path: Path) -> None:
     data = tmp_path / "lading-data"
     data.mkdir()
@@ -80,6 +93,44 @@ def test_an_empty_file_and_other_files_are_no_registry(tmp_path: Path) -> None:
     for name in ("gc", "users list", "robots list"):
         assert "no registry at" in lading(words(name), tmp_path).stderr
     assert files(data) == [data / "metadata.sqlite"]
+
+
+def foreign(folder: Path) -> Path:
+    """A folder with another program's database, as a program that keeps its latest writes in the log leaves it."""
+    folder.mkdir()
+    with contextlib.closing(sqlite3.connect(folder / "metadata.sqlite")) as connection:
+        connection.execute("CREATE TABLE visits (url)")
+        connection.execute("PRAGMA user_version = 2")
+        connection.commit()
+    return folder
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in NEED_NONE])
+def test_another_programs_database_is_no_registry_and_stays_as_it_is(name: str, tmp_path: Path) -> None:
+    database = foreign(tmp_path / "lading-data") / "metadata.sqlite"
+    before = database.read_bytes()
+
+    given = [str(live_backup(tmp_path))] if name == "restore" else []
+    done = lading([*words(name), *given], tmp_path, stdin="x\n")
+
+    assert done.returncode == 1
+    assert "another program's database" in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    assert database.read_bytes() == before
+    assert files(tmp_path / "lading-data") == [database]
+
+
+def test_a_registry_whose_tables_are_in_the_log_alone_is_one(tmp_path: Path) -> None:
+    path = tmp_path / "lading-data" / "metadata.sqlite"
+    with contextlib.closing(SqliteMetadata(path)):
+        for name in ("", "-wal"):
+            (tmp_path / f"copy.sqlite{name}").write_bytes(path.with_name(path.name + name).read_bytes())
+    with contextlib.closing(sqlite3.connect(tmp_path / "empty.sqlite")) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+
+    assert is_ours(path)
+    assert is_ours(tmp_path / "copy.sqlite")
+    assert not is_ours(tmp_path / "empty.sqlite")
 
 
 @pytest.mark.parametrize("name", ["gc", "robots list", "history", "users list"])

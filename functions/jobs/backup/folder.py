@@ -12,7 +12,7 @@ from typing import Final
 from functions.jobs.backup.marker import BLOBS, DATABASE
 from functions.jobs.backup.stores import Stores
 from storage import sqlite_backup
-from storage.errors import Missing, StoreNotFound
+from storage.errors import ForeignStore, Missing, StoreNotFound
 from storage.filesystem import FilesystemBlobs
 from storage.filesystem_bulk import BulkBlobs
 from storage.protocols import BlobStore, MetadataStore
@@ -43,9 +43,11 @@ class BackupFolder:
         self.blobs = BulkBlobs(path / BLOBS, path / INCOMING)
 
     def earlier(self) -> SqliteMetadata | None:
-        """Open the metadata of the backup before; None where there is none."""
+        """Open the metadata of the backup before; None where there is none. Raises ForeignStore."""
         try:
             return SqliteMetadata(self.database, create=False)
+        except ForeignStore:
+            raise
         except StoreNotFound:
             return None
 

@@ -1,0 +1,36 @@
+"""Whose a SQLite file is: looked up before anything is written to it.
+
+The version and the tables are read through SQLite: a file that was just made has them in its log alone.
+"""
+
+import contextlib
+import sqlite3
+from pathlib import Path
+from typing import Final
+
+from storage.errors import ForeignStore
+from storage.sqlite_file import is_database, read_only, version_of
+
+TABLES: Final = frozenset({"entries", "records", "former_records"})
+"""Any release's metadata has one of these."""
+
+
+def is_ours(path: Path) -> bool:
+    """Return whether there is a metadata store at `path`. Writes nothing.
+
+    An empty database, as a process killed while it made one leaves it, is none.
+    Raises ForeignStore for another program's, Unavailable where the folder cannot be read, and sqlite3.Error.
+    """
+    if not is_database(path):
+        return False
+    with contextlib.closing(read_only(path)) as connection:
+        version, names = version_of(connection), _names(connection)
+    if version and names & TABLES:
+        return True
+    if version or names:
+        raise ForeignStore(f"{path} is another program's database")
+    return False
+
+
+def _names(connection: sqlite3.Connection) -> set[str]:
+    return {name for (name,) in connection.execute("SELECT name FROM sqlite_schema")}
