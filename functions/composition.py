@@ -54,11 +54,11 @@ def open_metadata(url: str, create: bool = True) -> MetadataStore:
     parts = urlsplit(url)
     match parts.scheme:
         case "sqlite":
-            from storage.sqlite import SqliteMetadata
+            from storage.sqlite_read_only import open_sqlite
 
             path = local_path(url, "sqlite")
             try:
-                return SqliteMetadata(path, create=create)
+                return open_sqlite(path, create)
             except ForeignStore as error:
                 raise ForeignStore(f"{error}, and no registry; use another --data FOLDER") from None
             except StoreNotFound:

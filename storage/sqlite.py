@@ -40,7 +40,7 @@ class SqliteMetadata:
         where a newer release wrote it.
         """
         self._path = path
-        with _faults():
+        with faults():
             is_there = is_ours(path)
         if not create and not is_there:
             raise StoreNotFound(f"no metadata at {path}")
@@ -48,7 +48,7 @@ class SqliteMetadata:
         self._idle: list[sqlite3.Connection] = []
         self._remembered: dict[Key[Any], Record] = {}
         self._log_bounded_at = 0.0
-        with _faults():
+        with faults():
             self._writer = opened(path)
             self._queue = WriterQueue(path, sqlite_file.PATIENCE)
 
@@ -59,7 +59,7 @@ class SqliteMetadata:
 
     def read(self, keys: Sequence[Key[Any]], *, content: bool = True) -> Found:
         """See MetadataStore.read: one transaction, so all are of one moment."""
-        with _Reader(self._idle, self._path) as connection:
+        with self._reader() as connection:
             if len(keys) > 1:
                 connection.execute("BEGIN")
             found = {key: self._read_one(connection, key, content) for key in keys}
@@ -103,7 +103,7 @@ class SqliteMetadata:
 
     def commit(self, writes: Sequence[Write]) -> None:
         """See MetadataStore.commit. The transaction is on the disk when this returns."""
-        with _faults(), self._queue.turn():
+        with faults(), self._queue.turn():
             with transaction(self._writer, VERSION):
                 for write in writes:
                     write_one(self._writer, write)
@@ -111,14 +111,14 @@ class SqliteMetadata:
 
     def compact(self, limit: int) -> int:
         """See MetadataStore.compact. Pages from the file's end take the places of free ones, and the file is cut."""
-        with _faults(), self._queue.turn(), transaction(self._writer, VERSION):
+        with faults(), self._queue.turn(), transaction(self._writer, VERSION):
             pages = min(self._pragma("freelist_count"), max(1, limit // self._pragma("page_size")))
             for _ in range(pages):
                 # Python's module steps a statement without columns once, which gives one page back, not the number.
                 self._writer.execute("PRAGMA incremental_vacuum(1)")
             left = self._pragma("freelist_count")
         if not left:
-            with _faults(), self._queue.turn():
+            with faults(), self._queue.turn():
                 bound_log(self._writer, self._path, 0)
         return left * self._pragma("page_size")
 
@@ -134,8 +134,12 @@ class SqliteMetadata:
         while self._idle:
             self._idle.pop().close()
 
+    def _reader(self) -> contextlib.AbstractContextManager[sqlite3.Connection]:
+        """Return a block with a connection to read with. It raises as the protocol says."""
+        return _Reader(self._idle, self._path)
+
     def _select(self, query: str, values: Sequence[str | bytes | int]) -> list[Any]:
-        with _Reader(self._idle, self._path) as connection:
+        with self._reader() as connection:
             return connection.execute(query, values).fetchall()
 
     def _pragma(self, name: str) -> int:
@@ -184,7 +188,7 @@ class _Reader:
         try:
             self._connection = self._idle.pop()
         except IndexError:
-            with _faults():
+            with faults():
                 self._connection = connected(self._path)
         return self._connection
 
@@ -203,7 +207,7 @@ def _record(kind: type[R], id: str, repository: str, version: str, fields: str) 
 
 
 @contextlib.contextmanager
-def _faults() -> Iterator[None]:
+def faults() -> Iterator[None]:
     """Turn SQLite's errors into the protocol's: locked too long, disk full, input or output that failed."""
     try:
         yield

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Final
 
 from storage.errors import Unavailable
-from storage.sqlite_file import connected
+from storage.sqlite_file import connected, is_writable
+from storage.sqlite_read_only import reading
 
 PAGES: Final = 4096
 """Pages copied between two reports of progress: 16 MiB."""
@@ -31,12 +32,12 @@ def snapshot(source: Path, target: Path, progress: Progress) -> None:
     The copy is not flushed to the disk: it is to be used by this process, and made again after a crash. Writers of
     `source` are not blocked. Raises Unavailable.
     """
-    with _faults(), contextlib.closing(connected(source)) as reading, contextlib.closing(_scratch(target)) as writing:
+    with _faults(), _opened(source) as origin, contextlib.closing(_scratch(target)) as writing:
         # A snapshot that is held keeps commits of others from starting the copy anew.
-        reading.execute("BEGIN")
-        reading.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-        reading.backup(writing, pages=PAGES, progress=_reported(progress))
-        reading.execute("ROLLBACK")
+        origin.execute("BEGIN")
+        origin.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+        origin.backup(writing, pages=PAGES, progress=_reported(progress))
+        origin.execute("ROLLBACK")
 
 
 def put_in_place(source: Path, target: Path, progress: Progress) -> None:
@@ -44,8 +45,8 @@ def put_in_place(source: Path, target: Path, progress: Progress) -> None:
 
     Whoever reads `target` sees what was there before until then, and a crash leaves that. Raises Unavailable.
     """
-    with _faults(), contextlib.closing(connected(source)) as reading, contextlib.closing(connected(target)) as writing:
-        reading.backup(writing, pages=PAGES, progress=_reported(progress))
+    with _faults(), contextlib.closing(connected(source)) as origin, contextlib.closing(connected(target)) as writing:
+        origin.backup(writing, pages=PAGES, progress=_reported(progress))
         writing.execute(f"PRAGMA busy_timeout = {CHECKPOINT_TIMEOUT}")
         # The log is as large as the database now. A reader may hold it; then the next backup empties it.
         writing.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
@@ -55,6 +56,10 @@ def remove(path: Path) -> None:
     """Remove a database, and what SQLite keeps beside it."""
     for suffix in ("", "-wal", "-shm", "-journal", "-queue", "-turn"):
         path.with_name(path.name + suffix).unlink(missing_ok=True)
+
+
+def _opened(source: Path) -> contextlib.AbstractContextManager[sqlite3.Connection]:
+    return contextlib.closing(connected(source)) if is_writable(source) else reading(source)
 
 
 def _scratch(path: Path) -> sqlite3.Connection:

@@ -42,6 +42,11 @@ def is_database(path: Path) -> bool:
         raise Unavailable(f"{path}: {error.strerror}") from error
 
 
+def is_writable(path: Path) -> bool:
+    """Return whether a database that is there can be written, with a log beside it; true where there is none."""
+    return not path.exists() or (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK))
+
+
 def connected(path: Path) -> sqlite3.Connection:
     """One more connection, for one thread at a time. Transactions are begun and ended in so many words."""
     new = not is_database(path)

@@ -34,6 +34,7 @@ DRIVERS = (
     "storage.filesystem_bulk",
     "storage.sqlite",
     "storage.sqlite_backup",
+    "storage.sqlite_read_only",
     "storage.gcs",
     "storage.firestore",
 )

@@ -17,6 +17,7 @@ from storage.filesystem import FilesystemBlobs
 from storage.filesystem_bulk import BulkBlobs
 from storage.protocols import BlobStore, MetadataStore
 from storage.sqlite import SqliteMetadata
+from storage.sqlite_read_only import open_sqlite
 
 CopiedMetadata = SqliteMetadata
 """The metadata of a backup."""
@@ -86,7 +87,7 @@ def database_of(metadata: MetadataStore) -> Path | None:
 def open_data(folder: Path) -> Stores:
     """Open the stores in a backup or another data folder. Raises Missing where there is none."""
     try:
-        metadata = SqliteMetadata(folder / DATABASE, create=False)
+        metadata = open_sqlite(folder / DATABASE, create=False)
         return Stores(FilesystemBlobs(folder / BLOBS, create=False), metadata)
     except StoreNotFound:
         raise Missing(f"{folder} holds no backup") from None

@@ -29,6 +29,9 @@ FORMAT: Final = 1
 NEW: Final = f"{FILE}.new"
 """The marker while it is written: a crash, or a full disk, leaves it."""
 
+READ_ONLY: Final = (errno.EROFS, errno.EACCES, errno.EPERM)
+"""What the system says where nothing can be made."""
+
 EMPTY: Final = frozenset({LOCK, NEW, "lost+found"})
 """What a folder may hold that counts as empty: a killed first backup, or a new file system."""
 
@@ -66,8 +69,10 @@ def read_marker(folder: Path) -> Marker | None:
         return Marker(str(fields["registry"]), str(fields["origin"]), str(fields["finished"]))
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise BackupRefused(f"{folder / FILE} cannot be read: {error!r}") from error
+    except OSError as error:
+        raise BackupRefused(f"{folder / FILE} cannot be read: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise BackupRefused(f"{folder / FILE} is damaged, and does not say whose backup this is") from error
 
 
 def write_marker(folder: Path, marker: Marker) -> None:
@@ -121,10 +126,13 @@ def file_errors(folder: Path) -> Iterator[None]:
 def locked(folder: Path, shared: bool = False) -> Iterator[None]:
     """Hold the lock of a backup's folder; the kernel releases it whatever ends this process.
 
-    shared  beside others that only read
+    shared  beside others that only read; where the folder cannot be written and has no lock, without one
     Raises BackupRefused where another process holds it.
     """
-    descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    descriptor = _open_lock(folder / LOCK, shared)
+    if descriptor is None:
+        yield
+        return
     try:
         try:
             fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
@@ -133,3 +141,16 @@ def locked(folder: Path, shared: bool = False) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def _open_lock(path: Path, shared: bool) -> int | None:
+    """Open the lock, made where there is none; None where there is none, and none can be made for a reader."""
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        if not shared or error.errno not in READ_ONLY:
+            raise
+    try:
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except (FileNotFoundError, PermissionError):
+        return None
