@@ -188,7 +188,7 @@ class Manifest(Record):
     subject        the digest of the manifest that this one refers to, or ""
     blobs          the digests of all blobs that must be linked in the repository
     children       the digests of all manifests that must be in the repository
-    restored       when it was undeleted the last time, or None
+    restored       when it was undeleted, or pushed again, the last time, or None
     damaged        whether scrub found that a blob is marked which it, or a manifest below it, needs: a hint to read
                    these blobs' records, which alone say whether one still is
     """

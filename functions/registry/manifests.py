@@ -44,6 +44,9 @@ MAX_MANIFEST: Final = 4 * 1024 * 1024
 NAMEABLE: Final = timedelta(hours=1)
 """How long a put may name a blob that was deleted with its manifests: the client had seen it before."""
 
+PUT_AGAIN: Final = timedelta(minutes=1)
+"""Within this time of a put, another one of the same manifest is not written down."""
+
 MOST_REFERRERS: Final = 1_000
 REFERRERS_BYTES: Final = 4 * 1024 * 1024
 """A page of referrers is made of at most so many manifests, with at most so many bytes unless it is one alone."""
@@ -237,7 +240,7 @@ class Manifests:
         manifest = replace(manifest, object=object_of(found, manifest), created=min(manifest.created, time))
         needed = named(found, manifest, time, NAMEABLE, damaged)
         writes = [*(touching(found, needed) if touched else needed), *alive(found, repository, time)]
-        writes.append(_written(manifest, found[manifest.key]))
+        writes.append(_written(manifest, found[manifest.key], time))
         tombstone = found[Key(DeletedManifest, manifest.digest, repository)]
         if tombstone is not None and not touched:
             writes += dropping(self._metadata, tombstone, manifest, self._clock)
@@ -273,10 +276,17 @@ def _refuse_another_type(manifest: Manifest, there: Manifest | None) -> None:
         raise RegistryError(MANIFEST_INVALID, {"mediaType": manifest.media_type, "reason": reason})
 
 
-def _written(manifest: Manifest, there: Manifest | None) -> Write:
-    """Return the write of a manifest that is put, all of whose needs are good: a hint that they are not is removed."""
+def _written(manifest: Manifest, there: Manifest | None, now: datetime) -> Write:
+    """Return the write of a manifest that is put, all of whose needs are good.
+
+    One that is there is only touched where it was put within the minute, since writing it at its version makes those
+    who put it at once lose races. Else it is put on record that it was pushed again, so that it is no orphan of what
+    was deleted before; a hint that a need is damaged goes.
+    """
     if there is None:
         return Create(manifest)
-    if not there.damaged:
+    is_recent = now - (there.restored or there.created) < PUT_AGAIN
+    if is_recent and not there.damaged:
         return Touch(manifest.key)
-    return Replace(replace(manifest, created=there.created, restored=there.restored, version=there.version))
+    restored = there.restored if is_recent else now
+    return Replace(replace(manifest, created=there.created, restored=restored, version=there.version))

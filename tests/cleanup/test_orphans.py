@@ -108,3 +108,26 @@ def test_a_child_whose_last_index_was_deleted_by_hand_stays(registry: Registry, 
     registry.deletion.manifest("a", other.digest)
 
     assert clean() == {child.digest}
+
+
+def test_a_child_that_was_pushed_again_while_it_lived_stays_without_its_tag(
+    registry: Registry, clean: Callable[[], set[str]]
+) -> None:
+    child = push_image(registry, "a", "keep")
+    index_of(registry, [child], "v1")
+    assert clean() == {child.digest}
+
+    push_manifest(registry, "a", child.content or b"")
+    registry.tags.delete("a", "keep")
+
+    assert clean() == {child.digest}
+
+
+def test_a_child_that_nobody_pushed_again_goes_with_its_tag(registry: Registry, clean: Callable[[], set[str]]) -> None:
+    child = push_image(registry, "a", "keep")
+    index_of(registry, [child], "v1")
+    assert clean() == {child.digest}
+
+    registry.tags.delete("a", "keep")
+
+    assert clean() == set()
