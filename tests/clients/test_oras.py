@@ -51,6 +51,9 @@ def test_artifacts_go_in_and_out_with_what_refers_to_them(
     found = json.loads(oras("discover", "--format", "json", f"{server.host}/other/thing:v1"))
     assert len(found.get("referrers", found.get("manifests", []))) == 2
 
+    oras("blob fetch", "-o", tmp_path / "blob", f"{remote}@{digest_of((tmp_path / 'data.bin').read_bytes())}")
     oras("manifest delete", "-f", f"{remote}:v1")
     assert "not found" in commands.fail(path, "manifest", "fetch", "--plain-http", f"{remote}:v1")
-    oras("blob fetch", "-o", tmp_path / "again", f"{remote}@{digest_of((tmp_path / 'data.bin').read_bytes())}")
+    # With the last manifest that names it the blob is gone, too.
+    blob = f"{remote}@{digest_of((tmp_path / 'data.bin').read_bytes())}"
+    assert "not found" in commands.fail(path, "blob", "fetch", "--plain-http", "-o", tmp_path / "again", blob)
