@@ -8,8 +8,11 @@ StorageError
 ├── TooLarge      a commit is larger than the store takes: split it
 ├── Corrupt       the bytes that are kept are not those that were sent; of an upload nothing is kept
 └── Unavailable   the store did not answer, or cannot take more: the same request may work later
+    ├── Damaged   a file of the store is not what the store wrote
     └── Full      the store has no space left
 """
+
+from pathlib import Path
 
 
 class StorageError(Exception):
@@ -44,13 +47,31 @@ class Unavailable(StorageError):
     """The store did not answer in time, refused, or is full."""
 
 
+class Damaged(Unavailable):
+    """A file that a store lives in is damaged: what it has cannot be read, and nothing is written to it.
+
+    path  the file
+    why   what is wrong with it
+    """
+
+    def __init__(self, path: Path, why: str, step: str = "`lading restore` puts a backup into another folder") -> None:
+        """Say which file is damaged, and what to do."""
+        super().__init__(f"{path} is damaged ({why}): {step}")
+        self.path = path
+        self.why = why
+
+
 class Full(Unavailable):
     """The store has no space left: it can be read, and takes more once somebody has made room.
 
     store  what is full, as clients are told: "blobs" or "metadata"
+    place  the file or folder that no space is left for
     """
 
-    def __init__(self, store: str) -> None:
-        """Say which store is full."""
-        super().__init__(f"no space left for {store}: free some, as by `lading gc`, or enlarge the disk")
+    def __init__(
+        self, store: str, place: Path, step: str = "free some, as by `lading gc`, or enlarge the disk"
+    ) -> None:
+        """Say which store is full, where it is, and what to do."""
+        super().__init__(f"no space left for {store} at {place}: {step}")
         self.store = store
+        self.place = place

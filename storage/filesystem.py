@@ -17,7 +17,7 @@ from io import FileIO
 from pathlib import Path
 from typing import Final, TypeVar
 
-from storage.errors import Corrupt, Full, Missing, StorageError, StoreNotFound, Unavailable
+from storage.errors import Corrupt, Damaged, Full, Missing, StorageError, StoreNotFound, Unavailable
 from storage.folders import flush_folder, make_durably
 from storage.object_folders import LAYOUT_FILE, SHARD, ObjectFolders
 from storage.protocols import Stored, exactly
@@ -37,12 +37,13 @@ class FilesystemBlobs:
     def __init__(self, root: Path, create: bool = True) -> None:
         """Use `root`, which is made where it does not exist, unless `create` is false.
 
-        Raises StoreNotFound where nothing is to be made, and StorageError where a newer release laid the folder out.
+        Raises StoreNotFound where nothing is to be made, and StorageError where a newer release laid the folder out
+        or the file that says so is damaged.
         """
         self._root = root
         self._folders = ObjectFolders(root)
         self._flushed: set[Path] = set()
-        with _faults():
+        with faults(self._root):
             layout = root / LAYOUT_FILE
             if not create and not layout.exists():
                 raise StoreNotFound(f"no blobs at {root}; use --data FOLDER or --blobs URL")
@@ -56,7 +57,7 @@ class FilesystemBlobs:
                     os.fsync(file.fileno())
                 new.replace(layout)
                 flush_folder(root)
-            if int(layout.read_text()) > LAYOUT:
+            if _version(layout) > LAYOUT:
                 raise StorageError(f"{root} was laid out by a newer release of Lading")
 
     @property
@@ -67,7 +68,7 @@ class FilesystemBlobs:
     def append(self, name: str, chunks: Iterable[bytes], size: int | None = None) -> Stored:
         """See BlobStore.append."""
         path = self._path(name)
-        with _faults(), self._new_file(path) as file:
+        with faults(self._root), self._new_file(path) as file:
             written = 0
             for chunk in exactly(chunks, size):
                 written += _write_all(file, chunk)
@@ -76,14 +77,14 @@ class FilesystemBlobs:
     def join(self, name: str, parts: Sequence[str]) -> Stored:
         """See BlobStore.join."""
         path = self._path(name)
-        with _faults(), self._new_file(path) as file:
+        with faults(self._root), self._new_file(path) as file:
             written = sum(_copy(self._path(part), file) for part in parts)
         return Stored(written, None)
 
     def replace(self, name: str, by: str) -> None:
         """See BlobStore.replace."""
         path, source = self._path(name), self._path(by)
-        with _faults():
+        with faults(self._root):
             source.stat()
             self._in_folder(path, lambda: source.rename(path))
             flush_folder(path.parent)
@@ -92,7 +93,7 @@ class FilesystemBlobs:
 
     def open(self, name: str, start: int, stop: int) -> Iterator[bytes]:
         """See BlobStore.open."""
-        with _faults():
+        with faults(self._root):
             file = self._path(name).open("rb", buffering=0)
         return _pieces(file, start, stop)
 
@@ -103,18 +104,18 @@ class FilesystemBlobs:
     def delete(self, name: str) -> None:
         """See BlobStore.delete; the upload's folder goes with its last file."""
         path = self._path(name)
-        with _faults(), contextlib.suppress(FileNotFoundError):
+        with faults(self._root), contextlib.suppress(FileNotFoundError):
             path.unlink()
             _remove_empty(path.parent)
 
     def names(self, prefix: str, *, after: str = "", limit: int) -> list[str]:
         """See BlobStore.names."""
-        with _faults():
+        with faults(self._root):
             return self._folders.names(prefix, after, limit)
 
     def strays(self, *, limit: int) -> list[str]:
         """See BlobStore.strays."""
-        with _faults():
+        with faults(self._root):
             return self._folders.strays(limit)
 
     def close(self) -> None:
@@ -161,6 +162,14 @@ class FilesystemBlobs:
         flush_folder(parent)
 
 
+def _version(layout: Path) -> int:
+    """Return the version that the file says. Raises Damaged."""
+    text = layout.read_bytes()
+    if not text.strip().isdigit():
+        raise Damaged(layout, "it says no version", f"write {LAYOUT} into it, the only version so far")
+    return int(text)
+
+
 def _remove_empty(folder: Path) -> None:
     """Remove the folder of an upload, unless something is left in it."""
     with contextlib.suppress(OSError):
@@ -183,7 +192,7 @@ def _copy(source: Path, target: int) -> int:
 
 def _pieces(file: FileIO, start: int, stop: int) -> Iterator[bytes]:
     """Read `file` from `start` to `stop`, and close it, at the end or when the iterator is closed."""
-    with file, _faults():
+    with file, faults(Path(str(file.name))):
         file.seek(start)
         while start < stop:
             piece = file.read(min(PIECE, stop - start))
@@ -194,11 +203,18 @@ def _pieces(file: FileIO, start: int, stop: int) -> Iterator[bytes]:
 
 
 @contextlib.contextmanager
-def _faults() -> Iterator[None]:
-    """Turn the system's errors into the protocol's."""
+def faults(root: Path) -> Iterator[None]:
+    """Turn the system's errors about what is below `root` into the protocol's."""
     try:
         yield
     except FileNotFoundError as error:
         raise Missing(str(error)) from error
     except OSError as error:
-        raise (Full("blobs") if error.errno in NO_SPACE else Unavailable(str(error))) from error
+        raise failure(error, root) from error
+
+
+def failure(error: OSError, root: Path) -> Unavailable:
+    """Return what an error of the system is in the protocol's terms."""
+    if error.errno in NO_SPACE:
+        return Full("blobs", root)
+    return Unavailable(f"{error.filename or root}: {error.strerror or error}")

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Final
 
 from storage.digests import Hasher, algorithm_of
-from storage.errors import Corrupt, Full, Unavailable
-from storage.filesystem import NO_SPACE, FilesystemBlobs
+from storage.errors import Corrupt
+from storage.filesystem import FilesystemBlobs, failure
 from storage.protocols import exactly
 
 MAX_OBJECTS: Final = 10_000
@@ -35,13 +35,13 @@ class BulkBlobs(FilesystemBlobs):
         self._waiting: list[tuple[Path, Path]] = []
         self._bytes = 0
         self._count = 0
-        with _faults():
+        with _faults(self._root):
             shutil.rmtree(incoming, ignore_errors=True)
             incoming.mkdir()
 
     def has(self, name: str, size: int) -> bool:
         """Return whether the object is there, with that many bytes."""
-        with _faults():
+        with _faults(self._root):
             try:
                 return self._path(name).stat().st_size == size
             except FileNotFoundError:
@@ -70,7 +70,7 @@ class BulkBlobs(FilesystemBlobs):
             # Not around the block: what the chunks raise is the source's fault, and says so itself.
             with _opened(path) as file:
                 for chunk in exactly(chunks, size):
-                    with _faults():
+                    with _faults(self._root):
                         file.write(chunk)
         except BaseException:
             path.unlink(missing_ok=True)
@@ -85,7 +85,7 @@ class BulkBlobs(FilesystemBlobs):
         if not self._waiting:
             return
         self.sync()
-        with _faults():
+        with _faults(self._root):
             for path, final in self._waiting:
                 final.parent.mkdir(parents=True, exist_ok=True)
                 path.replace(final)
@@ -94,7 +94,7 @@ class BulkBlobs(FilesystemBlobs):
 
     def sync(self) -> None:
         """Wait until all that was written to this file system is on the disk."""
-        with _faults():
+        with _faults(self._root):
             _sync_file_system(self._incoming)
 
     def close(self) -> None:
@@ -104,7 +104,7 @@ class BulkBlobs(FilesystemBlobs):
 
 @contextlib.contextmanager
 def _opened(path: Path) -> "Iterator[_File]":
-    with _faults():
+    with _faults(path):
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
     try:
         yield _File(descriptor)
@@ -142,10 +142,8 @@ def _sync_file_system(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def _faults() -> Iterator[None]:
+def _faults(root: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in NO_SPACE:
-            raise Full("blobs") from error
-        raise Unavailable(str(error)) from error
+        raise failure(error, root) from error

@@ -1,19 +1,19 @@
 """A metadata store in one SQLite file: how records are read and written. What the file is like, sqlite_file says."""
 
 import contextlib
-import errno
 import sqlite3
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
 from storage import sqlite_file
-from storage.errors import Full, StoreNotFound, Unavailable
+from storage.errors import StoreNotFound
 from storage.folders import make_durably
 from storage.protocols import Found, QueueCursor, Queued, Write
 from storage.records import Key, R, Record, queued, record_of
+from storage.sqlite_faults import fault, faults
 from storage.sqlite_file import bound_log, connected, transaction
 from storage.sqlite_migration import opened
 from storage.sqlite_owner import is_ours
@@ -40,7 +40,7 @@ class SqliteMetadata:
         where a newer release wrote it.
         """
         self._path = path
-        with faults():
+        with faults(self._path):
             is_there = is_ours(path)
         if not create and not is_there:
             raise StoreNotFound(f"no metadata at {path}")
@@ -48,7 +48,7 @@ class SqliteMetadata:
         self._idle: list[sqlite3.Connection] = []
         self._remembered: dict[Key[Any], Record] = {}
         self._log_bounded_at = 0.0
-        with faults():
+        with faults(self._path):
             self._writer = opened(path)
             self._queue = WriterQueue(path, sqlite_file.PATIENCE)
 
@@ -103,7 +103,7 @@ class SqliteMetadata:
 
     def commit(self, writes: Sequence[Write]) -> None:
         """See MetadataStore.commit. The transaction is on the disk when this returns."""
-        with faults(), self._queue.turn():
+        with faults(self._path), self._queue.turn():
             with transaction(self._writer, VERSION):
                 for write in writes:
                     write_one(self._writer, write)
@@ -111,14 +111,14 @@ class SqliteMetadata:
 
     def compact(self, limit: int) -> int:
         """See MetadataStore.compact. Pages from the file's end take the places of free ones, and the file is cut."""
-        with faults(), self._queue.turn(), transaction(self._writer, VERSION):
+        with faults(self._path), self._queue.turn(), transaction(self._writer, VERSION):
             pages = min(self._pragma("freelist_count"), max(1, limit // self._pragma("page_size")))
             for _ in range(pages):
                 # Python's module steps a statement without columns once, which gives one page back, not the number.
                 self._writer.execute("PRAGMA incremental_vacuum(1)")
             left = self._pragma("freelist_count")
         if not left:
-            with faults(), self._queue.turn():
+            with faults(self._path), self._queue.turn():
                 bound_log(self._writer, self._path, 0)
         return left * self._pragma("page_size")
 
@@ -188,7 +188,7 @@ class _Reader:
         try:
             self._connection = self._idle.pop()
         except IndexError:
-            with faults():
+            with faults(self._path):
                 self._connection = connected(self._path)
         return self._connection
 
@@ -198,25 +198,9 @@ class _Reader:
             return
         self._connection.close()
         if isinstance(error, sqlite3.Error):
-            raise _fault(error) from error
+            raise fault(error, self._path) from error
 
 
 def _record(kind: type[R], id: str, repository: str, version: str, fields: str) -> R:
     """Return the record of a listed row, which comes without `content`."""
     return record_of(Key(kind, id, repository), decoded(fields), version)
-
-
-@contextlib.contextmanager
-def faults() -> Iterator[None]:
-    """Turn SQLite's errors into the protocol's: locked too long, disk full, input or output that failed."""
-    try:
-        yield
-    except (sqlite3.Error, OSError) as error:
-        raise _fault(error) from error
-
-
-def _fault(error: Exception) -> Unavailable:
-    no_space = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
-    if no_space or getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
-        return Full("metadata")
-    return Unavailable(f"SQLite: {error}")

@@ -8,11 +8,11 @@ https://www.sqlite.org/backup.html
 
 import contextlib
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from storage.errors import Unavailable
+from storage.sqlite_faults import faults
 from storage.sqlite_file import connected, is_writable
 from storage.sqlite_read_only import reading
 
@@ -30,9 +30,9 @@ def snapshot(source: Path, target: Path, progress: Progress) -> None:
     """Copy the database `source`, as of one moment, into the new file `target`.
 
     The copy is not flushed to the disk: it is to be used by this process, and made again after a crash. Writers of
-    `source` are not blocked. Raises Unavailable.
+    `source` are not blocked. Raises Unavailable, Damaged about `source`, and Full about `target`.
     """
-    with _faults(), _opened(source) as origin, contextlib.closing(_scratch(target)) as writing:
+    with faults(source, filled=target), _opened(source) as origin, contextlib.closing(_scratch(target)) as writing:
         # A snapshot that is held keeps commits of others from starting the copy anew.
         origin.execute("BEGIN")
         origin.execute("SELECT count(*) FROM sqlite_schema").fetchone()
@@ -43,9 +43,14 @@ def snapshot(source: Path, target: Path, progress: Progress) -> None:
 def put_in_place(source: Path, target: Path, progress: Progress) -> None:
     """Let the database `target` hold what `source` holds, in one transaction, which is on the disk on return.
 
-    Whoever reads `target` sees what was there before until then, and a crash leaves that. Raises Unavailable.
+    Whoever reads `target` sees what was there before until then, and a crash leaves that.
+    Raises Unavailable, Damaged and Full about `target`.
     """
-    with _faults(), contextlib.closing(connected(source)) as origin, contextlib.closing(connected(target)) as writing:
+    with (
+        faults(target),
+        contextlib.closing(connected(source)) as origin,
+        contextlib.closing(connected(target)) as writing,
+    ):
         origin.backup(writing, pages=PAGES, progress=_reported(progress))
         writing.execute(f"PRAGMA busy_timeout = {CHECKPOINT_TIMEOUT}")
         # The log is as large as the database now. A reader may hold it; then the next backup empties it.
@@ -71,11 +76,3 @@ def _scratch(path: Path) -> sqlite3.Connection:
 
 def _reported(progress: Progress) -> Callable[[int, int, int], None]:
     return lambda status, remaining, total: progress(total - remaining, total)
-
-
-@contextlib.contextmanager
-def _faults() -> Iterator[None]:
-    try:
-        yield
-    except (sqlite3.Error, OSError) as error:
-        raise Unavailable(f"SQLite: {error}") from error

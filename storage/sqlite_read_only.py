@@ -13,7 +13,8 @@ from typing import NoReturn
 
 from storage.errors import StorageError, StoreNotFound, Unavailable
 from storage.protocols import Write
-from storage.sqlite import SqliteMetadata, faults
+from storage.sqlite import SqliteMetadata
+from storage.sqlite_faults import faults
 from storage.sqlite_file import has_log, is_database, is_writable, read_only, version_of
 from storage.sqlite_owner import is_ours
 from storage.sqlite_schema import VERSION
@@ -26,7 +27,7 @@ class ReadOnlySqlite(SqliteMetadata):
         """Open the file at `path`. Raises StoreNotFound, ForeignStore, and StorageError for another release's."""
         self._path = path
         self._remembered = {}
-        with faults():
+        with faults(path):
             if not is_database(path):
                 raise StoreNotFound(f"no metadata at {path}")
             with self._reader() as connection:
@@ -55,7 +56,7 @@ class ReadOnlySqlite(SqliteMetadata):
 
     @contextlib.contextmanager
     def _reader(self) -> Iterator[sqlite3.Connection]:
-        with faults(), reading(self._path) as connection:
+        with faults(self._path), reading(self._path) as connection:
             yield connection
 
 

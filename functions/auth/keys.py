@@ -17,7 +17,7 @@ import os
 import secrets
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,7 +25,7 @@ from typing import Any, Final, Protocol
 
 from functions.auth.turns import Turns
 from functions.desk import leave
-from storage.errors import Corrupt, Missing, StorageError
+from storage.errors import Corrupt, Missing, StorageError, Unavailable
 
 ALIVE: Final = 2
 """Keys that are trusted at a time."""
@@ -111,20 +111,37 @@ class KeyFile:
 
     def load(self) -> Keys:
         """See KeyStore.load. Of several processes that start at once, one makes the file."""
-        with contextlib.suppress(FileNotFoundError):
+        with self._faults():
+            with contextlib.suppress(FileNotFoundError):
+                return from_json(self._path.read_bytes())
+            if not self._create:
+                raise Missing(f"no keys at {self._path}; use --keys URL")
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            new = self._write(new_keys())
+            with contextlib.suppress(FileExistsError):
+                os.link(new, self._path)
+            new.unlink()
             return from_json(self._path.read_bytes())
-        if not self._create:
-            raise Missing(f"no keys at {self._path}; use --keys URL")
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        new = self._write(new_keys())
-        with contextlib.suppress(FileExistsError):
-            os.link(new, self._path)
-        new.unlink()
-        return from_json(self._path.read_bytes())
 
     def save(self, keys: Keys) -> None:
         """See KeyStore.save."""
-        self._write(keys).replace(self._path)
+        with self._faults():
+            self._write(keys).replace(self._path)
+
+    @contextlib.contextmanager
+    def _faults(self) -> Iterator[None]:
+        """Raise what is wrong with the file as StorageError, with its name and what to do."""
+        try:
+            yield
+        except Corrupt as error:
+            raise Corrupt(
+                f"{self._path}: {error}; put the right file back, or remove this one, and `lading serve` makes new"
+                " keys, with which no robot and no token from before is good"
+            ) from None
+        except OSError as error:
+            raise Unavailable(
+                f"the keys in {self._path} cannot be read or made ({error.strerror or error}); use --keys file:///FILE"
+            ) from error
 
     def _write(self, keys: Keys) -> Path:
         new = self._path.with_name(f".{self._path.name}-{secrets.token_hex(4)}")

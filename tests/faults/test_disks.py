@@ -8,25 +8,30 @@ import os
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
+from dataclasses import replace
 from io import FileIO
 from pathlib import Path
 
 import pytest
 
 from functions.jobs import reserve
-from functions.jobs.backup import Stores
+from functions.jobs.backup import Stores, back_up
 from functions.registry.registry import Registry
+from storage import sqlite_backup
 from storage.digests import digest_of
-from storage.errors import Unavailable
+from storage.errors import Full, Unavailable
 from storage.filesystem import FilesystemBlobs
+from storage.protocols import Replace
+from storage.records import Blob, Key
 from storage.sqlite import SqliteMetadata
 from tests import images
 from tests.api.client import Answer, Client, client_of, typed
 from tests.clients.layouts import write_image
 from tests.faults.clients import ExactClient, Told
 from tests.needs import missing, program
+from tests.registry.pushes import push_image
 from tests.servers import lading, serving
 
 MIB = 1024 * 1024
@@ -104,6 +109,44 @@ def test_a_full_disk_takes_nothing_and_gives_all(small_disk: Path, tmp_path: Pat
         assert client.put_manifest("a", "v2", other).status == 201
         assert client.push_blob("a", images.blob()).status == 201
         assert_all_is_there()
+
+
+def test_a_full_disk_of_a_backup_is_told_from_the_registrys(small_disk: Path, tmp_path: Path) -> None:
+    stores = Stores(FilesystemBlobs(tmp_path / "blobs"), SqliteMetadata(tmp_path / "metadata.sqlite"))
+    registry = Registry(stores.blobs, stores.metadata)
+    place = f"no space left for the backup at {small_disk / 'backup'}: free some on that disk"
+    with closing(registry):
+        push_image(registry, "a", "v1")
+        back_up(stores, small_disk / "backup")
+        filler = fill(small_disk)
+        with pytest.raises(Full, match=place):
+            back_up(stores, small_disk / "backup")
+        filler.unlink()
+        image = push_image(registry, "a", "v2")
+        stored = stores.metadata.read([Key(Blob, image.blobs[0])])[Key(Blob, image.blobs[0])]
+        assert stored is not None
+        large = images.blob(20 * MIB)
+        stores.blobs.append("ab" * 16 + "/1", iter([large]), len(large))
+        object = "ab" * 16 + "/1"
+        stores.metadata.commit([Replace(replace(stored, object=object, size=len(large)))])
+        with pytest.raises(Full, match=place):
+            back_up(stores, small_disk / "backup")
+
+
+@pytest.mark.parametrize("copy", [sqlite_backup.snapshot, sqlite_backup.put_in_place])
+def test_a_database_that_does_not_fit_on_a_disk_is_an_error_about_that(
+    copy: Callable[[Path, Path, sqlite_backup.Progress], None], small_disk: Path, tmp_path: Path
+) -> None:
+    with closing(sqlite3.connect(tmp_path / "large.sqlite")) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("CREATE TABLE entries (content)")
+        connection.executemany("INSERT INTO entries VALUES (zeroblob(1000000))", [()] * 20)
+        connection.commit()
+
+    with pytest.raises(Full) as raised:
+        copy(tmp_path / "large.sqlite", small_disk / "copy.sqlite", lambda done, total: None)
+
+    assert raised.value.place == small_disk / "copy.sqlite"
 
 
 def test_a_full_disk_is_collected(small_disk: Path, tmp_path: Path) -> None:

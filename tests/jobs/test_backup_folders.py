@@ -1,8 +1,10 @@
 """Which folders a backup goes into: empty ones, and backups of this very registry."""
 
+import contextlib
 import errno
 import fcntl
 import os
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +14,7 @@ from functions.jobs.backup import BackupRefused, Options, Stores, back_up, promo
 from functions.jobs.backup.marker import FILE, LOCK, read_marker
 from functions.registry.identity import identity_of, known_identity
 from functions.registry.registry import Registry
-from storage.errors import Full, Missing, Unavailable
+from storage.errors import Damaged, Full, Missing, Unavailable
 from storage.filesystem import FilesystemBlobs
 from storage.kinds import KINDS
 from storage.records import Tag
@@ -87,9 +89,49 @@ def test_a_folder_that_cannot_be_made_or_written_is_named_in_words(
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr("functions.jobs.backup.run.write_marker", full)
-        with pytest.raises(Full, match="no space left for the backup"):
+        with pytest.raises(
+            Full, match=f"no space left for the backup at {tmp_path / 'backup'}: free some on that disk"
+        ):
             back_up(stores, tmp_path / "backup")
     assert back_up(stores, tmp_path / "backup").tags == 1
+
+
+def overwrite(path: Path) -> None:
+    """Leave the first page of a database, and nothing of the others, or of a smaller file."""
+    content = path.read_bytes()
+    path.write_bytes(content[:4096] + b"x" * (len(content) - 4096) if len(content) > 4096 else b"x")
+
+
+@pytest.mark.parametrize("name", ["metadata.sqlite", "blobs/LAYOUT"])
+def test_a_damaged_backup_is_told_from_a_damaged_registry(
+    name: str, stores: Stores, registry: Registry, tmp_path: Path
+) -> None:
+    push_image(registry, "a", "v1")
+    folder = tmp_path / "backup"
+    back_up(stores, folder)
+    overwrite(folder / name)
+
+    with pytest.raises(BackupRefused, match=f"{folder / name} is damaged .* the backup's, not .* move {folder} away"):
+        back_up(stores, folder)
+    with pytest.raises(Damaged, match=f"{folder / name} is damaged"):
+        restore(folder, stores)
+    assert back_up(stores, tmp_path / "new").tags == 1
+
+
+def test_a_damaged_registry_is_told_from_a_damaged_backup(tmp_path: Path) -> None:
+    stores = folder_stores(tmp_path / "data")
+    push_image(Registry(stores.blobs, stores.metadata), "a", "v1")
+    back_up(stores, tmp_path / "backup")
+    with contextlib.closing(sqlite3.connect(tmp_path / "data" / "metadata.sqlite")) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        (root,) = connection.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'lookups'").fetchone()
+    with (tmp_path / "data" / "metadata.sqlite").open("r+b") as file:
+        file.seek((root - 1) * 4096)
+        file.write(b"x" * 4096)
+
+    with pytest.raises(Damaged, match=f"{tmp_path / 'data' / 'metadata.sqlite'} is damaged"):
+        back_up(stores, tmp_path / "backup")
+    stores.close()
 
 
 def test_a_registry_is_not_backed_up_into_itself(tmp_path: Path) -> None:

@@ -6,13 +6,15 @@ metadata.sqlite.part       the next state of the metadata, while it is made
 incoming/                  objects that are not flushed yet
 """
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from functions.jobs.backup.marker import BLOBS, DATABASE
+from functions.jobs.backup.marker import BLOBS, DATABASE, BackupRefused
 from functions.jobs.backup.stores import Stores
 from storage import sqlite_backup
-from storage.errors import ForeignStore, Missing, StoreNotFound
+from storage.errors import Damaged, ForeignStore, Missing, StoreNotFound
 from storage.filesystem import FilesystemBlobs
 from storage.filesystem_bulk import BulkBlobs
 from storage.protocols import BlobStore, MetadataStore
@@ -29,6 +31,9 @@ Pages = sqlite_backup.Progress
 """Called with the pages that are copied, and those there are."""
 
 PART: Final = f"{DATABASE}.part"
+AWAY: Final = "move {} away, and back up into a new folder"
+"""What to do about a backup that cannot be brought up to date."""
+
 INCOMING: Final = "incoming"
 
 
@@ -82,6 +87,24 @@ class BackupFolder:
 def database_of(metadata: MetadataStore) -> Path | None:
     """Return the file of a metadata store; None where it is in none."""
     return metadata.path if isinstance(metadata, SqliteMetadata) else None
+
+
+@contextlib.contextmanager
+def damage(folder: Path, database: Path | None) -> Iterator[None]:
+    """Say of a damaged file whether it is the backup's, in `folder`, or the registry's, whose database this is."""
+    try:
+        yield
+    except ForeignStore as error:
+        raise BackupRefused(f"{error}: {AWAY.format(folder)}") from error
+    except Damaged as error:
+        if not error.path.is_relative_to(folder):
+            raise
+        if error.path.name == PART and database is not None:
+            # Pages are copied as they are.
+            raise Damaged(database, error.why) from error
+        raise BackupRefused(
+            f"{error.path} is damaged ({error.why}): it is the backup's, not the registry's; {AWAY.format(folder)}"
+        ) from error
 
 
 def open_data(folder: Path) -> Stores:

@@ -113,13 +113,21 @@ def check_target(folder: Path, registry: str) -> None:
 
 @contextlib.contextmanager
 def file_errors(folder: Path) -> Iterator[None]:
-    """Turn the system's errors about files of a backup into Unavailable, in words for people."""
+    """Turn errors about files of a backup into Unavailable, or Full, in words for people."""
     try:
         yield
+    except Full as error:
+        if not error.place.is_relative_to(folder):
+            raise
+        raise _full(folder) from error
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise Full("the backup") from error
+            raise _full(folder) from error
         raise Unavailable(f"{error.filename or folder}: {error.strerror}") from error
+
+
+def _full(folder: Path) -> Full:
+    return Full("the backup", folder, "free some on that disk, or enlarge it; the backup before is as it was")
 
 
 @contextlib.contextmanager

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from functions.jobs.backup.completeness import Completeness, counts
-from functions.jobs.backup.folder import BackupFolder, CopiedMetadata, Pages, database_of, is_inside
+from functions.jobs.backup.folder import BackupFolder, CopiedMetadata, Pages, damage, database_of, is_inside
 from functions.jobs.backup.marker import (
     DATABASE,
     BackupRefused,
@@ -87,7 +87,7 @@ def back_up(
         check_target(folder, registry)
         marker = read_marker(folder) or Marker(registry)
         write_marker(folder, replace(marker, origin=options.origin or marker.origin))
-        with contextlib.closing(BackupFolder(folder)) as target:
+        with damage(folder, database), contextlib.closing(BackupFolder(folder)) as target:
             report = _Backup(source, target, registry, progress).run(options)
         write_marker(folder, Marker(registry, options.origin or marker.origin, now().isoformat(timespec="seconds")))
     return report
