@@ -6,6 +6,7 @@ import fcntl
 import os
 import sqlite3
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,11 +15,15 @@ from functions.jobs.backup import BackupRefused, Options, Stores, back_up, promo
 from functions.jobs.backup.marker import FILE, LOCK, read_marker
 from functions.registry.identity import identity_of, known_identity
 from functions.registry.registry import Registry
+from storage.digests import digest_of
 from storage.errors import Damaged, Full, Missing, Unavailable
 from storage.filesystem import FilesystemBlobs
 from storage.kinds import KINDS
-from storage.records import Tag
+from storage.past import History
+from storage.protocols import Create, Delete
+from storage.records import Record, Robot, Tag
 from storage.sqlite import SqliteMetadata
+from storage.upkeep import Pull, Running
 from tests.contracts.test_metadata import EXAMPLES
 from tests.jobs.test_backup import folder_stores
 from tests.registry.pushes import push_image
@@ -225,6 +230,26 @@ def test_a_backup_that_loses_more_than_half_wants_force(
     assert len(kept.metadata.scan(Tag, "a", limit=9)) == 3
     kept.close()
     assert back_up(stores, tmp_path / "backup", Options(force=True)).tags == (3 if what == "repositories" else 1)
+
+
+@pytest.mark.parametrize("kind", [Robot, Running, Pull, History])
+def test_a_kind_that_shrinks_by_more_than_half_asks_for_force(
+    kind: type[Record], stores: Stores, registry: Registry, tmp_path: Path
+) -> None:
+    push_image(registry, "a", "v1")
+    example, repository = next(each for each in EXAMPLES if type(each) is kind), "a" if kind.IN_REPOSITORY else ""
+    left = len(stores.metadata.scan(kind, repository, limit=9))
+    for name in ("x", "y", "z"):
+        id = digest_of(name.encode()) if kind is Pull else name
+        stores.metadata.commit([Create(replace(example, id=id, repository=repository))])
+    back_up(stores, tmp_path / "backup")
+    for record in stores.metadata.scan(kind, repository, limit=9):
+        if record.id in ("x", "y", "z") or kind is Pull:
+            stores.metadata.commit([Delete(record)])
+
+    with pytest.raises(BackupRefused, match=f"has {left + 3} {kind.KIND}, and this one would have {left};"):
+        back_up(stores, tmp_path / "backup")
+    assert back_up(stores, tmp_path / "backup", Options(force=True)).repositories == 1
 
 
 def test_a_promoted_backup_is_a_registry_of_its_own(stores: Stores, registry: Registry, tmp_path: Path) -> None:

@@ -187,5 +187,5 @@ class Completeness:
 
 
 def counts(count: Callable[[type[Record]], int]) -> dict[str, int]:
-    """Return how many there are of what a backup must not lose half of."""
+    """Return how many there are of what a backup reports."""
     return {"repositories": count(Repository), "tags": count(Tag), "manifests": count(Manifest)}

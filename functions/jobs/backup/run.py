@@ -30,6 +30,7 @@ from functions.jobs.backup.marker import (
     write_marker,
 )
 from functions.jobs.backup.objects import Objects
+from functions.jobs.backup.records import IN_BACKUP
 from functions.jobs.backup.stores import Progress, Report, Stores, no_progress
 from functions.jobs.backup.sync import Sync
 from functions.registry.acts import now
@@ -159,11 +160,11 @@ class _Backup:
     def _refuse_loss(self, earlier: CopiedMetadata | None, part: CopiedMetadata, options: Options) -> None:
         if earlier is None or options.force:
             return
-        before, after = counts(earlier.count), counts(part.count)
-        for what, number in before.items():
-            if after[what] * 2 < number:
+        for kind in IN_BACKUP:
+            before, after = earlier.count(kind), part.count(kind)
+            if after * 2 < before:
                 raise BackupRefused(
-                    f"the backup in {self._target.path} has {number} {what}, and this one would have {after[what]};"
+                    f"the backup in {self._target.path} has {before} {kind.KIND}, and this one would have {after};"
                     " it is as it was. Use --force, if that is right"
                 )
 
