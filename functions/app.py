@@ -5,7 +5,8 @@ any WSGI server ─▶ __call__ ──┴▶ App.respond ──▶ routes ──
 """
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from http import HTTPStatus
 from threading import BoundedSemaphore
@@ -64,8 +65,24 @@ log = logging.getLogger("lading")
 class App:
     """The registry over HTTP. Any thread may call it."""
 
-    def __init__(self, registry: Registry, settings: Settings, door: Door, read_only: str = "") -> None:
-        """Serve `registry` to whom `door` lets in; `read_only` says why nothing is written, "" where all may be."""
+    def __init__(
+        self,
+        registry: Registry,
+        settings: Settings,
+        door: Door,
+        read_only: str = "",
+        reserve: Callable[[], AbstractContextManager[None]] = nullcontext,
+    ) -> None:
+        """Serve `registry`.
+
+        Args:
+            registry: what is served.
+            settings: how.
+            door: lets callers in.
+            read_only: says why nothing is written, "" where all may be.
+            reserve: a block in which a deletion on a full disk has the space that is kept for it.
+        """
+        self._reserve = reserve
         self._read_only = read_only
         self.registry = registry
         self._settings = settings
@@ -160,13 +177,23 @@ class App:
             self._take_slot(body, None if self._settings.access == "everybody" else caller.principal)
         call = Call(request, body, self.registry, self._door, caller, audit, self._settings.url, found.name, found.last)
         try:
-            return found.route.handler(call)
+            return self._handled(found, call)
         except RegistryError as error:
             if error.upload is None:
                 raise
             answer = answers.error(error)
             uploads.refused(call, error.upload, answer)
             return answer
+
+    def _handled(self, found: routes.Match, call: Call) -> Answer:
+        """Let the handler work: a deletion that the disk has no space for once more, with the reserve."""
+        try:
+            return found.route.handler(call)
+        except Full:
+            if found.route.action is not Action.DELETE:
+                raise
+        with self._reserve():
+            return found.route.handler(call)
 
     def _take_slot(self, body: RequestBody, principal: str | None) -> None:
         """Raises UPLOADS_TOO_MANY."""

@@ -1,5 +1,6 @@
 """The composition root: what the settings name, opened and put together. Only here are drivers chosen."""
 
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -194,4 +195,11 @@ def create(settings: Settings) -> "App":
 
         identity_of(metadata)
         reserve.make(settings.metadata)
-    return App(registry, settings, open_door(settings, metadata), standby)
+    return App(registry, settings, open_door(settings, metadata), standby, lambda: _reserve(settings.metadata))
+
+
+def _reserve(metadata: str) -> AbstractContextManager[None]:
+    """Return the block in which a deletion has the reserve. Only on a full disk is the job's code wanted."""
+    from functions.jobs.reserve import lent
+
+    return lent(metadata)

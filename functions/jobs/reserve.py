@@ -1,7 +1,8 @@
 """Reserve of a disk: a file that is there to be deleted, so that a full disk can be collected.
 
 Whatever frees space has to write first: its lease, and that something is gone. `lading serve` makes the file; a
-collection deletes it before it opens the stores, and makes it again when it is done.
+collection deletes it before it opens the stores, and makes it again when it is done. A server lends most of it to
+deletions.
 """
 
 import contextlib
@@ -57,6 +58,20 @@ def freed(metadata: str) -> Iterator[None]:
         # Who may not remove it may not write the stores either, and is told so by them.
         with contextlib.suppress(OSError):
             path.unlink()
+    try:
+        yield
+    finally:
+        make(metadata)
+
+
+@contextlib.contextmanager
+def lent(metadata: str) -> Iterator[None]:
+    """Let a deletion in this block have the reserve but for the least that a collection begins with."""
+    path = _path(metadata)
+    if path is not None:
+        with contextlib.suppress(OSError):
+            if path.stat().st_size > SIZES[-1]:
+                os.truncate(path, SIZES[-1])
     try:
         yield
     finally:

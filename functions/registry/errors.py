@@ -56,7 +56,7 @@ UPLOADS_TOO_MANY = Row("UNAVAILABLE", 503, "too many uploads at a time, in all o
 STORE_FULL = Row(
     "INSUFFICIENT_STORAGE",
     507,
-    "no space left: the registry takes no pushes until its operator frees space, as with `lading gc`, or adds some",
+    "no space left: the registry keeps nothing new until its operator frees space, as with `lading gc`, or adds some",
 )
 UNKNOWN = Row("UNKNOWN", 500, "unknown error")
 

@@ -190,6 +190,40 @@ def test_a_full_disk_is_collected_by_means_of_its_reserve(small_disk: Path, tmp_
         filler.unlink()
 
 
+def test_on_a_full_disk_clients_can_delete_and_a_collection_still_begins(small_disk: Path, tmp_path: Path) -> None:
+    environment, names = {"LADING_DATA": str(small_disk)}, [f"v{number}" for number in range(9)]
+    with (
+        serving(environment, tmp_path / "log") as server,
+        closing(ExactClient(server.port)) as client,
+    ):
+        layer = images.blob(MIB)
+        for blob in (images.EMPTY_CONFIG, layer):
+            assert client.push_blob("a", blob).status == 201
+        for name in names:
+            manifest = images.manifest([layer], annotations={"name": name})
+            assert client.put_manifest("a", name, manifest).status == 201
+        fill(small_disk)
+        assert_full(client.push_blob("a", images.blob()))
+
+        # A tag, and then manifests with theirs; whatever becomes free is taken at once.
+        assert client.ask("DELETE", f"/v2/a/manifests/{names[0]}").status == 202
+        for number, name in enumerate(names[1:]):
+            fill(small_disk).rename(small_disk / f"filler-{number}")
+            digest = client.ask("HEAD", f"/v2/a/manifests/{name}").headers["Docker-Content-Digest"]
+            deleted = client.ask("DELETE", f"/v2/a/manifests/{digest}")
+            if deleted.status != 202:
+                break
+        assert number > 0, "one at least had the reserve"
+        if deleted.status != 202:
+            assert_full(deleted)
+            assert "push" not in deleted.body.decode()
+        assert (small_disk / reserve.NAME).stat().st_size >= reserve.SIZES[-1]
+
+        done = lading(["gc", "--nobody-pushes"], tmp_path, environment)
+
+        assert done.returncode == 0, done.stderr
+
+
 def test_on_a_full_disk_images_can_be_deleted_and_collected_until_none_is_left(
     small_disk: Path, tmp_path: Path
 ) -> None:
