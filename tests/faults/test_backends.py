@@ -124,7 +124,7 @@ def test_a_read(backends: Backends, operation: Operation) -> None:
 def test_an_outage_is_told_and_nobody_waits_long(
     backends: Backends, operation: Operation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for driver in ("storage.firestore", "storage.gcs"):
+    for driver in ("storage.firestore_calls", "storage.gcs"):
         monkeypatch.setattr(f"{driver}.PATIENCE", 0.5)
     world = world_of(backends, operation)
     backends.plan.set(Kind.UNAVAILABLE, 1, lasting=True)
