@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from storage.errors import Damaged
 from storage.sqlite_faults import faults
 from storage.sqlite_file import connected, is_writable
 from storage.sqlite_read_only import reading
@@ -55,6 +56,18 @@ def put_in_place(source: Path, target: Path, progress: Progress) -> None:
         writing.execute(f"PRAGMA busy_timeout = {CHECKPOINT_TIMEOUT}")
         # The log is as large as the database now. A reader may hold it; then the next backup empties it.
         writing.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+
+
+def check(path: Path) -> None:
+    """Look through a whole database, indexes included. Raises Damaged, Unavailable."""
+    step = "use another backup"
+    try:
+        with faults(path), _opened(path) as connection:
+            (found,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
+    except Damaged as error:
+        raise Damaged(path, error.why, step) from error
+    if found != "ok":
+        raise Damaged(path, f"SQLite: {found.splitlines()[-1]}", step)
 
 
 def remove(path: Path) -> None:

@@ -123,6 +123,29 @@ def test_a_damaged_backup_is_told_from_a_damaged_registry(
     assert back_up(stores, tmp_path / "new").tags == 1
 
 
+def test_a_backup_whose_index_says_that_there_is_nothing_is_not_restored(stores: Stores, tmp_path: Path) -> None:
+    with contextlib.closing(folder_stores(tmp_path / "data")) as source:
+        push_image(Registry(source.blobs, source.metadata), "a", "v1")
+        back_up(source, tmp_path / "backup")
+    path = tmp_path / "backup" / "metadata.sqlite"
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA writable_schema = ON")
+        # An index over other rows than it says, as one whose pages are not the newest.
+        connection.execute("UPDATE sqlite_schema SET sql = sql || ' WHERE kind < 0' WHERE name = 'listing'")
+        connection.commit()
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("REINDEX listing")
+        connection.execute("PRAGMA writable_schema = ON")
+        connection.execute("UPDATE sqlite_schema SET sql = replace(sql, ' WHERE kind < 0', '') WHERE name = 'listing'")
+        connection.commit()
+    with contextlib.closing(folder_stores(tmp_path / "backup")) as copy:
+        assert copy.metadata.scan(Tag, "a", limit=9) == []
+
+    for act in (lambda: restore(tmp_path / "backup", stores), lambda: promote(tmp_path / "backup")):
+        with pytest.raises(Damaged, match=rf"{path} is damaged \(SQLite: .*index listing.*\): use another backup"):
+            act()
+
+
 def test_a_damaged_registry_is_told_from_a_damaged_backup(tmp_path: Path) -> None:
     stores = folder_stores(tmp_path / "data")
     push_image(Registry(stores.blobs, stores.metadata), "a", "v1")

@@ -19,6 +19,7 @@ from storage.filesystem import FilesystemBlobs
 from storage.filesystem_bulk import BulkBlobs
 from storage.protocols import BlobStore, MetadataStore
 from storage.sqlite import SqliteMetadata
+from storage.sqlite_file import is_database
 from storage.sqlite_read_only import open_sqlite
 
 CopiedMetadata = SqliteMetadata
@@ -108,7 +109,12 @@ def damage(folder: Path, database: Path | None) -> Iterator[None]:
 
 
 def open_data(folder: Path) -> Stores:
-    """Open the stores in a backup or another data folder. Raises Missing where there is none."""
+    """Open the stores in a backup or another data folder. Raises Missing where there is none.
+
+    The database is checked first: a damaged index may say that there is nothing, without an error. Raises Damaged.
+    """
+    if is_database(folder / DATABASE):
+        sqlite_backup.check(folder / DATABASE)
     try:
         metadata = open_sqlite(folder / DATABASE, create=False)
         return Stores(FilesystemBlobs(folder / BLOBS, create=False), metadata)
