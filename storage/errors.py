@@ -12,7 +12,12 @@ StorageError
     └── Full      the store has no space left
 """
 
+import errno
 from pathlib import Path
+from typing import Final
+
+NO_SPACE: Final = (errno.ENOSPC, errno.EDQUOT)
+"""What the system says where a disk is full, or a quota used up: see Full."""
 
 
 class StorageError(Exception):

@@ -9,7 +9,6 @@ bytes are put back by renaming a whole file over the name.
 """
 
 import contextlib
-import errno
 import os
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -17,7 +16,7 @@ from io import FileIO
 from pathlib import Path
 from typing import Final, TypeVar
 
-from storage.errors import Corrupt, Damaged, Full, Missing, StorageError, StoreNotFound, Unavailable
+from storage.errors import NO_SPACE, Corrupt, Damaged, Full, Missing, StorageError, StoreNotFound, Unavailable
 from storage.folders import flush_folder, make_durably
 from storage.object_folders import LAYOUT_FILE, SHARD, ObjectFolders
 from storage.protocols import Stored, exactly
@@ -27,8 +26,6 @@ T = TypeVar("T")
 LAYOUT: Final = 1
 PIECE: Final = 256 * 1024
 """Bytes read at a time: large enough that system calls cost nothing, small enough for any number of readers."""
-
-NO_SPACE: Final = (errno.ENOSPC, errno.EDQUOT)
 
 
 class FilesystemBlobs:
@@ -71,7 +68,7 @@ class FilesystemBlobs:
         with faults(self._root), self._new_file(path) as file:
             written = 0
             for chunk in exactly(chunks, size):
-                written += _write_all(file, chunk)
+                written += write_all(file, chunk)
         return Stored(written, None)
 
     def join(self, name: str, parts: Sequence[str]) -> Stored:
@@ -176,7 +173,7 @@ def _remove_empty(folder: Path) -> None:
         folder.rmdir()
 
 
-def _write_all(file: int, chunk: bytes) -> int:
+def write_all(file: int, chunk: bytes) -> int:
     """Write all of `chunk`, which the kernel may take in several goes; answers its length."""
     written = os.write(file, chunk)
     while written < len(chunk):
@@ -187,7 +184,7 @@ def _write_all(file: int, chunk: bytes) -> int:
 def _copy(source: Path, target: int) -> int:
     """Add the bytes of `source` to `target`; answers how many they were."""
     file = source.open("rb", buffering=0)
-    return sum(_write_all(target, piece) for piece in _pieces(file, 0, os.fstat(file.fileno()).st_size))
+    return sum(write_all(target, piece) for piece in _pieces(file, 0, os.fstat(file.fileno()).st_size))
 
 
 def _pieces(file: FileIO, start: int, stop: int) -> Iterator[bytes]:

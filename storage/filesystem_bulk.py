@@ -17,7 +17,7 @@ from typing import Final
 
 from storage.digests import Hasher, algorithm_of
 from storage.errors import Corrupt
-from storage.filesystem import FilesystemBlobs, failure
+from storage.filesystem import FilesystemBlobs, failure, write_all
 from storage.protocols import exactly
 
 MAX_OBJECTS: Final = 10_000
@@ -71,7 +71,7 @@ class BulkBlobs(FilesystemBlobs):
             with _opened(path) as file:
                 for chunk in exactly(chunks, size):
                     with _faults(self._root):
-                        file.write(chunk)
+                        write_all(file, chunk)
         except BaseException:
             path.unlink(missing_ok=True)
             raise
@@ -103,26 +103,14 @@ class BulkBlobs(FilesystemBlobs):
 
 
 @contextlib.contextmanager
-def _opened(path: Path) -> "Iterator[_File]":
+def _opened(path: Path) -> Iterator[int]:
+    """Yield a descriptor of the new file `path`."""
     with _faults(path):
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
     try:
-        yield _File(descriptor)
+        yield descriptor
     finally:
         os.close(descriptor)
-
-
-class _File:
-    __slots__ = ("_descriptor",)
-
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
-
-    def write(self, chunk: bytes) -> None:
-        """Write all of `chunk`, which the kernel may take in several goes."""
-        written = os.write(self._descriptor, chunk)
-        while written < len(chunk):
-            written += os.write(self._descriptor, memoryview(chunk)[written:])
 
 
 def _sync_file_system(folder: Path) -> None:

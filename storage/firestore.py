@@ -37,7 +37,7 @@ from storage.firestore_reads import FirestoreReads
 from storage.firestore_schema import SCHEMA_VERSION, FirestoreSchema
 from storage.google_imports import import_firestore
 from storage.kinds import FOUND_EVERYWHERE
-from storage.protocols import Create, Delete, Found, QueueCursor, Queued, Replace, Touch, Write
+from storage.protocols import Create, Delete, Found, QueueCursor, Queued, Replace, Touch, Write, key_of
 from storage.records import Key, R, Record, queued
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ class FirestoreMetadata:
             batch, nonce = self._client.batch(), new_nonce()
             for write in writes:
                 self._add(batch, write, nonce)
-            kept = [path_of(_key(write)) for write in writes if not isinstance(write, Delete)]
+            kept = [path_of(key_of(write)) for write in writes if not isinstance(write, Delete)]
             tries = itertools.count()
             again(lambda: self._commit(batch, kept if next(tries) else None, nonce))
 
@@ -221,10 +221,6 @@ def _without_content(kind: type[Record], source: Any, *others: str) -> Any:
 
 def _fields_without_content(kind: type[Record]) -> list[str]:
     return [each.name for each in dataclasses.fields(kind) if each.name not in ("content", "version")]
-
-
-def _key(write: Write) -> Key[Any]:
-    return write.key if isinstance(write, Touch) else write.record.key
 
 
 def _no_queue_entry() -> dict[str, Any]:

@@ -158,6 +158,11 @@ class Delete:
 Write = Create | Replace | Touch | Delete
 
 
+def key_of(write: Write) -> Key[Any]:
+    """Return the key of the record that a write is about."""
+    return write.key if isinstance(write, Touch) else write.record.key
+
+
 class Found:
     """What a read found: `found[key]` is the record of that key, or None where there is none."""
 

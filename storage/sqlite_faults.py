@@ -1,15 +1,13 @@
 """SQLite's errors, and the system's about its files, as the protocol's: with the file that each is about."""
 
 import contextlib
-import errno
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from storage.errors import Damaged, Full, Unavailable
+from storage.errors import NO_SPACE, Damaged, Full, Unavailable
 
-NO_SPACE: Final = (errno.ENOSPC, errno.EDQUOT)
 FULL: Final = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE)
 """The file, or the index of the log beside it, cannot grow."""
 

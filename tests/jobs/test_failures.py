@@ -16,7 +16,7 @@ from functions.jobs.scrub import Scrubber
 from functions.jobs.slices import LEASE, MAX_FAILURES_IN_A_ROW
 from functions.registry.registry import Registry
 from storage.errors import Corrupt, Unavailable
-from storage.protocols import Replace, Touch, Write
+from storage.protocols import Replace, Write, key_of
 from storage.records import Blob, Key, Link
 from storage.upkeep import Job
 from tests import images
@@ -41,7 +41,7 @@ def failing(commit: Callable[[Sequence[Write]], None], *repositories: str) -> Ca
     """A commit that fails for some repositories."""
 
     def fail(writes: Sequence[Write]) -> None:
-        keys = [write.key if isinstance(write, Touch) else write.record.key for write in writes]
+        keys = [key_of(write) for write in writes]
         if any(key.repository in repositories for key in keys):
             raise Unavailable("by plan")
         commit(writes)

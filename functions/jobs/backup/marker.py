@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
-from storage.errors import Full, StorageError, Unavailable
+from storage.errors import NO_SPACE, Full, StorageError, Unavailable
 from storage.folders import flush_folder
 
 FILE: Final = "backup.json"
@@ -121,7 +121,7 @@ def file_errors(folder: Path) -> Iterator[None]:
             raise
         raise _full(folder) from error
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno in NO_SPACE:
             raise _full(folder) from error
         raise Unavailable(f"{error.filename or folder}: {error.strerror}") from error
 

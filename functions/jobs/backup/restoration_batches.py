@@ -19,7 +19,7 @@ from functions.registry.repositories import changed
 from functions.registry.tags import Tags
 from storage.errors import Conflict, Corrupt, Missing, TooLarge
 from storage.past import DeletedManifest, History, Move
-from storage.protocols import Create, Delete, Found, Touch, Write
+from storage.protocols import Create, Delete, Found, Touch, Write, key_of
 from storage.records import LOOSE, Blob, Key, Link, Manifest, Repository, Tag
 
 MAX_WRITES: Final = 400
@@ -173,7 +173,7 @@ def _grouped(manifests: Iterable[Manifest]) -> Iterator[list[Manifest]]:
 def _add(writes: dict[Key[Any], Write], more: Iterable[Write]) -> None:
     """Add writes, each key once: two manifests that need the same want the same of it."""
     for write in more:
-        writes.setdefault(write.key if isinstance(write, Touch) else write.record.key, write)
+        writes.setdefault(key_of(write), write)
 
 
 def _history(tag: Tag) -> Key[History]:
