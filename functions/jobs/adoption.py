@@ -10,13 +10,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from functions.jobs.slices import LOST, Phase, Report, scanned, unqueued, walked
+from functions.jobs.pages import Walk
+from functions.jobs.slices import LOST, Phase, Report, rewrite, scanned, unqueued
 from functions.registry.acts import Clock
+from functions.registry.attempts import try_to_commit
+from functions.registry.needs import is_named
 from functions.registry.pages import find_all
-from storage.errors import Conflict
 from storage.past import DeletedLink, DeletedManifest, DeletedTag
-from storage.protocols import OVERLAP, Create, MetadataStore, Replace, Write
-from storage.records import FORGOTTEN, HIDDEN, LOOSE, Blob, Key, Link, Manifest, Record, Repository, Upload
+from storage.protocols import OVERLAP, Create, MetadataStore, Replace
+from storage.records import FORGOTTEN, HIDDEN, LOOSE, Blob, Key, Link, Record, Repository, Upload
 from storage.upkeep import Job
 
 DONE: Final = Key(Job, "adopt")
@@ -47,7 +49,7 @@ class Adoption:
         if done is not None and (done.rules == wanted or done.rules == f"{raised.isoformat()} last"):
             return []
         pages = [(kind, scanned(self._metadata, kind)) for kind in TOP]
-        pages += [(kind, walked(self._metadata, kind)) for kind in INSIDE]  # type: ignore[misc]
+        pages += [(kind, unqueued(Walk(self._metadata, kind).page)) for kind in INSIDE]  # type: ignore[misc]
         return [
             # A slice goes on in a phase of the same name: the last round must not go on where the first one stopped.
             *(Phase(f"adopt {kind.KIND}, {turn}", page, self._adopt) for kind, page in pages),
@@ -61,22 +63,18 @@ class Adoption:
                 return self._replace(listed, review=self._clock(), looked=False)
             case Blob():
                 self._adopt_strays(listed)
-            case DeletedLink() if listed.state == HIDDEN and not self._is_named(listed, DeletedManifest):
+            case DeletedLink() if listed.state == HIDDEN and not is_named(self._metadata, listed, DeletedManifest):
                 # An older release has forgotten its manifest, or put it anew, and did not know of hidden links.
                 return self._replace(listed, state=FORGOTTEN)
             case Link(state="") if not isinstance(listed, DeletedLink):
                 # Its manifest may have been deleted, and the link left as it was.
-                if self._is_named(listed, Manifest):
+                if is_named(self._metadata, listed):
                     return "records as they should be"
                 return self._replace(listed, state=LOOSE, since=self._clock())
         return self._replace(listed) if listed.due else "records as they should be"
 
     def _replace(self, listed: Record, **changes: Any) -> str:
-        # Listed records come without their contents.
-        record = self._metadata.read([listed.key])[listed.key]
-        if record is None or record.version != listed.version:
-            return LOST
-        return "records adopted" if self._commit(Replace(replace(record, **changes))) else LOST
+        return "records adopted" if rewrite(self._metadata, listed, **changes) else LOST
 
     def _adopt_strays(self, blob: Blob) -> None:
         """Adopt the loose links of a blob in repositories that have no record: nothing was put there, or it is gone."""
@@ -85,23 +83,13 @@ class Adoption:
             if link.due and self._metadata.read([key])[key] is None:
                 self._replace(link)
 
-    def _is_named(self, link: Link, kind: type[Manifest]) -> bool:
-        return bool(self._metadata.find(kind, {"blobs": link.id}, repository=link.repository, limit=1))
-
     def _end(self, done: Job | None, rules: str) -> Callable[[Key[Any] | None], Sequence[Record]]:
         """Return what remembers that all is adopted; without that, the next collection begins again."""
 
         def page(after: Key[Any] | None) -> Sequence[Record]:
             if not self._report.failed:
                 job = replace(done or Job(id=DONE.id, created=self._clock()), rules=rules)
-                self._commit(Replace(job) if done else Create(job))
+                try_to_commit(self._metadata, Replace(job) if done else Create(job))
             return ()
 
         return page
-
-    def _commit(self, write: Write) -> bool:
-        try:
-            self._metadata.commit([write])
-        except Conflict:
-            return False
-        return True

@@ -10,9 +10,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final, TypeVar
 
-from functions.jobs.slices import BYTES_FREED, LOST, PAGE
+from functions.jobs.slices import BYTES_FREED, LOST, PAGE, rewrite
 from functions.registry import links
+from functions.registry.attempts import try_to_commit
 from functions.registry.batches import in_batches
+from functions.registry.needs import is_named
 from functions.registry.pages import check_advance, find_all, scan_all
 from functions.registry.registry import Registry
 from storage.commit_size import size_of
@@ -98,23 +100,16 @@ class Reaper:
 
     def condemn(self, link: Link) -> str:
         """Condemn a link that no manifest has named for long enough; hide it where a deleted one does."""
-        if self._names(Manifest, link):
-            return self._commit("links kept: named", Replace(replace(link, state="", since=self._clock())))
-        if self._names(DeletedManifest, link):
-            return self._hide(link)
-        return self._commit("links condemned", Replace(replace(link, state=CONDEMNED, since=self._clock())))
+        condemned = replace(link, state=CONDEMNED, since=self._clock())
+        return self._spare(link) or self._commit("links condemned", Replace(condemned))
 
     def unlink(self, link: Link) -> str:
         """Remove a link that is condemned for long enough, unless a manifest names it by now."""
-        if self._names(Manifest, link):
-            return self._commit("links kept: named", Replace(replace(link, state="", since=self._clock())))
-        if self._names(DeletedManifest, link):
-            return self._hide(link)
-        return self._remove(link)
+        return self._spare(link) or self._remove(link)
 
     def release(self, link: DeletedLink) -> str:
         """Remove a hidden link, of whose deleted manifests one is forgotten, unless another one names it."""
-        if self._names(DeletedManifest, link):
+        if is_named(self._metadata, link, DeletedManifest):
             return self._commit("links hidden", Replace(replace(link, state=HIDDEN)))
         return self._remove(link)
 
@@ -215,11 +210,7 @@ class Reaper:
         outcome = "deleted things kept: can be restored"
         if thing.kept == since:
             return outcome
-        # Listed records come without their contents.
-        whole = self._metadata.read([thing.key])[thing.key]
-        if whole is None or whole.version != thing.version:
-            return LOST
-        return self._commit(outcome, Replace(replace(whole, kept=since)))
+        return outcome if rewrite(self._metadata, thing, kept=since) else LOST
 
     def _wanting(self, thing: Tombstone) -> DeletedManifest | None:
         """Return a deleted manifest that needs another deleted thing: neither can be restored without the other."""
@@ -229,22 +220,20 @@ class Reaper:
         found = self._metadata.find(DeletedManifest, where, repository=thing.repository, limit=1)
         return found[0] if found else None
 
+    def _spare(self, link: Link) -> str:
+        """Keep a link that a live manifest names, and hide one that only deleted ones name; return "" for any other."""
+        if is_named(self._metadata, link):
+            return self._commit("links kept: named", Replace(replace(link, state="", since=self._clock())))
+        return self._hide(link) if is_named(self._metadata, link, DeletedManifest) else ""
+
     def _hide(self, link: Link) -> str:
         """Hide a link that only deleted manifests name."""
         key = Key(DeletedLink, link.id, link.repository)
         return self._commit("links hidden", *links.hidden(link, self._metadata.read([key])[key], self._clock()))
 
-    def _names(self, kind: type[Manifest], link: Link) -> bool:
-        """Return whether a manifest of a kind names a link."""
-        return bool(self._metadata.find(kind, {"blobs": link.id}, repository=link.repository, limit=1))
-
     def _commit(self, outcome: str, *writes: Write) -> str:
         """`outcome`, or LOST where something changed meanwhile."""
-        try:
-            self._metadata.commit(writes)
-        except Conflict:
-            return LOST
-        return outcome
+        return outcome if try_to_commit(self._metadata, *writes) else LOST
 
 
 def _pages(items: Sequence[T]) -> Iterator[Sequence[T]]:

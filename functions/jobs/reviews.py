@@ -13,8 +13,9 @@ from typing import Any, Final, Protocol
 
 from functions.jobs.slices import LOST, PAGE, Phase, Slices, queue, unqueued
 from functions.registry.acts import Clock
+from functions.registry.attempts import try_to_commit
 from functions.registry.repositories import is_due
-from storage.errors import Conflict, StorageError
+from storage.errors import StorageError
 from storage.protocols import Create, MetadataStore, Replace, Write
 from storage.records import REVIEW, Key, Repository
 from storage.upkeep import Job
@@ -128,8 +129,4 @@ class Reviews:
                 self._commit("", Replace(due))
 
     def _commit(self, outcome: str, write: Write) -> str:
-        try:
-            self._metadata.commit([write])
-        except Conflict:
-            return LOST
-        return outcome
+        return outcome if try_to_commit(self._metadata, write) else LOST

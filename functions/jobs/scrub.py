@@ -26,10 +26,11 @@ from functions.jobs.pace import Pace
 from functions.jobs.pages import Walk
 from functions.jobs.slices import PAGE, SLICE, Phase, Report, Slices, scanned, unqueued
 from functions.registry.acts import Clock, now
+from functions.registry.attempts import try_to_commit
 from functions.registry.needs import needs_of
 from functions.registry.registry import Registry
 from storage.digests import Hasher, algorithm_of, digest_of
-from storage.errors import Conflict, Corrupt, Missing
+from storage.errors import Corrupt, Missing
 from storage.protocols import Create, Found, Replace
 from storage.records import Blob, Key, Link, Manifest, Record, Tag, Upload
 
@@ -202,7 +203,7 @@ class Scrubber:
         where = f"{link.repository}@{link.id}"
         if blob is None:
             return self._wrong("links without a blob", f"{where}: no record says which object holds it")
-        if self._repair and self._commit(Replace(replace(link, object=blob.object, size=blob.size))):
+        if self._repair and try_to_commit(self._metadata, Replace(replace(link, object=blob.object, size=blob.size))):
             return "links repaired"
         return self._wrong("links to another object", f"{where}: leads to {link.object}, its blob is {blob.object}")
 
@@ -219,7 +220,7 @@ class Scrubber:
             return "objects of blobs"
         time = self._clock(stored.found.read_at)
         ended = Upload(id=key.id, target="", cancelled=True, created=time, touched=time)
-        if self._repair and self._commit(Create(ended)):
+        if self._repair and try_to_commit(self._metadata, Create(ended)):
             return "objects handed to collection"
         return self._wrong("objects of nobody", f"{stored.id}: no record names this object")
 
@@ -238,13 +239,6 @@ class Scrubber:
     def _wrong(self, outcome: str, finding: str) -> str:
         self._slices.report.findings.append(finding)
         return outcome
-
-    def _commit(self, write: Create | Replace) -> bool:
-        try:
-            self._metadata.commit([write])
-        except Conflict:
-            return False
-        return True
 
 
 def _listed(record: Record, found: Found, needs: Found) -> Listed:

@@ -20,10 +20,11 @@ from typing import Any, Final, NamedTuple
 from functions.jobs import holders
 from functions.jobs.pace import Pace
 from functions.registry.acts import MAX_CLOCK_SKEW, Clock
-from functions.registry.pages import check_advance, check_cursors_advance
-from storage.errors import Conflict, StorageError, Unavailable
+from functions.registry.attempts import try_to_commit
+from functions.registry.pages import check_cursors_advance
+from storage.errors import StorageError, Unavailable
 from storage.protocols import Create, MetadataStore, QueueCursor, Queued, Replace
-from storage.records import Key, R, Record, Repository
+from storage.records import Key, R, Record
 from storage.upkeep import Job
 
 SLICE: Final = timedelta(minutes=8)
@@ -208,14 +209,7 @@ class Slices:
 
     def _queue_anew(self, listed: Record) -> str:
         """Write a record as it is, so that it waits where its fields say: an older release has left another entry."""
-        record = self._metadata.read([listed.key])[listed.key]
-        if record is None or record.version != listed.version:
-            return LOST
-        try:
-            self._metadata.commit([Replace(record)])
-        except Conflict:
-            return LOST
-        return "records queued anew"
+        return "records queued anew" if rewrite(self._metadata, listed) else LOST
 
     def _flush(self, phase: Phase) -> None:
         """Write what a phase has put off. Where that fails, its records are left to the next run."""
@@ -251,19 +245,22 @@ class Slices:
         mine = replace(job or Job(id=self._key.id, created=now), holder=holders.me(), until=now + LEASE)
         if not mine.phase:
             mine = replace(mine, created=now, counts="")
-        try:
-            self._metadata.commit([Replace(mine) if job else Create(mine)])
-        except Conflict:
+        if not try_to_commit(self._metadata, Replace(mine) if job else Create(mine)):
             return None
         return self._metadata.read([self._key])[self._key]
 
     def _give_back(self, job: Job) -> None:
         """Let the next slice, or the next job, begin. Whoever took it over meanwhile keeps it."""
         counts = "" if self.report.finished else json.dumps(self.report.counts)
-        try:
-            self._metadata.commit([Replace(replace(job, holder="", until=None, counts=counts))])
-        except Conflict:
-            return
+        try_to_commit(self._metadata, Replace(replace(job, holder="", until=None, counts=counts)))
+
+
+def rewrite(metadata: MetadataStore, listed: Record, **changes: Any) -> bool:
+    """Write a listed record, which came without its content, with some fields changed, as long as it is unchanged."""
+    record = metadata.read([listed.key])[listed.key]
+    if record is None or record.version != listed.version:
+        return False
+    return try_to_commit(metadata, Replace(replace(record, **changes)))
 
 
 def _is_held(job: Job, now: datetime) -> bool:
@@ -308,20 +305,3 @@ def unqueued(
 def scanned(metadata: MetadataStore, kind: type[Record]) -> Callable[[QueueCursor[Any] | None], Sequence[Queued[Any]]]:
     """Return the pages of all records of a kind that is in no repository."""
     return unqueued(lambda after: metadata.scan(kind, after=after.id if after else "", limit=PAGE))
-
-
-def walked(metadata: MetadataStore, kind: type[Record]) -> Callable[[QueueCursor[Any] | None], Sequence[Queued[Any]]]:
-    """Return the pages of all records of a kind, one repository after the other."""
-
-    def page(after: Key[Any] | None) -> Sequence[Record]:
-        repository, id = (after.repository, after.id) if after else ("", "")
-        while True:
-            if repository and (found := metadata.scan(kind, repository, after=id, limit=PAGE)):
-                return found
-            following = metadata.scan(Repository, after=repository, limit=1)
-            if not following:
-                return ()
-            check_advance(repository, [following[0].id])
-            repository, id = following[0].id, ""
-
-    return unqueued(page)

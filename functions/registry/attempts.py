@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Final, TypeVar
 
 from storage.errors import Conflict, Unavailable
+from storage.protocols import MetadataStore, Write
 
 T = TypeVar("T")
 
@@ -18,6 +19,15 @@ MOST: Final = 60
 
 FIRST_PAUSE: Final = 0.005
 LONGEST_PAUSE: Final = 0.25
+
+
+def try_to_commit(metadata: MetadataStore, *writes: Write) -> bool:
+    """Commit once; return False, with nothing written, where a record has changed meanwhile."""
+    try:
+        metadata.commit(writes)
+    except Conflict:
+        return False
+    return True
 
 
 def settle(attempt: Callable[[], T]) -> T:

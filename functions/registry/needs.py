@@ -74,6 +74,11 @@ def _good(blob: Blob | None) -> Blob | None:
     return None if blob is None or blob.damaged else blob
 
 
+def is_named(metadata: MetadataStore, link: Link, kind: type[Manifest] = Manifest) -> bool:
+    """Return whether a manifest of the link's repository, live or of another `kind`, names its blob: one query."""
+    return bool(metadata.find(kind, {"blobs": link.id}, repository=link.repository, limit=1))
+
+
 def object_of(found: Found, manifest: Manifest) -> str:
     """Return the object that holds a manifest's bytes: collected and pushed again, they are in another one; or ""."""
     if not manifest.object:

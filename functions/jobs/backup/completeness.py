@@ -14,7 +14,7 @@ from functions.jobs.backup.objects import Objects
 from functions.jobs.backup.records import Batch, get, has, repositories
 from functions.jobs.backup.stores import Progress, Report
 from functions.jobs.backup.sync import Sync
-from functions.registry.needs import needs_of
+from functions.registry.needs import is_named, needs_of
 from functions.registry.pages import find_all, scan_all
 from storage.kinds import KINDS
 from storage.past import DeletedManifest
@@ -108,12 +108,9 @@ class Completeness:
         found = self._copy.read([Key(Link, digest, deleted.repository) for digest in deleted.blobs])
         for digest in deleted.blobs:
             link = found[Key(Link, digest, deleted.repository)]
-            if link is not None and link.state != LOOSE and not self._is_named(link):
+            if link is not None and link.state != LOOSE and not is_named(self._copy, link):
                 # Not with others: another deleted manifest may have named it as well.
                 self._copy.commit([Delete(link)])
-
-    def _is_named(self, link: Link) -> bool:
-        return bool(self._copy.find(Manifest, {"blobs": link.id}, repository=link.repository, limit=1))
 
     def _point(self, blob: Blob, current: Blob) -> None:
         """Let the copy name the object that a blob has by now."""

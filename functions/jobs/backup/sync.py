@@ -13,10 +13,11 @@ from dataclasses import replace
 from typing import Any, Final
 
 from functions.jobs.backup.records import IN_BACKUP, Batch, batches, get, whole
+from functions.registry.needs import is_named
 from functions.registry.pages import find_all, scan_all
 from storage.past import History, Move
 from storage.protocols import Create, Delete, MetadataStore, Replace
-from storage.records import LOOSE, Blob, Key, Link, Manifest, R, Record, Repository, Tag
+from storage.records import LOOSE, Blob, Key, Link, R, Record, Repository, Tag
 
 TOGETHER: Final = (Tag, History, Move)
 """Kinds that are read at one moment, by tag."""
@@ -89,14 +90,11 @@ class Sync:
     def _links(self, repository: str) -> None:
         """Copy links, without those that nothing live in the copy names: what was deleted does, or is on its way."""
         for here, there in _differences(self._source, self._copy, Link, repository):
-            if here is None or here.state == LOOSE or self._is_named(here):
+            if here is None or here.state == LOOSE or is_named(self._copy, here):
                 self._write(here, there)
             else:
                 self._write(None, there)
         self._batch.flush()
-
-    def _is_named(self, link: Link) -> bool:
-        return bool(self._copy.find(Manifest, {"blobs": link.id}, repository=link.repository, limit=1))
 
     def _tags(self, repository: str) -> None:
         for kind in (Tag, History):
