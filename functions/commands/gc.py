@@ -4,18 +4,15 @@ import argparse
 import json
 import sys
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from functions.commands.options import REGISTRY, CommandError, Commands, add, human, refuse_standby
-from functions.commands.progress import ProgressLine
+from functions.commands.options import REGISTRY, CommandError, Commands, add, refuse_standby
+from functions.commands.progress import JobLine
 from functions.settings import Settings
 
 if TYPE_CHECKING:
     from functions.jobs.collect import Collector
     from functions.jobs.slices import Report
-
-LINE: Final = ProgressLine()
-"""Shared by the commands that run a job in slices."""
 
 
 def add_to(commands: Commands) -> None:
@@ -46,38 +43,23 @@ def _collect(parsed: argparse.Namespace, read: Settings) -> None:
     refuse_standby(read)
     none = timedelta(0)
     waits = Waits(grace=none, undelete=read.undelete, condemned=none, ended=none) if parsed.nobody_pushes else None
-    with freed(read.metadata):
-        report = _run(open_collector(read, waits, create=False), parsed)
-    clear()
+    with freed(read.metadata), JobLine() as line:
+        report = _run(open_collector(read, waits, create=False), parsed, line)
     print(json.dumps(report.as_json()))
     if report.failed:
         raise CommandError(f"{report.failed} records failed: see above; the next collection tries them again")
 
 
-def _run(collector: "Collector", parsed: argparse.Namespace) -> "Report":
+def _run(collector: "Collector", parsed: argparse.Namespace, line: JobLine) -> "Report":
     """Collect to the end, and show what failed. Raises CommandError."""
     # What is served beside it has the disk half of the time; where nobody pushes, nobody needs it.
     collector.pace.rate, collector.pace.rest = parsed.rate, 0.0 if parsed.nobody_pushes else 1.0
     report = None
     while report is None or not report.finished:
-        report = collector.run(progress=show)
+        report = collector.run(progress=line.job)
         if report is None:
             raise CommandError("another collection is at work; what it leaves, the next one finds")
         for finding in report.findings:
-            clear()
+            line.clear()
             print(f"failed: {finding}", file=sys.stderr)
     return report
-
-
-def show(report: "Report") -> None:
-    """Show how far a job is, where there is a terminal: its phase, what was looked at, how fast, what was freed."""
-    from functions.jobs.slices import BYTES_FREED
-
-    freed = report.counts[BYTES_FREED]
-    note = f"; phase {report.done + 1} of {report.phases}; {human(freed)} freed"
-    LINE.show(report.phase, report.counts.total() - freed, note=note)
-
-
-def clear() -> None:
-    """Take the line away."""
-    LINE.clear()

@@ -4,9 +4,12 @@ import sys
 import time
 from collections.abc import Callable
 from types import TracebackType
-from typing import Final, TextIO
+from typing import TYPE_CHECKING, Final, Self, TextIO
 
 from functions.commands.options import human
+
+if TYPE_CHECKING:
+    from functions.jobs.slices import Report
 
 WIDTH: Final = 28
 """Characters of the bar."""
@@ -27,7 +30,7 @@ class ProgressLine:
         self._began = 0.0
         self._before = 0
 
-    def __enter__(self) -> "ProgressLine":
+    def __enter__(self) -> Self:
         """Begin; writes nothing."""
         return self
 
@@ -77,6 +80,18 @@ def rates(steps: int, moved: int, seconds: float) -> str:
     if moved:
         text += f", {human(moved)}" + (f", {human(int(moved / seconds))}/s" if seconds >= 1 else "")
     return text
+
+
+class JobLine(ProgressLine):
+    """A line about a job that is done in slices."""
+
+    def job(self, report: "Report") -> None:
+        """Show how far a job is: its phase, what was looked at, how fast, what was freed."""
+        from functions.jobs.slices import BYTES_FREED
+
+        freed = report.counts[BYTES_FREED]
+        note = f"; phase {report.done + 1} of {report.phases}; {human(freed)} freed"
+        self.show(report.phase, report.counts.total() - freed, note=note)
 
 
 class CountedLine(ProgressLine):

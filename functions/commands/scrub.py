@@ -4,8 +4,8 @@ import argparse
 import json
 import sys
 
-from functions.commands.gc import clear, show
 from functions.commands.options import REGISTRY, CommandError, Commands, add, registry
+from functions.commands.progress import JobLine
 from functions.settings import Settings
 
 
@@ -25,14 +25,14 @@ def _scrub(parsed: argparse.Namespace, read: Settings) -> None:
     pace = Pace(bytes_rate=parsed.rate * 1e6, rest=1.0 if parsed.rate else 0.0)
     scrubber = Scrubber(registry(read, writes=parsed.repair), parsed.repair, pace=pace)
     findings, report = 0, None
-    while report is None or not report.finished:
-        report = scrubber.run(progress=show)
-        if report is None:
-            raise CommandError("another scrub is at work")
-        for finding in report.findings:
-            print(f"wrong: {finding}", file=sys.stderr)
-        findings += len(report.findings)
-    clear()
+    with JobLine() as line:
+        while report is None or not report.finished:
+            report = scrubber.run(progress=line.job)
+            if report is None:
+                raise CommandError("another scrub is at work")
+            for finding in report.findings:
+                print(f"wrong: {finding}", file=sys.stderr)
+            findings += len(report.findings)
     print(json.dumps(report.as_json()))
     if findings:
         raise CommandError(f"{findings} things are not as they should be")
