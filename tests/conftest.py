@@ -13,6 +13,7 @@ from emulators import EmulatorError, Emulators, running
 from functions import settings
 from functions.composition import open_blobs, open_metadata
 from functions.jobs.backup import Stores
+from functions.registry.acts import Clock, now
 from functions.registry.registry import Registry
 from tests.needs import missing
 from tests.servers import Server, serving
@@ -49,9 +50,15 @@ def stores(environment: Mapping[str, str], monkeypatch: pytest.MonkeyPatch) -> I
 
 
 @pytest.fixture
-def registry(stores: Stores) -> Registry:
-    """A registry over `stores`."""
-    return Registry(stores.blobs, stores.metadata)
+def clock() -> Clock:
+    """The clock of `registry`: this machine's, unless a module has its own fixture of that name."""
+    return now
+
+
+@pytest.fixture
+def registry(stores: Stores, clock: Clock) -> Registry:
+    """A registry over `stores`, which goes by `clock`."""
+    return Registry(stores.blobs, stores.metadata, clock=clock)
 
 
 @pytest.fixture

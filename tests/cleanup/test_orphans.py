@@ -4,7 +4,6 @@ from collections.abc import Callable
 
 import pytest
 
-from functions.jobs.backup import Stores
 from functions.jobs.cleanup import Rules, clean_up
 from functions.registry.policy_files import parse
 from functions.registry.registry import Registry
@@ -19,11 +18,6 @@ OLD = '[{"name": "old", "action": {"type": "Delete"}, "condition": {"tagPrefixes
 @pytest.fixture
 def clock() -> TestClock:
     return TestClock()
-
-
-@pytest.fixture
-def registry(stores: Stores, clock: TestClock) -> Registry:
-    return Registry(stores.blobs, stores.metadata, clock=clock)
 
 
 @pytest.fixture

@@ -35,11 +35,6 @@ def clock() -> TestClock:
 
 
 @pytest.fixture
-def registry(stores: Stores, clock: TestClock) -> Registry:
-    return Registry(stores.blobs, stores.metadata, clock=clock)
-
-
-@pytest.fixture
 def collect(registry: Registry, clock: TestClock) -> Callable[..., Any]:
     def run(age: str = "10d", hours: float = 0, through: Registry = registry) -> dict[str, int]:
         clock.turn(hours=hours)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.jobs.test_backup import folder_stores
+from tests.jobs.folders import folder_stores
 from tests.servers import lading
 
 

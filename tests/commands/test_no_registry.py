@@ -13,7 +13,7 @@ from functions.cli import _parser
 from functions.jobs.backup import back_up
 from storage.sqlite import SqliteMetadata
 from storage.sqlite_owner import is_ours
-from tests.jobs.test_backup import folder_stores
+from tests.jobs.folders import folder_stores
 from tests.servers import lading
 
 DIGEST = "sha256:" + "0" * 64

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from functions.commands.progress import ProgressLine, bar, rates
 from functions.registry.registry import Registry
-from tests.jobs.test_backup import folder_stores
+from tests.jobs.folders import folder_stores
 from tests.registry.pushes import push_image
 
 

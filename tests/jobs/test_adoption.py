@@ -148,7 +148,7 @@ def test_all_records_are_walked_twice_and_never_again(database: Database) -> Non
         assert report is not None
         assert report.finished
         rounds.append("records adopted" in report.counts)
-        last = counting.calls
+        last = counting.counts
     assert rounds == [True, False, True, False, False]
     assert last["query"] < 14
     job = database.metadata.read([Key(DONE.kind, DONE.id)])[DONE]

@@ -1,7 +1,7 @@
 """Backups, from each pair of stores and back into it."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
@@ -14,25 +14,12 @@ from functions.registry.registry import Registry
 from storage import sqlite_backup
 from storage.digests import digest_of
 from storage.errors import Missing, Unavailable
-from storage.filesystem import FilesystemBlobs
 from storage.records import Manifest
-from storage.sqlite import SqliteMetadata
 from tests import images
+from tests.jobs.folders import folder_stores
 from tests.registry.pushes import pull_blob, push_blob, push_image, push_manifest
 
 NONE = timedelta(0)
-
-
-@pytest.fixture
-def other(tmp_path: Path) -> Iterator[Stores]:
-    """Stores of another registry, empty."""
-    opened = folder_stores(tmp_path / "other")
-    yield opened
-    opened.close()
-
-
-def folder_stores(folder: Path) -> Stores:
-    return Stores(FilesystemBlobs(folder / "blobs"), SqliteMetadata(folder / "metadata.sqlite"))
 
 
 def push_everything(registry: Registry) -> dict[str, bytes]:

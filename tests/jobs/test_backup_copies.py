@@ -18,7 +18,8 @@ from storage import sqlite_backup
 from storage.errors import Unavailable
 from storage.protocols import Replace
 from storage.records import Blob, Key, Link, Manifest, Repository, Tag
-from tests.jobs.test_backup import assert_whole, folder_stores, push_everything
+from tests.jobs.folders import folder_stores
+from tests.jobs.test_backup import assert_whole, push_everything
 from tests.registry.pushes import push_image
 
 NONE = timedelta(0)

@@ -25,7 +25,7 @@ from storage.records import Record, Robot, Tag
 from storage.sqlite import SqliteMetadata
 from storage.upkeep import Pull, Running
 from tests.contracts.test_metadata import EXAMPLES
-from tests.jobs.test_backup import folder_stores
+from tests.jobs.folders import folder_stores
 from tests.registry.pushes import push_image
 
 

@@ -35,11 +35,6 @@ def clock() -> TestClock:
 
 
 @pytest.fixture
-def registry(stores: Stores, clock: TestClock) -> Registry:
-    return Registry(stores.blobs, stores.metadata, clock=clock)
-
-
-@pytest.fixture
 def collector(registry: Registry, clock: TestClock) -> Collector:
     return Collector(registry, Waits(), clock=clock)
 

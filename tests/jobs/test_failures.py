@@ -32,11 +32,6 @@ def clock() -> TestClock:
     return TestClock()
 
 
-@pytest.fixture
-def registry(stores: Stores, clock: TestClock) -> Registry:
-    return Registry(stores.blobs, stores.metadata, clock=clock)
-
-
 def failing(commit: Callable[[Sequence[Write]], None], *repositories: str) -> Callable[[Sequence[Write]], None]:
     """A commit that fails for some repositories."""
 

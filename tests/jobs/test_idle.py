@@ -3,7 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from functions.jobs.backup import Stores
@@ -14,9 +14,10 @@ from functions.registry.policy_files import parse
 from functions.registry.registry import Registry
 from storage.digests import digest_of
 from storage.past import DeletedManifest, DeletedTag
-from storage.protocols import Found, QueueCursor, Queued, Write
-from storage.records import Key, Manifest, R
+from storage.protocols import Found, MetadataStore, Write
+from storage.records import Key, Manifest
 from tests import images
+from tests.races.between import Between
 from tests.registry.clocks import TestClock
 from tests.registry.pushes import pull_blob, push_blob, push_image
 
@@ -31,60 +32,34 @@ POLICIES = parse(
 )
 
 
-class Counting:
-    """A metadata store that counts calls, and the records that they give."""
+class Counting(Between):
+    """A metadata store that counts queries, and the records that it gives and takes."""
 
-    def __init__(self, inner: Any) -> None:
-        self._inner = inner
-        self.calls: Counter[str] = Counter()
+    def __init__(self, inner: MetadataStore) -> None:
+        super().__init__(inner)
+        self.counts: Counter[str] = Counter()
 
     def read(self, keys: Sequence[Key[Any]], *, content: bool = True) -> Found:
-        self.calls["read"] += len(keys)
-        found: Found = self._inner.read(keys, content=content)
-        return found
+        self.counts["read"] += len(keys)
+        return super().read(keys, content=content)
 
-    def scan(self, kind: type[R], repository: str = "", *, after: str = "", limit: int) -> list[R]:
-        found: list[R] = self._inner.scan(kind, repository, after=after, limit=limit)
-        self.calls["query"] += 1
-        self.calls["listed"] += len(found)
-        return found
+    def scan(self, *place: Any, **page: Any) -> list[Any]:
+        return self._listed(super().scan(*place, **page))
 
-    def find(
-        self,
-        kind: type[R],
-        where: Mapping[str, str],
-        *,
-        repository: str | None = "",
-        after: Key[R] | None = None,
-        limit: int,
-    ) -> list[R]:
-        found: list[R] = self._inner.find(kind, where, repository=repository, after=after, limit=limit)
-        self.calls["query"] += 1
-        self.calls["listed"] += len(found)
-        return found
+    def find(self, *place: Any, **page: Any) -> list[Any]:
+        return self._listed(super().find(*place, **page))
 
-    def due(
-        self, kind: type[R], queue: str, until: datetime, *, after: QueueCursor[R] | None = None, limit: int
-    ) -> list[Queued[R]]:
-        found: list[Queued[R]] = self._inner.due(kind, queue, until, after=after, limit=limit)
-        self.calls["query"] += 1
-        self.calls["listed"] += len(found)
-        return found
+    def due(self, *place: Any, **page: Any) -> list[Any]:
+        return self._listed(super().due(*place, **page))
 
     def commit(self, writes: Sequence[Write]) -> None:
-        self.calls["written"] += len(writes)
-        self._inner.commit(writes)
+        self.counts["written"] += len(writes)
+        super().commit(writes)
 
-    def compact(self, limit: int) -> int:
-        left: int = self._inner.compact(limit)
-        return left
-
-    def schema_raised(self) -> datetime | None:
-        raised: datetime | None = self._inner.schema_raised()
-        return raised
-
-    def close(self) -> None:
-        self._inner.close()
+    def _listed(self, found: list[Any]) -> list[Any]:
+        self.counts["query"] += 1
+        self.counts["listed"] += len(found)
+        return found
 
 
 def window(repository: str) -> timedelta:
@@ -128,7 +103,7 @@ def idle(stores: Stores, clock: TestClock) -> Mapping[str, int]:
     clock.turn(hours=2)
     counting = Counting(stores.metadata)
     collect(Registry(stores.blobs, counting, clock=clock), clock)
-    return counting.calls
+    return counting.counts
 
 
 def test_an_idle_collection_reads_as_much_of_many_repositories_as_of_few(stores: Stores) -> None:

@@ -18,7 +18,7 @@ from storage.errors import Unavailable
 from storage.records import Key, Tag
 from storage.sqlite import SqliteMetadata
 from storage.sqlite_read_only import ReadOnlySqlite
-from tests.jobs.test_backup import folder_stores
+from tests.jobs.folders import folder_stores
 from tests.needs import missing
 from tests.registry.pushes import push_image
 from tests.servers import lading, serving

@@ -22,21 +22,14 @@ from storage.past import DeletedManifest, DeletedTag, History, Move
 from storage.protocols import Create, Delete
 from storage.records import Key, Robot, Upload
 from tests import images
-from tests.jobs.test_backup import assert_whole, folder_stores, push_everything
+from tests.jobs.folders import folder_stores
+from tests.jobs.test_backup import assert_whole, push_everything
 from tests.model.truth import Snapshot, spotless
 from tests.registry.clocks import TestClock
 from tests.registry.pushes import pull_blob, push_blob, push_image
 
 ALICE = Rules(Act("restore", "alice"))
 NONE = timedelta(0)
-
-
-@pytest.fixture
-def other(tmp_path: Path) -> Iterator[Stores]:
-    """Stores of another registry, empty."""
-    opened = folder_stores(tmp_path / "other")
-    yield opened
-    opened.close()
 
 
 def moves(registry: Registry, tag: str = "v1") -> list[tuple[int, str, str]]:

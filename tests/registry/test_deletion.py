@@ -43,11 +43,6 @@ def clock() -> TestClock:
     return TestClock()
 
 
-@pytest.fixture
-def registry(stores: Stores, clock: TestClock) -> Registry:
-    return Registry(stores.blobs, stores.metadata, clock=clock)
-
-
 def peak(act: Callable[[], Any]) -> int:
     """Return the most bytes that Python had more than before."""
     tracemalloc.start()

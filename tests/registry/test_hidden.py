@@ -31,11 +31,6 @@ def clock() -> TestClock:
     return TestClock()
 
 
-@pytest.fixture
-def registry(stores: Stores, clock: TestClock) -> Registry:
-    return Registry(stores.blobs, stores.metadata, clock=clock)
-
-
 def push(registry: Registry, *contents: bytes, repository: str = "a") -> None:
     for blob in (images.EMPTY_CONFIG, LAYER):
         push_blob(registry, repository, blob)

@@ -13,7 +13,7 @@ from functions.registry.registry import Registry
 from storage.digests import digest_of
 from storage.upkeep import Pull
 from tests import images
-from tests.jobs.test_backup import folder_stores
+from tests.jobs.folders import folder_stores
 from tests.registry.pushes import push_image
 from tests.servers import Server, lading, serving, users
 

@@ -1,0 +1,17 @@
+"""Fixtures for jobs between two registries."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from functions.jobs.backup import Stores
+from tests.jobs.folders import folder_stores
+
+
+@pytest.fixture
+def other(tmp_path: Path) -> Iterator[Stores]:
+    """Stores of another registry, empty."""
+    opened = folder_stores(tmp_path / "other")
+    yield opened
+    opened.close()
