@@ -24,6 +24,7 @@ from functions.api.outgoing import SMALL, Outgoing, in_pieces
 from functions.api.slots import BodySlots
 from functions.auth.access import ON_REPOSITORIES, Action, Caller, Door, Verdict
 from functions.auth.scopes import repository as repository_scope
+from functions.client_address import client_address
 from functions.desk import leave
 from functions.logs import AccessLine, Audit
 from functions.registry.errors import (
@@ -167,7 +168,8 @@ class App:
         """Let the caller in, check name and access, and let the handler work."""
         if self._read_only and found.writes:
             raise RegistryError(UNSUPPORTED._replace(message=self._read_only))
-        caller = self._door.admit(request.environ.get("HTTP_AUTHORIZATION", ""))
+        client = client_address(request.environ, self._settings.trusted_hops)
+        caller = self._door.admit(request.environ.get("HTTP_AUTHORIZATION", ""), client)
         audit.principal = caller.principal
         action = found.route.action
         if action in ON_REPOSITORIES:
@@ -175,7 +177,8 @@ class App:
         self._authorise(caller, found)
         if found.writes and body.unread:
             self._take_slot(body, None if self._settings.access == "everybody" else caller.principal)
-        call = Call(request, body, self.registry, self._door, caller, audit, self._settings.url, found.name, found.last)
+        url = self._settings.url
+        call = Call(request, body, self.registry, self._door, caller, client, audit, url, found.name, found.last)
         try:
             return self._handled(found, call)
         except RegistryError as error:

@@ -41,6 +41,12 @@ SETTINGS: Final = (
     Setting("blobs", "", "URL", "the blob store: file:///FOLDER or gs://BUCKET"),
     Setting("metadata", "", "URL", "the metadata store: sqlite:///FILE or firestore://PROJECT/DATABASE"),
     Setting("url", "", "URL", "the address that clients see, behind a proxy or a load balancer"),
+    Setting(
+        "trusted-hops",
+        "0",
+        "NUMBER",
+        "proxies in front that are trusted: the client's address is that entry of X-Forwarded-For, from the right",
+    ),
     Setting("tls-cert", "", "FILE", "the certificate chain (PEM), for HTTPS"),
     Setting("tls-key", "", "FILE", "the certificate's private key (PEM)"),
     Setting(
@@ -101,6 +107,7 @@ DATABASE: Final = "metadata.sqlite"
 
 UNITS: Final = {"d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
 MOST_NAMES: Final = 500
+MOST_HOPS: Final = 16
 NAME_CHARACTERS: Final = frozenset("abcdefghijklmnopqrstuvwxyz0123456789._/-*")
 
 
@@ -114,6 +121,7 @@ class Settings:
     blobs: str
     metadata: str
     url: str
+    trusted_hops: int
     tls_cert: Path | None
     tls_key: Path | None
     access: str
@@ -187,6 +195,10 @@ def read(environment: Mapping[str, str] = os.environ, options: Mapping[str, str 
         raise SettingsError(f"--log is text or json, not {value('log')}")
     if value("cleanup-mode") not in ("plan", "apply"):
         raise SettingsError(f"--cleanup-mode is plan or apply, not {value('cleanup-mode')}")
+    hops = _number("trusted-hops", value("trusted-hops"), 0, MOST_HOPS)
+    if value("access") == "everybody" and (hops or "K_SERVICE" in environment):
+        # Every client has the proxy's address there, which may well be loopback.
+        raise SettingsError("--access everybody is for loopback alone, and refused with --trusted-hops or in Cloud Run")
     return Settings(
         host=host,
         port=port,
@@ -194,6 +206,7 @@ def read(environment: Mapping[str, str] = os.environ, options: Mapping[str, str 
         blobs=value("blobs") or (data / "blobs").as_uri(),
         metadata=value("metadata") or f"sqlite://{(data / DATABASE).as_posix()}",
         url=_public_url(value("url")),
+        trusted_hops=hops,
         tls_cert=Path(cert) if cert else None,
         tls_key=Path(key) if key else None,
         access=value("access"),

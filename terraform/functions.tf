@@ -28,6 +28,11 @@ locals {
     LADING_LOG      = "json"
     LADING_THREADS  = tostring(var.concurrency)
 
+    # Cloud Run's front end appends the client's address to X-Forwarded-For; a load balancer appends the client's and its
+    # own (https://cloud.google.com/load-balancing/docs/https#x-forwarded-for_header), and Cloud Run nothing after it
+    # (registry.k8s.io, pkg/net/clientip). Not proved against real Google Cloud.
+    LADING_TRUSTED_HOPS = var.domain == "" ? "1" : "2"
+
     # Else Google's client reads the bucket's own description, for traces that nobody collects, and has no right to.
     DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA = "true"
   }, var.settings)

@@ -8,6 +8,7 @@ from werkzeug.wrappers import Request
 from functions.api.answers import Answer, as_json
 from functions.api.bodies import RequestBody
 from functions.auth.access import Caller, Door
+from functions.client_address import ClientAddress
 from functions.logs import Audit
 from functions.registry.acts import Act
 from functions.registry.errors import PAGE_INVALID, RegistryError
@@ -22,6 +23,7 @@ class Call(NamedTuple):
     """One request, on its way to a handler.
 
     door   where callers get tokens
+    client the address that the request came from
     audit  where decisions are written down
     url    the registry's address as clients see it, without a slash at the end, or "" for relative URLs
     name   the repository, of the right grammar, or ""
@@ -33,6 +35,7 @@ class Call(NamedTuple):
     registry: Registry
     door: Door
     caller: Caller
+    client: ClientAddress
     audit: Audit
     url: str
     name: str = ""

@@ -65,9 +65,9 @@ def _form(call: Call) -> tuple[Caller, Sequence[str]]:
     first = {name: values[0] for name, values in form.items()}
     match first.get("grant_type"):
         case "password":
-            caller = call.door.log_in(first.get("username", ""), first.get("password", ""))
+            caller = call.door.log_in(first.get("username", ""), first.get("password", ""), call.client)
         case "refresh_token":
-            caller = call.door.log_in("", first.get("refresh_token", ""))
+            caller = call.door.log_in("", first.get("refresh_token", ""), call.client)
         case _:
             raise RegistryError(TOKEN_REQUEST_INVALID, {"reason": "grant_type is password or refresh_token"})
     return caller, form.get("scope", [])

@@ -6,6 +6,7 @@ from enum import Enum
 from typing import NamedTuple, Protocol
 
 from functions.auth.scopes import Scope
+from functions.client_address import NO_ADDRESS, ClientAddress
 
 
 class Action(Enum):
@@ -87,8 +88,11 @@ class Authorizer(Protocol):
     All methods may be called from any thread.
     """
 
-    def identify(self, user: str, secret: str) -> Caller:
-        """Who this is. Raises UNAUTHORIZED where the credentials are bad, UNAVAILABLE where nobody can be asked."""
+    def identify(self, user: str, secret: str, client: ClientAddress = NO_ADDRESS) -> Caller:
+        """Return the caller with these credentials, sent from `client`.
+
+        Raises UNAUTHORIZED where they are bad, UNAVAILABLE where they cannot be checked now.
+        """
         ...
 
     def needed(self, action: Action, repository: str) -> Needed:
@@ -117,15 +121,15 @@ class Token:
 class Door(Protocol):
     """Lets callers in. All methods may be called from any thread."""
 
-    def admit(self, authorization: str) -> Caller:
-        """Who sent a request with this Authorization header ("" for none).
+    def admit(self, authorization: str, client: ClientAddress) -> Caller:
+        """Return the caller that sent a request with this Authorization header ("" for none) from `client`.
 
         Raises UNAUTHORIZED where the credentials are bad, which are never taken for none, and UNAVAILABLE.
         """
         ...
 
-    def log_in(self, user: str, secret: str) -> Caller:
-        """Who this is. Raises as `admit` does."""
+    def log_in(self, user: str, secret: str, client: ClientAddress) -> Caller:
+        """Return the caller with these credentials, sent from `client`. Raises as `admit` does."""
         ...
 
     def issue(self, caller: Caller, scopes: Sequence[Scope]) -> Token:

@@ -19,6 +19,7 @@ from functions.auth.keys import KeyRing
 from functions.auth.robots import USER, Robots
 from functions.auth.scopes import CATALOG, Scope, repository
 from functions.auth.tokens import TokenCaller, Tokens
+from functions.client_address import ClientAddress
 from functions.registry.errors import NOT_FOUND, UNAUTHORIZED, RegistryError
 
 
@@ -76,19 +77,19 @@ class GuardedDoor:
         self._public = tuple(public)
         self._tokens = Tokens(keys, url, self._service, public)
 
-    def admit(self, authorization: str) -> Caller:
+    def admit(self, authorization: str, client: ClientAddress) -> Caller:
         """See Door.admit."""
         given = credentials.read(authorization)
         if given is None:
             return Anonymous(self._public)
-        return self.log_in(*given) if isinstance(given, Basic) else self._tokens.read(given.token)
+        return self.log_in(*given, client) if isinstance(given, Basic) else self._tokens.read(given.token)
 
-    def log_in(self, user: str, secret: str) -> Caller:
+    def log_in(self, user: str, secret: str, client: ClientAddress) -> Caller:
         """See Door.log_in."""
         if not secret or len(secret) > credentials.LONGEST or len(user) > credentials.LONGEST:
             raise RegistryError(UNAUTHORIZED)
         who = self._robots if user.startswith(USER) else self._authorizer
-        return LoggedIn(who.identify(user, secret), self._public)
+        return LoggedIn(who.identify(user, secret, client), self._public)
 
     def issue(self, caller: Caller, scopes: Sequence[Scope]) -> Token:
         """See Door.issue."""
@@ -141,11 +142,11 @@ EVERYBODY: Final = Everybody()
 class OpenDoor:
     """Door of a registry that only its own machine can reach: everybody there may do everything."""
 
-    def admit(self, authorization: str) -> Caller:
+    def admit(self, authorization: str, client: ClientAddress) -> Caller:
         """See Door.admit: whatever is sent, nobody looks at it."""
         return EVERYBODY
 
-    def log_in(self, user: str, secret: str) -> Caller:
+    def log_in(self, user: str, secret: str, client: ClientAddress) -> Caller:
         """See Door.log_in."""
         return EVERYBODY
 

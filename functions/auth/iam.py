@@ -13,6 +13,7 @@ from functions.auth.access import ON_REPOSITORIES, Action, Decision, Needed, Ver
 from functions.auth.cache import Answers
 from functions.auth.credentials import CLOUD_PLATFORM, claims_of, google_token
 from functions.auth.google import Google
+from functions.client_address import NO_ADDRESS, ClientAddress
 from functions.registry.errors import UNAUTHORIZED, RegistryError
 
 WRITING: Final = frozenset(
@@ -68,7 +69,7 @@ class IamAuthorizer:
         self._decisions: Answers[tuple[bytes, str, Action], Decision] = Answers(lambda decision: decision.allowed)
         self._readable: Answers[bytes, Sequence[str]] = Answers(bool)
 
-    def identify(self, user: str, secret: str) -> "IamCaller":
+    def identify(self, user: str, secret: str, client: ClientAddress = NO_ADDRESS) -> "IamCaller":
         """See Authorizer.identify. A token that tokeninfo does not know may still be good: IAM is asked whether."""
         token = google_token(user, secret)
         hashed = sha256(token.encode()).digest()

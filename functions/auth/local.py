@@ -34,6 +34,7 @@ from functions.auth.cache import Answers
 from functions.auth.credentials import TOKEN_USERS
 from functions.auth.id_tokens import IdTokens
 from functions.auth.turns import Turns
+from functions.client_address import NO_ADDRESS, ClientAddress
 from functions.registry.errors import UNAUTHORIZED, RegistryError
 from storage.errors import StorageError
 
@@ -106,7 +107,7 @@ class LocalAuthorizer:
         self._checked: Answers[bytes, bool] = Answers(bool)
         self._turns = Turns(AT_ONCE, WAITING)
 
-    def identify(self, user: str, secret: str) -> "LocalCaller":
+    def identify(self, user: str, secret: str, client: ClientAddress = NO_ADDRESS) -> "LocalCaller":
         """See Authorizer.identify: a user with a password, or one of Google's ID tokens."""
         if TOKEN_USERS.fullmatch(user):
             return self.named(self._id_tokens.name(secret))

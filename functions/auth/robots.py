@@ -16,6 +16,7 @@ from functions.auth import patterns
 from functions.auth.access import ON_REPOSITORIES, Action, Decision, Needed, Verdict, decided
 from functions.auth.cache import Answers
 from functions.auth.keys import KeyRing
+from functions.client_address import NO_ADDRESS, ClientAddress
 from functions.registry.attempts import settle
 from functions.registry.errors import UNAUTHORIZED, RegistryError
 from storage.errors import Conflict, StorageError
@@ -71,7 +72,7 @@ class Robots:
         self._keys = keys
         self._known: Answers[tuple[str, str], Robot | None] = Answers(lambda robot: robot is not None)
 
-    def identify(self, user: str, secret: str) -> RobotCaller:
+    def identify(self, user: str, secret: str, client: ClientAddress = NO_ADDRESS) -> RobotCaller:
         """Who this is. Raises UNAUTHORIZED, StorageError. A robot is read once a minute, not at each request."""
         name = user.removeprefix(USER)
         if not _NAME.fullmatch(name):

@@ -81,6 +81,10 @@ run "a_function_alone" {
     error_message = "docker cannot come in."
   }
   assert {
+    condition     = local.settings.LADING_TRUSTED_HOPS == "1"
+    error_message = "The client's address is the last that Google's front end appended."
+  }
+  assert {
     condition     = local.optional.LADING_LARGEST_BODY == "31"
     error_message = "Layers above 32 MiB fail without a word of why."
   }
@@ -141,6 +145,10 @@ run "own_domain_in_two_regions" {
   assert {
     condition     = toset(keys(google_cloud_run_v2_service.registry)) == toset(["europe-west1", "us-central1"]) && alltrue([for service in google_cloud_run_v2_service.registry : service.ingress == "INGRESS_TRAFFIC_INTERNAL_LOAD_BALANCER"])
     error_message = "Each region serves, behind the load balancer alone."
+  }
+  assert {
+    condition     = local.settings.LADING_TRUSTED_HOPS == "2"
+    error_message = "The client's address is the load balancer's entry before its own."
   }
   assert {
     condition     = local.settings.LADING_URL == "https://registry.example.com" && toset(google_compute_managed_ssl_certificate.this[0].managed[0].domains) == toset(["registry.example.com"])

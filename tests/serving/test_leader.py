@@ -10,6 +10,7 @@ from functions import settings
 from functions.app import App
 from functions.auth.access import Caller
 from functions.auth.door import OpenDoor
+from functions.client_address import ClientAddress
 from functions.desk import Desk, at_desk, leave
 from functions.jobs.backup import Stores
 from functions.registry.registry import Registry
@@ -60,10 +61,10 @@ class WatchedDoor(OpenDoor):
     def __init__(self, leader: Leader) -> None:
         self._leader = leader
 
-    def admit(self, authorization: str) -> Caller:
+    def admit(self, authorization: str, client: ClientAddress) -> Caller:
         if authorization.startswith("Basic "):
             self._leader.did("password")
-        return super().admit(authorization)
+        return super().admit(authorization, client)
 
 
 @pytest.fixture
