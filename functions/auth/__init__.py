@@ -13,5 +13,6 @@ scheduler      Cloud Scheduler's calls
 robots         credentials of our own
 patterns       of repository names
 cache          answers that are remembered for a short while
-turns          how many may do at a time what takes long
+bulkhead       how many do at a time what takes long, with a fair share for each client
+recent_logins  who logged in lately
 """

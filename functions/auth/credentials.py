@@ -11,8 +11,8 @@ from typing import Any, Final, NamedTuple
 
 import jwt
 
+from functions.auth.bulkhead import Bulkhead
 from functions.auth.cache import Answers
-from functions.auth.turns import Turns
 from functions.registry.errors import UNAUTHORIZED, RegistryError
 
 LONGEST: Final = 16 * 1024
@@ -136,7 +136,7 @@ def _private_key(pem: str) -> Any:
     numbers = key.private_numbers()
     if key.key_size != KEY_BITS or {numbers.p.bit_length(), numbers.q.bit_length()} != {KEY_BITS // 2}:
         raise ValueError("not of the size of a service account's key")
-    with _TURNS.take():
+    with _BULKHEAD.place():
         return numbers.private_key()
 
 
@@ -155,7 +155,7 @@ def _decoded(text: str) -> str:
         raise RegistryError(UNAUTHORIZED) from None
 
 
-_TURNS: Final = Turns(1, 16)
+_BULKHEAD: Final = Bulkhead(1, 16)
 """To check a key: meanwhile no other thread gets on."""
 
 _TOKENS_OF_KEYS: Final = Answers[bytes, str](lambda token: True)

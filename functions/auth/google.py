@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 import requests
 
-from functions.auth.turns import Turns
+from functions.auth.bulkhead import Bulkhead
 from functions.registry.errors import UNAUTHORIZED, UNAVAILABLE, RegistryError
 
 TIMEOUTS: Final = (3.05, 10)
@@ -48,7 +48,7 @@ class Google:
     def __init__(self, environment: Mapping[str, str] = os.environ) -> None:
         """Ask Google, or the emulator that the environment names."""
         self._emulator = environment.get("LADING_IAM_EMULATOR_HOST", "").rstrip("/")
-        self._turns = Turns(AT_ONCE, WAITING)
+        self._bulkhead = Bulkhead(AT_ONCE, WAITING)
 
     def token_info(self, token: str) -> Mapping[str, Any] | None:
         """What is known of an access token: email, sub, azp, scope …; None where it is bad, or of another kind.
@@ -91,7 +91,7 @@ class Google:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         where = url.partition("?")[0]
         try:
-            with self._turns.take():
+            with self._bulkhead.place():
                 answer = _session().request(
                     method, self._address(url), headers=headers, timeout=TIMEOUTS, allow_redirects=False, **body
                 )

@@ -10,8 +10,8 @@ from typing import Any, Final
 
 import jwt
 
+from functions.auth.bulkhead import Bulkhead
 from functions.auth.google import Google
-from functions.auth.turns import Turns
 from functions.registry.errors import UNAUTHORIZED, RegistryError
 
 ISSUERS: Final = ["https://accounts.google.com", "accounts.google.com"]
@@ -35,7 +35,7 @@ class IdTokens:
         self._google = google
         self._audience = audience
         self._clock = clock
-        self._turns = Turns(1, WAITING)
+        self._bulkhead = Bulkhead(1, WAITING)
         self._keys: Mapping[str, jwt.PyJWK] = {}
         self._read = -FRESH
 
@@ -71,7 +71,7 @@ class IdTokens:
     def _key(self, id: Any) -> jwt.PyJWK:
         """Google's key of that id. Whatever else a token's header holds, an address of a key among it, is not read."""
         if self._is_missing(id):
-            with self._turns.take():
+            with self._bulkhead.place():
                 # Somebody else may have fetched them meanwhile.
                 if self._is_missing(id):
                     self._fetch()

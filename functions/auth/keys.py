@@ -23,7 +23,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from functions.auth.turns import Turns
+from functions.auth.bulkhead import Bulkhead
 from functions.desk import leave
 from storage.errors import Corrupt, Missing, StorageError, Unavailable
 
@@ -161,7 +161,7 @@ class KeyRing:
         self._load = load
         self._clock = clock
         self._lock = threading.Lock()
-        self._turns = Turns(1, WAITING)
+        self._bulkhead = Bulkhead(1, WAITING)
         self._keys = load()
         self._read = clock()
         self._vain = -HASTE
@@ -196,7 +196,7 @@ class KeyRing:
     def _found_anew(self, id: str) -> Key | None:
         if self._clock() - self._vain < HASTE:
             return None
-        with self._turns.take():
+        with self._bulkhead.place():
             # Somebody else may have read meanwhile, to good purpose or in vain.
             if not _named(self._keys, id) and self._clock() - self._vain >= HASTE:
                 self._read_again()

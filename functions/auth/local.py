@@ -30,10 +30,10 @@ import bcrypt
 
 from functions.auth import patterns
 from functions.auth.access import ON_REPOSITORIES, Action, Decision, Needed, Verdict, decided
+from functions.auth.bulkhead import Bulkhead
 from functions.auth.cache import Answers
 from functions.auth.credentials import TOKEN_USERS
 from functions.auth.id_tokens import IdTokens
-from functions.auth.turns import Turns
 from functions.client_address import NO_ADDRESS, ClientAddress
 from functions.registry.errors import UNAUTHORIZED, RegistryError
 from storage.errors import StorageError
@@ -105,7 +105,7 @@ class LocalAuthorizer:
         self._grants = _Watched(grants, read_grants)
         self._id_tokens = id_tokens
         self._checked: Answers[bytes, bool] = Answers(bool)
-        self._turns = Turns(AT_ONCE, WAITING)
+        self._bulkhead = Bulkhead(AT_ONCE, WAITING)
 
     def identify(self, user: str, secret: str, client: ClientAddress = NO_ADDRESS) -> "LocalCaller":
         """See Authorizer.identify: a user with a password, or one of Google's ID tokens."""
@@ -131,7 +131,7 @@ class LocalAuthorizer:
         """Whether the password is right, in a time that does not tell whether there is such a user."""
         if len(secret.encode()) > LONGEST:
             return False
-        with self._turns.take():
+        with self._bulkhead.place():
             return bcrypt.checkpw(secret.encode(), hashed or _nobodys()) and hashed is not None
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from functions.api.slots import BodySlots
-from functions.auth.turns import Turns
+from functions.auth.bulkhead import Bulkhead
 from functions.desk import Desk, at_desk, leave
 from functions.settings import read
 from storage.digests import digest_of
@@ -57,7 +57,7 @@ def test_whoever_waits_for_a_turn_has_left() -> None:
     desk = Desk()
     desk.sit()
     assert at_desk()
-    with Turns(1, 0).take():
+    with Bulkhead(1, 0).place():
         assert not at_desk()
 
 

@@ -1,0 +1,203 @@
+"""Bulkhead: slow work holds few threads, and no client keeps the others from it."""
+
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+import requests
+
+from functions.auth import google
+from functions.auth.bulkhead import Bulkhead, State, Ticket
+from functions.auth.google import Google
+from functions.auth.recent_logins import MAX_RECENT_LOGINS, RECENT_LOGIN_TTL, RecentLogins
+from functions.registry.errors import UNAVAILABLE, RegistryError
+from functions.settings import SETTINGS
+from tests.auth.floods import PATIENCE, flood
+
+
+def requested(bulkhead: Bulkhead, keys: Sequence[str], known: bool = False) -> list[Ticket | None]:
+    """Request a place for each key in turn; None stands for a refusal."""
+    tickets: list[Ticket | None] = []
+    for key in keys:
+        try:
+            tickets.append(bulkhead.request(key, known))
+        except RegistryError:
+            tickets.append(None)
+    return tickets
+
+
+def admitted(tickets: Sequence[Ticket | None]) -> list[str]:
+    return [ticket.key for ticket in tickets if ticket and ticket.state is State.ADMITTED]
+
+
+def order_of(bulkhead: Bulkhead, tickets: Sequence[Ticket | None]) -> list[str]:
+    """Release whoever is admitted, one at a time, and return the keys in the order in which they were."""
+    order, left = [], [ticket for ticket in tickets if ticket]
+    while left:
+        current = next(ticket for ticket in left if ticket.state is State.ADMITTED)
+        left.remove(current)
+        order.append(current.key)
+        bulkhead.release(current)
+    return order
+
+
+def test_few_go_on_at_once_some_wait_and_the_rest_are_refused() -> None:
+    bulkhead = Bulkhead(2, 3)
+
+    tickets = requested(bulkhead, ["a", "b", "c", "d", "e"])
+
+    assert admitted(tickets) == ["a", "b"]
+    assert None not in tickets
+    with pytest.raises(RegistryError) as raised:
+        bulkhead.request("f", known=False)
+    assert raised.value.row is UNAVAILABLE
+
+
+def test_one_key_holds_at_most_half_of_the_places_and_of_the_waiting_room() -> None:
+    bulkhead = Bulkhead(4, 8)
+
+    flooding = requested(bulkhead, ["bad"] * 500)
+    others = requested(bulkhead, ["b", "c", "d"])
+
+    assert admitted(flooding) == ["bad"] * 2
+    assert sum(ticket is not None for ticket in flooding) == 2 + 4
+    assert admitted(others) == ["b", "c"]
+    assert others[2] is not None
+
+
+def test_keys_take_turns() -> None:
+    bulkhead = Bulkhead(1, 100)
+
+    tickets = requested(bulkhead, ["bad"] * 4 + ["b", "b", "c"])
+
+    assert order_of(bulkhead, tickets) == ["bad", "bad", "b", "c", "bad", "b", "bad"]
+
+
+def test_in_a_full_waiting_room_the_key_with_most_makes_room() -> None:
+    bulkhead = Bulkhead(1, 4)
+    flooding = requested(bulkhead, ["x", "x", "x", "y", "y"])
+
+    (ticket,) = requested(bulkhead, ["z"])
+
+    assert ticket is not None
+    # The first of x runs. Of x and y each, two wait; the newest of one of them had to go.
+    assert [each and each.state.value for each in flooding] == ["admitted", "waiting", "refused", "waiting", "waiting"]
+    assert requested(bulkhead, ["y", "z"]) == [None, None], "no key makes room for one that has as many"
+
+
+def test_known_callers_come_first_and_are_not_refused_because_of_others() -> None:
+    bulkhead = Bulkhead(2, 4, reserved=1)
+
+    flooding = requested(bulkhead, [f"bad{number}" for number in range(500)])
+    known = requested(bulkhead, ["bad0"] * 2 + ["c", "d"], known=True)
+
+    assert admitted(flooding) == ["bad0"], "one of two places is reserved"
+    assert admitted(known) == ["bad0"]
+    assert None not in known
+    assert order_of(bulkhead, [*known, *flooding])[:5] == ["bad0", "bad0", "c", "d", "bad0"]
+
+
+def test_a_known_caller_cannot_hold_all_places_either() -> None:
+    bulkhead = Bulkhead(4, 4, reserved=1)
+
+    assert admitted(requested(bulkhead, ["a"] * 4, known=True)) == ["a"] * 2
+    assert admitted(requested(bulkhead, ["b"], known=True)) == ["b"]
+
+
+def test_callers_without_a_key_have_no_share() -> None:
+    assert admitted(requested(Bulkhead(4, 4), [""] * 8)) == [""] * 4
+
+
+def test_who_stops_waiting_leaves_room() -> None:
+    bulkhead = Bulkhead(1, 1)
+    running, waiting = requested(bulkhead, ["a", "b"])
+    assert running
+    assert waiting
+
+    assert requested(bulkhead, ["c"]) == [None]
+    bulkhead.release(waiting)
+    (third,) = requested(bulkhead, ["c"])
+    bulkhead.release(running)
+
+    assert admitted([third]) == ["c"]
+    assert waiting.state is State.WAITING, "it was not admitted after it had gone"
+
+
+def test_no_wait_is_longer_than_the_timeout() -> None:
+    bulkhead = Bulkhead(1, 1, wait_timeout=0)
+    with bulkhead.place("a"):
+        for _ in range(3):
+            with pytest.raises(RegistryError) as raised, bulkhead.place("b"):
+                pass
+            assert raised.value.row is UNAVAILABLE
+    with bulkhead.place("b"):
+        pass
+
+
+def test_threads_wait_for_their_places() -> None:
+    bulkhead, go_on, lock = Bulkhead(2, 3), threading.Event(), threading.Lock()
+    going, most = 0, 0
+
+    def work() -> None:
+        nonlocal going, most
+        with bulkhead.place():
+            with lock:
+                going += 1
+                most = max(most, going)
+            assert go_on.wait(PATIENCE)
+            with lock:
+                going -= 1
+
+    for _ in range(2):
+        # The second time shows that all have given their place back.
+        go_on.clear()
+        assert flood(work, 20, 5, go_on) == ([UNAVAILABLE] * 15, [])
+    assert most == 2
+
+
+def test_a_fault_gives_the_place_back() -> None:
+    bulkhead = Bulkhead(1, 0)
+    for _ in range(3):
+        with pytest.raises(ZeroDivisionError), bulkhead.place():
+            raise ZeroDivisionError
+
+
+def test_a_google_that_is_slow_does_not_hold_all_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    go_on = threading.Event()
+
+    class Slow:
+        def request(self, *words: Any, **more: Any) -> Any:
+            assert go_on.wait(PATIENCE)
+            raise requests.ConnectionError
+
+    monkeypatch.setattr(google, "_session", Slow)
+    asked = Google()
+    threads = next(setting for setting in SETTINGS if setting.option == "threads")
+
+    turned_away, kept = flood(lambda: asked.token_info("ya29.made-up"), int(threads.default), 96, go_on)
+
+    assert turned_away == [UNAVAILABLE] * 32
+    assert kept == [UNAVAILABLE] * 96
+
+
+def test_logins_are_remembered_by_name_and_network_for_a_while() -> None:
+    now = [0.0]
+    logins = RecentLogins(lambda: now[0])
+
+    logins.add("alice", "192.0.2.1")
+
+    assert logins.knows("alice", "192.0.2.1")
+    assert not logins.knows("alice", "192.0.2.2")
+    assert not logins.knows("bob", "192.0.2.1")
+    now[0] = RECENT_LOGIN_TTL + 1
+    assert not logins.knows("alice", "192.0.2.1")
+
+
+def test_the_memory_of_logins_is_bounded() -> None:
+    logins = RecentLogins()
+    for number in range(MAX_RECENT_LOGINS + 1):
+        logins.add(f"user{number}", "")
+
+    assert not logins.knows("user0", "")
+    assert logins.knows("user1", "")
