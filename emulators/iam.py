@@ -20,16 +20,19 @@ What it knows comes from a file of JSON, which is read again for each request:
       "projects": {"p": BINDINGS},
       "serviceAccounts": {"ci@p.iam.gserviceaccount.com": BINDINGS},
       "secrets": {"p/keys": {"bindings": BINDINGS, "versions": ["base64"]}},
+      "tokeninfo": {"unknown": 400, "federated": 400, "self-signed": 400},
+      "missingFolder": 404,
       "outage": {"storage/v1/": 500}
     }
 
-BINDINGS are {MEMBER: [PERMISSION]}. All calls whose path begins as one of `outage` fail with its status. A token
-without `scope` is a federated one: tokeninfo does not know it, IAM does. A member is `user:…`, `serviceAccount:…`,
-`group:…`, `principal:…`, `allAuthenticatedUsers`, or `allUsers`.
+BINDINGS are {MEMBER: [PERMISSION]}. All calls whose path begins as one of `outage` fail with its status. Which tokens
+there are, and what `tokeninfo` says of them: iam_tokens. A member is `user:…`, `serviceAccount:…`, `group:…`,
+`principal:…`, `allAuthenticatedUsers`, or `allUsers`.
 
 As in Google Cloud, rights are additive from the bucket down; a token that nobody issued gets 401, a bucket, folder or
-project that is not there 404 (a project: 403), a request with a word too many or too few 400. Each request that comes
-is a line of JSON in the file that --log names, without its token.
+project that is not there 404 (a project: 403), a request with a word too many or too few 400. What Google answers for a
+managed folder that is not there is a guess, since no documentation says it: `missingFolder` is 404, or 403. Each
+request that comes is a line of JSON in the file that --log names, without its token.
 """
 
 import argparse
@@ -46,6 +49,7 @@ from pathlib import Path
 from typing import Any, Final, Self
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from emulators.iam_tokens import ApiError, member_of, tokeninfo_of
 from emulators.processes import Family
 
 READING: Final = tuple(
@@ -65,12 +69,9 @@ ROOT: Final = Path(__file__).parents[1]
 LARGEST: Final = 1024 * 1024
 
 
-class ApiError(Exception):
-    """An error as Google's APIs give it."""
-
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
-        self.status = status
+STORAGE: Final = "https://storage.googleapis.com/"
+RESOURCE_MANAGER: Final = "https://cloudresourcemanager.googleapis.com/"
+"""Audiences of self-signed tokens: the address of an API."""
 
 
 @dataclass(frozen=True)
@@ -96,17 +97,9 @@ class Request:
             raise ApiError(400, f"the body has {sorted(value)} and not {sorted(fields)}")
         return value
 
-    def member(self, scopes: Sequence[str]) -> str:
-        """Who the token is of; it must be good for one of `scopes`."""
-        known = self.world.get("tokens", {}).get(self.token)
-        if known is None:
-            return f"serviceAccount:{_self_signed(self.world, self.token, scopes)}"
-        if "scope" in known and not set(scopes) & set(known["scope"].split()):
-            raise ApiError(403, "Request had insufficient authentication scopes.")
-        if "principal" in known:
-            return str(known["principal"])
-        email = known["email"]
-        return f"{'serviceAccount' if email.endswith('.gserviceaccount.com') else 'user'}:{email}"
+    def member(self, scopes: Sequence[str], audience: str = "") -> str:
+        """Return whose the token is; see member_of."""
+        return member_of(self.world, self.token, scopes, audience)
 
     def held(self, member: str, *bindings: Mapping[str, Sequence[str]]) -> set[str]:
         """The permissions that a member has by any of `bindings`."""
@@ -119,26 +112,27 @@ class Request:
 
 def test_bucket(request: Request, bucket: str) -> Any:
     """storage.buckets.testIamPermissions."""
-    member, asked = request.member(READING), _asked_by_query(request)
+    member, asked = request.member(READING, STORAGE), _asked_by_query(request)
     found = _bucket(request, bucket)
     return _stored(asked, request.held(member, found.get("bindings", {})))
 
 
 def test_folder(request: Request, bucket: str, folder: str) -> Any:
     """storage.managedFolders.testIamPermissions."""
-    member, asked = request.member(READING), _asked_by_query(request)
+    member, asked = request.member(READING, STORAGE), _asked_by_query(request)
     found = _bucket(request, bucket)
     folders = found.get("managedFolders", {})
     name = folder if folder.endswith("/") else f"{folder}/"
     if name not in folders:
-        raise ApiError(404, f"The specified managed folder {bucket}/{name} does not exist.")
+        status = request.world.get("missingFolder", 404)
+        raise ApiError(status, f"The specified managed folder {bucket}/{name} does not exist.")
     above = [bindings for prefix, bindings in folders.items() if name.startswith(prefix)]
     return _stored(asked, request.held(member, found.get("bindings", {}), *above))
 
 
 def test_project(request: Request, project: str) -> Any:
     """cloudresourcemanager.projects.testIamPermissions."""
-    member = request.member(PLATFORM)
+    member = request.member(PLATFORM, RESOURCE_MANAGER)
     asked = _checked(request.json("permissions")["permissions"])
     _no_query(request)
     found = request.world.get("projects", {}).get(project)
@@ -149,17 +143,17 @@ def test_project(request: Request, project: str) -> Any:
 
 
 def token_info(request: Request) -> Any:
-    """tokeninfo: of the access token in the form; its answer for a bad one, or of another kind, is one and the same."""
+    """tokeninfo: of the access token in the form."""
     form = parse_qs(request.body.decode(), strict_parsing=True) if request.body else {}
     if request.token or request.query or list(form) != ["access_token"]:
         raise ApiError(400, "one access_token, in the form, and nothing else")
-    known = request.world.get("tokens", {}).get(form["access_token"][0])
-    if known is None or "scope" not in known:
-        return 400, {"error": "invalid_token", "error_description": "Invalid Value"}
-    fields = {name: known[name] for name in ("azp", "sub", "scope", "email") if name in known}
-    if "email" in fields:
-        fields["email_verified"] = "true"
-    return fields | {"aud": known.get("azp", ""), "exp": str(int(time.time()) + 3599), "expires_in": "3599"}
+    try:
+        known = tokeninfo_of(request.world, form["access_token"][0])
+    except ApiError as error:
+        return error.status, {"error": "invalid_token", "error_description": str(error)}
+    verified = {"email_verified": "true"} if "email" in known else {}
+    lives = {"aud": known.get("azp", ""), "exp": str(int(time.time()) + 3599), "expires_in": "3599"}
+    return {**known, **verified, **lives}
 
 
 def certificates(request: Request) -> Any:
@@ -281,24 +275,6 @@ class _Handler(BaseHTTPRequestHandler):
         if self.log is not None:
             with self.lock, self.log.open("a") as log:
                 log.write(json.dumps({"method": self.command, "path": self.path, "status": status}) + "\n")
-
-
-def _self_signed(world: Mapping[str, Any], token: str, scopes: Sequence[str]) -> str:
-    """The service account that has signed the token itself (https://google.aip.dev/auth/4111)."""
-    import jwt
-
-    try:
-        id = jwt.get_unverified_header(token)["kid"]
-        key = world.get("keys", {})[id]
-        options: Any = {"require": ["iat", "exp", "iss", "sub"], "verify_aud": False}
-        claims = jwt.decode(token, key["public"], ["RS256"], options=options)
-        if not claims["iss"] == claims["sub"] == key["email"] or claims["exp"] - claims["iat"] > 3600:
-            raise KeyError("sub")
-        if not set(scopes) & set(str(claims["scope"]).split()) or "aud" in claims:
-            raise KeyError("scope")
-    except (jwt.PyJWTError, KeyError):
-        raise ApiError(401, "Request had invalid authentication credentials.") from None
-    return str(claims["sub"])
 
 
 def _signature(pem: str, payload: bytes) -> bytes:

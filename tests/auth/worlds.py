@@ -32,6 +32,9 @@ READ_WRITE = "https://www.googleapis.com/auth/devstorage.read_write"
 PULL, PUSH, DELETE = "storage.objects.get", "storage.objects.create", "storage.objects.delete"
 ROBOT = "ci@some-project.iam.gserviceaccount.com"
 KEY_ID = "0123456789abcdef"
+POOL = "principal://iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/pool"
+STORAGE = "https://storage.googleapis.com/"
+"""The audience of a self-signed token without a scope, for Cloud Storage."""
 
 
 @dataclass
@@ -44,13 +47,31 @@ class World:
     def save(self) -> None:
         self.iam.world.write_text(json.dumps(self.fields))
 
-    def token(self, name: str, scope: str | None = PLATFORM, **more: str) -> str:
-        """A new token of a user; a federated one, which tokeninfo does not know, where `scope` is None."""
+    def token(self, name: str, scope: str | None = PLATFORM, **more: Any) -> str:
+        """A new token of a user; a federated one, which tokeninfo does not know, where `scope` is None.
+
+        With `tokeninfo` among `more`, tokeninfo refuses this token with that status, and IAM knows its scope.
+        """
         token = f"ya29.{name}"
         known = {"email": f"{name}@example.com", "sub": "12345", "azp": "67890"} | more
         self.fields.setdefault("tokens", {})[token] = known | ({} if scope is None else {"scope": scope})
         self.save()
         return token
+
+    def federated(self, subject: str, token: str = "") -> str:
+        """A new token of a workload, `token` where it has several; policies name it `POOL/subject/SUBJECT`."""
+        return self.token(f"federated-{token or subject}", None, principal=f"{POOL}/subject/{subject}")
+
+    def missing_folders(self, status: int) -> None:
+        """Answer so for managed folders that do not exist."""
+        self.fields["missingFolder"] = status
+        self.save()
+
+    def tokeninfo(self, **statuses: int) -> None:
+        """Let tokeninfo refuse tokens so, by kind: unknown, federated, self_signed."""
+        kinds = {kind.replace("_", "-"): status for kind, status in statuses.items()}
+        self.fields["tokeninfo"] = self.fields.get("tokeninfo", {}) | kinds
+        self.save()
 
     def folder(self, folder: str, *permissions: str, member: str) -> None:
         """Grant permissions on a managed folder of the policy bucket, or on the bucket where `folder` is ""."""
@@ -114,6 +135,14 @@ def know_service_account(world: World) -> None:
         KEY_ID: {"email": ROBOT, "public": public_pem(private_key()), "private": pem(private_key())}
     }
     world.save()
+
+
+def self_signed(key: Any = None, kid: str = KEY_ID, **changes: Any) -> str:
+    """A token that the service account signed itself; a claim that is None is left out."""
+    now = int(time.time())
+    claims = {"iss": ROBOT, "sub": ROBOT, "scope": PLATFORM, "iat": now, "exp": now + 3600} | changes
+    left = {name: value for name, value in claims.items() if value is not None}
+    return jwt.encode(left, key or private_key(), "RS256", headers={"kid": kid})
 
 
 def know_certificates(world: World) -> None:

@@ -3,14 +3,12 @@
 import base64
 import contextlib
 import json
-import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import jwt
 import pytest
 import requests
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
@@ -211,21 +209,52 @@ def test_there_are_no_other_calls(world: World, method: str, path: str) -> None:
     assert requests.request(method, f"{world.iam.url}/{path}", timeout=10).status_code in (404, 501)
 
 
-def test_a_self_signed_token_is_checked(world: World) -> None:
-    def status(key: Any = None, kid: str = worlds.KEY_ID, **changes: Any) -> int:
-        now = int(time.time())
-        claims = {"iss": ROBOT, "sub": ROBOT, "scope": worlds.PLATFORM, "iat": now, "exp": now + 3600}
-        token = jwt.encode(claims | changes, key or worlds.private_key(), "RS256", headers={"kid": kid})
-        headers = {"Authorization": f"Bearer {token}"}
-        url = f"{world.iam.url}/storage/v1/b/{BUCKET}/iam/testPermissions"
-        return requests.get(url, params={"permissions": PULL}, headers=headers, timeout=10).status_code
+def status_of_self_signed(world: World, **claims: Any) -> int:
+    headers = {"Authorization": f"Bearer {worlds.self_signed(**claims)}"}
+    url = f"{world.iam.url}/storage/v1/b/{BUCKET}/iam/testPermissions"
+    return requests.get(url, params={"permissions": PULL}, headers=headers, timeout=10).status_code
 
-    assert status() == 200
-    assert status(key=worlds.private_key(1)) == 401
-    assert status(kid="other") == 401
-    assert status(sub="other@x") == 401
-    assert status(scope="openid") == 401
-    assert status(exp=9_999_999_999) == 401
+
+def test_a_self_signed_token_is_checked(world: World) -> None:
+    assert status_of_self_signed(world) == 200
+    assert status_of_self_signed(world, key=worlds.private_key(1)) == 401
+    assert status_of_self_signed(world, kid="other") == 401
+    assert status_of_self_signed(world, sub="other@x") == 401
+    assert status_of_self_signed(world, scope="openid") == 401
+    assert status_of_self_signed(world, exp=9_999_999_999) == 401
+
+
+def test_a_self_signed_token_has_a_scope_or_the_audience_of_the_api(world: World) -> None:
+    assert status_of_self_signed(world, scope=None, aud=worlds.STORAGE) == 200
+    assert status_of_self_signed(world, scope=None, aud="https://pubsub.googleapis.com/") == 401
+    assert status_of_self_signed(world, scope=None) == 401
+    assert status_of_self_signed(world, aud=worlds.STORAGE) == 401
+
+
+@pytest.mark.parametrize("status", [404, 403])
+def test_a_folder_that_is_not_there_is_answered_as_the_world_says(world: World, service: Service, status: int) -> None:
+    world.missing_folders(status)
+    storage = service("storage", "v1", "storage/v1/")
+
+    absent = storage.managedFolders().testIamPermissions(bucket=BUCKET, managedFolder="absent/", permissions=[PULL])
+
+    assert status_of(absent) == status
+
+
+@pytest.mark.parametrize("status", [400, 403, 404])
+def test_tokeninfo_refuses_by_the_kind_of_token(world: World, status: int) -> None:
+    def asked(token: str) -> int:
+        return requests.post(f"{world.iam.url}/tokeninfo", data={"access_token": token}, timeout=10).status_code
+
+    federated, hidden = world.federated("s"), world.token("hidden", worlds.READ_ONLY, tokeninfo=404)
+    other = 404 if status == 403 else 403
+    world.tokeninfo(unknown=status, federated=other, self_signed=other)
+
+    assert asked("ya29.unknown") == status
+    assert asked(federated) == other
+    assert asked(worlds.self_signed()) == other
+    assert asked(hidden) == 404
+    assert asked("ya29.alice") == 200
 
 
 def test_each_call_is_tried_here() -> None:
