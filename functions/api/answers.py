@@ -5,6 +5,7 @@ werkzeug's Response does this and much more, and took as long as all else in a p
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack
 from typing import Any, Final
 
 from functions.registry.errors import RANGE_UNSATISFIABLE, RegistryError
@@ -58,9 +59,10 @@ class Answer:
         return iter([self.content] if isinstance(self.content, bytes) else self.content)
 
     def close(self) -> None:
-        """It has gone out, or never will."""
-        for call in self._ends:
-            call()
+        """Make the calls of `at_the_end`, in their order, each of them even where one before it raises."""
+        with ExitStack() as ends:
+            for call in reversed(self._ends):
+                ends.callback(call)
 
 
 def error(raised: RegistryError) -> Answer:

@@ -16,6 +16,7 @@ again, on one processor. Nothing ends that but the process's end. So such a read
 and counted as lost, for `lading serve` to begin anew; and nobody who is not known is read from in that way.
 """
 
+import logging
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -28,6 +29,8 @@ from werkzeug.wsgi import get_input_stream
 
 from functions.api.connections import drop_still, quiet
 from functions.registry.errors import BODY_STALLED, BODY_TOO_LARGE, SIZE_WRONG, RegistryError
+
+log = logging.getLogger("lading")
 
 PIECE: Final = 384 * 1024
 """Bytes that are read at a time: smaller pieces are handed over more often, and that costs more than to copy them."""
@@ -185,17 +188,24 @@ class RequestBody:
         return True
 
     def wait(self) -> None:
-        """Come back when the server's read has ended."""
+        """Return when the server's read has ended, and never before: granian would stop the whole process."""
         assert self._pump is not None
-        environ = self._request.environ
         while self._pump.is_alive():
             if self._pump.lost:
                 self._pump.join(REST)
                 continue
-            # Twice the patience: whoever stalled as long as this client has had his answer by then.
-            drop_still(int(environ["SERVER_PORT"]), environ.get("REMOTE_ADDR", ""), 2 * self._patience)
+            try:
+                self._drop_still()
+            except Exception:
+                log.exception("connections over which nothing moves cannot be dropped; trying again")
             self._pump.join(LOOK_AGAIN)
         self._leave_place()
+
+    def _drop_still(self) -> None:
+        """Drop the client's connection, where nothing moves over it."""
+        environ = self._request.environ
+        # Twice the patience: a client that stalled as long as this one has had its answer by then.
+        drop_still(int(environ["SERVER_PORT"]), environ.get("REMOTE_ADDR", ""), 2 * self._patience)
 
     def _leave_place(self) -> None:
         while self._ends:

@@ -35,7 +35,7 @@ def drop_still(port: int, peer: str, seconds: float) -> None:
     Does nothing where the kernel does not tell (any but Linux).
     """
     for connection, seen in _seen(port):
-        if connection.getpeername()[0] == peer and seen.answered and seen.still >= seconds:
+        if seen.peer == peer and seen.answered and seen.still >= seconds:
             _shut(connection)
 
 
@@ -44,14 +44,13 @@ def quiet(port: int, peer: str) -> float:
 
     Infinity where there is none, or where the kernel does not tell (any but Linux).
     """
-    seen = [each for connection, each in _seen(port) if connection.getpeername()[0] == peer]
-    return min((each.received for each in seen if each.asks), default=math.inf)
+    return min((seen.received for _, seen in _seen(port) if seen.peer == peer and seen.asks), default=math.inf)
 
 
 def drop_all(port: int, peer: str) -> None:
     """Shut down this process's connections from `peer` to `port`. Does nothing where `drop_still` does nothing."""
-    for connection, _ in _seen(port):
-        if connection.getpeername()[0] == peer:
+    for connection, seen in _seen(port):
+        if seen.peer == peer:
             _shut(connection)
 
 
@@ -77,6 +76,7 @@ def _shut(connection: socket.socket) -> None:
 class Seen(NamedTuple):
     """What the kernel has seen of a connection.
 
+    peer      the client's address
     still     seconds since data came or went
     received  seconds since data came
     answered  whether the last word was surely ours
@@ -84,6 +84,7 @@ class Seen(NamedTuple):
     spoken    whether as much came as a request begins with
     """
 
+    peer: str
     still: float
     received: float
     answered: bool
@@ -92,7 +93,11 @@ class Seen(NamedTuple):
 
 
 def _seen(port: int) -> Iterator[tuple[socket.socket, Seen]]:
-    """All connections of this process to `port`, as duplicates that are closed again."""
+    """Yield this process's connections to `port`, as duplicates that are closed again.
+
+    A client may reset its connection at any moment, and then all that is asked of it raises OSError. So everything that
+    a caller needs is asked here, where that only means one connection less.
+    """
     if not hasattr(socket, "TCP_INFO"):
         return
     for descriptor in map(int, os.listdir("/dev/fd")):
@@ -103,11 +108,11 @@ def _seen(port: int) -> Iterator[tuple[socket.socket, Seen]]:
             # Without a family that is given, its own is taken: the addresses of another would be cut short.
             with socket.socket(fileno=os.dup(descriptor)) as connection:
                 own = connection.getsockname()
-                if isinstance(own, tuple) and own[1] == port and connection.getpeername():
-                    yield connection, _look(connection)
+                if isinstance(own, tuple) and own[1] == port and (peer := connection.getpeername()):
+                    yield connection, _look(connection, peer[0])
 
 
-def _look(connection: socket.socket) -> Seen:
+def _look(connection: socket.socket, peer: str) -> Seen:
     """Raises OSError where the kernel, older than Linux 4.6, does not tell all of it."""
     info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, PIECES_SENT + 4)
     if len(info) < PIECES_SENT + 4:
@@ -117,4 +122,4 @@ def _look(connection: socket.socket) -> Seen:
     )
     (count,) = struct.unpack_from("=Q", info, BYTES_RECEIVED)
     asks = received < sent or not pieces
-    return Seen(min(sent, received) / 1000, received / 1000, received > sent, asks, count >= FIRST_WORD)
+    return Seen(peer, min(sent, received) / 1000, received / 1000, received > sent, asks, count >= FIRST_WORD)

@@ -85,3 +85,16 @@ def test_what_is_to_be_done_at_the_end_is_done_in_order() -> None:
     assert (list(answer), done) == ([b"abc"], [])
     answer.close()
     assert done == ["first", "second"]
+
+
+def test_all_that_waits_for_the_end_of_an_answer_is_called_though_one_fails() -> None:
+    called: list[str] = []
+    answer = Answer()
+    answer.at_the_end(lambda: called.append("first"))
+    answer.at_the_end(lambda: 1 / 0)
+    answer.at_the_end(lambda: called.append("last"))
+
+    with pytest.raises(ZeroDivisionError):
+        answer.close()
+
+    assert called == ["first", "last"]

@@ -3,11 +3,14 @@
 import contextlib
 import os
 import socket
+import struct
 import sys
 import time
+from collections.abc import Callable
 
 import pytest
 
+from functions.api import connections
 from functions.api.connections import drop_all, drop_idle, drop_still
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells of connections")
@@ -44,6 +47,40 @@ def test_still_connections_are_dropped_and_no_others() -> None:
             kept.settimeout(0.2)
             with pytest.raises(TimeoutError):
                 kept.recv(1)
+
+
+@pytest.mark.parametrize(
+    "look",
+    [
+        lambda port: connections.drop_still(port, "127.0.0.1", 0),
+        lambda port: connections.drop_all(port, "127.0.0.1"),
+        lambda port: connections.quiet(port, "127.0.0.1"),
+        lambda port: connections.drop_idle(port, 0, 0),
+    ],
+    ids=["drop_still", "drop_all", "quiet", "drop_idle"],
+)
+def test_a_client_may_reset_its_connection_while_it_is_looked_at(
+    look: Callable[[int], object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel then no longer says whose it was. One such client stopped the whole server."""
+    look_at = connections._look
+
+    def look_and_reset(connection: socket.socket, *more: str) -> connections.Seen:
+        seen = look_at(connection, *more)
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        client.close()
+        with pytest.raises(OSError, match="not connected"):
+            connection.getpeername()
+        return seen
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        with socket.create_connection(("127.0.0.1", port), timeout=5) as client, listener.accept()[0]:
+            monkeypatch.setattr(connections, "_look", look_and_reset)
+
+            look(port)
+
+            assert client.fileno() == -1, "it was looked at"
 
 
 def test_looking_leaves_no_descriptor_open() -> None:
