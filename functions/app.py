@@ -22,11 +22,13 @@ from functions.api.base import Call
 from functions.api.bodies import RequestBody
 from functions.api.outgoing import SMALL, Outgoing, in_pieces
 from functions.api.slots import BodySlots
+from functions.audit import Audit
+from functions.auth import credentials
 from functions.auth.access import ON_REPOSITORIES, Action, Caller, Door, Verdict
 from functions.auth.scopes import repository as repository_scope
-from functions.client_address import client_address
 from functions.desk import leave
-from functions.logs import AccessLine, Audit
+from functions.logs import AccessLine
+from functions.origin import origin
 from functions.registry.errors import (
     STORE_FULL,
     UNAUTHORIZED,
@@ -100,14 +102,14 @@ class App:
 
     def respond(self, request: Request) -> Answer:
         """Answer one request; whatever goes wrong becomes an answer, too."""
-        line = AccessLine(request)
+        line = AccessLine(request, origin(request.environ, self._settings.trusted_hops))
         body = RequestBody(request, self._settings.body_timeout, self._settings.largest_body, self._places)
         answer = self._attempt(request, body, line)
         if request.method == "HEAD":
             answer.content = b""
         known = bool(line.principal) or self._settings.access == "everybody"
         answer = self._outgoing(request, answer, known)
-        answer.headers += [*EVERY_ANSWER, ("X-Request-Id", line.id)]
+        answer.headers += [*EVERY_ANSWER, ("X-Request-Id", line.origin.id)]
         if answer.status not in WITHOUT_SIZE:
             answer.headers.append(("Content-Length", str(answer.size)))
         if body.unread and body.take_place(known=known):
@@ -139,7 +141,7 @@ class App:
     def _attempt(self, request: Request, body: RequestBody, line: AccessLine) -> Answer:
         """Answer, and write down what was decided. A fault of a store may pass; any other fault is ours."""
         found = routes.match(request.method, request.path)
-        audit = Audit(line.id, "HTTP_AUTHORIZATION" not in request.environ)
+        audit = Audit(line.origin, "HTTP_AUTHORIZATION" not in request.environ)
         if not found.quick or not _admitted_at_once(request):
             leave()
         try:
@@ -147,6 +149,7 @@ class App:
         except RegistryError as error:
             answer = answers.error(error)
             if error.row.status == 401:
+                self._login_refused(request, audit, error)
                 answer.add({"WWW-Authenticate": self._challenge(request, found, bool(error.detail))})
         except Full as error:
             # A line each, without a traceback: where the log is on the same disk, it must not fill what is freed.
@@ -160,16 +163,20 @@ class App:
             answer = answers.error(RegistryError(UNKNOWN))
         line.principal = audit.principal
         if found.writes or answer.status in REFUSALS:
-            reference = request.args.get("digest") or request.args.get("mount") or found.last
-            audit.decision(found.doing, found.name, reference, answer.status)
+            audit.decision(found.doing, found.name, found.last, answer.status)
         return answer
+
+    def _login_refused(self, request: Request, audit: Audit, error: RegistryError) -> None:
+        """Tell the audit which user name was refused, where it was: an expired token is no login."""
+        user = credentials.user_tried(request.environ.get("HTTP_AUTHORIZATION", ""))
+        if user is not None and not error.detail:
+            audit.tried(user)
 
     def _admitted(self, request: Request, body: RequestBody, found: routes.Match, audit: Audit) -> Answer:
         """Let the caller in, check name and access, and let the handler work."""
         if self._read_only and found.writes:
             raise RegistryError(UNSUPPORTED._replace(message=self._read_only))
-        client = client_address(request.environ, self._settings.trusted_hops)
-        caller = self._door.admit(request.environ.get("HTTP_AUTHORIZATION", ""), client)
+        caller = self._door.admit(request.environ.get("HTTP_AUTHORIZATION", ""), audit.origin.client)
         audit.principal = caller.principal
         action = found.route.action
         if action in ON_REPOSITORIES:
@@ -177,8 +184,7 @@ class App:
         self._authorise(caller, found)
         if found.writes and body.unread:
             self._take_slot(body, None if self._settings.access == "everybody" else caller.principal)
-        url = self._settings.url
-        call = Call(request, body, self.registry, self._door, caller, client, audit, url, found.name, found.last)
+        call = Call(request, body, self.registry, self._door, caller, audit, self._settings.url, found.name, found.last)
         try:
             return self._handled(found, call)
         except RegistryError as error:

@@ -2,7 +2,9 @@
 
 Each proxy appends the address that it was called from to X-Forwarded-For, so the entries that can be believed are the
 last ones: with `hops` trusted proxies in front, the client is the entry at that position, counted from the right.
-Whatever stands to the left of it came from the client, and may be forged.
+Whatever stands to the left of it came from the client, and may be forged. So may a header `X_Forwarded_For`, which WSGI
+cannot tell from X-Forwarded-For and of which granian takes the last: a trusted proxy has to drop such names, as nginx
+does by itself and Envoy with `headers_with_underscores_action: DROP_HEADER`.
 
     peer of the connection    X-Forwarded-For                hops    the client
     192.0.2.9                 10.0.0.1 (forged)              0       192.0.2.9

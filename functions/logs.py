@@ -3,46 +3,41 @@
 import contextlib
 import json
 import logging
-import random
-import re
 import sys
 import time
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any, Final
-from urllib.parse import quote
 
 from werkzeug.wrappers import Request
 
-audit_log: Final = logging.getLogger("lading.audit")
+from functions.log_text import MAX_PATH, NONE, field, header_field
+from functions.origin import Origin
 
-TRACE: Final = re.compile(r"([0-9a-f]{32})(?:/.*)?")
-"""What Google's front end gives each request: X-Cloud-Trace-Context."""
+MOMENT: Final = "%Y-%m-%d %H:%M:%S%z"
+"""The time of a line as text: local, with its offset from UTC."""
 
-ACCESS: Final = "%(method)s %(path)s %(status)s %(bytes)s %(ms)s %(principal)s"
+ACCESS: Final = '%s %s %s %d %d %.1f %s %s %s %s %s "%s"'
+"""Time, method, path, status, bytes, milliseconds, principal, client, request id, X-Request-Id, trace, user agent."""
 
-MOMENT: Final = "%Y-%m-%d %H:%M:%S"
-
-LONGEST: Final = 255
-"""Characters of a repository, and of a reference, in a line."""
+MAX_METHOD: Final = 20
 
 
 class AccessLine:
-    """The line of one request: method, path, status, bytes, ms, principal. Never a query, a header or a token.
+    """The line of one request. Never a query, an Authorization header or a token.
 
-    id         of the request
+    origin     where the request came from
     principal  who sent it, where that is known
     sent       bytes of the answer's content that have gone out
     """
 
-    def __init__(self, request: Request) -> None:
+    def __init__(self, request: Request, origin: Origin) -> None:
         """Take the time."""
         self._began = time.perf_counter()
-        trace = TRACE.fullmatch(request.headers.get("X-Cloud-Trace-Context", ""))
-        self.id = trace[1] if trace else f"{random.getrandbits(128):032x}"
-        self._method = request.method
-        # Quoted, so that no path can end the line, or look like the next.
-        self._path = quote(request.path, safe="/:")
+        self.origin = origin
+        self._method = header_field(request.method, MAX_METHOD)
+        self._path = field(request.path, MAX_PATH)
+        self._protocol = request.environ.get("SERVER_PROTOCOL", "")
         self.principal = ""
         self.sent = 0
 
@@ -53,51 +48,34 @@ class AccessLine:
             yield piece
 
     def write(self, status: int) -> None:
-        """Write the line of a request that was answered so."""
-        fields = {
-            "method": self._method,
-            "path": self._path,
+        """Write the line of a request that was answered with `status`."""
+        if not _lines.form:
+            return
+        seconds = time.perf_counter() - self._began
+        _lines.write(self._json(status, seconds) if _lines.form == "json" else self._text(status, seconds))
+
+    def _text(self, status: int, seconds: float) -> str:
+        id, client, agent, sent_id, trace = self.origin
+        time_, who, address = time.strftime(MOMENT), field(self.principal), client.text or NONE
+        told = (time_, self._method, self._path, status, self.sent, seconds * 1000)
+        return ACCESS % (*told, who, address, id, sent_id, trace, agent)
+
+    def _json(self, status: int, seconds: float) -> str:
+        """Return the line as Cloud Logging reads it: an HttpRequest, whose sizes are texts, beside fields of ours."""
+        id, client, agent, sent_id, trace = self.origin
+        request = {
+            "requestMethod": self._method,
+            "requestUrl": self._path,
             "status": status,
-            "bytes": self.sent,
-            "ms": round((time.perf_counter() - self._began) * 1000, 1),
-            "principal": self.principal or "-",
-            "request_id": self.id,
+            "responseSize": str(self.sent),
+            "userAgent": agent,
+            "remoteIp": client.text,
+            "latency": f"{seconds:.6f}s",
+            "protocol": self._protocol,
         }
-        _lines.write(fields)
-
-
-class Audit:
-    """The lines that say who was refused what, and who wrote what. Never a token, nor a hash of one."""
-
-    def __init__(self, request_id: str, anonymous: bool) -> None:
-        """Write for the request of this id, which came without credentials, or with."""
-        self.id = request_id
-        self._anonymous = anonymous
-        self.principal = ""
-
-    def decision(self, action: str, repository: str, reference: str, status: int) -> None:
-        """Write down a decision whose answer has this status."""
-        outcome = "refused" if status in (401, 403) else "allowed" if status < 400 else "failed"
-        if status == 401 and self._anonymous:
-            # How every login begins.
-            outcome = "challenged"
-        fields = {
-            "principal": self.principal or "-",
-            "action": action,
-            # Both are whatever a stranger has sent, which may be a name, or a line of a log.
-            "repository": quote(repository[:LONGEST], safe="/") or "-",
-            "reference": quote(reference[:LONGEST], safe=":/") or "-",
-            "outcome": outcome,
-            "status": status,
-            "request_id": self.id,
-        }
-        text = "audit %(principal)s %(action)s %(repository)s %(reference)s %(outcome)s %(request_id)s"
-        level = logging.WARNING if outcome == "refused" else logging.INFO
-        audit_log.log(level, text, fields, extra={"fields": {"message": text % fields, "audit": fields}})
-
-    def refused(self, action: str, repository: str, reference: str) -> None:
-        """Write down that an action was refused, though the request goes on without it."""
-        self.decision(action, repository, reference, 403)
+        ours = {"principal": field(self.principal), "request_id": id, "sent_id": sent_id, "trace": trace}
+        line = {"severity": "INFO", "time": _rfc3339(time.time()), "httpRequest": request, **ours, **trace_field(trace)}
+        return json.dumps(line)
 
 
 class JsonLines(logging.Formatter):
@@ -127,20 +105,25 @@ def collected(report: dict[str, Any]) -> None:
     logging.getLogger("lading.collect").log(level, text, extra={"fields": {"message": text, "collection": report}})
 
 
+def trace_field(trace: str) -> dict[str, str]:
+    """Return the field by which Cloud Logging joins the lines of one trace, where the project is known."""
+    if trace == NONE or not _lines.project:
+        return {}
+    return {"logging.googleapis.com/trace": f"projects/{_lines.project}/traces/{trace}"}
+
+
 class _Lines:
-    """Where the lines of requests go. Past `logging`, which takes a fifth of the time of a pull for each."""
+    """Where the lines of requests go. Past `logging`, which takes a fifth of the time of a pull for each.
+
+    form     text or json, or "" for nowhere
+    project  of Google Cloud, whose traces the lines belong to, or ""
+    """
 
     form = ""
-    """As `text` or `json`, or nowhere."""
+    project = ""
 
-    def write(self, fields: dict[str, Any]) -> None:
-        """One line, in the form of all others."""
-        if not self.form:
-            return
-        if self.form == "json":
-            line = json.dumps({"severity": "INFO", "time": _rfc3339(time.time())} | fields)
-        else:
-            line = f"{time.strftime(MOMENT)} {ACCESS % fields}"
+    def write(self, line: str) -> None:
+        """Write one line."""
         # A full disk must not end what is only told of.
         with contextlib.suppress(OSError):
             sys.stderr.write(line + "\n")
@@ -149,9 +132,9 @@ class _Lines:
 _lines: Final = _Lines()
 
 
-def start(form: str) -> None:
-    """Write the log to standard error, as `text` or `json`."""
-    _lines.form = form
+def start(form: str, project: str = "") -> None:
+    """Write the log to standard error, as `text` or `json`, with traces of a `project` of Google Cloud."""
+    _lines.form, _lines.project = form, project
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines() if form == "json" else logging.Formatter("%(asctime)s %(message)s", MOMENT))
     log = logging.getLogger("lading")

@@ -32,7 +32,7 @@ def _app() -> "App":
     from functions.composition import create
 
     read = settings.read()
-    logs.start(read.log)
+    logs.start(read.log, read.project)
     return create(read)
 
 

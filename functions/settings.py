@@ -113,7 +113,10 @@ NAME_CHARACTERS: Final = frozenset("abcdefghijklmnopqrstuvwxyz0123456789._/-*")
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The settings, read and checked. Empty texts and None stand for what is not set."""
+    """The settings, read and checked. Empty texts and None stand for what is not set.
+
+    project  of Google Cloud, whose traces the log belongs to: GOOGLE_CLOUD_PROJECT, or the metadata store's
+    """
 
     host: str
     port: int
@@ -142,6 +145,7 @@ class Settings:
     threads: int
     body_timeout: float
     largest_body: int
+    project: str
 
     @property
     def realm(self) -> str:
@@ -227,7 +231,14 @@ def read(environment: Mapping[str, str] = os.environ, options: Mapping[str, str 
         threads=_number("threads", value("threads"), 1, 1000),
         body_timeout=_number("body-timeout", value("body-timeout"), 1, 3600),
         largest_body=_number("largest-body", value("largest-body"), 0, 1_000_000) * 2**20,
+        project=environment.get("GOOGLE_CLOUD_PROJECT") or _project(value("metadata")),
     )
+
+
+def _project(metadata: str) -> str:
+    """Return the project of Google Cloud in the URL of a metadata store, or ""."""
+    parts = urlsplit(metadata)
+    return parts.netloc if parts.scheme == "firestore" else ""
 
 
 def duration(text: str) -> timedelta:

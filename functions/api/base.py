@@ -7,9 +7,8 @@ from werkzeug.wrappers import Request
 
 from functions.api.answers import Answer, as_json
 from functions.api.bodies import RequestBody
+from functions.audit import Audit
 from functions.auth.access import Caller, Door
-from functions.client_address import ClientAddress
-from functions.logs import Audit
 from functions.registry.acts import Act
 from functions.registry.errors import PAGE_INVALID, RegistryError
 from functions.registry.names import MAX_NAME
@@ -23,8 +22,7 @@ class Call(NamedTuple):
     """One request, on its way to a handler.
 
     door   where callers get tokens
-    client the address that the request came from
-    audit  where decisions are written down
+    audit  where the handler reports what it did
     url    the registry's address as clients see it, without a slash at the end, or "" for relative URLs
     name   the repository, of the right grammar, or ""
     last   the path's last segment, where the route has one: a digest, reference or session id, not yet checked
@@ -35,7 +33,6 @@ class Call(NamedTuple):
     registry: Registry
     door: Door
     caller: Caller
-    client: ClientAddress
     audit: Audit
     url: str
     name: str = ""
@@ -43,7 +40,7 @@ class Call(NamedTuple):
 
     def act(self, action: str) -> Act:
         """What this request does, for the history of tags."""
-        return Act(action, self.caller.principal, self.audit.id)
+        return Act(action, self.caller.principal, self.audit.origin.id)
 
     def location(self, *segments: str) -> str:
         """The URL of something in this repository; never made from the Host header, which anyone can set."""

@@ -4,6 +4,7 @@ from functions.api.answers import Answer
 from functions.api.base import Call
 from functions.api.ranges import requested
 from functions.desk import leave
+from functions.registry.changes import Change
 from functions.registry.names import check_digest
 from storage.records import Link
 
@@ -28,6 +29,7 @@ def delete(call: Call) -> Answer:
     """end-10: make a blob invisible in this repository."""
     check_digest(call.last)
     call.registry.blobs.delete(call.name, call.last)
+    call.audit.did(Change("blob-deleted", call.last))
     return Answer(202)
 
 

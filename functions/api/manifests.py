@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from functions.api.answers import Answer
 from functions.api.base import Call
 from functions.desk import leave
+from functions.registry.changes import Change
 from functions.registry.errors import MANIFEST_TOO_LARGE, TAGS_TOO_MANY, RegistryError
 from functions.registry.manifests import MAX_MANIFEST, Put
 from functions.registry.names import check_tag, moment_of, names_digest
@@ -59,6 +60,7 @@ def put(call: Call) -> Answer:
         tags=tags if by_digest else [call.last, *tags],
     )
     manifest = call.registry.manifests.put(call.name, put, call.act("push"))
+    call.audit.did(Change("manifest-pushed", manifest.digest, tuple(dict.fromkeys(put.tags))))
     location = call.location("manifests", manifest.digest)
     answer = Answer(201, {"Location": location, "Docker-Content-Digest": manifest.digest})
     if manifest.subject:
@@ -71,7 +73,22 @@ def put(call: Call) -> Answer:
 def delete(call: Call) -> Answer:
     """end-9: remove a manifest with its tags, or one tag."""
     if names_digest(call.last):
-        call.registry.deletion.manifest(call.name, call.last, call.act("delete"))
+        _delete_manifest(call)
     else:
-        call.registry.tags.delete(call.name, call.last, call.act("delete"))
+        digest = call.registry.tags.delete(call.name, call.last, call.act("delete"))
+        call.audit.did(Change("tag-deleted", digest, (call.last,)))
     return Answer(202)
+
+
+def _delete_manifest(call: Call) -> None:
+    """Delete a manifest, and report all that went with it, also where the deletion fails halfway."""
+    gone: list[Tag | Manifest] = []
+    try:
+        call.registry.deletion.manifest(call.name, call.last, call.act("delete"), gone.append)
+    finally:
+        if gone:
+            tags = tuple(each.id for each in gone if isinstance(each, Tag))
+            digests = tuple(each.id for each in gone if isinstance(each, Manifest))
+            root = call.last if call.last in digests else ""
+            also = tuple(digest for digest in digests if digest != root)
+            call.audit.did(Change("manifest-deleted", root, tags, also))

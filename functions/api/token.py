@@ -12,7 +12,7 @@ from functions.api.answers import Answer, as_json
 from functions.api.base import Call
 from functions.auth import scopes
 from functions.auth.access import Caller
-from functions.registry.errors import TOKEN_REQUEST_INVALID, UNAVAILABLE, RegistryError
+from functions.registry.errors import TOKEN_REQUEST_INVALID, UNAUTHORIZED, UNAVAILABLE, RegistryError
 
 LARGEST: Final = 64 * 1024
 """Bytes of a form."""
@@ -65,9 +65,19 @@ def _form(call: Call) -> tuple[Caller, Sequence[str]]:
     first = {name: values[0] for name, values in form.items()}
     match first.get("grant_type"):
         case "password":
-            caller = call.door.log_in(first.get("username", ""), first.get("password", ""), call.client)
+            caller = _log_in(call, first.get("username", ""), first.get("password", ""))
         case "refresh_token":
-            caller = call.door.log_in("", first.get("refresh_token", ""), call.client)
+            caller = _log_in(call, "", first.get("refresh_token", ""))
         case _:
             raise RegistryError(TOKEN_REQUEST_INVALID, {"reason": "grant_type is password or refresh_token"})
     return caller, form.get("scope", [])
+
+
+def _log_in(call: Call, user: str, secret: str) -> Caller:
+    """Return the caller with these credentials. Raises as Door.log_in; the audit is told of a refusal."""
+    try:
+        return call.door.log_in(user, secret, call.audit.origin.client)
+    except RegistryError as error:
+        if error.row is UNAUTHORIZED:
+            call.audit.tried(user)
+        raise

@@ -9,6 +9,7 @@ from functions.api.ranges import chunk
 from functions.auth import patterns
 from functions.auth.access import Action, Verdict
 from functions.registry.blobs import PullTest
+from functions.registry.changes import Change
 from functions.registry.errors import DIGEST_INVALID, UNAUTHORIZED, RegistryError
 from functions.registry.names import check_digest, check_repository
 from functions.registry.uploads import CHUNK_MIN_LENGTH, Body
@@ -27,6 +28,7 @@ def start(call: Call) -> Answer:
     if algorithm not in ALGORITHMS:
         raise RegistryError(DIGEST_INVALID, {"algorithm": algorithm[:20], "supported": list(ALGORITHMS)})
     upload = call.registry.uploads.start(call.name, call.caller.principal, algorithm)
+    call.audit.did(Change("upload-started", session=upload.id))
     return Answer(202, {**_progress(call, upload), "OCI-Chunk-Min-Length": str(CHUNK_MIN_LENGTH)})
 
 
@@ -39,6 +41,7 @@ def status(call: Call) -> Answer:
 def append(call: Call) -> Answer:
     """end-5: add a chunk, or a stream, to a session."""
     upload = call.registry.uploads.append(call.name, call.last, _body(call), call.caller.principal)
+    call.audit.did(Change("upload-appended", session=upload.id))
     return Answer(202, _progress(call, upload))
 
 
@@ -47,12 +50,14 @@ def finish(call: Call) -> Answer:
     digest = call.request.args.get("digest", "")
     check_digest(digest)
     call.registry.uploads.finish(call.name, call.last, digest, _body(call), call.caller.principal)
+    call.audit.did(Change("blob-pushed", digest, session=call.last))
     return _created(call, digest)
 
 
 def cancel(call: Call) -> Answer:
     """end-14: end a session and forget its bytes."""
     call.registry.uploads.cancel(call.name, call.last, call.caller.principal)
+    call.audit.did(Change("upload-cancelled", session=call.last))
     return Answer(204)
 
 
@@ -67,7 +72,10 @@ def _mount(call: Call) -> Answer | None:
     if source:
         check_repository(source)
     link = call.registry.blobs.mount(call.name, digest, source, _sources(call, digest, source))
-    return _created(call, digest) if link else None
+    if link is None:
+        return None
+    call.audit.did(Change("blob-mounted", digest, source=source))
+    return _created(call, digest)
 
 
 def _sources(call: Call, digest: str, source: str) -> PullTest:
@@ -99,6 +107,7 @@ def _push_at_once(call: Call) -> Answer:
         with suppress(RegistryError):
             call.registry.uploads.cancel(call.name, upload.id, principal)
         raise
+    call.audit.did(Change("blob-pushed", digest, session=upload.id))
     return _created(call, digest)
 
 

@@ -70,6 +70,17 @@ def read(authorization: str) -> Basic | Bearer | None:
     raise RegistryError(UNAUTHORIZED)
 
 
+def user_tried(authorization: str) -> str | None:
+    """Return the user name of a login, or "" where it cannot be read; None of a token, and where nothing was sent."""
+    if not authorization or authorization[:7].lower() == "bearer ":
+        return None
+    try:
+        given = read(authorization)
+    except RegistryError:
+        return ""
+    return given.user if isinstance(given, Basic) else None
+
+
 def google_token(user: str, secret: str) -> str:
     """The token to ask Google with: the one that was sent, or one made of a service account's key.
 

@@ -27,7 +27,7 @@ def _serve(parsed: argparse.Namespace, read: Settings) -> None:
     from functions.listener import check_certificate, listen
     from functions.serve import serve
 
-    logs.start(read.log)
+    logs.start(read.log, read.project)
     check_certificate(read)
     with listen(read) as listener:
         app = create(read)

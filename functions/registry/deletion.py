@@ -54,6 +54,10 @@ Progress = Callable[[str, int, int], None]
 """Is told what is being done, how much of it is, and of how much, or 0 where nobody knows."""
 
 
+Removed = Callable[[Tag | Manifest], object]
+"""Is told of each thing that has been deleted, once the commit has."""
+
+
 class Deletion:
     """Deletes manifests and repositories. Tags alone are deleted by Tags."""
 
@@ -63,12 +67,12 @@ class Deletion:
         self._tags = tags
         self._clock = clock
 
-    def manifest(self, repository: str, digest: str, act: Act = DELETE) -> None:
-        """Delete a manifest, its tags, and what refers to it (end-9).
+    def manifest(self, repository: str, digest: str, act: Act = DELETE, removed: Removed = lambda thing: None) -> None:
+        """Delete a manifest, its tags, and what refers to it (end-9); `removed` is told of each.
 
         Raises MANIFEST_UNKNOWN, MANIFEST_NAMED by a live index, and TAG_IMMUTABLE.
         """
-        settle(lambda: self._try_to_delete(repository, digest, act))
+        settle(lambda: self._try_to_delete(repository, digest, act, removed))
 
     def repository(
         self, repository: str, act: Act = DELETE, progress: Progress = lambda what, done, total: None
@@ -126,7 +130,7 @@ class Deletion:
             whole.append((cause, record))
         return whole
 
-    def _try_to_delete(self, repository: str, digest: str, act: Act) -> None:
+    def _try_to_delete(self, repository: str, digest: str, act: Act, removed: Removed) -> None:
         root = self._read(repository, digest)
         if root is None:
             raise RegistryError(MANIFEST_UNKNOWN, {"reference": digest})
@@ -139,7 +143,8 @@ class Deletion:
             tags |= names
             going[follower.id] = follower
         # Where they are too many for one commit, the manifest itself goes with the last: whoever repeats it goes on.
-        self._delete_all(repository, [*tags.values(), *reversed(going.values())], causes.of_manifest(digest), act)
+        things: list[Tag | Manifest] = [*tags.values(), *reversed(going.values())]
+        self._delete_all(repository, things, causes.of_manifest(digest), act, removed)
 
     def _followers(self, going: Mapping[str, Manifest]) -> Iterator[tuple[Manifest, dict[str, Tag]]]:
         """Each manifest that refers to one of `going`, which grows meanwhile, and that nothing else names; its tags."""
@@ -162,17 +167,25 @@ class Deletion:
             if (manifest := self._read(repository, named)) is not None:
                 yield manifest
 
-    def _delete_all(self, repository: str, things: list[Tag | Manifest], cause: str, act: Act) -> None:
+    def _delete_all(
+        self,
+        repository: str,
+        things: list[Tag | Manifest],
+        cause: str,
+        act: Act,
+        removed: Removed = lambda thing: None,
+    ) -> None:
         """Delete these in order, in as few commits as they need. Raises TAG_IMMUTABLE before it deletes any."""
         for thing in things:
             if isinstance(thing, Tag):
                 self._tags.immutable.check(repository, thing.id)
-        in_batches(
-            things,
-            lambda some: self.apart(repository, [(cause, thing) for thing in some], act),
-            size=_size,
-            most=AT_ONCE,
-        )
+
+        def delete(some: Sequence[Tag | Manifest]) -> None:
+            self.apart(repository, [(cause, thing) for thing in some], act)
+            for thing in some:
+                removed(thing)
+
+        in_batches(things, delete, size=_size, most=AT_ONCE)
 
     def apart(self, repository: str, caused: Sequence[Caused], act: Act) -> None:
         """Delete these as `together` does, or a manifest alone whose links do not fit into its commit.

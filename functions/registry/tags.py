@@ -67,10 +67,13 @@ class Tags:
         after = moves.behind(repository, moment)
         return next(iter(self._metadata.find(Move, {"tag": tag}, repository=repository, after=after, limit=1)), None)
 
-    def delete(self, repository: str, name: str, act: Act = DELETE) -> None:
-        """Remove a tag; its manifest stays (end-9). Raises MANIFEST_UNKNOWN, TAG_RESERVED, TAG_IMMUTABLE."""
+    def delete(self, repository: str, name: str, act: Act = DELETE) -> str:
+        """Remove a tag, and return the digest that it named; its manifest stays (end-9).
+
+        Raises MANIFEST_UNKNOWN, TAG_RESERVED, TAG_IMMUTABLE.
+        """
         refuse_reserved(name)
-        settle(lambda: self._try_to_delete(repository, name, act))
+        return settle(lambda: self._try_to_delete(repository, name, act))
 
     def keys(self, repository: str, name: str) -> list[Key[Any]]:
         """What must be read before `move` or `drop`."""
@@ -116,7 +119,7 @@ class Tags:
             *moves.row(found, tag.key, moves.Change(tag.digest, ""), act, moved),
         ]
 
-    def _try_to_delete(self, repository: str, name: str, act: Act) -> None:
+    def _try_to_delete(self, repository: str, name: str, act: Act) -> str:
         key = Key(Tag, name, repository)
         found = self._metadata.read([Key(Repository, repository), *self.keys(repository, name)])
         tag = found[key]
@@ -125,6 +128,7 @@ class Tags:
         self.immutable.check(repository, name)
         writes = self.drop(found, tag, causes.of_tag(name), act)
         self._metadata.commit([*writes, *changed(found, repository, self._clock())])
+        return tag.digest
 
     def _require(self, repository: str) -> None:
         key = Key(Repository, repository)

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from functions import logs
+from functions.app import request_of
 from functions.logs import JsonLines
 from storage.digests import digest_of
 from tests.auth.conftest import Guard
@@ -15,6 +17,7 @@ from tests.auth.worlds import BUCKET, PULL, PUSH, Guarded, World, bearer, by_tok
 
 BASIC = by_token("ya29.alice")
 ALICE = {"Authorization": BASIC}
+TRACE = "0af7" * 8
 
 
 @pytest.fixture
@@ -36,25 +39,50 @@ def told(line: dict[str, Any]) -> tuple[str, ...]:
     return tuple(line["audit"][name] for name in ("principal", "action", "repository", "reference", "outcome"))
 
 
-def test_a_write_is_a_line_in_the_shape_of_cloud_logging(app: Guarded, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_write_is_a_line_in_the_shape_of_cloud_logging(
+    app: Guarded, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logs._lines, "project", "some-project")
     digest = digest_of(b"bytes")
-    headers = ALICE | {"X-Cloud-Trace-Context": f"{'0af7' * 8}/1;o=1"}
+    headers = ALICE | {"X-Cloud-Trace-Context": f"{TRACE}/1;o=1", "User-Agent": "docker/28", "X-Request-Id": "ours-7"}
 
     answer = app.client.ask("POST", f"/v2/team/app/blobs/uploads/?digest={digest}", b"bytes", headers)
 
-    assert answer.headers["X-Request-Id"] == "0af7" * 8
     (line,) = audited(caplog)
-    assert line.keys() == {"severity", "time", "message", "audit"}
+    assert line.keys() == {"severity", "time", "message", "audit", "logging.googleapis.com/trace"}
     assert line["severity"] == "INFO"
+    assert line["logging.googleapis.com/trace"] == f"projects/some-project/traces/{TRACE}"
+    assert re.fullmatch("[0-9a-f]{32}", line["audit"].pop("session"))
     assert line["audit"] == {
+        "outcome": "allowed",
+        "status": 201,
+        "client": "-",
         "principal": "alice@example.com",
         "action": "push",
         "repository": "team/app",
-        "reference": digest,
-        "outcome": "allowed",
-        "status": 201,
-        "request_id": "0af7" * 8,
+        "reference": "-",
+        "change": "blob-pushed",
+        "digest": digest,
+        "request_id": answer.headers["X-Request-Id"],
+        "sent_id": "ours-7",
+        "trace": TRACE,
+        "user_agent": "docker/28",
     }
+
+
+def test_no_header_is_taken_for_the_id_of_a_request(app: Guarded, caplog: pytest.LogCaptureFixture) -> None:
+    ids = set()
+    for name in ("X-Cloud-Trace-Context", "traceparent", "X-Request-Id"):
+        for _ in range(2):
+            value = f"00-{TRACE}-{'a' * 16}-01" if name == "traceparent" else TRACE
+            answer = app.client.ask("DELETE", "/v2/team/app/manifests/v1", headers=ALICE | {name: value})
+            (line,) = audited(caplog)
+            told = line["audit"]
+            assert answer.headers["X-Request-Id"] == told["request_id"]
+            assert TRACE in (told["sent_id"], told["trace"])
+            ids.add(told["request_id"])
+    assert len(ids) == 6
+    assert TRACE not in ids
 
 
 def test_a_refusal_is_a_line_whoever_refuses(app: Guarded, caplog: pytest.LogCaptureFixture) -> None:
@@ -96,8 +124,10 @@ def test_a_source_that_may_not_be_pulled_is_a_line(app: Guarded, caplog: pytest.
         answer = app.client.ask("POST", f"/v2/team/app/blobs/uploads/?mount={digest}&from={source}", headers=headers)
         assert answer.status == 202
         refusal = [("alice@example.com", "pull", source, digest, "refused")] if source == "other/app" else []
-        begun = ("alice@example.com", "push", "team/app", digest, "allowed")
-        assert [told(line) for line in audited(caplog)] == [*refusal, begun]
+        begun = ("alice@example.com", "push", "team/app", "-", "allowed")
+        lines = audited(caplog)
+        assert [told(line) for line in lines] == [*refusal, begun]
+        assert lines[-1]["audit"]["change"] == "upload-started"
 
 
 def test_the_time_of_a_line_is_as_cloud_logging_reads_it(app: Guarded, caplog: pytest.LogCaptureFixture) -> None:
@@ -126,12 +156,30 @@ def test_reading_what_one_may_read_is_no_line(app: Guarded, caplog: pytest.LogCa
 
 
 def test_no_reference_breaks_a_line_or_makes_it_long(app: Guarded, caplog: pytest.LogCaptureFixture) -> None:
-    app.client.ask("POST", f"/v2/team/app/blobs/uploads/?digest=%0Aaudit%20root{'x' * 5000}", b"", ALICE)
+    app.client.ask("DELETE", f"/v2/team/app/manifests/%0Aaudit%20root{'x' * 5000}", b"", ALICE)
 
     assert "\n" not in caplog.records[0].getMessage()
     (line,) = audited(caplog)
     assert line["audit"]["reference"].startswith("%0Aaudit%20root")
     assert len(line["audit"]["reference"]) < 800
+
+
+def test_no_header_breaks_a_line_or_makes_it_long(app: Guarded, caplog: pytest.LogCaptureFixture) -> None:
+    """A server may hand over what HTTP forbids."""
+    evil = 'a" audit outcome=allowed\\\n\r\t\x00\x1b[31m\x7f\xe9%22' + "x" * 5000
+    names = ("HTTP_USER_AGENT", "HTTP_X_REQUEST_ID", "HTTP_X_CLOUD_TRACE_CONTEXT", "HTTP_TRACEPARENT")
+    environ = dict.fromkeys(names, evil) | {"PATH_INFO": "/v2/a/manifests/v1", "REQUEST_METHOD": "PUT"}
+    app.client.app.respond(request_of({"SERVER_NAME": "x", "SERVER_PORT": "1", "wsgi.url_scheme": "http", **environ}))
+
+    text = caplog.records[0].getMessage()
+    assert text.isprintable()
+    assert text.isascii()
+    assert text.count('"') == 2
+    assert text.count("outcome=") == 1
+    assert text.endswith('"')
+    assert len(text) < 1500
+    (line,) = audited(caplog)
+    assert line["audit"]["user_agent"].startswith("a%22 audit outcome%3Dallowed%5C%0A%0D%09%00%1B[31m%7F%E9%2522xx")
 
 
 @pytest.mark.parametrize("authorization", ["", "Bearer x", BASIC])

@@ -1,5 +1,7 @@
 """The client's address: the peer's, or that entry of X-Forwarded-For which a trusted proxy has written."""
 
+import json
+import socket
 from pathlib import Path
 
 import pytest
@@ -7,6 +9,7 @@ import pytest
 from functions import settings
 from functions.client_address import NO_ADDRESS, ClientAddress, client_address
 from functions.settings import SettingsError
+from tests.servers import answer_on, serving, users
 
 PEER = "203.0.113.7"
 
@@ -138,3 +141,29 @@ def test_everybody_is_refused_where_a_proxy_is_in_front(given: dict[str, str], t
 def test_the_number_of_hops_is_a_number(hops: str) -> None:
     with pytest.raises(SettingsError, match="trusted-hops"):
         settings.read({"LADING_TRUSTED_HOPS": hops})
+
+
+SENT = [
+    "X-Forwarded-For: 10.0.0.1, 192.0.2.1",
+    "X-Forwarded-For: 10.0.0.1\r\nX-Forwarded-For: 192.0.2.1",
+    "x-forwarded-for: 10.0.0.1\r\nX-FORWARDED-FOR: 10.0.0.2, 192.0.2.1",
+    "X-Forwarded-For: 10.0.0.1\r\nX-Forwarded-For: 10.0.0.2\r\nX-Forwarded-For: 192.0.2.1",
+    "Forwarded: for=10.0.0.1\r\nX-Real-IP: 10.0.0.1\r\nX-Client-IP: 10.0.0.1\r\nX-Forwarded-For: 192.0.2.1",
+]
+
+
+@pytest.mark.parametrize("hops", [0, 1])
+def test_the_server_knows_the_client_however_the_header_is_sent(hops: int, tmp_path: Path) -> None:
+    """A proxy may append a header of its own instead of an entry."""
+    variables, _ = users(tmp_path / "access")
+    environment = {**variables, "LADING_DATA": str(tmp_path / "data"), "LADING_TRUSTED_HOPS": str(hops)}
+    with serving(environment, tmp_path / "log", ["--log", "json"]) as server:
+        for number, headers in enumerate(SENT):
+            with socket.create_connection(("127.0.0.1", server.port), timeout=30) as sock:
+                request = f"GET /v2/{number} HTTP/1.1\r\nHost: {server.host}\r\n{headers}\r\nConnection: close\r\n\r\n"
+                sock.sendall(request.encode())
+                assert answer_on(sock)[0] in (401, 404)
+    lines = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines() if line.startswith("{")]
+    requests = [line["httpRequest"] for line in lines if "httpRequest" in line]
+    addresses = [each["remoteIp"] for each in requests if each["requestUrl"] != "/v2/"]
+    assert addresses == (["192.0.2.1"] if hops else ["127.0.0.1"]) * len(SENT)

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 import socket
 import ssl
 import subprocess
@@ -141,7 +142,12 @@ def test_the_access_log_is_a_line_a_request_without_secrets(tmp_path: Path) -> N
         server.request("GET", "/v2/a%0Ab/tags/list")
 
     log = (tmp_path / "log").read_text()
-    assert " GET /v2/a/manifests/v1 404 " in log
+    assert re.search(
+        r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d[+-]\d{4} GET /v2/a/manifests/v1 404 \d+ \d+\.\d - 127\.0\.0\.1 "
+        r'[0-9a-f]{32} - - "-"$',
+        log,
+        re.MULTILINE,
+    )
     assert " GET /v2/a%0Ab/tags/list 400 " in log
     assert log.count("/v2/a/manifests/v1") == 2
     assert SECRET not in log
@@ -156,9 +162,21 @@ def test_the_access_log_can_be_json(tmp_path: Path) -> None:
 
     log = (tmp_path / "log").read_text()
     lines = [json.loads(line) for line in log.splitlines() if line.startswith("{")]
-    pulled = next(line for line in lines if line.get("method") == "GET" and "/blobs/" in line["path"])
-    assert (pulled["status"], pulled["bytes"], pulled["principal"]) == (200, 4, "-")
-    assert {"severity", "time", "ms"} <= pulled.keys()
+    pulled = next(line for line in lines if "/blobs/sha" in line.get("httpRequest", {}).get("requestUrl", ""))
+    request = pulled["httpRequest"]
+    # Cloud Logging's HttpRequest: sizes are texts, since they are int64, and a Duration ends with s.
+    assert re.fullmatch(r"\d+\.\d{6}s", request.pop("latency"))
+    assert request == {
+        "requestMethod": "GET",
+        "requestUrl": f"/v2/a/blobs/{digest_of(b'four')}",
+        "status": 200,
+        "responseSize": "4",
+        "userAgent": "-",
+        "remoteIp": "127.0.0.1",
+        "protocol": "HTTP/1.1",
+    }
+    assert pulled["principal"] == "-"
+    assert {"severity", "time", "request_id"} <= pulled.keys()
     assert SECRET not in log
 
 
