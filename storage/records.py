@@ -186,6 +186,9 @@ class Manifest(Record):
     object         the object that holds a manifest too large for the metadata store, or ""
     artifact_type  as the referrers API gives it: the manifest's own, else its config's media type
     subject        the digest of the manifest that this one refers to, or ""
+    attachment     what lets a tag attach it to another manifest: the tag `sha256-…` that the push which created it gave
+                   it; else the suffix of such tags (".sig") that fits its layers; else "none" (registry.referring).
+                   "" where an earlier release wrote it: then its content alone says
     blobs          the digests of all blobs that must be linked in the repository
     children       the digests of all manifests that must be in the repository
     restored       when it was undeleted, or pushed again, the last time, or None
@@ -203,6 +206,7 @@ class Manifest(Record):
     object: str = ""
     artifact_type: str = ""
     subject: str = ""
+    attachment: str = ""
     blobs: tuple[str, ...] = ()
     children: tuple[str, ...] = ()
     created: datetime

@@ -33,6 +33,12 @@ def manifest(layers: list[bytes], config: bytes = EMPTY_CONFIG, **fields: Any) -
     return json.dumps(described | fields).encode()
 
 
+def signature(layer: bytes, media_type: str, **fields: Any) -> bytes:
+    """A manifest as cosign puts it under a tag: an image with a layer of a media type of its own."""
+    described = json.loads(manifest([], **fields))
+    return json.dumps(described | {"layers": [descriptor(layer, media_type)]}).encode()
+
+
 def index(manifests: list[bytes], **fields: Any) -> bytes:
     """An OCI image index; `fields` are added as they are."""
     described = {

@@ -151,7 +151,19 @@ def apply(
 def _groups(made: Plan) -> Iterator[list[Doomed]]:
     """What goes, in groups that hang together; the first of each is what the others are restored with."""
     for group in made.graph.downward(made.rules):
-        yield [Doomed(made.graph.nodes[digest], made.rules[digest], group[0]) for digest in group]
+        yield [
+            Doomed(made.graph.nodes[digest], made.rules[digest], group[0], _dangling(made, digest)) for digest in group
+        ]
+
+
+def _dangling(made: Plan, digest: str) -> tuple[tuple[str, str], ...]:
+    """The tags that are made of a digest and name what stays, but for immutable ones; each with what it names."""
+    nodes = made.graph.nodes
+    return tuple(
+        (tag, named)
+        for tag, named in made.graph.made_of(digest)
+        if named not in made.rules and tag not in nodes[named].immutable
+    )
 
 
 def _delete(registry: Registry, made: Plan, going: list[Doomed], spared: set[str]) -> list[Doomed]:
@@ -196,5 +208,6 @@ def _portions(groups: Iterable[list[Doomed]]) -> Iterator[list[Doomed]]:
 
 def _fit(doomed: Sequence[Doomed]) -> bool:
     nodes = [each.node for each in doomed]
-    size = sum(size_of_manifest(node.size, len(node.blobs)) + TAG_SIZE * len(node.tags) for node in nodes)
-    return fits(sum(1 + len(node.tags) for node in nodes), size)
+    tags = sum(len(each.node.tags) + len(each.dangling) for each in doomed)
+    size = sum(size_of_manifest(node.size, len(node.blobs)) for node in nodes) + TAG_SIZE * tags
+    return fits(len(nodes) + tags, size)

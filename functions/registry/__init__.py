@@ -9,6 +9,7 @@ tags        moving, deleting and listing tags
 moves       their history, a row each move
 rollback    a tag names again what it named before
 immutable   tags that are created once
+followers   what goes with a manifest that is deleted
 deletion    deleting manifests and repositories, so that they can be restored
 undelete    restoring them, and forgetting them for good
 links       what a commit writes about links: which may be garbage

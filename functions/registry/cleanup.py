@@ -104,7 +104,7 @@ class _Judge:
         if self._is_mid_push(node):
             return None
         meant = [policy for policy in self._deletes if policy.where.matches(version, self._now)]
-        if not meant and node.orphan and not node.named:
+        if not meant and node.orphan and not node.others:
             # Somebody was stopped in between, or it came a moment too late to go with what it belongs to.
             return Policy(node.orphan, True, Condition())
         return min(meant, key=lambda policy: not policy.immutable, default=None)

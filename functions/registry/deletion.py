@@ -1,13 +1,13 @@
 """Deleting: what is deleted is gone for every client at once, and can be restored for a while.
 
-One commit moves a manifest with its tags to where deleted things are, and with it whatever refers to it: signatures,
-attestations, SBOMs. Whatever another thing still names stays: it is read first, then what names it, and it is deleted
-at the version that was read, so that what came in between makes the commit fail.
+One commit moves a manifest with its tags to where deleted things are, and with it whatever refers to it (followers):
+signatures, attestations, SBOMs. Whatever another thing still names stays: it is read first, then what names it, and it
+is deleted at the version that was read, so that what came in between makes the commit fail.
 """
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -16,10 +16,10 @@ from functions.registry.acts import DELETE, Act, Clock
 from functions.registry.attempts import settle
 from functions.registry.batches import in_batches
 from functions.registry.errors import MANIFEST_NAMED, MANIFEST_UNKNOWN, NAME_UNKNOWN, RegistryError
+from functions.registry.followers import Followers
 from functions.registry.large_manifests import hide_links, loosen_links
 from functions.registry.needs import released
-from functions.registry.pages import check_advance, find_all, scan_all
-from functions.registry.referring import tags_of
+from functions.registry.pages import check_advance, scan_all
 from functions.registry.repositories import alive, changed
 from functions.registry.tags import Tags
 from storage.commit_size import BATCH_SIZE, size_of
@@ -43,9 +43,6 @@ TAG_SIZE: Final = 4_000
 MANIFEST_SIZE: Final = 4_000
 """Bytes that deleting one adds to a commit at most, but for contents (storage.commit_size)."""
 
-MOST_NAMED: Final = 10
-"""Names in the answer to whoever may not delete."""
-
 Caused = tuple[str, Tag | Manifest]
 """What is deleted, behind the cause with which it is restored: see DeletedManifest."""
 
@@ -65,6 +62,7 @@ class Deletion:
         """Delete in `metadata`."""
         self._metadata = metadata
         self._tags = tags
+        self._followers = Followers(metadata)
         self._clock = clock
 
     def manifest(self, repository: str, digest: str, act: Act = DELETE, removed: Removed = lambda thing: None) -> None:
@@ -134,38 +132,14 @@ class Deletion:
         root = self._read(repository, digest)
         if root is None:
             raise RegistryError(MANIFEST_UNKNOWN, {"reference": digest})
-        indexes = self._indexes(root)
+        indexes = self._followers.indexes(root)
         if indexes:
             raise RegistryError(MANIFEST_NAMED, {"digest": digest, "indexes": indexes})
-        going = {digest: root}
-        tags = self._tags_of(root)
-        for follower, names in self._followers(going):
-            tags |= names
-            going[follower.id] = follower
+        going = self._followers.of(root)
+        dangling = [tag for tag in going.dangling if not self._tags.immutable.rule(repository, tag.id)]
         # Where they are too many for one commit, the manifest itself goes with the last: whoever repeats it goes on.
-        things: list[Tag | Manifest] = [*tags.values(), *reversed(going.values())]
+        things: list[Tag | Manifest] = [*going.tags, *dangling, *reversed(going.manifests)]
         self._delete_all(repository, things, causes.of_manifest(digest), act, removed)
-
-    def _followers(self, going: Mapping[str, Manifest]) -> Iterator[tuple[Manifest, dict[str, Tag]]]:
-        """Each manifest that refers to one of `going`, which grows meanwhile, and that nothing else names; its tags."""
-        looked: set[str] = set()
-        while digests := [digest for digest in going if digest not in looked]:
-            looked.update(digests)
-            for digest in digests:
-                for follower in self._referrers(going[digest].repository, digest):
-                    tags = self._tags_of(follower)
-                    others = tags.keys() - set(tags_of(digest))
-                    if follower.id not in going and not others and not self._indexes(follower):
-                        yield follower, tags
-
-    def _referrers(self, repository: str, digest: str) -> Iterator[Manifest]:
-        """All that refers to a manifest, by its subject or by a tag, without content."""
-        yield from find_all(self._metadata, Manifest, {"subject": digest}, repository)
-        keys = [Key(Tag, tag, repository) for tag in tags_of(digest)]
-        found = self._metadata.read(keys, content=False)
-        for named in dict.fromkeys(tag.digest for key in keys if (tag := found[key]) is not None):
-            if (manifest := self._read(repository, named)) is not None:
-                yield manifest
 
     def _delete_all(
         self,
@@ -281,21 +255,10 @@ class Deletion:
 
     def _delete_unnamed(self, repository: str, keys: list[Key[Manifest]], act: Act) -> None:
         found = self._metadata.read(keys, content=False)
-        manifests = [each for key in keys if (each := found[key]) is not None and not self._indexes(each)]
+        manifests = [each for key in keys if (each := found[key]) is not None and not self._followers.indexes(each)]
         # Pushed since the repository's tags went, if there are any.
-        tags = [tag for manifest in manifests for tag in self._tags_of(manifest).values()]
+        tags = [tag for manifest in manifests for tag in self._followers.tags(manifest).values()]
         self._delete_all(repository, [*tags, *manifests], causes.of_repository(repository), act)
-
-    def _indexes(self, manifest: Manifest) -> list[str]:
-        """The digests of some live indexes that name a manifest."""
-        where = {"children": manifest.id}
-        found = self._metadata.find(Manifest, where, repository=manifest.repository, limit=MOST_NAMED)
-        return [index.id for index in found]
-
-    def _tags_of(self, manifest: Manifest) -> dict[str, Tag]:
-        """All tags that name a manifest."""
-        found = find_all(self._metadata, Tag, {"digest": manifest.id}, manifest.repository)
-        return {tag.id: tag for tag in found}
 
     def _read(self, repository: str, digest: str) -> Manifest | None:
         """Return a manifest, without its content."""

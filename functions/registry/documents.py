@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from functions.registry.errors import MANIFEST_INVALID, RegistryError
+from functions.registry.referring import kind_of
 from storage.digests import is_digest
 
 OCI_MANIFEST: Final = "application/vnd.oci.image.manifest.v1+json"
@@ -50,11 +51,15 @@ MOST_REFERENCES: Final = 5_000
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """What a manifest says. `blobs` and `children` are digests, each once, in order; `subject` is a digest or ""."""
+    """What a manifest says. `blobs` and `children` are digests, each once, in order; `subject` is a digest or "".
+
+    `attached_kind` is the suffix of the tags under which cosign would put it (referring.kind_of), or "".
+    """
 
     media_type: str
     artifact_type: str
     subject: str
+    attached_kind: str
     blobs: tuple[str, ...]
     children: tuple[str, ...]
     annotations: Mapping[str, str]
@@ -84,6 +89,7 @@ def parse(content: bytes, content_type: str) -> Document:
         media_type=media_type,
         artifact_type=_artifact_type(fields),
         subject=_digest(_descriptor(subject, "subject")) if subject is not None else "",
+        attached_kind=_attached_kind(fields) if media_type in IMAGES else "",
         blobs=tuple(blobs),
         children=tuple(children),
         annotations=_annotations(fields),
@@ -182,6 +188,10 @@ def _artifact_type(fields: dict[str, Any]) -> str:
         if not isinstance(text, str) or len(text) > MOST_MEDIA_TYPE or not text.isascii():
             raise _invalid("has an artifactType that is not a media type")
     return texts[0] or texts[1]
+
+
+def _attached_kind(fields: dict[str, Any]) -> str:
+    return kind_of([layer.get("mediaType", "") for layer in _list(fields, "layers")])
 
 
 def _annotations(fields: dict[str, Any]) -> dict[str, str]:

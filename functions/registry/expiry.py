@@ -27,11 +27,17 @@ BY: Final = "policy "
 
 @dataclass(frozen=True, slots=True)
 class Doomed:
-    """A manifest that is to go, by which policy, and the digest with which it is restored: of what it goes with."""
+    """A manifest that is to go.
+
+    policy    by which
+    cause     the digest with which it is restored: of what it goes with
+    dangling  tags that name another manifest and go all the same, as they are made of this one's digest; with digests
+    """
 
     node: Node
     policy: str
     cause: str
+    dangling: tuple[tuple[str, str], ...] = ()
 
 
 class Expiry:
@@ -52,7 +58,7 @@ class Expiry:
         return settle(lambda: self._try_to_delete(repository, doomed, act))
 
     def _try_to_delete(self, repository: str, doomed: Sequence[Doomed], act: Act) -> set[str]:
-        found = self._metadata.read([key for each in doomed for key in _keys(repository, each.node)], content=False)
+        found = self._metadata.read([key for each in doomed for key in _keys(repository, each)], content=False)
         going = {each.node.digest for each in doomed}
         changed = {
             each.node.digest
@@ -83,14 +89,18 @@ class Expiry:
 
 
 def _caused(found: Found, repository: str, doomed: Doomed) -> list[Caused]:
-    """What goes with one manifest. Nothing of it is missing: that would be a change."""
-    keys: list[Key[Any]] = [Key(Tag, tag, repository) for tag in doomed.node.tags]
-    keys.append(Key(Manifest, doomed.node.digest, repository))
-    return [(causes.of_manifest(doomed.cause), thing) for key in keys if (thing := found[key]) is not None]
+    """What goes with one manifest. Of dangling tags, those that still name what they did; nothing else is missing."""
+    tags = dict.fromkeys(doomed.node.tags, doomed.node.digest) | dict(doomed.dangling)
+    there = [tag for name in tags if (tag := found[Key(Tag, name, repository)]) is not None]
+    things: list[Tag | Manifest] = [tag for tag in there if tag.digest == tags[tag.id]]
+    if (manifest := found[Key(Manifest, doomed.node.digest, repository)]) is not None:
+        things.append(manifest)
+    return [(causes.of_manifest(doomed.cause), thing) for thing in things]
 
 
-def _keys(repository: str, node: Node) -> list[Key[Any]]:
-    tags = [Key(Tag, tag, repository) for tag in node.tags]
+def _keys(repository: str, doomed: Doomed) -> list[Key[Any]]:
+    node = doomed.node
+    tags = [Key(Tag, tag, repository) for tag in dict.fromkeys((*node.tags, *(tag for tag, _ in doomed.dangling)))]
     digests = [node.digest, *([node.subject] if node.subject else [])]
     return [*(Key(Manifest, digest, repository) for digest in digests), Key(Pull, node.digest, repository), *tags]
 

@@ -1,9 +1,9 @@
 """The graph of the manifests of one repository: what holds what.
 
     an index  holds  its children
-    a subject holds  its referrers, by their `subject` or by a tag  (registry.referring)
+    a subject holds  its referrers, by their `subject` or by a tag that attaches them  (registry.referring)
 
-What stands is held by nothing, or has a tag of its own. All else goes with what holds it.
+What stands is held by nothing, or has another tag than those that attach it. All else goes with what holds it.
 """
 
 from collections import defaultdict
@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from functions.registry.referring import refers, tags_of
+from functions.registry.referring import attaches, refers, tags_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +23,7 @@ class Node:
     tags       all that name it
     immutable  those of them that are immutable
     pulled     when it was last pulled, or None
+    attachment what lets a tag attach it to another one (Manifest.attachment)
     version    of its record: a new one for whoever names it since
     orphan     the policy by which what held it was deleted before it, or ""
     """
@@ -34,6 +35,7 @@ class Node:
     immutable: tuple[str, ...] = ()
     pulled: datetime | None = None
     subject: str = ""
+    attachment: str = ""
     children: tuple[str, ...] = ()
     blobs: tuple[str, ...] = ()
     version: str = ""
@@ -41,18 +43,29 @@ class Node:
 
     @property
     def attached(self) -> tuple[str, ...]:
-        """The tags that attach it to another manifest."""
+        """The tags that are made of another manifest's digest, whether or not they attach it to that one."""
         return tuple(tag for tag in self.tags if refers(tag))
 
     @property
+    def attaching(self) -> tuple[str, ...]:
+        """Those of them that attach it."""
+        return tuple(tag for tag in self.tags if attaches(tag, self.subject, self.attachment))
+
+    @property
+    def others(self) -> tuple[str, ...]:
+        """The tags that keep it where what it refers to goes: all but those that are made of that one's digest."""
+        own = {*self.attaching, *(tags_of(self.subject) if self.subject else ())}
+        return tuple(tag for tag in self.tags if tag not in own)
+
+    @property
     def named(self) -> tuple[str, ...]:
-        """The tags of its own: all others."""
+        """The tags of its own, by which policies go: those that are not made of a digest."""
         return tuple(tag for tag in self.tags if not refers(tag))
 
     @property
     def refers(self) -> bool:
         """Whether it refers to a manifest, be that there or not."""
-        return bool(self.subject) or bool(self.attached)
+        return bool(self.subject) or bool(self.attaching)
 
 
 class Graph:
@@ -62,6 +75,7 @@ class Graph:
         """Lay the edges between `nodes`; what they name and is not among them is left out."""
         self.nodes: Mapping[str, Node] = {node.digest: node for node in sorted(nodes, key=lambda node: node.digest)}
         self._subjects = {tag: digest for digest in self.nodes for tag in tags_of(digest)}
+        self._named = {tag: node.digest for node in self.nodes.values() for tag in node.attached}
         self._indexes: dict[str, list[str]] = defaultdict(list)
         self._holds: dict[str, list[str]] = defaultdict(list)
         self._held: set[str] = set()
@@ -72,6 +86,10 @@ class Graph:
     def indexes(self, digest: str) -> list[str]:
         """The indexes that name a manifest."""
         return self._indexes.get(digest, [])
+
+    def made_of(self, digest: str) -> list[tuple[str, str]]:
+        """The tags that are made of a digest, each with the digest of the manifest that it names."""
+        return [(tag, self._named[tag]) for tag in tags_of(digest) if tag in self._named]
 
     def is_root(self, digest: str) -> bool:
         """Whether a manifest is an image of its own: held by nothing, and referring to nothing."""
@@ -138,7 +156,7 @@ class Graph:
             if child in self.nodes and child != node.digest:
                 self._indexes[child].append(node.digest)
                 self._hold(node.digest, child)
-        subjects = (node.subject, *(self._subjects.get(tag, "") for tag in sorted(node.attached)))
+        subjects = (node.subject, *(self._subjects.get(tag, "") for tag in sorted(node.attaching)))
         for subject in dict.fromkeys(subjects):
             if subject in self.nodes and subject != node.digest:
                 self._hold(subject, node.digest)
@@ -148,6 +166,6 @@ class Graph:
         self._held.add(held)
 
     def _standing(self) -> frozenset[str]:
-        standing = {digest for digest, node in self.nodes.items() if digest not in self._held or node.named}
+        standing = {digest for digest, node in self.nodes.items() if digest not in self._held or node.others}
         # Tags can attach manifests to one another in a ring, to which nothing leads from outside.
         return frozenset(standing | (set(self.nodes) - set(self.below(standing))))

@@ -6,10 +6,11 @@ from datetime import datetime
 from typing import Final
 
 from functions.registry.expiry import BY
+from functions.registry.followers import with_attachments
 from functions.registry.graph import Node
 from functions.registry.immutable import ImmutableTags
 from functions.registry.pages import scan_all
-from functions.registry.referring import tags_of
+from functions.registry.referring import attaches, refers, tags_of
 from storage.past import DeletedManifest
 from storage.protocols import MetadataStore
 from storage.records import Link, Manifest, Tag
@@ -33,27 +34,37 @@ class Inventory:
         Manifests are read first: whatever names one since gave it a new version, and what came since is not among them.
         """
         manifests = list(scan_all(self._metadata, Manifest, repository))
-        tags = defaultdict(list)
+        tags = defaultdict[str, list[Tag]](list)
         for tag in scan_all(self._metadata, Tag, repository):
-            tags[tag.digest].append(tag.id)
+            tags[tag.digest].append(tag)
+        manifests = self._with_attachments(manifests, tags)
         gone = self._gone(repository, manifests)
         pulls = {pull.id: pull.pulled for pull in scan_all(self._metadata, Pull, repository)}
-        return [
-            Node(
-                digest=manifest.digest,
-                size=manifest.size,
-                created=manifest.created,
-                tags=tuple(tags[manifest.digest]),
-                immutable=tuple(tag for tag in tags[manifest.digest] if self._immutable.rule(repository, tag)),
-                pulled=pulls.get(manifest.digest),
-                subject=manifest.subject,
-                children=manifest.children,
-                blobs=manifest.blobs,
-                version=manifest.version,
-                orphan=gone.policy(manifest, tags[manifest.digest]),
-            )
-            for manifest in manifests
-        ]
+        return [self._node(manifest, tags[manifest.digest], pulls.get(manifest.digest), gone) for manifest in manifests]
+
+    def _node(self, manifest: Manifest, tags: Sequence[Tag], pulled: datetime | None, gone: "_Gone") -> Node:
+        names = tuple(tag.id for tag in tags)
+        return Node(
+            digest=manifest.digest,
+            size=manifest.size,
+            created=manifest.created,
+            tags=names,
+            immutable=tuple(tag for tag in names if self._immutable.rule(manifest.repository, tag)),
+            pulled=pulled,
+            subject=manifest.subject,
+            attachment=manifest.attachment,
+            children=manifest.children,
+            blobs=manifest.blobs,
+            version=manifest.version,
+            orphan=gone.policy(manifest, tags),
+        )
+
+    def _with_attachments(self, manifests: Sequence[Manifest], tags: Mapping[str, Sequence[Tag]]) -> list[Manifest]:
+        """Return manifests, with the `attachment` of all that a tag may attach: one more read for old records alone."""
+        attached = {digest for digest, names in tags.items() if any(refers(tag.id) for tag in names)}
+        asked = [each for each in manifests if each.id in attached and not (each.attachment or each.subject)]
+        known = {manifest.id: manifest for manifest in with_attachments(self._metadata, asked)}
+        return [known.get(manifest.id, manifest) for manifest in manifests]
 
     def _gone(self, repository: str, live: Sequence[Manifest]) -> "_Gone":
         gone = _Gone(live)
@@ -104,21 +115,25 @@ class _Gone:
         for tag in tags_of(dead.digest):
             self._add(self._tags, tag, dead)
 
-    def policy(self, manifest: Manifest, tags: Iterable[str]) -> str:
-        """Return the policy by which clean-up deleted what held a manifest, or ""."""
+    def policy(self, manifest: Manifest, tags: Iterable[Tag]) -> str:
+        """Return the policy by which clean-up deleted what held a manifest, or "".
+
+        A tag counts where it attaches the manifest, and did before the holder went.
+        """
         if manifest.digest in self._held:
             return ""
-        holders = (
-            self._parents.get(manifest.digest),
-            self._subjects.get(manifest.subject),
-            *(self._tags.get(tag) for tag in tags),
-        )
         since = max(manifest.created, manifest.restored or manifest.created)
+        attaching = [tag for tag in tags if attaches(tag.id, manifest.subject, manifest.attachment)]
+        holders = (
+            (since, self._parents.get(manifest.digest)),
+            (since, self._subjects.get(manifest.subject)),
+            *((max(since, tag.moved), self._tags.get(tag.id)) for tag in attaching),
+        )
         return next(
             (
                 dead.by.removeprefix(BY)
-                for dead in holders
-                if dead is not None and dead.by.startswith(BY) and since < dead.deleted
+                for there, dead in holders
+                if dead is not None and dead.by.startswith(BY) and there < dead.deleted
             ),
             "",
         )

@@ -27,6 +27,7 @@ from functions.registry.large_manifests import dropping, forget_links, others_of
 from functions.registry.names import moment_of, names_digest, refuse_reserved
 from functions.registry.needs import hidden_needs_of, named, needs_of, object_of
 from functions.registry.pages import Page
+from functions.registry.referring import attachment_after, attachment_of
 from functions.registry.repositories import alive
 from functions.registry.tags import Tags
 from functions.registry.uploads import Body, Uploads
@@ -143,6 +144,7 @@ class Manifests:
             content=put.content,
             artifact_type=document.artifact_type,
             subject=document.subject,
+            attachment=attachment_of(document.attached_kind, put.tags),
             blobs=document.blobs,
             children=document.children,
             created=self._clock(),
@@ -286,7 +288,9 @@ def _written(manifest: Manifest, there: Manifest | None, now: datetime) -> Write
     if there is None:
         return Create(manifest)
     is_recent = now - (there.restored or there.created) < PUT_AGAIN
-    if is_recent and not there.damaged:
+    attachment = attachment_after(there.attachment, manifest.attachment)
+    if is_recent and not there.damaged and attachment == there.attachment:
         return Touch(manifest.key)
     restored = there.restored if is_recent else now
-    return Replace(replace(manifest, created=there.created, restored=restored, version=there.version))
+    kept = replace(manifest, created=there.created, restored=restored, attachment=attachment)
+    return Replace(replace(kept, version=there.version))

@@ -1,24 +1,90 @@
 """Who refers to a manifest: by its subject, or by a tag made of the digest, as cosign and older clients do.
 
+A tag alone proves nothing: anyone who may push can name any manifest so. It attaches a manifest to its subject only
+where the manifest says so itself, or was created by the very push that gave it the tag (`attaches`).
+
 distribution-spec, "Referrers Tag Schema"; https://github.com/sigstore/cosign/blob/main/specs/SIGNATURE_SPEC.md
 """
 
 import re
+from collections.abc import Mapping, Sequence
 from typing import Final
 
-SUFFIXES: Final = ("", ".sig", ".att", ".sbom")
+CONTENTS: Final[Mapping[str, frozenset[str]]] = {
+    ".sig": frozenset({"application/vnd.dev.cosign.simplesigning.v1+json"}),
+    ".att": frozenset({"application/vnd.dsse.envelope.v1+json"}),
+    ".sbom": frozenset(
+        {
+            *("text/spdx", "text/spdx+json", "text/spdx+xml", "application/spdx+json"),
+            *("application/vnd.cyclonedx", "application/vnd.cyclonedx+json", "application/vnd.cyclonedx+xml"),
+            "application/vnd.syft+json",
+        }
+    ),
+}
+"""Media types of the layers that cosign 1, 2 and 3 put under its tags (pkg/types/media.go, payload.go, SBOM_SPEC.md).
+
+Its manifests have the config of an image. cosign's bundles, notation and oras name a `subject` instead.
+"""
+
+SUFFIXES: Final = ("", *CONTENTS)
 """Of such tags: the schema of the distribution-spec has none, cosign's signatures, attestations and SBOMs have one."""
+
+NOT_ATTACHED: Final = "none"
+"""The `attachment` of a manifest that no tag attaches to another one."""
 
 _TAG: Final = re.compile(r"(?:sha256|sha512)-[0-9a-f]{64}(?:\.(?:sig|att|sbom))?")
 
 
 def tags_of(digest: str) -> list[str]:
-    """The tags whose manifests refer to the manifest `digest`."""
+    """The tags whose manifests can refer to the manifest `digest`."""
     algorithm, _, encoded = digest.partition(":")
     # The schema wants 64 characters of a digest, and no more.
     return [f"{algorithm}-{encoded[:64]}{suffix}" for suffix in SUFFIXES]
 
 
 def refers(tag: str) -> bool:
-    """Whether a tag lets its manifest refer to another one, be that there or not."""
+    """Whether a tag is made of a digest, so that its manifest can refer to another one, be that there or not."""
     return _TAG.fullmatch(tag) is not None
+
+
+def kind_of(media_types: Sequence[str]) -> str:
+    """Return the suffix of the tags under which cosign puts layers of these media types, or ""."""
+    kinds = (suffix for suffix, contents in CONTENTS.items() if contents.issuperset(media_types))
+    return next(kinds, "") if media_types else ""
+
+
+def attachment_of(kind: str, tags: Sequence[str]) -> str:
+    """Return the `attachment` of a manifest that is created by a push.
+
+    Args:
+        kind: what its layers are (`kind_of`).
+        tags: those that the same push gives it.
+    """
+    return next(filter(refers, tags), kind or NOT_ATTACHED)
+
+
+def attachment_after(before: str, pushed: str) -> str:
+    """Return the `attachment` of a manifest that is pushed again.
+
+    Where only the tag of its creation attached it, and another push names it otherwise or by digest alone, it no longer
+    belongs to that tag's subject only.
+
+    Args:
+        before: what is on record.
+        pushed: what it would be if this push created it.
+    """
+    return NOT_ATTACHED if refers(before) and pushed != before and pushed not in CONTENTS else before
+
+
+def attaches(tag: str, subject: str, attachment: str) -> bool:
+    """Return whether a tag attaches the manifest that it names to the one that the tag is made of.
+
+    Args:
+        tag: any tag of the manifest.
+        subject: the manifest's own, which alone counts where there is one.
+        attachment: see Manifest.attachment; "", which is unknown, attaches nothing.
+    """
+    if subject or not refers(tag):
+        return False
+    _, dot, kind = tag.partition(".")
+    return attachment == tag or (bool(dot) and attachment == f".{kind}")

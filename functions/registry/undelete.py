@@ -288,8 +288,12 @@ class Undelete:
         digests = [each.id for each in referrers if causes.cause_of(each) in wanted]
         keys = [Key(DeletedTag, tag, subject.repository) for tag in tags_of(subject.id)]
         found = self._metadata.read(keys, content=False)
-        tags = [tag for key in keys if (tag := found[key]) is not None]
-        return digests + [tag.digest for tag in tags if causes.cause_of(tag) in wanted]
+        tags = [tag for key in keys if (tag := found[key]) is not None and causes.cause_of(tag) in wanted]
+        # A tag can have gone alone, and what it named by itself.
+        named = [Key(DeletedManifest, digest, subject.repository) for digest in {tag.digest for tag in tags}]
+        found = self._metadata.read(named, content=False)
+        attached = [dead for key in named if (dead := found[key]) is not None]
+        return digests + [dead.id for dead in attached if causes.cause_of(dead) in wanted]
 
     def _dead(self, repository: str, digest: str) -> DeletedManifest | None:
         """Return a deleted manifest, without its content."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from functions.registry.documents import parse
-from functions.registry.referring import tags_of
+from functions.registry.referring import attaches, attachment_after, attachment_of, tags_of
 from storage.digests import digest_of
 
 IMMUTABLE = "keep"
@@ -26,11 +26,12 @@ class Image:
     subject: str = ""
     blobs: tuple[str, ...] = ()
     children: tuple[str, ...] = ()
+    kind: str = ""
 
     @classmethod
     def of(cls, content: bytes) -> "Image":
         document = parse(content, "")
-        return cls(content, document.subject, document.blobs, document.children)
+        return cls(content, document.subject, document.blobs, document.children, document.attached_kind)
 
     @property
     def digest(self) -> str:
@@ -66,6 +67,8 @@ class Repository:
     deleted: datetime | None = None
     images: dict[str, Image] = field(default_factory=dict)
     """All that ever were."""
+    attachments: dict[str, str] = field(default_factory=dict)
+    """What lets a tag attach each to another one, since it was created."""
     live: set[str] = field(default_factory=set)
     tags: dict[str, str] = field(default_factory=dict)
     dead: dict[str, Dead] = field(default_factory=dict)
@@ -81,6 +84,9 @@ class Repository:
         if any(child not in self.live for child in image.children) or (tag and self._is_fixed(tag, digest)):
             raise Refused
         self.images[digest] = image
+        pushed = attachment_of(image.kind, [tag] if tag else [])
+        before = self.attachments[digest] if digest in self.live else pushed
+        self.attachments[digest] = attachment_after(before, pushed)
         self._enliven(digest)
         if tag:
             self._move(tag, digest, "push")
@@ -97,6 +103,7 @@ class Repository:
         if self.tags.get(IMMUTABLE) in going:
             raise Refused
         self._bury(going, f"manifest:{digest}")
+        self._drop_dangling(going, f"manifest:{digest}")
 
     def delete_all(self) -> None:
         if not self.exists or IMMUTABLE in self.tags:
@@ -151,6 +158,8 @@ class Repository:
         """Clean-up deleted these; each is restored with its cause."""
         for digest in sorted(going):
             self._bury({digest}, causes[digest], "clean-up")
+        for digest in going:
+            self._drop_dangling({digest}, causes[digest], "clean-up")
 
     def forget(self, window: timedelta) -> None:
         """What a collection forgets: all whose time is over, but nothing before the index that needs it."""
@@ -198,13 +207,22 @@ class Repository:
         going, waiting = {root}, [root]
         while waiting:
             subject = waiting.pop()
-            attached = {self.tags[tag] for tag in tags_of(subject) if tag in self.tags}
+            attached = {self.tags[tag] for tag in tags_of(subject) if tag in self.tags and self._attaches(tag)}
             attached |= {digest for digest in self.live if self.images[digest].subject == subject}
             for digest in attached - going:
                 if not self._tags_of(digest) - set(tags_of(subject)) and not self._indexes(digest):
                     going.add(digest)
                     waiting.append(digest)
         return going
+
+    def _attaches(self, tag: str) -> bool:
+        digest = self.tags[tag]
+        return attaches(tag, self.images[digest].subject, self.attachments[digest])
+
+    def _drop_dangling(self, gone: set[str], cause: str, action: str = "delete") -> None:
+        """Of what a tag only seemed to attach to what is gone, the tag goes alone."""
+        for tag in sorted(tag for digest in gone for tag in tags_of(digest) if tag in self.tags):
+            self._drop(tag, cause, action)
 
     def _bury(self, going: set[str], cause: str, action: str = "delete") -> None:
         for digest in sorted(going):
@@ -258,8 +276,8 @@ class Repository:
         followers = [each for each in followers if self.dead[each].cause in causes]
         for tag in tags_of(digest):
             attached = self.dead_tags.get(tag)
-            if attached and attached.cause in causes:
-                followers.append(attached.what)
+            if attached and attached.cause in causes and attached.what in self.dead:
+                followers += [attached.what] if self.dead[attached.what].cause in causes else []
         for follower in followers:
             if follower in self.dead:
                 self._restore(follower, causes)

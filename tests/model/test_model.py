@@ -34,7 +34,7 @@ from functions.registry.errors import BLOB_NAMED, BLOB_UNKNOWN, RegistryError
 from functions.registry.immutable import ImmutableTags
 from functions.registry.pages import scan_all
 from functions.registry.policy_files import parse
-from functions.registry.referring import tags_of
+from functions.registry.referring import CONTENTS, tags_of
 from functions.registry.registry import Registry
 from storage.digests import digest_of
 from storage.past import DeletedManifest, DeletedTag
@@ -138,6 +138,20 @@ class Machine(RuleBasedStateMachine):
             self.put(name, images.manifest([layer], annotations={"of": subject}), tags_of(subject)[1 + of % 3])
         else:
             self.put(name, images.manifest([layer], subject=described), tag)
+
+    @precondition(lambda self: any(len(model.live) > 1 for model in self.model.values()))
+    @rule(name=name, of=pick, other=pick, suffix=st.integers(0, 3), kind=st.sampled_from(("", ".sig", ".att")))
+    def name_a_manifest_as_a_referrer(self, name: str, of: int, other: int, suffix: int, kind: str) -> None:
+        """A tag that any caller who may push gives any manifest, a signature of another image among them."""
+        model = self.model[name]
+        subject, named = chosen(of, model.live), chosen(other, model.live)
+        if kind:
+            content = images.signature(LAYERS[of % 4], min(CONTENTS[kind]), annotations={"n": str(of % 3)})
+        elif named in model.live:
+            content = model.images[named].content
+        else:
+            return
+        self.put(name, content, tags_of(subject)[suffix])
 
     @rule(name=name, source=st.sampled_from(("", *NAMES)), layer=st.sampled_from(LAYERS))
     def mount(self, name: str, source: str, layer: bytes) -> None:

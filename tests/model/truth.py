@@ -8,8 +8,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from functions.jobs.backup import Stores
+from functions.registry import causes
+from functions.registry.expiry import BY
 from functions.registry.needs import needs_of
 from functions.registry.pages import scan_all
+from functions.registry.referring import NOT_ATTACHED
 from storage.digests import algorithm_of, digest_of
 from storage.past import DeletedLink, DeletedManifest, DeletedTag, History, Move
 from storage.records import FORGOTTEN, LOOSE, Blob, Key, Link, Manifest, R, Record, Repository, Tag, Upload
@@ -83,6 +86,7 @@ def whole(now: Snapshot) -> None:
     owned = {blob.object for blob in now.blobs.values()}
     lost = [name for name in now.objects if name not in owned and name.partition("/")[0] not in now.sessions]
     assert not lost, "objects that no record leads to"
+    _what_went_with_another_belongs_to_it(now)
     _nothing_is_forgotten_by_its_repository(now)
     _histories_are_whole(now)
 
@@ -124,6 +128,14 @@ def _can_be_restored(now: Snapshot, dead: DeletedManifest) -> None:
         there = Key(Manifest, *place) in now.manifests or Key(DeletedManifest, *place) in now.dead_manifests
         assert there, f"{dead.id} lacks its child {digest}"
     _holds(now, dead)
+
+
+def _what_went_with_another_belongs_to_it(now: Snapshot) -> None:
+    """What a person deleted took along only what refers to it; what clean-up deletes holds its children as well."""
+    for dead in now.dead_manifests.values():
+        by_itself = dead.cause == causes.of_manifest(dead.id) or not dead.cause.startswith(f"{causes.MANIFEST}:")
+        refers = dead.subject or dead.attachment != NOT_ATTACHED
+        assert by_itself or refers or dead.by.startswith(BY), f"{dead.id} only seemed to refer to {dead.cause}"
 
 
 def _nothing_is_forgotten_by_its_repository(now: Snapshot) -> None:

@@ -38,6 +38,11 @@ LARGE: Final = images.manifest([LAYER], annotations={"n": "x" * 600_000})
 SESSION: Final = "5e" * 16
 
 
+def attaching(content: bytes) -> str:
+    """The tag that lets a manifest pass for a signature of another one."""
+    return digest_of(content).replace(":", "-") + ".sig"
+
+
 def collect(registry: Registry, waits: Waits, clock: Clock, names: Collection[str] = ()) -> Mapping[str, int]:
     """Some phases of a collection, or all, beside whoever else collects; answers what was counted."""
     collector = Collector(registry, waits, clock=clock)
@@ -126,6 +131,8 @@ ACTS: Final[dict[str, Act]] = {
     "push another image": lambda world: world.push("a", OTHER, "v1"),
     "push the image elsewhere": lambda world: world.push("b", IMAGE, "v1"),
     "push an index": lambda world: world.push("a", INDEX, "multi"),
+    "push the image as a signature of another": lambda world: world.push("a", IMAGE, attaching(OTHER)),
+    "push another image as a signature": lambda world: world.push("a", OTHER, attaching(IMAGE)),
     "push a signature": lambda world: world.push("a", SIGNATURE),
     "push a large image": lambda world: world.push("a", LARGE, "large"),
     "delete the tag": lambda world: world.registry.tags.delete("a", "v1"),

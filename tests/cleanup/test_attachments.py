@@ -1,0 +1,142 @@
+"""Clean-up, too, deletes no manifest because of a tag that anyone who may push can give it."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from functions.jobs import cleanup
+from functions.jobs.backup import Stores
+from functions.jobs.cleanup import Rules, clean_up
+from functions.registry.policy_files import parse
+from functions.registry.referring import CONTENTS
+from functions.registry.registry import Registry
+from storage.protocols import Replace
+from storage.records import Manifest
+from tests import images
+from tests.cleanup.manifests import attaching, digests, kept, node
+from tests.registry.clocks import TestClock
+from tests.registry.pushes import push_blob, push_image, push_manifest
+
+OLD = '[{"name": "old", "action": {"type": "Delete"}, "condition": {"tagPrefixes": ["v"], "olderThan": "30d"}}]'
+
+Clean = Callable[[], set[str]]
+
+
+@pytest.fixture
+def clock() -> TestClock:
+    return TestClock()
+
+
+@pytest.fixture
+def clean(registry: Registry, clock: TestClock) -> Clean:
+    """Clean up by a plan; returns the digests of what lives then."""
+
+    def clean() -> set[str]:
+        rules = Rules(parse(OLD), [], clock())
+        made = cleanup.plan(registry, "a", rules)
+        clean_up(registry, "a", rules, applied=True)
+        left = {node.digest for node in registry.inventory.nodes("a")}
+        assert left == {verdict.digest for verdict in made.verdicts if verdict.kept}
+        return left
+
+    return clean
+
+
+def tag_for(manifest: Manifest, suffix: str = ".sig") -> str:
+    return manifest.digest.replace(":", "-") + suffix
+
+
+def push_again(registry: Registry, manifest: Manifest, *tags: str) -> None:
+    push_manifest(registry, "a", manifest.content or b"", *tags)
+
+
+def push_signature(registry: Registry, *tags: str) -> Manifest:
+    payload = images.blob()
+    for content in (images.EMPTY_CONFIG, payload):
+        push_blob(registry, "a", content)
+    return push_manifest(registry, "a", images.signature(payload, min(CONTENTS[".sig"])), *tags)
+
+
+def test_a_deployed_manifest_stays_and_only_the_tag_goes(registry: Registry, clock: TestClock, clean: Clean) -> None:
+    old, deployed = push_image(registry, "a", "v1"), push_image(registry, "a")
+    clock.turn(days=31)
+    push_again(registry, deployed, tag_for(old))
+
+    assert clean() == {deployed.digest}
+
+    assert registry.tags.names("a", "", 9).items == []
+    registry.undelete.manifest("a", old.digest)
+    assert registry.tags.names("a", "", 9).items == [tag_for(old), "v1"]
+
+
+def test_what_belongs_to_an_image_goes_and_comes_back_with_it(
+    registry: Registry, stores: Stores, clock: TestClock, clean: Clean
+) -> None:
+    image = push_image(registry, "a", "v1")
+    created = push_image(registry, "a", tag_for(image, ""))
+    signature = push_signature(registry, tag_for(image))
+    of_signature = push_signature(registry, tag_for(signature))
+    record = stores.metadata.read([signature.key])[signature.key]
+    assert record is not None
+    # As an earlier release wrote it.
+    stores.metadata.commit([Replace(replace(record, attachment=""))])
+    clock.turn(days=31)
+
+    assert clean() == set()
+
+    every = {each.digest for each in (image, created, signature, of_signature)}
+    assert set(registry.undelete.manifest("a", image.digest)) == every
+    assert len(registry.tags.names("a", "", 9).items) == 4
+
+
+def test_what_an_earlier_release_wrote_under_the_tag_stays(
+    registry: Registry, stores: Stores, clock: TestClock, clean: Clean
+) -> None:
+    image = push_image(registry, "a", "v1")
+    created = push_image(registry, "a", tag_for(image, ""))
+    record = stores.metadata.read([created.key])[created.key]
+    assert record is not None
+    stores.metadata.commit([Replace(replace(record, attachment=""))])
+    clock.turn(days=31)
+
+    assert clean() == {created.digest}
+    assert registry.tags.names("a", "", 9).items == []
+
+
+def test_naming_a_manifest_after_what_is_gone_makes_no_orphan_of_it(
+    registry: Registry, clock: TestClock, clean: Clean
+) -> None:
+    old, deployed = push_image(registry, "a", "v1"), push_image(registry, "a")
+    signature = push_signature(registry)
+    clock.turn(days=31)
+    assert clean() == {deployed.digest, signature.digest}
+
+    push_again(registry, deployed, tag_for(old))
+    push_again(registry, signature, tag_for(old, ".sig"))
+    clock.turn(days=31)
+
+    assert clean() == {deployed.digest, signature.digest}
+
+
+def test_a_tag_that_moves_between_the_look_and_the_deletion_stays(registry: Registry, clock: TestClock) -> None:
+    old, deployed, other = push_image(registry, "a", "v1"), push_image(registry, "a"), push_image(registry, "a")
+    push_again(registry, deployed, tag_for(old))
+    clock.turn(days=31)
+    made = cleanup.plan(registry, "a", Rules(parse(OLD), [], clock()))
+    push_again(registry, other, tag_for(old))
+
+    assert cleanup.apply(registry, made).deleted == 1
+
+    assert registry.tags.names("a", "", 9).items == [tag_for(old)]
+
+
+def test_a_version_counts_whatever_tag_it_is_given() -> None:
+    policies = """[
+        {"name": "all", "action": {"type": "Delete"}, "condition": {"tagState": "any"}},
+        {"name": "last", "action": {"type": "Keep"}, "mostRecentVersions": {"keepCount": 2}}
+    ]"""
+    versions = [node(f"n{number}", f"v{number}", age=100 - number) for number in range(4)]
+    last = replace(versions[3], tags=("v3", attaching("n0", ".sig")), attachment="none")
+
+    assert kept([*versions[:3], last], policies) == digests("n2 n3")
