@@ -1,5 +1,6 @@
 """The composition root: what the settings name, opened and put together. Only here are drivers chosen."""
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,6 +9,7 @@ from urllib.parse import urlsplit
 from functions.auth.access import Authorizer, Door
 from functions.auth.door import GuardedDoor, OpenDoor
 from functions.auth.google import Google
+from functions.auth.google_tokens import Pseudonyms
 from functions.auth.iam import IamAuthorizer
 from functions.auth.keys import KeyFile, KeyRing, KeyStore
 from functions.auth.policy_bucket import PolicyBucket
@@ -88,8 +90,13 @@ def open_keys(url: str, create: bool = True) -> KeyStore:
     raise SettingsError(f"keys are in file:///FILE or secret://PROJECT/SECRET, not {url}")
 
 
-def open_authorizer(settings: Settings) -> Authorizer:
-    """Whoever knows what callers may do. Raises SettingsError, StorageError."""
+def open_authorizer(settings: Settings, key: Callable[[], bytes]) -> Authorizer:
+    """Return what knows callers and their rights. Raises SettingsError, StorageError.
+
+    Args:
+        settings: name it.
+        key: returns the robots' key, under which callers are given pseudonyms; called where one is needed.
+    """
     google, parts = Google(), urlsplit(settings.access)
     if settings.access == "users":
         # Only here is bcrypt wanted.
@@ -99,9 +106,11 @@ def open_authorizer(settings: Settings) -> Authorizer:
         return LocalAuthorizer(settings.users, settings.grants, IdTokens(google, settings.realm))
     match parts.scheme:
         case "gs" if parts.netloc and not parts.path.strip("/"):
-            return IamAuthorizer(google, PolicyBucket(google, parts.netloc, settings.folders))
+            bucket = PolicyBucket(google, parts.netloc, settings.folders)
+            return IamAuthorizer(google, bucket, Pseudonyms(key), settings.unscoped_tokens)
         case "project" if parts.netloc and not parts.path.strip("/"):
-            return IamAuthorizer(google, Project(google, parts.netloc))
+            project = Project(google, parts.netloc)
+            return IamAuthorizer(google, project, Pseudonyms(key), settings.unscoped_tokens)
     raise SettingsError(f"--access is users, gs://BUCKET, project://PROJECT or everybody, not {settings.access}")
 
 
@@ -115,7 +124,8 @@ def open_door(settings: Settings, metadata: MetadataStore) -> Door:
     if settings.access == "everybody":
         return OpenDoor()
     keys = KeyRing(open_keys(settings.keys).load)
-    return GuardedDoor(open_authorizer(settings), Robots(metadata, keys), keys, settings.realm, settings.public)
+    authorizer = open_authorizer(settings, lambda: keys.robots)
+    return GuardedDoor(authorizer, Robots(metadata, keys), keys, settings.realm, settings.public)
 
 
 def open_registry(settings: Settings, metadata: MetadataStore, create: bool = True) -> Registry:

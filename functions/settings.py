@@ -60,6 +60,12 @@ SETTINGS: Final = (
     Setting(
         "folders", "", "NAMES", "managed folders of the policy bucket, as in team-a,team-b/web: a listing asks each"
     ),
+    Setting(
+        "unscoped-tokens",
+        "pull",
+        "refuse|pull|push|delete",
+        "the most that Google tokens may do whose scopes Google does not tell, as those of federated workloads",
+    ),
     Setting("users", "", "FILE", "users and bcrypt hashes (htpasswd); default users.htpasswd in the data folder"),
     Setting("grants", "", "FILE", "who may do what; default grants.txt in the data folder"),
     Setting("keys", "", "URL", "the keys of tokens and robots: file:///FILE or secret://PROJECT/SECRET"),
@@ -130,6 +136,7 @@ class Settings:
     access: str
     public: tuple[str, ...]
     folders: tuple[str, ...]
+    unscoped_tokens: str
     users: Path
     grants: Path
     keys: str
@@ -216,6 +223,7 @@ def read(environment: Mapping[str, str] = os.environ, options: Mapping[str, str 
         access=value("access"),
         public=_list("public", value("public")),
         folders=_list("folders", value("folders")),
+        unscoped_tokens=_choice("unscoped-tokens", value("unscoped-tokens"), ("refuse", "pull", "push", "delete")),
         users=Path(value("users") or data / "users.htpasswd"),
         grants=Path(value("grants") or data / "grants.txt"),
         keys=value("keys") or (data / "keys.json").as_uri(),
@@ -279,6 +287,12 @@ def _list(option: str, text: str) -> tuple[str, ...]:
     if len(names) > MOST_NAMES or any(set(name) - NAME_CHARACTERS for name in names):
         raise SettingsError(f"--{option} is at most {MOST_NAMES} names with commas between them, not {text[:80]}")
     return names
+
+
+def _choice(option: str, text: str, choices: tuple[str, ...]) -> str:
+    if text not in choices:
+        raise SettingsError(f"--{option} is {', '.join(choices[:-1])} or {choices[-1]}, not {text}")
+    return text
 
 
 def _number(option: str, text: str, least: int, most: int) -> int:

@@ -28,6 +28,8 @@ locals {
     LADING_LOG      = "json"
     LADING_THREADS  = tostring(var.concurrency)
 
+    LADING_UNSCOPED_TOKENS = var.unscoped_tokens
+
     # Cloud Run's front end appends the client's address to X-Forwarded-For; a load balancer appends the client's and its
     # own (https://cloud.google.com/load-balancing/docs/https#x-forwarded-for_header), and Cloud Run nothing after it
     # (registry.k8s.io, pkg/net/clientip). Not proved against real Google Cloud.

@@ -72,6 +72,17 @@ variable "access" {
   }
 }
 
+variable "unscoped_tokens" {
+  description = "The most that Google tokens may do whose scopes Google does not tell, which are those of federated workloads and of workforce pools: `refuse`, `pull`, `push` or `delete`, and never more than IAM lets them do."
+  type        = string
+  default     = "pull"
+
+  validation {
+    condition     = contains(["refuse", "pull", "push", "delete"], var.unscoped_tokens)
+    error_message = "unscoped_tokens is refuse, pull, push or delete."
+  }
+}
+
 variable "repositories" {
   description = <<-END
     Prefixes of repositories, each with a slash at its end, and who may do what in them, as members of IAM policies:

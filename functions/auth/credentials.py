@@ -104,7 +104,7 @@ def claims_of(token: str) -> dict[str, Any]:
     """The claims of a JWT whose signature somebody else has checked, or will; {} for what is no JWT."""
     try:
         return jwt.decode(token, options={"verify_signature": False})
-    except (jwt.InvalidTokenError, ValueError, RecursionError):
+    except (jwt.InvalidTokenError, ValueError, TypeError, OverflowError, RecursionError):
         return {}
 
 

@@ -36,7 +36,7 @@ class Reply:
     @property
     def permissions(self) -> frozenset[str]:
         """Of a testIamPermissions: those that the caller has."""
-        return frozenset(self.fields.get("permissions", ()))
+        return frozenset(self.fields.get("permissions", ())) if self.status == 200 else frozenset()
 
 
 class Google:
@@ -52,6 +52,8 @@ class Google:
 
     def token_info(self, token: str) -> Mapping[str, Any] | None:
         """What is known of an access token: email, sub, azp, scope …; None where it is bad, or of another kind.
+
+        Any answer but 200, 429 and 5xx says that the token is not known, and so nothing in favour of it.
 
         https://oauth2.googleapis.com/tokeninfo; the token goes in the body, since URLs end in logs.
         """

@@ -4,15 +4,16 @@ Where the questions go is one of policy_bucket and project. Answers are remember
 the token, for a minute where they are yes, and for seconds where they are no.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 from functions.auth.access import ON_REPOSITORIES, Action, Decision, Needed, Verdict, decided
 from functions.auth.cache import Answers
-from functions.auth.credentials import CLOUD_PLATFORM, claims_of, google_token
+from functions.auth.credentials import CLOUD_PLATFORM, google_token
 from functions.auth.google import Google
+from functions.auth.google_tokens import Pseudonyms, TokenIdentity, known_to_tokeninfo, unknown_to_tokeninfo
 from functions.client_address import NO_ADDRESS, ClientAddress
 from functions.registry.errors import UNAUTHORIZED, RegistryError
 
@@ -25,7 +26,13 @@ WRITING: Final = frozenset(
 )
 """The scopes of which a token that changes something needs one."""
 
-SERVICE_ACCOUNT: Final = ".gserviceaccount.com"
+UNSCOPED: Final = {
+    "refuse": frozenset[Action](),
+    "pull": frozenset({Action.PULL}),
+    "push": frozenset({Action.PULL, Action.PUSH}),
+    "delete": frozenset(ON_REPOSITORIES),
+}
+"""What a token may be used for at most whose scopes Google does not tell, by setting. Within that, IAM decides."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +55,13 @@ class Questions(Protocol):
         """Patterns of the repositories that the token may pull from."""
         ...
 
-    def check(self, token: str) -> None:
-        """Ask whatever there is to ask of a token that may be able to do nothing."""
+    @property
+    def scopes(self) -> frozenset[str]:
+        """The scopes of which a token needs one to ask."""
+        ...
+
+    def is_taken(self, token: str) -> bool:
+        """Return whether Google takes the token, and answers what it asks."""
         ...
 
     def needed(self, action: Action, repository: str) -> Needed:
@@ -60,12 +72,20 @@ class Questions(Protocol):
 class IamAuthorizer:
     """Authorizer by Google IAM."""
 
-    def __init__(self, google: Google, questions: Questions) -> None:
-        """Ask `questions` what tokens may do."""
+    def __init__(self, google: Google, questions: Questions, pseudonyms: Pseudonyms, unscoped: str = "pull") -> None:
+        """Ask `questions` what tokens may do.
+
+        Args:
+            google: is asked what it knows of a token.
+            questions: where IAM is asked.
+            pseudonyms: name callers whose tokens do not.
+            unscoped: a key of UNSCOPED.
+        """
         self._google = google
         self._questions = questions
-        self._known: Answers[bytes, Mapping[str, Any] | None] = Answers(lambda info: info is not None)
-        self._taken: Answers[bytes, bool] = Answers(bool)
+        self._pseudonyms = pseudonyms
+        self._unscoped = unscoped
+        self._identities: Answers[bytes, TokenIdentity | None] = Answers(lambda identity: identity is not None)
         self._decisions: Answers[tuple[bytes, str, Action], Decision] = Answers(lambda decision: decision.allowed)
         self._readable: Answers[bytes, Sequence[str]] = Answers(bool)
 
@@ -73,10 +93,12 @@ class IamAuthorizer:
         """See Authorizer.identify. A token that tokeninfo does not know may still be good: IAM is asked whether."""
         token = google_token(user, secret)
         hashed = sha256(token.encode()).digest()
-        info = self._known.get(hashed, lambda: self._google.token_info(token))
-        if info is None and not self._taken.get(hashed, lambda: self._is_taken(token)):
+        identity = self._identities.get(hashed, lambda: self._identity(token))
+        if identity is None:
             raise RegistryError(UNAUTHORIZED)
-        return IamCaller(self, token, hashed, _named_by(token) if info is None else _name(info), info)
+        if identity.scopes is None and not UNSCOPED[self._unscoped]:
+            raise RegistryError(UNAUTHORIZED, {"reason": "tokens whose scopes Google does not tell are refused here"})
+        return IamCaller(self, token, hashed, identity)
 
     def needed(self, action: Action, repository: str) -> Needed:
         """See Authorizer.needed."""
@@ -86,8 +108,9 @@ class IamAuthorizer:
         """See Caller.decide."""
         if action not in ON_REPOSITORIES:
             return Decision(Verdict.ALLOWED, "Google takes the token")
-        if action is not Action.PULL and not caller.can_write:
-            return decided(False, f"none of the token's scopes is one of {', '.join(sorted(WRITING))}", ["tokeninfo"])
+        obstacle = self._obstacle(caller.identity, action)
+        if obstacle:
+            return decided(False, obstacle, ["tokeninfo"])
         return self._decisions.get((caller.hashed, repository, action), lambda: self._ask(caller, action, repository))
 
     def readable(self, caller: "IamCaller") -> Sequence[str]:
@@ -106,33 +129,39 @@ class IamAuthorizer:
             self._decisions.put((caller.hashed, repository, each), decisions[each])
         return decisions[action]
 
-    def _is_taken(self, token: str) -> bool:
-        try:
-            self._questions.check(token)
-        except RegistryError as error:
-            if error.row is UNAUTHORIZED:
-                return False
-            raise
-        return True
+    def _identity(self, token: str) -> TokenIdentity | None:
+        """Return whose the token is, or None for a bad one."""
+        info = self._google.token_info(token)
+        if info is not None:
+            return known_to_tokeninfo(info, token, self._pseudonyms)
+        return unknown_to_tokeninfo(token, self._pseudonyms) if self._questions.is_taken(token) else None
+
+    def _obstacle(self, identity: TokenIdentity, action: Action) -> str:
+        """Return why this token may not be used for the action, whatever its account may do; "" where it may.
+
+        testIamPermissions says what the account may do, and not what this token of its was issued for.
+        """
+        if identity.scopes is None:
+            if action in UNSCOPED[self._unscoped]:
+                return ""
+            return f"Google does not tell the token's scopes, and --unscoped-tokens is {self._unscoped}"
+        wanted = self._questions.scopes if action is Action.PULL else WRITING
+        return f"none of the token's scopes is one of {', '.join(sorted(wanted))}" * identity.scopes.isdisjoint(wanted)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class IamCaller:
-    """Caller by one of Google's tokens; `info` is what tokeninfo says of it, or None."""
+    """Caller by one of Google's tokens."""
 
     authorizer: IamAuthorizer
     token: str
     hashed: bytes
-    principal: str
-    info: Mapping[str, Any] | None
+    identity: TokenIdentity
 
     @property
-    def can_write(self) -> bool:
-        """Whether the token's scopes, where they are known, let it change anything.
-
-        testIamPermissions says what the account may do, and not what this token of its was meant for.
-        """
-        return self.info is None or not WRITING.isdisjoint(str(self.info.get("scope", "")).split())
+    def principal(self) -> str:
+        """See Caller.principal."""
+        return self.identity.principal
 
     def decide(self, action: Action, repository: str) -> Decision:
         """See Caller.decide."""
@@ -141,18 +170,3 @@ class IamCaller:
     def readable(self) -> Sequence[str]:
         """See Caller.readable."""
         return self.authorizer.readable(self)
-
-
-def _name(info: Mapping[str, Any]) -> str:
-    """Whom tokeninfo names: by e-mail, else by number, else by the program that the token was issued to."""
-    if info.get("email") and str(info.get("email_verified", "true")).lower() == "true":
-        return str(info["email"])
-    return str(info.get("sub") or info.get("azp") or "")
-
-
-def _named_by(token: str) -> str:
-    """The service account that signed the token itself, now that Google has taken it; "" for a federated one."""
-    claims = claims_of(token)
-    email = claims.get("sub")
-    signed_itself = isinstance(email, str) and email.endswith(SERVICE_ACCOUNT) and claims.get("iss") == email
-    return str(email) if signed_itself else ""

@@ -26,6 +26,9 @@ WAITING: Final = 16
 
 SKEW: Final = 30
 
+MALFORMED: Final = (ValueError, TypeError, AttributeError, OverflowError, RecursionError)
+"""What reading a token can raise where a claim is of another type than it should be, whatever the library checks."""
+
 
 class IdTokens:
     """Reads ID tokens whose audience is this registry. Any thread may use it."""
@@ -65,7 +68,7 @@ class IdTokens:
                 leeway=SKEW,
                 options={"require": ["exp", "iat", "aud", "iss", "sub"]},
             )
-        except (jwt.InvalidTokenError, ValueError, RecursionError):
+        except (*MALFORMED, jwt.InvalidTokenError):
             raise RegistryError(UNAUTHORIZED) from None
 
     def _key(self, id: Any) -> jwt.PyJWK:
@@ -92,11 +95,13 @@ class IdTokens:
 
 def _email(claims: Mapping[str, Any]) -> str:
     email = claims.get("email")
-    return email if claims.get("email_verified") is True and isinstance(email, str) and "@" in email else ""
+    is_good = isinstance(email, str) and "@" in email and email.isprintable()
+    return str(email) if is_good and claims.get("email_verified") is True else ""
 
 
 def _number(claims: Mapping[str, Any]) -> str:
     # Google's are digits alone, and so is nobody's name.
-    if not re.fullmatch(r"[0-9]{5,255}", claims["sub"]):
+    number = claims["sub"]
+    if not isinstance(number, str) or not re.fullmatch(r"[0-9]{5,255}", number):
         raise RegistryError(UNAUTHORIZED)
-    return str(claims["sub"])
+    return number

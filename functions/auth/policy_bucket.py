@@ -12,14 +12,27 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 from functions.auth.access import Action, Needed
-from functions.auth.google import Google, no_answer
+from functions.auth.google import Google, Reply, no_answer
 from functions.auth.iam import Held
+from functions.registry.errors import UNAUTHORIZED, RegistryError
 
 PERMISSIONS: Final = {
     Action.PULL: "storage.objects.get",
     Action.PUSH: "storage.objects.create",
     Action.DELETE: "storage.objects.delete",
 }
+
+SCOPES: Final = frozenset(
+    f"https://www.googleapis.com/auth/{name}"
+    for name in (
+        "cloud-platform",
+        "cloud-platform.read-only",
+        "devstorage.full_control",
+        "devstorage.read_only",
+        "devstorage.read_write",
+    )
+)
+"""Of which a token needs one to ask Cloud Storage (discovery document of storage v1, managedFolders)."""
 
 DEEPEST: Final = 15
 """Managed folders in one another: Cloud Storage takes no more, so a repository's longer name asks no more."""
@@ -56,22 +69,38 @@ class PolicyBucket:
             readable = [folder for folder, answer in zip(self._folders, answers, strict=True) if answer]
         return tuple(pattern for folder in readable for pattern in (folder, f"{folder}/*"))
 
-    def check(self, token: str) -> None:
-        """See Questions.check."""
-        self._ask(token, "", [Action.PULL])
+    scopes: Final = SCOPES
+
+    def is_taken(self, token: str) -> bool:
+        """See Questions.is_taken: 403 is what a token without the right scope gets, which can be used for nothing."""
+        try:
+            return self._test(token, "", [Action.PULL]).status == 200
+        except RegistryError as error:
+            if error.row is UNAUTHORIZED:
+                return False
+            raise
 
     def needed(self, action: Action, repository: str) -> Needed:
         """See Authorizer.needed."""
         return Needed(PERMISSIONS[action], f"projects/_/buckets/{self._bucket}/managedFolders/{repository}/")
 
     def _ask(self, token: str, folder: str, actions: Sequence[Action]) -> frozenset[Action] | None:
-        """What the token may do in a folder, or in the bucket where `folder` is ""; None where there is none."""
-        reply = self._google.test_bucket(token, self._bucket, folder, [PERMISSIONS[action] for action in actions])
-        if reply.status == 404 and folder:
+        """Return what the token may do in a folder, or in the bucket where `folder` is ""; None for no such folder.
+
+        Google does not document what it answers for a missing folder. A folder that answers 403 is taken for one, since
+        its parents can only grant less; the bucket's 403 is a no.
+        """
+        reply = self._test(token, folder, actions)
+        if reply.status in (403, 404) and folder:
             return None
-        if reply.status != 200:
-            raise no_answer(self._named(folder), f"{reply.status} from testIamPermissions")
         return frozenset(action for action in actions if PERMISSIONS[action] in reply.permissions)
+
+    def _test(self, token: str, folder: str, actions: Sequence[Action]) -> Reply:
+        """Return Google's reply, which is 200, 403 or, for a folder, 404. Raises UNAUTHORIZED, UNAVAILABLE."""
+        reply = self._google.test_bucket(token, self._bucket, folder, [PERMISSIONS[action] for action in actions])
+        if reply.status not in ((200, 403, 404) if folder else (200, 403)):
+            raise no_answer(self._named(folder), f"{reply.status} from testIamPermissions")
+        return reply
 
     def _named(self, folder: str) -> str:
         return f"managed folder {folder} of bucket {self._bucket}" if folder else f"bucket {self._bucket}"

@@ -32,6 +32,6 @@ def _email(token: str) -> str:
     email, expiry = claims.get("email"), claims.get("exp")
     alive = isinstance(expiry, int) and expiry + SKEW > time.time()
     issued = claims.get("iss") in ISSUERS and claims.get("email_verified") is True
-    if not isinstance(email, str) or not issued or not alive:
+    if not isinstance(email, str) or not email.isprintable() or not issued or not alive:
         raise RegistryError(UNAUTHORIZED)
     return email

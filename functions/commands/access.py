@@ -83,7 +83,7 @@ def _caller(who: str, read: Settings) -> "Caller":
     from functions.auth.door import EVERYBODY, Anonymous, LoggedIn
     from functions.auth.robots import USER
     from functions.commands.robots import robots_of
-    from functions.composition import open_authorizer
+    from functions.composition import open_authorizer, open_keys
 
     if read.access == "everybody":
         return EVERYBODY
@@ -92,7 +92,7 @@ def _caller(who: str, read: Settings) -> "Caller":
     if who.startswith(USER):
         return LoggedIn(robots_of(read).named(who.removeprefix(USER)), read.public)
     token = from_input(who)
-    authorizer = open_authorizer(read)
+    authorizer = open_authorizer(read, lambda: open_keys(read.keys, create=False).load().robots)
     if read.access == "users":
         from functions.auth.local import LocalAuthorizer
 

@@ -21,7 +21,7 @@ Commands = Any
 
 STORES = ("data", "blobs", "metadata")
 REGISTRY = (*STORES, "immutable")
-ACCESS = ("data", "metadata", "access", "public", "folders", "users", "grants", "keys", "url")
+ACCESS = ("data", "metadata", "access", "public", "folders", "unscoped-tokens", "users", "grants", "keys", "url")
 
 
 class CommandError(Exception):

@@ -61,7 +61,10 @@ class Body:
 
 
 class Uploads:
-    """All upload sessions. A session belongs to its repository, and to its principal where there is one."""
+    """All upload sessions. A session belongs to its repository and to its principal.
+
+    The principal is "" where the registry is open to all, and then only there: every caller that logs in has a name.
+    """
 
     def __init__(self, blobs: BlobStore, metadata: MetadataStore, clock: Clock = now) -> None:
         """Keep bytes in `blobs` and sessions in `metadata`."""
@@ -323,9 +326,7 @@ def _keys(repository: str, id: str, digest: str) -> tuple[Key[Upload], Key[Blob]
 
 def _owned(upload: Upload | None, repository: str, principal: str) -> Upload:
     """A session that was found, where it is this repository's and this principal's. Raises UPLOAD_UNKNOWN."""
-    if upload is None or upload.cancelled or upload.target != repository:
-        raise RegistryError(UPLOAD_UNKNOWN)
-    if upload.principal not in ("", principal):
+    if upload is None or upload.cancelled or (upload.target, upload.principal) != (repository, principal):
         raise RegistryError(UPLOAD_UNKNOWN)
     return upload
 

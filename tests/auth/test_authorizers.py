@@ -15,7 +15,7 @@ from functions.auth.policy_bucket import PolicyBucket
 from functions.auth.project import Project
 from functions.registry.errors import UNAUTHORIZED, UNAVAILABLE, RegistryError
 from tests.auth import worlds
-from tests.auth.worlds import BUCKET, PROJECT, URL, World
+from tests.auth.worlds import BUCKET, PROJECT, PSEUDONYMS, URL, World
 
 Credentials = tuple[str, str]
 
@@ -44,7 +44,7 @@ class BucketPlace(Place):
 
     def open(self) -> Authorizer:
         google = Google()
-        return IamAuthorizer(google, PolicyBucket(google, BUCKET, ["team-a", "team-b"]))
+        return IamAuthorizer(google, PolicyBucket(google, BUCKET, ["team-a", "team-b"]), PSEUDONYMS)
 
 
 class ProjectPlace(Place):
@@ -60,7 +60,7 @@ class ProjectPlace(Place):
 
     def open(self) -> Authorizer:
         google = Google()
-        return IamAuthorizer(google, Project(google, PROJECT))
+        return IamAuthorizer(google, Project(google, PROJECT), PSEUDONYMS)
 
 
 class FilesPlace(Place):

@@ -1,5 +1,6 @@
 """Google's ID tokens: whom they name, and what is no such token."""
 
+import json
 import threading
 import time
 from collections.abc import Callable
@@ -9,7 +10,7 @@ import jwt
 import pytest
 
 from functions.auth.google import Google, Reply
-from functions.auth.id_tokens import WAITING, IdTokens
+from functions.auth.id_tokens import ISSUERS, WAITING, IdTokens
 from functions.registry.errors import UNAUTHORIZED, UNAVAILABLE, RegistryError
 from tests.auth.conftest import Clock
 from tests.auth.floods import PATIENCE, flood
@@ -93,6 +94,52 @@ def test_what_is_refused_names_nobody(make: Callable[[], str], known: World) -> 
 @pytest.mark.parametrize("make", NAMELESS.values(), ids=NAMELESS)
 def test_whoever_has_no_address_is_a_number(make: Callable[[], str], known: World) -> None:
     assert IdTokens(Google(), URL).name(make()) == "12345"
+
+
+STRANGE: list[Any] = [
+    None,
+    True,
+    1,
+    1e400,
+    -1,
+    "",
+    "x",
+    "\ud800@x",
+    [],
+    ["https://accounts.google.com"],
+    {},
+    {"a": [URL]},
+    [URL, 1],
+]
+
+
+@pytest.mark.parametrize("name", ["iss", "aud", "sub", "exp", "iat", "nbf", "email", "email_verified", "jti"])
+@pytest.mark.parametrize("value", STRANGE)
+def test_a_claim_of_another_type_is_refused_and_no_error(known: World, name: str, value: Any) -> None:
+    now = int(time.time())
+    good = {"iss": ISSUERS[0], "aud": URL, "sub": "12345", "email": "alice@example.com", "email_verified": True}
+    claims = good | {"iat": now, "exp": now + 3600, name: value}
+    token = jwt.api_jws.encode(json.dumps(claims).encode(), private_key(1), "RS256", headers={"kid": "google-1"})
+
+    try:
+        named = IdTokens(Google(), URL).name(token)
+    except RegistryError as error:
+        named = error.row.code
+
+    # What the name does not come from may be anything.
+    assert named in ("UNAUTHORIZED", "12345", "alice@example.com")
+    if name in ("iss", "aud", "exp") or (name == "sub" and not isinstance(value, str)):
+        assert named == "UNAUTHORIZED"
+
+
+@pytest.mark.parametrize("kid", [None, 1, [], {}, ["google-1"]])
+def test_a_header_of_another_type_is_refused_and_no_error(known: World, kid: Any) -> None:
+    header = encoded({"alg": "RS256", "kid": kid})
+    token = ".".join([header, *id_token().split(".")[1:]])
+
+    with pytest.raises(RegistryError) as raised:
+        IdTokens(Google(), URL).name(token)
+    assert raised.value.row is UNAUTHORIZED
 
 
 def test_the_keys_are_fetched_once_an_hour_and_not_for_each_stranger(known: World) -> None:

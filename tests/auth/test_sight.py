@@ -168,16 +168,3 @@ def test_an_upload_belongs_to_whom_the_credentials_name(app: Guarded, world: Wor
     again = bearer(app.token("repository:team-b/x:push", authorization=by_token(world.token("alice", sub="12345"))))
     assert app.client.ask("PATCH", path, b"bytes", again).status == 202
     assert app.client.ask("PUT", f"{path}?digest={digest_of(b'bytes')}", headers=alice).status == 201
-
-
-def test_an_upload_of_somebody_without_a_name_belongs_to_its_repository(app: Guarded, world: World) -> None:
-    first = world.token("first", None, principal="principal://pool/s")
-    second = world.token("second", None, principal="principal://pool/s")
-    world.folder("team-b/", PUSH, member="principal://pool/s")
-    started = app.client.ask("POST", "/v2/team-b/x/blobs/uploads/", headers={"Authorization": by_token(first)})
-    path = started.headers["Location"].removeprefix("https://registry.example")
-
-    # A token that was refreshed in the middle of a push goes on with it.
-    assert app.client.ask("PATCH", path, b"bytes", {"Authorization": by_token(second)}).status == 202
-    elsewhere = path.replace("/team-b/x/", "/team-b/y/")
-    assert app.client.ask("GET", elsewhere, headers={"Authorization": by_token(second)}).status == 404

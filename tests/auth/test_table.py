@@ -76,7 +76,7 @@ PRINCIPALS: Final[Mapping[str, tuple[frozenset[str], int]]] = {
     "a user who may do all": (ALL, 403),
     "a user who may do all, with a token for pulling": (frozenset({"pull"}), 401),
     "a user who may do all, whose Google token may only read": (frozenset({"pull"}), 403),
-    "somebody federated whom no token names": (frozenset({"pull", "push"}), 403),
+    "somebody federated whom no token names": (frozenset({"pull"}), 403),
     "a service account with its key": (frozenset({"pull", "push"}), 403),
     "a robot that may pull": (frozenset({"pull"}), 403),
     "a robot that may pull and push, with a token": (frozenset({"pull", "push"}), 403),

@@ -16,6 +16,7 @@ from emulators.iam import IamEmulator
 from functions import settings
 from functions.app import App
 from functions.auth.access import Door
+from functions.auth.google_tokens import Pseudonyms
 from functions.composition import open_door
 from functions.jobs.backup import Stores
 from functions.registry.registry import Registry
@@ -35,6 +36,8 @@ KEY_ID = "0123456789abcdef"
 POOL = "principal://iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/pool"
 STORAGE = "https://storage.googleapis.com/"
 """The audience of a self-signed token without a scope, for Cloud Storage."""
+
+PSEUDONYMS = Pseudonyms(lambda: b"k" * 32)
 
 
 @dataclass

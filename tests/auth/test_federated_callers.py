@@ -1,0 +1,74 @@
+"""Callers whose tokens name no account: one may not touch another's upload, and audit and history tell them apart."""
+
+import logging
+from pathlib import Path
+
+import pytest
+
+from functions.jobs.backup import Stores
+from functions.registry.documents import OCI_MANIFEST
+from storage.digests import digest_of
+from tests import images
+from tests.auth.test_audit import audited
+from tests.auth.worlds import BUCKET, POOL, PULL, PUSH, URL, Guarded, World, bearer, by_token, guarded
+
+SESSION_REQUESTS = [
+    ("GET", "", b""),
+    ("PATCH", "", b"appended"),
+    ("PUT", f"?digest={digest_of(b'begun')}", b""),
+    ("DELETE", "", b""),
+]
+
+
+@pytest.fixture(params=[404, 403])
+def app(request: pytest.FixtureRequest, stores: Stores, world: World, tmp_path: Path) -> Guarded:
+    """A registry to which two workloads may push."""
+    world.missing_folders(request.param)
+    for subject in ("one", "two"):
+        world.folder("team/", PULL, PUSH, member=f"{POOL}/subject/{subject}")
+    return guarded(stores, {"LADING_ACCESS": f"gs://{BUCKET}", "LADING_UNSCOPED_TOKENS": "push"}, tmp_path)
+
+
+@pytest.fixture(params=["basic", "bearer"])
+def headers(request: pytest.FixtureRequest, app: Guarded, world: World) -> list[dict[str, str]]:
+    """The headers with which each of the two comes."""
+    basics = [by_token(world.federated(subject)) for subject in ("one", "two")]
+    if request.param == "basic":
+        return [{"Authorization": basic} for basic in basics]
+    return [bearer(app.token("repository:team/app:pull,push", authorization=basic)) for basic in basics]
+
+
+@pytest.mark.parametrize(("method", "query", "body"), SESSION_REQUESTS)
+def test_an_upload_belongs_to_the_federated_caller_that_began_it(
+    app: Guarded, headers: list[dict[str, str]], method: str, query: str, body: bytes
+) -> None:
+    one, two = headers
+    location = app.client.ask("POST", "/v2/team/app/blobs/uploads/", headers=one).headers["Location"]
+    session = location.removeprefix(URL)
+    assert app.client.ask("PATCH", session, b"begun", one).status == 202
+
+    answer = app.client.ask(method, session + query, body, two)
+
+    assert (answer.status, answer.code) == (404, "BLOB_UPLOAD_UNKNOWN")
+    assert app.client.ask("GET", session, headers=one).headers["Range"] == "0-4"
+    assert app.client.ask(method, session + query, body, one).status in (201, 202, 204)
+
+
+def test_audit_and_history_tell_federated_callers_apart(
+    app: Guarded, headers: list[dict[str, str]], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    audited(caplog)
+    for tag, each in zip(("v1", "v2"), headers, strict=True):
+        config = images.blob()
+        blobs = f"/v2/team/app/blobs/uploads/?digest={digest_of(config)}"
+        assert app.client.ask("POST", blobs, config, each).status == 201
+        sent = each | {"Content-Type": OCI_MANIFEST}
+        assert app.client.ask("PUT", f"/v2/team/app/manifests/{tag}", images.manifest([], config), sent).status == 201
+
+    principals = [line["audit"]["principal"] for line in audited(caplog)]
+    moves = app.client.ask("GET", "/v2/_lading/team/app/history", headers=headers[0]).json["moves"]
+
+    assert all(name.startswith("federated:") for name in principals)
+    assert principals[0] == principals[1] != principals[2] == principals[3]
+    assert {move["tag"]: move["by"] for move in moves} == {"v1": principals[0], "v2": principals[2]}
