@@ -41,6 +41,7 @@ from functions.registry.errors import (
 )
 from functions.registry.names import check_repository, is_repository
 from functions.registry.registry import Registry
+from functions.request_checks import RequestChecks
 from functions.settings import Settings
 from storage.errors import Full, StorageError
 
@@ -89,6 +90,7 @@ class App:
         self._read_only = read_only
         self.registry = registry
         self._settings = settings
+        self._checks = RequestChecks(settings)
         self._door = door
         self._places = BoundedSemaphore(max(1, settings.threads // DRAINERS))
         self._slots = BodySlots(settings.threads)
@@ -145,6 +147,7 @@ class App:
         if not found.quick or not _admitted_at_once(request):
             leave()
         try:
+            self._checks.check(request.environ)
             answer = self._admitted(request, body, found, audit)
         except RegistryError as error:
             answer = answers.error(error)
@@ -237,7 +240,12 @@ def request_of(environ: "WSGIEnvironment") -> Request:
 
     werkzeug's own way is to put it into its environ, a cycle that lasts until Python looks for cycles.
     """
-    return Request(environ, populate_request=False)
+    request = Request(environ, populate_request=False)
+    # Exactly as they were sent, so that routes and rights are decided by what any proxy in front has seen: werkzeug
+    # takes `get` for GET, and `//v2/` for /v2/.
+    request.method = environ["REQUEST_METHOD"]
+    request.path = environ.get("PATH_INFO", "").encode("latin-1").decode(errors="replace")
+    return request
 
 
 def _admitted_at_once(request: Request) -> bool:

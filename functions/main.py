@@ -40,12 +40,13 @@ def _app() -> "App":
 def registry(request: Request) -> Response:
     """The registry, as `functions-framework --target registry` serves it: the very same app."""
     from functions.api import answers
+    from functions.app import request_of
     from functions.registry.errors import DENIED, RegistryError
 
     if not _open_to(request):
         refusal = RegistryError(DENIED, "with LADING_ACCESS=everybody only this machine is answered")
         return _streamed(answers.error(refusal))
-    return _streamed(_app().respond(request))
+    return _streamed(_app().respond(request_of(request.environ)))
 
 
 @functions_framework.http

@@ -114,6 +114,10 @@ DATABASE: Final = "metadata.sqlite"
 UNITS: Final = {"d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
 MOST_NAMES: Final = 500
 MOST_HOPS: Final = 16
+CONTAINER_HOSTS: Final = frozenset(
+    f"host.{each}.internal" for each in ("docker", "containers", "minikube", "k3d", "lima", "rancher-desktop")
+)
+"""Names by which containers reach the loopback of their machine: no page can have them, `.internal` is private."""
 NAME_CHARACTERS: Final = frozenset("abcdefghijklmnopqrstuvwxyz0123456789._/-*")
 
 
@@ -172,7 +176,10 @@ class Settings:
     @property
     def reaches_beyond_loopback(self) -> bool:
         """Whether others than this machine can reach the registry: where it listens, or through a proxy at its URL."""
-        return not is_loopback(self.host) or not is_loopback(urlsplit(self.realm).hostname or "")
+        if not is_loopback(self.host):
+            return True
+        named = urlsplit(self.realm).hostname or ""
+        return not is_loopback(named) and named not in CONTAINER_HOSTS
 
 
 def is_loopback(host: str) -> bool:

@@ -9,7 +9,8 @@ from functions.settings import SETTINGS, Settings, SettingsError
 
 OPEN_REFUSED: Final = (
     "{address} can be reached from other machines, and nothing may be written by everybody there:\n"
-    "--access everybody is for loopback alone; leave it out, or name a policy bucket or a project"
+    "--access everybody is for loopback alone, and for containers of this machine with --url"
+    " http://host.docker.internal:PORT; leave it out, or name a policy bucket or a project"
 )
 
 

@@ -45,6 +45,7 @@ HISTORY_UNKNOWN = Row("MANIFEST_UNKNOWN", 404, "the tag has no history that goes
 TAGS_TOO_MANY = Row("TAG_INVALID", 414, "too many tags for one manifest at once")
 PAGE_INVALID = Row("PAGINATION_NUMBER_INVALID", 400, "invalid number of results requested")
 QUERY_INVALID = Row("UNSUPPORTED", 400, "invalid query")
+HOST_INVALID = Row("UNSUPPORTED", 400, "a request has exactly one Host header, a name or an address and a port")
 UNAUTHORIZED = Row("UNAUTHORIZED", 401, "authentication required")
 DENIED = Row("DENIED", 403, "requested access to the resource is denied")
 SCOPE_INVALID = Row("UNSUPPORTED", 400, "too many scopes for one token")

@@ -56,7 +56,7 @@ def field(name: str, value: str, kept: bool = False) -> bytes:
 
 def request(method: str, path: str, authorization: str = "") -> bytes:
     """The headers of a request, in a block."""
-    fields = {":method": method, ":scheme": "http", ":path": path, ":authority": "x"}
+    fields = {":method": method, ":scheme": "http", ":path": path, ":authority": "localhost"}
     if authorization:
         fields["authorization"] = authorization
     return b"".join(field(name, value) for name, value in fields.items())

@@ -49,7 +49,7 @@ def begun(server: Server, user: str, sized: bool = True) -> socket.socket:
     sock = socket.create_connection(("127.0.0.1", server.port), timeout=30)
     length = f"Content-Length: {len(CONTENT)}" if sized else "Transfer-Encoding: chunked"
     line = f"POST /v2/a/blobs/uploads/?digest={digest_of(CONTENT)} HTTP/1.1"
-    sock.sendall(f"{line}\r\nHost: x\r\nAuthorization: {basic(user, 'secret')}\r\n{length}\r\n\r\n".encode())
+    sock.sendall(f"{line}\r\nHost: localhost\r\nAuthorization: {basic(user, 'secret')}\r\n{length}\r\n\r\n".encode())
     send(sock, CONTENT[:1], sized)
     return sock
 

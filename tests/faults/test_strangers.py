@@ -78,7 +78,7 @@ def test_slow_bodies(private: Server, line: str) -> None:
     with contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(connect(private)) for _ in range(4 * THREADS)]
         for sock in sockets:
-            sock.sendall(f"{line} HTTP/1.1\r\nHost: x\r\nContent-Length: {size}\r\n\r\n".encode())
+            sock.sendall(f"{line} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {size}\r\n\r\n".encode())
         with trickling(sockets):
             for _ in range(3):
                 assert_others_are_served(private)
@@ -88,7 +88,7 @@ def test_forms_that_never_come(private: Server) -> None:
     with contextlib.ExitStack() as stack:
         for _ in range(4 * THREADS):
             sock = stack.enter_context(connect(private))
-            sock.sendall(b"POST /v2/token HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\ng")
+            sock.sendall(b"POST /v2/token HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\ng")
         assert_others_are_served(private)
         answer, _ = private.request("GET", "/v2/token")
         assert answer.status == 200
@@ -115,7 +115,7 @@ def test_idle_connections(private: Server, connections: int, begun: int) -> None
         for number in range(connections):
             sock = stack.enter_context(connect(private))
             if number % begun == 0:
-                sock.sendall(b"GET /v2/ HTTP/1.1\r\nHost: x\r\nX-Begun: " + bytes(BUFFER - 1000))
+                sock.sendall(b"GET /v2/ HTTP/1.1\r\nHost: localhost\r\nX-Begun: " + bytes(BUFFER - 1000))
         assert_others_are_served(private)
 
 
@@ -134,7 +134,7 @@ def test_connections_that_were_answered_and_stay(tmp_path: Path) -> None:
     with serving({}, tmp_path / "log", command=command) as server, contextlib.ExitStack() as stack:
         for _ in range(CONNECTIONS + 100):
             sock = stack.enter_context(connect(server))
-            sock.sendall(b"GET /v2/ HTTP/1.1\r\nHost: x\r\n\r\n")
+            sock.sendall(b"GET /v2/ HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert_others_are_served(server)
 
 
@@ -150,7 +150,7 @@ def send_until_cut(sock: socket.socket, pieces: Iterable[bytes]) -> None:
 
 def test_headers_without_end(private: Server) -> None:
     with connect(private) as sock:
-        sock.sendall(b"GET /v2/ HTTP/1.1\r\nHost: x\r\n")
+        sock.sendall(b"GET /v2/ HTTP/1.1\r\nHost: localhost\r\n")
         send_until_cut(sock, (f"X-{number}: {'x' * 1000}\r\n".encode() for number in count()))
     assert_others_are_served(private)
 

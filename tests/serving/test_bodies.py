@@ -100,7 +100,7 @@ def test_a_body_that_stalls_is_timed_out_and_frees_its_thread(local: Server) -> 
 def open_request(server: Server, line: str, header: str, body: bytes) -> socket.socket:
     """Send the beginning of a request, and leave it at that."""
     sock = socket.create_connection(("127.0.0.1", server.port), timeout=20)
-    sock.sendall(f"{line} HTTP/1.1\r\nHost: x\r\n{header}\r\n\r\n".encode() + body)
+    sock.sendall(f"{line} HTTP/1.1\r\nHost: localhost\r\n{header}\r\n\r\n".encode() + body)
     return sock
 
 

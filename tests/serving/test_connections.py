@@ -100,7 +100,7 @@ def test_connections_without_a_first_word_are_dropped_and_those_that_were_answer
             client.sendall(said)
             return client, stack.enter_context(listener.accept()[0])
 
-        request = b"GET /v2/ HTTP/1.1\r\nHost: x\r\n\r\n"
+        request = b"GET /v2/ HTTP/1.1\r\nHost: localhost\r\n\r\n"
         (silent, _), (stammering, _), (waiting, _), (answered, answers) = map(connect, (b"", b"P", request, request))
         time.sleep(0.1)
         answers.sendall(b"a")
@@ -123,7 +123,7 @@ def test_an_answer_that_comes_at_once_is_one() -> None:
         listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
         client = stack.enter_context(socket.create_connection(listener.getsockname(), timeout=5))
         server = stack.enter_context(listener.accept()[0])
-        client.sendall(b"GET /v2/ HTTP/1.1\r\nHost: x\r\n\r\n")
+        client.sendall(b"GET /v2/ HTTP/1.1\r\nHost: localhost\r\n\r\n")
         server.recv(100)
         server.sendall(b"a")
         assert client.recv(1) == b"a"

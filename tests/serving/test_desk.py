@@ -96,7 +96,7 @@ def begun(server: Server) -> socket.socket:
     """An upload whose client waits to be asked for the content."""
     sock = socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE)
     line = f"POST /v2/a/blobs/uploads/?digest={digest_of(b'all')} HTTP/1.1"
-    sock.sendall(f"{line}\r\nHost: x\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n".encode())
+    sock.sendall(f"{line}\r\nHost: localhost\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n".encode())
     return sock
 
 

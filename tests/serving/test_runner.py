@@ -52,7 +52,7 @@ def test_whoever_waits_for_the_desk_holds_nothing_of_what_it_has_answered(regist
     body = io.BytesIO(CONTENT)
     gone = weakref.ref(body)
     # Held to the end, as by a server that waits for its thread to come back.
-    scope: dict[str, Any] = {**PUSH, "PATH_INFO": "/v2/a/blobs/uploads/", "wsgi.input": body}
+    scope: dict[str, Any] = {**PUSH, "HTTP_HOST": "x", "PATH_INFO": "/v2/a/blobs/uploads/", "wsgi.input": body}
     del body
     runner = Runner(App(registry, settings.read({}), OpenDoor()), desk)
     thread = threading.Thread(target=runner, args=[protocol, scope])

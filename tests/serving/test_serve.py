@@ -112,7 +112,7 @@ def test_sigterm_finishes_what_runs(tmp_path: Path) -> None:
         digest = digest_of(b"half" * 100_000)
         path = f"{response.headers['Location']}?digest={digest}"
         with socket.create_connection(("127.0.0.1", server.port), timeout=30) as sock:
-            sock.sendall(f"PUT {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 400000\r\n\r\n".encode())
+            sock.sendall(f"PUT {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 400000\r\n\r\n".encode())
             sock.sendall(b"half" * 50_000)
             stopping = threading.Thread(target=server.stop)
             stopping.start()
