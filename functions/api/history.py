@@ -1,20 +1,26 @@
-"""The history of tags: an API of our own, which whoever may pull may ask.
+"""The history of tags: an API of our own.
 
     GET /v2/_lading/<name>/history             the moves of all tags of a repository, newest first
-    GET /v2/_lading/<name>/history?tag=<tag>   those of one tag, which need not be there any more
+    GET /v2/_lading/<name>/history?tag=<tag>   those of one tag
+
+A caller who may push to the repository sees all of it, also of tags that are gone and of a deleted repository, and by
+whom each tag was moved. A caller who may only pull, as everybody may from a public repository, sees no more than a
+listing of tags tells: the moves of tags that are there now, without names, and 404 for a deleted repository. So with a
+token the scope `push` decides.
 
     {"name": "team/app", "moves": [
         {"tag": "v1", "number": 2, "digest": "sha256:…", "before": "sha256:…", "action": "push",
          "by": "alice@example.com", "request": "4bf9…", "moved": "2026-11-01T12:00:00.000000+00:00"}]}
 
-`digest` is null where the tag was deleted, `before` where it was new, and `by` for whoever has not logged in. Paged as
-tags are: `n`, `last`, and a Link.
+`digest` is null where the tag was deleted, `before` where it was new, and `by` where it is not told or there was no
+name. Paged as tags are: `n`, `last`, and a Link; fewer than `n` moves can come with a Link.
 """
 
 from typing import Any
 
 from functions.api.answers import Answer, as_json
 from functions.api.base import Call, behind, link_to_next, page_size
+from functions.auth.access import Action
 from functions.registry.errors import QUERY_INVALID, RegistryError
 from functions.registry.moves import is_move
 from functions.registry.names import check_tag
@@ -28,24 +34,30 @@ def moves(call: Call) -> Answer:
         check_tag(tag)
     if last and not is_move(last):
         raise RegistryError(QUERY_INVALID, {"last": last})
-    page = call.registry.tags.history(call.name, tag, last, size)
-    # What is public is so for pulling; who pushed it is nobody's business who has not logged in.
-    to_all = not call.caller.principal
-    answer = as_json({"name": call.name, "moves": [described(move, to_all=to_all) for move in page.items]})
+    all_of_it, tags = sees_all(call), call.registry.tags
+    page = (tags.history if all_of_it else tags.history_of_present)(call.name, tag, last, size)
+    if not page.items:
+        tags.require(call.name, deleted=all_of_it)
+    answer = as_json({"name": call.name, "moves": [described(move, named=all_of_it) for move in page.items]})
     if page.next:
         link_to_next(call, answer, ({"tag": tag} if tag else {}) | {"n": size, "last": page.next})
     return answer
 
 
-def described(move: Move, *, to_all: bool) -> dict[str, Any]:
-    """A move as JSON, without whose it was where it is told `to_all`."""
+def sees_all(call: Call) -> bool:
+    """Whether the caller may see what tags named once: those who may push. Raises as Caller.decide does."""
+    return call.caller.decide(Action.PUSH, call.name).allowed
+
+
+def described(move: Move, *, named: bool) -> dict[str, Any]:
+    """Return a move as JSON, with the name of who made it only where it is `named`."""
     return {
         "tag": move.tag,
         "number": move.number,
         "digest": move.digest or None,
         "before": move.before or None,
         "action": move.action,
-        "by": None if to_all else move.by or None,
+        "by": (move.by or None) if named else None,
         "request": move.request or None,
         "moved": move.moved.isoformat(),
     }

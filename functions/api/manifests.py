@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from functions.api import history
 from functions.api.answers import Answer
 from functions.api.base import Call
 from functions.desk import leave
@@ -17,12 +18,15 @@ MOST_TAGS = 100
 
 def get(call: Call) -> Answer:
     """end-3: a manifest by tag or digest. Every client takes every type today, so Accept is not asked."""
+    present = False
     if moment_of(call.last):
         # As of a time: a search through the tag's history, not one read.
         leave()
+        present = not history.sees_all(call)
     # Clients that push ask by HEAD: what they are told is there, they do not push, so it must be whole. What is pulled
     # is taken as far as it is good.
-    found = call.registry.manifests.find(call.name, call.last, whole=call.request.method == "HEAD")
+    whole = call.request.method == "HEAD"
+    found = call.registry.manifests.find(call.name, call.last, whole=whole, present=present)
     if call.request.method == "GET":
         call.registry.pulls.note(call.name, found.digest)
     headers = {

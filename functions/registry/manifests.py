@@ -90,19 +90,20 @@ class Manifests:
         self._tags = tags
         self._clock = clock
 
-    def find(self, repository: str, reference: str, *, whole: bool = False) -> Manifest | Tag:
+    def find(self, repository: str, reference: str, *, whole: bool = False, present: bool = False) -> Manifest | Tag:
         """What a tag or digest names: digest, media type and size, in one read; two for a tag as of a time.
 
         One more where the manifest is kept as an object: a client that finds one whose bytes are lost would not push
         it again. With `whole` it is not found either while a blob is marked that it, or a manifest below it, needs,
-        which takes some more reads where a scrub has left a hint of that. Raises MANIFEST_UNKNOWN.
+        which takes some more reads where a scrub has left a hint of that. With `present`, a tag that is not there now
+        is not found as of a time either, which takes one more read. Raises MANIFEST_UNKNOWN.
         """
         kind: type[Manifest | Tag] = Manifest if names_digest(reference) else Tag
         key = Key(kind, reference, repository)
         found = self._metadata.read([key])[key]
         if found is not None:
             return self._undamaged(found, whole)
-        if past := moment_of(reference):
+        if (past := moment_of(reference)) and (not present or self._tags.is_present(repository, past[0])):
             return self._find_past(repository, *past, whole=whole)
         raise RegistryError(MANIFEST_UNKNOWN, {"reference": reference})
 

@@ -4,6 +4,7 @@ Every change of a tag is a row of its history (registry.moves), and an immutable
 stays on record, so that it can be restored.
 """
 
+from collections.abc import Collection
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
@@ -23,6 +24,13 @@ from storage.records import Key, Manifest, Repository, Tag, recast
 INLINE_IN_TAG: Final = 64 * 1024
 """Bytes of a manifest that its tags repeat, so that a pull by tag is one read; nearly all manifests are smaller."""
 
+MAX_LOOKED: Final = 2_000
+"""Moves that one request for the history of present tags looks at."""
+
+MIN_MOVES_PER_READ: Final = 100
+MAX_MOVES_PER_READ: Final = 500
+"""Of these moves, however few the client asks for: most may be of tags that are gone."""
+
 
 class Tags:
     """The tags of all repositories."""
@@ -37,7 +45,7 @@ class Tags:
         """The first `limit` tags behind `after`, in lexical order (end-8). Raises NAME_UNKNOWN."""
         tags = [tag.id for tag in self._metadata.scan(Tag, repository, after=after, limit=limit + 1)]
         if not tags:
-            self._require(repository)
+            self.require(repository)
         return Page(tags[:limit], tags[limit - 1] if 0 < limit < len(tags) else "")
 
     def history(self, repository: str, tag: str, after: str, limit: int) -> Page[Move]:
@@ -48,6 +56,43 @@ class Tags:
         else:
             rows = self._metadata.scan(Move, repository, after=after, limit=limit + 1)
         return Page(rows[:limit], rows[limit - 1].id if 0 < limit < len(rows) else "")
+
+    def require(self, repository: str, *, deleted: bool = False) -> None:
+        """Raise NAME_UNKNOWN unless a repository is there; with `deleted`, unless it is, or was deleted."""
+        key = Key(Repository, repository)
+        record = self._metadata.read([key])[key]
+        if record is None or (record.deleted and not deleted):
+            raise RegistryError(NAME_UNKNOWN, {"name": repository})
+
+    def history_of_present(self, repository: str, tag: str, after: str, limit: int) -> Page[Move]:
+        """The same as `history`, but only of tags that are there now, as `names` lists them.
+
+        Looks at MAX_LOOKED moves at most. The next page begins after a move that is shown, so that no id tells of
+        another tag: where so many in a row are of tags that are gone, the listing ends. Raises NAME_UNKNOWN.
+        """
+        self.require(repository)
+        if tag:
+            return self.history(repository, tag, after, limit) if self._present(repository, {tag}) else Page([])
+        shown: list[Move] = []
+        size = max(MIN_MOVES_PER_READ, min(limit + 1, MAX_MOVES_PER_READ))
+        looked, more = 0, limit > 0
+        while more and len(shown) <= limit and looked < MAX_LOOKED:
+            page = self.history(repository, "", after, size)
+            present = self._present(repository, {move.tag for move in page.items})
+            shown += [move for move in page.items if move.tag in present]
+            looked, after, more = looked + len(page.items), page.next, bool(page.next)
+        ends = len(shown) <= limit and not more
+        return Page(shown[:limit], "" if ends or not shown[:limit] else shown[:limit][-1].id)
+
+    def is_present(self, repository: str, name: str) -> bool:
+        """Whether a tag is there now."""
+        return bool(self._present(repository, {name}))
+
+    def _present(self, repository: str, names: Collection[str]) -> set[str]:
+        """Those of some tags that are there now."""
+        keys = [Key(Tag, name, repository) for name in names]
+        found = self._metadata.read(keys, content=False) if keys else Found({})
+        return {key.id for key in keys if found[key] is not None}
 
     def digest_at(self, repository: str, tag: str, moment: datetime) -> str:
         """Return the digest of what a tag named at a moment. Raises MANIFEST_UNKNOWN where it named nothing."""
@@ -129,12 +174,6 @@ class Tags:
         writes = self.drop(found, tag, causes.of_tag(name), act)
         self._metadata.commit([*writes, *changed(found, repository, self._clock())])
         return tag.digest
-
-    def _require(self, repository: str) -> None:
-        key = Key(Repository, repository)
-        record = self._metadata.read([key])[key]
-        if record is None or record.deleted:
-            raise RegistryError(NAME_UNKNOWN, {"name": repository})
 
 
 def _inlined(manifest: Manifest) -> bytes | None:

@@ -1,19 +1,10 @@
 """The history of tags over HTTP, and pulling as of a time."""
 
 from datetime import datetime, timedelta
-from pathlib import Path
 from urllib.parse import quote
 
-from functions import settings
-from functions.app import App
-from functions.composition import open_door
-from functions.jobs.backup import Stores
-from functions.registry.acts import Act
-from functions.registry.registry import Registry
 from storage.digests import digest_of
 from tests.api.client import Client
-from tests.registry.pushes import push_image
-from tests.servers import users
 
 
 def test_the_history_of_a_tag_is_listed(client: Client) -> None:
@@ -69,20 +60,3 @@ def test_a_client_pulls_as_of_a_time(client: Client) -> None:
     assert (early.status, early.code) == (404, "MANIFEST_UNKNOWN")
     assert "history" in early.json["errors"][0]["detail"]["reason"]
     assert client.ask("DELETE", "/v2/app/manifests/v1.asof-20200101T000000Z").code == "TAG_INVALID"
-
-
-def test_who_moved_a_tag_is_told_to_those_who_log_in(stores: Stores, tmp_path: Path) -> None:
-    variables, admin = users(tmp_path / "access")
-    read = settings.read({"LADING_DATA": str(tmp_path), "LADING_PUBLIC": "app", **variables})
-    registry = Registry(stores.blobs, stores.metadata)
-    guarded = Client(App(registry, read, open_door(read, stores.metadata)))
-    push_image(registry, "app", "v1")
-    registry.tags.delete("app", "v1", Act("delete", "alice@example.com", "r"))
-
-    def by(headers: dict[str, str]) -> list[str | None]:
-        answer = guarded.ask("GET", "/v2/_lading/app/history", headers=headers)
-        return [row["by"] for row in answer.json["moves"]]
-
-    assert by({"Authorization": admin}) == ["alice@example.com", None]
-    assert by({}) == [None, None]
-    assert guarded.ask("GET", "/v2/_lading/other/history").status == 401

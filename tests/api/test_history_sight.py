@@ -1,0 +1,157 @@
+"""Who sees what of the past: a caller who may only pull learns no more of it than a listing of tags tells."""
+
+import re
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import bcrypt
+import pytest
+
+from functions import settings
+from functions.app import App
+from functions.composition import open_door
+from functions.jobs.backup import Stores
+from functions.registry import tags
+from functions.registry.acts import Act
+from functions.registry.manifests import Put
+from functions.registry.registry import Registry
+from tests.api.client import Answer, Client
+from tests.registry.clocks import TestClock
+from tests.registry.pushes import push_image
+from tests.servers import basic, users
+
+ANYBODY = ""
+READER, PUSHER = (basic(name, "secret") for name in ("reader", "pusher"))
+READERS = [ANYBODY, READER]
+
+
+@dataclass
+class Guarded:
+    """A registry whose repository `app` is public, and where `pusher` may push."""
+
+    registry: Registry
+    client: Client
+    clock: TestClock
+
+    def push(self, *tags: str, by: str = "") -> str:
+        """Push a new image, a minute later."""
+        self.clock.turn(minutes=1)
+        digest = push_image(self.registry, "app").digest
+        content = self.registry.manifests.content(self.registry.manifests.find("app", digest))
+        self.registry.manifests.put("app", Put(content, "", digest, tags), Act("push", by))
+        return digest
+
+    def delete(self, tag: str, by: str = "") -> None:
+        """Delete a tag, a minute later."""
+        self.clock.turn(minutes=1)
+        self.registry.tags.delete("app", tag, Act("delete", by))
+
+    def ask(self, path: str, authorization: str) -> Answer:
+        return self.client.ask("GET", path, headers={"Authorization": authorization} if authorization else {})
+
+    def moves(self, authorization: str, query: str = "") -> list[tuple[str, int, str | None]]:
+        answer = self.ask(f"/v2/_lading/app/history?{query}", authorization)
+        assert answer.status == 200
+        return [(row["tag"], row["number"], row["by"]) for row in answer.json["moves"]]
+
+
+@pytest.fixture
+def guarded(stores: Stores, tmp_path: Path) -> Guarded:
+    variables, _ = users(tmp_path / "access")
+    hashed = bcrypt.hashpw(b"secret", bcrypt.gensalt(4)).decode()
+    Path(variables["LADING_USERS"]).write_text("".join(f"{name}:{hashed}\n" for name in ("reader", "pusher")))
+    Path(variables["LADING_GRANTS"]).write_text("reader * pull\npusher * pull,push\n")
+    read = settings.read({"LADING_DATA": str(tmp_path), "LADING_PUBLIC": "app", **variables})
+    clock = TestClock()
+    registry = Registry(stores.blobs, stores.metadata, clock=clock)
+    return Guarded(registry, Client(App(registry, read, open_door(read, stores.metadata))), clock)
+
+
+def test_only_who_may_push_sees_tags_that_are_gone_and_who_moved_what(guarded: Guarded) -> None:
+    for tag in ("v1", "v2"):
+        guarded.push(tag)
+    guarded.delete("v1", by="alice@example.com")
+    guarded.push("v2", by="bob@example.com")
+
+    assert guarded.moves(PUSHER) == [
+        *(("v2", 2, "bob@example.com"), ("v1", 2, "alice@example.com")),
+        *(("v2", 1, None), ("v1", 1, None)),
+    ]
+    assert guarded.moves(PUSHER, "tag=v1") == [("v1", 2, "alice@example.com"), ("v1", 1, None)]
+    for reader in READERS:
+        assert guarded.moves(reader) == [("v2", 2, None), ("v2", 1, None)]
+        assert guarded.moves(reader, "tag=v1") == guarded.moves(reader, "tag=never") == []
+        assert guarded.moves(reader, "tag=v2") == [("v2", 2, None), ("v2", 1, None)]
+    assert guarded.ask("/v2/_lading/other/history", ANYBODY).status == 401
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_a_history_answers_as_a_listing_of_tags_does(guarded: Guarded, reader: str) -> None:
+    guarded.push("v1")
+    guarded.registry.deletion.repository("app")
+
+    assert guarded.ask("/v2/app/tags/list", reader).code == "NAME_UNKNOWN"
+    for query in ("", "?tag=v1", "?n=0"):
+        answer = guarded.ask(f"/v2/_lading/app/history{query}", reader)
+        assert (answer.status, answer.code) == (404, "NAME_UNKNOWN")
+    assert [number for _, number, _ in guarded.moves(PUSHER)] == [2, 1]
+    assert guarded.ask("/v2/_lading/never/history", PUSHER).code == "NAME_UNKNOWN"
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_a_pull_as_of_a_time_tells_nothing_of_a_tag_that_is_gone(guarded: Guarded, reader: str) -> None:
+    digest = guarded.push("v1", "stays")
+    later = guarded.clock.time + timedelta(minutes=1)
+    guarded.clock.turn(hours=1)
+    guarded.delete("v1")
+
+    def pull(tag: str, time: datetime, authorization: str = reader) -> Answer:
+        return guarded.ask(f"/v2/app/manifests/{tag}.asof-{time:%Y%m%dT%H%M%SZ}", authorization)
+
+    absent = pull("never", later)
+    assert (absent.status, absent.code) == (404, "MANIFEST_UNKNOWN")
+    for time in (later, later - timedelta(days=1), later + timedelta(days=1)):
+        gone = pull("v1", time)
+        assert (gone.status, gone.body) == (404, absent.body.replace(b"never", b"v1").replace(*stamps(later, time)))
+    assert pull("stays", later).headers["Docker-Content-Digest"] == digest
+    assert pull("v1", later, PUSHER).headers["Docker-Content-Digest"] == digest
+
+
+def stamps(one: datetime, other: datetime) -> tuple[bytes, bytes]:
+    return f"{one:%Y%m%dT%H%M%SZ}".encode(), f"{other:%Y%m%dT%H%M%SZ}".encode()
+
+
+def test_pages_tell_of_no_tag_that_is_gone(guarded: Guarded, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tags, "MIN_MOVES_PER_READ", 2)
+    for number in range(12):
+        guarded.push(f"t{number}")
+    for number in range(12):
+        if number % 4:
+            guarded.delete(f"t{number}")
+
+    for size in (1, 2, 3, 9):
+        listed, path = [], f"/v2/_lading/app/history?n={size}"
+        while path:
+            answer = guarded.ask(path, ANYBODY)
+            assert len(answer.json["moves"]) <= size
+            listed += [row["tag"] for row in answer.json["moves"]]
+            path = "".join(re.findall(r"<(.+)>", answer.headers.get("Link", "")))
+            assert not path or path.endswith(f"-{listed[-1]}")
+        assert listed == ["t8", "t4", "t0"]
+
+
+def test_a_history_of_many_tags_that_are_gone_ends(guarded: Guarded, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, most in (("MIN_MOVES_PER_READ", 2), ("MAX_MOVES_PER_READ", 2), ("MAX_LOOKED", 6)):
+        monkeypatch.setattr(tags, name, most)
+    guarded.push("old")
+    for number in range(5):
+        guarded.push(f"t{number}")
+        guarded.delete(f"t{number}")
+    guarded.push("new")
+
+    answer = guarded.ask("/v2/_lading/app/history", ANYBODY)
+    assert [row["tag"] for row in answer.json["moves"]] == ["new"]
+    answer = guarded.ask(re.findall(r"<(.+)>", answer.headers["Link"])[0], ANYBODY)
+    assert (answer.json["moves"], "Link" in answer.headers) == ([], False)
+    assert guarded.moves(ANYBODY, "tag=old") == [("old", 1, None)]
