@@ -22,7 +22,7 @@ from functions.api.base import Call
 from functions.api.bodies import RequestBody
 from functions.api.outgoing import SMALL, Outgoing, in_pieces
 from functions.api.slots import BodySlots
-from functions.audit import Audit
+from functions.audit import LOGIN_REFUSALS, REFUSALS, Audit
 from functions.auth import credentials
 from functions.auth.access import ON_REPOSITORIES, Action, Caller, Door, Verdict
 from functions.auth.scopes import repository as repository_scope
@@ -52,8 +52,6 @@ DRAINERS: Final = 8
 """One thread in so many, at the most, reads what is left of a body that was refused, or a form. It may come slowly, and
 from anybody: where more come, the answer goes out without it. So half of the threads that `BodySlots` keeps for
 requests without a body are left to those in any case."""
-
-REFUSALS: Final = (401, 403)
 
 EVERY_ANSWER: Final = (("Docker-Distribution-API-Version", "registry/2.0"), ("X-Content-Type-Options", "nosniff"))
 
@@ -151,8 +149,9 @@ class App:
             answer = self._admitted(request, body, found, audit)
         except RegistryError as error:
             answer = answers.error(error)
-            if error.row.status == 401:
+            if error.row.status in LOGIN_REFUSALS:
                 self._login_refused(request, audit, error)
+            if error.row.status == 401:
                 answer.add({"WWW-Authenticate": self._challenge(request, found, bool(error.detail))})
         except Full as error:
             # A line each, without a traceback: where the log is on the same disk, it must not fill what is freed.
@@ -172,7 +171,7 @@ class App:
     def _login_refused(self, request: Request, audit: Audit, error: RegistryError) -> None:
         """Tell the audit which user name was refused, where it was: an expired token is no login."""
         user = credentials.user_tried(request.environ.get("HTTP_AUTHORIZATION", ""))
-        if user is not None and not error.detail:
+        if user is not None and (error.row.status == 429 or not error.detail):
             audit.tried(user)
 
     def _admitted(self, request: Request, body: RequestBody, found: routes.Match, audit: Audit) -> Answer:

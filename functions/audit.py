@@ -31,6 +31,10 @@ CHANGE_FIELDS: Final = ("change", "digest", "tags", "also", "session", "source")
 MAX_NAMES: Final = 100
 """Tags, and digests, in one line: Cloud Logging takes entries of 256 KB, and a change with more has several lines."""
 
+REFUSALS: Final = (401, 403, 429)
+LOGIN_REFUSALS: Final = (401, 429)
+"""Statuses of what is refused, and of those what a login is refused with."""
+
 
 class Audit:
     """The lines of one request.
@@ -98,7 +102,7 @@ class Audit:
         if status == 401 and self._anonymous and self._tried is None:
             # How every login begins.
             return "challenged"
-        return "refused" if status in (401, 403) else "allowed" if status < 400 else "failed"
+        return "refused" if status in REFUSALS else "allowed" if status < 400 else "failed"
 
 
 def _described(change: Change) -> Iterator[dict[str, Any]]:

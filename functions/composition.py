@@ -90,12 +90,13 @@ def open_keys(url: str, create: bool = True) -> KeyStore:
     raise SettingsError(f"keys are in file:///FILE or secret://PROJECT/SECRET, not {url}")
 
 
-def open_authorizer(settings: Settings, key: Callable[[], bytes]) -> Authorizer:
+def open_authorizer(settings: Settings, key: Callable[[], bytes], standby: bool = False) -> Authorizer:
     """Return what knows callers and their rights. Raises SettingsError, StorageError.
 
     Args:
         settings: name it.
         key: returns the robots' key, under which callers are given pseudonyms; called where one is needed.
+        standby: says that nothing is written.
     """
     google, parts = Google(), urlsplit(settings.access)
     if settings.access == "users":
@@ -103,7 +104,9 @@ def open_authorizer(settings: Settings, key: Callable[[], bytes]) -> Authorizer:
         from functions.auth.id_tokens import IdTokens
         from functions.auth.local import LocalAuthorizer
 
-        return LocalAuthorizer(settings.users, settings.grants, IdTokens(google, settings.realm))
+        # A file that `--users` names elsewhere is another program's, too.
+        rehash = settings.users.parent == settings.data and not standby
+        return LocalAuthorizer(settings.users, settings.grants, IdTokens(google, settings.realm), rehash)
     match parts.scheme:
         case "gs" if parts.netloc and not parts.path.strip("/"):
             bucket = PolicyBucket(google, parts.netloc, settings.folders)
@@ -119,12 +122,12 @@ def open_robots(settings: Settings, metadata: MetadataStore) -> Robots:
     return Robots(metadata, KeyRing(open_keys(settings.keys).load))
 
 
-def open_door(settings: Settings, metadata: MetadataStore) -> Door:
-    """The door of the registry whose metadata this is. Raises SettingsError, StorageError."""
+def open_door(settings: Settings, metadata: MetadataStore, standby: bool = False) -> Door:
+    """Return the door of the registry whose metadata this is. Raises SettingsError, StorageError."""
     if settings.access == "everybody":
         return OpenDoor()
     keys = KeyRing(open_keys(settings.keys).load)
-    authorizer = open_authorizer(settings, lambda: keys.robots)
+    authorizer = open_authorizer(settings, lambda: keys.robots, standby)
     return GuardedDoor(authorizer, Robots(metadata, keys), keys, settings.realm, settings.public)
 
 
@@ -205,7 +208,8 @@ def create(settings: Settings) -> "App":
 
         identity_of(metadata)
         reserve.make(settings.metadata)
-    return App(registry, settings, open_door(settings, metadata), standby, lambda: _reserve(settings.metadata))
+    door = open_door(settings, metadata, bool(standby))
+    return App(registry, settings, door, standby, lambda: _reserve(settings.metadata))
 
 
 def _reserve(metadata: str) -> AbstractContextManager[None]:

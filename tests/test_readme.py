@@ -107,9 +107,10 @@ def test_the_first_command_installs_and_serves(installed: Path, tmp_path: Path) 
     command = [str(installed / "lading"), "serve", "--address", "127.0.0.1:{port}"]
     environment = {"LADING_DATA": str(tmp_path / "data"), "LADING_ACCESS": ""}
     with serving(environment, tmp_path / "log", command=command) as server:
-        login = re.search(r"docker login \S+ -u (\S+) -p (\S+)", server.log.read_text())
+        login = re.search(r"docker login \S+ -u (\S+) --password-stdin < (\S+)", server.log.read_text())
         assert login, "the first start prints the line that README tells of"
-        server.authorization = basic(login[1], login[2])
+        assert login[2] == str(tmp_path / "data" / "admin.password")
+        server.authorization = basic(login[1], Path(login[2]).read_text().strip())
         assert server.request("GET", "/v2/")[0].status == 200
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from typing import Any, Final
 
-from functions.registry.errors import RANGE_UNSATISFIABLE, RegistryError
+from functions.registry.errors import LOGINS_TOO_MANY, RANGE_UNSATISFIABLE, RegistryError
 
 RETRY_AFTER: Final = "5"
 """Seconds, with an answer that tells of a state that passes."""
@@ -74,6 +74,8 @@ def error(raised: RegistryError) -> Answer:
     answer = as_json({"errors": [described]}, row.status)
     if row is RANGE_UNSATISFIABLE:
         answer.add({"Content-Range": f"bytes */{raised.detail['size']}"})
+    if row.code == LOGINS_TOO_MANY.code:
+        answer.add({"Retry-After": str(raised.detail["retry_after"])})
     if row.status in TEMPORARY:
         answer.add({"Retry-After": RETRY_AFTER})
     return answer

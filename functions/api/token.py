@@ -10,9 +10,10 @@ from urllib.parse import parse_qs
 
 from functions.api.answers import Answer, as_json
 from functions.api.base import Call
+from functions.audit import LOGIN_REFUSALS
 from functions.auth import scopes
 from functions.auth.access import Caller
-from functions.registry.errors import TOKEN_REQUEST_INVALID, UNAUTHORIZED, UNAVAILABLE, RegistryError
+from functions.registry.errors import TOKEN_REQUEST_INVALID, UNAVAILABLE, RegistryError
 
 LARGEST: Final = 64 * 1024
 """Bytes of a form."""
@@ -78,6 +79,6 @@ def _log_in(call: Call, user: str, secret: str) -> Caller:
     try:
         return call.door.log_in(user, secret, call.audit.origin.client)
     except RegistryError as error:
-        if error.row is UNAUTHORIZED:
+        if error.row.status in LOGIN_REFUSALS:
             call.audit.tried(user)
         raise

@@ -8,11 +8,14 @@ tokens, keys   the registry's own tokens, and what signs them
 iam            callers by Google's tokens; where IAM is asked is policy_bucket or project
 google         the calls to Google
 local          callers by a file of users and a file of grants
+access_files   the texts of those; users_file changes the one, watched_file reads both again
+passwords      checks of passwords, with login_delay after failures
 id_tokens      Google's ID tokens, which only say who somebody is
 scheduler      Cloud Scheduler's calls
-robots         credentials of our own
+robots         credentials of our own; robot_cache has those at hand
 patterns       of repository names
 cache          answers that are remembered for a short while
 bulkhead       how many do at a time what takes long, with a fair share for each client
 recent_logins  who logged in lately
+leaky_counters how often something happened lately
 """

@@ -7,15 +7,16 @@ that nobody can guess needs no slow hash, and whoever reads the store cannot log
 import hmac
 import re
 import secrets
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from functions.auth import patterns
 from functions.auth.access import ON_REPOSITORIES, Action, Decision, Needed, Verdict, decided
-from functions.auth.cache import Answers
 from functions.auth.keys import KeyRing
+from functions.auth.robot_cache import RobotCache
 from functions.client_address import NO_ADDRESS, ClientAddress
 from functions.registry.attempts import settle
 from functions.registry.errors import UNAUTHORIZED, RegistryError
@@ -66,19 +67,25 @@ class RobotCaller:
 class Robots:
     """The robots of a registry."""
 
-    def __init__(self, metadata: MetadataStore, keys: KeyRing) -> None:
+    def __init__(self, metadata: MetadataStore, keys: KeyRing, clock: Callable[[], float] = time.monotonic) -> None:
         """Keep them in `metadata`, and their secrets under the robots' key of `keys`."""
         self._metadata = metadata
         self._keys = keys
-        self._known: Answers[tuple[str, str], Robot | None] = Answers(lambda robot: robot is not None)
+        self._cache = RobotCache(self._find, clock)
 
     def identify(self, user: str, secret: str, client: ClientAddress = NO_ADDRESS) -> RobotCaller:
-        """Who this is. Raises UNAUTHORIZED, StorageError. A robot is read once a minute, not at each request."""
+        """Return the robot with this secret, sent from `client`.
+
+        A robot is read once a minute, not at each request, and guesses read the store now and then (RobotCache). A
+        secret of 256 random bits is not found by guessing, so wrong ones do not delay the right one (LoginDelay).
+
+        Raises UNAUTHORIZED, LOGINS_TOO_MANY (429), UNAVAILABLE (503), StorageError.
+        """
         name = user.removeprefix(USER)
         if not _NAME.fullmatch(name):
             raise RegistryError(UNAUTHORIZED)
         mac = self._mac(name, secret)
-        robot = self._known.get((name, mac), lambda: self._by_mac(name, mac))
+        robot = self._cache.get(name, mac, lambda robot: _has_secret(robot, mac), client.network)
         if robot is None or _past(robot.expires):
             raise RegistryError(UNAUTHORIZED)
         return RobotCaller(robot)
@@ -155,19 +162,16 @@ class Robots:
         key = Key(Robot, name)
         return self._metadata.read([key])[key]
 
-    def _by_mac(self, name: str, mac: str) -> Robot | None:
-        """The robot of that name, where the secret that `mac` is of is its secret, or still is."""
-        robot = self._find(name)
-        # Compared even where there is nothing to compare with: the time must not tell whether there is such a robot.
-        current = hmac.compare_digest(mac, robot.mac if robot else "")
-        former = hmac.compare_digest(mac, robot.former_mac if robot else "")
-        if robot is None or (not current and not (former and not _past(robot.former_until))):
-            return None
-        return robot
-
     def _mac(self, name: str, secret: str) -> str:
         # The name is part of it: a record that is moved under another name is worth nothing.
         return hmac.digest(self._keys.robots, f"{name}\0{secret}".encode(), "sha256").hex()
+
+
+def _has_secret(robot: Robot, mac: str) -> bool:
+    """Return whether the secret that `mac` is of is the robot's, or still is."""
+    current = hmac.compare_digest(mac, robot.mac)
+    former = hmac.compare_digest(mac, robot.former_mac)
+    return current or (former and not _past(robot.former_until))
 
 
 def _new_secret() -> str:

@@ -34,9 +34,11 @@ a service account's key:
   docker login -u _json_key --password-stdin {host} < key.json
   base64 -w0 key.json | docker login -u _json_key_base64 --password-stdin {host}
 
-a robot, where no Google token can be had (lading robots create NAME --repositories 'team/*'):
-  docker login -u robot+NAME --password-stdin {host}
-  kubectl create secret docker-registry lading --docker-server={host} --docker-username=robot+NAME --docker-password=…
+a robot, where no Google token can be had:
+  lading robots create NAME --repositories 'team/*' --out secret
+  docker login -u robot+NAME --password-stdin {host} < secret
+  kubectl create secret generic lading --type=kubernetes.io/dockerconfigjson --from-file=.dockerconfigjson=config.json
+where config.json is what docker login wrote without a credential helper ($HOME/.docker/config.json)
 
 a user of a registry that asks no Google (lading users set NAME):
   docker login -u NAME {host}"""
@@ -50,7 +52,7 @@ def add_to(commands: Commands) -> None:
         dest="who",
         required=True,
         metavar="WHO",
-        help="one of Google's tokens (- reads it from standard input), robot+NAME, a user's name, or anonymous",
+        help="- for one of Google's tokens on standard input, robot+NAME, a user's name, or anonymous",
     )
     explaining.add_argument("repository", metavar="REPOSITORY")
     explaining.add_argument("action", metavar="ACTION", choices=["pull", "push", "delete"])
@@ -92,6 +94,8 @@ def _caller(who: str, read: Settings) -> "Caller":
     if who.startswith(USER):
         return LoggedIn(robots_of(read).named(who.removeprefix(USER)), read.public)
     token = from_input(who)
+    if who != "-" and (read.access != "users" or is_jwt(who)):
+        raise CommandError("a token is read from standard input, not from an argument: use --as -")
     authorizer = open_authorizer(read, lambda: open_keys(read.keys, create=False).load().robots)
     if read.access == "users":
         from functions.auth.local import LocalAuthorizer

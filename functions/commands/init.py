@@ -1,8 +1,9 @@
 """`lading init`: make an empty registry and its first user, without serving it."""
 
 import argparse
+from pathlib import Path
 
-from functions.commands.first_user import ADMIN, welcome
+from functions.commands.first_user import first_user_text, welcome
 from functions.commands.options import CommandError, Commands, add, require_registry
 from functions.settings import Settings
 from storage.errors import ForeignStore, StoreNotFound
@@ -36,7 +37,6 @@ def _init(parsed: argparse.Namespace, read: Settings) -> None:
     welcome(read, _tell)
 
 
-def _tell(password: str) -> None:
+def _tell(password: Path | None) -> None:
     if password:
-        print(f"\nThe first user is {ADMIN}. This password is shown once; `lading users set {ADMIN}` sets another.")
-        print(f"  password  {password}")
+        print(f"\n{first_user_text(password)}")

@@ -1,7 +1,9 @@
 """`lading robots`: credentials of our own."""
 
 import argparse
+import os
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from functions.commands.options import CommandError, Commands, add, add_group, from_input, metadata, refuse_standby
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
 
 OPTIONS: Final = ("data", "metadata", "keys", "url")
 LIFE: Final = "90d"
+OUT_HELP: Final = "write the secret to a new file that only its owner may read, and do not show it"
 
 
 def add_to(commands: Commands) -> None:
@@ -23,11 +26,13 @@ def add_to(commands: Commands) -> None:
     creating.add_argument("--repositories", required=True, metavar="NAMES", help="as in team-a/*,library/app")
     creating.add_argument("--may", default="pull", metavar="ACTIONS", help="pull, push or pull,push; default pull")
     creating.add_argument("--expires", default=LIFE, metavar="IN", help=f"as in 90d, 12h, never; default {LIFE}")
-    creating.add_argument("--owner", default="", metavar="WHO", help="who answers for it: a name, or an ID token, or -")
+    creating.add_argument("--owner", default="", metavar="WHO", help="a name, or - to read an ID token from stdin")
+    creating.add_argument("--out", type=Path, metavar="FILE", help=OUT_HELP)
     rotating = add(robots, "rotate", "give a robot a new secret and, where it expires, a new term", _rotate, OPTIONS)
     rotating.add_argument("name", metavar="NAME")
     rotating.add_argument("--overlap", default="0m", metavar="FOR", help="how long the old secret stays good")
     rotating.add_argument("--expires", default=LIFE, metavar="IN", help=f"default {LIFE}")
+    rotating.add_argument("--out", type=Path, metavar="FILE", help=OUT_HELP)
     revoking = add(robots, "revoke", "end a robot", _revoke, OPTIONS)
     revoking.add_argument("name", metavar="NAME")
     add(robots, "list", "list the robots", _list, OPTIONS)
@@ -35,6 +40,7 @@ def add_to(commands: Commands) -> None:
 
 def _create(parsed: argparse.Namespace, read: Settings) -> None:
     refuse_standby(read)
+    _check_out(parsed.out)
     secret = robots_of(read).create(
         parsed.name,
         [name.strip() for name in parsed.repositories.split(",") if name.strip()],
@@ -42,13 +48,14 @@ def _create(parsed: argparse.Namespace, read: Settings) -> None:
         _owner(parsed.owner, read),
         _life(parsed.expires),
     )
-    _show(parsed.name, secret)
+    _show(parsed.name, secret, parsed.out)
 
 
 def _rotate(parsed: argparse.Namespace, read: Settings) -> None:
     refuse_standby(read)
+    _check_out(parsed.out)
     secret = robots_of(read).rotate(parsed.name, duration(parsed.overlap), _life(parsed.expires))
-    _show(parsed.name, secret)
+    _show(parsed.name, secret, parsed.out)
 
 
 def _revoke(parsed: argparse.Namespace, read: Settings) -> None:
@@ -85,16 +92,35 @@ def _owner(text: str, read: Settings) -> str:
     owner = from_input(text)
     if not is_jwt(owner):
         return owner
+    if text != "-":
+        raise CommandError("an ID token is read from standard input, not from an argument: use --owner -")
     try:
         return IdTokens(Google(), read.realm).name(owner)
     except RegistryError as error:
         raise CommandError(f"the ID token is none for {read.realm}, or cannot be checked: {error.row.code}") from None
 
 
-def _show(name: str, secret: str) -> None:
+def _check_out(out: Path | None) -> None:
+    """Raise CommandError where the secret could not be written to `out`, before it is made."""
+    if out and (out.exists() or not os.access(out.absolute().parent, os.W_OK)):
+        raise CommandError(f"{out} exists already, or its folder cannot be written: name another file with --out")
+
+
+def _show(name: str, secret: str, out: Path | None) -> None:
+    """Show a secret: in a new file that only its owner may read, with nothing else in it, or on standard output."""
     from functions.auth.robots import USER
 
-    print(f"user      {USER}{name}\npassword  {secret}")
+    if out is None:
+        print(f"user      {USER}{name}\npassword  {secret}")
+        return
+    try:
+        with os.fdopen(os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(f"{secret}\n")
+    except OSError as error:
+        raise CommandError(
+            f"{out} cannot be written: {error.strerror}; the secret is lost; make another by `lading robots rotate`"
+        ) from None
+    print(f"user      {USER}{name}\npassword  in {out}")
 
 
 def _life(text: str) -> timedelta | None:

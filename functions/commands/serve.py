@@ -1,9 +1,11 @@
 """`lading serve`."""
 
 import argparse
+from pathlib import Path
+from shlex import quote
 from typing import Final
 
-from functions.commands.first_user import ADMIN, welcome
+from functions.commands.first_user import ADMIN, first_user_text, welcome
 from functions.commands.options import Commands, add
 from functions.settings import SETTINGS, Settings, SettingsError
 
@@ -34,18 +36,18 @@ def _serve(parsed: argparse.Namespace, read: Settings) -> None:
         app = create(read)
         if standby := standby_of(read):
             # Its users are those that are copied to it.
-            print(f"{_welcome(read, '')}\n{standby}", flush=True)
+            print(f"{_welcome(read, None)}\n{standby}", flush=True)
         else:
             welcome(read, lambda password: print(_welcome(read, password), flush=True))
         serve(app, read, listener)
 
 
-def _welcome(read: Settings, password: str) -> str:
+def _welcome(read: Settings, password: Path | None) -> str:
     address = read.realm.partition("://")[2]
     login, first = _login(read, address), ""
     if password:
-        first = f"The first user is {ADMIN}. This password is shown once; `lading users set {ADMIN}` sets another.\n"
-        login = f"  docker login {address} -u {ADMIN} -p {password}\n"
+        first = f"{first_user_text(password)}\n"
+        login = f"  docker login {address} -u {ADMIN} --password-stdin < {quote(str(password))}\n"
     return f"""\
 Lading serves {read.realm}
   blobs     {read.blobs}

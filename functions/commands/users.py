@@ -2,10 +2,10 @@
 
 import argparse
 import getpass
-import secrets
 import sys
 from pathlib import Path
 
+from functions.commands.first_user import ADMIN, forget_password
 from functions.commands.options import CommandError, Commands, add, add_group, is_given, require_registry
 from functions.settings import Settings
 
@@ -16,43 +16,54 @@ def add_to(commands: Commands) -> None:
     options = ("data", "metadata", "users")
     setting = add(users, "set", "add a user, or give one another password", _set, options)
     setting.add_argument("name", metavar="NAME")
-    setting.add_argument("--password-stdin", action="store_true", help="read the password from standard input")
+    given = setting.add_mutually_exclusive_group()
+    given.add_argument("--password-stdin", action="store_true", help="read the password from standard input")
+    given.add_argument("--password-file", type=Path, metavar="FILE", help="read the password from a file's first line")
     removing = add(users, "remove", "remove a user", _remove, options)
     removing.add_argument("name", metavar="NAME")
     add(users, "list", "list the users", _list, options)
 
 
 def _set(parsed: argparse.Namespace, read: Settings) -> None:
+    from functions.auth.access_files import hash_password, is_printable
     from functions.auth.credentials import TOKEN_USERS
-    from functions.auth.local import hash_password
+    from functions.auth.users_file import UsersFile
 
     name: str = parsed.name
-    if not name or ":" in name or name.startswith(("#", "robot+")) or name.split() != [name]:
-        raise CommandError("a user's name has no colon and no blank, and begins neither with # nor with robot+")
+    if not name or ":" in name or name.startswith(("#", "robot+")) or name.split() != [name] or not is_printable(name):
+        raise CommandError(
+            "a user's name has no colon, no blank and no control or format character, and begins neither with # nor"
+            " with robot+"
+        )
     if name == "*" or TOKEN_USERS.fullmatch(name):
         raise CommandError(f"{name} is not a user's name: it stands for others")
     _require_registry(parsed, read)
-    hashed = hash_password(_password(parsed))
-    lines = [line for line in _lines(read.users) if line.partition(":")[0] != name]
-    _write(read.users, [*lines, f"{name}:{hashed}"])
+    UsersFile(read.users).set(name, hash_password(_password(parsed)))
+    _forget_first_password(name, read)
     print(f"{name} can log in; what {name} may do is in {read.grants}")
 
 
 def _remove(parsed: argparse.Namespace, read: Settings) -> None:
+    from functions.auth.users_file import UsersFile
+
     _require_registry(parsed, read)
-    lines = _lines(read.users)
-    kept = [line for line in lines if line.partition(":")[0] != parsed.name]
-    if len(kept) == len(lines):
+    if not UsersFile(read.users).remove(parsed.name):
         raise CommandError(f"there is no user {parsed.name}")
-    _write(read.users, kept)
+    _forget_first_password(parsed.name, read)
 
 
 def _list(parsed: argparse.Namespace, read: Settings) -> None:
-    from functions.auth.local import read_users
+    from functions.auth.users_file import UsersFile
 
     _require_registry(parsed, read)
-    for name in read_users("\n".join(_lines(read.users))):
+    for name in UsersFile(read.users).names():
         print(name)
+
+
+def _forget_first_password(name: str, read: Settings) -> None:
+    """Remove the file with the first user's password, which is good no more."""
+    if name == ADMIN:
+        forget_password(read)
 
 
 def _require_registry(parsed: argparse.Namespace, read: Settings) -> None:
@@ -62,22 +73,16 @@ def _require_registry(parsed: argparse.Namespace, read: Settings) -> None:
 
 
 def _password(parsed: argparse.Namespace) -> str:
+    """Return the password, which is never an argument: others on the machine see those."""
+    if parsed.password_file:
+        try:
+            with parsed.password_file.open(encoding="utf-8", newline="") as file:
+                return str(file.readline().rstrip("\r\n"))
+        except (OSError, UnicodeDecodeError) as error:
+            raise CommandError(f"{parsed.password_file} cannot be read: {error}") from None
     if parsed.password_stdin or not sys.stdin.isatty():
         return sys.stdin.readline().rstrip("\r\n")
     password = getpass.getpass("Password: ")
     if getpass.getpass("Again: ") != password:
         raise CommandError("the two passwords differ")
     return password
-
-
-def _lines(path: Path) -> list[str]:
-    return path.read_text().splitlines() if path.exists() else []
-
-
-def _write(path: Path, lines: list[str]) -> None:
-    """In the place of the old file at once: a server that reads it then reads all of the one or of the other."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    new = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
-    new.touch(mode=0o600)
-    new.write_text("".join(f"{line}\n" for line in lines))
-    new.replace(path)

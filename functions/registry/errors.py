@@ -53,6 +53,7 @@ TOKEN_REQUEST_INVALID = Row("UNSUPPORTED", 400, "invalid request for a token")
 UNSUPPORTED = Row("UNSUPPORTED", 405, "the operation is unsupported")
 NOT_FOUND = Row("UNSUPPORTED", 404, "there is no such endpoint")
 UNAVAILABLE = Row("UNAVAILABLE", 503, "a service did not answer; the same request may work later")
+LOGINS_TOO_MANY = Row("TOOMANYREQUESTS", 429, "too many failed logins from here")
 UPLOADS_TOO_MANY = Row("UNAVAILABLE", 503, "too many uploads at a time, in all or of yours; try again in some seconds")
 STORE_FULL = Row(
     "INSUFFICIENT_STORAGE",
@@ -82,6 +83,12 @@ def denied(permission: str, resource: str) -> RegistryError:
     """DENIED, in Artifact Registry's words, which people know, and scripts look for."""
     message = f'Permission "{permission}" denied on resource "{resource}" (or it may not exist)'
     return RegistryError(DENIED._replace(message=message))
+
+
+def logins_too_many(seconds: int) -> RegistryError:
+    """LOGINS_TOO_MANY, with the time after which the client may try again; docker shows the message alone."""
+    message = f"{LOGINS_TOO_MANY.message}; try again in {seconds} s"
+    return RegistryError(LOGINS_TOO_MANY._replace(message=message), {"retry_after": seconds})
 
 
 def immutable(tag: str, rule: str) -> RegistryError:

@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 
 from functions.auth.access import ON_REPOSITORIES, Action, Authorizer, Verdict
+from functions.auth.access_files import hash_password
 from functions.auth.google import Google
 from functions.auth.iam import IamAuthorizer
 from functions.auth.id_tokens import IdTokens
-from functions.auth.local import LocalAuthorizer, hash_password
+from functions.auth.local import LocalAuthorizer
 from functions.auth.patterns import matches
 from functions.auth.policy_bucket import PolicyBucket
 from functions.auth.project import Project

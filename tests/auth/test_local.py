@@ -1,18 +1,19 @@
 """The two files: users and grants."""
 
-import threading
-import time
 from pathlib import Path
 
 import bcrypt
 import pytest
 
+from functions.auth import users_file
 from functions.auth.access import Action
+from functions.auth.access_files import COST, FileInvalid, hash_password, read_grants, read_users
 from functions.auth.google import Google
 from functions.auth.id_tokens import IdTokens
-from functions.auth.local import FileInvalid, LocalAuthorizer, hash_password, read_grants, read_users
-from functions.registry.errors import UNAUTHORIZED, UNAVAILABLE, RegistryError
+from functions.auth.local import LocalAuthorizer
+from functions.registry.errors import UNAUTHORIZED, RegistryError
 from tests.auth import worlds
+from tests.auth.bcrypt_work import BcryptWork
 from tests.auth.worlds import URL, World
 
 
@@ -57,7 +58,7 @@ def test_htpasswd_of_apache_is_read() -> None:
     hashed = bcrypt.hashpw(b"right", bcrypt.gensalt(4)).decode().replace("$2b$", "$2y$")
     users = read_users(f"alice:{hashed}\n")
 
-    assert bcrypt.checkpw(b"right", users["alice"])
+    assert bcrypt.checkpw(b"right", users.hashes["alice"])
 
 
 SALT = "$2b$10$" + "a" * 22
@@ -97,6 +98,13 @@ def test_changes_count_at_once_and_mistakes_not_at_all(folder: Path, caplog: pyt
     (folder / "grants").write_text("nonsense\n")
     assert authorizer.identify("alice", "right").decide(Action.PULL, "team-a/app").allowed
     assert "line 1 of the grants" in caplog.text
+    assert (authorizer.grants.refusals, authorizer.grants.is_stale) == (1, True)
+    (folder / "grants").write_bytes(b"alice team-a/* push\n\xff")
+    assert not authorizer.identify("alice", "right").decide(Action.PUSH, "team-a/app").allowed
+    assert "line 2 of" in caplog.text
+    (folder / "grants").write_text("alice team-a/* pull\n")
+    assert authorizer.identify("alice", "right").decide(Action.PULL, "team-a/app").allowed
+    assert (authorizer.grants.refusals, authorizer.grants.is_stale) == (2, False)
 
     (folder / "users").write_text(f"alice:{hash_password('another')}\n")
     assert refused(authorizer, "alice", "right"), "what was remembered was of another password"
@@ -124,37 +132,63 @@ def test_a_password_is_checked_slowly_once_and_then_remembered(folder: Path, mon
     assert len(checks) == 3
 
 
-def test_a_user_who_is_not_there_costs_as_much_as_one_who_is(folder: Path) -> None:
-    authorizer = opened(folder)
-    assert refused(authorizer, "nobody", "warm up")
-
-    def cost(user: str) -> float:
-        began = time.process_time()
-        for number in range(5):
-            assert refused(authorizer, user, f"wrong {number}")
-        return time.process_time() - began
-
-    assert 0.3 < cost("alice") / cost("nobody") < 3
+def cheap(password: str, cost: int = 5) -> str:
+    """Return a hash as Apache's htpasswd makes it."""
+    return bcrypt.hashpw(password.encode(), bcrypt.gensalt(cost)).decode().replace("$2b$", "$2y$")
 
 
-def test_a_flood_of_passwords_is_turned_away(folder: Path) -> None:
-    authorizer = opened(folder)
-    rows = []
+def test_cheap_hashes_are_warned_of_and_mended_at_a_login_where_the_file_is_ours(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    users = folder / "users"
+    text = f"# people\r\nalice:{cheap('right')}\n\nbob:{cheap('other')}  \n"
+    users.write_bytes(text.encode())
+    users.chmod(0o640)
+    opened(folder).identify("alice", "right")
+    assert users.read_bytes().decode() == text, "a file that is not ours stays as it is"
+    assert "2 users have a password hash that is cheap to guess" in caplog.text
+    authorizer = LocalAuthorizer(users, folder / "grants", IdTokens(Google(), URL), rehash=True)
+    work = BcryptWork(monkeypatch)
 
-    def guess(number: int) -> None:
-        try:
-            authorizer.identify("alice", f"guess {number}")
-        except RegistryError as error:
-            rows.append(error.row)
+    authorizer.identify("alice", "right")
 
-    threads = [threading.Thread(target=guess, args=(number,)) for number in range(100)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    lines = users.read_bytes().decode().split("\n")
+    assert (lines[0], lines[2:]) == ("# people\r", text.split("\n")[2:])
+    assert lines[1].startswith(f"alice:$2b${COST}$")
+    assert users.stat().st_mode & 0o777 == 0o640
+    assert sorted(path.name for path in folder.iterdir()) == ["grants", "users"]
+    work.spent()
+    for name, password in (("alice", "wrong"), ("bob", "wrong"), ("nobody", "wrong")):
+        assert refused(authorizer, name, password)
+        assert work.spent() == 2**COST, "all cost as much as the new hash"
+    authorizer.identify("alice", "right")
+    authorizer.identify("bob", "other")
+    assert not read_users(users.read_text()).cheap
 
-    assert set(rows) == {UNAUTHORIZED, UNAVAILABLE}
-    assert authorizer.identify("alice", "right").principal == "alice"
+
+def test_a_file_that_cannot_be_written_ends_no_login(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    (folder / "users").write_text(f"alice:{cheap('right')}\n")
+    authorizer = LocalAuthorizer(folder / "users", folder / "grants", IdTokens(Google(), URL), rehash=True)
+    tries = []
+
+    def fail(*words: object) -> None:
+        tries.append(words)
+        raise PermissionError("a read-only file system")
+
+    monkeypatch.setattr(users_file, "write_beside", fail)
+
+    for _ in range(3):
+        assert authorizer.identify("alice", "right").principal == "alice"
+    assert len(tries) == 1
+    assert "stays as cheap as it is" in caplog.text
+
+
+def test_costs_that_keep_all_processors_busy_are_refused(folder: Path) -> None:
+    expensive = SALT.replace("$10$", "$15$") + "a" * 31
+    with pytest.raises(FileInvalid, match="line 2 of the users has a cost above 14"):
+        read_users(f"bob:{SALT.replace('$10$', '$14$')}{'a' * 31}\nalice:{expensive}\n")
 
 
 def test_more_than_bcrypt_looks_at_is_refused(folder: Path) -> None:

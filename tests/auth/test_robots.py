@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from functions.auth import cache, robots
+from functions.auth import robots
 from functions.auth.access import Action
 from functions.auth.keys import KeyRing, new_keys
 from functions.auth.robots import RobotError, Robots
@@ -31,7 +31,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
         def now(cls, tz: object = None) -> datetime:  # type: ignore[override]
             return datetime.fromtimestamp(clock(), UTC)
 
-    monkeypatch.setattr(cache.Answers.__init__, "__defaults__", (clock,))
+    monkeypatch.setattr(robots.Robots.__init__, "__defaults__", (clock,))
     monkeypatch.setattr(robots, "datetime", Now)
     return clock
 

@@ -157,7 +157,8 @@ def test_init_makes_a_registry_and_its_first_user_once(environment: Mapping[str,
     first, second = lading(["init"], tmp_path, where), lading(["init"], tmp_path, where)
 
     assert first.returncode == 0, first.stderr
-    assert "password  " in first.stdout
+    assert f"with the password in {tmp_path / 'admin.password'}" in first.stdout
+    assert (tmp_path / "admin.password").read_text().strip() not in first.stdout + first.stderr
     assert (tmp_path / "users").read_text().startswith("admin:$2")
     assert (second.returncode, second.stdout) == (1, "")
     assert "there is a registry" in second.stderr

@@ -81,18 +81,21 @@ def test_what_is_refused_is_refused_in_a_line(tmp_path: Path, arguments: list[st
     assert "Traceback" not in done.stderr
 
 
-def test_the_first_start_makes_a_user_and_shows_the_password_once(tmp_path: Path) -> None:
+def test_the_first_start_makes_a_user_and_shows_no_password(tmp_path: Path) -> None:
     environment = {"LADING_DATA": str(tmp_path / "data"), "LADING_ACCESS": ""}
+    file = tmp_path / "data" / "admin.password"
     for log in ("first", "second"):
         with serving(environment, tmp_path / log) as server:
             assert server.request("GET", "/v2/")[0].status == 401
             said = (tmp_path / log).read_text()
-            if log == "first":
-                password = said.split(" -u admin -p ")[1].split()[0]
-            assert (password in said) == (log == "first")
+            password = file.read_text().removesuffix("\n")
+            assert password not in said
+            assert (f"docker login 127.0.0.1:{server.port} -u admin --password-stdin < {file}\n" in said) == (
+                log == "first"
+            )
             server.authorization = basic("admin", password)
             assert server.request("POST", "/v2/team/app/blobs/uploads/")[0].status == 202
-    for name in ("users.htpasswd", "grants.txt", "keys.json"):
+    for name in ("users.htpasswd", "grants.txt", "keys.json", "admin.password"):
         assert (tmp_path / "data" / name).stat().st_mode & 0o777 == 0o600
 
 

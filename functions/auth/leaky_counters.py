@@ -1,0 +1,61 @@
+"""Leaky counters: how often something happened lately, by key."""
+
+import threading
+import time
+from collections.abc import Callable, Hashable
+from typing import Final, Generic, NamedTuple, TypeVar
+
+from cachetools import LRUCache
+
+K = TypeVar("K", bound=Hashable)
+
+MAX_KEYS: Final = 10_000
+"""Keys that are counted at a time; those that were used least recently make room."""
+
+
+class Count(NamedTuple):
+    """A counter as it was last changed: its level, and when."""
+
+    level: float
+    changed: float
+
+
+class LeakyCounters(Generic[K]):
+    """A counter for each key, whose level sinks by `leak` a second, down to 0. Any thread may use them."""
+
+    def __init__(self, leak: float, clock: Callable[[], float] = time.monotonic) -> None:
+        """Begin with all counters at 0."""
+        self._leak = leak
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._counts: LRUCache[K, Count] = LRUCache(MAX_KEYS)
+
+    def last(self, key: K) -> Count:
+        """Return the counter as it was last changed."""
+        with self._lock:
+            count: Count | None = self._counts.get(key)
+            return count or Count(0.0, self._clock())
+
+    def add(self, key: K, amount: float = 1.0, most: float = float("inf")) -> None:
+        """Change a counter by `amount`, to no less than 0 and no more than `most`."""
+        with self._lock:
+            level = min(most, max(0.0, self._level(key) + amount))
+            self._counts[key] = Count(level, self._clock())
+
+    def take(self, key: K, most: float) -> bool:
+        """Add 1 unless the level would then be above `most`; return whether it was added."""
+        with self._lock:
+            level = self._level(key) + 1
+            if level > most:
+                return False
+            self._counts[key] = Count(level, self._clock())
+            return True
+
+    def reset(self, key: K) -> None:
+        """Set a counter to 0."""
+        with self._lock:
+            self._counts.pop(key, None)
+
+    def _level(self, key: K) -> float:
+        count: Count | None = self._counts.get(key)
+        return max(0.0, count.level - self._leak * (self._clock() - count.changed)) if count else 0.0

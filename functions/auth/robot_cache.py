@@ -1,0 +1,124 @@
+"""Robots at hand, by name: guesses are compared with these, and the store is read now and then.
+
+a login with                        reads the store
+a secret that is good               once a minute for each robot
+a secret that is wrong              at most once in five seconds for each name: it may be new
+a name that no robot has            the same
+names and secrets without end       at most 100 times at once and then once a second for each network, and 500 times at
+                                    once and then ten times a second in all
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Final
+
+from cachetools import LRUCache
+
+from functions.auth.bulkhead import Bulkhead
+from functions.auth.leaky_counters import MAX_KEYS, LeakyCounters
+from functions.auth.recent_logins import RecentLogins
+from functions.registry.errors import UNAVAILABLE, RegistryError, logins_too_many
+from storage.records import Robot
+
+ROBOT_TTL: Final = 60.0
+"""Seconds that a robot is used as it was read: so long a revocation takes."""
+
+MIN_REREAD_INTERVAL: Final = 5.0
+"""Seconds between two readings in vain of one name."""
+
+MAX_READS: Final = 500
+READS_PER_SECOND: Final = 10.0
+"""In all, for secrets that have not proved good before."""
+
+MAX_READS_OF_NETWORK: Final = 100
+READS_PER_SECOND_OF_NETWORK: Final = 1.0
+
+MAX_CONCURRENT_READS: Final = 16
+MAX_WAITING_READS: Final = 96
+"""For such secrets. A hundred machines that begin at once with one robot read it once: most wait for the first read."""
+
+Find = Callable[[str], Robot | None]
+Accepts = Callable[[Robot], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """A robot as the store had it (None: there was none), when, and when it was last read in vain."""
+
+    robot: Robot | None
+    read: float
+    in_vain: float
+
+    def accepted(self, accepts: Accepts, now: float) -> Robot | None:
+        """Return the robot where it is fresh, and accepts the secret."""
+        fresh = self.robot is not None and now - self.read < ROBOT_TTL
+        return self.robot if fresh and self.robot and accepts(self.robot) else None
+
+
+_NEVER: Final = _Entry(None, -float("inf"), -float("inf"))
+
+
+class RobotCache:
+    """Robots by name. Any thread may use it; what it remembers is bounded."""
+
+    def __init__(self, find: Find, clock: Callable[[], float] = time.monotonic) -> None:
+        """Read robots with `find`."""
+        self._find = find
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._entries: LRUCache[str, _Entry] = LRUCache(MAX_KEYS)
+        self._bulkhead = Bulkhead(MAX_CONCURRENT_READS, MAX_WAITING_READS)
+        self._proved = RecentLogins(clock)
+        self._reads: LeakyCounters[str] = LeakyCounters(READS_PER_SECOND, clock)
+        self._reads_of_network: LeakyCounters[str] = LeakyCounters(READS_PER_SECOND_OF_NETWORK, clock)
+
+    def get(self, name: str, mac: str, accepts: Accepts, network: str) -> Robot | None:
+        """Return the robot of a name where it `accepts` the secret that `mac` is of; None where there is none.
+
+        Raises LOGINS_TOO_MANY (429) and UNAVAILABLE (503) where too many read already, and StorageError.
+        """
+        entry, now = self._entry(name), self._clock()
+        if robot := entry.accepted(accepts, now):
+            return robot
+        if now - entry.in_vain < MIN_REREAD_INTERVAL:
+            return None
+        if self._proved.knows(name, mac):
+            return self._read(name, accepts)
+        return self._read_unproved(name, mac, accepts, network)
+
+    def _read_unproved(self, name: str, mac: str, accepts: Accepts, network: str) -> Robot | None:
+        """Read a robot for a secret that may be a guess."""
+        self._take_read(network)
+        with self._bulkhead.place(network):
+            robot = self._read(name, accepts)
+        if robot:
+            self._proved.add(name, mac)
+            # It was no guess.
+            self._reads.add("", -1)
+            self._reads_of_network.add(network, -1)
+        return robot
+
+    def _take_read(self, network: str) -> None:
+        if not self._reads_of_network.take(network, MAX_READS_OF_NETWORK):
+            raise logins_too_many(1)
+        if not self._reads.take("", MAX_READS):
+            raise RegistryError(UNAVAILABLE)
+
+    def _read(self, name: str, accepts: Accepts) -> Robot | None:
+        """Read a robot, unless another thread has done so meanwhile."""
+        entry, now = self._entry(name), self._clock()
+        robot = entry.accepted(accepts, now)
+        if robot or now - entry.in_vain < MIN_REREAD_INTERVAL:
+            return robot
+        entry = _Entry(self._find(name), now, -float("inf"))
+        robot = entry.accepted(accepts, now)
+        with self._lock:
+            self._entries[name] = entry if robot else replace(entry, in_vain=now)
+        return robot
+
+    def _entry(self, name: str) -> _Entry:
+        with self._lock:
+            entry: _Entry = self._entries.get(name, _NEVER)
+            return entry

@@ -1,0 +1,75 @@
+"""A file that says who there is, or what each may do, read again when it changes."""
+
+import logging
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from functions.auth.access_files import FileInvalid
+
+T = TypeVar("T")
+
+log = logging.getLogger("lading")
+
+
+class WatchedFile(Generic[T]):
+    """What a file says. One that is wrong, or cannot be read, while the registry serves, changes nothing.
+
+    Any thread may use it.
+
+    refusals  how often a changed file was refused, for metrics
+    is_stale  whether the value is that of an earlier file, since the present one was refused
+    """
+
+    def __init__(self, path: Path, parse: Callable[[str], T]) -> None:
+        """Read the file, which may be absent. Raises FileInvalid."""
+        self.refusals = 0
+        self.is_stale = False
+        self._path = path
+        self._parse = parse
+        self._lock = threading.Lock()
+        self._seen = self._state()
+        self._value = read_file(path, parse)
+
+    @property
+    def value(self) -> T:
+        """What the file says, or last said."""
+        with self._lock:
+            state = self._state()
+            if state != self._seen:
+                self._seen = state
+                self._read_again()
+            return self._value
+
+    def _read_again(self) -> None:
+        try:
+            self._value = read_file(self._path, self._parse)
+            self.is_stale = False
+        except FileInvalid as error:
+            self.refusals += 1
+            self.is_stale = True
+            log.error("%s is refused, and what it said before goes on: %s", self._path.name, error)
+
+    def _state(self) -> object:
+        """Return what changes when the file does: by how it is written, or by who may read it."""
+        try:
+            status = self._path.stat()
+        except OSError as error:
+            return error.errno
+        return (status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino)
+
+
+def read_file(path: Path, parse: Callable[[str], T]) -> T:
+    """Return what a file says, as `parse` reads it; one that is absent says "". Raises FileInvalid."""
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        content = b""
+    except OSError as error:
+        raise FileInvalid(f"{path} cannot be read: {error.strerror}") from error
+    try:
+        return parse(content.decode())
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise FileInvalid(f"line {line} of {path} is not UTF-8") from error

@@ -1,0 +1,91 @@
+"""The delay after failed logins, over HTTP."""
+
+from pathlib import Path
+
+import pytest
+
+from functions.auth.leaky_counters import MAX_KEYS, LeakyCounters
+from functions.auth.login_delay import BY_NAME, BY_NETWORK, MAX_DELAY, LoginDelay
+from tests.api.client import Answer
+from tests.auth.conftest import Guard
+from tests.auth.worlds import Guarded
+from tests.servers import basic, users
+
+V4 = ("192.0.2.66", "192.0.2.66", "192.0.2.67")
+V6 = ("2001:db8::1", "2001:db8::2:3", "2001:db8:0:1::1")
+"""An attacker, an address of the same network, and one of another."""
+
+
+@pytest.fixture
+def app(guard: Guard, tmp_path: Path) -> Guarded:
+    """A registry with a user, behind a trusted proxy."""
+    variables, _ = users(tmp_path / "access")
+    return guard(**{name.removeprefix("LADING_").lower(): value for name, value in variables.items()}, trusted_hops="1")
+
+
+def log_in(app: Guarded, password: str, address: str, way: str = "GET") -> Answer:
+    headers = {"X-Forwarded-For": address}
+    if way == "GET":
+        return app.client.ask("GET", "/v2/token", headers=headers | {"Authorization": basic("alice", password)})
+    headers["Content-Type"] = "application/x-www-form-urlencoded"
+    form = f"grant_type=password&username=alice&password={password}"
+    return app.client.ask("POST", "/v2/token", form.encode(), headers)
+
+
+@pytest.mark.parametrize("way", ["GET", "POST"])
+@pytest.mark.parametrize("addresses", [V4, V6], ids=["v4", "v6"])
+def test_guesses_are_answered_with_429_and_a_time(
+    app: Guarded, addresses: tuple[str, str, str], way: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    attacker, same, other = addresses
+    for number in range(BY_NAME.failures + 1):
+        assert log_in(app, f"guess-{number}", attacker, way).status == 401
+    caplog.clear()
+
+    delayed = log_in(app, "guess-x", same, way)
+
+    assert (delayed.status, delayed.code) == (429, "TOOMANYREQUESTS")
+    assert delayed.headers["Retry-After"] == "1"
+    assert "WWW-Authenticate" not in delayed.headers
+    (line,) = [each.getMessage() for each in caplog.records if each.name == "lading.audit"]
+    assert line.startswith(f'audit outcome=refused status=429 client={same} user="alice"')
+    assert log_in(app, "guess-y", other, way).status == 401
+
+
+def test_the_delay_doubles_to_its_end() -> None:
+    for allowance in (BY_NAME, BY_NETWORK):
+        delays = [allowance.delay(allowance.failures + more) for more in range(9)]
+        assert delays == [0, 0.5, 1, 2, 4, 8, 16, MAX_DELAY, MAX_DELAY]
+        assert allowance.delay(allowance.most) == MAX_DELAY
+
+
+def test_failures_are_forgotten() -> None:
+    now = [0.0]
+    delay = LoginDelay(lambda: now[0])
+    for _ in range(1000):
+        delay.failed("alice", "a")
+    assert delay.left("alice", "a", known=True) == MAX_DELAY
+
+    now[0] = (BY_NAME.most - BY_NAME.failures) * BY_NAME.forgotten_after
+    assert delay.left("alice", "a", known=False) == 0
+    delay.failed("alice", "a")
+    assert delay.left("alice", "a", known=False) == 0.5
+
+
+def test_what_is_counted_is_bounded() -> None:
+    counters: LeakyCounters[int] = LeakyCounters(0.0, lambda: 0.0)
+    for number in range(MAX_KEYS + 1):
+        counters.add(number)
+
+    assert [counters.last(number).level for number in (0, 1, MAX_KEYS)] == [0, 1, 1]
+
+
+def test_a_counter_is_taken_up_to_its_most_and_leaks() -> None:
+    now = [0.0]
+    counters: LeakyCounters[str] = LeakyCounters(0.5, lambda: now[0])
+
+    assert [counters.take("a", 3) for _ in range(5)] == [True] * 3 + [False] * 2
+    now[0] = 2
+    assert [counters.take("a", 3) for _ in range(2)] == [True, False]
+    counters.add("a", -10)
+    assert counters.last("a").level == 0
