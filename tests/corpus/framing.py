@@ -1,16 +1,16 @@
 """Requests over HTTP/1.1 whose end two programs might see in different places, and what `lading serve` makes of each.
 
 Each row is sent in one piece, with two more requests after it: SMUGGLED, answered 200, and LAST, answered 405. So the
-statuses say what the server took for a request. A row that is refused, or whose end cannot be known, has one answer, and
-the connection ends with it. Where the end is certain, all three are answered.
+statuses say what the server took for a request. A row that is refused, or whose end cannot be known, has one answer,
+and the connection ends with it. Where the end is certain, all three are answered.
 """
 
 from typing import Final
 
 from storage.digests import digest_of
 
-SMUGGLED: Final = b"GET /v2/ HTTP/1.1\r\nHost: x\r\n\r\n"
-LAST: Final = b"DELETE /v2/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+SMUGGLED: Final = b"GET /v2/ HTTP/1.1\r\nHost: localhost\r\n\r\n"
+LAST: Final = b"DELETE /v2/ HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
 
 BODY: Final = b"abc"
 PUSH: Final = f"POST /v2/a/blobs/uploads/?digest={digest_of(BODY)} HTTP/1.1".encode()
@@ -27,7 +27,7 @@ ONE_CHUNK: Final = b"3\r\nabc\r\n" + EMPTY
 
 def request(line: bytes, headers: bytes, body: bytes = b"") -> bytes:
     """A request with a Host header."""
-    return line + b"\r\nHost: x\r\n" + headers + b"\r\n" + body
+    return line + b"\r\nHost: localhost\r\n" + headers + b"\r\n" + body
 
 
 def push(headers: bytes, body: bytes = BODY) -> bytes:
@@ -125,7 +125,7 @@ ROWS: Final[dict[str, tuple[tuple[int, ...], bytes]]] = {
     "tabs for spaces": (REFUSED, request(b"GET\t/v2/\tHTTP/1.1", b"")),
     "a space in the target": (REFUSED, request(b"GET /v2/ /v2/ HTTP/1.1", b"")),
     "a null byte in the target": (REFUSED, request(b"GET /v2/\x00 HTTP/1.1", b"")),
-    "a header before its name": (REFUSED, b"GET /v2/ HTTP/1.1\r\n Host: x\r\nHost: x\r\n\r\n"),
+    "a header before its name": (REFUSED, b"GET /v2/ HTTP/1.1\r\n Host: localhost\r\nHost: localhost\r\n\r\n"),
     "a header without a colon": (REFUSED, get(b"nonsense\r\n")),
     "a header without a name": (REFUSED, get(b": y\r\n")),
     "a header's name with a null byte": (REFUSED, get(b"X\x00: y\r\n")),
@@ -133,13 +133,20 @@ ROWS: Final[dict[str, tuple[tuple[int, ...], bytes]]] = {
     "more headers than anybody sends": (TOO_LARGE, get(b"X: y\r\n" * 500)),
     "bare LF throughout": (READ, get(b"").replace(b"\r\n", b"\n")),
     "empty lines before": (READ, b"\r\n\r\n" + get(b"")),
+    # Hosts.
+    "no host": ((400, 200, 405), b"GET /v2/ HTTP/1.1\r\n\r\n"),
+    "two hosts": ((400, 200, 405), get(b"Host: other\r\n")),
+    "the same host twice": ((400, 200, 405), get(b"Host: localhost\r\n")),
+    "a foreign host": ((403, 200, 405), b"GET /v2/ HTTP/1.1\r\nHost: evil.example\r\n\r\n"),
+    # No browser can send it, and no URL of an answer is made of it.
+    "a host in the target": (READ, request(b"GET http://evil.example/v2/ HTTP/1.1", b"")),
     # Ways to another protocol, and words to the next hop.
     "an upgrade to h2c": (
         READ,
         get(b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\r\n"),
     ),
     "an upgrade to a web socket": (READ, get(b"Connection: Upgrade\r\nUpgrade: websocket\r\n")),
-    "a tunnel": (UNSURE + (200, 405), request(b"CONNECT evil.example:443 HTTP/1.1", b"")),
+    "a tunnel": ((*UNSURE, 200, 405), request(b"CONNECT evil.example:443 HTTP/1.1", b"")),
     "hop by hop": ((200,), get(b"Connection: close, Host, Authorization\r\n")),
     "100-continue, and a body all the same": (
         UNSURE,

@@ -1,0 +1,58 @@
+"""Fixtures: those of tests/auth, and a registry with a few users for attacks upon who may do what."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import bcrypt
+import pytest
+
+from functions.jobs.backup import Stores
+from functions.registry.registry import Registry
+from tests.api.client import Client, client_of
+from tests.auth.conftest import Guard, guard, iam, local_stores, world
+from tests.auth.worlds import Guarded, bearer
+from tests.servers import basic
+
+__all__ = ["guard", "iam", "local_stores", "world"]
+
+USERS = ("alice", "bob", "carol", "dave")
+"""Whose passwords are their names."""
+
+PASSWORDS = "".join(f"{name}:{bcrypt.hashpw(name.encode(), bcrypt.gensalt(4)).decode()}\n" for name in USERS)
+"""A file of users, hashed as cheaply as bcrypt can."""
+
+GRANTS = """\
+alice team/* pull,push,delete
+carol team/* pull,push
+dave team/* push
+"""
+
+Headers = Callable[..., dict[str, str]]
+
+
+@pytest.fixture
+def guarded(guard: Guard, tmp_path: Path) -> Guarded:
+    """A registry with USERS and GRANTS, where `library/*` is public."""
+    users, grants = tmp_path / "users", tmp_path / "grants"
+    users.write_text(PASSWORDS)
+    grants.write_text(GRANTS)
+    return guard(access="users", users=str(users), grants=str(grants), public="library/*")
+
+
+@pytest.fixture
+def owner(local_stores: Stores) -> Client:
+    """A client that may do everything in the same stores."""
+    return client_of(Registry(local_stores.blobs, local_stores.metadata))
+
+
+@pytest.fixture
+def headers(guarded: Guarded) -> Headers:
+    """Make the headers of a user, or of nobody (""), with a token for `scopes` where some are given."""
+
+    def make(user: str, *scopes: str) -> dict[str, str]:
+        authorization = basic(user, user) if user else ""
+        if scopes:
+            return bearer(guarded.token(*scopes, authorization=authorization))
+        return {"Authorization": authorization} if user else {}
+
+    return make
