@@ -34,19 +34,26 @@ class State(Enum):
 class Ticket:
     """A caller's request for a place.
 
-    key    whose share it counts in
-    known  whether it is in the lane of known callers
-    state  changed by the bulkhead alone, under its lock
+    key        whose share it counts in, and in whose queue it waits
+    known      whether it is in the lane of known callers
+    principal  whose share it counts in as well, where that is not ""
+    state      changed by the bulkhead alone, under its lock
     """
 
-    __slots__ = ("_decided", "key", "known", "state")
+    __slots__ = ("_decided", "key", "known", "principal", "state")
 
-    def __init__(self, key: str, known: bool) -> None:
+    def __init__(self, key: str, known: bool, principal: str = "") -> None:
         """Begin to wait."""
         self.key = key
         self.known = known
+        self.principal = principal
         self.state = State.WAITING
         self._decided = threading.Event()
+
+    @property
+    def shares(self) -> set[tuple[str, str]]:
+        """The shares that it counts in while it is admitted."""
+        return {(kind, name) for kind, name in (("key", self.key), ("principal", self.principal)) if name}
 
     def decide(self, state: State) -> None:
         """Admit or refuse the ticket, and wake the thread that waits with it."""
@@ -69,30 +76,37 @@ class Bulkhead:
     Known callers (who logged in lately) have the lane that is served first, a waiting room of their own, and
     `reserved` places: other callers never make them be refused.
 
-    Callers without a key ("") have no share: right where all of them wait for one and the same thing.
+    Callers without a key ("") have no share: right where all of them wait for one and the same thing. Where a caller's
+    principal is known beside its network, it has a share of its own: neither many addresses nor many names help.
     """
 
     def __init__(
-        self, max_concurrent: int, max_waiting: int, wait_timeout: float = WAIT_TIMEOUT, reserved: int = 0
+        self,
+        max_concurrent: int,
+        max_waiting: int,
+        wait_timeout: float = WAIT_TIMEOUT,
+        reserved: int = 0,
+        share: int | None = None,
     ) -> None:
         """Let `max_concurrent` go on at a time and, of each lane, `max_waiting` more wait for `wait_timeout` seconds.
 
-        `reserved` of the places, fewer than all, are for known callers alone.
+        `reserved` of the places, fewer than all, are for known callers alone. `share` of its lane's places are the most
+        that one key takes: half of them, unless it is given.
         """
         self._lock = threading.Lock()
         self._wait_timeout = wait_timeout
         self._max_concurrent = max_concurrent
-        self._known = _Lane(max_concurrent, max_waiting)
-        self._others = _Lane(max_concurrent - reserved, max_waiting)
+        self._known = _Lane(max_concurrent, max_waiting, share)
+        self._others = _Lane(max_concurrent - reserved, max_waiting, share)
 
     @contextmanager
-    def place(self, key: str = "", known: bool = False) -> Iterator[None]:
+    def place(self, key: str = "", known: bool = False, principal: str = "") -> Iterator[None]:
         """Wait for a place, and hold it until the block ends.
 
         Raises UNAVAILABLE (503 with Retry-After) where too many wait, or none becomes free in time.
         """
         leave()
-        ticket = self.request(key, known)
+        ticket = self.request(key, known, principal)
         try:
             if not ticket.wait(self._wait_timeout):
                 raise RegistryError(UNAVAILABLE)
@@ -100,12 +114,12 @@ class Bulkhead:
         finally:
             self.release(ticket)
 
-    def request(self, key: str, known: bool) -> Ticket:
+    def request(self, key: str, known: bool, principal: str = "") -> Ticket:
         """Return a ticket for a place: admitted already, or waiting. Raises UNAVAILABLE where too many wait.
 
         The caller must `release` it, whatever becomes of it.
         """
-        ticket = Ticket(key, known)
+        ticket = Ticket(key, known, principal)
         with self._lock:
             lane = self._lane(ticket)
             lane.add(ticket)
@@ -134,11 +148,12 @@ class Bulkhead:
 class _Lane:
     """The callers of one priority: who runs, and who waits, by key. Its keys are in the order of their turns."""
 
-    def __init__(self, max_running: int, max_waiting: int) -> None:
+    def __init__(self, max_running: int, max_waiting: int, share: int | None) -> None:
         self.running = 0
         self._max_running = max_running
         self._max_waiting = max_waiting
-        self._running_of: Counter[str] = Counter()
+        self._share = share or max(1, max_running // 2)
+        self._running_of: Counter[tuple[str, str]] = Counter()
         self._waiting: OrderedDict[str, deque[Ticket]] = OrderedDict()
 
     def add(self, ticket: Ticket) -> None:
@@ -164,26 +179,29 @@ class _Lane:
         """Admit the ticket whose turn it is; return whether there was one."""
         if self.running >= self._max_running:
             return False
-        share = max(1, self._max_running // 2)
         for key, tickets in self._waiting.items():
-            if not key or self._running_of[key] < share:
-                ticket = tickets[0]
+            ticket = next((each for each in tickets if self._is_within_shares(each)), None)
+            if ticket is not None:
                 self.remove(ticket)
                 if key in self._waiting:
                     self._waiting.move_to_end(key)
                 self.running += 1
-                self._running_of[key] += 1
+                self._running_of.update(ticket.shares)
                 ticket.decide(State.ADMITTED)
                 return True
         return False
+
+    def _is_within_shares(self, ticket: Ticket) -> bool:
+        return all(self._running_of[share] < self._share for share in ticket.shares)
 
     def remove(self, ticket: Ticket) -> None:
         """Take a ticket out, whether it runs or waits."""
         if ticket.state is State.ADMITTED:
             self.running -= 1
-            self._running_of[ticket.key] -= 1
-            if not self._running_of[ticket.key]:
-                del self._running_of[ticket.key]
+            for share in ticket.shares:
+                self._running_of[share] -= 1
+                if not self._running_of[share]:
+                    del self._running_of[share]
         elif ticket.state is State.WAITING:
             tickets = self._waiting[ticket.key]
             tickets.remove(ticket)

@@ -105,6 +105,33 @@ def test_a_known_caller_cannot_hold_all_places_either() -> None:
     assert admitted(requested(bulkhead, ["b"], known=True)) == ["b"]
 
 
+def test_a_principal_has_a_share_however_many_addresses_it_comes_from() -> None:
+    bulkhead = Bulkhead(4, 8)
+
+    flooding = [bulkhead.request(f"network {number}", known=False, principal="bad") for number in range(4)]
+    others = [bulkhead.request(f"network {number}", known=False, principal=f"user {number}") for number in range(2)]
+
+    assert admitted(flooding) == ["network 0", "network 1"]
+    assert admitted(others) == ["network 0", "network 1"]
+    bulkhead.release(flooding[0])
+    assert admitted(flooding[1:]) == ["network 1", "network 2"]
+
+
+def test_in_the_queue_of_a_network_no_principal_waits_for_anothers_share() -> None:
+    bulkhead = Bulkhead(4, 8, share=1)
+    first = bulkhead.request("a", known=False, principal="bad")
+    second = bulkhead.request("b", known=False, principal="bad")
+    third = bulkhead.request("b", known=False, principal="good")
+
+    assert [each.state for each in (first, second, third)] == [State.ADMITTED, State.WAITING, State.ADMITTED]
+
+
+def test_the_share_of_a_key_can_be_one() -> None:
+    bulkhead = Bulkhead(4, 8, share=1)
+
+    assert admitted(requested(bulkhead, ["a", "a", "b"])) == ["a", "b"]
+
+
 def test_callers_without_a_key_have_no_share() -> None:
     assert admitted(requested(Bulkhead(4, 4), [""] * 8)) == [""] * 4
 

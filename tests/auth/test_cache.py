@@ -2,6 +2,9 @@
 
 import itertools
 
+import pytest
+
+from functions.auth import cache
 from functions.auth.cache import NO, YES, Answers
 
 
@@ -26,3 +29,16 @@ def test_nothing_is_an_answer_as_well() -> None:
     for now[0] in (0.0, NO - 1, NO + 1):
         assert answers.get("question", ask) is None
     assert len(asked) == 2
+
+
+def test_no_answer_that_is_a_yes_makes_room_for_those_that_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cache, "MOST", 10)
+    answers: Answers[str, bool] = Answers(bool)
+    answers.put("granted", True)
+
+    for number in range(100):
+        answers.put(f"invented {number}", False)
+
+    assert answers.peek("granted") is True
+    assert answers.peek("invented 0") is None
+    assert answers.put("granted", False) is answers.peek("granted") is False
