@@ -4,7 +4,7 @@ access         the words that all share: Action, Decision, Caller, Authorizer, D
 door           who sent a request, and tokens for what they may do
 credentials    what clients send to say who they are
 scopes         what they ask a token for
-tokens, keys   the registry's own tokens, and what signs them
+tokens, keys   the registry's own tokens (token_claims is what is in them), and what signs them
 iam            callers by Google's tokens; where IAM is asked is policy_bucket or project
 google         the calls to Google
 local          callers by a file of users and a file of grants

@@ -28,11 +28,12 @@ from functions.auth.access import Action, Caller, Decision, Token, Verdict
 from functions.auth.cache import Answers
 from functions.auth.keys import Key, KeyRing
 from functions.auth.scopes import CATALOG, Scope
+from functions.auth.token_claims import Claims, read_claims
 from functions.registry.errors import UNAUTHORIZED, RegistryError
 
 ALGORITHM: Final = "HS256"
 SECONDS: Final = 300
-"""A token's life, and so the longest that a revocation takes."""
+"""A token's life. A token with a later end is refused, whoever signed it."""
 
 SKEW: Final = 30
 """Seconds that the clocks of two instances may differ."""
@@ -44,7 +45,7 @@ MOST_CLAIMS: Final = 10 * 1024
 """Bytes of a token's claims, which make 14 KiB of token. It travels in a header, whose length proxies limit. Beside all
 scopes that one request may have, at least 1,000 bytes are left for patterns of what a listing may show."""
 
-REQUIRED: Final = ["iss", "aud", "sub", "iat", "nbf", "exp"]
+REQUIRED: Final = ["iss", "aud", "sub", "iat", "nbf", "exp", "jti", "access", "refused"]
 CHARACTERS: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.")
 
 log = logging.getLogger("lading")
@@ -140,18 +141,20 @@ class Tokens:
 
     def _verify(self, text: str) -> _Verified:
         key, claims = self._claims(text)
+        if claims.expires > self._clock() + SECONDS + SKEW:
+            raise RegistryError(UNAUTHORIZED)
         caller = TokenCaller(
-            principal=claims["sub"],
-            anonymous=bool(claims.get("anonymous")),
-            granted=_on_repositories(claims["access"]),
-            refused=_on_repositories(claims["refused"]),
-            catalog=tuple(claims["readable"]) if "readable" in claims else None,
+            principal=claims.principal,
+            anonymous=claims.anonymous,
+            granted=claims.granted,
+            refused=claims.refused,
+            catalog=claims.catalog,
             public=self._public,
         )
-        return _Verified(caller, key, claims["exp"])
+        return _Verified(caller, key, claims.expires)
 
-    def _claims(self, text: str) -> tuple[Key, dict[str, Any]]:
-        """The claims of a token, and the key that signed it."""
+    def _claims(self, text: str) -> tuple[Key, Claims]:
+        """Return the claims of a token, and the key that signed it."""
         try:
             header = jwt.get_unverified_header(text)
             id = header.get("kid")
@@ -161,7 +164,7 @@ class Tokens:
             key = self._keys.find(id)
             if key is None:
                 raise RegistryError(UNAUTHORIZED)
-            claims: dict[str, Any] = jwt.decode(
+            claims = jwt.decode(
                 text,
                 key.secret,
                 [ALGORITHM],
@@ -170,19 +173,14 @@ class Tokens:
                 leeway=SKEW,
                 options={"require": REQUIRED},
             )
-        except (jwt.InvalidTokenError, ValueError, RecursionError):
+            return key, read_claims(claims, SECONDS)
+        except (jwt.InvalidTokenError, ValueError, TypeError, OverflowError, RecursionError):
+            # The others are what PyJWT raises for claims of other types than it expects.
             raise RegistryError(UNAUTHORIZED) from None
-        return key, claims
 
 
 def _written(scopes: Iterable[Scope]) -> list[dict[str, Any]]:
     return [{"type": scope.type, "name": scope.name, "actions": list(scope.actions)} for scope in scopes]
-
-
-def _on_repositories(access: Iterable[Any]) -> frozenset[tuple[str, str]]:
-    return frozenset(
-        (scope["name"], action) for scope in access if scope["type"] == "repository" for action in scope["actions"]
-    )
 
 
 def _as_many_as_fit(texts: Sequence[str], most: int) -> list[str]:

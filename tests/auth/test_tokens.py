@@ -11,9 +11,10 @@ from typing import Any
 import jwt
 import pytest
 
-from functions.auth.keys import WAITING, Key, KeyRing, Keys, new_keys, rotated
+from functions.auth.keys import FRESH, WAITING, Key, KeyRing, Keys, new_keys, rotated
 from functions.auth.scopes import CATALOG, LONGEST, MOST, Scope, repository
-from functions.auth.tokens import TokenCaller, Tokens
+from functions.auth.secret import TIMEOUTS
+from functions.auth.tokens import SECONDS, SKEW, TokenCaller, Tokens
 from functions.registry.errors import UNAUTHORIZED, UNAVAILABLE, RegistryError
 from storage.errors import Unavailable
 from tests.auth.conftest import Clock, Guard
@@ -113,11 +114,27 @@ def test_a_key_that_was_taken_out_is_not_trusted_for_long() -> None:
     ring = KeyRing(lambda: document[0], clock)
     token = tokens(ring=ring).issue(Alice(), anonymous=False, granted=GRANTED, refused=[]).text
 
+    known = tokens(ring=ring)
+    assert known.read(token).principal == "alice@example.com"
     document[0] = rotated(rotated(document[0]))
-    clock.now += 301
+    clock.now += FRESH
 
-    with pytest.raises(RegistryError):
-        tokens(ring=ring).read(token)
+    for reading in (known, tokens(ring=ring)):
+        with pytest.raises(RegistryError):
+            reading.read(token)
+
+
+def test_a_rotation_is_seen_within_a_minute_by_who_signs_and_by_who_reads() -> None:
+    clock = Clock()
+    document = [new_keys()]
+    ring = KeyRing(lambda: document[0], clock)
+
+    document[0] = rotated(document[0])
+    clock.now += FRESH
+
+    # A reading takes as long as Secret Manager's timeouts allow.
+    assert sum(TIMEOUTS) + FRESH <= 60
+    assert ring.signing == document[0].tokens[0]
 
 
 def test_keys_that_cannot_be_read_again_are_used_on() -> None:
@@ -243,6 +260,10 @@ ATTACKS: dict[str, Callable[[], str]] = {
     "not yet valid": lambda: signed(nbf=NOW + 3600),
     "issued tomorrow": lambda: signed(iat=NOW + 86400),
     "no beginning": lambda: signed(nbf=None),
+    "an end beyond our own": lambda: signed(exp=NOW + SECONDS + SKEW + 60),
+    "a life longer than our own, almost over": lambda: signed(iat=NOW - 3600, nbf=NOW - 3600),
+    "an end in a thousand years": lambda: signed(exp=NOW + 10**11),
+    "an end that is a number's text": lambda: signed(exp=str(NOW + 60)),
     "wider scope, signature kept": lambda: changed(1, access=WIDER),
     "another subject, signature kept": lambda: changed(1, sub="root@example.com"),
     "a later end, signature kept": lambda: changed(1, exp=NOW + 10**8),
@@ -268,6 +289,63 @@ ATTACKS: dict[str, Callable[[], str]] = {
     "one of Google's tokens": lambda: "ya29.some-google-token",
     "a robot's secret": lambda: "lading_" + "x" * 43,
 }
+JSON_VALUES: dict[str, Any] = {
+    "null": None,
+    "true": True,
+    "false": False,
+    "zero": 0,
+    "negative": -1,
+    "fraction": 1.5,
+    "larger than a float": 10**400,
+    "infinity": float("inf"),
+    "no number": float("nan"),
+    "no text": "",
+    "text": "x",
+    "no items": [],
+    "numbers": [1],
+    "nulls": [None],
+    "texts": ["x"],
+    "lists": [[]],
+    "no fields": {},
+    "fields": {"a": 1},
+    "objects": [{"type": "repository", "name": "team/app"}],
+    "a scope of other types": [{"type": "repository", "name": ["team/app"], "actions": {"pull": 1}}],
+    "a scope with a number": [{"type": 1, "name": "team/app", "actions": ["pull"]}],
+    "actions of other types": [{"type": "repository", "name": "team/app", "actions": [["pull"]]}],
+}
+CLAIMS = (*claims_of(issued()), "anonymous", "readable")
+RIGHT = {
+    "sub": str,
+    "jti": str,
+    "anonymous": bool,
+}
+"""Types of which any value is good. All others are compared, or have a form."""
+
+
+def with_claim(name: str, value: Any) -> str:
+    """A token with a good signature, one claim of which is any JSON."""
+    document = json.dumps(claims_of(issued()) | {name: value}).encode()
+    return jwt.api_jws.encode(document, KEY.secret, "HS256", headers={"kid": "k1", "typ": "JWT"})
+
+
+@pytest.mark.parametrize("name", CLAIMS)
+@pytest.mark.parametrize("value", JSON_VALUES.values(), ids=JSON_VALUES)
+def test_a_claim_of_another_type_is_401(name: str, value: Any) -> None:
+    good = (
+        type(value) is RIGHT.get(name)
+        or (name in ("access", "refused", "readable") and value == [])
+        or (name == "readable" and value == ["x"])
+        # A beginning may be long ago.
+        or (name == "nbf" and type(value) is int and value < NOW)
+    )
+    if good:
+        assert isinstance(tokens().read(with_claim(name, value)), TokenCaller)
+        return
+    with pytest.raises(RegistryError) as raised:
+        tokens().read(with_claim(name, value))
+    assert raised.value.row is UNAUTHORIZED
+
+
 GOOD_FOR_ANOTHER = {"replayed for another repository": "team/other", "replayed for more than was granted": "team"}
 
 
