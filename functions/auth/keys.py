@@ -31,8 +31,8 @@ ALIVE: Final = 2
 """Keys that are trusted at a time."""
 
 FRESH: Final = 45.0
-"""Seconds after which the document is read again. So within a minute, a reading of it included, a new key signs, and one
-that was taken out is trusted no more, by every process that can read the document."""
+"""Seconds after which the document is read again. So within a minute, the time of a reading included, a new key signs,
+and one that was taken out is trusted no more, by every process that can read the document."""
 
 HASTE: Final = 5.0
 """Seconds without a reading after one in vain, because of a key that is not known: anyone can name one."""

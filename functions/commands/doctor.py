@@ -43,6 +43,7 @@ def _doctor(parsed: argparse.Namespace, read: Settings) -> None:
 
 def _checks(parsed: argparse.Namespace, read: Settings) -> "Iterator[Check]":
     from functions.composition import open_blobs, open_metadata
+    from functions.jobs.check_access import AccessFiles
     from functions.jobs.check_host import Host
     from functions.jobs.check_stores import Stores
 
@@ -53,6 +54,7 @@ def _checks(parsed: argparse.Namespace, read: Settings) -> "Iterator[Check]":
         read.blobs.startswith("gs:"),
     )
     yield from stores.checks()
+    yield from AccessFiles(read.access, read.users, read.grants).checks()
 
 
 def _existing(url: str) -> str:

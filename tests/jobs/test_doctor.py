@@ -11,6 +11,7 @@ from emulators import Emulators
 from emulators.iam import IamEmulator
 from emulators.processes import Family
 from functions.jobs.backup import Stores
+from functions.jobs.check_access import AccessFiles
 from functions.jobs.check_host import Credentials, Host
 from functions.jobs.check_stores import Stores as StoreChecks
 from functions.jobs.checks import Finding, State, examine
@@ -20,7 +21,7 @@ from tests.auth.worlds import World
 from tests.servers import free_port, lading, serving, users
 from tests.serving.cloud import Quiet, answering, redirecting
 
-ALL = ["host", "token", "rights", "strangers", "clock", "HTTP/2", "bucket", "database", "indexes", "signing"]
+ALL = ["host", "token", "rights", "strangers", "clock", "HTTP/2", "bucket", "database", "indexes", "signing", "access"]
 LETS_IN = "admin * pull,push\nguest elsewhere/* pull\n"
 
 
@@ -52,6 +53,25 @@ def test_a_folder_and_sqlite_in_order(local: Mapping[str, str], tmp_path: Path) 
     assert "pull, push in lading/doctor" in done.stdout
     assert "spoken; a body of 33 MiB is let through" in done.stdout
     assert not list((tmp_path / "data" / "blobs").glob("*/*")), "nothing is left behind"
+
+
+def test_a_wrong_file_of_users_or_grants_is_found_with_its_line(tmp_path: Path) -> None:
+    users_file, grants = tmp_path / "users", tmp_path / "grants"
+    checks = AccessFiles("users", users_file, grants).checks()
+    users_file.write_text(f"alice:$2y$05${'a' * 53}\n")
+    grants.write_text("alice * pull\n* shared/* pull\n")
+    assert by_name(checks)["access"].state is State.OK
+    assert by_name(checks)["access"].what == "1 users, 1 with a hash cheap to guess (bcrypt cost below 10); 2 grants"
+
+    for file, text, where in (
+        (grants, "alice * pull\n# x\u2028mallory * push\n", "line 2, column 4 of the grants"),
+        (users_file, "alice:plain\n", "line 1 of the users"),
+    ):
+        file.write_text(text)
+        finding = by_name(checks)["access"]
+        assert finding.state is State.FAILED
+        assert where in finding.what
+    assert by_name(AccessFiles("everybody", users_file, grants).checks())["access"].state is State.SKIPPED
 
 
 @pytest.fixture(scope="module")
@@ -137,7 +157,7 @@ def test_stores_that_are_not_there(local: Mapping[str, str], emulators: Emulator
     done = lading(["doctor"], tmp_path, {**local, **away})
     assert done.returncode == 1
     assert states(done.stdout) == {
-        **dict.fromkeys(["host", "strangers", "clock", "HTTP/2"], "ok"),
+        **dict.fromkeys(["host", "strangers", "clock", "HTTP/2", "access"], "ok"),
         **dict.fromkeys(["token", "rights", "signing"], "skipped"),
         **dict.fromkeys(["bucket", "database", "indexes"], "FAILED"),
     }
