@@ -26,6 +26,7 @@ from functions.audit import LOGIN_REFUSALS, REFUSALS, Audit
 from functions.auth import credentials
 from functions.auth.access import ON_REPOSITORIES, Action, Caller, Door, Verdict
 from functions.auth.scopes import repository as repository_scope
+from functions.client_address import ClientAddress
 from functions.desk import leave
 from functions.logs import AccessLine
 from functions.origin import origin
@@ -108,7 +109,7 @@ class App:
         if request.method == "HEAD":
             answer.content = b""
         known = bool(line.principal) or self._settings.access == "everybody"
-        answer = self._outgoing(request, answer, known)
+        answer = self._outgoing(request, answer, known, line.origin.client)
         answer.headers += [*EVERY_ANSWER, ("X-Request-Id", line.origin.id)]
         if answer.status not in WITHOUT_SIZE:
             answer.headers.append(("Content-Length", str(answer.size)))
@@ -123,7 +124,7 @@ class App:
             answer.at_the_end(body.wait)
         return answer
 
-    def _outgoing(self, request: Request, answer: Answer, known: bool) -> Answer:
+    def _outgoing(self, request: Request, answer: Answer, known: bool, client: ClientAddress) -> Answer:
         """The answer; in pieces unless it is small, and another one where there is no room for it."""
         held = 0
         if isinstance(answer.content, bytes):
@@ -131,7 +132,9 @@ class App:
             if held <= SMALL:
                 return answer
             answer.content = in_pieces(answer.content)
-        pieces = self.outgoing.begin(answer.content, request.remote_addr or "", held, known)
+        environ = request.environ
+        http2_peer = environ.get("REMOTE_ADDR", "") if environ.get("SERVER_PROTOCOL") == "HTTP/2" else ""
+        pieces = self.outgoing.begin(answer.content, client.network, held, known, http2_peer)
         if pieces is None:
             return answers.error(RegistryError(UNAVAILABLE))
         answer.content = pieces

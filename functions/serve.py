@@ -32,7 +32,7 @@ from granian.server.mt import MTServer, WorkerThread
 from granian.wsgi import ResponseIterWrap
 
 from functions.api.bodies import lost
-from functions.api.connections import drop_all, drop_idle, drop_still
+from functions.api.connections import UntakenAnswers, drop_idle, drop_only, drop_still
 from functions.app import App, request_of
 from functions.desk import Desk, leave
 from functions.listener import BACKLOG
@@ -81,10 +81,10 @@ SWEEP: Final = 2.0
 """Seconds between looks for connections that are of no use."""
 
 STUCK: Final = 60.0
-"""Seconds after which a download that nobody takes goes with its connection, where that is still."""
+"""Seconds after which an answer goes with its connection of which the client takes nothing."""
 
 STUCK_FOR_GOOD: Final = 300.0
-"""… and with all connections of its address, where that keeps them moving."""
+"""… over HTTP/2, where the client keeps the connection moving, and has no other."""
 
 RENEWED: Final = 120.0
 """Seconds that a process with lost readers waits for the requests of others to end before it begins anew."""
@@ -267,7 +267,7 @@ def serve(app: App, settings: Settings, listener: socket.socket) -> None:
     # Where each answer waits for a cloud, nobody can be alone at a desk.
     runner = Runner(app, Desk() if settings.embedded else None)
     threading.Thread(
-        target=_sweep, args=[settings.port, runner, lambda: server.interrupt_signal], name="sweep", daemon=True
+        target=_sweep, args=[settings, runner, lambda: server.interrupt_signal], name="sweep", daemon=True
     ).start()
     with contextlib.closing(app.registry):
         server.serve_app(runner)
@@ -283,12 +283,13 @@ def _take_descriptors() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
 
 
-def _sweep(port: int, runner: Runner, ends: Callable[[], bool]) -> None:
+def _sweep(settings: Settings, runner: Runner, ends: Callable[[], bool]) -> None:
     """Drop connections that are of no use, and begin anew where readers are lost, until the process `ends`.
 
-    granian waits for a first word without end, over HTTP/2 for a second one, and for whoever takes no answer.
+    granian waits for a first word without end, over HTTP/2 for a second one, and for a client that takes no answer.
     """
-    renewed = math.inf
+    port, renewed = settings.port, math.inf
+    answers = UntakenAnswers(port)
     while True:
         time.sleep(SWEEP)
         if ends():
@@ -296,14 +297,24 @@ def _sweep(port: int, runner: Runner, ends: Callable[[], bool]) -> None:
             continue
         if drop_idle(port, HEADER_PATIENCE / 1000, IDLE) > CROWD:
             drop_idle(port, UNSPOKEN_IN_A_CROWD, IDLE_IN_A_CROWD)
-        for peer in runner.app.outgoing.stuck(STUCK):
-            drop_still(port, peer, STUCK)
-        for peer in runner.app.outgoing.stuck(STUCK_FOR_GOOD):
-            drop_all(port, peer)
+        answers.drop(STUCK)
+        _sweep_http2(settings, runner.app)
         if lost():
             renewed = min(renewed, time.monotonic() + RENEWED)
             if len(runner.busy) <= lost() or time.monotonic() >= renewed:
                 _begin_anew()
+
+
+def _sweep_http2(settings: Settings, app: App) -> None:
+    """Drop connections over HTTP/2 whose client takes nothing of a stream; the kernel knows nothing of streams.
+
+    Behind a proxy one connection has the streams of many clients: it goes only where nothing at all moves over it.
+    """
+    for peer in app.outgoing.stuck(STUCK):
+        drop_still(settings.port, peer, STUCK)
+    if not settings.trusted_hops:
+        for peer in app.outgoing.stuck(STUCK_FOR_GOOD):
+            drop_only(settings.port, peer)
 
 
 def _begin_anew() -> None:

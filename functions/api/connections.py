@@ -4,6 +4,10 @@ A server that blocks in a read cannot be told to stop, and does not say which co
 say of each connection how long ago data came and went. One that was answered, and has been still both ways since, is of
 no use to its client; dropping it ends the read. A connection with anything else on it, a download or another stream, is
 not still, and one whose last word was the client's waits for an answer of ours.
+
+What is dropped is dropped for its own state, as the kernel tells it. An address alone says nothing: behind a proxy, or
+a gateway that translates addresses, a client that takes nothing has the same one as another that uploads. So where an
+address is asked for at all, it only narrows what is looked at.
 """
 
 import contextlib
@@ -12,12 +16,18 @@ import os
 import socket
 import stat
 import struct
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
 LAST_DATA_SENT: Final = 44
 LAST_DATA_RECEIVED: Final = 52
 """Where Linux's `struct tcp_info` (linux/tcp.h) has these times, in milliseconds ago."""
+
+UNACKED: Final = 24
+BYTES_ACKED: Final = 120
+NOT_SENT: Final = 144
+"""… how many segments are on the way to the client, how many bytes it has taken, and how many wait to be sent."""
 
 BYTES_RECEIVED: Final = 128
 """… and how many bytes have come."""
@@ -30,9 +40,10 @@ FIRST_WORD: Final = 24
 
 
 def drop_still(port: int, peer: str, seconds: float) -> None:
-    """Shut down this process's connections from `peer` to `port` that have been still for so many seconds.
+    """Shut down connections from `peer` to `port` that were answered, and over which nothing has moved for `seconds`.
 
-    Does nothing where the kernel does not tell (any but Linux).
+    No request in progress is one of them, unless its client, or the store, keeps still for as long. Does nothing where
+    the kernel does not tell (any but Linux).
     """
     for connection, seen in _seen(port):
         if seen.peer == peer and seen.answered and seen.still >= seconds:
@@ -42,16 +53,48 @@ def drop_still(port: int, peer: str, seconds: float) -> None:
 def quiet(port: int, peer: str) -> float:
     """Return the seconds since the latest data from `peer` to `port` that was not answered yet.
 
-    Infinity where there is none, or where the kernel does not tell (any but Linux).
+    Of several connections it is not known which one is meant, so any that moves gives more time to all: no more than
+    each could take by sending a byte now and then. Infinity where there is none, or where the kernel does not tell (any
+    but Linux).
     """
     return min((seen.received for _, seen in _seen(port) if seen.peer == peer and seen.asks), default=math.inf)
 
 
-def drop_all(port: int, peer: str) -> None:
-    """Shut down this process's connections from `peer` to `port`. Does nothing where `drop_still` does nothing."""
+def drop_only(port: int, peer: str) -> None:
+    """Shut down the connection from `peer` to `port` where it is the only one, and so surely the one that is meant.
+
+    Does nothing where `drop_still` does nothing.
+    """
+    if sum(seen.peer == peer for _, seen in _seen(port)) != 1:
+        return
     for connection, seen in _seen(port):
         if seen.peer == peer:
             _shut(connection)
+
+
+class UntakenAnswers:
+    """Connections to a port whose client takes nothing of what is on its way, each known by its socket."""
+
+    def __init__(self, port: int, clock: Callable[[], float] = time.monotonic) -> None:
+        """Watch connections to `port`; `clock` tells seconds."""
+        self._port = port
+        self._clock = clock
+        self._since: dict[int, tuple[int, float]] = {}
+
+    def drop(self, seconds: float) -> None:
+        """Shut down connections whose client has taken no byte for `seconds`, though some waited for it all the while.
+
+        To be called more often than that. Does nothing where `drop_still` does nothing.
+        """
+        now, before, self._since = self._clock(), self._since, {}
+        for connection, seen in _seen(self._port):
+            if not seen.untaken:
+                continue
+            taken, since = before.get(seen.socket, (seen.taken, now))
+            since = since if taken == seen.taken else now
+            self._since[seen.socket] = (seen.taken, since)
+            if now - since >= seconds:
+                _shut(connection)
 
 
 def drop_idle(port: int, unspoken: float, answered: float) -> int:
@@ -76,20 +119,26 @@ def _shut(connection: socket.socket) -> None:
 class Seen(NamedTuple):
     """What the kernel has seen of a connection.
 
+    socket    the number of the socket's inode, which no other open one has
     peer      the client's address
     still     seconds since data came or went
     received  seconds since data came
     answered  whether the last word was surely ours
     asks      whether it was surely the client's: the kernel's clock has ticks of some milliseconds
     spoken    whether as much came as a request begins with
+    untaken   whether bytes of ours wait for the client to take them
+    taken     how many it has taken
     """
 
+    socket: int
     peer: str
     still: float
     received: float
     answered: bool
     asks: bool
     spoken: bool
+    untaken: bool
+    taken: int
 
 
 def _seen(port: int) -> Iterator[tuple[socket.socket, Seen]]:
@@ -103,23 +152,32 @@ def _seen(port: int) -> Iterator[tuple[socket.socket, Seen]]:
     for descriptor in map(int, os.listdir("/dev/fd")):
         with contextlib.suppress(OSError):
             # First asked, then duplicated: what is no socket would leave its duplicate open.
-            if not stat.S_ISSOCK(os.fstat(descriptor).st_mode):
+            status = os.fstat(descriptor)
+            if not stat.S_ISSOCK(status.st_mode):
                 continue
             # Without a family that is given, its own is taken: the addresses of another would be cut short.
             with socket.socket(fileno=os.dup(descriptor)) as connection:
                 own = connection.getsockname()
                 if isinstance(own, tuple) and own[1] == port and (peer := connection.getpeername()):
-                    yield connection, _look(connection, peer[0])
+                    yield connection, _look(connection, status.st_ino, peer[0])
 
 
-def _look(connection: socket.socket, peer: str) -> Seen:
+def _look(connection: socket.socket, number: int, peer: str) -> Seen:
     """Raises OSError where the kernel, older than Linux 4.6, does not tell all of it."""
     info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, PIECES_SENT + 4)
     if len(info) < PIECES_SENT + 4:
         raise OSError("TCP_INFO is short")
-    sent, received, pieces = (
-        struct.unpack_from("=I", info, at)[0] for at in (LAST_DATA_SENT, LAST_DATA_RECEIVED, PIECES_SENT)
+    small = (LAST_DATA_SENT, LAST_DATA_RECEIVED, PIECES_SENT, UNACKED, NOT_SENT)
+    sent, received, pieces, unacked, not_sent = (struct.unpack_from("=I", info, at)[0] for at in small)
+    count, taken = (struct.unpack_from("=Q", info, at)[0] for at in (BYTES_RECEIVED, BYTES_ACKED))
+    return Seen(
+        socket=number,
+        peer=peer,
+        still=min(sent, received) / 1000,
+        received=received / 1000,
+        answered=received > sent,
+        asks=received < sent or not pieces,
+        spoken=count >= FIRST_WORD,
+        untaken=bool(unacked or not_sent),
+        taken=taken,
     )
-    (count,) = struct.unpack_from("=Q", info, BYTES_RECEIVED)
-    asks = received < sent or not pieces
-    return Seen(peer, min(sent, received) / 1000, received / 1000, received > sent, asks, count >= FIRST_WORD)

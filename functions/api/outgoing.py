@@ -3,7 +3,8 @@
 A server that has a piece to send waits for its client, and a thread and some memory with it. A client can let it wait
 for ever: over HTTP/2 it need not even be silent meanwhile. So strangers never have all threads with such answers, nor
 more memory than there is, and one address never all of what strangers have; whoever is known waits for a thread as long
-as it takes, since a refusal ends a pull. An answer that nobody takes is found, for its connection to be dropped.
+as it takes, since a refusal ends a pull. An answer that nobody takes over HTTP/2 is found, for its connection to be
+dropped; over HTTP/1.1 the kernel tells (connections.UntakenAnswers).
 """
 
 import math
@@ -37,12 +38,14 @@ def in_pieces(content: bytes) -> Iterator[bytes]:
 class Piecewise:
     """The pieces of one answer.
 
-    peer    the address that they go to
+    client  the network that they go to: the key of shares
+    peer    the address of the connection, where it is HTTP/2's, else ""
     handed  when the server took the last one, as time.monotonic() tells, and has not come for the next
     """
 
-    def __init__(self, pieces: Iterable[bytes], peer: str) -> None:
+    def __init__(self, pieces: Iterable[bytes], client: str, peer: str) -> None:
         """Nothing is handed out yet."""
+        self.client = client
         self.peer = peer
         self.handed = math.inf
         self._pieces = iter(pieces)
@@ -65,16 +68,22 @@ class Outgoing:
         self._strangers: dict[Piecewise, int] = {}
         self._lock = Lock()
 
-    def begin(self, pieces: Iterable[bytes], peer: str, held: int, known: bool) -> Piecewise | None:
-        """Count an answer to `peer` until `end`; None where there is no room for one more stranger.
+    def begin(
+        self, pieces: Iterable[bytes], client: str, held: int, known: bool, http2_peer: str = ""
+    ) -> Piecewise | None:
+        """Count an answer until `end`; None where there is no room for one more stranger.
 
-        held   bytes of it that are in memory anyway
-        known  whether the client has shown who it is
+        Args:
+            pieces: of the answer.
+            client: the network that it goes to (client_address).
+            held: bytes of it that are in memory anyway.
+            known: whether the client has shown who it is.
+            http2_peer: the address of the connection, where that is one of HTTP/2.
         """
-        answer, room = Piecewise(pieces, peer), ON_THE_WAY + held
+        answer, room = Piecewise(pieces, client, http2_peer), ON_THE_WAY + held
         with self._lock:
             if not known:
-                of_one = [taken for other, taken in self._strangers.items() if other.peer == peer]
+                of_one = [taken for other, taken in self._strangers.items() if other.client == client]
                 if self._full(self._strangers.values(), room, 1) or self._full(of_one, room, SHARE):
                     return None
                 self._strangers[answer] = room
@@ -91,7 +100,7 @@ class Outgoing:
             self._strangers.pop(answer, None)
 
     def stuck(self, seconds: float) -> set[str]:
-        """The addresses that have not taken a piece for so long."""
+        """Return the peers over HTTP/2 that have not taken a piece of an answer for so long."""
         before = time.monotonic() - seconds
         with self._lock:
-            return {answer.peer for answer in self._answers if answer.handed < before}
+            return {answer.peer for answer in self._answers if answer.peer and answer.handed < before}

@@ -45,8 +45,11 @@ def test_what_has_ended_makes_room() -> None:
 
 def test_who_has_taken_nothing_for_long_is_found() -> None:
     outgoing = Outgoing(4)
-    answer = outgoing.begin([b"a", b"b"], "192.0.2.1", 0, known=True)
+    over_http1 = outgoing.begin([b"a", b"b"], "192.0.2.0", 0, known=True)
+    answer = outgoing.begin([b"a", b"b"], "198.51.100.1", 0, known=True, http2_peer="192.0.2.1")
     assert answer is not None
+    assert over_http1 is not None
+    assert next(iter(over_http1)) == b"a"
     assert outgoing.stuck(0) == set(), "nothing has been handed out"
 
     pieces = iter(answer)

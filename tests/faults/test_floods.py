@@ -19,7 +19,7 @@ from storage.protocols import MOST_CONTENT
 from tests import images
 from tests.faults import NIGHTLY, http2
 from tests.faults.http2 import END_HEADERS, END_STREAM, connected, field, flood, frame, request, setting
-from tests.servers import Server, serving, users
+from tests.servers import Server, answer_on, serving, users
 
 MIB = 1024 * 1024
 LIMIT = 256 * MIB
@@ -224,8 +224,8 @@ def test_windows_that_never_open(server: Server, kind: str) -> None:
 
 def push_large(server: Server, kind: str) -> tuple[str, bytes]:
     """Push a blob, or a manifest, that anybody may pull; answers its path, and its content."""
-    if kind == "blob":
-        content = os.urandom(8 * MIB)
+    if kind.endswith("blob"):
+        content = os.urandom(32 * MIB if kind == "large blob" else 8 * MIB)
         path = f"/v2/public/blobs/{digest_of(content)}"
         pushed, _ = server.request("POST", f"/v2/public/blobs/uploads/?digest={digest_of(content)}", content)
     else:
@@ -254,6 +254,48 @@ def test_who_takes_nothing_is_cut_off(server: Server, pinging: bool) -> None:
             http2.wait_for_pong(sock, number)
             time.sleep(0.1)
         pytest.fail("it goes on")
+
+
+@pytest.mark.parametrize("hurry", [True])
+@pytest.mark.parametrize("kind", ["large blob", "manifest"])
+def test_who_takes_nothing_does_no_harm_to_others_of_its_address(server: Server, kind: str) -> None:
+    """A proxy has one address for all. Each of the others is at work for longer than all limits.
+
+    A large blob fills all buffers on its way; a manifest fits into those of the server and the kernel.
+    """
+    path, content = push_large(server, kind)
+    pieces = [os.urandom(1000) for _ in range(40)]
+    with contextlib.ExitStack() as stack:
+        deaf, slow = (stack.enter_context(connected_small(server)) for _ in range(2))
+        upload = stack.enter_context(socket.create_connection(("127.0.0.1", server.port), 20))
+        for sock in (deaf, slow):
+            sock.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        head = f"POST {UPLOADS}?digest={digest_of(b''.join(pieces))} HTTP/1.1\r\nHost: x\r\nContent-Length: 40000\r\n"
+        upload.sendall(f"{head}Authorization: {server.authorization}\r\n\r\n".encode())
+        taken = 0
+        for piece in pieces:
+            upload.sendall(piece)
+            taken += len(slow.recv(100_000))
+            with contextlib.suppress(OSError):
+                # So it is never still, as the next request would be.
+                deaf.sendall(b"x")
+            time.sleep(0.2)
+
+        assert answer_on(upload)[0] == 201
+        while taken < len(content):
+            received = slow.recv(1 << 20)
+            assert received, "the other download was cut off"
+            taken += len(received)
+        assert connections(server) == 2, "the one that took nothing is gone"
+
+
+def connected_small(server: Server) -> socket.socket:
+    """A connection whose client has little room for what it has not taken."""
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 * 1024)
+    sock.settimeout(20)
+    sock.connect(("127.0.0.1", server.port))
+    return sock
 
 
 def test_tables_of_headers_that_unfold(server: Server) -> None:

@@ -7,11 +7,12 @@ import struct
 import sys
 import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from functions.api import connections
-from functions.api.connections import drop_all, drop_idle, drop_still
+from functions.api.connections import UntakenAnswers, drop_idle, drop_only, drop_still
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells of connections")
 
@@ -53,11 +54,12 @@ def test_still_connections_are_dropped_and_no_others() -> None:
     "look",
     [
         lambda port: connections.drop_still(port, "127.0.0.1", 0),
-        lambda port: connections.drop_all(port, "127.0.0.1"),
+        lambda port: connections.drop_only(port, "127.0.0.1"),
+        lambda port: connections.UntakenAnswers(port).drop(0),
         lambda port: connections.quiet(port, "127.0.0.1"),
         lambda port: connections.drop_idle(port, 0, 0),
     ],
-    ids=["drop_still", "drop_all", "quiet", "drop_idle"],
+    ids=["drop_still", "drop_only", "UntakenAnswers", "quiet", "drop_idle"],
 )
 def test_a_client_may_reset_its_connection_while_it_is_looked_at(
     look: Callable[[int], object], monkeypatch: pytest.MonkeyPatch
@@ -65,7 +67,7 @@ def test_a_client_may_reset_its_connection_while_it_is_looked_at(
     """The kernel then no longer says whose it was. One such client stopped the whole server."""
     look_at = connections._look
 
-    def look_and_reset(connection: socket.socket, *more: str) -> connections.Seen:
+    def look_and_reset(connection: socket.socket, *more: Any) -> connections.Seen:
         seen = look_at(connection, *more)
         client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         client.close()
@@ -141,10 +143,91 @@ def test_connections_over_ipv6_are_known_by_their_address() -> None:
         client = stack.enter_context(socket.create_connection(listener.getsockname()[:2], timeout=5))
         stack.enter_context(listener.accept()[0])
 
-        drop_all(listener.getsockname()[1], "::2")
+        drop_only(listener.getsockname()[1], "::2")
         assert is_open(client)
-        drop_all(listener.getsockname()[1], "::1")
+        drop_only(listener.getsockname()[1], "::1")
         assert client.recv(1) == b""
+
+
+def test_of_several_connections_of_one_address_none_is_dropped() -> None:
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+        address = listener.getsockname()
+        first, second = (stack.enter_context(socket.create_connection(address, timeout=5)) for _ in range(2))
+        servers = [stack.enter_context(listener.accept()[0]) for _ in range(2)]
+
+        drop_only(address[1], "127.0.0.1")
+        assert is_open(first)
+        assert is_open(second)
+        first.close()
+        servers[0].close()
+        drop_only(address[1], "127.0.0.1")
+
+        assert second.recv(1) == b""
+
+
+class Clock:
+    """A clock that goes only when it is told to."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_who_takes_nothing_is_dropped_and_no_other_connection_of_that_address() -> None:
+    """Not one that takes a little now and then, nor one that waits, uploads, or has taken all."""
+    clock, much = Clock(), bytes(1 << 20)
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+        address = listener.getsockname()
+
+        def connect() -> tuple[socket.socket, socket.socket]:
+            client = stack.enter_context(socket.socket())
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            client.settimeout(5)
+            client.connect(address)
+            server = stack.enter_context(listener.accept()[0])
+            server.setblocking(False)
+            return client, server
+
+        (deaf, to_deaf), (slow, to_slow), (idle, _), (uploads, reads), (took, to_taker) = (connect() for _ in range(5))
+        for server in (to_deaf, to_slow):
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    server.send(much)
+        to_taker.send(b"all")
+        assert took.recv(3) == b"all"
+        answers = UntakenAnswers(address[1], clock)
+
+        for clock.now in range(0, 60, 10):
+            # The one that takes nothing keeps its connection moving all the same.
+            deaf.sendall(b"x")
+            uploads.sendall(b"x")
+            assert reads.recv(1) == b"x"
+            for _ in range(20):
+                assert slow.recv(8192)
+            time.sleep(0.05)
+            answers.drop(60)
+        for server in (to_deaf, to_slow):
+            assert not is_shut(server)
+        clock.now = 60
+        answers.drop(60)
+
+        assert is_shut(to_deaf)
+        assert not is_shut(to_slow)
+        assert all(map(is_open, (idle, uploads, took)))
+
+
+def is_shut(server: socket.socket) -> bool:
+    """Whether nothing can be sent any more."""
+    try:
+        server.send(b"a")
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    return False
 
 
 def is_open(connection: socket.socket) -> bool:
