@@ -7,7 +7,7 @@ Three repositories hold the same image: `team/app`, where the grants are; `libra
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
@@ -20,16 +20,20 @@ from tests.api.client import client_of
 from tests.auth.worlds import (
     BUCKET,
     DELETE,
+    PLATFORM,
+    POOL,
     PULL,
     PUSH,
     READ_ONLY,
     ROBOT,
+    STORAGE,
     Guarded,
     World,
     bearer,
     by_token,
     guarded,
     know_service_account,
+    self_signed,
     service_account_key,
 )
 from tests.servers import basic, lading
@@ -77,12 +81,31 @@ PRINCIPALS: Final[Mapping[str, tuple[frozenset[str], int]]] = {
     "a user who may do all, with a token for pulling": (frozenset({"pull"}), 401),
     "a user who may do all, whose Google token may only read": (frozenset({"pull"}), 403),
     "somebody federated whom no token names": (frozenset({"pull"}), 403),
+    "a federated caller, with a token": (frozenset({"pull"}), 403),
+    "a federated caller, where such may push": (frozenset({"pull", "push"}), 403),
+    "a federated caller, where such may delete": (ALL, 403),
+    "a federated caller, where such are refused": (NOBODY, 401),
+    "a user whose Google token has no scope for storage": (NOBODY, 403),
+    "a user whose Google token has no scope for storage, with a token": (NOBODY, 403),
+    "a user whose Google token tokeninfo refuses": (frozenset({"pull"}), 403),
     "a service account with its key": (frozenset({"pull", "push"}), 403),
+    "a service account that signs for reading": (frozenset({"pull"}), 403),
+    "a service account that signs for an audience": (frozenset({"pull"}), 403),
     "a robot that may pull": (frozenset({"pull"}), 403),
     "a robot that may pull and push, with a token": (frozenset({"pull", "push"}), 403),
     "a stranger with a wrong secret": (NOBODY, 401),
 }
 BAD: Final = "a stranger with a wrong secret"
+UNTAKEN: Final = frozenset({BAD, "a federated caller, where such are refused"})
+"""Whose credentials are bad for everything, what is public among it."""
+
+UNSCOPED: Final[Mapping[str, str]] = {
+    "a federated caller, where such may push": "push",
+    "a federated caller, where such may delete": "delete",
+    "a federated caller, where such are refused": "refuse",
+}
+"""By kind: --unscoped-tokens, where it is not the default."""
+
 NARROW: Final = "a user who may do all, with a token for pulling"
 """Of what the token was not asked for it does not say whether it is refused (401); of pulling it does (403)."""
 
@@ -90,17 +113,18 @@ NARROW: Final = "a user who may do all, with a token for pulling"
 class Cast:
     """The registry and everybody who comes to it."""
 
-    def __init__(self, world: World, stores: Stores, folder: Path) -> None:
+    def __init__(self, world: World, stores: Stores, folder: Path, unscoped: str) -> None:
         environment = {"LADING_ACCESS": f"gs://{BUCKET}", "LADING_PUBLIC": "library/*"}
+        environment["LADING_UNSCOPED_TOKENS"] = unscoped
         self.app: Guarded = guarded(stores, environment, folder)
         self.open = client_of(Registry(stores.blobs, stores.metadata))
         world.folder("other/", member="user:nobody@example.com")
         world.folder("library/", member="user:nobody@example.com")
         self._world, self._folder = world, folder
 
-    def user(self, name: str, *permissions: str, scope: str | None = None) -> str:
+    def user(self, name: str, *permissions: str, scope: str = PLATFORM, **more: int) -> str:
         self._world.folder("team/", *permissions, member=f"user:{name}@example.com")
-        return by_token(self._world.token(name, *([scope] if scope else [])))
+        return by_token(self._world.token(name, scope, **more))
 
     def robot(self, name: str, may: str) -> str:
         words = ["robots", "create", name, "--repositories", "team/*", "--may", may]
@@ -108,13 +132,18 @@ class Cast:
         return basic(f"robot+{name}", done.stdout.split()[-1])
 
     def federated(self) -> str:
-        self._world.folder("team/", PULL, PUSH, member="principal://pool/s")
-        return by_token(self._world.token("federated", None, principal="principal://pool/s"))
+        self._world.folder("team/", PULL, PUSH, DELETE, member=f"{POOL}/subject/s")
+        return by_token(self._world.federated("s"))
 
     def service_account(self) -> str:
         know_service_account(self._world)
         self._world.folder("team/", PULL, PUSH, member=f"serviceAccount:{ROBOT}")
         return basic("_json_key", service_account_key())
+
+    def self_signing(self, **claims: Any) -> str:
+        know_service_account(self._world)
+        self._world.folder("team/", PULL, PUSH, DELETE, member=f"serviceAccount:{ROBOT}")
+        return by_token(self_signed(**claims))
 
     def token(self, authorization: str, actions: str = "pull,push,delete") -> str:
         scopes = [f"repository:{name}:{actions}" for name in REPOSITORIES]
@@ -138,7 +167,18 @@ CREDENTIALS: Final[Mapping[str, Callable[[Cast], str]]] = {
         "owner3", PULL, PUSH, DELETE, scope=READ_ONLY
     ),
     "somebody federated whom no token names": Cast.federated,
+    "a federated caller, with a token": lambda cast: cast.token(cast.federated()),
+    **dict.fromkeys(UNSCOPED, Cast.federated),
+    "a user whose Google token has no scope for storage": lambda cast: cast.user(
+        "owner4", PULL, PUSH, DELETE, scope="openid email"
+    ),
+    "a user whose Google token has no scope for storage, with a token": lambda cast: cast.token(
+        cast.user("owner5", PULL, PUSH, DELETE, scope="openid email")
+    ),
+    "a user whose Google token tokeninfo refuses": lambda cast: cast.user("owner6", PULL, PUSH, DELETE, tokeninfo=403),
     "a service account with its key": Cast.service_account,
+    "a service account that signs for reading": lambda cast: cast.self_signing(scope=READ_ONLY),
+    "a service account that signs for an audience": lambda cast: cast.self_signing(scope=None, aud=STORAGE),
     "a robot that may pull": lambda cast: cast.robot("puller", "pull"),
     "a robot that may pull and push, with a token": lambda cast: cast.token(cast.robot("pusher", "pull,push")),
     BAD: lambda cast: by_token("ya29.wrong"),
@@ -146,14 +186,14 @@ CREDENTIALS: Final[Mapping[str, Callable[[Cast], str]]] = {
 
 
 @pytest.fixture
-def cast(world: World, local_stores: Stores, tmp_path: Path) -> Cast:
-    return Cast(world, local_stores, tmp_path / "data")
+def cast(kind: str, world: World, local_stores: Stores, tmp_path: Path) -> Cast:
+    return Cast(world, local_stores, tmp_path / "data", UNSCOPED.get(kind, "pull"))
 
 
 def expected(kind: str, repository: str, right: str) -> int:
     """What the table says: 200 for allowed, else the status."""
     rights, otherwise = PRINCIPALS[kind]
-    if kind == BAD:
+    if kind in UNTAKEN:
         return 401
     if repository == "library/app" and right == "pull":
         return 200
@@ -212,7 +252,11 @@ REGISTRY_WIDE: Final = {
     "a user who may do nothing": (200, 200, 200),
     "a user who may pull, with a token": (200, 401, 401),
     "somebody federated whom no token names": (200, 200, 200),
+    "a federated caller, with a token": (200, 401, 401),
+    "a federated caller, where such are refused": (401, 401, 401),
+    "a user whose Google token has no scope for storage": (200, 200, 200),
     "a service account with its key": (200, 200, 200),
+    "a service account that signs for an audience": (200, 200, 200),
     "a robot that may pull": (200, 200, 200),
     BAD: (401, 401, 401),
 }
@@ -229,20 +273,28 @@ def test_what_concerns_no_one_repository(kind: str, cast: Cast) -> None:
     assert all("WWW-Authenticate" in answer.headers for answer in answers if answer.status == 401)
 
 
-@pytest.mark.parametrize("kind", ["nobody", BAD, "a user who may do nothing"])
-@pytest.mark.parametrize(("method", "path"), [(method, path) for method, path, _ in ROUTE_OF.values()])
-def test_whoever_may_not_see_a_repository_cannot_tell_whether_it_is_there(
-    kind: str, method: str, path: str, cast: Cast
-) -> None:
+UNSEEING: Final = (
+    "nobody",
+    BAD,
+    "a user who may do nothing",
+    "somebody federated whom no token names",
+    "a federated caller, where such are refused",
+    "a user whose Google token has no scope for storage",
+)
+
+
+@pytest.mark.parametrize("kind", UNSEEING)
+def test_whoever_may_not_see_a_repository_cannot_tell_whether_it_is_there(kind: str, cast: Cast) -> None:
     layer = images.blob()
     manifest = cast.open.push_image("other/app", "v1", layer)
     names = {"manifest": digest_of(manifest), "layer": digest_of(layer), "session": "0" * 32}
     authorization = CREDENTIALS[kind](cast)
     headers = {"Authorization": authorization} if authorization else {}
 
-    def told(repository: str) -> tuple[int, bytes, str]:
+    def told(method: str, path: str, repository: str) -> tuple[int, bytes, str]:
         answer = cast.app.client.ask(method, f"/v2/{path.format(name=repository, **names)}", headers=headers)
         challenge = answer.headers.get("WWW-Authenticate", "")
         return answer.status, answer.body.replace(repository.encode(), b"X"), challenge.replace(repository, "X")
 
-    assert told("other/app") == told("other/not")
+    for method, path, _ in ROUTE_OF.values():
+        assert told(method, path, "other/app") == told(method, path, "other/not"), path
