@@ -1,16 +1,14 @@
 """Tags, repositories and referrers."""
 
-from typing import Any, Final
+from typing import Any
 
+from functions.api import catalog
 from functions.api.answers import Answer, as_json
 from functions.api.base import Call, behind, link_to_next, page_size
-from functions.auth import patterns
+from functions.auth import cursors, patterns
 from functions.registry.documents import OCI_INDEX
 from functions.registry.manifests import Referrer
 from functions.registry.names import check_digest
-
-LEAST_READ: Final = 100
-"""Repositories that are read at a time: of small pages there would be many, where the caller sees few of them."""
 
 
 def tags(call: Call) -> Answer:
@@ -24,17 +22,14 @@ def tags(call: Call) -> Answer:
 
 
 def repositories(call: Call) -> Answer:
-    """The repositories that the caller may pull from (Docker's `_catalog`); `last` is always one of them."""
-    size, readable = page_size(call), call.caller.readable()
-    visible: list[str] = []
-    place = patterns.onward(readable, behind(call)) if size else None
-    while place is not None and len(visible) <= size:
-        page = call.registry.repositories(place, max(size, LEAST_READ))
-        visible += [name for name in page.items if patterns.matches(readable, name)]
-        place = patterns.onward(readable, page.next) if page.next else None
-    answer = as_json({"repositories": visible[:size]})
-    if len(visible) > size > 0:
-        link_to_next(call, answer, {"n": size, "last": visible[size - 1]})
+    """Docker's `_catalog`: the repositories that the caller may pull from."""
+    size, last = page_size(call), call.request.args.get("last", "")
+    after = call.door.unseal(call.caller, last) if last.startswith(cursors.MARK) else behind(call)
+    page = catalog.page_of(call.registry, patterns.compiled(tuple(call.caller.readable())), after, size)
+    answer = as_json({"repositories": page.names})
+    if page.next:
+        last = call.door.seal(call.caller, page.next) if page.hidden else page.next
+        link_to_next(call, answer, {"n": size, "last": last})
     return answer
 
 

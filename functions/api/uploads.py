@@ -1,7 +1,6 @@
 """Pushing blobs: at once, in one stream, in chunks, or by mounting what another repository has."""
 
 from contextlib import suppress
-from functools import partial
 
 from functions.api.answers import Answer
 from functions.api.base import Call
@@ -86,7 +85,7 @@ def _sources(call: Call, digest: str, source: str) -> PullTest:
     """
     if not source:
         # Of any number of repositories nobody is asked one by one.
-        return partial(patterns.matches, call.caller.readable())
+        return patterns.compiled(tuple(call.caller.readable())).matches
     verdict = call.caller.decide(Action.PULL, source).verdict
     if verdict is Verdict.UNASKED:
         raise RegistryError(UNAUTHORIZED, {"scope": f"repository:{source}:pull"})

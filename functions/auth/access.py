@@ -140,6 +140,14 @@ class Door(Protocol):
         """The WWW-Authenticate header of a 401 (RFC 6750, section 3). Both texts may be ""."""
         ...
 
+    def seal(self, caller: Caller, text: str) -> str:
+        """Return a cursor of a listing that tells the caller nothing (auth.cursors)."""
+        ...
+
+    def unseal(self, caller: Caller, cursor: str) -> str:
+        """Return the text of a cursor that `seal` made for the caller. Raises QUERY_INVALID."""
+        ...
+
     def needed(self, principal: str, action: Action, repository: str) -> Needed:
         """As Authorizer.needed, in the words of whoever decides about `principal`."""
         ...

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
-from functions.auth import credentials, patterns
+from functions.auth import credentials, cursors, patterns
 from functions.auth.access import ON_REPOSITORIES, Action, Authorizer, Caller, Decision, Needed, Token, Verdict
 from functions.auth.credentials import Basic
 from functions.auth.keys import KeyRing
@@ -21,6 +21,7 @@ from functions.auth.scopes import CATALOG, Scope, repository
 from functions.auth.tokens import TokenCaller, Tokens
 from functions.client_address import ClientAddress
 from functions.registry.errors import NOT_FOUND, UNAUTHORIZED, RegistryError
+from functions.registry.names import MAX_NAME
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,7 @@ class GuardedDoor:
         """Guard the registry that clients reach at `url`; all may pull from `public`, which are patterns."""
         self._authorizer = authorizer
         self._robots = robots
+        self._keys = keys
         self._realm = f"{url}/v2/token"
         self._service = urlsplit(url).netloc
         self._public = tuple(public)
@@ -112,6 +114,14 @@ class GuardedDoor:
         """See Door.challenge; made of the configured URL, never of the Host header."""
         parts = {"realm": self._realm, "service": self._service, "scope": scope, "error": error}
         return "Bearer " + ",".join(f'{name}="{value}"' for name, value in parts.items() if value)
+
+    def seal(self, caller: Caller, text: str) -> str:
+        """See Door.seal."""
+        return cursors.seal(self._keys.robots, caller.principal, text)
+
+    def unseal(self, caller: Caller, cursor: str) -> str:
+        """See Door.unseal."""
+        return cursors.unseal(self._keys.robots, caller.principal, cursor)
 
     def needed(self, principal: str, action: Action, repository: str) -> Needed:
         """See Door.needed."""
@@ -157,6 +167,14 @@ class OpenDoor:
     def challenge(self, scope: str, error: str) -> str:
         """See Door.challenge."""
         raise AssertionError("nobody is refused here")
+
+    def seal(self, caller: Caller, text: str) -> str:
+        """See Door.seal: nothing is hidden here but what was deleted."""
+        return cursors.MARK + text
+
+    def unseal(self, caller: Caller, cursor: str) -> str:
+        """See Door.unseal."""
+        return cursor.removeprefix(cursors.MARK)[:MAX_NAME]
 
     def needed(self, principal: str, action: Action, repository: str) -> Needed:
         """See Door.needed."""

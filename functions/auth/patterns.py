@@ -6,13 +6,19 @@ team-a*     those, team-a itself, and team-abc
 """
 
 import re
-from collections.abc import Iterable
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from functions.registry import globs
 
 _STARS: Final = re.compile(r"\*+")
 _PATTERN: Final = re.compile(r"[a-z0-9._/*-]{1,255}")
+
+AFTER_NAMES: Final = "~"
+"""Sorts after every character of a name."""
 
 
 def is_pattern(text: str) -> bool:
@@ -25,18 +31,89 @@ def matches(patterns: Iterable[str], repository: str) -> bool:
     return any(globs.matches(pattern, repository) for pattern in patterns)
 
 
-def onward(patterns: Iterable[str], after: str) -> str | None:
-    """Behind what to look on for the names behind `after` that match: it, or a later text; None where there are none.
+@dataclass(frozen=True, slots=True)
+class Names:
+    """A part of a listing that is looked up by name: sorted names that are patterns themselves."""
 
-    A listing so goes past what it would not show. All names that match begin as the pattern does, up to its first `*`.
+    names: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """A part of a listing that is scanned: names that begin with `prefix`, after the text `after`.
+
+    whole  whether all of them match
     """
-    places = []
-    for pattern in patterns:
-        beginning, star, _ = pattern.partition("*")
-        if beginning > after or (star and after.startswith(beginning)):
-            # Shorter by a letter, the beginning is before all names that it begins.
-            places.append(max(after, beginning[:-1]))
-    return min(places, default=None)
+
+    prefix: str
+    after: str
+    whole: bool
+
+
+class Patterns:
+    """Patterns, prepared for many names: what a caller may read can be a thousand, and a listing asks for each name."""
+
+    def __init__(self, patterns: Iterable[str]) -> None:
+        """Prepare `patterns`; see also `compiled`."""
+        exact = set[str]()
+        self._globs: dict[str, list[str]] = {}
+        for pattern in {_STARS.sub("*", each) for each in patterns}:
+            prefix, star, _ = pattern.partition("*")
+            if star:
+                self._globs.setdefault(prefix, []).append(pattern)
+            else:
+                exact.add(pattern)
+        self._exact = frozenset(exact)
+        self._lengths = sorted({len(prefix) for prefix in self._globs})
+        prefixes: list[str] = []
+        for prefix in sorted(self._globs):
+            if not prefixes or not prefix.startswith(prefixes[-1]):
+                prefixes.append(prefix)
+        self._prefixes = frozenset(prefixes)
+        self._parts = sorted([*prefixes, *(name for name in exact if not _is_below(name, prefixes))])
+
+    def matches(self, name: str) -> bool:
+        """Whether a name matches one of the patterns: asks only the globs whose text up to the star it begins with."""
+        return name in self._exact or any(
+            globs.matches(glob, name)
+            for length in self._lengths[: bisect_right(self._lengths, len(name))]
+            for glob in self._globs.get(name[:length], ())
+        )
+
+    def parts(self, after: str) -> Iterator[Names | Range]:
+        """Yield, in order, all that a listing of the names after `after` must look at."""
+        at = bisect_right(self._parts, after)
+        before = self._parts[at - 1] if at else ""
+        if before in self._prefixes and after.startswith(before) and after < before + AFTER_NAMES:
+            yield self._range(before, after)
+        while at < len(self._parts):
+            if self._parts[at] in self._prefixes:
+                yield self._range(self._parts[at], just_before(self._parts[at]))
+                at += 1
+            else:
+                end = next((each for each in range(at, len(self._parts)) if self._parts[each] in self._prefixes), None)
+                yield Names(self._parts[at:end])
+                at = len(self._parts) if end is None else end
+
+    def _range(self, prefix: str, after: str) -> Range:
+        return Range(prefix, after, f"{prefix}*" in self._globs.get(prefix, ()))
+
+
+@lru_cache(64)
+def compiled(patterns: tuple[str, ...]) -> Patterns:
+    """Return prepared patterns, the same for the same ones: a caller asks again and again."""
+    return Patterns(patterns)
+
+
+def just_before(prefix: str) -> str:
+    """Return a text before all names that begin with `prefix`, and after all names that are before those."""
+    return f"{prefix[:-1]}{chr(ord(prefix[-1]) - 1)}{AFTER_NAMES}" if prefix else ""
+
+
+def _is_below(name: str, prefixes: Sequence[str]) -> bool:
+    """Whether a name begins with one of some sorted prefixes, none of which begins with another."""
+    at = bisect_right(prefixes, name)
+    return at > 0 and name.startswith(prefixes[at - 1])
 
 
 def covered(patterns: Iterable[str]) -> tuple[str, ...]:

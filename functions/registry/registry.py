@@ -1,5 +1,7 @@
 """Registry: all that the layers above see of the rules."""
 
+from collections.abc import Sequence
+
 from functions.registry.acts import Clock, now
 from functions.registry.blobs import Blobs
 from functions.registry.deletion import Deletion
@@ -15,7 +17,7 @@ from functions.registry.tags import Tags
 from functions.registry.undelete import Undelete
 from functions.registry.uploads import Uploads
 from storage.protocols import BlobStore, MetadataStore
-from storage.records import Repository
+from storage.records import Key, Repository
 
 
 class Registry:
@@ -51,6 +53,12 @@ class Registry:
         records = self.metadata.scan(Repository, after=after, limit=limit + 1)
         names = [each.id for each in records[:limit] if not each.deleted]
         return Page(names, records[limit - 1].id if 0 < limit < len(records) else "")
+
+    def existing(self, names: Sequence[str]) -> list[str]:
+        """Those of some names, in their order, whose repositories are there and not deleted: in one read."""
+        keys = [Key(Repository, name) for name in names]
+        found = self.metadata.read(keys)
+        return [key.id for key in keys if (record := found[key]) is not None and not record.deleted]
 
     def close(self) -> None:
         """Write down the pulls that are not yet on record, and close the stores."""

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from functions.auth.patterns import covered, is_pattern, matches, onward
+from functions.auth.patterns import Names, Patterns, Range, covered, is_pattern, matches
 from functions.registry import globs
 
 TEXTS = st.text(alphabet="ab/*", max_size=12)
@@ -44,33 +44,46 @@ def test_what_is_superfluous_changes_nothing(patterns: list[str], name: str) -> 
     assert matches(covered(patterns), name) == matches(patterns, name)
 
 
-@given(st.lists(TEXTS, max_size=6), NAMES, NAMES)
-def test_looking_on_misses_no_name_that_matches(patterns: list[str], after: str, name: str) -> None:
-    place = onward(patterns, after)
+@given(st.lists(TEXTS, max_size=6), NAMES)
+@example(["a*", "a/*", "*b"], "ab")
+def test_prepared_patterns_match_the_same(patterns: list[str], name: str) -> None:
+    assert Patterns(patterns).matches(name) == matches(patterns, name)
 
-    if place is not None:
-        assert place >= after
+
+@given(st.lists(TEXTS, max_size=6), NAMES, NAMES)
+def test_the_parts_of_a_listing_miss_no_name_that_matches(patterns: list[str], after: str, name: str) -> None:
+    parts = list(Patterns(patterns).parts(after))
+
     if name > after and matches(patterns, name):
-        assert place is not None
-        assert place < name or place == after
+        assert sum(is_in(name, part) for part in parts) == 1
+
+
+def is_in(name: str, part: Names | Range) -> bool:
+    if isinstance(part, Names):
+        return name in part.names
+    return name > part.after and name.startswith(part.prefix)
 
 
 @pytest.mark.parametrize(
-    ("patterns", "after", "place"),
+    ("patterns", "after", "parts"),
     [
-        ([], "", None),
-        (["*"], "a", "a"),
-        (["team/*"], "", "team"),
-        (["team/*"], "team/b", "team/b"),
-        (["team/*"], "teams", None),
-        (["zoo"], "", "zo"),
-        (["zoo"], "zoo", None),
-        (["b/*", "m/*"], "c", "m"),
-        (["*/app", "m/*"], "c", "c"),
+        ([], "", []),
+        (["*"], "a", [Range("", "a", True)]),
+        (["team/*"], "", [Range("team/", "team.~", True)]),
+        (["team/*"], "team/b", [Range("team/", "team/b", True)]),
+        (["team/*"], "teams", []),
+        (["team/*"], "team/~", []),
+        (["zoo", "b", "a"], "a", [Names(["b", "zoo"])]),
+        (["zoo"], "zoo", []),
+        (["b/*", "m/*", "c"], "b", [Range("b/", "b.~", True), Names(["c"]), Range("m/", "m.~", True)]),
+        (["*/app", "m/*", "a"], "c", [Range("", "c", False)]),
+        (["a/b*", "a/*c", "a/d"], "", [Range("a/", "a.~", False)]),
     ],
 )
-def test_looking_on_goes_past_what_cannot_match(patterns: list[str], after: str, place: str | None) -> None:
-    assert onward(patterns, after) == place
+def test_a_listing_looks_only_where_names_can_match(
+    patterns: list[str], after: str, parts: list[Names | Range]
+) -> None:
+    assert list(Patterns(patterns).parts(after)) == parts
 
 
 def test_what_is_superfluous_goes() -> None:
@@ -93,6 +106,22 @@ def test_of_many_patterns_few_are_compared(monkeypatch: pytest.MonkeyPatch) -> N
 
     assert len(covered(many)) == 1000
     assert len(compared) <= len(many)
+
+
+def test_of_many_patterns_a_name_is_compared_with_those_that_begin_as_it_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A listing asks for each name, and a mount without a source for each repository that has the blob."""
+    compared = []
+    really = globs.matches
+
+    def counted(glob: str, text: str) -> bool:
+        compared.append(glob)
+        return really(glob, text)
+
+    monkeypatch.setattr(globs, "matches", counted)
+    prepared = Patterns([f"team-{number}/*" for number in range(1000)] + [f"r{number}" for number in range(1000)])
+
+    assert [prepared.matches(name) for name in ("team-7/app", "r7", "team-7", "other")] == [True, True, False, False]
+    assert compared == ["team-7/*"]
 
 
 def test_no_pattern_takes_long() -> None:

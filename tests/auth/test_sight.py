@@ -2,7 +2,7 @@
 
 import pytest
 
-from functions.api import listings
+from functions.api import catalog
 from functions.jobs.backup import Stores
 from functions.registry.pages import Page
 from functions.registry.registry import Registry
@@ -74,13 +74,13 @@ def test_a_listing_does_not_read_what_it_does_not_show(app: Guarded, monkeypatch
         return page
 
     monkeypatch.setattr(Registry, "repositories", counted)
-    monkeypatch.setattr(listings, "LEAST_READ", 1)
+    monkeypatch.setattr(catalog, "FIRST_SCAN", 1)
     headers = {"Authorization": by_token("ya29.alice")}
 
     assert app.client.ask("GET", "/v2/_catalog?n=2&last=m", headers=headers).json == {
         "repositories": ["team-a", "team-a/one"]
     }
-    assert read == ["team-a", "team-a/one", "team-a/two", "team-ab/x"]
+    assert set(read) <= {"team-a/one", "team-a/two", "team-ab/x"}
     read.clear()
     assert app.client.ask("GET", "/v2/_catalog?last=team-b", headers=headers).json == {"repositories": []}
     assert read == []
