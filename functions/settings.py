@@ -181,6 +181,13 @@ class Settings:
         named = urlsplit(self.realm).hostname or ""
         return not is_loopback(named) and named not in CONTAINER_HOSTS
 
+    @property
+    def is_unencrypted(self) -> bool:
+        """Whether clients on other machines are sent to an address without TLS. Raises SettingsError."""
+        named = urlsplit(self.realm)
+        host = named.hostname or ""
+        return named.scheme == "http" and not is_loopback(host) and host not in CONTAINER_HOSTS
+
 
 def is_loopback(host: str) -> bool:
     """Whether `host`, a name or an address, is this machine and nobody else."""

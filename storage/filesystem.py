@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from storage.errors import NO_SPACE, Corrupt, Damaged, Full, Missing, StorageError, StoreNotFound, Unavailable
-from storage.folders import flush_folder, make_durably
+from storage.folders import FILE_MODE, FOLDER_MODE, flush_folder, make_durably, private_opener
 from storage.object_folders import LAYOUT_FILE, SHARD, ObjectFolders
 from storage.protocols import Stored, exactly
 
@@ -48,7 +48,7 @@ class FilesystemBlobs:
             if not layout.exists():
                 # Whole or not at all: whoever is killed here must not leave a folder that nobody can open.
                 new = root / f".LAYOUT-{secrets.token_hex(4)}"
-                with new.open("w") as file:
+                with open(new, "w", opener=private_opener) as file:
                     file.write(f"{LAYOUT}\n")
                     file.flush()
                     os.fsync(file.fileno())
@@ -125,7 +125,7 @@ class FilesystemBlobs:
     def _new_file(self, path: Path) -> Iterator[int]:
         """A descriptor of the new file `path`; flushed to the disk at the end, removed where the block raises."""
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        file = self._in_folder(path, lambda: os.open(path, flags, 0o644))
+        file = self._in_folder(path, lambda: os.open(path, flags, FILE_MODE))
         try:
             yield file
             os.fsync(file)
@@ -152,10 +152,10 @@ class FilesystemBlobs:
         """
         parent = folder.parent
         if parent not in self._flushed:
-            parent.mkdir(exist_ok=True)
+            parent.mkdir(FOLDER_MODE, exist_ok=True)
             flush_folder(parent.parent)
             self._flushed.add(parent)
-        folder.mkdir(exist_ok=True)
+        folder.mkdir(FOLDER_MODE, exist_ok=True)
         flush_folder(parent)
 
 

@@ -18,6 +18,7 @@ from typing import Final
 from storage.digests import Hasher, algorithm_of
 from storage.errors import Corrupt
 from storage.filesystem import FilesystemBlobs, failure, write_all
+from storage.folders import FILE_MODE, FOLDER_MODE, make_private
 from storage.protocols import exactly
 
 MAX_OBJECTS: Final = 10_000
@@ -37,7 +38,7 @@ class BulkBlobs(FilesystemBlobs):
         self._count = 0
         with _faults(self._root):
             shutil.rmtree(incoming, ignore_errors=True)
-            incoming.mkdir()
+            incoming.mkdir(FOLDER_MODE)
 
     def has(self, name: str, size: int) -> bool:
         """Return whether the object is there, with that many bytes."""
@@ -87,7 +88,7 @@ class BulkBlobs(FilesystemBlobs):
         self.sync()
         with _faults(self._root):
             for path, final in self._waiting:
-                final.parent.mkdir(parents=True, exist_ok=True)
+                make_private(final.parent)
                 path.replace(final)
         self._waiting.clear()
         self._bytes = 0
@@ -106,7 +107,7 @@ class BulkBlobs(FilesystemBlobs):
 def _opened(path: Path) -> Iterator[int]:
     """Yield a descriptor of the new file `path`."""
     with _faults(path):
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE)
     try:
         yield descriptor
     finally:

@@ -1,10 +1,18 @@
-"""Folders whose names survive a power failure.
+"""Folders and files for the own user alone, and folders whose names survive a power failure.
+
+Whatever Lading makes on a disk is for its own user alone, whatever the umask: layers and names may be private, and so
+may be what a backup or a scratch file copies of them. What exists keeps its mode; `lading doctor` looks at it.
 
 A new name is on the disk only once the folder that holds it is flushed, whatever was flushed below it.
 """
 
 import os
 from pathlib import Path
+from typing import Final
+
+FOLDER_MODE: Final = 0o700
+FILE_MODE: Final = 0o600
+"""Modes of what is made. A umask could only take more away."""
 
 
 def make_durably(folder: Path) -> None:
@@ -24,6 +32,16 @@ def make_durably(folder: Path) -> None:
             return
 
 
+def make_private(folder: Path) -> None:
+    """Make `folder` and the parents that it lacks."""
+    _make(folder)
+
+
+def private_opener(path: str, flags: int) -> int:
+    """Open a file, made for the own user alone where it is not there: an `opener` of the built-in `open`."""
+    return os.open(path, flags | os.O_CLOEXEC, FILE_MODE)
+
+
 def flush_folder(folder: Path) -> None:
     """Flush the names in `folder` to the disk."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -38,7 +56,7 @@ def _make(folder: Path) -> list[Path]:
     folder = folder.absolute()
     missing = [each for each in (folder, *folder.parents) if not each.exists()]
     for each in reversed(missing):
-        each.mkdir(exist_ok=True)
+        each.mkdir(FOLDER_MODE, exist_ok=True)
     if not folder.is_dir():
         raise NotADirectoryError(f"{folder} is no folder")
     return missing[::-1]

@@ -14,7 +14,7 @@ from typing import Final
 
 from storage.errors import Damaged
 from storage.sqlite_faults import faults
-from storage.sqlite_file import connected, is_writable
+from storage.sqlite_file import connected, create_private, is_writable
 from storage.sqlite_read_only import reading
 
 PAGES: Final = 4096
@@ -81,6 +81,7 @@ def _opened(source: Path) -> contextlib.AbstractContextManager[sqlite3.Connectio
 
 
 def _scratch(path: Path) -> sqlite3.Connection:
+    create_private(path)
     connection = sqlite3.connect(path, isolation_level=None)
     connection.execute("PRAGMA journal_mode = OFF")
     connection.execute("PRAGMA synchronous = OFF")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from storage.errors import Unavailable
+from storage.folders import FILE_MODE
 
 PATIENCE: Final = 30.0
 """Seconds that a write waits for another process's."""
@@ -47,9 +48,18 @@ def is_writable(path: Path) -> bool:
     return not path.exists() or (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK))
 
 
+def create_private(path: Path) -> None:
+    """Make an empty file for the own user alone, unless there is one: SQLite gives the log beside it the same mode."""
+    # Never opened where it is there: closing it would release the locks of this process's other connections to it.
+    with contextlib.suppress(FileExistsError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE))
+
+
 def connected(path: Path) -> sqlite3.Connection:
     """One more connection, for one thread at a time. Transactions are begun and ended in so many words."""
     new = not is_database(path)
+    if new:
+        create_private(path)
     connection = sqlite3.connect(path, timeout=PATIENCE, isolation_level=None, check_same_thread=False)
     if new:
         # Free pages can be given back some at a time. Only a new file takes it, and any other one is written to.

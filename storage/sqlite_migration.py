@@ -23,8 +23,9 @@ from pathlib import Path
 from typing import Final
 
 from storage.errors import StorageError
+from storage.folders import FILE_MODE
 from storage.records import queued
-from storage.sqlite_file import bound_log, connected, flush_log, transaction, version_of
+from storage.sqlite_file import bound_log, connected, create_private, flush_log, transaction, version_of
 from storage.sqlite_schema import EVERYWHERE, INDEXES, NUMBERS, TABLES, VERSION, packed
 
 RENAMED: Final = 3
@@ -158,6 +159,7 @@ def _rebuild(connection: sqlite3.Connection, path: Path) -> None:
     new = Path(f"{path}-rebuilt")
     new.unlink(missing_ok=True)
     try:
+        create_private(new)
         with contextlib.closing(sqlite3.connect(new, isolation_level=None)) as rebuilt:
             _fill(rebuilt, path)
             rebuilt.backup(
@@ -203,7 +205,7 @@ def _fill(new: sqlite3.Connection, path: Path) -> None:
 @contextlib.contextmanager
 def _alone(path: Path) -> Iterator[None]:
     """Be the only one of this release that brings a file forward, or makes it, however long another one takes."""
-    file = os.open(f"{path}-queue", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    file = os.open(f"{path}-queue", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
     try:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

@@ -18,6 +18,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from storage.folders import FILE_MODE
+
 INTERVAL: Final = 0.0005
 """Seconds between two attempts to take a lock: short beside a commit."""
 
@@ -31,7 +33,7 @@ class WriterQueue:
         self._thread = threading.Lock()
         self._is_stuck = False
         self._queue, self._turn = (
-            os.open(f"{path}-{name}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644) for name in ("queue", "turn")
+            os.open(f"{path}-{name}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE) for name in ("queue", "turn")
         )
 
     @contextlib.contextmanager

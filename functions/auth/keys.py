@@ -26,6 +26,7 @@ from typing import Any, Final, Protocol
 from functions.auth.bulkhead import Bulkhead
 from functions.desk import leave
 from storage.errors import Corrupt, Missing, StorageError, Unavailable
+from storage.folders import FILE_MODE, make_private
 
 ALIVE: Final = 2
 """Keys that are trusted at a time."""
@@ -117,7 +118,7 @@ class KeyFile:
                 return from_json(self._path.read_bytes())
             if not self._create:
                 raise Missing(f"no keys at {self._path}; use --keys URL")
-            self._path.parent.mkdir(parents=True, exist_ok=True)
+            make_private(self._path.parent)
             new = self._write(new_keys())
             with contextlib.suppress(FileExistsError):
                 os.link(new, self._path)
@@ -146,7 +147,7 @@ class KeyFile:
 
     def _write(self, keys: Keys) -> Path:
         new = self._path.with_name(f".{self._path.name}-{secrets.token_hex(4)}")
-        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, FILE_MODE)
         with os.fdopen(descriptor, "wb") as file:
             file.write(to_json(keys))
             file.flush()

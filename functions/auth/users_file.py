@@ -11,11 +11,9 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final
 
 from functions.auth.access_files import FileInvalid, read_users
-
-OWNER_ONLY: Final = 0o600
+from storage.folders import FILE_MODE, make_private
 
 
 class UsersFile:
@@ -34,7 +32,7 @@ class UsersFile:
 
     def set(self, name: str, hashed: str) -> None:
         """Add a user, or give one another hash."""
-        self._path.parent.mkdir(parents=True, exist_ok=True)
+        make_private(self._path.parent)
         with folder_lock(self._path.parent):
             kept = [line for line in self._lines() if _name(line) != name]
             self._write([*kept, f"{name}:{hashed}"])
@@ -90,7 +88,7 @@ class UsersFile:
 def write_beside(path: Path, text: str) -> Path:
     """Write `text` to a new file beside `path` that only its owner may read, flush it, and return it."""
     new = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
-    with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, OWNER_ONLY), "wb") as file:
+    with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, FILE_MODE), "wb") as file:
         file.write(text.encode())
         file.flush()
         os.fsync(file.fileno())

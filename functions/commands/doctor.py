@@ -45,6 +45,7 @@ def _checks(parsed: argparse.Namespace, read: Settings) -> "Iterator[Check]":
     from functions.composition import open_blobs, open_metadata
     from functions.jobs.check_access import AccessFiles
     from functions.jobs.check_host import Host
+    from functions.jobs.check_modes import Modes
     from functions.jobs.check_stores import Stores
 
     yield from Host(read.realm, _credentials(parsed), parsed.repository).checks()
@@ -55,6 +56,7 @@ def _checks(parsed: argparse.Namespace, read: Settings) -> "Iterator[Check]":
     )
     yield from stores.checks()
     yield from AccessFiles(read.access, read.users, read.grants).checks()
+    yield from Modes(read).checks()
 
 
 def _existing(url: str) -> str:

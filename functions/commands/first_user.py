@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from functions.settings import Settings, SettingsError
+from storage.folders import make_private
 
 ADMIN: Final = "admin"
 
@@ -48,7 +49,7 @@ def welcome(read: Settings, tell: Callable[[Path | None], None]) -> None:
     from functions.auth.users_file import folder_lock
 
     try:
-        read.users.parent.mkdir(parents=True, exist_ok=True)
+        make_private(read.users.parent)
         with folder_lock(read.users.parent):
             made = _is_first_start(read) and _make(read)
     except OSError as error:
@@ -69,7 +70,7 @@ def _make(read: Settings) -> bool:
     from functions.auth.users_file import write_beside
 
     password = secrets.token_urlsafe(12)
-    read.grants.parent.mkdir(parents=True, exist_ok=True)
+    make_private(read.grants.parent)
     write_beside(read.grants, FIRST_GRANTS).replace(read.grants)
     write_beside(password_file(read), f"{password}\n").replace(password_file(read))
     new = write_beside(read.users, f"{ADMIN}:{hash_password(password)}\n")

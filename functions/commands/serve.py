@@ -1,6 +1,7 @@
 """`lading serve`."""
 
 import argparse
+import logging
 from pathlib import Path
 from shlex import quote
 from typing import Final
@@ -8,6 +9,8 @@ from typing import Final
 from functions.commands.first_user import ADMIN, first_user_text, welcome
 from functions.commands.options import Commands, add
 from functions.settings import SETTINGS, Settings, SettingsError
+
+log = logging.getLogger("lading")
 
 OPEN_REFUSED: Final = (
     "{address} can be reached from other machines, and nothing may be written by everybody there:\n"
@@ -34,12 +37,23 @@ def _serve(parsed: argparse.Namespace, read: Settings) -> None:
     check_certificate(read)
     with listen(read) as listener:
         app = create(read)
+        _warn(read)
         if standby := standby_of(read):
             # Its users are those that are copied to it.
             print(f"{_welcome(read, None)}\n{standby}", flush=True)
         else:
             welcome(read, lambda password: print(_welcome(read, password), flush=True))
         serve(app, read, listener)
+
+
+def _warn(read: Settings) -> None:
+    """Log what is served all the same, though it is not safe."""
+    from functions.jobs.check_modes import Modes
+
+    if read.is_unencrypted:
+        log.warning("%s sends passwords, tokens and layers unencrypted through the network: use https", read.realm)
+    for path in Modes(read).exposed():
+        log.warning("other users of this machine may read %s: chmod go= %s", path, path)
 
 
 def _welcome(read: Settings, password: Path | None) -> str:

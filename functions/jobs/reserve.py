@@ -14,6 +14,7 @@ from typing import Final
 from urllib.parse import unquote, urlsplit
 
 from storage.errors import StorageError
+from storage.folders import FILE_MODE
 from storage.sqlite_owner import is_ours
 
 SIZE: Final = 4 * 1024 * 1024
@@ -32,7 +33,7 @@ def make(metadata: str) -> None:
     if path is None or not hasattr(os, "posix_fallocate"):
         return
     with contextlib.suppress(OSError):
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
         try:
             if not any(_has(descriptor, size) for size in SIZES):
                 path.unlink()

@@ -21,7 +21,8 @@ from tests.auth.worlds import World
 from tests.servers import free_port, lading, serving, users
 from tests.serving.cloud import Quiet, answering, redirecting
 
-ALL = ["host", "token", "rights", "strangers", "clock", "HTTP/2", "bucket", "database", "indexes", "signing", "access"]
+ALL = ["host", "token", "rights", "strangers", "clock", "HTTP/2", "bucket", "database", "indexes", "signing"]
+ALL += ["access", "modes"]
 LETS_IN = "admin * pull,push\nguest elsewhere/* pull\n"
 
 
@@ -157,7 +158,7 @@ def test_stores_that_are_not_there(local: Mapping[str, str], emulators: Emulator
     done = lading(["doctor"], tmp_path, {**local, **away})
     assert done.returncode == 1
     assert states(done.stdout) == {
-        **dict.fromkeys(["host", "strangers", "clock", "HTTP/2", "access"], "ok"),
+        **dict.fromkeys(["host", "strangers", "clock", "HTTP/2", "access", "modes"], "ok"),
         **dict.fromkeys(["token", "rights", "signing"], "skipped"),
         **dict.fromkeys(["bucket", "database", "indexes"], "FAILED"),
     }

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from storage.errors import NO_SPACE, Full, StorageError, Unavailable
-from storage.folders import flush_folder
+from storage.folders import FILE_MODE, flush_folder, private_opener
 
 FILE: Final = "backup.json"
 LOCK: Final = "backup.lock"
@@ -78,7 +78,7 @@ def read_marker(folder: Path) -> Marker | None:
 def write_marker(folder: Path, marker: Marker) -> None:
     """Write the marker over the one that is there; it is on the disk on return."""
     new = folder / NEW
-    with new.open("w") as file:
+    with open(new, "w", opener=private_opener) as file:
         json.dump({"format": FORMAT, **asdict(marker)}, file)
         file.flush()
         os.fsync(file.fileno())
@@ -154,7 +154,7 @@ def locked(folder: Path, shared: bool = False) -> Iterator[None]:
 def _open_lock(path: Path, shared: bool) -> int | None:
     """Open the lock, made where there is none; None where there is none, and none can be made for a reader."""
     try:
-        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
     except OSError as error:
         if not shared or error.errno not in READ_ONLY:
             raise
