@@ -58,7 +58,10 @@ SETTINGS: Final = (
     ),
     Setting("public", "", "NAMES", "repositories that all may pull, as in team/app,library/*"),
     Setting(
-        "folders", "", "NAMES", "managed folders of the policy bucket, as in team-a,team-b/web: a listing asks each"
+        "folders",
+        "",
+        "NAMES",
+        "the policy bucket's managed folders, as in team-a,team-b/web: no others are asked, and a listing asks each",
     ),
     Setting(
         "unscoped-tokens",

@@ -6,7 +6,9 @@ credentials    what clients send to say who they are
 scopes         what they ask a token for
 tokens, keys   the registry's own tokens (token_claims is what is in them), and what signs them
 iam            callers by Google's tokens; where IAM is asked is policy_bucket or project
-google         the calls to Google
+google         the calls to Google; asker is who asks, with which token and in whose share
+google_tokens  what a token says of itself: a principal, or a pseudonym, and scopes
+managed_folders which folders the policy bucket has; folder_answers is what Google said of them
 local          callers by a file of users and a file of grants
 access_files   the texts of those; users_file changes the one, watched_file reads both again
 passwords      checks of passwords, with login_delay after failures

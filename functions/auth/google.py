@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 import requests
 
+from functions.auth.asker import Asker
 from functions.auth.bulkhead import Bulkhead
 from functions.registry.errors import UNAUTHORIZED, UNAVAILABLE, RegistryError
 
@@ -22,6 +23,12 @@ TIMEOUTS: Final = (3.05, 10)
 AT_ONCE: Final = 64
 WAITING: Final = 32
 """Questions at a time, and questions that may wait: a quarter of the server's threads, by default, is left."""
+
+RESERVED: Final = 16
+"""Of the questions at a time, for callers to whom something was granted lately."""
+
+CERTIFICATES: Final = Asker("", known=True)
+"""Asks for the keys of ID tokens: all callers wait for the same, so it counts in no share."""
 
 log = logging.getLogger("lading")
 
@@ -48,19 +55,19 @@ class Google:
     def __init__(self, environment: Mapping[str, str] = os.environ) -> None:
         """Ask Google, or the emulator that the environment names."""
         self._emulator = environment.get("LADING_IAM_EMULATOR_HOST", "").rstrip("/")
-        self._bulkhead = Bulkhead(AT_ONCE, WAITING)
+        self._bulkhead = Bulkhead(AT_ONCE, WAITING, reserved=RESERVED)
 
-    def token_info(self, token: str) -> Mapping[str, Any] | None:
+    def token_info(self, asker: Asker) -> Mapping[str, Any] | None:
         """What is known of an access token: email, sub, azp, scope …; None where it is bad, or of another kind.
 
         Any answer but 200, 429 and 5xx says that the token is not known, and so nothing in favour of it.
 
         https://oauth2.googleapis.com/tokeninfo; the token goes in the body, since URLs end in logs.
         """
-        reply = self._ask("POST", "https://oauth2.googleapis.com/tokeninfo", data={"access_token": token})
+        reply = self._ask("POST", "https://oauth2.googleapis.com/tokeninfo", asker, data={"access_token": asker.token})
         return reply.fields if reply.status == 200 else None
 
-    def test_bucket(self, token: str, bucket: str, folder: str, permissions: Sequence[str]) -> Reply:
+    def test_bucket(self, asker: Asker, bucket: str, folder: str, permissions: Sequence[str]) -> Reply:
         """Which of `permissions` the token has on a managed folder of a bucket, or on the bucket where `folder` is "".
 
         https://cloud.google.com/storage/docs/json_api/v1/managedFolder/testIamPermissions (and …/buckets/…)
@@ -69,31 +76,33 @@ class Google:
         url = f"https://storage.googleapis.com/storage/v1/b/{quote(bucket, safe='')}"
         if folder:
             url += f"/managedFolders/{quote(folder, safe='')}"
-        reply = self._ask("GET", f"{url}/iam/testPermissions", token, params={"permissions": list(permissions)})
+        reply = self._ask(
+            "GET", f"{url}/iam/testPermissions", asker, asker.token, params={"permissions": list(permissions)}
+        )
         if reply.status == 401:
             raise RegistryError(UNAUTHORIZED)
         return reply
 
-    def test_project(self, token: str, project: str, permissions: Sequence[str]) -> Reply:
+    def test_project(self, asker: Asker, project: str, permissions: Sequence[str]) -> Reply:
         """Which of `permissions` the token has on a project. Raises UNAUTHORIZED where Google does not take the token.
 
         https://cloud.google.com/resource-manager/reference/rest/v1/projects/testIamPermissions
         """
         url = f"https://cloudresourcemanager.googleapis.com/v1/projects/{quote(project, safe='')}:testIamPermissions"
-        reply = self._ask("POST", url, token, json={"permissions": list(permissions)})
+        reply = self._ask("POST", url, asker, asker.token, json={"permissions": list(permissions)})
         if reply.status == 401:
             raise RegistryError(UNAUTHORIZED)
         return reply
 
     def certificates(self) -> Reply:
         """The keys that sign Google's ID tokens, as a JWKS (https://developers.google.com/identity/openid-connect)."""
-        return self._ask("GET", "https://www.googleapis.com/oauth2/v3/certs")
+        return self._ask("GET", "https://www.googleapis.com/oauth2/v3/certs", CERTIFICATES)
 
-    def _ask(self, method: str, url: str, token: str = "", **body: Any) -> Reply:
+    def _ask(self, method: str, url: str, asker: Asker, token: str = "", **body: Any) -> Reply:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         where = url.partition("?")[0]
         try:
-            with self._bulkhead.place():
+            with self._bulkhead.place(asker.network, asker.known, asker.principal):
                 answer = _session().request(
                     method, self._address(url), headers=headers, timeout=TIMEOUTS, allow_redirects=False, **body
                 )

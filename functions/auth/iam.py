@@ -1,19 +1,22 @@
 """Callers by Google's tokens: who they are, and what Google IAM lets them do, asked with their own token.
 
 Where the questions go is one of policy_bucket and project. Answers are remembered by the hash of the token, never by
-the token, for a minute where they are yes, and for seconds where they are no.
+the token, for a minute where they are yes, and for seconds where they are no; a listing's for a minute.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Final, Protocol
 
 from functions.auth.access import ON_REPOSITORIES, Action, Decision, Needed, Verdict, decided
+from functions.auth.asker import MAX_QUESTIONS, Asker, TooManyQuestionsError
+from functions.auth.bulkhead import Bulkhead
 from functions.auth.cache import Answers
 from functions.auth.credentials import CLOUD_PLATFORM, google_token
 from functions.auth.google import Google
 from functions.auth.google_tokens import Pseudonyms, TokenIdentity, known_to_tokeninfo, unknown_to_tokeninfo
+from functions.auth.recent_logins import RecentLogins
 from functions.client_address import NO_ADDRESS, ClientAddress
 from functions.registry.errors import UNAUTHORIZED, RegistryError
 
@@ -34,6 +37,10 @@ UNSCOPED: Final = {
 }
 """What a token may be used for at most whose scopes Google does not tell, by setting. Within that, IAM decides."""
 
+MAX_LISTINGS: Final = 8
+MAX_LISTINGS_WAITING: Final = 16
+"""Listings at a time, and that may wait: each asks about all folders that are named, 8 at a time."""
+
 
 @dataclass(frozen=True, slots=True)
 class Held:
@@ -47,11 +54,11 @@ class Held:
 class Questions(Protocol):
     """Where IAM is asked. Methods that ask raise UNAUTHORIZED where Google does not take the token, and UNAVAILABLE."""
 
-    def held(self, token: str, repository: str) -> Held:
-        """What the token may do to a repository."""
+    def held(self, asker: Asker, repository: str) -> Held:
+        """What the token may do to a repository. Raises TooManyQuestionsError, too."""
         ...
 
-    def readable(self, token: str) -> Sequence[str]:
+    def readable(self, asker: Asker) -> Sequence[str]:
         """Patterns of the repositories that the token may pull from."""
         ...
 
@@ -60,7 +67,7 @@ class Questions(Protocol):
         """The scopes of which a token needs one to ask."""
         ...
 
-    def is_taken(self, token: str) -> bool:
+    def is_taken(self, asker: Asker) -> bool:
         """Return whether Google takes the token, and answers what it asks."""
         ...
 
@@ -87,18 +94,23 @@ class IamAuthorizer:
         self._unscoped = unscoped
         self._identities: Answers[bytes, TokenIdentity | None] = Answers(lambda identity: identity is not None)
         self._decisions: Answers[tuple[bytes, str, Action], Decision] = Answers(lambda decision: decision.allowed)
-        self._readable: Answers[bytes, Sequence[str]] = Answers(bool)
+        # By token where something is readable, by principal where nothing is.
+        self._readable: Answers[bytes | str, Sequence[str]] = Answers(lambda _: True)
+        self._recent = RecentLogins()
+        self._listings = Bulkhead(MAX_LISTINGS, MAX_LISTINGS_WAITING, reserved=MAX_LISTINGS // 4, share=1)
 
     def identify(self, user: str, secret: str, client: ClientAddress = NO_ADDRESS) -> "IamCaller":
         """See Authorizer.identify. A token that tokeninfo does not know may still be good: IAM is asked whether."""
         token = google_token(user, secret)
         hashed = sha256(token.encode()).digest()
-        identity = self._identities.get(hashed, lambda: self._identity(token))
+        new = Asker(token, hashed, client.network, self._recent.knows("", client.network))
+        identity = self._identities.get(hashed, lambda: self._identity(new))
         if identity is None:
             raise RegistryError(UNAUTHORIZED)
         if identity.scopes is None and not UNSCOPED[self._unscoped]:
             raise RegistryError(UNAUTHORIZED, {"reason": "tokens whose scopes Google does not tell are refused here"})
-        return IamCaller(self, token, hashed, identity)
+        known = self._recent.knows(identity.principal, client.network)
+        return IamCaller(self, replace(new, known=known, identity=identity), identity)
 
     def needed(self, action: Action, repository: str) -> Needed:
         """See Authorizer.needed."""
@@ -111,30 +123,61 @@ class IamAuthorizer:
         obstacle = self._obstacle(caller.identity, action)
         if obstacle:
             return decided(False, obstacle, ["tokeninfo"])
-        return self._decisions.get((caller.hashed, repository, action), lambda: self._ask(caller, action, repository))
+        question = (caller.asker.hashed, repository, action)
+        try:
+            return self._decisions.get(question, lambda: self._ask(caller.asker, action, repository))
+        except TooManyQuestionsError:
+            return decided(False, f"a request asks Google {MAX_QUESTIONS} questions at most: name fewer repositories")
 
     def readable(self, caller: "IamCaller") -> Sequence[str]:
-        """See Caller.readable."""
-        return self._readable.get(caller.hashed, lambda: self._questions.readable(caller.token))
+        """See Caller.readable. A principal lists once at a time, and its next listing is what the one before found."""
+        if self._obstacle(caller.identity, Action.PULL):
+            return ()
+        found = self._listed(caller.asker)
+        if found is None:
+            with self._listings.place(caller.principal, caller.asker.known):
+                # Another listing by the same principal may have ended meanwhile.
+                found = self._listed(caller.asker)
+                if found is None:
+                    found = self._list(caller.asker)
+        return found
 
-    def _ask(self, caller: "IamCaller", action: Action, repository: str) -> Decision:
+    def _listed(self, asker: Asker) -> Sequence[str] | None:
+        """Return what a listing found lately, or None."""
+        found = self._readable.peek(asker.hashed)
+        return self._readable.peek(asker.principal) if found is None else found
+
+    def _list(self, asker: Asker) -> Sequence[str]:
+        found = self._questions.readable(asker)
+        if found:
+            self._grant(asker)
+        return self._readable.put(asker.hashed if found else asker.principal, found)
+
+    def _ask(self, asker: Asker, action: Action, repository: str) -> Decision:
         """One question answers all actions, so all are remembered."""
-        held = self._questions.held(caller.token, repository)
+        held = self._questions.held(asker, repository)
+        if held.actions:
+            self._grant(asker)
         decisions = {}
         for each in ON_REPOSITORIES:
             allowed = each in held.actions
             permission = self._questions.needed(each, repository).permission
             rule = f"{permission} is {'' if allowed else 'not '}granted on {held.where}"
             decisions[each] = decided(allowed, rule, held.asked)
-            self._decisions.put((caller.hashed, repository, each), decisions[each])
+            self._decisions.put((asker.hashed, repository, each), decisions[each])
         return decisions[action]
 
-    def _identity(self, token: str) -> TokenIdentity | None:
+    def _grant(self, asker: Asker) -> None:
+        """Remember that something was granted: the caller, and new tokens from its network, go first from now on."""
+        self._recent.add(asker.principal, asker.network)
+        self._recent.add("", asker.network)
+
+    def _identity(self, asker: Asker) -> TokenIdentity | None:
         """Return whose the token is, or None for a bad one."""
-        info = self._google.token_info(token)
+        info = self._google.token_info(asker)
         if info is not None:
-            return known_to_tokeninfo(info, token, self._pseudonyms)
-        return unknown_to_tokeninfo(token, self._pseudonyms) if self._questions.is_taken(token) else None
+            return known_to_tokeninfo(info, asker.token, self._pseudonyms)
+        return unknown_to_tokeninfo(asker.token, self._pseudonyms) if self._questions.is_taken(asker) else None
 
     def _obstacle(self, identity: TokenIdentity, action: Action) -> str:
         """Return why this token may not be used for the action, whatever its account may do; "" where it may.
@@ -154,8 +197,7 @@ class IamCaller:
     """Caller by one of Google's tokens."""
 
     authorizer: IamAuthorizer
-    token: str
-    hashed: bytes
+    asker: Asker
     identity: TokenIdentity
 
     @property

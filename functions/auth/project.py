@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from typing import Final
 
 from functions.auth.access import ON_REPOSITORIES, Action, Needed
+from functions.auth.asker import Asker
 from functions.auth.credentials import CLOUD_PLATFORM
-from functions.auth.google import Google, Reply, no_answer
+from functions.auth.folder_answers import FolderAnswer, FolderAnswers
+from functions.auth.google import Google, no_answer
 from functions.auth.iam import Held
 from functions.registry.errors import UNAUTHORIZED, RegistryError
 
@@ -25,31 +27,29 @@ SCOPES: Final = frozenset({CLOUD_PLATFORM, f"{CLOUD_PLATFORM}.read-only"})
 class Project:
     """Questions, to a project: what is allowed is allowed on all repositories."""
 
+    scopes: Final = SCOPES
+
     def __init__(self, google: Google, project: str) -> None:
         """Ask about `project`, an id or a number."""
         self._google = google
         self._project = project
+        self._answers = FolderAnswers()
 
-    def held(self, token: str, repository: str) -> Held:
+    def held(self, asker: Asker, repository: str) -> Held:
         """See Questions.held."""
         where = f"project {self._project}"
-        reply = self._test(token)
-        actions = frozenset(action for action in ON_REPOSITORIES if PERMISSIONS[action] in reply.permissions)
-        answer = ", ".join(sorted(reply.permissions)) or (
-            "nothing" if reply.status == 200 else "the token may not ask (403)"
-        )
-        return Held(actions, where, (f"{where}: {answer}",))
+        answer = self._answers.get(asker, "", lambda: self._ask(asker))
+        listed = ", ".join(sorted(PERMISSIONS[action] for action in answer.actions)) or "nothing"
+        return Held(answer.actions, where, (f"{where}: {listed if answer.exists else 'the token may not ask (403)'}",))
 
-    def readable(self, token: str) -> Sequence[str]:
+    def readable(self, asker: Asker) -> Sequence[str]:
         """See Questions.readable."""
-        return ("*",) if Action.PULL in self.held(token, "").actions else ()
+        return ("*",) if Action.PULL in self.held(asker, "").actions else ()
 
-    scopes: Final = SCOPES
-
-    def is_taken(self, token: str) -> bool:
+    def is_taken(self, asker: Asker) -> bool:
         """See Questions.is_taken."""
         try:
-            return self._test(token).status == 200
+            return self._ask(asker).exists
         except RegistryError as error:
             if error.row is UNAUTHORIZED:
                 return False
@@ -59,9 +59,10 @@ class Project:
         """See Authorizer.needed."""
         return Needed(PERMISSIONS[action], f"projects/{self._project}")
 
-    def _test(self, token: str) -> Reply:
-        """Return Google's reply, which is 200, or 403 where the token may not even ask. Raises as Questions does."""
-        reply = self._google.test_project(token, self._project, list(PERMISSIONS.values()))
+    def _ask(self, asker: Asker) -> FolderAnswer:
+        """Ask Google; 403 says that the token may not even ask. Raises UNAUTHORIZED, UNAVAILABLE."""
+        reply = self._google.test_project(asker, self._project, list(PERMISSIONS.values()))
         if reply.status not in (200, 403):
             raise no_answer(f"project {self._project}", f"{reply.status} from testIamPermissions")
-        return reply
+        actions = frozenset(action for action in ON_REPOSITORIES if PERMISSIONS[action] in reply.permissions)
+        return FolderAnswer(reply.status == 200, actions)

@@ -1,0 +1,52 @@
+"""Who puts a question to Google: with which token, and in whose share."""
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from functions.auth.google_tokens import TokenIdentity
+
+MAX_QUESTIONS: Final = 64
+"""Questions about one request's repositories: enough for 20 scopes of three names each, where no folders are named."""
+
+
+class TooManyQuestionsError(Exception):
+    """One request has asked Google as often as it may."""
+
+
+class QuestionBudget:
+    """How often one request may still ask Google. For the thread of that request alone."""
+
+    def __init__(self, limit: int = MAX_QUESTIONS) -> None:
+        """Allow `limit` questions."""
+        self._left = limit
+
+    def spend(self) -> None:
+        """Take one. Raises TooManyQuestionsError where none is left."""
+        if not self._left:
+            raise TooManyQuestionsError
+        self._left -= 1
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Asker:
+    """A caller, as far as questions to Google are concerned.
+
+    token    to ask with
+    hashed   SHA-256 of the token, to remember answers by
+    network  of the client: its share
+    known    whether something was granted to the caller lately
+    identity whose the token is, where that is known yet
+    budget   of the request
+    """
+
+    token: str
+    hashed: bytes = b""
+    network: str = ""
+    known: bool = False
+    identity: TokenIdentity | None = None
+    budget: QuestionBudget = field(default_factory=QuestionBudget)
+
+    @property
+    def principal(self) -> str:
+        """The principal, or "" while it is not known."""
+        return self.identity.principal if self.identity else ""
