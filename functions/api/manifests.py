@@ -22,7 +22,8 @@ def get(call: Call) -> Answer:
     if moment_of(call.last):
         # As of a time: a search through the tag's history, not one read.
         leave()
-        present = not history.sees_all(call)
+        # A client asks for the right to pull alone, so a caller with a name need not show that to push.
+        present = not call.caller.principal and not history.sees_all(call)
     # Clients that push ask by HEAD: what they are told is there, they do not push, so it must be whole. What is pulled
     # is taken as far as it is good.
     whole = call.request.method == "HEAD"
