@@ -20,7 +20,15 @@ MOMENT: Final = "%Y-%m-%d %H:%M:%S%z"
 ACCESS: Final = '%s %s %s %d %d %.1f %s %s %s %s %s "%s"'
 """Time, method, path, status, bytes, milliseconds, principal, client, request id, X-Request-Id, trace, user agent."""
 
+ACCESS_JSON: Final = (
+    '{"severity": "INFO", "time": "%s", "httpRequest": {"requestMethod": "%s", "requestUrl": "%s", "status": %d, '
+    '"responseSize": "%d", "userAgent": "%s", "remoteIp": "%s", "latency": "%.6fs", "protocol": "%s"}, '
+    '"principal": "%s", "request_id": "%s", "sent_id": "%s", "trace": "%s"%s}'
+)
+"""The same as JSON. No field has a character that JSON would escape (log_text); json.dumps takes twice the time."""
+
 MAX_METHOD: Final = 20
+"""Characters of a method, and of a version of HTTP."""
 
 
 class AccessLine:
@@ -37,7 +45,7 @@ class AccessLine:
         self.origin = origin
         self._method = header_field(request.method, MAX_METHOD)
         self._path = field(request.path, MAX_PATH)
-        self._protocol = request.environ.get("SERVER_PROTOCOL", "")
+        self._protocol = header_field(request.environ.get("SERVER_PROTOCOL", ""), MAX_METHOD)
         self.principal = ""
         self.sent = 0
 
@@ -63,19 +71,9 @@ class AccessLine:
     def _json(self, status: int, seconds: float) -> str:
         """Return the line as Cloud Logging reads it: an HttpRequest, whose sizes are texts, beside fields of ours."""
         id, client, agent, sent_id, trace = self.origin
-        request = {
-            "requestMethod": self._method,
-            "requestUrl": self._path,
-            "status": status,
-            "responseSize": str(self.sent),
-            "userAgent": agent,
-            "remoteIp": client.text,
-            "latency": f"{seconds:.6f}s",
-            "protocol": self._protocol,
-        }
-        ours = {"principal": field(self.principal), "request_id": id, "sent_id": sent_id, "trace": trace}
-        line = {"severity": "INFO", "time": _rfc3339(time.time()), "httpRequest": request, **ours, **trace_field(trace)}
-        return json.dumps(line)
+        request = (self._method, self._path, status, self.sent, agent, client.text, seconds, self._protocol)
+        fields = "".join(f', "{name}": "{value}"' for name, value in trace_field(trace).items())
+        return ACCESS_JSON % (_rfc3339(time.time()), *request, field(self.principal), id, sent_id, trace, fields)
 
 
 class JsonLines(logging.Formatter):
@@ -134,7 +132,7 @@ _lines: Final = _Lines()
 
 def start(form: str, project: str = "") -> None:
     """Write the log to standard error, as `text` or `json`, with traces of a `project` of Google Cloud."""
-    _lines.form, _lines.project = form, project
+    _lines.form, _lines.project = form, project and field(project)
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines() if form == "json" else logging.Formatter("%(asctime)s %(message)s", MOMENT))
     log = logging.getLogger("lading")

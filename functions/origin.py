@@ -53,7 +53,9 @@ def origin(environ: "WSGIEnvironment", hops: int) -> Origin:
 
 
 def _trace(environ: "WSGIEnvironment") -> str:
-    for name, pattern in (("HTTP_X_CLOUD_TRACE_CONTEXT", _CLOUD_TRACE), ("HTTP_TRACEPARENT", _TRACE_PARENT)):
-        if name in environ and (found := pattern.fullmatch(environ[name])) and found[1] != _NO_TRACE:
-            return found[1]
-    return NONE
+    found = None
+    if "HTTP_X_CLOUD_TRACE_CONTEXT" in environ:
+        found = _CLOUD_TRACE.fullmatch(environ["HTTP_X_CLOUD_TRACE_CONTEXT"])
+    if found is None and "HTTP_TRACEPARENT" in environ:
+        found = _TRACE_PARENT.fullmatch(environ["HTTP_TRACEPARENT"])
+    return found[1] if found and found[1] != _NO_TRACE else NONE
