@@ -68,7 +68,8 @@ def _open_to(request: Request) -> bool:
 
     The framework listens on all addresses, so what `lading serve` checks once is checked here for each request.
     """
-    return settings.is_loopback(request.remote_addr or "") or settings.read().access != "everybody"
+    # Read first: it refuses such a registry behind a proxy, whose address may well be loopback.
+    return settings.read().access != "everybody" or settings.is_loopback(request.remote_addr or "")
 
 
 def _take_the_place_of_the_framework() -> None:

@@ -44,6 +44,7 @@ class RequestChecks:
     def __init__(self, settings: Settings) -> None:
         """Take the registry's own host from the settings."""
         self._own = urlsplit(settings.url)
+        self._own_name = self._own.hostname
         self._loopback_only = settings.access == "everybody"
 
     def check(self, environ: "WSGIEnvironment") -> None:
@@ -57,7 +58,7 @@ class RequestChecks:
         name = host_name(host)
         if not name:
             raise RegistryError(HOST_INVALID)
-        if self._loopback_only and not is_loopback(name) and name != self._own.hostname:
+        if self._loopback_only and not is_loopback(name) and name != self._own_name:
             raise RegistryError(DENIED._replace(message=FOREIGN_HOST.format(host=name)))
         if environ["REQUEST_METHOD"] in WRITES:
             self._check_site(environ, host)

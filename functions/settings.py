@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import lru_cache
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
@@ -192,6 +193,7 @@ class Settings:
         return named.scheme == "http" and not is_loopback(host) and host not in CONTAINER_HOSTS
 
 
+@lru_cache(maxsize=64)
 def is_loopback(host: str) -> bool:
     """Whether `host`, a name or an address, is this machine and nobody else."""
     if host == "localhost":

@@ -1,4 +1,4 @@
-"""What one request changed, as whoever changed it reports it: never as the request asks for it."""
+"""What one request changed, as the code that changed it reports it: never as the request asks for it."""
 
 from dataclasses import dataclass
 from typing import Literal

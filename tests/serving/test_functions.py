@@ -11,7 +11,7 @@ from flask import Request
 from werkzeug.test import EnvironBuilder
 from werkzeug.wrappers import Response
 
-from functions import main
+from functions import main, settings
 from storage.digests import digest_of
 from tests import images
 from tests.needs import program
@@ -129,3 +129,14 @@ def test_the_framework_listens_everywhere_but_answers_only_this_machine(monkeypa
 
     assert response.status_code == 403
     assert b"LADING_ACCESS" in response.get_data()
+
+
+@pytest.mark.parametrize("front", ["LADING_TRUSTED_HOPS", "K_SERVICE"])
+def test_behind_a_proxy_no_client_is_on_this_machine(front: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The proxy may be."""
+    monkeypatch.setenv("LADING_ACCESS", "everybody")
+    monkeypatch.setenv(front, "1")
+    environ = EnvironBuilder(path="/v2/", environ_base={"REMOTE_ADDR": "127.0.0.1"}).get_environ()
+
+    with pytest.raises(settings.SettingsError, match="everybody is for loopback alone"):
+        main.registry(Request(environ))
