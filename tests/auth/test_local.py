@@ -5,12 +5,14 @@ from pathlib import Path
 import bcrypt
 import pytest
 
+from functions import settings
 from functions.auth import users_file
 from functions.auth.access import Action
 from functions.auth.access_files import COST, FileInvalid, hash_password, read_grants, read_users
 from functions.auth.google import Google
 from functions.auth.id_tokens import IdTokens
 from functions.auth.local import LocalAuthorizer
+from functions.composition import open_authorizer
 from functions.registry.errors import UNAUTHORIZED, RegistryError
 from tests.auth import worlds
 from tests.auth.bcrypt_work import BcryptWork
@@ -164,6 +166,24 @@ def test_cheap_hashes_are_warned_of_and_mended_at_a_login_where_the_file_is_ours
     authorizer.identify("alice", "right")
     authorizer.identify("bob", "other")
     assert not read_users(users.read_text()).cheap
+
+
+@pytest.mark.parametrize(
+    ("named", "standby", "ours"), [("", False, True), ("elsewhere", False, False), ("", True, False)]
+)
+def test_the_file_is_ours_in_the_data_folder_of_a_registry_that_writes(
+    folder: Path, named: str, standby: bool, ours: bool
+) -> None:
+    file = folder / named if named else folder / "users.htpasswd"
+    file.write_text(f"alice:{cheap('right')}\n")
+    options = {"LADING_DATA": str(folder), "LADING_URL": URL} | ({"LADING_USERS": str(file)} if named else {})
+    if named:
+        options["LADING_DATA"] = str(folder / "data")
+    authorizer = open_authorizer(settings.read(options), lambda: b"", standby)
+
+    authorizer.identify("alice", "right")
+
+    assert read_users(file.read_text()).cheap == ([] if ours else ["alice"])
 
 
 def test_a_file_that_cannot_be_written_ends_no_login(

@@ -4,8 +4,26 @@ from pathlib import Path
 
 import pytest
 
+from functions.auth.bulkhead import WAIT_TIMEOUT
 from functions.auth.leaky_counters import MAX_KEYS, LeakyCounters
-from functions.auth.login_delay import BY_NAME, BY_NETWORK, MAX_DELAY, LoginDelay
+from functions.auth.login_delay import (
+    BY_NAME,
+    BY_NETWORK,
+    FIRST_DELAY,
+    MAX_DELAY,
+    MAX_TRIES,
+    TRIES_PER_SECOND,
+    LoginDelay,
+)
+from functions.auth.passwords import MAX_CHECKS, MAX_WAITING_CHECKS, RESERVED_CHECKS, WRONG_TTL
+from functions.auth.recent_logins import RECENT_LOGIN_TTL
+from functions.auth.robot_cache import (
+    MAX_READS,
+    MAX_READS_OF_NETWORK,
+    MIN_REREAD_INTERVAL,
+    READS_PER_SECOND,
+    READS_PER_SECOND_OF_NETWORK,
+)
 from tests.api.client import Answer
 from tests.auth.conftest import Guard
 from tests.auth.worlds import Guarded
@@ -89,3 +107,22 @@ def test_a_counter_is_taken_up_to_its_most_and_leaks() -> None:
     assert [counters.take("a", 3) for _ in range(2)] == [True, False]
     counters.add("a", -10)
     assert counters.last("a").level == 0
+
+
+def test_the_document_says_what_the_program_does() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "logins.md").read_text()
+
+    assert f"\n| user name and network | {BY_NAME.failures} | 5 minutes |" in text
+    assert f"\n| network | {BY_NETWORK.failures} | minute |" in text
+    assert (BY_NAME.forgotten_after, BY_NETWORK.forgotten_after, WRONG_TTL) == (300, 60, 600)
+    for said in (
+        f"{FIRST_DELAY} s after the next failure, doubling with each up to {MAX_DELAY:.0f} s",
+        f"last {RECENT_LOGIN_TTL / 3600:.0f} hours",
+        f"Such logins are {MAX_TRIES} at once",
+        f"waiting room ({MAX_WAITING_CHECKS})",
+        f"once a second for one network ({MAX_READS_OF_NETWORK} at once)",
+        f"({MAX_READS} at once)",
+    ):
+        assert said in " ".join(text.split()), said
+    assert (MAX_CHECKS, RESERVED_CHECKS, WAIT_TIMEOUT, MIN_REREAD_INTERVAL) == (3, 1, 5, 5)
+    assert (TRIES_PER_SECOND, READS_PER_SECOND, READS_PER_SECOND_OF_NETWORK) == (0.1, 10, 1)
