@@ -260,7 +260,7 @@ ATTACKS: dict[str, Callable[[], str]] = {
     "not yet valid": lambda: signed(nbf=NOW + 3600),
     "issued tomorrow": lambda: signed(iat=NOW + 86400),
     "no beginning": lambda: signed(nbf=None),
-    "an end beyond our own": lambda: signed(exp=NOW + SECONDS + SKEW + 60),
+    "an end beyond our own": lambda: signed(exp=int(time.time()) + SECONDS + SKEW + 60),
     "a life longer than our own, almost over": lambda: signed(iat=NOW - 3600, nbf=NOW - 3600),
     "an end in a thousand years": lambda: signed(exp=NOW + 10**11),
     "an end that is a number's text": lambda: signed(exp=str(NOW + 60)),
