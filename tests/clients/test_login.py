@@ -59,7 +59,7 @@ def registry(iam: IamEmulator, commands: Commands, layout: Layout, tmp_path: Pat
     environment = {
         "LADING_IAM_EMULATOR_HOST": iam.url,
         "LADING_ACCESS": f"gs://{worlds.BUCKET}",
-        "LADING_FOLDERS": "team",
+        "LADING_FOLDERS": "team,library",
         "LADING_PUBLIC": "library/*",
         "LADING_DATA": str(tmp_path / "data"),
     }
