@@ -49,7 +49,8 @@ resource "google_project_iam_member" "build_log" {
   member  = google_service_account.build.member
 }
 
-# Reads the source, from the bucket to which Cloud Functions copy it, and from no other.
+# Reads the source, from the bucket to which Cloud Functions copy it, and from no other. The slash ends the name: without
+# it, a bucket of any project whose name only begins like that one would be read, too.
 resource "google_project_iam_member" "build_source" {
   project = var.project_id
   role    = "roles/storage.objectViewer"
@@ -57,7 +58,7 @@ resource "google_project_iam_member" "build_source" {
 
   condition {
     title      = "copies-of-functions-source"
-    expression = "resource.name.startsWith(\"projects/_/buckets/gcf-v2-sources-${local.project_number}-${var.region}\")"
+    expression = "resource.name.startsWith(\"projects/_/buckets/gcf-v2-sources-${local.project_number}-${var.region}/\")"
   }
 }
 

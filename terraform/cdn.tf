@@ -15,6 +15,8 @@ resource "google_compute_backend_bucket" "blobs" {
   bucket_name = google_storage_bucket.blobs.name
   enable_cdn  = true
 
+  edge_security_policy = one(google_compute_security_policy.edge[*].id)
+
   # A layer never changes, and a URL without a good signature is answered 403, whatever is kept.
   cdn_policy {
     cache_mode                   = "FORCE_CACHE_ALL"
@@ -22,6 +24,48 @@ resource "google_compute_backend_bucket" "blobs" {
     client_ttl                   = 86400
     signed_url_cache_max_age_sec = 86400
   }
+}
+
+# The load balancer's own policy stands before the service alone. This one stands before the cache: a signed URL that
+# leaks is good for the allowed ranges only. An edge policy knows no rates.
+resource "google_compute_security_policy" "edge" {
+  count = local.cdn && length(try(var.armor.allowed_ranges, [])) > 0 ? 1 : 0
+
+  project     = var.project_id
+  name        = "${var.name}-edge"
+  description = "Who may come to ${local.cdn_host}"
+  type        = "CLOUD_ARMOR_EDGE"
+
+  rule {
+    priority    = 2000
+    action      = "allow"
+    description = "These may come"
+    match {
+      versioned_expr = "SRC_IPS_V1"
+      config {
+        src_ip_ranges = var.armor.allowed_ranges
+      }
+    }
+  }
+
+  rule {
+    priority    = 2147483647
+    action      = "deny(403)"
+    description = "All others"
+    match {
+      versioned_expr = "SRC_IPS_V1"
+      config {
+        src_ip_ranges = ["*"]
+      }
+    }
+  }
+
+  # The bucket must let go of it first.
+  lifecycle {
+    create_before_destroy = true
+  }
+
+  depends_on = [google_project_service.this]
 }
 
 resource "google_compute_backend_bucket_signed_url_key" "blobs" {

@@ -206,6 +206,36 @@ run "layers_from_a_cdn" {
   }
 }
 
+run "a_cdn_for_some_ranges" {
+  command = plan
+
+  variables {
+    domain  = "registry.example.com"
+    cdn_key = "AAECAwQFBgcICQoLDA0ODw=="
+    armor   = { allowed_ranges = ["192.0.2.0/24"] }
+  }
+
+  assert {
+    condition     = google_compute_security_policy.edge[0].type == "CLOUD_ARMOR_EDGE" && [for rule in google_compute_security_policy.edge[0].rule : rule.action if rule.priority == 2147483647] == ["deny(403)"]
+    error_message = "The cache serves others than the allowed ranges."
+  }
+}
+
+run "a_cdn_with_a_rate_alone" {
+  command = plan
+
+  variables {
+    domain  = "registry.example.com"
+    cdn_key = "AAECAwQFBgcICQoLDA0ODw=="
+    armor   = { requests_per_minute = 600 }
+  }
+
+  assert {
+    condition     = length(google_compute_security_policy.edge) == 0 && length(google_compute_security_policy.this) == 1
+    error_message = "An edge policy that lets all come costs a fee for nothing."
+  }
+}
+
 # Each of these is refused before anything is planned.
 
 run "what_makes_no_sense" {

@@ -66,7 +66,7 @@ REPOSITORIES: Final = {
 OPTIONS: Final = {
     "domain": "registry.example.com",
     "more_regions": ["us-central1"],
-    "armor": {"requests_per_minute": 600},
+    "armor": {"requests_per_minute": 600, "allowed_ranges": ["192.0.2.0/24"]},
     "cdn_key": "AAECAwQFBgcICQoLDA0ODw==",
 }
 

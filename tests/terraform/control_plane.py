@@ -131,7 +131,7 @@ class ControlPlane:
         return collection.operation(name, self.resources[name])
 
     def _act(self, name: str, action: str, query: Mapping[str, str], body: Any) -> Any:
-        """What is done to a resource of Compute Engine: setLabels, addSignedUrlKey, deleteSignedUrlKey."""
+        """What is done to a resource of Compute Engine: setLabels, addSignedUrlKey and the like."""
         resource = self.resources[name]
         keys = resource.setdefault("cdnPolicy", {}).setdefault("signedUrlKeyNames", [])
         match action:
@@ -139,6 +139,8 @@ class ControlPlane:
                 keys.append(body["keyName"])
             case "deleteSignedUrlKey":
                 keys.remove(query["keyName"])
+            case "setEdgeSecurityPolicy":
+                resource["edgeSecurityPolicy"] = body.get("securityPolicy")
             case _:
                 resource |= body
         return (_collection_of(name.rpartition("/")[0]) or Collection()).operation(name, resource)

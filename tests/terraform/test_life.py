@@ -89,6 +89,20 @@ def test_all_regions_run_the_image_and_read_the_key_of_the_cdn(lives: tuple[Life
     )
 
 
+def test_who_may_not_come_to_the_service_may_not_come_to_the_cdn(lives: tuple[Life, Life]) -> None:
+    _, everything = lives
+    compute = f"compute/projects/{PROJECT}/global"
+    before_cache = everything.applied.resources[f"{compute}/backendBuckets/lading-blobs"]["edgeSecurityPolicy"]
+    assert before_cache.endswith("/securityPolicies/lading-edge")
+    edge = everything.applied.resources[f"{compute}/securityPolicies/lading-edge"]
+    front = everything.applied.resources[f"{compute}/securityPolicies/lading"]
+    assert edge["type"] == "CLOUD_ARMOR_EDGE"
+    for policy in (edge, front):
+        rules = {rule["priority"]: rule for rule in policy["rules"]}
+        assert rules[2000]["match"]["config"]["srcIpRanges"] == ["192.0.2.0/24"]
+        assert rules[2147483647]["action"] == "deny(403)"
+
+
 def test_the_first_keys_are_there_and_nowhere_else(life: Life) -> None:
     versions = f"secret_manager/projects/{PROJECT}/secrets/lading-keys/versions/"
     (version,) = life.applied.of(versions).values()

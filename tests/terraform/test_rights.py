@@ -5,6 +5,7 @@ The registry and the collector do all that they do here, in this process, and ea
 
 import json
 import os
+import re
 from datetime import timedelta
 from urllib.parse import urlsplit
 
@@ -24,7 +25,7 @@ from storage.kinds import FOUND_EVERYWHERE
 from tests import images
 from tests.api.client import Answer, Client
 from tests.servers import basic
-from tests.terraform.apis import PROJECT
+from tests.terraform.apis import NUMBER, PROJECT
 from tests.terraform.calls import Calls, recorded
 from tests.terraform.conftest import Life, Moment
 from tests.terraform.program import ROOT
@@ -187,6 +188,25 @@ def test_rights_on_records_end_at_the_database(life: Life) -> None:
         if binding["role"].endswith("roles/lading_records"):
             expected = f'resource.name == "projects/{PROJECT}/databases/lading"'
             assert binding["condition"]["expression"] == expected
+
+
+def test_the_build_reads_the_copies_of_the_source_and_no_bucket_that_is_only_called_like_theirs(life: Life) -> None:
+    expressions = {
+        binding["condition"]["expression"]
+        for binding in life.applied.policies[f"resource_manager/projects/{PROJECT}"]["bindings"]
+        if any(member.startswith("serviceAccount:lading-build@") for member in binding["members"])
+        and "condition" in binding
+    }
+    copies = f"projects/_/buckets/gcf-v2-sources-{NUMBER}-europe-west1/"
+    assert expressions == {f'resource.name.startsWith("{copies}")'}
+
+
+def test_no_condition_begins_with_what_another_name_begins_with(life: Life) -> None:
+    """A prefix in a condition ends with a slash."""
+    for policy in life.applied.policies.values():
+        for binding in policy["bindings"]:
+            expression = binding.get("condition", {}).get("expression", "")
+            assert all(prefix.endswith("/") for prefix in re.findall(r'startsWith\("([^"]*)"\)', expression)), binding
 
 
 def test_only_the_scheduler_calls_the_collector(life: Life) -> None:
