@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from functions.jobs.check_host import Credentials
     from functions.jobs.checks import Check
 
-OPTIONS: Final = (*ACCESS, "address", "blobs", "hmac-key", "cdn-key")
+OPTIONS: Final = (*ACCESS, "address", "blobs", "hmac-key", "cdn-key", "trusted-hops")
 
 
 def add_to(commands: Commands) -> None:
@@ -48,7 +48,7 @@ def _checks(parsed: argparse.Namespace, read: Settings) -> "Iterator[Check]":
     from functions.jobs.check_modes import Modes
     from functions.jobs.check_stores import Stores
 
-    yield from Host(read.realm, _credentials(parsed), parsed.repository).checks()
+    yield from Host(read.realm, _credentials(parsed), parsed.repository, read.trusted_hops).checks()
     stores = Stores(
         lambda: open_blobs(_existing(read.blobs), read.hmac_key, read.cdn_key),
         lambda: open_metadata(_existing(read.metadata)),

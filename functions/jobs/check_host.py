@@ -35,6 +35,10 @@ MENDS: Final = {
     403: "the platform asks for a token of its own: set invoker_iam_disabled, or allow allUsers to invoke",
     404: "something else answers here, or the path is rewritten on the way: /v2/ must reach the registry",
 }
+UNDERSCORES: Final = (
+    "let the proxy in front drop them: nginx does by itself, Envoy with headers_with_underscores_action: DROP_HEADER,"
+    " Caddy with `request_header -X_Forwarded_For`"
+)
 NO_REGISTRY: Final = "look at the log of the registry, and at what stands before it"
 
 
@@ -48,8 +52,9 @@ class Credentials(NamedTuple):
 class Host:
     """Checks of a registry at its address, as a client would see it."""
 
-    def __init__(self, url: str, credentials: Credentials | None, repository: str) -> None:
-        """Check the registry at `url`, and what whoever has `credentials` may do in a repository."""
+    def __init__(self, url: str, credentials: Credentials | None, repository: str, hops: int = 0) -> None:
+        """Check the registry at `url`, what `credentials` allow in a repository, and `hops` trusted proxies."""
+        self._hops = hops
         self._url = url
         self._credentials = credentials
         self._repository = repository
@@ -67,6 +72,7 @@ class Host:
             Check("rights", self.rights),
             Check("strangers", self.strangers),
             Check("clock", self.clock),
+            Check("proxies", self.proxies),
             Check("HTTP/2", self.http2),
         ]
 
@@ -136,6 +142,21 @@ class Host:
             mend = "set both clocks by NTP: tokens and signed URLs are good for minutes"
             raise Failed(f"the registry's clock is {skew:+.0f} s from this one", mend)
         return f"{abs(skew):.0f} s apart"
+
+    def proxies(self) -> str:
+        """A trusted proxy drops header names with underscores.
+
+        The registry cannot tell X_Forwarded_For from X-Forwarded-For (PEP 3333), so a client could forge its address.
+        It refuses a write with Sec-Fetch-Site: cross-site, so the answer says whether Sec_Fetch_Site came through.
+        """
+        if self._answer is None or not self._hops:
+            raise Skipped("no proxy is trusted (--trusted-hops)" if self._answer is not None else "nobody answers")
+        answer = self._request("POST", "/v2/", headers={"Sec_Fetch_Site": "cross-site"})
+        if answer.status_code == 403:
+            raise Failed(
+                "a client can forge its address: header names with underscores reach the registry", UNDERSCORES
+            )
+        return "drop header names with underscores, by which a client could forge its address"
 
     def http2(self) -> str:
         """HTTP/2 is spoken, and a body above 32 MiB is not refused for its size."""

@@ -1,6 +1,6 @@
 """`lading doctor` finds a good deployment in order, and says of a bad one what is wrong."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from email.utils import formatdate
 from pathlib import Path
 from typing import Any
@@ -20,9 +20,10 @@ from storage.records import Upload
 from tests.auth.worlds import World
 from tests.servers import free_port, lading, serving, users
 from tests.serving.cloud import Quiet, answering, redirecting
+from tests.serving.test_functions import FRAMEWORK
 
 ALL = ["host", "token", "rights", "strangers", "clock", "HTTP/2", "bucket", "database", "indexes", "signing"]
-ALL += ["access", "modes"]
+ALL += ["proxies", "access", "modes"]
 LETS_IN = "admin * pull,push\nguest elsewhere/* pull\n"
 
 
@@ -50,7 +51,7 @@ def test_a_folder_and_sqlite_in_order(local: Mapping[str, str], tmp_path: Path) 
     done = lading(["doctor", "--user", "admin"], tmp_path, local, stdin="secret\n")
 
     assert done.returncode == 0, done.stdout
-    assert states(done.stdout) == dict.fromkeys(ALL, "ok") | {"signing": "skipped"}
+    assert states(done.stdout) == dict.fromkeys(ALL, "ok") | {"signing": "skipped", "proxies": "skipped"}
     assert "pull, push in lading/doctor" in done.stdout
     assert "spoken; a body of 33 MiB is let through" in done.stdout
     assert not list((tmp_path / "data" / "blobs").glob("*/*")), "nothing is left behind"
@@ -90,7 +91,7 @@ def test_cloud_storage_and_firestore_in_order_and_signing_with_another_key(
         done = lading(["doctor", "--user", "admin"], tmp_path, environment, stdin="secret")
 
         assert done.returncode == 0, done.stdout
-        assert states(done.stdout) == dict.fromkeys(ALL, "ok")
+        assert states(done.stdout) == dict.fromkeys(ALL, "ok") | {"proxies": "skipped"}
 
         (tmp_path / "hmac").write_text("GOOG1EACCESS another-secret")
         done = lading(["doctor"], tmp_path, environment)
@@ -159,7 +160,7 @@ def test_stores_that_are_not_there(local: Mapping[str, str], emulators: Emulator
     assert done.returncode == 1
     assert states(done.stdout) == {
         **dict.fromkeys(["host", "strangers", "clock", "HTTP/2", "access", "modes"], "ok"),
-        **dict.fromkeys(["token", "rights", "signing"], "skipped"),
+        **dict.fromkeys(["token", "rights", "signing", "proxies"], "skipped"),
         **dict.fromkeys(["bucket", "database", "indexes"], "FAILED"),
     }
     assert "Traceback" not in done.stderr
@@ -210,6 +211,29 @@ class Odd(Quiet):
 
     def date_time_string(self, timestamp: float | None = None) -> str:
         return formatdate(1_700_000_000, usegmt=True)
+
+
+@pytest.mark.parametrize(
+    ("command", "state"),
+    [
+        pytest.param((), State.FAILED, id="granian passes X_Forwarded_For on as X-Forwarded-For"),
+        pytest.param(FRAMEWORK, State.OK, id="gunicorn drops it, as nginx does"),
+    ],
+)
+def test_a_trusted_proxy_that_lets_a_client_forge_its_address(
+    command: Sequence[str], state: State, tmp_path: Path
+) -> None:
+    variables, _ = users(tmp_path / "access")
+    environment = {**variables, "LADING_DATA": str(tmp_path / "data")}
+    command = ["env", "LADING_URL=http://127.0.0.1:{port}", *command] if command else ()
+    with serving(environment, tmp_path / "log", command=command) as server:
+        behind = by_name(Host(f"http://{server.host}", None, "a", hops=1).checks())["proxies"]
+        direct = by_name(Host(f"http://{server.host}", None, "a").checks())["proxies"]
+
+    assert behind.state is state
+    assert "underscores" in behind.what
+    assert ("DROP_HEADER" in behind.mend) == (state is State.FAILED)
+    assert direct.state is State.SKIPPED
 
 
 def test_a_clock_strangers_and_a_front_that_are_wrong() -> None:

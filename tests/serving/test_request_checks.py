@@ -248,6 +248,25 @@ def test_an_absolute_target_is_its_path(everybody: Server) -> None:
     assert send(everybody, "GET http://127.0.0.1//v2/ HTTP/1.1", local(everybody)).status == 404
 
 
+@pytest.mark.parametrize(
+    "header",
+    [
+        "Host_: evil.example",
+        "Authorization_: Basic eDp5",
+        "Content_Length: 7",
+        "Content_Type: a",
+        "Transfer_Encoding: chunked",
+    ],
+)
+def test_a_header_name_with_underscores_changes_neither_host_nor_rights_nor_the_body(
+    guarded: Server, header: str
+) -> None:
+    """granian passes them on, gunicorn drops them."""
+    access = f"Authorization: {guarded.authorization}"
+    assert send(guarded, f"POST {UPLOAD} HTTP/1.1", local(guarded), access, header, body="x").status == 201
+    assert send(guarded, f"POST {UPLOAD} HTTP/1.1", local(guarded), header, body="x").status == 401
+
+
 @pytest.mark.parametrize("url", ["http://registry.example:5000", "http://registry:5000", "http://10.0.0.1:5000"])
 def test_a_url_beyond_this_machine_is_not_for_everybody(url: str, tmp_path: Path) -> None:
     done = lading(["serve", "--access", "everybody", "--url", url, "--data", str(tmp_path)], tmp_path)
