@@ -25,6 +25,7 @@ from functions.api.slots import BodySlots
 from functions.audit import LOGIN_REFUSALS, REFUSALS, Audit
 from functions.auth import credentials
 from functions.auth.access import ON_REPOSITORIES, Action, Caller, Door, Verdict
+from functions.auth.bulkhead import Bulkhead
 from functions.auth.scopes import repository as repository_scope
 from functions.client_address import ClientAddress
 from functions.desk import leave
@@ -53,6 +54,11 @@ DRAINERS: Final = 8
 """One thread in so many, at the most, reads what is left of a body that was refused, or a form. It may come slowly, and
 from anybody: where more come, the answer goes out without it. So half of the threads that `BodySlots` keeps for
 requests without a body are left to those in any case."""
+
+MAX_SEARCHES: Final = 2
+MAX_WAITING_SEARCHES: Final = 8
+"""Listings of repositories at a time: with more of them, each pull would wait for all before it has the interpreter's
+lock. No caller has more than half."""
 
 EVERY_ANSWER: Final = (("Docker-Distribution-API-Version", "registry/2.0"), ("X-Content-Type-Options", "nosniff"))
 
@@ -93,6 +99,7 @@ class App:
         self._door = door
         self._places = BoundedSemaphore(max(1, settings.threads // DRAINERS))
         self._slots = BodySlots(settings.threads)
+        self._searches = Bulkhead(MAX_SEARCHES, MAX_WAITING_SEARCHES)
         self.outgoing = Outgoing(settings.threads)
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
@@ -189,7 +196,18 @@ class App:
         self._authorise(caller, found)
         if found.writes and body.unread:
             self._take_slot(body, None if self._settings.access == "everybody" else caller.principal)
-        call = Call(request, body, self.registry, self._door, caller, audit, self._settings.url, found.name, found.last)
+        call = Call(
+            request,
+            body,
+            self.registry,
+            self._door,
+            caller,
+            audit,
+            self._searches,
+            self._settings.url,
+            found.name,
+            found.last,
+        )
         try:
             return self._handled(found, call)
         except RegistryError as error:

@@ -9,6 +9,7 @@ from functions.api.answers import Answer, as_json
 from functions.api.bodies import RequestBody
 from functions.audit import Audit
 from functions.auth.access import Caller, Door
+from functions.auth.bulkhead import Bulkhead
 from functions.registry.acts import Act
 from functions.registry.errors import PAGE_INVALID, RegistryError
 from functions.registry.names import MAX_NAME
@@ -21,11 +22,12 @@ MOST_ON_A_PAGE = 1_000
 class Call(NamedTuple):
     """One request, on its way to a handler.
 
-    door   where callers get tokens
-    audit  where the handler reports what it did
-    url    the registry's address as clients see it, without a slash at the end, or "" for relative URLs
-    name   the repository, of the right grammar, or ""
-    last   the path's last segment, where the route has one: a digest, reference or session id, not yet checked
+    door      where callers get tokens
+    audit     where the handler reports what it did
+    searches  bounds how many requests look through many records at a time
+    url       the registry's address as clients see it, without a slash at the end, or "" for relative URLs
+    name      the repository, of the right grammar, or ""
+    last      the path's last segment, where the route has one: a digest, reference or session id, not yet checked
     """
 
     request: Request
@@ -34,6 +36,7 @@ class Call(NamedTuple):
     door: Door
     caller: Caller
     audit: Audit
+    searches: Bulkhead
     url: str
     name: str = ""
     last: str = ""

@@ -25,7 +25,9 @@ def repositories(call: Call) -> Answer:
     """Docker's `_catalog`: the repositories that the caller may pull from."""
     size, last = page_size(call), call.request.args.get("last", "")
     after = call.door.unseal(call.caller, last) if last.startswith(cursors.MARK) else behind(call)
-    page = catalog.page_of(call.registry, patterns.compiled(tuple(call.caller.readable())), after, size)
+    readable = patterns.compiled(tuple(call.caller.readable()))
+    with call.searches.place(call.caller.principal or call.audit.origin.client.network):
+        page = catalog.page_of(call.registry, readable, after, size)
     answer = as_json({"repositories": page.names})
     if page.next:
         last = call.door.seal(call.caller, page.next) if page.hidden else page.next

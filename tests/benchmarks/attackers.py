@@ -60,7 +60,7 @@ class Attacker:
 
 
 class WrongPasswords(Attacker):
-    """Guesses the password of somebody who is there, and of somebody who is not."""
+    """Guesses the password of a user who is there, and of one who is not."""
 
     def step(self, stop: threading.Event) -> None:
         self._turn += 1

@@ -47,7 +47,7 @@ def owner(local_stores: Stores) -> Client:
 
 @pytest.fixture
 def headers(guarded: Guarded) -> Headers:
-    """Make the headers of a user, or of nobody (""), with a token for `scopes` where some are given."""
+    """Make the headers of a user, or none for "", with a token for `scopes` where some are given."""
 
     def make(user: str, *scopes: str) -> dict[str, str]:
         authorization = basic(user, user) if user else ""

@@ -130,7 +130,7 @@ ROWS: Final[dict[str, tuple[tuple[int, ...], bytes]]] = {
     "a header without a name": (REFUSED, get(b": y\r\n")),
     "a header's name with a null byte": (REFUSED, get(b"X\x00: y\r\n")),
     "a null byte in a header": (REFUSED, get(b"X: a\x00b\r\n")),
-    "more headers than anybody sends": (TOO_LARGE, get(b"X: y\r\n" * 500)),
+    "more headers than any client sends": (TOO_LARGE, get(b"X: y\r\n" * 500)),
     "bare LF throughout": (READ, get(b"").replace(b"\r\n", b"\n")),
     "empty lines before": (READ, b"\r\n\r\n" + get(b"")),
     # Hosts.

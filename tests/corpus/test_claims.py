@@ -1,7 +1,7 @@
 """Tokens with the right signature whose claims are not of the right type: each claim with each type of JSON.
 
 The registry's own tokens are signed here with its key, and Google's ID tokens with a key that the fake publishes: so
-nothing but the claim itself is left to be refused. What is refused is 401, never 5xx, and never somebody.
+nothing but the claim itself is left to be refused. What is refused is 401 and never 5xx.
 """
 
 import base64

@@ -14,7 +14,7 @@ LAYER, NOWHERE = b"what the hidden repository has", b"what no repository has at 
 MANIFEST, UNKNOWN = images.manifest([LAYER]), images.manifest([NOWHERE])
 TYPE = {"Content-Type": OCI_MANIFEST}
 
-# REPO is HIDDEN or ABSENT: with what is in HIDDEN, and with what nobody has.
+# REPO is HIDDEN or ABSENT: with what is in HIDDEN, and with what is nowhere.
 OF_REPOSITORIES = (
     "GET /v2/REPO/manifests/v1",
     "HEAD /v2/REPO/manifests/v1",
@@ -66,8 +66,8 @@ OF_CONTENT = (
 
 CALLERS = {
     # caller: the user, and whether with a token for all that is asked
-    "nobody": ("", False),
-    "nobody, with a token": ("", True),
+    "anonymous": ("", False),
+    "anonymous, with a token": ("", True),
     "a user without rights": ("bob", False),
     "a user without rights, with a token": ("bob", True),
     "a user with rights elsewhere": ("alice", False),

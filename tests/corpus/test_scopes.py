@@ -11,7 +11,7 @@ NOTHING: dict[str, list[str]] = {}
 ALL = ["pull", "push", "delete"]
 LONG = "a" * 255
 
-# alice may do all in team/*, anybody may pull from library/*, and nobody has anything in other/*.
+# alice may do all in team/*, all may pull from library/*, and no user has a right in other/*.
 ROWS: tuple[tuple[str, dict[str, list[str]]], ...] = (
     ("repository:team/app:pull,push,delete,admin,*", {"team/app": ALL}),
     ("repository:team/app:pull repository:other/app:pull", {"team/app": ["pull"]}),
