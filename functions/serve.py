@@ -295,14 +295,21 @@ def _sweep(settings: Settings, runner: Runner, ends: Callable[[], bool]) -> None
         if ends():
             drop_idle(port, 0, IDLE_AT_THE_END)
             continue
-        if drop_idle(port, HEADER_PATIENCE / 1000, IDLE) > CROWD:
-            drop_idle(port, UNSPOKEN_IN_A_CROWD, IDLE_IN_A_CROWD)
-        answers.drop(STUCK)
-        _sweep_http2(settings, runner.app)
+        try:
+            _sweep_once(settings, runner, answers)
+        except Exception:
+            log.exception("connections that are of no use could not be dropped; trying again")
         if lost():
             renewed = min(renewed, time.monotonic() + RENEWED)
             if len(runner.busy) <= lost() or time.monotonic() >= renewed:
                 _begin_anew()
+
+
+def _sweep_once(settings: Settings, runner: Runner, answers: UntakenAnswers) -> None:
+    if drop_idle(settings.port, HEADER_PATIENCE / 1000, IDLE) > CROWD:
+        drop_idle(settings.port, UNSPOKEN_IN_A_CROWD, IDLE_IN_A_CROWD)
+    answers.drop(STUCK)
+    _sweep_http2(settings, runner.app)
 
 
 def _sweep_http2(settings: Settings, app: App) -> None:

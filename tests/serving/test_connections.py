@@ -7,10 +7,11 @@ import struct
 import sys
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
+from functions import serve, settings
 from functions.api import connections
 from functions.api.connections import UntakenAnswers, drop_idle, drop_only, drop_still
 
@@ -236,3 +237,28 @@ def is_open(connection: socket.socket) -> bool:
         connection.recv(1)
     connection.settimeout(5)
     return True
+
+
+class Ended(BaseException):
+    """Raised in place of the end of the process."""
+
+
+def test_connections_are_swept_on_after_a_sweep_that_failed(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    sweeps: list[int] = []
+
+    def drop_idle(port: int, unspoken: float, answered: float) -> int:
+        sweeps.append(port)
+        if len(sweeps) > 1:
+            raise Ended
+        raise OSError("/dev/fd cannot be listed")
+
+    monkeypatch.setattr(serve, "SWEEP", 0)
+    monkeypatch.setattr(serve, "drop_idle", drop_idle)
+    read = settings.read({})
+    with pytest.raises(Ended):
+        serve._sweep(read, cast(serve.Runner, None), lambda: False)
+
+    assert sweeps == [read.port] * 2
+    assert "could not be dropped" in caplog.text
