@@ -20,7 +20,6 @@ from dataclasses import dataclass
 from typing import Final
 
 from functions.auth.leaky_counters import LeakyCounters
-from functions.registry.errors import logins_too_many
 
 FIRST_DELAY: Final = 0.5
 MAX_DELAY: Final = 30.0
@@ -71,11 +70,6 @@ class LoginDelay:
             counts.append((self._by_network.last(network), BY_NETWORK))
         now = self._clock()
         return max(0.0, *(count.changed + allowance.delay(count.level) - now for count, allowance in counts))
-
-    def check(self, name: str, network: str, known: bool) -> None:
-        """Raise LOGINS_TOO_MANY within the delay."""
-        if seconds := self.left(name, network, known):
-            raise logins_too_many(math.ceil(seconds))
 
     def may_try(self, name: str, network: str) -> bool:
         """Return whether a known caller's password may be compared with the remembered one within the delay.

@@ -1,11 +1,12 @@
 """Checks of passwords: slow on purpose, in a time that tells nothing, and never so many that others cannot log in.
 
 What was said of a name, a password and the hash in the file holds for as long as that hash stands there. So it is
-remembered, as a MAC under a key that this process alone has: who logged in lately needs no place, and no delay where
-it was from the same network, whatever others do; and the same wrong password, sent again and again, costs nothing.
+remembered, as a MAC under a key that this process alone has: a caller that logged in lately needs no place, and is not
+delayed from the same network, whatever others do; and the same wrong password, sent again and again, costs nothing.
 """
 
 import hmac
+import math
 import secrets
 import threading
 import time
@@ -20,6 +21,7 @@ from functions.auth.bulkhead import Bulkhead
 from functions.auth.login_delay import LoginDelay
 from functions.auth.recent_logins import MAX_RECENT_LOGINS, RECENT_LOGIN_TTL, RecentLogins
 from functions.client_address import ClientAddress
+from functions.registry.errors import logins_too_many
 
 MAX_CHECKS: Final = 3
 RESERVED_CHECKS: Final = 1
@@ -56,13 +58,16 @@ class Passwords:
         hashed, network = users.hashes.get(user), client.network
         mac = hmac.digest(self._key, b"\0".join([hashed or b"", user.encode(), password.encode()]), "sha256")
         known = self._recent.knows(user, network)
-        if self._delay.left(user, network, known):
-            return self._within_delay(mac, user, network, known)
+        if seconds := self._delay.left(user, network, known):
+            if known and self._delay.may_try(user, network) and self._remembered(mac):
+                return True
+            raise logins_too_many(math.ceil(seconds))
         remembered = self._remembered(mac)
         if remembered is None:
             with self._bulkhead.place(network, known):
                 # Others may have failed while this one waited.
-                self._delay.check(user, network, known)
+                if seconds := self._delay.left(user, network, known):
+                    raise logins_too_many(math.ceil(seconds))
                 remembered = check(password.encode(), hashed, users.cost)
                 self._remember(mac, remembered)
                 if not remembered:
@@ -71,13 +76,6 @@ class Passwords:
             self._recent.add(user, network)
             self._delay.succeeded(user, network)
         return remembered
-
-    def _within_delay(self, mac: bytes, user: str, network: str, known: bool) -> bool:
-        """Let in who logged in lately from this network, with the password of then; refuse all others."""
-        if known and self._delay.may_try(user, network) and self._remembered(mac):
-            return True
-        self._delay.check(user, network, known)
-        return False
 
     def _remembered(self, mac: bytes) -> bool | None:
         with self._lock:

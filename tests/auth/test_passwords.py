@@ -1,5 +1,6 @@
 """Checks of passwords: what they cost, and that nobody is kept from them by others."""
 
+import contextlib
 import threading
 from collections.abc import Iterator
 
@@ -149,6 +150,20 @@ def test_who_logged_in_lately_is_let_in_within_the_delay(work: BcryptWork) -> No
         passwords.are_right("alice", "another guess", USERS, HOME)
 
     assert passwords.are_right("alice", "right", USERS, HOME)
+
+
+@pytest.mark.parametrize("looks", range(30))
+def test_a_right_password_is_never_wrong_because_the_delay_ends_meanwhile(work: BcryptWork, looks: int) -> None:
+    """The delay ends after the clock has been looked at so often within the one login."""
+    times: Iterator[float] = iter(())
+    passwords = Passwords(lambda: next(times, 1001.0))
+    times = iter([1000.0] * 100)
+    for number in range(4):
+        assert not passwords.are_right("alice", f"guess {number}", USERS, HOME)
+    times = iter([1000.0] * looks)
+
+    with contextlib.suppress(RegistryError):
+        assert passwords.are_right("alice", "right", USERS, HOME)
 
 
 def test_what_is_remembered_cannot_be_guessed_at_full_speed(work: BcryptWork) -> None:
