@@ -16,16 +16,11 @@ log = logging.getLogger("lading")
 class WatchedFile(Generic[T]):
     """What a file says. One that is wrong, or cannot be read, while the registry serves, changes nothing.
 
-    Any thread may use it.
-
-    refusals  how often a changed file was refused, for metrics
-    is_stale  whether the value is that of an earlier file, since the present one was refused
+    Each refusal is one error in the log, with a field from which a metric can be made. Any thread may use it.
     """
 
     def __init__(self, path: Path, parse: Callable[[str], T]) -> None:
         """Read the file, which may be absent. Raises FileInvalid."""
-        self.refusals = 0
-        self.is_stale = False
         self._path = path
         self._parse = parse
         self._lock = threading.Lock()
@@ -45,11 +40,9 @@ class WatchedFile(Generic[T]):
     def _read_again(self) -> None:
         try:
             self._value = read_file(self._path, self._parse)
-            self.is_stale = False
         except FileInvalid as error:
-            self.refusals += 1
-            self.is_stale = True
-            log.error("%s is refused, and what it said before goes on: %s", self._path.name, error)
+            text = f"{self._path.name} is refused, and what it said before stays in force: {error}"
+            log.error("%s", text, extra={"fields": {"message": text, "refused_file": self._path.name}})
 
     def _state(self) -> object:
         """Return what changes when the file does: by how it is written, or by who may read it."""

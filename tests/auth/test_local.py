@@ -1,5 +1,6 @@
 """The two files: users and grants."""
 
+import json
 from pathlib import Path
 
 import bcrypt
@@ -13,6 +14,7 @@ from functions.auth.google import Google
 from functions.auth.id_tokens import IdTokens
 from functions.auth.local import LocalAuthorizer
 from functions.composition import open_authorizer
+from functions.logs import JsonLines
 from functions.registry.errors import UNAUTHORIZED, RegistryError
 from tests.auth import worlds
 from tests.auth.bcrypt_work import BcryptWork
@@ -100,19 +102,33 @@ def test_changes_count_at_once_and_mistakes_not_at_all(folder: Path, caplog: pyt
     (folder / "grants").write_text("nonsense\n")
     assert authorizer.identify("alice", "right").decide(Action.PULL, "team-a/app").allowed
     assert "line 1 of the grants" in caplog.text
-    assert (authorizer.grants.refusals, authorizer.grants.is_stale) == (1, True)
     (folder / "grants").write_bytes(b"alice team-a/* push\n\xff")
     assert not authorizer.identify("alice", "right").decide(Action.PUSH, "team-a/app").allowed
     assert "line 2 of" in caplog.text
     (folder / "grants").write_text("alice team-a/* pull\n")
     assert authorizer.identify("alice", "right").decide(Action.PULL, "team-a/app").allowed
-    assert (authorizer.grants.refusals, authorizer.grants.is_stale) == (2, False)
 
     (folder / "users").write_text(f"alice:{hash_password('another')}\n")
     assert refused(authorizer, "alice", "right"), "what was remembered was of another password"
     assert authorizer.identify("alice", "another").principal == "alice"
     (folder / "users").unlink()
     assert refused(authorizer, "alice", "another")
+
+
+def test_a_refused_file_is_one_error_from_which_a_metric_can_be_made(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    authorizer = opened(folder)
+    (folder / "grants").write_text("nonsense\n")
+    caplog.clear()
+
+    for _ in range(3):
+        assert authorizer.identify("alice", "right").principal == "alice"
+
+    (record,) = caplog.records
+    line = json.loads(JsonLines().format(record))
+    assert (line["severity"], line["refused_file"]) == ("ERROR", "grants")
+    assert "line 1 of the grants" in line["message"]
 
 
 def test_a_password_is_checked_slowly_once_and_then_remembered(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
