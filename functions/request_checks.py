@@ -27,6 +27,9 @@ TRUSTED_SITES: Final = frozenset({"", "same-origin", "none"})
 
 DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
+MAX_HOST: Final = 260
+"""Characters of a Host header: a name of 253, a colon and a port are 259."""
+
 _HOST: Final = re.compile(r"([A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::([0-9]{0,5}))?", re.ASCII)
 """A Host header (RFC 9110, section 7.2): no user, no comma, which joins two headers of one name."""
 
@@ -55,7 +58,8 @@ class RequestChecks:
                 DENIED (403) where the Host or the site that sent the request is a foreign one.
         """
         host = environ.get("HTTP_HOST", "")
-        name = host_name(host)
+        # Bounded before it is remembered: the cache must not keep what a client made large.
+        name = host_name(host) if len(host) <= MAX_HOST else ""
         if not name:
             raise RegistryError(HOST_INVALID)
         if self._loopback_only and not is_loopback(name) and name != self._own_name:

@@ -2,10 +2,10 @@
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import lru_cache
+from functools import lru_cache, partial
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
@@ -206,29 +206,10 @@ def is_loopback(host: str) -> bool:
 
 def read(environment: Mapping[str, str] = os.environ, options: Mapping[str, str | None] | None = None) -> Settings:
     """The settings: of the command line's `options`, else the environment's, else defaults. Raises SettingsError."""
-    given = options or {}
-
-    def value(option: str) -> str:
-        setting = next(each for each in SETTINGS if each.option == option)
-        return given.get(option) or environment.get(setting.variable) or setting.default
-
+    value = partial(_value, environment, options or {})
+    _check_together(value, environment)
     host, port = _address(value("address"))
     data = Path(value("data")).absolute()
-    lets_in = value("access") != "everybody" and environment.get("FUNCTION_TARGET", "registry") == "registry"
-    if "K_SERVICE" in environment and lets_in and not value("keys"):
-        # What one instance makes for itself in a folder of its own, no other would trust.
-        raise SettingsError("instances share their keys: say --keys, as in secret://PROJECT/SECRET")
-    cert, key = value("tls-cert"), value("tls-key")
-    if bool(cert) != bool(key):
-        raise SettingsError("--tls-cert and --tls-key go together")
-    if value("log") not in ("text", "json"):
-        raise SettingsError(f"--log is text or json, not {value('log')}")
-    if value("cleanup-mode") not in ("plan", "apply"):
-        raise SettingsError(f"--cleanup-mode is plan or apply, not {value('cleanup-mode')}")
-    hops = _number("trusted-hops", value("trusted-hops"), 0, MOST_HOPS)
-    if value("access") == "everybody" and (hops or "K_SERVICE" in environment):
-        # Every client has the proxy's address there, which may well be loopback.
-        raise SettingsError("--access everybody is for loopback alone, and refused with --trusted-hops or in Cloud Run")
     return Settings(
         host=host,
         port=port,
@@ -236,9 +217,9 @@ def read(environment: Mapping[str, str] = os.environ, options: Mapping[str, str 
         blobs=value("blobs") or (data / "blobs").as_uri(),
         metadata=value("metadata") or f"sqlite://{(data / DATABASE).as_posix()}",
         url=_public_url(value("url")),
-        trusted_hops=hops,
-        tls_cert=Path(cert) if cert else None,
-        tls_key=Path(key) if key else None,
+        trusted_hops=_hops(value("trusted-hops")),
+        tls_cert=_file(value("tls-cert")),
+        tls_key=_file(value("tls-key")),
         access=value("access"),
         public=_list("public", value("public")),
         folders=_list("folders", value("folders")),
@@ -246,20 +227,48 @@ def read(environment: Mapping[str, str] = os.environ, options: Mapping[str, str 
         users=Path(value("users") or data / "users.htpasswd"),
         grants=Path(value("grants") or data / "grants.txt"),
         keys=value("keys") or (data / "keys.json").as_uri(),
-        hmac_key=Path(value("hmac-key")) if value("hmac-key") else None,
-        cdn_key=Path(value("cdn-key")) if value("cdn-key") else None,
+        hmac_key=_file(value("hmac-key")),
+        cdn_key=_file(value("cdn-key")),
         immutable=tuple(rule.strip() for rule in value("immutable").split(",") if rule.strip()),
         undelete=duration(value("undelete")),
         grace=duration(value("grace")),
         collector=value("collector"),
         cleanup=value("cleanup"),
-        cleanup_mode=value("cleanup-mode"),
-        log=value("log"),
+        cleanup_mode=_choice("cleanup-mode", value("cleanup-mode"), ("plan", "apply")),
+        log=_choice("log", value("log"), ("text", "json")),
         threads=_number("threads", value("threads"), 1, 1000),
         body_timeout=_number("body-timeout", value("body-timeout"), 1, 3600),
         largest_body=_number("largest-body", value("largest-body"), 0, 1_000_000) * 2**20,
         project=environment.get("GOOGLE_CLOUD_PROJECT") or _project(value("metadata")),
     )
+
+
+def _value(environment: Mapping[str, str], options: Mapping[str, str | None], option: str) -> str:
+    """Return the text of a setting: of the command line, else of the environment, else its default."""
+    setting = next(each for each in SETTINGS if each.option == option)
+    return options.get(option) or environment.get(setting.variable) or setting.default
+
+
+def _file(text: str) -> Path | None:
+    return Path(text) if text else None
+
+
+def _check_together(value: Callable[[str], str], environment: Mapping[str, str]) -> None:
+    """Raise SettingsError where settings that are good by themselves contradict one another, or the platform."""
+    in_cloud_run, to_all = "K_SERVICE" in environment, value("access") == "everybody"
+    lets_in = not to_all and environment.get("FUNCTION_TARGET", "registry") == "registry"
+    if in_cloud_run and lets_in and not value("keys"):
+        # What one instance makes for itself in a folder of its own, no other would trust.
+        raise SettingsError("instances share their keys: say --keys, as in secret://PROJECT/SECRET")
+    if bool(value("tls-cert")) != bool(value("tls-key")):
+        raise SettingsError("--tls-cert and --tls-key go together")
+    if to_all and (in_cloud_run or _hops(value("trusted-hops"))):
+        # Every client has the proxy's address there, which may well be loopback.
+        raise SettingsError("--access everybody is for loopback alone, and refused with --trusted-hops or in Cloud Run")
+
+
+def _hops(text: str) -> int:
+    return _number("trusted-hops", text, 0, MOST_HOPS)
 
 
 def _project(metadata: str) -> str:
