@@ -4,7 +4,7 @@
     GET /v2/_lading/<name>/history?tag=<tag>   those of one tag
 
 A caller who may push to the repository sees all of it, also of tags that are gone and of a deleted repository, and by
-whom each tag was moved. A caller who may only pull, as everybody may from a public repository, sees no more than a
+whom each tag was moved. A caller who may only pull, as any client may from a public repository, sees no more than a
 listing of tags tells: the moves of tags that are there now, without names, and 404 for a deleted repository. So with a
 token the scope `push` decides.
 

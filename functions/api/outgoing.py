@@ -3,8 +3,8 @@
 A server that has a piece to send waits for its client, and a thread and some memory with it. A client can let it wait
 for ever: over HTTP/2 it need not even be silent meanwhile. So strangers never have all threads with such answers, nor
 more memory than there is, and one address never all of what strangers have; whoever is known waits for a thread as long
-as it takes, since a refusal ends a pull. An answer that nobody takes over HTTP/2 is found, for its connection to be
-dropped; over HTTP/1.1 the kernel tells (connections.UntakenAnswers).
+as it takes, since a refusal ends a pull. An answer over HTTP/2 that its client does not read is found here, so that its
+connection is dropped; over HTTP/1.1 the kernel reports it (connections.UntakenAnswers).
 """
 
 import math
@@ -71,7 +71,7 @@ class Outgoing:
     def begin(
         self, pieces: Iterable[bytes], client: str, held: int, known: bool, http2_peer: str = ""
     ) -> Piecewise | None:
-        """Count an answer until `end`; None where there is no room for one more stranger.
+        """Count an answer until `end`; None where there is no room for one more to an unauthenticated client.
 
         Args:
             pieces: of the answer.

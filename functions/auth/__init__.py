@@ -6,9 +6,9 @@ credentials    what clients send to say who they are
 scopes         what they ask a token for
 tokens, keys   the registry's own tokens (token_claims is what is in them), and what signs them
 iam            callers by Google's tokens; where IAM is asked is policy_bucket or project
-google         the calls to Google; asker is who asks, with which token and in whose share
+google         the calls to Google; asker is the caller for whom they are made, with token and share
 google_tokens  what a token says of itself: a principal, or a pseudonym, and scopes
-managed_folders which folders the policy bucket has; folder_answers is what Google said of them
+managed_folders which folders the policy bucket has; folder_answers caches Google's replies about them
 local          callers by a file of users and a file of grants
 access_files   the texts of those; users_file changes the one, watched_file reads both again
 passwords      checks of passwords, with login_delay after failures
@@ -17,7 +17,7 @@ scheduler      Cloud Scheduler's calls
 robots         credentials of our own; robot_cache has those at hand
 patterns       of repository names
 cache          answers that are remembered for a short while
-bulkhead       how many do at a time what takes long, with a fair share for each client
-recent_logins  who logged in lately
+bulkhead       bounds slow work, with a fair share for each client
+recent_logins  callers that logged in lately
 leaky_counters how often something happened lately
 """

@@ -1,4 +1,4 @@
-"""Who puts a question to Google: with which token, and in whose share."""
+"""The caller for whom Google is asked: the token to ask with, and whose share the request counts in."""
 
 from dataclasses import dataclass, field
 from typing import Final
@@ -32,9 +32,9 @@ class Asker:
     """A caller, as far as questions to Google are concerned.
 
     token    to ask with
-    hashed   SHA-256 of the token, to remember answers by
+    hashed   SHA-256 of the token, the key of caches
     network  of the client: its share
-    known    whether something was granted to the caller lately
+    known    whether the caller was granted something lately (RecentLogins)
     identity whose the token is, where that is known yet
     budget   of the request
     """

@@ -42,7 +42,7 @@ class Answers(Generic[K, V]):
         return self.put(question, ask())
 
     def put(self, question: K, answer: V) -> V:
-        """Remember the answer to a question; answers it."""
+        """Remember the answer to a question, and return it."""
         with self._lock:
             new, old = (self._yes, self._no) if self._is_yes(answer) else (self._no, self._yes)
             new[question] = answer

@@ -1,4 +1,4 @@
-"""What Google answered about managed folders, for some seconds."""
+"""A cache of Google's replies about managed folders, for some seconds."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -48,7 +48,7 @@ class LocalAuthorizer:
                 len(cheap),
                 COST,
                 ", ".join(cheap[:MAX_NAMES_TOLD]),
-                "their next login mends it" if rehash else "set them again with htpasswd -B -C 10",
+                "their next login replaces it" if rehash else "set them again with htpasswd -B -C 10",
             )
 
     def identify(self, user: str, secret: str, client: ClientAddress = NO_ADDRESS) -> "LocalCaller":

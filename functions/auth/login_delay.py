@@ -47,7 +47,7 @@ class Allowance:
 MAX_TRIES: Final = 600
 TRIES_PER_SECOND: Final = 0.1
 """By a name and network that are known, within the delay: so many at once, and then one in ten seconds. A flood of 500
-connections does not keep out who logged in lately; one that lasts gets 8,640 guesses a day."""
+connections does not keep out a caller that logged in lately; one that lasts gets 8,640 guesses a day."""
 
 BY_NAME: Final = Allowance(3, 300.0)
 BY_NETWORK: Final = Allowance(30, 60.0)

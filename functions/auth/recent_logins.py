@@ -8,7 +8,7 @@ from typing import Final
 from cachetools import TTLCache
 
 RECENT_LOGIN_TTL: Final = 12 * 3600.0
-"""Seconds: whoever logs in at the beginning of a working day is known until its end."""
+"""Seconds: a caller that logs in at the beginning of a working day is known until its end."""
 
 MAX_RECENT_LOGINS: Final = 10_000
 """Entries; those that were used least recently make room. Only good logins add one."""

@@ -2,7 +2,7 @@
 
 a login with                        reads the store
 a secret that is good               once a minute for each robot
-a secret that is wrong              at most once in five seconds for each name: it may be new
+a secret that is wrong              once in five seconds for each name (it may be new), by up to 16 threads at once
 a name that no robot has            the same
 names and secrets without end       at most 100 times at once and then once a second for each network, and 500 times at
                                     once and then ten times a second in all
@@ -26,7 +26,7 @@ ROBOT_TTL: Final = 60.0
 """Seconds that a robot is used as it was read: so long a revocation takes."""
 
 MIN_REREAD_INTERVAL: Final = 5.0
-"""Seconds between two readings in vain of one name."""
+"""Seconds after a reading of a name that did not show the secret to be good, before the next one."""
 
 MAX_READS: Final = 500
 READS_PER_SECOND: Final = 10.0
@@ -37,7 +37,7 @@ READS_PER_SECOND_OF_NETWORK: Final = 1.0
 
 MAX_CONCURRENT_READS: Final = 16
 MAX_WAITING_READS: Final = 96
-"""For such secrets. A hundred machines that begin at once with one robot read it once: most wait for the first read."""
+"""For such secrets. Of a hundred machines that begin at once with one robot most wait for the first reads of it."""
 
 Find = Callable[[str], Robot | None]
 Accepts = Callable[[Robot], bool]
@@ -45,11 +45,16 @@ Accepts = Callable[[Robot], bool]
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """A robot as the store had it (None: there was none), when, and when it was last read in vain."""
+    """A robot as it was read from the store.
+
+    robot   None where there was none
+    read    when
+    missed  when it was last read and did not accept the secret
+    """
 
     robot: Robot | None
     read: float
-    in_vain: float
+    missed: float
 
     def accepted(self, accepts: Accepts, now: float) -> Robot | None:
         """Return the robot where it is fresh, and accepts the secret."""
@@ -82,7 +87,7 @@ class RobotCache:
         entry, now = self._entry(name), self._clock()
         if robot := entry.accepted(accepts, now):
             return robot
-        if now - entry.in_vain < MIN_REREAD_INTERVAL:
+        if now - entry.missed < MIN_REREAD_INTERVAL:
             return None
         if self._proved.knows(name, mac):
             return self._read(name, accepts)
@@ -110,12 +115,12 @@ class RobotCache:
         """Read a robot, unless another thread has done so meanwhile."""
         entry, now = self._entry(name), self._clock()
         robot = entry.accepted(accepts, now)
-        if robot or now - entry.in_vain < MIN_REREAD_INTERVAL:
+        if robot or now - entry.missed < MIN_REREAD_INTERVAL:
             return robot
-        entry = _Entry(self._find(name), now, -float("inf"))
+        entry = _Entry(self._find(name), now, missed=-float("inf"))
         robot = entry.accepted(accepts, now)
         with self._lock:
-            self._entries[name] = entry if robot else replace(entry, in_vain=now)
+            self._entries[name] = entry if robot else replace(entry, missed=now)
         return robot
 
     def _entry(self, name: str) -> _Entry:

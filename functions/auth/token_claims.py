@@ -19,10 +19,10 @@ class ClaimsInvalid(ValueError):
 class Claims:
     """What a token says.
 
-    principal  who has it, "" for an unauthenticated client
-    anonymous  whether nobody has logged in for it
+    principal  of the caller, "" for an unauthenticated client
+    anonymous  whether it was issued to an unauthenticated client
     granted    repositories and actions
-    refused    … that were asked for in vain
+    refused    … that were requested and not granted
     catalog    patterns of what a listing may show; None where it was not asked for
     expires    seconds since 1970
     """

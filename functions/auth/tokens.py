@@ -33,7 +33,7 @@ from functions.registry.errors import UNAUTHORIZED, RegistryError
 
 ALGORITHM: Final = "HS256"
 SECONDS: Final = 300
-"""A token's life. A token with a later end is refused, whoever signed it."""
+"""A token's life. A token with a later end is refused, though its signature may be good."""
 
 SKEW: Final = 30
 """Seconds that the clocks of two instances may differ."""

@@ -1,4 +1,4 @@
-"""The file of users, as it is changed: by `lading users`, by a first start, and by a login that mends a cheap hash.
+"""The file of users, as it is changed: by `lading users`, by a first start, and by a login that replaces a cheap hash.
 
 Each change holds the lock of the file's folder from reading to writing, so none undoes another, and puts a new file in
 the place of the old one at once: a server that reads it meanwhile reads all of the one or of the other. Lines that are

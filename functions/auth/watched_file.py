@@ -1,4 +1,4 @@
-"""A file that says who there is, or what each may do, read again when it changes."""
+"""A file of users or of grants, read again when it changes."""
 
 import logging
 import threading

@@ -2,7 +2,7 @@
 
 The password goes into a file beside the users that only its owner may read, and nowhere else: what a service prints is
 kept by journals and containers' logs, and read by others. The users' file is written last and decides: where it exists,
-the first start is over. A start that ends before has made nobody, and the next one writes another password. Several
+the first start is over. A start that ends before has made no user, and the next one writes another password. Several
 first starts at once take turns: one makes the user.
 """
 

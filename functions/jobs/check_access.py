@@ -1,11 +1,11 @@
-"""Check of the files of users and grants: a server that runs goes on with what a wrong file said before."""
+"""Check of the files of users and grants: a running server ignores a wrong file and keeps the one before it."""
 
 from pathlib import Path
 from typing import Final
 
 from functions.jobs.checks import Check, Failed, Skipped
 
-MEND: Final = "correct that line: until then a server that runs uses the file as it was, and none can be started"
+MEND: Final = "correct that line: until then a running server keeps the file as it was, and no server can be started"
 
 
 class AccessFiles:

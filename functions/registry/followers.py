@@ -1,7 +1,7 @@
 """What goes with a manifest that a person deletes: whatever refers to it and has no other name.
 
 A referrer says so itself, or was created under its tag (registry.referring). Of a manifest that a tag merely names as
-if it referred, the tag alone goes: else whoever may push could have any manifest deleted by naming it so.
+if it referred, the tag alone goes: else a caller with the right to push could have any manifest deleted by a tag.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
