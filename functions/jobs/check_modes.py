@@ -51,5 +51,7 @@ def _paths(settings: Settings) -> list[Path]:
         settings.users,
     ]
     if urlsplit(settings.metadata).scheme == "sqlite":
-        found.append(local_path(settings.metadata, "sqlite").parent)
+        database = local_path(settings.metadata, "sqlite")
+        # Any other folder may be shared with other programs, as /var/lib is, and must stay open to them.
+        found.append(database.parent if database.parent == settings.data else database)
     return sorted({path.absolute() for path in found}, key=lambda path: (len(path.parts), path))

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from functions import settings
+from functions.jobs.check_modes import Modes
 from storage.digests import digest_of
 from tests import images
 from tests.servers import Server, lading, serving, users
@@ -99,6 +101,17 @@ def test_a_wider_folder_keeps_its_mode_and_is_told_of(mode: int, public_folder: 
     assert f"may read {data} ({mode:04o})" in wide.stdout
     assert private.returncode == 0, private.stdout
     assert data.stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o644])
+def test_of_a_shared_folder_the_database_alone_is_looked_at(mode: int, public_folder: Path) -> None:
+    """To close the folder, which may be /var/lib or /tmp, would keep other programs out."""
+    database = public_folder / "registry.sqlite"
+    database.touch()
+    database.chmod(mode)
+    read = settings.read({"LADING_DATA": str(public_folder / "data"), "LADING_METADATA": f"sqlite://{database}"})
+
+    assert Modes(read).exposed() == ([database] if mode == 0o644 else [])
 
 
 @pytest.mark.parametrize(
