@@ -66,7 +66,8 @@ def _plan(parsed: argparse.Namespace, read: Settings) -> None:
             print(json.dumps(row) if parsed.json else _shown(row))
         if not parsed.json:
             kept, freed = len(made.verdicts) - len(made.rules), human(holdings.alone(made.rules))
-            print(f"{name}\tkeeps {kept}, deletes {len(made.rules)}, frees {freed}")
+            tags = f", deletes {len(made.tags)} tags alone" if made.tags else ""
+            print(f"{name}\tkeeps {kept}, deletes {len(made.rules)}, frees {freed}{tags}")
 
 
 def _apply(parsed: argparse.Namespace, read: Settings) -> None:
@@ -88,8 +89,9 @@ def _apply_now(parsed: argparse.Namespace, read: Settings) -> None:
         made = cleanup.plan(store, name, rules)
         report = cleanup.apply(store, made, None if planned is None else planned[name])
         more = f", {report.changed} left alone: changed, or not in the plan" if report.changed else ""
-        if report.deleted or more:
-            print(f"{name}\tdeleted {report.deleted}, kept {report.kept}{more}")
+        tags = f", {report.tags.total()} tags deleted alone" if report.tags else ""
+        if report.deleted or tags or more:
+            print(f"{name}\tdeleted {report.deleted}, kept {report.kept}{tags}{more}")
 
 
 def rules_of(read: Settings, store: "Registry", file: str | None = None, needed: bool = True) -> "Rules":
@@ -147,7 +149,7 @@ def _chosen(store: "Registry", globs: list[str]) -> Iterator[str]:
 
 
 def _rows(made: "Plan", holdings: "Holdings") -> Iterator[dict[str, Any]]:
-    """A plan's rows; `frees` are the bytes that nothing else holds, 0 where it is kept."""
+    """A plan's rows: `frees` are bytes that nothing else holds, 0 where it is kept; `untags`, tags that go alone."""
     for verdict in made.verdicts:
         yield {
             "repository": made.repository,
@@ -157,17 +159,20 @@ def _rows(made: "Plan", holdings: "Holdings") -> Iterator[dict[str, Any]]:
             "rule": verdict.rule,
             "why": verdict.why,
             "frees": 0 if verdict.kept else holdings.alone([verdict.digest]),
+            "untags": dict(verdict.tags),
         }
 
 
 def _shown(row: Mapping[str, Any]) -> str:
     word, tags = "keep" if row["kept"] else "delete", ",".join(row["tags"]) or "-"
     frees = "" if row["kept"] else f"\tfrees {human(row['frees'])}"
+    frees += "".join(f"\tdeletes tag {tag}: rule '{rule}'" for tag, rule in row["untags"].items())
     return f"{word}\t{row['repository']}@{row['digest']}\t{tags}\t{row['why']}{frees}"
 
 
 def _planned(file: str) -> Mapping[str, set[str]]:
-    """The digests that a plan deletes, by repository. Raises CommandError."""
+    """What a plan deletes, by repository, as jobs.cleanup.apply takes it. Raises CommandError."""
+    from functions.jobs.cleanup import named
     from functions.registry.names import is_repository
     from storage.digests import is_digest
 
@@ -179,6 +184,9 @@ def _planned(file: str) -> Mapping[str, set[str]]:
                     raise ValueError(f"{row['repository']}@{row['digest']}")
                 if row["kept"] is False:
                     planned[row["repository"]].add(row["digest"])
+                # A plan of an earlier release tells none.
+                for tag in row.get("untags", {}):
+                    planned[row["repository"]].add(named(tag, row["digest"]))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CommandError(f"{file} is not a plan, as `lading cleanup plan --json` prints it: {error!r}") from None
     return planned

@@ -14,9 +14,10 @@ from datetime import datetime
 
 from functions.jobs.reviews import CleanUp, Look
 from functions.registry.acts import Clock
+from functions.registry.batches import batches
 from functions.registry.cleanup import Verdict, decide, next_change
 from functions.registry.deletion import TAG_SIZE, fits, size_of_manifest
-from functions.registry.expiry import Doomed
+from functions.registry.expiry import Doomed, DoomedTag
 from functions.registry.graph import Graph
 from functions.registry.policies import Policy
 from functions.registry.registry import Registry
@@ -39,12 +40,14 @@ class Plan:
     """What is to become of each manifest of a repository.
 
     rules  the name of the policy by which each goes that goes, by digest
+    tags   those that go alone: what they name stays
     """
 
     repository: str
     graph: Graph
     verdicts: Sequence[Verdict]
     rules: Mapping[str, str]
+    tags: Sequence[DoomedTag] = ()
 
 
 @dataclass(slots=True)
@@ -52,8 +55,10 @@ class Report:
     """What was done in a repository.
 
     kept, deleted  manifests
-    changed        of those that were to go, how many had changed since the look, or did not stand in the given plan
+    changed        of those that were to go, how many had changed since the look, or did not stand in the given plan;
+                   and of the tags that were to go alone
     rules          how many manifests each policy deleted
+    tags           how many tags each policy deleted alone
     done           whether all was done before it had to stop
     """
 
@@ -62,6 +67,7 @@ class Report:
     deleted: int = 0
     changed: int = 0
     rules: Counter[str] = field(default_factory=Counter)
+    tags: Counter[str] = field(default_factory=Counter)
     done: bool = True
 
 
@@ -70,7 +76,9 @@ def plan(registry: Registry, repository: str, rules: Rules) -> Plan:
     graph = Graph(registry.inventory.nodes(repository))
     runs = what_runs(rules.running, repository, graph.nodes.values())
     verdicts = decide(repository, graph, rules.policies, runs, rules.now)
-    return Plan(repository, graph, verdicts, {each.digest: each.rule for each in verdicts if not each.kept})
+    going = {each.digest: each.rule for each in verdicts if not each.kept}
+    tags = [DoomedTag(graph.nodes[each.digest], tag, rule) for each in verdicts for tag, rule in each.tags]
+    return Plan(repository, graph, verdicts, going, tags)
 
 
 def clean_up(
@@ -108,10 +116,11 @@ class InCollection:
         report = apply(self.registry, made, stop=stop) if self.applied else preview(made)
         word = "deleted" if self.applied else "would be deleted"
         counts = Counter({f"manifests {word} by policy {name}": count for name, count in report.rules.items()})
+        counts.update({f"tags {word} by policy {name}": count for name, count in report.tags.items()})
         if report.done:
             counts["manifests kept by policies"] = report.kept
             counts["manifests changed meanwhile"] = report.changed
-        changed = self.applied and bool(report.deleted or report.changed)
+        changed = self.applied and bool(report.deleted or report.changed or report.tags)
         following = next_change(repository, made.graph, self.policies, rules.now)
         return Look(+counts, report.done, changed, following)
 
@@ -124,7 +133,11 @@ def in_collection(registry: Registry, policies: Sequence[Policy], applied: bool,
 def preview(made: Plan) -> Report:
     """What applying a plan would do."""
     return Report(
-        made.repository, len(made.verdicts) - len(made.rules), len(made.rules), rules=Counter(made.rules.values())
+        made.repository,
+        len(made.verdicts) - len(made.rules),
+        len(made.rules),
+        rules=Counter(made.rules.values()),
+        tags=Counter(each.policy for each in made.tags),
     )
 
 
@@ -133,12 +146,25 @@ def apply(
 ) -> Report:
     """Delete what a fresh plan says, one commit at least, until `stop`: whoever plans again goes on.
 
-    `only` are the digests that may go; None for all.
+    `only` are the digests that may go, and the tags that may go alone, as `named`; None for all.
     """
     report = Report(made.repository, kept=len(made.verdicts) - len(made.rules))
-    spared = set(made.graph.below(set(made.rules) - set(only))) if only is not None else set()
+    spared: set[str] = set()
+    tags = made.tags
+    if only is not None:
+        only = set(only)
+        spared = set(made.graph.below(set(made.rules) - only))
+        tags = [each for each in made.tags if named(each.tag, each.node.digest) in only]
+    report.changed = len(made.tags) - len(tags)
+    for batch in batches(tags, lambda each: TAG_SIZE):
+        if report.tags and stop():
+            report.done = False
+            return report
+        gone = registry.expiry.delete_tags(made.repository, batch)
+        report.tags.update(each.policy for each in gone)
+        report.changed += len(batch) - len(gone)
     for some in _portions(_groups(made)):
-        if report.deleted + report.changed and stop():
+        if report.deleted + report.changed + report.tags.total() and stop():
             report.done = False
             break
         going = _delete(registry, made, [each for each in some if each.node.digest not in spared], spared)
@@ -146,6 +172,11 @@ def apply(
         report.changed += len(some) - len(going)
         report.rules.update(each.policy for each in going)
     return report
+
+
+def named(tag: str, digest: str) -> str:
+    """Return how a plan names a tag that goes alone."""
+    return f"{tag}@{digest}"
 
 
 def _groups(made: Plan) -> Iterator[list[Doomed]]:

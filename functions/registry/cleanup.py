@@ -1,15 +1,16 @@
 """What clean-up decides of each manifest of a repository, and why.
 
     1. A manifest that a Keep policy applies to stays, and so does what runs.
-    2. Of what stands in the graph, what no Delete policy applies to stays.
+    2. Of what stands in the graph, what no Delete policy applies to stays. Where policies mean some of its tags and not
+       all, it stays, and these tags alone go: anyone who may push can give any manifest such a tag.
     3. What an immutable tag names stays, unless the policy says that it may go.
     4. Whatever is held by what stays, stays: an index's children, a subject's referrers.
-    5. All else goes: what a Delete policy applies to, and what is held, or was held when that went, by that alone.
+    5. All else goes: what a Delete policy applies to, and what is taken along, or was when that went, by that alone.
 
 So nothing goes that no policy deletes, keeping wins, and no order of policies or manifests matters but in the words.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -29,12 +30,14 @@ class Verdict:
 
     rule  the name of the policy that decided, or "" where none did
     why   in words
+    tags  those that go although it is kept, each with the name of the policy
     """
 
     digest: str
     kept: bool
     rule: str
     why: str
+    tags: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,8 @@ class _Reason:
 
 
 NO_RULE: Final = _Reason("", "no rule deletes it")
+SOME_TAGS: Final = _Reason("", "rules delete some of its tags, and not all")
+APART: Final = _Reason("", "no rule deletes it, and it is not of the build of an index that names it")
 YOUNG: Final = _Reason("", "it was pushed within the hour, and what will name it may be on its way")
 
 
@@ -82,32 +87,64 @@ class _Judge:
         self._deletes = [policy for policy in policies if policy.deletes]
         self._now = now
         self._versions = _versions(graph)
+        self._meant = {digest: self._policies(digest) for digest in graph.standing}
 
     def verdicts(self, running: Mapping[str, str]) -> list[Verdict]:
         """See `decide`."""
         deleting = {digest: rule for digest in self._graph.standing if (rule := self._deleting(digest)) is not None}
         # The reasons that stand first are told first.
-        staying = self._standing(deleting) | self._immutable(deleting) | self._kept() | self._running(running)
+        protecting = self._kept() | self._running(running)
+        staying = self._standing(deleting) | self._immutable(deleting) | protecting
         kept = self._graph.below(sorted(staying))
-        going = self._graph.below(sorted(set(deleting) - set(kept)))
+        going = self._graph.taken(sorted(set(deleting) - set(kept)))
         ruled = {digest: self._reason(rule) for digest, rule in deleting.items()}
+        untagged = self._untagged(set(kept) - set(deleting) - set(self._graph.below(protecting)))
         return [
-            self._verdict(digest, True, kept[digest], staying)
+            self._verdict(digest, True, kept[digest], staying, untagged.get(digest, ()))
             if digest in kept
             else self._verdict(digest, False, going[digest], ruled)
             for digest in self._graph.nodes
         ]
 
+    def _policies(self, digest: str) -> Sequence[Policy]:
+        """The Delete policies that apply to what stands, or to some of its tags."""
+        if self._is_mid_push(self._graph.nodes[digest]):
+            return ()
+        return [policy for policy in self._deletes if policy.where.matches(self._versions[digest], self._now)]
+
     def _deleting(self, digest: str) -> Policy | None:
         """The policy that deletes what stands; of several the first, those first that may delete immutable tags."""
-        node, version = self._graph.nodes[digest], self._versions[digest]
-        if self._is_mid_push(node):
-            return None
-        meant = [policy for policy in self._deletes if policy.where.matches(version, self._now)]
-        if not meant and node.orphan and not node.others:
+        node, meant = self._graph.nodes[digest], self._meant[digest]
+        alone = [policy for policy in meant if self._means_all(digest, [policy])]
+        if alone:
+            return min(alone, key=lambda policy: not policy.immutable)
+        if meant and self._means_all(digest, meant):
+            # No policy of these means all: where one may not delete immutable tags, these stay.
+            return max(meant, key=lambda policy: not policy.immutable)
+        if node.orphan and not node.others and not self._is_mid_push(node):
             # Somebody was stopped in between, or it came a moment too late to go with what it belongs to.
             return Policy(node.orphan, True, Condition())
-        return min(meant, key=lambda policy: not policy.immutable, default=None)
+        return None
+
+    def _means_all(self, digest: str, policies: Sequence[Policy]) -> bool:
+        """Whether policies mean a manifest as a whole, or each of its tags; those that attach count with no other."""
+        if not all(policy.where.names_tags for policy in policies):
+            return True
+        version = self._versions[digest]
+        meant = {tag for policy in policies for tag in policy.where.tags_meant(version)}
+        return meant.issuperset(version.tags or version.attached)
+
+    def _untagged(self, digests: Iterable[str]) -> dict[str, tuple[tuple[str, str], ...]]:
+        """The tags that go while what they name stays, each with the policy that deletes it."""
+        found: dict[str, tuple[tuple[str, str], ...]] = {}
+        for digest in digests:
+            tags: dict[str, str] = {}
+            for policy in self._meant.get(digest, ()):
+                immutable = () if policy.immutable else self._graph.nodes[digest].immutable
+                meant = set(policy.where.tags_meant(self._versions[digest])).difference(immutable)
+                tags = dict.fromkeys(meant, policy.name) | tags
+            found[digest] = tuple(sorted(tags.items()))
+        return found
 
     def _reason(self, policy: Policy) -> _Reason:
         return _Reason(policy.name, f"{'' if policy in self._deletes else 'what held it went by '}rule '{policy.name}'")
@@ -127,18 +164,29 @@ class _Judge:
             for digest, version in self._versions.items()
             if policy.where.matches(version, self._now)
         }
-        # Children whose index is still to come count as no versions: they would take the places of whole ones.
-        nodes = self._graph.nodes
-        whole = (digest for digest in self._versions if not self._is_mid_push(nodes[digest]))
-        roots = [self._versions[digest] for digest in whole if self._graph.is_root(digest)]
-        roots.sort(key=lambda version: version.created, reverse=True)
+        versions = self._whole_versions()
         for policy in reversed(self._counts):
-            meant = [version.digest for version in roots if policy.where.matches(version, self._now)]
-            kept = dict.fromkeys(meant[: policy.keep_count], policy) | kept
+            kept = dict.fromkeys(self._newest(policy, versions), policy) | kept
         return {digest: _Reason(policy.name, f"rule '{policy.name}'") for digest, policy in kept.items()}
 
+    def _whole_versions(self) -> list[Version]:
+        """All that counts as a version, newest first: without children whose index is still to come."""
+        nodes = self._graph.nodes
+        whole = (digest for digest in nodes if self._graph.is_version(digest) and not self._is_mid_push(nodes[digest]))
+        found = [self._versions[digest] for digest in whole]
+        return sorted(found, key=lambda each: (each.created, bool(self._graph.indexes(each.digest))), reverse=True)
+
+    def _newest(self, policy: Policy, versions: Iterable[Version]) -> Iterator[str]:
+        """The newest of what a policy counts. What one of these, an index, names keeps its place, and takes none."""
+        counted = [version.digest for version in versions if policy.where.matches(version, self._now)]
+        indexes, places = set(counted), policy.keep_count or 0
+        for digest in counted:
+            if places:
+                yield digest
+                places -= indexes.isdisjoint(self._graph.indexes(digest))
+
     def _immutable(self, deleting: Mapping[str, Policy]) -> dict[str, _Reason]:
-        may = self._graph.below(sorted(digest for digest, policy in deleting.items() if policy.immutable))
+        may = self._graph.taken(sorted(digest for digest, policy in deleting.items() if policy.immutable))
         return {
             digest: _Reason("", f"its tag {min(node.immutable)} is immutable, and no rule says that it may go")
             for digest, node in self._graph.nodes.items()
@@ -150,22 +198,33 @@ class _Judge:
         return {digest: self._spared(digest) for digest in self._graph.standing if digest not in deleting}
 
     def _spared(self, digest: str) -> _Reason:
-        return YOUNG if self._is_mid_push(self._graph.nodes[digest]) else NO_RULE
+        if self._is_mid_push(self._graph.nodes[digest]):
+            return YOUNG
+        if self._meant[digest]:
+            return SOME_TAGS
+        return APART if self._graph.indexes(digest) and not self._graph.nodes[digest].named else NO_RULE
 
     def _is_mid_push(self, node: Node) -> bool:
         """Whether nothing names a manifest yet, and whoever pushed it may still mean to."""
         return not node.named and self._now - node.created < MID_PUSH
 
-    def _verdict(self, digest: str, kept: bool, way: tuple[str, str], reasons: Mapping[str, _Reason]) -> Verdict:
+    def _verdict(
+        self,
+        digest: str,
+        kept: bool,
+        way: tuple[str, str],
+        reasons: Mapping[str, _Reason],
+        tags: tuple[tuple[str, str], ...] = (),
+    ) -> Verdict:
         holder, root = way
         reason = reasons[root]
         if not holder:
-            return Verdict(digest, kept, reason.rule, reason.why)
+            return Verdict(digest, kept, reason.rule, reason.why, tags)
         part = "child" if digest in self._graph.nodes[holder].children else "referrer"
         tie = f"{part} of {holder}"
         if holder != root:
             tie = f"{tie}, below {root}"
-        return Verdict(digest, kept, reason.rule, f"{tie}: {reason.why}")
+        return Verdict(digest, kept, reason.rule, f"{tie}: {reason.why}", tags)
 
 
 def _versions(graph: Graph) -> dict[str, Version]:

@@ -7,14 +7,14 @@ so these are looked for again. What has changed is left alone until the next loo
 """
 
 from collections.abc import Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from functions.registry import causes
 from functions.registry.acts import Act
 from functions.registry.attempts import settle
 from functions.registry.batches import in_batches
-from functions.registry.deletion import Caused, Deletion
+from functions.registry.deletion import TAG_SIZE, Caused, Deletion
 from functions.registry.graph import Node
 from storage.errors import TooLarge
 from storage.protocols import Found, MetadataStore
@@ -40,6 +40,15 @@ class Doomed:
     dangling: tuple[tuple[str, str], ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class DoomedTag:
+    """A tag that is to go alone, by which policy, while the manifest that it names stays."""
+
+    node: Node
+    tag: str
+    policy: str
+
+
 class Expiry:
     """Deletes for clean-up."""
 
@@ -56,6 +65,30 @@ class Expiry:
         """
         act = Act("clean-up", f"{BY}{', '.join(sorted({each.policy for each in doomed}))}")
         return settle(lambda: self._try_to_delete(repository, doomed, act))
+
+    def delete_tags(self, repository: str, doomed: Sequence[DoomedTag]) -> list[DoomedTag]:
+        """Delete tags, but for those of manifests that are no longer what was judged; returns those that it deleted."""
+        deleted: list[DoomedTag] = []
+        for policy in sorted({each.policy for each in doomed}):
+            some = [each for each in doomed if each.policy == policy]
+            act = Act("clean-up", f"{BY}{policy}")
+            in_batches(
+                some,
+                lambda batch, act=act: deleted.extend(settle(lambda: self._try_to_delete_tags(repository, batch, act))),  # type: ignore[misc]
+                size=lambda each: TAG_SIZE,
+            )
+        return deleted
+
+    def _try_to_delete_tags(self, repository: str, doomed: Sequence[DoomedTag], act: Act) -> list[DoomedTag]:
+        # Its other tags may go meanwhile; a new one gives the manifest a new version.
+        nodes = [replace(each.node, tags=(each.tag,), subject="") for each in doomed]
+        keys = dict.fromkeys(key for node in nodes for key in _keys(repository, Doomed(node, act.by, "")))
+        found = self._metadata.read([*keys], content=False)
+        going = [each for each, node in zip(doomed, nodes, strict=True) if not _has_changed(found, repository, node)]
+        tags = [tag for each in going if (tag := found[Key(Tag, each.tag, repository)]) is not None]
+        if tags:
+            self._deletion.together(repository, [(causes.of_tag(tag.id), tag) for tag in tags], act)
+        return going
 
     def _try_to_delete(self, repository: str, doomed: Sequence[Doomed], act: Act) -> set[str]:
         found = self._metadata.read([key for each in doomed for key in _keys(repository, each)], content=False)

@@ -1,17 +1,35 @@
 """The graph of the manifests of one repository: what holds what.
 
-    an index  holds  its children
-    a subject holds  its referrers, by their `subject` or by a tag that attaches them  (registry.referring)
+    an index  holds  its children, and takes those along that belong to it  (`belongs`)
+    a subject holds  its referrers, by their `subject` or by a tag that attaches them, and takes them along
+                     (registry.referring)
 
-What stands is held by nothing, or has another tag than those that attach it. All else goes with what holds it.
+What is held stays while its holder does. What stands is taken along by nothing, or has another tag than those that
+attach it. All else goes with what takes it along.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Final
 
-from functions.registry.referring import attaches, refers, tags_of
+from functions.registry.referring import OWN_TAG, attaches, refers, tags_of
+
+MAX_BUILD_TIME: Final = timedelta(days=1)
+"""How long before its index a child is created at most: clients push the children of one build first, and a build with
+its index takes less than a day. Anyone who may push can name an older manifest in an index, too."""
+
+
+def belongs(attachment: str, created: datetime, index_created: datetime) -> bool:
+    """Return whether a child is a part of the same build as an index that names it, and of nothing else.
+
+    Args:
+        attachment: that of the child (Manifest.attachment); where it is unknown, only the times count.
+        created: when the child was pushed first.
+        index_created: when the index was.
+    """
+    return attachment != OWN_TAG and index_created - created <= MAX_BUILD_TIME
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +96,8 @@ class Graph:
         self._named = {tag: node.digest for node in self.nodes.values() for tag in node.attached}
         self._indexes: dict[str, list[str]] = defaultdict(list)
         self._holds: dict[str, list[str]] = defaultdict(list)
-        self._held: set[str] = set()
+        self._takes: dict[str, list[str]] = defaultdict(list)
+        self._taken: set[str] = set()
         for node in self.nodes.values():
             self._lay(node)
         self.standing = self._standing()
@@ -91,9 +110,9 @@ class Graph:
         """The tags that are made of a digest, each with the digest of the manifest that it names."""
         return [(tag, self._named[tag]) for tag in tags_of(digest) if tag in self._named]
 
-    def is_root(self, digest: str) -> bool:
-        """Whether a manifest is an image of its own: held by nothing, and referring to nothing."""
-        return digest not in self._held and not self.nodes[digest].refers
+    def is_version(self, digest: str) -> bool:
+        """Whether a manifest is an image of its own: it stands, and refers to nothing."""
+        return digest in self.standing and not self.nodes[digest].refers
 
     def below(self, roots: Iterable[str]) -> dict[str, tuple[str, str]]:
         """All that `roots` hold, and what those hold, and so on: by digest, its holder and the root that leads to it.
@@ -101,14 +120,11 @@ class Graph:
         The roots are among them. A root's own holder is "". Of several ways the shortest is told, from the root that
         comes first.
         """
-        found = {root: ("", root) for root in roots}
-        queue = list(found)
-        for digest in queue:
-            for held in self._holds.get(digest, ()):
-                if held not in found:
-                    found[held] = (digest, found[digest][1])
-                    queue.append(held)
-        return found
+        return _reached(roots, self._holds)
+
+    def taken(self, roots: Iterable[str]) -> dict[str, tuple[str, str]]:
+        """All that goes along with `roots`, told as `below` does: without what they hold that stands all the same."""
+        return _reached(roots, self._takes)
 
     def downward(self, digests: Iterable[str]) -> list[list[str]]:
         """`digests` in groups that hang together, in which nothing stands before what holds it.
@@ -155,17 +171,31 @@ class Graph:
         for child in dict.fromkeys(node.children):
             if child in self.nodes and child != node.digest:
                 self._indexes[child].append(node.digest)
-                self._hold(node.digest, child)
+                held = self.nodes[child]
+                self._hold(node, held, takes=belongs(held.attachment, held.created, node.created))
         subjects = (node.subject, *(self._subjects.get(tag, "") for tag in sorted(node.attaching)))
         for subject in dict.fromkeys(subjects):
             if subject in self.nodes and subject != node.digest:
-                self._hold(subject, node.digest)
+                self._hold(self.nodes[subject], node, takes=True)
 
-    def _hold(self, holder: str, held: str) -> None:
-        self._holds[holder].append(held)
-        self._held.add(held)
+    def _hold(self, holder: Node, held: Node, *, takes: bool) -> None:
+        self._holds[holder.digest].append(held.digest)
+        if takes and not held.others:
+            self._takes[holder.digest].append(held.digest)
+            self._taken.add(held.digest)
 
     def _standing(self) -> frozenset[str]:
-        standing = {digest for digest, node in self.nodes.items() if digest not in self._held or node.others}
+        standing = self.nodes.keys() - self._taken
         # Tags can attach manifests to one another in a ring, to which nothing leads from outside.
-        return frozenset(standing | (set(self.nodes) - set(self.below(standing))))
+        return frozenset(standing | (self.nodes.keys() - self.taken(standing).keys()))
+
+
+def _reached(roots: Iterable[str], edges: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, str]]:
+    found = {root: ("", root) for root in roots}
+    queue = list(found)
+    for digest in queue:
+        for held in edges.get(digest, ()):
+            if held not in found:
+                found[held] = (digest, found[digest][1])
+                queue.append(held)
+    return found

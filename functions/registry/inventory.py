@@ -7,7 +7,7 @@ from typing import Final
 
 from functions.registry.expiry import BY
 from functions.registry.followers import with_attachments
-from functions.registry.graph import Node
+from functions.registry.graph import Node, belongs
 from functions.registry.immutable import ImmutableTags
 from functions.registry.pages import scan_all
 from functions.registry.referring import attaches, refers, tags_of
@@ -95,13 +95,14 @@ class _Gone:
     """What held manifests and was deleted. Of several holders of one manifest the last one to go counts.
 
     A deleted holder tells only of what was there when it went: what was pushed or restored since belongs to whoever did
-    so. Nor does it tell of what another one holds that lives.
+    so. Nor does it tell of what another one holds that lives, nor an index of a child that belonged to none.
     """
 
     def __init__(self, live: Sequence[Manifest]) -> None:
-        self._live = {manifest.digest for manifest in live}
+        self._live = {manifest.digest: manifest for manifest in live}
         self._held = {child for manifest in live for child in manifest.children}
         self._parents: dict[str, DeletedManifest] = {}
+        self._belonging: set[str] = set()
         self._subjects: dict[str, DeletedManifest] = {}
         self._tags: dict[str, DeletedManifest] = {}
 
@@ -109,8 +110,11 @@ class _Gone:
         if dead.digest in self._live:
             # It is just being restored.
             return
-        for child in dead.children:
-            self._add(self._parents, child, dead)
+        for digest in dead.children:
+            self._add(self._parents, digest, dead)
+            child = self._live.get(digest)
+            if child is not None and _took(child, dead):
+                self._belonging.add(digest)
         self._add(self._subjects, dead.digest, dead)
         for tag in tags_of(dead.digest):
             self._add(self._tags, tag, dead)
@@ -122,10 +126,10 @@ class _Gone:
         """
         if manifest.digest in self._held:
             return ""
-        since = max(manifest.created, manifest.restored or manifest.created)
+        since = _since(manifest)
         attaching = [tag for tag in tags if attaches(tag.id, manifest.subject, manifest.attachment)]
         holders = (
-            (since, self._parents.get(manifest.digest)),
+            (since, self._parents.get(manifest.digest) if manifest.digest in self._belonging else None),
             (since, self._subjects.get(manifest.subject)),
             *((max(since, tag.moved), self._tags.get(tag.id)) for tag in attaching),
         )
@@ -141,6 +145,17 @@ class _Gone:
     def _add(self, holders: dict[str, DeletedManifest], held: str, dead: DeletedManifest) -> None:
         if held not in holders or _rank(holders[held]) < _rank(dead):
             holders[held] = dead
+
+
+def _since(manifest: Manifest) -> datetime:
+    """Return when a manifest was brought the last time."""
+    return max(manifest.created, manifest.restored or manifest.created)
+
+
+def _took(child: Manifest, dead: DeletedManifest) -> bool:
+    """Whether clean-up deleted an index to which a child belonged: it goes along, once no other holds it."""
+    is_part = belongs(child.attachment, child.created, dead.created)
+    return is_part and dead.by.startswith(BY) and _since(child) < dead.deleted
 
 
 def _rank(dead: DeletedManifest) -> tuple[datetime, bool]:

@@ -63,8 +63,17 @@ class Condition:
             not self.repository_globs or any(glob_matches(glob, repository) for glob in self.repository_globs)
         )
 
+    @property
+    def names_tags(self) -> bool:
+        """Whether this is about some tags, and not about whole manifests."""
+        return bool(self.tag_prefixes or self.tag_globs)
+
+    def tags_meant(self, version: Version) -> tuple[str, ...]:
+        """The tags of a manifest that are meant, those that attach among them, where this is about tags."""
+        return tuple(tag for tag in (*version.tags, *version.attached) if self._meant(tag))
+
     def matches(self, version: Version, now: datetime) -> bool:
-        """Whether a manifest of a repository that is covered is meant."""
+        """Whether a manifest of a repository that is covered is meant, by one tag at least where this is about tags."""
         return (
             self._matches_tags(version)
             and (not self.version_prefixes or version.digest.startswith(self.version_prefixes))
@@ -75,9 +84,9 @@ class Condition:
 
     def _matches_tags(self, version: Version) -> bool:
         tags = version.tags
-        if self.tag_prefixes or self.tag_globs:
+        if self.names_tags:
             # Who names tags may mean those that attach; whoever says "tagged" does not.
-            tags = tuple(tag for tag in (*tags, *version.attached) if self._meant(tag))
+            tags = self.tags_meant(version)
             if not tags:
                 return False
         return self.tag_state is TagState.ANY or (self.tag_state is TagState.TAGGED) == bool(tags)

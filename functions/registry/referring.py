@@ -30,7 +30,8 @@ SUFFIXES: Final = ("", *CONTENTS)
 """Of such tags: the schema of the distribution-spec has none, cosign's signatures, attestations and SBOMs have one."""
 
 NOT_ATTACHED: Final = "none"
-"""The `attachment` of a manifest that no tag attaches to another one."""
+OWN_TAG: Final = "tag"
+"""The `attachment` of a manifest that no tag attaches to another one; the second where a tag of its own created it."""
 
 _TAG: Final = re.compile(r"(?:sha256|sha512)-[0-9a-f]{64}(?:\.(?:sig|att|sbom))?")
 
@@ -60,7 +61,7 @@ def attachment_of(kind: str, tags: Sequence[str]) -> str:
         kind: what its layers are (`kind_of`).
         tags: those that the same push gives it.
     """
-    return next(filter(refers, tags), kind or NOT_ATTACHED)
+    return next(filter(refers, tags), kind or (OWN_TAG if tags else NOT_ATTACHED))
 
 
 def attachment_after(before: str, pushed: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 from functions.registry.cleanup import Verdict, decide
 from functions.registry.graph import Graph, Node
 from functions.registry.policy_files import parse
-from functions.registry.referring import refers
+from functions.registry.referring import attachment_of
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 
@@ -23,8 +23,8 @@ def attaching(name: str, suffix: str = "") -> str:
 
 
 def node(name: str, *tags: str, age: float = 100, children: Iterable[str] = (), subject: str = "", **more: Any) -> Node:
-    """A manifest, `age` days old, which its first tag attaches to another one where it is made for that."""
-    more.setdefault("attachment", next(filter(refers, tags), ""))
+    """A manifest, `age` days old, that was created under its tags."""
+    more.setdefault("attachment", attachment_of("", tags))
     return Node(
         digest=digest(name),
         size=1,

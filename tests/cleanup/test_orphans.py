@@ -117,9 +117,13 @@ def test_a_child_that_was_pushed_again_while_it_lived_stays_without_its_tag(
     assert clean() == {child.digest}
 
 
-def test_a_child_that_nobody_pushed_again_goes_with_its_tag(registry: Registry, clean: Callable[[], set[str]]) -> None:
-    child = push_image(registry, "a", "keep")
+def test_a_child_that_nobody_pushed_again_goes_with_its_tag(
+    registry: Registry, clock: TestClock, clean: Callable[[], set[str]]
+) -> None:
+    child = push_image(registry, "a")
     index_of(registry, [child], "v1")
+    clock.turn(days=2)
+    push_manifest(registry, "a", child.content or b"", "keep")
     assert clean() == {child.digest}
 
     registry.tags.delete("a", "keep")

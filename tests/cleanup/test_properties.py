@@ -9,9 +9,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from functions.registry.cleanup import decide
-from functions.registry.graph import Graph, Node
-from functions.registry.policies import Policy
+from functions.registry.graph import Graph, Node, belongs
+from functions.registry.policies import Policy, Version
 from functions.registry.policy_files import parse
+from functions.registry.referring import NOT_ATTACHED, OWN_TAG, attachment_of
 from tests.cleanup.manifests import NOW, attaching, digest, judged, kept, node
 from tests.faults import NIGHTLY
 
@@ -62,6 +63,7 @@ def graphs(draw: st.DrawFn) -> list[Node]:
                 *tags,
                 age=draw(st.sampled_from([0.01, 1, 10, 100])),
                 children=draw(st.lists(st.sampled_from(NAMES), unique=True, max_size=3)),
+                attachment=draw(st.sampled_from([attachment_of("", tags), "", OWN_TAG, NOT_ATTACHED])),
                 subject=draw(st.sampled_from(["", "", *NAMES])),
                 immutable=tuple(tag for tag in tags if draw(st.booleans())),
                 pulled=draw(st.sampled_from([None, NOW, NOW - timedelta(days=20)])),
@@ -110,6 +112,42 @@ def _keeps(rule: Policy, nodes: list[Node], digest: str) -> bool:
     )
     verdicts = decide("team/app", Graph(nodes), [rule, *everything], {}, NOW)
     return any(each.kept and each.rule == rule.name for each in verdicts if each.digest == digest)
+
+
+@EXAMPLES
+@given(graphs(), files())
+def test_nothing_goes_but_by_all_its_tags_or_with_what_it_belongs_to(nodes: list[Node], policies: str) -> None:
+    rules = [rule.where for rule in parse(policies) if rule.deletes]
+    verdicts = judged(nodes, policies)
+    gone = [each for each in nodes if not verdicts[each.digest].kept]
+    for each in nodes:
+        version = _version(each, nodes)
+        matching = [where for where in rules if where.matches(version, NOW)]
+        deleted = {tag for where in matching if where.names_tags for tag in where.tags_meant(version)}
+        if each not in gone:
+            assert {tag for tag, _ in verdicts[each.digest].tags} <= deleted
+            continue
+        whole = any(not where.names_tags for where in matching)
+        all_tags = bool(deleted) and deleted >= set(each.named or each.attached)
+        parts = [index for index in gone if each.digest in index.children]
+        of_build = any(belongs(each.attachment, each.created, index.created) for index in parts)
+        assert whole or all_tags or (not each.named and (each.refers or of_build))
+
+
+def _version(each: Node, nodes: list[Node]) -> Version:
+    pulls = [node.pulled for node in nodes if node.pulled and each.digest in Graph(nodes).above([node.digest])]
+    return Version(each.digest, each.named, each.attached, each.created, max([each.created, *pulls]))
+
+
+@EXAMPLES
+@given(graphs(), files(), st.sets(st.sampled_from(NAMES)), st.sampled_from([0.01, 5, 50, 99.5]))
+def test_an_index_of_versions_with_tags_lets_nothing_go(
+    nodes: list[Node], policies: str, children: set[str], age: float
+) -> None:
+    """Compared with the same manifest without them, which takes a place of a version, too."""
+    named = [name for name in sorted(children) if any(each.digest == digest(name) and each.named for each in nodes)]
+    alone, index = node("index", "other", age=age), node("index", "other", age=age, children=named)
+    assert kept([*nodes, alone], policies) <= kept([*nodes, index], policies)
 
 
 @EXAMPLES

@@ -3,11 +3,12 @@
 It says what must be, and in which cases a request is refused; it knows nothing of stores, links, versions or races.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from functions.registry.documents import parse
-from functions.registry.referring import attaches, attachment_after, attachment_of, tags_of
+from functions.registry.referring import attaches, attachment_after, attachment_of, refers, tags_of
 from storage.digests import digest_of
 
 IMMUTABLE = "keep"
@@ -69,6 +70,7 @@ class Repository:
     """All that ever were."""
     attachments: dict[str, str] = field(default_factory=dict)
     """What lets a tag attach each to another one, since it was created."""
+    created: dict[str, datetime] = field(default_factory=dict)
     live: set[str] = field(default_factory=set)
     tags: dict[str, str] = field(default_factory=dict)
     dead: dict[str, Dead] = field(default_factory=dict)
@@ -85,6 +87,8 @@ class Repository:
             raise Refused
         self.images[digest] = image
         pushed = attachment_of(image.kind, [tag] if tag else [])
+        if digest not in self.live:
+            self.created[digest] = self.now
         before = self.attachments[digest] if digest in self.live else pushed
         self.attachments[digest] = attachment_after(before, pushed)
         self._enliven(digest)
@@ -154,8 +158,29 @@ class Repository:
             raise Refused
         return rows[-1].digest
 
-    def clean_up(self, going: set[str], causes: dict[str, str]) -> None:
-        """Clean-up deleted these; each is restored with its cause."""
+    def may_go(self, digest: str, going: set[str], tag: str) -> bool:
+        """Whether a clean-up may delete this among `going`, whose policy means one tag, or what has none ("")."""
+        own = {each for each in self._tags_of(digest) if not refers(each)}
+        if own or not tag:
+            return own == {tag} - {""}
+        gone = going | self.dead.keys()
+        attached = any(each in self._tags_of(digest) and self._attaches(each) for one in gone for each in tags_of(one))
+        belongs = any(self._belongs(digest, one) for one in gone - {digest})
+        return self.images[digest].subject in gone or attached or belongs
+
+    def _belongs(self, child: str, index: str) -> bool:
+        """Whether a child was pushed for an index: with no tag, and no longer than a day before it."""
+        is_recent = self.created[index] - self.created[child] <= timedelta(days=1)
+        return child in self.images[index].children and self.attachments[child] != "tag" and is_recent
+
+    def shares(self, tag: str) -> bool:
+        """Whether what a tag names has another tag of its own."""
+        return tag in self.tags and any(each != tag and not refers(each) for each in self._tags_of(self.tags[tag]))
+
+    def clean_up(self, going: set[str], causes: dict[str, str], tags: Iterable[str] = ()) -> None:
+        """Clean-up deleted these, each restored with its cause, and before them tags alone."""
+        for tag in tags:
+            self._drop(tag, f"tag:{tag}", "clean-up")
         for digest in sorted(going):
             self._bury({digest}, causes[digest], "clean-up")
         for digest in going:

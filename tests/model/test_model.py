@@ -52,6 +52,7 @@ EXAMPLES = 400 if NIGHTLY else 20
 NAMES = ("a", "b/c")
 LAYERS = tuple(f"layer {number}".encode() for number in range(4))
 WAITS = Waits()
+TAGGED = '[{"name": "tagged", "action": {"type": "Delete"}, "condition": {"tagPrefixes": ["v2"]}}]'
 UNTAGGED = '[{"name": "u", "action": {"type": "Delete"}, "condition": {"tagState": "UNTAGGED", "olderThan": "1d"}}]'
 
 name = st.sampled_from(NAMES)
@@ -245,15 +246,33 @@ class Machine(RuleBasedStateMachine):
         for model in self.model.values():
             model.now = self.clock.time
 
-    @rule(name=name)
-    def clean_up(self, name: str) -> None:
-        made = cleanup.plan(self.registry, name, Rules(parse(UNTAGGED), [], self.clock.time))
-        going = set(made.rules)
+    @precondition(lambda self: any(model.live for model in self.model.values()))
+    @rule(name=name, of=pick, in_index=st.booleans(), minutes=st.sampled_from((1, 25 * 60)))
+    def claim_a_manifest_and_clean_up(self, name: str, of: int, in_index: bool, minutes: int) -> None:
+        """What any caller who may push can do: give any manifest a tag that a policy means, or name it in an index."""
+        model = self.model[name]
+        claimed = chosen(of, model.live)
+        if claimed in model.live:
+            content = model.images[claimed].content
+            self.turn_the_clock(minutes)
+            self.put(name, images.index([content], annotations={"n": str(minutes)}) if in_index else content, "v2")
+            self.turn_the_clock(61)
+            self.clean_up_by(name, "v2")
+
+    @rule(name=name, tag=st.sampled_from(("", "v2")))
+    def clean_up(self, name: str, tag: str) -> None:
+        self.clean_up_by(name, tag)
+
+    def clean_up_by(self, name: str, tag: str) -> None:
+        made = cleanup.plan(self.registry, name, Rules(parse(TAGGED if tag else UNTAGGED), [], self.clock.time))
+        going, tags = set(made.rules), [each.tag for each in made.tags]
         assert going <= self.model[name].live
+        assert all(self.model[name].may_go(digest, going, tag) for digest in going)
+        assert tags == ([tag] if self.model[name].shares(tag) else [])
         assert cleanup.apply(self.registry, made).changed == 0
         found = self.stores.metadata.read([Key(DeletedManifest, digest, name) for digest in going])
         causes = {digest: dead.cause for digest in going if (dead := found[Key(DeletedManifest, digest, name)])}
-        self.model[name].clean_up(going, causes)
+        self.model[name].clean_up(going, causes, tags)
 
     @rule()
     def collect(self) -> None:

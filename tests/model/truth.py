@@ -5,17 +5,21 @@
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from datetime import timedelta
+from typing import Any, Final
 
 from functions.jobs.backup import Stores
 from functions.registry import causes
 from functions.registry.expiry import BY
 from functions.registry.needs import needs_of
 from functions.registry.pages import scan_all
-from functions.registry.referring import NOT_ATTACHED
+from functions.registry.referring import NOT_ATTACHED, OWN_TAG
 from storage.digests import algorithm_of, digest_of
 from storage.past import DeletedLink, DeletedManifest, DeletedTag, History, Move
 from storage.records import FORGOTTEN, LOOSE, Blob, Key, Link, Manifest, R, Record, Repository, Tag, Upload
+
+TAGGED: Final = f"{BY}tagged"
+"""Who deletes by the policy of tests that is about tags alone."""
 
 
 class Snapshot:
@@ -131,11 +135,26 @@ def _can_be_restored(now: Snapshot, dead: DeletedManifest) -> None:
 
 
 def _what_went_with_another_belongs_to_it(now: Snapshot) -> None:
-    """What a person deleted took along only what refers to it; what clean-up deletes holds its children as well."""
+    """What a person deleted took along only what refers to it; clean-up, the parts of the same build as well.
+
+    What has no tag may go by itself, together with an index that names it, unless the policy is TAGGED.
+    """
     for dead in now.dead_manifests.values():
         by_itself = dead.cause == causes.of_manifest(dead.id) or not dead.cause.startswith(f"{causes.MANIFEST}:")
-        refers = dead.subject or dead.attachment != NOT_ATTACHED
-        assert by_itself or refers or dead.by.startswith(BY), f"{dead.id} only seemed to refer to {dead.cause}"
+        refers = dead.subject or dead.attachment not in (NOT_ATTACHED, OWN_TAG)
+        by_policy = dead.by.startswith(BY) and (dead.by != TAGGED or _went_with_a_build(now, dead))
+        assert by_itself or refers or by_policy, f"{dead.id} only seemed to belong to {dead.cause}"
+
+
+def _went_with_a_build(now: Snapshot, dead: DeletedManifest) -> bool:
+    """Whether a manifest belonged to an index, or went by a tag of its own."""
+    here = [each for each in (*now.manifests.values(), *now.dead_manifests.values()) if dead.id in each.children]
+    tags = [move for move in now.moves.values() if move.before == dead.id and move.by == TAGGED]
+    return bool(tags) or any(
+        dead.attachment != OWN_TAG and index.created - dead.created <= timedelta(days=1)
+        for index in here
+        if index.repository == dead.repository
+    )
 
 
 def _nothing_is_forgotten_by_its_repository(now: Snapshot) -> None:

@@ -1,0 +1,209 @@
+"""A version goes by its tags where policies delete each of them; where they delete some, these alone go."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from functions import cli
+from functions.jobs import cleanup
+from functions.jobs.backup import Stores
+from functions.jobs.cleanup import Rules
+from functions.jobs.collect import Collector
+from functions.jobs.reaping import Waits
+from functions.registry.immutable import ImmutableTags
+from functions.registry.policies import Policy
+from functions.registry.policy_files import parse
+from functions.registry.registry import Registry
+from storage.records import Manifest
+from tests.cleanup.manifests import attaching, digest, judged, kept, node
+from tests.registry.clocks import TestClock
+from tests.registry.pushes import push_image, push_manifest
+
+
+def rule(name: str, *prefixes: str, action: str = "Delete", **more: object) -> dict[str, object]:
+    return {"name": name, "action": {"type": action}, "condition": {"tagPrefixes": prefixes}} | more
+
+
+PR = rule("pr", "pr-")
+
+
+@pytest.fixture
+def clock() -> TestClock:
+    return TestClock()
+
+
+def policies(*rules: dict[str, object]) -> tuple[Policy, ...]:
+    return tuple(parse(json.dumps(rules or [PR])))
+
+
+def planned(registry: Registry, clock: TestClock, *rules: dict[str, object]) -> cleanup.Plan:
+    return cleanup.plan(registry, "a", Rules(policies(*rules), [], clock()))
+
+
+def tags(registry: Registry) -> list[str]:
+    return [*registry.tags.names("a", "", 100).items]
+
+
+def lives(registry: Registry, manifest: Manifest) -> bool:
+    return registry.metadata.read([manifest.key])[manifest.key] is not None
+
+
+def test_only_the_tag_goes_that_a_pusher_gave_another_version(registry: Registry, clock: TestClock) -> None:
+    deployed, own = push_image(registry, "a", "prod"), push_image(registry, "a", "pr-2", "pr-3")
+    push_manifest(registry, "a", deployed.content or b"", "pr-1")
+    made = planned(registry, clock)
+    assert [(each.tag, each.node.digest, each.policy) for each in made.tags] == [("pr-1", deployed.digest, "pr")]
+    assert dict(made.rules) == {own.digest: "pr"}
+
+    report = cleanup.apply(registry, made)
+
+    assert (report.kept, report.deleted, report.changed, report.tags) == (1, 1, 0, {"pr": 1})
+    assert tags(registry) == ["prod"]
+    assert lives(registry, deployed)
+    assert not lives(registry, own)
+    moves = registry.tags.history("a", "pr-1", "", 9).items
+    assert [(move.action, move.by, move.before) for move in moves] == [
+        ("clean-up", "policy pr", deployed.digest),
+        ("push", "", ""),
+    ]
+    registry.undelete.tag("a", "pr-1")
+    assert tags(registry) == ["pr-1", "prod"]
+
+
+def test_tags_of_several_policies_and_in_several_commits_all_go(
+    registry: Registry, clock: TestClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("functions.registry.batches.batches.__defaults__", (2,))
+    image = push_image(registry, "a", "prod", *(f"{kind}-{number}" for kind in ("pr", "dev") for number in range(3)))
+
+    report = cleanup.apply(registry, planned(registry, clock, PR, rule("dev", "dev-")))
+
+    assert (report.tags, report.changed) == ({"pr": 3, "dev": 3}, 0)
+    assert tags(registry) == ["prod"]
+    assert lives(registry, image)
+
+
+def _push_again(registry: Registry, image: Manifest) -> None:
+    push_manifest(registry, "a", image.content or b"", "another")
+
+
+def _move(registry: Registry, image: Manifest) -> None:
+    push_image(registry, "a", "pr-1")
+
+
+def _pull(registry: Registry, image: Manifest) -> None:
+    registry.pulls.note("a", image.digest)
+    registry.pulls.flush()
+
+
+@pytest.mark.parametrize("meanwhile", [_push_again, _move, _pull])
+def test_a_tag_stays_whose_version_changes_after_the_look(
+    registry: Registry, clock: TestClock, meanwhile: Callable[[Registry, Manifest], None]
+) -> None:
+    image, other = push_image(registry, "a", "prod", "pr-1"), push_image(registry, "a", "main", "pr-2")
+    made = planned(registry, clock)
+    meanwhile(registry, image)
+
+    report = cleanup.apply(registry, made)
+
+    assert (report.tags, report.changed) == ({"pr": 1}, 1)
+    assert "pr-1" in tags(registry)
+    assert "pr-2" not in tags(registry)
+    assert lives(registry, other)
+
+
+def test_who_is_stopped_among_tags_goes_on(
+    registry: Registry, clock: TestClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("functions.registry.batches.batches.__defaults__", (1,))
+    push_image(registry, "a", "prod", "pr-1", "pr-2")
+
+    report = cleanup.apply(registry, planned(registry, clock), stop=lambda: True)
+
+    assert (report.done, report.tags) == (False, {"pr": 1})
+    assert cleanup.apply(registry, planned(registry, clock), stop=lambda: True).done
+    assert tags(registry) == ["prod"]
+
+
+@pytest.mark.parametrize("applied", [True, False])
+def test_collection_counts_tags_that_go_alone(registry: Registry, clock: TestClock, applied: bool) -> None:
+    push_image(registry, "a", "prod", "pr-1")
+    cleaning = cleanup.in_collection(registry, policies(), applied, clock)
+
+    report = Collector(registry, Waits(), cleaning, clock).run()
+
+    assert report
+    assert report.counts[f"tags {'deleted' if applied else 'would be deleted'} by policy pr"] == 1
+    assert tags(registry) == (["prod"] if applied else ["pr-1", "prod"])
+
+
+def test_the_command_tells_and_deletes_tags_that_go_alone(
+    registry: Registry, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image, plan = push_image(registry, "a", "prod", "pr-1"), tmp_path / "plan"
+    options = ("--cleanup", json.dumps([PR]))
+
+    def run(*words: str) -> str:
+        assert cli.main(["cleanup", *words, *options]) == 0
+        return capsys.readouterr().out
+
+    assert run("plan").splitlines() == [
+        f"keep\ta@{image.digest}\tpr-1,prod\trules delete some of its tags, and not all\tdeletes tag pr-1: rule 'pr'",
+        "a\tkeeps 1, deletes 0, frees 0 B, deletes 1 tags alone",
+    ]
+    plan.write_text(run("plan", "--json"))
+    push_manifest(registry, "a", image.content or b"", "pr-2")
+    assert (
+        run("apply", str(plan))
+        == "a\tdeleted 0, kept 1, 1 tags deleted alone, 1 left alone: changed, or not in the plan\n"
+    )
+    assert tags(registry) == ["pr-2", "prod"]
+
+
+def test_immutable_tags_go_alone_only_by_a_rule_that_says_so(stores: Stores, clock: TestClock) -> None:
+    registry = Registry(stores.blobs, stores.metadata, ImmutableTags.of(["a:pr-1", "a:prod"]), clock)
+    image = push_image(registry, "a", "prod", "pr-1", "pr-2")
+
+    cleanup.apply(registry, planned(registry, clock))
+    assert tags(registry) == ["pr-1", "prod"]
+    cleanup.apply(registry, planned(registry, clock, PR, rule("expire", "pr-1", immutableTags=True)))
+    assert tags(registry) == ["prod"]
+    assert lives(registry, image)
+
+
+def gone_tags(*rules: dict[str, object]) -> dict[str, str]:
+    return dict(judged([node("a", "prod", "pr-1")], json.dumps(rules or [PR]))[digest("a")].tags)
+
+
+def test_what_keeps_a_version_keeps_its_tags() -> None:
+    keeps = rule("keep", "pro", action="Keep")
+    assert gone_tags() == {"pr-1": "pr"}
+    assert gone_tags(PR, keeps) == {}
+    assert gone_tags(PR, {"name": "n", "action": {"type": "Keep"}, "mostRecentVersions": {"keepCount": 1}}) == {}
+    runs = judged([node("a", "prod", "pr-1")], json.dumps([PR]), {digest("a"): "in cluster-1"})
+    assert runs[digest("a")].tags == ()
+    index = [node("i", "v1", children=["a"]), node("a", "prod", "pr-1")]
+    assert judged(index, json.dumps([PR, rule("keep", "v", action="Keep")]))[digest("a")].tags == ()
+
+
+def test_a_version_goes_where_several_rules_delete_all_its_tags_together() -> None:
+    rules = [PR, rule("dev", "dev-")]
+    assert kept([node("a", "pr-1", "dev-1")], json.dumps(rules)) == set()
+    immutable = [node("a", "pr-1", "dev-1", immutable=("dev-1",))]
+    assert kept(immutable, json.dumps([PR | {"immutableTags": True}, rules[1]])) == {digest("a")}
+
+
+def test_a_rule_without_tags_means_the_whole_version() -> None:
+    rules = json.dumps([PR, {"name": "old", "action": {"type": "Delete"}, "condition": {"olderThan": "30d"}}])
+    assert kept([node("a", "prod", "pr-1")], rules) == set()
+
+
+def test_a_tag_that_only_seems_to_attach_goes_alone_by_a_rule_for_such_tags() -> None:
+    rules = json.dumps([rule("attached", "sha256-")])
+    named = node("a", "prod", attaching("gone", ".sig"), attachment="tag")
+    verdict = judged([named], rules)[named.digest]
+    assert (verdict.kept, verdict.tags) == (True, ((attaching("gone", ".sig"), "attached"),))
+    assert kept([node("b", attaching("gone", ".sig"), attachment="tag")], rules) == set()
+    assert kept([node("c", "pr-1", attaching("gone", ".sig"), attachment="tag")], json.dumps([PR])) == set()
