@@ -238,13 +238,13 @@ class Manifests:
         repository = manifest.repository
         tags = list(dict.fromkeys(put.tags))
         found = self._read_needs(manifest, [key for tag in tags for key in self._tags.keys(repository, tag)])
-        _refuse_another_type(manifest, found[manifest.key])
+        tombstone = found[Key(DeletedManifest, manifest.digest, repository)]
+        _refuse_another_type(manifest, found[manifest.key], tombstone)
         time, damaged = self._clock(found.read_at), self._damaged(found, manifest)
         manifest = replace(manifest, object=object_of(found, manifest), created=min(manifest.created, time))
         needed = named(found, manifest, time, NAMEABLE, damaged)
         writes = [*(touching(found, needed) if touched else needed), *alive(found, repository, time)]
         writes.append(_written(manifest, found[manifest.key], time))
-        tombstone = found[Key(DeletedManifest, manifest.digest, repository)]
         if tombstone is not None and not touched:
             writes += dropping(self._metadata, tombstone, manifest, self._clock)
         tagged = replace(manifest, content=put.content)
@@ -268,14 +268,23 @@ class Manifests:
         return self._metadata.read([*keys, *hidden_needs_of(manifest)], content=False)
 
 
-def _refuse_another_type(manifest: Manifest, there: Manifest | None) -> None:
-    """Raises MANIFEST_INVALID where the same bytes are there as another media type.
+def _refuse_another_type(manifest: Manifest, there: Manifest | None, tombstone: DeletedManifest | None) -> None:
+    """Raises MANIFEST_INVALID where the same bytes are there, or can be restored, as another media type.
 
     Bytes without a `mediaType` are what the client says that they are, and one record cannot need what both need: a
-    layer of the one would be collected while a tag names the other.
+    layer of the one would be collected while a tag names the other, or while what was deleted can be restored.
     """
     if there is not None and there.media_type != manifest.media_type:
-        reason = f"these bytes are there as {there.media_type}; delete {manifest.digest} first to push them as another"
+        reason = (
+            f"these bytes are there as {there.media_type};"
+            f" delete {manifest.digest} with `lading delete --for-good` first to push them as another"
+        )
+        raise RegistryError(MANIFEST_INVALID, {"mediaType": manifest.media_type, "reason": reason})
+    if there is None and tombstone is not None and tombstone.media_type != manifest.media_type:
+        reason = (
+            f"these bytes were deleted as {tombstone.media_type} and can be restored as that;"
+            f" restore {manifest.digest} and delete it with `lading delete --for-good` to push them as another"
+        )
         raise RegistryError(MANIFEST_INVALID, {"mediaType": manifest.media_type, "reason": reason})
 
 

@@ -11,13 +11,14 @@ import pytest
 from functions.jobs.backup import Stores
 from functions.jobs.collect import Collector
 from functions.jobs.reaping import Waits
+from functions.registry import causes, manifests
 from functions.registry.documents import DOCKER_MANIFEST, OCI_ARTIFACT, OCI_MANIFEST
 from functions.registry.errors import RegistryError
 from functions.registry.manifests import Put
 from functions.registry.registry import Registry
 from storage.digests import digest_of
 from storage.errors import TooLarge
-from storage.records import Manifest
+from storage.records import Manifest, Tag
 from tests import images
 from tests.model.truth import Snapshot, spotless
 from tests.registry.clocks import TestClock
@@ -27,6 +28,11 @@ from tests.registry.pushes import pull_blob, push_blob
 
 def put(registry: Registry, content: bytes, media_type: str, *tags: str) -> Manifest:
     return registry.manifests.put("a", Put(content, media_type, "", tags))
+
+
+def delete_for_good(registry: Registry, manifest: Manifest | Tag) -> None:
+    registry.deletion.manifest("a", manifest.digest)
+    registry.undelete.forget_caused("a", causes.of_manifest(manifest.digest))
 
 
 def told(attempt: Callable[[], Any]) -> str:
@@ -65,13 +71,30 @@ def test_bytes_that_are_there_are_not_pushed_as_another_type(
     reason = told(lambda: put(registry, content, second, "v2"))
 
     assert reason.startswith("MANIFEST_INVALID")
-    assert f"delete {manifest.digest} first" in reason
+    assert f"delete {manifest.digest} with `lading delete --for-good` first" in reason
     assert registry.tags.names("a", "", 9).items == ["v1"]
     put(registry, content, first, "v3")
-    registry.deletion.manifest("a", manifest.digest)
+    delete_for_good(registry, manifest)
     assert put(registry, content, second, "v2").media_type == second
     for reference in ("v2", manifest.digest):
         assert registry.manifests.find("a", reference).media_type == second
+
+
+@pytest.mark.parametrize(("first", "second"), list(permutations(TYPES, 2)))
+def test_what_was_deleted_can_be_restored_whoever_pushes_the_same_bytes_as_another_type(
+    registry: Registry, content: bytes, layer: bytes, first: str, second: str
+) -> None:
+    manifest = put(registry, content, first, "v1")
+    registry.deletion.manifest("a", manifest.digest)
+
+    reason = told(lambda: put(registry, content, second, "v2"))
+
+    assert reason.startswith("MANIFEST_INVALID")
+    assert f"deleted as {first}" in reason
+    assert registry.undelete.manifest("a", manifest.digest) == [manifest.digest]
+    assert registry.manifests.find("a", "v1").media_type == first
+    if first != OCI_ARTIFACT:
+        assert pull_blob(registry, "a", digest_of(layer)) == layer
 
 
 @pytest.mark.parametrize("types", list(permutations((OCI_MANIFEST, OCI_ARTIFACT), 2)))
@@ -99,7 +122,7 @@ def test_of_two_types_at_once_one_wins_and_what_it_needs_stays(
         if tag.media_type == OCI_MANIFEST:
             assert pull_blob(registry, "a", digest_of(layer)) == layer
             assert told(lambda: registry.blobs.delete("a", digest_of(layer))).startswith("UNSUPPORTED")
-        registry.deletion.manifest("a", tag.digest)
+        delete_for_good(registry, tag)
         for each in (images.EMPTY_CONFIG, layer):
             push_blob(registry, "a", each)
     assert point >= 2
@@ -117,6 +140,8 @@ def test_what_only_the_deleted_type_needed_is_collected(
         attempts = registry.manifests._try_to_put
         monkeypatch.setattr(registry.manifests, "_try_to_put", partial(_too_large_unless_touched, attempts))
 
+    # As if this put had looked before the image was pushed and deleted.
+    monkeypatch.setattr(manifests, "_refuse_another_type", lambda *asked: None)
     put(registry, content, OCI_ARTIFACT, "v2")
 
     for _ in range(2):
