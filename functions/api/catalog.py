@@ -24,6 +24,9 @@ MAX_LOOKED: Final = 5_000
 MAX_CALLS: Final = 100
 """Records, and calls to the store, of one request: it ends after the first call that reaches one of these."""
 
+MAX_COMPARED: Final = 100_000
+"""Names times globs, of one request: a name takes 0.5 to 1.5 µs for each glob that begins as it does."""
+
 
 @dataclass(frozen=True, slots=True)
 class CatalogPage:
@@ -47,6 +50,7 @@ class _Search:
     size: int
     found: list[str] = field(default_factory=list)
     looked: int = 0
+    compared: int = 0
     calls: int = 0
     place: str = ""
     hidden: bool = False
@@ -54,7 +58,13 @@ class _Search:
     @property
     def ends(self) -> bool:
         """Whether there are names for the page and one more, or it has looked at as much as it may."""
-        return len(self.found) > self.size or self.looked >= MAX_LOOKED or self.calls >= MAX_CALLS
+        too_much = self.looked >= MAX_LOOKED or self.calls >= MAX_CALLS or self.compared >= self.comparable
+        return len(self.found) > self.size or too_much
+
+    @property
+    def comparable(self) -> int:
+        """How many names one request compares with globs."""
+        return max(1, MAX_COMPARED // max(1, self.patterns.max_globs_per_name))
 
     @property
     def wanted(self) -> int:
@@ -77,10 +87,11 @@ class _Search:
     def _scan(self, part: Range) -> bool:
         after, count = part.after, self.wanted if part.whole and not part.prefix else min(self.wanted, FIRST_SCAN)
         while not self.ends:
-            count = min(count, MAX_SCAN)
+            count = min(count, MAX_SCAN, self.comparable - self.compared)
             page = self.registry.repositories(after, count)
             below = (name for name in page.items if name.startswith(part.prefix))
             self.found += [name for name in below if self.patterns.matches(name)]
+            self.compared += len(page.items)
             if not page.next or not page.next.startswith(part.prefix):
                 self._at(part.prefix + AFTER_NAMES, len(page.items) + 1, hidden=False)
                 return True

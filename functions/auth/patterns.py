@@ -51,7 +51,10 @@ class Range:
 
 
 class Patterns:
-    """Patterns, prepared for many names: what a caller may read can be a thousand, and a listing asks for each name."""
+    """Patterns, prepared for many names: what a caller may read can be a thousand, and a listing asks for each name.
+
+    max_globs_per_name  with how many of them a name is compared at most
+    """
 
     def __init__(self, patterns: Iterable[str]) -> None:
         """Prepare `patterns`; see also `compiled`."""
@@ -63,6 +66,10 @@ class Patterns:
                 self._globs.setdefault(prefix, []).append(pattern)
             else:
                 exact.add(pattern)
+        for prefix, found in self._globs.items():
+            # No other of these matches more.
+            if f"{prefix}*" in found:
+                found[:] = [f"{prefix}*"]
         self._exact = frozenset(exact)
         self._lengths = sorted({len(prefix) for prefix in self._globs})
         prefixes: list[str] = []
@@ -70,6 +77,7 @@ class Patterns:
             if not prefixes or not prefix.startswith(prefixes[-1]):
                 prefixes.append(prefix)
         self._prefixes = frozenset(prefixes)
+        self.max_globs_per_name = max(map(self._globs_of, self._globs), default=0)
         self._parts = sorted([*prefixes, *(name for name in exact if not _is_below(name, prefixes))])
 
     def matches(self, name: str) -> bool:
@@ -79,6 +87,11 @@ class Patterns:
             for length in self._lengths[: bisect_right(self._lengths, len(name))]
             for glob in self._globs.get(name[:length], ())
         )
+
+    def _globs_of(self, name: str) -> int:
+        """Return with how many globs a name that begins so is compared."""
+        lengths = self._lengths[: bisect_right(self._lengths, len(name))]
+        return sum(len(self._globs.get(name[:length], ())) for length in lengths)
 
     def parts(self, after: str) -> Iterator[Names | Range]:
         """Yield, in order, all that a listing of the names after `after` must look at."""

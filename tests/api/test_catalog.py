@@ -18,6 +18,7 @@ from functions.app import App
 from functions.auth.patterns import Patterns
 from functions.composition import open_blobs, open_door, open_metadata
 from functions.jobs.backup import Stores
+from functions.registry import globs
 from functions.registry.pages import Page
 from functions.registry.registry import Registry
 from storage.protocols import Create, Found
@@ -197,6 +198,34 @@ def test_no_request_looks_at_more_than_it_may(local_stores: Stores, tmp_path: Pa
     assert guarded.listed("some", "/v2/_catalog") == [[], []]
 
 
+def test_no_request_compares_more_names_with_globs_than_it_may(
+    local_stores: Stores, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(catalog, "MAX_COMPARED", 20_000)
+    names = [f"r{number:04d}" for number in range(200)]
+    make(local_stores, names)
+    compared: list[str] = []
+    matches = globs.matches
+
+    def noted(glob: str, text: str) -> bool:
+        compared.append(text)
+        return matches(glob, text)
+
+    monkeypatch.setattr(globs, "matches", noted)
+    grants = [f"*-nothing-{number}" for number in range(500)]
+    guarded = guard(local_stores, tmp_path, {"some": [*grants, "*7"], "all": [*grants, "*"]})
+
+    for user, visible in (("some", [name for name in names if name.endswith("7")]), ("all", names)):
+        target, listed = "/v2/_catalog", list[str]()
+        while target:
+            compared.clear()
+            answer = guarded.ask(user, target)
+            assert len(compared) <= 20_000
+            listed += answer.json["repositories"]
+            target = "".join(re.findall(r"<(.+)>", answer.headers.get("Link", "")))
+        assert listed == visible
+
+
 @dataclass
 class Fake:
     """The repositories of a registry, some of which were deleted."""
@@ -232,6 +261,7 @@ def test_pages_hold_each_visible_name_once_and_in_order(
     after, listed = "", list[str]()
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(catalog, "MAX_LOOKED", most)
+        patched.setattr(catalog, "MAX_COMPARED", 2 * most)
         patched.setattr(catalog, "FIRST_SCAN", 1)
         for _ in range(200):
             page = catalog.page_of(fake, prepared, after, size)  # type: ignore[arg-type]
