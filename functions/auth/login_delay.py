@@ -49,6 +49,10 @@ TRIES_PER_SECOND: Final = 0.1
 """By a name and network that are known, within the delay: so many at once, and then one in ten seconds. A flood of 500
 connections does not keep out a caller that logged in lately; one that lasts gets 8,640 guesses a day."""
 
+MAX_COUNTED_NAME: Final = 255
+"""Characters of a name that are counted by: a client may send 16,384, and the counters of 10,000 names stay in memory.
+Longer names that begin alike share a delay."""
+
 BY_NAME: Final = Allowance(3, 300.0)
 BY_NETWORK: Final = Allowance(30, 60.0)
 
@@ -65,7 +69,7 @@ class LoginDelay:
 
     def left(self, name: str, network: str, known: bool) -> float:
         """Return the seconds that are left of the delay. `known` callers logged in lately, by this name from there."""
-        counts = [(self._by_name.last((name, network)), BY_NAME)]
+        counts = [(self._by_name.last(_key(name, network)), BY_NAME)]
         if not known:
             counts.append((self._by_network.last(network), BY_NETWORK))
         now = self._clock()
@@ -81,9 +85,14 @@ class LoginDelay:
 
     def failed(self, name: str, network: str) -> None:
         """Count a failure."""
-        self._by_name.add((name, network), 1, BY_NAME.most)
+        self._by_name.add(_key(name, network), 1, BY_NAME.most)
         self._by_network.add(network, 1, BY_NETWORK.most)
 
     def succeeded(self, name: str, network: str) -> None:
         """Forget the failures of a name and network."""
-        self._by_name.reset((name, network))
+        self._by_name.reset(_key(name, network))
+
+
+def _key(name: str, network: str) -> tuple[str, str]:
+    """Return what failures of a name are counted by: bounded, since any client may send any name."""
+    return name[:MAX_COUNTED_NAME], network

@@ -1,5 +1,6 @@
 """The delay after failed logins, over HTTP."""
 
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -96,6 +97,23 @@ def test_what_is_counted_is_bounded() -> None:
         counters.add(number)
 
     assert [counters.last(number).level for number in (0, 1, MAX_KEYS)] == [0, 1, 1]
+
+
+def test_a_long_name_is_delayed_and_not_kept() -> None:
+    """10,000 names of 16,384 characters, which any client may send, would take 640 MiB."""
+    delay = LoginDelay(lambda: 0.0)
+    tracemalloc.start()
+    try:
+        name = "".join(["\N{GRINNING FACE}"] * 2**20)
+        for _ in range(BY_NAME.failures + 1):
+            delay.failed(name, "a")
+        del name
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert kept < 2**16
+    assert delay.left("\N{GRINNING FACE}" * 2**20, "a", known=True) == FIRST_DELAY
 
 
 def test_a_counter_is_taken_up_to_its_most_and_leaks() -> None:
