@@ -5,12 +5,14 @@ import json
 import logging
 import threading
 import time
+import tracemalloc
 from collections.abc import Callable
 from typing import Any
 
 import jwt
 import pytest
 
+from functions.auth.door import Anonymous
 from functions.auth.keys import FRESH, WAITING, Key, KeyRing, Keys, new_keys, rotated
 from functions.auth.scopes import CATALOG, LONGEST, MOST, Scope, repository
 from functions.auth.secret import TIMEOUTS
@@ -78,6 +80,36 @@ def test_the_longest_token_is_one_that_is_read() -> None:
     assert {(names[0], "pull"), (names[-1], "pull")} <= tokens().read(text).granted
     assert 50 < len(tokens().read(text).catalog or ()) < 5000
     assert len(tokens().read(tokens().issue(Owner(), False, [CATALOG], []).text).catalog or ()) > 500
+
+
+def test_a_client_without_credentials_cannot_fill_the_memory() -> None:
+    """10,000 tokens are remembered: of the longest, only that they are verified again."""
+    small, large = (
+        [anonymous_token([f"{'a' * 150}-{number}-{scope}" for scope in range(scopes)]) for number in range(50)]
+        for scopes in (1, MOST)
+    )
+
+    reader = tokens()
+    assert reader.read(small[0]) is reader.read(small[0])
+    assert kept_for(small) < 5_000
+    assert kept_for(large) < 500
+
+
+def anonymous_token(names: list[str]) -> str:
+    scopes = [repository(name, ["pull", "push", "delete"]) for name in names]
+    return tokens().issue(Anonymous(()), anonymous=True, granted=[], refused=scopes).text
+
+
+def kept_for(texts: list[str]) -> float:
+    """Return how many bytes stay in memory for each token that is read."""
+    reader = tokens()
+    tracemalloc.start()
+    try:
+        for text in texts:
+            reader.read(text)
+        return tracemalloc.get_traced_memory()[0] / len(texts)
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize(("age", "good"), [(-25, True), (0, True), (325, True), (-35, False), (335, False)])
