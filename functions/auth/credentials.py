@@ -37,7 +37,7 @@ KEY_BITS: Final = 2048
 """Of a service account's key: the longest that Google has (IAM's ServiceAccountKeyAlgorithm)."""
 
 LONGEST_KEY: Final = 2000
-"""Characters of such a key in PEM, which has some 1,700."""
+"""Characters of such a key in PEM, which has some 1,700, and of its address and id."""
 
 CLOUD_PLATFORM: Final = "https://www.googleapis.com/auth/cloud-platform"
 
@@ -136,8 +136,6 @@ def _private_key(pem: str) -> Any:
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-    if len(pem) > LONGEST_KEY:
-        raise ValueError("longer than a service account's key")
     try:
         key = load_pem_private_key(pem.encode(), None, unsafe_skip_rsa_key_validation=True)
     except UnsupportedAlgorithm as error:
@@ -153,7 +151,8 @@ def _private_key(pem: str) -> Any:
 
 def _text(fields: Any, name: str) -> str:
     value = fields[name]
-    if not isinstance(value, str) or len(value) > LONGEST:
+    # The token that is made of the fields is remembered, with the address in it twice.
+    if not isinstance(value, str) or len(value) > LONGEST_KEY:
         raise TypeError(name)
     return value
 

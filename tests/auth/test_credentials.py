@@ -77,6 +77,8 @@ BAD: dict[str, Any] = {
     "a key with a password": service_account_key(private_key=pem(private_key(), b"password")),
     "a key that is a list": service_account_key(private_key=[1]),
     "an address that is a number": service_account_key(client_email=1),
+    "an address that is very long": service_account_key(client_email="a" * 2001),
+    "an id that is very long": service_account_key(private_key_id="a" * 2001),
     "an id that is an object": service_account_key(private_key_id={}),
     "an empty object": "{}",
     "a list": "[]",
