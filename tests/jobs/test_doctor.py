@@ -252,6 +252,17 @@ class NotOurs(Quiet):
         self.answer(403, b"<html>")
 
 
+def test_a_front_that_refuses_every_write_is_not_one_that_passes_on_underscores() -> None:
+    class Wall(Odd):
+        def do_POST(self) -> None:  # noqa: N802
+            self.answer(403, b"blocked")
+
+    with answering(Wall) as port:
+        findings = by_name(Host(f"http://127.0.0.1:{port}", None, "a", hops=1).checks())
+
+    assert (findings["proxies"].state, findings["strangers"].state) == (State.OK, State.FAILED)
+
+
 def test_a_platform_that_lets_nobody_in() -> None:
     with answering(NotOurs) as port:
         findings = by_name(Host(f"http://127.0.0.1:{port}", Credentials("a", "b"), "a").checks())
