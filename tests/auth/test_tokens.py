@@ -3,7 +3,6 @@
 import base64
 import json
 import logging
-import threading
 import time
 import tracemalloc
 from collections.abc import Callable
@@ -13,14 +12,11 @@ import jwt
 import pytest
 
 from functions.auth.door import Anonymous
-from functions.auth.keys import FRESH, WAITING, Key, KeyRing, Keys, new_keys, rotated
+from functions.auth.keys import Key, KeyRing, Keys
 from functions.auth.scopes import CATALOG, LONGEST, MOST, Scope, repository
-from functions.auth.secret import TIMEOUTS
 from functions.auth.tokens import SECONDS, SKEW, TokenCaller, Tokens
-from functions.registry.errors import UNAUTHORIZED, UNAVAILABLE, RegistryError
-from storage.errors import Unavailable
-from tests.auth.conftest import Clock, Guard
-from tests.auth.floods import PATIENCE, flood
+from functions.registry.errors import UNAUTHORIZED, RegistryError
+from tests.auth.conftest import Guard
 from tests.auth.worlds import SERVICE, URL, bearer, claims_of, encoded, pem, private_key, public_pem
 from tests.servers import basic
 
@@ -122,102 +118,6 @@ def test_clocks_may_differ_by_half_a_minute(age: int, good: bool) -> None:
         with pytest.raises(RegistryError) as raised:
             tokens().read(token)
         assert raised.value.row is UNAUTHORIZED
-
-
-def test_what_one_instance_signs_another_trusts_while_keys_change() -> None:
-    clock = Clock()
-    document = [new_keys()]
-    first, second = (KeyRing(lambda: document[0], clock) for _ in range(2))
-    before = tokens(ring=first).issue(Alice(), anonymous=False, granted=GRANTED, refused=[]).text
-
-    document[0] = rotated(document[0])
-    third = KeyRing(lambda: document[0], clock)
-    after = tokens(ring=third).issue(Alice(), anonymous=False, granted=GRANTED, refused=[]).text
-
-    for ring in (first, second, third):
-        # At once: a token that another instance has just signed is in the middle of somebody's push.
-        assert tokens(ring=ring).read(before).principal == "alice@example.com"
-        assert tokens(ring=ring).read(after).principal == "alice@example.com"
-
-
-def test_a_key_that_was_taken_out_is_not_trusted_for_long() -> None:
-    clock = Clock()
-    document = [new_keys()]
-    ring = KeyRing(lambda: document[0], clock)
-    token = tokens(ring=ring).issue(Alice(), anonymous=False, granted=GRANTED, refused=[]).text
-
-    known = tokens(ring=ring)
-    assert known.read(token).principal == "alice@example.com"
-    document[0] = rotated(rotated(document[0]))
-    clock.now += FRESH
-
-    for reading in (known, tokens(ring=ring)):
-        with pytest.raises(RegistryError):
-            reading.read(token)
-
-
-def test_a_rotation_is_seen_within_a_minute_by_who_signs_and_by_who_reads() -> None:
-    clock = Clock()
-    document = [new_keys()]
-    ring = KeyRing(lambda: document[0], clock)
-
-    document[0] = rotated(document[0])
-    clock.now += FRESH
-
-    # A reading takes as long as Secret Manager's timeouts allow.
-    assert sum(TIMEOUTS) + FRESH <= 60
-    assert ring.signing == document[0].tokens[0]
-
-
-def test_keys_that_cannot_be_read_again_are_used_on() -> None:
-    clock = Clock()
-    document = [new_keys()]
-
-    def load() -> Keys:
-        if not document:
-            raise Unavailable("gone")
-        return document[0]
-
-    ring = KeyRing(load, clock)
-    token = tokens(ring=ring).issue(Alice(), anonymous=False, granted=GRANTED, refused=[]).text
-    document.clear()
-    clock.now += 1000
-
-    assert tokens(ring=ring).read(token).principal == "alice@example.com"
-    assert ring.find("unknown") is None
-
-
-def test_a_stranger_cannot_make_the_keys_be_read_at_each_request() -> None:
-    reads = []
-    keys = new_keys()
-    clock = Clock()
-    ring = KeyRing(lambda: reads.append(1) or keys, clock)  # type: ignore[func-returns-value]
-
-    for number in range(100):
-        assert ring.find(f"unknown-{number}") is None
-
-    assert len(reads) == 2
-    clock.now += 6
-    for number in range(100):
-        assert ring.find(f"unknown-{number}") is None
-    assert len(reads) == 3
-
-
-def test_whoever_waits_for_keys_is_one_of_few() -> None:
-    begun, go_on, keys = threading.Event(), threading.Event(), new_keys()
-
-    def load() -> Keys:
-        # The first reading is that of the ring's beginning.
-        assert not begun.is_set() or go_on.wait(PATIENCE)
-        return keys
-
-    ring = KeyRing(load)
-    begun.set()
-
-    turned_away, kept = flood(lambda: ring.find("unknown"), 40, 1 + WAITING, go_on)
-
-    assert (turned_away, kept) == ([UNAVAILABLE] * (40 - 1 - WAITING), [])
-    assert ring.find(keys.tokens[0].id) == keys.tokens[0]
 
 
 def changed(part: int, **changes: Any) -> str:
