@@ -43,7 +43,10 @@ class Reply:
     @property
     def permissions(self) -> frozenset[str]:
         """Of a testIamPermissions: those that the caller has."""
-        return frozenset(self.fields.get("permissions", ())) if self.status == 200 else frozenset()
+        held = self.fields.get("permissions", [])
+        if self.status != 200 or not isinstance(held, list):
+            return frozenset()
+        return frozenset(each for each in held if isinstance(each, str))
 
 
 class Google:
@@ -107,7 +110,8 @@ class Google:
                     method, self._address(url), headers=headers, timeout=TIMEOUTS, allow_redirects=False, **body
                 )
             fields = answer.json() if answer.content else {}
-        except requests.RequestException as error:
+        except (requests.RequestException, ValueError, RecursionError) as error:
+            # The latter two are JSON that Python does not read: too deep, or with a number of too many digits.
             # Only its kind: the texts of such errors quote what was sent.
             raise no_answer(where, type(error).__name__) from None
         if answer.status_code == 429 or answer.status_code >= 500 or not isinstance(fields, dict):

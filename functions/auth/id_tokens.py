@@ -6,12 +6,13 @@ https://cloud.google.com/docs/authentication/token-types#id
 import re
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any, Final
 
 import jwt
 
 from functions.auth.bulkhead import Bulkhead
-from functions.auth.google import Google
+from functions.auth.google import Google, no_answer
 from functions.registry.errors import UNAUTHORIZED, RegistryError
 
 ISSUERS: Final = ["https://accounts.google.com", "accounts.google.com"]
@@ -89,8 +90,21 @@ class IdTokens:
 
     def _fetch(self) -> None:
         reply = self._google.certificates()
-        self._keys = {str(key.get("kid")): jwt.PyJWK(key) for key in reply.fields.get("keys", ())}
+        keys = _usable(reply.fields.get("keys")) if reply.status == 200 else {}
+        if not keys:
+            # Those at hand stay.
+            raise no_answer("the keys of ID tokens", f"{reply.status} without a key")
+        self._keys = keys
         self._read = self._clock()
+
+
+def _usable(described: Any) -> dict[str, jwt.PyJWK]:
+    """Return the keys of a JWKS by id. One of a kind that is not known makes those beside it no worse."""
+    keys = {}
+    for each in described if isinstance(described, list) else ():
+        with suppress(*MALFORMED, KeyError, jwt.PyJWTError):
+            keys[each["kid"]] = jwt.PyJWK(each)
+    return keys
 
 
 def _email(claims: Mapping[str, Any]) -> str:

@@ -1,10 +1,14 @@
 """IAM on a policy bucket and on a project: which questions are asked, what the answers mean, how long they count."""
 
-import pytest
+from typing import Any
 
-from functions.auth import cache
+import pytest
+import requests
+
+from functions.auth import cache, google
 from functions.auth.access import ON_REPOSITORIES, Action
-from functions.auth.google import Google
+from functions.auth.asker import Asker
+from functions.auth.google import Google, Reply
 from functions.auth.iam import IamAuthorizer
 from functions.auth.policy_bucket import PolicyBucket
 from functions.auth.project import Project
@@ -247,3 +251,38 @@ def test_a_token_that_may_not_ask_about_the_project_gets_a_no(world: World) -> N
     assert not decision.allowed
     assert "cloud-platform.read-only" in decision.rule
     assert not [request for request in world.requests() if "testIamPermissions" in request]
+
+
+class Answering:
+    """Google's connections, all of which answer the same."""
+
+    def __init__(self, status: int, content: bytes) -> None:
+        self._status = status
+        self._content = content
+
+    def request(self, *words: Any, **more: Any) -> requests.Response:
+        response = requests.Response()
+        response.status_code, response._content = self._status, self._content
+        return response
+
+
+@pytest.mark.parametrize("status", [200, 400, 403, 404])
+@pytest.mark.parametrize(
+    "content",
+    [b"<html>", b"[" * 100_000, b'{"exp": ' + b"1" * 5_000 + b"}", b"[]", b"null", b"\xff"],
+    ids=["html", "deep", "long number", "list", "null", "no text"],
+)
+def test_what_cannot_be_read_is_no_answer(monkeypatch: pytest.MonkeyPatch, status: int, content: bytes) -> None:
+    monkeypatch.setattr(google, "_session", lambda: Answering(status, content))
+    asker = Asker("ya29.alice")
+
+    for ask in (lambda: Google().token_info(asker), lambda: Google().test_project(asker, PROJECT, [PULL])):
+        with pytest.raises(RegistryError) as raised:
+            ask()
+        assert raised.value.row is UNAVAILABLE
+
+
+@pytest.mark.parametrize("permissions", [None, 1, PULL, {PULL: 1}, [{}], [[PULL]], [None]])
+def test_permissions_of_another_type_grant_nothing(permissions: Any) -> None:
+    assert PULL not in Reply(200, {"permissions": permissions}).permissions
+    assert Reply(200, {"permissions": [permissions, PUSH]}).permissions >= {PUSH}

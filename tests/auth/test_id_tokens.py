@@ -187,3 +187,35 @@ def test_without_the_keys_there_is_no_answer(known: World) -> None:
     with pytest.raises(RegistryError) as raised:
         IdTokens(Google(), URL).email(id_token())
     assert raised.value.row is UNAVAILABLE
+
+
+def test_a_key_of_an_unknown_kind_does_not_spoil_those_beside_it(known: World) -> None:
+    unknown = [{"kty": "AKP", "kid": "post-quantum"}, {"kty": "EC", "crv": "P-999", "kid": "curve"}, {"kid": []}, "x"]
+    known.fields["certs"]["keys"][:0] = unknown
+    known.save()
+
+    assert IdTokens(Google(), URL).email(id_token()) == "alice@example.com"
+
+
+@pytest.mark.parametrize("keys", [None, 1, [], {}, ["x"]])
+def test_an_answer_without_a_key_leaves_those_at_hand(known: World, keys: Any) -> None:
+    clock = Clock()
+    tokens = IdTokens(Google(), URL, clock)
+    tokens.email(id_token())
+    known.fields["certs"] = {"keys": keys}
+    known.save()
+    clock.now += 31
+
+    with pytest.raises(RegistryError) as raised:
+        tokens.email(id_token(kid="new"))
+
+    assert raised.value.row is UNAVAILABLE
+    assert tokens.email(id_token()) == "alice@example.com"
+
+
+def test_a_refusal_is_no_set_of_keys(known: World) -> None:
+    known.outage("oauth2", 404)
+
+    with pytest.raises(RegistryError) as raised:
+        IdTokens(Google(), URL).email(id_token())
+    assert raised.value.row is UNAVAILABLE
