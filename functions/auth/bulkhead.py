@@ -86,18 +86,18 @@ class Bulkhead:
         max_waiting: int,
         wait_timeout: float = WAIT_TIMEOUT,
         reserved: int = 0,
-        share: int | None = None,
+        principal_share: int | None = None,
     ) -> None:
         """Let `max_concurrent` go on at a time and, of each lane, `max_waiting` more wait for `wait_timeout` seconds.
 
-        `reserved` of the places, fewer than all, are for known callers alone. `share` of its lane's places are the most
-        that one key takes: half of them, unless it is given.
+        `reserved` of the places, fewer than all, are for known callers alone. `principal_share` of its lane's places
+        are the most that one principal takes: half of them, as a key, unless it is given.
         """
         self._lock = threading.Lock()
         self._wait_timeout = wait_timeout
         self._max_concurrent = max_concurrent
-        self._known = _Lane(max_concurrent, max_waiting, share)
-        self._others = _Lane(max_concurrent - reserved, max_waiting, share)
+        self._known = _Lane(max_concurrent, max_waiting, principal_share)
+        self._others = _Lane(max_concurrent - reserved, max_waiting, principal_share)
 
     @contextmanager
     def place(self, key: str = "", known: bool = False, principal: str = "") -> Iterator[None]:
@@ -148,11 +148,12 @@ class Bulkhead:
 class _Lane:
     """The callers of one priority: who runs, and who waits, by key. Its keys are in the order of their turns."""
 
-    def __init__(self, max_running: int, max_waiting: int, share: int | None) -> None:
+    def __init__(self, max_running: int, max_waiting: int, principal_share: int | None) -> None:
         self.running = 0
         self._max_running = max_running
         self._max_waiting = max_waiting
-        self._share = share or max(1, max_running // 2)
+        key_share = max(1, max_running // 2)
+        self._shares = {"key": key_share, "principal": principal_share or key_share}
         self._running_of: Counter[tuple[str, str]] = Counter()
         self._waiting: OrderedDict[str, deque[Ticket]] = OrderedDict()
 
@@ -192,7 +193,7 @@ class _Lane:
         return False
 
     def _is_within_shares(self, ticket: Ticket) -> bool:
-        return all(self._running_of[share] < self._share for share in ticket.shares)
+        return all(self._running_of[share] < self._shares[share[0]] for share in ticket.shares)
 
     def remove(self, ticket: Ticket) -> None:
         """Take a ticket out, whether it runs or waits."""

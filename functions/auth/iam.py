@@ -97,7 +97,7 @@ class IamAuthorizer:
         # By token where something is readable, by principal where nothing is.
         self._readable: Answers[bytes | str, Sequence[str]] = Answers(lambda _: True)
         self._recent = RecentLogins()
-        self._listings = Bulkhead(MAX_LISTINGS, MAX_LISTINGS_WAITING, reserved=MAX_LISTINGS // 4, share=1)
+        self._listings = Bulkhead(MAX_LISTINGS, MAX_LISTINGS_WAITING, reserved=MAX_LISTINGS // 4, principal_share=1)
 
     def identify(self, user: str, secret: str, client: ClientAddress = NO_ADDRESS) -> "IamCaller":
         """See Authorizer.identify. A token that tokeninfo does not know may still be good: IAM is asked whether."""
@@ -135,7 +135,7 @@ class IamAuthorizer:
             return ()
         found = self._listed(caller.asker)
         if found is None:
-            with self._listings.place(caller.principal, caller.asker.known):
+            with self._listings.place(caller.asker.network, caller.asker.known, caller.principal):
                 # Another listing by the same principal may have ended meanwhile.
                 found = self._listed(caller.asker)
                 if found is None:

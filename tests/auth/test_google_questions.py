@@ -11,13 +11,13 @@ from functions.auth import cache, google, managed_folders
 from functions.auth.access import Action
 from functions.auth.asker import MAX_QUESTIONS, Asker
 from functions.auth.google import AT_ONCE, RESERVED, Google
-from functions.auth.iam import IamAuthorizer
+from functions.auth.iam import MAX_LISTINGS, MAX_LISTINGS_WAITING, IamAuthorizer, IamCaller
 from functions.auth.managed_folders import MAX_REMEMBERED, MISSING_TTL, ManagedFolders
 from functions.auth.policy_bucket import PolicyBucket
 from functions.client_address import ClientAddress
 from functions.registry.errors import UNAVAILABLE, RegistryError
 from tests.auth.conftest import Clock, Guard
-from tests.auth.worlds import BUCKET, PSEUDONYMS, PULL, World, by_token
+from tests.auth.worlds import BUCKET, POOL, PSEUDONYMS, PULL, World, by_token
 
 ALICE = "user:alice@example.com"
 BAD_NETWORK = ClientAddress("192.0.2.1", "192.0.2.1")
@@ -206,6 +206,40 @@ def test_an_account_lists_once_at_a_time(world: World, missing: int, monkeypatch
         assert {tuple(found) for found in pool.map(lambda _: caller.readable(), range(6))} == {("team-1", "team-1/*")}
     assert most == 1
     assert len(world.requests()) == 3
+
+
+def test_listings_of_one_network_leave_room_for_others_whatever_their_principals(
+    world: World, slow: "SlowGoogle"
+) -> None:
+    """Anyone may have any number of federated tokens, and each is a principal of its own."""
+    world.folder("team-1/", PULL, member=ALICE)
+    known = authorizer("team-1")
+    tokens = [world.token(f"invented-{number}", None, principal=POOL) for number in range(40)]
+    alice = known.identify("oauth2accesstoken", world.token("alice"), OTHER_NETWORK)
+    slow.go_on.set()
+    callers = [known.identify("oauth2accesstoken", token, BAD_NETWORK) for token in tokens]
+    while slow.standing.acquire(blocking=False):
+        pass
+    slow.go_on.clear()
+    turned_away = threading.Semaphore(0)
+
+    def come(caller: IamCaller) -> None:
+        try:
+            caller.readable()
+        except RegistryError:
+            turned_away.release()
+
+    threads = [threading.Thread(target=come, args=[caller]) for caller in callers]
+    for thread in threads:
+        thread.start()
+    places, waiting = (MAX_LISTINGS - MAX_LISTINGS // 4) // 2, MAX_LISTINGS_WAITING // 2
+    for _ in range(len(threads) - places - waiting):
+        assert turned_away.acquire(timeout=30)
+
+    assert alice.readable() == ("team-1", "team-1/*")
+    slow.go_on.set()
+    for thread in threads:
+        thread.join(30)
 
 
 def test_a_token_without_a_storage_scope_lists_nothing_and_asks_nothing(world: World, missing: int) -> None:
