@@ -2,7 +2,7 @@
 
 access         the words that all share: Action, Decision, Caller, Authorizer, Door
 door           who sent a request, and tokens for what they may do
-credentials    what clients send to say who they are
+credentials    what clients send to say who they are; service_account_keys makes tokens of keys
 scopes         what they ask a token for
 tokens, keys   the registry's own tokens (token_claims is what is in them), and what signs them
 iam            callers by Google's tokens; where IAM is asked is policy_bucket or project

@@ -13,10 +13,11 @@ from functions.auth.access import ON_REPOSITORIES, Action, Decision, Needed, Ver
 from functions.auth.asker import MAX_QUESTIONS, Asker, TooManyQuestionsError
 from functions.auth.bulkhead import Bulkhead
 from functions.auth.cache import Answers
-from functions.auth.credentials import CLOUD_PLATFORM, google_token
+from functions.auth.credentials import CLOUD_PLATFORM, KEY_USERS, google_token
 from functions.auth.google import Google
 from functions.auth.google_tokens import Pseudonyms, TokenIdentity, known_to_tokeninfo, unknown_to_tokeninfo
 from functions.auth.recent_logins import RecentLogins
+from functions.auth.service_account_keys import ServiceAccountKeys
 from functions.client_address import NO_ADDRESS, ClientAddress
 from functions.registry.errors import UNAUTHORIZED, RegistryError
 
@@ -97,16 +98,20 @@ class IamAuthorizer:
         # By token where something is readable, by principal where nothing is.
         self._readable: Answers[bytes | str, Sequence[str]] = Answers(lambda _: True)
         self._recent = RecentLogins()
+        self._keys = ServiceAccountKeys()
         self._listings = Bulkhead(MAX_LISTINGS, MAX_LISTINGS_WAITING, reserved=MAX_LISTINGS // 4, principal_share=1)
 
     def identify(self, user: str, secret: str, client: ClientAddress = NO_ADDRESS) -> "IamCaller":
         """See Authorizer.identify. A token that tokeninfo does not know may still be good: IAM is asked whether."""
-        token = google_token(user, secret)
+        is_key = user in KEY_USERS
+        token = self._keys.token(user, secret, client.network) if is_key else google_token(user, secret)
         hashed = sha256(token.encode()).digest()
         new = Asker(token, hashed, client.network, self._recent.knows("", client.network))
         identity = self._identities.get(hashed, lambda: self._identity(new))
         if identity is None:
             raise RegistryError(UNAUTHORIZED)
+        if is_key:
+            self._keys.proved(user, secret)
         if identity.scopes is None and not UNSCOPED[self._unscoped]:
             raise RegistryError(UNAUTHORIZED, {"reason": "tokens whose scopes Google does not tell are refused here"})
         known = self._recent.knows(identity.principal, client.network)

@@ -6,15 +6,24 @@ import json
 import socket
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from functions.auth.credentials import google_token
-from functions.registry.errors import UNAUTHORIZED, RegistryError
-from tests.auth.conftest import Guard
+from functions.auth import service_account_keys
+from functions.auth.service_account_keys import (
+    CHECKS_PER_SECOND_OF_NETWORK,
+    MAX_CHECKS,
+    MAX_CHECKS_OF_NETWORK,
+    MAX_WAITING_CHECKS,
+    ServiceAccountKeys,
+)
+from functions.registry.errors import UNAUTHORIZED, UNAVAILABLE, RegistryError
+from tests.auth.conftest import Clock, Guard
+from tests.auth.floods import flood
 from tests.auth.worlds import (
     BUCKET,
     KEY_ID,
@@ -29,6 +38,10 @@ from tests.auth.worlds import (
     service_account_key,
 )
 from tests.servers import basic
+
+
+def google_token(user: str, key: str) -> str:
+    return ServiceAccountKeys().token(user, key, "")
 
 
 def test_a_key_becomes_a_token_that_it_signs_itself() -> None:
@@ -48,10 +61,11 @@ def test_base64_says_the_same_with_line_ends_or_without() -> None:
 
 
 def test_the_same_key_gives_the_same_token_so_that_answers_are_remembered() -> None:
-    first = google_token("_json_key", service_account_key(project_id="same"))
+    keys = ServiceAccountKeys()
+    first = keys.token("_json_key", service_account_key(), "")
     time.sleep(1.1)
 
-    assert google_token("_json_key", service_account_key(project_id="same")) == first
+    assert keys.token("_json_key", service_account_key(), "") == first
 
 
 def uneven(**changes: int) -> str:
@@ -125,3 +139,98 @@ def test_no_url_of_a_key_is_followed(guard: Guard, world: World) -> None:
         "/tokeninfo",
         f"/storage/v1/b/{BUCKET}/iam/testPermissions",
     }
+
+
+class Invented:
+    """Keys without end, each of which is checked, and how they are refused."""
+
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.keys = ServiceAccountKeys(self.clock)
+        self._count = 0
+
+    def refused(self, network: str) -> int | None:
+        self._count += 1
+        try:
+            self.keys.token("_json_key", service_account_key(private_key_id=str(self._count)), network)
+        except RegistryError as error:
+            return error.row.status
+        return None
+
+
+@pytest.fixture
+def invented(monkeypatch: pytest.MonkeyPatch) -> Invented:
+    monkeypatch.setattr(service_account_keys, "_private_key", lambda pem: private_key())
+    return Invented()
+
+
+def test_invented_keys_of_a_network_are_checked_once_a_second_and_no_others_wait(invented: Invented) -> None:
+    known = service_account_key(client_id="known")
+    invented.keys.token("_json_key", known, "bad")
+    invented.keys.proved("_json_key", known)
+
+    assert [invented.refused("bad") for _ in range(MAX_CHECKS_OF_NETWORK + 1)][-3:] == [None, 429, 429]
+    assert invented.refused("good") is None
+    invented.clock.now += 1 / CHECKS_PER_SECOND_OF_NETWORK
+    assert [invented.refused("bad") for _ in range(2)] == [None, 429]
+    # The token of the key is made anew after a minute; Google has taken it, so it is not counted.
+    invented.clock.now += 61
+    for _ in range(MAX_CHECKS_OF_NETWORK):
+        invented.refused("bad")
+    assert invented.keys.token("_json_key", known, "bad")
+
+
+def test_invented_keys_of_many_networks_do_not_take_the_processor(invented: Invented) -> None:
+    refused = [invented.refused(f"network {number}") for number in range(MAX_CHECKS + 1)]
+
+    assert refused == [None] * MAX_CHECKS + [503]
+
+
+def test_keys_of_one_network_leave_room_for_others_to_wait(invented: Invented, monkeypatch: pytest.MonkeyPatch) -> None:
+    go_on = threading.Event()
+
+    def slow(pem: str) -> Any:
+        assert go_on.wait(30)
+        return private_key()
+
+    monkeypatch.setattr(service_account_keys, "_private_key", slow)
+    numbers = iter(range(100))
+
+    def come(network: str) -> None:
+        invented.keys.token("_json_key", service_account_key(private_key_id=f"id{next(numbers)}"), network)
+
+    kept = 1 + MAX_WAITING_CHECKS // 2
+    assert flood(lambda: come("bad"), 40, kept, go_on) == ([UNAVAILABLE] * (40 - kept), [])
+
+
+def test_many_machines_with_one_key_check_it_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    checked = []
+
+    def check(pem: str) -> Any:
+        checked.append(pem)
+        return private_key()
+
+    monkeypatch.setattr(service_account_keys, "_private_key", check)
+    keys = ServiceAccountKeys()
+    with ThreadPoolExecutor(16) as pool:
+        tokens = set(pool.map(lambda _: keys.token("_json_key", service_account_key(), "one"), range(200)))
+
+    assert len(tokens) == len(checked) == 1
+
+
+def test_the_key_of_a_login_that_google_takes_is_not_counted_again(guard: Guard, world: World) -> None:
+    know_service_account(world)
+    world.folder("", PULL, member=f"serviceAccount:{ROBOT}")
+    app = guard(access=f"gs://{BUCKET}")
+
+    def status(key: str) -> int:
+        return app.client.ask("GET", "/v2/", headers={"Authorization": basic("_json_key", key)}).status
+
+    assert status(service_account_key()) == 200
+    keys = app.door._authorizer._keys  # type: ignore[attr-defined]
+    keys._tokens = ServiceAccountKeys()._tokens
+    for _ in range(MAX_CHECKS_OF_NETWORK):
+        keys._checks_of_network.add("127.0.0.1")
+        keys._checks_of_network.add("")
+    assert status(service_account_key(client_id="2")) == 429
+    assert status(service_account_key()) == 200
