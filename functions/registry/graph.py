@@ -1,8 +1,8 @@
 """The graph of the manifests of one repository: what holds what.
 
     an index  holds  its children, and takes those along that belong to it  (`belongs`)
-    a subject holds  its referrers, by their `subject` or by a tag that attaches them, and takes them along
-                     (registry.referring)
+    a subject holds  its referrers, by their `subject` or by any tag that is made of its digest, and takes those along
+                     that a tag attaches, or their `subject`  (registry.referring)
 
 What is held stays while its holder does. What stands is taken along by nothing, or has another tag than those that
 attach it. All else goes with what takes it along.
@@ -173,10 +173,12 @@ class Graph:
                 self._indexes[child].append(node.digest)
                 held = self.nodes[child]
                 self._hold(node, held, takes=belongs(held.attachment, held.created, node.created))
-        subjects = (node.subject, *(self._subjects.get(tag, "") for tag in sorted(node.attaching)))
+        own = {node.subject, *(self._subjects.get(tag, "") for tag in node.attaching)}
+        subjects = (node.subject, *(self._subjects.get(tag, "") for tag in sorted(node.attached)))
         for subject in dict.fromkeys(subjects):
             if subject in self.nodes and subject != node.digest:
-                self._hold(self.nodes[subject], node, takes=True)
+                # A push can end what attaches a referrer (attachment_after), and must not cost what stays its referrer.
+                self._hold(self.nodes[subject], node, takes=subject in own)
 
     def _hold(self, holder: Node, held: Node, *, takes: bool) -> None:
         self._holds[holder.digest].append(held.digest)

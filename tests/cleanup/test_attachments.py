@@ -140,3 +140,24 @@ def test_a_version_counts_whatever_tag_it_is_given() -> None:
     last = replace(versions[3], tags=("v3", attaching("n0", ".sig")), attachment="none")
 
     assert kept([*versions[:3], last], policies) == digests("n2 n3")
+
+
+@pytest.mark.parametrize("suffix", ["", ".sig", ".sbom"])
+@pytest.mark.parametrize("again", [(), ("other",), ("other", "more")])
+def test_what_is_named_as_a_referrer_of_an_image_that_stays_stays_however_it_is_pushed_again(
+    registry: Registry, clock: TestClock, suffix: str, again: tuple[str, ...]
+) -> None:
+    """Whoever may push it by digest, or with the tag of another image, ends what attached it, but not its name."""
+    image, other, more = (push_image(registry, "a", tag) for tag in ("v1", "v2", "v3"))
+    tag = tag_for(image, suffix)
+    referrer = push_signature(registry, tag) if suffix == ".sig" else push_image(registry, "a", tag)
+    clock.turn(minutes=5)
+    push_again(registry, referrer, *(tag_for({"other": other, "more": more}[each]) for each in again))
+    clock.turn(days=31)
+    untagged = '[{"name": "old", "action": {"type": "Delete"}, "condition": {"tagState": "UNTAGGED"}}]'
+
+    clean_up(registry, "a", Rules(parse(untagged), [], clock()), applied=True)
+
+    assert {each.digest for each in registry.inventory.nodes("a")} == {
+        each.digest for each in (image, other, more, referrer)
+    }
