@@ -19,5 +19,5 @@ patterns       of repository names
 cache          answers that are remembered for a short while
 bulkhead       bounds slow work, with a fair share for each client
 recent_logins  callers that logged in lately
-leaky_counters how often something happened lately
+leaky_counters how often something happened lately; guess_limit bounds by them what may be guesses
 """

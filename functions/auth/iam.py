@@ -111,7 +111,7 @@ class IamAuthorizer:
         if identity is None:
             raise RegistryError(UNAUTHORIZED)
         if is_key:
-            self._keys.proved(user, secret)
+            self._keys.proved(user, secret, client.network)
         if identity.scopes is None and not UNSCOPED[self._unscoped]:
             raise RegistryError(UNAUTHORIZED, {"reason": "tokens whose scopes Google does not tell are refused here"})
         known = self._recent.knows(identity.principal, client.network)

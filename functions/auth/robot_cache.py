@@ -17,9 +17,9 @@ from typing import Final
 from cachetools import LRUCache
 
 from functions.auth.bulkhead import Bulkhead
-from functions.auth.leaky_counters import MAX_KEYS, LeakyCounters
+from functions.auth.guess_limit import GuessLimit
+from functions.auth.leaky_counters import MAX_KEYS
 from functions.auth.recent_logins import RecentLogins
-from functions.registry.errors import UNAVAILABLE, RegistryError, logins_too_many
 from storage.records import Robot
 
 ROBOT_TTL: Final = 60.0
@@ -28,16 +28,10 @@ ROBOT_TTL: Final = 60.0
 MIN_REREAD_INTERVAL: Final = 5.0
 """Seconds after a reading of a name that did not show the secret to be good, before the next one."""
 
-MAX_READS: Final = 500
-READS_PER_SECOND: Final = 10.0
-"""In all, for secrets that have not proved good before."""
-
-MAX_READS_OF_NETWORK: Final = 100
-READS_PER_SECOND_OF_NETWORK: Final = 1.0
-
 MAX_CONCURRENT_READS: Final = 16
 MAX_WAITING_READS: Final = 96
-"""For such secrets. Of a hundred machines that begin at once with one robot most wait for the first reads of it."""
+"""For secrets that have not proved good before (GuessLimit). Of a hundred machines that begin at once with one robot
+most wait for the first reads of it."""
 
 Find = Callable[[str], Robot | None]
 Accepts = Callable[[Robot], bool]
@@ -76,8 +70,7 @@ class RobotCache:
         self._entries: LRUCache[str, _Entry] = LRUCache(MAX_KEYS)
         self._bulkhead = Bulkhead(MAX_CONCURRENT_READS, MAX_WAITING_READS)
         self._proved = RecentLogins(clock)
-        self._reads: LeakyCounters[str] = LeakyCounters(READS_PER_SECOND, clock)
-        self._reads_of_network: LeakyCounters[str] = LeakyCounters(READS_PER_SECOND_OF_NETWORK, clock)
+        self._limit = GuessLimit(clock)
 
     def get(self, name: str, mac: str, accepts: Accepts, network: str) -> Robot | None:
         """Return the robot of a name where it `accepts` the secret that `mac` is of; None where there is none.
@@ -95,21 +88,13 @@ class RobotCache:
 
     def _read_unproved(self, name: str, mac: str, accepts: Accepts, network: str) -> Robot | None:
         """Read a robot for a secret that may be a guess."""
-        self._take_read(network)
+        self._limit.take(network)
         with self._bulkhead.place(network):
             robot = self._read(name, accepts)
         if robot:
             self._proved.add(name, mac)
-            # It was no guess.
-            self._reads.add("", -1)
-            self._reads_of_network.add(network, -1)
+            self._limit.give_back(network)
         return robot
-
-    def _take_read(self, network: str) -> None:
-        if not self._reads_of_network.take(network, MAX_READS_OF_NETWORK):
-            raise logins_too_many(1)
-        if not self._reads.take("", MAX_READS):
-            raise RegistryError(UNAVAILABLE)
 
     def _read(self, name: str, accepts: Accepts) -> Robot | None:
         """Read a robot, unless another thread has done so meanwhile."""

@@ -21,9 +21,9 @@ import jwt
 from functions.auth.bulkhead import Bulkhead
 from functions.auth.cache import Answers
 from functions.auth.credentials import CLOUD_PLATFORM, decoded
-from functions.auth.leaky_counters import LeakyCounters
+from functions.auth.guess_limit import GuessLimit
 from functions.auth.recent_logins import RecentLogins
-from functions.registry.errors import UNAUTHORIZED, UNAVAILABLE, RegistryError, logins_too_many
+from functions.registry.errors import UNAUTHORIZED, RegistryError
 
 KEY_LIFE: Final = 3600
 """Seconds that a token made of a service account's key is good for: the most that Google takes."""
@@ -33,13 +33,6 @@ KEY_BITS: Final = 2048
 
 LONGEST_KEY: Final = 2000
 """Characters of such a key in PEM, which has some 1,700, and of its address and id."""
-
-MAX_CHECKS: Final = 500
-CHECKS_PER_SECOND: Final = 10.0
-"""In all, of keys that were not proved."""
-
-MAX_CHECKS_OF_NETWORK: Final = 100
-CHECKS_PER_SECOND_OF_NETWORK: Final = 1.0
 
 MAX_WAITING_CHECKS: Final = 32
 """One network has half of them."""
@@ -63,8 +56,7 @@ class ServiceAccountKeys:
         self._tokens: Answers[bytes, str] = Answers(lambda token: True, clock)
         self._proved = RecentLogins(clock)
         self._bulkhead = Bulkhead(1, MAX_WAITING_CHECKS)
-        self._checks: LeakyCounters[str] = LeakyCounters(CHECKS_PER_SECOND, clock)
-        self._checks_of_network: LeakyCounters[str] = LeakyCounters(CHECKS_PER_SECOND_OF_NETWORK, clock)
+        self._limit = GuessLimit(clock)
 
     def token(self, user: str, secret: str, network: str) -> str:
         """Return a token of the key that came with a user name of KEY_USERS from a client's network.
@@ -74,9 +66,12 @@ class ServiceAccountKeys:
         hashed = _hash(user, secret)
         return self._tokens.get(hashed, lambda: self._made(_read(user, secret), hashed, network))
 
-    def proved(self, user: str, secret: str) -> None:
-        """Remember that Google takes the token of this key: it is no invention."""
-        self._proved.add(_hash(user, secret).hex(), "")
+    def proved(self, user: str, secret: str, network: str) -> None:
+        """Remember that Google takes the token of this key, which came from a client's network: it is no invention."""
+        hashed = _hash(user, secret).hex()
+        if not self._proved.knows(hashed, ""):
+            self._limit.give_back(network)
+        self._proved.add(hashed, "")
 
     def _made(self, key: _Key, hashed: bytes, network: str) -> str:
         proved = self._proved.knows(hashed.hex(), "")
@@ -85,15 +80,9 @@ class ServiceAccountKeys:
             token = self._tokens.peek(hashed)
             if token is None:
                 if not proved:
-                    self._take_check(network)
+                    self._limit.take(network)
                 token = _signed(key)
             return self._tokens.put(hashed, token)
-
-    def _take_check(self, network: str) -> None:
-        if not self._checks_of_network.take(network, MAX_CHECKS_OF_NETWORK):
-            raise logins_too_many(1)
-        if not self._checks.take("", MAX_CHECKS):
-            raise RegistryError(UNAVAILABLE)
 
 
 def _hash(user: str, secret: str) -> bytes:

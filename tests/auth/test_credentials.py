@@ -14,13 +14,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from functions.auth import service_account_keys
-from functions.auth.service_account_keys import (
-    CHECKS_PER_SECOND_OF_NETWORK,
-    MAX_CHECKS,
-    MAX_CHECKS_OF_NETWORK,
-    MAX_WAITING_CHECKS,
-    ServiceAccountKeys,
-)
+from functions.auth.guess_limit import GUESSES_PER_SECOND_OF_NETWORK, MAX_GUESSES, MAX_GUESSES_OF_NETWORK
+from functions.auth.service_account_keys import MAX_WAITING_CHECKS, ServiceAccountKeys
 from functions.registry.errors import UNAUTHORIZED, UNAVAILABLE, RegistryError
 from tests.auth.conftest import Clock, Guard
 from tests.auth.floods import flood
@@ -167,23 +162,33 @@ def invented(monkeypatch: pytest.MonkeyPatch) -> Invented:
 def test_invented_keys_of_a_network_are_checked_once_a_second_and_no_others_wait(invented: Invented) -> None:
     known = service_account_key(client_id="known")
     invented.keys.token("_json_key", known, "bad")
-    invented.keys.proved("_json_key", known)
+    invented.keys.proved("_json_key", known, "bad")
 
-    assert [invented.refused("bad") for _ in range(MAX_CHECKS_OF_NETWORK + 1)][-3:] == [None, 429, 429]
+    assert [invented.refused("bad") for _ in range(MAX_GUESSES_OF_NETWORK + 2)][-3:] == [None, 429, 429]
     assert invented.refused("good") is None
-    invented.clock.now += 1 / CHECKS_PER_SECOND_OF_NETWORK
+    invented.clock.now += 1 / GUESSES_PER_SECOND_OF_NETWORK
     assert [invented.refused("bad") for _ in range(2)] == [None, 429]
     # The token of the key is made anew after a minute; Google has taken it, so it is not counted.
     invented.clock.now += 61
-    for _ in range(MAX_CHECKS_OF_NETWORK):
+    for _ in range(MAX_GUESSES_OF_NETWORK):
         invented.refused("bad")
     assert invented.keys.token("_json_key", known, "bad")
 
 
-def test_invented_keys_of_many_networks_do_not_take_the_processor(invented: Invented) -> None:
-    refused = [invented.refused(f"network {number}") for number in range(MAX_CHECKS + 1)]
+def test_many_good_keys_of_one_network_are_no_guesses(invented: Invented) -> None:
+    for number in range(MAX_GUESSES_OF_NETWORK + 20):
+        key = service_account_key(client_id=f"good {number}")
+        invented.keys.token("_json_key", key, "home")
+        for _ in range(2):
+            invented.keys.proved("_json_key", key, "home")
 
-    assert refused == [None] * MAX_CHECKS + [503]
+    assert [invented.refused("home") for _ in range(MAX_GUESSES_OF_NETWORK + 1)][-2:] == [None, 429]
+
+
+def test_invented_keys_of_many_networks_do_not_take_the_processor(invented: Invented) -> None:
+    refused = [invented.refused(f"network {number}") for number in range(MAX_GUESSES + 1)]
+
+    assert refused == [None] * MAX_GUESSES + [503]
 
 
 def test_keys_of_one_network_leave_room_for_others_to_wait(invented: Invented, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -229,8 +234,8 @@ def test_the_key_of_a_login_that_google_takes_is_not_counted_again(guard: Guard,
     assert status(service_account_key()) == 200
     keys = app.door._authorizer._keys  # type: ignore[attr-defined]
     keys._tokens = ServiceAccountKeys()._tokens
-    for _ in range(MAX_CHECKS_OF_NETWORK):
-        keys._checks_of_network.add("127.0.0.1")
-        keys._checks_of_network.add("")
+    for _ in range(MAX_GUESSES_OF_NETWORK):
+        keys._limit._of_network.add("127.0.0.1")
+        keys._limit._of_network.add("")
     assert status(service_account_key(client_id="2")) == 429
     assert status(service_account_key()) == 200

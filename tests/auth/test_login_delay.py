@@ -6,6 +6,12 @@ from pathlib import Path
 import pytest
 
 from functions.auth.bulkhead import WAIT_TIMEOUT
+from functions.auth.guess_limit import (
+    GUESSES_PER_SECOND,
+    GUESSES_PER_SECOND_OF_NETWORK,
+    MAX_GUESSES,
+    MAX_GUESSES_OF_NETWORK,
+)
 from functions.auth.leaky_counters import MAX_KEYS, LeakyCounters
 from functions.auth.login_delay import (
     BY_NAME,
@@ -18,13 +24,7 @@ from functions.auth.login_delay import (
 )
 from functions.auth.passwords import MAX_CHECKS, MAX_WAITING_CHECKS, RESERVED_CHECKS, WRONG_TTL
 from functions.auth.recent_logins import RECENT_LOGIN_TTL
-from functions.auth.robot_cache import (
-    MAX_READS,
-    MAX_READS_OF_NETWORK,
-    MIN_REREAD_INTERVAL,
-    READS_PER_SECOND,
-    READS_PER_SECOND_OF_NETWORK,
-)
+from functions.auth.robot_cache import MIN_REREAD_INTERVAL
 from tests.api.client import Answer
 from tests.auth.conftest import Guard
 from tests.auth.worlds import Guarded
@@ -138,9 +138,9 @@ def test_the_document_says_what_the_program_does() -> None:
         f"last {RECENT_LOGIN_TTL / 3600:.0f} hours",
         f"Such logins are {MAX_TRIES} at once",
         f"waiting room ({MAX_WAITING_CHECKS})",
-        f"once a second for one network ({MAX_READS_OF_NETWORK} at once)",
-        f"({MAX_READS} at once)",
+        f"once a second for one network ({MAX_GUESSES_OF_NETWORK} at once)",
+        f"({MAX_GUESSES} at once)",
     ):
         assert said in " ".join(text.split()), said
     assert (MAX_CHECKS, RESERVED_CHECKS, WAIT_TIMEOUT, MIN_REREAD_INTERVAL) == (3, 1, 5, 5)
-    assert (TRIES_PER_SECOND, READS_PER_SECOND, READS_PER_SECOND_OF_NETWORK) == (0.1, 10, 1)
+    assert (TRIES_PER_SECOND, GUESSES_PER_SECOND, GUESSES_PER_SECOND_OF_NETWORK) == (0.1, 10, 1)

@@ -6,8 +6,9 @@ from datetime import timedelta
 
 import pytest
 
+from functions.auth.guess_limit import GUESSES_PER_SECOND, MAX_GUESSES, MAX_GUESSES_OF_NETWORK
 from functions.auth.keys import KeyRing, new_keys
-from functions.auth.robot_cache import MAX_READS, MAX_READS_OF_NETWORK, MIN_REREAD_INTERVAL, READS_PER_SECOND, ROBOT_TTL
+from functions.auth.robot_cache import MIN_REREAD_INTERVAL, ROBOT_TTL
 from functions.auth.robots import Robots
 from functions.client_address import ClientAddress
 from functions.jobs.backup import Stores
@@ -83,8 +84,8 @@ def test_invented_names_read_a_bounded_number_of_times(known: Robots, counting: 
 
     statuses = [status(known, f"invented-{number}", secret) for number in range(500)]
 
-    assert statuses == [401] * MAX_READS_OF_NETWORK + [429] * (500 - MAX_READS_OF_NETWORK)
-    assert len(counting.calls) == MAX_READS_OF_NETWORK
+    assert statuses == [401] * MAX_GUESSES_OF_NETWORK + [429] * (500 - MAX_GUESSES_OF_NETWORK)
+    assert len(counting.calls) == MAX_GUESSES_OF_NETWORK
     assert status(known, "ci", secret) == 200, "whoever logged in lately gets in"
     assert status(known, "other", other, ELSEWHERE) == 200, "and who comes from elsewhere"
     clock.now += ROBOT_TTL + 1
@@ -98,19 +99,19 @@ def test_names_invented_in_many_networks_are_bounded_in_all(known: Robots, count
 
     def attack() -> list[int]:
         clients = [ClientAddress("", f"198.51.100.{number}") for number in range(20)]
-        return [status(known, f"x{number}", secret, clients[number % 20]) for number in range(MAX_READS + 100)]
+        return [status(known, f"x{number}", secret, clients[number % 20]) for number in range(MAX_GUESSES + 100)]
 
-    assert attack() == [401] * MAX_READS + [503] * 100
-    assert len(counting.calls) == MAX_READS
+    assert attack() == [401] * MAX_GUESSES + [503] * 100
+    assert len(counting.calls) == MAX_GUESSES
     assert status(known, "ci", secret) == 200
     counting.calls.clear()
     clock.now += 10
     attack()
-    assert len(counting.calls) <= 10 * READS_PER_SECOND + 1
+    assert len(counting.calls) <= 10 * GUESSES_PER_SECOND + 1
 
 
 def test_many_good_robots_of_one_network_are_no_guesses(known: Robots) -> None:
-    secrets = {f"ci-{number}": create(known, f"ci-{number}") for number in range(MAX_READS_OF_NETWORK + 20)}
+    secrets = {f"ci-{number}": create(known, f"ci-{number}") for number in range(MAX_GUESSES_OF_NETWORK + 20)}
 
     assert {status(known, name, secret) for name, secret in secrets.items()} == {200}
 
