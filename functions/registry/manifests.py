@@ -181,8 +181,9 @@ class Manifests:
         key = Key(Manifest, self._tags.digest_at(repository, tag, moment), repository)
         manifest = self._metadata.read([key])[key]
         if manifest is None:
+            # Its digest is for the history, which asks for the right to push where the tag is gone.
             reason = "the manifest of that time has been deleted"
-            raise RegistryError(MANIFEST_UNKNOWN, {"tag": tag, "digest": key.id, "reason": reason})
+            raise RegistryError(MANIFEST_UNKNOWN, {"tag": tag, "reason": reason})
         return self._undamaged(manifest, whole)
 
     def _undamaged(self, found: M, whole: bool) -> M:

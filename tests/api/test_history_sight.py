@@ -118,6 +118,18 @@ def test_a_pull_as_of_a_time_tells_an_unauthenticated_client_nothing_of_a_tag_th
         assert pull("v1", later, named).headers["Docker-Content-Digest"] == digest
 
 
+@pytest.mark.parametrize("reader", READERS)
+def test_a_pull_as_of_a_time_tells_no_digest_of_what_was_deleted(guarded: Guarded, reader: str) -> None:
+    digest = guarded.push("v1")
+    time = guarded.clock.turn(minutes=1)
+    guarded.registry.deletion.repository("app")
+
+    answer = guarded.ask(f"/v2/app/manifests/v1.asof-{time:%Y%m%dT%H%M%SZ}", reader)
+
+    assert (answer.status, answer.code) == (404, "MANIFEST_UNKNOWN")
+    assert digest.encode() not in answer.body
+
+
 def stamps(one: datetime, other: datetime) -> tuple[bytes, bytes]:
     return f"{one:%Y%m%dT%H%M%SZ}".encode(), f"{other:%Y%m%dT%H%M%SZ}".encode()
 
