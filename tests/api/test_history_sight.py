@@ -122,6 +122,7 @@ def test_a_pull_as_of_a_time_tells_an_unauthenticated_client_nothing_of_a_tag_th
 def test_a_pull_as_of_a_time_tells_no_digest_of_what_was_deleted(guarded: Guarded, reader: str) -> None:
     digest = guarded.push("v1")
     time = guarded.clock.turn(minutes=1)
+    guarded.clock.turn(minutes=1)
     guarded.registry.deletion.repository("app")
 
     answer = guarded.ask(f"/v2/app/manifests/v1.asof-{time:%Y%m%dT%H%M%SZ}", reader)
