@@ -50,10 +50,11 @@ class ManagedFolders:
             self._missing.pop(folder, None)
 
     def not_found(self, folder: str) -> None:
-        """Remember that there is no such folder, unless it was found lately.
+        """Remember that there is no such folder, unless it is named, or was found lately.
 
-        Only a 404 says so. A 403 may be about the caller, and no caller may hide a folder from the others.
+        Only a 404 says so. A 403 may be about the caller, and no caller may hide a folder from the others. Should
+        Google say 404 to callers without rights, too, which it does not document, that holds for named folders alone.
         """
         with self._lock:
-            if folder not in self._existing:
+            if folder not in self._named and folder not in self._existing:
                 self._missing[folder] = None

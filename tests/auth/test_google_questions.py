@@ -151,6 +151,22 @@ def test_no_caller_hides_a_folder_from_the_others(world: World, status: int) -> 
     assert allowed("alice", "team-a/three")
 
 
+@pytest.mark.parametrize("status", [404, 403])
+def test_no_caller_hides_a_folder_that_is_named_however_early_it_asks(world: World, status: int, clock: Clock) -> None:
+    """Where Google answers callers without rights that a folder is not there, though it is."""
+    world.folder("team-a/", PULL, member=ALICE)
+    known = authorizer("team-a")
+    for number in range(3):
+        world.outage("storage/v1/b/policy/managedFolders/", status)
+        bad = known.identify("oauth2accesstoken", world.token("mallory"))
+        assert not bad.decide(Action.PULL, f"team-a/{number}").allowed
+        world.outage("nothing", 0)
+
+        alice = known.identify("oauth2accesstoken", world.token("alice"))
+        assert alice.decide(Action.PULL, f"team-a/{number}").allowed
+        clock.now += MISSING_TTL + 1
+
+
 def test_a_403_is_no_word_about_a_folder(world: World, clock: Clock) -> None:
     world.folder("team-a/", PULL, member=ALICE)
     known = authorizer()
