@@ -10,10 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from functions.auth import patterns
+from functions.auth import grants
 from functions.auth.access import ON_REPOSITORIES, Action, Decision, Needed, Verdict, decided
-from functions.auth.access_files import COST, Grant, Users, cost_of, hash_password, read_grants, read_users
+from functions.auth.access_files import COST, Users, cost_of, hash_password, read_users
 from functions.auth.credentials import TOKEN_USERS
+from functions.auth.grants import Rights
 from functions.auth.id_tokens import IdTokens
 from functions.auth.passwords import Passwords
 from functions.auth.users_file import UsersFile
@@ -31,13 +32,13 @@ log = logging.getLogger("lading")
 class LocalAuthorizer:
     """Authorizer by two files."""
 
-    def __init__(self, users: Path, grants: Path, id_tokens: IdTokens, rehash: bool = False) -> None:
+    def __init__(self, users: Path, grants_file: Path, id_tokens: IdTokens, rehash: bool = False) -> None:
         """Read both files, of which either may be absent. Raises FileInvalid.
 
         With `rehash` the file of users is the registry's own: a hash with a cost below COST is replaced at a login.
         """
         self.users = WatchedFile(users, read_users)
-        self.grants = WatchedFile(grants, read_grants)
+        self.grants = WatchedFile(grants_file, grants.parse)
         self._id_tokens = id_tokens
         self._passwords = Passwords()
         self._own = UsersFile(users) if rehash else None
@@ -66,8 +67,8 @@ class LocalAuthorizer:
 
     def named(self, principal: str) -> "LocalCaller":
         """The caller of a name that has been proved."""
-        names = {principal, "*"} if principal in self.users.value.hashes else {principal}
-        return LocalCaller(principal, tuple(grant for grant in self.grants.value if grant.who in names))
+        is_user = principal in self.users.value.hashes
+        return LocalCaller(principal, self.grants.value.rights_of(principal, is_user))
 
     def needed(self, action: Action, repository: str) -> Needed:
         """See Authorizer.needed."""
@@ -86,17 +87,16 @@ class LocalCaller:
     """Caller by the grants that there are for it."""
 
     principal: str
-    grants: tuple[Grant, ...]
+    rights: Rights
 
     def decide(self, action: Action, repository: str) -> Decision:
         """See Caller.decide."""
         if action not in ON_REPOSITORIES:
             return Decision(Verdict.ALLOWED, "the user is known")
-        for grant in self.grants:
-            if action in grant.may and patterns.matches([grant.repositories], repository):
-                return decided(True, str(grant))
+        if grant := self.rights.grant_for(action, repository):
+            return decided(True, str(grant))
         return decided(False, f"no line of the grants lets {self.principal} {action.value} here")
 
     def readable(self) -> Sequence[str]:
         """See Caller.readable."""
-        return [grant.repositories for grant in self.grants if Action.PULL in grant.may]
+        return self.rights.readable
