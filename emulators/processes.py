@@ -7,6 +7,7 @@ watchdog kills every session that it has been told of.
 
 import contextlib
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -22,6 +23,9 @@ from typing import IO, Final, Self
 
 PATIENCE: Final = 60.0
 """Seconds for an emulator to answer; two are usual."""
+
+SERVER_PORTS: Final = (10_000, 32_768)
+"""From the first to below the second: ports for servers. The system gives those from 32768 on to connections."""
 
 TRIES: Final = 3
 """Another process may take a port between our asking for it and its use."""
@@ -105,11 +109,16 @@ def kill_session(leader: int) -> None:
 
 
 def free_port() -> int:
-    """A loopback port that nobody listens on now."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
+    """Return a loopback port that is not in use now, for a server that listens on it a moment later.
+
+    Not one of those that the system gives to connections (Linux: ip_local_port_range): any client could take it
+    meanwhile.
+    """
+    while True:
+        with socket.socket() as sock, contextlib.suppress(OSError):
+            sock.bind(("127.0.0.1", random.randrange(*SERVER_PORTS)))
+            port: int = sock.getsockname()[1]
+            return port
 
 
 def _answers(server: subprocess.Popen[bytes], port: int) -> bool:

@@ -16,6 +16,8 @@ from typing import Any
 
 import bcrypt
 
+from emulators.processes import free_port
+
 PATIENCE = 30.0
 """Seconds for a process to begin or to end."""
 
@@ -60,14 +62,6 @@ def users(folder: Path) -> tuple[Mapping[str, str], str]:
 def basic(user: str, secret: str) -> str:
     """The Authorization header of a user and a secret (RFC 7617)."""
     return f"Basic {base64.b64encode(f'{user}:{secret}'.encode()).decode()}"
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
 
 
 @dataclass

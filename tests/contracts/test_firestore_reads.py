@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
+from emulators.processes import free_port
 from storage import firestore_reads
 from storage.errors import Unavailable
 from storage.firestore_reads import FirestoreReads
 from tests.auth import worlds
-from tests.servers import free_port
 from tests.serving.cloud import Quiet, answering
 
 ROOT = "projects/p/databases/d/documents/"

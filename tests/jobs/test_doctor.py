@@ -9,7 +9,7 @@ import pytest
 
 from emulators import Emulators
 from emulators.iam import IamEmulator
-from emulators.processes import Family
+from emulators.processes import Family, free_port
 from functions.jobs.backup import Stores
 from functions.jobs.check_access import AccessFiles
 from functions.jobs.check_host import Credentials, Host
@@ -18,7 +18,7 @@ from functions.jobs.checks import Finding, State, examine
 from storage.errors import Unavailable
 from storage.records import Upload
 from tests.auth.worlds import World
-from tests.servers import free_port, lading, serving, users
+from tests.servers import lading, serving, users
 from tests.serving.cloud import Quiet, answering, redirecting
 from tests.serving.test_functions import FRAMEWORK
 

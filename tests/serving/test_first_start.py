@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from emulators.processes import free_port
 from functions import settings
 from functions.listener import listen
-from tests.servers import PATIENCE, Server, basic, free_port, lading, serving
+from tests.servers import PATIENCE, Server, basic, lading, serving
 
 TOLD = re.compile(r"-u admin --password-stdin < (\S+)")
 USERS = {"LADING_ACCESS": "users"}

@@ -18,10 +18,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from emulators.processes import free_port
 from storage.digests import digest_of
 from tests.faults import http2
 from tests.needs import program
-from tests.servers import Server, answer_on, basic, free_port, lading, serving, users
+from tests.servers import Server, answer_on, basic, lading, serving, users
 
 SECRET = "ya29.a-token-that-nobody-may-see"
 
