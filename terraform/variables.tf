@@ -73,7 +73,7 @@ variable "access" {
 }
 
 variable "unscoped_tokens" {
-  description = "The most that Google tokens may do whose scopes Google does not tell, which are those of federated workloads and of workforce pools: `refuse`, `pull`, `push` or `delete`, and never more than IAM lets them do."
+  description = "The most that Google tokens may do whose scopes Google does not tell, which are those of federated workloads, of workforce pools, and those that a service account signed itself for an audience: `refuse`, `pull`, `push` or `delete`, and never more than IAM lets them do."
   type        = string
   default     = "pull"
 

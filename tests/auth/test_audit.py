@@ -111,6 +111,19 @@ def test_a_refusal_is_a_line_whoever_refuses(app: Guarded, caplog: pytest.LogCap
     assert [line["severity"] for line in lines] == ["WARNING"] * 6 + ["INFO"]
 
 
+def test_a_token_for_less_than_was_asked_for_is_a_line_only_where_the_caller_is_known(
+    app: Guarded, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = "/v2/token?service=x&scope=repository:secret/app:pull&scope=repository:library/app:pull"
+
+    app.client.ask("GET", path)
+    assert audited(caplog) == []
+
+    app.client.ask("GET", path, headers=ALICE)
+    (line,) = audited(caplog)
+    assert told(line) == ("alice@example.com", "pull", "secret/app", "token", "refused")
+
+
 def test_a_source_that_may_not_be_pulled_is_a_line(app: Guarded, caplog: pytest.LogCaptureFixture) -> None:
     """The answer is that of a blob that is not there, and only the audit tells that somebody looked."""
     digest = digest_of(b"bytes")
