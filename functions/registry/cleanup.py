@@ -2,7 +2,8 @@
 
     1. A manifest that a Keep policy applies to stays, and so does what runs.
     2. Of what stands in the graph, what no Delete policy applies to stays. Where policies mean some of its tags and not
-       all, it stays, and these tags alone go: anyone who may push can give any manifest such a tag.
+       all, or none of these was given to it within a day of its creation, it stays, and these tags alone go: anyone who
+       may push can give any manifest such a tag.
     3. What an immutable tag names stays, unless the policy says that it may go.
     4. Whatever is held by what stays, stays: an index's children, a subject's referrers.
     5. All else goes: what a Delete policy applies to, and what is taken along, or was when that went, by that alone.
@@ -10,7 +11,7 @@
 So nothing goes that no policy deletes, keeping wins, and no order of policies or manifests matters but in the words.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -48,6 +49,7 @@ class _Reason:
 
 NO_RULE: Final = _Reason("", "no rule deletes it")
 SOME_TAGS: Final = _Reason("", "rules delete some of its tags, and not all")
+LATE_TAGS: Final = _Reason("", "rules mean only tags that it was not pushed for")
 APART: Final = _Reason("", "no rule deletes it, and it is not of the build of an index that names it")
 YOUNG: Final = _Reason("", "it was pushed within the hour, and what will name it may be on its way")
 
@@ -98,7 +100,7 @@ class _Judge:
         kept = self._graph.below(sorted(staying))
         going = self._graph.taken(sorted(set(deleting) - set(kept)))
         ruled = {digest: self._reason(rule) for digest, rule in deleting.items()}
-        untagged = self._untagged(set(kept) - set(deleting) - set(self._graph.below(protecting)))
+        untagged = self._untagged(kept.keys() - deleting.keys() - self._graph.below(protecting).keys(), kept)
         return [
             self._verdict(digest, True, kept[digest], staying, untagged.get(digest, ()))
             if digest in kept
@@ -127,21 +129,32 @@ class _Judge:
         return None
 
     def _means_all(self, digest: str, policies: Sequence[Policy]) -> bool:
-        """Whether policies mean a manifest as a whole, or each of its tags; those that attach count with no other."""
-        if not all(policy.where.names_tags for policy in policies):
-            return True
-        version = self._versions[digest]
-        meant = {tag for policy in policies for tag in policy.where.tags_meant(version)}
-        return meant.issuperset(version.tags or version.attached)
+        """Whether policies mean a manifest as a whole, or each of its tags, and one at least that it was pushed for.
 
-    def _untagged(self, digests: Iterable[str]) -> dict[str, tuple[tuple[str, str], ...]]:
-        """The tags that go while what they name stays, each with the policy that deletes it."""
+        Tags that attach it count as its own where it has no other.
+        """
+        if not all(policy.where.is_about_tags for policy in policies):
+            return True
+        node, meant = self._graph.nodes[digest], self._tags_meant(digest, policies)
+        pushed_for = {*node.named, *node.attaching}.difference(node.late)
+        return meant.issuperset(node.named or node.attaching) and not meant.isdisjoint(pushed_for)
+
+    def _tags_meant(self, digest: str, policies: Iterable[Policy]) -> set[str]:
+        version = self._versions[digest]
+        return {tag for policy in policies for tag in policy.where.tags_meant(version)}
+
+    def _untagged(self, digests: Iterable[str], kept: Container[str]) -> dict[str, tuple[tuple[str, str], ...]]:
+        """The tags that go while what they name stays, each with the policy that deletes it.
+
+        A tag that is made of the digest of what is `kept` stays: it is how clients find a signature of that.
+        """
         found: dict[str, tuple[tuple[str, str], ...]] = {}
         for digest in digests:
             tags: dict[str, str] = {}
             for policy in self._meant.get(digest, ()):
                 immutable = () if policy.immutable else self._graph.nodes[digest].immutable
-                meant = set(policy.where.tags_meant(self._versions[digest])).difference(immutable)
+                meant = self._tags_meant(digest, [policy]).difference(immutable)
+                meant = {tag for tag in meant if self._graph.subject_of(tag) not in kept}
                 tags = dict.fromkeys(meant, policy.name) | tags
             found[digest] = tuple(sorted(tags.items()))
         return found
@@ -200,9 +213,10 @@ class _Judge:
     def _spared(self, digest: str) -> _Reason:
         if self._is_mid_push(self._graph.nodes[digest]):
             return YOUNG
-        if self._meant[digest]:
-            return SOME_TAGS
-        return APART if self._graph.indexes(digest) and not self._graph.nodes[digest].named else NO_RULE
+        node = self._graph.nodes[digest]
+        if meant := self._meant[digest]:
+            return LATE_TAGS if self._tags_meant(digest, meant).issuperset(node.named or node.attaching) else SOME_TAGS
+        return APART if self._graph.indexes(digest) and not node.named else NO_RULE
 
     def _is_mid_push(self, node: Node) -> bool:
         """Whether nothing names a manifest yet, and whoever pushed it may still mean to."""

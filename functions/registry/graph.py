@@ -17,8 +17,8 @@ from typing import Final
 from functions.registry.referring import OWN_TAG, attaches, refers, tags_of
 
 MAX_BUILD_TIME: Final = timedelta(days=1)
-"""How long before its index a child is created at most: clients push the children of one build first, and a build with
-its index takes less than a day. Anyone who may push can name an older manifest in an index, too."""
+"""How long before its index, or before a tag is given to it, a manifest of the same build is created at most: clients
+push children first, and a build takes less than a day. Anyone who may push can name an older manifest, too."""
 
 
 def belongs(attachment: str, created: datetime, index_created: datetime) -> bool:
@@ -32,6 +32,18 @@ def belongs(attachment: str, created: datetime, index_created: datetime) -> bool
     return attachment != OWN_TAG and index_created - created <= MAX_BUILD_TIME
 
 
+def is_late(tag: str, moved: datetime, attachment: str, created: datetime) -> bool:
+    """Return whether a tag was given to a manifest too late to be one that it was pushed for.
+
+    Args:
+        tag: any tag of the manifest.
+        moved: when the tag came to name it: the last time, where it had gone on in between.
+        attachment: that of the manifest (Manifest.attachment), which can tell the tag that created it.
+        created: when the manifest was pushed first.
+    """
+    return tag != attachment and moved - created > MAX_BUILD_TIME
+
+
 @dataclass(frozen=True, slots=True)
 class Node:
     """What the graph and clean-up must know of a manifest.
@@ -40,6 +52,7 @@ class Node:
     created    when it was pushed first
     tags       all that name it
     immutable  those of them that are immutable
+    late       those of them that it was not pushed for (`is_late`)
     pulled     when it was last pulled, or None
     attachment what lets a tag attach it to another one (Manifest.attachment)
     version    of its record: a new one for whoever names it since
@@ -51,6 +64,7 @@ class Node:
     created: datetime
     tags: tuple[str, ...] = ()
     immutable: tuple[str, ...] = ()
+    late: tuple[str, ...] = ()
     pulled: datetime | None = None
     subject: str = ""
     attachment: str = ""
@@ -109,6 +123,10 @@ class Graph:
     def made_of(self, digest: str) -> list[tuple[str, str]]:
         """The tags that are made of a digest, each with the digest of the manifest that it names."""
         return [(tag, self._named[tag]) for tag in tags_of(digest) if tag in self._named]
+
+    def subject_of(self, tag: str) -> str:
+        """The digest of the manifest that a tag is made of, or "" where that is not there."""
+        return self._subjects.get(tag, "")
 
     def is_version(self, digest: str) -> bool:
         """Whether a manifest is an image of its own: it stands, and refers to nothing."""
@@ -173,8 +191,8 @@ class Graph:
                 self._indexes[child].append(node.digest)
                 held = self.nodes[child]
                 self._hold(node, held, takes=belongs(held.attachment, held.created, node.created))
-        own = {node.subject, *(self._subjects.get(tag, "") for tag in node.attaching)}
-        subjects = (node.subject, *(self._subjects.get(tag, "") for tag in sorted(node.attached)))
+        own = {node.subject, *map(self.subject_of, node.attaching)}
+        subjects = (node.subject, *map(self.subject_of, sorted(node.attached)))
         for subject in dict.fromkeys(subjects):
             if subject in self.nodes and subject != node.digest:
                 # A push can end what attaches a referrer (attachment_after), and must not cost what stays its referrer.

@@ -7,7 +7,7 @@ from typing import Final
 
 from functions.registry.expiry import BY
 from functions.registry.followers import with_attachments
-from functions.registry.graph import Node, belongs
+from functions.registry.graph import Node, belongs, is_late
 from functions.registry.immutable import ImmutableTags
 from functions.registry.pages import scan_all
 from functions.registry.referring import attaches, refers, tags_of
@@ -50,6 +50,7 @@ class Inventory:
             created=manifest.created,
             tags=names,
             immutable=tuple(tag for tag in names if self._immutable.rule(manifest.repository, tag)),
+            late=tuple(tag.id for tag in tags if is_late(tag.id, tag.moved, manifest.attachment, manifest.created)),
             pulled=pulled,
             subject=manifest.subject,
             attachment=manifest.attachment,

@@ -65,12 +65,19 @@ class Condition:
 
     @property
     def names_tags(self) -> bool:
-        """Whether this is about some tags, and not about whole manifests."""
+        """Whether this is about some tags, those that attach among them."""
         return bool(self.tag_prefixes or self.tag_globs)
 
+    @property
+    def is_about_tags(self) -> bool:
+        """Whether this is about tags, be it some or all, and not about whole manifests."""
+        return self.names_tags or self.tag_state is TagState.TAGGED
+
     def tags_meant(self, version: Version) -> tuple[str, ...]:
-        """The tags of a manifest that are meant, those that attach among them, where this is about tags."""
-        return tuple(tag for tag in (*version.tags, *version.attached) if self._meant(tag))
+        """The tags of a manifest that are meant, where this is about tags."""
+        # A condition that names tags may mean those that attach; one that only says "tagged" does not.
+        tags = (*version.tags, *version.attached) if self.names_tags else version.tags
+        return tuple(tag for tag in tags if self._meant(tag))
 
     def matches(self, version: Version, now: datetime) -> bool:
         """Whether a manifest of a repository that is covered is meant, by one tag at least where this is about tags."""
@@ -83,12 +90,9 @@ class Condition:
         )
 
     def _matches_tags(self, version: Version) -> bool:
-        tags = version.tags
-        if self.names_tags:
-            # Who names tags may mean those that attach; whoever says "tagged" does not.
-            tags = self.tags_meant(version)
-            if not tags:
-                return False
+        tags = self.tags_meant(version)
+        if self.names_tags and not tags:
+            return False
         return self.tag_state is TagState.ANY or (self.tag_state is TagState.TAGGED) == bool(tags)
 
     def _meant(self, tag: str) -> bool:

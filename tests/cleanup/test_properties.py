@@ -13,7 +13,7 @@ from functions.registry.cleanup import decide
 from functions.registry.graph import Graph, Node, belongs
 from functions.registry.policies import Policy, Version
 from functions.registry.policy_files import parse
-from functions.registry.referring import NOT_ATTACHED, OWN_TAG, attachment_of
+from functions.registry.referring import NOT_ATTACHED, OWN_TAG, attachment_of, tags_of
 from tests.cleanup.manifests import NOW, attaching, digest, judged, kept, node
 from tests.faults import NIGHTLY
 
@@ -67,6 +67,7 @@ def graphs(draw: st.DrawFn) -> list[Node]:
                 attachment=draw(st.sampled_from([attachment_of("", tags), "", OWN_TAG, NOT_ATTACHED])),
                 subject=draw(st.sampled_from(["", "", *NAMES])),
                 immutable=tuple(tag for tag in tags if draw(st.booleans())),
+                late=tuple(tag for tag in tags if draw(st.booleans())),
                 pulled=draw(st.sampled_from([None, NOW, NOW - timedelta(days=20)])),
             )
         )
@@ -124,12 +125,15 @@ def test_nothing_goes_but_by_all_its_tags_or_with_what_it_belongs_to(nodes: list
     for each in nodes:
         version = _version(each, nodes)
         matching = [where for where in rules if where.matches(version, NOW)]
-        deleted = {tag for where in matching if where.names_tags for tag in where.tags_meant(version)}
+        deleted = {tag for where in matching if where.is_about_tags for tag in where.tags_meant(version)}
         if each not in gone:
-            assert {tag for tag, _ in verdicts[each.digest].tags} <= deleted
+            going = {tag for tag, _ in verdicts[each.digest].tags}
+            assert going <= deleted
+            assert all(going.isdisjoint(tags_of(other)) for other, verdict in verdicts.items() if verdict.kept)
             continue
-        whole = any(not where.names_tags for where in matching)
-        all_tags = bool(deleted) and deleted >= set(each.named or each.attached)
+        whole = any(not where.is_about_tags for where in matching)
+        own = {*each.named, *each.attaching} - {*each.late}
+        all_tags = bool(deleted & own) and deleted >= set(each.named or each.attaching)
         parts = [index for index in gone if each.digest in index.children]
         of_build = any(belongs(each.attachment, each.created, index.created) for index in parts)
         assert whole or all_tags or (not each.named and (each.refers or of_build))
@@ -151,6 +155,20 @@ def test_an_index_of_versions_with_tags_lets_nothing_go(
     alone = node("index", "other", age=age, pulled=NOW)
     index = replace(alone, children=tuple(digest(name) for name in named))
     assert kept([*nodes, alone], policies) <= kept([*nodes, index], policies)
+
+
+@EXAMPLES
+@given(graphs(), files(), st.sets(st.sampled_from(["v3", "latest-2", attaching("gone", ".att")]), min_size=1))
+def test_late_tags_let_nothing_go_by_rules_about_tags(nodes: list[Node], policies: str, tags: set[str]) -> None:
+    """Compared with the same manifests without them: anyone who may push can give any manifest such tags."""
+    pairs = zip(parse(policies), json.loads(policies), strict=True)
+    rules = json.dumps([each for rule, each in pairs if not rule.deletes or rule.where.is_about_tags])
+    before = kept(nodes, rules)
+    more = tuple(sorted(tags))
+    for each in nodes:
+        if each.digest in before and each.created < NOW - timedelta(days=1):
+            named = replace(each, tags=(*each.tags, *more), late=(*each.late, *more))
+            assert each.digest in kept([named if other is each else other for other in nodes], rules)
 
 
 @EXAMPLES

@@ -205,5 +205,7 @@ def test_a_tag_that_only_seems_to_attach_goes_alone_by_a_rule_for_such_tags() ->
     named = node("a", "prod", attaching("gone", ".sig"), attachment="tag")
     verdict = judged([named], rules)[named.digest]
     assert (verdict.kept, verdict.tags) == (True, ((attaching("gone", ".sig"), "attached"),))
-    assert kept([node("b", attaching("gone", ".sig"), attachment="tag")], rules) == set()
+    alone = judged([node("b", attaching("gone", ".sig"), attachment="tag")], rules)[digest("b")]
+    assert (alone.kept, alone.tags) == (True, ((attaching("gone", ".sig"), "attached"),))
+    assert kept([node("b", attaching("gone", ".sig"), attachment=".sig")], rules) == set()
     assert kept([node("c", "pr-1", attaching("gone", ".sig"), attachment="tag")], json.dumps([PR])) == set()

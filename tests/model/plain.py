@@ -162,7 +162,7 @@ class Repository:
         """Whether a clean-up may delete this among `going`, whose policy means one tag, or what has none ("")."""
         own = {each for each in self._tags_of(digest) if not refers(each)}
         if own or not tag:
-            return own == {tag} - {""}
+            return own == {tag} - {""} and not (tag and self._is_late(tag))
         gone = going | self.dead.keys()
         attached = any(each in self._tags_of(digest) and self._attaches(each) for one in gone for each in tags_of(one))
         belongs = any(self._belongs(digest, one) for one in gone - {digest})
@@ -173,9 +173,15 @@ class Repository:
         is_recent = self.created[index] - self.created[child] <= timedelta(days=1)
         return child in self.images[index].children and self.attachments[child] != "tag" and is_recent
 
-    def shares(self, tag: str) -> bool:
-        """Whether what a tag names has another tag of its own."""
-        return tag in self.tags and any(each != tag and not refers(each) for each in self._tags_of(self.tags[tag]))
+    def goes_alone(self, tag: str) -> bool:
+        """Whether what a tag names stays where a policy means this tag: it has another, or was not pushed for it."""
+        return tag in self.tags and (
+            self._is_late(tag) or any(each != tag and not refers(each) for each in self._tags_of(self.tags[tag]))
+        )
+
+    def _is_late(self, tag: str) -> bool:
+        """Whether a tag came to name what it names more than a day after that was created."""
+        return self.rows[tag][-1].moved - self.created[self.tags[tag]] > timedelta(days=1)
 
     def clean_up(self, going: set[str], causes: dict[str, str], tags: Iterable[str] = ()) -> None:
         """Clean-up deleted these, each restored with its cause, and before them tags alone."""

@@ -268,7 +268,7 @@ class Machine(RuleBasedStateMachine):
         going, tags = set(made.rules), [each.tag for each in made.tags]
         assert going <= self.model[name].live
         assert all(self.model[name].may_go(digest, going, tag) for digest in going)
-        assert tags == ([tag] if self.model[name].shares(tag) else [])
+        assert tags == ([tag] if self.model[name].goes_alone(tag) else [])
         assert cleanup.apply(self.registry, made).changed == 0
         found = self.stores.metadata.read([Key(DeletedManifest, digest, name) for digest in going])
         causes = {digest: dead.cause for digest in going if (dead := found[Key(DeletedManifest, digest, name)])}

@@ -137,20 +137,27 @@ def _can_be_restored(now: Snapshot, dead: DeletedManifest) -> None:
 def _what_went_with_another_belongs_to_it(now: Snapshot) -> None:
     """What a person deleted took along only what refers to it; clean-up, the parts of the same build as well.
 
-    What has no tag may go by itself, together with an index that names it, unless the policy is TAGGED.
+    What has no tag may go by itself, together with an index that names it, unless the policy is TAGGED: by that nothing
+    goes but by a tag that it was pushed for, or with what it belongs to.
     """
     for dead in now.dead_manifests.values():
         by_itself = dead.cause == causes.of_manifest(dead.id) or not dead.cause.startswith(f"{causes.MANIFEST}:")
         refers = dead.subject or dead.attachment not in (NOT_ATTACHED, OWN_TAG)
         by_policy = dead.by.startswith(BY) and (dead.by != TAGGED or _went_with_a_build(now, dead))
         assert by_itself or refers or by_policy, f"{dead.id} only seemed to belong to {dead.cause}"
+        assert dead.by != TAGGED or refers or by_policy, f"{dead.id} went by a tag that it was not pushed for"
 
 
 def _went_with_a_build(now: Snapshot, dead: DeletedManifest) -> bool:
-    """Whether a manifest belonged to an index, or went by a tag of its own."""
+    """Whether a manifest belonged to an index, or went by a tag that was given to it within a day of its creation."""
     here = [each for each in (*now.manifests.values(), *now.dead_manifests.values()) if dead.id in each.children]
-    tags = [move for move in now.moves.values() if move.before == dead.id and move.by == TAGGED]
-    return bool(tags) or any(
+    rows = {(move.repository, move.tag, move.number): move for move in now.moves.values()}
+    given = [
+        rows[move.repository, move.tag, move.number - 1].moved
+        for move in now.moves.values()
+        if (move.repository, move.before, move.by) == (dead.repository, dead.id, TAGGED)
+    ]
+    return any(moved - dead.created <= timedelta(days=1) for moved in given) or any(
         dead.attachment != OWN_TAG and index.created - dead.created <= timedelta(days=1)
         for index in here
         if index.repository == dead.repository
