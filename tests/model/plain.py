@@ -193,13 +193,18 @@ class Repository:
             self._drop_dangling({digest}, causes[digest], "clean-up")
 
     def forget(self, window: timedelta) -> None:
-        """What a collection forgets: all whose time is over, but nothing before the index that needs it."""
+        """What a collection forgets: all whose time is over, but no child while an index that needs it is kept."""
         self.perhaps = self.visible - self._named()
-        for digest in sorted(self.dead):
-            wanted = any(digest in self.images[other].children for other in self.dead)
-            if self.dead[digest].deleted + window <= self.now and not wanted:
+        over = {digest for digest, dead in self.dead.items() if dead.deleted + window <= self.now}
+        # An index that is forgotten makes its children due in the same collection, whatever the order of digests.
+        while going := {digest for digest in over & self.dead.keys() if not self._is_needed(digest)}:
+            for digest in going:
                 del self.dead[digest]
         self.dead_tags = {tag: dead for tag, dead in self.dead_tags.items() if dead.deleted + window > self.now}
+
+    def _is_needed(self, digest: str) -> bool:
+        """Whether a deleted index names a deleted manifest."""
+        return any(digest in self.images[other].children for other in self.dead)
 
     def erase(self) -> None:
         """The repository is gone, as if it had never been."""
