@@ -65,7 +65,7 @@ class Outgoing:
         """For a server with so many threads."""
         self._most = max(1.0, threads * SHARE)
         self._answers: set[Piecewise] = set()
-        self._strangers: dict[Piecewise, int] = {}
+        self._unauthenticated: dict[Piecewise, int] = {}
         self._lock = Lock()
 
     def begin(
@@ -83,10 +83,10 @@ class Outgoing:
         answer, room = Piecewise(pieces, client, http2_peer), ON_THE_WAY + held
         with self._lock:
             if not known:
-                of_one = [taken for other, taken in self._strangers.items() if other.client == client]
-                if self._full(self._strangers.values(), room, 1) or self._full(of_one, room, SHARE):
+                of_one = [taken for other, taken in self._unauthenticated.items() if other.client == client]
+                if self._full(self._unauthenticated.values(), room, 1) or self._full(of_one, room, SHARE):
                     return None
-                self._strangers[answer] = room
+                self._unauthenticated[answer] = room
             self._answers.add(answer)
         return answer
 
@@ -97,7 +97,7 @@ class Outgoing:
         """It has gone out, or never will."""
         with self._lock:
             self._answers.discard(answer)
-            self._strangers.pop(answer, None)
+            self._unauthenticated.pop(answer, None)
 
     def stuck(self, seconds: float) -> set[str]:
         """Return the peers over HTTP/2 that have not taken a piece of an answer for so long."""

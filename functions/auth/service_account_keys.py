@@ -92,7 +92,7 @@ def _hash(user: str, secret: str) -> bytes:
 def _read(user: str, secret: str) -> _Key:
     """Read a key as it was sent; raises UNAUTHORIZED.
 
-    Of the JSON only the address, the private key and its id are read. Its URLs are not: whoever sends a key would
+    Of the JSON only the address, the private key and its id are read. Its URLs are not: the sender of a key would
     make this process send requests where they like.
     """
     try:
@@ -120,7 +120,7 @@ def _signed(key: _Key) -> str:
 def _private_key(pem: str) -> Any:
     """An RSA key. Raises ValueError, TypeError.
 
-    Whether it is one takes OpenSSL 20 ms to find out, and minutes where a stranger has chosen the numbers for it. So
+    Whether it is one takes OpenSSL 20 ms to find out, and minutes where an attacker has chosen the numbers. So
     they are looked at first, without a word to OpenSSL of using them.
     """
     from cryptography.exceptions import UnsupportedAlgorithm

@@ -33,7 +33,7 @@ def admitted(tickets: Sequence[Ticket | None]) -> list[str]:
 
 
 def order_of(bulkhead: Bulkhead, tickets: Sequence[Ticket | None]) -> list[str]:
-    """Release whoever is admitted, one at a time, and return the keys in the order in which they were."""
+    """Release the admitted tickets one at a time, and return the keys in the order in which they were."""
     order, left = [], [ticket for ticket in tickets if ticket]
     while left:
         current = next(ticket for ticket in left if ticket.state is State.ADMITTED)

@@ -1,4 +1,4 @@
-"""Checks of passwords: what they cost, and that nobody is kept from them by others."""
+"""Checks of passwords: what they cost, and that no caller is kept from them by others."""
 
 import contextlib
 import threading

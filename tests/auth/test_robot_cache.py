@@ -86,7 +86,7 @@ def test_invented_names_read_a_bounded_number_of_times(known: Robots, counting: 
 
     assert statuses == [401] * MAX_GUESSES_OF_NETWORK + [429] * (500 - MAX_GUESSES_OF_NETWORK)
     assert len(counting.calls) == MAX_GUESSES_OF_NETWORK
-    assert status(known, "ci", secret) == 200, "whoever logged in lately gets in"
+    assert status(known, "ci", secret) == 200, "a caller that logged in lately gets in"
     assert status(known, "other", other, ELSEWHERE) == 200, "and who comes from elsewhere"
     clock.now += ROBOT_TTL + 1
     assert status(known, "ci", secret) == 200, "a robot that has proved its secret is read again in any case"

@@ -147,7 +147,7 @@ def test_a_version_counts_whatever_tag_it_is_given() -> None:
 def test_what_is_named_as_a_referrer_of_an_image_that_stays_stays_however_it_is_pushed_again(
     registry: Registry, clock: TestClock, suffix: str, again: tuple[str, ...]
 ) -> None:
-    """Whoever may push it by digest, or with the tag of another image, ends what attached it, but not its name."""
+    """A pusher who sends it by digest, or with the tag of another image, ends what attached it, but not its name."""
     image, other, more = (push_image(registry, "a", tag) for tag in ("v1", "v2", "v3"))
     tag = tag_for(image, suffix)
     referrer = push_signature(registry, tag) if suffix == ".sig" else push_image(registry, "a", tag)

@@ -1,4 +1,4 @@
-"""The first start of `lading serve`: it writes a password once, for a user who exists, and else makes nobody."""
+"""The first start of `lading serve`: it writes a password once, for a user who exists, and else makes no user."""
 
 import contextlib
 import re
