@@ -15,7 +15,7 @@ from typing import Any, Final
 
 PIP_AUDIT: Final = "pip-audit==2.10.1"
 ROOT: Final = Path(__file__).parent.parent
-LOCKS: Final = ("functions/requirements.txt", ".ci/requirements.txt")
+LOCKS: Final = ("functions/requirements.txt", "functions/requirements-envoy.txt", ".ci/requirements.txt")
 
 
 def verdict(dependencies: list[dict[str, Any]], required: bool) -> tuple[int, list[str]]:

@@ -4,10 +4,10 @@
     collect    a slice of the collection of garbage, when Cloud Scheduler calls
 
 The buildpack starts `functions-framework` whatever a Procfile says, and its server speaks only HTTP/1, where Cloud Run
-ends a request at 32 MiB. But it imports this file before it makes a server; so in Cloud Run this file puts granian in
-its place, which speaks HTTP/1.1 and h2c on the same port. On a developer's machine it stays as it is.
+ends a request at 32 MiB. But it imports this file before it makes a server; so in Cloud Run this file puts Envoy and
+`lading serve` in its place (envoy_supervisor). On a developer's machine it stays as it is.
 
-What granian will import again is imported here only where this file stays: a cold start must not pay for it twice.
+What the server imports again is imported here only where this file stays: a cold start must not pay for it twice.
 """
 
 import os
@@ -72,12 +72,10 @@ def _open_to(request: Request) -> bool:
     return settings.read().access != "everybody" or settings.is_loopback(request.remote_addr or "")
 
 
-def _take_the_place_of_the_framework() -> None:
-    """Become `lading serve` on the port that Cloud Run names."""
-    os.environ.setdefault("LADING_ADDRESS", f"0.0.0.0:{os.environ.get('PORT', '8080')}")
-    os.environ.setdefault("LADING_LOG", "json")
-    os.execv(sys.executable, [sys.executable, "-m", "functions.cli", "serve"])  # noqa: S606  # no shell is wanted
+def _replace_framework() -> None:
+    """Replace this process by the supervisor of Envoy and `lading serve`, which listens on $PORT."""
+    os.execv(sys.executable, [sys.executable, "-m", "functions.envoy_supervisor"])  # noqa: S606  # no shell is wanted
 
 
 if os.environ.get("K_SERVICE") and os.environ.get("FUNCTION_TARGET") == "registry":
-    _take_the_place_of_the_framework()
+    _replace_framework()

@@ -60,7 +60,7 @@ resource "google_cloudfunctions2_function" "registry" {
     source {
       storage_source {
         bucket = google_storage_bucket.source.name
-        object = google_storage_bucket_object.source.name
+        object = google_storage_bucket_object.source["registry"].name
       }
     }
 
@@ -110,7 +110,7 @@ resource "google_cloudfunctions2_function" "collect" {
     source {
       storage_source {
         bucket = google_storage_bucket.source.name
-        object = google_storage_bucket_object.source.name
+        object = google_storage_bucket_object.source["collect"].name
       }
     }
 

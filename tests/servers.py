@@ -90,16 +90,26 @@ class Server:
             return response, response.read()
 
     def peak_memory(self) -> int:
-        """The most bytes of memory that the process has had (VmHWM)."""
-        for line in Path(f"/proc/{self.process.pid}/status").read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
-        raise AssertionError("no VmHWM")
+        """The most bytes of memory that the process has had (VmHWM), and those that it has started, each by itself."""
+        return sum(_peak_memory(pid) for pid in (self.process.pid, *self.children().values()))
+
+    def children(self) -> dict[str, int]:
+        """The pids of the processes that this one has started, by the name of their program."""
+        pid = self.process.pid
+        pids = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        return {Path(f"/proc/{each}/comm").read_text().strip(): int(each) for each in pids}
 
     def stop(self) -> int:
         """SIGTERM; answers the exit status."""
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(PATIENCE)
+
+
+def _peak_memory(pid: int) -> int:
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
+    raise AssertionError("no VmHWM")
 
 
 @contextlib.contextmanager

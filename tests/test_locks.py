@@ -13,6 +13,7 @@ from packaging.version import Version
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 RUNTIME = [Requirement(each) for each in PROJECT["dependencies"]]
+CLOUD = [Requirement(each) for each in PROJECT["optional-dependencies"]["cloud"]]
 TEST = [Requirement(each) for each in PROJECT["optional-dependencies"]["test"]]
 SAFE = {
     "cryptography": "48",
@@ -39,7 +40,12 @@ def test_no_version_with_a_known_hole_may_be_installed(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("lock", "wanted"), [("functions/requirements.txt", RUNTIME), (".ci/requirements.txt", [*RUNTIME, *TEST])]
+    ("lock", "wanted"),
+    [
+        ("functions/requirements.txt", RUNTIME),
+        ("functions/requirements-envoy.txt", CLOUD),
+        (".ci/requirements.txt", [*RUNTIME, *CLOUD, *TEST]),
+    ],
 )
 def test_a_lock_satisfies_what_the_program_wants(lock: str, wanted: list[Requirement]) -> None:
     pinned = pins(lock)
@@ -51,7 +57,7 @@ def test_a_lock_satisfies_what_the_program_wants(lock: str, wanted: list[Require
 
 
 def test_ci_tests_the_versions_that_are_deployed() -> None:
-    deployed = pins("functions/requirements.txt")
+    deployed = pins("functions/requirements.txt") | pins("functions/requirements-envoy.txt")
     assert deployed.items() <= pins(".ci/requirements.txt").items()
     run = (ROOT / ".ci" / "run").read_text()
     assert "--require-hashes -r .ci/requirements.txt" in run

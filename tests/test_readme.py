@@ -52,7 +52,8 @@ def test_the_modules_that_are_named_are_there() -> None:
 
 
 def test_each_dependency_is_explained() -> None:
-    names = {re.split(r"[<>=\[]", requirement)[0] for requirement in PROJECT["dependencies"]}
+    requirements = PROJECT["dependencies"] + PROJECT["optional-dependencies"]["cloud"]
+    names = {re.split(r"[<>=\[]", requirement)[0] for requirement in requirements}
     assert {cells[0] for cells in rows("package")} == names
 
 

@@ -54,13 +54,14 @@ def test_a_change_of_code_reaches_the_service_in_one_apply(life: Life) -> None:
 
 
 def test_a_change_of_code_is_what_is_sent(life: Life) -> None:
-    (before,) = life.applied.of(f"storage/b/{PROJECT}-lading-source/o/").values()
-    (after,) = life.changed.of(f"storage/b/{PROJECT}-lading-source/o/").values()
-    assert before["name"] != after["name"]
-    for object, line in ((before, False), (after, True)):
-        with zipfile.ZipFile(io.BytesIO(base64.b64decode(object["media"]))) as archive:
-            assert archive.read("main.py").endswith(b"# changed\n") is line
+    sources = f"storage/b/{PROJECT}-lading-source/o/"
     for name in ("registry", "collect"):
+        (before,) = [each for each in life.applied.of(sources).values() if each["name"].startswith(name)]
+        (after,) = [each for each in life.changed.of(sources).values() if each["name"].startswith(name)]
+        assert before["name"] != after["name"]
+        for object, line in ((before, False), (after, True)):
+            with zipfile.ZipFile(io.BytesIO(base64.b64decode(object["media"]))) as archive:
+                assert archive.read("main.py").endswith(b"# changed\n") is line
         function = life.changed.resources[f"cloudfunctions2/{HERE}/functions/lading-{name}"]
         assert function["buildConfig"]["source"]["storageSource"]["object"] == after["name"]
 

@@ -31,13 +31,15 @@ from tests.terraform.conftest import Life, Moment
 from tests.terraform.program import ROOT
 from tests.terraform.world import DEVELOPER, RUNTIME, account_of, world_of
 
+FUNCTIONS = "cloudfunctions2/projects/fake-project/locations/europe-west1/functions"
 CLOUD_RUN = {"K_SERVICE": "lading", "FUNCTION_TARGET": "registry"}
 STARTS: Mapping[str, Mapping[str, str]] = {"as a developer starts it": {}, "as Cloud Run starts it": CLOUD_RUN}
 
 
-def uploaded(moment: Moment) -> bytes:
-    """The zip, as Terraform sent it to Cloud Storage."""
-    (object,) = moment.of("storage/b/fake-project-lading-source/o/").values()
+def uploaded(moment: Moment, function: str = "registry") -> bytes:
+    """The zip of a function, as Terraform sent it to Cloud Storage."""
+    objects = moment.of("storage/b/fake-project-lading-source/o/").values()
+    (object,) = [each for each in objects if each["name"].startswith(f"{function}-")]
     return base64.b64decode(object["media"])
 
 
@@ -49,6 +51,20 @@ def test_it_holds_the_program_and_nothing_else(life: Life) -> None:
         str(path.relative_to(ROOT)) for name in ("functions", "storage") for path in (ROOT / name).rglob("*.py")
     }
     assert names == packages | {"main.py", "requirements.txt"}
+
+
+def test_only_the_registry_installs_envoy(life: Life) -> None:
+    contents = {}
+    for function in ("registry", "collect"):
+        with zipfile.ZipFile(io.BytesIO(uploaded(life.applied, function))) as archive:
+            contents[function] = {name: archive.read(name).decode() for name in archive.namelist()}
+        source = life.applied.resources[f"{FUNCTIONS}/lading-{function}"]["buildConfig"]["source"]["storageSource"]
+        assert source["object"].startswith(f"{function}-")
+    requirements = {function: files.pop("requirements.txt") for function, files in contents.items()}
+    assert contents["registry"] == contents["collect"]
+    assert requirements["collect"] == (ROOT / "functions" / "requirements.txt").read_text()
+    assert "\nenvoy-server==" in requirements["registry"].removeprefix(requirements["collect"])
+    assert "envoy" not in requirements["collect"]
 
 
 def test_its_requirements_are_those_of_the_program() -> None:

@@ -1,0 +1,285 @@
+"""The configuration of Envoy, which stands before `lading serve` in Cloud Run.
+
+Cloud Run's front speaks HTTP/2 without TLS (h2c) to the container, or HTTP/1.1. Envoy terminates both, so that a reset
+or stalled stream concerns that stream alone, and forwards each request over HTTP/1.1 to the server on loopback.
+
+Envoy is transport and nothing else here: names, headers and bodies arrive as they were sent; the server alone decides
+about timeouts, limits per user, and logs. What Envoy has to answer by itself is an error as the specification has them.
+
+    client → Cloud Run's front → (h2c or HTTP/1.1) Envoy, $PORT → (HTTP/1.1) `lading serve`, loopback
+
+Reference: https://www.envoyproxy.io/docs/envoy/v1.40.0/api-v3/api
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+KIB: Final = 1024
+MIB: Final = 1024 * KIB
+
+STREAM_WINDOW: Final = 256 * KIB
+"""Bytes of one body that are in flight or in Envoy's memory. On the line between Google's front and a container, with a
+round trip of about 1 ms, that allows 256 MB/s a stream; 80 stalled uploads hold 20 MiB."""
+
+MAX_CONCURRENT_STREAMS: Final = 100
+"""Requests at a time on one HTTP/2 connection: no fewer than RFC 9113, section 6.5.2, advises. A front with more
+requests opens another connection."""
+
+CONNECTION_WINDOW: Final = MAX_CONCURRENT_STREAMS * STREAM_WINDOW
+"""Bytes of all bodies of one HTTP/2 connection: room for every stream's window, so that bodies that nobody reads never
+take the window from their neighbours."""
+
+BUFFER_LIMIT: Final = 256 * KIB
+"""Bytes of one connection that Envoy holds before it stops reading from the other side. With HTTP/2 each stream has
+such a buffer of STREAM_WINDOW of its own."""
+
+MAX_HEAP: Final = 160 * MIB
+"""Bytes of Envoy's heap, of the 512 MiB that an instance has by default. Envoy rests at 20 MiB of heap, and 80 stalled
+uploads beside 80 unread downloads take less than half of this."""
+
+MAX_CONNECTIONS: Final = 1024
+"""Connections from clients at a time: an instance takes 1000 requests at a time at most, each on a connection of its
+own where the front speaks HTTP/1.1."""
+
+MAX_UPSTREAM_REQUESTS: Final = 1024
+"""Requests at a time that wait for or are with the server, which queues them by user itself: no lower limit here."""
+
+MAX_HEADERS_KIB: Final = 32
+"""KiB of a request's headers: several times what the longest token has, and half of what the server takes, so it is
+Envoy that refuses more, with 431."""
+
+HEADERS_TIMEOUT: Final = "30s"
+"""Time for the headers of a request to arrive: as with the server's own."""
+
+UPSTREAM_IDLE_TIMEOUT: Final = "10s"
+"""Time after which an unused connection to the server is closed: sooner than the server would close it (30 s), so that
+no request is sent on a connection that is just being closed. Such a request would fail: nothing is sent again."""
+
+CONNECT_TIMEOUT: Final = "5s"
+"""Time for a connection to the server: on loopback only its full backlog makes it wait."""
+
+RETRY_AFTER: Final = "5"
+"""Seconds, in each 503: the same as the server's own."""
+
+LOCAL_REPLIES: Final[Mapping[int, tuple[str, str]]] = {
+    400: ("UNSUPPORTED", "the request is not valid HTTP"),
+    408: ("UNSUPPORTED", "the headers of the request did not arrive in time"),
+    413: ("SIZE_INVALID", "the body of the request is too large"),
+    426: ("UNSUPPORTED", "HTTP/1.0 is not served: use HTTP/1.1 or HTTP/2"),
+    431: ("UNSUPPORTED", f"the headers of the request have more than {MAX_HEADERS_KIB} KiB"),
+    503: ("UNAVAILABLE", "the registry is starting, ending or overloaded; the same request may work later"),
+}
+"""Code and message (distribution-spec, "Error Codes") of what Envoy answers by itself, by status."""
+
+OTHER_LOCAL_REPLY: Final = ("UNKNOWN", "the request could not be passed to the registry")
+
+_TYPES: Final = "type.googleapis.com/envoy.extensions"
+_HEAP: Final = "envoy.resource_monitors.fixed_heap"
+
+
+def command_line(program: Path, port: int, upstream_port: int, admin: Path) -> list[str]:
+    """Return the command that runs Envoy.
+
+    Args:
+        program: Envoy's binary.
+        port: where clients connect, on all addresses.
+        upstream_port: where the server listens on loopback.
+        admin: the path of a Unix socket that Envoy makes for its administration.
+    """
+    return [
+        str(program),
+        "--config-yaml",  # of which JSON is a part; no file is needed
+        json.dumps(bootstrap(port, upstream_port, admin)),
+        "--concurrency",
+        "1",  # one worker thread: an instance has one CPU, and each further worker its own pool of connections
+        "--disable-hot-restart",  # no shared memory, which Cloud Run counts as the instance's
+        "--log-level",
+        "error",
+        "--log-format",
+        '{"severity": "ERROR", "message": "envoy: %j"}',  # as Cloud Logging reads it
+    ]
+
+
+def bootstrap(port: int, upstream_port: int, admin: Path) -> dict[str, Any]:
+    """Return Envoy's bootstrap (config.bootstrap.v3.Bootstrap)."""
+    return {
+        "node": {"id": "lading", "cluster": "lading"},
+        # Only the supervisor reaches it: a Unix socket in a folder of its own. Without it Envoy cannot be drained.
+        "admin": {"address": {"pipe": {"path": str(admin), "mode": 0o600}}},
+        "static_resources": {
+            "listeners": [
+                {
+                    "name": "clients",
+                    "address": {"socket_address": {"address": "0.0.0.0", "port_value": port}},  # noqa: S104
+                    "per_connection_buffer_limit_bytes": BUFFER_LIMIT,
+                    "filter_chains": [
+                        {
+                            "filters": [
+                                {
+                                    "name": "envoy.filters.network.http_connection_manager",
+                                    "typed_config": _connection_manager(),
+                                }
+                            ]
+                        }
+                    ],
+                }
+            ],
+            "clusters": [_server(upstream_port)],
+        },
+        "overload_manager": _overload_manager(),
+        "layered_runtime": {"layers": [{"name": "static", "static_layer": {}}]},
+    }
+
+
+def _connection_manager() -> dict[str, Any]:
+    """Return how clients' requests are read (http_connection_manager.v3.HttpConnectionManager)."""
+    return {
+        "@type": f"{_TYPES}.filters.network.http_connection_manager.v3.HttpConnectionManager",
+        "stat_prefix": "clients",
+        "codec_type": "AUTO",  # HTTP/2 with prior knowledge, as Cloud Run's front speaks it, or HTTP/1.1
+        # A repository's name, a digest or an upload's token must arrive as it was sent: the server refuses what is not
+        # in normal form, and two names that a proxy makes one would get around the rights of one of them.
+        "normalize_path": False,
+        "merge_slashes": False,
+        "path_with_escaped_slashes_action": "KEEP_UNCHANGED",
+        # The server's own headers, without additions.
+        "server_header_transformation": "PASS_THROUGH",
+        "generate_request_id": False,
+        # A client that waits for 100 Continue is refused by the server before it has sent a body.
+        "proxy_100_continue": True,
+        # A remote client's x-envoy-* headers, which ask for retries and timeouts, are dropped; and nobody is internal.
+        "use_remote_address": True,
+        "internal_address_config": {},
+        # Envoy is no hop: LADING_TRUSTED_HOPS counts the same proxies with Envoy in the container as without it.
+        "skip_xff_append": True,
+        # The server and the front have timeouts for bodies; Envoy ends no request by time.
+        "stream_idle_timeout": "0s",
+        "request_timeout": "0s",
+        "request_headers_timeout": HEADERS_TIMEOUT,
+        "max_request_headers_kb": MAX_HEADERS_KIB,
+        "common_http_protocol_options": {
+            # WSGI cannot tell X_Forwarded_For from X-Forwarded-For.
+            "headers_with_underscores_action": "DROP_HEADER",
+        },
+        "http2_protocol_options": {
+            "max_concurrent_streams": MAX_CONCURRENT_STREAMS,
+            "initial_stream_window_size": STREAM_WINDOW,
+            "initial_connection_window_size": CONNECTION_WINDOW,
+        },
+        # A bad request over HTTP/2 ends its own stream, not the connection that others share.
+        "stream_error_on_invalid_http_message": True,
+        "local_reply_config": _local_replies(),
+        "route_config": {
+            "virtual_hosts": [
+                {
+                    "name": "all",
+                    "domains": ["*"],
+                    "routes": [{"match": {"prefix": "/"}, "route": {"cluster": "server", "timeout": "0s"}}],
+                }
+            ]
+        },
+        "http_filters": [
+            {
+                "name": "envoy.filters.http.router",
+                "typed_config": {
+                    "@type": f"{_TYPES}.filters.http.router.v3.Router",
+                    "suppress_envoy_headers": True,
+                },
+            }
+        ],
+    }
+
+
+def _server(port: int) -> dict[str, Any]:
+    """Return where requests go (config.cluster.v3.Cluster).
+
+    There is no retry policy, and so no retry: Envoy holds no bodies, and cannot tell which requests may be sent twice.
+    """
+    limits = {
+        "max_connections": MAX_UPSTREAM_REQUESTS,
+        "max_pending_requests": MAX_UPSTREAM_REQUESTS,
+        "max_requests": MAX_UPSTREAM_REQUESTS,
+    }
+    address = {"socket_address": {"address": "127.0.0.1", "port_value": port}}
+    return {
+        "name": "server",
+        "type": "STATIC",
+        "connect_timeout": CONNECT_TIMEOUT,
+        "per_connection_buffer_limit_bytes": BUFFER_LIMIT,
+        "circuit_breakers": {"thresholds": [limits]},
+        "load_assignment": {
+            "cluster_name": "server",
+            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address}}]}],
+        },
+        "typed_extension_protocol_options": {
+            "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+                "@type": f"{_TYPES}.upstreams.http.v3.HttpProtocolOptions",
+                "common_http_protocol_options": {"idle_timeout": UPSTREAM_IDLE_TIMEOUT},
+                "explicit_http_config": {"http_protocol_options": {}},
+            }
+        },
+    }
+
+
+def _local_replies() -> dict[str, Any]:
+    """Return what Envoy answers by itself (http_connection_manager.v3.LocalReplyConfig)."""
+    return {
+        "mappers": [_local_reply(status, *reply) for status, reply in LOCAL_REPLIES.items()],
+        "body_format": _error(*OTHER_LOCAL_REPLY),
+    }
+
+
+def _local_reply(status: int, code: str, message: str) -> dict[str, Any]:
+    comparison = {"op": "EQ", "value": {"default_value": status, "runtime_key": "unused"}}
+    mapper: dict[str, Any] = {
+        "filter": {"status_code_filter": {"comparison": comparison}},
+        "body_format_override": _error(code, message),
+    }
+    if status == 503:
+        header = {"key": "Retry-After", "value": RETRY_AFTER}
+        mapper["headers_to_add"] = [{"header": header, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}]
+    return mapper
+
+
+def _error(code: str, message: str) -> dict[str, Any]:
+    body = json.dumps({"errors": [{"code": code, "message": message}]})
+    return {"text_format_source": {"inline_string": body}, "content_type": "application/json"}
+
+
+def _overload_manager() -> dict[str, Any]:
+    """Return the limits of memory and connections (config.overload.v3.OverloadManager).
+
+    The heap is given back first; then the streams that hold most are reset; then new requests get 503.
+    """
+    return {
+        "refresh_interval": "0.25s",
+        "resource_monitors": [
+            {
+                "name": _HEAP,
+                "typed_config": {
+                    "@type": f"{_TYPES}.resource_monitors.fixed_heap.v3.FixedHeapConfig",
+                    "max_heap_size_bytes": MAX_HEAP,
+                },
+            },
+            {
+                "name": "envoy.resource_monitors.global_downstream_max_connections",
+                "typed_config": {
+                    "@type": f"{_TYPES}.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig",
+                    "max_active_downstream_connections": MAX_CONNECTIONS,
+                },
+            },
+        ],
+        "actions": [
+            {
+                "name": f"envoy.overload_actions.{action}",
+                "triggers": [{"name": _HEAP, "threshold": {"value": threshold}}],
+            }
+            for action, threshold in (
+                ("shrink_heap", 0.8),
+                ("disable_http_keepalive", 0.9),
+                ("stop_accepting_requests", 0.95),
+            )
+        ],
+    }
