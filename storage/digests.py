@@ -17,12 +17,26 @@ from typing import Final
 ALGORITHMS: Final = {"sha256": 64, "sha512": 128}
 """The algorithms of the image-spec's registered list, and their hex digits."""
 
+MAX_DIGEST: Final = 512
+"""Characters of a digest; Firestore indexes up to 1,500 bytes of a text, and the longest registered one has 135."""
+
+_REGISTERED: Final = ALGORITHMS | {"blake3": 64}
 _DIGEST: Final = re.compile("|".join(f"{name}:[a-f0-9]{{{digits}}}" for name, digits in ALGORITHMS.items()))
+_ANY_DIGEST: Final = re.compile(r"([a-z0-9]+(?:[+._-][a-z0-9]+)*):([a-zA-Z0-9=_-]+)")
 
 
 def is_digest(text: str) -> bool:
     """Whether `text` is a digest of an algorithm that the registry takes (image-spec, descriptor.md#digests)."""
     return _DIGEST.fullmatch(text) is not None
+
+
+def is_well_formed(text: str) -> bool:
+    """Return whether `text` is a digest by the grammar, be its algorithm known or not (image-spec, descriptor.md)."""
+    found = _ANY_DIGEST.fullmatch(text) if len(text) <= MAX_DIGEST else None
+    if found is None:
+        return False
+    digits = _REGISTERED.get(found[1])
+    return digits is None or re.fullmatch(f"[a-f0-9]{{{digits}}}", found[2]) is not None
 
 
 def algorithm_of(digest: str) -> str:

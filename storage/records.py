@@ -184,7 +184,7 @@ class Manifest(Record):
     size           bytes
     content        the manifest, byte for byte, or None where it is kept in `object` (and in every listing)
     object         the object that holds a manifest too large for the metadata store, or ""
-    artifact_type  as the referrers API gives it: the manifest's own, else its config's media type
+    artifact_type  by which the referrers API finds it, in lower case: its own, else an image's config's media type
     subject        the digest of the manifest that this one refers to, or ""
     attachment     what lets a tag attach it to another manifest: the tag `sha256-…` that the push which created it gave
                    it; else the suffix of such tags (".sig") that fits its layers; else "tag" where that push gave it

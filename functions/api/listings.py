@@ -8,7 +8,7 @@ from functions.api.base import Call, behind, link_to_next, page_size
 from functions.auth import cursors, patterns
 from functions.registry.documents import OCI_INDEX
 from functions.registry.manifests import Referrer
-from functions.registry.names import check_digest
+from functions.registry.names import check_digest, check_subject
 
 
 def tags(call: Call) -> Answer:
@@ -37,7 +37,7 @@ def repositories(call: Call) -> Answer:
 
 def referrers(call: Call) -> Answer:
     """end-12a, end-12b: what refers to a manifest, as an index; the subject need not be there."""
-    check_digest(call.last)
+    check_subject(call.last)
     artifact_type, last = call.request.args.get("artifactType", ""), call.request.args.get("last", "")
     if last:
         check_digest(last)
@@ -60,8 +60,8 @@ def _descriptor(referrer: Referrer) -> dict[str, Any]:
         "digest": manifest.digest,
         "size": manifest.size,
     }
-    if manifest.artifact_type:
-        descriptor["artifactType"] = manifest.artifact_type
+    if referrer.artifact_type:
+        descriptor["artifactType"] = referrer.artifact_type
     if referrer.annotations:
         descriptor["annotations"] = dict(referrer.annotations)
     return descriptor

@@ -9,9 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from functions.registry import field_names
 from functions.registry.errors import MANIFEST_INVALID, RegistryError
 from functions.registry.referring import kind_of
-from storage.digests import is_digest
+from storage.digests import is_well_formed
 
 OCI_MANIFEST: Final = "application/vnd.oci.image.manifest.v1+json"
 OCI_INDEX: Final = "application/vnd.oci.image.index.v1+json"
@@ -33,14 +34,6 @@ NOT_DISTRIBUTABLE: Final = frozenset(
     }
 )
 """Layers that their owners do not let anyone push: a manifest may name them all the same."""
-
-NAMES: Final = frozenset(
-    {"schemaVersion", "mediaType", "artifactType", "config", "layers", "manifests", "blobs", "subject", "annotations"}
-    | {"digest", "size", "urls", "data", "platform"}
-)
-"""What manifests and descriptors call their fields."""
-
-NAMES_IN_LOWER_CASE: Final = frozenset(name.lower() for name in NAMES)
 
 MOST_MEDIA_TYPE: Final = 255
 """Characters: each half of one has at most 127 (RFC 6838, section 4.2)."""
@@ -78,7 +71,7 @@ def parse(content: bytes, content_type: str) -> Document:
         raise _invalid(f"names more than {MOST_REFERENCES} descriptors")
     blobs, children = {}, {}
     for descriptor in descriptors:
-        digest, kind = _digest(descriptor), descriptor.get("mediaType")
+        digest, kind = _digest(descriptor), _kind(descriptor)
         # BuildKit's cache manifests are indexes that list layers: such an entry is a blob.
         if media_type in INDEXES and kind in MEDIA_TYPES:
             children[digest] = True
@@ -87,7 +80,7 @@ def parse(content: bytes, content_type: str) -> Document:
     subject = fields.get("subject")
     return Document(
         media_type=media_type,
-        artifact_type=_artifact_type(fields),
+        artifact_type=_artifact_type(fields, media_type),
         subject=_digest(_descriptor(subject, "subject")) if subject is not None else "",
         attached_kind=_attached_kind(fields) if media_type in IMAGES else "",
         blobs=tuple(blobs),
@@ -96,25 +89,28 @@ def parse(content: bytes, content_type: str) -> Document:
     )
 
 
+def canonical(media_type: str) -> str:
+    """Return a media type in lower case: types and subtypes have none (RFC 6838, section 4.2; RFC 9110, section 8.3.1).
+
+    Only ASCII has two cases here: what is no media type stays as it is.
+    """
+    return media_type.lower() if media_type.isascii() else media_type
+
+
 def _json_object(content: bytes) -> dict[str, Any]:
     try:
-        fields = json.loads(content.decode(), object_pairs_hook=_object, parse_constant=_refuse_constant)
+        fields = json.loads(content.decode(), object_pairs_hook=field_names.once, parse_constant=_refuse_constant)
+    except field_names.NameTwice as error:
+        raise _invalid(str(error)) from None
     except (ValueError, RecursionError) as error:
         # UnicodeDecodeError and JSONDecodeError are ValueErrors, and so is an absurdly long number.
         raise _invalid("is not JSON") from error
     if not isinstance(fields, dict):
         raise _invalid("is not a JSON object")
+    _refuse_mistakable(fields, field_names.DOCUMENT, "")
     version = fields.get("schemaVersion", 2)
     if not isinstance(version, int) or version != 2:
         raise _invalid("has a schemaVersion other than 2")
-    return fields
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object whose names mean the same to everybody: Go takes `Layers` for `layers`, and of two the last."""
-    fields = dict(pairs)
-    if len(fields) != len(pairs) or any(name not in NAMES and name.lower() in NAMES_IN_LOWER_CASE for name in fields):
-        raise ValueError("a name stands twice, or in other letters than the specification's")
     return fields
 
 
@@ -122,15 +118,25 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
 
 
+def _refuse_mistakable(fields: dict[str, Any], names: frozenset[str], where: str) -> None:
+    """Raise MANIFEST_INVALID where a client may take one field for another one of `names`."""
+    if found := field_names.mistakable(fields, names):
+        name, other = found
+        raise _invalid(f"has {where}the name {field_names.shown(name)}, which some clients read as {other}")
+
+
 def _media_type(fields: dict[str, Any], content_type: str) -> str:
-    """The media type, on which the body and the Content-Type must agree (CVE-2021-41190)."""
-    sent = content_type.partition(";")[0].strip()
-    said = fields.get("mediaType", sent)
-    if not isinstance(said, str) or said not in MEDIA_TYPES:
+    """Return the media type, on which the body and the Content-Type must agree (CVE-2021-41190).
+
+    Null and "" are no mediaType: Go's clients cannot tell either from an absent one.
+    """
+    sent = canonical(content_type.partition(";")[0].strip())
+    said = sent if fields.get("mediaType") in (None, "") else fields["mediaType"]
+    if not isinstance(said, str) or canonical(said) not in MEDIA_TYPES:
         raise _invalid("has a media type that is not a manifest's")
-    if sent and sent != said:
+    if sent and sent != canonical(said):
         raise _invalid("has a mediaType other than its Content-Type")
-    return said
+    return canonical(said)
 
 
 def _refuse_double_meaning(fields: dict[str, Any], media_type: str) -> None:
@@ -166,21 +172,36 @@ def _descriptor(value: Any, where: str) -> dict[str, Any]:
     size = value.get("size", 0)
     if not isinstance(size, int) or isinstance(size, bool) or size < 0:
         raise _invalid(f"has in {where} a size that is not a number of bytes")
-    if not isinstance(value.get("mediaType", ""), str):
+    if not isinstance(value.get("mediaType"), str | None):
         raise _invalid(f"has in {where} a mediaType that is not text")
+    _refuse_mistakable(value, field_names.DESCRIPTOR, f"in {where} ")
+    if isinstance(platform := value.get("platform"), dict):
+        _refuse_mistakable(platform, field_names.PLATFORM, f"in a platform of {where} ")
     return value
 
 
 def _digest(descriptor: dict[str, Any]) -> str:
+    """Return the digest of a descriptor.
+
+    Of an algorithm that the registry does not take, it can only be a subject's: nothing else of that digest is there.
+    """
     digest = descriptor.get("digest")
-    if not isinstance(digest, str) or not is_digest(digest):
-        raise _invalid("has a descriptor without a digest that the registry takes")
+    if not isinstance(digest, str) or not is_well_formed(digest):
+        raise _invalid("has a descriptor without a well-formed digest")
     return digest
 
 
-def _artifact_type(fields: dict[str, Any]) -> str:
-    """As the referrers API wants it: the manifest's own, else its config's media type (end-12)."""
-    config = fields.get("config")
+def _kind(descriptor: dict[str, Any]) -> str:
+    """Return the media type of what a descriptor describes, or ""."""
+    return canonical(descriptor.get("mediaType") or "")
+
+
+def _artifact_type(fields: dict[str, Any], media_type: str) -> str:
+    """Return the manifest's own artifactType, else an image's config's media type, as end-12 wants it.
+
+    An index or an artifact has no config: what stands there is an extension.
+    """
+    config = fields.get("config") if media_type in IMAGES else None
     candidates = (fields.get("artifactType"), config.get("mediaType") if isinstance(config, dict) else None)
     texts = ["" if candidate is None else candidate for candidate in candidates]
     for text in texts:
@@ -191,7 +212,7 @@ def _artifact_type(fields: dict[str, Any]) -> str:
 
 
 def _attached_kind(fields: dict[str, Any]) -> str:
-    return kind_of([layer.get("mediaType", "") for layer in _list(fields, "layers")])
+    return kind_of([_kind(layer) for layer in _list(fields, "layers")])
 
 
 def _annotations(fields: dict[str, Any]) -> dict[str, str]:

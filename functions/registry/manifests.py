@@ -15,7 +15,7 @@ from typing import Any, Final, TypeVar
 from functions.registry.acts import PUSH, Act, Clock, now
 from functions.registry.attempts import settle
 from functions.registry.damage import damaged_among, is_damaged, is_whole
-from functions.registry.documents import MOST_MEDIA_TYPE, parse
+from functions.registry.documents import MOST_MEDIA_TYPE, canonical, parse
 from functions.registry.errors import (
     DIGEST_INVALID,
     MANIFEST_INVALID,
@@ -74,6 +74,7 @@ class Referrer:
     """A manifest that refers to another one, as the referrers API describes it (end-12)."""
 
     manifest: Manifest
+    artifact_type: str
     annotations: Mapping[str, str]
 
 
@@ -143,7 +144,7 @@ class Manifests:
             media_type=document.media_type,
             size=len(put.content),
             content=put.content,
-            artifact_type=document.artifact_type,
+            artifact_type=canonical(document.artifact_type),
             subject=document.subject,
             attachment=attachment_of(document.attached_kind, put.tags),
             blobs=document.blobs,
@@ -164,15 +165,14 @@ class Manifests:
         """
         if len(artifact_type) > MOST_MEDIA_TYPE:
             return Page([])
-        where = {"subject": subject} | ({"artifact_type": artifact_type} if artifact_type else {})
         behind = Key(Manifest, after, repository) if after else None
-        listed = self._metadata.find(Manifest, where, repository=repository, after=behind, limit=MOST_REFERRERS + 1)
+        listed = self._referring(repository, subject, artifact_type, behind)
         sizes = accumulate(manifest.size for manifest in listed[:MOST_REFERRERS])
         count = max(1, sum(size <= REFERRERS_BYTES for size in sizes))
         found = self._metadata.read([manifest.key for manifest in listed[:count]])
         whole = [manifest for each in listed[:count] if (manifest := found[each.key]) is not None]
         return Page(
-            [Referrer(manifest, self._annotations(manifest)) for manifest in whole],
+            [self._described(manifest) for manifest in whole],
             listed[count - 1].id if len(listed) > count else "",
         )
 
@@ -196,15 +196,30 @@ class Manifests:
             raise RegistryError(MANIFEST_UNKNOWN, {"digest": found.digest, "reason": reason})
         return found
 
-    def _annotations(self, manifest: Manifest) -> Mapping[str, str]:
+    def _referring(
+        self, repository: str, subject: str, artifact_type: str, behind: Key[Manifest] | None
+    ) -> list[Manifest]:
+        """List what refers to `subject`: one more than a page holds.
+
+        Types are on record in lower case. An earlier release kept them as they were pushed, so one that is asked for in
+        other letters is looked for as well.
+        """
+        found: list[Manifest] = []
+        for kind in dict.fromkeys((canonical(artifact_type), artifact_type)):
+            where = {"subject": subject} | ({"artifact_type": kind} if kind else {})
+            found += self._metadata.find(Manifest, where, repository=repository, after=behind, limit=MOST_REFERRERS + 1)
+        return sorted(found, key=lambda manifest: manifest.id)[: MOST_REFERRERS + 1]
+
+    def _described(self, manifest: Manifest) -> Referrer:
+        """Describe a referrer by its content, or, where that cannot be read, by its record."""
         content = manifest.content
-        if content is None:
-            # One that is lost must not hide the others.
-            with contextlib.suppress(Missing, Corrupt):
-                content = self.content(manifest)
-            if content is None or digest_of(content, algorithm_of(manifest.id)) != manifest.id:
-                return {}
-        return parse(content, manifest.media_type).annotations
+        # One that is lost, or that an earlier release took, must not hide the others.
+        with contextlib.suppress(Missing, Corrupt, RegistryError):
+            content = self.content(manifest) if content is None else content
+            if digest_of(content, algorithm_of(manifest.id)) == manifest.id:
+                document = parse(content, manifest.media_type)
+                return Referrer(manifest, document.artifact_type, document.annotations)
+        return Referrer(manifest, manifest.artifact_type, {})
 
     def _spill(self, manifest: Manifest, principal: str) -> Manifest:
         """Keep the bytes as a blob of the repository that the manifest itself names, like any other that it needs."""

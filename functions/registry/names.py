@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from functions.registry.errors import DIGEST_INVALID, NAME_INVALID, TAG_INVALID, TAG_RESERVED, RegistryError
-from storage.digests import is_digest
+from storage.digests import is_digest, is_well_formed
 
 MAX_NAME: Final = 255
 """Clients limit host and name together to 255 characters; Firestore limits an id to 1,500 bytes."""
@@ -42,6 +42,12 @@ def check_digest(digest: str) -> None:
     """Raises DIGEST_INVALID where `digest` is malformed or of an algorithm that the registry does not take."""
     if not is_digest(digest):
         raise RegistryError(DIGEST_INVALID, {"digest": digest[:MAX_NAME], "reason": "malformed or unsupported digest"})
+
+
+def check_subject(digest: str) -> None:
+    """Raise DIGEST_INVALID where `digest` is malformed: a subject may be of an algorithm that the registry lacks."""
+    if not is_well_formed(digest):
+        raise RegistryError(DIGEST_INVALID, {"digest": digest[:MAX_NAME], "reason": "malformed digest"})
 
 
 def names_digest(reference: str) -> bool:

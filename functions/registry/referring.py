@@ -33,14 +33,16 @@ NOT_ATTACHED: Final = "none"
 OWN_TAG: Final = "tag"
 """The `attachment` of a manifest that no tag attaches to another one; the second where a tag of its own created it."""
 
+_NOT_IN_TAGS: Final = re.compile(r"[^a-zA-Z0-9._-]")
 _TAG: Final = re.compile(r"(?:sha256|sha512)-[0-9a-f]{64}(?:\.(?:sig|att|sbom))?")
 
 
 def tags_of(digest: str) -> list[str]:
     """The tags whose manifests can refer to the manifest `digest`."""
     algorithm, _, encoded = digest.partition(":")
-    # The schema wants 64 characters of a digest, and no more.
-    return [f"{algorithm}-{encoded[:64]}{suffix}" for suffix in SUFFIXES]
+    # The schema truncates both, and replaces what no tag can hold.
+    name = _NOT_IN_TAGS.sub("-", f"{algorithm[:32]}-{encoded[:64]}")
+    return [f"{name}{suffix}" for suffix in SUFFIXES]
 
 
 def refers(tag: str) -> bool:

@@ -53,7 +53,7 @@ BYTES: dict[str, bytes] = {
 """What is not a JSON object."""
 
 NO_DESCRIPTORS: tuple[Any, ...] = (1, "x", None, [], True, 1.5)
-NO_MEDIA_TYPES: tuple[Any, ...] = (1, None, [], {}, True)
+NO_MEDIA_TYPES: tuple[Any, ...] = (1, 0, [], {}, True, False)
 NO_LISTS: tuple[Any, ...] = (1, "x", {}, True, {"0": images.descriptor(LAYER)})
 NO_VERSIONS: tuple[Any, ...] = (1, 3, -2, 2.5, "2", None, [], {}, True, False)
 NO_ARTIFACT_TYPES: tuple[Any, ...] = (1, 0, [], {}, ["a/b"], {"a": "b"}, True, False, "a" * 256)
@@ -82,8 +82,39 @@ NO_DIGESTS: tuple[Any, ...] = (
     BLOB.upper(),
     f"{BLOB} ",
     f"{BLOB}\n",
-    f"md5:{'0' * 32}",
+    "MD5:00",
+    "md5:",
+    "md5:0/0",
+    "a..b:0",
+    f"blake3:{'0' * 63}",
+    f"md5:{'0' * 509}",
 )
+UNKNOWN_DIGESTS = (
+    f"md5:{'0' * 32}",
+    f"blake3:{'0' * 64}",
+    "multihash+base58:QmRZxt2b1FVZPNqd8hsiykDL3TdBDeTSPX9Kv46HmX4Gx8",
+)
+"""Well-formed ones, of algorithms that the registry lacks: nothing of that digest is there."""
+
+MISTAKABLE: dict[str, tuple[str, ...]] = {
+    "document": (
+        *("Layers", "LAYERS", "layer\u017f", "manifest\u017f", "\u017fubject", "mediatype", "Config", "bLobs"),
+        *("annotation\u017f", "artifacttype", "\u017fchemaver\u017fion", "con\ufb01g", "conf\u0131g", "conf\u0130g"),
+    ),
+    "descriptor": (
+        "Digest",
+        "dige\u017ft",
+        "DIGEST",
+        "d\u0131gest",
+        "\u017fize",
+        "s\u0130ze",
+        "mediatype",
+        "Urls",
+        "Platform",
+    ),
+    "platform": ("o\u017f", "OS", "Architecture", "variAnt", "os.ver\u017fion", "OS.features"),
+}
+"""Names that Go's or other clients take for the fields of these objects."""
 
 
 def _image(**fields: Any) -> dict[str, Any]:
@@ -162,6 +193,35 @@ def _meanings() -> Iterator[Bad]:
     yield _put(_index(mediaType=OCI_MANIFEST), "index that says it is an image")
 
 
+def _names() -> Iterator[Bad]:
+    """Names that some clients take for others, written plainly and escaped; names that stand twice."""
+    good = images.descriptor(IMAGE, OCI_MANIFEST)
+    for name in MISTAKABLE["document"]:
+        yield from _plain_and_escaped(_image(**{name: []}), f"{name!a} beside the field")
+        yield from _plain_and_escaped(_image(**{name: None}), f"{name!a}: null")
+        yield from _plain_and_escaped(_index(**{name: []}), f"{name!a} in an index")
+    for name in MISTAKABLE["descriptor"]:
+        for at, put in _with(good | {name: ABSENT}):
+            yield from _plain_and_escaped(put, f"{at}.{name!a}")
+    for name in MISTAKABLE["platform"]:
+        yield from _plain_and_escaped(_index(manifests=[good | {"platform": {name: "linux"}}]), f"platform.{name!a}")
+    for where, part in {
+        "document": b'"layers": [], "layers": []',
+        "document, escaped": b'"layers": [], "layer\\u0073": []',
+        "annotations": b'"annotations": {"a": "1", "a": "2"}',
+        "annotations, escaped": b'"annotations": {"a": "1", "\\u0061": "2"}',
+        "an extension": b'"x": [{"y": {"a": 1, "b": 2, "a": 3}}]',
+    }.items():
+        body = IMAGE[:-1] + b", " + part + b"}"
+        yield Bad(400, "MANIFEST_INVALID", "PUT", TARGET, body, JSON_TYPE, note=f"a name twice in {where}")
+
+
+def _plain_and_escaped(described: dict[str, Any], note: str) -> Iterator[Bad]:
+    headers = {"Content-Type": described["mediaType"]}
+    for body in dict.fromkeys(json.dumps(described, ensure_ascii=escape).encode() for escape in (True, False)):
+        yield Bad(400, "MANIFEST_INVALID", "PUT", TARGET, body, headers, note=f"{note} {body.isascii()}")
+
+
 def _types() -> Iterator[Bad]:
     """Media types: no manifest's, not those of the body, none."""
     odd = (
@@ -176,13 +236,17 @@ def _types() -> Iterator[Bad]:
     signed = "application/vnd.docker.distribution.manifest.v1+prettyjws"
     for content_type in (*odd, signed, OCI_INDEX, DOCKER_MANIFEST, f"{OCI_INDEX}; charset=utf-8", f'"{OCI_MANIFEST}"'):
         yield Bad(400, "MANIFEST_INVALID", "PUT", TARGET, IMAGE, {"Content-Type": content_type})
-    for said in (*odd, signed, "", f"{OCI_MANIFEST}; charset=utf-8", f" {OCI_MANIFEST}"):
+    for said in (*odd, signed, f"{OCI_MANIFEST}; charset=utf-8", f" {OCI_MANIFEST}"):
         yield Bad(400, "MANIFEST_INVALID", "PUT", TARGET, _encoded(mediaType=said), JSON_TYPE, note=f"says {said[:30]}")
         yield Bad(
             400, "MANIFEST_INVALID", "PUT", TARGET, _encoded(mediaType=said), note=f"says {said[:30]}, sent as nothing"
         )
     for value in NO_MEDIA_TYPES:
         yield Bad(400, "MANIFEST_INVALID", "PUT", TARGET, _encoded(mediaType=value), JSON_TYPE, note=f"says {value}")
+    for value in ("", None):
+        yield Bad(
+            400, "MANIFEST_INVALID", "PUT", TARGET, _encoded(mediaType=value), note=f"says {value}, sent as nothing"
+        )
     yield Bad(
         400, "MANIFEST_INVALID", "PUT", TARGET, json.dumps(_without(_image(), "mediaType")).encode(), note="no type"
     )
@@ -244,6 +308,9 @@ def _absent() -> Iterator[Bad]:
     yield _put(_index(manifests=[images.descriptor(HIDDEN_IMAGE, OCI_MANIFEST)]), "child of another repository", code)
     yield _put(_index(manifests=[images.descriptor(LAYER, OCI_MANIFEST)]), "blob as a child", code)
     yield _put(_index(manifests=[absent]), "absent blob of a cache", code)
+    for digest in UNKNOWN_DIGESTS:
+        unknown = {"mediaType": OCI_MANIFEST, "digest": digest, "size": 5}
+        yield from (_put(put, f"{at}: {digest[:12]}", code) for at, put in _with(unknown) if at != "subject")
     # Such a manifest is too large for a record of metadata, and goes another way.
     yield _put(_image(layers=[absent], **large), "absent layer of a large manifest", code)
     yield _put(_image(layers=[absent], **large), "the same in an empty repository", code, "/v2/absent/manifests/new")
@@ -278,6 +345,7 @@ ROWS = (
     *_descriptors(),
     *_fields(),
     *_meanings(),
+    *_names(),
     *_types(),
     *_texts(),
     *_sizes(),

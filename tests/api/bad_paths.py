@@ -58,6 +58,12 @@ NAMES = (
     *("x" * 256, "a/" * 127 + "aa", "x" * 5000),
 )
 
+UNKNOWN_ALGORITHMS = (
+    *(f"sha384:{HEX}{HEX[:32]}", f"sha1:{HEX[:40]}", f"md5:{HEX[:32]}", f"blake3:{HEX}"),
+    *(f"sha256+b64:{HEX}", f"sha-256:{HEX}"),
+)
+"""What is no digest of anything that is there, but may be a subject's."""
+
 DIGESTS = (
     *("sha256:", f":{HEX}", "sha256::", "sha256:abc", f"sha256:{HEX[:-1]}", f"sha256:{HEX}0", f"sha256:{HEX.upper()}"),
     *(
@@ -69,12 +75,14 @@ DIGESTS = (
         f"{BLOB}%00",
         f"%0A{BLOB}",
     ),
-    *(f"sha512:{HEX}", f"sha256:{HEX}{HEX}", f"sha384:{HEX}{HEX[:32]}", f"sha1:{HEX[:40]}", f"md5:{HEX[:32]}"),
-    *(f"blake3:{HEX}", f"sha256+b64:{HEX}", f"sha-256:{HEX}", f"sha256:{'%D9%A0' * 64}", f"sha256:{'%EF%BC%91' * 64}"),
+    *(f"sha512:{HEX}", f"sha256:{HEX}{HEX}", f"sha256:{'%D9%A0' * 64}", f"sha256:{'%EF%BC%91' * 64}"),
+    *UNKNOWN_ALGORITHMS,
     *(f"{BLOB},{BLOB}", f"sha256:0x{HEX[2:]}", f"sha256:{'0' * 5000}", f"sha256%3A%3A{HEX}", f"sha256:{HEX[:-1]}%FF"),
 )
 
 NO_DIGESTS = ("latest", HEX, f"sha256-{HEX}", "sha256", "..", ".", "%00", "%20", "%2E%2E", "uploads")
+
+MALFORMED = tuple(each for each in (*DIGESTS, *NO_DIGESTS) if each not in UNKNOWN_ALGORITHMS)[::2]
 
 TAGS = (
     *("-a", ".a", ".", "..", "%2E%2E", "a%20b", "a+b", "a@b", "a~b", "a!", "a%25", "%C3%A4", "%D0%B0", "%F0%9F%90%B3"),
@@ -164,7 +172,7 @@ ROWS = (
     *(Bad(400, "NAME_INVALID", method, f"/v2/APP/{rest}") for method, rest in EVERY_ENDPOINT),
     *(Bad(400, "DIGEST_INVALID", "GET", f"/v2/app/blobs/{digest}") for digest in (*DIGESTS, *NO_DIGESTS)),
     *(Bad(400, "DIGEST_INVALID", "DELETE", f"/v2/app/blobs/{digest}") for digest in (*DIGESTS[::4], *NO_DIGESTS[::2])),
-    *(Bad(400, "DIGEST_INVALID", "GET", f"/v2/app/referrers/{digest}") for digest in (*DIGESTS[::2], *NO_DIGESTS[::2])),
+    *(Bad(400, "DIGEST_INVALID", "GET", f"/v2/app/referrers/{digest}") for digest in MALFORMED),
     *(Bad(400, "DIGEST_INVALID", "GET", f"/v2/app/manifests/{digest}") for digest in DIGESTS),
     *(Bad(400, "DIGEST_INVALID", "PUT", f"/v2/app/manifests/{each}", IMAGE, JSON_TYPE) for each in DIGESTS[::2]),
     *(Bad(400, "DIGEST_INVALID", "DELETE", f"/v2/app/manifests/{each}") for each in DIGESTS[::4]),

@@ -5,7 +5,14 @@ from typing import Any
 
 import pytest
 
-from functions.registry.documents import DOCKER_LIST, DOCKER_MANIFEST, NOT_DISTRIBUTABLE, OCI_ARTIFACT, OCI_INDEX
+from functions.registry.documents import (
+    DOCKER_LIST,
+    DOCKER_MANIFEST,
+    NOT_DISTRIBUTABLE,
+    OCI_ARTIFACT,
+    OCI_INDEX,
+    OCI_MANIFEST,
+)
 from functions.registry.manifests import MAX_MANIFEST
 from storage.digests import digest_of
 from tests import images
@@ -17,6 +24,10 @@ PIECE = bytes(256 * 1024)
 
 def of_type(media_type: str, **fields: Any) -> bytes:
     return json.dumps({"schemaVersion": 2, "mediaType": media_type} | fields).encode()
+
+
+def altered(manifest: bytes, **fields: Any) -> bytes:
+    return json.dumps(json.loads(manifest) | fields).encode()
 
 
 def padded(size: int) -> bytes:
@@ -260,3 +271,56 @@ def test_too_large_a_manifest_is_refused_unread(filled: Client, reference: str) 
     assert waiting.count == 0
     assert sending.count <= 10 * 1024 * 1024
     assert chunked.count <= 14 * 1024 * 1024
+
+
+@pytest.mark.parametrize("said", ["", None])
+def test_a_media_type_of_nothing_is_none(filled: Client, said: str | None) -> None:
+    """Go's clients write "" where they mean nothing, and read null as that."""
+    manifest = altered(images.manifest([]), mediaType=said, layers=[images.descriptor(LAYER) | {"mediaType": said}])
+
+    answer = filled.ask("PUT", "/v2/app/manifests/v1", manifest, {"Content-Type": OCI_MANIFEST})
+
+    assert answer.status == 201
+    pull = filled.ask("GET", "/v2/app/manifests/v1")
+    assert (pull.body, pull.headers["Content-Type"]) == (manifest, OCI_MANIFEST)
+
+
+@pytest.mark.parametrize("sent", [OCI_INDEX, OCI_INDEX.upper(), OCI_INDEX.title(), ""])
+@pytest.mark.parametrize("said", [OCI_INDEX, OCI_INDEX.upper()])
+def test_media_types_have_no_case(filled: Client, sent: str, said: str) -> None:
+    image = images.manifest([LAYER])
+    filled.push_manifest("app", digest_of(image), image)
+    child = images.descriptor(image, OCI_MANIFEST.upper())
+    index = altered(images.index([]), mediaType=said, manifests=[child])
+    headers = {"Content-Type": sent} if sent else {}
+
+    assert filled.ask("PUT", "/v2/app/manifests/v1", index, headers).status == 201
+
+    pull = filled.ask("GET", "/v2/app/manifests/v1")
+    assert (pull.body, pull.headers["Content-Type"]) == (index, OCI_INDEX)
+    # What is written in capitals is a child all the same.
+    assert filled.ask("DELETE", f"/v2/app/manifests/{digest_of(image)}").status == 405
+
+
+def test_letters_beyond_ascii_are_no_letters_of_a_media_type(filled: Client) -> None:
+    index = altered(images.index([]), mediaType=DOCKER_LIST.replace("docker", "doc\u212aer"))
+
+    assert filled.ask("PUT", "/v2/app/manifests/v1", index, {"Content-Type": DOCKER_LIST}).code == "MANIFEST_INVALID"
+
+
+def test_layers_that_nobody_may_push_are_known_in_any_case(filled: Client) -> None:
+    media_type = min(NOT_DISTRIBUTABLE).upper()
+    foreign = {"mediaType": media_type, "digest": digest_of(b"never pushed"), "size": 12}
+
+    filled.push_manifest("app", "windows", altered(images.manifest([]), layers=[foreign]))
+
+
+def test_annotations_have_any_names(filled: Client) -> None:
+    annotations = dict.fromkeys(("Platform", "Size", "Data", "layer\u017f", "digest", "Digest", "a", "A", ""), "1")
+    layer = images.descriptor(LAYER) | {"annotations": annotations, "x-extension": {"Layers": [{"Digest": 1}]}}
+    extension: dict[str, list[str]] = {"Layers": [], "layer\u017f": []}
+    manifest = altered(images.manifest([]), layers=[layer], annotations=annotations, extension=extension)
+
+    filled.push_manifest("app", "v1", manifest)
+
+    pulled(filled, "v1", manifest)

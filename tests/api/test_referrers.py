@@ -1,13 +1,17 @@
 """Referrers: what refers to a manifest, be it there or not."""
 
 import json
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 
 from functions.registry.documents import OCI_ARTIFACT, OCI_INDEX, OCI_MANIFEST
+from functions.registry.registry import Registry
 from storage.digests import digest_of
+from storage.protocols import Replace
+from storage.records import Key, Manifest
 from tests import images
 from tests.api.client import Client, typed
 
@@ -118,3 +122,68 @@ def test_large_referrers_come_in_pages(client: Client) -> None:
 
     assert [len(page) for page in pages] == [2, 2, 1]
     assert sorted((note for page in pages for note in page), key=lambda note: note["number"]) == notes
+
+
+def test_what_an_index_calls_its_config_is_not_its_type(client: Client) -> None:
+    """distribution-spec: if the artifactType is missing in an index, it MUST be omitted."""
+    client.push_image("app", "v1")
+    subject = images.descriptor(SUBJECT, OCI_MANIFEST)
+    config = images.descriptor(images.EMPTY_CONFIG, SBOM)
+    index = images.index([], subject=subject, config=config)
+    push(client, index)
+
+    assert listed(client, subject["digest"]) == [images.descriptor(index, OCI_INDEX)]
+    assert listed(client, subject["digest"], f"?artifactType={quote(SBOM)}") == []
+
+
+@pytest.mark.parametrize("asked", [SBOM, SBOM.upper(), SBOM.title()])
+@pytest.mark.parametrize("pushed", [SBOM, SBOM.upper()])
+def test_types_have_no_case_and_are_listed_as_they_were_pushed(client: Client, pushed: str, asked: str) -> None:
+    client.push_image("app", "v1")
+    subject = images.descriptor(SUBJECT, OCI_MANIFEST)
+    push(client, images.manifest([], subject=subject, artifactType=pushed))
+    push(client, images.manifest([], subject=subject))
+
+    found = listed(client, subject["digest"], f"?artifactType={quote(asked)}")
+
+    assert [each["artifactType"] for each in found] == [pushed]
+
+
+def test_types_that_an_earlier_release_kept_in_capitals_are_found(client: Client, registry: Registry) -> None:
+    client.push_image("app", "v1")
+    subject = images.descriptor(SUBJECT, OCI_MANIFEST)
+    digests = [
+        push(client, images.manifest([], subject=subject, artifactType=SBOM.upper(), annotations={"n": str(number)}))
+        for number in range(3)
+    ]
+    for digest in digests[::2]:
+        key = Key(Manifest, digest, "app")
+        record = registry.metadata.read([key])[key]
+        assert record is not None
+        registry.metadata.commit([Replace(replace(record, artifact_type=SBOM.upper()))])
+
+    found = listed(client, subject["digest"], f"?artifactType={quote(SBOM.upper())}")
+
+    assert [each["digest"] for each in found] == sorted(digests)
+
+
+@pytest.mark.parametrize(
+    "digest",
+    [
+        f"md5:{'0' * 32}",
+        f"blake3:{'0' * 64}",
+        f"sha384:{'0' * 96}",
+        "multihash+base58:QmRZxt2b1FVZPNqd8hsiykDL3TdBDeTSPX9Kv46HmX4Gx8",
+        "sha256+b64u:LCa0a2j_xo_5m0U8HTBBNBNCLXBkg7-g-YpeiGJm564=",
+        f"a:{'x' * 510}",
+    ],
+)
+def test_a_subject_may_have_a_digest_of_any_algorithm(client: Client, digest: str) -> None:
+    """image-spec: unrecognised algorithms SHOULD pass validation; distribution-spec: a subject need not be there."""
+    client.push_image("app", "v1")
+    subject = {"mediaType": OCI_MANIFEST, "digest": digest, "size": 5}
+    pushed = push(client, images.manifest([], subject=subject))
+
+    assert [each["digest"] for each in listed(client, quote(digest))] == [pushed]
+    assert client.ask("DELETE", f"/v2/app/manifests/{pushed}").status == 202
+    assert listed(client, quote(digest)) == []

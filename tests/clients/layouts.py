@@ -14,6 +14,9 @@ from functions.registry.documents import OCI_INDEX, OCI_MANIFEST
 from storage.digests import digest_of
 from tests.images import CONFIG_TYPE, LAYER_TYPE, descriptor
 
+USERS_NAMES = ("Platform", "Size", "Data", "Digest", "manifest\u017f", "layers", "LAYERS", "name", "Name")
+"""Names of annotations as users write them (helm copies Chart.yaml): like fields, or like one another, in any case."""
+
 
 @dataclass(frozen=True)
 class Layout:

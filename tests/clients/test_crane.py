@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.clients.commands import Commands
-from tests.clients.layouts import Layout, read_blobs
+from tests.clients.layouts import USERS_NAMES, Layout, read_blobs
 from tests.needs import program
 from tests.servers import Server
 
@@ -59,3 +59,14 @@ def test_an_index_of_images(crane: Crane, server: Server, layout: Layout) -> Non
     ]
     crane("copy", f"{remote}:all", f"{server.host}/other/app:all")
     crane("validate", "--remote", f"{server.host}/other/app:all")
+
+
+def test_annotations_have_any_names(crane: Crane, server: Server, layout: Layout) -> None:
+    remote = f"{server.host}/team/app"
+    crane("push", layout.folder, f"{remote}:v1")
+    given = [word for name in USERS_NAMES for word in ("--annotation", f"{name}={name}")]
+
+    crane("mutate", *given, "-t", f"{remote}:v2", f"{remote}:v1")
+
+    assert json.loads(crane("manifest", f"{remote}:v2"))["annotations"] == {name: name for name in USERS_NAMES}
+    crane("copy", f"{remote}:v2", f"{server.host}/other/app:v2")

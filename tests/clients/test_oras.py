@@ -8,6 +8,7 @@ import pytest
 
 from storage.digests import digest_of
 from tests.clients.commands import Commands
+from tests.clients.layouts import USERS_NAMES
 from tests.needs import program
 from tests.servers import Server
 
@@ -57,3 +58,22 @@ def test_artifacts_go_in_and_out_with_what_refers_to_them(
     # With the last manifest that names it the blob is gone, too.
     blob = f"{remote}@{digest_of((tmp_path / 'data.bin').read_bytes())}"
     assert "not found" in commands.fail(path, "blob", "fetch", "--plain-http", "-o", tmp_path / "again", blob)
+
+
+def test_annotations_have_any_names(oras: Oras, server: Server, tmp_path: Path) -> None:
+    """As helm sets them of a manifest, and of a layer."""
+    remote = f"{server.host}/team/chart"
+    (tmp_path / "chart.tgz").write_bytes(b"a chart")
+    named = {name: name for name in USERS_NAMES}
+    (tmp_path / "names.json").write_text(json.dumps({"$manifest": named, "chart.tgz": named, "$config": named}))
+
+    words = ("--annotation-file", "names.json", "--artifact-type", "application/vnd.example.chart")
+    oras("push", *words, f"{remote}:v1", "chart.tgz:application/vnd.example.chart.tar")
+
+    pulled = json.loads(oras("manifest fetch", f"{remote}:v1"))
+    assert pulled["annotations"].items() >= named.items()
+    assert pulled["layers"][0]["annotations"].items() >= named.items()
+    oras("attach", *words, f"{remote}:v1", "chart.tgz")
+    found = json.loads(oras("discover", "--format", "json", f"{remote}:v1"))
+    (referrer,) = found.get("referrers", found.get("manifests", []))
+    assert referrer["annotations"].items() >= named.items()

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.clients.commands import Commands
-from tests.clients.layouts import Layout, read_blobs
+from tests.clients.layouts import USERS_NAMES, Layout, read_blobs
 from tests.needs import program
 from tests.servers import Server
 
@@ -51,3 +51,14 @@ def test_artifacts_refer_to_images(regctl: Regctl, server: Server, layout: Layou
 
     listed = json.loads(regctl("artifact", "list", "--format", "{{json .}}", remote))
     assert [each["artifactType"] for each in listed["descriptors"]] == ["example/sbom"]
+
+
+def test_annotations_have_any_names(regctl: Regctl, server: Server, layout: Layout) -> None:
+    remote = f"{server.host}/team/app"
+    regctl("image", "copy", f"ocidir://{layout.folder}:v1", f"{remote}:v1")
+    given = [word for name in USERS_NAMES for word in ("--annotation", f"{name}={name}")]
+
+    regctl("image", "mod", f"{remote}:v1", "--create", f"{remote}:v2", *given)
+
+    pulled = json.loads(regctl("manifest", "get", "--format", "raw-body", f"{remote}:v2"))
+    assert pulled["annotations"] == {name: name for name in USERS_NAMES}

@@ -6,8 +6,9 @@ import sys
 
 import pytest
 
+from functions.registry.referring import tags_of
 from storage import digests
-from storage.digests import ALGORITHMS, Hasher, digest_of, is_digest
+from storage.digests import ALGORITHMS, Hasher, digest_of, is_digest, is_well_formed
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
@@ -55,3 +56,50 @@ def test_without_libcrypto_hashlib_does(monkeypatch: pytest.MonkeyPatch) -> None
 def test_what_is_no_digest(text: str) -> None:
     assert not is_digest(text)
     assert not is_digest(digest_of(b"") + "\n")
+
+
+@pytest.mark.parametrize(
+    "digest",
+    [f"sha256:{'a' * 64}", f"sha512:{'0' * 128}", f"blake3:{'0' * 64}", "a:0", "a+b.c_d-e:Az09=_-", f"a:{'x' * 510}"],
+)
+def test_a_digest_of_any_algorithm_can_be_well_formed(digest: str) -> None:
+    assert is_well_formed(digest)
+
+
+@pytest.mark.parametrize(
+    "digest",
+    [
+        f"sha256:{'A' * 64}",
+        f"sha512:{'0' * 64}",
+        "blake3:0",
+        "A:0",
+        ":0",
+        "a:",
+        "a",
+        "a++b:0",
+        "a+:0",
+        "a:0/0",
+        "a:0\n",
+        f"a:{'x' * 511}",
+    ],
+)
+def test_what_is_not_in_the_grammar_is_no_digest(digest: str) -> None:
+    """image-spec, descriptor.md: the grammar, and what registered algorithms say about their digits."""
+    assert not is_well_formed(digest)
+
+
+@pytest.mark.parametrize(
+    ("digest", "tag"),
+    [
+        (f"sha256:{'a' * 64}", f"sha256-{'a' * 64}"),
+        (f"sha512:{'a' * 128}", f"sha512-{'a' * 64}"),
+        (
+            "test+algorithm+using+algorithm+separators+and+lots+of+characters+to+excercise+overall+truncation:"
+            "alsoSome=InTheEncodedSectionToShowHyphenReplacementAndLotsAndLotsOfCharactersToExcerciseEncodedTruncation",
+            "test-algorithm-using-algorithm-s-alsoSome-InTheEncodedSectionToShowHyphenReplacementAndLotsAndLot",
+        ),
+    ],
+)
+def test_the_tag_of_a_subject_is_that_of_the_specification(digest: str, tag: str) -> None:
+    """distribution-spec, "Referrers Tag Schema"."""
+    assert tags_of(digest)[0] == tag
