@@ -141,9 +141,12 @@ class Repository:
         if not self.exists:
             raise Refused
         cause = f"repository:{self.name}"
+        before = set(self.live), dict(self.tags), self.deleted
         self._restore_caused(cause, {cause})
         if self.live:
             self.deleted = None
+        if before == (set(self.live), self.tags, self.deleted):
+            raise Refused
 
     def roll_back(self, tag: str, steps: int) -> None:
         rows = self.rows.get(tag, [])
