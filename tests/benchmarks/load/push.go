@@ -29,8 +29,11 @@ func push(work Work) Result {
 		}
 		digests[number] = fmt.Sprintf("sha256:%x", hash.Sum(nil))
 	}
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(!work.h2c)
+	protocols.SetUnencryptedHTTP2(work.h2c)
 	client := &http.Client{Transport: &http.Transport{
-		MaxIdleConnsPerHost: work.connections, WriteBufferSize: piece,
+		Protocols: protocols, MaxIdleConnsPerHost: work.connections, WriteBufferSize: piece,
 	}}
 	tallies := make([]Tally, work.connections)
 	var turn atomic.Int64
