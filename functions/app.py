@@ -116,11 +116,11 @@ class App:
         if request.method == "HEAD":
             answer.content = b""
         known = bool(line.principal) or self._settings.access == "everybody"
-        answer = self._outgoing(request, answer, known, line.origin.client)
+        answer = self._outgoing(answer, known, line.origin.client)
         answer.headers += [*EVERY_ANSWER, ("X-Request-Id", line.origin.id)]
         if answer.status not in WITHOUT_SIZE:
             answer.headers.append(("Content-Length", str(answer.size)))
-        if body.unread and body.take_place(known=known):
+        if body.unread and body.take_place():
             body.drain()
         if body.unread:
             # What is left of it stands where the next request would begin.
@@ -131,7 +131,7 @@ class App:
             answer.at_the_end(body.wait)
         return answer
 
-    def _outgoing(self, request: Request, answer: Answer, known: bool, client: ClientAddress) -> Answer:
+    def _outgoing(self, answer: Answer, known: bool, client: ClientAddress) -> Answer:
         """The answer; in pieces unless it is small, and another one where there is no room for it."""
         held = 0
         if isinstance(answer.content, bytes):
@@ -139,9 +139,7 @@ class App:
             if held <= SMALL:
                 return answer
             answer.content = in_pieces(answer.content)
-        environ = request.environ
-        http2_peer = environ.get("REMOTE_ADDR", "") if environ.get("SERVER_PROTOCOL") == "HTTP/2" else ""
-        pieces = self.outgoing.begin(answer.content, client.network, held, known, http2_peer)
+        pieces = self.outgoing.begin(answer.content, client.network, held, known)
         if pieces is None:
             return answers.error(RegistryError(UNAVAILABLE))
         answer.content = pieces

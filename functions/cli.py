@@ -1,6 +1,8 @@
 """The `lading` command."""
 
 import argparse
+import contextlib
+import os
 import sys
 from collections.abc import Sequence
 from typing import Final
@@ -24,7 +26,7 @@ from functions.commands import (
     users,
     vacuum,
 )
-from functions.commands.options import Command, CommandError, given
+from functions.commands.options import Command, CommandError, Parser, given
 from functions.settings import SettingsError
 from storage.errors import StorageError
 
@@ -48,25 +50,65 @@ COMMANDS: Final = (
 )
 """In the order in which the help names them."""
 
+TRACEBACK: Final = "LADING_TRACEBACK"
+"""The environment variable with which a defect shows its traceback."""
+
+
+PIPE_CLOSED: Final = 128 + 13
+"""The exit status of a program that SIGPIPE ends, as every other one before `| head` is."""
+
+INTERRUPTED: Final = 128 + 2
+"""… that SIGINT ends."""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; answers the exit status: 0, or 1 with one line on standard error."""
-    parsed = _parser().parse_args(arguments)
+    """Run the command; return the exit status: 0, or another one with one line on standard error."""
     try:
-        command: Command = parsed.command
-        command(parsed, settings.read(options=given(parsed)))
-    except (SettingsError, StorageError, CommandError) as error:
-        print(f"lading: {error}", file=sys.stderr)
-        return 1
+        status = _run(arguments)
+        if sys.stdout:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        # Else Python flushes again when it ends, and shows what comes of that.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return PIPE_CLOSED
     except KeyboardInterrupt:
-        return 130
-    return 0
+        return INTERRUPTED
+    except Exception as error:
+        if os.environ.get(TRACEBACK):
+            raise
+        _tell(_reason(error))
+        return error.status if isinstance(error, CommandError) else 1
+    return status
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    parsed = _parser().parse_args(arguments)
+    command: Command = parsed.command
+    return command(parsed, settings.read(options=given(parsed))) or 0
+
+
+def _reason(error: Exception) -> str:
+    """Return a failure in one line."""
+    match error:
+        case SettingsError() | StorageError() | CommandError():
+            return str(error)
+        case OSError():
+            return f"{error.filename or 'standard output'}: {error.strerror or error}"
+        case MemoryError():
+            return "there is not enough memory"
+    return f"a defect of Lading: {type(error).__name__}: {error}; {TRACEBACK}=1 shows where, for a report"
+
+
+def _tell(reason: str) -> None:
+    # What waits in memory comes first, and a pipe or disk that takes no more must not hide the reason.
+    with contextlib.suppress(OSError):
+        if sys.stdout:
+            sys.stdout.flush()
+    print(f"lading: {reason}", file=sys.stderr)
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="lading", description="A container registry that costs nothing while nobody uses it."
-    )
+    parser = Parser(prog="lading", description="A container registry that costs nothing while nobody uses it.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for module in COMMANDS:
         module.add_to(commands)

@@ -167,7 +167,11 @@ def open_policies(settings: Settings) -> "tuple[Policy, ...]":
         if text and not text.lstrip().startswith(("[", "{")):
             text = Path(text).read_text()
         return parse(text) if text else ()
-    except (OSError, UnicodeDecodeError, PolicyError) as error:
+    except OSError as error:
+        raise SettingsError(
+            f"--cleanup {text}: {error.strerror}; name a file with policies, or the JSON itself"
+        ) from None
+    except (UnicodeDecodeError, PolicyError) as error:
         raise SettingsError(f"--cleanup: {error}") from None
 
 

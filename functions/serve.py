@@ -11,8 +11,6 @@ of them may, so threads do not go when nothing is to be done: whoever sits there
 import contextlib
 import gc
 import logging
-import math
-import os
 import socket
 import sys
 import threading
@@ -25,14 +23,13 @@ from granian import _granian
 from granian._futures import _new_cbscheduler
 from granian._loops import close_active_loop, loops
 from granian.constants import HTTPModes, Interfaces
-from granian.http import HTTP1Settings, HTTP2Settings
+from granian.http import HTTP1Settings
 from granian.log import LogLevels
 from granian.server.common import AbstractServer
 from granian.server.mt import MTServer, WorkerThread
 from granian.wsgi import ResponseIterWrap
 
-from functions.api.bodies import lost
-from functions.api.connections import UntakenAnswers, drop_idle, drop_only, drop_still
+from functions.api.connections import UntakenAnswers, drop_idle
 from functions.app import App, request_of
 from functions.desk import Desk, leave
 from functions.listener import BACKLOG
@@ -50,14 +47,11 @@ HEADER_PATIENCE: Final = 30_000
 """Milliseconds within which a client must have sent its headers."""
 
 BUFFER: Final = 64 * 1024
-"""Bytes that are read at a time from a connection of HTTP/1.1, and the most that a request's headers may have there.
+"""Bytes that are read at a time from a connection, and the most that a request's headers may have.
 
 docker, and whatever else is written in Go, uploads in chunks of 32 KiB and a few bytes. A chunk that is read in two
 parts is handed from thread to thread twice, and that is what an upload's time goes into.
 """
-
-HEADERS: Final = 32 * 1024
-"""Bytes that a request's headers may have over HTTP/2: several times what the longest token has."""
 
 CONNECTIONS: Final = 2048
 """At a time. With all of them full of headers that never end, the process is still below 256 MiB."""
@@ -75,25 +69,13 @@ UNSPOKEN_IN_A_CROWD: Final = 1.0
 """Seconds for a first word there."""
 
 IDLE_AT_THE_END: Final = 10.0
-"""… and once the server is told to end: a client over HTTP/2 that keeps silent would hold it up for ever."""
+"""… and once the server is told to end: a client that keeps silent would hold it up."""
 
 SWEEP: Final = 2.0
 """Seconds between looks for connections that are of no use."""
 
 STUCK: Final = 60.0
 """Seconds after which an answer goes with its connection of which the client takes nothing."""
-
-STUCK_FOR_GOOD: Final = 300.0
-"""… over HTTP/2, where the client keeps the connection moving, and has no other."""
-
-RENEWED: Final = 120.0
-"""Seconds that a process with lost readers waits for the requests of others to end before it begins anew."""
-
-STREAMS: Final = 100
-"""Requests at a time over one connection: no fewer than HTTP/2 advises (RFC 9113, section 6.5.2)."""
-
-WINDOW: Final = 1024 * 1024
-"""Bytes of bodies that a connection over HTTP/2 may send before anybody reads them: on a line of 50 ms, 20 MB/s."""
 
 IDLE_THREADS_GO_AFTER: Final = 5
 NEVER: Final = 10 * 365 * 24 * 3600
@@ -148,23 +130,16 @@ class LookingUp(threading.Event):
 
 
 class Runner:
-    """What granian calls for each request: the app, and the desk where threads take turns.
-
-    busy  the threads that are at a request
-    """
+    """What granian calls for each request: the app, and the desk where threads take turns."""
 
     def __init__(self, app: App, desk: Desk | None) -> None:
         """Run `app`; without a desk, as many answer at a time as there are threads."""
         self.app = app
         self.desk = desk
-        self.busy: set[int] = set()
 
     def __call__(self, protocol: Any, scope: dict[str, Any]) -> None:
         """Answer one request, and come back when this thread may take the next one."""
-        thread = threading.get_ident()
-        self.busy.add(thread)
         self._answer(protocol, scope)
-        self.busy.discard(thread)
         # The body's buffers are in it, and whoever calls holds it: they would wait for the desk as well.
         scope.clear()
         if self.desk:
@@ -219,7 +194,6 @@ class OneProcess(MTServer):
             backpressure=self.backpressure,
             http_mode=self.http,
             http1_opts=self.http1_settings,
-            http2_opts=self.http2_settings,
             **{f"ssl_{name}": value for name, value in zip(TLS, self.ssl_ctx, strict=True)},
         )
         loop = loops.get(self.loop)
@@ -240,22 +214,19 @@ class OneProcess(MTServer):
 
 
 def serve(app: App, settings: Settings, listener: socket.socket) -> None:
-    """Serve `app` over `listener`, HTTP/1.1 and h2c (or both over TLS) on one port, until SIGTERM."""
+    """Serve `app` over `listener` until SIGTERM: HTTP/1.1, over TLS where there is a certificate.
+
+    HTTP/2 is the work of a proxy in front. granian's WSGI body reader does not return when a stream is reset (2.8).
+    """
     server = OneProcess(
         listener,
         address=settings.host,
         port=settings.port,
         interface=Interfaces.WSGI,
-        http=HTTPModes.auto,
+        http=HTTPModes.http1,
         blocking_threads=settings.threads,
         backpressure=CONNECTIONS,
         http1_settings=HTTP1Settings(header_read_timeout=HEADER_PATIENCE, max_buffer_size=BUFFER),
-        http2_settings=HTTP2Settings(
-            max_concurrent_streams=STREAMS,
-            max_headers_size=HEADERS,
-            initial_connection_window_size=WINDOW,
-            initial_stream_window_size=WINDOW,
-        ),
         ssl_cert=settings.tls_cert,
         ssl_key=settings.tls_key,
         log_level=LogLevels.error,
@@ -267,7 +238,7 @@ def serve(app: App, settings: Settings, listener: socket.socket) -> None:
     # Where each answer waits for a cloud, nobody can be alone at a desk.
     runner = Runner(app, Desk() if settings.embedded else None)
     threading.Thread(
-        target=_sweep, args=[settings, runner, lambda: server.interrupt_signal], name="sweep", daemon=True
+        target=_sweep, args=[settings.port, lambda: server.interrupt_signal], name="sweep", daemon=True
     ).start()
     with contextlib.closing(app.registry):
         server.serve_app(runner)
@@ -283,12 +254,13 @@ def _take_descriptors() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
 
 
-def _sweep(settings: Settings, runner: Runner, ends: Callable[[], bool]) -> None:
-    """Drop connections that are of no use, and begin anew where readers are lost, until the process `ends`.
+def _sweep(port: int, ends: Callable[[], bool]) -> None:
+    """Drop connections that are of no use until the process `ends`: granian waits without end for each of these.
 
-    granian waits for a first word without end, over HTTP/2 for a second one, and for a client that takes no answer.
+    Args:
+        port: of the server.
+        ends: whether the server has been told to stop.
     """
-    port, renewed = settings.port, math.inf
     answers = UntakenAnswers(port)
     while True:
         time.sleep(SWEEP)
@@ -296,35 +268,12 @@ def _sweep(settings: Settings, runner: Runner, ends: Callable[[], bool]) -> None
             drop_idle(port, 0, IDLE_AT_THE_END)
             continue
         try:
-            _sweep_once(settings, runner, answers)
+            _sweep_once(port, answers)
         except Exception:
             log.exception("connections that are of no use could not be dropped; trying again")
-        if lost():
-            renewed = min(renewed, time.monotonic() + RENEWED)
-            if len(runner.busy) <= lost() or time.monotonic() >= renewed:
-                _begin_anew()
 
 
-def _sweep_once(settings: Settings, runner: Runner, answers: UntakenAnswers) -> None:
-    if drop_idle(settings.port, HEADER_PATIENCE / 1000, IDLE) > CROWD:
-        drop_idle(settings.port, UNSPOKEN_IN_A_CROWD, IDLE_IN_A_CROWD)
+def _sweep_once(port: int, answers: UntakenAnswers) -> None:
+    if drop_idle(port, HEADER_PATIENCE / 1000, IDLE) > CROWD:
+        drop_idle(port, UNSPOKEN_IN_A_CROWD, IDLE_IN_A_CROWD)
     answers.drop(STUCK)
-    _sweep_http2(settings, runner.app)
-
-
-def _sweep_http2(settings: Settings, app: App) -> None:
-    """Drop connections over HTTP/2 whose client takes nothing of a stream; the kernel knows nothing of streams.
-
-    Behind a proxy one connection has the streams of many clients: it goes only where nothing at all moves over it.
-    """
-    for peer in app.outgoing.stuck(STUCK):
-        drop_still(settings.port, peer, STUCK)
-    if not settings.trusted_hops:
-        for peer in app.outgoing.stuck(STUCK_FOR_GOOD):
-            drop_only(settings.port, peer)
-
-
-def _begin_anew() -> None:
-    """Become the same program again: all is on the disk, as after `kill -9`, and only so do lost threads end."""
-    log.warning("clients went away while they sent, and left %s threads behind: beginning anew", lost())
-    os.execv(sys.executable, sys.orig_argv)  # noqa: S606  # no shell is wanted

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from storage.errors import NO_SPACE, Corrupt, Damaged, Full, Missing, StorageError, StoreNotFound, Unavailable
-from storage.folders import FILE_MODE, FOLDER_MODE, flush_folder, make_durably, private_opener
+from storage.folders import FILE_MODE, FOLDER_MODE, flush_folder, make_store, private_opener
 from storage.object_folders import LAYOUT_FILE, SHARD, ObjectFolders
 from storage.protocols import Stored, exactly
 
@@ -44,7 +44,7 @@ class FilesystemBlobs:
             layout = root / LAYOUT_FILE
             if not create and not layout.exists():
                 raise StoreNotFound(f"no blobs at {root}; use --data FOLDER or --blobs URL")
-            make_durably(root)
+            make_store(root)
             if not layout.exists():
                 # Whole or not at all: whoever is killed here must not leave a folder that nobody can open.
                 new = root / f".LAYOUT-{secrets.token_hex(4)}"

@@ -10,7 +10,7 @@ every write changes the nonce: a write that changes nothing would leave update_t
 both believe that they had won. Only what queries ask for is indexed (storage.firestore_indexes).
 
 Google's client queries and writes. It is imported when it is first needed, which a pull never does: documents are read
-without it (firestore_reads).
+without it (firestore_reads), and so is written when they were pulled (firestore_commits).
 """
 
 import dataclasses
@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 from storage.commit_size import MAX_COMMIT_SIZE, size_of
 from storage.errors import Conflict, TooLarge, Unavailable
 from storage.firestore_calls import again, one_try, translated_conflicts, translated_faults
+from storage.firestore_commits import FirestoreCommits, is_small
 from storage.firestore_documents import (
     collection_of,
     fields_of,
@@ -62,6 +63,7 @@ class FirestoreMetadata:
         self._project = project
         self._database = database
         self._reads = FirestoreReads(project, database)
+        self._small = FirestoreCommits(self._reads)
         self._schema = FirestoreSchema(self._reads, lambda: self._client, create=create, version=schema_version)
 
     def read(self, keys: Sequence[Key[Any]], *, content: bool = True) -> Found:
@@ -130,6 +132,9 @@ class FirestoreMetadata:
         self._schema.check()
         if (size := size_of(writes)) > MAX_COMMIT_SIZE:
             raise TooLarge(f"Firestore: a commit of {len(writes)} writes counts {size} bytes")
+        if is_small(writes):
+            self._small.commit(writes)
+            return
         with translated_faults():
             batch, nonce = self._client.batch(), new_nonce()
             for write in writes:

@@ -29,7 +29,7 @@ TIMEOUTS: Final = urllib3.Timeout(connect=5, read=30)
 AGAIN: Final = urllib3.Retry(
     3, allowed_methods=None, status_forcelist=(429, 500, 502, 503, 504), backoff_factor=0.1, raise_on_status=False
 )
-"""A read may be tried again, whatever went wrong."""
+"""A read may be tried again, whatever went wrong; and so may a commit whose documents tell that it was written."""
 
 PAUSES: Final = (0.1, 0.2, 0.4)
 """Seconds at most before a read whose answer was partial is made again; urllib3 does not see that it was."""
@@ -68,8 +68,8 @@ class FirestoreReads:
         emulator = os.environ.get("FIRESTORE_EMULATOR_HOST")
         host = f"http://{emulator}" if emulator else HOST
         self.url = f"firestore://{project}/{database}"
-        self._root = f"projects/{project}/databases/{database}/documents/"
-        self._url = f"{host}/v1/projects/{project}/databases/{database}/documents:batchGet"
+        self.root = f"projects/{project}/databases/{database}/documents/"
+        self._url = f"{host}/v1/projects/{project}/databases/{database}/documents"
         pool = urllib3.PoolManager(maxsize=128, retries=AGAIN, timeout=TIMEOUTS, ca_certs=certifi.where())
         self._pool = pool
         self._send = pool.request if emulator else _authorized(pool)
@@ -83,7 +83,7 @@ class FirestoreReads:
         if not paths:
             return Documents({}, None)
         mask = {"mask": {"fieldPaths": list(fields)}} if fields else {}
-        body = json.dumps({"documents": [self._root + path for path in paths], **mask})
+        body = json.dumps({"documents": [self.root + path for path in paths], **mask})
         for pause in PAUSES:
             try:
                 return self._documents(self._ask(body), paths)
@@ -91,13 +91,19 @@ class FirestoreReads:
                 time.sleep(random.uniform(0, pause))
         return self._documents(self._ask(body), paths)
 
-    def _ask(self, body: str) -> bytes:
+    def post(self, method: str, body: str) -> urllib3.BaseHTTPResponse:
+        """Call a method of the documents, again where it gets no answer or one of AGAIN; return what comes last."""
         from google.auth.exceptions import GoogleAuthError
 
+        headers = {"Content-Type": "application/json"}
         try:
-            answer = self._send("POST", self._url, body=body, headers={"Content-Type": "application/json"})
+            answer: urllib3.BaseHTTPResponse = self._send("POST", f"{self._url}:{method}", body=body, headers=headers)
         except (urllib3.exceptions.HTTPError, GoogleAuthError) as error:
             raise Unavailable(f"Firestore: {error}") from error
+        return answer
+
+    def _ask(self, body: str) -> bytes:
+        answer = self.post("batchGet", body)
         if answer.status != 200:
             raise Unavailable(f"Firestore: {answer.status} {answer.data[:200]!r}")
         data: bytes = answer.data
@@ -114,10 +120,10 @@ class FirestoreReads:
     def _told(self, elements: Sequence[Mapping[str, Any]], paths: Sequence[str]) -> Documents:
         found = [each["found"] for each in elements if "found" in each]
         told = [each["name"] for each in found] + [each["missing"] for each in elements if "missing" in each]
-        if sorted(told) != sorted({self._root + path for path in paths}):
+        if sorted(told) != sorted({self.root + path for path in paths}):
             raise _PartialAnswer(f"Firestore: an answer tells of {len(told)} documents, and not of the {len(paths)}")
         times = [datetime.fromisoformat(each["readTime"]) for each in elements if "readTime" in each]
-        documents = {each["name"].removeprefix(self._root): _document(each) for each in found}
+        documents = {each["name"].removeprefix(self.root): _document(each) for each in found}
         return Documents(documents, max(times, default=None))
 
     def close(self) -> None:

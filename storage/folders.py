@@ -1,14 +1,19 @@
 """Folders and files for the own user alone, and folders whose names survive a power failure.
 
 Whatever Lading makes on a disk is for its own user alone, whatever the umask: layers and names may be private, and so
-may be what a backup or a scratch file copies of them. What exists keeps its mode; `lading doctor` looks at it.
+may be what a backup or a scratch file copies of them. What exists keeps its mode, but for an empty folder (`claim`);
+`lading doctor` looks at it.
 
 A new name is on the disk only once the folder that holds it is flushed, whatever was flushed below it.
 """
 
+import contextlib
+import errno
 import os
 from pathlib import Path
 from typing import Final
+
+from storage.errors import NO_SPACE, Unavailable
 
 FOLDER_MODE: Final = 0o700
 FILE_MODE: Final = 0o600
@@ -30,6 +35,28 @@ def make_durably(folder: Path) -> None:
             flush_folder(folder.parent)
         except OSError:
             return
+
+
+def make_store(folder: Path) -> None:
+    """Make the folder of a store as `make_durably` does. Raises Unavailable, and OSError on a full disk."""
+    try:
+        make_durably(folder)
+    except OSError as error:
+        if error.errno in NO_SPACE:
+            raise
+        raise Unavailable(
+            f"{error.filename or folder}: {error.strerror}; use another --data FOLDER, or change who owns this one"
+        ) from error
+
+
+def claim(folder: Path) -> None:
+    """Let only the own user into a folder that is there and empty, as one that was made beforehand is, or mounted.
+
+    One with anything in it keeps its mode, and so does another user's.
+    """
+    with contextlib.suppress(OSError):
+        if folder.stat().st_uid == os.geteuid() and not any(folder.iterdir()):
+            folder.chmod(FOLDER_MODE)
 
 
 def make_private(folder: Path) -> None:
@@ -58,5 +85,5 @@ def _make(folder: Path) -> list[Path]:
     for each in reversed(missing):
         each.mkdir(FOLDER_MODE, exist_ok=True)
     if not folder.is_dir():
-        raise NotADirectoryError(f"{folder} is no folder")
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
     return missing[::-1]

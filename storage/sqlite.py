@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from storage import sqlite_file
 from storage.errors import StoreNotFound
-from storage.folders import make_durably
+from storage.folders import make_store
 from storage.protocols import Found, QueueCursor, Queued, Write
 from storage.records import Key, R, Record, queued, record_of
 from storage.sqlite_faults import fault, faults
@@ -44,7 +44,8 @@ class SqliteMetadata:
             is_there = is_ours(path)
         if not create and not is_there:
             raise StoreNotFound(f"no metadata at {path}")
-        make_durably(path.parent)
+        with faults(self._path):
+            make_store(path.parent)
         self._idle: list[sqlite3.Connection] = []
         self._remembered: dict[Key[Any], Record] = {}
         self._log_bounded_at = 0.0

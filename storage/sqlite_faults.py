@@ -1,6 +1,7 @@
 """SQLite's errors, and the system's about its files, as the protocol's: with the file that each is about."""
 
 import contextlib
+import errno
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,21 @@ from storage.errors import NO_SPACE, Damaged, Full, Unavailable
 FULL: Final = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE)
 """The file, or the index of the log beside it, cannot grow."""
 
+NO_RIGHT: Final = (errno.EACCES, errno.EPERM, errno.EROFS)
+"""What the system says of a file or folder that this process may not use."""
+
 DAMAGED: Final = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+REMEDIES: Final = {
+    sqlite3.SQLITE_BUSY: "another process keeps it locked; stop that one, or try again",
+    sqlite3.SQLITE_LOCKED: "another process keeps it locked; stop that one, or try again",
+    sqlite3.SQLITE_READONLY: "it or its folder cannot be written; change who owns them, or use --data FOLDER",
+    sqlite3.SQLITE_PERM: "it or its folder cannot be used; change who owns them, or use --data FOLDER",
+    sqlite3.SQLITE_CANTOPEN: "it or its folder cannot be used; change who owns them, or use --data FOLDER",
+    sqlite3.SQLITE_IOERR: "the disk failed; see the system's log, and `lading restore` puts a backup on another one",
+    sqlite3.SQLITE_NOLFS: "it is larger than its file system takes; move the folder to another one",
+}
+"""What is to be done about an error, by its primary code."""
 
 PRIMARY: Final = 0xFF
 """The bits of an extended error code that are the primary one."""
@@ -36,10 +51,12 @@ def fault(error: Exception, path: Path, filled: Path | None = None) -> Unavailab
     if isinstance(error, OSError):
         if error.errno in NO_SPACE:
             return Full("metadata", filled or path)
-        return Unavailable(f"SQLite: {error.filename or path}: {error.strerror or error}")
+        step = "change who owns it, or use --data FOLDER" if error.errno in NO_RIGHT else "see the system's log"
+        return Unavailable(f"SQLite: {error.filename or path}: {error.strerror or error}; {step}")
     code = getattr(error, "sqlite_errorcode", 0)
     if code in FULL:
         return Full("metadata", filled or path)
     if code & PRIMARY in DAMAGED:
         return Damaged(path, f"SQLite: {error}")
-    return Unavailable(f"SQLite: {path}: {error}")
+    step = REMEDIES.get(code & PRIMARY, "try again; if it stays, this is a defect of Lading: report it with this line")
+    return Unavailable(f"SQLite: {path}: {error}; {step}")

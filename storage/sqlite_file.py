@@ -36,6 +36,8 @@ def is_database(path: Path) -> bool:
     Raises Unavailable where the folder cannot be read.
     """
     try:
+        if path.is_dir():
+            raise Unavailable(f"{path} is a folder, and metadata is one file: use --metadata sqlite:///FOLDER/FILE")
         return path.stat().st_size > 0
     except (FileNotFoundError, NotADirectoryError):
         return False

@@ -10,10 +10,6 @@ same, since the client has become slower, the kernel tells whether bytes still c
 A request that is answered while the thread still reads must not be given back to the server: granian then waits for the
 read with the interpreter's lock in its hand, and the process stands still. So the answer is sent as a stream, whose end
 waits for that of the read (`wait`), and a connection over which nothing moves is dropped, which ends it.
-
-Over HTTP/2 granian (2.8, and all before) has no end to a read whose client goes away in the middle: it asks again and
-again, on one processor. Nothing ends that but the process's end. So such a reader is found by the time that it takes,
-and counted as lost, for `lading serve` to begin anew; and nobody who is not known is read from in that way.
 """
 
 import logging
@@ -55,13 +51,7 @@ GOODBYE: Final = 1.0
 """Seconds for a thread that has read all to end."""
 
 LOOK_AGAIN: Final = 1.0
-"""Seconds between looks for a reader that is lost, or a connection that can be dropped."""
-
-SPIN: Final = 0.1
-"""Seconds of a processor's time: a hundred times what the reading of a piece takes."""
-
-REST: Final = 60.0
-"""Seconds between looks whether a reader that is lost has ended after all."""
+"""Seconds between looks at connections."""
 
 WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
 
@@ -79,12 +69,11 @@ class RequestBody:
 
         patience  seconds that the body may stand still: no byte comes
         most      bytes of the largest body that is taken, or 0 for any
-        places    for reading what need not be read, or comes from strangers; None for one of its own
+        places    for reading what need not be read; None for one of its own
         """
         has_one = request.method in WITH_BODY
         self.size = request.content_length if has_one else None
-        # Only HTTP/2 knows bodies without either header.
-        unsized = "HTTP_TRANSFER_ENCODING" in request.environ or request.environ.get("SERVER_PROTOCOL") == "HTTP/2"
+        unsized = "HTTP_TRANSFER_ENCODING" in request.environ
         self._request = request
         self._patience = patience
         self._most = most
@@ -100,19 +89,6 @@ class RequestBody:
     def unread(self) -> bool:
         """Whether bytes may be left."""
         return not self._ended
-
-    @property
-    def safe(self) -> bool:
-        """Whether the server's read ends where the client goes away."""
-        return self._is_http1 or self._small
-
-    @property
-    def _is_http1(self) -> bool:
-        return self._request.environ.get("SERVER_PROTOCOL") != "HTTP/2"
-
-    @property
-    def _small(self) -> bool:
-        return self.size is not None and self.size <= PIECE
 
     def chunks(self, size: int | None = None, until: float = math.inf) -> Iterator[bytes]:
         """The pieces, none empty, and never more bytes than `size`, or else Content-Length, says.
@@ -132,13 +108,13 @@ class RequestBody:
         if expected is not None and received != expected:
             raise RegistryError(SIZE_WRONG, {"expected": expected})
 
-    def take_place(self, *, known: bool, seconds: float = 0) -> bool:
+    def take_place(self, *, seconds: float = 0) -> bool:
         """Take one of the places, if one is free within so long, until the server's read has ended.
 
-        So strangers who send slowly, or not at all, never have all threads; and no reader is lost to one who goes away.
+        So clients that send slowly, or not at all, never have all threads.
         """
         if not self._has_place:
-            self._has_place = (known or self.safe) and self._places.acquire(timeout=seconds)
+            self._has_place = self._places.acquire(timeout=seconds)
         return self._has_place
 
     def at_the_end(self, call: Callable[[], object]) -> None:
@@ -191,9 +167,6 @@ class RequestBody:
         """Return when the server's read has ended, and never before: granian would stop the whole process."""
         assert self._pump is not None
         while self._pump.is_alive():
-            if self._pump.lost:
-                self._pump.join(REST)
-                continue
             try:
                 self._drop_still()
             except Exception:
@@ -223,7 +196,7 @@ class RequestBody:
         if self._ended:
             return b""
         if self._pump is None:
-            self._pump = _Pump(self._request, self._small and not self._is_http1, self.safe, self._hurried)
+            self._pump = _Pump(self._request, self._hurried)
             self._pump.start()
         piece = self._pumped(self._pump, until)
         if isinstance(piece, Exception):
@@ -233,7 +206,7 @@ class RequestBody:
         return piece
 
     def _pumped(self, pump: "_Pump", until: float) -> bytes | Exception:
-        """What the pump reads next. Raises BODY_STALLED, and SIZE_WRONG where the client went away."""
+        """What the pump reads next. Raises BODY_STALLED."""
         overdue = time.monotonic() + self._patience
         while True:
             left = min(overdue, until) - time.monotonic()
@@ -241,11 +214,11 @@ class RequestBody:
                 return pump.next(max(0, min(LOOK_AGAIN, left)))
             except Empty:
                 now = time.monotonic()
-                if overdue <= now < until and pump.asked > 1 and self._is_http1:
+                if overdue <= now < until and pump.asked > 1:
                     overdue = now + self._patience - self._quiet()
-                self._stalled = pump.lost or min(overdue, until) <= now
+                self._stalled = min(overdue, until) <= now
                 if self._stalled:
-                    raise RegistryError(SIZE_WRONG if pump.lost else BODY_STALLED) from None
+                    raise RegistryError(BODY_STALLED) from None
 
     def _quiet(self) -> float:
         """Seconds since the client, or another one at its address, sent anything."""
@@ -261,8 +234,8 @@ class _Pump(Thread):
     asked  bytes that it waits for
     """
 
-    def __init__(self, request: Request, whole: bool, ends: bool, hurried: bool) -> None:
-        """Read piece by piece, or the `whole` body at once; whether a read `ends` where the client goes away.
+    def __init__(self, request: Request, hurried: bool) -> None:
+        """Read piece by piece.
 
         hurried  whether the body has little time: then reads begin with a byte, and stay small
         """
@@ -272,26 +245,19 @@ class _Pump(Thread):
         for _ in range(AHEAD):
             self._leave.put(None)
         self._environ = request.environ
-        self._whole = whole
         self._most = SMALL_PIECE if hurried else PIECE
         self.asked = 1 if hurried else FIRST_PIECE
-        self._ends = ends
-        self._spent = 0.0
         self._closed = False
 
     def run(self) -> None:
         try:
-            if self._whole:
-                self._pieces.put(self._environ["wsgi.input"].read())
-                self._pieces.put(b"")
-                return
             stream = get_input_stream(self._environ)
             piece = b"-"
             while piece:
                 self._leave.get()
                 if self._closed:
                     return
-                self._spent, began = time.thread_time(), time.monotonic()
+                began = time.monotonic()
                 piece = stream.read(self.asked)
                 self._pieces.put(piece)
                 self.asked = self._size_after(time.monotonic() - began)
@@ -310,33 +276,9 @@ class _Pump(Thread):
         self._leave.put(None)
         return piece
 
-    @property
-    def lost(self) -> bool:
-        """Whether it is in a read that will never end; then it is counted.
-
-        Where reads end, much time only means that the pieces are very small, as any client may send them.
-        """
-        if not self._ends and self not in _lost and self._spun() > SPIN:
-            _lost.add(self)
-        return self in _lost
-
-    def _spun(self) -> float:
-        """The processor's time since it began to read this piece, in seconds; 0 where the system does not tell."""
-        if self.ident is None or not self.is_alive() or not hasattr(time, "pthread_getcpuclockid"):
-            return 0
-        return time.clock_gettime(time.pthread_getcpuclockid(self.ident)) - self._spent
-
     def close(self) -> None:
         """Let it end with the read that it is in, and what was read and not wanted be gone at once."""
         self._closed = True
         self._leave.put(None)
         while not self._pieces.empty():
             self._pieces.get_nowait()
-
-
-_lost: Final[set[_Pump]] = set()
-
-
-def lost() -> int:
-    """How many readers of this process are lost, and as many threads of the server with them."""
-    return sum(pump.is_alive() for pump in list(_lost))

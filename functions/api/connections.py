@@ -2,8 +2,8 @@
 
 A server that blocks in a read cannot be told to stop, and does not say which connection it reads from. The kernel does
 say of each connection how long ago data came and went. One that was answered, and has been still both ways since, is of
-no use to its client; dropping it ends the read. A connection with anything else on it, a download or another stream, is
-not still, and one whose last word was the client's waits for an answer of ours.
+no use to its client; dropping it ends the read. A connection with a download on it is not still, and one whose last
+word was the client's waits for an answer of ours.
 
 What is dropped is dropped for its own state, as the kernel tells it. An address alone says nothing: behind a proxy, or
 a gateway that translates addresses, a client that takes nothing has the same one as another that uploads. So where an
@@ -36,7 +36,7 @@ PIECES_SENT: Final = 156
 """… and in how many segments data went."""
 
 FIRST_WORD: Final = 24
-"""Bytes: HTTP/2 begins with so many (RFC 9113, section 3.4), and no request of HTTP/1.1 has fewer than its headers."""
+"""Bytes: no request has fewer than its headers."""
 
 
 def drop_still(port: int, peer: str, seconds: float) -> None:
@@ -58,18 +58,6 @@ def quiet(port: int, peer: str) -> float:
     but Linux).
     """
     return min((seen.received for _, seen in _seen(port) if seen.peer == peer and seen.asks), default=math.inf)
-
-
-def drop_only(port: int, peer: str) -> None:
-    """Shut down the connection from `peer` to `port` where it is the only one, and so surely the one that is meant.
-
-    Does nothing where `drop_still` does nothing.
-    """
-    if sum(seen.peer == peer for _, seen in _seen(port)) != 1:
-        return
-    for connection, seen in _seen(port):
-        if seen.peer == peer:
-            _shut(connection)
 
 
 class UntakenAnswers:

@@ -1,14 +1,11 @@
-"""Answers that are not small: how many go out at a time, and which of them stand still.
+"""Answers that are not small: how many go out at a time.
 
 A server that has a piece to send waits for its client, and a thread and some memory with it. A client can let it wait
-for ever: over HTTP/2 it need not even be silent meanwhile. So strangers never have all threads with such answers, nor
-more memory than there is, and one address never all of what strangers have; whoever is known waits for a thread as long
-as it takes, since a refusal ends a pull. An answer over HTTP/2 that its client does not read is found here, so that its
-connection is dropped; over HTTP/1.1 the kernel reports it (connections.UntakenAnswers).
+for as long as it likes. So unauthenticated clients never have all threads with such answers, nor more memory than there
+is, and one address never all of what they have; an authenticated client waits for a thread as long as it takes, since a
+refusal ends a pull. An answer of which its client takes nothing is found by the kernel (connections.UntakenAnswers).
 """
 
-import math
-import time
 from collections.abc import Collection, Iterable, Iterator
 from threading import Lock
 from typing import Final
@@ -39,23 +36,16 @@ class Piecewise:
     """The pieces of one answer.
 
     client  the network that they go to: the key of shares
-    peer    the address of the connection, where it is HTTP/2's, else ""
-    handed  when the server took the last one, as time.monotonic() tells, and has not come for the next
     """
 
-    def __init__(self, pieces: Iterable[bytes], client: str, peer: str) -> None:
+    def __init__(self, pieces: Iterable[bytes], client: str) -> None:
         """Nothing is handed out yet."""
         self.client = client
-        self.peer = peer
-        self.handed = math.inf
-        self._pieces = iter(pieces)
+        self._pieces = pieces
 
     def __iter__(self) -> Iterator[bytes]:
         """The pieces."""
-        for piece in self._pieces:
-            self.handed = time.monotonic()
-            yield piece
-            self.handed = math.inf
+        return iter(self._pieces)
 
 
 class Outgoing:
@@ -64,13 +54,10 @@ class Outgoing:
     def __init__(self, threads: int) -> None:
         """For a server with so many threads."""
         self._most = max(1.0, threads * SHARE)
-        self._answers: set[Piecewise] = set()
         self._unauthenticated: dict[Piecewise, int] = {}
         self._lock = Lock()
 
-    def begin(
-        self, pieces: Iterable[bytes], client: str, held: int, known: bool, http2_peer: str = ""
-    ) -> Piecewise | None:
+    def begin(self, pieces: Iterable[bytes], client: str, held: int, known: bool) -> Piecewise | None:
         """Count an answer until `end`; None where there is no room for one more to an unauthenticated client.
 
         Args:
@@ -78,16 +65,15 @@ class Outgoing:
             client: the network that it goes to (client_address).
             held: bytes of it that are in memory anyway.
             known: whether the client has shown who it is.
-            http2_peer: the address of the connection, where that is one of HTTP/2.
         """
-        answer, room = Piecewise(pieces, client, http2_peer), ON_THE_WAY + held
+        answer, room = Piecewise(pieces, client), ON_THE_WAY + held
+        if known:
+            return answer
         with self._lock:
-            if not known:
-                of_one = [taken for other, taken in self._unauthenticated.items() if other.client == client]
-                if self._full(self._unauthenticated.values(), room, 1) or self._full(of_one, room, SHARE):
-                    return None
-                self._unauthenticated[answer] = room
-            self._answers.add(answer)
+            of_one = [taken for other, taken in self._unauthenticated.items() if other.client == client]
+            if self._full(self._unauthenticated.values(), room, 1) or self._full(of_one, room, SHARE):
+                return None
+            self._unauthenticated[answer] = room
         return answer
 
     def _full(self, taken: Collection[int], room: int, share: float) -> bool:
@@ -96,11 +82,4 @@ class Outgoing:
     def end(self, answer: Piecewise) -> None:
         """It has gone out, or never will."""
         with self._lock:
-            self._answers.discard(answer)
             self._unauthenticated.pop(answer, None)
-
-    def stuck(self, seconds: float) -> set[str]:
-        """Return the peers over HTTP/2 that have not taken a piece of an answer for so long."""
-        before = time.monotonic() - seconds
-        with self._lock:
-            return {answer.peer for answer in self._answers if answer.peer and answer.handed < before}

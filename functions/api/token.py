@@ -53,9 +53,7 @@ def issue(call: Call) -> Answer:
 
 def _form(call: Call) -> tuple[Caller, Sequence[str]]:
     """Who comes with a form, and the scopes in it. What a refresh token stands for here is one of Google's tokens."""
-    if not call.body.safe:
-        raise RegistryError(TOKEN_REQUEST_INVALID, {"reason": "a form over HTTP/2 needs a Content-Length"})
-    if not call.body.take_place(known=False, seconds=WAIT):
+    if not call.body.take_place(seconds=WAIT):
         raise RegistryError(UNAVAILABLE)
     content = call.body.read(LARGEST, PATIENCE)
     if content is None or call.request.mimetype != "application/x-www-form-urlencoded":

@@ -1,6 +1,7 @@
 """`lading explain-access`: who may do what, and why. `lading login-help`: how clients log in."""
 
 import argparse
+from collections.abc import Container
 from typing import TYPE_CHECKING, Final
 
 from functions.commands.options import (
@@ -60,7 +61,8 @@ def add_to(commands: Commands) -> None:
     helping.add_argument("host", metavar="HOST", help="as clients write it before a repository")
 
 
-def _explain(parsed: argparse.Namespace, read: Settings) -> None:
+def _explain(parsed: argparse.Namespace, read: Settings) -> int:
+    """Print the decision; return 0 for a yes and 1 for a no."""
     from functions.auth.access import Action
     from functions.registry.errors import RegistryError
     from functions.registry.names import check_repository
@@ -78,6 +80,7 @@ def _explain(parsed: argparse.Namespace, read: Settings) -> None:
     print(f"  rule   {decision.rule}")
     for asked in decision.asked:
         print(f"  asked  {asked}")
+    return 0 if decision.allowed else 1
 
 
 def _caller(who: str, read: Settings) -> "Caller":
@@ -102,8 +105,15 @@ def _caller(who: str, read: Settings) -> "Caller":
 
         assert isinstance(authorizer, LocalAuthorizer)
         if not is_jwt(token):
+            _require_user(token, authorizer.users.value.hashes, read)
             return LoggedIn(authorizer.named(token), read.public)
     return LoggedIn(authorizer.identify("oauth2accesstoken", token), read.public)
+
+
+def _require_user(name: str, users: Container[str], read: Settings) -> None:
+    """Raise CommandError where nobody can log in by a name: no user, nor what Google calls a caller."""
+    if name not in users and "@" not in name and not name.isdigit():
+        raise CommandError(f"there is no user {name} in {read.users}; `lading users set {name}` makes one")
 
 
 def _help(parsed: argparse.Namespace, read: Settings) -> None:

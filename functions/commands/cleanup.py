@@ -15,6 +15,8 @@ from functions.commands.options import (
     Commands,
     add,
     add_group,
+    add_yes,
+    confirm,
     human,
     refuse_standby,
     registry,
@@ -25,6 +27,7 @@ from functions.settings import Settings
 if TYPE_CHECKING:
     from functions.jobs.cleanup import Plan, Rules
     from functions.jobs.usage import Holdings
+    from functions.registry.policies import Policy
     from functions.registry.registry import Registry
     from storage.upkeep import Running
 
@@ -44,6 +47,7 @@ def add_to(commands: Commands) -> None:
     )
     for parser in (planning, applying):
         parser.add_argument("--running", metavar="FILE", help="digests and references that are kept, a line each")
+    add_yes(applying)
 
 
 def _plan(parsed: argparse.Namespace, read: Settings) -> None:
@@ -75,16 +79,23 @@ def _apply(parsed: argparse.Namespace, read: Settings) -> None:
     from functions.jobs.reserve import freed
 
     refuse_standby(read)
+    policies_of(read, needed=False)
+    planned = _planned(parsed.plan) if parsed.plan else None
+    what = "what the policies delete now" if planned is None else f"what {_counted(planned)}"
+    confirm(parsed, f"Delete {what}? It can be restored with `lading undelete`.")
     with freed(read.metadata):
-        _apply_now(parsed, read)
+        _apply_now(parsed, read, planned)
 
 
-def _apply_now(parsed: argparse.Namespace, read: Settings) -> None:
+def _counted(planned: Mapping[str, set[str]]) -> str:
+    return f"the plan names ({sum(map(len, planned.values()))} entries in {len(planned)} repositories)"
+
+
+def _apply_now(parsed: argparse.Namespace, read: Settings, planned: Mapping[str, set[str]] | None) -> None:
     from functions.jobs import cleanup
 
     store = registry(read)
     rules = rules_of(read, store, parsed.running)
-    planned = _planned(parsed.plan) if parsed.plan else None
     for name in _chosen(store, []) if planned is None else sorted(planned):
         made = cleanup.plan(store, name, rules)
         report = cleanup.apply(store, made, None if planned is None else planned[name])
@@ -96,14 +107,21 @@ def _apply_now(parsed: argparse.Namespace, read: Settings) -> None:
 
 def rules_of(read: Settings, store: "Registry", file: str | None = None, needed: bool = True) -> "Rules":
     """What clean-up goes by now. Raises CommandError, SettingsError."""
-    from functions.composition import open_policies
     from functions.jobs.cleanup import Rules
+
+    policies = policies_of(read, needed)
+    running = [*store.running.all(), *_running(file)]
+    return Rules(policies, running, datetime.now(UTC))
+
+
+def policies_of(read: Settings, needed: bool = True) -> "tuple[Policy, ...]":
+    """Return the policies of the settings. Raises CommandError where some are needed, SettingsError."""
+    from functions.composition import open_policies
 
     policies = open_policies(read)
     if needed and not policies:
         raise CommandError("there are no policies: say --cleanup FILE")
-    running = [*store.running.all(), *_running(file)]
-    return Rules(policies, running, datetime.now(UTC))
+    return policies
 
 
 def _running(file: str | None) -> "Iterable[Running]":
@@ -114,7 +132,9 @@ def _running(file: str | None) -> "Iterable[Running]":
         return []
     try:
         references = checked(Path(file).read_text().splitlines())
-    except (OSError, UnicodeDecodeError, RunningError) as error:
+    except OSError as error:
+        raise CommandError(f"--running {file}: {error.strerror}") from None
+    except (UnicodeDecodeError, RunningError) as error:
         raise CommandError(f"--running: {error}") from None
     return [Running(id=file, references=references, reported=datetime.now(UTC))]
 
@@ -187,7 +207,9 @@ def _planned(file: str) -> Mapping[str, set[str]]:
                 # A plan of an earlier release tells none.
                 for tag in row.get("untags", {}):
                     planned[row["repository"]].add(named(tag, row["digest"]))
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except OSError as error:
+        raise CommandError(f"{file}: {error.strerror}") from None
+    except (ValueError, KeyError, TypeError) as error:
         raise CommandError(f"{file} is not a plan, as `lading cleanup plan --json` prints it: {error!r}") from None
     return planned
 

@@ -9,6 +9,8 @@ from functions.commands.options import (
     Reference,
     act,
     add,
+    add_yes,
+    confirm,
     reference,
     refusals,
     refuse_standby,
@@ -28,6 +30,7 @@ def add_to(commands: Commands) -> None:
     deleting = add(commands, "delete", "delete a tag, a manifest or a repository", _delete, REGISTRY)
     deleting.add_argument("reference", metavar=WHAT)
     deleting.add_argument("--for-good", action="store_true", help="keep nothing of it that could be restored")
+    add_yes(deleting)
     listing = add(commands, "deleted", "list what was deleted and can be restored", _deleted, (*REGISTRY, "undelete"))
     listing.add_argument("repository", metavar="REPOSITORY")
     restoring = add(commands, "undelete", "restore a tag, a manifest or a repository", _undelete, REGISTRY)
@@ -39,13 +42,17 @@ def _delete(parsed: argparse.Namespace, read: Settings) -> None:
     """Delete with the reserve of the disk: on a full one nothing else makes garbage that could be collected."""
     from functions.jobs.reserve import freed
 
+    place = reference(parsed.reference)
     refuse_standby(read)
+    if parsed.for_good:
+        confirm(parsed, f"Delete {parsed.reference} for good? It cannot be restored.")
+    elif not place.tag and not place.digest:
+        confirm(parsed, f"Delete all of the repository {parsed.reference}?")
     with freed(read.metadata):
-        _delete_now(parsed, read)
+        _delete_now(parsed, place, registry(read))
 
 
-def _delete_now(parsed: argparse.Namespace, read: Settings) -> None:
-    place, store = reference(parsed.reference), registry(read)
+def _delete_now(parsed: argparse.Namespace, place: Reference, store: "Registry") -> None:
     with refusals():
         if place.digest:
             store.deletion.manifest(place.repository, place.digest, act("delete"))

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
-from functions.commands.options import ACCESS, CommandError, Commands, add
+from functions.commands.options import ACCESS, CommandError, Commands, add, is_given
 from functions.settings import Settings, local_path
 from storage.errors import StorageError
 
@@ -47,8 +47,12 @@ def _checks(parsed: argparse.Namespace, read: Settings) -> "Iterator[Check]":
     from functions.jobs.check_host import Host
     from functions.jobs.check_modes import Modes
     from functions.jobs.check_stores import Stores
+    from functions.jobs.checks import Check
 
     yield from Host(read.realm, _credentials(parsed), parsed.repository, read.trusted_hops).checks()
+    if not _is_told_stores(parsed, read):
+        yield Check("stores", _skip)
+        return
     stores = Stores(
         lambda: open_blobs(_existing(read.blobs), read.hmac_key, read.cdn_key),
         lambda: open_metadata(_existing(read.metadata)),
@@ -57,6 +61,18 @@ def _checks(parsed: argparse.Namespace, read: Settings) -> "Iterator[Check]":
     yield from stores.checks()
     yield from AccessFiles(read.access, read.users, read.grants).checks()
     yield from Modes(read).checks()
+
+
+def _is_told_stores(parsed: argparse.Namespace, read: Settings) -> bool:
+    """Return whether the registry's stores and files are named, or its address alone, as from a laptop."""
+    named = any(is_given(parsed, option) for option in ("data", "blobs", "metadata", "access", "users", "grants"))
+    return named or not is_given(parsed, "url") or read.data.exists()
+
+
+def _skip() -> str:
+    from functions.jobs.checks import Skipped
+
+    raise Skipped("--url alone says nothing of stores and files; name them as the registry does to check them, too")
 
 
 def _existing(url: str) -> str:

@@ -53,7 +53,10 @@ def welcome(read: Settings, tell: Callable[[Path | None], None]) -> None:
         with folder_lock(read.users.parent):
             made = _is_first_start(read) and _make(read)
     except OSError as error:
-        raise SettingsError(f"the first user cannot be made: {error.filename}: {error.strerror}") from None
+        raise SettingsError(
+            f"the first user cannot be made: {error.filename}: {error.strerror};"
+            " use another --users FILE, or --data FOLDER"
+        ) from None
     tell(password_file(read) if made else None)
 
 

@@ -1,13 +1,15 @@
 """`lading history`: who moved which tag. `lading rollback`: a tag names again what it named before."""
 
 import argparse
-import re
 from datetime import UTC, datetime
 
 from functions.commands.options import REGISTRY, CommandError, Commands, act, add, reference, refusals, registry
 from functions.settings import Settings
 
 AT_MOST = 1_000
+
+TIME = "%Y%m%dT%H%M%S.%fZ"
+"""As `--at` and `TAG.asof-TIME` take it, to the microsecond: a time without its fraction would be before the move."""
 
 
 def add_to(commands: Commands) -> None:
@@ -27,7 +29,7 @@ def _history(parsed: argparse.Namespace, read: Settings) -> None:
     place, store = reference(parsed.reference), registry(read, writes=False)
     for move in store.tags.history(place.repository, place.tag, "", min(parsed.limit, AT_MOST)).items:
         change = f"{move.before or '(new)'} -> {move.digest or '(deleted)'}"
-        print(f"{move.moved:%Y-%m-%d %H:%M:%S}\t{move.tag}\t{move.number}\t{move.action}\t{move.by or '-'}\t{change}")
+        print(f"{move.moved:{TIME}}\t{move.tag}\t{move.number}\t{move.action}\t{move.by or '-'}\t{change}")
 
 
 def _rollback(parsed: argparse.Namespace, read: Settings) -> None:
@@ -46,10 +48,8 @@ def _rollback(parsed: argparse.Namespace, read: Settings) -> None:
 
 
 def moment(text: str) -> datetime:
-    """A time, in UTC unless it says otherwise: ISO 8601, or as in 20261101T120000Z. Raises CommandError."""
+    """A time, in UTC unless it says otherwise: ISO 8601, as in 20261101T120000Z. Raises CommandError."""
     try:
-        if re.fullmatch(r"\d{8}T\d{6}Z", text):
-            return datetime.strptime(text, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
         read = datetime.fromisoformat(text)
     except ValueError:
         raise CommandError(f"{text} is not a time such as 2026-11-01T12:00:00Z") from None

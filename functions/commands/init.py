@@ -7,6 +7,7 @@ from functions.commands.first_user import first_user_text, welcome
 from functions.commands.options import CommandError, Commands, add, require_registry
 from functions.settings import Settings
 from storage.errors import ForeignStore, StoreNotFound
+from storage.folders import claim
 
 OPTIONS = ("data", "blobs", "metadata", "access", "users", "grants", "keys")
 
@@ -29,6 +30,7 @@ def _init(parsed: argparse.Namespace, read: Settings) -> None:
         pass
     else:
         raise CommandError(f"there is a registry in {read.metadata} already; nothing was changed")
+    claim(read.data)
     open_blobs(read.blobs).close()
     metadata = open_metadata(read.metadata)
     identity_of(metadata)

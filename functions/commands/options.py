@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from functions.registry.registry import Registry
     from storage.protocols import MetadataStore
 
-Command = Callable[[argparse.Namespace, Settings], None]
+Command = Callable[[argparse.Namespace, Settings], int | None]
+"""What a command does; its exit status, None for 0."""
+
 Commands = Any
 """What argparse's add_subparsers gives; its type is private."""
 
@@ -25,7 +27,29 @@ ACCESS = ("data", "metadata", "access", "public", "folders", "unscoped-tokens", 
 
 
 class CommandError(Exception):
-    """A command that cannot be done as it was given; the message says why."""
+    """A command that cannot be done as it was given; the message says why.
+
+    status  the exit status
+    """
+
+    status = 1
+
+
+class Unconfirmed(CommandError):
+    """A command that has to be confirmed, where nobody can be asked. Its exit status is that of a wrong usage."""
+
+    status = 2
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser of options that are written out: an abbreviation may mean another option in the next release.
+
+    Its subparsers are of this class, too.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        """See ArgumentParser."""
+        super().__init__(**options, allow_abbrev=False)
 
 
 def add(commands: Commands, name: str, help: str, command: Command, options: Iterable[str]) -> argparse.ArgumentParser:
@@ -133,7 +157,35 @@ def act(action: str) -> "Act":
     """What a command does, for the history: by whoever is logged in to this machine."""
     from functions.registry.acts import Act
 
-    return Act(action, f"{getpass.getuser()} (lading {action})")
+    return Act(action, f"{_user_name()} (lading {action})")
+
+
+def _user_name() -> str:
+    """Return the name of this process's user, or its number where the system knows no name, as in containers."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        # KeyError until Python 3.12.
+        return f"uid {os.getuid()}"
+
+
+def add_yes(parser: argparse.ArgumentParser) -> None:
+    """Add the option that confirms what `confirm` would ask."""
+    parser.add_argument("--yes", action="store_true", help="do not ask; needed where standard input is no terminal")
+
+
+def confirm(parsed: argparse.Namespace, question: str) -> None:
+    """Ask on a terminal whether to go on, unless --yes was given.
+
+    Raises Unconfirmed where there is no terminal, and CommandError where the answer is not yes.
+    """
+    if parsed.yes:
+        return
+    if not sys.stdin.isatty():
+        raise Unconfirmed(f"{question} Nothing was changed; say --yes where no terminal can be asked")
+    print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise CommandError("nothing was changed")
 
 
 def from_input(text: str) -> str:

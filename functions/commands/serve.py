@@ -9,6 +9,7 @@ from typing import Final
 from functions.commands.first_user import ADMIN, first_user_text, welcome
 from functions.commands.options import Commands, add
 from functions.settings import SETTINGS, Settings, SettingsError
+from storage.folders import claim
 
 log = logging.getLogger("lading")
 
@@ -29,12 +30,15 @@ def _serve(parsed: argparse.Namespace, read: Settings) -> None:
     if read.reaches_beyond_loopback and read.access == "everybody":
         raise SettingsError(OPEN_REFUSED.format(address=read.url or f"{read.host}:{read.port}"))
     from functions import logs
-    from functions.composition import create, standby_of
+    from functions.composition import create, open_policies, standby_of
     from functions.listener import check_certificate, listen
     from functions.serve import serve
 
     logs.start(read.log, read.project)
     check_certificate(read)
+    claim(read.data)
+    # Collections read them again: here a mistake is found while somebody looks.
+    open_policies(read)
     with listen(read) as listener:
         app = create(read)
         _warn(read)

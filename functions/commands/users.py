@@ -78,8 +78,10 @@ def _password(parsed: argparse.Namespace) -> str:
         try:
             with parsed.password_file.open(encoding="utf-8", newline="") as file:
                 return str(file.readline().rstrip("\r\n"))
-        except (OSError, UnicodeDecodeError) as error:
-            raise CommandError(f"{parsed.password_file} cannot be read: {error}") from None
+        except OSError as error:
+            raise CommandError(f"{parsed.password_file} cannot be read: {error.strerror}") from None
+        except UnicodeDecodeError as error:
+            raise CommandError(f"{parsed.password_file} is not UTF-8: {error.reason}") from None
     if parsed.password_stdin or not sys.stdin.isatty():
         return sys.stdin.readline().rstrip("\r\n")
     password = getpass.getpass("Password: ")

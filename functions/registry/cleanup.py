@@ -18,6 +18,7 @@ from typing import Final
 
 from functions.registry.graph import Graph, Node
 from functions.registry.policies import Condition, Policy, Version
+from functions.registry.pulls import INTERVAL
 
 TICK: Final = timedelta(microseconds=1)
 
@@ -242,7 +243,10 @@ class _Judge:
 
 
 def _versions(graph: Graph) -> dict[str, Version]:
-    """What policies ask of each manifest. A pull of an image is one of the index that names it."""
+    """What policies ask of each manifest. A pull of an image is one of the index that names it.
+
+    Pulls are not written again within INTERVAL, so what is on record may have been pulled until the end of that.
+    """
     pulls = {digest: node.pulled for digest, node in graph.nodes.items() if node.pulled is not None}
     latest = graph.above(sorted(pulls, key=lambda digest: (pulls[digest], digest), reverse=True))
     return {
@@ -251,7 +255,7 @@ def _versions(graph: Graph) -> dict[str, Version]:
             tags=node.named,
             attached=node.attached,
             created=node.created,
-            used=max(node.created, pulls[latest[digest]]) if digest in latest else node.created,
+            used=max(node.created, pulls[latest[digest]] + INTERVAL) if digest in latest else node.created,
         )
         for digest, node in graph.nodes.items()
     }

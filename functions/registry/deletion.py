@@ -66,9 +66,9 @@ class Deletion:
         self._clock = clock
 
     def manifest(self, repository: str, digest: str, act: Act = DELETE, removed: Removed = lambda thing: None) -> None:
-        """Delete a manifest, its tags, and what refers to it (end-9); `removed` is told of each.
+        """Delete a manifest, its tags, what refers to it, and superseded indexes that name it (end-9).
 
-        Raises MANIFEST_UNKNOWN, MANIFEST_NAMED by a live index, and TAG_IMMUTABLE.
+        `removed` is told of each. Raises MANIFEST_UNKNOWN, MANIFEST_NAMED by an index that keeps it, and TAG_IMMUTABLE.
         """
         settle(lambda: self._try_to_delete(repository, digest, act, removed))
 
@@ -132,10 +132,10 @@ class Deletion:
         root = self._read(repository, digest)
         if root is None:
             raise RegistryError(MANIFEST_UNKNOWN, {"reference": digest})
-        indexes = self._followers.indexes(root)
-        if indexes:
-            raise RegistryError(MANIFEST_NAMED, {"digest": digest, "indexes": indexes})
-        going = self._followers.of(root)
+        keeping, superseded = self._followers.named_by(root)
+        if keeping:
+            raise RegistryError(MANIFEST_NAMED, {"digest": digest, "indexes": keeping})
+        going = self._followers.of(root, superseded)
         dangling = [tag for tag in going.dangling if not self._tags.immutable.rule(repository, tag.id)]
         # Where they are too many for one commit, the manifest itself goes with the last: whoever repeats it goes on.
         things: list[Tag | Manifest] = [*going.tags, *dangling, *reversed(going.manifests)]

@@ -2,19 +2,29 @@
 
 A referrer says so itself, or was created under its tag (registry.referring). Of a manifest that a tag merely names as
 if it referred, the tag alone goes: else a caller with the right to push could have any manifest deleted by a tag.
+
+The other way, an index goes with a child where it was superseded: no tag leads to it any longer, and nothing else does.
+Clients that keep lists of referrers under a tag (oras) leave one behind with each change, and delete children then.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Final
 
 from functions.registry.batches import batches
 from functions.registry.documents import parse
 from functions.registry.errors import RegistryError
-from functions.registry.pages import find_all
+from functions.registry.pages import find_all, scan_all
+from functions.registry.queries import ask_each
 from functions.registry.referring import NOT_ATTACHED, attaches, attachment_of, tags_of
+from functions.registry.running import digests_in_use
 from storage.protocols import MOST_CONTENT, MetadataStore
 from storage.records import Key, Manifest, Tag
+from storage.upkeep import Running
+
+AT_ONCE: Final = 100
+"""Indexes that are looked at together."""
 
 MAX_INDEXES: Final = 10
 """Indexes that are named to a caller who may not delete what they hold."""
@@ -41,10 +51,16 @@ class Followers:
         """Look in `metadata`."""
         self._metadata = metadata
 
-    def of(self, root: Manifest) -> Going:
-        """Return what is deleted with `root`: its referrers and theirs, unless another tag or an index names them."""
-        going, tags, attached = {root.id: root}, self.tags(root), dict[str, Tag]()
-        queue = [root.id]
+    def of(self, root: Manifest, indexes: Sequence[Manifest] = ()) -> Going:
+        """Return what is deleted with a manifest: referrers, and theirs, unless another tag or an index names them.
+
+        Args:
+            root: the manifest.
+            indexes: those that name it and were superseded; they go along, and what refers to them.
+        """
+        going = {manifest.id: manifest for manifest in (root, *indexes)}
+        tags, attached = self.tags(root), dict[str, Tag]()
+        queue = [*going]
         for digest in queue:
             made_of = self._made_of(root.repository, digest)
             attached |= made_of
@@ -69,6 +85,30 @@ class Followers:
         where = {"children": manifest.id}
         found = self._metadata.find(Manifest, where, repository=manifest.repository, limit=MAX_INDEXES)
         return [index.id for index in found]
+
+    def named_by(self, manifest: Manifest) -> tuple[list[str], list[Manifest]]:
+        """Return the digests of some live indexes that keep a manifest; where there are none, those that name it.
+
+        An index keeps its children, unless it was superseded: a push gave it a tag, it has none now, and neither an
+        index nor a subject nor an in-use report leads to it. One that was pushed by digest alone is pulled by that.
+        """
+        keeping: list[str] = []
+        superseded: list[Manifest] = []
+        found = find_all(self._metadata, Manifest, {"children": manifest.id}, manifest.repository)
+        while page := list(islice(found, AT_ONCE)):
+            loose = [index for index in page if not index.subject and index.attachment not in ("", NOT_ATTACHED)]
+            in_use = digests_in_use(scan_all(self._metadata, Running), manifest.repository) if loose else set()
+            held = dict(ask_each(self._is_named, [index.key for index in loose if index.id not in in_use]))
+            superseded += [index for index in loose if held.get(index.key) is False]
+            keeping += [index.id for index in page if held.get(index.key) is not False]
+            if len(keeping) >= MAX_INDEXES:
+                break
+        return keeping[:MAX_INDEXES], [] if keeping else superseded
+
+    def _is_named(self, key: Key[Manifest]) -> bool:
+        """Return whether a tag or an index names a manifest."""
+        asked: tuple[tuple[type[Tag | Manifest], str], ...] = ((Tag, "digest"), (Manifest, "children"))
+        return any(self._metadata.find(kind, {by: key.id}, repository=key.repository, limit=1) for kind, by in asked)
 
     def _made_of(self, repository: str, digest: str) -> dict[str, Tag]:
         """The tags that are made of a digest, by name."""

@@ -13,7 +13,7 @@ MAX_NAME: Final = 255
 _COMPONENT: Final = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _NAME: Final = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*")
 _TAG: Final = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}")
-_AS_OF: Final = re.compile(r"(.+)\.asof-([0-9]{8}T[0-9]{6}Z)")
+_AS_OF: Final = re.compile(r"(.+)\.asof-([0-9]{8}T[0-9]{6}(?:\.[0-9]{1,6})?Z)")
 
 
 def is_repository(name: str) -> bool:
@@ -60,12 +60,16 @@ def names_digest(reference: str) -> bool:
 
 
 def moment_of(tag: str) -> tuple[str, datetime] | None:
-    """The tag and the time that `TAG.asof-20261101T120000Z` names; None for any other tag."""
+    """The tag and the time that `TAG.asof-20261101T120000Z` names; None for any other tag.
+
+    The seconds may have a fraction, as in `20261101T120000.123456Z`: the history tells times to the microsecond.
+    """
     found = _AS_OF.fullmatch(tag)
     if found is None:
         return None
     try:
-        return found[1], datetime.strptime(found[2], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+        form = "%Y%m%dT%H%M%S.%fZ" if "." in found[2] else "%Y%m%dT%H%M%SZ"
+        return found[1], datetime.strptime(found[2], form).replace(tzinfo=UTC)
     except ValueError:
         # No such day: a name like any other.
         return None

@@ -1,154 +1,151 @@
-"""When manifests were last pulled, to the hour.
+"""Last pulls: when each manifest was last pulled, to the hour.
 
-A pull only notes what was pulled, in memory. Some seconds later one thread writes it down, at most once an hour for a
-manifest, however many processes serve it: who comes second sees that it was written within the hour, or loses the race.
-What was noted and not written is lost where a process is killed.
+A pull is written before it is answered, since Cloud Run gives no processor's time afterwards: at most once an hour for
+a manifest, in one commit that fails where another process has just written it.
+
+    GET ──▶ is_due? ──no──▶ answer                   a lookup in memory: nearly all pulls
+               └─yes──▶ note ──▶ waiting ──▶ commit ──▶ answer
+
+One request of a process writes at a time, all that waits, and goes on until nothing does. A request that finds a writer
+leaves its own pull to that one and is answered: the writer's request is open, so it has a processor. So 1,000 pulls at
+once cost one commit, and where the store does not answer, one pull waits and no other.
+
+A failed commit never fails a pull. What it was to write waits on, and RETRY_INTERVAL later the next pull, of anything,
+writes it. It is lost only where the process is killed before.
+
+The commit touches the manifest. Clean-up deletes a manifest at the version that it has judged, so of a pull and a
+deletion that collide the second fails: what was pulled is judged again. Clean-up allows for INTERVAL, in which pulls
+are not written.
 """
 
-import contextlib
 import logging
-import queue
 import threading
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import Final
 
 from cachetools import TTLCache
 
 from functions.registry.acts import Clock
-from storage.errors import Conflict, StorageError
-from storage.protocols import Create, MetadataStore, Replace, Write
-from storage.records import Key
+from functions.registry.attempts import settle
+from storage.errors import StorageError
+from storage.protocols import Create, MetadataStore, Replace, Touch, Write
+from storage.records import Key, Manifest
 from storage.upkeep import Pull
 
-EVERY: Final = timedelta(hours=1)
-MOST_REMEMBERED: Final = 20_000
+INTERVAL: Final = timedelta(hours=1)
+"""Between two writes for one manifest."""
+
+RETRY_INTERVAL: Final = timedelta(seconds=30)
+"""After a failed commit, until the next one: a store that does not answer must not slow one pull after the other."""
+
+MAX_REMEMBERED: Final = 20_000
 """Manifests that this process remembers to have noted within the hour."""
 
-MOST_WAITING: Final = 10_000
-"""Notes that wait to be written; what comes beyond is not noted, and its next pull is."""
+MAX_WAITING: Final = 10_000
+"""Pulls that wait for a commit; one beyond is not noted, and the manifest's next pull is."""
 
-AT_ONCE: Final = 100
-DELAY: Final = 10.0
-"""Seconds that a note waits for others: and a process that has just started serves pulls first, before it loads what
-writing takes."""
-
-PATIENCE: Final = 10.0
-"""Seconds that closing waits for what is not yet written."""
+BATCH_SIZE: Final = 100
+"""Pulls in one commit."""
 
 log = logging.getLogger("lading")
-
-
-@dataclass(frozen=True, slots=True)
-class _Note:
-    key: Key[Pull]
-    pulled: datetime
 
 
 class Pulls:
     """Writes down pulls. Any thread may use it."""
 
     def __init__(self, metadata: MetadataStore, clock: Clock) -> None:
-        """Write into `metadata`; the thread that does begins with the first note."""
+        """Write into `metadata`."""
         self._metadata = metadata
         self._clock = clock
         self._noted: TTLCache[Key[Pull], bool] = TTLCache(
-            MOST_REMEMBERED, EVERY.total_seconds(), timer=lambda: clock().timestamp()
+            MAX_REMEMBERED, INTERVAL.total_seconds(), timer=lambda: clock().timestamp()
         )
         self._lock = threading.Lock()
-        self._waiting: queue.Queue[_Note | None] = queue.Queue(MOST_WAITING)
-        self._hurry = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._waiting: dict[Key[Pull], datetime] = {}
+        self._is_writing = False
+        self._retry_at: datetime | None = None
         self._stopped = False
 
     def stop(self) -> None:
         """Note nothing from now on: the store is not to be written."""
         self._stopped = True
 
-    def note(self, repository: str, digest: str) -> None:
-        """A manifest was pulled. Neither waits nor fails."""
-        key = Key(Pull, digest, repository)
-        # Nearly all pulls are of what was noted within the hour: they look without waiting for one another.
-        if self._stopped or key in self._noted:
-            return
-        with self._lock:
-            if key in self._noted:
-                return
-            try:
-                self._waiting.put_nowait(_Note(key, self._clock()))
-            except queue.Full:
-                return
-            self._noted[key] = True
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._write_all, name="pulls", daemon=True)
-                self._thread.start()
+    def is_due(self, repository: str, digest: str) -> bool:
+        """Return whether `note` may have to write, and so to wait for the store."""
+        if self._stopped:
+            return False
+        # Without the lock: nearly all pulls are of what was noted within the hour, and nothing waits.
+        if Key(Pull, digest, repository) not in self._noted:
+            return True
+        return bool(self._waiting) and not self._is_writing and self._may_write()
 
-    def flush(self) -> None:
-        """Write all that was noted so far, and wait for that."""
-        self._hurry.set()
-        self._waiting.join()
-        self._hurry.clear()
+    def note(self, repository: str, digest: str) -> None:
+        """Write down that a manifest is pulled, unless that is on record of the last hour. Never raises."""
+        if not self.is_due(repository, digest):
+            return
+        key = Key(Pull, digest, repository)
+        with self._lock:
+            if key not in self._noted and len(self._waiting) < MAX_WAITING:
+                self._noted[key] = True
+                self._waiting[key] = self._clock()
+            if self._is_writing or not self._may_write():
+                return
+            self._is_writing = True
+        self._write_waiting()
 
     def close(self) -> None:
-        """Write what was noted, for some seconds at most."""
-        if self._thread is not None:
-            self._hurry.set()
-            with contextlib.suppress(queue.Full):
-                self._waiting.put(None, timeout=PATIENCE)
-                self._thread.join(PATIENCE)
+        """Try once more to write what waits."""
+        with self._lock:
+            if self._is_writing or not self._waiting:
+                return
+            self._is_writing = True
+        self._write_waiting()
 
-    def _write_all(self) -> None:
-        """What the thread does: write what waits, many at once, until it is told to end by None."""
-        taken: list[_Note | None] = []
-        while None not in taken:
-            taken = [self._waiting.get()]
-            self._hurry.wait(DELAY)
-            while len(taken) < MOST_WAITING and not self._waiting.empty():
-                taken.append(self._waiting.get())
-            notes = list({note.key: note for note in taken if note is not None}.values())
-            for start in range(0, len(notes), AT_ONCE):
-                self._try_to_write(notes[start : start + AT_ONCE])
-            for _ in taken:
-                self._waiting.task_done()
+    def _may_write(self) -> bool:
+        return self._retry_at is None or self._clock() >= self._retry_at
 
-    def _try_to_write(self, notes: Sequence[_Note]) -> None:
-        """Write these; where that fails, let their next pulls be noted. The thread goes on whatever happens."""
-        try:
-            self._write(notes)
-        except Exception as error:
-            log.warning("pulls of %d manifests are not on record: %s", len(notes), error, exc_info=_is_ours(error))
-            with self._lock:
-                for note in notes:
-                    self._noted.pop(note.key, None)
+    def _write_waiting(self) -> None:
+        """Write until nothing waits, or a commit fails; whatever happens, the next request may write."""
+        while batch := self._next_batch():
+            try:
+                settle(lambda batch=batch: self._write(batch))  # type: ignore[misc]
+            except Exception as error:
+                is_defect = not isinstance(error, StorageError)
+                log.warning("last pulls of %d manifests are not written yet: %s", len(batch), error, exc_info=is_defect)
+                self._put_back(batch)
+                return
 
-    def _write(self, notes: Sequence[_Note]) -> None:
-        """Write those that nobody wrote within the hour: together, or, where another has been quicker, each alone."""
-        found = self._metadata.read([note.key for note in notes])
+    def _next_batch(self) -> Mapping[Key[Pull], datetime]:
+        """Take what is to be written next; with nothing left, nobody writes any more."""
+        with self._lock:
+            batch = dict(islice(self._waiting.items(), BATCH_SIZE))
+            for key in batch:
+                del self._waiting[key]
+            self._is_writing = bool(batch)
+            return batch
+
+    def _put_back(self, batch: Mapping[Key[Pull], datetime]) -> None:
+        """Let what could not be written wait for the next commit."""
+        with self._lock:
+            # What has come meanwhile is later.
+            self._waiting = {**batch, **self._waiting}
+            self._retry_at = self._clock() + RETRY_INTERVAL
+            self._is_writing = False
+
+    def _write(self, batch: Mapping[Key[Pull], datetime]) -> None:
+        """Write those pulls that no process wrote within the hour. Raises Conflict where one is just doing so."""
+        manifests = {key: Key(Manifest, key.id, key.repository) for key in batch}
+        found = self._metadata.read([*batch, *manifests.values()], content=False)
         writes: list[Write] = []
-        for note in notes:
-            pull = Pull(id=note.key.id, repository=note.key.repository, pulled=note.pulled)
-            before = found[note.key]
-            if before is None:
-                writes.append(Create(pull))
-            elif note.pulled - before.pulled >= EVERY:
-                writes.append(Replace(replace(pull, version=before.version)))
-        if not writes:
-            return
-        try:
+        for key, pulled in batch.items():
+            before = found[key]
+            if found[manifests[key]] is None or (before is not None and pulled - before.pulled < INTERVAL):
+                continue
+            pull = Pull(id=key.id, repository=key.repository, pulled=pulled)
+            writes.append(Create(pull) if before is None else Replace(replace(pull, version=before.version)))
+            writes.append(Touch(manifests[key]))
+        if writes:
             self._metadata.commit(writes)
-        except Conflict:
-            for write in writes:
-                self._write_one(write)
-
-    def _write_one(self, write: Write) -> None:
-        try:
-            self._metadata.commit([write])
-        except Conflict:
-            # Another process has just written the same.
-            return
-
-
-def _is_ours(error: Exception) -> bool:
-    """Whether it is a defect of ours, and no fault of the store."""
-    return not isinstance(error, StorageError)

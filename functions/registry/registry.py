@@ -23,7 +23,7 @@ from storage.records import Key, Repository
 class Registry:
     """A registry over one blob store and one metadata store. Any thread may use it.
 
-    Holds no state but the pulls that are not yet on record.
+    Holds no state but which pulls were noted of late.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class Registry:
         return [key.id for key in keys if (record := found[key]) is not None and not record.deleted]
 
     def close(self) -> None:
-        """Write down the pulls that are not yet on record, and close the stores."""
+        """Write the last pulls that could not be written yet, and close the stores."""
         self.pulls.close()
         self.objects.close()
         self.metadata.close()

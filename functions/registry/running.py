@@ -113,7 +113,12 @@ def what_runs(running: Sequence[Running], repository: str, nodes: Iterable[Node]
     return found
 
 
-def _targets(running: Sequence[Running], repository: str) -> Iterator[tuple[str, str]]:
+def digests_in_use(running: Iterable[Running], repository: str) -> set[str]:
+    """Return the digests that run and may be of a repository's manifests."""
+    return {target for _, target in _targets(running, repository)}
+
+
+def _targets(running: Iterable[Running], repository: str) -> Iterator[tuple[str, str]]:
     """Each source, with the digests and tags of this repository that it runs."""
     for report in running:
         for reference in report.references:

@@ -89,7 +89,10 @@ class Undelete:
         return list(restored)
 
     def repository(self, repository: str, act: Act = RESTORE) -> int:
-        """Restore all that was deleted with a repository; answers how many manifests. Raises NAME_UNKNOWN."""
+        """Restore all that was deleted with a repository; return how many manifests.
+
+        Raises NAME_UNKNOWN, and NOT_DELETED where nothing comes back.
+        """
         key = Key(Repository, repository)
         if self._metadata.read([key])[key] is None:
             raise RegistryError(NAME_UNKNOWN, {"name": repository})
@@ -101,9 +104,10 @@ class Undelete:
                 settle(lambda each=each: self._unmark(repository, each))  # type: ignore[misc]
             count += len(restored)
         # Of manifests that live: whoever deleted the repository may have been stopped in between.
-        self._restore_tags(repository, cause, act)
-        if self._metadata.scan(Manifest, repository, limit=1):
-            settle(lambda: self._list(repository))
+        tags = self._restore_tags(repository, cause, act)
+        listed = bool(self._metadata.scan(Manifest, repository, limit=1)) and settle(lambda: self._list(repository))
+        if not count and not tags and not listed:
+            raise RegistryError(NOT_DELETED, {"name": repository})
         return count
 
     def forget_caused(self, repository: str, cause: str) -> None:
@@ -263,11 +267,13 @@ class Undelete:
         if live is not None and live.digest != deleted.digest and not force:
             raise RegistryError(TAG_TAKEN, {"tag": live.id, "digest": live.digest})
 
-    def _list(self, repository: str) -> None:
-        """Let a repository be listed again."""
+    def _list(self, repository: str) -> bool:
+        """Let a repository be listed again; return whether it was not."""
         key = Key(Repository, repository)
-        if writes := alive(self._metadata.read([key]), repository, self._clock()):
+        found = self._metadata.read([key])
+        if writes := alive(found, repository, self._clock()):
             self._metadata.commit(writes)
+        return (record := found[key]) is None or record.deleted is not None
 
     def _bring_back_tags(self, repository: str, digest: str, wanted: Collection[str], act: Act) -> None:
         """Restore the tags that went with a manifest, but for those that name another one by now."""

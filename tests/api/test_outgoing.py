@@ -43,24 +43,6 @@ def test_what_has_ended_makes_room() -> None:
     assert begun(outgoing, 1, known=False) == 1
 
 
-def test_who_has_taken_nothing_for_long_is_found() -> None:
-    outgoing = Outgoing(4)
-    over_http1 = outgoing.begin([b"a", b"b"], "192.0.2.0", 0, known=True)
-    answer = outgoing.begin([b"a", b"b"], "198.51.100.1", 0, known=True, http2_peer="192.0.2.1")
-    assert answer is not None
-    assert over_http1 is not None
-    assert next(iter(over_http1)) == b"a"
-    assert outgoing.stuck(0) == set(), "nothing has been handed out"
-
-    pieces = iter(answer)
-    assert next(pieces) == b"a"
-    assert outgoing.stuck(0) == {"192.0.2.1"}
-    assert outgoing.stuck(60) == set()
-
-    outgoing.end(answer)
-    assert outgoing.stuck(0) == set()
-
-
 def test_the_pieces_are_the_content() -> None:
     for size in (0, 1, 11, 12, 13, 100_000):
         content = bytes(range(256)) * (size // 256 + 1)

@@ -204,7 +204,7 @@ def test_access_is_explained_with_what_was_asked(run: Run, world: World) -> None
     words = ("explain-access", "--access", f"gs://{BUCKET}", "--as")
 
     allowed = run(*words, "-", "team/app", "pull", stdin=token).stdout
-    refused = run(*words, "-", "team/app", "push", stdin=f"{token}\n").stdout
+    refused = run(*words, "-", "team/app", "push", stdin=f"{token}\n", status=1).stdout
     unknown = run(*words, "-", "team/app", "push", stdin="ya29.wrong", status=1).stderr
 
     assert allowed.splitlines() == [
@@ -225,18 +225,22 @@ def test_access_is_explained_for_robots_users_and_nobody(run: Run) -> None:
     run("robots", "create", "ci", "--repositories", "team/*")
     run("users", "set", "alice", stdin="secret\n")
 
-    def explained(who: str, name: str, action: str) -> list[str]:
-        return run("explain-access", "--public", "library/*", "--as", who, name, action).stdout.splitlines()
+    def explained(who: str, name: str, action: str, status: int = 0) -> list[str]:
+        words = ("explain-access", "--public", "library/*", "--as", who, name, action)
+        return run(*words, status=status).stdout.splitlines()
 
     assert explained("robot+ci", "team/app", "pull") == [
         "allowed: robot+ci pull team/app",
         "  rule   the robot may pull on team/*",
     ]
-    assert explained("robot+ci", "team/app", "push")[0] == "not allowed: robot+ci push team/app"
-    assert explained("a.b.c", "team/app", "pull")[0] == "not allowed: a.b.c pull team/app"
-    assert explained("alice", "team/app", "pull")[0] == "not allowed: alice pull team/app"
+    assert explained("robot+ci", "team/app", "push", 1)[0] == "not allowed: robot+ci push team/app"
+    assert explained("a.b@c", "team/app", "pull", 1)[0] == "not allowed: a.b@c pull team/app"
+    assert explained("alice", "team/app", "pull", 1)[0] == "not allowed: alice pull team/app"
     assert explained("anonymous", "library/x", "pull")[1] == "  rule   the repository is public"
-    assert explained("anonymous", "team/app", "pull")[0] == "not allowed: anonymous pull team/app"
+    assert explained("anonymous", "team/app", "pull", 1)[0] == "not allowed: anonymous pull team/app"
+    for nobody in ("allice", "a.b.c"):
+        refused = run("explain-access", "--as", nobody, "library/x", "pull", status=1)
+        assert (refused.stdout, refused.stderr.partition(" in ")[0]) == ("", f"lading: there is no user {nobody}")
     missing = run("explain-access", "--as", "robot+absent", "team/app", "pull", status=1).stderr
     assert "no robot absent" in missing
     assert "NAME_INVALID" in run("explain-access", "--as", "alice", "Team", "pull", status=1).stderr
@@ -247,7 +251,7 @@ def test_access_is_explained_on_a_project(run: Run, world: World) -> None:
     words, token = ("explain-access", "--access", f"project://{worlds.PROJECT}", "--as", "-", "x"), world.token("alice")
 
     assert "allowed: alice@example.com push x" in run(*words, "push", stdin=token).stdout
-    assert "not allowed: alice@example.com pull x" in run(*words, "pull", stdin=token).stdout
+    assert "not allowed: alice@example.com pull x" in run(*words, "pull", stdin=token, status=1).stdout
 
 
 def test_login_help_is_for_the_host_at_hand(run: Run) -> None:

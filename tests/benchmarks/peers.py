@@ -48,7 +48,6 @@ class Peer:
 
     address   HOST:PORT
     tree      its processes, or None where it runs elsewhere
-    h2c       whether it speaks HTTP/2 without TLS
     keeps     whether what is pushed can be pulled
     folder    where it keeps what it has, or None where it runs elsewhere
     token     gives out a token for the repository, or None where everybody may do everything
@@ -58,7 +57,6 @@ class Peer:
     name: str
     address: str
     tree: Tree | None = None
-    h2c: bool = True
     keeps: bool = True
     folder: Path | None = None
     token: Callable[[], str] | None = None
@@ -115,7 +113,6 @@ def docker_registry(folder: Path, access: str) -> Iterator[Peer]:
     if program is None:
         raise NoPeerError("docker-registry is not here: apt install docker-registry")
     with _distribution("docker-registry", Path(program), folder, access) as peer:
-        peer.h2c = False
         yield peer
 
 
@@ -124,13 +121,13 @@ def nothing(folder: Path, access: str) -> Iterator[Peer]:
     """What no registry can be faster than."""
     command = [built(), "answer", "-address", "127.0.0.1:{port}"]
     with serving({}, folder / "log", command=command) as server:
-        yield Peer("nothing", server.host, Tree(server.process.pid), h2c=False, keeps=False)
+        yield Peer("nothing", server.host, Tree(server.process.pid), keeps=False)
 
 
 @contextlib.contextmanager
 def elsewhere(name: str, address: str) -> Iterator[Peer]:
     """A registry that runs already, and lets everybody in."""
-    yield Peer(name, address, h2c=False)
+    yield Peer(name, address)
 
 
 STARTERS: Final[Mapping[str, Callable[[Path, str], contextlib.AbstractContextManager[Peer]]]] = {
@@ -179,7 +176,7 @@ def _distribution(
             "filesystem": {"rootdirectory": str(folder / "data")},
             "delete": {"enabled": True},
         },
-        "http": {"h2c": {"enabled": True}, "secret": "of this run", "headers": {"X-Content-Type-Options": ["nosniff"]}},
+        "http": {"secret": "of this run", "headers": {"X-Content-Type-Options": ["nosniff"]}},
     }
     token = None
     if printing:

@@ -14,7 +14,7 @@ from tests.benchmarks.works import WORKS
 from tests.needs import program
 
 SMALL = ["--peers", "lading", "--rounds", "1", "--scale", "200", "--seconds", "0.1"]
-NAMED = ["get-tag-32", "upload-small", "upload-large-h2c", "download-range", "tags", "referrers", "start"]
+NAMED = ["get-tag-32", "upload-small", "upload-large", "download-range", "tags", "referrers", "start"]
 
 
 @pytest.mark.parametrize(("access", "named"), [("everybody", [*NAMED, "hostile-all"]), ("token", NAMED[:2])])

@@ -31,8 +31,9 @@ class Counted:
         self.push = push
 
     def image(self) -> Pushed:
-        """An image of 12 layers, put there before anything is counted."""
+        """An image of 12 layers, pushed, and pulled within the hour, before anything is counted."""
         image = images.image(self.peer)
+        self.push.ask("GET", image.manifest())
         self.forget()
         return image
 
@@ -77,6 +78,21 @@ def test_an_operation_costs_so_many_calls(
     assert tuple(counted.metadata.calls) == operation.metadata
     assert tuple(counted.storage) == storage
     assert sent.total() == (len(operation.metadata) + len(storage) if on_google else 0)
+
+
+def test_a_pull_is_written_down_once_an_hour(counted: Counted, environment: Mapping[str, str]) -> None:
+    image = images.image(counted.peer)
+    counted.forget()
+
+    with going_out() as sent:
+        counted.push.ask("GET", image.manifest("v1"))
+    assert counted.metadata.calls == ["read", "read", "commit"]
+    assert sent.total() == (3 if "LADING_BLOBS" in environment else 0)
+
+    counted.forget()
+    for reference in ("v1", "", "v1"):
+        counted.push.ask("GET", image.manifest(reference))
+    assert counted.metadata.calls == ["read"] * 3
 
 
 def test_an_image_by_crane_costs_less_than_half_of_what_others_need(

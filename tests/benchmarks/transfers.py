@@ -1,4 +1,4 @@
-"""Blobs: many small ones and a large one going in, over HTTP/1.1 and h2c, and a large one coming out."""
+"""Blobs: many small ones and a large one going in, and a large one coming out."""
 
 import os
 from functools import partial
@@ -8,7 +8,7 @@ from tests import images as content
 from tests.benchmarks import images
 from tests.benchmarks.load import ask, push
 from tests.benchmarks.peers import REPOSITORY, Peer
-from tests.benchmarks.work import MIB, Bench, Figures, Unfit, Used, Work
+from tests.benchmarks.work import MIB, Bench, Figures, Used, Work
 
 GIB: Final = 1024 * MIB
 SMALL: Final = MIB
@@ -16,12 +16,10 @@ MANY: Final = 200
 LARGE: Final = 512 * MIB
 
 
-def _upload(bench: Bench, peer: Peer, *, size: int, count: int, connections: int = 1, h2c: bool = False) -> Figures:
-    if h2c and not peer.h2c:
-        raise Unfit("no h2c")
+def _upload(bench: Bench, peer: Peer, *, size: int, count: int, connections: int = 1) -> Figures:
     size, count = max(1, size // bench.scale), max(1, count // bench.scale)
     with bench.watching(peer) as used:
-        flags = {"size": size, "count": count, "connections": connections, "h2c": str(h2c).lower()}
+        flags = {"size": size, "count": count, "connections": connections}
         result = push(peer, REPOSITORY, **flags)
     _drop_pages(peer)
     return _figures(result, used)
@@ -69,8 +67,7 @@ RANGE: Final = "Range: bytes=1000000-2048575"
 
 WORKS = (
     Work("upload-small", "200 blobs of 1 MiB, 4 at a time", partial(_upload, size=SMALL, count=MANY, connections=4)),
-    Work("upload-large", "a blob of 512 MiB over HTTP/1.1", partial(_upload, size=LARGE, count=1)),
-    Work("upload-large-h2c", "a blob of 512 MiB over h2c", partial(_upload, size=LARGE, count=1, h2c=True)),
+    Work("upload-large", "a blob of 512 MiB", partial(_upload, size=LARGE, count=1)),
     Work("download-large", "a blob of 512 MiB coming out, twice", partial(_download, count=2)),
     Work("download-range", "1 MiB from within it, 200 times", partial(_download, header=RANGE, count=MANY)),
 )

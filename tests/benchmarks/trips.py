@@ -76,6 +76,8 @@ def _trips(bench: Bench, peer: Peer) -> Figures:
         image = images.image(counted)
         figures: Figures = {}
         with pusher(counted) as push:
+            # Once an hour a pull costs a read and a commit more.
+            push.ask("GET", image.manifest())
             for operation in OPERATIONS:
                 before = count()
                 operation.act(push, image)

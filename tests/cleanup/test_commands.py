@@ -53,11 +53,11 @@ def test_a_plan_says_what_and_why_and_apply_does_just_that(registry: Registry, r
     later = push_signed(registry, "team/app", "v3")
     assert digests(registry, "team/app") == old.all | new.all | later.all
 
-    assert run("cleanup", "apply", str(plan), *options) == (
+    assert run("cleanup", "apply", "--yes", str(plan), *options) == (
         "team/app\tdeleted 6, kept 6, 6 left alone: changed, or not in the plan\n"
     )
     assert digests(registry, "team/app") == new.all | later.all
-    assert run("cleanup", "apply", *options) == "team/app\tdeleted 6, kept 6\n"
+    assert run("cleanup", "apply", "--yes", *options) == "team/app\tdeleted 6, kept 6\n"
     assert digests(registry, "team/app") == later.all
 
 
@@ -80,7 +80,7 @@ def test_what_a_plan_frees_is_what_nothing_else_holds(registry: Registry, run: R
 def test_nothing_goes_without_policies_or_by_what_is_no_plan(registry: Registry, run: Run, tmp_path: Path) -> None:
     image = push_signed(registry, "team/app", "v1")
     plan = tmp_path / "plan"
-    assert "there are no policies" in run("cleanup", "apply", status=1)
+    assert "there are no policies" in run("cleanup", "apply", "--yes", status=1)
     assert "not known here" in run("cleanup", "plan", "--cleanup", ALL.replace("tagPrefixes", "tags"), status=1)
     assert "No such file" in run("cleanup", "plan", "--cleanup", "none.json", status=1)
     for text in ("[]", "{", '{"repository": "../x", "digest": "y", "kept": false}', '{"kept": false}'):

@@ -1,8 +1,11 @@
 """What clean-up decides, and how it says so."""
 
+from datetime import timedelta
+
 import pytest
 
 from functions.registry.graph import Node
+from functions.registry.pulls import INTERVAL
 from tests.cleanup.manifests import NOW, attaching, digest, digests, judged, kept, node
 
 ALL = '[{"name": "all", "action": {"type": "Delete"}, "condition": {"tagState": "any"}}]'
@@ -124,6 +127,15 @@ def test_what_was_pulled_by_its_platform_was_pulled() -> None:
     stale = '[{"name": "stale", "action": {"type": "Delete"}, "condition": {"moreStaleThan": "30d"}}]'
     manifests = [node("a", "v1", children=["c"]), node("c", pulled=NOW), node("b", "v2", pulled=None)]
     assert kept(manifests, stale) == digests("a c")
+
+
+def test_what_is_stale_was_not_pulled_in_the_hour_after_the_pull_on_record_either() -> None:
+    """Pulls of one manifest are written once an hour."""
+    stale = '[{"name": "stale", "action": {"type": "Delete"}, "condition": {"moreStaleThan": "30d"}}]'
+    minute = timedelta(minutes=1)
+    for age, names in ((INTERVAL, "a"), (INTERVAL + minute, "")):
+        manifests = [node("a", "v1", pulled=NOW - timedelta(days=30) - age)]
+        assert kept(manifests, stale) == digests(names), age
 
 
 def test_what_is_in_the_midst_of_a_push_stays() -> None:

@@ -13,6 +13,7 @@ from functions.registry.cleanup import decide
 from functions.registry.graph import Graph, Node, belongs
 from functions.registry.policies import Policy, Version
 from functions.registry.policy_files import parse
+from functions.registry.pulls import INTERVAL
 from functions.registry.referring import NOT_ATTACHED, OWN_TAG, attachment_of, tags_of
 from tests.cleanup.manifests import NOW, attaching, digest, judged, kept, node
 from tests.faults import NIGHTLY
@@ -140,7 +141,9 @@ def test_nothing_goes_but_by_all_its_tags_or_with_what_it_belongs_to(nodes: list
 
 
 def _version(each: Node, nodes: list[Node]) -> Version:
-    pulls = [node.pulled for node in nodes if node.pulled and each.digest in Graph(nodes).above([node.digest])]
+    pulls = [
+        node.pulled + INTERVAL for node in nodes if node.pulled and each.digest in Graph(nodes).above([node.digest])
+    ]
     return Version(each.digest, each.named, each.attached, each.created, max([each.created, *pulls]))
 
 

@@ -77,3 +77,25 @@ def test_annotations_have_any_names(oras: Oras, server: Server, tmp_path: Path) 
     found = json.loads(oras("discover", "--format", "json", f"{remote}:v1"))
     (referrer,) = found.get("referrers", found.get("manifests", []))
     assert referrer["annotations"].items() >= named.items()
+
+
+def test_a_referrer_is_deleted_that_lists_under_a_tag_have_named(oras: Oras, server: Server, tmp_path: Path) -> None:
+    """oras #1228: the former list stays behind without a tag, and names what is to be deleted."""
+    remote = f"{server.host}/team/thing"
+    by_tag = ("--distribution-spec", "v1.1-referrers-tag")
+    (tmp_path / "file").write_text("content")
+    oras("push", f"{remote}:v1", "file")
+    for kind in ("example/first", "example/second"):
+        oras("attach", *by_tag, "--artifact-type", kind, f"{remote}:v1", "file")
+    first = _referrers(oras, f"{remote}:v1", *by_tag)["example/first"]
+
+    oras("manifest delete", "-f", *by_tag, f"{remote}@{first}")
+
+    for words in (by_tag, ()):
+        assert set(_referrers(oras, f"{remote}:v1", *words)) == {"example/second"}
+
+
+def _referrers(oras: Oras, reference: str, *words: str) -> dict[str, str]:
+    """Return the digests of what refers to a manifest, by type."""
+    found = json.loads(oras("discover", "--format", "json", *words, reference))
+    return {each["artifactType"]: each["digest"] for each in found.get("referrers", found.get("manifests", []))}

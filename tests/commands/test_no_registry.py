@@ -28,6 +28,7 @@ ARGUMENTS = {
     "history": ["a"],
     "rollback": ["a:b"],
     "delete": ["a:b"],
+    "cleanup apply": ["--yes"],
     "deleted": ["a"],
     "undelete": ["a:b"],
     "running report": ["cluster"],

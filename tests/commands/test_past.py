@@ -74,8 +74,8 @@ def test_an_immutable_tag_is_refused_by_its_rule(server: Server, run: Run) -> No
     assert "prod/*:v*" in json.loads(body)["errors"][0]["message"]
     response, body = server.request("DELETE", "/v2/prod/app/manifests/v1")
     assert (response.status, json.loads(body)["errors"][0]["code"]) == (409, "DENIED")
-    assert "immutable" in run("delete", "prod/app", "--immutable", "prod/*:*", status=1).stderr
-    assert "REPOSITORY:TAG" in run("delete", "prod/app", "--immutable", "v1", status=1).stderr
+    assert "immutable" in run("delete", "--yes", "prod/app", "--immutable", "prod/*:*", status=1).stderr
+    assert "REPOSITORY:TAG" in run("delete", "--yes", "prod/app", "--immutable", "v1", status=1).stderr
 
 
 def test_what_was_deleted_is_listed_and_restored(server: Server, run: Run) -> None:
@@ -88,7 +88,7 @@ def test_what_was_deleted_is_listed_and_restored(server: Server, run: Run) -> No
     run("undelete", f"team/app@{digest}")
 
     assert pulled(server, "team/app", "v1") == digest
-    run("delete", "team/app")
+    run("delete", "--yes", "team/app")
     assert pulled(server, "team/app", "v1") is None
     run("undelete", "team/app")
     assert pulled(server, "team/app", "v1") == digest
@@ -102,9 +102,33 @@ def test_what_was_deleted_is_listed_and_restored(server: Server, run: Run) -> No
 def test_what_is_deleted_for_good_does_not_come_back(server: Server, run: Run) -> None:
     digest = push(server, "team/app", "v1", "one")
 
-    run("delete", "--for-good", f"team/app@{digest}")
+    run("delete", "--yes", "--for-good", f"team/app@{digest}")
 
     assert run("deleted", "team/app").stdout == ""
     run("undelete", f"team/app@{digest}", status=1)
     for words in (("undelete", "Team"), ("delete", "a:b:c"), ("history", "a@b"), ("rollback", "team/app")):
         run(*words, status=1)
+
+
+def test_history_tells_times_that_at_and_as_of_take(server: Server, run: Run) -> None:
+    digests = [push(server, "team/app", "v1", text) for text in ("one", "two", "three")]
+
+    times = [line.split("\t")[0] for line in run("history", "team/app:v1").stdout.splitlines()]
+
+    assert [pulled(server, "team/app", f"v1.asof-{time}") for time in reversed(times)] == digests
+    assert run("rollback", "team/app:v1", "--at", times[1]).stdout == f"team/app:v1 names {digests[1]}\n"
+    response, _ = server.request("PUT", f"/v2/team/app/manifests/v1.asof-{times[0]}", images.manifest([]))
+    assert response.status == 400
+
+
+def test_what_was_never_deleted_is_not_restored(server: Server, run: Run) -> None:
+    digest = push(server, "team/app", "v1", "one")
+    nothing = "nothing of that name was deleted"
+
+    for name in ("team/app", "team/app:v1", "team/app:v2", f"team/app@{digest}"):
+        assert nothing in run("undelete", name, status=1).stderr
+    run("delete", "--yes", "team/app")
+    assert run("undelete", "team/app").stdout == "restored team/app\n"
+    assert nothing in run("undelete", "team/app", status=1).stderr
+    run("delete", "--yes", "--for-good", "team/app")
+    assert nothing in run("undelete", "team/app", status=1).stderr

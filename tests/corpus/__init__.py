@@ -15,7 +15,6 @@ Most are rows of a table, with what is answered to each. Which file has which:
     upload sessions of other callers                       tests/corpus/test_oracles.py, auth/test_sight.py
     immutable tags                                         tests/corpus/test_immutable_tags.py, tests/races/test_tags.py
     where requests over HTTP/1.1 end                       tests/corpus/framing.py, test_framing.py
-    malformed requests over HTTP/2                         tests/corpus/test_http2.py
     many listings at a time                                tests/corpus/test_searches.py
     floods, slow clients, and clients that do not read     tests/faults/test_strangers.py, tests/faults/test_floods.py
     bad paths, uploads and manifests                       tests/api/bad_*.py

@@ -20,7 +20,7 @@ workers     clients that push, mount, move and delete, and keep a ledger; crane 
 test_backends   a fault of each kind, at each call to a backend, in each operation
 test_jobs       … and in collections and scrubs
 test_disks      disks that are full, busy or broken
-test_floods     requests, streams and frames without end
+test_floods     stalled bodies, untaken answers and requests without end
 test_flushes    SQLite's own writes and flushes fail; power failures after that
 test_kills      kill -9, at any moment, of those who serve and of those who collect
 test_strangers  what a stranger can do to a private registry

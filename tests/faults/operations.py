@@ -273,7 +273,7 @@ OPERATIONS: Final = [
     Operation("undelete a manifest", deleted, undelete, gone=True),
     Operation("undelete a tag", deleted_tag, undelete_tag, gone=True),
     Operation("undelete an index", deleted_index, lambda world: undelete(world, "index"), gone=True),
-    Operation("undelete a repository", deleted_repository, undelete_repository),
+    Operation("undelete a repository", deleted_repository, undelete_repository, gone=True),
 ]
 
 READS: Final = [

@@ -12,15 +12,17 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from functions.registry.pulls import Pulls
 from storage.errors import Conflict, Unavailable
 from storage.protocols import Create, Delete
 from storage.records import Repository
+from storage.upkeep import Pull
 from tests.api.client import Answer
 from tests.faults import NIGHTLY
 from tests.faults.failing import Failing
 from tests.faults.operations import OPERATIONS, READS, Operation
 from tests.faults.plans import Kind
-from tests.faults.worlds import Backends, World, failing_backends
+from tests.faults.worlds import Backends, World, failing_backends, image
 
 NUMBERS = itertools.count()
 KINDS = list(Kind)
@@ -117,6 +119,27 @@ def test_a_read(backends: Backends, operation: Operation) -> None:
         elif answer.status != 0:  # cut, which a client sees
             assert_honest(answer, where)
         assert operation.act(world).body == expected.answer.body, where
+
+
+@pytest.mark.parametrize("number", [2, 3])
+@pytest.mark.parametrize("kind", [Kind.RESET_BEFORE, Kind.RESET_AFTER])
+def test_a_pull_does_not_fail_with_the_writing_of_its_time(backends: Backends, kind: Kind, number: int) -> None:
+    world = World(backends, f"w{next(NUMBERS)}")
+    image(world, "one", "v1")
+    registry, now = backends.registry, datetime.now(UTC)
+    failing, later = Pulls(registry.metadata, lambda _=None: now), Pulls(registry.metadata, lambda _=None: now)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(registry.pulls, "note", failing.note)
+        backends.plan.set(kind, number, lasting=True)
+        try:
+            assert world.ask("GET", "manifests/v1").status == 200
+            assert backends.plan.struck
+        finally:
+            backends.plan.clear()
+    failing.close()
+    later.note(world.name, world.digest("one"))
+    pulled = registry.metadata.scan(Pull, world.name, limit=10)
+    assert [each.pulled for each in pulled] == [now], "it is on record once, however often it was sent"
 
 
 @ON_GOOGLE

@@ -245,7 +245,7 @@ def test_on_a_full_disk_images_can_be_deleted_and_collected_until_none_is_left(
             assert lading(["gc", "--nobody-pushes"], tmp_path, environment).returncode == 0
 
             digest = client.ask("HEAD", f"/v2/a/manifests/{name}").headers["Docker-Content-Digest"]
-            done = lading(["delete", "--for-good", f"a@{digest}"], tmp_path, environment)
+            done = lading(["delete", "--yes", "--for-good", f"a@{digest}"], tmp_path, environment)
 
             assert done.returncode == 0, done.stderr
             done = lading(["gc", "--nobody-pushes"], tmp_path, environment)

@@ -7,7 +7,7 @@ import socket
 import sys
 import threading
 from collections.abc import Iterable, Iterator
-from itertools import count, cycle, repeat
+from itertools import count, cycle
 from pathlib import Path
 
 import pytest
@@ -16,7 +16,6 @@ from functions.serve import BUFFER, CONNECTIONS
 from storage.digests import digest_of
 from tests import images
 from tests.faults.clients import ExactClient
-from tests.faults.http2 import CONTINUATION, HEADERS, PREFACE, SETTINGS, frame
 from tests.servers import Server, serving, users
 
 MIB = 1024 * 1024
@@ -152,15 +151,6 @@ def test_headers_without_end(private: Server) -> None:
     with connect(private) as sock:
         sock.sendall(b"GET /v2/ HTTP/1.1\r\nHost: localhost\r\n")
         send_until_cut(sock, (f"X-{number}: {'x' * 1000}\r\n".encode() for number in count()))
-    assert_others_are_served(private)
-
-
-def test_headers_without_end_over_http2(private: Server) -> None:
-    field = b"\x00\x05x-any\x7f\x81\x07" + b"x" * 256  # not indexed: a name, and a value of 256 bytes
-    with connect(private) as sock:
-        sock.sendall(PREFACE + frame(SETTINGS, 0, 0, b""))
-        sock.sendall(frame(HEADERS, 0, 1, b"\x82\x86\x84"))
-        send_until_cut(sock, repeat(frame(CONTINUATION, 0, 1, field * 4)))
     assert_others_are_served(private)
 
 

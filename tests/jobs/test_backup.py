@@ -73,7 +73,6 @@ def test_a_backup_goes_back_into_either_pair_of_stores(
     source = Registry(other.blobs, other.metadata)
     contents = push_everything(source)
     source.pulls.note("team/app", next(iter(contents)).partition("@")[2])
-    source.pulls.flush()
 
     back_up(other, tmp_path / "backup")
     restore(tmp_path / "backup", stores)

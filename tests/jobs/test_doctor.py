@@ -276,3 +276,17 @@ def test_tls_that_is_none(local: Mapping[str, str]) -> None:
 
     assert findings["host"].state is State.FAILED
     assert "certificate" in findings["host"].mend
+
+
+def test_from_elsewhere_only_what_was_named_is_checked(local: Mapping[str, str], tmp_path: Path) -> None:
+    elsewhere = tmp_path / "laptop"
+    elsewhere.mkdir()
+
+    done = lading(["doctor", "--url", local["LADING_URL"], "--user", "admin"], elsewhere, stdin="secret\n")
+
+    assert done.returncode == 0, done.stdout
+    checked = {"host", "token", "rights", "strangers", "clock", "HTTP/2"}
+    assert states(done.stdout) == dict.fromkeys(checked, "ok") | {"proxies": "skipped", "stores": "skipped"}
+    named = lading(["doctor", "--url", local["LADING_URL"], "--data", "absent"], elsewhere)
+    assert states(named.stdout)["database"] == "FAILED"
+    assert not list(elsewhere.iterdir())

@@ -101,9 +101,10 @@ class Repository:
         self._drop(tag, f"tag:{tag}")
 
     def delete(self, digest: str) -> None:
-        if digest not in self.live or self._indexes(digest):
+        above = {other for other in self.live if digest in self.images[other].children}
+        if digest not in self.live or not all(map(self._is_superseded, above)):
             raise Refused
-        going = self._with_followers(digest)
+        going = self._with_followers(digest, *above)
         if self.tags.get(IMMUTABLE) in going:
             raise Refused
         self._bury(going, f"manifest:{digest}")
@@ -141,9 +142,12 @@ class Repository:
         if not self.exists:
             raise Refused
         cause = f"repository:{self.name}"
+        before = set(self.live), dict(self.tags), self.deleted
         self._restore_caused(cause, {cause})
         if self.live:
             self.deleted = None
+        if before == (set(self.live), self.tags, self.deleted):
+            raise Refused
 
     def roll_back(self, tag: str, steps: int) -> None:
         rows = self.rows.get(tag, [])
@@ -238,9 +242,14 @@ class Repository:
     def _tags_of(self, digest: str) -> set[str]:
         return {tag for tag, named in self.tags.items() if named == digest}
 
-    def _with_followers(self, root: str) -> set[str]:
-        """What goes with a manifest: what refers to it, has no tag of its own and is no part of an index; and so on."""
-        going, waiting = {root}, [root]
+    def _is_superseded(self, digest: str) -> bool:
+        """Whether an index once had the tag of a push, and nothing leads to it now."""
+        led_to = self._tags_of(digest) or self._indexes(digest) or self.images[digest].subject
+        return not led_to and self.attachments[digest] != "none"
+
+    def _with_followers(self, *roots: str) -> set[str]:
+        """What goes with manifests: what refers to them, has no tag of its own and is in no index; and so on."""
+        going, waiting = {*roots}, [*roots]
         while waiting:
             subject = waiting.pop()
             attached = {self.tags[tag] for tag in tags_of(subject) if tag in self.tags and self._attaches(tag)}

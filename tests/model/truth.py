@@ -135,7 +135,7 @@ def _can_be_restored(now: Snapshot, dead: DeletedManifest) -> None:
 
 
 def _what_went_with_another_belongs_to_it(now: Snapshot) -> None:
-    """What a person deleted took along only what refers to it; clean-up, the parts of the same build as well.
+    """What a person deleted took along what refers to it, and indexes of it; clean-up, the parts of a build as well.
 
     What has no tag may go by itself, together with an index that names it, unless the policy is TAGGED: by that nothing
     goes but by a tag that it was pushed for, or with what it belongs to.
@@ -144,7 +144,8 @@ def _what_went_with_another_belongs_to_it(now: Snapshot) -> None:
         by_itself = dead.cause == causes.of_manifest(dead.id) or not dead.cause.startswith(f"{causes.MANIFEST}:")
         refers = dead.subject or dead.attachment not in (NOT_ATTACHED, OWN_TAG)
         by_policy = dead.by.startswith(BY) and (dead.by != TAGGED or _went_with_a_build(now, dead))
-        assert by_itself or refers or by_policy, f"{dead.id} only seemed to belong to {dead.cause}"
+        superseded = any(dead.cause == causes.of_manifest(child) for child in dead.children)
+        assert by_itself or refers or by_policy or superseded, f"{dead.id} only seemed to belong to {dead.cause}"
         assert dead.by != TAGGED or refers or by_policy, f"{dead.id} went by a tag that it was not pushed for"
 
 

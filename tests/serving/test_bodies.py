@@ -4,7 +4,6 @@ import contextlib
 import http.client
 import shutil
 import socket
-import subprocess
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -14,7 +13,6 @@ import pytest
 
 from functions.api.slots import BodySlots
 from storage.digests import digest_of
-from tests.needs import program
 from tests.servers import Server, answer_on, serving
 from tests.serving.bodies import digest_of_zeros, zeros
 
@@ -150,45 +148,6 @@ def send_until_refused(sock: socket.socket, sized: bool) -> None:
     with contextlib.suppress(OSError):
         for _ in range(200):
             sock.sendall(piece)
-
-
-def test_a_refusal_arrives_over_http2(local: Server, tmp_path: Path) -> None:
-    """curl sends to the end before it listens: what is drained for it is 8 MiB, and Go's clients need none of it."""
-    curl = program("curl", "apt install curl")
-    body = tmp_path / "body"
-    body.write_bytes(bytes(6 * MIB))
-    url = f"http://{local.host}/v2/a/blobs/uploads/absent"
-    command = [
-        curl,
-        "-s",
-        "--http2-prior-knowledge",
-        "-X",
-        "PATCH",
-        "-T",
-        str(body),
-        "-w",
-        "%{http_code} %{http_version}",
-        url,
-    ]
-
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-
-    assert done.stdout.endswith("404 2"), done
-
-
-def test_a_refusal_arrives_at_a_go_client_over_http2_whatever_the_size(local: Server) -> None:
-    go = program("go", "https://go.dev/doc/install")
-    source = Path(__file__).parent / "early.go"
-
-    done = subprocess.run(
-        [go, "run", str(source), f"http://{local.host}/v2/a/blobs/uploads/absent"],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-
-    assert done.stdout.split() == ["HTTP/2.0", "404"], done
 
 
 @pytest.mark.parametrize("headers", [{}, {"Content-Length": str(2 * MIB)}], ids=["chunked", "with a length"])

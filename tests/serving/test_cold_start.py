@@ -13,6 +13,7 @@ from functions import settings
 from functions.composition import open_blobs, open_metadata
 from functions.registry.registry import Registry
 from storage.digests import digest_of
+from storage.upkeep import Pull
 from tests import images
 from tests.api.client import client_of
 from tests.auth import worlds
@@ -106,6 +107,11 @@ def test_a_pull_imports_none_of_googles_clients(emulators: Emulators, tmp_path: 
 
     assert statuses == ["401", "200", "307"]
     assert set(modules.split()) & set(HEAVY) == set()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FIRESTORE_EMULATOR_HOST", environment["FIRESTORE_EMULATOR_HOST"])
+        metadata = open_metadata(environment["LADING_METADATA"])
+        assert len(metadata.scan(Pull, "team/app", limit=10)) == 1, "the pull is on record, without them"
+        metadata.close()
 
 
 def push(environment: Mapping[str, str], layer: bytes) -> None:

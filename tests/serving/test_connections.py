@@ -7,13 +7,13 @@ import struct
 import sys
 import time
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
 from functions import serve, settings
 from functions.api import connections
-from functions.api.connections import UntakenAnswers, drop_idle, drop_only, drop_still
+from functions.api.connections import UntakenAnswers, drop_idle, drop_still
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells of connections")
 
@@ -55,12 +55,11 @@ def test_still_connections_are_dropped_and_no_others() -> None:
     "look",
     [
         lambda port: connections.drop_still(port, "127.0.0.1", 0),
-        lambda port: connections.drop_only(port, "127.0.0.1"),
         lambda port: connections.UntakenAnswers(port).drop(0),
         lambda port: connections.quiet(port, "127.0.0.1"),
         lambda port: connections.drop_idle(port, 0, 0),
     ],
-    ids=["drop_still", "drop_only", "UntakenAnswers", "quiet", "drop_idle"],
+    ids=["drop_still", "UntakenAnswers", "quiet", "drop_idle"],
 )
 def test_a_client_may_reset_its_connection_while_it_is_looked_at(
     look: Callable[[int], object], monkeypatch: pytest.MonkeyPatch
@@ -142,29 +141,17 @@ def test_connections_over_ipv6_are_known_by_their_address() -> None:
     with contextlib.ExitStack() as stack:
         listener = stack.enter_context(socket.create_server(("::1", 0), family=socket.AF_INET6))
         client = stack.enter_context(socket.create_connection(listener.getsockname()[:2], timeout=5))
-        stack.enter_context(listener.accept()[0])
+        server = stack.enter_context(listener.accept()[0])
+        client.sendall(b"q")
+        time.sleep(0.1)
+        server.sendall(b"a")
+        assert client.recv(1) == b"a"
+        time.sleep(0.1)
 
-        drop_only(listener.getsockname()[1], "::2")
+        drop_still(listener.getsockname()[1], "::2", 0)
         assert is_open(client)
-        drop_only(listener.getsockname()[1], "::1")
+        drop_still(listener.getsockname()[1], "::1", 0)
         assert client.recv(1) == b""
-
-
-def test_of_several_connections_of_one_address_none_is_dropped() -> None:
-    with contextlib.ExitStack() as stack:
-        listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
-        address = listener.getsockname()
-        first, second = (stack.enter_context(socket.create_connection(address, timeout=5)) for _ in range(2))
-        servers = [stack.enter_context(listener.accept()[0]) for _ in range(2)]
-
-        drop_only(address[1], "127.0.0.1")
-        assert is_open(first)
-        assert is_open(second)
-        first.close()
-        servers[0].close()
-        drop_only(address[1], "127.0.0.1")
-
-        assert second.recv(1) == b""
 
 
 class Clock:
@@ -258,7 +245,7 @@ def test_connections_are_swept_on_after_a_sweep_that_failed(
     monkeypatch.setattr(serve, "drop_idle", drop_idle)
     read = settings.read({})
     with pytest.raises(Ended):
-        serve._sweep(read, cast(serve.Runner, None), lambda: False)
+        serve._sweep(read.port, lambda: False)
 
     assert sweeps == [read.port] * 2
     assert "could not be dropped" in caplog.text

@@ -92,12 +92,12 @@ def test_an_early_refusal_reads_nothing_into_memory(function: Server) -> None:
     assert function.request("GET", "/v2/")[0].status == 200
 
 
-def test_cloud_run_gets_http1_and_h2c_on_one_port(environment: Mapping[str, str], tmp_path: Path) -> None:
+def test_cloud_run_gets_http1(environment: Mapping[str, str], tmp_path: Path) -> None:
     curl = program("curl", "apt install curl")
     variables, access = users(tmp_path / "access")
     environment = {**environment, **IN_CLOUD_RUN, **variables}
     with serving(environment, tmp_path / "log", command=AS_BUILT) as server:
-        for option, version in (("--http1.1", "1.1"), ("--http2-prior-knowledge", "2")):
+        for option, version in (("--http1.1", "1.1"),):
             asked = [
                 curl,
                 "-s",

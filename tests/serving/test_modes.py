@@ -88,6 +88,7 @@ def test_all_that_is_made_is_private(umask: None, tmp_path: Path) -> None:
 def test_a_wider_folder_keeps_its_mode_and_is_told_of(mode: int, public_folder: Path, tmp_path: Path) -> None:
     data = public_folder / "data"
     data.mkdir()
+    (data / "notes.txt").touch()
     data.chmod(mode)
     variables, _ = users(tmp_path / "access")
     with serving({**variables, "LADING_DATA": str(data)}, tmp_path / "log") as server:
@@ -131,3 +132,20 @@ def test_an_address_without_tls_is_warned_of(url: str, warned: bool, tmp_path: P
 
     assert ("unencrypted" in said) == warned
     assert "other users" not in said
+
+
+def test_an_empty_folder_becomes_private_and_any_other_keeps_its_mode(tmp_path: Path) -> None:
+    for name, others in (("served", []), ("made", []), ("shared", ["notes.txt"])):
+        folder = tmp_path / name
+        folder.mkdir()
+        folder.chmod(0o755)
+        for other in others:
+            (folder / other).touch()
+
+    with serving({"LADING_DATA": str(tmp_path / "served")}, tmp_path / "log"):
+        pass
+    for name in ("made", "shared"):
+        assert lading(["init", "--data", name], tmp_path).returncode == 0
+
+    found = {name: (tmp_path / name).stat().st_mode & 0o777 for name in ("served", "made", "shared")}
+    assert found == {"served": 0o700, "made": 0o700, "shared": 0o755}

@@ -85,7 +85,6 @@ type Work struct {
 
 	repository string
 	size       int64
-	h2c        bool
 }
 
 func main() {
@@ -102,7 +101,6 @@ func main() {
 	flags.StringVar(&work.method, "method", "GET", "(ask)")
 	flags.StringVar(&work.repository, "repository", "bench", "(push)")
 	flags.Int64Var(&work.size, "size", 1<<20, "bytes of a blob (push)")
-	flags.BoolVar(&work.h2c, "h2c", false, "HTTP/2 without TLS (push)")
 	if err := flags.Parse(os.Args[2:]); err != nil {
 		fail(err.Error())
 	}

@@ -29,11 +29,8 @@ func push(work Work) Result {
 		}
 		digests[number] = fmt.Sprintf("sha256:%x", hash.Sum(nil))
 	}
-	protocols := new(http.Protocols)
-	protocols.SetHTTP1(!work.h2c)
-	protocols.SetUnencryptedHTTP2(work.h2c)
 	client := &http.Client{Transport: &http.Transport{
-		Protocols: protocols, MaxIdleConnsPerHost: work.connections, WriteBufferSize: piece,
+		MaxIdleConnsPerHost: work.connections, WriteBufferSize: piece,
 	}}
 	tallies := make([]Tally, work.connections)
 	var turn atomic.Int64

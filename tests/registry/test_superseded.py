@@ -1,0 +1,189 @@
+"""Indexes that were superseded: they do not keep what they name from being deleted, and go along."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import count
+
+import pytest
+
+from functions.jobs.backup import Stores
+from functions.registry import followers
+from functions.registry.errors import MANIFEST_NAMED, RegistryError
+from functions.registry.referring import tags_of
+from functions.registry.registry import Registry
+from storage.digests import digest_of
+from storage.protocols import Replace
+from storage.records import Manifest
+from tests import images
+from tests.model.truth import Snapshot, whole
+from tests.races.between import Between
+from tests.registry.clocks import TestClock
+from tests.registry.pushes import push_image, push_manifest
+
+SUBJECT = digest_of(b"a subject")
+
+
+@pytest.fixture
+def clock() -> TestClock:
+    return TestClock()
+
+
+def push_index(registry: Registry, *children: Manifest, tag: str = "", **fields: object) -> Manifest:
+    content = images.index([child.content or b"" for child in children], **fields)
+    return push_manifest(registry, "a", content, *([tag] if tag else []))
+
+
+def live(registry: Registry, *manifests: Manifest) -> list[bool]:
+    found = registry.metadata.read([manifest.key for manifest in manifests])
+    return [found[manifest.key] is not None for manifest in manifests]
+
+
+def deletes(registry: Registry, manifest: Manifest) -> bool:
+    """Whether a manifest can be deleted, or is kept by an index."""
+    try:
+        registry.deletion.manifest("a", manifest.digest)
+    except RegistryError as error:
+        if error.row != MANIFEST_NAMED:
+            raise
+        return False
+    return True
+
+
+@pytest.mark.parametrize("tag", ["v1", tags_of(SUBJECT)[0]])
+def test_a_superseded_index_goes_with_a_child_and_comes_back_with_it(
+    registry: Registry, stores: Stores, tag: str
+) -> None:
+    child, other = push_image(registry, "a"), push_image(registry, "a")
+    old = push_index(registry, child, other, tag=tag)
+    signature = push_manifest(registry, "a", images.manifest([], subject=images.descriptor(old.content or b"")))
+    new = push_index(registry, other, tag=tag)
+    gone: list[str] = []
+
+    registry.deletion.manifest("a", child.digest, removed=lambda thing: gone.append(thing.id))
+
+    assert live(registry, child, old, signature, other, new) == [False, False, False, True, True]
+    assert gone[-1] == child.digest
+    assert {*gone} == {child.digest, old.digest, signature.digest}
+    whole(Snapshot(stores, ["a"]))
+    registry.undelete.manifest("a", child.digest)
+    assert all(live(registry, child, old, signature, other, new))
+    whole(Snapshot(stores, ["a"]))
+
+
+def test_an_index_without_its_tag_is_superseded_as_well(registry: Registry) -> None:
+    child = push_image(registry, "a")
+    index = push_index(registry, child, tag="v1")
+    registry.tags.delete("a", "v1")
+
+    assert deletes(registry, child)
+    registry.undelete.tag("a", "v1")
+    assert live(registry, child, index) == [True, True]
+
+
+def keep_by_a_tag(registry: Registry, child: Manifest, stores: Stores) -> None:
+    push_index(registry, child, tag="v2")
+
+
+def keep_by_an_index(registry: Registry, child: Manifest, stores: Stores) -> None:
+    push_index(registry, push_index(registry, child, tag="v1"), tag="v2")
+
+
+def keep_by_a_push_by_digest(registry: Registry, child: Manifest, stores: Stores) -> None:
+    push_index(registry, child)
+
+
+def keep_by_another_push_by_digest(registry: Registry, child: Manifest, stores: Stores) -> None:
+    tag = tags_of(SUBJECT)[0]
+    push_index(registry, child, tag=tag)
+    push_index(registry, child)
+    push_index(registry, tag=tag)
+
+
+def keep_by_a_subject(registry: Registry, child: Manifest, stores: Stores) -> None:
+    push_index(registry, child, tag="v1", subject={"mediaType": "a/b", "digest": SUBJECT, "size": 1})
+
+
+def keep_by_a_report(registry: Registry, child: Manifest, stores: Stores) -> None:
+    registry.running.report("prod", [f"registry.example/a@{push_index(registry, child, tag='v1').digest}"])
+
+
+def keep_by_an_earlier_release(registry: Registry, child: Manifest, stores: Stores) -> None:
+    """Nothing tells how it was pushed."""
+    index = push_index(registry, child, tag="v1")
+    record = stores.metadata.read([index.key])[index.key]
+    assert record is not None
+    stores.metadata.commit([Replace(replace(record, attachment=""))])
+
+
+@pytest.mark.parametrize(
+    "keep",
+    [
+        keep_by_a_tag,
+        keep_by_an_index,
+        keep_by_a_push_by_digest,
+        keep_by_another_push_by_digest,
+        keep_by_a_subject,
+        keep_by_a_report,
+        keep_by_an_earlier_release,
+    ],
+)
+def test_an_index_to_which_something_leads_keeps_its_children(
+    registry: Registry, stores: Stores, keep: Callable[[Registry, Manifest, Stores], None]
+) -> None:
+    child = push_image(registry, "a")
+    superseded = push_index(registry, child, tag="v1", annotations={"old": ""})
+    keep(registry, child, stores)
+    push_index(registry, tag="v1")
+
+    assert not deletes(registry, child)
+    assert live(registry, child, superseded) == [True, True]
+
+
+def test_many_superseded_indexes_go_in_turn(
+    registry: Registry, stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As clients leave them that add one referrer after the other to a list."""
+    monkeypatch.setattr(followers, "AT_ONCE", 2)
+    children = [push_image(registry, "a") for _ in range(6)]
+    tag = tags_of(SUBJECT)[0]
+    indexes = [push_index(registry, *children[:number], tag=tag) for number in range(1, 7)]
+
+    assert not deletes(registry, children[0])
+    push_index(registry, *children[1:], tag=tag)
+
+    assert deletes(registry, children[0])
+    assert live(registry, *indexes, *children) == [False] * 7 + [True] * 5
+    whole(Snapshot(stores, ["a"]))
+
+
+@pytest.mark.parametrize("what", ["tag", "index"])
+def test_what_leads_to_an_index_again_meanwhile_keeps_it(stores: Stores, clock: TestClock, what: str) -> None:
+    """Before each call of the deletion in turn."""
+    plain = Registry(stores.blobs, stores.metadata, clock=clock)
+    kept = 0
+    for point in count():
+        child = push_image(plain, "a")
+        old = push_index(plain, child, tag="v1")
+        push_index(plain, tag="v1")
+        refused: list[bool] = []
+
+        def lead(old: Manifest = old, refused: list[bool] = refused) -> None:
+            try:
+                if what == "tag":
+                    push_manifest(plain, "a", old.content or b"", "v2")
+                else:
+                    push_index(plain, old, tag="v2")
+            except RegistryError:
+                refused.append(True)
+            else:
+                refused.append(False)
+
+        between = Between(stores.metadata, point, lead)
+        gone = deletes(Registry(stores.blobs, between, clock=clock), child)
+        if not refused:
+            break
+        assert gone == refused[0], point
+        assert live(plain, child, old) == [not gone, not gone]
+        whole(Snapshot(stores, ["a"]))
+        kept += not gone
+    assert kept >= 4
