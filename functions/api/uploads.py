@@ -1,6 +1,20 @@
-"""Pushing blobs: at once, in one stream, in chunks, or by mounting what another repository has."""
+"""Pushing blobs: at once, in one stream, in chunks, or by mounting what another repository has.
 
+A session's Location ends in its id and in the offset at which the next chunk belongs: `uploads/<id>-<offset>`. A client
+that saw no answer to a PATCH and sends it again uses the Location of before, and is refused (416) with the current one
+instead of appending the same bytes twice. What is sent to a Location:
+
+    request              at the current offset   at another one
+    PATCH or PUT         appended                416, unless the body is empty
+    … Content-Range      as it says: 416 unless it begins where the session ends, whatever the Location
+    GET, HEAD, DELETE    the offset is not looked at
+
+The id alone, as in Docker-Upload-UUID, is a Location for any offset.
+"""
+
+import re
 from contextlib import suppress
+from typing import Final
 
 from functions.api.answers import Answer
 from functions.api.base import Call
@@ -10,10 +24,12 @@ from functions.auth.access import Action, Verdict
 from functions.registry.blobs import PullTest
 from functions.registry.changes import Change
 from functions.registry.errors import DIGEST_INVALID, UNAUTHORIZED, RegistryError
-from functions.registry.names import check_digest, check_repository
+from functions.registry.names import check_digest, is_repository
 from functions.registry.uploads import CHUNK_MIN_LENGTH, Body
 from storage.digests import ALGORITHMS
 from storage.records import Upload
+
+_AT_OFFSET: Final = re.compile(r"(.+)-([0-9]{1,18})")
 
 
 def start(call: Call) -> Answer:
@@ -33,13 +49,15 @@ def start(call: Call) -> Answer:
 
 def status(call: Call) -> Answer:
     """end-13: where a session ends."""
-    upload = call.registry.uploads.get(call.name, call.last, call.caller.principal)
+    id, _ = _session(call)
+    upload = call.registry.uploads.get(call.name, id, call.caller.principal)
     return Answer(204, _progress(call, upload))
 
 
 def append(call: Call) -> Answer:
     """end-5: add a chunk, or a stream, to a session."""
-    upload = call.registry.uploads.append(call.name, call.last, _body(call), call.caller.principal)
+    id, offset = _session(call)
+    upload = call.registry.uploads.append(call.name, id, _body(call, offset), call.caller.principal)
     call.audit.did(Change("upload-appended", session=upload.id))
     return Answer(202, _progress(call, upload))
 
@@ -48,15 +66,17 @@ def finish(call: Call) -> Answer:
     """end-6: add the last chunk, or the whole blob, or nothing, and publish it."""
     digest = call.request.args.get("digest", "")
     check_digest(digest)
-    call.registry.uploads.finish(call.name, call.last, digest, _body(call), call.caller.principal)
-    call.audit.did(Change("blob-pushed", digest, session=call.last))
+    id, offset = _session(call)
+    call.registry.uploads.finish(call.name, id, digest, _body(call, offset), call.caller.principal)
+    call.audit.did(Change("blob-pushed", digest, session=id))
     return _created(call, digest)
 
 
 def cancel(call: Call) -> Answer:
     """end-14: end a session and forget its bytes."""
-    call.registry.uploads.cancel(call.name, call.last, call.caller.principal)
-    call.audit.did(Change("upload-cancelled", session=call.last))
+    id, _ = _session(call)
+    call.registry.uploads.cancel(call.name, id, call.caller.principal)
+    call.audit.did(Change("upload-cancelled", session=id))
     return Answer(204)
 
 
@@ -68,8 +88,9 @@ def refused(call: Call, upload: Upload, answer: Answer) -> None:
 def _mount(call: Call) -> Answer | None:
     digest, source = call.request.args["mount"], call.request.args.get("from", "")
     check_digest(digest)
-    if source:
-        check_repository(source)
+    if source and not is_repository(source):
+        # No repository has such a name: like any blob that cannot be mounted, it is uploaded (end-11).
+        return None
     link = call.registry.blobs.mount(call.name, digest, source, _sources(call, digest, source))
     if link is None:
         return None
@@ -110,9 +131,15 @@ def _push_at_once(call: Call) -> Answer:
     return _created(call, digest)
 
 
-def _body(call: Call) -> Body:
+def _session(call: Call) -> tuple[str, int | None]:
+    """Return the id of the session that the path names, which may be none, and the offset, or None without one."""
+    match = _AT_OFFSET.fullmatch(call.last)
+    return (match[1], int(match[2])) if match else (call.last, None)
+
+
+def _body(call: Call, resume: int | None = None) -> Body:
     start, size = chunk(call.request.headers.get("Content-Range"), call.body.size)
-    return Body(call.body.chunks(size), size, start)
+    return Body(call.body.chunks(size), size, start, resume)
 
 
 def _created(call: Call, digest: str) -> Answer:
@@ -122,7 +149,7 @@ def _created(call: Call, digest: str) -> Answer:
 def _progress(call: Call, upload: Upload) -> dict[str, str]:
     # With nothing received there is no last byte to name; clients expect `0-0` all the same.
     return {
-        "Location": call.location("blobs", "uploads", upload.id),
+        "Location": call.location("blobs", "uploads", f"{upload.id}-{upload.offset}"),
         "Range": f"0-{max(0, upload.offset - 1)}",
         "Docker-Upload-UUID": upload.id,
     }

@@ -53,11 +53,19 @@ class Body:
     chunks  its bytes, to be read once; raising stops everything
     size    how many they are, or None where the client did not say
     start   the offset in the blob at which they belong, or None where the client did not say
+    resume  the offset at which the session ended when the client was told its Location, or None for any. Without
+            `start`, a body that is not empty belongs there: one that is sent again is not appended twice
     """
 
     chunks: Iterable[bytes]
     size: int | None = None
     start: int | None = None
+    resume: int | None = None
+
+    def belongs_at(self, offset: int) -> bool:
+        """Return whether the bytes belong at `offset`; the client's own word counts before its Location."""
+        stated = self.resume if self.start is None else self.start
+        return stated is None or stated == offset
 
 
 class Uploads:
@@ -146,6 +154,8 @@ class Uploads:
         first = next(chunks, b"")
         if not first:
             return upload
+        if not body.belongs_at(upload.offset):
+            raise _out_of_order(upload)
         if len(upload.parts) == MOST_PARTS:
             raise RegistryError(UPLOAD_INVALID, {"reason": f"more than {MOST_PARTS} chunks; send larger ones"})
         part = f"{len(upload.parts)}-{secrets.token_hex(4)}"

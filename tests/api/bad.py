@@ -60,7 +60,7 @@ def furnish(client: Client) -> None:
 
 
 def open_session(client: Client) -> str:
-    """Begin the session that the rows speak of; answers its id."""
-    location = client.start("app")
-    assert client.ask("PATCH", location, RECEIVED).status == 202
-    return location.rpartition("/")[2]
+    """Begin the session that the rows speak of; answers the end of its Location."""
+    answer = client.ask("PATCH", client.start("app"), RECEIVED)
+    assert answer.status == 202
+    return answer.headers["Location"].rpartition("/")[2]

@@ -1,5 +1,7 @@
 """Upload sessions: in one request, in one stream, in chunks, out of order, again, given up."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from functions.jobs.backup import Stores
@@ -16,7 +18,7 @@ def test_a_session_begins(client: Client) -> None:
         answer = client.ask("POST", path)
         id = answer.headers["Docker-Upload-UUID"]
         assert (answer.status, answer.body) == (202, b"")
-        assert answer.headers["Location"] == f"/v2/app/blobs/uploads/{id}"
+        assert answer.headers["Location"] == f"/v2/app/blobs/uploads/{id}-0"
         assert answer.headers["Range"] == "0-0"
         assert int(answer.headers["OCI-Chunk-Min-Length"]) > 0
         assert len(id) >= 32
@@ -34,7 +36,7 @@ def test_a_blob_comes_in_chunks(client: Client, algorithm: str, ranges: bool, ch
         offset += len(chunk)
         assert answer.status == 202
         assert answer.headers["Range"] == f"0-{offset - 1}"
-        assert answer.headers["Docker-Upload-UUID"] == location.rpartition("/")[2]
+        assert location.startswith(f"/v2/app/blobs/uploads/{answer.headers['Docker-Upload-UUID']}-")
         location = answer.headers["Location"]
         status = client.ask("GET", location)
         assert (status.status, status.headers["Range"]) == (204, f"0-{offset - 1}")
@@ -70,8 +72,9 @@ def test_a_session_may_end_with_all_of_the_body(client: Client, body: bytes) -> 
 
 
 def test_a_chunk_out_of_order_is_refused_and_the_session_goes_on(client: Client) -> None:
-    location = client.start("app")
-    assert client.ask("PATCH", location, WHOLE[:1000], {"Content-Range": "0-999"}).status == 202
+    begun = client.ask("PATCH", client.start("app"), WHOLE[:1000], {"Content-Range": "0-999"})
+    location = begun.headers["Location"]
+    assert begun.status == 202
 
     for start in (0, 500, 999, 1001, 1500):
         answer = client.ask("PATCH", location, WHOLE[:500], {"Content-Range": f"{start}-{start + 499}"})
@@ -86,14 +89,69 @@ def test_a_chunk_out_of_order_is_refused_and_the_session_goes_on(client: Client)
 
 def test_a_body_that_is_cut_leaves_the_session_as_it_was(client: Client, stores: Stores) -> None:
     location = client.start("app")
-    client.ask("PATCH", location, WHOLE[:1000])
+    grown = client.ask("PATCH", location, WHOLE[:1000]).headers["Location"]
     names = stores.blobs.names("", limit=10)
 
-    cut = client.ask("PATCH", location, WHOLE[1000:1100], length=len(WHOLE))
+    cut = client.ask("PATCH", grown, WHOLE[1000:1100], length=len(WHOLE))
 
     assert (cut.status, cut.code) == (400, "SIZE_INVALID")
     assert client.ask("GET", location).headers["Range"] == "0-999"
     assert stores.blobs.names("", limit=10) == names
+    assert client.ask("PUT", f"{grown}?digest={digest_of(WHOLE)}", WHOLE[1000:]).status == 201
+
+
+@pytest.mark.parametrize("chunked", [True, False])
+@pytest.mark.parametrize("method", ["PATCH", "PUT"])
+def test_a_body_that_is_sent_again_is_not_appended_twice(client: Client, method: str, chunked: bool) -> None:
+    begun = client.start("app")
+    location = client.ask("PATCH", begun, WHOLE[:1000]).headers["Location"]
+    query = f"?digest={digest_of(WHOLE)}" if method == "PUT" else ""
+
+    for offset in ("0", "999", "1001", "9" * 18):
+        stale = begun.removesuffix("0") + offset
+        answer = client.ask(method, stale + query, WHOLE[:1000], chunked=chunked)
+        assert (answer.status, answer.code) == (416, "BLOB_UPLOAD_INVALID")
+        assert (answer.headers["Range"], answer.headers["Location"]) == ("0-999", location)
+        for other in ("GET", "HEAD"):
+            assert client.ask(other, stale).headers["Location"] == location
+
+    assert client.ask("PUT", f"{location}?digest={digest_of(WHOLE)}", WHOLE[1000:]).status == 201
+
+
+def test_a_content_range_counts_before_the_location(client: Client) -> None:
+    begun = client.start("app")
+    for start, status in ((0, 202), (0, 416), (1000, 202), (1000, 416)):
+        chunk = WHOLE[start : start + 1000]
+        answer = client.ask("PATCH", begun, chunk, {"Content-Range": f"{start}-{start + 999}"})
+        assert answer.status == status
+    stale = client.ask("PATCH", answer.headers["Location"], WHOLE[:1000], {"Content-Range": "0-999"})
+    assert (stale.status, stale.headers["Range"]) == (416, "0-1999")
+
+
+def test_nothing_is_appended_wherever_the_location_leads(client: Client) -> None:
+    begun = client.start("app")
+    client.ask("PATCH", begun, WHOLE)
+
+    assert client.ask("PATCH", begun).headers["Range"] == f"0-{len(WHOLE) - 1}"
+    assert client.ask("PUT", f"{begun}?digest={digest_of(WHOLE)}").status == 201
+
+
+def test_a_session_without_an_offset_takes_what_comes(client: Client) -> None:
+    location = client.start("app").removesuffix("-0")
+    for chunk in CHUNKS:
+        assert client.ask("PATCH", location, chunk).status == 202
+
+    assert client.ask("PUT", f"{location}?digest={digest_of(WHOLE)}").status == 201
+
+
+def test_of_chunks_sent_at_once_to_one_location_one_is_appended(client: Client) -> None:
+    begun = client.start("app")
+    with ThreadPoolExecutor(8) as pool:
+        answers = [*pool.map(lambda _: client.ask("PATCH", begun, WHOLE[:1000]), range(8))]
+
+    assert sorted(answer.status for answer in answers) == [202] + [416] * 7
+    assert {answer.headers["Range"] for answer in answers} == {"0-999"}
+    (location,) = {answer.headers["Location"] for answer in answers}
     assert client.ask("PUT", f"{location}?digest={digest_of(WHOLE)}", WHOLE[1000:]).status == 201
 
 
@@ -135,8 +193,7 @@ def test_a_session_belongs_to_its_repository(client: Client) -> None:
 @pytest.mark.parametrize("algorithm", ["sha256", "sha512"])
 def test_other_bytes_than_the_digest_says_leave_nothing(client: Client, stores: Stores, algorithm: str) -> None:
     digest = digest_of(b"what was meant", algorithm)
-    chunks = client.start("app")
-    client.ask("PATCH", chunks, b"other ")
+    chunks = client.ask("PATCH", client.start("app"), b"other ").headers["Location"]
     targets = [
         f"/v2/app/blobs/uploads/?digest={digest}",
         f"{client.start('app')}?digest={digest}",

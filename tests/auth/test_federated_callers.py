@@ -44,8 +44,9 @@ def test_an_upload_belongs_to_the_federated_caller_that_began_it(
 ) -> None:
     one, two = headers
     location = app.client.ask("POST", "/v2/team/app/blobs/uploads/", headers=one).headers["Location"]
-    session = location.removeprefix(URL)
-    assert app.client.ask("PATCH", session, b"begun", one).status == 202
+    begun = app.client.ask("PATCH", location.removeprefix(URL), b"begun", one)
+    assert begun.status == 202
+    session = begun.headers["Location"].removeprefix(URL)
 
     answer = app.client.ask(method, session + query, body, two)
 

@@ -94,7 +94,9 @@ def begin_with_parts(world: World) -> None:
     """A session with all bytes in three parts."""
     begin(world)
     for start in range(0, 3 * PART, PART):
-        assert world.ask("PATCH", world.session, world.blobs["new"][start : start + PART]).status == 202
+        sent = world.ask("PATCH", world.session, world.blobs["new"][start : start + PART])
+        assert sent.status == 202
+        world.session = absolute(world, sent)
 
 
 def send_chunks(world: World) -> Answer:
