@@ -7,7 +7,7 @@ from functions.api.answers import Answer
 from functions.api.base import Call
 from functions.desk import leave
 from functions.registry.changes import Change
-from functions.registry.errors import MANIFEST_TOO_LARGE, TAGS_TOO_MANY, RegistryError
+from functions.registry.errors import MANIFEST_TOO_LARGE, MANIFEST_UNKNOWN, TAGS_TOO_MANY, RegistryError
 from functions.registry.manifests import MAX_MANIFEST, Put
 from functions.registry.names import check_tag, moment_of, names_digest
 from storage.records import Manifest, Tag
@@ -79,7 +79,7 @@ def put(call: Call) -> Answer:
 
 def delete(call: Call) -> Answer:
     """end-9: remove a manifest with its tags, or one tag."""
-    if names_digest(call.last):
+    if names_digest(call.last, MANIFEST_UNKNOWN):
         _delete_manifest(call)
     else:
         digest = call.registry.tags.delete(call.name, call.last, call.act("delete"))

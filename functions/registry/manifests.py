@@ -99,7 +99,7 @@ class Manifests:
         which takes some more reads where a scrub has left a hint of that. With `present`, a tag that is not there now
         is not found as of a time either, which takes one more read. Raises MANIFEST_UNKNOWN.
         """
-        kind: type[Manifest | Tag] = Manifest if names_digest(reference) else Tag
+        kind: type[Manifest | Tag] = Manifest if names_digest(reference, MANIFEST_UNKNOWN) else Tag
         key = Key(kind, reference, repository)
         found = self._metadata.read([key])[key]
         if found is not None:

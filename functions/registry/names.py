@@ -4,7 +4,7 @@ import re
 from datetime import UTC, datetime
 from typing import Final
 
-from functions.registry.errors import DIGEST_INVALID, NAME_INVALID, TAG_INVALID, TAG_RESERVED, RegistryError
+from functions.registry.errors import DIGEST_INVALID, NAME_INVALID, TAG_INVALID, TAG_RESERVED, RegistryError, Row
 from storage.digests import is_digest, is_well_formed
 
 MAX_NAME: Final = 255
@@ -32,16 +32,19 @@ def check_repository(name: str) -> None:
         raise RegistryError(NAME_INVALID, {"name": name[:MAX_NAME]})
 
 
-def check_tag(tag: str) -> None:
-    """Raises TAG_INVALID where `tag` cannot be a tag."""
+def check_tag(tag: str, row: Row = TAG_INVALID) -> None:
+    """Raises `row` where `tag` cannot be a tag."""
     if not is_tag(tag):
-        raise RegistryError(TAG_INVALID, {"tag": tag[:MAX_NAME]})
+        raise RegistryError(row, {"tag": tag[:MAX_NAME], "reason": "malformed tag"})
 
 
-def check_digest(digest: str) -> None:
-    """Raises DIGEST_INVALID where `digest` is malformed or of an algorithm that the registry does not take."""
+def check_digest(digest: str, row: Row = DIGEST_INVALID) -> None:
+    """Raises `row` where `digest` is malformed or of an algorithm that the registry does not take.
+
+    What is only looked up is not there (404) under a digest that nothing can have: `row` says of what.
+    """
     if not is_digest(digest):
-        raise RegistryError(DIGEST_INVALID, {"digest": digest[:MAX_NAME], "reason": "malformed or unsupported digest"})
+        raise RegistryError(row, {"digest": digest[:MAX_NAME], "reason": "malformed or unsupported digest"})
 
 
 def check_subject(digest: str) -> None:
@@ -50,12 +53,15 @@ def check_subject(digest: str) -> None:
         raise RegistryError(DIGEST_INVALID, {"digest": digest[:MAX_NAME], "reason": "malformed digest"})
 
 
-def names_digest(reference: str) -> bool:
-    """Whether a reference is a digest and not a tag: no tag has a colon. Raises DIGEST_INVALID, TAG_INVALID."""
+def names_digest(reference: str, row: Row | None = None) -> bool:
+    """Whether a reference is a digest and not a tag: no tag has a colon.
+
+    Raises `row` where it can be neither; without one DIGEST_INVALID or TAG_INVALID.
+    """
     if ":" in reference:
-        check_digest(reference)
+        check_digest(reference, row or DIGEST_INVALID)
         return True
-    check_tag(reference)
+    check_tag(reference, row or TAG_INVALID)
     return False
 
 

@@ -1,14 +1,23 @@
 """Pulling, mounting and deleting blobs; ranges; what one repository must not learn of another."""
 
+import email
+import email.policy
 import json
-from typing import Any
+from collections.abc import Iterator
+from contextlib import closing
+from typing import Any, cast
 
 import pytest
+from werkzeug.test import EnvironBuilder
 
+from functions.app import request_of
 from functions.registry.documents import OCI_INDEX
+from functions.registry.errors import BLOB_UNKNOWN, RegistryError
+from functions.registry.registry import Registry
 from storage.digests import digest_of
+from storage.records import Link
 from tests import images
-from tests.api.client import Answer, Client, typed
+from tests.api.client import HOST, Answer, Client, client_of, typed
 
 CONTENT = bytes(range(100))
 DIGEST = digest_of(CONTENT)
@@ -84,9 +93,16 @@ def test_a_range_behind_the_end_is_none(ranges: Client, asked: str) -> None:
 @pytest.mark.parametrize(
     "asked",
     [
-        "bytes=0-1,5-6",
-        "bytes=0-0,-1",
         "bytes=9-5",
+        "bytes=0-1,5-3",
+        # Out of order, or overlapping: RFC 9110, section 14.2, lets a server ignore them.
+        "bytes=5-6,0-1",
+        "bytes=0-9,9-10",
+        "bytes=0-89,-11",
+        "bytes=0-,0-,0-",
+        "bytes=-10,-10",
+        # More than anybody asks for.
+        "bytes=" + ",".join(["200-"] * 1025),
         "bytes=a-b",
         "bytes",
         "bytes=",
@@ -120,11 +136,108 @@ def test_a_range_may_depend_on_what_the_client_has(ranges: Client, condition: st
     assert ranges.ask("GET", PATH, headers={"Range": "bytes=0-9", "If-Range": condition}).status == status
 
 
-def test_an_empty_blob_has_no_ranges(module_client: Client) -> None:
+@pytest.mark.parametrize("asked", ["", "bytes=0-", "bytes=0-0", "bytes=-1", "bytes=5-9", "bytes=0-0,2-3"])
+def test_an_empty_blob_is_whole_whatever_the_range(module_client: Client, asked: str) -> None:
     digest = module_client.push_blob("ranges", b"")
 
-    assert module_client.ask("GET", f"/v2/ranges/blobs/{digest}").body == b""
-    assert module_client.ask("GET", f"/v2/ranges/blobs/{digest}", headers={"Range": "bytes=0-"}).status == 416
+    for method in ("GET", "HEAD"):
+        answer = module_client.ask(method, f"/v2/ranges/blobs/{digest}", headers={"Range": asked})
+        assert (answer.status, answer.body, answer.headers["Content-Length"]) == (200, b"", "0")
+        assert "Content-Range" not in answer.headers
+
+
+@pytest.mark.parametrize("asked", ["bytes=0-9", "bytes=0-1,5-6", "bytes=1000-", "bytes=-1"])
+def test_a_range_is_for_get_alone(ranges: Client, asked: str) -> None:
+    answer = ranges.ask("HEAD", PATH, headers={"Range": asked})
+
+    assert (answer.status, answer.body, answer.headers["Content-Length"]) == (200, b"", "100")
+    assert "Content-Range" not in answer.headers
+
+
+def parts_of(answer: Answer) -> list[tuple[str, bytes]]:
+    """The Content-Range and the bytes of each part, as a MIME parser finds them."""
+    text = f"Content-Type: {answer.headers['Content-Type']}\r\n\r\n".encode() + answer.body
+    message = email.message_from_bytes(text, policy=email.policy.HTTP)
+    assert message.get_content_type() == "multipart/byteranges"
+    assert message.defects == []
+    parts = [*message.iter_parts()]
+    assert {part.get_content_type() for part in parts} == {"application/octet-stream"}
+    return [(str(part["Content-Range"]), cast("bytes", part.get_payload(decode=True))) for part in parts]
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        ("bytes=0-1,5-6", [(0, 2), (5, 7)]),
+        ("bytes=0-0,1-1,2-2", [(0, 1), (1, 2), (2, 3)]),
+        ("bytes=0-0, 50-59 ,-1", [(0, 1), (50, 60), (99, 100)]),
+        ("bytes=0-0,90-", [(0, 1), (90, 100)]),
+        ("bytes=0-0,90-1000,2000-", [(0, 1), (90, 100)]),
+    ],
+)
+def test_several_ranges_are_parts(ranges: Client, asked: str, expected: list[tuple[int, int]]) -> None:
+    answer = ranges.ask("GET", PATH, headers={"Range": asked})
+
+    assert answer.status == 206
+    assert "Content-Range" not in answer.headers
+    assert answer.headers["Content-Length"] == str(len(answer.body))
+    assert answer.headers["Docker-Content-Digest"] == DIGEST
+    assert parts_of(answer) == [(f"bytes {start}-{stop - 1}/100", CONTENT[start:stop]) for start, stop in expected]
+
+
+def test_of_several_ranges_one_may_be_left(ranges: Client) -> None:
+    answer = ranges.ask("GET", PATH, headers={"Range": "bytes=90-99,100-199,200-300"})
+
+    assert (answer.status, answer.body) == (206, CONTENT[90:])
+    assert answer.headers["Content-Range"] == "bytes 90-99/100"
+    none = ranges.ask("GET", PATH, headers={"Range": "bytes=100-199,200-"})
+    assert (none.status, none.headers["Content-Range"]) == (416, "bytes */100")
+
+
+def test_as_many_ranges_as_clients_ask_for_are_parts(ranges: Client) -> None:
+    content = images.blob(3_000)
+    digest = ranges.push_blob("ranges", content)
+    asked = "bytes=" + ",".join(f"{2 * number}-{2 * number}" for number in range(200))
+
+    parts = parts_of(ranges.ask("GET", f"/v2/ranges/blobs/{digest}", headers={"Range": asked}))
+
+    assert [body for _, body in parts] == [content[2 * number : 2 * number + 1] for number in range(200)]
+
+
+def test_parts_are_read_as_they_are_sent(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    client, opened = client_of(registry), list[tuple[int, int]]()
+    digest, inner = client.push_blob("app", CONTENT), registry.blobs.open
+
+    def counted(link: Link, start: int, stop: int) -> Iterator[bytes]:
+        opened.append((start, stop))
+        return inner(link, start, stop)
+
+    monkeypatch.setattr(registry.blobs, "open", counted)
+    environ: dict[str, Any] = EnvironBuilder(path=f"/v2/app/blobs/{digest}").get_environ()
+    environ |= {"HTTP_HOST": HOST, "HTTP_RANGE": "bytes=0-1,5-6,8-9"}
+    with closing(client.app.respond(request_of(environ))) as answer:
+        pieces = iter(answer)
+        assert next(pieces).startswith(b"--")
+        assert opened == [(0, 2)]
+        assert b"".join(pieces).endswith(b"--\r\n")
+    assert opened == [(0, 2), (5, 7), (8, 10)]
+
+
+def test_a_blob_that_goes_between_parts_ends_the_answer(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = client_of(registry)
+    digest, inner = client.push_blob("app", CONTENT), registry.blobs.open
+
+    def failing(link: Link, start: int, stop: int) -> Iterator[bytes]:
+        if start:
+            raise RegistryError(BLOB_UNKNOWN)
+        return inner(link, start, stop)
+
+    monkeypatch.setattr(registry.blobs, "open", failing)
+    # A server that gets no more pieces than the Content-Length says cuts the connection.
+    with pytest.raises(RegistryError):
+        client.ask("GET", f"/v2/app/blobs/{digest}", headers={"Range": "bytes=0-1,5-6"})
+    gone = client.ask("GET", f"/v2/app/blobs/{digest}", headers={"Range": "bytes=5-6,8-9"})
+    assert (gone.status, gone.code) == (404, "BLOB_UNKNOWN")
 
 
 @pytest.mark.parametrize("algorithm", ["sha256", "sha512"])
@@ -147,7 +260,10 @@ def test_a_blob_is_mounted(client: Client, algorithm: str) -> None:
 def test_what_cannot_be_mounted_begins_an_upload(client: Client) -> None:
     digest = client.push_blob("source", images.blob())
 
-    for query in (f"mount={NOWHERE}&from=source", f"mount={NOWHERE}", f"mount={digest}&from=other"):
+    queries = [f"mount={NOWHERE}&from=source", f"mount={NOWHERE}", f"mount={digest}&from=other"]
+    # No repository has such a name.
+    names = ("Source", "source/", "/source", "..", "%00", "%FF", "a" * 300, "source%0A", "sourc%C3%A9")
+    for query in [*queries, *(f"mount={digest}&from={name}" for name in names)]:
         answer = client.ask("POST", f"/v2/app/blobs/uploads/?{query}")
         assert answer.status == 202
         assert client.ask("GET", answer.headers["Location"]).status == 204

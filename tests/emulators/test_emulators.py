@@ -75,13 +75,12 @@ def test_the_variables_reach_the_command_and_its_status_comes_back() -> None:
     assert metadata.startswith("firestore://")
 
 
-@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_without_a_command_the_variables_are_printed(emulators: Emulators, end: signal.Signals) -> None:
-    named = {"FIRESTORE_EMULATOR_HOST": emulators.firestore.address, "STORAGE_EMULATOR_HOST": emulators.storage.url}
-    process = start(environment=named)
+@pytest.mark.usefixtures("emulators")
+def test_without_a_command_the_variables_are_printed() -> None:
+    process = start()
     assert process.stdout is not None
     lines = [process.stdout.readline() for _ in range(5)]
-    process.send_signal(end)
+    process.send_signal(signal.SIGTERM)
     status, _, errors = finished(process)
 
     assert all(line.startswith("export ") for line in lines), errors
