@@ -46,9 +46,9 @@ own where the front speaks HTTP/1.1."""
 MAX_UPSTREAM_REQUESTS: Final = 1024
 """Requests at a time that wait for or are with the server, which queues them by user itself: no lower limit here."""
 
-MAX_HEADERS_KIB: Final = 32
-"""KiB of a request's headers: several times what the longest token has, and half of what the server takes, so it is
-Envoy that refuses more, with 431."""
+MAX_HEADERS_KIB: Final = 60
+"""KiB of a request's headers, for which a token with hundreds of scopes has room. Less than the server takes (64), so
+Envoy is what refuses more: with 431, and over HTTP/2, where its codec cannot send one, by a reset of the stream."""
 
 HEADERS_TIMEOUT: Final = "30s"
 """Time for the headers of a request to arrive: as with the server's own."""
@@ -149,10 +149,18 @@ def _connection_manager() -> dict[str, Any]:
         "generate_request_id": False,
         # A client that waits for 100 Continue is refused by the server before it has sent a body.
         "proxy_100_continue": True,
-        # A remote client's x-envoy-* headers, which ask for retries and timeouts, are dropped; and nobody is internal.
-        "use_remote_address": True,
-        "internal_address_config": {},
-        # Envoy is no hop: LADING_TRUSTED_HOPS counts the same proxies with Envoy in the container as without it.
+        # A client's x-envoy-* headers would ask for retries, timeouts and more.
+        "early_header_mutation_extensions": [
+            {
+                "name": "envoy.http.early_header_mutation.header_mutation",
+                "typed_config": {
+                    "@type": f"{_TYPES}.http.early_header_mutation.header_mutation.v3.HeaderMutation",
+                    "mutations": [{"remove_on_match": {"key_matcher": {"prefix": "x-envoy-"}}}],
+                },
+            }
+        ],
+        # Envoy is no hop, adds nothing to X-Forwarded-For: LADING_TRUSTED_HOPS counts the proxies before the container.
+        "use_remote_address": False,
         "skip_xff_append": True,
         # The server and the front have timeouts for bodies; Envoy ends no request by time.
         "stream_idle_timeout": "0s",

@@ -90,8 +90,9 @@ class Server:
             return response, response.read()
 
     def peak_memory(self) -> int:
-        """The most bytes of memory that the process has had (VmHWM), and those that it has started, each by itself."""
-        return sum(_peak_memory(pid) for pid in (self.process.pid, *self.children().values()))
+        """The most bytes of memory that Python has had (VmHWM): this process, and in the cloud's shape the server."""
+        pids = [self.process.pid, *(pid for name, pid in self.children().items() if name != "envoy")]
+        return sum(map(_peak_memory, pids))
 
     def children(self) -> dict[str, int]:
         """The pids of the processes that this one has started, by the name of their program."""

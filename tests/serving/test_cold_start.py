@@ -128,7 +128,7 @@ def push(environment: Mapping[str, str], layer: bytes) -> None:
 def test_the_function_makes_room_before_it_imports_anything() -> None:
     words, modules = run(TAKE_OVER, IN_CLOUD_RUN)
 
-    assert words == "-m functions.cli serve"
+    assert words == "-m functions.envoy_supervisor"
     ours = {module for module in modules.split() if module.startswith(("functions", "storage"))}
     assert ours <= {"functions", "functions.main", "functions.settings"}
 

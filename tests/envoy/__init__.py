@@ -1,0 +1,1 @@
+"""Envoy before the server: its configuration, its supervision, and clients over HTTP/2 through it."""

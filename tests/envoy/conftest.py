@@ -1,0 +1,27 @@
+"""The registry in the cloud's shape: Envoy, the supervisor and the server, as functions/main.py starts them."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from tests.envoy.front import program
+from tests.servers import Server, serving, users
+from tests.serving.test_functions import AS_BUILT, IN_CLOUD_RUN
+
+
+@pytest.fixture
+def cloud_environment(environment: Mapping[str, str], tmp_path: Path) -> tuple[Mapping[str, str], str]:
+    """The variables of such a registry on a pair of stores, and the Authorization of its user."""
+    program()
+    variables, authorization = users(tmp_path / "access")
+    return {**environment, **IN_CLOUD_RUN, **variables}, authorization
+
+
+@pytest.fixture
+def cloud(cloud_environment: tuple[Mapping[str, str], str], tmp_path: Path) -> Iterator[Server]:
+    """Such a registry, as a process."""
+    environment, authorization = cloud_environment
+    with serving(environment, tmp_path / "log", command=AS_BUILT) as server:
+        server.authorization = authorization
+        yield server
