@@ -1,40 +1,56 @@
-"""`python -m emulators [run [-- COMMAND…]]`."""
+"""`python -m emulators [run|cloud] [-- COMMAND…]`."""
 
 import os
 import shlex
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import FrameType
 
 from emulators import EmulatorError, running
 from emulators.processes import Family
 
-USAGE = "usage: python -m emulators [run [-- COMMAND…]]"
+USAGE = "usage: python -m emulators [run [-- COMMAND…] | cloud [--pip] [-- COMMAND…]]"
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run; answers COMMAND's exit status, 1 where an emulator cannot run, 2 for wrong words."""
     words = list(arguments)
-    if words[:1] == ["run"]:
-        del words[0]
-    elif words:
+    kind = words.pop(0) if words else "run"
+    if kind not in ("run", "cloud"):
         print(USAGE, file=sys.stderr)
         return 2
-    if words[:1] == ["--"]:
-        del words[0]
+    with_pip = kind == "cloud" and words[:1] == ["--pip"]
+    command = words[1:] if with_pip else words
+    if command[:1] == ["--"]:
+        del command[0]
     try:
-        with running() as emulators, Family() as family:
-            variables = emulators.fresh()
-            if words:
-                return _run(family, words, os.environ | variables)
-            _print_and_wait(variables)
-            return 0
+        return _cloud(command, with_pip) if kind == "cloud" else _emulators(command)
     except EmulatorError as error:
         print(f"emulators: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
+
+
+def _emulators(command: Sequence[str]) -> int:
+    with running() as emulators, Family() as family:
+        variables = emulators.fresh()
+        if command:
+            return _run(family, command, os.environ | variables)
+        _print_and_wait(f"export {name}={shlex.quote(value)}" for name, value in variables.items())
+        return 0
+
+
+def _cloud(command: Sequence[str], with_pip: bool) -> int:
+    from emulators.cloud import deployed
+
+    with deployed(with_pip=with_pip) as cloud, Family() as family:
+        variables = {"LADING_HOST": cloud.host, "LADING_TOKEN": cloud.token}
+        if command:
+            return _run(family, command, os.environ | variables)
+        _print_and_wait(f"{name}={value}" for name, value in variables.items())
+        return 0
 
 
 def _run(family: Family, command: Sequence[str], environment: Mapping[str, str]) -> int:
@@ -53,12 +69,12 @@ def _run(family: Family, command: Sequence[str], environment: Mapping[str, str])
     return status if status >= 0 else 128 - status
 
 
-def _print_and_wait(variables: Mapping[str, str]) -> None:
+def _print_and_wait(lines: Iterable[str]) -> None:
     # Whoever reads the last line may end us at once: no handler must run then, it would raise past the wait.
     signals = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
     signal.pthread_sigmask(signal.SIG_BLOCK, signals)
-    for name, value in variables.items():
-        print(f"export {name}={shlex.quote(value)}")
+    for line in lines:
+        print(line)
     sys.stdout.flush()
     signal.sigwait(signals)
 
@@ -69,5 +85,6 @@ def _leave(number: int, frame: FrameType | None) -> None:
 
 if __name__ == "__main__":
     # While the emulators start, a signal ends us as Ctrl-C does: everything that was started is ended first.
-    signal.signal(signal.SIGTERM, _leave)
+    for each in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(each, _leave)
     sys.exit(main(sys.argv[1:]))

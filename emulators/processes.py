@@ -17,6 +17,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Final, Self
@@ -33,6 +34,27 @@ TRIES: Final = 3
 
 class EmulatorError(Exception):
     """An emulator cannot run; the message says why, and what to do."""
+
+
+@dataclass(frozen=True)
+class Launched:
+    """A server that answers.
+
+    log  the file that its output goes to, which is removed with the family
+    """
+
+    process: subprocess.Popen[bytes]
+    port: int
+    log: Path
+
+    def stop(self, timeout: float) -> int:
+        """End the server by SIGTERM, and after `timeout` seconds by SIGKILL; return its exit status."""
+        self.process.terminate()
+        try:
+            return self.process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            kill_session(self.process.pid)
+            return self.process.wait()
 
 
 class Family:
@@ -59,10 +81,14 @@ class Family:
         self._folder.cleanup()
 
     def start(
-        self, command: Sequence[str], environment: Mapping[str, str] | None = None, log: IO[bytes] | None = None
+        self,
+        command: Sequence[str],
+        environment: Mapping[str, str] | None = None,
+        log: IO[bytes] | None = None,
+        folder: Path | None = None,
     ) -> subprocess.Popen[bytes]:
-        """Start a process in a session of its own; its output goes to `log`, or where ours goes."""
-        child = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
+        """Start a process in a session of its own, in `folder`; its output goes to `log`, or where ours goes."""
+        child = subprocess.Popen(command, env=environment, cwd=folder, stdout=log, stderr=log, start_new_session=True)
         self._children.append(child)
         self._pipe.write(f"{child.pid}\n".encode())
         self._pipe.flush()
@@ -73,13 +99,25 @@ class Family:
 
         Raises EmulatorError with the end of its log.
         """
-        log = Path(self._folder.name) / f"{name}.log"
+        return self.launch(name, command).port
+
+    def launch(
+        self,
+        name: str,
+        command: Sequence[str],
+        environment: Mapping[str, str] | None = None,
+        folder: Path | None = None,
+    ) -> "Launched":
+        """Start a server as `start_server` does, in `folder`, with `{port}` in its environment as well."""
+        log = Path(self._folder.name) / f"{name}-{len(self._children)}.log"
         for _ in range(TRIES):
             port = free_port()
+            words = [word.replace("{port}", str(port)) for word in command]
+            variables = environment and {key: value.replace("{port}", str(port)) for key, value in environment.items()}
             with log.open("wb") as output:
-                server = self.start([word.format(port=port) for word in command], log=output)
+                server = self.start(words, variables, output, folder)
             if _answers(server, port):
-                return port
+                return Launched(server, port, log)
             kill_session(server.pid)
         raise EmulatorError(f"{name} does not start:\n{log.read_text(errors='replace')[-2000:]}")
 

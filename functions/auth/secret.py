@@ -22,7 +22,7 @@ from storage.errors import Corrupt, Unavailable
 TIMEOUTS: Final = (3.05, 10)
 
 EMULATED: Final = "emulated-token-of-lading"
-"""Who we are at the emulator (LADING_IAM_EMULATOR_HOST), where no credentials are to be had."""
+"""Who we are at the emulator (LADING_IAM_EMULATOR_HOST), where there is no metadata server."""
 
 
 class KeySecret:
@@ -32,7 +32,7 @@ class KeySecret:
         """Use the secret `name` of `project`, with the credentials of the environment."""
         emulator = os.environ.get("LADING_IAM_EMULATOR_HOST", "").rstrip("/")
         own: google.auth.credentials.Credentials
-        if emulator:
+        if emulator and "GCE_METADATA_HOST" not in os.environ:
             own = google.oauth2.credentials.Credentials(EMULATED)  # type: ignore[no-untyped-call]
         else:
             own, _ = google.auth.default(scopes=[CLOUD_PLATFORM])

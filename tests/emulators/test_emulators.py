@@ -75,12 +75,13 @@ def test_the_variables_reach_the_command_and_its_status_comes_back() -> None:
     assert metadata.startswith("firestore://")
 
 
-@pytest.mark.usefixtures("emulators")
-def test_without_a_command_the_variables_are_printed() -> None:
-    process = start()
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_without_a_command_the_variables_are_printed(emulators: Emulators, end: signal.Signals) -> None:
+    named = {"FIRESTORE_EMULATOR_HOST": emulators.firestore.address, "STORAGE_EMULATOR_HOST": emulators.storage.url}
+    process = start(environment=named)
     assert process.stdout is not None
     lines = [process.stdout.readline() for _ in range(5)]
-    process.send_signal(signal.SIGTERM)
+    process.send_signal(end)
     status, _, errors = finished(process)
 
     assert all(line.startswith("export ") for line in lines), errors

@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-from emulators import Emulators
+from emulators import Emulators, deployment, source
 from storage.digests import digest_of
 from tests.clients.conftest import commands, docker, docker_address  # noqa: F401  # fixtures
 from tests.clients.daemons import Docker
@@ -29,7 +29,7 @@ from tests.servers import Server, basic, serving
 from tests.serving.cloud import metadata_server
 from tests.terraform.conftest import Life, Moment
 from tests.terraform.program import ROOT
-from tests.terraform.world import DEVELOPER, RUNTIME, account_of, world_of
+from tests.terraform.world import DEVELOPER, RUNTIME, account_of, settings_of, world_of
 
 FUNCTIONS = "cloudfunctions2/projects/fake-project/locations/europe-west1/functions"
 CLOUD_RUN = {"K_SERVICE": "lading", "FUNCTION_TARGET": "registry"}
@@ -51,6 +51,20 @@ def test_it_holds_the_program_and_nothing_else(life: Life) -> None:
         str(path.relative_to(ROOT)) for name in ("functions", "storage") for path in (ROOT / name).rglob("*.py")
     }
     assert names == packages | {"main.py", "requirements.txt"}
+
+
+@pytest.mark.parametrize("function", ["registry", "collect"])
+def test_the_deployment_on_this_machine_has_the_same(life: Life, function: str) -> None:
+    """See emulators.cloud."""
+    with zipfile.ZipFile(io.BytesIO(uploaded(life.applied, function))) as archive:
+        contents = {name: archive.read(name) for name in archive.namelist()}
+    assert contents == source.files(function)
+    stores = {name: settings_of(life.applied, function)[name] for name in ("LADING_BLOBS", "LADING_METADATA")}
+    own = deployment.settings(function, "https://HOST", stores, deployment.Accounts.create())
+    of_here = {"LADING_URL", "LADING_ACCESS", "LADING_KEYS", "LADING_FOLDERS", "LADING_COLLECTOR"}
+    applied = settings_of(life.applied, function)
+    assert own.keys() == applied.keys()
+    assert {name: own[name] for name in own.keys() - of_here} == {name: applied[name] for name in own.keys() - of_here}
 
 
 def test_only_the_registry_installs_envoy(life: Life) -> None:

@@ -1,0 +1,157 @@
+"""What a deployment is made of, beside its program: accounts, rights and settings, as terraform/ makes them.
+
+With terraform's defaults, and a policy bucket in which `owner` may do everything, and `reader` may pull what is in
+`team-a/`.
+"""
+
+import base64
+import json
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Self
+
+from emulators.iam import PLATFORM
+from emulators.metadata import Account
+
+PROJECT: Final = "lading-test"
+POLICIES: Final = f"{PROJECT}-lading-policies"
+KEYS: Final = f"{PROJECT}/lading-keys"
+OBJECTS: Final = ("storage.objects.get", "storage.objects.create", "storage.objects.delete")
+
+
+def _email(name: str) -> str:
+    return f"lading-{name}@{PROJECT}.iam.gserviceaccount.com"
+
+
+def _token() -> str:
+    """Return an access token that nobody can guess: the registry listens on all addresses, as Cloud Run wants it."""
+    return f"ya29.{secrets.token_urlsafe(24)}"
+
+
+@dataclass(frozen=True)
+class Accounts:
+    """Who there is.
+
+    registry   runs the registry; its key signs URLs, too
+    collect    runs the collector
+    scheduler  calls the collector
+    owner      the access token of a person who may do everything
+    reader     the access token of one who may pull team-a/*
+    """
+
+    registry: Account
+    collect: Account
+    scheduler: Account
+    owner: str
+    reader: str
+
+    @classmethod
+    def create(cls) -> Self:
+        """Make accounts with new tokens and keys."""
+        # Google signs ID tokens with keys of its own, and blobs with a key of the account.
+        google = _private_key()
+        registry, collect, scheduler = (
+            Account(_email(name), _token(), google, "google") for name in ("registry", "collect", "scheduler")
+        )
+        return cls(registry, collect, scheduler, owner=_token(), reader=_token())
+
+
+def iam_world(accounts: Accounts) -> dict[str, Any]:
+    """Return what the fake of IAM answers from (see emulators.iam)."""
+    registry, key = accounts.registry.email, _private_key()
+    emails = {each.token: each.email for each in (accounts.registry, accounts.collect, accounts.scheduler)}
+    emails |= {accounts.owner: "owner@example.com", accounts.reader: "reader@example.com"}
+    tokens = {
+        token: {"email": email, "sub": str(10**20 + number), "azp": str(10**20 + number), "scope": PLATFORM[0]}
+        for number, (token, email) in enumerate(emails.items())
+    }
+    return {
+        "tokens": tokens,
+        "keys": {"registry": {"email": registry, "public": _public_pem(key), "private": key}},
+        "certs": {"keys": [_jwk(accounts.registry)]},
+        "buckets": {
+            POLICIES: {
+                "bindings": {"user:owner@example.com": list(OBJECTS)},
+                "managedFolders": {"team-a/": {"user:reader@example.com": ["storage.objects.get"]}},
+            }
+        },
+        "serviceAccounts": {registry: {f"serviceAccount:{registry}": ["iam.serviceAccounts.signBlob"]}},
+        "secrets": {
+            KEYS: {
+                "bindings": {f"serviceAccount:{registry}": ["secretmanager.versions.access"]},
+                "versions": [_registry_keys()],
+            }
+        },
+    }
+
+
+def settings(function: str, url: str, stores: Mapping[str, str], accounts: Accounts) -> Mapping[str, str]:
+    """Return the variables that terraform/functions.tf sets.
+
+    Args:
+        function: `registry` or `collect`.
+        url: where clients find the registry.
+        stores: LADING_BLOBS and LADING_METADATA.
+        accounts: of the deployment.
+    """
+    collector = {"LADING_COLLECTOR": accounts.scheduler.email} if function == "collect" else {}
+    return {
+        "LADING_URL": url,
+        "LADING_BLOBS": stores["LADING_BLOBS"],
+        "LADING_METADATA": stores["LADING_METADATA"],
+        "LADING_ACCESS": f"gs://{POLICIES}",
+        "LADING_FOLDERS": "team-a",
+        "LADING_KEYS": f"secret://{KEYS}",
+        "LADING_UNDELETE": "7d",
+        "LADING_GRACE": "24h",
+        "LADING_LOG": "json",
+        "LADING_THREADS": "80",
+        "LADING_UNSCOPED_TOKENS": "pull",
+        "LADING_TRUSTED_HOPS": "1",
+        "DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA": "true",
+    } | collector
+
+
+def platform(function: str) -> Mapping[str, str]:
+    """Return the variables that Cloud Run sets, and those of the function's build.
+
+    https://cloud.google.com/run/docs/container-contract#env-vars
+    """
+    name = "lading" if function == "registry" else f"lading-{function}"
+    run = {"PORT": "{port}", "K_SERVICE": name, "K_CONFIGURATION": name, "K_REVISION": f"{name}-00001-abc"}
+    return run | {"FUNCTION_TARGET": function, "FUNCTION_SIGNATURE_TYPE": "http"}
+
+
+def _registry_keys() -> str:
+    """Return the first version of the secret with the registry's keys, as terraform/keys.tf makes it."""
+    key, robots = (base64.b64encode(secrets.token_bytes(32)).decode() for _ in range(2))
+    return base64.b64encode(json.dumps({"tokens": [{"kid": "first", "key": key}], "robots": robots}).encode()).decode()
+
+
+def _private_key() -> str:
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric import rsa
+
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    encoding, format = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+    return key.private_bytes(encoding, format, serialization.NoEncryption()).decode()
+
+
+def _public_pem(private: str) -> str:
+    from cryptography.hazmat.primitives import serialization
+
+    key = serialization.load_pem_private_key(private.encode(), None).public_key()
+    return key.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo).decode()
+
+
+def _jwk(account: Account) -> dict[str, Any]:
+    """Return the public half of the key that signs an account's ID tokens (RFC 7517)."""
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+    from jwt.algorithms import RSAAlgorithm
+
+    key = load_pem_private_key(account.key.encode(), None)
+    assert isinstance(key, RSAPrivateKey)
+    described: dict[str, Any] = RSAAlgorithm.to_jwk(key.public_key(), as_dict=True)
+    return described | {"kid": account.kid, "alg": "RS256", "use": "sig"}

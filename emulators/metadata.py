@@ -1,0 +1,172 @@
+"""A strict fake of the metadata server, by which a process in Google Cloud knows who it runs as.
+
+It has what Cloud Run documents, for one service account:
+
+    project/project-id, project/numeric-project-id, instance/id, instance/region, universe/universe-domain
+    instance/service-accounts/{default,EMAIL}/      with ?recursive=true, else the names of what is below it
+    instance/service-accounts/{default,EMAIL}/{aliases,email,scopes}
+    instance/service-accounts/{default,EMAIL}/token                      an access token
+    instance/service-accounts/{default,EMAIL}/identity?audience=…        an ID token, signed with a key of our own
+
+As the documented one, it refuses what lacks `Metadata-Flavor: Google`, and what a proxy has passed on
+(X-Forwarded-For), with 403. An ID token has the address of the account with `format=full` alone, as on Compute Engine.
+
+https://cloud.google.com/run/docs/container-contract#metadata-server
+https://cloud.google.com/compute/docs/metadata/querying-metadata
+https://cloud.google.com/compute/docs/instances/verifying-instance-identity
+"""
+
+import json
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, Final, Self
+from urllib.parse import parse_qs, urlsplit
+
+from emulators.processes import Family
+from emulators.source import ROOT
+
+PROJECT_NUMBER: Final = "123456789012"
+PREFIX: Final = "/computeMetadata/v1/"
+ACCOUNTS: Final = "instance/service-accounts/"
+SCOPES: Final = ("https://www.googleapis.com/auth/cloud-platform",)
+ISSUER: Final = "https://accounts.google.com"
+TOKEN_TTL: Final = 3599
+"""Seconds that a token is good for when it is given out."""
+
+Response = tuple[int, Any]
+"""A status, and a text, or an object that is sent as JSON."""
+
+
+@dataclass(frozen=True)
+class Account:
+    """Who processes run as.
+
+    email  of the service account
+    token  its access token
+    key    the private key (PEM) that signs ID tokens, "" for none
+    kid    that key's id
+    """
+
+    email: str
+    token: str
+    key: str = ""
+    kid: str = ""
+    project: str = "lading-test"
+
+
+@dataclass(frozen=True)
+class MetadataServer:
+    """A running metadata server; its address is HOST:PORT."""
+
+    address: str
+
+    @classmethod
+    def start(cls, family: Family, account: Account, file: Path) -> Self:
+        """Start one for processes that run as `account`, which is written into `file`. Raises EmulatorError."""
+        file.touch(mode=0o600)
+        file.write_text(json.dumps(asdict(account)))
+        script = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from emulators.metadata import main; main()"
+        command = [sys.executable, "-c", script, "{port}", str(file)]
+        return cls(f"127.0.0.1:{family.start_server('metadata', command)}")
+
+    def environment(self) -> Mapping[str, str]:
+        """The variables by which Google's libraries find it."""
+        return {"GCE_METADATA_HOST": self.address, "GCE_METADATA_IP": self.address}
+
+
+def respond(account: Account, path: str, query: Mapping[str, list[str]]) -> Response:
+    """Return what the metadata server returns for a path below PREFIX."""
+    texts = {
+        "project/project-id": account.project,
+        "project/numeric-project-id": PROJECT_NUMBER,
+        "instance/id": "00bf4bf02d",
+        "instance/region": f"projects/{PROJECT_NUMBER}/regions/europe-west1",
+        "universe/universe-domain": "googleapis.com",
+        ACCOUNTS: f"default/\n{account.email}/\n",
+    }
+    if path in texts:
+        return 200, texts[path]
+    name, _, below = path.removeprefix(ACCOUNTS).partition("/")
+    if not path.startswith(ACCOUNTS) or name not in ("default", account.email):
+        return 404, "Not Found"
+    return _of_account(account, below, query)
+
+
+def _of_account(account: Account, name: str, query: Mapping[str, list[str]]) -> Response:
+    known = {"aliases": ["default"], "email": account.email, "scopes": list(SCOPES)}
+    match name:
+        case "":
+            is_recursive = query.get("recursive", [""])[0].lower() == "true"
+            return 200, known if is_recursive else "aliases\nemail\nidentity\nscopes\ntoken\n"
+        case "email":
+            return 200, account.email
+        case "aliases" | "scopes":
+            return 200, "".join(f"{each}\n" for each in known[name])
+        case "token":
+            return 200, {"access_token": account.token, "expires_in": TOKEN_TTL, "token_type": "Bearer"}
+        case "identity":
+            return _identity(account, query)
+    return 404, "Not Found"
+
+
+def _identity(account: Account, query: Mapping[str, list[str]]) -> Response:
+    audience, form = query.get("audience", [""])[0], query.get("format", ["standard"])[0]
+    if not audience:
+        return 400, "non-empty audience parameter required"
+    if form not in ("standard", "full") or not account.key:
+        return 400, "no such format, or no key to sign with"
+    return 200, identity_token(account, audience, with_email=form == "full")
+
+
+def identity_token(account: Account, audience: str, with_email: bool = True) -> str:
+    """Return an ID token of the account, as Google signs them."""
+    import jwt
+
+    now = int(time.time())
+    claims: dict[str, Any] = {"iss": ISSUER, "aud": audience, "azp": "112233445566778899", "sub": "112233445566778899"}
+    if with_email:
+        claims |= {"email": account.email, "email_verified": True}
+    return jwt.encode(claims | {"iat": now, "exp": now + TOKEN_TTL}, account.key, "RS256", headers={"kid": account.kid})
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    account: Account
+
+    def do_GET(self) -> None:  # the name that http.server calls
+        parts = urlsplit(self.path)
+        if parts.path == "/":
+            # Libraries look here whether there is a metadata server at all.
+            self._send(200, "computeMetadata/\n")
+        elif self.headers.get("Metadata-Flavor") != "Google" or "X-Forwarded-For" in self.headers:
+            self._send(403, "Missing Metadata-Flavor:Google header, or passed on by a proxy")
+        elif not parts.path.startswith(PREFIX):
+            self._send(404, "Not Found")
+        else:
+            self._send(*respond(self.account, parts.path.removeprefix(PREFIX), parse_qs(parts.query)))
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Nothing: what is asked here is a token."""
+
+    def _send(self, status: int, value: Any) -> None:
+        content = (value if isinstance(value, str) else json.dumps(value)).encode()
+        self.send_response(status)
+        kind = "text" if isinstance(value, str) else "json"
+        self.send_header("Content-Type", f"application/{kind}" if status == 200 else "text/html; charset=UTF-8")
+        self.send_header("Metadata-Flavor", "Google")
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+
+def main() -> None:
+    """Serve on the port that the first argument names, for the account in the file that the second one names."""
+    port, file = sys.argv[1:]
+    _Handler.account = Account(**json.loads(Path(file).read_text()))
+    server = ThreadingHTTPServer(("127.0.0.1", int(port)), _Handler)
+    server.daemon_threads = True
+    server.serve_forever()

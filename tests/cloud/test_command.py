@@ -1,0 +1,60 @@
+"""`python -m emulators cloud`."""
+
+import re
+import shlex
+import signal
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+import requests
+
+from emulators import Emulators
+from tests.emulators.test_emulators import finished, start
+from tests.needs import program
+from tests.servers import basic
+
+README = (Path(__file__).parents[2] / "README.md").read_text()
+
+
+@pytest.fixture
+def running_ones(emulators: Emulators) -> Mapping[str, str]:
+    """The variables by which the command uses the emulators of the session."""
+    return {"FIRESTORE_EMULATOR_HOST": emulators.firestore.address, "STORAGE_EMULATOR_HOST": emulators.storage.url}
+
+
+def test_it_prints_the_host_and_a_token_and_ends_all_at_a_signal(running_ones: Mapping[str, str]) -> None:
+    process = start("cloud", environment=running_ones)
+    assert process.stdout is not None
+    lines = [process.stdout.readline() for _ in range(2)]
+    found = re.fullmatch(r"LADING_HOST=(127\.0\.0\.1:\d+)\nLADING_TOKEN=(ya29\.\S+)\n", "".join(lines))
+    assert found, process.communicate()
+    url, token = f"http://{found[1]}/v2/_catalog", {"Authorization": basic("oauth2accesstoken", found[2])}
+    assert requests.get(url, headers=token, timeout=30).json() == {"repositories": []}
+    children = sessions_below(process.pid)
+    assert len(children) >= 5
+
+    process.send_signal(signal.SIGTERM)
+    status, output, errors = finished(process)
+
+    assert (status, output, errors) == (0, "", "")
+    assert {pid for pid in children if Path(f"/proc/{pid}").exists()} == set()
+
+
+def sessions_below(pid: int) -> set[int]:
+    """Return all processes below one."""
+    children = {int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()}
+    return children.union(*map(sessions_below, children))
+
+
+def test_a_command_gets_both_as_readme_shows(
+    running_ones: Mapping[str, str], docker_address: str, tmp_path: Path
+) -> None:
+    program("docker", "apt install docker.io")
+    waits, logs_in = re.findall(r"^python -m emulators (cloud.*)$", README, re.MULTILINE)
+    assert waits == "cloud"
+    environment = {**running_ones, "DOCKER_HOST": docker_address, "DOCKER_CONFIG": str(tmp_path)}
+
+    status, output, errors = finished(start(*shlex.split(logs_in), environment=environment))
+
+    assert (status, "Login Succeeded" in output) == (0, True), errors

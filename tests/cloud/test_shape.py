@@ -1,0 +1,120 @@
+"""The deployment on this machine is what the real one is: source, requirements, settings, and nothing else."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from emulators import source
+from emulators.cloud import Cloud
+from emulators.deployment import platform
+from emulators.processes import EmulatorError
+from emulators.runtime import Runtime, required
+from tests.cloud.http2 import connected
+from tests.servers import Server, basic
+
+ROOT = Path(__file__).parents[2]
+
+
+def variables_of(pid: int) -> dict[str, str]:
+    """The environment that a process was started with."""
+    words = Path(f"/proc/{pid}/environ").read_bytes().decode().rstrip("\0").split("\0")
+    return dict(word.partition("=")[::2] for word in words)
+
+
+@pytest.mark.parametrize("function", ["registry", "collect"])
+def test_a_container_has_the_variables_that_terraform_and_the_platform_set(cloud: Cloud, function: str) -> None:
+    text = (ROOT / "terraform" / "functions.tf").read_text()
+    optional, rest = text.split("optional = {", 1)[1].split("settings = merge(", 1)
+    of_terraform = set(re.findall(r"^ +([A-Z_]+) += ", rest.split("}, var.settings)", 1)[0], re.MULTILINE))
+    of_terraform |= {"LADING_FOLDERS"} if "LADING_FOLDERS" in optional else set()
+
+    variables = cloud.variables[function]
+
+    own = {name for name in variables if name.startswith(("LADING_", "DISABLE_"))} - {"LADING_IAM_EMULATOR_HOST"}
+    assert own - {"LADING_COLLECTOR"} == of_terraform
+    assert ("LADING_COLLECTOR" in own) == (function == "collect")
+    emulated = {"LADING_IAM_EMULATOR_HOST", "STORAGE_EMULATOR_HOST", "FIRESTORE_EMULATOR_HOST"}
+    metadata = {"GCE_METADATA_HOST", "GCE_METADATA_IP"}
+    assert set(variables) == own | set(platform(function)) | emulated | metadata
+
+
+def test_a_container_has_no_other_variables(cloud: Cloud) -> None:
+    started_with = variables_of(cloud.collect.process.pid)
+    assert set(started_with) - set(cloud.variables["collect"]) == {"PATH", "HOME", "LANG", "PYTHONUNBUFFERED"}
+    assert started_with["PORT"] == str(cloud.collect.port)
+
+
+def test_the_collector_knows_the_registry_by_its_address(cloud: Cloud) -> None:
+    assert variables_of(cloud.collect.process.pid)["LADING_URL"] == f"http://{cloud.host}"
+
+
+@pytest.fixture(scope="module")
+def runtime(tmp_path_factory: pytest.TempPathFactory) -> Runtime:
+    return Runtime.install(tmp_path_factory.mktemp("runtime"), source.archive(source.files("registry")))
+
+
+@pytest.mark.parametrize("module", ["functions", "storage", "emulators", "tests", "pytest", "h2", "mypy"])
+def test_nothing_of_this_checkout_or_its_tests_is_within_reach(runtime: Runtime, tmp_path: Path, module: str) -> None:
+    command = [str(runtime.python / "bin" / "python"), "-c", f"import {module}"]
+    done = subprocess.run(
+        command, cwd=tmp_path, env=dict(runtime.environment()), capture_output=True, text=True, check=False
+    )
+    assert f"No module named '{module}'" in done.stderr
+
+
+def test_the_programs_run_by_the_python_of_the_environment(runtime: Runtime) -> None:
+    first = Path(runtime.command[0]).read_text().splitlines()[0]
+    assert first == f"#!{runtime.python}/bin/python"
+
+
+def test_a_file_that_the_archive_lacks_is_missed(tmp_path: Path) -> None:
+    rest = {name: text for name, text in source.files("collect").items() if name != "functions/settings.py"}
+    made = Runtime.install(tmp_path, source.archive(rest))
+    command = [*made.command, "--target", "collect", "--port", "0"]
+    done = subprocess.run(
+        command, cwd=made.workspace, env=dict(made.environment()), capture_output=True, text=True, check=False
+    )
+    assert "cannot import name 'settings' from 'functions'" in done.stderr
+
+
+def test_a_requirement_that_is_not_installed_is_named(tmp_path: Path) -> None:
+    archive = source.archive({"requirements.txt": b"no-such-distribution==1 \\\n    --hash=sha256:00\n"})
+    with pytest.raises(EmulatorError, match=r"no-such-distribution.*pip install"):
+        Runtime.install(tmp_path, archive)
+
+
+def test_of_the_requirements_those_of_other_systems_are_left_out() -> None:
+    lines = ["# words", "a==1 \\", "    --hash=sha256:00", "b==2 ; sys_platform == 'win32' \\", "    --hash=sha256:00"]
+    assert required("\n".join(lines)) == ["a"]
+
+
+def test_equal_files_make_equal_archives() -> None:
+    assert source.archive({"a": b"1", "b": b"2"}) == source.archive({"b": b"2", "a": b"1"})
+
+
+def test_http1_and_h2c_are_served_on_the_same_port(registry: Server) -> None:
+    assert registry.request("GET", "/v2/")[0].status == 200
+    with connected(registry) as http2:
+        assert http2.request("GET", "/v2/").status == 200
+
+
+def test_head_says_the_length_that_get_has(registry: Server) -> None:
+    """Without it docker neither pulls nor pushes."""
+    with connected(registry) as http2:
+        for path in ("/v2/", "/v2/_catalog"):
+            got, body = registry.request("GET", path)
+            asked, _ = registry.request("HEAD", path)
+            lengths = {got.headers["Content-Length"], asked.headers["Content-Length"]}
+            lengths |= {http2.request(method, path).headers["content-length"] for method in ("GET", "HEAD")}
+            assert lengths == {str(len(body))}
+
+
+def test_only_who_has_rights_may_do_anything(registry: Server, cloud: Cloud) -> None:
+    headers = {"Authorization": basic("oauth2accesstoken", cloud.accounts.reader)}
+    assert registry.request("POST", "/v2/team-a/app/blobs/uploads/", headers=headers)[0].status == 403
+    assert registry.request("GET", "/v2/team-a/app/tags/list", headers=headers)[0].status == 404
+    assert registry.request("GET", "/v2/team-b/app/tags/list", headers=headers)[0].status == 403
+    headers = {"Authorization": basic("oauth2accesstoken", "ya29.unknown")}
+    assert registry.request("GET", "/v2/", headers=headers)[0].status == 401
