@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from werkzeug.wrappers import Request
 
-from functions import routes
+from functions import cors, routes
 from functions.api import answers, uploads
 from functions.api.answers import Answer
 from functions.api.base import Call
@@ -117,6 +117,8 @@ class App:
             answer.content = b""
         known = bool(line.principal) or self._settings.access == "everybody"
         answer = self._outgoing(answer, known, line.origin.client)
+        if self._settings.cors_origins:
+            cors.add_headers(self._settings.cors_origins, request.environ, answer)
         answer.headers += [*EVERY_ANSWER, ("X-Request-Id", line.origin.id)]
         if answer.status not in WITHOUT_SIZE:
             answer.headers.append(("Content-Length", str(answer.size)))
@@ -186,7 +188,8 @@ class App:
         """Let the caller in, check name and access, and let the handler work."""
         if self._read_only and found.writes:
             raise RegistryError(UNSUPPORTED._replace(message=self._read_only))
-        caller = self._door.admit(request.environ.get("HTTP_AUTHORIZATION", ""), audit.origin.client)
+        authorization = "" if found.is_open else request.environ.get("HTTP_AUTHORIZATION", "")
+        caller = self._door.admit(authorization, audit.origin.client)
         audit.principal = caller.principal
         action = found.route.action
         if action in ON_REPOSITORIES:

@@ -49,6 +49,7 @@ class RequestChecks:
         self._own = urlsplit(settings.url)
         self._own_name = self._own.hostname
         self._loopback_only = settings.access == "everybody"
+        self._trusted_origins = settings.cors_origins
 
     def check(self, environ: "WSGIEnvironment") -> None:
         """Check one request.
@@ -68,6 +69,8 @@ class RequestChecks:
             self._check_site(environ, host)
 
     def _check_site(self, environ: "WSGIEnvironment", host: str) -> None:
+        if environ.get("HTTP_ORIGIN") in self._trusted_origins:
+            return
         if environ.get("HTTP_SEC_FETCH_SITE", "") not in TRUSTED_SITES:
             raise RegistryError(DENIED._replace(message=FOREIGN_SITE.format(header="Sec-Fetch-Site")))
         origin = environ.get("HTTP_ORIGIN")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final, NamedTuple
 
-from functions.api import answers, base, blobs, history, listings, manifests, token, uploads
+from functions.api import answers, base, blobs, health, history, listings, manifests, token, uploads
 from functions.api.answers import Answer
 from functions.api.base import Call
 from functions.auth.access import Action
@@ -43,8 +43,8 @@ ROUTES: Final = (
     _row("history", "GET HEAD", "/v2/_lading/<name>/history", Action.PULL, history.moves),
     _row("end-3", "GET HEAD", "/v2/<name>/manifests/<last>", Action.PULL, manifests.get),
     _row("end-2", "GET HEAD", "/v2/<name>/blobs/<last>", Action.PULL, blobs.get),
-    _row("token", "GET POST", "/v2/token", Action.NOTHING, token.issue),
-    _row("_catalog", "GET HEAD", "/v2/_catalog", Action.LIST, listings.repositories),
+    _row("token", "GET POST", "/v2/token/?", Action.NOTHING, token.issue),
+    _row("_catalog", "GET HEAD", "/v2/_catalog/?", Action.LIST, listings.repositories),
     _row("end-4a end-4b end-11", "POST", "/v2/<name>/blobs/uploads/?", Action.PUSH, uploads.start),
     _row("end-13", "GET HEAD", "/v2/<name>/blobs/uploads/<last>", Action.PUSH, uploads.status),
     _row("end-5", "PATCH", "/v2/<name>/blobs/uploads/<last>", Action.PUSH, uploads.append),
@@ -53,8 +53,11 @@ ROUTES: Final = (
     _row("end-10", "DELETE", "/v2/<name>/blobs/<last>", Action.DELETE, blobs.delete),
     _row("end-7", "PUT", "/v2/<name>/manifests/<last>", Action.PUSH, manifests.put),
     _row("end-9", "DELETE", "/v2/<name>/manifests/<last>", Action.DELETE, manifests.delete),
-    _row("end-8a end-8b", "GET HEAD", "/v2/<name>/tags/list", Action.PULL, listings.tags),
+    _row("end-8a end-8b", "GET HEAD", "/v2/<name>/tags/list/?", Action.PULL, listings.tags),
     _row("end-12a end-12b", "GET HEAD", "/v2/<name>/referrers/<last>", Action.PULL, listings.referrers),
+    _row("about", "GET HEAD", "/", Action.NOTHING, health.about),
+    _row("health", "GET HEAD", "/healthz", Action.NOTHING, health.about),
+    _row("ready", "GET HEAD", "/readyz", Action.NOTHING, health.ready),
 )
 
 
@@ -68,6 +71,10 @@ QUICK: Final = frozenset({base.check, blobs.get, manifests.get})
 
 They step down (`leave`) before anything else: a second read, a search, an object that is opened.
 """
+
+
+OPEN: Final = frozenset({"about", "health", "ready", "options"})
+"""Rows for which no credentials count: what is sent is not even read, so bad ones hinder no probe."""
 
 
 SCOPES: Final = {Action.PULL: ("pull",), Action.PUSH: ("pull", "push"), Action.DELETE: ("pull", "delete")}
@@ -94,6 +101,11 @@ class Match(NamedTuple):
         return self.route.handler in QUICK
 
     @property
+    def is_open(self) -> bool:
+        """Whether no credentials count for it."""
+        return self.route.spec in OPEN
+
+    @property
     def writes(self) -> bool:
         """Whether it may change anything."""
         return self.route.action in (Action.PUSH, Action.DELETE) and self.method not in ("GET", "HEAD")
@@ -109,12 +121,23 @@ class Match(NamedTuple):
 
 
 def match(method: str, path: str) -> Match:
-    """The row for a request; where there is none, one that says so: 404 for an unknown path, else 405."""
+    """The row for a request; where there is none, one that says so: 404 for an unknown path, else 405.
+
+    OPTIONS is answered by what paths take, and looks nothing up (RFC 9110, section 9.3.7).
+    """
     for route in BY_METHOD.get(method, ()):
         if found := route.path.fullmatch(path):
             return Match(route, method, **found.groupdict())
     allowed = frozenset[str]().union(*(route.methods for route in ROUTES if route.path.fullmatch(path)))
+    if allowed:
+        allowed |= {"OPTIONS"}
+    if allowed and method == "OPTIONS":
+        return Match(_row("options", method, "", Action.NOTHING, partial(_options, allowed)), method)
     return Match(_row("none", method, "", Action.NOTHING, partial(_no_such_row, allowed)), method)
+
+
+def _options(allowed: frozenset[str], call: Call) -> Answer:
+    return Answer(204, {"Allow": ", ".join(sorted(allowed))})
 
 
 def _no_such_row(allowed: frozenset[str], call: Call) -> Answer:

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
+from functions import setting_values
+
 
 class SettingsError(Exception):
     """A setting that cannot be used; the message says which, and why."""
@@ -42,6 +44,12 @@ SETTINGS: Final = (
     Setting("blobs", "", "URL", "the blob store: file:///FOLDER or gs://BUCKET"),
     Setting("metadata", "", "URL", "the metadata store: sqlite:///FILE or firestore://PROJECT/DATABASE"),
     Setting("url", "", "URL", "the address that clients see, behind a proxy or a load balancer"),
+    Setting(
+        "cors-origins",
+        "",
+        "ORIGINS",
+        "other sites whose web pages may use the registry with a user's credentials, as in https://ui.example.com",
+    ),
     Setting(
         "trusted-hops",
         "0",
@@ -116,13 +124,11 @@ DATABASE: Final = "metadata.sqlite"
 """The file of the metadata in a data folder."""
 
 UNITS: Final = {"d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
-MOST_NAMES: Final = 500
 MOST_HOPS: Final = 16
 CONTAINER_HOSTS: Final = frozenset(
     f"host.{each}.internal" for each in ("docker", "containers", "minikube", "k3d", "lima", "rancher-desktop")
 )
 """Names by which containers reach the loopback of their machine: no page can have them, `.internal` is private."""
-NAME_CHARACTERS: Final = frozenset("abcdefghijklmnopqrstuvwxyz0123456789._/-*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +144,7 @@ class Settings:
     blobs: str
     metadata: str
     url: str
+    cors_origins: tuple[str, ...]
     trusted_hops: int
     tls_cert: Path | None
     tls_key: Path | None
@@ -206,9 +213,16 @@ def is_loopback(host: str) -> bool:
 
 def read(environment: Mapping[str, str] = os.environ, options: Mapping[str, str | None] | None = None) -> Settings:
     """The settings: of the command line's `options`, else the environment's, else defaults. Raises SettingsError."""
-    value = partial(_value, environment, options or {})
+    try:
+        return _read(partial(_value, environment, options or {}), environment)
+    except ValueError as error:
+        raise SettingsError(str(error)) from None
+
+
+def _read(value: Callable[[str], str], environment: Mapping[str, str]) -> Settings:
+    """Read and check. Raises SettingsError, ValueError."""
     _check_together(value, environment)
-    host, port = _address(value("address"))
+    host, port = setting_values.address(value("address"))
     data = Path(value("data")).absolute()
     return Settings(
         host=host,
@@ -216,14 +230,17 @@ def read(environment: Mapping[str, str] = os.environ, options: Mapping[str, str 
         data=data,
         blobs=value("blobs") or (data / "blobs").as_uri(),
         metadata=value("metadata") or f"sqlite://{(data / DATABASE).as_posix()}",
-        url=_public_url(value("url")),
+        url=setting_values.public_url(value("url")),
+        cors_origins=setting_values.origins(value("cors-origins")),
         trusted_hops=_hops(value("trusted-hops")),
         tls_cert=_file(value("tls-cert")),
         tls_key=_file(value("tls-key")),
         access=value("access"),
-        public=_list("public", value("public")),
-        folders=_list("folders", value("folders")),
-        unscoped_tokens=_choice("unscoped-tokens", value("unscoped-tokens"), ("refuse", "pull", "push", "delete")),
+        public=setting_values.names("public", value("public")),
+        folders=setting_values.names("folders", value("folders")),
+        unscoped_tokens=setting_values.choice(
+            "unscoped-tokens", value("unscoped-tokens"), ("refuse", "pull", "push", "delete")
+        ),
         users=Path(value("users") or data / "users.htpasswd"),
         grants=Path(value("grants") or data / "grants.txt"),
         keys=value("keys") or (data / "keys.json").as_uri(),
@@ -234,11 +251,11 @@ def read(environment: Mapping[str, str] = os.environ, options: Mapping[str, str 
         grace=duration(value("grace")),
         collector=value("collector"),
         cleanup=value("cleanup"),
-        cleanup_mode=_choice("cleanup-mode", value("cleanup-mode"), ("plan", "apply")),
-        log=_choice("log", value("log"), ("text", "json")),
-        threads=_number("threads", value("threads"), 1, 1000),
-        body_timeout=_number("body-timeout", value("body-timeout"), 1, 3600),
-        largest_body=_number("largest-body", value("largest-body"), 0, 1_000_000) * 2**20,
+        cleanup_mode=setting_values.choice("cleanup-mode", value("cleanup-mode"), ("plan", "apply")),
+        log=setting_values.choice("log", value("log"), ("text", "json")),
+        threads=setting_values.number("threads", value("threads"), 1, 1000),
+        body_timeout=setting_values.number("body-timeout", value("body-timeout"), 1, 3600),
+        largest_body=setting_values.number("largest-body", value("largest-body"), 0, 1_000_000) * 2**20,
         project=environment.get("GOOGLE_CLOUD_PROJECT") or _project(value("metadata")),
     )
 
@@ -268,7 +285,7 @@ def _check_together(value: Callable[[str], str], environment: Mapping[str, str])
 
 
 def _hops(text: str) -> int:
-    return _number("trusted-hops", text, 0, MOST_HOPS)
+    return setting_values.number("trusted-hops", text, 0, MOST_HOPS)
 
 
 def _project(metadata: str) -> str:
@@ -291,39 +308,3 @@ def local_path(url: str, scheme: str) -> Path:
     if parts.netloc or not parts.path.startswith("/"):
         raise SettingsError(f"{url} is not of the form {scheme}:///PATH")
     return Path(unquote(parts.path))
-
-
-def _address(text: str) -> tuple[str, int]:
-    host, _, port = text.rpartition(":")
-    if not host or not port.isdigit() or not 0 < int(port) < 65536:
-        raise SettingsError(f"--address is HOST:PORT, not {text}")
-    return host.strip("[]"), int(port)
-
-
-def _public_url(text: str) -> str:
-    parts = urlsplit(text)
-    if text and (parts.scheme not in ("http", "https") or not parts.netloc or parts.path.strip("/") or parts.query):
-        raise SettingsError(f"--url is http(s)://HOST[:PORT], not {text}")
-    if not text.isascii():
-        # It stands in headers, and no client takes such a host in a reference.
-        raise SettingsError(f"--url has only ASCII in it (xn--… for a host of other letters), not {text}")
-    return text.rstrip("/")
-
-
-def _list(option: str, text: str) -> tuple[str, ...]:
-    names = tuple(name.strip().rstrip("/") for name in text.split(",") if name.strip())
-    if len(names) > MOST_NAMES or any(set(name) - NAME_CHARACTERS for name in names):
-        raise SettingsError(f"--{option} is at most {MOST_NAMES} names with commas between them, not {text[:80]}")
-    return names
-
-
-def _choice(option: str, text: str, choices: tuple[str, ...]) -> str:
-    if text not in choices:
-        raise SettingsError(f"--{option} is {', '.join(choices[:-1])} or {choices[-1]}, not {text}")
-    return text
-
-
-def _number(option: str, text: str, least: int, most: int) -> int:
-    if not text.isdigit() or not least <= int(text) <= most:
-        raise SettingsError(f"--{option} is a number from {least} to {most}, not {text}")
-    return int(text)

@@ -11,6 +11,7 @@ from functions.registry.inventory import Inventory
 from functions.registry.manifests import Manifests
 from functions.registry.pages import Page
 from functions.registry.pulls import Pulls
+from functions.registry.readiness import Readiness
 from functions.registry.rollback import Rollback
 from functions.registry.running import Reports
 from functions.registry.tags import Tags
@@ -23,7 +24,7 @@ from storage.records import Key, Repository
 class Registry:
     """A registry over one blob store and one metadata store. Any thread may use it.
 
-    Holds no state but which pulls were noted of late.
+    Holds no state but which pulls were noted of late, and whether the stores answered just now.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class Registry:
         self.expiry = Expiry(metadata, self.deletion)
         self.running = Reports(metadata, clock)
         self.pulls = Pulls(metadata, clock)
+        self.readiness = Readiness(blobs, metadata)
 
     def repositories(self, after: str, limit: int) -> Page[str]:
         """The first `limit` repositories behind `after`, in lexical order, without those that were deleted."""

@@ -92,7 +92,7 @@ TAGS = (
 PATHS = (
     *(
         "",
-        "/",
+        "//",
         "/v1/",
         "/V2/",
         "/v3/",
@@ -104,8 +104,8 @@ PATHS = (
         "/v2/%00",
         "/v2/%0A",
     ),
-    *("/favicon.ico", "/metrics", "/healthz.php", "/debug/pprof/", "/.git/config", "/v2/_catalog/", "/v2/_catalog%0A"),
-    *("/v2/app", "/v2/app/", "/v2/app/tags", "/v2/app/tags/", "/v2/app/tags/list/", "/v2/app/tags/list/x"),
+    *("/favicon.ico", "/metrics", "/healthz.php", "/debug/pprof/", "/.git/config", "/v2/_catalog//", "/v2/_catalog%0A"),
+    *("/v2/app", "/v2/app/", "/v2/app/tags", "/v2/app/tags/", "/v2/app/tags/list//", "/v2/app/tags/list/x"),
     *("/v2/app/tags/list%0A", "/v2/app/tags/List", "/v2/tags/list", "/v2//tags/list", "/v2/manifests/v1"),
     *(
         "/v2/app/manifests",
@@ -119,14 +119,14 @@ PATHS = (
 )
 
 METHODS = {
-    "/v2/": "POST PUT PATCH DELETE OPTIONS TRACE BREW",
-    "/v2/_catalog": "POST PUT PATCH DELETE OPTIONS",
-    "/v2/app/tags/list": "POST PUT PATCH DELETE OPTIONS",
-    "/v2/app/manifests/v1": "POST PATCH OPTIONS CONNECT",
-    f"/v2/app/blobs/{BLOB}": "POST PUT PATCH OPTIONS",
-    f"/v2/app/referrers/{BLOB}": "POST PUT PATCH DELETE OPTIONS",
-    "/v2/app/blobs/uploads/": "GET HEAD PUT PATCH DELETE OPTIONS",
-    "/v2/app/blobs/uploads/SESSION": "POST OPTIONS TRACE",
+    "/v2/": "POST PUT PATCH DELETE TRACE BREW",
+    "/v2/_catalog": "POST PUT PATCH DELETE",
+    "/v2/app/tags/list": "POST PUT PATCH DELETE",
+    "/v2/app/manifests/v1": "POST PATCH CONNECT",
+    f"/v2/app/blobs/{BLOB}": "POST PUT PATCH",
+    f"/v2/app/referrers/{BLOB}": "POST PUT PATCH DELETE",
+    "/v2/app/blobs/uploads/": "GET HEAD PUT PATCH DELETE",
+    "/v2/app/blobs/uploads/SESSION": "POST TRACE",
 }
 
 NUMBERS = (

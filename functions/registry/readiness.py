@@ -1,0 +1,63 @@
+"""Readiness: whether both stores answer, asked once a second at most, whoever asks for it and how often."""
+
+import contextlib
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import Final
+
+from storage.errors import Missing, StorageError
+from storage.protocols import BlobStore, MetadataStore
+from storage.records import Key, Repository
+
+TTL: Final = 1.0
+"""Seconds for which an outcome is told again."""
+
+NO_OBJECT: Final = "no-object"
+"""The name of an object that is not there: that the store says so is the cheapest request of Cloud Storage."""
+
+log = logging.getLogger("lading")
+
+
+class Readiness:
+    """The stores, as a probe sees them. Any thread may use it."""
+
+    def __init__(
+        self, blobs: BlobStore, metadata: MetadataStore, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        """Ask nothing yet."""
+        self._blobs = blobs
+        self._metadata = metadata
+        self._monotonic = monotonic
+        self._lock = threading.Lock()
+        self._asked = -TTL
+        self._failing: str | None = None
+
+    def failing(self) -> str:
+        """Return the name of a store that does not answer, "" where both do.
+
+        One thread asks; the others are told the outcome before, or, where there is none yet, wait for it.
+        """
+        if self._lock.acquire(blocking=self._failing is None):
+            try:
+                if self._monotonic() - self._asked >= TTL:
+                    self._failing = self._ask()
+                    self._asked = self._monotonic()
+            finally:
+                self._lock.release()
+        return self._failing or ""
+
+    def _ask(self) -> str:
+        try:
+            self._metadata.read([Key(Repository, "-")])
+        except StorageError as error:
+            log.warning("not ready: %s", error)
+            return "metadata"
+        try:
+            with contextlib.suppress(Missing):
+                self._blobs.open(NO_OBJECT, 0, 1)
+        except StorageError as error:
+            log.warning("not ready: %s", error)
+            return "blobs"
+        return ""
