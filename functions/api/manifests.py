@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from functions.api import history
 from functions.api.answers import Answer
 from functions.api.base import Call
+from functions.api.preconditions import precondition_of
 from functions.desk import leave
 from functions.registry.changes import Change
 from functions.registry.errors import MANIFEST_TOO_LARGE, MANIFEST_UNKNOWN, TAGS_TOO_MANY, RegistryError
@@ -65,11 +66,13 @@ def put(call: Call) -> Answer:
         content_type=call.request.headers.get("Content-Type", ""),
         digest=call.last if by_digest else "",
         tags=tags if by_digest else [call.last, *tags],
+        condition=precondition_of(call),
     )
     manifest = call.registry.manifests.put(call.name, put, call.act("push"))
     call.audit.did(Change("manifest-pushed", manifest.digest, tuple(dict.fromkeys(put.tags))))
     location = call.location("manifests", manifest.digest)
-    answer = Answer(201, {"Location": location, "Docker-Content-Digest": manifest.digest})
+    headers = {"Location": location, "Docker-Content-Digest": manifest.digest, "ETag": f'"{manifest.digest}"'}
+    answer = Answer(201, headers)
     if manifest.subject:
         answer.add({"OCI-Subject": manifest.subject})
     for tag in tags:
@@ -78,11 +81,11 @@ def put(call: Call) -> Answer:
 
 
 def delete(call: Call) -> Answer:
-    """end-9: remove a manifest with its tags, or one tag."""
+    """end-9: remove a manifest with its tags, or one tag, unless If-Match or If-None-Match forbids it."""
     if names_digest(call.last, MANIFEST_UNKNOWN):
         _delete_manifest(call)
     else:
-        digest = call.registry.tags.delete(call.name, call.last, call.act("delete"))
+        digest = call.registry.tags.delete(call.name, call.last, call.act("delete"), precondition_of(call))
         call.audit.did(Change("tag-deleted", digest, (call.last,)))
     return Answer(202)
 
@@ -91,7 +94,7 @@ def _delete_manifest(call: Call) -> None:
     """Delete a manifest, and report all that went with it, also where the deletion fails halfway."""
     gone: list[Tag | Manifest] = []
     try:
-        call.registry.deletion.manifest(call.name, call.last, call.act("delete"), gone.append)
+        call.registry.deletion.manifest(call.name, call.last, call.act("delete"), gone.append, precondition_of(call))
     finally:
         if gone:
             tags = tuple(each.id for each in gone if isinstance(each, Tag))

@@ -20,6 +20,7 @@ from functions.registry.followers import Followers
 from functions.registry.large_manifests import hide_links, loosen_links
 from functions.registry.needs import released
 from functions.registry.pages import check_advance, scan_all
+from functions.registry.preconditions import UNCONDITIONAL, Precondition
 from functions.registry.repositories import alive, changed
 from functions.registry.tags import Tags
 from storage.commit_size import BATCH_SIZE, size_of
@@ -65,12 +66,20 @@ class Deletion:
         self._followers = Followers(metadata)
         self._clock = clock
 
-    def manifest(self, repository: str, digest: str, act: Act = DELETE, removed: Removed = lambda thing: None) -> None:
+    def manifest(
+        self,
+        repository: str,
+        digest: str,
+        act: Act = DELETE,
+        removed: Removed = lambda thing: None,
+        condition: Precondition = UNCONDITIONAL,
+    ) -> None:
         """Delete a manifest, its tags, what refers to it, and superseded indexes that name it (end-9).
 
-        `removed` is told of each. Raises MANIFEST_UNKNOWN, MANIFEST_NAMED by an index that keeps it, and TAG_IMMUTABLE.
+        `removed` is told of each. Raises MANIFEST_UNKNOWN, PRECONDITION_FAILED, MANIFEST_NAMED by an index that keeps
+        it, and TAG_IMMUTABLE.
         """
-        settle(lambda: self._try_to_delete(repository, digest, act, removed))
+        settle(lambda: self._try_to_delete(repository, digest, act, removed, condition))
 
     def repository(
         self, repository: str, act: Act = DELETE, progress: Progress = lambda what, done, total: None
@@ -128,10 +137,11 @@ class Deletion:
             whole.append((cause, record))
         return whole
 
-    def _try_to_delete(self, repository: str, digest: str, act: Act, removed: Removed) -> None:
+    def _try_to_delete(self, repository: str, digest: str, act: Act, removed: Removed, condition: Precondition) -> None:
         root = self._read(repository, digest)
         if root is None:
             raise RegistryError(MANIFEST_UNKNOWN, {"reference": digest})
+        condition.check(digest)
         keeping, superseded = self._followers.named_by(root)
         if keeping:
             raise RegistryError(MANIFEST_NAMED, {"digest": digest, "indexes": keeping})

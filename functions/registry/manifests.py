@@ -27,6 +27,7 @@ from functions.registry.large_manifests import dropping, forget_links, others_of
 from functions.registry.names import moment_of, names_digest, refuse_reserved
 from functions.registry.needs import hidden_needs_of, named, needs_of, object_of
 from functions.registry.pages import Page
+from functions.registry.preconditions import UNCONDITIONAL, Precondition
 from functions.registry.referring import attachment_after, attachment_of
 from functions.registry.repositories import alive
 from functions.registry.tags import Tags
@@ -60,13 +61,15 @@ class Put:
     content       its bytes
     content_type  as the client sent it, or ""
     digest        by which the client puts it, or "" where it is put by tag
-    tags          that are to name it
+    tags          that are to name it, first of all the one by which the client puts it
+    condition     on what the digest or tag by which the client puts it names before
     """
 
     content: bytes
     content_type: str
     digest: str = ""
     tags: Sequence[str] = ()
+    condition: Precondition = UNCONDITIONAL
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,8 +130,8 @@ class Manifests:
     def put(self, repository: str, put: Put, act: Act = PUSH) -> Manifest:
         """Keep a manifest, and let tags name it (end-7); all or nothing.
 
-        Raises MANIFEST_TOO_LARGE, DIGEST_INVALID, MANIFEST_INVALID, TAG_RESERVED, TAG_IMMUTABLE, and
-        MANIFEST_BLOB_UNKNOWN with each digest that is not in the repository.
+        Raises PRECONDITION_FAILED, MANIFEST_TOO_LARGE, DIGEST_INVALID, MANIFEST_INVALID, TAG_RESERVED, TAG_IMMUTABLE,
+        and MANIFEST_BLOB_UNKNOWN with each digest that is not in the repository.
         """
         for tag in put.tags:
             refuse_reserved(tag)
@@ -254,6 +257,8 @@ class Manifests:
         repository = manifest.repository
         tags = list(dict.fromkeys(put.tags))
         found = self._read_needs(manifest, [key for tag in tags for key in self._tags.keys(repository, tag)])
+        named_before = found[manifest.key if put.digest or not tags else Key(Tag, tags[0], repository)]
+        put.condition.check(named_before.digest if named_before else "")
         tombstone = found[Key(DeletedManifest, manifest.digest, repository)]
         _refuse_another_type(manifest, found[manifest.key], tombstone)
         time, damaged = self._clock(found.read_at), self._damaged(found, manifest)

@@ -16,6 +16,7 @@ from functions.registry.errors import MANIFEST_UNKNOWN, NAME_UNKNOWN, RegistryEr
 from functions.registry.immutable import ImmutableTags
 from functions.registry.names import refuse_reserved
 from functions.registry.pages import Page, find_all
+from functions.registry.preconditions import UNCONDITIONAL, Precondition
 from functions.registry.repositories import changed
 from storage.past import DeletedTag, History, Move
 from storage.protocols import Create, Delete, Found, MetadataStore, Replace, Touch, Write
@@ -112,13 +113,13 @@ class Tags:
         after = moves.behind(repository, moment)
         return next(iter(self._metadata.find(Move, {"tag": tag}, repository=repository, after=after, limit=1)), None)
 
-    def delete(self, repository: str, name: str, act: Act = DELETE) -> str:
+    def delete(self, repository: str, name: str, act: Act = DELETE, condition: Precondition = UNCONDITIONAL) -> str:
         """Remove a tag, and return the digest that it named; its manifest stays (end-9).
 
-        Raises MANIFEST_UNKNOWN, TAG_RESERVED, TAG_IMMUTABLE.
+        Raises MANIFEST_UNKNOWN, PRECONDITION_FAILED, TAG_RESERVED, TAG_IMMUTABLE.
         """
         refuse_reserved(name)
-        return settle(lambda: self._try_to_delete(repository, name, act))
+        return settle(lambda: self._try_to_delete(repository, name, act, condition))
 
     def keys(self, repository: str, name: str) -> list[Key[Any]]:
         """What must be read before `move` or `drop`."""
@@ -164,12 +165,13 @@ class Tags:
             *moves.row(found, tag.key, moves.Change(tag.digest, ""), act, moved),
         ]
 
-    def _try_to_delete(self, repository: str, name: str, act: Act) -> str:
+    def _try_to_delete(self, repository: str, name: str, act: Act, condition: Precondition) -> str:
         key = Key(Tag, name, repository)
         found = self._metadata.read([Key(Repository, repository), *self.keys(repository, name)])
         tag = found[key]
         if tag is None:
             raise RegistryError(MANIFEST_UNKNOWN, {"reference": name})
+        condition.check(tag.digest)
         self.immutable.check(repository, name)
         writes = self.drop(found, tag, causes.of_tag(name), act)
         self._metadata.commit([*writes, *changed(found, repository, self._clock())])

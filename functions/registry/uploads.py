@@ -42,7 +42,6 @@ CHUNK_MIN_LENGTH: Final = 1024 * 1024
 MOST_PARTS: Final = 10_000
 """Of a session: its record lists them. 10 GiB in the smallest chunks that are asked for."""
 
-
 _ID: Final = re.compile(r"[0-9a-f]{32}")
 
 
