@@ -68,7 +68,7 @@ def test_a_stream_that_is_reset_disturbs_no_other_of_its_connection(registry: Se
         http2.send(goes_on, first[:MIB])
         is_cut = http2.begin("POST", f"/v2/{name}/blobs/uploads/?digest={digest_of(second)}")
         http2.send(is_cut, second[:MIB])
-        http2.reset(is_cut)
+        http2.client.reset(is_cut)
 
         # More than a window of it, so that the other side has to give credit meanwhile.
         http2.send(goes_on, first[MIB : 2 * MIB])
