@@ -17,6 +17,7 @@ from functions.auth.project import Project
 from functions.auth.robots import Robots
 from functions.registry.acts import now
 from functions.registry.immutable import ImmutableTags
+from functions.registry.missing_content import MissingContent
 from functions.registry.registry import Registry
 from functions.settings import DATABASE, Settings, SettingsError, local_path
 from storage.errors import ForeignStore, StoreNotFound
@@ -134,7 +135,7 @@ def open_door(settings: Settings, metadata: MetadataStore, standby: bool = False
 def open_registry(settings: Settings, metadata: MetadataStore, create: bool = True) -> Registry:
     """The registry over `metadata` and the blobs of the settings. Raises SettingsError, StorageError."""
     blobs = open_blobs(settings.blobs, settings.hmac_key, settings.cdn_key, create)
-    return Registry(blobs, metadata, immutable_tags(settings))
+    return Registry(blobs, metadata, immutable_tags(settings), missing=missing_content(settings))
 
 
 def immutable_tags(settings: Settings) -> ImmutableTags:
@@ -143,6 +144,14 @@ def immutable_tags(settings: Settings) -> ImmutableTags:
         return ImmutableTags.of(settings.immutable)
     except ValueError as error:
         raise SettingsError(f"--immutable: {error}") from None
+
+
+def missing_content(settings: Settings) -> MissingContent:
+    """Return the rules of the settings. Raises SettingsError."""
+    try:
+        return MissingContent.of(settings.allow_missing)
+    except ValueError as error:
+        raise SettingsError(f"--allow-missing: {error}") from None
 
 
 def open_collector(settings: Settings, waits: "Waits | None" = None, create: bool = True) -> "Collector":

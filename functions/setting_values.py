@@ -48,6 +48,11 @@ def names(option: str, text: str) -> tuple[str, ...]:
     return found
 
 
+def rules(text: str) -> tuple[str, ...]:
+    """Return rules with commas between them."""
+    return tuple(rule.strip() for rule in text.split(",") if rule.strip())
+
+
 def choice(option: str, text: str, choices: tuple[str, ...]) -> str:
     """Return one of some words. Raises ValueError."""
     if text not in choices:

@@ -96,6 +96,12 @@ SETTINGS: Final = (
         "RULES",
         "tags that are created once, as in prod/*:v*,!prod/*:v*-rc* (an exception begins with an exclamation mark)",
     ),
+    Setting(
+        "allow-missing",
+        "",
+        "RULES",
+        "what manifests may name and lack: windows/*:urls (layers with URLs), mirror/*:sparse (an index's manifests)",
+    ),
     Setting("undelete", "7d", "TIME", "how long what is deleted can be restored, as in 7d, 12h or 30m"),
     Setting("grace", "24h", "TIME", "how long collection leaves a blob alone that no manifest names"),
     Setting("collector", "", "EMAIL", "the service account whose calls the function `collect` answers"),
@@ -158,6 +164,7 @@ class Settings:
     hmac_key: Path | None
     cdn_key: Path | None
     immutable: tuple[str, ...]
+    allow_missing: tuple[str, ...]
     undelete: timedelta
     grace: timedelta
     collector: str
@@ -246,7 +253,8 @@ def _read(value: Callable[[str], str], environment: Mapping[str, str]) -> Settin
         keys=value("keys") or (data / "keys.json").as_uri(),
         hmac_key=_file(value("hmac-key")),
         cdn_key=_file(value("cdn-key")),
-        immutable=tuple(rule.strip() for rule in value("immutable").split(",") if rule.strip()),
+        immutable=setting_values.rules(value("immutable")),
+        allow_missing=setting_values.rules(value("allow-missing")),
         undelete=duration(value("undelete")),
         grace=duration(value("grace")),
         collector=value("collector"),

@@ -192,6 +192,7 @@ class Manifest(Record):
                    "" where an earlier release wrote it: then its content alone says
     blobs          the digests of all blobs that must be linked in the repository
     children       the digests of all manifests that must be in the repository
+    may_lack       those of them that need not be: a rule allowed it when the manifest was pushed
     restored       when it was undeleted, or pushed again, the last time, or None
     damaged        whether scrub found that a blob is marked which it, or a manifest below it, needs: a hint to read
                    these blobs' records, which alone say whether one still is
@@ -210,6 +211,7 @@ class Manifest(Record):
     attachment: str = ""
     blobs: tuple[str, ...] = ()
     children: tuple[str, ...] = ()
+    may_lack: tuple[str, ...] = ()
     created: datetime
     restored: datetime | None = None
     damaged: bool = False

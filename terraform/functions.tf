@@ -8,12 +8,13 @@ locals {
   # What is not set is left out, since Google drops empty values.
   optional = {
     for name, value in {
-      LADING_IMMUTABLE    = var.immutable
-      LADING_CLEANUP      = length(var.cleanup) == 0 ? "" : jsonencode(var.cleanup)
-      LADING_CLEANUP_MODE = length(var.cleanup) == 0 ? "" : var.cleanup_mode
-      LADING_PUBLIC       = join(",", var.public)
-      LADING_LARGEST_BODY = var.http2 ? "" : "31" # MiB; Google ends a request at 32
-      LADING_FOLDERS      = var.access == "folders" ? join(",", [for prefix in keys(var.repositories) : trimsuffix(prefix, "/")]) : ""
+      LADING_IMMUTABLE     = var.immutable
+      LADING_ALLOW_MISSING = var.allow_missing
+      LADING_CLEANUP       = length(var.cleanup) == 0 ? "" : jsonencode(var.cleanup)
+      LADING_CLEANUP_MODE  = length(var.cleanup) == 0 ? "" : var.cleanup_mode
+      LADING_PUBLIC        = join(",", var.public)
+      LADING_LARGEST_BODY  = var.http2 ? "" : "31" # MiB; Google ends a request at 32
+      LADING_FOLDERS       = var.access == "folders" ? join(",", [for prefix in keys(var.repositories) : trimsuffix(prefix, "/")]) : ""
     } : name => value if value != ""
   }
 

@@ -298,6 +298,12 @@ variable "immutable" {
   default     = ""
 }
 
+variable "allow_missing" {
+  description = "What manifests may name and lack: `windows/*:urls` (layers with URLs), `mirror/*:sparse` (an index's manifests)."
+  type        = string
+  default     = ""
+}
+
 variable "undelete" {
   description = "For how long what was deleted can be restored."
   type        = string

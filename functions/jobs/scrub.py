@@ -27,7 +27,7 @@ from functions.jobs.pages import Walk
 from functions.jobs.slices import PAGE, SLICE, Phase, Report, Slices, scanned, unqueued
 from functions.registry.acts import Clock, now
 from functions.registry.attempts import try_to_commit
-from functions.registry.needs import needs_of
+from functions.registry.needs import needs_of, required_by
 from functions.registry.registry import Registry
 from storage.digests import Hasher, algorithm_of, digest_of
 from storage.errors import Corrupt, Missing
@@ -146,10 +146,10 @@ class Scrubber:
 
     def _check_manifest(self, listed: Listed) -> str:
         manifest, needs = listed.found[listed.record.key], listed.needs
-        keys = needs_of(listed.record)
+        keys = required_by(listed.record)
         if manifest is not None and any(needs[key] is None for key in keys):
             # Deleted and pushed again between the two reads? One read of all is of one moment.
-            needs = self._metadata.read([manifest.key, *keys], content=False)
+            needs = self._metadata.read([manifest.key, *needs_of(listed.record)], content=False)
             manifest = manifest if needs[manifest.key] else None
         if manifest is None:
             return "manifests gone meanwhile"

@@ -46,6 +46,7 @@ MOST_REFERENCES: Final = 5_000
 class Document:
     """What a manifest says. `blobs` and `children` are digests, each once, in order; `subject` is a digest or "".
 
+    `external` are those of the blobs that are nothing but layers with `urls`, of a type that may be distributed.
     `attached_kind` is the suffix of the tags under which cosign would put it (referring.kind_of), or "".
     """
 
@@ -54,6 +55,7 @@ class Document:
     subject: str
     attached_kind: str
     blobs: tuple[str, ...]
+    external: tuple[str, ...]
     children: tuple[str, ...]
     annotations: Mapping[str, str]
 
@@ -84,6 +86,7 @@ def parse(content: bytes, content_type: str) -> Document:
         subject=_digest(_descriptor(subject, "subject")) if subject is not None else "",
         attached_kind=_attached_kind(fields) if media_type in IMAGES else "",
         blobs=tuple(blobs),
+        external=_external(fields) if media_type in IMAGES else (),
         children=tuple(children),
         annotations=_annotations(fields),
     )
@@ -189,6 +192,13 @@ def _digest(descriptor: dict[str, Any]) -> str:
     if not isinstance(digest, str) or not is_well_formed(digest):
         raise _invalid("has a descriptor without a well-formed digest")
     return digest
+
+
+def _external(fields: dict[str, Any]) -> tuple[str, ...]:
+    """Return the digests of an image's layers that say where else they are, each time that they are named."""
+    layers = [layer for layer in _list(fields, "layers") if _kind(layer) not in NOT_DISTRIBUTABLE]
+    here = {_digest(fields["config"]), *(_digest(layer) for layer in layers if not layer.get("urls"))}
+    return tuple(dict.fromkeys(digest for layer in layers if (digest := _digest(layer)) not in here))
 
 
 def _kind(descriptor: dict[str, Any]) -> str:

@@ -1,5 +1,6 @@
 """Every error that a client may be told of, a row each. Rules raise RegistryError; api.answers alone writes it out."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -90,6 +91,12 @@ def logins_too_many(seconds: int) -> RegistryError:
     """LOGINS_TOO_MANY, with the time after which the client may try again; docker shows the message alone."""
     message = f"{LOGINS_TOO_MANY.message}; try again in {seconds} s"
     return RegistryError(LOGINS_TOO_MANY._replace(message=message), {"retry_after": seconds})
+
+
+def allowed_by(rule: str, digests: Sequence[str]) -> RegistryError:
+    """Return MANIFEST_BLOB_UNKNOWN about what a manifest could lack by a rule; clients show the message alone."""
+    message = f"{MANIFEST_BLOB_UNKNOWN.message}; only the rule {rule} (--allow-missing) lets a manifest lack it"
+    return RegistryError(MANIFEST_BLOB_UNKNOWN._replace(message=message), [{"digest": each} for each in digests])
 
 
 def immutable(tag: str, rule: str) -> RegistryError:

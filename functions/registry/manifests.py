@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from itertools import accumulate
 from typing import Any, Final, TypeVar
 
-from functions.registry.acts import PUSH, Act, Clock, now
+from functions.registry.acts import PUSH, Act
 from functions.registry.attempts import settle
 from functions.registry.damage import damaged_among, is_damaged, is_whole
 from functions.registry.documents import MOST_MEDIA_TYPE, canonical, parse
@@ -24,6 +24,7 @@ from functions.registry.errors import (
     RegistryError,
 )
 from functions.registry.large_manifests import dropping, forget_links, others_of, show_links, touching
+from functions.registry.missing_content import MissingContent
 from functions.registry.names import moment_of, names_digest, refuse_reserved
 from functions.registry.needs import hidden_needs_of, named, needs_of, object_of
 from functions.registry.pages import Page
@@ -85,14 +86,23 @@ class Manifests:
     """The manifests of all repositories."""
 
     def __init__(
-        self, blobs: BlobStore, metadata: MetadataStore, uploads: Uploads, tags: Tags, clock: Clock = now
+        self,
+        blobs: BlobStore,
+        metadata: MetadataStore,
+        uploads: Uploads,
+        tags: Tags,
+        missing: MissingContent,
     ) -> None:
-        """Keep manifests in `metadata`, and in `blobs`, through `uploads`, what is too large for it."""
+        """Keep manifests in `metadata`, and in `blobs`, through `uploads`, what is too large for it.
+
+        The clock is that of `tags`; `missing` says which manifests may lack what.
+        """
         self._blobs = blobs
         self._metadata = metadata
         self._uploads = uploads
         self._tags = tags
-        self._clock = clock
+        self._clock = tags.clock
+        self._missing = missing
 
     def find(self, repository: str, reference: str, *, whole: bool = False, present: bool = False) -> Manifest | Tag:
         """What a tag or digest names: digest, media type and size, in one read; two for a tag as of a time.
@@ -131,7 +141,7 @@ class Manifests:
         """Keep a manifest, and let tags name it (end-7); all or nothing.
 
         Raises PRECONDITION_FAILED, MANIFEST_TOO_LARGE, DIGEST_INVALID, MANIFEST_INVALID, TAG_RESERVED, TAG_IMMUTABLE,
-        and MANIFEST_BLOB_UNKNOWN with each digest that is not in the repository.
+        and MANIFEST_BLOB_UNKNOWN with each digest that is not there, and the rule by which it need not be.
         """
         for tag in put.tags:
             refuse_reserved(tag)
@@ -152,14 +162,11 @@ class Manifests:
             attachment=attachment_of(document.attached_kind, put.tags),
             blobs=document.blobs,
             children=document.children,
+            may_lack=self._missing.may_lack(repository, document),
             created=self._clock(),
         )
-        if manifest.size > MOST_CONTENT:
-            manifest = self._spill(manifest, act.by)
-        try:
-            return settle(lambda: self._try_to_put(manifest, put, act))
-        except TooLarge:
-            return self._put_large(manifest, put, act)
+        with self._missing.explained(repository, document):
+            return self._put(manifest, put, act)
 
     def referrers(self, repository: str, subject: str, artifact_type: str, after: str) -> Page[Referrer]:
         """Some manifests behind the digest `after` that refer to `subject` (end-12): as many as a page should hold.
@@ -223,6 +230,14 @@ class Manifests:
                 document = parse(content, manifest.media_type)
                 return Referrer(manifest, document.artifact_type, document.annotations)
         return Referrer(manifest, manifest.artifact_type, {})
+
+    def _put(self, manifest: Manifest, put: Put, act: Act) -> Manifest:
+        if manifest.size > MOST_CONTENT:
+            manifest = self._spill(manifest, act.by)
+        try:
+            return settle(lambda: self._try_to_put(manifest, put, act))
+        except TooLarge:
+            return self._put_large(manifest, put, act)
 
     def _spill(self, manifest: Manifest, principal: str) -> Manifest:
         """Keep the bytes as a blob of the repository that the manifest itself names, like any other that it needs."""

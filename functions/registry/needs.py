@@ -24,6 +24,12 @@ def needs_of(manifest: Manifest) -> list[Key[Any]]:
     return [*links, *(Key(Manifest, digest, manifest.repository) for digest in manifest.children)]
 
 
+def required_by(manifest: Manifest) -> list[Key[Any]]:
+    """Return the keys of `needs_of`, but for what the manifest may lack."""
+    may_lack = {*manifest.may_lack}
+    return [key for key in needs_of(manifest) if key.id not in may_lack]
+
+
 def hidden_needs_of(manifest: Manifest) -> list[Key[Any]]:
     """Return the keys that must be read besides `needs_of` to find what of it is hidden."""
     hidden = [Key(DeletedLink, digest, manifest.repository) for digest in manifest.blobs]
@@ -50,7 +56,7 @@ def named(
         RegistryError: MANIFEST_BLOB_UNKNOWN with each digest that is not there.
     """
     writes: list[Write] = []
-    missing = []
+    missing, may_lack = [], {*manifest.may_lack}
     for key in needs_of(manifest):
         record = found[key]
         hidden = found[Key(DeletedLink, key.id, key.repository)] if key.kind is Link else None
@@ -62,7 +68,7 @@ def named(
             writes.append(Touch(key))
         elif hidden and (blob := _good(found[Key(Blob, key.id)])) and now - hidden.hidden < hidden_for:
             writes += links.shown(hidden, blob, now)
-        else:
+        elif key.id not in may_lack:
             missing.append(key.id)
     if missing:
         raise RegistryError(MANIFEST_BLOB_UNKNOWN, [{"digest": digest} for digest in missing])

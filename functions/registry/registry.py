@@ -9,6 +9,7 @@ from functions.registry.expiry import Expiry
 from functions.registry.immutable import ImmutableTags
 from functions.registry.inventory import Inventory
 from functions.registry.manifests import Manifests
+from functions.registry.missing_content import MissingContent
 from functions.registry.pages import Page
 from functions.registry.pulls import Pulls
 from functions.registry.readiness import Readiness
@@ -33,6 +34,7 @@ class Registry:
         metadata: MetadataStore,
         immutable: ImmutableTags = ImmutableTags(),  # noqa: B008  # it is frozen
         clock: Clock = now,
+        missing: MissingContent = MissingContent(),  # noqa: B008  # it is frozen
     ) -> None:
         """Use these two stores, which `close` closes; jobs use them, too."""
         self.objects = blobs
@@ -40,7 +42,7 @@ class Registry:
         self.blobs = Blobs(blobs, metadata, clock)
         self.uploads = Uploads(blobs, metadata, clock)
         self.tags = Tags(metadata, immutable, clock)
-        self.manifests = Manifests(blobs, metadata, self.uploads, self.tags, clock)
+        self.manifests = Manifests(blobs, metadata, self.uploads, self.tags, missing)
         self.deletion = Deletion(metadata, self.tags, clock)
         self.undelete = Undelete(metadata, self.tags, clock)
         self.rollback = Rollback(metadata, self.tags, clock)

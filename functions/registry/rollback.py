@@ -66,11 +66,11 @@ class Rollback:
         waiting, seen = [root], {root.id}
         while waiting:
             manifest = waiting.pop()
-            keys = needs_of(manifest)
+            keys, may_lack = needs_of(manifest), {*manifest.may_lack}
             found = self._metadata.read(keys, content=False)
             for key in keys:
                 record = found[key]
-                if record is None:
+                if record is None and key.id not in may_lack:
                     gone.append(key.id)
                 elif isinstance(record, Manifest) and record.id not in seen:
                     seen.add(record.id)

@@ -40,7 +40,7 @@ class Tags:
         """Keep tags in `metadata`."""
         self.immutable = immutable
         self._metadata = metadata
-        self._clock = clock
+        self.clock = clock
 
     def names(self, repository: str, after: str, limit: int) -> Page[str]:
         """The first `limit` tags behind `after`, in lexical order (end-8). Raises NAME_UNKNOWN."""
@@ -139,7 +139,7 @@ class Tags:
             return [Replace(replace(current, content=_inlined(manifest), damaged=manifest.damaged))]
         if current is not None:
             self.immutable.check(repository, name)
-        moved = moves.moved_at(found, key, self._clock)
+        moved = moves.moved_at(found, key, self.clock)
         tag = Tag(
             id=name,
             repository=repository,
@@ -156,7 +156,7 @@ class Tags:
 
     def drop(self, found: Found, tag: Tag, cause: str, act: Act) -> list[Write]:
         """The writes that delete a tag at its version, and keep what it named for a while."""
-        moved = moves.moved_at(found, tag.key, self._clock)
+        moved = moves.moved_at(found, tag.key, self.clock)
         earlier = found[Key(DeletedTag, tag.id, tag.repository)]
         deleted = recast(tag, DeletedTag, content=None, deleted=moved, by=act.by, cause=cause)
         return [
@@ -174,7 +174,7 @@ class Tags:
         condition.check(tag.digest)
         self.immutable.check(repository, name)
         writes = self.drop(found, tag, causes.of_tag(name), act)
-        self._metadata.commit([*writes, *changed(found, repository, self._clock())])
+        self._metadata.commit([*writes, *changed(found, repository, self.clock())])
         return tag.digest
 
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 from functions.jobs.backup import Stores
 from functions.registry import causes
 from functions.registry.expiry import BY
-from functions.registry.needs import needs_of
+from functions.registry.needs import required_by
 from functions.registry.pages import scan_all
 from functions.registry.referring import NOT_ATTACHED, OWN_TAG
 from storage.digests import algorithm_of, digest_of
@@ -67,7 +67,7 @@ def whole(now: Snapshot) -> None:
     """What lives is whole, what can be restored can be restored whole, and histories tell what happened."""
     _tags_name_manifests(now)
     for manifest in now.manifests.values():
-        missing = [key.id for key in needs_of(manifest) if key not in now.links and key not in now.manifests]
+        missing = [key.id for key in required_by(manifest) if key not in now.links and key not in now.manifests]
         assert not missing, f"{manifest.id} lives and lacks {missing}"
         _holds(now, manifest)
         assert manifest.repository in now.repositories, f"{manifest.repository} is no repository"
@@ -123,11 +123,11 @@ def _holds(now: Snapshot, manifest: Manifest) -> None:
 
 
 def _can_be_restored(now: Snapshot, dead: DeletedManifest) -> None:
-    for digest in dead.blobs:
+    for digest in {*dead.blobs} - {*dead.may_lack}:
         place = (digest, dead.repository)
         assert Key(Link, *place) in now.links or Key(DeletedLink, *place) in now.dead_links, f"{dead.id} lacks {digest}"
         assert digest in now.blobs, f"{dead.id} lacks the bytes of {digest}"
-    for digest in dead.children:
+    for digest in {*dead.children} - {*dead.may_lack}:
         place = (digest, dead.repository)
         there = Key(Manifest, *place) in now.manifests or Key(DeletedManifest, *place) in now.dead_manifests
         assert there, f"{dead.id} lacks its child {digest}"

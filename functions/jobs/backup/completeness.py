@@ -14,7 +14,7 @@ from functions.jobs.backup.objects import Objects
 from functions.jobs.backup.records import Batch, get, has, repositories
 from functions.jobs.backup.stores import Progress, Report
 from functions.jobs.backup.sync import Sync
-from functions.registry.needs import is_named, needs_of
+from functions.registry.needs import is_named, required_by
 from functions.registry.pages import find_all, scan_all
 from storage.kinds import KINDS
 from storage.past import DeletedManifest
@@ -78,7 +78,7 @@ class Completeness:
                     self._copy.commit([Delete(link)])
             for manifest in scan_all(self._copy, Manifest, repository):
                 current = get(self._copy, manifest.key)
-                if current is not None and not has(self._copy, needs_of(current)):
+                if current is not None and not has(self._copy, required_by(current)):
                     self._drop_manifest(current)
             for tag in scan_all(self._copy, Tag, repository):
                 if not has(self._copy, [Key(Manifest, tag.digest, repository)]):
@@ -128,7 +128,8 @@ class Completeness:
         for link in find_all(self._copy, Link, {"id": digest}, None):
             self._copy.commit([Delete(link)])
             for manifest in find_all(self._copy, Manifest, {"blobs": digest}, link.repository):
-                self._drop_manifest(manifest)
+                if digest not in manifest.may_lack:
+                    self._drop_manifest(manifest)
         if blob is not None:
             self._copy.commit([Delete(blob)])
 
@@ -140,7 +141,8 @@ class Completeness:
             if current is None:
                 continue
             self._copy.commit([Delete(current)])
-            waiting += find_all(self._copy, Manifest, {"children": current.id}, current.repository)
+            indexes = find_all(self._copy, Manifest, {"children": current.id}, current.repository)
+            waiting += [index for index in indexes if current.id not in index.may_lack]
             for tag in list(find_all(self._copy, Tag, {"digest": current.id}, current.repository)):
                 self._drop_tag(tag)
 
@@ -157,9 +159,10 @@ class Completeness:
         manifest = get(self._source, Key(Manifest, digest, repository))
         if manifest is None:
             return False
-        if not all(self._bring(repository, child) for child in manifest.children):
+        may_lack = {*manifest.may_lack}
+        if not all(self._bring(repository, child) or child in may_lack for child in manifest.children):
             return False
-        if not all(self._bring_blob(repository, blob) for blob in manifest.blobs):
+        if not all(self._bring_blob(repository, blob) or blob in may_lack for blob in manifest.blobs):
             return False
         self._sync.put(manifest)
         return True

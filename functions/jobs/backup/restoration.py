@@ -24,7 +24,7 @@ from functions.registry.acts import RESTORE, Act, now
 from functions.registry.attempts import settle
 from functions.registry.immutable import ImmutableTags
 from functions.registry.large_manifests import dropping
-from functions.registry.needs import hidden_needs_of, named, needs_of, object_of
+from functions.registry.needs import hidden_needs_of, named, needs_of, object_of, required_by
 from functions.registry.pages import scan_all
 from functions.registry.repositories import alive, changed
 from functions.registry.tags import Tags
@@ -211,7 +211,7 @@ class Restore:
 
     def _manifest(self, listed: Manifest) -> bool:
         """Put a manifest back that is not there, where all that it needs is; returns whether it was."""
-        if has(self._metadata, [listed.key]) or not has(self._metadata, needs_of(listed)):
+        if has(self._metadata, [listed.key]) or not has(self._metadata, required_by(listed)):
             return False
         manifest = get(self._source.metadata, listed.key)
         done = manifest is not None and settle(lambda: self._put(manifest))
@@ -223,7 +223,7 @@ class Restore:
         dead = Key(DeletedManifest, manifest.id, manifest.repository)
         own_keys = [manifest.key, dead, Key(Repository, manifest.repository)]
         found = self._metadata.read([*own_keys, *needed, *hidden_needs_of(manifest)], content=False)
-        if found[manifest.key] is not None or any(found[key] is None for key in needed):
+        if found[manifest.key] is not None or any(found[key] is None for key in required_by(manifest)):
             return False
         # Where it is kept as a blob, that has another object here.
         manifest = replace(manifest, object=object_of(found, manifest), damaged=False)

@@ -13,7 +13,7 @@ from functions.jobs.backup.records import batches, sized
 from functions.jobs.backup.sessions import OBJECTS, Sessions
 from functions.jobs.backup.stores import Report, Stores
 from functions.registry.acts import now
-from functions.registry.needs import hidden_needs_of, named, needs_of, object_of
+from functions.registry.needs import hidden_needs_of, named, needs_of, object_of, required_by
 from functions.registry.pages import scan_all
 from functions.registry.repositories import changed
 from functions.registry.tags import Tags
@@ -151,7 +151,7 @@ def _is_ready(found: Found, manifest: Manifest) -> bool:
     dead = found[Key(DeletedManifest, manifest.id, manifest.repository)]
     if dead is not None and dead.blobs != manifest.blobs:
         return False
-    return found[manifest.key] is None and all(found[key] is not None for key in needs_of(manifest))
+    return found[manifest.key] is None and all(found[key] is not None for key in required_by(manifest))
 
 
 def _grouped(manifests: Iterable[Manifest]) -> Iterator[list[Manifest]]:

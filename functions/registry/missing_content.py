@@ -1,0 +1,55 @@
+"""Content that a manifest may name although its repository lacks it: none, unless a rule allows it.
+
+    windows/*:urls      layers that say in `urls` where else they are
+    mirror/*:sparse     manifests of an index, of which only some platforms were copied
+    !mirror/base:sparse except in this repository
+
+What is there is kept like anything else that a manifest names; what comes later is kept from then on. Layers of the
+types that their owners let nobody distribute need no rule (documents.NOT_DISTRIBUTABLE). No URL is ever followed.
+"""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Final, Self
+
+from functions.registry.documents import Document
+from functions.registry.errors import MANIFEST_BLOB_UNKNOWN, RegistryError, allowed_by
+from functions.registry.rules import Rules
+
+URLS: Final = "urls"
+SPARSE: Final = "sparse"
+
+
+@dataclass(frozen=True, slots=True)
+class MissingContent(Rules):
+    """The rules and exceptions, as REPOSITORY:urls and REPOSITORY:sparse."""
+
+    WHAT: ClassVar[str] = f"{URLS} or REPOSITORY:{SPARSE}"
+
+    @classmethod
+    def of(cls, texts: Sequence[str]) -> Self:
+        """Read rules as they are written. Raises ValueError, saying which is none."""
+        for text in texts:
+            if text.partition(":")[2] not in (URLS, SPARSE):
+                raise ValueError(f"{text} is not REPOSITORY:{cls.WHAT}")
+        return super(MissingContent, cls).of(texts)
+
+    def may_lack(self, repository: str, document: Document) -> tuple[str, ...]:
+        """Return the digests that a manifest may name in a repository although they are not there."""
+        lacking = {URLS: document.external, SPARSE: document.children}
+        return tuple(digest for kind, digests in lacking.items() if self.rule(repository, kind) for digest in digests)
+
+    @contextlib.contextmanager
+    def explained(self, repository: str, document: Document) -> Iterator[None]:
+        """Name the rule that would accept a manifest, where this block refuses it for what is not there."""
+        try:
+            yield
+        except RegistryError as error:
+            if error.row != MANIFEST_BLOB_UNKNOWN:
+                raise
+            digests = [each["digest"] for each in error.detail]
+            for kind, lacking in {URLS: document.external, SPARSE: document.children}.items():
+                if {*digests} <= {*lacking} and not self.rule(repository, kind):
+                    raise allowed_by(f"{repository}:{kind}", digests) from None
+            raise
