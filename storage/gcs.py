@@ -2,9 +2,8 @@
 
     blobs/<upload id>/<part>
 
-An upload is one streamed `uploadType=media` request, which costs a third of the CPU of the client library's resumable
-sessions, holds nothing in memory and leaves nothing behind when it is cut. The client library composes, deletes and
-lists; it is imported when it is first needed, which a pull never does.
+An upload is one streamed `uploadType=media` request (gcs_uploads). The client library composes, deletes and lists; it
+is imported when it is first needed, which a pull never does.
 """
 
 import contextlib
@@ -19,7 +18,6 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
 import google.auth
-import google_crc32c
 import requests
 from google.auth.credentials import AnonymousCredentials, Credentials
 from google.auth.exceptions import GoogleAuthError
@@ -27,6 +25,7 @@ from google.auth.transport.requests import AuthorizedSession
 
 from storage.cdn import CdnUrls
 from storage.errors import Corrupt, Missing, Unavailable
+from storage.gcs_uploads import TIMEOUTS, UploadBody, upload
 from storage.google_imports import import_storage
 from storage.protocols import PART, UPLOAD_ID, Stored, exactly
 from storage.signed_urls import SignedUrls, Urls
@@ -50,16 +49,13 @@ NAMED: Final = ("GOOGLE_APPLICATION_CREDENTIALS", "GCE_METADATA_HOST")
 """By which an environment names credentials, other than those that lie in a home folder."""
 
 PIECE: Final = 256 * 1024
-TIMEOUTS: Final = (10, 60)
-"""Seconds to connect, and seconds without a byte."""
-
 PATIENCE: Final = 20.0
 """Seconds for which a call of Google's client is made again."""
 
 AGAIN: Final = requests.adapters.Retry(
     3, allowed_methods={"GET"}, status_forcelist=(429, 500, 502, 503, 504), backoff_factor=0.1, raise_on_status=False
 )
-"""A read may be tried again, whatever went wrong; an upload, whose body is used up, only before it began."""
+"""A read may be tried again, whatever went wrong; an upload, here, only before it began: see gcs_uploads."""
 
 
 class CloudStorageBlobs:
@@ -89,17 +85,9 @@ class CloudStorageBlobs:
 
     def append(self, name: str, chunks: Iterable[bytes], size: int | None = None) -> Stored:
         """See BlobStore.append. A body that ends early never gets its last chunk, so nothing of it is kept."""
-        body = _Body(exactly(chunks, size), size)
-        url = f"{self._endpoint}/upload/storage/v1/b/{self._name}/o"
-        parameters = {"uploadType": "media", "name": PREFIX + name, "ifGenerationMatch": "0"}
-        headers = {"Content-Type": "application/octet-stream"}
-        if size == 0:
-            # Nothing is to be sent, and what is not nothing raises.
-            headers["Content-Length"] = str(sum(len(chunk) for chunk in body))
+        body = UploadBody(exactly(chunks, size), size)
         with _faults():
-            answer = self._session.post(url, params=parameters, data=body or b"", headers=headers, timeout=TIMEOUTS)
-            answer.raise_for_status()
-            described = answer.json()
+            described = upload(self._session, self._endpoint, self._name, PREFIX + name, body)
         return self._checked(name, Stored(int(described["size"]), _crc32c(described["crc32c"])), body)
 
     def join(self, name: str, parts: Sequence[str]) -> Stored:
@@ -211,7 +199,7 @@ class CloudStorageBlobs:
         blob.compose(sources, if_generation_match=generation, timeout=TIMEOUTS, retry=_again())
         return name, Stored(blob.size, _crc32c(blob.crc32c))
 
-    def _checked(self, name: str, stored: Stored, body: "_Body") -> Stored:
+    def _checked(self, name: str, stored: Stored, body: UploadBody) -> Stored:
         """`stored`, where it is what was sent; else the object is removed and Corrupt raised."""
         if (stored.size, stored.crc32c) != (body.sent, body.crc32c):
             self.delete(name)
@@ -241,28 +229,6 @@ def _credentials(emulated: bool) -> Credentials:
         return nobody
     own: Credentials = google.auth.default(scopes=SCOPES)[0]
     return own
-
-
-class _Body:
-    """A request's body: counts and checks what it sends. Has a length where that is known, else it is sent chunked."""
-
-    def __init__(self, chunks: Iterable[bytes], size: int | None) -> None:
-        self._chunks = iter(chunks)
-        self._size = size
-        self.sent = 0
-        self.crc32c = 0
-        if size:
-            # requests looks for `len`, by which it chooses between Content-Length and chunks.
-            self.len = size
-
-    def __bool__(self) -> bool:
-        return self._size != 0
-
-    def __iter__(self) -> Iterator[bytes]:
-        for chunk in self._chunks:
-            self.sent += len(chunk)
-            self.crc32c = google_crc32c.extend(self.crc32c, chunk)
-            yield chunk
 
 
 def _crc32c(encoded: str) -> int:

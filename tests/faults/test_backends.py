@@ -121,6 +121,17 @@ def test_a_read(backends: Backends, operation: Operation) -> None:
         assert operation.act(world).body == expected.answer.body, where
 
 
+@ON_GOOGLE
+@pytest.mark.parametrize("kind", [Kind.TOO_MANY, Kind.UNAVAILABLE, Kind.RESET_BEFORE])
+def test_a_small_layer_is_sent_again_to_cloud_storage(backends: Backends, kind: Kind) -> None:
+    """Whichever call fails once, the upload's own among them, the client is not told."""
+    operation = OPERATIONS[0]
+    for number in range(1, unharmed(world_of(backends, operation), operation).calls[kind] + 1):
+        world = world_of(backends, operation)
+        assert struck(world, operation, kind, number).status == 201, number
+        assert world.view()["new"] == "whole"
+
+
 @pytest.mark.parametrize("number", [2, 3])
 @pytest.mark.parametrize("kind", [Kind.RESET_BEFORE, Kind.RESET_AFTER])
 def test_a_pull_does_not_fail_with_the_writing_of_its_time(backends: Backends, kind: Kind, number: int) -> None:
