@@ -1,5 +1,6 @@
 """The deployment on this machine is what the real one is: source, requirements, settings, and nothing else."""
 
+import json
 import re
 import subprocess
 from pathlib import Path
@@ -11,7 +12,11 @@ from emulators.cloud import Cloud
 from emulators.deployment import platform
 from emulators.processes import EmulatorError
 from emulators.runtime import Runtime, required
+from functions.registry.documents import OCI_MANIFEST
+from storage.digests import digest_of
+from tests import images
 from tests.cloud.http2 import connected
+from tests.cloud.test_transfers import repository
 from tests.servers import Server, basic
 
 ROOT = Path(__file__).parents[2]
@@ -102,13 +107,26 @@ def test_http1_and_h2c_are_served_on_the_same_port(registry: Server) -> None:
 
 def test_head_says_the_length_that_get_has(registry: Server) -> None:
     """Without it docker neither pulls nor pushes."""
+    name, manifest = repository(), images.manifest([])
+    registry.request("POST", f"/v2/{name}/blobs/uploads/?digest={digest_of(images.EMPTY_CONFIG)}", images.EMPTY_CONFIG)
+    kind = {"Content-Type": OCI_MANIFEST}
+    assert registry.request("PUT", f"/v2/{name}/manifests/v1", manifest, kind)[0].status == 201
     with connected(registry) as http2:
-        for path in ("/v2/", "/v2/_catalog"):
+        for path in ("/v2/", "/v2/_catalog", f"/v2/{name}/manifests/v1", f"/v2/{name}/tags/list"):
             got, body = registry.request("GET", path)
             asked, _ = registry.request("HEAD", path)
             lengths = {got.headers["Content-Length"], asked.headers["Content-Length"]}
             lengths |= {http2.request(method, path).headers["content-length"] for method in ("GET", "HEAD")}
-            assert lengths == {str(len(body))}
+            assert (got.status, asked.status, lengths) == (200, 200, {str(len(body))})
+
+
+def test_its_log_is_what_cloud_logging_reads(registry: Server) -> None:
+    registry.request("GET", "/v2/")
+    # Before the first request it says in plain text what it serves.
+    text = registry.log.read_text()
+    lines = [json.loads(line) for line in text[text.index("\n{") :].splitlines() if line]
+    assert {line["severity"] for line in lines} <= {"INFO", "WARNING", "ERROR"}
+    assert any("httpRequest" in line for line in lines)
 
 
 def test_only_who_has_rights_may_do_anything(registry: Server, cloud: Cloud) -> None:

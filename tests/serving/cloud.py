@@ -7,7 +7,7 @@ as it should be, and one that comes with another Authorization besides.
 
 import contextlib
 import http.client
-import json
+import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +17,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from emulators import Emulators
+from emulators.metadata import Account, MetadataServer
+from emulators.processes import Family
 from tests.auth import worlds
 from tests.auth.worlds import World
 from tests.servers import Server, serving, users
@@ -34,34 +36,10 @@ HOP_BY_HOP = {"connection", "host", "transfer-encoding", "content-length", "keep
 
 @contextlib.contextmanager
 def metadata_server(email: str, token: str) -> Iterator[dict[str, str]]:
-    """The variables of an environment whose processes run as a service account.
-
-    https://cloud.google.com/compute/docs/metadata/predefined-metadata-keys
-    """
-    account = "/computeMetadata/v1/instance/service-accounts"
-    scopes = ["https://www.googleapis.com/auth/cloud-platform"]
-    answers: dict[str, Any] = {
-        "/": "computeMetadata/",
-        "/computeMetadata/v1/project/project-id": "lading-test",
-        "/computeMetadata/v1/universe/universe-domain": "googleapis.com",
-        f"{account}/default/": {"email": email, "scopes": scopes, "aliases": ["default"]},
-        f"{account}/{email}/": {"email": email, "scopes": scopes, "aliases": ["default"]},
-        f"{account}/default/token": {"access_token": token, "expires_in": 3599, "token_type": "Bearer"},
-        f"{account}/{email}/token": {"access_token": token, "expires_in": 3599, "token_type": "Bearer"},
-    }
-
-    class Handler(Quiet):
-        def do_GET(self) -> None:
-            value = answers.get(urlsplit(self.path).path)
-            text = value if isinstance(value, str) else json.dumps(value)
-            kind = "application/text" if isinstance(value, str) else "application/json"
-            good = value is not None and self.headers.get("Metadata-Flavor") == "Google"
-            headers = {"Metadata-Flavor": "Google", "Content-Type": kind}
-            self.answer(200 if good else 404, text.encode() if good else b"", headers)
-
-    with answering(Handler) as port:
-        host = f"127.0.0.1:{port}"
-        yield {"GCE_METADATA_HOST": host, "GCE_METADATA_IP": host}
+    """The variables of an environment whose processes run as a service account."""
+    with Family() as family, tempfile.TemporaryDirectory() as folder:
+        server = MetadataServer.start(family, Account(email, token), Path(folder) / "account.json")
+        yield dict(server.environment())
 
 
 @dataclass

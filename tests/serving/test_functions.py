@@ -1,6 +1,5 @@
 """The function: the same app under functions-framework, and under granian where it runs in Cloud Run."""
 
-import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -14,7 +13,6 @@ from werkzeug.wrappers import Response
 from functions import main, settings
 from storage.digests import digest_of
 from tests import images
-from tests.needs import program
 from tests.servers import Server, serving, users
 from tests.serving.bodies import digest_of_zeros, zeros
 
@@ -90,27 +88,6 @@ def test_an_early_refusal_reads_nothing_into_memory(function: Server) -> None:
 
     assert function.peak_memory() - before < 32 * MIB
     assert function.request("GET", "/v2/")[0].status == 200
-
-
-def test_cloud_run_gets_http1(environment: Mapping[str, str], tmp_path: Path) -> None:
-    curl = program("curl", "apt install curl")
-    variables, access = users(tmp_path / "access")
-    environment = {**environment, **IN_CLOUD_RUN, **variables}
-    with serving(environment, tmp_path / "log", command=AS_BUILT) as server:
-        for option, version in (("--http1.1", "1.1"),):
-            asked = [
-                curl,
-                "-s",
-                option,
-                "-H",
-                f"Authorization: {access}",
-                "-w",
-                " %{http_code} %{http_version}",
-                f"http://{server.host}/v2/",
-            ]
-            done = subprocess.run(asked, capture_output=True, text=True, timeout=30, check=True)
-            assert done.stdout == f"{{}} 200 {version}"
-    assert '"severity": "INFO"' in (tmp_path / "log").read_text(), "Cloud Logging reads JSON"
 
 
 def test_cloud_run_refuses_to_serve_everybody(tmp_path: Path) -> None:
