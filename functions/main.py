@@ -19,8 +19,6 @@ import functions_framework
 from flask import Request
 from werkzeug.wrappers import Response
 
-from functions import settings
-
 if TYPE_CHECKING:
     from functions.api.answers import Answer
     from functions.app import App
@@ -28,7 +26,7 @@ if TYPE_CHECKING:
 
 @cache
 def _app() -> "App":
-    from functions import logs
+    from functions import logs, settings
     from functions.composition import create
 
     read = settings.read()
@@ -68,6 +66,8 @@ def _open_to(request: Request) -> bool:
 
     The framework listens on all addresses, so what `lading serve` checks once is checked here for each request.
     """
+    from functions import settings
+
     # Read first: it refuses such a registry behind a proxy, whose address may well be loopback.
     return settings.read().access != "everybody" or settings.is_loopback(request.remote_addr or "")
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.faults import NIGHTLY
 from tests.needs import program
 from tests.servers import Server, serving, users
 from tests.serving.bodies import digest_of_zeros
@@ -15,7 +16,10 @@ MIB = 1024 * 1024
 LIMIT = 100 * MIB
 
 
-@pytest.mark.parametrize(("protocol", "size"), [("--http1.1", 2048 * MIB)])
+SIZE = (2048 if NIGHTLY else 512) * MIB
+
+
+@pytest.mark.parametrize(("protocol", "size"), [("--http1.1", 512 * MIB), ("--http2-prior-knowledge", SIZE)])
 def test_a_layer_of_any_size_goes_in_and_is_never_in_memory(protocol: str, size: int, tmp_path: Path) -> None:
     """As docker sends it: one PATCH whose length nobody knows, and a PUT with its digest."""
     variables, authorization = users(tmp_path / "access")
