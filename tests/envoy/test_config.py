@@ -241,3 +241,15 @@ def test_a_reset_body_is_a_closed_connection_to_the_server(envoy: Front, length:
         assert ended.wait(TIMEOUT)
     assert bool(CHUNKED.search(envoy.upstream.heads[0])) is (length is None)
     assert b"".join(received) == (b"part" if length else b"4\r\npart\r\n")
+
+
+def test_a_flood_of_requests_that_are_taken_back_is_cut_off(envoy: Front) -> None:
+    """CVE-2023-44487: by Envoy's own limit of 500 streams of a connection that live less than a second."""
+    flood = 10_000
+    with connected(envoy.port) as client, pytest.raises(ConnectionError):
+        for _ in range(flood):
+            client.reset(client.send("GET", "/v2/"))
+        while True:
+            client.receive()
+    assert len(envoy.upstream.heads) < flood // 5
+    assert envoy.request("GET", "/v2/")[0].status == 200
