@@ -11,8 +11,8 @@ output "url" {
 output "login" {
   description = "The lines that log docker in."
   value       = <<-END
-    gcloud auth configure-docker ${local.host}
     gcloud config set artifacts/allow_unrecognized_registry true
+    gcloud auth configure-docker ${local.host} --quiet
   END
 }
 

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from functions.auth.access import Caller
 
 HELP: Final = """\
-docker, with the account that gcloud has; the second line lets gcloud serve a host that is not Google's, and must hold
-whenever docker runs (Google Cloud SDK 528 has it, much older ones do not):
-  gcloud auth configure-docker {host}
+docker, with the account that gcloud has; the first line lets gcloud serve a host that is not Google's: without it the
+second one does nothing, and it must hold whenever docker runs (Google Cloud SDK 528 has it, much older ones do not):
   gcloud config set artifacts/allow_unrecognized_registry true
+  gcloud auth configure-docker {host} --quiet
   {again}
 
 any client, for the hour that a token lives:

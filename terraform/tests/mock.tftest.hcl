@@ -36,8 +36,8 @@ run "outputs" {
     error_message = "The host is the address that Cloud Run gives to a service of that name."
   }
   assert {
-    condition     = strcontains(output.login, "gcloud auth configure-docker ${output.host}\n") && strcontains(output.login, "gcloud config set artifacts/allow_unrecognized_registry true")
-    error_message = "The lines that log in."
+    condition     = output.login == "gcloud config set artifacts/allow_unrecognized_registry true\ngcloud auth configure-docker ${output.host} --quiet\n"
+    error_message = "The lines that log in, in the order that works."
   }
   assert {
     condition     = output.blob_bucket == "my-project-123-lading-blobs" && output.policy_bucket == "my-project-123-lading-policies" && output.database == "lading"

@@ -258,7 +258,7 @@ def test_login_help_is_for_the_host_at_hand(run: Run) -> None:
     printed = run("login-help", "registry.example.com").stdout
 
     for line in (
-        "gcloud auth configure-docker registry.example.com",
+        "true\n  gcloud auth configure-docker registry.example.com --quiet\n",
         "gcloud config set artifacts/allow_unrecognized_registry true",
         "docker login -u oauth2accesstoken --password-stdin registry.example.com",
         "docker login -u _json_key --password-stdin registry.example.com < key.json",

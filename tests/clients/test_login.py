@@ -6,9 +6,11 @@ The registry asks the fake of IAM: `owner` may do all in team/, `reader` may pul
 import base64
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import pytest
 
@@ -25,6 +27,7 @@ from tests.needs import program
 from tests.servers import Server, basic, lading, serving
 
 DENIED = 'Permission "storage.objects.create" denied on resource'
+ROOT = Path(__file__).parents[2]
 OWNER, READER = "ya29.owner", "ya29.reader"
 
 
@@ -82,11 +85,52 @@ def audited(registry: Registry, *words: str) -> bool:
     return any(values.issuperset(words) for values in told)
 
 
-def test_gcloud_lets_docker_in(registry: Registry, docker: Docker, commands: Commands, tmp_path: Path) -> None:
-    gcloud = program("gcloud", "apt install google-cloud-cli")
+def printed(source: str, host: str) -> list[list[str]]:
+    """Return the lines for gcloud that a source prints for a host, in its order."""
+    program("gcloud", "apt install google-cloud-cli")
+    match source:
+        case "login-help":
+            text = lading(["login-help", host], ROOT).stdout
+        case "README":
+            text = (ROOT / "README.md").read_text().replace("HOST", host)
+        case _:
+            text = (ROOT / "terraform" / "outputs.tf").read_text().replace("${local.host}", host)
+    lines = [line.split() for line in text.splitlines()]
+    return [line for line in lines if line[:2] in (["gcloud", "config"], ["gcloud", "auth"]) and "|" not in line][:2]
+
+
+@pytest.mark.parametrize("source", ["login-help", "README", "terraform"])
+def test_the_printed_lines_let_clients_in(registry: Registry, commands: Commands, layout: Layout, source: str) -> None:
+    """Run literally, as somebody who has configured nothing would: in this order they work, in the other not."""
+    crane = program("crane", "go install github.com/google/go-containerregistry/cmd/crane@latest")
     commands.set("CLOUDSDK_AUTH_ACCESS_TOKEN", OWNER)
-    commands.set("CLOUDSDK_ARTIFACTS_ALLOW_UNRECOGNIZED_REGISTRY", "true")
-    commands.run(gcloud, "auth", "configure-docker", registry.host, "--quiet")
+    commands.set("CLOUDSDK_CORE_DISABLE_PROMPTS", "false")
+    lines = printed(source, registry.host)
+    assert [line[:3] for line in lines] == [["gcloud", "config", "set"], ["gcloud", "auth", "configure-docker"]]
+    assert "unauthorized" in commands.fail(crane, "push", layout.folder, f"{registry.host}/team/new:v1").lower()
+
+    for line in lines:
+        commands.run(*line)
+
+    commands.run(crane, "push", layout.folder, f"{registry.host}/team/new:v1")
+    assert audited(registry, "owner@example.com", "push", "team/new", "v1", "allowed")
+
+
+PRINTED: Final = ("README.md", "terraform/README.md", "terraform/outputs.tf", "functions/commands/access.py")
+
+
+@pytest.mark.parametrize("file", PRINTED)
+def test_no_password_stands_on_a_command_line(file: str) -> None:
+    for line in (ROOT / file).read_text().splitlines():
+        if " login " in line and " -u " in line:
+            assert not re.search(r" (-p|--password)[ =]", line), line
+            assert "--password-stdin" in line or line.strip().startswith("docker login -u NAME "), line
+
+
+def test_gcloud_lets_docker_in(registry: Registry, docker: Docker, commands: Commands, tmp_path: Path) -> None:
+    commands.set("CLOUDSDK_AUTH_ACCESS_TOKEN", OWNER)
+    for line in printed("login-help", registry.host):
+        commands.run(*line)
     (tmp_path / "context").mkdir()
     name = f"{registry.host}/team/new:v1"
     image = make_image(docker, tmp_path / "context", name)
