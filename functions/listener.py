@@ -15,22 +15,69 @@ KEEPALIVE: Final = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4}
 how many go unanswered before the connection ends: a client that lost power or network sends no word of it."""
 
 
+PROBE_TIMEOUT: Final = 0.5
+"""Seconds in which a server on this machine takes a connection."""
+
+ANY: Final = {"0.0.0.0": ("127.0.0.1",), "::": ("::1", "127.0.0.1")}  # noqa: S104  # nobody listens here
+"""Addresses that stand for all of a machine's, and loopback's among those."""
+
+REASONS: Final = {
+    errno.EADDRINUSE: "is in use; stop what listens there, or choose another port with --address",
+    errno.EADDRNOTAVAIL: "is not an address of this machine; use 127.0.0.1 for it alone, or 0.0.0.0 for all networks",
+    errno.EACCES: "may not be used by this user; choose a port above 1023 with --address",
+}
+"""What follows HOST:PORT in an error, by its number."""
+
+
 def listen(settings: Settings) -> socket.socket:
     """Listen at the address of the settings; connections inherit the options of the socket. Raises SettingsError."""
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    both = family == socket.AF_INET6 and socket.has_dualstack_ipv6()
+    shown = f"{f'[{settings.host}]' if ':' in settings.host else settings.host}:{settings.port}"
+    family, address = _resolve(settings.host, shown)
+    both = address == "::" and socket.has_dualstack_ipv6()
+    for probed in ANY.get(address, (address,)):
+        if _is_taken(probed, settings.port):
+            raise SettingsError(f"{shown} {REASONS[errno.EADDRINUSE]}")
     try:
-        listener = socket.create_server(
-            (settings.host, settings.port), family=family, backlog=BACKLOG, dualstack_ipv6=both
-        )
+        listener = socket.create_server((address, settings.port), family=family, backlog=BACKLOG, dualstack_ipv6=both)
     except OSError as error:
-        raise SettingsError(f"--address {settings.host}:{settings.port}: {_reason(error)}") from None
+        number = error.errno or 0
+        raise SettingsError(f"{shown} {REASONS.get(number, f'cannot be listened at: {os.strerror(number)}')}") from None
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for name, value in KEEPALIVE.items():
         if hasattr(socket, name):
             listener.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
     return listener
+
+
+def _resolve(host: str, shown: str) -> tuple[socket.AddressFamily, str]:
+    """Return the address to listen at, and its family. Raises SettingsError.
+
+    A name may have several, as `localhost` has; the server has one socket. It is IPv4's where there is one: clients
+    that are told the name try all of its addresses, and those that are told 127.0.0.1 only that.
+    """
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except OSError:
+        raise SettingsError(
+            f"--address {shown}: no address of that name is known here; use 127.0.0.1, or the address itself"
+        ) from None
+    family, *_, address = min(found, key=lambda each: each[0] != socket.AF_INET)
+    return family, str(address[0])
+
+
+def _is_taken(address: str, port: int) -> bool:
+    """Return whether a server answers at an address.
+
+    Linux refuses a second listener itself. Other systems let one at 127.0.0.1 share a port with another at 0.0.0.0, or
+    at [::], and each gets some of the connections: macOS has its own server at port 5000 (AirPlay).
+    """
+    try:
+        with socket.create_connection((address, port), timeout=PROBE_TIMEOUT) as connection:
+            # A connection from a port to itself is none.
+            return bool(connection.getsockname() != connection.getpeername())
+    except OSError:
+        return False
 
 
 def check_certificate(settings: Settings) -> None:
@@ -44,7 +91,9 @@ def check_certificate(settings: Settings) -> None:
         try:
             path.read_bytes()
         except OSError as error:
-            raise SettingsError(f"{option} {path}: {_reason(error)}") from None
+            raise SettingsError(
+                f"{option} {path}: {_reason(error)}; name a file in PEM that this user may read"
+            ) from None
     try:
         # Without a password of ours, OpenSSL would ask for one on the terminal.
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(settings.tls_cert, settings.tls_key, lambda: b"")
@@ -55,6 +104,4 @@ def check_certificate(settings: Settings) -> None:
 
 
 def _reason(error: OSError) -> str:
-    if error.errno == errno.EADDRINUSE:
-        return "the port is in use; stop what listens there, or choose another port"
     return error.strerror or os.strerror(error.errno or 0)
