@@ -139,14 +139,17 @@ class Runner:
 
     def __call__(self, protocol: Any, scope: dict[str, Any]) -> None:
         """Answer one request, and come back when this thread may take the next one."""
-        self._answer(protocol, scope)
-        # The body's buffers are in it, and whoever calls holds it: they would wait for the desk as well.
+        environ = EVERY_REQUEST | scope
+        self._answer(protocol, environ)
+        # The body is in both. granian holds the one until this thread comes back, and a cycle of references may hold
+        # the other; until the body is gone, hyper keeps a connection open of whose request it has not read all.
         scope.clear()
+        environ.clear()
         if self.desk:
             self.desk.sit()
 
-    def _answer(self, protocol: Any, scope: dict[str, Any]) -> None:
-        answer = self.app.respond(request_of(EVERY_REQUEST | scope))
+    def _answer(self, protocol: Any, environ: dict[str, Any]) -> None:
+        answer = self.app.respond(request_of(environ))
         if isinstance(answer.content, bytes):
             answer.close()
             protocol.response_bytes(answer.status, answer.headers, answer.content)

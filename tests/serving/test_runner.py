@@ -8,11 +8,13 @@ import threading
 import time
 import weakref
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
+from werkzeug.wrappers import Request
 
 from functions import settings
+from functions.api.answers import Answer
 from functions.app import App
 from functions.auth.door import OpenDoor
 from functions.desk import Desk, leave
@@ -71,6 +73,30 @@ def test_whoever_waits_for_the_desk_holds_nothing_of_what_it_has_answered(regist
         leave()
         thread.join(PATIENCE)
     assert not thread.is_alive()
+
+
+class Holding:
+    """An app that keeps each request, as a cycle of references may."""
+
+    def __init__(self) -> None:
+        self.held: list[Request] = []
+
+    def respond(self, request: Request) -> Answer:
+        self.held.append(request)
+        return Answer(404)
+
+
+@pytest.mark.usefixtures("uncollected")
+def test_a_body_is_let_go_when_its_request_is_answered_whoever_holds_the_request() -> None:
+    """Otherwise a connection stays open that nobody reads from, and its client sends for ever."""
+    body, app = io.BytesIO(CONTENT), Holding()
+    gone = weakref.ref(body)
+    scope: dict[str, Any] = {**PUSH, "HTTP_HOST": "x", "PATH_INFO": "/v2/a/blobs/uploads/", "wsgi.input": body}
+    del body
+
+    Runner(cast(App, app), None)(Protocol(), scope)
+
+    assert gone() is None
 
 
 def test_a_signal_within_the_handler_of_another_stops_nothing() -> None:
