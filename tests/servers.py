@@ -6,6 +6,7 @@ import http.client
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -72,6 +73,7 @@ class Server:
     port: int
     log: Path
     authorization: str = ""
+    tls: ssl.SSLContext | None = None
 
     @property
     def host(self) -> str:
@@ -83,7 +85,11 @@ class Server:
     ) -> tuple[http.client.HTTPResponse, bytes]:
         """One request over a connection of its own, with the server's authorization; the answer, and its body."""
         sent = {"Authorization": self.authorization} if self.authorization else {}
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
+        connection = (
+            http.client.HTTPSConnection("127.0.0.1", self.port, timeout=PATIENCE, context=self.tls)
+            if self.tls
+            else http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
+        )
         with contextlib.closing(connection):
             connection.request(method, path, body, {**sent, **(headers or {})})
             response = connection.getresponse()
@@ -115,12 +121,17 @@ def _peak_memory(pid: int) -> int:
 
 @contextlib.contextmanager
 def serving(
-    environment: Mapping[str, str], log: Path, arguments: Sequence[str] = (), command: Sequence[str] = ()
+    environment: Mapping[str, str],
+    log: Path,
+    arguments: Sequence[str] = (),
+    command: Sequence[str] = (),
+    tls: ssl.SSLContext | None = None,
 ) -> Iterator[Server]:
     """A registry that serves until the block ends, to everybody, unless `environment` says otherwise.
 
     environment  the stores, as LADING_BLOBS and LADING_METADATA or LADING_DATA, and what else differs from ours
     command      what to run instead of `lading serve`; `{port}` stands for the port
+    tls          how to trust it, where it serves HTTPS
     """
     port = free_port()
     default = [sys.executable, "-m", "functions.cli", "serve", "--address", "127.0.0.1:{port}", *arguments]
@@ -131,7 +142,7 @@ def serving(
             stdout=output,
             stderr=subprocess.STDOUT,
         )
-    server = Server(process, port, log)
+    server = Server(process, port, log, tls=tls)
     try:
         _wait_until_it_answers(server)
         yield server

@@ -24,7 +24,16 @@ from werkzeug.wrappers import Request
 from werkzeug.wsgi import get_input_stream
 
 from functions.api.connections import drop_still, quiet
-from functions.registry.errors import BODY_STALLED, BODY_TOO_LARGE, SIZE_WRONG, RegistryError
+from functions.api.request_connection import RequestConnection, Standing
+from functions.registry.errors import (
+    BODY_CUT,
+    BODY_STALLED,
+    BODY_TOO_LARGE,
+    LENGTH_REQUIRED,
+    SIZE_WRONG,
+    UNAVAILABLE,
+    RegistryError,
+)
 
 log = logging.getLogger("lading")
 
@@ -81,6 +90,9 @@ class RequestBody:
         self._has_place = False
         self._ends: list[Callable[[], object]] = []
         self._pump: _Pump | None = None
+        self._connection: RequestConnection | None = None
+        self._standing = Standing.OPEN
+        self._received = 0
         self._stalled = False
         self._hurried = False
         self._ended = not has_one or not (unsized if self.size is None else self.size)
@@ -95,7 +107,8 @@ class RequestBody:
 
         until  when the body must have come at the latest, as time.monotonic() tells
 
-        Raises BODY_STALLED, BODY_TOO_LARGE, and SIZE_WRONG where the body has not just so many bytes.
+        Raises BODY_STALLED, BODY_TOO_LARGE, BODY_CUT, and SIZE_WRONG where the body has not just so many bytes. Where
+        the length was not said and it is not certain that the body was cut, it ends; so its digest must be checked.
         """
         expected, received = self.size if size is None else size, 0
         self._check(expected or 0)
@@ -121,10 +134,13 @@ class RequestBody:
         """Call this when the server's read has ended, and the thread is free."""
         self._ends.append(call)
 
-    def read(self, most: int, seconds: float = math.inf) -> bytes | None:
+    def read(self, most: int, seconds: float = math.inf, *, checked: bool = False) -> bytes | None:
         """The whole body, or None where it has more than `most` bytes: then no more than one piece is too much.
 
         seconds  in which it must come; by default as many as it may stand still, for each 384 KiB of `most`
+        checked  whether the caller checks the digest of the content
+
+        Raises as `chunks`; and LENGTH_REQUIRED or UNAVAILABLE where it cannot be told whether the body was cut.
         """
         until = time.monotonic() + min(seconds, self._patience * (1 + most // PIECE))
         self._hurried = seconds < self._patience
@@ -136,7 +152,15 @@ class RequestBody:
             content += chunk
             if len(content) > most:
                 return None
+        if not checked:
+            self._check_whole()
         return bytes(content)
+
+    def _check_whole(self) -> None:
+        if self._standing is Standing.UNKNOWN:
+            raise RegistryError(LENGTH_REQUIRED)
+        if self._standing is Standing.UNSURE:
+            raise RegistryError(UNAVAILABLE)
 
     def drain(self) -> None:
         """Throw away what is left, within limits. A client that waits for `100 Continue` is not asked for more."""
@@ -192,10 +216,16 @@ class RequestBody:
             raise RegistryError(BODY_TOO_LARGE)
 
     def _next(self, until: float) -> bytes:
-        """The next piece, or b"" at the end. Raises BODY_STALLED where the body stands still, or ends after `until`."""
+        """The next piece, or b"" at the end.
+
+        Raises BODY_STALLED where the body stands still, or ends after `until`, and BODY_CUT where its connection ended.
+        """
         if self._ended:
             return b""
         if self._pump is None:
+            if self.size is None:
+                # Before anything is read, so that it is among the candidates.
+                self._connection = RequestConnection(self._request.environ)
             self._pump = _Pump(self._request, self._hurried)
             self._pump.start()
         piece = self._pumped(self._pump, until)
@@ -203,6 +233,11 @@ class RequestBody:
             self._ended = True
             raise RegistryError(SIZE_WRONG) from piece
         self._ended = not piece
+        self._received += len(piece)
+        if self._ended and self._connection:
+            self._standing = self._connection.standing(self._received)
+            if self._standing is Standing.CLOSED:
+                raise RegistryError(BODY_CUT)
         return piece
 
     def _pumped(self, pump: "_Pump", until: float) -> bytes | Exception:

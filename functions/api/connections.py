@@ -135,6 +135,14 @@ def _seen(port: int) -> Iterator[tuple[socket.socket, Seen]]:
     A client may reset its connection at any moment, and then all that is asked of it raises OSError. So everything that
     a caller needs is asked here, where that only means one connection less.
     """
+    for connection, number in sockets(port):
+        with contextlib.suppress(OSError):
+            peer = connection.getpeername()[0]
+            yield connection, _look(connection, number, peer)
+
+
+def sockets(port: int) -> Iterator[tuple[socket.socket, int]]:
+    """Yield this process's sockets at `port`, as duplicates that are closed again, and the numbers of their inodes."""
     if not hasattr(socket, "TCP_INFO"):
         return
     for descriptor in map(int, os.listdir("/dev/fd")):
@@ -146,15 +154,20 @@ def _seen(port: int) -> Iterator[tuple[socket.socket, Seen]]:
             # Without a family that is given, its own is taken: the addresses of another would be cut short.
             with socket.socket(fileno=os.dup(descriptor)) as connection:
                 own = connection.getsockname()
-                if isinstance(own, tuple) and own[1] == port and (peer := connection.getpeername()):
-                    yield connection, _look(connection, status.st_ino, peer[0])
+                if isinstance(own, tuple) and own[1] == port:
+                    yield connection, status.st_ino
 
 
-def _look(connection: socket.socket, number: int, peer: str) -> Seen:
+def tcp_info(connection: socket.socket) -> bytes:
     """Raises OSError where the kernel, older than Linux 4.6, does not tell all of it."""
     info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, PIECES_SENT + 4)
     if len(info) < PIECES_SENT + 4:
         raise OSError("TCP_INFO is short")
+    return info
+
+
+def _look(connection: socket.socket, number: int, peer: str) -> Seen:
+    info = tcp_info(connection)
     small = (LAST_DATA_SENT, LAST_DATA_RECEIVED, PIECES_SENT, UNACKED, NOT_SENT)
     sent, received, pieces, unacked, not_sent = (struct.unpack_from("=I", info, at)[0] for at in small)
     count, taken = (struct.unpack_from("=Q", info, at)[0] for at in (BYTES_RECEIVED, BYTES_ACKED))

@@ -58,7 +58,7 @@ def put(call: Call) -> Answer:
         raise RegistryError(TAGS_TOO_MANY, {"limit": MOST_TAGS})
     for tag in tags:
         check_tag(tag)
-    content = call.body.read(MAX_MANIFEST)
+    content = call.body.read(MAX_MANIFEST, checked=by_digest)
     if content is None:
         raise RegistryError(MANIFEST_TOO_LARGE, {"limit": MAX_MANIFEST})
     put = Put(

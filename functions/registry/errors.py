@@ -22,6 +22,8 @@ UPLOAD_UNKNOWN = Row("BLOB_UPLOAD_UNKNOWN", 404, "blob upload unknown to registr
 RANGE_INVALID = Row("BLOB_UPLOAD_INVALID", 416, "the chunk does not begin where the upload ends")
 RANGE_UNSATISFIABLE = Row("UNSUPPORTED", 416, "the blob does not have this range")
 SIZE_WRONG = Row("SIZE_INVALID", 400, "the body is not as long as its headers say")
+BODY_CUT = Row("SIZE_INVALID", 400, "the connection ended before the last chunk of the body")
+LENGTH_REQUIRED = Row("SIZE_INVALID", 411, "a body that no digest is checked against needs a Content-Length here")
 BODY_TOO_LARGE = Row(
     "SIZE_INVALID",
     413,

@@ -1,5 +1,6 @@
-"""The thread that reads a body is waited for whatever goes wrong meanwhile."""
+"""Bodies: their reading thread is waited for whatever goes wrong, and none that may have been cut counts as whole."""
 
+import io
 import threading
 from typing import Any
 
@@ -9,7 +10,8 @@ from werkzeug.wrappers import Request
 
 from functions.api import bodies
 from functions.api.bodies import RequestBody
-from functions.registry.errors import BODY_STALLED, RegistryError
+from functions.api.request_connection import RequestConnection, Standing
+from functions.registry.errors import BODY_CUT, BODY_STALLED, LENGTH_REQUIRED, UNAVAILABLE, RegistryError, Row
 
 
 class Blocked:
@@ -50,3 +52,25 @@ def test_a_read_is_waited_for_though_connections_cannot_be_looked_at(monkeypatch
 
     assert looks == [[], []]
     assert waited == [True]
+
+
+@pytest.mark.parametrize(
+    ("standing", "row"),
+    [(Standing.UNKNOWN, LENGTH_REQUIRED), (Standing.UNSURE, UNAVAILABLE), (Standing.CLOSED, BODY_CUT)],
+)
+@pytest.mark.parametrize("checked", [False, True])
+def test_where_it_is_not_certain_that_a_body_is_whole_a_digest_must_be_checked(
+    standing: Standing, row: Row, checked: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(RequestConnection, "standing", lambda *_: standing)
+    fields = {"wsgi.input": io.BytesIO(b"all"), "wsgi.input_terminated": True}
+    builder = EnvironBuilder(method="PUT", headers=[("Transfer-Encoding", "chunked")], environ_overrides=fields)
+    body = RequestBody(Request(builder.get_environ()), patience=20)
+    if checked and standing is not Standing.CLOSED:
+        assert body.read(100, checked=True) == b"all"
+        return
+
+    with pytest.raises(RegistryError) as raised:
+        body.read(100, checked=checked)
+
+    assert raised.value.row is row

@@ -1,0 +1,82 @@
+"""What the kernel tells of the connection of a request at the end of its body."""
+
+import contextlib
+import socket
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from functions.api.request_connection import RequestConnection, Standing
+from tests.serving.cutting import close, reset
+
+pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells of connections")
+
+
+class Pairs:
+    """Connections to one listener of this process, with both ends."""
+
+    def __init__(self, stack: contextlib.ExitStack) -> None:
+        self._stack = stack
+        self._listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+        self.environ = {"SERVER_PORT": str(self._listener.getsockname()[1]), "REMOTE_ADDR": "127.0.0.1"}
+
+    def connect(self, sent: bytes) -> socket.socket:
+        """Return the client's end of a new connection over which so much has come."""
+        client = self._stack.enter_context(socket.create_connection(self._listener.getsockname(), timeout=5))
+        server = self._stack.enter_context(self._listener.accept()[0])
+        client.sendall(sent)
+        if sent:
+            assert server.recv(len(sent), socket.MSG_WAITALL) == sent
+        return client
+
+
+@pytest.fixture
+def pairs() -> Iterator[Pairs]:
+    with contextlib.ExitStack() as stack:
+        yield Pairs(stack)
+
+
+def test_an_open_connection_is_told_from_one_that_is_closed(pairs: Pairs) -> None:
+    client = pairs.connect(b"body")
+    connection = RequestConnection(pairs.environ)
+    assert connection.standing(4) is Standing.OPEN
+
+    close(client)
+
+    assert connection.standing(4) is Standing.CLOSED
+
+
+def test_one_that_is_reset_before_the_first_look_is_a_candidate(pairs: Pairs) -> None:
+    """Its address is not known any more."""
+    reset(pairs.connect(b"body"))
+
+    assert RequestConnection(pairs.environ).standing(4) is Standing.CLOSED
+
+
+def test_where_one_of_several_has_ended_it_is_not_known_whose_it_was(pairs: Pairs) -> None:
+    ended, _other = pairs.connect(b"body"), pairs.connect(b"body")
+    connection = RequestConnection(pairs.environ)
+
+    close(ended)
+
+    assert connection.standing(4) is Standing.UNSURE
+
+
+def test_a_connection_over_which_less_has_come_is_not_the_one(pairs: Pairs) -> None:
+    ended, _other = pairs.connect(b"body"), pairs.connect(b"no")
+    connection = RequestConnection(pairs.environ)
+
+    close(ended)
+
+    assert connection.standing(4) is Standing.CLOSED
+
+
+def test_later_connections_and_other_addresses_do_not_count(pairs: Pairs) -> None:
+    client = pairs.connect(b"body")
+    connection = RequestConnection(pairs.environ)
+    close(pairs.connect(b"body"))
+    assert connection.standing(4) is Standing.OPEN
+
+    assert RequestConnection({**pairs.environ, "REMOTE_ADDR": "192.0.2.1"}).standing(4) is Standing.UNKNOWN
+    close(client)
