@@ -1,7 +1,7 @@
 """regctl: the one that sends chunks."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -12,6 +12,12 @@ from tests.needs import program
 from tests.servers import Server
 
 Regctl = Callable[..., str]
+
+
+@pytest.fixture
+def environment(environment: Mapping[str, str]) -> Mapping[str, str]:
+    """The same, with a rule by which mirrors may be sparse."""
+    return {**environment, "LADING_ALLOW_MISSING": "mirror/*:sparse"}
 
 
 @pytest.fixture
@@ -62,3 +68,28 @@ def test_annotations_have_any_names(regctl: Regctl, server: Server, layout: Layo
 
     pulled = json.loads(regctl("manifest", "get", "--format", "raw-body", f"{remote}:v2"))
     assert pulled["annotations"] == {name: name for name in USERS_NAMES}
+
+
+def test_one_platform_of_an_index_is_copied_where_a_rule_allows_it(
+    regctl: Regctl, commands: Commands, server: Server, layout: Layout
+) -> None:
+    remote = f"{server.host}/team/app"
+    regctl("image", "copy", f"ocidir://{layout.folder}:v1", f"{remote}:amd64")
+    regctl("image", "mod", f"{remote}:amd64", "--create", f"{remote}:arm64", "--annotation", "for=arm64")
+    refs = [word for name in ("amd64", "arm64") for word in ("--ref", f"{remote}:{name}")]
+    regctl("index", "create", f"{remote}:all", *refs)
+    digests = [regctl("image", "digest", f"{remote}:{name}").strip() for name in ("amd64", "arm64")]
+    path = program("regctl", "go install github.com/regclient/regclient/cmd/regctl@latest")
+    index = regctl("manifest", "get", "--format", "raw-body", f"{remote}:all")
+    put = ("manifest", "put", "--content-type", json.loads(index)["mediaType"])
+
+    for repository in ("mirror/app", "other/app"):
+        regctl("image", "copy", f"{remote}@{digests[0]}", f"{server.host}/{repository}:amd64")
+    commands.run(path, *put, f"{server.host}/mirror/app:all", stdin=index)
+    refusal = commands.fail(path, *put, f"{server.host}/other/app:all", stdin=index)
+
+    assert "MANIFEST_BLOB_UNKNOWN" in refusal
+    assert "only the rule other/app:sparse (--allow-missing)" in refusal
+    assert regctl("image", "digest", f"{server.host}/mirror/app:all") == regctl("image", "digest", f"{remote}:all")
+    regctl("image", "copy", f"{remote}@{digests[1]}", f"{server.host}/mirror/app@{digests[1]}")
+    regctl("image", "copy", f"{server.host}/mirror/app:all", f"{server.host}/other/app:all")
