@@ -66,12 +66,9 @@ class Answer:
 
 
 def error(raised: RegistryError) -> Answer:
-    """The answer to a request that was refused (distribution-spec, "Error Codes")."""
+    """The answer to a request that was refused."""
     row = raised.row
-    described = {"code": row.code, "message": row.message}
-    if raised.detail is not None:
-        described["detail"] = raised.detail
-    answer = as_json({"errors": [described]}, row.status)
+    answer = as_json(described(raised), row.status)
     if row is RANGE_UNSATISFIABLE:
         answer.add({"Content-Range": f"bytes */{raised.detail['size']}"})
     if row.code == LOGINS_TOO_MANY.code:
@@ -79,6 +76,14 @@ def error(raised: RegistryError) -> Answer:
     if row.status in TEMPORARY:
         answer.add({"Retry-After": RETRY_AFTER})
     return answer
+
+
+def described(raised: RegistryError) -> dict[str, Any]:
+    """Return an error as JSON (distribution-spec, "Error Codes")."""
+    told = {"code": raised.row.code, "message": raised.row.message}
+    if raised.detail is not None:
+        told["detail"] = raised.detail
+    return {"errors": [told]}
 
 
 def as_json(value: Any, status: int = 200, media_type: str = "application/json") -> Answer:

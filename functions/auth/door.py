@@ -8,7 +8,7 @@ Basic, anybody else            the authorizer's         IAM, or the grants
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -98,17 +98,10 @@ class GuardedDoor:
         if isinstance(caller, TokenCaller):
             # Else a token could be renewed for ever, and nobody would be asked again.
             raise RegistryError(UNAUTHORIZED)
-        granted: list[Scope] = []
-        refused: list[Scope] = []
-        for scope in scopes:
-            wanted = _actions(scope)
-            allowed = {action.value for action in wanted if caller.decide(action, scope.name).allowed}
-            if scope == CATALOG:
-                (granted if allowed else refused).append(scope)
-            else:
-                granted.append(repository(scope.name, allowed))
-                refused.append(repository(scope.name, set(scope.actions) - allowed))
-        return self._tokens.issue(caller, isinstance(caller, Anonymous), *map(_some, (granted, refused)))
+        # The newest first: where Google is asked no more, it was asked about what the client needs now.
+        decided = [_decided(caller, scope) for scope in reversed(scopes)]
+        granted, refused = ([pair[index] for pair in reversed(decided) if pair[index].actions] for index in (0, 1))
+        return self._tokens.issue(caller, isinstance(caller, Anonymous), granted, refused)
 
     def challenge(self, scope: str, error: str) -> str:
         """See Door.challenge; made of the configured URL, never of the Host header."""
@@ -181,11 +174,15 @@ class OpenDoor:
         raise AssertionError("nobody is refused here")
 
 
-def _actions(scope: Scope) -> list[Action]:
+def _decided(caller: Caller, scope: Scope) -> tuple[Scope, Scope]:
+    """Return what of a scope is granted, and what is refused; what nobody has decided is neither."""
     if scope == CATALOG:
-        return [Action.LIST]
-    return [action for action in ON_REPOSITORIES if action.value in scope.actions]
-
-
-def _some(scopes: Sequence[Scope]) -> list[Scope]:
-    return [scope for scope in scopes if scope.actions]
+        allowed = caller.decide(Action.LIST, scope.name).allowed
+        return (scope, replace(scope, actions=())) if allowed else (replace(scope, actions=()), scope)
+    actions = [action for action in ON_REPOSITORIES if action.value in scope.actions]
+    verdicts = {action.value: caller.decide(action, scope.name).verdict for action in actions}
+    granted, refused = (
+        repository(scope.name, [action for action, verdict in verdicts.items() if verdict is wanted])
+        for wanted in (Verdict.ALLOWED, Verdict.DENIED)
+    )
+    return granted, refused

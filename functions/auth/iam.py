@@ -132,7 +132,8 @@ class IamAuthorizer:
         try:
             return self._decisions.get(question, lambda: self._ask(caller.asker, action, repository))
         except TooManyQuestionsError:
-            return decided(False, f"a request asks Google {MAX_QUESTIONS} questions at most: name fewer repositories")
+            # Nobody has said no: a later request, which names fewer, may be answered.
+            return Decision(Verdict.UNASKED, f"a request asks Google {MAX_QUESTIONS} questions at most")
 
     def readable(self, caller: "IamCaller") -> Sequence[str]:
         """See Caller.readable. A principal lists once at a time, and its next listing is what the one before found."""

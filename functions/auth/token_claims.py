@@ -51,8 +51,8 @@ def read_claims(claims: dict[str, Any], life: int) -> Claims:
     return Claims(
         principal=claims["sub"],
         anonymous=anonymous,
-        granted=_on_repositories(claims["access"]),
-        refused=_on_repositories(claims["refused"]),
+        granted=_on_repositories(claims.get("access")),
+        refused=_on_repositories(claims.get("refused")),
         catalog=tuple(map(_text, _items(claims["readable"]))) if "readable" in claims else None,
         expires=expires,
     )

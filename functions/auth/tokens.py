@@ -5,6 +5,7 @@ alone. Its claims, beside the registered ones:
 
     access    what is granted, as distribution writes it: [{"type", "name", "actions"}]
     refused   what was asked for in vain, in the same form: a request for it is answered 403, not 401
+    packed    both of them, where they are many (auth.token_packing)
     readable  patterns of what a listing may show, where `registry:catalog:*` was granted
     anonymous nobody logged in
 
@@ -16,7 +17,7 @@ import json
 import logging
 import secrets
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, Final
@@ -29,6 +30,7 @@ from functions.auth.cache import Answers
 from functions.auth.keys import Key, KeyRing
 from functions.auth.scopes import CATALOG, Scope
 from functions.auth.token_claims import Claims, read_claims
+from functions.auth.token_packing import scope_claims, unpacked
 from functions.registry.errors import UNAUTHORIZED, RegistryError
 
 ALGORITHM: Final = "HS256"
@@ -42,14 +44,16 @@ LONGEST: Final = 16 * 1024
 """Characters of a token that is looked at."""
 
 MAX_REMEMBERED: Final = 1024
-"""Characters of a token that is remembered as verified: one for four scopes. 10,000 of these take up to 50 MB; the
-longest that a client without credentials can have would take 136."""
+"""Characters of a token that is remembered as verified, and of the names that it is for: one for four scopes. 10,000 of
+these take up to 50 MB; the longest that a client without credentials can have would take 136."""
 
 MOST_CLAIMS: Final = 10 * 1024
-"""Bytes of a token's claims, which make 14 KiB of token. It travels in a header, whose length proxies limit. Beside all
-scopes that one request may have, at least 1,000 bytes are left for patterns of what a listing may show."""
+"""Bytes of a token's claims, which make 14 KiB of token. It travels in a header, whose length proxies limit."""
 
-REQUIRED: Final = ["iss", "aud", "sub", "iat", "nbf", "exp", "jti", "access", "refused"]
+LEFT_FOR_PATTERNS: Final = 1_000
+"""Of these, where a listing was asked for: what is left beside the scopes is for patterns of what it may show."""
+
+REQUIRED: Final = ["iss", "aud", "sub", "iat", "nbf", "exp", "jti"]
 CHARACTERS: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.")
 
 log = logging.getLogger("lading")
@@ -94,6 +98,11 @@ class _Verified:
     key: Key
     ends: int
 
+    @property
+    def size(self) -> int:
+        """Characters of the names that it is for."""
+        return sum(len(name) for rights in (self.caller.granted, self.caller.refused) for name, _ in rights)
+
 
 class Tokens:
     """Issues and reads the tokens of one registry."""
@@ -110,7 +119,7 @@ class Tokens:
         self._verified = Answers[bytes, _Verified](lambda token: True)
 
     def issue(self, caller: Caller, anonymous: bool, granted: Sequence[Scope], refused: Sequence[Scope]) -> Token:
-        """A token for these scopes, which are not checked here."""
+        """A token for these scopes, which are not checked here: for the last of them, where all would not fit."""
         now, key = int(self._clock()), self._keys.signing
         claims: dict[str, Any] = {
             "iss": self._issuer,
@@ -120,11 +129,13 @@ class Tokens:
             "nbf": now,
             "exp": now + SECONDS,
             "jti": secrets.token_hex(8),
-            "access": _written(granted),
-            "refused": _written(refused),
         }
         if anonymous:
             claims["anonymous"] = True
+        most = MOST_CLAIMS - LEFT_FOR_PATTERNS * (CATALOG in granted)
+        while len(json.dumps(both := claims | scope_claims(granted, refused))) > most:
+            granted, refused = _later(granted), _later(refused)
+        claims = both
         if CATALOG in granted:
             left = MOST_CLAIMS - len(json.dumps(claims))
             claims["readable"] = _as_many_as_fit(patterns.covered(caller.readable()), left)
@@ -138,10 +149,13 @@ class Tokens:
         """
         if len(text) > LONGEST or not CHARACTERS.issuperset(text):
             raise RegistryError(UNAUTHORIZED)
-        if len(text) > MAX_REMEMBERED:
+        hashed = sha256(text.encode()).digest() if len(text) <= MAX_REMEMBERED else b""
+        verified = self._verified.peek(hashed) if hashed else None
+        if verified is None:
             verified = self._verify(text)
-        else:
-            verified = self._verified.get(sha256(text.encode()).digest(), lambda: self._verify(text))
+            # Packed, a short token may be for much.
+            if hashed and verified.size <= MAX_REMEMBERED:
+                self._verified.put(hashed, verified)
         if verified.ends <= time.time() - SKEW or self._keys.find(verified.key.id) != verified.key:
             raise RegistryError(UNAUTHORIZED)
         return verified.caller
@@ -180,14 +194,15 @@ class Tokens:
                 leeway=SKEW,
                 options={"require": REQUIRED},
             )
-            return key, read_claims(claims, SECONDS)
+            return key, read_claims(unpacked(claims), SECONDS)
         except (jwt.InvalidTokenError, ValueError, TypeError, OverflowError, RecursionError):
             # The others are what PyJWT raises for claims of other types than it expects.
             raise RegistryError(UNAUTHORIZED) from None
 
 
-def _written(scopes: Iterable[Scope]) -> list[dict[str, Any]]:
-    return [{"type": scope.type, "name": scope.name, "actions": list(scope.actions)} for scope in scopes]
+def _later(scopes: Sequence[Scope]) -> Sequence[Scope]:
+    """Return the last nine tenths."""
+    return scopes[(len(scopes) + 9) // 10 :]
 
 
 def _as_many_as_fit(texts: Sequence[str], most: int) -> list[str]:

@@ -1,9 +1,11 @@
 """/v2/token: what is asked of it, and what it answers."""
 
+from pathlib import Path
 from urllib.parse import urlencode
 
 import pytest
 
+from functions.auth.asker import MAX_QUESTIONS
 from tests.api.client import Answer, Client
 from tests.auth.conftest import Guard
 from tests.auth.worlds import (
@@ -24,7 +26,7 @@ from tests.auth.worlds import (
     know_service_account,
     service_account_key,
 )
-from tests.servers import basic
+from tests.servers import basic, users
 
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 ALICE = "user:alice@example.com"
@@ -165,29 +167,63 @@ def test_post_says_what_get_says(app: Guarded, scope: str) -> None:
         assert claims_of(answer.json["access_token"]) | same == expected | same
 
 
+PASSWORD = {"grant_type": "password", "username": "oauth2accesstoken"}
+
+
 @pytest.mark.parametrize(
-    ("fields", "status"),
+    ("fields", "error"),
     [
-        ({"grant_type": "password", "username": "oauth2accesstoken", "password": "ya29.wrong"}, 401),
-        ({"grant_type": "password", "username": "oauth2accesstoken"}, 401),
-        ({"grant_type": "password"}, 401),
-        ({"grant_type": "refresh_token", "refresh_token": "ya29.wrong"}, 401),
-        ({"grant_type": "refresh_token"}, 401),
-        ({"grant_type": "authorization_code", "code": "x"}, 400),
-        ({}, 400),
-        ({f"field{number}": "x" for number in range(100)}, 400),
-        ({"grant_type": "password", "username": "oauth2accesstoken", "password": "x" * 70_000}, 400),
-        ({"grant_type": "password", "username": "oauth2accesstoken", "password": "x" * 20_000}, 401),
-        ({"grant_type": "password", "username": "x" * 20_000, "password": "x"}, 401),
+        ({**PASSWORD, "password": "ya29.wrong"}, "invalid_grant"),
+        ({**PASSWORD, "password": "x" * 20_000}, "invalid_grant"),
+        ({"grant_type": "password", "username": "x" * 20_000, "password": "x"}, "invalid_grant"),
+        ({"grant_type": "refresh_token", "refresh_token": "ya29.wrong"}, "invalid_grant"),
+        ({"grant_type": "refresh_token", "refresh_token": "x"}, "invalid_grant"),
+        (PASSWORD, "invalid_request"),
+        ({"grant_type": "password", "password": "x"}, "invalid_request"),
+        ({"grant_type": "refresh_token"}, "invalid_request"),
+        ({"username": "x", "password": "x"}, "invalid_request"),
+        ({"grant_type": "authorization_code", "code": "x"}, "unsupported_grant_type"),
+        ({"grant_type": "Password", "username": "x", "password": "x"}, "unsupported_grant_type"),
+        ({}, "invalid_request"),
+        ({f"field{number}": "x" for number in range(100)}, "invalid_request"),
+        ({**PASSWORD, "password": "x" * 70_000}, "invalid_request"),
     ],
 )
-def test_a_form_that_will_not_do_is_refused(app: Guarded, fields: dict[str, str], status: int) -> None:
-    assert post(app.client, **fields).status == status
+def test_a_form_that_will_not_do_has_an_oauth_error(app: Guarded, fields: dict[str, str], error: str) -> None:
+    answer = post(app.client, **fields)
+
+    # RFC 6749, section 5.2, and the distribution-spec's errors, which docker shows.
+    assert (answer.status, answer.json["error"], answer.headers["Cache-Control"]) == (400, error, "no-store")
+    assert set(answer.json["error_description"]) <= set(map(chr, range(0x20, 0x7F))) - set('"\\')
+    assert answer.code == ("UNAUTHORIZED" if error == "invalid_grant" else "UNSUPPORTED")
+    assert "WWW-Authenticate" not in answer.headers
+
+
+@pytest.mark.parametrize("name", ["grant_type", "username", "password"])
+def test_a_field_that_is_there_twice_is_refused(app: Guarded, name: str) -> None:
+    fields = {**PASSWORD, "password": "ya29.alice"}
+    body = urlencode([*fields.items(), (name, fields[name])]).encode()
+
+    assert app.client.ask("POST", "/v2/token", body, FORM).json["error"] == "invalid_request"
+
+
+@pytest.mark.parametrize("query", ["offline_token=true", "access_type=offline"])
+def test_no_refresh_token_is_given_out(app: Guarded, query: str) -> None:
+    assert "refresh_token" not in get(app.client, query, by_token("ya29.alice")).json
+    fields = {**PASSWORD, "password": "ya29.alice", **dict([query.split("=")])}
+    assert "refresh_token" not in post(app.client, **fields).json
+
+
+def test_a_form_without_google_is_503(app: Guarded, world: World) -> None:
+    world.outage("", 500)
+
+    assert post(app.client, **PASSWORD, password="ya29.alice").status == 503
 
 
 def test_a_body_that_is_no_form_is_refused(app: Guarded) -> None:
     for body, media_type in ((b"{}", "application/json"), (b"\xff\xfe", FORM["Content-Type"]), (b"x=1", "text/plain")):
-        assert app.client.ask("POST", "/v2/token", body, {"Content-Type": media_type}).status == 400
+        answer = app.client.ask("POST", "/v2/token", body, {"Content-Type": media_type})
+        assert (answer.status, answer.json["error"]) == (400, "invalid_request")
 
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE"])
@@ -195,15 +231,59 @@ def test_no_other_method_is_taken(app: Guarded, method: str) -> None:
     assert app.client.ask(method, "/v2/token").status == 405
 
 
-def test_more_scopes_than_anybody_needs_are_refused_before_anybody_is_asked(app: Guarded, world: World) -> None:
+def scopes_of(names: list[str]) -> str:
+    return urlencode([("scope", f"repository:{name}:pull") for name in names])
+
+
+def test_where_google_is_asked_what_is_named_last_is_granted(guard: Guard, world: World) -> None:
+    world.token("alice")
+    world.folder("", PULL, member=ALICE)
+    app = guard(access=f"gs://{BUCKET}")
+    names = [f"x{number}/a/b/c/d/e" for number in range(100)]
     get(app.client, "", by_token("ya29.alice"))
     world.requests()
 
-    many = "&".join(f"scope=repository:team-{number}:pull" for number in range(21))
-    long = f"scope=repository:{'x' * 5000}:pull"
-    for query in (many, long):
-        assert get(app.client, query, by_token("ya29.alice")).status == 400
-    assert world.requests() == []
+    # As a client that collects scopes: the last is the one that it needs now.
+    answer = get(app.client, scopes_of(names), by_token("ya29.alice"))
+
+    assert answer.status == 200
+    assert len(world.requests()) <= MAX_QUESTIONS
+    granted = [scope.split(":")[1] for scope in answer.json["scope"].split()]
+    assert granted == names[-len(granted) :]
+    assert 5 < len(granted) < 50
+    token = bearer(answer.json["token"])
+    # Of what is left out nobody has said no: the client may ask for a token with that.
+    for name, status in ((names[-1], 404), (names[0], 401)):
+        assert app.client.ask("GET", f"/v2/{name}/tags/list", headers=token).status == status
+    later = get(app.client, scopes_of([*names[1:], names[0]]), by_token("ya29.alice"))
+    assert later.json["scope"].endswith(f"repository:{names[0]}:pull")
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_a_local_user_gets_all_scopes_of_a_client_that_collects_them(guard: Guard, tmp_path: Path, method: str) -> None:
+    variables, admin = users(tmp_path / "access")
+    app = guard(**{name.removeprefix("LADING_").lower(): value for name, value in variables.items()})
+    names = [f"team/app-{number}" for number in range(600)]
+    if method == "GET":
+        answer = get(app.client, scopes_of(names), admin)
+    else:
+        scope = " ".join(f"repository:{name}:pull" for name in names)
+        answer = post(app.client, grant_type="password", username="admin", password="secret", scope=scope)
+
+    assert answer.status == 200
+    assert len(answer.json["token"]) < 15 * 1024
+    assert answer.json["scope"].split() == [f"repository:{name}:pull" for name in names[100:]]
+    token = bearer(answer.json["token"])
+    for name, status in ((names[100], 404), (names[599], 404), (names[0], 401)):
+        assert app.client.ask("GET", f"/v2/{name}/tags/list", headers=token).status == status
+
+
+def test_scopes_longer_than_anybody_needs_are_left_out(app: Guarded) -> None:
+    long = f"repository:{'x' * 70_000}:pull"
+    query = urlencode([("scope", long), ("scope", "repository:team-a/app:pull")])
+
+    assert get(app.client, query, by_token("ya29.alice")).json["scope"] == "repository:team-a/app:pull"
+    assert get(app.client, urlencode({"scope": long}), by_token("ya29.alice")).json["scope"] == ""
 
 
 def test_who_serves_is_what_the_setting_says_and_never_host(app: Guarded) -> None:
