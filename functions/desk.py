@@ -6,7 +6,16 @@ for a client, a disk or a network must not keep others waiting: so a thread leav
 take long, and the next one takes its place; when it is done, it waits until the desk is free again.
 """
 
+import logging
+import math
 import threading
+import time
+from typing import Final
+
+log = logging.getLogger("lading.leader")
+
+MAX_HELD: Final = 0.05
+"""Seconds for which a request may hold the leader: all others wait meanwhile. Longer is logged at the level DEBUG."""
 
 _here = threading.local()
 
@@ -49,8 +58,22 @@ def at_desk() -> bool:
     return getattr(_here, "desk", None) is not None
 
 
+def begin() -> None:
+    """Mark the beginning of a request of this thread, for the log of those that hold the leader for too long."""
+    _here.began = time.monotonic()
+
+
+def log_held(what: str) -> None:
+    """Log `what` where this thread has been the leader since `begin` for more than MAX_HELD."""
+    if at_desk() and log.isEnabledFor(logging.DEBUG):
+        seconds = time.monotonic() - getattr(_here, "began", math.inf)
+        if seconds > MAX_HELD:
+            log.debug("a request held the leader for %.0f ms: %s", seconds * 1000, what)
+
+
 def leave() -> None:
     """Let another thread take the next requests: what this one does may take long. Nothing where there is no desk."""
     if at_desk():
+        log_held("until it stepped down")
         _here.desk.pass_on()
         _here.desk = None

@@ -130,12 +130,12 @@ class _Lines:
 _lines: Final = _Lines()
 
 
-def start(form: str, project: str = "") -> None:
+def start(form: str, project: str = "", level: str = "info") -> None:
     """Write the log to standard error, as `text` or `json`, with traces of a `project` of Google Cloud."""
     _lines.form, _lines.project = form, project and field(project)
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines() if form == "json" else logging.Formatter("%(asctime)s %(message)s", MOMENT))
     log = logging.getLogger("lading")
     log.handlers = [handler]
-    log.setLevel(logging.INFO)
+    log.setLevel(level.upper())
     log.propagate = False

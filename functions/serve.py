@@ -31,7 +31,7 @@ from granian.wsgi import ResponseIterWrap
 
 from functions.api.connections import UntakenAnswers, drop_idle
 from functions.app import App, request_of
-from functions.desk import Desk, leave
+from functions.desk import Desk, begin, leave, log_held
 from functions.listener import BACKLOG
 from functions.settings import Settings
 
@@ -140,7 +140,9 @@ class Runner:
     def __call__(self, protocol: Any, scope: dict[str, Any]) -> None:
         """Answer one request, and come back when this thread may take the next one."""
         environ = EVERY_REQUEST | scope
+        begin()
         self._answer(protocol, environ)
+        log_held(str(environ["REQUEST_METHOD"]))
         # The body is in both. granian holds the one until this thread comes back, and a cycle of references may hold
         # the other; until the body is gone, hyper keeps a connection open of whose request it has not read all.
         scope.clear()

@@ -110,6 +110,7 @@ SETTINGS: Final = (
         "cleanup-mode", "plan", "plan|apply", "whether the scheduled collection applies the policies, or only reports"
     ),
     Setting("log", "text", "text|json", "the form of the access log, a line per request on standard error"),
+    Setting("log-level", "info", "info|debug", "with `debug` also requests that held up all others for 50 ms or more"),
     Setting(
         "threads",
         "128",
@@ -171,6 +172,7 @@ class Settings:
     cleanup: str
     cleanup_mode: str
     log: str
+    log_level: str
     threads: int
     body_timeout: float
     largest_body: int
@@ -261,6 +263,7 @@ def _read(value: Callable[[str], str], environment: Mapping[str, str]) -> Settin
         cleanup=value("cleanup"),
         cleanup_mode=setting_values.choice("cleanup-mode", value("cleanup-mode"), ("plan", "apply")),
         log=setting_values.choice("log", value("log"), ("text", "json")),
+        log_level=setting_values.choice("log-level", value("log-level"), ("info", "debug")),
         threads=setting_values.number("threads", value("threads"), 1, 1000),
         body_timeout=setting_values.number("body-timeout", value("body-timeout"), 1, 3600),
         largest_body=setting_values.number("largest-body", value("largest-body"), 0, 1_000_000) * 2**20,

@@ -42,11 +42,12 @@ FIRST_WORD: Final = 24
 def drop_still(port: int, peer: str, seconds: float) -> None:
     """Shut down connections from `peer` to `port` that were answered, and over which nothing has moved for `seconds`.
 
-    No request in progress is one of them, unless its client, or the store, keeps still for as long. Does nothing where
-    the kernel does not tell (any but Linux).
+    The address only narrows the search. No transfer is in progress over such a connection: all of the last answer has
+    been taken, so no download pauses there, and no byte of an upload has come since. Does nothing where the kernel does
+    not tell (any but Linux).
     """
     for connection, seen in _seen(port):
-        if seen.peer == peer and seen.answered and seen.still >= seconds:
+        if seen.peer == peer and seen.answered and seen.still >= seconds and not seen.untaken:
             _shut(connection)
 
 

@@ -34,7 +34,7 @@ def _serve(parsed: argparse.Namespace, read: Settings) -> None:
     from functions.listener import check_certificate, listen
     from functions.serve import serve
 
-    logs.start(read.log, read.project)
+    logs.start(read.log, read.project, read.log_level)
     check_certificate(read)
     claim(read.data)
     # Collections read them again: here a mistake is found while somebody looks.

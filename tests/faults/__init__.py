@@ -11,7 +11,6 @@ garbage     a registry with all that collection and scrubbing deal with
 broken_disk  a disk that breaks below a process, and is mended
 
 clients     an exact client, which tells what it was not told
-http2       HTTP/2 as no client should speak it
 linear      whether what many clients saw can have happened one after the other
 
 ledger      what a client may find, by what it was told

@@ -51,6 +51,25 @@ def test_still_connections_are_dropped_and_no_others() -> None:
                 kept.recv(1)
 
 
+def test_a_download_that_pauses_is_not_dropped_for_another_client_of_its_address() -> None:
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+        client = stack.enter_context(socket.create_connection(listener.getsockname(), timeout=5))
+        server = stack.enter_context(listener.accept()[0])
+        client.sendall(b"q")
+        assert server.recv(1) == b"q"
+        time.sleep(0.1)
+        server.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                server.send(bytes(1 << 16))
+        time.sleep(0.5)
+
+        drop_still(listener.getsockname()[1], "127.0.0.1", 0.3)
+
+        assert not is_shut(server)
+
+
 @pytest.mark.parametrize(
     "look",
     [

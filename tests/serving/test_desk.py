@@ -1,6 +1,7 @@
 """One thread at a time answers what is short; what takes long keeps nobody from being answered."""
 
 import contextlib
+import logging
 import socket
 import threading
 from collections.abc import Callable
@@ -11,7 +12,7 @@ import pytest
 
 from functions.api.slots import BodySlots
 from functions.auth.bulkhead import Bulkhead
-from functions.desk import Desk, at_desk, leave
+from functions.desk import MAX_HELD, Desk, at_desk, begin, leave, log_held
 from functions.settings import read
 from storage.digests import digest_of
 from tests.servers import Server, answer_on, serving
@@ -59,6 +60,27 @@ def test_whoever_waits_for_a_turn_has_left() -> None:
     assert at_desk()
     with Bulkhead(1, 0).place():
         assert not at_desk()
+
+
+@pytest.mark.parametrize("ends", [leave, lambda: log_held("GET")], ids=["stepped down", "answered"])
+@pytest.mark.parametrize(("seconds", "logged"), [(MAX_HELD * 2, 1), (0, 0)])
+def test_a_request_that_holds_the_leader_for_long_is_logged(
+    ends: Callable[[], None],
+    seconds: float,
+    logged: int,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr("functions.desk.time.monotonic", lambda: now[0])
+    caplog.set_level(logging.DEBUG, "lading.leader")
+    Desk().sit()
+    begin()
+    now[0] = seconds
+    ends()
+
+    assert len([record for record in caplog.records if record.name == "lading.leader"]) == logged
+    leave()
 
 
 @pytest.mark.parametrize(
