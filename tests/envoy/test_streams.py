@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from functions.envoy_config import STREAM_WINDOW
+from functions.registry.documents import OCI_MANIFEST
 from storage.digests import digest_of
+from tests import images
 from tests.envoy.h2_client import Client, connected
 from tests.faults import NIGHTLY
 from tests.servers import Server, serving
@@ -147,3 +149,33 @@ def test_a_client_that_does_not_read_holds_up_nobody(cloud: Server) -> None:
         go_on(client, cloud, healthy, path)
         assert len(client.replies[unread].content) < len(LARGE)
     assert cloud.request("GET", f"/v2/a/blobs/{digest}")[1] == LARGE
+
+
+@pytest.mark.parametrize("length", [True, False], ids=["Content-Length", "no length"])
+def test_a_manifest_that_is_cut_off_moves_no_tag(cloud: Server, length: bool) -> None:
+    """Cut before its last newline it is whole JSON of another digest."""
+    before, after = (images.manifest([], annotations={"n": n}).rstrip() + b"\n\n" for n in ("1", "2"))
+    assert cloud.request("POST", f"/v2/a/blobs/uploads/?digest={digest_of(b'{}')}", b"{}")[0].status == 201
+    assert cloud.request("PUT", "/v2/a/manifests/prod", before)[0].status == 201
+    headers = [("authorization", cloud.authorization), ("content-type", OCI_MANIFEST)]
+    headers += [("content-length", str(len(after)))] if length else []
+    with connection(cloud) as client:
+        stream = client.send("PUT", "/v2/a/manifests/prod", headers, body=None)
+        if not client.replies[stream].status:
+            client.send_body(stream, after[:-1])
+        time.sleep(0.5)
+        client.reset(stream)
+        time.sleep(0.5)
+    assert cloud.request("GET", "/v2/a/manifests/prod")[1] == before
+
+
+def test_an_upload_that_is_cut_off_is_no_blob(cloud: Server) -> None:
+    digest = digest_of(PIECE)
+    headers = [("authorization", cloud.authorization), ("content-type", "application/octet-stream")]
+    with connection(cloud) as client:
+        stream = client.send("POST", f"/v2/a/blobs/uploads/?digest={digest}", headers, body=None)
+        client.send_body(stream, PIECE)
+        time.sleep(0.5)
+        client.reset(stream)
+        time.sleep(0.5)
+    assert cloud.request("HEAD", f"/v2/a/blobs/{digest}")[0].status == 404
