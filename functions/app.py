@@ -123,7 +123,7 @@ class App:
         if answer.status not in WITHOUT_SIZE:
             answer.headers.append(("Content-Length", str(answer.size)))
         if body.unread and body.take_place():
-            body.drain()
+            body.drain(behind_proxy=self._settings.trusted_hops > 0)
         if body.unread:
             # What is left of it stands where the next request would begin.
             answer.headers.append(("Connection", "close"))

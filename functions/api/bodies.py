@@ -56,6 +56,10 @@ DRAIN_BYTES: Final = 8 * 1024 * 1024
 DRAIN_SECONDS: Final = 2.0
 """How much of a refused body is read and thrown away, so that clients that send first and then listen get an answer."""
 
+PROXY_DRAIN_BYTES: Final = 64 * 1024 * 1024
+PROXY_DRAIN_SECONDS: Final = 10.0
+"""… behind a proxy, which may answer 502 in our place where our answer comes before the end of the request."""
+
 GOODBYE: Final = 1.0
 """Seconds for a thread that has read all to end."""
 
@@ -162,14 +166,15 @@ class RequestBody:
         if self._standing is Standing.UNSURE:
             raise RegistryError(UNAVAILABLE)
 
-    def drain(self) -> None:
+    def drain(self, *, behind_proxy: bool = False) -> None:
         """Throw away what is left, within limits. A client that waits for `100 Continue` is not asked for more."""
+        most, seconds = (PROXY_DRAIN_BYTES, PROXY_DRAIN_SECONDS) if behind_proxy else (DRAIN_BYTES, DRAIN_SECONDS)
         if "Expect" in self._request.headers or self._stalled:
             return
         self._hurried = True
-        until, drained = time.monotonic() + DRAIN_SECONDS, 0
+        until, drained = time.monotonic() + seconds, 0
         try:
-            while drained < DRAIN_BYTES and time.monotonic() < until:
+            while drained < most and time.monotonic() < until:
                 chunk = self._next(until)
                 if not chunk:
                     return

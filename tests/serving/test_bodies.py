@@ -13,7 +13,7 @@ import pytest
 
 from functions.api.slots import BodySlots
 from storage.digests import digest_of
-from tests.servers import Server, answer_on, serving
+from tests.servers import Server, answer_on, serving, users
 from tests.serving.bodies import digest_of_zeros, zeros
 
 MIB = 1024 * 1024
@@ -141,6 +141,21 @@ def test_a_refusal_of_a_large_body_arrives_and_reads_little(
     assert answered == status
     assert b'"errors"' in answer
     assert local.peak_memory() - before < 32 * MIB
+
+
+def test_behind_a_proxy_a_refusal_comes_after_the_body(tmp_path: Path) -> None:
+    """A proxy that still sends when the answer and the end of the connection come may answer 502 in our place."""
+    variables, authorization = users(tmp_path / "access")
+    environment = {"LADING_DATA": str(tmp_path / "data"), "LADING_TRUSTED_HOPS": "1", **variables}
+    with serving(environment, tmp_path / "log") as server:
+        server.authorization = authorization
+        before, size = server.peak_memory(), 40 * MIB
+
+        response, _ = server.request("PATCH", "/v2/a/blobs/uploads/absent", zeros(size), {"Content-Length": str(size)})
+
+        assert response.status == 404
+        assert "close" not in response.headers.get("Connection", "")
+        assert server.peak_memory() - before < 32 * MIB
 
 
 def send_until_refused(sock: socket.socket, sized: bool) -> None:
