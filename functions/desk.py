@@ -27,6 +27,7 @@ class Desk:
         """Nobody is there."""
         self._lock = threading.Lock()
         self._taken = False
+        self._closed = False
         self._waiting: list[threading.Lock] = []
 
     def sit(self) -> None:
@@ -34,6 +35,13 @@ class Desk:
         if not at_desk():
             self._wait()
             _here.desk = self
+
+    def close(self) -> None:
+        """Let all who wait go, and nobody wait any more: no further request comes."""
+        with self._lock:
+            self._closed = True
+            while self._waiting:
+                self._waiting.pop().release()
 
     def pass_on(self) -> None:
         """Let somebody else sit down: who came last, so that few threads do nearly all, and only theirs is memory."""
@@ -46,7 +54,7 @@ class Desk:
         turn = threading.Lock()
         turn.acquire()
         with self._lock:
-            if not self._taken:
+            if not self._taken or self._closed:
                 self._taken = True
                 return
             self._waiting.append(turn)

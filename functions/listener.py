@@ -1,8 +1,12 @@
 """The socket of `lading serve`, and its certificate: both are checked before anything is made."""
 
 import errno
+import logging
 import os
 import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
 from typing import Final
 
 from functions.settings import Settings, SettingsError
@@ -14,6 +18,9 @@ KEEPALIVE: Final = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4}
 """Seconds without data before the system asks whether the client's machine is there, seconds between questions, and
 how many go unanswered before the connection ends: a client that lost power or network sends no word of it."""
 
+
+WATCH_INTERVAL: Final = 2.0
+"""Seconds between two looks at the files of a certificate."""
 
 PROBE_TIMEOUT: Final = 0.5
 """Seconds in which a server on this machine takes a connection."""
@@ -27,6 +34,9 @@ REASONS: Final = {
     errno.EACCES: "may not be used by this user; choose a port above 1023 with --address",
 }
 """What follows HOST:PORT in an error, by its number."""
+
+
+log = logging.getLogger("lading")
 
 
 def listen(settings: Settings) -> socket.socket:
@@ -105,3 +115,54 @@ def check_certificate(settings: Settings) -> None:
 
 def _reason(error: OSError) -> str:
     return error.strerror or os.strerror(error.errno or 0)
+
+
+class Certificate:
+    """The certificate of a server that runs, and its key: whether they have changed, and can be served.
+
+    files  both, or none where there is no TLS
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        """Take those of the settings as they are now."""
+        self.files = [each for each in (settings.tls_cert, settings.tls_key) if each is not None]
+        self._settings = settings
+        self._served = self._state()
+
+    def is_good(self) -> bool:
+        """Return whether there is a certificate that can be served; the log says why not."""
+        if not self.files:
+            log.info("SIGHUP reads the certificate again, and there is none")
+            return False
+        self._served = self._state()
+        try:
+            check_certificate(self._settings)
+        except SettingsError as error:
+            log.error("the certificate that is served stays: %s", error)
+            return False
+        return True
+
+    def watch(self, read_again: Callable[[], None], sleep: Callable[[float], None] = time.sleep) -> None:
+        """Call `read_again` for each change, until the process ends.
+
+        Certificate and key are two files: what was changed must stay as it is from one look to the next.
+        """
+        seen = self._served
+        while True:
+            sleep(WATCH_INTERVAL)
+            before, seen = seen, self._state()
+            if seen != self._served and seen == before:
+                self._served = seen
+                read_again()
+
+    def _state(self) -> list[tuple[int, int, int] | int | None]:
+        """Return what changes when a file does: by how it is written, or by its being replaced."""
+        return [_stamp(path) for path in self.files]
+
+
+def _stamp(path: Path) -> tuple[int, int, int] | int | None:
+    try:
+        found = path.stat()
+    except OSError as error:
+        return error.errno
+    return found.st_mtime_ns, found.st_size, found.st_ino

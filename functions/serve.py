@@ -32,7 +32,7 @@ from granian.wsgi import ResponseIterWrap
 from functions.api.connections import UntakenAnswers, drop_idle
 from functions.app import App, request_of
 from functions.desk import Desk, begin, leave, log_held
-from functions.listener import BACKLOG
+from functions.listener import BACKLOG, Certificate
 from functions.settings import Settings
 
 log = logging.getLogger("lading")
@@ -164,16 +164,38 @@ class Runner:
 class OneProcess(MTServer):
     """granian with its worker in a thread of this process."""
 
-    def __init__(self, listener: socket.socket, **options: Any) -> None:
-        """Serve the connections of `listener`, which is closed with the server."""
-        super().__init__("functions.app", **options)
+    def __init__(self, listener: socket.socket, certificate: Certificate, **options: Any) -> None:
+        """Serve the connections of `listener`, which is closed when the server is told to end.
+
+        SIGHUP, and a change of the `certificate`, replace the worker by one that reads the certificate again. Both have
+        the listener for that moment, so no connection is refused, and the first one ends what it has begun.
+        """
+        super().__init__("functions.app", respawn_interval=0.0, **options)
         self._listener = listener
+        self._certificate = certificate
 
     def _init_shared_socket(self) -> None:
-        """Take the listener: granian's own would share its port with any other process that asks for it."""
+        """Leave granian's own out: it would share its port with any other process that asks for it."""
+        self._ssp = self._shd = None
+
+    def _holder(self) -> Any:
+        """Return the listener for one worker, which closes its own descriptor of it when it ends."""
         backlog = (BACKLOG,) if sys.platform == "linux" else ()
-        self._ssp = None
-        self._shd = native.SocketHolder(self._listener.detach(), False, *backlog)
+        return native.SocketHolder(self._listener.dup().detach(), False, *backlog)
+
+    def signal_handler_interrupt(self, *args: Any, **kwargs: Any) -> None:
+        """End, and refuse connections from now on."""
+        self._listener.close()
+        super().signal_handler_interrupt(*args, **kwargs)  # type: ignore[no-untyped-call]
+
+    def _reload(self, spawn_target: Any, target_loader: Any) -> None:
+        """Read the certificate again, unless it cannot be served."""
+        if self._certificate.is_good():
+            super()._reload(spawn_target, target_loader)  # type: ignore[no-untyped-call]
+            log.info("the certificate was read again")
+        else:
+            self.reload_signal = False
+            self.main_loop_interrupt.clear()
 
     def _check_gil(self) -> None:
         """Both with and without a global lock will do."""
@@ -188,9 +210,11 @@ class OneProcess(MTServer):
         """What the worker's thread does: serve until `stop`. As MTServer has it, but for the threads, and who calls."""
         stopped = threading.Event()
         stop.add_cb(stopped.set)
+        # A worker's own: threads of one that ends must not keep another's waiting.
+        desk = Desk() if runner.desk else None
         worker = native.WSGIWorker(
             1,
-            (self._ssp, self._shd),
+            (None, self._holder()),
             None,
             threads=1,
             blocking_threads=self.runtime_blocking_threads,
@@ -203,11 +227,13 @@ class OneProcess(MTServer):
         )
         loop = loops.get(self.loop)
         try:
-            scheduler = _new_cbscheduler(loop, runner)  # type: ignore[no-untyped-call]
+            scheduler = _new_cbscheduler(loop, Runner(runner.app, desk))  # type: ignore[no-untyped-call]
             # One thread of granian's own for all connections: where several share them, each piece of a body, and each
             # answer, wakes another one that finds nothing to do.
             worker.serve_str(scheduler, loop, stop)
             stopped.wait()
+            if desk:
+                desk.close()
         finally:
             close_active_loop(loop)
 
@@ -223,8 +249,10 @@ def serve(app: App, settings: Settings, listener: socket.socket) -> None:
 
     HTTP/2 is the work of a proxy in front. granian's WSGI body reader does not return when a stream is reset (2.8).
     """
+    certificate = Certificate(settings)
     server = OneProcess(
         listener,
+        certificate,
         address=settings.host,
         port=settings.port,
         interface=Interfaces.WSGI,
@@ -245,6 +273,10 @@ def serve(app: App, settings: Settings, listener: socket.socket) -> None:
     threading.Thread(
         target=_sweep, args=[settings.port, lambda: server.interrupt_signal], name="sweep", daemon=True
     ).start()
+    if certificate.files:
+        threading.Thread(
+            target=certificate.watch, args=[server.signal_handler_reload], name="certificate", daemon=True
+        ).start()
     with contextlib.closing(app.registry):
         server.serve_app(runner)
 

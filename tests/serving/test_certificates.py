@@ -1,0 +1,175 @@
+"""The certificate of a server that runs is read again on SIGHUP and when it changes; requests and clients go on."""
+
+import contextlib
+import http.client
+import os
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from emulators.processes import free_port
+from functions import listener, settings
+from tests.certificates import self_signed
+from tests.servers import PATIENCE, Server, answer_on, serving
+
+AT_LEAST = 20
+"""Connections tried beside a change."""
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> tuple[Path, Path]:
+    """The files of the server, with a first certificate."""
+    cert, key = self_signed(tmp_path)
+    return cert.rename(tmp_path / "served.crt"), key.rename(tmp_path / "served.key")
+
+
+@pytest.fixture
+def server(files: tuple[Path, Path], tmp_path: Path) -> Iterator[Server]:
+    port = free_port()
+    cert, key = files
+    words = ["serve", "--address", f"127.0.0.1:{port}", "--tls-cert", str(cert), "--tls-key", str(key)]
+    environment = {**os.environ, "LADING_ACCESS": "everybody", "LADING_DATA": str(tmp_path / "data")}
+    command = [sys.executable, "-m", "functions.cli", *words]
+    log = tmp_path / "log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, env=environment, stdout=output, stderr=output)
+    started = Server(process, port, log)
+    try:
+        until(lambda: can_connect(started), started)
+        yield started
+        assert "Traceback" not in log.read_text()
+        assert "panicked" not in log.read_text()
+    finally:
+        process.terminate()
+        process.wait(PATIENCE)
+
+
+def can_connect(server: Server) -> bool:
+    with contextlib.suppress(OSError):
+        served(server)
+        return True
+    return False
+
+
+def until(holds: Callable[[], bool], server: Server) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not holds():
+        assert time.monotonic() < deadline, server.log.read_text()
+        assert server.process.poll() is None, server.log.read_text()
+        time.sleep(0.05)
+
+
+def connected(server: Server) -> ssl.SSLSocket:
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context.wrap_socket(socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE))
+
+
+def served(server: Server) -> bytes:
+    """Return the certificate that a new connection is shown."""
+    with connected(server) as connection:
+        return connection.getpeercert(binary_form=True) or b""
+
+
+def replace(files: tuple[Path, Path], folder: Path) -> bytes:
+    """Write another certificate and its key over those of the server; return the certificate."""
+    folder.mkdir()
+    for new, old in zip(self_signed(folder), files, strict=True):
+        new.replace(old)
+    return ssl.PEM_cert_to_DER_cert(files[0].read_text())
+
+
+def test_a_change_is_served_and_nobody_is_cut_off(server: Server, files: tuple[Path, Path], tmp_path: Path) -> None:
+    upload = connected(server)
+    upload.sendall(b"POST /v2/a/blobs/uploads/ HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n")
+    with contextlib.closing(http.client.HTTPResponse(upload)) as begun:
+        begun.begin()
+        location = begun.headers["Location"]
+    upload.sendall(f"PATCH {location} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\nabc".encode())
+    before = served(server)
+
+    new = replace(files, tmp_path / "new")
+
+    seen: list[bytes] = []
+
+    def is_served() -> bool:
+        seen.append(served(server))
+        return seen[-1] == new and len(seen) >= AT_LEAST
+
+    until(is_served, server)
+    assert set(seen) <= {before, new}
+    assert seen == sorted(seen, key=lambda each: each == new), "the old one never comes back"
+    upload.sendall(b"defghij")
+    assert answer_on(upload)[0] == 202
+    upload.close()
+
+
+def test_sighup_reads_it_at_once(server: Server, files: tuple[Path, Path], tmp_path: Path) -> None:
+    for number in range(3):
+        new = replace(files, tmp_path / f"new{number}")
+        server.process.send_signal(signal.SIGHUP)
+        until(lambda new=new: served(server) == new, server)  # type: ignore[misc]
+    assert server.stop() == 0
+
+
+def test_what_cannot_be_served_changes_nothing(server: Server, files: tuple[Path, Path], tmp_path: Path) -> None:
+    before = served(server)
+    cert, key = files
+    good = cert.read_bytes()
+    cert.write_text("nonsense")
+    for number in range(1, 3):
+        server.process.send_signal(signal.SIGHUP)
+        until(lambda number=number: server.log.read_text().count("that is served stays") >= number, server)  # type: ignore[misc]
+    assert served(server) == before
+    cert.write_bytes(good)
+    key.unlink()
+    server.process.send_signal(signal.SIGHUP)
+    until(lambda: f"stays: --tls-key {key}: No such file" in server.log.read_text(), server)
+    assert served(server) == before
+
+
+def test_a_change_of_both_files_is_seen_once_it_is_whole(
+    files: tuple[Path, Path],
+) -> None:
+    cert, key = files
+    read = settings.read({"LADING_TLS_CERT": str(cert), "LADING_TLS_KEY": str(key)})
+    watched = listener.Certificate(read)
+    steps: list[Callable[[], object]] = [
+        lambda: None,
+        lambda: cert.write_text("one"),
+        lambda: key.write_text("two"),
+        lambda: None,
+        lambda: None,
+        key.unlink,
+        lambda: None,
+        lambda: None,
+    ]
+    told: list[int] = []
+    left = iter(range(len(steps)))
+
+    def look(seconds: float) -> None:
+        number = next(left, None)
+        if number is None:
+            raise EOFError
+        now[0] = number
+        steps[number]()
+
+    now = [0]
+    with pytest.raises(EOFError):
+        watched.watch(lambda: told.append(now[0]), look)
+
+    assert told == [3, 6]
+
+
+def test_without_a_certificate_sighup_changes_nothing(tmp_path: Path) -> None:
+    with serving({"LADING_DATA": str(tmp_path / "data")}, tmp_path / "log") as server:
+        server.process.send_signal(signal.SIGHUP)
+        until(lambda: "and there is none" in server.log.read_text(), server)
+        assert server.request("GET", "/v2/")[0].status == 200
