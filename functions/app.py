@@ -116,7 +116,7 @@ class App:
         if request.method == "HEAD":
             answer.content = b""
         known = bool(line.principal) or self._settings.access == "everybody"
-        answer = self._outgoing(answer, known, line.origin.client)
+        answer = self._outgoing(answer, known, line.origin.client, request.environ.get("REMOTE_ADDR", ""))
         if self._settings.cors_origins:
             cors.add_headers(self._settings.cors_origins, request.environ, answer)
         answer.headers += [*EVERY_ANSWER, ("X-Request-Id", line.origin.id)]
@@ -133,7 +133,7 @@ class App:
             answer.at_the_end(body.wait)
         return answer
 
-    def _outgoing(self, answer: Answer, known: bool, client: ClientAddress) -> Answer:
+    def _outgoing(self, answer: Answer, known: bool, client: ClientAddress, peer: str) -> Answer:
         """The answer; in pieces unless it is small, and another one where there is no room for it."""
         held = 0
         if isinstance(answer.content, bytes):
@@ -141,7 +141,7 @@ class App:
             if held <= SMALL:
                 return answer
             answer.content = in_pieces(answer.content)
-        pieces = self.outgoing.begin(answer.content, client.network, held, known)
+        pieces = self.outgoing.begin(answer.content, client.network, held, known, peer)
         if pieces is None:
             return answers.error(RegistryError(UNAVAILABLE))
         answer.content = pieces

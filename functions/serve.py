@@ -16,6 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any, Final
 
@@ -30,6 +31,7 @@ from granian.server.mt import MTServer, WorkerThread
 from granian.wsgi import ResponseIterWrap
 
 from functions.api.connections import UntakenAnswers, drop_idle
+from functions.api.outgoing import Outgoing
 from functions.app import App, request_of
 from functions.desk import Desk, begin, leave, log_held
 from functions.listener import BACKLOG, Certificate
@@ -76,6 +78,9 @@ SWEEP: Final = 2.0
 
 STUCK: Final = 60.0
 """Seconds after which an answer goes with its connection of which the client takes nothing."""
+
+PAUSED: Final = 3600.0
+"""… where the client is authenticated, and no more are paused than threads are left for others: as long as IDLE."""
 
 IDLE_THREADS_GO_AFTER: Final = 5
 NEVER: Final = 10 * 365 * 24 * 3600
@@ -271,7 +276,7 @@ def serve(app: App, settings: Settings, listener: socket.socket) -> None:
     # Where each answer waits for a cloud, nobody can be alone at a desk.
     runner = Runner(app, Desk() if settings.embedded else None)
     threading.Thread(
-        target=_sweep, args=[settings.port, lambda: server.interrupt_signal], name="sweep", daemon=True
+        target=_sweep, args=[settings.port, app.outgoing, lambda: server.interrupt_signal], name="sweep", daemon=True
     ).start()
     if certificate.files:
         threading.Thread(
@@ -291,11 +296,12 @@ def _take_descriptors() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
 
 
-def _sweep(port: int, ends: Callable[[], bool]) -> None:
+def _sweep(port: int, outgoing: Outgoing, ends: Callable[[], bool]) -> None:
     """Drop connections that are of no use until the process `ends`: granian waits without end for each of these.
 
     Args:
         port: of the server.
+        outgoing: knows which downloads may be paused.
         ends: whether the server has been told to stop.
     """
     answers = UntakenAnswers(port)
@@ -305,12 +311,12 @@ def _sweep(port: int, ends: Callable[[], bool]) -> None:
             drop_idle(port, 0, IDLE_AT_THE_END)
             continue
         try:
-            _sweep_once(port, answers)
+            _sweep_once(port, outgoing, answers)
         except Exception:
             log.exception("connections that are of no use could not be dropped; trying again")
 
 
-def _sweep_once(port: int, answers: UntakenAnswers) -> None:
+def _sweep_once(port: int, outgoing: Outgoing, answers: UntakenAnswers) -> None:
     if drop_idle(port, HEADER_PATIENCE / 1000, IDLE) > CROWD:
         drop_idle(port, UNSPOKEN_IN_A_CROWD, IDLE_IN_A_CROWD)
-    answers.drop(STUCK)
+    answers.drop(STUCK, partial(outgoing.paused, seconds=STUCK / 2), PAUSED)

@@ -17,7 +17,8 @@ import socket
 import stat
 import struct
 import time
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final, NamedTuple
 
 LAST_DATA_SENT: Final = 44
@@ -61,6 +62,15 @@ def quiet(port: int, peer: str) -> float:
     return min((seen.received for _, seen in _seen(port) if seen.peer == peer and seen.asks), default=math.inf)
 
 
+Paused = Callable[[Mapping[str, int]], Counter[str]]
+"""See UntakenAnswers.drop."""
+
+
+def no_paused(untaken: Mapping[str, int]) -> Counter[str]:
+    """No connection may stand still for longer than any other."""
+    return Counter()
+
+
 class UntakenAnswers:
     """Connections to a port whose client takes nothing of what is on its way, each known by its socket."""
 
@@ -70,19 +80,33 @@ class UntakenAnswers:
         self._clock = clock
         self._since: dict[int, tuple[int, float]] = {}
 
-    def drop(self, seconds: float) -> None:
+    def drop(self, seconds: float, paused: Paused = no_paused, longest: float = math.inf) -> None:
         """Shut down connections whose client has taken no byte for `seconds`, though some waited for it all the while.
 
         To be called more often than that. Does nothing where `drop_still` does nothing.
+
+        Args:
+            seconds: for any client.
+            paused: is told how many connections of each address have bytes that their client has not taken; returns
+                how many of each may stand still for longer, unless more of them do.
+            longest: seconds, for those.
         """
         now, before, self._since = self._clock(), self._since, {}
-        for connection, seen in _seen(self._port):
+        untaken, stuck, ages = Counter[str](), Counter[str](), dict[int, float]()
+        for _, seen in _seen(self._port):
             if not seen.untaken:
                 continue
             taken, since = before.get(seen.socket, (seen.taken, now))
             since = since if taken == seen.taken else now
             self._since[seen.socket] = (seen.taken, since)
+            untaken[seen.peer] += 1
             if now - since >= seconds:
+                stuck[seen.peer] += 1
+                ages[seen.socket] = now - since
+        spared = paused(untaken)
+        for connection, seen in _seen(self._port) if ages else ():
+            limit = longest if stuck[seen.peer] <= spared[seen.peer] else seconds
+            if seen.untaken and ages.get(seen.socket, 0.0) >= limit:
                 _shut(connection)
 
 

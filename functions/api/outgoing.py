@@ -4,9 +4,17 @@ A server that has a piece to send waits for its client, and a thread and some me
 for as long as it likes. So unauthenticated clients never have all threads with such answers, nor more memory than there
 is, and one address never all of what they have; an authenticated client waits for a thread as long as it takes, since a
 refusal ends a pull. An answer of which its client takes nothing is found by the kernel (connections.UntakenAnswers).
+
+The kernel does not say whose it is, and granian not over which connection an answer goes. So paused downloads of
+authenticated clients are counted by the address of their connection: where no more connections of an address stand
+still than it has such downloads, none of them is dropped. Where more do, as behind a proxy, nobody knows which one is
+whose.
 """
 
-from collections.abc import Collection, Iterable, Iterator
+import math
+import time
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from threading import Lock
 from typing import Final
 
@@ -25,6 +33,9 @@ ROOM: Final = 64 * ON_THE_WAY
 SHARE: Final = 3 / 4
 """What those have of the threads, and one address of that, and of the room."""
 
+PAUSED: Final = 1 / 4
+"""Of the threads: so many downloads of authenticated clients may be paused. With more, each goes as any other would."""
+
 
 def in_pieces(content: bytes) -> Iterator[bytes]:
     """`content`, in pieces."""
@@ -36,16 +47,25 @@ class Piecewise:
     """The pieces of one answer.
 
     client  the network that they go to: the key of shares
+    peer    the address of the connection
+    since   when the server took the last one, and has not come for the next, as time.monotonic() tells
+    ended   whether the server has taken all, though its client may not
     """
 
-    def __init__(self, pieces: Iterable[bytes], client: str) -> None:
+    def __init__(self, pieces: Iterable[bytes], client: str, peer: str = "") -> None:
         """Nothing is handed out yet."""
         self.client = client
+        self.peer = peer
+        self.since = math.inf
+        self.ended = False
         self._pieces = pieces
 
     def __iter__(self) -> Iterator[bytes]:
         """The pieces."""
-        return iter(self._pieces)
+        for piece in self._pieces:
+            self.since = time.monotonic()
+            yield piece
+            self.since = math.inf
 
 
 class Outgoing:
@@ -54,10 +74,12 @@ class Outgoing:
     def __init__(self, threads: int) -> None:
         """For a server with so many threads."""
         self._most = max(1.0, threads * SHARE)
+        self._most_paused = max(1.0, threads * PAUSED)
+        self._authenticated: dict[Piecewise, None] = {}
         self._unauthenticated: dict[Piecewise, int] = {}
         self._lock = Lock()
 
-    def begin(self, pieces: Iterable[bytes], client: str, held: int, known: bool) -> Piecewise | None:
+    def begin(self, pieces: Iterable[bytes], client: str, held: int, known: bool, peer: str = "") -> Piecewise | None:
         """Count an answer until `end`; None where there is no room for one more to an unauthenticated client.
 
         Args:
@@ -65,11 +87,13 @@ class Outgoing:
             client: the network that it goes to (client_address).
             held: bytes of it that are in memory anyway.
             known: whether the client has shown who it is.
+            peer: the address of the connection.
         """
-        answer, room = Piecewise(pieces, client), ON_THE_WAY + held
-        if known:
-            return answer
+        answer, room = Piecewise(pieces, client, peer), ON_THE_WAY + held
         with self._lock:
+            if known:
+                self._authenticated[answer] = None
+                return answer
             of_one = [taken for other, taken in self._unauthenticated.items() if other.client == client]
             if self._full(self._unauthenticated.values(), room, 1) or self._full(of_one, room, SHARE):
                 return None
@@ -80,6 +104,25 @@ class Outgoing:
         return len(taken) >= self._most * share or sum(taken) + room > ROOM * share
 
     def end(self, answer: Piecewise) -> None:
-        """It has gone out, or never will."""
+        """The server has taken all of it, or it never will."""
         with self._lock:
             self._unauthenticated.pop(answer, None)
+            answer.ended, answer.since = True, time.monotonic()
+
+    def paused(self, untaken: Mapping[str, int], seconds: float) -> Counter[str]:
+        """Return how many downloads of authenticated clients stand still for so long, by the address of the connection.
+
+        None where they are more than may be paused. What has ended is forgotten as soon as an address has fewer
+        connections with bytes that its client has not taken (`untaken`) than downloads.
+        """
+        before = time.monotonic() - seconds
+        with self._lock:
+            room = Counter(untaken) - Counter(each.peer for each in self._authenticated if not each.ended)
+            for answer in [each for each in reversed(self._authenticated) if each.ended]:
+                # The latest are the most likely to be on their way.
+                if room[answer.peer] > 0:
+                    room[answer.peer] -= 1
+                else:
+                    del self._authenticated[answer]
+            still = Counter(each.peer for each in self._authenticated if each.since <= before)
+        return still if still.total() <= self._most_paused else Counter()

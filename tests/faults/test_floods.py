@@ -1,6 +1,7 @@
 """Floods: others are still served, memory stays small, and nothing is left behind."""
 
 import contextlib
+import http.client
 import itertools
 import os
 import socket
@@ -199,9 +200,32 @@ def test_who_takes_nothing_does_no_harm_to_others_of_its_address(server: Server,
         assert connections(server) == 2, "the one that took nothing is gone"
 
 
-def connected_small(server: Server) -> socket.socket:
+@pytest.mark.parametrize("hurry", [True])
+@pytest.mark.parametrize("kind", ["large blob", "manifest"])
+def test_a_paused_download_of_an_authenticated_client_goes_on(server: Server, kind: str) -> None:
+    """Several, for longer than anybody else's; that of another address without credentials is gone meanwhile."""
+    path, content = push_large(server, kind)
+    with contextlib.ExitStack() as stack:
+        deaf = stack.enter_context(connected_small(server, ATTACKER))
+        deaf.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        paused = [stack.enter_context(opened(server, f"GET {path}", "")) for _ in range(3)]
+        time.sleep(6)
+
+        assert connections(server) == 3, "the one without credentials is gone"
+        for sock in paused:
+            answer = http.client.HTTPResponse(sock)
+            answer.begin()
+            assert (answer.status, answer.read()) == (200, content)
+        # What has been taken makes room for nobody else, once it was seen that it has.
+        time.sleep(2)
+        stack.enter_context(connected_small(server)).sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        eventually(lambda: connections(server) == 3, "one that takes nothing is left")
+
+
+def connected_small(server: Server, address: str = "127.0.0.1") -> socket.socket:
     """A connection whose client has little room for what it has not taken."""
     sock = socket.socket()
+    sock.bind((address, 0))
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 * 1024)
     sock.settimeout(20)
     sock.connect(("127.0.0.1", server.port))

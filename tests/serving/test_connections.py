@@ -14,6 +14,7 @@ import pytest
 from functions import serve, settings
 from functions.api import connections
 from functions.api.connections import UntakenAnswers, drop_idle, drop_still
+from functions.api.outgoing import Outgoing
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells of connections")
 
@@ -264,7 +265,7 @@ def test_connections_are_swept_on_after_a_sweep_that_failed(
     monkeypatch.setattr(serve, "drop_idle", drop_idle)
     read = settings.read({})
     with pytest.raises(Ended):
-        serve._sweep(read.port, lambda: False)
+        serve._sweep(read.port, Outgoing(1), lambda: False)
 
     assert sweeps == [read.port] * 2
     assert "could not be dropped" in caplog.text
