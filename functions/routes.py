@@ -55,6 +55,7 @@ ROUTES: Final = (
     _row("end-9", "DELETE", "/v2/<name>/manifests/<last>", Action.DELETE, manifests.delete),
     _row("end-8a end-8b", "GET HEAD", "/v2/<name>/tags/list/?", Action.PULL, listings.tags),
     _row("end-12a end-12b", "GET HEAD", "/v2/<name>/referrers/<last>", Action.PULL, listings.referrers),
+    _row("version", "GET HEAD", "/v2/_lading/version", Action.ENTER, base.version),
     _row("about", "GET HEAD", "/", Action.NOTHING, health.about),
     _row("health", "GET HEAD", "/healthz", Action.NOTHING, health.about),
     _row("ready", "GET HEAD", "/readyz", Action.NOTHING, health.ready),

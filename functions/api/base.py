@@ -10,10 +10,12 @@ from functions.api.bodies import RequestBody
 from functions.audit import Audit
 from functions.auth.access import Caller, Door
 from functions.auth.bulkhead import Bulkhead
+from functions.auth.door import OpenDoor
 from functions.registry.acts import Act
-from functions.registry.errors import PAGE_INVALID, RegistryError
+from functions.registry.errors import PAGE_INVALID, UNAUTHORIZED, RegistryError
 from functions.registry.names import MAX_NAME
 from functions.registry.registry import Registry
+from functions.version import source_version
 
 MOST_ON_A_PAGE = 1_000
 """Items of a listing; a client may ask for fewer (CVE-2023-2253)."""
@@ -58,6 +60,13 @@ class Call(NamedTuple):
 def check(call: Call) -> Answer:
     """end-1: this is a registry, and the caller may come in."""
     return as_json({})
+
+
+def version(call: Call) -> Answer:
+    """Tell the version of the sources, but not to everyone: it tells which faults they have."""
+    if not call.caller.principal and not isinstance(call.door, OpenDoor):
+        raise RegistryError(UNAUTHORIZED)
+    return as_json({"version": source_version()})
 
 
 def page_size(call: Call) -> int:

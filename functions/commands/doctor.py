@@ -2,6 +2,7 @@
 
 import argparse
 import getpass
+import os
 import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
@@ -16,15 +17,25 @@ if TYPE_CHECKING:
 
 OPTIONS: Final = (*ACCESS, "address", "blobs", "hmac-key", "cdn-key", "trusted-hops")
 
+TOKEN_USER: Final = "oauth2accesstoken"  # noqa: S105  # a name
+"""The user name that goes with a Google access token."""
+
 
 def add_to(commands: Commands) -> None:
     """Add the command."""
     doctor = add(commands, "doctor", "check a deployment by small real calls, and say what mends it", _doctor, OPTIONS)
     doctor.add_argument(
-        "--user", default="", metavar="USER", help="as whom to get a token; the password is read from standard input"
+        "--user",
+        default="",
+        metavar="USER",
+        help="as whom to get a token; the password is read from standard input. Without: a Google access token in the"
+        " variable LADING_TOKEN",
     )
     doctor.add_argument(
-        "--repository", default="lading/doctor", metavar="NAME", help="where to look for rights; default lading/doctor"
+        "--repository",
+        default="lading/doctor",
+        metavar="NAME",
+        help="where to look for rights, and to push random bytes that are deleted at once; default lading/doctor",
     )
 
 
@@ -44,12 +55,15 @@ def _doctor(parsed: argparse.Namespace, read: Settings) -> None:
 def _checks(parsed: argparse.Namespace, read: Settings) -> "Iterator[Check]":
     from functions.composition import open_blobs, open_metadata
     from functions.jobs.check_access import AccessFiles
+    from functions.jobs.check_front import Front
     from functions.jobs.check_host import Host
     from functions.jobs.check_modes import Modes
     from functions.jobs.check_stores import Stores
     from functions.jobs.checks import Check
 
-    yield from Host(read.realm, _credentials(parsed), parsed.repository, read.trusted_hops).checks()
+    host = Host(read.realm, _credentials(parsed), parsed.repository, read.trusted_hops)
+    yield from host.checks()
+    yield from Front(read.realm, parsed.repository, host).checks()
     if not _is_told_stores(parsed, read):
         yield Check("stores", _skip)
         return
@@ -89,7 +103,8 @@ def _credentials(parsed: argparse.Namespace) -> "Credentials | None":
     from functions.jobs.check_host import Credentials
 
     if not parsed.user:
-        return None
+        token = os.environ.get("LADING_TOKEN", "").strip()
+        return Credentials(TOKEN_USER, token) if token else None
     if sys.stdin.isatty():
         return Credentials(parsed.user, getpass.getpass("Password: "))
     return Credentials(parsed.user, sys.stdin.readline().rstrip("\r\n"))

@@ -92,12 +92,40 @@ class Host:
             )
         return f"{self._url}/v2/ answers, and asks for a token"
 
+    def authorization(self, *, to_push: bool = True) -> dict[str, str]:
+        """Return the header of a request, with a token of its own: they live for minutes. Raises Skipped.
+
+        None is needed where nobody is asked for one.
+        """
+        if self._answer is None:
+            raise Skipped("nobody answers")
+        if not self._realm:
+            return {}
+        if not self._token:
+            raise Skipped("needs a token (--user, or LADING_TOKEN)")
+        if to_push and "push" not in self._actions():
+            raise Skipped(f"needs the right to push to {self._repository}; --repository names another one")
+        self._token = self._new_token()
+        return {"Authorization": f"Bearer {self._token}"}
+
+    def may_delete(self) -> bool:
+        """Return whether what is pushed can be deleted again."""
+        return not self._realm or "delete" in self._actions()
+
     def token(self) -> str:
         """The credentials are taken for a token, and the token is taken."""
         if not self._realm:
             raise Skipped("nobody is asked for one")
         if self._credentials is None:
             raise Skipped("no credentials were given (--user)")
+        self._token = self._new_token()
+        taken = self._get("/v2/", headers={"Authorization": f"Bearer {self._token}"})
+        if taken.status_code != 200:
+            raise Failed(f"its own token is answered {taken.status_code}", "all instances must share --keys")
+        return f"{self._credentials.user} gets one, as {claims_of(self._token).get('sub') or 'somebody unnamed'}"
+
+    def _new_token(self) -> str:
+        assert self._credentials is not None
         scope = f"repository:{self._repository}:pull,push,delete"
         answer = self._get("/v2/token", {"service": self._service, "scope": scope}, auth=self._credentials)
         if answer.status_code != 200:
@@ -105,18 +133,18 @@ class Host:
             if answer.status_code >= 500:
                 mend = "whoever is asked about rights did not answer: the policy bucket or project, and the log"
             raise Failed(f"{self._credentials.user} gets {answer.status_code} and no token", mend)
-        self._token = answer.json()["token"]
-        taken = self._get("/v2/", headers={"Authorization": f"Bearer {self._token}"})
-        if taken.status_code != 200:
-            raise Failed(f"its own token is answered {taken.status_code}", "all instances must share --keys")
-        return f"{self._credentials.user} gets one, as {claims_of(self._token).get('sub') or 'somebody unnamed'}"
+        token: str = answer.json()["token"]
+        return token
+
+    def _actions(self) -> list[str]:
+        access = claims_of(self._token)["access"]
+        return [action for each in access if each["type"] == "repository" for action in each["actions"]]
 
     def rights(self) -> str:
         """The credentials allow something in the repository."""
         if not self._token:
             raise Skipped("there is no token that says")
-        access = claims_of(self._token)["access"]
-        actions = [action for each in access if each["type"] == "repository" for action in each["actions"]]
+        actions = self._actions()
         if not actions:
             mend = "lading explain-access says who was asked; --repository names another one"
             raise Failed(f"nothing is allowed in {self._repository}", mend)

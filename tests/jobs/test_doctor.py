@@ -24,6 +24,8 @@ from tests.serving.test_functions import FRAMEWORK
 
 ALL = ["host", "token", "rights", "strangers", "clock", "HTTP/2", "bucket", "database", "indexes", "signing"]
 ALL += ["proxies", "access", "modes"]
+FRONT = ["version", "lengths", "large", "cut-off"]
+ALL += FRONT
 LETS_IN = "admin * pull,push\nguest elsewhere/* pull\n"
 
 
@@ -53,8 +55,9 @@ def test_a_folder_and_sqlite_in_order(local: Mapping[str, str], tmp_path: Path) 
     assert done.returncode == 0, done.stdout
     assert states(done.stdout) == dict.fromkeys(ALL, "ok") | {"signing": "skipped", "proxies": "skipped"}
     assert "pull, push in lading/doctor" in done.stdout
-    assert "spoken; a body of 33 MiB is let through" in done.stdout
-    assert not list((tmp_path / "data" / "blobs").glob("*/*")), "nothing is left behind"
+    assert "not spoken, HTTP/1.1 is; a body of 33 MiB is let through" in done.stdout
+    left = [path for path in (tmp_path / "data" / "blobs").glob("*/*/*") if path.is_file()]
+    assert [path.stat().st_size for path in left] == [32], "a blob that admin may not delete"
 
 
 def test_a_wrong_file_of_users_or_grants_is_found_with_its_line(tmp_path: Path) -> None:
@@ -160,7 +163,7 @@ def test_stores_that_are_not_there(local: Mapping[str, str], emulators: Emulator
     assert done.returncode == 1
     assert states(done.stdout) == {
         **dict.fromkeys(["host", "strangers", "clock", "HTTP/2", "access", "modes"], "ok"),
-        **dict.fromkeys(["token", "rights", "signing", "proxies"], "skipped"),
+        **dict.fromkeys(["token", "rights", "signing", "proxies", *FRONT], "skipped"),
         **dict.fromkeys(["bucket", "database", "indexes"], "FAILED"),
     }
     assert "Traceback" not in done.stderr
@@ -285,7 +288,7 @@ def test_from_elsewhere_only_what_was_named_is_checked(local: Mapping[str, str],
     done = lading(["doctor", "--url", local["LADING_URL"], "--user", "admin"], elsewhere, stdin="secret\n")
 
     assert done.returncode == 0, done.stdout
-    checked = {"host", "token", "rights", "strangers", "clock", "HTTP/2"}
+    checked = {"host", "token", "rights", "strangers", "clock", "HTTP/2", *FRONT}
     assert states(done.stdout) == dict.fromkeys(checked, "ok") | {"proxies": "skipped", "stores": "skipped"}
     named = lading(["doctor", "--url", local["LADING_URL"], "--data", "absent"], elsewhere)
     assert states(named.stdout)["database"] == "FAILED"

@@ -1,0 +1,262 @@
+"""`lading doctor` pushes through what stands in front of a registry, finds what that spoils, and leaves nothing."""
+
+import contextlib
+import http.client
+import json
+import socket
+import threading
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from functions.jobs import check_front
+from functions.jobs.backup import Stores
+from functions.jobs.check_front import Front
+from functions.jobs.check_host import Credentials, Host
+from functions.jobs.checks import Finding, State, examine
+from functions.version import PACKAGES, source_version
+from storage.past import DeletedManifest
+from storage.records import Link, Manifest, Upload
+from tests.faults.http_proxy import reset
+from tests.servers import Server, lading, serving, users
+from tests.serving.cloud import HOP_BY_HOP, Quiet, answering
+
+NAMES = ["version", "lengths", "large", "cut-off"]
+REPOSITORY = "lading/doctor"
+MIB = 1024 * 1024
+
+
+class Proxy(Quiet):
+    """A front that passes everything on, and is asked to do so by those that do not."""
+
+    upstream = ""
+    is_cut: threading.Event
+    sockets: set[socket.socket]
+
+    def setup(self) -> None:
+        super().setup()
+        self.sockets.add(self.connection)
+
+    def finish(self) -> None:
+        self.sockets.discard(self.connection)
+        with contextlib.suppress(OSError, ValueError):
+            super().finish()
+
+    def do_GET(self) -> None:  # noqa: N802
+        try:
+            body = self.body()
+        except (ValueError, OSError):
+            self.was_cut()
+            self.close_connection = True
+            return
+        connection = http.client.HTTPConnection(self.upstream, timeout=60)
+        headers = {name: value for name, value in self.headers.items() if name.lower() not in HOP_BY_HOP}
+        with contextlib.closing(connection), contextlib.suppress(OSError):
+            connection.request(self.command, self.path, body, headers)
+            answer = connection.getresponse()
+            self.send_back(answer.status, dict(answer.getheaders()), answer.read())
+
+    do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = do_GET  # noqa: N815
+
+    def send_back(self, status: int, headers: dict[str, str], body: bytes) -> None:
+        self.send_response(status)
+        for name, value in headers.items():
+            if name.lower() not in {"date", "server", "connection", "transfer-encoding"}:
+                self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def was_cut(self) -> None:
+        """What becomes of the others where a client goes away."""
+
+
+class WithoutLengths(Proxy):
+    """As Cloud Run was reported to be."""
+
+    def send_back(self, status: int, headers: dict[str, str], body: bytes) -> None:
+        if self.command == "HEAD":
+            headers = {name: value for name, value in headers.items() if name.lower() != "content-length"}
+        super().send_back(status, headers, body)
+
+
+class Compressing(Proxy):
+    """Tells the length of other bytes."""
+
+    def send_back(self, status: int, headers: dict[str, str], body: bytes) -> None:
+        if self.command == "HEAD":
+            headers = {name: "20" if name.lower() == "content-length" else value for name, value in headers.items()}
+        super().send_back(status, headers, body)
+
+
+class Small(Proxy):
+    """Takes 32 MiB."""
+
+    def do_PATCH(self) -> None:  # noqa: N802
+        body = self.body()
+        if len(body) > 32 * MIB:
+            self.answer(413, b"")
+        else:
+            self.body = lambda: body  # type: ignore[method-assign]
+            self.do_GET()
+
+
+class Cutting(Proxy):
+    """Lets 32 MiB through, and nobody knows."""
+
+    def body(self) -> bytes:
+        return super().body()[: 32 * MIB]
+
+
+class Fragile(Proxy):
+    """One client that goes away takes all others along."""
+
+    def was_cut(self) -> None:
+        for sock in self.sockets - {self.connection}:
+            with contextlib.suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+
+
+class Losing(Proxy):
+    """Loses sessions whose upload was cut off."""
+
+    def send_back(self, status: int, headers: dict[str, str], body: bytes) -> None:
+        if self.command == "GET" and "/uploads/" in self.path:
+            status, headers, body = 404, {"Content-Length": "0"}, b""
+        super().send_back(status, headers, body)
+
+
+class Older(Proxy):
+    """Stands before a registry of other sources."""
+
+    def send_back(self, status: int, headers: dict[str, str], body: bytes) -> None:
+        if self.path == "/v2/_lading/version":
+            body = json.dumps({"version": "0123456789abcdef"}).encode()
+            headers |= {"Content-Length": str(len(body))}
+            headers.pop("content-length", None)
+        super().send_back(status, headers, body)
+
+
+class Oldest(Proxy):
+    """Stands before a registry that has never heard of versions, and hangs up on uploads."""
+
+    def do_GET(self) -> None:  # noqa: N802
+        if self.path == "/v2/_lading/version":
+            self.answer(404, b"")
+        else:
+            super().do_GET()
+
+    def do_PATCH(self) -> None:  # noqa: N802
+        reset(self)
+
+
+@pytest.fixture(autouse=True)
+def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(check_front, "BESIDE", 2.0)
+
+
+@pytest.fixture
+def server(environment: Mapping[str, str], tmp_path: Path) -> Iterator[Server]:
+    with serving(environment, tmp_path / "log") as started:
+        yield started
+
+
+def findings(url: str, credentials: Credentials | None = None) -> dict[str, Finding]:
+    host = Host(url, credentials, REPOSITORY)
+    list(examine(host.checks()[:3]))
+    return {each.name: each for each in examine(Front(url, REPOSITORY, host).checks())}
+
+
+def through(kind: type[Proxy], server: Server) -> dict[str, Finding]:
+    handler = type(kind.__name__, (kind,), {"upstream": server.host, "sockets": set()})
+    with answering(handler) as port:
+        return findings(f"http://127.0.0.1:{port}")
+
+
+def assert_nothing_is_left(stores: Stores) -> None:
+    assert stores.metadata.scan(Manifest, REPOSITORY, limit=10) == []
+    assert stores.metadata.scan(Link, REPOSITORY, limit=10) == []
+    sessions = stores.metadata.scan(Upload, limit=10)
+    assert sessions
+    assert all(session.cancelled or session.published for session in sessions)
+
+
+@pytest.mark.parametrize(
+    ("front", "failed"),
+    [
+        (Proxy, []),
+        (WithoutLengths, ["lengths"]),
+        (Compressing, ["lengths"]),
+        (Small, ["large"]),
+        (Cutting, ["large"]),
+        (Fragile, ["cut-off"]),
+        (Losing, ["cut-off"]),
+        (Older, ["version"]),
+        (Oldest, ["version", "large", "cut-off"]),
+    ],
+)
+def test_what_a_front_spoils_is_found(server: Server, stores: Stores, front: type[Proxy], failed: list[str]) -> None:
+    found = through(front, server)
+
+    assert list(found) == NAMES
+    assert [name for name, each in found.items() if each.state is not State.OK] == failed, found
+    assert all(found[name].mend for name in failed)
+    assert_nothing_is_left(stores)
+    dead = stores.metadata.scan(DeletedManifest, REPOSITORY, limit=10)
+    assert all(each.size < 1024 for each in dead), "what can be restored costs next to nothing"
+
+
+def test_what_pushes_needs_the_right_to_and_one_without_that_to_delete_leaves_no_manifest(tmp_path: Path) -> None:
+    variables, _ = users(tmp_path / "access")
+    grants = tmp_path / "access" / "grants"
+    with serving({**variables, "LADING_DATA": str(tmp_path / "data")}, tmp_path / "log") as server:
+        url, admin = f"http://{server.host}", Credentials("admin", "secret")
+        for rights, states in (
+            ("pull", [State.OK, *[State.SKIPPED] * 3]),
+            ("pull,push", [State.OK] * 4),
+            ("pull,push,delete", [State.OK] * 4),
+        ):
+            grants.write_text(f"admin * {rights}\n")
+            found = findings(url, admin)
+            assert [each.state for each in found.values()] == states, found
+            if rights == "pull,push":
+                assert "need the right to delete" in found["lengths"].what
+                server.authorization = "Basic YWRtaW46c2VjcmV0"
+                assert server.request("GET", f"/v2/{REPOSITORY}/tags/list")[0].status == 404, "nothing lives there"
+        assert {each.state for each in findings(url).values()} == {State.SKIPPED}, "nobody said as whom"
+
+
+def test_the_version_is_told_to_those_who_log_in(tmp_path: Path) -> None:
+    variables, authorization = users(tmp_path / "access")
+    environment = {**variables, "LADING_DATA": str(tmp_path / "data"), "LADING_PUBLIC": "*"}
+    with serving(environment, tmp_path / "log") as server:
+        anonymous = json.loads(server.request("GET", "/v2/token?scope=repository:a:pull")[1])["token"]
+        for headers in ({}, {"Authorization": f"Bearer {anonymous}"}):
+            answer, body = server.request("GET", "/v2/_lading/version", headers=headers)
+            assert (answer.status, b"version" in body) == (401, False)
+        answer, body = server.request("GET", "/v2/_lading/version", headers={"Authorization": authorization})
+        assert (answer.status, json.loads(body)) == (200, {"version": source_version()})
+
+
+def test_a_version_is_of_all_sources_and_their_places(tmp_path: Path) -> None:
+    def version(**files: str) -> str:
+        folder = tmp_path / str(len(list(tmp_path.iterdir())))
+        for name, text in files.items():
+            path = folder / PACKAGES[0] / f"{name}.py"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+        (folder / PACKAGES[0] / "notes.txt").write_text(str(folder))
+        return source_version(folder)
+
+    versions: list[Any] = [version(a="1", b="2"), version(a="1", b="3"), version(a="12"), version(b="1", a="2")]
+    assert len({*versions}) == 4
+    assert version(a="1", b="2") == versions[0]
+
+
+def test_a_token_in_the_environment_does_for_a_user_and_a_password(tmp_path: Path) -> None:
+    variables, _ = users(tmp_path / "access")
+    with serving({**variables, "LADING_DATA": str(tmp_path / "data")}, tmp_path / "log") as server:
+        done = lading(["doctor", "--url", f"http://{server.host}"], tmp_path, {**variables, "LADING_TOKEN": "ya29.no"})
+    assert "oauth2accesstoken gets 401 and no token" in done.stdout
+    assert "ya29.no" not in done.stdout + done.stderr
