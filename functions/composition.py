@@ -156,12 +156,16 @@ def missing_content(settings: Settings) -> MissingContent:
 
 def open_collector(settings: Settings, waits: "Waits | None" = None, create: bool = True) -> "Collector":
     """The collection of garbage, with the waits of the settings unless others are given. Raises as `create` does."""
+    return collector_of(settings, open_registry(settings, open_metadata(settings.metadata, create), create), waits)
+
+
+def collector_of(settings: Settings, store: Registry, waits: "Waits | None" = None) -> "Collector":
+    """Return the collection of garbage of an open registry. Raises SettingsError."""
     from functions.jobs.cleanup import in_collection
     from functions.jobs.collect import Collector
     from functions.jobs.reaping import Waits
 
     own = Waits(grace=settings.grace, undelete=settings.undelete)
-    store = open_registry(settings, open_metadata(settings.metadata, create), create)
     policies = open_policies(settings)
     clean_up = in_collection(store, policies, settings.cleanup_mode == "apply", now) if policies else None
     return Collector(store, waits or own, clean_up)

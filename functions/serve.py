@@ -16,6 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any, Final
@@ -249,10 +250,11 @@ class OneProcess(MTServer):
         AbstractServer.serve(self, target_loader=lambda: runner, wrap_loader=False)
 
 
-def serve(app: App, settings: Settings, listener: socket.socket) -> None:
+def serve(app: App, settings: Settings, listener: socket.socket, beside: AbstractContextManager[object]) -> None:
     """Serve `app` over `listener` until SIGTERM: HTTP/1.1, over TLS where there is a certificate.
 
     HTTP/2 is the work of a proxy in front. granian's WSGI body reader does not return when a stream is reset (2.8).
+    What works `beside` it, on the same registry, ends before the registry is closed.
     """
     certificate = Certificate(settings)
     server = OneProcess(
@@ -282,7 +284,7 @@ def serve(app: App, settings: Settings, listener: socket.socket) -> None:
         threading.Thread(
             target=certificate.watch, args=[server.signal_handler_reload], name="certificate", daemon=True
         ).start()
-    with contextlib.closing(app.registry):
+    with contextlib.closing(app.registry), beside:
         server.serve_app(runner)
 
 

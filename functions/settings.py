@@ -104,6 +104,12 @@ SETTINGS: Final = (
     ),
     Setting("undelete", "7d", "TIME", "how long what is deleted can be restored, as in 7d, 12h or 30m"),
     Setting("grace", "24h", "TIME", "how long collection leaves a blob alone that no manifest names"),
+    Setting(
+        "collect-every",
+        "1h",
+        "TIME|off",
+        "how often `lading serve` collects garbage and cleans up by itself, on a folder and SQLite",
+    ),
     Setting("collector", "", "EMAIL", "the service account whose calls the function `collect` answers"),
     Setting("cleanup", "", "FILE|JSON", "clean-up policies, in Artifact Registry's JSON: a file, or the JSON itself"),
     Setting(
@@ -168,6 +174,7 @@ class Settings:
     allow_missing: tuple[str, ...]
     undelete: timedelta
     grace: timedelta
+    collect_every: timedelta | None
     collector: str
     cleanup: str
     cleanup_mode: str
@@ -259,6 +266,7 @@ def _read(value: Callable[[str], str], environment: Mapping[str, str]) -> Settin
         allow_missing=setting_values.rules(value("allow-missing")),
         undelete=duration(value("undelete")),
         grace=duration(value("grace")),
+        collect_every=_interval(value("collect-every")),
         collector=value("collector"),
         cleanup=value("cleanup"),
         cleanup_mode=setting_values.choice("cleanup-mode", value("cleanup-mode"), ("plan", "apply")),
@@ -311,6 +319,14 @@ def duration(text: str) -> timedelta:
     if not found:
         raise SettingsError(f"{text} is not a time such as 90d, 12h or 30m")
     return timedelta(**{UNITS[found[2]]: int(found[1])})
+
+
+def _interval(text: str) -> timedelta | None:
+    """Return a time, or None for `off`. Raises SettingsError."""
+    found = None if text == "off" else duration(text)
+    if found == timedelta(0):
+        raise SettingsError(f"--collect-every is a time such as 1h, or off, not {text}")
+    return found
 
 
 def local_path(url: str, scheme: str) -> Path:

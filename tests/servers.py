@@ -19,6 +19,9 @@ import bcrypt
 
 from emulators.processes import free_port
 
+DEFAULTS = {"PYTHONUNBUFFERED": "1", "LADING_ACCESS": "everybody", "LADING_COLLECT_EVERY": "off"}
+"""The environment of servers, unless a test says otherwise. Tests that last for long collect when they say so."""
+
 PATIENCE = 30.0
 """Seconds for a process to begin or to end."""
 
@@ -138,7 +141,7 @@ def serving(
     with log.open("wb") as output:
         process = subprocess.Popen(
             [word.format(port=port) for word in command or default],
-            env={**os.environ, "PYTHONUNBUFFERED": "1", "LADING_ACCESS": "everybody", **environment},
+            env={**os.environ, **DEFAULTS, **environment},
             stdout=output,
             stderr=subprocess.STDOUT,
         )

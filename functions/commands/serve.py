@@ -2,14 +2,18 @@
 
 import argparse
 import logging
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from shlex import quote
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from functions.commands.first_user import ADMIN, first_user_text, welcome
 from functions.commands.options import Commands, add
 from functions.settings import SETTINGS, Settings, SettingsError
 from storage.folders import claim
+
+if TYPE_CHECKING:
+    from functions.registry.registry import Registry
 
 log = logging.getLogger("lading")
 
@@ -47,7 +51,24 @@ def _serve(parsed: argparse.Namespace, read: Settings) -> None:
             print(f"{_welcome(read, None)}\n{standby}", flush=True)
         else:
             welcome(read, lambda password: print(_welcome(read, password), flush=True))
-        serve(app, read, listener)
+        serve(app, read, listener, nullcontext() if standby else _collection(read, app.registry))
+
+
+def _collection(read: Settings, registry: "Registry") -> AbstractContextManager[object]:
+    """Return what collects garbage beside the server: in the cloud a function does, when Cloud Scheduler calls it."""
+    if read.collect_every is None or not read.embedded:
+        return nullcontext()
+    from functions import logs
+    from functions.composition import collector_of
+    from functions.jobs.background import BackgroundCollection
+    from functions.jobs.reserve import freed
+
+    return BackgroundCollection(
+        read.collect_every,
+        lambda: collector_of(read, registry),
+        lambda: freed(read.metadata),
+        lambda report: logs.collected(report.as_json()),
+    )
 
 
 def _warn(read: Settings) -> None:

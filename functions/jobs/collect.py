@@ -56,6 +56,10 @@ class Collector:
         """Run a slice: see Slices.run."""
         return self._slices.run(self._phases(), limit, progress)
 
+    def stop(self) -> None:
+        """Let a slice that runs in another thread end after its step."""
+        self._slices.stop()
+
     def _phases(self) -> list[Phase]:
         reaper, waits = self._reaper, self._waits
         return [

@@ -110,6 +110,7 @@ class Slices:
         self._metadata = metadata
         self._clock = clock
         self._deadline = 0.0
+        self._stopped = False
         self.began = FOREVER
         self._failures = 0
         self._last_error = ""
@@ -117,7 +118,11 @@ class Slices:
 
     def is_late(self) -> bool:
         """Whether the slice should stop."""
-        return time.monotonic() > self._deadline
+        return self._stopped or time.monotonic() > self._deadline
+
+    def stop(self) -> None:
+        """Let the slice that is running, and any other, end after its step. Any thread may call it."""
+        self._stopped = True
 
     def run(self, phases: Sequence[Phase], limit: timedelta, progress: Callable[[Report], None]) -> Report | None:
         """Work for so long at the most; answers what was done, or None where somebody else is at work.

@@ -1,0 +1,184 @@
+"""`lading serve` collects garbage by itself, beside requests; several servers on one folder take turns."""
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from functions import settings
+from functions.commands.serve import _collection
+from functions.composition import collector_of, create
+from functions.jobs.background import BackgroundCollection
+from functions.jobs.slices import Phase, Report, Slices, scanned
+from functions.registry.acts import now
+from functions.registry.registry import Registry
+from functions.settings import SettingsError
+from storage.digests import digest_of
+from storage.errors import Full
+from storage.records import Repository
+from tests import images
+from tests.jobs.folders import folder_stores
+from tests.registry.pushes import push_image
+from tests.servers import PATIENCE, Server, serving
+
+DELETE_ALL = '[{"name": "all", "action": {"type": "Delete"}, "condition": {"tagState": "any"}}]'
+SOON = timedelta(milliseconds=10)
+
+
+def until(holds: Callable[[], bool], server: Server) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not holds():
+        assert time.monotonic() < deadline, server.log.read_text()
+        time.sleep(0.1)
+
+
+def push(server: Server) -> None:
+    config = images.EMPTY_CONFIG
+    server.request("POST", f"/v2/app/blobs/uploads/?digest={digest_of(config)}", config)
+    assert server.request("PUT", "/v2/app/manifests/v1", images.manifest([]))[0].status == 201
+
+
+def is_there(server: Server) -> bool:
+    return server.request("GET", "/v2/app/manifests/v1")[0].status == 200
+
+
+def test_two_servers_collect_and_clean_up_and_serve_on(tmp_path: Path) -> None:
+    policies = tmp_path / "policies.json"
+    policies.write_text(DELETE_ALL)
+    environment = {
+        "LADING_DATA": str(tmp_path / "data"),
+        "LADING_COLLECT_EVERY": "1s",
+        "LADING_GRACE": "1s",
+        "LADING_CLEANUP": str(policies),
+        "LADING_CLEANUP_MODE": "apply",
+    }
+    with (
+        serving(environment, tmp_path / "one") as one,
+        serving(environment, tmp_path / "two") as two,
+    ):
+        session = one.request("POST", "/v2/app/blobs/uploads/")[0].headers["Location"]
+        push(one)
+
+        until(lambda: not is_there(two) and not is_there(one), one)
+        until(lambda: one.request("GET", session)[0].status == 404, one)
+
+        for server in (one, two):
+            until(lambda server=server: "collection finished" in server.log.read_text(), server)  # type: ignore[misc]
+        policies.write_text("[")
+        until(lambda: "collection failed, and is tried again in 1 s: --cleanup" in one.log.read_text(), one)
+        push(two)
+        assert is_there(one)
+        policies.write_text(DELETE_ALL)
+        until(lambda: not is_there(one), one)
+        assert one.stop() == two.stop() == 0
+    assert "Traceback" not in one.log.read_text() + two.log.read_text()
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Iterator[Registry]:
+    stores = folder_stores(tmp_path / "data")
+    yield Registry(stores.blobs, stores.metadata)
+    stores.close()
+
+
+class Scripted:
+    """A collector that does what is next in a script, and tells how it was asked."""
+
+    def __init__(self, *script: Report | Exception | None) -> None:
+        self.script = list(script)
+        self.done = threading.Event()
+        self.reserved = 0
+        self.pace = Any
+
+    def run(self, limit: timedelta) -> Report | None:
+        step = self.script.pop(0) if self.script else None
+        if not self.script:
+            self.done.set()
+        if isinstance(step, Exception):
+            raise step
+        return step
+
+    def stop(self) -> None:
+        pass
+
+    @contextlib.contextmanager
+    def reserve(self) -> Iterator[None]:
+        self.reserved += 1
+        yield
+
+
+def collected(scripted: Scripted) -> list[bool]:
+    """Run a script; return which of the reports that were told were of a finished collection."""
+    told: list[Report] = []
+    background = BackgroundCollection(SOON, lambda: scripted, scripted.reserve, told.append)  # type: ignore[arg-type, return-value]
+    with background:
+        assert scripted.done.wait(PATIENCE)
+    return [report.finished for report in told]
+
+
+def test_slices_follow_one_another_until_it_is_done() -> None:
+    assert collected(Scripted(Report(), Report(), Report(finished=True))) == [False, False, True]
+
+
+def test_a_full_disk_is_collected_with_the_reserve() -> None:
+    scripted = Scripted(Full("metadata", Path("/data")), Report(finished=True))
+    assert collected(scripted) == [True]
+    assert scripted.reserved == 1
+
+
+def test_what_fails_is_tried_again(caplog: pytest.LogCaptureFixture) -> None:
+    assert collected(Scripted(OSError("down"), ValueError("a defect"), None, Report(finished=True), None)) == [True]
+    assert [record.message.rpartition(": ")[2] for record in caplog.records] == ["down", "a defect"]
+
+
+def test_an_end_does_not_wait_for_a_long_collection(registry: Registry) -> None:
+    for number in range(5):
+        push_image(registry, f"app{number}", "v1")
+
+    def looked(stops: bool) -> Report:
+        slices = Slices("test", registry.metadata, now)
+
+        def handle(_: Any) -> str:
+            if stops:
+                slices.stop()
+            return "looked at"
+
+        phase = Phase("all", scanned(registry.metadata, Repository), handle)
+        report = slices.run([phase], timedelta(minutes=1), lambda _: None)
+        assert report is not None
+        return report
+
+    first = looked(stops=True)
+    assert (first.finished, first.counts["looked at"]) == (False, 1)
+    rest = looked(stops=False)
+    assert (rest.finished, rest.counts["looked at"]) == (True, 5)
+
+
+def test_only_a_registry_on_this_machine_collects_by_itself(registry: Registry) -> None:
+    def collects(**variables: str) -> bool:
+        found: AbstractContextManager[object] = _collection(settings.read(variables), registry)
+        return isinstance(found, BackgroundCollection)
+
+    assert collects()
+    assert collects(LADING_COLLECT_EVERY="30m")
+    assert not collects(LADING_COLLECT_EVERY="off")
+    assert not collects(LADING_BLOBS="gs://bucket", LADING_METADATA="firestore://project/database")
+    for wrong in ("0s", "never", "1w", "-1h"):
+        with pytest.raises(SettingsError):
+            settings.read({"LADING_COLLECT_EVERY": wrong})
+
+
+def test_the_reports_of_all_are_of_one_registry(tmp_path: Path) -> None:
+    """Collection works on the stores that are served: a second writer in this process would wait for the first."""
+    read = settings.read({"LADING_DATA": str(tmp_path / "data"), "LADING_ACCESS": "everybody"})
+    app = create(read)
+    push_image(app.registry, "app", "v1")
+    with contextlib.closing(app.registry):
+        collector = collector_of(read, app.registry)
+        assert collector._metadata is app.registry.metadata
