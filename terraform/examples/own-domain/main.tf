@@ -13,6 +13,13 @@ variable "domain" {
   default     = "registry.example.com"
 }
 
+# What Google bills and bounds by the project of the caller counts for this one. The provider takes it from nowhere else.
+provider "google" {
+  project               = var.project_id
+  user_project_override = true
+  billing_project       = var.project_id
+}
+
 module "lading" {
   source     = "../.."
   project_id = var.project_id
