@@ -109,6 +109,7 @@ def settings(function: str, url: str, stores: Mapping[str, str], accounts: Accou
         "LADING_THREADS": "80",
         "LADING_UNSCOPED_TOKENS": "pull",
         "LADING_TRUSTED_HOPS": "1",
+        "LADING_SOURCE_HASH": "0123456789abcdef",
         "DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA": "true",
     } | collector
 

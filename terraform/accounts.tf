@@ -4,19 +4,19 @@ resource "google_service_account" "registry" {
   project      = var.project_id
   account_id   = "${var.name}-registry"
   display_name = "Serves the registry ${var.name}"
-  depends_on   = [google_project_service.this]
+  depends_on   = [time_sleep.apis]
 }
 
 resource "google_service_account" "collect" {
   project      = var.project_id
   account_id   = "${var.name}-collect"
   display_name = "Collects the garbage of ${var.name}"
-  depends_on   = [google_project_service.this]
+  depends_on   = [time_sleep.apis]
 }
 
 resource "google_service_account" "scheduler" {
   project      = var.project_id
   account_id   = "${var.name}-scheduler"
   display_name = "Calls the jobs of ${var.name}"
-  depends_on   = [google_project_service.this]
+  depends_on   = [time_sleep.apis]
 }

@@ -25,3 +25,10 @@ resource "google_project_service" "this" {
   service            = each.key
   disable_on_destroy = false
 }
+
+# Enabling returns before the service can be used. What needs one depends on this.
+resource "time_sleep" "apis" {
+  create_duration = "60s"
+  triggers        = { apis = join(" ", sort(keys(google_project_service.this))) }
+  depends_on      = [google_project_service.this]
+}

@@ -18,7 +18,7 @@ resource "google_storage_bucket" "blobs" {
   }
 
   dynamic "encryption" {
-    for_each = var.kms_key == "" ? [] : [var.kms_key]
+    for_each = compact([local.kms["layers"]])
     content {
       default_kms_key_name = encryption.value
     }
@@ -40,7 +40,7 @@ resource "google_storage_bucket" "blobs" {
     }
   }
 
-  depends_on = [google_project_service.this, google_kms_crypto_key_iam_member.blobs]
+  depends_on = [time_sleep.apis, google_kms_crypto_key_iam_member.blobs]
 }
 
 # The whole policy: a new bucket otherwise gives rights to the project's editors and viewers.
@@ -68,19 +68,6 @@ data "google_iam_policy" "blobs" {
   }
   binding {
     role    = "roles/storage.legacyBucketOwner"
-    members = ["projectOwner:${var.project_id}"]
+    members = local.owners
   }
-}
-
-# Cloud Storage itself encrypts with the key.
-resource "google_kms_crypto_key_iam_member" "blobs" {
-  count         = var.kms_key == "" ? 0 : 1
-  crypto_key_id = var.kms_key
-  role          = "roles/cloudkms.cryptoKeyEncrypterDecrypter"
-  member        = data.google_storage_project_service_account.this[0].member
-}
-
-data "google_storage_project_service_account" "this" {
-  count   = var.kms_key == "" ? 0 : 1
-  project = var.project_id
 }

@@ -4,7 +4,7 @@ resource "google_service_account" "build" {
   project      = var.project_id
   account_id   = "${var.name}-build"
   display_name = "Builds the functions of ${var.name}"
-  depends_on   = [google_project_service.this]
+  depends_on   = [time_sleep.apis]
 }
 
 resource "google_artifact_registry_repository" "images" {
@@ -14,6 +14,7 @@ resource "google_artifact_registry_repository" "images" {
   description   = "The functions of ${var.name}, as Cloud Build makes them"
   format        = "DOCKER"
   labels        = var.labels
+  kms_key_name  = local.kms.images == "" ? null : local.kms.images
 
   cleanup_policies {
     id     = "keep-newest"
@@ -30,7 +31,18 @@ resource "google_artifact_registry_repository" "images" {
     }
   }
 
-  depends_on = [google_project_service.this]
+  # Artifact Registry takes a key when it makes a repository, and never again: another would be one without the image that
+  # runs.
+  lifecycle {
+    ignore_changes = [kms_key_name]
+
+    postcondition {
+      condition     = local.kms.images == "" || self.kms_key_name == local.kms.images
+      error_message = "The repository ${self.repository_id} was made without this key, or with another, and Artifact Registry cannot change it. Leave it as it is, with kms_keys = { images = \"\" } or the key that it has."
+    }
+  }
+
+  depends_on = [time_sleep.apis, google_kms_crypto_key_iam_member.services]
 }
 
 # Pushes the image, and its cache.

@@ -3,7 +3,7 @@
 locals {
   cdn       = nonsensitive(var.cdn_key != "")
   cdn_host  = "blobs.${var.domain}"
-  cdn_name  = "lading"
+  cdn_name  = "lading-${nonsensitive(substr(sha256(var.cdn_key), 0, 8))}" # another key has another name
   cdn_mount = "/secrets/cdn"
 }
 
@@ -65,7 +65,7 @@ resource "google_compute_security_policy" "edge" {
     create_before_destroy = true
   }
 
-  depends_on = [google_project_service.this]
+  depends_on = [time_sleep.apis]
 }
 
 resource "google_compute_backend_bucket_signed_url_key" "blobs" {
@@ -75,6 +75,11 @@ resource "google_compute_backend_bucket_signed_url_key" "blobs" {
   name           = local.cdn_name
   key_value      = var.cdn_key
   backend_bucket = google_compute_backend_bucket.blobs[0].name
+
+  # The key before goes when all regions sign with this one; Cloud CDN knows three at a time.
+  lifecycle {
+    create_before_destroy = true
+  }
 }
 
 # Where the registry reads the key: a file in its container.
@@ -85,18 +90,42 @@ resource "google_secret_manager_secret" "cdn" {
   secret_id = "${var.name}-cdn"
   labels    = var.labels
 
+  # As in keys.tf.
   replication {
-    auto {}
+    user_managed {
+      dynamic "replicas" {
+        for_each = local.replicas
+        content {
+          location = replicas.value
+
+          dynamic "customer_managed_encryption" {
+            for_each = compact([local.kms.secrets])
+            content {
+              kms_key_name = customer_managed_encryption.value
+            }
+          }
+        }
+      }
+    }
   }
 
-  depends_on = [google_project_service.this]
+  lifecycle {
+    ignore_changes = [replication]
+
+    postcondition {
+      condition     = local.kms.secrets == "" || try(self.replication[0].user_managed[0].replicas[0].customer_managed_encryption[0].kms_key_name, "") == local.kms.secrets
+      error_message = "The secret ${self.secret_id} was made without this key, or with another, and Secret Manager cannot change it. Leave it as it is, with kms_keys = { secrets = \"\" } or the key that it has."
+    }
+  }
+
+  depends_on = [time_sleep.apis, google_kms_crypto_key_iam_member.services]
 }
 
 resource "google_secret_manager_secret_version" "cdn" {
   count = local.cdn ? 1 : 0
 
   secret                 = google_secret_manager_secret.cdn[0].id
-  secret_data_wo         = "https://${local.cdn_host} ${local.cdn_name} ${var.cdn_key}"
+  secret_data_wo         = "https://${local.cdn_host} ${google_compute_backend_bucket_signed_url_key.blobs[0].name} ${var.cdn_key}"
   secret_data_wo_version = parseint(substr(sha256("${local.cdn_host} ${var.cdn_key}"), 0, 8), 16)
 
   # Instances that start read the latest; the one before is in use until the service has changed.

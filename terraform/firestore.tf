@@ -10,7 +10,24 @@ resource "google_firestore_database" "this" {
   delete_protection_state           = var.deletion_protection ? "DELETE_PROTECTION_ENABLED" : "DELETE_PROTECTION_DISABLED"
   deletion_policy                   = "DELETE"
 
-  depends_on = [google_project_service.this]
+  dynamic "cmek_config" {
+    for_each = compact([local.kms.names])
+    content {
+      kms_key_name = cmek_config.value
+    }
+  }
+
+  # Firestore takes a key when it makes a database, and never again: another key would make another, empty database.
+  lifecycle {
+    ignore_changes = [cmek_config]
+
+    postcondition {
+      condition     = local.kms.names == "" || try(self.cmek_config[0].kms_key_name, "") == local.kms.names
+      error_message = "The database ${var.name} was made without this key, or with another, and Firestore cannot change it. Leave it as it is, with kms_keys = { names = \"\" } or the key that it has; or make a new deployment and restore a backup into it (lading restore)."
+    }
+  }
+
+  depends_on = [time_sleep.apis, google_kms_crypto_key_iam_member.services]
 }
 
 resource "google_firestore_backup_schedule" "daily" {

@@ -18,6 +18,12 @@ locals {
     } : name => value if value != ""
   }
 
+  # The rows of the program's own table, by which a misspelt setting is found before anything is deployed.
+  known_settings = [
+    for option in flatten(regexall("(?m)^    Setting\\(\\s*\"([a-z-]+)\"", file("${local.root}/functions/settings.py"))) :
+    "LADING_${upper(replace(option, "-", "_"))}"
+  ]
+
   settings = merge(local.optional, {
     LADING_URL      = "https://${local.host}"
     LADING_BLOBS    = "gs://${google_storage_bucket.blobs.name}"
@@ -31,6 +37,9 @@ locals {
 
     LADING_UNSCOPED_TOKENS = var.unscoped_tokens
 
+    # What runs: another source is another revision, even where Google should build the same image of it.
+    LADING_SOURCE_HASH = local.versions["registry"]
+
     # Cloud Run's front end appends the client's address to X-Forwarded-For; a load balancer appends the client's and its
     # own (https://cloud.google.com/load-balancing/docs/https#x-forwarded-for_header), and Cloud Run nothing after it
     # (registry.k8s.io, pkg/net/clientip). Not proved against real Google Cloud.
@@ -41,7 +50,10 @@ locals {
   }, var.settings)
 
   # The collector also knows who alone may call it.
-  collect_settings = merge(local.settings, { LADING_COLLECTOR = google_service_account.scheduler.email })
+  collect_settings = merge(local.settings, {
+    LADING_COLLECTOR   = google_service_account.scheduler.email
+    LADING_SOURCE_HASH = local.versions["collect"]
+  })
 }
 
 # With http2 this one is built and never called: the service in service.tf runs its image.
@@ -148,4 +160,11 @@ resource "terraform_data" "rights" {
     google_storage_bucket_iam_policy.policies,
     google_storage_managed_folder_iam_policy.repositories,
   ]
+
+  lifecycle {
+    precondition {
+      condition     = length(local.cleanup_faults) == 0
+      error_message = "cleanup: ${join("; ", local.cleanup_faults)}."
+    }
+  }
 }

@@ -10,7 +10,7 @@ resource "google_compute_global_address" "this" {
 
   project    = var.project_id
   name       = var.name
-  depends_on = [google_project_service.this]
+  depends_on = [time_sleep.apis]
 }
 
 resource "google_compute_region_network_endpoint_group" "this" {
@@ -45,7 +45,8 @@ resource "google_compute_backend_service" "this" {
   dynamic "outlier_detection" {
     for_each = length(local.balanced) > 1 ? [1] : []
     content {
-      consecutive_errors = 5
+      consecutive_errors           = 5
+      enforcing_consecutive_errors = 100 # percent of such cases; without it nothing is left out
       base_ejection_time {
         seconds = 30
       }
@@ -92,7 +93,7 @@ resource "google_compute_managed_ssl_certificate" "this" {
     create_before_destroy = true
   }
 
-  depends_on = [google_project_service.this]
+  depends_on = [time_sleep.apis]
 }
 
 resource "google_compute_ssl_policy" "this" {
@@ -103,7 +104,7 @@ resource "google_compute_ssl_policy" "this" {
   profile         = "MODERN"
   min_tls_version = "TLS_1_2"
 
-  depends_on = [google_project_service.this]
+  depends_on = [time_sleep.apis]
 }
 
 resource "google_compute_target_https_proxy" "this" {
@@ -186,5 +187,5 @@ resource "google_compute_security_policy" "this" {
     }
   }
 
-  depends_on = [google_project_service.this]
+  depends_on = [time_sleep.apis]
 }

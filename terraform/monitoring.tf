@@ -37,7 +37,7 @@ resource "google_monitoring_uptime_check_config" "registry" {
     }
   }
 
-  depends_on = [google_project_service.this]
+  depends_on = [time_sleep.apis]
 }
 
 resource "google_monitoring_alert_policy" "unreachable" {
@@ -98,7 +98,7 @@ resource "google_monitoring_alert_policy" "failing" {
     content = "503 says that a store did not answer, 500 is a defect: the log has a line for each, with the request's id."
   }
 
-  depends_on = [google_project_service.this]
+  depends_on = [time_sleep.apis]
 }
 
 resource "google_monitoring_alert_policy" "not_collecting" {
@@ -167,5 +167,5 @@ resource "google_monitoring_dashboard" "this" {
     }
   })
 
-  depends_on = [google_project_service.this]
+  depends_on = [time_sleep.apis]
 }

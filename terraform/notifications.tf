@@ -5,5 +5,7 @@ resource "google_pubsub_topic" "notifications" {
   name    = "${var.name}-notifications"
   labels  = var.labels
 
-  depends_on = [google_project_service.this]
+  kms_key_name = local.kms.notifications == "" ? null : local.kms.notifications
+
+  depends_on = [time_sleep.apis, google_kms_crypto_key_iam_member.services]
 }

@@ -13,11 +13,39 @@ resource "google_storage_bucket" "policies" {
   force_destroy               = true # it holds nothing
   labels                      = var.labels
 
+  dynamic "encryption" {
+    for_each = compact([local.kms.layers]) # nothing is kept here, but some organisations ask for a key of every bucket
+    content {
+      default_kms_key_name = encryption.value
+    }
+  }
+
   soft_delete_policy {
     retention_duration_seconds = 0
   }
 
-  depends_on = [google_project_service.this]
+  # Whoever may push may also store objects here, at the project's cost. They go within a day or so. A role of our own with
+  # permissions that have no effect here would keep them out, but then rights that are granted by hand, by Cloud Storage's
+  # own roles, would no longer count; and nobody knows which further permissions Google tests for a managed folder.
+  lifecycle_rule {
+    condition {
+      age              = 0
+      send_age_if_zero = true
+    }
+    action {
+      type = "Delete"
+    }
+  }
+  lifecycle_rule {
+    condition {
+      age = 1
+    }
+    action {
+      type = "AbortIncompleteMultipartUpload"
+    }
+  }
+
+  depends_on = [time_sleep.apis, google_kms_crypto_key_iam_member.blobs]
 }
 
 # The whole policy: a new bucket otherwise lets the project's editors push everywhere, and its viewers pull.
@@ -28,11 +56,16 @@ resource "google_storage_bucket_iam_policy" "policies" {
   policy_data = data.google_iam_policy.policies.policy_data
 }
 
-# Whoever owns the project may do everything, in all repositories.
+# Who owns the project may do everything, in all repositories. Google's projectOwner means only those who are owners of the
+# project itself, and not those of its folders or its organisation: these are named.
+locals {
+  owners = concat(["projectOwner:${var.project_id}"], var.owners)
+}
+
 data "google_iam_policy" "policies" {
   binding {
     role    = "roles/storage.admin"
-    members = ["projectOwner:${var.project_id}"]
+    members = local.owners
   }
 }
 

@@ -1,7 +1,9 @@
 # The registry, with http2: the very image that the function's build made, behind a port that speaks HTTP/2 from end to
 # end. A function's own front is HTTP/1, where a request's body ends at 32 MiB; docker sends a layer as one request.
 
-# Read only after a new build, since the function has then changed.
+# The image of the function's own service has one constant tag for all builds (`NAME:version_1`), and Cloud Run reads a tag
+# only when it makes a revision. So the tag is read as a digest, each time that the function has changed: `depends_on`
+# defers both data sources until the build is done.
 data "google_cloud_run_v2_service" "built" {
   count = var.http2 ? 1 : 0
 
@@ -9,6 +11,23 @@ data "google_cloud_run_v2_service" "built" {
   location   = var.region
   name       = google_cloudfunctions2_function.registry.name
   depends_on = [google_cloudfunctions2_function.registry]
+}
+
+data "google_artifact_registry_docker_image" "built" {
+  count = var.http2 ? 1 : 0
+
+  project       = var.project_id
+  location      = google_artifact_registry_repository.images.location
+  repository_id = google_artifact_registry_repository.images.repository_id
+  image_name    = basename(data.google_cloud_run_v2_service.built[0].template[0].containers[0].image)
+  depends_on    = [google_cloudfunctions2_function.registry]
+
+  lifecycle {
+    postcondition {
+      condition     = can(regex("@sha256:[0-9a-f]{64}$", self.self_link))
+      error_message = "Artifact Registry tells no digest of the image that the function's build made: the service would go on with the one before."
+    }
+  }
 }
 
 resource "google_cloud_run_v2_service" "registry" {
@@ -29,6 +48,7 @@ resource "google_cloud_run_v2_service" "registry" {
     service_account                  = google_service_account.registry.email
     max_instance_request_concurrency = var.concurrency
     timeout                          = "${var.timeout_seconds}s"
+    execution_environment            = "EXECUTION_ENVIRONMENT_GEN2" # else Google chooses
 
     scaling {
       min_instance_count = var.min_instances
@@ -36,7 +56,7 @@ resource "google_cloud_run_v2_service" "registry" {
     }
 
     containers {
-      image = data.google_cloud_run_v2_service.built[0].template[0].containers[0].image
+      image = data.google_artifact_registry_docker_image.built[0].self_link
 
       ports {
         name           = "h2c"

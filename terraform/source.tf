@@ -47,11 +47,18 @@ resource "google_storage_bucket" "source" {
   force_destroy               = true
   labels                      = var.labels
 
+  dynamic "encryption" {
+    for_each = compact([local.kms.source])
+    content {
+      default_kms_key_name = encryption.value
+    }
+  }
+
   soft_delete_policy {
     retention_duration_seconds = 0 # it can be made again
   }
 
-  depends_on = [google_project_service.this]
+  depends_on = [time_sleep.apis, google_kms_crypto_key_iam_member.blobs, google_kms_crypto_key_iam_member.source]
 }
 
 resource "google_storage_bucket_object" "source" {

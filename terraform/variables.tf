@@ -112,6 +112,17 @@ variable "repositories" {
   }
 }
 
+variable "owners" {
+  description = "Who owns the project by a folder or the organisation, as members of IAM policies: they may do everything in all repositories, as owners of the project itself may without being named, and go on managing the buckets."
+  type        = list(string)
+  default     = []
+
+  validation {
+    condition     = alltrue([for member in var.owners : can(regex("^(user|group|serviceAccount|domain|principal|principalSet):", member))])
+    error_message = "owners are members as in IAM policies, as in group:platform@example.com."
+  }
+}
+
 variable "public" {
   description = "Repositories that all may pull without credentials, as in `team/app` or `library/*`."
   type        = list(string)
@@ -213,6 +224,10 @@ variable "settings" {
     condition     = alltrue([for name in keys(var.settings) : startswith(name, "LADING_")])
     error_message = "Settings are variables that begin with LADING_."
   }
+  validation {
+    condition     = length(setsubtract([for name in keys(var.settings) : name if startswith(name, "LADING_")], local.known_settings)) == 0
+    error_message = "Unknown settings: ${join(", ", setsubtract(keys(var.settings), local.known_settings))}."
+  }
 }
 
 # --- where images are kept --------------------------------------------------------------------------------------------
@@ -241,13 +256,43 @@ variable "firestore_location" {
 }
 
 variable "kms_key" {
-  description = "A key of Cloud KMS that encrypts layers, `projects/…/cryptoKeys/…`, in the location of the bucket. By default, Google's own."
+  description = "A key of Cloud KMS that encrypts all that is stored, `projects/…/cryptoKeys/…`: layers, names, keys, images of functions, notifications. By default, Google's own. Names, secrets and images take it when they are made, and never again."
   type        = string
   default     = ""
 
   validation {
     condition     = var.kms_key == "" || can(regex("^projects/[^/]+/locations/[^/]+/keyRings/[^/]+/cryptoKeys/[^/]+$", var.kms_key))
     error_message = "kms_key is projects/PROJECT/locations/LOCATION/keyRings/RING/cryptoKeys/KEY."
+  }
+}
+
+variable "kms_keys" {
+  description = "Other keys than `kms_key` by store, or `\"\"` for Google's own: of `layers`, `names`, `secrets`, `source`, `images` and `notifications`. Each key is in the location of its store."
+  type        = map(string)
+  default     = {}
+
+  validation {
+    condition     = alltrue([for store in keys(var.kms_keys) : contains(["layers", "names", "secrets", "source", "images", "notifications"], store)])
+    error_message = "kms_keys are by store: layers, names, secrets, source, images or notifications."
+  }
+  validation {
+    condition     = alltrue([for key in values(var.kms_keys) : key == "" || can(regex("^projects/[^/]+/locations/[^/]+/keyRings/[^/]+/cryptoKeys/[^/]+$", key))])
+    error_message = "A key of kms_keys is projects/PROJECT/locations/LOCATION/keyRings/RING/cryptoKeys/KEY, or \"\" for Google's own."
+  }
+  # Where a store is in a multi-region, how Cloud KMS calls its location is left to Google to check.
+  validation {
+    condition = alltrue([
+      for store, location in {
+        layers  = lower(coalesce(var.blob_location, var.region))
+        names   = lower(coalesce(var.firestore_location, var.region))
+        secrets = var.region
+        source  = var.region
+        images  = var.region
+      } :
+      lookup(var.kms_keys, store, var.kms_key) == "" || try(split("/", lookup(var.kms_keys, store, var.kms_key))[3], "") == location
+      if can(regex("^[a-z]+-[a-z]+[0-9]+$", location))
+    ])
+    error_message = "A key is in the location of what it encrypts: name others in kms_keys for stores that are elsewhere."
   }
 }
 
@@ -308,12 +353,22 @@ variable "undelete" {
   description = "For how long what was deleted can be restored."
   type        = string
   default     = "7d"
+
+  validation {
+    condition     = can(regex("^[0-9]{1,7}[dhms]$", var.undelete))
+    error_message = "undelete is a time, as in 7d, 12h or 30m."
+  }
 }
 
 variable "grace" {
   description = "How old what nothing names must be before it is collected."
   type        = string
   default     = "24h"
+
+  validation {
+    condition     = can(regex("^[0-9]{1,7}[dhms]$", var.grace))
+    error_message = "grace is a time, as in 7d, 12h or 30m."
+  }
 }
 
 variable "cleanup" {

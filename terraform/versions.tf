@@ -11,5 +11,9 @@ terraform {
       source  = "hashicorp/archive"
       version = ">= 1.3, < 3.0"
     }
+    time = {
+      source  = "hashicorp/time"
+      version = ">= 0.13, < 1.0"
+    }
   }
 }

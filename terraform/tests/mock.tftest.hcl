@@ -19,12 +19,17 @@ mock_provider "google" {
     defaults = { service_config = { uri = "https://x.a.run.app" } }
   }
   mock_data "google_cloud_run_v2_service" {
-    defaults = { template = [{ containers = [{ image = "europe-west1-docker.pkg.dev/my-project-123/lading-functions/registry@sha256:0" }] }] }
+    defaults = { template = [{ containers = [{ image = "europe-west1-docker.pkg.dev/my-project-123/lading-functions/registry:version_1" }] }] }
+  }
+  mock_data "google_artifact_registry_docker_image" {
+    defaults = { self_link = "europe-west1-docker.pkg.dev/my-project-123/lading-functions/registry@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef" }
   }
   mock_data "google_iam_policy" {
     defaults = { policy_data = "{}" }
   }
 }
+
+mock_provider "time" {}
 
 variables {
   project_id = "my-project-123"
@@ -48,7 +53,7 @@ run "outputs" {
     error_message = "As the commands take it."
   }
   assert {
-    condition     = google_cloud_run_v2_service.registry["europe-west1"].template[0].containers[0].image == data.google_cloud_run_v2_service.built[0].template[0].containers[0].image
+    condition     = google_cloud_run_v2_service.registry["europe-west1"].template[0].containers[0].image == data.google_artifact_registry_docker_image.built[0].self_link && data.google_artifact_registry_docker_image.built[0].image_name == "registry:version_1"
     error_message = "The service runs another image than the function's build made."
   }
 }

@@ -20,6 +20,22 @@ run "default" {
     error_message = "docker cannot come in."
   }
   assert {
+    condition     = google_cloud_run_v2_service.registry["europe-west1"].template[0].execution_environment == "EXECUTION_ENVIRONMENT_GEN2"
+    error_message = "Google chooses the execution environment."
+  }
+  assert {
+    condition     = time_sleep.apis.create_duration == "60s" && length(split(" ", time_sleep.apis.triggers.apis)) == length(google_project_service.this)
+    error_message = "A service that is enabled cannot be used at once."
+  }
+  assert {
+    condition     = [for replica in google_secret_manager_secret.keys.replication[0].user_managed[0].replicas : replica.location] == ["europe-west1"]
+    error_message = "The keys are in all the world, which a policy on locations refuses."
+  }
+  assert {
+    condition     = length([for rule in google_storage_bucket.policies[0].lifecycle_rule : rule if one(rule.action).type == "Delete" && one(rule.condition).age == 0 && coalesce(one(rule.condition).send_age_if_zero, false)]) == 1
+    error_message = "What pushers store in the bucket of policies stays there."
+  }
+  assert {
     condition     = google_cloudfunctions2_function.registry.service_config[0].ingress_settings == "ALLOW_INTERNAL_ONLY" && length(google_cloud_run_v2_service_iam_binding.registry) == 0
     error_message = "The function is a second way into the registry."
   }
@@ -118,6 +134,57 @@ run "rights_on_prefixes" {
   }
 }
 
+run "owners_by_inheritance" {
+  command = plan
+
+  variables {
+    owners = ["group:platform@example.com"]
+  }
+
+  assert {
+    condition     = jsondecode(data.google_iam_policy.policies.policy_data).bindings == [{ role = "roles/storage.admin", members = ["group:platform@example.com", "projectOwner:my-project-123"] }]
+    error_message = "Owners by inheritance may not do what owners of the project may."
+  }
+}
+
+run "a_key_for_all_that_is_stored" {
+  command = plan
+
+  variables {
+    blob_location = "EU"
+    kms_key       = "projects/p/locations/europe-west1/keyRings/r/cryptoKeys/k"
+    kms_keys      = { layers = "projects/p/locations/europe/keyRings/r/cryptoKeys/k", notifications = "" }
+    domain        = "registry.example.com"
+    more_regions  = ["us-central1"]
+    cdn_key       = "AAECAwQFBgcICQoLDA0ODw=="
+  }
+
+  override_data {
+    target = data.google_storage_project_service_account.this[0]
+    values = { member = "serviceAccount:storage@example.com" }
+  }
+
+  assert {
+    condition     = google_storage_bucket.blobs.encryption[0].default_kms_key_name == "projects/p/locations/europe/keyRings/r/cryptoKeys/k" && google_storage_bucket.policies[0].encryption[0].default_kms_key_name == "projects/p/locations/europe/keyRings/r/cryptoKeys/k"
+    error_message = "The buckets in the multi-region have a key of theirs."
+  }
+  assert {
+    condition = toset(concat(
+      [google_storage_bucket.source.encryption[0].default_kms_key_name, google_firestore_database.this.cmek_config[0].kms_key_name, google_artifact_registry_repository.images.kms_key_name],
+      [for secret in [google_secret_manager_secret.keys, google_secret_manager_secret.cdn[0]] : secret.replication[0].user_managed[0].replicas[0].customer_managed_encryption[0].kms_key_name],
+    )) == toset([var.kms_key])
+    error_message = "A store takes Google's own key."
+  }
+  assert {
+    condition     = google_pubsub_topic.notifications.kms_key_name == null && toset(keys(google_kms_crypto_key_iam_member.services)) == toset(["names", "secrets", "images"])
+    error_message = "Who uses a key has the right to, and nobody else."
+  }
+  assert {
+    condition     = google_kms_crypto_key_iam_member.blobs[0].crypto_key_id != google_kms_crypto_key_iam_member.source[0].crypto_key_id
+    error_message = "Cloud Storage may not use both of its keys."
+  }
+}
+
 run "rights_of_artifact_registry" {
   command = plan
 
@@ -155,6 +222,10 @@ run "own_domain_in_two_regions" {
     error_message = "Clients come by the domain."
   }
   assert {
+    condition     = google_compute_backend_service.this[0].outlier_detection[0].enforcing_consecutive_errors == 100
+    error_message = "A region whose instances fail is not left out."
+  }
+  assert {
     condition     = toset(keys(google_compute_region_network_endpoint_group.this)) == toset(["europe-west1", "us-central1"])
     error_message = "A region is not behind the load balancer."
   }
@@ -171,6 +242,7 @@ run "dual_region_with_a_key" {
     blob_location    = "EU"
     blob_dual_region = ["EUROPE-WEST1", "EUROPE-WEST4"]
     soft_delete_days = 0
+    settings         = { LADING_BODY_TIMEOUT = "30" }
     cleanup          = [{ name = "old", action = { type = "Delete" }, condition = { olderThan = "30d" } }]
   }
 
@@ -179,7 +251,7 @@ run "dual_region_with_a_key" {
     error_message = "Layers are in both regions."
   }
   assert {
-    condition     = jsondecode(local.settings.LADING_CLEANUP)[0].name == "old"
+    condition     = jsondecode(local.settings.LADING_CLEANUP)[0].name == "old" && local.settings.LADING_BODY_TIMEOUT == "30"
     error_message = "Clean-up policies go to the collector as JSON."
   }
 }
@@ -197,7 +269,7 @@ run "layers_from_a_cdn" {
     error_message = "The CDN has a host of its own, so that clients send it no Authorization."
   }
   assert {
-    condition     = google_compute_backend_bucket.blobs[0].enable_cdn && google_compute_backend_bucket_signed_url_key.blobs[0].name == local.cdn_name
+    condition     = google_compute_backend_bucket.blobs[0].enable_cdn && google_compute_backend_bucket_signed_url_key.blobs[0].name == "lading-${substr(sha256("AAECAwQFBgcICQoLDA0ODw=="), 0, 8)}"
     error_message = "Without a key, the CDN would serve layers to everybody."
   }
   assert {
@@ -252,14 +324,38 @@ run "what_makes_no_sense" {
     max_instances    = 0
     settings         = { PATH = "/" }
     soft_delete_days = 1
+    undelete         = "7 days"
+    grace            = "1w"
+    owners           = ["platform@example.com"]
     cleanup_mode     = "delete"
     domain           = "https://registry.example.com"
   }
 
   expect_failures = [
     var.project_id, var.name, var.access, var.repositories, var.cpu, var.memory, var.concurrency, var.max_instances,
-    var.settings, var.soft_delete_days, var.cleanup_mode, var.domain,
+    var.settings, var.soft_delete_days, var.undelete, var.grace, var.owners, var.cleanup_mode, var.domain,
   ]
+}
+
+run "settings_that_are_not_known_and_a_key_elsewhere" {
+  command = plan
+
+  variables {
+    settings = { LADING_BODY_TIMOUT = "30" }
+    kms_key  = "projects/p/locations/us-central1/keyRings/r/cryptoKeys/k"
+  }
+
+  expect_failures = [var.settings, var.kms_keys]
+}
+
+run "a_policy_that_the_collector_would_refuse" {
+  command = plan
+
+  variables {
+    cleanup = [{ name = "old", action = { type = "Delete" }, condition = { olderThn = "30d" } }]
+  }
+
+  expect_failures = [terraform_data.rights]
 }
 
 run "what_makes_no_sense_together" {
@@ -270,7 +366,8 @@ run "what_makes_no_sense_together" {
     more_regions = ["us-central1"]
     armor        = {}
     cdn_key      = "AAECAwQFBgcICQoLDA0ODw=="
+    kms_keys     = { tags = "" }
   }
 
-  expect_failures = [var.repositories, var.more_regions, var.armor, var.cdn_key]
+  expect_failures = [var.repositories, var.more_regions, var.armor, var.cdn_key, var.kms_keys]
 }

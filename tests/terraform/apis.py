@@ -9,9 +9,25 @@ from urllib.parse import unquote
 
 PROJECT: Final = "fake-project"
 NUMBER: Final = "123456789012"
+STORAGE_AGENT: Final = f"service-{NUMBER}@gs-project-accounts.iam.gserviceaccount.com"
+"""The account by which Cloud Storage itself uses keys."""
 DAY: Final = "2026-01-01T00:00:00Z"
 
+TAG: Final = "version_1"
+"""The one tag of all images that builds of a function make."""
+
 Resource = dict[str, Any]
+Resources = dict[str, Resource]
+
+
+@dataclass(frozen=True)
+class Guesses:
+    """What the fake guesses, since Google documents it nowhere. Tests run with both answers.
+
+    service_tells_digest  the image of a function's service is a digest, and not the constant tag
+    """
+
+    service_tells_digest: bool = False
 
 
 def _no(*_: object) -> Any:
@@ -38,7 +54,8 @@ class Collection:
     id         of a new resource, from query and body; "" where Google gives a number
     content    what is kept of a body that makes a resource
     computed   what Google adds: from the resource's name and its fields
-    beside     what else is there then, by name
+    beside     what else is there then, by name: from what was there before, too
+    listed     its list may be asked for, in this one order
     operation  the answer to a change
     put        made by a PUT of its own path
     always     there without being made
@@ -47,7 +64,8 @@ class Collection:
     id: Callable[[Mapping[str, str], Resource], str] = lambda query, body: body.get("name", "")
     content: Callable[[Resource], Resource] = lambda body: body
     computed: Callable[[str, Resource], Resource] = _no
-    beside: Callable[[str, Resource], dict[str, Resource]] = _no
+    beside: Callable[[str, Resource, Resources, Guesses], Resources] = _no
+    listed: str = ""
     operation: Callable[[str, Resource], Any] = _at_once
     put: bool = False
     always: bool = False
@@ -126,12 +144,32 @@ def _function(name: str, function: Resource) -> Resource:
     }
 
 
-def _service_of(name: str, function: Resource) -> dict[str, Resource]:
-    """The service of Cloud Run that a function is."""
+def _built(name: str, function: Resource, there: Resources, guesses: Guesses) -> Resources:
+    """Return what a build leaves: the function's service of Cloud Run, and its image in the repository of images.
+
+    The images before lose the tag, which is the same for all builds (firebase-tools #7431). Google documents nowhere
+    how the parts of a package's name are escaped.
+    """
+    build, id = function["buildConfig"], name.rpartition("/")[2]
+    region, repository = name.split("/")[4], build["dockerRepository"]
+    package = "__".join(part.replace("-", "--") for part in (PROJECT, region, id))
+    source = f"{build['source']['storageSource']['object']} {build['runtime']}"
+    digest = f"sha256:{hashlib.sha256(source.encode()).hexdigest()}"
+    uri = f"{region}-docker.pkg.dev/{PROJECT}/{repository.rpartition('/')[2]}/{package}"
+    before = f"artifact_registry/{repository}/dockerImages/{package}@"
+    images = {each: {**image, "tags": []} for each, image in there.items() if each.startswith(before)}
+    images[f"{before}{digest}"] = {
+        "name": f"{repository}/dockerImages/{package}@{digest}",
+        "uri": f"{uri}@{digest}",
+        "tags": [TAG],
+        "imageSizeBytes": "100000000",
+        "mediaType": "application/vnd.docker.distribution.manifest.v2+json",
+        "uploadTime": DAY,
+        "updateTime": DAY,
+    }
     service = function["serviceConfig"]["service"]
-    source = function["buildConfig"]["source"]["storageSource"]["object"]
-    image = f"{name.split('/')[4]}-docker.pkg.dev/{PROJECT}/images/{name.rpartition('/')[2]}@{source}"
-    return {f"cloud_run_v2/{service}": {"name": service, "template": {"containers": [{"image": image}]}}}
+    image = f"{uri}@{digest}" if guesses.service_tells_digest else f"{uri}:{TAG}"
+    return {f"cloud_run_v2/{service}": {"name": service, "template": {"containers": [{"image": image}]}}, **images}
 
 
 def _service(name: str, service: Resource) -> Resource:
@@ -161,12 +199,13 @@ COLLECTIONS: Final = {
     "artifact_registry/projects/*/locations/*/repositories": Collection(
         _query("repository_id"), computed=_named, operation=_long
     ),
+    "artifact_registry/projects/*/locations/*/repositories/*/dockerImages": Collection(listed="update_time desc"),
     "cloud_run_v2/projects/*/locations/*/services": Collection(_query("serviceId"), computed=_service, operation=_long),
     "cloud_scheduler/projects/*/locations/*/jobs": Collection(
         lambda query, body: body["name"].rpartition("/")[2], computed=lambda name, job: {"state": "ENABLED"}
     ),
     "cloudfunctions2/projects/*/locations/*/functions": Collection(
-        _query("functionId"), computed=_function, beside=_service_of, operation=_long
+        _query("functionId"), computed=_function, beside=_built, operation=_long
     ),
     "compute/projects/*/global/*": _COMPUTE,
     "compute/projects/*/regions/*/*": _COMPUTE,

@@ -10,9 +10,9 @@ from typing import Any, Final
 import pytest
 
 from tests.needs import missing, program
-from tests.terraform.apis import PROJECT, Resource
+from tests.terraform.apis import PROJECT, Guesses, Resource
 from tests.terraform.control_plane import ControlPlane
-from tests.terraform.program import Terraform, checkout
+from tests.terraform.program import Terraform, checkout, without_wait
 
 
 @pytest.fixture(scope="session")
@@ -47,7 +47,9 @@ class Life:
     untouched    before anything
     applied      after the first apply
     second_plan  what Terraform wanted to do then
-    changed      after a line of code was changed, and applied
+    changed      after a line of code and `changes` of variables were made, and applied
+    calls        what that apply asked
+    third_plan   what Terraform wanted to do then
     destroyed    at the end
     """
 
@@ -55,6 +57,8 @@ class Life:
     applied: Moment
     second_plan: subprocess.CompletedProcess[str]
     changed: Moment
+    calls: list[str]
+    third_plan: subprocess.CompletedProcess[str]
     destroyed: Moment
 
 
@@ -68,13 +72,18 @@ OPTIONS: Final = {
     "more_regions": ["us-central1"],
     "armor": {"requests_per_minute": 600, "allowed_ranges": ["192.0.2.0/24"]},
     "cdn_key": "AAECAwQFBgcICQoLDA0ODw==",
+    "kms_key": "projects/fake-project/locations/europe-west1/keyRings/r/cryptoKeys/k",
+    "kms_keys": {"source": "projects/fake-project/locations/europe-west1/keyRings/r/cryptoKeys/source"},
+    "owners": ["group:platform@example.com"],
 }
 
+OTHER_KEY: Final = {"cdn_key": "DwDODQwLCgkIBwYFBAMCAQ=="}
 
-def live(terraform: Terraform, folder: Path, **variables: Any) -> Life:
+
+def live(terraform: Terraform, folder: Path, guesses: Guesses, changes: Resource, **variables: Any) -> Life:
     """Deploy to a fake control plane of its own, and do all that is done to a deployment."""
-    source, root = checkout(folder / "checkout"), folder / "root"
-    with ControlPlane() as google:
+    source, root = without_wait(checkout(folder / "checkout")), folder / "root"
+    with ControlPlane(guesses) as google:
 
         def moment() -> Moment:
             state = root / "terraform.tfstate"
@@ -85,22 +94,36 @@ def live(terraform: Terraform, folder: Path, **variables: Any) -> Life:
             terraform.run(root, *command, "-auto-approve", "-input=false", "-no-color", "-parallelism=64")
             return moment()
 
+        def plan() -> subprocess.CompletedProcess[str]:
+            return terraform.run(root, "plan", "-detailed-exitcode", "-input=false", "-no-color", fails=True)
+
+        def configure(**changes: Any) -> None:
+            settings = {"project_id": PROJECT, "deletion_protection": False, **variables, **changes}
+            terraform.root(root, source, google.provider, **settings)
+
         untouched = moment()
-        provider = {"access_token": "ya29.fake", "batching": [{"enable_batching": False}], **google.endpoints}
-        terraform.root(root, source, provider, project_id=PROJECT, deletion_protection=False, **variables)
+        configure()
         applied = do("apply")
-        second_plan = terraform.run(root, "plan", "-detailed-exitcode", "-input=false", "-no-color", fails=True)
+        second_plan = plan()
+        asked = len(google.calls)
+        configure(**changes)
         with (source / "functions" / "main.py").open("a") as code:
             code.write("# changed\n")
-        return Life(untouched, applied, second_plan, do("apply"), do("destroy"))
+        changed = do("apply")
+        calls = google.calls[asked:]
+        return Life(untouched, applied, second_plan, changed, calls, plan(), do("destroy"))
 
 
 @pytest.fixture(scope="session")
 def lives(terraform: Terraform, tmp_path_factory: pytest.TempPathFactory) -> tuple[Life, Life]:
-    """A deployment as it is by default, and one with all options. Most of their time the provider waits, so at once."""
+    """A deployment as it is by default, and one with all options. Most of their time the provider waits, so at once.
+
+    Of what the fake guesses, each has another answer.
+    """
+    tag, digest = Guesses(service_tells_digest=False), Guesses(service_tells_digest=True)
     with ThreadPoolExecutor(2) as pool:
-        default = pool.submit(live, terraform, tmp_path_factory.mktemp("life"), repositories=REPOSITORIES)
-        everything = pool.submit(live, terraform, tmp_path_factory.mktemp("all"), **OPTIONS)
+        default = pool.submit(live, terraform, tmp_path_factory.mktemp("life"), tag, {}, repositories=REPOSITORIES)
+        everything = pool.submit(live, terraform, tmp_path_factory.mktemp("all"), digest, OTHER_KEY, **OPTIONS)
         return default.result(), everything.result()
 
 

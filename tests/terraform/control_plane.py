@@ -20,7 +20,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final, Self
 from urllib.parse import parse_qs, quote, urlsplit
 
-from tests.terraform.apis import COLLECTIONS, NUMBER, PROJECT, Collection, Resource
+from tests.terraform.apis import COLLECTIONS, NUMBER, PROJECT, STORAGE_AGENT, Collection, Guesses, Resource, Resources
 
 SERVICES: Final = {
     "artifact_registry": "v1/",
@@ -30,6 +30,7 @@ SERVICES: Final = {
     "compute": "compute/v1/",
     "firestore": "v1/",
     "iam_beta": "v1/",
+    "kms": "v1/",
     "monitoring": "",
     "pubsub": "v1/",
     "resource_manager": "v1/",
@@ -47,10 +48,15 @@ class Refused(Exception):
 class ControlPlane:
     """The fake. It serves while its block runs, on a port of its own."""
 
-    def __init__(self) -> None:
+    def __init__(self, guesses: Guesses | None = None) -> None:
         """Nothing is there but the project."""
+        self._guesses = guesses or Guesses()
         self.resources: dict[str, Resource] = {
-            f"resource_manager/projects/{PROJECT}": {"projectId": PROJECT, "lifecycleState": "ACTIVE"}
+            f"resource_manager/projects/{PROJECT}": {"projectId": PROJECT, "lifecycleState": "ACTIVE"},
+            f"storage/projects/{PROJECT}/serviceAccount": {
+                "kind": "storage#serviceAccount",
+                "email_address": STORAGE_AGENT,
+            },
         }
         self.policies: dict[str, Resource] = {}
         self.calls: list[str] = []
@@ -74,6 +80,11 @@ class ControlPlane:
         port = self._server.server_address[1]
         return {f"{name}_custom_endpoint": f"http://127.0.0.1:{port}/{name}/{path}" for name, path in SERVICES.items()}
 
+    @property
+    def provider(self) -> Mapping[str, Any]:
+        """All settings of a provider that asks this fake."""
+        return {"access_token": "ya29.fake", "batching": [{"enable_batching": False}], **self.endpoints}
+
     def respond(self, method: str, path: str, query: Mapping[str, str], body: Any) -> Any:
         """What the service that `path` begins with says. Raises Refused."""
         service, _, rest = path.partition("/")
@@ -89,7 +100,9 @@ class ControlPlane:
             if policy := re.fullmatch(r"(.+?)(?::([gs]et)IamPolicy|/iam)", name):
                 reads = (policy[2] or ("get" if method == "GET" else "set")) == "get"
                 return self._policy(policy[1], None if reads else body)
-            name, _, verb = name.partition(":")
+            # A digest has a colon, too.
+            verb = name.rpartition(":")[2] if re.search(r":[a-zA-Z]+$", name) else ""
+            name = name.removesuffix(f":{verb}")
             if verb == "addVersion":
                 name += "/versions"
             elif verb:
@@ -108,12 +121,17 @@ class ControlPlane:
         collection = _collection_of(name)
         if collection is not None and method == "POST":
             return self._create(collection, name, query, body)
+        if collection is not None and method == "GET" and collection.listed:
+            return self._list(collection, name, query)
         parent, _, last = name.rpartition("/")
         if method == "POST" and parent in self.resources:
             return self._act(parent, last, query, body)
         collection = _collection_of(parent) or Collection()
         if method == "POST" or (method == "PUT" and collection.put and name not in self.resources):
             return self._create(collection, name, query, body)
+        return self._existing(collection, method, name, query, body)
+
+    def _existing(self, collection: Collection, method: str, name: str, query: Mapping[str, str], body: Any) -> Any:
         if collection.always and name not in self.resources:
             self.resources[name] = {"name": name.partition("/")[2]}
         if name not in self.resources:
@@ -121,13 +139,13 @@ class ControlPlane:
         if method == "GET":
             return self.resources[name]
         if method == "DELETE":
-            for other in (name, *collection.beside(name, self.resources[name])):
+            for other in (name, *self._beside(collection, name)):
                 self.resources.pop(other, None)
             return collection.operation(name, {})
         for field in set(query.get("updateMask", "").split(",")) - set(body):
             self.resources[name].pop(field, None)
         self.resources[name] |= body | collection.computed(name, self.resources[name] | body)
-        self.resources |= collection.beside(name, self.resources[name])
+        self.resources |= self._beside(collection, name)
         return collection.operation(name, self.resources[name])
 
     def _act(self, name: str, action: str, query: Mapping[str, str], body: Any) -> Any:
@@ -152,8 +170,17 @@ class ControlPlane:
             raise Refused(HTTPStatus.CONFLICT)
         content = collection.content(body)
         self.resources[name] = content | collection.computed(name, content)
-        self.resources |= collection.beside(name, self.resources[name])
+        self.resources |= self._beside(collection, name)
         return collection.operation(name, self.resources[name])
+
+    def _beside(self, collection: Collection, name: str) -> Resources:
+        return collection.beside(name, self.resources[name], self.resources, self._guesses)
+
+    def _list(self, collection: Collection, name: str, query: Mapping[str, str]) -> Any:
+        """Return a page of a collection, which is all of it here."""
+        if query.get("orderBy") != collection.listed or not 1 <= int(query.get("pageSize", 0)) <= 1000:
+            raise Refused(HTTPStatus.BAD_REQUEST)
+        return {name.rpartition("/")[2]: [each for path, each in self.resources.items() if path.startswith(f"{name}/")]}
 
     def _enable(self, method: str, name: str, body: Any) -> Any:
         """The services of Google that are enabled: one by one, or many at once, and all of them listed."""

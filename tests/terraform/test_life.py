@@ -8,13 +8,14 @@ import zipfile
 
 from functions import settings
 from functions.auth.keys import from_json
-from tests.terraform.apis import PROJECT
-from tests.terraform.conftest import Life
+from tests.terraform.apis import PROJECT, Resource
+from tests.terraform.conftest import OPTIONS, Life, Moment
 from tests.terraform.program import ROOT
 
 HERE = f"projects/{PROJECT}/locations/europe-west1"
 SERVICE = f"cloud_run_v2/{HERE}/services/lading"
 BLOBS = f"storage/b/{PROJECT}-lading-blobs"
+BACKEND = f"compute/projects/{PROJECT}/global/backendBuckets/lading-blobs"
 POLICIES = f"storage/b/{PROJECT}-lading-policies"
 
 
@@ -28,29 +29,52 @@ def test_one_apply_makes_everything(lives: tuple[Life, Life]) -> None:
     for file in (ROOT / "terraform").glob("*.tf"):
         declared |= set(re.findall(r'^resource "(google_\w+)"', file.read_text(), re.MULTILINE))
     default, everything = lives
-    assert declared - kinds(everything) - kinds(default) == {"google_kms_crypto_key_iam_member"}
-    assert {kind for kind in kinds(everything) - kinds(default) if not kind.startswith("google_compute_")} == set()
+    assert declared - kinds(everything) - kinds(default) == set()
+    more = {kind for kind in kinds(everything) - kinds(default) if not kind.startswith("google_compute_")}
+    assert more == {"google_kms_crypto_key_iam_member"}
 
 
-def test_a_second_plan_is_empty(lives: tuple[Life, Life]) -> None:
-    for life in lives:
-        assert life.second_plan.returncode == 0, life.second_plan.stdout
-        assert "No changes." in life.second_plan.stdout
+def test_a_plan_after_an_apply_is_empty(lives: tuple[Life, Life]) -> None:
+    for plan in (plan for life in lives for plan in (life.second_plan, life.third_plan)):
+        assert plan.returncode == 0, plan.stdout
+        assert "No changes." in plan.stdout
+
+
+def built(moment: Moment) -> str:
+    """Return the address of the image that the last build of the registry made."""
+    repository = f"artifact_registry/{HERE}/repositories/lading-functions/dockerImages/"
+    tagged = [each["uri"] for name, each in moment.of(repository).items() if each["tags"] and "registry@" in name]
+    (address,) = tagged
+    return str(address)
 
 
 def test_the_service_runs_the_image_that_the_function_built(life: Life) -> None:
-    built = life.applied.resources[f"cloud_run_v2/{HERE}/services/lading-registry"]
-    container = life.applied.resources[SERVICE]["template"]["containers"][0]
-    assert container["image"] == built["template"]["containers"][0]["image"]
+    template = life.applied.resources[SERVICE]["template"]
+    container = template["containers"][0]
+    assert container["image"] == built(life.applied)
+    assert re.search(r"@sha256:[0-9a-f]{64}$", container["image"])
+    assert template["executionEnvironment"] == "EXECUTION_ENVIRONMENT_GEN2"
     assert container["ports"] == [{"name": "h2c", "containerPort": 8080}]
     assert {"name": "FUNCTION_TARGET", "value": "registry"} in container["env"]
 
 
-def test_a_change_of_code_reaches_the_service_in_one_apply(life: Life) -> None:
-    before, after = life.applied.resources[SERVICE], life.changed.resources[SERVICE]
-    assert before["template"]["containers"][0]["image"] != after["template"]["containers"][0]["image"]
-    built = life.changed.resources[f"cloud_run_v2/{HERE}/services/lading-registry"]
-    assert after["template"]["containers"][0]["image"] == built["template"]["containers"][0]["image"]
+def test_a_change_of_code_reaches_the_service_in_one_apply(lives: tuple[Life, Life]) -> None:
+    for life in lives:
+        place = f"cloud_run_v2/{HERE}/services/lading-registry"
+        moments = (life.applied, life.changed)
+        tags = [moment.resources[place]["template"]["containers"][0]["image"] for moment in moments]
+        # One of the two has what is known of Google: a tag that stays the same, by which no apply knows a new build.
+        assert (tags[0] == tags[1]) == (life is lives[0])
+        before, after = (moment.resources[SERVICE]["template"]["containers"][0] for moment in moments)
+        assert before["image"] != after["image"] == built(life.changed)
+        # Even where two builds should make one image, another source is another revision.
+        assert source_hash(before) != source_hash(after)
+
+
+def source_hash(container: Resource) -> str:
+    """Return what the registry is told of its source."""
+    (value,) = [each["value"] for each in container["env"] if each["name"] == "LADING_SOURCE_HASH"]
+    return str(value)
 
 
 def test_a_change_of_code_is_what_is_sent(life: Life) -> None:
@@ -83,11 +107,24 @@ def test_all_regions_run_the_image_and_read_the_key_of_the_cdn(lives: tuple[Life
     assert {"name": "LADING_CDN_KEY", "value": "/secrets/cdn/key"} in first["containers"][0]["env"]
     assert first["containers"][0]["volumeMounts"] == [{"name": "cdn", "mountPath": "/secrets/cdn"}]
     assert first["volumes"][0]["secret"]["items"][0]["path"] == "key"
+    (name,) = lives[1].applied.resources[BACKEND]["cdnPolicy"]["signedUrlKeyNames"]
     (secret,) = lives[1].applied.of(f"secret_manager/projects/{PROJECT}/secrets/lading-cdn/versions/").values()
-    assert (
-        base64.b64decode(secret["payload"]["data"])
-        == b"https://blobs.registry.example.com lading AAECAwQFBgcICQoLDA0ODw=="
-    )
+    expected = f"https://blobs.registry.example.com {name} {OPTIONS['cdn_key']}"
+    assert base64.b64decode(secret["payload"]["data"]).decode() == expected
+
+
+def test_another_key_of_the_cdn_is_there_before_it_is_used_and_the_one_before_goes_last(
+    lives: tuple[Life, Life],
+) -> None:
+    calls = lives[1].calls
+    (before,) = lives[1].applied.resources[BACKEND]["cdnPolicy"]["signedUrlKeyNames"]
+    (after,) = lives[1].changed.resources[BACKEND]["cdnPolicy"]["signedUrlKeyNames"]
+    assert before != after
+    added, removed = calls.index(f"POST {BACKEND}/addSignedUrlKey"), calls.index(f"POST {BACKEND}/deleteSignedUrlKey")
+    patched = [at for at, call in enumerate(calls) if re.fullmatch(r"PATCH cloud_run_v2/.*/services/lading", call)]
+    assert added < calls.index(f"POST secret_manager/projects/{PROJECT}/secrets/lading-cdn:addVersion") < min(patched)
+    assert len(patched) == 2
+    assert max(patched) < removed
 
 
 def test_who_may_not_come_to_the_service_may_not_come_to_the_cdn(lives: tuple[Life, Life]) -> None:
@@ -122,7 +159,7 @@ def test_the_settings_are_ones_that_the_program_knows(life: Life) -> None:
     for name in ("registry", "collect"):
         function = life.applied.resources[f"cloudfunctions2/{HERE}/functions/lading-{name}"]
         given = function["serviceConfig"]["environmentVariables"]
-        assert {variable for variable in given if variable.startswith("LADING_")} <= known
+        assert {variable for variable in given if variable.startswith("LADING_")} - {"LADING_SOURCE_HASH"} <= known
         read = settings.read({**given, "K_SERVICE": name})
         assert read.blobs == f"gs://{PROJECT}-lading-blobs"
         assert read.metadata == f"firestore://{PROJECT}/lading"
