@@ -147,7 +147,7 @@ def serving(
         )
     server = Server(process, port, log, tls=tls)
     try:
-        _wait_until_it_answers(server)
+        wait_until_it_answers(server)
         yield server
     finally:
         if process.poll() is None:
@@ -159,7 +159,8 @@ def serving(
                 process.wait()
 
 
-def _wait_until_it_answers(server: Server) -> None:
+def wait_until_it_answers(server: Server) -> None:
+    """Wait until the registry answers; fails with its log."""
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         if server.process.poll() is not None:

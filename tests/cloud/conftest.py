@@ -6,10 +6,11 @@ import pytest
 
 from emulators import EmulatorError, Emulators
 from emulators.cloud import Cloud, ContainerError, deployed
-from emulators.processes import Launched
 from tests.clients.conftest import commands, docker, docker_address, layout  # noqa: F401  # fixtures
+from tests.cloud import google_front
+from tests.cloud.containers import server_of
 from tests.needs import missing
-from tests.servers import Server, basic
+from tests.servers import Server, wait_until_it_answers
 
 
 @pytest.fixture(scope="session")
@@ -30,6 +31,16 @@ def registry(cloud: Cloud) -> Server:
     return server_of(cloud.registry, cloud)
 
 
-def server_of(container: Launched, cloud: Cloud) -> Server:
-    """A container of the registry, for an owner of everything."""
-    return Server(container.process, container.port, container.log, basic("oauth2accesstoken", cloud.token))
+@pytest.fixture(scope="session")
+def behind_google(cloud: Cloud) -> Iterator[Server]:
+    """Another container of the registry, which clients reach through Google's front, over h2c."""
+    with google_front.before_a_container(cloud) as server:
+        wait_until_it_answers(server)
+        yield server
+
+
+@pytest.fixture(params=["registry", "behind_google"])
+def reached(request: pytest.FixtureRequest) -> Server:
+    """The registry, as clients reach it over HTTP/1.1, and through Google's front over h2c."""
+    server: Server = request.getfixturevalue(request.param)
+    return server

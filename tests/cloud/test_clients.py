@@ -11,6 +11,7 @@ from tests.clients.commands import Commands
 from tests.clients.daemons import Docker
 from tests.clients.layouts import Layout, read_blobs
 from tests.needs import program
+from tests.servers import Server
 
 
 def push_and_pull(docker: Docker, name: str, folder: Path) -> None:
@@ -27,15 +28,17 @@ def push_and_pull(docker: Docker, name: str, folder: Path) -> None:
     assert docker("image", "inspect", "-f", "{{.Id}}", name).strip() == image
 
 
-@pytest.mark.parametrize("user", ["_dcgcloud_token", "oauth2accesstoken"])
-def test_docker_with_a_token(cloud: Cloud, docker: Docker, user: str, tmp_path: Path) -> None:
-    docker("login", "-u", user, "--password-stdin", cloud.host, stdin=cloud.token)
+@pytest.mark.parametrize(
+    ("reached", "user"), [("registry", "_dcgcloud_token"), ("behind_google", "oauth2accesstoken")], indirect=["reached"]
+)
+def test_docker_with_a_token(reached: Server, cloud: Cloud, docker: Docker, user: str, tmp_path: Path) -> None:
+    docker("login", "-u", user, "--password-stdin", reached.host, stdin=cloud.token)
 
-    push_and_pull(docker, f"{cloud.host}/team-b/{secrets.token_hex(4)}:v1", tmp_path)
+    push_and_pull(docker, f"{reached.host}/team-b/{secrets.token_hex(4)}:v1", tmp_path)
 
-    docker("login", "-u", user, "--password-stdin", cloud.host, stdin=cloud.accounts.reader)
-    docker("import", tmp_path / "root.tar", f"{cloud.host}/team-a/app:v1")
-    assert "denied" in docker.fail("push", f"{cloud.host}/team-a/app:v1")
+    docker("login", "-u", user, "--password-stdin", reached.host, stdin=cloud.accounts.reader)
+    docker("import", tmp_path / "root.tar", f"{reached.host}/team-a/app:v1")
+    assert "denied" in docker.fail("push", f"{reached.host}/team-a/app:v1")
 
 
 def test_docker_with_gclouds_credential_helper(
@@ -49,10 +52,10 @@ def test_docker_with_gclouds_credential_helper(
     push_and_pull(docker, f"{cloud.host}/team-b/{secrets.token_hex(4)}:v1", tmp_path)
 
 
-def test_crane_with_a_token(cloud: Cloud, commands: Commands, layout: Layout, tmp_path: Path) -> None:
+def test_crane_with_a_token(reached: Server, cloud: Cloud, commands: Commands, layout: Layout, tmp_path: Path) -> None:
     path = program("crane", "go install github.com/google/go-containerregistry/cmd/crane@latest")
-    name = f"{cloud.host}/team-b/{secrets.token_hex(4)}:v1"
-    commands.run(path, "auth", "login", cloud.host, "-u", "oauth2accesstoken", "--password-stdin", stdin=cloud.token)
+    name = f"{reached.host}/team-b/{secrets.token_hex(4)}:v1"
+    commands.run(path, "auth", "login", reached.host, "-u", "oauth2accesstoken", "--password-stdin", stdin=cloud.token)
 
     commands.run(path, "push", layout.folder, name)
     commands.run(path, "pull", "--format", "oci", name, tmp_path / "out")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from emulators.cloud import STOP_TIMEOUT, Cloud
-from tests.cloud.conftest import server_of
+from tests.cloud.containers import server_of
 from tests.cloud.http2 import connected
 from tests.cloud.test_transfers import open_upload, repository
 

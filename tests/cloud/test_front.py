@@ -7,7 +7,7 @@ import socket
 import pytest
 
 from emulators.cloud import Cloud, ContainerError
-from tests.cloud.conftest import server_of
+from tests.cloud.containers import server_of
 from tests.cloud.http2 import connected
 from tests.cloud.test_transfers import MIB, repository
 from tests.servers import Server, answer_on
@@ -41,6 +41,14 @@ def test_the_clients_address_is_what_the_front_appended(registry: Server, entrie
         http2.answer(http2.begin("GET", two, [("x-forwarded-for", entry) for entry in entries], end=True))
 
     assert (address_of(registry, one), address_of(registry, two)) == ("192.0.2.1", "192.0.2.1")
+
+
+def test_through_the_front_a_client_that_writes_the_header_is_known_all_the_same(behind_google: Server) -> None:
+    one, two = (f"/v2/{secrets.token_hex(8)}" for _ in range(2))
+    behind_google.request("GET", one)
+    behind_google.request("GET", two, headers={"X-Forwarded-For": "198.51.100.66"})
+    # Envoy appends this machine's own address for a client on loopback.
+    assert address_of(behind_google, one) == address_of(behind_google, two) != "198.51.100.66"
 
 
 def test_without_a_front_it_is_the_peers(registry: Server) -> None:
