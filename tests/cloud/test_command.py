@@ -3,7 +3,8 @@
 import re
 import shlex
 import signal
-from collections.abc import Mapping
+import subprocess
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -23,19 +24,28 @@ def running_ones(emulators: Emulators) -> Mapping[str, str]:
     return {"FIRESTORE_EMULATOR_HOST": emulators.firestore.address, "STORAGE_EMULATOR_HOST": emulators.storage.url}
 
 
-def test_it_prints_the_host_and_a_token_and_ends_all_at_a_signal(running_ones: Mapping[str, str]) -> None:
+@pytest.fixture
+def waiting(running_ones: Mapping[str, str]) -> Iterator[subprocess.Popen[str]]:
+    """The command without a command of its own."""
     process = start("cloud", environment=running_ones)
-    assert process.stdout is not None
-    lines = [process.stdout.readline() for _ in range(2)]
+    yield process
+    if process.poll() is None:
+        process.kill()
+        process.communicate()
+
+
+def test_it_prints_the_host_and_a_token_and_ends_all_at_a_signal(waiting: subprocess.Popen[str]) -> None:
+    assert waiting.stdout is not None
+    lines = [waiting.stdout.readline() for _ in range(2)]
     found = re.fullmatch(r"LADING_HOST=(127\.0\.0\.1:\d+)\nLADING_TOKEN=(ya29\.\S+)\n", "".join(lines))
-    assert found, process.communicate()
+    assert found, lines
     url, token = f"http://{found[1]}/v2/_catalog", {"Authorization": basic("oauth2accesstoken", found[2])}
     assert requests.get(url, headers=token, timeout=30).json() == {"repositories": []}
-    children = sessions_below(process.pid)
+    children = sessions_below(waiting.pid)
     assert len(children) >= 5
 
-    process.send_signal(signal.SIGTERM)
-    status, output, errors = finished(process)
+    waiting.send_signal(signal.SIGTERM)
+    status, output, errors = finished(waiting)
 
     assert (status, output, errors) == (0, "", "")
     assert {pid for pid in children if Path(f"/proc/{pid}").exists()} == set()
