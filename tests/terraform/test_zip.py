@@ -61,7 +61,7 @@ def test_the_deployment_on_this_machine_has_the_same(life: Life, function: str) 
     assert contents == source.files(function)
     stores = {name: settings_of(life.applied, function)[name] for name in ("LADING_BLOBS", "LADING_METADATA")}
     own = deployment.settings(function, "https://HOST", stores, deployment.Accounts.create())
-    of_here = {"LADING_URL", "LADING_ACCESS", "LADING_KEYS", "LADING_FOLDERS", "LADING_COLLECTOR"}
+    of_here = {"LADING_URL", "LADING_ACCESS", "LADING_KEYS", "LADING_FOLDERS", "LADING_COLLECTOR", "LADING_SOURCE_HASH"}
     applied = settings_of(life.applied, function)
     assert own.keys() == applied.keys()
     assert {name: own[name] for name in own.keys() - of_here} == {name: applied[name] for name in own.keys() - of_here}
