@@ -155,7 +155,7 @@ def test_the_command_tells_and_deletes_tags_that_go_alone(
     plan.write_text(run("plan", "--json"))
     push_manifest(registry, "a", image.content or b"", "pr-2")
     assert (
-        run("apply", str(plan))
+        run("apply", str(plan), "--yes")
         == "a\tdeleted 0, kept 1, 1 tags deleted alone, 1 left alone: changed, or not in the plan\n"
     )
     assert tags(registry) == ["pr-2", "prod"]

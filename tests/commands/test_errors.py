@@ -73,6 +73,7 @@ INTERRUPTED = """
 import os, signal, sys
 from functions import cli
 from functions.registry.tags import Tags
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
 Tags.history = lambda *_: os.kill(os.getpid(), signal.SIGINT)
 sys.exit(cli.main(["history", "app"]))
 """
