@@ -25,7 +25,7 @@ def _email(name: str) -> str:
 
 
 def _token() -> str:
-    """Return an access token that nobody can guess: the registry listens on all addresses, as Cloud Run wants it."""
+    """Return an access token that cannot be guessed: the registry listens on all addresses, as Cloud Run wants it."""
     return f"ya29.{secrets.token_urlsafe(24)}"
 
 

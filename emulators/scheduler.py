@@ -1,4 +1,4 @@
-"""Cloud Scheduler's call of a function that lets nobody else in, as Cloud Run passes it on.
+"""Cloud Scheduler's call of a function that lets no other caller in, as Cloud Run passes it on.
 
 Cloud Scheduler sends a POST with an ID token of its service account, whose audience is the function's address. Cloud
 Run checks it, and passes the request on with a token whose signature it has taken away.

@@ -37,7 +37,7 @@ class Desk:
             _here.desk = self
 
     def close(self) -> None:
-        """Let all who wait go, and nobody wait any more: no further request comes."""
+        """Let all threads that wait go, and none wait any more: no further request comes."""
         with self._lock:
             self._closed = True
             while self._waiting:

@@ -70,7 +70,7 @@ class Supervisor:
     """
 
     def __init__(self, port: int, folder: Path) -> None:
-        """Serve at `port`; nobody else may enter `folder`."""
+        """Serve at `port`; no other user may enter `folder`."""
         self.port = port
         self.admin = folder / "envoy"
         self.running: dict[int, str] = {}

@@ -25,7 +25,7 @@ WATCH_INTERVAL: Final = 2.0
 PROBE_TIMEOUT: Final = 0.5
 """Seconds in which a server on this machine takes a connection."""
 
-ANY: Final = {"0.0.0.0": ("127.0.0.1",), "::": ("::1", "127.0.0.1")}  # noqa: S104  # nobody listens here
+ANY: Final = {"0.0.0.0": ("127.0.0.1",), "::": ("::1", "127.0.0.1")}  # noqa: S104  # not listened at here
 """Addresses that stand for all of a machine's, and loopback's among those."""
 
 REASONS: Final = {

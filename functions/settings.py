@@ -190,7 +190,7 @@ class Settings:
         """The registry's address in challenges and tokens: `url`, or where it listens. Raises SettingsError."""
         if self.url:
             return self.url
-        if self.host in ("0.0.0.0", "::"):  # noqa: S104  # nobody listens here
+        if self.host in ("0.0.0.0", "::"):  # noqa: S104  # not listened at here
             raise SettingsError(f"clients cannot be sent to {self.host}: say --url, the address that they see")
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{'https' if self.tls_cert else 'http'}://{host}:{self.port}"

@@ -1,6 +1,6 @@
 """The version of this program: the digest of its sources, the same wherever they are.
 
-A deployment is made of the sources in the hands of whoever runs Terraform, not of a release. So what can be compared is
+A deployment is made of the sources that Terraform is run on, not of a release. So what can be compared is
 whether a server and a command are made of the same ones.
 """
 

@@ -47,7 +47,7 @@ class UploadBody:
     """
 
     def __init__(self, chunks: Iterable[bytes], size: int | None) -> None:
-        """Send `chunks`, which are `size` bytes, or None where nobody knows."""
+        """Send `chunks`, which are `size` bytes, or None where that is not known."""
         self._chunks = iter(chunks)
         self._size = size
         self._kept: list[bytes] | None = []

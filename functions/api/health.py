@@ -1,4 +1,4 @@
-"""Health of the registry, for load balancers, orchestrators and people: nobody needs credentials to ask."""
+"""Health of the registry, for load balancers, orchestrators and people: no credentials are needed to ask."""
 
 from functions.api.answers import Answer, as_json
 from functions.api.base import Call

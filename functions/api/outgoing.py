@@ -7,7 +7,7 @@ refusal ends a pull. An answer of which its client takes nothing is found by the
 
 The kernel does not say whose it is, and granian not over which connection an answer goes. So paused downloads of
 authenticated clients are counted by the address of their connection: where no more connections of an address stand
-still than it has such downloads, none of them is dropped. Where more do, as behind a proxy, nobody knows which one is
+still than it has such downloads, none of them is dropped. Where more do, as behind a proxy, none can tell which one is
 whose.
 """
 

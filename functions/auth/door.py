@@ -175,7 +175,7 @@ class OpenDoor:
 
 
 def _decided(caller: Caller, scope: Scope) -> tuple[Scope, Scope]:
-    """Return what of a scope is granted, and what is refused; what nobody has decided is neither."""
+    """Return what of a scope is granted, and what is refused; what was not decided is neither."""
     if scope == CATALOG:
         allowed = caller.decide(Action.LIST, scope.name).allowed
         return (scope, replace(scope, actions=())) if allowed else (replace(scope, actions=()), scope)

@@ -132,7 +132,7 @@ class IamAuthorizer:
         try:
             return self._decisions.get(question, lambda: self._ask(caller.asker, action, repository))
         except TooManyQuestionsError:
-            # Nobody has said no: a later request, which names fewer, may be answered.
+            # Google has not said no: a later request, which names fewer, may be answered.
             return Decision(Verdict.UNASKED, f"a request asks Google {MAX_QUESTIONS} questions at most")
 
     def readable(self, caller: "IamCaller") -> Sequence[str]:

@@ -111,7 +111,7 @@ def _caller(who: str, read: Settings) -> "Caller":
 
 
 def _require_user(name: str, users: Container[str], read: Settings) -> None:
-    """Raise CommandError where nobody can log in by a name: no user, nor what Google calls a caller."""
+    """Raise CommandError where no caller can log in by a name: no user, nor what Google calls a caller."""
     if name not in users and "@" not in name and not name.isdigit():
         raise CommandError(f"there is no user {name} in {read.users}; `lading users set {name}` makes one")
 

@@ -36,7 +36,7 @@ class CommandError(Exception):
 
 
 class Unconfirmed(CommandError):
-    """A command that has to be confirmed, where nobody can be asked. Its exit status is that of a wrong usage."""
+    """A command that has to be confirmed, where no terminal can be asked. Its exit status is that of a wrong usage."""
 
     status = 2
 

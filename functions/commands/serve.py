@@ -41,7 +41,7 @@ def _serve(parsed: argparse.Namespace, read: Settings) -> None:
     logs.start(read.log, read.project, read.log_level)
     check_certificate(read)
     claim(read.data)
-    # Collections read them again: here a mistake is found while somebody looks.
+    # Collections read them again: here a mistake is found while the operator looks.
     open_policies(read)
     with listen(read) as listener:
         app = create(read)

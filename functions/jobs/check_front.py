@@ -173,7 +173,7 @@ class Front:
     def _check_length(self, path: str, content: bytes, authorization: dict[str, str]) -> None:
         """Raise Failed where HEAD does not tell the length of `content`."""
         kind = path.split("/")[-2].removesuffix("s")
-        # Whoever may take the length away may also have it compressed.
+        # A front that takes the length away may also have it compressed.
         answer = self._ask("HEAD", path, headers=authorization | {"Accept": MANIFEST, "Accept-Encoding": "identity"})
         _expect(answer, 200, f"HEAD of a {kind}")
         told = answer.headers.get("Content-Length", "none")
@@ -185,7 +185,7 @@ class Front:
 
     def _ask(self, method: str, path: str, **more: Any) -> requests.Response:
         """Return an answer, whatever it says. Raises Failed where there is none."""
-        # Whatever ~/.netrc holds for the host is nobody's credentials here.
+        # Whatever ~/.netrc holds for the host is not used as credentials here.
         auth: Callable[[Any], Any] = lambda request: request  # noqa: E731
         url = urljoin(self._url + "/", path)
         try:
@@ -219,7 +219,7 @@ def _manifest(config: str, size: int) -> bytes:
     return json.dumps(document | {"artifactType": "application/vnd.lading.doctor"}).encode()
 
 
-def _expect(answer: requests.Response, status: int, what: str, mend: str = NO_REGISTRY) -> None:
+def _expect(answer: requests.Response, status: int, what: str, remedy: str = NO_REGISTRY) -> None:
     """Raise Failed where an answer has another status."""
     if answer.status_code != status:
-        raise Failed(f"{what} is answered {answer.status_code}, not {status}", mend)
+        raise Failed(f"{what} is answered {answer.status_code}, not {status}", remedy)

@@ -242,7 +242,7 @@ class Host:
 
     def _request(self, method: str, path: str, **more: Any) -> requests.Response:
         """An answer, whatever it says. Raises Failed where there is none."""
-        # Whatever ~/.netrc holds for the host is nobody's credentials here.
+        # Whatever ~/.netrc holds for the host is not used as credentials here.
         more.setdefault("auth", lambda request: request)
         try:
             return requests.request(method, self._url + path, timeout=TIMEOUTS, allow_redirects=False, **more)

@@ -119,7 +119,7 @@ class Pulls:
                 return
 
     def _next_batch(self) -> Mapping[Key[Pull], datetime]:
-        """Take what is to be written next; with nothing left, nobody writes any more."""
+        """Take what is to be written next; with nothing left, no thread writes any more."""
         with self._lock:
             batch = dict(islice(self._waiting.items(), BATCH_SIZE))
             for key in batch:

@@ -1,4 +1,4 @@
-"""Readiness: whether both stores answer, asked once a second at most, whoever asks for it and how often."""
+"""Readiness: whether both stores answer, asked once a second at most, however often clients ask for it."""
 
 import contextlib
 import logging
