@@ -22,6 +22,7 @@ from functions.registry.errors import (
 from functions.registry.registry import Registry
 from storage.digests import digest_of
 from storage.errors import Missing, Unavailable
+from storage.records import Manifest, Tag
 from tests import images
 from tests.races.acts import AT_ONCE, collect
 from tests.races.between import Hesitant
@@ -110,29 +111,33 @@ class Writer:
         self.living.append((place, content))
 
     def _delete(self) -> None:
-        """Delete one of its manifests, unless one of its indexes names it."""
+        """Delete one of its manifests, unless one of its indexes keeps it; superseded indexes go with it."""
         if not self.living:
             return
-        place, content = chosen = self._random.choice(self.living)
+        place, content = self._random.choice(self.living)
+        removed: list[Tag | Manifest] = []
         try:
-            self._registry.deletion.manifest(place, digest_of(content))
+            self._registry.deletion.manifest(place, digest_of(content), removed=removed.append)
         except RegistryError as refusal:
             if refusal.row != MANIFEST_NAMED:
                 raise
             return
-        self.living.remove(chosen)
-        if self._random.random() < 0.5 and self._undelete(place, digest_of(content)):
-            self.living.append(chosen)
+        digests = {thing.id for thing in removed if isinstance(thing, Manifest)}
+        deleted = {
+            digest_of(each[1]): each for each in self.living if each[0] == place and digest_of(each[1]) in digests
+        }
+        self.living = [each for each in self.living if each not in deleted.values()]
+        if self._random.random() < 0.5:
+            self.living += [deleted[each] for each in self._undelete(place, digest_of(content))]
 
-    def _undelete(self, place: str, digest: str) -> bool:
-        """Restore one of its manifests, unless collection has forgotten it already; answers whether it lives."""
+    def _undelete(self, place: str, digest: str) -> list[str]:
+        """Restore one of its manifests, unless collection has forgotten it; return the digests that live again."""
         try:
-            self._registry.undelete.manifest(place, digest)
+            return self._registry.undelete.manifest(place, digest)
         except RegistryError as refusal:
             if refusal.row not in (NOT_DELETED, MANIFEST_BLOB_UNKNOWN):
                 raise
-            return False
-        return True
+            return []
 
     def _mount(self) -> None:
         digest, place = digest_of(self._random.choice(LAYERS)), self._random.choice(REPOSITORIES)
