@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from functions.settings import Settings, SettingsError
+from functions.tls_trial import is_served
 
 BACKLOG: Final = 1024
 """Connections that the system keeps until they are accepted."""
@@ -34,6 +35,11 @@ REASONS: Final = {
     errno.EACCES: "may not be used by this user; choose a port above 1023 with --address",
 }
 """What follows HOST:PORT in an error, by its number."""
+
+NOT_SERVED: Final = (
+    "this server cannot use them; use a key of RSA (2048 to 4096 bits), P-256, P-384 or Ed25519, and a certificate of"
+    " version 3 (X.509v3, as `openssl req -x509` makes it) without critical extensions of your own"
+)
 
 
 log = logging.getLogger("lading")
@@ -110,7 +116,13 @@ def check_certificate(settings: Settings) -> None:
     except (ssl.SSLError, ValueError) as error:
         mismatch = getattr(error, "reason", "") == "KEY_VALUES_MISMATCH"
         reason = "the key is another certificate's" if mismatch else "both are PEM, and the key has no password"
-        raise SettingsError(f"--tls-cert {settings.tls_cert}, --tls-key {settings.tls_key}: {reason}") from None
+        raise _unusable(settings, reason) from None
+    if not is_served(settings.tls_cert, settings.tls_key):
+        raise _unusable(settings, NOT_SERVED)
+
+
+def _unusable(settings: Settings, reason: str) -> SettingsError:
+    return SettingsError(f"--tls-cert {settings.tls_cert}, --tls-key {settings.tls_key}: {reason}")
 
 
 def _reason(error: OSError) -> str:

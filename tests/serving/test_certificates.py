@@ -11,8 +11,11 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from emulators.processes import free_port
 from functions import listener, settings
@@ -78,10 +81,10 @@ def served(server: Server) -> bytes:
         return connection.getpeercert(binary_form=True) or b""
 
 
-def replace(files: tuple[Path, Path], folder: Path) -> bytes:
+def replace(files: tuple[Path, Path], folder: Path, **unusual: Any) -> bytes:
     """Write another certificate and its key over those of the server; return the certificate."""
     folder.mkdir()
-    for new, old in zip(self_signed(folder), files, strict=True):
+    for new, old in zip(self_signed(folder, **unusual), files, strict=True):
         new.replace(old)
     return ssl.PEM_cert_to_DER_cert(files[0].read_text())
 
@@ -133,6 +136,38 @@ def test_what_cannot_be_served_changes_nothing(server: Server, files: tuple[Path
     server.process.send_signal(signal.SIGHUP)
     until(lambda: f"stays: --tls-key {key}: No such file" in server.log.read_text(), server)
     assert served(server) == before
+
+
+NOT_SERVED: dict[str, dict[str, Any]] = {
+    "another curve": {"curve": ec.SECP521R1()},
+    "an unknown extension": {"critical": x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4"), b"\x05\x00")},
+}
+"""What OpenSSL takes and the server's own TLS does not, which would end the process."""
+
+
+@pytest.mark.parametrize("unusual", NOT_SERVED.values(), ids=NOT_SERVED)
+def test_what_only_openssl_takes_changes_nothing(
+    server: Server, files: tuple[Path, Path], tmp_path: Path, unusual: dict[str, Any]
+) -> None:
+    before = served(server)
+
+    replace(files, tmp_path / "new", **unusual)
+
+    until(lambda: "that is served stays" in server.log.read_text(), server)
+    assert served(server) == before
+    assert server.stop() == 0
+
+
+@pytest.mark.parametrize("unusual", NOT_SERVED.values(), ids=NOT_SERVED)
+def test_what_only_openssl_takes_is_refused_at_start(tmp_path: Path, unusual: dict[str, Any]) -> None:
+    cert, key = self_signed(tmp_path, **unusual)
+    read = settings.read({"LADING_TLS_CERT": str(cert), "LADING_TLS_KEY": str(key)})
+
+    with pytest.raises(settings.SettingsError, match="P-256") as error:
+        listener.check_certificate(read)
+
+    assert str(error.value).startswith(f"--tls-cert {cert}, --tls-key {key}: ")
+    assert "\n" not in str(error.value)
 
 
 def test_a_change_of_both_files_is_seen_once_it_is_whole(

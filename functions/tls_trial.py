@@ -1,0 +1,60 @@
+"""A trial of a certificate and its key by the server's own TLS, in a process of its own.
+
+granian's TLS (rustls) takes less than OpenSSL does: no key of P-521, no certificate of version 1. It reads them when it
+begins to serve, and aborts the whole process where it does not take them (2.8). So they are served once by a process
+that may be lost: at a start before anything is made, and at a change while the server goes on with what it has.
+
+This file is run as a script, by its path: it imports nothing of Lading.
+"""
+
+import contextlib
+import socket
+import ssl
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+TRIAL_TIMEOUT: Final = 20.0
+"""Seconds for a trial, of which an idle machine needs a quarter of one."""
+
+
+def is_served(cert: Path, key: Path) -> bool:
+    """Return whether the server takes a certificate and its key; True where that cannot be tried in time."""
+    command, none = [sys.executable, "-P", __file__, str(cert), str(key)], subprocess.DEVNULL
+    try:
+        return subprocess.call(command, stdin=none, stdout=none, stderr=none, timeout=TRIAL_TIMEOUT) == 0  # noqa: S603  # ours
+    except (OSError, subprocess.TimeoutExpired):
+        return True
+
+
+def _serve_once(cert: str, key: str) -> None:
+    """Serve one handshake on loopback. The process aborts where the server does not take the files."""
+    from granian import _granian
+    from granian._futures import _new_cbscheduler
+    from granian._loops import loops
+    from granian.constants import SSLProtocols
+
+    native: Any = _granian  # of another release than its stubs
+    with contextlib.suppress(ImportError):
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    listener = socket.create_server(("127.0.0.1", 0))
+    address = listener.getsockname()
+    backlog = (1,) if sys.platform == "linux" else ()
+    holder = native.SocketHolder(listener.detach(), False, *backlog)
+    files = {"ssl_enabled": True, "ssl_cert": cert, "ssl_key": key, "ssl_protocol_min": str(SSLProtocols.tls13)}
+    worker = native.WSGIWorker(1, (None, holder), None, **files)
+    loop, stop = loops.get("auto"), native.WorkerSignal()
+    worker.serve_str(_new_cbscheduler(loop, None), loop, stop)  # type: ignore[no-untyped-call]
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    # Whatever comes, the server has read the files by then: it need not please this client.
+    with socket.create_connection(address, timeout=TRIAL_TIMEOUT) as connection, contextlib.suppress(ssl.SSLError):
+        context.wrap_socket(connection).close()
+    stop.set()
+
+
+if __name__ == "__main__":
+    _serve_once(*sys.argv[1:])
