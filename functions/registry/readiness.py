@@ -14,6 +14,9 @@ from storage.records import Key, Repository
 TTL: Final = 1.0
 """Seconds for which an outcome is told again."""
 
+ANSWER_TIMEOUT: Final = 5.0
+"""Seconds after which a store that has not answered counts as failing. Its drivers wait for minutes."""
+
 NO_OBJECT: Final = "no-object"
 """The name of an object that is not there: that the store says so is the cheapest request of Cloud Storage."""
 
@@ -33,31 +36,40 @@ class Readiness:
         self._lock = threading.Lock()
         self._asked = -TTL
         self._failing: str | None = None
+        self._asking, self._asking_since = "", 0.0
 
     def failing(self) -> str:
         """Return the name of a store that does not answer, "" where both do.
 
-        One thread asks; the others are told the outcome before, or, where there is none yet, wait for it.
+        One thread asks; the others are told the outcome before, or, where there is none yet, wait for it. Where the
+        thread that asks has waited for ANSWER_TIMEOUT, they are told what it waits for.
         """
-        if self._lock.acquire(blocking=self._failing is None):
+        if self._lock.acquire(timeout=ANSWER_TIMEOUT if self._failing is None else 0):
             try:
                 if self._monotonic() - self._asked >= TTL:
                     self._failing = self._ask()
                     self._asked = self._monotonic()
             finally:
+                self._asking = ""
                 self._lock.release()
+        elif self._failing is None or self._monotonic() - self._asking_since >= ANSWER_TIMEOUT:
+            return self._asking or self._failing or ""
         return self._failing or ""
 
     def _ask(self) -> str:
-        try:
-            self._metadata.read([Key(Repository, "-")])
-        except StorageError as error:
-            log.warning("not ready: %s", error)
-            return "metadata"
-        try:
-            with contextlib.suppress(Missing):
-                self._blobs.open(NO_OBJECT, 0, 1)
-        except StorageError as error:
-            log.warning("not ready: %s", error)
-            return "blobs"
+        self._asking_since = self._monotonic()
+        for store, ask in (("metadata", self._ask_metadata), ("blobs", self._ask_blobs)):
+            self._asking = store
+            try:
+                ask()
+            except StorageError as error:
+                log.warning("not ready: %s", error)
+                return store
         return ""
+
+    def _ask_metadata(self) -> None:
+        self._metadata.read([Key(Repository, "-")])
+
+    def _ask_blobs(self) -> None:
+        with contextlib.suppress(Missing):
+            self._blobs.open(NO_OBJECT, 0, 1)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from functions.registry.readiness import Readiness
+from functions.registry.readiness import ANSWER_TIMEOUT, Readiness
 from functions.registry.registry import Registry
 from storage.errors import Unavailable
 from storage.protocols import Found
@@ -118,6 +118,43 @@ def test_while_one_asks_others_are_told_what_was_before() -> None:
     asking.join()
     assert readiness.failing() == "metadata"
     assert stores.calls == 2
+
+
+def test_a_store_that_does_not_answer_fails_after_a_while() -> None:
+    time, stores = [10.0], Asked()
+    readiness = Readiness(stores, stores, lambda: time[0])  # type: ignore[arg-type]
+    assert readiness.failing() == ""
+    time[0] = 12.0
+    stores.go_on.clear()
+    stores.entered.clear()
+    asking = threading.Thread(target=readiness.failing)
+    asking.start()
+    assert stores.entered.wait(30)
+
+    time[0] += ANSWER_TIMEOUT - 0.1
+    assert readiness.failing() == ""
+    time[0] += 0.1
+    assert readiness.failing() == "metadata"
+
+    stores.go_on.set()
+    asking.join()
+    assert readiness.failing() == ""
+
+
+def test_a_store_that_never_answered_is_not_waited_for_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("functions.registry.readiness.ANSWER_TIMEOUT", 0.1)
+    stores = Asked()
+    readiness = Readiness(stores, stores)  # type: ignore[arg-type]
+    stores.go_on.clear()
+    asking = threading.Thread(target=readiness.failing)
+    asking.start()
+    assert stores.entered.wait(30)
+
+    assert readiness.failing() == "metadata"
+
+    stores.go_on.set()
+    asking.join()
+    assert readiness.failing() == ""
 
 
 def test_a_store_that_fails_is_told_as_503(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
