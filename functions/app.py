@@ -62,6 +62,9 @@ lock. No caller has more than half."""
 
 EVERY_ANSWER: Final = (("Docker-Distribution-API-Version", "registry/2.0"), ("X-Content-Type-Options", "nosniff"))
 
+UNREAD: Final = ("Connection", "close")
+"""The header of an answer to a request of which not all was read: the rest stands where the next one would begin."""
+
 WITHOUT_SIZE: Final = (204, 304)
 """They have no content, and do not say how long it is (RFC 9110, section 8.6)."""
 
@@ -125,8 +128,7 @@ class App:
         if body.unread and body.take_place():
             body.drain(behind_proxy=self._settings.trusted_hops > 0)
         if body.unread:
-            # What is left of it stands where the next request would begin.
-            answer.headers.append(("Connection", "close"))
+            answer.headers.append(UNREAD)
         _log(answer, line)
         if not body.close():
             answer.content = iter(answer)

@@ -33,7 +33,7 @@ from granian.wsgi import ResponseIterWrap
 
 from functions.api.connections import UntakenAnswers, drop_idle
 from functions.api.outgoing import Outgoing
-from functions.app import App, request_of
+from functions.app import UNREAD, App, request_of
 from functions.desk import Desk, begin, leave, log_held
 from functions.listener import BACKLOG, Certificate
 from functions.settings import Settings
@@ -147,17 +147,20 @@ class Runner:
         """Answer one request, and come back when this thread may take the next one."""
         environ = EVERY_REQUEST | scope
         begin()
-        self._answer(protocol, environ)
+        has_unread = self._answer(protocol, environ)
         log_held(str(environ["REQUEST_METHOD"]))
-        # The body is in both. granian holds the one until this thread comes back, and a cycle of references may hold
-        # the other; until the body is gone, hyper keeps a connection open of whose request it has not read all.
+        # The buffers of the body are in both, and a cycle of references may hold one of them.
         scope.clear()
         environ.clear()
-        if self.desk:
+        # granian itself holds the body until this thread comes back, and until the body is gone, hyper keeps a
+        # connection open of whose request it has not read all. So that thread never waits here.
+        if self.desk and not has_unread:
             self.desk.sit()
 
-    def _answer(self, protocol: Any, environ: dict[str, Any]) -> None:
+    def _answer(self, protocol: Any, environ: dict[str, Any]) -> bool:
+        """Answer the request; return whether the connection must end, since not all of the body was read."""
         answer = self.app.respond(request_of(environ))
+        has_unread = UNREAD in answer.headers
         if isinstance(answer.content, bytes):
             answer.close()
             protocol.response_bytes(answer.status, answer.headers, answer.content)
@@ -165,6 +168,7 @@ class Runner:
             leave()
             pieces = ResponseIterWrap(answer)  # type: ignore[no-untyped-call]
             protocol.response_iter(answer.status, answer.headers, pieces)
+        return has_unread
 
 
 class OneProcess(MTServer):

@@ -66,8 +66,6 @@ GOODBYE: Final = 1.0
 LOOK_AGAIN: Final = 1.0
 """Seconds between looks at connections."""
 
-WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
-
 
 class RequestBody:
     """The body of one request, to be read once.
@@ -84,9 +82,9 @@ class RequestBody:
         most      bytes of the largest body that is taken, or 0 for any
         places    for reading what need not be read; None for one of its own
         """
-        has_one = request.method in WITH_BODY
-        self.size = request.content_length if has_one else None
         unsized = "HTTP_TRANSFER_ENCODING" in request.environ
+        # Whatever the method: what is not read of it stands where the next request would begin.
+        self.size = request.content_length if "CONTENT_LENGTH" in request.environ else None
         self._request = request
         self._patience = patience
         self._most = most
@@ -99,7 +97,7 @@ class RequestBody:
         self._received = 0
         self._stalled = False
         self._hurried = False
-        self._ended = not has_one or not (unsized if self.size is None else self.size)
+        self._ended = not (unsized if self.size is None else self.size)
 
     @property
     def unread(self) -> bool:

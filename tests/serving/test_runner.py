@@ -15,7 +15,7 @@ from werkzeug.wrappers import Request
 
 from functions import settings
 from functions.api.answers import Answer
-from functions.app import App
+from functions.app import UNREAD, App
 from functions.auth.door import OpenDoor
 from functions.desk import Desk, leave
 from functions.registry.registry import Registry
@@ -32,10 +32,11 @@ class Protocol:
 
     def __init__(self) -> None:
         self.status = 0
+        self.headers: list[tuple[str, str]] = []
         self.answered = threading.Event()
 
     def response_bytes(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
-        self.status = status
+        self.status, self.headers = status, headers
         self.answered.set()
 
 
@@ -97,6 +98,39 @@ def test_a_body_is_let_go_when_its_request_is_answered_whoever_holds_the_request
     Runner(cast(App, app), None)(Protocol(), scope)
 
     assert gone() is None
+
+
+SIZES = {"a length": {"CONTENT_LENGTH": str(len(CONTENT))}, "chunks": {"HTTP_TRANSFER_ENCODING": "chunked"}}
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("method", ["GET", "DELETE"])
+def test_a_body_that_no_method_wants_is_read_to_its_end(registry: Registry, method: str, size: str) -> None:
+    """Else the next request waits until the thread of this one comes back, and that may wait to be the leader."""
+    body, protocol = io.BytesIO(CONTENT), Protocol()
+    scope: dict[str, Any] = {"REQUEST_METHOD": method, "HTTP_HOST": "x", "PATH_INFO": "/v2/", **SIZES[size]}
+
+    Runner(App(registry, settings.read({}), OpenDoor()), None)(protocol, {**scope, "wsgi.input": body})
+
+    assert body.tell() == len(CONTENT)
+    assert UNREAD not in protocol.headers
+
+
+def test_a_thread_whose_request_has_an_unread_body_comes_back_at_once(registry: Registry) -> None:
+    """Until then the server holds the body, and with it the connection, which is to end."""
+    desk, protocol = Desk(), Protocol()
+    desk.sit()
+    scope: dict[str, Any] = {**PUSH, "HTTP_HOST": "x", "PATH_INFO": "/v2/", "HTTP_EXPECT": "100-continue"}
+    scope["wsgi.input"] = io.BytesIO(CONTENT)
+    runner = Runner(App(registry, settings.read({}), OpenDoor()), desk)
+    thread = threading.Thread(target=runner, args=[protocol, scope], daemon=True)
+    try:
+        thread.start()
+        thread.join(PATIENCE)
+        assert not thread.is_alive(), "it waits to be the leader"
+        assert UNREAD in protocol.headers
+    finally:
+        leave()
 
 
 def test_a_signal_within_the_handler_of_another_stops_nothing() -> None:
