@@ -6,9 +6,10 @@ a manifest, in one commit that fails where another process has just written it.
     GET ──▶ is_due? ──no──▶ answer                   a lookup in memory: nearly all pulls
                └─yes──▶ note ──▶ waiting ──▶ commit ──▶ answer
 
-One request of a process writes at a time, all that waits, and goes on until nothing does. A request that finds a writer
-leaves its own pull to that one and is answered: the writer's request is open, so it has a processor. So 1,000 pulls at
-once cost one commit, and where the store does not answer, one pull waits and no other.
+One request of a process writes at a time, all that waits, and goes on until nothing does, or for MAX_WRITING: then the
+next pull, of anything, goes on. A request that finds a writer leaves its own pull to that one and is answered: the
+writer's request is open, so it has a processor. So 1,000 pulls at once cost one commit, and where the store does not
+answer, one pull waits and no other.
 
 A failed commit never fails a pull. What it was to write waits on, and RETRY_INTERVAL later the next pull, of anything,
 writes it. It is lost only where the process is killed before.
@@ -40,6 +41,10 @@ INTERVAL: Final = timedelta(hours=1)
 
 RETRY_INTERVAL: Final = timedelta(seconds=30)
 """After a failed commit, until the next one: a store that does not answer must not slow one pull after the other."""
+
+MAX_WRITING: Final = timedelta(seconds=1)
+"""For which one request begins commits, its own and others': while a client pulls one manifest after another, there is
+always one more."""
 
 MAX_REMEMBERED: Final = 20_000
 """Manifests that this process remembers to have noted within the hour."""
@@ -94,7 +99,7 @@ class Pulls:
             if self._is_writing or not self._may_write():
                 return
             self._is_writing = True
-        self._write_waiting()
+        self._write_waiting(self._clock() + MAX_WRITING)
 
     def close(self) -> None:
         """Try once more to write what waits."""
@@ -107,9 +112,9 @@ class Pulls:
     def _may_write(self) -> bool:
         return self._retry_at is None or self._clock() >= self._retry_at
 
-    def _write_waiting(self) -> None:
-        """Write until nothing waits, or a commit fails; whatever happens, the next request may write."""
-        while batch := self._next_batch():
+    def _write_waiting(self, until: datetime | None = None) -> None:
+        """Write until nothing waits, or that time, or a commit fails; whatever happens, the next request may write."""
+        while batch := self._next_batch(until):
             try:
                 settle(lambda batch=batch: self._write(batch))  # type: ignore[misc]
             except Exception as error:
@@ -118,10 +123,11 @@ class Pulls:
                 self._put_back(batch)
                 return
 
-    def _next_batch(self) -> Mapping[Key[Pull], datetime]:
-        """Take what is to be written next; with nothing left, no thread writes any more."""
+    def _next_batch(self, until: datetime | None) -> Mapping[Key[Pull], datetime]:
+        """Take what is to be written next, which is nothing after `until`; with nothing, no thread writes any more."""
         with self._lock:
-            batch = dict(islice(self._waiting.items(), BATCH_SIZE))
+            is_over = until is not None and self._clock() >= until
+            batch = {} if is_over else dict(islice(self._waiting.items(), BATCH_SIZE))
             for key in batch:
                 del self._waiting[key]
             self._is_writing = bool(batch)

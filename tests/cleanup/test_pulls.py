@@ -12,7 +12,7 @@ from functions.registry import pulls
 from functions.registry.acts import Act
 from functions.registry.documents import OCI_INDEX
 from functions.registry.manifests import Put
-from functions.registry.pulls import BATCH_SIZE, INTERVAL, RETRY_INTERVAL, Pulls
+from functions.registry.pulls import BATCH_SIZE, INTERVAL, MAX_WRITING, RETRY_INTERVAL, Pulls
 from functions.registry.registry import Registry
 from storage.errors import Conflict, Full, Unavailable
 from storage.protocols import Delete, Found, MetadataStore, Write
@@ -187,6 +187,30 @@ def test_what_could_not_be_written_is_written_later(
     found = pulled(stores, missed)
     assert found
     assert found.pulled == at, "the time of the pull, not of the commit"
+
+
+def test_a_pull_waits_for_those_of_others_only_so_long(
+    registry: Registry, watched: Watched, noting: Pulls, clock: TestClock, stores: Stores
+) -> None:
+    digests = iter(push(registry, 6))
+    first = next(digests)
+
+    def pull_another() -> None:
+        # One more while each commit is on its way, as where a client pulls one manifest after the other.
+        clock.turn(seconds=MAX_WRITING.total_seconds() / 2)
+        watched.before_commit = pull_another
+        other = threading.Thread(target=noting.note, args=[REPOSITORY, next(digests)])
+        other.start()
+        other.join()
+
+    watched.before_commit = pull_another
+    noting.note(REPOSITORY, first)
+    assert len(watched.commits) == 2
+    watched.before_commit = lambda: None
+
+    assert noting.is_due(REPOSITORY, first), "the next pull goes on, of whatever it is"
+    noting.note(REPOSITORY, first)
+    assert len(listed(stores)) == 3
 
 
 def test_what_waits_is_bounded_and_written_at_the_end(
