@@ -1,5 +1,6 @@
 """Every error that a client may be told of, a row each. Rules raise RegistryError; api.answers alone writes it out."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -79,7 +80,26 @@ class RegistryError(Exception):
     upload: Upload | None = None
 
     def __str__(self) -> str:
-        return f"{self.row.code}: {self.row.message}" + (f": {self.detail}" if self.detail is not None else "")
+        """Return the error as a sentence, for logs and the command line."""
+        return self.row.message if self.detail is None else f"{self.row.message}: {_in_words(self.detail)}"
+
+
+def _in_words(detail: Any) -> str:
+    """Return a detail as people write it: `tag nope, malformed tag` for {"tag": "nope", "reason": "malformed tag"}."""
+    match detail:
+        case dict():
+            return ", ".join(
+                _in_words(value) if name == "reason" else _pair(name, value) for name, value in detail.items()
+            )
+        case list() | tuple():
+            return ", ".join(map(_in_words, detail))
+    text = str(detail)
+    # Some of it is the client's, and a log has a line for each record.
+    return text if text.isprintable() else ascii(text)
+
+
+def _pair(name: str, value: Any) -> str:
+    return f"{re.sub('_|(?=[A-Z])', ' ', name).lower()} {_in_words(value)}"
 
 
 def denied(permission: str, resource: str) -> RegistryError:

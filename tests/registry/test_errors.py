@@ -1,0 +1,45 @@
+"""What an error is called in logs and on the command line: a sentence, whatever its detail is for programs."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from functions.api.answers import described
+from functions.registry.errors import MANIFEST_BLOB_UNKNOWN, MANIFEST_UNKNOWN, TAG_INVALID, UNKNOWN, RegistryError, Row
+from tests.servers import lading
+
+SENTENCES: dict[str, tuple[Row, Any]] = {
+    "unknown error": (UNKNOWN, None),
+    "manifest unknown to registry: tag nope": (MANIFEST_UNKNOWN, {"tag": "nope"}),
+    "invalid tag: tag -x, malformed tag": (TAG_INVALID, {"tag": "-x", "reason": "malformed tag"}),
+    "manifest unknown to registry: media type a/b, retry after 5": (
+        MANIFEST_UNKNOWN,
+        {"mediaType": "a/b", "retry_after": 5},
+    ),
+    "manifest references a manifest or blob unknown to registry: digest a, digest b": (
+        MANIFEST_BLOB_UNKNOWN,
+        [{"digest": "a"}, {"digest": "b"}],
+    ),
+    "invalid tag: tag 'x\\nforged'": (TAG_INVALID, {"tag": "x\nforged"}),
+}
+
+
+@pytest.mark.parametrize("sentence", SENTENCES)
+def test_an_error_is_a_sentence(sentence: str) -> None:
+    row, detail = SENTENCES[sentence]
+    error = RegistryError(row, detail)
+
+    assert str(error) == sentence
+    assert described(error)["errors"][0].get("detail") == detail
+
+
+def test_the_command_line_says_it(tmp_path: Path) -> None:
+    assert lading(["init"], tmp_path).returncode == 0
+
+    done = lading(["undelete", "a:nope"], tmp_path)
+
+    assert done.returncode == 1
+    assert done.stderr.startswith("lading: ")
+    assert "{" not in done.stderr
+    assert "tag nope" in done.stderr
