@@ -35,9 +35,20 @@ BUFFER_LIMIT: Final = 256 * KIB
 """Bytes of one connection that Envoy holds before it stops reading from the other side. With HTTP/2 each stream has
 such a buffer of STREAM_WINDOW of its own."""
 
+MAX_BUFFERED: Final = 4 * MIB + 64 * KIB
+"""Bytes of a body without Content-Length that Envoy holds until it is whole: more than the largest manifest has, so the
+server itself refuses one that is a little too large. Longer ones get 413 from Envoy."""
+
+BUFFERED_IDLE_TIMEOUT: Final = "60s"
+"""Time for which such a request may stand still, since the server cannot tell before it has the body."""
+
 MAX_HEAP: Final = 160 * MIB
 """Bytes of Envoy's heap, of the 512 MiB that an instance has by default. Envoy rests at 20 MiB of heap, and 80 stalled
 uploads beside 80 unread downloads take less than half of this."""
+
+TRACKED_STREAM: Final = 20
+"""Streams that hold 2 to this power bytes, or more, may be reset where the heap is nearly full: only buffered bodies
+hold so many, since windows are smaller."""
 
 MAX_CONNECTIONS: Final = 1024
 """Connections from clients at a time: an instance takes 1000 requests at a time at most, each on a connection of its
@@ -66,7 +77,7 @@ RETRY_AFTER: Final = "5"
 LOCAL_REPLIES: Final[Mapping[int, tuple[str, str]]] = {
     400: ("UNSUPPORTED", "the request is not valid HTTP"),
     408: ("UNSUPPORTED", "the headers of the request did not arrive in time"),
-    413: ("SIZE_INVALID", "the body of the request is too large"),
+    413: ("SIZE_INVALID", "the body of the request is too large: a manifest has at most 4 MiB"),
     426: ("UNSUPPORTED", "HTTP/1.0 is not served: use HTTP/1.1 or HTTP/2"),
     431: ("UNSUPPORTED", f"the headers of the request have more than {MAX_HEADERS_KIB} KiB"),
     503: ("UNAVAILABLE", "the registry is starting, ending or overloaded; the same request may work later"),
@@ -76,6 +87,7 @@ LOCAL_REPLIES: Final[Mapping[int, tuple[str, str]]] = {
 OTHER_LOCAL_REPLY: Final = ("UNKNOWN", "the request could not be passed to the registry")
 
 _TYPES: Final = "type.googleapis.com/envoy.extensions"
+_BUFFER: Final = "envoy.filters.http.buffer"
 _HEAP: Final = "envoy.resource_monitors.fixed_heap"
 
 
@@ -184,20 +196,57 @@ def _connection_manager() -> dict[str, Any]:
                 {
                     "name": "all",
                     "domains": ["*"],
-                    "routes": [{"match": {"prefix": "/"}, "route": {"cluster": "server", "timeout": "0s"}}],
+                    "routes": _routes(),
                 }
             ]
         },
         "http_filters": [
+            {
+                "name": _BUFFER,
+                "disabled": True,  # but for the route that turns it on
+                "typed_config": {
+                    "@type": f"{_TYPES}.filters.http.buffer.v3.Buffer",
+                    "max_request_bytes": MAX_BUFFERED,
+                },
+            },
             {
                 "name": "envoy.filters.http.router",
                 "typed_config": {
                     "@type": f"{_TYPES}.filters.http.router.v3.Router",
                     "suppress_envoy_headers": True,
                 },
-            }
+            },
         ],
     }
+
+
+def _routes() -> list[dict[str, Any]]:
+    """Return the routes (config.route.v3.Route), the first that matches counts.
+
+    A body without Content-Length that a client cuts off ends for the server like a whole one, in all but the state of
+    its connection. Where no digest is checked, as for a manifest by tag or the form of a token, Envoy holds the body
+    until its end has come, and sends it with Content-Length. Parts of uploads are too large for that; the server checks
+    them. All paths but theirs are buffered, so none is forgotten; no percent sign, which could hide another path.
+
+    A client that waits for 100 Continue before it sends such a body waits in vain, and has to send it in the end, as
+    all do (RFC 9110, section 10.1.1).
+    """
+    server = {"cluster": "server", "timeout": "0s"}
+    unsized = [
+        {"name": ":method", "string_match": {"safe_regex": {"regex": "POST|PUT|PATCH"}}},
+        {"name": "content-length", "present_match": False},
+    ]
+    return [
+        {"match": {"safe_regex": {"regex": "/v2/.+/blobs/uploads/?[^/%]*"}}, "route": server},
+        {
+            "match": {"prefix": "/", "headers": unsized},
+            "route": {**server, "idle_timeout": BUFFERED_IDLE_TIMEOUT},
+            "typed_per_filter_config": {
+                _BUFFER: {"@type": "type.googleapis.com/envoy.config.route.v3.FilterConfig", "config": {}}
+            },
+        },
+        {"match": {"prefix": "/"}, "route": server},
+    ]
 
 
 def _server(port: int) -> dict[str, Any]:
@@ -259,10 +308,12 @@ def _error(code: str, message: str) -> dict[str, Any]:
 def _overload_manager() -> dict[str, Any]:
     """Return the limits of memory and connections (config.overload.v3.OverloadManager).
 
-    The heap is given back first; then the streams that hold most are reset; then new requests get 503.
+    The streams that hold most are reset first, four times a second; then the heap is given back; then new requests get
+    503. So held bodies, which anybody may send without an end, take the memory of others for a moment at most.
     """
     return {
         "refresh_interval": "0.25s",
+        "buffer_factory_config": {"minimum_account_to_track_power_of_two": TRACKED_STREAM},
         "resource_monitors": [
             {
                 "name": _HEAP,
@@ -280,14 +331,12 @@ def _overload_manager() -> dict[str, Any]:
             },
         ],
         "actions": [
-            {
-                "name": f"envoy.overload_actions.{action}",
-                "triggers": [{"name": _HEAP, "threshold": {"value": threshold}}],
-            }
-            for action, threshold in (
-                ("shrink_heap", 0.8),
-                ("disable_http_keepalive", 0.9),
-                ("stop_accepting_requests", 0.95),
+            {"name": f"envoy.overload_actions.{action}", "triggers": [{"name": _HEAP, **trigger}]}
+            for action, trigger in (
+                ("reset_high_memory_stream", {"scaled": {"scaling_threshold": 0.7, "saturation_threshold": 0.9}}),
+                ("shrink_heap", {"threshold": {"value": 0.8}}),
+                ("disable_http_keepalive", {"threshold": {"value": 0.9}}),
+                ("stop_accepting_requests", {"threshold": {"value": 0.95}}),
             )
         ],
     }

@@ -5,6 +5,9 @@ an empty chunk (2.8.7). Nor does granian say over which connection a request cam
 ended before the server reads the end. So a body that ends while its connection is open came whole. Nobody loses by
 that: hyper sends no answer to a client that ends its side of the connection after a whole request.
 
+Behind Envoy only parts of uploads come without a length: what no digest is checked against is held there until it is
+whole (envoy_config).
+
 Over TLS the end is a message of its own (close_notify), which the kernel does not know; clients end the connection with
 the next packet, so there is a second look after TLS_GRACE. Not seen: a TLS client that leaves its connection open then,
 and a body with a malformed chunk, at which the server stops to read.

@@ -97,7 +97,16 @@ def cut_off(cut: Cut, registry: Server, method: str, path: str, body: bytes, **h
     cut(registry, method, path, body, named)
     done = wait_until_done(registry, path, before)[before:]
     assert done, "the server is done with it"
-    assert done[0] >= 400, done
+    assert done == [400], done
+
+
+def cut_before_the_server(cut: Cut, registry: Server, method: str, path: str, body: bytes, **headers: str) -> None:
+    """Send a request whose body is cut off, and which Envoy holds until it is whole: the server does not see it."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    before = statuses(registry, path)
+    cut(registry, method, path, body, named)
+    assert registry.request("GET", "/v2/")[0].status == 200
+    assert statuses(registry, path) == before
 
 
 def test_a_part_of_an_upload(registry: Server, cut: Cut) -> None:
@@ -134,7 +143,7 @@ def test_a_manifest_without_its_last_newline(registry: Server, cut: Cut) -> None
             assert http2.request("POST", upload, content).status == 201
         assert http2.request("PUT", path, first, {"content-type": OCI_MANIFEST}).status == 201
 
-        cut_off(cut, registry, "PUT", path, second, Content_Type=OCI_MANIFEST)
+        cut_before_the_server(cut, registry, "PUT", path, second, Content_Type=OCI_MANIFEST)
 
         assert http2.request("GET", path).content == first, "the tag has not moved"
         assert http2.request("GET", f"/v2/{name}/manifests/{digest_of(second)}").status == 404
@@ -146,4 +155,4 @@ def test_the_form_of_a_token(registry: Server, cloud: Cloud, cut: Cut) -> None:
     with connected(registry) as http2:
         assert http2.request("POST", "/v2/token", form, {"content-type": kind}).status == 200
 
-    cut_off(cut, registry, "POST", "/v2/token", form, Content_Type=kind)
+    cut_before_the_server(cut, registry, "POST", "/v2/token", form, Content_Type=kind)

@@ -52,9 +52,11 @@ class Client:
         return stream
 
     def send_body(self, stream: int, body: bytes, end: bool = False) -> None:
-        """Send a part of a body, as fast as the server lets it."""
+        """Send a part of a body, as fast as the server lets it. Raises ConnectionError where the stream is reset."""
         view = memoryview(body)
         while view:
+            if self.replies[stream].reset is not None:
+                raise ConnectionError("the stream was reset")
             size = min(len(view), self.h2.local_flow_control_window(stream), self.h2.max_outbound_frame_size)
             if not size:
                 self.receive()

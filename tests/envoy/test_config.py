@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import re
 import socket
 import stat
@@ -13,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from functions import envoy_config
-from tests.envoy.front import OK, TIMEOUT, Front, front
+from functions.registry.manifests import MAX_MANIFEST
+from tests.envoy.front import OK, TIMEOUT, Exchange, Front, front
 from tests.envoy.h2_client import Client, connected
 
 
@@ -217,6 +219,111 @@ def test_it_logs_no_requests(envoy: Front) -> None:
     assert envoy.log.read_bytes() == b""
 
 
+MANIFEST = "/v2/a/manifests/prod"
+BUFFERED = [("PUT", MANIFEST), ("POST", "/v2/token"), ("PUT", "/v2/a/blobs/uploads/x%2Fmanifests%2Fprod")]
+STREAMED = [("PATCH", "/v2/a/b/blobs/uploads/x-_.y?digest=z"), ("POST", "/v2/a/blobs/uploads/?digest=sha256:x")]
+
+
+def keep_whole(received: list[bytes]) -> Exchange:
+    """Return an exchange that keeps the body by its Content-Length, and answers."""
+
+    def read(connection: socket.socket, head: bytes) -> None:
+        (size,) = re.findall(rb"content-length: (\d+)", head)
+        while sum(map(len, received)) < int(size):
+            received.append(connection.recv(65536))
+        connection.sendall(OK)
+
+    return read
+
+
+@pytest.mark.parametrize(("method", "path"), BUFFERED)
+def test_a_whole_body_without_a_length_arrives_with_one(envoy: Front, method: str, path: str) -> None:
+    body, received = os.urandom(2_000_000), list[bytes]()
+    envoy.upstream.exchange = keep_whole(received)
+    with connected(envoy.port) as client:
+        stream = client.send(method, path, body=None)
+        client.send_body(stream, body[:1000])
+        time.sleep(0.1)
+        assert envoy.upstream.heads == []
+        client.send_body(stream, body[1000:], end=True)
+        assert client.reply(stream).status == 200
+    assert b"".join(received) == body
+
+    received.clear()
+    chunks = b"1e8480\r\n" + body + b"\r\n0\r\n\r\n"
+    assert envoy.request(method, path, {"Transfer-Encoding": "chunked"}, chunks)[0].status == 200
+    assert b"".join(received) == body
+    assert not any(CHUNKED.search(head) for head in envoy.upstream.heads)
+
+
+@pytest.mark.parametrize("end", ["the stream is reset", "the connection is closed"])
+@pytest.mark.parametrize(("method", "path"), BUFFERED)
+def test_a_cut_body_without_a_length_does_not_arrive(envoy: Front, method: str, path: str, end: str) -> None:
+    with connected(envoy.port) as client:
+        stream = client.send(method, path, body=None)
+        client.send_body(stream, b"{}")
+        if end == "the stream is reset":
+            client.reset(stream)
+            assert client.reply(client.send("GET", "/v2/")).status == 200
+    envoy.request("GET", "/v2/")
+    assert {line.split()[0] for line in envoy.upstream.heads} == {b"GET"}
+
+
+@pytest.mark.parametrize("length", [[], [("content-length", "1000")]], ids=["uploads", "with a length"])
+def test_uploads_and_bodies_with_a_length_are_not_held_back(envoy: Front, length: list[tuple[str, str]]) -> None:
+    arrived = threading.Event()
+
+    def answer_at_once(connection: socket.socket, _head: bytes) -> None:
+        arrived.set()
+        connection.sendall(OK)
+
+    envoy.upstream.exchange = answer_at_once
+    with connected(envoy.port) as client:
+        for method, path in STREAMED + (BUFFERED if length else []):
+            arrived.clear()
+            client.send(method, path, length, body=None)
+            assert arrived.wait(TIMEOUT), path
+
+
+def test_a_body_without_a_length_that_is_too_large_is_refused_in_the_registrys_words(envoy: Front) -> None:
+    assert envoy_config.MAX_BUFFERED > MAX_MANIFEST
+    size = envoy_config.MAX_BUFFERED + 1
+    with connected(envoy.port) as client:
+        stream = client.send("PUT", MANIFEST, body=None)
+        client.send_body(stream, bytes(size))
+        reply = client.reply(stream)
+        assert (reply.status, error_of(reply.content)) == (413, "SIZE_INVALID")
+        assert client.reply(client.send("GET", "/v2/")).status == 200
+    assert len(envoy.upstream.heads) == 1, "that of the other request"
+
+
+def test_a_held_body_that_stands_still_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(envoy_config, "BUFFERED_IDLE_TIMEOUT", "0.2s")
+    with front(tmp_path) as envoy, connected(envoy.port) as client:
+        stream = client.send("PUT", MANIFEST, body=None)
+        client.send_body(stream, b"{")
+        reply = client.reply(stream)
+        assert (reply.status, error_of(reply.content)) == (408, "UNSUPPORTED")
+    assert envoy.upstream.heads == []
+
+
+def test_held_bodies_do_not_take_the_memory_of_others(envoy: Front) -> None:
+    """Without an end, as anybody may send them: together more than the heap has."""
+    count = 2 * envoy_config.MAX_HEAP // envoy_config.MAX_BUFFERED
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(connected(envoy.port)) for _ in range(4)]
+        for number in range(count):
+            client = clients[number % len(clients)]
+            with contextlib.suppress(ConnectionError):
+                client.send_body(client.send("PUT", MANIFEST, body=None), bytes(envoy_config.MAX_BUFFERED))
+        deadline = time.monotonic() + TIMEOUT
+        while envoy.request("GET", "/v2/")[0].status != 200:
+            assert time.monotonic() < deadline
+        assert any(reply.reset is not None for client in clients for reply in client.replies.values())
+        for client in clients:
+            assert client.reply(client.send("GET", "/v2/")).status == 200
+
+
 CHUNKED = re.compile(rb"transfer-encoding: chunked", re.IGNORECASE)
 
 
@@ -233,9 +340,12 @@ def test_a_reset_body_is_a_closed_connection_to_the_server(envoy: Front, length:
 
     envoy.upstream.exchange = read_all
     with connected(envoy.port) as client:
-        stream = client.send("PATCH", "/v2/a", [("content-length", length)] if length else [], body=None)
+        headers = [("content-length", length)] if length else []
+        stream = client.send("PATCH", "/v2/a/blobs/uploads/x", headers, body=None)
         client.send_body(stream, b"part")
+        deadline = time.monotonic() + TIMEOUT
         while not received:
+            assert time.monotonic() < deadline
             time.sleep(0.01)
         client.reset(stream)
         assert ended.wait(TIMEOUT)
