@@ -1,16 +1,19 @@
 """An answer of several ranges: multipart/byteranges (RFC 9110, section 14.6).
 
 Each part is a header and the bytes of one range, in the order in which they were asked for. Nothing but the headers is
-in memory; a range is opened when the one before has been sent, except the first, so that a blob that has gone is told
-by a status.
+in memory, and small parts that are sent together; a range is opened when the one before has been read, except the
+first, so that a blob that has gone is told by a status.
 """
 
 import secrets
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 Open = Callable[[int, int], Iterator[bytes]]
 """Returns the bytes from one offset up to, not including, another one."""
+
+MIN_PIECE: Final = 32 * 1024
+"""Bytes that are sent at a time at least, but for the last: handing one to the server costs more than to join it."""
 
 _BOUNDARY_BYTES: Final = 16
 
@@ -47,4 +50,16 @@ def byteranges(ranges: Sequence[tuple[int, int]], total: int, part_type: str, op
             yield b"\r\n"
         yield end
 
-    return ByteRanges(f"multipart/byteranges; boundary={boundary}", size, pieces())
+    return ByteRanges(f"multipart/byteranges; boundary={boundary}", size, _joined(pieces()))
+
+
+def _joined(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield the same bytes in pieces of MIN_PIECE or more, but for the last."""
+    joined = bytearray()
+    for piece in pieces:
+        joined += piece
+        if len(joined) >= MIN_PIECE:
+            yield bytes(joined)
+            joined.clear()
+    if joined:
+        yield bytes(joined)

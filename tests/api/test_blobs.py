@@ -10,6 +10,7 @@ from typing import Any, cast
 import pytest
 from werkzeug.test import EnvironBuilder
 
+from functions.api.byteranges import MIN_PIECE, byteranges
 from functions.app import request_of
 from functions.registry.documents import OCI_INDEX
 from functions.registry.errors import BLOB_UNKNOWN, RegistryError
@@ -194,6 +195,21 @@ def test_of_several_ranges_one_may_be_left(ranges: Client) -> None:
     assert (none.status, none.headers["Content-Range"]) == (416, "bytes */100")
 
 
+def test_small_parts_are_sent_together_and_large_ones_are_not_collected() -> None:
+    def open_range(start: int, stop: int) -> Iterator[bytes]:
+        return (bytes(min(MIN_PIECE, stop - at)) for at in range(start, stop, MIN_PIECE))
+
+    small = byteranges([(2 * number, 2 * number + 1) for number in range(1_000)], 10_000, "a/b", open_range)
+    pieces = [*small.pieces]
+    assert sum(map(len, pieces)) == small.size
+    assert len(pieces) == small.size // MIN_PIECE + 1
+
+    large = byteranges([(0, 3 * MIN_PIECE), (3 * MIN_PIECE, 6 * MIN_PIECE)], 10 * MIN_PIECE, "a/b", open_range)
+    pieces = [*large.pieces]
+    assert sum(map(len, pieces)) == large.size
+    assert max(map(len, pieces)) < 2 * MIN_PIECE + 200, "no more than a piece of the store's beside what is joined"
+
+
 def test_as_many_ranges_as_clients_ask_for_are_parts(ranges: Client) -> None:
     content = images.blob(3_000)
     digest = ranges.push_blob("ranges", content)
@@ -206,21 +222,22 @@ def test_as_many_ranges_as_clients_ask_for_are_parts(ranges: Client) -> None:
 
 def test_parts_are_read_as_they_are_sent(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
     client, opened = client_of(registry), list[tuple[int, int]]()
-    digest, inner = client.push_blob("app", CONTENT), registry.blobs.open
+    digest, inner = client.push_blob("app", images.blob(5 * MIN_PIECE)), registry.blobs.open
 
     def counted(link: Link, start: int, stop: int) -> Iterator[bytes]:
         opened.append((start, stop))
         return inner(link, start, stop)
 
+    spans = [(start * MIN_PIECE, (start + 1) * MIN_PIECE) for start in (0, 2, 4)]
     monkeypatch.setattr(registry.blobs, "open", counted)
     environ: dict[str, Any] = EnvironBuilder(path=f"/v2/app/blobs/{digest}").get_environ()
-    environ |= {"HTTP_HOST": HOST, "HTTP_RANGE": "bytes=0-1,5-6,8-9"}
+    environ |= {"HTTP_HOST": HOST, "HTTP_RANGE": "bytes=" + ",".join(f"{start}-{stop - 1}" for start, stop in spans)}
     with closing(client.app.respond(request_of(environ))) as answer:
         pieces = iter(answer)
         assert next(pieces).startswith(b"--")
-        assert opened == [(0, 2)]
+        assert opened == spans[:1]
         assert b"".join(pieces).endswith(b"--\r\n")
-    assert opened == [(0, 2), (5, 7), (8, 10)]
+    assert opened == spans
 
 
 def test_a_blob_that_goes_between_parts_ends_the_answer(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
