@@ -188,7 +188,8 @@ class Manifest(Record):
     subject        the digest of the manifest that this one refers to, or ""
     attachment     what lets a tag attach it to another manifest: the tag `sha256-…` that the push which created it gave
                    it; else the suffix of such tags (".sig") that fits its layers; else "tag" where that push gave it
-                   another tag, and "none" where it gave none (registry.referring).
+                   another tag ("tag-and-digest" where a later one gave none), and "none" where it gave none
+                   (registry.referring).
                    "" where an earlier release wrote it: then its content alone says
     blobs          the digests of all blobs that must be linked in the repository
     children       the digests of all manifests that must be in the repository

@@ -17,7 +17,7 @@ from functions.registry.documents import parse
 from functions.registry.errors import RegistryError
 from functions.registry.pages import find_all, scan_all
 from functions.registry.queries import ask_each
-from functions.registry.referring import NOT_ATTACHED, attaches, attachment_of, tags_of
+from functions.registry.referring import NOT_ATTACHED, attaches, attachment_of, is_pushed_for_tags, tags_of
 from functions.registry.running import digests_in_use
 from storage.protocols import MOST_CONTENT, MetadataStore
 from storage.records import Key, Manifest, Tag
@@ -89,14 +89,14 @@ class Followers:
     def named_by(self, manifest: Manifest) -> tuple[list[str], list[Manifest]]:
         """Return the digests of some live indexes that keep a manifest; where there are none, those that name it.
 
-        An index keeps its children, unless it was superseded: a push gave it a tag, it has none now, and neither an
+        An index keeps its children, unless it was superseded: each push gave it a tag, it has none now, and neither an
         index nor a subject nor an in-use report leads to it. One that was pushed by digest alone is pulled by that.
         """
         keeping: list[str] = []
         superseded: list[Manifest] = []
         found = find_all(self._metadata, Manifest, {"children": manifest.id}, manifest.repository)
         while page := list(islice(found, AT_ONCE)):
-            loose = [index for index in page if not index.subject and index.attachment not in ("", NOT_ATTACHED)]
+            loose = [index for index in page if not index.subject and is_pushed_for_tags(index.attachment)]
             in_use = digests_in_use(scan_all(self._metadata, Running), manifest.repository) if loose else set()
             held = dict(ask_each(self._is_named, [index.key for index in loose if index.id not in in_use]))
             superseded += [index for index in loose if held.get(index.key) is False]

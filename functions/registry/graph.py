@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from functions.registry.referring import OWN_TAG, attaches, refers, tags_of
+from functions.registry.referring import OWN_TAG, OWN_TAG_AND_DIGEST, attaches, refers, tags_of
 
 MAX_BUILD_TIME: Final = timedelta(days=1)
 """How long before its index, or before a tag is given to it, a manifest of the same build is created at most: clients
@@ -29,7 +29,7 @@ def belongs(attachment: str, created: datetime, index_created: datetime) -> bool
         created: when the child was pushed first.
         index_created: when the index was.
     """
-    return attachment != OWN_TAG and index_created - created <= MAX_BUILD_TIME
+    return attachment not in (OWN_TAG, OWN_TAG_AND_DIGEST) and index_created - created <= MAX_BUILD_TIME
 
 
 def is_late(tag: str, moved: datetime, attachment: str, created: datetime) -> bool:

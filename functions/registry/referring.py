@@ -31,7 +31,9 @@ SUFFIXES: Final = ("", *CONTENTS)
 
 NOT_ATTACHED: Final = "none"
 OWN_TAG: Final = "tag"
-"""The `attachment` of a manifest that no tag attaches to another one; the second where a tag of its own created it."""
+OWN_TAG_AND_DIGEST: Final = "tag-and-digest"
+"""The `attachment` of a manifest that no tag attaches to another one; the second where a tag of its own created it, and
+the third where it was pushed by digest alone after that."""
 
 _NOT_IN_TAGS: Final = re.compile(r"[^a-zA-Z0-9._-]")
 _TAG: Final = re.compile(r"(?:sha256|sha512)-[0-9a-f]{64}(?:\.(?:sig|att|sbom))?")
@@ -70,13 +72,21 @@ def attachment_after(before: str, pushed: str) -> str:
     """Return the `attachment` of a manifest that is pushed again.
 
     Where only the tag of its creation attached it, and another push names it otherwise or by digest alone, it no longer
-    belongs to that tag's subject only.
+    belongs to that tag's subject only. One that was created under a tag and is pushed by digest alone is pulled by
+    either from then on.
 
     Args:
         before: what is on record.
         pushed: what it would be if this push created it.
     """
+    if before == OWN_TAG and pushed == NOT_ATTACHED:
+        return OWN_TAG_AND_DIGEST
     return NOT_ATTACHED if refers(before) and pushed != before and pushed not in CONTENTS else before
+
+
+def is_pushed_for_tags(attachment: str) -> bool:
+    """Return whether each push of a manifest gave it a tag, by its attachment; False where that is unknown."""
+    return attachment not in ("", NOT_ATTACHED, OWN_TAG_AND_DIGEST)
 
 
 def attaches(tag: str, subject: str, attachment: str) -> bool:

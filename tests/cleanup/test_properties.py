@@ -14,7 +14,7 @@ from functions.registry.graph import Graph, Node, belongs
 from functions.registry.policies import Policy, Version
 from functions.registry.policy_files import parse
 from functions.registry.pulls import INTERVAL
-from functions.registry.referring import NOT_ATTACHED, OWN_TAG, attachment_of, tags_of
+from functions.registry.referring import NOT_ATTACHED, OWN_TAG, OWN_TAG_AND_DIGEST, attachment_of, tags_of
 from tests.cleanup.manifests import NOW, attaching, digest, judged, kept, node
 from tests.faults import NIGHTLY
 
@@ -24,6 +24,7 @@ EXAMPLES = settings(
     suppress_health_check=[HealthCheck.too_slow],
 )
 
+ATTACHMENTS = ("", OWN_TAG, OWN_TAG_AND_DIGEST, NOT_ATTACHED)
 NAMES = [f"m{number}" for number in range(8)]
 TAGS = ["v1", "v2", "v2-rc1", "latest", *(attaching(name, suffix) for name in NAMES[:3] for suffix in ("", ".sig"))]
 
@@ -65,7 +66,7 @@ def graphs(draw: st.DrawFn) -> list[Node]:
                 *tags,
                 age=draw(st.sampled_from([0.01, 1, 10, 100])),
                 children=draw(st.lists(st.sampled_from(NAMES), unique=True, max_size=3)),
-                attachment=draw(st.sampled_from([attachment_of("", tags), "", OWN_TAG, NOT_ATTACHED])),
+                attachment=draw(st.sampled_from([attachment_of("", tags), *ATTACHMENTS])),
                 subject=draw(st.sampled_from(["", "", *NAMES])),
                 immutable=tuple(tag for tag in tags if draw(st.booleans())),
                 late=tuple(tag for tag in tags if draw(st.booleans())),

@@ -175,7 +175,7 @@ class Repository:
     def _belongs(self, child: str, index: str) -> bool:
         """Whether a child was pushed for an index: with no tag, and no longer than a day before it."""
         is_recent = self.created[index] - self.created[child] <= timedelta(days=1)
-        return child in self.images[index].children and self.attachments[child] != "tag" and is_recent
+        return child in self.images[index].children and not self.attachments[child].startswith("tag") and is_recent
 
     def goes_alone(self, tag: str) -> bool:
         """Whether what a tag names stays where a policy means this tag: it has another, or was not pushed for it."""
@@ -245,7 +245,7 @@ class Repository:
     def _is_superseded(self, digest: str) -> bool:
         """Whether an index once had the tag of a push, and nothing leads to it now."""
         led_to = self._tags_of(digest) or self._indexes(digest) or self.images[digest].subject
-        return not led_to and self.attachments[digest] != "none"
+        return not led_to and self.attachments[digest] not in ("none", "tag-and-digest")
 
     def _with_followers(self, *roots: str) -> set[str]:
         """What goes with manifests: what refers to them, has no tag of its own and is in no index; and so on."""

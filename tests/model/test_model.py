@@ -192,7 +192,7 @@ class Machine(RuleBasedStateMachine):
             self.both(lambda: self.registry.undelete.manifest(name, digest), lambda: model.restore(digest))
 
     @precondition(lambda self: any(model.live for model in self.model.values()))
-    @rule(name=name, of=pick, leads=st.sampled_from(("", "", "v2", "index")), again=st.booleans())
+    @rule(name=name, of=pick, leads=st.sampled_from(("", "", "v2", "index", "digest")), again=st.booleans())
     def delete_a_child_of_a_superseded_index(self, name: str, of: int, leads: str, again: bool) -> None:
         model = self.model[name]
         digest = chosen(of, model.live)
@@ -201,7 +201,8 @@ class Machine(RuleBasedStateMachine):
         index = images.index([model.images[digest].content], annotations={"n": str(of % 3)})
         self.put(name, index, "v1")
         if leads:
-            self.put(name, images.index([index]) if leads == "index" else index, "v2")
+            tag = "" if leads == "digest" else "v2"
+            self.put(name, images.index([index]) if leads == "index" else index, tag)
         self.put(name, images.manifest([LAYERS[0]], annotations={"n": "0"}), "v1")
         self.both(lambda: self.registry.deletion.manifest(name, digest), lambda: model.delete(digest))
         if again:

@@ -13,7 +13,7 @@ from functions.registry import causes
 from functions.registry.expiry import BY
 from functions.registry.needs import required_by
 from functions.registry.pages import scan_all
-from functions.registry.referring import NOT_ATTACHED, OWN_TAG
+from functions.registry.referring import NOT_ATTACHED, OWN_TAG, OWN_TAG_AND_DIGEST
 from storage.digests import algorithm_of, digest_of
 from storage.past import DeletedLink, DeletedManifest, DeletedTag, History, Move
 from storage.records import FORGOTTEN, LOOSE, Blob, Key, Link, Manifest, R, Record, Repository, Tag, Upload
@@ -142,7 +142,7 @@ def _what_went_with_another_belongs_to_it(now: Snapshot) -> None:
     """
     for dead in now.dead_manifests.values():
         by_itself = dead.cause == causes.of_manifest(dead.id) or not dead.cause.startswith(f"{causes.MANIFEST}:")
-        refers = dead.subject or dead.attachment not in (NOT_ATTACHED, OWN_TAG)
+        refers = dead.subject or dead.attachment not in (NOT_ATTACHED, OWN_TAG, OWN_TAG_AND_DIGEST)
         by_policy = dead.by.startswith(BY) and (dead.by != TAGGED or _went_with_a_build(now, dead))
         superseded = any(dead.cause == causes.of_manifest(child) for child in dead.children)
         assert by_itself or refers or by_policy or superseded, f"{dead.id} only seemed to belong to {dead.cause}"
@@ -159,7 +159,7 @@ def _went_with_a_build(now: Snapshot, dead: DeletedManifest) -> bool:
         if (move.repository, move.before, move.by) == (dead.repository, dead.id, TAGGED)
     ]
     return any(moved - dead.created <= timedelta(days=1) for moved in given) or any(
-        dead.attachment != OWN_TAG and index.created - dead.created <= timedelta(days=1)
+        dead.attachment not in (OWN_TAG, OWN_TAG_AND_DIGEST) and index.created - dead.created <= timedelta(days=1)
         for index in here
         if index.repository == dead.repository
     )

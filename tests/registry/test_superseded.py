@@ -99,6 +99,12 @@ def keep_by_another_push_by_digest(registry: Registry, child: Manifest, stores: 
     push_index(registry, tag=tag)
 
 
+def keep_by_the_same_push_by_digest(registry: Registry, child: Manifest, stores: Stores) -> None:
+    """Created under a tag, and acknowledged without one since."""
+    assert push_index(registry, child, tag="v2").digest == push_index(registry, child).digest
+    push_index(registry, tag="v2")
+
+
 def keep_by_a_subject(registry: Registry, child: Manifest, stores: Stores) -> None:
     push_index(registry, child, tag="v1", subject={"mediaType": "a/b", "digest": SUBJECT, "size": 1})
 
@@ -122,6 +128,7 @@ def keep_by_an_earlier_release(registry: Registry, child: Manifest, stores: Stor
         keep_by_an_index,
         keep_by_a_push_by_digest,
         keep_by_another_push_by_digest,
+        keep_by_the_same_push_by_digest,
         keep_by_a_subject,
         keep_by_a_report,
         keep_by_an_earlier_release,
@@ -156,7 +163,7 @@ def test_many_superseded_indexes_go_in_turn(
     whole(Snapshot(stores, ["a"]))
 
 
-@pytest.mark.parametrize("what", ["tag", "index"])
+@pytest.mark.parametrize("what", ["tag", "index", "digest"])
 def test_what_leads_to_an_index_again_meanwhile_keeps_it(stores: Stores, clock: TestClock, what: str) -> None:
     """Before each call of the deletion in turn."""
     plain = Registry(stores.blobs, stores.metadata, clock=clock)
@@ -169,8 +176,8 @@ def test_what_leads_to_an_index_again_meanwhile_keeps_it(stores: Stores, clock: 
 
         def lead(old: Manifest = old, refused: list[bool] = refused) -> None:
             try:
-                if what == "tag":
-                    push_manifest(plain, "a", old.content or b"", "v2")
+                if what != "index":
+                    push_manifest(plain, "a", old.content or b"", *(["v2"] if what == "tag" else []))
                 else:
                     push_index(plain, old, tag="v2")
             except RegistryError:
