@@ -6,6 +6,7 @@ from typing import Final
 from functions.api.answers import Answer
 from functions.api.base import Call
 from functions.api.byteranges import byteranges
+from functions.api.preconditions import require_match
 from functions.api.ranges import requested
 from functions.desk import leave
 from functions.registry.changes import Change
@@ -25,6 +26,7 @@ def get(call: Call) -> Answer:
     check_digest(call.last, BLOB_UNKNOWN)
     # Whoever only asks may push less for it, so what may go soon is not there.
     link = call.registry.blobs.get(call.name, call.last, to_stay=call.request.method == "HEAD")
+    require_match(call, link.id)
     headers = {"Docker-Content-Digest": link.id, "ETag": f'"{link.id}"', "Accept-Ranges": "bytes"}
     if call.client_has(link.id):
         return Answer(304, headers)

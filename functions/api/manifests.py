@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from functions.api import history
 from functions.api.answers import Answer
 from functions.api.base import Call
-from functions.api.preconditions import precondition_of
+from functions.api.preconditions import precondition_of, require_match
 from functions.desk import leave
 from functions.registry.changes import Change
 from functions.registry.errors import MANIFEST_TOO_LARGE, MANIFEST_UNKNOWN, TAGS_TOO_MANY, RegistryError
@@ -29,6 +29,7 @@ def get(call: Call) -> Answer:
     # is taken as far as it is good.
     whole = call.request.method == "HEAD"
     found = call.registry.manifests.find(call.name, call.last, whole=whole, present=present)
+    require_match(call, found.digest)
     if call.request.method == "GET" and call.registry.pulls.is_due(call.name, found.digest):
         # Written before the answer: afterwards, Cloud Run gives no processor's time.
         leave()

@@ -233,19 +233,21 @@ class Manifests:
 
     def _put(self, manifest: Manifest, put: Put, act: Act) -> Manifest:
         if manifest.size > MOST_CONTENT:
-            manifest = self._spill(manifest, act.by)
+            manifest = self._spill(manifest, put, act)
         try:
             return settle(lambda: self._try_to_put(manifest, put, act))
         except TooLarge:
             return self._put_large(manifest, put, act)
 
-    def _spill(self, manifest: Manifest, principal: str) -> Manifest:
-        """Keep the bytes as a blob of the repository that the manifest itself names, like any other that it needs."""
-        found = self._read_needs(manifest)
-        named(found, manifest, self._clock(found.read_at), NAMEABLE, self._damaged(found, manifest))
-        upload = self._uploads.start(manifest.repository, principal, algorithm_of(manifest.digest))
+    def _spill(self, manifest: Manifest, put: Put, act: Act) -> Manifest:
+        """Keep the bytes as a blob of the repository that the manifest itself names, like any other that it needs.
+
+        Raises as `put` where the manifest would be refused, before any of it is kept.
+        """
+        self._decide(manifest, put, act)
+        upload = self._uploads.start(manifest.repository, act.by, algorithm_of(manifest.digest))
         body = Body([manifest.content or b""], manifest.size)
-        link = self._uploads.finish(manifest.repository, upload.id, manifest.digest, body, principal)
+        link = self._uploads.finish(manifest.repository, upload.id, manifest.digest, body, act.by)
         return replace(manifest, content=None, object=link.object, blobs=(*manifest.blobs, manifest.digest))
 
     def _put_large(self, manifest: Manifest, put: Put, act: Act) -> Manifest:
@@ -269,6 +271,12 @@ class Manifests:
             self._metadata.commit([Touch(manifest.key), *dropped])
 
     def _try_to_put(self, manifest: Manifest, put: Put, act: Act, *, touched: bool = False) -> Manifest:
+        manifest, writes = self._decide(manifest, put, act, touched)
+        self._metadata.commit(writes)
+        return manifest
+
+    def _decide(self, manifest: Manifest, put: Put, act: Act, touched: bool = False) -> tuple[Manifest, list[Write]]:
+        """Return the manifest as it is kept, and the writes of a put by what is there now. Raises as `put`."""
         repository = manifest.repository
         tags = list(dict.fromkeys(put.tags))
         found = self._read_needs(manifest, [key for tag in tags for key in self._tags.keys(repository, tag)])
@@ -286,8 +294,7 @@ class Manifests:
         tagged = replace(manifest, content=put.content)
         for tag in tags:
             writes += self._tags.move(found, tag, tagged, act)
-        self._metadata.commit(writes)
-        return manifest
+        return manifest, writes
 
     def _damaged(self, found: Found, manifest: Manifest) -> Set[str]:
         return damaged_among(self._metadata, found, needs_of(manifest))

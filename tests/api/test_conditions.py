@@ -48,6 +48,8 @@ HELD = [
     {"If-None-Match": OTHER},
     {"If-Match": etag(ONE), "If-None-Match": OTHER},
     {"If-None-Match": '"*"'},
+    {"If-Match": digest_of(ONE)},
+    {"If-None-Match": f"{OTHER},{digest_of(TWO)}"},
 ]
 FAILED = [
     {"If-Match": OTHER},
@@ -60,6 +62,14 @@ FAILED = [
     {"If-None-Match": f"W/{etag(ONE)}"},
     {"If-None-Match": f"{OTHER}, {etag(ONE)}"},
     {"If-Match": etag(ONE), "If-None-Match": "*"},
+    # What cannot be read is taken at its strictest.
+    {"If-Match": f"*, {etag(ONE)}"},
+    {"If-Match": f"{etag(ONE)[:-1]}"},
+    {"If-None-Match": f"*, {OTHER}"},
+    {"If-None-Match": f"{OTHER},*"},
+    {"If-None-Match": OTHER[:-1]},
+    {"If-None-Match": ""},
+    {"If-None-Match": "W/*"},
 ]
 
 
@@ -79,6 +89,7 @@ def test_a_tag_stays_where_the_condition_fails(app: Client, headers: dict[str, s
     assert app.ask("GET", "/v2/app/manifests/v1").body == ONE
     if manifest != ONE:
         assert app.ask("GET", f"/v2/app/manifests/{digest_of(manifest)}").status == 404
+        assert app.ask("HEAD", f"/v2/app/blobs/{digest_of(manifest)}").status == 404
 
 
 def test_what_is_not_there_matches_nothing(app: Client) -> None:
@@ -114,6 +125,17 @@ def test_nothing_is_deleted_where_the_condition_fails(app: Client, headers: dict
 def test_what_is_deleted_meets_the_condition(app: Client, headers: dict[str, str], reference: str) -> None:
     assert app.ask("DELETE", f"/v2/app/manifests/{reference}", headers=headers).status == 202
     assert app.ask("GET", "/v2/app/manifests/v1").status == 404
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_what_is_read_meets_if_match(app: Client, method: str) -> None:
+    blob = digest_of(images.EMPTY_CONFIG)
+    for path, tag in (("manifests/v1", etag(ONE)), (f"blobs/{blob}", f'"{blob}"')):
+        for held in (tag, "*", f"{OTHER}, {tag}"):
+            assert app.ask(method, f"/v2/app/{path}", headers={"If-Match": held}).status == 200
+            assert app.ask(method, f"/v2/app/{path}", headers={"If-Match": held, "If-None-Match": tag}).status == 304
+        for failed in (OTHER, f"W/{tag}", "", tag[:-1]):
+            assert app.ask(method, f"/v2/app/{path}", headers={"If-Match": failed, "If-None-Match": tag}).status == 412
 
 
 def test_of_all_that_make_a_tag_at_once_one_does(app: Client) -> None:

@@ -14,7 +14,7 @@ from functions.registry.registry import Registry
 from storage.digests import digest_of
 from storage.past import DeletedManifest
 from storage.protocols import Create
-from storage.records import Key, Manifest, Repository, Tag
+from storage.records import Key, Link, Manifest, Repository, Tag
 from tests import images
 from tests.model.truth import Snapshot, whole
 from tests.registry.clocks import TestClock
@@ -266,6 +266,17 @@ def test_an_immutable_tag_is_created_once(registry: Registry) -> None:
     assert registry.manifests.find("prod/app", "v1").digest == manifest.digest
     push_image(registry, "test/app", "v1")
     push_image(registry, "test/app", "v1")
+
+
+def test_nothing_is_kept_of_a_large_manifest_that_an_immutable_tag_refuses(registry: Registry) -> None:
+    push_image(registry, "prod/app", "v1")
+    content = images.manifest([], annotations={"x": "x" * 2_000_000})
+
+    with pytest.raises(RegistryError) as error:
+        push_manifest(registry, "prod/app", content, "v1")
+
+    assert code(error) == "DENIED"
+    assert registry.metadata.read([key := Key(Link, digest_of(content), "prod/app")])[key] is None
 
 
 @pytest.mark.parametrize("text", ["v1", ":v1", "a:", "a:b:c", "!a"])
