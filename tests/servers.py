@@ -36,11 +36,12 @@ def answer_on(sock: socket.socket) -> tuple[int, bytes]:
 def lading(
     arguments: Sequence[str], folder: Path, environment: Mapping[str, str] | None = None, stdin: str = ""
 ) -> subprocess.CompletedProcess[str]:
-    """Run the command to its end, in a folder."""
+    """Run the command to its end, in a folder; a server at a port that is free, unless it is told another one."""
+    default = {"LADING_ADDRESS": f"127.0.0.1:{free_port()}"} if arguments[:1] == ["serve"] else {}
     return subprocess.run(
         [sys.executable, "-m", "functions.cli", *arguments],
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), **(environment or {})},
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), **default, **(environment or {})},
         capture_output=True,
         input=stdin,
         text=True,
