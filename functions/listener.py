@@ -1,11 +1,12 @@
-"""The socket of `lading serve`, and its certificate: both are checked before anything is made."""
+"""The sockets of `lading serve`, and its certificate: both are checked before anything is made."""
 
+import contextlib
 import errno
 import logging
 import os
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -45,19 +46,37 @@ NOT_SERVED: Final = (
 log = logging.getLogger("lading")
 
 
-def listen(settings: Settings) -> socket.socket:
-    """Listen at the address of the settings; connections inherit the options of the socket. Raises SettingsError."""
+NOT_HERE: Final = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
+"""Errors of an address that this machine does not have, as ::1 where IPv6 is switched off."""
+
+
+@contextlib.contextmanager
+def listen(settings: Settings) -> Iterator[list[socket.socket]]:
+    """Listen at the address of the settings, or at all addresses of a name, until the block ends.
+
+    Connections inherit the options of the sockets. Raises SettingsError.
+    """
     shown = f"{f'[{settings.host}]' if ':' in settings.host else settings.host}:{settings.port}"
-    family, address = _resolve(settings.host, shown)
+    with contextlib.ExitStack() as stack:
+        listeners = []
+        for family, address in _resolve(settings.host, shown):
+            try:
+                listeners.append(stack.enter_context(_listener(family, address, settings.port)))
+            except OSError as error:
+                failure = error
+                if error.errno not in NOT_HERE:
+                    raise _refusal(shown, error) from None
+        if not listeners:
+            raise _refusal(shown, failure)
+        yield listeners
+
+
+def _listener(family: socket.AddressFamily, address: str, port: int) -> socket.socket:
+    """Raises OSError, also where another server answers at the address."""
+    if any(_is_taken(probed, port) for probed in ANY.get(address, (address,))):
+        raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
     both = address == "::" and socket.has_dualstack_ipv6()
-    for probed in ANY.get(address, (address,)):
-        if _is_taken(probed, settings.port):
-            raise SettingsError(f"{shown} {REASONS[errno.EADDRINUSE]}")
-    try:
-        listener = socket.create_server((address, settings.port), family=family, backlog=BACKLOG, dualstack_ipv6=both)
-    except OSError as error:
-        number = error.errno or 0
-        raise SettingsError(f"{shown} {REASONS.get(number, f'cannot be listened at: {os.strerror(number)}')}") from None
+    listener = socket.create_server((address, port), family=family, backlog=BACKLOG, dualstack_ipv6=both)
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for name, value in KEEPALIVE.items():
@@ -66,11 +85,16 @@ def listen(settings: Settings) -> socket.socket:
     return listener
 
 
-def _resolve(host: str, shown: str) -> tuple[socket.AddressFamily, str]:
-    """Return the address to listen at, and its family. Raises SettingsError.
+def _refusal(shown: str, error: OSError) -> SettingsError:
+    number = error.errno or 0
+    return SettingsError(f"{shown} {REASONS.get(number, f'cannot be listened at: {os.strerror(number)}')}")
 
-    A name may have several, as `localhost` has; the server has one socket. It is IPv4's where there is one: clients
-    that are told the name try all of its addresses, and those that are told 127.0.0.1 only that.
+
+def _resolve(host: str, shown: str) -> list[tuple[socket.AddressFamily, str]]:
+    """Return the addresses of a host, and their families. Raises SettingsError.
+
+    A name may have several, as `localhost` often has: clients that are told the name try any of them first, and another
+    server at one of them would get a part of the connections.
     """
     try:
         found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
@@ -78,8 +102,7 @@ def _resolve(host: str, shown: str) -> tuple[socket.AddressFamily, str]:
         raise SettingsError(
             f"--address {shown}: no address of that name is known here; use 127.0.0.1, or the address itself"
         ) from None
-    family, *_, address = min(found, key=lambda each: each[0] != socket.AF_INET)
-    return family, str(address[0])
+    return list(dict.fromkeys((family, str(address[0])) for family, *_, address in found))
 
 
 def _is_taken(address: str, port: int) -> bool:

@@ -15,7 +15,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 from queue import Empty, SimpleQueue
@@ -172,30 +172,31 @@ class Runner:
 
 
 class OneProcess(MTServer):
-    """granian with its worker in a thread of this process."""
+    """granian with its workers in threads of this process."""
 
-    def __init__(self, listener: socket.socket, certificate: Certificate, **options: Any) -> None:
-        """Serve the connections of `listener`, which is closed when the server is told to end.
+    def __init__(self, listeners: Sequence[socket.socket], certificate: Certificate, **options: Any) -> None:
+        """Serve the connections of `listeners`, with a worker for each; they are closed when the server is told to end.
 
-        SIGHUP, and a change of the `certificate`, replace the worker by one that reads the certificate again. Both have
+        SIGHUP, and a change of the `certificate`, replace a worker by one that reads the certificate again. Both have
         the listener for that moment, so no connection is refused, and the first one ends what it has begun.
         """
-        super().__init__("functions.app", respawn_interval=0.0, **options)
-        self._listener = listener
+        super().__init__("functions.app", workers=len(listeners), respawn_interval=0.0, **options)
+        self._listeners = listeners
         self._certificate = certificate
 
     def _init_shared_socket(self) -> None:
         """Leave granian's own out: it would share its port with any other process that asks for it."""
         self._ssp = self._shd = None
 
-    def _holder(self) -> Any:
-        """Return the listener for one worker, which closes its own descriptor of it when it ends."""
+    def _holder(self, idx: int) -> Any:
+        """Return its listener for one worker, which closes its own descriptor of it when it ends."""
         backlog = (BACKLOG,) if sys.platform == "linux" else ()
-        return native.SocketHolder(self._listener.dup().detach(), False, *backlog)
+        return native.SocketHolder(self._listeners[idx].dup().detach(), False, *backlog)
 
     def signal_handler_interrupt(self, *args: Any, **kwargs: Any) -> None:
         """End, and refuse connections from now on."""
-        self._listener.close()
+        for listener in self._listeners:
+            listener.close()
         super().signal_handler_interrupt(*args, **kwargs)  # type: ignore[no-untyped-call]
 
     def _reload(self, spawn_target: Any, target_loader: Any) -> None:
@@ -214,17 +215,17 @@ class OneProcess(MTServer):
         self, idx: int, target: Any, callback_loader: Runner
     ) -> WorkerThread:
         stop = native.WorkerSignal()
-        return WorkerThread(self, idx, self._work, (callback_loader, stop), stop)  # type: ignore[no-untyped-call]
+        return WorkerThread(self, idx, self._work, (idx, callback_loader, stop), stop)  # type: ignore[no-untyped-call]
 
-    def _work(self, runner: Runner, stop: Any) -> None:
+    def _work(self, idx: int, runner: Runner, stop: Any) -> None:
         """What the worker's thread does: serve until `stop`. As MTServer has it, but for the threads, and who calls."""
         stopped = threading.Event()
         stop.add_cb(stopped.set)
         # A worker's own: threads of one that ends must not keep another's waiting.
         desk = Desk() if runner.desk else None
         worker = native.WSGIWorker(
-            1,
-            (None, self._holder()),
+            idx + 1,
+            (None, self._holder(idx)),
             None,
             threads=1,
             blocking_threads=self.runtime_blocking_threads,
@@ -254,15 +255,17 @@ class OneProcess(MTServer):
         AbstractServer.serve(self, target_loader=lambda: runner, wrap_loader=False)
 
 
-def serve(app: App, settings: Settings, listener: socket.socket, beside: AbstractContextManager[object]) -> None:
-    """Serve `app` over `listener` until SIGTERM: HTTP/1.1, over TLS where there is a certificate.
+def serve(
+    app: App, settings: Settings, listeners: Sequence[socket.socket], beside: AbstractContextManager[object]
+) -> None:
+    """Serve `app` over `listeners` until SIGTERM: HTTP/1.1, over TLS where there is a certificate.
 
     HTTP/2 is the work of a proxy in front. granian's WSGI body reader does not return when a stream is reset (2.8).
     What works `beside` it, on the same registry, ends before the registry is closed.
     """
     certificate = Certificate(settings)
     server = OneProcess(
-        listener,
+        listeners,
         certificate,
         address=settings.host,
         port=settings.port,

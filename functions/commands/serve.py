@@ -43,7 +43,7 @@ def _serve(parsed: argparse.Namespace, read: Settings) -> None:
     claim(read.data)
     # Collections read them again: here a mistake is found while the operator looks.
     open_policies(read)
-    with listen(read) as listener:
+    with listen(read) as listeners:
         app = create(read)
         _warn(read)
         if standby := standby_of(read):
@@ -51,7 +51,7 @@ def _serve(parsed: argparse.Namespace, read: Settings) -> None:
             print(f"{_welcome(read, None)}\n{standby}", flush=True)
         else:
             welcome(read, lambda password: print(_welcome(read, password), flush=True))
-        serve(app, read, listener, nullcontext() if standby else _collection(read, app.registry))
+        serve(app, read, listeners, nullcontext() if standby else _collection(read, app.registry))
 
 
 def _collection(read: Settings, registry: "Registry") -> AbstractContextManager[object]:
