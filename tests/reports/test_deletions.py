@@ -4,13 +4,18 @@ from datetime import timedelta
 
 import pytest
 
+from functions.jobs.cleanup import Rules, clean_up
 from functions.jobs.collect import Collector
 from functions.jobs.reaping import Waits
+from functions.registry.policy_files import parse
 from functions.registry.registry import Registry
 from storage.digests import digest_of
 from tests import images
 from tests.api.client import Client
 from tests.registry.clocks import TestClock
+
+UNTAGGED = '[{"name": "untagged", "action": {"type": "Delete"}, "condition": {"tagState": "untagged"}}]'
+"""A policy that deletes what has no tag."""
 
 
 @pytest.fixture
@@ -34,7 +39,12 @@ def test_14_the_platforms_of_an_image_stay(client: Client, registry: Registry, c
     client.push_manifest("app", "all", images.index(children))
     for number in range(2):
         client.ask("DELETE", f"/v2/app/manifests/{number}")
+    stray = digest_of(client.push_image("app", "stray"))
+    client.ask("DELETE", "/v2/app/manifests/stray")
+    clock.turn(days=2)
+    clean_up(registry, "app", Rules(parse(UNTAGGED), [], clock()), applied=True)
     collect(registry, clock)
+    assert client.ask("HEAD", f"/v2/app/manifests/{stray}").status == 404
     assert client.ask("GET", "/v2/app/tags/list").json["tags"] == ["all"]
     for child, layer in zip(children, layers, strict=True):
         assert client.ask("GET", f"/v2/app/manifests/{digest_of(child)}").body == child
