@@ -76,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         if os.environ.get(TRACEBACK):
             raise
-        _tell(_reason(error))
+        _tell(_reason(error), arguments if arguments is not None else sys.argv[1:])
         return error.status if isinstance(error, CommandError) else 1
     return status
 
@@ -99,12 +99,23 @@ def _reason(error: Exception) -> str:
     return f"a defect of Lading: {type(error).__name__}: {error}; {TRACEBACK}=1 shows where, for a report"
 
 
-def _tell(reason: str) -> None:
+def _tell(reason: str, arguments: Sequence[str]) -> None:
     # What waits in memory comes first, and a pipe or disk that takes no more must not hide the reason.
     with contextlib.suppress(OSError):
         if sys.stdout:
             sys.stdout.flush()
-    print(f"lading: {reason}", file=sys.stderr)
+    if arguments[:1] == ["serve"] and _logs_json(arguments):
+        from functions import logs
+
+        logs.failed(reason)
+    else:
+        print(f"lading: {reason}", file=sys.stderr)
+
+
+def _logs_json(arguments: Sequence[str]) -> bool:
+    """Return whether the log of a server is to be JSON, also where other settings cannot be read."""
+    options = given(_parser().parse_args(arguments))
+    return (options.get("log") or os.environ.get("LADING_LOG")) == "json"
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -4,6 +4,7 @@ import contextlib
 import json
 import logging
 import sys
+import threading
 import time
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
@@ -136,6 +137,26 @@ def start(form: str, project: str = "", level: str = "info") -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines() if form == "json" else logging.Formatter("%(asctime)s %(message)s", MOMENT))
     log = logging.getLogger("lading")
-    log.handlers = [handler]
     log.setLevel(level.upper())
-    log.propagate = False
+    # What Python writes belongs to the same stream, and has the same form.
+    logging.captureWarnings(True)
+    for each in (log, logging.getLogger("py.warnings")):
+        each.handlers = [handler]
+        each.propagate = False
+    threading.excepthook = _thread_failed
+
+
+def _thread_failed(failure: threading.ExceptHookArgs) -> None:
+    """Log the exception that ended a thread."""
+    if failure.exc_value is not None:
+        told = (failure.exc_type, failure.exc_value, failure.exc_traceback)
+        logging.getLogger("lading").critical(
+            "a thread ended: %s", failure.thread and failure.thread.name, exc_info=told
+        )
+
+
+def failed(reason: str) -> None:
+    """Write down why the process ends, as JSON, whether or not `start` was called."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonLines())
+    handler.emit(logging.makeLogRecord({"msg": reason, "levelno": logging.CRITICAL, "levelname": "CRITICAL"}))

@@ -30,7 +30,7 @@ def _app() -> "App":
     from functions.composition import create
 
     read = settings.read()
-    logs.start(read.log, read.project)
+    logs.start(read.log, read.project, read.log_level)
     return create(read)
 
 

@@ -21,7 +21,7 @@ def collect(request: Request) -> Answer:
     Where another collection is at work, the answer says so: nothing is wrong, and the scheduler need not come again.
     """
     read = settings.read()
-    logs.start(read.log, read.project)
+    logs.start(read.log, read.project, read.log_level)
     try:
         scheduler.check(request.headers.get("Authorization", ""), read.collector, IdTokens(Google(), read.realm))
         if request.method != "POST":

@@ -278,6 +278,8 @@ def serve(
         ssl_key=settings.tls_key,
         log_level=LogLevels.error,
     )
+    # What it has to say belongs to our log, in its form.
+    logging.getLogger("_granian").handlers = log.handlers
     # What is there now stays. To look through it for garbage again and again would cost a tenth of a pull.
     gc.collect()
     gc.freeze()

@@ -31,14 +31,15 @@ def add_to(commands: Commands) -> None:
 
 def _serve(parsed: argparse.Namespace, read: Settings) -> None:
     """Refuse what is unsafe, say where things are, serve."""
+    from functions import logs
+
+    logs.start(read.log, read.project, read.log_level)
     if read.reaches_beyond_loopback and read.access == "everybody":
         raise SettingsError(OPEN_REFUSED.format(address=read.url or f"{read.host}:{read.port}"))
-    from functions import logs
     from functions.composition import create, open_policies, standby_of
     from functions.listener import check_certificate, listen
     from functions.serve import serve
 
-    logs.start(read.log, read.project, read.log_level)
     check_certificate(read)
     claim(read.data)
     # Collections read them again: here a mistake is found while the operator looks.
@@ -48,9 +49,9 @@ def _serve(parsed: argparse.Namespace, read: Settings) -> None:
         _warn(read)
         if standby := standby_of(read):
             # Its users are those that are copied to it.
-            print(f"{_welcome(read, None)}\n{standby}", flush=True)
+            _announce(read, None, standby)
         else:
-            welcome(read, lambda password: print(_welcome(read, password), flush=True))
+            welcome(read, lambda password: _announce(read, password))
         serve(app, read, listeners, nullcontext() if standby else _collection(read, app.registry))
 
 
@@ -79,6 +80,23 @@ def _warn(read: Settings) -> None:
         log.warning("%s sends passwords, tokens and layers unencrypted through the network: use https", read.realm)
     for path in Modes(read).exposed():
         log.warning("other users of this machine may read %s: chmod go= %s", path, path)
+
+
+def _announce(read: Settings, password: Path | None, standby: str = "") -> None:
+    """Say what is served: to people on standard output, or as a line of a log in JSON."""
+    if read.log != "json":
+        print(f"{_welcome(read, password)}\n{standby}" if standby else _welcome(read, password), flush=True)
+        return
+    fields = {
+        "message": f"Lading serves {read.realm}",
+        "blobs": read.blobs,
+        "metadata": read.metadata,
+        "access": read.access,
+        "public": list(read.public),
+        "standby": standby,
+        "first_user": first_user_text(password) if password else "",
+    }
+    log.info(fields["message"], extra={"fields": {name: value for name, value in fields.items() if value}})
 
 
 def _welcome(read: Settings, password: Path | None) -> str:

@@ -1,5 +1,7 @@
 """The function: the same app under functions-framework, and under granian where it runs in Cloud Run."""
 
+import os
+import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -117,3 +119,19 @@ def test_behind_a_proxy_no_client_is_on_this_machine(front: str, monkeypatch: py
 
     with pytest.raises(settings.SettingsError, match="everybody is for loopback alone"):
         main.registry(Request(environ))
+
+
+LEVEL = """
+import logging
+from werkzeug.test import EnvironBuilder
+from werkzeug.wrappers import Request
+from functions import main, scheduled
+main._app() if {app} else scheduled.collect(Request(EnvironBuilder(method="POST").get_environ()))
+assert logging.getLogger("lading").level == logging.DEBUG
+"""
+
+
+@pytest.mark.parametrize("app", [True, False], ids=["registry", "collect"])
+def test_a_function_logs_at_the_level_of_the_settings(app: bool, tmp_path: Path) -> None:
+    environment = {"LADING_DATA": str(tmp_path), "LADING_LOG_LEVEL": "debug", "LADING_ACCESS": "everybody"}
+    subprocess.run([sys.executable, "-c", LEVEL.format(app=app)], env={**os.environ, **environment}, check=True)

@@ -77,6 +77,37 @@ def test_what_is_refused_is_refused_in_a_line(tmp_path: Path, arguments: list[st
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("arguments", [["--log", "json", "--access", "nobody"], ["--access", "gs://b/c"]])
+def test_with_a_log_in_json_a_refusal_is_json(tmp_path: Path, arguments: list[str]) -> None:
+    done = lading(["serve", *arguments], tmp_path, {"LADING_LOG": "json"})
+
+    (line,) = done.stderr.splitlines()
+    assert "users, gs://BUCKET" in json.loads(line)["message"]
+    assert json.loads(line)["severity"] == "CRITICAL"
+    assert done.returncode == 1
+
+
+LOUD = """
+import logging, threading, warnings
+from functions import logs
+logs.start("json", "", "debug")
+warnings.warn("careful")
+thread = threading.Thread(target=lambda: 1 / 0)
+thread.start()
+thread.join()
+logging.getLogger("lading.leader").debug("held")
+"""
+
+
+def test_what_python_writes_is_json_as_well() -> None:
+    done = subprocess.run([sys.executable, "-c", LOUD], capture_output=True, text=True, timeout=60, check=True)
+
+    warned, failed, held = [json.loads(line) for line in done.stderr.splitlines()]
+    assert "careful" in warned["message"]
+    assert "ZeroDivisionError" in failed["exception"]
+    assert held["message"] == "held"
+
+
 def test_the_first_start_makes_a_user_and_shows_no_password(tmp_path: Path) -> None:
     environment = {"LADING_DATA": str(tmp_path / "data"), "LADING_ACCESS": ""}
     file = tmp_path / "data" / "admin.password"
@@ -154,13 +185,22 @@ def test_the_access_log_is_a_line_a_request_without_secrets(tmp_path: Path) -> N
 
 
 def test_the_access_log_can_be_json(tmp_path: Path) -> None:
-    with serving({"LADING_DATA": str(tmp_path / "data")}, tmp_path / "log", ["--log", "json"]) as server:
+    environment = {"LADING_DATA": str(tmp_path / "data"), "LADING_ACCESS": "users"}
+    with serving(environment, tmp_path / "first", ["--log", "json"]) as server:
+        pass
+    first, *_ = [json.loads(line) for line in (tmp_path / "first").read_text().splitlines()]
+    assert first["message"] == f"Lading serves http://127.0.0.1:{server.port}"
+    assert (first["severity"], first["metadata"]) == ("INFO", f"sqlite://{tmp_path}/data/metadata.sqlite")
+    assert str(tmp_path / "data" / "admin.password") in first["first_user"]
+
+    environment["LADING_ACCESS"] = "everybody"
+    with serving(environment, tmp_path / "log", ["--log", "json"]) as server:
         send_secrets(server)
         server.request("POST", f"/v2/a/blobs/uploads/?digest={digest_of(b'four')}", b"four")
         server.request("GET", f"/v2/a/blobs/{digest_of(b'four')}")
 
     log = (tmp_path / "log").read_text()
-    lines = [json.loads(line) for line in log.splitlines() if line.startswith("{")]
+    lines = [json.loads(line) for line in log.splitlines()]
     pulled = next(line for line in lines if "/blobs/sha" in line.get("httpRequest", {}).get("requestUrl", ""))
     request = pulled["httpRequest"]
     # Cloud Logging's HttpRequest: sizes are texts, since they are int64, and a Duration ends with s.
