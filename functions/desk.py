@@ -4,6 +4,8 @@ Python runs one thread at a time. Where 32 answer at once, each read of SQLite h
 one, and the handing over costs more than the answers. One thread alone answers three times as many. But whoever waits
 for a client, a disk or a network must not keep others waiting: so a thread leaves the desk before it begins what may
 take long, and the next one takes its place; when it is done, it waits until the desk is free again.
+
+All threads of a server are drawn in functions.serve.
 """
 
 import logging

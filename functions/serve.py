@@ -4,8 +4,34 @@ granian's own way is a parent that watches over a worker process. Here one proce
 and `kill -9` leaves no worker behind that would go on serving. So the worker runs in a thread, as granian does it on
 Pythons without a global lock; with the lock it works as well, since its own threads are not Python's.
 
-granian lets each thread that has answered take the next request. Where there is a desk, it is for the desk to say which
-of them may, so threads do not go when nothing is to be done: whoever sits there would leave it taken for ever.
+The thread model, drawn here once; the modules in brackets have the details:
+
+    main           waits for signals, starts and replaces workers (signal_event)
+    worker-N       one for each listener: runs granian's runtime until it is told to stop
+      runtime      one for each worker, granian's own, without the interpreter's lock: accepts connections, speaks HTTP
+                   and TLS, moves bytes between sockets and the threads below
+      pool         up to `threads` Python threads for each worker, begun as they are needed: each runs a Runner for a
+                   request, from its headers to the last piece of its answer
+        leader     the one of the pool that takes the next request (desk): rights, reads of SQLite, short answers
+        others     have stepped down before they wait for a disk, a client or the network (desk.leave); when they are
+                   done, they wait to be the leader again
+    body           one for each request whose body is read: two pieces ahead of its thread of the pool (api.bodies)
+    sweep          drops connections that are of no use (api.connections)
+    certificate    looks for a new certificate (listener)
+    collect        collects garbage from time to time (jobs.background)
+
+Where a store is in a cloud there is no leader: each thread of the pool takes requests, since each waits for answers.
+
+What bounds the pool, so that no client has all of it: slots for requests with a body, in all and for one principal
+(api.slots); an eighth of the threads for reading what nobody wants (App._places); two searches through many records at
+a time (auth.bulkhead); three quarters of the threads for large answers to unauthenticated clients (api.outgoing).
+
+What ends waiting: HEADER_PATIENCE for headers; the setting `body_timeout` for a body that stands still; STUCK, or
+PAUSED for authenticated clients, for an answer of which nothing is taken; IDLE for connections, and less in a CROWD and
+at the end. A read of granian's cannot be interrupted: what ends it is that its connection is dropped.
+
+granian holds a body until the thread of its request comes back, so a thread never waits to be the leader while its body
+is unread. Threads of the pool do not end where there is a leader: one that ended as the leader would take that with it.
 """
 
 import contextlib
@@ -18,7 +44,6 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
-from queue import Empty, SimpleQueue
 from typing import Any, Final
 
 from granian import _granian
@@ -37,6 +62,7 @@ from functions.app import UNREAD, App, request_of
 from functions.desk import Desk, begin, leave, log_held
 from functions.listener import BACKLOG, Certificate
 from functions.settings import Settings
+from functions.signal_event import LookingUp
 
 log = logging.getLogger("lading")
 
@@ -97,42 +123,6 @@ EVERY_REQUEST: Final = {
     "wsgi.run_once": False,
 }
 """What WSGI says of each (PEP 3333), beside what granian says of this one."""
-
-LOOK_UP: Final = 0.5
-"""Seconds after which the main thread looks whether a signal has come."""
-
-
-class LookingUp(threading.Event):
-    """An event whose waiter looks up now and then.
-
-    Python's signal handlers run in the main thread alone, and a signal that the kernel gives to another wakes nobody.
-    A handler sets the event between any two instructions of the waiter, or of another handler. threading.Event holds a
-    lock there, and the second of two signals would wait for ever; a SimpleQueue may be put to within a put or a get.
-    """
-
-    def __init__(self) -> None:
-        """Not set."""
-        super().__init__()
-        self._told: SimpleQueue[None] = SimpleQueue()
-
-    def is_set(self) -> bool:
-        """Return whether the event is set."""
-        return not self._told.empty()
-
-    def set(self) -> None:
-        """Set the event, in a signal handler or anywhere else."""
-        self._told.put(None)
-
-    def clear(self) -> None:
-        """Take it back."""
-        self._told = SimpleQueue()
-
-    def wait(self, timeout: float | None = None) -> bool:
-        """Wait until the event is set."""
-        while not self.is_set():
-            with contextlib.suppress(Empty):
-                self._told.put(self._told.get(timeout=LOOK_UP))
-        return True
 
 
 class Runner:

@@ -9,7 +9,8 @@ same, since the client has become slower, the kernel tells whether bytes still c
 
 A request that is answered while the thread still reads must not be given back to the server: granian then waits for the
 read with the interpreter's lock in its hand, and the process stands still. So the answer is sent as a stream, whose end
-waits for that of the read (`wait`), and a connection over which nothing moves is dropped, which ends it.
+waits for that of the read (`wait`), and a connection over which nothing moves is dropped, which ends it. All threads of
+a server are drawn in functions.serve.
 """
 
 import logging

@@ -4,6 +4,7 @@ A server that has a piece to send waits for its client, and a thread and some me
 for as long as it likes. So unauthenticated clients never have all threads with such answers, nor more memory than there
 is, and one address never all of what they have; an authenticated client waits for a thread as long as it takes, since a
 refusal ends a pull. An answer of which its client takes nothing is found by the kernel (connections.UntakenAnswers).
+All threads of a server are drawn in functions.serve.
 
 The kernel does not say whose it is, and granian not over which connection an answer goes. So paused downloads of
 authenticated clients are counted by the address of their connection: where no more connections of an address stand

@@ -9,8 +9,14 @@ Behind Envoy only parts of uploads come without a length: what no digest is chec
 whole (envoy_config).
 
 Over TLS the end is a message of its own (close_notify), which the kernel does not know; clients end the connection with
-the next packet, so there is a second look after TLS_GRACE. Not seen: a TLS client that leaves its connection open then,
-and a body with a malformed chunk, at which the server stops to read.
+the next packet, so there is a second look after TLS_GRACE.
+
+Not seen, and granian gives no way (2.8.7): a TLS client that leaves its connection open after close_notify, and a body
+with a malformed chunk. For both, hyper hands over an error that granian's reader turns into no bytes. Tried: `read(n)`,
+`readline` and iteration end as at a last chunk. `read()` returns nothing at all after an error, but takes a body of any
+size into memory first. The kernel counts bytes with their framing, which may be padded. That hyper stops to read such a
+connection is not to be seen from outside, and granian's logger says nothing. So what came before a malformed chunk may
+be taken for all, as far as no digest is checked: parts of uploads, manifests by tag, forms.
 """
 
 import contextlib

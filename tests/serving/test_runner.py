@@ -137,7 +137,7 @@ def test_a_signal_within_the_handler_of_another_stops_nothing() -> None:
     """As `timeout` and impatient people send two: with threading.Event, the second one waits for ever."""
     program = """
 import signal
-from functions.serve import LookingUp
+from functions.signal_event import LookingUp
 
 event = LookingUp()
 signal.signal(signal.SIGALRM, lambda *_: event.set())
