@@ -16,7 +16,7 @@ from urllib.parse import urljoin
 
 import requests
 
-from functions.jobs.check_host import NO_REGISTRY, Host
+from functions.jobs.check_host import NO_REGISTRY, Host, field_of
 from functions.jobs.checks import Check, Failed
 from functions.version import source_version
 from storage.digests import digest_of
@@ -76,7 +76,7 @@ class Front:
         answer = self._ask("GET", "/v2/_lading/version", headers=authorization)
         if answer.status_code != 200:
             raise Failed(f"the registry does not tell its version ({answer.status_code})", UPGRADE)
-        theirs, ours = answer.json()["version"], source_version()
+        theirs, ours = field_of(answer, "version"), source_version()
         if theirs != ours:
             raise Failed(f"the registry has version {theirs}, this command {ours}", UPGRADE)
         return f"{ours}, as this command"
@@ -152,6 +152,8 @@ class Front:
         authorization = self._host.authorization()
         begun = self._ask("POST", self._path("blobs", "uploads/"), headers=authorization)
         _expect(begun, 202, "the beginning of an upload")
+        if "Location" not in begun.headers:
+            raise Failed("the beginning of an upload is answered without a Location", NO_REGISTRY)
         location = urljoin(self._url + "/", begun.headers["Location"])
         try:
             yield location, authorization

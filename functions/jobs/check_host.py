@@ -42,6 +42,21 @@ UNDERSCORES: Final = (
 NO_REGISTRY: Final = "look at the log of the registry, and at what stands before it"
 
 
+NO_ANSWER: Final = "no registry answers"
+"""Why there is nothing to check."""
+
+
+def field_of(answer: requests.Response, name: str) -> str:
+    """Return a field of an answer in JSON. Raises Failed where the answer has none, as that of a web page."""
+    try:
+        value = answer.json()[name]
+    except (ValueError, LookupError, TypeError):
+        value = None
+    if not isinstance(value, str):
+        raise Failed(f"an answer {answer.status_code} has no {name} in JSON, as a registry's would", MENDS[404])
+    return value
+
+
 class Credentials(NamedTuple):
     """With which a client would log in."""
 
@@ -78,13 +93,18 @@ class Host:
 
     def host(self) -> str:
         """DNS, TLS and /v2/ answer, with a challenge that leads back here."""
-        answer = self._answer = self._get("/v2/")
+        answer = self._get("/v2/")
         self._asked = time.time()
-        if answer.status_code == 200:
-            return f"{self._url}/v2/ answers, and asks nobody who they are"
         challenge = CHALLENGE.match(answer.headers.get("WWW-Authenticate", ""))
-        if answer.status_code != 401 or challenge is None:
+        is_open = answer.status_code == 200
+        if is_open and "Docker-Distribution-API-Version" not in answer.headers:
+            raise Failed(f"{self._url}/v2/ answers 200, and is no registry", MENDS[404])
+        if not is_open and (answer.status_code != 401 or challenge is None):
             raise Failed(f"{self._url}/v2/ answers {answer.status_code}", MENDS.get(answer.status_code, NO_REGISTRY))
+        # Only now: of what is no registry nothing else is asked.
+        self._answer = answer
+        if challenge is None or is_open:
+            return f"{self._url}/v2/ answers, and asks nobody who they are"
         self._realm, self._service = challenge.groups()
         if self._realm != f"{self._url}/v2/token":
             raise Failed(
@@ -98,7 +118,7 @@ class Host:
         None is needed where nobody is asked for one.
         """
         if self._answer is None:
-            raise Skipped("nobody answers")
+            raise Skipped(NO_ANSWER)
         if not self._realm:
             return {}
         if not self._token:
@@ -114,6 +134,8 @@ class Host:
 
     def token(self) -> str:
         """The credentials are taken for a token, and the token is taken."""
+        if self._answer is None:
+            raise Skipped(NO_ANSWER)
         if not self._realm:
             raise Skipped("nobody is asked for one")
         if self._credentials is None:
@@ -133,11 +155,10 @@ class Host:
             if answer.status_code >= 500:
                 mend = "whoever is asked about rights did not answer: the policy bucket or project, and the log"
             raise Failed(f"{self._credentials.user} gets {answer.status_code} and no token", mend)
-        token: str = answer.json()["token"]
-        return token
+        return field_of(answer, "token")
 
     def _actions(self) -> list[str]:
-        access = claims_of(self._token)["access"]
+        access = claims_of(self._token).get("access", [])
         return [action for each in access if each["type"] == "repository" for action in each["actions"]]
 
     def rights(self) -> str:
@@ -153,7 +174,7 @@ class Host:
     def strangers(self) -> str:
         """Whoever comes without credentials may write nothing."""
         if self._answer is None:
-            raise Skipped("nobody answers")
+            raise Skipped(NO_ANSWER)
         if not self._realm:
             raise Skipped("the registry is open to its own machine, and to nobody else")
         answer = self._request("POST", f"/v2/{self._repository}/blobs/uploads/")
@@ -165,7 +186,11 @@ class Host:
         """The clock of this machine and that of the registry agree."""
         if self._answer is None or "Date" not in self._answer.headers:
             raise Skipped("nobody says what time it is")
-        skew = parsedate_to_datetime(self._answer.headers["Date"]).timestamp() - self._asked
+        date = self._answer.headers["Date"]
+        try:
+            skew = parsedate_to_datetime(date).timestamp() - self._asked
+        except ValueError:
+            raise Failed(f"the registry's Date is {date!r}", NO_REGISTRY) from None
         if abs(skew) > SKEW:
             mend = "set both clocks by NTP: tokens and signed URLs are good for minutes"
             raise Failed(f"the registry's clock is {skew:+.0f} s from this one", mend)
@@ -178,7 +203,7 @@ class Host:
         It refuses a write with Sec-Fetch-Site: cross-site, so the answer says whether Sec_Fetch_Site came through.
         """
         if self._answer is None or not self._hops:
-            raise Skipped("no proxy is trusted (--trusted-hops)" if self._answer is not None else "nobody answers")
+            raise Skipped("no proxy is trusted (--trusted-hops)" if self._answer is not None else NO_ANSWER)
         answer = self._request("POST", "/v2/", headers={"Sec_Fetch_Site": "cross-site"})
         # A 403 by something in front does not name the header.
         if answer.status_code == 403 and "Sec-Fetch-Site" in answer.text:
@@ -190,7 +215,7 @@ class Host:
     def http2(self) -> str:
         """HTTP/2 is spoken, and a body above 32 MiB is not refused for its size."""
         if self._answer is None:
-            raise Skipped("nobody answers")
+            raise Skipped(NO_ANSWER)
         try:
             spoken = self._speaks_http2()
             status = self._status_of_large()

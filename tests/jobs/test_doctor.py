@@ -12,6 +12,7 @@ from emulators.iam import IamEmulator
 from emulators.processes import Family, free_port
 from functions.jobs.backup import Stores
 from functions.jobs.check_access import AccessFiles
+from functions.jobs.check_front import Front
 from functions.jobs.check_host import Credentials, Host
 from functions.jobs.check_stores import Stores as StoreChecks
 from functions.jobs.checks import Finding, State, examine
@@ -272,6 +273,69 @@ def test_a_platform_that_lets_nobody_in() -> None:
 
     assert findings["host"].state is State.FAILED
     assert "invoker_iam_disabled" in findings["host"].mend
+
+
+class Website(Quiet):
+    """Answers everything with the same page, as those do whose addresses are made by scripts."""
+
+    def do_GET(self) -> None:  # noqa: N802
+        self.body()
+        self.answer(200, b"<html>")
+
+    do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = do_GET  # noqa: N815
+
+
+class TokensByWebsite(Website):
+    """Passes on nothing of a registry but its challenge."""
+
+    def do_GET(self) -> None:  # noqa: N802
+        if self.path == "/v2/" and "Authorization" not in self.headers:
+            challenge = f'Bearer realm="http://{self.headers["Host"]}/v2/token",service="any"'
+            self.answer(401, b"", {"WWW-Authenticate": challenge})
+        else:
+            super().do_GET()
+
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        return "today"
+
+
+def test_a_website_is_no_registry(tmp_path: Path) -> None:
+    with answering(Website) as port:
+        done = lading(["doctor", "--url", f"http://127.0.0.1:{port}", "--user", "a"], tmp_path, {}, stdin="b\n")
+
+    found = states(done.stdout)
+    assert (done.returncode, done.stderr) == (1, "lading: 1 of the checks failed\n")
+    assert {name for name, state in found.items() if state != "skipped"} == {"host"}
+    assert "answers 200, and is no registry" in done.stdout
+
+
+def test_answers_that_are_none_of_a_registry_fail_one_check_each() -> None:
+    with answering(TokensByWebsite) as port:
+        url = f"http://127.0.0.1:{port}"
+        host = Host(url, Credentials("a", "b"), "a")
+        findings = by_name(host.checks()) | by_name(Front(url, "a", host).checks())
+
+    assert {"token", "clock"} <= {name for name, each in findings.items() if each.state is State.FAILED}
+    assert {findings[name].state for name in FRONT} == {State.SKIPPED}
+
+
+def test_an_open_registry_without_versions_and_places_of_uploads_fails_these_checks() -> None:
+    class Open(Quiet):
+        def do_GET(self) -> None:  # noqa: N802
+            self.answer(200, b"[]", {"Docker-Distribution-API-Version": "registry/2.0"})
+
+        def do_POST(self) -> None:  # noqa: N802
+            self.answer(202, b"")
+
+    with answering(Open) as port:
+        url = f"http://127.0.0.1:{port}"
+        host = Host(url, None, "a")
+        findings = by_name([host.checks()[0], *Front(url, "a", host).checks()])
+
+    assert findings.pop("host").state is State.OK
+    assert {each.state for each in findings.values()} == {State.FAILED}
+    assert "no version in JSON" in findings["version"].what
+    assert "without a Location" in findings["large"].what
 
 
 def test_tls_that_is_none(local: Mapping[str, str]) -> None:
