@@ -9,8 +9,10 @@
 
 What is wrong is reported, a line each. A blob whose bytes are missing or damaged is marked, so that clients push it
 again (jobs.marks), and unmarked where they are good again. Repaired is only what cannot lose anything: an object that
-no record names is handed to collection, which looks again an hour later. Damaged bytes are never touched: a push of the
-right ones replaces them, and Cloud Storage's own soft delete or a backup may bring them back.
+no record names is handed to collection, which looks again an hour later; but where no record names any object, the
+metadata is more likely the wrong one, or was lost, than all objects left over, and none is handed over. Damaged bytes
+are never touched: a push of the right ones replaces them, and Cloud Storage's own soft delete or a backup may bring
+them back.
 """
 
 import contextlib
@@ -40,6 +42,13 @@ KEYS_AT_ONCE: Final = 1_000
 
 MOST_STRAYS: Final = 100
 """That are reported."""
+
+
+OF_ANOTHER: Final = (
+    "no record names this object, nor any other; it is left alone, since this may be the wrong metadata (--metadata),"
+    " or an empty one in place of what was lost: `lading restore` puts a backup's back"
+)
+"""What is said of each object where all would be deleted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +90,7 @@ class Scrubber:
         self._metadata = registry.metadata
         self._objects = registry.objects
         self._repair = repair
+        self._has_blobs = True
         self._clock = clock
         self._marks = Marks(registry.metadata)
         self._slices = Slices("scrub", registry.metadata, clock)
@@ -208,6 +218,7 @@ class Scrubber:
         return self._wrong("links to another object", f"{where}: leads to {link.object}, its blob is {blob.object}")
 
     def _page_of_objects(self, after: Key[Any] | None) -> Sequence[Stored]:
+        self._has_blobs = bool(self._metadata.scan(Blob, limit=1))
         names = self._objects.names("", after=after.id if after else "", limit=PAGE)
         found = self._metadata.read(list({_session_of(name): True for name in names}))
         return [Stored(id=name, found=found) for name in names]
@@ -220,6 +231,8 @@ class Scrubber:
             return "objects of blobs"
         time = self._clock(stored.found.read_at)
         ended = Upload(id=key.id, target="", cancelled=True, created=time, touched=time)
+        if self._repair and not self._has_blobs:
+            return self._wrong("objects of nobody", f"{stored.id}: {OF_ANOTHER}")
         if self._repair and try_to_commit(self._metadata, Create(ended)):
             return "objects handed to collection"
         return self._wrong("objects of nobody", f"{stored.id}: no record names this object")

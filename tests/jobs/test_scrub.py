@@ -129,6 +129,18 @@ def test_an_object_of_nobody_is_handed_to_collection(registry: Registry, stores:
     assert scrub(registry).findings == []
 
 
+def test_objects_are_left_alone_where_the_metadata_knows_none(registry: Registry, stores: Stores) -> None:
+    """As where the file of the metadata was lost, and a server made an empty one."""
+    stores.blobs.append("ab" * 16 + "/0-dead", [b"all that is left"])
+
+    report = scrub(registry, repair=True)
+    Collector(registry, Waits(NONE, NONE, NONE, NONE)).run()
+
+    assert report.counts["objects handed to collection"] == 0
+    assert ["--metadata" in finding for finding in report.findings] == [True]
+    assert stores.blobs.names("", limit=9) == ["ab" * 16 + "/0-dead"]
+
+
 def test_a_scrub_goes_on_where_the_last_slice_stopped(registry: Registry, stores: Stores) -> None:
     for name in ("a", "b/c", "d"):
         push_image(registry, name, "v1", "v2")
