@@ -24,6 +24,9 @@ locals {
     "LADING_${upper(replace(option, "-", "_"))}"
   ]
 
+  # What variables of the module decide, and check.
+  decided_settings = [for name in ["access", "allow_missing", "blobs", "cdn_key", "cleanup", "cleanup_mode", "collector", "folders", "grace", "immutable", "keys", "metadata", "public", "undelete", "unscoped_tokens"] : "LADING_${upper(name)}"]
+
   settings = merge(local.optional, {
     LADING_URL      = "https://${local.host}"
     LADING_BLOBS    = "gs://${google_storage_bucket.blobs.name}"

@@ -228,6 +228,11 @@ variable "settings" {
     condition     = length(setsubtract([for name in keys(var.settings) : name if startswith(name, "LADING_")], local.known_settings)) == 0
     error_message = "Unknown settings: ${join(", ", setsubtract(keys(var.settings), local.known_settings))}."
   }
+  # Else a value would take effect that no variable has checked, or other stores than those that the rights are for.
+  validation {
+    condition     = length(setintersection(keys(var.settings), local.decided_settings)) == 0
+    error_message = "The module's own variables decide about ${join(", ", setintersection(keys(var.settings), local.decided_settings))}."
+  }
 }
 
 # --- where images are kept --------------------------------------------------------------------------------------------

@@ -348,6 +348,16 @@ run "settings_that_are_not_known_and_a_key_elsewhere" {
   expect_failures = [var.settings, var.kms_keys]
 }
 
+run "a_setting_past_the_variable_that_checks_it" {
+  command = plan
+
+  variables {
+    settings = { LADING_UNDELETE = "7" }
+  }
+
+  expect_failures = [var.settings]
+}
+
 run "a_policy_that_the_collector_would_refuse" {
   command = plan
 
