@@ -31,6 +31,12 @@ CONNECTION_WINDOW: Final = MAX_CONCURRENT_STREAMS * STREAM_WINDOW
 """Bytes of all bodies of one HTTP/2 connection: room for every stream's window, so that bodies that nobody reads never
 take the window from their neighbours."""
 
+MAX_EARLY_RESETS: Final = 2**62
+"""Requests of one HTTP/2 connection that may be taken back soon. Envoy's default is to abort a connection on which half
+of 500 requests are reset within a second. Here a connection carries the requests of many of the front's clients, so
+whoever interrupts 250 of them would cut off all others. It is the front that has a connection with the client itself,
+and that ends it there."""
+
 BUFFER_LIMIT: Final = 256 * KIB
 """Bytes of one connection that Envoy holds before it stops reading from the other side. With HTTP/2 each stream has
 such a buffer of STREAM_WINDOW of its own."""
@@ -141,7 +147,14 @@ def bootstrap(port: int, upstream_port: int, admin: Path) -> dict[str, Any]:
             "clusters": [_server(upstream_port)],
         },
         "overload_manager": _overload_manager(),
-        "layered_runtime": {"layers": [{"name": "static", "static_layer": {}}]},
+        "layered_runtime": {
+            "layers": [
+                {
+                    "name": "static",
+                    "static_layer": {"overload.premature_reset_total_stream_count": MAX_EARLY_RESETS},
+                }
+            ]
+        },
     }
 
 

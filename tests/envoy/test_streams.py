@@ -99,6 +99,17 @@ def test_an_interrupted_client_leaves_others_alone(cloud: Server) -> None:
         go_on(healthy, cloud, stream, path)
 
 
+def test_interrupted_requests_leave_their_neighbour_alone_however_many_they_are(cloud: Server) -> None:
+    """Envoy's own default is to abort the connection at the 250th."""
+    with connection(cloud) as client:
+        healthy, path = begin(client, cloud)
+        client.send_body(healthy, PIECE)
+        for _ in range(600):
+            client.reset(client.send("GET", "/v2/"))
+        client.send_body(healthy, PIECE)
+        finish(client, cloud, healthy, path, PIECE + PIECE)
+
+
 def test_a_stalled_upload_ends_alone(cloud: Server) -> None:
     with connection(cloud) as client:
         stalled, _ = begin(client, cloud)
