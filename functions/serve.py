@@ -173,6 +173,7 @@ class OneProcess(MTServer):
         super().__init__("functions.app", workers=len(listeners), respawn_interval=0.0, **options)
         self._listeners = listeners
         self._certificate = certificate
+        self._replaced: list[WorkerThread] = []
 
     def _init_shared_socket(self) -> None:
         """Leave granian's own out: it would share its port with any other process that asks for it."""
@@ -191,12 +192,24 @@ class OneProcess(MTServer):
 
     def _reload(self, spawn_target: Any, target_loader: Any) -> None:
         """Read the certificate again, unless it cannot be served."""
-        if self._certificate.is_good():
-            super()._reload(spawn_target, target_loader)  # type: ignore[no-untyped-call]
-            log.info("the certificate was read again")
-        else:
-            self.reload_signal = False
-            self.main_loop_interrupt.clear()
+        self.reload_signal = False
+        self.main_loop_interrupt.clear()
+        if not self._certificate.is_good():
+            return
+        (old,) = self.wrks
+        new = self._spawn_worker(0, spawn_target, target_loader)
+        new.start()  # type: ignore[no-untyped-call]
+        self.wrks = [new]
+        old.terminate()  # type: ignore[no-untyped-call]
+        # Its transfers may take an hour: not waited for here, where the end and the next certificate would wait, too.
+        self._replaced = [worker for worker in (*self._replaced, old) if worker.inner.is_alive()]
+        log.info("the certificate was read again")
+
+    def _stop_workers(self) -> None:
+        """End the worker, and wait for it and those before. Each is told once: granian hangs at a second time."""
+        super()._stop_workers()  # type: ignore[no-untyped-call]
+        for worker in self._replaced:
+            worker.join()  # type: ignore[no-untyped-call]
 
     def _check_gil(self) -> None:
         """Both with and without a global lock will do."""

@@ -89,13 +89,19 @@ def replace(files: tuple[Path, Path], folder: Path, **unusual: Any) -> bytes:
     return ssl.PEM_cert_to_DER_cert(files[0].read_text())
 
 
-def test_a_change_is_served_and_nobody_is_cut_off(server: Server, files: tuple[Path, Path], tmp_path: Path) -> None:
+def begin_upload(server: Server) -> ssl.SSLSocket:
+    """Send three of the ten bytes of an upload over a new connection."""
     upload = connected(server)
     upload.sendall(b"POST /v2/a/blobs/uploads/ HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n")
     with contextlib.closing(http.client.HTTPResponse(upload)) as begun:
         begun.begin()
         location = begun.headers["Location"]
     upload.sendall(f"PATCH {location} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\nabc".encode())
+    return upload
+
+
+def test_a_change_is_served_and_nobody_is_cut_off(server: Server, files: tuple[Path, Path], tmp_path: Path) -> None:
+    upload = begin_upload(server)
     before = served(server)
 
     new = replace(files, tmp_path / "new")
@@ -120,6 +126,25 @@ def test_sighup_reads_it_at_once(server: Server, files: tuple[Path, Path], tmp_p
         server.process.send_signal(signal.SIGHUP)
         until(lambda new=new: served(server) == new, server)  # type: ignore[misc]
     assert server.stop() == 0
+
+
+def test_neither_the_next_change_nor_the_end_waits_for_transfers_of_before(
+    server: Server, files: tuple[Path, Path], tmp_path: Path
+) -> None:
+    uploads = []
+    for number in range(2):
+        uploads.append(begin_upload(server))
+        new = replace(files, tmp_path / f"new{number}")
+        server.process.send_signal(signal.SIGHUP)
+        until(lambda new=new: served(server) == new, server)  # type: ignore[misc]
+
+    server.process.terminate()
+    until(lambda: not can_connect(server), server)
+    for upload in uploads:
+        upload.sendall(b"defghij")
+        assert answer_on(upload)[0] == 202
+        upload.close()
+    assert server.process.wait(PATIENCE) == 0
 
 
 def test_what_cannot_be_served_changes_nothing(server: Server, files: tuple[Path, Path], tmp_path: Path) -> None:
