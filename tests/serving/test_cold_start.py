@@ -75,6 +75,14 @@ import functions.main
 """
 
 
+SERVE = """
+import sys
+from functions import cli
+print(cli.main(["serve"]))
+print(*sys.modules)
+"""
+
+
 def run(script: str, environment: Mapping[str, str], *words: str) -> list[str]:
     """The lines that a script prints."""
     done = subprocess.run(
@@ -131,6 +139,14 @@ def test_the_function_makes_room_before_it_imports_anything() -> None:
     assert words == "-m functions.envoy_supervisor"
     ours = {module for module in modules.split() if module.startswith(("functions", "storage"))}
     assert ours <= {"functions", "functions.main"}
+
+
+def test_serve_imports_no_other_command(tmp_path: Path) -> None:
+    status, modules = run(SERVE, {"LADING_DATA": str(tmp_path), "LADING_ADDRESS": "nowhere"})
+
+    assert status != "0"
+    commands = {module for module in modules.split() if module.startswith("functions.commands.")}
+    assert commands == {f"functions.commands.{name}" for name in ("serve", "first_user", "options")}
 
 
 def test_many_can_need_googles_clients_at_once(emulators: Emulators) -> None:
