@@ -15,7 +15,7 @@ def cloud_environment(environment: Mapping[str, str], tmp_path: Path) -> tuple[M
     """The variables of such a registry on a pair of stores, and the Authorization of its user."""
     program()
     variables, authorization = users(tmp_path / "access")
-    return {**environment, **IN_CLOUD_RUN, **variables}, authorization
+    return {**environment, **IN_CLOUD_RUN, **variables, "LADING_TRUSTED_HOPS": "1"}, authorization
 
 
 @pytest.fixture
