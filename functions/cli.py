@@ -67,9 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: Sequence[str] | None) -> int:
-    words = sys.argv[1:] if arguments is None else arguments
-    # A cold start in the cloud imports no other command: that would cost a tenth of its CPU time.
-    parsed = _parser([SERVE] if words[:1] == [SERVE] else COMMANDS).parse_args(words)
+    parsed = _parsed(sys.argv[1:] if arguments is None else arguments)
     command: Command = parsed.command
     return command(parsed, settings.read(options=given(parsed))) or 0
 
@@ -91,7 +89,7 @@ def _tell(reason: str, arguments: Sequence[str]) -> None:
     with contextlib.suppress(OSError):
         if sys.stdout:
             sys.stdout.flush()
-    if arguments[:1] == ["serve"] and _logs_json(arguments):
+    if arguments[:1] == [SERVE] and _logs_json(arguments):
         from functions import logs
 
         logs.failed(reason)
@@ -101,8 +99,13 @@ def _tell(reason: str, arguments: Sequence[str]) -> None:
 
 def _logs_json(arguments: Sequence[str]) -> bool:
     """Return whether the log of a server is to be JSON, also where other settings cannot be read."""
-    options = given(_parser().parse_args(arguments))
+    options = given(_parsed(arguments))
     return (options.get("log") or os.environ.get("LADING_LOG")) == "json"
+
+
+def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
+    # A cold start in the cloud imports no other command: that would cost a tenth of its CPU time.
+    return _parser([SERVE] if arguments[:1] == [SERVE] else COMMANDS).parse_args(arguments)
 
 
 def _parser(modules: Sequence[str] = COMMANDS) -> argparse.ArgumentParser:
