@@ -174,6 +174,7 @@ class OneProcess(MTServer):
         self._listeners = listeners
         self._certificate = certificate
         self._replaced: list[WorkerThread] = []
+        self._stopping = threading.Event()
 
     def _init_shared_socket(self) -> None:
         """Leave granian's own out: it would share its port with any other process that asks for it."""
@@ -194,19 +195,25 @@ class OneProcess(MTServer):
         """Read the certificate again, unless it cannot be served."""
         self.reload_signal = False
         self.main_loop_interrupt.clear()
-        if not self._certificate.is_good():
-            return
-        (old,) = self.wrks
-        new = self._spawn_worker(0, spawn_target, target_loader)
-        new.start()  # type: ignore[no-untyped-call]
-        self.wrks = [new]
-        old.terminate()  # type: ignore[no-untyped-call]
-        # Its transfers may take an hour: not waited for here, where the end and the next certificate would wait, too.
-        self._replaced = [worker for worker in (*self._replaced, old) if worker.inner.is_alive()]
+        if self.interrupt_signal:
+            self.main_loop_interrupt.set()  # after granian has looked, and before it was cleared here
+        elif self._certificate.is_good():
+            self._replace_workers(spawn_target, target_loader)
+
+    def _replace_workers(self, spawn_target: Any, target_loader: Any) -> None:
+        old, self.wrks = self.wrks, []
+        self._spawn_workers(spawn_target, target_loader)  # type: ignore[no-untyped-call]
+        for worker in old:
+            worker.terminate()  # type: ignore[no-untyped-call]
+        # Transfers may take an hour: not waited for here, where the end and the next certificate would wait, too.
+        self._replaced = [worker for worker in (*self._replaced, *old) if worker.inner.is_alive()]
         log.info("the certificate was read again")
 
     def _stop_workers(self) -> None:
-        """End the worker, and wait for it and those before. Each is told once: granian hangs at a second time."""
+        """End the workers, and wait for them and those before. Each is told once: granian hangs at a second time."""
+        for worker in self.wrks:
+            worker.interrupt_by_parent = True  # else the end of one that could not begin is a fault
+        self._stopping.set()
         super()._stop_workers()  # type: ignore[no-untyped-call]
         for worker in self._replaced:
             worker.join()  # type: ignore[no-untyped-call]
@@ -224,11 +231,18 @@ class OneProcess(MTServer):
         """What the worker's thread does: serve until `stop`. As MTServer has it, but for the threads, and who calls."""
         stopped = threading.Event()
         stop.add_cb(stopped.set)
+        try:
+            holder = self._holder(idx)
+        except OSError:
+            if not self.interrupt_signal:
+                raise
+            self._stopping.wait()  # the listener was closed, to end, before this worker could begin
+            return
         # A worker's own: threads of one that ends must not keep another's waiting.
         desk = Desk() if runner.desk else None
         worker = native.WSGIWorker(
             idx + 1,
-            (None, self._holder(idx)),
+            (None, holder),
             None,
             threads=1,
             blocking_threads=self.runtime_blocking_threads,

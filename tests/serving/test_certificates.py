@@ -34,12 +34,30 @@ def files(tmp_path: Path) -> tuple[Path, Path]:
 
 
 @pytest.fixture
-def server(files: tuple[Path, Path], tmp_path: Path) -> Iterator[Server]:
+def host() -> str:
+    """Where the server listens."""
+    return "127.0.0.1"
+
+
+SERVE = """
+import socket, sys
+from functions import cli
+resolve = socket.getaddrinfo
+def as_on_most_machines(host, *rest, **named):
+    hosts = ["::1", "127.0.0.1"] if host == "localhost" else [host]
+    return [found for each in hosts for found in resolve(each, *rest, **named)]
+socket.getaddrinfo = as_on_most_machines
+sys.exit(cli.main(sys.argv[1:]))
+"""
+
+
+@pytest.fixture
+def server(files: tuple[Path, Path], host: str, tmp_path: Path) -> Iterator[Server]:
     port = free_port()
     cert, key = files
-    words = ["serve", "--address", f"127.0.0.1:{port}", "--tls-cert", str(cert), "--tls-key", str(key)]
+    words = ["serve", "--address", f"{host}:{port}", "--tls-cert", str(cert), "--tls-key", str(key)]
     environment = {**os.environ, "LADING_ACCESS": "everybody", "LADING_DATA": str(tmp_path / "data")}
-    command = [sys.executable, "-m", "functions.cli", *words]
+    command = [sys.executable, "-c", SERVE, *words]
     log = tmp_path / "log"
     with log.open("wb") as output:
         process = subprocess.Popen(command, env=environment, stdout=output, stderr=output)
@@ -120,6 +138,7 @@ def test_a_change_is_served_and_nobody_is_cut_off(server: Server, files: tuple[P
     upload.close()
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
 def test_sighup_reads_it_at_once(server: Server, files: tuple[Path, Path], tmp_path: Path) -> None:
     for number in range(3):
         new = replace(files, tmp_path / f"new{number}")
@@ -193,6 +212,13 @@ def test_what_only_openssl_takes_is_refused_at_start(tmp_path: Path, unusual: di
 
     assert str(error.value).startswith(f"--tls-cert {cert}, --tls-key {key}: ")
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("pause", [0.0, 0.05, 0.1, 0.15, 0.2])
+def test_sigterm_while_it_is_read_again_ends_the_server(server: Server, pause: float) -> None:
+    server.process.send_signal(signal.SIGHUP)
+    time.sleep(pause)
+    assert server.stop() == 0
 
 
 def test_a_change_of_both_files_is_seen_once_it_is_whole(
