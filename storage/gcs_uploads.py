@@ -126,7 +126,7 @@ def _retry(attempt: Callable[[bool], requests.Response], body: UploadBody) -> re
         except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError) as error:
             fault = error
         deadline = deadline or time.monotonic() + RETRY_TIMEOUT
-        if not body.can_be_replayed or time.monotonic() >= deadline:
+        if number == MAX_TRIES - 1 or not body.can_be_replayed or time.monotonic() >= deadline:
             break
         # Jitter: of many that were refused at once, few must come back at once.
         time.sleep(random.uniform(0, FIRST_PAUSE * 2**number))

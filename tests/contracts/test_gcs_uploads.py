@@ -105,6 +105,17 @@ def test_a_large_body_is_not_kept_to_be_sent_again(storage: Storage, blobs: Clou
     assert len(storage.bodies) == 1
 
 
+def test_there_is_no_pause_after_the_last_try(
+    storage: Storage, blobs: CloudStorageBlobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr("time.sleep", pauses.append)
+    storage.answers = [503] * gcs_uploads.MAX_TRIES
+    with pytest.raises(Unavailable):
+        blobs.append(NAME, pieces(b"content"))
+    assert (len(storage.bodies), len(pauses)) == (gcs_uploads.MAX_TRIES, gcs_uploads.MAX_TRIES - 1)
+
+
 @pytest.mark.parametrize("status", [400, 401, 403, 412])
 def test_what_does_not_pass_is_not_tried_again(storage: Storage, blobs: CloudStorageBlobs, status: int) -> None:
     storage.answers = [status]
