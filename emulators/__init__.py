@@ -20,7 +20,7 @@ from pathlib import Path
 
 from emulators.firestore import FirestoreEmulator
 from emulators.iam import IamEmulator
-from emulators.processes import EmulatorError, Family
+from emulators.processes import EmulatorError, ProcessGroup
 from emulators.storage import StorageEmulator
 
 __all__ = ["EmulatorError", "Emulators", "running"]
@@ -36,7 +36,7 @@ class Emulators:
     firestore: FirestoreEmulator
     iam: IamEmulator
 
-    def fresh(self) -> Mapping[str, str]:
+    def fresh_stores(self) -> Mapping[str, str]:
         """The variables of a pair of stores that nobody else uses: a new bucket, and a database of a new name.
 
         Firestore's emulator makes a database when it is first used.
@@ -58,7 +58,7 @@ def running() -> Iterator[Emulators]:
 
     Raises EmulatorError, saying what is missing and how to install it.
     """
-    with Family() as family, tempfile.TemporaryDirectory(prefix="lading-iam-") as folder:
+    with ProcessGroup() as family, tempfile.TemporaryDirectory(prefix="lading-iam-") as folder:
         # No thread of the pool may be left: the kernel could give it a signal, and Python's handlers would not run.
         with ThreadPoolExecutor(3) as pool:
             storage = pool.submit(StorageEmulator.start, family, os.environ)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import FrameType
 
 from emulators import EmulatorError, running
-from emulators.processes import Family
+from emulators.processes import ProcessGroup
 
 USAGE = "usage: python -m emulators [run [-- COMMAND…] | cloud [--pip] [-- COMMAND…]]"
 
@@ -34,8 +34,8 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _emulators(command: Sequence[str]) -> int:
-    with running() as emulators, Family() as family:
-        variables = emulators.fresh()
+    with running() as emulators, ProcessGroup() as family:
+        variables = emulators.fresh_stores()
         if command:
             return _run(family, command, os.environ | variables)
         _print_and_wait(f"export {name}={shlex.quote(value)}" for name, value in variables.items())
@@ -45,7 +45,7 @@ def _emulators(command: Sequence[str]) -> int:
 def _cloud(command: Sequence[str], with_pip: bool) -> int:
     from emulators.cloud import deployed
 
-    with deployed(with_pip=with_pip) as cloud, Family() as family:
+    with deployed(with_pip=with_pip) as cloud, ProcessGroup() as family:
         variables = {"LADING_HOST": cloud.host, "LADING_TOKEN": cloud.token}
         if command:
             return _run(family, command, os.environ | variables)
@@ -53,7 +53,7 @@ def _cloud(command: Sequence[str], with_pip: bool) -> int:
         return 0
 
 
-def _run(family: Family, command: Sequence[str], environment: Mapping[str, str]) -> int:
+def _run(family: ProcessGroup, command: Sequence[str], environment: Mapping[str, str]) -> int:
     """Run `command`, passing on the signals that we get; answers its exit status as a shell would."""
     try:
         child = family.start(command, environment)
@@ -79,12 +79,12 @@ def _print_and_wait(lines: Iterable[str]) -> None:
     signal.sigwait(signals)
 
 
-def _leave(number: int, frame: FrameType | None) -> None:
+def _exit(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
 if __name__ == "__main__":
     # While the emulators start, a signal ends us as Ctrl-C does: everything that was started is ended first.
     for each in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(each, _leave)
+        signal.signal(each, _exit)
     sys.exit(main(sys.argv[1:]))

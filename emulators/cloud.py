@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Final
 
 from emulators import Emulators, running
-from emulators.deployment import Accounts, iam_world, platform, settings
+from emulators.deployment import Accounts, fake_iam_world, platform, settings
 from emulators.iam import IamEmulator
 from emulators.metadata import MetadataServer
-from emulators.processes import EmulatorError, Family, Launched
+from emulators.processes import EmulatorError, Launched, ProcessGroup
 from emulators.runtime import Runtime
 from emulators.source import archive, files
 
@@ -50,7 +50,7 @@ class Cloud:
     environment: Mapping[str, str]
     iam: IamEmulator
     variables: Mapping[str, Mapping[str, str]]
-    _family: Family
+    _family: ProcessGroup
     _runtimes: Mapping[str, Runtime]
 
     @property
@@ -69,7 +69,7 @@ class Cloud:
         return f"http://127.0.0.1:{self.collect.port}"
 
     @contextlib.contextmanager
-    def another(self, function: str = "registry", **variables: str) -> Iterator[Launched]:
+    def run_another(self, function: str = "registry", **variables: str) -> Iterator[Launched]:
         """One more container of a function, on the same stores, for tests that stop it or need other settings."""
         started = _launch(self._family, self._runtimes[function], function, {**self.variables[function], **variables})
         try:
@@ -93,11 +93,11 @@ def deployed(emulators: Emulators | None = None, with_pip: bool = False) -> Iter
     with contextlib.ExitStack() as stack:
         beside = emulators or stack.enter_context(running())
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="lading-cloud-")))
-        family = stack.enter_context(Family())
+        family = stack.enter_context(ProcessGroup())
         accounts = Accounts.create()
         iam = IamEmulator.start(family, folder)
-        iam.world.write_text(json.dumps(iam_world(accounts)))
-        stores = {**beside.fresh(), "LADING_IAM_EMULATOR_HOST": iam.url}
+        iam.world.write_text(json.dumps(fake_iam_world(accounts)))
+        stores = {**beside.fresh_stores(), "LADING_IAM_EMULATOR_HOST": iam.url}
         url = "http://127.0.0.1:{port}"
         variables: dict[str, Mapping[str, str]] = {}
         runtimes: dict[str, Runtime] = {}
@@ -121,7 +121,7 @@ def _stop(containers: Mapping[str, Launched]) -> None:
         container.stop(STOP_TIMEOUT)
 
 
-def _launch(family: Family, runtime: Runtime, function: str, variables: Mapping[str, str]) -> Launched:
+def _launch(family: ProcessGroup, runtime: Runtime, function: str, variables: Mapping[str, str]) -> Launched:
     """Start a container: with these variables and those of its image, and none of ours."""
     try:
         return family.launch(function, runtime.command, {**runtime.environment(), **variables}, runtime.workspace)

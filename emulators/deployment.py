@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
-from emulators.iam import PLATFORM
+from emulators.iam import PLATFORM_SCOPES
 from emulators.metadata import Account
 
 PROJECT: Final = "lading-test"
@@ -57,13 +57,13 @@ class Accounts:
         return cls(registry, collect, scheduler, owner=_token(), reader=_token())
 
 
-def iam_world(accounts: Accounts) -> dict[str, Any]:
+def fake_iam_world(accounts: Accounts) -> dict[str, Any]:
     """Return what the fake of IAM answers from (see emulators.iam)."""
     registry, key = accounts.registry.email, _private_key()
     emails = {each.token: each.email for each in (accounts.registry, accounts.collect, accounts.scheduler)}
     emails |= {accounts.owner: "owner@example.com", accounts.reader: "reader@example.com"}
     tokens = {
-        token: {"email": email, "sub": str(10**20 + number), "azp": str(10**20 + number), "scope": PLATFORM[0]}
+        token: {"email": email, "sub": str(10**20 + number), "azp": str(10**20 + number), "scope": PLATFORM_SCOPES[0]}
         for number, (token, email) in enumerate(emails.items())
     }
     return {

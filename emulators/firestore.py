@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 
-from emulators.processes import EmulatorError, Family
+from emulators.processes import EmulatorError, ProcessGroup
 
 JAR_VARIABLE: Final = "LADING_FIRESTORE_EMULATOR_JAR"
 IN_SDK: Final = Path("platform/cloud-firestore-emulator/cloud-firestore-emulator.jar")
@@ -31,7 +31,7 @@ class FirestoreEmulator:
     address: str
 
     @classmethod
-    def start(cls, family: Family, environment: Mapping[str, str]) -> Self:
+    def start(cls, family: ProcessGroup, environment: Mapping[str, str]) -> Self:
         """Start one, or use the one that FIRESTORE_EMULATOR_HOST names. Raises EmulatorError."""
         named = environment.get("FIRESTORE_EMULATOR_HOST")
         if named:

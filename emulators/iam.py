@@ -50,9 +50,9 @@ from typing import Any, Final, Self
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from emulators.iam_tokens import ApiError, member_of, tokeninfo_of
-from emulators.processes import Family
+from emulators.processes import ProcessGroup
 
-READING: Final = tuple(
+READ_SCOPES: Final = tuple(
     f"https://www.googleapis.com/auth/{name}"
     for name in (
         "cloud-platform",
@@ -64,9 +64,9 @@ READING: Final = tuple(
 )
 """The scopes of which a call of the Storage API that changes nothing needs one."""
 
-PLATFORM: Final = READING[:2]
+PLATFORM_SCOPES: Final = READ_SCOPES[:2]
 ROOT: Final = Path(__file__).parents[1]
-LARGEST: Final = 1024 * 1024
+MAX_BODY_SIZE: Final = 1024 * 1024
 
 
 STORAGE: Final = "https://storage.googleapis.com/"
@@ -101,7 +101,7 @@ class Request:
         """Return whose the token is; see member_of."""
         return member_of(self.world, self.token, scopes, audience)
 
-    def held(self, member: str, *bindings: Mapping[str, Sequence[str]]) -> set[str]:
+    def granted_permissions(self, member: str, *bindings: Mapping[str, Sequence[str]]) -> set[str]:
         """The permissions that a member has by any of `bindings`."""
         groups = self.world.get("groups", {})
         names = {member, "allUsers", "allAuthenticatedUsers"} | {
@@ -112,14 +112,14 @@ class Request:
 
 def test_bucket(request: Request, bucket: str) -> Any:
     """storage.buckets.testIamPermissions."""
-    member, asked = request.member(READING, STORAGE), _asked_by_query(request)
+    member, asked = request.member(READ_SCOPES, STORAGE), _permissions_in_query(request)
     found = _bucket(request, bucket)
-    return _stored(asked, request.held(member, found.get("bindings", {})))
+    return _storage_response(asked, request.granted_permissions(member, found.get("bindings", {})))
 
 
 def test_folder(request: Request, bucket: str, folder: str) -> Any:
     """storage.managedFolders.testIamPermissions."""
-    member, asked = request.member(READING, STORAGE), _asked_by_query(request)
+    member, asked = request.member(READ_SCOPES, STORAGE), _permissions_in_query(request)
     found = _bucket(request, bucket)
     folders = found.get("managedFolders", {})
     name = folder if folder.endswith("/") else f"{folder}/"
@@ -127,18 +127,18 @@ def test_folder(request: Request, bucket: str, folder: str) -> Any:
         status = request.world.get("missingFolder", 404)
         raise ApiError(status, f"The specified managed folder {bucket}/{name} does not exist.")
     above = [bindings for prefix, bindings in folders.items() if name.startswith(prefix)]
-    return _stored(asked, request.held(member, found.get("bindings", {}), *above))
+    return _storage_response(asked, request.granted_permissions(member, found.get("bindings", {}), *above))
 
 
 def test_project(request: Request, project: str) -> Any:
     """cloudresourcemanager.projects.testIamPermissions."""
-    member = request.member(PLATFORM, RESOURCE_MANAGER)
+    member = request.member(PLATFORM_SCOPES, RESOURCE_MANAGER)
     asked = _checked(request.json("permissions")["permissions"])
     _no_query(request)
     found = request.world.get("projects", {}).get(project)
     if found is None:
         raise ApiError(403, "The caller does not have permission")
-    held = [permission for permission in asked if permission in request.held(member, found)]
+    held = [permission for permission in asked if permission in request.granted_permissions(member, found)]
     return {"permissions": held} if held else {}
 
 
@@ -164,10 +164,10 @@ def certificates(request: Request) -> Any:
 
 def sign_blob(request: Request, email: str) -> Any:
     """iamcredentials.projects.serviceAccounts.signBlob."""
-    member = request.member(PLATFORM[:1])
+    member = request.member(PLATFORM_SCOPES[:1])
     payload = base64.b64decode(request.json("payload")["payload"], validate=True)
     bindings = request.world.get("serviceAccounts", {}).get(email)
-    if bindings is None or "iam.serviceAccounts.signBlob" not in request.held(member, bindings):
+    if bindings is None or "iam.serviceAccounts.signBlob" not in request.granted_permissions(member, bindings):
         raise ApiError(403, "Permission 'iam.serviceAccounts.signBlob' denied on resource (or it may not exist).")
     for id, key in request.world.get("keys", {}).items():
         if key["email"] == email and "private" in key:
@@ -220,15 +220,15 @@ class _Handler(BaseHTTPRequestHandler):
     lock = threading.Lock()
 
     def do_GET(self) -> None:  # the name that http.server calls
-        self._answer()
+        self._respond()
 
     do_POST = do_GET  # noqa: N815
 
     def log_message(self, format: str, *args: Any) -> None:
         """Nothing: the log is a file."""
 
-    def _answer(self) -> None:
-        body = self.rfile.read(min(int(self.headers.get("Content-Length") or 0), LARGEST))
+    def _respond(self) -> None:
+        body = self.rfile.read(min(int(self.headers.get("Content-Length") or 0), MAX_BODY_SIZE))
         try:
             status, value = self._called(body)
         except ApiError as error:
@@ -236,7 +236,7 @@ class _Handler(BaseHTTPRequestHandler):
         except (KeyError, TypeError, ValueError) as error:
             status, value = 400, {"error": {"code": 400, "message": f"invalid request: {type(error).__name__}"}}
         content = json.dumps(value).encode()
-        self._write_down(status)
+        self._log_call(status)
         self.send_response(status)
         self.send_header("Content-Type", "application/json; charset=UTF-8")
         self.send_header("Content-Length", str(len(content)))
@@ -271,7 +271,7 @@ class _Handler(BaseHTTPRequestHandler):
         new.write_text(json.dumps(world, indent=1))
         new.replace(self.world)
 
-    def _write_down(self, status: int) -> None:
+    def _log_call(self, status: int) -> None:
         if self.log is not None:
             with self.lock, self.log.open("a") as log:
                 log.write(json.dumps({"method": self.command, "path": self.path, "status": status}) + "\n")
@@ -296,15 +296,15 @@ def _bucket(request: Request, name: str) -> Mapping[str, Any]:
 
 
 def _secret(request: Request, project: str, secret: str, permission: str) -> dict[str, Any]:
-    member = request.member(PLATFORM[:1])
+    member = request.member(PLATFORM_SCOPES[:1])
     _no_query(request)
     found: dict[str, Any] | None = request.world.get("secrets", {}).get(f"{project}/{secret}")
-    if found is None or permission not in request.held(member, found.get("bindings", {})):
+    if found is None or permission not in request.granted_permissions(member, found.get("bindings", {})):
         raise ApiError(403, f"Permission '{permission}' denied for resource (or it may not exist).")
     return found
 
 
-def _asked_by_query(request: Request) -> list[str]:
+def _permissions_in_query(request: Request) -> list[str]:
     if set(request.query) != {"permissions"} or request.body:
         raise ApiError(400, "permissions, in the query, and nothing else")
     return _checked(request.query["permissions"])
@@ -316,7 +316,7 @@ def _checked(permissions: Any) -> list[str]:
     return list(permissions)
 
 
-def _stored(asked: Sequence[str], held: set[str]) -> dict[str, Any]:
+def _storage_response(asked: Sequence[str], held: set[str]) -> dict[str, Any]:
     answer: dict[str, Any] = {"kind": "storage#testIamPermissionsResponse"}
     granted = [permission for permission in asked if permission in held]
     return answer | ({"permissions": granted} if granted else {})
@@ -329,8 +329,8 @@ def _no_query(request: Request) -> None:
 
 EXAMPLE: Final = {
     "tokens": {
-        "ya29.owner": {"email": "owner@example.com", "scope": PLATFORM[0]},
-        "ya29.reader": {"email": "reader@example.com", "scope": PLATFORM[0]},
+        "ya29.owner": {"email": "owner@example.com", "scope": PLATFORM_SCOPES[0]},
+        "ya29.reader": {"email": "reader@example.com", "scope": PLATFORM_SCOPES[0]},
     },
     "buckets": {
         "policy": {
@@ -358,7 +358,7 @@ class IamEmulator:
     log: Path
 
     @classmethod
-    def start(cls, family: Family, folder: Path) -> Self:
+    def start(cls, family: ProcessGroup, folder: Path) -> Self:
         """Start one, whose files are in `folder`. Raises EmulatorError."""
         emulator = cls("", folder / "world.json", folder / "requests.log")
         emulator.world.write_text(json.dumps(EXAMPLE, indent=1))

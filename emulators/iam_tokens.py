@@ -20,7 +20,7 @@ from typing import Any, Final
 INVALID: Final = 400
 """What tokeninfo answers for a bad token."""
 
-LIFE: Final = 3600
+TOKEN_TTL: Final = 3600
 """Seconds that a self-signed token may live."""
 
 
@@ -84,7 +84,7 @@ def _signer(world: Mapping[str, Any], token: str, scopes: Sequence[str], audienc
         key = world.get("keys", {})[id]
         options: Any = {"require": ["iat", "exp", "iss", "sub"], "verify_aud": False}
         claims = jwt.decode(token, key["public"], ["RS256"], options=options)
-        if not claims["iss"] == claims["sub"] == key["email"] or claims["exp"] - claims["iat"] > LIFE:
+        if not claims["iss"] == claims["sub"] == key["email"] or claims["exp"] - claims["iat"] > TOKEN_TTL:
             raise KeyError("sub")
         if ("scope" in claims) == ("aud" in claims):
             raise KeyError("scope")

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any, Final, Self
 from urllib.parse import parse_qs, urlsplit
 
-from emulators.processes import Family
+from emulators.processes import ProcessGroup
 from emulators.source import ROOT
 
 PROJECT_NUMBER: Final = "123456789012"
@@ -65,7 +65,7 @@ class MetadataServer:
     address: str
 
     @classmethod
-    def start(cls, family: Family, account: Account, file: Path) -> Self:
+    def start(cls, family: ProcessGroup, account: Account, file: Path) -> Self:
         """Start one for processes that run as `account`, which is written into `file`. Raises EmulatorError."""
         file.touch(mode=0o600)
         file.write_text(json.dumps(asdict(account)))

@@ -22,13 +22,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Final, Self
 
-PATIENCE: Final = 60.0
+START_TIMEOUT: Final = 60.0
 """Seconds for an emulator to answer; two are usual."""
 
 SERVER_PORTS: Final = (10_000, 32_768)
 """From the first to below the second: ports for servers. The system gives those from 32768 on to connections."""
 
-TRIES: Final = 3
+MAX_ATTEMPTS: Final = 3
 """Another process may take a port between our asking for it and its use."""
 
 
@@ -57,7 +57,7 @@ class Launched:
             return self.process.wait()
 
 
-class Family:
+class ProcessGroup:
     """Some processes, and the watchdog that ends them when the block or this process does."""
 
     def __enter__(self) -> Self:
@@ -110,13 +110,13 @@ class Family:
     ) -> "Launched":
         """Start a server as `start_server` does, in `folder`, with `{port}` in its environment as well."""
         log = Path(self._folder.name) / f"{name}-{len(self._children)}.log"
-        for _ in range(TRIES):
+        for _ in range(MAX_ATTEMPTS):
             port = free_port()
             words = [word.replace("{port}", str(port)) for word in command]
             variables = environment and {key: value.replace("{port}", str(port)) for key, value in environment.items()}
             with log.open("wb") as output:
                 server = self.start(words, variables, output, folder)
-            if _answers(server, port):
+            if _is_serving(server, port):
                 return Launched(server, port, log)
             kill_session(server.pid)
         raise EmulatorError(f"{name} does not start:\n{log.read_text(errors='replace')[-2000:]}")
@@ -159,9 +159,9 @@ def free_port() -> int:
             return port
 
 
-def _answers(server: subprocess.Popen[bytes], port: int) -> bool:
+def _is_serving(server: subprocess.Popen[bytes], port: int) -> bool:
     """Whether the server answers HTTP, with whatever status, before it ends or patience does."""
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + START_TIMEOUT
     while time.monotonic() < deadline and server.poll() is None:
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5):

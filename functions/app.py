@@ -17,27 +17,27 @@ from werkzeug.wrappers import Request
 
 from functions import cors, routes
 from functions.api import answers, uploads
-from functions.api.answers import Answer
-from functions.api.base import Call
+from functions.api.answers import Response
+from functions.api.base import RequestContext
 from functions.api.bodies import RequestBody
-from functions.api.outgoing import SMALL, Outgoing, in_pieces
+from functions.api.outgoing import MAX_UNSTREAMED_SIZE, ResponseStreams, in_chunks
 from functions.api.slots import BodySlots
 from functions.audit import LOGIN_REFUSALS, REFUSALS, Audit
 from functions.auth import credentials
-from functions.auth.access import ON_REPOSITORIES, Action, Caller, Door, Verdict
+from functions.auth.access import ON_REPOSITORIES, Action, Authenticator, Caller, Effect
 from functions.auth.bulkhead import Bulkhead
 from functions.auth.scopes import repository as repository_scope
 from functions.client_address import ClientAddress
-from functions.desk import leave
+from functions.desk import step_down
 from functions.logs import AccessLine
 from functions.origin import origin
 from functions.registry.errors import (
     STORE_FULL,
+    TOO_MANY_UPLOADS,
     UNAUTHORIZED,
     UNAVAILABLE,
     UNKNOWN,
     UNSUPPORTED,
-    UPLOADS_TOO_MANY,
     RegistryError,
     denied,
 )
@@ -45,12 +45,12 @@ from functions.registry.names import check_repository, is_repository
 from functions.registry.registry import Registry
 from functions.request_checks import RequestChecks
 from functions.settings import Settings
-from storage.errors import Full, StorageError
+from storage.errors import StorageError, StoreFull
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
-DRAINERS: Final = 8
+THREADS_PER_DRAIN: Final = 8
 """One thread in so many, at the most, reads what is left of a body that was refused, or a form. It may come slowly, and
 from anybody: where more come, the answer goes out without it. So half of the threads that `BodySlots` keeps for
 requests without a body are left to those in any case."""
@@ -60,15 +60,15 @@ MAX_WAITING_SEARCHES: Final = 8
 """Listings of repositories at a time: with more of them, each pull would wait for all before it has the interpreter's
 lock. No caller has more than half."""
 
-EVERY_ANSWER: Final = (("Docker-Distribution-API-Version", "registry/2.0"), ("X-Content-Type-Options", "nosniff"))
+COMMON_HEADERS: Final = (("Docker-Distribution-API-Version", "registry/2.0"), ("X-Content-Type-Options", "nosniff"))
 
-UNREAD: Final = ("Connection", "close")
+CLOSE_HEADER: Final = ("Connection", "close")
 """The header of an answer to a request of which not all was read: the rest stands where the next one would begin."""
 
-WITHOUT_SIZE: Final = (204, 304)
+STATUSES_WITHOUT_LENGTH: Final = (204, 304)
 """They have no content, and do not say how long it is (RFC 9110, section 8.6)."""
 
-LOG_IN: Final = 'Basic realm="Lading", charset="UTF-8"'
+BASIC_CHALLENGE: Final = 'Basic realm="Lading", charset="UTF-8"'
 """The challenge of /v2/token itself (RFC 7617)."""
 
 log = logging.getLogger("lading")
@@ -81,7 +81,7 @@ class App:
         self,
         registry: Registry,
         settings: Settings,
-        door: Door,
+        authenticator: Authenticator,
         read_only: str = "",
         reserve: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
@@ -90,7 +90,7 @@ class App:
         Args:
             registry: what is served.
             settings: how.
-            door: lets callers in.
+            authenticator: authenticates callers.
             read_only: says why nothing is written, "" where all may be.
             reserve: a block in which a deletion on a full disk has the space that is kept for it.
         """
@@ -99,11 +99,11 @@ class App:
         self.registry = registry
         self._settings = settings
         self._checks = RequestChecks(settings)
-        self._door = door
-        self._places = BoundedSemaphore(max(1, settings.threads // DRAINERS))
+        self._authenticator = authenticator
+        self._drain_slots = BoundedSemaphore(max(1, settings.threads // THREADS_PER_DRAIN))
         self._slots = BodySlots(settings.threads)
         self._searches = Bulkhead(MAX_SEARCHES, MAX_WAITING_SEARCHES)
-        self.outgoing = Outgoing(settings.threads)
+        self.response_streams = ResponseStreams(settings.threads)
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         """The app as WSGI servers call it (PEP 3333)."""
@@ -111,151 +111,151 @@ class App:
         start_response(f"{answer.status} {HTTPStatus(answer.status).phrase}", answer.headers)
         return answer
 
-    def respond(self, request: Request) -> Answer:
+    def respond(self, request: Request) -> Response:
         """Answer one request; whatever goes wrong becomes an answer, too."""
         line = AccessLine(request, origin(request.environ, self._settings.trusted_hops))
-        body = RequestBody(request, self._settings.body_timeout, self._settings.largest_body, self._places)
-        answer = self._attempt(request, body, line)
+        body = RequestBody(request, self._settings.body_timeout, self._settings.largest_body, self._drain_slots)
+        answer = self._handle(request, body, line)
         if request.method == "HEAD":
             answer.content = b""
         known = bool(line.principal) or self._settings.access == "everybody"
-        answer = self._outgoing(answer, known, line.origin.client, request.environ.get("REMOTE_ADDR", ""))
+        answer = self._as_stream(answer, known, line.origin.client, request.environ.get("REMOTE_ADDR", ""))
         if self._settings.cors_origins:
             cors.add_headers(self._settings.cors_origins, request.environ, answer)
-        answer.headers += [*EVERY_ANSWER, ("X-Request-Id", line.origin.id)]
-        if answer.status not in WITHOUT_SIZE:
+        answer.headers += [*COMMON_HEADERS, ("X-Request-Id", line.origin.id)]
+        if answer.status not in STATUSES_WITHOUT_LENGTH:
             answer.headers.append(("Content-Length", str(answer.size)))
-        if body.unread and body.take_place():
+        if body.unread and body.acquire_drain_slot():
             body.drain(behind_proxy=self._settings.trusted_hops > 0)
         if body.unread:
-            answer.headers.append(UNREAD)
-        _log(answer, line)
+            answer.headers.append(CLOSE_HEADER)
+        _log_when_sent(answer, line)
         if not body.close():
             answer.content = iter(answer)
-            answer.at_the_end(body.wait)
+            answer.call_on_close(body.wait)
         return answer
 
-    def _outgoing(self, answer: Answer, known: bool, client: ClientAddress, peer: str) -> Answer:
+    def _as_stream(self, response: Response, known: bool, client: ClientAddress, peer: str) -> Response:
         """The answer; in pieces unless it is small, and another one where there is no room for it."""
         held = 0
-        if isinstance(answer.content, bytes):
-            held = len(answer.content)
-            if held <= SMALL:
-                return answer
-            answer.content = in_pieces(answer.content)
-        pieces = self.outgoing.begin(answer.content, client.network, held, known, peer)
+        if isinstance(response.content, bytes):
+            held = len(response.content)
+            if held <= MAX_UNSTREAMED_SIZE:
+                return response
+            response.content = in_chunks(response.content)
+        pieces = self.response_streams.add(response.content, client.network, held, known, peer)
         if pieces is None:
-            return answers.error(RegistryError(UNAVAILABLE))
-        answer.content = pieces
-        answer.at_the_end(partial(self.outgoing.end, pieces))
-        return answer
+            return answers.error_response(RegistryError(UNAVAILABLE))
+        response.content = pieces
+        response.call_on_close(partial(self.response_streams.remove, pieces))
+        return response
 
-    def _attempt(self, request: Request, body: RequestBody, line: AccessLine) -> Answer:
+    def _handle(self, request: Request, body: RequestBody, line: AccessLine) -> Response:
         """Answer, and write down what was decided. A fault of a store may pass; any other fault is ours."""
         found = routes.match(request.method, request.path)
         audit = Audit(line.origin, "HTTP_AUTHORIZATION" not in request.environ)
-        if not found.quick or not _admitted_at_once(request):
-            leave()
+        if not found.is_non_blocking or not _authenticates_without_io(request):
+            step_down()
         try:
             self._checks.check(request.environ)
-            answer = self._admitted(request, body, found, audit)
+            answer = self._authenticate_and_run(request, body, found, audit)
         except RegistryError as error:
-            answer = answers.error(error)
-            if error.row.status in LOGIN_REFUSALS:
-                self._login_refused(request, audit, error)
-            if error.row.status == 401:
+            answer = answers.error_response(error)
+            if error.descriptor.status in LOGIN_REFUSALS:
+                self._audit_refused_login(request, audit, error)
+            if error.descriptor.status == 401:
                 answer.add({"WWW-Authenticate": self._challenge(request, found, bool(error.detail))})
-        except Full as error:
+        except StoreFull as error:
             # A line each, without a traceback: where the log is on the same disk, it must not fill what is freed.
             log.error("%s: %s %s", error, request.method, quote(request.path))
-            answer = answers.error(RegistryError(STORE_FULL, {"full": error.store}))
+            answer = answers.error_response(RegistryError(STORE_FULL, {"full": error.store}))
         except StorageError:
             log.exception("a store failed: %s %s", request.method, quote(request.path))
-            answer = answers.error(RegistryError(UNAVAILABLE))
+            answer = answers.error_response(RegistryError(UNAVAILABLE))
         except Exception:
             log.exception("a defect: %s %s", request.method, quote(request.path))
-            answer = answers.error(RegistryError(UNKNOWN))
+            answer = answers.error_response(RegistryError(UNKNOWN))
         line.principal = audit.principal
         if found.writes or answer.status in REFUSALS:
-            audit.decision(found.doing, found.name, found.last, answer.status)
+            audit.decision(found.audit_action, found.name, found.last_segment, answer.status)
         return answer
 
-    def _login_refused(self, request: Request, audit: Audit, error: RegistryError) -> None:
+    def _audit_refused_login(self, request: Request, audit: Audit, error: RegistryError) -> None:
         """Tell the audit which user name was refused, where it was: an expired token is no login."""
-        user = credentials.user_tried(request.environ.get("HTTP_AUTHORIZATION", ""))
-        if user is not None and (error.row.status == 429 or not error.detail):
-            audit.tried(user)
+        user = credentials.attempted_user(request.environ.get("HTTP_AUTHORIZATION", ""))
+        if user is not None and (error.descriptor.status == 429 or not error.detail):
+            audit.record_login_attempt(user)
 
-    def _admitted(self, request: Request, body: RequestBody, found: routes.Match, audit: Audit) -> Answer:
+    def _authenticate_and_run(self, request: Request, body: RequestBody, found: routes.Match, audit: Audit) -> Response:
         """Let the caller in, check name and access, and let the handler work."""
         if self._read_only and found.writes:
             raise RegistryError(UNSUPPORTED._replace(message=self._read_only))
-        authorization = "" if found.is_open else request.environ.get("HTTP_AUTHORIZATION", "")
-        caller = self._door.admit(authorization, audit.origin.client)
+        authorization = "" if found.is_unauthenticated else request.environ.get("HTTP_AUTHORIZATION", "")
+        caller = self._authenticator.authenticate(authorization, audit.origin.client)
         audit.principal = caller.principal
         action = found.route.action
         if action in ON_REPOSITORIES:
             check_repository(found.name)
         self._authorise(caller, found)
         if found.writes and body.unread:
-            self._take_slot(body, None if self._settings.access == "everybody" else caller.principal)
-        call = Call(
+            self._acquire_slot(body, None if self._settings.access == "everybody" else caller.principal)
+        call = RequestContext(
             request,
             body,
             self.registry,
-            self._door,
+            self._authenticator,
             caller,
             audit,
             self._searches,
             self._settings.url,
             found.name,
-            found.last,
+            found.last_segment,
         )
         try:
-            return self._handled(found, call)
+            return self._run_handler(found, call)
         except RegistryError as error:
             if error.upload is None:
                 raise
-            answer = answers.error(error)
-            uploads.refused(call, error.upload, answer)
+            answer = answers.error_response(error)
+            uploads.add_session_headers(call, error.upload, answer)
             return answer
 
-    def _handled(self, found: routes.Match, call: Call) -> Answer:
+    def _run_handler(self, found: routes.Match, context: RequestContext) -> Response:
         """Let the handler work: a deletion that the disk has no space for once more, with the reserve."""
         try:
-            return found.route.handler(call)
-        except Full:
+            return found.route.handler(context)
+        except StoreFull:
             if found.route.action is not Action.DELETE:
                 raise
         with self._reserve():
-            return found.route.handler(call)
+            return found.route.handler(context)
 
-    def _take_slot(self, body: RequestBody, principal: str | None) -> None:
-        """Raises UPLOADS_TOO_MANY."""
-        if not self._slots.take(principal):
-            raise RegistryError(UPLOADS_TOO_MANY)
-        body.at_the_end(partial(self._slots.give_back, principal))
+    def _acquire_slot(self, body: RequestBody, principal: str | None) -> None:
+        """Raises TOO_MANY_UPLOADS."""
+        if not self._slots.acquire(principal):
+            raise RegistryError(TOO_MANY_UPLOADS)
+        body.call_on_close(partial(self._slots.release, principal))
 
     def _authorise(self, caller: Caller, found: routes.Match) -> None:
         """Raises DENIED, and UNAUTHORIZED where other credentials, or a token for more, might do."""
         action = found.route.action
-        match caller.decide(action, found.name).verdict:
-            case Verdict.DENIED:
-                needed = self._door.needed(caller.principal, action, found.name)
+        match caller.decide(action, found.name).effect:
+            case Effect.DENIED:
+                needed = self._authenticator.required_permission(caller.principal, action, found.name)
                 raise denied(needed.permission, needed.resource)
-            case Verdict.UNASKED:
+            case Effect.UNDETERMINED:
                 raise RegistryError(UNAUTHORIZED, {"scope": found.scope})
 
     def _challenge(self, request: Request, found: routes.Match, good: bool) -> str:
         """What a client can do about a 401: get a token for the request, or another one where its own is not `good`."""
-        if found.route.action is Action.NOTHING:
-            return LOG_IN
+        if found.route.action is Action.NONE:
+            return BASIC_CHALLENGE
         scopes = [found.scope]
         source = request.args.get("from", "")
         if "mount" in request.args and is_repository(source):
             scopes.append(str(repository_scope(source, ["pull"])))
         error = "" if "HTTP_AUTHORIZATION" not in request.environ else "insufficient_scope" if good else "invalid_token"
-        return self._door.challenge(" ".join(filter(None, scopes)), error)
+        return self._authenticator.challenge(" ".join(filter(None, scopes)), error)
 
 
 def request_of(environ: "WSGIEnvironment") -> Request:
@@ -271,7 +271,7 @@ def request_of(environ: "WSGIEnvironment") -> Request:
     return request
 
 
-def _admitted_at_once(request: Request) -> bool:
+def _authenticates_without_io(request: Request) -> bool:
     """Return whether the caller is known without asking a disk or a network: anonymous, or with a token of ours.
 
     Basic credentials are looked up in files, in the metadata or at Google.
@@ -280,11 +280,11 @@ def _admitted_at_once(request: Request) -> bool:
     return not authorization or authorization[:7].lower() == "bearer "
 
 
-def _log(answer: Answer, line: AccessLine) -> None:
+def _log_when_sent(response: Response, line: AccessLine) -> None:
     """Write the request's line when its answer has gone out: now, where that is in memory, or when its pieces end."""
-    if isinstance(answer.content, bytes):
-        line.sent = len(answer.content)
-        line.write(answer.status)
+    if isinstance(response.content, bytes):
+        line.sent = len(response.content)
+        line.write(response.status)
     else:
-        answer.content = line.counting(answer.content)
-        answer.at_the_end(partial(line.write, answer.status))
+        response.content = line.count_sent(response.content)
+        response.call_on_close(partial(line.write, response.status))

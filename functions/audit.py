@@ -13,13 +13,13 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from functions import logs
-from functions.log_text import MAX_ID, NONE, field
+from functions.log_text import ABSENT, MAX_ID, field
 from functions.origin import Origin
 from functions.registry.changes import Change
 
 audit_log: Final = logging.getLogger("lading.audit")
 
-TEXT: Final = (
+LINE_FORMAT: Final = (
     "audit outcome={outcome} status={status} client={client} user={user} principal={principal} action={action} "
     "repository={repository} reference={reference} change={change} digest={digest} tags={tags} also={also} "
     "session={session} source={source} request={request_id} sent-id={sent_id} trace={trace} "
@@ -48,14 +48,14 @@ class Audit:
         self.origin = origin
         self.principal = ""
         self._anonymous = anonymous
-        self._tried: str | None = None
+        self._attempted_user: str | None = None
         self._changes: list[Change] = []
 
-    def tried(self, user: str) -> None:
+    def record_login_attempt(self, user: str) -> None:
         """Record that a login with this user name was refused."""
-        self._tried = user
+        self._attempted_user = user
 
-    def did(self, change: Change) -> None:
+    def record_change(self, change: Change) -> None:
         """Record what the request changed."""
         self._changes.append(change)
 
@@ -68,7 +68,7 @@ class Audit:
             reference: the last part of the path, or "".
             status: of the answer.
         """
-        described = [part for change in self._changes for part in _described(change)]
+        described = [part for change in self._changes for part in _change_fields(change)]
         for part in described or [{}]:
             self._write(action, repository, reference, status, part)
 
@@ -81,8 +81,12 @@ class Audit:
         fields = {
             "outcome": outcome,
             "status": status,
-            "client": self.origin.client.text or NONE,
-            **({} if self._tried is None else {"user": field(self._tried, MAX_ID) if self._tried else ""}),
+            "client": self.origin.client.text or ABSENT,
+            **(
+                {}
+                if self._attempted_user is None
+                else {"user": field(self._attempted_user, MAX_ID) if self._attempted_user else ""}
+            ),
             "principal": field(self.principal),
             "action": action,
             "repository": field(repository),
@@ -99,13 +103,13 @@ class Audit:
         audit_log.log(level, "%s", text, extra={"fields": told})
 
     def _outcome(self, status: int) -> str:
-        if status == 401 and self._anonymous and self._tried is None:
+        if status == 401 and self._anonymous and self._attempted_user is None:
             # How every login begins.
             return "challenged"
         return "refused" if status in REFUSALS else "allowed" if status < 400 else "failed"
 
 
-def _described(change: Change) -> Iterator[dict[str, Any]]:
+def _change_fields(change: Change) -> Iterator[dict[str, Any]]:
     """Return the fields of a change, in as many parts as keep a line short; their grammar was checked."""
     for start in range(0, max(len(change.tags), len(change.also), 1), MAX_NAMES):
         fields = {
@@ -121,8 +125,8 @@ def _described(change: Change) -> Iterator[dict[str, Any]]:
 
 def _text(fields: dict[str, Any]) -> str:
     """Return the line. Every field is one word, or in quotation marks, so that none can be taken for another."""
-    shown = dict.fromkeys(CHANGE_FIELDS, NONE)
+    shown = dict.fromkeys(CHANGE_FIELDS, ABSENT)
     shown |= {name: ",".join(value) if isinstance(value, tuple) else value for name, value in fields.items()}
     # In quotation marks, so that a login as `-` is none without a name.
-    shown["user"] = f'"{fields["user"]}"' if "user" in fields else NONE
-    return TEXT.format(**shown)
+    shown["user"] = f'"{fields["user"]}"' if "user" in fields else ABSENT
+    return LINE_FORMAT.format(**shown)

@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import Final
 
 from functions import settings
-from functions.commands.options import Command, CommandError, Parser, given
+from functions.commands.options import Command, CommandError, Parser, given_options
 from functions.settings import SettingsError
 from storage.errors import StorageError
 
@@ -69,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(arguments: Sequence[str] | None) -> int:
     parsed = _parsed(sys.argv[1:] if arguments is None else arguments)
     command: Command = parsed.command
-    return command(parsed, settings.read(options=given(parsed))) or 0
+    return command(parsed, settings.load_settings(options=given_options(parsed))) or 0
 
 
 def _reason(error: Exception) -> str:
@@ -99,7 +99,7 @@ def _tell(reason: str, arguments: Sequence[str]) -> None:
 
 def _logs_json(arguments: Sequence[str]) -> bool:
     """Return whether the log of a server is to be JSON, also where other settings cannot be read."""
-    options = given(_parsed(arguments))
+    options = given_options(_parsed(arguments))
     return (options.get("log") or os.environ.get("LADING_LOG")) == "json"
 
 

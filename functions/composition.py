@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from functions.auth.access import Authorizer, Door
-from functions.auth.door import GuardedDoor, OpenDoor
-from functions.auth.google import Google
+from functions.auth.access import Authenticator, Authorizer
+from functions.auth.door import OpenAuthenticator, RestrictedAuthenticator
+from functions.auth.google import GoogleClient
 from functions.auth.google_tokens import Pseudonyms
 from functions.auth.iam import IamAuthorizer
 from functions.auth.keys import KeyFile, KeyRing, KeyStore
@@ -26,7 +26,7 @@ from storage.protocols import BlobStore, MetadataStore
 if TYPE_CHECKING:
     from functions.app import App
     from functions.jobs.collect import Collector
-    from functions.jobs.reaping import Waits
+    from functions.jobs.reaping import GracePeriods
     from functions.registry.policies import Policy
 
 
@@ -85,9 +85,9 @@ def open_keys(url: str, create: bool = True) -> KeyStore:
         case "file":
             return KeyFile(local_path(url, "file"), create)
         case "secret" if parts.netloc and parts.path.strip("/"):
-            from functions.auth.secret import KeySecret
+            from functions.auth.secret import SecretManagerKeyStore
 
-            return KeySecret(parts.netloc, parts.path.strip("/"))
+            return SecretManagerKeyStore(parts.netloc, parts.path.strip("/"))
     raise SettingsError(f"keys are in file:///FILE or secret://PROJECT/SECRET, not {url}")
 
 
@@ -99,15 +99,15 @@ def open_authorizer(settings: Settings, key: Callable[[], bytes], standby: bool 
         key: returns the robots' key, under which callers are given pseudonyms; called where one is needed.
         standby: says that nothing is written.
     """
-    google, parts = Google(), urlsplit(settings.access)
+    google, parts = GoogleClient(), urlsplit(settings.access)
     if settings.access == "users":
         # Only here is bcrypt wanted.
         from functions.auth.id_tokens import IdTokens
-        from functions.auth.local import LocalAuthorizer
+        from functions.auth.local import HtpasswdAuthorizer
 
         # A file that `--users` names elsewhere is another program's, too.
         rehash = settings.users.parent == settings.data and not standby
-        return LocalAuthorizer(settings.users, settings.grants, IdTokens(google, settings.realm), rehash)
+        return HtpasswdAuthorizer(settings.users, settings.grants, IdTokens(google, settings.realm), rehash)
     match parts.scheme:
         case "gs" if parts.netloc and not parts.path.strip("/"):
             bucket = PolicyBucket(google, parts.netloc, settings.folders)
@@ -123,13 +123,13 @@ def open_robots(settings: Settings, metadata: MetadataStore) -> Robots:
     return Robots(metadata, KeyRing(open_keys(settings.keys).load))
 
 
-def open_door(settings: Settings, metadata: MetadataStore, standby: bool = False) -> Door:
+def open_authenticator(settings: Settings, metadata: MetadataStore, standby: bool = False) -> Authenticator:
     """Return the door of the registry whose metadata this is. Raises SettingsError, StorageError."""
     if settings.access == "everybody":
-        return OpenDoor()
+        return OpenAuthenticator()
     keys = KeyRing(open_keys(settings.keys).load)
     authorizer = open_authorizer(settings, lambda: keys.robots, standby)
-    return GuardedDoor(authorizer, Robots(metadata, keys), keys, settings.realm, settings.public)
+    return RestrictedAuthenticator(authorizer, Robots(metadata, keys), keys, settings.realm, settings.public)
 
 
 def open_registry(settings: Settings, metadata: MetadataStore, create: bool = True) -> Registry:
@@ -141,7 +141,7 @@ def open_registry(settings: Settings, metadata: MetadataStore, create: bool = Tr
 def immutable_tags(settings: Settings) -> ImmutableTags:
     """Return the rules of the settings. Raises SettingsError."""
     try:
-        return ImmutableTags.of(settings.immutable)
+        return ImmutableTags.parse(settings.immutable)
     except ValueError as error:
         raise SettingsError(f"--immutable: {error}") from None
 
@@ -154,32 +154,34 @@ def missing_content(settings: Settings) -> MissingContent:
         raise SettingsError(f"--allow-missing: {error}") from None
 
 
-def open_collector(settings: Settings, waits: "Waits | None" = None, create: bool = True) -> "Collector":
+def open_collector(settings: Settings, grace_periods: "GracePeriods | None" = None, create: bool = True) -> "Collector":
     """The collection of garbage, with the waits of the settings unless others are given. Raises as `create` does."""
-    return collector_of(settings, open_registry(settings, open_metadata(settings.metadata, create), create), waits)
+    return collector_of(
+        settings, open_registry(settings, open_metadata(settings.metadata, create), create), grace_periods
+    )
 
 
-def collector_of(settings: Settings, store: Registry, waits: "Waits | None" = None) -> "Collector":
+def collector_of(settings: Settings, store: Registry, grace_periods: "GracePeriods | None" = None) -> "Collector":
     """Return the collection of garbage of an open registry. Raises SettingsError."""
     from functions.jobs.cleanup import in_collection
     from functions.jobs.collect import Collector
-    from functions.jobs.reaping import Waits
+    from functions.jobs.reaping import GracePeriods
 
-    own = Waits(grace=settings.grace, undelete=settings.undelete)
+    own = GracePeriods(grace=settings.grace, undelete=settings.undelete)
     policies = open_policies(settings)
     clean_up = in_collection(store, policies, settings.cleanup_mode == "apply", now) if policies else None
-    return Collector(store, waits or own, clean_up)
+    return Collector(store, grace_periods or own, clean_up)
 
 
 def open_policies(settings: Settings) -> "tuple[Policy, ...]":
     """The clean-up policies of the settings. Raises SettingsError."""
-    from functions.registry.policy_files import PolicyError, parse
+    from functions.registry.policy_files import PolicyError, parse_policies
 
     text = settings.cleanup
     try:
         if text and not text.lstrip().startswith(("[", "{")):
             text = Path(text).read_text()
-        return parse(text) if text else ()
+        return parse_policies(text) if text else ()
     except OSError as error:
         raise SettingsError(
             f"--cleanup {text}: {error.strerror}; name a file with policies, or the JSON itself"
@@ -218,19 +220,19 @@ def create(settings: Settings) -> "App":
     metadata = open_metadata(settings.metadata, create=not standby)
     registry = open_registry(settings, metadata, create=not standby)
     if standby:
-        registry.pulls.stop()
+        registry.last_pulls.stop()
     elif settings.embedded:
         from functions.jobs import reserve
         from functions.registry.identity import identity_of
 
         identity_of(metadata)
-        reserve.make(settings.metadata)
-    door = open_door(settings, metadata, bool(standby))
-    return App(registry, settings, door, standby, lambda: _reserve(settings.metadata))
+        reserve.create_reserve(settings.metadata)
+    authenticator = open_authenticator(settings, metadata, bool(standby))
+    return App(registry, settings, authenticator, standby, lambda: _reserve(settings.metadata))
 
 
 def _reserve(metadata: str) -> AbstractContextManager[None]:
     """Return the block in which a deletion has the reserve. Only on a full disk is the job's code wanted."""
-    from functions.jobs.reserve import lent
+    from functions.jobs.reserve import partly_released
 
-    return lent(metadata)
+    return partly_released(metadata)

@@ -7,7 +7,7 @@ is asked with credentials must name it. Which pages may write, request_checks de
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Final
 
-from functions.api.answers import Answer
+from functions.api.answers import Response
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -28,7 +28,7 @@ MAX_AGE: Final = "600"
 """Seconds for which a browser need not ask again. Its own cap may be lower."""
 
 
-def add_headers(origins: Collection[str], environ: "WSGIEnvironment", answer: Answer) -> None:
+def add_headers(origins: Collection[str], environ: "WSGIEnvironment", response: Response) -> None:
     """Let a page of one of `origins` read an answer, and send the request that it asks for (preflight)."""
     # What one page is told, a cache must not tell another one.
     headers = {"Vary": "Origin"}
@@ -38,8 +38,8 @@ def add_headers(origins: Collection[str], environ: "WSGIEnvironment", answer: An
         headers["Access-Control-Allow-Credentials"] = "true"
         headers["Access-Control-Expose-Headers"] = RESPONSE_HEADERS
         if environ["REQUEST_METHOD"] == "OPTIONS" and "HTTP_ACCESS_CONTROL_REQUEST_METHOD" in environ:
-            allowed = next((value for name, value in answer.headers if name == "Allow"), "")
+            allowed = next((value for name, value in response.headers if name == "Allow"), "")
             headers["Access-Control-Allow-Methods"] = allowed
             headers["Access-Control-Allow-Headers"] = REQUEST_HEADERS
             headers["Access-Control-Max-Age"] = MAX_AGE
-    answer.add(headers)
+    response.add(headers)

@@ -19,71 +19,71 @@ log = logging.getLogger("lading.leader")
 MAX_HELD: Final = 0.05
 """Seconds for which a request may hold the leader: all others wait meanwhile. Longer is logged at the level DEBUG."""
 
-_here = threading.local()
+_thread = threading.local()
 
 
-class Desk:
+class Leader:
     """For the threads of one server."""
 
     def __init__(self) -> None:
         """Nobody is there."""
         self._lock = threading.Lock()
-        self._taken = False
+        self._is_held = False
         self._closed = False
-        self._waiting: list[threading.Lock] = []
+        self._followers: list[threading.Lock] = []
 
-    def sit(self) -> None:
+    def acquire(self) -> None:
         """Between two requests: wait until nobody else is at the desk, unless this thread is there."""
-        if not at_desk():
+        if not is_leader():
             self._wait()
-            _here.desk = self
+            _thread.leader = self
 
     def close(self) -> None:
         """Let all threads that wait go, and none wait any more: no further request comes."""
         with self._lock:
             self._closed = True
-            while self._waiting:
-                self._waiting.pop().release()
+            while self._followers:
+                self._followers.pop().release()
 
-    def pass_on(self) -> None:
+    def promote_follower(self) -> None:
         """Let somebody else sit down: who came last, so that few threads do nearly all, and only theirs is memory."""
         with self._lock:
-            self._taken = bool(self._waiting)
-            if self._waiting:
-                self._waiting.pop().release()
+            self._is_held = bool(self._followers)
+            if self._followers:
+                self._followers.pop().release()
 
     def _wait(self) -> None:
         turn = threading.Lock()
         turn.acquire()
         with self._lock:
-            if not self._taken or self._closed:
-                self._taken = True
+            if not self._is_held or self._closed:
+                self._is_held = True
                 return
-            self._waiting.append(turn)
+            self._followers.append(turn)
         turn.acquire()
 
 
-def at_desk() -> bool:
+def is_leader() -> bool:
     """Whether this thread keeps others from the next requests."""
-    return getattr(_here, "desk", None) is not None
+    return getattr(_thread, "leader", None) is not None
 
 
-def begin() -> None:
+def begin_request() -> None:
     """Mark the beginning of a request of this thread, for the log of those that hold the leader for too long."""
-    _here.began = time.monotonic()
+    _thread.began = time.monotonic()
 
 
 def log_held(what: str) -> None:
     """Log `what` where this thread has been the leader since `begin` for more than MAX_HELD."""
-    if at_desk() and log.isEnabledFor(logging.DEBUG):
-        seconds = time.monotonic() - getattr(_here, "began", math.inf)
+    if is_leader() and log.isEnabledFor(logging.DEBUG):
+        seconds = time.monotonic() - getattr(_thread, "began", math.inf)
         if seconds > MAX_HELD:
             log.debug("a request held the leader for %.0f ms: %s", seconds * 1000, what)
 
 
-def leave() -> None:
+def step_down() -> None:
     """Let another thread take the next requests: what this one does may take long. Nothing where there is no desk."""
-    if at_desk():
+    if is_leader():
         log_held("until it stepped down")
-        _here.desk.pass_on()
-        _here.desk = None
+        _thread.leader.promote_follower()
+        _thread.leader = None

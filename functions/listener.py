@@ -27,10 +27,10 @@ WATCH_INTERVAL: Final = 2.0
 PROBE_TIMEOUT: Final = 0.5
 """Seconds in which a server on this machine takes a connection."""
 
-ANY: Final = {"0.0.0.0": ("127.0.0.1",), "::": ("::1", "127.0.0.1")}  # noqa: S104  # not listened at here
+WILDCARD_ADDRESSES: Final = {"0.0.0.0": ("127.0.0.1",), "::": ("::1", "127.0.0.1")}  # noqa: S104  # not listened at here
 """Addresses that stand for all of a machine's, and loopback's among those."""
 
-REASONS: Final = {
+BIND_ERRORS: Final = {
     errno.EADDRINUSE: "is in use; stop what listens there, or choose another port with --address",
     errno.EADDRNOTAVAIL: "is not an address of this machine; use 127.0.0.1 for it alone, or 0.0.0.0 for all networks",
     errno.EACCES: "may not be used by this user; choose a port above 1023 with --address",
@@ -63,17 +63,17 @@ def listen(settings: Settings) -> Iterator[list[socket.socket]]:
             try:
                 listeners.append(stack.enter_context(_listener(family, address, settings.port)))
             except OSError as error:
-                failure = error
+                storage_error_of = error
                 if error.errno not in NOT_HERE:
                     raise _refusal(shown, error) from None
         if not listeners:
-            raise _refusal(shown, failure)
+            raise _refusal(shown, storage_error_of)
         yield listeners
 
 
 def _listener(family: socket.AddressFamily, address: str, port: int) -> socket.socket:
     """Raises OSError, also where another server answers at the address."""
-    if any(_is_taken(probed, port) for probed in ANY.get(address, (address,))):
+    if any(_is_taken(probed, port) for probed in WILDCARD_ADDRESSES.get(address, (address,))):
         raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
     both = address == "::" and socket.has_dualstack_ipv6()
     listener = socket.create_server((address, port), family=family, backlog=BACKLOG, dualstack_ipv6=both)
@@ -87,7 +87,7 @@ def _listener(family: socket.AddressFamily, address: str, port: int) -> socket.s
 
 def _refusal(shown: str, error: OSError) -> SettingsError:
     number = error.errno or 0
-    return SettingsError(f"{shown} {REASONS.get(number, f'cannot be listened at: {os.strerror(number)}')}")
+    return SettingsError(f"{shown} {BIND_ERRORS.get(number, f'cannot be listened at: {os.strerror(number)}')}")
 
 
 def _resolve(host: str, shown: str) -> list[tuple[socket.AddressFamily, str]]:
@@ -164,7 +164,7 @@ class Certificate:
         self._settings = settings
         self._served = self._state()
 
-    def is_good(self) -> bool:
+    def can_be_served(self) -> bool:
         """Return whether there is a certificate that can be served; the log says why not."""
         if not self.files:
             log.info("SIGHUP reads the certificate again, and there is none")
@@ -177,8 +177,8 @@ class Certificate:
             return False
         return True
 
-    def watch(self, read_again: Callable[[], None], sleep: Callable[[float], None] = time.sleep) -> None:
-        """Call `read_again` for each change, until the process ends.
+    def watch(self, reload: Callable[[], None], sleep: Callable[[float], None] = time.sleep) -> None:
+        """Call `reload` for each change, until the process ends.
 
         Certificate and key are two files: what was changed must stay as it is from one look to the next.
         """
@@ -188,14 +188,14 @@ class Certificate:
             before, seen = seen, self._state()
             if seen != self._served and seen == before:
                 self._served = seen
-                read_again()
+                reload()
 
     def _state(self) -> list[tuple[int, int, int] | int | None]:
         """Return what changes when a file does: by how it is written, or by its being replaced."""
-        return [_stamp(path) for path in self.files]
+        return [_file_version(path) for path in self.files]
 
 
-def _stamp(path: Path) -> tuple[int, int, int] | int | None:
+def _file_version(path: Path) -> tuple[int, int, int] | int | None:
     try:
         found = path.stat()
     except OSError as error:

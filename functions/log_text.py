@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Final
 from urllib.parse import quote
 
-NONE: Final = "-"
+ABSENT: Final = "-"
 """A field without a value."""
 
 MAX_FIELD: Final = 255
@@ -29,17 +29,17 @@ _SAFE_IN_QUOTES: Final = f" {_SAFE}"
 
 def field(text: str, limit: int = MAX_FIELD) -> str:
     """Return `text` as one word, or NONE where it is empty."""
-    return _encoded(text[:limit]) if text else NONE
+    return _encoded(text[:limit]) if text else ABSENT
 
 
 def header_field(value: str, limit: int) -> str:
     """Return the value of a header, which WSGI decodes as Latin-1, as one word, or NONE where it is empty."""
-    return _encoded(value[:limit], encoding="latin-1") if value else NONE
+    return _encoded(value[:limit], encoding="latin-1") if value else ABSENT
 
 
 def agent(value: str) -> str:
     """Return a user agent, for use between quotation marks: it keeps its spaces. NONE where it is empty."""
-    return _encoded(value[:MAX_AGENT], _SAFE_IN_QUOTES, "latin-1") if value else NONE
+    return _encoded(value[:MAX_AGENT], _SAFE_IN_QUOTES, "latin-1") if value else ABSENT
 
 
 @lru_cache(maxsize=1024)

@@ -12,16 +12,16 @@ from typing import Any, Final
 
 from werkzeug.wrappers import Request
 
-from functions.log_text import MAX_PATH, NONE, field, header_field
+from functions.log_text import ABSENT, MAX_PATH, field, header_field
 from functions.origin import Origin
 
-MOMENT: Final = "%Y-%m-%d %H:%M:%S%z"
+TIME_FORMAT: Final = "%Y-%m-%d %H:%M:%S%z"
 """The time of a line as text: local, with its offset from UTC."""
 
-ACCESS: Final = '%s %s %s %d %d %.1f %s %s %s %s %s "%s"'
+ACCESS_FORMAT: Final = '%s %s %s %d %d %.1f %s %s %s %s %s "%s"'
 """Time, method, path, status, bytes, milliseconds, principal, client, request id, X-Request-Id, trace, user agent."""
 
-ACCESS_JSON: Final = (
+ACCESS_JSON_FORMAT: Final = (
     '{"severity": "INFO", "time": "%s", "httpRequest": {"requestMethod": "%s", "requestUrl": "%s", "status": %d, '
     '"responseSize": "%d", "userAgent": "%s", "remoteIp": "%s", "latency": "%.6fs", "protocol": "%s"}, '
     '"principal": "%s", "request_id": "%s", "sent_id": "%s", "trace": "%s"%s}'
@@ -50,7 +50,7 @@ class AccessLine:
         self.principal = ""
         self.sent = 0
 
-    def counting(self, pieces: Iterable[bytes]) -> Iterator[bytes]:
+    def count_sent(self, pieces: Iterable[bytes]) -> Iterator[bytes]:
         """The pieces, counted as they go out."""
         for piece in pieces:
             self.sent += len(piece)
@@ -58,23 +58,23 @@ class AccessLine:
 
     def write(self, status: int) -> None:
         """Write the line of a request that was answered with `status`."""
-        if not _lines.form:
+        if not _lines.line_format:
             return
         seconds = time.perf_counter() - self._began
-        _lines.write(self._json(status, seconds) if _lines.form == "json" else self._text(status, seconds))
+        _lines.write(self._json(status, seconds) if _lines.line_format == "json" else self._text(status, seconds))
 
     def _text(self, status: int, seconds: float) -> str:
         id, client, agent, sent_id, trace = self.origin
-        time_, who, address = time.strftime(MOMENT), field(self.principal), client.text or NONE
+        time_, who, address = time.strftime(TIME_FORMAT), field(self.principal), client.text or ABSENT
         told = (time_, self._method, self._path, status, self.sent, seconds * 1000)
-        return ACCESS % (*told, who, address, id, sent_id, trace, agent)
+        return ACCESS_FORMAT % (*told, who, address, id, sent_id, trace, agent)
 
     def _json(self, status: int, seconds: float) -> str:
         """Return the line as Cloud Logging reads it: an HttpRequest, whose sizes are texts, beside fields of ours."""
         id, client, agent, sent_id, trace = self.origin
         request = (self._method, self._path, status, self.sent, agent, client.text, seconds, self._protocol)
         fields = "".join(f', "{name}": "{value}"' for name, value in trace_field(trace).items())
-        return ACCESS_JSON % (_rfc3339(time.time()), *request, field(self.principal), id, sent_id, trace, fields)
+        return ACCESS_JSON_FORMAT % (_rfc3339(time.time()), *request, field(self.principal), id, sent_id, trace, fields)
 
 
 class JsonLines(logging.Formatter):
@@ -95,7 +95,7 @@ def _rfc3339(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
 
 
-def collected(report: dict[str, Any]) -> None:
+def log_collection(report: dict[str, Any]) -> None:
     """Write down what a slice of a collection did: a line from which metrics can be made."""
     text = f"collection {'finished' if report['finished'] else 'goes on'}: {report['freed_bytes']} bytes freed"
     if report["failed"]:
@@ -106,7 +106,7 @@ def collected(report: dict[str, Any]) -> None:
 
 def trace_field(trace: str) -> dict[str, str]:
     """Return the field by which Cloud Logging joins the lines of one trace, where the project is known."""
-    if trace == NONE or not _lines.project:
+    if trace == ABSENT or not _lines.project:
         return {}
     return {"logging.googleapis.com/trace": f"projects/{_lines.project}/traces/{trace}"}
 
@@ -118,7 +118,7 @@ class _Lines:
     project  of Google Cloud, whose traces the lines belong to, or ""
     """
 
-    form = ""
+    line_format = ""
     project = ""
 
     def write(self, line: str) -> None:
@@ -131,11 +131,13 @@ class _Lines:
 _lines: Final = _Lines()
 
 
-def start(form: str, project: str = "", level: str = "info") -> None:
+def start(line_format: str, project: str = "", level: str = "info") -> None:
     """Write the log to standard error, as `text` or `json`, with traces of a `project` of Google Cloud."""
-    _lines.form, _lines.project = form, project and field(project)
+    _lines.line_format, _lines.project = line_format, project and field(project)
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonLines() if form == "json" else logging.Formatter("%(asctime)s %(message)s", MOMENT))
+    handler.setFormatter(
+        JsonLines() if line_format == "json" else logging.Formatter("%(asctime)s %(message)s", TIME_FORMAT)
+    )
     log = logging.getLogger("lading")
     log.setLevel(level.upper())
     # What Python writes belongs to the same stream, and has the same form.
@@ -146,12 +148,12 @@ def start(form: str, project: str = "", level: str = "info") -> None:
     threading.excepthook = _thread_failed
 
 
-def _thread_failed(failure: threading.ExceptHookArgs) -> None:
+def _thread_failed(storage_error_of: threading.ExceptHookArgs) -> None:
     """Log the exception that ended a thread."""
-    if failure.exc_value is not None:
-        told = (failure.exc_type, failure.exc_value, failure.exc_traceback)
+    if storage_error_of.exc_value is not None:
+        told = (storage_error_of.exc_type, storage_error_of.exc_value, storage_error_of.exc_traceback)
         logging.getLogger("lading").critical(
-            "a thread ended: %s", failure.thread and failure.thread.name, exc_info=told
+            "a thread ended: %s", storage_error_of.thread and storage_error_of.thread.name, exc_info=told
         )
 
 

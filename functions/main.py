@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING
 
 import functions_framework
 from flask import Request
-from werkzeug.wrappers import Response
+from werkzeug import wrappers
 
 if TYPE_CHECKING:
-    from functions.api.answers import Answer
+    from functions.api.answers import Response
     from functions.app import App
 
 
@@ -29,39 +29,39 @@ def _app() -> "App":
     from functions import logs, settings
     from functions.composition import create
 
-    read = settings.read()
+    read = settings.load_settings()
     logs.start(read.log, read.project, read.log_level)
     return create(read)
 
 
 @functions_framework.http
-def registry(request: Request) -> Response:
+def registry(request: Request) -> wrappers.Response:
     """The registry, as `functions-framework --target registry` serves it: the very same app."""
     from functions.api import answers
     from functions.app import request_of
     from functions.registry.errors import DENIED, RegistryError
 
-    if not _open_to(request):
+    if not _is_public(request):
         refusal = RegistryError(DENIED, "with LADING_ACCESS=everybody only this machine is answered")
-        return _streamed(answers.error(refusal))
-    return _streamed(_app().respond(request_of(request.environ)))
+        return _as_flask_response(answers.error_response(refusal))
+    return _as_flask_response(_app().respond(request_of(request.environ)))
 
 
 @functions_framework.http
-def collect(request: Request) -> Response:
+def collect(request: Request) -> wrappers.Response:
     """A slice of the collection of garbage."""
     from functions import scheduled
 
     answer = scheduled.collect(request)
-    return Response(b"".join(answer), answer.status, answer.headers)
+    return wrappers.Response(b"".join(answer), answer.status, answer.headers)
 
 
-def _streamed(answer: "Answer") -> Response:
-    """The answer as a stream: before it sends any other one, the framework reads the rest of a body into memory."""
-    return Response(answer, answer.status, answer.headers)
+def _as_flask_response(response: "Response") -> wrappers.Response:
+    """Return a response as a stream: before any other one, the framework reads the rest of a body into memory."""
+    return wrappers.Response(response, response.status, response.headers)
 
 
-def _open_to(request: Request) -> bool:
+def _is_public(request: Request) -> bool:
     """Whether the caller is on this machine, or the registry is not one that is open to all who are.
 
     The framework listens on all addresses, so what `lading serve` checks once is checked here for each request.
@@ -69,7 +69,7 @@ def _open_to(request: Request) -> bool:
     from functions import settings
 
     # Read first: it refuses such a registry behind a proxy, whose address may well be loopback.
-    return settings.read().access != "everybody" or settings.is_loopback(request.remote_addr or "")
+    return settings.load_settings().access != "everybody" or settings.is_loopback(request.remote_addr or "")
 
 
 def _replace_framework() -> None:

@@ -9,7 +9,7 @@ import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from functions.client_address import ClientAddress, client_address
-from functions.log_text import MAX_ID, NONE, agent, header_field
+from functions.log_text import ABSENT, MAX_ID, agent, header_field
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -58,4 +58,4 @@ def _trace(environ: "WSGIEnvironment") -> str:
         found = _CLOUD_TRACE.fullmatch(environ["HTTP_X_CLOUD_TRACE_CONTEXT"])
     if found is None and "HTTP_TRACEPARENT" in environ:
         found = _TRACE_PARENT.fullmatch(environ["HTTP_TRACEPARENT"])
-    return found[1] if found and found[1] != _NO_TRACE else NONE
+    return found[1] if found and found[1] != _NO_TRACE else ABSENT

@@ -7,21 +7,21 @@ from functools import partial
 from typing import Final, NamedTuple
 
 from functions.api import answers, base, blobs, health, history, listings, manifests, token, uploads
-from functions.api.answers import Answer
-from functions.api.base import Call
+from functions.api.answers import Response
+from functions.api.base import RequestContext
 from functions.auth.access import Action
 from functions.auth.scopes import CATALOG, repository
 from functions.registry.errors import NOT_FOUND, UNSUPPORTED, RegistryError
 from functions.registry.names import is_repository
 
-Handler = Callable[[Call], Answer]
+Handler = Callable[[RequestContext], Response]
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
     """A row. A route cannot be written without the access that it needs.
 
-    path  a regular expression for the whole path; its groups `name` and `last` reach the handler
+    path  a regular expression for the whole path; its groups `name` and `last_segment` reach the handler
     """
 
     spec: str
@@ -31,50 +31,50 @@ class Route:
     handler: Handler
 
 
-def _row(spec: str, methods: str, path: str, action: Action, handler: Handler) -> Route:
+def _route(spec: str, methods: str, path: str, action: Action, handler: Handler) -> Route:
     # A repository's name may hold anything that a path can, `blobs` and `manifests` included: only the end decides.
-    pattern = path.replace("<name>", "(?P<name>.+)").replace("<last>", "(?P<last>[^/]+)")
+    pattern = path.replace("<name>", "(?P<name>.+)").replace("<last>", "(?P<last_segment>[^/]+)")
     return Route(spec, frozenset(methods.split()), re.compile(pattern, re.DOTALL), action, handler)
 
 
 ROUTES: Final = (
     # What is asked most often comes first; history's name may end like a manifest's.
-    _row("end-1", "GET HEAD", "/v2/?", Action.ENTER, base.check),
-    _row("history", "GET HEAD", "/v2/_lading/<name>/history", Action.PULL, history.moves),
-    _row("end-3", "GET HEAD", "/v2/<name>/manifests/<last>", Action.PULL, manifests.get),
-    _row("end-2", "GET HEAD", "/v2/<name>/blobs/<last>", Action.PULL, blobs.get),
-    _row("token", "GET POST", "/v2/token/?", Action.NOTHING, token.issue),
-    _row("_catalog", "GET HEAD", "/v2/_catalog/?", Action.LIST, listings.repositories),
-    _row("end-4a end-4b end-11", "POST", "/v2/<name>/blobs/uploads/?", Action.PUSH, uploads.start),
-    _row("end-13", "GET HEAD", "/v2/<name>/blobs/uploads/<last>", Action.PUSH, uploads.status),
-    _row("end-5", "PATCH", "/v2/<name>/blobs/uploads/<last>", Action.PUSH, uploads.append),
-    _row("end-6", "PUT", "/v2/<name>/blobs/uploads/<last>", Action.PUSH, uploads.finish),
-    _row("end-14", "DELETE", "/v2/<name>/blobs/uploads/<last>", Action.PUSH, uploads.cancel),
-    _row("end-10", "DELETE", "/v2/<name>/blobs/<last>", Action.DELETE, blobs.delete),
-    _row("end-7", "PUT", "/v2/<name>/manifests/<last>", Action.PUSH, manifests.put),
-    _row("end-9", "DELETE", "/v2/<name>/manifests/<last>", Action.DELETE, manifests.delete),
-    _row("end-8a end-8b", "GET HEAD", "/v2/<name>/tags/list/?", Action.PULL, listings.tags),
-    _row("end-12a end-12b", "GET HEAD", "/v2/<name>/referrers/<last>", Action.PULL, listings.referrers),
-    _row("version", "GET HEAD", "/v2/_lading/version", Action.ENTER, base.version),
-    _row("about", "GET HEAD", "/", Action.NOTHING, health.about),
-    _row("health", "GET HEAD", "/healthz", Action.NOTHING, health.about),
-    _row("ready", "GET HEAD", "/readyz", Action.NOTHING, health.ready),
+    _route("end-1", "GET HEAD", "/v2/?", Action.AUTHENTICATE, base.check),
+    _route("history", "GET HEAD", "/v2/_lading/<name>/history", Action.PULL, history.tag_history),
+    _route("end-3", "GET HEAD", "/v2/<name>/manifests/<last>", Action.PULL, manifests.get),
+    _route("end-2", "GET HEAD", "/v2/<name>/blobs/<last>", Action.PULL, blobs.get),
+    _route("token", "GET POST", "/v2/token/?", Action.NONE, token.issue),
+    _route("_catalog", "GET HEAD", "/v2/_catalog/?", Action.LIST, listings.repositories),
+    _route("end-4a end-4b end-11", "POST", "/v2/<name>/blobs/uploads/?", Action.PUSH, uploads.start),
+    _route("end-13", "GET HEAD", "/v2/<name>/blobs/uploads/<last>", Action.PUSH, uploads.status),
+    _route("end-5", "PATCH", "/v2/<name>/blobs/uploads/<last>", Action.PUSH, uploads.append),
+    _route("end-6", "PUT", "/v2/<name>/blobs/uploads/<last>", Action.PUSH, uploads.finish),
+    _route("end-14", "DELETE", "/v2/<name>/blobs/uploads/<last>", Action.PUSH, uploads.cancel),
+    _route("end-10", "DELETE", "/v2/<name>/blobs/<last>", Action.DELETE, blobs.delete),
+    _route("end-7", "PUT", "/v2/<name>/manifests/<last>", Action.PUSH, manifests.put),
+    _route("end-9", "DELETE", "/v2/<name>/manifests/<last>", Action.DELETE, manifests.delete),
+    _route("end-8a end-8b", "GET HEAD", "/v2/<name>/tags/list/?", Action.PULL, listings.tags),
+    _route("end-12a end-12b", "GET HEAD", "/v2/<name>/referrers/<last>", Action.PULL, listings.referrers),
+    _route("version", "GET HEAD", "/v2/_lading/version", Action.AUTHENTICATE, base.version),
+    _route("about", "GET HEAD", "/", Action.NONE, health.about),
+    _route("health", "GET HEAD", "/healthz", Action.NONE, health.about),
+    _route("ready", "GET HEAD", "/readyz", Action.NONE, health.ready),
 )
 
 
-BY_METHOD: Final = {
+ROUTES_BY_METHOD: Final = {
     method: tuple(route for route in ROUTES if method in route.methods) for route in ROUTES for method in route.methods
 }
 
 
-QUICK: Final = frozenset({base.check, blobs.get, manifests.get})
+NON_BLOCKING_HANDLERS: Final = frozenset({base.check, blobs.get, manifests.get})
 """Handlers that the leader runs: one bounded read costs less than to hand the request to another thread.
 
 They step down (`leave`) before anything else: a second read, a search, an object that is opened.
 """
 
 
-OPEN: Final = frozenset({"about", "health", "ready", "options"})
+UNAUTHENTICATED_ROUTES: Final = frozenset({"about", "health", "ready", "options"})
 """Rows for which no credentials count: what is sent is not even read, so bad ones hinder no probe."""
 
 
@@ -88,23 +88,23 @@ class Match(NamedTuple):
     route: Route
     method: str
     name: str = ""
-    last: str = ""
+    last_segment: str = ""
 
     @property
-    def doing(self) -> str:
+    def audit_action(self) -> str:
         """What it does, in a word, for the audit."""
         action = self.route.action
-        return self.route.spec if action is Action.NOTHING else action.value
+        return self.route.spec if action is Action.NONE else action.value
 
     @property
-    def quick(self) -> bool:
+    def is_non_blocking(self) -> bool:
         """Whether it answers, or begins to stream, before anybody could notice."""
-        return self.route.handler in QUICK
+        return self.route.handler in NON_BLOCKING_HANDLERS
 
     @property
-    def is_open(self) -> bool:
+    def is_unauthenticated(self) -> bool:
         """Whether no credentials count for it."""
-        return self.route.spec in OPEN
+        return self.route.spec in UNAUTHENTICATED_ROUTES
 
     @property
     def writes(self) -> bool:
@@ -126,23 +126,23 @@ def match(method: str, path: str) -> Match:
 
     OPTIONS is answered by what paths take, and looks nothing up (RFC 9110, section 9.3.7).
     """
-    for route in BY_METHOD.get(method, ()):
+    for route in ROUTES_BY_METHOD.get(method, ()):
         if found := route.path.fullmatch(path):
             return Match(route, method, **found.groupdict())
     allowed = frozenset[str]().union(*(route.methods for route in ROUTES if route.path.fullmatch(path)))
     if allowed:
         allowed |= {"OPTIONS"}
     if allowed and method == "OPTIONS":
-        return Match(_row("options", method, "", Action.NOTHING, partial(_options, allowed)), method)
-    return Match(_row("none", method, "", Action.NOTHING, partial(_no_such_row, allowed)), method)
+        return Match(_route("options", method, "", Action.NONE, partial(_options, allowed)), method)
+    return Match(_route("none", method, "", Action.NONE, partial(_not_found, allowed)), method)
 
 
-def _options(allowed: frozenset[str], call: Call) -> Answer:
-    return Answer(204, {"Allow": ", ".join(sorted(allowed))})
+def _options(allowed: frozenset[str], context: RequestContext) -> Response:
+    return Response(204, {"Allow": ", ".join(sorted(allowed))})
 
 
-def _no_such_row(allowed: frozenset[str], call: Call) -> Answer:
-    answer = answers.error(RegistryError(UNSUPPORTED if allowed else NOT_FOUND))
+def _not_found(allowed: frozenset[str], context: RequestContext) -> Response:
+    answer = answers.error_response(RegistryError(UNSUPPORTED if allowed else NOT_FOUND))
     if allowed:
         answer.add({"Allow": ", ".join(sorted(allowed))})
     return answer

@@ -26,7 +26,7 @@ What bounds the pool, so that no client has all of it: slots for requests with a
 (api.slots); an eighth of the threads for reading what nobody wants (App._places); two searches through many records at
 a time (auth.bulkhead); three quarters of the threads for large answers to unauthenticated clients (api.outgoing).
 
-What ends waiting: HEADER_PATIENCE for headers; the setting `body_timeout` for a body that stands still; STUCK, or
+What ends waiting: HEADER_TIMEOUT_MS for headers; the setting `body_timeout` for a body that stands still; STUCK, or
 PAUSED for authenticated clients, for an answer of which nothing is taken; IDLE for connections, and less in a CROWD and
 at the end. A read of granian's cannot be interrupted: what ends it is that its connection is dropped.
 
@@ -56,64 +56,64 @@ from granian.server.common import AbstractServer
 from granian.server.mt import MTServer, WorkerThread
 from granian.wsgi import ResponseIterWrap
 
-from functions.api.connections import UntakenAnswers, drop_idle
-from functions.api.outgoing import Outgoing
-from functions.app import UNREAD, App, request_of
-from functions.desk import Desk, begin, leave, log_held
+from functions.api.connections import StalledResponses, close_unused
+from functions.api.outgoing import ResponseStreams
+from functions.app import CLOSE_HEADER, App, request_of
+from functions.desk import Leader, begin_request, log_held, step_down
 from functions.listener import BACKLOG, Certificate
 from functions.settings import Settings
-from functions.signal_event import LookingUp
+from functions.signal_event import PollingEvent
 
 log = logging.getLogger("lading")
 
 native: Any = _granian
 """Of another release than its stubs."""
 
-TLS: Final = ("enabled", "cert", "key", "key_password", "protocol_min", "ca", "crl", "client_verify")
+SSL_OPTIONS: Final = ("enabled", "cert", "key", "key_password", "protocol_min", "ca", "crl", "client_verify")
 """What `AbstractServer.ssl_ctx` has, in its order."""
 
-HEADER_PATIENCE: Final = 30_000
+HEADER_TIMEOUT_MS: Final = 30_000
 """Milliseconds within which a client must have sent its headers."""
 
-BUFFER: Final = 64 * 1024
+READ_BUFFER_SIZE: Final = 64 * 1024
 """Bytes that are read at a time from a connection, and the most that a request's headers may have.
 
 docker, and whatever else is written in Go, uploads in chunks of 32 KiB and a few bytes. A chunk that is read in two
 parts is handed from thread to thread twice, and that is what an upload's time goes into.
 """
 
-CONNECTIONS: Final = 2048
+MAX_CONNECTIONS: Final = 2048
 """At a time. With all of them full of headers that never end, the process is still below 256 MiB."""
 
-CROWD: Final = CONNECTIONS * 3 // 4
+PRESSURE_THRESHOLD: Final = MAX_CONNECTIONS * 3 // 4
 """From so many connections on, those that are of no use go sooner."""
 
-IDLE: Final = 3600.0
+IDLE_TIMEOUT: Final = 3600.0
 """Seconds after which a connection that was answered, and over which nothing moves, goes: longer than any request."""
 
-IDLE_IN_A_CROWD: Final = 120.0
+IDLE_TIMEOUT_UNDER_PRESSURE: Final = 120.0
 """… there: longer than a client may let a body or an answer stand still, so that no transfer is cut off."""
 
-UNSPOKEN_IN_A_CROWD: Final = 1.0
+FIRST_REQUEST_TIMEOUT_UNDER_PRESSURE: Final = 1.0
 """Seconds for a first word there."""
 
-IDLE_AT_THE_END: Final = 10.0
+IDLE_TIMEOUT_AT_SHUTDOWN: Final = 10.0
 """… and once the server is told to end: a client that keeps silent would hold it up."""
 
-SWEEP: Final = 2.0
+SWEEP_INTERVAL: Final = 2.0
 """Seconds between looks for connections that are of no use."""
 
-STUCK: Final = 60.0
+STALLED_RESPONSE_TIMEOUT: Final = 60.0
 """Seconds after which an answer goes with its connection of which the client takes nothing."""
 
-PAUSED: Final = 3600.0
+PAUSED_DOWNLOAD_TIMEOUT: Final = 3600.0
 """… where the client is authenticated, and no more are paused than threads are left for others: as long as IDLE."""
 
-IDLE_THREADS_GO_AFTER: Final = 5
-NEVER: Final = 10 * 365 * 24 * 3600
+IDLE_THREAD_TIMEOUT: Final = 5
+NO_TIMEOUT: Final = 10 * 365 * 24 * 3600
 """Seconds."""
 
-EVERY_REQUEST: Final = {
+WSGI_ENVIRON: Final = {
     "SCRIPT_NAME": "",
     "wsgi.version": (1, 0),
     "wsgi.errors": sys.stderr,
@@ -125,43 +125,43 @@ EVERY_REQUEST: Final = {
 """What WSGI says of each (PEP 3333), beside what granian says of this one."""
 
 
-class Runner:
+class RequestCallback:
     """What granian calls for each request: the app, and the desk where threads take turns."""
 
-    def __init__(self, app: App, desk: Desk | None) -> None:
+    def __init__(self, app: App, leader: Leader | None) -> None:
         """Run `app`; without a desk, as many answer at a time as there are threads."""
         self.app = app
-        self.desk = desk
+        self.leader = leader
 
     def __call__(self, protocol: Any, scope: dict[str, Any]) -> None:
         """Answer one request, and come back when this thread may take the next one."""
-        environ = EVERY_REQUEST | scope
-        begin()
-        has_unread = self._answer(protocol, environ)
+        environ = WSGI_ENVIRON | scope
+        begin_request()
+        has_unread = self._respond(protocol, environ)
         log_held(str(environ["REQUEST_METHOD"]))
         # The buffers of the body are in both, and a cycle of references may hold one of them.
         scope.clear()
         environ.clear()
         # granian itself holds the body until this thread comes back, and until the body is gone, hyper keeps a
         # connection open of whose request it has not read all. So that thread never waits here.
-        if self.desk and not has_unread:
-            self.desk.sit()
+        if self.leader and not has_unread:
+            self.leader.acquire()
 
-    def _answer(self, protocol: Any, environ: dict[str, Any]) -> bool:
+    def _respond(self, protocol: Any, environ: dict[str, Any]) -> bool:
         """Answer the request; return whether the connection must end, since not all of the body was read."""
         answer = self.app.respond(request_of(environ))
-        has_unread = UNREAD in answer.headers
+        has_unread = CLOSE_HEADER in answer.headers
         if isinstance(answer.content, bytes):
             answer.close()
             protocol.response_bytes(answer.status, answer.headers, answer.content)
         else:
-            leave()
+            step_down()
             pieces = ResponseIterWrap(answer)  # type: ignore[no-untyped-call]
             protocol.response_iter(answer.status, answer.headers, pieces)
         return has_unread
 
 
-class OneProcess(MTServer):
+class SingleProcessServer(MTServer):
     """granian with its workers in threads of this process."""
 
     def __init__(self, listeners: Sequence[socket.socket], certificate: Certificate, **options: Any) -> None:
@@ -197,7 +197,7 @@ class OneProcess(MTServer):
         self.main_loop_interrupt.clear()
         if self.interrupt_signal:
             self.main_loop_interrupt.set()  # after granian has looked, and before it was cleared here
-        elif self._certificate.is_good():
+        elif self._certificate.can_be_served():
             self._replace_workers(spawn_target, target_loader)
 
     def _replace_workers(self, spawn_target: Any, target_loader: Any) -> None:
@@ -222,12 +222,12 @@ class OneProcess(MTServer):
         """Both with and without a global lock will do."""
 
     def _spawn_worker(  # type: ignore[override]  # as MTServer's
-        self, idx: int, target: Any, callback_loader: Runner
+        self, idx: int, target: Any, callback_loader: RequestCallback
     ) -> WorkerThread:
         stop = native.WorkerSignal()
         return WorkerThread(self, idx, self._work, (idx, callback_loader, stop), stop)  # type: ignore[no-untyped-call]
 
-    def _work(self, idx: int, runner: Runner, stop: Any) -> None:
+    def _work(self, idx: int, runner: RequestCallback, stop: Any) -> None:
         """What the worker's thread does: serve until `stop`. As MTServer has it, but for the threads, and who calls."""
         stopped = threading.Event()
         stop.add_cb(stopped.set)
@@ -239,7 +239,7 @@ class OneProcess(MTServer):
             self._stopping.wait()  # the listener was closed, to end, before this worker could begin
             return
         # A worker's own: threads of one that ends must not keep another's waiting.
-        desk = Desk() if runner.desk else None
+        desk = Leader() if runner.leader else None
         worker = native.WSGIWorker(
             idx + 1,
             (None, holder),
@@ -247,15 +247,15 @@ class OneProcess(MTServer):
             threads=1,
             blocking_threads=self.runtime_blocking_threads,
             py_threads=self.blocking_threads,
-            py_threads_idle_timeout=NEVER if runner.desk else IDLE_THREADS_GO_AFTER,
+            py_threads_idle_timeout=NO_TIMEOUT if runner.leader else IDLE_THREAD_TIMEOUT,
             backpressure=self.backpressure,
             http_mode=self.http,
             http1_opts=self.http1_settings,
-            **{f"ssl_{name}": value for name, value in zip(TLS, self.ssl_ctx, strict=True)},
+            **{f"ssl_{name}": value for name, value in zip(SSL_OPTIONS, self.ssl_ctx, strict=True)},
         )
         loop = loops.get(self.loop)
         try:
-            scheduler = _new_cbscheduler(loop, Runner(runner.app, desk))  # type: ignore[no-untyped-call]
+            scheduler = _new_cbscheduler(loop, RequestCallback(runner.app, desk))  # type: ignore[no-untyped-call]
             # One thread of granian's own for all connections: where several share them, each piece of a body, and each
             # answer, wakes another one that finds nothing to do.
             worker.serve_str(scheduler, loop, stop)
@@ -265,23 +265,23 @@ class OneProcess(MTServer):
         finally:
             close_active_loop(loop)
 
-    def serve_app(self, runner: Runner) -> None:
+    def serve_app(self, runner: RequestCallback) -> None:
         """Serve until SIGTERM or SIGINT, then finish what runs."""
-        self.main_loop_interrupt = LookingUp()
+        self.main_loop_interrupt = PollingEvent()
         # Past MTServer.serve, which only warns of what is said above.
         AbstractServer.serve(self, target_loader=lambda: runner, wrap_loader=False)
 
 
 def serve(
-    app: App, settings: Settings, listeners: Sequence[socket.socket], beside: AbstractContextManager[object]
+    app: App, settings: Settings, listeners: Sequence[socket.socket], background: AbstractContextManager[object]
 ) -> None:
     """Serve `app` over `listeners` until SIGTERM: HTTP/1.1, over TLS where there is a certificate.
 
     HTTP/2 is the work of a proxy in front. granian's WSGI body reader does not return when a stream is reset (2.8).
-    What works `beside` it, on the same registry, ends before the registry is closed.
+    What works `background` it, on the same registry, ends before the registry is closed.
     """
     certificate = Certificate(settings)
-    server = OneProcess(
+    server = SingleProcessServer(
         listeners,
         certificate,
         address=settings.host,
@@ -289,8 +289,8 @@ def serve(
         interface=Interfaces.WSGI,
         http=HTTPModes.http1,
         blocking_threads=settings.threads,
-        backpressure=CONNECTIONS,
-        http1_settings=HTTP1Settings(header_read_timeout=HEADER_PATIENCE, max_buffer_size=BUFFER),
+        backpressure=MAX_CONNECTIONS,
+        http1_settings=HTTP1Settings(header_read_timeout=HEADER_TIMEOUT_MS, max_buffer_size=READ_BUFFER_SIZE),
         ssl_cert=settings.tls_cert,
         ssl_key=settings.tls_key,
         log_level=LogLevels.error,
@@ -300,51 +300,58 @@ def serve(
     # What is there now stays. To look through it for garbage again and again would cost a tenth of a pull.
     gc.collect()
     gc.freeze()
-    _take_descriptors()
+    _raise_descriptor_limit()
     # Where each answer waits for a cloud, nobody can be alone at a desk.
-    runner = Runner(app, Desk() if settings.embedded else None)
+    runner = RequestCallback(app, Leader() if settings.embedded else None)
     threading.Thread(
-        target=_sweep, args=[settings.port, app.outgoing, lambda: server.interrupt_signal], name="sweep", daemon=True
+        target=_sweep_connections,
+        args=[settings.port, app.response_streams, lambda: server.interrupt_signal],
+        name="sweep",
+        daemon=True,
     ).start()
     if certificate.files:
         threading.Thread(
             target=certificate.watch, args=[server.signal_handler_reload], name="certificate", daemon=True
         ).start()
-    with contextlib.closing(app.registry), beside:
+    with contextlib.closing(app.registry), background:
         server.serve_app(runner)
 
 
-def _take_descriptors() -> None:
+def _raise_descriptor_limit() -> None:
     """As many as the connections may need, where the system lets us."""
     with contextlib.suppress(ImportError, ValueError, OSError):
         import resource
 
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        wanted = 2 * CONNECTIONS if hard == resource.RLIM_INFINITY else min(hard, 2 * CONNECTIONS)
+        wanted = 2 * MAX_CONNECTIONS if hard == resource.RLIM_INFINITY else min(hard, 2 * MAX_CONNECTIONS)
         resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
 
 
-def _sweep(port: int, outgoing: Outgoing, ends: Callable[[], bool]) -> None:
-    """Drop connections that are of no use until the process `ends`: granian waits without end for each of these.
+def _sweep_connections(port: int, response_streams: ResponseStreams, is_stopping: Callable[[], bool]) -> None:
+    """Drop connections that are of no use until the process `is_stopping`: granian waits without end for each of these.
 
     Args:
         port: of the server.
-        outgoing: knows which downloads may be paused.
-        ends: whether the server has been told to stop.
+        response_streams: knows which downloads may be paused.
+        is_stopping: whether the server has been told to stop.
     """
-    answers = UntakenAnswers(port)
+    answers = StalledResponses(port)
     while True:
-        time.sleep(SWEEP)
-        if ends():
-            drop_idle(port, 0, IDLE_AT_THE_END)
+        time.sleep(SWEEP_INTERVAL)
+        if is_stopping():
+            close_unused(port, 0, IDLE_TIMEOUT_AT_SHUTDOWN)
             continue
         try:
-            _sweep_once(port, outgoing, answers)
+            _sweep_once(port, response_streams, answers)
         except Exception:
             log.exception("connections that are of no use could not be dropped; trying again")
 
 
-def _sweep_once(port: int, outgoing: Outgoing, answers: UntakenAnswers) -> None:
-    if drop_idle(port, HEADER_PATIENCE / 1000, IDLE) > CROWD:
-        drop_idle(port, UNSPOKEN_IN_A_CROWD, IDLE_IN_A_CROWD)
-    answers.drop(STUCK, partial(outgoing.paused, seconds=STUCK / 2), PAUSED)
+def _sweep_once(port: int, response_streams: ResponseStreams, answers: StalledResponses) -> None:
+    if close_unused(port, HEADER_TIMEOUT_MS / 1000, IDLE_TIMEOUT) > PRESSURE_THRESHOLD:
+        close_unused(port, FIRST_REQUEST_TIMEOUT_UNDER_PRESSURE, IDLE_TIMEOUT_UNDER_PRESSURE)
+    answers.close_stalled(
+        STALLED_RESPONSE_TIMEOUT,
+        partial(response_streams.paused, seconds=STALLED_RESPONSE_TIMEOUT / 2),
+        PAUSED_DOWNLOAD_TIMEOUT,
+    )

@@ -4,7 +4,7 @@ import re
 from typing import Final
 from urllib.parse import urlsplit
 
-MOST_NAMES: Final = 500
+MAX_NAMES: Final = 500
 ORIGIN: Final = re.compile(r"https?://(?:[a-z0-9._-]{1,253}|\[[0-9a-f:.]{2,45}\])(?::[0-9]{1,5})?", re.ASCII)
 NAME_CHARACTERS: Final = frozenset("abcdefghijklmnopqrstuvwxyz0123456789._/-*")
 
@@ -32,7 +32,7 @@ def origins(text: str) -> tuple[str, ...]:
     """Return origins as browsers write them (RFC 6454, section 6.2). Raises ValueError."""
     found = tuple(each.strip().rstrip("/").lower() for each in text.split(",") if each.strip())
     for origin in found:
-        if len(found) > MOST_NAMES or not ORIGIN.fullmatch(origin):
+        if len(found) > MAX_NAMES or not ORIGIN.fullmatch(origin):
             raise ValueError(
                 f"--cors-origins is http(s)://HOST[:PORT] and more of them with commas between them, not {origin[:80]};"
                 " there is none for all sites, whose pages would act with the credentials that browsers keep"
@@ -43,8 +43,8 @@ def origins(text: str) -> tuple[str, ...]:
 def names(option: str, text: str) -> tuple[str, ...]:
     """Return names, or patterns of them, that stand with commas between them. Raises ValueError."""
     found = tuple(name.strip().rstrip("/") for name in text.split(",") if name.strip())
-    if len(found) > MOST_NAMES or any(set(name) - NAME_CHARACTERS for name in found):
-        raise ValueError(f"--{option} is at most {MOST_NAMES} names with commas between them, not {text[:80]}")
+    if len(found) > MAX_NAMES or any(set(name) - NAME_CHARACTERS for name in found):
+        raise ValueError(f"--{option} is at most {MAX_NAMES} names with commas between them, not {text[:80]}")
     return found
 
 
@@ -60,8 +60,8 @@ def choice(option: str, text: str, choices: tuple[str, ...]) -> str:
     return text
 
 
-def number(option: str, text: str, least: int, most: int) -> int:
+def number(option: str, text: str, minimum: int, maximum: int) -> int:
     """Return a number within its bounds. Raises ValueError."""
-    if not text.isdigit() or not least <= int(text) <= most:
-        raise ValueError(f"--{option} is a number from {least} to {most}, not {text}")
+    if not text.isdigit() or not minimum <= int(text) <= maximum:
+        raise ValueError(f"--{option} is a number from {minimum} to {maximum}, not {text}")
     return int(text)

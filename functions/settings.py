@@ -137,7 +137,7 @@ DATABASE: Final = "metadata.sqlite"
 """The file of the metadata in a data folder."""
 
 UNITS: Final = {"d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
-MOST_HOPS: Final = 16
+MAX_HOPS: Final = 16
 CONTAINER_HOSTS: Final = frozenset(
     f"host.{each}.internal" for each in ("docker", "containers", "minikube", "k3d", "lima", "rancher-desktop")
 )
@@ -227,15 +227,17 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def read(environment: Mapping[str, str] = os.environ, options: Mapping[str, str | None] | None = None) -> Settings:
+def load_settings(
+    environment: Mapping[str, str] = os.environ, options: Mapping[str, str | None] | None = None
+) -> Settings:
     """The settings: of the command line's `options`, else the environment's, else defaults. Raises SettingsError."""
     try:
-        return _read(partial(_value, environment, options or {}), environment)
+        return _parse(partial(_value, environment, options or {}), environment)
     except ValueError as error:
         raise SettingsError(str(error)) from None
 
 
-def _read(value: Callable[[str], str], environment: Mapping[str, str]) -> Settings:
+def _parse(value: Callable[[str], str], environment: Mapping[str, str]) -> Settings:
     """Read and check. Raises SettingsError, ValueError."""
     _check_together(value, environment)
     host, port = setting_values.address(value("address"))
@@ -304,7 +306,7 @@ def _check_together(value: Callable[[str], str], environment: Mapping[str, str])
 
 
 def _hops(text: str) -> int:
-    return setting_values.number("trusted-hops", text, 0, MOST_HOPS)
+    return setting_values.number("trusted-hops", text, 0, MAX_HOPS)
 
 
 def _project(metadata: str) -> str:

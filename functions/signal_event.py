@@ -9,7 +9,7 @@ LOOK_UP: Final = 0.5
 """Seconds after which the main thread looks whether a signal has come."""
 
 
-class LookingUp(threading.Event):
+class PollingEvent(threading.Event):
     """An event whose waiter looks up now and then.
 
     Python's signal handlers run in the main thread alone, and a signal that the kernel gives to another wakes nobody.

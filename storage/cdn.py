@@ -12,7 +12,7 @@ from typing import Final, Self
 from urllib.parse import quote, urlsplit
 
 from storage.errors import StorageError
-from storage.signed_urls import LIFETIME
+from storage.signed_urls import URL_TTL
 
 KEY_BYTES: Final = 16
 
@@ -31,7 +31,7 @@ class CdnUrls:
         self._clock = clock
 
     @classmethod
-    def read(cls, path: Path) -> Self:
+    def from_file(cls, path: Path) -> Self:
         """As a file says: URL NAME KEY, the key as Cloud CDN has it, 16 bytes in base64url. Raises StorageError."""
         try:
             base, name, encoded = path.read_text().split()
@@ -45,6 +45,6 @@ class CdnUrls:
 
     def url(self, name: str) -> str:
         """The URL of an object, from now on good for LIFETIME."""
-        url = f"{self._base}/{quote(name)}?Expires={int(self._clock()) + LIFETIME}&KeyName={quote(self._name)}"
+        url = f"{self._base}/{quote(name)}?Expires={int(self._clock()) + URL_TTL}&KeyName={quote(self._name)}"
         signature = hmac.digest(self._key, url.encode(), "sha1")
         return f"{url}&Signature={urlsafe_b64encode(signature).decode()}"

@@ -18,7 +18,7 @@ from typing import Any, Final, get_origin
 from storage.firestore_documents import fields_of, path_of, queue_entry
 from storage.firestore_indexes import COLLECTION, CONTAINS, INDEXES
 from storage.kinds import KINDS
-from storage.protocols import MOST_CONTENT, Create, Delete, Replace, Touch, Write
+from storage.protocols import MAX_CONTENT_SIZE, Create, Delete, Replace, Touch, Write
 from storage.records import Key, Manifest, Record, Tag
 
 MAX_COMMIT_SIZE: Final = 10 * 1024 * 1024
@@ -65,7 +65,7 @@ def entry_size(path: str, field: str, value: Any, scope: str) -> int:
 
 def _size(write: Write) -> int:
     if isinstance(write, Touch):
-        return _touched(write.key)
+        return _touch_size(write.key)
     record = write.record
     path, fields = path_of(record.key), fields_of(record, NONCE) | queue_entry(record)
     size = document_size(path, fields)
@@ -73,7 +73,7 @@ def _size(write: Write) -> int:
         case Create():
             return size + _entries(type(record), path, fields)
         case Delete():
-            return size + _left_out(record) + _entries(type(record), path, fields)
+            return size + _omitted_content_size(record) + _entries(type(record), path, fields)
         case Replace():
             return size + _changed_entries(type(record), path, fields)
 
@@ -98,16 +98,16 @@ def _changed_entries(kind: type[Record], path: str, fields: Mapping[str, Any]) -
     )
 
 
-def _left_out(record: Record) -> int:
+def _omitted_content_size(record: Record) -> int:
     """Return the bytes of content that a record from a listing lacks, and its document has."""
     if isinstance(record, Manifest) and record.content is None and not record.object:
-        return min(record.size, MOST_CONTENT)
+        return min(record.size, MAX_CONTENT_SIZE)
     if type(record) is Tag and record.content is None and record.size <= MAX_TAG_CONTENT:
         return record.size
     return 0
 
 
-def _touched(key: Key[Any]) -> int:
+def _touch_size(key: Key[Any]) -> int:
     """Return the bytes of a document of which only the key is known. No index entry changes."""
     own = {"id": key.id, "repository": key.repository, "position": key.kind.order(key.id), "nonce": NONCE, "due": ENTRY}
     return document_size(path_of(key), own) + TYPICAL_SIZES[key.kind]

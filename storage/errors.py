@@ -28,7 +28,7 @@ class Conflict(StorageError):
     """A precondition of a commit did not hold, so nothing of that commit was written."""
 
 
-class Missing(StorageError):
+class ObjectNotFound(StorageError):
     """There is no object of that name."""
 
 
@@ -52,7 +52,7 @@ class Unavailable(StorageError):
     """The store did not answer in time, refused, or is full."""
 
 
-class Damaged(Unavailable):
+class StoreDamaged(Unavailable):
     """A file that a store lives in is damaged: what it has cannot be read, and nothing is written to it.
 
     path  the file
@@ -66,7 +66,7 @@ class Damaged(Unavailable):
         self.why = why
 
 
-class Full(Unavailable):
+class StoreFull(Unavailable):
     """The store has no space left: it can be read, and takes more once somebody has made room.
 
     store  what is full, as clients are told: "blobs" or "metadata"

@@ -16,15 +16,24 @@ from io import FileIO
 from pathlib import Path
 from typing import Final, TypeVar
 
-from storage.errors import NO_SPACE, Corrupt, Damaged, Full, Missing, StorageError, StoreNotFound, Unavailable
+from storage.errors import (
+    NO_SPACE,
+    Corrupt,
+    ObjectNotFound,
+    StorageError,
+    StoreDamaged,
+    StoreFull,
+    StoreNotFound,
+    Unavailable,
+)
 from storage.folders import FILE_MODE, FOLDER_MODE, flush_folder, make_store, private_opener
 from storage.object_folders import LAYOUT_FILE, SHARD, ObjectFolders
-from storage.protocols import Stored, exactly
+from storage.protocols import StoredObject, verified_size
 
 T = TypeVar("T")
 
 LAYOUT: Final = 1
-PIECE: Final = 256 * 1024
+CHUNK_SIZE: Final = 256 * 1024
 """Bytes read at a time: large enough that system calls cost nothing, small enough for any number of readers."""
 
 
@@ -40,7 +49,7 @@ class FilesystemBlobs:
         self._root = root
         self._folders = ObjectFolders(root)
         self._flushed: set[Path] = set()
-        with faults(self._root):
+        with translated_errors(self._root):
             layout = root / LAYOUT_FILE
             if not create and not layout.exists():
                 raise StoreNotFound(f"no blobs at {root}; use --data FOLDER or --blobs URL")
@@ -62,26 +71,26 @@ class FilesystemBlobs:
         """The folder."""
         return self._root
 
-    def append(self, name: str, chunks: Iterable[bytes], size: int | None = None) -> Stored:
+    def append(self, name: str, chunks: Iterable[bytes], size: int | None = None) -> StoredObject:
         """See BlobStore.append."""
         path = self._path(name)
-        with faults(self._root), self._new_file(path) as file:
+        with translated_errors(self._root), self._new_file(path) as file:
             written = 0
-            for chunk in exactly(chunks, size):
+            for chunk in verified_size(chunks, size):
                 written += write_all(file, chunk)
-        return Stored(written, None)
+        return StoredObject(written, None)
 
-    def join(self, name: str, parts: Sequence[str]) -> Stored:
+    def join(self, name: str, parts: Sequence[str]) -> StoredObject:
         """See BlobStore.join."""
         path = self._path(name)
-        with faults(self._root), self._new_file(path) as file:
+        with translated_errors(self._root), self._new_file(path) as file:
             written = sum(_copy(self._path(part), file) for part in parts)
-        return Stored(written, None)
+        return StoredObject(written, None)
 
     def replace(self, name: str, by: str) -> None:
         """See BlobStore.replace."""
         path, source = self._path(name), self._path(by)
-        with faults(self._root):
+        with translated_errors(self._root):
             source.stat()
             self._in_folder(path, lambda: source.rename(path))
             flush_folder(path.parent)
@@ -90,9 +99,9 @@ class FilesystemBlobs:
 
     def open(self, name: str, start: int, stop: int) -> Iterator[bytes]:
         """See BlobStore.open."""
-        with faults(self._root):
+        with translated_errors(self._root):
             file = self._path(name).open("rb", buffering=0)
-        return _pieces(file, start, stop)
+        return _read_chunks(file, start, stop)
 
     def signed_url(self, name: str) -> str | None:
         """None: a folder has no address."""
@@ -101,18 +110,18 @@ class FilesystemBlobs:
     def delete(self, name: str) -> None:
         """See BlobStore.delete; the upload's folder goes with its last file."""
         path = self._path(name)
-        with faults(self._root), contextlib.suppress(FileNotFoundError):
+        with translated_errors(self._root), contextlib.suppress(FileNotFoundError):
             path.unlink()
             _remove_empty(path.parent)
 
     def names(self, prefix: str, *, after: str = "", limit: int) -> list[str]:
         """See BlobStore.names."""
-        with faults(self._root):
+        with translated_errors(self._root):
             return self._folders.names(prefix, after, limit)
 
     def strays(self, *, limit: int) -> list[str]:
         """See BlobStore.strays."""
-        with faults(self._root):
+        with translated_errors(self._root):
             return self._folders.strays(limit)
 
     def close(self) -> None:
@@ -163,7 +172,7 @@ def _version(layout: Path) -> int:
     """Return the version that the file says. Raises Damaged."""
     text = layout.read_bytes()
     if not text.strip().isdigit():
-        raise Damaged(layout, "it says no version", f"write {LAYOUT} into it, the only version so far")
+        raise StoreDamaged(layout, "it says no version", f"write {LAYOUT} into it, the only version so far")
     return int(text)
 
 
@@ -184,15 +193,15 @@ def write_all(file: int, chunk: bytes) -> int:
 def _copy(source: Path, target: int) -> int:
     """Add the bytes of `source` to `target`; answers how many they were."""
     file = source.open("rb", buffering=0)
-    return sum(write_all(target, piece) for piece in _pieces(file, 0, os.fstat(file.fileno()).st_size))
+    return sum(write_all(target, piece) for piece in _read_chunks(file, 0, os.fstat(file.fileno()).st_size))
 
 
-def _pieces(file: FileIO, start: int, stop: int) -> Iterator[bytes]:
+def _read_chunks(file: FileIO, start: int, stop: int) -> Iterator[bytes]:
     """Read `file` from `start` to `stop`, and close it, at the end or when the iterator is closed."""
-    with file, faults(Path(str(file.name))):
+    with file, translated_errors(Path(str(file.name))):
         file.seek(start)
         while start < stop:
-            piece = file.read(min(PIECE, stop - start))
+            piece = file.read(min(CHUNK_SIZE, stop - start))
             if not piece:
                 raise Corrupt("a file is shorter than its record says")
             start += len(piece)
@@ -200,18 +209,18 @@ def _pieces(file: FileIO, start: int, stop: int) -> Iterator[bytes]:
 
 
 @contextlib.contextmanager
-def faults(root: Path) -> Iterator[None]:
+def translated_errors(root: Path) -> Iterator[None]:
     """Turn the system's errors about what is below `root` into the protocol's."""
     try:
         yield
     except FileNotFoundError as error:
-        raise Missing(str(error)) from error
+        raise ObjectNotFound(str(error)) from error
     except OSError as error:
-        raise failure(error, root) from error
+        raise storage_error_of(error, root) from error
 
 
-def failure(error: OSError, root: Path) -> Unavailable:
+def storage_error_of(error: OSError, root: Path) -> Unavailable:
     """Return what an error of the system is in the protocol's terms."""
     if error.errno in NO_SPACE:
-        return Full("blobs", root)
+        return StoreFull("blobs", root)
     return Unavailable(f"{error.filename or root}: {error.strerror or error}")

@@ -17,9 +17,9 @@ from typing import Final
 
 from storage.digests import Hasher, algorithm_of
 from storage.errors import Corrupt
-from storage.filesystem import FilesystemBlobs, failure, write_all
+from storage.filesystem import FilesystemBlobs, storage_error_of, write_all
 from storage.folders import FILE_MODE, FOLDER_MODE, make_private
-from storage.protocols import exactly
+from storage.protocols import verified_size
 
 MAX_OBJECTS: Final = 10_000
 MAX_BYTES: Final = 1024 * 1024 * 1024
@@ -36,13 +36,13 @@ class BulkBlobs(FilesystemBlobs):
         self._waiting: list[tuple[Path, Path]] = []
         self._bytes = 0
         self._count = 0
-        with _faults(self._root):
+        with _translated_errors(self._root):
             shutil.rmtree(incoming, ignore_errors=True)
             incoming.mkdir(FOLDER_MODE)
 
     def has(self, name: str, size: int) -> bool:
         """Return whether the object is there, with that many bytes."""
-        with _faults(self._root):
+        with _translated_errors(self._root):
             try:
                 return self._path(name).stat().st_size == size
             except FileNotFoundError:
@@ -70,8 +70,8 @@ class BulkBlobs(FilesystemBlobs):
         try:
             # Not around the block: what the chunks raise is the source's fault, and says so itself.
             with _opened(path) as file:
-                for chunk in exactly(chunks, size):
-                    with _faults(self._root):
+                for chunk in verified_size(chunks, size):
+                    with _translated_errors(self._root):
                         write_all(file, chunk)
         except BaseException:
             path.unlink(missing_ok=True)
@@ -86,7 +86,7 @@ class BulkBlobs(FilesystemBlobs):
         if not self._waiting:
             return
         self.sync()
-        with _faults(self._root):
+        with _translated_errors(self._root):
             for path, final in self._waiting:
                 make_private(final.parent)
                 path.replace(final)
@@ -95,7 +95,7 @@ class BulkBlobs(FilesystemBlobs):
 
     def sync(self) -> None:
         """Wait until all that was written to this file system is on the disk."""
-        with _faults(self._root):
+        with _translated_errors(self._root):
             _sync_file_system(self._incoming)
 
     def close(self) -> None:
@@ -106,7 +106,7 @@ class BulkBlobs(FilesystemBlobs):
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[int]:
     """Yield a descriptor of the new file `path`."""
-    with _faults(path):
+    with _translated_errors(path):
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE)
     try:
         yield descriptor
@@ -131,8 +131,8 @@ def _sync_file_system(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def _faults(root: Path) -> Iterator[None]:
+def _translated_errors(root: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise failure(error, root) from error
+        raise storage_error_of(error, root) from error

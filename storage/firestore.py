@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING, Any
 
 from storage.commit_size import MAX_COMMIT_SIZE, size_of
 from storage.errors import Conflict, TooLarge, Unavailable
-from storage.firestore_calls import again, one_try, translated_conflicts, translated_faults
-from storage.firestore_commits import FirestoreCommits, is_small
+from storage.firestore_calls import retry_transient, single_attempt, translated_conflicts, translated_errors
+from storage.firestore_commits import FirestoreCommits, is_rest_commit
 from storage.firestore_documents import (
     collection_of,
     fields_of,
@@ -37,9 +37,9 @@ from storage.firestore_indexes import is_array
 from storage.firestore_reads import FirestoreReads
 from storage.firestore_schema import SCHEMA_VERSION, FirestoreSchema
 from storage.google_imports import import_firestore
-from storage.kinds import FOUND_EVERYWHERE
+from storage.kinds import CROSS_REPOSITORY_FIELDS
 from storage.protocols import Create, Delete, Found, QueueCursor, Queued, Replace, Touch, Write, key_of
-from storage.records import Key, R, Record, queued
+from storage.records import Key, R, Record, due_entry
 
 if TYPE_CHECKING:
     from google.cloud import firestore
@@ -95,11 +95,13 @@ class FirestoreMetadata:
     ) -> list[R]:
         """See MetadataStore.find. Sorted by document: by repository, then id.
 
-        A field is indexed for queries of one repository, or, where it is in FOUND_EVERYWHERE, of all at once.
+        A field is indexed for queries of one repository, or, where it is in CROSS_REPOSITORY_FIELDS, of all at once.
         """
         everywhere = repository is None
         # The emulator answers as well without the index that Firestore wants.
-        assert all(field in kind.FOUND_BY and ((kind, field) in FOUND_EVERYWHERE) == everywhere for field in where)
+        assert all(
+            field in kind.INDEXED_FIELDS and ((kind, field) in CROSS_REPOSITORY_FIELDS) == everywhere for field in where
+        )
         source = self._client.collection_group(kind.KIND) if everywhere else self._collection(kind, repository or "")
         from google.cloud.firestore_v1.base_query import FieldFilter
 
@@ -121,7 +123,7 @@ class FirestoreMetadata:
 
         query = _without_content(kind, self._client.collection_group(kind.KIND), "due")
         query = query.where(filter=FieldFilter("due", ">", f"{queue} "))
-        query = query.where(filter=FieldFilter("due", "<=", queued(queue, until)))
+        query = query.where(filter=FieldFilter("due", "<=", due_entry(queue, until)))
         query = query.order_by("due").order_by("__name__").limit(limit)
         if after is not None:
             query = query.start_after({"due": after.entry, "__name__": self._document(after.key)})
@@ -132,16 +134,16 @@ class FirestoreMetadata:
         self._schema.check()
         if (size := size_of(writes)) > MAX_COMMIT_SIZE:
             raise TooLarge(f"Firestore: a commit of {len(writes)} writes counts {size} bytes")
-        if is_small(writes):
+        if is_rest_commit(writes):
             self._small.commit(writes)
             return
-        with translated_faults():
+        with translated_errors():
             batch, nonce = self._client.batch(), new_nonce()
             for write in writes:
                 self._add(batch, write, nonce)
             kept = [path_of(key_of(write)) for write in writes if not isinstance(write, Delete)]
             tries = itertools.count()
-            again(lambda: self._commit(batch, kept if next(tries) else None, nonce))
+            retry_transient(lambda: self._commit(batch, kept if next(tries) else None, nonce))
 
     def schema_raised(self) -> datetime | None:
         """See MetadataStore.schema_raised."""
@@ -165,18 +167,18 @@ class FirestoreMetadata:
 
         return firestore.Client(project=self._project, database=self._database)
 
-    def _commit(self, batch: "firestore.WriteBatch", kept: Sequence[str] | None, nonce: str) -> None:
-        """Try once. An earlier try may have written `nonce` into the documents `kept`; None where there was none.
+    def _commit(self, batch: "firestore.WriteBatch", written: Sequence[str] | None, nonce: str) -> None:
+        """Try once. An earlier try may have written `nonce` into the documents `written`; None where there was none.
 
         Raises Conflict and TooLarge where nothing was written, and Unavailable where nobody can tell any more.
         """
         try:
             with translated_conflicts():
-                batch.commit(**one_try())
+                batch.commit(**single_attempt())
         except Conflict as error:
-            if kept is None:
+            if written is None:
                 raise
-            found = self._reads.get(kept).found
+            found = self._reads.get(written).found
             if not any(document.fields["nonce"] == nonce for document in found.values()):
                 raise Unavailable(f"Firestore: a commit may have been written, or not: {error}") from error
 
@@ -188,14 +190,14 @@ class FirestoreMetadata:
             case Replace(record):
                 # `update` with every field in its mask is a replacement that takes a precondition.
                 values = fields_of(record, nonce) | (queue_entry(record) or _no_queue_entry())
-                batch.update(self._document(record.key), values, option=self._still(record.version))
+                batch.update(self._document(record.key), values, option=self._at_version(record.version))
             case Delete(record):
-                batch.delete(self._document(record.key), option=self._still(record.version))
+                batch.delete(self._document(record.key), option=self._at_version(record.version))
             case Touch(key, version):
-                option = self._still(version) if version else None
+                option = self._at_version(version) if version else None
                 batch.update(self._document(key), {"nonce": nonce}, option=option)
 
-    def _still(self, version: str) -> "firestore.WriteOption":
+    def _at_version(self, version: str) -> "firestore.WriteOption":
         """Return the precondition that a document is at a version."""
         from google.api_core.datetime_helpers import DatetimeWithNanoseconds
 
@@ -214,8 +216,8 @@ class FirestoreMetadata:
     def _rows(self, query: "firestore.Query") -> list[tuple[dict[str, Any], str]]:
         """Return the fields and the version of each document that a query finds."""
         self._schema.check()
-        with translated_faults():
-            snapshots = again(lambda: list(query.stream(**one_try())))
+        with translated_errors():
+            snapshots = retry_transient(lambda: list(query.stream(**single_attempt())))
         return [(snapshot.to_dict() or {}, _version(snapshot.update_time)) for snapshot in snapshots]
 
 

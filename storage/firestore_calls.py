@@ -13,34 +13,34 @@ T = TypeVar("T")
 TOO_LARGE: Final = re.compile(r"too (?:big|large|many)|exceed|larger than|longer than", re.IGNORECASE)
 """In what Firestore says of a commit, a document or an index entry that is larger than it takes."""
 
-FIRST_PAUSE: Final = 0.1
-PATIENCE: Final = 20.0
+INITIAL_BACKOFF: Final = 0.1
+CALL_TIMEOUT: Final = 20.0
 """Seconds: the pause before a call is made again, which grows, and how long it is made again."""
 
 
-def one_try() -> dict[str, Any]:
+def single_attempt() -> dict[str, Any]:
     """How Google's client makes a call once.
 
     Left to itself it repeats commits, and takes its own work for another's; and it cannot repeat a query that is cut.
     """
     from google.api_core.retry import Retry, if_exception_type
 
-    return {"retry": Retry(if_exception_type()), "timeout": PATIENCE}
+    return {"retry": Retry(if_exception_type()), "timeout": CALL_TIMEOUT}
 
 
-def again(attempt: Callable[[], T]) -> T:
+def retry_transient(attempt: Callable[[], T]) -> T:
     """Return what `attempt` answers, made again while Firestore's trouble may pass. Raises RetryError in the end."""
     from google.api_core import exceptions as said
     from google.api_core.retry import Retry, if_exception_type
 
     passing = (said.ServiceUnavailable, said.InternalServerError, said.DeadlineExceeded, said.ResourceExhausted)
-    retry = Retry(if_exception_type(*passing), initial=FIRST_PAUSE, maximum=2.0, timeout=PATIENCE)
+    retry = Retry(if_exception_type(*passing), initial=INITIAL_BACKOFF, maximum=2.0, timeout=CALL_TIMEOUT)
     answer: T = retry(attempt)()
     return answer
 
 
 @contextlib.contextmanager
-def translated_faults() -> Iterator[None]:
+def translated_errors() -> Iterator[None]:
     """Turn what Google's libraries raise into the protocol's Unavailable."""
     import_firestore()
     from google.api_core.exceptions import GoogleAPICallError, RetryError

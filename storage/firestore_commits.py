@@ -17,16 +17,16 @@ from storage.firestore_documents import fields_of, new_nonce, path_of
 from storage.firestore_reads import FirestoreReads
 from storage.protocols import Create, Delete, Replace, Touch, Write, key_of
 from storage.records import Manifest
-from storage.upkeep import Pull
+from storage.upkeep import LastPull
 
 CONFLICTS: Final = frozenset({"ABORTED", "ALREADY_EXISTS", "FAILED_PRECONDITION", "NOT_FOUND"})
 """What `status` an error has where a precondition did not hold, or a contended commit was given up."""
 
 
-def is_small(writes: Sequence[Write]) -> bool:
+def is_rest_commit(writes: Sequence[Write]) -> bool:
     """Return whether a commit is one that is made over REST: of last pulls, and of manifests that it only touches."""
     return all(
-        isinstance(write.record, Pull) if isinstance(write, Create | Replace) else _touches_manifest(write)
+        isinstance(write.record, LastPull) if isinstance(write, Create | Replace) else _touches_manifest(write)
         for write in writes
     )
 

@@ -8,9 +8,9 @@ import secrets
 from collections.abc import Mapping
 from typing import Any, Final
 
-from storage.records import LOOSE, Key, Link, R, Record, record_of, values_of
+from storage.records import UNVERIFIED, Key, Link, R, Record, record_of, values_of
 
-DRIVERS_OWN: Final = frozenset({"id", "repository", "position", "nonce", "due"})
+DRIVER_FIELDS: Final = frozenset({"id", "repository", "position", "nonce", "due"})
 
 
 def path_of(key: Key[Any]) -> str:
@@ -50,9 +50,9 @@ def record_in(key: Key[R], fields: Mapping[str, Any], version: str) -> R:
 
     A link from before links had states is loose: nobody knows whether a manifest names it.
     """
-    own = {name: value for name, value in fields.items() if name not in DRIVERS_OWN}
+    own = {name: value for name, value in fields.items() if name not in DRIVER_FIELDS}
     if key.kind is Link and "state" not in own:
-        own |= {"state": LOOSE, "since": own["created"]}
+        own |= {"state": UNVERIFIED, "since": own["created"]}
     return record_of(key, own, version)
 
 

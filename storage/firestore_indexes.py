@@ -9,7 +9,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Final, NamedTuple, get_origin
 
-from storage.kinds import FOUND_EVERYWHERE, KINDS
+from storage.kinds import CROSS_REPOSITORY_FIELDS, KINDS
 from storage.records import Record
 
 COLLECTION: Final = "COLLECTION"
@@ -40,13 +40,13 @@ def _indexes_of(kind: type[Record]) -> tuple[Index, ...]:
     """Return the indexes that queries of a kind need: MetadataStore.scan, find and due."""
     return (
         Index("position", COLLECTION, ASCENDING),
-        *(_index_of(kind, field) for field in kind.FOUND_BY),
+        *(_index_of(kind, field) for field in kind.INDEXED_FIELDS),
         *([Index("due", COLLECTION_GROUP, ASCENDING)] if kind.QUEUES else []),
     )
 
 
 def _index_of(kind: type[Record], field: str) -> Index:
-    if (kind, field) in FOUND_EVERYWHERE:
+    if (kind, field) in CROSS_REPOSITORY_FIELDS:
         return Index(field, COLLECTION_GROUP, ASCENDING)
     return Index(field, COLLECTION, CONTAINS if is_array(kind, field) else ASCENDING)
 

@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 TIMEOUTS: Final = urllib3.Timeout(connect=5, read=30)
 """Seconds, the second without a byte."""
 
-AGAIN: Final = urllib3.Retry(
+RETRY: Final = urllib3.Retry(
     3, allowed_methods=None, status_forcelist=(429, 500, 502, 503, 504), backoff_factor=0.1, raise_on_status=False
 )
 """A read may be tried again, whatever went wrong; and so may a commit whose documents tell that it was written."""
 
-PAUSES: Final = (0.1, 0.2, 0.4)
+MAX_BACKOFFS: Final = (0.1, 0.2, 0.4)
 """Seconds at most before a read whose answer was partial is made again; urllib3 does not see that it was."""
 
 HOST: Final = "https://firestore.googleapis.com"
@@ -70,7 +70,7 @@ class FirestoreReads:
         self.url = f"firestore://{project}/{database}"
         self.root = f"projects/{project}/databases/{database}/documents/"
         self._url = f"{host}/v1/projects/{project}/databases/{database}/documents"
-        pool = urllib3.PoolManager(maxsize=128, retries=AGAIN, timeout=TIMEOUTS, ca_certs=certifi.where())
+        pool = urllib3.PoolManager(maxsize=128, retries=RETRY, timeout=TIMEOUTS, ca_certs=certifi.where())
         self._pool = pool
         self._send = pool.request if emulator else _authorized(pool)
 
@@ -84,12 +84,12 @@ class FirestoreReads:
             return Documents({}, None)
         mask = {"mask": {"fieldPaths": list(fields)}} if fields else {}
         body = json.dumps({"documents": [self.root + path for path in paths], **mask})
-        for pause in PAUSES:
+        for pause in MAX_BACKOFFS:
             try:
-                return self._documents(self._ask(body), paths)
+                return self._documents(self._batch_get(body), paths)
             except _PartialAnswer:
                 time.sleep(random.uniform(0, pause))
-        return self._documents(self._ask(body), paths)
+        return self._documents(self._batch_get(body), paths)
 
     def post(self, method: str, body: str) -> urllib3.BaseHTTPResponse:
         """Call a method of the documents, again where it gets no answer or one of AGAIN; return what comes last."""
@@ -102,7 +102,7 @@ class FirestoreReads:
             raise Unavailable(f"Firestore: {error}") from error
         return answer
 
-    def _ask(self, body: str) -> bytes:
+    def _batch_get(self, body: str) -> bytes:
         answer = self.post("batchGet", body)
         if answer.status != 200:
             raise Unavailable(f"Firestore: {answer.status} {answer.data[:200]!r}")
@@ -113,11 +113,11 @@ class FirestoreReads:
         """Return what an answer says of `paths`. Raises _PartialAnswer where it does not say it of each, just once."""
         elements = _elements(data)
         try:
-            return self._told(elements, paths)
+            return self._parse(elements, paths)
         except (KeyError, TypeError, ValueError) as error:
             raise _PartialAnswer(f"Firestore: an answer that is not of its form: {data[:200]!r}") from error
 
-    def _told(self, elements: Sequence[Mapping[str, Any]], paths: Sequence[str]) -> Documents:
+    def _parse(self, elements: Sequence[Mapping[str, Any]], paths: Sequence[str]) -> Documents:
         found = [each["found"] for each in elements if "found" in each]
         told = [each["name"] for each in found] + [each["missing"] for each in elements if "missing" in each]
         if sorted(told) != sorted({self.root + path for path in paths}):
@@ -160,10 +160,13 @@ def _elements(data: bytes) -> list[dict[str, Any]]:
 
 
 def _document(found: Mapping[str, Any]) -> Document:
-    return Document({name: _value(each) for name, each in found.get("fields", {}).items()}, _short(found["updateTime"]))
+    return Document(
+        {name: _value(each) for name, each in found.get("fields", {}).items()},
+        _without_trailing_zeros(found["updateTime"]),
+    )
 
 
-def _short(time: str) -> str:
+def _without_trailing_zeros(time: str) -> str:
     """A time without zeros at the end of its fraction: JSON has three, six or nine digits."""
     whole, point, fraction = time.removesuffix("Z").partition(".")
     fraction = fraction.rstrip("0")

@@ -21,7 +21,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 from storage.errors import StorageError, StoreNotFound, Unavailable
-from storage.firestore_calls import one_try, translated_faults
+from storage.firestore_calls import single_attempt, translated_errors
 from storage.firestore_reads import Document, FirestoreReads
 from storage.google_imports import import_firestore
 
@@ -84,7 +84,7 @@ class FirestoreSchema:
 
     def _write(self, before: Document | None) -> None:
         """Write this release's version, unless another process writes the schema meanwhile."""
-        with translated_faults():
+        with translated_errors():
             import_firestore()
             from google.api_core import exceptions as said
             from google.api_core.datetime_helpers import DatetimeWithNanoseconds
@@ -95,11 +95,11 @@ class FirestoreSchema:
             try:
                 if before is None:
                     # Nothing was written by an older release.
-                    reference.create({"version": self._version}, **one_try())
+                    reference.create({"version": self._version}, **single_attempt())
                 else:
                     time = DatetimeWithNanoseconds.from_rfc3339(before.version)  # type: ignore[no-untyped-call]
                     values = {"version": self._version, "raised": SERVER_TIMESTAMP}
-                    reference.update(values, client.write_option(last_update_time=time), **one_try())
+                    reference.update(values, client.write_option(last_update_time=time), **single_attempt())
             except (said.Conflict, said.FailedPrecondition, said.ServiceUnavailable, said.DeadlineExceeded):
                 # Another process was faster, or perhaps this one: the next look tells.
                 return

@@ -49,7 +49,7 @@ def make_store(folder: Path) -> None:
         ) from error
 
 
-def claim(folder: Path) -> None:
+def make_private_if_empty(folder: Path) -> None:
     """Let only the own user into a folder that is there and empty, as one that was made beforehand is, or mounted.
 
     One with anything in it keeps its mode, and so does another user's.

@@ -27,7 +27,7 @@ RETRYABLE: Final = frozenset({408, 429, 500, 502, 503, 504})
 """https://cloud.google.com/storage/docs/retry-strategy"""
 
 MAX_TRIES: Final = 5
-FIRST_PAUSE: Final = 0.2
+INITIAL_BACKOFF: Final = 0.2
 """Seconds of the longest pause after the first failure; it doubles with each."""
 
 RETRY_TIMEOUT: Final = 10.0
@@ -129,7 +129,7 @@ def _retry(attempt: Callable[[bool], requests.Response], body: UploadBody) -> re
         if number == MAX_TRIES - 1 or not body.can_be_replayed or time.monotonic() >= deadline:
             break
         # Jitter: of many that were refused at once, few must come back at once.
-        time.sleep(random.uniform(0, FIRST_PAUSE * 2**number))
+        time.sleep(random.uniform(0, INITIAL_BACKOFF * 2**number))
     if fault is not None:
         raise fault
     return answer

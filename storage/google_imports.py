@@ -7,12 +7,12 @@ made, and fails with an ImportError. So whoever uses them calls one of these fir
 import threading
 from typing import Final
 
-_ALONE: Final = threading.Lock()
+_IMPORT_LOCK: Final = threading.Lock()
 
 
 def import_firestore() -> None:
     """Import what a client of Firestore is made of."""
-    with _ALONE:
+    with _IMPORT_LOCK:
         import google.api_core.datetime_helpers
         import google.api_core.retry
         import google.cloud.firestore
@@ -21,7 +21,7 @@ def import_firestore() -> None:
 
 def import_storage() -> None:
     """Import what a client of Cloud Storage is made of."""
-    with _ALONE:
+    with _IMPORT_LOCK:
         import google.api_core.retry
         import google.cloud.storage  # type: ignore[import-untyped]
         import google.cloud.storage.retry  # type: ignore[import-untyped]  # noqa: F401

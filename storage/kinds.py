@@ -2,15 +2,15 @@
 
 from typing import Final
 
-from storage.past import DeletedLink, DeletedManifest, DeletedTag, History, Move
+from storage.past import DeletedLink, DeletedManifest, DeletedTag, TagEvent, TagHistory
 from storage.records import Blob, Link, Manifest, Record, Repository, Robot, Tag, Upload
-from storage.upkeep import Identity, Job, Pull, Running
+from storage.upkeep import Identity, InUseReport, Job, LastPull
 
 KINDS: Final[tuple[type[Record], ...]] = (
     *(Repository, Blob, Link, Manifest, Tag, Upload, Robot),
-    *(DeletedManifest, DeletedTag, DeletedLink, History, Move),
-    *(Pull, Running, Job, Identity),
+    *(DeletedManifest, DeletedTag, DeletedLink, TagHistory, TagEvent),
+    *(LastPull, InUseReport, Job, Identity),
 )
 
-FOUND_EVERYWHERE: Final[tuple[tuple[type[Record], str], ...]] = ((Link, "id"), (DeletedLink, "id"))
+CROSS_REPOSITORY_FIELDS: Final[tuple[tuple[type[Record], str], ...]] = ((Link, "id"), (DeletedLink, "id"))
 """By which fields records are found in all repositories at once: in Firestore, each needs a collection-group index."""

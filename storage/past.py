@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import ClassVar, Final
 
-from storage.records import DELETED, FORGOTTEN, HIDDEN, Link, Manifest, Record, Tag, queued
+from storage.records import DELETED, HIDDEN, HIDDEN_UNVERIFIED, Link, Manifest, Record, Tag, due_entry
 
-DELETED_STAYS: Final = "what was deleted is not copied; until its time is over it can be restored where it was"
+DELETED_BACKUP_REASON: Final = "what was deleted is not copied; until its time is over it can be restored where it was"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,8 +24,8 @@ class DeletedManifest(Manifest):
     """
 
     KIND: ClassVar[str] = "deleted_manifests"
-    NOT_IN_BACKUP: ClassVar[str] = DELETED_STAYS
-    FOUND_BY: ClassVar[tuple[str, ...]] = ("subject", "blobs", "children", "cause")
+    NOT_IN_BACKUP: ClassVar[str] = DELETED_BACKUP_REASON
+    INDEXED_FIELDS: ClassVar[tuple[str, ...]] = ("subject", "blobs", "children", "cause")
     QUEUES: ClassVar[tuple[str, ...]] = (DELETED,)
 
     deleted: datetime
@@ -36,7 +36,7 @@ class DeletedManifest(Manifest):
     @property
     def due(self) -> str:
         """See Record.due."""
-        return queued(DELETED, self.kept or self.deleted)
+        return due_entry(DELETED, self.kept or self.deleted)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,8 +44,8 @@ class DeletedTag(Tag):
     """A tag that was deleted, the last time; `cause` is that of the tag itself, or what a DeletedManifest's can be."""
 
     KIND: ClassVar[str] = "deleted_tags"
-    NOT_IN_BACKUP: ClassVar[str] = DELETED_STAYS
-    FOUND_BY: ClassVar[tuple[str, ...]] = ("digest", "cause")
+    NOT_IN_BACKUP: ClassVar[str] = DELETED_BACKUP_REASON
+    INDEXED_FIELDS: ClassVar[tuple[str, ...]] = ("digest", "cause")
     QUEUES: ClassVar[tuple[str, ...]] = (DELETED,)
 
     deleted: datetime
@@ -56,7 +56,7 @@ class DeletedTag(Tag):
     @property
     def due(self) -> str:
         """See Record.due."""
-        return queued(DELETED, self.kept or self.deleted)
+        return due_entry(DELETED, self.kept or self.deleted)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,30 +74,30 @@ class DeletedLink(Link):
     """
 
     KIND: ClassVar[str] = "deleted_links"
-    NOT_IN_BACKUP: ClassVar[str] = DELETED_STAYS
-    FOUND_BY: ClassVar[tuple[str, ...]] = ("id",)
-    QUEUES: ClassVar[tuple[str, ...]] = (DELETED, FORGOTTEN)
+    NOT_IN_BACKUP: ClassVar[str] = DELETED_BACKUP_REASON
+    INDEXED_FIELDS: ClassVar[tuple[str, ...]] = ("id",)
+    QUEUES: ClassVar[tuple[str, ...]] = (DELETED, HIDDEN_UNVERIFIED)
 
     deleted: datetime
     kept: datetime | None = None
 
     @property
-    def hidden(self) -> datetime:
+    def hidden_at(self) -> datetime:
         """When it became invisible."""
-        return self.since or self.deleted if self.state in (HIDDEN, FORGOTTEN) else self.deleted
+        return self.since or self.deleted if self.state in (HIDDEN, HIDDEN_UNVERIFIED) else self.deleted
 
     @property
     def due(self) -> str:
         """See Record.due. A hidden link waits for nothing: its deleted manifests do."""
         if self.state == HIDDEN:
             return ""
-        if self.state == FORGOTTEN:
-            return queued(FORGOTTEN, self.hidden)
-        return queued(DELETED, self.kept or self.deleted)
+        if self.state == HIDDEN_UNVERIFIED:
+            return due_entry(HIDDEN_UNVERIFIED, self.hidden_at)
+        return due_entry(DELETED, self.kept or self.deleted)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class History(Record):
+class TagHistory(Record):
     """How often the tag that is the id was moved, and when the last time. It outlives the tag.
 
     stamp    by which the last move is in order, or None: `moved`. The same, unless a clock was far ahead before
@@ -114,7 +114,7 @@ class History(Record):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Move(Record):
+class TagEvent(Record):
     """One move of a tag, written in the commit that made it. Ids sort the newest first.
 
     number   of the move: 1 for the first of a tag, without a gap
@@ -128,7 +128,7 @@ class Move(Record):
 
     KIND: ClassVar[str] = "moves"
     IN_REPOSITORY: ClassVar[bool] = True
-    FOUND_BY: ClassVar[tuple[str, ...]] = ("tag",)
+    INDEXED_FIELDS: ClassVar[tuple[str, ...]] = ("tag",)
 
     tag: str
     number: int

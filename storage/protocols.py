@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final, Generic, NamedTuple, Protocol
 
-from storage.errors import Corrupt, Missing
+from storage.errors import Corrupt, ObjectNotFound
 from storage.records import Key, R, Record
 
-MOST_CONTENT: Final = 512 * 1024
+MAX_CONTENT_SIZE: Final = 512 * 1024
 """Bytes: half of what a Firestore document may have; the rest is for fields, a list of 5,000 digests among them.
 The same for every store, so that records can be copied between stores as they are."""
 
@@ -19,18 +19,18 @@ PART: Final = re.compile(r"[a-z0-9-]+")
 """The two segments of an object's name."""
 
 
-OVERLAP: Final = timedelta(hours=2)
+MAX_RELEASE_OVERLAP: Final = timedelta(hours=2)
 """How long processes of two releases may write to one store: the longest request of the older one, twice."""
 
 
-class Stored(NamedTuple):
+class StoredObject(NamedTuple):
     """What a blob store says of an object that is now durable: its bytes, and their CRC-32C where it keeps one."""
 
     size: int
     crc32c: int | None
 
 
-def exactly(chunks: Iterable[bytes], size: int | None) -> Iterator[bytes]:
+def verified_size(chunks: Iterable[bytes], size: int | None) -> Iterator[bytes]:
     """`chunks`, and never a byte more than `size`, where that is known. Raises Corrupt where there are not so many."""
     seen = 0
     for chunk in chunks:
@@ -50,7 +50,7 @@ class BlobStore(Protocol):
     Unavailable where the store fails.
     """
 
-    def append(self, name: str, chunks: Iterable[bytes], size: int | None = None) -> Stored:
+    def append(self, name: str, chunks: Iterable[bytes], size: int | None = None) -> StoredObject:
         """Write all of `chunks`, as they come, into the new object `name`; it is durable when this returns.
 
         `size` is the number of bytes to come, where that is known. Whatever `chunks` raises is passed on, and nothing
@@ -59,7 +59,7 @@ class BlobStore(Protocol):
         """
         ...
 
-    def join(self, name: str, parts: Sequence[str]) -> Stored:
+    def join(self, name: str, parts: Sequence[str]) -> StoredObject:
         """Make the new object `name` of the bytes of the objects `parts`, in order; they stay. Durable on return."""
         ...
 
@@ -104,7 +104,7 @@ class BlobStore(Protocol):
         ...
 
 
-def is_there(blobs: BlobStore, name: str, size: int) -> bool:
+def object_exists(blobs: BlobStore, name: str, size: int) -> bool:
     """Return whether `blobs` has an object of exactly `size` bytes, by reading its last byte.
 
     It can be lost or cut with the disk that it is on, or by anybody who can reach it.
@@ -115,7 +115,7 @@ def is_there(blobs: BlobStore, name: str, size: int) -> bool:
         # One byte more than there should be, so that a longer object shows.
         for piece in blobs.open(name, start, size + 1):
             seen += len(piece)
-    except Missing:
+    except ObjectNotFound:
         return False
     except Corrupt:
         pass
@@ -203,7 +203,7 @@ class MetadataStore(Protocol):
 
     Reads see every commit that returned before they began. All methods may be called from any thread, and raise
     Unavailable where the store fails; a commit that raised Unavailable may or may not have been written. A record's
-    `content` has at most MOST_CONTENT bytes.
+    `content` has at most MAX_CONTENT_SIZE bytes.
     """
 
     def read(self, keys: Sequence[Key[Any]], *, content: bool = True) -> Found:
@@ -234,8 +234,8 @@ class MetadataStore(Protocol):
         """The first `limit` records of a kind that hold all the values of `where`, behind that of the key `after`.
 
         `where` names at least one field of `kind.FOUND_BY`. They are sorted by id; with `repository=None`, which looks
-        into all repositories by one of kinds.FOUND_EVERYWHERE, in an order of the store's own. Found records come
-        without `content`.
+        into all repositories by one of kinds.CROSS_REPOSITORY_FIELDS, in an order of the store's own. Found records
+        come without `content`.
         """
         ...
 

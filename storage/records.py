@@ -46,7 +46,7 @@ class Record:
     """
 
     KIND: ClassVar[str]
-    FOUND_BY: ClassVar[tuple[str, ...]] = ()
+    INDEXED_FIELDS: ClassVar[tuple[str, ...]] = ()
     """The fields that MetadataStore.find may ask for; a tuple field matches by any of its items."""
     QUEUES: ClassVar[tuple[str, ...]] = ()
     """The queues that records of this kind can wait in: the first words of `due`."""
@@ -79,10 +79,10 @@ class Record:
         return id
 
 
-LOOSE: Final = "loose"
-CONDEMNED: Final = "condemned"
+UNVERIFIED: Final = "loose"
+MARKED: Final = "condemned"
 HIDDEN: Final = "hidden"
-FORGOTTEN: Final = "forgotten"
+HIDDEN_UNVERIFIED: Final = "forgotten"
 
 OPEN: Final = "open"
 ENDED: Final = "ended"
@@ -91,7 +91,7 @@ REVIEW: Final = "review"
 """Queues of records that are in no state of that name: upload sessions, tombstones, clean-up policies."""
 
 
-def queued(queue: str, since: datetime) -> str:
+def due_entry(queue: str, since: datetime) -> str:
     """Return the entry of a record that waits in `queue` since a time: entries of one queue sort by time."""
     return f"{queue} {since.astimezone(UTC).isoformat(timespec='microseconds')}"
 
@@ -119,8 +119,8 @@ class Repository(Record):
     def due(self) -> str:
         """See Record.due."""
         if self.deleted:
-            return queued(DELETED, self.kept or self.deleted)
-        return queued(REVIEW, self.review) if self.review else ""
+            return due_entry(DELETED, self.kept or self.deleted)
+        return due_entry(REVIEW, self.review) if self.review else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,8 +133,8 @@ class Blob(Record):
     """
 
     KIND: ClassVar[str] = "blobs"
-    FOUND_BY: ClassVar[tuple[str, ...]] = ("object",)
-    QUEUES: ClassVar[tuple[str, ...]] = (LOOSE,)
+    INDEXED_FIELDS: ClassVar[tuple[str, ...]] = ("object",)
+    QUEUES: ClassVar[tuple[str, ...]] = (UNVERIFIED,)
 
     object: str
     size: int
@@ -146,7 +146,7 @@ class Blob(Record):
     @property
     def due(self) -> str:
         """See Record.due."""
-        return queued(self.state, self.created) if self.state else ""
+        return due_entry(self.state, self.created) if self.state else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,8 +161,8 @@ class Link(Record):
 
     KIND: ClassVar[str] = "links"
     IN_REPOSITORY: ClassVar[bool] = True
-    FOUND_BY: ClassVar[tuple[str, ...]] = ("id",)
-    QUEUES: ClassVar[tuple[str, ...]] = (LOOSE, CONDEMNED)
+    INDEXED_FIELDS: ClassVar[tuple[str, ...]] = ("id",)
+    QUEUES: ClassVar[tuple[str, ...]] = (UNVERIFIED, MARKED)
 
     object: str
     size: int
@@ -174,7 +174,7 @@ class Link(Record):
     @property
     def due(self) -> str:
         """See Record.due."""
-        return queued(self.state, self.since or self.created) if self.state else ""
+        return due_entry(self.state, self.since or self.created) if self.state else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -201,7 +201,7 @@ class Manifest(Record):
 
     KIND: ClassVar[str] = "manifests"
     IN_REPOSITORY: ClassVar[bool] = True
-    FOUND_BY: ClassVar[tuple[str, ...]] = ("subject", "artifact_type", "blobs", "children")
+    INDEXED_FIELDS: ClassVar[tuple[str, ...]] = ("subject", "artifact_type", "blobs", "children")
 
     media_type: str
     size: int
@@ -233,7 +233,7 @@ class Tag(Record):
 
     KIND: ClassVar[str] = "tags"
     IN_REPOSITORY: ClassVar[bool] = True
-    FOUND_BY: ClassVar[tuple[str, ...]] = ("digest",)
+    INDEXED_FIELDS: ClassVar[tuple[str, ...]] = ("digest",)
 
     digest: str
     media_type: str
@@ -286,7 +286,7 @@ class Upload(Record):
     @property
     def due(self) -> str:
         """See Record.due."""
-        return queued(ENDED if self.published or self.cancelled else OPEN, self.touched)
+        return due_entry(ENDED if self.published or self.cancelled else OPEN, self.touched)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -338,7 +338,7 @@ def _names(kind: type[Record]) -> frozenset[str]:
     return frozenset(each.name for each in dataclasses.fields(kind))
 
 
-def recast(record: Record, kind: type[R], **others: Any) -> R:
+def converted(record: Record, kind: type[R], **others: Any) -> R:
     """A record of another kind, at the same place, with the same fields as far as it has them, and `others`."""
     own = {each.name for each in dataclasses.fields(record)} - {"version", *others}
     shared = {each.name: getattr(record, each.name) for each in dataclasses.fields(kind) if each.name in own}

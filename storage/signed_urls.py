@@ -14,19 +14,19 @@ from urllib.parse import quote, urlencode, urlsplit
 
 from cachetools import TTLCache
 
-from storage.signing import KIND, LOCATION, SERVICE, Signer
+from storage.signing import LOCATION, REQUEST_TYPE, SERVICE, Signer
 
-LIFETIME: Final = 20 * 60
+URL_TTL: Final = 20 * 60
 """Seconds: long enough to begin the slowest pull's last layer; a URL that has begun is served to its end."""
 
-KEPT: Final = 15 * 60
+CACHE_TTL: Final = 15 * 60
 """Seconds for which a URL is handed out again: whoever gets it last has five minutes to begin."""
 
-MOST: Final = 10_000
+MAX_CACHED: Final = 10_000
 """URLs that are kept, some 7 MB; the oldest make room."""
 
 
-class Urls(Protocol):
+class UrlSigner(Protocol):
     """Makes URLs, from which anyone can read an object for a while. Any thread may use it."""
 
     def url(self, name: str) -> str:
@@ -44,7 +44,7 @@ class SignedUrls:
         self._signer = signer
         self._clock = clock
         self._lock = threading.Lock()
-        self._kept: TTLCache[str, Future[str]] = TTLCache(MOST, KEPT, clock)
+        self._kept: TTLCache[str, Future[str]] = TTLCache(MAX_CACHED, CACHE_TTL, clock)
 
     def url(self, name: str) -> str:
         """The URL of an object. Of several threads that want the same, one signs. Raises Unavailable."""
@@ -65,7 +65,7 @@ class SignedUrls:
     def _signed(self, name: str) -> str:
         time = datetime.fromtimestamp(self._clock(), UTC)
         date, stamp = f"{time:%Y%m%d}", f"{time:%Y%m%dT%H%M%SZ}"
-        scope = f"{date}/{LOCATION}/{SERVICE}/{KIND}"
+        scope = f"{date}/{LOCATION}/{SERVICE}/{REQUEST_TYPE}"
         path = f"/{self._bucket}/{quote(name)}"
         # In the order of their names, as they are signed.
         query = urlencode(
@@ -73,7 +73,7 @@ class SignedUrls:
                 "X-Goog-Algorithm": self._signer.algorithm,
                 "X-Goog-Credential": f"{self._signer.principal()}/{scope}",
                 "X-Goog-Date": stamp,
-                "X-Goog-Expires": LIFETIME,
+                "X-Goog-Expires": URL_TTL,
                 "X-Goog-SignedHeaders": "host",
             },
             quote_via=quote,

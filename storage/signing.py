@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 LOCATION: Final = "auto"
 SERVICE: Final = "storage"
-KIND: Final = "goog4_request"
+REQUEST_TYPE: Final = "goog4_request"
 
 TIMEOUTS: Final = (3.05, 5)
-AGAIN: Final = 2
+MAX_RETRIES: Final = 2
 """Seconds to connect to IAM, and without a byte; and how often it is asked again, since a signature changes nothing."""
 
 NO_SIGNER: Final = (
@@ -59,7 +59,7 @@ class HmacSigner:
     def sign(self, text: bytes, date: str) -> bytes:
         """See Signer.sign: with a key that is good for the day, the location and the service."""
         key = f"GOOG4{self._secret}".encode()
-        for part in (date, LOCATION, SERVICE, KIND):
+        for part in (date, LOCATION, SERVICE, REQUEST_TYPE):
             key = hmac.digest(key, part.encode(), "sha256")
         return hmac.digest(key, text, "sha256")
 
@@ -109,7 +109,7 @@ class IamSigner:
             os.environ.get("LADING_IAM_EMULATOR_HOST", "").rstrip("/") or "https://iamcredentials.googleapis.com"
         )
         again = Retry(
-            AGAIN,
+            MAX_RETRIES,
             allowed_methods=None,
             status_forcelist=(429, 500, 502, 503, 504),
             backoff_factor=0.2,

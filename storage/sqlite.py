@@ -12,21 +12,21 @@ from storage import sqlite_file
 from storage.errors import StoreNotFound
 from storage.folders import make_store
 from storage.protocols import Found, QueueCursor, Queued, Write
-from storage.records import Key, R, Record, queued, record_of
-from storage.sqlite_faults import fault, faults
-from storage.sqlite_file import bound_log, connected, transaction
-from storage.sqlite_migration import opened
-from storage.sqlite_owner import is_ours
-from storage.sqlite_queries import COUNT, DUE, READ, READ_WITHOUT_CONTENT, SCAN, finding
+from storage.records import Key, R, Record, due_entry, record_of
+from storage.sqlite_faults import storage_error_of, translated_errors
+from storage.sqlite_file import bound_wal, connect, transaction
+from storage.sqlite_migration import open_migrated
+from storage.sqlite_owner import is_metadata_store
+from storage.sqlite_queries import COUNT, DUE, READ, READ_WITHOUT_CONTENT, SCAN, find_query
 from storage.sqlite_queue import WriterQueue
-from storage.sqlite_schema import NUMBERS, VERSION, decoded, position_of, unpacked
+from storage.sqlite_schema import KIND_NUMBERS, VERSION, decoded, position_of, unpacked
 from storage.sqlite_writes import write_one
 
-SMALL: Final = 4_096
-MOST_REMEMBERED: Final = 2_048
+MAX_CACHED_SIZE: Final = 4_096
+MAX_CACHED_RECORDS: Final = 2_048
 """Bytes of a record that is remembered, and how many of them are."""
 
-LOG_INTERVAL: Final = 10.0
+CHECKPOINT_INTERVAL: Final = 10.0
 """Seconds between two attempts to cut the log while somebody reads from it."""
 
 
@@ -40,18 +40,18 @@ class SqliteMetadata:
         where a newer release wrote it.
         """
         self._path = path
-        with faults(self._path):
-            is_there = is_ours(path)
+        with translated_errors(self._path):
+            is_there = is_metadata_store(path)
         if not create and not is_there:
             raise StoreNotFound(f"no metadata at {path}")
-        with faults(self._path):
+        with translated_errors(self._path):
             make_store(path.parent)
         self._idle: list[sqlite3.Connection] = []
-        self._remembered: dict[Key[Any], Record] = {}
+        self._cache: dict[Key[Any], Record] = {}
         self._log_bounded_at = 0.0
-        with faults(self._path):
-            self._writer = opened(path)
-            self._queue = WriterQueue(path, sqlite_file.PATIENCE)
+        with translated_errors(self._path):
+            self._writer = open_migrated(path)
+            self._queue = WriterQueue(path, sqlite_file.BUSY_TIMEOUT)
 
     @property
     def path(self) -> Path:
@@ -71,7 +71,7 @@ class SqliteMetadata:
     def scan(self, kind: type[R], repository: str = "", *, after: str = "", limit: int) -> list[R]:
         """See MetadataStore.scan."""
         begin = position_of(kind, after) if after else ""
-        rows = self._select(SCAN, (NUMBERS[kind.KIND], repository, begin, limit))
+        rows = self._select(SCAN, (KIND_NUMBERS[kind.KIND], repository, begin, limit))
         return [_record(kind, unpacked(id), repository, *row) for id, *row in rows]
 
     def find(
@@ -84,7 +84,7 @@ class SqliteMetadata:
         limit: int,
     ) -> list[R]:
         """See MetadataStore.find."""
-        rows = self._select(*finding(kind, where, repository, after, limit))
+        rows = self._select(*find_query(kind, where, repository, after, limit))
         return [_record(kind, unpacked(id), *row) for id, *row in rows]
 
     def due(
@@ -94,33 +94,33 @@ class SqliteMetadata:
         begin: tuple[str, str, str | bytes] = (f"{queue} ", "", "")
         if after:
             begin = (after.entry, after.key.repository, position_of(kind, after.key.id))
-        rows = self._select(DUE, (NUMBERS[kind.KIND], *begin, queued(queue, until), limit))
+        rows = self._select(DUE, (KIND_NUMBERS[kind.KIND], *begin, due_entry(queue, until), limit))
         return [Queued(entry, _record(kind, unpacked(id), *row)) for entry, id, *row in rows]
 
     def count(self, kind: type[Record]) -> int:
         """Return how many records of a kind there are, in all repositories."""
-        ((number,),) = self._select(COUNT, (NUMBERS[kind.KIND],))
+        ((number,),) = self._select(COUNT, (KIND_NUMBERS[kind.KIND],))
         return int(number)
 
     def commit(self, writes: Sequence[Write]) -> None:
         """See MetadataStore.commit. The transaction is on the disk when this returns."""
-        with faults(self._path), self._queue.turn():
+        with translated_errors(self._path), self._queue.acquire():
             with transaction(self._writer, VERSION):
                 for write in writes:
                     write_one(self._writer, write)
-            self._bound_log()
+            self._bound_wal()
 
     def compact(self, limit: int) -> int:
         """See MetadataStore.compact. Pages from the file's end take the places of free ones, and the file is cut."""
-        with faults(self._path), self._queue.turn(), transaction(self._writer, VERSION):
+        with translated_errors(self._path), self._queue.acquire(), transaction(self._writer, VERSION):
             pages = min(self._pragma("freelist_count"), max(1, limit // self._pragma("page_size")))
             for _ in range(pages):
                 # Python's module steps a statement without columns once, which gives one page back, not the number.
                 self._writer.execute("PRAGMA incremental_vacuum(1)")
             left = self._pragma("freelist_count")
         if not left:
-            with faults(self._path), self._queue.turn():
-                bound_log(self._writer, self._path, 0)
+            with translated_errors(self._path), self._queue.acquire():
+                bound_wal(self._writer, self._path, 0)
         return left * self._pragma("page_size")
 
     def schema_raised(self) -> datetime | None:
@@ -129,7 +129,7 @@ class SqliteMetadata:
 
     def close(self) -> None:
         """Close every connection that no thread is using."""
-        with self._queue.turn():
+        with self._queue.acquire():
             self._writer.close()
         self._queue.close()
         while self._idle:
@@ -147,33 +147,33 @@ class SqliteMetadata:
         value: int = self._writer.execute(f"PRAGMA {name}").fetchone()[0]
         return value
 
-    def _bound_log(self) -> None:
+    def _bound_wal(self) -> None:
         """Keep the log short, but do not wait for a long reader again and again."""
-        if time.monotonic() > self._log_bounded_at + LOG_INTERVAL and not bound_log(self._writer, self._path):
+        if time.monotonic() > self._log_bounded_at + CHECKPOINT_INTERVAL and not bound_wal(self._writer, self._path):
             self._log_bounded_at = time.monotonic()
 
     def _read_one(self, connection: sqlite3.Connection, key: Key[Any], whole: bool) -> Record | None:
         """The record: the one remembered, where it is still of this version, as to make one takes as long as SQLite."""
         row = connection.execute(
             READ if whole else READ_WITHOUT_CONTENT,
-            (NUMBERS[key.kind.KIND], key.repository, position_of(key.kind, key.id)),
+            (KIND_NUMBERS[key.kind.KIND], key.repository, position_of(key.kind, key.id)),
         ).fetchone()
         if row is None:
             return None
         version, fields, content = row
-        remembered = self._remembered.get(key)
+        remembered = self._cache.get(key)
         if whole and remembered is not None and remembered.version == version:
             return remembered
         values = decoded(fields)
         record: Record = record_of(key, values if content is None else {**values, "content": content}, version)
-        if whole and len(fields) + len(content or b"") <= SMALL:
-            self._remember(key, record)
+        if whole and len(fields) + len(content or b"") <= MAX_CACHED_SIZE:
+            self._cache_record(key, record)
         return record
 
-    def _remember(self, key: Key[Any], record: Record) -> None:
-        if len(self._remembered) >= MOST_REMEMBERED:
-            self._remembered.clear()
-        self._remembered[key] = record
+    def _cache_record(self, key: Key[Any], record: Record) -> None:
+        if len(self._cache) >= MAX_CACHED_RECORDS:
+            self._cache.clear()
+        self._cache[key] = record
 
 
 class _Reader:
@@ -189,8 +189,8 @@ class _Reader:
         try:
             self._connection = self._idle.pop()
         except IndexError:
-            with faults(self._path):
-                self._connection = connected(self._path)
+            with translated_errors(self._path):
+                self._connection = connect(self._path)
         return self._connection
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
@@ -199,7 +199,7 @@ class _Reader:
             return
         self._connection.close()
         if isinstance(error, sqlite3.Error):
-            raise fault(error, self._path) from error
+            raise storage_error_of(error, self._path) from error
 
 
 def _record(kind: type[R], id: str, repository: str, version: str, fields: str) -> R:

@@ -12,12 +12,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from storage.errors import Damaged
-from storage.sqlite_faults import faults
-from storage.sqlite_file import connected, create_private, is_writable
-from storage.sqlite_read_only import reading
+from storage.errors import StoreDamaged
+from storage.sqlite_faults import translated_errors
+from storage.sqlite_file import connect, create_private, is_writable
+from storage.sqlite_read_only import read_unchanged
 
-PAGES: Final = 4096
+PAGES_PER_STEP: Final = 4096
 """Pages copied between two reports of progress: 16 MiB."""
 
 CHECKPOINT_TIMEOUT: Final = 2_000
@@ -27,57 +27,61 @@ Progress = Callable[[int, int], None]
 """Called with the pages that are done, and those there are."""
 
 
-def snapshot(source: Path, target: Path, progress: Progress) -> None:
+def copy_snapshot(source: Path, target: Path, progress: Progress) -> None:
     """Copy the database `source`, as of one moment, into the new file `target`.
 
     The copy is not flushed to the disk: it is to be used by this process, and made again after a crash. Writers of
     `source` are not blocked. Raises Unavailable, Damaged about `source`, and Full about `target`.
     """
-    with faults(source, filled=target), _opened(source) as origin, contextlib.closing(_scratch(target)) as writing:
+    with (
+        translated_errors(source, written=target),
+        _opened(source) as origin,
+        contextlib.closing(_scratch(target)) as writing,
+    ):
         # A snapshot that is held keeps commits of others from starting the copy anew.
         origin.execute("BEGIN")
         origin.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-        origin.backup(writing, pages=PAGES, progress=_reported(progress))
+        origin.backup(writing, pages=PAGES_PER_STEP, progress=_backup_progress(progress))
         origin.execute("ROLLBACK")
 
 
-def put_in_place(source: Path, target: Path, progress: Progress) -> None:
+def overwrite(source: Path, target: Path, progress: Progress) -> None:
     """Let the database `target` hold what `source` holds, in one transaction, which is on the disk on return.
 
     Whoever reads `target` sees what was there before until then, and a crash leaves that.
     Raises Unavailable, Damaged and Full about `target`.
     """
     with (
-        faults(target),
-        contextlib.closing(connected(source)) as origin,
-        contextlib.closing(connected(target)) as writing,
+        translated_errors(target),
+        contextlib.closing(connect(source)) as origin,
+        contextlib.closing(connect(target)) as writing,
     ):
-        origin.backup(writing, pages=PAGES, progress=_reported(progress))
+        origin.backup(writing, pages=PAGES_PER_STEP, progress=_backup_progress(progress))
         writing.execute(f"PRAGMA busy_timeout = {CHECKPOINT_TIMEOUT}")
         # The log is as large as the database now. A reader may hold it; then the next backup empties it.
         writing.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
 
 
-def check(path: Path) -> None:
+def check_integrity(path: Path) -> None:
     """Look through a whole database, indexes included. Raises Damaged, Unavailable."""
     step = "use another backup"
     try:
-        with faults(path), _opened(path) as connection:
+        with translated_errors(path), _opened(path) as connection:
             (found,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
-    except Damaged as error:
-        raise Damaged(path, error.why, step) from error
+    except StoreDamaged as error:
+        raise StoreDamaged(path, error.why, step) from error
     if found != "ok":
-        raise Damaged(path, f"SQLite: {found.splitlines()[-1]}", step)
+        raise StoreDamaged(path, f"SQLite: {found.splitlines()[-1]}", step)
 
 
-def remove(path: Path) -> None:
+def remove_database(path: Path) -> None:
     """Remove a database, and what SQLite keeps beside it."""
     for suffix in ("", "-wal", "-shm", "-journal", "-queue", "-turn"):
         path.with_name(path.name + suffix).unlink(missing_ok=True)
 
 
 def _opened(source: Path) -> contextlib.AbstractContextManager[sqlite3.Connection]:
-    return contextlib.closing(connected(source)) if is_writable(source) else reading(source)
+    return contextlib.closing(connect(source)) if is_writable(source) else read_unchanged(source)
 
 
 def _scratch(path: Path) -> sqlite3.Connection:
@@ -88,5 +92,5 @@ def _scratch(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def _reported(progress: Progress) -> Callable[[int, int, int], None]:
+def _backup_progress(progress: Progress) -> Callable[[int, int, int], None]:
     return lambda status, remaining, total: progress(total - remaining, total)

@@ -13,20 +13,20 @@ from typing import Final
 from storage.errors import Unavailable
 from storage.folders import FILE_MODE
 
-PATIENCE: Final = 30.0
+BUSY_TIMEOUT: Final = 30.0
 """Seconds that a write waits for another process's."""
 
-PIECE: Final = 1024 * 1024
+CHUNK_SIZE: Final = 1024 * 1024
 """Bytes of the log at a time."""
 
-KEPT_LOG: Final = 4 * 1024 * 1024
-MAX_LOG: Final = 16 * 1024 * 1024
+WAL_SIZE_LIMIT: Final = 4 * 1024 * 1024
+MAX_WAL_SIZE: Final = 16 * 1024 * 1024
 """Bytes of the log's file: what it is cut to when it begins anew, and from when on a commit insists on that."""
 
-FRAME: Final = 24
-HEADER: Final = 32
-SALT: Final = slice(8, 16)
-SALT_OF_LOG: Final = slice(16, 24)
+FRAME_HEADER_SIZE: Final = 24
+WAL_HEADER_SIZE: Final = 32
+FRAME_SALT: Final = slice(8, 16)
+WAL_SALT: Final = slice(16, 24)
 """Bytes of a frame's header and of the log's; where each has the salt (SQLite, "WAL-mode File Format", section 2)."""
 
 
@@ -57,12 +57,12 @@ def create_private(path: Path) -> None:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE))
 
 
-def connected(path: Path) -> sqlite3.Connection:
+def connect(path: Path) -> sqlite3.Connection:
     """One more connection, for one thread at a time. Transactions are begun and ended in so many words."""
     new = not is_database(path)
     if new:
         create_private(path)
-    connection = sqlite3.connect(path, timeout=PATIENCE, isolation_level=None, check_same_thread=False)
+    connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT, isolation_level=None, check_same_thread=False)
     if new:
         # Free pages can be given back some at a time. Only a new file takes it, and any other one is written to.
         connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
@@ -71,24 +71,24 @@ def connected(path: Path) -> sqlite3.Connection:
     connection.execute("PRAGMA synchronous = FULL")
     # KiB. The system keeps the file's pages in memory for all; with 2 MB each, 64 readers had 144 MiB of them.
     connection.execute("PRAGMA cache_size = -512")
-    connection.execute(f"PRAGMA journal_size_limit = {KEPT_LOG}")
+    connection.execute(f"PRAGMA journal_size_limit = {WAL_SIZE_LIMIT}")
     # Zeros over what is deleted only where the page is written anyway; some builds of SQLite write each freed page.
     connection.execute("PRAGMA secure_delete = FAST")
     return connection
 
 
-def read_only(path: Path) -> sqlite3.Connection:
+def connect_read_only(path: Path) -> sqlite3.Connection:
     """Open a database that is there without writing anything: neither to it, nor files beside it where it has no log.
 
     Without a log it is taken as it stands (`immutable`): the caller reads something that a writer beside does not
     change. Raises sqlite3.Error.
     """
-    mode = "ro" if has_log(path) else "ro&immutable=1"
+    mode = "ro" if has_wal(path) else "ro&immutable=1"
     uri = f"{path.absolute().as_uri()}?mode={mode}"
-    return sqlite3.connect(uri, uri=True, timeout=PATIENCE, isolation_level=None, check_same_thread=False)
+    return sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT, isolation_level=None, check_same_thread=False)
 
 
-def has_log(path: Path) -> bool:
+def has_wal(path: Path) -> bool:
     """Return whether there is a log with anything in it beside the database."""
     return is_database(Path(f"{path}-wal"))
 
@@ -119,7 +119,7 @@ def transaction(connection: sqlite3.Connection, version: int | None = None) -> I
         raise
 
 
-def flush_log(connection: sqlite3.Connection, path: Path) -> None:
+def rewrite_wal(connection: sqlite3.Connection, path: Path) -> None:
     """Write the log over itself and flush it: what a crash left there may be in the system's memory alone.
 
     A commit whose flush failed is undone, but stands in the log until the next commit writes over it; when all
@@ -128,21 +128,21 @@ def flush_log(connection: sqlite3.Connection, path: Path) -> None:
     Applications Recover from fsync Failures?", USENIX ATC 2020).
     """
     page_size: int = connection.execute("PRAGMA page_size").fetchone()[0]
-    size = PIECE // (FRAME + page_size) * (FRAME + page_size)
+    size = CHUNK_SIZE // (FRAME_HEADER_SIZE + page_size) * (FRAME_HEADER_SIZE + page_size)
     with transaction(connection):
         log = os.open(f"{path}-wal", os.O_RDWR | os.O_CLOEXEC)
         try:
-            header = os.pread(log, HEADER, 0)
+            header = os.pread(log, WAL_HEADER_SIZE, 0)
             start = os.pwrite(log, header, 0)
             # Frames of another salt are of an earlier log, which is in the file already: they are never read again.
-            while (piece := os.pread(log, size, start)) and piece[SALT] == header[SALT_OF_LOG]:
+            while (piece := os.pread(log, size, start)) and piece[FRAME_SALT] == header[WAL_SALT]:
                 start += os.pwrite(log, piece, start)
             os.fsync(log)
         finally:
             os.close(log)
 
 
-def bound_log(connection: sqlite3.Connection, path: Path, limit: int | None = None) -> bool:
+def bound_wal(connection: sqlite3.Connection, path: Path, limit: int | None = None) -> bool:
     """Bring the log into the file and cut it, where it has more than `limit` bytes, or MAX_LOG.
 
     Returns whether it is small now.
@@ -151,7 +151,7 @@ def bound_log(connection: sqlite3.Connection, path: Path, limit: int | None = No
     overlap. This keeps writers out and waits for each to end, but not for one that takes long, such as a backup.
     """
     try:
-        if Path(f"{path}-wal").stat().st_size <= (MAX_LOG if limit is None else limit):
+        if Path(f"{path}-wal").stat().st_size <= (MAX_WAL_SIZE if limit is None else limit):
             return True
     except FileNotFoundError:
         return True
@@ -161,5 +161,5 @@ def bound_log(connection: sqlite3.Connection, path: Path, limit: int | None = No
     except sqlite3.Error:
         return False  # what is committed stays in the log, and a later commit tries again
     finally:
-        connection.execute(f"PRAGMA busy_timeout = {int(PATIENCE * 1000)}")
+        connection.execute(f"PRAGMA busy_timeout = {int(BUSY_TIMEOUT * 1000)}")
     return not busy

@@ -24,11 +24,11 @@ from typing import Final
 
 from storage.errors import StorageError
 from storage.folders import FILE_MODE
-from storage.records import queued
-from storage.sqlite_file import bound_log, connected, create_private, flush_log, transaction, version_of
-from storage.sqlite_schema import EVERYWHERE, INDEXES, NUMBERS, TABLES, VERSION, packed
+from storage.records import due_entry
+from storage.sqlite_file import bound_wal, connect, create_private, rewrite_wal, transaction, version_of
+from storage.sqlite_schema import GLOBAL_SCOPE, INDEXES, KIND_NUMBERS, TABLES, VERSION, packed
 
-RENAMED: Final = 3
+REBUILD_VERSION: Final = 3
 """The version in which the tables of version 2 wait to be rebuilt."""
 
 SCRIPTS: Final[Mapping[int, str]] = {
@@ -49,11 +49,11 @@ SCRIPTS: Final[Mapping[int, str]] = {
 }
 """The statements that bring the schema from each version to the next; from 0, an empty file, to the newest."""
 
-NEEDED: Final = 1.5
+SPACE_FACTOR: Final = 1.5
 """Bytes that must be free on the disk for each byte of the older file: the new file, and the log that carries it."""
 
-ROWS: Final = 20_000
-PAGES: Final = 2_048
+ROWS_PER_STEP: Final = 20_000
+PAGES_PER_STEP: Final = 2_048
 """Rows and pages that are copied between two lines of progress."""
 
 FIND_REPOSITORIES: Final = """
@@ -98,9 +98,9 @@ FROM former.former_mentions m
 WHERE m.kind = ?1 AND {fields} ORDER BY 2, 3, 4, 5, 6
 """
 COPY_OWN: Final = COPY_LOOKUPS.format(scope="r.number", fields="m.field NOT IN ('id', 'artifact_type', 'state')")
-COPY_EVERYWHERE: Final = COPY_LOOKUPS.format(scope=EVERYWHERE, fields="m.field = 'id'")
+COPY_EVERYWHERE: Final = COPY_LOOKUPS.format(scope=GLOBAL_SCOPE, fields="m.field = 'id'")
 
-LOOSEN: Final = """
+UNVERIFY_LINKS: Final = """
 UPDATE entries
 SET due = queued('loose', json_extract(fields, '$.created')),
     fields = json_set(fields, '$.state', 'loose', '$.since', json_extract(fields, '$.created'))
@@ -112,18 +112,18 @@ WHERE kind = ? AND due IS NULL AND NOT EXISTS (
 """The release before left links as they were whose manifest it deleted: collection hides these, or forgets them."""
 
 
-def opened(path: Path) -> sqlite3.Connection:
+def open_migrated(path: Path) -> sqlite3.Connection:
     """Open the file for writing, made or brought forward. Raises StorageError where a newer release wrote it."""
-    connection = connected(path)
+    connection = connect(path)
     try:
         # Whoever finds an older version waits for a process that brings it forward, which can take minutes.
-        with _alone(path) if version_of(connection) != VERSION else contextlib.nullcontext():
-            flush_log(connection, path)
+        with _migration_lock(path) if version_of(connection) != VERSION else contextlib.nullcontext():
+            rewrite_wal(connection, path)
             while (version := version_of(connection)) != VERSION:
                 if version > VERSION:
                     raise StorageError(f"the metadata has schema version {version}, of a newer release of Lading")
                 _step(connection, path, version)
-            bound_log(connection, path)
+            bound_wal(connection, path)
     except BaseException:
         connection.close()
         raise
@@ -132,10 +132,10 @@ def opened(path: Path) -> sqlite3.Connection:
 
 def _step(connection: sqlite3.Connection, path: Path, version: int) -> None:
     """Bring the file forward from a version."""
-    if version == RENAMED:
+    if version == REBUILD_VERSION:
         _rebuild(connection, path)
         return
-    if version == RENAMED - 1:
+    if version == REBUILD_VERSION - 1:
         _check_space(connection, path)
     with transaction(connection, version):
         for statement in _statements(SCRIPTS[version]):
@@ -146,7 +146,7 @@ def _step(connection: sqlite3.Connection, path: Path, version: int) -> None:
 def _check_space(connection: sqlite3.Connection, path: Path) -> None:
     """Raises StorageError, before anything is changed, where the disk has no room for the new tables."""
     pages, size = (connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size"))
-    needed, free = int(pages * size * NEEDED), shutil.disk_usage(path.parent).free
+    needed, free = int(pages * size * SPACE_FACTOR), shutil.disk_usage(path.parent).free
     if free < needed:
         raise StorageError(
             f"to bring {path} to this release, {needed // 10**6 + 1} MB must be free on its disk, and {free // 10**6}"
@@ -164,46 +164,46 @@ def _rebuild(connection: sqlite3.Connection, path: Path) -> None:
             _fill(rebuilt, path)
             rebuilt.backup(
                 connection,
-                pages=PAGES,
-                progress=lambda _, left, pages: _say("writing it to the disk", pages - left, pages),
+                pages=PAGES_PER_STEP,
+                progress=lambda _, left, pages: _show_progress("writing it to the disk", pages - left, pages),
             )
     finally:
         new.unlink(missing_ok=True)
-    _say("done", 1, 1)
+    _show_progress("done", 1, 1)
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 def _fill(new: sqlite3.Connection, path: Path) -> None:
     """Make the tables of version 4 in an empty database, of those that `path` has under version 3."""
     new.create_function("packed", 1, packed, deterministic=True)
-    new.create_function("queued", 2, lambda queue, at: queued(queue, datetime.fromisoformat(at)), deterministic=True)
+    new.create_function("queued", 2, lambda queue, at: due_entry(queue, datetime.fromisoformat(at)), deterministic=True)
     # Nobody else knows this file, and after a crash it is made anew: it needs no journal. 32 MiB sort quickly.
     for pragma in ("auto_vacuum = INCREMENTAL", "journal_mode = OFF", "synchronous = OFF", "cache_size = -32768"):
         new.execute(f"PRAGMA {pragma}")
     new.executescript(TABLES)
     new.execute("ATTACH ? AS former", (str(path),))
     new.execute("CREATE TEMP TABLE kinds (name TEXT PRIMARY KEY, number INTEGER)")
-    new.executemany("INSERT INTO kinds VALUES (?, ?)", NUMBERS.items())
+    new.executemany("INSERT INTO kinds VALUES (?, ?)", KIND_NUMBERS.items())
     new.execute(FIND_REPOSITORIES)
     (last,) = new.execute("SELECT max(rowid) FROM former.former_records").fetchone()
-    for start in range(0, last or 0, ROWS):
-        _say("copying records", start, last)
-        new.execute(COPY_RECORDS, (start, start + ROWS))
-    for done, kind in enumerate(NUMBERS.items()):
-        _say("copying what they are found by", done, len(NUMBERS))
+    for start in range(0, last or 0, ROWS_PER_STEP):
+        _show_progress("copying records", start, last)
+        new.execute(COPY_RECORDS, (start, start + ROWS_PER_STEP))
+    for done, kind in enumerate(KIND_NUMBERS.items()):
+        _show_progress("copying what they are found by", done, len(KIND_NUMBERS))
         new.execute(COPY_EVERYWHERE, kind)
         new.execute(COPY_OWN, kind)
-    _say("looking for links that nothing names", 0, 1)
-    new.execute(LOOSEN, (NUMBERS["links"], NUMBERS["manifests"]))
+    _show_progress("looking for links that nothing names", 0, 1)
+    new.execute(UNVERIFY_LINKS, (KIND_NUMBERS["links"], KIND_NUMBERS["manifests"]))
     for statement in _statements(INDEXES):
-        _say("making indexes", 0, 1)
+        _show_progress("making indexes", 0, 1)
         new.execute(statement)
     new.execute(f"PRAGMA user_version = {VERSION}")
     new.execute("DETACH former")
 
 
 @contextlib.contextmanager
-def _alone(path: Path) -> Iterator[None]:
+def _migration_lock(path: Path) -> Iterator[None]:
     """Be the only one of this release that brings a file forward, or makes it, however long another one takes."""
     file = os.open(f"{path}-queue", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
     try:
@@ -213,7 +213,7 @@ def _alone(path: Path) -> Iterator[None]:
         os.close(file)
 
 
-def _say(step: str, done: int, total: int) -> None:
+def _show_progress(step: str, done: int, total: int) -> None:
     """Show how far the migration is, where there is a terminal."""
     if sys.stderr.isatty():
         end = "\n" if step == "done" else ""

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Final
 
 from storage.errors import ForeignStore
-from storage.sqlite_file import is_database, read_only, version_of
+from storage.sqlite_file import connect_read_only, is_database, version_of
 
-TABLES: Final = frozenset({"entries", "records", "former_records"})
+METADATA_TABLES: Final = frozenset({"entries", "records", "former_records"})
 """Any release's metadata has one of these."""
 
 
-def is_ours(path: Path) -> bool:
+def is_metadata_store(path: Path) -> bool:
     """Return whether there is a metadata store at `path`. Writes nothing.
 
     An empty database, as a process killed while it made one leaves it, is none.
@@ -23,9 +23,9 @@ def is_ours(path: Path) -> bool:
     """
     if not is_database(path):
         return False
-    with contextlib.closing(read_only(path)) as connection:
+    with contextlib.closing(connect_read_only(path)) as connection:
         version, names = version_of(connection), _names(connection)
-    if version and names & TABLES:
+    if version and names & METADATA_TABLES:
         return True
     if version or names:
         raise ForeignStore(f"{path} is another program's database")

@@ -4,27 +4,29 @@ from collections.abc import Mapping
 from typing import Final
 
 from storage.records import Key, R
-from storage.sqlite_schema import EVERYWHERE, FILTERS, NUMBERS, packed, position_of
+from storage.sqlite_schema import FILTERS, GLOBAL_SCOPE, KIND_NUMBERS, packed, position_of
 
 Values = tuple[str | bytes | int, ...]
 
-NUMBER: Final = "(SELECT number FROM repositories WHERE name = ?)"
+REPOSITORY_NUMBER: Final = "(SELECT number FROM repositories WHERE name = ?)"
 """Of a repository: NULL, which equals nothing, where no record was ever in it."""
 
-READ: Final = f"SELECT version, fields, content FROM entries WHERE kind = ? AND repository = {NUMBER} AND position = ?"
+READ: Final = (
+    f"SELECT version, fields, content FROM entries WHERE kind = ? AND repository = {REPOSITORY_NUMBER} AND position = ?"
+)
 READ_WITHOUT_CONTENT: Final = READ.replace("content", "NULL")
 
 COUNT: Final = "SELECT count(*) FROM entries WHERE kind = ?"
 
 SCAN: Final = (
     "SELECT coalesce(id, position), version, fields FROM entries"
-    f" WHERE kind = ? AND repository = {NUMBER} AND position > ? ORDER BY position LIMIT ?"
+    f" WHERE kind = ? AND repository = {REPOSITORY_NUMBER} AND position > ? ORDER BY position LIMIT ?"
 )
 
 DUE: Final = (
     "SELECT e.due, coalesce(e.id, e.position), r.name, e.version, e.fields FROM entries e"
     " CROSS JOIN repositories r ON r.number = e.repository"
-    f" WHERE e.kind = ? AND (e.due, e.repository, e.position) > (?, coalesce({NUMBER}, 0), ?) AND e.due <= ?"
+    f" WHERE e.kind = ? AND (e.due, e.repository, e.position) > (?, coalesce({REPOSITORY_NUMBER}, 0), ?) AND e.due <= ?"
     " ORDER BY e.due, e.repository, e.position LIMIT ?"
 )
 
@@ -38,12 +40,13 @@ _FIND: Final = (
 _FILTER: Final = (
     "SELECT e.position, r.name, e.version, e.fields FROM entries e"
     " CROSS JOIN repositories r ON r.number = e.repository"
-    f" WHERE e.kind = ? AND e.repository = {NUMBER} AND e.position > ?{{conditions}} ORDER BY e.position LIMIT ?"
+    f" WHERE e.kind = ? AND e.repository = {REPOSITORY_NUMBER} AND e.position > ?{{conditions}}"
+    " ORDER BY e.position LIMIT ?"
 )
 _HOLDS: Final = " AND EXISTS (SELECT 1 FROM json_each(e.fields, ?) WHERE value = ?)"
 
 
-def finding(
+def find_query(
     kind: type[R], where: Mapping[str, str], repository: str | None, after: Key[R] | None, limit: int
 ) -> tuple[str, Values]:
     """Return the query of MetadataStore.find, and its values; its rows are id, repository, version and fields.
@@ -56,7 +59,7 @@ def finding(
     for name in where.keys() - {first, "id"}:
         others += [f"$.{name}", where[name]]
     conditions = _HOLDS * (len(others) // 2)
-    number = NUMBERS[kind.KIND]
+    number = KIND_NUMBERS[kind.KIND]
     if first is None:
         assert repository is not None, "only a field of FOUND_EVERYWHERE finds records in all repositories"
         begin = position_of(kind, after.id) if after else ""
@@ -69,7 +72,7 @@ def finding(
         if own:
             conditions, others = f" AND m.id > ?{conditions}", [packed(after.id), *others]
         else:
-            conditions = f" AND (m.id, m.repository) > (?, coalesce({NUMBER}, 0)){conditions}"
+            conditions = f" AND (m.id, m.repository) > (?, coalesce({REPOSITORY_NUMBER}, 0)){conditions}"
             others = [packed(after.id), after.repository, *others]
-    query = _FIND.format(scope=NUMBER if own else EVERYWHERE, conditions=conditions)
+    query = _FIND.format(scope=REPOSITORY_NUMBER if own else GLOBAL_SCOPE, conditions=conditions)
     return query, (*values, *others, limit)

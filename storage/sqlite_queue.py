@@ -20,7 +20,7 @@ from typing import Final
 
 from storage.folders import FILE_MODE
 
-INTERVAL: Final = 0.0005
+POLL_INTERVAL: Final = 0.0005
 """Seconds between two attempts to take a lock: short beside a commit."""
 
 
@@ -37,7 +37,7 @@ class WriterQueue:
         )
 
     @contextlib.contextmanager
-    def turn(self) -> Iterator[None]:
+    def acquire(self) -> Iterator[None]:
         """Wait until it is this thread's turn, which lasts until the block ends."""
         with self._thread:
             deadline = time.monotonic() + (0 if self._is_stuck else self._timeout)
@@ -79,4 +79,4 @@ def _try_until(file: int, deadline: float) -> bool:
         except BlockingIOError:
             if time.monotonic() >= deadline:
                 return False
-            time.sleep(INTERVAL)
+            time.sleep(POLL_INTERVAL)

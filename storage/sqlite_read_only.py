@@ -14,9 +14,9 @@ from typing import NoReturn
 from storage.errors import StorageError, StoreNotFound, Unavailable
 from storage.protocols import Write
 from storage.sqlite import SqliteMetadata
-from storage.sqlite_faults import faults
-from storage.sqlite_file import has_log, is_database, is_writable, read_only, version_of
-from storage.sqlite_owner import is_ours
+from storage.sqlite_faults import translated_errors
+from storage.sqlite_file import connect_read_only, has_wal, is_database, is_writable, version_of
+from storage.sqlite_owner import is_metadata_store
 from storage.sqlite_schema import VERSION
 
 
@@ -26,13 +26,13 @@ class ReadOnlySqlite(SqliteMetadata):
     def __init__(self, path: Path) -> None:
         """Open the file at `path`. Raises StoreNotFound, ForeignStore, and StorageError for another release's."""
         self._path = path
-        self._remembered = {}
-        with faults(path):
+        self._cache = {}
+        with translated_errors(path):
             if not is_database(path):
                 raise StoreNotFound(f"no metadata at {path}")
             with self._reader() as connection:
                 version = version_of(connection)
-            if not is_ours(path):
+            if not is_metadata_store(path):
                 raise StoreNotFound(f"no metadata at {path}")
         if version != VERSION:
             raise StorageError(
@@ -56,16 +56,16 @@ class ReadOnlySqlite(SqliteMetadata):
 
     @contextlib.contextmanager
     def _reader(self) -> Iterator[sqlite3.Connection]:
-        with faults(self._path), reading(self._path) as connection:
+        with translated_errors(self._path), read_unchanged(self._path) as connection:
             yield connection
 
 
 @contextlib.contextmanager
-def reading(path: Path) -> Iterator[sqlite3.Connection]:
+def read_unchanged(path: Path) -> Iterator[sqlite3.Connection]:
     """Read a file that cannot be written. Raises Unavailable where it changes meanwhile, and sqlite3.Error."""
-    before, log = _stamp(path), has_log(path)
+    before, log = _stamp(path), has_wal(path)
     try:
-        with contextlib.closing(read_only(path)) as connection:
+        with contextlib.closing(connect_read_only(path)) as connection:
             yield connection
     except sqlite3.OperationalError as error:
         if log and error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_CANTOPEN:
@@ -93,4 +93,4 @@ def open_sqlite(path: Path, create: bool) -> SqliteMetadata:
 
 def _stamp(path: Path) -> tuple[object, ...]:
     found = path.stat()
-    return found.st_ino, found.st_size, found.st_mtime_ns, has_log(path)
+    return found.st_ino, found.st_size, found.st_mtime_ns, has_wal(path)

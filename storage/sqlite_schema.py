@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 from storage.digests import is_digest
-from storage.kinds import FOUND_EVERYWHERE
+from storage.kinds import CROSS_REPOSITORY_FIELDS
 from storage.records import Record
 
 VERSION: Final = 4
@@ -51,7 +51,7 @@ CREATE UNIQUE INDEX listing ON entries (kind, repository, position);
 CREATE INDEX queues ON entries (kind, due, repository, position) WHERE due IS NOT NULL;
 """
 
-NUMBERS: Final[Mapping[str, int]] = {
+KIND_NUMBERS: Final[Mapping[str, int]] = {
     "repositories": 1,
     "blobs": 2,
     "links": 3,
@@ -71,36 +71,36 @@ NUMBERS: Final[Mapping[str, int]] = {
 }
 """The number of each kind in the file. Stores have them: a new kind gets a new number, and none is ever changed."""
 
-EVERYWHERE: Final = -1
-"""The scope of values by which records of all repositories are found (kinds.FOUND_EVERYWHERE)."""
+GLOBAL_SCOPE: Final = -1
+"""The scope of values by which records of all repositories are found (kinds.CROSS_REPOSITORY_FIELDS)."""
 
 FILTERS: Final = frozenset({("manifests", "artifact_type")})
 """Fields that are asked only beside another field of FOUND_BY: compared in the rows that this one finds."""
 
-ALGORITHMS: Final = {"sha256": b"\1", "sha512": b"\2"}
+ALGORITHM_BYTES: Final = {"sha256": b"\1", "sha512": b"\2"}
 """The byte before a packed digest. Bytes sort as digests do."""
-NAMES: Final = {byte[0]: name for name, byte in ALGORITHMS.items()}
+ALGORITHM_NAMES: Final = {byte[0]: name for name, byte in ALGORITHM_BYTES.items()}
 
-TIMES: Final = frozenset(
+TIME_FIELDS: Final = frozenset(
     {"created", "deleted", "expires", "former_until", "kept", "moved", "pulled", "reported", "restored"}
     | {"review", "since", "stamp", "touched", "until"}
 )
 """The fields that are times: ISO 8601 in JSON."""
 
-_EVERYWHERE: Final = frozenset((kind.KIND, field) for kind, field in FOUND_EVERYWHERE)
+_GLOBAL_FIELDS: Final = frozenset((kind.KIND, field) for kind, field in CROSS_REPOSITORY_FIELDS)
 
 
 def packed(text: str) -> str | bytes:
     """Return what is stored for a text: a digest is 33 or 65 bytes, anything else the text itself."""
     if text.startswith("sha") and is_digest(text):
         algorithm, _, digits = text.partition(":")
-        return ALGORITHMS[algorithm] + bytes.fromhex(digits)
+        return ALGORITHM_BYTES[algorithm] + bytes.fromhex(digits)
     return text
 
 
 def unpacked(stored: str | bytes) -> str:
     """Return the text that `packed` returned `stored` for."""
-    return stored if isinstance(stored, str) else f"{NAMES[stored[0]]}:{stored[1:].hex()}"
+    return stored if isinstance(stored, str) else f"{ALGORITHM_NAMES[stored[0]]}:{stored[1:].hex()}"
 
 
 _ENCODER: Final = json.JSONEncoder(default=datetime.isoformat, separators=(",", ":"))
@@ -115,7 +115,7 @@ def encoded(values: Mapping[str, Any]) -> str:
 def decoded(text: str) -> Mapping[str, Any]:
     """Return the fields that `encoded` returned `text` for."""
     values: dict[str, Any] = json.loads(text)
-    for name in TIMES & values.keys():
+    for name in TIME_FIELDS & values.keys():
         values[name] = values[name] and datetime.fromisoformat(values[name])
     return values
 
@@ -138,7 +138,7 @@ def _is_ordered(kind: type[Record]) -> bool:
 class Lookup(NamedTuple):
     """A value by which a record is found, in its repository or everywhere."""
 
-    everywhere: bool
+    is_global: bool
     field: str
     value: str | bytes
 
@@ -149,14 +149,14 @@ def lookups_of(kind: type[Record], id: str, values: Mapping[str, Any]) -> set[Lo
     What another release wrote has to have the same ones: a kind whose FOUND_BY changes needs a migration.
     """
     found = set()
-    for field in kind.FOUND_BY:
+    for field in kind.INDEXED_FIELDS:
         if (kind.KIND, field) in FILTERS:
             continue
         value = id if field == "id" else values.get(field)
         for each in value if isinstance(value, Sequence) and not isinstance(value, str) else (value,):
             if not each:
                 continue
-            if (kind.KIND, field) in _EVERYWHERE:
+            if (kind.KIND, field) in _GLOBAL_FIELDS:
                 found.add(Lookup(True, field, packed(each)))
             if field != "id":  # within a repository the id is the key
                 found.add(Lookup(False, field, packed(each)))

@@ -9,10 +9,10 @@ from typing import Final, NamedTuple
 from storage.errors import Conflict
 from storage.protocols import Create, Delete, Replace, Touch, Write
 from storage.records import Record, values_of
-from storage.sqlite_queries import NUMBER
+from storage.sqlite_queries import REPOSITORY_NUMBER
 from storage.sqlite_schema import (
-    EVERYWHERE,
-    NUMBERS,
+    GLOBAL_SCOPE,
+    KIND_NUMBERS,
     Lookup,
     encoded,
     id_of,
@@ -21,22 +21,24 @@ from storage.sqlite_schema import (
     position_of,
 )
 
-PLACE: Final = f"kind = ? AND repository = {NUMBER} AND position = ?"
+RECORD_KEY: Final = f"kind = ? AND repository = {REPOSITORY_NUMBER} AND position = ?"
 
-TOUCH: Final = f"UPDATE entries SET version = ? WHERE {PLACE}"
+TOUCH: Final = f"UPDATE entries SET version = ? WHERE {RECORD_KEY}"
 TOUCH_AT: Final = f"{TOUCH} AND version = ?"
-FIND_STORED: Final = f"SELECT number, repository, fields FROM entries WHERE {PLACE} AND version = ?"
+FIND_STORED: Final = f"SELECT number, repository, fields FROM entries WHERE {RECORD_KEY} AND version = ?"
 INSERT: Final = (
     "INSERT INTO entries (kind, repository, position, id, version, due, fields, content)"
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 )
 REPLACE: Final = "UPDATE entries SET version = ?, due = ?, fields = ?, content = ? WHERE number = ?"
 DELETE: Final = "DELETE FROM entries WHERE number = ?"
-LOOK_UP: Final = "INSERT INTO lookups (kind, scope, field, value, id, repository, entry) VALUES (?, ?, ?, ?, ?, ?, ?)"
-FORGET: Final = "DELETE FROM lookups WHERE (kind, scope, field, value, id, repository) = (?, ?, ?, ?, ?, ?)"
+INSERT_LOOKUP: Final = (
+    "INSERT INTO lookups (kind, scope, field, value, id, repository, entry) VALUES (?, ?, ?, ?, ?, ?, ?)"
+)
+DELETE_LOOKUP: Final = "DELETE FROM lookups WHERE (kind, scope, field, value, id, repository) = (?, ?, ?, ?, ?, ?)"
 
 
-class _Stored(NamedTuple):
+class _Entry(NamedTuple):
     """An entry that is there: its number, its repository's, and what it is found by."""
 
     number: int
@@ -52,11 +54,11 @@ def write_one(connection: sqlite3.Connection, write: Write) -> None:
         case Replace(record):
             _replace(connection, record)
         case Delete(record):
-            stored = _stored(connection, record)
+            stored = _read_entry(connection, record)
             connection.execute(DELETE, (stored.number,))
-            connection.executemany(FORGET, [row[:-1] for row in _rows(record, stored, stored.lookups)])
+            connection.executemany(DELETE_LOOKUP, [row[:-1] for row in _rows(record, stored, stored.lookups)])
         case Touch(key, version):
-            place = (NUMBERS[key.kind.KIND], key.repository, position_of(key.kind, key.id))
+            place = (KIND_NUMBERS[key.kind.KIND], key.repository, position_of(key.kind, key.id))
             statement, at = (TOUCH_AT, (version,)) if version else (TOUCH, ())
             if not connection.execute(statement, (_new_version(), *place, *at)).rowcount:
                 raise Conflict(f"{key} is not there to be touched, or has changed")
@@ -66,35 +68,35 @@ def _insert(connection: sqlite3.Connection, record: Record) -> None:
     values, kind = values_of(record), type(record)
     content = values.pop("content", None)
     repository = _repository(connection, record.repository)
-    place = (NUMBERS[record.KIND], repository, position_of(kind, record.id), id_of(kind, record.id))
+    place = (KIND_NUMBERS[record.KIND], repository, position_of(kind, record.id), id_of(kind, record.id))
     try:
         added = connection.execute(
             INSERT, (*place, _new_version(), record.due or None, encoded(values), content)
         ).lastrowid
     except sqlite3.IntegrityError as error:
         raise Conflict(f"{record.key} is there already") from error
-    stored = _Stored(added or 0, repository, lookups_of(kind, record.id, values))
-    connection.executemany(LOOK_UP, _rows(record, stored, stored.lookups))
+    stored = _Entry(added or 0, repository, lookups_of(kind, record.id, values))
+    connection.executemany(INSERT_LOOKUP, _rows(record, stored, stored.lookups))
 
 
 def _replace(connection: sqlite3.Connection, record: Record) -> None:
-    stored, values = _stored(connection, record), values_of(record)
+    stored, values = _read_entry(connection, record), values_of(record)
     content = values.pop("content", None)
     connection.execute(REPLACE, (_new_version(), record.due or None, encoded(values), content, stored.number))
     lookups = lookups_of(type(record), record.id, values)
-    connection.executemany(FORGET, [row[:-1] for row in _rows(record, stored, stored.lookups - lookups)])
-    connection.executemany(LOOK_UP, _rows(record, stored, lookups - stored.lookups))
+    connection.executemany(DELETE_LOOKUP, [row[:-1] for row in _rows(record, stored, stored.lookups - lookups)])
+    connection.executemany(INSERT_LOOKUP, _rows(record, stored, lookups - stored.lookups))
 
 
-def _stored(connection: sqlite3.Connection, record: Record) -> _Stored:
+def _read_entry(connection: sqlite3.Connection, record: Record) -> _Entry:
     """Return the entry that a record is to be written over. Raises Conflict where it has changed or gone."""
-    place = (NUMBERS[record.KIND], record.repository, position_of(type(record), record.id))
+    place = (KIND_NUMBERS[record.KIND], record.repository, position_of(type(record), record.id))
     row = connection.execute(FIND_STORED, (*place, record.version)).fetchone()
     if row is None:
         raise Conflict(f"{record.key} has changed or gone")
     number, repository, fields = row
-    lookups = lookups_of(type(record), record.id, json.loads(fields)) if record.FOUND_BY else set()
-    return _Stored(number, repository, lookups)
+    lookups = lookups_of(type(record), record.id, json.loads(fields)) if record.INDEXED_FIELDS else set()
+    return _Entry(number, repository, lookups)
 
 
 def _repository(connection: sqlite3.Connection, name: str) -> int:
@@ -106,11 +108,11 @@ def _repository(connection: sqlite3.Connection, name: str) -> int:
     return number
 
 
-def _rows(record: Record, stored: _Stored, lookups: Iterable[Lookup]) -> list[tuple[str | bytes | int, ...]]:
+def _rows(record: Record, stored: _Entry, lookups: Iterable[Lookup]) -> list[tuple[str | bytes | int, ...]]:
     """Return the rows of some lookups of an entry."""
-    kind, id = NUMBERS[record.KIND], packed(record.id)
+    kind, id = KIND_NUMBERS[record.KIND], packed(record.id)
     return [
-        (kind, EVERYWHERE if everywhere else stored.repository, field, value, id, stored.repository, stored.number)
+        (kind, GLOBAL_SCOPE if everywhere else stored.repository, field, value, id, stored.repository, stored.number)
         for everywhere, field, value in lookups
     ]
 

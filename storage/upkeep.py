@@ -8,7 +8,7 @@ from storage.records import Record
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pull(Record):
+class LastPull(Record):
     """When the manifest whose digest is the id was last pulled, to the hour."""
 
     KIND: ClassVar[str] = "pulls"
@@ -18,7 +18,7 @@ class Pull(Record):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Running(Record):
+class InUseReport(Record):
     """What runs somewhere, as the one whose name is the id reports it: digests, or references with a tag or digest."""
 
     KIND: ClassVar[str] = "running"

@@ -35,7 +35,7 @@ def environment(request: pytest.FixtureRequest, tmp_path: Path) -> Mapping[str, 
     if request.param == "local":
         return {"LADING_DATA": str(tmp_path / "data")}
     emulators: Emulators = request.getfixturevalue("emulators")
-    return emulators.fresh()
+    return emulators.fresh_stores()
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def stores(environment: Mapping[str, str], monkeypatch: pytest.MonkeyPatch) -> I
     """The stores of `environment`, opened in this process."""
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    read = settings.read(environment)
+    read = settings.load_settings(environment)
     opened = Stores(open_blobs(read.blobs), open_metadata(read.metadata))
     yield opened
     opened.close()

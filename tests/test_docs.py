@@ -4,8 +4,8 @@ import re
 from pathlib import Path
 
 from functions import cli
-from functions.jobs.check_front import Front
-from functions.jobs.check_host import Host
+from functions.jobs.check_front import FrontChecks
+from functions.jobs.check_host import HostChecks
 
 ROOT = Path(__file__).parent.parent
 GOOGLE = (ROOT / "docs" / "google.md").read_text()
@@ -34,8 +34,8 @@ def test_the_commands_and_checks_that_are_named_are_there() -> None:
     usage = cli._parser().format_help()
     for command in re.findall(r"`lading\s+(\w+)", GOOGLE):
         assert command in usage
-    host = Host("http://localhost", None, "a")
-    checks = {check.name for check in [*host.checks(), *Front("http://localhost", "a", host).checks()]}
+    host = HostChecks("http://localhost", None, "a")
+    checks = {check.name for check in [*host.checks(), *FrontChecks("http://localhost", "a", host).checks()]}
     named = {"version", "token", "rights", "lengths", "large", "cut-off"}
     assert named <= checks
     assert all(f"`{name}`" in GOOGLE for name in named)

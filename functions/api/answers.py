@@ -8,15 +8,15 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from typing import Any, Final
 
-from functions.registry.errors import LOGINS_TOO_MANY, RANGE_UNSATISFIABLE, RegistryError
+from functions.registry.errors import RANGE_UNSATISFIABLE, TOO_MANY_LOGINS, RegistryError
 
 RETRY_AFTER: Final = "5"
 """Seconds, with an answer that tells of a state that passes."""
 
-TEMPORARY: Final = (503, 507)
+TEMPORARY_STATUSES: Final = (503, 507)
 
 
-class Answer:
+class Response:
     """One answer.
 
     status   of HTTP
@@ -25,7 +25,7 @@ class Answer:
     size     bytes of the content, which an answer to HEAD tells as well
     """
 
-    __slots__ = ("_ends", "content", "headers", "size", "status")
+    __slots__ = ("_close_callbacks", "content", "headers", "size", "status")
 
     def __init__(
         self,
@@ -39,7 +39,7 @@ class Answer:
         self.headers: list[tuple[str, str]] = []
         self.content = content
         self.size = len(content) if size is None else size  # type: ignore[arg-type]  # what is in pieces has a size
-        self._ends: list[Callable[[], object]] = []
+        self._close_callbacks: list[Callable[[], object]] = []
         if headers:
             self.add(headers)
 
@@ -50,42 +50,42 @@ class Answer:
                 raise ValueError(f"a header of more than one line: {value!r}")
         self.headers += headers.items()
 
-    def at_the_end(self, call: Callable[[], object]) -> None:
+    def call_on_close(self, call: Callable[[], object]) -> None:
         """Call this when the answer has gone out, or never will."""
-        self._ends.append(call)
+        self._close_callbacks.append(call)
 
     def __iter__(self) -> Iterator[bytes]:
         """The pieces."""
         return iter([self.content] if isinstance(self.content, bytes) else self.content)
 
     def close(self) -> None:
-        """Make the calls of `at_the_end`, in their order, each of them even where one before it raises."""
+        """Make the calls of `call_on_close`, in their order, each of them even where one before it raises."""
         with ExitStack() as ends:
-            for call in reversed(self._ends):
+            for call in reversed(self._close_callbacks):
                 ends.callback(call)
 
 
-def error(raised: RegistryError) -> Answer:
+def error_response(raised: RegistryError) -> Response:
     """The answer to a request that was refused."""
-    row = raised.row
-    answer = as_json(described(raised), row.status)
+    row = raised.descriptor
+    answer = json_response(error_body(raised), row.status)
     if row is RANGE_UNSATISFIABLE:
         answer.add({"Content-Range": f"bytes */{raised.detail['size']}"})
-    if row.code == LOGINS_TOO_MANY.code:
+    if row.code == TOO_MANY_LOGINS.code:
         answer.add({"Retry-After": str(raised.detail["retry_after"])})
-    if row.status in TEMPORARY:
+    if row.status in TEMPORARY_STATUSES:
         answer.add({"Retry-After": RETRY_AFTER})
     return answer
 
 
-def described(raised: RegistryError) -> dict[str, Any]:
+def error_body(raised: RegistryError) -> dict[str, Any]:
     """Return an error as JSON (distribution-spec, "Error Codes")."""
-    told = {"code": raised.row.code, "message": raised.row.message}
+    told = {"code": raised.descriptor.code, "message": raised.descriptor.message}
     if raised.detail is not None:
         told["detail"] = raised.detail
     return {"errors": [told]}
 
 
-def as_json(value: Any, status: int = 200, media_type: str = "application/json") -> Answer:
+def json_response(value: Any, status: int = 200, media_type: str = "application/json") -> Response:
     """`value` as the body of an answer."""
-    return Answer(status, {"Content-Type": media_type}, json.dumps(value).encode())
+    return Response(status, {"Content-Type": media_type}, json.dumps(value).encode())

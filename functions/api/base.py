@@ -5,23 +5,23 @@ from urllib.parse import urlencode
 
 from werkzeug.wrappers import Request
 
-from functions.api.answers import Answer, as_json
+from functions.api.answers import Response, json_response
 from functions.api.bodies import RequestBody
 from functions.audit import Audit
-from functions.auth.access import Caller, Door
+from functions.auth.access import Authenticator, Caller
 from functions.auth.bulkhead import Bulkhead
-from functions.auth.door import OpenDoor
-from functions.registry.acts import Act
+from functions.auth.door import OpenAuthenticator
+from functions.registry.acts import ChangeContext
 from functions.registry.errors import PAGE_INVALID, UNAUTHORIZED, RegistryError
 from functions.registry.names import MAX_NAME
 from functions.registry.registry import Registry
 from functions.version import source_version
 
-MOST_ON_A_PAGE = 1_000
+MAX_PAGE_SIZE = 1_000
 """Items of a listing; a client may ask for fewer (CVE-2023-2253)."""
 
 
-class Call(NamedTuple):
+class RequestContext(NamedTuple):
     """One request, on its way to a handler.
 
     door      where callers get tokens
@@ -35,57 +35,57 @@ class Call(NamedTuple):
     request: Request
     body: RequestBody
     registry: Registry
-    door: Door
+    authenticator: Authenticator
     caller: Caller
     audit: Audit
     searches: Bulkhead
     url: str
     name: str = ""
-    last: str = ""
+    last_segment: str = ""
 
-    def act(self, action: str) -> Act:
+    def change_context(self, action: str) -> ChangeContext:
         """What this request does, for the history of tags."""
-        return Act(action, self.caller.principal, self.audit.origin.id)
+        return ChangeContext(action, self.caller.principal, self.audit.origin.id)
 
     def location(self, *segments: str) -> str:
         """The URL of something in this repository; never made from the Host header, which anyone can set."""
         return "/".join([f"{self.url}/v2/{self.name}", *segments])
 
-    def client_has(self, digest: str) -> bool:
+    def client_has_digest(self, digest: str) -> bool:
         """Whether the client says that it has these bytes (RFC 9110, section 13.1.2)."""
         # Hardly any client says so of any, and to read the header costs more than to look for it.
         return "HTTP_IF_NONE_MATCH" in self.request.environ and self.request.if_none_match.contains_weak(digest)
 
 
-def check(call: Call) -> Answer:
+def check(context: RequestContext) -> Response:
     """end-1: this is a registry, and the caller may come in."""
-    return as_json({})
+    return json_response({})
 
 
-def version(call: Call) -> Answer:
+def version(context: RequestContext) -> Response:
     """Tell the version of the sources, but not to everyone: it tells which faults they have."""
-    if not call.caller.principal and not isinstance(call.door, OpenDoor):
+    if not context.caller.principal and not isinstance(context.authenticator, OpenAuthenticator):
         raise RegistryError(UNAUTHORIZED)
-    return as_json({"version": source_version()})
+    return json_response({"version": source_version()})
 
 
-def page_size(call: Call) -> int:
-    """The `n` of a listing, at most MOST_ON_A_PAGE. Raises PAGE_INVALID."""
-    asked = call.request.args.get("n")
+def page_size(context: RequestContext) -> int:
+    """The `n` of a listing, at most MAX_PAGE_SIZE. Raises PAGE_INVALID."""
+    asked = context.request.args.get("n")
     if asked is None:
-        return MOST_ON_A_PAGE
+        return MAX_PAGE_SIZE
     if not (asked.isascii() and asked.isdigit()):
         raise RegistryError(PAGE_INVALID, {"n": asked[:20]})
     # Any number of digits may be sent; int() has a limit of its own, far above what matters here.
-    return min(int(asked[:10]), MOST_ON_A_PAGE)
+    return min(int(asked[:10]), MAX_PAGE_SIZE)
 
 
-def behind(call: Call) -> str:
+def start_after(context: RequestContext) -> str:
     """The `last` of a listing, behind which it begins: any text, of which no more counts than a name can have."""
-    return call.request.args.get("last", "")[:MAX_NAME]
+    return context.request.args.get("last", "")[:MAX_NAME]
 
 
-def link_to_next(call: Call, answer: Answer, parameters: dict[str, Any]) -> None:
+def add_next_link(context: RequestContext, response: Response, parameters: dict[str, Any]) -> None:
     """Say where the next page is (RFC 8288)."""
-    path = f"{call.url}{call.request.path}"
-    answer.add({"Link": f'<{path}?{urlencode(parameters)}>; rel="next"'})
+    path = f"{context.url}{context.request.path}"
+    response.add({"Link": f'<{path}?{urlencode(parameters)}>; rel="next"'})

@@ -24,47 +24,47 @@ from typing import Final
 from werkzeug.wrappers import Request
 from werkzeug.wsgi import get_input_stream
 
-from functions.api.connections import drop_still, quiet
-from functions.api.request_connection import RequestConnection, Standing
+from functions.api.connections import close_idle, seconds_since_data
+from functions.api.request_connection import ConnectionState, RequestConnection
 from functions.registry.errors import (
-    BODY_CUT,
     BODY_STALLED,
     BODY_TOO_LARGE,
+    BODY_TRUNCATED,
     LENGTH_REQUIRED,
-    SIZE_WRONG,
+    SIZE_MISMATCH,
     UNAVAILABLE,
     RegistryError,
 )
 
 log = logging.getLogger("lading")
 
-PIECE: Final = 384 * 1024
+CHUNK_SIZE: Final = 384 * 1024
 """Bytes that are read at a time: smaller pieces are handed over more often, and that costs more than to copy them."""
 
-FIRST_PIECE: Final = 64 * 1024
+FIRST_CHUNK_SIZE: Final = 64 * 1024
 """Bytes of the first read of a body that is wanted: small bodies come whole, and large ones lose nothing by it."""
 
-SMALL_PIECE: Final = 16 * 1024
+SMALL_CHUNK_SIZE: Final = 16 * 1024
 """Bytes of the largest read of a body that has little time: the thread cannot be had back before the read ends."""
 
-SLOW: Final = 1.0
+TARGET_READ_SECONDS: Final = 1.0
 """Seconds that a read should take at the most: the next one asks for less, or, where it was quick, for more."""
 
-AHEAD: Final = 2
+READ_AHEAD_CHUNKS: Final = 2
 """Pieces read ahead: with the one in hand, what a body has in memory."""
 
-DRAIN_BYTES: Final = 8 * 1024 * 1024
-DRAIN_SECONDS: Final = 2.0
+MAX_DRAIN_BYTES: Final = 8 * 1024 * 1024
+DRAIN_TIMEOUT: Final = 2.0
 """How much of a refused body is read and thrown away, so that clients that send first and then listen get an answer."""
 
-PROXY_DRAIN_BYTES: Final = 64 * 1024 * 1024
-PROXY_DRAIN_SECONDS: Final = 10.0
+MAX_PROXY_DRAIN_BYTES: Final = 64 * 1024 * 1024
+PROXY_DRAIN_TIMEOUT: Final = 10.0
 """… behind a proxy, which may answer 502 in our place where our answer comes before the end of the request."""
 
-GOODBYE: Final = 1.0
+JOIN_TIMEOUT: Final = 1.0
 """Seconds for a thread that has read all to end."""
 
-LOOK_AGAIN: Final = 1.0
+POLL_INTERVAL: Final = 1.0
 """Seconds between looks at connections."""
 
 
@@ -75,7 +75,7 @@ class RequestBody:
     """
 
     def __init__(
-        self, request: Request, patience: float, most: int = 0, places: BoundedSemaphore | None = None
+        self, request: Request, stall_timeout: float, max_size: int = 0, drain_slots: BoundedSemaphore | None = None
     ) -> None:
         """Prepare to read; nothing is read before `chunks`.
 
@@ -87,17 +87,17 @@ class RequestBody:
         # Whatever the method: what is not read of it stands where the next request would begin.
         self.size = request.content_length if "CONTENT_LENGTH" in request.environ else None
         self._request = request
-        self._patience = patience
-        self._most = most
-        self._places = places or BoundedSemaphore()
-        self._has_place = False
-        self._ends: list[Callable[[], object]] = []
-        self._pump: _Pump | None = None
+        self._stall_timeout = stall_timeout
+        self._max_size = max_size
+        self._drain_slots = drain_slots or BoundedSemaphore()
+        self._has_drain_slot = False
+        self._close_callbacks: list[Callable[[], object]] = []
+        self._read_ahead: ReadAhead | None = None
         self._connection: RequestConnection | None = None
-        self._standing = Standing.OPEN
+        self._connection_state = ConnectionState.OPEN
         self._received = 0
         self._stalled = False
-        self._hurried = False
+        self._small_reads = False
         self._ended = not (unsized if self.size is None else self.size)
 
     @property
@@ -105,72 +105,75 @@ class RequestBody:
         """Whether bytes may be left."""
         return not self._ended
 
-    def chunks(self, size: int | None = None, until: float = math.inf) -> Iterator[bytes]:
+    def chunks(self, size: int | None = None, deadline: float = math.inf) -> Iterator[bytes]:
         """The pieces, none empty, and never more bytes than `size`, or else Content-Length, says.
 
         until  when the body must have come at the latest, as time.monotonic() tells
 
-        Raises BODY_STALLED, BODY_TOO_LARGE, BODY_CUT, and SIZE_WRONG where the body has not just so many bytes. Where
-        the length was not said and it is not certain that the body was cut, it ends; so its digest must be checked.
+        Raises BODY_STALLED, BODY_TOO_LARGE, BODY_CUT, and SIZE_MISMATCH where the body has not just so many bytes.
+        Where the length was not said and it is not certain that the body was cut, it ends; so its digest must be
+        checked.
         """
         expected, received = self.size if size is None else size, 0
         self._check(expected or 0)
-        while chunk := self._next(until):
+        while chunk := self._next(deadline):
             received += len(chunk)
             self._check(received)
             if expected is not None and received > expected:
                 break
             yield chunk
         if expected is not None and received != expected:
-            raise RegistryError(SIZE_WRONG, {"expected": expected})
+            raise RegistryError(SIZE_MISMATCH, {"expected": expected})
 
-    def take_place(self, *, seconds: float = 0) -> bool:
+    def acquire_drain_slot(self, *, timeout: float = 0) -> bool:
         """Take one of the places, if one is free within so long, until the server's read has ended.
 
         So clients that send slowly, or not at all, never have all threads.
         """
-        if not self._has_place:
-            self._has_place = self._places.acquire(timeout=seconds)
-        return self._has_place
+        if not self._has_drain_slot:
+            self._has_drain_slot = self._drain_slots.acquire(timeout=timeout)
+        return self._has_drain_slot
 
-    def at_the_end(self, call: Callable[[], object]) -> None:
+    def call_on_close(self, call: Callable[[], object]) -> None:
         """Call this when the server's read has ended, and the thread is free."""
-        self._ends.append(call)
+        self._close_callbacks.append(call)
 
-    def read(self, most: int, seconds: float = math.inf, *, checked: bool = False) -> bytes | None:
-        """The whole body, or None where it has more than `most` bytes: then no more than one piece is too much.
+    def read(self, max_size: int, timeout: float = math.inf, *, digest_checked: bool = False) -> bytes | None:
+        """The whole body, or None where it has more than `max_size` bytes: then no more than one piece is too much.
 
-        seconds  in which it must come; by default as many as it may stand still, for each 384 KiB of `most`
+        seconds  in which it must come; by default as many as it may stand still, for each 384 KiB of `max_size`
         checked  whether the caller checks the digest of the content
 
         Raises as `chunks`; and LENGTH_REQUIRED or UNAVAILABLE where it cannot be told whether the body was cut.
         """
-        until = time.monotonic() + min(seconds, self._patience * (1 + most // PIECE))
-        self._hurried = seconds < self._patience
-        self._patience = min(self._patience, seconds)
-        if self.size is not None and self.size > most:
+        until = time.monotonic() + min(timeout, self._stall_timeout * (1 + max_size // CHUNK_SIZE))
+        self._small_reads = timeout < self._stall_timeout
+        self._stall_timeout = min(self._stall_timeout, timeout)
+        if self.size is not None and self.size > max_size:
             return None
         content = bytearray()
-        for chunk in self.chunks(until=until):
+        for chunk in self.chunks(deadline=until):
             content += chunk
-            if len(content) > most:
+            if len(content) > max_size:
                 return None
-        if not checked:
+        if not digest_checked:
             self._check_whole()
         return bytes(content)
 
     def _check_whole(self) -> None:
-        if self._standing is Standing.UNKNOWN:
+        if self._connection_state is ConnectionState.UNKNOWN:
             raise RegistryError(LENGTH_REQUIRED)
-        if self._standing is Standing.UNSURE:
+        if self._connection_state is ConnectionState.AMBIGUOUS:
             raise RegistryError(UNAVAILABLE)
 
     def drain(self, *, behind_proxy: bool = False) -> None:
         """Throw away what is left, within limits. A client that waits for `100 Continue` is not asked for more."""
-        most, seconds = (PROXY_DRAIN_BYTES, PROXY_DRAIN_SECONDS) if behind_proxy else (DRAIN_BYTES, DRAIN_SECONDS)
+        most, seconds = (
+            (MAX_PROXY_DRAIN_BYTES, PROXY_DRAIN_TIMEOUT) if behind_proxy else (MAX_DRAIN_BYTES, DRAIN_TIMEOUT)
+        )
         if "Expect" in self._request.headers or self._stalled:
             return
-        self._hurried = True
+        self._small_reads = True
         until, drained = time.monotonic() + seconds, 0
         try:
             while drained < most and time.monotonic() < until:
@@ -183,40 +186,40 @@ class RequestBody:
 
     def close(self) -> bool:
         """Let the reading thread go; answers whether it has gone. If not, the answer must end with `wait`."""
-        if self._pump is not None:
-            self._pump.close()
-            self._pump.join(GOODBYE if self._ended else 0)
-            if self._pump.is_alive():
+        if self._read_ahead is not None:
+            self._read_ahead.close()
+            self._read_ahead.join(JOIN_TIMEOUT if self._ended else 0)
+            if self._read_ahead.is_alive():
                 return False
-        self._leave_place()
+        self._release()
         return True
 
     def wait(self) -> None:
         """Return when the server's read has ended, and never before: granian would stop the whole process."""
-        assert self._pump is not None
-        while self._pump.is_alive():
+        assert self._read_ahead is not None
+        while self._read_ahead.is_alive():
             try:
-                self._drop_still()
+                self._close_idle()
             except Exception:
                 log.exception("connections over which nothing moves cannot be dropped; trying again")
-            self._pump.join(LOOK_AGAIN)
-        self._leave_place()
+            self._read_ahead.join(POLL_INTERVAL)
+        self._release()
 
-    def _drop_still(self) -> None:
+    def _close_idle(self) -> None:
         """Drop the client's connection, where nothing moves over it."""
         environ = self._request.environ
         # Twice the patience: a client that stalled as long as this one has had its answer by then.
-        drop_still(int(environ["SERVER_PORT"]), environ.get("REMOTE_ADDR", ""), 2 * self._patience)
+        close_idle(int(environ["SERVER_PORT"]), environ.get("REMOTE_ADDR", ""), 2 * self._stall_timeout)
 
-    def _leave_place(self) -> None:
-        while self._ends:
-            self._ends.pop()()
-        if self._has_place:
-            self._has_place = False
-            self._places.release()
+    def _release(self) -> None:
+        while self._close_callbacks:
+            self._close_callbacks.pop()()
+        if self._has_drain_slot:
+            self._has_drain_slot = False
+            self._drain_slots.release()
 
     def _check(self, size: int) -> None:
-        if self._most and size > self._most:
+        if self._max_size and size > self._max_size:
             raise RegistryError(BODY_TOO_LARGE)
 
     def _next(self, until: float) -> bytes:
@@ -226,46 +229,46 @@ class RequestBody:
         """
         if self._ended:
             return b""
-        if self._pump is None:
+        if self._read_ahead is None:
             if self.size is None:
                 # Before anything is read, so that it is among the candidates.
                 self._connection = RequestConnection(self._request.environ)
-            self._pump = _Pump(self._request, self._hurried)
-            self._pump.start()
-        piece = self._pumped(self._pump, until)
+            self._read_ahead = ReadAhead(self._request, self._small_reads)
+            self._read_ahead.start()
+        piece = self._next_chunk(self._read_ahead, until)
         if isinstance(piece, Exception):
             self._ended = True
-            raise RegistryError(SIZE_WRONG) from piece
+            raise RegistryError(SIZE_MISMATCH) from piece
         self._ended = not piece
         self._received += len(piece)
         if self._ended and self._connection:
-            self._standing = self._connection.standing(self._received)
-            if self._standing is Standing.CLOSED:
-                raise RegistryError(BODY_CUT)
+            self._connection_state = self._connection.state(self._received)
+            if self._connection_state is ConnectionState.CLOSED:
+                raise RegistryError(BODY_TRUNCATED)
         return piece
 
-    def _pumped(self, pump: "_Pump", until: float) -> bytes | Exception:
+    def _next_chunk(self, pump: "ReadAhead", until: float) -> bytes | Exception:
         """What the pump reads next. Raises BODY_STALLED."""
-        overdue = time.monotonic() + self._patience
+        overdue = time.monotonic() + self._stall_timeout
         while True:
             left = min(overdue, until) - time.monotonic()
             try:
-                return pump.next(max(0, min(LOOK_AGAIN, left)))
+                return pump.next(max(0, min(POLL_INTERVAL, left)))
             except Empty:
                 now = time.monotonic()
-                if overdue <= now < until and pump.asked > 1:
-                    overdue = now + self._patience - self._quiet()
+                if overdue <= now < until and pump.read_size > 1:
+                    overdue = now + self._stall_timeout - self._seconds_since_data()
                 self._stalled = min(overdue, until) <= now
                 if self._stalled:
                     raise RegistryError(BODY_STALLED) from None
 
-    def _quiet(self) -> float:
+    def _seconds_since_data(self) -> float:
         """Seconds since the client, or another one at its address, sent anything."""
         environ = self._request.environ
-        return quiet(int(environ.get("SERVER_PORT", 0)), environ.get("REMOTE_ADDR", ""))
+        return seconds_since_data(int(environ.get("SERVER_PORT", 0)), environ.get("REMOTE_ADDR", ""))
 
 
-class _Pump(Thread):
+class ReadAhead(Thread):
     """The thread that reads ahead. Most requests have no body, and need none.
 
     Two plain queues, one of them of leave to read, keep it AHEAD: they are made in C, and a queue with a bound is not.
@@ -273,51 +276,52 @@ class _Pump(Thread):
     asked  bytes that it waits for
     """
 
-    def __init__(self, request: Request, hurried: bool) -> None:
+    def __init__(self, request: Request, small_reads: bool) -> None:
         """Read piece by piece.
 
         hurried  whether the body has little time: then reads begin with a byte, and stay small
         """
         super().__init__(name="body", daemon=True)
-        self._pieces: SimpleQueue[bytes | Exception] = SimpleQueue()
-        self._leave: SimpleQueue[None] = SimpleQueue()
-        for _ in range(AHEAD):
-            self._leave.put(None)
+        self._chunks: SimpleQueue[bytes | Exception] = SimpleQueue()
+        self._permits: SimpleQueue[None] = SimpleQueue()
+        for _ in range(READ_AHEAD_CHUNKS):
+            self._permits.put(None)
         self._environ = request.environ
-        self._most = SMALL_PIECE if hurried else PIECE
-        self.asked = 1 if hurried else FIRST_PIECE
+        self._max_read_size = SMALL_CHUNK_SIZE if small_reads else CHUNK_SIZE
+        self.read_size = 1 if small_reads else FIRST_CHUNK_SIZE
         self._closed = False
 
     def run(self) -> None:
+        """Read until the end of the body, or until it is closed."""
         try:
             stream = get_input_stream(self._environ)
             piece = b"-"
             while piece:
-                self._leave.get()
+                self._permits.get()
                 if self._closed:
                     return
                 began = time.monotonic()
-                piece = stream.read(self.asked)
-                self._pieces.put(piece)
-                self.asked = self._size_after(time.monotonic() - began)
+                piece = stream.read(self.read_size)
+                self._chunks.put(piece)
+                self.read_size = self._next_read_size(time.monotonic() - began)
         except Exception as error:  # whatever a server raises when a client goes away
-            self._pieces.put(error)
+            self._chunks.put(error)
 
-    def _size_after(self, seconds: float) -> int:
+    def _next_read_size(self, seconds: float) -> int:
         """The bytes to ask for, after a read that took so long."""
-        if seconds > SLOW:
-            return max(1, int(self.asked / seconds))
-        return min(self._most, self.asked * 2) if 2 * seconds < SLOW else self.asked
+        if seconds > TARGET_READ_SECONDS:
+            return max(1, int(self.read_size / seconds))
+        return min(self._max_read_size, self.read_size * 2) if 2 * seconds < TARGET_READ_SECONDS else self.read_size
 
     def next(self, seconds: float) -> bytes | Exception:
         """What it reads next: b"" at the end, an exception where the client went away. Raises Empty after so long."""
-        piece = self._pieces.get(timeout=seconds)
-        self._leave.put(None)
+        piece = self._chunks.get(timeout=seconds)
+        self._permits.put(None)
         return piece
 
     def close(self) -> None:
         """Let it end with the read that it is in, and what was read and not wanted be gone at once."""
         self._closed = True
-        self._leave.put(None)
-        while not self._pieces.empty():
-            self._pieces.get_nowait()
+        self._permits.put(None)
+        while not self._chunks.empty():
+            self._chunks.get_nowait()

@@ -9,7 +9,7 @@ import secrets
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
-Open = Callable[[int, int], Iterator[bytes]]
+OpenRange = Callable[[int, int], Iterator[bytes]]
 """Returns the bytes from one offset up to, not including, another one."""
 
 MIN_PIECE: Final = 32 * 1024
@@ -28,10 +28,10 @@ class ByteRanges(NamedTuple):
 
     media_type: str
     size: int
-    pieces: Iterator[bytes]
+    chunks: Iterator[bytes]
 
 
-def byteranges(ranges: Sequence[tuple[int, int]], total: int, part_type: str, open: Open) -> ByteRanges:
+def byteranges(ranges: Sequence[tuple[int, int]], total: int, part_type: str, open: OpenRange) -> ByteRanges:
     """Return the content of an answer with `ranges` of a representation of `total` bytes. Raises as `open`."""
     boundary = secrets.token_hex(_BOUNDARY_BYTES)
     headers = [

@@ -33,45 +33,48 @@ NOT_SENT: Final = 144
 BYTES_RECEIVED: Final = 128
 """… and how many bytes have come."""
 
-PIECES_SENT: Final = 156
+SEGMENTS_SENT: Final = 156
 """… and in how many segments data went."""
 
-FIRST_WORD: Final = 24
+MIN_REQUEST_BYTES: Final = 24
 """Bytes: no request has fewer than its headers."""
 
 
-def drop_still(port: int, peer: str, seconds: float) -> None:
+def close_idle(port: int, peer: str, seconds: float) -> None:
     """Shut down connections from `peer` to `port` that were answered, and over which nothing has moved for `seconds`.
 
     The address only narrows the search. No transfer is in progress over such a connection: all of the last answer has
     been taken, so no download pauses there, and no byte of an upload has come since. Does nothing where the kernel does
     not tell (any but Linux).
     """
-    for connection, seen in _seen(port):
-        if seen.peer == peer and seen.answered and seen.still >= seconds and not seen.untaken:
-            _shut(connection)
+    for connection, seen in _connections(port):
+        if seen.peer == peer and seen.response_sent and seen.idle >= seconds and not seen.has_unacked:
+            _shutdown(connection)
 
 
-def quiet(port: int, peer: str) -> float:
+def seconds_since_data(port: int, peer: str) -> float:
     """Return the seconds since the latest data from `peer` to `port` that was not answered yet.
 
     Of several connections it is not known which one is meant, so any that moves gives more time to all: no more than
     each could take by sending a byte now and then. Infinity where there is none, or where the kernel does not tell (any
     but Linux).
     """
-    return min((seen.received for _, seen in _seen(port) if seen.peer == peer and seen.asks), default=math.inf)
+    return min(
+        (seen.received for _, seen in _connections(port) if seen.peer == peer and seen.awaits_response),
+        default=math.inf,
+    )
 
 
-Paused = Callable[[Mapping[str, int]], Counter[str]]
-"""See UntakenAnswers.drop."""
+PausedDownloads = Callable[[Mapping[str, int]], Counter[str]]
+"""See StalledResponses.drop."""
 
 
-def no_paused(untaken: Mapping[str, int]) -> Counter[str]:
+def none_paused(untaken: Mapping[str, int]) -> Counter[str]:
     """No connection may stand still for longer than any other."""
     return Counter()
 
 
-class UntakenAnswers:
+class StalledResponses:
     """Connections to a port whose client takes nothing of what is on its way, each known by its socket."""
 
     def __init__(self, port: int, clock: Callable[[], float] = time.monotonic) -> None:
@@ -80,56 +83,60 @@ class UntakenAnswers:
         self._clock = clock
         self._since: dict[int, tuple[int, float]] = {}
 
-    def drop(self, seconds: float, paused: Paused = no_paused, longest: float = math.inf) -> None:
+    def close_stalled(
+        self, seconds: float, paused: PausedDownloads = none_paused, paused_timeout: float = math.inf
+    ) -> None:
         """Shut down connections whose client has taken no byte for `seconds`, though some waited for it all the while.
 
-        To be called more often than that. Does nothing where `drop_still` does nothing.
+        To be called more often than that. Does nothing where `close_idle` does nothing.
 
         Args:
             seconds: for any client.
             paused: is told how many connections of each address have bytes that their client has not taken; returns
                 how many of each may stand still for longer, unless more of them do.
-            longest: seconds, for those.
+            paused_timeout: seconds, for those.
         """
         now, before, self._since = self._clock(), self._since, {}
         untaken, stuck, ages = Counter[str](), Counter[str](), dict[int, float]()
-        for _, seen in _seen(self._port):
-            if not seen.untaken:
+        for _, seen in _connections(self._port):
+            if not seen.has_unacked:
                 continue
-            taken, since = before.get(seen.socket, (seen.taken, now))
-            since = since if taken == seen.taken else now
-            self._since[seen.socket] = (seen.taken, since)
+            taken, since = before.get(seen.socket, (seen.acked, now))
+            since = since if taken == seen.acked else now
+            self._since[seen.socket] = (seen.acked, since)
             untaken[seen.peer] += 1
             if now - since >= seconds:
                 stuck[seen.peer] += 1
                 ages[seen.socket] = now - since
         spared = paused(untaken)
-        for connection, seen in _seen(self._port) if ages else ():
-            limit = longest if stuck[seen.peer] <= spared[seen.peer] else seconds
-            if seen.untaken and ages.get(seen.socket, 0.0) >= limit:
-                _shut(connection)
+        for connection, seen in _connections(self._port) if ages else ():
+            limit = paused_timeout if stuck[seen.peer] <= spared[seen.peer] else seconds
+            if seen.has_unacked and ages.get(seen.socket, 0.0) >= limit:
+                _shutdown(connection)
 
 
-def drop_idle(port: int, unspoken: float, answered: float) -> int:
+def close_unused(port: int, first_request_timeout: float, keepalive_timeout: float) -> int:
     """Shut down connections to `port` over which no word has come for so many seconds, or none since the last answer.
 
     Answers how many stay. Does nothing where the kernel does not tell (any but Linux).
     """
     stay = 0
-    for connection, seen in _seen(port):
-        if seen.still >= (answered if seen.spoken else unspoken) and not (seen.asks and seen.spoken):
-            _shut(connection)
+    for connection, seen in _connections(port):
+        if seen.idle >= (keepalive_timeout if seen.request_begun else first_request_timeout) and not (
+            seen.awaits_response and seen.request_begun
+        ):
+            _shutdown(connection)
         else:
             stay += 1
     return stay
 
 
-def _shut(connection: socket.socket) -> None:
+def _shutdown(connection: socket.socket) -> None:
     with contextlib.suppress(OSError):
         connection.shutdown(socket.SHUT_RDWR)
 
 
-class Seen(NamedTuple):
+class ConnectionInfo(NamedTuple):
     """What the kernel has seen of a connection.
 
     socket    the number of the socket's inode, which no other open one has
@@ -145,16 +152,16 @@ class Seen(NamedTuple):
 
     socket: int
     peer: str
-    still: float
+    idle: float
     received: float
-    answered: bool
-    asks: bool
-    spoken: bool
-    untaken: bool
-    taken: int
+    response_sent: bool
+    awaits_response: bool
+    request_begun: bool
+    has_unacked: bool
+    acked: int
 
 
-def _seen(port: int) -> Iterator[tuple[socket.socket, Seen]]:
+def _connections(port: int) -> Iterator[tuple[socket.socket, ConnectionInfo]]:
     """Yield this process's connections to `port`, as duplicates that are closed again.
 
     A client may reset its connection at any moment, and then all that is asked of it raises OSError. So everything that
@@ -163,7 +170,7 @@ def _seen(port: int) -> Iterator[tuple[socket.socket, Seen]]:
     for connection, number in sockets(port):
         with contextlib.suppress(OSError):
             peer = connection.getpeername()[0]
-            yield connection, _look(connection, number, peer)
+            yield connection, _inspect(connection, number, peer)
 
 
 def sockets(port: int) -> Iterator[tuple[socket.socket, int]]:
@@ -185,25 +192,25 @@ def sockets(port: int) -> Iterator[tuple[socket.socket, int]]:
 
 def tcp_info(connection: socket.socket) -> bytes:
     """Raises OSError where the kernel, older than Linux 4.6, does not tell all of it."""
-    info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, PIECES_SENT + 4)
-    if len(info) < PIECES_SENT + 4:
+    info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, SEGMENTS_SENT + 4)
+    if len(info) < SEGMENTS_SENT + 4:
         raise OSError("TCP_INFO is short")
     return info
 
 
-def _look(connection: socket.socket, number: int, peer: str) -> Seen:
+def _inspect(connection: socket.socket, number: int, peer: str) -> ConnectionInfo:
     info = tcp_info(connection)
-    small = (LAST_DATA_SENT, LAST_DATA_RECEIVED, PIECES_SENT, UNACKED, NOT_SENT)
+    small = (LAST_DATA_SENT, LAST_DATA_RECEIVED, SEGMENTS_SENT, UNACKED, NOT_SENT)
     sent, received, pieces, unacked, not_sent = (struct.unpack_from("=I", info, at)[0] for at in small)
     count, taken = (struct.unpack_from("=Q", info, at)[0] for at in (BYTES_RECEIVED, BYTES_ACKED))
-    return Seen(
+    return ConnectionInfo(
         socket=number,
         peer=peer,
-        still=min(sent, received) / 1000,
+        idle=min(sent, received) / 1000,
         received=received / 1000,
-        answered=received > sent,
-        asks=received < sent or not pieces,
-        spoken=count >= FIRST_WORD,
-        untaken=bool(unacked or not_sent),
-        taken=taken,
+        response_sent=received > sent,
+        awaits_response=received < sent or not pieces,
+        request_begun=count >= MIN_REQUEST_BYTES,
+        has_unacked=bool(unacked or not_sent),
+        acked=taken,
     )

@@ -18,38 +18,40 @@ name. Paged as tags are: `n`, `last`, and a Link; fewer than `n` moves can come 
 
 from typing import Any
 
-from functions.api.answers import Answer, as_json
-from functions.api.base import Call, behind, link_to_next, page_size
+from functions.api.answers import Response, json_response
+from functions.api.base import RequestContext, add_next_link, page_size, start_after
 from functions.auth.access import Action
 from functions.registry.errors import QUERY_INVALID, RegistryError
-from functions.registry.moves import is_move
+from functions.registry.moves import is_event_id
 from functions.registry.names import check_tag
-from storage.past import Move
+from storage.past import TagEvent
 
 
-def moves(call: Call) -> Answer:
+def tag_history(context: RequestContext) -> Response:
     """history: a page of moves, newest first."""
-    size, tag, last = page_size(call), call.request.args.get("tag", ""), behind(call)
+    size, tag, last = page_size(context), context.request.args.get("tag", ""), start_after(context)
     if tag:
         check_tag(tag)
-    if last and not is_move(last):
+    if last and not is_event_id(last):
         raise RegistryError(QUERY_INVALID, {"last": last})
-    all_of_it, tags = sees_all(call), call.registry.tags
-    page = (tags.history if all_of_it else tags.history_of_present)(call.name, tag, last, size)
+    all_of_it, tags = may_see_all(context), context.registry.tags
+    page = (tags.history if all_of_it else tags.history_of_live_tags)(context.name, tag, last, size)
     if not page.items:
-        tags.require(call.name, deleted=all_of_it)
-    answer = as_json({"name": call.name, "moves": [described(move, named=all_of_it) for move in page.items]})
+        tags.require(context.name, deleted=all_of_it)
+    answer = json_response(
+        {"name": context.name, "moves": [event_as_json(move, named=all_of_it) for move in page.items]}
+    )
     if page.next:
-        link_to_next(call, answer, ({"tag": tag} if tag else {}) | {"n": size, "last": page.next})
+        add_next_link(context, answer, ({"tag": tag} if tag else {}) | {"n": size, "last": page.next})
     return answer
 
 
-def sees_all(call: Call) -> bool:
+def may_see_all(context: RequestContext) -> bool:
     """Whether the caller may see what tags named once: those who may push. Raises as Caller.decide does."""
-    return call.caller.decide(Action.PUSH, call.name).allowed
+    return context.caller.decide(Action.PUSH, context.name).allowed
 
 
-def described(move: Move, *, named: bool) -> dict[str, Any]:
+def event_as_json(move: TagEvent, *, named: bool) -> dict[str, Any]:
     """Return a move as JSON, with the name of who made it only where it is `named`."""
     return {
         "tag": move.tag,

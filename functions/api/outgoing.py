@@ -3,7 +3,7 @@
 A server that has a piece to send waits for its client, and a thread and some memory with it. A client can let it wait
 for as long as it likes. So unauthenticated clients never have all threads with such answers, nor more memory than there
 is, and one address never all of what they have; an authenticated client waits for a thread as long as it takes, since a
-refusal ends a pull. An answer of which its client takes nothing is found by the kernel (connections.UntakenAnswers).
+refusal ends a pull. An answer of which its client takes nothing is found by the kernel (connections.StalledResponses).
 All threads of a server are drawn in functions.serve.
 
 The kernel does not say whose it is, and granian not over which connection an answer goes. So paused downloads of
@@ -19,32 +19,32 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from threading import Lock
 from typing import Final
 
-SMALL: Final = 32 * 1024
+MAX_UNSTREAMED_SIZE: Final = 32 * 1024
 """Bytes of an answer that may be handed to the server at once."""
 
-PIECES: Final = 12
+CHUNKS_PER_RESPONSE: Final = 12
 """Of any other that is in memory: a server takes some half a dozen before the client has taken one."""
 
-ON_THE_WAY: Final = 2 * 1024 * 1024
+BYTES_IN_FLIGHT: Final = 2 * 1024 * 1024
 """Bytes of an answer that the server has in memory."""
 
-ROOM: Final = 64 * ON_THE_WAY
+MAX_ANONYMOUS_BYTES: Final = 64 * BYTES_IN_FLIGHT
 """Bytes of memory for all that go to strangers."""
 
-SHARE: Final = 3 / 4
+MAX_ANONYMOUS_SHARE: Final = 3 / 4
 """What those have of the threads, and one address of that, and of the room."""
 
-PAUSED: Final = 1 / 4
+MAX_PAUSED_SHARE: Final = 1 / 4
 """Of the threads: so many downloads of authenticated clients may be paused. With more, each goes as any other would."""
 
 
-def in_pieces(content: bytes) -> Iterator[bytes]:
+def in_chunks(content: bytes) -> Iterator[bytes]:
     """`content`, in pieces."""
-    size = len(content) // PIECES + 1
+    size = len(content) // CHUNKS_PER_RESPONSE + 1
     return (content[start : start + size] for start in range(0, len(content), size))
 
 
-class Piecewise:
+class ResponseStream:
     """The pieces of one answer.
 
     client  the network that they go to: the key of shares
@@ -57,58 +57,62 @@ class Piecewise:
         """Nothing is handed out yet."""
         self.client = client
         self.peer = peer
-        self.since = math.inf
+        self.idle_since = math.inf
         self.ended = False
-        self._pieces = pieces
+        self._chunks = pieces
 
     def __iter__(self) -> Iterator[bytes]:
         """The pieces."""
-        for piece in self._pieces:
-            self.since = time.monotonic()
+        for piece in self._chunks:
+            self.idle_since = time.monotonic()
             yield piece
-            self.since = math.inf
+            self.idle_since = math.inf
 
 
-class Outgoing:
+class ResponseStreams:
     """All answers of a process that go out in pieces."""
 
     def __init__(self, threads: int) -> None:
         """For a server with so many threads."""
-        self._most = max(1.0, threads * SHARE)
-        self._most_paused = max(1.0, threads * PAUSED)
-        self._authenticated: dict[Piecewise, None] = {}
-        self._unauthenticated: dict[Piecewise, int] = {}
+        self._max_anonymous = max(1.0, threads * MAX_ANONYMOUS_SHARE)
+        self._max_paused = max(1.0, threads * MAX_PAUSED_SHARE)
+        self._authenticated: dict[ResponseStream, None] = {}
+        self._unauthenticated: dict[ResponseStream, int] = {}
         self._lock = Lock()
 
-    def begin(self, pieces: Iterable[bytes], client: str, held: int, known: bool, peer: str = "") -> Piecewise | None:
+    def add(
+        self, pieces: Iterable[bytes], client: str, bytes_in_memory: int, authenticated: bool, peer: str = ""
+    ) -> ResponseStream | None:
         """Count an answer until `end`; None where there is no room for one more to an unauthenticated client.
 
         Args:
             pieces: of the answer.
             client: the network that it goes to (client_address).
-            held: bytes of it that are in memory anyway.
-            known: whether the client has shown who it is.
+            bytes_in_memory: bytes of it that are in memory anyway.
+            authenticated: whether the client has shown who it is.
             peer: the address of the connection.
         """
-        answer, room = Piecewise(pieces, client, peer), ON_THE_WAY + held
+        answer, room = ResponseStream(pieces, client, peer), BYTES_IN_FLIGHT + bytes_in_memory
         with self._lock:
-            if known:
+            if authenticated:
                 self._authenticated[answer] = None
                 return answer
             of_one = [taken for other, taken in self._unauthenticated.items() if other.client == client]
-            if self._full(self._unauthenticated.values(), room, 1) or self._full(of_one, room, SHARE):
+            if self._is_full(self._unauthenticated.values(), room, 1) or self._is_full(
+                of_one, room, MAX_ANONYMOUS_SHARE
+            ):
                 return None
             self._unauthenticated[answer] = room
         return answer
 
-    def _full(self, taken: Collection[int], room: int, share: float) -> bool:
-        return len(taken) >= self._most * share or sum(taken) + room > ROOM * share
+    def _is_full(self, taken: Collection[int], room: int, share: float) -> bool:
+        return len(taken) >= self._max_anonymous * share or sum(taken) + room > MAX_ANONYMOUS_BYTES * share
 
-    def end(self, answer: Piecewise) -> None:
+    def remove(self, answer: ResponseStream) -> None:
         """The server has taken all of it, or it never will."""
         with self._lock:
             self._unauthenticated.pop(answer, None)
-            answer.ended, answer.since = True, time.monotonic()
+            answer.ended, answer.idle_since = True, time.monotonic()
 
     def paused(self, untaken: Mapping[str, int], seconds: float) -> Counter[str]:
         """Return how many downloads of authenticated clients stand still for so long, by the address of the connection.
@@ -125,5 +129,5 @@ class Outgoing:
                     room[answer.peer] -= 1
                 else:
                     del self._authenticated[answer]
-            still = Counter(each.peer for each in self._authenticated if each.since <= before)
-        return still if still.total() <= self._most_paused else Counter()
+            still = Counter(each.peer for each in self._authenticated if each.idle_since <= before)
+        return still if still.total() <= self._max_paused else Counter()

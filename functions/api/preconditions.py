@@ -9,7 +9,7 @@ from typing import Final
 
 from werkzeug.datastructures import ETags
 
-from functions.api.base import Call
+from functions.api.base import RequestContext
 from functions.registry.preconditions import ANY, UNCONDITIONAL, Precondition
 
 _TAG: Final = r'(?:(?:W/)?"[^"]*"|[^\s",*]+)'
@@ -17,33 +17,33 @@ _TAGS: Final = re.compile(rf"\s*{_TAG}(?:\s*,\s*{_TAG})*\s*")
 """A list of entity tags; one without quotation marks is understood as well."""
 
 
-def precondition_of(call: Call) -> Precondition:
+def precondition_of(context: RequestContext) -> Precondition:
     """Return what a write demands of what its reference names."""
-    environ = call.request.environ
+    environ = context.request.environ
     match, none_match = environ.get("HTTP_IF_MATCH"), environ.get("HTTP_IF_NONE_MATCH")
     if match is None and none_match is None:
         return UNCONDITIONAL
     return Precondition(
-        match=None if match is None else _match(call, match),
-        none_match=frozenset() if none_match is None else _none_match(call, none_match),
+        match=None if match is None else _match(context, match),
+        none_match=frozenset() if none_match is None else _none_match(context, none_match),
     )
 
 
-def require_match(call: Call, digest: str) -> None:
+def require_match(call: RequestContext, digest: str) -> None:
     """Raise PRECONDITION_FAILED where a request for what is `digest` has an If-Match of something else."""
     header = call.request.environ.get("HTTP_IF_MATCH")
     if header is not None:
         Precondition(match=_match(call, header)).check(digest)
 
 
-def _match(call: Call, header: str) -> frozenset[str]:
+def _match(call: RequestContext, header: str) -> frozenset[str]:
     if header.strip() == ANY:
         return frozenset([ANY])
     # A weak entity tag never matches strongly.
     return _digests(call.request.if_match, weak=False) if _TAGS.fullmatch(header) else frozenset()
 
 
-def _none_match(call: Call, header: str) -> frozenset[str]:
+def _none_match(call: RequestContext, header: str) -> frozenset[str]:
     return _digests(call.request.if_none_match, weak=True) if _TAGS.fullmatch(header) else frozenset([ANY])
 
 

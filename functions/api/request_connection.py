@@ -38,12 +38,12 @@ TLS_GRACE: Final = 0.02
 """Seconds between a TLS client's close_notify and the end of its connection, at most."""
 
 
-class Standing(Enum):
+class ConnectionState(Enum):
     """What is known of the connection of a request."""
 
     OPEN = "open"
     CLOSED = "closed or reset"
-    UNSURE = "one of several, some of which are open"
+    AMBIGUOUS = "one of several, some of which are open"
     UNKNOWN = "the kernel does not tell, or it is not TCP"
 
 
@@ -62,22 +62,22 @@ class RequestConnection:
         peers = ("", environ.get("REMOTE_ADDR", ""))
         self._candidates = {number for number, end in _ends(self._port).items() if end.peer in peers}
 
-    def standing(self, received: int) -> Standing:
+    def state(self, received: int) -> ConnectionState:
         """Return what is known at the end of a body of which `received` bytes have come."""
         if not self._candidates:
-            return Standing.UNKNOWN
+            return ConnectionState.UNKNOWN
         standing = self._look(received)
-        if standing is Standing.OPEN and self._grace:
+        if standing is ConnectionState.OPEN and self._grace:
             time.sleep(self._grace)
             standing = self._look(received)
         return standing
 
-    def _look(self, received: int) -> Standing:
+    def _look(self, received: int) -> ConnectionState:
         ends = _ends(self._port)
         are_open = {number for number in self._candidates if number in ends and ends[number].established}
         if not any(ends[number].received >= received for number in are_open):
-            return Standing.CLOSED
-        return Standing.OPEN if are_open == self._candidates else Standing.UNSURE
+            return ConnectionState.CLOSED
+        return ConnectionState.OPEN if are_open == self._candidates else ConnectionState.AMBIGUOUS
 
 
 class _End(NamedTuple):

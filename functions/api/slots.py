@@ -10,8 +10,8 @@ from collections import Counter
 from threading import Lock
 from typing import Final
 
-MIN_KEPT: Final = 8
-KEPT: Final = 4
+MIN_RESERVED: Final = 8
+THREADS_PER_RESERVED: Final = 4
 """One thread in so many is kept for requests without a body, and at least MIN_KEPT, but never more than half."""
 
 
@@ -20,12 +20,12 @@ class BodySlots:
 
     def __init__(self, threads: int) -> None:
         """Make slots for a server with so many threads."""
-        kept = min(max(MIN_KEPT, threads // KEPT), threads // 2)
+        kept = min(max(MIN_RESERVED, threads // THREADS_PER_RESERVED), threads // 2)
         self.total = max(1, threads - kept)
         self._held: Counter[str | None] = Counter()
         self._lock = Lock()
 
-    def take(self, principal: str | None) -> bool:
+    def acquire(self, principal: str | None) -> bool:
         """Take a slot until `give_back`, and return whether there was one.
 
         None stands for all callers, where nobody has to say who it is: they may have all slots.
@@ -37,7 +37,7 @@ class BodySlots:
             self._held[principal] += 1
             return True
 
-    def give_back(self, principal: str | None) -> None:
+    def release(self, principal: str | None) -> None:
         """Free a slot that `principal` took."""
         with self._lock:
             self._held[principal] -= 1

@@ -16,12 +16,12 @@ import re
 from contextlib import suppress
 from typing import Final
 
-from functions.api.answers import Answer
-from functions.api.base import Call
+from functions.api.answers import Response
+from functions.api.base import RequestContext
 from functions.api.ranges import chunk
 from functions.auth import patterns
-from functions.auth.access import Action, Verdict
-from functions.registry.blobs import PullTest
+from functions.auth.access import Action, Effect
+from functions.registry.blobs import PullPredicate
 from functions.registry.changes import Change
 from functions.registry.errors import DIGEST_INVALID, UNAUTHORIZED, RegistryError
 from functions.registry.names import check_digest, is_repository
@@ -32,73 +32,73 @@ from storage.records import Upload
 _AT_OFFSET: Final = re.compile(r"(.+)-([0-9]{1,18})")
 
 
-def start(call: Call) -> Answer:
+def start(context: RequestContext) -> Response:
     """end-4a, end-4b, end-11: begin a session; or push a blob in this one request; or mount one."""
-    query = call.request.args
-    if "mount" in query and (mounted := _mount(call)):
+    query = context.request.args
+    if "mount" in query and (mounted := _mount(context)):
         return mounted
     if "digest" in query:
-        return _push_at_once(call)
+        return _push_monolithic(context)
     algorithm = query.get("digest-algorithm", "sha256")
     if algorithm not in ALGORITHMS:
         raise RegistryError(DIGEST_INVALID, {"algorithm": algorithm[:20], "supported": list(ALGORITHMS)})
-    upload = call.registry.uploads.start(call.name, call.caller.principal, algorithm)
-    call.audit.did(Change("upload-started", session=upload.id))
-    return Answer(202, {**_progress(call, upload), "OCI-Chunk-Min-Length": str(CHUNK_MIN_LENGTH)})
+    upload = context.registry.uploads.start(context.name, context.caller.principal, algorithm)
+    context.audit.record_change(Change("upload-started", session=upload.id))
+    return Response(202, {**_progress(context, upload), "OCI-Chunk-Min-Length": str(CHUNK_MIN_LENGTH)})
 
 
-def status(call: Call) -> Answer:
+def status(context: RequestContext) -> Response:
     """end-13: where a session ends."""
-    id, _ = _session(call)
-    upload = call.registry.uploads.get(call.name, id, call.caller.principal)
-    return Answer(204, _progress(call, upload))
+    id, _ = _session(context)
+    upload = context.registry.uploads.get(context.name, id, context.caller.principal)
+    return Response(204, _progress(context, upload))
 
 
-def append(call: Call) -> Answer:
+def append(context: RequestContext) -> Response:
     """end-5: add a chunk, or a stream, to a session."""
-    id, offset = _session(call)
-    upload = call.registry.uploads.append(call.name, id, _body(call, offset), call.caller.principal)
-    call.audit.did(Change("upload-appended", session=upload.id))
-    return Answer(202, _progress(call, upload))
+    id, offset = _session(context)
+    upload = context.registry.uploads.append(context.name, id, _body(context, offset), context.caller.principal)
+    context.audit.record_change(Change("upload-appended", session=upload.id))
+    return Response(202, _progress(context, upload))
 
 
-def finish(call: Call) -> Answer:
+def finish(context: RequestContext) -> Response:
     """end-6: add the last chunk, or the whole blob, or nothing, and publish it."""
-    digest = call.request.args.get("digest", "")
+    digest = context.request.args.get("digest", "")
     check_digest(digest)
-    id, offset = _session(call)
-    call.registry.uploads.finish(call.name, id, digest, _body(call, offset), call.caller.principal)
-    call.audit.did(Change("blob-pushed", digest, session=id))
-    return _created(call, digest)
+    id, offset = _session(context)
+    context.registry.uploads.finish(context.name, id, digest, _body(context, offset), context.caller.principal)
+    context.audit.record_change(Change("blob-pushed", digest, session=id))
+    return _created(context, digest)
 
 
-def cancel(call: Call) -> Answer:
+def cancel(context: RequestContext) -> Response:
     """end-14: end a session and forget its bytes."""
-    id, _ = _session(call)
-    call.registry.uploads.cancel(call.name, id, call.caller.principal)
-    call.audit.did(Change("upload-cancelled", session=id))
-    return Answer(204)
+    id, _ = _session(context)
+    context.registry.uploads.cancel(context.name, id, context.caller.principal)
+    context.audit.record_change(Change("upload-cancelled", session=id))
+    return Response(204)
 
 
-def refused(call: Call, upload: Upload, answer: Answer) -> None:
+def add_session_headers(context: RequestContext, upload: Upload, response: Response) -> None:
     """Add to the answer to a refused chunk where the session ends, so that the client can go on from there."""
-    answer.add(_progress(call, upload))
+    response.add(_progress(context, upload))
 
 
-def _mount(call: Call) -> Answer | None:
-    digest, source = call.request.args["mount"], call.request.args.get("from", "")
+def _mount(context: RequestContext) -> Response | None:
+    digest, source = context.request.args["mount"], context.request.args.get("from", "")
     check_digest(digest)
     if source and not is_repository(source):
         # No repository has such a name: like any blob that cannot be mounted, it is uploaded (end-11).
         return None
-    link = call.registry.blobs.mount(call.name, digest, source, _sources(call, digest, source))
+    link = context.registry.blobs.mount(context.name, digest, source, _sources(context, digest, source))
     if link is None:
         return None
-    call.audit.did(Change("blob-mounted", digest, source=source))
-    return _created(call, digest)
+    context.audit.record_change(Change("blob-mounted", digest, source=source))
+    return _created(context, digest)
 
 
-def _sources(call: Call, digest: str, source: str) -> PullTest:
+def _sources(context: RequestContext, digest: str, source: str) -> PullPredicate:
     """From which repositories the caller may mount: `source`, or, where it is "", any that a listing would show.
 
     Raises UNAUTHORIZED where the token was not asked for `source`: with one that was, no blob need be sent. A refusal
@@ -106,50 +106,50 @@ def _sources(call: Call, digest: str, source: str) -> PullTest:
     """
     if not source:
         # Of any number of repositories nobody is asked one by one.
-        return patterns.compiled(tuple(call.caller.readable())).matches
-    verdict = call.caller.decide(Action.PULL, source).verdict
-    if verdict is Verdict.UNASKED:
+        return patterns.compiled(tuple(context.caller.readable_patterns())).matches
+    verdict = context.caller.decide(Action.PULL, source).effect
+    if verdict is Effect.UNDETERMINED:
         raise RegistryError(UNAUTHORIZED, {"scope": f"repository:{source}:pull"})
-    if verdict is Verdict.DENIED:
-        call.audit.refused(Action.PULL.value, source, digest)
-    return lambda repository: verdict is Verdict.ALLOWED and repository == source
+    if verdict is Effect.DENIED:
+        context.audit.refused(Action.PULL.value, source, digest)
+    return lambda repository: verdict is Effect.ALLOWED and repository == source
 
 
-def _push_at_once(call: Call) -> Answer:
-    digest, principal = call.request.args["digest"], call.caller.principal
+def _push_monolithic(context: RequestContext) -> Response:
+    digest, principal = context.request.args["digest"], context.caller.principal
     check_digest(digest)
-    body = _body(call)
-    upload = call.registry.uploads.start(call.name, principal)
+    body = _body(context)
+    upload = context.registry.uploads.start(context.name, principal)
     try:
-        call.registry.uploads.finish(call.name, upload.id, digest, body, principal)
+        context.registry.uploads.finish(context.name, upload.id, digest, body, principal)
     except RegistryError:
         # The client never learns the session's name, so nobody would go on with it; a wrong digest has ended it.
         with suppress(RegistryError):
-            call.registry.uploads.cancel(call.name, upload.id, principal)
+            context.registry.uploads.cancel(context.name, upload.id, principal)
         raise
-    call.audit.did(Change("blob-pushed", digest, session=upload.id))
-    return _created(call, digest)
+    context.audit.record_change(Change("blob-pushed", digest, session=upload.id))
+    return _created(context, digest)
 
 
-def _session(call: Call) -> tuple[str, int | None]:
+def _session(context: RequestContext) -> tuple[str, int | None]:
     """Return the id of the session that the path names, which may be none, and the offset, or None without one."""
-    match = _AT_OFFSET.fullmatch(call.last)
-    return (match[1], int(match[2])) if match else (call.last, None)
+    match = _AT_OFFSET.fullmatch(context.last_segment)
+    return (match[1], int(match[2])) if match else (context.last_segment, None)
 
 
-def _body(call: Call, resume: int | None = None) -> Body:
-    start, size = chunk(call.request.headers.get("Content-Range"), call.body.size)
-    return Body(call.body.chunks(size), size, start, resume)
+def _body(context: RequestContext, resume: int | None = None) -> Body:
+    start, size = chunk(context.request.headers.get("Content-Range"), context.body.size)
+    return Body(context.body.chunks(size), size, start, resume)
 
 
-def _created(call: Call, digest: str) -> Answer:
-    return Answer(201, {"Location": call.location("blobs", digest), "Docker-Content-Digest": digest})
+def _created(context: RequestContext, digest: str) -> Response:
+    return Response(201, {"Location": context.location("blobs", digest), "Docker-Content-Digest": digest})
 
 
-def _progress(call: Call, upload: Upload) -> dict[str, str]:
+def _progress(context: RequestContext, upload: Upload) -> dict[str, str]:
     # With nothing received there is no last byte to name; clients expect `0-0` all the same.
     return {
-        "Location": call.location("blobs", "uploads", f"{upload.id}-{upload.offset}"),
+        "Location": context.location("blobs", "uploads", f"{upload.id}-{upload.offset}"),
         "Range": f"0-{max(0, upload.offset - 1)}",
         "Docker-Upload-UUID": upload.id,
     }

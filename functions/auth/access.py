@@ -12,9 +12,9 @@ from functions.client_address import NO_ADDRESS, ClientAddress
 class Action(Enum):
     """What a request does to a repository, or to the registry as a whole. Deleting is a right of its own."""
 
-    NOTHING = "nothing"
+    NONE = "nothing"
     """It asks for nothing that anybody could be refused."""
-    ENTER = "enter"
+    AUTHENTICATE = "enter"
     """It asks only whether the credentials are good."""
     LIST = "list"
     """It lists the repositories that the caller may pull from."""
@@ -26,13 +26,13 @@ class Action(Enum):
 ON_REPOSITORIES = (Action.PULL, Action.PUSH, Action.DELETE)
 
 
-class Verdict(Enum):
+class Effect(Enum):
     """What is said of one action. Only ALLOWED lets it happen."""
 
     ALLOWED = "allowed"
     DENIED = "denied"
     """Somebody who was asked said no: other credentials are needed, not another token (403)."""
-    UNASKED = "unasked"
+    UNDETERMINED = "unasked"
     """These credentials do not say: the client should log in, or get a token that covers the action (401)."""
 
 
@@ -40,19 +40,19 @@ class Verdict(Enum):
 class Decision:
     """A verdict, the rule that it came from, and what was asked of whom on the way, in order, for people."""
 
-    verdict: Verdict
+    effect: Effect
     rule: str
-    asked: tuple[str, ...] = ()
+    consulted: tuple[str, ...] = ()
 
     @property
     def allowed(self) -> bool:
         """Whether the action may happen."""
-        return self.verdict is Verdict.ALLOWED
+        return self.effect is Effect.ALLOWED
 
 
-def decided(allowed: bool, rule: str, asked: Sequence[str] = ()) -> Decision:
+def allow_or_deny(allowed: bool, rule: str, consulted: Sequence[str] = ()) -> Decision:
     """A decision of somebody who was asked."""
-    return Decision(Verdict.ALLOWED if allowed else Verdict.DENIED, rule, tuple(asked))
+    return Decision(Effect.ALLOWED if allowed else Effect.DENIED, rule, tuple(consulted))
 
 
 class Caller(Protocol):
@@ -70,12 +70,12 @@ class Caller(Protocol):
         """
         ...
 
-    def readable(self) -> Sequence[str]:
+    def readable_patterns(self) -> Sequence[str]:
         """Patterns (auth.patterns) of what a listing may show; asks nobody once per repository. Raises as `decide`."""
         ...
 
 
-class Needed(NamedTuple):
+class RequiredPermission(NamedTuple):
     """What an action needs, in the words of whoever decides: a permission, and the resource that it is needed on."""
 
     permission: str
@@ -95,7 +95,7 @@ class Authorizer(Protocol):
         """
         ...
 
-    def needed(self, action: Action, repository: str) -> Needed:
+    def required_permission(self, action: Action, repository: str) -> RequiredPermission:
         """What the action needs; asks nobody."""
         ...
 
@@ -112,16 +112,16 @@ class Token:
     """
 
     text: str
-    seconds: int
-    issued: int
+    expires_in: int
+    issued_at: int
     granted: tuple[Scope, ...]
     refused: tuple[Scope, ...]
 
 
-class Door(Protocol):
+class Authenticator(Protocol):
     """Lets callers in. All methods may be called from any thread."""
 
-    def admit(self, authorization: str, client: ClientAddress) -> Caller:
+    def authenticate(self, authorization: str, client: ClientAddress) -> Caller:
         """Return the caller that sent a request with this Authorization header ("" for none) from `client`.
 
         Raises UNAUTHORIZED where the credentials are bad, which are never taken for none, and UNAVAILABLE.
@@ -132,7 +132,7 @@ class Door(Protocol):
         """Return the caller with these credentials, sent from `client`. Raises as `admit` does."""
         ...
 
-    def issue(self, caller: Caller, scopes: Sequence[Scope]) -> Token:
+    def issue_token(self, caller: Caller, scopes: Sequence[Scope]) -> Token:
         """A token for what the caller may do of `scopes`. Raises as Caller.decide does; NOT_FOUND where none are."""
         ...
 
@@ -140,14 +140,14 @@ class Door(Protocol):
         """The WWW-Authenticate header of a 401 (RFC 6750, section 3). Both texts may be ""."""
         ...
 
-    def seal(self, caller: Caller, text: str) -> str:
+    def seal_cursor(self, caller: Caller, text: str) -> str:
         """Return a cursor of a listing that tells the caller nothing (auth.cursors)."""
         ...
 
-    def unseal(self, caller: Caller, cursor: str) -> str:
+    def unseal_cursor(self, caller: Caller, cursor: str) -> str:
         """Return the text of a cursor that `seal` made for the caller. Raises QUERY_INVALID."""
         ...
 
-    def needed(self, principal: str, action: Action, repository: str) -> Needed:
+    def required_permission(self, principal: str, action: Action, repository: str) -> RequiredPermission:
         """As Authorizer.needed, in the words of whoever decides about `principal`."""
         ...

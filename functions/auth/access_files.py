@@ -51,13 +51,13 @@ class Grant:
     """A line of the grants."""
 
     line: int
-    who: str
+    principal: str
     repositories: str
     may: frozenset[Action]
 
     def __str__(self) -> str:
         may = ",".join(action.value for action in ON_REPOSITORIES if action in self.may)
-        return f"line {self.line} of the grants: {self.who} {self.repositories} {may}"
+        return f"line {self.line} of the grants: {self.principal} {self.repositories} {may}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ class Users:
     cost: int = COST
 
     @property
-    def cheap(self) -> list[str]:
+    def weakly_hashed(self) -> list[str]:
         """Names whose hash costs less than those that are made today."""
         return [name for name, hashed in self.hashes.items() if cost_of(hashed) < COST]
 

@@ -5,30 +5,30 @@ from typing import Final
 
 from functions.auth.google_tokens import TokenIdentity
 
-MAX_QUESTIONS: Final = 64
+MAX_QUERIES: Final = 64
 """Questions about one request's repositories: enough for 20 scopes of three names each, where no folders are named."""
 
 
-class TooManyQuestionsError(Exception):
+class QueryBudgetExceededError(Exception):
     """One request has asked Google as often as it may."""
 
 
-class QuestionBudget:
+class QueryBudget:
     """How often one request may still ask Google. For the thread of that request alone."""
 
-    def __init__(self, limit: int = MAX_QUESTIONS) -> None:
+    def __init__(self, limit: int = MAX_QUERIES) -> None:
         """Allow `limit` questions."""
         self._left = limit
 
     def spend(self) -> None:
-        """Take one. Raises TooManyQuestionsError where none is left."""
+        """Take one. Raises QueryBudgetExceededError where none is left."""
         if not self._left:
-            raise TooManyQuestionsError
+            raise QueryBudgetExceededError
         self._left -= 1
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Asker:
+class IamSubject:
     """A caller, as far as questions to Google are concerned.
 
     token    to ask with
@@ -44,7 +44,7 @@ class Asker:
     network: str = ""
     known: bool = False
     identity: TokenIdentity | None = None
-    budget: QuestionBudget = field(default_factory=QuestionBudget)
+    budget: QueryBudget = field(default_factory=QueryBudget)
 
     @property
     def principal(self) -> str:

@@ -16,14 +16,14 @@ from contextlib import contextmanager
 from enum import Enum
 from typing import Final
 
-from functions.desk import leave
+from functions.desk import step_down
 from functions.registry.errors import UNAVAILABLE, RegistryError
 
 WAIT_TIMEOUT: Final = 5.0
 """Seconds that a caller waits for a place, unless the bulkhead says otherwise."""
 
 
-class State(Enum):
+class TicketState(Enum):
     """Where a ticket is."""
 
     WAITING = "waiting"
@@ -47,7 +47,7 @@ class Ticket:
         self.key = key
         self.known = known
         self.principal = principal
-        self.state = State.WAITING
+        self.state = TicketState.WAITING
         self._decided = threading.Event()
 
     @property
@@ -55,7 +55,7 @@ class Ticket:
         """The shares that it counts in while it is admitted."""
         return {(kind, name) for kind, name in (("key", self.key), ("principal", self.principal)) if name}
 
-    def decide(self, state: State) -> None:
+    def decide(self, state: TicketState) -> None:
         """Admit or refuse the ticket, and wake the thread that waits with it."""
         self.state = state
         self._decided.set()
@@ -63,7 +63,7 @@ class Ticket:
     def wait(self, seconds: float) -> bool:
         """Return whether the ticket was admitted within so many seconds."""
         self._decided.wait(seconds)
-        return self.state is State.ADMITTED
+        return self.state is TicketState.ADMITTED
 
 
 class Bulkhead:
@@ -100,12 +100,12 @@ class Bulkhead:
         self._others = _Lane(max_concurrent - reserved, max_waiting, principal_share)
 
     @contextmanager
-    def place(self, key: str = "", known: bool = False, principal: str = "") -> Iterator[None]:
+    def slot(self, key: str = "", known: bool = False, principal: str = "") -> Iterator[None]:
         """Wait for a place, and hold it until the block ends.
 
         Raises UNAVAILABLE (503 with Retry-After) where too many wait, or none becomes free in time.
         """
-        leave()
+        step_down()
         ticket = self.request(key, known, principal)
         try:
             if not ticket.wait(self._wait_timeout):
@@ -124,9 +124,9 @@ class Bulkhead:
             lane = self._lane(ticket)
             lane.add(ticket)
             self._admit()
-            if ticket.state is State.WAITING:
+            if ticket.state is TicketState.WAITING:
                 lane.keep_bounds(key)
-        if ticket.state is State.REFUSED:
+        if ticket.state is TicketState.REFUSED:
             raise RegistryError(UNAVAILABLE)
         return ticket
 
@@ -174,7 +174,7 @@ class _Lane:
             return
         ticket = self._waiting[loser][-1]
         self.remove(ticket)
-        ticket.decide(State.REFUSED)
+        ticket.decide(TicketState.REFUSED)
 
     def admit_next(self) -> bool:
         """Admit the ticket whose turn it is; return whether there was one."""
@@ -188,7 +188,7 @@ class _Lane:
                     self._waiting.move_to_end(key)
                 self.running += 1
                 self._running_of.update(ticket.shares)
-                ticket.decide(State.ADMITTED)
+                ticket.decide(TicketState.ADMITTED)
                 return True
         return False
 
@@ -197,13 +197,13 @@ class _Lane:
 
     def remove(self, ticket: Ticket) -> None:
         """Take a ticket out, whether it runs or waits."""
-        if ticket.state is State.ADMITTED:
+        if ticket.state is TicketState.ADMITTED:
             self.running -= 1
             for share in ticket.shares:
                 self._running_of[share] -= 1
                 if not self._running_of[share]:
                     del self._running_of[share]
-        elif ticket.state is State.WAITING:
+        elif ticket.state is TicketState.WAITING:
             tickets = self._waiting[ticket.key]
             tickets.remove(ticket)
             if not tickets:

@@ -11,59 +11,61 @@ from cachetools import TTLCache
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
-YES: Final = 60.0
+POSITIVE_TTL: Final = 60.0
 """Seconds for an answer that lets somebody do something."""
 
-NO: Final = 5.0
+NEGATIVE_TTL: Final = 5.0
 """Seconds for one that does not: whoever was just given a right should not wait for it."""
 
-MOST: Final = 10_000
+MAX_ENTRIES: Final = 10_000
 """Answers of each kind; the oldest make room."""
 
 
-class Answers(Generic[K, V]):
+class ResultCache(Generic[K, V]):
     """Answers by question. Any thread may use it; an exception is no answer, and is not remembered.
 
     Each of the two kinds has room of its own: however many questions are answered with no, no yes makes room for them.
     """
 
-    def __init__(self, is_yes: Callable[[V], bool], clock: Callable[[], float] = time.monotonic) -> None:
-        """Remember what `is_yes` says yes to for longer than the rest."""
+    def __init__(self, is_positive: Callable[[V], bool], clock: Callable[[], float] = time.monotonic) -> None:
+        """Remember what `is_positive` says yes to for longer than the rest."""
         self._lock = threading.Lock()
-        self._is_yes = is_yes
-        self._yes: TTLCache[K, V] = TTLCache(MOST, YES, clock)
-        self._no: TTLCache[K, V] = TTLCache(MOST, NO, clock)
+        self._is_positive = is_positive
+        self._positive: TTLCache[K, V] = TTLCache(MAX_ENTRIES, POSITIVE_TTL, clock)
+        self._negative: TTLCache[K, V] = TTLCache(MAX_ENTRIES, NEGATIVE_TTL, clock)
 
-    def get(self, question: K, ask: Callable[[], V]) -> V:
-        """The answer to `question`: remembered, or what `ask` answers."""
+    def get(self, key: K, load: Callable[[], V]) -> V:
+        """The answer to `key`: remembered, or what `load` answers."""
         with contextlib.suppress(KeyError):
-            return self._remembered(question)
+            return self._cached(key)
         # Not under the lock: others must not wait for Google on our behalf. Who asks twice gets two good answers.
-        return self.put(question, ask())
+        return self.put(key, load())
 
-    def put(self, question: K, answer: V) -> V:
+    def put(self, key: K, value: V) -> V:
         """Remember the answer to a question, and return it."""
         with self._lock:
-            new, old = (self._yes, self._no) if self._is_yes(answer) else (self._no, self._yes)
-            new[question] = answer
-            old.pop(question, None)
-        return answer
+            new, old = (
+                (self._positive, self._negative) if self._is_positive(value) else (self._negative, self._positive)
+            )
+            new[key] = value
+            old.pop(key, None)
+        return value
 
-    def peek(self, question: K) -> V | None:
+    def peek(self, key: K) -> V | None:
         """Return the answer that is remembered, or None."""
         with contextlib.suppress(KeyError):
-            return self._remembered(question)
+            return self._cached(key)
         return None
 
-    def questions(self) -> list[K]:
+    def keys(self) -> list[K]:
         """Return the questions whose answers are remembered."""
         with self._lock:
-            return [*self._yes, *self._no]
+            return [*self._positive, *self._negative]
 
-    def _remembered(self, question: K) -> V:
+    def _cached(self, key: K) -> V:
         """Return what is remembered. Raises KeyError."""
         with self._lock:
             # Not `in` first: between two looks an answer can become too old.
             with contextlib.suppress(KeyError):
-                return self._yes[question]
-            return self._no[question]
+                return self._positive[key]
+            return self._negative[key]

@@ -9,7 +9,7 @@ import jwt
 
 from functions.registry.errors import UNAUTHORIZED, RegistryError
 
-LONGEST: Final = 16 * 1024
+MAX_LENGTH: Final = 16 * 1024
 """Characters of a secret: a service account's key in base64 has some 3,200."""
 
 TOKEN_USERS: Final = re.compile(
@@ -40,7 +40,7 @@ class Bearer(NamedTuple):
     token: str
 
 
-def read(authorization: str) -> Basic | Bearer | None:
+def parse_authorization(authorization: str) -> Basic | Bearer | None:
     """What an Authorization header holds, or None where it is "". Raises UNAUTHORIZED where it cannot be read."""
     if not authorization:
         return None
@@ -48,19 +48,19 @@ def read(authorization: str) -> Basic | Bearer | None:
     match scheme.lower():
         case "bearer":
             return Bearer(rest.strip())
-        case "basic" if len(rest) <= 2 * LONGEST:
-            user, colon, secret = decoded(rest.strip()).partition(":")
+        case "basic" if len(rest) <= 2 * MAX_LENGTH:
+            user, colon, secret = decode_base64(rest.strip()).partition(":")
             if colon:
                 return Basic(user, secret)
     raise RegistryError(UNAUTHORIZED)
 
 
-def user_tried(authorization: str) -> str | None:
+def attempted_user(authorization: str) -> str | None:
     """Return the user name of a login, or "" where it cannot be read; None of a token, and where nothing was sent."""
     if not authorization or authorization[:7].lower() == "bearer ":
         return None
     try:
-        given = read(authorization)
+        given = parse_authorization(authorization)
     except RegistryError:
         return ""
     return given.user if isinstance(given, Basic) else None
@@ -86,7 +86,7 @@ def claims_of(token: str) -> dict[str, Any]:
         return {}
 
 
-def decoded(text: str) -> str:
+def decode_base64(text: str) -> str:
     """Of base64, UTF-8. Raises UNAUTHORIZED."""
     try:
         return base64.b64decode("".join(text.split()), validate=True).decode()

@@ -12,13 +12,13 @@ from typing import Final
 
 from functions.registry.errors import QUERY_INVALID, RegistryError
 
-MARK: Final = "~"
+CURSOR_PREFIX: Final = "~"
 """With what a cursor begins, as no name does."""
 
 MAX_CURSOR: Final = 1_000
 """Characters of a cursor that is looked at; one of the longest name has fewer than 400."""
 
-_NONCE: Final = 12
+_NONCE_BYTES: Final = 12
 _PURPOSE: Final = b"lading: cursors of listings"
 
 
@@ -26,9 +26,9 @@ def seal(key: bytes, principal: str, text: str) -> str:
     """Return a cursor that only `unseal` reads, with the same key and for the same principal."""
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-    nonce = secrets.token_bytes(_NONCE)
+    nonce = secrets.token_bytes(_NONCE_BYTES)
     sealed = AESGCM(_derived(key)).encrypt(nonce, text.encode(), principal.encode())
-    return MARK + base64.urlsafe_b64encode(nonce + sealed).decode().rstrip("=")
+    return CURSOR_PREFIX + base64.urlsafe_b64encode(nonce + sealed).decode().rstrip("=")
 
 
 def unseal(key: bytes, principal: str, cursor: str) -> str:
@@ -37,8 +37,8 @@ def unseal(key: bytes, principal: str, cursor: str) -> str:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
     try:
-        raw = base64.urlsafe_b64decode(cursor[len(MARK) : MAX_CURSOR] + "==")
-        return AESGCM(_derived(key)).decrypt(raw[:_NONCE], raw[_NONCE:], principal.encode()).decode()
+        raw = base64.urlsafe_b64decode(cursor[len(CURSOR_PREFIX) : MAX_CURSOR] + "==")
+        return AESGCM(_derived(key)).decrypt(raw[:_NONCE_BYTES], raw[_NONCE_BYTES:], principal.encode()).decode()
     except (InvalidTag, ValueError, binascii.Error):
         raise RegistryError(QUERY_INVALID, {"last": cursor[:20]}) from None
 

@@ -13,10 +13,19 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from functions.auth import credentials, cursors, patterns
-from functions.auth.access import ON_REPOSITORIES, Action, Authorizer, Caller, Decision, Needed, Token, Verdict
+from functions.auth.access import (
+    ON_REPOSITORIES,
+    Action,
+    Authorizer,
+    Caller,
+    Decision,
+    Effect,
+    RequiredPermission,
+    Token,
+)
 from functions.auth.credentials import Basic
 from functions.auth.keys import KeyRing
-from functions.auth.robots import USER, Robots
+from functions.auth.robots import USER_PREFIX, Robots
 from functions.auth.scopes import CATALOG, Scope, repository
 from functions.auth.tokens import TokenCaller, Tokens
 from functions.client_address import ClientAddress
@@ -25,7 +34,7 @@ from functions.registry.names import MAX_NAME
 
 
 @dataclass(frozen=True, slots=True)
-class Anonymous:
+class AnonymousCaller:
     """Caller without credentials: may pull what is public, and nothing else."""
 
     public: tuple[str, ...]
@@ -34,17 +43,17 @@ class Anonymous:
     def decide(self, action: Action, repository: str) -> Decision:
         """See Caller.decide: whoever is refused can still log in."""
         if action is Action.PULL and patterns.matches(self.public, repository):
-            return Decision(Verdict.ALLOWED, "the repository is public")
-        allowed = action is Action.NOTHING
-        return Decision(Verdict.ALLOWED if allowed else Verdict.UNASKED, "nobody has logged in")
+            return Decision(Effect.ALLOWED, "the repository is public")
+        allowed = action is Action.NONE
+        return Decision(Effect.ALLOWED if allowed else Effect.UNDETERMINED, "nobody has logged in")
 
-    def readable(self) -> Sequence[str]:
+    def readable_patterns(self) -> Sequence[str]:
         """See Caller.readable."""
         return self.public
 
 
 @dataclass(frozen=True, slots=True)
-class LoggedIn:
+class AuthenticatedCaller:
     """Caller with credentials, who may also pull what is public."""
 
     caller: Caller
@@ -58,15 +67,15 @@ class LoggedIn:
     def decide(self, action: Action, repository: str) -> Decision:
         """See Caller.decide."""
         if action is Action.PULL and patterns.matches(self.public, repository):
-            return Decision(Verdict.ALLOWED, "the repository is public")
+            return Decision(Effect.ALLOWED, "the repository is public")
         return self.caller.decide(action, repository)
 
-    def readable(self) -> Sequence[str]:
+    def readable_patterns(self) -> Sequence[str]:
         """See Caller.readable."""
-        return (*self.public, *self.caller.readable())
+        return (*self.public, *self.caller.readable_patterns())
 
 
-class GuardedDoor:
+class RestrictedAuthenticator:
     """Door of a registry that is private but for what is public."""
 
     def __init__(self, authorizer: Authorizer, robots: Robots, keys: KeyRing, url: str, public: Sequence[str]) -> None:
@@ -79,49 +88,49 @@ class GuardedDoor:
         self._public = tuple(public)
         self._tokens = Tokens(keys, url, self._service, public)
 
-    def admit(self, authorization: str, client: ClientAddress) -> Caller:
+    def authenticate(self, authorization: str, client: ClientAddress) -> Caller:
         """See Door.admit."""
-        given = credentials.read(authorization)
+        given = credentials.parse_authorization(authorization)
         if given is None:
-            return Anonymous(self._public)
-        return self.log_in(*given, client) if isinstance(given, Basic) else self._tokens.read(given.token)
+            return AnonymousCaller(self._public)
+        return self.log_in(*given, client) if isinstance(given, Basic) else self._tokens.verify(given.token)
 
     def log_in(self, user: str, secret: str, client: ClientAddress) -> Caller:
         """See Door.log_in."""
-        if not secret or len(secret) > credentials.LONGEST or len(user) > credentials.LONGEST:
+        if not secret or len(secret) > credentials.MAX_LENGTH or len(user) > credentials.MAX_LENGTH:
             raise RegistryError(UNAUTHORIZED)
-        who = self._robots if user.startswith(USER) else self._authorizer
-        return LoggedIn(who.identify(user, secret, client), self._public)
+        who = self._robots if user.startswith(USER_PREFIX) else self._authorizer
+        return AuthenticatedCaller(who.identify(user, secret, client), self._public)
 
-    def issue(self, caller: Caller, scopes: Sequence[Scope]) -> Token:
+    def issue_token(self, caller: Caller, scopes: Sequence[Scope]) -> Token:
         """See Door.issue."""
         if isinstance(caller, TokenCaller):
             # Else a token could be renewed for ever, and nobody would be asked again.
             raise RegistryError(UNAUTHORIZED)
         # The newest first: where Google is asked no more, it was asked about what the client needs now.
-        decided = [_decided(caller, scope) for scope in reversed(scopes)]
+        decided = [_decide_scope(caller, scope) for scope in reversed(scopes)]
         granted, refused = ([pair[index] for pair in reversed(decided) if pair[index].actions] for index in (0, 1))
-        return self._tokens.issue(caller, isinstance(caller, Anonymous), granted, refused)
+        return self._tokens.issue(caller, isinstance(caller, AnonymousCaller), granted, refused)
 
     def challenge(self, scope: str, error: str) -> str:
         """See Door.challenge; made of the configured URL, never of the Host header."""
         parts = {"realm": self._realm, "service": self._service, "scope": scope, "error": error}
         return "Bearer " + ",".join(f'{name}="{value}"' for name, value in parts.items() if value)
 
-    def seal(self, caller: Caller, text: str) -> str:
+    def seal_cursor(self, caller: Caller, text: str) -> str:
         """See Door.seal."""
         return cursors.seal(self._keys.robots, caller.principal, text)
 
-    def unseal(self, caller: Caller, cursor: str) -> str:
+    def unseal_cursor(self, caller: Caller, cursor: str) -> str:
         """See Door.unseal."""
         return cursors.unseal(self._keys.robots, caller.principal, cursor)
 
-    def needed(self, principal: str, action: Action, repository: str) -> Needed:
+    def required_permission(self, principal: str, action: Action, repository: str) -> RequiredPermission:
         """See Door.needed."""
         # An address can begin so, too.
-        if principal.startswith(USER) and "@" not in principal:
-            return self._robots.needed(action, repository)
-        return self._authorizer.needed(action, repository)
+        if principal.startswith(USER_PREFIX) and "@" not in principal:
+            return self._robots.required_permission(action, repository)
+        return self._authorizer.required_permission(action, repository)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,9 +141,9 @@ class Everybody:
 
     def decide(self, action: Action, repository: str) -> Decision:
         """Yes."""
-        return Decision(Verdict.ALLOWED, "the registry is open")
+        return Decision(Effect.ALLOWED, "the registry is open")
 
-    def readable(self) -> Sequence[str]:
+    def readable_patterns(self) -> Sequence[str]:
         """All."""
         return ("*",)
 
@@ -142,10 +151,10 @@ class Everybody:
 EVERYBODY: Final = Everybody()
 
 
-class OpenDoor:
+class OpenAuthenticator:
     """Door of a registry that only its own machine can reach: everybody there may do everything."""
 
-    def admit(self, authorization: str, client: ClientAddress) -> Caller:
+    def authenticate(self, authorization: str, client: ClientAddress) -> Caller:
         """See Door.admit: whatever is sent, nobody looks at it."""
         return EVERYBODY
 
@@ -153,7 +162,7 @@ class OpenDoor:
         """See Door.log_in."""
         return EVERYBODY
 
-    def issue(self, caller: Caller, scopes: Sequence[Scope]) -> Token:
+    def issue_token(self, caller: Caller, scopes: Sequence[Scope]) -> Token:
         """See Door.issue: nobody needs a token."""
         raise RegistryError(NOT_FOUND)
 
@@ -161,28 +170,28 @@ class OpenDoor:
         """See Door.challenge."""
         raise AssertionError("nobody is refused here")
 
-    def seal(self, caller: Caller, text: str) -> str:
+    def seal_cursor(self, caller: Caller, text: str) -> str:
         """See Door.seal: nothing is hidden here but what was deleted."""
-        return cursors.MARK + text
+        return cursors.CURSOR_PREFIX + text
 
-    def unseal(self, caller: Caller, cursor: str) -> str:
+    def unseal_cursor(self, caller: Caller, cursor: str) -> str:
         """See Door.unseal."""
-        return cursor.removeprefix(cursors.MARK)[:MAX_NAME]
+        return cursor.removeprefix(cursors.CURSOR_PREFIX)[:MAX_NAME]
 
-    def needed(self, principal: str, action: Action, repository: str) -> Needed:
+    def required_permission(self, principal: str, action: Action, repository: str) -> RequiredPermission:
         """See Door.needed."""
         raise AssertionError("nobody is refused here")
 
 
-def _decided(caller: Caller, scope: Scope) -> tuple[Scope, Scope]:
+def _decide_scope(caller: Caller, scope: Scope) -> tuple[Scope, Scope]:
     """Return what of a scope is granted, and what is refused; what was not decided is neither."""
     if scope == CATALOG:
         allowed = caller.decide(Action.LIST, scope.name).allowed
         return (scope, replace(scope, actions=())) if allowed else (replace(scope, actions=()), scope)
     actions = [action for action in ON_REPOSITORIES if action.value in scope.actions]
-    verdicts = {action.value: caller.decide(action, scope.name).verdict for action in actions}
+    verdicts = {action.value: caller.decide(action, scope.name).effect for action in actions}
     granted, refused = (
         repository(scope.name, [action for action, verdict in verdicts.items() if verdict is wanted])
-        for wanted in (Verdict.ALLOWED, Verdict.DENIED)
+        for wanted in (Effect.ALLOWED, Effect.DENIED)
     )
     return granted, refused

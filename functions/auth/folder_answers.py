@@ -4,12 +4,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from functions.auth.access import Action
-from functions.auth.asker import Asker
-from functions.auth.cache import Answers
+from functions.auth.asker import IamSubject
+from functions.auth.cache import ResultCache
 
 
 @dataclass(frozen=True, slots=True)
-class FolderAnswer:
+class FolderPermissions:
     """What a caller may do in a folder.
 
     exists   false where there is no such folder, for this caller
@@ -20,7 +20,7 @@ class FolderAnswer:
     actions: frozenset[Action]
 
 
-class FolderAnswers:
+class FolderCache:
     """Answers by folder. Any thread may use it.
 
     What is granted counts for the very token that asked. Where nothing is, that counts for all tokens of the principal:
@@ -30,15 +30,15 @@ class FolderAnswers:
     def __init__(self) -> None:
         """Remember nothing yet."""
         # Short for both: decisions that allow something are remembered for longer where they are made.
-        self._granted: Answers[tuple[bytes, str], FolderAnswer] = Answers(lambda _: False)
-        self._denied: Answers[tuple[str, str], FolderAnswer] = Answers(lambda _: False)
+        self._granted: ResultCache[tuple[bytes, str], FolderPermissions] = ResultCache(lambda _: False)
+        self._denied: ResultCache[tuple[str, str], FolderPermissions] = ResultCache(lambda _: False)
 
-    def get(self, asker: Asker, folder: str, ask: Callable[[], FolderAnswer]) -> FolderAnswer:
-        """Return the answer: remembered, or what `ask` returns."""
-        known = self._granted.peek((asker.hashed, folder)) or self._denied.peek((asker.principal, folder))
+    def get(self, subject: IamSubject, folder: str, load: Callable[[], FolderPermissions]) -> FolderPermissions:
+        """Return the answer: remembered, or what `load` returns."""
+        known = self._granted.peek((subject.hashed, folder)) or self._denied.peek((subject.principal, folder))
         if known is not None:
             return known
-        answer = ask()
+        answer = load()
         if answer.actions:
-            return self._granted.put((asker.hashed, folder), answer)
-        return self._denied.put((asker.principal, folder), answer)
+            return self._granted.put((subject.hashed, folder), answer)
+        return self._denied.put((subject.principal, folder), answer)

@@ -13,21 +13,21 @@ from urllib.parse import quote
 
 import requests
 
-from functions.auth.asker import Asker
+from functions.auth.asker import IamSubject
 from functions.auth.bulkhead import Bulkhead
 from functions.registry.errors import UNAUTHORIZED, UNAVAILABLE, RegistryError
 
 TIMEOUTS: Final = (3.05, 10)
 """Seconds to connect, and seconds without a byte."""
 
-AT_ONCE: Final = 64
-WAITING: Final = 32
+MAX_CONCURRENT_QUERIES: Final = 64
+MAX_WAITING_QUERIES: Final = 32
 """Questions at a time, and questions that may wait: a quarter of the server's threads, by default, is left."""
 
-RESERVED: Final = 16
+RESERVED_QUERIES: Final = 16
 """Of the questions at a time, for callers to whom something was granted lately."""
 
-CERTIFICATES: Final = Asker("", known=True)
+CERTIFICATES_SUBJECT: Final = IamSubject("", known=True)
 """Asks for the keys of ID tokens: all callers wait for the same, so it counts in no share."""
 
 log = logging.getLogger("lading")
@@ -49,7 +49,7 @@ class Reply:
         return frozenset(each for each in held if isinstance(each, str))
 
 
-class Google:
+class GoogleClient:
     """Google's services, as far as access is concerned. Any thread may use it.
 
     Every method raises UNAVAILABLE where the service cannot be reached, or says that it fails.
@@ -58,19 +58,23 @@ class Google:
     def __init__(self, environment: Mapping[str, str] = os.environ) -> None:
         """Ask Google, or the emulator that the environment names."""
         self._emulator = environment.get("LADING_IAM_EMULATOR_HOST", "").rstrip("/")
-        self._bulkhead = Bulkhead(AT_ONCE, WAITING, reserved=RESERVED)
+        self._bulkhead = Bulkhead(MAX_CONCURRENT_QUERIES, MAX_WAITING_QUERIES, reserved=RESERVED_QUERIES)
 
-    def token_info(self, asker: Asker) -> Mapping[str, Any] | None:
+    def token_info(self, subject: IamSubject) -> Mapping[str, Any] | None:
         """What is known of an access token: email, sub, azp, scope …; None where it is bad, or of another kind.
 
         Any answer but 200, 429 and 5xx says that the token is not known, and so nothing in favour of it.
 
         https://oauth2.googleapis.com/tokeninfo; the token goes in the body, since URLs end in logs.
         """
-        reply = self._ask("POST", "https://oauth2.googleapis.com/tokeninfo", asker, data={"access_token": asker.token})
+        reply = self._ask(
+            "POST", "https://oauth2.googleapis.com/tokeninfo", subject, data={"access_token": subject.token}
+        )
         return reply.fields if reply.status == 200 else None
 
-    def test_bucket(self, asker: Asker, bucket: str, folder: str, permissions: Sequence[str]) -> Reply:
+    def test_bucket_permissions(
+        self, subject: IamSubject, bucket: str, folder: str, permissions: Sequence[str]
+    ) -> Reply:
         """Which of `permissions` the token has on a managed folder of a bucket, or on the bucket where `folder` is "".
 
         https://cloud.google.com/storage/docs/json_api/v1/managedFolder/testIamPermissions (and …/buckets/…)
@@ -80,32 +84,32 @@ class Google:
         if folder:
             url += f"/managedFolders/{quote(folder, safe='')}"
         reply = self._ask(
-            "GET", f"{url}/iam/testPermissions", asker, asker.token, params={"permissions": list(permissions)}
+            "GET", f"{url}/iam/testPermissions", subject, subject.token, params={"permissions": list(permissions)}
         )
         if reply.status == 401:
             raise RegistryError(UNAUTHORIZED)
         return reply
 
-    def test_project(self, asker: Asker, project: str, permissions: Sequence[str]) -> Reply:
+    def test_project_permissions(self, subject: IamSubject, project: str, permissions: Sequence[str]) -> Reply:
         """Which of `permissions` the token has on a project. Raises UNAUTHORIZED where Google does not take the token.
 
         https://cloud.google.com/resource-manager/reference/rest/v1/projects/testIamPermissions
         """
         url = f"https://cloudresourcemanager.googleapis.com/v1/projects/{quote(project, safe='')}:testIamPermissions"
-        reply = self._ask("POST", url, asker, asker.token, json={"permissions": list(permissions)})
+        reply = self._ask("POST", url, subject, subject.token, json={"permissions": list(permissions)})
         if reply.status == 401:
             raise RegistryError(UNAUTHORIZED)
         return reply
 
     def certificates(self) -> Reply:
         """The keys that sign Google's ID tokens, as a JWKS (https://developers.google.com/identity/openid-connect)."""
-        return self._ask("GET", "https://www.googleapis.com/oauth2/v3/certs", CERTIFICATES)
+        return self._ask("GET", "https://www.googleapis.com/oauth2/v3/certs", CERTIFICATES_SUBJECT)
 
-    def _ask(self, method: str, url: str, asker: Asker, token: str = "", **body: Any) -> Reply:
+    def _ask(self, method: str, url: str, subject: IamSubject, token: str = "", **body: Any) -> Reply:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         where = url.partition("?")[0]
         try:
-            with self._bulkhead.place(asker.network, asker.known, asker.principal):
+            with self._bulkhead.slot(subject.network, subject.known, subject.principal):
                 answer = _session().request(
                     method, self._address(url), headers=headers, timeout=TIMEOUTS, allow_redirects=False, **body
                 )
@@ -113,16 +117,16 @@ class Google:
         except (requests.RequestException, ValueError, RecursionError) as error:
             # The latter two are JSON that Python does not read: too deep, or with a number of too many digits.
             # Only its kind: the texts of such errors quote what was sent.
-            raise no_answer(where, type(error).__name__) from None
+            raise service_unavailable(where, type(error).__name__) from None
         if answer.status_code == 429 or answer.status_code >= 500 or not isinstance(fields, dict):
-            raise no_answer(where, str(answer.status_code))
+            raise service_unavailable(where, str(answer.status_code))
         return Reply(answer.status_code, fields)
 
     def _address(self, url: str) -> str:
         return f"{self._emulator}/{url.split('/', 3)[3]}" if self._emulator else url
 
 
-def no_answer(where: str, what: str) -> RegistryError:
+def service_unavailable(where: str, what: str) -> RegistryError:
     """The error for a service that says neither yes nor no."""
     log.warning("%s gave no answer: %s", where, what)
     return RegistryError(UNAVAILABLE)
@@ -132,7 +136,7 @@ def no_answer(where: str, what: str) -> RegistryError:
 def _session() -> requests.Session:
     """The process's connections to Google."""
     session = requests.Session()
-    session.mount("https://", requests.adapters.HTTPAdapter(pool_maxsize=AT_ONCE))
+    session.mount("https://", requests.adapters.HTTPAdapter(pool_maxsize=MAX_CONCURRENT_QUERIES))
     # Whatever ~/.netrc holds for a host would take the place of the caller's token.
     session.trust_env = False
     session.proxies = requests.utils.get_environ_proxies("https://googleapis.com")

@@ -55,14 +55,14 @@ class Pseudonyms:
         return f"{kind}:{hmac.digest(self._key(), message, 'sha256').hex()[:HASH_LENGTH]}"
 
 
-def known_to_tokeninfo(info: Mapping[str, Any], token: str, pseudonyms: Pseudonyms) -> TokenIdentity:
+def identity_from_tokeninfo(info: Mapping[str, Any], token: str, pseudonyms: Pseudonyms) -> TokenIdentity:
     """Return the identity of a token of which tokeninfo has told these fields."""
     scope = info.get("scope")
     principal = _email(info) or _number(info) or pseudonyms.of("token", token)
     return TokenIdentity(principal, frozenset(scope.split()) if isinstance(scope, str) else None)
 
 
-def unknown_to_tokeninfo(token: str, pseudonyms: Pseudonyms) -> TokenIdentity:
+def identity_without_tokeninfo(token: str, pseudonyms: Pseudonyms) -> TokenIdentity:
     """Return the identity of a token that Google has taken, though tokeninfo does not know it.
 
     Google has answered a request with this token, so it has verified the signature of a JWT: what is in the claims is

@@ -24,7 +24,7 @@ class Rights:
                 self._of_name.setdefault(grant.repositories, []).append(grant)
 
     @cached_property
-    def readable(self) -> tuple[str, ...]:
+    def readable_patterns(self) -> tuple[str, ...]:
         """Patterns of the repositories that may be pulled from."""
         return tuple(grant.repositories for grant in self._grants if Action.PULL in grant.may)
 
@@ -46,7 +46,7 @@ class Grants:
         """Take grants, in the order of their lines."""
         self._of: dict[str, list[Grant]] = {}
         for grant in grants:
-            self._of.setdefault(grant.who, []).append(grant)
+            self._of.setdefault(grant.principal, []).append(grant)
         self._rights: dict[tuple[str, bool], Rights] = {}
 
     def rights_of(self, principal: str, is_user: bool) -> Rights:

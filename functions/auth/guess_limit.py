@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Final
 
 from functions.auth.leaky_counters import LeakyCounters
-from functions.registry.errors import UNAVAILABLE, RegistryError, logins_too_many
+from functions.registry.errors import UNAVAILABLE, RegistryError, too_many_logins
 
 MAX_GUESSES: Final = 500
 GUESSES_PER_SECOND: Final = 10.0
@@ -23,14 +23,14 @@ class GuessLimit:
         self._all: LeakyCounters[None] = LeakyCounters(GUESSES_PER_SECOND, clock)
         self._of_network: LeakyCounters[str] = LeakyCounters(GUESSES_PER_SECOND_OF_NETWORK, clock)
 
-    def take(self, network: str) -> None:
-        """Count one. Raises LOGINS_TOO_MANY where the network had too many, and UNAVAILABLE where all together had."""
-        if not self._of_network.take(network, MAX_GUESSES_OF_NETWORK):
-            raise logins_too_many(1)
-        if not self._all.take(None, MAX_GUESSES):
+    def acquire(self, network: str) -> None:
+        """Count one. Raises TOO_MANY_LOGINS where the network had too many, and UNAVAILABLE where all together had."""
+        if not self._of_network.try_increment(network, MAX_GUESSES_OF_NETWORK):
+            raise too_many_logins(1)
+        if not self._all.try_increment(None, MAX_GUESSES):
             raise RegistryError(UNAVAILABLE)
 
-    def give_back(self, network: str) -> None:
+    def refund(self, network: str) -> None:
         """Count one less: it was no guess."""
         self._all.add(None, -1)
         self._of_network.add(network, -1)

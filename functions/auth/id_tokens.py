@@ -12,20 +12,20 @@ from typing import Any, Final
 import jwt
 
 from functions.auth.bulkhead import Bulkhead
-from functions.auth.google import Google, no_answer
+from functions.auth.google import GoogleClient, service_unavailable
 from functions.registry.errors import UNAUTHORIZED, RegistryError
 
 ISSUERS: Final = ["https://accounts.google.com", "accounts.google.com"]
-FRESH: Final = 3600.0
+CERTIFICATES_TTL: Final = 3600.0
 """Seconds that Google's keys are used for; a new one is published a day before it signs."""
 
-HASTE: Final = 30.0
+MIN_REFRESH_INTERVAL: Final = 30.0
 """Seconds that must lie between two requests for keys: anyone can send a token of a key that is not known."""
 
-WAITING: Final = 16
+MAX_WAITING: Final = 16
 """Who may wait for keys that somebody else is fetching."""
 
-SKEW: Final = 30
+MAX_CLOCK_SKEW: Final = 30
 
 MALFORMED: Final = (ValueError, TypeError, AttributeError, OverflowError, RecursionError)
 """What reading a token can raise where a claim is of another type than it should be, whatever the library checks."""
@@ -34,16 +34,16 @@ MALFORMED: Final = (ValueError, TypeError, AttributeError, OverflowError, Recurs
 class IdTokens:
     """Reads ID tokens whose audience is this registry. Any thread may use it."""
 
-    def __init__(self, google: Google, audience: str, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, google: GoogleClient, audience: str, clock: Callable[[], float] = time.monotonic) -> None:
         """Take tokens for `audience`, the registry's URL."""
         self._google = google
         self._audience = audience
         self._clock = clock
-        self._bulkhead = Bulkhead(1, WAITING)
+        self._bulkhead = Bulkhead(1, MAX_WAITING)
         self._keys: Mapping[str, jwt.PyJWK] = {}
-        self._read = -FRESH
+        self._fetched_at = -CERTIFICATES_TTL
 
-    def name(self, token: str) -> str:
+    def principal(self, token: str) -> str:
         """Whom a token names: by a verified e-mail address, else by Google's number. Raises UNAUTHORIZED, UNAVAILABLE.
 
         What the metadata server of a machine at Google hands out has an address only where it is asked for one.
@@ -66,7 +66,7 @@ class IdTokens:
                 ["RS256"],
                 audience=self._audience,
                 issuer=ISSUERS,
-                leeway=SKEW,
+                leeway=MAX_CLOCK_SKEW,
                 options={"require": ["exp", "iat", "aud", "iss", "sub"]},
             )
         except (*MALFORMED, jwt.InvalidTokenError):
@@ -75,7 +75,7 @@ class IdTokens:
     def _key(self, id: Any) -> jwt.PyJWK:
         """Google's key of that id. Whatever else a token's header holds, an address of a key among it, is not read."""
         if self._is_missing(id):
-            with self._bulkhead.place():
+            with self._bulkhead.slot():
                 # Somebody else may have fetched them meanwhile.
                 if self._is_missing(id):
                     self._fetch()
@@ -85,17 +85,17 @@ class IdTokens:
         return key
 
     def _is_missing(self, id: Any) -> bool:
-        age = self._clock() - self._read
-        return age >= FRESH or (id not in self._keys and age >= HASTE)
+        age = self._clock() - self._fetched_at
+        return age >= CERTIFICATES_TTL or (id not in self._keys and age >= MIN_REFRESH_INTERVAL)
 
     def _fetch(self) -> None:
         reply = self._google.certificates()
         keys = _usable(reply.fields.get("keys")) if reply.status == 200 else {}
         if not keys:
             # Those at hand stay.
-            raise no_answer("the keys of ID tokens", f"{reply.status} without a key")
+            raise service_unavailable("the keys of ID tokens", f"{reply.status} without a key")
         self._keys = keys
-        self._read = self._clock()
+        self._fetched_at = self._clock()
 
 
 def _usable(described: Any) -> dict[str, jwt.PyJWK]:

@@ -24,28 +24,28 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from functions.auth.bulkhead import Bulkhead
-from functions.desk import leave
-from storage.errors import Corrupt, Missing, StorageError, Unavailable
+from functions.desk import step_down
+from storage.errors import Corrupt, ObjectNotFound, StorageError, Unavailable
 from storage.folders import FILE_MODE, make_private
 
-ALIVE: Final = 2
+MAX_TRUSTED_KEYS: Final = 2
 """Keys that are trusted at a time."""
 
-FRESH: Final = 45.0
+KEYS_TTL: Final = 45.0
 """Seconds after which the document is read again. So within a minute, the time of a reading included, a new key signs,
 and one that was taken out is trusted no more, by every process that can read the document."""
 
-HASTE: Final = 5.0
+MIN_REFRESH_INTERVAL: Final = 5.0
 """Seconds without a reading after one in vain, because of a key that is not known: anyone can name one."""
 
-WAITING: Final = 16
+MAX_WAITING: Final = 16
 """Who may wait for somebody else's reading."""
 
 log = logging.getLogger("lading")
 
 
 @dataclass(frozen=True, slots=True)
-class Key:
+class SigningKey:
     """A key that signs tokens, and the id that tokens name it by."""
 
     id: str
@@ -56,7 +56,7 @@ class Key:
 class Keys:
     """All keys of a registry."""
 
-    tokens: tuple[Key, ...]
+    tokens: tuple[SigningKey, ...]
     robots: bytes = field(repr=False)
 
 
@@ -72,14 +72,14 @@ class KeyStore(Protocol):
         ...
 
 
-def new_keys() -> Keys:
+def generate_keys() -> Keys:
     """Keys that nobody has seen."""
     return Keys((_new_key(),), secrets.token_bytes(32))
 
 
-def rotated(keys: Keys) -> Keys:
+def rotate(keys: Keys) -> Keys:
     """`keys` with a new one that signs, and of the others the newest only. The robots' key stays, as robots do."""
-    return replace(keys, tokens=(_new_key(), *keys.tokens)[:ALIVE])
+    return replace(keys, tokens=(_new_key(), *keys.tokens)[:MAX_TRUSTED_KEYS])
 
 
 def to_json(keys: Keys) -> bytes:
@@ -93,7 +93,7 @@ def from_json(document: bytes) -> Keys:
     try:
         fields: Any = json.loads(document)
         keys = Keys(
-            tokens=tuple(Key(str(each["kid"]), base64.b64decode(each["key"])) for each in fields["tokens"]),
+            tokens=tuple(SigningKey(str(each["kid"]), base64.b64decode(each["key"])) for each in fields["tokens"]),
             robots=base64.b64decode(fields["robots"]),
         )
     except (ValueError, KeyError, TypeError, binascii.Error):
@@ -113,13 +113,13 @@ class KeyFile:
 
     def load(self) -> Keys:
         """See KeyStore.load. Of several processes that start at once, one makes the file."""
-        with self._faults():
+        with self._translate_errors():
             with contextlib.suppress(FileNotFoundError):
                 return from_json(self._path.read_bytes())
             if not self._create:
-                raise Missing(f"no keys at {self._path}; use --keys URL")
+                raise ObjectNotFound(f"no keys at {self._path}; use --keys URL")
             make_private(self._path.parent)
-            new = self._write(new_keys())
+            new = self._write(generate_keys())
             with contextlib.suppress(FileExistsError):
                 os.link(new, self._path)
             new.unlink()
@@ -127,11 +127,11 @@ class KeyFile:
 
     def save(self, keys: Keys) -> None:
         """See KeyStore.save."""
-        with self._faults():
+        with self._translate_errors():
             self._write(keys).replace(self._path)
 
     @contextlib.contextmanager
-    def _faults(self) -> Iterator[None]:
+    def _translate_errors(self) -> Iterator[None]:
         """Raise what is wrong with the file as StorageError, with its name and what to do."""
         try:
             yield
@@ -163,13 +163,13 @@ class KeyRing:
         self._load = load
         self._clock = clock
         self._lock = threading.Lock()
-        self._bulkhead = Bulkhead(1, WAITING)
+        self._bulkhead = Bulkhead(1, MAX_WAITING)
         self._keys = load()
-        self._read = clock()
-        self._vain = -HASTE
+        self._read_at = clock()
+        self._last_miss = -MIN_REFRESH_INTERVAL
 
     @property
-    def signing(self) -> Key:
+    def signing(self) -> SigningKey:
         """The key that signs."""
         return self._current().tokens[0]
 
@@ -178,47 +178,47 @@ class KeyRing:
         """The key under which robots' secrets are kept."""
         return self._current().robots
 
-    def find(self, id: str) -> Key | None:
+    def find(self, id: str) -> SigningKey | None:
         """The key of that id, where it is trusted. One that is not known may be new: then the document is read.
 
         Raises UNAVAILABLE where too many wait for that.
         """
-        return _named(self._current(), id) or self._found_anew(id)
+        return _named(self._current(), id) or self._find_after_reload(id)
 
     def _current(self) -> Keys:
         """The keys as they were at most FRESH seconds ago, or the last that could be read."""
         # While somebody reads, others go on with the keys at hand.
-        if self._clock() - self._read >= FRESH and self._lock.acquire(blocking=False):
+        if self._clock() - self._read_at >= KEYS_TTL and self._lock.acquire(blocking=False):
             try:
-                self._read_again()
+                self._reload()
             finally:
                 self._lock.release()
         return self._keys
 
-    def _found_anew(self, id: str) -> Key | None:
-        if self._clock() - self._vain < HASTE:
+    def _find_after_reload(self, id: str) -> SigningKey | None:
+        if self._clock() - self._last_miss < MIN_REFRESH_INTERVAL:
             return None
-        with self._bulkhead.place():
+        with self._bulkhead.slot():
             # Somebody else may have read meanwhile, to good purpose or in vain.
-            if not _named(self._keys, id) and self._clock() - self._vain >= HASTE:
-                self._read_again()
+            if not _named(self._keys, id) and self._clock() - self._last_miss >= MIN_REFRESH_INTERVAL:
+                self._reload()
                 if not _named(self._keys, id):
-                    self._vain = self._clock()
+                    self._last_miss = self._clock()
         return _named(self._keys, id)
 
-    def _read_again(self) -> None:
-        leave()
+    def _reload(self) -> None:
+        step_down()
         try:
             self._keys = self._load()
         except StorageError:
             log.exception("the keys cannot be read; those at hand are used")
-        self._read = self._clock()
+        self._read_at = self._clock()
 
 
-def _named(keys: Keys, id: str) -> Key | None:
+def _named(keys: Keys, id: str) -> SigningKey | None:
     return next((key for key in keys.tokens if key.id == id), None)
 
 
-def _new_key() -> Key:
+def _new_key() -> SigningKey:
     # The date is for people who look at the document.
-    return Key(f"{datetime.now(UTC):%Y%m%d}-{secrets.token_hex(4)}", secrets.token_bytes(32))
+    return SigningKey(f"{datetime.now(UTC):%Y%m%d}-{secrets.token_hex(4)}", secrets.token_bytes(32))

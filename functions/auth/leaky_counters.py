@@ -36,17 +36,17 @@ class LeakyCounters(Generic[K]):
             count: Count | None = self._counts.get(key)
             return count or Count(0.0, self._clock())
 
-    def add(self, key: K, amount: float = 1.0, most: float = float("inf")) -> None:
-        """Change a counter by `amount`, to no less than 0 and no more than `most`."""
+    def add(self, key: K, amount: float = 1.0, maximum: float = float("inf")) -> None:
+        """Change a counter by `amount`, to no less than 0 and no more than `maximum`."""
         with self._lock:
-            level = min(most, max(0.0, self._level(key) + amount))
+            level = min(maximum, max(0.0, self._level(key) + amount))
             self._counts[key] = Count(level, self._clock())
 
-    def take(self, key: K, most: float) -> bool:
-        """Add 1 unless the level would then be above `most`; return whether it was added."""
+    def try_increment(self, key: K, maximum: float) -> bool:
+        """Add 1 unless the level would then be above `maximum`; return whether it was added."""
         with self._lock:
             level = self._level(key) + 1
-            if level > most:
+            if level > maximum:
                 return False
             self._counts[key] = Count(level, self._clock())
             return True

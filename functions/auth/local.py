@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from functions.auth import grants
-from functions.auth.access import ON_REPOSITORIES, Action, Decision, Needed, Verdict, decided
+from functions.auth.access import ON_REPOSITORIES, Action, Decision, Effect, RequiredPermission, allow_or_deny
 from functions.auth.access_files import COST, Users, cost_of, hash_password, read_users
 from functions.auth.credentials import TOKEN_USERS
 from functions.auth.grants import Rights
@@ -23,13 +23,13 @@ from functions.client_address import NO_ADDRESS, ClientAddress
 from functions.registry.errors import UNAUTHORIZED, RegistryError
 from storage.errors import StorageError
 
-MAX_NAMES_TOLD = 5
+MAX_NAMES_LOGGED = 5
 """Users with cheap hashes that the log names."""
 
 log = logging.getLogger("lading")
 
 
-class LocalAuthorizer:
+class HtpasswdAuthorizer:
     """Authorizer by two files."""
 
     def __init__(self, users: Path, grants_file: Path, id_tokens: IdTokens, rehash: bool = False) -> None:
@@ -43,36 +43,36 @@ class LocalAuthorizer:
         self._passwords = Passwords()
         self._own = UsersFile(users) if rehash else None
         self._rehashed: set[str] = set()
-        if cheap := self.users.value.cheap:
+        if cheap := self.users.value.weakly_hashed:
             log.warning(
                 "%d users have a password hash that is cheap to guess (bcrypt with a cost below %d), such as %s: %s",
                 len(cheap),
                 COST,
-                ", ".join(cheap[:MAX_NAMES_TOLD]),
+                ", ".join(cheap[:MAX_NAMES_LOGGED]),
                 "their next login replaces it" if rehash else "set them again with htpasswd -B -C 10",
             )
 
-    def identify(self, user: str, secret: str, client: ClientAddress = NO_ADDRESS) -> "LocalCaller":
+    def identify(self, user: str, secret: str, client: ClientAddress = NO_ADDRESS) -> "HtpasswdCaller":
         """See Authorizer.identify: a user with a password, or one of Google's ID tokens."""
         if TOKEN_USERS.fullmatch(user):
-            return self.named(self._id_tokens.name(secret))
+            return self.caller_named(self._id_tokens.principal(secret))
         users = self.users.value
-        if not self._passwords.are_right(user, secret, users, client):
+        if not self._passwords.verify(user, secret, users, client):
             raise RegistryError(UNAUTHORIZED)
         if self._own and cost_of(users.hashes[user]) < COST and user not in self._rehashed:
             # Once, whatever becomes of it: where the file cannot be written, no login is slower for that.
             self._rehashed.add(user)
             self._rehash(self._own, user, secret, users)
-        return self.named(user)
+        return self.caller_named(user)
 
-    def named(self, principal: str) -> "LocalCaller":
+    def caller_named(self, principal: str) -> "HtpasswdCaller":
         """The caller of a name that has been proved."""
         is_user = principal in self.users.value.hashes
-        return LocalCaller(principal, self.grants.value.rights_of(principal, is_user))
+        return HtpasswdCaller(principal, self.grants.value.rights_of(principal, is_user))
 
-    def needed(self, action: Action, repository: str) -> Needed:
+    def required_permission(self, action: Action, repository: str) -> RequiredPermission:
         """See Authorizer.needed."""
-        return Needed(action.value, f"repositories/{repository}")
+        return RequiredPermission(action.value, f"repositories/{repository}")
 
     def _rehash(self, own: UsersFile, user: str, password: str, users: Users) -> None:
         """Replace a cheap hash, now that the password is known. A login does not fail because of it."""
@@ -83,7 +83,7 @@ class LocalAuthorizer:
 
 
 @dataclass(frozen=True, slots=True)
-class LocalCaller:
+class HtpasswdCaller:
     """Caller by the grants that there are for it."""
 
     principal: str
@@ -92,11 +92,11 @@ class LocalCaller:
     def decide(self, action: Action, repository: str) -> Decision:
         """See Caller.decide."""
         if action not in ON_REPOSITORIES:
-            return Decision(Verdict.ALLOWED, "the user is known")
+            return Decision(Effect.ALLOWED, "the user is known")
         if grant := self.rights.grant_for(action, repository):
-            return decided(True, str(grant))
-        return decided(False, f"no line of the grants lets {self.principal} {action.value} here")
+            return allow_or_deny(True, str(grant))
+        return allow_or_deny(False, f"no line of the grants lets {self.principal} {action.value} here")
 
-    def readable(self) -> Sequence[str]:
+    def readable_patterns(self) -> Sequence[str]:
         """See Caller.readable."""
-        return self.rights.readable
+        return self.rights.readable_patterns

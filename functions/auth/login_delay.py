@@ -31,10 +31,10 @@ class Allowance:
     """How many failures are free, and after how many seconds one is forgotten."""
 
     failures: int
-    forgotten_after: float
+    decay_seconds: float
 
     @property
-    def most(self) -> float:
+    def max_level(self) -> float:
         """The level at which the delay is the longest: no more is counted, so that it passes within the hour."""
         return self.failures + 1 + math.ceil(math.log2(MAX_DELAY / FIRST_DELAY))
 
@@ -63,11 +63,11 @@ class LoginDelay:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         """Begin without failures."""
         self._clock = clock
-        self._by_name: LeakyCounters[tuple[str, str]] = LeakyCounters(1 / BY_NAME.forgotten_after, clock)
-        self._by_network: LeakyCounters[str] = LeakyCounters(1 / BY_NETWORK.forgotten_after, clock)
+        self._by_name: LeakyCounters[tuple[str, str]] = LeakyCounters(1 / BY_NAME.decay_seconds, clock)
+        self._by_network: LeakyCounters[str] = LeakyCounters(1 / BY_NETWORK.decay_seconds, clock)
         self._tries: LeakyCounters[tuple[str, str]] = LeakyCounters(TRIES_PER_SECOND, clock)
 
-    def left(self, name: str, network: str, known: bool) -> float:
+    def remaining(self, name: str, network: str, known: bool) -> float:
         """Return the seconds that are left of the delay. `known` callers logged in lately, by this name from there."""
         counts = [(self._by_name.last(_key(name, network)), BY_NAME)]
         if not known:
@@ -81,12 +81,12 @@ class LoginDelay:
         Each try counts, a good one as well: without an end to them an attacker in the same network could guess at full
         speed, for as long as the right password is remembered.
         """
-        return self._tries.take((name, network), MAX_TRIES)
+        return self._tries.try_increment((name, network), MAX_TRIES)
 
     def failed(self, name: str, network: str) -> None:
         """Count a failure."""
-        self._by_name.add(_key(name, network), 1, BY_NAME.most)
-        self._by_network.add(network, 1, BY_NETWORK.most)
+        self._by_name.add(_key(name, network), 1, BY_NAME.max_level)
+        self._by_network.add(network, 1, BY_NETWORK.max_level)
 
     def succeeded(self, name: str, network: str) -> None:
         """Forget the failures of a name and network."""

@@ -16,7 +16,7 @@ MISSING_TTL: Final = 60.0
 EXISTING_TTL: Final = 600.0
 """Seconds for which one caller's 404 about a folder that has answered another does not hide it."""
 
-MAX_REMEMBERED: Final = 10_000
+MAX_CACHED: Final = 10_000
 MAX_DEPTH: Final = 15
 """Managed folders in one another: Cloud Storage takes no more, so a repository's longer name asks no more."""
 
@@ -29,10 +29,10 @@ class ManagedFolders:
         self.named = tuple(f"{folder}/" for folder in named)
         self._named = frozenset(self.named)
         self._lock = threading.Lock()
-        self._missing: TTLCache[str, None] = TTLCache(MAX_REMEMBERED, MISSING_TTL, clock)
-        self._existing: TTLCache[str, None] = TTLCache(MAX_REMEMBERED, EXISTING_TTL, clock)
+        self._missing: TTLCache[str, None] = TTLCache(MAX_CACHED, MISSING_TTL, clock)
+        self._existing: TTLCache[str, None] = TTLCache(MAX_CACHED, EXISTING_TTL, clock)
 
-    def of(self, repository: str) -> list[str]:
+    def candidates(self, repository: str) -> list[str]:
         """Return the folders whose policies the repository may be under, the longest first, and "" for the bucket."""
         segments = repository.split("/")[:MAX_DEPTH]
         prefixes = ["/".join(segments[:count]) + "/" for count in range(len(segments), 0, -1)]
@@ -43,13 +43,13 @@ class ManagedFolders:
         with self._lock:
             return folder in self._missing
 
-    def found(self, folder: str) -> None:
+    def mark_existing(self, folder: str) -> None:
         """Remember that the folder exists."""
         with self._lock:
             self._existing[folder] = None
             self._missing.pop(folder, None)
 
-    def not_found(self, folder: str) -> None:
+    def mark_missing(self, folder: str) -> None:
         """Remember that there is no such folder, unless it is named, or was found lately.
 
         Only a 404 says so. A 403 may be about the caller, and no caller may hide a folder from the others. Should

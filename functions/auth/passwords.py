@@ -21,17 +21,17 @@ from functions.auth.bulkhead import Bulkhead
 from functions.auth.login_delay import LoginDelay
 from functions.auth.recent_logins import MAX_RECENT_LOGINS, RECENT_LOGIN_TTL, RecentLogins
 from functions.client_address import ClientAddress
-from functions.registry.errors import logins_too_many
+from functions.registry.errors import too_many_logins
 
 MAX_CHECKS: Final = 3
 RESERVED_CHECKS: Final = 1
 MAX_WAITING_CHECKS: Final = 16
 """Passwords that are checked at a time, places of those for callers that logged in lately, and how many may wait."""
 
-WRONG_TTL: Final = 600.0
+INVALID_TTL: Final = 600.0
 """Seconds that a wrong password is remembered for."""
 
-MAX_WRONG: Final = 10_000
+MAX_INVALID: Final = 10_000
 
 
 class Passwords:
@@ -42,34 +42,34 @@ class Passwords:
         self._key = secrets.token_bytes(32)
         self._lock = threading.Lock()
         # Two memories: wrong passwords, of which anyone can send any number, displace no right ones.
-        self._right: TTLCache[bytes, None] = TTLCache(MAX_RECENT_LOGINS, RECENT_LOGIN_TTL, clock)
-        self._wrong: TTLCache[bytes, None] = TTLCache(MAX_WRONG, WRONG_TTL, clock)
+        self._valid: TTLCache[bytes, None] = TTLCache(MAX_RECENT_LOGINS, RECENT_LOGIN_TTL, clock)
+        self._invalid: TTLCache[bytes, None] = TTLCache(MAX_INVALID, INVALID_TTL, clock)
         self._bulkhead = Bulkhead(MAX_CHECKS, MAX_WAITING_CHECKS, reserved=RESERVED_CHECKS)
         self._recent = RecentLogins(clock)
         self._delay = LoginDelay(clock)
 
-    def are_right(self, user: str, password: str, users: Users, client: ClientAddress) -> bool:
+    def verify(self, user: str, password: str, users: Users, client: ClientAddress) -> bool:
         """Return whether this is the password of a user.
 
-        Raises LOGINS_TOO_MANY (429) within the delay after failed logins, and UNAVAILABLE (503) where too many wait.
+        Raises TOO_MANY_LOGINS (429) within the delay after failed logins, and UNAVAILABLE (503) where too many wait.
         """
         if len(password.encode()) > MAX_PASSWORD:
             return False
         hashed, network = users.hashes.get(user), client.network
         mac = hmac.digest(self._key, b"\0".join([hashed or b"", user.encode(), password.encode()]), "sha256")
         known = self._recent.knows(user, network)
-        if seconds := self._delay.left(user, network, known):
-            if known and self._delay.may_try(user, network) and self._remembered(mac):
+        if seconds := self._delay.remaining(user, network, known):
+            if known and self._delay.may_try(user, network) and self._cached(mac):
                 return True
-            raise logins_too_many(math.ceil(seconds))
-        remembered = self._remembered(mac)
+            raise too_many_logins(math.ceil(seconds))
+        remembered = self._cached(mac)
         if remembered is None:
-            with self._bulkhead.place(network, known):
+            with self._bulkhead.slot(network, known):
                 # Others may have failed while this one waited.
-                if seconds := self._delay.left(user, network, known):
-                    raise logins_too_many(math.ceil(seconds))
-                remembered = check(password.encode(), hashed, users.cost)
-                self._remember(mac, remembered)
+                if seconds := self._delay.remaining(user, network, known):
+                    raise too_many_logins(math.ceil(seconds))
+                remembered = check_password(password.encode(), hashed, users.cost)
+                self._cache_result(mac, remembered)
                 if not remembered:
                     self._delay.failed(user, network)
         if remembered:
@@ -77,16 +77,16 @@ class Passwords:
             self._delay.succeeded(user, network)
         return remembered
 
-    def _remembered(self, mac: bytes) -> bool | None:
+    def _cached(self, mac: bytes) -> bool | None:
         with self._lock:
-            return True if mac in self._right else False if mac in self._wrong else None
+            return True if mac in self._valid else False if mac in self._invalid else None
 
-    def _remember(self, mac: bytes, right: bool) -> None:
+    def _cache_result(self, mac: bytes, right: bool) -> None:
         with self._lock:
-            (self._right if right else self._wrong)[mac] = None
+            (self._valid if right else self._invalid)[mac] = None
 
 
-def check(password: bytes, hashed: bytes | None, cost: int) -> bool:
+def check_password(password: bytes, hashed: bytes | None, cost: int) -> bool:
     """Return whether `hashed` is the password's, by work that is 2^cost whatever the hash costs, or None is given.
 
     A hash of the cost c is 2^c; 2^c + 2^c + 2^(c+1) + … + 2^(cost-1) is 2^cost.

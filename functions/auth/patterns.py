@@ -32,14 +32,14 @@ def matches(patterns: Iterable[str], repository: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Names:
+class ExactNames:
     """A part of a listing that is looked up by name: sorted names that are patterns themselves."""
 
     names: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True)
-class Range:
+class NameRange:
     """A part of a listing that is scanned: names that begin with `prefix`, after the text `after`.
 
     whole  whether all of them match
@@ -93,7 +93,7 @@ class Patterns:
         lengths = self._lengths[: bisect_right(self._lengths, len(name))]
         return sum(len(self._globs.get(name[:length], ())) for length in lengths)
 
-    def parts(self, after: str) -> Iterator[Names | Range]:
+    def parts(self, after: str) -> Iterator[ExactNames | NameRange]:
         """Yield, in order, all that a listing of the names after `after` must look at."""
         at = bisect_right(self._parts, after)
         before = self._parts[at - 1] if at else ""
@@ -105,11 +105,11 @@ class Patterns:
                 at += 1
             else:
                 end = next((each for each in range(at, len(self._parts)) if self._parts[each] in self._prefixes), None)
-                yield Names(self._parts[at:end])
+                yield ExactNames(self._parts[at:end])
                 at = len(self._parts) if end is None else end
 
-    def _range(self, prefix: str, after: str) -> Range:
-        return Range(prefix, after, f"{prefix}*" in self._globs.get(prefix, ()))
+    def _range(self, prefix: str, after: str) -> NameRange:
+        return NameRange(prefix, after, f"{prefix}*" in self._globs.get(prefix, ()))
 
 
 @lru_cache(64)
@@ -129,7 +129,7 @@ def _is_below(name: str, prefixes: Sequence[str]) -> bool:
     return at > 0 and name.startswith(prefixes[at - 1])
 
 
-def covered(patterns: Iterable[str]) -> tuple[str, ...]:
+def without_covered(patterns: Iterable[str]) -> tuple[str, ...]:
     """The patterns, sorted, without those all of whose names another one matches."""
     # Two stars say no more than one; and written alike, no two patterns match all of each other's names.
     different = sorted({_STARS.sub("*", each) for each in patterns})

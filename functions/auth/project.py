@@ -6,12 +6,12 @@ https://cloud.google.com/artifact-registry/docs/access-control
 from collections.abc import Sequence
 from typing import Final
 
-from functions.auth.access import ON_REPOSITORIES, Action, Needed
-from functions.auth.asker import Asker
+from functions.auth.access import ON_REPOSITORIES, Action, RequiredPermission
+from functions.auth.asker import IamSubject
 from functions.auth.credentials import CLOUD_PLATFORM
-from functions.auth.folder_answers import FolderAnswer, FolderAnswers
-from functions.auth.google import Google, no_answer
-from functions.auth.iam import Held
+from functions.auth.folder_answers import FolderCache, FolderPermissions
+from functions.auth.google import GoogleClient, service_unavailable
+from functions.auth.iam import GrantedActions
 from functions.registry.errors import UNAUTHORIZED, RegistryError
 
 PERMISSIONS: Final = {
@@ -29,40 +29,42 @@ class Project:
 
     scopes: Final = SCOPES
 
-    def __init__(self, google: Google, project: str) -> None:
+    def __init__(self, google: GoogleClient, project: str) -> None:
         """Ask about `project`, an id or a number."""
         self._google = google
         self._project = project
-        self._answers = FolderAnswers()
+        self._cache = FolderCache()
 
-    def held(self, asker: Asker, repository: str) -> Held:
+    def granted_actions(self, subject: IamSubject, repository: str) -> GrantedActions:
         """See Questions.held."""
         where = f"project {self._project}"
-        answer = self._answers.get(asker, "", lambda: self._ask(asker))
+        answer = self._cache.get(subject, "", lambda: self._ask(subject))
         listed = ", ".join(sorted(PERMISSIONS[action] for action in answer.actions)) or "nothing"
-        return Held(answer.actions, where, (f"{where}: {listed if answer.exists else 'the token may not ask (403)'}",))
+        return GrantedActions(
+            answer.actions, where, (f"{where}: {listed if answer.exists else 'the token may not ask (403)'}",)
+        )
 
-    def readable(self, asker: Asker) -> Sequence[str]:
+    def readable_patterns(self, subject: IamSubject) -> Sequence[str]:
         """See Questions.readable."""
-        return ("*",) if Action.PULL in self.held(asker, "").actions else ()
+        return ("*",) if Action.PULL in self.granted_actions(subject, "").actions else ()
 
-    def is_taken(self, asker: Asker) -> bool:
+    def accepts_token(self, subject: IamSubject) -> bool:
         """See Questions.is_taken."""
         try:
-            return self._ask(asker).exists
+            return self._ask(subject).exists
         except RegistryError as error:
-            if error.row is UNAUTHORIZED:
+            if error.descriptor is UNAUTHORIZED:
                 return False
             raise
 
-    def needed(self, action: Action, repository: str) -> Needed:
+    def required_permission(self, action: Action, repository: str) -> RequiredPermission:
         """See Authorizer.needed."""
-        return Needed(PERMISSIONS[action], f"projects/{self._project}")
+        return RequiredPermission(PERMISSIONS[action], f"projects/{self._project}")
 
-    def _ask(self, asker: Asker) -> FolderAnswer:
+    def _ask(self, subject: IamSubject) -> FolderPermissions:
         """Ask Google; 403 says that the token may not even ask. Raises UNAUTHORIZED, UNAVAILABLE."""
-        reply = self._google.test_project(asker, self._project, list(PERMISSIONS.values()))
+        reply = self._google.test_project_permissions(subject, self._project, list(PERMISSIONS.values()))
         if reply.status not in (200, 403):
-            raise no_answer(f"project {self._project}", f"{reply.status} from testIamPermissions")
+            raise service_unavailable(f"project {self._project}", f"{reply.status} from testIamPermissions")
         actions = frozenset(action for action in ON_REPOSITORIES if PERMISSIONS[action] in reply.permissions)
-        return FolderAnswer(reply.status == 200, actions)
+        return FolderPermissions(reply.status == 200, actions)

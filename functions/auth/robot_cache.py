@@ -47,12 +47,12 @@ class _Entry:
     """
 
     robot: Robot | None
-    read: float
-    missed: float
+    read_at: float
+    missed_at: float
 
     def accepted(self, accepts: Accepts, now: float) -> Robot | None:
         """Return the robot where it is fresh, and accepts the secret."""
-        fresh = self.robot is not None and now - self.read < ROBOT_TTL
+        fresh = self.robot is not None and now - self.read_at < ROBOT_TTL
         return self.robot if fresh and self.robot and accepts(self.robot) else None
 
 
@@ -75,12 +75,12 @@ class RobotCache:
     def get(self, name: str, mac: str, accepts: Accepts, network: str) -> Robot | None:
         """Return the robot of a name where it `accepts` the secret that `mac` is of; None where there is none.
 
-        Raises LOGINS_TOO_MANY (429) and UNAVAILABLE (503) where too many read already, and StorageError.
+        Raises TOO_MANY_LOGINS (429) and UNAVAILABLE (503) where too many read already, and StorageError.
         """
         entry, now = self._entry(name), self._clock()
         if robot := entry.accepted(accepts, now):
             return robot
-        if now - entry.missed < MIN_REREAD_INTERVAL:
+        if now - entry.missed_at < MIN_REREAD_INTERVAL:
             return None
         if self._proved.knows(name, mac):
             return self._read(name, accepts)
@@ -88,24 +88,24 @@ class RobotCache:
 
     def _read_unproved(self, name: str, mac: str, accepts: Accepts, network: str) -> Robot | None:
         """Read a robot for a secret that may be a guess."""
-        self._limit.take(network)
-        with self._bulkhead.place(network):
+        self._limit.acquire(network)
+        with self._bulkhead.slot(network):
             robot = self._read(name, accepts)
         if robot:
             self._proved.add(name, mac)
-            self._limit.give_back(network)
+            self._limit.refund(network)
         return robot
 
     def _read(self, name: str, accepts: Accepts) -> Robot | None:
         """Read a robot, unless another thread has done so meanwhile."""
         entry, now = self._entry(name), self._clock()
         robot = entry.accepted(accepts, now)
-        if robot or now - entry.missed < MIN_REREAD_INTERVAL:
+        if robot or now - entry.missed_at < MIN_REREAD_INTERVAL:
             return robot
-        entry = _Entry(self._find(name), now, missed=-float("inf"))
+        entry = _Entry(self._find(name), now, missed_at=-float("inf"))
         robot = entry.accepted(accepts, now)
         with self._lock:
-            self._entries[name] = entry if robot else replace(entry, missed=now)
+            self._entries[name] = entry if robot else replace(entry, missed_at=now)
         return robot
 
     def _entry(self, name: str) -> _Entry:

@@ -14,20 +14,20 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from functions.auth import patterns
-from functions.auth.access import ON_REPOSITORIES, Action, Decision, Needed, Verdict, decided
+from functions.auth.access import ON_REPOSITORIES, Action, Decision, Effect, RequiredPermission, allow_or_deny
 from functions.auth.keys import KeyRing
 from functions.auth.robot_cache import RobotCache
 from functions.client_address import NO_ADDRESS, ClientAddress
-from functions.registry.attempts import settle
+from functions.registry.attempts import retry_on_conflict
 from functions.registry.errors import UNAUTHORIZED, RegistryError
 from storage.errors import Conflict, StorageError
 from storage.protocols import Create, Delete, MetadataStore, Replace
 from storage.records import Key, Robot
 
-USER: Final = "robot+"
+USER_PREFIX: Final = "robot+"
 """What the user name of a robot begins with. Nobody's address is a robot's name, since it has an `@`."""
 
-PREFIX: Final = "lading_"
+ROBOT_PREFIX: Final = "lading_"
 """What a robot's secret begins with, so that scanners for leaked secrets know one."""
 
 ACTIONS: Final = (Action.PULL, Action.PUSH)
@@ -49,17 +49,17 @@ class RobotCaller:
     @property
     def principal(self) -> str:
         """See Caller.principal: as it logs in."""
-        return USER + self.robot.id
+        return USER_PREFIX + self.robot.id
 
     def decide(self, action: Action, repository: str) -> Decision:
         """See Caller.decide."""
         if action not in ON_REPOSITORIES:
-            return Decision(Verdict.ALLOWED, "the robot is known")
+            return Decision(Effect.ALLOWED, "the robot is known")
         allowed = action.value in self.robot.actions and patterns.matches(self.robot.repositories, repository)
         may = f"{','.join(self.robot.actions)} on {' '.join(self.robot.repositories)}"
-        return decided(allowed, f"the robot may {may}")
+        return allow_or_deny(allowed, f"the robot may {may}")
 
-    def readable(self) -> Sequence[str]:
+    def readable_patterns(self) -> Sequence[str]:
         """See Caller.readable."""
         return self.robot.repositories if Action.PULL.value in self.robot.actions else ()
 
@@ -79,27 +79,27 @@ class Robots:
         A robot is read once a minute, not at each request, and guesses read the store now and then (RobotCache). A
         secret of 256 random bits is not found by guessing, so wrong ones do not delay the right one (LoginDelay).
 
-        Raises UNAUTHORIZED, LOGINS_TOO_MANY (429), UNAVAILABLE (503), StorageError.
+        Raises UNAUTHORIZED, TOO_MANY_LOGINS (429), UNAVAILABLE (503), StorageError.
         """
-        name = user.removeprefix(USER)
+        name = user.removeprefix(USER_PREFIX)
         if not _NAME.fullmatch(name):
             raise RegistryError(UNAUTHORIZED)
         mac = self._mac(name, secret)
         robot = self._cache.get(name, mac, lambda robot: _has_secret(robot, mac), client.network)
-        if robot is None or _past(robot.expires):
+        if robot is None or _is_past(robot.expires):
             raise RegistryError(UNAUTHORIZED)
         return RobotCaller(robot)
 
-    def needed(self, action: Action, repository: str) -> Needed:
+    def required_permission(self, action: Action, repository: str) -> RequiredPermission:
         """See Authorizer.needed."""
-        return Needed(action.value, f"repositories/{repository}")
+        return RequiredPermission(action.value, f"repositories/{repository}")
 
-    def named(self, name: str) -> RobotCaller:
+    def caller_named(self, name: str) -> RobotCaller:
         """The caller that a robot is. Raises RobotError."""
         return RobotCaller(self._existing(name))
 
     def create(
-        self, name: str, repositories: Sequence[str], actions: Sequence[str], owner: str, life: timedelta | None
+        self, name: str, repositories: Sequence[str], actions: Sequence[str], owner: str, lifetime: timedelta | None
     ) -> str:
         """Make a robot; answers its secret, which is kept nowhere. Raises RobotError."""
         if not _NAME.fullmatch(name):
@@ -116,7 +116,7 @@ class Robots:
             actions=tuple(action.value for action in ACTIONS if action.value in actions),
             owner=owner,
             created=now,
-            expires=now + life if life else None,
+            expires=now + lifetime if lifetime else None,
         )
         try:
             self._metadata.commit([Create(robot)])
@@ -124,18 +124,19 @@ class Robots:
             raise RobotError(f"there is a robot {name} already") from None
         return secret
 
-    def rotate(self, name: str, overlap: timedelta, life: timedelta | None) -> str:
+    def rotate(self, name: str, overlap: timedelta, lifetime: timedelta | None) -> str:
         """Give a robot a new secret, and answer it; the one before stays good for `overlap`. Raises RobotError.
 
-        A robot that expires gets a new term of `life`; None lets it live for ever. One that does not expire never will.
+        A robot that expires gets a new term of `lifetime`; None lets it live for ever. One that does not expire never
+        will.
         """
         secret = _new_secret()
-        settle(lambda: self._rotate(name, secret, overlap, life))
+        retry_on_conflict(lambda: self._rotate(name, secret, overlap, lifetime))
         return secret
 
     def revoke(self, name: str) -> None:
         """End a robot. Raises RobotError."""
-        settle(lambda: self._metadata.commit([Delete(self._existing(name))]))
+        retry_on_conflict(lambda: self._metadata.commit([Delete(self._existing(name))]))
 
     def all(self, limit: int = 10_000) -> list[Robot]:
         """The robots, by name."""
@@ -171,12 +172,12 @@ def _has_secret(robot: Robot, mac: str) -> bool:
     """Return whether the secret that `mac` is of is the robot's, or still is."""
     current = hmac.compare_digest(mac, robot.mac)
     former = hmac.compare_digest(mac, robot.former_mac)
-    return current or (former and not _past(robot.former_until))
+    return current or (former and not _is_past(robot.former_until))
 
 
 def _new_secret() -> str:
-    return PREFIX + secrets.token_urlsafe(32)
+    return ROBOT_PREFIX + secrets.token_urlsafe(32)
 
 
-def _past(time: datetime | None) -> bool:
+def _is_past(time: datetime | None) -> bool:
     return time is not None and time <= datetime.now(UTC)

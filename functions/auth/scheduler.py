@@ -7,8 +7,8 @@ import hmac
 import os
 import time
 
-from functions.auth.credentials import Bearer, claims_of, read
-from functions.auth.id_tokens import ISSUERS, SKEW, IdTokens
+from functions.auth.credentials import Bearer, claims_of, parse_authorization
+from functions.auth.id_tokens import ISSUERS, MAX_CLOCK_SKEW, IdTokens
 from functions.registry.errors import DENIED, UNAUTHORIZED, RegistryError
 
 
@@ -18,7 +18,7 @@ def check(authorization: str, account: str, id_tokens: IdTokens) -> None:
     In Cloud Run the platform has verified token and audience before the request comes here (the function must not be
     open to all), and has taken the signature away; so there only the name is read. Elsewhere the token is verified.
     """
-    sent = read(authorization)
+    sent = parse_authorization(authorization)
     if not isinstance(sent, Bearer):
         raise RegistryError(UNAUTHORIZED)
     email = _email(sent.token) if os.environ.get("K_SERVICE") else id_tokens.email(sent.token)
@@ -30,7 +30,7 @@ def _email(token: str) -> str:
     """Whom a token names that the platform has verified."""
     claims = claims_of(token)
     email, expiry = claims.get("email"), claims.get("exp")
-    alive = isinstance(expiry, int) and expiry + SKEW > time.time()
+    alive = isinstance(expiry, int) and expiry + MAX_CLOCK_SKEW > time.time()
     issued = claims.get("iss") in ISSUERS and claims.get("email_verified") is True
     if not isinstance(email, str) or not email.isprintable() or not issued or not alive:
         raise RegistryError(UNAUTHORIZED)

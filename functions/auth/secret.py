@@ -16,16 +16,16 @@ from google.auth.transport.requests import AuthorizedSession
 
 from functions.auth.credentials import CLOUD_PLATFORM
 from functions.auth.keys import Keys, from_json, to_json
-from functions.desk import leave
+from functions.desk import step_down
 from storage.errors import Corrupt, Unavailable
 
 TIMEOUTS: Final = (3.05, 10)
 
-EMULATED: Final = "emulated-token-of-lading"
+EMULATOR_CREDENTIAL: Final = "emulated-token-of-lading"
 """Who we are at the emulator (LADING_IAM_EMULATOR_HOST), where there is no metadata server."""
 
 
-class KeySecret:
+class SecretManagerKeyStore:
     """KeyStore in a secret."""
 
     def __init__(self, project: str, name: str) -> None:
@@ -33,7 +33,7 @@ class KeySecret:
         emulator = os.environ.get("LADING_IAM_EMULATOR_HOST", "").rstrip("/")
         own: google.auth.credentials.Credentials
         if emulator and "GCE_METADATA_HOST" not in os.environ:
-            own = google.oauth2.credentials.Credentials(EMULATED)  # type: ignore[no-untyped-call]
+            own = google.oauth2.credentials.Credentials(EMULATOR_CREDENTIAL)  # type: ignore[no-untyped-call]
         else:
             own, _ = google.auth.default(scopes=[CLOUD_PLATFORM])
         self._session: requests.Session = AuthorizedSession(own)  # type: ignore[no-untyped-call]
@@ -53,7 +53,7 @@ class KeySecret:
         self._ask("POST", f"{self._url}:addVersion", {"payload": {"data": base64.b64encode(to_json(keys)).decode()}})
 
     def _ask(self, method: str, url: str, body: Any = None) -> Any:
-        leave()
+        step_down()
         try:
             answer = self._session.request(method, url, json=body, timeout=TIMEOUTS)
             answer.raise_for_status()

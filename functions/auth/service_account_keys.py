@@ -19,19 +19,19 @@ from typing import Any, Final
 import jwt
 
 from functions.auth.bulkhead import Bulkhead
-from functions.auth.cache import Answers
-from functions.auth.credentials import CLOUD_PLATFORM, decoded
+from functions.auth.cache import ResultCache
+from functions.auth.credentials import CLOUD_PLATFORM, decode_base64
 from functions.auth.guess_limit import GuessLimit
 from functions.auth.recent_logins import RecentLogins
 from functions.registry.errors import UNAUTHORIZED, RegistryError
 
-KEY_LIFE: Final = 3600
+KEY_TOKEN_TTL: Final = 3600
 """Seconds that a token made of a service account's key is good for: the most that Google takes."""
 
 KEY_BITS: Final = 2048
 """Of a service account's key: the longest that Google has (IAM's ServiceAccountKeyAlgorithm)."""
 
-LONGEST_KEY: Final = 2000
+MAX_KEY_LENGTH: Final = 2000
 """Characters of such a key in PEM, which has some 1,700, and of its address and id."""
 
 MAX_WAITING_CHECKS: Final = 32
@@ -39,7 +39,7 @@ MAX_WAITING_CHECKS: Final = 32
 
 
 @dataclass(frozen=True, slots=True)
-class _Key:
+class _ServiceAccountKey:
     """What is read of a service account's key."""
 
     email: str
@@ -53,7 +53,7 @@ class ServiceAccountKeys:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         """Know no key yet."""
         # The same token for the same key, so that what Google said of it is remembered, too.
-        self._tokens: Answers[bytes, str] = Answers(lambda token: True, clock)
+        self._tokens: ResultCache[bytes, str] = ResultCache(lambda token: True, clock)
         self._proved = RecentLogins(clock)
         self._bulkhead = Bulkhead(1, MAX_WAITING_CHECKS)
         self._limit = GuessLimit(clock)
@@ -61,26 +61,26 @@ class ServiceAccountKeys:
     def token(self, user: str, secret: str, network: str) -> str:
         """Return a token of the key that came with a user name of KEY_USERS from a client's network.
 
-        Raises UNAUTHORIZED for what is no key, LOGINS_TOO_MANY and UNAVAILABLE where too many were checked lately.
+        Raises UNAUTHORIZED for what is no key, TOO_MANY_LOGINS and UNAVAILABLE where too many were checked lately.
         """
         hashed = _hash(user, secret)
-        return self._tokens.get(hashed, lambda: self._made(_read(user, secret), hashed, network))
+        return self._tokens.get(hashed, lambda: self._make_token(_read(user, secret), hashed, network))
 
-    def proved(self, user: str, secret: str, network: str) -> None:
+    def confirm(self, user: str, secret: str, network: str) -> None:
         """Remember that Google takes the token of this key, which came from a client's network: it is no invention."""
         hashed = _hash(user, secret).hex()
         if not self._proved.knows(hashed, ""):
-            self._limit.give_back(network)
+            self._limit.refund(network)
         self._proved.add(hashed, "")
 
-    def _made(self, key: _Key, hashed: bytes, network: str) -> str:
+    def _make_token(self, key: _ServiceAccountKey, hashed: bytes, network: str) -> str:
         proved = self._proved.knows(hashed.hex(), "")
-        with self._bulkhead.place(network, proved):
+        with self._bulkhead.slot(network, proved):
             # Another thread may have made it meanwhile: many machines may begin at once with one key.
             token = self._tokens.peek(hashed)
             if token is None:
                 if not proved:
-                    self._limit.take(network)
+                    self._limit.acquire(network)
                 token = _signed(key)
             return self._tokens.put(hashed, token)
 
@@ -89,28 +89,28 @@ def _hash(user: str, secret: str) -> bytes:
     return sha256(f"{user}:{secret}".encode()).digest()
 
 
-def _read(user: str, secret: str) -> _Key:
+def _read(user: str, secret: str) -> _ServiceAccountKey:
     """Read a key as it was sent; raises UNAUTHORIZED.
 
     Of the JSON only the address, the private key and its id are read. Its URLs are not: the sender of a key would
     make this process send requests where they like.
     """
     try:
-        fields = json.loads(decoded(secret) if user == "_json_key_base64" else secret)
+        fields = json.loads(decode_base64(secret) if user == "_json_key_base64" else secret)
         if fields["type"] != "service_account":
             raise RegistryError(UNAUTHORIZED)
-        return _Key(*(_text(fields, name) for name in ("client_email", "private_key", "private_key_id")))
+        return _ServiceAccountKey(*(_text(fields, name) for name in ("client_email", "private_key", "private_key_id")))
     except (ValueError, KeyError, TypeError, RecursionError):
         raise RegistryError(UNAUTHORIZED) from None
 
 
-def _signed(key: _Key) -> str:
+def _signed(key: _ServiceAccountKey) -> str:
     """Return a token that a service account signs for itself (https://google.aip.dev/auth/4111).
 
     Raises UNAUTHORIZED.
     """
     now = int(time.time())
-    claims = {"iss": key.email, "sub": key.email, "scope": CLOUD_PLATFORM, "iat": now, "exp": now + KEY_LIFE}
+    claims = {"iss": key.email, "sub": key.email, "scope": CLOUD_PLATFORM, "iat": now, "exp": now + KEY_TOKEN_TTL}
     try:
         return jwt.encode(claims, _private_key(key.pem), "RS256", headers={"kid": key.id})
     except (ValueError, TypeError, jwt.PyJWTError):
@@ -142,6 +142,6 @@ def _private_key(pem: str) -> Any:
 def _text(fields: Any, name: str) -> str:
     value = fields[name]
     # The token that is made of the fields is remembered, with the address in it twice.
-    if not isinstance(value, str) or len(value) > LONGEST_KEY:
+    if not isinstance(value, str) or len(value) > MAX_KEY_LENGTH:
         raise TypeError(name)
     return value

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from functions.auth.scopes import Scope
 
-MAX_PLAIN: Final = 2 * 1024
+MAX_UNPACKED_CLAIMS: Final = 2 * 1024
 """Bytes of scopes that are not packed."""
 
 MAX_UNPACKED: Final = 256 * 1024
@@ -25,7 +25,7 @@ def scope_claims(granted: Sequence[Scope], refused: Sequence[Scope]) -> dict[str
     """Return the claims that say what is granted and what was refused."""
     plain = dict(zip(SCOPE_CLAIMS, (_written(granted), _written(refused)), strict=True))
     text = json.dumps(plain)
-    if len(text) <= MAX_PLAIN:
+    if len(text) <= MAX_UNPACKED_CLAIMS:
         return plain
     return {"packed": base64.urlsafe_b64encode(zlib.compress(text.encode())).decode()}
 

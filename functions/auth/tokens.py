@@ -25,32 +25,32 @@ from typing import Any, Final
 import jwt
 
 from functions.auth import patterns
-from functions.auth.access import Action, Caller, Decision, Token, Verdict
-from functions.auth.cache import Answers
-from functions.auth.keys import Key, KeyRing
+from functions.auth.access import Action, Caller, Decision, Effect, Token
+from functions.auth.cache import ResultCache
+from functions.auth.keys import KeyRing, SigningKey
 from functions.auth.scopes import CATALOG, Scope
 from functions.auth.token_claims import Claims, read_claims
 from functions.auth.token_packing import scope_claims, unpacked
 from functions.registry.errors import UNAUTHORIZED, RegistryError
 
 ALGORITHM: Final = "HS256"
-SECONDS: Final = 300
+TOKEN_TTL: Final = 300
 """A token's life. A token with a later end is refused, though its signature may be good."""
 
-SKEW: Final = 30
+MAX_CLOCK_SKEW: Final = 30
 """Seconds that the clocks of two instances may differ."""
 
-LONGEST: Final = 16 * 1024
+MAX_LENGTH: Final = 16 * 1024
 """Characters of a token that is looked at."""
 
-MAX_REMEMBERED: Final = 1024
+MAX_CACHED_LENGTH: Final = 1024
 """Characters of a token that is remembered as verified, and of the names that it is for: one for four scopes. 10,000 of
 these take up to 50 MB; the longest that a client without credentials can have would take 136."""
 
-MOST_CLAIMS: Final = 10 * 1024
+MAX_CLAIMS_SIZE: Final = 10 * 1024
 """Bytes of a token's claims, which make 14 KiB of token. It travels in a header, whose length proxies limit."""
 
-LEFT_FOR_PATTERNS: Final = 1_000
+RESERVED_FOR_PATTERNS: Final = 1_000
 """Of these, where a listing was asked for: what is left beside the scopes is for patterns of what it may show."""
 
 REQUIRED: Final = ["iss", "aud", "sub", "iat", "nbf", "exp", "jti"]
@@ -72,19 +72,19 @@ class TokenCaller:
 
     def decide(self, action: Action, repository: str) -> Decision:
         """See Caller.decide; asks nobody."""
-        if action in (Action.NOTHING, Action.ENTER):
-            return Decision(Verdict.ALLOWED, "the token is good")
+        if action in (Action.NONE, Action.AUTHENTICATE):
+            return Decision(Effect.ALLOWED, "the token is good")
         if action is Action.LIST:
-            return Decision(Verdict.ALLOWED if self.catalog is not None else Verdict.UNASKED, "the token's scope")
+            return Decision(Effect.ALLOWED if self.catalog is not None else Effect.UNDETERMINED, "the token's scope")
         if action is Action.PULL and patterns.matches(self.public, repository):
-            return Decision(Verdict.ALLOWED, "the repository is public")
+            return Decision(Effect.ALLOWED, "the repository is public")
         if (repository, action.value) in self.granted:
-            return Decision(Verdict.ALLOWED, "the token's scope")
+            return Decision(Effect.ALLOWED, "the token's scope")
         # Whoever has not logged in can still do so.
         refused = (repository, action.value) in self.refused and not self.anonymous
-        return Decision(Verdict.DENIED if refused else Verdict.UNASKED, "the token's scope")
+        return Decision(Effect.DENIED if refused else Effect.UNDETERMINED, "the token's scope")
 
-    def readable(self) -> Sequence[str]:
+    def readable_patterns(self) -> Sequence[str]:
         """See Caller.readable."""
         granted = {name for name, action in self.granted if action == Action.PULL.value}
         return (*self.public, *(self.catalog or ()), *granted)
@@ -95,8 +95,8 @@ class _Verified:
     """A token whose signature and claims were good; good still while the key is trusted, up to `ends`."""
 
     caller: TokenCaller
-    key: Key
-    ends: int
+    key: SigningKey
+    expires_at: int
 
     @property
     def size(self) -> int:
@@ -116,7 +116,7 @@ class Tokens:
         self._audience = audience
         self._public = tuple(public)
         self._clock = clock
-        self._verified = Answers[bytes, _Verified](lambda token: True)
+        self._verified = ResultCache[bytes, _Verified](lambda token: True)
 
     def issue(self, caller: Caller, anonymous: bool, granted: Sequence[Scope], refused: Sequence[Scope]) -> Token:
         """A token for these scopes, which are not checked here: for the last of them, where all would not fit."""
@@ -127,42 +127,42 @@ class Tokens:
             "sub": caller.principal,
             "iat": now,
             "nbf": now,
-            "exp": now + SECONDS,
+            "exp": now + TOKEN_TTL,
             "jti": secrets.token_hex(8),
         }
         if anonymous:
             claims["anonymous"] = True
-        most = MOST_CLAIMS - LEFT_FOR_PATTERNS * (CATALOG in granted)
+        most = MAX_CLAIMS_SIZE - RESERVED_FOR_PATTERNS * (CATALOG in granted)
         while len(json.dumps(both := claims | scope_claims(granted, refused))) > most:
-            granted, refused = _later(granted), _later(refused)
+            granted, refused = _drop_first_tenth(granted), _drop_first_tenth(refused)
         claims = both
         if CATALOG in granted:
-            left = MOST_CLAIMS - len(json.dumps(claims))
-            claims["readable"] = _as_many_as_fit(patterns.covered(caller.readable()), left)
+            left = MAX_CLAIMS_SIZE - len(json.dumps(claims))
+            claims["readable"] = _fit_within(patterns.without_covered(caller.readable_patterns()), left)
         text = jwt.encode(claims, key.secret, ALGORITHM, headers={"kid": key.id})
-        return Token(text, SECONDS, now, tuple(granted), tuple(refused))
+        return Token(text, TOKEN_TTL, now, tuple(granted), tuple(refused))
 
-    def read(self, text: str) -> TokenCaller:
+    def verify(self, text: str) -> TokenCaller:
         """Who sent a token. Raises UNAUTHORIZED for any but one of this registry's own, alive and whole.
 
         To verify one takes as long as all else that a small pull needs, and clients send each many times.
         """
-        if len(text) > LONGEST or not CHARACTERS.issuperset(text):
+        if len(text) > MAX_LENGTH or not CHARACTERS.issuperset(text):
             raise RegistryError(UNAUTHORIZED)
-        hashed = sha256(text.encode()).digest() if len(text) <= MAX_REMEMBERED else b""
+        hashed = sha256(text.encode()).digest() if len(text) <= MAX_CACHED_LENGTH else b""
         verified = self._verified.peek(hashed) if hashed else None
         if verified is None:
-            verified = self._verify(text)
+            verified = self._verify_uncached(text)
             # Packed, a short token may be for much.
-            if hashed and verified.size <= MAX_REMEMBERED:
+            if hashed and verified.size <= MAX_CACHED_LENGTH:
                 self._verified.put(hashed, verified)
-        if verified.ends <= time.time() - SKEW or self._keys.find(verified.key.id) != verified.key:
+        if verified.expires_at <= time.time() - MAX_CLOCK_SKEW or self._keys.find(verified.key.id) != verified.key:
             raise RegistryError(UNAUTHORIZED)
         return verified.caller
 
-    def _verify(self, text: str) -> _Verified:
+    def _verify_uncached(self, text: str) -> _Verified:
         key, claims = self._claims(text)
-        if claims.expires > self._clock() + SECONDS + SKEW:
+        if claims.expires > self._clock() + TOKEN_TTL + MAX_CLOCK_SKEW:
             raise RegistryError(UNAUTHORIZED)
         caller = TokenCaller(
             principal=claims.principal,
@@ -174,7 +174,7 @@ class Tokens:
         )
         return _Verified(caller, key, claims.expires)
 
-    def _claims(self, text: str) -> tuple[Key, Claims]:
+    def _claims(self, text: str) -> tuple[SigningKey, Claims]:
         """Return the claims of a token, and the key that signed it."""
         try:
             header = jwt.get_unverified_header(text)
@@ -191,23 +191,23 @@ class Tokens:
                 [ALGORITHM],
                 audience=self._audience,
                 issuer=self._issuer,
-                leeway=SKEW,
+                leeway=MAX_CLOCK_SKEW,
                 options={"require": REQUIRED},
             )
-            return key, read_claims(unpacked(claims), SECONDS)
+            return key, read_claims(unpacked(claims), TOKEN_TTL)
         except (jwt.InvalidTokenError, ValueError, TypeError, OverflowError, RecursionError):
             # The others are what PyJWT raises for claims of other types than it expects.
             raise RegistryError(UNAUTHORIZED) from None
 
 
-def _later(scopes: Sequence[Scope]) -> Sequence[Scope]:
+def _drop_first_tenth(scopes: Sequence[Scope]) -> Sequence[Scope]:
     """Return the last nine tenths."""
     return scopes[(len(scopes) + 9) // 10 :]
 
 
-def _as_many_as_fit(texts: Sequence[str], most: int) -> list[str]:
+def _fit_within(texts: Sequence[str], max_size: int) -> list[str]:
     lengths = itertools.accumulate(len(text) + 3 for text in texts)
-    fitting = [text for text, length in zip(texts, lengths, strict=True) if length <= most]
+    fitting = [text for text, length in zip(texts, lengths, strict=True) if length <= max_size]
     if len(fitting) < len(texts):
         log.warning("a caller may read more than fits into a token: the catalog shows %d patterns", len(fitting))
     return fitting

@@ -34,10 +34,10 @@ class WatchedFile(Generic[T]):
             state = self._state()
             if state != self._seen:
                 self._seen = state
-                self._read_again()
+                self._reload()
             return self._value
 
-    def _read_again(self) -> None:
+    def _reload(self) -> None:
         try:
             self._value = read_file(self._path, self._parse)
         except FileInvalid as error:

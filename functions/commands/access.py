@@ -9,9 +9,9 @@ from functions.commands.options import (
     CommandError,
     Commands,
     add,
-    from_input,
     is_given,
     require_registry,
+    value_or_stdin,
 )
 from functions.settings import Settings
 
@@ -61,61 +61,61 @@ def add_to(commands: Commands) -> None:
     helping.add_argument("host", metavar="HOST", help="as clients write it before a repository")
 
 
-def _explain(parsed: argparse.Namespace, read: Settings) -> int:
+def _explain(parsed: argparse.Namespace, settings: Settings) -> int:
     """Print the decision; return 0 for a yes and 1 for a no."""
     from functions.auth.access import Action
     from functions.registry.errors import RegistryError
     from functions.registry.names import check_repository
 
-    if read.access == "users" and not is_given(parsed, "users"):
-        require_registry(read)
+    if settings.access == "users" and not is_given(parsed, "users"):
+        require_registry(settings)
     try:
         check_repository(parsed.repository)
-        caller = _caller(parsed.who, read)
+        caller = _caller(parsed.who, settings)
         decision = caller.decide(Action(parsed.action), parsed.repository)
     except RegistryError as error:
-        raise CommandError(f"not allowed: {error.row.message} ({error.row.code})") from None
+        raise CommandError(f"not allowed: {error.descriptor.message} ({error.descriptor.code})") from None
     name = caller.principal or ("anonymous" if parsed.who == "anonymous" else "somebody whom the token does not name")
     print(f"{'allowed' if decision.allowed else 'not allowed'}: {name} {parsed.action} {parsed.repository}")
     print(f"  rule   {decision.rule}")
-    for asked in decision.asked:
+    for asked in decision.consulted:
         print(f"  asked  {asked}")
     return 0 if decision.allowed else 1
 
 
-def _caller(who: str, read: Settings) -> "Caller":
+def _caller(who: str, settings: Settings) -> "Caller":
     from functions.auth.credentials import is_jwt
-    from functions.auth.door import EVERYBODY, Anonymous, LoggedIn
-    from functions.auth.robots import USER
+    from functions.auth.door import EVERYBODY, AnonymousCaller, AuthenticatedCaller
+    from functions.auth.robots import USER_PREFIX
     from functions.commands.robots import robots_of
     from functions.composition import open_authorizer, open_keys
 
-    if read.access == "everybody":
+    if settings.access == "everybody":
         return EVERYBODY
     if who == "anonymous":
-        return Anonymous(read.public)
-    if who.startswith(USER):
-        return LoggedIn(robots_of(read).named(who.removeprefix(USER)), read.public)
-    token = from_input(who)
-    if who != "-" and (read.access != "users" or is_jwt(who)):
+        return AnonymousCaller(settings.public)
+    if who.startswith(USER_PREFIX):
+        return AuthenticatedCaller(robots_of(settings).caller_named(who.removeprefix(USER_PREFIX)), settings.public)
+    token = value_or_stdin(who)
+    if who != "-" and (settings.access != "users" or is_jwt(who)):
         raise CommandError("a token is read from standard input, not from an argument: use --as -")
-    authorizer = open_authorizer(read, lambda: open_keys(read.keys, create=False).load().robots)
-    if read.access == "users":
-        from functions.auth.local import LocalAuthorizer
+    authorizer = open_authorizer(settings, lambda: open_keys(settings.keys, create=False).load().robots)
+    if settings.access == "users":
+        from functions.auth.local import HtpasswdAuthorizer
 
-        assert isinstance(authorizer, LocalAuthorizer)
+        assert isinstance(authorizer, HtpasswdAuthorizer)
         if not is_jwt(token):
-            _require_user(token, authorizer.users.value.hashes, read)
-            return LoggedIn(authorizer.named(token), read.public)
-    return LoggedIn(authorizer.identify("oauth2accesstoken", token), read.public)
+            _require_user(token, authorizer.users.value.hashes, settings)
+            return AuthenticatedCaller(authorizer.caller_named(token), settings.public)
+    return AuthenticatedCaller(authorizer.identify("oauth2accesstoken", token), settings.public)
 
 
-def _require_user(name: str, users: Container[str], read: Settings) -> None:
+def _require_user(name: str, users: Container[str], settings: Settings) -> None:
     """Raise CommandError where no caller can log in by a name: no user, nor what Google calls a caller."""
     if name not in users and "@" not in name and not name.isdigit():
-        raise CommandError(f"there is no user {name} in {read.users}; `lading users set {name}` makes one")
+        raise CommandError(f"there is no user {name} in {settings.users}; `lading users set {name}` makes one")
 
 
-def _help(parsed: argparse.Namespace, read: Settings) -> None:
+def _help(parsed: argparse.Namespace, settings: Settings) -> None:
     again = f"docker push {parsed.host}/team/app:v1"
     print(HELP.format(host=parsed.host, again=again))

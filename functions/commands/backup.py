@@ -9,8 +9,8 @@ from functions.commands.options import (
     STORES,
     CommandError,
     Commands,
-    act,
     add,
+    change_context,
     metadata,
     refuse_standby,
 )
@@ -18,7 +18,7 @@ from functions.commands.progress import ProgressLine
 from functions.settings import Settings
 
 if TYPE_CHECKING:
-    from functions.jobs.backup import Report, Stores
+    from functions.jobs.backup import BackupReport, Stores
 
 
 def add_to(commands: Commands) -> None:
@@ -37,30 +37,30 @@ def add_to(commands: Commands) -> None:
     promote.add_argument("folder", metavar="FOLDER", help="the folder of a backup")
 
 
-def _backup(parsed: argparse.Namespace, read: Settings) -> None:
+def _backup(parsed: argparse.Namespace, settings: Settings) -> None:
     from functions.composition import open_blobs
-    from functions.jobs.backup import Options, Stores, back_up
+    from functions.jobs.backup import BackupOptions, Stores, back_up
 
-    opened = metadata(read)
-    source = Stores(open_blobs(read.blobs, create=False), opened)
-    options = Options(parsed.force, parsed.prune, read.metadata)
+    opened = metadata(settings)
+    source = Stores(open_blobs(settings.blobs, create=False), opened)
+    options = BackupOptions(parsed.force, parsed.prune, settings.metadata)
     with ProgressLine() as line:
         report = back_up(source, Path(parsed.folder), options, lambda report: _show(line, report))
     _tell(report)
 
 
-def _restore(parsed: argparse.Namespace, read: Settings) -> None:
+def _restore(parsed: argparse.Namespace, settings: Settings) -> None:
     from functions.composition import immutable_tags
-    from functions.jobs.backup import Rules, restore
+    from functions.jobs.backup import RestoreOptions, restore
 
-    refuse_standby(read)
-    rules = Rules(act("restore"), immutable_tags(read))
+    refuse_standby(settings)
+    rules = RestoreOptions(change_context("restore"), immutable_tags(settings))
     with ProgressLine() as line:
-        report = restore(Path(parsed.folder), lambda: _stores(read), rules, lambda report: _show(line, report))
+        report = restore(Path(parsed.folder), lambda: _stores(settings), rules, lambda report: _show(line, report))
     _tell(report)
 
 
-def _promote(parsed: argparse.Namespace, read: Settings) -> None:
+def _promote(parsed: argparse.Namespace, settings: Settings) -> None:
     from functions.jobs.backup import promote
 
     folder = Path(parsed.folder)
@@ -69,24 +69,24 @@ def _promote(parsed: argparse.Namespace, read: Settings) -> None:
     print("Where it is served, start `lading serve` again: a standby stays read-only while it runs")
 
 
-def _stores(read: Settings) -> "Stores":
+def _stores(settings: Settings) -> "Stores":
     """The stores of the settings, made where there are none."""
     from functions.composition import open_blobs, open_metadata
     from functions.jobs.backup import Stores
     from functions.registry.identity import identity_of
 
     # First what may turn out to be another program's.
-    opened = open_metadata(read.metadata)
-    stores = Stores(open_blobs(read.blobs), opened)
+    opened = open_metadata(settings.metadata)
+    stores = Stores(open_blobs(settings.blobs), opened)
     identity_of(opened)
     return stores
 
 
-def _show(line: ProgressLine, report: "Report") -> None:
+def _show(line: ProgressLine, report: "BackupReport") -> None:
     line.show(report.phase, report.done, report.total, report.moved)
 
 
-def _tell(report: "Report") -> None:
+def _tell(report: "BackupReport") -> None:
     print(report)
     if report.damaged:
         raise CommandError(f"{len(report.damaged)} blobs are lost or damaged where they were copied from")

@@ -17,7 +17,7 @@ from functions.commands.options import (
     add_group,
     add_yes,
     confirm,
-    human,
+    format_size,
     refuse_standby,
     registry,
 )
@@ -25,13 +25,13 @@ from functions.commands.progress import CountedLine
 from functions.settings import Settings
 
 if TYPE_CHECKING:
-    from functions.jobs.cleanup import Plan, Rules
-    from functions.jobs.usage import Holdings
+    from functions.jobs.cleanup import CleanupContext, Plan
+    from functions.jobs.usage import SizeCalculator
     from functions.registry.policies import Policy
     from functions.registry.registry import Registry
-    from storage.upkeep import Running
+    from storage.upkeep import InUseReport
 
-PAGE: Final = 1_000
+PAGE_SIZE: Final = 1_000
 
 
 def add_to(commands: Commands) -> None:
@@ -50,93 +50,98 @@ def add_to(commands: Commands) -> None:
     add_yes(applying)
 
 
-def _plan(parsed: argparse.Namespace, read: Settings) -> None:
+def _plan(parsed: argparse.Namespace, settings: Settings) -> None:
     from functions.jobs import cleanup
     from functions.jobs.shared import SharedBlobs
-    from functions.jobs.usage import Holdings
+    from functions.jobs.usage import SizeCalculator
 
-    store, everywhere, progress = registry(read, writes=False), SharedBlobs(), CountedLine()
-    rules = rules_of(read, store, parsed.running)
+    store, everywhere, progress = registry(settings, writes=False), SharedBlobs(), CountedLine()
+    rules = cleanup_context(settings, store, parsed.running)
     for name in [] if parsed.repositories else names_of(store):
-        everywhere.add(store.inventory.sizes(name))
+        everywhere.add(store.inventory.blob_sizes(name))
         progress.count("shared blobs", name)
     for name in _chosen(store, parsed.repositories):
         made = cleanup.plan(store, name, rules)
-        going = {blob for digest in made.rules for blob in made.graph.nodes[digest].blobs}
-        shared = store.inventory.shared(going) if parsed.repositories else everywhere.among(going)
-        holdings = Holdings(made.graph, store.inventory.sizes(name) if going else {}, shared)
+        going = {blob for digest in made.policy_by_digest for blob in made.graph.nodes[digest].blobs}
+        shared = store.inventory.shared_blobs(going) if parsed.repositories else everywhere.shared_among(going)
+        holdings = SizeCalculator(made.graph, store.inventory.blob_sizes(name) if going else {}, shared)
         progress.clear()
         for row in _rows(made, holdings):
-            print(json.dumps(row) if parsed.json else _shown(row))
+            print(json.dumps(row) if parsed.json else _format_row(row))
         if not parsed.json:
-            kept, freed = len(made.verdicts) - len(made.rules), human(holdings.alone(made.rules))
-            tags = f", deletes {len(made.tags)} tags alone" if made.tags else ""
-            print(f"{name}\tkeeps {kept}, deletes {len(made.rules)}, frees {freed}{tags}")
+            kept, freed = (
+                len(made.verdicts) - len(made.policy_by_digest),
+                format_size(holdings.exclusive(made.policy_by_digest)),
+            )
+            tags = f", deletes {len(made.tag_deletions)} tags alone" if made.tag_deletions else ""
+            print(f"{name}\tkeeps {kept}, deletes {len(made.policy_by_digest)}, frees {freed}{tags}")
 
 
-def _apply(parsed: argparse.Namespace, read: Settings) -> None:
+def _apply(parsed: argparse.Namespace, settings: Settings) -> None:
     """Apply with the reserve of the disk: a full one takes no deletion without it."""
-    from functions.jobs.reserve import freed
+    from functions.jobs.reserve import released
 
-    refuse_standby(read)
-    policies_of(read, needed=False)
-    planned = _planned(parsed.plan) if parsed.plan else None
-    what = "what the policies delete now" if planned is None else f"what {_counted(planned)}"
+    refuse_standby(settings)
+    policies_of(settings, needed=False)
+    planned = _read_plan(parsed.plan) if parsed.plan else None
+    what = "what the policies delete now" if planned is None else f"what {_describe_plan(planned)}"
     confirm(parsed, f"Delete {what}? It can be restored with `lading undelete`.")
-    with freed(read.metadata):
-        _apply_now(parsed, read, planned)
+    with released(settings.metadata):
+        _apply_now(parsed, settings, planned)
 
 
-def _counted(planned: Mapping[str, set[str]]) -> str:
+def _describe_plan(planned: Mapping[str, set[str]]) -> str:
     return f"the plan names ({sum(map(len, planned.values()))} entries in {len(planned)} repositories)"
 
 
-def _apply_now(parsed: argparse.Namespace, read: Settings, planned: Mapping[str, set[str]] | None) -> None:
+def _apply_now(parsed: argparse.Namespace, settings: Settings, planned: Mapping[str, set[str]] | None) -> None:
     from functions.jobs import cleanup
 
-    store = registry(read)
-    rules = rules_of(read, store, parsed.running)
+    store = registry(settings)
+    rules = cleanup_context(settings, store, parsed.running)
     for name in _chosen(store, []) if planned is None else sorted(planned):
         made = cleanup.plan(store, name, rules)
         report = cleanup.apply(store, made, None if planned is None else planned[name])
         more = f", {report.changed} left alone: changed, or not in the plan" if report.changed else ""
-        tags = f", {report.tags.total()} tags deleted alone" if report.tags else ""
+        tags = f", {report.tags_by_policy.total()} tags deleted alone" if report.tags_by_policy else ""
         if report.deleted or tags or more:
             print(f"{name}\tdeleted {report.deleted}, kept {report.kept}{tags}{more}")
 
 
-def rules_of(read: Settings, store: "Registry", file: str | None = None, needed: bool = True) -> "Rules":
+def cleanup_context(
+    settings: Settings, store: "Registry", file: str | None = None, needed: bool = True
+) -> "CleanupContext":
     """What clean-up goes by now. Raises CommandError, SettingsError."""
-    from functions.jobs.cleanup import Rules
+    from functions.jobs.cleanup import CleanupContext
 
-    policies = policies_of(read, needed)
-    running = [*store.running.all(), *_running(file)]
-    return Rules(policies, running, datetime.now(UTC))
+    policies = policies_of(settings, needed)
+    running = [*store.in_use_reports.all(), *_running(file)]
+    return CleanupContext(policies, running, datetime.now(UTC))
 
 
-def policies_of(read: Settings, needed: bool = True) -> "tuple[Policy, ...]":
+def policies_of(settings: Settings, needed: bool = True) -> "tuple[Policy, ...]":
     """Return the policies of the settings. Raises CommandError where some are needed, SettingsError."""
     from functions.composition import open_policies
 
-    policies = open_policies(read)
+    policies = open_policies(settings)
     if needed and not policies:
         raise CommandError("there are no policies: say --cleanup FILE")
     return policies
 
 
-def _running(file: str | None) -> "Iterable[Running]":
-    from functions.registry.running import RunningError, checked
-    from storage.upkeep import Running
+def _running(file: str | None) -> "Iterable[InUseReport]":
+    from functions.registry.running import InUseReportError, normalize_references
+    from storage.upkeep import InUseReport
 
     if file is None:
         return []
     try:
-        references = checked(Path(file).read_text().splitlines())
+        references = normalize_references(Path(file).read_text().splitlines())
     except OSError as error:
         raise CommandError(f"--running {file}: {error.strerror}") from None
-    except (UnicodeDecodeError, RunningError) as error:
+    except (UnicodeDecodeError, InUseReportError) as error:
         raise CommandError(f"--running: {error}") from None
-    return [Running(id=file, references=references, reported=datetime.now(UTC))]
+    return [InUseReport(id=file, references=references, reported=datetime.now(UTC))]
 
 
 def names_of(store: "Registry") -> Iterator[str]:
@@ -145,7 +150,7 @@ def names_of(store: "Registry") -> Iterator[str]:
 
     after = ""
     while True:
-        page = store.repositories(after, PAGE)
+        page = store.repositories(after, PAGE_SIZE)
         yield from page.items
         if not page.next:
             return
@@ -153,7 +158,7 @@ def names_of(store: "Registry") -> Iterator[str]:
         after = page.next
 
 
-def has(store: "Registry", name: str) -> bool:
+def has_repository(store: "Registry", name: str) -> bool:
     """Return whether there is a repository of a name."""
     from storage.records import Key, Repository
 
@@ -168,7 +173,7 @@ def _chosen(store: "Registry", globs: list[str]) -> Iterator[str]:
     return (name for name in names_of(store) if not globs or any(matches(glob, name) for glob in globs))
 
 
-def _rows(made: "Plan", holdings: "Holdings") -> Iterator[dict[str, Any]]:
+def _rows(made: "Plan", holdings: "SizeCalculator") -> Iterator[dict[str, Any]]:
     """A plan's rows: `frees` are bytes that nothing else holds, 0 where it is kept; `untags`, tags that go alone."""
     for verdict in made.verdicts:
         yield {
@@ -176,37 +181,37 @@ def _rows(made: "Plan", holdings: "Holdings") -> Iterator[dict[str, Any]]:
             "digest": verdict.digest,
             "tags": list(made.graph.nodes[verdict.digest].tags),
             "kept": verdict.kept,
-            "rule": verdict.rule,
-            "why": verdict.why,
-            "frees": 0 if verdict.kept else holdings.alone([verdict.digest]),
+            "rule": verdict.policy,
+            "why": verdict.reason,
+            "frees": 0 if verdict.kept else holdings.exclusive([verdict.digest]),
             "untags": dict(verdict.tags),
         }
 
 
-def _shown(row: Mapping[str, Any]) -> str:
+def _format_row(row: Mapping[str, Any]) -> str:
     word, tags = "keep" if row["kept"] else "delete", ",".join(row["tags"]) or "-"
-    frees = "" if row["kept"] else f"\tfrees {human(row['frees'])}"
+    frees = "" if row["kept"] else f"\tfrees {format_size(row['frees'])}"
     frees += "".join(f"\tdeletes tag {tag}: rule '{rule}'" for tag, rule in row["untags"].items())
     return f"{word}\t{row['repository']}@{row['digest']}\t{tags}\t{row['why']}{frees}"
 
 
-def _planned(file: str) -> Mapping[str, set[str]]:
+def _read_plan(file: str) -> Mapping[str, set[str]]:
     """What a plan deletes, by repository, as jobs.cleanup.apply takes it. Raises CommandError."""
-    from functions.jobs.cleanup import named
+    from functions.jobs.cleanup import tag_reference
     from functions.registry.names import is_repository
     from storage.digests import is_digest
 
     planned: dict[str, set[str]] = defaultdict(set)
     try:
         with sys.stdin if file == "-" else Path(file).open() as lines:
-            for row in _read(lines):
+            for row in _parse_lines(lines):
                 if not is_repository(row["repository"]) or not is_digest(row["digest"]):
                     raise ValueError(f"{row['repository']}@{row['digest']}")
                 if row["kept"] is False:
                     planned[row["repository"]].add(row["digest"])
                 # A plan of an earlier release tells none.
                 for tag in row.get("untags", {}):
-                    planned[row["repository"]].add(named(tag, row["digest"]))
+                    planned[row["repository"]].add(tag_reference(tag, row["digest"]))
     except OSError as error:
         raise CommandError(f"{file}: {error.strerror}") from None
     except (ValueError, KeyError, TypeError) as error:
@@ -214,5 +219,5 @@ def _planned(file: str) -> Mapping[str, set[str]]:
     return planned
 
 
-def _read(lines: IO[str]) -> Iterator[dict[str, Any]]:
+def _parse_lines(lines: IO[str]) -> Iterator[dict[str, Any]]:
     return (json.loads(line) for line in lines if line.strip())

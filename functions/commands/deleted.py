@@ -7,14 +7,14 @@ from functions.commands.options import (
     REGISTRY,
     Commands,
     Reference,
-    act,
     add,
     add_yes,
+    change_context,
     confirm,
     reference,
-    refusals,
     refuse_standby,
     registry,
+    registry_errors,
 )
 from functions.commands.progress import ProgressLine
 from functions.settings import Settings
@@ -38,35 +38,35 @@ def add_to(commands: Commands) -> None:
     restoring.add_argument("--force", action="store_true", help="even where the tag names another manifest by now")
 
 
-def _delete(parsed: argparse.Namespace, read: Settings) -> None:
+def _delete(parsed: argparse.Namespace, settings: Settings) -> None:
     """Delete with the reserve of the disk: on a full one nothing else makes garbage that could be collected."""
-    from functions.jobs.reserve import freed
+    from functions.jobs.reserve import released
 
     place = reference(parsed.reference)
-    refuse_standby(read)
+    refuse_standby(settings)
     if parsed.for_good:
         confirm(parsed, f"Delete {parsed.reference} for good? It cannot be restored.")
     elif not place.tag and not place.digest:
         confirm(parsed, f"Delete all of the repository {parsed.reference}?")
-    with freed(read.metadata):
-        _delete_now(parsed, place, registry(read))
+    with released(settings.metadata):
+        _delete_now(parsed, place, registry(settings))
 
 
 def _delete_now(parsed: argparse.Namespace, place: Reference, store: "Registry") -> None:
-    with refusals():
+    with registry_errors():
         if place.digest:
-            store.deletion.manifest(place.repository, place.digest, act("delete"))
+            store.deletion.manifest(place.repository, place.digest, change_context("delete"))
         elif place.tag:
-            store.tags.delete(place.repository, place.tag, act("delete"))
+            store.tags.delete(place.repository, place.tag, change_context("delete"))
         else:
             with ProgressLine() as line:
-                store.deletion.repository(place.repository, act("delete"), line.show)
+                store.deletion.repository(place.repository, change_context("delete"), line.show)
     if parsed.for_good:
-        _forget(store, place)
+        _purge(store, place)
     print(f"deleted {parsed.reference}{' for good' if parsed.for_good else ''}")
 
 
-def _forget(store: "Registry", place: Reference) -> None:
+def _purge(store: "Registry", place: Reference) -> None:
     """Give up what the deletion of `place` has just put aside."""
     from functions.registry import causes
 
@@ -74,28 +74,28 @@ def _forget(store: "Registry", place: Reference) -> None:
         cause = causes.of_manifest(place.digest)
     else:
         cause = causes.of_tag(place.tag) if place.tag else causes.of_repository(place.repository)
-    store.undelete.forget_caused(place.repository, cause)
+    store.undelete.purge_by_cause(place.repository, cause)
 
 
-def _deleted(parsed: argparse.Namespace, read: Settings) -> None:
+def _deleted(parsed: argparse.Namespace, settings: Settings) -> None:
     from storage.past import DeletedTag
 
-    place, store = reference(parsed.repository), registry(read, writes=False)
+    place, store = reference(parsed.repository), registry(settings, writes=False)
     for thing in store.undelete.things(place.repository):
         tag = isinstance(thing, DeletedTag)
         name = f"{place.repository}{':' if tag else '@'}{thing.id}"
         what = f"tag of {thing.digest}" if isinstance(thing, DeletedTag) else f"manifest of {thing.size} bytes"
-        until = f"{thing.deleted + read.undelete:%Y-%m-%d %H:%M}"
+        until = f"{thing.deleted + settings.undelete:%Y-%m-%d %H:%M}"
         print(f"{name}\t{what}\tdeleted {thing.deleted:%Y-%m-%d %H:%M} by {thing.by or '-'}\tkept until {until}")
 
 
-def _undelete(parsed: argparse.Namespace, read: Settings) -> None:
-    place, undelete = reference(parsed.reference), registry(read).undelete
-    with refusals():
+def _undelete(parsed: argparse.Namespace, settings: Settings) -> None:
+    place, undelete = reference(parsed.reference), registry(settings).undelete
+    with registry_errors():
         if place.digest:
-            undelete.manifest(place.repository, place.digest, act("restore"))
+            undelete.manifest(place.repository, place.digest, change_context("restore"))
         elif place.tag:
-            undelete.tag(place.repository, place.tag, act("restore"), force=parsed.force)
+            undelete.tag(place.repository, place.tag, change_context("restore"), force=parsed.force)
         else:
-            undelete.repository(place.repository, act("restore"))
+            undelete.repository(place.repository, change_context("restore"))
     print(f"restored {parsed.reference}")

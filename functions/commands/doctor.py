@@ -39,54 +39,56 @@ def add_to(commands: Commands) -> None:
     )
 
 
-def _doctor(parsed: argparse.Namespace, read: Settings) -> None:
-    from functions.jobs.checks import State, examine
+def _doctor(parsed: argparse.Namespace, settings: Settings) -> None:
+    from functions.jobs.checks import CheckState, run_checks
 
     failed = 0
-    for finding in examine(_checks(parsed, read)):
-        print(f"{finding.state.value:8} {finding.name:10} {finding.what}", flush=True)
-        if finding.state is State.FAILED:
+    for finding in run_checks(_checks(parsed, settings)):
+        print(f"{finding.state.value:8} {finding.name:10} {finding.detail}", flush=True)
+        if finding.state is CheckState.FAILED:
             failed += 1
-            print(f"{'':8} {'':10} → {finding.mend}")
+            print(f"{'':8} {'':10} → {finding.remedy}")
     if failed:
         raise CommandError(f"{failed} of the checks failed")
 
 
-def _checks(parsed: argparse.Namespace, read: Settings) -> "Iterator[Check]":
+def _checks(parsed: argparse.Namespace, settings: Settings) -> "Iterator[Check]":
     from functions.composition import open_blobs, open_metadata
-    from functions.jobs.check_access import AccessFiles
-    from functions.jobs.check_front import Front
-    from functions.jobs.check_host import Host
-    from functions.jobs.check_modes import Modes
-    from functions.jobs.check_stores import Stores
+    from functions.jobs.check_access import AccessFileChecks
+    from functions.jobs.check_front import FrontChecks
+    from functions.jobs.check_host import HostChecks
+    from functions.jobs.check_modes import FileModeChecks
+    from functions.jobs.check_stores import StoreChecks
     from functions.jobs.checks import Check
 
-    host = Host(read.realm, _credentials(parsed), parsed.repository, read.trusted_hops)
+    host = HostChecks(settings.realm, _credentials(parsed), parsed.repository, settings.trusted_hops)
     yield from host.checks()
-    yield from Front(read.realm, parsed.repository, host).checks()
-    if not _is_told_stores(parsed, read):
+    yield from FrontChecks(settings.realm, parsed.repository, host).checks()
+    if not _is_told_stores(parsed, settings):
         yield Check("stores", _skip)
         return
-    stores = Stores(
-        lambda: open_blobs(_existing(read.blobs), read.hmac_key, read.cdn_key),
-        lambda: open_metadata(_existing(read.metadata)),
-        read.blobs.startswith("gs:"),
+    stores = StoreChecks(
+        lambda: open_blobs(_existing(settings.blobs), settings.hmac_key, settings.cdn_key),
+        lambda: open_metadata(_existing(settings.metadata)),
+        settings.blobs.startswith("gs:"),
     )
     yield from stores.checks()
-    yield from AccessFiles(read.access, read.users, read.grants).checks()
-    yield from Modes(read).checks()
+    yield from AccessFileChecks(settings.access, settings.users, settings.grants).checks()
+    yield from FileModeChecks(settings).checks()
 
 
-def _is_told_stores(parsed: argparse.Namespace, read: Settings) -> bool:
+def _is_told_stores(parsed: argparse.Namespace, settings: Settings) -> bool:
     """Return whether the registry's stores and files are named, or its address alone, as from a laptop."""
     named = any(is_given(parsed, option) for option in ("data", "blobs", "metadata", "access", "users", "grants"))
-    return named or not is_given(parsed, "url") or read.data.exists()
+    return named or not is_given(parsed, "url") or settings.data.exists()
 
 
 def _skip() -> str:
-    from functions.jobs.checks import Skipped
+    from functions.jobs.checks import CheckSkipped
 
-    raise Skipped("--url alone says nothing of stores and files; name them as the registry does to check them, too")
+    raise CheckSkipped(
+        "--url alone says nothing of stores and files; name them as the registry does to check them, too"
+    )
 
 
 def _existing(url: str) -> str:

@@ -4,7 +4,7 @@ import argparse
 import json
 from functools import partial
 
-from functions.commands.options import REGISTRY, CommandError, Commands, add, human, registry
+from functions.commands.options import REGISTRY, CommandError, Commands, add, format_size, registry
 from functions.commands.progress import CountedLine
 from functions.settings import Settings
 
@@ -16,14 +16,14 @@ def add_to(commands: Commands) -> None:
     counting.add_argument("--json", action="store_true", help="a line of JSON for each row, and one for the total")
 
 
-def _count(parsed: argparse.Namespace, read: Settings) -> None:
-    from functions.commands.cleanup import has, names_of, rules_of
+def _count(parsed: argparse.Namespace, settings: Settings) -> None:
+    from functions.commands.cleanup import cleanup_context, has_repository, names_of
     from functions.jobs.prices import BLOBS, RECORDS
     from functions.jobs.usage import Usage
 
-    store, progress = registry(read, writes=False), CountedLine()
-    usage = Usage(store, rules_of(read, store, needed=False))
-    if parsed.repository and not has(store, parsed.repository):
+    store, progress = registry(settings, writes=False), CountedLine()
+    usage = Usage(store, cleanup_context(settings, store, needed=False))
+    if parsed.repository and not has_repository(store, parsed.repository):
         raise CommandError(f"there is no repository {parsed.repository}")
     every = partial(names_of, store)
     rows = usage.of_tags(parsed.repository) if parsed.repository else usage.of_repositories(every, progress.count)
@@ -31,17 +31,17 @@ def _count(parsed: argparse.Namespace, read: Settings) -> None:
         print("name\tbytes\talone\tshared\tclean-up would free")
     for row in rows:
         progress.clear()
-        figures = {"bytes": row.bytes, "alone": row.alone, "shared": row.shared, "frees": row.frees}
+        figures = {"bytes": row.bytes, "alone": row.exclusive, "shared": row.shared, "frees": row.frees}
         if parsed.json:
             print(json.dumps({"name": row.name, **figures}))
         else:
-            print("\t".join([row.name, *(human(figure) for figure in figures.values())]))
+            print("\t".join([row.name, *(format_size(figure) for figure in figures.values())]))
     total = usage.total
     stored, bill = total.blobs + total.manifests, round(total.monthly, 2)
     if parsed.json:
         print(json.dumps({"stored": stored, "saved": total.saved, "frees": total.frees, "dollars_a_month": bill}))
         return
-    print(f"stored {human(stored)}; sharing saves {human(total.saved)}")
+    print(f"stored {format_size(stored)}; sharing saves {format_size(total.saved)}")
     print(f"on Google Cloud about ${bill:.2f} a month, without requests and traffic:")
     for price in (BLOBS, RECORDS):
         print(f"  ${price.dollars} a GiB: {price.what} ({f'read on {price.read}' if price.read else 'not confirmed'})")

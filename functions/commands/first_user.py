@@ -20,14 +20,14 @@ ADMIN: Final = "admin"
 FIRST_GRANTS: Final = f"# who      repositories   may\n{ADMIN}      *              pull,push,delete\n"
 
 
-def password_file(read: Settings) -> Path:
+def password_file(settings: Settings) -> Path:
     """Return where the first user's password is: beside the file of users."""
-    return read.users.with_name(f"{ADMIN}.password")
+    return settings.users.with_name(f"{ADMIN}.password")
 
 
-def forget_password(read: Settings) -> None:
+def forget_password(settings: Settings) -> None:
     """Remove the file with the first user's password, where there is one."""
-    password_file(read).unlink(missing_ok=True)
+    password_file(settings).unlink(missing_ok=True)
 
 
 def first_user_text(password: Path) -> str:
@@ -38,50 +38,50 @@ def first_user_text(password: Path) -> str:
     )
 
 
-def welcome(read: Settings, tell: Callable[[Path | None], None]) -> None:
+def create_first_user(settings: Settings, tell: Callable[[Path | None], None]) -> None:
     """Make the first user, and call `tell` with the file of the password, or with None where there are users.
 
     Raises SettingsError where no user can be made.
     """
-    if read.access != "users" or not _is_first_start(read):
+    if settings.access != "users" or not _is_first_start(settings):
         tell(None)
         return
     from functions.auth.users_file import folder_lock
 
     try:
-        make_private(read.users.parent)
-        with folder_lock(read.users.parent):
-            made = _is_first_start(read) and _make(read)
+        make_private(settings.users.parent)
+        with folder_lock(settings.users.parent):
+            made = _is_first_start(settings) and _make(settings)
     except OSError as error:
         raise SettingsError(
             f"the first user cannot be made: {error.filename}: {error.strerror};"
             " use another --users FILE, or --data FOLDER"
         ) from None
-    tell(password_file(read) if made else None)
+    tell(password_file(settings) if made else None)
 
 
-def _is_first_start(read: Settings) -> bool:
+def _is_first_start(settings: Settings) -> bool:
     """Return whether there are no users, and no grants but those of a first start that did not come to its end."""
-    if read.users.exists():
+    if settings.users.exists():
         return False
-    return not read.grants.exists() or read.grants.read_bytes() in (b"", FIRST_GRANTS.encode())
+    return not settings.grants.exists() or settings.grants.read_bytes() in (b"", FIRST_GRANTS.encode())
 
 
-def _make(read: Settings) -> bool:
+def _make(settings: Settings) -> bool:
     """Write grants, password and users, in this order; return whether the user is ours."""
     from functions.auth.access_files import hash_password
     from functions.auth.users_file import write_beside
 
     password = secrets.token_urlsafe(12)
-    make_private(read.grants.parent)
-    write_beside(read.grants, FIRST_GRANTS).replace(read.grants)
-    write_beside(password_file(read), f"{password}\n").replace(password_file(read))
-    new = write_beside(read.users, f"{ADMIN}:{hash_password(password)}\n")
+    make_private(settings.grants.parent)
+    write_beside(settings.grants, FIRST_GRANTS).replace(settings.grants)
+    write_beside(password_file(settings), f"{password}\n").replace(password_file(settings))
+    new = write_beside(settings.users, f"{ADMIN}:{hash_password(password)}\n")
     try:
-        os.link(new, read.users)
+        os.link(new, settings.users)
     except FileExistsError:
         # Made meanwhile by other means: the password would be good for nothing.
-        forget_password(read)
+        forget_password(settings)
         return False
     finally:
         new.unlink()

@@ -12,7 +12,7 @@ from functions.settings import Settings
 
 if TYPE_CHECKING:
     from functions.jobs.collect import Collector
-    from functions.jobs.slices import Report
+    from functions.jobs.slices import JobReport
 
 
 def add_to(commands: Commands) -> None:
@@ -35,25 +35,29 @@ def add_to(commands: Commands) -> None:
     )
 
 
-def _collect(parsed: argparse.Namespace, read: Settings) -> None:
+def _collect(parsed: argparse.Namespace, settings: Settings) -> None:
     from functions.composition import open_collector
-    from functions.jobs.reaping import Waits
-    from functions.jobs.reserve import freed
+    from functions.jobs.reaping import GracePeriods
+    from functions.jobs.reserve import released
 
-    refuse_standby(read)
+    refuse_standby(settings)
     none = timedelta(0)
-    waits = Waits(grace=none, undelete=read.undelete, condemned=none, ended=none) if parsed.nobody_pushes else None
-    with freed(read.metadata), JobLine() as line:
-        report = _run(open_collector(read, waits, create=False), parsed, line)
+    waits = (
+        GracePeriods(grace=none, undelete=settings.undelete, marked=none, ended_session=none)
+        if parsed.nobody_pushes
+        else None
+    )
+    with released(settings.metadata), JobLine() as line:
+        report = _run(open_collector(settings, waits, create=False), parsed, line)
     print(json.dumps(report.as_json()))
     if report.failed:
         raise CommandError(f"{report.failed} records failed: see above; the next collection tries them again")
 
 
-def _run(collector: "Collector", parsed: argparse.Namespace, line: JobLine) -> "Report":
+def _run(collector: "Collector", parsed: argparse.Namespace, line: JobLine) -> "JobReport":
     """Collect to the end, and show what failed. Raises CommandError."""
     # What is served beside it has the disk half of the time; where nobody pushes, nobody needs it.
-    collector.pace.rate, collector.pace.rest = parsed.rate, 0.0 if parsed.nobody_pushes else 1.0
+    collector.throttle.rate, collector.throttle.pause_ratio = parsed.rate, 0.0 if parsed.nobody_pushes else 1.0
     report = None
     while report is None or not report.finished:
         report = collector.run(progress=line.job)

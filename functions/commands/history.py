@@ -3,12 +3,21 @@
 import argparse
 from datetime import UTC, datetime
 
-from functions.commands.options import REGISTRY, CommandError, Commands, act, add, reference, refusals, registry
+from functions.commands.options import (
+    REGISTRY,
+    CommandError,
+    Commands,
+    add,
+    change_context,
+    reference,
+    registry,
+    registry_errors,
+)
 from functions.settings import Settings
 
-AT_MOST = 1_000
+MAX_EVENTS = 1_000
 
-TIME = "%Y%m%dT%H%M%S.%fZ"
+TIME_FORMAT = "%Y%m%dT%H%M%S.%fZ"
 """As `--at` and `TAG.asof-TIME` take it, to the microsecond: a time without its fraction would be before the move."""
 
 
@@ -25,29 +34,29 @@ def add_to(commands: Commands) -> None:
     target.add_argument("--at", metavar="TIME", help="what it named then, as in 2026-11-01T12:00:00Z")
 
 
-def _history(parsed: argparse.Namespace, read: Settings) -> None:
-    place, store = reference(parsed.reference), registry(read, writes=False)
-    for move in store.tags.history(place.repository, place.tag, "", min(parsed.limit, AT_MOST)).items:
+def _history(parsed: argparse.Namespace, settings: Settings) -> None:
+    place, store = reference(parsed.reference), registry(settings, writes=False)
+    for move in store.tags.history(place.repository, place.tag, "", min(parsed.limit, MAX_EVENTS)).items:
         change = f"{move.before or '(new)'} -> {move.digest or '(deleted)'}"
-        print(f"{move.moved:{TIME}}\t{move.tag}\t{move.number}\t{move.action}\t{move.by or '-'}\t{change}")
+        print(f"{move.moved:{TIME_FORMAT}}\t{move.tag}\t{move.number}\t{move.action}\t{move.by or '-'}\t{change}")
 
 
-def _rollback(parsed: argparse.Namespace, read: Settings) -> None:
-    place, rollback = reference(parsed.reference), registry(read).rollback
+def _rollback(parsed: argparse.Namespace, settings: Settings) -> None:
+    place, rollback = reference(parsed.reference), registry(settings).rollback
     if not place.tag:
         raise CommandError("say which tag: REPOSITORY:TAG")
-    with refusals():
+    with registry_errors():
         if parsed.to:
             digest = parsed.to
-            rollback.to(place.repository, place.tag, digest, act("rollback"))
+            rollback.to_digest(place.repository, place.tag, digest, change_context("rollback"))
         elif parsed.at:
-            digest = rollback.to_time(place.repository, place.tag, moment(parsed.at), act("rollback"))
+            digest = rollback.to_time(place.repository, place.tag, parse_time(parsed.at), change_context("rollback"))
         else:
-            digest = rollback.by_steps(place.repository, place.tag, parsed.steps, act("rollback"))
+            digest = rollback.by_steps(place.repository, place.tag, parsed.steps, change_context("rollback"))
     print(f"{place.repository}:{place.tag} names {digest}")
 
 
-def moment(text: str) -> datetime:
+def parse_time(text: str) -> datetime:
     """A time, in UTC unless it says otherwise: ISO 8601, as in 20261101T120000Z. Raises CommandError."""
     try:
         read = datetime.fromisoformat(text)

@@ -3,11 +3,11 @@
 import argparse
 from pathlib import Path
 
-from functions.commands.first_user import first_user_text, welcome
+from functions.commands.first_user import create_first_user, first_user_text
 from functions.commands.options import CommandError, Commands, add, require_registry
 from functions.settings import Settings
 from storage.errors import ForeignStore, StoreNotFound
-from storage.folders import claim
+from storage.folders import make_private_if_empty
 
 OPTIONS = ("data", "blobs", "metadata", "access", "users", "grants", "keys")
 
@@ -17,26 +17,26 @@ def add_to(commands: Commands) -> None:
     add(commands, "init", "make an empty registry and its first user, without serving it", _init, OPTIONS)
 
 
-def _init(parsed: argparse.Namespace, read: Settings) -> None:
+def _init(parsed: argparse.Namespace, settings: Settings) -> None:
     """Make the stores, then the user: whoever is killed in between gets a user from `lading serve`."""
     from functions.composition import open_blobs, open_metadata
     from functions.registry.identity import identity_of
 
     try:
-        require_registry(read)
+        require_registry(settings)
     except ForeignStore:
         raise
     except StoreNotFound:
         pass
     else:
-        raise CommandError(f"there is a registry in {read.metadata} already; nothing was changed")
-    claim(read.data)
-    open_blobs(read.blobs).close()
-    metadata = open_metadata(read.metadata)
+        raise CommandError(f"there is a registry in {settings.metadata} already; nothing was changed")
+    make_private_if_empty(settings.data)
+    open_blobs(settings.blobs).close()
+    metadata = open_metadata(settings.metadata)
     identity_of(metadata)
     metadata.close()
-    print(f"made a registry\n  blobs     {read.blobs}\n  metadata  {read.metadata}")
-    welcome(read, _tell)
+    print(f"made a registry\n  blobs     {settings.blobs}\n  metadata  {settings.metadata}")
+    create_first_user(settings, _tell)
 
 
 def _tell(password: Path | None) -> None:

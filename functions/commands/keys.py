@@ -19,20 +19,20 @@ def add_to(commands: Commands) -> None:
     add(keys, "new", "print a document of new keys, for a secret that is made by other means", _new, ())
 
 
-def _rotate(parsed: argparse.Namespace, read: Settings) -> None:
-    from functions.auth.keys import rotated
+def _rotate(parsed: argparse.Namespace, settings: Settings) -> None:
+    from functions.auth.keys import rotate
     from functions.composition import open_keys
 
     given = is_given(parsed, "keys")
     if not given:
-        require_registry(read)
-    store = open_keys(read.keys, create=not given)
-    keys = rotated(store.load())
+        require_registry(settings)
+    store = open_keys(settings.keys, create=not given)
+    keys = rotate(store.load())
     store.save(keys)
     print(f"{keys.tokens[0].id} signs; trusted as well: {', '.join(key.id for key in keys.tokens[1:])}")
 
 
-def _new(parsed: argparse.Namespace, read: Settings) -> None:
-    from functions.auth.keys import new_keys, to_json
+def _new(parsed: argparse.Namespace, settings: Settings) -> None:
+    from functions.auth.keys import generate_keys, to_json
 
-    print(to_json(new_keys()).decode())
+    print(to_json(generate_keys()).decode())

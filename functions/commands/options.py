@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from functions.settings import SETTINGS, Setting, Settings
 
 if TYPE_CHECKING:
-    from functions.registry.acts import Act
+    from functions.registry.acts import ChangeContext
     from functions.registry.registry import Registry
     from storage.protocols import MetadataStore
 
@@ -68,7 +68,7 @@ def add_group(commands: Commands, name: str, help: str) -> Commands:
     return commands.add_parser(name, help=help, description=help).add_subparsers(required=True, metavar="COMMAND")
 
 
-def given(parsed: argparse.Namespace) -> dict[str, str | None]:
+def given_options(parsed: argparse.Namespace) -> dict[str, str | None]:
     """The settings that were given as options."""
     return {setting.option: getattr(parsed, setting.option.replace("-", "_"), None) for setting in SETTINGS}
 
@@ -99,7 +99,7 @@ def reference(text: str) -> Reference:
     return Reference(repository, tag, digest)
 
 
-def registry(read: Settings, writes: bool = True) -> "Registry":
+def registry(settings: Settings, writes: bool = True) -> "Registry":
     """Open the registry of the settings, to work on its stores directly.
 
     Raises StoreNotFound: none is made; and CommandError where a command that writes is given a standby.
@@ -107,30 +107,30 @@ def registry(read: Settings, writes: bool = True) -> "Registry":
     from functions.composition import open_registry
 
     if writes:
-        refuse_standby(read)
-    return open_registry(read, metadata(read), create=False)
+        refuse_standby(settings)
+    return open_registry(settings, metadata(settings), create=False)
 
 
-def metadata(read: Settings) -> "MetadataStore":
+def metadata(settings: Settings) -> "MetadataStore":
     """Open the metadata of the registry of the settings. Raises StoreNotFound: none is made."""
     from functions.composition import open_metadata
 
-    return open_metadata(read.metadata, create=False)
+    return open_metadata(settings.metadata, create=False)
 
 
-def refuse_standby(read: Settings) -> None:
+def refuse_standby(settings: Settings) -> None:
     """Raise CommandError where the data folder is a backup: the next one would undo what is written."""
     from functions.composition import standby_of
 
-    if standby := standby_of(read):
+    if standby := standby_of(settings):
         raise CommandError(f"{standby}; `lading promote FOLDER` makes it a registry of its own")
 
 
-def require_registry(read: Settings) -> None:
+def require_registry(settings: Settings) -> None:
     """Raise StoreNotFound where there is no registry, for what works on other files of its data folder."""
     from storage.records import Key, Repository
 
-    opened = metadata(read)
+    opened = metadata(settings)
     # A database in the cloud is asked with the first request.
     opened.read([Key(Repository, "-")])
     opened.close()
@@ -143,7 +143,7 @@ def is_given(parsed: argparse.Namespace, option: str) -> bool:
 
 
 @contextmanager
-def refusals() -> Iterator[None]:
+def registry_errors() -> Iterator[None]:
     """Turn what the registry refuses in this block into a command's error."""
     from functions.registry.errors import RegistryError
 
@@ -153,11 +153,11 @@ def refusals() -> Iterator[None]:
         raise CommandError(str(error)) from None
 
 
-def act(action: str) -> "Act":
+def change_context(action: str) -> "ChangeContext":
     """What a command does, for the history: by whoever is logged in to this machine."""
-    from functions.registry.acts import Act
+    from functions.registry.acts import ChangeContext
 
-    return Act(action, f"{_user_name()} (lading {action})")
+    return ChangeContext(action, f"{_user_name()} (lading {action})")
 
 
 def _user_name() -> str:
@@ -188,12 +188,12 @@ def confirm(parsed: argparse.Namespace, question: str) -> None:
         raise CommandError("nothing was changed")
 
 
-def from_input(text: str) -> str:
+def value_or_stdin(text: str) -> str:
     """`text`, or, where it is `-`, what comes on standard input: others on the machine see what a command is given."""
     return sys.stdin.read().strip() if text == "-" else text
 
 
-def human(size: int) -> str:
+def format_size(size: int) -> str:
     """So many bytes, as people read them."""
     figure, unit = float(size), "B"
     for larger in ("kB", "MB", "GB", "TB"):

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self, TextIO
 
-from functions.commands.options import human
+from functions.commands.options import format_size
 
 if TYPE_CHECKING:
-    from functions.jobs.slices import Report
+    from functions.jobs.slices import JobReport
 
 WIDTH: Final = 28
 """Characters of the bar."""
@@ -40,14 +40,14 @@ class ProgressLine:
         """Take the line away."""
         self.clear()
 
-    def show(self, phase: str, done: int, total: int = 0, moved: int = 0, note: str = "") -> None:
+    def show(self, phase: str, done: int, total: int = 0, copied_bytes: int = 0, note: str = "") -> None:
         """Show how far a phase is, unless the line was shown just now.
 
         Args:
             phase: what is being done, in a word; rates are counted from when it began.
             done: steps that are done.
             total: steps there are, or 0 where nobody knows.
-            moved: bytes copied, read or freed in this phase.
+            copied_bytes: bytes copied, read or freed in this phase.
             note: what else to say.
         """
         if not self._stream.isatty():
@@ -58,7 +58,7 @@ class ProgressLine:
         elif time - self._shown < INTERVAL:
             return
         self._shown = time
-        text = bar(phase, done, total) + rates(done - self._before, moved, time - self._began)
+        text = bar(phase, done, total) + rates(done - self._before, copied_bytes, time - self._began)
         print(f"\r\x1b[K{text}{note}", end="", file=self._stream, flush=True)
 
     def clear(self) -> None:
@@ -78,19 +78,19 @@ def rates(steps: int, moved: int, seconds: float) -> str:
     """Return how many steps were done a second, how many bytes were moved, and how many a second."""
     text = f", {steps / seconds:.0f}/s" if seconds >= 1 else ""
     if moved:
-        text += f", {human(moved)}" + (f", {human(int(moved / seconds))}/s" if seconds >= 1 else "")
+        text += f", {format_size(moved)}" + (f", {format_size(int(moved / seconds))}/s" if seconds >= 1 else "")
     return text
 
 
 class JobLine(ProgressLine):
     """A line about a job that is done in slices."""
 
-    def job(self, report: "Report") -> None:
+    def job(self, report: "JobReport") -> None:
         """Show how far a job is: its phase, what was looked at, how fast, what was freed."""
         from functions.jobs.slices import BYTES_FREED
 
         freed = report.counts[BYTES_FREED]
-        note = f"; phase {report.done + 1} of {report.phases}; {human(freed)} freed"
+        note = f"; phase {report.done + 1} of {report.phases}; {format_size(freed)} freed"
         self.show(report.phase, report.counts.total() - freed, note=note)
 
 

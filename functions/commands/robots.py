@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from functions.commands.options import CommandError, Commands, add, add_group, from_input, metadata, refuse_standby
+from functions.commands.options import CommandError, Commands, add, add_group, metadata, refuse_standby, value_or_stdin
 from functions.settings import Settings, duration
 from storage.records import Key, Robot
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from functions.auth.robots import Robots
 
 OPTIONS: Final = ("data", "metadata", "keys", "url")
-LIFE: Final = "90d"
+DEFAULT_LIFETIME: Final = "90d"
 OUT_HELP: Final = "write the secret to a new file that only its owner may read, and do not show it"
 
 
@@ -25,79 +25,83 @@ def add_to(commands: Commands) -> None:
     creating.add_argument("name", metavar="NAME")
     creating.add_argument("--repositories", required=True, metavar="NAMES", help="as in team-a/*,library/app")
     creating.add_argument("--may", default="pull", metavar="ACTIONS", help="pull, push or pull,push; default pull")
-    creating.add_argument("--expires", default=LIFE, metavar="IN", help=f"as in 90d, 12h, never; default {LIFE}")
+    creating.add_argument(
+        "--expires", default=DEFAULT_LIFETIME, metavar="IN", help=f"as in 90d, 12h, never; default {DEFAULT_LIFETIME}"
+    )
     creating.add_argument("--owner", default="", metavar="WHO", help="a name, or - to read an ID token from stdin")
     creating.add_argument("--out", type=Path, metavar="FILE", help=OUT_HELP)
     rotating = add(robots, "rotate", "give a robot a new secret and, where it expires, a new term", _rotate, OPTIONS)
     rotating.add_argument("name", metavar="NAME")
     rotating.add_argument("--overlap", default="0m", metavar="FOR", help="how long the old secret stays good")
-    rotating.add_argument("--expires", default=LIFE, metavar="IN", help=f"default {LIFE}")
+    rotating.add_argument("--expires", default=DEFAULT_LIFETIME, metavar="IN", help=f"default {DEFAULT_LIFETIME}")
     rotating.add_argument("--out", type=Path, metavar="FILE", help=OUT_HELP)
     revoking = add(robots, "revoke", "end a robot", _revoke, OPTIONS)
     revoking.add_argument("name", metavar="NAME")
     add(robots, "list", "list the robots", _list, OPTIONS)
 
 
-def _create(parsed: argparse.Namespace, read: Settings) -> None:
-    refuse_standby(read)
+def _create(parsed: argparse.Namespace, settings: Settings) -> None:
+    refuse_standby(settings)
     _check_out(parsed.out)
-    secret = robots_of(read).create(
+    secret = robots_of(settings).create(
         parsed.name,
         [name.strip() for name in parsed.repositories.split(",") if name.strip()],
         parsed.may.split(","),
-        _owner(parsed.owner, read),
-        _life(parsed.expires),
+        _owner(parsed.owner, settings),
+        _parse_lifetime(parsed.expires),
     )
     _show(parsed.name, secret, parsed.out)
 
 
-def _rotate(parsed: argparse.Namespace, read: Settings) -> None:
-    refuse_standby(read)
+def _rotate(parsed: argparse.Namespace, settings: Settings) -> None:
+    refuse_standby(settings)
     _check_out(parsed.out)
-    secret = robots_of(read).rotate(parsed.name, duration(parsed.overlap), _life(parsed.expires))
+    secret = robots_of(settings).rotate(parsed.name, duration(parsed.overlap), _parse_lifetime(parsed.expires))
     _show(parsed.name, secret, parsed.out)
 
 
-def _revoke(parsed: argparse.Namespace, read: Settings) -> None:
-    refuse_standby(read)
-    robots_of(read).revoke(parsed.name)
+def _revoke(parsed: argparse.Namespace, settings: Settings) -> None:
+    refuse_standby(settings)
+    robots_of(settings).revoke(parsed.name)
 
 
-def _list(parsed: argparse.Namespace, read: Settings) -> None:
+def _list(parsed: argparse.Namespace, settings: Settings) -> None:
     now = datetime.now(UTC)
-    for robot in robots_of(read).all():
+    for robot in robots_of(settings).all():
         end = "never" if robot.expires is None else f"{robot.expires:%Y-%m-%d %H:%M} UTC"
         expired = " (expired)" if robot.expires and robot.expires <= now else ""
         may, names = ",".join(robot.actions), ",".join(robot.repositories)
         print(f"{robot.id}\t{may}\t{names}\texpires {end}{expired}\tof {robot.owner or '-'}")
 
 
-def robots_of(read: Settings) -> "Robots":
+def robots_of(settings: Settings) -> "Robots":
     """The robots of the registry of the settings. Raises StoreNotFound, before any key is made."""
     from functions.composition import open_robots
 
-    opened = metadata(read)
+    opened = metadata(settings)
     # A secret that is shown must be one that a server knows: the keys, which may be made here, come second.
     opened.read([Key(Robot, "-")])
-    return open_robots(read, opened)
+    return open_robots(settings, opened)
 
 
-def _owner(text: str, read: Settings) -> str:
+def _owner(text: str, settings: Settings) -> str:
     """Whom an ID token names, or the name that was given."""
     from functions.auth.credentials import is_jwt
-    from functions.auth.google import Google
+    from functions.auth.google import GoogleClient
     from functions.auth.id_tokens import IdTokens
     from functions.registry.errors import RegistryError
 
-    owner = from_input(text)
+    owner = value_or_stdin(text)
     if not is_jwt(owner):
         return owner
     if text != "-":
         raise CommandError("an ID token is read from standard input, not from an argument: use --owner -")
     try:
-        return IdTokens(Google(), read.realm).name(owner)
+        return IdTokens(GoogleClient(), settings.realm).principal(owner)
     except RegistryError as error:
-        raise CommandError(f"the ID token is none for {read.realm}, or cannot be checked: {error.row.code}") from None
+        raise CommandError(
+            f"the ID token is none for {settings.realm}, or cannot be checked: {error.descriptor.code}"
+        ) from None
 
 
 def _check_out(out: Path | None) -> None:
@@ -108,10 +112,10 @@ def _check_out(out: Path | None) -> None:
 
 def _show(name: str, secret: str, out: Path | None) -> None:
     """Show a secret: in a new file that only its owner may read, with nothing else in it, or on standard output."""
-    from functions.auth.robots import USER
+    from functions.auth.robots import USER_PREFIX
 
     if out is None:
-        print(f"user      {USER}{name}\npassword  {secret}")
+        print(f"user      {USER_PREFIX}{name}\npassword  {secret}")
         return
     try:
         with os.fdopen(os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
@@ -120,8 +124,8 @@ def _show(name: str, secret: str, out: Path | None) -> None:
         raise CommandError(
             f"{out} cannot be written: {error.strerror}; the secret is lost; make another by `lading robots rotate`"
         ) from None
-    print(f"user      {USER}{name}\npassword  in {out}")
+    print(f"user      {USER_PREFIX}{name}\npassword  in {out}")
 
 
-def _life(text: str) -> timedelta | None:
+def _parse_lifetime(text: str) -> timedelta | None:
     return None if text == "never" else duration(text)

@@ -22,24 +22,24 @@ def add_to(commands: Commands) -> None:
     forgetting.add_argument("source", metavar="SOURCE")
 
 
-def _report(parsed: argparse.Namespace, read: Settings) -> None:
-    from functions.registry.running import RunningError
+def _report(parsed: argparse.Namespace, settings: Settings) -> None:
+    from functions.registry.running import InUseReportError
 
     try:
-        running = registry(read).running.report(parsed.source, sys.stdin)
-    except RunningError as error:
+        running = registry(settings).in_use_reports.report(parsed.source, sys.stdin)
+    except InUseReportError as error:
         raise CommandError(str(error)) from None
     print(f"{running.id}\t{len(running.references)} references are kept")
 
 
-def _list(parsed: argparse.Namespace, read: Settings) -> None:
+def _list(parsed: argparse.Namespace, settings: Settings) -> None:
     now = datetime.now(UTC)
-    for running in registry(read, writes=False).running.all():
+    for running in registry(settings, writes=False).in_use_reports.all():
         age = (now - running.reported).days
         for reference in running.references:
             print(f"{running.id}\t{reference}\treported {age} days ago")
 
 
-def _forget(parsed: argparse.Namespace, read: Settings) -> None:
-    if not registry(read).running.forget(parsed.source):
+def _forget(parsed: argparse.Namespace, settings: Settings) -> None:
+    if not registry(settings).in_use_reports.forget(parsed.source):
         raise CommandError(f"{parsed.source} has reported nothing")

@@ -18,12 +18,12 @@ def add_to(commands: Commands) -> None:
     scrubbing.add_argument("--repair", action="store_true", help="repair what is safe to repair")
 
 
-def _scrub(parsed: argparse.Namespace, read: Settings) -> None:
-    from functions.jobs.pace import Pace
+def _scrub(parsed: argparse.Namespace, settings: Settings) -> None:
+    from functions.jobs.pace import Throttle
     from functions.jobs.scrub import Scrubber
 
-    pace = Pace(bytes_rate=parsed.rate * 1e6, rest=1.0 if parsed.rate else 0.0)
-    scrubber = Scrubber(registry(read, writes=parsed.repair), parsed.repair, pace=pace)
+    throttle = Throttle(bytes_rate=parsed.rate * 1e6, pause_ratio=1.0 if parsed.rate else 0.0)
+    scrubber = Scrubber(registry(settings, writes=parsed.repair), parsed.repair, throttle=throttle)
     findings, report = 0, None
     with JobLine() as line:
         while report is None or not report.finished:

@@ -7,17 +7,17 @@ from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Final
 
-from functions.commands.first_user import ADMIN, first_user_text, welcome
+from functions.commands.first_user import ADMIN, create_first_user, first_user_text
 from functions.commands.options import Commands, add
 from functions.settings import SETTINGS, Settings, SettingsError
-from storage.folders import claim
+from storage.folders import make_private_if_empty
 
 if TYPE_CHECKING:
     from functions.registry.registry import Registry
 
 log = logging.getLogger("lading")
 
-OPEN_REFUSED: Final = (
+OPEN_ACCESS_REFUSED: Final = (
     "{address} can be reached from other machines, and nothing may be written by everybody there:\n"
     "--access everybody is for loopback alone, and for containers of this machine with --url"
     " http://host.docker.internal:PORT; leave it out, or name a policy bucket or a project"
@@ -29,56 +29,56 @@ def add_to(commands: Commands) -> None:
     add(commands, "serve", "serve the registry", _serve, [setting.option for setting in SETTINGS])
 
 
-def _serve(parsed: argparse.Namespace, read: Settings) -> None:
+def _serve(parsed: argparse.Namespace, settings: Settings) -> None:
     """Refuse what is unsafe, say where things are, serve."""
     from functions import logs
 
-    logs.start(read.log, read.project, read.log_level)
-    if read.reaches_beyond_loopback and read.access == "everybody":
-        raise SettingsError(OPEN_REFUSED.format(address=read.url or f"{read.host}:{read.port}"))
+    logs.start(settings.log, settings.project, settings.log_level)
+    if settings.reaches_beyond_loopback and settings.access == "everybody":
+        raise SettingsError(OPEN_ACCESS_REFUSED.format(address=settings.url or f"{settings.host}:{settings.port}"))
     from functions.composition import create, open_policies, standby_of
     from functions.listener import check_certificate, listen
     from functions.serve import serve
 
-    check_certificate(read)
-    claim(read.data)
+    check_certificate(settings)
+    make_private_if_empty(settings.data)
     # Collections read them again: here a mistake is found while the operator looks.
-    open_policies(read)
-    with listen(read) as listeners:
-        app = create(read)
-        _warn(read)
-        if standby := standby_of(read):
+    open_policies(settings)
+    with listen(settings) as listeners:
+        app = create(settings)
+        _warn(settings)
+        if standby := standby_of(settings):
             # Its users are those that are copied to it.
-            _announce(read, None, standby)
+            _announce(settings, None, standby)
         else:
-            welcome(read, lambda password: _announce(read, password))
-        serve(app, read, listeners, nullcontext() if standby else _collection(read, app.registry))
+            create_first_user(settings, lambda password: _announce(settings, password))
+        serve(app, settings, listeners, nullcontext() if standby else _collection(settings, app.registry))
 
 
-def _collection(read: Settings, registry: "Registry") -> AbstractContextManager[object]:
+def _collection(settings: Settings, registry: "Registry") -> AbstractContextManager[object]:
     """Return what collects garbage beside the server: in the cloud a function does, when Cloud Scheduler calls it."""
-    if read.collect_every is None or not read.embedded:
+    if settings.collect_every is None or not settings.embedded:
         return nullcontext()
     from functions import logs
     from functions.composition import collector_of
     from functions.jobs.background import BackgroundCollection
-    from functions.jobs.reserve import freed
+    from functions.jobs.reserve import released
 
     return BackgroundCollection(
-        read.collect_every,
-        lambda: collector_of(read, registry),
-        lambda: freed(read.metadata),
-        lambda report: logs.collected(report.as_json()),
+        settings.collect_every,
+        lambda: collector_of(settings, registry),
+        lambda: released(settings.metadata),
+        lambda report: logs.log_collection(report.as_json()),
     )
 
 
-def _warn(read: Settings) -> None:
+def _warn(settings: Settings) -> None:
     """Log what is served all the same, though it is not safe."""
-    from functions.jobs.check_modes import Modes
+    from functions.jobs.check_modes import FileModeChecks
 
-    if read.is_unencrypted:
-        log.warning("%s sends passwords, tokens and layers unencrypted through the network: use https", read.realm)
-    for path in Modes(read).exposed():
+    if settings.is_unencrypted:
+        log.warning("%s sends passwords, tokens and layers unencrypted through the network: use https", settings.realm)
+    for path in FileModeChecks(settings).exposed():
         log.warning("other users of this machine may read %s: chmod go= %s", path, path)
 
 
@@ -99,18 +99,18 @@ def _announce(read: Settings, password: Path | None, standby: str = "") -> None:
     log.info(fields["message"], extra={"fields": {name: value for name, value in fields.items() if value}})
 
 
-def _welcome(read: Settings, password: Path | None) -> str:
-    address = read.realm.partition("://")[2]
-    login, first = _login(read, address), ""
+def _welcome(settings: Settings, password: Path | None) -> str:
+    address = settings.realm.partition("://")[2]
+    login, first = _login(settings, address), ""
     if password:
         first = f"{first_user_text(password)}\n"
         login = f"  docker login {address} -u {ADMIN} --password-stdin < {quote(str(password))}\n"
     return f"""\
-Lading serves {read.realm}
-  blobs     {read.blobs}
-  metadata  {read.metadata}
-  access    {read.access}
-  public    {", ".join(read.public) or "nothing"}
+Lading serves {settings.realm}
+  blobs     {settings.blobs}
+  metadata  {settings.metadata}
+  access    {settings.access}
+  public    {", ".join(settings.public) or "nothing"}
 
 {first}Try:
 {login}  docker tag IMAGE {address}/IMAGE
@@ -119,8 +119,8 @@ Lading serves {read.realm}
 """
 
 
-def _login(read: Settings, address: str) -> str:
-    match read.access:
+def _login(settings: Settings, address: str) -> str:
+    match settings.access:
         case "everybody":
             return ""
         case "users":

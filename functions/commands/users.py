@@ -24,7 +24,7 @@ def add_to(commands: Commands) -> None:
     add(users, "list", "list the users", _list, options)
 
 
-def _set(parsed: argparse.Namespace, read: Settings) -> None:
+def _set(parsed: argparse.Namespace, settings: Settings) -> None:
     from functions.auth.access_files import hash_password, is_printable
     from functions.auth.credentials import TOKEN_USERS
     from functions.auth.users_file import UsersFile
@@ -37,39 +37,39 @@ def _set(parsed: argparse.Namespace, read: Settings) -> None:
         )
     if name == "*" or TOKEN_USERS.fullmatch(name):
         raise CommandError(f"{name} is not a user's name: it stands for others")
-    _require_registry(parsed, read)
-    UsersFile(read.users).set(name, hash_password(_password(parsed)))
-    _forget_first_password(name, read)
-    print(f"{name} can log in; what {name} may do is in {read.grants}")
+    _require_registry(parsed, settings)
+    UsersFile(settings.users).set(name, hash_password(_password(parsed)))
+    _forget_first_password(name, settings)
+    print(f"{name} can log in; what {name} may do is in {settings.grants}")
 
 
-def _remove(parsed: argparse.Namespace, read: Settings) -> None:
+def _remove(parsed: argparse.Namespace, settings: Settings) -> None:
     from functions.auth.users_file import UsersFile
 
-    _require_registry(parsed, read)
-    if not UsersFile(read.users).remove(parsed.name):
+    _require_registry(parsed, settings)
+    if not UsersFile(settings.users).remove(parsed.name):
         raise CommandError(f"there is no user {parsed.name}")
-    _forget_first_password(parsed.name, read)
+    _forget_first_password(parsed.name, settings)
 
 
-def _list(parsed: argparse.Namespace, read: Settings) -> None:
+def _list(parsed: argparse.Namespace, settings: Settings) -> None:
     from functions.auth.users_file import UsersFile
 
-    _require_registry(parsed, read)
-    for name in UsersFile(read.users).names():
+    _require_registry(parsed, settings)
+    for name in UsersFile(settings.users).names():
         print(name)
 
 
-def _forget_first_password(name: str, read: Settings) -> None:
+def _forget_first_password(name: str, settings: Settings) -> None:
     """Remove the file with the first user's password, which is good no more."""
     if name == ADMIN:
-        forget_password(read)
+        forget_password(settings)
 
 
-def _require_registry(parsed: argparse.Namespace, read: Settings) -> None:
+def _require_registry(parsed: argparse.Namespace, settings: Settings) -> None:
     """Raise StoreNotFound where the file of users would lie in a folder that no server reads."""
     if not is_given(parsed, "users"):
-        require_registry(read)
+        require_registry(settings)
 
 
 def _password(parsed: argparse.Namespace) -> str:

@@ -4,11 +4,11 @@ import argparse
 import time
 from typing import Final
 
-from functions.commands.options import Commands, add, human, metadata, refuse_standby
+from functions.commands.options import Commands, add, format_size, metadata, refuse_standby
 from functions.commands.progress import ProgressLine
 from functions.settings import Settings
 
-STEP: Final = 1024 * 1024
+STEP_SIZE: Final = 1024 * 1024
 """Bytes that are given back at a time, while nobody else can write."""
 
 
@@ -17,20 +17,20 @@ def add_to(commands: Commands) -> None:
     add(commands, "vacuum", "shrink the file of the metadata, while serving", _vacuum, ("data", "metadata"))
 
 
-def _vacuum(parsed: argparse.Namespace, read: Settings) -> None:
-    refuse_standby(read)
-    store = metadata(read)
+def _vacuum(parsed: argparse.Namespace, settings: Settings) -> None:
+    refuse_standby(settings)
+    store = metadata(settings)
     total = left = store.compact(1)
     with ProgressLine() as line:
         while left:
-            line.show("vacuum", (total - left) // STEP, total // STEP, moved=total - left)
+            line.show("vacuum", (total - left) // STEP_SIZE, total // STEP_SIZE, copied_bytes=total - left)
             began, before = time.monotonic(), left
-            left = store.compact(STEP)
+            left = store.compact(STEP_SIZE)
             if left >= before:
                 # Records are deleted faster than that.
                 break
             # Half of the time belongs to those who write beside it.
             time.sleep(time.monotonic() - began)
     store.close()
-    rest = f"; {human(left)} are free in it" if left else ""
-    print(f"gave {human(max(0, total - left))} of the metadata's file back{rest}")
+    rest = f"; {format_size(left)} are free in it" if left else ""
+    print(f"gave {format_size(max(0, total - left))} of the metadata's file back{rest}")

@@ -11,17 +11,17 @@ from contextlib import AbstractContextManager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final, Self
 
-from storage.errors import Full
+from storage.errors import StoreFull
 
 if TYPE_CHECKING:
     # A start must not wait for what the first collection imports.
     from functions.jobs.collect import Collector
-    from functions.jobs.slices import Report
+    from functions.jobs.slices import JobReport
 
-REST: Final = 9.0
+PAUSE_RATIO: Final = 9.0
 """Seconds of pause for each second of work: what is served beside it has nine tenths of the time."""
 
-SLICE: Final = timedelta(seconds=30)
+TIME_SLICE: Final = timedelta(seconds=30)
 """How long the lease is held at a time."""
 
 FIRST_DELAY: Final = 300.0
@@ -39,23 +39,23 @@ class BackgroundCollection:
     def __init__(
         self,
         interval: timedelta,
-        collector: Callable[[], "Collector"],
+        make_collector: Callable[[], "Collector"],
         reserve: Callable[[], AbstractContextManager[None]],
-        tell: Callable[["Report"], None],
+        on_report: Callable[["JobReport"], None],
     ) -> None:
         """Collect every `interval`.
 
         Args:
             interval: from the end of a collection to the next one.
-            collector: makes a collector, by the settings as they are then.
+            make_collector: makes a collector, by the settings as they are then.
             reserve: a block in which a full disk has the space that is kept for a collection.
-            tell: is told what each slice did.
+            on_report: is told what each slice did.
         """
         self._interval = interval.total_seconds()
-        self._make = collector
+        self._make_collector = make_collector
         self._reserve = reserve
-        self._tell = tell
-        self._ends = threading.Event()
+        self._on_report = on_report
+        self._stopping = threading.Event()
         self._collector: Collector | None = None
         self._thread = threading.Thread(target=self._run, name="collect", daemon=True)
 
@@ -66,14 +66,14 @@ class BackgroundCollection:
 
     def __exit__(self, *_: object) -> None:
         """End after the step that is being taken. What is left, the next collection finds."""
-        self._ends.set()
+        self._stopping.set()
         if self._collector:
             self._collector.stop()
         self._thread.join(STOP_TIMEOUT)
 
     def _run(self) -> None:
         delay = min(self._interval, FIRST_DELAY)
-        while not self._ends.wait(delay):
+        while not self._stopping.wait(delay):
             delay = self._interval
             try:
                 self._collect()
@@ -84,19 +84,19 @@ class BackgroundCollection:
 
     def _collect(self) -> None:
         """Collect to the end, unless another process does."""
-        self._collector = collector = self._make()
-        collector.pace.rest = REST
+        self._collector = collector = self._make_collector()
+        collector.throttle.pause_ratio = PAUSE_RATIO
         finished = False
-        while not finished and not self._ends.is_set():
-            report = self._slice(collector)
+        while not finished and not self._stopping.is_set():
+            report = self._run_slice(collector)
             if report is None:
                 return
-            self._tell(report)
+            self._on_report(report)
             finished = report.finished
 
-    def _slice(self, collector: "Collector") -> "Report | None":
+    def _run_slice(self, collector: "Collector") -> "JobReport | None":
         try:
-            return collector.run(SLICE)
-        except Full:
+            return collector.run(TIME_SLICE)
+        except StoreFull:
             with self._reserve():
-                return collector.run(SLICE)
+                return collector.run(TIME_SLICE)

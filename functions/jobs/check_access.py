@@ -3,12 +3,12 @@
 from pathlib import Path
 from typing import Final
 
-from functions.jobs.checks import Check, Failed, Skipped
+from functions.jobs.checks import Check, CheckFailed, CheckSkipped
 
-MEND: Final = "correct that line: until then a running server keeps the file as it was, and no server can be started"
+REMEDY: Final = "correct that line: until then a running server keeps the file as it was, and no server can be started"
 
 
-class AccessFiles:
+class AccessFileChecks:
     """Check of what decides where --access is users."""
 
     def __init__(self, access: str, users: Path, grants: Path) -> None:
@@ -24,7 +24,7 @@ class AccessFiles:
     def access(self) -> str:
         """Both files are read as a server reads them."""
         if self._access != "users":
-            raise Skipped("no files of users and grants decide")
+            raise CheckSkipped("no files of users and grants decide")
         from functions.auth.access_files import COST, FileInvalid, read_grants, read_users
         from functions.auth.watched_file import read_file
 
@@ -32,6 +32,10 @@ class AccessFiles:
             users = read_file(self._users, read_users)
             grants = read_file(self._grants, read_grants)
         except FileInvalid as error:
-            raise Failed(error, MEND) from error
-        cheap = f", {len(users.cheap)} with a hash cheap to guess (bcrypt cost below {COST})" if users.cheap else ""
+            raise CheckFailed(error, REMEDY) from error
+        cheap = (
+            f", {len(users.weakly_hashed)} with a hash cheap to guess (bcrypt cost below {COST})"
+            if users.weakly_hashed
+            else ""
+        )
         return f"{len(users.hashes)} users{cheap}; {len(grants)} grants"

@@ -15,8 +15,8 @@ import certifi
 import requests
 
 from functions.auth.credentials import claims_of
-from functions.auth.tokens import SKEW
-from functions.jobs.checks import Check, Failed, Skipped
+from functions.auth.tokens import MAX_CLOCK_SKEW
+from functions.jobs.checks import Check, CheckFailed, CheckSkipped
 
 TIMEOUTS: Final = (5, 15)
 CHALLENGE: Final = re.compile(r'Bearer realm="([^"]+)",service="([^"]+)"')
@@ -25,10 +25,10 @@ PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 
 SETTINGS: Final = b"\x04"
 """How HTTP/2 begins: with a frame of settings, here of none. So does the answer (RFC 9113, section 3.4)."""
 
-LARGE: Final = 33 * 1024 * 1024
+LARGE_BODY_SIZE: Final = 33 * 1024 * 1024
 """Bytes: more than Google's front end takes over HTTP/1."""
 
-MENDS: Final = {
+REMEDIES: Final = {
     "dns": "does the name resolve, and is it that of the registry (--url)?",
     "tls": "the certificate is not good for this name, or not trusted here",
     "connect": "is the registry running, and may this machine reach it?",
@@ -53,7 +53,7 @@ def field_of(answer: requests.Response, name: str) -> str:
     except (ValueError, LookupError, TypeError):
         value = None
     if not isinstance(value, str):
-        raise Failed(f"an answer {answer.status_code} has no {name} in JSON, as a registry's would", MENDS[404])
+        raise CheckFailed(f"an answer {answer.status_code} has no {name} in JSON, as a registry's would", REMEDIES[404])
     return value
 
 
@@ -64,7 +64,7 @@ class Credentials(NamedTuple):
     secret: str
 
 
-class Host:
+class HostChecks:
     """Checks of a registry at its address, as a client would see it."""
 
     def __init__(self, url: str, credentials: Credentials | None, repository: str, hops: int = 0) -> None:
@@ -73,8 +73,8 @@ class Host:
         self._url = url
         self._credentials = credentials
         self._repository = repository
-        self._answer: requests.Response | None = None
-        self._asked = 0.0
+        self._response: requests.Response | None = None
+        self._requested_at = 0.0
         self._realm = ""
         self._service = ""
         self._token = ""
@@ -85,7 +85,7 @@ class Host:
             Check("host", self.host),
             Check("token", self.token),
             Check("rights", self.rights),
-            Check("strangers", self.strangers),
+            Check("strangers", self.anonymous_access),
             Check("clock", self.clock),
             Check("proxies", self.proxies),
             Check("HTTP/2", self.http2),
@@ -94,20 +94,22 @@ class Host:
     def host(self) -> str:
         """DNS, TLS and /v2/ answer, with a challenge that leads back here."""
         answer = self._get("/v2/")
-        self._asked = time.time()
+        self._requested_at = time.time()
         challenge = CHALLENGE.match(answer.headers.get("WWW-Authenticate", ""))
         is_open = answer.status_code == 200
         if is_open and "Docker-Distribution-API-Version" not in answer.headers:
-            raise Failed(f"{self._url}/v2/ answers 200, and is no registry", MENDS[404])
+            raise CheckFailed(f"{self._url}/v2/ answers 200, and is no registry", REMEDIES[404])
         if not is_open and (answer.status_code != 401 or challenge is None):
-            raise Failed(f"{self._url}/v2/ answers {answer.status_code}", MENDS.get(answer.status_code, NO_REGISTRY))
+            raise CheckFailed(
+                f"{self._url}/v2/ answers {answer.status_code}", REMEDIES.get(answer.status_code, NO_REGISTRY)
+            )
         # Only now: of what is no registry nothing else is asked.
-        self._answer = answer
+        self._response = answer
         if challenge is None or is_open:
             return f"{self._url}/v2/ answers, and asks nobody who they are"
         self._realm, self._service = challenge.groups()
         if self._realm != f"{self._url}/v2/token":
-            raise Failed(
+            raise CheckFailed(
                 f"clients are sent to {self._realm} for a token", f"set LADING_URL={self._url} for the registry"
             )
         return f"{self._url}/v2/ answers, and asks for a token"
@@ -117,14 +119,14 @@ class Host:
 
         None is needed where nobody is asked for one.
         """
-        if self._answer is None:
-            raise Skipped(NO_ANSWER)
+        if self._response is None:
+            raise CheckSkipped(NO_ANSWER)
         if not self._realm:
             return {}
         if not self._token:
-            raise Skipped("needs a token (--user, or LADING_TOKEN)")
+            raise CheckSkipped("needs a token (--user, or LADING_TOKEN)")
         if to_push and "push" not in self._actions():
-            raise Skipped(f"needs the right to push to {self._repository}; --repository names another one")
+            raise CheckSkipped(f"needs the right to push to {self._repository}; --repository names another one")
         self._token = self._new_token()
         return {"Authorization": f"Bearer {self._token}"}
 
@@ -134,16 +136,16 @@ class Host:
 
     def token(self) -> str:
         """The credentials are taken for a token, and the token is taken."""
-        if self._answer is None:
-            raise Skipped(NO_ANSWER)
+        if self._response is None:
+            raise CheckSkipped(NO_ANSWER)
         if not self._realm:
-            raise Skipped("nobody is asked for one")
+            raise CheckSkipped("nobody is asked for one")
         if self._credentials is None:
-            raise Skipped("no credentials were given (--user)")
+            raise CheckSkipped("no credentials were given (--user)")
         self._token = self._new_token()
         taken = self._get("/v2/", headers={"Authorization": f"Bearer {self._token}"})
         if taken.status_code != 200:
-            raise Failed(f"its own token is answered {taken.status_code}", "all instances must share --keys")
+            raise CheckFailed(f"its own token is answered {taken.status_code}", "all instances must share --keys")
         return f"{self._credentials.user} gets one, as {claims_of(self._token).get('sub') or 'somebody unnamed'}"
 
     def _new_token(self) -> str:
@@ -151,10 +153,10 @@ class Host:
         scope = f"repository:{self._repository}:pull,push,delete"
         answer = self._get("/v2/token", {"service": self._service, "scope": scope}, auth=self._credentials)
         if answer.status_code != 200:
-            mend = "are the credentials good, and may they be used for this registry?"
+            remedy = "are the credentials good, and may they be used for this registry?"
             if answer.status_code >= 500:
-                mend = "whoever is asked about rights did not answer: the policy bucket or project, and the log"
-            raise Failed(f"{self._credentials.user} gets {answer.status_code} and no token", mend)
+                remedy = "whoever is asked about rights did not answer: the policy bucket or project, and the log"
+            raise CheckFailed(f"{self._credentials.user} gets {answer.status_code} and no token", remedy)
         return field_of(answer, "token")
 
     def _actions(self) -> list[str]:
@@ -164,36 +166,36 @@ class Host:
     def rights(self) -> str:
         """The credentials allow something in the repository."""
         if not self._token:
-            raise Skipped("there is no token that says")
+            raise CheckSkipped("there is no token that says")
         actions = self._actions()
         if not actions:
-            mend = "lading explain-access says who was asked; --repository names another one"
-            raise Failed(f"nothing is allowed in {self._repository}", mend)
+            remedy = "lading explain-access says who was asked; --repository names another one"
+            raise CheckFailed(f"nothing is allowed in {self._repository}", remedy)
         return f"{', '.join(actions)} in {self._repository}"
 
-    def strangers(self) -> str:
+    def anonymous_access(self) -> str:
         """Whoever comes without credentials may write nothing."""
-        if self._answer is None:
-            raise Skipped(NO_ANSWER)
+        if self._response is None:
+            raise CheckSkipped(NO_ANSWER)
         if not self._realm:
-            raise Skipped("the registry is open to its own machine, and to nobody else")
+            raise CheckSkipped("the registry is open to its own machine, and to nobody else")
         answer = self._request("POST", f"/v2/{self._repository}/blobs/uploads/")
         if answer.status_code != 401:
-            raise Failed(f"an upload without credentials is answered {answer.status_code}", NO_REGISTRY)
+            raise CheckFailed(f"an upload without credentials is answered {answer.status_code}", NO_REGISTRY)
         return "cannot write"
 
     def clock(self) -> str:
         """The clock of this machine and that of the registry agree."""
-        if self._answer is None or "Date" not in self._answer.headers:
-            raise Skipped("nobody says what time it is")
-        date = self._answer.headers["Date"]
+        if self._response is None or "Date" not in self._response.headers:
+            raise CheckSkipped("nobody says what time it is")
+        date = self._response.headers["Date"]
         try:
-            skew = parsedate_to_datetime(date).timestamp() - self._asked
+            skew = parsedate_to_datetime(date).timestamp() - self._requested_at
         except ValueError:
-            raise Failed(f"the registry's Date is {date!r}", NO_REGISTRY) from None
-        if abs(skew) > SKEW:
-            mend = "set both clocks by NTP: tokens and signed URLs are good for minutes"
-            raise Failed(f"the registry's clock is {skew:+.0f} s from this one", mend)
+            raise CheckFailed(f"the registry's Date is {date!r}", NO_REGISTRY) from None
+        if abs(skew) > MAX_CLOCK_SKEW:
+            remedy = "set both clocks by NTP: tokens and signed URLs are good for minutes"
+            raise CheckFailed(f"the registry's clock is {skew:+.0f} s from this one", remedy)
         return f"{abs(skew):.0f} s apart"
 
     def proxies(self) -> str:
@@ -202,33 +204,35 @@ class Host:
         The registry cannot tell X_Forwarded_For from X-Forwarded-For (PEP 3333), so a client could forge its address.
         It refuses a write with Sec-Fetch-Site: cross-site, so the answer says whether Sec_Fetch_Site came through.
         """
-        if self._answer is None or not self._hops:
-            raise Skipped("no proxy is trusted (--trusted-hops)" if self._answer is not None else NO_ANSWER)
+        if self._response is None or not self._hops:
+            raise CheckSkipped("no proxy is trusted (--trusted-hops)" if self._response is not None else NO_ANSWER)
         answer = self._request("POST", "/v2/", headers={"Sec_Fetch_Site": "cross-site"})
         # A 403 by something in front does not name the header.
         if answer.status_code == 403 and "Sec-Fetch-Site" in answer.text:
-            raise Failed(
+            raise CheckFailed(
                 "a client can forge its address: header names with underscores reach the registry", UNDERSCORES
             )
         return "drop header names with underscores, by which a client could forge its address"
 
     def http2(self) -> str:
         """HTTP/2 is spoken, and a body above 32 MiB is not refused for its size."""
-        if self._answer is None:
-            raise Skipped(NO_ANSWER)
+        if self._response is None:
+            raise CheckSkipped(NO_ANSWER)
         try:
             spoken = self._speaks_http2()
             status = self._status_of_large()
         except TimeoutError:
-            raise Skipped("what stands before the registry wants to see a whole body before it answers") from None
+            raise CheckSkipped("what stands before the registry wants to see a whole body before it answers") from None
         except (OSError, HTTPException) as error:
-            raise Failed(f"a large body gets no answer: {error}", NO_REGISTRY) from None
+            raise CheckFailed(f"a large body gets no answer: {error}", NO_REGISTRY) from None
         if status == 413:
-            mend = "name the container's port h2c (http2 = true in the Terraform module), or raise the proxy's limit"
-            raise Failed(f"a body of {LARGE >> 20} MiB is refused (413)", mend)
+            remedy = "name the container's port h2c (http2 = true in the Terraform module), or raise the proxy's limit"
+            raise CheckFailed(f"a body of {LARGE_BODY_SIZE >> 20} MiB is refused (413)", remedy)
         if not 400 <= status < 500:
-            raise Failed(f"a large body for nothing is answered {status}", NO_REGISTRY)
-        return f"{'spoken' if spoken else 'not spoken, HTTP/1.1 is'}; a body of {LARGE >> 20} MiB is let through"
+            raise CheckFailed(f"a large body for nothing is answered {status}", NO_REGISTRY)
+        return (
+            f"{'spoken' if spoken else 'not spoken, HTTP/1.1 is'}; a body of {LARGE_BODY_SIZE >> 20} MiB is let through"
+        )
 
     def _speaks_http2(self) -> bool:
         """Over TLS by ALPN; without it by prior knowledge (h2c)."""
@@ -245,7 +249,7 @@ class Host:
         """The status of a large body for no upload, without credentials, of which only the size is told."""
         path = f"/v2/{self._repository}/blobs/uploads/{secrets.token_hex(16)}"
         # Whoever waits for `100 Continue` is not asked for a body that would be thrown away.
-        headers = f"Host: {urlsplit(self._url).netloc}\r\nContent-Length: {LARGE}\r\nExpect: 100-continue\r\n"
+        headers = f"Host: {urlsplit(self._url).netloc}\r\nContent-Length: {LARGE_BODY_SIZE}\r\nExpect: 100-continue\r\n"
         with self._connected(["http/1.1"]) as sock:
             sock.sendall(f"PATCH {path} HTTP/1.1\r\n{headers}\r\n".encode())
             with HTTPResponse(sock) as answer:
@@ -275,4 +279,4 @@ class Host:
             kind = "dns" if "NameResolutionError" in repr(error) else "connect"
             if isinstance(error, requests.exceptions.SSLError):
                 kind = "tls"
-            raise Failed(f"{self._url} cannot be reached: {type(error).__name__}", MENDS[kind]) from None
+            raise CheckFailed(f"{self._url} cannot be reached: {type(error).__name__}", REMEDIES[kind]) from None

@@ -4,17 +4,17 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from functions.jobs.checks import Check, Failed, Skipped
+from functions.jobs.checks import Check, CheckFailed, CheckSkipped
 from functions.settings import Settings, local_path
 
-OTHERS: Final = 0o077
+GROUP_AND_OTHERS_MASK: Final = 0o077
 """Bits of a mode that let the group and all other users read, write or pass."""
 
-PASS: Final = 0o011
+TRAVERSE_MASK: Final = 0o011
 """Bits of a folder's mode that let them reach what is in it."""
 
 
-class Modes:
+class FileModeChecks:
     """Check of the folders and files that the settings name."""
 
     def __init__(self, settings: Settings) -> None:
@@ -28,10 +28,10 @@ class Modes:
     def modes(self) -> str:
         """The stores, keys and passwords are for their owner alone."""
         if not any(path.exists() for path in self._paths):
-            raise Skipped("neither stores nor keys are on this machine")
+            raise CheckSkipped("neither stores nor keys are on this machine")
         if wide := self.exposed():
             names = ", ".join(f"{path} ({path.stat().st_mode & 0o777:04o})" for path in wide)
-            raise Failed(f"other users of this machine may read {names}", f"chmod go= {' '.join(map(str, wide))}")
+            raise CheckFailed(f"other users of this machine may read {names}", f"chmod go= {' '.join(map(str, wide))}")
         return "the stores, keys and passwords are for their owner alone"
 
     def exposed(self) -> list[Path]:
@@ -40,7 +40,9 @@ class Modes:
 
 
 def _is_exposed(path: Path) -> bool:
-    return bool(path.stat().st_mode & OTHERS) and all(parent.stat().st_mode & PASS for parent in path.parents)
+    return bool(path.stat().st_mode & GROUP_AND_OTHERS_MASK) and all(
+        parent.stat().st_mode & TRAVERSE_MASK for parent in path.parents
+    )
 
 
 def _paths(settings: Settings) -> list[Path]:

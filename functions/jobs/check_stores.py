@@ -9,9 +9,9 @@ from typing import Final
 
 import requests
 
-from functions.jobs.checks import Check, Failed, Skipped
+from functions.jobs.checks import Check, CheckFailed, CheckSkipped
 from storage.errors import StorageError
-from storage.kinds import FOUND_EVERYWHERE, KINDS
+from storage.kinds import CROSS_REPOSITORY_FIELDS, KINDS
 from storage.protocols import BlobStore, Create, Delete, MetadataStore
 from storage.records import Upload
 
@@ -40,7 +40,7 @@ REFUSED_URL: Final = (
 )
 
 
-class Stores:
+class StoreChecks:
     """Checks of a blob store and a metadata store."""
 
     def __init__(
@@ -78,9 +78,9 @@ class Stores:
             self._blobs.delete(name)
             left = self._blobs.names(name, limit=1)
         except StorageError as error:
-            raise Failed(error, BUCKET) from error
+            raise CheckFailed(error, BUCKET) from error
         if (read, listed, left) != (CONTENT, [name], []):
-            raise Failed("what was written was not read, listed or deleted", BUCKET)
+            raise CheckFailed("what was written was not read, listed or deleted", BUCKET)
         return "an object was written, read, listed and deleted"
 
     def database(self) -> str:
@@ -93,25 +93,25 @@ class Stores:
             self._metadata.commit([Delete(read or session)])
             left = self._metadata.read([session.key])[session.key]
         except StorageError as error:
-            raise Failed(error, DATABASE) from error
+            raise CheckFailed(error, DATABASE) from error
         if read != session or left is not None:
-            raise Failed("what was written was not read, or not deleted", DATABASE)
+            raise CheckFailed("what was written was not read, or not deleted", DATABASE)
         return "a record was written, read and deleted"
 
     def indexes(self) -> str:
         """Every query that looks into all repositories is answered, though with nothing."""
-        for kind, field in FOUND_EVERYWHERE:
+        for kind, field in CROSS_REPOSITORY_FIELDS:
             try:
                 self._metadata.find(kind, {field: "lading-doctor"}, repository=None, limit=1)
             except StorageError as error:
-                raise Failed(f"{kind.KIND} by {field}: {error}", INDEX) from error
+                raise CheckFailed(f"{kind.KIND} by {field}: {error}", INDEX) from error
         queues = [(kind, kind.QUEUES[0]) for kind in KINDS if kind.QUEUES]
         for kind, queue in queues:
             try:
                 self._metadata.due(kind, queue, EPOCH, limit=1)
             except StorageError as error:
-                raise Failed(f"{kind.KIND} by due: {error}", INDEX) from error
-        return f"{len(FOUND_EVERYWHERE) + len(queues)} queries of all repositories are answered"
+                raise CheckFailed(f"{kind.KIND} by due: {error}", INDEX) from error
+        return f"{len(CROSS_REPOSITORY_FIELDS) + len(queues)} queries of all repositories are answered"
 
     def signing(self) -> str:
         """A signed URL reads an object, without any credentials."""
@@ -119,11 +119,11 @@ class Stores:
         try:
             self._blobs.append(name, [CONTENT], len(CONTENT))
         except StorageError:
-            raise Skipped("nothing can be written that could be read") from None
+            raise CheckSkipped("nothing can be written that could be read") from None
         try:
             return self._redirected(name)
         except StorageError as error:
-            raise Failed(error, SIGNING) from error
+            raise CheckFailed(error, SIGNING) from error
         finally:
             # Where this fails, the check of the bucket has told.
             with contextlib.suppress(StorageError):
@@ -133,14 +133,14 @@ class Stores:
         url = self._blobs.signed_url(name)
         if url is None:
             if self._in_cloud:
-                raise Failed("nobody signs", NO_SIGNER)
-            raise Skipped("a folder has no URLs: blobs are streamed")
+                raise CheckFailed("nobody signs", NO_SIGNER)
+            raise CheckSkipped("a folder has no URLs: blobs are streamed")
         try:
             answer = requests.get(url, timeout=TIMEOUTS)
         except requests.RequestException as error:
-            raise Failed(f"a signed URL cannot be read: {type(error).__name__}", REFUSED_URL) from None
+            raise CheckFailed(f"a signed URL cannot be read: {type(error).__name__}", REFUSED_URL) from None
         if (answer.status_code, answer.content) != (200, CONTENT):
-            raise Failed(f"a signed URL is answered {answer.status_code}: {answer.text[:200]}", REFUSED_URL)
+            raise CheckFailed(f"a signed URL is answered {answer.status_code}: {answer.text[:200]}", REFUSED_URL)
         return "a signed URL was read"
 
 

@@ -6,7 +6,7 @@ from enum import Enum
 from typing import NamedTuple
 
 
-class State(Enum):
+class CheckState(Enum):
     """How a check ended."""
 
     OK = "ok"
@@ -14,15 +14,15 @@ class State(Enum):
     SKIPPED = "skipped"
 
 
-class Failed(Exception):
+class CheckFailed(Exception):
     """Something is wrong; `mend` says what to do about it."""
 
-    def __init__(self, what: object, mend: str) -> None:
+    def __init__(self, what: object, remedy: str) -> None:
         super().__init__(str(what))
-        self.mend = mend
+        self.remedy = remedy
 
 
-class Skipped(Exception):
+class CheckSkipped(Exception):
     """There is nothing to check; the message says why."""
 
 
@@ -38,17 +38,17 @@ class Finding:
     """How one check ended, what was found, and what mends it ("" where nothing needs to be)."""
 
     name: str
-    state: State
-    what: str
-    mend: str = ""
+    state: CheckState
+    detail: str
+    remedy: str = ""
 
 
-def examine(checks: Iterable[Check]) -> Iterator[Finding]:
+def run_checks(checks: Iterable[Check]) -> Iterator[Finding]:
     """Run the checks, one after the other."""
     for check in checks:
         try:
-            yield Finding(check.name, State.OK, check.run())
-        except Skipped as why:
-            yield Finding(check.name, State.SKIPPED, str(why))
-        except Failed as failed:
-            yield Finding(check.name, State.FAILED, str(failed), failed.mend)
+            yield Finding(check.name, CheckState.OK, check.run())
+        except CheckSkipped as why:
+            yield Finding(check.name, CheckState.SKIPPED, str(why))
+        except CheckFailed as failed:
+            yield Finding(check.name, CheckState.FAILED, str(failed), failed.remedy)

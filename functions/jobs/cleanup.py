@@ -12,26 +12,26 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from functions.jobs.reviews import CleanUp, Look
+from functions.jobs.reviews import CleanUp, ReviewResult
 from functions.registry.acts import Clock
 from functions.registry.batches import batches
-from functions.registry.cleanup import Verdict, decide, next_change
-from functions.registry.deletion import TAG_SIZE, fits, size_of_manifest
-from functions.registry.expiry import Doomed, DoomedTag
+from functions.registry.cleanup import CleanupDecision, evaluate, next_change
+from functions.registry.deletion import TAG_SIZE, fits_in_commit, size_of_manifest
+from functions.registry.expiry import CleanupTag, CleanupTarget
 from functions.registry.graph import Graph
 from functions.registry.policies import Policy
 from functions.registry.registry import Registry
-from functions.registry.running import what_runs
+from functions.registry.running import in_use_locations
 from storage.errors import TooLarge
-from storage.upkeep import Running
+from storage.upkeep import InUseReport
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
+class CleanupContext:
     """What clean-up goes by: policies, what runs, and the time."""
 
     policies: Sequence[Policy]
-    running: Sequence[Running]
+    running: Sequence[InUseReport]
     now: datetime
 
 
@@ -45,13 +45,13 @@ class Plan:
 
     repository: str
     graph: Graph
-    verdicts: Sequence[Verdict]
-    rules: Mapping[str, str]
-    tags: Sequence[DoomedTag] = ()
+    verdicts: Sequence[CleanupDecision]
+    policy_by_digest: Mapping[str, str]
+    tag_deletions: Sequence[CleanupTag] = ()
 
 
 @dataclass(slots=True)
-class Report:
+class CleanupReport:
     """What was done in a repository.
 
     kept, deleted  manifests
@@ -66,31 +66,35 @@ class Report:
     kept: int = 0
     deleted: int = 0
     changed: int = 0
-    rules: Counter[str] = field(default_factory=Counter)
-    tags: Counter[str] = field(default_factory=Counter)
+    manifests_by_policy: Counter[str] = field(default_factory=Counter)
+    tags_by_policy: Counter[str] = field(default_factory=Counter)
     done: bool = True
 
 
-def plan(registry: Registry, repository: str, rules: Rules) -> Plan:
+def plan(registry: Registry, repository: str, context: CleanupContext) -> Plan:
     """Look at a repository, and decide."""
     graph = Graph(registry.inventory.nodes(repository))
-    runs = what_runs(rules.running, repository, graph.nodes.values())
-    verdicts = decide(repository, graph, rules.policies, runs, rules.now)
-    going = {each.digest: each.rule for each in verdicts if not each.kept}
-    tags = [DoomedTag(graph.nodes[each.digest], tag, rule) for each in verdicts for tag, rule in each.tags]
+    runs = in_use_locations(context.running, repository, graph.nodes.values())
+    verdicts = evaluate(repository, graph, context.policies, runs, context.now)
+    going = {each.digest: each.policy for each in verdicts if not each.kept}
+    tags = [CleanupTag(graph.nodes[each.digest], tag, rule) for each in verdicts for tag, rule in each.tags]
     return Plan(repository, graph, verdicts, going, tags)
 
 
 def clean_up(
-    registry: Registry, repository: str, rules: Rules, applied: bool, stop: Callable[[], bool] = lambda: False
-) -> Report:
-    """Plan, and where it is to be `applied`, apply."""
-    made = plan(registry, repository, rules)
-    return apply(registry, made, stop=stop) if applied else preview(made)
+    registry: Registry,
+    repository: str,
+    context: CleanupContext,
+    apply_plan: bool,
+    stop: Callable[[], bool] = lambda: False,
+) -> CleanupReport:
+    """Plan, and where it is to be `apply_plan`, apply."""
+    made = plan(registry, repository, context)
+    return apply(registry, made, stop=stop) if apply_plan else preview(made)
 
 
 @dataclass(frozen=True, slots=True)
-class InCollection:
+class PolicyCleanUp:
     """Clean-up as collection does it, with what runs at that time: see CleanUp.
 
     applied  whether what is to go is deleted, or only counted
@@ -101,135 +105,145 @@ class InCollection:
     applied: bool
     clock: Clock
 
-    def rules(self) -> str:
+    def rules_digest(self) -> str:
         """See CleanUp.rules: policies, immutable tags, and what runs."""
-        runs = [(each.id, each.references) for each in self.registry.running.all()]
+        runs = [(each.id, each.references) for each in self.registry.in_use_reports.all()]
         told = (self.policies, self.applied, self.registry.tags.immutable, runs)
         return hashlib.sha256(repr(told).encode()).hexdigest()
 
-    def look(self, repository: str, stop: Callable[[], bool]) -> Look:
+    def run(self, repository: str, stop: Callable[[], bool]) -> ReviewResult:
         """See CleanUp.look."""
-        if not any(policy.deletes and policy.where.covers(repository) for policy in self.policies):
-            return Look({})
-        rules = Rules(self.policies, self.registry.running.all(), self.clock())
+        if not any(policy.deletes and policy.condition.covers(repository) for policy in self.policies):
+            return ReviewResult({})
+        rules = CleanupContext(self.policies, self.registry.in_use_reports.all(), self.clock())
         made = plan(self.registry, repository, rules)
         report = apply(self.registry, made, stop=stop) if self.applied else preview(made)
         word = "deleted" if self.applied else "would be deleted"
-        counts = Counter({f"manifests {word} by policy {name}": count for name, count in report.rules.items()})
-        counts.update({f"tags {word} by policy {name}": count for name, count in report.tags.items()})
+        counts = Counter(
+            {f"manifests {word} by policy {name}": count for name, count in report.manifests_by_policy.items()}
+        )
+        counts.update({f"tags {word} by policy {name}": count for name, count in report.tags_by_policy.items()})
         if report.done:
             counts["manifests kept by policies"] = report.kept
             counts["manifests changed meanwhile"] = report.changed
-        changed = self.applied and bool(report.deleted or report.changed or report.tags)
+        changed = self.applied and bool(report.deleted or report.changed or report.tags_by_policy)
         following = next_change(repository, made.graph, self.policies, rules.now)
-        return Look(+counts, report.done, changed, following)
+        return ReviewResult(+counts, report.done, changed, following)
 
 
 def in_collection(registry: Registry, policies: Sequence[Policy], applied: bool, clock: Clock) -> CleanUp:
     """Return clean-up as collection does it."""
-    return InCollection(registry, policies, applied, clock)
+    return PolicyCleanUp(registry, policies, applied, clock)
 
 
-def preview(made: Plan) -> Report:
+def preview(planned: Plan) -> CleanupReport:
     """What applying a plan would do."""
-    return Report(
-        made.repository,
-        len(made.verdicts) - len(made.rules),
-        len(made.rules),
-        rules=Counter(made.rules.values()),
-        tags=Counter(each.policy for each in made.tags),
+    return CleanupReport(
+        planned.repository,
+        len(planned.verdicts) - len(planned.policy_by_digest),
+        len(planned.policy_by_digest),
+        manifests_by_policy=Counter(planned.policy_by_digest.values()),
+        tags_by_policy=Counter(each.policy for each in planned.tag_deletions),
     )
 
 
 def apply(
-    registry: Registry, made: Plan, only: Iterable[str] | None = None, stop: Callable[[], bool] = lambda: False
-) -> Report:
+    registry: Registry, planned: Plan, only: Iterable[str] | None = None, stop: Callable[[], bool] = lambda: False
+) -> CleanupReport:
     """Delete what a fresh plan says, one commit at least, until `stop`: whoever plans again goes on.
 
     `only` are the digests that may go, and the tags that may go alone, as `named`; None for all.
     """
-    report = Report(made.repository, kept=len(made.verdicts) - len(made.rules))
+    report = CleanupReport(planned.repository, kept=len(planned.verdicts) - len(planned.policy_by_digest))
     spared: set[str] = set()
-    tags = made.tags
+    tags = planned.tag_deletions
     if only is not None:
         only = set(only)
-        spared = set(made.graph.below(set(made.rules) - only))
-        tags = [each for each in made.tags if named(each.tag, each.node.digest) in only]
-    report.changed = len(made.tags) - len(tags)
+        spared = set(planned.graph.reachable(set(planned.policy_by_digest) - only))
+        tags = [each for each in planned.tag_deletions if tag_reference(each.tag, each.node.digest) in only]
+    report.changed = len(planned.tag_deletions) - len(tags)
     for batch in batches(tags, lambda each: TAG_SIZE):
-        if report.tags and stop():
+        if report.tags_by_policy and stop():
             report.done = False
             return report
-        gone = registry.expiry.delete_tags(made.repository, batch)
-        report.tags.update(each.policy for each in gone)
+        gone = registry.cleanup_deletion.delete_tags(planned.repository, batch)
+        report.tags_by_policy.update(each.policy for each in gone)
         report.changed += len(batch) - len(gone)
-    for some in _portions(_groups(made)):
-        if report.deleted + report.changed + report.tags.total() and stop():
+    for some in _commit_batches(_groups(planned)):
+        if report.deleted + report.changed + report.tags_by_policy.total() and stop():
             report.done = False
             break
-        going = _delete(registry, made, [each for each in some if each.node.digest not in spared], spared)
+        going = _delete(registry, planned, [each for each in some if each.node.digest not in spared], spared)
         report.deleted += len(going)
         report.changed += len(some) - len(going)
-        report.rules.update(each.policy for each in going)
+        report.manifests_by_policy.update(each.policy for each in going)
     return report
 
 
-def named(tag: str, digest: str) -> str:
+def tag_reference(tag: str, digest: str) -> str:
     """Return how a plan names a tag that goes alone."""
     return f"{tag}@{digest}"
 
 
-def _groups(made: Plan) -> Iterator[list[Doomed]]:
+def _groups(planned: Plan) -> Iterator[list[CleanupTarget]]:
     """What goes, in groups that hang together; the first of each is what the others are restored with."""
-    for group in made.graph.downward(made.rules):
+    for group in planned.graph.deletion_groups(planned.policy_by_digest):
         yield [
-            Doomed(made.graph.nodes[digest], made.rules[digest], group[0], _dangling(made, digest)) for digest in group
+            CleanupTarget(
+                planned.graph.nodes[digest],
+                planned.policy_by_digest[digest],
+                group[0],
+                _dependent_tags(planned, digest),
+            )
+            for digest in group
         ]
 
 
-def _dangling(made: Plan, digest: str) -> tuple[tuple[str, str], ...]:
+def _dependent_tags(planned: Plan, digest: str) -> tuple[tuple[str, str], ...]:
     """The tags that are made of a digest and name what stays, but for immutable ones; each with what it names."""
-    nodes = made.graph.nodes
+    nodes = planned.graph.nodes
     return tuple(
         (tag, named)
-        for tag, named in made.graph.made_of(digest)
-        if named not in made.rules and tag not in nodes[named].immutable
+        for tag, named in planned.graph.referrer_tags(digest)
+        if named not in planned.policy_by_digest and tag not in nodes[named].immutable_tags
     )
 
 
-def _delete(registry: Registry, made: Plan, going: list[Doomed], spared: set[str]) -> list[Doomed]:
+def _delete(registry: Registry, planned: Plan, doomed: list[CleanupTarget], kept: set[str]) -> list[CleanupTarget]:
     """Delete manifests in one commit, or, where they are too large for one, in halves, holders first.
 
     Returns what was deleted: without what has changed, which is spared with what it holds.
     """
     try:
-        return _delete_together(registry, made, going, spared)
+        return _delete_in_one_commit(registry, planned, doomed, kept)
     except TooLarge:
-        if len(going) == 1:
+        if len(doomed) == 1:
             raise
-        half = len(going) // 2
-        first = _delete(registry, made, going[:half], spared)
+        half = len(doomed) // 2
+        first = _delete(registry, planned, doomed[:half], kept)
         return first + _delete(
-            registry, made, [each for each in going[half:] if each.node.digest not in spared], spared
+            registry, planned, [each for each in doomed[half:] if each.node.digest not in kept], kept
         )
 
 
-def _delete_together(registry: Registry, made: Plan, going: list[Doomed], spared: set[str]) -> list[Doomed]:
-    while going:
-        changed = registry.expiry.delete(made.repository, going)
+def _delete_in_one_commit(
+    registry: Registry, planned: Plan, doomed: list[CleanupTarget], kept: set[str]
+) -> list[CleanupTarget]:
+    while doomed:
+        changed = registry.cleanup_deletion.delete(planned.repository, doomed)
         if not changed:
             break
-        spared.update(made.graph.below(changed))
-        going = [each for each in going if each.node.digest not in spared]
-    return going
+        kept.update(planned.graph.reachable(changed))
+        doomed = [each for each in doomed if each.node.digest not in kept]
+    return doomed
 
 
-def _portions(groups: Iterable[list[Doomed]]) -> Iterator[list[Doomed]]:
+def _commit_batches(groups: Iterable[list[CleanupTarget]]) -> Iterator[list[CleanupTarget]]:
     """What is deleted in one commit each: whole groups, and of a group that is too much for one as many as fit."""
-    portion: list[Doomed] = []
+    portion: list[CleanupTarget] = []
     for group in groups:
-        for part in [group] if _fit(group) else [[each] for each in group]:
-            if portion and not _fit(portion + part):
+        for part in [group] if _fit_in_one_commit(group) else [[each] for each in group]:
+            if portion and not _fit_in_one_commit(portion + part):
                 yield portion
                 portion = []
             portion = portion + part
@@ -237,8 +251,8 @@ def _portions(groups: Iterable[list[Doomed]]) -> Iterator[list[Doomed]]:
         yield portion
 
 
-def _fit(doomed: Sequence[Doomed]) -> bool:
+def _fit_in_one_commit(doomed: Sequence[CleanupTarget]) -> bool:
     nodes = [each.node for each in doomed]
     tags = sum(len(each.node.tags) + len(each.dangling) for each in doomed)
     size = sum(size_of_manifest(node.size, len(node.blobs)) for node in nodes) + TAG_SIZE * tags
-    return fits(len(nodes) + tags, size)
+    return fits_in_commit(len(nodes) + tags, size)

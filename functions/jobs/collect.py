@@ -23,15 +23,27 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from functions.jobs.adoption import Adoption
-from functions.jobs.reaping import TOMBSTONES, Reaper, Waits
-from functions.jobs.reviews import CleanUp, Reviews
-from functions.jobs.slices import FOREVER, SLICE, Phase, Report, Slices, queue
+from functions.jobs.adoption import Migration
+from functions.jobs.reaping import TOMBSTONES, GracePeriods, Sweeper
+from functions.jobs.reviews import CleanUp, ReviewPhases
+from functions.jobs.slices import END_OF_TIME, TIME_SLICE, JobReport, Phase, ResumableJob, queue_pages
 from functions.registry.acts import Clock, now
 from functions.registry.registry import Registry
 from storage.past import DeletedLink
 from storage.protocols import MetadataStore, QueueCursor, Queued
-from storage.records import CONDEMNED, DELETED, ENDED, FORGOTTEN, LOOSE, OPEN, Blob, Link, R, Repository, Upload
+from storage.records import (
+    DELETED,
+    ENDED,
+    HIDDEN_UNVERIFIED,
+    MARKED,
+    OPEN,
+    UNVERIFIED,
+    Blob,
+    Link,
+    R,
+    Repository,
+    Upload,
+)
 
 HOUR: Final = timedelta(hours=1)
 
@@ -41,44 +53,56 @@ Pages = Callable[[QueueCursor[Any] | None], Sequence[Queued[Any]]]
 class Collector:
     """Collects the garbage of one registry."""
 
-    def __init__(self, registry: Registry, waits: Waits, clean_up: CleanUp | None = None, clock: Clock = now) -> None:
+    def __init__(
+        self, registry: Registry, grace_periods: GracePeriods, clean_up: CleanUp | None = None, clock: Clock = now
+    ) -> None:
         """Collect in the stores of `registry`."""
         self._metadata: MetadataStore = registry.metadata
-        self._waits = waits
+        self._grace_periods = grace_periods
         self._clock = clock
-        self._slices = slices = Slices("collect", registry.metadata, clock)
-        self.pace = slices.pace
-        self._reaper = Reaper(registry, waits, clock, slices.report.counts, slices.is_late)
-        self._adoption = Adoption(registry.metadata, clock, slices.report)
-        self._reviews = Reviews(registry.metadata, clean_up, slices, clock) if clean_up else None
+        self._job = slices = ResumableJob("collect", registry.metadata, clock)
+        self.throttle = slices.throttle
+        self._sweeper = Sweeper(registry, grace_periods, clock, slices.report.counts, slices.is_out_of_time)
+        self._migration = Migration(registry.metadata, clock, slices.report)
+        self._reviews = ReviewPhases(registry.metadata, clean_up, slices, clock) if clean_up else None
 
-    def run(self, limit: timedelta = SLICE, progress: Callable[[Report], None] = lambda report: None) -> Report | None:
+    def run(
+        self, limit: timedelta = TIME_SLICE, progress: Callable[[JobReport], None] = lambda report: None
+    ) -> JobReport | None:
         """Run a slice: see Slices.run."""
-        return self._slices.run(self._phases(), limit, progress)
+        return self._job.run(self._phases(), limit, progress)
 
     def stop(self) -> None:
         """Let a slice that runs in another thread end after its step."""
-        self._slices.stop()
+        self._job.stop()
 
     def _phases(self) -> list[Phase]:
-        reaper, waits = self._reaper, self._waits
+        reaper, waits = self._sweeper, self._grace_periods
         return [
-            *self._adoption.phases(),
-            Phase("sessions", self._queue(Upload, OPEN, waits.grace), reaper.expire),
+            *self._migration.phases(),
+            Phase("sessions", self._queue(Upload, OPEN, waits.grace), reaper.expire_session),
             *(self._reviews.phases() if self._reviews else ()),
-            *(Phase(kind.KIND, self._queue(kind, DELETED, waits.undelete), reaper.forget) for kind in TOMBSTONES),
-            Phase("forgotten", self._queue(DeletedLink, FORGOTTEN, waits.condemned), reaper.release),
-            Phase("repositories", self._queue(Repository, DELETED, HOUR), reaper.settle),
-            Phase("links", self._queue(Link, LOOSE, waits.grace), reaper.condemn),
-            Phase("condemned", self._queue(Link, CONDEMNED, waits.condemned), reaper.unlink),
-            Phase("blobs", self._queue(Blob, LOOSE, timedelta(0)), reaper.drop),
-            Phase("objects", self._queue(Upload, ENDED, waits.ended), reaper.sweep, reaper.remove_swept),
+            *(
+                Phase(kind.KIND, self._queue(kind, DELETED, waits.undelete), reaper.purge_tombstone)
+                for kind in TOMBSTONES
+            ),
+            Phase("forgotten", self._queue(DeletedLink, HIDDEN_UNVERIFIED, waits.marked), reaper.sweep_hidden_link),
+            Phase("repositories", self._queue(Repository, DELETED, HOUR), reaper.sweep_repository),
+            Phase("links", self._queue(Link, UNVERIFIED, waits.grace), reaper.mark_link),
+            Phase("condemned", self._queue(Link, MARKED, waits.marked), reaper.sweep_link),
+            Phase("blobs", self._queue(Blob, UNVERIFIED, timedelta(0)), reaper.sweep_blob),
+            Phase(
+                "objects",
+                self._queue(Upload, ENDED, waits.ended_session),
+                reaper.sweep_session,
+                reaper.remove_swept_sessions,
+            ),
         ]
 
     def _queue(self, kind: type[R], name: str, wait: timedelta) -> Pages:
         """Return the pages of what has waited for long enough; without a wait, of all."""
 
         def until() -> datetime:
-            return self._clock() - wait if wait else FOREVER
+            return self._clock() - wait if wait else END_OF_TIME
 
-        return queue(self._metadata, kind, name, until)
+        return queue_pages(self._metadata, kind, name, until)

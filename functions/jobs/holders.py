@@ -9,9 +9,9 @@ from functools import cache
 from pathlib import Path
 
 
-def me() -> str:
+def new_holder() -> str:
     """Return a name for this process as the holder of one lease."""
-    return f"{_place()}/{os.getpid()}/{_started(os.getpid())}/{secrets.token_hex(8)}"
+    return f"{_host_id()}/{os.getpid()}/{_start_time(os.getpid())}/{secrets.token_hex(8)}"
 
 
 def has_ended(holder: str) -> bool:
@@ -19,13 +19,13 @@ def has_ended(holder: str) -> bool:
     place, _, rest = holder.partition("/")
     pid, _, rest = rest.partition("/")
     started, _, _ = rest.partition("/")
-    if not place or place != _place() or not pid.isdigit():
+    if not place or place != _host_id() or not pid.isdigit():
         return False
-    return _started(int(pid)) != started
+    return _start_time(int(pid)) != started
 
 
 @cache
-def _place() -> str:
+def _host_id() -> str:
     """Return a name for where process ids are unique: one container of one boot of one machine; "" if it has none."""
     with contextlib.suppress(OSError):
         boot = Path("/proc/sys/kernel/random/boot_id").read_text()
@@ -34,7 +34,7 @@ def _place() -> str:
     return ""
 
 
-def _started(pid: int) -> str:
+def _start_time(pid: int) -> str:
     """Return when a process started, in ticks since boot: an id is used again, but not at the same time; or ""."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()

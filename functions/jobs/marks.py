@@ -15,19 +15,19 @@ from dataclasses import replace
 from itertools import islice
 from typing import Final
 
-from functions.registry.attempts import settle
-from functions.registry.damage import cleared
-from functions.registry.needs import needs_of
+from functions.registry.attempts import retry_on_conflict
+from functions.registry.damage import clear_hint
+from functions.registry.needs import dependencies_of
 from functions.registry.pages import find_all
 from storage.errors import Conflict
 from storage.protocols import Found, MetadataStore, Replace, Touch
 from storage.records import Blob, Key, Link, Manifest, Tag
 
-MAX_AT_ONCE: Final = 1_000
+MAX_IMMEDIATE_UPDATES: Final = 1_000
 """Manifests that hint at the mark of a blob as soon as it is marked."""
 
 
-class Marks:
+class DamageMarks:
     """The marks of one registry's blobs."""
 
     def __init__(self, metadata: MetadataStore) -> None:
@@ -46,63 +46,63 @@ class Marks:
             except Conflict:
                 return False
         # A mount in progress may have read the link of another repository before it was marked: look once more.
-        while self._match_all(blob.id, bool(damage)):
+        while self._update_link_hints(blob.id, bool(damage)):
             continue
-        for manifest in islice(self._manifests_of(blob.id), MAX_AT_ONCE):
+        for manifest in islice(self._manifests_of(blob.id), MAX_IMMEDIATE_UPDATES):
             if manifest.damaged != bool(damage):
-                self.match_manifest(manifest.key)
+                self.update_manifest_hint(manifest.key)
         return True
 
-    def match(self, link: Link) -> bool:
+    def update_link_hint(self, link: Link) -> bool:
         """Let a link hint at its blob's mark; returns whether that was wrong."""
-        return settle(lambda: self._try_to_match(link.key))
+        return retry_on_conflict(lambda: self._try_to_update_link(link.key))
 
-    def match_manifest(self, key: Key[Manifest]) -> bool:
+    def update_manifest_hint(self, key: Key[Manifest]) -> bool:
         """Let a manifest hint at what its links and children hint at; returns whether that was wrong.
 
         Then so do its tags, the indexes above it, and their tags.
         """
-        changed = [key] if settle(lambda: self._try_to_match_manifest(key)) else []
+        changed = [key] if retry_on_conflict(lambda: self._try_to_update_manifest(key)) else []
         for each in changed:
             for tag in find_all(self._metadata, Tag, {"digest": each.id}, each.repository):
-                self.match_tag(tag.key)
+                self.update_tag_hint(tag.key)
             for index in find_all(self._metadata, Manifest, {"children": each.id}, each.repository):
-                if settle(lambda above=index.key: self._try_to_match_manifest(above)):  # type: ignore[misc]
+                if retry_on_conflict(lambda above=index.key: self._try_to_update_manifest(above)):  # type: ignore[misc]
                     changed.append(index.key)
         return bool(changed)
 
-    def match_tag(self, key: Key[Tag]) -> bool:
+    def update_tag_hint(self, key: Key[Tag]) -> bool:
         """Let a tag hint at what its manifest hints at; returns whether that was wrong."""
-        return settle(lambda: self._try_to_match_tag(key))
+        return retry_on_conflict(lambda: self._try_to_update_tag(key))
 
-    def _match_all(self, digest: str, damaged: bool) -> int:
+    def _update_link_hints(self, digest: str, damaged: bool) -> int:
         """Look at each link of a blob once; returns how many hinted wrongly."""
-        return sum(self.match(link) for link in self._links_of(digest) if link.damaged != damaged)
+        return sum(self.update_link_hint(link) for link in self._links_of(digest) if link.damaged != damaged)
 
-    def _try_to_match(self, key: Key[Link]) -> bool:
+    def _try_to_update_link(self, key: Key[Link]) -> bool:
         blob_key = Key(Blob, key.id)
         found = self._metadata.read([key, blob_key])
         link, blob = found[key], found[blob_key]
         if link is None or blob is None or link.damaged == bool(blob.damaged):
             return False
-        self._metadata.commit([Replace(replace(link, damaged=True))] if blob.damaged else cleared(link, blob))
+        self._metadata.commit([Replace(replace(link, damaged=True))] if blob.damaged else clear_hint(link, blob))
         return True
 
     def _links_of(self, digest: str) -> Iterator[Link]:
         return find_all(self._metadata, Link, {"id": digest}, None)
 
-    def _try_to_match_manifest(self, key: Key[Manifest]) -> bool:
+    def _try_to_update_manifest(self, key: Key[Manifest]) -> bool:
         manifest = self._metadata.read([key])[key]
         if manifest is None:
             return False
         # Read after the manifest: whoever puts it again, and so says that all is good, changes its version.
-        hints = hints_at_damage(manifest, self._metadata.read(needs_of(manifest), content=False))
+        hints = has_damage_hint(manifest, self._metadata.read(dependencies_of(manifest), content=False))
         if manifest.damaged == hints:
             return False
         self._metadata.commit([Replace(replace(manifest, damaged=hints))])
         return True
 
-    def _try_to_match_tag(self, key: Key[Tag]) -> bool:
+    def _try_to_update_tag(self, key: Key[Tag]) -> bool:
         tag = self._metadata.read([key])[key]
         if tag is None:
             return False
@@ -119,7 +119,7 @@ class Marks:
             yield from find_all(self._metadata, Manifest, {"blobs": digest}, link.repository)
 
 
-def hints_at_damage(manifest: Manifest, found: Found) -> bool:
+def has_damage_hint(manifest: Manifest, found: Found) -> bool:
     """Return whether a link or child that a manifest needs hints at damage; `found` has all of `needs_of`."""
-    needed: list[Link | Manifest | None] = [found[key] for key in needs_of(manifest)]
+    needed: list[Link | Manifest | None] = [found[key] for key in dependencies_of(manifest)]
     return any(record is not None and record.damaged for record in needed)

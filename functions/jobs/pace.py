@@ -4,15 +4,15 @@ import time
 from dataclasses import dataclass, field
 from typing import Final
 
-SHORTEST_PAUSE: Final = 0.005
+MIN_PAUSE: Final = 0.005
 """Seconds; shorter pauses are added up, since a sleep costs more than it gives."""
 
-LONGEST_PAUSE: Final = 5.0
+MAX_PAUSE: Final = 5.0
 """Seconds that one pause lasts at most, however long a step took."""
 
 
 @dataclass(slots=True)
-class Pace:
+class Throttle:
     """How fast a job may go.
 
     rate  the most records a second, or 0 for as many as it can
@@ -22,7 +22,7 @@ class Pace:
 
     rate: float = 0.0
     bytes_rate: float = 0.0
-    rest: float = 0.0
+    pause_ratio: float = 0.0
     _since: float = field(default_factory=time.monotonic)
     _owed: float = 0.0
 
@@ -38,11 +38,11 @@ class Pace:
         """Wait as long as the `size` bytes demand that were just read, and the work with them."""
         self._wait(size / self.bytes_rate if self.bytes_rate else 0.0)
 
-    def _wait(self, shortest: float) -> None:
-        """Wait so long that the work since the last call has its rest, and it took `shortest` seconds in all."""
+    def _wait(self, min_seconds: float) -> None:
+        """Wait so long that the work since the last call has its rest, and it took `min_seconds` seconds in all."""
         worked = time.monotonic() - self._since
-        self._owed += max(worked * self.rest, shortest - worked, 0.0)
-        if self._owed >= SHORTEST_PAUSE:
-            time.sleep(min(self._owed, LONGEST_PAUSE))
+        self._owed += max(worked * self.pause_ratio, min_seconds - worked, 0.0)
+        if self._owed >= MIN_PAUSE:
+            time.sleep(min(self._owed, MAX_PAUSE))
             self._owed = 0.0
         self._since = time.monotonic()

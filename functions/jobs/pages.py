@@ -2,13 +2,13 @@
 
 from typing import Any, Generic
 
-from functions.jobs.slices import PAGE
+from functions.jobs.slices import PAGE_SIZE
 from functions.registry.pages import check_advance
 from storage.protocols import MetadataStore
 from storage.records import Key, R, Repository
 
 
-class Walk(Generic[R]):
+class RepositoryScan(Generic[R]):
     """Reads the records of a kind, one repository after the other. A page takes from as many as it needs."""
 
     def __init__(self, metadata: MetadataStore, kind: type[R]) -> None:
@@ -16,10 +16,10 @@ class Walk(Generic[R]):
         self._metadata = metadata
         self._kind = kind
         # Names of repositories that were listed, and come next.
-        self._coming: list[str] = []
-        self._at = ""
+        self._pending: list[str] = []
+        self._after_repository = ""
 
-    def page(self, after: Key[Any] | None, limit: int = PAGE) -> list[R]:
+    def page(self, after: Key[Any] | None, limit: int = PAGE_SIZE) -> list[R]:
         """Return up to `limit` records behind the place of `after`, without content; none at the end."""
         repository, id = (after.repository, after.id) if after else ("", "")
         found: list[R] = []
@@ -36,10 +36,10 @@ class Walk(Generic[R]):
 
     def _next(self, repository: str) -> str:
         """The repository behind another one, or ""."""
-        if repository != self._at or not self._coming:
-            listed = self._metadata.scan(Repository, after=repository, limit=PAGE)
+        if repository != self._after_repository or not self._pending:
+            listed = self._metadata.scan(Repository, after=repository, limit=PAGE_SIZE)
             if listed:
                 check_advance(repository, [each.id for each in listed])
-            self._coming = [each.id for each in reversed(listed)]
-        self._at = self._coming.pop() if self._coming else ""
-        return self._at
+            self._pending = [each.id for each in reversed(listed)]
+        self._after_repository = self._pending.pop() if self._pending else ""
+        return self._after_repository

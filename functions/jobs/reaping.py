@@ -10,26 +10,26 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final, TypeVar
 
-from functions.jobs.slices import BYTES_FREED, LOST, PAGE, rewrite
+from functions.jobs.slices import BYTES_FREED, PAGE_SIZE, RACE_LOST, rewrite_if_unchanged
 from functions.registry import links
 from functions.registry.attempts import try_to_commit
 from functions.registry.batches import in_batches
-from functions.registry.needs import is_named
+from functions.registry.needs import is_referenced
 from functions.registry.pages import check_advance, find_all, scan_all
 from functions.registry.registry import Registry
 from storage.commit_size import size_of
 from storage.errors import Conflict
-from storage.past import DeletedLink, DeletedManifest, DeletedTag, History, Move
+from storage.past import DeletedLink, DeletedManifest, DeletedTag, TagEvent, TagHistory
 from storage.protocols import Create, Delete, Replace, Write
-from storage.records import CONDEMNED, HIDDEN, Blob, Key, Link, Manifest, Record, Repository, Tag, Upload
-from storage.upkeep import Pull
+from storage.records import HIDDEN, MARKED, Blob, Key, Link, Manifest, Record, Repository, Tag, Upload
+from storage.upkeep import LastPull
 
 T = TypeVar("T")
 
 HOUR: Final = timedelta(hours=1)
 """The longest that a request lasts on Cloud Run, and more than a client takes from asking for a blob to naming it."""
 
-TICK: Final = timedelta(microseconds=1)
+MIN_TIME_STEP: Final = timedelta(microseconds=1)
 """The least by which one record comes due after another one."""
 
 Tombstone = DeletedManifest | DeletedTag | DeletedLink
@@ -37,79 +37,79 @@ TOMBSTONES: Final = (DeletedManifest, DeletedTag, DeletedLink)
 
 
 @dataclass(frozen=True, slots=True)
-class Waits:
+class GracePeriods:
     """How long a collection waits.
 
     grace        before a link that no manifest names is condemned, and a session that nobody goes on with ends
     undelete     before what was deleted is forgotten, where nothing longer is asked for
     condemned    between the two looks at a link
     ended        before what an ended session left is removed: a request that has not ended yet may still add to it
-    undelete_in  the wait before what was deleted in a repository is forgotten: `undelete` or longer; None for that
+    undelete_of  the wait before what was deleted in a repository is forgotten: `undelete` or longer; None for that
     """
 
     grace: timedelta = timedelta(days=1)
     undelete: timedelta = timedelta(days=7)
-    condemned: timedelta = HOUR
-    ended: timedelta = HOUR
-    undelete_in: Callable[[str], timedelta] | None = None
+    marked: timedelta = HOUR
+    ended_session: timedelta = HOUR
+    undelete_of: Callable[[str], timedelta] | None = None
 
-    def longer(self, repository: str) -> timedelta:
+    def extra_undelete(self, repository: str) -> timedelta:
         """Return by how much the wait in a repository is longer than `undelete`."""
-        if self.undelete_in is None:
+        if self.undelete_of is None:
             return timedelta(0)
-        return max(timedelta(0), self.undelete_in(repository) - self.undelete)
+        return max(timedelta(0), self.undelete_of(repository) - self.undelete)
 
 
-class Reaper:
+class Sweeper:
     """The steps; each returns in words what it did, to be counted. It is given what has waited for long enough."""
 
     def __init__(
         self,
         registry: Registry,
-        waits: Waits,
+        grace_periods: GracePeriods,
         clock: Callable[[], datetime],
         counts: Counter[str],
-        is_late: Callable[[], bool],
+        is_out_of_time: Callable[[], bool],
     ) -> None:
-        """Work on the stores of `registry`; `is_late` says when to stop in the middle of what is long."""
+        """Work on the stores of `registry`; `is_out_of_time` says when to stop in the middle of what is long."""
         self._registry = registry
         self._metadata = registry.metadata
-        self._waits = waits
+        self._grace_periods = grace_periods
         self._clock = clock
         self._counts = counts
-        self._is_late = is_late
+        self._is_out_of_time = is_out_of_time
         self._swept: list[Upload] = []
 
-    def expire(self, upload: Upload) -> str:
+    def expire_session(self, upload: Upload) -> str:
         """End a session that nobody goes on with."""
         ended = replace(upload, cancelled=True, touched=self._clock())
         return self._commit("sessions expired", Replace(ended))
 
-    def forget(self, thing: Tombstone) -> str:
+    def purge_tombstone(self, thing: Tombstone) -> str:
         """Forget what has been deleted for long enough; nothing before what needs it."""
-        counted = thing.deleted + self._waits.longer(thing.repository)
-        if counted + self._waits.undelete > self._clock():
-            return self._keep(thing, counted)
-        if (wanting := self._wanting(thing)) is not None:
-            return self._keep(thing, (wanting.kept or wanting.deleted) + TICK)
+        counted = thing.deleted + self._grace_periods.extra_undelete(thing.repository)
+        if counted + self._grace_periods.undelete > self._clock():
+            return self._postpone(thing, counted)
+        if (wanting := self._find_dependent(thing)) is not None:
+            return self._postpone(thing, (wanting.kept or wanting.deleted) + MIN_TIME_STEP)
         try:
-            self._registry.undelete.forget(thing)
+            self._registry.undelete.purge(thing)
         except Conflict:
-            return LOST
+            return RACE_LOST
         return "deleted things forgotten"
 
-    def condemn(self, link: Link) -> str:
+    def mark_link(self, link: Link) -> str:
         """Condemn a link that no manifest has named for long enough; hide it where a deleted one does."""
-        condemned = replace(link, state=CONDEMNED, since=self._clock())
-        return self._spare(link) or self._commit("links condemned", Replace(condemned))
+        condemned = replace(link, state=MARKED, since=self._clock())
+        return self._keep_if_named(link) or self._commit("links condemned", Replace(condemned))
 
-    def unlink(self, link: Link) -> str:
+    def sweep_link(self, link: Link) -> str:
         """Remove a link that is condemned for long enough, unless a manifest names it by now."""
-        return self._spare(link) or self._remove(link)
+        return self._keep_if_named(link) or self._remove(link)
 
-    def release(self, link: DeletedLink) -> str:
+    def sweep_hidden_link(self, link: DeletedLink) -> str:
         """Remove a hidden link, of whose deleted manifests one is forgotten, unless another one names it."""
-        if is_named(self._metadata, link, DeletedManifest):
+        if is_referenced(self._metadata, link, DeletedManifest):
             return self._commit("links hidden", Replace(replace(link, state=HIDDEN)))
         return self._remove(link)
 
@@ -117,9 +117,9 @@ class Reaper:
         """Remove a link, perhaps the last one of its blob."""
         key = Key(Blob, link.id)
         blob = self._metadata.read([key])[key]
-        return self._commit("links removed", Delete(link), *([links.suspected(blob)] if blob else []))
+        return self._commit("links removed", Delete(link), *([links.unverify_blob(blob)] if blob else []))
 
-    def drop(self, blob: Blob) -> str:
+    def sweep_blob(self, blob: Blob) -> str:
         """Give up a blob that no repository links. An ended session takes its object along: no crash can lose it."""
         for kind in (Link, DeletedLink):
             if self._metadata.find(kind, {"id": blob.id}, repository=None, limit=1):
@@ -133,11 +133,11 @@ class Reaper:
             touched=time,
         )
         outcome = self._commit("blobs removed", Delete(blob), Replace(ended) if session else Create(ended))
-        if outcome != LOST:
+        if outcome != RACE_LOST:
             self._counts[BYTES_FREED] += blob.size
         return outcome
 
-    def sweep(self, upload: Upload) -> str:
+    def sweep_session(self, upload: Upload) -> str:
         """Remove what a session left: all its objects but a blob's. The session itself goes with others of its page."""
         after = ""
         while names := self._registry.objects.names(f"{upload.id}/", after=after, limit=100):
@@ -150,69 +150,72 @@ class Reaper:
         self._swept.append(upload)
         return "sessions swept"
 
-    def remove_swept(self) -> None:
+    def remove_swept_sessions(self) -> None:
         """Remove the sessions that were swept: many in one commit, or one by one where another request changed one."""
         swept, self._swept = self._swept, []
         in_batches(swept, self._remove_sessions, size=lambda upload: size_of([Delete(upload)]))
 
     def _remove_sessions(self, uploads: Sequence[Upload]) -> None:
-        if self._commit("", *map(Delete, uploads)) != LOST:
+        if self._commit("", *map(Delete, uploads)) != RACE_LOST:
             self._counts["sessions removed"] += len(uploads)
             return
         for upload in uploads:
             self._counts[self._commit("sessions removed", Delete(upload))] += 1
 
-    def settle(self, repository: Repository) -> str | None:
+    def sweep_repository(self, repository: Repository) -> str | None:
         """Do what is due for a repository that was deleted: it goes, or lives where something lives in it."""
         if any(self._metadata.scan(kind, repository.id, limit=1) for kind in (Manifest, Tag)):
             # A push that had read the repository before it was deleted.
             live = replace(repository, deleted=None, kept=None, review=self._clock(), looked=False)
             return self._commit("repositories live again", Replace(live))
-        if (thing := self._restorable(repository.id)) is not None:
-            due, outcome = (thing.kept or thing.deleted) + self._waits.undelete, "repositories kept: can be restored"
+        if (thing := self._find_tombstone(repository.id)) is not None:
+            due, outcome = (
+                (thing.kept or thing.deleted) + self._grace_periods.undelete,
+                "repositories kept: can be restored",
+            )
             if due <= self._clock():
                 # It should have gone just now: the next collection takes both.
                 return outcome
             return self._commit(outcome, Replace(replace(repository, kept=due - HOUR)))
-        return self._erase(repository)
+        return self._remove_repository(repository)
 
-    def _restorable(self, repository: str) -> Tombstone | None:
+    def _find_tombstone(self, repository: str) -> Tombstone | None:
         """Return something of a repository that was deleted and can be restored, if there is anything."""
         things: Iterator[Sequence[Tombstone]] = (self._metadata.scan(kind, repository, limit=1) for kind in TOMBSTONES)
         return next((thing for some in things for thing in some), None)
 
-    def _erase(self, repository: Repository) -> str | None:
+    def _remove_repository(self, repository: Repository) -> str | None:
         """Remove a repository and its past. Every commit is at its version, which a push changes that makes it live."""
-        for records in self._past_of(repository.id):
-            if self._commit("", Replace(repository), *(Delete(record) for record in records)) == LOST:
-                return LOST
-            if self._is_late():
+        for records in self._history_batches(repository.id):
+            if self._commit("", Replace(repository), *(Delete(record) for record in records)) == RACE_LOST:
+                return RACE_LOST
+            if self._is_out_of_time():
                 return None
             current = self._metadata.read([repository.key])[repository.key]
             if current is None or not current.deleted:
-                return LOST
+                return RACE_LOST
             repository = current
         return self._commit("repositories removed", Delete(repository))
 
-    def _past_of(self, repository: str) -> Iterator[Sequence[Record]]:
+    def _history_batches(self, repository: str) -> Iterator[Sequence[Record]]:
         """Yield histories, each from its oldest move on, so that what is left of it has no gap; then pulls."""
-        for history in scan_all(self._metadata, History, repository):
-            moves = find_all(self._metadata, Move, {"tag": history.id}, repository)
+        for history in scan_all(self._metadata, TagHistory, repository):
+            moves = find_all(self._metadata, TagEvent, {"tag": history.id}, repository)
             # Ids alone, since a history can be long, and the oldest move comes last; the counter goes with the newest.
-            keys: list[Key[Any]] = [Key(Move, id, repository) for id in [move.id for move in moves][::-1]]
-            for some in _pages([*keys, history.key]):
+            keys: list[Key[Any]] = [Key(TagEvent, id, repository) for id in [move.id for move in moves][::-1]]
+            for some in _in_pages([*keys, history.key]):
                 found = self._metadata.read(some)
                 yield [record for key in some if (record := found[key]) is not None]
-        yield from _pages([*scan_all(self._metadata, Pull, repository)])
+        yield from _in_pages([*scan_all(self._metadata, LastPull, repository)])
 
-    def _keep(self, thing: Tombstone, since: datetime) -> str:
+    def _postpone(self, thing: Tombstone, since: datetime) -> str:
         """Let the time of a deleted thing count from `since`, so that it comes due when it may be forgotten."""
         outcome = "deleted things kept: can be restored"
         if thing.kept == since:
             return outcome
-        return outcome if rewrite(self._metadata, thing, kept=since) else LOST
+        return outcome if rewrite_if_unchanged(self._metadata, thing, kept=since) else RACE_LOST
 
-    def _wanting(self, thing: Tombstone) -> DeletedManifest | None:
+    def _find_dependent(self, thing: Tombstone) -> DeletedManifest | None:
         """Return a deleted manifest that needs another deleted thing: neither can be restored without the other."""
         if isinstance(thing, DeletedTag):
             return None
@@ -220,22 +223,22 @@ class Reaper:
         found = self._metadata.find(DeletedManifest, where, repository=thing.repository, limit=1)
         return found[0] if found else None
 
-    def _spare(self, link: Link) -> str:
+    def _keep_if_named(self, link: Link) -> str:
         """Keep a link that a live manifest names, and hide one that only deleted ones name; return "" for any other."""
-        if is_named(self._metadata, link):
+        if is_referenced(self._metadata, link):
             return self._commit("links kept: named", Replace(replace(link, state="", since=self._clock())))
-        return self._hide(link) if is_named(self._metadata, link, DeletedManifest) else ""
+        return self._hide(link) if is_referenced(self._metadata, link, DeletedManifest) else ""
 
     def _hide(self, link: Link) -> str:
         """Hide a link that only deleted manifests name."""
         key = Key(DeletedLink, link.id, link.repository)
-        return self._commit("links hidden", *links.hidden(link, self._metadata.read([key])[key], self._clock()))
+        return self._commit("links hidden", *links.hide(link, self._metadata.read([key])[key], self._clock()))
 
     def _commit(self, outcome: str, *writes: Write) -> str:
         """`outcome`, or LOST where something changed meanwhile."""
-        return outcome if try_to_commit(self._metadata, *writes) else LOST
+        return outcome if try_to_commit(self._metadata, *writes) else RACE_LOST
 
 
-def _pages(items: Sequence[T]) -> Iterator[Sequence[T]]:
+def _in_pages(items: Sequence[T]) -> Iterator[Sequence[T]]:
     """Yield `items` in pages: as many as one commit takes."""
-    return (items[start : start + PAGE] for start in range(0, len(items), PAGE))
+    return (items[start : start + PAGE_SIZE] for start in range(0, len(items), PAGE_SIZE))

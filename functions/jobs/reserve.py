@@ -15,7 +15,7 @@ from urllib.parse import unquote, urlsplit
 
 from storage.errors import StorageError
 from storage.folders import FILE_MODE
-from storage.sqlite_owner import is_ours
+from storage.sqlite_owner import is_metadata_store
 
 SIZE: Final = 4 * 1024 * 1024
 """Bytes: as many as SQLite's log has before it is written back, which is more than a collection needs to begin."""
@@ -27,7 +27,7 @@ grew meanwhile; without a reserve, whoever fills the disk then could not be coll
 NAME: Final = "reserve"
 
 
-def make(metadata: str) -> None:
+def create_reserve(metadata: str) -> None:
     """Make the reserve beside a metadata store of this machine, or what the disk has space for of it."""
     path = _path(metadata)
     if path is None or not hasattr(os, "posix_fallocate"):
@@ -35,13 +35,13 @@ def make(metadata: str) -> None:
     with contextlib.suppress(OSError):
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
         try:
-            if not any(_has(descriptor, size) for size in SIZES):
+            if not any(_allocate(descriptor, size) for size in SIZES):
                 path.unlink()
         finally:
             os.close(descriptor)
 
 
-def _has(descriptor: int, size: int) -> bool:
+def _allocate(descriptor: int, size: int) -> bool:
     """Allocate `size` bytes of a file that may have fewer; returns whether the disk has space for them."""
     try:
         os.posix_fallocate(descriptor, 0, size)
@@ -52,7 +52,7 @@ def _has(descriptor: int, size: int) -> bool:
 
 
 @contextlib.contextmanager
-def freed(metadata: str) -> Iterator[None]:
+def released(metadata: str) -> Iterator[None]:
     """Let a metadata store have the reserve in this block, which is made again at its end, also after a failure."""
     path = _path(metadata)
     if path is not None:
@@ -62,11 +62,11 @@ def freed(metadata: str) -> Iterator[None]:
     try:
         yield
     finally:
-        make(metadata)
+        create_reserve(metadata)
 
 
 @contextlib.contextmanager
-def lent(metadata: str) -> Iterator[None]:
+def partly_released(metadata: str) -> Iterator[None]:
     """Let a deletion in this block have the reserve but for the least that a collection begins with."""
     path = _path(metadata)
     if path is not None:
@@ -76,7 +76,7 @@ def lent(metadata: str) -> Iterator[None]:
     try:
         yield
     finally:
-        make(metadata)
+        create_reserve(metadata)
 
 
 def _path(metadata: str) -> Path | None:
@@ -91,7 +91,7 @@ def _path(metadata: str) -> Path | None:
 def _is_registry(database: Path) -> bool:
     """Whether a file of that name in its folder is ours to make and to delete."""
     try:
-        return is_ours(database)
+        return is_metadata_store(database)
     except sqlite3.Error:
         # As where the disk is too full for what SQLite has in memory: the reserve is for that.
         return True

@@ -4,10 +4,10 @@ import sqlite3
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-AT_ONCE: Final = 500
+BATCH_SIZE: Final = 500
 """Digests in one query: SQLite takes 999 values even where it is old."""
 
-CACHE: Final = 8 * 1024
+CACHE_SIZE: Final = 8 * 1024
 """KiB of pages that SQLite keeps in memory; the rest is in a temporary file, which is gone with the process."""
 
 
@@ -20,7 +20,7 @@ class SharedBlobs:
     def __init__(self) -> None:
         """Begin with nothing, in a temporary database."""
         self._database = sqlite3.connect("", isolation_level=None)
-        self._database.execute(f"PRAGMA cache_size = -{CACHE}")
+        self._database.execute(f"PRAGMA cache_size = -{CACHE_SIZE}")
         self._database.execute("PRAGMA synchronous = OFF")
         self._database.execute("PRAGMA journal_mode = OFF")
         self._database.execute("CREATE TABLE blobs (id INTEGER PRIMARY KEY, shared INTEGER NOT NULL DEFAULT 0)")
@@ -34,7 +34,7 @@ class SharedBlobs:
         self._database.executemany("INSERT OR IGNORE INTO blobs (id) VALUES (?)", [(_id(digest),) for digest in fresh])
         return sum(sizes[digest] for digest in fresh)
 
-    def among(self, digests: Iterable[str]) -> set[str]:
+    def shared_among(self, digests: Iterable[str]) -> set[str]:
         """Return those of `digests` that more than one of the repositories link."""
         return self._known(digests, "SELECT id FROM blobs WHERE shared AND id IN")
 
@@ -47,8 +47,8 @@ class SharedBlobs:
         ids = {_id(digest): digest for digest in digests}
         found: set[str] = set()
         asked = list(ids)
-        for start in range(0, len(asked), AT_ONCE):
-            some = asked[start : start + AT_ONCE]
+        for start in range(0, len(asked), BATCH_SIZE):
+            some = asked[start : start + BATCH_SIZE]
             rows = self._database.execute(f"{query} ({','.join('?' * len(some))})", some)  # a query of our own
             found.update(ids[id] for (id,) in rows)
         return found

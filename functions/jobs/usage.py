@@ -11,20 +11,20 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from functions.jobs import cleanup
-from functions.jobs.cleanup import Plan, Rules
+from functions.jobs.cleanup import CleanupContext, Plan
 from functions.jobs.prices import monthly
 from functions.jobs.shared import SharedBlobs
 from functions.registry.graph import Graph, Node
 from functions.registry.registry import Registry
 
-RECORD: Final = 1024
+RECORD_SIZE: Final = 1024
 """Bytes that a record takes beside a manifest's own, with its indexes: an estimate."""
 
 Progress = Callable[[str, str], None]
 """Is told of each thing that was dealt with: the phase, and its name."""
 
 
-def nothing(phase: str, name: str) -> None:
+def no_progress(phase: str, name: str) -> None:
     """Show no progress."""
 
 
@@ -33,7 +33,7 @@ NO_MANIFEST: Final = "(no manifest)"
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class UsageRow:
     """What something takes, in bytes.
 
     alone  of them, those that nothing else holds
@@ -42,16 +42,16 @@ class Row:
 
     name: str
     bytes: int
-    alone: int
+    exclusive: int
     frees: int = 0
 
     @property
     def shared(self) -> int:
         """The bytes that others hold, too."""
-        return self.bytes - self.alone
+        return self.bytes - self.exclusive
 
 
-class Holdings:
+class SizeCalculator:
     """What the manifests of one repository hold."""
 
     def __init__(self, graph: Graph, sizes: Mapping[str, int], shared: Container[str]) -> None:
@@ -64,25 +64,25 @@ class Holdings:
     def bytes(self, digests: Iterable[str]) -> int:
         """The bytes of manifests and of all blobs that they name, each once."""
         nodes = self._nodes(digests)
-        return sum(map(_own, nodes)) + self._sum({blob for node in nodes for blob in node.blobs})
+        return sum(map(_manifest_size, nodes)) + self._sum({blob for node in nodes for blob in node.blobs})
 
-    def alone(self, digests: Iterable[str]) -> int:
+    def exclusive(self, digests: Iterable[str]) -> int:
         """Those of them that nothing else holds."""
         nodes = self._nodes(digests)
         named = Counter(blob for node in nodes for blob in node.blobs)
         mine = (blob for blob, count in named.items() if count == self._users[blob] and blob not in self._shared)
-        return sum(map(_own, nodes)) + self._sum(mine)
+        return sum(map(_manifest_size, nodes)) + self._sum(mine)
 
-    def of(self, name: str, digests: Iterable[str], doomed: Container[str]) -> Row:
+    def row_of(self, name: str, digests: Iterable[str], doomed: Container[str]) -> UsageRow:
         """The row of some manifests, of which `doomed` are to go."""
         digests = list(digests)
         going = [digest for digest in digests if digest in doomed]
-        return Row(name, self.bytes(digests), self.alone(digests), self.alone(going))
+        return UsageRow(name, self.bytes(digests), self.exclusive(digests), self.exclusive(going))
 
-    def unnamed(self) -> Row:
+    def unreferenced(self) -> UsageRow:
         """The row of blobs that no manifest names: of what was deleted and can be restored, or garbage."""
         blobs = [blob for blob in self._sizes if blob not in self._users]
-        return Row(NO_MANIFEST, self._sum(blobs), self._sum(blob for blob in blobs if blob not in self._shared))
+        return UsageRow(NO_MANIFEST, self._sum(blobs), self._sum(blob for blob in blobs if blob not in self._shared))
 
     def _nodes(self, digests: Iterable[str]) -> list[Node]:
         return [self._graph.nodes[digest] for digest in digests]
@@ -91,13 +91,13 @@ class Holdings:
         return sum(self._sizes.get(blob, 0) for blob in blobs)
 
 
-def _own(node: Node) -> int:
+def _manifest_size(node: Node) -> int:
     """A manifest's own bytes, unless it is kept as a blob of its own."""
     return 0 if node.digest in node.blobs else node.size
 
 
 @dataclass(slots=True)
-class Total:
+class UsageTotal:
     """What all rows together come to: their bytes, and what is stored for that, each blob once.
 
     records  how many there are, of those that grow with what is pushed
@@ -117,64 +117,70 @@ class Total:
     @property
     def monthly(self) -> float:
         """Dollars a month for what is stored on Google Cloud; tags repeat most manifests."""
-        return monthly(self.blobs, 2 * self.manifests + self.records * RECORD)
+        return monthly(self.blobs, 2 * self.manifests + self.records * RECORD_SIZE)
 
 
 class Usage:
     """The rows of a registry, or of one repository; `total` is right when all were taken."""
 
-    def __init__(self, registry: Registry, rules: Rules) -> None:
-        """Count in `registry`; `rules` say what clean-up would free."""
-        self.total = Total()
+    def __init__(self, registry: Registry, context: CleanupContext) -> None:
+        """Count in `registry`; `context` say what clean-up would free."""
+        self.total = UsageTotal()
         self._registry = registry
-        self._rules = rules
+        self._context = context
 
-    def of_repositories(self, names: Callable[[], Iterable[str]], progress: Progress = nothing) -> Iterator[Row]:
+    def of_repositories(
+        self, names: Callable[[], Iterable[str]], progress: Progress = no_progress
+    ) -> Iterator[UsageRow]:
         """Yield a row for each of all repositories, whose names are asked for twice.
 
         `progress` is told after each, in the first round and in the second. Memory grows with the largest repository.
         """
         with contextlib.closing(SharedBlobs()) as everywhere:
             for name in names():
-                self.total.blobs += everywhere.add(self._registry.inventory.sizes(name))
+                self.total.blobs += everywhere.add(self._registry.inventory.blob_sizes(name))
                 progress("shared blobs", name)
             for name in names():
                 yield self._of_repository(name, everywhere)
                 progress("repositories", name)
 
-    def _of_repository(self, name: str, everywhere: SharedBlobs) -> Row:
-        sizes = self._registry.inventory.sizes(name)
-        made, holdings = self._look(name, sizes, everywhere.among(sizes))
-        every, rest = holdings.of(name, made.graph.nodes, made.rules), holdings.unnamed()
-        return self._counted(Row(name, every.bytes + rest.bytes, every.alone + rest.alone, every.frees))
+    def _of_repository(self, name: str, everywhere: SharedBlobs) -> UsageRow:
+        sizes = self._registry.inventory.blob_sizes(name)
+        made, holdings = self._plan_and_sizes(name, sizes, everywhere.shared_among(sizes))
+        every, rest = holdings.row_of(name, made.graph.nodes, made.policy_by_digest), holdings.unreferenced()
+        return self._counted(UsageRow(name, every.bytes + rest.bytes, every.exclusive + rest.exclusive, every.frees))
 
-    def of_tags(self, repository: str) -> Iterator[Row]:
+    def of_tags(self, repository: str) -> Iterator[UsageRow]:
         """A row for each tag of a repository, with all that hangs on it, and two for the rest."""
-        sizes = self._registry.inventory.sizes(repository)
-        made, holdings = self._look(repository, sizes, self._registry.inventory.shared(sizes))
+        sizes = self._registry.inventory.blob_sizes(repository)
+        made, holdings = self._plan_and_sizes(repository, sizes, self._registry.inventory.shared_blobs(sizes))
         self.total.blobs += sum(sizes.values())
         graph, left = made.graph, set(made.graph.nodes)
-        tags = sorted((tag, node.digest) for node in graph.nodes.values() for tag in node.named)
-        untagged = [digest for digest in graph.standing if not graph.nodes[digest].named]
+        tags = sorted((tag, node.digest) for node in graph.nodes.values() for tag in node.own_tags)
+        untagged = [digest for digest in graph.independent if not graph.nodes[digest].own_tags]
         reached = Counter(
-            each for digest in (*(digest for _, digest in tags), *untagged) for each in graph.below([digest])
+            each for digest in (*(digest for _, digest in tags), *untagged) for each in graph.reachable([digest])
         )
         for tag, digest in tags:
-            below = graph.below([digest])
+            below = graph.reachable([digest])
             left.difference_update(below)
             only = [each for each in below if reached[each] == 1]
-            yield self._counted(replace(holdings.of(tag, below, made.rules), alone=holdings.alone(only)))
-        yield self._counted(holdings.of(NO_TAG, left, made.rules))
-        yield self._counted(holdings.unnamed())
+            yield self._counted(
+                replace(holdings.row_of(tag, below, made.policy_by_digest), exclusive=holdings.exclusive(only))
+            )
+        yield self._counted(holdings.row_of(NO_TAG, left, made.policy_by_digest))
+        yield self._counted(holdings.unreferenced())
 
-    def _look(self, repository: str, sizes: Mapping[str, int], shared: Container[str]) -> tuple[Plan, Holdings]:
-        made = cleanup.plan(self._registry, repository, self._rules)
+    def _plan_and_sizes(
+        self, repository: str, sizes: Mapping[str, int], shared: Container[str]
+    ) -> tuple[Plan, SizeCalculator]:
+        made = cleanup.plan(self._registry, repository, self._context)
         nodes = made.graph.nodes.values()
-        self.total.manifests += sum(map(_own, nodes))
+        self.total.manifests += sum(map(_manifest_size, nodes))
         self.total.records += sum(1 + len(node.tags) for node in nodes) + 2 * len(sizes)
-        return made, Holdings(made.graph, sizes, shared)
+        return made, SizeCalculator(made.graph, sizes, shared)
 
-    def _counted(self, row: Row) -> Row:
+    def _counted(self, row: UsageRow) -> UsageRow:
         self.total.rows += row.bytes
         self.total.frees += row.frees
         return row

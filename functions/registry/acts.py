@@ -54,7 +54,7 @@ now: Final = MachineClock()
 """The clock of this process, which has one metadata store."""
 
 
-class Act(NamedTuple):
+class ChangeContext(NamedTuple):
     """One change that somebody asks for, as the history of tags remembers it.
 
     action   in a word: push, delete, rollback, restore, clean-up
@@ -63,11 +63,11 @@ class Act(NamedTuple):
     """
 
     action: str
-    by: str = ""
-    request: str = ""
+    actor: str = ""
+    request_id: str = ""
 
 
-PUSH: Final = Act("push")
-DELETE: Final = Act("delete")
-ROLLBACK: Final = Act("rollback")
-RESTORE: Final = Act("restore")
+PUSH: Final = ChangeContext("push")
+DELETE: Final = ChangeContext("delete")
+ROLLBACK: Final = ChangeContext("rollback")
+RESTORE: Final = ChangeContext("restore")

@@ -14,11 +14,11 @@ from storage.protocols import MetadataStore, Write
 
 T = TypeVar("T")
 
-MOST: Final = 60
+MAX_ATTEMPTS: Final = 60
 """Attempts: 32 writers on one record, one of whom wins each round, are all done well before."""
 
-FIRST_PAUSE: Final = 0.005
-LONGEST_PAUSE: Final = 0.25
+INITIAL_BACKOFF: Final = 0.005
+MAX_BACKOFF: Final = 0.25
 
 
 def try_to_commit(metadata: MetadataStore, *writes: Write) -> bool:
@@ -30,13 +30,13 @@ def try_to_commit(metadata: MetadataStore, *writes: Write) -> bool:
     return True
 
 
-def settle(attempt: Callable[[], T]) -> T:
+def retry_on_conflict(attempt: Callable[[], T]) -> T:
     """What `attempt` answers, called again after each Conflict. Raises Unavailable when it keeps losing."""
-    for number in range(MOST):
+    for number in range(MAX_ATTEMPTS):
         try:
             return attempt()
         except Conflict as conflict:
             lost = conflict
         # Jitter: of many that lost at once, few must come back at once.
-        time.sleep(random.uniform(0, min(LONGEST_PAUSE, FIRST_PAUSE * 2**number)))
-    raise Unavailable(f"lost {MOST} races for one change: {lost}")
+        time.sleep(random.uniform(0, min(MAX_BACKOFF, INITIAL_BACKOFF * 2**number)))
+    raise Unavailable(f"lost {MAX_ATTEMPTS} races for one change: {lost}")

@@ -25,7 +25,7 @@ def in_batches(
     commit: Callable[[Sequence[T]], object],
     *,
     size: Callable[[T], int] = lambda thing: 0,
-    most: int = MAX_BATCH,
+    max_items: int = MAX_BATCH,
 ) -> None:
     """Commit things in order, in batches of as many as fit.
 
@@ -34,12 +34,12 @@ def in_batches(
         commit: commits some of them in one commit, or raises TooLarge, and is then called with half as many. It settles
             lost races itself.
         size: the bytes that one thing adds to a commit: commit_size.size_of its writes.
-        most: things in one batch.
+        max_items: things in one batch.
 
     Raises:
         TooLarge: one thing alone is too large; what stands before it is committed.
     """
-    waiting = [*batches(things, size, most)]
+    waiting = [*batches(things, size, max_items)]
     waiting.reverse()
     while waiting:
         batch = waiting.pop()
@@ -52,12 +52,12 @@ def in_batches(
             waiting += [batch[half:], batch[:half]]
 
 
-def batches(things: Sequence[T], size: Callable[[T], int], most: int = MAX_BATCH) -> Iterator[Sequence[T]]:
-    """Return things in batches, each of at most `most` things and BATCH_SIZE bytes, unless it is one thing alone."""
+def batches(things: Sequence[T], size: Callable[[T], int], max_items: int = MAX_BATCH) -> Iterator[Sequence[T]]:
+    """Return things in batches of at most `max_items` things and BATCH_SIZE bytes, or of one larger thing."""
     start, total = 0, 0
     for number, thing in enumerate(things):
         added = size(thing)
-        if number > start and (number - start == most or total + added > BATCH_SIZE):
+        if number > start and (number - start == max_items or total + added > BATCH_SIZE):
             yield things[start:number]
             start, total = number, 0
         total += added

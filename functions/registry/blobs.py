@@ -4,15 +4,15 @@ from collections.abc import Callable, Iterator
 
 from functions.registry import links
 from functions.registry.acts import Clock, now
-from functions.registry.attempts import settle
+from functions.registry.attempts import retry_on_conflict
 from functions.registry.damage import is_damaged
-from functions.registry.errors import BLOB_NAMED, BLOB_UNKNOWN, RegistryError
-from storage.errors import Missing, Unavailable
+from functions.registry.errors import BLOB_REFERENCED, BLOB_UNKNOWN, RegistryError
+from storage.errors import ObjectNotFound, Unavailable
 from storage.past import DeletedLink, DeletedManifest
 from storage.protocols import BlobStore, Delete, MetadataStore, Touch, Write
-from storage.records import CONDEMNED, Blob, Key, Link, Manifest
+from storage.records import MARKED, Blob, Key, Link, Manifest
 
-PullTest = Callable[[str], bool]
+PullPredicate = Callable[[str], bool]
 """Whether the caller may pull from the repository of that name."""
 
 
@@ -25,13 +25,13 @@ class Blobs:
         self._metadata = metadata
         self._clock = clock
 
-    def get(self, repository: str, digest: str, *, to_stay: bool = False) -> Link:
+    def get(self, repository: str, digest: str, *, for_reuse: bool = False) -> Link:
         """The link of a blob. Raises BLOB_UNKNOWN, also where its bytes are damaged.
 
-        Whoever asks whether a blob need not be pushed wants one that is `to_stay`: not condemned by collection.
+        Whoever asks whether a blob need not be pushed wants one that is `for_reuse`: not condemned by collection.
         """
         link = self._link_of(repository, digest)
-        if (to_stay and link.state == CONDEMNED) or is_damaged(self._metadata, link):
+        if (for_reuse and link.state == MARKED) or is_damaged(self._metadata, link):
             raise RegistryError(BLOB_UNKNOWN, {"digest": digest})
         return link
 
@@ -54,55 +54,57 @@ class Blobs:
         """
         try:
             return self._blobs.open(link.object, start, stop)
-        except Missing:
+        except ObjectNotFound:
             if self.get(link.repository, link.id).object != link.object:
                 raise RegistryError(BLOB_UNKNOWN, {"digest": link.id}) from None
             raise
 
-    def mount(self, repository: str, digest: str, source: str, may_pull: PullTest) -> Link | None:
+    def mount(self, repository: str, digest: str, source: str, may_pull: PullPredicate) -> Link | None:
         """Make a blob of another repository visible in this one; answers its link, or None where it cannot be done.
 
         `source` is the repository to take it from; "" means any that the caller may pull from. None says the same
         of a blob that does not exist and of one that the caller may not see (end-11).
         """
-        origin = self._origin(digest, source, may_pull)
+        origin = self._mount_source(digest, source, may_pull)
         if origin is None:
             return None
         try:
-            return settle(lambda: self._link(repository, digest, origin))
+            return retry_on_conflict(lambda: self._link(repository, digest, origin))
         except Unavailable:
             return None
 
     def delete(self, repository: str, digest: str) -> None:
-        """Make a blob invisible in a repository (end-10). Raises BLOB_UNKNOWN, and BLOB_NAMED by a manifest."""
-        settle(lambda: self._delete(repository, digest))
+        """Make a blob invisible in a repository (end-10). Raises BLOB_UNKNOWN, and BLOB_REFERENCED by a manifest."""
+        retry_on_conflict(lambda: self._delete(repository, digest))
 
     def _delete(self, repository: str, digest: str) -> None:
         # The link first, what names it second: a manifest put in between touches the link, and the commit fails.
         link = self._link_of(repository, digest)
         naming = self._metadata.find(Manifest, {"blobs": digest}, repository=repository, limit=10)
         if naming:
-            raise RegistryError(BLOB_NAMED, {"digest": digest, "manifests": [manifest.digest for manifest in naming]})
+            raise RegistryError(
+                BLOB_REFERENCED, {"digest": digest, "manifests": [manifest.digest for manifest in naming]}
+            )
         if self._metadata.find(DeletedManifest, {"blobs": digest}, repository=repository, limit=1):
             key = Key(DeletedLink, digest, repository)
-            self._metadata.commit(links.hidden(link, self._metadata.read([key])[key], self._clock()))
+            self._metadata.commit(links.hide(link, self._metadata.read([key])[key], self._clock()))
         else:
-            self._metadata.commit([Delete(link), *self._let_go(link)])
+            self._metadata.commit([Delete(link), *self._unverified_blob_writes(link)])
 
-    def _let_go(self, link: Link) -> list[Write]:
+    def _unverified_blob_writes(self, link: Link) -> list[Write]:
         """The writes of whoever removes a link that nothing wants: collection looks whether it was the blob's last."""
         key = Key(Blob, link.id)
         blob = self._metadata.read([key])[key]
-        return [links.suspected(blob)] if blob else []
+        return [links.unverify_blob(blob)] if blob else []
 
-    def _origin(self, digest: str, source: str, may_pull: PullTest) -> Link | None:
+    def _mount_source(self, digest: str, source: str, may_pull: PullPredicate) -> Link | None:
         if source:
             key = Key(Link, digest, source)
             found = [self._metadata.read([key])[key]] if may_pull(source) else []
         else:
             found = [*self._metadata.find(Link, {"id": digest}, repository=None, limit=100)]
         # A condemned link is as good as none: the client pushes the blob, and so makes a fresh one.
-        staying = (link for link in found if link is not None and link.state != CONDEMNED)
+        staying = (link for link in found if link is not None and link.state != MARKED)
         return next((link for link in staying if may_pull(link.repository)), None)
 
     def _link(self, repository: str, digest: str, origin: Link) -> Link | None:
@@ -112,15 +114,15 @@ class Blobs:
         blob = found[blob_key]
         if blob is None or blob.damaged or found[origin.key] is None:
             return None
-        link, writes = links.mounted(found[link_key], blob, repository, self._clock(found.read_at))
+        link, writes = links.mount(found[link_key], blob, repository, self._clock(found.read_at))
         if origin.key != link_key:
             writes.append(Touch(origin.key))
         self._metadata.commit(writes)
-        if found[link_key] is not None or links.is_of(link, self._metadata.read([blob_key])[blob_key]):
+        if found[link_key] is not None or links.matches_blob(link, self._metadata.read([blob_key])[blob_key]):
             return link
-        return settle(lambda: self._correct(link_key))
+        return retry_on_conflict(lambda: self._repair_link(link_key))
 
-    def _correct(self, key: Key[Link]) -> Link | None:
+    def _repair_link(self, key: Key[Link]) -> Link | None:
         """Let a link that was just mounted lead to its blob as it is now; returns it, or None where it is no use."""
         blob_key = Key(Blob, key.id)
         found = self._metadata.read([key, blob_key])
@@ -130,7 +132,7 @@ class Blobs:
         if blob is None:
             self._metadata.commit([Delete(link)])
             return None
-        if not links.is_of(link, blob):
-            link, writes = links.corrected(link, blob)
+        if not links.matches_blob(link, blob):
+            link, writes = links.repair(link, blob)
             self._metadata.commit(writes)
         return None if link.damaged else link

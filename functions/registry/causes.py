@@ -36,6 +36,6 @@ def cause_of(thing: DeletedManifest | DeletedTag) -> str:
     return of_tag(thing.cause) if own else of_repository(thing.cause)
 
 
-def spellings(cause: str) -> tuple[str, str]:
+def stored_forms(cause: str) -> tuple[str, str]:
     """Return how a cause can be written in a record: as today, and as releases before this one did."""
     return cause, cause.partition(":")[2]

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from functions.desk import leave
-from storage.protocols import MOST_CONTENT, Found, MetadataStore, Replace, Write
+from functions.desk import step_down
+from storage.protocols import MAX_CONTENT_SIZE, Found, MetadataStore, Replace, Write
 from storage.records import Blob, Key, Link, Manifest, Record, Tag
 
 MAX_RECORDS: Final = 20_000
@@ -23,10 +23,10 @@ MAX_RECORDS: Final = 20_000
 
 def is_damaged(metadata: MetadataStore, record: Link | Manifest | Tag) -> bool:
     """Return whether the bytes that `record` leads to are marked; reads the blob's record only where they may be."""
-    return _may_be(record) and bool(_damaged(metadata, [_digest(record)]))
+    return _may_be_damaged(record) and bool(_damaged(metadata, [_digest(record)]))
 
 
-def is_whole(metadata: MetadataStore, record: Manifest | Tag) -> bool:
+def is_intact(metadata: MetadataStore, record: Manifest | Tag) -> bool:
     """Return whether no blob is marked that a manifest, or what a tag names, needs; reads only where it is hinted at.
 
     What manifests below it need counts as well, however deep they are.
@@ -34,7 +34,7 @@ def is_whole(metadata: MetadataStore, record: Manifest | Tag) -> bool:
     if not record.damaged:
         return True
     # More reads: other requests must not wait for them.
-    leave()
+    step_down()
     manifest: Manifest | None
     if isinstance(record, Tag):
         key = Key(Manifest, record.digest, record.repository)
@@ -47,12 +47,12 @@ def is_whole(metadata: MetadataStore, record: Manifest | Tag) -> bool:
 def damaged_among(metadata: MetadataStore, found: Found, keys: Sequence[Key[Any]]) -> set[str]:
     """Return the digests of those links and manifests that were found under `keys` and are marked or not whole."""
     records = [record for key in keys if (record := found[key]) is not None]
-    damaged = _damaged(metadata, [record.id for record in records if _may_be(record)])
+    damaged = _damaged(metadata, [record.id for record in records if _may_be_damaged(record)])
     manifests = [record for record in records if isinstance(record, Manifest)]
-    return damaged | {manifest.id for manifest in manifests if not is_whole(metadata, manifest)}
+    return damaged | {manifest.id for manifest in manifests if not is_intact(metadata, manifest)}
 
 
-def cleared(link: Link, blob: Blob) -> list[Write]:
+def clear_hint(link: Link, blob: Blob) -> list[Write]:
     """Return the writes that remove a stale hint, beside a blob that is not marked and must stay so meanwhile."""
     return [Replace(replace(link, damaged=False)), Replace(blob)]
 
@@ -82,12 +82,12 @@ def _needed_keys(manifest: Manifest) -> list[Key[Any]]:
     return [*blobs, *(Key(Manifest, digest, manifest.repository) for digest in manifest.children)]
 
 
-def _may_be(record: Record) -> bool:
+def _may_be_damaged(record: Record) -> bool:
     if isinstance(record, Link):
         return record.damaged
     if isinstance(record, Manifest):
         return bool(record.object)
-    return isinstance(record, Tag) and record.size > MOST_CONTENT
+    return isinstance(record, Tag) and record.size > MAX_CONTENT_SIZE
 
 
 def _digest(record: Link | Manifest | Tag) -> str:
@@ -98,7 +98,7 @@ def _damaged(metadata: MetadataStore, digests: Sequence[str]) -> set[str]:
     if not digests:
         return set()
     # A second read: other requests must not wait for it.
-    leave()
+    step_down()
     keys = [Key(Blob, digest) for digest in digests]
     found = metadata.read(keys)
     return {key.id for key in keys if (blob := found[key]) is not None and blob.damaged}

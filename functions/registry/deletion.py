@@ -9,34 +9,35 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 from functions.registry import causes
-from functions.registry.acts import DELETE, Act, Clock
-from functions.registry.attempts import settle
+from functions.registry.acts import DELETE, ChangeContext, Clock
+from functions.registry.attempts import retry_on_conflict
 from functions.registry.batches import in_batches
-from functions.registry.errors import MANIFEST_NAMED, MANIFEST_UNKNOWN, NAME_UNKNOWN, RegistryError
-from functions.registry.followers import Followers
-from functions.registry.large_manifests import hide_links, loosen_links
-from functions.registry.needs import released
+from functions.registry.errors import MANIFEST_REFERENCED, MANIFEST_UNKNOWN, NAME_UNKNOWN, RegistryError
+from functions.registry.followers import Dependents
+from functions.registry.large_manifests import hide_links, unverify_links
+from functions.registry.needs import deletion_link_writes
 from functions.registry.pages import check_advance, scan_all
 from functions.registry.preconditions import UNCONDITIONAL, Precondition
-from functions.registry.repositories import alive, changed
+from functions.registry.repositories import review_writes, revive_writes
 from functions.registry.tags import Tags
 from storage.commit_size import BATCH_SIZE, size_of
 from storage.errors import Conflict, TooLarge
 from storage.past import DeletedManifest
-from storage.protocols import MOST_CONTENT, Create, Delete, Found, MetadataStore, Replace, Touch, Write
-from storage.records import Key, Link, Manifest, Repository, Tag, recast
+from storage.protocols import MAX_CONTENT_SIZE, Create, Delete, Found, MetadataStore, Replace, Touch, Write
+from storage.records import Key, Link, Manifest, Repository, Tag, converted
 
-AT_ONCE: Final = 100
+MAX_BATCH_ITEMS: Final = 100
 """Things that one commit deletes, of which a manifest takes a query for each of its blobs."""
 
-TAGS_AT_ONCE: Final = 400
+MAX_BATCH_TAGS: Final = 400
 """Tags alone that one commit deletes, in four writes each."""
 
-REST: Final = 0.25
-LONGEST_REST: Final = 0.1
+PAUSE_RATIO: Final = 0.25
+MAX_PAUSE: Final = 0.1
 """Seconds of pause for each second of a long deletion, and the most at once: others have something to write, too."""
 
 LINK_SIZE: Final = 2_500
@@ -44,7 +45,7 @@ TAG_SIZE: Final = 4_000
 MANIFEST_SIZE: Final = 4_000
 """Bytes that deleting one adds to a commit at most, but for contents (storage.commit_size)."""
 
-Caused = tuple[str, Tag | Manifest]
+DeletionItem = tuple[str, Tag | Manifest]
 """What is deleted, behind the cause with which it is restored: see DeletedManifest."""
 
 
@@ -52,7 +53,7 @@ Progress = Callable[[str, int, int], None]
 """Is told what is being done, how much of it is, and of how much, or 0 where nobody knows."""
 
 
-Removed = Callable[[Tag | Manifest], object]
+OnDeleted = Callable[[Tag | Manifest], object]
 """Is told of each thing that has been deleted, once the commit has."""
 
 
@@ -63,32 +64,32 @@ class Deletion:
         """Delete in `metadata`."""
         self._metadata = metadata
         self._tags = tags
-        self._followers = Followers(metadata)
+        self._followers = Dependents(metadata)
         self._clock = clock
 
     def manifest(
         self,
         repository: str,
         digest: str,
-        act: Act = DELETE,
-        removed: Removed = lambda thing: None,
+        context: ChangeContext = DELETE,
+        on_deleted: OnDeleted = lambda thing: None,
         condition: Precondition = UNCONDITIONAL,
     ) -> None:
         """Delete a manifest, its tags, what refers to it, and superseded indexes that name it (end-9).
 
-        `removed` is told of each. Raises MANIFEST_UNKNOWN, PRECONDITION_FAILED, MANIFEST_NAMED by an index that keeps
-        it, and TAG_IMMUTABLE.
+        `on_deleted` is told of each. Raises MANIFEST_UNKNOWN, PRECONDITION_FAILED, MANIFEST_REFERENCED by an index that
+        keeps it, and TAG_IMMUTABLE.
         """
-        settle(lambda: self._try_to_delete(repository, digest, act, removed, condition))
+        retry_on_conflict(lambda: self._try_to_delete(repository, digest, context, on_deleted, condition))
 
     def repository(
-        self, repository: str, act: Act = DELETE, progress: Progress = lambda what, done, total: None
+        self, repository: str, context: ChangeContext = DELETE, progress: Progress = lambda what, done, total: None
     ) -> None:
         """Delete a repository: every tag and every manifest, a page at a time; whoever repeats it goes on.
 
         Args:
             repository: its name.
-            act: who deletes.
+            context: who deletes.
             progress: is told what is deleted, how many so far, and how many there were, or 0 where nobody knows.
 
         Raises:
@@ -98,35 +99,35 @@ class Deletion:
         for tag in scan_all(self._metadata, Tag, repository):
             self._tags.immutable.check(repository, tag.id)
             tags += 1
-        settle(lambda: self._flag(repository))
-        self._delete_tags(repository, act, lambda done: progress("tags", done, tags))
+        retry_on_conflict(lambda: self._mark_deleted(repository))
+        self._delete_tags(repository, context, lambda done: progress("tags", done, tags))
         done = 0
-        while deleted := self._delete_what_no_index_names(repository, act):
+        while deleted := self._delete_unreferenced_manifests(repository, context):
             done += deleted
             progress("manifests", done, 0)
-        settle(lambda: self._flag_again(repository))
+        retry_on_conflict(lambda: self._mark_deleted_if_empty(repository))
 
-    def together(self, repository: str, caused: Sequence[Caused], act: Act) -> None:
+    def delete_atomically(self, repository: str, items: Sequence[DeletionItem], context: ChangeContext) -> None:
         """Delete these in one commit, each at its version, whoever names them; their contents need not be there.
 
         Raises Conflict, and TooLarge where they are too many.
         """
-        tags = [(cause, thing) for cause, thing in caused if isinstance(thing, Tag)]
-        manifests = self._whole([(cause, thing) for cause, thing in caused if isinstance(thing, Manifest)])
+        tags = [(cause, thing) for cause, thing in items if isinstance(thing, Tag)]
+        manifests = self._with_content([(cause, thing) for cause, thing in items if isinstance(thing, Manifest)])
         keys = [key for _, tag in tags for key in self._tags.keys(repository, tag.id)]
-        tombstones = (tombstone_of(manifest) for _, manifest in manifests)
+        tombstones = (tombstone_key(manifest) for _, manifest in manifests)
         found = self._metadata.read([Key(Repository, repository), *keys, *tombstones], content=False)
-        writes = [write for cause, tag in tags for write in self._tags.drop(found, tag, cause, act)]
+        writes = [write for cause, tag in tags for write in self._tags.drop(found, tag, cause, context)]
         for cause, manifest in manifests:
-            writes += self._bury(found, manifest, cause, act)
+            writes += self._tombstone_writes(found, manifest, cause, context)
         now = self._clock(found.read_at)
-        writes += changed(found, repository, now)
+        writes += review_writes(found, repository, now)
         going = [manifest for _, manifest in manifests]
         blobs = dict.fromkeys(blob for manifest in going for blob in manifest.blobs)
-        writes += released(self._metadata, repository, going, [*blobs], now)
+        writes += deletion_link_writes(self._metadata, repository, going, [*blobs], now)
         self._metadata.commit(writes)
 
-    def _whole(self, manifests: Sequence[tuple[str, Manifest]]) -> list[tuple[str, Manifest]]:
+    def _with_content(self, manifests: Sequence[tuple[str, Manifest]]) -> list[tuple[str, Manifest]]:
         """Read the contents of manifests, which are still at their versions. Raises Conflict."""
         found = self._metadata.read([manifest.key for _, manifest in manifests])
         whole = []
@@ -137,27 +138,29 @@ class Deletion:
             whole.append((cause, record))
         return whole
 
-    def _try_to_delete(self, repository: str, digest: str, act: Act, removed: Removed, condition: Precondition) -> None:
+    def _try_to_delete(
+        self, repository: str, digest: str, context: ChangeContext, on_deleted: OnDeleted, condition: Precondition
+    ) -> None:
         root = self._read(repository, digest)
         if root is None:
             raise RegistryError(MANIFEST_UNKNOWN, {"reference": digest})
         condition.check(digest)
-        keeping, superseded = self._followers.named_by(root)
+        keeping, superseded = self._followers.blocking_indexes(root)
         if keeping:
-            raise RegistryError(MANIFEST_NAMED, {"digest": digest, "indexes": keeping})
+            raise RegistryError(MANIFEST_REFERENCED, {"digest": digest, "indexes": keeping})
         going = self._followers.of(root, superseded)
         dangling = [tag for tag in going.dangling if not self._tags.immutable.rule(repository, tag.id)]
         # Where they are too many for one commit, the manifest itself goes with the last: whoever repeats it goes on.
         things: list[Tag | Manifest] = [*going.tags, *dangling, *reversed(going.manifests)]
-        self._delete_all(repository, things, causes.of_manifest(digest), act, removed)
+        self._delete_all(repository, things, causes.of_manifest(digest), context, on_deleted)
 
     def _delete_all(
         self,
         repository: str,
         things: list[Tag | Manifest],
         cause: str,
-        act: Act,
-        removed: Removed = lambda thing: None,
+        context: ChangeContext,
+        on_deleted: OnDeleted = lambda thing: None,
     ) -> None:
         """Delete these in order, in as few commits as they need. Raises TAG_IMMUTABLE before it deletes any."""
         for thing in things:
@@ -165,39 +168,39 @@ class Deletion:
                 self._tags.immutable.check(repository, thing.id)
 
         def delete(some: Sequence[Tag | Manifest]) -> None:
-            self.apart(repository, [(cause, thing) for thing in some], act)
+            self.delete_or_split(repository, [(cause, thing) for thing in some], context)
             for thing in some:
-                removed(thing)
+                on_deleted(thing)
 
-        in_batches(things, delete, size=_size, most=AT_ONCE)
+        in_batches(things, delete, size=_size, max_items=MAX_BATCH_ITEMS)
 
-    def apart(self, repository: str, caused: Sequence[Caused], act: Act) -> None:
+    def delete_or_split(self, repository: str, items: Sequence[DeletionItem], context: ChangeContext) -> None:
         """Delete these as `together` does, or a manifest alone whose links do not fit into its commit.
 
         They are hidden after it then; where that is interrupted, collection hides them. Raises Conflict, and TooLarge
         where several things are too large for one commit.
         """
         try:
-            self.together(repository, caused, act)
+            self.delete_atomically(repository, items, context)
         except TooLarge:
-            ((cause, thing), *others) = caused
+            ((cause, thing), *others) = items
             if others or isinstance(thing, Tag):
                 raise
-            loosen_links(self._metadata, thing, self._clock)
-            ((_, whole),) = self._whole([(cause, thing)])
-            found = self._metadata.read([Key(Repository, repository), tombstone_of(thing)], content=False)
-            writes = self._bury(found, whole, cause, act)
-            self._metadata.commit([*writes, *changed(found, repository, self._clock())])
+            unverify_links(self._metadata, thing, self._clock)
+            ((_, whole),) = self._with_content([(cause, thing)])
+            found = self._metadata.read([Key(Repository, repository), tombstone_key(thing)], content=False)
+            writes = self._tombstone_writes(found, whole, cause, context)
+            self._metadata.commit([*writes, *review_writes(found, repository, self._clock())])
             hide_links(self._metadata, thing, self._clock)
 
-    def _bury(self, found: Found, manifest: Manifest, cause: str, act: Act) -> list[Write]:
+    def _tombstone_writes(self, found: Found, manifest: Manifest, cause: str, context: ChangeContext) -> list[Write]:
         """The writes that move a manifest to where deleted ones are."""
-        earlier, time = found[tombstone_of(manifest)], self._clock(found.read_at)
+        earlier, time = found[tombstone_key(manifest)], self._clock(found.read_at)
         version = earlier.version if earlier else ""
-        deleted = recast(manifest, DeletedManifest, deleted=time, by=act.by, cause=cause, version=version)
+        deleted = converted(manifest, DeletedManifest, deleted=time, by=context.actor, cause=cause, version=version)
         return [Delete(manifest), Replace(deleted) if earlier else Create(deleted)]
 
-    def _flag(self, repository: str) -> None:
+    def _mark_deleted(self, repository: str) -> None:
         key = Key(Repository, repository)
         found = self._metadata.read([key])
         record = found[key]
@@ -205,70 +208,70 @@ class Deletion:
             raise RegistryError(NAME_UNKNOWN, {"name": repository})
         self._metadata.commit([Replace(replace(record, deleted=self._clock(found.read_at)))])
 
-    def _flag_again(self, repository: str) -> None:
+    def _mark_deleted_if_empty(self, repository: str) -> None:
         """Let a repository be deleted of which nothing lives.
 
         A collection that came by an hour after the deletion began has found things that lived still, and listed it.
         """
         key = Key(Repository, repository)
         record = self._metadata.read([key])[key]
-        if record is None or record.deleted or self._lives(repository):
+        if record is None or record.deleted or self._is_live(repository):
             return
         flagged = replace(record, deleted=self._clock())
         self._metadata.commit([Replace(flagged)])
-        if self._lives(repository):
+        if self._is_live(repository):
             # A push that has not read the flag.
             current = self._metadata.read([key])
-            self._metadata.commit(alive(current, repository, self._clock()))
+            self._metadata.commit(revive_writes(current, repository, self._clock()))
 
-    def _lives(self, repository: str) -> bool:
+    def _is_live(self, repository: str) -> bool:
         return any(self._metadata.scan(kind, repository, limit=1) for kind in (Manifest, Tag))
 
-    def _delete_tags(self, repository: str, act: Act, progress: Callable[[int], None]) -> None:
+    def _delete_tags(self, repository: str, context: ChangeContext, progress: Callable[[int], None]) -> None:
         """Delete all tags, page after page, and what was pushed meanwhile."""
         cause, done, after = causes.of_repository(repository), 0, ""
         while True:
-            page = self._metadata.scan(Tag, repository, after=after, limit=TAGS_AT_ONCE)
+            page = self._metadata.scan(Tag, repository, after=after, limit=MAX_BATCH_TAGS)
             if not page and not after:
                 return
             if page:
                 check_advance(Tag.order(after) if after else "", [Tag.order(tag.id) for tag in page])
-            with _rest():
+            with _throttled():
                 in_batches(
                     page,
-                    lambda some: settle(lambda: self._delete_some_tags(repository, some, cause, act)),
+                    lambda some: retry_on_conflict(lambda: self._delete_some_tags(repository, some, cause, context)),
                     size=_size,
-                    most=TAGS_AT_ONCE,
+                    max_items=MAX_BATCH_TAGS,
                 )
             after = page[-1].id if page else ""
             done += len(page)
             progress(done)
 
-    def _delete_some_tags(self, repository: str, tags: Sequence[Tag], cause: str, act: Act) -> None:
+    def _delete_some_tags(self, repository: str, tags: Sequence[Tag], cause: str, context: ChangeContext) -> None:
         """Delete tags as they are now: moved or deleted since they were listed, they have another version."""
         found = self._metadata.read([tag.key for tag in tags], content=False)
         current = [tag for each in tags if (tag := found[each.key]) is not None]
         for tag in current:
             self._tags.immutable.check(repository, tag.id)
         if current:
-            self.together(repository, [(cause, tag) for tag in current], act)
+            self.delete_atomically(repository, [(cause, tag) for tag in current], context)
 
-    def _delete_what_no_index_names(self, repository: str, act: Act) -> int:
+    def _delete_unreferenced_manifests(self, repository: str, context: ChangeContext) -> int:
         """Go over all manifests once; answers how many there were. Indexes go before their children."""
         after, seen = "", 0
-        while page := self._metadata.scan(Manifest, repository, after=after, limit=AT_ONCE):
+        while page := self._metadata.scan(Manifest, repository, after=after, limit=MAX_BATCH_ITEMS):
             check_advance(after, [each.id for each in page])
-            with _rest():
-                settle(lambda keys=[each.key for each in page]: self._delete_unnamed(repository, keys, act))  # type: ignore[misc]
+            with _throttled():
+                retry_on_conflict(partial(self._delete_unreferenced, repository, [each.key for each in page], context))
             after, seen = page[-1].id, seen + len(page)
         return seen
 
-    def _delete_unnamed(self, repository: str, keys: list[Key[Manifest]], act: Act) -> None:
+    def _delete_unreferenced(self, repository: str, keys: list[Key[Manifest]], context: ChangeContext) -> None:
         found = self._metadata.read(keys, content=False)
         manifests = [each for key in keys if (each := found[key]) is not None and not self._followers.indexes(each)]
         # Pushed since the repository's tags went, if there are any.
         tags = [tag for manifest in manifests for tag in self._followers.tags(manifest).values()]
-        self._delete_all(repository, [*tags, *manifests], causes.of_repository(repository), act)
+        self._delete_all(repository, [*tags, *manifests], causes.of_repository(repository), context)
 
     def _read(self, repository: str, digest: str) -> Manifest | None:
         """Return a manifest, without its content."""
@@ -276,14 +279,14 @@ class Deletion:
         return self._metadata.read([key], content=False)[key]
 
 
-def fits(things: int, size: int) -> bool:
+def fits_in_commit(things: int, size: int) -> bool:
     """Whether one commit deletes so many things, which add so many bytes to it."""
-    return things <= AT_ONCE and size <= BATCH_SIZE
+    return things <= MAX_BATCH_ITEMS and size <= BATCH_SIZE
 
 
 def size_of_manifest(size: int, blobs: int) -> int:
     """Return the bytes that deleting a manifest adds to a commit: of so many bytes itself, with so many blobs."""
-    content = size if size <= MOST_CONTENT else 0
+    content = size if size <= MAX_CONTENT_SIZE else 0
     return MANIFEST_SIZE + 2 * content + LINK_SIZE * blobs
 
 
@@ -296,13 +299,13 @@ def _size(thing: Tag | Manifest) -> int:
 
 
 @contextlib.contextmanager
-def _rest() -> Iterator[None]:
+def _throttled() -> Iterator[None]:
     """Rest after the block, for a share of the time that it took: others have something to write as well."""
     began = time.monotonic()
     yield
-    time.sleep(min(REST * (time.monotonic() - began), LONGEST_REST))
+    time.sleep(min(PAUSE_RATIO * (time.monotonic() - began), MAX_PAUSE))
 
 
-def tombstone_of(manifest: Manifest) -> Key[DeletedManifest]:
+def tombstone_key(manifest: Manifest) -> Key[DeletedManifest]:
     """Where a manifest is while it is deleted."""
     return Key(DeletedManifest, manifest.id, manifest.repository)

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from functions.registry import field_names
 from functions.registry.errors import MANIFEST_INVALID, RegistryError
-from functions.registry.referring import kind_of
+from functions.registry.referring import cosign_suffix
 from storage.digests import is_well_formed
 
 OCI_MANIFEST: Final = "application/vnd.oci.image.manifest.v1+json"
@@ -24,7 +24,7 @@ IMAGES: Final = frozenset({OCI_MANIFEST, DOCKER_MANIFEST})
 INDEXES: Final = frozenset({OCI_INDEX, DOCKER_LIST})
 MEDIA_TYPES: Final = IMAGES | INDEXES | {OCI_ARTIFACT}
 
-NOT_DISTRIBUTABLE: Final = frozenset(
+NONDISTRIBUTABLE: Final = frozenset(
     {
         "application/vnd.oci.image.layer.nondistributable.v1.tar",
         "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip",
@@ -35,64 +35,64 @@ NOT_DISTRIBUTABLE: Final = frozenset(
 )
 """Layers that their owners do not let anyone push: a manifest may name them all the same."""
 
-MOST_MEDIA_TYPE: Final = 255
+MAX_MEDIA_TYPE_LENGTH: Final = 255
 """Characters: each half of one has at most 127 (RFC 6838, section 4.2)."""
 
-MOST_REFERENCES: Final = 5_000
+MAX_REFERENCES: Final = 5_000
 """So that one commit can touch all that a manifest names, and one Firestore document list it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Document:
+class ParsedManifest:
     """What a manifest says. `blobs` and `children` are digests, each once, in order; `subject` is a digest or "".
 
     `external` are those of the blobs that are nothing but layers with `urls`, of a type that may be distributed.
-    `attached_kind` is the suffix of the tags under which cosign would put it (referring.kind_of), or "".
+    `cosign_suffix` is the suffix of the tags under which cosign would put it (referring.kind_of), or "".
     """
 
     media_type: str
     artifact_type: str
     subject: str
-    attached_kind: str
+    cosign_suffix: str
     blobs: tuple[str, ...]
-    external: tuple[str, ...]
+    external_layers: tuple[str, ...]
     children: tuple[str, ...]
     annotations: Mapping[str, str]
 
 
-def parse(content: bytes, content_type: str) -> Document:
+def parse_manifest(content: bytes, content_type: str) -> ParsedManifest:
     """Read a manifest that was sent as `content_type` ("" where none was given).
 
     Raises MANIFEST_INVALID, saying why.
     """
     fields = _json_object(content)
     media_type = _media_type(fields, content_type)
-    _refuse_double_meaning(fields, media_type)
+    _refuse_ambiguous(fields, media_type)
     descriptors = _descriptors(fields, media_type)
-    if len(descriptors) > MOST_REFERENCES:
-        raise _invalid(f"names more than {MOST_REFERENCES} descriptors")
+    if len(descriptors) > MAX_REFERENCES:
+        raise _invalid(f"names more than {MAX_REFERENCES} descriptors")
     blobs, children = {}, {}
     for descriptor in descriptors:
         digest, kind = _digest(descriptor), _kind(descriptor)
         # BuildKit's cache manifests are indexes that list layers: such an entry is a blob.
         if media_type in INDEXES and kind in MEDIA_TYPES:
             children[digest] = True
-        elif kind not in NOT_DISTRIBUTABLE:
+        elif kind not in NONDISTRIBUTABLE:
             blobs[digest] = True
     subject = fields.get("subject")
-    return Document(
+    return ParsedManifest(
         media_type=media_type,
         artifact_type=_artifact_type(fields, media_type),
         subject=_digest(_descriptor(subject, "subject")) if subject is not None else "",
-        attached_kind=_attached_kind(fields) if media_type in IMAGES else "",
+        cosign_suffix=_cosign_suffix(fields) if media_type in IMAGES else "",
         blobs=tuple(blobs),
-        external=_external(fields) if media_type in IMAGES else (),
+        external_layers=_external_layers(fields) if media_type in IMAGES else (),
         children=tuple(children),
         annotations=_annotations(fields),
     )
 
 
-def canonical(media_type: str) -> str:
+def normalize_media_type(media_type: str) -> str:
     """Return a media type in lower case: types and subtypes have none (RFC 6838, section 4.2; RFC 9110, section 8.3.1).
 
     Only ASCII has two cases here: what is no media type stays as it is.
@@ -102,15 +102,17 @@ def canonical(media_type: str) -> str:
 
 def _json_object(content: bytes) -> dict[str, Any]:
     try:
-        fields = json.loads(content.decode(), object_pairs_hook=field_names.once, parse_constant=_refuse_constant)
-    except field_names.NameTwice as error:
+        fields = json.loads(
+            content.decode(), object_pairs_hook=field_names.unique_members, parse_constant=_refuse_constant
+        )
+    except field_names.DuplicateName as error:
         raise _invalid(str(error)) from None
     except (ValueError, RecursionError) as error:
         # UnicodeDecodeError and JSONDecodeError are ValueErrors, and so is an absurdly long number.
         raise _invalid("is not JSON") from error
     if not isinstance(fields, dict):
         raise _invalid("is not a JSON object")
-    _refuse_mistakable(fields, field_names.DOCUMENT, "")
+    _refuse_confusable(fields, field_names.DOCUMENT, "")
     version = fields.get("schemaVersion", 2)
     if not isinstance(version, int) or version != 2:
         raise _invalid("has a schemaVersion other than 2")
@@ -121,11 +123,11 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
 
 
-def _refuse_mistakable(fields: dict[str, Any], names: frozenset[str], where: str) -> None:
+def _refuse_confusable(fields: dict[str, Any], names: frozenset[str], where: str) -> None:
     """Raise MANIFEST_INVALID where a client may take one field for another one of `names`."""
-    if found := field_names.mistakable(fields, names):
+    if found := field_names.find_confusable(fields, names):
         name, other = found
-        raise _invalid(f"has {where}the name {field_names.shown(name)}, which some clients read as {other}")
+        raise _invalid(f"has {where}the name {field_names.quoted(name)}, which some clients read as {other}")
 
 
 def _media_type(fields: dict[str, Any], content_type: str) -> str:
@@ -133,16 +135,16 @@ def _media_type(fields: dict[str, Any], content_type: str) -> str:
 
     Null and "" are no mediaType: Go's clients cannot tell either from an absent one.
     """
-    sent = canonical(content_type.partition(";")[0].strip())
+    sent = normalize_media_type(content_type.partition(";")[0].strip())
     said = sent if fields.get("mediaType") in (None, "") else fields["mediaType"]
-    if not isinstance(said, str) or canonical(said) not in MEDIA_TYPES:
+    if not isinstance(said, str) or normalize_media_type(said) not in MEDIA_TYPES:
         raise _invalid("has a media type that is not a manifest's")
-    if sent and sent != canonical(said):
+    if sent and sent != normalize_media_type(said):
         raise _invalid("has a mediaType other than its Content-Type")
-    return canonical(said)
+    return normalize_media_type(said)
 
 
-def _refuse_double_meaning(fields: dict[str, Any], media_type: str) -> None:
+def _refuse_ambiguous(fields: dict[str, Any], media_type: str) -> None:
     """An image that is also an index would be two things to two clients (CVE-2021-41190)."""
     # BuildKit's cache indexes hold a `config` beside their `manifests`, so that alone is let through.
     if ("layers" if media_type in INDEXES else "manifests") in fields:
@@ -177,9 +179,9 @@ def _descriptor(value: Any, where: str) -> dict[str, Any]:
         raise _invalid(f"has in {where} a size that is not a number of bytes")
     if not isinstance(value.get("mediaType"), str | None):
         raise _invalid(f"has in {where} a mediaType that is not text")
-    _refuse_mistakable(value, field_names.DESCRIPTOR, f"in {where} ")
+    _refuse_confusable(value, field_names.DESCRIPTOR, f"in {where} ")
     if isinstance(platform := value.get("platform"), dict):
-        _refuse_mistakable(platform, field_names.PLATFORM, f"in a platform of {where} ")
+        _refuse_confusable(platform, field_names.PLATFORM, f"in a platform of {where} ")
     return value
 
 
@@ -194,16 +196,16 @@ def _digest(descriptor: dict[str, Any]) -> str:
     return digest
 
 
-def _external(fields: dict[str, Any]) -> tuple[str, ...]:
+def _external_layers(fields: dict[str, Any]) -> tuple[str, ...]:
     """Return the digests of an image's layers that say where else they are, each time that they are named."""
-    layers = [layer for layer in _list(fields, "layers") if _kind(layer) not in NOT_DISTRIBUTABLE]
+    layers = [layer for layer in _list(fields, "layers") if _kind(layer) not in NONDISTRIBUTABLE]
     here = {_digest(fields["config"]), *(_digest(layer) for layer in layers if not layer.get("urls"))}
     return tuple(dict.fromkeys(digest for layer in layers if (digest := _digest(layer)) not in here))
 
 
 def _kind(descriptor: dict[str, Any]) -> str:
     """Return the media type of what a descriptor describes, or ""."""
-    return canonical(descriptor.get("mediaType") or "")
+    return normalize_media_type(descriptor.get("mediaType") or "")
 
 
 def _artifact_type(fields: dict[str, Any], media_type: str) -> str:
@@ -216,13 +218,13 @@ def _artifact_type(fields: dict[str, Any], media_type: str) -> str:
     texts = ["" if candidate is None else candidate for candidate in candidates]
     for text in texts:
         # `isascii` also keeps half a surrogate pair out, which no store could keep.
-        if not isinstance(text, str) or len(text) > MOST_MEDIA_TYPE or not text.isascii():
+        if not isinstance(text, str) or len(text) > MAX_MEDIA_TYPE_LENGTH or not text.isascii():
             raise _invalid("has an artifactType that is not a media type")
     return texts[0] or texts[1]
 
 
-def _attached_kind(fields: dict[str, Any]) -> str:
-    return kind_of([_kind(layer) for layer in _list(fields, "layers")])
+def _cosign_suffix(fields: dict[str, Any]) -> str:
+    return cosign_suffix([_kind(layer) for layer in _list(fields, "layers")])
 
 
 def _annotations(fields: dict[str, Any]) -> dict[str, str]:

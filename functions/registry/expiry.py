@@ -11,22 +11,22 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from functions.registry import causes
-from functions.registry.acts import Act
-from functions.registry.attempts import settle
+from functions.registry.acts import ChangeContext
+from functions.registry.attempts import retry_on_conflict
 from functions.registry.batches import in_batches
-from functions.registry.deletion import TAG_SIZE, Caused, Deletion
+from functions.registry.deletion import TAG_SIZE, Deletion, DeletionItem
 from functions.registry.graph import Node
 from storage.errors import TooLarge
 from storage.protocols import Found, MetadataStore
 from storage.records import Key, Manifest, Tag
-from storage.upkeep import Pull
+from storage.upkeep import LastPull
 
-BY: Final = "policy "
+POLICY_ACTOR_PREFIX: Final = "policy "
 """With what a policy's name is put down as the one who deleted something."""
 
 
 @dataclass(frozen=True, slots=True)
-class Doomed:
+class CleanupTarget:
     """A manifest that is to go.
 
     policy    by which
@@ -41,7 +41,7 @@ class Doomed:
 
 
 @dataclass(frozen=True, slots=True)
-class DoomedTag:
+class CleanupTag:
     """A tag that is to go alone, by which policy, while the manifest that it names stays."""
 
     node: Node
@@ -49,7 +49,7 @@ class DoomedTag:
     policy: str
 
 
-class Expiry:
+class CleanupDeletion:
     """Deletes for clean-up."""
 
     def __init__(self, metadata: MetadataStore, deletion: Deletion) -> None:
@@ -57,60 +57,64 @@ class Expiry:
         self._metadata = metadata
         self._deletion = deletion
 
-    def delete(self, repository: str, doomed: Sequence[Doomed]) -> set[str]:
+    def delete(self, repository: str, targets: Sequence[CleanupTarget]) -> set[str]:
         """Delete manifests and their tags in one commit, or one manifest alone in as many as it needs, tags first.
 
         Where some are no longer what was judged (changed, pulled or gone since), nothing is done, and their digests are
         the answer. Raises TooLarge where several are too large for one commit.
         """
-        act = Act("clean-up", f"{BY}{', '.join(sorted({each.policy for each in doomed}))}")
-        return settle(lambda: self._try_to_delete(repository, doomed, act))
+        act = ChangeContext("clean-up", f"{POLICY_ACTOR_PREFIX}{', '.join(sorted({each.policy for each in targets}))}")
+        return retry_on_conflict(lambda: self._try_to_delete(repository, targets, act))
 
-    def delete_tags(self, repository: str, doomed: Sequence[DoomedTag]) -> list[DoomedTag]:
+    def delete_tags(self, repository: str, targets: Sequence[CleanupTag]) -> list[CleanupTag]:
         """Delete tags, but for those of manifests that are no longer what was judged; returns those that it deleted."""
-        deleted: list[DoomedTag] = []
-        for policy in sorted({each.policy for each in doomed}):
-            some = [each for each in doomed if each.policy == policy]
-            act = Act("clean-up", f"{BY}{policy}")
+        deleted: list[CleanupTag] = []
+        for policy in sorted({each.policy for each in targets}):
+            some = [each for each in targets if each.policy == policy]
+            act = ChangeContext("clean-up", f"{POLICY_ACTOR_PREFIX}{policy}")
             in_batches(
                 some,
-                lambda batch, act=act: deleted.extend(settle(lambda: self._try_to_delete_tags(repository, batch, act))),  # type: ignore[misc]
+                lambda batch, act=act: deleted.extend(
+                    retry_on_conflict(lambda: self._try_to_delete_tags(repository, batch, act))
+                ),  # type: ignore[misc]
                 size=lambda each: TAG_SIZE,
             )
         return deleted
 
-    def _try_to_delete_tags(self, repository: str, doomed: Sequence[DoomedTag], act: Act) -> list[DoomedTag]:
+    def _try_to_delete_tags(
+        self, repository: str, targets: Sequence[CleanupTag], context: ChangeContext
+    ) -> list[CleanupTag]:
         # Its other tags may go meanwhile; a new one gives the manifest a new version.
-        nodes = [replace(each.node, tags=(each.tag,), subject="") for each in doomed]
-        keys = dict.fromkeys(key for node in nodes for key in _keys(repository, Doomed(node, act.by, "")))
+        nodes = [replace(each.node, tags=(each.tag,), subject="") for each in targets]
+        keys = dict.fromkeys(key for node in nodes for key in _keys(repository, CleanupTarget(node, context.actor, "")))
         found = self._metadata.read([*keys], content=False)
-        going = [each for each, node in zip(doomed, nodes, strict=True) if not _has_changed(found, repository, node)]
+        going = [each for each, node in zip(targets, nodes, strict=True) if not _has_changed(found, repository, node)]
         tags = [tag for each in going if (tag := found[Key(Tag, each.tag, repository)]) is not None]
         if tags:
-            self._deletion.together(repository, [(causes.of_tag(tag.id), tag) for tag in tags], act)
+            self._deletion.delete_atomically(repository, [(causes.of_tag(tag.id), tag) for tag in tags], context)
         return going
 
-    def _try_to_delete(self, repository: str, doomed: Sequence[Doomed], act: Act) -> set[str]:
-        found = self._metadata.read([key for each in doomed for key in _keys(repository, each)], content=False)
-        going = {each.node.digest for each in doomed}
+    def _try_to_delete(self, repository: str, targets: Sequence[CleanupTarget], context: ChangeContext) -> set[str]:
+        found = self._metadata.read([key for each in targets for key in _keys(repository, each)], content=False)
+        going = {each.node.digest for each in targets}
         changed = {
             each.node.digest
-            for each in doomed
+            for each in targets
             if _has_changed(found, repository, each.node) or self._is_held(found, repository, each.node, going)
         }
         if not changed:
-            caused = [pair for each in doomed for pair in _caused(found, repository, each)]
-            self._delete(repository, caused, act, alone=len(doomed) == 1)
+            caused = [pair for each in targets for pair in _deletion_items(found, repository, each)]
+            self._delete(repository, caused, context, alone=len(targets) == 1)
         return changed
 
-    def _delete(self, repository: str, caused: Sequence[Caused], act: Act, *, alone: bool) -> None:
+    def _delete(self, repository: str, items: Sequence[DeletionItem], context: ChangeContext, *, alone: bool) -> None:
         try:
-            self._deletion.together(repository, caused, act)
+            self._deletion.delete_atomically(repository, items, context)
         except TooLarge:
             if not alone:
                 raise
-            in_batches(caused[:-1], lambda tags: self._deletion.together(repository, tags, act))
-            self._deletion.apart(repository, caused[-1:], act)
+            in_batches(items[:-1], lambda tags: self._deletion.delete_atomically(repository, tags, context))
+            self._deletion.delete_or_split(repository, items[-1:], context)
 
     def _is_held(self, found: Found, repository: str, node: Node, going: Set[str]) -> bool:
         """Whether something that lives, and is not going, holds a manifest."""
@@ -121,26 +125,26 @@ class Expiry:
         return any(index.id not in going for index in indexes)
 
 
-def _caused(found: Found, repository: str, doomed: Doomed) -> list[Caused]:
+def _deletion_items(found: Found, repository: str, target: CleanupTarget) -> list[DeletionItem]:
     """What goes with one manifest. Of dangling tags, those that still name what they did; nothing else is missing."""
-    tags = dict.fromkeys(doomed.node.tags, doomed.node.digest) | dict(doomed.dangling)
+    tags = dict.fromkeys(target.node.tags, target.node.digest) | dict(target.dangling)
     there = [tag for name in tags if (tag := found[Key(Tag, name, repository)]) is not None]
     things: list[Tag | Manifest] = [tag for tag in there if tag.digest == tags[tag.id]]
-    if (manifest := found[Key(Manifest, doomed.node.digest, repository)]) is not None:
+    if (manifest := found[Key(Manifest, target.node.digest, repository)]) is not None:
         things.append(manifest)
-    return [(causes.of_manifest(doomed.cause), thing) for thing in things]
+    return [(causes.of_manifest(target.cause), thing) for thing in things]
 
 
-def _keys(repository: str, doomed: Doomed) -> list[Key[Any]]:
-    node = doomed.node
-    tags = [Key(Tag, tag, repository) for tag in dict.fromkeys((*node.tags, *(tag for tag, _ in doomed.dangling)))]
+def _keys(repository: str, target: CleanupTarget) -> list[Key[Any]]:
+    node = target.node
+    tags = [Key(Tag, tag, repository) for tag in dict.fromkeys((*node.tags, *(tag for tag, _ in target.dangling)))]
     digests = [node.digest, *([node.subject] if node.subject else [])]
-    return [*(Key(Manifest, digest, repository) for digest in digests), Key(Pull, node.digest, repository), *tags]
+    return [*(Key(Manifest, digest, repository) for digest in digests), Key(LastPull, node.digest, repository), *tags]
 
 
 def _has_changed(found: Found, repository: str, node: Node) -> bool:
     manifest = found[Key(Manifest, node.digest, repository)]
-    pull = found[Key(Pull, node.digest, repository)]
+    pull = found[Key(LastPull, node.digest, repository)]
     tags = [found[Key(Tag, tag, repository)] for tag in node.tags]
     return (
         manifest is None

@@ -28,27 +28,27 @@ MAX_SHOWN: Final = 80
 """Characters of a name that an error shows."""
 
 
-class NameTwice(ValueError):
+class DuplicateName(ValueError):
     """An object that has a name twice; the message says which."""
 
 
-def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def unique_members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Return the object of these members, for `json.loads`.
 
     RFC 7493, on which the image-spec insists, has each name once. Clients that read the first and clients that read the
     last of two would not see the same.
 
     Raises:
-        NameTwice: where two members have the same name, however they are escaped.
+        DuplicateName: where two members have the same name, however they are escaped.
     """
     fields = dict(pairs)
     if len(fields) != len(pairs):
         ((name, _),) = Counter(name for name, _ in pairs).most_common(1)
-        raise NameTwice(f"has the name {shown(name)} twice in one object")
+        raise DuplicateName(f"has the name {quoted(name)} twice in one object")
     return fields
 
 
-def mistakable(fields: Mapping[str, Any], names: Iterable[str]) -> tuple[str, str] | None:
+def find_confusable(fields: Mapping[str, Any], names: Iterable[str]) -> tuple[str, str] | None:
     """Return the first name that a client may take for another one of `names`, and that one; None where there is none.
 
     Args:
@@ -62,7 +62,7 @@ def mistakable(fields: Mapping[str, Any], names: Iterable[str]) -> tuple[str, st
     return next(((name, folded[_fold(name)]) for name in fields if name in others and _fold(name) in folded), None)
 
 
-def shown(name: str) -> str:
+def quoted(name: str) -> str:
     """Return a name as an error shows it: short, in ASCII, so that letters that look alike can be told apart."""
     return ascii(name[:MAX_SHOWN])
 

@@ -13,17 +13,17 @@ from itertools import islice
 from typing import Final
 
 from functions.registry.batches import batches
-from functions.registry.documents import parse
+from functions.registry.documents import parse_manifest
 from functions.registry.errors import RegistryError
 from functions.registry.pages import find_all, scan_all
 from functions.registry.queries import ask_each
-from functions.registry.referring import NOT_ATTACHED, attaches, attachment_of, is_pushed_for_tags, tags_of
+from functions.registry.referring import NOT_ATTACHED, attaches, attachment_of, is_pushed_for_tags, referrer_tags_of
 from functions.registry.running import digests_in_use
-from storage.protocols import MOST_CONTENT, MetadataStore
+from storage.protocols import MAX_CONTENT_SIZE, MetadataStore
 from storage.records import Key, Manifest, Tag
-from storage.upkeep import Running
+from storage.upkeep import InUseReport
 
-AT_ONCE: Final = 100
+BATCH_SIZE: Final = 100
 """Indexes that are looked at together."""
 
 MAX_INDEXES: Final = 10
@@ -31,7 +31,7 @@ MAX_INDEXES: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Going:
+class DeletionSet:
     """What is deleted with a manifest.
 
     manifests  the manifest, and what goes with it: each before what refers to it
@@ -44,14 +44,14 @@ class Going:
     dangling: Sequence[Tag]
 
 
-class Followers:
+class Dependents:
     """Finds what refers to a manifest. Each manifest is read first, and what names it second (registry.manifests)."""
 
     def __init__(self, metadata: MetadataStore) -> None:
         """Look in `metadata`."""
         self._metadata = metadata
 
-    def of(self, root: Manifest, indexes: Sequence[Manifest] = ()) -> Going:
+    def of(self, root: Manifest, indexes: Sequence[Manifest] = ()) -> DeletionSet:
         """Return what is deleted with a manifest: referrers, and theirs, unless another tag or an index names them.
 
         Args:
@@ -62,18 +62,18 @@ class Followers:
         tags, attached = self.tags(root), dict[str, Tag]()
         queue = [*going]
         for digest in queue:
-            made_of = self._made_of(root.repository, digest)
+            made_of = self._referrer_tags(root.repository, digest)
             attached |= made_of
             for follower in self._referrers(root.repository, digest, made_of):
                 if follower.id in going:
                     continue
                 names = self.tags(follower)
-                if names.keys() <= set(tags_of(digest)) and not self.indexes(follower):
+                if names.keys() <= set(referrer_tags_of(digest)) and not self.indexes(follower):
                     going[follower.id] = follower
                     tags |= names
                     queue.append(follower.id)
         dangling = [tag for tag in attached.values() if tag.digest not in going]
-        return Going([*going.values()], [*tags.values()], dangling)
+        return DeletionSet([*going.values()], [*tags.values()], dangling)
 
     def tags(self, manifest: Manifest) -> dict[str, Tag]:
         """All tags that name a manifest, by name."""
@@ -86,7 +86,7 @@ class Followers:
         found = self._metadata.find(Manifest, where, repository=manifest.repository, limit=MAX_INDEXES)
         return [index.id for index in found]
 
-    def named_by(self, manifest: Manifest) -> tuple[list[str], list[Manifest]]:
+    def blocking_indexes(self, manifest: Manifest) -> tuple[list[str], list[Manifest]]:
         """Return the digests of some live indexes that keep a manifest; where there are none, those that name it.
 
         An index keeps its children, unless it was superseded: each push gave it a tag, it has none now, and neither an
@@ -95,35 +95,37 @@ class Followers:
         keeping: list[str] = []
         superseded: list[Manifest] = []
         found = find_all(self._metadata, Manifest, {"children": manifest.id}, manifest.repository)
-        while page := list(islice(found, AT_ONCE)):
+        while page := list(islice(found, BATCH_SIZE)):
             loose = [index for index in page if not index.subject and is_pushed_for_tags(index.attachment)]
-            in_use = digests_in_use(scan_all(self._metadata, Running), manifest.repository) if loose else set()
-            held = dict(ask_each(self._is_named, [index.key for index in loose if index.id not in in_use]))
+            in_use = digests_in_use(scan_all(self._metadata, InUseReport), manifest.repository) if loose else set()
+            held = dict(ask_each(self._is_referenced, [index.key for index in loose if index.id not in in_use]))
             superseded += [index for index in loose if held.get(index.key) is False]
             keeping += [index.id for index in page if held.get(index.key) is not False]
             if len(keeping) >= MAX_INDEXES:
                 break
         return keeping[:MAX_INDEXES], [] if keeping else superseded
 
-    def _is_named(self, key: Key[Manifest]) -> bool:
+    def _is_referenced(self, key: Key[Manifest]) -> bool:
         """Return whether a tag or an index names a manifest."""
         asked: tuple[tuple[type[Tag | Manifest], str], ...] = ((Tag, "digest"), (Manifest, "children"))
         return any(self._metadata.find(kind, {by: key.id}, repository=key.repository, limit=1) for kind, by in asked)
 
-    def _made_of(self, repository: str, digest: str) -> dict[str, Tag]:
+    def _referrer_tags(self, repository: str, digest: str) -> dict[str, Tag]:
         """The tags that are made of a digest, by name."""
-        keys = [Key(Tag, tag, repository) for tag in tags_of(digest)]
+        keys = [Key(Tag, tag, repository) for tag in referrer_tags_of(digest)]
         found = self._metadata.read(keys, content=False)
         return {tag.id: tag for key in keys if (tag := found[key]) is not None}
 
-    def _referrers(self, repository: str, digest: str, made_of: Mapping[str, Tag]) -> Iterator[Manifest]:
+    def _referrers(self, repository: str, digest: str, referrer_tags: Mapping[str, Tag]) -> Iterator[Manifest]:
         """Yield all that refers to a manifest, by its subject or by a tag that attaches it; without content."""
         yield from find_all(self._metadata, Manifest, {"subject": digest}, repository)
-        keys = [Key(Manifest, named, repository) for named in dict.fromkeys(tag.digest for tag in made_of.values())]
+        keys = [
+            Key(Manifest, named, repository) for named in dict.fromkeys(tag.digest for tag in referrer_tags.values())
+        ]
         found = self._metadata.read(keys, content=False)
         there = [manifest for key in keys if (manifest := found[key]) is not None]
         for manifest in with_attachments(self._metadata, there):
-            named = [tag.id for tag in made_of.values() if tag.digest == manifest.id]
+            named = [tag.id for tag in referrer_tags.values() if tag.digest == manifest.id]
             if any(attaches(tag, manifest.subject, manifest.attachment) for tag in named):
                 yield manifest
 
@@ -132,7 +134,7 @@ def with_attachments(metadata: MetadataStore, manifests: Sequence[Manifest]) -> 
     """Yield manifests with their `attachment`: of those that an earlier release wrote, as their content says."""
     unknown = [manifest for manifest in manifests if not manifest.attachment]
     yield from (manifest for manifest in manifests if manifest.attachment)
-    for some in batches(unknown, lambda manifest: min(manifest.size, MOST_CONTENT)):
+    for some in batches(unknown, lambda manifest: min(manifest.size, MAX_CONTENT_SIZE)):
         found = metadata.read([manifest.key for manifest in some])
         for manifest in some:
             yield replace(manifest, attachment=_attachment(found[manifest.key]))
@@ -143,7 +145,7 @@ def _attachment(manifest: Manifest | None) -> str:
     if manifest is None or manifest.content is None:
         return NOT_ATTACHED
     try:
-        return attachment_of(parse(manifest.content, manifest.media_type).attached_kind, ())
+        return attachment_of(parse_manifest(manifest.content, manifest.media_type).cosign_suffix, ())
     except RegistryError:
         # An earlier release was less strict.
         return NOT_ATTACHED

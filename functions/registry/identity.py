@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Final
 
 from functions.registry.acts import Clock, now
-from functions.registry.attempts import settle
+from functions.registry.attempts import retry_on_conflict
 from storage.protocols import Create, MetadataStore, Replace
 from storage.records import Key
 from storage.upkeep import Identity
@@ -16,7 +16,7 @@ ID: Final = "registry"
 
 def identity_of(metadata: MetadataStore, clock: Clock = now) -> str:
     """Return the registry's identity; one of a release that had none gets it now."""
-    return settle(lambda: _read_or_make(metadata, clock))
+    return retry_on_conflict(lambda: _read_or_make(metadata, clock))
 
 
 def known_identity(metadata: MetadataStore) -> str:
@@ -26,7 +26,7 @@ def known_identity(metadata: MetadataStore) -> str:
     return found.registry if found else ""
 
 
-def renew(metadata: MetadataStore, clock: Clock = now) -> str:
+def replace_identity(metadata: MetadataStore, clock: Clock = now) -> str:
     """Give the registry another identity, and return it: a copy that goes its own way is another registry."""
 
     def attempt() -> str:
@@ -35,7 +35,7 @@ def renew(metadata: MetadataStore, clock: Clock = now) -> str:
         metadata.commit([_over(found, new)])
         return new.registry
 
-    return settle(attempt)
+    return retry_on_conflict(attempt)
 
 
 def _read_or_make(metadata: MetadataStore, clock: Clock) -> str:

@@ -9,7 +9,7 @@ A tag is immutable where a rule matches and no exception does, in whatever order
 from dataclasses import dataclass
 from typing import ClassVar
 
-from functions.registry.errors import immutable
+from functions.registry.errors import tag_immutable
 from functions.registry.rules import Rules
 
 
@@ -17,9 +17,9 @@ from functions.registry.rules import Rules
 class ImmutableTags(Rules):
     """The rules and exceptions, as REPOSITORY:TAG."""
 
-    WHAT: ClassVar[str] = "TAG"
+    SUBJECT: ClassVar[str] = "TAG"
 
     def check(self, repository: str, tag: str) -> None:
         """Raises TAG_IMMUTABLE, naming the rule, where the tag is immutable."""
         if rule := self.rule(repository, tag):
-            raise immutable(tag, rule)
+            raise tag_immutable(tag, rule)

@@ -5,18 +5,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
-from functions.registry.expiry import BY
+from functions.registry.expiry import POLICY_ACTOR_PREFIX
 from functions.registry.followers import with_attachments
-from functions.registry.graph import Node, belongs, is_late
+from functions.registry.graph import Node, belongs_to_build, is_late_tag
 from functions.registry.immutable import ImmutableTags
 from functions.registry.pages import scan_all
-from functions.registry.referring import attaches, refers, tags_of
+from functions.registry.referring import attaches, is_referrer_tag, referrer_tags_of
 from storage.past import DeletedManifest
 from storage.protocols import MetadataStore
 from storage.records import Link, Manifest, Tag
-from storage.upkeep import Pull
+from storage.upkeep import LastPull
 
-QUESTIONS: Final = 16
+MAX_CONCURRENCY: Final = 16
 """Questions to the store at a time, where there is one for each blob."""
 
 
@@ -38,53 +38,55 @@ class Inventory:
         for tag in scan_all(self._metadata, Tag, repository):
             tags[tag.digest].append(tag)
         manifests = self._with_attachments(manifests, tags)
-        gone = self._gone(repository, manifests)
-        pulls = {pull.id: pull.pulled for pull in scan_all(self._metadata, Pull, repository)}
+        gone = self._deleted_holders(repository, manifests)
+        pulls = {pull.id: pull.pulled for pull in scan_all(self._metadata, LastPull, repository)}
         return [self._node(manifest, tags[manifest.digest], pulls.get(manifest.digest), gone) for manifest in manifests]
 
-    def _node(self, manifest: Manifest, tags: Sequence[Tag], pulled: datetime | None, gone: "_Gone") -> Node:
+    def _node(self, manifest: Manifest, tags: Sequence[Tag], pulled: datetime | None, gone: "_DeletedHolders") -> Node:
         names = tuple(tag.id for tag in tags)
         return Node(
             digest=manifest.digest,
             size=manifest.size,
             created=manifest.created,
             tags=names,
-            immutable=tuple(tag for tag in names if self._immutable.rule(manifest.repository, tag)),
-            late=tuple(tag.id for tag in tags if is_late(tag.id, tag.moved, manifest.attachment, manifest.created)),
+            immutable_tags=tuple(tag for tag in names if self._immutable.rule(manifest.repository, tag)),
+            late_tags=tuple(
+                tag.id for tag in tags if is_late_tag(tag.id, tag.moved, manifest.attachment, manifest.created)
+            ),
             pulled=pulled,
             subject=manifest.subject,
             attachment=manifest.attachment,
             children=manifest.children,
             blobs=manifest.blobs,
             version=manifest.version,
-            orphan=gone.policy(manifest, tags),
+            orphaned_by=gone.policy(manifest, tags),
         )
 
     def _with_attachments(self, manifests: Sequence[Manifest], tags: Mapping[str, Sequence[Tag]]) -> list[Manifest]:
         """Return manifests, with the `attachment` of all that a tag may attach: one more read for old records alone."""
-        attached = {digest for digest, names in tags.items() if any(refers(tag.id) for tag in names)}
+        attached = {digest for digest, names in tags.items() if any(is_referrer_tag(tag.id) for tag in names)}
         asked = [each for each in manifests if each.id in attached and not (each.attachment or each.subject)]
         known = {manifest.id: manifest for manifest in with_attachments(self._metadata, asked)}
         return [known.get(manifest.id, manifest) for manifest in manifests]
 
-    def _gone(self, repository: str, live: Sequence[Manifest]) -> "_Gone":
-        gone = _Gone(live)
+    def _deleted_holders(self, repository: str, live: Sequence[Manifest]) -> "_DeletedHolders":
+        gone = _DeletedHolders(live)
         for dead in scan_all(self._metadata, DeletedManifest, repository):
             gone.add(dead)
         return gone
 
-    def sizes(self, repository: str) -> Mapping[str, int]:
+    def blob_sizes(self, repository: str) -> Mapping[str, int]:
         """The bytes of each blob that a repository links, by digest."""
         return {link.id: link.size for link in scan_all(self._metadata, Link, repository)}
 
-    def shared(self, blobs: Iterable[str]) -> set[str]:
+    def shared_blobs(self, blobs: Iterable[str]) -> set[str]:
         """Those of `blobs` that more than one repository links: a question for each, many at a time.
 
         For many blobs of all repositories, jobs.shared is quicker.
         """
         from concurrent.futures import ThreadPoolExecutor
 
-        with ThreadPoolExecutor(QUESTIONS) as pool:
+        with ThreadPoolExecutor(MAX_CONCURRENCY) as pool:
             asked = list(dict.fromkeys(blobs))
             return {blob for blob, shared in zip(asked, pool.map(self._is_shared, asked), strict=True) if shared}
 
@@ -92,7 +94,7 @@ class Inventory:
         return len(self._metadata.find(Link, {"id": blob}, repository=None, limit=2)) > 1
 
 
-class _Gone:
+class _DeletedHolders:
     """What held manifests and was deleted. Of several holders of one manifest the last one to go counts.
 
     A deleted holder tells only of what was there when it went: what was pushed or restored since belongs to whoever did
@@ -107,18 +109,18 @@ class _Gone:
         self._subjects: dict[str, DeletedManifest] = {}
         self._tags: dict[str, DeletedManifest] = {}
 
-    def add(self, dead: DeletedManifest) -> None:
-        if dead.digest in self._live:
+    def add(self, deleted: DeletedManifest) -> None:
+        if deleted.digest in self._live:
             # It is just being restored.
             return
-        for digest in dead.children:
-            self._add(self._parents, digest, dead)
+        for digest in deleted.children:
+            self._add(self._parents, digest, deleted)
             child = self._live.get(digest)
-            if child is not None and _took(child, dead):
+            if child is not None and _deleted_with_index(child, deleted):
                 self._belonging.add(digest)
-        self._add(self._subjects, dead.digest, dead)
-        for tag in tags_of(dead.digest):
-            self._add(self._tags, tag, dead)
+        self._add(self._subjects, deleted.digest, deleted)
+        for tag in referrer_tags_of(deleted.digest):
+            self._add(self._tags, tag, deleted)
 
     def policy(self, manifest: Manifest, tags: Iterable[Tag]) -> str:
         """Return the policy by which clean-up deleted what held a manifest, or "".
@@ -136,16 +138,16 @@ class _Gone:
         )
         return next(
             (
-                dead.by.removeprefix(BY)
+                dead.by.removeprefix(POLICY_ACTOR_PREFIX)
                 for there, dead in holders
-                if dead is not None and dead.by.startswith(BY) and there < dead.deleted
+                if dead is not None and dead.by.startswith(POLICY_ACTOR_PREFIX) and there < dead.deleted
             ),
             "",
         )
 
-    def _add(self, holders: dict[str, DeletedManifest], held: str, dead: DeletedManifest) -> None:
-        if held not in holders or _rank(holders[held]) < _rank(dead):
-            holders[held] = dead
+    def _add(self, holders: dict[str, DeletedManifest], held: str, deleted: DeletedManifest) -> None:
+        if held not in holders or _rank(holders[held]) < _rank(deleted):
+            holders[held] = deleted
 
 
 def _since(manifest: Manifest) -> datetime:
@@ -153,12 +155,12 @@ def _since(manifest: Manifest) -> datetime:
     return max(manifest.created, manifest.restored or manifest.created)
 
 
-def _took(child: Manifest, dead: DeletedManifest) -> bool:
+def _deleted_with_index(child: Manifest, deleted: DeletedManifest) -> bool:
     """Whether clean-up deleted an index to which a child belonged: it goes along, once no other holds it."""
-    is_part = belongs(child.attachment, child.created, dead.created)
-    return is_part and dead.by.startswith(BY) and _since(child) < dead.deleted
+    is_part = belongs_to_build(child.attachment, child.created, deleted.created)
+    return is_part and deleted.by.startswith(POLICY_ACTOR_PREFIX) and _since(child) < deleted.deleted
 
 
-def _rank(dead: DeletedManifest) -> tuple[datetime, bool]:
+def _rank(deleted: DeletedManifest) -> tuple[datetime, bool]:
     """Return what a holder counts by: of two that went at once, the one that somebody deleted counts."""
-    return dead.deleted, not dead.by.startswith(BY)
+    return deleted.deleted, not deleted.by.startswith(POLICY_ACTOR_PREFIX)

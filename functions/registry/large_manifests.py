@@ -17,73 +17,75 @@ from typing import Any, Final
 
 from functions.registry import links
 from functions.registry.acts import Clock
-from functions.registry.attempts import settle
+from functions.registry.attempts import retry_on_conflict
 from functions.registry.batches import in_batches
-from functions.registry.needs import hidden_needs_of, needs_of, released
+from functions.registry.needs import deletion_link_writes, dependencies_of, hidden_dependencies_of
 from storage.past import DeletedLink, DeletedManifest
 from storage.protocols import Delete, Found, MetadataStore, Replace, Touch, Write
-from storage.records import FORGOTTEN, LOOSE, Blob, Key, Link, Manifest
+from storage.records import HIDDEN_UNVERIFIED, UNVERIFIED, Blob, Key, Link, Manifest
 
 MAX_LINKS: Final = 500
 """Links of one batch, which is halved where it does not fit."""
 
 
-def show_links(
+def unhide_links(
     metadata: MetadataStore, manifest: Manifest, clock: Clock, hidden_for: timedelta = timedelta.max
 ) -> None:
     """Make each link visible that a manifest needs, as a loose one, unless it has been hidden for `hidden_for`."""
 
     def writes(some: Manifest) -> list[Write]:
-        found = metadata.read([*needs_of(some), *hidden_needs_of(some)], content=False)
+        found = metadata.read([*dependencies_of(some), *hidden_dependencies_of(some)], content=False)
         now = clock(found.read_at)
         shown: list[Write] = []
         for digest in some.blobs:
             link = found[Key(Link, digest, some.repository)]
             hidden, blob = found[Key(DeletedLink, digest, some.repository)], found[Key(Blob, digest)]
             if link is not None:
-                shown += _visible(link, hidden, now)
-            elif hidden and blob and not blob.damaged and now - hidden.hidden < hidden_for:
-                shown += links.shown(hidden, blob, now, state=LOOSE)
+                shown += _visible_writes(link, hidden, now)
+            elif hidden and blob and not blob.damaged and now - hidden.hidden_at < hidden_for:
+                shown += links.unhide(hidden, blob, now, state=UNVERIFIED)
         return shown
 
     _in_batches(metadata, manifest, writes)
 
 
-def touching(found: Found, writes: list[Write]) -> list[Write]:
+def touch_unverified(found: Found, writes: list[Write]) -> list[Write]:
     """Return the writes of a manifest that names what was found, with loose links touched instead: they stay loose."""
 
     def touched(write: Write) -> Write:
         link = found[write.record.key] if isinstance(write, Replace) else None
-        return Touch(link.key, link.version) if isinstance(link, Link) and link.state == LOOSE else write
+        return Touch(link.key, link.version) if isinstance(link, Link) and link.state == UNVERIFIED else write
 
     return [touched(write) for write in writes]
 
 
-def loosen_links(metadata: MetadataStore, manifest: Manifest, clock: Clock) -> None:
+def unverify_links(metadata: MetadataStore, manifest: Manifest, clock: Clock) -> None:
     """Loosen each link that a manifest names, from now on: also those that are loose.
 
     Of one that has been so for long, a collection would say before the manifest is deleted that it is named.
     """
 
     def writes(some: Manifest) -> list[Write]:
-        found = metadata.read(needs_of(some))
+        found = metadata.read(dependencies_of(some))
         now = clock(found.read_at)
-        return [links.loosened(link, now) for link in _links(found, some) if link.state in ("", LOOSE)]
+        return [links.unverify(link, now) for link in _links(found, some) if link.state in ("", UNVERIFIED)]
 
     _in_batches(metadata, manifest, writes)
 
 
 def hide_links(metadata: MetadataStore, manifest: Manifest, clock: Clock) -> None:
     """Hide each link that a deleted manifest names and no live one: it may live again by now."""
-    _in_batches(metadata, manifest, lambda some: released(metadata, some.repository, (), some.blobs, clock()))
+    _in_batches(
+        metadata, manifest, lambda some: deletion_link_writes(metadata, some.repository, (), some.blobs, clock())
+    )
 
 
-def forget_links(metadata: MetadataStore, manifest: Manifest, clock: Clock) -> None:
+def unverify_links_for_purge(metadata: MetadataStore, manifest: Manifest, clock: Clock) -> None:
     """Loosen each link that a deleted manifest names, and forget each hidden one: it is forgotten next."""
 
     def writes(some: Manifest) -> list[Write]:
         found = metadata.read(links_of(some))
-        return forgetting(found, some, clock(found.read_at), again=False)
+        return purge_link_writes(found, some, clock(found.read_at), rewrite=False)
 
     _in_batches(metadata, manifest, writes)
 
@@ -93,52 +95,52 @@ def links_of(manifest: Manifest) -> list[Key[Any]]:
     return [Key(kind, digest, manifest.repository) for kind in (Link, DeletedLink) for digest in manifest.blobs]
 
 
-def forgetting(found: Found, manifest: Manifest, now: datetime, *, again: bool = True) -> list[Write]:
+def purge_link_writes(found: Found, manifest: Manifest, now: datetime, *, rewrite: bool = True) -> list[Write]:
     """Return the writes about the links of a deleted manifest that is forgotten.
 
     Args:
         found: of `links_of`.
         manifest: the deleted one.
         now: the time from which links are loose.
-        again: whether those are written anew that are loose or forgotten already; else they are only touched.
+        rewrite: whether those are written anew that are loose or forgotten already; else they are only touched.
     """
     writes: list[Write] = []
     for digest in manifest.blobs:
         link = found[Key(Link, digest, manifest.repository)]
         hidden = found[Key(DeletedLink, digest, manifest.repository)]
         if link is not None:
-            loose = not again and link.state == LOOSE
-            writes.append(Touch(link.key, link.version) if loose else links.loosened(link, now))
+            loose = not rewrite and link.state == UNVERIFIED
+            writes.append(Touch(link.key, link.version) if loose else links.unverify(link, now))
         if hidden is not None:
-            done = not again and hidden.state == FORGOTTEN
-            writes.append(Touch(hidden.key, hidden.version) if done else links.forgotten(hidden))
+            done = not rewrite and hidden.state == HIDDEN_UNVERIFIED
+            writes.append(Touch(hidden.key, hidden.version) if done else links.unverify_hidden(hidden))
     return writes
 
 
-def dropping(
-    metadata: MetadataStore, tombstone: DeletedManifest, manifest: Manifest, clock: Clock, *, again: bool = True
+def drop_tombstone_writes(
+    metadata: MetadataStore, tombstone: DeletedManifest, manifest: Manifest, clock: Clock, *, rewrite: bool = True
 ) -> list[Write]:
     """Return the writes that forget that a manifest was deleted which is put or restored in the same commit.
 
     The same bytes may have been deleted as another media type, which named other blobs. Nothing leads to the hidden
     links of these without the tombstone, so they are let go as if it were forgotten: see `forgetting`.
     """
-    others = others_of(tombstone, manifest)
+    others = without_blobs_of(tombstone, manifest)
     if not others.blobs:
         return [Delete(tombstone)]
     found = metadata.read(links_of(others))
-    return [Delete(tombstone), *forgetting(found, others, clock(found.read_at), again=again)]
+    return [Delete(tombstone), *purge_link_writes(found, others, clock(found.read_at), rewrite=rewrite)]
 
 
-def others_of(tombstone: DeletedManifest, manifest: Manifest) -> DeletedManifest:
+def without_blobs_of(tombstone: DeletedManifest, manifest: Manifest) -> DeletedManifest:
     """Return a deleted manifest as if it named only those blobs that `manifest` does not name."""
     named = {*manifest.blobs}
     return replace(tombstone, blobs=tuple(digest for digest in tombstone.blobs if digest not in named), children=())
 
 
-def _visible(link: Link, hidden: DeletedLink | None, now: datetime) -> list[Write]:
+def _visible_writes(link: Link, hidden: DeletedLink | None, now: datetime) -> list[Write]:
     """Return the writes by which a link is named or loose, and alone."""
-    writes: list[Write] = [] if link.state in ("", LOOSE) else [links.loosened(link, now)]
+    writes: list[Write] = [] if link.state in ("", UNVERIFIED) else [links.unverify(link, now)]
     if hidden is not None:
         writes += [Delete(hidden), *([] if writes else [Touch(link.key, link.version)])]
     return writes
@@ -159,6 +161,6 @@ def _in_batches(metadata: MetadataStore, manifest: Manifest, writes: Callable[[M
             if found := writes(some):
                 metadata.commit(found)
 
-        settle(attempt)
+        retry_on_conflict(attempt)
 
-    in_batches(manifest.blobs, commit, most=MAX_LINKS)
+    in_batches(manifest.blobs, commit, max_items=MAX_LINKS)

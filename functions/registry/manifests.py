@@ -12,10 +12,10 @@ from datetime import datetime, timedelta
 from itertools import accumulate
 from typing import Any, Final, TypeVar
 
-from functions.registry.acts import PUSH, Act
-from functions.registry.attempts import settle
-from functions.registry.damage import damaged_among, is_damaged, is_whole
-from functions.registry.documents import MOST_MEDIA_TYPE, canonical, parse
+from functions.registry.acts import PUSH, ChangeContext
+from functions.registry.attempts import retry_on_conflict
+from functions.registry.damage import damaged_among, is_damaged, is_intact
+from functions.registry.documents import MAX_MEDIA_TYPE_LENGTH, normalize_media_type, parse_manifest
 from functions.registry.errors import (
     DIGEST_INVALID,
     MANIFEST_INVALID,
@@ -23,20 +23,26 @@ from functions.registry.errors import (
     MANIFEST_UNKNOWN,
     RegistryError,
 )
-from functions.registry.large_manifests import dropping, forget_links, others_of, show_links, touching
+from functions.registry.large_manifests import (
+    drop_tombstone_writes,
+    touch_unverified,
+    unhide_links,
+    unverify_links_for_purge,
+    without_blobs_of,
+)
 from functions.registry.missing_content import MissingContent
-from functions.registry.names import moment_of, names_digest, refuse_reserved
-from functions.registry.needs import hidden_needs_of, named, needs_of, object_of
+from functions.registry.names import check_not_reserved, is_digest_reference, parse_as_of
+from functions.registry.needs import dependencies_of, hidden_dependencies_of, object_of, reference_writes
 from functions.registry.pages import Page
 from functions.registry.preconditions import UNCONDITIONAL, Precondition
 from functions.registry.referring import attachment_after, attachment_of
-from functions.registry.repositories import alive
+from functions.registry.repositories import revive_writes
 from functions.registry.tags import Tags
 from functions.registry.uploads import Body, Uploads
 from storage.digests import algorithm_of, digest_of
-from storage.errors import Corrupt, Missing, TooLarge
+from storage.errors import Corrupt, ObjectNotFound, TooLarge
 from storage.past import DeletedManifest
-from storage.protocols import MOST_CONTENT, BlobStore, Create, Found, MetadataStore, Replace, Touch, Write
+from storage.protocols import MAX_CONTENT_SIZE, BlobStore, Create, Found, MetadataStore, Replace, Touch, Write
 from storage.records import Key, Manifest, Repository, Tag
 
 M = TypeVar("M", bound=Manifest | Tag)
@@ -44,14 +50,14 @@ M = TypeVar("M", bound=Manifest | Tag)
 MAX_MANIFEST: Final = 4 * 1024 * 1024
 """Bytes; the distribution-spec asks for at least as many."""
 
-NAMEABLE: Final = timedelta(hours=1)
+HIDDEN_BLOB_TTL: Final = timedelta(hours=1)
 """How long a put may name a blob that was deleted with its manifests: the client had seen it before."""
 
-PUT_AGAIN: Final = timedelta(minutes=1)
+MIN_REWRITE_INTERVAL: Final = timedelta(minutes=1)
 """Within this time of a put, another one of the same manifest is not written down."""
 
-MOST_REFERRERS: Final = 1_000
-REFERRERS_BYTES: Final = 4 * 1024 * 1024
+MAX_REFERRERS: Final = 1_000
+MAX_REFERRERS_SIZE: Final = 4 * 1024 * 1024
 """A page of referrers is made of at most so many manifests, with at most so many bytes unless it is one alone."""
 
 
@@ -104,21 +110,23 @@ class Manifests:
         self._clock = tags.clock
         self._missing = missing
 
-    def find(self, repository: str, reference: str, *, whole: bool = False, present: bool = False) -> Manifest | Tag:
+    def find(
+        self, repository: str, reference: str, *, intact: bool = False, only_present: bool = False
+    ) -> Manifest | Tag:
         """What a tag or digest names: digest, media type and size, in one read; two for a tag as of a time.
 
         One more where the manifest is kept as an object: a client that finds one whose bytes are lost would not push
-        it again. With `whole` it is not found either while a blob is marked that it, or a manifest below it, needs,
-        which takes some more reads where a scrub has left a hint of that. With `present`, a tag that is not there now
-        is not found as of a time either, which takes one more read. Raises MANIFEST_UNKNOWN.
+        it again. With `intact` it is not found either while a blob is marked that it, or a manifest below it, needs,
+        which takes some more reads where a scrub has left a hint of that. With `only_present`, a tag that is not there
+        now is not found as of a time either, which takes one more read. Raises MANIFEST_UNKNOWN.
         """
-        kind: type[Manifest | Tag] = Manifest if names_digest(reference, MANIFEST_UNKNOWN) else Tag
+        kind: type[Manifest | Tag] = Manifest if is_digest_reference(reference, MANIFEST_UNKNOWN) else Tag
         key = Key(kind, reference, repository)
         found = self._metadata.read([key])[key]
         if found is not None:
-            return self._undamaged(found, whole)
-        if (past := moment_of(reference)) and (not present or self._tags.is_present(repository, past[0])):
-            return self._find_past(repository, *past, whole=whole)
+            return self._require_intact(found, intact)
+        if (past := parse_as_of(reference)) and (not only_present or self._tags.is_present(repository, past[0])):
+            return self._find_as_of(repository, *past, intact=intact)
         raise RegistryError(MANIFEST_UNKNOWN, {"reference": reference})
 
     def content(self, found: Manifest | Tag) -> bytes:
@@ -137,56 +145,56 @@ class Manifests:
             return self.stream(self.find(found.repository, found.digest))
         return self._blobs.open(found.object, 0, found.size)
 
-    def put(self, repository: str, put: Put, act: Act = PUSH) -> Manifest:
+    def put(self, repository: str, put: Put, context: ChangeContext = PUSH) -> Manifest:
         """Keep a manifest, and let tags name it (end-7); all or nothing.
 
         Raises PRECONDITION_FAILED, MANIFEST_TOO_LARGE, DIGEST_INVALID, MANIFEST_INVALID, TAG_RESERVED, TAG_IMMUTABLE,
         and MANIFEST_BLOB_UNKNOWN with each digest that is not there, and the rule by which it need not be.
         """
         for tag in put.tags:
-            refuse_reserved(tag)
+            check_not_reserved(tag)
         if len(put.content) > MAX_MANIFEST:
             raise RegistryError(MANIFEST_TOO_LARGE, {"limit": MAX_MANIFEST})
         digest = digest_of(put.content, algorithm_of(put.digest) if put.digest else "sha256")
         if put.digest and digest != put.digest:
             raise RegistryError(DIGEST_INVALID, {"digest": put.digest, "content": digest})
-        document = parse(put.content, put.content_type)
+        document = parse_manifest(put.content, put.content_type)
         manifest = Manifest(
             id=digest,
             repository=repository,
             media_type=document.media_type,
             size=len(put.content),
             content=put.content,
-            artifact_type=canonical(document.artifact_type),
+            artifact_type=normalize_media_type(document.artifact_type),
             subject=document.subject,
-            attachment=attachment_of(document.attached_kind, put.tags),
+            attachment=attachment_of(document.cosign_suffix, put.tags),
             blobs=document.blobs,
             children=document.children,
             may_lack=self._missing.may_lack(repository, document),
             created=self._clock(),
         )
-        with self._missing.explained(repository, document):
-            return self._put(manifest, put, act)
+        with self._missing.name_missing_rule(repository, document):
+            return self._put(manifest, put, context)
 
     def referrers(self, repository: str, subject: str, artifact_type: str, after: str) -> Page[Referrer]:
         """Some manifests behind the digest `after` that refer to `subject` (end-12): as many as a page should hold.
 
         `artifact_type` leaves out all others, unless it is "". A subject that is not there has none.
         """
-        if len(artifact_type) > MOST_MEDIA_TYPE:
+        if len(artifact_type) > MAX_MEDIA_TYPE_LENGTH:
             return Page([])
         behind = Key(Manifest, after, repository) if after else None
-        listed = self._referring(repository, subject, artifact_type, behind)
-        sizes = accumulate(manifest.size for manifest in listed[:MOST_REFERRERS])
-        count = max(1, sum(size <= REFERRERS_BYTES for size in sizes))
+        listed = self._list_referrers(repository, subject, artifact_type, behind)
+        sizes = accumulate(manifest.size for manifest in listed[:MAX_REFERRERS])
+        count = max(1, sum(size <= MAX_REFERRERS_SIZE for size in sizes))
         found = self._metadata.read([manifest.key for manifest in listed[:count]])
         whole = [manifest for each in listed[:count] if (manifest := found[each.key]) is not None]
         return Page(
-            [self._described(manifest) for manifest in whole],
+            [self._describe(manifest) for manifest in whole],
             listed[count - 1].id if len(listed) > count else "",
         )
 
-    def _find_past(self, repository: str, tag: str, moment: datetime, *, whole: bool) -> Manifest:
+    def _find_as_of(self, repository: str, tag: str, moment: datetime, *, intact: bool) -> Manifest:
         """What a tag named at a moment. Raises MANIFEST_UNKNOWN, saying where it is gone."""
         key = Key(Manifest, self._tags.digest_at(repository, tag, moment), repository)
         manifest = self._metadata.read([key])[key]
@@ -194,11 +202,11 @@ class Manifests:
             # Its digest is for the history, which asks for the right to push where the tag is gone.
             reason = "the manifest of that time has been deleted"
             raise RegistryError(MANIFEST_UNKNOWN, {"tag": tag, "reason": reason})
-        return self._undamaged(manifest, whole)
+        return self._require_intact(manifest, intact)
 
-    def _undamaged(self, found: M, whole: bool) -> M:
-        """`found`. Raises MANIFEST_UNKNOWN where its bytes are damaged, or, with `whole`, those of what it needs."""
-        if whole and not is_whole(self._metadata, found):
+    def _require_intact(self, found: M, intact: bool) -> M:
+        """`found`. Raises MANIFEST_UNKNOWN where its bytes are damaged, or, with `intact`, those of what it needs."""
+        if intact and not is_intact(self._metadata, found):
             reason = "the bytes of a blob that it needs are missing or damaged; push it again"
             raise RegistryError(MANIFEST_UNKNOWN, {"digest": found.digest, "reason": reason})
         if is_damaged(self._metadata, found):
@@ -206,8 +214,8 @@ class Manifests:
             raise RegistryError(MANIFEST_UNKNOWN, {"digest": found.digest, "reason": reason})
         return found
 
-    def _referring(
-        self, repository: str, subject: str, artifact_type: str, behind: Key[Manifest] | None
+    def _list_referrers(
+        self, repository: str, subject: str, artifact_type: str, after: Key[Manifest] | None
     ) -> list[Manifest]:
         """List what refers to `subject`: one more than a page holds.
 
@@ -215,47 +223,47 @@ class Manifests:
         other letters is looked for as well.
         """
         found: list[Manifest] = []
-        for kind in dict.fromkeys((canonical(artifact_type), artifact_type)):
+        for kind in dict.fromkeys((normalize_media_type(artifact_type), artifact_type)):
             where = {"subject": subject} | ({"artifact_type": kind} if kind else {})
-            found += self._metadata.find(Manifest, where, repository=repository, after=behind, limit=MOST_REFERRERS + 1)
-        return sorted(found, key=lambda manifest: manifest.id)[: MOST_REFERRERS + 1]
+            found += self._metadata.find(Manifest, where, repository=repository, after=after, limit=MAX_REFERRERS + 1)
+        return sorted(found, key=lambda manifest: manifest.id)[: MAX_REFERRERS + 1]
 
-    def _described(self, manifest: Manifest) -> Referrer:
+    def _describe(self, manifest: Manifest) -> Referrer:
         """Describe a referrer by its content, or, where that cannot be read, by its record."""
         content = manifest.content
         # One that is lost, or that an earlier release took, must not hide the others.
-        with contextlib.suppress(Missing, Corrupt, RegistryError):
+        with contextlib.suppress(ObjectNotFound, Corrupt, RegistryError):
             content = self.content(manifest) if content is None else content
             if digest_of(content, algorithm_of(manifest.id)) == manifest.id:
-                document = parse(content, manifest.media_type)
+                document = parse_manifest(content, manifest.media_type)
                 return Referrer(manifest, document.artifact_type, document.annotations)
         return Referrer(manifest, manifest.artifact_type, {})
 
-    def _put(self, manifest: Manifest, put: Put, act: Act) -> Manifest:
-        if manifest.size > MOST_CONTENT:
-            manifest = self._spill(manifest, put, act)
+    def _put(self, manifest: Manifest, put: Put, context: ChangeContext) -> Manifest:
+        if manifest.size > MAX_CONTENT_SIZE:
+            manifest = self._store_as_blob(manifest, put, context)
         try:
-            return settle(lambda: self._try_to_put(manifest, put, act))
+            return retry_on_conflict(lambda: self._try_to_put(manifest, put, context))
         except TooLarge:
-            return self._put_large(manifest, put, act)
+            return self._put_large(manifest, put, context)
 
-    def _spill(self, manifest: Manifest, put: Put, act: Act) -> Manifest:
+    def _store_as_blob(self, manifest: Manifest, put: Put, act: ChangeContext) -> Manifest:
         """Keep the bytes as a blob of the repository that the manifest itself names, like any other that it needs.
 
         Raises as `put` where the manifest would be refused, before any of it is kept.
         """
         self._decide(manifest, put, act)
-        upload = self._uploads.start(manifest.repository, act.by, algorithm_of(manifest.digest))
+        upload = self._uploads.start(manifest.repository, act.actor, algorithm_of(manifest.digest))
         body = Body([manifest.content or b""], manifest.size)
-        link = self._uploads.finish(manifest.repository, upload.id, manifest.digest, body, act.by)
+        link = self._uploads.finish(manifest.repository, upload.id, manifest.digest, body, act.actor)
         return replace(manifest, content=None, object=link.object, blobs=(*manifest.blobs, manifest.digest))
 
-    def _put_large(self, manifest: Manifest, put: Put, act: Act) -> Manifest:
+    def _put_large(self, manifest: Manifest, put: Put, context: ChangeContext) -> Manifest:
         """Put a manifest that needs more than fits into one commit. Raises as `put`."""
-        show_links(self._metadata, manifest, self._clock, NAMEABLE)
+        unhide_links(self._metadata, manifest, self._clock, HIDDEN_BLOB_TTL)
         try:
-            done = settle(lambda: self._try_to_put(manifest, put, act, touched=True))
-            settle(lambda: self._drop_tombstone(manifest))
+            done = retry_on_conflict(lambda: self._try_to_put(manifest, put, context, touched=True))
+            retry_on_conflict(lambda: self._drop_tombstone(manifest))
             return done
         except TooLarge as error:
             reason = "with all that it names it does not fit into one commit of the metadata store"
@@ -266,49 +274,51 @@ class Manifests:
         dead = Key(DeletedManifest, manifest.digest, manifest.repository)
         found = self._metadata.read([manifest.key, dead], content=False)
         if (tombstone := found[dead]) is not None and found[manifest.key] is not None:
-            forget_links(self._metadata, others_of(tombstone, manifest), self._clock)
-            dropped = dropping(self._metadata, tombstone, manifest, self._clock, again=False)
+            unverify_links_for_purge(self._metadata, without_blobs_of(tombstone, manifest), self._clock)
+            dropped = drop_tombstone_writes(self._metadata, tombstone, manifest, self._clock, rewrite=False)
             self._metadata.commit([Touch(manifest.key), *dropped])
 
-    def _try_to_put(self, manifest: Manifest, put: Put, act: Act, *, touched: bool = False) -> Manifest:
-        manifest, writes = self._decide(manifest, put, act, touched)
+    def _try_to_put(self, manifest: Manifest, put: Put, context: ChangeContext, *, touched: bool = False) -> Manifest:
+        manifest, writes = self._decide(manifest, put, context, touched)
         self._metadata.commit(writes)
         return manifest
 
-    def _decide(self, manifest: Manifest, put: Put, act: Act, touched: bool = False) -> tuple[Manifest, list[Write]]:
+    def _decide(
+        self, manifest: Manifest, put: Put, act: ChangeContext, touched: bool = False
+    ) -> tuple[Manifest, list[Write]]:
         """Return the manifest as it is kept, and the writes of a put by what is there now. Raises as `put`."""
         repository = manifest.repository
         tags = list(dict.fromkeys(put.tags))
-        found = self._read_needs(manifest, [key for tag in tags for key in self._tags.keys(repository, tag)])
+        found = self._read_dependencies(manifest, [key for tag in tags for key in self._tags.keys(repository, tag)])
         named_before = found[manifest.key if put.digest or not tags else Key(Tag, tags[0], repository)]
         put.condition.check(named_before.digest if named_before else "")
         tombstone = found[Key(DeletedManifest, manifest.digest, repository)]
         _refuse_another_type(manifest, found[manifest.key], tombstone)
         time, damaged = self._clock(found.read_at), self._damaged(found, manifest)
         manifest = replace(manifest, object=object_of(found, manifest), created=min(manifest.created, time))
-        needed = named(found, manifest, time, NAMEABLE, damaged)
-        writes = [*(touching(found, needed) if touched else needed), *alive(found, repository, time)]
-        writes.append(_written(manifest, found[manifest.key], time))
+        needed = reference_writes(found, manifest, time, HIDDEN_BLOB_TTL, damaged)
+        writes = [*(touch_unverified(found, needed) if touched else needed), *revive_writes(found, repository, time)]
+        writes.append(_write_of(manifest, found[manifest.key], time))
         if tombstone is not None and not touched:
-            writes += dropping(self._metadata, tombstone, manifest, self._clock)
+            writes += drop_tombstone_writes(self._metadata, tombstone, manifest, self._clock)
         tagged = replace(manifest, content=put.content)
         for tag in tags:
             writes += self._tags.move(found, tag, tagged, act)
         return manifest, writes
 
     def _damaged(self, found: Found, manifest: Manifest) -> Set[str]:
-        return damaged_among(self._metadata, found, needs_of(manifest))
+        return damaged_among(self._metadata, found, dependencies_of(manifest))
 
-    def _read_needs(self, manifest: Manifest, others: Sequence[Key[Any]] = ()) -> Found:
+    def _read_dependencies(self, manifest: Manifest, others: Sequence[Key[Any]] = ()) -> Found:
         """Read what a put of a manifest looks at: in one more read where something may be hidden."""
         tombstone = Key(DeletedManifest, manifest.digest, manifest.repository)
-        needed = needs_of(manifest)
+        needed = dependencies_of(manifest)
         keys = [Key(Repository, manifest.repository), manifest.key, tombstone, *needed, *others]
         found = self._metadata.read(keys, content=False)
         if found[tombstone] is None and all(found[key] is not None for key in needed):
             return found
         # All of it again, so that it is of one moment: a link is moved when it is hidden or shown.
-        return self._metadata.read([*keys, *hidden_needs_of(manifest)], content=False)
+        return self._metadata.read([*keys, *hidden_dependencies_of(manifest)], content=False)
 
 
 def _refuse_another_type(manifest: Manifest, there: Manifest | None, tombstone: DeletedManifest | None) -> None:
@@ -331,7 +341,7 @@ def _refuse_another_type(manifest: Manifest, there: Manifest | None, tombstone: 
         raise RegistryError(MANIFEST_INVALID, {"mediaType": manifest.media_type, "reason": reason})
 
 
-def _written(manifest: Manifest, there: Manifest | None, now: datetime) -> Write:
+def _write_of(manifest: Manifest, there: Manifest | None, now: datetime) -> Write:
     """Return the write of a manifest that is put, all of whose needs are good.
 
     One that is there is only touched where it was put within the minute, since writing it at its version makes those
@@ -340,7 +350,7 @@ def _written(manifest: Manifest, there: Manifest | None, now: datetime) -> Write
     """
     if there is None:
         return Create(manifest)
-    is_recent = now - (there.restored or there.created) < PUT_AGAIN
+    is_recent = now - (there.restored or there.created) < MIN_REWRITE_INTERVAL
     attachment = attachment_after(there.attachment, manifest.attachment)
     if is_recent and not there.damaged and attachment == there.attachment:
         return Touch(manifest.key)

@@ -5,7 +5,7 @@
     !mirror/base:sparse except in this repository
 
 What is there is kept like anything else that a manifest names; what comes later is kept from then on. Layers of the
-types that their owners let nobody distribute need no rule (documents.NOT_DISTRIBUTABLE). No URL is ever followed.
+types that their owners let nobody distribute need no rule (documents.NONDISTRIBUTABLE). No URL is ever followed.
 """
 
 import contextlib
@@ -13,8 +13,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Final, Self
 
-from functions.registry.documents import Document
-from functions.registry.errors import MANIFEST_BLOB_UNKNOWN, RegistryError, allowed_by
+from functions.registry.documents import ParsedManifest
+from functions.registry.errors import MANIFEST_BLOB_UNKNOWN, RegistryError, blob_unknown_without_rule
 from functions.registry.rules import Rules
 
 URLS: Final = "urls"
@@ -25,31 +25,31 @@ SPARSE: Final = "sparse"
 class MissingContent(Rules):
     """The rules and exceptions, as REPOSITORY:urls and REPOSITORY:sparse."""
 
-    WHAT: ClassVar[str] = f"{URLS} or REPOSITORY:{SPARSE}"
+    SUBJECT: ClassVar[str] = f"{URLS} or REPOSITORY:{SPARSE}"
 
     @classmethod
     def of(cls, texts: Sequence[str]) -> Self:
         """Read rules as they are written. Raises ValueError, saying which is none."""
         for text in texts:
             if text.partition(":")[2] not in (URLS, SPARSE):
-                raise ValueError(f"{text} is not REPOSITORY:{cls.WHAT}")
-        return super(MissingContent, cls).of(texts)
+                raise ValueError(f"{text} is not REPOSITORY:{cls.SUBJECT}")
+        return super(MissingContent, cls).parse(texts)
 
-    def may_lack(self, repository: str, document: Document) -> tuple[str, ...]:
+    def may_lack(self, repository: str, document: ParsedManifest) -> tuple[str, ...]:
         """Return the digests that a manifest may name in a repository although they are not there."""
-        lacking = {URLS: document.external, SPARSE: document.children}
+        lacking = {URLS: document.external_layers, SPARSE: document.children}
         return tuple(digest for kind, digests in lacking.items() if self.rule(repository, kind) for digest in digests)
 
     @contextlib.contextmanager
-    def explained(self, repository: str, document: Document) -> Iterator[None]:
+    def name_missing_rule(self, repository: str, document: ParsedManifest) -> Iterator[None]:
         """Name the rule that would accept a manifest, where this block refuses it for what is not there."""
         try:
             yield
         except RegistryError as error:
-            if error.row != MANIFEST_BLOB_UNKNOWN:
+            if error.descriptor != MANIFEST_BLOB_UNKNOWN:
                 raise
             digests = [each["digest"] for each in error.detail]
-            for kind, lacking in {URLS: document.external, SPARSE: document.children}.items():
+            for kind, lacking in {URLS: document.external_layers, SPARSE: document.children}.items():
                 if {*digests} <= {*lacking} and not self.rule(repository, kind):
-                    raise allowed_by(f"{repository}:{kind}", digests) from None
+                    raise blob_unknown_without_rule(f"{repository}:{kind}", digests) from None
             raise

@@ -13,82 +13,84 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NamedTuple
 
-from functions.registry.acts import MAX_CLOCK_SKEW, Act, Clock
-from storage.past import History, Move
+from functions.registry.acts import MAX_CLOCK_SKEW, ChangeContext, Clock
+from storage.past import TagEvent, TagHistory
 from storage.protocols import Create, Found, Replace, Write
 from storage.records import Key, Tag
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-FAR: Final = 10**16
+MAX_TIME: Final = 10**16
 """Microseconds from the epoch: later than any move."""
-MOST: Final = 10**10
+MAX_EVENTS: Final = 10**10
 """More than the moves of any tag."""
 
 
 _ID: Final = re.compile(r"[0-9]{17}-[0-9]{10}-[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}")
 
 
-def is_move(id: str) -> bool:
+def is_event_id(id: str) -> bool:
     """Whether `id` can be a move's."""
     return _ID.fullmatch(id) is not None
 
 
-def keys(repository: str, tag: str) -> list[Key[Any]]:
+def history_keys(repository: str, tag: str) -> list[Key[Any]]:
     """What must be read to move a tag, beside the tag."""
-    return [Key(History, tag, repository)]
+    return [Key(TagHistory, tag, repository)]
 
 
-def moved_at(found: Found, key: Key[Tag], clock: Clock) -> datetime:
+def next_event_time(found: Found, key: Key[Tag], clock: Clock) -> datetime:
     """Return the time of the next move.
 
     Where clocks differ a little, that of the move before. Where the move before is of a clock that was far ahead, this
     one has its own time all the same, and only its place in the order is that of the other: see `row`.
     """
-    time, history = clock(found.read_at), found[Key(History, key.id, key.repository)]
+    time, history = clock(found.read_at), found[Key(TagHistory, key.id, key.repository)]
     if history is None or _stamp(history) - time > MAX_CLOCK_SKEW:
         return time
     return max(time, _stamp(history))
 
 
-class Change(NamedTuple):
+class TagChange(NamedTuple):
     """What a tag named before, and what it names now: digests, or "" for nothing."""
 
     before: str
     digest: str
 
 
-def row(found: Found, key: Key[Tag], change: Change, act: Act, moved: datetime) -> list[Write]:
+def event_writes(
+    found: Found, key: Key[Tag], change: TagChange, context: ChangeContext, moved: datetime
+) -> list[Write]:
     """The writes that put a move on record: its row, and the counter at the version that was read."""
     tag, repository = key.id, key.repository
-    history = found[Key(History, tag, repository)]
+    history = found[Key(TagHistory, tag, repository)]
     number = 1 if history is None else history.moves + 1
     stamp = moved if history is None else max(moved, _stamp(history))
     clamped = history.clamped if history and history.clamped else number if stamp != moved else 0
-    counter = History(id=tag, repository=repository, moves=number, moved=moved, stamp=stamp, clamped=clamped)
-    move = Move(
-        id=f"{_left(stamp)}-{MOST - number:010d}-{tag}",
+    counter = TagHistory(id=tag, repository=repository, moves=number, moved=moved, stamp=stamp, clamped=clamped)
+    move = TagEvent(
+        id=f"{_inverted_time(stamp)}-{MAX_EVENTS - number:010d}-{tag}",
         repository=repository,
         tag=tag,
         number=number,
         digest=change.digest,
         before=change.before,
-        action=act.action,
-        by=act.by,
-        request=act.request,
+        action=context.action,
+        by=context.actor,
+        request=context.request_id,
         moved=moved,
     )
     return [Create(move), Create(counter) if history is None else Replace(replace(counter, version=history.version))]
 
 
-def behind(repository: str, moment: datetime) -> Key[Move]:
+def cursor_at(repository: str, moment: datetime) -> Key[TagEvent]:
     """The key behind which listings give the moves up to `moment`, that moment included."""
-    return Key(Move, _left(moment), repository)
+    return Key(TagEvent, _inverted_time(moment), repository)
 
 
-def _stamp(history: History) -> datetime:
+def _stamp(history: TagHistory) -> datetime:
     """Return the stamp of the last move; an older release writes none, and moves on without one."""
     return max(history.stamp or history.moved, history.moved)
 
 
-def _left(moment: datetime) -> str:
-    return f"{FAR - (moment - EPOCH) // timedelta(microseconds=1):017d}"
+def _inverted_time(moment: datetime) -> str:
+    return f"{MAX_TIME - (moment - EPOCH) // timedelta(microseconds=1):017d}"

@@ -4,7 +4,14 @@ import re
 from datetime import UTC, datetime
 from typing import Final
 
-from functions.registry.errors import DIGEST_INVALID, NAME_INVALID, TAG_INVALID, TAG_RESERVED, RegistryError, Row
+from functions.registry.errors import (
+    DIGEST_INVALID,
+    NAME_INVALID,
+    TAG_INVALID,
+    TAG_RESERVED,
+    ErrorDescriptor,
+    RegistryError,
+)
 from storage.digests import is_digest, is_well_formed
 
 MAX_NAME: Final = 255
@@ -32,19 +39,19 @@ def check_repository(name: str) -> None:
         raise RegistryError(NAME_INVALID, {"name": name[:MAX_NAME]})
 
 
-def check_tag(tag: str, row: Row = TAG_INVALID) -> None:
-    """Raises `row` where `tag` cannot be a tag."""
+def check_tag(tag: str, error: ErrorDescriptor = TAG_INVALID) -> None:
+    """Raises `error` where `tag` cannot be a tag."""
     if not is_tag(tag):
-        raise RegistryError(row, {"tag": tag[:MAX_NAME], "reason": "malformed tag"})
+        raise RegistryError(error, {"tag": tag[:MAX_NAME], "reason": "malformed tag"})
 
 
-def check_digest(digest: str, row: Row = DIGEST_INVALID) -> None:
-    """Raises `row` where `digest` is malformed or of an algorithm that the registry does not take.
+def check_digest(digest: str, error: ErrorDescriptor = DIGEST_INVALID) -> None:
+    """Raises `error` where `digest` is malformed or of an algorithm that the registry does not take.
 
-    What is only looked up is not there (404) under a digest that nothing can have: `row` says of what.
+    What is only looked up is not there (404) under a digest that nothing can have: `error` says of what.
     """
     if not is_digest(digest):
-        raise RegistryError(row, {"digest": digest[:MAX_NAME], "reason": "malformed or unsupported digest"})
+        raise RegistryError(error, {"digest": digest[:MAX_NAME], "reason": "malformed or unsupported digest"})
 
 
 def check_subject(digest: str) -> None:
@@ -53,19 +60,19 @@ def check_subject(digest: str) -> None:
         raise RegistryError(DIGEST_INVALID, {"digest": digest[:MAX_NAME], "reason": "malformed digest"})
 
 
-def names_digest(reference: str, row: Row | None = None) -> bool:
+def is_digest_reference(reference: str, error: ErrorDescriptor | None = None) -> bool:
     """Whether a reference is a digest and not a tag: no tag has a colon.
 
-    Raises `row` where it can be neither; without one DIGEST_INVALID or TAG_INVALID.
+    Raises `error` where it can be neither; without one DIGEST_INVALID or TAG_INVALID.
     """
     if ":" in reference:
-        check_digest(reference, row or DIGEST_INVALID)
+        check_digest(reference, error or DIGEST_INVALID)
         return True
-    check_tag(reference, row or TAG_INVALID)
+    check_tag(reference, error or TAG_INVALID)
     return False
 
 
-def moment_of(tag: str) -> tuple[str, datetime] | None:
+def parse_as_of(tag: str) -> tuple[str, datetime] | None:
     """The tag and the time that `TAG.asof-20261101T120000Z` names; None for any other tag.
 
     The seconds may have a fraction, as in `20261101T120000.123456Z`: the history tells times to the microsecond.
@@ -81,7 +88,7 @@ def moment_of(tag: str) -> tuple[str, datetime] | None:
         return None
 
 
-def refuse_reserved(tag: str) -> None:
+def check_not_reserved(tag: str) -> None:
     """Raises TAG_RESERVED for a name that stands for what a tag was at some time."""
-    if moment_of(tag) is not None:
+    if parse_as_of(tag) is not None:
         raise RegistryError(TAG_RESERVED, {"tag": tag})

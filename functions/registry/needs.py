@@ -18,25 +18,25 @@ from storage.protocols import Delete, Found, MetadataStore, Touch, Write
 from storage.records import Blob, Key, Link, Manifest
 
 
-def needs_of(manifest: Manifest) -> list[Key[Any]]:
+def dependencies_of(manifest: Manifest) -> list[Key[Any]]:
     """The keys of all that must be in the repository for a manifest to be whole."""
     links = [Key(Link, digest, manifest.repository) for digest in manifest.blobs]
     return [*links, *(Key(Manifest, digest, manifest.repository) for digest in manifest.children)]
 
 
-def required_by(manifest: Manifest) -> list[Key[Any]]:
+def required_dependencies_of(manifest: Manifest) -> list[Key[Any]]:
     """Return the keys of `needs_of`, but for what the manifest may lack."""
     may_lack = {*manifest.may_lack}
-    return [key for key in needs_of(manifest) if key.id not in may_lack]
+    return [key for key in dependencies_of(manifest) if key.id not in may_lack]
 
 
-def hidden_needs_of(manifest: Manifest) -> list[Key[Any]]:
+def hidden_dependencies_of(manifest: Manifest) -> list[Key[Any]]:
     """Return the keys that must be read besides `needs_of` to find what of it is hidden."""
     hidden = [Key(DeletedLink, digest, manifest.repository) for digest in manifest.blobs]
     return [*hidden, *(Key(Blob, digest) for digest in manifest.blobs)]
 
 
-def named(
+def reference_writes(
     found: Found,
     manifest: Manifest,
     now: datetime,
@@ -46,7 +46,7 @@ def named(
     """Return the writes of a manifest that needs what was found.
 
     Args:
-        found: of `needs_of`, and of `hidden_needs_of` unless all of the former is there.
+        found: of `needs_of`, and of `hidden_dependencies_of` unless all of the former is there.
         manifest: the one that is put or restored.
         now: the time from which links are named.
         hidden_for: a link that has been hidden for so long or longer is not there.
@@ -57,17 +57,17 @@ def named(
     """
     writes: list[Write] = []
     missing, may_lack = [], {*manifest.may_lack}
-    for key in needs_of(manifest):
+    for key in dependencies_of(manifest):
         record = found[key]
         hidden = found[Key(DeletedLink, key.id, key.repository)] if key.kind is Link else None
         if key.id in damaged:
             missing.append(key.id)
         elif isinstance(record, Link):
-            writes += [links.named(record, now), *([Delete(hidden)] if hidden else [])]
+            writes += [links.reference(record, now), *([Delete(hidden)] if hidden else [])]
         elif record is not None:
             writes.append(Touch(key))
-        elif hidden and (blob := _good(found[Key(Blob, key.id)])) and now - hidden.hidden < hidden_for:
-            writes += links.shown(hidden, blob, now)
+        elif hidden and (blob := _if_undamaged(found[Key(Blob, key.id)])) and now - hidden.hidden_at < hidden_for:
+            writes += links.unhide(hidden, blob, now)
         elif key.id not in may_lack:
             missing.append(key.id)
     if missing:
@@ -75,12 +75,12 @@ def named(
     return writes
 
 
-def _good(blob: Blob | None) -> Blob | None:
+def _if_undamaged(blob: Blob | None) -> Blob | None:
     """A blob that was found, unless its bytes are damaged."""
     return None if blob is None or blob.damaged else blob
 
 
-def is_named(metadata: MetadataStore, link: Link, kind: type[Manifest] = Manifest) -> bool:
+def is_referenced(metadata: MetadataStore, link: Link, kind: type[Manifest] = Manifest) -> bool:
     """Return whether a manifest of the link's repository, live or of another `kind`, names its blob: one query."""
     return bool(metadata.find(kind, {"blobs": link.id}, repository=link.repository, limit=1))
 
@@ -94,7 +94,7 @@ def object_of(found: Found, manifest: Manifest) -> str:
     return holder.object if holder else manifest.object
 
 
-def released(
+def deletion_link_writes(
     metadata: MetadataStore, repository: str, going: Sequence[Manifest], blobs: Sequence[str], now: datetime
 ) -> list[Write]:
     """Return the writes about the links of some blobs, when `going` are deleted in the same commit.
@@ -115,5 +115,5 @@ def released(
         link = found[key]
         assert link is not None
         earlier = found[Key(DeletedLink, key.id, repository)]
-        writes += [links.confirmed(link)] if is_named else links.hidden(link, earlier, now)
+        writes += [links.confirm(link)] if is_named else links.hide(link, earlier, now)
     return writes

@@ -10,7 +10,7 @@ from storage.records import Key, R
 
 T = TypeVar("T")
 
-SIZE: Final = 500
+PAGE_SIZE: Final = 500
 """Records in memory at a time."""
 
 
@@ -28,10 +28,10 @@ def scan_all(metadata: MetadataStore, kind: type[R], repository: str = "") -> It
     Raises Corrupt where a page does not advance, as that of a damaged index: the loop would not end.
     """
     after = ""
-    while page := metadata.scan(kind, repository, after=after, limit=SIZE):
+    while page := metadata.scan(kind, repository, after=after, limit=PAGE_SIZE):
         check_advance(kind.order(after) if after else "", [kind.order(record.id) for record in page])
         yield from page
-        if len(page) < SIZE:
+        if len(page) < PAGE_SIZE:
             return
         after = page[-1].id
 
@@ -41,13 +41,13 @@ def find_all(
 ) -> Iterator[R]:
     """All records that MetadataStore.find finds, a page in memory at a time. Raises Corrupt as `scan_all` does."""
     after: Key[Any] | None = None
-    while page := metadata.find(kind, where, repository=repository, after=after, limit=SIZE):
+    while page := metadata.find(kind, where, repository=repository, after=after, limit=PAGE_SIZE):
         if repository is None:
             check_cursors_advance(after, [record.key for record in page])
         else:
             check_advance(after.id if after else "", [record.id for record in page])
         yield from page
-        if len(page) < SIZE:
+        if len(page) < PAGE_SIZE:
             return
         after = page[-1].key
 

@@ -31,9 +31,9 @@ class Version:
 
     digest: str
     tags: tuple[str, ...]
-    attached: tuple[str, ...]
+    referrer_tags: tuple[str, ...]
     created: datetime
-    used: datetime
+    last_used: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,20 +64,20 @@ class Condition:
         )
 
     @property
-    def names_tags(self) -> bool:
+    def has_tag_filter(self) -> bool:
         """Whether this is about some tags, those that attach among them."""
         return bool(self.tag_prefixes or self.tag_globs)
 
     @property
-    def is_about_tags(self) -> bool:
+    def applies_to_tags(self) -> bool:
         """Whether this is about tags, be it some or all, and not about whole manifests."""
-        return self.names_tags or self.tag_state is TagState.TAGGED
+        return self.has_tag_filter or self.tag_state is TagState.TAGGED
 
-    def tags_meant(self, version: Version) -> tuple[str, ...]:
+    def selected_tags(self, version: Version) -> tuple[str, ...]:
         """The tags of a manifest that are meant, where this is about tags."""
         # A condition that names tags may mean those that attach; one that only says "tagged" does not.
-        tags = (*version.tags, *version.attached) if self.names_tags else version.tags
-        return tuple(tag for tag in tags if self._meant(tag))
+        tags = (*version.tags, *version.referrer_tags) if self.has_tag_filter else version.tags
+        return tuple(tag for tag in tags if self._selects_tag(tag))
 
     def matches(self, version: Version, now: datetime) -> bool:
         """Whether a manifest of a repository that is covered is meant, by one tag at least where this is about tags."""
@@ -86,16 +86,16 @@ class Condition:
             and (not self.version_prefixes or version.digest.startswith(self.version_prefixes))
             and (self.older_than is None or now - version.created > self.older_than)
             and (self.newer_than is None or now - version.created < self.newer_than)
-            and (self.stale_for is None or now - version.used > self.stale_for)
+            and (self.stale_for is None or now - version.last_used > self.stale_for)
         )
 
     def _matches_tags(self, version: Version) -> bool:
-        tags = self.tags_meant(version)
-        if self.names_tags and not tags:
+        tags = self.selected_tags(version)
+        if self.has_tag_filter and not tags:
             return False
         return self.tag_state is TagState.ANY or (self.tag_state is TagState.TAGGED) == bool(tags)
 
-    def _meant(self, tag: str) -> bool:
+    def _selects_tag(self, tag: str) -> bool:
         return (not self.tag_prefixes or tag.startswith(self.tag_prefixes)) and (
             not self.tag_globs or any(glob_matches(glob, tag) for glob in self.tag_globs)
         )
@@ -113,6 +113,6 @@ class Policy:
 
     name: str
     deletes: bool
-    where: Condition
+    condition: Condition
     keep_count: int | None = None
     immutable: bool = False

@@ -23,21 +23,21 @@ from typing import Any, Final
 
 from functions.registry.policies import Condition, Policy, TagState
 
-MOST_POLICIES: Final = 100
+MAX_POLICIES: Final = 100
 """Artifact Registry takes 10 for a repository; here one file is for all of them."""
 
-PREFIXES: Final = {
+LIST_FIELDS: Final = {
     "tagPrefixes": "tag_prefixes",
     "tagGlobs": "tag_globs",
     "versionNamePrefixes": "version_prefixes",
     "packageNamePrefixes": "package_prefixes",
     "repositoryGlobs": "repository_globs",
 }
-OURS: Final = frozenset({"tagGlobs", "repositoryGlobs"})
+EXTENSION_FIELDS: Final = frozenset({"tagGlobs", "repositoryGlobs"})
 """Of these an empty list is refused; Artifact Registry takes one of its own for none."""
 
-AGES: Final = {"olderThan": "older_than", "newerThan": "newer_than", "moreStaleThan": "stale_for"}
-RECENT: Final = frozenset({"packageNamePrefixes", "tagGlobs", "repositoryGlobs"})
+AGE_FIELDS: Final = {"olderThan": "older_than", "newerThan": "newer_than", "moreStaleThan": "stale_for"}
+RECENT_FIELDS: Final = frozenset({"packageNamePrefixes", "tagGlobs", "repositoryGlobs"})
 """What mostRecentVersions takes beside keepCount."""
 
 _NUMBER: Final = r"(\d{1,12}(?:\.\d{1,9})?)"
@@ -61,16 +61,16 @@ class PolicyError(Exception):
     """A file of policies that cannot be taken; the message says where, and why."""
 
 
-def parse(text: str) -> tuple[Policy, ...]:
+def parse_policies(text: str) -> tuple[Policy, ...]:
     """The policies of a file, in its order. Raises PolicyError."""
     try:
-        found = json.loads(text, object_pairs_hook=_object)
+        found = json.loads(text, object_pairs_hook=_unique_members)
     except (ValueError, RecursionError) as error:
         raise PolicyError(f"the policies are not JSON: {error}") from None
     if isinstance(found, dict):
-        found = [_of_the_api(name, each) for name, each in found.items()]
-    if not isinstance(found, list) or len(found) > MOST_POLICIES:
-        raise PolicyError(f"the policies are a list, of at most {MOST_POLICIES}")
+        found = [_from_api(name, each) for name, each in found.items()]
+    if not isinstance(found, list) or len(found) > MAX_POLICIES:
+        raise PolicyError(f"the policies are a list, of at most {MAX_POLICIES}")
     policies = tuple(_policy(each, number) for number, each in enumerate(found, 1))
     twice = [policy.name for at, policy in enumerate(policies) if policy.name in {each.name for each in policies[:at]}]
     if twice:
@@ -78,7 +78,7 @@ def parse(text: str) -> tuple[Policy, ...]:
     return policies
 
 
-def duration(text: Any, where: str) -> timedelta:
+def parse_duration(text: Any, where: str) -> timedelta:
     """A time such as `30d`, `12h`, `1d12h`, `2592000s`, `2592000.0s`, `P30D` or `P1M`. Raises PolicyError."""
     for form, units in _DURATIONS:
         found = form.fullmatch(text) if isinstance(text, str) else None
@@ -91,14 +91,14 @@ def duration(text: Any, where: str) -> timedelta:
     raise PolicyError(f"{where} is not a time such as 30d, 12h or 2592000s: {_shown(text)}")
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _unique_members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     fields = dict(pairs)
     if len(fields) != len(pairs):
         raise ValueError("a name stands twice in one object")
     return fields
 
 
-def _of_the_api(name: str, value: Any) -> Any:
+def _from_api(name: str, value: Any) -> Any:
     """What the API gives, as it stands in a file."""
     if not isinstance(value, dict) or value.get("id", name) != name or "name" in value:
         raise PolicyError(f"policy {name!r} is not an object with the id {name!r}")
@@ -138,7 +138,7 @@ def _action(value: Any, where: str) -> str:
 def _recent(name: str, value: Any, where: str) -> Policy:
     if not isinstance(value, dict):
         raise PolicyError(f"{where} is not an object")
-    _refuse_unknown(value, RECENT | {"keepCount"}, where)
+    _refuse_unknown(value, RECENT_FIELDS | {"keepCount"}, where)
     count = value.get("keepCount")
     if not isinstance(count, int) or isinstance(count, bool) or count < 1:
         raise PolicyError(f"{where}: keepCount is a number from 1, not {_shown(count)}")
@@ -148,10 +148,10 @@ def _recent(name: str, value: Any, where: str) -> Policy:
 def _condition(value: Any, where: str) -> Condition:
     if not isinstance(value, dict):
         raise PolicyError(f"{where} is not an object")
-    _refuse_unknown(value, {*PREFIXES, *AGES, "tagState"}, where)
+    _refuse_unknown(value, {*LIST_FIELDS, *AGE_FIELDS, "tagState"}, where)
     ages: dict[str, Any] = {
-        ours: duration(value[theirs], f"{where}, {theirs}")
-        for theirs, ours in AGES.items()
+        ours: parse_duration(value[theirs], f"{where}, {theirs}")
+        for theirs, ours in AGE_FIELDS.items()
         if value.get(theirs) is not None
     }
     return Condition(tag_state=_tag_state(value.get("tagState"), where), **_lists(value, where), **ages)
@@ -168,9 +168,9 @@ def _tag_state(value: Any, where: str) -> TagState:
 
 def _lists(value: dict[str, Any], where: str) -> dict[str, Any]:
     found = {}
-    for theirs, ours in PREFIXES.items():
+    for theirs, ours in LIST_FIELDS.items():
         items = value.get(theirs)
-        if items is None or (items == [] and theirs not in OURS):
+        if items is None or (items == [] and theirs not in EXTENSION_FIELDS):
             continue
         if not isinstance(items, list) or not items or not all(isinstance(item, str) and item for item in items):
             raise PolicyError(f"{where}: {theirs} is a list of texts, not {_shown(items)}")

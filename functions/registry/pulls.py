@@ -30,13 +30,13 @@ from typing import Final
 from cachetools import TTLCache
 
 from functions.registry.acts import Clock
-from functions.registry.attempts import settle
+from functions.registry.attempts import retry_on_conflict
 from storage.errors import StorageError
 from storage.protocols import Create, MetadataStore, Replace, Touch, Write
 from storage.records import Key, Manifest
-from storage.upkeep import Pull
+from storage.upkeep import LastPull
 
-INTERVAL: Final = timedelta(hours=1)
+MIN_WRITE_INTERVAL: Final = timedelta(hours=1)
 """Between two writes for one manifest."""
 
 RETRY_INTERVAL: Final = timedelta(seconds=30)
@@ -46,10 +46,10 @@ MAX_WRITING: Final = timedelta(seconds=1)
 """For which one request begins commits, its own and others': while a client pulls one manifest after another, there is
 always one more."""
 
-MAX_REMEMBERED: Final = 20_000
+MAX_CACHED: Final = 20_000
 """Manifests that this process remembers to have noted within the hour."""
 
-MAX_WAITING: Final = 10_000
+MAX_QUEUED: Final = 10_000
 """Pulls that wait for a commit; one beyond is not noted, and the manifest's next pull is."""
 
 BATCH_SIZE: Final = 100
@@ -58,18 +58,18 @@ BATCH_SIZE: Final = 100
 log = logging.getLogger("lading")
 
 
-class Pulls:
+class LastPulls:
     """Writes down pulls. Any thread may use it."""
 
     def __init__(self, metadata: MetadataStore, clock: Clock) -> None:
         """Write into `metadata`."""
         self._metadata = metadata
         self._clock = clock
-        self._noted: TTLCache[Key[Pull], bool] = TTLCache(
-            MAX_REMEMBERED, INTERVAL.total_seconds(), timer=lambda: clock().timestamp()
+        self._recorded: TTLCache[Key[LastPull], bool] = TTLCache(
+            MAX_CACHED, MIN_WRITE_INTERVAL.total_seconds(), timer=lambda: clock().timestamp()
         )
         self._lock = threading.Lock()
-        self._waiting: dict[Key[Pull], datetime] = {}
+        self._queue: dict[Key[LastPull], datetime] = {}
         self._is_writing = False
         self._retry_at: datetime | None = None
         self._stopped = False
@@ -83,74 +83,74 @@ class Pulls:
         if self._stopped:
             return False
         # Without the lock: nearly all pulls are of what was noted within the hour, and nothing waits.
-        if Key(Pull, digest, repository) not in self._noted:
+        if Key(LastPull, digest, repository) not in self._recorded:
             return True
-        return bool(self._waiting) and not self._is_writing and self._may_write()
+        return bool(self._queue) and not self._is_writing and self._may_write()
 
-    def note(self, repository: str, digest: str) -> None:
+    def record_pull(self, repository: str, digest: str) -> None:
         """Write down that a manifest is pulled, unless that is on record of the last hour. Never raises."""
         if not self.is_due(repository, digest):
             return
-        key = Key(Pull, digest, repository)
+        key = Key(LastPull, digest, repository)
         with self._lock:
-            if key not in self._noted and len(self._waiting) < MAX_WAITING:
-                self._noted[key] = True
-                self._waiting[key] = self._clock()
+            if key not in self._recorded and len(self._queue) < MAX_QUEUED:
+                self._recorded[key] = True
+                self._queue[key] = self._clock()
             if self._is_writing or not self._may_write():
                 return
             self._is_writing = True
-        self._write_waiting(self._clock() + MAX_WRITING)
+        self._write_queued(self._clock() + MAX_WRITING)
 
     def close(self) -> None:
         """Try once more to write what waits."""
         with self._lock:
-            if self._is_writing or not self._waiting:
+            if self._is_writing or not self._queue:
                 return
             self._is_writing = True
-        self._write_waiting()
+        self._write_queued()
 
     def _may_write(self) -> bool:
         return self._retry_at is None or self._clock() >= self._retry_at
 
-    def _write_waiting(self, until: datetime | None = None) -> None:
+    def _write_queued(self, until: datetime | None = None) -> None:
         """Write until nothing waits, or that time, or a commit fails; whatever happens, the next request may write."""
         while batch := self._next_batch(until):
             try:
-                settle(lambda batch=batch: self._write(batch))  # type: ignore[misc]
+                retry_on_conflict(lambda batch=batch: self._write(batch))  # type: ignore[misc]
             except Exception as error:
                 is_defect = not isinstance(error, StorageError)
                 log.warning("last pulls of %d manifests are not written yet: %s", len(batch), error, exc_info=is_defect)
-                self._put_back(batch)
+                self._requeue(batch)
                 return
 
-    def _next_batch(self, until: datetime | None) -> Mapping[Key[Pull], datetime]:
+    def _next_batch(self, until: datetime | None) -> Mapping[Key[LastPull], datetime]:
         """Take what is to be written next, which is nothing after `until`; with nothing, no thread writes any more."""
         with self._lock:
             is_over = until is not None and self._clock() >= until
-            batch = {} if is_over else dict(islice(self._waiting.items(), BATCH_SIZE))
+            batch = {} if is_over else dict(islice(self._queue.items(), BATCH_SIZE))
             for key in batch:
-                del self._waiting[key]
+                del self._queue[key]
             self._is_writing = bool(batch)
             return batch
 
-    def _put_back(self, batch: Mapping[Key[Pull], datetime]) -> None:
+    def _requeue(self, batch: Mapping[Key[LastPull], datetime]) -> None:
         """Let what could not be written wait for the next commit."""
         with self._lock:
             # What has come meanwhile is later.
-            self._waiting = {**batch, **self._waiting}
+            self._queue = {**batch, **self._queue}
             self._retry_at = self._clock() + RETRY_INTERVAL
             self._is_writing = False
 
-    def _write(self, batch: Mapping[Key[Pull], datetime]) -> None:
+    def _write(self, batch: Mapping[Key[LastPull], datetime]) -> None:
         """Write those pulls that no process wrote within the hour. Raises Conflict where one is just doing so."""
         manifests = {key: Key(Manifest, key.id, key.repository) for key in batch}
         found = self._metadata.read([*batch, *manifests.values()], content=False)
         writes: list[Write] = []
         for key, pulled in batch.items():
             before = found[key]
-            if found[manifests[key]] is None or (before is not None and pulled - before.pulled < INTERVAL):
+            if found[manifests[key]] is None or (before is not None and pulled - before.pulled < MIN_WRITE_INTERVAL):
                 continue
-            pull = Pull(id=key.id, repository=key.repository, pulled=pulled)
+            pull = LastPull(id=key.id, repository=key.repository, pulled=pulled)
             writes.append(Create(pull) if before is None else Replace(replace(pull, version=before.version)))
             writes.append(Touch(manifests[key]))
         if writes:

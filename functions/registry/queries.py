@@ -6,17 +6,17 @@ from typing import Final, TypeVar
 T = TypeVar("T")
 A = TypeVar("A")
 
-AT_A_TIME: Final = 16
-FEW: Final = 4
+MAX_CONCURRENCY: Final = 16
+MAX_SEQUENTIAL: Final = 4
 """So few are asked one after the other: threads would cost more."""
 
 
 def ask_each(ask: Callable[[T], A], things: Iterable[T]) -> list[tuple[T, A]]:
     """Return each distinct thing with its answer, in order. Raises what `ask` raises."""
     distinct = list(dict.fromkeys(things))
-    if len(distinct) <= FEW:
+    if len(distinct) <= MAX_SEQUENTIAL:
         return [(thing, ask(thing)) for thing in distinct]
     from concurrent.futures import ThreadPoolExecutor
 
-    with ThreadPoolExecutor(AT_A_TIME) as pool:
+    with ThreadPoolExecutor(MAX_CONCURRENCY) as pool:
         return list(zip(distinct, pool.map(ask, distinct), strict=True))

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from storage.errors import Missing, StorageError
+from storage.errors import ObjectNotFound, StorageError
 from storage.protocols import BlobStore, MetadataStore
 from storage.records import Key, Repository
 
@@ -71,5 +71,5 @@ class Readiness:
         self._metadata.read([Key(Repository, "-")])
 
     def _ask_blobs(self) -> None:
-        with contextlib.suppress(Missing):
+        with contextlib.suppress(ObjectNotFound):
             self._blobs.open(NO_OBJECT, 0, 1)

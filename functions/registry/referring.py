@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-CONTENTS: Final[Mapping[str, frozenset[str]]] = {
+COSIGN_MEDIA_TYPES: Final[Mapping[str, frozenset[str]]] = {
     ".sig": frozenset({"application/vnd.dev.cosign.simplesigning.v1+json"}),
     ".att": frozenset({"application/vnd.dsse.envelope.v1+json"}),
     ".sbom": frozenset(
@@ -26,7 +26,7 @@ CONTENTS: Final[Mapping[str, frozenset[str]]] = {
 Its manifests have the config of an image. cosign's bundles, notation and oras name a `subject` instead.
 """
 
-SUFFIXES: Final = ("", *CONTENTS)
+TAG_SUFFIXES: Final = ("", *COSIGN_MEDIA_TYPES)
 """Of such tags: the schema of the distribution-spec has none, cosign's signatures, attestations and SBOMs have one."""
 
 NOT_ATTACHED: Final = "none"
@@ -39,33 +39,33 @@ _NOT_IN_TAGS: Final = re.compile(r"[^a-zA-Z0-9._-]")
 _TAG: Final = re.compile(r"(?:sha256|sha512)-[0-9a-f]{64}(?:\.(?:sig|att|sbom))?")
 
 
-def tags_of(digest: str) -> list[str]:
+def referrer_tags_of(digest: str) -> list[str]:
     """The tags whose manifests can refer to the manifest `digest`."""
     algorithm, _, encoded = digest.partition(":")
     # The schema truncates both, and replaces what no tag can hold.
     name = _NOT_IN_TAGS.sub("-", f"{algorithm[:32]}-{encoded[:64]}")
-    return [f"{name}{suffix}" for suffix in SUFFIXES]
+    return [f"{name}{suffix}" for suffix in TAG_SUFFIXES]
 
 
-def refers(tag: str) -> bool:
+def is_referrer_tag(tag: str) -> bool:
     """Whether a tag is made of a digest, so that its manifest can refer to another one, be that there or not."""
     return _TAG.fullmatch(tag) is not None
 
 
-def kind_of(media_types: Sequence[str]) -> str:
+def cosign_suffix(media_types: Sequence[str]) -> str:
     """Return the suffix of the tags under which cosign puts layers of these media types, or ""."""
-    kinds = (suffix for suffix, contents in CONTENTS.items() if contents.issuperset(media_types))
+    kinds = (suffix for suffix, contents in COSIGN_MEDIA_TYPES.items() if contents.issuperset(media_types))
     return next(kinds, "") if media_types else ""
 
 
-def attachment_of(kind: str, tags: Sequence[str]) -> str:
+def attachment_of(suffix: str, tags: Sequence[str]) -> str:
     """Return the `attachment` of a manifest that is created by a push.
 
     Args:
-        kind: what its layers are (`kind_of`).
+        suffix: what its layers are (`kind_of`).
         tags: those that the same push gives it.
     """
-    return next(filter(refers, tags), kind or (OWN_TAG if tags else NOT_ATTACHED))
+    return next(filter(is_referrer_tag, tags), suffix or (OWN_TAG if tags else NOT_ATTACHED))
 
 
 def attachment_after(before: str, pushed: str) -> str:
@@ -81,7 +81,7 @@ def attachment_after(before: str, pushed: str) -> str:
     """
     if before == OWN_TAG and pushed == NOT_ATTACHED:
         return OWN_TAG_AND_DIGEST
-    return NOT_ATTACHED if refers(before) and pushed != before and pushed not in CONTENTS else before
+    return NOT_ATTACHED if is_referrer_tag(before) and pushed != before and pushed not in COSIGN_MEDIA_TYPES else before
 
 
 def is_pushed_for_tags(attachment: str) -> bool:
@@ -97,7 +97,7 @@ def attaches(tag: str, subject: str, attachment: str) -> bool:
         subject: the manifest's own, which alone counts where there is one.
         attachment: see Manifest.attachment; "", which is unknown, attaches nothing.
     """
-    if subject or not refers(tag):
+    if subject or not is_referrer_tag(tag):
         return False
     _, dot, kind = tag.partition(".")
     return attachment == tag or (bool(dot) and attachment == f".{kind}")

@@ -5,16 +5,16 @@ from collections.abc import Sequence
 from functions.registry.acts import Clock, now
 from functions.registry.blobs import Blobs
 from functions.registry.deletion import Deletion
-from functions.registry.expiry import Expiry
+from functions.registry.expiry import CleanupDeletion
 from functions.registry.immutable import ImmutableTags
 from functions.registry.inventory import Inventory
 from functions.registry.manifests import Manifests
 from functions.registry.missing_content import MissingContent
 from functions.registry.pages import Page
-from functions.registry.pulls import Pulls
+from functions.registry.pulls import LastPulls
 from functions.registry.readiness import Readiness
 from functions.registry.rollback import Rollback
-from functions.registry.running import Reports
+from functions.registry.running import InUseReports
 from functions.registry.tags import Tags
 from functions.registry.undelete import Undelete
 from functions.registry.uploads import Uploads
@@ -47,9 +47,9 @@ class Registry:
         self.undelete = Undelete(metadata, self.tags, clock)
         self.rollback = Rollback(metadata, self.tags, clock)
         self.inventory = Inventory(metadata, immutable)
-        self.expiry = Expiry(metadata, self.deletion)
-        self.running = Reports(metadata, clock)
-        self.pulls = Pulls(metadata, clock)
+        self.cleanup_deletion = CleanupDeletion(metadata, self.deletion)
+        self.in_use_reports = InUseReports(metadata, clock)
+        self.last_pulls = LastPulls(metadata, clock)
         self.readiness = Readiness(blobs, metadata)
 
     def repositories(self, after: str, limit: int) -> Page[str]:
@@ -66,6 +66,6 @@ class Registry:
 
     def close(self) -> None:
         """Write the last pulls that could not be written yet, and close the stores."""
-        self.pulls.close()
+        self.last_pulls.close()
         self.objects.close()
         self.metadata.close()

@@ -10,7 +10,7 @@ from storage.errors import Conflict
 from storage.protocols import MetadataStore, Replace
 from storage.records import Upload
 
-RENEW_EVERY: Final = timedelta(minutes=5)
+RENEW_INTERVAL: Final = timedelta(minutes=5)
 """Shorter than any --grace that makes sense, and long enough that only few requests pay for it."""
 
 
@@ -23,10 +23,10 @@ class Renewal:
         self._metadata = metadata
         self._clock = clock
 
-    def of(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
+    def pass_through(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
         """Pass on `chunks`. Raises Conflict where another request changed the session."""
         for chunk in chunks:
-            if self._clock() - self.upload.touched >= RENEW_EVERY:
+            if self._clock() - self.upload.touched >= RENEW_INTERVAL:
                 self._renew()
             yield chunk
 

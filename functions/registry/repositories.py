@@ -17,24 +17,24 @@ from storage.protocols import Create, Found, Replace, Write
 from storage.records import Key, Repository
 
 
-def alive(found: Found, repository: str, now: datetime) -> list[Write]:
+def revive_writes(found: Found, repository: str, now: datetime) -> list[Write]:
     """Return the writes of whatever puts a manifest into a repository: it is there, live, and clean-up looks at it."""
     record = found[Key(Repository, repository)]
     if record is None:
         return [Create(Repository(id=repository, created=now, review=now))]
     if record.deleted:
         return [Replace(replace(record, deleted=None, kept=None, review=now, looked=False))]
-    return changed(found, repository, now)
+    return review_writes(found, repository, now)
 
 
-def changed(found: Found, repository: str, now: datetime) -> list[Write]:
+def review_writes(found: Found, repository: str, now: datetime) -> list[Write]:
     """Return the writes of whatever changes the manifests or tags of a repository, whose record is in `found`."""
     record = found[Key(Repository, repository)]
-    if record is None or record.deleted or is_due(record, now):
+    if record is None or record.deleted or is_review_due(record, now):
         return []
     return [Replace(replace(record, review=now, looked=False))]
 
 
-def is_due(record: Repository, now: datetime) -> bool:
+def is_review_due(record: Repository, now: datetime) -> bool:
     """Return whether clean-up will look at a repository at its next run, at whatever is committed until then."""
     return not record.looked and record.review is not None and record.review <= now

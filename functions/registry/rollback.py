@@ -2,16 +2,16 @@
 
 from datetime import datetime
 
-from functions.registry.acts import ROLLBACK, Act, Clock
-from functions.registry.attempts import settle
+from functions.registry.acts import ROLLBACK, ChangeContext, Clock
+from functions.registry.attempts import retry_on_conflict
 from functions.registry.errors import HISTORY_UNKNOWN, MANIFEST_BLOB_UNKNOWN, MANIFEST_UNKNOWN, RegistryError
-from functions.registry.needs import needs_of
-from functions.registry.repositories import changed
+from functions.registry.needs import dependencies_of
+from functions.registry.repositories import review_writes
 from functions.registry.tags import Tags
 from storage.protocols import MetadataStore, Touch
 from storage.records import Key, Manifest, Repository, Tag
 
-MOST_STEPS = 1_000
+MAX_STEPS = 1_000
 
 
 class Rollback:
@@ -23,29 +23,29 @@ class Rollback:
         self._tags = tags
         self._clock = clock
 
-    def to(self, repository: str, tag: str, digest: str, act: Act = ROLLBACK) -> None:
+    def to_digest(self, repository: str, tag: str, digest: str, context: ChangeContext = ROLLBACK) -> None:
         """Let a tag name the manifest `digest`, in one commit.
 
         Raises MANIFEST_UNKNOWN where the tag or the manifest is gone, MANIFEST_BLOB_UNKNOWN with what else is gone of
         all that is below it, and TAG_IMMUTABLE.
         """
-        settle(lambda: self._try(repository, tag, digest, act))
+        retry_on_conflict(lambda: self._try(repository, tag, digest, context))
 
-    def by_steps(self, repository: str, tag: str, steps: int, act: Act = ROLLBACK) -> str:
+    def by_steps(self, repository: str, tag: str, steps: int, context: ChangeContext = ROLLBACK) -> str:
         """Go back so many moves; answers the digest. Raises HISTORY_UNKNOWN, and as `to` does."""
-        rows = self._tags.history(repository, tag, "", min(steps, MOST_STEPS) + 1).items
+        rows = self._tags.history(repository, tag, "", min(steps, MAX_STEPS) + 1).items
         if steps < 1 or len(rows) <= steps or not rows[steps].digest:
             raise RegistryError(HISTORY_UNKNOWN, {"tag": tag, "steps": steps, "moves": len(rows)})
-        self.to(repository, tag, rows[steps].digest, act)
+        self.to_digest(repository, tag, rows[steps].digest, context)
         return rows[steps].digest
 
-    def to_time(self, repository: str, tag: str, moment: datetime, act: Act = ROLLBACK) -> str:
+    def to_time(self, repository: str, tag: str, moment: datetime, context: ChangeContext = ROLLBACK) -> str:
         """Go back to what the tag named at a moment; answers the digest. Raises as `to` does."""
         digest = self._tags.digest_at(repository, tag, moment)
-        self.to(repository, tag, digest, act)
+        self.to_digest(repository, tag, digest, context)
         return digest
 
-    def _try(self, repository: str, tag: str, digest: str, act: Act) -> None:
+    def _try(self, repository: str, tag: str, digest: str, context: ChangeContext) -> None:
         found = self._metadata.read([Key(Repository, repository), *self._tags.keys(repository, tag)])
         if found[Key(Tag, tag, repository)] is None:
             raise RegistryError(MANIFEST_UNKNOWN, {"tag": tag, "reason": "no such tag; restore one that was deleted"})
@@ -54,8 +54,8 @@ class Rollback:
         if manifest is None:
             raise RegistryError(MANIFEST_UNKNOWN, {"digest": digest, "reason": "the manifest has been deleted"})
         self._refuse_incomplete(manifest)
-        moved = self._tags.move(found, tag, manifest, act)
-        self._metadata.commit([Touch(key), *moved, *changed(found, repository, self._clock())])
+        moved = self._tags.move(found, tag, manifest, context)
+        self._metadata.commit([Touch(key), *moved, *review_writes(found, repository, self._clock())])
 
     def _refuse_incomplete(self, root: Manifest) -> None:
         """Raises MANIFEST_BLOB_UNKNOWN with all that is gone below a manifest.
@@ -66,7 +66,7 @@ class Rollback:
         waiting, seen = [root], {root.id}
         while waiting:
             manifest = waiting.pop()
-            keys, may_lack = needs_of(manifest), {*manifest.may_lack}
+            keys, may_lack = dependencies_of(manifest), {*manifest.may_lack}
             found = self._metadata.read(keys, content=False)
             for key in keys:
                 record = found[key]

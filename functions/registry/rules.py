@@ -11,19 +11,19 @@ from functions.registry.globs import matches
 class Rules:
     """Rules and exceptions, as REPOSITORY:WHAT, both globs. They stand in whatever order."""
 
-    WHAT: ClassVar[str]
+    SUBJECT: ClassVar[str]
     """What stands behind the colon, as errors call it."""
 
     rules: tuple[str, ...] = ()
     exceptions: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, texts: Sequence[str]) -> Self:
+    def parse(cls, texts: Sequence[str]) -> Self:
         """Read rules as they are written, exceptions with a `!` before them. Raises ValueError, naming what is none."""
         for text in texts:
             repository, colon, what = text.removeprefix("!").partition(":")
             if not (repository and colon and what) or ":" in what:
-                raise ValueError(f"{text} is not REPOSITORY:{cls.WHAT}")
+                raise ValueError(f"{text} is not REPOSITORY:{cls.SUBJECT}")
         exceptions = tuple(text[1:] for text in texts if text.startswith("!"))
         return cls(tuple(text for text in texts if not text.startswith("!")), exceptions)
 

@@ -10,26 +10,26 @@ from datetime import datetime
 from typing import Any, Final
 
 from functions.registry import causes, moves
-from functions.registry.acts import DELETE, Act, Clock
-from functions.registry.attempts import settle
+from functions.registry.acts import DELETE, ChangeContext, Clock
+from functions.registry.attempts import retry_on_conflict
 from functions.registry.errors import MANIFEST_UNKNOWN, NAME_UNKNOWN, RegistryError
 from functions.registry.immutable import ImmutableTags
-from functions.registry.names import refuse_reserved
+from functions.registry.names import check_not_reserved
 from functions.registry.pages import Page, find_all
 from functions.registry.preconditions import UNCONDITIONAL, Precondition
-from functions.registry.repositories import changed
-from storage.past import DeletedTag, History, Move
+from functions.registry.repositories import review_writes
+from storage.past import DeletedTag, TagEvent, TagHistory
 from storage.protocols import Create, Delete, Found, MetadataStore, Replace, Touch, Write
-from storage.records import Key, Manifest, Repository, Tag, recast
+from storage.records import Key, Manifest, Repository, Tag, converted
 
-INLINE_IN_TAG: Final = 64 * 1024
+MAX_INLINE_CONTENT: Final = 64 * 1024
 """Bytes of a manifest that its tags repeat, so that a pull by tag is one read; nearly all manifests are smaller."""
 
-MAX_LOOKED: Final = 2_000
+MAX_SCANNED: Final = 2_000
 """Moves that one request for the history of present tags looks at."""
 
-MIN_MOVES_PER_READ: Final = 100
-MAX_MOVES_PER_READ: Final = 500
+MIN_EVENTS_PER_READ: Final = 100
+MAX_EVENTS_PER_READ: Final = 500
 """Of these moves, however few the client asks for: most may be of tags that are gone."""
 
 
@@ -49,13 +49,13 @@ class Tags:
             self.require(repository)
         return Page(tags[:limit], tags[limit - 1] if 0 < limit < len(tags) else "")
 
-    def history(self, repository: str, tag: str, after: str, limit: int) -> Page[Move]:
+    def history(self, repository: str, tag: str, after: str, limit: int) -> Page[TagEvent]:
         """The first `limit` moves of a tag behind the id `after`, newest first; of all tags where `tag` is ""."""
         if tag:
-            behind = Key(Move, after, repository) if after else None
-            rows = self._metadata.find(Move, {"tag": tag}, repository=repository, after=behind, limit=limit + 1)
+            behind = Key(TagEvent, after, repository) if after else None
+            rows = self._metadata.find(TagEvent, {"tag": tag}, repository=repository, after=behind, limit=limit + 1)
         else:
-            rows = self._metadata.scan(Move, repository, after=after, limit=limit + 1)
+            rows = self._metadata.scan(TagEvent, repository, after=after, limit=limit + 1)
         return Page(rows[:limit], rows[limit - 1].id if 0 < limit < len(rows) else "")
 
     def require(self, repository: str, *, deleted: bool = False) -> None:
@@ -65,19 +65,19 @@ class Tags:
         if record is None or (record.deleted and not deleted):
             raise RegistryError(NAME_UNKNOWN, {"name": repository})
 
-    def history_of_present(self, repository: str, tag: str, after: str, limit: int) -> Page[Move]:
+    def history_of_live_tags(self, repository: str, tag: str, after: str, limit: int) -> Page[TagEvent]:
         """The same as `history`, but only of tags that are there now, as `names` lists them.
 
-        Looks at MAX_LOOKED moves at most. The next page begins after a move that is shown, so that no id tells of
+        Looks at MAX_SCANNED moves at most. The next page begins after a move that is shown, so that no id tells of
         another tag: where so many in a row are of tags that are gone, the listing ends. Raises NAME_UNKNOWN.
         """
         self.require(repository)
         if tag:
             return self.history(repository, tag, after, limit) if self._present(repository, {tag}) else Page([])
-        shown: list[Move] = []
-        size = max(MIN_MOVES_PER_READ, min(limit + 1, MAX_MOVES_PER_READ))
+        shown: list[TagEvent] = []
+        size = max(MIN_EVENTS_PER_READ, min(limit + 1, MAX_EVENTS_PER_READ))
         looked, more = 0, limit > 0
-        while more and len(shown) <= limit and looked < MAX_LOOKED:
+        while more and len(shown) <= limit and looked < MAX_SCANNED:
             page = self.history(repository, "", after, size)
             present = self._present(repository, {move.tag for move in page.items})
             shown += [move for move in page.items if move.tag in present]
@@ -97,35 +97,39 @@ class Tags:
 
     def digest_at(self, repository: str, tag: str, moment: datetime) -> str:
         """Return the digest of what a tag named at a moment. Raises MANIFEST_UNKNOWN where it named nothing."""
-        row = self._last_move(repository, tag, moment)
+        row = self._last_event(repository, tag, moment)
         if row is None or not row.digest:
             reason = "the tag was deleted by then" if row else "the tag has no history that goes back so far"
             raise RegistryError(MANIFEST_UNKNOWN, {"tag": tag, "reason": reason})
         return row.digest
 
-    def _last_move(self, repository: str, tag: str, moment: datetime) -> Move | None:
+    def _last_event(self, repository: str, tag: str, moment: datetime) -> TagEvent | None:
         """Return the last move of a tag up to a moment: the one with the highest number."""
-        key = Key(History, tag, repository)
+        key = Key(TagHistory, tag, repository)
         history = self._metadata.read([key])[key]
         if history is not None and history.clamped:
-            moved = find_all(self._metadata, Move, {"tag": tag}, repository)
+            moved = find_all(self._metadata, TagEvent, {"tag": tag}, repository)
             return next((row for row in moved if row.moved <= moment), None)
-        after = moves.behind(repository, moment)
-        return next(iter(self._metadata.find(Move, {"tag": tag}, repository=repository, after=after, limit=1)), None)
+        after = moves.cursor_at(repository, moment)
+        return next(
+            iter(self._metadata.find(TagEvent, {"tag": tag}, repository=repository, after=after, limit=1)), None
+        )
 
-    def delete(self, repository: str, name: str, act: Act = DELETE, condition: Precondition = UNCONDITIONAL) -> str:
+    def delete(
+        self, repository: str, name: str, context: ChangeContext = DELETE, condition: Precondition = UNCONDITIONAL
+    ) -> str:
         """Remove a tag, and return the digest that it named; its manifest stays (end-9).
 
         Raises MANIFEST_UNKNOWN, PRECONDITION_FAILED, TAG_RESERVED, TAG_IMMUTABLE.
         """
-        refuse_reserved(name)
-        return settle(lambda: self._try_to_delete(repository, name, act, condition))
+        check_not_reserved(name)
+        return retry_on_conflict(lambda: self._try_to_delete(repository, name, context, condition))
 
     def keys(self, repository: str, name: str) -> list[Key[Any]]:
         """What must be read before `move` or `drop`."""
-        return [Key(Tag, name, repository), *moves.keys(repository, name), Key(DeletedTag, name, repository)]
+        return [Key(Tag, name, repository), *moves.history_keys(repository, name), Key(DeletedTag, name, repository)]
 
-    def move(self, found: Found, name: str, manifest: Manifest, act: Act) -> list[Write]:
+    def move(self, found: Found, name: str, manifest: Manifest, context: ChangeContext) -> list[Write]:
         """The writes that let a tag name `manifest`, whose bytes it repeats. Raises TAG_IMMUTABLE.
 
         A tag that names it already is only touched: nothing moves, so there is nothing for the history. Its hint at
@@ -139,7 +143,7 @@ class Tags:
             return [Replace(replace(current, content=_inlined(manifest), damaged=manifest.damaged))]
         if current is not None:
             self.immutable.check(repository, name)
-        moved = moves.moved_at(found, key, self.clock)
+        moved = moves.next_event_time(found, key, self.clock)
         tag = Tag(
             id=name,
             repository=repository,
@@ -152,20 +156,20 @@ class Tags:
         )
         before = "" if current is None else current.digest
         write = Create(tag) if current is None else Replace(replace(tag, version=current.version))
-        return [write, *moves.row(found, key, moves.Change(before, manifest.digest), act, moved)]
+        return [write, *moves.event_writes(found, key, moves.TagChange(before, manifest.digest), context, moved)]
 
-    def drop(self, found: Found, tag: Tag, cause: str, act: Act) -> list[Write]:
+    def drop(self, found: Found, tag: Tag, cause: str, context: ChangeContext) -> list[Write]:
         """The writes that delete a tag at its version, and keep what it named for a while."""
-        moved = moves.moved_at(found, tag.key, self.clock)
+        moved = moves.next_event_time(found, tag.key, self.clock)
         earlier = found[Key(DeletedTag, tag.id, tag.repository)]
-        deleted = recast(tag, DeletedTag, content=None, deleted=moved, by=act.by, cause=cause)
+        deleted = converted(tag, DeletedTag, content=None, deleted=moved, by=context.actor, cause=cause)
         return [
             Delete(tag),
             Create(deleted) if earlier is None else Replace(replace(deleted, version=earlier.version)),
-            *moves.row(found, tag.key, moves.Change(tag.digest, ""), act, moved),
+            *moves.event_writes(found, tag.key, moves.TagChange(tag.digest, ""), context, moved),
         ]
 
-    def _try_to_delete(self, repository: str, name: str, act: Act, condition: Precondition) -> str:
+    def _try_to_delete(self, repository: str, name: str, context: ChangeContext, condition: Precondition) -> str:
         key = Key(Tag, name, repository)
         found = self._metadata.read([Key(Repository, repository), *self.keys(repository, name)])
         tag = found[key]
@@ -173,11 +177,11 @@ class Tags:
             raise RegistryError(MANIFEST_UNKNOWN, {"reference": name})
         condition.check(tag.digest)
         self.immutable.check(repository, name)
-        writes = self.drop(found, tag, causes.of_tag(name), act)
-        self._metadata.commit([*writes, *changed(found, repository, self.clock())])
+        writes = self.drop(found, tag, causes.of_tag(name), context)
+        self._metadata.commit([*writes, *review_writes(found, repository, self.clock())])
         return tag.digest
 
 
 def _inlined(manifest: Manifest) -> bytes | None:
     """Return the bytes that a tag repeats of its manifest, or None."""
-    return manifest.content if manifest.size <= INLINE_IN_TAG else None
+    return manifest.content if manifest.size <= MAX_INLINE_CONTENT else None

@@ -10,21 +10,27 @@ from dataclasses import replace
 from typing import TypeVar
 
 from functions.registry import causes, links
-from functions.registry.acts import RESTORE, Act, Clock
-from functions.registry.attempts import settle
+from functions.registry.acts import RESTORE, ChangeContext, Clock
+from functions.registry.attempts import retry_on_conflict
 from functions.registry.damage import damaged_among
-from functions.registry.errors import MANIFEST_BLOB_UNKNOWN, NAME_UNKNOWN, NOT_DELETED, TAG_TAKEN, RegistryError
-from functions.registry.large_manifests import forget_links, forgetting, links_of, show_links, touching
-from functions.registry.needs import hidden_needs_of, named, needs_of, object_of
+from functions.registry.errors import MANIFEST_BLOB_UNKNOWN, NAME_UNKNOWN, NOT_DELETED, TAG_CONFLICT, RegistryError
+from functions.registry.large_manifests import (
+    links_of,
+    purge_link_writes,
+    touch_unverified,
+    unhide_links,
+    unverify_links_for_purge,
+)
+from functions.registry.needs import dependencies_of, hidden_dependencies_of, object_of, reference_writes
 from functions.registry.pages import find_all, scan_all
-from functions.registry.referring import tags_of
-from functions.registry.repositories import alive, changed
+from functions.registry.referring import referrer_tags_of
+from functions.registry.repositories import review_writes, revive_writes
 from functions.registry.tags import Tags
 from storage.errors import TooLarge
 from storage.past import DeletedLink, DeletedManifest, DeletedTag
 from storage.protocols import Create, Delete, MetadataStore, Touch, Write
-from storage.records import Blob, Key, Manifest, Repository, Tag, recast
-from storage.upkeep import Pull
+from storage.records import Blob, Key, Manifest, Repository, Tag, converted
+from storage.upkeep import LastPull
 
 D = TypeVar("D", DeletedManifest, DeletedTag)
 
@@ -43,10 +49,10 @@ class Undelete:
         yield from scan_all(self._metadata, DeletedManifest, repository)
         yield from scan_all(self._metadata, DeletedTag, repository)
 
-    def tag(self, repository: str, name: str, act: Act = RESTORE, force: bool = False) -> None:
+    def tag(self, repository: str, name: str, context: ChangeContext = RESTORE, force: bool = False) -> None:
         """Restore a tag, and its manifest where that was deleted as well.
 
-        Raises NOT_DELETED; TAG_TAKEN where the tag names another manifest by now, unless `force`; TAG_IMMUTABLE; and
+        Raises NOT_DELETED; TAG_CONFLICT where the tag names another manifest by now, unless `force`; TAG_IMMUTABLE; and
         MANIFEST_BLOB_UNKNOWN with what is gone for good.
         """
         key = Key(DeletedTag, name, repository)
@@ -59,10 +65,10 @@ class Undelete:
         self._refuse_taken(found[live], deleted, force)
         # Where both are there, somebody was stopped who was restoring it.
         if found[manifest] is None or found[dead] is not None:
-            self.manifest(repository, deleted.digest, act)
-        settle(lambda: self._bring_back_tag(repository, name, act, force))
+            self.manifest(repository, deleted.digest, context)
+        retry_on_conflict(lambda: self._restore_tag(repository, name, context, force))
 
-    def manifest(self, repository: str, digest: str, act: Act = RESTORE) -> list[str]:
+    def manifest(self, repository: str, digest: str, context: ChangeContext = RESTORE) -> list[str]:
         """Restore a manifest, the children of an index, and all that was deleted with it: referrers and tags.
 
         The manifest itself can be live: its deletion was stopped, or it was pushed again. A tag that names another
@@ -74,21 +80,21 @@ class Undelete:
         Raises:
             RegistryError: NOT_DELETED where nothing comes back, and MANIFEST_BLOB_UNKNOWN with what is gone for good.
         """
-        root, cause = self._dead(repository, digest), causes.of_manifest(digest)
+        root, cause = self._read_tombstone(repository, digest), causes.of_manifest(digest)
         wanted = {cause} | ({causes.cause_of(root)} if root else set())
         restored: dict[str, None] = {}
-        self._restore(repository, digest, wanted, act, restored)
+        self._restore_tree(repository, digest, wanted, context, restored)
         for dead in self._caused(DeletedManifest, cause, repository):
-            self._restore(repository, dead.id, wanted, act, restored)
-        tags = self._restore_tags(repository, cause, act)
+            self._restore_tree(repository, dead.id, wanted, context, restored)
+        tags = self._restore_tags(repository, cause, context)
         # The tombstone by which all this is found goes last.
         for each in sorted(restored, key=lambda each: each == digest):
-            settle(lambda each=each: self._unmark(repository, each))  # type: ignore[misc]
+            retry_on_conflict(lambda each=each: self._delete_tombstone(repository, each))  # type: ignore[misc]
         if not restored and not tags:
             raise RegistryError(NOT_DELETED, {"digest": digest})
         return list(restored)
 
-    def repository(self, repository: str, act: Act = RESTORE) -> int:
+    def repository(self, repository: str, context: ChangeContext = RESTORE) -> int:
         """Restore all that was deleted with a repository; return how many manifests.
 
         Raises NAME_UNKNOWN, and NOT_DELETED where nothing comes back.
@@ -99,30 +105,32 @@ class Undelete:
         cause, count = causes.of_repository(repository), 0
         for dead in self._caused(DeletedManifest, cause, repository):
             restored: dict[str, None] = {}
-            self._restore(repository, dead.id, {cause}, act, restored)
+            self._restore_tree(repository, dead.id, {cause}, context, restored)
             for each in sorted(restored, key=lambda each, first=dead.id: each == first):  # type: ignore[misc]
-                settle(lambda each=each: self._unmark(repository, each))  # type: ignore[misc]
+                retry_on_conflict(lambda each=each: self._delete_tombstone(repository, each))  # type: ignore[misc]
             count += len(restored)
         # Of manifests that live: whoever deleted the repository may have been stopped in between.
-        tags = self._restore_tags(repository, cause, act)
-        listed = bool(self._metadata.scan(Manifest, repository, limit=1)) and settle(lambda: self._list(repository))
+        tags = self._restore_tags(repository, cause, context)
+        listed = bool(self._metadata.scan(Manifest, repository, limit=1)) and retry_on_conflict(
+            lambda: self._relist(repository)
+        )
         if not count and not tags and not listed:
             raise RegistryError(NOT_DELETED, {"name": repository})
         return count
 
-    def forget_caused(self, repository: str, cause: str) -> None:
+    def purge_by_cause(self, repository: str, cause: str) -> None:
         """Give up for good all that was deleted by a cause, but what a manifest needs that was deleted by another."""
         forgotten = 1
         while forgotten:
             # An index goes before its children, which may come first in the listing.
             forgotten = sum(
-                settle(lambda thing=thing: self._forget_caused(thing, cause))  # type: ignore[misc]
+                retry_on_conflict(lambda thing=thing: self._purge_if_unneeded(thing, cause))  # type: ignore[misc]
                 for thing in self._caused(DeletedManifest, cause, repository)
             )
         for tag in self._caused(DeletedTag, cause, repository):
-            settle(lambda tag=tag: self._forget_caused(tag, cause))  # type: ignore[misc]
+            retry_on_conflict(lambda tag=tag: self._purge_if_unneeded(tag, cause))  # type: ignore[misc]
 
-    def _forget_caused(self, listed: DeletedManifest | DeletedTag, cause: str) -> int:
+    def _purge_if_unneeded(self, listed: DeletedManifest | DeletedTag, cause: str) -> int:
         """Forget a deleted thing unless it has another cause by now, or is needed; answers how many went."""
         thing = self._metadata.read([listed.key], content=False)[listed.key]
         if thing is None or causes.cause_of(thing) != cause:
@@ -132,33 +140,35 @@ class Undelete:
             DeletedManifest, where, repository=repository, limit=1
         ):
             return 0
-        self.forget(thing)
+        self.purge(thing)
         return 1
 
-    def forget(self, thing: DeletedManifest | DeletedTag | DeletedLink) -> None:
+    def purge(self, thing: DeletedManifest | DeletedTag | DeletedLink) -> None:
         """Give up a deleted thing for good, at its version: its blobs may be nobody's now. Raises Conflict."""
         if isinstance(thing, DeletedManifest):
             try:
-                self._forget_manifest(thing)
+                self._purge_manifest(thing)
             except TooLarge:
-                forget_links(self._metadata, thing, self._clock)
-                self._forget_manifest(thing, again=False)
+                unverify_links_for_purge(self._metadata, thing, self._clock)
+                self._purge_manifest(thing, rewrite=False)
             return
         writes: list[Write] = [Delete(thing)]
         if isinstance(thing, DeletedLink):
             blob = Key(Blob, thing.id)
-            writes += [links.suspected(record) for record in [self._metadata.read([blob])[blob]] if record is not None]
+            writes += [
+                links.unverify_blob(record) for record in [self._metadata.read([blob])[blob]] if record is not None
+            ]
         self._metadata.commit(writes)
 
     def _caused(self, kind: type[D], cause: str, repository: str) -> Iterator[D]:
         """Yield what was deleted by a cause, without content; what is forgotten meanwhile may be among it."""
-        for spelling in causes.spellings(cause):
+        for spelling in causes.stored_forms(cause):
             for thing in find_all(self._metadata, kind, {"cause": spelling}, repository):
                 if causes.cause_of(thing) == cause:
                     yield thing
 
-    def _restore(
-        self, repository: str, first: str, wanted: Collection[str], act: Act, restored: dict[str, None]
+    def _restore_tree(
+        self, repository: str, first: str, wanted: Collection[str], context: ChangeContext, restored: dict[str, None]
     ) -> None:
         """Restore a manifest: its children before it, and after it the tags and referrers that have a wanted cause.
 
@@ -166,80 +176,85 @@ class Undelete:
             repository: where.
             first: the digest of a manifest; nothing happens unless it is deleted.
             wanted: the causes by which referrers and tags come back; children always do.
-            act: who restores.
+            context: who restores.
             restored: the digests that have been restored, in order; those of this call are added.
         """
         waiting = [first]
         while waiting:
-            dead = self._dead(repository, waiting[-1])
-            children = [each for each in self._dead_children(dead) if each not in restored] if dead else []
+            dead = self._read_tombstone(repository, waiting[-1])
+            children = [each for each in self._deleted_children(dead) if each not in restored] if dead else []
             if children:
                 # They must be there first. No manifest is below itself: it would have to hold its own digest.
                 waiting += children
                 continue
             waiting.pop()
-            if dead is not None and dead.id not in restored and self._bring_back(repository, dead.id):
+            if dead is not None and dead.id not in restored and self._restore_manifest(repository, dead.id):
                 restored[dead.id] = None
-                self._bring_back_tags(repository, dead.id, wanted, act)
-                waiting += self._dead_referrers(dead, wanted)
+                self._restore_tags_of(repository, dead.id, wanted, context)
+                waiting += self._deleted_referrers(dead, wanted)
 
-    def _restore_tags(self, repository: str, cause: str, act: Act) -> int:
+    def _restore_tags(self, repository: str, cause: str, context: ChangeContext) -> int:
         """Restore tags that have a cause and whose manifests live; answers how many."""
         count = 0
         for tag in self._caused(DeletedTag, cause, repository):
             keys = Key(Manifest, tag.digest, repository), Key(Tag, tag.id, repository)
             found = self._metadata.read(keys, content=False)
             if found[keys[0]] is not None and found[keys[1]] is None:
-                count += self._bring_back_free_tag(repository, tag.id, act)
+                count += self._restore_tag_unless_taken(repository, tag.id, context)
         return count
 
-    def _forget_manifest(self, thing: DeletedManifest, *, again: bool = True) -> None:
-        pull = Key(Pull, thing.id, thing.repository)
+    def _purge_manifest(self, thing: DeletedManifest, *, rewrite: bool = True) -> None:
+        pull = Key(LastPull, thing.id, thing.repository)
         found = self._metadata.read([*links_of(thing), pull])
-        writes: list[Write] = [Delete(thing), *forgetting(found, thing, self._clock(), again=again)]
+        writes: list[Write] = [Delete(thing), *purge_link_writes(found, thing, self._clock(), rewrite=rewrite)]
         writes += [Delete(pulled) for pulled in [found[pull]] if pulled is not None]
         self._metadata.commit(writes)
 
-    def _bring_back(self, repository: str, digest: str) -> bool:
+    def _restore_manifest(self, repository: str, digest: str) -> bool:
         """Restore one manifest, whose children live; what says that it was deleted stays for now.
 
         Answers whether it lives: it can have been forgotten since it was found.
         """
         try:
-            return settle(lambda: self._try_to_bring_back(repository, digest))
+            return retry_on_conflict(lambda: self._try_to_restore_manifest(repository, digest))
         except TooLarge:
-            dead = self._dead(repository, digest)
+            dead = self._read_tombstone(repository, digest)
             if dead is not None:
-                show_links(self._metadata, dead, self._clock)
-            return settle(lambda: self._try_to_bring_back(repository, digest, touched=True))
+                unhide_links(self._metadata, dead, self._clock)
+            return retry_on_conflict(lambda: self._try_to_restore_manifest(repository, digest, touched=True))
 
-    def _try_to_bring_back(self, repository: str, digest: str, *, touched: bool = False) -> bool:
+    def _try_to_restore_manifest(self, repository: str, digest: str, *, touched: bool = False) -> bool:
         key = Key(DeletedManifest, digest, repository)
         dead = self._metadata.read([key])[key]
         if dead is None:
             live = Key(Manifest, digest, repository)
             return self._metadata.read([live], content=False)[live] is not None
-        manifest = recast(dead, Manifest, damaged=False)
-        keys = [manifest.key, Key(Repository, repository), *needs_of(manifest), *hidden_needs_of(manifest)]
+        manifest = converted(dead, Manifest, damaged=False)
+        keys = [
+            manifest.key,
+            Key(Repository, repository),
+            *dependencies_of(manifest),
+            *hidden_dependencies_of(manifest),
+        ]
         found = self._metadata.read(keys, content=False)
         now = self._clock(found.read_at)
         manifest = replace(manifest, object=object_of(found, manifest), restored=now)
-        damaged = damaged_among(self._metadata, found, needs_of(manifest))
-        needed = named(found, manifest, now, damaged=damaged)
-        writes = touching(found, needed) if touched else needed
-        writes += [*alive(found, repository, now), Touch(dead.key)]
+        damaged = damaged_among(self._metadata, found, dependencies_of(manifest))
+        needed = reference_writes(found, manifest, now, damaged=damaged)
+        writes = touch_unverified(found, needed) if touched else needed
+        writes += [*revive_writes(found, repository, now), Touch(dead.key)]
         writes.append(Create(manifest) if found[manifest.key] is None else Touch(manifest.key))
         self._metadata.commit(writes)
         return True
 
-    def _unmark(self, repository: str, digest: str) -> None:
+    def _delete_tombstone(self, repository: str, digest: str) -> None:
         """Forget that a manifest was deleted, unless it was deleted anew since."""
         live, tombstone = Key(Manifest, digest, repository), Key(DeletedManifest, digest, repository)
         found = self._metadata.read([live, tombstone], content=False)
         if (dead := found[tombstone]) is not None and found[live] is not None:
             self._metadata.commit([Touch(live), Delete(dead)])
 
-    def _bring_back_tag(self, repository: str, name: str, act: Act, force: bool) -> None:
+    def _restore_tag(self, repository: str, name: str, context: ChangeContext, force: bool) -> None:
         keys = [Key(Repository, repository), *self._tags.keys(repository, name)]
         found = self._metadata.read(keys, content=False)
         deleted = found[Key(DeletedTag, name, repository)]
@@ -250,49 +265,49 @@ class Undelete:
         manifest = self._metadata.read([key])[key]
         if manifest is None:
             raise RegistryError(MANIFEST_BLOB_UNKNOWN, [{"digest": deleted.digest}])
-        writes = [Delete(deleted), Touch(key), *changed(found, repository, self._clock())]
-        self._metadata.commit([*writes, *self._tags.move(found, name, manifest, act)])
+        writes = [Delete(deleted), Touch(key), *review_writes(found, repository, self._clock())]
+        self._metadata.commit([*writes, *self._tags.move(found, name, manifest, context)])
 
-    def _bring_back_free_tag(self, repository: str, name: str, act: Act) -> bool:
+    def _restore_tag_unless_taken(self, repository: str, name: str, context: ChangeContext) -> bool:
         """Restore a tag; answers whether it was: not where another manifest took it, or its own went, just now."""
         try:
-            settle(lambda: self._bring_back_tag(repository, name, act, force=False))
+            retry_on_conflict(lambda: self._restore_tag(repository, name, context, force=False))
         except RegistryError as error:
-            if error.row not in (TAG_TAKEN, MANIFEST_BLOB_UNKNOWN):
+            if error.descriptor not in (TAG_CONFLICT, MANIFEST_BLOB_UNKNOWN):
                 raise
             return False
         return True
 
     def _refuse_taken(self, live: Tag | None, deleted: DeletedTag, force: bool) -> None:
         if live is not None and live.digest != deleted.digest and not force:
-            raise RegistryError(TAG_TAKEN, {"tag": live.id, "digest": live.digest})
+            raise RegistryError(TAG_CONFLICT, {"tag": live.id, "digest": live.digest})
 
-    def _list(self, repository: str) -> bool:
+    def _relist(self, repository: str) -> bool:
         """Let a repository be listed again; return whether it was not."""
         key = Key(Repository, repository)
         found = self._metadata.read([key])
-        if writes := alive(found, repository, self._clock()):
+        if writes := revive_writes(found, repository, self._clock()):
             self._metadata.commit(writes)
         return (record := found[key]) is None or record.deleted is not None
 
-    def _bring_back_tags(self, repository: str, digest: str, wanted: Collection[str], act: Act) -> None:
+    def _restore_tags_of(self, repository: str, digest: str, wanted: Collection[str], context: ChangeContext) -> None:
         """Restore the tags that went with a manifest, but for those that name another one by now."""
         for tag in find_all(self._metadata, DeletedTag, {"digest": digest}, repository):
             live = Key(Tag, tag.id, repository)
             if causes.cause_of(tag) in wanted and self._metadata.read([live], content=False)[live] is None:
-                self._bring_back_free_tag(repository, tag.id, act)
+                self._restore_tag_unless_taken(repository, tag.id, context)
 
-    def _dead_children(self, index: DeletedManifest) -> list[str]:
+    def _deleted_children(self, index: DeletedManifest) -> list[str]:
         """The children of an index that are deleted, or are just being restored."""
         dead = [Key(DeletedManifest, child, index.repository) for child in index.children]
         found = self._metadata.read(dead, content=False)
         return [key.id for key in dead if found[key] is not None]
 
-    def _dead_referrers(self, subject: DeletedManifest, wanted: Collection[str]) -> list[str]:
+    def _deleted_referrers(self, subject: DeletedManifest, wanted: Collection[str]) -> list[str]:
         """What referred to a manifest and was deleted with it."""
         referrers = find_all(self._metadata, DeletedManifest, {"subject": subject.id}, subject.repository)
         digests = [each.id for each in referrers if causes.cause_of(each) in wanted]
-        keys = [Key(DeletedTag, tag, subject.repository) for tag in tags_of(subject.id)]
+        keys = [Key(DeletedTag, tag, subject.repository) for tag in referrer_tags_of(subject.id)]
         found = self._metadata.read(keys, content=False)
         tags = [tag for key in keys if (tag := found[key]) is not None and causes.cause_of(tag) in wanted]
         # A tag can have gone alone, and what it named by itself.
@@ -301,7 +316,7 @@ class Undelete:
         attached = [dead for key in named if (dead := found[key]) is not None]
         return digests + [dead.id for dead in attached if causes.cause_of(dead) in wanted]
 
-    def _dead(self, repository: str, digest: str) -> DeletedManifest | None:
+    def _read_tombstone(self, repository: str, digest: str) -> DeletedManifest | None:
         """Return a deleted manifest, without its content."""
         key = Key(DeletedManifest, digest, repository)
         return self._metadata.read([key], content=False)[key]

@@ -28,18 +28,18 @@ import google_crc32c
 
 from functions.registry import links
 from functions.registry.acts import Clock, now
-from functions.registry.attempts import settle
+from functions.registry.attempts import retry_on_conflict
 from functions.registry.errors import DIGEST_INVALID, RANGE_INVALID, UPLOAD_INVALID, UPLOAD_UNKNOWN, RegistryError
 from functions.registry.renewal import Renewal
 from storage.digests import Hasher, algorithm_of, digest_of
 from storage.errors import Conflict, Corrupt, StorageError
-from storage.protocols import BlobStore, Create, Found, MetadataStore, Replace, is_there
+from storage.protocols import BlobStore, Create, Found, MetadataStore, Replace, object_exists
 from storage.records import Blob, Key, Link, Upload
 
 CHUNK_MIN_LENGTH: Final = 1024 * 1024
 """Bytes; what clients that send chunks are asked for (OCI-Chunk-Min-Length). Smaller ones are taken all the same."""
 
-MOST_PARTS: Final = 10_000
+MAX_PARTS: Final = 10_000
 """Of a session: its record lists them. 10 GiB in the smallest chunks that are asked for."""
 
 _ID: Final = re.compile(r"[0-9a-f]{32}")
@@ -134,12 +134,12 @@ class Uploads:
             return self._publish(grown, digest, [found] if grown is upload else [])
         except RegistryError:
             # The session may be another request's by now, or over and its objects swept: what came last is ours alone.
-            self._forget(name for name in _objects(grown)[len(upload.parts) :] if not self._is_blob(name))
+            self._delete_objects(name for name in _objects(grown)[len(upload.parts) :] if not self._is_blob(name))
             raise
 
     def cancel(self, repository: str, id: str, principal: str = "") -> None:
         """End a session and forget its bytes (end-14). Raises UPLOAD_UNKNOWN."""
-        settle(lambda: self._discard(self.get(repository, id, principal)))
+        retry_on_conflict(lambda: self._discard(self.get(repository, id, principal)))
 
     def _read(self, repository: str, id: str, principal: str) -> Upload:
         key = _key(id)
@@ -155,13 +155,13 @@ class Uploads:
             return upload
         if not body.belongs_at(upload.offset):
             raise _out_of_order(upload)
-        if len(upload.parts) == MOST_PARTS:
-            raise RegistryError(UPLOAD_INVALID, {"reason": f"more than {MOST_PARTS} chunks; send larger ones"})
+        if len(upload.parts) == MAX_PARTS:
+            raise RegistryError(UPLOAD_INVALID, {"reason": f"more than {MAX_PARTS} chunks; send larger ones"})
         part = f"{len(upload.parts)}-{secrets.token_hex(4)}"
         meter = _Meter(self._hasher(upload), upload.crc32c)
         renewal = Renewal(self._metadata, self._clock, upload)
         try:
-            metered = meter.of(renewal.of(itertools.chain([first], chunks)))
+            metered = meter.pass_through(renewal.pass_through(itertools.chain([first], chunks)))
             stored = self._blobs.append(f"{upload.id}/{part}", metered, body.size)
         except Conflict:
             raise _out_of_order(self.get(upload.target, upload.id, upload.principal)) from None
@@ -181,9 +181,9 @@ class Uploads:
         if upload.resume:
             with contextlib.suppress(ValueError):
                 return Hasher(upload.algorithm, upload.resume)
-        return self._hash_again(upload, upload.algorithm)
+        return self._rehash(upload, upload.algorithm)
 
-    def _hash_again(self, upload: Upload, algorithm: str) -> Hasher:
+    def _rehash(self, upload: Upload, algorithm: str) -> Hasher:
         hasher = Hasher(algorithm)
         for name, size in zip(_objects(upload), upload.sizes, strict=True):
             for chunk in self._blobs.open(name, 0, size):
@@ -192,7 +192,7 @@ class Uploads:
 
     def _digest(self, upload: Upload, algorithm: str) -> str:
         """The digest of the session's bytes: known, unless the session began with another algorithm."""
-        return upload.digest if algorithm == upload.algorithm else self._hash_again(upload, algorithm).digest
+        return upload.digest if algorithm == upload.algorithm else self._rehash(upload, algorithm).digest
 
     def _save(self, upload: Upload, grown: Upload) -> None:
         """Record what `_receive` stored. Raises RANGE_INVALID where another request changed the session meanwhile."""
@@ -203,7 +203,7 @@ class Uploads:
             # A driver that got no answer tries again, and finds what it has written itself.
             if current is not None and grown.parts[-1] in current.parts:
                 return
-            self._forget(_objects(grown)[len(upload.parts) :])
+            self._delete_objects(_objects(grown)[len(upload.parts) :])
             raise _out_of_order(self.get(upload.target, upload.id, upload.principal)) from None
 
     def _publish(self, upload: Upload, digest: str, found: Sequence[Found]) -> Link:
@@ -212,30 +212,34 @@ class Uploads:
         `found` is what was read just now of session, blob and link, if it was: each later attempt reads them again.
         """
         keys = _keys(upload.target, upload.id, digest)
-        content = _Content(cache(lambda: self._whole(upload)), cache(lambda name: self._put_back(name, upload)))
+        content = _Content(
+            cache(lambda: self._joined_object(upload)), cache(lambda name: self._repair_object(name, upload))
+        )
         reads = itertools.chain(found, iter(lambda: self._metadata.read(keys), None))
-        link = settle(lambda: self._try_to_publish(upload, digest, content, next(reads)))
+        link = retry_on_conflict(lambda: self._try_to_publish(upload, digest, content, next(reads)))
         # The joined object is another one than all parts; where the blob was there already, no part is its object.
-        self._forget(name for name in _objects(upload) if name != link.object)
+        self._delete_objects(name for name in _objects(upload) if name != link.object)
         return link
 
     def _try_to_publish(self, upload: Upload, digest: str, content: "_Content", found: Found) -> Link:
         key, blob_key, link_key = _keys(upload.target, upload.id, digest)
         session, blob, link = found[key], found[blob_key], found[link_key]
         if session is None or session.version != upload.version:
-            return self._overtaken(upload, digest)
+            return self._after_lost_race(upload, digest)
         now, healed = self._clock(found.read_at), False
         if blob is None:
-            blob = Blob(id=digest, object=content.whole(), size=upload.offset, crc32c=upload.crc32c, created=now)
-        elif blob.damaged or not is_there(self._blobs, blob.object, blob.size):
+            blob = Blob(
+                id=digest, object=content.joined_object(), size=upload.offset, crc32c=upload.crc32c, created=now
+            )
+        elif blob.damaged or not object_exists(self._blobs, blob.object, blob.size):
             # Acknowledged must be what can be pulled, in all repositories that link it.
-            content.put_back(blob.object)
+            content.repair(blob.object)
             blob, healed = replace(blob, damaged=""), True
-        link, writes = links.made(link, blob, upload.target, now, healed=healed)
+        link, writes = links.upsert(link, blob, upload.target, now, repaired=healed)
         self._metadata.commit([Replace(replace(upload, published=digest, touched=now)), *writes])
         return link
 
-    def _overtaken(self, upload: Upload, digest: str) -> Link:
+    def _after_lost_race(self, upload: Upload, digest: str) -> Link:
         """Another request changed the session. Where that published the same digest, all is well."""
         current = self._read(upload.target, upload.id, upload.principal)
         if not current.published:
@@ -250,7 +254,7 @@ class Uploads:
             raise RegistryError(UPLOAD_UNKNOWN)
         return link
 
-    def _whole(self, upload: Upload) -> str:
+    def _joined_object(self, upload: Upload) -> str:
         """One object of the session's bytes."""
         return _objects(upload)[0] if len(upload.parts) == 1 else self._copy(upload)
 
@@ -262,17 +266,17 @@ class Uploads:
             return name
         joined = self._blobs.join(name, _objects(upload))
         if joined.size != upload.offset or joined.crc32c not in (None, upload.crc32c):
-            self._forget([name])
+            self._delete_objects([name])
             raise Corrupt(f"the store joined the parts of upload {upload.id} to other bytes")
         return name
 
-    def _put_back(self, name: str, upload: Upload) -> None:
+    def _repair_object(self, name: str, upload: Upload) -> None:
         """Make the session's bytes those of the object `name`; of a kill on the way, its session's end tells."""
         copy = self._copy(upload)
         try:
             self._blobs.replace(name, copy)
         except StorageError:
-            self._forget([copy])
+            self._delete_objects([copy])
             raise
 
     def _end(self, upload: Upload) -> None:
@@ -283,13 +287,13 @@ class Uploads:
     def _discard(self, upload: Upload) -> None:
         """End a session without a blob. Raises Conflict where another request changed it."""
         self._metadata.commit([Replace(replace(upload, cancelled=True, touched=self._clock()))])
-        self._forget(_objects(upload))
+        self._delete_objects(_objects(upload))
 
     def _is_blob(self, name: str) -> bool:
         """Whether an object is a blob's."""
         return bool(self._metadata.find(Blob, {"object": name}, limit=1))
 
-    def _forget(self, names: Iterable[str]) -> None:
+    def _delete_objects(self, names: Iterable[str]) -> None:
         """Delete objects that nobody names. A store that fails now leaves them to collection."""
         for name in names:
             with contextlib.suppress(StorageError):
@@ -303,8 +307,8 @@ class _Content(NamedTuple):
     put_back  makes them the bytes of an object that is there, or was
     """
 
-    whole: Callable[[], str]
-    put_back: Callable[[str], None]
+    joined_object: Callable[[], str]
+    repair: Callable[[str], None]
 
 
 class _Meter:
@@ -314,7 +318,7 @@ class _Meter:
         self.hasher = hasher
         self.crc32c = crc32c
 
-    def of(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
+    def pass_through(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
         for chunk in chunks:
             self.hasher.update(chunk)
             self.crc32c = google_crc32c.extend(self.crc32c, chunk)

@@ -12,7 +12,7 @@ from werkzeug.test import EnvironBuilder, run_wsgi_app
 
 from functions import settings
 from functions.app import App
-from functions.auth.door import OpenDoor
+from functions.auth.door import OpenAuthenticator
 from functions.registry.registry import Registry
 from storage.digests import digest_of
 from tests import images
@@ -22,7 +22,7 @@ HOST = "stranger.example"
 
 
 @dataclass(frozen=True)
-class Answer:
+class Response:
     """What the app answered, read to its end."""
 
     status: int
@@ -72,7 +72,7 @@ class Client:
         *,
         length: int | None = None,
         chunked: bool = False,
-    ) -> Answer:
+    ) -> Response:
         """One request. `target` is percent-encoded and sent as it is.
 
         length   the Content-Length, where it is not that of `body`
@@ -93,7 +93,7 @@ class Client:
         elif method in ("POST", "PUT", "PATCH"):
             environ["CONTENT_LENGTH"] = "0"
         pieces, status, answered = run_wsgi_app(self.app, environ, buffered=True)
-        return Answer(int(status[:3]), answered, b"".join(pieces))
+        return Response(int(status[:3]), answered, b"".join(pieces))
 
     def push_blob(self, repository: str, content: bytes, algorithm: str = "sha256") -> str:
         """Push a blob in one request; answers its digest."""
@@ -125,7 +125,7 @@ class Client:
 
 def client_of(registry: Registry, **environment: str) -> Client:
     """A client of an app over `registry`, with the settings of `environment`."""
-    return Client(App(registry, settings.read(environment), OpenDoor()))
+    return Client(App(registry, settings.load_settings(environment), OpenAuthenticator()))
 
 
 def typed(manifest: bytes) -> dict[str, str]:

@@ -24,11 +24,11 @@ def module_stores(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempP
     environment = {"LADING_DATA": str(tmp_path_factory.mktemp("data"))}
     if request.param == "google":
         emulators: Emulators = request.getfixturevalue("emulators")
-        environment = dict(emulators.fresh())
+        environment = dict(emulators.fresh_stores())
     with pytest.MonkeyPatch.context() as patch:
         for name, value in environment.items():
             patch.setenv(name, value)
-        read = settings.read(environment)
+        read = settings.load_settings(environment)
         stores = Stores(open_blobs(read.blobs), open_metadata(read.metadata))
         yield stores
         stores.close()

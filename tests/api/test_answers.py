@@ -2,7 +2,7 @@
 
 import pytest
 
-from functions.api.answers import Answer
+from functions.api.answers import Response
 from storage.digests import digest_of
 from tests import images
 from tests.api.client import Client
@@ -69,8 +69,8 @@ def test_every_answer_says_what_it_is_from(client: Client) -> None:
 @pytest.mark.parametrize("value", ["a\r\nSet-Cookie: b", "a\nb", "a\rb"])
 def test_no_header_ends_where_somebody_else_says(value: str) -> None:
     with pytest.raises(ValueError, match="more than one line"):
-        Answer(200, {"Location": value})
-    answer = Answer()
+        Response(200, {"Location": value})
+    answer = Response()
     with pytest.raises(ValueError, match="more than one line"):
         answer.add({"Link": value})
     assert answer.headers == []
@@ -78,9 +78,9 @@ def test_no_header_ends_where_somebody_else_says(value: str) -> None:
 
 def test_what_is_to_be_done_at_the_end_is_done_in_order() -> None:
     done: list[str] = []
-    answer = Answer(content=b"abc")
-    answer.at_the_end(lambda: done.append("first"))
-    answer.at_the_end(lambda: done.append("second"))
+    answer = Response(content=b"abc")
+    answer.call_on_close(lambda: done.append("first"))
+    answer.call_on_close(lambda: done.append("second"))
 
     assert (list(answer), done) == ([b"abc"], [])
     answer.close()
@@ -89,10 +89,10 @@ def test_what_is_to_be_done_at_the_end_is_done_in_order() -> None:
 
 def test_all_that_waits_for_the_end_of_an_answer_is_called_though_one_fails() -> None:
     called: list[str] = []
-    answer = Answer()
-    answer.at_the_end(lambda: called.append("first"))
-    answer.at_the_end(lambda: 1 / 0)
-    answer.at_the_end(lambda: called.append("last"))
+    answer = Response()
+    answer.call_on_close(lambda: called.append("first"))
+    answer.call_on_close(lambda: 1 / 0)
+    answer.call_on_close(lambda: called.append("last"))
 
     with pytest.raises(ZeroDivisionError):
         answer.close()

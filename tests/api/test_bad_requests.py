@@ -14,7 +14,7 @@ from tests.api.bad import SESSION, Bad, furnish, open_session
 from tests.api.client import Client, client_of
 
 ROWS = (*bad_paths.ROWS, *bad_uploads.ROWS, *bad_manifests.ROWS)
-CODES = {row.code for row in vars(errors).values() if isinstance(row, errors.Row)}
+CODES = {row.code for row in vars(errors).values() if isinstance(row, errors.ErrorDescriptor)}
 MANY = 1_000
 TOP: tuple[type[Record], ...] = (Repository, Blob, Upload)
 INSIDE: tuple[type[Record], ...] = (Link, Manifest, Tag)

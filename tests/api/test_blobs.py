@@ -18,7 +18,7 @@ from functions.registry.registry import Registry
 from storage.digests import digest_of
 from storage.records import Link
 from tests import images
-from tests.api.client import HOST, Answer, Client, client_of, typed
+from tests.api.client import HOST, Client, Response, client_of, typed
 
 CONTENT = bytes(range(100))
 DIGEST = digest_of(CONTENT)
@@ -155,7 +155,7 @@ def test_a_range_is_for_get_alone(ranges: Client, asked: str) -> None:
     assert "Content-Range" not in answer.headers
 
 
-def parts_of(answer: Answer) -> list[tuple[str, bytes]]:
+def parts_of(answer: Response) -> list[tuple[str, bytes]]:
     """The Content-Range and the bytes of each part, as a MIME parser finds them."""
     text = f"Content-Type: {answer.headers['Content-Type']}\r\n\r\n".encode() + answer.body
     message = email.message_from_bytes(text, policy=email.policy.HTTP)
@@ -200,12 +200,12 @@ def test_small_parts_are_sent_together_and_large_ones_are_not_collected() -> Non
         return (bytes(min(MIN_PIECE, stop - at)) for at in range(start, stop, MIN_PIECE))
 
     small = byteranges([(2 * number, 2 * number + 1) for number in range(1_000)], 10_000, "a/b", open_range)
-    pieces = [*small.pieces]
+    pieces = [*small.chunks]
     assert sum(map(len, pieces)) == small.size
     assert len(pieces) == small.size // MIN_PIECE + 1
 
     large = byteranges([(0, 3 * MIN_PIECE), (3 * MIN_PIECE, 6 * MIN_PIECE)], 10 * MIN_PIECE, "a/b", open_range)
-    pieces = [*large.pieces]
+    pieces = [*large.chunks]
     assert sum(map(len, pieces)) == large.size
     assert max(map(len, pieces)) < 2 * MIN_PIECE + 200, "no more than a piece of the store's beside what is joined"
 
@@ -314,7 +314,7 @@ def test_a_blob_goes_with_the_last_manifest_that_names_it(client: Client) -> Non
     assert client.ask("DELETE", f"/v2/app/blobs/{unnamed}").status == 202
 
 
-def told(answer: Answer, *hidden: str) -> Any:
+def told(answer: Response, *hidden: str) -> Any:
     """All that an answer tells, but for its number, and the digest and the session that it is about."""
     text = f"{answer.status} {sorted(answer.headers.to_wsgi_list())} {answer.body!r}"
     for each in (*hidden, answer.headers["X-Request-Id"], answer.headers.get("Docker-Upload-UUID", "-")):

@@ -10,8 +10,15 @@ from werkzeug.wrappers import Request
 
 from functions.api import bodies
 from functions.api.bodies import RequestBody
-from functions.api.request_connection import RequestConnection, Standing
-from functions.registry.errors import BODY_CUT, BODY_STALLED, LENGTH_REQUIRED, UNAVAILABLE, RegistryError, Row
+from functions.api.request_connection import ConnectionState, RequestConnection
+from functions.registry.errors import (
+    BODY_STALLED,
+    BODY_TRUNCATED,
+    LENGTH_REQUIRED,
+    UNAVAILABLE,
+    ErrorDescriptor,
+    RegistryError,
+)
 
 
 class Blocked:
@@ -32,7 +39,7 @@ def test_a_read_is_waited_for_though_connections_cannot_be_looked_at(monkeypatch
     waited: list[bool] = []
     fields: dict[str, Any] = {"wsgi.input": source, "CONTENT_LENGTH": "1000", "SERVER_PROTOCOL": "HTTP/1.1"}
     builder = EnvironBuilder(method="PATCH", environ_overrides=fields)
-    body = RequestBody(Request(builder.get_environ()), patience=0.1)
+    body = RequestBody(Request(builder.get_environ()), stall_timeout=0.1)
 
     def drop_still(port: int, peer: str, seconds: float) -> None:
         looks.append(waited.copy())
@@ -40,13 +47,13 @@ def test_a_read_is_waited_for_though_connections_cannot_be_looked_at(monkeypatch
             raise OSError("another client's connection has just been reset")
         source.dropped.set()
 
-    monkeypatch.setattr(bodies, "drop_still", drop_still)
-    monkeypatch.setattr(bodies, "LOOK_AGAIN", 0.1)
+    monkeypatch.setattr(bodies, "close_idle", drop_still)
+    monkeypatch.setattr(bodies, "POLL_INTERVAL", 0.1)
     with pytest.raises(RegistryError) as raised:
         list(body.chunks())
-    assert raised.value.row is BODY_STALLED
+    assert raised.value.descriptor is BODY_STALLED
     assert not body.close()
-    body.at_the_end(lambda: waited.append(source.dropped.is_set()))
+    body.call_on_close(lambda: waited.append(source.dropped.is_set()))
 
     body.wait()
 
@@ -56,21 +63,25 @@ def test_a_read_is_waited_for_though_connections_cannot_be_looked_at(monkeypatch
 
 @pytest.mark.parametrize(
     ("standing", "row"),
-    [(Standing.UNKNOWN, LENGTH_REQUIRED), (Standing.UNSURE, UNAVAILABLE), (Standing.CLOSED, BODY_CUT)],
+    [
+        (ConnectionState.UNKNOWN, LENGTH_REQUIRED),
+        (ConnectionState.AMBIGUOUS, UNAVAILABLE),
+        (ConnectionState.CLOSED, BODY_TRUNCATED),
+    ],
 )
 @pytest.mark.parametrize("checked", [False, True])
 def test_where_it_is_not_certain_that_a_body_is_whole_a_digest_must_be_checked(
-    standing: Standing, row: Row, checked: bool, monkeypatch: pytest.MonkeyPatch
+    standing: ConnectionState, row: ErrorDescriptor, checked: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(RequestConnection, "standing", lambda *_: standing)
+    monkeypatch.setattr(RequestConnection, "state", lambda *_: standing)
     fields = {"wsgi.input": io.BytesIO(b"all"), "wsgi.input_terminated": True}
     builder = EnvironBuilder(method="PUT", headers=[("Transfer-Encoding", "chunked")], environ_overrides=fields)
-    body = RequestBody(Request(builder.get_environ()), patience=20)
-    if checked and standing is not Standing.CLOSED:
-        assert body.read(100, checked=True) == b"all"
+    body = RequestBody(Request(builder.get_environ()), stall_timeout=20)
+    if checked and standing is not ConnectionState.CLOSED:
+        assert body.read(100, digest_checked=True) == b"all"
         return
 
     with pytest.raises(RegistryError) as raised:
-        body.read(100, checked=checked)
+        body.read(100, digest_checked=checked)
 
-    assert raised.value.row is row
+    assert raised.value.descriptor is row

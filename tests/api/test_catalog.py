@@ -16,14 +16,14 @@ from functions import settings as registry_settings
 from functions.api import catalog
 from functions.app import App
 from functions.auth.patterns import Patterns
-from functions.composition import open_blobs, open_door, open_metadata
+from functions.composition import open_authenticator, open_blobs, open_metadata
 from functions.jobs.backup import Stores
 from functions.registry import globs
 from functions.registry.pages import Page
 from functions.registry.registry import Registry
 from storage.protocols import Create, Found
 from storage.records import Key, Repository
-from tests.api.client import Answer, Client
+from tests.api.client import Client, Response
 from tests.races.between import Between
 from tests.servers import basic, users
 
@@ -61,7 +61,7 @@ class Guarded:
     client: Client
     store: Counting
 
-    def ask(self, user: str, target: str) -> Answer:
+    def ask(self, user: str, target: str) -> Response:
         self.store.asked = self.store.records = 0
         return self.client.ask("GET", target, headers={"Authorization": basic(user, "secret")})
 
@@ -80,7 +80,7 @@ class Guarded:
 @pytest.fixture
 def local_stores(tmp_path: Path) -> Iterator[Stores]:
     """Stores that thousands of repositories are quick to make in."""
-    read = registry_settings.read({"LADING_DATA": str(tmp_path / "local")})
+    read = registry_settings.load_settings({"LADING_DATA": str(tmp_path / "local")})
     opened = Stores(open_blobs(read.blobs), open_metadata(read.metadata))
     yield opened
     opened.close()
@@ -99,9 +99,9 @@ def guard(stores: Stores, folder: Path, grants: dict[str, list[str]]) -> Guarded
     Path(variables["LADING_USERS"]).write_text("".join(f"{name}:{hashed}\n" for name in grants))
     lines = [f"{name} {pattern} pull\n" for name, patterns in grants.items() for pattern in patterns]
     Path(variables["LADING_GRANTS"]).write_text("".join(lines))
-    read = registry_settings.read({"LADING_DATA": str(folder), **variables})
+    read = registry_settings.load_settings({"LADING_DATA": str(folder), **variables})
     store = Counting(stores.metadata)
-    app = App(Registry(stores.blobs, store), read, open_door(read, stores.metadata))
+    app = App(Registry(stores.blobs, store), read, open_authenticator(read, stores.metadata))
     return Guarded(Client(app), store)
 
 
@@ -127,7 +127,7 @@ def test_a_caller_sees_what_the_patterns_match_and_no_more(guarded: Guarded, use
 
 @pytest.mark.parametrize("user", ["suffix", "folders", "all"])
 def test_a_bounded_request_goes_on_where_it_ended(guarded: Guarded, user: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(catalog, "MAX_LOOKED", 10)
+    monkeypatch.setattr(catalog, "MAX_SCANNED", 10)
     monkeypatch.setattr(catalog, "FIRST_SCAN", 2)
 
     pages = guarded.listed(user, "/v2/_catalog?n=50")
@@ -137,7 +137,7 @@ def test_a_bounded_request_goes_on_where_it_ended(guarded: Guarded, user: str, m
 
 
 def test_no_cursor_tells_what_is_hidden(guarded: Guarded, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(catalog, "MAX_LOOKED", 3)
+    monkeypatch.setattr(catalog, "MAX_SCANNED", 3)
     monkeypatch.setattr(catalog, "FIRST_SCAN", 2)
     target, seen, cursors = "/v2/_catalog?n=2", set[str](), []
     while target:
@@ -194,14 +194,14 @@ def test_no_request_looks_at_more_than_it_may(local_stores: Stores, tmp_path: Pa
     answer = guarded.ask("some", "/v2/_catalog")
 
     assert (answer.json["repositories"], "Link" in answer.headers) == ([], True)
-    assert guarded.store.records < catalog.MAX_LOOKED + 2 * catalog.MAX_SCAN
+    assert guarded.store.records < catalog.MAX_SCANNED + 2 * catalog.MAX_SCAN
     assert guarded.listed("some", "/v2/_catalog") == [[], []]
 
 
 def test_no_request_compares_more_names_with_globs_than_it_may(
     local_stores: Stores, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(catalog, "MAX_COMPARED", 20_000)
+    monkeypatch.setattr(catalog, "MAX_COMPARISONS", 20_000)
     names = [f"r{number:04d}" for number in range(200)]
     make(local_stores, names)
     compared: list[str] = []
@@ -260,8 +260,8 @@ def test_pages_hold_each_visible_name_once_and_in_order(
     fake, prepared = Fake(sorted(names), deleted), Patterns(patterns)
     after, listed = "", list[str]()
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(catalog, "MAX_LOOKED", most)
-        patched.setattr(catalog, "MAX_COMPARED", 2 * most)
+        patched.setattr(catalog, "MAX_SCANNED", most)
+        patched.setattr(catalog, "MAX_COMPARISONS", 2 * most)
         patched.setattr(catalog, "FIRST_SCAN", 1)
         for _ in range(200):
             page = catalog.page_of(fake, prepared, after, size)  # type: ignore[arg-type]

@@ -7,7 +7,7 @@ import pytest
 
 from storage.digests import digest_of
 from tests import images
-from tests.api.client import Answer, Client, typed
+from tests.api.client import Client, Response, typed
 from tests.registry.test_races import at_once
 
 WRITERS = 8
@@ -27,7 +27,7 @@ def etag(manifest: bytes) -> str:
     return f'"{digest_of(manifest)}"'
 
 
-def put(client: Client, reference: str, manifest: bytes, headers: Mapping[str, str] | None = None) -> Answer:
+def put(client: Client, reference: str, manifest: bytes, headers: Mapping[str, str] | None = None) -> Response:
     return client.ask("PUT", f"/v2/app/manifests/{reference}", manifest, {**typed(manifest), **(headers or {})})
 
 

@@ -69,9 +69,9 @@ def test_without_the_setting_no_page_is_told_anything(registry: Registry) -> Non
 )
 def test_origins_are_whole_and_none_is_everybody(origins: str) -> None:
     with pytest.raises(SettingsError, match="--cors-origins is"):
-        settings.read({"LADING_CORS_ORIGINS": origins})
+        settings.load_settings({"LADING_CORS_ORIGINS": origins})
 
 
 def test_origins_are_compared_as_browsers_write_them() -> None:
-    read = settings.read({"LADING_CORS_ORIGINS": "https://UI.example.com:443/,http://a:80,http://[::1]:8080"})
+    read = settings.load_settings({"LADING_CORS_ORIGINS": "https://UI.example.com:443/,http://a:80,http://[::1]:8080"})
     assert read.cors_origins == ("https://ui.example.com", "http://a", "http://[::1]:8080")

@@ -4,9 +4,9 @@ import re
 from pathlib import Path
 
 from functions.registry import errors
-from functions.registry.errors import Row
+from functions.registry.errors import ErrorDescriptor
 
-ROWS = [row for row in vars(errors).values() if isinstance(row, Row)]
+ROWS = [row for row in vars(errors).values() if isinstance(row, ErrorDescriptor)]
 TABLE = frozenset(
     {
         "BLOB_UNKNOWN",

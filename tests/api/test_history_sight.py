@@ -10,13 +10,13 @@ import pytest
 
 from functions import settings
 from functions.app import App
-from functions.composition import open_door
+from functions.composition import open_authenticator
 from functions.jobs.backup import Stores
 from functions.registry import tags
-from functions.registry.acts import Act
+from functions.registry.acts import ChangeContext
 from functions.registry.manifests import Put
 from functions.registry.registry import Registry
-from tests.api.client import Answer, Client
+from tests.api.client import Client, Response
 from tests.registry.clocks import TestClock
 from tests.registry.pushes import push_image
 from tests.servers import basic, users
@@ -39,15 +39,15 @@ class Guarded:
         self.clock.turn(minutes=1)
         digest = push_image(self.registry, "app").digest
         content = self.registry.manifests.content(self.registry.manifests.find("app", digest))
-        self.registry.manifests.put("app", Put(content, "", digest, tags), Act("push", by))
+        self.registry.manifests.put("app", Put(content, "", digest, tags), ChangeContext("push", by))
         return digest
 
     def delete(self, tag: str, by: str = "") -> None:
         """Delete a tag, a minute later."""
         self.clock.turn(minutes=1)
-        self.registry.tags.delete("app", tag, Act("delete", by))
+        self.registry.tags.delete("app", tag, ChangeContext("delete", by))
 
-    def ask(self, path: str, authorization: str) -> Answer:
+    def ask(self, path: str, authorization: str) -> Response:
         return self.client.ask("GET", path, headers={"Authorization": authorization} if authorization else {})
 
     def moves(self, authorization: str, query: str = "") -> list[tuple[str, int, str | None]]:
@@ -62,10 +62,10 @@ def guarded(stores: Stores, tmp_path: Path) -> Guarded:
     hashed = bcrypt.hashpw(b"secret", bcrypt.gensalt(4)).decode()
     Path(variables["LADING_USERS"]).write_text("".join(f"{name}:{hashed}\n" for name in ("reader", "pusher")))
     Path(variables["LADING_GRANTS"]).write_text("reader * pull\npusher * pull,push\n")
-    read = settings.read({"LADING_DATA": str(tmp_path), "LADING_PUBLIC": "app", **variables})
+    read = settings.load_settings({"LADING_DATA": str(tmp_path), "LADING_PUBLIC": "app", **variables})
     clock = TestClock()
     registry = Registry(stores.blobs, stores.metadata, clock=clock)
-    return Guarded(registry, Client(App(registry, read, open_door(read, stores.metadata))), clock)
+    return Guarded(registry, Client(App(registry, read, open_authenticator(read, stores.metadata))), clock)
 
 
 def test_only_who_may_push_sees_tags_that_are_gone_and_who_moved_what(guarded: Guarded) -> None:
@@ -105,7 +105,7 @@ def test_a_pull_as_of_a_time_tells_an_unauthenticated_client_nothing_of_a_tag_th
     guarded.clock.turn(hours=1)
     guarded.delete("v1")
 
-    def pull(tag: str, time: datetime, authorization: str = ANYBODY) -> Answer:
+    def pull(tag: str, time: datetime, authorization: str = ANYBODY) -> Response:
         return guarded.ask(f"/v2/app/manifests/{tag}.asof-{time:%Y%m%dT%H%M%SZ}", authorization)
 
     absent = pull("never", later)
@@ -136,7 +136,7 @@ def stamps(one: datetime, other: datetime) -> tuple[bytes, bytes]:
 
 
 def test_pages_tell_of_no_tag_that_is_gone(guarded: Guarded, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tags, "MIN_MOVES_PER_READ", 2)
+    monkeypatch.setattr(tags, "MIN_EVENTS_PER_READ", 2)
     for number in range(12):
         guarded.push(f"t{number}")
     for number in range(12):

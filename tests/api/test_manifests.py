@@ -8,7 +8,7 @@ import pytest
 from functions.registry.documents import (
     DOCKER_LIST,
     DOCKER_MANIFEST,
-    NOT_DISTRIBUTABLE,
+    NONDISTRIBUTABLE,
     OCI_ARTIFACT,
     OCI_INDEX,
     OCI_MANIFEST,
@@ -140,7 +140,7 @@ def test_docker_images_and_lists(filled: Client) -> None:
     pulled(filled, "list", many)
 
 
-@pytest.mark.parametrize("media_type", sorted(NOT_DISTRIBUTABLE))
+@pytest.mark.parametrize("media_type", sorted(NONDISTRIBUTABLE))
 def test_layers_that_nobody_may_push_need_not_be_there(filled: Client, media_type: str) -> None:
     foreign = {"mediaType": media_type, "digest": digest_of(b"never pushed"), "size": 12, "urls": ["http://192.0.2.1/"]}
     config = images.descriptor(images.EMPTY_CONFIG, images.CONFIG_TYPE)
@@ -309,7 +309,7 @@ def test_letters_beyond_ascii_are_no_letters_of_a_media_type(filled: Client) -> 
 
 
 def test_layers_that_nobody_may_push_are_known_in_any_case(filled: Client) -> None:
-    media_type = min(NOT_DISTRIBUTABLE).upper()
+    media_type = min(NONDISTRIBUTABLE).upper()
     foreign = {"mediaType": media_type, "digest": digest_of(b"never pushed"), "size": 12}
 
     filled.push_manifest("app", "windows", altered(images.manifest([]), layers=[foreign]))

@@ -8,10 +8,10 @@ from werkzeug.test import EnvironBuilder
 from werkzeug.wrappers import Request
 
 from functions import settings
-from functions.api.bodies import PIECE, RequestBody
+from functions.api.bodies import CHUNK_SIZE, RequestBody
 from functions.api.slots import BodySlots
 from functions.app import App
-from functions.auth.door import OpenDoor
+from functions.auth.door import OpenAuthenticator
 from functions.registry.errors import BODY_STALLED, RegistryError
 from functions.registry.registry import Registry
 from storage.digests import digest_of
@@ -26,45 +26,45 @@ UPLOADS = "/v2/a/blobs/uploads/"
 )
 def test_some_threads_are_kept(threads: int, total: int) -> None:
     slots = BodySlots(threads)
-    taken = sum(slots.take(f"user {number}") for number in range(threads))
+    taken = sum(slots.acquire(f"user {number}") for number in range(threads))
     assert (slots.total, taken) == (total, total)
-    slots.give_back("user 0")
-    assert slots.take("another")
-    assert not slots.take("one too many")
+    slots.release("user 0")
+    assert slots.acquire("another")
+    assert not slots.acquire("one too many")
 
 
 def test_nobody_has_all_of_them() -> None:
     slots = BodySlots(128)
-    greedy = sum(slots.take("greedy") for _ in range(200))
+    greedy = sum(slots.acquire("greedy") for _ in range(200))
     assert greedy == slots.total // 2
-    assert slots.take("modest")
-    slots.give_back("greedy")
-    assert slots.take("greedy")
-    assert not slots.take("greedy")
+    assert slots.acquire("modest")
+    slots.release("greedy")
+    assert slots.acquire("greedy")
+    assert not slots.acquire("greedy")
 
 
 def test_where_nobody_says_who_it_is_everybody_shares_all() -> None:
     slots = BodySlots(128)
-    assert sum(slots.take(None) for _ in range(200)) == slots.total
+    assert sum(slots.acquire(None) for _ in range(200)) == slots.total
 
 
 def test_callers_without_a_name_are_one_principal() -> None:
     slots = BodySlots(128)
-    assert sum(slots.take("") for _ in range(200)) == slots.total // 2
+    assert sum(slots.acquire("") for _ in range(200)) == slots.total // 2
 
 
 def test_however_many_are_greedy_some_are_left_for_the_next() -> None:
     slots = BodySlots(128)
     for number in range(5):
-        while slots.take(f"greedy {number}"):
+        while slots.acquire(f"greedy {number}"):
             pass
-        assert slots.take(f"modest {number}")
+        assert slots.acquire(f"modest {number}")
 
 
 @pytest.fixture
 def app(registry: Registry) -> App:
     """An app with one slot."""
-    return App(registry, settings.read({"LADING_THREADS": "1"}), OpenDoor())
+    return App(registry, settings.load_settings({"LADING_THREADS": "1"}), OpenAuthenticator())
 
 
 def test_a_slot_is_free_again_after_each_request_whatever_came_of_it(app: App) -> None:
@@ -105,7 +105,7 @@ class Trickle:
 def test_what_is_read_whole_has_an_end_however_it_trickles(seconds: float) -> None:
     builder = EnvironBuilder(method="PUT", headers=[("Transfer-Encoding", "chunked")])
     environ = {**builder.get_environ(), "wsgi.input": Trickle(), "wsgi.input_terminated": True}
-    body = RequestBody(Request(environ), patience=0.1)
+    body = RequestBody(Request(environ), stall_timeout=0.1)
     with pytest.raises(RegistryError) as raised:
-        body.read(4 * PIECE, seconds)
-    assert raised.value.row is BODY_STALLED
+        body.read(4 * CHUNK_SIZE, seconds)
+    assert raised.value.descriptor is BODY_STALLED

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from emulators.iam import IamEmulator
-from emulators.processes import Family
+from emulators.processes import ProcessGroup
 from functions.composition import open_blobs, open_metadata
 from functions.jobs.backup import Stores
 from tests.auth.worlds import Guarded, World, guarded
@@ -16,7 +16,7 @@ from tests.auth.worlds import Guarded, World, guarded
 @pytest.fixture(scope="session")
 def iam(tmp_path_factory: pytest.TempPathFactory) -> Iterator[IamEmulator]:
     """The fake of IAM, running for all tests."""
-    with Family() as family:
+    with ProcessGroup() as family:
         yield IamEmulator.start(family, tmp_path_factory.mktemp("iam"))
 
 

@@ -4,23 +4,25 @@ import threading
 import time
 from collections.abc import Callable
 
-from functions.registry.errors import RegistryError, Row
+from functions.registry.errors import ErrorDescriptor, RegistryError
 
 PATIENCE = 10.0
 
 
-def flood(ask: Callable[[], object], count: int, kept: int, go_on: threading.Event) -> tuple[list[Row], list[Row]]:
+def flood(
+    ask: Callable[[], object], count: int, kept: int, go_on: threading.Event
+) -> tuple[list[ErrorDescriptor], list[ErrorDescriptor]]:
     """Let `count` threads ask, until all but `kept` have been answered, and then let those go on.
 
     Answers the errors of those who were not kept, and of those who were.
     """
-    rows: list[Row] = []
+    rows: list[ErrorDescriptor] = []
 
     def come() -> None:
         try:
             ask()
         except RegistryError as error:
-            rows.append(error.row)
+            rows.append(error.descriptor)
 
     threads = [threading.Thread(target=come) for _ in range(count)]
     for thread in threads:

@@ -45,7 +45,7 @@ def test_lines_end_as_editors_end_them() -> None:
         grants = read_grants(
             end.join(["# wer darf was: Köln, 東京", "", "  alice \t a/*\tpull,push  ", "zoë b pull", ""])
         )
-        assert [(grant.line, grant.who, grant.repositories) for grant in grants] == [
+        assert [(grant.line, grant.principal, grant.repositories) for grant in grants] == [
             (3, "alice", "a/*"),
             (4, "zoë", "b"),
         ]

@@ -210,7 +210,7 @@ def breaking(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     from functions.registry.deletion import Deletion
 
     def arrange(commits: int) -> None:
-        apart, left = Deletion.apart, [commits]
+        apart, left = Deletion.delete_or_split, [commits]
 
         def failing(self: Deletion, *arguments: Any) -> None:
             if not left[0]:
@@ -218,8 +218,8 @@ def breaking(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
             left[0] -= 1
             apart(self, *arguments)
 
-        monkeypatch.setattr(Deletion, "apart", failing)
-        monkeypatch.setattr("functions.registry.deletion.AT_ONCE", 1)
+        monkeypatch.setattr(Deletion, "delete_or_split", failing)
+        monkeypatch.setattr("functions.registry.deletion.MAX_BATCH_ITEMS", 1)
 
     return arrange
 

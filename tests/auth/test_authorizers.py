@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from functions.auth.access import ON_REPOSITORIES, Action, Authorizer, Verdict
+from functions.auth.access import ON_REPOSITORIES, Action, Authorizer, Effect
 from functions.auth.access_files import hash_password
-from functions.auth.google import Google
+from functions.auth.google import GoogleClient
 from functions.auth.iam import IamAuthorizer
 from functions.auth.id_tokens import IdTokens
-from functions.auth.local import LocalAuthorizer
+from functions.auth.local import HtpasswdAuthorizer
 from functions.auth.patterns import matches
 from functions.auth.policy_bucket import PolicyBucket
 from functions.auth.project import Project
@@ -44,7 +44,7 @@ class BucketPlace(Place):
         return "oauth2accesstoken", self._world.token(name)
 
     def open(self) -> Authorizer:
-        google = Google()
+        google = GoogleClient()
         return IamAuthorizer(google, PolicyBucket(google, BUCKET, ["team-a", "team-b"]), PSEUDONYMS)
 
 
@@ -60,7 +60,7 @@ class ProjectPlace(Place):
         return "_dcgcloud_token", self._world.token(name)
 
     def open(self) -> Authorizer:
-        google = Google()
+        google = GoogleClient()
         return IamAuthorizer(google, Project(google, PROJECT), PSEUDONYMS)
 
 
@@ -76,7 +76,7 @@ class FilesPlace(Place):
         return name, f"secret of {name}"
 
     def open(self) -> Authorizer:
-        return LocalAuthorizer(self._users, self._grants, IdTokens(Google(), URL))
+        return HtpasswdAuthorizer(self._users, self._grants, IdTokens(GoogleClient(), URL))
 
 
 PLACES: Sequence[Callable[[World, Path], Place]] = (BucketPlace, ProjectPlace, FilesPlace)
@@ -102,7 +102,7 @@ def test_what_is_refused_is_denied_and_says_by_which_rule(place: Place) -> None:
     user, secret = place.user("alice", Action.PULL)
     decision = place.open().identify(user, secret).decide(Action.PUSH, "team-a/app")
 
-    assert decision.verdict is Verdict.DENIED
+    assert decision.effect is Effect.DENIED
     assert decision.rule
 
 
@@ -110,16 +110,16 @@ def test_whoever_is_known_may_enter_and_list(place: Place) -> None:
     user, secret = place.user("alice")
     caller = place.open().identify(user, secret)
 
-    assert caller.decide(Action.ENTER, "").allowed
+    assert caller.decide(Action.AUTHENTICATE, "").allowed
     assert caller.decide(Action.LIST, "").allowed
-    assert not matches(caller.readable(), "team-a/app")
+    assert not matches(caller.readable_patterns(), "team-a/app")
 
 
 def test_what_can_be_pulled_can_be_listed(place: Place) -> None:
     user, secret = place.user("alice", Action.PULL)
     caller = place.open().identify(user, secret)
 
-    assert matches(caller.readable(), "team-a/app")
+    assert matches(caller.readable_patterns(), "team-a/app")
 
 
 def test_callers_have_names(place: Place) -> None:
@@ -152,12 +152,12 @@ def test_bad_credentials_are_refused(place: Place, user: str, secret: str) -> No
     for _ in range(2):
         with pytest.raises(RegistryError) as raised:
             authorizer.identify(user, secret)
-        assert raised.value.row is UNAUTHORIZED
+        assert raised.value.descriptor is UNAUTHORIZED
 
 
 def test_what_is_needed_is_said_in_words_of_its_own(place: Place) -> None:
     for action in ON_REPOSITORIES:
-        needed = place.open().needed(action, "team-a/app")
+        needed = place.open().required_permission(action, "team-a/app")
         assert needed.permission
         assert needed.resource
 
@@ -180,7 +180,7 @@ def test_where_google_fails_the_answer_is_neither_yes_nor_no(
         for _ in range(2):
             with pytest.raises(RegistryError) as raised:
                 authorizer.identify(user, secret).decide(Action.PULL, "team-a/app")
-            assert raised.value.row is UNAVAILABLE
+            assert raised.value.descriptor is UNAVAILABLE
 
 
 @pytest.mark.parametrize("make", PLACES[:2])
@@ -193,7 +193,7 @@ def test_where_google_cannot_be_reached_the_answer_is_neither_yes_nor_no(
 
     with pytest.raises(RegistryError) as raised:
         place.open().identify(user, secret)
-    assert raised.value.row is UNAVAILABLE
+    assert raised.value.descriptor is UNAVAILABLE
 
 
 @pytest.mark.parametrize("make", PLACES[:2])

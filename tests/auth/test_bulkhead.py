@@ -8,9 +8,9 @@ import pytest
 import requests
 
 from functions.auth import google
-from functions.auth.asker import Asker
-from functions.auth.bulkhead import Bulkhead, State, Ticket
-from functions.auth.google import Google
+from functions.auth.asker import IamSubject
+from functions.auth.bulkhead import Bulkhead, Ticket, TicketState
+from functions.auth.google import GoogleClient
 from functions.auth.recent_logins import MAX_RECENT_LOGINS, RECENT_LOGIN_TTL, RecentLogins
 from functions.registry.errors import UNAVAILABLE, RegistryError
 from functions.settings import SETTINGS
@@ -29,14 +29,14 @@ def requested(bulkhead: Bulkhead, keys: Sequence[str], known: bool = False) -> l
 
 
 def admitted(tickets: Sequence[Ticket | None]) -> list[str]:
-    return [ticket.key for ticket in tickets if ticket and ticket.state is State.ADMITTED]
+    return [ticket.key for ticket in tickets if ticket and ticket.state is TicketState.ADMITTED]
 
 
 def order_of(bulkhead: Bulkhead, tickets: Sequence[Ticket | None]) -> list[str]:
     """Release the admitted tickets one at a time, and return the keys in the order in which they were."""
     order, left = [], [ticket for ticket in tickets if ticket]
     while left:
-        current = next(ticket for ticket in left if ticket.state is State.ADMITTED)
+        current = next(ticket for ticket in left if ticket.state is TicketState.ADMITTED)
         left.remove(current)
         order.append(current.key)
         bulkhead.release(current)
@@ -52,7 +52,7 @@ def test_few_go_on_at_once_some_wait_and_the_rest_are_refused() -> None:
     assert None not in tickets
     with pytest.raises(RegistryError) as raised:
         bulkhead.request("f", known=False)
-    assert raised.value.row is UNAVAILABLE
+    assert raised.value.descriptor is UNAVAILABLE
 
 
 def test_one_key_holds_at_most_half_of_the_places_and_of_the_waiting_room() -> None:
@@ -124,7 +124,11 @@ def test_in_the_queue_of_a_network_no_principal_waits_for_anothers_share() -> No
     second = bulkhead.request("b", known=False, principal="bad")
     third = bulkhead.request("b", known=False, principal="good")
 
-    assert [each.state for each in (first, second, third)] == [State.ADMITTED, State.WAITING, State.ADMITTED]
+    assert [each.state for each in (first, second, third)] == [
+        TicketState.ADMITTED,
+        TicketState.WAITING,
+        TicketState.ADMITTED,
+    ]
 
 
 def test_the_share_of_a_principal_can_be_one() -> None:
@@ -132,7 +136,7 @@ def test_the_share_of_a_principal_can_be_one() -> None:
 
     tickets = [bulkhead.request("a", known=False, principal=name) for name in ("one", "one", "two", "three")]
 
-    assert [each.state is State.ADMITTED for each in tickets] == [True, False, True, False]
+    assert [each.state is TicketState.ADMITTED for each in tickets] == [True, False, True, False]
 
 
 def test_callers_without_a_key_have_no_share() -> None:
@@ -151,17 +155,17 @@ def test_who_stops_waiting_leaves_room() -> None:
     bulkhead.release(running)
 
     assert admitted([third]) == ["c"]
-    assert waiting.state is State.WAITING, "it was not admitted after it had gone"
+    assert waiting.state is TicketState.WAITING, "it was not admitted after it had gone"
 
 
 def test_no_wait_is_longer_than_the_timeout() -> None:
     bulkhead = Bulkhead(1, 1, wait_timeout=0)
-    with bulkhead.place("a"):
+    with bulkhead.slot("a"):
         for _ in range(3):
-            with pytest.raises(RegistryError) as raised, bulkhead.place("b"):
+            with pytest.raises(RegistryError) as raised, bulkhead.slot("b"):
                 pass
-            assert raised.value.row is UNAVAILABLE
-    with bulkhead.place("b"):
+            assert raised.value.descriptor is UNAVAILABLE
+    with bulkhead.slot("b"):
         pass
 
 
@@ -171,7 +175,7 @@ def test_threads_wait_for_their_places() -> None:
 
     def work() -> None:
         nonlocal going, most
-        with bulkhead.place():
+        with bulkhead.slot():
             with lock:
                 going += 1
                 most = max(most, going)
@@ -189,7 +193,7 @@ def test_threads_wait_for_their_places() -> None:
 def test_a_fault_gives_the_place_back() -> None:
     bulkhead = Bulkhead(1, 0)
     for _ in range(3):
-        with pytest.raises(ZeroDivisionError), bulkhead.place():
+        with pytest.raises(ZeroDivisionError), bulkhead.slot():
             raise ZeroDivisionError
 
 
@@ -202,10 +206,10 @@ def test_a_google_that_is_slow_does_not_hold_all_threads(monkeypatch: pytest.Mon
             raise requests.ConnectionError
 
     monkeypatch.setattr(google, "_session", Slow)
-    asked = Google()
+    asked = GoogleClient()
     threads = next(setting for setting in SETTINGS if setting.option == "threads")
 
-    turned_away, kept = flood(lambda: asked.token_info(Asker("ya29.made-up")), int(threads.default), 80, go_on)
+    turned_away, kept = flood(lambda: asked.token_info(IamSubject("ya29.made-up")), int(threads.default), 80, go_on)
 
     assert turned_away == [UNAVAILABLE] * 48
     assert kept == [UNAVAILABLE] * 80

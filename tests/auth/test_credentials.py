@@ -104,7 +104,7 @@ def test_other_keys_are_bad_credentials(user: str, key: str) -> None:
 
     with pytest.raises(RegistryError) as raised:
         google_token(user, secret)
-    assert raised.value.row is UNAUTHORIZED
+    assert raised.value.descriptor is UNAUTHORIZED
 
 
 def test_no_url_of_a_key_is_followed(guard: Guard, world: World) -> None:
@@ -149,7 +149,7 @@ class Invented:
         try:
             self.keys.token("_json_key", service_account_key(private_key_id=str(self._count)), network)
         except RegistryError as error:
-            return error.row.status
+            return error.descriptor.status
         return None
 
 
@@ -162,7 +162,7 @@ def invented(monkeypatch: pytest.MonkeyPatch) -> Invented:
 def test_invented_keys_of_a_network_are_checked_once_a_second_and_no_others_wait(invented: Invented) -> None:
     known = service_account_key(client_id="known")
     invented.keys.token("_json_key", known, "bad")
-    invented.keys.proved("_json_key", known, "bad")
+    invented.keys.confirm("_json_key", known, "bad")
 
     assert [invented.refused("bad") for _ in range(MAX_GUESSES_OF_NETWORK + 2)][-3:] == [None, 429, 429]
     assert invented.refused("good") is None
@@ -180,7 +180,7 @@ def test_many_good_keys_of_one_network_are_no_guesses(invented: Invented) -> Non
         key = service_account_key(client_id=f"good {number}")
         invented.keys.token("_json_key", key, "home")
         for _ in range(2):
-            invented.keys.proved("_json_key", key, "home")
+            invented.keys.confirm("_json_key", key, "home")
 
     assert [invented.refused("home") for _ in range(MAX_GUESSES_OF_NETWORK + 1)][-2:] == [None, 429]
 
@@ -232,7 +232,7 @@ def test_the_key_of_a_login_that_google_takes_is_not_counted_again(guard: Guard,
         return app.client.ask("GET", "/v2/", headers={"Authorization": basic("_json_key", key)}).status
 
     assert status(service_account_key()) == 200
-    keys = app.door._authorizer._keys  # type: ignore[attr-defined]
+    keys = app.authenticator._authorizer._keys  # type: ignore[attr-defined]
     keys._tokens = ServiceAccountKeys()._tokens
     for _ in range(MAX_GUESSES_OF_NETWORK):
         keys._limit._of_network.add("127.0.0.1")

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from functions.auth import cache, google, managed_folders
-from functions.auth.access import Action, Verdict
-from functions.auth.asker import MAX_QUESTIONS, Asker
-from functions.auth.google import AT_ONCE, RESERVED, Google
-from functions.auth.iam import MAX_LISTINGS, MAX_LISTINGS_WAITING, IamAuthorizer, IamCaller
-from functions.auth.managed_folders import MAX_REMEMBERED, MISSING_TTL, ManagedFolders
+from functions.auth.access import Action, Effect
+from functions.auth.asker import MAX_QUERIES, IamSubject
+from functions.auth.google import MAX_CONCURRENT_QUERIES, RESERVED_QUERIES, GoogleClient
+from functions.auth.iam import MAX_LISTINGS, MAX_WAITING_LISTINGS, IamAuthorizer, IamCaller
+from functions.auth.managed_folders import MAX_CACHED, MISSING_TTL, ManagedFolders
 from functions.auth.policy_bucket import PolicyBucket
 from functions.client_address import ClientAddress
 from functions.registry.errors import UNAVAILABLE, RegistryError
@@ -37,13 +37,13 @@ def missing(request: pytest.FixtureRequest, world: World) -> int:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    for kind in (cache.Answers, managed_folders.ManagedFolders):
+    for kind in (cache.ResultCache, managed_folders.ManagedFolders):
         monkeypatch.setattr(kind.__init__, "__defaults__", (clock,))
     return clock
 
 
 def authorizer(*folders: str) -> IamAuthorizer:
-    google = Google()
+    google = GoogleClient()
     return IamAuthorizer(google, PolicyBucket(google, BUCKET, folders), PSEUDONYMS)
 
 
@@ -61,7 +61,7 @@ def test_one_token_request_asks_two_questions_where_folders_are_named(guard: Gua
 
 
 def test_one_token_request_is_bounded_where_no_folders_are_named(guard: Guard, world: World, missing: int) -> None:
-    assert request_of_all(guard, world, "") == 1 + MAX_QUESTIONS
+    assert request_of_all(guard, world, "") == 1 + MAX_QUERIES
 
 
 def test_who_has_asked_too_much_is_told_why(world: World, missing: int) -> None:
@@ -73,7 +73,7 @@ def test_who_has_asked_too_much_is_told_why(world: World, missing: int) -> None:
 
     assert decisions[0].allowed
     # Nobody has said no: the client is not told so (403), but may ask again (401).
-    assert decisions[-1].verdict is Verdict.UNASKED
+    assert decisions[-1].effect is Effect.UNDETERMINED
     assert "64 questions" in decisions[-1].rule
     # The next request asks for itself.
     again = known.identify("oauth2accesstoken", world.token("alice"))
@@ -180,12 +180,12 @@ def test_a_403_is_no_word_about_a_folder(world: World, clock: Clock) -> None:
 
 def test_what_is_known_of_folders_is_bounded() -> None:
     folders = ManagedFolders([])
-    for number in range(MAX_REMEMBERED + 1):
-        folders.not_found(f"{number}/")
-        folders.found(f"there/{number}/")
+    for number in range(MAX_CACHED + 1):
+        folders.mark_missing(f"{number}/")
+        folders.mark_existing(f"there/{number}/")
 
     assert not folders.is_missing("0/")
-    assert folders.is_missing(f"{MAX_REMEMBERED}/")
+    assert folders.is_missing(f"{MAX_CACHED}/")
 
 
 def test_an_account_without_rights_lists_once_a_minute(world: World, clock: Clock, missing: int) -> None:
@@ -194,7 +194,7 @@ def test_an_account_without_rights_lists_once_a_minute(world: World, clock: Cloc
     for number in range(5):
         caller = known.identify("oauth2accesstoken", world.token(f"mallory{number}", email="mallory@example.com"))
         world.requests()
-        assert caller.readable() == ()
+        assert caller.readable_patterns() == ()
         assert len(world.requests()) == (21 if number == 0 else 0)
         clock.now += 10
 
@@ -205,22 +205,24 @@ def test_an_account_lists_once_at_a_time(world: World, missing: int, monkeypatch
     token = world.token("alice")
     caller = known.identify("oauth2accesstoken", token)
     world.requests()
-    going, most, lock, list_of = 0, 0, threading.Lock(), PolicyBucket.readable
+    going, most, lock, list_of = 0, 0, threading.Lock(), PolicyBucket.readable_patterns
 
-    def counted(bucket: PolicyBucket, asker: Asker) -> Any:
+    def counted(bucket: PolicyBucket, subject: IamSubject) -> Any:
         nonlocal going, most
         with lock:
             going += 1
             most = max(most, going)
         try:
-            return list_of(bucket, asker)
+            return list_of(bucket, subject)
         finally:
             with lock:
                 going -= 1
 
-    monkeypatch.setattr(PolicyBucket, "readable", counted)
+    monkeypatch.setattr(PolicyBucket, "readable_patterns", counted)
     with ThreadPoolExecutor(6) as pool:
-        assert {tuple(found) for found in pool.map(lambda _: caller.readable(), range(6))} == {("team-1", "team-1/*")}
+        assert {tuple(found) for found in pool.map(lambda _: caller.readable_patterns(), range(6))} == {
+            ("team-1", "team-1/*")
+        }
     assert most == 1
     assert len(world.requests()) == 3
 
@@ -242,18 +244,18 @@ def test_listings_of_one_network_leave_room_for_others_whatever_their_principals
 
     def come(caller: IamCaller) -> None:
         try:
-            caller.readable()
+            caller.readable_patterns()
         except RegistryError:
             turned_away.release()
 
     threads = [threading.Thread(target=come, args=[caller]) for caller in callers]
     for thread in threads:
         thread.start()
-    places, waiting = (MAX_LISTINGS - MAX_LISTINGS // 4) // 2, MAX_LISTINGS_WAITING // 2
+    places, waiting = (MAX_LISTINGS - MAX_LISTINGS // 4) // 2, MAX_WAITING_LISTINGS // 2
     for _ in range(len(threads) - places - waiting):
         assert turned_away.acquire(timeout=30)
 
-    assert alice.readable() == ("team-1", "team-1/*")
+    assert alice.readable_patterns() == ("team-1", "team-1/*")
     slow.go_on.set()
     for thread in threads:
         thread.join(30)
@@ -263,7 +265,7 @@ def test_a_token_without_a_storage_scope_lists_nothing_and_asks_nothing(world: W
     caller = authorizer("team-1").identify("oauth2accesstoken", world.token("alice", "openid"))
     world.requests()
 
-    assert caller.readable() == ()
+    assert caller.readable_patterns() == ()
     assert world.requests() == []
 
 
@@ -275,13 +277,13 @@ def test_a_caller_is_known_once_something_was_granted(world: World, missing: int
         for _ in range(2):
             caller = known.identify("oauth2accesstoken", world.token(name), OTHER_NETWORK)
             caller.decide(Action.PULL, "team-1/app")
-            caller.readable()
-        return caller.asker.known
+            caller.readable_patterns()
+        return caller.subject.known
 
     assert not known_after("mallory")
     assert known_after("alice")
     elsewhere = known.identify("oauth2accesstoken", world.token("alice"), BAD_NETWORK)
-    assert not elsewhere.asker.known
+    assert not elsewhere.subject.known
 
 
 class SlowGoogle:
@@ -328,7 +330,7 @@ def test_invented_tokens_of_one_network_leave_room_for_others(world: World, slow
     world.folder("team-1/", PULL, member=ALICE)
     known = authorizer("team-1")
     token = world.token("alice")
-    threads = flooded(known, slow, lambda _: BAD_NETWORK, (AT_ONCE - RESERVED) // 2)
+    threads = flooded(known, slow, lambda _: BAD_NETWORK, (MAX_CONCURRENT_QUERIES - RESERVED_QUERIES) // 2)
 
     caller = known.identify("oauth2accesstoken", token, OTHER_NETWORK)
 
@@ -347,7 +349,9 @@ def test_invented_tokens_of_many_networks_leave_room_for_those_who_were_granted_
     first = known.identify("oauth2accesstoken", world.token("alice"), OTHER_NETWORK)
     assert first.decide(Action.PULL, "team-1/app").allowed
     again = world.token("again", email="alice@example.com")
-    threads = flooded(known, slow, lambda number: ClientAddress("", f"198.51.100.{number}"), AT_ONCE - RESERVED)
+    threads = flooded(
+        known, slow, lambda number: ClientAddress("", f"198.51.100.{number}"), MAX_CONCURRENT_QUERIES - RESERVED_QUERIES
+    )
 
     caller = known.identify("oauth2accesstoken", again, OTHER_NETWORK)
 
@@ -362,12 +366,12 @@ def test_what_waits_for_google_in_vain_is_told_to_come_again(
 ) -> None:
     known = authorizer("team-1")
     monkeypatch.setattr(known._google._bulkhead, "_wait_timeout", 0.05)
-    threads = flooded(known, slow, lambda _: BAD_NETWORK, (AT_ONCE - RESERVED) // 2)
+    threads = flooded(known, slow, lambda _: BAD_NETWORK, (MAX_CONCURRENT_QUERIES - RESERVED_QUERIES) // 2)
 
     with pytest.raises(RegistryError) as raised:
         known.identify("oauth2accesstoken", world.token("alice"), BAD_NETWORK)
 
-    assert raised.value.row is UNAVAILABLE
+    assert raised.value.descriptor is UNAVAILABLE
     slow.go_on.set()
     for thread in threads:
         thread.join(30)

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from functions.auth import policy_bucket, project
-from functions.auth.access import ON_REPOSITORIES, Action, Verdict
-from functions.auth.google import Google
-from functions.auth.google_tokens import Pseudonyms, unknown_to_tokeninfo
+from functions.auth.access import ON_REPOSITORIES, Action, Effect
+from functions.auth.google import GoogleClient
+from functions.auth.google_tokens import Pseudonyms, identity_without_tokeninfo
 from functions.auth.iam import IamAuthorizer, IamCaller
 from functions.auth.policy_bucket import PolicyBucket
 from functions.registry.errors import UNAUTHORIZED, UNAVAILABLE, RegistryError
@@ -46,7 +46,7 @@ def all_granted(request: pytest.FixtureRequest, world: World) -> World:
 
 
 def identified(token: str, unscoped: str = "pull", pseudonyms: Pseudonyms = PSEUDONYMS) -> IamCaller:
-    google = Google()
+    google = GoogleClient()
     bucket = PolicyBucket(google, BUCKET, [])
     return IamAuthorizer(google, bucket, pseudonyms, unscoped).identify("oauth2accesstoken", token)
 
@@ -61,7 +61,7 @@ def test_a_token_that_tokeninfo_refuses_may_only_pull(all_granted: World, refusa
     caller = identified(all_granted.federated("s"))
 
     assert allowed(caller) == ["pull"]
-    assert caller.decide(Action.PUSH, "team-a/app").verdict is Verdict.DENIED
+    assert caller.decide(Action.PUSH, "team-a/app").effect is Effect.DENIED
     assert "--unscoped-tokens is pull" in caller.decide(Action.PUSH, "team-a/app").rule
 
 
@@ -76,7 +76,7 @@ def test_where_tokeninfo_fails_no_token_is_taken_for_an_unknown_one(all_granted:
 
     with pytest.raises(RegistryError) as raised:
         identified(all_granted.federated("s"))
-    assert raised.value.row is UNAVAILABLE
+    assert raised.value.descriptor is UNAVAILABLE
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_what_a_federated_token_may_do_at_most_is_a_setting(
 def test_federated_tokens_can_be_refused_and_no_others_are(all_granted: World) -> None:
     with pytest.raises(RegistryError) as raised:
         identified(all_granted.federated("s"), "refuse")
-    assert raised.value.row is UNAUTHORIZED
+    assert raised.value.descriptor is UNAUTHORIZED
 
     assert allowed(identified(self_signed(), "refuse")) == ["pull", "push", "delete"]
     assert allowed(identified(all_granted.token("alice"), "refuse")) == ["pull", "push", "delete"]
@@ -127,7 +127,7 @@ def test_claims_of_another_type_say_nothing(name: str, value: object) -> None:
     claims = {"iss": ROBOT, "sub": ROBOT, "scope": PLATFORM} | {name: value}
     token = f"{encoded({'alg': 'RS256', 'typ': 'JWT', 'kid': '1'})}.{encoded(claims)}.c2lnbmF0dXJl"
 
-    identity = unknown_to_tokeninfo(token, PSEUDONYMS)
+    identity = identity_without_tokeninfo(token, PSEUDONYMS)
 
     assert identity.scopes is None
     assert (identity.principal == ROBOT) == (name in ("scope", "aud"))
@@ -139,7 +139,7 @@ def test_a_token_without_a_storage_scope_is_denied_and_asks_nothing(all_granted:
     all_granted.requests()
 
     for action in ON_REPOSITORIES:
-        assert caller.decide(action, "team-a/app").verdict is Verdict.DENIED
+        assert caller.decide(action, "team-a/app").effect is Effect.DENIED
     assert all_granted.requests() == []
 
 
@@ -147,8 +147,8 @@ def test_the_buckets_403_is_a_no(all_granted: World) -> None:
     caller = identified(all_granted.token("alice"))
     all_granted.outage("storage/", 403)
 
-    assert caller.decide(Action.PULL, "team-a/app").verdict is Verdict.DENIED
-    assert caller.readable() == ()
+    assert caller.decide(Action.PULL, "team-a/app").effect is Effect.DENIED
+    assert caller.readable_patterns() == ()
 
 
 def test_the_scopes_are_those_of_googles_discovery_documents() -> None:

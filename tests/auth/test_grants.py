@@ -16,7 +16,7 @@ LINES = st.lists(st.tuples(WHO, REPOSITORIES, st.frozensets(st.sampled_from(ON_R
 def first_of(lines: list[Grant], names: set[str], action: Action, repository: str) -> Grant | None:
     """Return the first line that allows it, found by looking at all of them."""
     for line in lines:
-        if line.who in names and action in line.may and patterns.matches([line.repositories], repository):
+        if line.principal in names and action in line.may and patterns.matches([line.repositories], repository):
             return line
     return None
 
@@ -31,8 +31,8 @@ def test_the_first_line_that_allows_it_is_found(
     rights = Grants(lines).rights_of(who, is_user)
 
     assert rights.grant_for(action, repository) == first_of(lines, names, action, repository)
-    assert list(rights.readable) == [
-        line.repositories for line in lines if line.who in names and Action.PULL in line.may
+    assert list(rights.readable_patterns) == [
+        line.repositories for line in lines if line.principal in names and Action.PULL in line.may
     ]
 
 
@@ -42,8 +42,8 @@ def test_rights_are_prepared_once_for_all_whom_no_grant_names() -> None:
     assert grants.rights_of("ann", True) is grants.rights_of("ann", True)
     assert grants.rights_of("invented-1", False) is grants.rights_of("invented-2", False)
     assert grants.rights_of("ben", True) is grants.rights_of("eve", True)
-    assert list(grants.rights_of("ann", True).readable) == ["a/*", "b"]
-    assert list(grants.rights_of("ann", False).readable) == ["a/*"]
+    assert list(grants.rights_of("ann", True).readable_patterns) == ["a/*", "b"]
+    assert list(grants.rights_of("ann", False).readable_patterns) == ["a/*"]
 
 
 def test_a_name_is_looked_up_among_thousands_of_grants_without_a_look_at_each() -> None:

@@ -7,8 +7,8 @@ import requests
 
 from functions.auth import cache, google
 from functions.auth.access import ON_REPOSITORIES, Action
-from functions.auth.asker import Asker
-from functions.auth.google import Google, Reply
+from functions.auth.asker import IamSubject
+from functions.auth.google import GoogleClient, Reply
 from functions.auth.iam import IamAuthorizer
 from functions.auth.policy_bucket import PolicyBucket
 from functions.auth.project import Project
@@ -22,12 +22,12 @@ ALICE = "user:alice@example.com"
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(cache.Answers.__init__, "__defaults__", (clock,))
+    monkeypatch.setattr(cache.ResultCache.__init__, "__defaults__", (clock,))
     return clock
 
 
 def authorizer(*folders: str) -> IamAuthorizer:
-    google = Google()
+    google = GoogleClient()
     return IamAuthorizer(google, PolicyBucket(google, BUCKET, folders), PSEUDONYMS)
 
 
@@ -51,7 +51,7 @@ def test_the_longest_folder_is_asked_first_then_its_parents_then_the_bucket(worl
 
     assert decision.allowed
     assert questions(world) == ["team-a/web/app/ 404", "team-a/web/ 404", "team-a/ 404", "200"]
-    assert [each.partition(":")[0] for each in decision.asked] == [
+    assert [each.partition(":")[0] for each in decision.consulted] == [
         "managed folder team-a/web/app/ of bucket policy",
         "managed folder team-a/web/ of bucket policy",
         "managed folder team-a/ of bucket policy",
@@ -115,7 +115,7 @@ def test_any_other_status_is_no_answer(world: World, status: int) -> None:
 
     with pytest.raises(RegistryError) as raised:
         caller.decide(Action.PULL, "team-a/app")
-    assert raised.value.row is UNAVAILABLE
+    assert raised.value.descriptor is UNAVAILABLE
 
 
 def test_a_bucket_that_is_not_there_is_no_answer(world: World) -> None:
@@ -123,7 +123,7 @@ def test_a_bucket_that_is_not_there_is_no_answer(world: World) -> None:
 
     with pytest.raises(RegistryError) as raised:
         caller.decide(Action.PULL, "team-a/app")
-    assert raised.value.row is UNAVAILABLE
+    assert raised.value.descriptor is UNAVAILABLE
 
 
 @pytest.mark.parametrize(
@@ -182,15 +182,15 @@ def test_answers_are_remembered_by_token_and_repository(world: World) -> None:
 
 
 def test_what_is_remembered_is_bounded_and_holds_no_token(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cache, "MOST", 10)
-    answers: cache.Answers[int, int] = cache.Answers(bool)
+    monkeypatch.setattr(cache, "MAX_ENTRIES", 10)
+    answers: cache.ResultCache[int, int] = cache.ResultCache(bool)
     for number in range(100):
         assert answers.get(number, lambda number=number: number) == number  # type: ignore[misc]
-    assert len(answers.questions()) <= 2 * 10
+    assert len(answers.keys()) <= 2 * 10
 
     known = authorizer()
     caller = known.identify("oauth2accesstoken", world.token("alice"))
-    assert "ya29" not in str(list(known._identities.questions()))
+    assert "ya29" not in str(list(known._identities.keys()))
     assert "ya29" not in repr(caller)
 
 
@@ -217,30 +217,33 @@ def test_a_listing_asks_the_bucket_and_then_each_folder_once(world: World) -> No
     caller = authorizer("team-a", "team-b", "team-c/web", "absent").identify("oauth2accesstoken", token)
 
     for _ in range(3):
-        assert set(caller.readable()) == {"team-a", "team-a/*", "team-c/web", "team-c/web/*"}
+        assert set(caller.readable_patterns()) == {"team-a", "team-a/*", "team-c/web", "team-c/web/*"}
     asked = ["200", "absent/ 404", "team-a/ 200", "team-b/ 200", "team-c/web/ 200"]
     assert sorted(questions(world)) == asked
 
     world.folder("", PULL, member="user:owner@example.com")
     owner = authorizer("team-a", "team-b").identify("oauth2accesstoken", world.token("owner"))
-    assert owner.readable() == ("*",)
+    assert owner.readable_patterns() == ("*",)
     assert questions(world) == ["200"], "whoever may read the bucket may read all"
 
 
 def test_a_project_speaks_for_all_repositories_by_artifact_registrys_rights(world: World) -> None:
-    google = Google()
+    google = GoogleClient()
     world.project("artifactregistry.repositories.downloadArtifacts", member=ALICE)
     known = IamAuthorizer(google, Project(google, PROJECT), PSEUDONYMS)
     caller = known.identify("oauth2accesstoken", world.token("alice"))
 
     assert caller.decide(Action.PULL, "any/thing").allowed
     assert not caller.decide(Action.PUSH, "any/thing").allowed
-    assert caller.readable() == ("*",)
-    assert known.needed(Action.PUSH, "a") == ("artifactregistry.repositories.uploadArtifacts", f"projects/{PROJECT}")
+    assert caller.readable_patterns() == ("*",)
+    assert known.required_permission(Action.PUSH, "a") == (
+        "artifactregistry.repositories.uploadArtifacts",
+        f"projects/{PROJECT}",
+    )
 
 
 def test_a_token_that_may_not_ask_about_the_project_gets_a_no(world: World) -> None:
-    google = Google()
+    google = GoogleClient()
     world.project("artifactregistry.repositories.downloadArtifacts", member=ALICE)
     caller = IamAuthorizer(google, Project(google, PROJECT), PSEUDONYMS).identify(
         "oauth2accesstoken", world.token("alice", READ_WRITE)
@@ -274,12 +277,15 @@ class Answering:
 )
 def test_what_cannot_be_read_is_no_answer(monkeypatch: pytest.MonkeyPatch, status: int, content: bytes) -> None:
     monkeypatch.setattr(google, "_session", lambda: Answering(status, content))
-    asker = Asker("ya29.alice")
+    subject = IamSubject("ya29.alice")
 
-    for ask in (lambda: Google().token_info(asker), lambda: Google().test_project(asker, PROJECT, [PULL])):
+    for ask in (
+        lambda: GoogleClient().token_info(subject),
+        lambda: GoogleClient().test_project_permissions(subject, PROJECT, [PULL]),
+    ):
         with pytest.raises(RegistryError) as raised:
             ask()
-        assert raised.value.row is UNAVAILABLE
+        assert raised.value.descriptor is UNAVAILABLE
 
 
 @pytest.mark.parametrize("permissions", [None, 1, PULL, {PULL: 1}, [{}], [[PULL]], [None]])

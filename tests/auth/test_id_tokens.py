@@ -9,8 +9,8 @@ from typing import Any
 import jwt
 import pytest
 
-from functions.auth.google import Google, Reply
-from functions.auth.id_tokens import ISSUERS, WAITING, IdTokens
+from functions.auth.google import GoogleClient, Reply
+from functions.auth.id_tokens import ISSUERS, MAX_WAITING, IdTokens
 from functions.registry.errors import UNAUTHORIZED, UNAVAILABLE, RegistryError
 from tests.auth.conftest import Clock
 from tests.auth.floods import PATIENCE, flood
@@ -24,10 +24,10 @@ def known(world: World) -> World:
 
 
 def test_the_address_is_who_comes(known: World) -> None:
-    tokens = IdTokens(Google(), URL)
+    tokens = IdTokens(GoogleClient(), URL)
 
-    assert tokens.email(id_token("alice@example.com")) == tokens.name(id_token("alice@example.com"))
-    assert tokens.name(id_token("alice@example.com")) == "alice@example.com"
+    assert tokens.email(id_token("alice@example.com")) == tokens.principal(id_token("alice@example.com"))
+    assert tokens.principal(id_token("alice@example.com")) == "alice@example.com"
 
 
 def unsigned() -> str:
@@ -80,20 +80,20 @@ NAMELESS: dict[str, Callable[[], str]] = {
 @pytest.mark.parametrize("make", [*BAD.values(), *NAMELESS.values()], ids=[*BAD, *NAMELESS])
 def test_anything_else_is_refused(make: Callable[[], str], known: World) -> None:
     with pytest.raises(RegistryError) as raised:
-        IdTokens(Google(), URL).email(make())
-    assert raised.value.row is UNAUTHORIZED
+        IdTokens(GoogleClient(), URL).email(make())
+    assert raised.value.descriptor is UNAUTHORIZED
 
 
 @pytest.mark.parametrize("make", BAD.values(), ids=BAD)
 def test_what_is_refused_names_nobody(make: Callable[[], str], known: World) -> None:
     with pytest.raises(RegistryError) as raised:
-        IdTokens(Google(), URL).name(make())
-    assert raised.value.row is UNAUTHORIZED
+        IdTokens(GoogleClient(), URL).principal(make())
+    assert raised.value.descriptor is UNAUTHORIZED
 
 
 @pytest.mark.parametrize("make", NAMELESS.values(), ids=NAMELESS)
 def test_whoever_has_no_address_is_a_number(make: Callable[[], str], known: World) -> None:
-    assert IdTokens(Google(), URL).name(make()) == "12345"
+    assert IdTokens(GoogleClient(), URL).principal(make()) == "12345"
 
 
 STRANGE: list[Any] = [
@@ -122,9 +122,9 @@ def test_a_claim_of_another_type_is_refused_and_no_error(known: World, name: str
     token = jwt.api_jws.encode(json.dumps(claims).encode(), private_key(1), "RS256", headers={"kid": "google-1"})
 
     try:
-        named = IdTokens(Google(), URL).name(token)
+        named = IdTokens(GoogleClient(), URL).principal(token)
     except RegistryError as error:
-        named = error.row.code
+        named = error.descriptor.code
 
     # What the name does not come from may be anything.
     assert named in ("UNAUTHORIZED", "12345", "alice@example.com")
@@ -138,13 +138,13 @@ def test_a_header_of_another_type_is_refused_and_no_error(known: World, kid: Any
     token = ".".join([header, *id_token().split(".")[1:]])
 
     with pytest.raises(RegistryError) as raised:
-        IdTokens(Google(), URL).name(token)
-    assert raised.value.row is UNAUTHORIZED
+        IdTokens(GoogleClient(), URL).principal(token)
+    assert raised.value.descriptor is UNAUTHORIZED
 
 
 def test_the_keys_are_fetched_once_an_hour_and_not_for_each_stranger(known: World) -> None:
     clock = Clock()
-    tokens = IdTokens(Google(), URL, clock)
+    tokens = IdTokens(GoogleClient(), URL, clock)
     for number in range(20):
         tokens.email(id_token())
         with pytest.raises(RegistryError):
@@ -162,22 +162,22 @@ def test_the_keys_are_fetched_once_an_hour_and_not_for_each_stranger(known: Worl
 def test_whoever_waits_for_keys_keeps_nobody_else(known: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Google is slow, and strangers come with tokens of keys that are not known."""
     clock, go_on = Clock(), threading.Event()
-    tokens = IdTokens(Google(), URL, clock)
+    tokens = IdTokens(GoogleClient(), URL, clock)
     good, bad = id_token(), id_token(kid="unknown")
     tokens.email(good)
     clock.now += 31
-    fetch = Google.certificates
+    fetch = GoogleClient.certificates
 
-    def slow(google: Google) -> Reply:
+    def slow(google: GoogleClient) -> Reply:
         assert go_on.wait(PATIENCE)
         return fetch(google)
 
-    monkeypatch.setattr(Google, "certificates", slow)
+    monkeypatch.setattr(GoogleClient, "certificates", slow)
 
-    turned_away, kept = flood(lambda: (tokens.email(good), tokens.email(bad)), 40, 1 + WAITING, go_on)
+    turned_away, kept = flood(lambda: (tokens.email(good), tokens.email(bad)), 40, 1 + MAX_WAITING, go_on)
 
-    assert turned_away == [UNAVAILABLE] * (40 - 1 - WAITING)
-    assert kept == [UNAUTHORIZED] * (1 + WAITING)
+    assert turned_away == [UNAVAILABLE] * (40 - 1 - MAX_WAITING)
+    assert kept == [UNAUTHORIZED] * (1 + MAX_WAITING)
     known.requests()
 
 
@@ -185,8 +185,8 @@ def test_without_the_keys_there_is_no_answer(known: World) -> None:
     known.outage("oauth2", 500)
 
     with pytest.raises(RegistryError) as raised:
-        IdTokens(Google(), URL).email(id_token())
-    assert raised.value.row is UNAVAILABLE
+        IdTokens(GoogleClient(), URL).email(id_token())
+    assert raised.value.descriptor is UNAVAILABLE
 
 
 def test_a_key_of_an_unknown_kind_does_not_spoil_those_beside_it(known: World) -> None:
@@ -194,13 +194,13 @@ def test_a_key_of_an_unknown_kind_does_not_spoil_those_beside_it(known: World) -
     known.fields["certs"]["keys"][:0] = unknown
     known.save()
 
-    assert IdTokens(Google(), URL).email(id_token()) == "alice@example.com"
+    assert IdTokens(GoogleClient(), URL).email(id_token()) == "alice@example.com"
 
 
 @pytest.mark.parametrize("keys", [None, 1, [], {}, ["x"]])
 def test_an_answer_without_a_key_leaves_those_at_hand(known: World, keys: Any) -> None:
     clock = Clock()
-    tokens = IdTokens(Google(), URL, clock)
+    tokens = IdTokens(GoogleClient(), URL, clock)
     tokens.email(id_token())
     known.fields["certs"] = {"keys": keys}
     known.save()
@@ -209,7 +209,7 @@ def test_an_answer_without_a_key_leaves_those_at_hand(known: World, keys: Any) -
     with pytest.raises(RegistryError) as raised:
         tokens.email(id_token(kid="new"))
 
-    assert raised.value.row is UNAVAILABLE
+    assert raised.value.descriptor is UNAVAILABLE
     assert tokens.email(id_token()) == "alice@example.com"
 
 
@@ -217,5 +217,5 @@ def test_a_refusal_is_no_set_of_keys(known: World) -> None:
     known.outage("oauth2", 404)
 
     with pytest.raises(RegistryError) as raised:
-        IdTokens(Google(), URL).email(id_token())
-    assert raised.value.row is UNAVAILABLE
+        IdTokens(GoogleClient(), URL).email(id_token())
+    assert raised.value.descriptor is UNAVAILABLE

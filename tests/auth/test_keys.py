@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from functions.auth.keys import KeyFile, Keys, KeyStore, from_json, new_keys, rotated, to_json
-from functions.auth.secret import EMULATED, KeySecret
+from functions.auth.keys import KeyFile, Keys, KeyStore, from_json, generate_keys, rotate, to_json
+from functions.auth.secret import EMULATOR_CREDENTIAL, SecretManagerKeyStore
 from storage.errors import Corrupt, StorageError, Unavailable
 from tests.auth.worlds import PLATFORM, World
 
@@ -18,11 +18,11 @@ RIGHTS = {"serviceAccount:lading@p.iam.gserviceaccount.com": [f"secretmanager.ve
 def secret(world: World) -> KeyStore:
     """A secret with keys, which the registry's own account may read and write."""
     email = "lading@p.iam.gserviceaccount.com"
-    world.fields["tokens"] = {EMULATED: {"email": email, "scope": PLATFORM}}
+    world.fields["tokens"] = {EMULATOR_CREDENTIAL: {"email": email, "scope": PLATFORM}}
     world.fields["secrets"] = {"p/keys": {"bindings": RIGHTS}}
     world.save()
-    store = KeySecret("p", "keys")
-    store.save(new_keys())
+    store = SecretManagerKeyStore("p", "keys")
+    store.save(generate_keys())
     return store
 
 
@@ -38,7 +38,7 @@ def test_what_is_saved_is_loaded(store: KeyStore) -> None:
     before = store.load()
     assert store.load() == before
 
-    store.save(rotated(before))
+    store.save(rotate(before))
 
     after = store.load()
     assert after.tokens[1] == before.tokens[0]
@@ -47,8 +47,8 @@ def test_what_is_saved_is_loaded(store: KeyStore) -> None:
 
 
 def test_two_keys_are_alive_and_the_third_ends_the_first() -> None:
-    first = new_keys()
-    second, third = rotated(first), rotated(rotated(first))
+    first = generate_keys()
+    second, third = rotate(first), rotate(rotate(first))
 
     assert [key.id for key in second.tokens][1:] == [key.id for key in first.tokens]
     assert [key.id for key in third.tokens][1:] != [key.id for key in first.tokens]
@@ -56,7 +56,7 @@ def test_two_keys_are_alive_and_the_third_ends_the_first() -> None:
 
 
 def test_keys_have_256_bits_and_no_two_are_alike() -> None:
-    made = [new_keys() for _ in range(10)]
+    made = [generate_keys() for _ in range(10)]
     secrets = {keys.tokens[0].secret for keys in made} | {keys.robots for keys in made}
 
     assert len(secrets) == 20
@@ -64,7 +64,7 @@ def test_keys_have_256_bits_and_no_two_are_alike() -> None:
 
 
 def test_no_key_shows_itself() -> None:
-    keys = new_keys()
+    keys = generate_keys()
 
     for secret in (keys.robots, keys.tokens[0].secret):
         assert repr(secret) not in repr(keys) + repr(keys.tokens[0]) + str(keys)
@@ -74,7 +74,7 @@ def test_the_file_is_its_owners_alone(tmp_path: Path) -> None:
     store = KeyFile(tmp_path / "keys.json")
     store.load()
     assert (tmp_path / "keys.json").stat().st_mode & 0o777 == 0o600
-    store.save(new_keys())
+    store.save(generate_keys())
     assert (tmp_path / "keys.json").stat().st_mode & 0o777 == 0o600
     assert [path.name for path in tmp_path.iterdir()] == ["keys.json"]
 
@@ -122,7 +122,7 @@ def test_a_document_that_is_none_is_refused_and_not_shown(document: bytes, tmp_p
 
 
 def test_json_and_back() -> None:
-    keys = rotated(new_keys())
+    keys = rotate(generate_keys())
 
     assert from_json(to_json(keys)) == keys
 

@@ -10,9 +10,9 @@ from functions import settings
 from functions.auth import users_file
 from functions.auth.access import Action
 from functions.auth.access_files import COST, FileInvalid, hash_password, read_grants, read_users
-from functions.auth.google import Google
+from functions.auth.google import GoogleClient
 from functions.auth.id_tokens import IdTokens
-from functions.auth.local import LocalAuthorizer
+from functions.auth.local import HtpasswdAuthorizer
 from functions.composition import open_authorizer
 from functions.logs import JsonLines
 from functions.registry.errors import UNAUTHORIZED, RegistryError
@@ -28,15 +28,15 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def opened(folder: Path) -> LocalAuthorizer:
-    return LocalAuthorizer(folder / "users", folder / "grants", IdTokens(Google(), URL))
+def opened(folder: Path) -> HtpasswdAuthorizer:
+    return HtpasswdAuthorizer(folder / "users", folder / "grants", IdTokens(GoogleClient(), URL))
 
 
-def refused(authorizer: LocalAuthorizer, user: str, secret: str) -> bool:
+def refused(authorizer: HtpasswdAuthorizer, user: str, secret: str) -> bool:
     try:
         authorizer.identify(user, secret)
     except RegistryError as error:
-        return error.row is UNAUTHORIZED
+        return error.descriptor is UNAUTHORIZED
     return False
 
 
@@ -165,7 +165,7 @@ def test_cheap_hashes_are_warned_of_and_mended_at_a_login_where_the_file_is_ours
     opened(folder).identify("alice", "right")
     assert users.read_bytes().decode() == text, "a file that is not ours stays as it is"
     assert "2 users have a password hash that is cheap to guess" in caplog.text
-    authorizer = LocalAuthorizer(users, folder / "grants", IdTokens(Google(), URL), rehash=True)
+    authorizer = HtpasswdAuthorizer(users, folder / "grants", IdTokens(GoogleClient(), URL), rehash=True)
     work = BcryptWork(monkeypatch)
 
     authorizer.identify("alice", "right")
@@ -181,7 +181,7 @@ def test_cheap_hashes_are_warned_of_and_mended_at_a_login_where_the_file_is_ours
         assert work.spent() == 2**COST, "all cost as much as the new hash"
     authorizer.identify("alice", "right")
     authorizer.identify("bob", "other")
-    assert not read_users(users.read_text()).cheap
+    assert not read_users(users.read_text()).weakly_hashed
 
 
 @pytest.mark.parametrize(
@@ -195,18 +195,18 @@ def test_the_file_is_ours_in_the_data_folder_of_a_registry_that_writes(
     options = {"LADING_DATA": str(folder), "LADING_URL": URL} | ({"LADING_USERS": str(file)} if named else {})
     if named:
         options["LADING_DATA"] = str(folder / "data")
-    authorizer = open_authorizer(settings.read(options), lambda: b"", standby)
+    authorizer = open_authorizer(settings.load_settings(options), lambda: b"", standby)
 
     authorizer.identify("alice", "right")
 
-    assert read_users(file.read_text()).cheap == ([] if ours else ["alice"])
+    assert read_users(file.read_text()).weakly_hashed == ([] if ours else ["alice"])
 
 
 def test_a_file_that_cannot_be_written_ends_no_login(
     folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     (folder / "users").write_text(f"alice:{cheap('right')}\n")
-    authorizer = LocalAuthorizer(folder / "users", folder / "grants", IdTokens(Google(), URL), rehash=True)
+    authorizer = HtpasswdAuthorizer(folder / "users", folder / "grants", IdTokens(GoogleClient(), URL), rehash=True)
     tries = []
 
     def fail(*words: object) -> None:
@@ -261,9 +261,9 @@ def test_everybody_is_nobody_whom_only_google_knows(folder: Path, world: World) 
         caller = authorizer.identify("oauth2accesstoken", worlds.id_token(name))
         assert caller.principal == name
         assert not caller.decide(Action.PULL, "shared/app").allowed
-        assert not caller.readable()
+        assert not caller.readable_patterns()
     assert alice.decide(Action.PULL, "shared/app").allowed
-    assert not authorizer.named("nobody").decide(Action.PULL, "shared/app").allowed
+    assert not authorizer.caller_named("nobody").decide(Action.PULL, "shared/app").allowed
 
 
 def test_nobody_is_asked_where_nobody_comes_with_a_token(folder: Path, world: World) -> None:

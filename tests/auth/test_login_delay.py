@@ -22,10 +22,10 @@ from functions.auth.login_delay import (
     TRIES_PER_SECOND,
     LoginDelay,
 )
-from functions.auth.passwords import MAX_CHECKS, MAX_WAITING_CHECKS, RESERVED_CHECKS, WRONG_TTL
+from functions.auth.passwords import INVALID_TTL, MAX_CHECKS, MAX_WAITING_CHECKS, RESERVED_CHECKS
 from functions.auth.recent_logins import RECENT_LOGIN_TTL
 from functions.auth.robot_cache import MIN_REREAD_INTERVAL
-from tests.api.client import Answer
+from tests.api.client import Response
 from tests.auth.conftest import Guard
 from tests.auth.worlds import Guarded
 from tests.servers import basic, users
@@ -42,7 +42,7 @@ def app(guard: Guard, tmp_path: Path) -> Guarded:
     return guard(**{name.removeprefix("LADING_").lower(): value for name, value in variables.items()}, trusted_hops="1")
 
 
-def log_in(app: Guarded, password: str, address: str, way: str = "GET") -> Answer:
+def log_in(app: Guarded, password: str, address: str, way: str = "GET") -> Response:
     headers = {"X-Forwarded-For": address}
     if way == "GET":
         return app.client.ask("GET", "/v2/token", headers=headers | {"Authorization": basic("alice", password)})
@@ -76,7 +76,7 @@ def test_the_delay_doubles_to_its_end() -> None:
     for allowance in (BY_NAME, BY_NETWORK):
         delays = [allowance.delay(allowance.failures + more) for more in range(9)]
         assert delays == [0, 0.5, 1, 2, 4, 8, 16, MAX_DELAY, MAX_DELAY]
-        assert allowance.delay(allowance.most) == MAX_DELAY
+        assert allowance.delay(allowance.max_level) == MAX_DELAY
 
 
 def test_failures_are_forgotten() -> None:
@@ -84,12 +84,12 @@ def test_failures_are_forgotten() -> None:
     delay = LoginDelay(lambda: now[0])
     for _ in range(1000):
         delay.failed("alice", "a")
-    assert delay.left("alice", "a", known=True) == MAX_DELAY
+    assert delay.remaining("alice", "a", known=True) == MAX_DELAY
 
-    now[0] = (BY_NAME.most - BY_NAME.failures) * BY_NAME.forgotten_after
-    assert delay.left("alice", "a", known=False) == 0
+    now[0] = (BY_NAME.max_level - BY_NAME.failures) * BY_NAME.decay_seconds
+    assert delay.remaining("alice", "a", known=False) == 0
     delay.failed("alice", "a")
-    assert delay.left("alice", "a", known=False) == 0.5
+    assert delay.remaining("alice", "a", known=False) == 0.5
 
 
 def test_what_is_counted_is_bounded() -> None:
@@ -114,16 +114,16 @@ def test_a_long_name_is_delayed_and_not_kept() -> None:
         tracemalloc.stop()
 
     assert kept < 2**16
-    assert delay.left("\N{GRINNING FACE}" * 2**20, "a", known=True) == FIRST_DELAY
+    assert delay.remaining("\N{GRINNING FACE}" * 2**20, "a", known=True) == FIRST_DELAY
 
 
 def test_a_counter_is_taken_up_to_its_most_and_leaks() -> None:
     now = [0.0]
     counters: LeakyCounters[str] = LeakyCounters(0.5, lambda: now[0])
 
-    assert [counters.take("a", 3) for _ in range(5)] == [True] * 3 + [False] * 2
+    assert [counters.try_increment("a", 3) for _ in range(5)] == [True] * 3 + [False] * 2
     now[0] = 2
-    assert [counters.take("a", 3) for _ in range(2)] == [True, False]
+    assert [counters.try_increment("a", 3) for _ in range(2)] == [True, False]
     counters.add("a", -10)
     assert counters.last("a").level == 0
 
@@ -133,7 +133,7 @@ def test_the_document_says_what_the_program_does() -> None:
 
     assert f"\n| user name and network | {BY_NAME.failures} | 5 minutes |" in text
     assert f"\n| network | {BY_NETWORK.failures} | minute |" in text
-    assert (BY_NAME.forgotten_after, BY_NETWORK.forgotten_after, WRONG_TTL) == (300, 60, 600)
+    assert (BY_NAME.decay_seconds, BY_NETWORK.decay_seconds, INVALID_TTL) == (300, 60, 600)
     for said in (
         f"{FIRST_DELAY} s after the next failure, doubling with each up to {MAX_DELAY:.0f} s",
         f"last {RECENT_LOGIN_TTL / 3600:.0f} hours",

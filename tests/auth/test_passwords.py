@@ -40,9 +40,9 @@ def test_every_check_costs_what_the_most_expensive_hash_costs(work: BcryptWork) 
 
     for name in (*users.hashes, "nobody"):
         passwords = Passwords()
-        assert not passwords.are_right(name, "wrong", users, HOME)
+        assert not passwords.verify(name, "wrong", users, HOME)
         assert work.spent() == 2**9, name
-        assert passwords.are_right(name, "right", users, HOME) == (name != "nobody")
+        assert passwords.verify(name, "right", users, HOME) == (name != "nobody")
         assert work.spent() == 2**9, name
 
 
@@ -50,7 +50,7 @@ def test_the_cost_is_that_of_the_file() -> None:
     text = "".join(f"user{cost}:{hashed('x', cost).decode()}\n" for cost in (4, 6))
 
     assert read_users(text).cost == 6
-    assert read_users(text).cheap == ["user4", "user6"]
+    assert read_users(text).weakly_hashed == ["user4", "user6"]
     assert read_users("").cost == COST
 
 
@@ -58,22 +58,22 @@ def test_the_cost_is_that_of_the_file() -> None:
 def test_a_flood_of_guesses_keeps_nobody_out(work: BcryptWork, guesses: int) -> None:
     """The flood holds all that it can get: its checks do not end before the others have logged in."""
     passwords = Passwords()
-    assert passwords.are_right("bob", "bob's", USERS, HOME)
+    assert passwords.verify("bob", "bob's", USERS, HOME)
     work.stopped = lambda password: password.startswith(b"guess")
     numbers = iter(range(guesses))
 
     def guess() -> None:
         number = next(numbers)
-        passwords.are_right(f"user{number}", f"guess {number}", USERS, HOME)
+        passwords.verify(f"user{number}", f"guess {number}", USERS, HOME)
 
     class LoggedIn(threading.Event):
         """Set once the flood has all that it gets; its checks end after the others have logged in."""
 
         def set(self) -> None:
-            assert passwords.are_right("alice", "right", USERS, ELSEWHERE), "from another address"
-            assert passwords.are_right("bob", "bob's", USERS, HOME), "from the same address"
+            assert passwords.verify("alice", "right", USERS, ELSEWHERE), "from another address"
+            assert passwords.verify("bob", "bob's", USERS, HOME), "from the same address"
             new = Users(USERS.hashes | {"bob": hashed("new", 4)}, 4)
-            assert passwords.are_right("bob", "new", new, HOME), "with a new password, too"
+            assert passwords.verify("bob", "new", new, HOME), "with a new password, too"
             work.go_on.set()
 
     turned_away, kept = flood(guess, guesses, OF_ONE_NETWORK, LoggedIn())
@@ -84,19 +84,19 @@ def test_a_flood_of_guesses_keeps_nobody_out(work: BcryptWork, guesses: int) -> 
 
 def test_guesses_from_many_addresses_leave_a_place_to_who_logged_in_lately(work: BcryptWork) -> None:
     passwords = Passwords()
-    assert passwords.are_right("bob", "bob's", USERS, HOME)
+    assert passwords.verify("bob", "bob's", USERS, HOME)
     work.stopped = lambda password: password.startswith(b"guess")
     numbers = iter(range(100))
     kept = MAX_CHECKS - RESERVED_CHECKS + MAX_WAITING_CHECKS
 
     def guess() -> None:
         number = next(numbers)
-        passwords.are_right("bob", f"guess {number}", USERS, ClientAddress("", f"198.51.100.{number}"))
+        passwords.verify("bob", f"guess {number}", USERS, ClientAddress("", f"198.51.100.{number}"))
 
     class LoggedIn(threading.Event):
         def set(self) -> None:
             new = Users({"bob": hashed("new", 4)}, 4)
-            assert passwords.are_right("bob", "new", new, HOME)
+            assert passwords.verify("bob", "new", new, HOME)
             work.go_on.set()
 
     turned_away, _ = flood(guess, 100, kept, LoggedIn())
@@ -107,8 +107,8 @@ def test_guesses_from_many_addresses_leave_a_place_to_who_logged_in_lately(work:
 def test_wrong_passwords_are_remembered_and_cost_nothing_twice(work: BcryptWork) -> None:
     passwords = Passwords()
     for _ in range(20):
-        assert not passwords.are_right("alice", "wrong", USERS, HOME)
-        assert not passwords.are_right("nobody", "right", USERS, HOME)
+        assert not passwords.verify("alice", "wrong", USERS, HOME)
+        assert not passwords.verify("nobody", "right", USERS, HOME)
 
     assert work.checks == 2
 
@@ -119,7 +119,7 @@ def test_guesses_are_delayed_by_name_and_network_and_a_good_login_ends_it(work: 
 
     def refusal(user: str, password: str, client: ClientAddress) -> int:
         try:
-            passwords.are_right(user, password, USERS, client)
+            passwords.verify(user, password, USERS, client)
         except RegistryError as error:
             return int(error.detail["retry_after"])
         return 0
@@ -143,13 +143,13 @@ def test_guesses_are_delayed_by_name_and_network_and_a_good_login_ends_it(work: 
 
 def test_who_logged_in_lately_is_let_in_within_the_delay(work: BcryptWork) -> None:
     passwords = Passwords()
-    assert passwords.are_right("alice", "right", USERS, HOME)
+    assert passwords.verify("alice", "right", USERS, HOME)
     for number in range(4):
-        assert not passwords.are_right("alice", f"guess {number}", USERS, HOME)
+        assert not passwords.verify("alice", f"guess {number}", USERS, HOME)
     with pytest.raises(RegistryError):
-        passwords.are_right("alice", "another guess", USERS, HOME)
+        passwords.verify("alice", "another guess", USERS, HOME)
 
-    assert passwords.are_right("alice", "right", USERS, HOME)
+    assert passwords.verify("alice", "right", USERS, HOME)
 
 
 @pytest.mark.parametrize("looks", range(30))
@@ -159,11 +159,11 @@ def test_a_right_password_is_never_wrong_because_the_delay_ends_meanwhile(work: 
     passwords = Passwords(lambda: next(times, 1001.0))
     times = iter([1000.0] * 100)
     for number in range(4):
-        assert not passwords.are_right("alice", f"guess {number}", USERS, HOME)
+        assert not passwords.verify("alice", f"guess {number}", USERS, HOME)
     times = iter([1000.0] * looks)
 
     with contextlib.suppress(RegistryError):
-        assert passwords.are_right("alice", "right", USERS, HOME)
+        assert passwords.verify("alice", "right", USERS, HOME)
 
 
 def test_what_is_remembered_cannot_be_guessed_at_full_speed(work: BcryptWork) -> None:
@@ -172,9 +172,9 @@ def test_what_is_remembered_cannot_be_guessed_at_full_speed(work: BcryptWork) ->
 
     def is_let_in(password: str) -> bool:
         try:
-            return passwords.are_right("alice", password, USERS, HOME)
+            return passwords.verify("alice", password, USERS, HOME)
         except RegistryError as error:
-            return error.row.status != 429
+            return error.descriptor.status != 429
 
     assert is_let_in("right")
     for number in range(MAX_TRIES + 4):
@@ -188,33 +188,33 @@ def test_what_is_remembered_cannot_be_guessed_at_full_speed(work: BcryptWork) ->
 def test_the_network_alone_has_a_larger_allowance(work: BcryptWork) -> None:
     now = [1000.0]
     passwords = Passwords(lambda: now[0])
-    assert passwords.are_right("bob", "bob's", USERS, HOME)
+    assert passwords.verify("bob", "bob's", USERS, HOME)
     for number in range(31):
-        assert not passwords.are_right(f"user{number}", "guess", USERS, HOME)
+        assert not passwords.verify(f"user{number}", "guess", USERS, HOME)
 
     with pytest.raises(RegistryError) as raised:
-        passwords.are_right("user99", "guess", USERS, HOME)
-    assert raised.value.row.status == 429
+        passwords.verify("user99", "guess", USERS, HOME)
+    assert raised.value.descriptor.status == 429
     with pytest.raises(RegistryError):
-        passwords.are_right("alice", "right", USERS, HOME)
-    assert passwords.are_right("alice", "right", USERS, ELSEWHERE)
+        passwords.verify("alice", "right", USERS, HOME)
+    assert passwords.verify("alice", "right", USERS, ELSEWHERE)
     new = Users(USERS.hashes | {"bob": hashed("new", 4)}, 4)
-    assert passwords.are_right("bob", "new", new, HOME), "who logged in lately is not delayed by others"
+    assert passwords.verify("bob", "new", new, HOME), "who logged in lately is not delayed by others"
     now[0] += 1
-    assert passwords.are_right("alice", "right", USERS, HOME)
+    assert passwords.verify("alice", "right", USERS, HOME)
 
 
 def test_a_new_hash_ends_what_was_remembered(work: BcryptWork) -> None:
     passwords = Passwords()
-    assert passwords.are_right("alice", "right", USERS, HOME)
-    assert not passwords.are_right("alice", "new", USERS, HOME)
+    assert passwords.verify("alice", "right", USERS, HOME)
+    assert not passwords.verify("alice", "new", USERS, HOME)
     new = Users({"alice": hashed("new", 4)}, 4)
 
-    assert not passwords.are_right("alice", "right", new, HOME)
-    assert passwords.are_right("alice", "new", new, HOME)
-    assert not passwords.are_right("alice", "new", Users({}, 4), HOME)
+    assert not passwords.verify("alice", "right", new, HOME)
+    assert passwords.verify("alice", "new", new, HOME)
+    assert not passwords.verify("alice", "new", Users({}, 4), HOME)
 
 
 def test_no_byte_of_a_password_is_an_accident(work: BcryptWork) -> None:
     for password in ("\0", "a\0b", "é" * 40, "x" * 73, "\ud800"[:0] + "x"):
-        assert not Passwords().are_right("alice", password, USERS, HOME)
+        assert not Passwords().verify("alice", password, USERS, HOME)

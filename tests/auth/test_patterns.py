@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from functions.auth.patterns import Names, Patterns, Range, covered, is_pattern, matches
+from functions.auth.patterns import ExactNames, NameRange, Patterns, is_pattern, matches, without_covered
 from functions.registry import globs
 
 TEXTS = st.text(alphabet="ab/*", max_size=12)
@@ -41,7 +41,7 @@ def test_it_is_what_shells_do(pattern: str, name: str) -> None:
 @given(st.lists(TEXTS, max_size=6), NAMES)
 @example(["a*", "a**"], "ab")
 def test_what_is_superfluous_changes_nothing(patterns: list[str], name: str) -> None:
-    assert matches(covered(patterns), name) == matches(patterns, name)
+    assert matches(without_covered(patterns), name) == matches(patterns, name)
 
 
 @given(st.lists(TEXTS, max_size=6), NAMES)
@@ -58,8 +58,8 @@ def test_the_parts_of_a_listing_miss_no_name_that_matches(patterns: list[str], a
         assert sum(is_in(name, part) for part in parts) == 1
 
 
-def is_in(name: str, part: Names | Range) -> bool:
-    if isinstance(part, Names):
+def is_in(name: str, part: ExactNames | NameRange) -> bool:
+    if isinstance(part, ExactNames):
         return name in part.names
     return name > part.after and name.startswith(part.prefix)
 
@@ -68,20 +68,20 @@ def is_in(name: str, part: Names | Range) -> bool:
     ("patterns", "after", "parts"),
     [
         ([], "", []),
-        (["*"], "a", [Range("", "a", True)]),
-        (["team/*"], "", [Range("team/", "team.~", True)]),
-        (["team/*"], "team/b", [Range("team/", "team/b", True)]),
+        (["*"], "a", [NameRange("", "a", True)]),
+        (["team/*"], "", [NameRange("team/", "team.~", True)]),
+        (["team/*"], "team/b", [NameRange("team/", "team/b", True)]),
         (["team/*"], "teams", []),
         (["team/*"], "team/~", []),
-        (["zoo", "b", "a"], "a", [Names(["b", "zoo"])]),
+        (["zoo", "b", "a"], "a", [ExactNames(["b", "zoo"])]),
         (["zoo"], "zoo", []),
-        (["b/*", "m/*", "c"], "b", [Range("b/", "b.~", True), Names(["c"]), Range("m/", "m.~", True)]),
-        (["*/app", "m/*", "a"], "c", [Range("", "c", False)]),
-        (["a/b*", "a/*c", "a/d"], "", [Range("a/", "a.~", False)]),
+        (["b/*", "m/*", "c"], "b", [NameRange("b/", "b.~", True), ExactNames(["c"]), NameRange("m/", "m.~", True)]),
+        (["*/app", "m/*", "a"], "c", [NameRange("", "c", False)]),
+        (["a/b*", "a/*c", "a/d"], "", [NameRange("a/", "a.~", False)]),
     ],
 )
 def test_a_listing_looks_only_where_names_can_match(
-    patterns: list[str], after: str, parts: list[Names | Range]
+    patterns: list[str], after: str, parts: list[ExactNames | NameRange]
 ) -> None:
     assert list(Patterns(patterns).parts(after)) == parts
 
@@ -89,7 +89,7 @@ def test_a_listing_looks_only_where_names_can_match(
 def test_what_is_superfluous_goes() -> None:
     given = ["team/*", "team/**", "team/web/*", "team/web", "team", "te*/w*", "zoo", "a*b*", "a*b*c"]
 
-    assert covered(given) == ("a*b*", "te*/w*", "team", "team/*", "zoo")
+    assert without_covered(given) == ("a*b*", "te*/w*", "team", "team/*", "zoo")
 
 
 def test_of_many_patterns_few_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,7 +104,7 @@ def test_of_many_patterns_few_are_compared(monkeypatch: pytest.MonkeyPatch) -> N
 
     monkeypatch.setattr(globs, "matches", counted)
 
-    assert len(covered(many)) == 1000
+    assert len(without_covered(many)) == 1000
     assert len(compared) <= len(many)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from functions.logs import MOMENT, JsonLines
+from functions.logs import TIME_FORMAT, JsonLines
 from tests.auth.conftest import Guard
 from tests.auth.worlds import BUCKET, Guarded, World
 from tests.servers import basic, users
@@ -57,7 +57,7 @@ def banned(caplog: pytest.LogCaptureFixture) -> Banned:
     caplog.set_level(logging.DEBUG)
 
     def found() -> list[str]:
-        form = logging.Formatter("%(asctime)s %(message)s", MOMENT)
+        form = logging.Formatter("%(asctime)s %(message)s", TIME_FORMAT)
         lines = "\n".join(map(form.format, caplog.records)).splitlines()
         # The date is cut out of a line before the expression is tried.
         cut = [re.sub(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d[+-]\d{4}", "", line) for line in lines]

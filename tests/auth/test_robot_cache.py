@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from functions.auth.guess_limit import GUESSES_PER_SECOND, MAX_GUESSES, MAX_GUESSES_OF_NETWORK
-from functions.auth.keys import KeyRing, new_keys
+from functions.auth.keys import KeyRing, generate_keys
 from functions.auth.robot_cache import MIN_REREAD_INTERVAL, ROBOT_TTL
 from functions.auth.robots import Robots
 from functions.client_address import ClientAddress
@@ -18,7 +18,7 @@ from tests.auth.conftest import Clock
 from tests.auth.floods import flood
 from tests.benchmarks.counts import Counting
 
-KEYS = new_keys()
+KEYS = generate_keys()
 HOME = ClientAddress("192.0.2.1", "192.0.2.1")
 ELSEWHERE = ClientAddress("192.0.2.2", "192.0.2.2")
 
@@ -43,7 +43,7 @@ def status(known: Robots, name: str, secret: str, client: ClientAddress = HOME) 
     try:
         known.identify(f"robot+{name}", secret, client)
     except RegistryError as error:
-        return error.row.status
+        return error.descriptor.status
     return 200
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from functions.auth import robots
 from functions.auth.access import Action
-from functions.auth.keys import KeyRing, new_keys
+from functions.auth.keys import KeyRing, generate_keys
 from functions.auth.robots import RobotError, Robots
 from functions.jobs.backup import Stores
 from functions.registry.errors import UNAUTHORIZED, RegistryError
@@ -18,7 +18,7 @@ from storage.records import Key, Robot, values_of
 from tests.auth.conftest import Clock
 
 DAY = timedelta(days=1)
-KEYS = new_keys()
+KEYS = generate_keys()
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def refused(known: Robots, user: str, secret: str) -> bool:
     try:
         known.identify(user, secret)
     except RegistryError as error:
-        return error.row is UNAUTHORIZED
+        return error.descriptor is UNAUTHORIZED
     return False
 
 
@@ -63,7 +63,7 @@ def test_a_robot_may_do_what_it_was_made_for(opened: Open) -> None:
 
     assert robot.principal == "robot+ci"
     for action, name, allowed in (
-        (Action.ENTER, "", True),
+        (Action.AUTHENTICATE, "", True),
         (Action.PULL, "team-a/app", True),
         (Action.PUSH, "team-a/x/y", True),
         (Action.PUSH, "shared/app", True),
@@ -71,7 +71,7 @@ def test_a_robot_may_do_what_it_was_made_for(opened: Open) -> None:
         (Action.DELETE, "team-a/app", False),
     ):
         assert robot.decide(action, name).allowed == allowed, (action, name)
-    assert robot.readable() == ("team-a/*", "shared/app")
+    assert robot.readable_patterns() == ("team-a/*", "shared/app")
 
 
 def test_a_secret_has_256_random_bits_and_is_kept_as_an_hmac(opened: Open, stores: Stores) -> None:
@@ -126,7 +126,7 @@ def test_a_moved_record_is_worth_nothing(opened: Open, stores: Stores) -> None:
 def test_another_key_makes_all_robots_strangers(opened: Open, stores: Stores) -> None:
     secret = create(opened())
 
-    assert refused(Robots(stores.metadata, KeyRing(new_keys)), "robot+ci", secret)
+    assert refused(Robots(stores.metadata, KeyRing(generate_keys)), "robot+ci", secret)
 
 
 def test_robots_expire(opened: Open, clock: Clock) -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from functions.auth import scheduler
-from functions.auth.google import Google
+from functions.auth.google import GoogleClient
 from functions.auth.id_tokens import IdTokens
 from functions.registry.errors import RegistryError
 from tests.auth.worlds import URL, World, id_token, know_certificates
@@ -14,13 +14,13 @@ ACCOUNT = "scheduler@some-project.iam.gserviceaccount.com"
 @pytest.fixture
 def id_tokens(world: World) -> IdTokens:
     know_certificates(world)
-    return IdTokens(Google(), URL)
+    return IdTokens(GoogleClient(), URL)
 
 
 def refused(authorization: str, account: str, id_tokens: IdTokens) -> int:
     with pytest.raises(RegistryError) as error:
         scheduler.check(authorization, account, id_tokens)
-    return error.value.row.status
+    return error.value.descriptor.status
 
 
 def test_outside_of_the_platform_the_token_is_verified(id_tokens: IdTokens) -> None:

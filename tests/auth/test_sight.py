@@ -8,7 +8,7 @@ from functions.registry.pages import Page
 from functions.registry.registry import Registry
 from storage.digests import digest_of
 from tests import images
-from tests.api.client import Answer, Client, client_of
+from tests.api.client import Client, Response, client_of
 from tests.auth.conftest import Guard
 from tests.auth.worlds import BUCKET, PULL, PUSH, Guarded, World, bearer, by_token
 
@@ -95,7 +95,7 @@ def test_a_token_for_something_else_does_not_list(app: Guarded) -> None:
     assert 'scope="registry:catalog:*"' in answer.headers["WWW-Authenticate"]
 
 
-def mount(app: Guarded, digest: str, source: str, headers: dict[str, str]) -> Answer:
+def mount(app: Guarded, digest: str, source: str, headers: dict[str, str]) -> Response:
     query = f"mount={digest}" + (f"&from={source}" if source else "")
     return app.client.ask("POST", f"/v2/team-b/x/blobs/uploads/?{query}", headers=headers)
 

@@ -5,8 +5,8 @@ from urllib.parse import urlencode
 
 import pytest
 
-from functions.auth.asker import MAX_QUESTIONS
-from tests.api.client import Answer, Client
+from functions.auth.asker import MAX_QUERIES
+from tests.api.client import Client, Response
 from tests.auth.conftest import Guard
 from tests.auth.worlds import (
     BUCKET,
@@ -41,11 +41,11 @@ def app(guard: Guard, world: World) -> Guarded:
     return guard(access=f"gs://{BUCKET}", folders="team-a,team-b", public="library/*")
 
 
-def get(client: Client, query: str = "", authorization: str = "") -> Answer:
+def get(client: Client, query: str = "", authorization: str = "") -> Response:
     return client.ask("GET", f"/v2/token?{query}", headers={"Authorization": authorization} if authorization else {})
 
 
-def post(client: Client, **fields: str) -> Answer:
+def post(client: Client, **fields: str) -> Response:
     return client.ask("POST", "/v2/token", urlencode(fields).encode(), FORM)
 
 
@@ -247,7 +247,7 @@ def test_where_google_is_asked_what_is_named_last_is_granted(guard: Guard, world
     answer = get(app.client, scopes_of(names), by_token("ya29.alice"))
 
     assert answer.status == 200
-    assert len(world.requests()) <= MAX_QUESTIONS
+    assert len(world.requests()) <= MAX_QUERIES
     granted = [scope.split(":")[1] for scope in answer.json["scope"].split()]
     assert granted == names[-len(granted) :]
     assert 5 < len(granted) < 50

@@ -14,16 +14,16 @@ from typing import Any
 import jwt
 import pytest
 
-from functions.auth.door import Anonymous
-from functions.auth.keys import Key, KeyRing, Keys
+from functions.auth.door import AnonymousCaller
+from functions.auth.keys import KeyRing, Keys, SigningKey
 from functions.auth.scopes import CATALOG, MAX_SCOPES, Scope, repository
-from functions.auth.tokens import SECONDS, SKEW, TokenCaller, Tokens
+from functions.auth.tokens import MAX_CLOCK_SKEW, TOKEN_TTL, TokenCaller, Tokens
 from functions.registry.errors import UNAUTHORIZED, RegistryError
 from tests.auth.conftest import Guard
 from tests.auth.worlds import SERVICE, URL, bearer, claims_of, encoded, pem, private_key, public_pem
 from tests.servers import basic
 
-KEY = Key("k1", b"k" * 64)
+KEY = SigningKey("k1", b"k" * 64)
 RING = KeyRing(lambda: Keys((KEY,), b"r" * 32))
 GRANTED = [repository("team/app", ["pull", "push"]), CATALOG]
 
@@ -34,7 +34,7 @@ class Alice:
     def decide(self, action: Any, repository: str) -> Any:
         raise AssertionError("a token asks nobody")
 
-    def readable(self) -> list[str]:
+    def readable_patterns(self) -> list[str]:
         return ["team", "team/*"]
 
 
@@ -64,7 +64,7 @@ def test_a_token_says_what_was_granted_and_lives_five_minutes() -> None:
 class Owner(Alice):
     """Alice, who may list more than a token can hold."""
 
-    def readable(self) -> list[str]:
+    def readable_patterns(self) -> list[str]:
         return [f"team-{number}/*" for number in range(5000)]
 
 
@@ -84,14 +84,14 @@ def test_the_longest_token_is_one_that_is_read(length: int) -> None:
     token = tokens().issue(Owner(), anonymous=False, granted=given, refused=refused)
 
     assert len(token.text) < 15 * 1024
-    read = tokens().read(token.text)
+    read = tokens().verify(token.text)
     # Of more than fits, the last.
     assert token.granted == tuple(given[-len(token.granted) :])
     assert read.granted == {(scope.name, "pull") for scope in token.granted if scope != CATALOG}
     assert read.refused == {(scope.name, action) for scope in token.refused for action in ("push", "delete")}
     assert len(token.granted) > 30
     assert 20 < len(read.catalog or ()) < 5000
-    assert len(tokens().read(tokens().issue(Owner(), False, [CATALOG], []).text).catalog or ()) > 500
+    assert len(tokens().verify(tokens().issue(Owner(), False, [CATALOG], []).text).catalog or ()) > 500
 
 
 def test_as_many_scopes_as_one_request_may_have_fit_into_a_token() -> None:
@@ -101,7 +101,7 @@ def test_as_many_scopes_as_one_request_may_have_fit_into_a_token() -> None:
 
     assert len(token.text) < 15 * 1024
     assert token.granted == tuple(given)
-    assert tokens().read(token.text).granted == {(scope.name, each) for scope in given for each in scope.actions}
+    assert tokens().verify(token.text).granted == {(scope.name, each) for scope in given for each in scope.actions}
 
 
 PACKED = {
@@ -120,8 +120,8 @@ PACKED = {
 @pytest.mark.parametrize("value", PACKED.values(), ids=PACKED)
 def test_packed_scopes_that_cannot_be_read_are_401(value: Any) -> None:
     with pytest.raises(RegistryError) as raised:
-        tokens().read(with_claim("packed", value))
-    assert raised.value.row is UNAUTHORIZED
+        tokens().verify(with_claim("packed", value))
+    assert raised.value.descriptor is UNAUTHORIZED
 
 
 def test_a_client_without_credentials_cannot_fill_the_memory() -> None:
@@ -132,7 +132,7 @@ def test_a_client_without_credentials_cannot_fill_the_memory() -> None:
     )
 
     reader = tokens()
-    assert reader.read(small[0]) is reader.read(small[0])
+    assert reader.verify(small[0]) is reader.verify(small[0])
     assert kept_for(small) < 5_000
     assert kept_for(large) < 500
 
@@ -142,13 +142,13 @@ def test_a_short_token_for_much_is_not_remembered() -> None:
     text = tokens().issue(Alice(), False, [repository(name, ["pull"]) for name in names], []).text
     reader = tokens()
 
-    assert reader.read(text) is not reader.read(text)
-    assert len(reader.read(text).granted) == MAX_SCOPES
+    assert reader.verify(text) is not reader.verify(text)
+    assert len(reader.verify(text).granted) == MAX_SCOPES
 
 
 def anonymous_token(names: list[str]) -> str:
     scopes = [repository(name, ["pull", "push", "delete"]) for name in names]
-    return tokens().issue(Anonymous(()), anonymous=True, granted=[], refused=scopes).text
+    return tokens().issue(AnonymousCaller(()), anonymous=True, granted=[], refused=scopes).text
 
 
 def kept_for(texts: list[str]) -> float:
@@ -157,7 +157,7 @@ def kept_for(texts: list[str]) -> float:
     tracemalloc.start()
     try:
         for text in texts:
-            reader.read(text)
+            reader.verify(text)
         # The JSON of the last one may be part of a cycle.
         gc.collect()
         return tracemalloc.get_traced_memory()[0] / len(texts)
@@ -170,11 +170,11 @@ def test_clocks_may_differ_by_half_a_minute(age: int, good: bool) -> None:
     token = issued(lambda: time.time() - age)
 
     if good:
-        assert tokens().read(token).principal == "alice@example.com"
+        assert tokens().verify(token).principal == "alice@example.com"
     else:
         with pytest.raises(RegistryError) as raised:
-            tokens().read(token)
-        assert raised.value.row is UNAUTHORIZED
+            tokens().verify(token)
+        assert raised.value.descriptor is UNAUTHORIZED
 
 
 def changed(part: int, **changes: Any) -> str:
@@ -249,7 +249,7 @@ ATTACKS: dict[str, Callable[[], str]] = {
     "not yet valid": lambda: signed(nbf=NOW + 3600),
     "issued tomorrow": lambda: signed(iat=NOW + 86400),
     "no beginning": lambda: signed(nbf=None),
-    "an end beyond our own": lambda: signed(exp=int(time.time()) + SECONDS + SKEW + 60),
+    "an end beyond our own": lambda: signed(exp=int(time.time()) + TOKEN_TTL + MAX_CLOCK_SKEW + 60),
     "a life longer than our own, almost over": lambda: signed(iat=NOW - 3600, nbf=NOW - 3600),
     "an end in a thousand years": lambda: signed(exp=NOW + 10**11),
     "an end that is a number's text": lambda: signed(exp=str(NOW + 60)),
@@ -328,11 +328,11 @@ def test_a_claim_of_another_type_is_401(name: str, value: Any) -> None:
         or (name == "nbf" and type(value) is int and value < NOW)
     )
     if good:
-        assert isinstance(tokens().read(with_claim(name, value)), TokenCaller)
+        assert isinstance(tokens().verify(with_claim(name, value)), TokenCaller)
         return
     with pytest.raises(RegistryError) as raised:
-        tokens().read(with_claim(name, value))
-    assert raised.value.row is UNAUTHORIZED
+        tokens().verify(with_claim(name, value))
+    assert raised.value.descriptor is UNAUTHORIZED
 
 
 GOOD_FOR_ANOTHER = {"replayed for another repository": "team/other", "replayed for more than was granted": "team"}
@@ -343,7 +343,7 @@ def test_attacks_are_answered_401_and_not_logged(
     attack: Callable[[], str], guard: Guard, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     client = guard().client
-    monkeypatch.setattr(client.app._door, "_tokens", tokens(), raising=True)
+    monkeypatch.setattr(client.app._authenticator, "_tokens", tokens(), raising=True)
     token = attack()
     caplog.set_level(logging.DEBUG)
 
@@ -358,7 +358,7 @@ def test_attacks_are_answered_401_and_not_logged(
 
 def test_the_token_that_the_attacks_begin_with_is_good(guard: Guard, monkeypatch: pytest.MonkeyPatch) -> None:
     client = guard().client
-    monkeypatch.setattr(client.app._door, "_tokens", tokens(), raising=True)
+    monkeypatch.setattr(client.app._authenticator, "_tokens", tokens(), raising=True)
 
     for good in (issued(), signed()):
         assert client.ask("GET", "/v2/", headers=bearer(good)).status == 200
@@ -369,7 +369,7 @@ def test_the_token_that_the_attacks_begin_with_is_good(guard: Guard, monkeypatch
 @pytest.mark.parametrize("name", GOOD_FOR_ANOTHER.values(), ids=GOOD_FOR_ANOTHER)
 def test_a_token_is_good_for_what_it_names_alone(name: str, guard: Guard, monkeypatch: pytest.MonkeyPatch) -> None:
     client = guard().client
-    monkeypatch.setattr(client.app._door, "_tokens", tokens(), raising=True)
+    monkeypatch.setattr(client.app._authenticator, "_tokens", tokens(), raising=True)
 
     for method, path in (("GET", f"/v2/{name}/tags/list"), ("POST", f"/v2/{name}/blobs/uploads/")):
         answer = client.ask(method, path, headers=bearer(issued()))
@@ -382,7 +382,7 @@ def test_what_the_token_was_refused_is_denied_and_not_asked_for_again(
     guard: Guard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client = guard().client
-    monkeypatch.setattr(client.app._door, "_tokens", tokens(), raising=True)
+    monkeypatch.setattr(client.app._authenticator, "_tokens", tokens(), raising=True)
 
     answer = client.ask("DELETE", "/v2/team/app/manifests/v1", headers=bearer(issued()))
 
@@ -409,10 +409,10 @@ def test_headers_that_make_no_sense_are_bad_credentials(authorization: str, guar
 
 
 def test_a_caller_by_token_reads_what_it_lists() -> None:
-    caller = tokens().read(issued())
+    caller = tokens().verify(issued())
 
     assert isinstance(caller, TokenCaller)
-    assert set(caller.readable()) == {"public/*", "team", "team/*", "team/app"}
+    assert set(caller.readable_patterns()) == {"public/*", "team", "team/*", "team/app"}
 
 
 def test_scopes_are_those_of_docker() -> None:

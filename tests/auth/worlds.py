@@ -15,9 +15,9 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from emulators.iam import IamEmulator
 from functions import settings
 from functions.app import App
-from functions.auth.access import Door
+from functions.auth.access import Authenticator
 from functions.auth.google_tokens import Pseudonyms
-from functions.composition import open_door
+from functions.composition import open_authenticator
 from functions.jobs.backup import Stores
 from functions.registry.registry import Registry
 from tests.api.client import Client
@@ -174,7 +174,7 @@ def id_token(email: Any = "alice@example.com", kid: str = "google-1", key: Any =
 class Guarded:
     """A client of an app behind a door."""
 
-    door: Door
+    authenticator: Authenticator
     client: Client
 
     def token(self, *scopes: str, authorization: str = "") -> str:
@@ -190,9 +190,9 @@ class Guarded:
 def guarded(stores: Stores, environment: Mapping[str, str], folder: Any) -> Guarded:
     """An app over `stores`, guarded as `environment` says; its keys are in `folder`."""
     defaults = {"LADING_URL": URL, "LADING_DATA": str(folder)}
-    read = settings.read(defaults | dict(environment))
-    door = open_door(read, stores.metadata)
-    return Guarded(door, Client(App(Registry(stores.blobs, stores.metadata), read, door)))
+    read = settings.load_settings(defaults | dict(environment))
+    authenticator = open_authenticator(read, stores.metadata)
+    return Guarded(authenticator, Client(App(Registry(stores.blobs, stores.metadata), read, authenticator)))
 
 
 def by_token(token: str) -> str:

@@ -13,7 +13,7 @@ from werkzeug.serving import WSGIRequestHandler, make_server
 
 from functions import settings
 from functions.app import App
-from functions.auth.door import OpenDoor
+from functions.auth.door import OpenAuthenticator
 from functions.jobs.backup import Stores
 from functions.registry.registry import Registry
 
@@ -45,7 +45,7 @@ class Silent(WSGIRequestHandler):
 @contextlib.contextmanager
 def served(stores: Stores) -> Iterator[str]:
     """The address of a registry over these stores, in this process; the stores are closed with it."""
-    app = App(Registry(stores.blobs, stores.metadata), settings.read({}), OpenDoor())
+    app = App(Registry(stores.blobs, stores.metadata), settings.load_settings({}), OpenAuthenticator())
     server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=Silent)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()

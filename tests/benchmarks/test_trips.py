@@ -52,7 +52,7 @@ def counted(environment: Mapping[str, str], tmp_path: Path, monkeypatch: pytest.
     (tmp_path / "hmac").write_text("GOOG1EXAMPLE a-secret-of-forty-characters-as-they-are\n")
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    read = settings.read(environment)
+    read = settings.load_settings(environment)
     blobs = Counting(open_blobs(read.blobs, tmp_path / "hmac"))
     stores = Stores(blobs, Counting(open_metadata(read.metadata)))
     with served(stores) as address:

@@ -5,9 +5,9 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from functions.registry.cleanup import Verdict, decide
+from functions.registry.cleanup import CleanupDecision, evaluate
 from functions.registry.graph import Graph, Node
-from functions.registry.policy_files import parse
+from functions.registry.policy_files import parse_policies
 from functions.registry.referring import attachment_of
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
@@ -36,9 +36,11 @@ def node(name: str, *tags: str, age: float = 100, children: Iterable[str] = (), 
     )
 
 
-def judged(nodes: Iterable[Node], policies: str, running: dict[str, str] | None = None) -> dict[str, Verdict]:
+def judged(nodes: Iterable[Node], policies: str, running: dict[str, str] | None = None) -> dict[str, CleanupDecision]:
     """What becomes of each, by digest."""
-    return {each.digest: each for each in decide("team/app", Graph(nodes), parse(policies), running or {}, NOW)}
+    return {
+        each.digest: each for each in evaluate("team/app", Graph(nodes), parse_policies(policies), running or {}, NOW)
+    }
 
 
 def kept(nodes: Iterable[Node], policies: str, running: dict[str, str] | None = None) -> set[str]:

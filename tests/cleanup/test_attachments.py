@@ -7,9 +7,9 @@ import pytest
 
 from functions.jobs import cleanup
 from functions.jobs.backup import Stores
-from functions.jobs.cleanup import Rules, clean_up
-from functions.registry.policy_files import parse
-from functions.registry.referring import CONTENTS
+from functions.jobs.cleanup import CleanupContext, clean_up
+from functions.registry.policy_files import parse_policies
+from functions.registry.referring import COSIGN_MEDIA_TYPES
 from functions.registry.registry import Registry
 from storage.protocols import Replace
 from storage.records import Manifest
@@ -33,9 +33,9 @@ def clean(registry: Registry, clock: TestClock) -> Clean:
     """Clean up by a plan; returns the digests of what lives then."""
 
     def clean() -> set[str]:
-        rules = Rules(parse(OLD), [], clock())
+        rules = CleanupContext(parse_policies(OLD), [], clock())
         made = cleanup.plan(registry, "a", rules)
-        clean_up(registry, "a", rules, applied=True)
+        clean_up(registry, "a", rules, apply_plan=True)
         left = {node.digest for node in registry.inventory.nodes("a")}
         assert left == {verdict.digest for verdict in made.verdicts if verdict.kept}
         return left
@@ -55,7 +55,7 @@ def push_signature(registry: Registry, *tags: str) -> Manifest:
     payload = images.blob()
     for content in (images.EMPTY_CONFIG, payload):
         push_blob(registry, "a", content)
-    return push_manifest(registry, "a", images.signature(payload, min(CONTENTS[".sig"])), *tags)
+    return push_manifest(registry, "a", images.signature(payload, min(COSIGN_MEDIA_TYPES[".sig"])), *tags)
 
 
 def test_a_deployed_manifest_stays_and_only_the_tag_goes(registry: Registry, clock: TestClock, clean: Clean) -> None:
@@ -123,7 +123,7 @@ def test_a_tag_that_moves_between_the_look_and_the_deletion_stays(registry: Regi
     old, deployed, other = push_image(registry, "a", "v1"), push_image(registry, "a"), push_image(registry, "a")
     push_again(registry, deployed, tag_for(old))
     clock.turn(days=31)
-    made = cleanup.plan(registry, "a", Rules(parse(OLD), [], clock()))
+    made = cleanup.plan(registry, "a", CleanupContext(parse_policies(OLD), [], clock()))
     push_again(registry, other, tag_for(old))
 
     assert cleanup.apply(registry, made).deleted == 1
@@ -156,7 +156,7 @@ def test_what_is_named_as_a_referrer_of_an_image_that_stays_stays_however_it_is_
     clock.turn(days=31)
     untagged = '[{"name": "old", "action": {"type": "Delete"}, "condition": {"tagState": "UNTAGGED"}}]'
 
-    clean_up(registry, "a", Rules(parse(untagged), [], clock()), applied=True)
+    clean_up(registry, "a", CleanupContext(parse_policies(untagged), [], clock()), apply_plan=True)
 
     assert {each.digest for each in registry.inventory.nodes("a")} == {
         each.digest for each in (image, other, more, referrer)

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from functions.registry.graph import Node
-from functions.registry.pulls import INTERVAL
+from functions.registry.pulls import MIN_WRITE_INTERVAL
 from tests.cleanup.manifests import NOW, attaching, digest, digests, judged, kept, node
 
 ALL = '[{"name": "all", "action": {"type": "Delete"}, "condition": {"tagState": "any"}}]'
@@ -115,7 +115,7 @@ def test_an_immutable_tag_goes_only_by_a_rule_that_says_so(tag: str) -> None:
 def test_a_rule_that_may_not_does_not_stand_before_one_that_may() -> None:
     both = ALL[:-1] + ", " + ALL[1:].replace('"all"', '"expire"').replace("}}", '}, "immutableTags": true}')
     verdict = judged([node("a", "v1", immutable=("v1",))], both)[digest("a")]
-    assert (verdict.kept, verdict.rule) == (False, "expire")
+    assert (verdict.kept, verdict.policy) == (False, "expire")
 
 
 def test_what_runs_stays_with_the_index_that_started_it() -> None:
@@ -133,7 +133,7 @@ def test_what_is_stale_was_not_pulled_in_the_hour_after_the_pull_on_record_eithe
     """Pulls of one manifest are written once an hour."""
     stale = '[{"name": "stale", "action": {"type": "Delete"}, "condition": {"moreStaleThan": "30d"}}]'
     minute = timedelta(minutes=1)
-    for age, names in ((INTERVAL, "a"), (INTERVAL + minute, "")):
+    for age, names in ((MIN_WRITE_INTERVAL, "a"), (MIN_WRITE_INTERVAL + minute, "")):
         manifests = [node("a", "v1", pulled=NOW - timedelta(days=30) - age)]
         assert kept(manifests, stale) == digests(names), age
 
@@ -146,10 +146,14 @@ def test_what_is_in_the_midst_of_a_push_stays() -> None:
 
 
 def test_what_was_left_when_its_holder_went_goes_by_the_same_rule() -> None:
-    left = [node("c", orphan="old"), node("tagged", "x", orphan="old"), node("young", age=0.01, orphan="old")]
-    held = [node("i", "v1", children=["d"]), node("d", orphan="old")]
+    left = [
+        node("c", orphaned_by="old"),
+        node("tagged", "x", orphaned_by="old"),
+        node("young", age=0.01, orphaned_by="old"),
+    ]
+    held = [node("i", "v1", children=["d"]), node("d", orphaned_by="old")]
     assert kept([*left, *held], "[]") == digests("tagged young i d")
-    assert judged(left, "[]")[digest("c")].why == "what held it went by rule 'old'"
+    assert judged(left, "[]")[digest("c")].reason == "what held it went by rule 'old'"
     assert digest("c") in kept(left, and_keep(OLD, '"condition": {"tagState": "untagged"}'))
 
 
@@ -172,17 +176,19 @@ def test_each_verdict_says_why() -> None:
     policies = and_keep(OLD, '"mostRecentVersions": {"keepCount": 1}')
     manifests = [*image("a", "v1"), *image("b", "v2", age=90), node("c", "x", immutable=("x",)), node("d", age=1)]
     verdicts = judged([*manifests, node("r", "y", subject="gone")], policies, {digest("r"): "in cluster-1"})
-    told = {name: (verdicts[digest(name)].rule, verdicts[digest(name)].why) for name in ("a", "a-sbom", "a-amd64-sig")}
+    told = {
+        name: (verdicts[digest(name)].policy, verdicts[digest(name)].reason) for name in ("a", "a-sbom", "a-amd64-sig")
+    }
     assert told == {
         "a": ("old", "rule 'old'"),
         "a-sbom": ("old", f"referrer of {digest('a')}: rule 'old'"),
         "a-amd64-sig": ("old", f"referrer of {digest('a-amd64')}, below {digest('a')}: rule 'old'"),
     }
-    assert verdicts[digest("d")].why == "rule 'keep'"
-    assert verdicts[digest("b-amd64")].why == f"child of {digest('b')}: rule 'old'"
-    assert verdicts[digest("c")].why == "its tag x is immutable, and no rule says that it may go"
-    assert verdicts[digest("r")].why == "it runs: in cluster-1"
-    assert judged([node("z", age=1)], OLD)[digest("z")].why == "no rule deletes it"
+    assert verdicts[digest("d")].reason == "rule 'keep'"
+    assert verdicts[digest("b-amd64")].reason == f"child of {digest('b')}: rule 'old'"
+    assert verdicts[digest("c")].reason == "its tag x is immutable, and no rule says that it may go"
+    assert verdicts[digest("r")].reason == "it runs: in cluster-1"
+    assert judged([node("z", age=1)], OLD)[digest("z")].reason == "no rule deletes it"
 
 
 def test_the_tag_of_a_long_digest_is_cut() -> None:

@@ -8,8 +8,8 @@ import pytest
 
 from functions.jobs import cleanup
 from functions.jobs.backup import Stores
-from functions.jobs.cleanup import Rules
-from functions.registry.policy_files import parse
+from functions.jobs.cleanup import CleanupContext
+from functions.registry.policy_files import parse_policies
 from functions.registry.registry import Registry
 from storage.protocols import Replace
 from storage.records import Manifest
@@ -37,7 +37,9 @@ def clean(registry: Registry, clock: TestClock) -> Clean:
         clock.turn(days=31)
         left: set[str] = set()
         for _ in range(2):
-            made = cleanup.plan(registry, "a", Rules(parse(f"[{', '.join(policies or (OLD,))}]"), [], clock()))
+            made = cleanup.plan(
+                registry, "a", CleanupContext(parse_policies(f"[{', '.join(policies or (OLD,))}]"), [], clock())
+            )
             cleanup.apply(registry, made)
             left = {node.digest for node in registry.inventory.nodes("a")}
             assert left == {verdict.digest for verdict in made.verdicts if verdict.kept}
@@ -154,4 +156,4 @@ def test_an_index_that_may_lose_its_immutable_tag_takes_no_other_one_along() -> 
 
 def test_a_plan_says_why_a_child_stays_alone() -> None:
     verdicts = judged([node("a"), node("i", "v1", children=["a"], age=90)], f"[{OLD}]")
-    assert verdicts[digest("a")].why == "no rule deletes it, and it is not of the build of an index that names it"
+    assert verdicts[digest("a")].reason == "no rule deletes it, and it is not of the build of an index that names it"

@@ -8,14 +8,14 @@ import pytest
 
 from functions.jobs import cleanup
 from functions.jobs.backup import Stores
-from functions.jobs.cleanup import Rules, clean_up
+from functions.jobs.cleanup import CleanupContext, clean_up
 from functions.jobs.collect import Collector
-from functions.jobs.reaping import Waits
+from functions.jobs.reaping import GracePeriods
 from functions.registry import deletion, pages
 from functions.registry.documents import OCI_INDEX
 from functions.registry.immutable import ImmutableTags
 from functions.registry.manifests import Referrer
-from functions.registry.policy_files import parse
+from functions.registry.policy_files import parse_policies
 from functions.registry.registry import Registry
 from storage.digests import digest_of
 from storage.errors import Unavailable
@@ -39,13 +39,15 @@ def clock() -> TestClock:
 
 @pytest.fixture
 def registry(stores: Stores, clock: TestClock) -> Registry:
-    return Registry(stores.blobs, stores.metadata, ImmutableTags.of(["*:stable*"]), clock=clock)
+    return Registry(stores.blobs, stores.metadata, ImmutableTags.parse(["*:stable*"]), clock=clock)
 
 
 @pytest.fixture
-def rules(registry: Registry, clock: TestClock) -> Callable[..., Rules]:
-    def rules(*policies: str) -> Rules:
-        return Rules(parse(f"[{', '.join(policies or (OLD,))}]"), registry.running.all(), clock())
+def rules(registry: Registry, clock: TestClock) -> Callable[..., CleanupContext]:
+    def rules(*policies: str) -> CleanupContext:
+        return CleanupContext(
+            parse_policies(f"[{', '.join(policies or (OLD,))}]"), registry.in_use_reports.all(), clock()
+        )
 
     return rules
 
@@ -66,15 +68,21 @@ def pull_whole(registry: Registry, digest: str) -> None:
 
 
 def test_what_stays_is_whole_and_what_goes_can_come_back(
-    registry: Registry, rules: Callable[..., Rules], clock: TestClock
+    registry: Registry, rules: Callable[..., CleanupContext], clock: TestClock
 ) -> None:
     old = push_signed(registry, REPOSITORY, "v1", "v1.0")
     clock.turn(days=31)
     new = push_signed(registry, REPOSITORY, "v2")
 
-    report = clean_up(registry, REPOSITORY, rules(), applied=True)
+    report = clean_up(registry, REPOSITORY, rules(), apply_plan=True)
 
-    assert (report.kept, report.deleted, report.changed, report.rules, report.done) == (6, 6, 0, {"old": 6}, True)
+    assert (report.kept, report.deleted, report.changed, report.manifests_by_policy, report.done) == (
+        6,
+        6,
+        0,
+        {"old": 6},
+        True,
+    )
     assert digests(registry) == new.all
     for digest in new.all:
         pull_whole(registry, digest)
@@ -96,11 +104,11 @@ def _referrers(registry: Registry, image: Signed) -> list[Referrer]:
 
 
 def test_what_went_in_one_commit_comes_back_one_by_one(
-    registry: Registry, rules: Callable[..., Rules], clock: TestClock
+    registry: Registry, rules: Callable[..., CleanupContext], clock: TestClock
 ) -> None:
     first, second = push_signed(registry, REPOSITORY, "v1"), push_signed(registry, REPOSITORY, "v2")
     clock.turn(days=31)
-    clean_up(registry, REPOSITORY, rules(), applied=True)
+    clean_up(registry, REPOSITORY, rules(), apply_plan=True)
 
     causes = {thing.id: thing.cause for thing in registry.undelete.things(REPOSITORY)}
     assert {causes[digest] for digest in first.all} == {causes["v1"]} == {f"manifest:{first.index}"}
@@ -110,13 +118,13 @@ def test_what_went_in_one_commit_comes_back_one_by_one(
     pull_whole(registry, second.index)
 
 
-def test_a_preview_changes_nothing(registry: Registry, rules: Callable[..., Rules], clock: TestClock) -> None:
+def test_a_preview_changes_nothing(registry: Registry, rules: Callable[..., CleanupContext], clock: TestClock) -> None:
     old = push_signed(registry, REPOSITORY, "v1")
     clock.turn(days=31)
 
-    report = clean_up(registry, REPOSITORY, rules(), applied=False)
+    report = clean_up(registry, REPOSITORY, rules(), apply_plan=False)
 
-    assert (report.kept, report.deleted, report.rules) == (0, 6, {"old": 6})
+    assert (report.kept, report.deleted, report.manifests_by_policy) == (0, 6, {"old": 6})
     assert digests(registry) == old.all
 
 
@@ -131,13 +139,13 @@ def _move(registry: Registry, image: Signed) -> None:
 
 
 def _pull(registry: Registry, image: Signed) -> None:
-    registry.pulls.note(REPOSITORY, image.index)
+    registry.last_pulls.record_pull(REPOSITORY, image.index)
 
 
 @pytest.mark.parametrize("meanwhile", [_tag, _move, _pull])
 def test_what_changes_after_the_look_stays(
     registry: Registry,
-    rules: Callable[..., Rules],
+    rules: Callable[..., CleanupContext],
     clock: TestClock,
     meanwhile: Callable[[Registry, Signed], None],
 ) -> None:
@@ -155,7 +163,7 @@ def test_what_changes_after_the_look_stays(
 
 
 def test_a_child_that_another_index_names_after_the_look_stays(
-    registry: Registry, rules: Callable[..., Rules], clock: TestClock
+    registry: Registry, rules: Callable[..., CleanupContext], clock: TestClock
 ) -> None:
     old = push_signed(registry, REPOSITORY, "v1")
     clock.turn(days=31)
@@ -170,7 +178,9 @@ def test_a_child_that_another_index_names_after_the_look_stays(
     pull_whole(registry, again.digest)
 
 
-def test_only_what_stands_in_the_plan_goes(registry: Registry, rules: Callable[..., Rules], clock: TestClock) -> None:
+def test_only_what_stands_in_the_plan_goes(
+    registry: Registry, rules: Callable[..., CleanupContext], clock: TestClock
+) -> None:
     first, second = push_signed(registry, REPOSITORY, "v1"), push_signed(registry, REPOSITORY, "v2")
     clock.turn(days=31)
     made = cleanup.plan(registry, REPOSITORY, rules())
@@ -182,9 +192,9 @@ def test_only_what_stands_in_the_plan_goes(registry: Registry, rules: Callable[.
 
 
 def test_whoever_is_stopped_goes_on(
-    registry: Registry, rules: Callable[..., Rules], clock: TestClock, monkeypatch: pytest.MonkeyPatch
+    registry: Registry, rules: Callable[..., CleanupContext], clock: TestClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(deletion, "AT_ONCE", 10)
+    monkeypatch.setattr(deletion, "MAX_BATCH_ITEMS", 10)
     for number in range(3):
         push_signed(registry, REPOSITORY, f"v{number}")
     clock.turn(days=31)
@@ -192,15 +202,19 @@ def test_whoever_is_stopped_goes_on(
     assert not clean_up(registry, REPOSITORY, rules(), True, lambda: True).done
     left = cleanup.plan(registry, REPOSITORY, rules())
     assert len(left.verdicts) == 12
-    assert clean_up(registry, REPOSITORY, rules(), applied=True).done
+    assert clean_up(registry, REPOSITORY, rules(), apply_plan=True).done
     assert digests(registry) == set()
 
 
 @pytest.mark.parametrize("most", [2, 100])
 def test_wherever_it_ends_what_can_be_seen_is_whole(
-    registry: Registry, rules: Callable[..., Rules], clock: TestClock, monkeypatch: pytest.MonkeyPatch, most: int
+    registry: Registry,
+    rules: Callable[..., CleanupContext],
+    clock: TestClock,
+    monkeypatch: pytest.MonkeyPatch,
+    most: int,
 ) -> None:
-    monkeypatch.setattr(deletion, "AT_ONCE", most)
+    monkeypatch.setattr(deletion, "MAX_BATCH_ITEMS", most)
     push_signed(registry, REPOSITORY, "v1")
     push_signed(registry, REPOSITORY, "v2")
     clock.turn(days=31)
@@ -218,7 +232,7 @@ def test_wherever_it_ends_what_can_be_seen_is_whole(
         while digests(registry):
             left[0] = 1
             with contextlib.suppress(Unavailable):
-                clean_up(registry, REPOSITORY, rules(), applied=True)
+                clean_up(registry, REPOSITORY, rules(), apply_plan=True)
             ends += 1
             for node in registry.inventory.nodes(REPOSITORY):
                 pull_whole(registry, node.digest)
@@ -227,7 +241,7 @@ def test_wherever_it_ends_what_can_be_seen_is_whole(
 
 
 def test_what_is_too_large_for_one_commit_goes_in_halves(
-    stores: Stores, rules: Callable[..., Rules], clock: TestClock
+    stores: Stores, rules: Callable[..., CleanupContext], clock: TestClock
 ) -> None:
     small = Small(stores.metadata, 2**30)
     registry = Registry(stores.blobs, small, clock=clock)
@@ -236,7 +250,7 @@ def test_what_is_too_large_for_one_commit_goes_in_halves(
     clock.turn(days=31)
     small.most = 25_000
 
-    report = clean_up(registry, REPOSITORY, rules(), applied=True)
+    report = clean_up(registry, REPOSITORY, rules(), apply_plan=True)
 
     assert (report.done, report.changed, digests(registry)) == (True, 0, set())
     assert small.refused > 0
@@ -247,50 +261,50 @@ def _tags(registry: Registry) -> Sequence[str]:
 
 
 def test_a_signature_that_comes_after_its_subject_went_is_whoever_pushed_its(
-    registry: Registry, rules: Callable[..., Rules], clock: TestClock
+    registry: Registry, rules: Callable[..., CleanupContext], clock: TestClock
 ) -> None:
     old = push_signed(registry, REPOSITORY, "v1")
     clock.turn(days=31)
-    clean_up(registry, REPOSITORY, rules(), applied=True)
+    clean_up(registry, REPOSITORY, rules(), apply_plan=True)
     push_blob(registry, REPOSITORY, images.EMPTY_CONFIG)
     subject = {"mediaType": OCI_INDEX, "digest": old.index, "size": 1}
     by_subject = push_manifest(registry, REPOSITORY, images.manifest([], subject=subject)).digest
     by_tag = push_manifest(registry, REPOSITORY, images.manifest([]), old.index.replace(":", "-") + ".sig").digest
 
-    clean_up(registry, REPOSITORY, rules(), applied=True)
+    clean_up(registry, REPOSITORY, rules(), apply_plan=True)
     assert digests(registry) == {by_subject, by_tag}
     clock.turn(days=31)
-    clean_up(registry, REPOSITORY, rules(), applied=True)
+    clean_up(registry, REPOSITORY, rules(), apply_plan=True)
     assert digests(registry) == {by_subject, by_tag}
 
 
 def test_an_immutable_tag_expires_where_a_policy_says_so(
-    registry: Registry, rules: Callable[..., Rules], clock: TestClock
+    registry: Registry, rules: Callable[..., CleanupContext], clock: TestClock
 ) -> None:
     old = push_signed(registry, REPOSITORY, "stable-1")
     clock.turn(days=31)
     policy = OLD.replace('"v"', '"stable"')
 
-    assert clean_up(registry, REPOSITORY, rules(policy), applied=True).deleted == 0
+    assert clean_up(registry, REPOSITORY, rules(policy), apply_plan=True).deleted == 0
     assert digests(registry) == old.all
-    assert clean_up(registry, REPOSITORY, rules(policy[:-1] + ', "immutableTags": true}'), applied=True).deleted == 6
+    assert clean_up(registry, REPOSITORY, rules(policy[:-1] + ', "immutableTags": true}'), apply_plan=True).deleted == 6
 
 
-def test_what_runs_stays(registry: Registry, rules: Callable[..., Rules], clock: TestClock) -> None:
+def test_what_runs_stays(registry: Registry, rules: Callable[..., CleanupContext], clock: TestClock) -> None:
     by_tag, by_digest = push_signed(registry, REPOSITORY, "v1"), push_signed(registry, REPOSITORY, "v2")
     push_signed(registry, REPOSITORY, "v3")
-    registry.running.report("one", [f"registry.example:5000/{REPOSITORY}:v1", "elsewhere/app:v3"])
-    registry.running.report("two", [by_digest.platforms[1]])
+    registry.in_use_reports.report("one", [f"registry.example:5000/{REPOSITORY}:v1", "elsewhere/app:v3"])
+    registry.in_use_reports.report("two", [by_digest.platforms[1]])
     clock.turn(days=31)
 
-    clean_up(registry, REPOSITORY, rules(), applied=True)
+    clean_up(registry, REPOSITORY, rules(), apply_plan=True)
 
     assert digests(registry) == by_tag.all | by_digest.all
 
 
 @pytest.mark.parametrize("applied", [True, False])
 def test_collection_applies_policies_where_it_is_switched_on(
-    registry: Registry, rules: Callable[..., Rules], clock: TestClock, applied: bool
+    registry: Registry, rules: Callable[..., CleanupContext], clock: TestClock, applied: bool
 ) -> None:
     old = push_signed(registry, REPOSITORY, "v1")
     push_signed(registry, "elsewhere", "v1")
@@ -298,7 +312,7 @@ def test_collection_applies_policies_where_it_is_switched_on(
     policy = OLD.replace('"tagPrefixes"', '"packageNamePrefixes": ["team/"], "tagPrefixes"')
     cleaning = cleanup.in_collection(registry, rules(policy).policies, applied, clock)
 
-    report = Collector(registry, Waits(grace=timedelta(0), undelete=timedelta(0)), cleaning, clock).run()
+    report = Collector(registry, GracePeriods(grace=timedelta(0), undelete=timedelta(0)), cleaning, clock).run()
 
     assert report
     assert report.finished
@@ -311,14 +325,14 @@ def test_collection_applies_policies_where_it_is_switched_on(
 
 
 def test_collection_goes_on_in_a_repository_that_it_could_not_finish(
-    registry: Registry, rules: Callable[..., Rules], clock: TestClock, monkeypatch: pytest.MonkeyPatch
+    registry: Registry, rules: Callable[..., CleanupContext], clock: TestClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(deletion, "AT_ONCE", 10)
+    monkeypatch.setattr(deletion, "MAX_BATCH_ITEMS", 10)
     for number in range(3):
         push_signed(registry, REPOSITORY, f"v{number}")
     clock.turn(days=31)
     cleaning = cleanup.in_collection(registry, rules().policies, True, clock)
-    collector = Collector(registry, Waits(grace=timedelta(0), undelete=timedelta(0)), cleaning, clock)
+    collector = Collector(registry, GracePeriods(grace=timedelta(0), undelete=timedelta(0)), cleaning, clock)
 
     left = []
     while (report := collector.run(timedelta(0))) and report.phase in ("sessions", "requeue", "policies"):
@@ -331,7 +345,7 @@ def test_collection_goes_on_in_a_repository_that_it_could_not_finish(
 
 
 def test_an_index_that_escapes_the_look_keeps_its_child(
-    stores: Stores, rules: Callable[..., Rules], clock: TestClock, monkeypatch: pytest.MonkeyPatch
+    stores: Stores, rules: Callable[..., CleanupContext], clock: TestClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = Registry(stores.blobs, stores.metadata, clock=clock)
     push_blob(whole, REPOSITORY, images.EMPTY_CONFIG)
@@ -342,13 +356,13 @@ def test_an_index_that_escapes_the_look_keeps_its_child(
     names = (images.index([child], annotations={"n": str(number)}) for number in range(1000))
     index = next(each for each in names if digest_of(each) < digest_of(contents[0]))
     clock.turn(days=31)
-    monkeypatch.setattr(pages, "SIZE", 5)
+    monkeypatch.setattr(pages, "PAGE_SIZE", 5)
     # Manifests are read in two pages: the index comes between, and would be in the first.
     between = Between(stores.metadata, 1, lambda: push_manifest(whole, REPOSITORY, index))
     looking = Registry(stores.blobs, between, clock=clock)
     untagged = '{"name": "u", "action": {"type": "Delete"}, "condition": {"tagState": "UNTAGGED", "olderThan": "1d"}}'
 
-    report = clean_up(looking, REPOSITORY, rules(untagged), applied=True)
+    report = clean_up(looking, REPOSITORY, rules(untagged), apply_plan=True)
 
     assert (report.deleted, report.changed) == (8, 1)
     assert digests(whole) == {digest_of(index), digest_of(child)}

@@ -6,8 +6,8 @@ from collections.abc import Callable
 import pytest
 
 from functions.jobs import cleanup
-from functions.jobs.cleanup import Rules
-from functions.registry.policy_files import parse
+from functions.jobs.cleanup import CleanupContext
+from functions.registry.policy_files import parse_policies
 from functions.registry.registry import Registry
 from storage.records import Manifest
 from tests import images
@@ -39,7 +39,7 @@ def clean(registry: Registry, clock: TestClock) -> Clean:
     def clean(*policies: str) -> tuple[set[str], list[str]]:
         clock.turn(days=20)
         for _ in range(2):
-            made = cleanup.plan(registry, "a", Rules(parse(f"[{', '.join(policies)}]"), [], clock()))
+            made = cleanup.plan(registry, "a", CleanupContext(parse_policies(f"[{', '.join(policies)}]"), [], clock()))
             assert cleanup.apply(registry, made).changed == 0
         left = {node.digest for node in registry.inventory.nodes("a")}
         return left, [*registry.tags.names("a", "", 100).items]
@@ -165,11 +165,11 @@ def test_an_immutable_tag_of_a_later_day_goes_only_by_a_rule_that_says_so() -> N
 def test_a_plan_says_that_tags_alone_go() -> None:
     late = node("a", "pr-1", late=("pr-1",))
     verdict = judged([late], f"[{PR}]")[late.digest]
-    assert verdict.why == "rules mean only tags that it was not pushed for"
+    assert verdict.reason == "rules mean only tags that it was not pushed for"
     attached = node("b", attaching("gone"), attachment="none")
-    assert judged([attached], f"[{ATTACHED}]")[digest("b")].why == verdict.why
+    assert judged([attached], f"[{ATTACHED}]")[digest("b")].reason == verdict.reason
     some = judged([node("c", "pr-1", "main", late=("pr-1",))], f"[{PR}]")[digest("c")]
-    assert some.why == "rules delete some of its tags, and not all"
+    assert some.reason == "rules delete some of its tags, and not all"
 
 
 def test_a_rule_for_all_versions_takes_them_whatever_their_tags() -> None:

@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import pytest
 
-from functions.jobs.cleanup import Rules, clean_up
-from functions.registry.policy_files import parse
+from functions.jobs.cleanup import CleanupContext, clean_up
+from functions.registry.policy_files import parse_policies
 from functions.registry.registry import Registry
 from storage.records import Manifest
 from tests import images
@@ -26,7 +26,7 @@ def clean(registry: Registry, clock: TestClock) -> Callable[[], set[str]]:
 
     def clean() -> set[str]:
         clock.turn(days=31)
-        clean_up(registry, "a", Rules(parse(OLD), [], clock()), applied=True)
+        clean_up(registry, "a", CleanupContext(parse_policies(OLD), [], clock()), apply_plan=True)
         return {node.digest for node in registry.inventory.nodes("a")}
 
     return clean

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from functions.registry.policies import Condition, Policy, TagState, Version
-from functions.registry.policy_files import MOST_POLICIES, PolicyError, duration, parse
+from functions.registry.policy_files import MAX_POLICIES, PolicyError, parse_duration, parse_policies
 
 README = Path(__file__).parents[2] / "README.md"
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
@@ -18,7 +18,7 @@ DAY = timedelta(days=1)
 
 def one(**fields: Any) -> Policy:
     """The policy of a file that holds it alone."""
-    (policy,) = parse(json.dumps([{"name": "p", "action": {"type": "Delete"}} | fields]))
+    (policy,) = parse_policies(json.dumps([{"name": "p", "action": {"type": "Delete"}} | fields]))
     return policy
 
 
@@ -35,7 +35,7 @@ def test_a_file_for_artifact_registry_is_taken_as_it_is() -> None:
       {"name": "keep-minimum-versions", "action": {"type": "Keep"},
        "mostRecentVersions": {"packageNamePrefixes": ["webapp", "mobile", "sandbox"], "keepCount": 5}}
     ]"""
-    assert parse(text) == (
+    assert parse_policies(text) == (
         Policy("delete-prerelease", True, Condition(TagState.TAGGED, ("alpha", "v0"), older_than=30 * DAY)),
         Policy(
             "keep-tagged-release",
@@ -53,7 +53,7 @@ def test_a_file_for_artifact_registry_is_taken_as_it_is() -> None:
 
 def test_the_file_that_readme_shows_is_taken() -> None:
     (shown,) = re.findall(r"```json\n(\[.*?)```", README.read_text(), re.DOTALL)
-    assert [policy.name for policy in parse(shown)] == ["old", "ten"]
+    assert [policy.name for policy in parse_policies(shown)] == ["old", "ten"]
 
 
 def test_what_the_api_gives_back_is_taken_as_well() -> None:
@@ -61,7 +61,7 @@ def test_what_the_api_gives_back_is_taken_as_well() -> None:
       "old": {"id": "old", "action": "DELETE", "condition": {"tagState": "UNTAGGED", "olderThan": "2592000.0s"}},
       "ten": {"id": "ten", "action": "KEEP", "condition": null, "mostRecentVersions": {"keepCount": 10}}
     }"""
-    assert parse(text) == (
+    assert parse_policies(text) == (
         Policy("old", True, Condition(TagState.UNTAGGED, older_than=30 * DAY)),
         Policy("ten", False, Condition(), keep_count=10),
     )
@@ -69,7 +69,7 @@ def test_what_the_api_gives_back_is_taken_as_well() -> None:
 
 def test_an_empty_list_of_artifact_registry_s_is_none() -> None:
     condition = {"tagState": "any", "tagPrefixes": [], "versionNamePrefixes": [], "packageNamePrefixes": []}
-    assert one(condition=condition).where == Condition()
+    assert one(condition=condition).condition == Condition()
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_an_empty_list_of_artifact_registry_s_is_none() -> None:
     ],
 )
 def test_times_are_those_of_gcloud(text: str, expected: timedelta) -> None:
-    assert duration(text, "here") == expected
+    assert parse_duration(text, "here") == expected
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def test_times_are_those_of_gcloud(text: str, expected: timedelta) -> None:
 )
 def test_what_is_no_time_is_refused(text: Any) -> None:
     with pytest.raises(PolicyError, match="here"):
-        duration(text, "here")
+        parse_duration(text, "here")
 
 
 @pytest.mark.parametrize(
@@ -116,13 +116,13 @@ def test_what_is_no_time_is_refused(text: Any) -> None:
         ("[3]", "policy 1 is not an object with a name"),
         ('[{"action": {"type": "Keep"}}]', "policy 1 is not an object with a name"),
         ('{"a": {"id": "b", "action": "KEEP", "condition": {}}}', "with the id 'a'"),
-        (json.dumps([{"name": "a"}] * (MOST_POLICIES + 1)), "at most"),
+        (json.dumps([{"name": "a"}] * (MAX_POLICIES + 1)), "at most"),
         (json.dumps([{"name": "a", "action": "KEEP", "condition": {}}] * 2), "two policies are named 'a'"),
     ],
 )
 def test_what_is_no_list_of_policies_is_refused(text: str, message: str) -> None:
     with pytest.raises(PolicyError, match=message):
-        parse(text)
+        parse_policies(text)
 
 
 RECENT = {"keepCount": 3}
@@ -184,7 +184,7 @@ def test_a_policy_that_could_mean_something_else_is_refused(fields: dict[str, An
     ],
 )
 def test_all_of_a_condition_must_hold(condition: dict[str, Any], yes: Version, no: Version) -> None:
-    where = one(condition=condition).where
+    where = one(condition=condition).condition
     assert where.matches(yes, NOW)
     assert not where.matches(no, NOW)
 
@@ -199,6 +199,6 @@ def test_all_of_a_condition_must_hold(condition: dict[str, Any], yes: Version, n
     ],
 )
 def test_a_policy_is_for_some_repositories(condition: dict[str, Any], yes: str, no: str) -> None:
-    where = one(condition=condition).where
+    where = one(condition=condition).condition
     assert where.covers(yes)
     assert not no or not where.covers(no)

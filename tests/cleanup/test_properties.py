@@ -9,12 +9,12 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from functions.registry.cleanup import decide
-from functions.registry.graph import Graph, Node, belongs
+from functions.registry.cleanup import evaluate
+from functions.registry.graph import Graph, Node, belongs_to_build
 from functions.registry.policies import Policy, Version
-from functions.registry.policy_files import parse
-from functions.registry.pulls import INTERVAL
-from functions.registry.referring import NOT_ATTACHED, OWN_TAG, OWN_TAG_AND_DIGEST, attachment_of, tags_of
+from functions.registry.policy_files import parse_policies
+from functions.registry.pulls import MIN_WRITE_INTERVAL
+from functions.registry.referring import NOT_ATTACHED, OWN_TAG, OWN_TAG_AND_DIGEST, attachment_of, referrer_tags_of
 from tests.cleanup.manifests import NOW, attaching, digest, judged, kept, node
 from tests.faults import NIGHTLY
 
@@ -86,7 +86,7 @@ def test_nothing_that_is_kept_lacks_a_part(nodes: list[Node], policies: str, run
     assert set(verdicts) == {each.digest for each in nodes}
     graph = Graph(nodes)
     stay = {each for each, verdict in verdicts.items() if verdict.kept}
-    assert set(graph.below(stay)) == stay
+    assert set(graph.reachable(stay)) == stay
     for each in nodes:
         if each.digest in stay:
             assert {child for child in each.children if child in verdicts} <= stay
@@ -98,10 +98,10 @@ def test_nothing_that_is_kept_lacks_a_part(nodes: list[Node], policies: str, run
 @EXAMPLES
 @given(graphs(), files(), running)
 def test_keeping_wins_and_nothing_goes_without_a_rule(nodes: list[Node], policies: str, runs: dict[str, str]) -> None:
-    rules = {policy.name: policy for policy in parse(policies)}
+    rules = {policy.name: policy for policy in parse_policies(policies)}
     for each, verdict in judged(nodes, policies, runs).items():
         if not verdict.kept:
-            assert rules[verdict.rule].deletes
+            assert rules[verdict.policy].deletes
             assert not any(_keeps(rule, nodes, each) for rule in rules.values())
     only_keeps = json.dumps([each for each in json.loads(policies) if each["action"] == {"type": "Keep"}])
     assert kept(nodes, only_keeps) == {each.digest for each in nodes}
@@ -111,41 +111,43 @@ def _keeps(rule: Policy, nodes: list[Node], digest: str) -> bool:
     """Whether a rule alone keeps this manifest from one that deletes all that may go."""
     if rule.deletes:
         return False
-    everything = parse(
+    everything = parse_policies(
         '[{"name": "all", "action": {"type": "Delete"}, "condition": {"tagState": "any"}, "immutableTags": true}]'
     )
-    verdicts = decide("team/app", Graph(nodes), [rule, *everything], {}, NOW)
-    return any(each.kept and each.rule == rule.name for each in verdicts if each.digest == digest)
+    verdicts = evaluate("team/app", Graph(nodes), [rule, *everything], {}, NOW)
+    return any(each.kept and each.policy == rule.name for each in verdicts if each.digest == digest)
 
 
 @EXAMPLES
 @given(graphs(), files())
 def test_nothing_goes_but_by_all_its_tags_or_with_what_it_belongs_to(nodes: list[Node], policies: str) -> None:
-    rules = [rule.where for rule in parse(policies) if rule.deletes]
+    rules = [rule.condition for rule in parse_policies(policies) if rule.deletes]
     verdicts = judged(nodes, policies)
     gone = [each for each in nodes if not verdicts[each.digest].kept]
     for each in nodes:
         version = _version(each, nodes)
         matching = [where for where in rules if where.matches(version, NOW)]
-        deleted = {tag for where in matching if where.is_about_tags for tag in where.tags_meant(version)}
+        deleted = {tag for where in matching if where.applies_to_tags for tag in where.selected_tags(version)}
         if each not in gone:
             going = {tag for tag, _ in verdicts[each.digest].tags}
             assert going <= deleted
-            assert all(going.isdisjoint(tags_of(other)) for other, verdict in verdicts.items() if verdict.kept)
+            assert all(going.isdisjoint(referrer_tags_of(other)) for other, verdict in verdicts.items() if verdict.kept)
             continue
-        whole = any(not where.is_about_tags for where in matching)
-        own = {*each.named, *each.attaching} - {*each.late}
-        all_tags = bool(deleted & own) and deleted >= set(each.named or each.attaching)
+        whole = any(not where.applies_to_tags for where in matching)
+        own = {*each.own_tags, *each.attaching_tags} - {*each.late_tags}
+        all_tags = bool(deleted & own) and deleted >= set(each.own_tags or each.attaching_tags)
         parts = [index for index in gone if each.digest in index.children]
-        of_build = any(belongs(each.attachment, each.created, index.created) for index in parts)
-        assert whole or all_tags or (not each.named and (each.refers or of_build))
+        of_build = any(belongs_to_build(each.attachment, each.created, index.created) for index in parts)
+        assert whole or all_tags or (not each.own_tags and (each.is_referrer or of_build))
 
 
 def _version(each: Node, nodes: list[Node]) -> Version:
     pulls = [
-        node.pulled + INTERVAL for node in nodes if node.pulled and each.digest in Graph(nodes).above([node.digest])
+        node.pulled + MIN_WRITE_INTERVAL
+        for node in nodes
+        if node.pulled and each.digest in Graph(nodes).with_parent_indexes([node.digest])
     ]
-    return Version(each.digest, each.named, each.attached, each.created, max([each.created, *pulls]))
+    return Version(each.digest, each.own_tags, each.referrer_tags, each.created, max([each.created, *pulls]))
 
 
 @EXAMPLES
@@ -154,7 +156,7 @@ def test_an_index_of_versions_with_tags_lets_nothing_go(
     nodes: list[Node], policies: str, children: set[str], age: float
 ) -> None:
     """Compared with the same manifest without them, which takes a place of a version, too."""
-    named = [name for name in sorted(children) if any(each.digest == digest(name) and each.named for each in nodes)]
+    named = [name for name in sorted(children) if any(each.digest == digest(name) and each.own_tags for each in nodes)]
     # It counts as pulled with its children in either case.
     alone = node("index", "other", age=age, pulled=NOW)
     index = replace(alone, children=tuple(digest(name) for name in named))
@@ -165,13 +167,13 @@ def test_an_index_of_versions_with_tags_lets_nothing_go(
 @given(graphs(), files(), st.sets(st.sampled_from(["v3", "latest-2", attaching("gone", ".att")]), min_size=1))
 def test_late_tags_let_nothing_go_by_rules_about_tags(nodes: list[Node], policies: str, tags: set[str]) -> None:
     """Compared with the same manifests without them: anyone who may push can give any manifest such tags."""
-    pairs = zip(parse(policies), json.loads(policies), strict=True)
-    rules = json.dumps([each for rule, each in pairs if not rule.deletes or rule.where.is_about_tags])
+    pairs = zip(parse_policies(policies), json.loads(policies), strict=True)
+    rules = json.dumps([each for rule, each in pairs if not rule.deletes or rule.condition.applies_to_tags])
     before = kept(nodes, rules)
     more = tuple(sorted(tags))
     for each in nodes:
         if each.digest in before and each.created < NOW - timedelta(days=1):
-            named = replace(each, tags=(*each.tags, *more), late=(*each.late, *more))
+            named = replace(each, tags=(*each.tags, *more), late_tags=(*each.late_tags, *more))
             assert each.digest in kept([named if other is each else other for other in nodes], rules)
 
 
@@ -190,14 +192,14 @@ def test_no_order_matters(nodes: list[Node], policies: str, runs: dict[str, str]
 @given(graphs(), st.sets(st.sampled_from([digest(name) for name in NAMES])))
 def test_holders_stand_before_what_they_hold(nodes: list[Node], some: set[str]) -> None:
     graph = Graph(nodes)
-    some = set(graph.below(some & set(graph.nodes)))
-    order = [each for group in graph.downward(some) for each in group]
+    some = set(graph.reachable(some & set(graph.nodes)))
+    order = [each for group in graph.deletion_groups(some) for each in group]
     assert sorted(order) == sorted(some)
-    below = {each: graph.below([each]).keys() for each in some}
-    rings = {each for each in some for other in below[each] if other != each and each in graph.below([other])}
+    below = {each: graph.reachable([each]).keys() for each in some}
+    rings = {each for each in some for other in below[each] if other != each and each in graph.reachable([other])}
     for at, each in enumerate(order):
         if not any(each in below[ring] for ring in rings):
-            assert not any(other in graph.below([each]) for other in order[:at])
+            assert not any(other in graph.reachable([each]) for other in order[:at])
 
 
 @EXAMPLES
@@ -205,7 +207,7 @@ def test_holders_stand_before_what_they_hold(nodes: list[Node], some: set[str]) 
 def test_immutable_tags_go_only_where_it_is_said(nodes: list[Node], policies: str) -> None:
     strict = json.dumps([each | {"immutableTags": False} for each in json.loads(policies)])
     stay = kept(nodes, strict)
-    assert all(each.digest in stay for each in nodes if each.immutable)
+    assert all(each.digest in stay for each in nodes if each.immutable_tags)
 
 
 def test_a_long_chain_and_a_wide_index_are_decided_without_recursion() -> None:

@@ -9,15 +9,15 @@ import pytest
 
 from functions.jobs.backup import Stores
 from functions.registry import pulls
-from functions.registry.acts import Act
+from functions.registry.acts import ChangeContext
 from functions.registry.documents import OCI_INDEX
 from functions.registry.manifests import Put
-from functions.registry.pulls import BATCH_SIZE, INTERVAL, MAX_WRITING, RETRY_INTERVAL, Pulls
+from functions.registry.pulls import BATCH_SIZE, MAX_WRITING, MIN_WRITE_INTERVAL, RETRY_INTERVAL, LastPulls
 from functions.registry.registry import Registry
-from storage.errors import Conflict, Full, Unavailable
+from storage.errors import Conflict, StoreFull, Unavailable
 from storage.protocols import Delete, Found, MetadataStore, Write
 from storage.records import Key, Manifest
-from storage.upkeep import Pull
+from storage.upkeep import LastPull
 from tests import images
 from tests.registry.clocks import TestClock
 from tests.servers import serving
@@ -35,7 +35,7 @@ class Watched:
         self.fault: Exception | None = None
         self.before_commit: Callable[[], object] = lambda: None
 
-    def read(self, keys: Sequence[Key[Pull]], *, content: bool = True) -> Found:
+    def read(self, keys: Sequence[Key[LastPull]], *, content: bool = True) -> Found:
         self.reads += 1
         return self._metadata.read(keys, content=content)
 
@@ -64,53 +64,56 @@ def watched(stores: Stores) -> Watched:
 
 
 @pytest.fixture
-def noting(watched: Watched, clock: TestClock) -> Pulls:
-    return Pulls(watched, clock)  # type: ignore[arg-type]  # it uses no more of a store
+def noting(watched: Watched, clock: TestClock) -> LastPulls:
+    return LastPulls(watched, clock)  # type: ignore[arg-type]  # it uses no more of a store
 
 
 def push(registry: Registry, count: int = 1) -> list[str]:
     """Push so many manifests; return their digests."""
     contents = [images.index([], annotations={"number": str(number)}) for number in range(count)]
-    return [registry.manifests.put(REPOSITORY, Put(each, OCI_INDEX, "", []), Act("push")).digest for each in contents]
+    return [
+        registry.manifests.put(REPOSITORY, Put(each, OCI_INDEX, "", []), ChangeContext("push")).digest
+        for each in contents
+    ]
 
 
-def pulled(stores: Stores, digest: str) -> Pull | None:
-    key = Key(Pull, digest, REPOSITORY)
+def pulled(stores: Stores, digest: str) -> LastPull | None:
+    key = Key(LastPull, digest, REPOSITORY)
     return stores.metadata.read([key])[key]
 
 
 def listed(stores: Stores) -> list[str]:
-    return [pull.id for pull in stores.metadata.scan(Pull, REPOSITORY, limit=1000)]
+    return [pull.id for pull in stores.metadata.scan(LastPull, REPOSITORY, limit=1000)]
 
 
 def test_a_manifest_is_written_once_an_hour(
-    stores: Stores, registry: Registry, watched: Watched, noting: Pulls, clock: TestClock
+    stores: Stores, registry: Registry, watched: Watched, noting: LastPulls, clock: TestClock
 ) -> None:
     [digest] = push(registry)
     times = []
     for minutes in (0, 1, 58, 1, 30):
         clock.turn(minutes=minutes)
         for _ in range(3):
-            noting.note(REPOSITORY, digest)
+            noting.record_pull(REPOSITORY, digest)
         assert not noting.is_due(REPOSITORY, digest)
         found = pulled(stores, digest)
         assert found
         times.append(found.pulled)
     assert (len(watched.commits), watched.reads) == (2, 2)
-    assert times == [times[0]] * 3 + [times[0] + INTERVAL] * 2
+    assert times == [times[0]] * 3 + [times[0] + MIN_WRITE_INTERVAL] * 2
 
 
 def test_another_process_writes_nothing_within_the_hour(stores: Stores, registry: Registry, clock: TestClock) -> None:
     [digest] = push(registry)
     processes = [Watched(stores.metadata) for _ in range(2)]
     for process in processes:
-        Pulls(process, clock).note(REPOSITORY, digest)  # type: ignore[arg-type]
+        LastPulls(process, clock).record_pull(REPOSITORY, digest)  # type: ignore[arg-type]
         clock.turn(minutes=59)
     assert [len(process.commits) for process in processes] == [1, 0]
 
 
 def test_a_thousand_pulls_at_once_cost_one_commit_and_wait_for_none(
-    stores: Stores, registry: Registry, watched: Watched, noting: Pulls
+    stores: Stores, registry: Registry, watched: Watched, noting: LastPulls
 ) -> None:
     first, other = push(registry, 2)
     is_writing, may_write = threading.Event(), threading.Event()
@@ -120,12 +123,12 @@ def test_a_thousand_pulls_at_once_cost_one_commit_and_wait_for_none(
         assert may_write.wait(10)
 
     watched.before_commit = wait
-    writer = threading.Thread(target=noting.note, args=[REPOSITORY, first])
+    writer = threading.Thread(target=noting.record_pull, args=[REPOSITORY, first])
     writer.start()
     assert is_writing.wait(10)
     for _ in range(1000):
-        noting.note(REPOSITORY, first)
-    noting.note(REPOSITORY, other)
+        noting.record_pull(REPOSITORY, first)
+    noting.record_pull(REPOSITORY, other)
     assert (listed(stores), len(watched.commits)) == ([], 1), "none of them has waited"
     may_write.set()
     writer.join(10)
@@ -134,55 +137,55 @@ def test_a_thousand_pulls_at_once_cost_one_commit_and_wait_for_none(
 
 
 def test_of_two_processes_that_write_at_once_both_end_with_all_on_record(
-    stores: Stores, registry: Registry, watched: Watched, noting: Pulls, clock: TestClock
+    stores: Stores, registry: Registry, watched: Watched, noting: LastPulls, clock: TestClock
 ) -> None:
     first, second = push(registry, 2)
-    watched.before_commit = lambda: Pulls(stores.metadata, clock).note(REPOSITORY, first)
-    noting.note(REPOSITORY, first)
-    noting.note(REPOSITORY, second)
+    watched.before_commit = lambda: LastPulls(stores.metadata, clock).record_pull(REPOSITORY, first)
+    noting.record_pull(REPOSITORY, first)
+    noting.record_pull(REPOSITORY, second)
     assert sorted(listed(stores)) == sorted([first, second])
 
 
 def test_many_are_written_in_batches(
-    stores: Stores, registry: Registry, watched: Watched, noting: Pulls, clock: TestClock
+    stores: Stores, registry: Registry, watched: Watched, noting: LastPulls, clock: TestClock
 ) -> None:
     digests = push(registry, BATCH_SIZE + 1)
     watched.fault = Unavailable("no")
     for digest in digests:
-        noting.note(REPOSITORY, digest)
+        noting.record_pull(REPOSITORY, digest)
     watched.fault = None
     clock.turn(seconds=RETRY_INTERVAL.total_seconds())
     watched.commits.clear()
-    noting.note(REPOSITORY, digests[0])
+    noting.record_pull(REPOSITORY, digests[0])
     assert [len(writes) for writes in watched.commits] == [2 * BATCH_SIZE, 2]
     assert sorted(listed(stores)) == sorted(digests)
 
 
-@pytest.mark.parametrize("fault", [Unavailable("no"), Full("metadata", Path("x")), RuntimeError("a defect")])
+@pytest.mark.parametrize("fault", [Unavailable("no"), StoreFull("metadata", Path("x")), RuntimeError("a defect")])
 def test_a_failed_commit_fails_no_pull_and_is_logged(
-    registry: Registry, watched: Watched, noting: Pulls, fault: Exception, caplog: pytest.LogCaptureFixture
+    registry: Registry, watched: Watched, noting: LastPulls, fault: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
     watched.fault = fault
     with caplog.at_level(logging.WARNING, "lading"):
-        noting.note(REPOSITORY, *push(registry))
+        noting.record_pull(REPOSITORY, *push(registry))
     assert "last pulls of 1 manifests are not written yet" in caplog.text
     assert ("Traceback" in caplog.text) == isinstance(fault, RuntimeError)
 
 
 def test_what_could_not_be_written_is_written_later(
-    stores: Stores, registry: Registry, watched: Watched, noting: Pulls, clock: TestClock
+    stores: Stores, registry: Registry, watched: Watched, noting: LastPulls, clock: TestClock
 ) -> None:
     missed, other = push(registry, 2)
     at = clock.time
     watched.fault = Unavailable("no")
-    noting.note(REPOSITORY, missed)
+    noting.record_pull(REPOSITORY, missed)
     clock.turn(seconds=RETRY_INTERVAL.total_seconds() - 1)
-    noting.note(REPOSITORY, other)
+    noting.record_pull(REPOSITORY, other)
     assert len(watched.commits) == 1, "a store that does not answer slows down one pull, and not each"
     watched.fault = None
     clock.turn(seconds=1)
     assert noting.is_due(REPOSITORY, missed), "any pull writes what waits"
-    noting.note(REPOSITORY, missed)
+    noting.record_pull(REPOSITORY, missed)
     assert sorted(listed(stores)) == sorted([missed, other])
     found = pulled(stores, missed)
     assert found
@@ -190,7 +193,7 @@ def test_what_could_not_be_written_is_written_later(
 
 
 def test_a_pull_waits_for_those_of_others_only_so_long(
-    registry: Registry, watched: Watched, noting: Pulls, clock: TestClock, stores: Stores
+    registry: Registry, watched: Watched, noting: LastPulls, clock: TestClock, stores: Stores
 ) -> None:
     digests = iter(push(registry, 6))
     first = next(digests)
@@ -199,63 +202,63 @@ def test_a_pull_waits_for_those_of_others_only_so_long(
         # One more while each commit is on its way, as where a client pulls one manifest after the other.
         clock.turn(seconds=MAX_WRITING.total_seconds() / 2)
         watched.before_commit = pull_another
-        other = threading.Thread(target=noting.note, args=[REPOSITORY, next(digests)])
+        other = threading.Thread(target=noting.record_pull, args=[REPOSITORY, next(digests)])
         other.start()
         other.join()
 
     watched.before_commit = pull_another
-    noting.note(REPOSITORY, first)
+    noting.record_pull(REPOSITORY, first)
     assert len(watched.commits) == 2
     watched.before_commit = lambda: None
 
     assert noting.is_due(REPOSITORY, first), "the next pull goes on, of whatever it is"
-    noting.note(REPOSITORY, first)
+    noting.record_pull(REPOSITORY, first)
     assert len(listed(stores)) == 3
 
 
 def test_what_waits_is_bounded_and_written_at_the_end(
-    stores: Stores, registry: Registry, watched: Watched, noting: Pulls, monkeypatch: pytest.MonkeyPatch
+    stores: Stores, registry: Registry, watched: Watched, noting: LastPulls, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pulls, "MAX_WAITING", 2)
+    monkeypatch.setattr(pulls, "MAX_QUEUED", 2)
     digests = push(registry, 3)
     watched.fault = Unavailable("no")
     for digest in digests:
-        noting.note(REPOSITORY, digest)
+        noting.record_pull(REPOSITORY, digest)
     watched.fault = None
     noting.close()
     assert sorted(listed(stores)) == sorted(digests[:2])
-    noting.note(REPOSITORY, digests[2])
+    noting.record_pull(REPOSITORY, digests[2])
     noting.close()
     assert sorted(listed(stores)) == sorted(digests), "its next pull is noted"
 
 
 def test_a_manifest_that_has_gone_meanwhile_leaves_no_record(
-    stores: Stores, registry: Registry, watched: Watched, noting: Pulls
+    stores: Stores, registry: Registry, watched: Watched, noting: LastPulls
 ) -> None:
     [digest] = push(registry)
-    watched.before_commit = lambda: registry.deletion.manifest(REPOSITORY, digest, Act("delete"))
-    noting.note(REPOSITORY, digest)
+    watched.before_commit = lambda: registry.deletion.manifest(REPOSITORY, digest, ChangeContext("delete"))
+    noting.record_pull(REPOSITORY, digest)
     assert listed(stores) == []
 
 
 def test_a_deletion_of_what_was_judged_before_a_pull_fails(
-    stores: Stores, registry: Registry, noting: Pulls, clock: TestClock
+    stores: Stores, registry: Registry, noting: LastPulls, clock: TestClock
 ) -> None:
     """Clean-up deletes at the version that it has judged."""
     [digest] = push(registry)
     key = Key(Manifest, digest, REPOSITORY)
     judged = stores.metadata.read([key])[key]
     assert judged
-    noting.note(REPOSITORY, digest)
+    noting.record_pull(REPOSITORY, digest)
     with pytest.raises(Conflict):
         stores.metadata.commit([Delete(judged)])
 
 
-def test_a_standby_writes_nothing(stores: Stores, registry: Registry, watched: Watched, noting: Pulls) -> None:
+def test_a_standby_writes_nothing(stores: Stores, registry: Registry, watched: Watched, noting: LastPulls) -> None:
     [digest] = push(registry)
     noting.stop()
     assert not noting.is_due(REPOSITORY, digest)
-    noting.note(REPOSITORY, digest)
+    noting.record_pull(REPOSITORY, digest)
     assert (watched.commits, listed(stores)) == ([], [])
 
 

@@ -4,15 +4,15 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
-from functions.jobs.cleanup import Rules, clean_up
+from functions.jobs.cleanup import CleanupContext, clean_up
 from functions.registry.errors import RegistryError
-from functions.registry.policy_files import parse
+from functions.registry.policy_files import parse_policies
 from functions.registry.registry import Registry
 from tests import images
 from tests.registry.pushes import pull_blob, push_blob, push_manifest
 
 REPOSITORY = "team/app"
-OLD = parse('[{"name": "old", "action": {"type": "Delete"}, "condition": {"tagPrefixes": ["old"]}}]')
+OLD = parse_policies('[{"name": "old", "action": {"type": "Delete"}, "condition": {"tagPrefixes": ["old"]}}]')
 ROUNDS = 6
 PUSHERS = 3
 
@@ -24,7 +24,7 @@ def push_index(registry: Registry, child: bytes, layer: bytes, tag: str) -> str:
         try:
             return push_manifest(registry, REPOSITORY, index, tag).digest
         except RegistryError as error:
-            if error.row.code != "MANIFEST_BLOB_UNKNOWN":
+            if error.descriptor.code != "MANIFEST_BLOB_UNKNOWN":
                 raise
             push_blob(registry, REPOSITORY, images.EMPTY_CONFIG)
             push_blob(registry, REPOSITORY, layer)
@@ -37,8 +37,8 @@ def test_what_an_old_index_and_a_new_one_name_stays_for_the_new_one(registry: Re
 
     def clean() -> None:
         while not over.is_set():
-            rules = Rules(OLD, (), datetime.now(UTC))
-            deleted.append(clean_up(registry, REPOSITORY, rules, applied=True).deleted)
+            rules = CleanupContext(OLD, (), datetime.now(UTC))
+            deleted.append(clean_up(registry, REPOSITORY, rules, apply_plan=True).deleted)
 
     def push(number: int) -> list[str]:
         kept = []
@@ -54,7 +54,7 @@ def test_what_an_old_index_and_a_new_one_name_stays_for_the_new_one(registry: Re
         pushed = [digest for digests in pool.map(push, range(PUSHERS)) for digest in digests]
         over.set()
         cleaning.result()
-    clean_up(registry, REPOSITORY, Rules(OLD, (), datetime.now(UTC)), applied=True)
+    clean_up(registry, REPOSITORY, CleanupContext(OLD, (), datetime.now(UTC)), apply_plan=True)
 
     assert sum(deleted) > 0
     nodes = {node.digest: node for node in registry.inventory.nodes(REPOSITORY)}

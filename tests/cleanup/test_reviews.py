@@ -12,9 +12,9 @@ from functions import logs
 from functions.jobs.backup import Stores
 from functions.jobs.cleanup import in_collection
 from functions.jobs.collect import Collector
-from functions.jobs.reaping import Waits
+from functions.jobs.reaping import GracePeriods
 from functions.registry.policies import Policy
-from functions.registry.policy_files import parse
+from functions.registry.policy_files import parse_policies
 from functions.registry.registry import Registry
 from storage.records import Key, Repository
 from tests.races.between import Between
@@ -26,7 +26,7 @@ LOOKED = "repositories looked at by policies"
 
 def old(age: str) -> tuple[Policy, ...]:
     rule = {"name": "old", "action": {"type": "Delete"}, "condition": {"tagPrefixes": ["pr-"], "olderThan": age}}
-    return tuple(parse(json.dumps([rule])))
+    return tuple(parse_policies(json.dumps([rule])))
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def clock() -> TestClock:
 def collect(registry: Registry, clock: TestClock) -> Callable[..., Any]:
     def run(age: str = "10d", hours: float = 0, through: Registry = registry) -> dict[str, int]:
         clock.turn(hours=hours)
-        report = Collector(through, Waits(), in_collection(through, old(age), True, clock), clock).run()
+        report = Collector(through, GracePeriods(), in_collection(through, old(age), True, clock), clock).run()
         assert report is not None
         assert (report.finished, report.findings) == (True, [])
         return dict(report.counts)
@@ -92,7 +92,7 @@ def test_whatever_changes_a_repository_lets_it_be_looked_at(
         "push": lambda: push_image(registry, "a"),
         "move": lambda: push_image(registry, "a", "v1"),
         "delete": lambda: registry.tags.delete("a", "v1"),
-        "roll back": lambda: registry.rollback.to("a", "v1", first.digest),
+        "roll back": lambda: registry.rollback.to_digest("a", "v1", first.digest),
         "undelete": lambda: registry.undelete.tag("a", "v2"),
         "delete the manifest": lambda: registry.deletion.manifest("a", second.digest),
     }
@@ -115,14 +115,14 @@ def test_new_policies_and_reports_let_all_be_looked_at_once(
     assert collect("2d", hours=1)[LOOKED] == 3
     for hours in (1, 1):
         collect("2d", hours=hours)
-    registry.running.report("here", ["a:pr-1"])
+    registry.in_use_reports.report("here", ["a:pr-1"])
     assert collect("2d", hours=1)[LOOKED] == 3
     for hours in (1, 1):
         collect("2d", hours=hours)
     assert LOOKED not in collect("2d", hours=1)
     collect("2d", hours=72)
     assert tags(registry) == ["pr-1"]
-    registry.running.forget("here")
+    registry.in_use_reports.forget("here")
     assert collect("2d")["manifests deleted by policy old"] == 1
 
 
@@ -172,8 +172,8 @@ def test_a_slice_with_failures_is_an_error_in_the_log(caplog: pytest.LogCaptureF
     report = {"finished": True, "freed_bytes": 5, "failed": 2}
     with caplog.at_level(logging.INFO, "lading.collect"):
         logging.getLogger("lading").propagate = True
-        logs.collected(report)
-        logs.collected(report | {"failed": 0})
+        logs.log_collection(report)
+        logs.log_collection(report | {"failed": 0})
 
     assert [each.levelname for each in caplog.records] == ["ERROR", "INFO"]
     assert "2 records failed" in caplog.records[0].getMessage()

@@ -2,8 +2,14 @@
 
 import pytest
 
-from functions.registry.running import MOST_REFERENCES, RunningError, checked, read, what_runs
-from storage.upkeep import Running
+from functions.registry.running import (
+    MAX_REFERENCES,
+    InUseReportError,
+    in_use_locations,
+    normalize_references,
+    parse_reference,
+)
+from storage.upkeep import InUseReport
 from tests.cleanup.manifests import NOW, digest, node
 
 HERE = digest("a")
@@ -23,20 +29,20 @@ HERE = digest("a")
     ],
 )
 def test_references_are_read_as_clusters_tell_them(reference: str, path: str, target: str) -> None:
-    assert read(reference) == (path, target)
+    assert parse_reference(reference) == (path, target)
 
 
 @pytest.mark.parametrize("reference", ["team/app:", "team/app@sha256:ab", ":v1", "@" + HERE, "team/", "a:b:c", "a:b c"])
 def test_what_is_no_reference_is_refused(reference: str) -> None:
-    with pytest.raises(RunningError, match="neither a digest nor a reference"):
-        read(reference)
+    with pytest.raises(InUseReportError, match="neither a digest nor a reference"):
+        parse_reference(reference)
 
 
 def test_a_report_is_sorted_and_has_bounds() -> None:
-    assert checked(["b", "\n", " a \n", "b"]) == ("a", "b")
-    for too_much in ([], [" "], [f"app:v{number}" for number in range(MOST_REFERENCES + 1)], ["a" * 500_001]):
-        with pytest.raises(RunningError):
-            checked(too_much)
+    assert normalize_references(["b", "\n", " a \n", "b"]) == ("a", "b")
+    for too_much in ([], [" "], [f"app:v{number}" for number in range(MAX_REFERENCES + 1)], ["a" * 500_001]):
+        with pytest.raises(InUseReportError):
+            normalize_references(too_much)
 
 
 @pytest.mark.parametrize(
@@ -56,6 +62,6 @@ def test_a_report_is_sorted_and_has_bounds() -> None:
     ],
 )
 def test_what_stands_before_the_name_of_the_repository_does_not_matter(reference: str, runs: bool) -> None:
-    report = Running(id="cluster-1", references=(reference,), reported=NOW)
-    found = what_runs([report], "team/app", [node("a", "v1"), node("b", "v3")])
+    report = InUseReport(id="cluster-1", references=(reference,), reported=NOW)
+    found = in_use_locations([report], "team/app", [node("a", "v1"), node("b", "v3")])
     assert found == ({HERE: "in cluster-1"} if runs else {})

@@ -9,12 +9,12 @@ import pytest
 from functions import cli
 from functions.jobs import cleanup
 from functions.jobs.backup import Stores
-from functions.jobs.cleanup import Rules
+from functions.jobs.cleanup import CleanupContext
 from functions.jobs.collect import Collector
-from functions.jobs.reaping import Waits
+from functions.jobs.reaping import GracePeriods
 from functions.registry.immutable import ImmutableTags
 from functions.registry.policies import Policy
-from functions.registry.policy_files import parse
+from functions.registry.policy_files import parse_policies
 from functions.registry.registry import Registry
 from storage.records import Manifest
 from tests.cleanup.manifests import attaching, digest, judged, kept, node
@@ -35,11 +35,11 @@ def clock() -> TestClock:
 
 
 def policies(*rules: dict[str, object]) -> tuple[Policy, ...]:
-    return tuple(parse(json.dumps(rules or [PR])))
+    return tuple(parse_policies(json.dumps(rules or [PR])))
 
 
 def planned(registry: Registry, clock: TestClock, *rules: dict[str, object]) -> cleanup.Plan:
-    return cleanup.plan(registry, "a", Rules(policies(*rules), [], clock()))
+    return cleanup.plan(registry, "a", CleanupContext(policies(*rules), [], clock()))
 
 
 def tags(registry: Registry) -> list[str]:
@@ -54,12 +54,14 @@ def test_only_the_tag_goes_that_a_pusher_gave_another_version(registry: Registry
     deployed, own = push_image(registry, "a", "prod"), push_image(registry, "a", "pr-2", "pr-3")
     push_manifest(registry, "a", deployed.content or b"", "pr-1")
     made = planned(registry, clock)
-    assert [(each.tag, each.node.digest, each.policy) for each in made.tags] == [("pr-1", deployed.digest, "pr")]
-    assert dict(made.rules) == {own.digest: "pr"}
+    assert [(each.tag, each.node.digest, each.policy) for each in made.tag_deletions] == [
+        ("pr-1", deployed.digest, "pr")
+    ]
+    assert dict(made.policy_by_digest) == {own.digest: "pr"}
 
     report = cleanup.apply(registry, made)
 
-    assert (report.kept, report.deleted, report.changed, report.tags) == (1, 1, 0, {"pr": 1})
+    assert (report.kept, report.deleted, report.changed, report.tags_by_policy) == (1, 1, 0, {"pr": 1})
     assert tags(registry) == ["prod"]
     assert lives(registry, deployed)
     assert not lives(registry, own)
@@ -80,7 +82,7 @@ def test_tags_of_several_policies_and_in_several_commits_all_go(
 
     report = cleanup.apply(registry, planned(registry, clock, PR, rule("dev", "dev-")))
 
-    assert (report.tags, report.changed) == ({"pr": 3, "dev": 3}, 0)
+    assert (report.tags_by_policy, report.changed) == ({"pr": 3, "dev": 3}, 0)
     assert tags(registry) == ["prod"]
     assert lives(registry, image)
 
@@ -94,7 +96,7 @@ def _move(registry: Registry, image: Manifest) -> None:
 
 
 def _pull(registry: Registry, image: Manifest) -> None:
-    registry.pulls.note("a", image.digest)
+    registry.last_pulls.record_pull("a", image.digest)
 
 
 @pytest.mark.parametrize("meanwhile", [_push_again, _move, _pull])
@@ -107,7 +109,7 @@ def test_a_tag_stays_whose_version_changes_after_the_look(
 
     report = cleanup.apply(registry, made)
 
-    assert (report.tags, report.changed) == ({"pr": 1}, 1)
+    assert (report.tags_by_policy, report.changed) == ({"pr": 1}, 1)
     assert "pr-1" in tags(registry)
     assert "pr-2" not in tags(registry)
     assert lives(registry, other)
@@ -121,7 +123,7 @@ def test_who_is_stopped_among_tags_goes_on(
 
     report = cleanup.apply(registry, planned(registry, clock), stop=lambda: True)
 
-    assert (report.done, report.tags) == (False, {"pr": 1})
+    assert (report.done, report.tags_by_policy) == (False, {"pr": 1})
     assert cleanup.apply(registry, planned(registry, clock), stop=lambda: True).done
     assert tags(registry) == ["prod"]
 
@@ -131,7 +133,7 @@ def test_collection_counts_tags_that_go_alone(registry: Registry, clock: TestClo
     push_image(registry, "a", "prod", "pr-1")
     cleaning = cleanup.in_collection(registry, policies(), applied, clock)
 
-    report = Collector(registry, Waits(), cleaning, clock).run()
+    report = Collector(registry, GracePeriods(), cleaning, clock).run()
 
     assert report
     assert report.counts[f"tags {'deleted' if applied else 'would be deleted'} by policy pr"] == 1
@@ -162,7 +164,7 @@ def test_the_command_tells_and_deletes_tags_that_go_alone(
 
 
 def test_immutable_tags_go_alone_only_by_a_rule_that_says_so(stores: Stores, clock: TestClock) -> None:
-    registry = Registry(stores.blobs, stores.metadata, ImmutableTags.of(["a:pr-1", "a:prod"]), clock)
+    registry = Registry(stores.blobs, stores.metadata, ImmutableTags.parse(["a:pr-1", "a:prod"]), clock)
     image = push_image(registry, "a", "prod", "pr-1", "pr-2")
 
     cleanup.apply(registry, planned(registry, clock))

@@ -9,7 +9,7 @@ import pytest
 
 from functions.jobs.backup import Stores
 from functions.registry.registry import Registry
-from storage.protocols import MOST_CONTENT
+from storage.protocols import MAX_CONTENT_SIZE
 from storage.records import Blob, Key
 from tests.clients.commands import Commands
 from tests.clients.daemons import Ctr, Docker
@@ -74,7 +74,7 @@ def _index(folder: Path) -> Layout:
 
 SHAPES: dict[str, Callable[[Path], Layout]] = {
     "image": _image,
-    "large manifest": lambda folder: _image(folder, annotations={"filler": "x" * MOST_CONTENT}),
+    "large manifest": lambda folder: _image(folder, annotations={"filler": "x" * MAX_CONTENT_SIZE}),
     "index": _index,
 }
 
@@ -84,7 +84,7 @@ def _layers_and_configs(layout: Layout) -> Iterator[str]:
     for content in (layout.manifest, *layout.blobs.values()):
         if content.startswith(b'{"schemaVersion"') and "config" in (image := json.loads(content)):
             yield from (image["layers"][1]["digest"], image["config"]["digest"])
-    if len(layout.manifest) > MOST_CONTENT:
+    if len(layout.manifest) > MAX_CONTENT_SIZE:
         yield layout.digest
 
 

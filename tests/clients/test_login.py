@@ -15,7 +15,7 @@ from typing import Final
 import pytest
 
 from emulators.iam import IamEmulator
-from emulators.processes import Family
+from emulators.processes import ProcessGroup
 from tests.auth import worlds
 from tests.auth.worlds import DELETE, PULL, PUSH, ROBOT, World
 from tests.clients.commands import Commands
@@ -46,7 +46,7 @@ class Registry:
 
 @pytest.fixture(scope="session")
 def iam(tmp_path_factory: pytest.TempPathFactory) -> Iterator[IamEmulator]:
-    with Family() as family:
+    with ProcessGroup() as family:
         yield IamEmulator.start(family, tmp_path_factory.mktemp("iam"))
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from emulators import Emulators
 from emulators.iam import IamEmulator
-from emulators.processes import Family
+from emulators.processes import ProcessGroup
 from tests.auth.worlds import World
 from tests.clients.commands import Commands
 from tests.clients.daemons import Ctr, Docker
@@ -22,7 +22,7 @@ from tests.serving.cloud import Redirecting, redirecting
 
 @pytest.fixture(scope="module")
 def iam(tmp_path_factory: pytest.TempPathFactory) -> Iterator[IamEmulator]:
-    with Family() as family:
+    with ProcessGroup() as family:
         yield IamEmulator.start(family, tmp_path_factory.mktemp("iam"))
 
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from emulators.cloud import Cloud
-from emulators.processes import Family, free_port
+from emulators.processes import ProcessGroup, free_port
 from tests.cloud.containers import server_of
 from tests.envoy.front import program
 from tests.servers import Server
@@ -67,7 +67,7 @@ def configuration(port: int, container: int) -> dict[str, Any]:
 def before_a_container(cloud: Cloud) -> Iterator[Server]:
     """A container of the registry that clients reach through the front; its port is the front's, its log its own."""
     port = free_port()
-    with cloud.another(LADING_URL=f"http://127.0.0.1:{port}") as container, Family() as family:
+    with cloud.run_another(LADING_URL=f"http://127.0.0.1:{port}") as container, ProcessGroup() as family:
         bootstrap = json.dumps(configuration(port, container.port))
         options = ["--config-yaml", bootstrap, "--concurrency", "1", "--disable-hot-restart", "--log-level", "error"]
         family.start([str(program()), *options])

@@ -12,7 +12,7 @@ from emulators.scheduler import call
 from functions import settings
 from functions.composition import open_blobs, open_metadata
 from functions.jobs.collect import Collector
-from functions.jobs.reaping import Waits
+from functions.jobs.reaping import GracePeriods
 from functions.registry.acts import MachineClock
 from functions.registry.registry import Registry
 from tests import images
@@ -22,12 +22,12 @@ from tests.cloud.test_transfers import repository
 
 def leave_garbage(name: str, content: bytes) -> None:
     """Leave an object that no record names: a blob of four days ago that two collections found without a manifest."""
-    read = settings.read()
+    read = settings.load_settings()
     stores = open_blobs(read.blobs), open_metadata(read.metadata)
     uploaded, condemned, unlinked = (MachineClock(ago(timedelta(days=days))) for days in (4, 2, 1))
     client_of(Registry(*stores, clock=uploaded)).push_blob(name, content)
     for clock in (condemned, unlinked):
-        Collector(Registry(*stores, clock=clock), Waits(), clock=clock).run()
+        Collector(Registry(*stores, clock=clock), GracePeriods(), clock=clock).run()
     for store in stores:
         store.close()
 

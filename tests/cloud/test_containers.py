@@ -41,7 +41,7 @@ def are_gone(session: int) -> bool:
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_the_death_of_a_process_ends_the_container(cloud: Cloud, program: str) -> None:
     """Cloud Run starts another one; a container of which a half lives would answer 503 for ever, or nothing."""
-    with cloud.another() as container:
+    with cloud.run_another() as container:
         session = container.process.pid
         running = processes_of(session)
         assert len(running) == 3, running
@@ -54,7 +54,7 @@ def test_the_death_of_a_process_ends_the_container(cloud: Cloud, program: str) -
 
 
 def test_a_container_ends_in_time_whatever_its_clients_do(cloud: Cloud) -> None:
-    with cloud.another() as container:
+    with cloud.run_another() as container:
         server, session = server_of(container, cloud), container.process.pid
         with (
             connected(server) as silent,
@@ -73,7 +73,7 @@ def test_a_container_ends_in_time_whatever_its_clients_do(cloud: Cloud) -> None:
 
 
 def test_what_is_finished_in_time_is_answered(cloud: Cloud) -> None:
-    with cloud.another() as container, connected(server_of(container, cloud)) as http2:
+    with cloud.run_another() as container, connected(server_of(container, cloud)) as http2:
         stream = http2.begin("PATCH", open_upload(http2, repository()))
         http2.send(stream, bytes(100_000))
         time.sleep(0.5)

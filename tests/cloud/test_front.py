@@ -70,7 +70,7 @@ def test_headers_that_are_too_large_are_refused_in_the_form_of_the_specification
 
 def test_a_body_above_the_fronts_limit_is_refused_in_the_form_of_the_specification(cloud: Cloud) -> None:
     """With `http2 = false` Terraform sets LADING_LARGEST_BODY, below what Cloud Run would end without a word."""
-    with cloud.another(LADING_LARGEST_BODY="1") as container, connected(server_of(container, cloud)) as http2:
+    with cloud.run_another(LADING_LARGEST_BODY="1") as container, connected(server_of(container, cloud)) as http2:
         path = f"/v2/{repository()}/blobs/uploads/?digest=sha256:{'0' * 64}"
         stream = http2.begin("POST", path, {"content-length": str(2 * MIB)})
         http2.send(stream, bytes(2 * MIB), end=True)
@@ -83,6 +83,6 @@ def test_a_body_above_the_fronts_limit_is_refused_in_the_form_of_the_specificati
 def test_the_registry_is_never_open_to_everybody_here(cloud: Cloud) -> None:
     with (
         pytest.raises(ContainerError, match="everybody is for loopback alone"),
-        cloud.another(LADING_ACCESS="everybody"),
+        cloud.run_another(LADING_ACCESS="everybody"),
     ):
         pass

@@ -12,7 +12,7 @@ from emulators import Emulators
 from functions.cli import _parser
 from functions.jobs.backup import back_up
 from storage.sqlite import SqliteMetadata
-from storage.sqlite_owner import is_ours
+from storage.sqlite_owner import is_metadata_store
 from tests.jobs.folders import folder_stores
 from tests.servers import lading
 
@@ -129,14 +129,14 @@ def test_a_registry_whose_tables_are_in_the_log_alone_is_one(tmp_path: Path) -> 
     with contextlib.closing(sqlite3.connect(tmp_path / "empty.sqlite")) as connection:
         connection.execute("PRAGMA journal_mode = WAL")
 
-    assert is_ours(path)
-    assert is_ours(tmp_path / "copy.sqlite")
-    assert not is_ours(tmp_path / "empty.sqlite")
+    assert is_metadata_store(path)
+    assert is_metadata_store(tmp_path / "copy.sqlite")
+    assert not is_metadata_store(tmp_path / "empty.sqlite")
 
 
 @pytest.mark.parametrize("name", ["gc", "robots list", "history", "users list"])
 def test_a_database_without_a_schema_is_no_registry(name: str, emulators: Emulators, tmp_path: Path) -> None:
-    environment = emulators.fresh()
+    environment = emulators.fresh_stores()
 
     done = lading(words(name), tmp_path, environment)
 

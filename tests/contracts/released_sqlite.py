@@ -56,7 +56,7 @@ def _insert(file: sqlite3.Connection, record: Record, version: int) -> None:
         "INSERT INTO records (kind, repository, id, version, position, fields, content) VALUES (?, ?, ?, ?, ?, ?, ?)",
         (*place, secrets.token_hex(8), record.order(record.id), fields, content),
     )
-    for field in (*record.FOUND_BY, *(["state"] if record.KIND in ("blobs", "links") else [])):
+    for field in (*record.INDEXED_FIELDS, *(["state"] if record.KIND in ("blobs", "links") else [])):
         value = values.get(field, record.id if field == "id" else None)
         file.executemany(
             "INSERT OR IGNORE INTO mentions (kind, repository, id, field, value) VALUES (?, ?, ?, ?, ?)",

@@ -14,10 +14,10 @@ import google_crc32c
 import pytest
 
 from functions.jobs.backup import Stores
-from storage.errors import Corrupt, Missing
+from storage.errors import Corrupt, ObjectNotFound
 from storage.filesystem import FilesystemBlobs
 from storage.gcs import CloudStorageBlobs
-from storage.protocols import BlobStore, is_there
+from storage.protocols import BlobStore, object_exists
 
 
 @pytest.fixture
@@ -80,7 +80,7 @@ def test_a_reader_may_stop_early(blobs: BlobStore) -> None:
 
 
 def test_what_is_not_there_is_missing_at_once(blobs: BlobStore) -> None:
-    with pytest.raises(Missing):
+    with pytest.raises(ObjectNotFound):
         blobs.open(new_name(), 0, 1)
 
 
@@ -139,7 +139,7 @@ def test_a_deleted_object_is_gone_and_deleting_again_is_nothing(blobs: BlobStore
     blobs.delete(f"{upload}/0-aa")
 
     assert blobs.names("", limit=10) == [f"{upload}/1-bb"]
-    with pytest.raises(Missing):
+    with pytest.raises(ObjectNotFound):
         blobs.open(f"{upload}/0-aa", 0, 1)
 
 
@@ -180,7 +180,7 @@ def test_a_replaced_object_has_the_bytes_of_the_other(blobs: BlobStore, stored: 
     blobs.replace(name, by)
 
     assert read(blobs, name, 0, 300_000) == content
-    assert is_there(blobs, name, 300_000)
+    assert object_exists(blobs, name, 300_000)
     assert blobs.names("", limit=10) == sorted([name, beside])
     blobs.delete(beside)
     assert blobs.names("", limit=10) == [name]
@@ -191,7 +191,7 @@ def test_nothing_is_replaced_by_an_object_that_is_missing(blobs: BlobStore) -> N
     blobs.append(there, [b"good"])
 
     for name in (there, lacking):
-        with pytest.raises(Missing):
+        with pytest.raises(ObjectNotFound):
             blobs.replace(name, new_name())
 
     assert blobs.names("", limit=10) == [there]
@@ -226,9 +226,9 @@ def test_an_object_is_there_with_exactly_its_size(blobs: BlobStore, size: int) -
     name = new_name()
     blobs.append(name, [bytes(size)] if size else [])
 
-    assert is_there(blobs, name, size)
-    assert not any(is_there(blobs, name, other) for other in (size - 1, size + 1, size + 100_000) if other >= 0)
-    assert not is_there(blobs, new_name(), size)
+    assert object_exists(blobs, name, size)
+    assert not any(object_exists(blobs, name, other) for other in (size - 1, size + 1, size + 100_000) if other >= 0)
+    assert not object_exists(blobs, new_name(), size)
 
 
 def test_too_few_bytes_are_given_and_are_corrupt(blobs: BlobStore) -> None:
@@ -403,8 +403,8 @@ def test_whoever_is_killed_in_a_replacement_leaves_the_object_as_it_was_or_whole
         with pytest.MonkeyPatch.context() as patch, contextlib.suppress(Killed):
             patch.setattr(step, kill)
             blobs.replace(name, by)
-        is_whole = is_there(blobs, name, 5)
-        assert is_whole or is_there(blobs, name, 3)
+        is_whole = object_exists(blobs, name, 5)
+        assert is_whole or object_exists(blobs, name, 3)
         seen.add(is_whole)
         # A second try, with the bytes of another push.
         again = new_name()

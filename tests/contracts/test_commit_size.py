@@ -20,8 +20,8 @@ from storage.firestore import FirestoreMetadata
 from storage.firestore_documents import fields_of, path_of
 from storage.firestore_indexes import COLLECTION, COLLECTION_GROUP
 from storage.past import DeletedManifest
-from storage.protocols import MOST_CONTENT, Create, Delete, Replace, Touch, Write
-from storage.records import LOOSE, Link, Manifest, Record, Tag, recast
+from storage.protocols import MAX_CONTENT_SIZE, Create, Delete, Replace, Touch, Write
+from storage.records import UNVERIFIED, Link, Manifest, Record, Tag, converted
 from tests.contracts.test_metadata import EXAMPLES
 
 NOW = datetime(2026, 11, 1, 12, 30, 15, 123456, tzinfo=UTC)
@@ -67,7 +67,7 @@ def test_a_touch_counts_a_document_and_no_entries() -> None:
 
 def test_what_leaves_the_indexes_counts() -> None:
     # Whether the one that it replaces waited in a queue is not known.
-    loose, named = link(1, state=LOOSE, since=NOW), link(1, since=NOW)
+    loose, named = link(1, state=UNVERIFIED, since=NOW), link(1, since=NOW)
     entry = entry_size(path_of(loose.key), "due", commit_size.ENTRY, COLLECTION_GROUP)
 
     assert size_of([Replace(named)]) - document_size(path_of(named.key), fields_of(named, "0" * 16)) >= entry
@@ -88,14 +88,14 @@ def test_what_a_listing_leaves_out_counts_when_it_is_deleted() -> None:
     assert size_of([Delete(listed)]) >= size_of([Delete(whole)])
     assert size_of([Delete(tag)]) - size_of([Create(tag)]) == 5000
     assert size_of([Delete(manifest(1, size=5000, object="u/0"))]) < 2000
-    assert commit_size.MAX_TAG_CONTENT == tags.INLINE_IN_TAG
+    assert commit_size.MAX_TAG_CONTENT == tags.MAX_INLINE_CONTENT
 
 
 @pytest.fixture
 def metadata(emulators: Emulators, monkeypatch: pytest.MonkeyPatch) -> Iterator[FirestoreMetadata]:
-    for name, value in emulators.fresh().items():
+    for name, value in emulators.fresh_stores().items():
         monkeypatch.setenv(name, value)
-    opened = open_metadata(settings.read(os.environ).metadata)
+    opened = open_metadata(settings.load_settings(os.environ).metadata)
     assert isinstance(opened, FirestoreMetadata)
     # The first request writes the schema.
     opened.read([link(1).key])
@@ -104,7 +104,7 @@ def metadata(emulators: Emulators, monkeypatch: pytest.MonkeyPatch) -> Iterator[
 
 
 def test_a_commit_that_firestore_would_not_take_is_refused(metadata: FirestoreMetadata) -> None:
-    contents = [manifest(number, content=b"x" * MOST_CONTENT, size=MOST_CONTENT) for number in range(20)]
+    contents = [manifest(number, content=b"x" * MAX_CONTENT_SIZE, size=MAX_CONTENT_SIZE) for number in range(20)]
     assert size_of(map(Create, contents)) > MAX_COMMIT_SIZE
 
     with pytest.raises(TooLarge, match="20 writes"):
@@ -148,7 +148,7 @@ def test_what_is_sent_is_never_larger_than_what_is_counted(metadata: FirestoreMe
     writes: list[Write] = []
     for number in range(50):
         image = manifest(number, 40, content=b"x" * 500)
-        dead = recast(image, DeletedManifest, deleted=NOW, cause="team/app")
+        dead = converted(image, DeletedManifest, deleted=NOW, cause="team/app")
         writes += [Create(image), Create(dead), *(Create(link(number * 40 + each)) for each in range(3))]
     batch = metadata._client.batch()
     for write in writes:

@@ -8,16 +8,16 @@ from typing import Any
 import pytest
 
 from storage.errors import Conflict, Unavailable
-from storage.firestore_commits import FirestoreCommits, is_small
+from storage.firestore_commits import FirestoreCommits, is_rest_commit
 from storage.firestore_reads import FirestoreReads
 from storage.protocols import Create, Delete, Replace, Touch, Write
 from storage.records import Key, Manifest, Repository
-from storage.upkeep import Pull
+from storage.upkeep import LastPull
 from tests.serving.cloud import Quiet, answering
 
 DIGEST = "sha256:" + "ab" * 32
 NAME = f"projects/p/databases/d/documents/repositories/team:app/pulls/{DIGEST}"
-PULL = Pull(id=DIGEST, repository="team/app", pulled=datetime(2026, 1, 2, 3, 4, 5, 6, tzinfo=UTC))
+PULL = LastPull(id=DIGEST, repository="team/app", pulled=datetime(2026, 1, 2, 3, 4, 5, 6, tzinfo=UTC))
 DONE = (200, {"writeResults": [{}], "commitTime": "2026-01-02T03:04:05.000006Z"})
 
 
@@ -120,4 +120,4 @@ def test_any_other_refusal_is_unavailable(firestore: Firestore, commit: Commit, 
     ],
 )
 def test_which_commits_are_small(writes: list[Write], small: bool) -> None:
-    assert is_small(writes) is small
+    assert is_rest_commit(writes) is small

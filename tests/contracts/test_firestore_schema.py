@@ -17,7 +17,7 @@ from storage.firestore import FirestoreMetadata
 from storage.firestore_documents import path_of
 from storage.firestore_schema import PATH, SCHEMA_VERSION
 from storage.protocols import Create, Replace
-from storage.records import LOOSE, OPEN, Key, Link, Upload
+from storage.records import OPEN, UNVERIFIED, Key, Link, Upload
 from tests.contracts.test_metadata import DIGEST, NOW, link
 
 LINK = link(DIGEST, "team/app")
@@ -30,7 +30,7 @@ Opened = Callable[..., FirestoreMetadata]
 @pytest.fixture
 def opened(emulators: Emulators, monkeypatch: pytest.MonkeyPatch) -> Iterator[Opened]:
     """Opens one and the same empty database, as a new process would."""
-    for name, value in emulators.fresh().items():
+    for name, value in emulators.fresh_stores().items():
         monkeypatch.setenv(name, value)
     stores: list[FirestoreMetadata] = []
 
@@ -122,16 +122,16 @@ def test_a_link_from_before_links_had_states_is_loose_and_adopted_by_a_replace(
     store = opened()
     store.commit([Create(LINK)])
     client.document(path_of(LINK.key)).update({"state": firestore.DELETE_FIELD, "since": firestore.DELETE_FIELD})
-    loose = replace(LINK, state=LOOSE, since=NOW)
+    loose = replace(LINK, state=UNVERIFIED, since=NOW)
 
     (listed,) = store.scan(Link, "team/app", limit=5)
     read = store.read([LINK.key])[LINK.key]
     assert listed == read == loose
-    assert store.due(Link, LOOSE, LATER, limit=5) == []
+    assert store.due(Link, UNVERIFIED, LATER, limit=5) == []
 
     store.commit([Replace(read)])
 
-    assert [queued.record for queued in store.due(Link, LOOSE, LATER, limit=5)] == [loose]
+    assert [queued.record for queued in store.due(Link, UNVERIFIED, LATER, limit=5)] == [loose]
 
 
 def test_what_an_older_release_writes_has_no_entry_until_it_is_written_anew(

@@ -65,7 +65,7 @@ def storage(monkeypatch: pytest.MonkeyPatch) -> Iterator[Storage]:
             planned.kept.pop(NAME)
             self.answer(204, b"")
 
-    monkeypatch.setattr(gcs_uploads, "FIRST_PAUSE", 0.001)
+    monkeypatch.setattr(gcs_uploads, "INITIAL_BACKOFF", 0.001)
     with answering(Handler) as port:
         monkeypatch.setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{port}")
         yield planned

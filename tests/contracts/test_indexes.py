@@ -10,13 +10,13 @@ import pytest
 from emulators import Emulators
 from functions.composition import open_metadata
 from storage.firestore_indexes import INDEXES
-from storage.kinds import FOUND_EVERYWHERE, KINDS
+from storage.kinds import CROSS_REPOSITORY_FIELDS, KINDS
 from storage.past import DeletedLink
 from storage.records import (
-    CONDEMNED,
-    FORGOTTEN,
     HIDDEN,
-    LOOSE,
+    HIDDEN_UNVERIFIED,
+    MARKED,
+    UNVERIFIED,
     Blob,
     Link,
     Manifest,
@@ -55,18 +55,18 @@ def test_terraform_exempts_all_other_fields_of_every_kind() -> None:
 def test_a_kind_names_its_queues(kind: type[Record]) -> None:
     assert bool(kind.QUEUES) == (kind.due is not Record.due)
     names = {each.name for each in dataclasses.fields(kind)}
-    assert set(kind.FOUND_BY) <= names
+    assert set(kind.INDEXED_FIELDS) <= names
 
 
 def test_an_entry_is_in_a_queue_that_its_kind_names() -> None:
     # In every state that a record can be in.
-    records = [*EXAMPLES, *(replace(link(DIGEST, "team/app"), state=state) for state in (LOOSE, CONDEMNED, ""))]
+    records = [*EXAMPLES, *(replace(link(DIGEST, "team/app"), state=state) for state in (UNVERIFIED, MARKED, ""))]
     hidden = next(each for each in EXAMPLES if isinstance(each, DeletedLink))
-    records += [replace(hidden, state=state) for state in (HIDDEN, FORGOTTEN, "")]
+    records += [replace(hidden, state=state) for state in (HIDDEN, HIDDEN_UNVERIFIED, "")]
     blob = next(each for each in EXAMPLES if isinstance(each, Blob))
     upload = next(each for each in EXAMPLES if isinstance(each, Upload))
     repository = next(each for each in EXAMPLES if isinstance(each, Repository))
-    records += [replace(blob, state=LOOSE), replace(upload, cancelled=True)]
+    records += [replace(blob, state=UNVERIFIED), replace(upload, cancelled=True)]
     records += [replace(repository, deleted=NOW), replace(repository, review=NOW)]
 
     seen = {(type(record), record.due.partition(" ")[0]) for record in records if record.due}
@@ -75,7 +75,7 @@ def test_an_entry_is_in_a_queue_that_its_kind_names() -> None:
 
 
 def test_no_other_query_is_made(emulators: Emulators, monkeypatch: pytest.MonkeyPatch) -> None:
-    environment = emulators.fresh()
+    environment = emulators.fresh_stores()
     monkeypatch.setenv("FIRESTORE_EMULATOR_HOST", environment["FIRESTORE_EMULATOR_HOST"])
     metadata = open_metadata(environment["LADING_METADATA"])
 
@@ -86,6 +86,6 @@ def test_no_other_query_is_made(emulators: Emulators, monkeypatch: pytest.Monkey
     with pytest.raises(AssertionError):
         metadata.find(Manifest, {"media_type": "a/b"}, repository="team/app", limit=1)
     with pytest.raises(AssertionError):
-        metadata.due(Manifest, LOOSE, NOW, limit=1)
+        metadata.due(Manifest, UNVERIFIED, NOW, limit=1)
     metadata.close()
-    assert {field in kind.FOUND_BY for kind, field in FOUND_EVERYWHERE} == {True}
+    assert {field in kind.INDEXED_FIELDS for kind, field in CROSS_REPOSITORY_FIELDS} == {True}

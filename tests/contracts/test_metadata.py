@@ -12,14 +12,14 @@ from storage.digests import digest_of
 from storage.errors import Conflict
 from storage.firestore import FirestoreMetadata
 from storage.kinds import KINDS
-from storage.past import DeletedLink, DeletedManifest, DeletedTag, History, Move
-from storage.protocols import MOST_CONTENT, Create, Delete, MetadataStore, Replace, Touch
+from storage.past import DeletedLink, DeletedManifest, DeletedTag, TagEvent, TagHistory
+from storage.protocols import MAX_CONTENT_SIZE, Create, Delete, MetadataStore, Replace, Touch
 from storage.records import (
-    CONDEMNED,
     ENDED,
     HIDDEN,
-    LOOSE,
+    MARKED,
     OPEN,
+    UNVERIFIED,
     Blob,
     Key,
     Link,
@@ -30,9 +30,9 @@ from storage.records import (
     Robot,
     Tag,
     Upload,
-    recast,
+    converted,
 )
-from storage.upkeep import Identity, Job, Pull, Running
+from storage.upkeep import Identity, InUseReport, Job, LastPull
 
 NOW = datetime(2026, 11, 1, 12, 30, 15, 123456, tzinfo=UTC)
 DIGEST = digest_of(b"one")
@@ -66,13 +66,15 @@ EXAMPLES: list[Record] = [
     tag("v1", content=b"{}"),
     Upload(id="u", target="team/app", parts=("0-a", "1-b"), sizes=(1, 2), offset=3, created=NOW, touched=NOW),
     Robot(id="ci", mac="00", repositories=("team/*",), actions=("pull",), created=NOW, expires=NOW, former_until=None),
-    recast(manifest(content=b"{}", blobs=(DIGEST,)), DeletedManifest, deleted=NOW, by="a@b", cause=DIGEST),
-    recast(tag("v1", content=b"{}"), DeletedTag, deleted=NOW, cause="team/app"),
-    recast(link(DIGEST, "team/app"), DeletedLink, deleted=NOW),
-    History(id="v1", repository="team/app", moves=3, moved=NOW),
-    Move(id="0-9-v1", repository="team/app", tag="v1", number=3, digest="", before=DIGEST, action="delete", moved=NOW),
-    Pull(id=DIGEST, repository="team/app", pulled=NOW),
-    Running(id="cluster-1", references=("team/app:v1", f"team/app@{DIGEST}"), reported=NOW),
+    converted(manifest(content=b"{}", blobs=(DIGEST,)), DeletedManifest, deleted=NOW, by="a@b", cause=DIGEST),
+    converted(tag("v1", content=b"{}"), DeletedTag, deleted=NOW, cause="team/app"),
+    converted(link(DIGEST, "team/app"), DeletedLink, deleted=NOW),
+    TagHistory(id="v1", repository="team/app", moves=3, moved=NOW),
+    TagEvent(
+        id="0-9-v1", repository="team/app", tag="v1", number=3, digest="", before=DIGEST, action="delete", moved=NOW
+    ),
+    LastPull(id=DIGEST, repository="team/app", pulled=NOW),
+    InUseReport(id="cluster-1", references=("team/app:v1", f"team/app@{DIGEST}"), reported=NOW),
     Identity(id="registry", registry="0" * 32, created=NOW),
     Job(id="collect", holder="x", until=NOW, phase="links", after=DIGEST, within="team/app", created=NOW),
 ]
@@ -148,7 +150,7 @@ def test_ids_that_look_alike_are_apart(metadata: MetadataStore) -> None:
 
 def test_content_may_be_as_large_as_promised(metadata: MetadataStore) -> None:
     blobs = tuple(digest_of(str(number).encode()) for number in range(5_000))
-    large = manifest(content=bytes(MOST_CONTENT), blobs=blobs)
+    large = manifest(content=bytes(MAX_CONTENT_SIZE), blobs=blobs)
 
     metadata.commit([Create(large)])
 
@@ -374,20 +376,20 @@ def test_of_many_that_replace_one_version_one_wins(metadata: MetadataStore) -> N
 
 def loose(number: int, repository: str, minutes: int) -> Link:
     since = NOW + timedelta(minutes=minutes)
-    return replace(link(digest_of(str(number).encode()), repository), state=LOOSE, since=since)
+    return replace(link(digest_of(str(number).encode()), repository), state=UNVERIFIED, since=since)
 
 
 def test_a_queue_gives_what_is_due_oldest_first_from_all_repositories(metadata: MetadataStore) -> None:
     waiting = [loose(1, "b", 2), loose(2, "a", 1), loose(3, "c", 3)]
-    hidden = recast(loose(5, "a", 0), DeletedLink, state=HIDDEN, deleted=NOW)
-    others = [link(DIGEST, "a"), replace(loose(4, "a", 0), state=CONDEMNED), hidden]
+    hidden = converted(loose(5, "a", 0), DeletedLink, state=HIDDEN, deleted=NOW)
+    others = [link(DIGEST, "a"), replace(loose(4, "a", 0), state=MARKED), hidden]
     metadata.commit([Create(each) for each in (*waiting, *others)])
 
-    due = metadata.due(Link, LOOSE, NOW + timedelta(minutes=2), limit=9)
+    due = metadata.due(Link, UNVERIFIED, NOW + timedelta(minutes=2), limit=9)
 
     assert [each.record for each in due] == [waiting[1], waiting[0]]
     assert [each.entry for each in due] == [waiting[1].due, waiting[0].due]
-    assert [each.record for each in metadata.due(Link, CONDEMNED, NOW, limit=9)] == [others[1]]
+    assert [each.record for each in metadata.due(Link, MARKED, NOW, limit=9)] == [others[1]]
 
 
 def test_a_queue_is_read_in_pages_behind_a_record_that_may_be_gone(metadata: MetadataStore) -> None:
@@ -395,7 +397,7 @@ def test_a_queue_is_read_in_pages_behind_a_record_that_may_be_gone(metadata: Met
     metadata.commit([Create(each) for each in waiting])
 
     seen, after = [], None
-    while page := metadata.due(Link, LOOSE, NOW + timedelta(hours=1), after=after, limit=3):
+    while page := metadata.due(Link, UNVERIFIED, NOW + timedelta(hours=1), after=after, limit=3):
         seen += [each.record for each in page]
         after = page[-1].cursor
         metadata.commit([Delete(page[-1].record)])
@@ -407,11 +409,11 @@ def test_a_queue_is_read_in_pages_behind_a_record_that_may_be_gone(metadata: Met
 def test_who_leaves_a_queue_is_in_it_no_more(metadata: MetadataStore) -> None:
     upload = Upload(id="u", target="a", created=NOW, touched=NOW)
     metadata.commit([Create(loose(1, "a", 0)), Create(upload)])
-    (first,) = metadata.due(Link, LOOSE, NOW, limit=2)
+    (first,) = metadata.due(Link, UNVERIFIED, NOW, limit=2)
     metadata.commit(
         [Replace(replace(first.record, state="")), Replace(replace(get(metadata, upload.key), cancelled=True))]
     )
 
-    assert metadata.due(Link, LOOSE, NOW, limit=2) == []
+    assert metadata.due(Link, UNVERIFIED, NOW, limit=2) == []
     assert metadata.due(Upload, OPEN, NOW, limit=2) == []
     assert [each.record.id for each in metadata.due(Upload, ENDED, NOW, limit=2)] == ["u"]

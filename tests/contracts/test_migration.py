@@ -21,16 +21,29 @@ from storage.errors import StorageError, Unavailable
 from storage.kinds import KINDS
 from storage.past import DeletedManifest
 from storage.protocols import Create, Replace
-from storage.records import DELETED, HIDDEN, LOOSE, REVIEW, Key, Link, Manifest, Record, Repository, Tag, Upload, recast
+from storage.records import (
+    DELETED,
+    HIDDEN,
+    REVIEW,
+    UNVERIFIED,
+    Key,
+    Link,
+    Manifest,
+    Record,
+    Repository,
+    Tag,
+    Upload,
+    converted,
+)
 from storage.sqlite import SqliteMetadata
-from storage.sqlite_schema import EVERYWHERE, NUMBERS, VERSION, decoded, lookups_of, packed, unpacked
+from storage.sqlite_schema import GLOBAL_SCOPE, KIND_NUMBERS, VERSION, decoded, lookups_of, packed, unpacked
 from storage.upkeep import Identity
 from tests.contracts.released_sqlite import make_released
 from tests.contracts.test_metadata import DIGEST, EXAMPLES, NOW, OTHER, link, manifest, tag
 
 MANY: Sequence[Record] = [
     *(each for each in EXAMPLES if not isinstance(each, Identity)),
-    replace(link(DIGEST, "team/app"), state=LOOSE, since=NOW),
+    replace(link(DIGEST, "team/app"), state=UNVERIFIED, since=NOW),
     Repository(id="gone", created=NOW, deleted=NOW),
     Upload(id="ended", target="team/app", cancelled=True, created=NOW, touched=NOW),
     manifest(OTHER, "team/app2", blobs=(DIGEST, OTHER), artifact_type="sbom", subject=DIGEST),
@@ -49,7 +62,7 @@ def expected(record: Record, records: Sequence[Record]) -> Record:
     if type(record) is Link and not record.state:
         named = {(each.repository, blob) for each in records if type(each) is Manifest for blob in each.blobs}
         if (record.repository, record.id) not in named:
-            return replace(record, state=LOOSE, since=record.created)
+            return replace(record, state=UNVERIFIED, since=record.created)
     if isinstance(record, Repository) and not record.deleted:
         return replace(record, review=record.created)
     return record
@@ -73,7 +86,7 @@ def assert_whole(path: Path, records: Sequence[Record] = MANY) -> None:
 
 
 def assert_rows(file: sqlite3.Connection, count: int) -> None:
-    kinds = {NUMBERS[kind.KIND]: kind for kind in KINDS}
+    kinds = {KIND_NUMBERS[kind.KIND]: kind for kind in KINDS}
     wanted, rows = set[Any](), 0
     for number, kind, repository, id, due, fields in file.execute(
         "SELECT number, kind, repository, coalesce(id, position), due, fields FROM entries"
@@ -81,7 +94,7 @@ def assert_rows(file: sqlite3.Connection, count: int) -> None:
         record = kinds[kind](id=unpacked(id), **_values(decoded(fields)))
         assert (record.due or None) == due
         for everywhere, field, value in lookups_of(kinds[kind], record.id, decoded(fields)):
-            scope = EVERYWHERE if everywhere else repository
+            scope = GLOBAL_SCOPE if everywhere else repository
             wanted.add((kind, scope, field, value, packed(record.id), repository, number))
         rows += 1
     assert set(file.execute("SELECT * FROM lookups")) == wanted
@@ -102,21 +115,21 @@ def test_the_release_before_loses_nothing(path: Path) -> None:
     store = SqliteMetadata(path)
     assert [each.record.id for each in store.due(Repository, DELETED, NOW, limit=9)] == ["gone"]
     assert [each.record.id for each in store.due(Repository, REVIEW, NOW, limit=9)] == ["team/app"]
-    (loose,) = [each for each in store.due(Link, LOOSE, NOW, limit=99) if each.record.id == DIGEST]
+    (loose,) = [each for each in store.due(Link, UNVERIFIED, NOW, limit=99) if each.record.id == DIGEST]
     assert store.find(Link, {"id": DIGEST}, repository=None, limit=9) == [loose.record]
     store.commit([Replace(replace(loose.record, state=HIDDEN)), Create(tag("new", "new/repository"))])
-    assert [each for each in store.due(Link, LOOSE, NOW, limit=99) if each.record.id == DIGEST] == []
+    assert [each for each in store.due(Link, UNVERIFIED, NOW, limit=99) if each.record.id == DIGEST] == []
     store.close()
 
 
 def test_links_whose_manifest_the_release_before_deleted_are_loose(path: Path) -> None:
     """Collection hides them then; links that a living manifest names stay as they are."""
     live = manifest(OTHER, "a", blobs=(OTHER,))
-    dead = recast(manifest(DIGEST, "a", blobs=(DIGEST, OTHER)), DeletedManifest, deleted=NOW, cause=DIGEST)
+    dead = converted(manifest(DIGEST, "a", blobs=(DIGEST, OTHER)), DeletedManifest, deleted=NOW, cause=DIGEST)
     make_released(path, [live, dead, *(link(digest, name) for digest in (DIGEST, OTHER) for name in ("a", "b"))])
 
     with contextlib.closing(SqliteMetadata(path)) as store:
-        found = {(each.record.repository, each.record.id) for each in store.due(Link, LOOSE, NOW, limit=9)}
+        found = {(each.record.repository, each.record.id) for each in store.due(Link, UNVERIFIED, NOW, limit=9)}
 
     assert found == {("a", DIGEST), ("b", DIGEST), ("b", OTHER)}
 
@@ -124,7 +137,7 @@ def test_links_whose_manifest_the_release_before_deleted_are_loose(path: Path) -
 def test_of_older_links_nobody_knows_whether_a_manifest_names_them(path: Path) -> None:
     make_released(path, [link(DIGEST, "team/app")], version=1)
 
-    assert_whole(path, [replace(link(DIGEST, "team/app"), state=LOOSE, since=NOW)])
+    assert_whole(path, [replace(link(DIGEST, "team/app"), state=UNVERIFIED, since=NOW)])
 
 
 def test_an_empty_store_of_the_release_before_goes_forward(path: Path) -> None:
@@ -158,7 +171,7 @@ def test_a_migration_that_fails_can_be_tried_again(path: Path, monkeypatch: pyte
 def test_without_space_for_it_nothing_is_begun(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make_released(path, MANY)
     before = path.read_bytes()
-    monkeypatch.setattr(sqlite_migration, "NEEDED", 1e12)
+    monkeypatch.setattr(sqlite_migration, "SPACE_FACTOR", 1e12)
 
     with pytest.raises(StorageError, match="must be free"):
         SqliteMetadata(path)
@@ -205,8 +218,8 @@ def test_killed_at_any_step_it_is_begun_anew(path: Path) -> None:
 def test_who_comes_while_it_is_brought_forward_waits(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """However long it takes: longer than a write waits for another one."""
     make_released(path, MANY)
-    monkeypatch.setattr(sqlite_file, "PATIENCE", 0.05)
-    monkeypatch.setattr(sqlite_migration, "PAGES", 1)
+    monkeypatch.setattr(sqlite_file, "BUSY_TIMEOUT", 0.05)
+    monkeypatch.setattr(sqlite_migration, "PAGES_PER_STEP", 1)
     writing, go_on = threading.Event(), threading.Event()
 
     def say(step: str, done: int, total: int) -> None:
@@ -214,7 +227,7 @@ def test_who_comes_while_it_is_brought_forward_waits(path: Path, monkeypatch: py
             writing.set()
             assert go_on.wait(30)
 
-    monkeypatch.setattr(sqlite_migration, "_say", say)
+    monkeypatch.setattr(sqlite_migration, "_show_progress", say)
     with ThreadPoolExecutor(2) as pool:
         first = pool.submit(SqliteMetadata, path)
         assert writing.wait(30)

@@ -10,13 +10,13 @@ from typing import Any, Final
 import pytest
 
 from storage import sqlite_writes
-from storage.kinds import FOUND_EVERYWHERE, KINDS
-from storage.past import Move
+from storage.kinds import CROSS_REPOSITORY_FIELDS, KINDS
+from storage.past import TagEvent
 from storage.protocols import Create
 from storage.records import Key, Manifest, Record
 from storage.sqlite import SqliteMetadata
-from storage.sqlite_queries import DUE, READ, READ_WITHOUT_CONTENT, SCAN, finding
-from storage.sqlite_schema import NUMBERS
+from storage.sqlite_queries import DUE, READ, READ_WITHOUT_CONTENT, SCAN, find_query
+from storage.sqlite_schema import KIND_NUMBERS
 from tests.contracts.test_metadata import DIGEST, EXAMPLES, NOW, OTHER, link, manifest
 
 GOOD: Final = re.compile(
@@ -26,12 +26,12 @@ GOOD: Final = re.compile(
 )
 
 FINDS: Final = {
-    f"{kind.KIND} by {field}, {form}": finding(kind, {field: DIGEST}, repository, after, 9)
+    f"{kind.KIND} by {field}, {form}": find_query(kind, {field: DIGEST}, repository, after, 9)
     for kind in KINDS
-    for field in kind.FOUND_BY
+    for field in kind.INDEXED_FIELDS
     for form, after in (("from the start", None), ("after a record", Key(kind, DIGEST, "team/app")))
     for repository in ("team/app", None)
-    if repository or (kind, field) in FOUND_EVERYWHERE
+    if repository or (kind, field) in CROSS_REPOSITORY_FIELDS
 }
 QUERIES: Final[dict[str, tuple[str, Any]]] = {
     "read": (READ, (1, "a", "b")),
@@ -42,8 +42,8 @@ QUERIES: Final[dict[str, tuple[str, Any]]] = {
     "touch at a version": (sqlite_writes.TOUCH_AT, ("v", 1, "a", "b", "u")),
     "what is written over": (sqlite_writes.FIND_STORED, (1, "a", "b", "v")),
     "delete": (sqlite_writes.DELETE, (1,)),
-    "forget": (sqlite_writes.FORGET, (1, 2, "a", "b", "c", 2)),
-    "two values": finding(Manifest, {"subject": DIGEST, "artifact_type": "sbom"}, "a", None, 9),
+    "forget": (sqlite_writes.DELETE_LOOKUP, (1, 2, "a", "b", "c", 2)),
+    "two values": find_query(Manifest, {"subject": DIGEST, "artifact_type": "sbom"}, "a", None, 9),
     **FINDS,
 }
 
@@ -76,9 +76,9 @@ def test_nothing_is_walked_through_or_sorted(file: sqlite3.Connection, name: str
     assert [step for step in steps if not GOOD.fullmatch(step)] == []
 
 
-def move(number: int, repository: str) -> Move:
+def move(number: int, repository: str) -> TagEvent:
     id = f"{10**6 - number}-latest"
-    return Move(
+    return TagEvent(
         id=id, repository=repository, tag="latest", number=number, digest="", before="", action="push", moved=NOW
     )
 
@@ -99,11 +99,11 @@ INSTRUCTIONS: Final = 1_000
 @pytest.mark.parametrize(
     "where",
     [
-        finding(Move, {"tag": "latest"}, "hot", None, 1),
-        finding(Move, {"tag": "latest"}, "hot", Key(Move, f"{10**6 - 500}-", "hot"), 1),
-        finding(Manifest, {"blobs": DIGEST}, "r7", None, 9),
-        finding(Manifest, {"subject": OTHER, "artifact_type": "sbom"}, "r7", None, 9),
-        (SCAN, (NUMBERS["moves"], "r7", "", 9)),
+        find_query(TagEvent, {"tag": "latest"}, "hot", None, 1),
+        find_query(TagEvent, {"tag": "latest"}, "hot", Key(TagEvent, f"{10**6 - 500}-", "hot"), 1),
+        find_query(Manifest, {"blobs": DIGEST}, "r7", None, 9),
+        find_query(Manifest, {"subject": OTHER, "artifact_type": "sbom"}, "r7", None, 9),
+        (SCAN, (KIND_NUMBERS["moves"], "r7", "", 9)),
     ],
     ids=["history", "as of a moment", "who names a blob", "referrers", "all moves"],
 )

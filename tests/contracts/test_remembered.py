@@ -53,13 +53,13 @@ def test_what_another_process_writes_is_read(here: SqliteMetadata, elsewhere: Sq
 def test_only_so_many_are_remembered_and_none_that_is_large(
     here: SqliteMetadata, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sqlite, "MOST_REMEMBERED", 3)
+    monkeypatch.setattr(sqlite, "MAX_CACHED_RECORDS", 3)
     tags = [tag(f"v{number}", content=b"x" * number) for number in range(10)]
-    large = tag("large", content=b"x" * sqlite.SMALL)
+    large = tag("large", content=b"x" * sqlite.MAX_CACHED_SIZE)
     here.commit([Create(each) for each in (*tags, large)])
 
     for _ in range(2):
         for each in (*tags, large):
             assert get(here, each.key) == each
-            assert len(here._remembered) <= 3
-            assert large.key not in here._remembered
+            assert len(here._cache) <= 3
+            assert large.key not in here._cache

@@ -74,8 +74,8 @@ def size_of_log(path: Path) -> int:
 def test_the_log_is_cut_once_a_long_reader_has_ended(
     store: SqliteMetadata, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sqlite_file, "MAX_LOG", LIMIT)
-    monkeypatch.setattr("storage.sqlite.LOG_INTERVAL", 0.0)
+    monkeypatch.setattr(sqlite_file, "MAX_WAL_SIZE", LIMIT)
+    monkeypatch.setattr("storage.sqlite.CHECKPOINT_INTERVAL", 0.0)
     first = fill(store, 1)
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as reader:
         reader.execute("BEGIN")
@@ -96,8 +96,8 @@ def test_readers_that_overlap_do_not_let_the_log_grow(
     store: SqliteMetadata, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """There is a reader at any moment, but each ends soon."""
-    monkeypatch.setattr(sqlite_file, "MAX_LOG", LIMIT)
-    monkeypatch.setattr("storage.sqlite.LOG_INTERVAL", 0.0)
+    monkeypatch.setattr(sqlite_file, "MAX_WAL_SIZE", LIMIT)
+    monkeypatch.setattr("storage.sqlite.CHECKPOINT_INTERVAL", 0.0)
     largest, ended = 0, threading.Event()
 
     def read() -> None:
@@ -134,7 +134,7 @@ def test_a_log_that_was_left_large_is_cut_when_the_file_is_opened(path: Path, mo
             reader.execute("BEGIN")
             reader.execute("SELECT count(*) FROM entries").fetchone()
             assert size_of_log(path) > LIMIT
-        monkeypatch.setattr(sqlite_file, "MAX_LOG", LIMIT)
+        monkeypatch.setattr(sqlite_file, "MAX_WAL_SIZE", LIMIT)
 
         with contextlib.closing(SqliteMetadata(path)) as another:
             assert size_of_log(path) == 0
@@ -164,23 +164,23 @@ def test_of_a_log_that_has_begun_anew_only_the_new_part_is_flushed_again(
     with contextlib.closing(SqliteMetadata(path)) as another:
         assert another.read([last.key])[last.key] == last
 
-    assert 0 < written <= 2 * sqlite_file.PIECE
+    assert 0 < written <= 2 * sqlite_file.CHUNK_SIZE
 
 
 def test_who_has_written_lets_others_write_first(path: Path) -> None:
     often, seldom, order = WriterQueue(path, 30), WriterQueue(path, 30), list[str]()
 
     def write() -> None:
-        with seldom.turn():
+        with seldom.acquire():
             order.append("seldom")
 
-    with often.turn():
+    with often.acquire():
         order.append("often")
         other = threading.Thread(target=write)
         other.start()
         while _can_be_locked(Path(f"{path}-queue")):
             time.sleep(0.001)
-    with often.turn():
+    with often.acquire():
         order.append("often again")
     other.join()
 
@@ -198,22 +198,22 @@ def _can_be_locked(path: Path) -> bool:
 
 def test_a_process_that_does_not_give_its_turn_back_stops_nobody(path: Path) -> None:
     stopped, other = WriterQueue(path, 30), WriterQueue(path, 0.05)
-    with stopped.turn(), other.turn():
+    with stopped.acquire(), other.acquire():
         pass
-    with stopped.turn():
+    with stopped.acquire():
         pass
 
 
 def test_a_process_that_was_stopped_in_its_turn_is_waited_for_once(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stopped, other, pauses = WriterQueue(path, 30), WriterQueue(path, 0.05), list[float]()
     monkeypatch.setattr("storage.sqlite_queue.time.sleep", pauses.append)
-    with stopped.turn():
-        with other.turn():
+    with stopped.acquire():
+        with other.acquire():
             assert pauses
         pauses.clear()
-        with other.turn():
+        with other.acquire():
             assert not pauses
-    with other.turn():
+    with other.acquire():
         assert not _can_be_locked(Path(f"{path}-turn")), "it queues again"
-    with stopped.turn(), other.turn():
+    with stopped.acquire(), other.acquire():
         assert pauses

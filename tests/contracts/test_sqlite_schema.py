@@ -14,14 +14,14 @@ from storage.kinds import KINDS
 from storage.protocols import Create
 from storage.records import Key, Repository
 from storage.sqlite import SqliteMetadata
-from storage.sqlite_schema import FILTERS, NUMBERS, VERSION
+from storage.sqlite_schema import FILTERS, KIND_NUMBERS, VERSION
 from tests.contracts.test_metadata import DIGEST, EXAMPLES, link
 
 REPOSITORY = Key(Repository, "team/app")
 CREATED = EXAMPLES[0]
 LINK = link(DIGEST, "team/app")
 
-FOUND_BY = {
+INDEXED_FIELDS = {
     "blobs": ("object",),
     "links": ("id",),
     "manifests": ("subject", "blobs", "children"),
@@ -45,14 +45,14 @@ def test_a_new_sqlite_file_has_the_newest_schema_and_can_give_space_back(tmp_pat
 
 
 def test_each_kind_has_a_number_of_its_own_in_sqlite() -> None:
-    assert NUMBERS.keys() == {kind.KIND for kind in KINDS}
-    assert len(set(NUMBERS.values())) == len(NUMBERS)
+    assert KIND_NUMBERS.keys() == {kind.KIND for kind in KINDS}
+    assert len(set(KIND_NUMBERS.values())) == len(KIND_NUMBERS)
 
 
 def test_what_sqlite_files_have_mentions_of_changes_with_the_schema_only() -> None:
     """A kind that is found by other fields than these needs a migration: files have, and lack, rows for them."""
-    now = {kind.KIND: tuple(name for name in kind.FOUND_BY if (kind.KIND, name) not in FILTERS) for kind in KINDS}
-    assert (VERSION, {kind: fields for kind, fields in now.items() if fields}) == (4, FOUND_BY)
+    now = {kind.KIND: tuple(name for name in kind.INDEXED_FIELDS if (kind.KIND, name) not in FILTERS) for kind in KINDS}
+    assert (VERSION, {kind: fields for kind, fields in now.items() if fields}) == (4, INDEXED_FIELDS)
 
 
 def set_version(path: Path, version: int) -> None:

@@ -44,13 +44,13 @@ REFUSED: Final = (400,)
 TOO_LARGE: Final = (431,)
 PUSHED: Final = (201, 200, 405)
 READ: Final = (200, 200, 405)
-UNSURE: Final = (404,)
+AMBIGUOUS: Final = (404,)
 
 ROWS: Final[dict[str, tuple[tuple[int, ...], bytes]]] = {
     # Two lengths.
-    "a length and chunks": (UNSURE, request(ABSENT, b"Content-Length: 5\r\n" + CHUNKED, EMPTY)),
-    "chunks and a length": (UNSURE, request(ABSENT, CHUNKED + b"Content-Length: 4\r\n", ONE_CHUNK)),
-    "a length of the next request, and chunks": (UNSURE, request(ABSENT, LENGTH_OF_SMUGGLED + CHUNKED, EMPTY)),
+    "a length and chunks": (AMBIGUOUS, request(ABSENT, b"Content-Length: 5\r\n" + CHUNKED, EMPTY)),
+    "chunks and a length": (AMBIGUOUS, request(ABSENT, CHUNKED + b"Content-Length: 4\r\n", ONE_CHUNK)),
+    "a length of the next request, and chunks": (AMBIGUOUS, request(ABSENT, LENGTH_OF_SMUGGLED + CHUNKED, EMPTY)),
     "two lengths that differ": (REFUSED, push(b"Content-Length: 3\r\nContent-Length: 0\r\n")),
     "two lengths that differ, the other way": (REFUSED, push(b"Content-Length: 0\r\nContent-Length: 3\r\n")),
     "the same length twice": (PUSHED, push(b"Content-Length: 3\r\nContent-Length: 3\r\n")),
@@ -67,7 +67,7 @@ ROWS: Final[dict[str, tuple[tuple[int, ...], bytes]]] = {
     "a length of other digits": (REFUSED, push("Content-Length: \u0663\r\n".encode())),
     "a length of 2^64": (REFUSED, push(b"Content-Length: 18446744073709551616\r\n")),
     "a length of 2^64 - 1": (TOO_LARGE, push(b"Content-Length: 18446744073709551615\r\n")),
-    "a length of 2^63": (UNSURE, request(ABSENT, b"Content-Length: 9223372036854775808\r\n")),
+    "a length of 2^63": (AMBIGUOUS, request(ABSENT, b"Content-Length: 9223372036854775808\r\n")),
     "a length with zeros": (PUSHED, push(b"Content-Length: 0003\r\n")),
     "a length between blanks": (PUSHED, push(b"Content-Length:\t 3 \t\r\n")),
     "a length after a vertical tab": (REFUSED, push(b"Content-Length: \x0b3\r\n")),
@@ -94,25 +94,28 @@ ROWS: Final[dict[str, tuple[tuple[int, ...], bytes]]] = {
     "a coding with an underscore": (PUSHED, push(b"Transfer_Encoding: chunked\r\nContent-Length: 3\r\n")),
     "a length with an underscore in its name": (PUSHED, push(b"Content_Length: 9\r\nContent-Length: 3\r\n")),
     # Chunks.
-    "a chunk below zero": (UNSURE, request(ABSENT, CHUNKED, b"-1\r\n\r\n")),
-    "a chunk with 0x": (UNSURE, request(ABSENT, CHUNKED, b"0x3\r\nabc\r\n" + EMPTY)),
-    "a chunk with a plus": (UNSURE, request(ABSENT, CHUNKED, b"+3\r\nabc\r\n" + EMPTY)),
-    "a chunk of 2^64": (UNSURE, request(ABSENT, CHUNKED, b"10000000000000000\r\n")),
-    "a chunk of 2^64 - 1": (UNSURE, request(ABSENT, CHUNKED, b"ffffffffffffffff\r\n")),
+    "a chunk below zero": (AMBIGUOUS, request(ABSENT, CHUNKED, b"-1\r\n\r\n")),
+    "a chunk with 0x": (AMBIGUOUS, request(ABSENT, CHUNKED, b"0x3\r\nabc\r\n" + EMPTY)),
+    "a chunk with a plus": (AMBIGUOUS, request(ABSENT, CHUNKED, b"+3\r\nabc\r\n" + EMPTY)),
+    "a chunk of 2^64": (AMBIGUOUS, request(ABSENT, CHUNKED, b"10000000000000000\r\n")),
+    "a chunk of 2^64 - 1": (AMBIGUOUS, request(ABSENT, CHUNKED, b"ffffffffffffffff\r\n")),
     "a chunk with zeros": (PUSHED, push(CHUNKED, b"00000000000000000000003\r\nabc\r\n" + EMPTY)),
     "a chunk before a space": (PUSHED, push(CHUNKED, b"3 \r\nabc\r\n" + EMPTY)),
-    "a chunk after a space": (UNSURE, request(ABSENT, CHUNKED, b" 3\r\nabc\r\n" + EMPTY)),
-    "a chunk of no digit": (UNSURE, request(ABSENT, CHUNKED, b"g\r\nabc\r\n" + EMPTY)),
-    "a chunk without a size": (UNSURE, request(ABSENT, CHUNKED, b"\r\nabc\r\n" + EMPTY)),
-    "chunks with bare LF": (UNSURE, request(ABSENT, CHUNKED, b"3\nabc\n0\n\n")),
-    "a chunk without an end": (UNSURE, request(ABSENT, CHUNKED, b"3\r\nabc" + EMPTY)),
-    "a chunk that is longer than it says": (UNSURE, request(ABSENT, CHUNKED, b"3\r\nabcdef\r\n" + EMPTY)),
+    "a chunk after a space": (AMBIGUOUS, request(ABSENT, CHUNKED, b" 3\r\nabc\r\n" + EMPTY)),
+    "a chunk of no digit": (AMBIGUOUS, request(ABSENT, CHUNKED, b"g\r\nabc\r\n" + EMPTY)),
+    "a chunk without a size": (AMBIGUOUS, request(ABSENT, CHUNKED, b"\r\nabc\r\n" + EMPTY)),
+    "chunks with bare LF": (AMBIGUOUS, request(ABSENT, CHUNKED, b"3\nabc\n0\n\n")),
+    "a chunk without an end": (AMBIGUOUS, request(ABSENT, CHUNKED, b"3\r\nabc" + EMPTY)),
+    "a chunk that is longer than it says": (AMBIGUOUS, request(ABSENT, CHUNKED, b"3\r\nabcdef\r\n" + EMPTY)),
     "a chunk with an extension": (PUSHED, push(CHUNKED, b"3;a=b\r\nabc\r\n" + EMPTY)),
-    "a chunk's extension with a bare LF": (UNSURE, request(ABSENT, CHUNKED, b"3;a\n\r\nabc\r\n" + EMPTY)),
-    "a chunk's extension of 20 kB": (UNSURE, request(ABSENT, CHUNKED, b"3;" + b"a" * 20_000 + b"\r\nabc\r\n" + EMPTY)),
+    "a chunk's extension with a bare LF": (AMBIGUOUS, request(ABSENT, CHUNKED, b"3;a\n\r\nabc\r\n" + EMPTY)),
+    "a chunk's extension of 20 kB": (
+        AMBIGUOUS,
+        request(ABSENT, CHUNKED, b"3;" + b"a" * 20_000 + b"\r\nabc\r\n" + EMPTY),
+    ),
     "a trailer that says a length": (PUSHED, push(CHUNKED, b"3\r\nabc\r\n0\r\nContent-Length: 50\r\n\r\n")),
     "a trailer that says chunked": (PUSHED, push(CHUNKED, b"3\r\nabc\r\n0\r\n" + CHUNKED + b"\r\n")),
-    "a trailer of 40 kB": (UNSURE, request(ABSENT, CHUNKED, b"0\r\n" + b"X-A: y\r\n" * 5_000 + b"\r\n")),
+    "a trailer of 40 kB": (AMBIGUOUS, request(ABSENT, CHUNKED, b"0\r\n" + b"X-A: y\r\n" * 5_000 + b"\r\n")),
     # Bodies where none is wanted.
     "GET with a length": (READ, get(b"Content-Length: 3\r\n", BODY)),
     "GET with chunks": (READ, get(CHUNKED, ONE_CHUNK)),
@@ -146,10 +149,10 @@ ROWS: Final[dict[str, tuple[tuple[int, ...], bytes]]] = {
         get(b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\r\n"),
     ),
     "an upgrade to a web socket": (READ, get(b"Connection: Upgrade\r\nUpgrade: websocket\r\n")),
-    "a tunnel": ((*UNSURE, 200, 405), request(b"CONNECT evil.example:443 HTTP/1.1", b"")),
+    "a tunnel": ((*AMBIGUOUS, 200, 405), request(b"CONNECT evil.example:443 HTTP/1.1", b"")),
     "hop by hop": ((200,), get(b"Connection: close, Host, Authorization\r\n")),
     "100-continue, and a body all the same": (
-        UNSURE,
+        AMBIGUOUS,
         request(ABSENT, b"Expect: 100-continue\r\n" + LENGTH_OF_SMUGGLED),
     ),
 }

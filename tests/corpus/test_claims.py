@@ -14,7 +14,7 @@ from typing import Any, Final
 import jwt
 import pytest
 
-from functions.auth.keys import Key, KeyRing, Keys
+from functions.auth.keys import KeyRing, Keys, SigningKey
 from functions.auth.tokens import Tokens
 from tests.api.client import Client
 from tests.auth.conftest import Guard
@@ -64,7 +64,7 @@ NAMES: Final = {"alice@example.com", "12345"}
 
 PATHS: Final = ("/v2/", "/v2/token")
 
-KEY: Final = Key("k1", b"k" * 64)
+KEY: Final = SigningKey("k1", b"k" * 64)
 HEADER: Final = {"alg": "HS256", "typ": "JWT", "kid": "k1"}
 
 
@@ -102,7 +102,7 @@ def client(guard: Guard, monkeypatch: pytest.MonkeyPatch) -> Client:
     """Of a registry whose key is KEY."""
     made = guard().client
     ring = KeyRing(lambda: Keys((KEY,), b"r" * 32))
-    monkeypatch.setattr(made.app._door, "_tokens", Tokens(ring, URL, SERVICE, ()), raising=True)
+    monkeypatch.setattr(made.app._authenticator, "_tokens", Tokens(ring, URL, SERVICE, ()), raising=True)
     return made
 
 

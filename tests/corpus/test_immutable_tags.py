@@ -7,14 +7,14 @@ import pytest
 
 from functions import settings
 from functions.app import App
-from functions.auth.door import OpenDoor
+from functions.auth.door import OpenAuthenticator
 from functions.jobs.backup import Stores
 from functions.registry.documents import OCI_INDEX, OCI_MANIFEST
 from functions.registry.immutable import ImmutableTags
 from functions.registry.registry import Registry
 from storage.digests import digest_of
 from tests import images
-from tests.api.client import Answer, Client
+from tests.api.client import Client, Response
 
 RULES: Final = ("team/*:v*", "!team/*:v*-rc*", "team/app:pinned")
 LAYER: Final = b"a layer"
@@ -24,7 +24,7 @@ INDEX: Final = images.index([OTHER])
 DIGEST: Final = digest_of(IMAGE)
 DOCKER: Final = "application/vnd.docker.distribution.manifest.v2+json"
 
-Attack = Callable[[Client], Answer]
+Attack = Callable[[Client], Response]
 
 
 def put(reference: str, content: bytes = OTHER, media_type: str = OCI_MANIFEST) -> Attack:
@@ -74,8 +74,8 @@ ALLOWED: Final[dict[str, Attack]] = {
 @pytest.fixture
 def client(stores: Stores) -> Client:
     """A client that may do everything with a registry that has RULES."""
-    registry = Registry(stores.blobs, stores.metadata, ImmutableTags.of(RULES))
-    made = Client(App(registry, settings.read({}), OpenDoor()))
+    registry = Registry(stores.blobs, stores.metadata, ImmutableTags.parse(RULES))
+    made = Client(App(registry, settings.load_settings({}), OpenAuthenticator()))
     made.push_image("team/app", "v1", LAYER)
     made.push_manifest("team/app", "pinned", IMAGE)
     made.push_manifest("team/app", digest_of(OTHER), OTHER)

@@ -5,7 +5,7 @@ import pytest
 from functions.registry.documents import OCI_MANIFEST
 from storage.digests import digest_of
 from tests import images
-from tests.api.client import Answer, Client, typed
+from tests.api.client import Client, Response, typed
 from tests.auth.worlds import Guarded
 from tests.corpus.conftest import Headers
 
@@ -85,7 +85,7 @@ def app(guarded: Guarded, owner: Client) -> Guarded:
     return guarded
 
 
-def told(answer: Answer, *names: str) -> tuple[int, list[tuple[str, str]], str]:
+def told(answer: Response, *names: str) -> tuple[int, list[tuple[str, str]], str]:
     """All that a caller gets, without `names` and what is another one each time."""
 
     def blind(text: str) -> str:

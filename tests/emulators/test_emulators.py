@@ -38,7 +38,7 @@ def finished(process: subprocess.Popen[str]) -> tuple[int, str, str]:
 
 
 def test_both_answer_and_what_is_fresh_is_empty(emulators: Emulators, monkeypatch: pytest.MonkeyPatch) -> None:
-    variables = emulators.fresh()
+    variables = emulators.fresh_stores()
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     bucket = storage.Client().bucket(variables["LADING_BLOBS"].removeprefix("gs://"))
@@ -55,7 +55,7 @@ def test_both_answer_and_what_is_fresh_is_empty(emulators: Emulators, monkeypatc
     assert client.document("a/b").get().to_dict() == {"x": 1}
     client.close()  # type: ignore[no-untyped-call]
 
-    other = emulators.fresh()
+    other = emulators.fresh_stores()
     same = {emulators.storage.url, emulators.firestore.address, emulators.iam.url}
     assert set(other.values()) & set(variables.values()) == same
 

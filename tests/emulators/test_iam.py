@@ -19,7 +19,7 @@ from googleapiclient.discovery import build  # type: ignore[import-untyped]
 from googleapiclient.errors import HttpError  # type: ignore[import-untyped]
 
 from emulators.iam import CALLS, IamEmulator
-from emulators.processes import Family
+from emulators.processes import ProcessGroup
 from tests.auth import worlds
 from tests.auth.worlds import BUCKET, PROJECT, PULL, PUSH, ROBOT, World
 
@@ -29,7 +29,7 @@ BINDINGS = {"user:alice@example.com": ["secretmanager.versions.access", "secretm
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """A world with alice, a bucket with folders, a project, a service account and a secret."""
-    with Family() as family:
+    with ProcessGroup() as family:
         made = World(IamEmulator.start(family, tmp_path_factory.mktemp("iam")))
         made.token("alice")
         made.token("narrow", worlds.READ_ONLY)

@@ -12,7 +12,7 @@ from google.auth.compute_engine import _metadata
 from google.oauth2 import id_token as google_id_token
 
 from emulators.metadata import PROJECT_NUMBER, Account, MetadataServer
-from emulators.processes import Family
+from emulators.processes import ProcessGroup
 from tests.auth.worlds import pem, private_key
 
 EMAIL = "lading-registry@lading-test.iam.gserviceaccount.com"
@@ -24,7 +24,7 @@ DEFAULT = f"{BASE}/instance/service-accounts/default"
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MetadataServer]:
-    with Family() as family:
+    with ProcessGroup() as family:
         yield MetadataServer.start(family, ACCOUNT, tmp_path_factory.mktemp("metadata") / "account.json")
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from functions.app import DRAINERS
+from functions.app import THREADS_PER_DRAIN
 from functions.envoy_config import STREAM_WINDOW
 from functions.registry.documents import OCI_MANIFEST
 from storage.digests import digest_of
@@ -127,14 +127,14 @@ def test_a_stalled_upload_ends_alone(cloud: Server) -> None:
 def test_refused_bodies_without_an_end_leave_their_neighbour_alone(cloud: Server) -> None:
     """Each as large as the window of a stream: the connection's has room for all.
 
-    The server reads so many refused bodies at a time on, for a while (PROXY_DRAIN_SECONDS): a connection that it closed
+    The server reads so many refused bodies at a time on, for a while (PROXY_DRAIN_TIMEOUT): a connection that it closed
     with unread bytes would be reset, and the answer could be lost.
     """
     authorization, path = ("authorization", cloud.authorization), "/v2/a/blobs/uploads/absent"
     # So that no request waits until the password is checked: few do at a time, and others get 503.
     assert cloud.request("GET", "/v2/")[0].status == 200
     with connection(cloud) as client:
-        refused = [client.send("PATCH", path, [authorization], body=None) for _ in range(THREADS // DRAINERS)]
+        refused = [client.send("PATCH", path, [authorization], body=None) for _ in range(THREADS // THREADS_PER_DRAIN)]
         for stream in refused:
             client.send_body(stream, bytes(STREAM_WINDOW))
         healthy, path = begin(client, cloud)

@@ -16,7 +16,7 @@ from functions import settings
 from functions.composition import open_blobs, open_metadata
 from functions.jobs.backup import Stores
 from storage.errors import Unavailable
-from storage.protocols import BlobStore, Found, MetadataStore, QueueCursor, Queued, Stored, Write
+from storage.protocols import BlobStore, Found, MetadataStore, QueueCursor, Queued, StoredObject, Write
 from storage.records import Key, R
 from tests.faults.grpc_proxy import failing_grpc
 from tests.faults.http_proxy import failing_http
@@ -55,7 +55,7 @@ def failing_google(emulators: Emulators) -> Iterator[Failing]:
             patch.setenv(name, value)
 
         def fresh() -> Stores:
-            read = settings.read({**emulators.fresh(), **proxies})
+            read = settings.load_settings({**emulators.fresh_stores(), **proxies})
             return Stores(open_blobs(read.blobs), open_metadata(read.metadata))
 
         yield Failing(plan, fresh)
@@ -66,7 +66,7 @@ def failing_local(folder: Path) -> Failing:
     plan, numbers = Plan(), itertools.count()
 
     def fresh() -> Stores:
-        read = settings.read({"LADING_DATA": str(folder / str(next(numbers)))})
+        read = settings.load_settings({"LADING_DATA": str(folder / str(next(numbers)))})
         return Stores(FailingBlobs(open_blobs(read.blobs), plan), FailingMetadata(open_metadata(read.metadata), plan))
 
     return Failing(plan, fresh)
@@ -90,10 +90,10 @@ class FailingBlobs:
         self._inner = inner
         self._plan = plan
 
-    def append(self, name: str, chunks: Iterable[bytes], size: int | None = None) -> Stored:
+    def append(self, name: str, chunks: Iterable[bytes], size: int | None = None) -> StoredObject:
         return by_plan(self._plan, lambda: self._inner.append(name, chunks, size))
 
-    def join(self, name: str, parts: Sequence[str]) -> Stored:
+    def join(self, name: str, parts: Sequence[str]) -> StoredObject:
         return by_plan(self._plan, lambda: self._inner.join(name, parts))
 
     def replace(self, name: str, by: str) -> None:

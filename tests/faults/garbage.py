@@ -13,16 +13,16 @@ from typing import Any, Final
 
 from functions.jobs.backup import Stores
 from functions.jobs.collect import Collector
-from functions.jobs.reaping import Waits
-from functions.registry.links import loosened
+from functions.jobs.reaping import GracePeriods
+from functions.registry.links import unverify
 from functions.registry.pages import scan_all
 from functions.registry.registry import Registry
 from functions.registry.uploads import Body
 from storage.digests import digest_of
 from storage.filesystem import FilesystemBlobs
 from storage.kinds import KINDS
-from storage.past import Move
-from storage.protocols import MOST_CONTENT, Create, Replace
+from storage.past import TagEvent
+from storage.protocols import MAX_CONTENT_SIZE, Create, Replace
 from storage.records import Key, Record, Upload, values_of
 from storage.sqlite import SqliteMetadata
 from storage.upkeep import Job
@@ -82,7 +82,7 @@ def neglected(registry: Registry, clock: TestClock) -> None:
     """A registry that nobody has collected the garbage of for long."""
     _on_the_first_day(registry)
     clock.turn(hours=25)
-    Collector(registry, Waits(), clock=clock).run()
+    Collector(registry, GracePeriods(), clock=clock).run()
     clock.turn(days=1)
     _later(registry)
     clock.turn(days=6)
@@ -109,7 +109,7 @@ def _on_the_first_day(registry: Registry) -> None:
 def _later(registry: Registry) -> None:
     """What is loose for long enough by now, be it named or not, and a session that ends."""
     link = registry.blobs.get("a", push_image(registry, "a", "v3").blobs[1])
-    registry.metadata.commit([loosened(link, link.created)])
+    registry.metadata.commit([unverify(link, link.created)])
     push_blob(registry, "a", images.blob())
     registry.uploads.append("a", registry.uploads.start("a").id, Body([b"left alone, too"]))
 
@@ -126,7 +126,9 @@ def _delete_an_index(registry: Registry) -> None:
     """Delete an index with a tag, its image, the image's signature, and a manifest that is an object of its own."""
     image = push_image(registry, "a", layers=1)
     content = image.content or b""
-    large = push_manifest(registry, "a", images.manifest([], annotations={"n": images.blob(MOST_CONTENT // 2).hex()}))
+    large = push_manifest(
+        registry, "a", images.manifest([], annotations={"n": images.blob(MAX_CONTENT_SIZE // 2).hex()})
+    )
     push_manifest(registry, "a", images.manifest([], subject=images.descriptor(content)))
     # Collection forgets what is first in order first, and an index before its children: in one go, where it is first.
     made = (images.index([content], annotations={"n": str(number)}) for number in itertools.count())
@@ -160,7 +162,11 @@ def state_of(now: Snapshot) -> State:
 
 def _key(record: Record) -> Key[Any]:
     """Of a record; that of a move holds a time."""
-    return Key(Move, f"{record.tag} {record.number}", record.repository) if isinstance(record, Move) else record.key
+    return (
+        Key(TagEvent, f"{record.tag} {record.number}", record.repository)
+        if isinstance(record, TagEvent)
+        else record.key
+    )
 
 
 def _timeless(record: Record) -> Mapping[str, Any]:

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from storage.digests import digest_of
-from storage.protocols import MOST_CONTENT
+from storage.protocols import MAX_CONTENT_SIZE
 from tests import images
-from tests.api.client import Answer
+from tests.api.client import Response
 from tests.faults.worlds import World, by_rules, image
 
 UPLOADS: Final = "blobs/uploads/"
@@ -30,7 +30,7 @@ class Operation:
 
     name: str
     prepare: Callable[[World], object]
-    act: Callable[[World], Answer]
+    act: Callable[[World], Response]
     gone: bool = False
     reads: bool = False
 
@@ -39,7 +39,7 @@ def nothing(_: World) -> None:
     """Nothing need be there."""
 
 
-def absolute(world: World, answer: Answer) -> str:
+def absolute(world: World, answer: Response) -> str:
     """The path in the repository that an answer leads to."""
     return answer.headers["Location"].rpartition(f"/v2/{world.name}/")[2]
 
@@ -49,12 +49,12 @@ def new_blob(world: World) -> None:
     world.blobs["new"] = images.blob(3 * PART)
 
 
-def push_as_docker(world: World) -> Answer:
+def push_as_docker(world: World) -> Response:
     """POST, one PATCH without a length, PUT."""
     return send(world, world.ask("POST", UPLOADS))
 
 
-def send(world: World, begun: Answer) -> Answer:
+def send(world: World, begun: Response) -> Response:
     """PATCH and PUT into a session that has just begun; what did not begin one is the answer."""
     if begun.status != 202:
         return begun
@@ -63,7 +63,7 @@ def send(world: World, begun: Answer) -> Answer:
     return sent if sent.status != 202 else world.ask("PUT", f"{path}?digest={digest_of(content)}")
 
 
-def push_as_containerd(world: World) -> Answer:
+def push_as_containerd(world: World) -> Response:
     """POST, then PUT of the whole."""
     begun = world.ask("POST", UPLOADS)
     if begun.status != 202:
@@ -72,7 +72,7 @@ def push_as_containerd(world: World) -> Answer:
     return world.ask("PUT", f"{absolute(world, begun)}?digest={digest_of(content)}", content)
 
 
-def push_at_once(world: World) -> Answer:
+def push_at_once(world: World) -> Response:
     """One POST."""
     content = world.blobs["new"]
     return world.ask("POST", f"{UPLOADS}?digest={digest_of(content)}", content)
@@ -99,7 +99,7 @@ def begin_with_parts(world: World) -> None:
         world.session = absolute(world, sent)
 
 
-def send_chunks(world: World) -> Answer:
+def send_chunks(world: World) -> Response:
     """PATCHes that say where they belong, from where the session ends; then PUT. What regctl does, and does again."""
     content = world.blobs["new"]
     while True:
@@ -120,12 +120,12 @@ def send_chunks(world: World) -> Answer:
     return finish(world)
 
 
-def finish(world: World) -> Answer:
+def finish(world: World) -> Response:
     """PUT, with nothing more to send."""
     return world.ask("PUT", f"{world.session}?digest={world.digest('new')}")
 
 
-def cancel(world: World) -> Answer:
+def cancel(world: World) -> Response:
     return world.ask("DELETE", world.session)
 
 
@@ -135,12 +135,12 @@ def elsewhere(world: World) -> None:
     world.client.push_blob(f"{world.name}-source", world.blobs["new"])
 
 
-def mount(world: World) -> Answer:
+def mount(world: World) -> Response:
     """… and push it where that is not mounted, as clients do."""
     return send(world, world.ask("POST", f"{UPLOADS}?mount={world.digest('new')}&from={world.name}-source"))
 
 
-def mount_from_anywhere(world: World) -> Answer:
+def mount_from_anywhere(world: World) -> Response:
     return send(world, world.ask("POST", f"{UPLOADS}?mount={world.digest('new')}"))
 
 
@@ -209,7 +209,7 @@ def deleted_repository(world: World) -> None:
 def large(world: World) -> None:
     """A manifest that is not pushed yet, too large for a record."""
     world.push_blob("config", images.blob())
-    fields = {"annotations": {"filler": "x" * MOST_CONTENT}}
+    fields = {"annotations": {"filler": "x" * MAX_CONTENT_SIZE}}
     world.manifests["large"] = images.manifest([], world.blobs["config"], **fields)
 
 
@@ -224,27 +224,27 @@ def unnamed_blob(world: World) -> None:
     world.push_blob("new", images.blob())
 
 
-def delete_manifest(world: World) -> Answer:
+def delete_manifest(world: World) -> Response:
     return world.ask("DELETE", f"manifests/{world.digest('one')}")
 
 
-def undelete(world: World, role: str = "one") -> Answer:
+def undelete(world: World, role: str = "one") -> Response:
     return by_rules(lambda: world.backends.registry.undelete.manifest(world.name, world.digest(role)))
 
 
-def undelete_tag(world: World) -> Answer:
+def undelete_tag(world: World) -> Response:
     return by_rules(lambda: world.backends.registry.undelete.tag(world.name, "v1"))
 
 
-def undelete_repository(world: World) -> Answer:
+def undelete_repository(world: World) -> Response:
     return by_rules(lambda: world.backends.registry.undelete.repository(world.name))
 
 
-def roll_back(world: World) -> Answer:
-    return by_rules(lambda: world.backends.registry.rollback.to(world.name, "v1", world.digest("one")))
+def roll_back(world: World) -> Response:
+    return by_rules(lambda: world.backends.registry.rollback.to_digest(world.name, "v1", world.digest("one")))
 
 
-def delete_repository(world: World) -> Answer:
+def delete_repository(world: World) -> Response:
     return by_rules(lambda: world.backends.registry.deletion.repository(world.name))
 
 

@@ -141,7 +141,7 @@ def stores(google: bool, folder: Path) -> Iterator[Mapping[str, str]]:
         yield {"LADING_DATA": str(folder / "data")}
         return
     with running() as emulators:
-        yield emulators.fresh()
+        yield emulators.fresh_stores()
 
 
 def main() -> int:

@@ -12,12 +12,12 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from functions.registry.pulls import Pulls
+from functions.registry.pulls import LastPulls
 from storage.errors import Conflict, Unavailable
 from storage.protocols import Create, Delete
 from storage.records import Repository
-from storage.upkeep import Pull
-from tests.api.client import Answer
+from storage.upkeep import LastPull
+from tests.api.client import Response
 from tests.faults import NIGHTLY
 from tests.faults.failing import Failing
 from tests.faults.operations import OPERATIONS, READS, Operation
@@ -38,7 +38,7 @@ ON_GOOGLE = pytest.mark.parametrize("failing", ["google"], indirect=True)
 class Unharmed(NamedTuple):
     """An operation where nothing fails: its answer, what clients see then, and how many calls each kind can hit."""
 
-    answer: Answer
+    answer: Response
     view: dict[str, Any]
     calls: Counter[Kind]
 
@@ -65,7 +65,7 @@ def unharmed(world: World, operation: Operation) -> Unharmed:
     return Unharmed(answer, world.view(), calls)
 
 
-def struck(world: World, operation: Operation, kind: Kind, number: int) -> Answer:
+def struck(world: World, operation: Operation, kind: Kind, number: int) -> Response:
     """What comes of an operation whose call `number` fails."""
     plan = world.backends.plan
     plan.set(kind, number)
@@ -88,7 +88,7 @@ def cases(operation: Operation, calls: Counter[Kind]) -> Iterator[tuple[Kind, in
                 yield kind, number
 
 
-def assert_honest(answer: Answer, where: object) -> None:
+def assert_honest(answer: Response, where: object) -> None:
     assert answer.status == 503, where
     assert "Retry-After" in answer.headers, where
 
@@ -138,9 +138,9 @@ def test_a_pull_does_not_fail_with_the_writing_of_its_time(backends: Backends, k
     world = World(backends, f"w{next(NUMBERS)}")
     image(world, "one", "v1")
     registry, now = backends.registry, datetime.now(UTC)
-    failing, later = Pulls(registry.metadata, lambda _=None: now), Pulls(registry.metadata, lambda _=None: now)
+    failing, later = LastPulls(registry.metadata, lambda _=None: now), LastPulls(registry.metadata, lambda _=None: now)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(registry.pulls, "note", failing.note)
+        patch.setattr(registry.last_pulls, "record_pull", failing.record_pull)
         backends.plan.set(kind, number, lasting=True)
         try:
             assert world.ask("GET", "manifests/v1").status == 200
@@ -148,8 +148,8 @@ def test_a_pull_does_not_fail_with_the_writing_of_its_time(backends: Backends, k
         finally:
             backends.plan.clear()
     failing.close()
-    later.note(world.name, world.digest("one"))
-    pulled = registry.metadata.scan(Pull, world.name, limit=10)
+    later.record_pull(world.name, world.digest("one"))
+    pulled = registry.metadata.scan(LastPull, world.name, limit=10)
     assert [each.pulled for each in pulled] == [now], "it is on record once, however often it was sent"
 
 

@@ -21,13 +21,13 @@ from functions.jobs.backup import Stores, back_up
 from functions.registry.registry import Registry
 from storage import sqlite_backup
 from storage.digests import digest_of
-from storage.errors import Full, Unavailable
+from storage.errors import StoreFull, Unavailable
 from storage.filesystem import FilesystemBlobs
 from storage.protocols import Replace
 from storage.records import Blob, Key
 from storage.sqlite import SqliteMetadata
 from tests import images
-from tests.api.client import Answer, Client, client_of, typed
+from tests.api.client import Client, Response, client_of, typed
 from tests.clients.layouts import write_image
 from tests.faults.clients import ExactClient, Told
 from tests.needs import missing, program
@@ -64,7 +64,7 @@ def write_without_end(file: FileIO) -> None:
         file.write(bytes(4096))
 
 
-def assert_full(refused: Told | Answer, *stores: str) -> None:
+def assert_full(refused: Told | Response, *stores: str) -> None:
     """The client is told that there is no space, where, and what frees some."""
     assert (refused.status, refused.headers["Retry-After"]) == (507, "5")
     (error,) = json.loads(refused.body)["errors"]
@@ -119,7 +119,7 @@ def test_a_full_disk_of_a_backup_is_told_from_the_registrys(small_disk: Path, tm
         push_image(registry, "a", "v1")
         back_up(stores, small_disk / "backup")
         filler = fill(small_disk)
-        with pytest.raises(Full, match=place):
+        with pytest.raises(StoreFull, match=place):
             back_up(stores, small_disk / "backup")
         filler.unlink()
         image = push_image(registry, "a", "v2")
@@ -129,11 +129,11 @@ def test_a_full_disk_of_a_backup_is_told_from_the_registrys(small_disk: Path, tm
         stores.blobs.append("ab" * 16 + "/1", iter([large]), len(large))
         object = "ab" * 16 + "/1"
         stores.metadata.commit([Replace(replace(stored, object=object, size=len(large)))])
-        with pytest.raises(Full, match=place):
+        with pytest.raises(StoreFull, match=place):
             back_up(stores, small_disk / "backup")
 
 
-@pytest.mark.parametrize("copy", [sqlite_backup.snapshot, sqlite_backup.put_in_place])
+@pytest.mark.parametrize("copy", [sqlite_backup.copy_snapshot, sqlite_backup.overwrite])
 def test_a_database_that_does_not_fit_on_a_disk_is_an_error_about_that(
     copy: Callable[[Path, Path, sqlite_backup.Progress], None], small_disk: Path, tmp_path: Path
 ) -> None:
@@ -143,7 +143,7 @@ def test_a_database_that_does_not_fit_on_a_disk_is_an_error_about_that(
         connection.executemany("INSERT INTO entries VALUES (zeroblob(1000000))", [()] * 20)
         connection.commit()
 
-    with pytest.raises(Full) as raised:
+    with pytest.raises(StoreFull) as raised:
         copy(tmp_path / "large.sqlite", small_disk / "copy.sqlite", lambda done, total: None)
 
     assert raised.value.place == small_disk / "copy.sqlite"
@@ -312,7 +312,7 @@ def client(local: Stores) -> Client:
 
 
 def test_a_busy_database_is_waited_for_and_then_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("storage.sqlite_file.PATIENCE", 0.2)
+    monkeypatch.setattr("storage.sqlite_file.BUSY_TIMEOUT", 0.2)
     blobs, metadata = FilesystemBlobs(tmp_path / "blobs"), SqliteMetadata(tmp_path / "metadata.sqlite")
     client, content = client_of(Registry(blobs, metadata)), images.blob()
     client.push_blob("a", content)

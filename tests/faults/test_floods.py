@@ -15,7 +15,7 @@ import pytest
 
 from functions.registry.documents import OCI_MANIFEST
 from storage.digests import digest_of
-from storage.protocols import MOST_CONTENT
+from storage.protocols import MAX_CONTENT_SIZE
 from tests import images
 from tests.servers import Server, answer_on, serving, users
 
@@ -159,7 +159,7 @@ def push_large(server: Server, kind: str) -> tuple[str, bytes]:
     else:
         config = images.EMPTY_CONFIG
         pushed, _ = server.request("POST", f"/v2/public/blobs/uploads/?digest={digest_of(config)}", config)
-        size = 4_000_000 if kind == "manifest" else MOST_CONTENT - 1000
+        size = 4_000_000 if kind == "manifest" else MAX_CONTENT_SIZE - 1000
         content = images.manifest([], annotations={"padding": "x" * size})
         path = "/v2/public/manifests/large"
         pushed, _ = server.request("PUT", path, content, {"Content-Type": OCI_MANIFEST})

@@ -17,10 +17,10 @@ import pytest
 from functions.jobs.backup import Stores
 from functions.jobs.cleanup import in_collection
 from functions.jobs.collect import Collector
-from functions.jobs.reaping import Waits
+from functions.jobs.reaping import GracePeriods
 from functions.jobs.scrub import Scrubber
-from functions.jobs.slices import LEASE, Report
-from functions.registry.policy_files import parse
+from functions.jobs.slices import LEASE_DURATION, JobReport
+from functions.registry.policy_files import parse_policies
 from functions.registry.registry import Registry
 from storage.errors import StorageError
 from storage.past import DeletedManifest, DeletedTag
@@ -32,7 +32,7 @@ from tests.faults.plans import Kind
 from tests.model.truth import Snapshot, spotless, whole
 from tests.registry.clocks import TestClock
 
-POLICIES = parse(
+POLICIES = parse_policies(
     '[{"name": "old", "action": {"type": "Delete"}, "condition": {"tagPrefixes": ["pr-"], "olderThan": "1d"}}]'
 )
 BY_DAY = {"local": 30, "google": 4}
@@ -43,16 +43,16 @@ TAKING = (2, 3)
 
 PRECIOUS = (Manifest, Tag, DeletedManifest, DeletedTag)
 
-Run = Callable[[Stores, TestClock], Report | None]
+Run = Callable[[Stores, TestClock], JobReport | None]
 
 
-def collect(stores: Stores, clock: TestClock) -> Report | None:
+def collect(stores: Stores, clock: TestClock) -> JobReport | None:
     registry = Registry(stores.blobs, stores.metadata, clock=clock)
     clean_up = in_collection(registry, POLICIES, applied=True, clock=clock)
-    return Collector(registry, Waits(), clean_up, clock).run()
+    return Collector(registry, GracePeriods(), clean_up, clock).run()
 
 
-def scrub(stores: Stores, clock: TestClock) -> Report | None:
+def scrub(stores: Stores, clock: TestClock) -> JobReport | None:
     return Scrubber(Registry(stores.blobs, stores.metadata, clock=clock), repair=True, clock=clock).run()
 
 
@@ -81,7 +81,7 @@ def unharmed(failing: Failing, template: Template, run: Run, steps: Set[str]) ->
     return Unharmed(before, after, findings, calls)
 
 
-def finished(report: Report | None) -> Report:
+def finished(report: JobReport | None) -> JobReport:
     assert report is not None
     assert report.finished
     return report
@@ -94,7 +94,7 @@ def cases(request: pytest.FixtureRequest, calls: Mapping[Kind, int]) -> list[tup
     return every if NIGHTLY else every[:: len(every) // BY_DAY[request.node.callspec.params["failing"]]]
 
 
-def struck(failing: Failing, kind: Kind, number: int, job: Callable[[], Report | None]) -> Report | None:
+def struck(failing: Failing, kind: Kind, number: int, job: Callable[[], JobReport | None]) -> JobReport | None:
     """What comes of a job whose call `number` fails: a report, or None where it has failed as well."""
     failing.plan.set(kind, number)
     try:
@@ -107,12 +107,12 @@ def struck(failing: Failing, kind: Kind, number: int, job: Callable[[], Report |
         failing.plan.clear()
 
 
-def again(job: Callable[[], Report | None], clock: TestClock, at_once: bool) -> Report:
+def again(job: Callable[[], JobReport | None], clock: TestClock, at_once: bool) -> JobReport:
     """The next job. Where it may not be able to begin `at_once`, it is, when the lease is over."""
     report = job()
     if report is None:
         assert not at_once
-        clock.turn(seconds=LEASE.total_seconds())
+        clock.turn(seconds=LEASE_DURATION.total_seconds())
         report = job()
     return finished(report)
 

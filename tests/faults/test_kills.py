@@ -15,7 +15,7 @@ from threading import Event, Thread
 
 from functions.jobs.backup import Stores
 from functions.jobs.collect import Collector
-from functions.jobs.reaping import Waits
+from functions.jobs.reaping import GracePeriods
 from functions.registry.registry import Registry
 from functions.registry.uploads import Body
 from storage.digests import digest_of
@@ -36,7 +36,7 @@ KILLED_COLLECTIONS = 50 if NIGHTLY else 3
 
 MOST_COLLECTIONS = 30 * KILLED_COLLECTIONS
 
-LONGEST = 0.8
+MAX_LENGTH = 0.8
 """Seconds that a server lives while clients work."""
 
 
@@ -80,7 +80,7 @@ def test_whoever_is_killed_has_kept_what_was_acknowledged(environment: Mapping[s
                 client.ledger.check(server.port)
             assert_nothing_is_lost(clients)
             with working(clients, server):
-                time.sleep(random.uniform(0.05, LONGEST))
+                time.sleep(random.uniform(0.05, MAX_LENGTH))
                 server.process.kill()
         assert_sound(environment)
     with serving(environment, tmp_path / "log") as server:
@@ -114,7 +114,7 @@ def test_a_collection_that_is_killed_loses_nothing_and_the_next_one_clears_the_r
     environment: Mapping[str, str], stores: Stores, registry: Registry
 ) -> None:
     none = timedelta(0)
-    collector = Collector(registry, Waits(none, none, none, none))
+    collector = Collector(registry, GracePeriods(none, none, none, none))
     collector.run()
     kept, killed = [], 0
     for number in range(MOST_COLLECTIONS):

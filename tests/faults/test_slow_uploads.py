@@ -124,8 +124,8 @@ def with_an_answer(sockets: list[socket.socket], count: int) -> list[socket.sock
 
 
 def has_an_answer(sock: socket.socket) -> bool:
-    readable, _, _ = select.select([sock], [], [], 0)
-    return bool(readable)
+    readable_patterns, _, _ = select.select([sock], [], [], 0)
+    return bool(readable_patterns)
 
 
 def eventually_pushed(server: Server, user: str) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from functions.serve import BUFFER, CONNECTIONS
+from functions.serve import MAX_CONNECTIONS, READ_BUFFER_SIZE
 from storage.digests import digest_of
 from tests import images
 from tests.faults.clients import ExactClient
@@ -105,8 +105,8 @@ def many_descriptors() -> Iterator[None]:
 @pytest.mark.parametrize(
     ("connections", "begun"),
     [
-        pytest.param(CONNECTIONS - 10, 1, id="nearly all places taken by headers that never end"),
-        pytest.param(CONNECTIONS + 500, 3, id="more than there are places"),
+        pytest.param(MAX_CONNECTIONS - 10, 1, id="nearly all places taken by headers that never end"),
+        pytest.param(MAX_CONNECTIONS + 500, 3, id="more than there are places"),
     ],
 )
 def test_idle_connections(private: Server, connections: int, begun: int) -> None:
@@ -114,7 +114,7 @@ def test_idle_connections(private: Server, connections: int, begun: int) -> None
         for number in range(connections):
             sock = stack.enter_context(connect(private))
             if number % begun == 0:
-                sock.sendall(b"GET /v2/ HTTP/1.1\r\nHost: localhost\r\nX-Begun: " + bytes(BUFFER - 1000))
+                sock.sendall(b"GET /v2/ HTTP/1.1\r\nHost: localhost\r\nX-Begun: " + bytes(READ_BUFFER_SIZE - 1000))
         assert_others_are_served(private)
 
 
@@ -131,7 +131,7 @@ def test_connections_that_were_answered_and_stay(tmp_path: Path) -> None:
     environment = {"LADING_DATA": str(tmp_path / "data"), "LADING_ADDRESS": "127.0.0.1:{port}"}
     command = ["env", *(f"{name}={value}" for name, value in environment.items()), sys.executable, "-c", HURRIED]
     with serving({}, tmp_path / "log", command=command) as server, contextlib.ExitStack() as stack:
-        for _ in range(CONNECTIONS + 100):
+        for _ in range(MAX_CONNECTIONS + 100):
             sock = stack.enter_context(connect(server))
             sock.sendall(b"GET /v2/ HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert_others_are_served(server)

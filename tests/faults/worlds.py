@@ -13,7 +13,7 @@ from functions.registry.registry import Registry
 from storage.digests import digest_of
 from storage.errors import StorageError
 from tests import images
-from tests.api.client import Answer, Client, client_of, typed
+from tests.api.client import Client, Response, client_of, typed
 from tests.faults.failing import Failing
 from tests.faults.plans import Plan
 
@@ -34,7 +34,7 @@ def failing_backends(failing: Failing) -> Iterator[Backends]:
     registry = Registry(stores.blobs, stores.metadata)
     with contextlib.closing(registry), pytest.MonkeyPatch.context() as patch:
         # Whoever writes pulls down makes calls of his own, which must not be counted among the others.
-        patch.setattr(registry.pulls, "note", lambda *_: None)
+        patch.setattr(registry.last_pulls, "record_pull", lambda *_: None)
         client = client_of(registry)
         for _ in range(2):
             # Whatever a process asks once only has been asked.
@@ -56,12 +56,12 @@ class World:
     def client(self) -> Client:
         return self.backends.client
 
-    def ask(self, method: str, path: str, body: bytes = b"", **more: Any) -> Answer:
+    def ask(self, method: str, path: str, body: bytes = b"", **more: Any) -> Response:
         """One request for something in the repository; a body that is cut makes an answer of status 0."""
         try:
             return self.client.ask(method, f"/v2/{self.name}/{path}", body, **more)
         except StorageError:
-            return Answer(0, {}, b"")  # type: ignore[arg-type]  # it never came
+            return Response(0, {}, b"")  # type: ignore[arg-type]  # it never came
 
     def push_blob(self, role: str, content: bytes) -> None:
         """Push a blob that plays a role."""
@@ -73,7 +73,7 @@ class World:
         self.manifests[role] = content
         self.client.push_manifest(self.name, reference or digest_of(content), content)
 
-    def put(self, role: str, reference: str = "") -> Answer:
+    def put(self, role: str, reference: str = "") -> Response:
         """The request that pushes a manifest that is known already."""
         content = self.manifests[role]
         return self.ask("PUT", f"manifests/{reference or digest_of(content)}", content, headers=typed(content))
@@ -110,15 +110,15 @@ class World:
         return ("whole" if answer.body == content else "DAMAGED") if answer.status == 200 else "absent"
 
 
-def by_rules(action: Callable[[], Any]) -> Answer:
+def by_rules(action: Callable[[], Any]) -> Response:
     """What a command of the registry's own does, as an answer like those of the API."""
     try:
         action()
     except StorageError:
-        return Answer(503, {"Retry-After": "0"}, b"")  # type: ignore[arg-type]  # like headers
+        return Response(503, {"Retry-After": "0"}, b"")  # type: ignore[arg-type]  # like headers
     except RegistryError as error:
-        return Answer(error.row.status, {}, json.dumps({"errors": [{"code": error.row.code}]}).encode())  # type: ignore[arg-type]
-    return Answer(200, {}, b"")  # type: ignore[arg-type]
+        return Response(error.descriptor.status, {}, json.dumps({"errors": [{"code": error.descriptor.code}]}).encode())  # type: ignore[arg-type]
+    return Response(200, {}, b"")  # type: ignore[arg-type]
 
 
 def image(world: World, role: str, reference: str = "", **fields: Any) -> None:

@@ -11,18 +11,18 @@ from google.cloud import firestore
 from emulators import Emulators
 from functions import settings
 from functions.composition import open_blobs
-from functions.jobs.adoption import DONE
+from functions.jobs.adoption import MIGRATION_KEY
 from functions.jobs.backup import Stores
 from functions.jobs.collect import Collector
-from functions.jobs.reaping import Waits
+from functions.jobs.reaping import GracePeriods
 from functions.registry.registry import Registry
 from storage.digests import digest_of
 from storage.firestore import FirestoreMetadata
 from storage.firestore_schema import SCHEMA_VERSION
 from storage.kinds import KINDS
 from storage.past import DeletedLink, DeletedManifest
-from storage.protocols import OVERLAP, Create, Delete
-from storage.records import Blob, Key, Manifest, Repository, recast
+from storage.protocols import MAX_RELEASE_OVERLAP, Create, Delete
+from storage.records import Blob, Key, Manifest, Repository, converted
 from tests import images
 from tests.jobs.test_idle import Counting
 from tests.model.truth import Snapshot, spotless, whole
@@ -36,7 +36,7 @@ class Database:
     """One database, as processes of two releases see it."""
 
     def __init__(self, environment: dict[str, str]) -> None:
-        read = settings.read(environment)
+        read = settings.load_settings(environment)
         parts = urlsplit(read.metadata)
         place = (parts.netloc, parts.path.strip("/"))
         self._client = firestore.Client(project=place[0], database=place[1])
@@ -67,7 +67,7 @@ class Database:
 
 @pytest.fixture
 def database(emulators: Emulators, monkeypatch: pytest.MonkeyPatch) -> Iterator[Database]:
-    environment = dict(emulators.fresh())
+    environment = dict(emulators.fresh_stores())
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     assert os.environ["FIRESTORE_EMULATOR_HOST"]
@@ -97,13 +97,13 @@ def _delete_as_before(metadata: FirestoreMetadata, manifest: Manifest, clock: Te
     live = metadata.read([manifest.key])[manifest.key]
     assert live is not None
     cause = {"cause": manifest.id}
-    metadata.commit([Delete(live), Create(recast(live, DeletedManifest, deleted=clock(), **cause))])
+    metadata.commit([Delete(live), Create(converted(live, DeletedManifest, deleted=clock(), **cause))])
 
 
 def collect(database: Database, hours: float = 0) -> None:
     database.clock.turn(hours=hours)
     registry = Registry(database.blobs, database.metadata, clock=database.clock)
-    report = Collector(registry, Waits(), clock=database.clock).run()
+    report = Collector(registry, GracePeriods(), clock=database.clock).run()
     assert report is not None
     assert (report.finished, report.findings) == (True, [])
 
@@ -117,7 +117,7 @@ def test_what_an_older_release_wrote_is_collected(database: Database) -> None:
     living += used(database, database.old)
     collect(database, hours=0.5)
     # What was written beside the first round has no entry: it is kept until the second one.
-    collect(database, hours=OVERLAP.total_seconds() / 3600)
+    collect(database, hours=MAX_RELEASE_OVERLAP.total_seconds() / 3600)
     for hours in (25, 2, 7 * 24, 2, 25, 2, 2, 2):
         collect(database, hours)
 
@@ -144,14 +144,14 @@ def test_all_records_are_walked_twice_and_never_again(database: Database) -> Non
         database.clock.turn(hours=hours)
         counting = Counting(database.metadata)
         registry = Registry(database.blobs, counting, clock=database.clock)
-        report = Collector(registry, Waits(), clock=database.clock).run()
+        report = Collector(registry, GracePeriods(), clock=database.clock).run()
         assert report is not None
         assert report.finished
         rounds.append("records adopted" in report.counts)
         last = counting.counts
     assert rounds == [True, False, True, False, False]
     assert last["query"] < 14
-    job = database.metadata.read([Key(DONE.kind, DONE.id)])[DONE]
+    job = database.metadata.read([Key(MIGRATION_KEY.kind, MIGRATION_KEY.id)])[MIGRATION_KEY]
     assert job is not None
     assert job.rules.endswith(" last")
 
@@ -162,13 +162,13 @@ def test_the_last_round_begins_anew_where_the_first_one_is_not_done(database: Da
     assert raised is not None
     database.clock.time = raised
     registry = Registry(database.blobs, database.metadata, clock=database.clock)
-    while (report := Collector(registry, Waits(), clock=database.clock).run(timedelta(0))) is not None:
+    while (report := Collector(registry, GracePeriods(), clock=database.clock).run(timedelta(0))) is not None:
         if report.phase.startswith("adopt links"):
             break
     # An older release writes what the first round has passed.
     started = Registry(database.blobs, database.old, clock=database.clock).uploads.start("a")
     database.forget_entries()
-    collect(database, hours=OVERLAP.total_seconds() / 3600 + 0.1)
+    collect(database, hours=MAX_RELEASE_OVERLAP.total_seconds() / 3600 + 0.1)
     for hours in (25, 2, 2):
         collect(database, hours)
 
@@ -190,7 +190,7 @@ def test_a_hidden_link_whose_manifest_an_older_release_forgot_is_collected(datab
     tombstone = database.metadata.read([key])[key]
     assert tombstone is not None
     database.metadata.commit([Delete(tombstone)])
-    for hours in (OVERLAP.total_seconds() / 3600 + 0.1, 2, 2):
+    for hours in (MAX_RELEASE_OVERLAP.total_seconds() / 3600 + 0.1, 2, 2):
         collect(database, hours)
 
     left = {link.id for link in database.metadata.scan(DeletedLink, "a", limit=9)}

@@ -15,12 +15,12 @@ from functions import settings
 from functions.commands.serve import _collection
 from functions.composition import collector_of, create
 from functions.jobs.background import BackgroundCollection
-from functions.jobs.slices import Phase, Report, Slices, scanned
+from functions.jobs.slices import JobReport, Phase, ResumableJob, scan_pages
 from functions.registry.acts import now
 from functions.registry.registry import Registry
 from functions.settings import SettingsError
 from storage.digests import digest_of
-from storage.errors import Full
+from storage.errors import StoreFull
 from storage.records import Repository
 from tests import images
 from tests.jobs.folders import folder_stores
@@ -90,13 +90,13 @@ def registry(tmp_path: Path) -> Iterator[Registry]:
 class Scripted:
     """A collector that does what is next in a script, and tells how it was asked."""
 
-    def __init__(self, *script: Report | Exception | None) -> None:
+    def __init__(self, *script: JobReport | Exception | None) -> None:
         self.script = list(script)
         self.done = threading.Event()
         self.reserved = 0
-        self.pace = Any
+        self.throttle = Any
 
-    def run(self, limit: timedelta) -> Report | None:
+    def run(self, limit: timedelta) -> JobReport | None:
         step = self.script.pop(0) if self.script else None
         if not self.script:
             self.done.set()
@@ -115,7 +115,7 @@ class Scripted:
 
 def collected(scripted: Scripted) -> list[bool]:
     """Run a script; return which of the reports that were told were of a finished collection."""
-    told: list[Report] = []
+    told: list[JobReport] = []
     background = BackgroundCollection(SOON, lambda: scripted, scripted.reserve, told.append)  # type: ignore[arg-type, return-value]
     with background:
         assert scripted.done.wait(PATIENCE)
@@ -123,17 +123,17 @@ def collected(scripted: Scripted) -> list[bool]:
 
 
 def test_slices_follow_one_another_until_it_is_done() -> None:
-    assert collected(Scripted(Report(), Report(), Report(finished=True))) == [False, False, True]
+    assert collected(Scripted(JobReport(), JobReport(), JobReport(finished=True))) == [False, False, True]
 
 
 def test_a_full_disk_is_collected_with_the_reserve() -> None:
-    scripted = Scripted(Full("metadata", Path("/data")), Report(finished=True))
+    scripted = Scripted(StoreFull("metadata", Path("/data")), JobReport(finished=True))
     assert collected(scripted) == [True]
     assert scripted.reserved == 1
 
 
 def test_what_fails_is_tried_again(caplog: pytest.LogCaptureFixture) -> None:
-    assert collected(Scripted(OSError("down"), ValueError("a defect"), None, Report(finished=True), None)) == [True]
+    assert collected(Scripted(OSError("down"), ValueError("a defect"), None, JobReport(finished=True), None)) == [True]
     assert [record.message.rpartition(": ")[2] for record in caplog.records] == ["down", "a defect"]
 
 
@@ -141,15 +141,15 @@ def test_an_end_does_not_wait_for_a_long_collection(registry: Registry) -> None:
     for number in range(5):
         push_image(registry, f"app{number}", "v1")
 
-    def looked(stops: bool) -> Report:
-        slices = Slices("test", registry.metadata, now)
+    def looked(stops: bool) -> JobReport:
+        slices = ResumableJob("test", registry.metadata, now)
 
         def handle(_: Any) -> str:
             if stops:
                 slices.stop()
             return "looked at"
 
-        phase = Phase("all", scanned(registry.metadata, Repository), handle)
+        phase = Phase("all", scan_pages(registry.metadata, Repository), handle)
         report = slices.run([phase], timedelta(minutes=1), lambda _: None)
         assert report is not None
         return report
@@ -162,7 +162,7 @@ def test_an_end_does_not_wait_for_a_long_collection(registry: Registry) -> None:
 
 def test_only_a_registry_on_this_machine_collects_by_itself(registry: Registry) -> None:
     def collects(**variables: str) -> bool:
-        found: AbstractContextManager[object] = _collection(settings.read(variables), registry)
+        found: AbstractContextManager[object] = _collection(settings.load_settings(variables), registry)
         return isinstance(found, BackgroundCollection)
 
     assert collects()
@@ -171,12 +171,12 @@ def test_only_a_registry_on_this_machine_collects_by_itself(registry: Registry) 
     assert not collects(LADING_BLOBS="gs://bucket", LADING_METADATA="firestore://project/database")
     for wrong in ("0s", "never", "1w", "-1h"):
         with pytest.raises(SettingsError):
-            settings.read({"LADING_COLLECT_EVERY": wrong})
+            settings.load_settings({"LADING_COLLECT_EVERY": wrong})
 
 
 def test_the_reports_of_all_are_of_one_registry(tmp_path: Path) -> None:
     """Collection works on the stores that are served: a second writer in this process would wait for the first."""
-    read = settings.read({"LADING_DATA": str(tmp_path / "data"), "LADING_ACCESS": "everybody"})
+    read = settings.load_settings({"LADING_DATA": str(tmp_path / "data"), "LADING_ACCESS": "everybody"})
     app = create(read)
     push_image(app.registry, "app", "v1")
     with contextlib.closing(app.registry):

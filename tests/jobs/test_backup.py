@@ -9,11 +9,11 @@ import pytest
 
 from functions.jobs.backup import Stores, back_up, restore
 from functions.jobs.collect import Collector
-from functions.jobs.reaping import Waits
+from functions.jobs.reaping import GracePeriods
 from functions.registry.registry import Registry
 from storage import sqlite_backup
 from storage.digests import digest_of
-from storage.errors import Missing, Unavailable
+from storage.errors import ObjectNotFound, Unavailable
 from storage.records import Manifest
 from tests import images
 from tests.jobs.folders import folder_stores
@@ -72,7 +72,7 @@ def test_a_backup_goes_back_into_either_pair_of_stores(
 ) -> None:
     source = Registry(other.blobs, other.metadata)
     contents = push_everything(source)
-    source.pulls.note("team/app", next(iter(contents)).partition("@")[2])
+    source.last_pulls.record_pull("team/app", next(iter(contents)).partition("@")[2])
 
     back_up(other, tmp_path / "backup")
     restore(tmp_path / "backup", stores)
@@ -118,7 +118,7 @@ def test_restoring_changes_nothing_that_is_there(stores: Stores, registry: Regis
     report = restore(tmp_path / "backup", stores)
 
     assert registry.manifests.find("a", "v1").digest == newer.digest
-    assert report.tags_left == 1
+    assert report.tags_skipped == 1
     assert "left 1 tags" in str(report)
 
 
@@ -127,7 +127,7 @@ def test_what_was_deleted_comes_back(stores: Stores, registry: Registry, tmp_pat
     back_up(stores, tmp_path / "backup")
     registry.deletion.manifest("a", image.digest)
     for _ in range(3):
-        Collector(registry, Waits(NONE, NONE, NONE, NONE)).run()
+        Collector(registry, GracePeriods(NONE, NONE, NONE, NONE)).run()
     assert stores.blobs.names("", limit=9) == [], "it is gone for good"
 
     restore(tmp_path / "backup", stores)
@@ -236,7 +236,7 @@ def test_a_backup_that_fails_at_the_end_leaves_the_earlier_one(
         raise Unavailable("the disk is full")
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(sqlite_backup, "put_in_place", fail)
+        patched.setattr(sqlite_backup, "overwrite", fail)
         with pytest.raises(Unavailable):
             back_up(stores, tmp_path / "backup")
 
@@ -247,15 +247,15 @@ def test_a_backup_that_fails_at_the_end_leaves_the_earlier_one(
 
 
 def test_what_runs_is_part_of_it(registry: Registry, stores: Stores, other: Stores, tmp_path: Path) -> None:
-    registry.running.report("cluster-1", ["team/app:v1"])
+    registry.in_use_reports.report("cluster-1", ["team/app:v1"])
     back_up(stores, tmp_path / "backup")
 
     restore(tmp_path / "backup", other)
 
-    (running,) = Registry(other.blobs, other.metadata).running.all()
+    (running,) = Registry(other.blobs, other.metadata).in_use_reports.all()
     assert (running.id, running.references) == ("cluster-1", ("team/app:v1",))
 
 
 def test_a_folder_without_a_backup_is_said_to_be_one(stores: Stores, tmp_path: Path) -> None:
-    with pytest.raises(Missing, match="holds no backup"):
+    with pytest.raises(ObjectNotFound, match="holds no backup"):
         restore(tmp_path, stores)

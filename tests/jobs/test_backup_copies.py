@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from functions.jobs.backup import Options, Stores, back_up
+from functions.jobs.backup import BackupOptions, Stores, back_up
 from functions.jobs.backup.folder import INCOMING, PART
 from functions.jobs.collect import Collector
-from functions.jobs.reaping import Waits
+from functions.jobs.reaping import GracePeriods
 from functions.registry.registry import Registry
 from storage import sqlite_backup
 from storage.errors import Unavailable
@@ -94,7 +94,7 @@ def test_a_tag_that_is_moved_beside_a_backup_is_in_it(
             moved[0] = push_image(registry, "a", "v1", layers=2).digest
             registry.deletion.manifest("a", old)
             for _ in range(3):
-                Collector(registry, Waits(NONE, NONE, NONE, NONE)).run()
+                Collector(registry, GracePeriods(NONE, NONE, NONE, NONE)).run()
 
     plain.metadata.before = move  # type: ignore[attr-defined]
     back_up(plain, tmp_path / "backup")
@@ -149,14 +149,14 @@ def test_what_the_source_collected_is_kept_until_it_is_pruned(
     back_up(chosen, tmp_path / "backup")
     registry.deletion.manifest("a", old.digest)
     for _ in range(3):
-        Collector(registry, Waits(NONE, NONE, NONE, NONE)).run()
+        Collector(registry, GracePeriods(NONE, NONE, NONE, NONE)).run()
 
     def objects() -> int:
         return sum(path.is_file() and path.name != "LAYOUT" for path in (tmp_path / "backup" / "blobs").rglob("*"))
 
     back_up(chosen, tmp_path / "backup")
     before = objects()
-    report = back_up(chosen, tmp_path / "backup", Options(prune=True))
+    report = back_up(chosen, tmp_path / "backup", BackupOptions(prune=True))
 
     named = len(stores.metadata.scan(Link, "a", limit=99))
     assert (objects(), report.removed) == (named, before - named)
@@ -176,7 +176,7 @@ def test_what_a_failed_backup_left_is_used_or_removed_by_the_next_one(
         raise Unavailable("it is unplugged")
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(sqlite_backup, "put_in_place", fail)
+        patched.setattr(sqlite_backup, "overwrite", fail)
         with pytest.raises(Unavailable):
             back_up(stores, backup)
     (backup / INCOMING).mkdir(exist_ok=True)

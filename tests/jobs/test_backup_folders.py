@@ -11,19 +11,19 @@ from pathlib import Path
 
 import pytest
 
-from functions.jobs.backup import BackupRefused, Options, Stores, back_up, promote, restore
+from functions.jobs.backup import BackupOptions, BackupRefused, Stores, back_up, promote, restore
 from functions.jobs.backup.marker import FILE, LOCK, read_marker
 from functions.registry.identity import identity_of, known_identity
 from functions.registry.registry import Registry
 from storage.digests import digest_of
-from storage.errors import Damaged, Full, Missing, Unavailable
+from storage.errors import ObjectNotFound, StoreDamaged, StoreFull, Unavailable
 from storage.filesystem import FilesystemBlobs
 from storage.kinds import KINDS
-from storage.past import History
+from storage.past import TagHistory
 from storage.protocols import Create, Delete
 from storage.records import Record, Robot, Tag
 from storage.sqlite import SqliteMetadata
-from storage.upkeep import Pull, Running
+from storage.upkeep import InUseReport, LastPull
 from tests.contracts.test_metadata import EXAMPLES
 from tests.jobs.folders import folder_stores
 from tests.registry.pushes import push_image
@@ -74,7 +74,7 @@ def test_a_wrong_folder_is_refused_and_left_as_it_is(
     before = files(tmp_path / "wrong")
 
     with pytest.raises(BackupRefused, match="wrong"):
-        back_up(stores, folder, Options(force=True, prune=True))
+        back_up(stores, folder, BackupOptions(force=True, prune=True))
 
     assert files(tmp_path / "wrong") == before
     if folder.is_dir():
@@ -95,7 +95,7 @@ def test_a_folder_that_cannot_be_made_or_written_is_named_in_words(
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr("functions.jobs.backup.run.write_marker", full)
         with pytest.raises(
-            Full, match=f"no space left for the backup at {tmp_path / 'backup'}: free some on that disk"
+            StoreFull, match=f"no space left for the backup at {tmp_path / 'backup'}: free some on that disk"
         ):
             back_up(stores, tmp_path / "backup")
     assert back_up(stores, tmp_path / "backup").tags == 1
@@ -118,7 +118,7 @@ def test_a_damaged_backup_is_told_from_a_damaged_registry(
 
     with pytest.raises(BackupRefused, match=f"{folder / name} is damaged .* the backup's, not .* move {folder} away"):
         back_up(stores, folder)
-    with pytest.raises(Damaged, match=f"{folder / name} is damaged"):
+    with pytest.raises(StoreDamaged, match=f"{folder / name} is damaged"):
         restore(folder, stores)
     assert back_up(stores, tmp_path / "new").tags == 1
 
@@ -142,7 +142,7 @@ def test_a_backup_whose_index_says_that_there_is_nothing_is_not_restored(stores:
         assert copy.metadata.scan(Tag, "a", limit=9) == []
 
     for act in (lambda: restore(tmp_path / "backup", stores), lambda: promote(tmp_path / "backup")):
-        with pytest.raises(Damaged, match=rf"{path} is damaged \(SQLite: .*index listing.*\): use another backup"):
+        with pytest.raises(StoreDamaged, match=rf"{path} is damaged \(SQLite: .*index listing.*\): use another backup"):
             act()
 
 
@@ -157,7 +157,7 @@ def test_a_damaged_registry_is_told_from_a_damaged_backup(tmp_path: Path) -> Non
         file.seek((root - 1) * 4096)
         file.write(b"x" * 4096)
 
-    with pytest.raises(Damaged, match=f"{tmp_path / 'data' / 'metadata.sqlite'} is damaged"):
+    with pytest.raises(StoreDamaged, match=f"{tmp_path / 'data' / 'metadata.sqlite'} is damaged"):
         back_up(stores, tmp_path / "backup")
     stores.close()
 
@@ -175,7 +175,7 @@ def test_a_registry_is_not_backed_up_into_itself(tmp_path: Path) -> None:
     ):
         with pytest.raises(BackupRefused):
             back_up(stores, folder)
-        with pytest.raises((BackupRefused, Missing)):
+        with pytest.raises((BackupRefused, ObjectNotFound)):
             restore(folder, stores)
 
     assert Registry(stores.blobs, stores.metadata).tags.names("a", "", 9).items == ["v1"]
@@ -202,7 +202,7 @@ def test_a_folder_that_a_killed_first_backup_left_counts_as_empty(
 
 
 def test_the_marker_says_whose_backup_it_is(stores: Stores, tmp_path: Path) -> None:
-    back_up(stores, tmp_path / "backup", Options(origin="somewhere"))
+    back_up(stores, tmp_path / "backup", BackupOptions(origin="somewhere"))
 
     marker = read_marker(tmp_path / "backup")
     assert marker is not None
@@ -252,10 +252,10 @@ def test_a_backup_that_loses_more_than_half_wants_force(
     kept = folder_stores(tmp_path / "backup")
     assert len(kept.metadata.scan(Tag, "a", limit=9)) == 3
     kept.close()
-    assert back_up(stores, tmp_path / "backup", Options(force=True)).tags == (3 if what == "repositories" else 1)
+    assert back_up(stores, tmp_path / "backup", BackupOptions(force=True)).tags == (3 if what == "repositories" else 1)
 
 
-@pytest.mark.parametrize("kind", [Robot, Running, Pull, History])
+@pytest.mark.parametrize("kind", [Robot, InUseReport, LastPull, TagHistory])
 def test_a_kind_that_shrinks_by_more_than_half_asks_for_force(
     kind: type[Record], stores: Stores, registry: Registry, tmp_path: Path
 ) -> None:
@@ -263,16 +263,16 @@ def test_a_kind_that_shrinks_by_more_than_half_asks_for_force(
     example, repository = next(each for each in EXAMPLES if type(each) is kind), "a" if kind.IN_REPOSITORY else ""
     left = len(stores.metadata.scan(kind, repository, limit=9))
     for name in ("x", "y", "z"):
-        id = digest_of(name.encode()) if kind is Pull else name
+        id = digest_of(name.encode()) if kind is LastPull else name
         stores.metadata.commit([Create(replace(example, id=id, repository=repository))])
     back_up(stores, tmp_path / "backup")
     for record in stores.metadata.scan(kind, repository, limit=9):
-        if record.id in ("x", "y", "z") or kind is Pull:
+        if record.id in ("x", "y", "z") or kind is LastPull:
             stores.metadata.commit([Delete(record)])
 
     with pytest.raises(BackupRefused, match=f"has {left + 3} {kind.KIND}, and this one would have {left};"):
         back_up(stores, tmp_path / "backup")
-    assert back_up(stores, tmp_path / "backup", Options(force=True)).repositories == 1
+    assert back_up(stores, tmp_path / "backup", BackupOptions(force=True)).repositories == 1
 
 
 def test_a_promoted_backup_is_a_registry_of_its_own(stores: Stores, registry: Registry, tmp_path: Path) -> None:

@@ -9,8 +9,8 @@ import pytest
 
 from functions.jobs.backup import Stores
 from functions.jobs.collect import Collector
-from functions.jobs.reaping import Waits
-from functions.jobs.slices import Report
+from functions.jobs.reaping import GracePeriods
+from functions.jobs.slices import JobReport
 from functions.registry.errors import RegistryError
 from functions.registry.registry import Registry
 from functions.registry.uploads import Body
@@ -19,14 +19,14 @@ from storage.digests import digest_of
 from storage.kinds import KINDS
 from storage.past import DeletedLink
 from storage.protocols import Create, Delete, Replace, Touch
-from storage.records import CONDEMNED, Blob, Key, Link, Repository, Upload
+from storage.records import MARKED, Blob, Key, Link, Repository, Upload
 from tests import images
 from tests.races.small import Small
 from tests.registry.clocks import TestClock
 from tests.registry.pushes import pull_blob, push_blob, push_image, push_manifest
 
 NONE = timedelta(0)
-AT_ONCE = Waits(NONE, NONE, NONE, NONE)
+AT_ONCE = GracePeriods(NONE, NONE, NONE, NONE)
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def clock() -> TestClock:
 
 @pytest.fixture
 def collector(registry: Registry, clock: TestClock) -> Collector:
-    return Collector(registry, Waits(), clock=clock)
+    return Collector(registry, GracePeriods(), clock=clock)
 
 
 def counts(collector: Collector) -> dict[str, int]:
@@ -49,7 +49,7 @@ def counts(collector: Collector) -> dict[str, int]:
 
 def is_there(registry: Registry, repository: str, digest: str, *, to_stay: bool = False) -> bool:
     try:
-        registry.blobs.get(repository, digest, to_stay=to_stay)
+        registry.blobs.get(repository, digest, for_reuse=to_stay)
     except RegistryError:
         return False
     return True
@@ -133,7 +133,7 @@ def test_a_slow_request_is_told_that_another_one_was_faster(registry: Registry, 
     with pytest.raises(RegistryError) as error:
         registry.uploads.append("a", upload.id, Body(slowly()))
 
-    assert error.value.row.status == 416
+    assert error.value.descriptor.status == 416
     assert registry.uploads.get("a", upload.id).offset == 4
     assert registry.objects.names(f"{upload.id}/", limit=9) == []
 
@@ -235,7 +235,7 @@ def test_a_manifest_that_names_a_link_behind_the_collectors_back_saves_it(
     link = stores.metadata.read([key])[key]
     assert link is not None
     # As where the manifest had read the link just before it was condemned.
-    stores.metadata.commit([Replace(replace(link, state=CONDEMNED, since=clock.time))])
+    stores.metadata.commit([Replace(replace(link, state=MARKED, since=clock.time))])
 
     clock.turn(days=2)
 
@@ -334,7 +334,7 @@ def test_a_collection_goes_on_where_the_last_slice_stopped(
     for number in range(7):
         push_blob(registry, f"r{number % 3}", images.blob())
     collector = Collector(registry, AT_ONCE, clock=clock)
-    slices: list[Report] = []
+    slices: list[JobReport] = []
     while not slices or not slices[-1].finished:
         report = collector.run(NONE)
         assert report is not None
@@ -348,7 +348,7 @@ def test_a_collection_goes_on_where_the_last_slice_stopped(
 
 def test_one_collection_at_a_time(registry: Registry, stores: Stores, clock: TestClock) -> None:
     push_image(registry, "a", "v1")
-    inside: list[Report | None] = []
+    inside: list[JobReport | None] = []
     other = Collector(registry, AT_ONCE, clock=clock)
 
     first = Collector(registry, AT_ONCE, clock=clock)
@@ -358,7 +358,7 @@ def test_one_collection_at_a_time(registry: Registry, stores: Stores, clock: Tes
 
     # One that was killed is over when its lease is.
     killed = Collector(registry, AT_ONCE, clock=clock)
-    assert killed._slices._take() is not None
+    assert killed._job._acquire_lease() is not None
     assert other.run() is None
     clock.turn(minutes=12)
     assert other.run() is not None
@@ -400,7 +400,7 @@ def test_sessions_of_many_parts_are_removed_in_commits_that_fit(stores: Stores, 
     small = Small(stores.metadata, 9 * size_of([Delete(sessions[0])]))
     clock.turn(days=2)
 
-    report = Collector(Registry(stores.blobs, small, clock=clock), Waits(), clock=clock).run()
+    report = Collector(Registry(stores.blobs, small, clock=clock), GracePeriods(), clock=clock).run()
 
     assert report is not None
     assert (report.counts["sessions removed"], small.refused) == (20, 3)

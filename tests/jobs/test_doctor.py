@@ -9,13 +9,13 @@ import pytest
 
 from emulators import Emulators
 from emulators.iam import IamEmulator
-from emulators.processes import Family, free_port
+from emulators.processes import ProcessGroup, free_port
 from functions.jobs.backup import Stores
-from functions.jobs.check_access import AccessFiles
-from functions.jobs.check_front import Front
-from functions.jobs.check_host import Credentials, Host
-from functions.jobs.check_stores import Stores as StoreChecks
-from functions.jobs.checks import Finding, State, examine
+from functions.jobs.check_access import AccessFileChecks
+from functions.jobs.check_front import FrontChecks
+from functions.jobs.check_host import Credentials, HostChecks
+from functions.jobs.check_stores import StoreChecks
+from functions.jobs.checks import CheckState, Finding, run_checks
 from storage.errors import Unavailable
 from storage.records import Upload
 from tests.auth.worlds import World
@@ -37,7 +37,7 @@ def states(printed: str) -> dict[str, str]:
 
 
 def by_name(checks: Any) -> dict[str, Finding]:
-    return {finding.name: finding for finding in examine(checks)}
+    return {finding.name: finding for finding in run_checks(checks)}
 
 
 @pytest.fixture
@@ -63,11 +63,11 @@ def test_a_folder_and_sqlite_in_order(local: Mapping[str, str], tmp_path: Path) 
 
 def test_a_wrong_file_of_users_or_grants_is_found_with_its_line(tmp_path: Path) -> None:
     users_file, grants = tmp_path / "users", tmp_path / "grants"
-    checks = AccessFiles("users", users_file, grants).checks()
+    checks = AccessFileChecks("users", users_file, grants).checks()
     users_file.write_text(f"alice:$2y$05${'a' * 53}\n")
     grants.write_text("alice * pull\n* shared/* pull\n")
-    assert by_name(checks)["access"].state is State.OK
-    assert by_name(checks)["access"].what == "1 users, 1 with a hash cheap to guess (bcrypt cost below 10); 2 grants"
+    assert by_name(checks)["access"].state is CheckState.OK
+    assert by_name(checks)["access"].detail == "1 users, 1 with a hash cheap to guess (bcrypt cost below 10); 2 grants"
 
     for file, text, where in (
         (grants, "alice * pull\n# x\u2028mallory * push\n", "line 2, column 4 of the grants"),
@@ -75,14 +75,14 @@ def test_a_wrong_file_of_users_or_grants_is_found_with_its_line(tmp_path: Path) 
     ):
         file.write_text(text)
         finding = by_name(checks)["access"]
-        assert finding.state is State.FAILED
-        assert where in finding.what
-    assert by_name(AccessFiles("everybody", users_file, grants).checks())["access"].state is State.SKIPPED
+        assert finding.state is CheckState.FAILED
+        assert where in finding.detail
+    assert by_name(AccessFileChecks("everybody", users_file, grants).checks())["access"].state is CheckState.SKIPPED
 
 
 @pytest.fixture(scope="module")
 def iam(tmp_path_factory: pytest.TempPathFactory) -> Iterator[IamEmulator]:
-    with Family() as family:
+    with ProcessGroup() as family:
         yield IamEmulator.start(family, tmp_path_factory.mktemp("iam"))
 
 
@@ -108,9 +108,9 @@ def test_cloud_storage_and_firestore_in_order_and_signing_with_another_key(
 def test_nothing_is_left_in_the_stores(stores: Stores) -> None:
     findings = by_name(StoreChecks(lambda: stores.blobs, lambda: stores.metadata, in_cloud=True).checks())
 
-    assert findings["signing"].state is State.FAILED, "nobody has a key here"
-    assert "--impersonate-service-account" in findings["signing"].mend
-    assert {findings[name].state for name in ("bucket", "database", "indexes")} == {State.OK}
+    assert findings["signing"].state is CheckState.FAILED, "nobody has a key here"
+    assert "--impersonate-service-account" in findings["signing"].remedy
+    assert {findings[name].state for name in ("bucket", "database", "indexes")} == {CheckState.OK}
     assert stores.blobs.names("", limit=10) == []
     assert stores.metadata.scan(Upload, limit=10) == []
 
@@ -137,8 +137,8 @@ def test_a_bucket_that_fails(stores: Stores, method: str) -> None:
 
     finding = by_name(checks)["bucket"]
 
-    assert (finding.state, finding.what) == (State.FAILED, "it is broken")
-    assert "roles/storage.objectUser" in finding.mend
+    assert (finding.state, finding.detail) == (CheckState.FAILED, "it is broken")
+    assert "roles/storage.objectUser" in finding.remedy
 
 
 @pytest.mark.parametrize(
@@ -149,8 +149,8 @@ def test_a_database_that_fails(stores: Stores, method: str, failed: str) -> None
 
     findings = by_name(checks)
 
-    assert [name for name, finding in findings.items() if finding.state is State.FAILED] == [failed]
-    assert findings[failed].mend
+    assert [name for name, finding in findings.items() if finding.state is CheckState.FAILED] == [failed]
+    assert findings[failed].remedy
 
 
 def test_stores_that_are_not_there(local: Mapping[str, str], emulators: Emulators, tmp_path: Path) -> None:
@@ -159,7 +159,11 @@ def test_stores_that_are_not_there(local: Mapping[str, str], emulators: Emulator
     assert states(done.stdout)["bucket"] == states(done.stdout)["database"] == "FAILED"
     assert not (tmp_path / "elsewhere").exists(), "asking makes nothing"
 
-    away = {**emulators.fresh(), "LADING_BLOBS": "gs://absent", "FIRESTORE_EMULATOR_HOST": f"127.0.0.1:{free_port()}"}
+    away = {
+        **emulators.fresh_stores(),
+        "LADING_BLOBS": "gs://absent",
+        "FIRESTORE_EMULATOR_HOST": f"127.0.0.1:{free_port()}",
+    }
     done = lading(["doctor"], tmp_path, {**local, **away})
     assert done.returncode == 1
     assert states(done.stdout) == {
@@ -184,10 +188,10 @@ def test_credentials_that_are_not_good_enough(local: Mapping[str, str], tmp_path
 def test_a_host_that_is_not_there() -> None:
     nowhere = f"127.0.0.1:{free_port()}"
     for url in (f"http://{nowhere}", f"https://{nowhere}"):
-        findings = by_name(Host(url, None, "a").checks())
-        assert findings["host"].state is State.FAILED
-        assert "is the registry running" in findings["host"].mend
-        assert {finding.state for name, finding in findings.items() if name != "host"} == {State.SKIPPED}
+        findings = by_name(HostChecks(url, None, "a").checks())
+        assert findings["host"].state is CheckState.FAILED
+        assert "is the registry running" in findings["host"].remedy
+        assert {finding.state for name, finding in findings.items() if name != "host"} == {CheckState.SKIPPED}
 
 
 def test_a_host_of_another_name(local: Mapping[str, str], tmp_path: Path) -> None:
@@ -220,33 +224,37 @@ class Odd(Quiet):
 @pytest.mark.parametrize(
     ("command", "state"),
     [
-        pytest.param((), State.FAILED, id="granian passes X_Forwarded_For on as X-Forwarded-For"),
-        pytest.param(FRAMEWORK, State.OK, id="gunicorn drops it, as nginx does"),
+        pytest.param((), CheckState.FAILED, id="granian passes X_Forwarded_For on as X-Forwarded-For"),
+        pytest.param(FRAMEWORK, CheckState.OK, id="gunicorn drops it, as nginx does"),
     ],
 )
 def test_a_trusted_proxy_that_lets_a_client_forge_its_address(
-    command: Sequence[str], state: State, tmp_path: Path
+    command: Sequence[str], state: CheckState, tmp_path: Path
 ) -> None:
     variables, _ = users(tmp_path / "access")
     environment = {**variables, "LADING_DATA": str(tmp_path / "data")}
     command = ["env", "LADING_URL=http://127.0.0.1:{port}", *command] if command else ()
     with serving(environment, tmp_path / "log", command=command) as server:
-        behind = by_name(Host(f"http://{server.host}", None, "a", hops=1).checks())["proxies"]
-        direct = by_name(Host(f"http://{server.host}", None, "a").checks())["proxies"]
+        behind = by_name(HostChecks(f"http://{server.host}", None, "a", hops=1).checks())["proxies"]
+        direct = by_name(HostChecks(f"http://{server.host}", None, "a").checks())["proxies"]
 
     assert behind.state is state
-    assert "underscores" in behind.what
-    assert ("DROP_HEADER" in behind.mend) == (state is State.FAILED)
-    assert direct.state is State.SKIPPED
+    assert "underscores" in behind.detail
+    assert ("DROP_HEADER" in behind.remedy) == (state is CheckState.FAILED)
+    assert direct.state is CheckState.SKIPPED
 
 
 def test_a_clock_strangers_and_a_front_that_are_wrong() -> None:
     with answering(Odd) as port:
-        findings = by_name(Host(f"http://127.0.0.1:{port}", None, "a").checks())
+        findings = by_name(HostChecks(f"http://127.0.0.1:{port}", None, "a").checks())
 
-    assert findings["host"].state is State.OK
-    assert [name for name, each in findings.items() if each.state is State.FAILED] == ["strangers", "clock", "HTTP/2"]
-    assert "h2c" in findings["HTTP/2"].mend
+    assert findings["host"].state is CheckState.OK
+    assert [name for name, each in findings.items() if each.state is CheckState.FAILED] == [
+        "strangers",
+        "clock",
+        "HTTP/2",
+    ]
+    assert "h2c" in findings["HTTP/2"].remedy
 
 
 class NotOurs(Quiet):
@@ -262,17 +270,17 @@ def test_a_front_that_refuses_every_write_is_not_one_that_passes_on_underscores(
             self.answer(403, b"blocked")
 
     with answering(Wall) as port:
-        findings = by_name(Host(f"http://127.0.0.1:{port}", None, "a", hops=1).checks())
+        findings = by_name(HostChecks(f"http://127.0.0.1:{port}", None, "a", hops=1).checks())
 
-    assert (findings["proxies"].state, findings["strangers"].state) == (State.OK, State.FAILED)
+    assert (findings["proxies"].state, findings["strangers"].state) == (CheckState.OK, CheckState.FAILED)
 
 
 def test_a_platform_that_lets_nobody_in() -> None:
     with answering(NotOurs) as port:
-        findings = by_name(Host(f"http://127.0.0.1:{port}", Credentials("a", "b"), "a").checks())
+        findings = by_name(HostChecks(f"http://127.0.0.1:{port}", Credentials("a", "b"), "a").checks())
 
-    assert findings["host"].state is State.FAILED
-    assert "invoker_iam_disabled" in findings["host"].mend
+    assert findings["host"].state is CheckState.FAILED
+    assert "invoker_iam_disabled" in findings["host"].remedy
 
 
 class Website(Quiet):
@@ -312,11 +320,11 @@ def test_a_website_is_no_registry(tmp_path: Path) -> None:
 def test_answers_that_are_none_of_a_registry_fail_one_check_each() -> None:
     with answering(TokensByWebsite) as port:
         url = f"http://127.0.0.1:{port}"
-        host = Host(url, Credentials("a", "b"), "a")
-        findings = by_name(host.checks()) | by_name(Front(url, "a", host).checks())
+        host = HostChecks(url, Credentials("a", "b"), "a")
+        findings = by_name(host.checks()) | by_name(FrontChecks(url, "a", host).checks())
 
-    assert {"token", "clock"} <= {name for name, each in findings.items() if each.state is State.FAILED}
-    assert {findings[name].state for name in FRONT} == {State.SKIPPED}
+    assert {"token", "clock"} <= {name for name, each in findings.items() if each.state is CheckState.FAILED}
+    assert {findings[name].state for name in FRONT} == {CheckState.SKIPPED}
 
 
 def test_an_open_registry_without_versions_and_places_of_uploads_fails_these_checks() -> None:
@@ -329,20 +337,20 @@ def test_an_open_registry_without_versions_and_places_of_uploads_fails_these_che
 
     with answering(Open) as port:
         url = f"http://127.0.0.1:{port}"
-        host = Host(url, None, "a")
-        findings = by_name([host.checks()[0], *Front(url, "a", host).checks()])
+        host = HostChecks(url, None, "a")
+        findings = by_name([host.checks()[0], *FrontChecks(url, "a", host).checks()])
 
-    assert findings.pop("host").state is State.OK
-    assert {each.state for each in findings.values()} == {State.FAILED}
-    assert "no version in JSON" in findings["version"].what
-    assert "without a Location" in findings["large"].what
+    assert findings.pop("host").state is CheckState.OK
+    assert {each.state for each in findings.values()} == {CheckState.FAILED}
+    assert "no version in JSON" in findings["version"].detail
+    assert "without a Location" in findings["large"].detail
 
 
 def test_tls_that_is_none(local: Mapping[str, str]) -> None:
-    findings = by_name(Host(local["LADING_URL"].replace("http:", "https:"), None, "a").checks())
+    findings = by_name(HostChecks(local["LADING_URL"].replace("http:", "https:"), None, "a").checks())
 
-    assert findings["host"].state is State.FAILED
-    assert "certificate" in findings["host"].mend
+    assert findings["host"].state is CheckState.FAILED
+    assert "certificate" in findings["host"].remedy
 
 
 def test_from_elsewhere_only_what_was_named_is_checked(local: Mapping[str, str], tmp_path: Path) -> None:

@@ -13,9 +13,9 @@ import pytest
 
 from functions.jobs import check_front
 from functions.jobs.backup import Stores
-from functions.jobs.check_front import Front
-from functions.jobs.check_host import Credentials, Host
-from functions.jobs.checks import Finding, State, examine
+from functions.jobs.check_front import FrontChecks
+from functions.jobs.check_host import Credentials, HostChecks
+from functions.jobs.checks import CheckState, Finding, run_checks
 from functions.version import PACKAGES, source_version
 from storage.past import DeletedManifest
 from storage.records import Link, Manifest, Upload
@@ -153,7 +153,7 @@ class Oldest(Proxy):
 
 @pytest.fixture(autouse=True)
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(check_front, "BESIDE", 2.0)
+    monkeypatch.setattr(check_front, "CONCURRENT_UPLOAD_SECONDS", 2.0)
 
 
 @pytest.fixture
@@ -163,9 +163,9 @@ def server(environment: Mapping[str, str], tmp_path: Path) -> Iterator[Server]:
 
 
 def findings(url: str, credentials: Credentials | None = None) -> dict[str, Finding]:
-    host = Host(url, credentials, REPOSITORY)
-    list(examine(host.checks()[:3]))
-    return {each.name: each for each in examine(Front(url, REPOSITORY, host).checks())}
+    host = HostChecks(url, credentials, REPOSITORY)
+    list(run_checks(host.checks()[:3]))
+    return {each.name: each for each in run_checks(FrontChecks(url, REPOSITORY, host).checks())}
 
 
 def through(kind: type[Proxy], server: Server) -> dict[str, Finding]:
@@ -200,8 +200,8 @@ def test_what_a_front_spoils_is_found(server: Server, stores: Stores, front: typ
     found = through(front, server)
 
     assert list(found) == NAMES
-    assert [name for name, each in found.items() if each.state is not State.OK] == failed, found
-    assert all(found[name].mend for name in failed)
+    assert [name for name, each in found.items() if each.state is not CheckState.OK] == failed, found
+    assert all(found[name].remedy for name in failed)
     assert_nothing_is_left(stores)
     dead = stores.metadata.scan(DeletedManifest, REPOSITORY, limit=10)
     assert all(each.size < 1024 for each in dead), "what can be restored costs next to nothing"
@@ -213,18 +213,18 @@ def test_what_pushes_needs_the_right_to_and_one_without_that_to_delete_leaves_no
     with serving({**variables, "LADING_DATA": str(tmp_path / "data")}, tmp_path / "log") as server:
         url, admin = f"http://{server.host}", Credentials("admin", "secret")
         for rights, states in (
-            ("pull", [State.OK, *[State.SKIPPED] * 3]),
-            ("pull,push", [State.OK] * 4),
-            ("pull,push,delete", [State.OK] * 4),
+            ("pull", [CheckState.OK, *[CheckState.SKIPPED] * 3]),
+            ("pull,push", [CheckState.OK] * 4),
+            ("pull,push,delete", [CheckState.OK] * 4),
         ):
             grants.write_text(f"admin * {rights}\n")
             found = findings(url, admin)
             assert [each.state for each in found.values()] == states, found
             if rights == "pull,push":
-                assert "need the right to delete" in found["lengths"].what
+                assert "need the right to delete" in found["lengths"].detail
                 server.authorization = "Basic YWRtaW46c2VjcmV0"
                 assert server.request("GET", f"/v2/{REPOSITORY}/tags/list")[0].status == 404, "nothing lives there"
-        assert {each.state for each in findings(url).values()} == {State.SKIPPED}, "nobody said as whom"
+        assert {each.state for each in findings(url).values()} == {CheckState.SKIPPED}, "nobody said as whom"
 
 
 def test_the_version_is_told_to_those_who_log_in(tmp_path: Path) -> None:

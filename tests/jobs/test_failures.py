@@ -11,9 +11,9 @@ import pytest
 from functions.cli import main
 from functions.jobs.backup import Stores
 from functions.jobs.collect import Collector
-from functions.jobs.reaping import Reaper, Waits
+from functions.jobs.reaping import GracePeriods, Sweeper
 from functions.jobs.scrub import Scrubber
-from functions.jobs.slices import LEASE, MAX_FAILURES_IN_A_ROW
+from functions.jobs.slices import LEASE_DURATION, MAX_CONSECUTIVE_FAILURES
 from functions.registry.registry import Registry
 from storage.errors import Corrupt, Unavailable
 from storage.protocols import Replace, Write, key_of
@@ -24,7 +24,7 @@ from tests.registry.clocks import TestClock
 from tests.registry.pushes import push_blob, push_image
 
 NONE = timedelta(0)
-AT_ONCE = Waits(NONE, NONE, NONE, NONE)
+AT_ONCE = GracePeriods(NONE, NONE, NONE, NONE)
 
 
 @pytest.fixture
@@ -94,7 +94,7 @@ def test_a_record_that_cannot_be_listed_stops_no_other_phase(
 def test_a_store_that_is_down_ends_the_slice_and_the_next_goes_on_behind(
     registry: Registry, stores: Stores, clock: TestClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    names = [f"r{number:02}" for number in range(MAX_FAILURES_IN_A_ROW + 2)]
+    names = [f"r{number:02}" for number in range(MAX_CONSECUTIVE_FAILURES + 2)]
     for name in names:
         push_blob(registry, name, images.blob())
         clock.turn(seconds=1)
@@ -141,14 +141,14 @@ def test_gc_says_what_failed_and_ends_with_1(
 ) -> None:
     poisoned = push_blob(registry, "a", images.blob()).id
     push_blob(registry, "a", images.blob())
-    drop = Reaper.drop
+    drop = Sweeper.sweep_blob
 
-    def fail(reaper: Reaper, blob: Blob) -> str:
+    def fail(reaper: Sweeper, blob: Blob) -> str:
         if blob.id == poisoned:
             raise ValueError("a defect of ours")
         return drop(reaper, blob)
 
-    monkeypatch.setattr(Reaper, "drop", fail)
+    monkeypatch.setattr(Sweeper, "sweep_blob", fail)
 
     assert main(["gc", "--nobody-pushes"]) == 1
 
@@ -163,7 +163,7 @@ def test_a_lease_from_the_future_is_nobodys(registry: Registry, stores: Stores, 
     push_blob(registry, "a", images.blob())
     clock.turn(days=365)
     killed = Collector(registry, AT_ONCE, clock=clock)
-    assert killed._slices._take() is not None
+    assert killed._job._acquire_lease() is not None
     clock.turn(days=-365)
 
     report = Collector(registry, AT_ONCE, clock=clock).run()
@@ -173,5 +173,5 @@ def test_a_lease_from_the_future_is_nobodys(registry: Registry, stores: Stores, 
     key = Key(Job, "collect")
     job = stores.metadata.read([key])[key]
     assert job is not None
-    stores.metadata.commit([Replace(replace(job, holder="x", until=clock.time + LEASE))])
+    stores.metadata.commit([Replace(replace(job, holder="x", until=clock.time + LEASE_DURATION))])
     assert Collector(registry, AT_ONCE, clock=clock).run() is None, "an honest one is waited for"

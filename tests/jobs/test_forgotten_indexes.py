@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from functions.jobs.collect import Collector
-from functions.jobs.reaping import Waits
+from functions.jobs.reaping import GracePeriods
 from functions.registry.registry import Registry
 from storage.digests import digest_of
 from tests import images
@@ -14,7 +14,7 @@ from tests.registry.clocks import TestClock
 from tests.registry.pushes import push_blob, push_manifest
 
 MINUTE = timedelta(minutes=1)
-WINDOW = Waits().undelete
+WINDOW = GracePeriods().undelete
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def clock() -> TestClock:
 
 
 def collect(registry: Registry, clock: TestClock) -> None:
-    report = Collector(registry, Waits(), clock=clock).run()
+    report = Collector(registry, GracePeriods(), clock=clock).run()
     assert report is not None
     assert report.finished
     assert report.failed == 0

@@ -9,8 +9,8 @@ from typing import Any
 from functions.jobs.backup import Stores
 from functions.jobs.cleanup import in_collection
 from functions.jobs.collect import Collector
-from functions.jobs.reaping import Waits
-from functions.registry.policy_files import parse
+from functions.jobs.reaping import GracePeriods
+from functions.registry.policy_files import parse_policies
 from functions.registry.registry import Registry
 from storage.digests import digest_of
 from storage.past import DeletedManifest, DeletedTag
@@ -22,7 +22,7 @@ from tests.registry.clocks import TestClock
 from tests.registry.pushes import pull_blob, push_blob, push_image
 
 FEW, MANY = 3, 60
-POLICIES = parse(
+POLICIES = parse_policies(
     json.dumps(
         [
             {"name": "old", "action": {"type": "Delete"}, "condition": {"tagPrefixes": ["v"], "olderThan": "90d"}},
@@ -67,7 +67,7 @@ def window(repository: str) -> timedelta:
     return timedelta(days=30 if int(repository.removeprefix("r")) % 2 else 7)
 
 
-WAITS = Waits(undelete=timedelta(days=7), undelete_in=window)
+WAITS = GracePeriods(undelete=timedelta(days=7), undelete_of=window)
 
 
 def fill(registry: Registry, numbers: range) -> None:
@@ -109,7 +109,7 @@ def idle(stores: Stores, clock: TestClock) -> Mapping[str, int]:
 def test_an_idle_collection_reads_as_much_of_many_repositories_as_of_few(stores: Stores) -> None:
     clock = TestClock()
     registry = Registry(stores.blobs, stores.metadata, clock=clock)
-    registry.running.report("here", ["r0:v2"])
+    registry.in_use_reports.report("here", ["r0:v2"])
     fill(registry, range(FEW))
     few = idle(stores, clock)
     fill(registry, range(FEW, MANY))

@@ -7,18 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from functions.jobs.backup import BackupRefused, Rules, Stores, back_up, restore
+from functions.jobs.backup import BackupRefused, RestoreOptions, Stores, back_up, restore
 from functions.jobs.backup.restoration import Restore
-from functions.jobs.backup.restoration_batches import Batches
+from functions.jobs.backup.restoration_batches import BatchRestore
 from functions.jobs.collect import Collector
-from functions.jobs.reaping import Waits
-from functions.registry.acts import Act, now
+from functions.jobs.reaping import GracePeriods
+from functions.registry.acts import ChangeContext, now
 from functions.registry.documents import OCI_ARTIFACT, OCI_MANIFEST
 from functions.registry.immutable import ImmutableTags
 from functions.registry.manifests import Put
 from functions.registry.registry import Registry
-from storage.errors import Missing
-from storage.past import DeletedManifest, DeletedTag, History, Move
+from storage.errors import ObjectNotFound
+from storage.past import DeletedManifest, DeletedTag, TagEvent, TagHistory
 from storage.protocols import Create, Delete
 from storage.records import Key, Robot, Upload
 from tests import images
@@ -28,7 +28,7 @@ from tests.model.truth import Snapshot, spotless
 from tests.registry.clocks import TestClock
 from tests.registry.pushes import pull_blob, push_blob, push_image
 
-ALICE = Rules(Act("restore", "alice"))
+ALICE = RestoreOptions(ChangeContext("restore", "alice"))
 NONE = timedelta(0)
 
 
@@ -95,9 +95,11 @@ def test_an_immutable_tag_is_put_back_only_as_what_it_named_last(
     for tag in ("v1", "v2"):
         registry.tags.delete("a", tag)
 
-    report = restore(tmp_path / "backup", stores, Rules(Act("restore", "alice"), ImmutableTags.of(["a:v*"])))
+    report = restore(
+        tmp_path / "backup", stores, RestoreOptions(ChangeContext("restore", "alice"), ImmutableTags.parse(["a:v*"]))
+    )
 
-    assert (report.immutable, report.tags) == (1, 1)
+    assert (report.immutable_tags_skipped, report.tags) == (1, 1)
     assert registry.tags.names("a", "", 9).items == ["v2"]
     assert "immutable" in str(report)
     restore(tmp_path / "backup", stores, ALICE)
@@ -112,11 +114,11 @@ def test_a_history_that_was_half_restored_is_finished(
         push_image(registry, "a", "v1")
     back_up(stores, tmp_path / "backup")
     source = folder_stores(tmp_path / "backup")
-    rows = sorted(source.metadata.scan(Move, "a", limit=99), key=lambda move: move.number)
+    rows = sorted(source.metadata.scan(TagEvent, "a", limit=99), key=lambda move: move.number)
     other.metadata.commit(
         [
             *(Create(row) for row in rows[:3]),
-            Create(History(id="v1", repository="a", moves=3, moved=rows[2].moved)),
+            Create(TagHistory(id="v1", repository="a", moves=3, moved=rows[2].moved)),
         ]
     )
     source.close()
@@ -164,11 +166,11 @@ def test_robots_come_back_before_the_first_tag_and_into_an_empty_registry_alone(
     stores.metadata.commit([Delete(made)])
     report = restore(tmp_path / "backup", stores)
     assert stores.metadata.scan(Robot, limit=9) == [], "it may have been revoked"
-    assert report.robots_left == 1
+    assert report.robots_skipped == 1
     assert "left out 1 robots" in str(report)
 
 
-def nothing(self: Batches, repository: str) -> Iterator[None]:
+def nothing(self: BatchRestore, repository: str) -> Iterator[None]:
     """Puts nothing back in batches."""
     yield from ()
 
@@ -181,7 +183,7 @@ def test_a_killed_restore_leaves_nothing_that_collection_does_not_find(
     push_image(Registry(source.blobs, source.metadata), "a", "v1", layers=3)
     back_up(source, tmp_path / "backup")
     source.close()
-    ensure = Restore._ensure
+    ensure = Restore._create_if_absent
 
     def killed(self: Restore, record: object) -> bool:
         if type(record).__name__ == "Blob":
@@ -189,24 +191,24 @@ def test_a_killed_restore_leaves_nothing_that_collection_does_not_find(
         return ensure(self, record)  # type: ignore[arg-type]
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(Restore, "_ensure", killed)
+        patched.setattr(Restore, "_create_if_absent", killed)
         if batches:
-            patched.setattr(Batches, "_commit", lambda self, writes: killed(self, next(iter(writes)).record))
+            patched.setattr(BatchRestore, "_commit", lambda self, writes: killed(self, next(iter(writes)).record))
         else:
-            patched.setattr(Batches, "blobs", nothing)
+            patched.setattr(BatchRestore, "blobs", nothing)
         with pytest.raises(KeyboardInterrupt):
             restore(tmp_path / "backup", stores)
     assert len(stores.blobs.names("", limit=9)) == (4 if batches else 1)
 
     for _ in range(2):
-        report = Collector(registry, Waits(NONE, NONE, NONE, NONE)).run()
+        report = Collector(registry, GracePeriods(NONE, NONE, NONE, NONE)).run()
         assert report is not None
 
     assert stores.blobs.names("", limit=9) == []
     assert stores.metadata.scan(Upload, limit=9) == []
     restore(tmp_path / "backup", stores)
     for _ in range(2):
-        Collector(registry, Waits(NONE, NONE, NONE, NONE)).run()
+        Collector(registry, GracePeriods(NONE, NONE, NONE, NONE)).run()
     assert registry.manifests.find("a", "v1")
     assert len(stores.blobs.names("", limit=9)) == 4
     assert stores.metadata.scan(Upload, limit=9) == []
@@ -230,7 +232,7 @@ def test_nothing_is_made_where_there_is_no_backup_to_restore(tmp_path: Path) -> 
     def make() -> Stores:
         raise AssertionError("nothing is to be made")
 
-    with pytest.raises(Missing, match="holds no backup"):
+    with pytest.raises(ObjectNotFound, match="holds no backup"):
         restore(tmp_path / "absent", make)
     assert list(tmp_path.iterdir()) == []
     data = folder_stores(tmp_path / "data")
@@ -258,7 +260,7 @@ def test_many_commits_are_one_where_nothing_is_there(
         patched.setattr(other.metadata, "commit", counted)
         if not batches:
             for name in ("blobs", "manifests", "tags"):
-                patched.setattr(Batches, name, nothing)
+                patched.setattr(BatchRestore, name, nothing)
         report = restore(tmp_path / "backup", other)
 
     copy = Registry(other.blobs, other.metadata)
@@ -298,6 +300,6 @@ def test_what_the_target_deleted_as_another_type_of_the_same_bytes_is_collected(
 
     for hours in (2, 25, 2):
         clock.turn(hours=hours)
-        assert Collector(target, Waits(), clock=clock).run() is not None
+        assert Collector(target, GracePeriods(), clock=clock).run() is not None
     assert target.manifests.find("a", "v1").media_type == OCI_ARTIFACT
     spotless(Snapshot(other, ["a"]))

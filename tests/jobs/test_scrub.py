@@ -10,9 +10,9 @@ import pytest
 
 from functions.jobs.backup import Stores
 from functions.jobs.collect import Collector
-from functions.jobs.reaping import Waits
+from functions.jobs.reaping import GracePeriods
 from functions.jobs.scrub import Scrubber
-from functions.jobs.slices import Phase, Report
+from functions.jobs.slices import JobReport, Phase
 from functions.registry.registry import Registry
 from storage.errors import Unavailable
 from storage.protocols import Create, Delete, Replace
@@ -30,7 +30,7 @@ def manifest(registry: Registry) -> Manifest:
     return push_image(registry, "team/app", "v1", layers=2)
 
 
-def scrub(registry: Registry, *, repair: bool = False) -> Report:
+def scrub(registry: Registry, *, repair: bool = False) -> JobReport:
     report = Scrubber(registry, repair).run()
     assert report is not None
     assert report.finished
@@ -113,7 +113,7 @@ def test_a_link_that_leads_elsewhere_follows_its_blob(registry: Registry, stores
 def test_an_object_of_nobody_is_handed_to_collection(registry: Registry, stores: Stores, manifest: Manifest) -> None:
     stores.blobs.append("ab" * 16 + "/0-dead", [b"left"])
     # Beside a blob's own object, as where its session went before what it had left.
-    collector = Collector(registry, Waits(NONE, NONE, NONE, NONE))
+    collector = Collector(registry, GracePeriods(NONE, NONE, NONE, NONE))
     collector.run()
     link = registry.blobs.get("team/app", manifest.blobs[-1])
     beside = f"{link.object.partition('/')[0]}/9-dead"
@@ -134,7 +134,7 @@ def test_objects_are_left_alone_where_the_metadata_knows_none(registry: Registry
     stores.blobs.append("ab" * 16 + "/0-dead", [b"all that is left"])
 
     report = scrub(registry, repair=True)
-    Collector(registry, Waits(NONE, NONE, NONE, NONE)).run()
+    Collector(registry, GracePeriods(NONE, NONE, NONE, NONE)).run()
 
     assert report.counts["objects handed to collection"] == 0
     assert ["--metadata" in finding for finding in report.findings] == [True]
@@ -185,7 +185,7 @@ def test_a_stray_is_reported_and_ends_nothing(
 
     assert report.findings == ["ab/.nfs0001: lies among the objects and is none; Lading has not put it there"]
     assert report.counts["objects of sessions"] == len(manifest.blobs)
-    Collector(registry, Waits(NONE, NONE, NONE, NONE)).run()
+    Collector(registry, GracePeriods(NONE, NONE, NONE, NONE)).run()
     assert stores.blobs.strays(limit=9) == ["ab/.nfs0001"]
 
 
@@ -219,7 +219,7 @@ def test_what_a_scrub_asks_does_not_grow_with_each_record(registry: Registry, st
     steps = Steps(stores)
     scrubber = Scrubber(steps.registry, repair=False)
     phases: list[Phase] = []
-    scrubber._slices.run = lambda each, limit, progress: phases.extend(each)  # type: ignore[assignment, method-assign]
+    scrubber._job.run = lambda each, limit, progress: phases.extend(each)  # type: ignore[assignment, method-assign]
     scrubber.run()
     asked = {}
     for phase in phases[1:4]:

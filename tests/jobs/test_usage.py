@@ -4,7 +4,7 @@ import itertools
 import tracemalloc
 from collections.abc import Iterator, Mapping
 
-from functions.jobs.cleanup import Rules
+from functions.jobs.cleanup import CleanupContext
 from functions.jobs.shared import SharedBlobs
 from functions.jobs.usage import Usage
 from functions.registry.registry import Registry
@@ -28,7 +28,7 @@ def peak(count: int) -> int:
     for number in range(count):
         total += shared.add(sizes(number))
     for number in range(count):
-        assert shared.among(sizes(number)) == ({BASE} if count > 1 else set())
+        assert shared.shared_among(sizes(number)) == ({BASE} if count > 1 else set())
     shared.close()
     _, most = tracemalloc.get_traced_memory()
     tracemalloc.stop()
@@ -57,14 +57,14 @@ def test_rows_come_one_by_one_and_each_blob_counts_once(registry: Registry) -> N
         next(asked)
         return iter("abc")
 
-    usage = Usage(registry, Rules((), [], TestClock().time))
+    usage = Usage(registry, CleanupContext((), [], TestClock().time))
     rows = usage.of_repositories(names, lambda phase, name: told.append(f"{phase} {name}"))
 
     assert next(rows).name == "a"
     assert told == [f"shared blobs {name}" for name in "abc"]
     rest = list(rows)
     assert [row.name for row in rest] == ["b", "c"]
-    links = {each for name in "abc" for each in registry.inventory.sizes(name).items()}
+    links = {each for name in "abc" for each in registry.inventory.blob_sizes(name).items()}
     assert usage.total.blobs == sum(size for _, size in links)
-    assert all(row.bytes - row.alone >= 1000 for row in rest), "the shared layer is nobody's alone"
+    assert all(row.bytes - row.exclusive >= 1000 for row in rest), "the shared layer is nobody's alone"
     assert next(asked) == 2

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from functions.registry.documents import parse
-from functions.registry.referring import attaches, attachment_after, attachment_of, refers, tags_of
+from functions.registry.documents import parse_manifest
+from functions.registry.referring import attaches, attachment_after, attachment_of, is_referrer_tag, referrer_tags_of
 from storage.digests import digest_of
 
 IMMUTABLE = "keep"
@@ -31,8 +31,8 @@ class Image:
 
     @classmethod
     def of(cls, content: bytes) -> "Image":
-        document = parse(content, "")
-        return cls(content, document.subject, document.blobs, document.children, document.attached_kind)
+        document = parse_manifest(content, "")
+        return cls(content, document.subject, document.blobs, document.children, document.cosign_suffix)
 
     @property
     def digest(self) -> str:
@@ -164,11 +164,13 @@ class Repository:
 
     def may_go(self, digest: str, going: set[str], tag: str) -> bool:
         """Whether a clean-up may delete this among `going`, whose policy means one tag, or what has none ("")."""
-        own = {each for each in self._tags_of(digest) if not refers(each)}
+        own = {each for each in self._tags_of(digest) if not is_referrer_tag(each)}
         if own or not tag:
             return own == {tag} - {""} and not (tag and self._is_late(tag))
         gone = going | self.dead.keys()
-        attached = any(each in self._tags_of(digest) and self._attaches(each) for one in gone for each in tags_of(one))
+        attached = any(
+            each in self._tags_of(digest) and self._attaches(each) for one in gone for each in referrer_tags_of(one)
+        )
         belongs = any(self._belongs(digest, one) for one in gone - {digest})
         return self.images[digest].subject in gone or attached or belongs
 
@@ -180,7 +182,8 @@ class Repository:
     def goes_alone(self, tag: str) -> bool:
         """Whether what a tag names stays where a policy means this tag: it has another, or was not pushed for it."""
         return tag in self.tags and (
-            self._is_late(tag) or any(each != tag and not refers(each) for each in self._tags_of(self.tags[tag]))
+            self._is_late(tag)
+            or any(each != tag and not is_referrer_tag(each) for each in self._tags_of(self.tags[tag]))
         )
 
     def _is_late(self, tag: str) -> bool:
@@ -252,10 +255,10 @@ class Repository:
         going, waiting = {*roots}, [*roots]
         while waiting:
             subject = waiting.pop()
-            attached = {self.tags[tag] for tag in tags_of(subject) if tag in self.tags and self._attaches(tag)}
+            attached = {self.tags[tag] for tag in referrer_tags_of(subject) if tag in self.tags and self._attaches(tag)}
             attached |= {digest for digest in self.live if self.images[digest].subject == subject}
             for digest in attached - going:
-                if not self._tags_of(digest) - set(tags_of(subject)) and not self._indexes(digest):
+                if not self._tags_of(digest) - set(referrer_tags_of(subject)) and not self._indexes(digest):
                     going.add(digest)
                     waiting.append(digest)
         return going
@@ -266,7 +269,7 @@ class Repository:
 
     def _drop_dangling(self, gone: set[str], cause: str, action: str = "delete") -> None:
         """Of what a tag only seemed to attach to what is gone, the tag goes alone."""
-        for tag in sorted(tag for digest in gone for tag in tags_of(digest) if tag in self.tags):
+        for tag in sorted(tag for digest in gone for tag in referrer_tags_of(digest) if tag in self.tags):
             self._drop(tag, cause, action)
 
     def _bury(self, going: set[str], cause: str, action: str = "delete") -> None:
@@ -319,7 +322,7 @@ class Repository:
                 del self.dead_tags[tag]
         followers = [each for each, dead in self.dead.items() if self.images[each].subject == digest]
         followers = [each for each in followers if self.dead[each].cause in causes]
-        for tag in tags_of(digest):
+        for tag in referrer_tags_of(digest):
             attached = self.dead_tags.get(tag)
             if attached and attached.cause in causes and attached.what in self.dead:
                 followers += [attached.what] if self.dead[attached.what].cause in causes else []

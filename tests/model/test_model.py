@@ -27,14 +27,14 @@ from functions import settings as registry_settings
 from functions.composition import open_blobs, open_metadata
 from functions.jobs import cleanup
 from functions.jobs.backup import Stores
-from functions.jobs.cleanup import Rules
+from functions.jobs.cleanup import CleanupContext
 from functions.jobs.collect import Collector
-from functions.jobs.reaping import Waits
-from functions.registry.errors import BLOB_NAMED, BLOB_UNKNOWN, RegistryError
+from functions.jobs.reaping import GracePeriods
+from functions.registry.errors import BLOB_REFERENCED, BLOB_UNKNOWN, RegistryError
 from functions.registry.immutable import ImmutableTags
 from functions.registry.pages import scan_all
-from functions.registry.policy_files import parse
-from functions.registry.referring import CONTENTS, tags_of
+from functions.registry.policy_files import parse_policies
+from functions.registry.referring import COSIGN_MEDIA_TYPES, referrer_tags_of
 from functions.registry.registry import Registry
 from storage.digests import digest_of
 from storage.past import DeletedManifest, DeletedTag
@@ -51,7 +51,7 @@ EXAMPLES = 400 if NIGHTLY else 20
 
 NAMES = ("a", "b/c")
 LAYERS = tuple(f"layer {number}".encode() for number in range(4))
-WAITS = Waits()
+WAITS = GracePeriods()
 TAGGED = '[{"name": "tagged", "action": {"type": "Delete"}, "condition": {"tagPrefixes": ["v2"]}}]'
 UNTAGGED = '[{"name": "u", "action": {"type": "Delete"}, "condition": {"tagState": "UNTAGGED", "olderThan": "1d"}}]'
 
@@ -75,7 +75,7 @@ class Machine(RuleBasedStateMachine):
     def begin(self) -> None:
         self.clock = TestClock()
         self.stores = type(self).fresh()
-        rules = ImmutableTags.of([f"*:{IMMUTABLE}", f"b/c:{IMMUTABLE}"])
+        rules = ImmutableTags.parse([f"*:{IMMUTABLE}", f"b/c:{IMMUTABLE}"])
         self.registry = Registry(self.stores.blobs, self.stores.metadata, rules, self.clock)
         self.model = {each: Repository(each, self.clock.time) for each in NAMES}
 
@@ -88,7 +88,7 @@ class Machine(RuleBasedStateMachine):
         try:
             answer = real()
         except RegistryError as error:
-            if refused and error.row.status in (400, 404, 405, 409):
+            if refused and error.descriptor.status in (400, 404, 405, 409):
                 return None
             raise
         assert not refused, "not refused"
@@ -108,7 +108,7 @@ class Machine(RuleBasedStateMachine):
     def bring(self, repository: str, blob: bytes) -> None:
         """See that a repository has a blob, as clients do: ask, mount, push."""
         try:
-            self.registry.blobs.get(repository, digest_of(blob), to_stay=True)
+            self.registry.blobs.get(repository, digest_of(blob), for_reuse=True)
         except RegistryError:
             if not self.registry.blobs.mount(repository, digest_of(blob), "", lambda name: True):
                 push_blob(self.registry, repository, blob)
@@ -136,7 +136,7 @@ class Machine(RuleBasedStateMachine):
         subject = chosen(of, self.model[name].live)
         described = {"mediaType": "application/vnd.oci.image.manifest.v1+json", "digest": subject, "size": 1}
         if cosign:
-            self.put(name, images.manifest([layer], annotations={"of": subject}), tags_of(subject)[1 + of % 3])
+            self.put(name, images.manifest([layer], annotations={"of": subject}), referrer_tags_of(subject)[1 + of % 3])
         else:
             self.put(name, images.manifest([layer], subject=described), tag)
 
@@ -147,12 +147,12 @@ class Machine(RuleBasedStateMachine):
         model = self.model[name]
         subject, named = chosen(of, model.live), chosen(other, model.live)
         if kind:
-            content = images.signature(LAYERS[of % 4], min(CONTENTS[kind]), annotations={"n": str(of % 3)})
+            content = images.signature(LAYERS[of % 4], min(COSIGN_MEDIA_TYPES[kind]), annotations={"n": str(of % 3)})
         elif named in model.live:
             content = model.images[named].content
         else:
             return
-        self.put(name, content, tags_of(subject)[suffix])
+        self.put(name, content, referrer_tags_of(subject)[suffix])
 
     @rule(name=name, source=st.sampled_from(("", *NAMES)), layer=st.sampled_from(LAYERS))
     def mount(self, name: str, source: str, layer: bytes) -> None:
@@ -168,7 +168,7 @@ class Machine(RuleBasedStateMachine):
         try:
             self.registry.blobs.delete(name, digest)
         except RegistryError as error:
-            if error.row != (BLOB_NAMED if named else BLOB_UNKNOWN):
+            if error.descriptor != (BLOB_REFERENCED if named else BLOB_UNKNOWN):
                 raise
         else:
             assert not named
@@ -282,8 +282,10 @@ class Machine(RuleBasedStateMachine):
         self.clean_up_by(name, tag)
 
     def clean_up_by(self, name: str, tag: str) -> None:
-        made = cleanup.plan(self.registry, name, Rules(parse(TAGGED if tag else UNTAGGED), [], self.clock.time))
-        going, tags = set(made.rules), [each.tag for each in made.tags]
+        made = cleanup.plan(
+            self.registry, name, CleanupContext(parse_policies(TAGGED if tag else UNTAGGED), [], self.clock.time)
+        )
+        going, tags = set(made.policy_by_digest), [each.tag for each in made.tag_deletions]
         assert going <= self.model[name].live
         assert all(self.model[name].may_go(digest, going, tag) for digest in going)
         assert tags == ([tag] if self.model[name].goes_alone(tag) else [])
@@ -318,7 +320,7 @@ class Machine(RuleBasedStateMachine):
         try:
             self.registry.blobs.get(repository, blob)
         except RegistryError as error:
-            if error.row != BLOB_UNKNOWN:
+            if error.descriptor != BLOB_UNKNOWN:
                 raise
             return False
         return True
@@ -375,10 +377,10 @@ def test_the_registry_does_as_the_model_does(
         environment = next(folders) if pair == "local" else request.getfixturevalue("emulators").fresh()
         for variable, value in environment.items():
             monkeypatch.setenv(variable, value)
-        read = registry_settings.read(environment)
+        read = registry_settings.load_settings(environment)
         return Stores(open_blobs(read.blobs), open_metadata(read.metadata))
 
-    monkeypatch.setattr(Machine, "fresh", staticmethod(fresh), raising=False)
+    monkeypatch.setattr(Machine, "fresh_stores", staticmethod(fresh), raising=False)
     run_state_machine_as_test(
         Machine,
         settings=settings(

@@ -10,15 +10,15 @@ from typing import Any, Final
 
 from functions.jobs.backup import Stores
 from functions.registry import causes
-from functions.registry.expiry import BY
-from functions.registry.needs import required_by
+from functions.registry.expiry import POLICY_ACTOR_PREFIX
+from functions.registry.needs import required_dependencies_of
 from functions.registry.pages import scan_all
 from functions.registry.referring import NOT_ATTACHED, OWN_TAG, OWN_TAG_AND_DIGEST
 from storage.digests import algorithm_of, digest_of
-from storage.past import DeletedLink, DeletedManifest, DeletedTag, History, Move
-from storage.records import FORGOTTEN, LOOSE, Blob, Key, Link, Manifest, R, Record, Repository, Tag, Upload
+from storage.past import DeletedLink, DeletedManifest, DeletedTag, TagEvent, TagHistory
+from storage.records import HIDDEN_UNVERIFIED, UNVERIFIED, Blob, Key, Link, Manifest, R, Record, Repository, Tag, Upload
 
-TAGGED: Final = f"{BY}tagged"
+TAGGED: Final = f"{POLICY_ACTOR_PREFIX}tagged"
 """Who deletes by the policy of tests that is about tags alone."""
 
 
@@ -38,8 +38,8 @@ class Snapshot:
         self.dead_links = self._all(DeletedLink)
         self.dead_manifests = self._all(DeletedManifest)
         self.dead_tags = self._all(DeletedTag)
-        self.histories = self._all(History)
-        self.moves = self._all(Move)
+        self.histories = self._all(TagHistory)
+        self.moves = self._all(TagEvent)
 
     def _all(self, kind: type[R]) -> dict[Key[Any], R]:
         """Every record of a kind, whole."""
@@ -67,7 +67,9 @@ def whole(now: Snapshot) -> None:
     """What lives is whole, what can be restored can be restored whole, and histories tell what happened."""
     _tags_name_manifests(now)
     for manifest in now.manifests.values():
-        missing = [key.id for key in required_by(manifest) if key not in now.links and key not in now.manifests]
+        missing = [
+            key.id for key in required_dependencies_of(manifest) if key not in now.links and key not in now.manifests
+        ]
         assert not missing, f"{manifest.id} lives and lacks {missing}"
         _holds(now, manifest)
         assert manifest.repository in now.repositories, f"{manifest.repository} is no repository"
@@ -79,14 +81,16 @@ def whole(now: Snapshot) -> None:
         assert (link.object, link.size) == (blob.object, blob.size), f"{link.key} leads to another object than its blob"
         assert link.state or now.live_naming(link), f"no live manifest names {link.key}, and collection never looks"
     for hidden in now.dead_links.values():
-        waits = hidden.state == FORGOTTEN or now.dead_naming(hidden)
+        waits = hidden.state == HIDDEN_UNVERIFIED or now.dead_naming(hidden)
         assert waits, f"no deleted manifest names {hidden.key}, and collection never looks"
         assert hidden.id in now.blobs, f"{hidden.key} has no blob"
     linked = {each.id for each in (*now.links.values(), *now.dead_links.values())}
     for blob in now.blobs.values():
         read = digest_of(now.bytes_of(blob.object, blob.size), algorithm_of(blob.id))
         assert read == blob.id, f"the object of {blob.id} holds {read}"
-        assert blob.id in linked or blob.state == LOOSE, f"nobody links {blob.id}, and collection will never look at it"
+        assert blob.id in linked or blob.state == UNVERIFIED, (
+            f"nobody links {blob.id}, and collection will never look at it"
+        )
     owned = {blob.object for blob in now.blobs.values()}
     lost = [name for name in now.objects if name not in owned and name.partition("/")[0] not in now.sessions]
     assert not lost, "objects that no record leads to"
@@ -143,7 +147,7 @@ def _what_went_with_another_belongs_to_it(now: Snapshot) -> None:
     for dead in now.dead_manifests.values():
         by_itself = dead.cause == causes.of_manifest(dead.id) or not dead.cause.startswith(f"{causes.MANIFEST}:")
         refers = dead.subject or dead.attachment not in (NOT_ATTACHED, OWN_TAG, OWN_TAG_AND_DIGEST)
-        by_policy = dead.by.startswith(BY) and (dead.by != TAGGED or _went_with_a_build(now, dead))
+        by_policy = dead.by.startswith(POLICY_ACTOR_PREFIX) and (dead.by != TAGGED or _went_with_a_build(now, dead))
         superseded = any(dead.cause == causes.of_manifest(child) for child in dead.children)
         assert by_itself or refers or by_policy or superseded, f"{dead.id} only seemed to belong to {dead.cause}"
         assert dead.by != TAGGED or refers or by_policy, f"{dead.id} went by a tag that it was not pushed for"

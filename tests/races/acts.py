@@ -5,12 +5,12 @@ from collections.abc import Callable, Collection, Mapping
 from datetime import timedelta
 from typing import Any, Final
 
-from functions.jobs.cleanup import Rules, clean_up
+from functions.jobs.cleanup import CleanupContext, clean_up
 from functions.jobs.collect import Collector
-from functions.jobs.reaping import Waits
+from functions.jobs.reaping import GracePeriods
 from functions.registry.acts import Clock
-from functions.registry.attempts import settle
-from functions.registry.policy_files import parse
+from functions.registry.attempts import retry_on_conflict
+from functions.registry.policy_files import parse_policies
 from functions.registry.registry import Registry
 from functions.registry.uploads import Body
 from storage.digests import digest_of
@@ -22,7 +22,7 @@ from tests.registry.clocks import TestClock
 from tests.registry.pushes import push_blob, push_manifest
 
 NONE: Final = timedelta(0)
-AT_ONCE: Final = Waits(NONE, NONE, NONE, NONE)
+AT_ONCE: Final = GracePeriods(NONE, NONE, NONE, NONE)
 
 REPOSITORIES: Final = ("a", "b", "c", "d")
 
@@ -43,14 +43,14 @@ def attaching(content: bytes) -> str:
     return digest_of(content).replace(":", "-") + ".sig"
 
 
-def collect(registry: Registry, waits: Waits, clock: Clock, names: Collection[str] = ()) -> Mapping[str, int]:
+def collect(registry: Registry, waits: GracePeriods, clock: Clock, names: Collection[str] = ()) -> Mapping[str, int]:
     """Some phases of a collection, or all, beside whoever else collects; answers what was counted."""
     collector = Collector(registry, waits, clock=clock)
-    collector._slices._deadline = math.inf
-    report = collector._slices.report
+    collector._job._deadline = math.inf
+    report = collector._job.report
     for phase in collector._phases():
         if phase.name in names or not names:
-            collector._slices._work(phase, None, lambda report: None)
+            collector._job._run_phase(phase, None, lambda report: None)
     assert report.findings == []
     return report.counts
 
@@ -81,12 +81,12 @@ class World:
     def forget(self) -> None:
         """Forget at once all that could be restored, as `delete --for-good` does."""
         for thing in list(self.registry.undelete.things("a")):
-            settle(lambda thing=thing: self._forget(thing))  # type: ignore[misc]
+            retry_on_conflict(lambda thing=thing: self._forget(thing))  # type: ignore[misc]
 
     def _forget(self, thing: DeletedManifest | DeletedTag) -> None:
         current = self.registry.metadata.read([thing.key])[thing.key]
         if current is not None and not self._is_wanted(thing):
-            self.registry.undelete.forget(current)
+            self.registry.undelete.purge(current)
 
     def _is_wanted(self, thing: DeletedManifest | DeletedTag) -> bool:
         where = {"children": thing.id}
@@ -106,8 +106,8 @@ class World:
     def clean_up(self, tags: str) -> None:
         """As if all had been pushed two hours ago."""
         condition = f'{{"tagState": "{tags}", "olderThan": "1h"}}'
-        policies = parse(f'[{{"name": "p", "action": {{"type": "Delete"}}, "condition": {condition}}}]')
-        clean_up(self.registry, "a", Rules(policies, [], self.clock() + timedelta(hours=2)), applied=True)
+        policies = parse_policies(f'[{{"name": "p", "action": {{"type": "Delete"}}, "condition": {condition}}}]')
+        clean_up(self.registry, "a", CleanupContext(policies, [], self.clock() + timedelta(hours=2)), apply_plan=True)
 
     def renew(self, repository: str, *contents: bytes) -> None:
         """Collect, and push what may have gone again: it has another object then. Uploads go on meanwhile."""
@@ -145,7 +145,7 @@ ACTS: Final[dict[str, Act]] = {
     "restore the image": lambda world: world.restore(IMAGE),
     "restore the index": lambda world: world.restore(INDEX),
     "restore the repository": lambda world: world.registry.undelete.repository("a"),
-    "roll back": lambda world: world.registry.rollback.to("a", "v1", digest_of(IMAGE)),
+    "roll back": lambda world: world.registry.rollback.to_digest("a", "v1", digest_of(IMAGE)),
     "clean up": lambda world: world.clean_up("ANY"),
     "clean up what has no tag": lambda world: world.clean_up("UNTAGGED"),
     "expire sessions": lambda world: world.phase("sessions"),

@@ -12,16 +12,16 @@ from functions.composition import open_blobs, open_metadata
 from functions.jobs.backup import Stores
 from functions.registry.acts import now
 from functions.registry.errors import (
-    BLOB_NAMED,
+    BLOB_REFERENCED,
     BLOB_UNKNOWN,
     MANIFEST_BLOB_UNKNOWN,
-    MANIFEST_NAMED,
+    MANIFEST_REFERENCED,
     NOT_DELETED,
     RegistryError,
 )
 from functions.registry.registry import Registry
 from storage.digests import digest_of
-from storage.errors import Missing, Unavailable
+from storage.errors import ObjectNotFound, Unavailable
 from storage.records import Manifest, Tag
 from tests import images
 from tests.races.acts import AT_ONCE, collect
@@ -38,7 +38,7 @@ T = TypeVar("T")
 
 def open_stores(environment: Mapping[str, str]) -> Stores:
     os.environ.update(environment)
-    read = settings.read(environment)
+    read = settings.load_settings(environment)
     return Stores(open_blobs(read.blobs), open_metadata(read.metadata))
 
 
@@ -117,9 +117,9 @@ class Writer:
         place, content = self._random.choice(self.living)
         removed: list[Tag | Manifest] = []
         try:
-            self._registry.deletion.manifest(place, digest_of(content), removed=removed.append)
+            self._registry.deletion.manifest(place, digest_of(content), on_deleted=removed.append)
         except RegistryError as refusal:
-            if refusal.row != MANIFEST_NAMED:
+            if refusal.descriptor != MANIFEST_REFERENCED:
                 raise
             return
         digests = {thing.id for thing in removed if isinstance(thing, Manifest)}
@@ -135,7 +135,7 @@ class Writer:
         try:
             return self._registry.undelete.manifest(place, digest)
         except RegistryError as refusal:
-            if refusal.row not in (NOT_DELETED, MANIFEST_BLOB_UNKNOWN):
+            if refusal.descriptor not in (NOT_DELETED, MANIFEST_BLOB_UNKNOWN):
                 raise
             return []
 
@@ -148,7 +148,7 @@ class Writer:
         try:
             self._registry.blobs.delete(place, digest)
         except RegistryError as refusal:
-            if refusal.row not in (BLOB_NAMED, BLOB_UNKNOWN):
+            if refusal.descriptor not in (BLOB_REFERENCED, BLOB_UNKNOWN):
                 raise
 
     def _insist(self, attempt: Callable[[], T]) -> T:
@@ -156,6 +156,6 @@ class Writer:
         for _ in range(MOST_TRIES):
             try:
                 return attempt()
-            except (RegistryError, Missing, Unavailable) as error:
+            except (RegistryError, ObjectNotFound, Unavailable) as error:
                 last = error
         raise AssertionError(f"{MOST_TRIES} tries, and still {last}")

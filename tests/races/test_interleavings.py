@@ -52,7 +52,7 @@ def local(folder: Path) -> Stores:
 
 
 def opened(environment: dict[str, str]) -> Stores:
-    read = settings.read(environment)
+    read = settings.load_settings(environment)
     return Stores(open_blobs(read.blobs), open_metadata(read.metadata))
 
 
@@ -65,7 +65,7 @@ def told(act: str, there: World) -> str:
     try:
         answer = ACTS[act](there)
     except RegistryError as error:
-        return f"{error.row.status} {error.row.code}"
+        return f"{error.descriptor.status} {error.descriptor.code}"
     return str(answer)
 
 
@@ -165,9 +165,9 @@ class Copies:
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """What takes pages takes several."""
-    monkeypatch.setattr(deletion, "AT_ONCE", 2)
-    monkeypatch.setattr(deletion, "TAGS_AT_ONCE", 1)
-    monkeypatch.setattr(deletion, "REST", 0.0)
+    monkeypatch.setattr(deletion, "MAX_BATCH_ITEMS", 2)
+    monkeypatch.setattr(deletion, "MAX_BATCH_TAGS", 1)
+    monkeypatch.setattr(deletion, "PAUSE_RATIO", 0.0)
 
 
 def failures(do: Callable[[Combination], None], combinations: Iterable[Combination]) -> list[str]:
@@ -208,7 +208,7 @@ def test_the_same_on_firestore(emulators: Emulators, tmp_path: Path, monkeypatch
         )
         calls = Copies(tmp_path / str(number), state).calls(first)
         each = Combination(first, number % calls, second)
-        environment = dict(emulators.fresh())
+        environment = dict(emulators.fresh_stores())
         for name, value in environment.items():
             monkeypatch.setenv(name, value)
         stores, clock = opened(environment), TestClock()

@@ -78,17 +78,17 @@ def test_each_move_is_in_the_history_once_and_in_an_order_that_explains_what_was
 
 
 def test_of_all_who_create_an_immutable_tag_one_wins(stores: Stores) -> None:
-    registry = Registry(stores.blobs, stores.metadata, ImmutableTags.of(["*:v*"]))
+    registry = Registry(stores.blobs, stores.metadata, ImmutableTags.parse(["*:v*"]))
     push_blob(registry, "a", images.EMPTY_CONFIG)
     for tag in ("v1", "v2", "v3"):
         manifests = contents(tag, CLIENTS)
         answers = at_once(*(partial(push_manifest, registry, "a", content, tag) for content in manifests))
 
         winners = [answer for answer in answers if isinstance(answer, Manifest)]
-        refusals = [answer for answer in answers if isinstance(answer, RegistryError)]
+        registry_errors = [answer for answer in answers if isinstance(answer, RegistryError)]
         assert len(winners) == 1
-        assert {refusal.row.code for refusal in refusals} == {TAG_IMMUTABLE.code}
-        assert {refusal.detail["tag"] for refusal in refusals} == {tag}
+        assert {refusal.descriptor.code for refusal in registry_errors} == {TAG_IMMUTABLE.code}
+        assert {refusal.detail["tag"] for refusal in registry_errors} == {tag}
         assert registry.manifests.find("a", tag).digest == winners[0].digest
         assert [row.digest for row in registry.tags.history("a", tag, "", 9).items] == [winners[0].digest]
         for answer, content in zip(answers, manifests, strict=True):

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from functions.jobs.backup import Stores
 from functions.jobs.collect import Collector
-from functions.jobs.reaping import HOUR, Waits
+from functions.jobs.reaping import HOUR, GracePeriods
 from functions.jobs.scrub import Scrubber
 from functions.registry.registry import Registry
 from storage.protocols import BlobStore
@@ -44,7 +44,7 @@ def collect(registry: Registry, *, beside: bool = False) -> None:
     """Remove all that is left over, as hours of waiting would; `beside` others, what nothing links alone."""
     none = timedelta(0)
     # A session that was dropped is swept an hour later, when whoever had read its blob has ended.
-    waits = Waits(timedelta(days=1), none, none, HOUR) if beside else Waits(none, none, none, none)
+    waits = GracePeriods(timedelta(days=1), none, none, HOUR) if beside else GracePeriods(none, none, none, none)
     for _ in range(2):
         report = Collector(registry, waits).run()
         assert report is not None

@@ -63,7 +63,7 @@ def test_large_children_are_never_all_in_memory(registry: Registry, stores: Stor
     assert peak(lambda: push_manifest(registry, "a", index, "v1", "v2")) < MOST
     digest = registry.manifests.find("a", "v1").digest
     push_manifest(registry, "a", images.manifest([]), "v1")
-    assert peak(lambda: registry.rollback.to("a", "v1", digest)) < MOST
+    assert peak(lambda: registry.rollback.to_digest("a", "v1", digest)) < MOST
     assert peak(lambda: registry.deletion.repository("a")) < MOST
     assert stores.metadata.scan(Manifest, "a", limit=1) == []
     assert peak(lambda: registry.undelete.repository("a")) < MOST
@@ -115,7 +115,7 @@ def test_a_repository_whose_deletion_takes_hours_is_gone_at_its_end(
     stores: Stores, clock: TestClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A collection beside it finds that something lives still, and lists the repository meanwhile."""
-    monkeypatch.setattr(deletion, "AT_ONCE", 2)
+    monkeypatch.setattr(deletion, "MAX_BATCH_ITEMS", 2)
     plain = Registry(stores.blobs, stores.metadata, clock=clock)
     for _ in range(9):
         push_image(plain, "a")
@@ -152,7 +152,7 @@ def test_a_push_at_the_end_of_a_deletion_keeps_the_repository_listed(stores: Sto
 
 
 def test_a_deletion_tells_how_far_it_is(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(deletion, "TAGS_AT_ONCE", 2)
+    monkeypatch.setattr(deletion, "MAX_BATCH_TAGS", 2)
     push_image(registry, "a", "v1", "v2", "v3")
     told: list[tuple[str, int, int]] = []
 

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from functions.registry.referring import tags_of
+from functions.registry.referring import referrer_tags_of
 from storage import digests
 from storage.digests import ALGORITHMS, Hasher, digest_of, is_digest, is_well_formed
 
@@ -102,4 +102,4 @@ def test_what_is_not_in_the_grammar_is_no_digest(digest: str) -> None:
 )
 def test_the_tag_of_a_subject_is_that_of_the_specification(digest: str, tag: str) -> None:
     """distribution-spec, "Referrers Tag Schema"."""
-    assert tags_of(digest)[0] == tag
+    assert referrer_tags_of(digest)[0] == tag

@@ -5,11 +5,18 @@ from typing import Any
 
 import pytest
 
-from functions.api.answers import described
-from functions.registry.errors import MANIFEST_BLOB_UNKNOWN, MANIFEST_UNKNOWN, TAG_INVALID, UNKNOWN, RegistryError, Row
+from functions.api.answers import error_body
+from functions.registry.errors import (
+    MANIFEST_BLOB_UNKNOWN,
+    MANIFEST_UNKNOWN,
+    TAG_INVALID,
+    UNKNOWN,
+    ErrorDescriptor,
+    RegistryError,
+)
 from tests.servers import lading
 
-SENTENCES: dict[str, tuple[Row, Any]] = {
+SENTENCES: dict[str, tuple[ErrorDescriptor, Any]] = {
     "unknown error": (UNKNOWN, None),
     "manifest unknown to registry: tag nope": (MANIFEST_UNKNOWN, {"tag": "nope"}),
     "invalid tag: tag -x, malformed tag": (TAG_INVALID, {"tag": "-x", "reason": "malformed tag"}),
@@ -31,7 +38,7 @@ def test_an_error_is_a_sentence(sentence: str) -> None:
     error = RegistryError(row, detail)
 
     assert str(error) == sentence
-    assert described(error)["errors"][0].get("detail") == detail
+    assert error_body(error)["errors"][0].get("detail") == detail
 
 
 def test_the_command_line_says_it(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from functions.registry import field_names
-from functions.registry.documents import OCI_INDEX, OCI_MANIFEST, Document, parse
+from functions.registry.documents import OCI_INDEX, OCI_MANIFEST, ParsedManifest, parse_manifest
 from functions.registry.errors import RegistryError
 from storage.digests import digest_of
 from tests import images
@@ -48,7 +48,7 @@ def test_every_letter_that_go_takes_for_another_is_folded(go: Callable[..., list
     assert letters == ["\u017f", "\u212a"]
     for letter in letters:
         name = f"x{letter.casefold()}"
-        assert field_names.mistakable({f"x{letter}": 1}, {name}) == (f"x{letter}", name)
+        assert field_names.find_confusable({f"x{letter}": 1}, {name}) == (f"x{letter}", name)
 
 
 class Maker:
@@ -119,10 +119,10 @@ class Maker:
         return json.dumps(name, ensure_ascii="\ud800" in name or self._random.random() < 0.5)
 
 
-def read(text: str, media_type: str) -> Document | None:
+def read(text: str, media_type: str) -> ParsedManifest | None:
     """Return what Lading sees, or None where it refuses the document."""
     try:
-        return parse(text.encode(), media_type)
+        return parse_manifest(text.encode(), media_type)
     except RegistryError:
         return None
 
@@ -159,7 +159,7 @@ def test_names_of_annotations_and_extensions_are_the_users(where: str, at: str) 
     place = {"document": described, "descriptor": descriptor, "platform": descriptor["platform"]}[at]
     place["annotations" if where == "annotations" else "x-extension"] = free
 
-    document = parse(json.dumps(described).encode(), OCI_INDEX)
+    document = parse_manifest(json.dumps(described).encode(), OCI_INDEX)
 
     assert document.annotations == (free if (where, at) == ("annotations", "document") else {})
 
@@ -178,6 +178,6 @@ def test_names_of_annotations_and_extensions_are_the_users(where: str, at: str) 
 )
 def test_a_refusal_says_which_name_it_is_about(text: str, reason: str) -> None:
     with pytest.raises(RegistryError) as refused:
-        parse(text.encode(), OCI_INDEX)
+        parse_manifest(text.encode(), OCI_INDEX)
 
     assert refused.value.detail == {"reason": f"the manifest {reason}"}

@@ -8,7 +8,7 @@ import pytest
 from functions.jobs.backup import Stores
 from functions.registry.errors import MANIFEST_BLOB_UNKNOWN, RegistryError
 from functions.registry.immutable import ImmutableTags
-from functions.registry.referring import CONTENTS, tags_of
+from functions.registry.referring import COSIGN_MEDIA_TYPES, referrer_tags_of
 from functions.registry.registry import Registry
 from storage.protocols import Replace
 from storage.records import Manifest
@@ -46,7 +46,7 @@ def push_signature(registry: Registry, *tags: str, kind: str = ".sig") -> Manife
     payload = images.blob()
     for content in (images.EMPTY_CONFIG, payload):
         push_blob(registry, "a", content)
-    return push_manifest(registry, "a", images.signature(payload, min(CONTENTS[kind])), *tags)
+    return push_manifest(registry, "a", images.signature(payload, min(COSIGN_MEDIA_TYPES[kind])), *tags)
 
 
 def forget_attachment(stores: Stores, manifest: Manifest) -> None:
@@ -170,7 +170,7 @@ def test_what_an_earlier_release_wrote_goes_by_its_content_alone(registry: Regis
 
 
 def test_an_immutable_tag_that_takes_nothing_along_keeps_nothing_either(stores: Stores, clock: TestClock) -> None:
-    registry = Registry(stores.blobs, stores.metadata, ImmutableTags.of(["a:sha256-*"]), clock)
+    registry = Registry(stores.blobs, stores.metadata, ImmutableTags.parse(["a:sha256-*"]), clock)
     old, deployed = push_image(registry, "a"), push_image(registry, "a")
     push_again(registry, deployed, attaching(old))
 
@@ -211,7 +211,7 @@ def is_taken(push: Callable[[], object]) -> bool:
     try:
         push()
     except RegistryError as error:
-        if error.row != MANIFEST_BLOB_UNKNOWN:
+        if error.descriptor != MANIFEST_BLOB_UNKNOWN:
             raise
         return False
     return True
@@ -219,7 +219,7 @@ def is_taken(push: Callable[[], object]) -> bool:
 
 def test_all_tags_of_a_digest_are_looked_for(registry: Registry) -> None:
     old, deployed = push_image(registry, "a"), push_image(registry, "a")
-    push_again(registry, deployed, *tags_of(old.digest))
+    push_again(registry, deployed, *referrer_tags_of(old.digest))
 
     registry.deletion.manifest("a", old.digest)
 

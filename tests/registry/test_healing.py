@@ -15,13 +15,13 @@ from functions.registry.registry import Registry
 from functions.registry.uploads import Body
 from storage.digests import digest_of
 from storage.past import DeletedManifest
-from storage.protocols import MOST_CONTENT, Replace, is_there
+from storage.protocols import MAX_CONTENT_SIZE, Replace, object_exists
 from storage.records import Blob, Key, Link
 from tests import images
 from tests.registry.damage import DAMAGES, SEEN_AT_ONCE, Killed, Steps, collect, damage, kill, scrub
 from tests.registry.pushes import pull_blob, push_blob, push_image, push_manifest
 
-LARGE = {"filler": "x" * MOST_CONTENT}
+LARGE = {"filler": "x" * MAX_CONTENT_SIZE}
 """Annotations by which a manifest is kept as an object."""
 
 
@@ -34,7 +34,7 @@ def refused(attempt: Callable[[], Any]) -> RegistryError:
 def lacking(attempt: Callable[[], Any]) -> set[str]:
     """The digests by which `attempt` is refused."""
     error = refused(attempt)
-    assert error.row.code == "MANIFEST_BLOB_UNKNOWN"
+    assert error.descriptor.code == "MANIFEST_BLOB_UNKNOWN"
     return {each["digest"] for each in error.detail}
 
 
@@ -46,9 +46,9 @@ def is_hidden(registry: Registry, repository: str, digest: str) -> bool:
 
 def _told(registry: Registry, repository: str, digest: str, to_stay: bool) -> str:
     try:
-        registry.blobs.get(repository, digest, to_stay=to_stay)
+        registry.blobs.get(repository, digest, for_reuse=to_stay)
     except RegistryError as error:
-        return error.row.code
+        return error.descriptor.code
     return ""
 
 
@@ -189,7 +189,7 @@ def test_a_large_manifest_whose_bytes_are_lost_is_pushed_again(registry: Registr
     scrub(registry)
 
     for reference in ("v1", manifest.digest):
-        assert refused(lambda name=reference: registry.manifests.find("a", name)).row.code == "MANIFEST_UNKNOWN"  # type: ignore[misc]
+        assert refused(lambda name=reference: registry.manifests.find("a", name)).descriptor.code == "MANIFEST_UNKNOWN"  # type: ignore[misc]
     index = images.index([content])
     assert lacking(lambda: push_manifest(registry, "a", index)) == {manifest.digest}
 
@@ -375,8 +375,8 @@ def test_presence_is_the_recorded_size(registry: Registry, stores: Stores) -> No
     link = push_blob(registry, "a", content)
 
     for how in DAMAGES:
-        assert is_there(stores.blobs, link.object, link.size)
+        assert object_exists(stores.blobs, link.object, link.size)
         damage(stores.blobs, link.object, content, how)
-        assert is_there(stores.blobs, link.object, link.size) == (how not in SEEN_AT_ONCE)
+        assert object_exists(stores.blobs, link.object, link.size) == (how not in SEEN_AT_ONCE)
         stores.blobs.delete(link.object)
         stores.blobs.append(link.object, [content])

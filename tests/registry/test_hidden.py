@@ -8,12 +8,12 @@ import pytest
 
 from functions.jobs.backup import Stores
 from functions.jobs.collect import Collector
-from functions.jobs.reaping import Waits
+from functions.jobs.reaping import GracePeriods
 from functions.registry.errors import RegistryError
 from functions.registry.registry import Registry
 from storage.digests import digest_of
 from storage.past import DeletedLink, DeletedManifest
-from storage.records import FORGOTTEN, HIDDEN, Key, Link, Manifest
+from storage.records import HIDDEN, HIDDEN_UNVERIFIED, Key, Link, Manifest
 from tests import images
 from tests.model.truth import Snapshot, spotless, whole
 from tests.races.between import Between
@@ -47,7 +47,7 @@ def code(attempt: Callable[[], Any]) -> str:
     try:
         attempt()
     except RegistryError as error:
-        return error.row.code
+        return error.descriptor.code
     return ""
 
 
@@ -61,7 +61,7 @@ def state(stores: Stores) -> str:
     return link.state if link else ""
 
 
-def collect(registry: Registry, clock: TestClock, waits: Waits = Waits()) -> None:  # noqa: B008  # it is frozen
+def collect(registry: Registry, clock: TestClock, waits: GracePeriods = GracePeriods()) -> None:  # noqa: B008  # it is frozen
     report = Collector(registry, waits, clock=clock).run()
     assert report is not None
     assert report.finished
@@ -75,7 +75,7 @@ def test_a_layer_of_deleted_manifests_is_there_for_nobody(registry: Registry, st
     delete(registry, TWO)
 
     assert code(lambda: registry.blobs.get("a", X)) == "BLOB_UNKNOWN"
-    assert code(lambda: registry.blobs.get("a", X, to_stay=True)) == "BLOB_UNKNOWN"
+    assert code(lambda: registry.blobs.get("a", X, for_reuse=True)) == "BLOB_UNKNOWN"
     assert code(lambda: registry.blobs.delete("a", X)) == "BLOB_UNKNOWN"
     assert not mounted(registry, "a")
     assert not mounted(registry, "")
@@ -148,8 +148,8 @@ def test_a_manifest_may_name_it_for_an_hour(forget: bool, registry: Registry, st
     delete(registry, ONE)
     if forget:
         for thing in list(registry.undelete.things("a")):
-            registry.undelete.forget(thing)
-        assert state(stores) == FORGOTTEN
+            registry.undelete.purge(thing)
+        assert state(stores) == HIDDEN_UNVERIFIED
     clock.turn(hours=1)
     clock.time -= timedelta(microseconds=1)
     collect(registry, clock)
@@ -182,10 +182,10 @@ def test_for_good_waits_for_that_hour(registry: Registry, stores: Stores, clock:
     delete(registry, ONE)
     clock.turn(minutes=40)
     for thing in list(registry.undelete.things("a")):
-        registry.undelete.forget(thing)
+        registry.undelete.purge(thing)
     clock.turn(minutes=19)
     collect(registry, clock)
-    assert state(stores) == FORGOTTEN
+    assert state(stores) == HIDDEN_UNVERIFIED
 
     clock.turn(minutes=1)
     for _ in range(3):
@@ -201,7 +201,7 @@ def test_what_another_deleted_manifest_names_stays_hidden(registry: Registry, st
     delete(registry, ONE)
     delete(registry, TWO)
     (one,) = [thing for thing in registry.undelete.things("a") if thing.id == digest_of(ONE)]
-    registry.undelete.forget(one)
+    registry.undelete.purge(one)
     clock.turn(hours=2)
 
     collect(registry, clock)

@@ -14,7 +14,7 @@ from functions.jobs.backup import Stores
 from functions.registry.errors import RegistryError
 from functions.registry.registry import Registry
 from storage.digests import digest_of
-from storage.protocols import MOST_CONTENT, Replace
+from storage.protocols import MAX_CONTENT_SIZE, Replace
 from storage.records import Key, Manifest, Tag
 from storage.upkeep import Job
 from tests import images
@@ -43,9 +43,9 @@ def lose(registry: Registry, stores: Stores, content: bytes = LAYER, how: str = 
 
 def is_found(registry: Registry, reference: str, *, whole: bool = True) -> bool:
     try:
-        registry.manifests.find("a", reference, whole=whole)
+        registry.manifests.find("a", reference, intact=whole)
     except RegistryError as error:
-        return error.row.code != "MANIFEST_UNKNOWN"
+        return error.descriptor.code != "MANIFEST_UNKNOWN"
     return True
 
 
@@ -101,7 +101,7 @@ def test_what_needs_a_marked_blob_is_not_found_until_it_is_pushed_again(
     push_manifest(registry, "a", ABOVE, "above", "index")
     assert hinting(stores) == []
     assert pull_blob(registry, "a", digest_of(LAYER)) == LAYER
-    assert registry.manifests.content(registry.manifests.find("a", "image", whole=True)) == IMAGE
+    assert registry.manifests.content(registry.manifests.find("a", "image", intact=True)) == IMAGE
     assert scrub(registry) == []
 
 
@@ -151,7 +151,7 @@ def test_a_manifest_that_is_not_whole_is_not_named(registry: Registry, stores: S
     with pytest.raises(RegistryError) as error:
         push_manifest(registry, "a", images.index([INDEX, IMAGE], annotations={"": "another"}))
 
-    assert error.value.row.code == "MANIFEST_BLOB_UNKNOWN"
+    assert error.value.descriptor.code == "MANIFEST_BLOB_UNKNOWN"
     assert {each["digest"] for each in error.value.detail} == {digest_of(INDEX), digest_of(IMAGE)}
 
 
@@ -185,7 +185,7 @@ def test_what_is_restored_whole_hints_at_nothing(registry: Registry, stores: Sto
 def test_a_large_manifest_is_not_found_either(registry: Registry, stores: Stores) -> None:
     for content in (CONFIG, LAYER):
         push_blob(registry, "a", content)
-    large = images.manifest([LAYER], config=CONFIG, annotations={"filler": "x" * MOST_CONTENT})
+    large = images.manifest([LAYER], config=CONFIG, annotations={"filler": "x" * MAX_CONTENT_SIZE})
     contents = {"large": large, "index": images.index([large])}
     for tag, content in contents.items():
         push_manifest(registry, "a", content, tag)
@@ -207,7 +207,7 @@ def test_what_is_marked_late_is_hinted_at_by_the_phases(
     registry: Registry, stores: Stores, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As where more manifests name a layer than are seen to at once."""
-    monkeypatch.setattr(marks, "MAX_AT_ONCE", 0)
+    monkeypatch.setattr(marks, "MAX_IMMEDIATE_UPDATES", 0)
     push_all(registry)
     lose(registry, stores)
 
@@ -222,7 +222,7 @@ def test_a_scrub_that_was_killed_is_made_up_for(
     stores: Stores, environment: Mapping[str, str], monkeypatch: pytest.MonkeyPatch, at_once: int
 ) -> None:
     """Before each of its calls, in turn; and so is the one that finds all good again."""
-    monkeypatch.setattr(marks, "MAX_AT_ONCE", at_once)
+    monkeypatch.setattr(marks, "MAX_IMMEDIATE_UPDATES", at_once)
     registry = Registry(stores.blobs, stores.metadata)
     # The emulators take minutes for all.
     stride = 1 if "LADING_DATA" in environment else 7
@@ -252,7 +252,7 @@ def test_a_scrub_hints_at_what_is_put_beside_it(
     stores: Stores, environment: Mapping[str, str], monkeypatch: pytest.MonkeyPatch, at_once: int
 ) -> None:
     """A put before each call of the scrub: it is refused, or HEAD does not find it once the scrub is done."""
-    monkeypatch.setattr(marks, "MAX_AT_ONCE", at_once)
+    monkeypatch.setattr(marks, "MAX_IMMEDIATE_UPDATES", at_once)
     registry = Registry(stores.blobs, stores.metadata)
     stride = 5 if "LADING_DATA" in environment else 30
     for point in itertools.count(0, stride):

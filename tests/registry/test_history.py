@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from functions.jobs.backup import Stores
-from functions.registry.acts import Act, MachineClock
+from functions.registry.acts import ChangeContext, MachineClock
 from functions.registry.errors import RegistryError
 from functions.registry.immutable import ImmutableTags
 from functions.registry.manifests import Put
@@ -28,7 +28,7 @@ def clock() -> TestClock:
 
 @pytest.fixture
 def registry(stores: Stores, clock: TestClock) -> Registry:
-    return Registry(stores.blobs, stores.metadata, ImmutableTags.of(["prod/*:v*", "!prod/*:v*-rc*"]), clock)
+    return Registry(stores.blobs, stores.metadata, ImmutableTags.parse(["prod/*:v*", "!prod/*:v*-rc*"]), clock)
 
 
 def as_of(tag: str, moment: datetime) -> str:
@@ -36,17 +36,17 @@ def as_of(tag: str, moment: datetime) -> str:
 
 
 def code(error: pytest.ExceptionInfo[RegistryError]) -> str:
-    return error.value.row.code
+    return error.value.descriptor.code
 
 
 def test_each_move_is_on_record_newest_first(registry: Registry, clock: TestClock) -> None:
     first, second = push_image(registry, "a", "v1"), push_image(registry, "a")
     began = clock.time
     clock.turn(minutes=1)
-    by_alice = Act("push", "alice@example.com", "request-2")
+    by_alice = ChangeContext("push", "alice@example.com", "request-2")
     registry.manifests.put("a", Put(second.content or b"", "", second.digest, ["v1"]), by_alice)
     clock.turn(minutes=1)
-    registry.tags.delete("a", "v1", Act("delete", "bob@example.com", "request-3"))
+    registry.tags.delete("a", "v1", ChangeContext("delete", "bob@example.com", "request-3"))
     push_image(registry, "a", "other")
 
     rows = registry.tags.history("a", "v1", "", 10).items
@@ -219,7 +219,7 @@ def test_a_rollback_is_a_move_that_can_be_undone(registry: Registry, clock: Test
     assert registry.rollback.by_steps("a", "v1", 1) == images_of[1]
     assert registry.manifests.find("a", "v1").digest == images_of[1]
     assert registry.rollback.by_steps("a", "v1", 1) == images_of[2]
-    registry.rollback.to("a", "v1", images_of[0], Act("rollback", "alice", "r"))
+    registry.rollback.to_digest("a", "v1", images_of[0], ChangeContext("rollback", "alice", "r"))
     assert registry.rollback.to_time("a", "v1", clock.turn(seconds=-90)) == images_of[1]
 
     rows = registry.tags.history("a", "v1", "", 10).items
@@ -230,7 +230,10 @@ def test_a_rollback_is_a_move_that_can_be_undone(registry: Registry, clock: Test
 def test_a_rollback_to_what_is_gone_says_what_is_gone(registry: Registry, stores: Stores) -> None:
     first = push_image(registry, "a", "v1")
     push_image(registry, "a", "v1")
-    for attempt in (lambda: registry.rollback.by_steps("a", "v1", 2), lambda: registry.rollback.to("a", "x", first.id)):
+    for attempt in (
+        lambda: registry.rollback.by_steps("a", "v1", 2),
+        lambda: registry.rollback.to_digest("a", "x", first.id),
+    ):
         with pytest.raises(RegistryError):
             attempt()
     registry.deletion.manifest("a", first.digest)
@@ -254,13 +257,13 @@ def test_an_immutable_tag_is_created_once(registry: Registry) -> None:
         lambda: registry.tags.delete("prod/app", "v1"),
         lambda: registry.deletion.manifest("prod/app", manifest.digest),
         lambda: registry.deletion.repository("prod/app"),
-        lambda: registry.rollback.to("prod/app", "v1", other.digest),
+        lambda: registry.rollback.to_digest("prod/app", "v1", other.digest),
     ):
         with pytest.raises(RegistryError) as error:
             attempt()
-        assert (code(error), error.value.row.status) == ("DENIED", 409)
-        assert "v1" in error.value.row.message
-        assert "prod/*:v*" in error.value.row.message
+        assert (code(error), error.value.descriptor.status) == ("DENIED", 409)
+        assert "v1" in error.value.descriptor.message
+        assert "prod/*:v*" in error.value.descriptor.message
 
     assert registry.tags.names("prod/app", "", 10).items == ["latest", "v1", "v1-rc1"]
     assert registry.manifests.find("prod/app", "v1").digest == manifest.digest
@@ -282,7 +285,7 @@ def test_nothing_is_kept_of_a_large_manifest_that_an_immutable_tag_refuses(regis
 @pytest.mark.parametrize("text", ["v1", ":v1", "a:", "a:b:c", "!a"])
 def test_what_is_no_rule_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="REPOSITORY:TAG"):
-        ImmutableTags.of([text])
+        ImmutableTags.parse([text])
 
 
 def test_a_tag_that_was_there_before_there_was_a_history(registry: Registry, stores: Stores, clock: TestClock) -> None:

@@ -8,19 +8,19 @@ from typing import Any
 import pytest
 
 from functions.jobs.backup import Stores
-from functions.jobs.cleanup import Rules, clean_up
+from functions.jobs.cleanup import CleanupContext, clean_up
 from functions.jobs.collect import Collector
-from functions.jobs.reaping import Waits
+from functions.jobs.reaping import GracePeriods
 from functions.registry import deletion
 from functions.registry.errors import MANIFEST_TOO_LARGE, RegistryError
-from functions.registry.large_manifests import loosen_links
-from functions.registry.policy_files import parse
+from functions.registry.large_manifests import unverify_links
+from functions.registry.policy_files import parse_policies
 from functions.registry.registry import Registry
 from storage.commit_size import size_of
 from storage.digests import digest_of
 from storage.past import DeletedManifest
 from storage.protocols import Touch, Write
-from storage.records import CONDEMNED, LOOSE, Key, Link, Manifest
+from storage.records import MARKED, UNVERIFIED, Key, Link, Manifest
 from tests import images
 from tests.model.truth import Snapshot, spotless, whole
 from tests.races.small import Small
@@ -87,7 +87,7 @@ def is_visible(registry: Registry, digest: str) -> bool:
     return True
 
 
-def collect(registry: Registry, clock: TestClock, waits: Waits = Waits()) -> None:  # noqa: B008
+def collect(registry: Registry, clock: TestClock, waits: GracePeriods = GracePeriods()) -> None:  # noqa: B008
     report = Collector(registry, waits, clock=clock).run()
     assert report is not None
     assert report.finished
@@ -100,7 +100,7 @@ def test_it_is_put_and_its_links_stay_loose(
     push_manifest(registry, REPOSITORY, content, "v1")
 
     assert small.refused > 0
-    assert {link.state for link in links(stores, content).values() if link} == {LOOSE}
+    assert {link.state for link in links(stores, content).values() if link} == {UNVERIFIED}
     clock.turn(days=2)
     collect(registry, clock)
     clock.turn(days=2)
@@ -117,13 +117,13 @@ def test_a_collection_beside_a_killed_deletion_leaves_no_link_visible(
     clock.turn(days=2)
 
     def collect_then(*arguments: Any) -> None:
-        loosen_links(*arguments)
+        unverify_links(*arguments)
         collect(registry, clock)
 
     def kill(*arguments: Any) -> None:
         raise Killed
 
-    monkeypatch.setattr(deletion, "loosen_links", collect_then)
+    monkeypatch.setattr(deletion, "unverify_links", collect_then)
     monkeypatch.setattr(deletion, "hide_links", kill)
     with pytest.raises(Killed):
         registry.deletion.manifest(REPOSITORY, digest_of(content))
@@ -138,7 +138,7 @@ def test_condemned_links_are_loosened_before_it_is_put(
 ) -> None:
     clock.turn(days=2)
     collect(registry, clock)
-    assert {link.state for link in links(stores, content).values() if link} == {CONDEMNED}
+    assert {link.state for link in links(stores, content).values() if link} == {MARKED}
 
     push_manifest(registry, REPOSITORY, content, "v1")
 
@@ -156,7 +156,7 @@ def test_what_does_not_fit_at_all_is_refused_and_changes_nothing(
     with pytest.raises(RegistryError) as refused:
         push_manifest(registry, REPOSITORY, content, "v1")
 
-    assert refused.value.row is MANIFEST_TOO_LARGE
+    assert refused.value.descriptor is MANIFEST_TOO_LARGE
     key = Key(Manifest, digest_of(content), REPOSITORY)
     assert stores.metadata.read([key])[key] is None
 
@@ -219,11 +219,11 @@ def test_clean_up_deletes_it_with_its_tags(
 ) -> None:
     push_manifest(registry, REPOSITORY, content, "v1", "v2")
     clock.turn(days=31)
-    policies = parse(
+    policies = parse_policies(
         '[{"name": "old", "action": {"type": "Delete"}, "condition": {"tagPrefixes": ["v"], "olderThan": "30d"}}]'
     )
 
-    report = clean_up(registry, REPOSITORY, Rules(policies, [], clock()), applied=True)
+    report = clean_up(registry, REPOSITORY, CleanupContext(policies, [], clock()), apply_plan=True)
 
     assert (report.done, report.deleted) == (True, 1)
     assert visible(registry, content) == set()
@@ -265,7 +265,7 @@ def forget(registry: Registry, repository: str, content: bytes) -> None:
     key = Key(DeletedManifest, digest_of(content), repository)
     dead = registry.metadata.read([key])[key]
     assert dead is not None
-    registry.undelete.forget(dead)
+    registry.undelete.purge(dead)
 
 
 @pytest.mark.parametrize(

@@ -11,13 +11,13 @@ from datetime import UTC, datetime
 import pytest
 
 from functions.registry.names import MAX_NAME
-from functions.registry.tags import INLINE_IN_TAG
-from functions.registry.uploads import MOST_PARTS
+from functions.registry.tags import MAX_INLINE_CONTENT
+from functions.registry.uploads import MAX_PARTS
 from storage.commit_size import BATCH_SIZE, MAX_COMMIT_SIZE, size_of
 from storage.digests import digest_of
-from storage.past import DeletedLink, DeletedManifest, DeletedTag, History, Move
-from storage.protocols import MOST_CONTENT, Create, Delete, Replace, Touch, Write
-from storage.records import Key, Link, Manifest, Record, Tag, Upload, recast
+from storage.past import DeletedLink, DeletedManifest, DeletedTag, TagEvent, TagHistory
+from storage.protocols import MAX_CONTENT_SIZE, Create, Delete, Replace, Touch, Write
+from storage.records import Key, Link, Manifest, Record, Tag, Upload, converted
 from tests.contracts.test_metadata import EXAMPLES
 
 LAYERS = 4_990
@@ -35,7 +35,7 @@ def image(repository: str) -> Manifest:
 
 
 def dead(repository: str) -> DeletedManifest:
-    return recast(image(repository), DeletedManifest, deleted=NOW, by="somebody@example.com", cause=DIGESTS[0])
+    return converted(image(repository), DeletedManifest, deleted=NOW, by="somebody@example.com", cause=DIGESTS[0])
 
 
 def touched(kind: type[Record], repository: str) -> list[Write]:
@@ -44,9 +44,9 @@ def touched(kind: type[Record], repository: str) -> list[Write]:
 
 def tagged(repository: str, count: int) -> list[Write]:
     """Tags move, each with what it had and what it gets, and its history."""
-    content = b"x" * INLINE_IN_TAG
+    content = b"x" * MAX_INLINE_CONTENT
     tag = Tag(id="t" * 128, repository=repository, digest=DIGESTS[0], media_type="a" * 60, size=len(content), moved=NOW)
-    move = Move(
+    move = TagEvent(
         id="0" * 157,
         repository=repository,
         tag=tag.id,
@@ -58,13 +58,13 @@ def tagged(repository: str, count: int) -> list[Write]:
         request="r" * 40,
         moved=NOW,
     )
-    history = History(id=tag.id, repository=repository, moves=1, moved=NOW)
+    history = TagHistory(id=tag.id, repository=repository, moves=1, moved=NOW)
     return [Replace(replace(tag, content=content)), Create(move), Replace(history)] * count
 
 
 def operations(repository: str) -> dict[str, list[Write]]:
-    whole = replace(image(repository), object="", content=b"x" * MOST_CONTENT, blobs=tuple(DIGESTS[:4_500]))
-    buried = recast(whole, DeletedManifest, deleted=NOW, cause="")
+    whole = replace(image(repository), object="", content=b"x" * MAX_CONTENT_SIZE, blobs=tuple(DIGESTS[:4_500]))
+    buried = converted(whole, DeletedManifest, deleted=NOW, cause="")
     return {
         "put": [*touched(Link, repository), Create(image(repository)), *tagged(repository, 1)],
         "put where it was deleted": [Touch(image(repository).key), Delete(dead(repository))],
@@ -83,8 +83,8 @@ def test_the_largest_commit_of_an_operation_fits(name: str, repository: str) -> 
 
 
 def test_the_largest_session_fits() -> None:
-    parts = tuple(f"{part:032x}/{part}" for part in range(MOST_PARTS))
-    session = Upload(id="0" * 32, target=LONG, parts=parts, sizes=(2**30,) * MOST_PARTS, created=NOW, touched=NOW)
+    parts = tuple(f"{part:032x}/{part}" for part in range(MAX_PARTS))
+    session = Upload(id="0" * 32, target=LONG, parts=parts, sizes=(2**30,) * MAX_PARTS, created=NOW, touched=NOW)
 
     assert size_of([Delete(session), Replace(session)]) < MAX_COMMIT_SIZE / 8
 
@@ -100,7 +100,7 @@ def test_a_hundred_of_any_kind_fit(record: Record) -> None:
 
 def test_links_changed_in_batches_fit() -> None:
     link = Link(id=DIGESTS[0], repository=LONG, object="0" * 34, size=1, created=NOW, since=NOW)
-    hidden = recast(link, DeletedLink, deleted=NOW)
+    hidden = converted(link, DeletedLink, deleted=NOW)
     tag = DeletedTag(id="t", repository=LONG, digest="", media_type="", size=0, moved=NOW, deleted=NOW, cause="")
 
     assert size_of([Create(link), Delete(hidden), Replace(tag)] * 500) < BATCH_SIZE

@@ -10,7 +10,7 @@ import pytest
 
 from functions.jobs.backup import Stores
 from functions.jobs.collect import Collector
-from functions.jobs.reaping import Waits
+from functions.jobs.reaping import GracePeriods
 from functions.registry import causes, manifests
 from functions.registry.documents import DOCKER_MANIFEST, OCI_ARTIFACT, OCI_MANIFEST
 from functions.registry.errors import RegistryError
@@ -32,7 +32,7 @@ def put(registry: Registry, content: bytes, media_type: str, *tags: str) -> Mani
 
 def delete_for_good(registry: Registry, manifest: Manifest | Tag) -> None:
     registry.deletion.manifest("a", manifest.digest)
-    registry.undelete.forget_caused("a", causes.of_manifest(manifest.digest))
+    registry.undelete.purge_by_cause("a", causes.of_manifest(manifest.digest))
 
 
 def told(attempt: Callable[[], Any]) -> str:
@@ -40,7 +40,7 @@ def told(attempt: Callable[[], Any]) -> str:
     try:
         attempt()
     except RegistryError as error:
-        return f"{error.row.code} {error.detail}"
+        return f"{error.descriptor.code} {error.detail}"
     return ""
 
 
@@ -147,7 +147,7 @@ def test_what_only_the_deleted_type_needed_is_collected(
     for _ in range(2):
         for hours in (24, 2):
             clock.turn(hours=hours)
-            report = Collector(registry, Waits(), clock=clock).run()
+            report = Collector(registry, GracePeriods(), clock=clock).run()
             assert report is not None
             assert report.finished
     spotless(Snapshot(stores, ["a"]))

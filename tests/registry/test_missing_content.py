@@ -9,10 +9,10 @@ import pytest
 
 from functions import settings
 from functions.composition import open_metadata, open_registry
-from functions.jobs.backup import Rules, Stores, back_up, restore
+from functions.jobs.backup import RestoreOptions, Stores, back_up, restore
 from functions.jobs.collect import Collector
-from functions.jobs.reaping import Waits
-from functions.registry.acts import Act
+from functions.jobs.reaping import GracePeriods
+from functions.registry.acts import ChangeContext
 from functions.registry.errors import RegistryError
 from functions.registry.missing_content import MissingContent
 from functions.registry.registry import Registry
@@ -64,7 +64,7 @@ def put(registry: Registry, repository: str, content: bytes, *tags: str) -> Mani
 def refusal(registry: Registry, repository: str, content: bytes) -> str:
     with pytest.raises(RegistryError) as refused:
         put(registry, repository, content)
-    assert refused.value.row.code == "MANIFEST_BLOB_UNKNOWN"
+    assert refused.value.descriptor.code == "MANIFEST_BLOB_UNKNOWN"
     return str(refused.value)
 
 
@@ -79,7 +79,7 @@ def test_a_rule_for_the_repository_decides_and_refusals_name_it(
 
     put(registry, repository, content, "v1")
 
-    assert registry.manifests.content(registry.manifests.find(repository, "v1", whole=True)) == content
+    assert registry.manifests.content(registry.manifests.find(repository, "v1", intact=True)) == content
     kind = "urls" if repository == "win/a" else "sparse"
     assert f"only the rule {other}:{kind} (--allow-missing)" in refusal(registry, other, content)
     whole(Snapshot(stores, [repository]))
@@ -140,7 +140,7 @@ def test_it_is_deleted_restored_and_rolled_back_to(registry: Registry, clock: Te
         registry.undelete.manifest(repository, manifest.digest)
         put(registry, repository, images.manifest([]), "v1")
         registry.rollback.by_steps(repository, "v1", 1)
-        assert registry.manifests.find(repository, "v1", whole=True).digest == manifest.digest
+        assert registry.manifests.find(repository, "v1", intact=True).digest == manifest.digest
         registry.deletion.repository(repository)
     collect(registry, clock)
     spotless(Snapshot(stores, ["win/a", "mirror/a"]))
@@ -154,10 +154,10 @@ def test_jobs_find_nothing_wrong_with_it(registry: Registry, stores: Stores, tmp
     back_up(stores, tmp_path / "backup")
     for manifest in manifests:
         registry.deletion.repository(manifest.repository)
-    restore(tmp_path / "backup", stores, Rules(Act("restore", "alice")))
+    restore(tmp_path / "backup", stores, RestoreOptions(ChangeContext("restore", "alice")))
 
     for manifest in manifests:
-        assert registry.manifests.find(manifest.repository, "v1", whole=True).digest == manifest.digest
+        assert registry.manifests.find(manifest.repository, "v1", intact=True).digest == manifest.digest
     assert registry.manifests.find("mirror/a", digest_of(CHILD))
     whole(Snapshot(stores, ["win/a", "mirror/a"]))
 
@@ -167,14 +167,14 @@ def collect(registry: Registry, clock: TestClock) -> None:
     for _ in range(3):
         for hours in (24 * 8, 2):
             clock.turn(hours=hours)
-            report = Collector(registry, Waits(), clock=clock).run()
+            report = Collector(registry, GracePeriods(), clock=clock).run()
             assert report is not None
             assert report.finished
 
 
 @pytest.mark.parametrize("rule", ["win/*", "win/*:", ":urls", "win/*:url", "win/*:*", "win:a:urls", "!win/*:tags"])
 def test_what_is_no_rule_is_refused_at_the_start(rule: str, tmp_path: Path) -> None:
-    read = settings.read({"LADING_DATA": str(tmp_path), "LADING_ALLOW_MISSING": f"mirror/*:sparse,{rule}"})
+    read = settings.load_settings({"LADING_DATA": str(tmp_path), "LADING_ALLOW_MISSING": f"mirror/*:sparse,{rule}"})
 
     with pytest.raises(SettingsError, match=r"--allow-missing: .* is not REPOSITORY:urls or REPOSITORY:sparse"):
         open_registry(read, open_metadata(read.metadata))
@@ -183,7 +183,7 @@ def test_what_is_no_rule_is_refused_at_the_start(rule: str, tmp_path: Path) -> N
 def test_the_setting_is_heeded(environment: Mapping[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    read = settings.read({**environment, "LADING_ALLOW_MISSING": "win/*:urls, mirror/*:sparse"})
+    read = settings.load_settings({**environment, "LADING_ALLOW_MISSING": "win/*:urls, mirror/*:sparse"})
     registry = open_registry(read, open_metadata(read.metadata))
 
     assert put(registry, "mirror/a", SPARSE).may_lack == (digest_of(CHILD), digest_of(OTHER))

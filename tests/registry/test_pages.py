@@ -9,10 +9,10 @@ import pytest
 
 from functions.commands.cleanup import names_of
 from functions.jobs.backup import Stores
-from functions.jobs.pages import Walk
-from functions.jobs.reaping import Reaper, Waits
+from functions.jobs.pages import RepositoryScan
+from functions.jobs.reaping import GracePeriods, Sweeper
 from functions.registry.acts import now
-from functions.registry.pages import SIZE, Page, check_cursors_advance, find_all, scan_all
+from functions.registry.pages import PAGE_SIZE, Page, check_cursors_advance, find_all, scan_all
 from functions.registry.registry import Registry
 from storage.errors import Corrupt
 from storage.protocols import Create
@@ -48,7 +48,7 @@ class Damaged:
 
 @pytest.mark.parametrize("turned", [False, True])
 def test_a_listing_that_does_not_advance_ends(turned: bool) -> None:
-    page = tags(SIZE)[:: -1 if turned else 1]
+    page = tags(PAGE_SIZE)[:: -1 if turned else 1]
 
     with pytest.raises(Corrupt, match="does not advance"):
         list(scan_all(Damaged(page), Tag, "a"))  # type: ignore[arg-type]
@@ -61,13 +61,13 @@ def test_a_listing_that_does_not_advance_ends(turned: bool) -> None:
 def test_other_loops_over_pages_end_as_well() -> None:
     upload = Upload(id="u", target="", cancelled=True, created=NOW, touched=NOW)
     registry = Registry(Damaged(["u/1", "u/1"]), Damaged([]))  # type: ignore[arg-type]
-    reaper = Reaper(registry, Waits(), now, Counter(), lambda: False)
+    reaper = Sweeper(registry, GracePeriods(), now, Counter(), lambda: False)
     damaged = Damaged([Repository(id="a", created=NOW)])
 
     with pytest.raises(Corrupt, match="does not advance"):
-        reaper.sweep(upload)
+        reaper.sweep_session(upload)
     with pytest.raises(Corrupt, match="does not advance"):
-        Walk(damaged, Tag).page(Key(Tag, "v1", "a"))  # type: ignore[arg-type]
+        RepositoryScan(damaged, Tag).page(Key(Tag, "v1", "a"))  # type: ignore[arg-type]
     with pytest.raises(Corrupt, match="does not advance"):
         check_cursors_advance(1, [1, 2])
     with pytest.raises(Corrupt, match="does not advance"):
@@ -84,15 +84,15 @@ class Endless:
 
 
 def test_listings_of_several_pages_come_to_their_end(stores: Stores) -> None:
-    for start in range(0, SIZE + 3, 100):
-        stores.metadata.commit([Create(tag) for tag in tags(SIZE + 3)[start : start + 100]])
+    for start in range(0, PAGE_SIZE + 3, 100):
+        stores.metadata.commit([Create(tag) for tag in tags(PAGE_SIZE + 3)[start : start + 100]])
         stores.metadata.commit(
             [
                 Create(Link(id="sha256:1", repository=f"r{number}", object="u/1", size=1, created=NOW, state="loose"))
-                for number in range(start, min(start + 100, SIZE + 3))
+                for number in range(start, min(start + 100, PAGE_SIZE + 3))
             ]
         )
 
-    assert len(list(scan_all(stores.metadata, Tag, "a"))) == SIZE + 3
-    assert len(list(find_all(stores.metadata, Tag, {"digest": "sha256:0"}, "a"))) == SIZE + 3
-    assert len(list(find_all(stores.metadata, Link, {"id": "sha256:1"}, None))) == SIZE + 3
+    assert len(list(scan_all(stores.metadata, Tag, "a"))) == PAGE_SIZE + 3
+    assert len(list(find_all(stores.metadata, Tag, {"digest": "sha256:0"}, "a"))) == PAGE_SIZE + 3
+    assert len(list(find_all(stores.metadata, Link, {"id": "sha256:1"}, None))) == PAGE_SIZE + 3

@@ -71,7 +71,7 @@ def test_of_two_that_append_at_one_offset_one_wins(registry: Registry) -> None:
 
         winners = [number for number, each in enumerate(results) if not isinstance(each, RegistryError)]
         assert len(winners) == 1
-        assert {each.row for each in results if isinstance(each, RegistryError)} == {RANGE_INVALID}
+        assert {each.descriptor for each in results if isinstance(each, RegistryError)} == {RANGE_INVALID}
         digest = digest_of(chunks[winners[0]])
         registry.uploads.finish("a", upload.id, digest, Body(()))
         assert pull_blob(registry, "a", digest) == chunks[winners[0]]

@@ -8,8 +8,8 @@ import pytest
 
 from functions.jobs.backup import Stores
 from functions.registry import followers
-from functions.registry.errors import MANIFEST_NAMED, RegistryError
-from functions.registry.referring import tags_of
+from functions.registry.errors import MANIFEST_REFERENCED, RegistryError
+from functions.registry.referring import referrer_tags_of
 from functions.registry.registry import Registry
 from storage.digests import digest_of
 from storage.protocols import Replace
@@ -43,13 +43,13 @@ def deletes(registry: Registry, manifest: Manifest) -> bool:
     try:
         registry.deletion.manifest("a", manifest.digest)
     except RegistryError as error:
-        if error.row != MANIFEST_NAMED:
+        if error.descriptor != MANIFEST_REFERENCED:
             raise
         return False
     return True
 
 
-@pytest.mark.parametrize("tag", ["v1", tags_of(SUBJECT)[0]])
+@pytest.mark.parametrize("tag", ["v1", referrer_tags_of(SUBJECT)[0]])
 def test_a_superseded_index_goes_with_a_child_and_comes_back_with_it(
     registry: Registry, stores: Stores, tag: str
 ) -> None:
@@ -59,7 +59,7 @@ def test_a_superseded_index_goes_with_a_child_and_comes_back_with_it(
     new = push_index(registry, other, tag=tag)
     gone: list[str] = []
 
-    registry.deletion.manifest("a", child.digest, removed=lambda thing: gone.append(thing.id))
+    registry.deletion.manifest("a", child.digest, on_deleted=lambda thing: gone.append(thing.id))
 
     assert live(registry, child, old, signature, other, new) == [False, False, False, True, True]
     assert gone[-1] == child.digest
@@ -93,7 +93,7 @@ def keep_by_a_push_by_digest(registry: Registry, child: Manifest, stores: Stores
 
 
 def keep_by_another_push_by_digest(registry: Registry, child: Manifest, stores: Stores) -> None:
-    tag = tags_of(SUBJECT)[0]
+    tag = referrer_tags_of(SUBJECT)[0]
     push_index(registry, child, tag=tag)
     push_index(registry, child)
     push_index(registry, tag=tag)
@@ -110,7 +110,7 @@ def keep_by_a_subject(registry: Registry, child: Manifest, stores: Stores) -> No
 
 
 def keep_by_a_report(registry: Registry, child: Manifest, stores: Stores) -> None:
-    registry.running.report("prod", [f"registry.example/a@{push_index(registry, child, tag='v1').digest}"])
+    registry.in_use_reports.report("prod", [f"registry.example/a@{push_index(registry, child, tag='v1').digest}"])
 
 
 def keep_by_an_earlier_release(registry: Registry, child: Manifest, stores: Stores) -> None:
@@ -150,9 +150,9 @@ def test_many_superseded_indexes_go_in_turn(
     registry: Registry, stores: Stores, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As clients leave them that add one referrer after the other to a list."""
-    monkeypatch.setattr(followers, "AT_ONCE", 2)
+    monkeypatch.setattr(followers, "BATCH_SIZE", 2)
     children = [push_image(registry, "a") for _ in range(6)]
-    tag = tags_of(SUBJECT)[0]
+    tag = referrer_tags_of(SUBJECT)[0]
     indexes = [push_index(registry, *children[:number], tag=tag) for number in range(1, 7)]
 
     assert not deletes(registry, children[0])

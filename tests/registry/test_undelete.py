@@ -12,7 +12,7 @@ from functions.registry.registry import Registry
 from storage.digests import digest_of
 from storage.errors import Unavailable
 from storage.past import DeletedLink, DeletedManifest, DeletedTag
-from storage.records import FORGOTTEN, Key, Manifest
+from storage.records import HIDDEN_UNVERIFIED, Key, Manifest
 from tests import images
 from tests.registry.clocks import TestClock
 from tests.registry.pushes import pull_blob, push_blob, push_image, push_manifest
@@ -25,14 +25,14 @@ def clock() -> TestClock:
 
 @pytest.fixture
 def registry(stores: Stores, clock: TestClock) -> Registry:
-    return Registry(stores.blobs, stores.metadata, ImmutableTags.of(["*:keep-*"]), clock)
+    return Registry(stores.blobs, stores.metadata, ImmutableTags.parse(["*:keep-*"]), clock)
 
 
 def gone(registry: Registry, repository: str, reference: str) -> bool:
     try:
         registry.manifests.find(repository, reference)
     except RegistryError as error:
-        return error.row.code == "MANIFEST_UNKNOWN"
+        return error.descriptor.code == "MANIFEST_UNKNOWN"
     return False
 
 
@@ -61,7 +61,7 @@ def test_a_tag_comes_back(registry: Registry, clock: TestClock) -> None:
     assert registry.manifests.content(registry.manifests.find("a", "v1")) == manifest.content
     assert [row.action for row in registry.tags.history("a", "v1", "", 9).items] == ["restore", "delete", "push"]
     assert list(registry.undelete.things("a")) == []
-    assert refused(lambda: registry.undelete.tag("a", "v1")).row.status == 404
+    assert refused(lambda: registry.undelete.tag("a", "v1")).descriptor.status == 404
 
 
 def test_a_tag_that_exists_again_is_overwritten_only_by_force(registry: Registry) -> None:
@@ -150,7 +150,7 @@ def test_pushing_a_deleted_digest_again_removes_its_tombstone(registry: Registry
     assert [type(thing) for thing in registry.undelete.things("a")] == [DeletedTag]
     assert registry.undelete.manifest("a", manifest.digest) == [], "only the tag that went with it is left"
     assert registry.manifests.find("a", "v1").digest == manifest.digest
-    assert refused(lambda: registry.undelete.manifest("a", manifest.digest)).row.status == 404
+    assert refused(lambda: registry.undelete.manifest("a", manifest.digest)).descriptor.status == 404
 
 
 def test_a_blob_that_was_deleted_comes_back_with_its_manifest(registry: Registry, stores: Stores) -> None:
@@ -159,8 +159,8 @@ def test_a_blob_that_was_deleted_comes_back_with_its_manifest(registry: Registry
     push_blob(registry, "a", images.EMPTY_CONFIG)
     registry.blobs.delete("a", digest_of(images.EMPTY_CONFIG))
     for blob in manifest.blobs:
-        assert refused(lambda blob=blob: registry.blobs.get("a", blob)).row.code == "BLOB_UNKNOWN"
-        assert refused(lambda blob=blob: registry.blobs.delete("a", blob)).row.code == "BLOB_UNKNOWN"
+        assert refused(lambda blob=blob: registry.blobs.get("a", blob)).descriptor.code == "BLOB_UNKNOWN"
+        assert refused(lambda blob=blob: registry.blobs.delete("a", blob)).descriptor.code == "BLOB_UNKNOWN"
 
     registry.undelete.manifest("a", manifest.digest)
 
@@ -179,7 +179,7 @@ def test_a_repository_comes_back_as_a_whole(registry: Registry) -> None:
     registry.deletion.repository("a/b")
 
     assert registry.repositories("", 10).items == ["c"]
-    assert refused(lambda: registry.tags.names("a/b", "", 10)).row.code == "NAME_UNKNOWN"
+    assert refused(lambda: registry.tags.names("a/b", "", 10)).descriptor.code == "NAME_UNKNOWN"
     assert all(gone(registry, "a/b", each.digest) for each in (one, two, index))
 
     assert registry.undelete.repository("a/b") == 3
@@ -187,7 +187,7 @@ def test_a_repository_comes_back_as_a_whole(registry: Registry) -> None:
     assert registry.repositories("", 10).items == ["a/b", "c"]
     assert registry.tags.names("a/b", "", 10).items == ["multi", "v1", "v2"]
     assert gone(registry, "a/b", by_itself.digest)
-    assert refused(lambda: registry.deletion.repository("absent")).row.code == "NAME_UNKNOWN"
+    assert refused(lambda: registry.deletion.repository("absent")).descriptor.code == "NAME_UNKNOWN"
 
 
 def test_a_push_makes_a_deleted_repository_live(registry: Registry) -> None:
@@ -207,12 +207,12 @@ def test_what_is_forgotten_is_gone_for_good(registry: Registry, stores: Stores) 
     registry.deletion.manifest("a", manifest.digest)
 
     for thing in list(registry.undelete.things("a")):
-        registry.undelete.forget(thing)
+        registry.undelete.purge(thing)
 
     assert list(registry.undelete.things("a")) == []
-    assert refused(lambda: registry.undelete.manifest("a", manifest.digest)).row.status == 404
+    assert refused(lambda: registry.undelete.manifest("a", manifest.digest)).descriptor.status == 404
     states = {link.state for link in stores.metadata.scan(DeletedLink, "a", limit=9)}
-    assert states == {FORGOTTEN}, "collection will see that nobody names them"
+    assert states == {HIDDEN_UNVERIFIED}, "collection will see that nobody names them"
 
 
 def test_more_tags_than_one_commit_takes_go_with_their_manifest(registry: Registry, stores: Stores) -> None:
@@ -235,7 +235,7 @@ def test_tags_come_back_though_whoever_deleted_the_repository_was_stopped_after_
     def stop(*_: Any) -> bool:
         raise Unavailable("stopped")
 
-    monkeypatch.setattr(registry.deletion, "_delete_what_no_index_names", stop)
+    monkeypatch.setattr(registry.deletion, "_delete_unreferenced_manifests", stop)
     with pytest.raises(Unavailable):
         registry.deletion.repository("a")
     assert gone(registry, "a", "v1")

@@ -14,8 +14,8 @@ from functions.registry.errors import (
     RANGE_INVALID,
     UPLOAD_INVALID,
     UPLOAD_UNKNOWN,
+    ErrorDescriptor,
     RegistryError,
-    Row,
 )
 from functions.registry.registry import Registry
 from functions.registry.uploads import Body
@@ -26,8 +26,8 @@ from tests import images
 from tests.registry.pushes import pull_blob, push_blob
 
 
-def refused(error: pytest.ExceptionInfo[RegistryError]) -> Row:
-    return error.value.row
+def refused(error: pytest.ExceptionInfo[RegistryError]) -> ErrorDescriptor:
+    return error.value.descriptor
 
 
 def instance(stores: Stores) -> Registry:
@@ -180,7 +180,7 @@ def test_a_body_that_fails_leaves_the_session_as_it_was(registry: Registry, stor
 
 
 def test_a_session_has_a_last_part(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(uploads, "MOST_PARTS", 3)
+    monkeypatch.setattr(uploads, "MAX_PARTS", 3)
     upload = registry.uploads.start("a")
     for _ in range(3):
         registry.uploads.append("a", upload.id, Body([b"x"]))

@@ -4,10 +4,10 @@ from datetime import timedelta
 
 import pytest
 
-from functions.jobs.cleanup import Rules, clean_up
+from functions.jobs.cleanup import CleanupContext, clean_up
 from functions.jobs.collect import Collector
-from functions.jobs.reaping import Waits
-from functions.registry.policy_files import parse
+from functions.jobs.reaping import GracePeriods
+from functions.registry.policy_files import parse_policies
 from functions.registry.registry import Registry
 from storage.digests import digest_of
 from tests import images
@@ -27,7 +27,7 @@ def collect(registry: Registry, clock: TestClock) -> None:
     """Collect until nothing is left to collect: what is marked is deleted an hour later."""
     for _ in range(4):
         clock.turn(days=30)
-        report = Collector(registry, Waits(undelete=timedelta(0)), clock=clock).run(timedelta(minutes=5))
+        report = Collector(registry, GracePeriods(undelete=timedelta(0)), clock=clock).run(timedelta(minutes=5))
         assert report
         assert report.finished
 
@@ -42,7 +42,7 @@ def test_14_the_platforms_of_an_image_stay(client: Client, registry: Registry, c
     stray = digest_of(client.push_image("app", "stray"))
     client.ask("DELETE", "/v2/app/manifests/stray")
     clock.turn(days=2)
-    clean_up(registry, "app", Rules(parse(UNTAGGED), [], clock()), applied=True)
+    clean_up(registry, "app", CleanupContext(parse_policies(UNTAGGED), [], clock()), apply_plan=True)
     collect(registry, clock)
     assert client.ask("HEAD", f"/v2/app/manifests/{stray}").status == 404
     assert client.ask("GET", "/v2/app/tags/list").json["tags"] == ["all"]

@@ -4,7 +4,7 @@ import pytest
 
 from functions import settings
 from functions.app import App
-from functions.auth.door import OpenDoor
+from functions.auth.door import OpenAuthenticator
 from functions.registry.registry import Registry
 from storage.digests import digest_of
 from tests import images
@@ -16,7 +16,7 @@ FORGED = {"X-Forwarded-Host": "evil.example", "X-Forwarded-Proto": "http", "X-Fo
 @pytest.mark.parametrize("url", ["", "https://registry.example:8443"])
 def test_09_every_address_is_the_one_that_clients_use(registry: Registry, url: str) -> None:
     """Behind TLS or on another port, Location began with http:// or lacked the port, and pushes failed or leaked."""
-    client = Client(App(registry, settings.read({"LADING_URL": url}), OpenDoor()))
+    client = Client(App(registry, settings.load_settings({"LADING_URL": url}), OpenAuthenticator()))
     content = images.blob()
     begun = client.ask("POST", "/v2/app/blobs/uploads/", headers=FORGED)
     pushed = client.ask("POST", f"/v2/app/blobs/uploads/?digest={digest_of(content)}", content, headers=FORGED)

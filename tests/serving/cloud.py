@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from emulators import Emulators
 from emulators.metadata import Account, MetadataServer
-from emulators.processes import Family
+from emulators.processes import ProcessGroup
 from tests.auth import worlds
 from tests.auth.worlds import World
 from tests.servers import Server, serving, users
@@ -37,7 +37,7 @@ HOP_BY_HOP = {"connection", "host", "transfer-encoding", "content-length", "keep
 @contextlib.contextmanager
 def metadata_server(email: str, token: str) -> Iterator[dict[str, str]]:
     """The variables of an environment whose processes run as a service account."""
-    with Family() as family, tempfile.TemporaryDirectory() as folder:
+    with ProcessGroup() as family, tempfile.TemporaryDirectory() as folder:
         server = MetadataServer.start(family, Account(email, token), Path(folder) / "account.json")
         yield dict(server.environment())
 
@@ -125,7 +125,11 @@ def redirecting(way: str, emulators: Emulators, world: World, folder: Path) -> I
             "key": lambda: {"GOOGLE_APPLICATION_CREDENTIALS": str(folder / "key.json")},
             "iam": lambda: stack.enter_context(metadata_server(worlds.ROBOT, TOKEN)),
         }[way]()
-        stores = {**emulators.fresh(), "STORAGE_EMULATOR_HOST": storage.url, "LADING_IAM_EMULATOR_HOST": world.iam.url}
+        stores = {
+            **emulators.fresh_stores(),
+            "STORAGE_EMULATOR_HOST": storage.url,
+            "LADING_IAM_EMULATOR_HOST": world.iam.url,
+        }
         environment = {**stores, **variables, **named, "CLOUDSDK_CONFIG": str(folder)}
         server = stack.enter_context(serving(environment, folder / "server.log"))
         server.authorization = authorization

@@ -31,7 +31,7 @@ def log(capsys: pytest.CaptureFixture[str]) -> Iterator[Any]:
     before = vars(logs._lines).copy()
 
     def write(form: str, project: str = "", principal: str = "", **environ: str) -> str:
-        logs._lines.form, logs._lines.project = form, project
+        logs._lines.line_format, logs._lines.project = form, project
         given = {"REQUEST_METHOD": "GET", "SERVER_NAME": "x", "SERVER_PORT": "1", "wsgi.url_scheme": "http", **environ}
         line = AccessLine(request_of(given), origin(given, 1))
         line.principal = principal

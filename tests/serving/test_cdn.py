@@ -14,7 +14,7 @@ from emulators import Emulators
 from storage.cdn import CdnUrls
 from storage.digests import digest_of
 from storage.errors import StorageError
-from storage.signed_urls import LIFETIME
+from storage.signed_urls import URL_TTL
 from tests import images
 from tests.needs import program
 from tests.servers import serving
@@ -50,7 +50,7 @@ def test_a_url_is_the_one_that_gcloud_signs(tmp_path: Path) -> None:
     signed = subprocess.run(asked, env=environment, capture_output=True, text=True, timeout=120, check=True).stdout
 
     expires = int(signed.partition("Expires=")[2].partition("&")[0])
-    urls = CdnUrls("https://blobs.example.com", "my-key", KEY, clock=lambda: expires - LIFETIME)
+    urls = CdnUrls("https://blobs.example.com", "my-key", KEY, clock=lambda: expires - URL_TTL)
     assert urls.url("blobs/1/0") == signed.strip()
 
 
@@ -60,14 +60,14 @@ def test_a_url_is_the_one_that_gcloud_signs(tmp_path: Path) -> None:
 def test_a_file_without_a_key_is_refused_without_quoting_it(tmp_path: Path, line: str) -> None:
     (tmp_path / "key").write_text(line)
     with pytest.raises(StorageError, match="holds no key of Cloud CDN") as raised:
-        CdnUrls.read(tmp_path / "key")
+        CdnUrls.from_file(tmp_path / "key")
     assert not line or line not in str(raised.value)
 
 
 def test_a_pull_is_sent_there(emulators: Emulators, tmp_path: Path) -> None:
     (tmp_path / "key").write_text(LINE)
     layer = images.blob()
-    with serving({**emulators.fresh(), "LADING_CDN_KEY": str(tmp_path / "key")}, tmp_path / "log") as server:
+    with serving({**emulators.fresh_stores(), "LADING_CDN_KEY": str(tmp_path / "key")}, tmp_path / "log") as server:
         path = f"/v2/a/blobs/uploads/?digest={digest_of(layer)}"
         assert server.request("POST", path, layer, {"Content-Type": "application/octet-stream"})[0].status == 201
         response, _ = server.request("GET", f"/v2/a/blobs/{digest_of(layer)}")

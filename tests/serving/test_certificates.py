@@ -209,7 +209,7 @@ def test_what_only_openssl_takes_changes_nothing(
 @pytest.mark.parametrize("unusual", NOT_SERVED.values(), ids=NOT_SERVED)
 def test_what_only_openssl_takes_is_refused_at_start(tmp_path: Path, unusual: dict[str, Any]) -> None:
     cert, key = self_signed(tmp_path, **unusual)
-    read = settings.read({"LADING_TLS_CERT": str(cert), "LADING_TLS_KEY": str(key)})
+    read = settings.load_settings({"LADING_TLS_CERT": str(cert), "LADING_TLS_KEY": str(key)})
 
     with pytest.raises(settings.SettingsError, match="P-256") as error:
         listener.check_certificate(read)
@@ -229,7 +229,7 @@ def test_a_change_of_both_files_is_seen_once_it_is_whole(
     files: tuple[Path, Path],
 ) -> None:
     cert, key = files
-    read = settings.read({"LADING_TLS_CERT": str(cert), "LADING_TLS_KEY": str(key)})
+    read = settings.load_settings({"LADING_TLS_CERT": str(cert), "LADING_TLS_KEY": str(key)})
     watched = listener.Certificate(read)
     steps: list[Callable[[], object]] = [
         lambda: None,

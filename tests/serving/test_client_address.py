@@ -132,15 +132,15 @@ def test_one_client_of_ipv6_has_one_network_however_it_changes_its_address() -> 
 @pytest.mark.parametrize("given", [{"LADING_TRUSTED_HOPS": "1"}, {"K_SERVICE": "registry"}])
 def test_everybody_is_refused_where_a_proxy_is_in_front(given: dict[str, str], tmp_path: Path) -> None:
     common = {"LADING_ACCESS": "everybody", "LADING_DATA": str(tmp_path)}
-    assert settings.read(common).trusted_hops == 0
+    assert settings.load_settings(common).trusted_hops == 0
     with pytest.raises(SettingsError, match="everybody is for loopback alone"):
-        settings.read({**common, **given})
+        settings.load_settings({**common, **given})
 
 
 @pytest.mark.parametrize("hops", ["-1", "one", "17", "1.0"])
 def test_the_number_of_hops_is_a_number(hops: str) -> None:
     with pytest.raises(SettingsError, match="trusted-hops"):
-        settings.read({"LADING_TRUSTED_HOPS": hops})
+        settings.load_settings({"LADING_TRUSTED_HOPS": hops})
 
 
 SENT = [

@@ -13,7 +13,7 @@ from functions import settings
 from functions.composition import open_blobs, open_metadata
 from functions.registry.registry import Registry
 from storage.digests import digest_of
-from storage.upkeep import Pull
+from storage.upkeep import LastPull
 from tests import images
 from tests.api.client import client_of
 from tests.auth import worlds
@@ -100,7 +100,7 @@ def run(script: str, environment: Mapping[str, str], *words: str) -> list[str]:
 def test_a_pull_imports_none_of_googles_clients(emulators: Emulators, tmp_path: Path) -> None:
     (tmp_path / "key.json").write_text(worlds.service_account_key())
     environment = {
-        **emulators.fresh(),
+        **emulators.fresh_stores(),
         "LADING_ACCESS": "gs://policy",
         "LADING_PUBLIC": "team/*",
         "LADING_DATA": str(tmp_path),
@@ -118,7 +118,7 @@ def test_a_pull_imports_none_of_googles_clients(emulators: Emulators, tmp_path: 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FIRESTORE_EMULATOR_HOST", environment["FIRESTORE_EMULATOR_HOST"])
         metadata = open_metadata(environment["LADING_METADATA"])
-        assert len(metadata.scan(Pull, "team/app", limit=10)) == 1, "the pull is on record, without them"
+        assert len(metadata.scan(LastPull, "team/app", limit=10)) == 1, "the pull is on record, without them"
         metadata.close()
 
 
@@ -127,7 +127,7 @@ def push(environment: Mapping[str, str], layer: bytes) -> None:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in environment.items():
             patch.setenv(name, value)
-        read = settings.read(environment)
+        read = settings.load_settings(environment)
         registry = Registry(open_blobs(read.blobs), open_metadata(read.metadata))
         client_of(registry).push_image("team/app", "v1", layer)
         registry.close()
@@ -150,4 +150,4 @@ def test_serve_imports_no_other_command(tmp_path: Path) -> None:
 
 
 def test_many_can_need_googles_clients_at_once(emulators: Emulators) -> None:
-    assert run(ALL_AT_ONCE, emulators.fresh()) == ["12"]
+    assert run(ALL_AT_ONCE, emulators.fresh_stores()) == ["12"]

@@ -13,8 +13,8 @@ import pytest
 
 from functions import serve, settings
 from functions.api import connections
-from functions.api.connections import UntakenAnswers, drop_idle, drop_still
-from functions.api.outgoing import Outgoing
+from functions.api.connections import StalledResponses, close_idle, close_unused
+from functions.api.outgoing import ResponseStreams
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells of connections")
 
@@ -41,9 +41,9 @@ def test_still_connections_are_dropped_and_no_others() -> None:
             time.sleep(0.1)
             live.sendall(b"q")
 
-        drop_still(port, "127.0.0.1", 2)
-        drop_still(port + 1, "127.0.0.1", 0)
-        drop_still(port, "127.0.0.2", 0)
+        close_idle(port, "127.0.0.1", 2)
+        close_idle(port + 1, "127.0.0.1", 0)
+        close_idle(port, "127.0.0.2", 0)
 
         assert still.recv(1) == b"", "dropped"
         for kept in (live, waiting):
@@ -66,7 +66,7 @@ def test_a_download_that_pauses_is_not_dropped_for_another_client_of_its_address
                 server.send(bytes(1 << 16))
         time.sleep(0.5)
 
-        drop_still(listener.getsockname()[1], "127.0.0.1", 0.3)
+        close_idle(listener.getsockname()[1], "127.0.0.1", 0.3)
 
         assert not is_shut(server)
 
@@ -74,10 +74,10 @@ def test_a_download_that_pauses_is_not_dropped_for_another_client_of_its_address
 @pytest.mark.parametrize(
     "look",
     [
-        lambda port: connections.drop_still(port, "127.0.0.1", 0),
-        lambda port: connections.UntakenAnswers(port).drop(0),
-        lambda port: connections.quiet(port, "127.0.0.1"),
-        lambda port: connections.drop_idle(port, 0, 0),
+        lambda port: connections.close_idle(port, "127.0.0.1", 0),
+        lambda port: connections.StalledResponses(port).close_stalled(0),
+        lambda port: connections.seconds_since_data(port, "127.0.0.1"),
+        lambda port: connections.close_unused(port, 0, 0),
     ],
     ids=["drop_still", "UntakenAnswers", "quiet", "drop_idle"],
 )
@@ -85,9 +85,9 @@ def test_a_client_may_reset_its_connection_while_it_is_looked_at(
     look: Callable[[int], object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The kernel then no longer says whose it was. One such client stopped the whole server."""
-    look_at = connections._look
+    look_at = connections._inspect
 
-    def look_and_reset(connection: socket.socket, *more: Any) -> connections.Seen:
+    def look_and_reset(connection: socket.socket, *more: Any) -> connections.ConnectionInfo:
         seen = look_at(connection, *more)
         client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         client.close()
@@ -98,7 +98,7 @@ def test_a_client_may_reset_its_connection_while_it_is_looked_at(
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port: int = listener.getsockname()[1]
         with socket.create_connection(("127.0.0.1", port), timeout=5) as client, listener.accept()[0]:
-            monkeypatch.setattr(connections, "_look", look_and_reset)
+            monkeypatch.setattr(connections, "_inspect", look_and_reset)
 
             look(port)
 
@@ -108,7 +108,7 @@ def test_a_client_may_reset_its_connection_while_it_is_looked_at(
 def test_looking_leaves_no_descriptor_open() -> None:
     before = len(os.listdir("/dev/fd"))
     for _ in range(20):
-        drop_still(1, "127.0.0.1", 0)
+        close_idle(1, "127.0.0.1", 0)
     assert len(os.listdir("/dev/fd")) == before
 
 
@@ -129,12 +129,12 @@ def test_connections_without_a_first_word_are_dropped_and_those_that_were_answer
         assert answered.recv(1) == b"a"
         time.sleep(0.5)
 
-        assert drop_idle(port, unspoken=60, answered=60) == 4
-        assert drop_idle(port, unspoken=0.3, answered=60) == 2
+        assert close_unused(port, first_request_timeout=60, keepalive_timeout=60) == 4
+        assert close_unused(port, first_request_timeout=0.3, keepalive_timeout=60) == 2
 
         assert (silent.recv(1), stammering.recv(1)) == (b"", b"")
         assert is_open(answered)
-        assert drop_idle(port, unspoken=0.3, answered=0.3) == 1
+        assert close_unused(port, first_request_timeout=0.3, keepalive_timeout=0.3) == 1
         assert answered.recv(1) == b""
         assert is_open(waiting)
 
@@ -151,7 +151,7 @@ def test_an_answer_that_comes_at_once_is_one() -> None:
         assert client.recv(1) == b"a"
         time.sleep(0.5)
 
-        drop_idle(listener.getsockname()[1], unspoken=60, answered=0.3)
+        close_unused(listener.getsockname()[1], first_request_timeout=60, keepalive_timeout=0.3)
 
         assert client.recv(1) == b""
 
@@ -168,9 +168,9 @@ def test_connections_over_ipv6_are_known_by_their_address() -> None:
         assert client.recv(1) == b"a"
         time.sleep(0.1)
 
-        drop_still(listener.getsockname()[1], "::2", 0)
+        close_idle(listener.getsockname()[1], "::2", 0)
         assert is_open(client)
-        drop_still(listener.getsockname()[1], "::1", 0)
+        close_idle(listener.getsockname()[1], "::1", 0)
         assert client.recv(1) == b""
 
 
@@ -206,7 +206,7 @@ def test_who_takes_nothing_is_dropped_and_no_other_connection_of_that_address() 
                     server.send(much)
         to_taker.send(b"all")
         assert took.recv(3) == b"all"
-        answers = UntakenAnswers(address[1], clock)
+        answers = StalledResponses(address[1], clock)
 
         for clock.now in range(0, 60, 10):
             # The one that takes nothing keeps its connection moving all the same.
@@ -216,11 +216,11 @@ def test_who_takes_nothing_is_dropped_and_no_other_connection_of_that_address() 
             for _ in range(20):
                 assert slow.recv(8192)
             time.sleep(0.05)
-            answers.drop(60)
+            answers.close_stalled(60)
         for server in (to_deaf, to_slow):
             assert not is_shut(server)
         clock.now = 60
-        answers.drop(60)
+        answers.close_stalled(60)
 
         assert is_shut(to_deaf)
         assert not is_shut(to_slow)
@@ -261,11 +261,11 @@ def test_connections_are_swept_on_after_a_sweep_that_failed(
             raise Ended
         raise OSError("/dev/fd cannot be listed")
 
-    monkeypatch.setattr(serve, "SWEEP", 0)
-    monkeypatch.setattr(serve, "drop_idle", drop_idle)
-    read = settings.read({})
+    monkeypatch.setattr(serve, "SWEEP_INTERVAL", 0)
+    monkeypatch.setattr(serve, "close_unused", drop_idle)
+    read = settings.load_settings({})
     with pytest.raises(Ended):
-        serve._sweep(read.port, Outgoing(1), lambda: False)
+        serve._sweep_connections(read.port, ResponseStreams(1), lambda: False)
 
     assert sweeps == [read.port] * 2
     assert "could not be dropped" in caplog.text

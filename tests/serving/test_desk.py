@@ -12,8 +12,8 @@ import pytest
 
 from functions.api.slots import BodySlots
 from functions.auth.bulkhead import Bulkhead
-from functions.desk import MAX_HELD, Desk, at_desk, begin, leave, log_held
-from functions.settings import read
+from functions.desk import MAX_HELD, Leader, begin_request, is_leader, log_held, step_down
+from functions.settings import load_settings
 from storage.digests import digest_of
 from tests.servers import Server, answer_on, serving
 
@@ -36,33 +36,33 @@ class Worker:
 
 
 def test_who_comes_waits_until_who_is_there_leaves() -> None:
-    desk, first, second = Desk(), Worker(), Worker()
-    assert first.do(desk.sit).wait(PATIENCE)
-    assert first.do(desk.sit).wait(PATIENCE), "who is there stays"
+    desk, first, second = Leader(), Worker(), Worker()
+    assert first.do(desk.acquire).wait(PATIENCE)
+    assert first.do(desk.acquire).wait(PATIENCE), "who is there stays"
 
-    second_there = second.do(desk.sit)
+    second_there = second.do(desk.acquire)
     assert not second_there.wait(0.2)
-    assert first.do(leave).wait(PATIENCE)
+    assert first.do(step_down).wait(PATIENCE)
     assert second_there.wait(PATIENCE)
 
-    first_there = first.do(desk.sit)
+    first_there = first.do(desk.acquire)
     assert not first_there.wait(0.2)
-    assert second.do(leave).wait(PATIENCE)
-    assert second.do(leave).wait(PATIENCE), "who has left has nothing to leave"
+    assert second.do(step_down).wait(PATIENCE)
+    assert second.do(step_down).wait(PATIENCE), "who has left has nothing to leave"
     assert first_there.wait(PATIENCE)
-    assert not second.do(desk.sit).wait(0.2)
-    first.do(leave)
+    assert not second.do(desk.acquire).wait(0.2)
+    first.do(step_down)
 
 
 def test_whoever_waits_for_a_turn_has_left() -> None:
-    desk = Desk()
-    desk.sit()
-    assert at_desk()
-    with Bulkhead(1, 0).place():
-        assert not at_desk()
+    desk = Leader()
+    desk.acquire()
+    assert is_leader()
+    with Bulkhead(1, 0).slot():
+        assert not is_leader()
 
 
-@pytest.mark.parametrize("ends", [leave, lambda: log_held("GET")], ids=["stepped down", "answered"])
+@pytest.mark.parametrize("ends", [step_down, lambda: log_held("GET")], ids=["stepped down", "answered"])
 @pytest.mark.parametrize(("seconds", "logged"), [(MAX_HELD * 2, 1), (0, 0)])
 def test_a_request_that_holds_the_leader_for_long_is_logged(
     ends: Callable[[], None],
@@ -74,13 +74,13 @@ def test_a_request_that_holds_the_leader_for_long_is_logged(
     now = [0.0]
     monkeypatch.setattr("functions.desk.time.monotonic", lambda: now[0])
     caplog.set_level(logging.DEBUG, "lading.leader")
-    Desk().sit()
-    begin()
+    Leader().acquire()
+    begin_request()
     now[0] = seconds
     ends()
 
     assert len([record for record in caplog.records if record.name == "lading.leader"]) == logged
-    leave()
+    step_down()
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_a_request_that_holds_the_leader_for_long_is_logged(
     ],
 )
 def test_where_answers_wait_for_a_cloud_there_is_no_desk(stores: dict[str, str], embedded: bool) -> None:
-    assert read(stores).embedded is embedded
+    assert load_settings(stores).embedded is embedded
 
 
 def test_all_slots_may_be_at_what_takes_long_whatever_came_before(tmp_path: Path) -> None:

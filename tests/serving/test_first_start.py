@@ -138,13 +138,13 @@ def test_where_an_operator_has_written_grants_nobody_is_made(tmp_path: Path) -> 
 
 
 def test_a_port_is_not_shared() -> None:
-    read = settings.read({"LADING_ADDRESS": f"127.0.0.1:{free_port()}"})
+    read = settings.load_settings({"LADING_ADDRESS": f"127.0.0.1:{free_port()}"})
     with listen(read), pytest.raises(settings.SettingsError, match="in use"), listen(read):
         pass
 
 
 def test_connections_inherit_what_the_listener_has() -> None:
-    read = settings.read({"LADING_ADDRESS": f"127.0.0.1:{free_port()}"})
+    read = settings.load_settings({"LADING_ADDRESS": f"127.0.0.1:{free_port()}"})
     with listen(read) as (listener,), socket.create_connection((read.host, read.port), timeout=5):
         connection, _ = listener.accept()
         with connection:

@@ -1,7 +1,7 @@
 """The parts of granian that are not its public interface, by name: what an upgrade breaks shows here first.
 
-functions/serve.py and tls_trial.py alone use them. A failure means: read the release's notes, and compare `OneProcess`
-with granian.server.mt.MTServer.
+functions/serve.py and tls_trial.py alone use them. A failure means: read the release's notes, and compare
+`SingleProcessServer` with granian.server.mt.MTServer.
 """
 
 import inspect
@@ -15,7 +15,7 @@ from granian.server.common import AbstractServer
 from granian.server.mt import MTServer, WorkerThread
 from granian.wsgi import ResponseIterWrap
 
-from functions.serve import TLS, OneProcess
+from functions.serve import SSL_OPTIONS, SingleProcessServer
 
 RELEASE = "2.8"
 """Whose internals serve.py was compared with."""
@@ -23,7 +23,7 @@ RELEASE = "2.8"
 WORKER = {
     *("worker_id", "sock", "ipc", "threads", "blocking_threads", "py_threads", "py_threads_idle_timeout"),
     *("backpressure", "http_mode", "http1_opts"),
-    *(f"ssl_{name}" for name in TLS),
+    *(f"ssl_{name}" for name in SSL_OPTIONS),
 }
 """What WSGIWorker is given."""
 
@@ -63,7 +63,7 @@ def test_what_is_used_is_there(owner: Any, name: str) -> None:
 
 
 def test_what_is_overridden_has_the_same_parameters() -> None:
-    assert parameters(MTServer._spawn_worker) == parameters(OneProcess._spawn_worker)
+    assert parameters(MTServer._spawn_worker) == parameters(SingleProcessServer._spawn_worker)
     assert parameters(WorkerThread.__init__) == {"self", "parent", "idx", "target", "args", "sig"}
     assert parameters(AbstractServer.serve) >= {"target_loader", "wrap_loader"}
 
@@ -71,11 +71,11 @@ def test_what_is_overridden_has_the_same_parameters() -> None:
 def test_tls_has_so_many_values() -> None:
     server = MTServer("x")
 
-    assert len(server.ssl_ctx) == len(TLS)
+    assert len(server.ssl_ctx) == len(SSL_OPTIONS)
 
 
 def test_only_two_files_know_granian() -> None:
-    root = Path(inspect.getfile(OneProcess)).parents[1]
+    root = Path(inspect.getfile(SingleProcessServer)).parents[1]
     users = {
         path.name
         for folder in ("functions", "storage")

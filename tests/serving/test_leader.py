@@ -9,14 +9,14 @@ import pytest
 from functions import settings
 from functions.app import App
 from functions.auth.access import Caller
-from functions.auth.door import OpenDoor
+from functions.auth.door import OpenAuthenticator
 from functions.client_address import ClientAddress
-from functions.desk import Desk, at_desk, leave
+from functions.desk import Leader, is_leader, step_down
 from functions.jobs.backup import Stores
 from functions.registry.registry import Registry
-from functions.routes import QUICK, ROUTES
+from functions.routes import NON_BLOCKING_HANDLERS, ROUTES
 from storage.digests import digest_of
-from storage.protocols import MOST_CONTENT, Replace
+from storage.protocols import MAX_CONTENT_SIZE, Replace
 from storage.records import Key, Manifest, Tag
 from tests import images
 from tests.api.client import Client
@@ -27,20 +27,20 @@ ABSENT = digest_of(b"absent")
 
 
 @dataclass
-class Leader:
+class LeaderCalls:
     """What one request does as the leader, call by call."""
 
     calls: list[str] = field(default_factory=list)
 
     def did(self, call: str) -> None:
-        if at_desk():
+        if is_leader():
             self.calls.append(call)
 
 
 class Watched:
     """A store, or a door, whose calls are told to `leader`."""
 
-    def __init__(self, store: Any, leader: Leader) -> None:
+    def __init__(self, store: Any, leader: LeaderCalls) -> None:
         self._store = store
         self._leader = leader
 
@@ -55,35 +55,35 @@ class Watched:
         return call
 
 
-class WatchedDoor(OpenDoor):
+class WatchedDoor(OpenAuthenticator):
     """A door that tells `leader` when it looks at a password."""
 
-    def __init__(self, leader: Leader) -> None:
+    def __init__(self, leader: LeaderCalls) -> None:
         self._leader = leader
 
-    def admit(self, authorization: str, client: ClientAddress) -> Caller:
+    def authenticate(self, authorization: str, client: ClientAddress) -> Caller:
         if authorization.startswith("Basic "):
             self._leader.did("password")
-        return super().admit(authorization, client)
+        return super().authenticate(authorization, client)
 
 
 @pytest.fixture
-def leader() -> Leader:
-    return Leader()
+def leader() -> LeaderCalls:
+    return LeaderCalls()
 
 
 @pytest.fixture
-def client(stores: Stores, leader: Leader) -> Iterator[Client]:
+def client(stores: Stores, leader: LeaderCalls) -> Iterator[Client]:
     """A client of an app that has an image, a large manifest, and a history."""
     registry = Registry(Watched(stores.blobs, leader), Watched(stores.metadata, leader))
-    client = Client(App(registry, settings.read({}), WatchedDoor(leader)))
+    client = Client(App(registry, settings.load_settings({}), WatchedDoor(leader)))
     client.push_image("a", "v1", LAYER)
     client.push_manifest("a", "large", images.manifest([LAYER], annotations={"": "x" * 100_000}))
-    client.push_manifest("a", "spilled", images.manifest([LAYER], annotations={"": "x" * MOST_CONTENT}))
+    client.push_manifest("a", "spilled", images.manifest([LAYER], annotations={"": "x" * MAX_CONTENT_SIZE}))
     client.push_image("hinted", "v1", LAYER)
     _hint(stores, Key(Tag, "v1", "hinted"), Key(Manifest, HINTED, "hinted"))
     yield client
-    leave()
+    step_down()
 
 
 def _hint(stores: Stores, *keys: Key[Any]) -> None:
@@ -123,9 +123,9 @@ CREDENTIALS: Sequence[dict[str, str]] = (
 @pytest.mark.parametrize("headers", CREDENTIALS, ids=["anonymous", "password", "token"])
 @pytest.mark.parametrize("request_", REQUESTS, ids=[f"{method} {target}" for method, target, _ in REQUESTS])
 def test_the_leader_reads_once_and_does_nothing_else(
-    client: Client, leader: Leader, request_: tuple[str, str, int], headers: dict[str, str]
+    client: Client, leader: LeaderCalls, request_: tuple[str, str, int], headers: dict[str, str]
 ) -> None:
-    Desk().sit()
+    Leader().acquire()
     leader.calls.clear()
 
     method, target, status = request_
@@ -135,17 +135,17 @@ def test_the_leader_reads_once_and_does_nothing_else(
     assert leader.calls in ([], ["read"])
 
 
-def test_a_pull_by_tag_is_answered_by_the_leader(client: Client, leader: Leader) -> None:
+def test_a_pull_by_tag_is_answered_by_the_leader(client: Client, leader: LeaderCalls) -> None:
     # The first pull of an hour writes when it was, and steps down for that.
     client.ask("GET", "/v2/a/manifests/v1")
     # The first pull of an hour is put on record, by a thread that has stepped down.
     client.ask("GET", "/v2/a/manifests/v1")
-    Desk().sit()
+    Leader().acquire()
     leader.calls.clear()
 
     client.ask("GET", "/v2/a/manifests/v1")
 
-    assert at_desk()
+    assert is_leader()
     assert leader.calls == ["read"]
 
 
@@ -156,4 +156,4 @@ def test_each_handler_that_the_leader_runs_is_tried() -> None:
         for method, target, _ in REQUESTS
         if method in route.methods and route.path.fullmatch(target)
     }
-    assert tried >= QUICK
+    assert tried >= NON_BLOCKING_HANDLERS

@@ -19,7 +19,7 @@ IN_USE = "is in use; stop what listens there, or choose another port with --addr
 
 
 def listening(address: str) -> contextlib.AbstractContextManager[list[socket.socket]]:
-    return listen(settings.read({"LADING_ADDRESS": address}))
+    return listen(settings.load_settings({"LADING_ADDRESS": address}))
 
 
 def has_ipv6() -> bool:

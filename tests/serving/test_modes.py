@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from functions import settings
-from functions.jobs.check_modes import Modes
+from functions.jobs.check_modes import FileModeChecks
 from storage.digests import digest_of
 from tests import images
 from tests.servers import Server, lading, serving, users
@@ -110,9 +110,11 @@ def test_of_a_shared_folder_the_database_alone_is_looked_at(mode: int, public_fo
     database = public_folder / "registry.sqlite"
     database.touch()
     database.chmod(mode)
-    read = settings.read({"LADING_DATA": str(public_folder / "data"), "LADING_METADATA": f"sqlite://{database}"})
+    read = settings.load_settings(
+        {"LADING_DATA": str(public_folder / "data"), "LADING_METADATA": f"sqlite://{database}"}
+    )
 
-    assert Modes(read).exposed() == ([database] if mode == 0o644 else [])
+    assert FileModeChecks(read).exposed() == ([database] if mode == 0o644 else [])
 
 
 @pytest.mark.parametrize(

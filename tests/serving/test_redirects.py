@@ -9,7 +9,7 @@ import pytest
 
 from emulators import Emulators
 from emulators.iam import IamEmulator
-from emulators.processes import Family
+from emulators.processes import ProcessGroup
 from storage.digests import digest_of
 from tests.auth import worlds
 from tests.auth.worlds import World
@@ -18,7 +18,7 @@ from tests.serving.cloud import WAYS, Redirecting, redirecting
 
 @pytest.fixture(scope="session")
 def iam(tmp_path_factory: pytest.TempPathFactory) -> Iterator[IamEmulator]:
-    with Family() as family:
+    with ProcessGroup() as family:
         yield IamEmulator.start(family, tmp_path_factory.mktemp("iam"))
 
 

@@ -276,7 +276,7 @@ def test_a_url_beyond_this_machine_is_not_for_everybody(url: str, tmp_path: Path
 
 def test_the_checks_hold_for_any_server() -> None:
     """A WSGI server that has no Host to tell leaves the key out (PEP 3333)."""
-    checks = RequestChecks(settings.read({"LADING_ACCESS": "everybody"}))
+    checks = RequestChecks(settings.load_settings({"LADING_ACCESS": "everybody"}))
     with pytest.raises(RegistryError, match="exactly one Host"):
         checks.check({"REQUEST_METHOD": "GET"})
     checks.check({"REQUEST_METHOD": "GET", "HTTP_HOST": "localhost"})

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from functions.api.request_connection import RequestConnection, Standing
+from functions.api.request_connection import ConnectionState, RequestConnection
 from tests.serving.cutting import close, reset
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells of connections")
@@ -40,18 +40,18 @@ def pairs() -> Iterator[Pairs]:
 def test_an_open_connection_is_told_from_one_that_is_closed(pairs: Pairs) -> None:
     client = pairs.connect(b"body")
     connection = RequestConnection(pairs.environ)
-    assert connection.standing(4) is Standing.OPEN
+    assert connection.state(4) is ConnectionState.OPEN
 
     close(client)
 
-    assert connection.standing(4) is Standing.CLOSED
+    assert connection.state(4) is ConnectionState.CLOSED
 
 
 def test_one_that_is_reset_before_the_first_look_is_a_candidate(pairs: Pairs) -> None:
     """Its address is not known any more."""
     reset(pairs.connect(b"body"))
 
-    assert RequestConnection(pairs.environ).standing(4) is Standing.CLOSED
+    assert RequestConnection(pairs.environ).state(4) is ConnectionState.CLOSED
 
 
 def test_where_one_of_several_has_ended_it_is_not_known_whose_it_was(pairs: Pairs) -> None:
@@ -60,7 +60,7 @@ def test_where_one_of_several_has_ended_it_is_not_known_whose_it_was(pairs: Pair
 
     close(ended)
 
-    assert connection.standing(4) is Standing.UNSURE
+    assert connection.state(4) is ConnectionState.AMBIGUOUS
 
 
 def test_a_connection_over_which_less_has_come_is_not_the_one(pairs: Pairs) -> None:
@@ -69,14 +69,14 @@ def test_a_connection_over_which_less_has_come_is_not_the_one(pairs: Pairs) -> N
 
     close(ended)
 
-    assert connection.standing(4) is Standing.CLOSED
+    assert connection.state(4) is ConnectionState.CLOSED
 
 
 def test_later_connections_and_other_addresses_do_not_count(pairs: Pairs) -> None:
     client = pairs.connect(b"body")
     connection = RequestConnection(pairs.environ)
     close(pairs.connect(b"body"))
-    assert connection.standing(4) is Standing.OPEN
+    assert connection.state(4) is ConnectionState.OPEN
 
-    assert RequestConnection({**pairs.environ, "REMOTE_ADDR": "192.0.2.1"}).standing(4) is Standing.UNKNOWN
+    assert RequestConnection({**pairs.environ, "REMOTE_ADDR": "192.0.2.1"}).state(4) is ConnectionState.UNKNOWN
     close(client)

@@ -14,12 +14,12 @@ import pytest
 from werkzeug.wrappers import Request
 
 from functions import settings
-from functions.api.answers import Answer
-from functions.app import UNREAD, App
-from functions.auth.door import OpenDoor
-from functions.desk import Desk, leave
+from functions.api.answers import Response
+from functions.app import CLOSE_HEADER, App
+from functions.auth.door import OpenAuthenticator
+from functions.desk import Leader, step_down
 from functions.registry.registry import Registry
-from functions.serve import Runner
+from functions.serve import RequestCallback
 from storage.digests import digest_of
 
 CONTENT = b"all"
@@ -50,14 +50,14 @@ def uncollected() -> Iterator[None]:
 
 @pytest.mark.usefixtures("uncollected")
 def test_whoever_waits_for_the_desk_holds_nothing_of_what_it_has_answered(registry: Registry) -> None:
-    desk, protocol = Desk(), Protocol()
-    desk.sit()
+    desk, protocol = Leader(), Protocol()
+    desk.acquire()
     body = io.BytesIO(CONTENT)
     gone = weakref.ref(body)
     # Held to the end, as by a server that waits for its thread to come back.
     scope: dict[str, Any] = {**PUSH, "HTTP_HOST": "x", "PATH_INFO": "/v2/a/blobs/uploads/", "wsgi.input": body}
     del body
-    runner = Runner(App(registry, settings.read({}), OpenDoor()), desk)
+    runner = RequestCallback(App(registry, settings.load_settings({}), OpenAuthenticator()), desk)
     thread = threading.Thread(target=runner, args=[protocol, scope])
     try:
         thread.start()
@@ -71,7 +71,7 @@ def test_whoever_waits_for_the_desk_holds_nothing_of_what_it_has_answered(regist
         assert gone() is None
         assert thread.is_alive(), "it waits for the desk"
     finally:
-        leave()
+        step_down()
         thread.join(PATIENCE)
     assert not thread.is_alive()
 
@@ -82,9 +82,9 @@ class Holding:
     def __init__(self) -> None:
         self.held: list[Request] = []
 
-    def respond(self, request: Request) -> Answer:
+    def respond(self, request: Request) -> Response:
         self.held.append(request)
-        return Answer(404)
+        return Response(404)
 
 
 @pytest.mark.usefixtures("uncollected")
@@ -95,7 +95,7 @@ def test_a_body_is_let_go_when_its_request_is_answered_whoever_holds_the_request
     scope: dict[str, Any] = {**PUSH, "HTTP_HOST": "x", "PATH_INFO": "/v2/a/blobs/uploads/", "wsgi.input": body}
     del body
 
-    Runner(cast(App, app), None)(Protocol(), scope)
+    RequestCallback(cast(App, app), None)(Protocol(), scope)
 
     assert gone() is None
 
@@ -110,27 +110,29 @@ def test_a_body_that_no_method_wants_is_read_to_its_end(registry: Registry, meth
     body, protocol = io.BytesIO(CONTENT), Protocol()
     scope: dict[str, Any] = {"REQUEST_METHOD": method, "HTTP_HOST": "x", "PATH_INFO": "/v2/", **SIZES[size]}
 
-    Runner(App(registry, settings.read({}), OpenDoor()), None)(protocol, {**scope, "wsgi.input": body})
+    RequestCallback(App(registry, settings.load_settings({}), OpenAuthenticator()), None)(
+        protocol, {**scope, "wsgi.input": body}
+    )
 
     assert body.tell() == len(CONTENT)
-    assert UNREAD not in protocol.headers
+    assert CLOSE_HEADER not in protocol.headers
 
 
 def test_a_thread_whose_request_has_an_unread_body_comes_back_at_once(registry: Registry) -> None:
     """Until then the server holds the body, and with it the connection, which is to end."""
-    desk, protocol = Desk(), Protocol()
-    desk.sit()
+    desk, protocol = Leader(), Protocol()
+    desk.acquire()
     scope: dict[str, Any] = {**PUSH, "HTTP_HOST": "x", "PATH_INFO": "/v2/", "HTTP_EXPECT": "100-continue"}
     scope["wsgi.input"] = io.BytesIO(CONTENT)
-    runner = Runner(App(registry, settings.read({}), OpenDoor()), desk)
+    runner = RequestCallback(App(registry, settings.load_settings({}), OpenAuthenticator()), desk)
     thread = threading.Thread(target=runner, args=[protocol, scope], daemon=True)
     try:
         thread.start()
         thread.join(PATIENCE)
         assert not thread.is_alive(), "it waits to be the leader"
-        assert UNREAD in protocol.headers
+        assert CLOSE_HEADER in protocol.headers
     finally:
-        leave()
+        step_down()
 
 
 def test_a_signal_within_the_handler_of_another_stops_nothing() -> None:

@@ -171,7 +171,7 @@ def test_a_failure_is_everybodys_who_waits_and_is_not_kept(signer: Counting, url
 
 
 def test_only_so_many_are_kept(monkeypatch: pytest.MonkeyPatch, signer: Counting) -> None:
-    monkeypatch.setattr(signed_urls, "MOST", 2)
+    monkeypatch.setattr(signed_urls, "MAX_CACHED", 2)
     urls = SignedUrls(ENDPOINT, "some-bucket", signer)
     for name in ("a", "b", "c", "c", "a"):
         urls.url(name)

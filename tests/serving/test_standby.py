@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from functions.jobs.backup import Options, Stores, back_up
+from functions.jobs.backup import BackupOptions, Stores, back_up
 from functions.jobs.backup.marker import FILE
 from functions.registry.registry import Registry
 from storage.digests import digest_of
-from storage.upkeep import Pull
+from storage.upkeep import LastPull
 from tests import images
 from tests.jobs.folders import folder_stores
 from tests.registry.pushes import push_image
@@ -47,7 +47,7 @@ COMMANDS = [
 @pytest.fixture
 def backup(stores: Stores, registry: Registry, tmp_path: Path) -> Path:
     push_image(registry, "a", "v1", layers=2)
-    back_up(stores, tmp_path / "backup", Options(origin="the-source"))
+    back_up(stores, tmp_path / "backup", BackupOptions(origin="the-source"))
     return tmp_path / "backup"
 
 
@@ -84,7 +84,7 @@ def test_a_standby_reads_refuses_writes_and_follows(
         assert digest_of(body) == newer.digest
         assert server.stop() == 0
     copy = folder_stores(backup)
-    assert copy.metadata.scan(Pull, "a", limit=9) == [], "pulls are not noted"
+    assert copy.metadata.scan(LastPull, "a", limit=9) == [], "pulls are not noted"
     copy.close()
 
 

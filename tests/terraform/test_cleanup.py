@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import pytest
 
-from functions.registry.policy_files import PolicyError, parse
+from functions.registry.policy_files import PolicyError, parse_policies
 from tests.terraform.program import ROOT, Terraform
 
 DELETE: Final = {"type": "Delete"}
@@ -106,7 +106,7 @@ CASES: Final = (
 
 def taken(case: Any) -> bool:
     try:
-        parse(json.dumps(case))
+        parse_policies(json.dumps(case))
     except PolicyError:
         return False
     return True

@@ -160,7 +160,7 @@ def test_the_settings_are_ones_that_the_program_knows(life: Life) -> None:
         function = life.applied.resources[f"cloudfunctions2/{HERE}/functions/lading-{name}"]
         given = function["serviceConfig"]["environmentVariables"]
         assert {variable for variable in given if variable.startswith("LADING_")} - {"LADING_SOURCE_HASH"} <= known
-        read = settings.read({**given, "K_SERVICE": name})
+        read = settings.load_settings({**given, "K_SERVICE": name})
         assert read.blobs == f"gs://{PROJECT}-lading-blobs"
         assert read.metadata == f"firestore://{PROJECT}/lading"
         assert read.url == life.applied.resources[SERVICE]["uri"]

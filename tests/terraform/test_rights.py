@@ -16,14 +16,14 @@ import pytest
 from emulators import Emulators
 from functions import settings
 from functions.composition import create, open_collector
-from functions.jobs.reaping import Waits
-from functions.jobs.slices import BYTES_FREED, LEASE, SLICE
+from functions.jobs.reaping import GracePeriods
+from functions.jobs.slices import BYTES_FREED, LEASE_DURATION, TIME_SLICE
 from functions.registry.documents import OCI_MANIFEST
 from storage.digests import digest_of
 from storage.firestore_indexes import COLLECTION, COLLECTION_GROUP, INDEXES
-from storage.kinds import FOUND_EVERYWHERE
+from storage.kinds import CROSS_REPOSITORY_FIELDS
 from tests import images
-from tests.api.client import Answer, Client
+from tests.api.client import Client, Response
 from tests.servers import basic
 from tests.terraform.apis import NUMBER, PROJECT
 from tests.terraform.calls import Calls, recorded
@@ -59,13 +59,13 @@ class Runtime(google.oauth2.credentials.Credentials):
 def deployed(life: Life, emulators: Emulators, monkeypatch: pytest.MonkeyPatch) -> settings.Settings:
     """The settings of the deployment, in an environment where the emulators stand for Google."""
     world_of(life.applied, emulators.iam)
-    variables = {**settings_of(life.applied), **emulators.fresh(), "GCE_METADATA_HOST": "never.asked"}
+    variables = {**settings_of(life.applied), **emulators.fresh_stores(), "GCE_METADATA_HOST": "never.asked"}
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     own = Runtime(RUNTIME)  # type: ignore[no-untyped-call]
     own.service_account_email = account_of(life.applied, "registry")
     monkeypatch.setattr(google.auth, "default", lambda **_: (own, PROJECT))
-    return settings.read(os.environ)
+    return settings.load_settings(os.environ)
 
 
 class Developer:
@@ -75,7 +75,7 @@ class Developer:
         self._client = client
         self._headers = {"Authorization": basic("oauth2accesstoken", DEVELOPER)}
 
-    def ask(self, method: str, path: str, body: bytes = b"", **headers: str) -> Answer:
+    def ask(self, method: str, path: str, body: bytes = b"", **headers: str) -> Response:
         answer = self._client.ask(method, path, body, {**self._headers, **headers})
         assert answer.status < 400, answer.body
         return answer
@@ -136,13 +136,13 @@ def test_the_collector_may_do_what_it_calls(life: Life, deployed: settings.Setti
     use(Developer(Client(app)))
     app.registry.close()
     with recorded() as calls:
-        report = open_collector(deployed, Waits(NONE, NONE, NONE, NONE)).run()
+        report = open_collector(deployed, GracePeriods(NONE, NONE, NONE, NONE)).run()
     assert report is not None
     assert report.finished
     assert report.counts[BYTES_FREED] > LARGE
     check(calls, granted(life.applied, "collect"))
     assert calls.queried <= indexed(life, COLLECTION_GROUP)
-    assert {f"{kind.KIND}.{field}" for kind, field in FOUND_EVERYWHERE} <= calls.queried
+    assert {f"{kind.KIND}.{field}" for kind, field in CROSS_REPOSITORY_FIELDS} <= calls.queried
 
 
 def check(calls: Calls, rights: set[str]) -> None:
@@ -223,7 +223,7 @@ def test_the_scheduler_waits_for_a_slice_and_gives_up_before_the_lease_ends(life
     job = life.applied.resources[f"cloud_scheduler/{place}/jobs/lading-collect"]
     function = life.applied.resources[f"cloudfunctions2/{place}/functions/lading-collect"]
     deadline = timedelta(seconds=int(job["attemptDeadline"].removesuffix("s")))
-    assert SLICE < deadline < LEASE
+    assert TIME_SLICE < deadline < LEASE_DURATION
     assert function["serviceConfig"]["timeoutSeconds"] == deadline.total_seconds()
 
 

@@ -130,7 +130,7 @@ def registry(
 
 def addresses(emulators: Emulators) -> Mapping[str, str]:
     """Where the emulators are."""
-    hosts = emulators.fresh()
+    hosts = emulators.fresh_stores()
     return {name: value for name, value in hosts.items() if name.endswith("_EMULATOR_HOST")}
 
 

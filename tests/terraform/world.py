@@ -7,7 +7,7 @@ from typing import Any, Final
 from urllib.parse import unquote
 
 from emulators.iam import IamEmulator
-from functions.auth.secret import EMULATED
+from functions.auth.secret import EMULATOR_CREDENTIAL
 from tests.auth.worlds import PLATFORM, pem, private_key, public_pem
 from tests.terraform.apis import PROJECT
 from tests.terraform.conftest import Moment
@@ -70,7 +70,7 @@ def world_of(moment: Moment, iam: IamEmulator) -> None:
     world: dict[str, Any] = {
         "tokens": {
             RUNTIME: {"email": registry, "sub": "1", "azp": "1", "scope": PLATFORM},
-            EMULATED: {"email": registry, "sub": "1", "azp": "1", "scope": PLATFORM},
+            EMULATOR_CREDENTIAL: {"email": registry, "sub": "1", "azp": "1", "scope": PLATFORM},
             DEVELOPER: {"email": "developer@example.com", "sub": "2", "azp": "2", "scope": PLATFORM},
         },
         "groups": {"group:team-a@example.com": ["user:developer@example.com"]},

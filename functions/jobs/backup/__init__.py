@@ -14,8 +14,17 @@ stores        the two stores of a registry; the report
 
 from functions.jobs.backup.marker import BackupRefused
 from functions.jobs.backup.promotion import promote
-from functions.jobs.backup.restoration import Rules, restore
-from functions.jobs.backup.run import Options, back_up
-from functions.jobs.backup.stores import Report, Stores
+from functions.jobs.backup.restoration import RestoreOptions, restore
+from functions.jobs.backup.run import BackupOptions, back_up
+from functions.jobs.backup.stores import BackupReport, Stores
 
-__all__ = ["BackupRefused", "Options", "Report", "Rules", "Stores", "back_up", "promote", "restore"]
+__all__ = [
+    "BackupOptions",
+    "BackupRefused",
+    "BackupReport",
+    "RestoreOptions",
+    "Stores",
+    "back_up",
+    "promote",
+    "restore",
+]

@@ -10,38 +10,38 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
-from functions.jobs.backup.objects import Objects
-from functions.jobs.backup.records import Batch, get, has, repositories
-from functions.jobs.backup.stores import Progress, Report
+from functions.jobs.backup.objects import ObjectCopier
+from functions.jobs.backup.records import WriteBatch, all_exist, get, repositories
+from functions.jobs.backup.stores import BackupReport, Progress
 from functions.jobs.backup.sync import Sync
-from functions.registry.needs import is_named, required_by
+from functions.registry.needs import is_referenced, required_dependencies_of
 from functions.registry.pages import find_all, scan_all
 from storage.kinds import KINDS
 from storage.past import DeletedManifest
 from storage.protocols import Delete, MetadataStore, Replace
-from storage.records import LOOSE, Blob, Key, Link, Manifest, Record, Repository, Tag
+from storage.records import UNVERIFIED, Blob, Key, Link, Manifest, Record, Repository, Tag
 
-ROUNDS: Final = 5
+MAX_ROUNDS: Final = 5
 """How often tags are read again that are moved all the time."""
 
-EVERY: Final = 100
+PROGRESS_INTERVAL: Final = 100
 """Records between two reports of progress."""
 
 
-class Completeness:
+class ConsistencyPass:
     """Makes the copy `copy` of `source` whole."""
 
-    def __init__(self, source: MetadataStore, copy: MetadataStore, objects: Objects, report: Report) -> None:
+    def __init__(self, source: MetadataStore, copy: MetadataStore, objects: ObjectCopier, report: BackupReport) -> None:
         """Nobody else writes `copy`."""
         self._source = source
         self._copy = copy
         self._objects = objects
         self._report = report
         self._sync = Sync(source, copy)
-        self._batch = Batch(copy)
-        self._again: set[Key[Tag]] = set()
+        self._batch = WriteBatch(copy)
+        self._tags_to_reread: set[Key[Tag]] = set()
 
-    def leave_out_kinds(self, progress: Progress) -> None:
+    def remove_excluded_kinds(self, progress: Progress) -> None:
         """Remove the records of all kinds that are no part of a backup."""
         for kind in KINDS:
             if kind.NOT_IN_BACKUP and not kind.IN_REPOSITORY:
@@ -50,7 +50,7 @@ class Completeness:
         for repository in repositories(self._copy):
             for kind in kinds:
                 self._remove_kind(kind, repository)
-            self._step(progress)
+            self._advance(progress)
         self._batch.flush()
 
     def copy_objects(self, progress: Progress) -> None:
@@ -64,13 +64,13 @@ class Completeness:
             if current is None:
                 lost.append(blob)
             elif current != blob:
-                self._point(blob, current)
-            self._step(progress)
+                self._repoint(blob, current)
+            self._advance(progress)
         self._batch.flush()
         for blob in lost:
             self._drop_blob(blob.id)
 
-    def check_all(self, progress: Progress) -> None:
+    def check_references(self, progress: Progress) -> None:
         """Look at every record, where they were not copied at one moment, and leave out what lacks something."""
         for repository in repositories(self._copy):
             for link in scan_all(self._copy, Link, repository):
@@ -78,24 +78,24 @@ class Completeness:
                     self._copy.commit([Delete(link)])
             for manifest in scan_all(self._copy, Manifest, repository):
                 current = get(self._copy, manifest.key)
-                if current is not None and not has(self._copy, required_by(current)):
+                if current is not None and not all_exist(self._copy, required_dependencies_of(current)):
                     self._drop_manifest(current)
             for tag in scan_all(self._copy, Tag, repository):
-                if not has(self._copy, [Key(Manifest, tag.digest, repository)]):
+                if not all_exist(self._copy, [Key(Manifest, tag.digest, repository)]):
                     self._drop_tag(tag)
-            self._step(progress)
+            self._advance(progress)
 
-    def ask_again(self) -> None:
+    def reread_tags(self) -> None:
         """Read the tags again that were left out, and copy what they name by now."""
-        for _ in range(ROUNDS):
-            if not self._again:
+        for _ in range(MAX_ROUNDS):
+            if not self._tags_to_reread:
                 return
-            waiting, self._again = self._again, set()
+            waiting, self._tags_to_reread = self._tags_to_reread, set()
             for key in sorted(waiting, key=lambda key: (key.repository, key.id)):
                 tag = self._sync.tag(key.repository, key.id)
-                if tag is not None and not self._bring(key.repository, tag.digest):
+                if tag is not None and not self._copy_manifest(key.repository, tag.digest):
                     self._drop_tag(tag)
-        self._again.clear()
+        self._tags_to_reread.clear()
 
     def _remove_kind(self, kind: type[Record], repository: str = "") -> None:
         for record in scan_all(self._copy, kind, repository):
@@ -108,11 +108,11 @@ class Completeness:
         found = self._copy.read([Key(Link, digest, deleted.repository) for digest in deleted.blobs])
         for digest in deleted.blobs:
             link = found[Key(Link, digest, deleted.repository)]
-            if link is not None and link.state != LOOSE and not is_named(self._copy, link):
+            if link is not None and link.state != UNVERIFIED and not is_referenced(self._copy, link):
                 # Not with others: another deleted manifest may have named it as well.
                 self._copy.commit([Delete(link)])
 
-    def _point(self, blob: Blob, current: Blob) -> None:
+    def _repoint(self, blob: Blob, current: Blob) -> None:
         """Let the copy name the object that a blob has by now."""
         self._copy.commit([Replace(replace(current, version=blob.version))])
         if current.object == blob.object:
@@ -150,9 +150,9 @@ class Completeness:
         current = get(self._copy, tag.key)
         if current is not None:
             self._copy.commit([Delete(current)])
-        self._again.add(tag.key)
+        self._tags_to_reread.add(tag.key)
 
-    def _bring(self, repository: str, digest: str) -> bool:
+    def _copy_manifest(self, repository: str, digest: str) -> bool:
         """Copy a manifest with all that it needs, where the copy lacks it; returns whether it is there and whole."""
         if get(self._copy, Key(Manifest, digest, repository)) is not None:
             return True
@@ -160,16 +160,16 @@ class Completeness:
         if manifest is None:
             return False
         may_lack = {*manifest.may_lack}
-        if not all(self._bring(repository, child) or child in may_lack for child in manifest.children):
+        if not all(self._copy_manifest(repository, child) or child in may_lack for child in manifest.children):
             return False
-        if not all(self._bring_blob(repository, blob) or blob in may_lack for blob in manifest.blobs):
+        if not all(self._copy_blob(repository, blob) or blob in may_lack for blob in manifest.blobs):
             return False
         self._sync.put(manifest)
         return True
 
-    def _bring_blob(self, repository: str, digest: str) -> bool:
+    def _copy_blob(self, repository: str, digest: str) -> bool:
         keys = Key(Link, digest, repository), Key(Blob, digest)
-        if has(self._copy, keys):
+        if all_exist(self._copy, keys):
             return True
         found = self._source.read(keys)
         link, blob = found[keys[0]], found[keys[1]]
@@ -180,9 +180,9 @@ class Completeness:
         self._sync.put(replace(link, object=current.object))
         return True
 
-    def _step(self, progress: Progress) -> None:
+    def _advance(self, progress: Progress) -> None:
         self._report.done += 1
-        if self._report.done % EVERY == 0:
+        if self._report.done % PROGRESS_INTERVAL == 0:
             progress(self._report)
 
 

@@ -14,7 +14,7 @@ from typing import Final
 from functions.jobs.backup.marker import BLOBS, DATABASE, BackupRefused
 from functions.jobs.backup.stores import Stores
 from storage import sqlite_backup
-from storage.errors import Damaged, ForeignStore, Missing, StoreNotFound
+from storage.errors import ForeignStore, ObjectNotFound, StoreDamaged, StoreNotFound
 from storage.filesystem import FilesystemBlobs
 from storage.filesystem_bulk import BulkBlobs
 from storage.protocols import BlobStore, MetadataStore
@@ -22,17 +22,17 @@ from storage.sqlite import SqliteMetadata
 from storage.sqlite_file import is_database
 from storage.sqlite_read_only import open_sqlite
 
-CopiedMetadata = SqliteMetadata
+BackupMetadata = SqliteMetadata
 """The metadata of a backup."""
 
-CopiedBlobs = BulkBlobs
+BackupBlobs = BulkBlobs
 """The blobs of a backup, to be filled."""
 
-Pages = sqlite_backup.Progress
+PageProgress = sqlite_backup.Progress
 """Called with the pages that are copied, and those there are."""
 
 PART: Final = f"{DATABASE}.part"
-AWAY: Final = "move {} away, and back up into a new folder"
+MOVE_AWAY: Final = "move {} away, and back up into a new folder"
 """What to do about a backup that cannot be brought up to date."""
 
 INCOMING: Final = "incoming"
@@ -46,10 +46,10 @@ class BackupFolder:
         self.path = path
         self.database = path / DATABASE
         self.part = path / PART
-        sqlite_backup.remove(self.part)
+        sqlite_backup.remove_database(self.part)
         self.blobs = BulkBlobs(path / BLOBS, path / INCOMING)
 
-    def earlier(self) -> SqliteMetadata | None:
+    def open_previous(self) -> SqliteMetadata | None:
         """Open the metadata of the backup before; None where there is none. Raises ForeignStore."""
         try:
             return SqliteMetadata(self.database, create=False)
@@ -60,16 +60,16 @@ class BackupFolder:
 
     def copy_of(self, source: Path, progress: sqlite_backup.Progress) -> SqliteMetadata:
         """Make the next state of the metadata as a copy of a database, as of one moment."""
-        sqlite_backup.snapshot(source, self.part, progress)
+        sqlite_backup.copy_snapshot(source, self.part, progress)
         return SqliteMetadata(self.part)
 
-    def copy_of_earlier(self, progress: sqlite_backup.Progress) -> SqliteMetadata:
+    def copy_of_previous(self, progress: sqlite_backup.Progress) -> SqliteMetadata:
         """Make the next state of the metadata as a copy of the backup before, or empty."""
-        if self.earlier_exists():
-            sqlite_backup.snapshot(self.database, self.part, progress)
+        if self.previous_exists():
+            sqlite_backup.copy_snapshot(self.database, self.part, progress)
         return SqliteMetadata(self.part)
 
-    def earlier_exists(self) -> bool:
+    def previous_exists(self) -> bool:
         """Return whether there is a database."""
         return self.database.exists() and self.database.stat().st_size > 0
 
@@ -77,12 +77,12 @@ class BackupFolder:
         """Let the backup have the next state: objects first, then the metadata, in one transaction."""
         self.blobs.flush()
         self.blobs.sync()
-        sqlite_backup.put_in_place(self.part, self.database, progress)
+        sqlite_backup.overwrite(self.part, self.database, progress)
 
     def close(self) -> None:
         """Remove what is not part of the backup."""
         self.blobs.close()
-        sqlite_backup.remove(self.part)
+        sqlite_backup.remove_database(self.part)
 
 
 def database_of(metadata: MetadataStore) -> Path | None:
@@ -91,20 +91,20 @@ def database_of(metadata: MetadataStore) -> Path | None:
 
 
 @contextlib.contextmanager
-def damage(folder: Path, database: Path | None) -> Iterator[None]:
+def attribute_damage(folder: Path, database: Path | None) -> Iterator[None]:
     """Say of a damaged file whether it is the backup's, in `folder`, or the registry's, whose database this is."""
     try:
         yield
     except ForeignStore as error:
-        raise BackupRefused(f"{error}: {AWAY.format(folder)}") from error
-    except Damaged as error:
+        raise BackupRefused(f"{error}: {MOVE_AWAY.format(folder)}") from error
+    except StoreDamaged as error:
         if not error.path.is_relative_to(folder):
             raise
         if error.path.name == PART and database is not None:
             # Pages are copied as they are.
-            raise Damaged(database, error.why) from error
+            raise StoreDamaged(database, error.why) from error
         raise BackupRefused(
-            f"{error.path} is damaged ({error.why}): it is the backup's, not the registry's; {AWAY.format(folder)}"
+            f"{error.path} is damaged ({error.why}): it is the backup's, not the registry's; {MOVE_AWAY.format(folder)}"
         ) from error
 
 
@@ -114,12 +114,12 @@ def open_data(folder: Path) -> Stores:
     The database is checked first: a damaged index may say that there is nothing, without an error. Raises Damaged.
     """
     if is_database(folder / DATABASE):
-        sqlite_backup.check(folder / DATABASE)
+        sqlite_backup.check_integrity(folder / DATABASE)
     try:
         metadata = open_sqlite(folder / DATABASE, create=False)
         return Stores(FilesystemBlobs(folder / BLOBS, create=False), metadata)
     except StoreNotFound:
-        raise Missing(f"{folder} holds no backup") from None
+        raise ObjectNotFound(f"{folder} holds no backup") from None
 
 
 def is_inside(blobs: BlobStore, folder: Path) -> bool:

@@ -2,40 +2,42 @@
 
 from dataclasses import replace
 
-from functions.jobs.backup.records import BATCH, batches, get
-from functions.registry.attempts import settle
+from functions.jobs.backup.records import BATCH_SIZE, batches, get
+from functions.registry.attempts import retry_on_conflict
 from functions.registry.pages import find_all
-from storage.past import History, Move
+from storage.past import TagEvent, TagHistory
 from storage.protocols import Create, MetadataStore, Replace
 from storage.records import Key
 
 
-def restore_history(source: MetadataStore, target: MetadataStore, history: History) -> None:
+def restore_history(source: MetadataStore, target: MetadataStore, history: TagHistory) -> None:
     """Put the moves of a tag into a target that has none of them, or the first of them; else leave what is there.
 
     Each commit writes some moves and the counter that belongs to them.
     """
     there = get(target, history.key)
-    if there is not None and (there.moves >= history.moves or not _is_a_beginning(source, target, there)):
+    if there is not None and (there.moves >= history.moves or not _is_prefix(source, target, there)):
         return
     done = there.moves if there else 0
     # Listed from the newest on: only the ids are kept.
-    ids = [move.id for move in find_all(source, Move, {"tag": history.id}, history.repository) if move.number > done]
-    for batch in batches(reversed(ids), BATCH):
-        keys = [Key(Move, id, history.repository) for id in batch]
+    ids = [
+        move.id for move in find_all(source, TagEvent, {"tag": history.id}, history.repository) if move.number > done
+    ]
+    for batch in batches(reversed(ids), BATCH_SIZE):
+        keys = [Key(TagEvent, id, history.repository) for id in batch]
         found = source.read(keys)
         moves = [move for key in keys if (move := found[key]) is not None]
-        if not moves or not settle(lambda moves=moves: _append(target, history, moves)):  # type: ignore[misc]
+        if not moves or not retry_on_conflict(lambda moves=moves: _append(target, history, moves)):  # type: ignore[misc]
             return
 
 
-def _is_a_beginning(source: MetadataStore, target: MetadataStore, there: History) -> bool:
+def _is_prefix(source: MetadataStore, target: MetadataStore, there: TagHistory) -> bool:
     """Return whether the history in the target is the beginning of the one in the source: its last row is there."""
-    last = target.find(Move, {"tag": there.id}, repository=there.repository, limit=1)
+    last = target.find(TagEvent, {"tag": there.id}, repository=there.repository, limit=1)
     return bool(last) and last[0].number == there.moves and get(source, last[0].key) == last[0]
 
 
-def _append(target: MetadataStore, history: History, moves: list[Move]) -> bool:
+def _append(target: MetadataStore, history: TagHistory, moves: list[TagEvent]) -> bool:
     """Add moves to a history that ends where they begin; returns False where it ends elsewhere."""
     there = get(target, history.key)
     if (there.moves if there else 0) != moves[0].number - 1:

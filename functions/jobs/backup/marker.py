@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
-from storage.errors import NO_SPACE, Full, StorageError, Unavailable
+from storage.errors import NO_SPACE, StorageError, StoreFull, Unavailable
 from storage.folders import FILE_MODE, flush_folder, private_opener
 
 FILE: Final = "backup.json"
@@ -32,7 +32,7 @@ NEW: Final = f"{FILE}.new"
 READ_ONLY: Final = (errno.EROFS, errno.EACCES, errno.EPERM)
 """What the system says where nothing can be made."""
 
-EMPTY: Final = frozenset({LOCK, NEW, "lost+found"})
+IGNORED_IN_EMPTY_FOLDER: Final = frozenset({LOCK, NEW, "lost+found"})
 """What a folder may hold that counts as empty: a killed first backup, or a new file system."""
 
 
@@ -104,7 +104,7 @@ def check_target(folder: Path, registry: str) -> None:
                 " use another folder"
             )
         return
-    if not folder.exists() or {entry.name for entry in folder.iterdir()} <= EMPTY:
+    if not folder.exists() or {entry.name for entry in folder.iterdir()} <= IGNORED_IN_EMPTY_FOLDER:
         return
     if (folder / DATABASE).exists():
         raise BackupRefused(f"{folder} holds a registry that is no backup; use an empty folder")
@@ -116,7 +116,7 @@ def file_errors(folder: Path) -> Iterator[None]:
     """Turn errors about files of a backup into Unavailable, or Full, in words for people."""
     try:
         yield
-    except Full as error:
+    except StoreFull as error:
         if not error.place.is_relative_to(folder):
             raise
         raise _full(folder) from error
@@ -126,8 +126,8 @@ def file_errors(folder: Path) -> Iterator[None]:
         raise Unavailable(f"{error.filename or folder}: {error.strerror}") from error
 
 
-def _full(folder: Path) -> Full:
-    return Full("the backup", folder, "free some on that disk, or enlarge it; the backup before is as it was")
+def _full(folder: Path) -> StoreFull:
+    return StoreFull("the backup", folder, "free some on that disk, or enlarge it; the backup before is as it was")
 
 
 @contextlib.contextmanager

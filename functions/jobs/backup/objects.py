@@ -8,26 +8,28 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final
 
-from functions.jobs.backup.folder import CopiedBlobs
+from functions.jobs.backup.folder import BackupBlobs
 from functions.jobs.backup.records import get
-from functions.jobs.backup.stores import Report, Stores
+from functions.jobs.backup.stores import BackupReport, Stores
 from storage.digests import Hasher, algorithm_of
-from storage.errors import Corrupt, Missing
+from storage.errors import Corrupt, ObjectNotFound
 from storage.protocols import MetadataStore
 from storage.records import Blob
 
-TRIES: Final = 3
+MAX_ATTEMPTS: Final = 3
 """How often a blob is looked up again that was collected and pushed anew while it was copied."""
 
 
-class Objects:
+class ObjectCopier:
     """Copies objects from `source` into `target`."""
 
-    def __init__(self, source: Stores, target: CopiedBlobs, earlier: MetadataStore | None, report: Report) -> None:
+    def __init__(
+        self, source: Stores, target: BackupBlobs, earlier: MetadataStore | None, report: BackupReport
+    ) -> None:
         """Copy from `source`; `earlier` has the records of the backup before."""
         self._source = source
         self._target = target
-        self._earlier = earlier
+        self._previous = earlier
         self._report = report
 
     def copy(self, blob: Blob) -> Blob | None:
@@ -37,17 +39,17 @@ class Objects:
         whose bytes are lost or damaged there, and in the backup before, is reported.
         """
         current: Blob | None = blob
-        for _ in range(TRIES):
+        for _ in range(MAX_ATTEMPTS):
             if current is None:
                 return None
             if self._is_there(current):
                 return replace(current, damaged="")
             try:
                 self._put(current)
-            except (Missing, Corrupt):
+            except (ObjectNotFound, Corrupt):
                 before, current = current, get(self._source.metadata, blob.key)
                 if current is not None and current.object == before.object:
-                    return self._kept(current)
+                    return self._previous_copy(current)
             else:
                 return replace(current, damaged="")
         return None
@@ -58,22 +60,22 @@ class Objects:
             return self._target.is_good(blob.object, blob.size, blob.id)
         return self._target.has(blob.object, blob.size)
 
-    def _kept(self, blob: Blob) -> Blob | None:
+    def _previous_copy(self, blob: Blob) -> Blob | None:
         """Return the blob with the object that the backup before has for it; else report it as damaged."""
-        known = get(self._earlier, blob.key) if self._earlier else None
+        known = get(self._previous, blob.key) if self._previous else None
         if known is not None and self._target.is_good(known.object, known.size, known.id):
             return replace(blob, object=known.object, damaged="")
         self._report.damaged.add(blob.id)
         return None
 
     def _put(self, blob: Blob) -> None:
-        self._target.put(blob.object, checked(self._source.blobs.open(blob.object, 0, blob.size), blob.id), blob.size)
+        self._target.put(blob.object, verified(self._source.blobs.open(blob.object, 0, blob.size), blob.id), blob.size)
         self._report.blobs += 1
         self._report.bytes += blob.size
         self._report.moved += blob.size
 
 
-def checked(chunks: Iterator[bytes], digest: str) -> Iterator[bytes]:
+def verified(chunks: Iterator[bytes], digest: str) -> Iterator[bytes]:
     """Pass chunks on; raises Corrupt at the end where they have another digest."""
     hasher = Hasher(algorithm_of(digest))
     for chunk in chunks:

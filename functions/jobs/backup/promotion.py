@@ -5,7 +5,7 @@ from pathlib import Path
 
 from functions.jobs.backup.folder import open_data
 from functions.jobs.backup.marker import BackupRefused, file_errors, locked, read_marker, remove_marker
-from functions.registry.identity import renew
+from functions.registry.identity import replace_identity
 
 
 def promote(folder: Path) -> str:
@@ -22,6 +22,6 @@ def promote(folder: Path) -> str:
         if marker is None or not marker.finished:
             raise BackupRefused(f"the first backup into {folder} has not ended; there is nothing to promote")
         with contextlib.closing(open_data(folder)) as stores:
-            identity = renew(stores.metadata)
+            identity = replace_identity(stores.metadata)
         remove_marker(folder)
     return identity

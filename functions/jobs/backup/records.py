@@ -10,13 +10,13 @@ from storage.records import Key, R, Record, Repository
 
 T = TypeVar("T")
 
-BATCH: Final = 300
+BATCH_SIZE: Final = 300
 """Writes of one transaction. A commit of Firestore takes 500, and index entries count."""
 
 MAX_BATCH_BYTES: Final = 4 * 1024 * 1024
 """Bytes of contents that are in memory together, unless one record has more."""
 
-IN_BACKUP: Final = tuple(kind for kind in KINDS if not kind.NOT_IN_BACKUP)
+BACKED_UP_KINDS: Final = tuple(kind for kind in KINDS if not kind.NOT_IN_BACKUP)
 
 
 def get(metadata: MetadataStore, key: Key[R]) -> R | None:
@@ -24,7 +24,7 @@ def get(metadata: MetadataStore, key: Key[R]) -> R | None:
     return metadata.read([key])[key]
 
 
-def has(metadata: MetadataStore, keys: Sequence[Key[Any]]) -> bool:
+def all_exist(metadata: MetadataStore, keys: Sequence[Key[Any]]) -> bool:
     """Return whether all of some records are there."""
     found = metadata.read(keys, content=False)
     return all(found[key] is not None for key in keys)
@@ -35,28 +35,28 @@ def repositories(metadata: MetadataStore) -> Iterator[str]:
     return (repository.id for repository in scan_all(metadata, Repository))
 
 
-def whole(metadata: MetadataStore, listed: Iterable[R]) -> Iterator[R]:
+def with_content(metadata: MetadataStore, listed: Iterable[R]) -> Iterator[R]:
     """Yield listed records with their contents, a bounded number of bytes in memory; without those that are gone."""
-    for batch in sized(listed):
+    for batch in batches_by_size(listed):
         found = metadata.read([each.key for each in batch])
         yield from (record for each in batch if (record := found[each.key]) is not None)
 
 
-def sized(records: Iterable[R]) -> Iterator[list[R]]:
+def batches_by_size(records: Iterable[R]) -> Iterator[list[R]]:
     """Cut records into batches by their number and the bytes of their contents."""
     batch: list[R] = []
     size = 0
     for record in records:
         size += getattr(record, "size", 0) if hasattr(record, "content") else 0
         batch.append(record)
-        if len(batch) >= BATCH // 3 or size >= MAX_BATCH_BYTES:
+        if len(batch) >= BATCH_SIZE // 3 or size >= MAX_BATCH_BYTES:
             yield batch
             batch, size = [], 0
     if batch:
         yield batch
 
 
-def batches(items: Iterable[T], size: int = BATCH) -> Iterator[list[T]]:
+def batches(items: Iterable[T], size: int = BATCH_SIZE) -> Iterator[list[T]]:
     """Cut anything into lists of at most `size`."""
     batch: list[T] = []
     for item in items:
@@ -68,7 +68,7 @@ def batches(items: Iterable[T], size: int = BATCH) -> Iterator[list[T]]:
         yield batch
 
 
-class Batch:
+class WriteBatch:
     """Writes that are committed many at a time, into a store that nobody else writes."""
 
     def __init__(self, metadata: MetadataStore) -> None:
@@ -82,7 +82,7 @@ class Batch:
         self._writes.append(write)
         record: Record | None = getattr(write, "record", None)
         self._size += len(getattr(record, "content", None) or b"")
-        if len(self._writes) >= BATCH or self._size >= MAX_BATCH_BYTES:
+        if len(self._writes) >= BATCH_SIZE or self._size >= MAX_BATCH_BYTES:
             self.flush()
 
     def flush(self) -> None:

@@ -8,35 +8,43 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any, Final
 
-from functions.jobs.backup.objects import checked
-from functions.jobs.backup.records import batches, sized
-from functions.jobs.backup.sessions import OBJECTS, Sessions
-from functions.jobs.backup.stores import Report, Stores
+from functions.jobs.backup.objects import verified
+from functions.jobs.backup.records import batches, batches_by_size
+from functions.jobs.backup.sessions import OBJECTS_PER_SESSION, ObjectSessions
+from functions.jobs.backup.stores import BackupReport, Stores
 from functions.registry.acts import now
-from functions.registry.needs import hidden_needs_of, named, needs_of, object_of, required_by
+from functions.registry.needs import (
+    dependencies_of,
+    hidden_dependencies_of,
+    object_of,
+    reference_writes,
+    required_dependencies_of,
+)
 from functions.registry.pages import scan_all
-from functions.registry.repositories import changed
+from functions.registry.repositories import review_writes
 from functions.registry.tags import Tags
-from storage.errors import Conflict, Corrupt, Missing, TooLarge
-from storage.past import DeletedManifest, History, Move
+from storage.errors import Conflict, Corrupt, ObjectNotFound, TooLarge
+from storage.past import DeletedManifest, TagEvent, TagHistory
 from storage.protocols import Create, Delete, Found, Touch, Write, key_of
-from storage.records import LOOSE, Blob, Key, Link, Manifest, Repository, Tag
+from storage.records import UNVERIFIED, Blob, Key, Link, Manifest, Repository, Tag
 
 MAX_WRITES: Final = 400
 """Of one commit; Firestore takes 500."""
 
-TAGS: Final = 50
-MOVES: Final = 5
+TAGS_PER_COMMIT: Final = 50
+MAX_EVENTS_PER_TAG: Final = 5
 """Tags of one commit, and the most moves that each may have."""
 
-COPIES: Final = 8
+MAX_CONCURRENT_COPIES: Final = 8
 """Objects that are written at a time: each waits for the disk or the network."""
 
 
-class Batches:
+class BatchRestore:
     """Puts records of `source` into `target`, many at a time."""
 
-    def __init__(self, source: Stores, target: Stores, sessions: Sessions, tags: Tags, report: Report) -> None:
+    def __init__(
+        self, source: Stores, target: Stores, sessions: ObjectSessions, tags: Tags, report: BackupReport
+    ) -> None:
         """Write objects under the names of `sessions`; count in `report`."""
         self._source = source
         self._target = target
@@ -46,7 +54,7 @@ class Batches:
 
     def blobs(self, repository: str) -> Iterator[None]:
         """Copy the blobs of a repository that the target has not, and link them; yields after each commit."""
-        for links in batches(scan_all(self._source.metadata, Link, repository), OBJECTS):
+        for links in batches(scan_all(self._source.metadata, Link, repository), OBJECTS_PER_SESSION):
             keys: list[Key[Any]] = [key for link in links for key in (link.key, Key(Blob, link.id))]
             there = self._target.metadata.read(keys)
             absent = [link for link in links if there[link.key] is None and there[Key(Blob, link.id)] is None]
@@ -58,12 +66,12 @@ class Batches:
             yield
 
     def _copy(self, wanted: Sequence[tuple[Link, Blob, str]]) -> None:
-        with ThreadPoolExecutor(COPIES) as pool:
+        with ThreadPoolExecutor(MAX_CONCURRENT_COPIES) as pool:
             done = list(pool.map(lambda each: self._append(each[1], each[2]), wanted))
         copied = [each for each, good in zip(wanted, done, strict=True) if good]
         writes: list[Write] = []
         for link, blob, _ in copied:
-            new = replace(link, object=blob.object, state=LOOSE, since=now(), damaged=False)
+            new = replace(link, object=blob.object, state=UNVERIFIED, since=now(), damaged=False)
             writes += [Create(replace(blob, damaged="", state="")), Create(new)]
         if not self._commit(writes):
             for _, blob, _ in copied:
@@ -75,15 +83,15 @@ class Batches:
 
     def _append(self, blob: Blob, source: str) -> bool:
         try:
-            chunks = checked(self._source.blobs.open(source, 0, blob.size), blob.id)
+            chunks = verified(self._source.blobs.open(source, 0, blob.size), blob.id)
             self._target.blobs.append(blob.object, chunks, blob.size)
-        except (Missing, Corrupt):
+        except (ObjectNotFound, Corrupt):
             return False
         return True
 
     def manifests(self, repository: str) -> Iterator[None]:
         """Put back the manifests of a repository whose needs are there; yields after each commit."""
-        for listed in sized(scan_all(self._source.metadata, Manifest, repository)):
+        for listed in batches_by_size(scan_all(self._source.metadata, Manifest, repository)):
             keys = {key for each in listed for key in self._keys_of(each)}
             found = self._target.metadata.read([Key(Repository, repository), *keys], content=False)
             ready = [each for each in listed if _is_ready(found, each)]
@@ -97,7 +105,7 @@ class Batches:
 
     def _keys_of(self, manifest: Manifest) -> list[Key[Any]]:
         dead = Key(DeletedManifest, manifest.id, manifest.repository)
-        return [manifest.key, dead, *needs_of(manifest), *hidden_needs_of(manifest)]
+        return [manifest.key, dead, *dependencies_of(manifest), *hidden_dependencies_of(manifest)]
 
     def _put(self, repository: str, manifests: Sequence[Manifest], found: Found) -> int:
         writes: dict[Key[Any], Write] = {}
@@ -107,13 +115,13 @@ class Batches:
                 Create(replace(manifest, object=object_of(found, manifest), damaged=False)),
                 *([Delete(dead)] if dead else []),
             ]
-            _add(writes, [*named(found, manifest, now()), *own])
-        _add(writes, changed(found, repository, now()))
+            _add(writes, [*reference_writes(found, manifest, now()), *own])
+        _add(writes, review_writes(found, repository, now()))
         return len(manifests) if self._commit(list(writes.values())) else 0
 
     def tags(self, repository: str) -> Iterator[None]:
         """Put back the tags of a repository that the target knows nothing of, with their histories."""
-        for listed in batches(scan_all(self._source.metadata, Tag, repository), TAGS):
+        for listed in batches(scan_all(self._source.metadata, Tag, repository), TAGS_PER_COMMIT):
             keys = [key for tag in listed for key in self._tags.keys(repository, tag.id)]
             manifests = dict.fromkeys(Key(Manifest, tag.digest, repository) for tag in listed)
             found = self._target.metadata.read([Key(Repository, repository), *keys, *manifests], content=False)
@@ -122,17 +130,19 @@ class Batches:
             count = 0
             for each in listed:
                 tag, history = whole[each.key], whole[_history(each)]
-                if tag is None or history is None or history.moves > MOVES:
+                if tag is None or history is None or history.moves > MAX_EVENTS_PER_TAG:
                     continue
                 unknown = all(found[key] is None for key in self._tags.keys(repository, tag.id))
-                moves = self._source.metadata.find(Move, {"tag": tag.id}, repository=repository, limit=MOVES)
+                moves = self._source.metadata.find(
+                    TagEvent, {"tag": tag.id}, repository=repository, limit=MAX_EVENTS_PER_TAG
+                )
                 is_whole = len(moves) == history.moves and bool(moves) and moves[0].digest == tag.digest
                 manifest = Key(Manifest, tag.digest, repository)
                 if unknown and is_whole and found[manifest] is not None:
                     created = [*moves, history, replace(tag, damaged=False)]
                     _add(writes, [*map(Create, created), Touch(manifest)])
                     count += 1
-            _add(writes, changed(found, repository, now()) if count else [])
+            _add(writes, review_writes(found, repository, now()) if count else [])
             self._report.tags += count if self._commit(list(writes.values())) else 0
             yield
 
@@ -151,7 +161,7 @@ def _is_ready(found: Found, manifest: Manifest) -> bool:
     dead = found[Key(DeletedManifest, manifest.id, manifest.repository)]
     if dead is not None and dead.blobs != manifest.blobs:
         return False
-    return found[manifest.key] is None and all(found[key] is not None for key in required_by(manifest))
+    return found[manifest.key] is None and all(found[key] is not None for key in required_dependencies_of(manifest))
 
 
 def _grouped(manifests: Iterable[Manifest]) -> Iterator[list[Manifest]]:
@@ -176,5 +186,5 @@ def _add(writes: dict[Key[Any], Write], more: Iterable[Write]) -> None:
         writes.setdefault(key_of(write), write)
 
 
-def _history(tag: Tag) -> Key[History]:
-    return Key(History, tag.id, tag.repository)
+def _history(tag: Tag) -> Key[TagHistory]:
+    return Key(TagHistory, tag.id, tag.repository)

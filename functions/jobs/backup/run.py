@@ -17,8 +17,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from functions.jobs.backup.completeness import Completeness, counts
-from functions.jobs.backup.folder import BackupFolder, CopiedMetadata, Pages, damage, database_of, is_inside
+from functions.jobs.backup.completeness import ConsistencyPass, counts
+from functions.jobs.backup.folder import (
+    BackupFolder,
+    BackupMetadata,
+    PageProgress,
+    attribute_damage,
+    database_of,
+    is_inside,
+)
 from functions.jobs.backup.marker import (
     DATABASE,
     BackupRefused,
@@ -29,9 +36,9 @@ from functions.jobs.backup.marker import (
     read_marker,
     write_marker,
 )
-from functions.jobs.backup.objects import Objects
-from functions.jobs.backup.records import IN_BACKUP
-from functions.jobs.backup.stores import Progress, Report, Stores, no_progress
+from functions.jobs.backup.objects import ObjectCopier
+from functions.jobs.backup.records import BACKED_UP_KINDS
+from functions.jobs.backup.stores import BackupReport, Progress, Stores, no_progress
 from functions.jobs.backup.sync import Sync
 from functions.registry.acts import now
 from functions.registry.identity import identity_of, known_identity
@@ -40,7 +47,7 @@ from storage.folders import make_durably
 from storage.protocols import MetadataStore
 from storage.records import Blob, Repository
 
-NAMES: Final = 50_000
+NAME_BATCH_SIZE: Final = 50_000
 """Names of objects that are in memory together."""
 
 PRUNE_DELAY: Final = 1.0
@@ -48,7 +55,7 @@ PRUNE_DELAY: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class BackupOptions:
     """How a backup is made.
 
     force   even where it shrinks by more than half
@@ -64,9 +71,9 @@ class Options:
 def back_up(
     source: Stores,
     folder: Path,
-    options: Options = Options(),  # it is frozen
+    options: BackupOptions = BackupOptions(),  # it is frozen
     progress: Progress = no_progress,
-) -> Report:
+) -> BackupReport:
     """Copy all of `source` into `folder`: an empty one, or an earlier backup, which stays whole until this one is done.
 
     `source` may serve meanwhile. `folder` is made where it does not exist.
@@ -88,7 +95,7 @@ def back_up(
         check_target(folder, registry)
         marker = read_marker(folder) or Marker(registry)
         write_marker(folder, replace(marker, origin=options.origin or marker.origin))
-        with damage(folder, database), contextlib.closing(BackupFolder(folder)) as target:
+        with attribute_damage(folder, database), contextlib.closing(BackupFolder(folder)) as target:
             report = _Backup(source, target, registry, progress).run(options)
         write_marker(folder, Marker(registry, options.origin or marker.origin, now().isoformat(timespec="seconds")))
     return report
@@ -102,25 +109,25 @@ class _Backup:
         self._target = target
         self._registry = registry
         self._progress = progress
-        self._report = Report()
+        self._report = BackupReport()
 
-    def run(self, options: Options) -> Report:
-        with self._earlier() as earlier, contextlib.closing(self._next_state()) as part:
-            objects = Objects(self._source, self._target.blobs, earlier, self._report)
-            whole = Completeness(self._source.metadata, part, objects, self._report)
+    def run(self, options: BackupOptions) -> BackupReport:
+        with self._open_previous() as earlier, contextlib.closing(self._next_state()) as part:
+            objects = ObjectCopier(self._source, self._target.blobs, earlier, self._report)
+            whole = ConsistencyPass(self._source.metadata, part, objects, self._report)
             is_snapshot = database_of(self._source.metadata) is not None
             if is_snapshot:
-                self._begin("records", part.count(Repository))
-                whole.leave_out_kinds(self._progress)
-            self._refuse_loss(earlier, part, options)
-            self._begin("blobs", part.count(Blob))
+                self._begin_phase("records", part.count(Repository))
+                whole.remove_excluded_kinds(self._progress)
+            self._check_not_shrunk(earlier, part, options)
+            self._begin_phase("blobs", part.count(Blob))
             whole.copy_objects(self._progress)
             if not is_snapshot:
-                self._begin("checks", part.count(Repository))
-                whole.check_all(self._progress)
-            whole.ask_again()
-            self._refuse_loss(earlier, part, options)
-            self._begin("metadata")
+                self._begin_phase("checks", part.count(Repository))
+                whole.check_references(self._progress)
+            whole.reread_tags()
+            self._check_not_shrunk(earlier, part, options)
+            self._begin_phase("metadata")
             self._target.put_in_place(self._pages())
             for what, number in counts(part.count).items():
                 setattr(self._report, what, number)
@@ -129,9 +136,9 @@ class _Backup:
         return self._report
 
     @contextlib.contextmanager
-    def _earlier(self) -> Iterator[CopiedMetadata | None]:
+    def _open_previous(self) -> Iterator[BackupMetadata | None]:
         """The metadata of the backup before. Raises BackupRefused where it is another registry's."""
-        earlier = self._target.earlier()
+        earlier = self._target.open_previous()
         if earlier is None:
             yield None
             return
@@ -144,23 +151,23 @@ class _Backup:
                 )
             yield earlier
 
-    def _next_state(self) -> CopiedMetadata:
+    def _next_state(self) -> BackupMetadata:
         """Make the next state of the metadata."""
-        self._begin("metadata")
+        self._begin_phase("metadata")
         database = database_of(self._source.metadata)
         if database is not None:
             return self._target.copy_of(database, self._pages())
-        part = self._target.copy_of_earlier(self._pages())
-        self._begin("records")
+        part = self._target.copy_of_previous(self._pages())
+        self._begin_phase("records")
         for _ in Sync(self._source.metadata, part).run():
             self._report.done += 1
             self._progress(self._report)
         return part
 
-    def _refuse_loss(self, earlier: CopiedMetadata | None, part: CopiedMetadata, options: Options) -> None:
+    def _check_not_shrunk(self, earlier: BackupMetadata | None, part: BackupMetadata, options: BackupOptions) -> None:
         if earlier is None or options.force:
             return
-        for kind in IN_BACKUP:
+        for kind in BACKED_UP_KINDS:
             before, after = earlier.count(kind), part.count(kind)
             if after * 2 < before:
                 raise BackupRefused(
@@ -170,10 +177,10 @@ class _Backup:
 
     def _prune(self, part: MetadataStore) -> None:
         """Remove the objects that nothing names any more."""
-        self._begin("prune")
+        self._begin_phase("prune")
         time.sleep(PRUNE_DELAY)
         after = ""
-        while names := self._target.blobs.names("", after=after, limit=NAMES):
+        while names := self._target.blobs.names("", after=after, limit=NAME_BATCH_SIZE):
             check_advance(after, names)
             for name in names:
                 if not part.find(Blob, {"object": name}, limit=1):
@@ -183,11 +190,11 @@ class _Backup:
             self._progress(self._report)
             after = names[-1]
 
-    def _begin(self, phase: str, total: int = 0) -> None:
-        self._report.begin(phase, total)
+    def _begin_phase(self, phase: str, total: int = 0) -> None:
+        self._report.begin_phase(phase, total)
         self._progress(self._report)
 
-    def _pages(self) -> Pages:
+    def _pages(self) -> PageProgress:
         def progress(done: int, total: int) -> None:
             self._report.done, self._report.total = done, total
             self._progress(self._report)

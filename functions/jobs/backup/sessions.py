@@ -6,15 +6,15 @@ from typing import Final
 
 from functions.jobs.backup.records import get
 from functions.registry.acts import Clock
-from functions.registry.attempts import settle
+from functions.registry.attempts import retry_on_conflict
 from storage.protocols import Create, MetadataStore, Replace
 from storage.records import Key, Upload
 
-OBJECTS: Final = 100
+OBJECTS_PER_SESSION: Final = 100
 """Objects of one session: collection lists them all, and a session of a day would expire beside its restore."""
 
 
-class Sessions:
+class ObjectSessions:
     """Names for new objects. Where the process ends, the session expires like any other, and its objects go."""
 
     def __init__(self, metadata: MetadataStore, clock: Clock) -> None:
@@ -26,7 +26,7 @@ class Sessions:
 
     def name(self) -> str:
         """Return the name of a new object, which a recorded session leads to."""
-        if not self._id or self._count == OBJECTS:
+        if not self._id or self._count == OBJECTS_PER_SESSION:
             self.close()
             self._id, time = secrets.token_hex(16), self._clock()
             self._metadata.commit([Create(Upload(id=self._id, target="", created=time, touched=time))])
@@ -36,7 +36,7 @@ class Sessions:
     def close(self) -> None:
         """End the session: collection removes the objects that no blob's record names, and the session."""
         if self._id:
-            settle(self._end)
+            retry_on_conflict(self._end)
         self._id, self._count = "", 0
 
     def _end(self) -> None:

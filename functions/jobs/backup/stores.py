@@ -20,15 +20,15 @@ class Stores:
 
 
 @dataclass(slots=True)
-class Report:
+class BackupReport:
     """What was copied, and what was not.
 
     phase        what is being done
     done, total  steps of the phase; total is 0 where nobody knows it
     moved        bytes that the phase has copied
-    tags_left    tags that were left as they were although the backup knows them otherwise
+    tags_skipped    tags that were left as they were although the backup knows them otherwise
     immutable    tags that were left deleted, since a rule lets them name nothing but what they named
-    robots_left  robots that were not put back into a registry in use
+    robots_skipped  robots that were not put back into a registry in use
     removed      objects that `--prune` removed
     damaged      the digests of blobs whose bytes are lost or others where they are copied from
     """
@@ -42,13 +42,13 @@ class Report:
     manifests: int = 0
     blobs: int = 0
     bytes: int = 0
-    tags_left: int = 0
-    immutable: int = 0
-    robots_left: int = 0
+    tags_skipped: int = 0
+    immutable_tags_skipped: int = 0
+    robots_skipped: int = 0
     removed: int = 0
     damaged: set[str] = field(default_factory=set)
 
-    def begin(self, phase: str, total: int = 0) -> None:
+    def begin_phase(self, phase: str, total: int = 0) -> None:
         """Begin another phase."""
         self.phase, self.done, self.total, self.moved = phase, 0, total, 0
 
@@ -57,12 +57,13 @@ class Report:
             f"copied {self.repositories} repositories: {self.tags} tags, {self.manifests} manifests,"
             f" and {self.blobs} blobs of {self.bytes} bytes"
         )
-        if self.tags_left:
-            text += f"; left {self.tags_left} tags that name something else by now"
-        if self.immutable:
-            text += f"; left {self.immutable} tags that rules make immutable, and that last named something else"
-        if self.robots_left:
-            text += f"; left out {self.robots_left} robots, since the registry is in use: they may have been revoked"
+        if self.tags_skipped:
+            text += f"; left {self.tags_skipped} tags that name something else by now"
+        if self.immutable_tags_skipped:
+            skipped = self.immutable_tags_skipped
+            text += f"; left {skipped} tags that rules make immutable, and that last named something else"
+        if self.robots_skipped:
+            text += f"; left out {self.robots_skipped} robots, since the registry is in use: they may have been revoked"
         if self.removed:
             text += f"; removed {self.removed} objects that nothing names"
         if self.damaged:
@@ -70,8 +71,8 @@ class Report:
         return text
 
 
-Progress = Callable[[Report], None]
+Progress = Callable[[BackupReport], None]
 
 
-def no_progress(report: Report) -> None:
+def no_progress(report: BackupReport) -> None:
     """Show nothing."""

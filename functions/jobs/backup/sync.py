@@ -12,17 +12,17 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, Final
 
-from functions.jobs.backup.records import IN_BACKUP, Batch, batches, get, whole
-from functions.registry.needs import is_named
+from functions.jobs.backup.records import BACKED_UP_KINDS, WriteBatch, batches, get, with_content
+from functions.registry.needs import is_referenced
 from functions.registry.pages import find_all, scan_all
-from storage.past import History, Move
+from storage.past import TagEvent, TagHistory
 from storage.protocols import Create, Delete, MetadataStore, Replace
-from storage.records import LOOSE, Blob, Key, Link, R, Record, Repository, Tag
+from storage.records import UNVERIFIED, Blob, Key, Link, R, Record, Repository, Tag
 
-TOGETHER: Final = (Tag, History, Move)
+ATOMIC_KINDS: Final = (Tag, TagHistory, TagEvent)
 """Kinds that are read at one moment, by tag."""
 
-PAGE: Final = 50
+PAGE_SIZE: Final = 50
 """Tags read at a time, with up to 64 KiB of content each."""
 
 
@@ -33,16 +33,16 @@ class Sync:
         """Copy from one into the other."""
         self._source = source
         self._copy = copy
-        self._batch = Batch(copy)
+        self._batch = WriteBatch(copy)
 
     def run(self) -> Iterator[str]:
         """Copy all kinds that are part of a backup; yields each repository's name when it is done."""
-        for kind in IN_BACKUP:
+        for kind in BACKED_UP_KINDS:
             if not kind.IN_REPOSITORY and kind not in (Repository, Blob):
                 self._kind(kind)
-        for here, there in _differences(self._source, self._copy, Repository):
+        for here, there in _compare(self._source, self._copy, Repository):
             if here is None and there is not None:
-                self._forget(there)
+                self._remove_repository(there)
             elif here != there:
                 self._write(here, there)
         self._batch.flush()
@@ -54,14 +54,14 @@ class Sync:
     def repository(self, name: str) -> None:
         """Copy one repository, from the names down."""
         self._tags(name)
-        for kind in IN_BACKUP:
-            if kind.IN_REPOSITORY and kind not in (*TOGETHER, Link):
+        for kind in BACKED_UP_KINDS:
+            if kind.IN_REPOSITORY and kind not in (*ATOMIC_KINDS, Link):
                 self._kind(kind, name)
         self._links(name)
 
     def tag(self, repository: str, tag: str) -> Tag | None:
         """Read one tag again, with its history; returns what it is now."""
-        self._tags_at_one_moment(repository, [tag])
+        self._copy_tags(repository, [tag])
         self._batch.flush()
         return get(self._copy, Key(Tag, tag, repository))
 
@@ -72,72 +72,72 @@ class Sync:
 
     def _kind(self, kind: type[Record], repository: str = "") -> None:
         changed: list[Record] = []
-        for here, there in _differences(self._source, self._copy, kind, repository):
+        for here, there in _compare(self._source, self._copy, kind, repository):
             if here is None:
                 self._write(here, there)
             elif there is None or here != _listed(there):
                 changed.append(here)
-            if len(changed) >= PAGE:
+            if len(changed) >= PAGE_SIZE:
                 self._write_whole(changed)
                 changed = []
         self._write_whole(changed)
         self._batch.flush()
 
     def _write_whole(self, listed: list[Record]) -> None:
-        for record in whole(self._source, listed):
+        for record in with_content(self._source, listed):
             self._write(record, get(self._copy, record.key))
 
     def _links(self, repository: str) -> None:
         """Copy links, without those that nothing live in the copy names: what was deleted does, or is on its way."""
-        for here, there in _differences(self._source, self._copy, Link, repository):
-            if here is None or here.state == LOOSE or is_named(self._copy, here):
+        for here, there in _compare(self._source, self._copy, Link, repository):
+            if here is None or here.state == UNVERIFIED or is_referenced(self._copy, here):
                 self._write(here, there)
             else:
                 self._write(None, there)
         self._batch.flush()
 
     def _tags(self, repository: str) -> None:
-        for kind in (Tag, History):
+        for kind in (Tag, TagHistory):
             changed = (
                 (here or there).id  # type: ignore[union-attr]  # one of them is there
-                for here, there in _differences(self._source, self._copy, kind, repository)
+                for here, there in _compare(self._source, self._copy, kind, repository)
                 if here is None or there is None or here != _listed(there)
             )
-            for names in batches(changed, PAGE):
-                self._tags_at_one_moment(repository, names)
+            for names in batches(changed, PAGE_SIZE):
+                self._copy_tags(repository, names)
             # What is still to be written would be taken for different by the next kind.
             self._batch.flush()
 
-    def _tags_at_one_moment(self, repository: str, names: list[str]) -> None:
-        keys: list[Key[Any]] = [Key(kind, name, repository) for kind in (Tag, History) for name in names]
+    def _copy_tags(self, repository: str, names: list[str]) -> None:
+        keys: list[Key[Any]] = [Key(kind, name, repository) for kind in (Tag, TagHistory) for name in names]
         here, there = self._source.read(keys), self._copy.read(keys)
         for name in names:
-            tag, history = Key(Tag, name, repository), Key(History, name, repository)
-            self._moves(here[history], there[history], repository, name)
+            tag, history = Key(Tag, name, repository), Key(TagHistory, name, repository)
+            self._copy_history(here[history], there[history], repository, name)
             self._write(here[history], there[history])
             self._write(here[tag], there[tag])
 
-    def _moves(self, here: History | None, there: History | None, repository: str, tag: str) -> None:
+    def _copy_history(self, here: TagHistory | None, there: TagHistory | None, repository: str, tag: str) -> None:
         """Copy the moves up to the counter `here`, those that the copy has up to its counter `there` excepted."""
         if here == there:
             return
-        last = self._copy.find(Move, {"tag": tag}, repository=repository, limit=1)
+        last = self._copy.find(TagEvent, {"tag": tag}, repository=repository, limit=1)
         known = last[0].number if last and here and get(self._source, last[0].key) is not None else 0
         if last and not known:
-            for move in find_all(self._copy, Move, {"tag": tag}, repository):
+            for move in find_all(self._copy, TagEvent, {"tag": tag}, repository):
                 self._write(None, move)
             self._batch.flush()
         if here is None:
             return
-        for move in find_all(self._source, Move, {"tag": tag}, repository):
+        for move in find_all(self._source, TagEvent, {"tag": tag}, repository):
             if move.number <= known:
                 return
             if move.number <= here.moves:
                 self._batch.add(Create(move))
 
-    def _forget(self, repository: Repository) -> None:
+    def _remove_repository(self, repository: Repository) -> None:
         """Remove a repository that the source has no more, with all that is in it."""
-        for kind in IN_BACKUP:
+        for kind in BACKED_UP_KINDS:
             if kind.IN_REPOSITORY:
                 for record in scan_all(self._copy, kind, repository.id):
                     self._write(None, record)
@@ -156,7 +156,7 @@ def _listed(record: R) -> R:
     return replace(record, **without) if getattr(record, "content", None) is not None else record
 
 
-def _differences(
+def _compare(
     source: MetadataStore, copy: MetadataStore, kind: type[R], repository: str = ""
 ) -> Iterator[tuple[R | None, R | None]]:
     """Yield the records of a kind that one side has and the other has not, or that differ, in order."""
