@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Final
 
 ROOT: Final = Path(__file__).parents[1]
-PACKAGES: Final = ("functions", "storage")
+PACKAGES: Final = {"lading": "functions", "lading_storage": "storage"}
+"""The packages, and the folder that each is in."""
 
 REQUIREMENTS: Final = {
     "registry": ("requirements.txt", "requirements-envoy.txt"),
@@ -18,11 +19,15 @@ REQUIREMENTS: Final = {
 
 def files(function: str, root: Path = ROOT) -> Mapping[str, bytes]:
     """Return the files of a function's archive, by their names in it."""
-    modules = [path for package in PACKAGES for path in (root / package).rglob("*.py")]
-    named = {path.relative_to(root).as_posix(): path.read_bytes() for path in modules}
+    modules = {
+        path.relative_to(root / folder).as_posix(): path.read_bytes()
+        for package, folder in PACKAGES.items()
+        for path in (root / folder / package).rglob("*.py")
+    }
     requirements = b"".join((root / "functions" / name).read_bytes() for name in REQUIREMENTS[function])
     # At the root, where the buildpack looks for them.
-    return named | {"main.py": named["functions/main.py"], "requirements.txt": requirements}
+    main = (root / "functions" / "main.py").read_bytes()
+    return modules | {"main.py": main, "requirements.txt": requirements}
 
 
 def archive(files: Mapping[str, bytes]) -> bytes:

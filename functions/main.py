@@ -20,14 +20,14 @@ from flask import Request
 from werkzeug import wrappers
 
 if TYPE_CHECKING:
-    from functions.api.answers import Response
-    from functions.app import App
+    from lading.app import App
+    from lading.http.responses import Response
 
 
 @cache
 def _app() -> "App":
-    from functions import logs, settings
-    from functions.composition import create
+    from lading import logs, settings
+    from lading.composition import create
 
     read = settings.load_settings()
     logs.start(read.log, read.project, read.log_level)
@@ -37,20 +37,20 @@ def _app() -> "App":
 @functions_framework.http
 def registry(request: Request) -> wrappers.Response:
     """The registry, as `functions-framework --target registry` serves it: the very same app."""
-    from functions.api import answers
-    from functions.app import request_of
-    from functions.registry.errors import DENIED, RegistryError
+    from lading.app import request_of
+    from lading.http import responses
+    from lading.registry.errors import DENIED, RegistryError
 
     if not _is_public(request):
         refusal = RegistryError(DENIED, "with LADING_ACCESS=everybody only this machine is answered")
-        return _as_flask_response(answers.error_response(refusal))
+        return _as_flask_response(responses.error_response(refusal))
     return _as_flask_response(_app().respond(request_of(request.environ)))
 
 
 @functions_framework.http
 def collect(request: Request) -> wrappers.Response:
     """A slice of the collection of garbage."""
-    from functions import scheduled
+    from lading import scheduled
 
     answer = scheduled.collect(request)
     return wrappers.Response(b"".join(answer), answer.status, answer.headers)
@@ -66,7 +66,7 @@ def _is_public(request: Request) -> bool:
 
     The framework listens on all addresses, so what `lading serve` checks once is checked here for each request.
     """
-    from functions import settings
+    from lading import settings
 
     # Read first: it refuses such a registry behind a proxy, whose address may well be loopback.
     return settings.load_settings().access != "everybody" or settings.is_loopback(request.remote_addr or "")
@@ -74,7 +74,7 @@ def _is_public(request: Request) -> bool:
 
 def _replace_framework() -> None:
     """Replace this process by the supervisor of Envoy and `lading serve`, which listens on $PORT."""
-    os.execv(sys.executable, [sys.executable, "-m", "functions.envoy_supervisor"])  # noqa: S606  # no shell is wanted
+    os.execv(sys.executable, [sys.executable, "-m", "lading.server.envoy_supervisor"])  # noqa: S606  # no shell is wanted
 
 
 if os.environ.get("K_SERVICE") and os.environ.get("FUNCTION_TARGET") == "registry":

@@ -1,4 +1,4 @@
-# Clean-up policies are checked by the plan, as the collector checks them (functions/registry/policy_files.py): tests compare
+# Clean-up policies are checked by the plan, as the collector checks them (functions/lading/registry/cleanup/policy_json.py): tests compare
 # the two. A condition that is misspelt would otherwise end the collector's next call, not the apply.
 
 locals {

@@ -41,7 +41,7 @@ resource "google_firestore_backup_schedule" "daily" {
 }
 
 locals {
-  # The indexes that queries need (storage/firestore_indexes.py, which a test compares): each field once, for the one
+  # The indexes that queries need (storage/lading_storage/google/firestore_indexes.py, which a test compares): each field once, for the one
   # order in which it is asked for. Those of a COLLECTION_GROUP serve queries of all repositories at once.
   queried = {
     "repositories.position"      = "COLLECTION ASCENDING"

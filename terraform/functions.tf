@@ -20,7 +20,7 @@ locals {
 
   # The rows of the program's own table, by which a misspelt setting is found before anything is deployed.
   known_settings = [
-    for option in flatten(regexall("(?m)^    Setting\\(\\s*\"([a-z-]+)\"", file("${local.root}/functions/settings.py"))) :
+    for option in flatten(regexall("(?m)^    Setting\\(\\s*\"([a-z-]+)\"", file("${local.root}/functions/lading/settings.py"))) :
     "LADING_${upper(replace(option, "-", "_"))}"
   ]
 

@@ -1,7 +1,7 @@
 # What the functions may do. Each permission is there for a call that the code makes, and each call has its permission:
 # tests/terraform/test_rights.py makes all calls and compares.
 
-# --- layers, in the blob bucket (storage/gcs.py) ------------------------------------------------------------------------
+# --- layers, in the blob bucket (storage/lading_storage/google/gcs.py) ------------------------------------------------------------------------
 
 resource "google_project_iam_custom_role" "blobs" {
   project     = var.project_id
@@ -27,7 +27,7 @@ resource "google_project_iam_custom_role" "garbage" {
   ]
 }
 
-# --- names, in Firestore (storage/firestore.py) -------------------------------------------------------------------------
+# --- names, in Firestore (storage/lading_storage/google/firestore.py) -------------------------------------------------------------------------
 
 resource "google_project_iam_custom_role" "records" {
   project     = var.project_id
@@ -60,7 +60,7 @@ resource "google_project_iam_member" "records" {
   }
 }
 
-# --- keys, in Secret Manager (functions/auth/secret.py) -----------------------------------------------------------------
+# --- keys, in Secret Manager (functions/lading/auth/google/secret_manager.py) -----------------------------------------------------------------
 
 resource "google_project_iam_custom_role" "keys" {
   project     = var.project_id
@@ -85,7 +85,7 @@ data "google_iam_policy" "keys" {
   }
 }
 
-# --- signed URLs, by the service account's own key (storage/gcs.py) -----------------------------------------------------
+# --- signed URLs, by the service account's own key (storage/lading_storage/google/gcs.py) -----------------------------------------------------
 
 resource "google_project_iam_custom_role" "signer" {
   project     = var.project_id

@@ -1,12 +1,13 @@
-# The functions' sources: functions/ and storage/ of this repository, with main.py and requirements.txt at the root, where
-# the buildpack looks for them. The registry's requirements have Envoy in them (100 MB), which the other functions have no
+# The functions' sources: main.py and the package lading of functions/, the package lading_storage of storage/, and
+# requirements.txt, all at the root, where the buildpack looks for them. The registry's requirements have Envoy in them (100 MB), which the other functions have no
 # use for: so each of the two has a zip of its own. The object's name tells its content, so a change is a new object, and
 # is deployed.
 
 locals {
   root = "${path.module}/.."
   code = merge(
-    { for name in setunion(fileset(local.root, "functions/**/*.py"), fileset(local.root, "storage/**/*.py")) : name => file("${local.root}/${name}") },
+    { for name in fileset("${local.root}/functions", "lading/**/*.py") : name => file("${local.root}/functions/${name}") },
+    { for name in fileset("${local.root}/storage", "lading_storage/**/*.py") : name => file("${local.root}/storage/${name}") },
     { "main.py" = file("${local.root}/functions/main.py") },
   )
   requirements = {

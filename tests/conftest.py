@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from emulators import EmulatorError, Emulators, running
-from functions import settings
-from functions.composition import open_blobs, open_metadata
-from functions.jobs.backup import Stores
-from functions.registry.acts import Clock, now
-from functions.registry.registry import Registry
+from lading import settings
+from lading.composition import open_blobs, open_metadata
+from lading.jobs.backup import Stores
+from lading.registry.change_context import Clock, now
+from lading.registry.registry import Registry
 from tests.needs import missing
 from tests.servers import Server, serving
 

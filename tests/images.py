@@ -4,8 +4,8 @@ import json
 import secrets
 from typing import Any
 
-from functions.registry.documents import OCI_INDEX, OCI_MANIFEST
-from storage.digests import digest_of
+from lading.registry.content.manifest_format import OCI_INDEX, OCI_MANIFEST
+from lading_storage.digests import digest_of
 
 EMPTY_CONFIG = b"{}"
 CONFIG_TYPE = "application/vnd.oci.image.config.v1+json"

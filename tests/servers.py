@@ -13,11 +13,15 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import bcrypt
 
 from emulators.processes import free_port
+
+ROOT: Final = Path(__file__).parents[1]
+SOURCE_ROOTS: Final = os.pathsep.join(str(ROOT / name) for name in ("functions", "storage", ""))
+"""PYTHONPATH of a process that runs the code of this checkout, whatever is installed."""
 
 DEFAULTS = {"PYTHONUNBUFFERED": "1", "LADING_ACCESS": "everybody", "LADING_COLLECT_EVERY": "off"}
 """The environment of servers, unless a test says otherwise. Tests that last for long collect when they say so."""
@@ -39,9 +43,9 @@ def lading(
     """Run the command to its end, in a folder; a server at a port that is free, unless it is told another one."""
     default = {"LADING_ADDRESS": f"127.0.0.1:{free_port()}"} if arguments[:1] == ["serve"] else {}
     return subprocess.run(
-        [sys.executable, "-m", "functions.cli", *arguments],
+        [sys.executable, "-m", "lading.cli", *arguments],
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), **default, **(environment or {})},
+        env={**os.environ, "PYTHONPATH": SOURCE_ROOTS, **default, **(environment or {})},
         capture_output=True,
         input=stdin,
         text=True,
@@ -138,7 +142,7 @@ def serving(
     tls          how to trust it, where it serves HTTPS
     """
     port = free_port()
-    default = [sys.executable, "-m", "functions.cli", "serve", "--address", "127.0.0.1:{port}", *arguments]
+    default = [sys.executable, "-m", "lading.cli", "serve", "--address", "127.0.0.1:{port}", *arguments]
     with log.open("wb") as output:
         process = subprocess.Popen(
             [word.format(port=port) for word in command or default],

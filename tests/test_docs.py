@@ -3,9 +3,9 @@
 import re
 from pathlib import Path
 
-from functions import cli
-from functions.jobs.check_front import FrontChecks
-from functions.jobs.check_host import HostChecks
+from lading import cli
+from lading.jobs.doctor.front import FrontChecks
+from lading.jobs.doctor.host import HostChecks
 
 ROOT = Path(__file__).parent.parent
 GOOGLE = (ROOT / "docs" / "google.md").read_text()

@@ -9,39 +9,45 @@ ROOT = Path(__file__).parent.parent
 
 GOOGLE_AND_HTTP = ("google", "grpc", "requests", "flask", "werkzeug", "granian", "functions_framework")
 
-ENTRIES = ("functions.serve", "functions.cli", "functions.main", "functions.scheduled")
-FROM_COMPOSITION = ("functions.composition", *ENTRIES)
-FROM_APP = ("functions.app", *FROM_COMPOSITION)
-FROM_ROUTES = ("functions.routes", *FROM_APP)
+ENTRIES = ("lading.server.serve", "lading.cli", "main", "lading.scheduled")
+FROM_COMPOSITION = ("lading.composition", *ENTRIES)
+FROM_APP = ("lading.app", *FROM_COMPOSITION)
+FROM_ROUTES = ("lading.routes", *FROM_APP)
 
 MAY_NOT_IMPORT = {
-    "storage": ("functions", "werkzeug", "flask", "granian", "functions_framework"),
-    "functions/registry": ("functions.api", "functions.auth", "functions.jobs", *FROM_ROUTES),
-    "functions/api": ("functions.jobs", "google", *FROM_ROUTES),
-    "functions/auth": ("functions.api", "functions.commands", "functions.jobs", "functions.settings", *FROM_ROUTES),
-    "functions/commands": ("functions.cli", "functions.main", "functions.api", "functions.routes"),
-    "functions/jobs": ("functions.api", *FROM_ROUTES),
-    "functions/logs.py": ("functions.api", "functions.registry", *FROM_ROUTES),
-    "functions/audit.py": ("functions.api", "functions.auth", "storage", *FROM_ROUTES),
-    "functions/origin.py": ("functions.api", "functions.auth", "functions.registry", "storage", *FROM_ROUTES),
-    "functions/client_address.py": ("functions.api", "functions.auth", "functions.registry", "storage", *FROM_ROUTES),
-    "functions/routes.py": ("storage", *FROM_APP),
-    "functions/app.py": FROM_COMPOSITION,
-    "functions/composition.py": ENTRIES,
-    "functions/settings.py": ("functions.registry", "functions.api", "storage", *FROM_APP),
-    "emulators": ("functions", "storage"),
+    "storage": ("lading", "werkzeug", "flask", "granian", "functions_framework"),
+    "functions/lading/registry": ("lading.api", "lading.auth", "lading.jobs", *FROM_ROUTES),
+    "functions/lading/api": ("lading.jobs", "google", *FROM_ROUTES),
+    "functions/lading/auth": ("lading.api", "lading.commands", "lading.jobs", "lading.settings", *FROM_ROUTES),
+    "functions/lading/commands": ("lading.cli", "main", "lading.api", "lading.routes"),
+    "functions/lading/jobs": ("lading.api", *FROM_ROUTES),
+    "functions/lading/logs.py": ("lading.api", "lading.registry", *FROM_ROUTES),
+    "functions/lading/audit.py": ("lading.api", "lading.auth", "lading_storage", *FROM_ROUTES),
+    "functions/lading/http/origin.py": ("lading.api", "lading.auth", "lading.registry", "lading_storage", *FROM_ROUTES),
+    "functions/lading/http/client_address.py": (
+        "lading.api",
+        "lading.auth",
+        "lading.registry",
+        "lading_storage",
+        *FROM_ROUTES,
+    ),
+    "functions/lading/routes.py": ("lading_storage", *FROM_APP),
+    "functions/lading/app.py": FROM_COMPOSITION,
+    "functions/lading/composition.py": ENTRIES,
+    "functions/lading/settings.py": ("lading.registry", "lading.api", "lading_storage", *FROM_APP),
+    "emulators": ("lading", "lading_storage"),
 }
 
 DRIVERS = (
-    "storage.filesystem",
-    "storage.filesystem_bulk",
-    "storage.sqlite",
-    "storage.sqlite_backup",
-    "storage.sqlite_read_only",
-    "storage.gcs",
-    "storage.firestore",
+    "lading_storage.local.filesystem",
+    "lading_storage.local.filesystem_bulk",
+    "lading_storage.local.sqlite",
+    "lading_storage.local.sqlite_backup",
+    "lading_storage.local.sqlite_read_only",
+    "lading_storage.google.gcs",
+    "lading_storage.google.firestore",
 )
-MAY_NAME_DRIVERS = {"functions/composition.py", "functions/jobs/backup/folder.py"}
+MAY_NAME_DRIVERS = {"functions/lading/composition.py", "functions/lading/jobs/backup/folder.py"}
 
 
 def imports_of(path: Path) -> set[str]:
@@ -81,7 +87,7 @@ def test_no_layer_looks_up(place: str) -> None:
 def test_the_rules_know_neither_http_nor_google() -> None:
     wrong = {
         f"{path.name}: {name}"
-        for path in files_of("functions/registry")
+        for path in files_of("functions/lading/registry")
         for name in imports_of(path)
         if is_below(name, GOOGLE_AND_HTTP)
     }

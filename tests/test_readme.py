@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from functions import cli
-from functions.settings import SETTINGS
+from lading import cli
+from lading.settings import SETTINGS
 from tests.servers import basic, lading, serving
 
 ROOT = Path(__file__).parent.parent
@@ -41,13 +41,13 @@ def test_the_folders_are_there_and_each_is_told_of() -> None:
         for place in ("functions", "storage", "emulators")
         for path in (ROOT / place).rglob("__init__.py")
     }
-    assert told == there | {"tests", "terraform"}
+    assert told == there | {"functions", "storage", "tests", "terraform"}
 
 
 def test_the_modules_that_are_named_are_there() -> None:
     for folder, text in rows("folder"):
-        if folder in ("`functions/`", "`functions/jobs/`", "`storage/`"):
-            for module in re.findall(r"`(\w+)`", text):
+        if folder.startswith(("`functions/lading/", "`storage/lading_storage/")):
+            for module in set(re.findall(r"`(\w+)`", text)) - {"lading"}:
                 assert (ROOT / folder.strip("`") / f"{module}.py").is_file(), module
 
 
@@ -58,9 +58,7 @@ def test_each_dependency_is_explained() -> None:
 
 
 def test_the_commands_exist() -> None:
-    usage = subprocess.run(
-        [sys.executable, "-m", "functions.cli", "--help"], capture_output=True, text=True, check=True
-    )
+    usage = subprocess.run([sys.executable, "-m", "lading.cli", "--help"], capture_output=True, text=True, check=True)
     for command in re.findall(r"lading (\w+)", "".join(COMMANDS)):
         assert command in usage.stdout
     assert COMMANDS[1].strip() == "pip install -e '.[test]' && pytest"
@@ -86,7 +84,7 @@ def test_what_login_help_prints_is_what_stands_here() -> None:
 
 
 def test_each_option_is_in_the_help() -> None:
-    done = subprocess.run([sys.executable, "-m", "functions.cli", "serve", "--help"], capture_output=True, check=True)
+    done = subprocess.run([sys.executable, "-m", "lading.cli", "serve", "--help"], capture_output=True, check=True)
     for setting in SETTINGS:
         assert f"--{setting.option}".encode() in done.stdout
         assert setting.variable.encode() in done.stdout
@@ -117,7 +115,6 @@ def test_the_first_command_installs_and_serves(installed: Path, tmp_path: Path) 
 
 def test_the_tests_stay_out_of_what_is_installed(installed: Path) -> None:
     site = next((installed.parent / "lib").glob("python*/site-packages"))
-    assert {path.name for path in site.iterdir()} & {"functions", "storage", "tests", "emulators"} == {
-        "functions",
-        "storage",
-    }
+    assert {path.name for path in site.iterdir()} & {
+        *("lading", "lading_storage", "functions", "storage", "tests", "emulators")
+    } == {"lading", "lading_storage"}

@@ -7,8 +7,8 @@ other   v1 → an image of CONFIG and HIDDEN, which `app` has not
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from functions.registry.documents import OCI_MANIFEST
-from storage.digests import digest_of
+from lading.registry.content.manifest_format import OCI_MANIFEST
+from lading_storage.digests import digest_of
 from tests import images
 from tests.api.client import Client
 

@@ -4,8 +4,8 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from functions.registry.documents import DOCKER_LIST, DOCKER_MANIFEST, OCI_ARTIFACT, OCI_INDEX, OCI_MANIFEST
-from storage.digests import digest_of
+from lading.registry.content.manifest_format import DOCKER_LIST, DOCKER_MANIFEST, OCI_ARTIFACT, OCI_INDEX, OCI_MANIFEST
+from lading_storage.digests import digest_of
 from tests import images
 from tests.api.bad import ABSENT, BLOB, CONFIG, HIDDEN, HIDDEN_IMAGE, IMAGE, INDEX, JSON_TYPE, LAYER, Bad
 

@@ -1,6 +1,6 @@
 """Bad requests of pushing and pulling blobs."""
 
-from storage.digests import digest_of
+from lading_storage.digests import digest_of
 from tests.api.bad import BLOB, HIDDEN, LAYER, RECEIVED, Bad
 from tests.api.bad_paths import DIGESTS, NO_DIGESTS
 

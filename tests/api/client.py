@@ -10,11 +10,11 @@ from urllib.parse import unquote_to_bytes
 from werkzeug.datastructures import Headers
 from werkzeug.test import EnvironBuilder, run_wsgi_app
 
-from functions import settings
-from functions.app import App
-from functions.auth.door import OpenAuthenticator
-from functions.registry.registry import Registry
-from storage.digests import digest_of
+from lading import settings
+from lading.app import App
+from lading.auth.authenticator import OpenAuthenticator
+from lading.registry.registry import Registry
+from lading_storage.digests import digest_of
 from tests import images
 
 HOST = "stranger.example"

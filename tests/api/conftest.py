@@ -5,10 +5,10 @@ from collections.abc import Iterator
 import pytest
 
 from emulators import Emulators
-from functions import settings
-from functions.composition import open_blobs, open_metadata
-from functions.jobs.backup import Stores
-from functions.registry.registry import Registry
+from lading import settings
+from lading.composition import open_blobs, open_metadata
+from lading.jobs.backup import Stores
+from lading.registry.registry import Registry
 from tests.api.client import Client, client_of
 
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from functions.api.answers import Response
-from storage.digests import digest_of
+from lading.http.responses import Response
+from lading_storage.digests import digest_of
 from tests import images
 from tests.api.client import Client
 

@@ -5,10 +5,10 @@ from typing import Any, cast
 
 import pytest
 
-from functions.jobs.backup import Stores
-from functions.registry import errors
-from functions.registry.registry import Registry
-from storage.records import Blob, Link, Manifest, Record, Repository, Tag, Upload
+from lading.jobs.backup import Stores
+from lading.registry import errors
+from lading.registry.registry import Registry
+from lading_storage.records.core import Blob, Link, Manifest, Record, Repository, Tag, Upload
 from tests.api import bad_manifests, bad_paths, bad_uploads
 from tests.api.bad import SESSION, Bad, furnish, open_session
 from tests.api.client import Client, client_of

@@ -10,13 +10,13 @@ from typing import Any, cast
 import pytest
 from werkzeug.test import EnvironBuilder
 
-from functions.api.byteranges import MIN_PIECE, byteranges
-from functions.app import request_of
-from functions.registry.documents import OCI_INDEX
-from functions.registry.errors import BLOB_UNKNOWN, RegistryError
-from functions.registry.registry import Registry
-from storage.digests import digest_of
-from storage.records import Link
+from lading.app import request_of
+from lading.http.byteranges import MIN_PIECE, byteranges
+from lading.registry.content.manifest_format import OCI_INDEX
+from lading.registry.errors import BLOB_UNKNOWN, RegistryError
+from lading.registry.registry import Registry
+from lading_storage.digests import digest_of
+from lading_storage.records.core import Link
 from tests import images
 from tests.api.client import HOST, Client, Response, client_of, typed
 

@@ -8,10 +8,10 @@ import pytest
 from werkzeug.test import EnvironBuilder
 from werkzeug.wrappers import Request
 
-from functions.api import bodies
-from functions.api.bodies import RequestBody
-from functions.api.request_connection import ConnectionState, RequestConnection
-from functions.registry.errors import (
+from lading.http import request_body
+from lading.http.request_body import RequestBody
+from lading.http.request_connection import ConnectionState, RequestConnection
+from lading.registry.errors import (
     BODY_STALLED,
     BODY_TRUNCATED,
     LENGTH_REQUIRED,
@@ -47,8 +47,8 @@ def test_a_read_is_waited_for_though_connections_cannot_be_looked_at(monkeypatch
             raise OSError("another client's connection has just been reset")
         source.dropped.set()
 
-    monkeypatch.setattr(bodies, "close_idle", drop_still)
-    monkeypatch.setattr(bodies, "POLL_INTERVAL", 0.1)
+    monkeypatch.setattr(request_body, "close_idle", drop_still)
+    monkeypatch.setattr(request_body, "POLL_INTERVAL", 0.1)
     with pytest.raises(RegistryError) as raised:
         list(body.chunks())
     assert raised.value.descriptor is BODY_STALLED

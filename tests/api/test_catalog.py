@@ -12,17 +12,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from functions import settings as registry_settings
-from functions.api import catalog
-from functions.app import App
-from functions.auth.patterns import Patterns
-from functions.composition import open_authenticator, open_blobs, open_metadata
-from functions.jobs.backup import Stores
-from functions.registry import globs
-from functions.registry.pages import Page
-from functions.registry.registry import Registry
-from storage.protocols import Create, Found
-from storage.records import Key, Repository
+from lading import settings as registry_settings
+from lading.api import catalog
+from lading.app import App
+from lading.auth.patterns import Patterns
+from lading.composition import open_authenticator, open_blobs, open_metadata
+from lading.jobs.backup import Stores
+from lading.registry import globs
+from lading.registry.pagination import Page
+from lading.registry.registry import Registry
+from lading_storage.protocols import Create, Found
+from lading_storage.records.core import Key, Repository
 from tests.api.client import Client, Response
 from tests.races.between import Between
 from tests.servers import basic, users

@@ -5,7 +5,7 @@ from functools import partial
 
 import pytest
 
-from storage.digests import digest_of
+from lading_storage.digests import digest_of
 from tests import images
 from tests.api.client import Client, Response, typed
 from tests.registry.test_races import at_once

@@ -2,9 +2,9 @@
 
 import pytest
 
-from functions import settings
-from functions.registry.registry import Registry
-from functions.settings import SettingsError
+from lading import settings
+from lading.registry.registry import Registry
+from lading.settings import SettingsError
 from tests.api.client import Client, client_of
 
 PAGE = "https://ui.example.com"

@@ -3,8 +3,8 @@
 import re
 from pathlib import Path
 
-from functions.registry import errors
-from functions.registry.errors import ErrorDescriptor
+from lading.registry import errors
+from lading.registry.errors import ErrorDescriptor
 
 ROWS = [row for row in vars(errors).values() if isinstance(row, ErrorDescriptor)]
 TABLE = frozenset(

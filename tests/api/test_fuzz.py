@@ -7,7 +7,7 @@ from urllib.parse import quote
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from functions.registry.documents import MEDIA_TYPES
+from lading.registry.content.manifest_format import MEDIA_TYPES
 from tests import images
 from tests.api.bad import CONFIG, IMAGE, INDEX, LAYER
 from tests.api.client import Client

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from functions.registry.readiness import ANSWER_TIMEOUT, Readiness
-from functions.registry.registry import Registry
-from storage.errors import Unavailable
-from storage.protocols import Found
+from lading.registry.readiness import ANSWER_TIMEOUT, Readiness
+from lading.registry.registry import Registry
+from lading_storage.errors import Unavailable
+from lading_storage.protocols import Found
 from tests.api.client import Client, client_of
 from tests.servers import Server, basic, serving, users
 
@@ -142,7 +142,7 @@ def test_a_store_that_does_not_answer_fails_after_a_while() -> None:
 
 
 def test_a_store_that_never_answered_is_not_waited_for_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("functions.registry.readiness.ANSWER_TIMEOUT", 0.1)
+    monkeypatch.setattr("lading.registry.readiness.ANSWER_TIMEOUT", 0.1)
     stores = Asked()
     readiness = Readiness(stores, stores)  # type: ignore[arg-type]
     stores.go_on.clear()

@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 from urllib.parse import quote
 
-from storage.digests import digest_of
+from lading_storage.digests import digest_of
 from tests.api.client import Client
 
 

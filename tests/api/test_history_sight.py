@@ -8,14 +8,14 @@ from pathlib import Path
 import bcrypt
 import pytest
 
-from functions import settings
-from functions.app import App
-from functions.composition import open_authenticator
-from functions.jobs.backup import Stores
-from functions.registry import tags
-from functions.registry.acts import ChangeContext
-from functions.registry.manifests import Put
-from functions.registry.registry import Registry
+from lading import settings
+from lading.app import App
+from lading.composition import open_authenticator
+from lading.jobs.backup import Stores
+from lading.registry.change_context import ChangeContext
+from lading.registry.content.manifests import Put
+from lading.registry.registry import Registry
+from lading.registry.tags import tags
 from tests.api.client import Client, Response
 from tests.registry.clocks import TestClock
 from tests.registry.pushes import push_image

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from functions.registry.registry import Registry
+from lading.registry.registry import Registry
 from tests import images
 from tests.api import bad_paths
 from tests.api.client import HOST, Client, client_of, typed

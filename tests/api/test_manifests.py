@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from functions.registry.documents import (
+from lading.registry.content.manifest_format import (
     DOCKER_LIST,
     DOCKER_MANIFEST,
     NONDISTRIBUTABLE,
@@ -13,8 +13,8 @@ from functions.registry.documents import (
     OCI_INDEX,
     OCI_MANIFEST,
 )
-from functions.registry.manifests import MAX_MANIFEST
-from storage.digests import digest_of
+from lading.registry.content.manifests import MAX_MANIFEST
+from lading_storage.digests import digest_of
 from tests import images
 from tests.api.client import Client, Pieces, typed
 

@@ -1,6 +1,6 @@
 """Answers that are not small: strangers have only so much of threads and memory with them, and who is known has all."""
 
-from functions.api.outgoing import BYTES_IN_FLIGHT, MAX_ANONYMOUS_BYTES, ResponseStream, ResponseStreams, in_chunks
+from lading.http.streaming import BYTES_IN_FLIGHT, MAX_ANONYMOUS_BYTES, ResponseStream, ResponseStreams, in_chunks
 
 MANY = 1000
 

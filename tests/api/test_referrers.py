@@ -7,11 +7,11 @@ from urllib.parse import quote
 
 import pytest
 
-from functions.registry.documents import OCI_ARTIFACT, OCI_INDEX, OCI_MANIFEST
-from functions.registry.registry import Registry
-from storage.digests import digest_of
-from storage.protocols import Replace
-from storage.records import Key, Manifest
+from lading.registry.content.manifest_format import OCI_ARTIFACT, OCI_INDEX, OCI_MANIFEST
+from lading.registry.registry import Registry
+from lading_storage.digests import digest_of
+from lading_storage.protocols import Replace
+from lading_storage.records.core import Key, Manifest
 from tests import images
 from tests.api.client import Client, typed
 

@@ -7,14 +7,14 @@ import pytest
 from werkzeug.test import EnvironBuilder
 from werkzeug.wrappers import Request
 
-from functions import settings
-from functions.api.bodies import CHUNK_SIZE, RequestBody
-from functions.api.slots import BodySlots
-from functions.app import App
-from functions.auth.door import OpenAuthenticator
-from functions.registry.errors import BODY_STALLED, RegistryError
-from functions.registry.registry import Registry
-from storage.digests import digest_of
+from lading import settings
+from lading.app import App
+from lading.auth.authenticator import OpenAuthenticator
+from lading.http.request_body import CHUNK_SIZE, RequestBody
+from lading.http.slots import BodySlots
+from lading.registry.errors import BODY_STALLED, RegistryError
+from lading.registry.registry import Registry
+from lading_storage.digests import digest_of
 from tests import images
 from tests.api.client import Client, Pieces
 

@@ -4,8 +4,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from functions.jobs.backup import Stores
-from storage.digests import digest_of
+from lading.jobs.backup import Stores
+from lading_storage.digests import digest_of
 from tests import images
 from tests.api.client import Client
 

@@ -8,8 +8,8 @@ import pytest
 
 from emulators.iam import IamEmulator
 from emulators.processes import ProcessGroup
-from functions.composition import open_blobs, open_metadata
-from functions.jobs.backup import Stores
+from lading.composition import open_blobs, open_metadata
+from lading.jobs.backup import Stores
 from tests.auth.worlds import Guarded, World, guarded
 
 

@@ -4,7 +4,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from functions.registry.errors import ErrorDescriptor, RegistryError
+from lading.registry.errors import ErrorDescriptor, RegistryError
 
 PATIENCE = 10.0
 

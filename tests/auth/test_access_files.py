@@ -5,7 +5,7 @@ import unicodedata
 
 import pytest
 
-from functions.auth.access_files import FileInvalid, read_grants, read_users
+from lading.auth.access_files import FileInvalid, read_grants, read_users
 
 HASH = "$2b$10$" + "a" * 53
 SPLITTING = ["\v", "\f", "\x1c", "\x1d", "\x1e", "\x85", "\u2028", "\u2029", "\r"]

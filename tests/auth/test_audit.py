@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from functions import logs
-from functions.app import request_of
-from functions.logs import JsonLines
-from storage.digests import digest_of
+from lading import logs
+from lading.app import request_of
+from lading.logs import JsonLines
+from lading_storage.digests import digest_of
 from tests.auth.conftest import Guard
 from tests.auth.worlds import BUCKET, PULL, PUSH, Guarded, World, bearer, by_token
 

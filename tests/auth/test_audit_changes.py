@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from functions.jobs.backup import Stores
-from functions.logs import JsonLines
-from storage.digests import digest_of
-from storage.errors import StorageError
-from storage.records import Key, Manifest
+from lading.jobs.backup import Stores
+from lading.logs import JsonLines
+from lading_storage.digests import digest_of
+from lading_storage.errors import StorageError
+from lading_storage.records.core import Key, Manifest
 from tests import images
 from tests.api.client import Client, typed
 from tests.auth.worlds import BUCKET, DELETE, PULL, PUSH, World, by_token, guarded
@@ -207,7 +207,7 @@ def test_what_failed_has_done_nothing(audited: Audited, method: str, target: str
 @pytest.fixture
 def breaking(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     """Lets a deletion fail after so many commits."""
-    from functions.registry.deletion import Deletion
+    from lading.registry.lifecycle.delete import Deletion
 
     def arrange(commits: int) -> None:
         apart, left = Deletion.delete_or_split, [commits]
@@ -219,7 +219,7 @@ def breaking(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
             apart(self, *arguments)
 
         monkeypatch.setattr(Deletion, "delete_or_split", failing)
-        monkeypatch.setattr("functions.registry.deletion.MAX_BATCH_ITEMS", 1)
+        monkeypatch.setattr("lading.registry.lifecycle.delete.MAX_BATCH_ITEMS", 1)
 
     return arrange
 

@@ -5,16 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from functions.auth.access import ON_REPOSITORIES, Action, Authorizer, Effect
-from functions.auth.access_files import hash_password
-from functions.auth.google import GoogleClient
-from functions.auth.iam import IamAuthorizer
-from functions.auth.id_tokens import IdTokens
-from functions.auth.local import HtpasswdAuthorizer
-from functions.auth.patterns import matches
-from functions.auth.policy_bucket import PolicyBucket
-from functions.auth.project import Project
-from functions.registry.errors import UNAUTHORIZED, UNAVAILABLE, RegistryError
+from lading.auth.access import ON_REPOSITORIES, Action, Authorizer, Effect
+from lading.auth.access_files import hash_password
+from lading.auth.google.client import GoogleClient
+from lading.auth.google.iam import IamAuthorizer
+from lading.auth.google.id_tokens import IdTokens
+from lading.auth.google.policy_bucket import PolicyBucket
+from lading.auth.google.project import Project
+from lading.auth.htpasswd import HtpasswdAuthorizer
+from lading.auth.patterns import matches
+from lading.registry.errors import UNAUTHORIZED, UNAVAILABLE, RegistryError
 from tests.auth import worlds
 from tests.auth.worlds import BUCKET, PROJECT, PSEUDONYMS, URL, World
 
@@ -38,7 +38,7 @@ class BucketPlace(Place):
         world.folder("team-a/", member="user:nobody@example.com")
 
     def user(self, name: str, *actions: Action) -> Credentials:
-        from functions.auth.policy_bucket import PERMISSIONS
+        from lading.auth.google.policy_bucket import PERMISSIONS
 
         self._world.folder("team-a/", *(PERMISSIONS[each] for each in actions), member=f"user:{name}@example.com")
         return "oauth2accesstoken", self._world.token(name)
@@ -54,7 +54,7 @@ class ProjectPlace(Place):
         world.project(member="user:nobody@example.com")
 
     def user(self, name: str, *actions: Action) -> Credentials:
-        from functions.auth.project import PERMISSIONS
+        from lading.auth.google.project import PERMISSIONS
 
         self._world.project(*(PERMISSIONS[each] for each in actions), member=f"user:{name}@example.com")
         return "_dcgcloud_token", self._world.token(name)

@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 import requests
 
-from functions.auth import google
-from functions.auth.asker import IamSubject
-from functions.auth.bulkhead import Bulkhead, Ticket, TicketState
-from functions.auth.google import GoogleClient
-from functions.auth.recent_logins import MAX_RECENT_LOGINS, RECENT_LOGIN_TTL, RecentLogins
-from functions.registry.errors import UNAVAILABLE, RegistryError
-from functions.settings import SETTINGS
+from lading.auth.bulkhead import Bulkhead, Ticket, TicketState
+from lading.auth.google import client
+from lading.auth.google.client import GoogleClient
+from lading.auth.google.subject import IamSubject
+from lading.auth.recent_logins import MAX_RECENT_LOGINS, RECENT_LOGIN_TTL, RecentLogins
+from lading.registry.errors import UNAVAILABLE, RegistryError
+from lading.settings import SETTINGS
 from tests.auth.floods import PATIENCE, flood
 
 
@@ -205,7 +205,7 @@ def test_a_google_that_is_slow_does_not_hold_all_threads(monkeypatch: pytest.Mon
             assert go_on.wait(PATIENCE)
             raise requests.ConnectionError
 
-    monkeypatch.setattr(google, "_session", Slow)
+    monkeypatch.setattr(client, "_session", Slow)
     asked = GoogleClient()
     threads = next(setting for setting in SETTINGS if setting.option == "threads")
 

@@ -4,8 +4,8 @@ import itertools
 
 import pytest
 
-from functions.auth import cache
-from functions.auth.cache import NEGATIVE_TTL, POSITIVE_TTL, ResultCache
+from lading.auth import cache
+from lading.auth.cache import NEGATIVE_TTL, POSITIVE_TTL, ResultCache
 
 
 def test_an_answer_that_becomes_too_old_while_it_is_looked_at_is_asked_for_again() -> None:

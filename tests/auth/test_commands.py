@@ -9,9 +9,9 @@ from pathlib import Path
 import bcrypt
 import pytest
 
-from functions.auth.access_files import read_users
-from storage.filesystem import FilesystemBlobs
-from storage.sqlite import SqliteMetadata
+from lading.auth.access_files import read_users
+from lading_storage.local.filesystem import FilesystemBlobs
+from lading_storage.local.sqlite import SqliteMetadata
 from tests.auth import worlds
 from tests.auth.worlds import BUCKET, PULL, PUSH, URL, World, id_token, know_certificates
 from tests.servers import basic, lading, serving

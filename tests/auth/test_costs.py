@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from functions.jobs.backup import Stores
-from functions.registry.registry import Registry
-from storage.digests import digest_of
+from lading.jobs.backup import Stores
+from lading.registry.registry import Registry
+from lading_storage.digests import digest_of
 from tests import images
 from tests.api.client import Client, client_of
 from tests.auth.worlds import BUCKET, PULL, PUSH, World, bearer, by_token, guarded

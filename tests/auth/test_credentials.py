@@ -13,10 +13,10 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from functions.auth import service_account_keys
-from functions.auth.guess_limit import GUESSES_PER_SECOND_OF_NETWORK, MAX_GUESSES, MAX_GUESSES_OF_NETWORK
-from functions.auth.service_account_keys import MAX_WAITING_CHECKS, ServiceAccountKeys
-from functions.registry.errors import UNAUTHORIZED, UNAVAILABLE, RegistryError
+from lading.auth.google import service_account_keys
+from lading.auth.google.service_account_keys import MAX_WAITING_CHECKS, ServiceAccountKeys
+from lading.auth.guess_limit import GUESSES_PER_SECOND_OF_NETWORK, MAX_GUESSES, MAX_GUESSES_OF_NETWORK
+from lading.registry.errors import UNAUTHORIZED, UNAVAILABLE, RegistryError
 from tests.auth.conftest import Clock, Guard
 from tests.auth.floods import flood
 from tests.auth.worlds import (

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from functions.jobs.backup import Stores
-from functions.registry.documents import OCI_MANIFEST
-from storage.digests import digest_of
+from lading.jobs.backup import Stores
+from lading.registry.content.manifest_format import OCI_MANIFEST
+from lading_storage.digests import digest_of
 from tests import images
 from tests.auth.test_audit import audited
 from tests.auth.worlds import BUCKET, POOL, PULL, PUSH, URL, Guarded, World, bearer, by_token, guarded

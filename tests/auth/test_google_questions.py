@@ -7,15 +7,16 @@ from typing import Any
 
 import pytest
 
-from functions.auth import cache, google, managed_folders
-from functions.auth.access import Action, Effect
-from functions.auth.asker import MAX_QUERIES, IamSubject
-from functions.auth.google import MAX_CONCURRENT_QUERIES, RESERVED_QUERIES, GoogleClient
-from functions.auth.iam import MAX_LISTINGS, MAX_WAITING_LISTINGS, IamAuthorizer, IamCaller
-from functions.auth.managed_folders import MAX_CACHED, MISSING_TTL, ManagedFolders
-from functions.auth.policy_bucket import PolicyBucket
-from functions.client_address import ClientAddress
-from functions.registry.errors import UNAVAILABLE, RegistryError
+from lading.auth import cache
+from lading.auth.access import Action, Effect
+from lading.auth.google import client, managed_folders
+from lading.auth.google.client import MAX_CONCURRENT_QUERIES, RESERVED_QUERIES, GoogleClient
+from lading.auth.google.iam import MAX_LISTINGS, MAX_WAITING_LISTINGS, IamAuthorizer, IamCaller
+from lading.auth.google.managed_folders import MAX_CACHED, MISSING_TTL, ManagedFolders
+from lading.auth.google.policy_bucket import PolicyBucket
+from lading.auth.google.subject import MAX_QUERIES, IamSubject
+from lading.http.client_address import ClientAddress
+from lading.registry.errors import UNAVAILABLE, RegistryError
 from tests.auth.conftest import Clock, Guard
 from tests.auth.worlds import BUCKET, POOL, PSEUDONYMS, PULL, World, by_token
 
@@ -303,8 +304,8 @@ class SlowGoogle:
 
 @pytest.fixture
 def slow(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[SlowGoogle]:
-    slow = SlowGoogle(google._session())
-    monkeypatch.setattr(google, "_session", lambda: slow)
+    slow = SlowGoogle(client._session())
+    monkeypatch.setattr(client, "_session", lambda: slow)
     yield slow
     slow.go_on.set()
 

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from functions.auth import policy_bucket, project
-from functions.auth.access import ON_REPOSITORIES, Action, Effect
-from functions.auth.google import GoogleClient
-from functions.auth.google_tokens import Pseudonyms, identity_without_tokeninfo
-from functions.auth.iam import IamAuthorizer, IamCaller
-from functions.auth.policy_bucket import PolicyBucket
-from functions.registry.errors import UNAUTHORIZED, UNAVAILABLE, RegistryError
+from lading.auth.access import ON_REPOSITORIES, Action, Effect
+from lading.auth.google import policy_bucket, project
+from lading.auth.google.client import GoogleClient
+from lading.auth.google.google_tokens import Pseudonyms, identity_without_tokeninfo
+from lading.auth.google.iam import IamAuthorizer, IamCaller
+from lading.auth.google.policy_bucket import PolicyBucket
+from lading.registry.errors import UNAUTHORIZED, UNAVAILABLE, RegistryError
 from tests.auth.worlds import (
     BUCKET,
     DELETE,

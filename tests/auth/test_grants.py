@@ -3,10 +3,10 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.auth import patterns
-from functions.auth.access import ON_REPOSITORIES, Action
-from functions.auth.access_files import Grant
-from functions.auth.grants import Grants, Rights, parse
+from lading.auth import patterns
+from lading.auth.access import ON_REPOSITORIES, Action
+from lading.auth.access_files import Grant
+from lading.auth.grants import Grants, Rights, parse
 
 WHO = st.sampled_from(["ann", "ben", "*", "eve@example.com"])
 REPOSITORIES = st.sampled_from(["a", "a/b", "a/*", "*", "*b", "c"])

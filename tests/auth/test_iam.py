@@ -5,14 +5,15 @@ from typing import Any
 import pytest
 import requests
 
-from functions.auth import cache, google
-from functions.auth.access import ON_REPOSITORIES, Action
-from functions.auth.asker import IamSubject
-from functions.auth.google import GoogleClient, Reply
-from functions.auth.iam import IamAuthorizer
-from functions.auth.policy_bucket import PolicyBucket
-from functions.auth.project import Project
-from functions.registry.errors import UNAVAILABLE, RegistryError
+from lading.auth import cache
+from lading.auth.access import ON_REPOSITORIES, Action
+from lading.auth.google import client
+from lading.auth.google.client import GoogleClient, Reply
+from lading.auth.google.iam import IamAuthorizer
+from lading.auth.google.policy_bucket import PolicyBucket
+from lading.auth.google.project import Project
+from lading.auth.google.subject import IamSubject
+from lading.registry.errors import UNAVAILABLE, RegistryError
 from tests.auth.conftest import Clock
 from tests.auth.worlds import BUCKET, DELETE, PROJECT, PSEUDONYMS, PULL, PUSH, READ_ONLY, READ_WRITE, World
 
@@ -276,7 +277,7 @@ class Answering:
     ids=["html", "deep", "long number", "list", "null", "no text"],
 )
 def test_what_cannot_be_read_is_no_answer(monkeypatch: pytest.MonkeyPatch, status: int, content: bytes) -> None:
-    monkeypatch.setattr(google, "_session", lambda: Answering(status, content))
+    monkeypatch.setattr(client, "_session", lambda: Answering(status, content))
     subject = IamSubject("ya29.alice")
 
     for ask in (

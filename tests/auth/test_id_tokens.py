@@ -9,9 +9,9 @@ from typing import Any
 import jwt
 import pytest
 
-from functions.auth.google import GoogleClient, Reply
-from functions.auth.id_tokens import ISSUERS, MAX_WAITING, IdTokens
-from functions.registry.errors import UNAUTHORIZED, UNAVAILABLE, RegistryError
+from lading.auth.google.client import GoogleClient, Reply
+from lading.auth.google.id_tokens import ISSUERS, MAX_WAITING, IdTokens
+from lading.registry.errors import UNAUTHORIZED, UNAVAILABLE, RegistryError
 from tests.auth.conftest import Clock
 from tests.auth.floods import PATIENCE, flood
 from tests.auth.worlds import URL, World, encoded, id_token, know_certificates, pem, private_key, public_pem

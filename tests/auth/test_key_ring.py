@@ -4,10 +4,10 @@ import threading
 
 import pytest
 
-from functions.auth.keys import KEYS_TTL, MAX_WAITING, KeyRing, Keys, generate_keys, rotate
-from functions.auth.secret import TIMEOUTS
-from functions.registry.errors import UNAVAILABLE, RegistryError
-from storage.errors import Unavailable
+from lading.auth.google.secret_manager import TIMEOUTS
+from lading.auth.keys import KEYS_TTL, MAX_WAITING, KeyRing, Keys, generate_keys, rotate
+from lading.registry.errors import UNAVAILABLE, RegistryError
+from lading_storage.errors import Unavailable
 from tests.auth.conftest import Clock
 from tests.auth.floods import PATIENCE, flood
 from tests.auth.test_tokens import GRANTED, Alice, tokens

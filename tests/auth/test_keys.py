@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from functions.auth.keys import KeyFile, Keys, KeyStore, from_json, generate_keys, rotate, to_json
-from functions.auth.secret import EMULATOR_CREDENTIAL, SecretManagerKeyStore
-from storage.errors import Corrupt, StorageError, Unavailable
+from lading.auth.google.secret_manager import EMULATOR_CREDENTIAL, SecretManagerKeyStore
+from lading.auth.keys import KeyFile, Keys, KeyStore, from_json, generate_keys, rotate, to_json
+from lading_storage.errors import Corrupt, StorageError, Unavailable
 from tests.auth.worlds import PLATFORM, World
 
 RIGHTS = {"serviceAccount:lading@p.iam.gserviceaccount.com": [f"secretmanager.versions.{v}" for v in ("access", "add")]}

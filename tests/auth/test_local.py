@@ -6,16 +6,16 @@ from pathlib import Path
 import bcrypt
 import pytest
 
-from functions import settings
-from functions.auth import users_file
-from functions.auth.access import Action
-from functions.auth.access_files import COST, FileInvalid, hash_password, read_grants, read_users
-from functions.auth.google import GoogleClient
-from functions.auth.id_tokens import IdTokens
-from functions.auth.local import HtpasswdAuthorizer
-from functions.composition import open_authorizer
-from functions.logs import JsonLines
-from functions.registry.errors import UNAUTHORIZED, RegistryError
+from lading import settings
+from lading.auth import users_file
+from lading.auth.access import Action
+from lading.auth.access_files import COST, FileInvalid, hash_password, read_grants, read_users
+from lading.auth.google.client import GoogleClient
+from lading.auth.google.id_tokens import IdTokens
+from lading.auth.htpasswd import HtpasswdAuthorizer
+from lading.composition import open_authorizer
+from lading.logs import JsonLines
+from lading.registry.errors import UNAUTHORIZED, RegistryError
 from tests.auth import worlds
 from tests.auth.bcrypt_work import BcryptWork
 from tests.auth.worlds import URL, World

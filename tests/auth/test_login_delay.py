@@ -5,26 +5,18 @@ from pathlib import Path
 
 import pytest
 
-from functions.auth.bulkhead import WAIT_TIMEOUT
-from functions.auth.guess_limit import (
+from lading.auth.bulkhead import WAIT_TIMEOUT
+from lading.auth.guess_limit import (
     GUESSES_PER_SECOND,
     GUESSES_PER_SECOND_OF_NETWORK,
     MAX_GUESSES,
     MAX_GUESSES_OF_NETWORK,
 )
-from functions.auth.leaky_counters import MAX_KEYS, LeakyCounters
-from functions.auth.login_delay import (
-    BY_NAME,
-    BY_NETWORK,
-    FIRST_DELAY,
-    MAX_DELAY,
-    MAX_TRIES,
-    TRIES_PER_SECOND,
-    LoginDelay,
-)
-from functions.auth.passwords import INVALID_TTL, MAX_CHECKS, MAX_WAITING_CHECKS, RESERVED_CHECKS
-from functions.auth.recent_logins import RECENT_LOGIN_TTL
-from functions.auth.robot_cache import MIN_REREAD_INTERVAL
+from lading.auth.leaky_counters import MAX_KEYS, LeakyCounters
+from lading.auth.login_delay import BY_NAME, BY_NETWORK, FIRST_DELAY, MAX_DELAY, MAX_TRIES, TRIES_PER_SECOND, LoginDelay
+from lading.auth.passwords import INVALID_TTL, MAX_CHECKS, MAX_WAITING_CHECKS, RESERVED_CHECKS
+from lading.auth.recent_logins import RECENT_LOGIN_TTL
+from lading.auth.robot_cache import MIN_REREAD_INTERVAL
 from tests.api.client import Response
 from tests.auth.conftest import Guard
 from tests.auth.worlds import Guarded

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 import bcrypt
 import pytest
 
-from functions.auth.access_files import COST, Users, read_users
-from functions.auth.login_delay import MAX_TRIES
-from functions.auth.passwords import MAX_CHECKS, MAX_WAITING_CHECKS, RESERVED_CHECKS, Passwords
-from functions.client_address import ClientAddress
-from functions.registry.errors import UNAVAILABLE, RegistryError
+from lading.auth.access_files import COST, Users, read_users
+from lading.auth.login_delay import MAX_TRIES
+from lading.auth.passwords import MAX_CHECKS, MAX_WAITING_CHECKS, RESERVED_CHECKS, Passwords
+from lading.http.client_address import ClientAddress
+from lading.registry.errors import UNAVAILABLE, RegistryError
 from tests.auth.bcrypt_work import BcryptWork
 from tests.auth.floods import flood
 

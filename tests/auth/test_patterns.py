@@ -7,8 +7,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from functions.auth.patterns import ExactNames, NameRange, Patterns, is_pattern, matches, without_covered
-from functions.registry import globs
+from lading.auth.patterns import ExactNames, NameRange, Patterns, is_pattern, matches, without_covered
+from lading.registry import globs
 
 TEXTS = st.text(alphabet="ab/*", max_size=12)
 NAMES = st.text(alphabet="ab/", max_size=12)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from functions.logs import TIME_FORMAT, JsonLines
+from lading.logs import TIME_FORMAT, JsonLines
 from tests.auth.conftest import Guard
 from tests.auth.worlds import BUCKET, Guarded, World
 from tests.servers import basic, users

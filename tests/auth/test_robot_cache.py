@@ -6,14 +6,14 @@ from datetime import timedelta
 
 import pytest
 
-from functions.auth.guess_limit import GUESSES_PER_SECOND, MAX_GUESSES, MAX_GUESSES_OF_NETWORK
-from functions.auth.keys import KeyRing, generate_keys
-from functions.auth.robot_cache import MIN_REREAD_INTERVAL, ROBOT_TTL
-from functions.auth.robots import Robots
-from functions.client_address import ClientAddress
-from functions.jobs.backup import Stores
-from functions.registry.errors import UNAVAILABLE, RegistryError
-from storage.records import Key, Robot
+from lading.auth.guess_limit import GUESSES_PER_SECOND, MAX_GUESSES, MAX_GUESSES_OF_NETWORK
+from lading.auth.keys import KeyRing, generate_keys
+from lading.auth.robot_cache import MIN_REREAD_INTERVAL, ROBOT_TTL
+from lading.auth.robots import Robots
+from lading.http.client_address import ClientAddress
+from lading.jobs.backup import Stores
+from lading.registry.errors import UNAVAILABLE, RegistryError
+from lading_storage.records.core import Key, Robot
 from tests.auth.conftest import Clock
 from tests.auth.floods import flood
 from tests.benchmarks.counts import Counting

@@ -8,13 +8,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from functions.auth import robots
-from functions.auth.access import Action
-from functions.auth.keys import KeyRing, generate_keys
-from functions.auth.robots import RobotError, Robots
-from functions.jobs.backup import Stores
-from functions.registry.errors import UNAUTHORIZED, RegistryError
-from storage.records import Key, Robot, values_of
+from lading.auth import robots
+from lading.auth.access import Action
+from lading.auth.keys import KeyRing, generate_keys
+from lading.auth.robots import RobotError, Robots
+from lading.jobs.backup import Stores
+from lading.registry.errors import UNAUTHORIZED, RegistryError
+from lading_storage.records.core import Key, Robot, values_of
 from tests.auth.conftest import Clock
 
 DAY = timedelta(days=1)
@@ -112,7 +112,7 @@ def test_other_secrets_and_other_names_are_refused(opened: Open) -> None:
 def test_a_moved_record_is_worth_nothing(opened: Open, stores: Stores) -> None:
     from dataclasses import replace
 
-    from storage.protocols import Create
+    from lading_storage.protocols import Create
 
     secret = create(opened())
     key = Key(Robot, "ci")

@@ -2,10 +2,10 @@
 
 import pytest
 
-from functions.auth import scheduler
-from functions.auth.google import GoogleClient
-from functions.auth.id_tokens import IdTokens
-from functions.registry.errors import RegistryError
+from lading.auth.google import scheduler
+from lading.auth.google.client import GoogleClient
+from lading.auth.google.id_tokens import IdTokens
+from lading.registry.errors import RegistryError
 from tests.auth.worlds import URL, World, id_token, know_certificates
 
 ACCOUNT = "scheduler@some-project.iam.gserviceaccount.com"

@@ -2,11 +2,11 @@
 
 import pytest
 
-from functions.api import catalog
-from functions.jobs.backup import Stores
-from functions.registry.pages import Page
-from functions.registry.registry import Registry
-from storage.digests import digest_of
+from lading.api import catalog
+from lading.jobs.backup import Stores
+from lading.registry.pagination import Page
+from lading.registry.registry import Registry
+from lading_storage.digests import digest_of
 from tests import images
 from tests.api.client import Client, Response, client_of
 from tests.auth.conftest import Guard

@@ -11,10 +11,10 @@ from typing import Any, Final
 
 import pytest
 
-from functions.jobs.backup import Stores
-from functions.registry.registry import Registry
-from functions.routes import ROUTES, match
-from storage.digests import digest_of
+from lading.jobs.backup import Stores
+from lading.registry.registry import Registry
+from lading.routes import ROUTES, match
+from lading_storage.digests import digest_of
 from tests import images
 from tests.api.client import client_of
 from tests.auth.worlds import (

@@ -5,7 +5,7 @@ from urllib.parse import urlencode
 
 import pytest
 
-from functions.auth.asker import MAX_QUERIES
+from lading.auth.google.subject import MAX_QUERIES
 from tests.api.client import Client, Response
 from tests.auth.conftest import Guard
 from tests.auth.worlds import (

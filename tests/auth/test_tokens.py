@@ -14,11 +14,11 @@ from typing import Any
 import jwt
 import pytest
 
-from functions.auth.door import AnonymousCaller
-from functions.auth.keys import KeyRing, Keys, SigningKey
-from functions.auth.scopes import CATALOG, MAX_SCOPES, Scope, repository
-from functions.auth.tokens import MAX_CLOCK_SKEW, TOKEN_TTL, TokenCaller, Tokens
-from functions.registry.errors import UNAUTHORIZED, RegistryError
+from lading.auth.authenticator import AnonymousCaller
+from lading.auth.keys import KeyRing, Keys, SigningKey
+from lading.auth.scopes import CATALOG, MAX_SCOPES, Scope, repository
+from lading.auth.tokens import MAX_CLOCK_SKEW, TOKEN_TTL, TokenCaller, Tokens
+from lading.registry.errors import UNAUTHORIZED, RegistryError
 from tests.auth.conftest import Guard
 from tests.auth.worlds import SERVICE, URL, bearer, claims_of, encoded, pem, private_key, public_pem
 from tests.servers import basic

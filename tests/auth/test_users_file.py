@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from functions.auth import users_file
-from functions.auth.access_files import FileInvalid
-from functions.auth.users_file import UsersFile, folder_lock
+from lading.auth import users_file
+from lading.auth.access_files import FileInvalid
+from lading.auth.users_file import UsersFile, folder_lock
 
 HASH = "$2b$10$" + "a" * 53
 OTHER = "$2b$10$" + "b" * 53

@@ -13,13 +13,13 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from emulators.iam import IamEmulator
-from functions import settings
-from functions.app import App
-from functions.auth.access import Authenticator
-from functions.auth.google_tokens import Pseudonyms
-from functions.composition import open_authenticator
-from functions.jobs.backup import Stores
-from functions.registry.registry import Registry
+from lading import settings
+from lading.app import App
+from lading.auth.access import Authenticator
+from lading.auth.google.google_tokens import Pseudonyms
+from lading.composition import open_authenticator
+from lading.jobs.backup import Stores
+from lading.registry.registry import Registry
 from tests.api.client import Client
 from tests.servers import basic
 

@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable
 from typing import Final
 
-from storage.digests import digest_of
+from lading_storage.digests import digest_of
 from tests.servers import basic
 
 SOURCE: Final = "127.0.0.2"

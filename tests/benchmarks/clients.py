@@ -16,7 +16,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
-from storage.digests import digest_of
+from lading_storage.digests import digest_of
 from tests import images
 from tests.benchmarks.peers import REPOSITORY, Peer
 from tests.benchmarks.work import MIB, Bench, Figures, Work

@@ -11,11 +11,11 @@ from unittest import mock
 import urllib3
 from werkzeug.serving import WSGIRequestHandler, make_server
 
-from functions import settings
-from functions.app import App
-from functions.auth.door import OpenAuthenticator
-from functions.jobs.backup import Stores
-from functions.registry.registry import Registry
+from lading import settings
+from lading.app import App
+from lading.auth.authenticator import OpenAuthenticator
+from lading.jobs.backup import Stores
+from lading.registry.registry import Registry
 
 
 class Counting:

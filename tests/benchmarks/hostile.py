@@ -19,8 +19,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
-from functions.auth.access_files import hash_password
-from storage.digests import digest_of
+from lading.auth.access_files import hash_password
+from lading_storage.digests import digest_of
 from tests import images
 from tests.benchmarks.attackers import HOSTILE_REPOSITORY, HOSTILE_SECRET, HOSTILE_USER, KINDS, LARGE, VICTIM
 from tests.benchmarks.peers import REPOSITORY, Peer

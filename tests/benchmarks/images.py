@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlencode
 
-from storage.digests import digest_of
+from lading_storage.digests import digest_of
 from tests import images
 from tests.benchmarks.peers import REPOSITORY, Peer
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from functions import settings
-from functions.composition import open_blobs, open_metadata
-from functions.jobs.backup import Stores
+from lading import settings
+from lading.composition import open_blobs, open_metadata
+from lading.jobs.backup import Stores
 from tests.benchmarks import images
 from tests.benchmarks.counts import Counting, going_out, served
 from tests.benchmarks.images import Pushed, Pusher, pusher

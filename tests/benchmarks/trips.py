@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import mkdtemp
 
-from functions.composition import open_blobs, open_metadata
-from functions.jobs.backup import Stores
+from lading.composition import open_blobs, open_metadata
+from lading.jobs.backup import Stores
 from tests import images as content
 from tests.benchmarks import images
 from tests.benchmarks.counts import Counting, served

@@ -5,10 +5,10 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from functions.registry.cleanup import CleanupDecision, evaluate
-from functions.registry.graph import Graph, Node
-from functions.registry.policy_files import parse_policies
-from functions.registry.referring import attachment_of
+from lading.registry.cleanup.evaluate import CleanupDecision, evaluate
+from lading.registry.cleanup.graph import Graph, Node
+from lading.registry.cleanup.policy_json import parse_policies
+from lading.registry.content.referrer_tags import attachment_of
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 

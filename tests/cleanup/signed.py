@@ -9,8 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from functions.registry.registry import Registry
-from storage.digests import digest_of
+from lading.registry.registry import Registry
+from lading_storage.digests import digest_of
 from tests import images
 from tests.registry.pushes import push_blob, push_manifest
 

@@ -5,14 +5,14 @@ from dataclasses import replace
 
 import pytest
 
-from functions.jobs import cleanup
-from functions.jobs.backup import Stores
-from functions.jobs.cleanup import CleanupContext, clean_up
-from functions.registry.policy_files import parse_policies
-from functions.registry.referring import COSIGN_MEDIA_TYPES
-from functions.registry.registry import Registry
-from storage.protocols import Replace
-from storage.records import Manifest
+from lading.jobs import cleanup
+from lading.jobs.backup import Stores
+from lading.jobs.cleanup import CleanupContext, clean_up
+from lading.registry.cleanup.policy_json import parse_policies
+from lading.registry.content.referrer_tags import COSIGN_MEDIA_TYPES
+from lading.registry.registry import Registry
+from lading_storage.protocols import Replace
+from lading_storage.records.core import Manifest
 from tests import images
 from tests.cleanup.manifests import attaching, digests, kept, node
 from tests.registry.clocks import TestClock

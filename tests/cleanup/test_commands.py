@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from functions import cli
-from functions.jobs.prices import BLOBS
-from functions.registry.registry import Registry
+from lading import cli
+from lading.jobs.prices import BLOBS
+from lading.registry.registry import Registry
 from tests.cleanup.signed import push_signed
 from tests.registry.pushes import push_blob, push_image
 

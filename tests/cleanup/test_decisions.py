@@ -4,8 +4,8 @@ from datetime import timedelta
 
 import pytest
 
-from functions.registry.graph import Node
-from functions.registry.pulls import MIN_WRITE_INTERVAL
+from lading.registry.cleanup.graph import Node
+from lading.registry.cleanup.last_pulled import MIN_WRITE_INTERVAL
 from tests.cleanup.manifests import NOW, attaching, digest, digests, judged, kept, node
 
 ALL = '[{"name": "all", "action": {"type": "Delete"}, "condition": {"tagState": "any"}}]'

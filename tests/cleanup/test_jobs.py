@@ -6,21 +6,22 @@ from datetime import timedelta
 
 import pytest
 
-from functions.jobs import cleanup
-from functions.jobs.backup import Stores
-from functions.jobs.cleanup import CleanupContext, clean_up
-from functions.jobs.collect import Collector
-from functions.jobs.reaping import GracePeriods
-from functions.registry import deletion, pages
-from functions.registry.documents import OCI_INDEX
-from functions.registry.immutable import ImmutableTags
-from functions.registry.manifests import Referrer
-from functions.registry.policy_files import parse_policies
-from functions.registry.registry import Registry
-from storage.digests import digest_of
-from storage.errors import Unavailable
-from storage.protocols import Write
-from storage.records import Manifest
+from lading.jobs import cleanup
+from lading.jobs.backup import Stores
+from lading.jobs.cleanup import CleanupContext, clean_up
+from lading.jobs.gc.collect import Collector
+from lading.jobs.gc.sweep import GracePeriods
+from lading.registry import pagination
+from lading.registry.cleanup.policy_json import parse_policies
+from lading.registry.content.manifest_format import OCI_INDEX
+from lading.registry.content.manifests import Referrer
+from lading.registry.lifecycle import delete
+from lading.registry.registry import Registry
+from lading.registry.tags.immutable import ImmutableTags
+from lading_storage.digests import digest_of
+from lading_storage.errors import Unavailable
+from lading_storage.protocols import Write
+from lading_storage.records.core import Manifest
 from tests import images
 from tests.cleanup.signed import Signed, push_signed
 from tests.races.between import Between
@@ -194,7 +195,7 @@ def test_only_what_stands_in_the_plan_goes(
 def test_whoever_is_stopped_goes_on(
     registry: Registry, rules: Callable[..., CleanupContext], clock: TestClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(deletion, "MAX_BATCH_ITEMS", 10)
+    monkeypatch.setattr(delete, "MAX_BATCH_ITEMS", 10)
     for number in range(3):
         push_signed(registry, REPOSITORY, f"v{number}")
     clock.turn(days=31)
@@ -214,7 +215,7 @@ def test_wherever_it_ends_what_can_be_seen_is_whole(
     monkeypatch: pytest.MonkeyPatch,
     most: int,
 ) -> None:
-    monkeypatch.setattr(deletion, "MAX_BATCH_ITEMS", most)
+    monkeypatch.setattr(delete, "MAX_BATCH_ITEMS", most)
     push_signed(registry, REPOSITORY, "v1")
     push_signed(registry, REPOSITORY, "v2")
     clock.turn(days=31)
@@ -327,7 +328,7 @@ def test_collection_applies_policies_where_it_is_switched_on(
 def test_collection_goes_on_in_a_repository_that_it_could_not_finish(
     registry: Registry, rules: Callable[..., CleanupContext], clock: TestClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(deletion, "MAX_BATCH_ITEMS", 10)
+    monkeypatch.setattr(delete, "MAX_BATCH_ITEMS", 10)
     for number in range(3):
         push_signed(registry, REPOSITORY, f"v{number}")
     clock.turn(days=31)
@@ -356,7 +357,7 @@ def test_an_index_that_escapes_the_look_keeps_its_child(
     names = (images.index([child], annotations={"n": str(number)}) for number in range(1000))
     index = next(each for each in names if digest_of(each) < digest_of(contents[0]))
     clock.turn(days=31)
-    monkeypatch.setattr(pages, "PAGE_SIZE", 5)
+    monkeypatch.setattr(pagination, "PAGE_SIZE", 5)
     # Manifests are read in two pages: the index comes between, and would be in the first.
     between = Between(stores.metadata, 1, lambda: push_manifest(whole, REPOSITORY, index))
     looking = Registry(stores.blobs, between, clock=clock)

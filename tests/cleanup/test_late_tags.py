@@ -5,11 +5,11 @@ from collections.abc import Callable
 
 import pytest
 
-from functions.jobs import cleanup
-from functions.jobs.cleanup import CleanupContext
-from functions.registry.policy_files import parse_policies
-from functions.registry.registry import Registry
-from storage.records import Manifest
+from lading.jobs import cleanup
+from lading.jobs.cleanup import CleanupContext
+from lading.registry.cleanup.policy_json import parse_policies
+from lading.registry.registry import Registry
+from lading_storage.records.core import Manifest
 from tests import images
 from tests.cleanup.manifests import attaching, digest, judged, kept, node
 from tests.registry.clocks import TestClock

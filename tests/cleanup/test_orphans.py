@@ -4,10 +4,10 @@ from collections.abc import Callable
 
 import pytest
 
-from functions.jobs.cleanup import CleanupContext, clean_up
-from functions.registry.policy_files import parse_policies
-from functions.registry.registry import Registry
-from storage.records import Manifest
+from lading.jobs.cleanup import CleanupContext, clean_up
+from lading.registry.cleanup.policy_json import parse_policies
+from lading.registry.registry import Registry
+from lading_storage.records.core import Manifest
 from tests import images
 from tests.registry.clocks import TestClock
 from tests.registry.pushes import push_blob, push_image, push_manifest

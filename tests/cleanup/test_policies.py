@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from functions.registry.policies import Condition, Policy, TagState, Version
-from functions.registry.policy_files import MAX_POLICIES, PolicyError, parse_duration, parse_policies
+from lading.registry.cleanup.policies import Condition, Policy, TagState, Version
+from lading.registry.cleanup.policy_json import MAX_POLICIES, PolicyError, parse_duration, parse_policies
 
 README = Path(__file__).parents[2] / "README.md"
 NOW = datetime(2026, 11, 1, tzinfo=UTC)

@@ -9,12 +9,18 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from functions.registry.cleanup import evaluate
-from functions.registry.graph import Graph, Node, belongs_to_build
-from functions.registry.policies import Policy, Version
-from functions.registry.policy_files import parse_policies
-from functions.registry.pulls import MIN_WRITE_INTERVAL
-from functions.registry.referring import NOT_ATTACHED, OWN_TAG, OWN_TAG_AND_DIGEST, attachment_of, referrer_tags_of
+from lading.registry.cleanup.evaluate import evaluate
+from lading.registry.cleanup.graph import Graph, Node, belongs_to_build
+from lading.registry.cleanup.last_pulled import MIN_WRITE_INTERVAL
+from lading.registry.cleanup.policies import Policy, Version
+from lading.registry.cleanup.policy_json import parse_policies
+from lading.registry.content.referrer_tags import (
+    NOT_ATTACHED,
+    OWN_TAG,
+    OWN_TAG_AND_DIGEST,
+    attachment_of,
+    referrer_tags_of,
+)
 from tests.cleanup.manifests import NOW, attaching, digest, judged, kept, node
 from tests.faults import NIGHTLY
 

@@ -7,17 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from functions.jobs.backup import Stores
-from functions.registry import pulls
-from functions.registry.acts import ChangeContext
-from functions.registry.documents import OCI_INDEX
-from functions.registry.manifests import Put
-from functions.registry.pulls import BATCH_SIZE, MAX_WRITING, MIN_WRITE_INTERVAL, RETRY_INTERVAL, LastPulls
-from functions.registry.registry import Registry
-from storage.errors import Conflict, StoreFull, Unavailable
-from storage.protocols import Delete, Found, MetadataStore, Write
-from storage.records import Key, Manifest
-from storage.upkeep import LastPull
+from lading.jobs.backup import Stores
+from lading.registry.change_context import ChangeContext
+from lading.registry.cleanup import last_pulled
+from lading.registry.cleanup.last_pulled import BATCH_SIZE, MAX_WRITING, MIN_WRITE_INTERVAL, RETRY_INTERVAL, LastPulls
+from lading.registry.content.manifest_format import OCI_INDEX
+from lading.registry.content.manifests import Put
+from lading.registry.registry import Registry
+from lading_storage.errors import Conflict, StoreFull, Unavailable
+from lading_storage.protocols import Delete, Found, MetadataStore, Write
+from lading_storage.records.core import Key, Manifest
+from lading_storage.records.jobs import LastPull
 from tests import images
 from tests.registry.clocks import TestClock
 from tests.servers import serving
@@ -219,7 +219,7 @@ def test_a_pull_waits_for_those_of_others_only_so_long(
 def test_what_waits_is_bounded_and_written_at_the_end(
     stores: Stores, registry: Registry, watched: Watched, noting: LastPulls, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pulls, "MAX_QUEUED", 2)
+    monkeypatch.setattr(last_pulled, "MAX_QUEUED", 2)
     digests = push(registry, 3)
     watched.fault = Unavailable("no")
     for digest in digests:

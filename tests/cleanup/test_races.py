@@ -4,10 +4,10 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
-from functions.jobs.cleanup import CleanupContext, clean_up
-from functions.registry.errors import RegistryError
-from functions.registry.policy_files import parse_policies
-from functions.registry.registry import Registry
+from lading.jobs.cleanup import CleanupContext, clean_up
+from lading.registry.cleanup.policy_json import parse_policies
+from lading.registry.errors import RegistryError
+from lading.registry.registry import Registry
 from tests import images
 from tests.registry.pushes import pull_blob, push_blob, push_manifest
 

@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 
-from functions import logs
-from functions.jobs.backup import Stores
-from functions.jobs.cleanup import in_collection
-from functions.jobs.collect import Collector
-from functions.jobs.reaping import GracePeriods
-from functions.registry.policies import Policy
-from functions.registry.policy_files import parse_policies
-from functions.registry.registry import Registry
-from storage.records import Key, Repository
+from lading import logs
+from lading.jobs.backup import Stores
+from lading.jobs.cleanup import in_collection
+from lading.jobs.gc.collect import Collector
+from lading.jobs.gc.sweep import GracePeriods
+from lading.registry.cleanup.policies import Policy
+from lading.registry.cleanup.policy_json import parse_policies
+from lading.registry.registry import Registry
+from lading_storage.records.core import Key, Repository
 from tests.races.between import Between
 from tests.registry.clocks import TestClock
 from tests.registry.pushes import push_image

@@ -2,14 +2,14 @@
 
 import pytest
 
-from functions.registry.running import (
+from lading.registry.cleanup.in_use import (
     MAX_REFERENCES,
     InUseReportError,
     in_use_locations,
     normalize_references,
     parse_reference,
 )
-from storage.upkeep import InUseReport
+from lading_storage.records.jobs import InUseReport
 from tests.cleanup.manifests import NOW, digest, node
 
 HERE = digest("a")

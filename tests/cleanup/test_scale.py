@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from functions.registry.registry import Registry
-from storage.digests import digest_of
+from lading.registry.registry import Registry
+from lading_storage.digests import digest_of
 from tests.cleanup.signed import Signed, push_signed, runnable
 from tests.clients.commands import Commands
 from tests.faults import NIGHTLY
@@ -52,7 +52,7 @@ def measured(*words: str, folder: Path) -> tuple[list[str], int]:
     """Run `lading WORDS…`; answers the lines that it printed, and its peak of memory in bytes."""
     began, output = time.monotonic(), folder / "output"
     with output.open("w") as out:
-        process = subprocess.Popen([sys.executable, "-m", "functions.cli", *words], stdout=out)
+        process = subprocess.Popen([sys.executable, "-m", "lading.cli", *words], stdout=out)
         _, status, used = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     assert process.returncode == 0

@@ -6,17 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from functions import cli
-from functions.jobs import cleanup
-from functions.jobs.backup import Stores
-from functions.jobs.cleanup import CleanupContext
-from functions.jobs.collect import Collector
-from functions.jobs.reaping import GracePeriods
-from functions.registry.immutable import ImmutableTags
-from functions.registry.policies import Policy
-from functions.registry.policy_files import parse_policies
-from functions.registry.registry import Registry
-from storage.records import Manifest
+from lading import cli
+from lading.jobs import cleanup
+from lading.jobs.backup import Stores
+from lading.jobs.cleanup import CleanupContext
+from lading.jobs.gc.collect import Collector
+from lading.jobs.gc.sweep import GracePeriods
+from lading.registry.cleanup.policies import Policy
+from lading.registry.cleanup.policy_json import parse_policies
+from lading.registry.registry import Registry
+from lading.registry.tags.immutable import ImmutableTags
+from lading_storage.records.core import Manifest
 from tests.cleanup.manifests import attaching, digest, judged, kept, node
 from tests.registry.clocks import TestClock
 from tests.registry.pushes import push_image, push_manifest
@@ -77,7 +77,7 @@ def test_only_the_tag_goes_that_a_pusher_gave_another_version(registry: Registry
 def test_tags_of_several_policies_and_in_several_commits_all_go(
     registry: Registry, clock: TestClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("functions.registry.batches.batches.__defaults__", (2,))
+    monkeypatch.setattr("lading.registry.batches.batches.__defaults__", (2,))
     image = push_image(registry, "a", "prod", *(f"{kind}-{number}" for kind in ("pr", "dev") for number in range(3)))
 
     report = cleanup.apply(registry, planned(registry, clock, PR, rule("dev", "dev-")))
@@ -118,7 +118,7 @@ def test_a_tag_stays_whose_version_changes_after_the_look(
 def test_who_is_stopped_among_tags_goes_on(
     registry: Registry, clock: TestClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("functions.registry.batches.batches.__defaults__", (1,))
+    monkeypatch.setattr("lading.registry.batches.batches.__defaults__", (1,))
     push_image(registry, "a", "prod", "pr-1", "pr-2")
 
     report = cleanup.apply(registry, planned(registry, clock), stop=lambda: True)

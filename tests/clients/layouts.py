@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from functions.registry.documents import OCI_INDEX, OCI_MANIFEST
-from storage.digests import digest_of
+from lading.registry.content.manifest_format import OCI_INDEX, OCI_MANIFEST
+from lading_storage.digests import digest_of
 from tests.images import CONFIG_TYPE, LAYER_TYPE, descriptor
 
 USERS_NAMES = ("Platform", "Size", "Data", "Digest", "manifest\u017f", "layers", "LAYERS", "name", "Name")

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from functions.jobs.backup import Stores
-from functions.registry.registry import Registry
-from storage.protocols import MAX_CONTENT_SIZE
-from storage.records import Blob, Key
+from lading.jobs.backup import Stores
+from lading.registry.registry import Registry
+from lading_storage.protocols import MAX_CONTENT_SIZE
+from lading_storage.records.core import Blob, Key
 from tests.clients.commands import Commands
 from tests.clients.daemons import Ctr, Docker
 from tests.clients.layouts import Layout, read_blobs, write_image, write_index

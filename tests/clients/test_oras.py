@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from storage.digests import digest_of
+from lading_storage.digests import digest_of
 from tests.clients.commands import Commands
 from tests.clients.layouts import USERS_NAMES
 from tests.needs import program

@@ -9,12 +9,12 @@ import pytest
 
 from emulators.cloud import Cloud
 from emulators.scheduler import call
-from functions import settings
-from functions.composition import open_blobs, open_metadata
-from functions.jobs.collect import Collector
-from functions.jobs.reaping import GracePeriods
-from functions.registry.acts import MachineClock
-from functions.registry.registry import Registry
+from lading import settings
+from lading.composition import open_blobs, open_metadata
+from lading.jobs.gc.collect import Collector
+from lading.jobs.gc.sweep import GracePeriods
+from lading.registry.change_context import MachineClock
+from lading.registry.registry import Registry
 from tests import images
 from tests.api.client import client_of
 from tests.cloud.test_transfers import repository

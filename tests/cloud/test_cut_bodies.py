@@ -15,8 +15,8 @@ from urllib.parse import urlencode
 import pytest
 
 from emulators.cloud import Cloud
-from functions.registry.documents import OCI_MANIFEST
-from storage.digests import digest_of
+from lading.registry.content.manifest_format import OCI_MANIFEST
+from lading_storage.digests import digest_of
 from tests import images
 from tests.cloud.http2 import connected
 from tests.cloud.test_transfers import open_upload, repository

@@ -12,8 +12,8 @@ from emulators.cloud import Cloud
 from emulators.deployment import platform
 from emulators.processes import EmulatorError
 from emulators.runtime import Runtime, required
-from functions.registry.documents import OCI_MANIFEST
-from storage.digests import digest_of
+from lading.registry.content.manifest_format import OCI_MANIFEST
+from lading_storage.digests import digest_of
 from tests import images
 from tests.cloud.http2 import connected
 from tests.cloud.test_transfers import repository
@@ -60,7 +60,7 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> Runtime:
     return Runtime.install(tmp_path_factory.mktemp("runtime"), source.archive(source.files("registry")))
 
 
-@pytest.mark.parametrize("module", ["functions", "storage", "emulators", "tests", "pytest", "h2", "mypy"])
+@pytest.mark.parametrize("module", ["lading", "lading_storage", "emulators", "tests", "pytest", "h2", "mypy"])
 def test_nothing_of_this_checkout_or_its_tests_is_within_reach(runtime: Runtime, tmp_path: Path, module: str) -> None:
     assert f"No module named '{module}'" in errors_of(runtime, f"import {module}", tmp_path)
 
@@ -78,17 +78,17 @@ def test_the_programs_run_by_the_python_of_the_environment(runtime: Runtime) -> 
 
 
 def test_a_file_that_the_archive_lacks_is_missed(tmp_path: Path) -> None:
-    rest = {name: text for name, text in source.files("collect").items() if name != "functions/settings.py"}
+    rest = {name: text for name, text in source.files("collect").items() if name != "lading/settings.py"}
     made = Runtime.install(tmp_path, source.archive(rest))
-    assert "No module named 'functions.settings'" in errors_of(made, "import functions.settings", made.workspace)
+    assert "No module named 'lading.settings'" in errors_of(made, "import lading.settings", made.workspace)
 
 
 ALL = """
 import importlib, pkgutil
-import functions, storage
-for package in (functions, storage):
+import lading, lading_storage
+for package in (lading, lading_storage):
     for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
-        importlib.import_module(module.name) if module.name != "functions.main" else None
+        importlib.import_module(module.name)
 """
 
 

@@ -8,7 +8,7 @@ import urllib.request
 from typing import Final
 from urllib.parse import urlsplit, urlunsplit
 
-from storage.digests import digest_of
+from lading_storage.digests import digest_of
 from tests import images
 from tests.cloud.http2 import Http2, connected
 from tests.servers import Server

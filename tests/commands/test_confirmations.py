@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from functions.registry.errors import RegistryError
-from functions.registry.registry import Registry
+from lading.registry.errors import RegistryError
+from lading.registry.registry import Registry
 from tests.registry.pushes import push_image
-from tests.servers import lading
+from tests.servers import SOURCE_ROOTS, lading
 
 POLICIES = '[{"name": "all", "action": {"type": "Delete"}, "condition": {"tagState": "any"}}]'
 ASKED = [
@@ -37,9 +37,9 @@ def on_terminal(words: Sequence[str], folder: Path, answer: str, environment: Ma
     ours, theirs = pty.openpty()
     os.write(ours, f"{answer}\n".encode())
     done = subprocess.run(
-        [sys.executable, "-m", "functions.cli", *words],
+        [sys.executable, "-m", "lading.cli", *words],
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), **environment},
+        env={**os.environ, "PYTHONPATH": SOURCE_ROOTS, **environment},
         stdin=theirs,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,

@@ -10,15 +10,15 @@ from pathlib import Path
 import pytest
 
 from emulators.processes import free_port
-from functions import cli
-from functions.registry.registry import Registry
+from lading import cli
+from lading.registry.registry import Registry
 from tests.jobs.folders import folder_stores
 from tests.registry.pushes import push_image
-from tests.servers import lading
+from tests.servers import SOURCE_ROOTS, lading
 
 ROOT = Path(__file__).parents[2]
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
-LADING = [sys.executable, "-m", "functions.cli"]
+ENVIRONMENT = {**os.environ, "PYTHONPATH": SOURCE_ROOTS}
+LADING = [sys.executable, "-m", "lading.cli"]
 
 
 @pytest.fixture
@@ -71,8 +71,8 @@ def test_an_output_that_is_closed_is_no_error(folder: Path) -> None:
 
 INTERRUPTED = """
 import os, signal, sys
-from functions import cli
-from functions.registry.tags import Tags
+from lading import cli
+from lading.registry.tags.tags import Tags
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
 Tags.history = lambda *_: os.kill(os.getpid(), signal.SIGINT)
 sys.exit(cli.main(["history", "app"]))
@@ -103,8 +103,8 @@ DEFECT_TOLD = "a defect of Lading: KeyError: 'a key'; LADING_TRACEBACK=1 shows w
 
 DEFECT = """
 import sys
-from functions import cli
-from functions.registry.tags import Tags
+from lading import cli
+from lading.registry.tags.tags import Tags
 Tags.history = lambda *_: {}["a key"]
 sys.exit(cli.main(["history", "app"]))
 """

@@ -10,9 +10,9 @@ from typing import Any
 import jwt
 import pytest
 
-from functions import main
-from functions.jobs.backup import Stores
-from functions.registry.registry import Registry
+import main
+from lading.jobs.backup import Stores
+from lading.registry.registry import Registry
 from tests import images
 from tests.registry.pushes import push_blob, push_image
 from tests.servers import Server, lading, serving

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from emulators import Emulators
-from functions.cli import _parser
-from functions.jobs.backup import back_up
-from storage.sqlite import SqliteMetadata
-from storage.sqlite_owner import is_metadata_store
+from lading.cli import _parser
+from lading.jobs.backup import back_up
+from lading_storage.local.sqlite import SqliteMetadata
+from lading_storage.local.sqlite_owner import is_metadata_store
 from tests.jobs.folders import folder_stores
 from tests.servers import lading
 

@@ -7,10 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-from functions.commands.progress import ProgressLine, bar, rates
-from functions.registry.registry import Registry
+from lading.commands.progress import ProgressLine, bar, rates
+from lading.registry.registry import Registry
 from tests.jobs.folders import folder_stores
 from tests.registry.pushes import push_image
+from tests.servers import SOURCE_ROOTS
 
 
 class Terminal(io.StringIO):
@@ -59,9 +60,9 @@ def test_backup_and_restore_show_how_far_they_are(tmp_path: Path) -> None:
     for words in (["backup", "--data", "data", "backup"], ["restore", "--data", "other", "backup"]):
         terminal, stderr = pty.openpty()
         done = subprocess.run(
-            [sys.executable, "-m", "functions.cli", *words],
+            [sys.executable, "-m", "lading.cli", *words],
             cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+            env={**os.environ, "PYTHONPATH": SOURCE_ROOTS},
             stdout=subprocess.DEVNULL,
             stderr=stderr,
             check=True,

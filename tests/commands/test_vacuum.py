@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from functions.jobs.backup import Stores
-from storage.protocols import Create, Delete
+from lading.jobs.backup import Stores
+from lading_storage.protocols import Create, Delete
 from tests.contracts.test_metadata import get, tag
 from tests.servers import Server, lading
 

@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-from storage.records import Record, values_of
+from lading_storage.records.core import Record, values_of
 
 FIRST: Final = """
     CREATE TABLE records (

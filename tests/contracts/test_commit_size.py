@@ -9,19 +9,19 @@ from google.api_core.exceptions import InvalidArgument
 from google.cloud.firestore import WriteBatch
 
 from emulators import Emulators
-from functions import settings
-from functions.composition import open_metadata
-from functions.registry import tags
-from storage import commit_size
-from storage.commit_size import MAX_COMMIT_SIZE, document_size, entry_size, name_size, size_of
-from storage.digests import digest_of
-from storage.errors import TooLarge, Unavailable
-from storage.firestore import FirestoreMetadata
-from storage.firestore_documents import fields_of, path_of
-from storage.firestore_indexes import COLLECTION, COLLECTION_GROUP
-from storage.past import DeletedManifest
-from storage.protocols import MAX_CONTENT_SIZE, Create, Delete, Replace, Touch, Write
-from storage.records import UNVERIFIED, Link, Manifest, Record, Tag, converted
+from lading import settings
+from lading.composition import open_metadata
+from lading.registry.tags import tags
+from lading_storage import commit_size
+from lading_storage.commit_size import MAX_COMMIT_SIZE, document_size, entry_size, name_size, size_of
+from lading_storage.digests import digest_of
+from lading_storage.errors import TooLarge, Unavailable
+from lading_storage.google.firestore import FirestoreMetadata
+from lading_storage.google.firestore_documents import fields_of, path_of
+from lading_storage.google.firestore_indexes import COLLECTION, COLLECTION_GROUP
+from lading_storage.protocols import MAX_CONTENT_SIZE, Create, Delete, Replace, Touch, Write
+from lading_storage.records.core import UNVERIFIED, Link, Manifest, Record, Tag, converted
+from lading_storage.records.deleted import DeletedManifest
 from tests.contracts.test_metadata import EXAMPLES
 
 NOW = datetime(2026, 11, 1, 12, 30, 15, 123456, tzinfo=UTC)

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from storage.errors import Conflict, Unavailable
-from storage.firestore_commits import FirestoreCommits, is_rest_commit
-from storage.firestore_reads import FirestoreReads
-from storage.protocols import Create, Delete, Replace, Touch, Write
-from storage.records import Key, Manifest, Repository
-from storage.upkeep import LastPull
+from lading_storage.errors import Conflict, Unavailable
+from lading_storage.google.firestore_reads import FirestoreReads
+from lading_storage.google.firestore_rest import FirestoreCommits, is_rest_commit
+from lading_storage.protocols import Create, Delete, Replace, Touch, Write
+from lading_storage.records.core import Key, Manifest, Repository
+from lading_storage.records.jobs import LastPull
 from tests.serving.cloud import Quiet, answering
 
 DIGEST = "sha256:" + "ab" * 32

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from emulators.processes import free_port
-from storage import firestore_reads
-from storage.errors import Unavailable
-from storage.firestore_reads import FirestoreReads
+from lading_storage.errors import Unavailable
+from lading_storage.google import firestore_reads
+from lading_storage.google.firestore_reads import FirestoreReads
 from tests.auth import worlds
 from tests.serving.cloud import Quiet, answering
 

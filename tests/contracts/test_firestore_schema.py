@@ -12,12 +12,12 @@ import pytest
 from google.cloud import firestore
 
 from emulators import Emulators
-from storage.errors import StorageError, StoreNotFound
-from storage.firestore import FirestoreMetadata
-from storage.firestore_documents import path_of
-from storage.firestore_schema import PATH, SCHEMA_VERSION
-from storage.protocols import Create, Replace
-from storage.records import OPEN, UNVERIFIED, Key, Link, Upload
+from lading_storage.errors import StorageError, StoreNotFound
+from lading_storage.google.firestore import FirestoreMetadata
+from lading_storage.google.firestore_documents import path_of
+from lading_storage.google.firestore_schema import PATH, SCHEMA_VERSION
+from lading_storage.protocols import Create, Replace
+from lading_storage.records.core import OPEN, UNVERIFIED, Key, Link, Upload
 from tests.contracts.test_metadata import DIGEST, NOW, link
 
 LINK = link(DIGEST, "team/app")

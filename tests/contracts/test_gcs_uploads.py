@@ -9,10 +9,10 @@ from typing import Any
 import google_crc32c
 import pytest
 
-from storage import gcs_uploads
-from storage.errors import Corrupt, Unavailable
-from storage.gcs import CloudStorageBlobs
-from storage.gcs_uploads import MAX_REPLAY, MAX_TRIES, UploadBody
+from lading_storage.errors import Corrupt, Unavailable
+from lading_storage.google import gcs_uploads
+from lading_storage.google.gcs import CloudStorageBlobs
+from lading_storage.google.gcs_uploads import MAX_REPLAY, MAX_TRIES, UploadBody
 from tests.faults.http_proxy import reset
 from tests.serving.cloud import Quiet, answering
 

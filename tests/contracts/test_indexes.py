@@ -8,11 +8,9 @@ from pathlib import Path
 import pytest
 
 from emulators import Emulators
-from functions.composition import open_metadata
-from storage.firestore_indexes import INDEXES
-from storage.kinds import CROSS_REPOSITORY_FIELDS, KINDS
-from storage.past import DeletedLink
-from storage.records import (
+from lading.composition import open_metadata
+from lading_storage.google.firestore_indexes import INDEXES
+from lading_storage.records.core import (
     HIDDEN,
     HIDDEN_UNVERIFIED,
     MARKED,
@@ -24,6 +22,8 @@ from storage.records import (
     Repository,
     Upload,
 )
+from lading_storage.records.deleted import DeletedLink
+from lading_storage.records.kinds import CROSS_REPOSITORY_FIELDS, KINDS
 from tests.contracts.test_metadata import DIGEST, EXAMPLES, NOW, link
 
 MODULE = Path(__file__).parents[2] / "terraform" / "firestore.tf"

@@ -7,14 +7,12 @@ from typing import Any
 
 import pytest
 
-from functions.jobs.backup import Stores
-from storage.digests import digest_of
-from storage.errors import Conflict
-from storage.firestore import FirestoreMetadata
-from storage.kinds import KINDS
-from storage.past import DeletedLink, DeletedManifest, DeletedTag, TagEvent, TagHistory
-from storage.protocols import MAX_CONTENT_SIZE, Create, Delete, MetadataStore, Replace, Touch
-from storage.records import (
+from lading.jobs.backup import Stores
+from lading_storage.digests import digest_of
+from lading_storage.errors import Conflict
+from lading_storage.google.firestore import FirestoreMetadata
+from lading_storage.protocols import MAX_CONTENT_SIZE, Create, Delete, MetadataStore, Replace, Touch
+from lading_storage.records.core import (
     ENDED,
     HIDDEN,
     MARKED,
@@ -32,7 +30,9 @@ from storage.records import (
     Upload,
     converted,
 )
-from storage.upkeep import Identity, InUseReport, Job, LastPull
+from lading_storage.records.deleted import DeletedLink, DeletedManifest, DeletedTag, TagEvent, TagHistory
+from lading_storage.records.jobs import Identity, InUseReport, Job, LastPull
+from lading_storage.records.kinds import KINDS
 
 NOW = datetime(2026, 11, 1, 12, 30, 15, 123456, tzinfo=UTC)
 DIGEST = digest_of(b"one")

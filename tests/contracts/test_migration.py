@@ -15,13 +15,21 @@ from typing import Any
 
 import pytest
 
-from storage import sqlite_file, sqlite_migration
-from storage.digests import digest_of
-from storage.errors import StorageError, Unavailable
-from storage.kinds import KINDS
-from storage.past import DeletedManifest
-from storage.protocols import Create, Replace
-from storage.records import (
+from lading_storage.digests import digest_of
+from lading_storage.errors import StorageError, Unavailable
+from lading_storage.local import sqlite_file, sqlite_migration
+from lading_storage.local.sqlite import SqliteMetadata
+from lading_storage.local.sqlite_schema import (
+    GLOBAL_SCOPE,
+    KIND_NUMBERS,
+    VERSION,
+    decoded,
+    lookups_of,
+    packed,
+    unpacked,
+)
+from lading_storage.protocols import Create, Replace
+from lading_storage.records.core import (
     DELETED,
     HIDDEN,
     REVIEW,
@@ -35,9 +43,9 @@ from storage.records import (
     Upload,
     converted,
 )
-from storage.sqlite import SqliteMetadata
-from storage.sqlite_schema import GLOBAL_SCOPE, KIND_NUMBERS, VERSION, decoded, lookups_of, packed, unpacked
-from storage.upkeep import Identity
+from lading_storage.records.deleted import DeletedManifest
+from lading_storage.records.jobs import Identity
+from lading_storage.records.kinds import KINDS
 from tests.contracts.released_sqlite import make_released
 from tests.contracts.test_metadata import DIGEST, EXAMPLES, NOW, OTHER, link, manifest, tag
 
@@ -182,8 +190,8 @@ def test_without_space_for_it_nothing_is_begun(path: Path, monkeypatch: pytest.M
 KILLED = """
 import os, sys
 from pathlib import Path
-from storage import sqlite_migration
-from storage.sqlite import SqliteMetadata
+from lading_storage.local import sqlite_migration
+from lading_storage.local.sqlite import SqliteMetadata
 
 steps = int(sys.argv[2])
 def say(step, done, total):
@@ -242,7 +250,9 @@ def test_who_comes_while_it_is_brought_forward_waits(path: Path, monkeypatch: py
 
 def test_of_two_that_open_it_at_once_both_have_all(path: Path) -> None:
     make_released(path, MANY)
-    code = "import sys, pathlib, storage.sqlite as driver; driver.SqliteMetadata(pathlib.Path(sys.argv[1]))"
+    code = (
+        "import sys, pathlib, lading_storage.local.sqlite as driver; driver.SqliteMetadata(pathlib.Path(sys.argv[1]))"
+    )
     both = [
         subprocess.Popen([sys.executable, "-c", code, str(path)], cwd=Path(__file__).parents[2], env=os.environ)
         for _ in range(3)

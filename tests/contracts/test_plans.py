@@ -9,14 +9,14 @@ from typing import Any, Final
 
 import pytest
 
-from storage import sqlite_writes
-from storage.kinds import CROSS_REPOSITORY_FIELDS, KINDS
-from storage.past import TagEvent
-from storage.protocols import Create
-from storage.records import Key, Manifest, Record
-from storage.sqlite import SqliteMetadata
-from storage.sqlite_queries import DUE, READ, READ_WITHOUT_CONTENT, SCAN, find_query
-from storage.sqlite_schema import KIND_NUMBERS
+from lading_storage.local import sqlite_writes
+from lading_storage.local.sqlite import SqliteMetadata
+from lading_storage.local.sqlite_queries import DUE, READ, READ_WITHOUT_CONTENT, SCAN, find_query
+from lading_storage.local.sqlite_schema import KIND_NUMBERS
+from lading_storage.protocols import Create
+from lading_storage.records.core import Key, Manifest, Record
+from lading_storage.records.deleted import TagEvent
+from lading_storage.records.kinds import CROSS_REPOSITORY_FIELDS, KINDS
 from tests.contracts.test_metadata import DIGEST, EXAMPLES, NOW, OTHER, link, manifest
 
 GOOD: Final = re.compile(

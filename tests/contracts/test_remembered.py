@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from storage import sqlite
-from storage.protocols import Create, Delete, MetadataStore, Replace, Touch
-from storage.sqlite import SqliteMetadata
+from lading_storage.local import sqlite
+from lading_storage.local.sqlite import SqliteMetadata
+from lading_storage.protocols import Create, Delete, MetadataStore, Replace, Touch
 from tests.contracts.test_metadata import get, tag
 
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from storage.errors import StorageError
-from storage.filesystem import FilesystemBlobs
+from lading_storage.errors import StorageError
+from lading_storage.local.filesystem import FilesystemBlobs
 
 
 def test_a_folder_of_a_newer_release_is_refused(tmp_path: Path) -> None:

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from storage import sqlite_file
-from storage.protocols import Create, Delete, Touch
-from storage.records import Tag
-from storage.sqlite import SqliteMetadata
-from storage.sqlite_queue import WriterQueue
+from lading_storage.local import sqlite_file
+from lading_storage.local.sqlite import SqliteMetadata
+from lading_storage.local.sqlite_queue import WriterQueue
+from lading_storage.protocols import Create, Delete, Touch
+from lading_storage.records.core import Tag
 from tests.contracts.test_metadata import tag
 
 LIMIT = 256 * 1024
@@ -75,7 +75,7 @@ def test_the_log_is_cut_once_a_long_reader_has_ended(
     store: SqliteMetadata, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sqlite_file, "MAX_WAL_SIZE", LIMIT)
-    monkeypatch.setattr("storage.sqlite.CHECKPOINT_INTERVAL", 0.0)
+    monkeypatch.setattr("lading_storage.local.sqlite.CHECKPOINT_INTERVAL", 0.0)
     first = fill(store, 1)
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as reader:
         reader.execute("BEGIN")
@@ -97,7 +97,7 @@ def test_readers_that_overlap_do_not_let_the_log_grow(
 ) -> None:
     """There is a reader at any moment, but each ends soon."""
     monkeypatch.setattr(sqlite_file, "MAX_WAL_SIZE", LIMIT)
-    monkeypatch.setattr("storage.sqlite.CHECKPOINT_INTERVAL", 0.0)
+    monkeypatch.setattr("lading_storage.local.sqlite.CHECKPOINT_INTERVAL", 0.0)
     largest, ended = 0, threading.Event()
 
     def read() -> None:
@@ -206,7 +206,7 @@ def test_a_process_that_does_not_give_its_turn_back_stops_nobody(path: Path) -> 
 
 def test_a_process_that_was_stopped_in_its_turn_is_waited_for_once(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stopped, other, pauses = WriterQueue(path, 30), WriterQueue(path, 0.05), list[float]()
-    monkeypatch.setattr("storage.sqlite_queue.time.sleep", pauses.append)
+    monkeypatch.setattr("lading_storage.local.sqlite_queue.time.sleep", pauses.append)
     with stopped.acquire():
         with other.acquire():
             assert pauses

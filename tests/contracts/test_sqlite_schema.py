@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from storage.errors import StorageError, Unavailable
-from storage.kinds import KINDS
-from storage.protocols import Create
-from storage.records import Key, Repository
-from storage.sqlite import SqliteMetadata
-from storage.sqlite_schema import FILTERS, KIND_NUMBERS, VERSION
+from lading_storage.errors import StorageError, Unavailable
+from lading_storage.local.sqlite import SqliteMetadata
+from lading_storage.local.sqlite_schema import FILTERS, KIND_NUMBERS, VERSION
+from lading_storage.protocols import Create
+from lading_storage.records.core import Key, Repository
+from lading_storage.records.kinds import KINDS
 from tests.contracts.test_metadata import DIGEST, EXAMPLES, link
 
 REPOSITORY = Key(Repository, "team/app")

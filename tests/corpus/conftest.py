@@ -6,8 +6,8 @@ from pathlib import Path
 import bcrypt
 import pytest
 
-from functions.jobs.backup import Stores
-from functions.registry.registry import Registry
+from lading.jobs.backup import Stores
+from lading.registry.registry import Registry
 from tests.api.client import Client, client_of
 from tests.auth.conftest import Guard, guard, iam, local_stores, world
 from tests.auth.worlds import Guarded, bearer

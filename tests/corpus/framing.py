@@ -7,7 +7,7 @@ and the connection ends with it. Where the end is certain, all three are answere
 
 from typing import Final
 
-from storage.digests import digest_of
+from lading_storage.digests import digest_of
 
 SMUGGLED: Final = b"GET /v2/ HTTP/1.1\r\nHost: localhost\r\n\r\n"
 LAST: Final = b"DELETE /v2/ HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"

@@ -14,8 +14,8 @@ from typing import Any, Final
 import jwt
 import pytest
 
-from functions.auth.keys import KeyRing, Keys, SigningKey
-from functions.auth.tokens import Tokens
+from lading.auth.keys import KeyRing, Keys, SigningKey
+from lading.auth.tokens import Tokens
 from tests.api.client import Client
 from tests.auth.conftest import Guard
 from tests.auth.worlds import SERVICE, URL, World, claims_of, know_certificates, private_key

@@ -5,14 +5,14 @@ from typing import Final
 
 import pytest
 
-from functions import settings
-from functions.app import App
-from functions.auth.door import OpenAuthenticator
-from functions.jobs.backup import Stores
-from functions.registry.documents import OCI_INDEX, OCI_MANIFEST
-from functions.registry.immutable import ImmutableTags
-from functions.registry.registry import Registry
-from storage.digests import digest_of
+from lading import settings
+from lading.app import App
+from lading.auth.authenticator import OpenAuthenticator
+from lading.jobs.backup import Stores
+from lading.registry.content.manifest_format import OCI_INDEX, OCI_MANIFEST
+from lading.registry.registry import Registry
+from lading.registry.tags.immutable import ImmutableTags
+from lading_storage.digests import digest_of
 from tests import images
 from tests.api.client import Client, Response
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from functions.registry.documents import OCI_MANIFEST
-from storage.digests import digest_of
+from lading.registry.content.manifest_format import OCI_MANIFEST
+from lading_storage.digests import digest_of
 from tests import images
 from tests.api.client import Client, Response, typed
 from tests.auth.worlds import Guarded

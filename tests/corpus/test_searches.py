@@ -5,8 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from functions.api import catalog
-from functions.app import MAX_SEARCHES, MAX_WAITING_SEARCHES
+from lading.api import catalog
+from lading.app import MAX_SEARCHES, MAX_WAITING_SEARCHES
 from tests.auth.worlds import Guarded
 from tests.corpus.conftest import Headers
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from emulators.processes import free_port
-from functions import envoy_config
-from functions.envoy_supervisor import EnvoyMissing, envoy_program
+from lading.server import envoy_config
+from lading.server.envoy_supervisor import EnvoyMissing, envoy_program
 from tests.needs import missing
 
 TIMEOUT = 20.0

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from functions import envoy_config
-from functions.registry.manifests import MAX_MANIFEST
+from lading.registry.content.manifests import MAX_MANIFEST
+from lading.server import envoy_config
 from tests.envoy.front import OK, TIMEOUT, Exchange, Front, front
 from tests.envoy.h2_client import Client, connected
 

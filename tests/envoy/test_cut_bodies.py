@@ -6,9 +6,9 @@ import time
 
 import pytest
 
-from functions.registry.documents import OCI_MANIFEST
-from functions.registry.manifests import MAX_MANIFEST
-from storage.digests import digest_of
+from lading.registry.content.manifest_format import OCI_MANIFEST
+from lading.registry.content.manifests import MAX_MANIFEST
+from lading_storage.digests import digest_of
 from tests import images
 from tests.envoy.h2_client import connected
 from tests.servers import PATIENCE, Server

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from storage.digests import digest_of
+from lading_storage.digests import digest_of
 from tests.envoy.h2_client import Client, connected
 from tests.servers import Server, serving
 from tests.serving.bodies import digest_of_zeros

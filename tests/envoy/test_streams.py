@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from functions.app import THREADS_PER_DRAIN
-from functions.envoy_config import STREAM_WINDOW
-from functions.registry.documents import OCI_MANIFEST
-from storage.digests import digest_of
+from lading.app import THREADS_PER_DRAIN
+from lading.registry.content.manifest_format import OCI_MANIFEST
+from lading.server.envoy_config import STREAM_WINDOW
+from lading_storage.digests import digest_of
 from tests import images
 from tests.envoy.h2_client import Client, connected
 from tests.faults import NIGHTLY

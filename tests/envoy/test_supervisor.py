@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from functions import envoy_supervisor
-from functions.envoy_supervisor import EnvoyMissing
+from lading.server import envoy_supervisor
+from lading.server.envoy_supervisor import EnvoyMissing
 from tests.envoy.h2_client import connected
 from tests.servers import Server, serving
 from tests.serving.test_functions import AS_BUILT, IN_CLOUD_RUN

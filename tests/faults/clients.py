@@ -5,7 +5,7 @@ import http.client
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from storage.digests import digest_of
+from lading_storage.digests import digest_of
 from tests.api.client import typed
 
 PATIENCE = 60.0

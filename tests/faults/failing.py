@@ -12,12 +12,12 @@ from urllib.parse import urlsplit
 import pytest
 
 from emulators import Emulators
-from functions import settings
-from functions.composition import open_blobs, open_metadata
-from functions.jobs.backup import Stores
-from storage.errors import Unavailable
-from storage.protocols import BlobStore, Found, MetadataStore, QueueCursor, Queued, StoredObject, Write
-from storage.records import Key, R
+from lading import settings
+from lading.composition import open_blobs, open_metadata
+from lading.jobs.backup import Stores
+from lading_storage.errors import Unavailable
+from lading_storage.protocols import BlobStore, Found, MetadataStore, QueueCursor, Queued, StoredObject, Write
+from lading_storage.records.core import Key, R
 from tests.faults.grpc_proxy import failing_grpc
 from tests.faults.http_proxy import failing_http
 from tests.faults.plans import Kind, Plan

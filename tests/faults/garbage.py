@@ -11,21 +11,21 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
-from functions.jobs.backup import Stores
-from functions.jobs.collect import Collector
-from functions.jobs.reaping import GracePeriods
-from functions.registry.links import unverify
-from functions.registry.pages import scan_all
-from functions.registry.registry import Registry
-from functions.registry.uploads import Body
-from storage.digests import digest_of
-from storage.filesystem import FilesystemBlobs
-from storage.kinds import KINDS
-from storage.past import TagEvent
-from storage.protocols import MAX_CONTENT_SIZE, Create, Replace
-from storage.records import Key, Record, Upload, values_of
-from storage.sqlite import SqliteMetadata
-from storage.upkeep import Job
+from lading.jobs.backup import Stores
+from lading.jobs.gc.collect import Collector
+from lading.jobs.gc.sweep import GracePeriods
+from lading.registry.content.blob_links import unverify
+from lading.registry.content.uploads import Body
+from lading.registry.pagination import scan_all
+from lading.registry.registry import Registry
+from lading_storage.digests import digest_of
+from lading_storage.local.filesystem import FilesystemBlobs
+from lading_storage.local.sqlite import SqliteMetadata
+from lading_storage.protocols import MAX_CONTENT_SIZE, Create, Replace
+from lading_storage.records.core import Key, Record, Upload, values_of
+from lading_storage.records.deleted import TagEvent
+from lading_storage.records.jobs import Job
+from lading_storage.records.kinds import KINDS
 from tests import images
 from tests.model.truth import Snapshot
 from tests.registry.clocks import TestClock

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable
 
-from storage.digests import digest_of
+from lading_storage.digests import digest_of
 from tests.faults.clients import ExactClient, Told
 
 

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from storage.digests import digest_of
-from storage.protocols import MAX_CONTENT_SIZE
+from lading_storage.digests import digest_of
+from lading_storage.protocols import MAX_CONTENT_SIZE
 from tests import images
 from tests.api.client import Response
 from tests.faults.worlds import World, by_rules, image

@@ -12,11 +12,11 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from functions.registry.pulls import LastPulls
-from storage.errors import Conflict, Unavailable
-from storage.protocols import Create, Delete
-from storage.records import Repository
-from storage.upkeep import LastPull
+from lading.registry.cleanup.last_pulled import LastPulls
+from lading_storage.errors import Conflict, Unavailable
+from lading_storage.protocols import Create, Delete
+from lading_storage.records.core import Repository
+from lading_storage.records.jobs import LastPull
 from tests.api.client import Response
 from tests.faults import NIGHTLY
 from tests.faults.failing import Failing
@@ -158,7 +158,7 @@ def test_a_pull_does_not_fail_with_the_writing_of_its_time(backends: Backends, k
 def test_an_outage_is_told_and_nobody_waits_long(
     backends: Backends, operation: Operation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for driver in ("storage.firestore_calls", "storage.gcs"):
+    for driver in ("lading_storage.google.firestore_retry", "lading_storage.google.gcs"):
         monkeypatch.setattr(f"{driver}.PATIENCE", 0.5)
     world = world_of(backends, operation)
     backends.plan.set(Kind.UNAVAILABLE, 1, lasting=True)

@@ -16,16 +16,16 @@ from pathlib import Path
 
 import pytest
 
-from functions.jobs import reserve
-from functions.jobs.backup import Stores, back_up
-from functions.registry.registry import Registry
-from storage import sqlite_backup
-from storage.digests import digest_of
-from storage.errors import StoreFull, Unavailable
-from storage.filesystem import FilesystemBlobs
-from storage.protocols import Replace
-from storage.records import Blob, Key
-from storage.sqlite import SqliteMetadata
+from lading.jobs.backup import Stores, back_up
+from lading.jobs.gc import reserve
+from lading.registry.registry import Registry
+from lading_storage.digests import digest_of
+from lading_storage.errors import StoreFull, Unavailable
+from lading_storage.local import sqlite_backup
+from lading_storage.local.filesystem import FilesystemBlobs
+from lading_storage.local.sqlite import SqliteMetadata
+from lading_storage.protocols import Replace
+from lading_storage.records.core import Blob, Key
 from tests import images
 from tests.api.client import Client, Response, client_of, typed
 from tests.clients.layouts import write_image
@@ -256,8 +256,8 @@ def test_on_a_full_disk_images_can_be_deleted_and_collected_until_none_is_left(
 
 def killed_at_work(environment: Mapping[str, str], folder: Path) -> None:
     """Start a collection, and kill it when it has the lease; before it has freed anything, the disk is full."""
-    program = "from functions.jobs.slices import Slices; import os, sys; Slices._slice = lambda *_: os._exit(9);"
-    command = [sys.executable, "-c", f"{program} from functions.cli import main; main(['gc', '--nobody-pushes'])"]
+    program = "from lading.jobs.runner import Slices; import os, sys; Slices._slice = lambda *_: os._exit(9);"
+    command = [sys.executable, "-c", f"{program} from lading.cli import main; main(['gc', '--nobody-pushes'])"]
     assert subprocess.run(command, env={**os.environ, **environment}, check=False).returncode == 9
 
 
@@ -312,7 +312,7 @@ def client(local: Stores) -> Client:
 
 
 def test_a_busy_database_is_waited_for_and_then_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("storage.sqlite_file.BUSY_TIMEOUT", 0.2)
+    monkeypatch.setattr("lading_storage.local.sqlite_file.BUSY_TIMEOUT", 0.2)
     blobs, metadata = FilesystemBlobs(tmp_path / "blobs"), SqliteMetadata(tmp_path / "metadata.sqlite")
     client, content = client_of(Registry(blobs, metadata)), images.blob()
     client.push_blob("a", content)

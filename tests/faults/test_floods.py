@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from functions.registry.documents import OCI_MANIFEST
-from storage.digests import digest_of
-from storage.protocols import MAX_CONTENT_SIZE
+from lading.registry.content.manifest_format import OCI_MANIFEST
+from lading_storage.digests import digest_of
+from lading_storage.protocols import MAX_CONTENT_SIZE
 from tests import images
 from tests.servers import Server, answer_on, serving, users
 
@@ -28,7 +28,7 @@ ATTACKER = "127.0.0.2"
 
 HURRIED = """
 import sys
-from functions import cli, serve
+from lading import cli; from lading.server import serve
 serve.SWEEP, serve.STUCK = 0.5, 1.0
 sys.exit(cli.main(["serve"]))
 """

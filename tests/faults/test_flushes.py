@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 import pytest
 
-from storage.digests import digest_of
+from lading_storage.digests import digest_of
 from tests import images
 from tests.faults import NIGHTLY
 from tests.faults.broken_disk import BrokenDisk

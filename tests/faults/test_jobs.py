@@ -14,17 +14,17 @@ from typing import Any
 
 import pytest
 
-from functions.jobs.backup import Stores
-from functions.jobs.cleanup import in_collection
-from functions.jobs.collect import Collector
-from functions.jobs.reaping import GracePeriods
-from functions.jobs.scrub import Scrubber
-from functions.jobs.slices import LEASE_DURATION, JobReport
-from functions.registry.policy_files import parse_policies
-from functions.registry.registry import Registry
-from storage.errors import StorageError
-from storage.past import DeletedManifest, DeletedTag
-from storage.records import Key, Manifest, Tag
+from lading.jobs.backup import Stores
+from lading.jobs.cleanup import in_collection
+from lading.jobs.gc.collect import Collector
+from lading.jobs.gc.sweep import GracePeriods
+from lading.jobs.runner import LEASE_DURATION, JobReport
+from lading.jobs.scrub import Scrubber
+from lading.registry.cleanup.policy_json import parse_policies
+from lading.registry.registry import Registry
+from lading_storage.errors import StorageError
+from lading_storage.records.core import Key, Manifest, Tag
+from lading_storage.records.deleted import DeletedManifest, DeletedTag
 from tests.faults import NIGHTLY
 from tests.faults.failing import Failing
 from tests.faults.garbage import REPAIRS, REPOSITORIES, STEPS, State, Template, damaged, made, neglected, state_of

@@ -13,15 +13,15 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Event, Thread
 
-from functions.jobs.backup import Stores
-from functions.jobs.collect import Collector
-from functions.jobs.reaping import GracePeriods
-from functions.registry.registry import Registry
-from functions.registry.uploads import Body
-from storage.digests import digest_of
-from storage.protocols import Replace
-from storage.records import Key
-from storage.upkeep import Job
+from lading.jobs.backup import Stores
+from lading.jobs.gc.collect import Collector
+from lading.jobs.gc.sweep import GracePeriods
+from lading.registry.content.uploads import Body
+from lading.registry.registry import Registry
+from lading_storage.digests import digest_of
+from lading_storage.protocols import Replace
+from lading_storage.records.core import Key
+from lading_storage.records.jobs import Job
 from tests.faults import NIGHTLY
 from tests.faults.workers import Client, Crane, Worker, prepare
 from tests.needs import program
@@ -93,7 +93,7 @@ def test_whoever_is_killed_has_kept_what_was_acknowledged(environment: Mapping[s
 
 def killed_while_collecting(environment: Mapping[str, str], stores: Stores) -> bool:
     """Start a collection, and kill it some time after it has begun; answers whether it was at work."""
-    command = [sys.executable, "-m", "functions.cli", "gc", "--nobody-pushes", "--undelete", "0s"]
+    command = [sys.executable, "-m", "lading.cli", "gc", "--nobody-pushes", "--undelete", "0s"]
     with subprocess.Popen(command, env={**os.environ, **environment}, stdout=subprocess.DEVNULL) as process:
         while job_of(stores).until is None and process.poll() is None:
             time.sleep(0.002)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from storage.digests import digest_of
+from lading_storage.digests import digest_of
 from tests.faults.clients import Told
 from tests.faults.ledger import Ledger
 from tests.serving.cloud import Quiet, answering

@@ -11,8 +11,8 @@ from pathlib import Path
 import bcrypt
 import pytest
 
-from functions.api.slots import BodySlots
-from storage.digests import digest_of
+from lading.http.slots import BodySlots
+from lading_storage.digests import digest_of
 from tests import images
 from tests.servers import Server, answer_on, basic, serving
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from functions.serve import MAX_CONNECTIONS, READ_BUFFER_SIZE
-from storage.digests import digest_of
+from lading.server.serve import MAX_CONNECTIONS, READ_BUFFER_SIZE
+from lading_storage.digests import digest_of
 from tests import images
 from tests.faults.clients import ExactClient
 from tests.servers import Server, serving, users
@@ -28,7 +28,7 @@ ANY_UPLOAD = "/v2/a/blobs/uploads/0123456789abcdef0123456789abcdef"
 def private(tmp_path: Path) -> Iterator[Server]:
     """A registry with one user, few threads, and, to begin with, as few descriptors as a system gives."""
     variables, authorization = users(tmp_path / "access")
-    few = f"ulimit -Sn 1024; exec {sys.executable} -m functions.cli serve --address 127.0.0.1:{{port}}"
+    few = f"ulimit -Sn 1024; exec {sys.executable} -m lading.cli serve --address 127.0.0.1:{{port}}"
     environment = {"LADING_DATA": str(tmp_path / "data"), "LADING_THREADS": str(THREADS), **variables}
     with serving(environment, tmp_path / "log", command=["bash", "-c", few]) as server:
         server.authorization = authorization
@@ -120,7 +120,7 @@ def test_idle_connections(private: Server, connections: int, begun: int) -> None
 
 HURRIED = """
 import sys
-from functions import cli, serve
+from lading import cli; from lading.server import serve
 serve.IDLE_IN_A_CROWD = 5.0
 sys.exit(cli.main(["serve"]))
 """

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from storage.digests import digest_of
+from lading_storage.digests import digest_of
 from tests import images
 from tests.faults import NIGHTLY
 from tests.faults.clients import ExactClient, Told

@@ -14,7 +14,7 @@ from typing import Final
 
 import pytest
 
-from storage.digests import digest_of
+from lading_storage.digests import digest_of
 from tests import images
 from tests.faults.clients import ExactClient
 from tests.servers import Server, serving
@@ -41,11 +41,9 @@ def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @contextmanager
 def served_by(code: Path, data: Path, log: Path) -> Iterator[tuple[Server, ExactClient]]:
     """A registry on `data` that runs the code in a folder, and a client."""
-    program = "import sys; sys.path.insert(0, sys.argv.pop(1)); from functions import cli; sys.exit(cli.main())"
-    # Without -P the folder from which tests run would come first.
-    command = [sys.executable, "-P", "-c", program, str(code), "serve", "--address", "127.0.0.1:{port}"]
+    command = [sys.executable, "-P", "-m", "functions.cli", "serve", "--address", "127.0.0.1:{port}"]
     with (
-        serving({"LADING_DATA": str(data)}, log, command=command) as server,
+        serving({"LADING_DATA": str(data), "PYTHONPATH": str(code)}, log, command=command) as server,
         closing(ExactClient(server.port)) as client,
     ):
         yield server, client
@@ -96,7 +94,7 @@ def test_of_pushes_beside_the_upgrade_each_is_acknowledged_and_there_or_refused(
             assert old.push_blob("a", content).status == 201
         environment = {**os.environ, "LADING_DATA": str(data)}
         upgrade = subprocess.Popen(
-            [sys.executable, "-m", "functions.cli", "history", "a"],
+            [sys.executable, "-m", "lading.cli", "history", "a"],
             cwd=ROOT,
             env=environment,
             stdout=subprocess.DEVNULL,

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from threading import Event
 from typing import Protocol
 
-from storage.digests import digest_of
+from lading_storage.digests import digest_of
 from tests import images
 from tests.faults.clients import ExactClient, Told
 from tests.faults.ledger import Ledger

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from functions.registry.errors import RegistryError
-from functions.registry.registry import Registry
-from storage.digests import digest_of
-from storage.errors import StorageError
+from lading.registry.errors import RegistryError
+from lading.registry.registry import Registry
+from lading_storage.digests import digest_of
+from lading_storage.errors import StorageError
 from tests import images
 from tests.api.client import Client, Response, client_of, typed
 from tests.faults.failing import Failing

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from functions.jobs.backup import Stores
+from lading.jobs.backup import Stores
 from tests.jobs.folders import folder_stores
 
 

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from functions.jobs.backup import Stores
-from storage.filesystem import FilesystemBlobs
-from storage.sqlite import SqliteMetadata
+from lading.jobs.backup import Stores
+from lading_storage.local.filesystem import FilesystemBlobs
+from lading_storage.local.sqlite import SqliteMetadata
 
 
 def folder_stores(folder: Path) -> Stores:

@@ -9,20 +9,20 @@ import pytest
 from google.cloud import firestore
 
 from emulators import Emulators
-from functions import settings
-from functions.composition import open_blobs
-from functions.jobs.adoption import MIGRATION_KEY
-from functions.jobs.backup import Stores
-from functions.jobs.collect import Collector
-from functions.jobs.reaping import GracePeriods
-from functions.registry.registry import Registry
-from storage.digests import digest_of
-from storage.firestore import FirestoreMetadata
-from storage.firestore_schema import SCHEMA_VERSION
-from storage.kinds import KINDS
-from storage.past import DeletedLink, DeletedManifest
-from storage.protocols import MAX_RELEASE_OVERLAP, Create, Delete
-from storage.records import Blob, Key, Manifest, Repository, converted
+from lading import settings
+from lading.composition import open_blobs
+from lading.jobs.backup import Stores
+from lading.jobs.gc.collect import Collector
+from lading.jobs.gc.migration import MIGRATION_KEY
+from lading.jobs.gc.sweep import GracePeriods
+from lading.registry.registry import Registry
+from lading_storage.digests import digest_of
+from lading_storage.google.firestore import FirestoreMetadata
+from lading_storage.google.firestore_schema import SCHEMA_VERSION
+from lading_storage.protocols import MAX_RELEASE_OVERLAP, Create, Delete
+from lading_storage.records.core import Blob, Key, Manifest, Repository, converted
+from lading_storage.records.deleted import DeletedLink, DeletedManifest
+from lading_storage.records.kinds import KINDS
 from tests import images
 from tests.jobs.test_idle import Counting
 from tests.model.truth import Snapshot, spotless, whole

@@ -11,17 +11,17 @@ from typing import Any
 
 import pytest
 
-from functions import settings
-from functions.commands.serve import _collection
-from functions.composition import collector_of, create
-from functions.jobs.background import BackgroundCollection
-from functions.jobs.slices import JobReport, Phase, ResumableJob, scan_pages
-from functions.registry.acts import now
-from functions.registry.registry import Registry
-from functions.settings import SettingsError
-from storage.digests import digest_of
-from storage.errors import StoreFull
-from storage.records import Repository
+from lading import settings
+from lading.commands.serve import _collection
+from lading.composition import collector_of, create
+from lading.jobs.gc.background import BackgroundCollection
+from lading.jobs.runner import JobReport, Phase, ResumableJob, scan_pages
+from lading.registry.change_context import now
+from lading.registry.registry import Registry
+from lading.settings import SettingsError
+from lading_storage.digests import digest_of
+from lading_storage.errors import StoreFull
+from lading_storage.records.core import Repository
 from tests import images
 from tests.jobs.folders import folder_stores
 from tests.registry.pushes import push_image

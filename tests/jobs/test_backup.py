@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from functions.jobs.backup import Stores, back_up, restore
-from functions.jobs.collect import Collector
-from functions.jobs.reaping import GracePeriods
-from functions.registry.registry import Registry
-from storage import sqlite_backup
-from storage.digests import digest_of
-from storage.errors import ObjectNotFound, Unavailable
-from storage.records import Manifest
+from lading.jobs.backup import Stores, back_up, restore
+from lading.jobs.gc.collect import Collector
+from lading.jobs.gc.sweep import GracePeriods
+from lading.registry.registry import Registry
+from lading_storage.digests import digest_of
+from lading_storage.errors import ObjectNotFound, Unavailable
+from lading_storage.local import sqlite_backup
+from lading_storage.records.core import Manifest
 from tests import images
 from tests.jobs.folders import folder_stores
 from tests.registry.pushes import pull_blob, push_blob, push_image, push_manifest

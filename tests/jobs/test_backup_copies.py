@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 
-from functions.jobs.backup import BackupOptions, Stores, back_up
-from functions.jobs.backup.folder import INCOMING, PART
-from functions.jobs.collect import Collector
-from functions.jobs.reaping import GracePeriods
-from functions.registry.registry import Registry
-from storage import sqlite_backup
-from storage.errors import Unavailable
-from storage.protocols import Replace
-from storage.records import Blob, Key, Link, Manifest, Repository, Tag
+from lading.jobs.backup import BackupOptions, Stores, back_up
+from lading.jobs.backup.folder import INCOMING, PART
+from lading.jobs.gc.collect import Collector
+from lading.jobs.gc.sweep import GracePeriods
+from lading.registry.registry import Registry
+from lading_storage.errors import Unavailable
+from lading_storage.local import sqlite_backup
+from lading_storage.protocols import Replace
+from lading_storage.records.core import Blob, Key, Link, Manifest, Repository, Tag
 from tests.jobs.folders import folder_stores
 from tests.jobs.test_backup import assert_whole, push_everything
 from tests.registry.pushes import push_image

@@ -11,19 +11,19 @@ from pathlib import Path
 
 import pytest
 
-from functions.jobs.backup import BackupOptions, BackupRefused, Stores, back_up, promote, restore
-from functions.jobs.backup.marker import FILE, LOCK, read_marker
-from functions.registry.identity import identity_of, known_identity
-from functions.registry.registry import Registry
-from storage.digests import digest_of
-from storage.errors import ObjectNotFound, StoreDamaged, StoreFull, Unavailable
-from storage.filesystem import FilesystemBlobs
-from storage.kinds import KINDS
-from storage.past import TagHistory
-from storage.protocols import Create, Delete
-from storage.records import Record, Robot, Tag
-from storage.sqlite import SqliteMetadata
-from storage.upkeep import InUseReport, LastPull
+from lading.jobs.backup import BackupOptions, BackupRefused, Stores, back_up, promote, restore
+from lading.jobs.backup.marker import FILE, LOCK, read_marker
+from lading.registry.identity import identity_of, known_identity
+from lading.registry.registry import Registry
+from lading_storage.digests import digest_of
+from lading_storage.errors import ObjectNotFound, StoreDamaged, StoreFull, Unavailable
+from lading_storage.local.filesystem import FilesystemBlobs
+from lading_storage.local.sqlite import SqliteMetadata
+from lading_storage.protocols import Create, Delete
+from lading_storage.records.core import Record, Robot, Tag
+from lading_storage.records.deleted import TagHistory
+from lading_storage.records.jobs import InUseReport, LastPull
+from lading_storage.records.kinds import KINDS
 from tests.contracts.test_metadata import EXAMPLES
 from tests.jobs.folders import folder_stores
 from tests.registry.pushes import push_image
@@ -93,7 +93,7 @@ def test_a_folder_that_cannot_be_made_or_written_is_named_in_words(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("functions.jobs.backup.run.write_marker", full)
+        patched.setattr("lading.jobs.backup.run.write_marker", full)
         with pytest.raises(
             StoreFull, match=f"no space left for the backup at {tmp_path / 'backup'}: free some on that disk"
         ):
@@ -303,7 +303,7 @@ def test_a_promotion_that_was_interrupted_lets_no_backup_in_and_can_be_done_agai
         raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("functions.jobs.backup.promotion.remove_marker", killed)
+        patched.setattr("lading.jobs.backup.promotion.remove_marker", killed)
         with pytest.raises(KeyboardInterrupt):
             promote(tmp_path / "backup")
 

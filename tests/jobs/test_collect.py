@@ -7,19 +7,19 @@ from typing import Any
 
 import pytest
 
-from functions.jobs.backup import Stores
-from functions.jobs.collect import Collector
-from functions.jobs.reaping import GracePeriods
-from functions.jobs.slices import JobReport
-from functions.registry.errors import RegistryError
-from functions.registry.registry import Registry
-from functions.registry.uploads import Body
-from storage.commit_size import size_of
-from storage.digests import digest_of
-from storage.kinds import KINDS
-from storage.past import DeletedLink
-from storage.protocols import Create, Delete, Replace, Touch
-from storage.records import MARKED, Blob, Key, Link, Repository, Upload
+from lading.jobs.backup import Stores
+from lading.jobs.gc.collect import Collector
+from lading.jobs.gc.sweep import GracePeriods
+from lading.jobs.runner import JobReport
+from lading.registry.content.uploads import Body
+from lading.registry.errors import RegistryError
+from lading.registry.registry import Registry
+from lading_storage.commit_size import size_of
+from lading_storage.digests import digest_of
+from lading_storage.protocols import Create, Delete, Replace, Touch
+from lading_storage.records.core import MARKED, Blob, Key, Link, Repository, Upload
+from lading_storage.records.deleted import DeletedLink
+from lading_storage.records.kinds import KINDS
 from tests import images
 from tests.races.small import Small
 from tests.registry.clocks import TestClock

@@ -10,14 +10,14 @@ import pytest
 from emulators import Emulators
 from emulators.iam import IamEmulator
 from emulators.processes import ProcessGroup, free_port
-from functions.jobs.backup import Stores
-from functions.jobs.check_access import AccessFileChecks
-from functions.jobs.check_front import FrontChecks
-from functions.jobs.check_host import Credentials, HostChecks
-from functions.jobs.check_stores import StoreChecks
-from functions.jobs.checks import CheckState, Finding, run_checks
-from storage.errors import Unavailable
-from storage.records import Upload
+from lading.jobs.backup import Stores
+from lading.jobs.doctor.access import AccessFileChecks
+from lading.jobs.doctor.checks import CheckState, Finding, run_checks
+from lading.jobs.doctor.front import FrontChecks
+from lading.jobs.doctor.host import Credentials, HostChecks
+from lading.jobs.doctor.stores import StoreChecks
+from lading_storage.errors import Unavailable
+from lading_storage.records.core import Upload
 from tests.auth.worlds import World
 from tests.servers import lading, serving, users
 from tests.serving.cloud import Quiet, answering, redirecting

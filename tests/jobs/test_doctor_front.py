@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 
-from functions.jobs import check_front
-from functions.jobs.backup import Stores
-from functions.jobs.check_front import FrontChecks
-from functions.jobs.check_host import Credentials, HostChecks
-from functions.jobs.checks import CheckState, Finding, run_checks
-from functions.version import PACKAGES, source_version
-from storage.past import DeletedManifest
-from storage.records import Link, Manifest, Upload
+from lading.jobs.backup import Stores
+from lading.jobs.doctor import front
+from lading.jobs.doctor.checks import CheckState, Finding, run_checks
+from lading.jobs.doctor.front import FrontChecks
+from lading.jobs.doctor.host import Credentials, HostChecks
+from lading.version import source_version, version_of
+from lading_storage.records.core import Link, Manifest, Upload
+from lading_storage.records.deleted import DeletedManifest
 from tests.faults.http_proxy import reset
 from tests.servers import Server, lading, serving, users
 from tests.serving.cloud import HOP_BY_HOP, Quiet, answering
@@ -153,7 +153,7 @@ class Oldest(Proxy):
 
 @pytest.fixture(autouse=True)
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(check_front, "CONCURRENT_UPLOAD_SECONDS", 2.0)
+    monkeypatch.setattr(front, "CONCURRENT_UPLOAD_SECONDS", 2.0)
 
 
 @pytest.fixture
@@ -243,11 +243,11 @@ def test_a_version_is_of_all_sources_and_their_places(tmp_path: Path) -> None:
     def version(**files: str) -> str:
         folder = tmp_path / str(len(list(tmp_path.iterdir())))
         for name, text in files.items():
-            path = folder / PACKAGES[0] / f"{name}.py"
+            path = folder / "lading" / f"{name}.py"
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
-        (folder / PACKAGES[0] / "notes.txt").write_text(str(folder))
-        return source_version(folder)
+        (folder / "lading" / "notes.txt").write_text(str(folder))
+        return version_of(folder / "lading")
 
     versions: list[Any] = [version(a="1", b="2"), version(a="1", b="3"), version(a="12"), version(b="1", a="2")]
     assert len({*versions}) == 4

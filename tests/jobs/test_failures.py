@@ -8,17 +8,17 @@ from typing import Any
 
 import pytest
 
-from functions.cli import main
-from functions.jobs.backup import Stores
-from functions.jobs.collect import Collector
-from functions.jobs.reaping import GracePeriods, Sweeper
-from functions.jobs.scrub import Scrubber
-from functions.jobs.slices import LEASE_DURATION, MAX_CONSECUTIVE_FAILURES
-from functions.registry.registry import Registry
-from storage.errors import Corrupt, Unavailable
-from storage.protocols import Replace, Write, key_of
-from storage.records import Blob, Key, Link
-from storage.upkeep import Job
+from lading.cli import main
+from lading.jobs.backup import Stores
+from lading.jobs.gc.collect import Collector
+from lading.jobs.gc.sweep import GracePeriods, Sweeper
+from lading.jobs.runner import LEASE_DURATION, MAX_CONSECUTIVE_FAILURES
+from lading.jobs.scrub import Scrubber
+from lading.registry.registry import Registry
+from lading_storage.errors import Corrupt, Unavailable
+from lading_storage.protocols import Replace, Write, key_of
+from lading_storage.records.core import Blob, Key, Link
+from lading_storage.records.jobs import Job
 from tests import images
 from tests.registry.clocks import TestClock
 from tests.registry.pushes import push_blob, push_image

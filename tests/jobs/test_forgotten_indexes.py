@@ -5,10 +5,10 @@ from datetime import timedelta
 
 import pytest
 
-from functions.jobs.collect import Collector
-from functions.jobs.reaping import GracePeriods
-from functions.registry.registry import Registry
-from storage.digests import digest_of
+from lading.jobs.gc.collect import Collector
+from lading.jobs.gc.sweep import GracePeriods
+from lading.registry.registry import Registry
+from lading_storage.digests import digest_of
 from tests import images
 from tests.registry.clocks import TestClock
 from tests.registry.pushes import push_blob, push_manifest

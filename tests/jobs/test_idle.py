@@ -6,16 +6,16 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
-from functions.jobs.backup import Stores
-from functions.jobs.cleanup import in_collection
-from functions.jobs.collect import Collector
-from functions.jobs.reaping import GracePeriods
-from functions.registry.policy_files import parse_policies
-from functions.registry.registry import Registry
-from storage.digests import digest_of
-from storage.past import DeletedManifest, DeletedTag
-from storage.protocols import Found, MetadataStore, Write
-from storage.records import Key, Manifest
+from lading.jobs.backup import Stores
+from lading.jobs.cleanup import in_collection
+from lading.jobs.gc.collect import Collector
+from lading.jobs.gc.sweep import GracePeriods
+from lading.registry.cleanup.policy_json import parse_policies
+from lading.registry.registry import Registry
+from lading_storage.digests import digest_of
+from lading_storage.protocols import Found, MetadataStore, Write
+from lading_storage.records.core import Key, Manifest
+from lading_storage.records.deleted import DeletedManifest, DeletedTag
 from tests import images
 from tests.races.between import Between
 from tests.registry.clocks import TestClock

@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from functions.jobs.backup import BackupRefused, Stores, back_up, restore
-from functions.jobs.backup.marker import LOCK, locked
-from functions.registry.identity import identity_of
-from functions.registry.registry import Registry
-from storage.digests import digest_of
-from storage.errors import Unavailable
-from storage.records import Key, Tag
-from storage.sqlite import SqliteMetadata
-from storage.sqlite_read_only import ReadOnlySqlite
+from lading.jobs.backup import BackupRefused, Stores, back_up, restore
+from lading.jobs.backup.marker import LOCK, locked
+from lading.registry.identity import identity_of
+from lading.registry.registry import Registry
+from lading_storage.digests import digest_of
+from lading_storage.errors import Unavailable
+from lading_storage.local.sqlite import SqliteMetadata
+from lading_storage.local.sqlite_read_only import ReadOnlySqlite
+from lading_storage.records.core import Key, Tag
 from tests.jobs.folders import folder_stores
 from tests.needs import missing
 from tests.registry.pushes import push_image

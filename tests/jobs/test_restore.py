@@ -7,20 +7,20 @@ from pathlib import Path
 
 import pytest
 
-from functions.jobs.backup import BackupRefused, RestoreOptions, Stores, back_up, restore
-from functions.jobs.backup.restoration import Restore
-from functions.jobs.backup.restoration_batches import BatchRestore
-from functions.jobs.collect import Collector
-from functions.jobs.reaping import GracePeriods
-from functions.registry.acts import ChangeContext, now
-from functions.registry.documents import OCI_ARTIFACT, OCI_MANIFEST
-from functions.registry.immutable import ImmutableTags
-from functions.registry.manifests import Put
-from functions.registry.registry import Registry
-from storage.errors import ObjectNotFound
-from storage.past import DeletedManifest, DeletedTag, TagEvent, TagHistory
-from storage.protocols import Create, Delete
-from storage.records import Key, Robot, Upload
+from lading.jobs.backup import BackupRefused, RestoreOptions, Stores, back_up, restore
+from lading.jobs.backup.batch_restore import BatchRestore
+from lading.jobs.backup.restoration import Restore
+from lading.jobs.gc.collect import Collector
+from lading.jobs.gc.sweep import GracePeriods
+from lading.registry.change_context import ChangeContext, now
+from lading.registry.content.manifest_format import OCI_ARTIFACT, OCI_MANIFEST
+from lading.registry.content.manifests import Put
+from lading.registry.registry import Registry
+from lading.registry.tags.immutable import ImmutableTags
+from lading_storage.errors import ObjectNotFound
+from lading_storage.protocols import Create, Delete
+from lading_storage.records.core import Key, Robot, Upload
+from lading_storage.records.deleted import DeletedManifest, DeletedTag, TagEvent, TagHistory
 from tests import images
 from tests.jobs.folders import folder_stores
 from tests.jobs.test_backup import assert_whole, push_everything

@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from functions.jobs.backup import Stores
-from functions.jobs.collect import Collector
-from functions.jobs.reaping import GracePeriods
-from functions.jobs.scrub import Scrubber
-from functions.jobs.slices import JobReport, Phase
-from functions.registry.registry import Registry
-from storage.errors import Unavailable
-from storage.protocols import Create, Delete, Replace
-from storage.records import Key, Link, Manifest, Record, Tag
+from lading.jobs.backup import Stores
+from lading.jobs.gc.collect import Collector
+from lading.jobs.gc.sweep import GracePeriods
+from lading.jobs.runner import JobReport, Phase
+from lading.jobs.scrub import Scrubber
+from lading.registry.registry import Registry
+from lading_storage.errors import Unavailable
+from lading_storage.protocols import Create, Delete, Replace
+from lading_storage.records.core import Key, Link, Manifest, Record, Tag
 from tests import images
 from tests.registry.damage import Steps
 from tests.registry.pushes import push_blob, push_image, push_manifest

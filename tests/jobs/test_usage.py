@@ -4,11 +4,11 @@ import itertools
 import tracemalloc
 from collections.abc import Iterator, Mapping
 
-from functions.jobs.cleanup import CleanupContext
-from functions.jobs.shared import SharedBlobs
-from functions.jobs.usage import Usage
-from functions.registry.registry import Registry
-from storage.digests import digest_of
+from lading.jobs.cleanup import CleanupContext
+from lading.jobs.shared_blobs import SharedBlobs
+from lading.jobs.usage import Usage
+from lading.registry.registry import Registry
+from lading_storage.digests import digest_of
 from tests import images
 from tests.registry.clocks import TestClock
 from tests.registry.pushes import push_blob, push_image, push_manifest

@@ -7,9 +7,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from functions.registry.documents import parse_manifest
-from functions.registry.referring import attaches, attachment_after, attachment_of, is_referrer_tag, referrer_tags_of
-from storage.digests import digest_of
+from lading.registry.content.manifest_format import parse_manifest
+from lading.registry.content.referrer_tags import (
+    attaches,
+    attachment_after,
+    attachment_of,
+    is_referrer_tag,
+    referrer_tags_of,
+)
+from lading_storage.digests import digest_of
 
 IMMUTABLE = "keep"
 """The one tag that is neither moved nor deleted."""

@@ -23,22 +23,22 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from functions import settings as registry_settings
-from functions.composition import open_blobs, open_metadata
-from functions.jobs import cleanup
-from functions.jobs.backup import Stores
-from functions.jobs.cleanup import CleanupContext
-from functions.jobs.collect import Collector
-from functions.jobs.reaping import GracePeriods
-from functions.registry.errors import BLOB_REFERENCED, BLOB_UNKNOWN, RegistryError
-from functions.registry.immutable import ImmutableTags
-from functions.registry.pages import scan_all
-from functions.registry.policy_files import parse_policies
-from functions.registry.referring import COSIGN_MEDIA_TYPES, referrer_tags_of
-from functions.registry.registry import Registry
-from storage.digests import digest_of
-from storage.past import DeletedManifest, DeletedTag
-from storage.records import Key, Manifest
+from lading import settings as registry_settings
+from lading.composition import open_blobs, open_metadata
+from lading.jobs import cleanup
+from lading.jobs.backup import Stores
+from lading.jobs.cleanup import CleanupContext
+from lading.jobs.gc.collect import Collector
+from lading.jobs.gc.sweep import GracePeriods
+from lading.registry.cleanup.policy_json import parse_policies
+from lading.registry.content.referrer_tags import COSIGN_MEDIA_TYPES, referrer_tags_of
+from lading.registry.errors import BLOB_REFERENCED, BLOB_UNKNOWN, RegistryError
+from lading.registry.pagination import scan_all
+from lading.registry.registry import Registry
+from lading.registry.tags.immutable import ImmutableTags
+from lading_storage.digests import digest_of
+from lading_storage.records.core import Key, Manifest
+from lading_storage.records.deleted import DeletedManifest, DeletedTag
 from tests import images
 from tests.model.plain import IMMUTABLE, Dead, Image, Refused, Repository, Row
 from tests.model.truth import Snapshot, spotless, whole

@@ -8,15 +8,27 @@ from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import Any, Final
 
-from functions.jobs.backup import Stores
-from functions.registry import causes
-from functions.registry.expiry import POLICY_ACTOR_PREFIX
-from functions.registry.needs import required_dependencies_of
-from functions.registry.pages import scan_all
-from functions.registry.referring import NOT_ATTACHED, OWN_TAG, OWN_TAG_AND_DIGEST
-from storage.digests import algorithm_of, digest_of
-from storage.past import DeletedLink, DeletedManifest, DeletedTag, TagEvent, TagHistory
-from storage.records import HIDDEN_UNVERIFIED, UNVERIFIED, Blob, Key, Link, Manifest, R, Record, Repository, Tag, Upload
+from lading.jobs.backup import Stores
+from lading.registry.cleanup.apply import POLICY_ACTOR_PREFIX
+from lading.registry.content.dependencies import required_dependencies_of
+from lading.registry.content.referrer_tags import NOT_ATTACHED, OWN_TAG, OWN_TAG_AND_DIGEST
+from lading.registry.lifecycle import deletion_causes
+from lading.registry.pagination import scan_all
+from lading_storage.digests import algorithm_of, digest_of
+from lading_storage.records.core import (
+    HIDDEN_UNVERIFIED,
+    UNVERIFIED,
+    Blob,
+    Key,
+    Link,
+    Manifest,
+    R,
+    Record,
+    Repository,
+    Tag,
+    Upload,
+)
+from lading_storage.records.deleted import DeletedLink, DeletedManifest, DeletedTag, TagEvent, TagHistory
 
 TAGGED: Final = f"{POLICY_ACTOR_PREFIX}tagged"
 """Who deletes by the policy of tests that is about tags alone."""
@@ -145,10 +157,12 @@ def _what_went_with_another_belongs_to_it(now: Snapshot) -> None:
     goes but by a tag that it was pushed for, or with what it belongs to.
     """
     for dead in now.dead_manifests.values():
-        by_itself = dead.cause == causes.of_manifest(dead.id) or not dead.cause.startswith(f"{causes.MANIFEST}:")
+        by_itself = dead.cause == deletion_causes.of_manifest(dead.id) or not dead.cause.startswith(
+            f"{deletion_causes.MANIFEST}:"
+        )
         refers = dead.subject or dead.attachment not in (NOT_ATTACHED, OWN_TAG, OWN_TAG_AND_DIGEST)
         by_policy = dead.by.startswith(POLICY_ACTOR_PREFIX) and (dead.by != TAGGED or _went_with_a_build(now, dead))
-        superseded = any(dead.cause == causes.of_manifest(child) for child in dead.children)
+        superseded = any(dead.cause == deletion_causes.of_manifest(child) for child in dead.children)
         assert by_itself or refers or by_policy or superseded, f"{dead.id} only seemed to belong to {dead.cause}"
         assert dead.by != TAGGED or refers or by_policy, f"{dead.id} went by a tag that it was not pushed for"
 

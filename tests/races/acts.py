@@ -5,18 +5,18 @@ from collections.abc import Callable, Collection, Mapping
 from datetime import timedelta
 from typing import Any, Final
 
-from functions.jobs.cleanup import CleanupContext, clean_up
-from functions.jobs.collect import Collector
-from functions.jobs.reaping import GracePeriods
-from functions.registry.acts import Clock
-from functions.registry.attempts import retry_on_conflict
-from functions.registry.policy_files import parse_policies
-from functions.registry.registry import Registry
-from functions.registry.uploads import Body
-from storage.digests import digest_of
-from storage.past import DeletedManifest, DeletedTag
-from storage.protocols import Create
-from storage.records import Upload
+from lading.jobs.cleanup import CleanupContext, clean_up
+from lading.jobs.gc.collect import Collector
+from lading.jobs.gc.sweep import GracePeriods
+from lading.registry.change_context import Clock
+from lading.registry.cleanup.policy_json import parse_policies
+from lading.registry.content.uploads import Body
+from lading.registry.registry import Registry
+from lading.registry.retry import retry_on_conflict
+from lading_storage.digests import digest_of
+from lading_storage.protocols import Create
+from lading_storage.records.core import Upload
+from lading_storage.records.deleted import DeletedManifest, DeletedTag
 from tests import images
 from tests.registry.clocks import TestClock
 from tests.registry.pushes import push_blob, push_manifest

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from storage.protocols import Found, MetadataStore, QueueCursor, Queued, Write
-from storage.records import Key, R
+from lading_storage.protocols import Found, MetadataStore, QueueCursor, Queued, Write
+from lading_storage.records.core import Key, R
 
 
 class Between:

@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
-from functions import settings
-from functions.composition import open_blobs, open_metadata
-from functions.jobs.backup import Stores
-from functions.registry.acts import now
-from functions.registry.errors import (
+from lading import settings
+from lading.composition import open_blobs, open_metadata
+from lading.jobs.backup import Stores
+from lading.registry.change_context import now
+from lading.registry.errors import (
     BLOB_REFERENCED,
     BLOB_UNKNOWN,
     MANIFEST_BLOB_UNKNOWN,
@@ -19,10 +19,10 @@ from functions.registry.errors import (
     NOT_DELETED,
     RegistryError,
 )
-from functions.registry.registry import Registry
-from storage.digests import digest_of
-from storage.errors import ObjectNotFound, Unavailable
-from storage.records import Manifest, Tag
+from lading.registry.registry import Registry
+from lading_storage.digests import digest_of
+from lading_storage.errors import ObjectNotFound, Unavailable
+from lading_storage.records.core import Manifest, Tag
 from tests import images
 from tests.races.acts import AT_ONCE, collect
 from tests.races.between import Hesitant

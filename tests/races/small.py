@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from storage.commit_size import size_of
-from storage.errors import TooLarge
-from storage.protocols import MetadataStore, Write
+from lading_storage.commit_size import size_of
+from lading_storage.errors import TooLarge
+from lading_storage.protocols import MetadataStore, Write
 from tests.races.between import Between
 
 

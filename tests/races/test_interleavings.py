@@ -19,12 +19,12 @@ from typing import NamedTuple
 import pytest
 
 from emulators import Emulators
-from functions import settings
-from functions.composition import open_blobs, open_metadata
-from functions.jobs.backup import Stores
-from functions.registry import deletion
-from functions.registry.errors import RegistryError
-from functions.registry.registry import Registry
+from lading import settings
+from lading.composition import open_blobs, open_metadata
+from lading.jobs.backup import Stores
+from lading.registry.errors import RegistryError
+from lading.registry.lifecycle import delete
+from lading.registry.registry import Registry
 from tests.model.truth import Snapshot, spotless, whole
 from tests.races.acts import ACTS, ATOMIC, REPOSITORIES, STATES, World
 from tests.races.between import Between
@@ -165,9 +165,9 @@ class Copies:
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """What takes pages takes several."""
-    monkeypatch.setattr(deletion, "MAX_BATCH_ITEMS", 2)
-    monkeypatch.setattr(deletion, "MAX_BATCH_TAGS", 1)
-    monkeypatch.setattr(deletion, "PAUSE_RATIO", 0.0)
+    monkeypatch.setattr(delete, "MAX_BATCH_ITEMS", 2)
+    monkeypatch.setattr(delete, "MAX_BATCH_TAGS", 1)
+    monkeypatch.setattr(delete, "PAUSE_RATIO", 0.0)
 
 
 def failures(do: Callable[[Combination], None], combinations: Iterable[Combination]) -> list[str]:

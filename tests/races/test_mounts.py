@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from functions.jobs.backup import Stores
-from functions.registry.registry import Registry
-from storage.protocols import Replace
-from storage.records import Blob, Key, Link
+from lading.jobs.backup import Stores
+from lading.registry.registry import Registry
+from lading_storage.protocols import Replace
+from lading_storage.records.core import Blob, Key, Link
 from tests import images
 from tests.model.truth import Snapshot, whole
 from tests.races.acts import AT_ONCE, collect

@@ -10,9 +10,9 @@ from concurrent.futures import ProcessPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 
-from functions.jobs.backup import Stores
-from functions.registry.acts import now
-from functions.registry.registry import Registry
+from lading.jobs.backup import Stores
+from lading.registry.change_context import now
+from lading.registry.registry import Registry
 from tests.model.truth import Snapshot, spotless, whole
 from tests.races import hands
 from tests.races.acts import AT_ONCE, collect

@@ -6,12 +6,12 @@ import time
 from functools import partial
 from typing import NamedTuple
 
-from functions.jobs.backup import Stores
-from functions.registry.errors import TAG_IMMUTABLE, RegistryError
-from functions.registry.immutable import ImmutableTags
-from functions.registry.registry import Registry
-from storage.digests import digest_of
-from storage.records import Manifest
+from lading.jobs.backup import Stores
+from lading.registry.errors import TAG_IMMUTABLE, RegistryError
+from lading.registry.registry import Registry
+from lading.registry.tags.immutable import ImmutableTags
+from lading_storage.digests import digest_of
+from lading_storage.records.core import Manifest
 from tests import images
 from tests.registry.pushes import push_blob, push_manifest
 from tests.registry.test_races import at_once

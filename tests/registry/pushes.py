@@ -1,10 +1,10 @@
 """Pushing into a Registry, as tests do it again and again."""
 
-from functions.registry.manifests import Put
-from functions.registry.registry import Registry
-from functions.registry.uploads import Body
-from storage.digests import digest_of
-from storage.records import Link, Manifest
+from lading.registry.content.manifests import Put
+from lading.registry.content.uploads import Body
+from lading.registry.registry import Registry
+from lading_storage.digests import digest_of
+from lading_storage.records.core import Link, Manifest
 from tests import images
 
 

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import pytest
 
-from functions.registry.batches import MAX_BATCH, batches, in_batches
-from storage.commit_size import BATCH_SIZE
-from storage.errors import TooLarge
+from lading.registry.batches import MAX_BATCH, batches, in_batches
+from lading_storage.commit_size import BATCH_SIZE
+from lading_storage.errors import TooLarge
 
 
 class Store:

@@ -5,14 +5,14 @@ from typing import Any
 
 import pytest
 
-from functions.jobs.backup import Stores
-from functions.registry import causes, deletion
-from functions.registry.errors import NOT_DELETED, RegistryError
-from functions.registry.registry import Registry
-from storage.errors import Unavailable
-from storage.past import DeletedManifest, DeletedTag
-from storage.protocols import Replace
-from storage.records import Key, Manifest
+from lading.jobs.backup import Stores
+from lading.registry.errors import NOT_DELETED, RegistryError
+from lading.registry.lifecycle import delete, deletion_causes
+from lading.registry.registry import Registry
+from lading_storage.errors import Unavailable
+from lading_storage.protocols import Replace
+from lading_storage.records.core import Key, Manifest
+from lading_storage.records.deleted import DeletedManifest, DeletedTag
 from tests import images
 from tests.model.truth import Snapshot, whole
 from tests.races.between import Between
@@ -55,7 +55,7 @@ def test_forgetting_a_tag_forgets_nothing_of_a_repository_of_that_name(registry:
     push_manifest(registry, "a", push_image(registry, "a").content or b"", "a")
     registry.tags.delete("a", "a")
 
-    registry.undelete.purge_by_cause("a", causes.of_tag("a"))
+    registry.undelete.purge_by_cause("a", deletion_causes.of_tag("a"))
 
     assert registry.undelete.repository("a") == 1
     assert image.digest in live(registry)
@@ -87,13 +87,13 @@ def test_causes_of_an_older_release_are_taken_for_what_they_can_be(registry: Reg
 
     assert registry.tags.names("a", "", 9).items == ["v1"]
     assert live(registry) == {image.digest}
-    assert causes.cause_of(next(registry.undelete.things("a"))) == "tag:a"
+    assert deletion_causes.cause_of(next(registry.undelete.things("a"))) == "tag:a"
 
 
 def test_an_interrupted_delete_is_undone_though_the_manifest_lives(
     registry: Registry, stores: Stores, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(deletion, "MAX_BATCH_ITEMS", 20)
+    monkeypatch.setattr(delete, "MAX_BATCH_ITEMS", 20)
     subject, _ = signed(registry, 12)
     names = [f"t{number:02}" for number in range(12)]
     push_manifest(registry, "a", subject.content or b"", *names)
@@ -147,7 +147,7 @@ def test_forgetting_goes_on_after_a_lost_race(registry: Registry, stores: Stores
 
     # Behind the read of the thing, before the commit that forgets it.
     between = Between(stores.metadata, 4, touch)
-    Registry(stores.blobs, between).undelete.purge_by_cause("a", causes.of_manifest(image.digest))
+    Registry(stores.blobs, between).undelete.purge_by_cause("a", deletion_causes.of_manifest(image.digest))
 
     assert not any(registry.undelete.things("a"))
 
@@ -158,7 +158,7 @@ def test_forgetting_leaves_what_an_index_needs_that_was_deleted_by_itself(regist
     registry.deletion.manifest("a", index.digest)
     registry.deletion.manifest("a", child.digest)
 
-    registry.undelete.purge_by_cause("a", causes.of_manifest(child.digest))
+    registry.undelete.purge_by_cause("a", deletion_causes.of_manifest(child.digest))
 
     assert set(registry.undelete.manifest("a", index.digest)) == {child.digest, index.digest}
     whole(Snapshot(stores, ["a"]))
@@ -171,7 +171,7 @@ def test_what_is_forgotten_meanwhile_does_not_count_as_restored(registry: Regist
         between = Between(
             stores.metadata,
             point,
-            lambda digest=image.digest: registry.undelete.purge_by_cause("a", causes.of_manifest(digest)),  # type: ignore[misc]
+            lambda digest=image.digest: registry.undelete.purge_by_cause("a", deletion_causes.of_manifest(digest)),  # type: ignore[misc]
         )
         with pytest.raises(RegistryError) as error:
             Registry(stores.blobs, between, clock=TestClock()).undelete.manifest("a", image.digest)

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from functions.jobs.backup import Stores
-from functions.registry import deletion
-from functions.registry.registry import Registry
-from storage.errors import TooLarge
-from storage.past import DeletedLink
-from storage.protocols import Write
-from storage.records import Key, Link, Manifest, Repository
+from lading.jobs.backup import Stores
+from lading.registry.lifecycle import delete
+from lading.registry.registry import Registry
+from lading_storage.errors import TooLarge
+from lading_storage.protocols import Write
+from lading_storage.records.core import Key, Link, Manifest, Repository
+from lading_storage.records.deleted import DeletedLink
 from tests import images
 from tests.model.truth import Snapshot, whole
 from tests.races.acts import AT_ONCE, collect
@@ -115,7 +115,7 @@ def test_a_repository_whose_deletion_takes_hours_is_gone_at_its_end(
     stores: Stores, clock: TestClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A collection beside it finds that something lives still, and lists the repository meanwhile."""
-    monkeypatch.setattr(deletion, "MAX_BATCH_ITEMS", 2)
+    monkeypatch.setattr(delete, "MAX_BATCH_ITEMS", 2)
     plain = Registry(stores.blobs, stores.metadata, clock=clock)
     for _ in range(9):
         push_image(plain, "a")
@@ -152,7 +152,7 @@ def test_a_push_at_the_end_of_a_deletion_keeps_the_repository_listed(stores: Sto
 
 
 def test_a_deletion_tells_how_far_it_is(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(deletion, "MAX_BATCH_TAGS", 2)
+    monkeypatch.setattr(delete, "MAX_BATCH_TAGS", 2)
     push_image(registry, "a", "v1", "v2", "v3")
     told: list[tuple[str, int, int]] = []
 

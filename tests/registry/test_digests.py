@@ -6,9 +6,9 @@ import sys
 
 import pytest
 
-from functions.registry.referring import referrer_tags_of
-from storage import digests
-from storage.digests import ALGORITHMS, Hasher, digest_of, is_digest, is_well_formed
+from lading.registry.content.referrer_tags import referrer_tags_of
+from lading_storage import digests
+from lading_storage.digests import ALGORITHMS, Hasher, digest_of, is_digest, is_well_formed
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)

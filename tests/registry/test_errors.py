@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from functions.api.answers import error_body
-from functions.registry.errors import (
+from lading.http.responses import error_body
+from lading.registry.errors import (
     MANIFEST_BLOB_UNKNOWN,
     MANIFEST_UNKNOWN,
     TAG_INVALID,

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from functions.registry import field_names
-from functions.registry.documents import OCI_INDEX, OCI_MANIFEST, ParsedManifest, parse_manifest
-from functions.registry.errors import RegistryError
-from storage.digests import digest_of
+from lading.registry.content import field_names
+from lading.registry.content.manifest_format import OCI_INDEX, OCI_MANIFEST, ParsedManifest, parse_manifest
+from lading.registry.errors import RegistryError
+from lading_storage.digests import digest_of
 from tests import images
 from tests.needs import program
 

@@ -5,13 +5,13 @@ from dataclasses import replace
 
 import pytest
 
-from functions.jobs.backup import Stores
-from functions.registry.errors import MANIFEST_BLOB_UNKNOWN, RegistryError
-from functions.registry.immutable import ImmutableTags
-from functions.registry.referring import COSIGN_MEDIA_TYPES, referrer_tags_of
-from functions.registry.registry import Registry
-from storage.protocols import Replace
-from storage.records import Manifest
+from lading.jobs.backup import Stores
+from lading.registry.content.referrer_tags import COSIGN_MEDIA_TYPES, referrer_tags_of
+from lading.registry.errors import MANIFEST_BLOB_UNKNOWN, RegistryError
+from lading.registry.registry import Registry
+from lading.registry.tags.immutable import ImmutableTags
+from lading_storage.protocols import Replace
+from lading_storage.records.core import Manifest
 from tests import images
 from tests.model.truth import Snapshot, whole
 from tests.races.between import Between

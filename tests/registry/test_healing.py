@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from functions.jobs.backup import Stores
-from functions.registry.errors import RegistryError
-from functions.registry.registry import Registry
-from functions.registry.uploads import Body
-from storage.digests import digest_of
-from storage.past import DeletedManifest
-from storage.protocols import MAX_CONTENT_SIZE, Replace, object_exists
-from storage.records import Blob, Key, Link
+from lading.jobs.backup import Stores
+from lading.registry.content.uploads import Body
+from lading.registry.errors import RegistryError
+from lading.registry.registry import Registry
+from lading_storage.digests import digest_of
+from lading_storage.protocols import MAX_CONTENT_SIZE, Replace, object_exists
+from lading_storage.records.core import Blob, Key, Link
+from lading_storage.records.deleted import DeletedManifest
 from tests import images
 from tests.registry.damage import DAMAGES, SEEN_AT_ONCE, Killed, Steps, collect, damage, kill, scrub
 from tests.registry.pushes import pull_blob, push_blob, push_image, push_manifest

@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
-from functions.jobs.backup import Stores
-from functions.jobs.collect import Collector
-from functions.jobs.reaping import GracePeriods
-from functions.registry.errors import RegistryError
-from functions.registry.registry import Registry
-from storage.digests import digest_of
-from storage.past import DeletedLink, DeletedManifest
-from storage.records import HIDDEN, HIDDEN_UNVERIFIED, Key, Link, Manifest
+from lading.jobs.backup import Stores
+from lading.jobs.gc.collect import Collector
+from lading.jobs.gc.sweep import GracePeriods
+from lading.registry.errors import RegistryError
+from lading.registry.registry import Registry
+from lading_storage.digests import digest_of
+from lading_storage.records.core import HIDDEN, HIDDEN_UNVERIFIED, Key, Link, Manifest
+from lading_storage.records.deleted import DeletedLink, DeletedManifest
 from tests import images
 from tests.model.truth import Snapshot, spotless, whole
 from tests.races.between import Between

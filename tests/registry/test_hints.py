@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from functions.jobs import marks
-from functions.jobs.backup import Stores
-from functions.registry.errors import RegistryError
-from functions.registry.registry import Registry
-from storage.digests import digest_of
-from storage.protocols import MAX_CONTENT_SIZE, Replace
-from storage.records import Key, Manifest, Tag
-from storage.upkeep import Job
+from lading.jobs.backup import Stores
+from lading.jobs.gc import damage_marks
+from lading.registry.errors import RegistryError
+from lading.registry.registry import Registry
+from lading_storage.digests import digest_of
+from lading_storage.protocols import MAX_CONTENT_SIZE, Replace
+from lading_storage.records.core import Key, Manifest, Tag
+from lading_storage.records.jobs import Job
 from tests import images
 from tests.registry.damage import DAMAGES, Killed, Steps, damage, kill, scrub
 from tests.registry.pushes import pull_blob, push_blob, push_manifest
@@ -207,7 +207,7 @@ def test_what_is_marked_late_is_hinted_at_by_the_phases(
     registry: Registry, stores: Stores, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As where more manifests name a layer than are seen to at once."""
-    monkeypatch.setattr(marks, "MAX_IMMEDIATE_UPDATES", 0)
+    monkeypatch.setattr(damage_marks, "MAX_IMMEDIATE_UPDATES", 0)
     push_all(registry)
     lose(registry, stores)
 
@@ -222,7 +222,7 @@ def test_a_scrub_that_was_killed_is_made_up_for(
     stores: Stores, environment: Mapping[str, str], monkeypatch: pytest.MonkeyPatch, at_once: int
 ) -> None:
     """Before each of its calls, in turn; and so is the one that finds all good again."""
-    monkeypatch.setattr(marks, "MAX_IMMEDIATE_UPDATES", at_once)
+    monkeypatch.setattr(damage_marks, "MAX_IMMEDIATE_UPDATES", at_once)
     registry = Registry(stores.blobs, stores.metadata)
     # The emulators take minutes for all.
     stride = 1 if "LADING_DATA" in environment else 7
@@ -252,7 +252,7 @@ def test_a_scrub_hints_at_what_is_put_beside_it(
     stores: Stores, environment: Mapping[str, str], monkeypatch: pytest.MonkeyPatch, at_once: int
 ) -> None:
     """A put before each call of the scrub: it is refused, or HEAD does not find it once the scrub is done."""
-    monkeypatch.setattr(marks, "MAX_IMMEDIATE_UPDATES", at_once)
+    monkeypatch.setattr(damage_marks, "MAX_IMMEDIATE_UPDATES", at_once)
     registry = Registry(stores.blobs, stores.metadata)
     stride = 5 if "LADING_DATA" in environment else 30
     for point in itertools.count(0, stride):

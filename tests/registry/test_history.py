@@ -5,16 +5,16 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from functions.jobs.backup import Stores
-from functions.registry.acts import ChangeContext, MachineClock
-from functions.registry.errors import RegistryError
-from functions.registry.immutable import ImmutableTags
-from functions.registry.manifests import Put
-from functions.registry.registry import Registry
-from storage.digests import digest_of
-from storage.past import DeletedManifest
-from storage.protocols import Create
-from storage.records import Key, Link, Manifest, Repository, Tag
+from lading.jobs.backup import Stores
+from lading.registry.change_context import ChangeContext, MachineClock
+from lading.registry.content.manifests import Put
+from lading.registry.errors import RegistryError
+from lading.registry.registry import Registry
+from lading.registry.tags.immutable import ImmutableTags
+from lading_storage.digests import digest_of
+from lading_storage.protocols import Create
+from lading_storage.records.core import Key, Link, Manifest, Repository, Tag
+from lading_storage.records.deleted import DeletedManifest
 from tests import images
 from tests.model.truth import Snapshot, whole
 from tests.registry.clocks import TestClock

@@ -7,20 +7,20 @@ from typing import Any
 
 import pytest
 
-from functions.jobs.backup import Stores
-from functions.jobs.cleanup import CleanupContext, clean_up
-from functions.jobs.collect import Collector
-from functions.jobs.reaping import GracePeriods
-from functions.registry import deletion
-from functions.registry.errors import MANIFEST_TOO_LARGE, RegistryError
-from functions.registry.large_manifests import unverify_links
-from functions.registry.policy_files import parse_policies
-from functions.registry.registry import Registry
-from storage.commit_size import size_of
-from storage.digests import digest_of
-from storage.past import DeletedManifest
-from storage.protocols import Touch, Write
-from storage.records import MARKED, UNVERIFIED, Key, Link, Manifest
+from lading.jobs.backup import Stores
+from lading.jobs.cleanup import CleanupContext, clean_up
+from lading.jobs.gc.collect import Collector
+from lading.jobs.gc.sweep import GracePeriods
+from lading.registry.cleanup.policy_json import parse_policies
+from lading.registry.content.large_manifests import unverify_links
+from lading.registry.errors import MANIFEST_TOO_LARGE, RegistryError
+from lading.registry.lifecycle import delete
+from lading.registry.registry import Registry
+from lading_storage.commit_size import size_of
+from lading_storage.digests import digest_of
+from lading_storage.protocols import Touch, Write
+from lading_storage.records.core import MARKED, UNVERIFIED, Key, Link, Manifest
+from lading_storage.records.deleted import DeletedManifest
 from tests import images
 from tests.model.truth import Snapshot, spotless, whole
 from tests.races.small import Small
@@ -123,8 +123,8 @@ def test_a_collection_beside_a_killed_deletion_leaves_no_link_visible(
     def kill(*arguments: Any) -> None:
         raise Killed
 
-    monkeypatch.setattr(deletion, "unverify_links", collect_then)
-    monkeypatch.setattr(deletion, "hide_links", kill)
+    monkeypatch.setattr(delete, "unverify_links", collect_then)
+    monkeypatch.setattr(delete, "hide_links", kill)
     with pytest.raises(Killed):
         registry.deletion.manifest(REPOSITORY, digest_of(content))
     clock.turn(days=2)
@@ -253,7 +253,7 @@ def put(registry: Registry, repository: str, content: bytes) -> None:
     push_manifest(registry, repository, content, "v1")
 
 
-def delete(registry: Registry, repository: str, content: bytes) -> None:
+def delete_manifest(registry: Registry, repository: str, content: bytes) -> None:
     registry.deletion.manifest(repository, digest_of(content))
 
 

@@ -10,14 +10,14 @@ from datetime import UTC, datetime
 
 import pytest
 
-from functions.registry.names import MAX_NAME
-from functions.registry.tags import MAX_INLINE_CONTENT
-from functions.registry.uploads import MAX_PARTS
-from storage.commit_size import BATCH_SIZE, MAX_COMMIT_SIZE, size_of
-from storage.digests import digest_of
-from storage.past import DeletedLink, DeletedManifest, DeletedTag, TagEvent, TagHistory
-from storage.protocols import MAX_CONTENT_SIZE, Create, Delete, Replace, Touch, Write
-from storage.records import Key, Link, Manifest, Record, Tag, Upload, converted
+from lading.registry.content.uploads import MAX_PARTS
+from lading.registry.names import MAX_NAME
+from lading.registry.tags.tags import MAX_INLINE_CONTENT
+from lading_storage.commit_size import BATCH_SIZE, MAX_COMMIT_SIZE, size_of
+from lading_storage.digests import digest_of
+from lading_storage.protocols import MAX_CONTENT_SIZE, Create, Delete, Replace, Touch, Write
+from lading_storage.records.core import Key, Link, Manifest, Record, Tag, Upload, converted
+from lading_storage.records.deleted import DeletedLink, DeletedManifest, DeletedTag, TagEvent, TagHistory
 from tests.contracts.test_metadata import EXAMPLES
 
 LAYERS = 4_990

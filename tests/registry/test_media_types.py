@@ -8,17 +8,18 @@ from typing import Any
 
 import pytest
 
-from functions.jobs.backup import Stores
-from functions.jobs.collect import Collector
-from functions.jobs.reaping import GracePeriods
-from functions.registry import causes, manifests
-from functions.registry.documents import DOCKER_MANIFEST, OCI_ARTIFACT, OCI_MANIFEST
-from functions.registry.errors import RegistryError
-from functions.registry.manifests import Put
-from functions.registry.registry import Registry
-from storage.digests import digest_of
-from storage.errors import TooLarge
-from storage.records import Manifest, Tag
+from lading.jobs.backup import Stores
+from lading.jobs.gc.collect import Collector
+from lading.jobs.gc.sweep import GracePeriods
+from lading.registry.content import manifests
+from lading.registry.content.manifest_format import DOCKER_MANIFEST, OCI_ARTIFACT, OCI_MANIFEST
+from lading.registry.content.manifests import Put
+from lading.registry.errors import RegistryError
+from lading.registry.lifecycle import deletion_causes
+from lading.registry.registry import Registry
+from lading_storage.digests import digest_of
+from lading_storage.errors import TooLarge
+from lading_storage.records.core import Manifest, Tag
 from tests import images
 from tests.model.truth import Snapshot, spotless
 from tests.registry.clocks import TestClock
@@ -32,7 +33,7 @@ def put(registry: Registry, content: bytes, media_type: str, *tags: str) -> Mani
 
 def delete_for_good(registry: Registry, manifest: Manifest | Tag) -> None:
     registry.deletion.manifest("a", manifest.digest)
-    registry.undelete.purge_by_cause("a", causes.of_manifest(manifest.digest))
+    registry.undelete.purge_by_cause("a", deletion_causes.of_manifest(manifest.digest))
 
 
 def told(attempt: Callable[[], Any]) -> str:

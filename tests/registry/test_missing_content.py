@@ -7,18 +7,18 @@ from typing import Any
 
 import pytest
 
-from functions import settings
-from functions.composition import open_metadata, open_registry
-from functions.jobs.backup import RestoreOptions, Stores, back_up, restore
-from functions.jobs.collect import Collector
-from functions.jobs.reaping import GracePeriods
-from functions.registry.acts import ChangeContext
-from functions.registry.errors import RegistryError
-from functions.registry.missing_content import MissingContent
-from functions.registry.registry import Registry
-from functions.settings import SettingsError
-from storage.digests import digest_of
-from storage.records import Manifest
+from lading import settings
+from lading.composition import open_metadata, open_registry
+from lading.jobs.backup import RestoreOptions, Stores, back_up, restore
+from lading.jobs.gc.collect import Collector
+from lading.jobs.gc.sweep import GracePeriods
+from lading.registry.change_context import ChangeContext
+from lading.registry.content.missing_content import MissingContent
+from lading.registry.errors import RegistryError
+from lading.registry.registry import Registry
+from lading.settings import SettingsError
+from lading_storage.digests import digest_of
+from lading_storage.records.core import Manifest
 from tests import images
 from tests.model.truth import Snapshot, spotless, whole
 from tests.registry.clocks import TestClock

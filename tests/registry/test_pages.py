@@ -7,16 +7,16 @@ from typing import Any
 
 import pytest
 
-from functions.commands.cleanup import names_of
-from functions.jobs.backup import Stores
-from functions.jobs.pages import RepositoryScan
-from functions.jobs.reaping import GracePeriods, Sweeper
-from functions.registry.acts import now
-from functions.registry.pages import PAGE_SIZE, Page, check_cursors_advance, find_all, scan_all
-from functions.registry.registry import Registry
-from storage.errors import Corrupt
-from storage.protocols import Create
-from storage.records import Key, Link, Repository, Tag, Upload
+from lading.commands.cleanup import names_of
+from lading.jobs.backup import Stores
+from lading.jobs.gc.sweep import GracePeriods, Sweeper
+from lading.jobs.repository_scan import RepositoryScan
+from lading.registry.change_context import now
+from lading.registry.pagination import PAGE_SIZE, Page, check_cursors_advance, find_all, scan_all
+from lading.registry.registry import Registry
+from lading_storage.errors import Corrupt
+from lading_storage.protocols import Create
+from lading_storage.records.core import Key, Link, Repository, Tag, Upload
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 

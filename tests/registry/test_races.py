@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from functions.jobs.backup import Stores
-from functions.registry.errors import RANGE_INVALID, RegistryError
-from functions.registry.registry import Registry
-from functions.registry.uploads import Body
-from storage.digests import digest_of
-from storage.records import Key, Link, Manifest, Tag
+from lading.jobs.backup import Stores
+from lading.registry.content.uploads import Body
+from lading.registry.errors import RANGE_INVALID, RegistryError
+from lading.registry.registry import Registry
+from lading_storage.digests import digest_of
+from lading_storage.records.core import Key, Link, Manifest, Tag
 from tests import images
 from tests.registry.pushes import pull_blob, push_blob, push_image, push_manifest
 

@@ -6,14 +6,14 @@ from itertools import count
 
 import pytest
 
-from functions.jobs.backup import Stores
-from functions.registry import followers
-from functions.registry.errors import MANIFEST_REFERENCED, RegistryError
-from functions.registry.referring import referrer_tags_of
-from functions.registry.registry import Registry
-from storage.digests import digest_of
-from storage.protocols import Replace
-from storage.records import Manifest
+from lading.jobs.backup import Stores
+from lading.registry.content.referrer_tags import referrer_tags_of
+from lading.registry.errors import MANIFEST_REFERENCED, RegistryError
+from lading.registry.lifecycle import dependents
+from lading.registry.registry import Registry
+from lading_storage.digests import digest_of
+from lading_storage.protocols import Replace
+from lading_storage.records.core import Manifest
 from tests import images
 from tests.model.truth import Snapshot, whole
 from tests.races.between import Between
@@ -150,7 +150,7 @@ def test_many_superseded_indexes_go_in_turn(
     registry: Registry, stores: Stores, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As clients leave them that add one referrer after the other to a list."""
-    monkeypatch.setattr(followers, "BATCH_SIZE", 2)
+    monkeypatch.setattr(dependents, "BATCH_SIZE", 2)
     children = [push_image(registry, "a") for _ in range(6)]
     tag = referrer_tags_of(SUBJECT)[0]
     indexes = [push_index(registry, *children[:number], tag=tag) for number in range(1, 7)]

@@ -5,14 +5,14 @@ from typing import Any
 
 import pytest
 
-from functions.jobs.backup import Stores
-from functions.registry.errors import RegistryError
-from functions.registry.immutable import ImmutableTags
-from functions.registry.registry import Registry
-from storage.digests import digest_of
-from storage.errors import Unavailable
-from storage.past import DeletedLink, DeletedManifest, DeletedTag
-from storage.records import HIDDEN_UNVERIFIED, Key, Manifest
+from lading.jobs.backup import Stores
+from lading.registry.errors import RegistryError
+from lading.registry.registry import Registry
+from lading.registry.tags.immutable import ImmutableTags
+from lading_storage.digests import digest_of
+from lading_storage.errors import Unavailable
+from lading_storage.records.core import HIDDEN_UNVERIFIED, Key, Manifest
+from lading_storage.records.deleted import DeletedLink, DeletedManifest, DeletedTag
 from tests import images
 from tests.registry.clocks import TestClock
 from tests.registry.pushes import pull_blob, push_blob, push_image, push_manifest

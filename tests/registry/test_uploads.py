@@ -7,9 +7,10 @@ from itertools import pairwise
 
 import pytest
 
-from functions.jobs.backup import Stores
-from functions.registry import uploads
-from functions.registry.errors import (
+from lading.jobs.backup import Stores
+from lading.registry.content import uploads
+from lading.registry.content.uploads import Body
+from lading.registry.errors import (
     DIGEST_INVALID,
     RANGE_INVALID,
     UPLOAD_INVALID,
@@ -17,11 +18,10 @@ from functions.registry.errors import (
     ErrorDescriptor,
     RegistryError,
 )
-from functions.registry.registry import Registry
-from functions.registry.uploads import Body
-from storage import digests
-from storage.digests import digest_of
-from storage.protocols import Replace, Write
+from lading.registry.registry import Registry
+from lading_storage import digests
+from lading_storage.digests import digest_of
+from lading_storage.protocols import Replace, Write
 from tests import images
 from tests.registry.pushes import pull_blob, push_blob
 

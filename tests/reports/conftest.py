@@ -2,7 +2,7 @@
 
 import pytest
 
-from functions.registry.registry import Registry
+from lading.registry.registry import Registry
 from tests.api.client import Client, client_of
 
 

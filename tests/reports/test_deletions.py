@@ -4,12 +4,12 @@ from datetime import timedelta
 
 import pytest
 
-from functions.jobs.cleanup import CleanupContext, clean_up
-from functions.jobs.collect import Collector
-from functions.jobs.reaping import GracePeriods
-from functions.registry.policy_files import parse_policies
-from functions.registry.registry import Registry
-from storage.digests import digest_of
+from lading.jobs.cleanup import CleanupContext, clean_up
+from lading.jobs.gc.collect import Collector
+from lading.jobs.gc.sweep import GracePeriods
+from lading.registry.cleanup.policy_json import parse_policies
+from lading.registry.registry import Registry
+from lading_storage.digests import digest_of
 from tests import images
 from tests.api.client import Client
 from tests.registry.clocks import TestClock

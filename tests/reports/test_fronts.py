@@ -2,11 +2,11 @@
 
 import pytest
 
-from functions import settings
-from functions.app import App
-from functions.auth.door import OpenAuthenticator
-from functions.registry.registry import Registry
-from storage.digests import digest_of
+from lading import settings
+from lading.app import App
+from lading.auth.authenticator import OpenAuthenticator
+from lading.registry.registry import Registry
+from lading_storage.digests import digest_of
 from tests import images
 from tests.api.client import Client, client_of
 

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from storage.digests import digest_of
+from lading_storage.digests import digest_of
 from tests import images
 from tests.api.client import Client
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from functions.registry.registry import Registry
-from storage.digests import digest_of
+from lading.registry.registry import Registry
+from lading_storage.digests import digest_of
 from tests import images
 from tests.api.client import Client, client_of
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from functions import logs
-from functions.app import request_of
-from functions.logs import AccessLine
-from functions.origin import origin
+from lading import logs
+from lading.app import request_of
+from lading.http.origin import origin
+from lading.logs import AccessLine
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 EVIL = [

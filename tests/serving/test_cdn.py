@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from emulators import Emulators
-from storage.cdn import CdnUrls
-from storage.digests import digest_of
-from storage.errors import StorageError
-from storage.signed_urls import URL_TTL
+from lading_storage.digests import digest_of
+from lading_storage.errors import StorageError
+from lading_storage.google.cdn_urls import CdnUrls
+from lading_storage.google.signed_urls import URL_TTL
 from tests import images
 from tests.needs import program
 from tests.servers import serving

@@ -18,7 +18,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from emulators.processes import free_port
-from functions import listener, settings
+from lading import settings
+from lading.server import listener
 from tests.certificates import self_signed
 from tests.servers import PATIENCE, Server, answer_on, serving
 
@@ -41,7 +42,7 @@ def host() -> str:
 
 SERVE = """
 import socket, sys
-from functions import cli
+from lading import cli
 resolve = socket.getaddrinfo
 def as_on_most_machines(host, *rest, **named):
     hosts = ["::1", "127.0.0.1"] if host == "localhost" else [host]

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from functions import settings
-from functions.client_address import NO_ADDRESS, ClientAddress, client_address
-from functions.settings import SettingsError
+from lading import settings
+from lading.http.client_address import NO_ADDRESS, ClientAddress, client_address
+from lading.settings import SettingsError
 from tests.servers import answer_on, serving, users
 
 PEER = "203.0.113.7"

@@ -9,14 +9,15 @@ from pathlib import Path
 import pytest
 
 from emulators import Emulators
-from functions import settings
-from functions.composition import open_blobs, open_metadata
-from functions.registry.registry import Registry
-from storage.digests import digest_of
-from storage.upkeep import LastPull
+from lading import settings
+from lading.composition import open_blobs, open_metadata
+from lading.registry.registry import Registry
+from lading_storage.digests import digest_of
+from lading_storage.records.jobs import LastPull
 from tests import images
 from tests.api.client import client_of
 from tests.auth import worlds
+from tests.servers import SOURCE_ROOTS
 from tests.serving.test_functions import IN_CLOUD_RUN
 
 HEAVY = ("grpc", "google.cloud.firestore", "google.cloud.storage", "flask", "functions_framework", "sqlite3")
@@ -24,8 +25,8 @@ HEAVY = ("grpc", "google.cloud.firestore", "google.cloud.storage", "flask", "fun
 PULL = """
 import sys
 from werkzeug.test import Client
-from functions import serve, settings
-from functions.composition import create
+from lading.server import serve; from lading import settings
+from lading.composition import create
 client = Client(create(settings.read()))
 for path in sys.argv[1:]:
     print(client.get(path).status_code)
@@ -34,11 +35,11 @@ print(*sys.modules)
 
 ALL_AT_ONCE = """
 import threading
-from functions import settings
-from functions.composition import open_blobs, open_metadata
-from storage.errors import Conflict
-from storage.protocols import Touch
-from storage.records import Key, Link, Repository
+from lading import settings
+from lading.composition import open_blobs, open_metadata
+from lading_storage.errors import Conflict
+from lading_storage.protocols import Touch
+from lading_storage.records.core import Key, Link, Repository
 read = settings.read()
 blobs, metadata = open_blobs(read.blobs), open_metadata(read.metadata)
 start, done = threading.Barrier(12), []
@@ -71,13 +72,13 @@ def execv(program, words):
     print(*set(sys.modules) - before)
     os._exit(0)
 os.execv = execv
-import functions.main
+import main
 """
 
 
 SERVE = """
 import sys
-from functions import cli
+from lading import cli
 print(cli.main(["serve"]))
 print(*sys.modules)
 """
@@ -87,7 +88,7 @@ def run(script: str, environment: Mapping[str, str], *words: str) -> list[str]:
     """The lines that a script prints."""
     done = subprocess.run(
         [sys.executable, "-c", script, *words],
-        env={**os.environ, "PYTHONUNBUFFERED": "1", **environment},
+        env={**os.environ, "PYTHONPATH": SOURCE_ROOTS, "PYTHONUNBUFFERED": "1", **environment},
         capture_output=True,
         text=True,
         timeout=60,
@@ -136,17 +137,17 @@ def push(environment: Mapping[str, str], layer: bytes) -> None:
 def test_the_function_makes_room_before_it_imports_anything() -> None:
     words, modules = run(TAKE_OVER, IN_CLOUD_RUN)
 
-    assert words == "-m functions.envoy_supervisor"
-    ours = {module for module in modules.split() if module.startswith(("functions", "storage"))}
-    assert ours <= {"functions", "functions.main"}
+    assert words == "-m lading.server.envoy_supervisor"
+    ours = {module for module in modules.split() if module.startswith("lading")}
+    assert ours == set()
 
 
 def test_serve_imports_no_other_command(tmp_path: Path) -> None:
     status, modules = run(SERVE, {"LADING_DATA": str(tmp_path), "LADING_ADDRESS": "nowhere"})
 
     assert status != "0"
-    commands = {module for module in modules.split() if module.startswith("functions.commands.")}
-    assert commands == {f"functions.commands.{name}" for name in ("serve", "first_user", "options")}
+    commands = {module for module in modules.split() if module.startswith("lading.commands.")}
+    assert commands == {f"lading.commands.{name}" for name in ("serve", "first_user", "options")}
 
 
 def test_many_can_need_googles_clients_at_once(emulators: Emulators) -> None:

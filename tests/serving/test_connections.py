@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
-from functions import serve, settings
-from functions.api import connections
-from functions.api.connections import StalledResponses, close_idle, close_unused
-from functions.api.outgoing import ResponseStreams
+from lading import settings
+from lading.http import tcp_info
+from lading.http.streaming import ResponseStreams
+from lading.http.tcp_info import StalledResponses, close_idle, close_unused
+from lading.server import serve
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells of connections")
 
@@ -74,10 +75,10 @@ def test_a_download_that_pauses_is_not_dropped_for_another_client_of_its_address
 @pytest.mark.parametrize(
     "look",
     [
-        lambda port: connections.close_idle(port, "127.0.0.1", 0),
-        lambda port: connections.StalledResponses(port).close_stalled(0),
-        lambda port: connections.seconds_since_data(port, "127.0.0.1"),
-        lambda port: connections.close_unused(port, 0, 0),
+        lambda port: tcp_info.close_idle(port, "127.0.0.1", 0),
+        lambda port: tcp_info.StalledResponses(port).close_stalled(0),
+        lambda port: tcp_info.seconds_since_data(port, "127.0.0.1"),
+        lambda port: tcp_info.close_unused(port, 0, 0),
     ],
     ids=["drop_still", "UntakenAnswers", "quiet", "drop_idle"],
 )
@@ -85,9 +86,9 @@ def test_a_client_may_reset_its_connection_while_it_is_looked_at(
     look: Callable[[int], object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The kernel then no longer says whose it was. One such client stopped the whole server."""
-    look_at = connections._inspect
+    look_at = tcp_info._inspect
 
-    def look_and_reset(connection: socket.socket, *more: Any) -> connections.ConnectionInfo:
+    def look_and_reset(connection: socket.socket, *more: Any) -> tcp_info.ConnectionInfo:
         seen = look_at(connection, *more)
         client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         client.close()
@@ -98,7 +99,7 @@ def test_a_client_may_reset_its_connection_while_it_is_looked_at(
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port: int = listener.getsockname()[1]
         with socket.create_connection(("127.0.0.1", port), timeout=5) as client, listener.accept()[0]:
-            monkeypatch.setattr(connections, "_inspect", look_and_reset)
+            monkeypatch.setattr(tcp_info, "_inspect", look_and_reset)
 
             look(port)
 

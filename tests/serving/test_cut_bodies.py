@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 
 import pytest
 
-from functions.registry.documents import OCI_MANIFEST
-from storage.digests import digest_of
+from lading.registry.content.manifest_format import OCI_MANIFEST
+from lading_storage.digests import digest_of
 from tests import images
 from tests.certificates import self_signed
 from tests.servers import PATIENCE, Server, answer_on, serving, users

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from functions.api.slots import BodySlots
-from functions.auth.bulkhead import Bulkhead
-from functions.desk import MAX_HELD, Leader, begin_request, is_leader, log_held, step_down
-from functions.settings import load_settings
-from storage.digests import digest_of
+from lading.auth.bulkhead import Bulkhead
+from lading.http.slots import BodySlots
+from lading.server.leader import MAX_HELD, Leader, begin_request, is_leader, log_held, step_down
+from lading.settings import load_settings
+from lading_storage.digests import digest_of
 from tests.servers import Server, answer_on, serving
 
 THREADS = 12
@@ -72,7 +72,7 @@ def test_a_request_that_holds_the_leader_for_long_is_logged(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     now = [0.0]
-    monkeypatch.setattr("functions.desk.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("lading.server.leader.time.monotonic", lambda: now[0])
     caplog.set_level(logging.DEBUG, "lading.leader")
     Leader().acquire()
     begin_request()

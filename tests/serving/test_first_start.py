@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from emulators.processes import free_port
-from functions import settings
-from functions.listener import listen
+from lading import settings
+from lading.server.listener import listen
 from tests.servers import PATIENCE, Server, basic, lading, serving
 
 TOLD = re.compile(r"-u admin --password-stdin < (\S+)")
@@ -52,7 +52,7 @@ def test_of_several_first_starts_at_once_one_writes_a_password_and_all_serve(tmp
 def started(log: Path, data: Path) -> Iterator[Server]:
     """A start that nobody has waited for."""
     port = free_port()
-    command = [sys.executable, "-m", "functions.cli", "serve", "--address", f"127.0.0.1:{port}", "--data", str(data)]
+    command = [sys.executable, "-m", "lading.cli", "serve", "--address", f"127.0.0.1:{port}", "--data", str(data)]
     with log.open("wb") as output, subprocess.Popen(command, stdout=output, stderr=output) as process:
         try:
             yield Server(process, port, log)
@@ -102,7 +102,7 @@ def test_a_first_start_with_a_mistake_makes_nobody(tmp_path: Path, options: Sequ
 
 KILLED = """
 import os, sys
-from functions import cli
+from lading import cli
 os.link = lambda *_: os._exit(9)
 sys.exit(cli.main(["serve"]))
 """

@@ -12,8 +12,9 @@ from flask import Request
 from werkzeug.test import EnvironBuilder
 from werkzeug.wrappers import Response
 
-from functions import main, settings
-from storage.digests import digest_of
+import main
+from lading import settings
+from lading_storage.digests import digest_of
 from tests import images
 from tests.servers import Server, serving, users
 from tests.serving.bodies import digest_of_zeros, zeros
@@ -125,7 +126,7 @@ LEVEL = """
 import logging
 from werkzeug.test import EnvironBuilder
 from werkzeug.wrappers import Request
-from functions import main, scheduled
+import main; from lading import scheduled
 main._app() if {app} else scheduled.collect(Request(EnvironBuilder(method="POST").get_environ()))
 assert logging.getLogger("lading").level == logging.DEBUG
 """

@@ -1,6 +1,6 @@
 """The parts of granian that are not its public interface, by name: what an upgrade breaks shows here first.
 
-functions/serve.py and tls_trial.py alone use them. A failure means: read the release's notes, and compare
+functions/lading/server/serve.py and tls_trial.py alone use them. A failure means: read the release's notes, and compare
 `SingleProcessServer` with granian.server.mt.MTServer.
 """
 
@@ -15,7 +15,9 @@ from granian.server.common import AbstractServer
 from granian.server.mt import MTServer, WorkerThread
 from granian.wsgi import ResponseIterWrap
 
-from functions.serve import SSL_OPTIONS, SingleProcessServer
+import lading
+import lading_storage
+from lading.server.serve import SSL_OPTIONS, SingleProcessServer
 
 RELEASE = "2.8"
 """Whose internals serve.py was compared with."""
@@ -75,11 +77,10 @@ def test_tls_has_so_many_values() -> None:
 
 
 def test_only_two_files_know_granian() -> None:
-    root = Path(inspect.getfile(SingleProcessServer)).parents[1]
     users = {
         path.name
-        for folder in ("functions", "storage")
-        for path in (root / folder).rglob("*.py")
+        for package in (lading, lading_storage)
+        for path in Path(package.__path__[0]).rglob("*.py")
         if "import granian" in (text := path.read_text()) or "from granian" in text
     }
 

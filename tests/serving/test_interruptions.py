@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from storage.digests import digest_of
+from lading_storage.digests import digest_of
 from tests.certificates import self_signed
 from tests.servers import Server, answer_on, serving
 from tests.serving.cutting import CUTS, ENDS, connect, send_cut

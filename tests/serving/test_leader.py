@@ -6,18 +6,18 @@ from typing import Any
 
 import pytest
 
-from functions import settings
-from functions.app import App
-from functions.auth.access import Caller
-from functions.auth.door import OpenAuthenticator
-from functions.client_address import ClientAddress
-from functions.desk import Leader, is_leader, step_down
-from functions.jobs.backup import Stores
-from functions.registry.registry import Registry
-from functions.routes import NON_BLOCKING_HANDLERS, ROUTES
-from storage.digests import digest_of
-from storage.protocols import MAX_CONTENT_SIZE, Replace
-from storage.records import Key, Manifest, Tag
+from lading import settings
+from lading.app import App
+from lading.auth.access import Caller
+from lading.auth.authenticator import OpenAuthenticator
+from lading.http.client_address import ClientAddress
+from lading.jobs.backup import Stores
+from lading.registry.registry import Registry
+from lading.routes import NON_BLOCKING_HANDLERS, ROUTES
+from lading.server.leader import Leader, is_leader, step_down
+from lading_storage.digests import digest_of
+from lading_storage.protocols import MAX_CONTENT_SIZE, Replace
+from lading_storage.records.core import Key, Manifest, Tag
 from tests import images
 from tests.api.client import Client
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from emulators.processes import free_port
-from functions import settings
-from functions.listener import listen
-from functions.settings import SettingsError
+from lading import settings
+from lading.server.listener import listen
+from lading.settings import SettingsError
 from tests.servers import PATIENCE, lading, serving
 
 IN_USE = "is in use; stop what listens there, or choose another port with --address"
@@ -68,7 +68,7 @@ def test_nor_with_a_server_that_would_share_it(port: int) -> None:
 
 
 def test_of_two_servers_that_start_at_once_one_serves(port: int, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "functions.cli", "serve", "--address", f"localhost:{port}"]
+    command = [sys.executable, "-m", "lading.cli", "serve", "--address", f"localhost:{port}"]
     logs = [tmp_path / f"log{number}" for number in range(2)]
     with contextlib.ExitStack() as stack:
         processes = []
@@ -94,7 +94,7 @@ def first_to_end(processes: "list[subprocess.Popen[bytes]]") -> int:
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
 def test_names_of_this_machine_are_listened_at(host: str, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "functions.cli", "serve", "--address", f"{host}:{{port}}"]
+    command = [sys.executable, "-m", "lading.cli", "serve", "--address", f"{host}:{{port}}"]
     environment = {"LADING_DATA": str(tmp_path / "data"), "LADING_ACCESS": "users"}
     with serving(environment, tmp_path / "log", command=command) as server:
         assert f"Lading serves http://{host}:{server.port}\n" in server.log.read_text()
@@ -112,7 +112,7 @@ def test_a_name_is_in_use_where_one_of_its_addresses_is(taken: str, port: int, m
     if not has_ipv6():
         pytest.skip("no IPv6 here")
     with listening(f"{taken}:{port}"):
-        monkeypatch.setattr("functions.listener.socket.getaddrinfo", lambda *_, **__: BOTH)
+        monkeypatch.setattr("lading.server.listener.socket.getaddrinfo", lambda *_, **__: BOTH)
         with pytest.raises(SettingsError) as refused, listening(f"localhost:{port}"):
             pass
     assert str(refused.value) == f"localhost:{port} {IN_USE}"
@@ -121,14 +121,14 @@ def test_a_name_is_in_use_where_one_of_its_addresses_is(taken: str, port: int, m
 def test_an_address_that_this_machine_lacks_is_left_out(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """As ::1 in containers, where /etc/hosts has it and the kernel has not."""
     absent = (socket.AF_INET6, socket.SOCK_STREAM, 6, "", ("2001:db8::1", 0, 0, 0))
-    monkeypatch.setattr("functions.listener.socket.getaddrinfo", lambda *_, **__: [absent, BOTH[1]])
+    monkeypatch.setattr("lading.server.listener.socket.getaddrinfo", lambda *_, **__: [absent, BOTH[1]])
     with listening(f"localhost:{port}") as listeners:
         assert [each.getsockname() for each in listeners] == [("127.0.0.1", port)]
 
 
 ANSWER_AT_BOTH = f"""
 import socket, sys
-from functions import cli, listener
+from lading import cli; from lading.server import listener
 resolve = socket.getaddrinfo
 socket.getaddrinfo = lambda host, *rest, **named: {BOTH!r} if host == "localhost" else resolve(host, *rest, **named)
 sys.exit(cli.main(["serve", "--address", "localhost:{{port}}"]))

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from functions import settings
-from functions.jobs.check_modes import FileModeChecks
-from storage.digests import digest_of
+from lading import settings
+from lading.jobs.doctor.modes import FileModeChecks
+from lading_storage.digests import digest_of
 from tests import images
 from tests.servers import Server, lading, serving, users
 

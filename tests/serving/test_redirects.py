@@ -10,7 +10,7 @@ import pytest
 from emulators import Emulators
 from emulators.iam import IamEmulator
 from emulators.processes import ProcessGroup
-from storage.digests import digest_of
+from lading_storage.digests import digest_of
 from tests.auth import worlds
 from tests.auth.worlds import World
 from tests.serving.cloud import WAYS, Redirecting, redirecting

@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from functions import settings
-from functions.registry.errors import RegistryError
-from functions.request_checks import RequestChecks
-from storage.digests import digest_of
+from lading import settings
+from lading.http.request_checks import RequestChecks
+from lading.registry.errors import RegistryError
+from lading_storage.digests import digest_of
 from tests.servers import PATIENCE, Server, lading, serving, users
 from tests.serving.test_functions import FRAMEWORK
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from functions.api.request_connection import ConnectionState, RequestConnection
+from lading.http.request_connection import ConnectionState, RequestConnection
 from tests.serving.cutting import close, reset
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells of connections")

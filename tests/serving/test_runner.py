@@ -13,14 +13,14 @@ from typing import Any, cast
 import pytest
 from werkzeug.wrappers import Request
 
-from functions import settings
-from functions.api.answers import Response
-from functions.app import CLOSE_HEADER, App
-from functions.auth.door import OpenAuthenticator
-from functions.desk import Leader, step_down
-from functions.registry.registry import Registry
-from functions.serve import RequestCallback
-from storage.digests import digest_of
+from lading import settings
+from lading.app import CLOSE_HEADER, App
+from lading.auth.authenticator import OpenAuthenticator
+from lading.http.responses import Response
+from lading.registry.registry import Registry
+from lading.server.leader import Leader, step_down
+from lading.server.serve import RequestCallback
+from lading_storage.digests import digest_of
 
 CONTENT = b"all"
 PUSH = {"REQUEST_METHOD": "POST", "QUERY_STRING": f"digest={digest_of(CONTENT)}", "CONTENT_LENGTH": str(len(CONTENT))}
@@ -139,7 +139,7 @@ def test_a_signal_within_the_handler_of_another_stops_nothing() -> None:
     """As `timeout` and impatient people send two: with threading.Event, the second one waits for ever."""
     program = """
 import signal
-from functions.signal_event import LookingUp
+from lading.server.signal_event import LookingUp
 
 event = LookingUp()
 signal.signal(signal.SIGALRM, lambda *_: event.set())

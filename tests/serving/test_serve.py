@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from emulators.processes import free_port
-from storage.digests import digest_of
+from lading_storage.digests import digest_of
 from tests.certificates import self_signed
 from tests.needs import program
 from tests.servers import Server, answer_on, basic, lading, serving, users
@@ -89,7 +89,7 @@ def test_with_a_log_in_json_a_refusal_is_json(tmp_path: Path, arguments: list[st
 
 LOUD = """
 import logging, threading, warnings
-from functions import logs
+from lading import logs
 logs.start("json", "", "debug")
 warnings.warn("careful")
 thread = threading.Thread(target=lambda: 1 / 0)
@@ -238,7 +238,7 @@ def test_https_speaks_http1_whatever_a_client_offers(tmp_path: Path, certificate
         "--data",
         str(tmp_path / "data"),
     ]
-    command = [sys.executable, "-m", "functions.cli", "serve", "--address", f"127.0.0.1:{port}", *options]
+    command = [sys.executable, "-m", "lading.cli", "serve", "--address", f"127.0.0.1:{port}", *options]
     with log.open("wb") as output, subprocess.Popen(command, stdout=output, stderr=output) as process:
         try:
             wait_for_tls(port, certificate[0])

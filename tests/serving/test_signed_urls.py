@@ -14,10 +14,10 @@ from google.auth.credentials import AnonymousCredentials
 from google.cloud.storage import _signing as googles_own  # type: ignore[import-untyped]
 from google.oauth2 import service_account
 
-from storage import signed_urls
-from storage.errors import StorageError, Unavailable
-from storage.signed_urls import SignedUrls
-from storage.signing import HmacSigner, KeySigner, Signer, signer_of
+from lading_storage.errors import StorageError, Unavailable
+from lading_storage.google import signed_urls
+from lading_storage.google.signed_urls import SignedUrls
+from lading_storage.google.url_signers import HmacSigner, KeySigner, Signer, signer_of
 from tests.auth import worlds
 from tests.serving.signatures import Refused, Verifier
 

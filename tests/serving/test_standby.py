@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from functions.jobs.backup import BackupOptions, Stores, back_up
-from functions.jobs.backup.marker import FILE
-from functions.registry.registry import Registry
-from storage.digests import digest_of
-from storage.upkeep import LastPull
+from lading.jobs.backup import BackupOptions, Stores, back_up
+from lading.jobs.backup.marker import FILE
+from lading.registry.registry import Registry
+from lading_storage.digests import digest_of
+from lading_storage.records.jobs import LastPull
 from tests import images
 from tests.jobs.folders import folder_stores
 from tests.registry.pushes import push_image

@@ -29,7 +29,7 @@ OVER_REST: Final = (
     (r"POST /v1/projects/-/serviceAccounts/[^/]+:signBlob", {"iam.serviceAccounts.signBlob"}),
     # https://cloud.google.com/firestore/docs/security/iam, for this and all below
     (r"POST /v1/projects/[^/]+/databases/[^/]+/documents:batchGet", {"datastore.entities.get"}),
-    # Creates and updates alone (storage.firestore_commits).
+    # Creates and updates alone (lading_storage.google.firestore_rest).
     (
         r"POST /v1/projects/[^/]+/databases/[^/]+/documents:commit",
         {"datastore.entities.create", "datastore.entities.update"},

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import pytest
 
-from functions.registry.policy_files import PolicyError, parse_policies
+from lading.registry.cleanup.policy_json import PolicyError, parse_policies
 from tests.terraform.program import ROOT, Terraform
 
 DELETE: Final = {"type": "Delete"}

@@ -6,8 +6,8 @@ import json
 import re
 import zipfile
 
-from functions import settings
-from functions.auth.keys import from_json
+from lading import settings
+from lading.auth.keys import from_json
 from tests.terraform.apis import PROJECT, Resource
 from tests.terraform.conftest import OPTIONS, Life, Moment
 from tests.terraform.program import ROOT

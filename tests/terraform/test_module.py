@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from functions.settings import SETTINGS
+from lading.settings import SETTINGS
 from tests.terraform import docs
 from tests.terraform.program import ROOT, Terraform, checkout
 
@@ -42,7 +42,7 @@ def test_the_plan_knows_the_settings_of_the_program() -> None:
     text = (ROOT / "terraform" / "functions.tf").read_text()
     (pattern,) = re.findall(r'regexall\("(.*?)", file\("\$\{local\.root}/functions/settings\.py"', text)
     found = re.findall(
-        pattern.replace(r"\\", "\\").replace(r"\"", '"'), (ROOT / "functions" / "settings.py").read_text()
+        pattern.replace(r"\\", "\\").replace(r"\"", '"'), (ROOT / "functions" / "lading" / "settings.py").read_text()
     )
     assert found == [setting.option for setting in SETTINGS]
 

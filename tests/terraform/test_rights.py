@@ -14,14 +14,14 @@ import google.oauth2.credentials
 import pytest
 
 from emulators import Emulators
-from functions import settings
-from functions.composition import create, open_collector
-from functions.jobs.reaping import GracePeriods
-from functions.jobs.slices import BYTES_FREED, LEASE_DURATION, TIME_SLICE
-from functions.registry.documents import OCI_MANIFEST
-from storage.digests import digest_of
-from storage.firestore_indexes import COLLECTION, COLLECTION_GROUP, INDEXES
-from storage.kinds import CROSS_REPOSITORY_FIELDS
+from lading import settings
+from lading.composition import create, open_collector
+from lading.jobs.gc.sweep import GracePeriods
+from lading.jobs.runner import BYTES_FREED, LEASE_DURATION, TIME_SLICE
+from lading.registry.content.manifest_format import OCI_MANIFEST
+from lading_storage.digests import digest_of
+from lading_storage.google.firestore_indexes import COLLECTION, COLLECTION_GROUP, INDEXES
+from lading_storage.records.kinds import CROSS_REPOSITORY_FIELDS
 from tests import images
 from tests.api.client import Client, Response
 from tests.servers import basic

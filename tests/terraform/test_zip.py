@@ -21,7 +21,7 @@ import pytest
 from packaging.requirements import Requirement
 
 from emulators import Emulators, deployment, source
-from storage.digests import digest_of
+from lading_storage.digests import digest_of
 from tests.clients.conftest import commands, docker, docker_address  # noqa: F401  # fixtures
 from tests.clients.daemons import Docker
 from tests.needs import program
@@ -46,9 +46,11 @@ def uploaded(moment: Moment, function: str = "registry") -> bytes:
 def test_it_holds_the_program_and_nothing_else(life: Life) -> None:
     with zipfile.ZipFile(io.BytesIO(uploaded(life.applied))) as archive:
         names = set(archive.namelist())
-        assert archive.read("main.py") == archive.read("functions/main.py")
+        assert archive.read("main.py") == (ROOT / "functions" / "main.py").read_bytes()
     packages = {
-        str(path.relative_to(ROOT)) for name in ("functions", "storage") for path in (ROOT / name).rglob("*.py")
+        str(path.relative_to(ROOT / folder))
+        for folder, package in (("functions", "lading"), ("storage", "lading_storage"))
+        for path in (ROOT / folder / package).rglob("*.py")
     }
     assert names == packages | {"main.py", "requirements.txt"}
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 from urllib.parse import unquote
 
 from emulators.iam import IamEmulator
-from functions.auth.secret import EMULATOR_CREDENTIAL
+from lading.auth.google.secret_manager import EMULATOR_CREDENTIAL
 from tests.auth.worlds import PLATFORM, pem, private_key, public_pem
 from tests.terraform.apis import PROJECT
 from tests.terraform.conftest import Moment

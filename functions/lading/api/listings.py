@@ -1,0 +1,71 @@
+"""Tags, repositories and referrers."""
+
+from typing import Any
+
+from lading.api import catalog
+from lading.auth import cursors, patterns
+from lading.http.request_context import RequestContext, add_next_link, page_size, start_after
+from lading.http.responses import Response, json_response
+from lading.registry.content.manifest_format import OCI_INDEX
+from lading.registry.content.manifests import Referrer
+from lading.registry.names import check_digest, check_subject
+
+
+def tags(context: RequestContext) -> Response:
+    """end-8a, end-8b: the tags of a repository, in lexical order."""
+    size = page_size(context)
+    page = context.registry.tags.names(context.name, start_after(context), size)
+    answer = json_response({"name": context.name, "tags": page.items})
+    if page.next:
+        add_next_link(context, answer, {"n": size, "last": page.next})
+    return answer
+
+
+def repositories(context: RequestContext) -> Response:
+    """Docker's `_catalog`: the repositories that the caller may pull from."""
+    size, last = page_size(context), context.request.args.get("last", "")
+    after = (
+        context.authenticator.unseal_cursor(context.caller, last)
+        if last.startswith(cursors.CURSOR_PREFIX)
+        else start_after(context)
+    )
+    readable_patterns = patterns.compiled(tuple(context.caller.readable_patterns()))
+    with context.searches.slot(context.caller.principal or context.audit.origin.client.network):
+        page = catalog.page_of(context.registry, readable_patterns, after, size)
+    answer = json_response({"repositories": page.names})
+    if page.next:
+        last = context.authenticator.seal_cursor(context.caller, page.next) if page.hidden else page.next
+        add_next_link(context, answer, {"n": size, "last": last})
+    return answer
+
+
+def referrers(context: RequestContext) -> Response:
+    """end-12a, end-12b: what refers to a manifest, as an index; the subject need not be there."""
+    check_subject(context.last_segment)
+    artifact_type, last = context.request.args.get("artifactType", ""), context.request.args.get("last", "")
+    if last:
+        check_digest(last)
+    page = context.registry.manifests.referrers(context.name, context.last_segment, artifact_type, last)
+    described = [_descriptor(referrer) for referrer in page.items]
+    index = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": described}
+    answer = json_response(index, media_type=OCI_INDEX)
+    filters = {"artifactType": artifact_type} if artifact_type else {}
+    if filters:
+        answer.add({"OCI-Filters-Applied": "artifactType"})
+    if page.next:
+        add_next_link(context, answer, {**filters, "last": page.next})
+    return answer
+
+
+def _descriptor(referrer: Referrer) -> dict[str, Any]:
+    manifest = referrer.manifest
+    descriptor: dict[str, Any] = {
+        "mediaType": manifest.media_type,
+        "digest": manifest.digest,
+        "size": manifest.size,
+    }
+    if referrer.artifact_type:
+        descriptor["artifactType"] = referrer.artifact_type
+    if referrer.annotations:
+        descriptor["annotations"] = dict(referrer.annotations)
+    return descriptor

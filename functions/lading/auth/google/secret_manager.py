@@ -1,0 +1,62 @@
+"""The registry's keys in a secret of Secret Manager: each change is a new version, and the latest counts.
+
+https://cloud.google.com/secret-manager/docs/reference/rest
+"""
+
+import base64
+import os
+from typing import Any, Final
+
+import google.auth
+import google.auth.credentials
+import google.oauth2.credentials
+import requests
+from google.auth.exceptions import GoogleAuthError
+from google.auth.transport.requests import AuthorizedSession
+
+from lading.auth.credentials import CLOUD_PLATFORM
+from lading.auth.keys import Keys, from_json, to_json
+from lading.server.leader import step_down
+from lading_storage.errors import Corrupt, Unavailable
+
+TIMEOUTS: Final = (3.05, 10)
+
+EMULATOR_CREDENTIAL: Final = "emulated-token-of-lading"
+"""Who we are at the emulator (LADING_IAM_EMULATOR_HOST), where there is no metadata server."""
+
+
+class SecretManagerKeyStore:
+    """KeyStore in a secret."""
+
+    def __init__(self, project: str, name: str) -> None:
+        """Use the secret `name` of `project`, with the credentials of the environment."""
+        emulator = os.environ.get("LADING_IAM_EMULATOR_HOST", "").rstrip("/")
+        own: google.auth.credentials.Credentials
+        if emulator and "GCE_METADATA_HOST" not in os.environ:
+            own = google.oauth2.credentials.Credentials(EMULATOR_CREDENTIAL)  # type: ignore[no-untyped-call]
+        else:
+            own, _ = google.auth.default(scopes=[CLOUD_PLATFORM])
+        self._session: requests.Session = AuthorizedSession(own)  # type: ignore[no-untyped-call]
+        host = emulator or "https://secretmanager.googleapis.com"
+        self._url = f"{host}/v1/projects/{project}/secrets/{name}"
+
+    def load(self) -> Keys:
+        """See KeyStore.load."""
+        fields = self._ask("GET", f"{self._url}/versions/latest:access")
+        try:
+            return from_json(base64.b64decode(fields["payload"]["data"]))
+        except (KeyError, TypeError, ValueError):
+            raise Corrupt("Secret Manager's answer has no payload") from None
+
+    def save(self, keys: Keys) -> None:
+        """See KeyStore.save."""
+        self._ask("POST", f"{self._url}:addVersion", {"payload": {"data": base64.b64encode(to_json(keys)).decode()}})
+
+    def _ask(self, method: str, url: str, body: Any = None) -> Any:
+        step_down()
+        try:
+            answer = self._session.request(method, url, json=body, timeout=TIMEOUTS)
+            answer.raise_for_status()
+            return answer.json()
+        except (requests.RequestException, GoogleAuthError) as error:
+            raise Unavailable(f"Secret Manager: {error}") from None

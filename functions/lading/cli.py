@@ -1,0 +1,120 @@
+"""The `lading` command."""
+
+import argparse
+import contextlib
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Final
+
+from lading import settings
+from lading.commands.options import Command, CommandError, Parser, given_options
+from lading.settings import SettingsError
+from lading_storage.errors import StorageError
+
+SERVE: Final = "serve"
+
+COMMANDS: Final = (
+    SERVE,
+    "init",
+    "history",
+    "deleted",
+    "cleanup",
+    "in_use",
+    "du",
+    "gc",
+    "scrub",
+    "vacuum",
+    "backup",
+    "users",
+    "robots",
+    "keys",
+    "access",
+    "doctor",
+)
+"""Modules of lading.commands, in the order in which the help names them."""
+
+TRACEBACK: Final = "LADING_TRACEBACK"
+"""The environment variable with which a defect shows its traceback."""
+
+
+PIPE_CLOSED: Final = 128 + 13
+"""The exit status of a program that SIGPIPE ends, as every other one before `| head` is."""
+
+INTERRUPTED: Final = 128 + 2
+"""… that SIGINT ends."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; return the exit status: 0, or another one with one line on standard error."""
+    try:
+        status = _run(arguments)
+        if sys.stdout:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        # Else Python flushes again when it ends, and shows what comes of that.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return PIPE_CLOSED
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except Exception as error:
+        if os.environ.get(TRACEBACK):
+            raise
+        _tell(_reason(error), arguments if arguments is not None else sys.argv[1:])
+        return error.status if isinstance(error, CommandError) else 1
+    return status
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    parsed = _parsed(sys.argv[1:] if arguments is None else arguments)
+    command: Command = parsed.command
+    return command(parsed, settings.load_settings(options=given_options(parsed))) or 0
+
+
+def _reason(error: Exception) -> str:
+    """Return a failure in one line."""
+    match error:
+        case SettingsError() | StorageError() | CommandError():
+            return str(error)
+        case OSError():
+            return f"{error.filename or 'standard output'}: {error.strerror or error}"
+        case MemoryError():
+            return "there is not enough memory"
+    return f"a defect of Lading: {type(error).__name__}: {error}; {TRACEBACK}=1 shows where, for a report"
+
+
+def _tell(reason: str, arguments: Sequence[str]) -> None:
+    # What waits in memory comes first, and a pipe or disk that takes no more must not hide the reason.
+    with contextlib.suppress(OSError):
+        if sys.stdout:
+            sys.stdout.flush()
+    if arguments[:1] == [SERVE] and _logs_json(arguments):
+        from lading import logs
+
+        logs.failed(reason)
+    else:
+        print(f"lading: {reason}", file=sys.stderr)
+
+
+def _logs_json(arguments: Sequence[str]) -> bool:
+    """Return whether the log of a server is to be JSON, also where other settings cannot be read."""
+    options = given_options(_parsed(arguments))
+    return (options.get("log") or os.environ.get("LADING_LOG")) == "json"
+
+
+def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
+    # A cold start in the cloud imports no other command: that would cost a tenth of its CPU time.
+    return _parser([SERVE] if arguments[:1] == [SERVE] else COMMANDS).parse_args(arguments)
+
+
+def _parser(modules: Sequence[str] = COMMANDS) -> argparse.ArgumentParser:
+    parser = Parser(prog="lading", description="A container registry that costs nothing while nobody uses it.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for module in modules:
+        import_module(f"lading.commands.{module}").add_to(commands)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,44 @@
+"""`lading init`: make an empty registry and its first user, without serving it."""
+
+import argparse
+from pathlib import Path
+
+from lading.commands.first_user import create_first_user, first_user_text
+from lading.commands.options import CommandError, Commands, add, require_registry
+from lading.settings import Settings
+from lading_storage.errors import ForeignStore, StoreNotFound
+from lading_storage.local.durable_folders import make_private_if_empty
+
+OPTIONS = ("data", "blobs", "metadata", "access", "users", "grants", "keys")
+
+
+def add_to(commands: Commands) -> None:
+    """Add the command."""
+    add(commands, "init", "make an empty registry and its first user, without serving it", _init, OPTIONS)
+
+
+def _init(parsed: argparse.Namespace, settings: Settings) -> None:
+    """Make the stores, then the user: whoever is killed in between gets a user from `lading serve`."""
+    from lading.composition import open_blobs, open_metadata
+    from lading.registry.identity import identity_of
+
+    try:
+        require_registry(settings)
+    except ForeignStore:
+        raise
+    except StoreNotFound:
+        pass
+    else:
+        raise CommandError(f"there is a registry in {settings.metadata} already; nothing was changed")
+    make_private_if_empty(settings.data)
+    open_blobs(settings.blobs).close()
+    metadata = open_metadata(settings.metadata)
+    identity_of(metadata)
+    metadata.close()
+    print(f"made a registry\n  blobs     {settings.blobs}\n  metadata  {settings.metadata}")
+    create_first_user(settings, _tell)
+
+
+def _tell(password: Path | None) -> None:
+    if password:
+        print(f"\n{first_user_text(password)}")

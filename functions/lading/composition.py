@@ -1,0 +1,238 @@
+"""The composition root: what the settings name, opened and put together. Only here are drivers chosen."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from lading.auth.access import Authenticator, Authorizer
+from lading.auth.authenticator import OpenAuthenticator, RestrictedAuthenticator
+from lading.auth.google.client import GoogleClient
+from lading.auth.google.google_tokens import Pseudonyms
+from lading.auth.google.iam import IamAuthorizer
+from lading.auth.google.policy_bucket import PolicyBucket
+from lading.auth.google.project import Project
+from lading.auth.keys import KeyFile, KeyRing, KeyStore
+from lading.auth.robots import Robots
+from lading.registry.change_context import now
+from lading.registry.content.missing_content import MissingContent
+from lading.registry.registry import Registry
+from lading.registry.tags.immutable import ImmutableTags
+from lading.settings import DATABASE, Settings, SettingsError, local_path
+from lading_storage.errors import ForeignStore, StoreNotFound
+from lading_storage.protocols import BlobStore, MetadataStore
+
+if TYPE_CHECKING:
+    from lading.app import App
+    from lading.jobs.gc.collect import Collector
+    from lading.jobs.gc.sweep import GracePeriods
+    from lading.registry.cleanup.policies import Policy
+
+
+def open_blobs(url: str, hmac_key: Path | None = None, cdn_key: Path | None = None, create: bool = True) -> BlobStore:
+    """Open the blob store at `url`, which may sign URLs with the key in a file.
+
+    A folder is made where there is none, unless `create` is false: then StoreNotFound is raised. Also raises
+    SettingsError, StorageError.
+    """
+    parts = urlsplit(url)
+    match parts.scheme:
+        case "file":
+            from lading_storage.local.filesystem import FilesystemBlobs
+
+            return FilesystemBlobs(local_path(url, "file"), create)
+        case "gs" if parts.netloc and not parts.path.strip("/"):
+            from lading_storage.google.gcs import CloudStorageBlobs
+
+            return CloudStorageBlobs(parts.netloc, hmac_key, cdn_key)
+    raise SettingsError(f"a blob store is file:///FOLDER or gs://BUCKET, not {url}")
+
+
+def open_metadata(url: str, create: bool = True) -> MetadataStore:
+    """Open the metadata store at `url`.
+
+    It is made where there is none, unless `create` is false: then StoreNotFound is raised, by Firestore's driver with
+    the first request. Also raises ForeignStore for another program's, SettingsError, StorageError.
+    """
+    parts = urlsplit(url)
+    match parts.scheme:
+        case "sqlite":
+            from lading_storage.local.sqlite_read_only import open_sqlite
+
+            path = local_path(url, "sqlite")
+            try:
+                return open_sqlite(path, create)
+            except ForeignStore as error:
+                raise ForeignStore(f"{error}, and no registry; use another --data FOLDER") from None
+            except StoreNotFound:
+                place = path.parent if path.name == DATABASE else path
+                raise StoreNotFound(f"no registry at {place}; use --data FOLDER") from None
+        case "firestore" if parts.netloc:
+            from lading_storage.google.firestore import FirestoreMetadata
+
+            return FirestoreMetadata(parts.netloc, parts.path.strip("/") or "(default)", create=create)
+    raise SettingsError(f"a metadata store is sqlite:///FILE or firestore://PROJECT/DATABASE, not {url}")
+
+
+def open_keys(url: str, create: bool = True) -> KeyStore:
+    """Return where the registry's keys are; a file is made with new keys unless `create` is false.
+
+    Raises SettingsError.
+    """
+    parts = urlsplit(url)
+    match parts.scheme:
+        case "file":
+            return KeyFile(local_path(url, "file"), create)
+        case "secret" if parts.netloc and parts.path.strip("/"):
+            from lading.auth.google.secret_manager import SecretManagerKeyStore
+
+            return SecretManagerKeyStore(parts.netloc, parts.path.strip("/"))
+    raise SettingsError(f"keys are in file:///FILE or secret://PROJECT/SECRET, not {url}")
+
+
+def open_authorizer(settings: Settings, key: Callable[[], bytes], standby: bool = False) -> Authorizer:
+    """Return what knows callers and their rights. Raises SettingsError, StorageError.
+
+    Args:
+        settings: name it.
+        key: returns the robots' key, under which callers are given pseudonyms; called where one is needed.
+        standby: says that nothing is written.
+    """
+    google, parts = GoogleClient(), urlsplit(settings.access)
+    if settings.access == "users":
+        # Only here is bcrypt wanted.
+        from lading.auth.google.id_tokens import IdTokens
+        from lading.auth.htpasswd import HtpasswdAuthorizer
+
+        # A file that `--users` names elsewhere is another program's, too.
+        rehash = settings.users.parent == settings.data and not standby
+        return HtpasswdAuthorizer(settings.users, settings.grants, IdTokens(google, settings.realm), rehash)
+    match parts.scheme:
+        case "gs" if parts.netloc and not parts.path.strip("/"):
+            bucket = PolicyBucket(google, parts.netloc, settings.folders)
+            return IamAuthorizer(google, bucket, Pseudonyms(key), settings.unscoped_tokens)
+        case "project" if parts.netloc and not parts.path.strip("/"):
+            project = Project(google, parts.netloc)
+            return IamAuthorizer(google, project, Pseudonyms(key), settings.unscoped_tokens)
+    raise SettingsError(f"--access is users, gs://BUCKET, project://PROJECT or everybody, not {settings.access}")
+
+
+def open_robots(settings: Settings, metadata: MetadataStore) -> Robots:
+    """The robots in `metadata`. Raises SettingsError, StorageError."""
+    return Robots(metadata, KeyRing(open_keys(settings.keys).load))
+
+
+def open_authenticator(settings: Settings, metadata: MetadataStore, standby: bool = False) -> Authenticator:
+    """Return the door of the registry whose metadata this is. Raises SettingsError, StorageError."""
+    if settings.access == "everybody":
+        return OpenAuthenticator()
+    keys = KeyRing(open_keys(settings.keys).load)
+    authorizer = open_authorizer(settings, lambda: keys.robots, standby)
+    return RestrictedAuthenticator(authorizer, Robots(metadata, keys), keys, settings.realm, settings.public)
+
+
+def open_registry(settings: Settings, metadata: MetadataStore, create: bool = True) -> Registry:
+    """The registry over `metadata` and the blobs of the settings. Raises SettingsError, StorageError."""
+    blobs = open_blobs(settings.blobs, settings.hmac_key, settings.cdn_key, create)
+    return Registry(blobs, metadata, immutable_tags(settings), missing=missing_content(settings))
+
+
+def immutable_tags(settings: Settings) -> ImmutableTags:
+    """Return the rules of the settings. Raises SettingsError."""
+    try:
+        return ImmutableTags.parse(settings.immutable)
+    except ValueError as error:
+        raise SettingsError(f"--immutable: {error}") from None
+
+
+def missing_content(settings: Settings) -> MissingContent:
+    """Return the rules of the settings. Raises SettingsError."""
+    try:
+        return MissingContent.of(settings.allow_missing)
+    except ValueError as error:
+        raise SettingsError(f"--allow-missing: {error}") from None
+
+
+def open_collector(settings: Settings, grace_periods: "GracePeriods | None" = None, create: bool = True) -> "Collector":
+    """The collection of garbage, with the waits of the settings unless others are given. Raises as `create` does."""
+    return collector_of(
+        settings, open_registry(settings, open_metadata(settings.metadata, create), create), grace_periods
+    )
+
+
+def collector_of(settings: Settings, store: Registry, grace_periods: "GracePeriods | None" = None) -> "Collector":
+    """Return the collection of garbage of an open registry. Raises SettingsError."""
+    from lading.jobs.cleanup import in_collection
+    from lading.jobs.gc.collect import Collector
+    from lading.jobs.gc.sweep import GracePeriods
+
+    own = GracePeriods(grace=settings.grace, undelete=settings.undelete)
+    policies = open_policies(settings)
+    clean_up = in_collection(store, policies, settings.cleanup_mode == "apply", now) if policies else None
+    return Collector(store, grace_periods or own, clean_up)
+
+
+def open_policies(settings: Settings) -> "tuple[Policy, ...]":
+    """The clean-up policies of the settings. Raises SettingsError."""
+    from lading.registry.cleanup.policy_json import PolicyError, parse_policies
+
+    text = settings.cleanup
+    try:
+        if text and not text.lstrip().startswith(("[", "{")):
+            text = Path(text).read_text()
+        return parse_policies(text) if text else ()
+    except OSError as error:
+        raise SettingsError(
+            f"--cleanup {text}: {error.strerror}; name a file with policies, or the JSON itself"
+        ) from None
+    except (UnicodeDecodeError, PolicyError) as error:
+        raise SettingsError(f"--cleanup: {error}") from None
+
+
+def standby_of(settings: Settings) -> str:
+    """Return what a standby says of itself: that the data folder is a backup, and whose; "" where it is none.
+
+    Raises StorageError where the first backup into it has not ended.
+    """
+    # Either store may be given on its own.
+    stores = ((settings.metadata, "sqlite"), (settings.blobs, "file"))
+    for folder in (local_path(url, scheme).parent for url, scheme in stores if urlsplit(url).scheme == scheme):
+        from lading.jobs.backup.marker import BackupRefused, read_marker
+
+        marker = read_marker(folder)
+        if marker is not None and not marker.finished:
+            raise BackupRefused(f"the first backup into {folder} has not ended; back up into it again")
+        if marker is not None:
+            return marker.standby_of
+    return ""
+
+
+def create(settings: Settings) -> "App":
+    """The app, ready to serve. Raises SettingsError, StorageError.
+
+    A standby makes nothing and writes nothing: what is in it comes with the next backup.
+    """
+    # Commands and the collector serve nobody.
+    from lading.app import App
+
+    standby = standby_of(settings)
+    metadata = open_metadata(settings.metadata, create=not standby)
+    registry = open_registry(settings, metadata, create=not standby)
+    if standby:
+        registry.last_pulls.stop()
+    elif settings.embedded:
+        from lading.jobs.gc import reserve
+        from lading.registry.identity import identity_of
+
+        identity_of(metadata)
+        reserve.create_reserve(settings.metadata)
+    authenticator = open_authenticator(settings, metadata, bool(standby))
+    return App(registry, settings, authenticator, standby, lambda: _reserve(settings.metadata))
+
+
+def _reserve(metadata: str) -> AbstractContextManager[None]:
+    """Return the block in which a deletion has the reserve. Only on a full disk is the job's code wanted."""
+    from lading.jobs.gc.reserve import partly_released
+
+    return partly_released(metadata)

@@ -1,0 +1,1 @@
+"""HTTP itself: requests, responses, streaming. Knows no rules of a registry."""

@@ -1,0 +1,1 @@
+"""Clean-up policies: what they apply to, decide and delete."""

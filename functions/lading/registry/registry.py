@@ -1,0 +1,71 @@
+"""Registry: all that the layers above see of the rules."""
+
+from collections.abc import Sequence
+
+from lading.registry.change_context import Clock, now
+from lading.registry.cleanup.apply import CleanupDeletion
+from lading.registry.cleanup.in_use import InUseReports
+from lading.registry.cleanup.inventory import Inventory
+from lading.registry.cleanup.last_pulled import LastPulls
+from lading.registry.content.blobs import Blobs
+from lading.registry.content.manifests import Manifests
+from lading.registry.content.missing_content import MissingContent
+from lading.registry.content.uploads import Uploads
+from lading.registry.lifecycle.delete import Deletion
+from lading.registry.lifecycle.restore import Undelete
+from lading.registry.lifecycle.rollback import Rollback
+from lading.registry.pagination import Page
+from lading.registry.readiness import Readiness
+from lading.registry.tags.immutable import ImmutableTags
+from lading.registry.tags.tags import Tags
+from lading_storage.protocols import BlobStore, MetadataStore
+from lading_storage.records.core import Key, Repository
+
+
+class Registry:
+    """A registry over one blob store and one metadata store. Any thread may use it.
+
+    Holds no state but which pulls were noted of late, and whether the stores answered just now.
+    """
+
+    def __init__(
+        self,
+        blobs: BlobStore,
+        metadata: MetadataStore,
+        immutable: ImmutableTags = ImmutableTags(),  # noqa: B008  # it is frozen
+        clock: Clock = now,
+        missing: MissingContent = MissingContent(),  # noqa: B008  # it is frozen
+    ) -> None:
+        """Use these two stores, which `close` closes; jobs use them, too."""
+        self.objects = blobs
+        self.metadata = metadata
+        self.blobs = Blobs(blobs, metadata, clock)
+        self.uploads = Uploads(blobs, metadata, clock)
+        self.tags = Tags(metadata, immutable, clock)
+        self.manifests = Manifests(blobs, metadata, self.uploads, self.tags, missing)
+        self.deletion = Deletion(metadata, self.tags, clock)
+        self.undelete = Undelete(metadata, self.tags, clock)
+        self.rollback = Rollback(metadata, self.tags, clock)
+        self.inventory = Inventory(metadata, immutable)
+        self.cleanup_deletion = CleanupDeletion(metadata, self.deletion)
+        self.in_use_reports = InUseReports(metadata, clock)
+        self.last_pulls = LastPulls(metadata, clock)
+        self.readiness = Readiness(blobs, metadata)
+
+    def repositories(self, after: str, limit: int) -> Page[str]:
+        """The first `limit` repositories behind `after`, in lexical order, without those that were deleted."""
+        records = self.metadata.scan(Repository, after=after, limit=limit + 1)
+        names = [each.id for each in records[:limit] if not each.deleted]
+        return Page(names, records[limit - 1].id if 0 < limit < len(records) else "")
+
+    def existing(self, names: Sequence[str]) -> list[str]:
+        """Those of some names, in their order, whose repositories are there and not deleted: in one read."""
+        keys = [Key(Repository, name) for name in names]
+        found = self.metadata.read(keys)
+        return [key.id for key in keys if (record := found[key]) is not None and not record.deleted]
+
+    def close(self) -> None:
+        """Write the last pulls that could not be written yet, and close the stores."""
+        self.last_pulls.close()
+        self.objects.close()
+        self.metadata.close()

@@ -1,0 +1,1 @@
+"""Tags, their history and immutability."""

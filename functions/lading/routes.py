@@ -1,0 +1,149 @@
+"""Every endpoint, a row each: its ids in the distribution-spec, its methods, its path, what it does, its handler."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Final, NamedTuple
+
+from lading.api import blobs, health, history, listings, manifests, token, uploads
+from lading.auth.access import Action
+from lading.auth.scopes import CATALOG, repository
+from lading.http import request_context, responses
+from lading.http.request_context import RequestContext
+from lading.http.responses import Response
+from lading.registry.errors import NOT_FOUND, UNSUPPORTED, RegistryError
+from lading.registry.names import is_repository
+
+Handler = Callable[[RequestContext], Response]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A row. A route cannot be written without the access that it needs.
+
+    path  a regular expression for the whole path; its groups `name` and `last_segment` reach the handler
+    """
+
+    spec: str
+    methods: frozenset[str]
+    path: re.Pattern[str]
+    action: Action
+    handler: Handler
+
+
+def _route(spec: str, methods: str, path: str, action: Action, handler: Handler) -> Route:
+    # A repository's name may hold anything that a path can, `blobs` and `manifests` included: only the end decides.
+    pattern = path.replace("<name>", "(?P<name>.+)").replace("<last>", "(?P<last_segment>[^/]+)")
+    return Route(spec, frozenset(methods.split()), re.compile(pattern, re.DOTALL), action, handler)
+
+
+ROUTES: Final = (
+    # What is asked most often comes first; history's name may end like a manifest's.
+    _route("end-1", "GET HEAD", "/v2/?", Action.AUTHENTICATE, request_context.check),
+    _route("history", "GET HEAD", "/v2/_lading/<name>/history", Action.PULL, history.tag_history),
+    _route("end-3", "GET HEAD", "/v2/<name>/manifests/<last>", Action.PULL, manifests.get),
+    _route("end-2", "GET HEAD", "/v2/<name>/blobs/<last>", Action.PULL, blobs.get),
+    _route("token", "GET POST", "/v2/token/?", Action.NONE, token.issue),
+    _route("_catalog", "GET HEAD", "/v2/_catalog/?", Action.LIST, listings.repositories),
+    _route("end-4a end-4b end-11", "POST", "/v2/<name>/blobs/uploads/?", Action.PUSH, uploads.start),
+    _route("end-13", "GET HEAD", "/v2/<name>/blobs/uploads/<last>", Action.PUSH, uploads.status),
+    _route("end-5", "PATCH", "/v2/<name>/blobs/uploads/<last>", Action.PUSH, uploads.append),
+    _route("end-6", "PUT", "/v2/<name>/blobs/uploads/<last>", Action.PUSH, uploads.finish),
+    _route("end-14", "DELETE", "/v2/<name>/blobs/uploads/<last>", Action.PUSH, uploads.cancel),
+    _route("end-10", "DELETE", "/v2/<name>/blobs/<last>", Action.DELETE, blobs.delete),
+    _route("end-7", "PUT", "/v2/<name>/manifests/<last>", Action.PUSH, manifests.put),
+    _route("end-9", "DELETE", "/v2/<name>/manifests/<last>", Action.DELETE, manifests.delete),
+    _route("end-8a end-8b", "GET HEAD", "/v2/<name>/tags/list/?", Action.PULL, listings.tags),
+    _route("end-12a end-12b", "GET HEAD", "/v2/<name>/referrers/<last>", Action.PULL, listings.referrers),
+    _route("version", "GET HEAD", "/v2/_lading/version", Action.AUTHENTICATE, request_context.version),
+    _route("about", "GET HEAD", "/", Action.NONE, health.about),
+    _route("health", "GET HEAD", "/healthz", Action.NONE, health.about),
+    _route("ready", "GET HEAD", "/readyz", Action.NONE, health.ready),
+)
+
+
+ROUTES_BY_METHOD: Final = {
+    method: tuple(route for route in ROUTES if method in route.methods) for route in ROUTES for method in route.methods
+}
+
+
+NON_BLOCKING_HANDLERS: Final = frozenset({request_context.check, blobs.get, manifests.get})
+"""Handlers that the leader runs: one bounded read costs less than to hand the request to another thread.
+
+They step down (`leave`) before anything else: a second read, a search, an object that is opened.
+"""
+
+
+UNAUTHENTICATED_ROUTES: Final = frozenset({"about", "health", "ready", "options"})
+"""Rows for which no credentials count: what is sent is not even read, so bad ones hinder no probe."""
+
+
+SCOPES: Final = {Action.PULL: ("pull",), Action.PUSH: ("pull", "push"), Action.DELETE: ("pull", "delete")}
+"""What a client should ask a token for: to push, it looks at what is there; to delete, too."""
+
+
+class Match(NamedTuple):
+    """A route, the method, and what the path's groups matched."""
+
+    route: Route
+    method: str
+    name: str = ""
+    last_segment: str = ""
+
+    @property
+    def audit_action(self) -> str:
+        """What it does, in a word, for the audit."""
+        action = self.route.action
+        return self.route.spec if action is Action.NONE else action.value
+
+    @property
+    def is_non_blocking(self) -> bool:
+        """Whether it answers, or begins to stream, before anybody could notice."""
+        return self.route.handler in NON_BLOCKING_HANDLERS
+
+    @property
+    def is_unauthenticated(self) -> bool:
+        """Whether no credentials count for it."""
+        return self.route.spec in UNAUTHENTICATED_ROUTES
+
+    @property
+    def writes(self) -> bool:
+        """Whether it may change anything."""
+        return self.route.action in (Action.PUSH, Action.DELETE) and self.method not in ("GET", "HEAD")
+
+    @property
+    def scope(self) -> str:
+        """The scope that a token for it needs, or ""."""
+        if self.route.action is Action.LIST:
+            return str(CATALOG)
+        if self.route.action not in SCOPES or not is_repository(self.name):
+            return ""
+        return str(repository(self.name, SCOPES[self.route.action]))
+
+
+def match(method: str, path: str) -> Match:
+    """The row for a request; where there is none, one that says so: 404 for an unknown path, else 405.
+
+    OPTIONS is answered by what paths take, and looks nothing up (RFC 9110, section 9.3.7).
+    """
+    for route in ROUTES_BY_METHOD.get(method, ()):
+        if found := route.path.fullmatch(path):
+            return Match(route, method, **found.groupdict())
+    allowed = frozenset[str]().union(*(route.methods for route in ROUTES if route.path.fullmatch(path)))
+    if allowed:
+        allowed |= {"OPTIONS"}
+    if allowed and method == "OPTIONS":
+        return Match(_route("options", method, "", Action.NONE, partial(_options, allowed)), method)
+    return Match(_route("none", method, "", Action.NONE, partial(_not_found, allowed)), method)
+
+
+def _options(allowed: frozenset[str], context: RequestContext) -> Response:
+    return Response(204, {"Allow": ", ".join(sorted(allowed))})
+
+
+def _not_found(allowed: frozenset[str], context: RequestContext) -> Response:
+    answer = responses.error_response(RegistryError(UNSUPPORTED if allowed else NOT_FOUND))
+    if allowed:
+        answer.add({"Allow": ", ".join(sorted(allowed))})
+    return answer

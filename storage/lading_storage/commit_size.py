@@ -1,0 +1,150 @@
+"""How large a commit is to Firestore: the documents that it modifies, and their index entries. At most 10 MiB.
+
+https://firebase.google.com/docs/firestore/storage-size has the formulas, .../docs/firestore/quotas the limit, and
+.../docs/firestore/manage-data/transactions says what counts. Of a document that is deleted, the document and its
+entries count; of one that is replaced, the new document, and what leaves the indexes and what comes into them.
+
+The same for every store, so that what is batched by it does the same steps everywhere. How to use it:
+
+    size_of(writes)                what one commit of `writes` counts
+    functions/lading/registry/batches.py  commits many things in as few commits as fit, and halves one that is too large
+"""
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any, Final, get_origin
+
+from lading_storage.google.firestore_documents import fields_of, path_of, queue_entry
+from lading_storage.google.firestore_indexes import COLLECTION, CONTAINS, INDEXES
+from lading_storage.protocols import MAX_CONTENT_SIZE, Create, Delete, Replace, Touch, Write
+from lading_storage.records.core import Key, Manifest, Record, Tag
+from lading_storage.records.kinds import KINDS
+
+MAX_COMMIT_SIZE: Final = 10 * 1024 * 1024
+"""Bytes of one commit."""
+
+BATCH_SIZE: Final = 8 * 1024 * 1024
+"""Bytes to which batches are filled: what lies below the limit is for what the formulas leave open."""
+
+MAX_TAG_CONTENT: Final = 64 * 1024
+"""Bytes of a manifest that a tag repeats at most."""
+
+NONCE: Final = "0" * 16
+ENTRY: Final = "condemned 2026-11-01T12:30:15.123456+00:00"
+"""As long as any entry in a queue."""
+
+NEVER_CHANGED: Final = frozenset({"id", "position", "blobs", "children"})
+"""Indexed fields that a Replace leaves as they are: the key of the record, and what the digest in it stands for."""
+
+
+def size_of(writes: Iterable[Write]) -> int:
+    """Return the bytes that Firestore counts for a commit of `writes`, by its formulas.
+
+    A Touch carries no record: the document is counted as one of its kind with nothing in its arrays and no content. A
+    Delete of a record from a listing counts the content that the listing left out.
+    """
+    return sum(map(_size, writes))
+
+
+def document_size(path: str, fields: Mapping[str, Any]) -> int:
+    """Return the bytes of a document."""
+    return name_size(path) + sum(_string(name) + _value(value) for name, value in fields.items()) + 32
+
+
+def name_size(path: str) -> int:
+    """Return the bytes of a document's name; `path` is a document's, or "" for the root."""
+    return (_string(path) if path else 0) + 16
+
+
+def entry_size(path: str, field: str, value: Any, scope: str) -> int:
+    """Return the bytes of one entry of a single-field index."""
+    parent = path.rpartition("/")[0].rpartition("/")[0]
+    return name_size(path) + _string(field) + _value(value) + (name_size(parent) + 32 if scope == COLLECTION else 48)
+
+
+def _size(write: Write) -> int:
+    if isinstance(write, Touch):
+        return _touch_size(write.key)
+    record = write.record
+    path, fields = path_of(record.key), fields_of(record, NONCE) | queue_entry(record)
+    size = document_size(path, fields)
+    match write:
+        case Create():
+            return size + _entries(type(record), path, fields)
+        case Delete():
+            return size + _omitted_content_size(record) + _entries(type(record), path, fields)
+        case Replace():
+            return size + _changed_entries(type(record), path, fields)
+
+
+def _entries(kind: type[Record], path: str, fields: Mapping[str, Any]) -> int:
+    """Return the bytes of all index entries of a document."""
+    return sum(
+        entry_size(path, index.field, item, index.scope)
+        for index in INDEXES[kind]
+        if index.field in fields
+        for item in (fields[index.field] if index.mode == CONTAINS else [fields[index.field]])
+    )
+
+
+def _changed_entries(kind: type[Record], path: str, fields: Mapping[str, Any]) -> int:
+    """Return the bytes of what a Replace takes out of the indexes and puts in: of what it replaces nothing is known."""
+    values = {**fields, "due": ENTRY}
+    return sum(
+        2 * entry_size(path, index.field, values[index.field], index.scope)
+        for index in INDEXES[kind]
+        if index.field not in NEVER_CHANGED
+    )
+
+
+def _omitted_content_size(record: Record) -> int:
+    """Return the bytes of content that a record from a listing lacks, and its document has."""
+    if isinstance(record, Manifest) and record.content is None and not record.object:
+        return min(record.size, MAX_CONTENT_SIZE)
+    if type(record) is Tag and record.content is None and record.size <= MAX_TAG_CONTENT:
+        return record.size
+    return 0
+
+
+def _touch_size(key: Key[Any]) -> int:
+    """Return the bytes of a document of which only the key is known. No index entry changes."""
+    own = {"id": key.id, "repository": key.repository, "position": key.kind.order(key.id), "nonce": NONCE, "due": ENTRY}
+    return document_size(path_of(key), own) + TYPICAL_SIZES[key.kind]
+
+
+def _typical_size(kind: type[Record]) -> int:
+    """Return the bytes of the fields of a record of a kind, without contents and arrays."""
+    own = [each for each in dataclasses.fields(kind) if each.name not in ("id", "repository", "version")]
+    return sum(_string(each.name) + _typical_value(each.type) for each in own)
+
+
+def _typical_value(type_: Any) -> int:
+    """Return the bytes of a value of a field's type: a string is an object's name, or shorter."""
+    if type_ is str:
+        return 48
+    return 0 if get_origin(type_) is tuple or type_ == bytes | None else 8
+
+
+def _string(text: str) -> int:
+    # Nearly every string is ASCII, whose length is known.
+    return (len(text) if text.isascii() else len(text.encode())) + 1
+
+
+def _value(value: Any) -> int:
+    """Return the bytes of a field's value."""
+    match value:
+        case str():
+            return _string(value)
+        case bytes():
+            return len(value)
+        case bool() | None:
+            return 1
+        case int() | datetime():
+            return 8
+        case list():
+            return sum(map(_value, value))
+    raise AssertionError(f"no record has a value such as {value!r}")
+
+
+TYPICAL_SIZES: Final[Mapping[type[Record], int]] = {kind: _typical_size(kind) for kind in KINDS}

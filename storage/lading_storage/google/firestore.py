@@ -1,0 +1,253 @@
+"""A metadata store in Firestore.
+
+    repositories/{repository}                   a Repository, and the parent of what is in it
+    repositories/{repository}/manifests/{id}    and so on, as records.core draws it
+    blobs/{id}, uploads/{id}
+    lading/schema                               the version of this layout, and since when (firestore_schema)
+
+A document is what lading_storage.google.firestore_documents makes of a record. A version is the document's update_time,
+which is why every write changes the nonce: a write that changes nothing would leave update_time as it was, and two
+writers would both believe that they had won. Only what queries ask for is indexed
+(lading_storage.google.firestore_indexes).
+
+Google's client queries and writes. It is imported when it is first needed, which a pull never does: documents are read
+without it (firestore_reads), and so is written when they were pulled (firestore_commits).
+"""
+
+import dataclasses
+import itertools
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from lading_storage.commit_size import MAX_COMMIT_SIZE, size_of
+from lading_storage.errors import Conflict, TooLarge, Unavailable
+from lading_storage.google.firestore_documents import (
+    collection_of,
+    fields_of,
+    new_nonce,
+    path_of,
+    queue_entry,
+    record_found,
+    record_in,
+)
+from lading_storage.google.firestore_indexes import is_array
+from lading_storage.google.firestore_reads import FirestoreReads
+from lading_storage.google.firestore_rest import FirestoreCommits, is_rest_commit
+from lading_storage.google.firestore_retry import (
+    retry_transient,
+    single_attempt,
+    translated_conflicts,
+    translated_errors,
+)
+from lading_storage.google.firestore_schema import SCHEMA_VERSION, FirestoreSchema
+from lading_storage.google.google_imports import import_firestore
+from lading_storage.protocols import Create, Delete, Found, QueueCursor, Queued, Replace, Touch, Write, key_of
+from lading_storage.records.core import Key, R, Record, due_entry
+from lading_storage.records.kinds import CROSS_REPOSITORY_FIELDS
+
+if TYPE_CHECKING:
+    from google.cloud import firestore
+
+
+class FirestoreMetadata:
+    """MetadataStore in one Firestore database, in native mode."""
+
+    def __init__(
+        self,
+        project: str,
+        database: str = "(default)",
+        create: bool = True,
+        schema_version: int = SCHEMA_VERSION,
+    ) -> None:
+        """Use the database; honours FIRESTORE_EMULATOR_HOST.
+
+        The first request asks for the layout's version, and raises StorageError where it is of a newer release, and
+        StoreNotFound where there is none, unless `create` lets the database be laid out.
+        """
+        self._project = project
+        self._database = database
+        self._reads = FirestoreReads(project, database)
+        self._small = FirestoreCommits(self._reads)
+        self._schema = FirestoreSchema(self._reads, lambda: self._client, create=create, version=schema_version)
+
+    def read(self, keys: Sequence[Key[Any]], *, content: bool = True) -> Found:
+        """See MetadataStore.read."""
+        self._schema.check()
+        paths = {path_of(key): key for key in keys}
+        kinds = {key.kind for key in keys}
+        fields = () if content else sorted({field for kind in kinds for field in _fields_without_content(kind)})
+        found, read_at = self._reads.get(list(paths), fields)
+        return Found(
+            {paths[path]: record_in(paths[path], each.fields, each.version) for path, each in found.items()}, read_at
+        )
+
+    def scan(self, kind: type[R], repository: str = "", *, after: str = "", limit: int) -> list[R]:
+        """See MetadataStore.scan."""
+        query = _without_content(kind, self._collection(kind, repository)).order_by("position").limit(limit)
+        if after:
+            query = query.start_after({"position": kind.order(after)})
+        return self._run(kind, query)
+
+    def find(
+        self,
+        kind: type[R],
+        where: Mapping[str, str],
+        *,
+        repository: str | None = "",
+        after: Key[R] | None = None,
+        limit: int,
+    ) -> list[R]:
+        """See MetadataStore.find. Sorted by document: by repository, then id.
+
+        A field is indexed for queries of one repository, or, where it is in CROSS_REPOSITORY_FIELDS, of all at once.
+        """
+        everywhere = repository is None
+        # The emulator answers as well without the index that Firestore wants.
+        assert all(
+            field in kind.INDEXED_FIELDS and ((kind, field) in CROSS_REPOSITORY_FIELDS) == everywhere for field in where
+        )
+        source = self._client.collection_group(kind.KIND) if everywhere else self._collection(kind, repository or "")
+        from google.cloud.firestore_v1.base_query import FieldFilter
+
+        query = _without_content(kind, source)
+        for field, value in where.items():
+            operator = "array_contains" if is_array(kind, field) else "=="
+            query = query.where(filter=FieldFilter(field, operator, value))
+        query = query.order_by("__name__").limit(limit)
+        if after is not None:
+            query = query.start_after({"__name__": self._document(after)})
+        return self._run(kind, query)
+
+    def due(
+        self, kind: type[R], queue: str, until: datetime, *, after: QueueCursor[R] | None = None, limit: int
+    ) -> list[Queued[R]]:
+        """See MetadataStore.due. Sorted by entry, then by document."""
+        assert queue in kind.QUEUES
+        from google.cloud.firestore_v1.base_query import FieldFilter
+
+        query = _without_content(kind, self._client.collection_group(kind.KIND), "due")
+        query = query.where(filter=FieldFilter("due", ">", f"{queue} "))
+        query = query.where(filter=FieldFilter("due", "<=", due_entry(queue, until)))
+        query = query.order_by("due").order_by("__name__").limit(limit)
+        if after is not None:
+            query = query.start_after({"due": after.entry, "__name__": self._document(after.key)})
+        return [Queued(values["due"], record_found(kind, values, version)) for values, version in self._rows(query)]
+
+    def commit(self, writes: Sequence[Write]) -> None:
+        """See MetadataStore.commit. One that got no answer may have been written, and is sent again all the same."""
+        self._schema.check()
+        if (size := size_of(writes)) > MAX_COMMIT_SIZE:
+            raise TooLarge(f"Firestore: a commit of {len(writes)} writes counts {size} bytes")
+        if is_rest_commit(writes):
+            self._small.commit(writes)
+            return
+        with translated_errors():
+            batch, nonce = self._client.batch(), new_nonce()
+            for write in writes:
+                self._add(batch, write, nonce)
+            kept = [path_of(key_of(write)) for write in writes if not isinstance(write, Delete)]
+            tries = itertools.count()
+            retry_transient(lambda: self._commit(batch, kept if next(tries) else None, nonce))
+
+    def schema_raised(self) -> datetime | None:
+        """See MetadataStore.schema_raised."""
+        self._schema.check()
+        return self._schema.raised
+
+    def compact(self, limit: int) -> int:
+        """See MetadataStore.compact: there is no file."""
+        return 0
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._reads.close()
+        if "_client" in vars(self):
+            self._client.close()  # type: ignore[no-untyped-call]
+
+    @cached_property
+    def _client(self) -> "firestore.Client":
+        import_firestore()
+        from google.cloud import firestore
+
+        return firestore.Client(project=self._project, database=self._database)
+
+    def _commit(self, batch: "firestore.WriteBatch", written: Sequence[str] | None, nonce: str) -> None:
+        """Try once. An earlier try may have written `nonce` into the documents `written`; None where there was none.
+
+        Raises Conflict and TooLarge where nothing was written, and Unavailable where nobody can tell any more.
+        """
+        try:
+            with translated_conflicts():
+                batch.commit(**single_attempt())
+        except Conflict as error:
+            if written is None:
+                raise
+            found = self._reads.get(written).found
+            if not any(document.fields["nonce"] == nonce for document in found.values()):
+                raise Unavailable(f"Firestore: a commit may have been written, or not: {error}") from error
+
+    def _add(self, batch: "firestore.WriteBatch", write: Write, nonce: str) -> None:
+        """Add one write, with its precondition, to the batch."""
+        match write:
+            case Create(record):
+                batch.create(self._document(record.key), fields_of(record, nonce) | queue_entry(record))
+            case Replace(record):
+                # `update` with every field in its mask is a replacement that takes a precondition.
+                values = fields_of(record, nonce) | (queue_entry(record) or _no_queue_entry())
+                batch.update(self._document(record.key), values, option=self._at_version(record.version))
+            case Delete(record):
+                batch.delete(self._document(record.key), option=self._at_version(record.version))
+            case Touch(key, version):
+                option = self._at_version(version) if version else None
+                batch.update(self._document(key), {"nonce": nonce}, option=option)
+
+    def _at_version(self, version: str) -> "firestore.WriteOption":
+        """Return the precondition that a document is at a version."""
+        from google.api_core.datetime_helpers import DatetimeWithNanoseconds
+
+        time = DatetimeWithNanoseconds.from_rfc3339(version)  # type: ignore[no-untyped-call]
+        return self._client.write_option(last_update_time=time)
+
+    def _document(self, key: Key[Any]) -> "firestore.DocumentReference":
+        return self._client.document(path_of(key))
+
+    def _collection(self, kind: type[Record], repository: str) -> "firestore.CollectionReference":
+        return self._client.collection(collection_of(kind, repository))
+
+    def _run(self, kind: type[R], query: "firestore.Query") -> list[R]:
+        return [record_found(kind, values, version) for values, version in self._rows(query)]
+
+    def _rows(self, query: "firestore.Query") -> list[tuple[dict[str, Any], str]]:
+        """Return the fields and the version of each document that a query finds."""
+        self._schema.check()
+        with translated_errors():
+            snapshots = retry_transient(lambda: list(query.stream(**single_attempt())))
+        return [(snapshot.to_dict() or {}, _version(snapshot.update_time)) for snapshot in snapshots]
+
+
+def _without_content(kind: type[Record], source: Any, *others: str) -> Any:
+    """A query of `source` for all fields but the bytes of manifests, which a listing has no use for, and for others."""
+    return source.select([*_fields_without_content(kind), *others])
+
+
+def _fields_without_content(kind: type[Record]) -> list[str]:
+    return [each.name for each in dataclasses.fields(kind) if each.name not in ("content", "version")]
+
+
+def _no_queue_entry() -> dict[str, Any]:
+    from google.cloud.firestore import DELETE_FIELD
+
+    return {"due": DELETE_FIELD}
+
+
+def _version(update_time: Any) -> str:
+    """An update_time to the nanosecond. Queries of a collection group hand it out as a bare Timestamp."""
+    from google.api_core.datetime_helpers import DatetimeWithNanoseconds
+    from google.protobuf.timestamp_pb2 import Timestamp
+
+    if isinstance(update_time, Timestamp):
+        update_time = DatetimeWithNanoseconds.from_timestamp_pb(update_time)  # type: ignore[no-untyped-call]
+    version: str = update_time.rfc3339()
+    return version

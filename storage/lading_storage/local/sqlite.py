@@ -1,0 +1,207 @@
+"""A metadata store in one SQLite file: how records are read and written. What the file is like, sqlite_file says."""
+
+import contextlib
+import sqlite3
+import time
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+from lading_storage.errors import StoreNotFound
+from lading_storage.local import sqlite_file
+from lading_storage.local.durable_folders import make_store
+from lading_storage.local.sqlite_errors import storage_error_of, translated_errors
+from lading_storage.local.sqlite_file import bound_wal, connect, transaction
+from lading_storage.local.sqlite_migration import open_migrated
+from lading_storage.local.sqlite_owner import is_metadata_store
+from lading_storage.local.sqlite_queries import COUNT, DUE, READ, READ_WITHOUT_CONTENT, SCAN, find_query
+from lading_storage.local.sqlite_queue import WriterQueue
+from lading_storage.local.sqlite_schema import KIND_NUMBERS, VERSION, decoded, position_of, unpacked
+from lading_storage.local.sqlite_writes import write_one
+from lading_storage.protocols import Found, QueueCursor, Queued, Write
+from lading_storage.records.core import Key, R, Record, due_entry, record_of
+
+MAX_CACHED_SIZE: Final = 4_096
+MAX_CACHED_RECORDS: Final = 2_048
+"""Bytes of a record that is remembered, and how many of them are."""
+
+CHECKPOINT_INTERVAL: Final = 10.0
+"""Seconds between two attempts to cut the log while somebody reads from it."""
+
+
+class SqliteMetadata:
+    """MetadataStore in one file: any number of readers beside one writer at a time, in any number of processes."""
+
+    def __init__(self, path: Path, create: bool = True) -> None:
+        """Open the file at `path`, or make it, unless `create` is false.
+
+        Raises StoreNotFound where nothing is to be made, ForeignStore for another program's file, and StorageError
+        where a newer release wrote it.
+        """
+        self._path = path
+        with translated_errors(self._path):
+            is_there = is_metadata_store(path)
+        if not create and not is_there:
+            raise StoreNotFound(f"no metadata at {path}")
+        with translated_errors(self._path):
+            make_store(path.parent)
+        self._idle: list[sqlite3.Connection] = []
+        self._cache: dict[Key[Any], Record] = {}
+        self._log_bounded_at = 0.0
+        with translated_errors(self._path):
+            self._writer = open_migrated(path)
+            self._queue = WriterQueue(path, sqlite_file.BUSY_TIMEOUT)
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self._path
+
+    def read(self, keys: Sequence[Key[Any]], *, content: bool = True) -> Found:
+        """See MetadataStore.read: one transaction, so all are of one moment."""
+        with self._reader() as connection:
+            if len(keys) > 1:
+                connection.execute("BEGIN")
+            found = {key: self._read_one(connection, key, content) for key in keys}
+            if len(keys) > 1:
+                connection.execute("COMMIT")
+        return Found(found)
+
+    def scan(self, kind: type[R], repository: str = "", *, after: str = "", limit: int) -> list[R]:
+        """See MetadataStore.scan."""
+        begin = position_of(kind, after) if after else ""
+        rows = self._select(SCAN, (KIND_NUMBERS[kind.KIND], repository, begin, limit))
+        return [_record(kind, unpacked(id), repository, *row) for id, *row in rows]
+
+    def find(
+        self,
+        kind: type[R],
+        where: Mapping[str, str],
+        *,
+        repository: str | None = "",
+        after: Key[R] | None = None,
+        limit: int,
+    ) -> list[R]:
+        """See MetadataStore.find."""
+        rows = self._select(*find_query(kind, where, repository, after, limit))
+        return [_record(kind, unpacked(id), *row) for id, *row in rows]
+
+    def due(
+        self, kind: type[R], queue: str, until: datetime, *, after: QueueCursor[R] | None = None, limit: int
+    ) -> list[Queued[R]]:
+        """See MetadataStore.due."""
+        begin: tuple[str, str, str | bytes] = (f"{queue} ", "", "")
+        if after:
+            begin = (after.entry, after.key.repository, position_of(kind, after.key.id))
+        rows = self._select(DUE, (KIND_NUMBERS[kind.KIND], *begin, due_entry(queue, until), limit))
+        return [Queued(entry, _record(kind, unpacked(id), *row)) for entry, id, *row in rows]
+
+    def count(self, kind: type[Record]) -> int:
+        """Return how many records of a kind there are, in all repositories."""
+        ((number,),) = self._select(COUNT, (KIND_NUMBERS[kind.KIND],))
+        return int(number)
+
+    def commit(self, writes: Sequence[Write]) -> None:
+        """See MetadataStore.commit. The transaction is on the disk when this returns."""
+        with translated_errors(self._path), self._queue.acquire():
+            with transaction(self._writer, VERSION):
+                for write in writes:
+                    write_one(self._writer, write)
+            self._bound_wal()
+
+    def compact(self, limit: int) -> int:
+        """See MetadataStore.compact. Pages from the file's end take the places of free ones, and the file is cut."""
+        with translated_errors(self._path), self._queue.acquire(), transaction(self._writer, VERSION):
+            pages = min(self._pragma("freelist_count"), max(1, limit // self._pragma("page_size")))
+            for _ in range(pages):
+                # Python's module steps a statement without columns once, which gives one page back, not the number.
+                self._writer.execute("PRAGMA incremental_vacuum(1)")
+            left = self._pragma("freelist_count")
+        if not left:
+            with translated_errors(self._path), self._queue.acquire():
+                bound_wal(self._writer, self._path, 0)
+        return left * self._pragma("page_size")
+
+    def schema_raised(self) -> datetime | None:
+        """See MetadataStore.schema_raised. Opening the file migrates all records, in one transaction."""
+        return None
+
+    def close(self) -> None:
+        """Close every connection that no thread is using."""
+        with self._queue.acquire():
+            self._writer.close()
+        self._queue.close()
+        while self._idle:
+            self._idle.pop().close()
+
+    def _reader(self) -> contextlib.AbstractContextManager[sqlite3.Connection]:
+        """Return a block with a connection to read with. It raises as the protocol says."""
+        return _Reader(self._idle, self._path)
+
+    def _select(self, query: str, values: Sequence[str | bytes | int]) -> list[Any]:
+        with self._reader() as connection:
+            return connection.execute(query, values).fetchall()
+
+    def _pragma(self, name: str) -> int:
+        value: int = self._writer.execute(f"PRAGMA {name}").fetchone()[0]
+        return value
+
+    def _bound_wal(self) -> None:
+        """Keep the log short, but do not wait for a long reader again and again."""
+        if time.monotonic() > self._log_bounded_at + CHECKPOINT_INTERVAL and not bound_wal(self._writer, self._path):
+            self._log_bounded_at = time.monotonic()
+
+    def _read_one(self, connection: sqlite3.Connection, key: Key[Any], whole: bool) -> Record | None:
+        """The record: the one remembered, where it is still of this version, as to make one takes as long as SQLite."""
+        row = connection.execute(
+            READ if whole else READ_WITHOUT_CONTENT,
+            (KIND_NUMBERS[key.kind.KIND], key.repository, position_of(key.kind, key.id)),
+        ).fetchone()
+        if row is None:
+            return None
+        version, fields, content = row
+        remembered = self._cache.get(key)
+        if whole and remembered is not None and remembered.version == version:
+            return remembered
+        values = decoded(fields)
+        record: Record = record_of(key, values if content is None else {**values, "content": content}, version)
+        if whole and len(fields) + len(content or b"") <= MAX_CACHED_SIZE:
+            self._cache_record(key, record)
+        return record
+
+    def _cache_record(self, key: Key[Any], record: Record) -> None:
+        if len(self._cache) >= MAX_CACHED_RECORDS:
+            self._cache.clear()
+        self._cache[key] = record
+
+
+class _Reader:
+    """A connection for one block alone, from those that are idle or new. Raises as the protocol says."""
+
+    __slots__ = ("_connection", "_idle", "_path")
+
+    def __init__(self, idle: list[sqlite3.Connection], path: Path) -> None:
+        self._idle = idle
+        self._path = path
+
+    def __enter__(self) -> sqlite3.Connection:
+        try:
+            self._connection = self._idle.pop()
+        except IndexError:
+            with translated_errors(self._path):
+                self._connection = connect(self._path)
+        return self._connection
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if error is None:
+            self._idle.append(self._connection)
+            return
+        self._connection.close()
+        if isinstance(error, sqlite3.Error):
+            raise storage_error_of(error, self._path) from error
+
+
+def _record(kind: type[R], id: str, repository: str, version: str, fields: str) -> R:
+    """Return the record of a listed row, which comes without `content`."""
+    return record_of(Key(kind, id, repository), decoded(fields), version)

@@ -1,0 +1,232 @@
+"""How a new file of the metadata store gets its schema, and how one of an older release is brought forward.
+
+    1  the first schema
+    2  states of links, and blobs found by their objects
+    3  no schema of its own: as 2, but the tables are renamed and about to be rebuilt as 4
+    4  numbers for kinds and repositories, and one range of an index for each question (sqlite_schema)
+
+Version 3 exists so that no process of an older release can write from the moment on at which copying begins, whatever
+it has open: its statements fail, "no such table". The new tables are made in a file beside the old one, sorted and
+packed, and then put over it, in one transaction of SQLite: until that is on the disk the file has version 3, and
+whoever opens it begins to copy anew.
+"""
+
+import contextlib
+import fcntl
+import os
+import shutil
+import sqlite3
+import sys
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+from lading_storage.errors import StorageError
+from lading_storage.local.durable_folders import FILE_MODE
+from lading_storage.local.sqlite_file import bound_wal, connect, create_private, rewrite_wal, transaction, version_of
+from lading_storage.local.sqlite_schema import GLOBAL_SCOPE, INDEXES, KIND_NUMBERS, TABLES, VERSION, packed
+from lading_storage.records.core import due_entry
+
+REBUILD_VERSION: Final = 3
+"""The version in which the tables of version 2 wait to be rebuilt."""
+
+SCRIPTS: Final[Mapping[int, str]] = {
+    0: TABLES + INDEXES,
+    # Links say whether a manifest may name them: of the older ones nobody knows. Blobs are found by their objects.
+    1: """
+    UPDATE records SET fields = json_set(fields, '$.state', 'loose', '$.since', json_extract(fields, '$.created'))
+        WHERE kind = 'links';
+    INSERT INTO mentions (kind, field, value, id, repository)
+        SELECT kind, 'state', 'loose', id, repository FROM records WHERE kind = 'links';
+    INSERT INTO mentions (kind, field, value, id, repository)
+        SELECT kind, 'object', json_extract(fields, '$.object'), id, repository FROM records WHERE kind = 'blobs';
+    """,
+    2: """
+    ALTER TABLE records RENAME TO former_records;
+    ALTER TABLE mentions RENAME TO former_mentions;
+    """,
+}
+"""The statements that bring the schema from each version to the next; from 0, an empty file, to the newest."""
+
+SPACE_FACTOR: Final = 1.5
+"""Bytes that must be free on the disk for each byte of the older file: the new file, and the log that carries it."""
+
+ROWS_PER_STEP: Final = 20_000
+PAGES_PER_STEP: Final = 2_048
+"""Rows and pages that are copied between two lines of progress."""
+
+FIND_REPOSITORIES: Final = """
+INSERT INTO repositories (name)
+    SELECT repository FROM former.former_records WHERE repository <> ''
+    UNION SELECT id FROM former.former_records WHERE kind = 'repositories'
+    ORDER BY 1
+"""
+
+COPY_RECORDS: Final = """
+INSERT INTO entries (number, kind, repository, position, id, version, due, fields, content)
+SELECT o.number, (SELECT number FROM kinds WHERE name = o.kind),
+    (SELECT number FROM repositories WHERE name = o.repository),
+    CASE WHEN kind IN ('tags', 'deleted_tags') THEN position ELSE packed(id) END,
+    CASE WHEN kind IN ('tags', 'deleted_tags') THEN id END,
+    version,
+    CASE
+    WHEN kind IN ('blobs', 'links') AND state <> '' THEN queued(state, coalesce(since, created))
+    WHEN kind = 'uploads' THEN queued(CASE WHEN published <> '' OR cancelled THEN 'ended' ELSE 'open' END, touched)
+    WHEN kind = 'repositories' AND deleted IS NULL THEN queued('review', created)
+    WHEN kind IN ('repositories', 'deleted_manifests', 'deleted_tags', 'deleted_links') THEN
+        queued('deleted', coalesce(kept, deleted))
+    END,
+    CASE WHEN kind = 'repositories' AND deleted IS NULL THEN json_set(fields, '$.review', created) ELSE fields END,
+    content
+FROM (
+    SELECT rowid AS number, kind, repository, position, id, version, fields, content,
+        json_extract(fields, '$.state') AS state, json_extract(fields, '$.since') AS since,
+        json_extract(fields, '$.published') AS published, json_extract(fields, '$.cancelled') AS cancelled,
+        json_extract(fields, '$.touched') AS touched, json_extract(fields, '$.created') AS created,
+        json_extract(fields, '$.deleted') AS deleted, json_extract(fields, '$.kept') AS kept
+    FROM former.former_records WHERE rowid > ? AND rowid <= ?
+) o
+"""
+
+COPY_LOOKUPS: Final = """
+INSERT INTO lookups (kind, scope, field, value, id, repository, entry)
+SELECT ?2, {scope}, m.field, packed(m.value), packed(m.id), r.number, o.rowid
+FROM former.former_mentions m
+    CROSS JOIN repositories r ON r.name = m.repository
+    CROSS JOIN former.former_records o ON (o.kind, o.repository, o.id) = (m.kind, m.repository, m.id)
+WHERE m.kind = ?1 AND {fields} ORDER BY 2, 3, 4, 5, 6
+"""
+COPY_OWN: Final = COPY_LOOKUPS.format(scope="r.number", fields="m.field NOT IN ('id', 'artifact_type', 'state')")
+COPY_EVERYWHERE: Final = COPY_LOOKUPS.format(scope=GLOBAL_SCOPE, fields="m.field = 'id'")
+
+UNVERIFY_LINKS: Final = """
+UPDATE entries
+SET due = queued('loose', json_extract(fields, '$.created')),
+    fields = json_set(fields, '$.state', 'loose', '$.since', json_extract(fields, '$.created'))
+WHERE kind = ? AND due IS NULL AND NOT EXISTS (
+    SELECT 1 FROM lookups
+    WHERE (kind, scope, field, value) = (?, entries.repository, 'blobs', entries.position)
+)
+"""
+"""The release before left links as they were whose manifest it deleted: collection hides these, or forgets them."""
+
+
+def open_migrated(path: Path) -> sqlite3.Connection:
+    """Open the file for writing, made or brought forward. Raises StorageError where a newer release wrote it."""
+    connection = connect(path)
+    try:
+        # Whoever finds an older version waits for a process that brings it forward, which can take minutes.
+        with _migration_lock(path) if version_of(connection) != VERSION else contextlib.nullcontext():
+            rewrite_wal(connection, path)
+            while (version := version_of(connection)) != VERSION:
+                if version > VERSION:
+                    raise StorageError(f"the metadata has schema version {version}, of a newer release of Lading")
+                _step(connection, path, version)
+            bound_wal(connection, path)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _step(connection: sqlite3.Connection, path: Path, version: int) -> None:
+    """Bring the file forward from a version."""
+    if version == REBUILD_VERSION:
+        _rebuild(connection, path)
+        return
+    if version == REBUILD_VERSION - 1:
+        _check_space(connection, path)
+    with transaction(connection, version):
+        for statement in _statements(SCRIPTS[version]):
+            connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {version + 1 if version else VERSION}")
+
+
+def _check_space(connection: sqlite3.Connection, path: Path) -> None:
+    """Raises StorageError, before anything is changed, where the disk has no room for the new tables."""
+    pages, size = (connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size"))
+    needed, free = int(pages * size * SPACE_FACTOR), shutil.disk_usage(path.parent).free
+    if free < needed:
+        raise StorageError(
+            f"to bring {path} to this release, {needed // 10**6 + 1} MB must be free on its disk, and {free // 10**6}"
+            " MB are; nothing was changed, and the release before can go on with it"
+        )
+
+
+def _rebuild(connection: sqlite3.Connection, path: Path) -> None:
+    """Bring the file from version 3 to 4, all or nothing."""
+    new = Path(f"{path}-rebuilt")
+    new.unlink(missing_ok=True)
+    try:
+        create_private(new)
+        with contextlib.closing(sqlite3.connect(new, isolation_level=None)) as rebuilt:
+            _fill(rebuilt, path)
+            rebuilt.backup(
+                connection,
+                pages=PAGES_PER_STEP,
+                progress=lambda _, left, pages: _show_progress("writing it to the disk", pages - left, pages),
+            )
+    finally:
+        new.unlink(missing_ok=True)
+    _show_progress("done", 1, 1)
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def _fill(new: sqlite3.Connection, path: Path) -> None:
+    """Make the tables of version 4 in an empty database, of those that `path` has under version 3."""
+    new.create_function("packed", 1, packed, deterministic=True)
+    new.create_function("queued", 2, lambda queue, at: due_entry(queue, datetime.fromisoformat(at)), deterministic=True)
+    # Nobody else knows this file, and after a crash it is made anew: it needs no journal. 32 MiB sort quickly.
+    for pragma in ("auto_vacuum = INCREMENTAL", "journal_mode = OFF", "synchronous = OFF", "cache_size = -32768"):
+        new.execute(f"PRAGMA {pragma}")
+    new.executescript(TABLES)
+    new.execute("ATTACH ? AS former", (str(path),))
+    new.execute("CREATE TEMP TABLE kinds (name TEXT PRIMARY KEY, number INTEGER)")
+    new.executemany("INSERT INTO kinds VALUES (?, ?)", KIND_NUMBERS.items())
+    new.execute(FIND_REPOSITORIES)
+    (last,) = new.execute("SELECT max(rowid) FROM former.former_records").fetchone()
+    for start in range(0, last or 0, ROWS_PER_STEP):
+        _show_progress("copying records", start, last)
+        new.execute(COPY_RECORDS, (start, start + ROWS_PER_STEP))
+    for done, kind in enumerate(KIND_NUMBERS.items()):
+        _show_progress("copying what they are found by", done, len(KIND_NUMBERS))
+        new.execute(COPY_EVERYWHERE, kind)
+        new.execute(COPY_OWN, kind)
+    _show_progress("looking for links that nothing names", 0, 1)
+    new.execute(UNVERIFY_LINKS, (KIND_NUMBERS["links"], KIND_NUMBERS["manifests"]))
+    for statement in _statements(INDEXES):
+        _show_progress("making indexes", 0, 1)
+        new.execute(statement)
+    new.execute(f"PRAGMA user_version = {VERSION}")
+    new.execute("DETACH former")
+
+
+@contextlib.contextmanager
+def _migration_lock(path: Path) -> Iterator[None]:
+    """Be the only one of this release that brings a file forward, or makes it, however long another one takes."""
+    file = os.open(f"{path}-queue", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(file)
+
+
+def _show_progress(step: str, done: int, total: int) -> None:
+    """Show how far the migration is, where there is a terminal."""
+    if sys.stderr.isatty():
+        end = "\n" if step == "done" else ""
+        share = 100 * done // max(1, total)
+        sys.stderr.write(f"\r\x1b[Kbringing the metadata to this release: {step}, {share} %{end}")
+        sys.stderr.flush()
+
+
+def _statements(script: str) -> Iterator[str]:
+    """The statements of `script`: executescript would commit before it begins."""
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""

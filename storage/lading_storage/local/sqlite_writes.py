@@ -1,0 +1,122 @@
+"""What each write of MetadataStore.commit does to the tables of the metadata store in SQLite (sqlite_schema)."""
+
+import json
+import secrets
+import sqlite3
+from collections.abc import Iterable
+from typing import Final, NamedTuple
+
+from lading_storage.errors import Conflict
+from lading_storage.local.sqlite_queries import REPOSITORY_NUMBER
+from lading_storage.local.sqlite_schema import (
+    GLOBAL_SCOPE,
+    KIND_NUMBERS,
+    Lookup,
+    encoded,
+    id_of,
+    lookups_of,
+    packed,
+    position_of,
+)
+from lading_storage.protocols import Create, Delete, Replace, Touch, Write
+from lading_storage.records.core import Record, values_of
+
+RECORD_KEY: Final = f"kind = ? AND repository = {REPOSITORY_NUMBER} AND position = ?"
+
+TOUCH: Final = f"UPDATE entries SET version = ? WHERE {RECORD_KEY}"
+TOUCH_AT: Final = f"{TOUCH} AND version = ?"
+FIND_STORED: Final = f"SELECT number, repository, fields FROM entries WHERE {RECORD_KEY} AND version = ?"
+INSERT: Final = (
+    "INSERT INTO entries (kind, repository, position, id, version, due, fields, content)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+)
+REPLACE: Final = "UPDATE entries SET version = ?, due = ?, fields = ?, content = ? WHERE number = ?"
+DELETE: Final = "DELETE FROM entries WHERE number = ?"
+INSERT_LOOKUP: Final = (
+    "INSERT INTO lookups (kind, scope, field, value, id, repository, entry) VALUES (?, ?, ?, ?, ?, ?, ?)"
+)
+DELETE_LOOKUP: Final = "DELETE FROM lookups WHERE (kind, scope, field, value, id, repository) = (?, ?, ?, ?, ?, ?)"
+
+
+class _Entry(NamedTuple):
+    """An entry that is there: its number, its repository's, and what it is found by."""
+
+    number: int
+    repository: int
+    lookups: set[Lookup]
+
+
+def write_one(connection: sqlite3.Connection, write: Write) -> None:
+    """Do one write inside the transaction that is open. Raises Conflict."""
+    match write:
+        case Create(record):
+            _insert(connection, record)
+        case Replace(record):
+            _replace(connection, record)
+        case Delete(record):
+            stored = _read_entry(connection, record)
+            connection.execute(DELETE, (stored.number,))
+            connection.executemany(DELETE_LOOKUP, [row[:-1] for row in _rows(record, stored, stored.lookups)])
+        case Touch(key, version):
+            place = (KIND_NUMBERS[key.kind.KIND], key.repository, position_of(key.kind, key.id))
+            statement, at = (TOUCH_AT, (version,)) if version else (TOUCH, ())
+            if not connection.execute(statement, (_new_version(), *place, *at)).rowcount:
+                raise Conflict(f"{key} is not there to be touched, or has changed")
+
+
+def _insert(connection: sqlite3.Connection, record: Record) -> None:
+    values, kind = values_of(record), type(record)
+    content = values.pop("content", None)
+    repository = _repository(connection, record.repository)
+    place = (KIND_NUMBERS[record.KIND], repository, position_of(kind, record.id), id_of(kind, record.id))
+    try:
+        added = connection.execute(
+            INSERT, (*place, _new_version(), record.due or None, encoded(values), content)
+        ).lastrowid
+    except sqlite3.IntegrityError as error:
+        raise Conflict(f"{record.key} is there already") from error
+    stored = _Entry(added or 0, repository, lookups_of(kind, record.id, values))
+    connection.executemany(INSERT_LOOKUP, _rows(record, stored, stored.lookups))
+
+
+def _replace(connection: sqlite3.Connection, record: Record) -> None:
+    stored, values = _read_entry(connection, record), values_of(record)
+    content = values.pop("content", None)
+    connection.execute(REPLACE, (_new_version(), record.due or None, encoded(values), content, stored.number))
+    lookups = lookups_of(type(record), record.id, values)
+    connection.executemany(DELETE_LOOKUP, [row[:-1] for row in _rows(record, stored, stored.lookups - lookups)])
+    connection.executemany(INSERT_LOOKUP, _rows(record, stored, lookups - stored.lookups))
+
+
+def _read_entry(connection: sqlite3.Connection, record: Record) -> _Entry:
+    """Return the entry that a record is to be written over. Raises Conflict where it has changed or gone."""
+    place = (KIND_NUMBERS[record.KIND], record.repository, position_of(type(record), record.id))
+    row = connection.execute(FIND_STORED, (*place, record.version)).fetchone()
+    if row is None:
+        raise Conflict(f"{record.key} has changed or gone")
+    number, repository, fields = row
+    lookups = lookups_of(type(record), record.id, json.loads(fields)) if record.INDEXED_FIELDS else set()
+    return _Entry(number, repository, lookups)
+
+
+def _repository(connection: sqlite3.Connection, name: str) -> int:
+    """Return the number of a repository, which gets one with the first record in it."""
+    row = connection.execute("SELECT number FROM repositories WHERE name = ?", (name,)).fetchone()
+    if row is None:
+        return connection.execute("INSERT INTO repositories (name) VALUES (?)", (name,)).lastrowid or 0
+    number: int = row[0]
+    return number
+
+
+def _rows(record: Record, stored: _Entry, lookups: Iterable[Lookup]) -> list[tuple[str | bytes | int, ...]]:
+    """Return the rows of some lookups of an entry."""
+    kind, id = KIND_NUMBERS[record.KIND], packed(record.id)
+    return [
+        (kind, GLOBAL_SCOPE if everywhere else stored.repository, field, value, id, stored.repository, stored.number)
+        for everywhere, field, value in lookups
+    ]
+
+
+def _new_version() -> str:
+    # Random, so that a record deleted and made again never has a version that it had before.
+    return secrets.token_hex(8)
