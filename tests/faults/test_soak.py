@@ -42,7 +42,7 @@ def test_what_is_not_as_it_should_be_is_told(failed: int, lost: list[str], memor
 
 def test_who_is_patient_asks_again_and_takes_a_second_404_for_a_deletion(monkeypatch: pytest.MonkeyPatch) -> None:
     answers = [Told(0), Told(503), Told(404)]
-    monkeypatch.setattr(soak, "INITIAL_BACKOFF", 0)
+    monkeypatch.setattr(soak, "FIRST_PAUSE", 0)
     monkeypatch.setattr(ExactClient, "ask", lambda *_: answers.pop(0))
     client = soak.PatientClient()
 

@@ -374,13 +374,13 @@ def test_the_registry_does_as_the_model_does(
     folders = numbered(tmp_path)
 
     def fresh() -> Stores:
-        environment = next(folders) if pair == "local" else request.getfixturevalue("emulators").fresh()
+        environment = next(folders) if pair == "local" else request.getfixturevalue("emulators").fresh_stores()
         for variable, value in environment.items():
             monkeypatch.setenv(variable, value)
         read = registry_settings.load_settings(environment)
         return Stores(open_blobs(read.blobs), open_metadata(read.metadata))
 
-    monkeypatch.setattr(Machine, "fresh_stores", staticmethod(fresh), raising=False)
+    monkeypatch.setattr(Machine, "fresh", staticmethod(fresh), raising=False)
     run_state_machine_as_test(
         Machine,
         settings=settings(
