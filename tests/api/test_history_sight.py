@@ -155,7 +155,7 @@ def test_pages_tell_of_no_tag_that_is_gone(guarded: Guarded, monkeypatch: pytest
 
 
 def test_a_history_of_many_tags_that_are_gone_ends(guarded: Guarded, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, most in (("MIN_EVENTS_PER_READ", 2), ("MAX_EVENTS_PER_READ", 2), ("MAX_LOOKED", 6)):
+    for name, most in (("MIN_EVENTS_PER_READ", 2), ("MAX_EVENTS_PER_READ", 2), ("MAX_SCANNED", 6)):
         monkeypatch.setattr(tags, name, most)
     guarded.push("old")
     for number in range(5):
