@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from typing import Final
+from typing import Final, NoReturn
 
 from lading import settings
 from lading.commands.options import Command, CommandError, Parser, given_options
@@ -108,8 +108,23 @@ def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
     return _parser([SERVE] if arguments[:1] == [SERVE] else COMMANDS).parse_args(arguments)
 
 
+class _PrintVersion(argparse.Action):
+    """Option that prints the version and ends the command; the digest is computed only where it is printed."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, help: str) -> None:
+        super().__init__(option_strings, dest=argparse.SUPPRESS, nargs=0, default=argparse.SUPPRESS, help=help)
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
+        import lading
+        from lading.version import source_version
+
+        print(f"lading {lading.__version__} (sources {source_version()})")
+        parser.exit()
+
+
 def _parser(modules: Sequence[str] = COMMANDS) -> argparse.ArgumentParser:
     parser = Parser(prog="lading", description="A container registry that costs nothing while nobody uses it.")
+    parser.add_argument("--version", action=_PrintVersion, help="print the version and the digest of the sources")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for module in modules:
         import_module(f"lading.commands.{module}").add_to(commands)
