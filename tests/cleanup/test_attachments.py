@@ -37,7 +37,7 @@ def clean(registry: Registry, clock: TestClock) -> Clean:
         made = cleanup.plan(registry, "a", rules)
         clean_up(registry, "a", rules, apply_plan=True)
         left = {node.digest for node in registry.inventory.nodes("a")}
-        assert left == {verdict.digest for verdict in made.verdicts if verdict.kept}
+        assert left == {verdict.digest for verdict in made.decisions if verdict.kept}
         return left
 
     return clean

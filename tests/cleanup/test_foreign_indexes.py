@@ -42,7 +42,7 @@ def clean(registry: Registry, clock: TestClock) -> Clean:
             )
             cleanup.apply(registry, made)
             left = {node.digest for node in registry.inventory.nodes("a")}
-            assert left == {verdict.digest for verdict in made.verdicts if verdict.kept}
+            assert left == {verdict.digest for verdict in made.decisions if verdict.kept}
         return left
 
     return clean

@@ -202,7 +202,7 @@ def test_whoever_is_stopped_goes_on(
 
     assert not clean_up(registry, REPOSITORY, rules(), True, lambda: True).done
     left = cleanup.plan(registry, REPOSITORY, rules())
-    assert len(left.verdicts) == 12
+    assert len(left.decisions) == 12
     assert clean_up(registry, REPOSITORY, rules(), apply_plan=True).done
     assert digests(registry) == set()
 

@@ -71,7 +71,7 @@ def test_two_servers_collect_and_clean_up_and_serve_on(tmp_path: Path) -> None:
         for server in (one, two):
             until(lambda server=server: "collection finished" in server.log.read_text(), server)  # type: ignore[misc]
         policies.write_text("[")
-        until(lambda: "collection failed, and is tried again in 1 s: --cleanup" in one.log.read_text(), one)
+        until(lambda: "collection failed; the next attempt is in 1 s: --cleanup" in one.log.read_text(), one)
         push(two)
         assert is_there(one)
         policies.write_text(DELETE_ALL)

@@ -70,7 +70,7 @@ def _plan(parsed: argparse.Namespace, settings: Settings) -> None:
             print(json.dumps(row) if parsed.json else _format_row(row))
         if not parsed.json:
             kept, freed = (
-                len(made.verdicts) - len(made.policy_by_digest),
+                len(made.decisions) - len(made.policy_by_digest),
                 format_size(holdings.exclusive(made.policy_by_digest)),
             )
             tags = f", deletes {len(made.tag_deletions)} tags alone" if made.tag_deletions else ""
@@ -175,7 +175,7 @@ def _chosen(store: "Registry", globs: list[str]) -> Iterator[str]:
 
 def _rows(made: "Plan", holdings: "SizeCalculator") -> Iterator[dict[str, Any]]:
     """A plan's rows: `frees` are bytes that nothing else holds, 0 where it is kept; `untags`, tags that go alone."""
-    for verdict in made.verdicts:
+    for verdict in made.decisions:
         yield {
             "repository": made.repository,
             "digest": verdict.digest,

@@ -1,9 +1,9 @@
-"""Clean-up of one repository: look, decide, delete, each by rules of the registry.
+"""Clean-up of one repository: take inventory, evaluate the policies, delete.
 
-What is planned names digests, and is never trusted later: whoever applies a plan looks and decides anew, and deletes
-what both want, where nothing has come in between. What hangs together is deleted in one commit, unless it is too much
-for one; then holders go before what they hold, so that whatever can be seen is whole wherever it stops, and the next
-clean-up takes what was left.
+A plan names digests, and is not trusted later: to apply it, the repository is evaluated again, and what both select is
+deleted unless it has changed meanwhile. Manifests that depend on each other are deleted in one commit. If they are too
+many for one, indexes are deleted before their children, so that all visible manifests are complete wherever it stops,
+and the next clean-up deletes the rest.
 """
 
 import hashlib
@@ -28,7 +28,13 @@ from lading_storage.records.jobs import InUseReport
 
 @dataclass(frozen=True, slots=True)
 class CleanupContext:
-    """What clean-up goes by: policies, what runs, and the time."""
+    """Input of clean-up beside the repository.
+
+    Attributes:
+        policies: the clean-up policies.
+        running: the in-use reports.
+        now: the time at which the policies are evaluated.
+    """
 
     policies: Sequence[Policy]
     running: Sequence[InUseReport]
@@ -37,29 +43,36 @@ class CleanupContext:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is to become of each manifest of a repository.
+    """The decisions about one repository.
 
-    rules  the name of the policy by which each goes that goes, by digest
-    tags   those that go alone: what they name stays
+    Attributes:
+        repository: the name of the repository.
+        graph: its manifests.
+        decisions: one for each manifest.
+        policy_by_digest: the name of the policy that deletes a manifest, for each that is to be deleted.
+        tag_deletions: the tags to delete while the manifests that they name are kept.
     """
 
     repository: str
     graph: Graph
-    verdicts: Sequence[CleanupDecision]
+    decisions: Sequence[CleanupDecision]
     policy_by_digest: Mapping[str, str]
     tag_deletions: Sequence[CleanupTag] = ()
 
 
 @dataclass(slots=True)
 class CleanupReport:
-    """What was done in a repository.
+    """What clean-up did, or would do, in a repository.
 
-    kept, deleted  manifests
-    changed        of those that were to go, how many had changed since the look, or did not stand in the given plan;
-                   and of the tags that were to go alone
-    rules          how many manifests each policy deleted
-    tags           how many tags each policy deleted alone
-    done           whether all was done before it had to stop
+    Attributes:
+        repository: the name of the repository.
+        kept: how many manifests were kept.
+        deleted: how many manifests were deleted.
+        changed: how many manifests and tags were to be deleted and were not, since they had changed since the
+            inventory, or were not in the given plan.
+        manifests_by_policy: how many manifests each policy deleted.
+        tags_by_policy: how many tags each policy deleted without their manifests.
+        done: whether it finished before it had to stop.
     """
 
     repository: str
@@ -72,13 +85,13 @@ class CleanupReport:
 
 
 def plan(registry: Registry, repository: str, context: CleanupContext) -> Plan:
-    """Look at a repository, and decide."""
+    """Take the inventory of a repository, and evaluate the policies."""
     graph = Graph(registry.inventory.nodes(repository))
-    runs = in_use_locations(context.running, repository, graph.nodes.values())
-    verdicts = evaluate(repository, graph, context.policies, runs, context.now)
-    going = {each.digest: each.policy for each in verdicts if not each.kept}
-    tags = [CleanupTag(graph.nodes[each.digest], tag, rule) for each in verdicts for tag, rule in each.tags]
-    return Plan(repository, graph, verdicts, going, tags)
+    in_use = in_use_locations(context.running, repository, graph.nodes.values())
+    decisions = evaluate(repository, graph, context.policies, in_use, context.now)
+    policy_by_digest = {each.digest: each.policy for each in decisions if not each.kept}
+    tags = [CleanupTag(graph.nodes[each.digest], tag, policy) for each in decisions for tag, policy in each.tags]
+    return Plan(repository, graph, decisions, policy_by_digest, tags)
 
 
 def clean_up(
@@ -88,16 +101,20 @@ def clean_up(
     apply_plan: bool,
     stop: Callable[[], bool] = lambda: False,
 ) -> CleanupReport:
-    """Plan, and where it is to be `apply_plan`, apply."""
-    made = plan(registry, repository, context)
-    return apply(registry, made, stop=stop) if apply_plan else preview(made)
+    """Plan the clean-up of a repository, and apply the plan if `apply_plan`, else preview it."""
+    planned = plan(registry, repository, context)
+    return apply(registry, planned, stop=stop) if apply_plan else preview(planned)
 
 
 @dataclass(frozen=True, slots=True)
 class PolicyCleanUp:
-    """Clean-up as collection does it, with what runs at that time: see CleanUp.
+    """Clean-up as a part of a collection, with the in-use reports of that time: see CleanUp.
 
-    applied  whether what is to go is deleted, or only counted
+    Attributes:
+        registry: the registry.
+        policies: the clean-up policies.
+        applied: whether plans are applied, or only counted.
+        clock: returns the current time.
     """
 
     registry: Registry
@@ -106,41 +123,41 @@ class PolicyCleanUp:
     clock: Clock
 
     def rules_digest(self) -> str:
-        """See CleanUp.rules: policies, immutable tags, and what runs."""
-        runs = [(each.id, each.references) for each in self.registry.in_use_reports.all()]
-        told = (self.policies, self.applied, self.registry.tags.immutable, runs)
-        return hashlib.sha256(repr(told).encode()).hexdigest()
+        """Return a digest of the policies, the rules for immutable tags, and the in-use reports."""
+        in_use = [(each.id, each.references) for each in self.registry.in_use_reports.all()]
+        rules = (self.policies, self.applied, self.registry.tags.immutable, in_use)
+        return hashlib.sha256(repr(rules).encode()).hexdigest()
 
     def run(self, repository: str, stop: Callable[[], bool]) -> ReviewResult:
-        """See CleanUp.look."""
+        """Apply the policies to a repository, or preview them; see CleanUp.run."""
         if not any(policy.deletes and policy.condition.covers(repository) for policy in self.policies):
             return ReviewResult({})
-        rules = CleanupContext(self.policies, self.registry.in_use_reports.all(), self.clock())
-        made = plan(self.registry, repository, rules)
-        report = apply(self.registry, made, stop=stop) if self.applied else preview(made)
-        word = "deleted" if self.applied else "would be deleted"
+        context = CleanupContext(self.policies, self.registry.in_use_reports.all(), self.clock())
+        planned = plan(self.registry, repository, context)
+        report = apply(self.registry, planned, stop=stop) if self.applied else preview(planned)
+        verb = "deleted" if self.applied else "would be deleted"
         counts = Counter(
-            {f"manifests {word} by policy {name}": count for name, count in report.manifests_by_policy.items()}
+            {f"manifests {verb} by policy {name}": count for name, count in report.manifests_by_policy.items()}
         )
-        counts.update({f"tags {word} by policy {name}": count for name, count in report.tags_by_policy.items()})
+        counts.update({f"tags {verb} by policy {name}": count for name, count in report.tags_by_policy.items()})
         if report.done:
             counts["manifests kept by policies"] = report.kept
             counts["manifests changed meanwhile"] = report.changed
         changed = self.applied and bool(report.deleted or report.changed or report.tags_by_policy)
-        following = next_change(repository, made.graph, self.policies, rules.now)
-        return ReviewResult(+counts, report.done, changed, following)
+        next_review = next_change(repository, planned.graph, self.policies, context.now)
+        return ReviewResult(+counts, report.done, changed, next_review)
 
 
 def in_collection(registry: Registry, policies: Sequence[Policy], applied: bool, clock: Clock) -> CleanUp:
-    """Return clean-up as collection does it."""
+    """Return clean-up as a part of a collection; see PolicyCleanUp."""
     return PolicyCleanUp(registry, policies, applied, clock)
 
 
 def preview(planned: Plan) -> CleanupReport:
-    """What applying a plan would do."""
+    """Return the report that applying a plan would give."""
     return CleanupReport(
         planned.repository,
-        len(planned.verdicts) - len(planned.policy_by_digest),
+        len(planned.decisions) - len(planned.policy_by_digest),
         len(planned.policy_by_digest),
         manifests_by_policy=Counter(planned.policy_by_digest.values()),
         tags_by_policy=Counter(each.policy for each in planned.tag_deletions),
@@ -150,43 +167,49 @@ def preview(planned: Plan) -> CleanupReport:
 def apply(
     registry: Registry, planned: Plan, only: Iterable[str] | None = None, stop: Callable[[], bool] = lambda: False
 ) -> CleanupReport:
-    """Delete what a fresh plan says, one commit at least, until `stop`: whoever plans again goes on.
+    """Delete what a new plan selects, until `stop`; a caller that plans again continues.
 
-    `only` are the digests that may go, and the tags that may go alone, as `named`; None for all.
+    Args:
+        registry: the registry.
+        planned: a plan that was made just now.
+        only: the digests of manifests, and the references of tags (see `tag_reference`), that may be deleted; None for
+            all.
+        stop: whether to stop before the next commit; at least one is done.
     """
-    report = CleanupReport(planned.repository, kept=len(planned.verdicts) - len(planned.policy_by_digest))
-    spared: set[str] = set()
+    report = CleanupReport(planned.repository, kept=len(planned.decisions) - len(planned.policy_by_digest))
+    excluded: set[str] = set()
     tags = planned.tag_deletions
     if only is not None:
         only = set(only)
-        spared = set(planned.graph.reachable(set(planned.policy_by_digest) - only))
+        excluded = set(planned.graph.reachable(set(planned.policy_by_digest) - only))
         tags = [each for each in planned.tag_deletions if tag_reference(each.tag, each.node.digest) in only]
     report.changed = len(planned.tag_deletions) - len(tags)
     for batch in batches(tags, lambda each: TAG_SIZE):
         if report.tags_by_policy and stop():
             report.done = False
             return report
-        gone = registry.cleanup_deletion.delete_tags(planned.repository, batch)
-        report.tags_by_policy.update(each.policy for each in gone)
-        report.changed += len(batch) - len(gone)
-    for some in _commit_batches(_groups(planned)):
+        deleted_tags = registry.cleanup_deletion.delete_tags(planned.repository, batch)
+        report.tags_by_policy.update(each.policy for each in deleted_tags)
+        report.changed += len(batch) - len(deleted_tags)
+    for targets in _commit_batches(_groups(planned)):
         if report.deleted + report.changed + report.tags_by_policy.total() and stop():
             report.done = False
             break
-        going = _delete(registry, planned, [each for each in some if each.node.digest not in spared], spared)
-        report.deleted += len(going)
-        report.changed += len(some) - len(going)
-        report.manifests_by_policy.update(each.policy for each in going)
+        allowed = [each for each in targets if each.node.digest not in excluded]
+        deleted = _delete(registry, planned, allowed, excluded)
+        report.deleted += len(deleted)
+        report.changed += len(targets) - len(deleted)
+        report.manifests_by_policy.update(each.policy for each in deleted)
     return report
 
 
 def tag_reference(tag: str, digest: str) -> str:
-    """Return how a plan names a tag that goes alone."""
+    """Return how a plan names a tag that is deleted without its manifest."""
     return f"{tag}@{digest}"
 
 
 def _groups(planned: Plan) -> Iterator[list[CleanupTarget]]:
-    """What goes, in groups that hang together; the first of each is what the others are restored with."""
+    """Yield the manifests to delete in groups that depend on each other; the first of each restores the others."""
     for group in planned.graph.deletion_groups(planned.policy_by_digest):
         yield [
             CleanupTarget(
@@ -200,59 +223,62 @@ def _groups(planned: Plan) -> Iterator[list[CleanupTarget]]:
 
 
 def _dependent_tags(planned: Plan, digest: str) -> tuple[tuple[str, str], ...]:
-    """The tags that are made of a digest and name what stays, but for immutable ones; each with what it names."""
+    """Return the referrer tags of a digest that name a kept manifest, with its digest; without immutable ones."""
     nodes = planned.graph.nodes
     return tuple(
-        (tag, named)
-        for tag, named in planned.graph.referrer_tags(digest)
-        if named not in planned.policy_by_digest and tag not in nodes[named].immutable_tags
+        (tag, target)
+        for tag, target in planned.graph.referrer_tags(digest)
+        if target not in planned.policy_by_digest and tag not in nodes[target].immutable_tags
     )
 
 
-def _delete(registry: Registry, planned: Plan, doomed: list[CleanupTarget], kept: set[str]) -> list[CleanupTarget]:
-    """Delete manifests in one commit, or, where they are too large for one, in halves, holders first.
+def _delete(registry: Registry, planned: Plan, targets: list[CleanupTarget], kept: set[str]) -> list[CleanupTarget]:
+    """Delete manifests in one commit, or in halves if they are too large for one, indexes before their children.
 
-    Returns what was deleted: without what has changed, which is spared with what it holds.
+    Manifests that have changed meanwhile are added to `kept`, with all that they hold.
+
+    Returns:
+        What was deleted.
     """
     try:
-        return _delete_in_one_commit(registry, planned, doomed, kept)
+        return _delete_in_one_commit(registry, planned, targets, kept)
     except TooLarge:
-        if len(doomed) == 1:
+        if len(targets) == 1:
             raise
-        half = len(doomed) // 2
-        first = _delete(registry, planned, doomed[:half], kept)
+        half = len(targets) // 2
+        first = _delete(registry, planned, targets[:half], kept)
         return first + _delete(
-            registry, planned, [each for each in doomed[half:] if each.node.digest not in kept], kept
+            registry, planned, [each for each in targets[half:] if each.node.digest not in kept], kept
         )
 
 
 def _delete_in_one_commit(
-    registry: Registry, planned: Plan, doomed: list[CleanupTarget], kept: set[str]
+    registry: Registry, planned: Plan, targets: list[CleanupTarget], kept: set[str]
 ) -> list[CleanupTarget]:
-    while doomed:
-        changed = registry.cleanup_deletion.delete(planned.repository, doomed)
+    while targets:
+        changed = registry.cleanup_deletion.delete(planned.repository, targets)
         if not changed:
             break
         kept.update(planned.graph.reachable(changed))
-        doomed = [each for each in doomed if each.node.digest not in kept]
-    return doomed
+        targets = [each for each in targets if each.node.digest not in kept]
+    return targets
 
 
 def _commit_batches(groups: Iterable[list[CleanupTarget]]) -> Iterator[list[CleanupTarget]]:
-    """What is deleted in one commit each: whole groups, and of a group that is too much for one as many as fit."""
-    portion: list[CleanupTarget] = []
+    """Yield batches that fit into one commit: whole groups, or parts of a group that is too large for one."""
+    batch: list[CleanupTarget] = []
     for group in groups:
         for part in [group] if _fit_in_one_commit(group) else [[each] for each in group]:
-            if portion and not _fit_in_one_commit(portion + part):
-                yield portion
-                portion = []
-            portion = portion + part
-    if portion:
-        yield portion
+            if batch and not _fit_in_one_commit(batch + part):
+                yield batch
+                batch = []
+            batch = batch + part
+    if batch:
+        yield batch
 
 
-def _fit_in_one_commit(doomed: Sequence[CleanupTarget]) -> bool:
-    nodes = [each.node for each in doomed]
-    tags = sum(len(each.node.tags) + len(each.dangling) for each in doomed)
+def _fit_in_one_commit(targets: Sequence[CleanupTarget]) -> bool:
+    nodes = [each.node for each in targets]
+    tags = sum(len(each.node.tags) + len(each.dangling) for each in targets)
     size = sum(size_of_manifest(node.size, len(node.blobs)) for node in nodes) + TAG_SIZE * tags
     return fits_in_commit(len(nodes) + tags, size)

@@ -1,11 +1,12 @@
-"""Long jobs in slices: each fits the time that a function has, goes on where the last one stopped, and is alone.
+"""Resumable jobs: long jobs in time slices, run by one process at a time.
 
-The job's record is the lease and the cursor. Whoever is killed loses one slice, done again when the lease is over;
-so every step must be safe to take twice.
+A slice fits the timeout of a function, and resumes where the last one stopped. The job's record holds the lease and the
+cursor. A process that is killed loses one slice, which is repeated after the lease expires; so every step must be safe
+to repeat.
 
-A record whose step fails does not stop the others: it is counted, reported with its key, and left to the next run of
-the job. Many failures in a row mean that the store is down, and end the slice. Nor does a record that cannot even be
-listed: its phase ends there, and the other phases go on.
+A record whose step fails does not stop the job: it is counted, reported with its key, and retried by the next run.
+Many failures in a row mean that the store is down, and end the slice. If a record cannot even be listed, its phase
+ends there, and the other phases run.
 """
 
 import json
@@ -28,7 +29,7 @@ from lading_storage.records.core import Key, R, Record
 from lading_storage.records.jobs import Job
 
 TIME_SLICE: Final = timedelta(minutes=8)
-"""How long one run goes on: Cloud Scheduler waits for it, and the lease is longer than both."""
+"""How long one run lasts. Cloud Scheduler waits for it; the lease is longer than both."""
 
 PAGE_SIZE: Final = 100
 """Records in memory at a time."""
@@ -40,19 +41,26 @@ RECORDS_FAILED: Final = "records failed"
 RACE_LOST: Final = "races lost"
 
 MAX_CONSECUTIVE_FAILURES: Final = 10
-"""Records in a row whose step fails before the store is taken to be down, and the slice ends."""
+"""Consecutive records whose step fails before the store counts as down, and the slice ends."""
 
 END_OF_TIME: Final = datetime.max.replace(tzinfo=UTC)
-"""Until when a queue is read whose records wait for nothing: a clock that was ahead may have written a later time."""
+"""The time up to which a queue without a wait is read: a clock that was ahead may have written a time in the future."""
 
 log = logging.getLogger("lading")
 
 
 @dataclass(slots=True)
 class JobReport:
-    """What a job did, from its first slice on: how many of what, in words; and what it found wrong, a line each.
+    """What a job did, from its first slice on.
 
-    phase, done, phases  what it is at, how many phases are done, and of how many
+    Attributes:
+        counts: how many of what, in words.
+        phase: the current phase, or "".
+        done: how many phases are complete.
+        phases: how many phases there are.
+        finished: whether the job is complete.
+        seconds: how long the last slice took.
+        findings: the problems that it found, a line each.
     """
 
     counts: Counter[str] = field(default_factory=Counter)
@@ -65,11 +73,11 @@ class JobReport:
 
     @property
     def failed(self) -> int:
-        """The number of records whose step failed: the job is done, but for them."""
+        """The number of records whose step failed: the job is complete except for them."""
         return self.counts[RECORDS_FAILED]
 
     def as_json(self) -> dict[str, Any]:
-        """For a log line, and for metrics made of it."""
+        """Return the report as JSON, for a log line and the metrics derived from it."""
         return {
             "finished": self.finished,
             "phase": self.phase,
@@ -86,12 +94,14 @@ def _nothing() -> None:
 
 
 class Phase(NamedTuple):
-    """One kind of record to look at.
+    """One kind of record to process.
 
-    page    returns the records after a cursor, None for the first ones
-    handle  deals with one record and returns what it did, in words to be counted; None where it was late and has more
-            to do with the same record
-    flush   writes what `handle` has put off; called after each page, and before a slice ends
+    Attributes:
+        name: stored as a part of the cursor.
+        page: returns the records after a cursor, or the first ones for None; nothing at the end.
+        handle: processes one record and returns what it did, in words to be counted; None if it ran out of time and
+            has more to do with the same record.
+        flush: writes what `handle` has buffered; called after each page, and before a slice ends.
     """
 
     name: str
@@ -101,10 +111,10 @@ class Phase(NamedTuple):
 
 
 class ResumableJob:
-    """One job, whose phases a subclass or its maker gives."""
+    """A job that runs in slices; the caller of `run` gives its phases."""
 
     def __init__(self, name: str, metadata: MetadataStore, clock: Clock) -> None:
-        """Keep the job's record in `metadata`, under its name."""
+        """Store the job's record in `metadata`, under its name."""
         self.report = JobReport()
         self._key = Key(Job, name)
         self._metadata = metadata
@@ -117,22 +127,31 @@ class ResumableJob:
         self.throttle = Throttle()
 
     def is_out_of_time(self) -> bool:
-        """Whether the slice should stop."""
+        """Return whether the slice should stop."""
         return self._stopped or time.monotonic() > self._deadline
 
     def stop(self) -> None:
-        """Let the slice that is running, and any other, end after its step. Any thread may call it."""
+        """Make the current slice, and all later ones, end after one step. Any thread may call it."""
         self._stopped = True
 
     def run(self, phases: Sequence[Phase], limit: timedelta, progress: Callable[[JobReport], None]) -> JobReport | None:
-        """Work for so long at the most; answers what was done, or None where somebody else is at work.
+        """Run one slice.
 
-        Raises Unavailable where a store is down: then the next run begins this slice again, or where it has stopped.
+        Args:
+            phases: the phases of the job, in order.
+            limit: how long the slice may last; it ends after the step that exceeds this.
+            progress: called with the report after each page of records.
+
+        Returns:
+            What the job has done since its first slice, or None if another process holds the lease.
+
+        Raises:
+            Unavailable: a store is down. The next run repeats this slice, or resumes where it stopped.
         """
-        began = time.monotonic()
+        started_at = time.monotonic()
         self._failures = 0
         self.throttle.start()
-        self._deadline = began + limit.total_seconds()
+        self._deadline = started_at + limit.total_seconds()
         job = self._acquire_lease()
         if job is None:
             return None
@@ -143,20 +162,20 @@ class ResumableJob:
         try:
             job = self._run_phases(job, phases, progress)
         finally:
-            self.report.seconds = time.monotonic() - began
+            self.report.seconds = time.monotonic() - started_at
             self._release_lease(job)
         if self._is_store_down:
             raise Unavailable(f"{self._failures} records failed in a row: {self._last_error}")
         return self.report
 
     def _run_phases(self, job: Job, phases: Sequence[Phase], progress: Callable[[JobReport], None]) -> Job:
-        """Work from where `job` stands until it is late or all is done; returns where it stands then."""
+        """Run phases from the cursor of `job` until the time is over or all is done; return it with its new cursor."""
         names = [phase.name for phase in phases]
         for phase in phases[names.index(job.phase) if job.phase in names else 0 :]:
             self.report.phase, self.report.done, self.report.phases = phase.name, names.index(phase.name), len(names)
-            stopped = self._run_phase(phase, _cursor(job) if phase.name == job.phase else None, progress)
-            if stopped is not None:
-                entry, key = stopped
+            cursor = self._run_phase(phase, _cursor(job) if phase.name == job.phase else None, progress)
+            if cursor is not None:
+                entry, key = cursor
                 return replace(job, phase=phase.name, entry=entry, after=key.id, within=key.repository)
         self.report.finished, self.report.phase = True, ""
         return replace(job, phase="", entry="", after="", within="")
@@ -164,9 +183,10 @@ class ResumableJob:
     def _run_phase(
         self, phase: Phase, after: QueueCursor[Any] | None, progress: Callable[[JobReport], None]
     ) -> QueueCursor[Any] | None:
-        """Go through a phase from a cursor; returns the cursor from which to go on the next time, or None at its end.
+        """Run a phase from a cursor; return the cursor to resume from, or None at the end of the phase.
 
-        A key with the id "" stands for the beginning. Of a page at least one record is looked at, however late it is.
+        A cursor whose key has the id "" is the start of the phase. At least one record of a page is processed, even if
+        the time is over.
         """
         while page := self._read_page(phase, after):
             for queued in page:
@@ -185,9 +205,10 @@ class ResumableJob:
         return None
 
     def _read_page(self, phase: Phase, after: QueueCursor[Any] | None) -> Sequence[Queued[Any]]:
-        """Return the next page of a phase; none where a record cannot be read: that is reported, and others go on.
+        """Return the next page of a phase. If it cannot be read, report that, and return none: other phases run.
 
-        Raises Unavailable.
+        Raises:
+            Unavailable: the store is down.
         """
         try:
             if page := phase.page(after):
@@ -201,7 +222,7 @@ class ResumableJob:
         return page
 
     def _handle(self, phase: Phase, queued: Queued[Any]) -> str | None:
-        """Do a phase's step with one record; where it fails, report that."""
+        """Run a phase's step on one record; if it fails, report that."""
         record = queued.record
         try:
             outcome = phase.handle(record) if queued.entry in ("", record.due) else self._requeue(record)
@@ -213,11 +234,11 @@ class ResumableJob:
         return outcome
 
     def _requeue(self, listed: Record) -> str:
-        """Write a record as it is, so that it waits where its fields say: an older release has left another entry."""
+        """Rewrite a record, so that its queue entry fits its fields: an older release has left another entry."""
         return "records queued anew" if rewrite_if_unchanged(self._metadata, listed) else RACE_LOST
 
     def _flush(self, phase: Phase) -> None:
-        """Write what a phase has put off. Where that fails, its records are left to the next run."""
+        """Write what a phase has buffered. If that fails, the next run processes its records."""
         try:
             phase.flush()
         except Exception as error:
@@ -227,43 +248,52 @@ class ResumableJob:
     def _report_failure(self, where: str, error: Exception) -> None:
         self.report.findings.append(f"{where}: {error or type(error).__name__}")
         if not isinstance(error, StorageError):
-            # A defect of ours: the line alone does not lead to it.
+            # A defect in Lading: the finding alone is not enough to locate it.
             log.exception("a step of a job failed: %s", where)
-        # In words: the error itself would keep what its frames have open.
+        # As text: the exception would keep alive what its frames refer to.
         self._last_error = str(error)
 
     @property
     def _is_store_down(self) -> bool:
-        """Whether so many records failed in a row that the store must be down."""
+        """Whether so many consecutive records failed that the store must be down."""
         return self._failures >= MAX_CONSECUTIVE_FAILURES
 
     def _acquire_lease(self) -> Job | None:
-        """Return the job, when nobody else has it: ours until the lease ends.
+        """Return the job's record with a lease for this process, or None if another process holds one.
 
-        See `_is_held` for leases that count for nothing.
+        See `_is_held` for leases that are ignored.
         """
         found = self._metadata.read([self._key])
         self.began_at = now = self._clock(found.read_at)
         job = found[self._key]
         if job is not None and _is_held(job, now):
             return None
-        mine = replace(
+        leased = replace(
             job or Job(id=self._key.id, created=now), holder=lease_holders.new_holder(), until=now + LEASE_DURATION
         )
-        if not mine.phase:
-            mine = replace(mine, created=now, counts="")
-        if not try_to_commit(self._metadata, Replace(mine) if job else Create(mine)):
+        if not leased.phase:
+            leased = replace(leased, created=now, counts="")
+        if not try_to_commit(self._metadata, Replace(leased) if job else Create(leased)):
             return None
         return self._metadata.read([self._key])[self._key]
 
     def _release_lease(self, job: Job) -> None:
-        """Let the next slice, or the next job, begin. Whoever took it over meanwhile keeps it."""
+        """Release the lease and store the cursor, unless another process has taken the lease over meanwhile."""
         counts = "" if self.report.finished else json.dumps(self.report.counts)
         try_to_commit(self._metadata, Replace(replace(job, holder="", until=None, counts=counts)))
 
 
 def rewrite_if_unchanged(metadata: MetadataStore, listed: Record, **changes: Any) -> bool:
-    """Write a listed record, which came without its content, with some fields changed, as long as it is unchanged."""
+    """Rewrite a listed record with some fields changed, unless it has another version by now.
+
+    Args:
+        metadata: the store.
+        listed: the record as a listing returns it, without its content.
+        changes: the new values of fields.
+
+    Returns:
+        Whether it was written.
+    """
     record = metadata.read([listed.key])[listed.key]
     if record is None or record.version != listed.version:
         return False
@@ -271,10 +301,10 @@ def rewrite_if_unchanged(metadata: MetadataStore, listed: Record, **changes: Any
 
 
 def _is_held(job: Job, now: datetime) -> bool:
-    """Return whether somebody is at work.
+    """Return whether another process holds a valid lease.
 
-    A lease that ends later than any that is taken now was written by a clock that was ahead; and a process of this
-    machine that has ended was killed.
+    A lease that ends later than one that is taken now was written by a clock that was ahead, and is ignored. So is the
+    lease of a process of this machine that no longer runs: it was killed.
     """
     if job.until is None or not now < job.until <= now + LEASE_DURATION + MAX_CLOCK_SKEW:
         return False
@@ -282,7 +312,7 @@ def _is_held(job: Job, now: datetime) -> bool:
 
 
 def _cursor(job: Job) -> QueueCursor[Any] | None:
-    """Return the cursor that a job has kept."""
+    """Return the cursor that is stored in a job's record, or None at the start of a phase."""
     return QueueCursor(job.entry, Key(Record, job.after, job.within)) if job.after else None
 
 
@@ -293,7 +323,7 @@ def _shown(key: Key[Any]) -> str:
 def queue_pages(
     metadata: MetadataStore, kind: type[R], name: str, until: Callable[[], datetime]
 ) -> Callable[[QueueCursor[Any] | None], Sequence[Queued[R]]]:
-    """Return the pages of the records of a kind that wait in a queue since a time or longer."""
+    """Return a page function for the records of a kind that have been in a queue since `until` or longer."""
 
     def page(after: QueueCursor[Any] | None) -> Sequence[Queued[R]]:
         cursor = None if after is None or not after.key.id else after._replace(key=after.key._replace(kind=kind))
@@ -305,12 +335,12 @@ def queue_pages(
 def as_queue_pages(
     page: Callable[[Key[Any] | None], Sequence[Record]],
 ) -> Callable[[QueueCursor[Any] | None], Sequence[Queued[Any]]]:
-    """Return pages of records that wait in no queue, as a phase takes them."""
+    """Adapt a page function for records that are in no queue to what a phase takes."""
     return lambda after: [Queued("", record) for record in page(after.key if after and after.key.id else None)]
 
 
 def scan_pages(
     metadata: MetadataStore, kind: type[Record]
 ) -> Callable[[QueueCursor[Any] | None], Sequence[Queued[Any]]]:
-    """Return the pages of all records of a kind that is in no repository."""
+    """Return a page function for all records of a kind that is not in a repository."""
     return as_queue_pages(lambda after: metadata.scan(kind, after=after.id if after else "", limit=PAGE_SIZE))

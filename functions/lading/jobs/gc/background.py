@@ -1,7 +1,7 @@
-"""Collection of garbage by a server itself, on-premises: a thread beside those that serve.
+"""Background garbage collection by an on-premises server, in a thread beside those that serve requests.
 
-Where several servers share a folder each has such a thread. The job's lease lets one work at a time, and a collection
-costs as much as there is garbage: the others find none.
+If several servers share a data folder, each has such a thread. The job's lease lets one of them work at a time, and the
+cost of a collection grows with the garbage: the others find none.
 """
 
 import logging
@@ -14,21 +14,21 @@ from typing import TYPE_CHECKING, Final, Self
 from lading_storage.errors import StoreFull
 
 if TYPE_CHECKING:
-    # A start must not wait for what the first collection imports.
+    # Startup must not wait for what the first collection imports.
     from lading.jobs.gc.collect import Collector
     from lading.jobs.runner import JobReport
 
 PAUSE_RATIO: Final = 9.0
-"""Seconds of pause for each second of work: what is served beside it has nine tenths of the time."""
+"""Seconds of pause for each second of work: requests have nine tenths of the time."""
 
 TIME_SLICE: Final = timedelta(seconds=30)
-"""How long the lease is held at a time."""
+"""Maximum time for which the lease is held without a break."""
 
 FIRST_DELAY: Final = 300.0
-"""Seconds from a start to its first collection, unless the interval is shorter: clients that come back go first."""
+"""Seconds from startup to the first collection, unless the interval is shorter: clients that reconnect go first."""
 
 STOP_TIMEOUT: Final = 8.0
-"""Seconds that a server which is told to end waits for a step of a collection."""
+"""Seconds that a server that shuts down waits for the current step of a collection."""
 
 log = logging.getLogger("lading")
 
@@ -47,9 +47,9 @@ class BackgroundCollection:
 
         Args:
             interval: from the end of a collection to the next one.
-            make_collector: makes a collector, by the settings as they are then.
-            reserve: a block in which a full disk has the space that is kept for a collection.
-            on_report: is told what each slice did.
+            make_collector: returns a collector with the settings at the time of the call.
+            reserve: a context manager that releases the disk space reserved for a collection (lading.jobs.gc.reserve).
+            on_report: called with the report of each slice.
         """
         self._interval = interval.total_seconds()
         self._make_collector = make_collector
@@ -60,12 +60,12 @@ class BackgroundCollection:
         self._thread = threading.Thread(target=self._run, name="collect", daemon=True)
 
     def __enter__(self) -> Self:
-        """Begin."""
+        """Start the thread."""
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End after the step that is being taken. What is left, the next collection finds."""
+        """Stop after the current step. The next collection does the rest."""
         self._stopping.set()
         if self._collector:
             self._collector.stop()
@@ -78,12 +78,12 @@ class BackgroundCollection:
             try:
                 self._collect()
             except Exception as error:
-                # A store that is down, policies with a mistake, a defect: none may end what comes later.
-                log.error("collection failed, and is tried again in %.0f s: %s", delay, error)
+                # A store that is down, an invalid policy, a defect: none of them may prevent later collections.
+                log.error("collection failed; the next attempt is in %.0f s: %s", delay, error)
                 log.debug("collection failed", exc_info=True)
 
     def _collect(self) -> None:
-        """Collect to the end, unless another process does."""
+        """Run slices until a collection is finished, unless another process holds the lease."""
         self._collector = collector = self._make_collector()
         collector.throttle.pause_ratio = PAUSE_RATIO
         finished = False

@@ -1,22 +1,24 @@
-"""Collecting garbage: what nobody can reach any more goes, and nothing else, while the registry serves on.
+"""Garbage collection: remove what no client can reach, and nothing else, while the registry serves requests.
 
-    adopt …    written by an older release                 ─▶ queued as by this one  (jobs.adoption)
-    sessions   nobody went on with it for --grace          ─▶ ended
-    policies   the clean-up policies delete it             ─▶ deleted, and can be restored
-    deleted_…  its time to be restored is over             ─▶ forgotten; what it named is loose
-    forgotten  hidden, and one that named it is forgotten  ─▶ hidden for another one, or removed
-    links      loose for --grace, and no manifest names it ─▶ condemned: pushes and mounts see it no more
-    condemned  for an hour, and still no manifest names it ─▶ removed; its blob is loose
-    blobs      loose, and no repository links it           ─▶ its record becomes an ended session, with its object
-    objects    a session that ended an hour ago            ─▶ its objects go, but for a blob's; then the session
+Mark and sweep, in phases (the names are stored in the job's record, and logged):
 
-Nothing is locked, and nobody waits. Each step reads a record, looks for what names it second, and writes at the version
-that was read: whoever came in between touched the record, so the step fails, and is taken again the next time. A client
-that was told that a blob is there has an hour at least to push the manifest that names it.
+    adopt …    written by an older release                   ─▶ queued as by this release (lading.jobs.gc.migration)
+    sessions   no request for --grace                        ─▶ ended
+    policies   the clean-up policies delete it               ─▶ deleted; can be restored
+    deleted_…  tombstone whose undelete window is over       ─▶ purged; the links that it names become unverified
+    forgotten  hidden link, a manifest that named it purged  ─▶ hidden again for another tombstone, or removed
+    links      unverified for --grace, no manifest names it  ─▶ marked: invisible to pushes and mounts
+    condemned  marked for an hour, and still not named       ─▶ removed; its blob becomes unverified
+    blobs      unverified, no repository links it            ─▶ its record becomes an ended session with its object
+    objects    a session that ended an hour ago              ─▶ its objects are removed, except a blob's; then itself
 
-What may be garbage waits in a queue since a time (Record.due), and a phase reads those whose wait is over. So a
-collection costs as much as there is garbage, however large the registry. It goes on where the last slice stopped; two
-at once are of no use, and do no harm.
+There are no locks, and no request waits. Each step reads a record, then looks for references to it, and commits at the
+version that was read. A concurrent reference touches the record, so the commit fails, and a later collection repeats
+the step. A client that got the reply that a blob exists has at least an hour to push the manifest that names it.
+
+What may be garbage is in a queue since a time (Record.due), and a phase reads the entries whose wait is over. So the
+cost of a collection grows with the garbage, not with the registry. A slice resumes where the last one stopped. Two
+collections at the same time are useless but safe.
 """
 
 from collections.abc import Callable, Sequence
@@ -56,51 +58,58 @@ class Collector:
     def __init__(
         self, registry: Registry, grace_periods: GracePeriods, clean_up: CleanUp | None = None, clock: Clock = now
     ) -> None:
-        """Collect in the stores of `registry`."""
+        """Collect in the stores of `registry`.
+
+        Args:
+            registry: the registry.
+            grace_periods: how long what may be garbage is kept.
+            clean_up: applies the clean-up policies; None for a collection without them.
+            clock: returns the current time.
+        """
         self._metadata: MetadataStore = registry.metadata
         self._grace_periods = grace_periods
         self._clock = clock
-        self._job = slices = ResumableJob("collect", registry.metadata, clock)
-        self.throttle = slices.throttle
-        self._sweeper = Sweeper(registry, grace_periods, clock, slices.report.counts, slices.is_out_of_time)
-        self._migration = Migration(registry.metadata, clock, slices.report)
-        self._reviews = ReviewPhases(registry.metadata, clean_up, slices, clock) if clean_up else None
+        self._job = job = ResumableJob("collect", registry.metadata, clock)
+        self.throttle = job.throttle
+        self._sweeper = Sweeper(registry, grace_periods, clock, job.report.counts, job.is_out_of_time)
+        self._migration = Migration(registry.metadata, clock, job.report)
+        self._reviews = ReviewPhases(registry.metadata, clean_up, job, clock) if clean_up else None
 
     def run(
         self, limit: timedelta = TIME_SLICE, progress: Callable[[JobReport], None] = lambda report: None
     ) -> JobReport | None:
-        """Run a slice: see Slices.run."""
+        """Run a slice: see ResumableJob.run."""
         return self._job.run(self._phases(), limit, progress)
 
     def stop(self) -> None:
-        """Let a slice that runs in another thread end after its step."""
+        """Make a slice that runs in another thread end after its current step."""
         self._job.stop()
 
     def _phases(self) -> list[Phase]:
-        reaper, waits = self._sweeper, self._grace_periods
+        sweeper, periods = self._sweeper, self._grace_periods
         return [
             *self._migration.phases(),
-            Phase("sessions", self._queue(Upload, OPEN, waits.grace), reaper.expire_session),
+            Phase("sessions", self._queue(Upload, OPEN, periods.grace), sweeper.expire_session),
             *(self._reviews.phases() if self._reviews else ()),
             *(
-                Phase(kind.KIND, self._queue(kind, DELETED, waits.undelete), reaper.purge_tombstone)
+                Phase(kind.KIND, self._queue(kind, DELETED, periods.undelete), sweeper.purge_tombstone)
                 for kind in TOMBSTONES
             ),
-            Phase("forgotten", self._queue(DeletedLink, HIDDEN_UNVERIFIED, waits.marked), reaper.sweep_hidden_link),
-            Phase("repositories", self._queue(Repository, DELETED, HOUR), reaper.sweep_repository),
-            Phase("links", self._queue(Link, UNVERIFIED, waits.grace), reaper.mark_link),
-            Phase("condemned", self._queue(Link, MARKED, waits.marked), reaper.sweep_link),
-            Phase("blobs", self._queue(Blob, UNVERIFIED, timedelta(0)), reaper.sweep_blob),
+            Phase("forgotten", self._queue(DeletedLink, HIDDEN_UNVERIFIED, periods.marked), sweeper.sweep_hidden_link),
+            Phase("repositories", self._queue(Repository, DELETED, HOUR), sweeper.sweep_repository),
+            Phase("links", self._queue(Link, UNVERIFIED, periods.grace), sweeper.mark_link),
+            Phase("condemned", self._queue(Link, MARKED, periods.marked), sweeper.sweep_link),
+            Phase("blobs", self._queue(Blob, UNVERIFIED, timedelta(0)), sweeper.sweep_blob),
             Phase(
                 "objects",
-                self._queue(Upload, ENDED, waits.ended_session),
-                reaper.sweep_session,
-                reaper.remove_swept_sessions,
+                self._queue(Upload, ENDED, periods.ended_session),
+                sweeper.sweep_session,
+                sweeper.remove_swept_sessions,
             ),
         ]
 
     def _queue(self, kind: type[R], name: str, wait: timedelta) -> Pages:
-        """Return the pages of what has waited for long enough; without a wait, of all."""
+        """Return the pages of the records that have been in a queue for `wait`, or of all if `wait` is zero."""
 
         def until() -> datetime:
             return self._clock() - wait if wait else END_OF_TIME

@@ -1,13 +1,13 @@
-"""Marking blobs whose object is missing or damaged, so that clients push them again; and removing the mark.
+"""Damage marks: mark blobs whose object is missing or damaged, so that clients push them again; and remove the marks.
 
-The blob's record first, which decides, then each link of it, whose flag is a hint to read that record
-(registry.damage). Whoever is stopped in between leaves links without the hint: the next scrub sees to them, since it
-looks at the links of every blob that is marked, and in its own phase at the hint of every link.
+The blob's record is written first and is authoritative. Then each link to the blob gets a flag, which is a hint to read
+that record (lading.registry.content.damage). A process that is stopped in between leaves links without the hint. The
+next scrub corrects them: it checks the links of every marked blob, and in a phase of its own the hint of every link.
 
-Then the manifests that name the blob, where it is linked, the indexes above them, and the tags of all of these: what is
-below before what is above. A base image's layer can be named by any number of manifests, so only the first of them are
-seen to at once. The phases of a scrub see to all others, and to what was left where somebody was stopped, a page at a
-time: they look at the hint of every manifest and tag.
+Then the manifests that name the blob in the repositories that link it, the indexes that name those, and the tags of
+all of these get the hint, children before parents. Any number of manifests can name the layer of a base image, so only
+the first of them are updated immediately. The phases of a scrub update all others, a page at a time, and what an
+interrupted update left: they check the hint of every manifest and tag.
 """
 
 from collections.abc import Iterator
@@ -24,28 +24,33 @@ from lading_storage.protocols import Found, MetadataStore, Replace, Touch
 from lading_storage.records.core import Blob, Key, Link, Manifest, Tag
 
 MAX_IMMEDIATE_UPDATES: Final = 1_000
-"""Manifests that hint at the mark of a blob as soon as it is marked."""
+"""Manifests whose hint is updated as soon as a blob is marked."""
 
 
 class DamageMarks:
-    """The marks of one registry's blobs."""
+    """The damage marks of the blobs of one registry."""
 
     def __init__(self, metadata: MetadataStore) -> None:
         """Mark in `metadata`."""
         self._metadata = metadata
 
     def set(self, blob: Blob, damage: str) -> bool:
-        """Let the mark of a blob be `damage`, "" for none, and all its links hint at it.
+        """Set the mark of a blob, and the hints at it.
 
-        Returns False, with nothing done, where the record has changed since `blob` was read: its object may be
-        another one, or have been put back.
+        Args:
+            blob: the record as it was read.
+            damage: "missing", "damaged", or "" to remove the mark.
+
+        Returns:
+            False, with nothing changed, if the record has changed since `blob` was read: it may have another object,
+            or its object may have been replaced.
         """
         if blob.damaged != damage:
             try:
                 self._metadata.commit([Replace(replace(blob, damaged=damage))])
             except Conflict:
                 return False
-        # A mount in progress may have read the link of another repository before it was marked: look once more.
+        # A mount in progress may have read the link of another repository before that was marked: repeat.
         while self._update_link_hints(blob.id, bool(damage)):
             continue
         for manifest in islice(self._manifests_of(blob.id), MAX_IMMEDIATE_UPDATES):
@@ -54,29 +59,29 @@ class DamageMarks:
         return True
 
     def update_link_hint(self, link: Link) -> bool:
-        """Let a link hint at its blob's mark; returns whether that was wrong."""
+        """Set the hint of a link by its blob's mark; return whether it was wrong."""
         return retry_on_conflict(lambda: self._try_to_update_link(link.key))
 
     def update_manifest_hint(self, key: Key[Manifest]) -> bool:
-        """Let a manifest hint at what its links and children hint at; returns whether that was wrong.
+        """Set the hint of a manifest by those of its links and children; return whether it was wrong.
 
-        Then so do its tags, the indexes above it, and their tags.
+        If it was, update its tags, the indexes that name it, and their tags as well.
         """
         changed = [key] if retry_on_conflict(lambda: self._try_to_update_manifest(key)) else []
         for each in changed:
             for tag in find_all(self._metadata, Tag, {"digest": each.id}, each.repository):
                 self.update_tag_hint(tag.key)
             for index in find_all(self._metadata, Manifest, {"children": each.id}, each.repository):
-                if retry_on_conflict(lambda above=index.key: self._try_to_update_manifest(above)):  # type: ignore[misc]
+                if retry_on_conflict(lambda parent=index.key: self._try_to_update_manifest(parent)):  # type: ignore[misc]
                     changed.append(index.key)
         return bool(changed)
 
     def update_tag_hint(self, key: Key[Tag]) -> bool:
-        """Let a tag hint at what its manifest hints at; returns whether that was wrong."""
+        """Set the hint of a tag by its manifest's; return whether it was wrong."""
         return retry_on_conflict(lambda: self._try_to_update_tag(key))
 
     def _update_link_hints(self, digest: str, damaged: bool) -> int:
-        """Look at each link of a blob once; returns how many hinted wrongly."""
+        """Update each link of a blob once; return how many were wrong."""
         return sum(self.update_link_hint(link) for link in self._links_of(digest) if link.damaged != damaged)
 
     def _try_to_update_link(self, key: Key[Link]) -> bool:
@@ -95,7 +100,7 @@ class DamageMarks:
         manifest = self._metadata.read([key])[key]
         if manifest is None:
             return False
-        # Read after the manifest: whoever puts it again, and so says that all is good, changes its version.
+        # Read after the manifest: a client that pushes it again, which clears the hint, changes its version.
         hints = has_damage_hint(manifest, self._metadata.read(dependencies_of(manifest), content=False))
         if manifest.damaged == hints:
             return False
@@ -114,12 +119,12 @@ class DamageMarks:
         return True
 
     def _manifests_of(self, digest: str) -> Iterator[Manifest]:
-        """All manifests that name a blob, where it is linked."""
+        """Yield all manifests that name a blob, in the repositories that link it."""
         for link in self._links_of(digest):
             yield from find_all(self._metadata, Manifest, {"blobs": digest}, link.repository)
 
 
 def has_damage_hint(manifest: Manifest, found: Found) -> bool:
-    """Return whether a link or child that a manifest needs hints at damage; `found` has all of `needs_of`."""
-    needed: list[Link | Manifest | None] = [found[key] for key in dependencies_of(manifest)]
-    return any(record is not None and record.damaged for record in needed)
+    """Return whether a link or child that a manifest needs has the hint; `found` has all of `dependencies_of`."""
+    dependencies: list[Link | Manifest | None] = [found[key] for key in dependencies_of(manifest)]
+    return any(record is not None and record.damaged for record in dependencies)

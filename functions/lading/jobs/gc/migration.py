@@ -1,9 +1,9 @@
-"""Adoption: what an older release wrote gets what this one relies on.
+"""Migration: bring records that an older release wrote into the queues of this release.
 
-An older release writes records without an entry in a queue, and leaves links as they are whose manifest it deletes.
-Collection would never look at these. So where the layout was raised (MetadataStore.schema_raised), a collection walks
-all records once, and once more when no older release can write any longer; later ones only read that this was done.
-Until then nothing is lost: what has no entry is kept.
+An older release writes records without an entry in a queue, and does not update the links of a manifest that it
+deletes; collection would never process these. So when the schema version was raised (MetadataStore.schema_raised), a
+collection walks all records once, and once more when no older release can write any longer. Later collections only read
+that this was done. Until then nothing is lost: records without an entry are kept.
 """
 
 from collections.abc import Callable, Sequence
@@ -32,52 +32,52 @@ from lading_storage.records.deleted import DeletedLink, DeletedManifest, Deleted
 from lading_storage.records.jobs import Job
 
 MIGRATION_KEY: Final = Key(Job, "adopt")
-"""The record that keeps, as its rules, since when all records are adopted."""
+"""The record that stores, as its rules, which schema change all records have been migrated for."""
 
 TOP_LEVEL_KINDS: Final = (Upload, Blob, Repository)
 IN_REPOSITORY_KINDS: Final = (Link, DeletedManifest, DeletedTag, DeletedLink)
 
 
 class Migration:
-    """The phases of a collection that adopt records."""
+    """The phases of a collection that migrate records."""
 
     def __init__(self, metadata: MetadataStore, clock: Clock, report: JobReport) -> None:
-        """Adopt what is in `metadata`; `report` is that of the collection."""
+        """Migrate the records in `metadata`; `report` is the collection's."""
         self._metadata = metadata
         self._clock = clock
         self._report = report
 
     def phases(self) -> list[Phase]:
-        """Return the phases, in order: none where nothing is left to be adopted."""
+        """Return the phases, in order; none if there is nothing left to migrate."""
         raised = self._metadata.schema_raised()
         if raised is None:
             return []
-        # Nobody of an older release writes after the overlap: the second round, which begins then, is the last one.
-        turn = "last" if self._clock() > raised + MAX_RELEASE_OVERLAP else "first"
-        wanted = f"{raised.isoformat()} {turn}"
+        # No process of an older release writes after the overlap, so the second pass, which starts then, is the last.
+        pass_name = "last" if self._clock() > raised + MAX_RELEASE_OVERLAP else "first"
+        rules = f"{raised.isoformat()} {pass_name}"
         done = self._metadata.read([MIGRATION_KEY])[MIGRATION_KEY]
-        if done is not None and (done.rules == wanted or done.rules == f"{raised.isoformat()} last"):
+        if done is not None and done.rules in (rules, f"{raised.isoformat()} last"):
             return []
         pages = [(kind, scan_pages(self._metadata, kind)) for kind in TOP_LEVEL_KINDS]
         pages += [(kind, as_queue_pages(RepositoryScan(self._metadata, kind).page)) for kind in IN_REPOSITORY_KINDS]  # type: ignore[misc]
         return [
-            # A slice goes on in a phase of the same name: the last round must not go on where the first one stopped.
-            *(Phase(f"adopt {kind.KIND}, {turn}", page, self._migrate) for kind, page in pages),
-            Phase(f"adopted, {turn}", as_queue_pages(self._completion_page(done, wanted)), lambda record: None),
+            # A slice resumes in the phase of the same name: the last pass must not resume where the first one stopped.
+            *(Phase(f"adopt {kind.KIND}, {pass_name}", page, self._migrate) for kind, page in pages),
+            Phase(f"adopted, {pass_name}", as_queue_pages(self._completion_page(done, rules)), lambda record: None),
         ]
 
     def _migrate(self, listed: Record) -> str:
-        """Write a record anew, where an older release may have left it without what is relied on."""
+        """Rewrite a record that an older release may have left without a queue entry or with a stale state."""
         match listed:
             case Repository(deleted=None):
                 return self._replace(listed, review=self._clock(), looked=False)
             case Blob():
                 self._migrate_orphaned_links(listed)
             case DeletedLink() if listed.state == HIDDEN and not is_referenced(self._metadata, listed, DeletedManifest):
-                # An older release has forgotten its manifest, or put it anew, and did not know of hidden links.
+                # An older release, without hidden links, has purged its manifest or written it again.
                 return self._replace(listed, state=HIDDEN_UNVERIFIED)
             case Link(state="") if not isinstance(listed, DeletedLink):
-                # Its manifest may have been deleted, and the link left as it was.
+                # Its manifest may have been deleted without an update of the link.
                 if is_referenced(self._metadata, listed):
                     return "records as they should be"
                 return self._replace(listed, state=UNVERIFIED, since=self._clock())
@@ -87,14 +87,22 @@ class Migration:
         return "records adopted" if rewrite_if_unchanged(self._metadata, listed, **changes) else RACE_LOST
 
     def _migrate_orphaned_links(self, blob: Blob) -> None:
-        """Adopt the loose links of a blob in repositories that have no record: nothing was put there, or it is gone."""
+        """Queue the unverified links of a blob in repositories without a record, which a scan of repositories misses.
+
+        Such a repository never got a manifest, or was removed.
+        """
         for link in find_all(self._metadata, Link, {"id": blob.id}, None):
             key = Key(Repository, link.repository)
             if link.due and self._metadata.read([key])[key] is None:
                 self._replace(link)
 
     def _completion_page(self, done: Job | None, rules: str) -> Callable[[Key[Any] | None], Sequence[Record]]:
-        """Return what remembers that all is adopted; without that, the next collection begins again."""
+        """Return a page function that records that the pass is complete; after failures the next collection repeats it.
+
+        Args:
+            done: the record of an earlier pass, or None.
+            rules: what to store in the record.
+        """
 
         def page(after: Key[Any] | None) -> Sequence[Record]:
             if not self._report.failed:

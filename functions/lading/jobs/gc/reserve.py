@@ -1,8 +1,8 @@
-"""Reserve of a disk: a file that is there to be deleted, so that a full disk can be collected.
+"""Reserved disk space: a file that is deleted when the disk is full, so that garbage collection can run.
 
-Whatever frees space has to write first: its lease, and that something is gone. `lading serve` makes the file; a
-collection deletes it before it opens the stores, and makes it again when it is done. A server lends most of it to
-deletions.
+Freeing space requires writing first: the job's lease, and the records of what is removed. `lading serve` creates the
+file; a collection deletes it before it opens the stores, and creates it again at its end. A server releases most of it
+to deletions.
 """
 
 import contextlib
@@ -18,17 +18,21 @@ from lading_storage.local.durable_folders import FILE_MODE
 from lading_storage.local.sqlite_owner import is_metadata_store
 
 SIZE: Final = 4 * 1024 * 1024
-"""Bytes: as many as SQLite's log has before it is written back, which is more than a collection needs to begin."""
+"""Bytes: the size of SQLite's write-ahead log at its checkpoint, and more than a collection needs to start."""
 
 SIZES: Final = tuple(SIZE >> halvings for halvings in range(5))
-"""What is tried, down to 256 KiB. A collection that freed little leaves less space than the reserve had, since the log
-grew meanwhile; without a reserve, whoever fills the disk then could not be collected any more."""
+"""Sizes in bytes to try, down to 256 KiB. A collection that freed little leaves less space than the reserve took, since
+the log grew meanwhile. Without any reserve, a disk that fills up after that could no longer be collected."""
 
 NAME: Final = "reserve"
 
 
 def create_reserve(metadata: str) -> None:
-    """Make the reserve beside a metadata store of this machine, or what the disk has space for of it."""
+    """Create the reserve beside a metadata store on this machine, in the largest of SIZES that the disk has space for.
+
+    Args:
+        metadata: the URL of the metadata store; nothing is created for one that is not on this machine.
+    """
     path = _path(metadata)
     if path is None or not hasattr(os, "posix_fallocate"):
         return
@@ -42,21 +46,21 @@ def create_reserve(metadata: str) -> None:
 
 
 def _allocate(descriptor: int, size: int) -> bool:
-    """Allocate `size` bytes of a file that may have fewer; returns whether the disk has space for them."""
+    """Extend a file to `size` allocated bytes; return whether the disk has space for them."""
     try:
         os.posix_fallocate(descriptor, 0, size)
     except OSError:
-        # Some file systems keep what they allocated up to the failure.
+        # Some file systems keep the blocks that they allocated before the failure.
         return False
     return True
 
 
 @contextlib.contextmanager
 def released(metadata: str) -> Iterator[None]:
-    """Let a metadata store have the reserve in this block, which is made again at its end, also after a failure."""
+    """Delete the reserve for the duration of a block, and create it again at its end, also after a failure."""
     path = _path(metadata)
     if path is not None:
-        # Who may not remove it may not write the stores either, and is told so by them.
+        # A process without permission to remove it cannot write the stores either, and they report that.
         with contextlib.suppress(OSError):
             path.unlink()
     try:
@@ -67,7 +71,7 @@ def released(metadata: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def partly_released(metadata: str) -> Iterator[None]:
-    """Let a deletion in this block have the reserve but for the least that a collection begins with."""
+    """Shrink the reserve for the duration of a block, to the least that a collection needs to start."""
     path = _path(metadata)
     if path is not None:
         with contextlib.suppress(OSError):
@@ -80,7 +84,7 @@ def partly_released(metadata: str) -> Iterator[None]:
 
 
 def _path(metadata: str) -> Path | None:
-    """Return where the reserve is; None where the metadata is not on this machine, or there is none."""
+    """Return the path of the reserve, or None where the metadata store is not on this machine or does not exist."""
     parts = urlsplit(metadata)
     if parts.scheme != "sqlite":
         return None
@@ -89,11 +93,11 @@ def _path(metadata: str) -> Path | None:
 
 
 def _is_registry(database: Path) -> bool:
-    """Whether a file of that name in its folder is ours to make and to delete."""
+    """Return whether the folder of a database is a registry's, where the reserve may be created and deleted."""
     try:
         return is_metadata_store(database)
     except sqlite3.Error:
-        # As where the disk is too full for what SQLite has in memory: the reserve is for that.
+        # For example on a disk too full for SQLite's shared memory, which is what the reserve is for.
         return True
     except StorageError:
         return False

@@ -1,8 +1,8 @@
-"""Reviews: which repositories clean-up looks at in a collection, and when it looks at them again.
+"""Reviews: which repositories a collection applies clean-up policies to, and when it does so again.
 
-A repository waits in a queue since its `review` (lading.registry.repositories says who sets it, and why a look is
-taken twice). What is decided by other things than what is in the repositories (policies, in-use reports) is remembered
-as a digest: where that changes, all repositories are put into the queue once.
+A repository is in a queue from its `review` time on (lading.registry.repositories says what sets it, and why there are
+two reviews). What decides beside the contents of repositories (policies, in-use reports) is stored as a digest; when
+that changes, all repositories are queued once.
 """
 
 import contextlib
@@ -21,20 +21,22 @@ from lading_storage.records.core import REVIEW, Key, Repository
 from lading_storage.records.jobs import Job
 
 REVIEW_INTERVAL: Final = timedelta(hours=1)
-"""Between the two looks: no request lasts longer, so what had read the repository before the first is committed."""
+"""Time between the two reviews. No request lasts longer, so a request that read the repository before the first one
+has been committed."""
 
 RULES_KEY: Final = Key(Job, "clean-up")
-"""The record that keeps the digest of the rules by which all repositories were judged."""
+"""The record that stores the digest of the rules that all repositories were queued for."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReviewResult:
     """What clean-up did in one repository.
 
-    counts   what it counted, in words
-    done     whether it was done before it had to stop
-    changed  whether it deleted something, or something was changed meanwhile: then it must look again
-    next     when a verdict can change next although nothing is pushed, or None
+    Attributes:
+        counts: how many of what, in words.
+        done: whether it finished before it had to stop.
+        changed: whether it deleted something, or something changed meanwhile; then another review is needed.
+        next: when a decision can change next although nothing is pushed, or None.
     """
 
     counts: Mapping[str, int]
@@ -44,14 +46,14 @@ class ReviewResult:
 
 
 class CleanUp(Protocol):
-    """Clean-up of one repository after the other, as collection does it."""
+    """Clean-up of one repository at a time, as a collection uses it."""
 
     def rules_digest(self) -> str:
-        """Return a digest of all that decides beside what is in a repository."""
+        """Return a digest of all that decides beside the contents of a repository."""
         ...
 
     def run(self, repository: str, stop: Callable[[], bool]) -> ReviewResult:
-        """Apply the policies to a repository, until `stop`."""
+        """Apply the policies to a repository, until `stop` returns True."""
         ...
 
 
@@ -65,7 +67,7 @@ class ReviewPhases:
         job: ResumableJob,
         clock: Clock,
     ) -> None:
-        """Look at repositories by `clean_up`, as a part of the job `job`."""
+        """Review repositories with `clean_up`, as a part of `job`."""
         self._metadata = metadata
         self._clean_up = clean_up
         self._job = job
@@ -75,55 +77,55 @@ class ReviewPhases:
         """Return the phases, in order."""
         return [
             Phase("requeue", as_queue_pages(self._to_requeue), self._requeue),
-            # Until the slice began: a repository that is pushed into all the time must not fill it alone.
+            # Up to the start of the slice: a repository with constant pushes must not take all of it.
             Phase(
                 "policies", queue_pages(self._metadata, Repository, REVIEW, lambda: self._job.began_at), self._review
             ),
         ]
 
     def _to_requeue(self, after: Key[Any] | None) -> Sequence[Repository]:
-        """Return the next repositories that are to be judged by new rules; none where they were."""
+        """Return the next page of repositories to queue for changed rules; an empty one if they have not changed."""
         rules = self._clean_up.rules_digest()
-        judged = self._metadata.read([RULES_KEY])[RULES_KEY]
-        if judged is not None and judged.rules == rules:
+        queued = self._metadata.read([RULES_KEY])[RULES_KEY]
+        if queued is not None and queued.rules == rules:
             return ()
         page = self._metadata.scan(Repository, after=after.id if after else "", limit=PAGE_SIZE)
         if not page:
-            job = replace(judged or Job(id=RULES_KEY.id, created=self._clock()), rules=rules)
-            self._commit("", Replace(job) if judged else Create(job))
+            job = replace(queued or Job(id=RULES_KEY.id, created=self._clock()), rules=rules)
+            self._commit("", Replace(job) if queued else Create(job))
         return page
 
     def _requeue(self, repository: Repository) -> str:
-        """Let a repository be looked at."""
+        """Make a repository due for a review now."""
         now = self._clock()
         if repository.deleted or is_review_due(repository, now):
             return "repositories due already"
         return self._commit("repositories due by new rules", Replace(replace(repository, review=now, looked=False)))
 
     def _review(self, repository: Repository) -> str | None:
-        """Look at a repository that is due; None where there is more to do."""
+        """Review a repository that is due; return None if there is more to do."""
         is_second = repository.looked
         if not is_second:
-            # Before the look: whatever is committed from now on sees it, and writes the record, too.
-            mark = replace(repository, review=self._clock() + REVIEW_INTERVAL, looked=True)
-            if self._commit("", Replace(mark)) == RACE_LOST:
+            # Before the review: any change that is committed from now on reads this, and writes the record as well.
+            first = replace(repository, review=self._clock() + REVIEW_INTERVAL, looked=True)
+            if self._commit("", Replace(first)) == RACE_LOST:
                 return RACE_LOST
         try:
-            look = self._clean_up.run(repository.id, self._job.is_out_of_time)
+            result = self._clean_up.run(repository.id, self._job.is_out_of_time)
         except Exception:
             self._schedule_next(repository)
             raise
-        self._job.report.counts.update(look.counts)
-        if not look.done:
+        self._job.report.counts.update(result.counts)
+        if not result.done:
             return None
-        if is_second and not look.changed:
-            parked = replace(repository, review=look.next, looked=False)
-            if self._commit("", Replace(parked)) == RACE_LOST:
+        if is_second and not result.changed:
+            reviewed = replace(repository, review=result.next, looked=False)
+            if self._commit("", Replace(reviewed)) == RACE_LOST:
                 return RACE_LOST
         return "repositories looked at by policies"
 
     def _schedule_next(self, listed: Repository) -> None:
-        """Let the next collection look at a repository in which clean-up failed: not only in an hour."""
+        """Make a repository in which clean-up failed due for the next collection, not only in an hour."""
         with contextlib.suppress(StorageError):
             repository = self._metadata.read([listed.key])[listed.key]
             if repository is not None and repository.looked:

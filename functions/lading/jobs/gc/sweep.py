@@ -1,7 +1,7 @@
-"""What a collection does with one record: each step is safe by itself, whatever happens beside it.
+"""Steps of a collection, each on one record and safe by itself, whatever other processes do at the same time.
 
-A record is read first, what names it is looked for second, and the commit is at the version that was read. A step that
-lost a race is not repeated: the next collection looks again.
+A step gets a record that was read first, looks for references to it second, and commits at the version that was read.
+A step that loses a race is not repeated: the next collection looks again.
 """
 
 from collections import Counter
@@ -27,10 +27,11 @@ from lading_storage.records.jobs import LastPull
 T = TypeVar("T")
 
 HOUR: Final = timedelta(hours=1)
-"""The longest that a request lasts on Cloud Run, and more than a client takes from asking for a blob to naming it."""
+"""The longest that a request lasts on Cloud Run, and longer than a client takes from a HEAD of a blob to the manifest
+that names it."""
 
 MIN_TIME_STEP: Final = timedelta(microseconds=1)
-"""The least by which one record comes due after another one."""
+"""The minimum time by which one record becomes due after another."""
 
 Tombstone = DeletedManifest | DeletedTag | DeletedLink
 TOMBSTONES: Final = (DeletedManifest, DeletedTag, DeletedLink)
@@ -40,11 +41,12 @@ TOMBSTONES: Final = (DeletedManifest, DeletedTag, DeletedLink)
 class GracePeriods:
     """How long a collection waits.
 
-    grace        before a link that no manifest names is condemned, and a session that nobody goes on with ends
-    undelete     before what was deleted is forgotten, where nothing longer is asked for
-    condemned    between the two looks at a link
-    ended        before what an ended session left is removed: a request that has not ended yet may still add to it
-    undelete_of  the wait before what was deleted in a repository is forgotten: `undelete` or longer; None for that
+    Attributes:
+        grace: before a link that no manifest names is marked, and before an unused upload session ends.
+        undelete: before a tombstone is purged, unless its repository has a longer window.
+        marked: between the mark and the sweep of a link.
+        ended_session: before the objects of an ended session are removed; a request in progress may still add some.
+        undelete_of: returns the undelete window of a repository: `undelete` or longer. None if all have `undelete`.
     """
 
     grace: timedelta = timedelta(days=1)
@@ -54,14 +56,17 @@ class GracePeriods:
     undelete_of: Callable[[str], timedelta] | None = None
 
     def extra_undelete(self, repository: str) -> timedelta:
-        """Return by how much the wait in a repository is longer than `undelete`."""
+        """Return by how much the undelete window of a repository is longer than `undelete`."""
         if self.undelete_of is None:
             return timedelta(0)
         return max(timedelta(0), self.undelete_of(repository) - self.undelete)
 
 
 class Sweeper:
-    """The steps; each returns in words what it did, to be counted. It is given what has waited for long enough."""
+    """The steps of a collection.
+
+    Each takes a record whose wait is over, and returns in words what it did, to be counted in the report.
+    """
 
     def __init__(
         self,
@@ -71,7 +76,15 @@ class Sweeper:
         counts: Counter[str],
         is_out_of_time: Callable[[], bool],
     ) -> None:
-        """Work on the stores of `registry`; `is_out_of_time` says when to stop in the middle of what is long."""
+        """Work on the stores of `registry`.
+
+        Args:
+            registry: the registry.
+            grace_periods: how long what may be garbage is kept.
+            clock: returns the current time.
+            counts: the report's counts, for what a step counts beside its result.
+            is_out_of_time: whether a long step should stop before its end.
+        """
         self._registry = registry
         self._metadata = registry.metadata
         self._grace_periods = grace_periods
@@ -81,46 +94,49 @@ class Sweeper:
         self._swept: list[Upload] = []
 
     def expire_session(self, upload: Upload) -> str:
-        """End a session that nobody goes on with."""
+        """End an upload session that was not used for the grace period."""
         ended = replace(upload, cancelled=True, touched=self._clock())
         return self._commit("sessions expired", Replace(ended))
 
-    def purge_tombstone(self, thing: Tombstone) -> str:
-        """Forget what has been deleted for long enough; nothing before what needs it."""
-        counted = thing.deleted + self._grace_periods.extra_undelete(thing.repository)
-        if counted + self._grace_periods.undelete > self._clock():
-            return self._postpone(thing, counted)
-        if (wanting := self._find_dependent(thing)) is not None:
-            return self._postpone(thing, (wanting.kept or wanting.deleted) + MIN_TIME_STEP)
+    def purge_tombstone(self, tombstone: Tombstone) -> str:
+        """Purge a tombstone whose undelete window is over, but never before the tombstones that need it."""
+        since = tombstone.deleted + self._grace_periods.extra_undelete(tombstone.repository)
+        if since + self._grace_periods.undelete > self._clock():
+            return self._postpone(tombstone, since)
+        if (dependent := self._find_dependent(tombstone)) is not None:
+            return self._postpone(tombstone, (dependent.kept or dependent.deleted) + MIN_TIME_STEP)
         try:
-            self._registry.undelete.purge(thing)
+            self._registry.undelete.purge(tombstone)
         except Conflict:
             return RACE_LOST
         return "deleted things forgotten"
 
     def mark_link(self, link: Link) -> str:
-        """Condemn a link that no manifest has named for long enough; hide it where a deleted one does."""
-        condemned = replace(link, state=MARKED, since=self._clock())
-        return self._keep_if_named(link) or self._commit("links condemned", Replace(condemned))
+        """Mark a link that no manifest names; hide it if only deleted manifests name it."""
+        marked = replace(link, state=MARKED, since=self._clock())
+        return self._keep_if_named(link) or self._commit("links condemned", Replace(marked))
 
     def sweep_link(self, link: Link) -> str:
-        """Remove a link that is condemned for long enough, unless a manifest names it by now."""
+        """Remove a marked link, unless a manifest names it by now."""
         return self._keep_if_named(link) or self._remove(link)
 
     def sweep_hidden_link(self, link: DeletedLink) -> str:
-        """Remove a hidden link, of whose deleted manifests one is forgotten, unless another one names it."""
+        """Remove a hidden link after a manifest that named it was purged, unless another tombstone names it."""
         if is_referenced(self._metadata, link, DeletedManifest):
             return self._commit("links hidden", Replace(replace(link, state=HIDDEN)))
         return self._remove(link)
 
     def _remove(self, link: Link) -> str:
-        """Remove a link, perhaps the last one of its blob."""
+        """Remove a link, and make its blob unverified: the link may have been its last one."""
         key = Key(Blob, link.id)
         blob = self._metadata.read([key])[key]
         return self._commit("links removed", Delete(link), *([blob_links.unverify_blob(blob)] if blob else []))
 
     def sweep_blob(self, blob: Blob) -> str:
-        """Give up a blob that no repository links. An ended session takes its object along: no crash can lose it."""
+        """Remove a blob that no repository links.
+
+        The commit gives its object to an ended session, so that a crash cannot leave an object without a record.
+        """
         for kind in (Link, DeletedLink):
             if self._metadata.find(kind, {"id": blob.id}, repository=None, limit=1):
                 return self._commit("blobs kept: linked", Replace(replace(blob, state="")))
@@ -138,7 +154,10 @@ class Sweeper:
         return outcome
 
     def sweep_session(self, upload: Upload) -> str:
-        """Remove what a session left: all its objects but a blob's. The session itself goes with others of its page."""
+        """Remove all objects of an ended session, except a blob's.
+
+        The session itself is removed with the others of its page (`remove_swept_sessions`).
+        """
         after = ""
         while names := self._registry.objects.names(f"{upload.id}/", after=after, limit=100):
             check_advance(after, names)
@@ -151,7 +170,7 @@ class Sweeper:
         return "sessions swept"
 
     def remove_swept_sessions(self) -> None:
-        """Remove the sessions that were swept: many in one commit, or one by one where another request changed one."""
+        """Remove the records of swept sessions: many in one commit, or one by one if a request changed one of them."""
         swept, self._swept = self._swept, []
         in_batches(swept, self._remove_sessions, size=lambda upload: size_of([Delete(upload)]))
 
@@ -163,29 +182,34 @@ class Sweeper:
             self._counts[self._commit("sessions removed", Delete(upload))] += 1
 
     def sweep_repository(self, repository: Repository) -> str | None:
-        """Do what is due for a repository that was deleted: it goes, or lives where something lives in it."""
+        """Remove a deleted repository, unless something in it can be restored; revive it if it has live contents.
+
+        Returns:
+            What was done, or None if there is more to do.
+        """
         if any(self._metadata.scan(kind, repository.id, limit=1) for kind in (Manifest, Tag)):
-            # A push that had read the repository before it was deleted.
+            # By a push that had read the repository before it was deleted.
             live = replace(repository, deleted=None, kept=None, review=self._clock(), looked=False)
             return self._commit("repositories live again", Replace(live))
-        if (thing := self._find_tombstone(repository.id)) is not None:
-            due, outcome = (
-                (thing.kept or thing.deleted) + self._grace_periods.undelete,
-                "repositories kept: can be restored",
-            )
+        if (tombstone := self._find_tombstone(repository.id)) is not None:
+            due = (tombstone.kept or tombstone.deleted) + self._grace_periods.undelete
+            outcome = "repositories kept: can be restored"
             if due <= self._clock():
-                # It should have gone just now: the next collection takes both.
+                # An earlier phase should have purged it: the next collection removes both.
                 return outcome
             return self._commit(outcome, Replace(replace(repository, kept=due - HOUR)))
         return self._remove_repository(repository)
 
     def _find_tombstone(self, repository: str) -> Tombstone | None:
-        """Return something of a repository that was deleted and can be restored, if there is anything."""
-        things: Iterator[Sequence[Tombstone]] = (self._metadata.scan(kind, repository, limit=1) for kind in TOMBSTONES)
-        return next((thing for some in things for thing in some), None)
+        """Return any tombstone in a repository, or None."""
+        pages: Iterator[Sequence[Tombstone]] = (self._metadata.scan(kind, repository, limit=1) for kind in TOMBSTONES)
+        return next((tombstone for page in pages for tombstone in page), None)
 
     def _remove_repository(self, repository: Repository) -> str | None:
-        """Remove a repository and its past. Every commit is at its version, which a push changes that makes it live."""
+        """Remove a repository, its tag histories and its records of pulls; return None if there is more to do.
+
+        Every commit is at the version of the repository, which a push that revives it changes.
+        """
         for records in self._history_batches(repository.id):
             if self._commit("", Replace(repository), *(Delete(record) for record in records)) == RACE_LOST:
                 return RACE_LOST
@@ -198,33 +222,37 @@ class Sweeper:
         return self._commit("repositories removed", Delete(repository))
 
     def _history_batches(self, repository: str) -> Iterator[Sequence[Record]]:
-        """Yield histories, each from its oldest move on, so that what is left of it has no gap; then pulls."""
+        """Yield batches of tag histories, then of pulls.
+
+        A history starts with its oldest event, so that the rest of it never has a gap.
+        """
         for history in scan_all(self._metadata, TagHistory, repository):
-            moves = find_all(self._metadata, TagEvent, {"tag": history.id}, repository)
-            # Ids alone, since a history can be long, and the oldest move comes last; the counter goes with the newest.
-            keys: list[Key[Any]] = [Key(TagEvent, id, repository) for id in [move.id for move in moves][::-1]]
-            for some in _in_pages([*keys, history.key]):
-                found = self._metadata.read(some)
-                yield [record for key in some if (record := found[key]) is not None]
+            events = find_all(self._metadata, TagEvent, {"tag": history.id}, repository)
+            # Only ids, since a history can be long and the oldest event is listed last. The counter goes with the
+            # newest event.
+            keys: list[Key[Any]] = [Key(TagEvent, id, repository) for id in [event.id for event in events][::-1]]
+            for page in _in_pages([*keys, history.key]):
+                found = self._metadata.read(page)
+                yield [record for key in page if (record := found[key]) is not None]
         yield from _in_pages([*scan_all(self._metadata, LastPull, repository)])
 
-    def _postpone(self, thing: Tombstone, since: datetime) -> str:
-        """Let the time of a deleted thing count from `since`, so that it comes due when it may be forgotten."""
+    def _postpone(self, tombstone: Tombstone, since: datetime) -> str:
+        """Count the undelete window of a tombstone from `since`, so that it becomes due when it may be purged."""
         outcome = "deleted things kept: can be restored"
-        if thing.kept == since:
+        if tombstone.kept == since:
             return outcome
-        return outcome if rewrite_if_unchanged(self._metadata, thing, kept=since) else RACE_LOST
+        return outcome if rewrite_if_unchanged(self._metadata, tombstone, kept=since) else RACE_LOST
 
-    def _find_dependent(self, thing: Tombstone) -> DeletedManifest | None:
-        """Return a deleted manifest that needs another deleted thing: neither can be restored without the other."""
-        if isinstance(thing, DeletedTag):
+    def _find_dependent(self, tombstone: Tombstone) -> DeletedManifest | None:
+        """Return a deleted manifest that names what a tombstone stands for, and cannot be restored without it."""
+        if isinstance(tombstone, DeletedTag):
             return None
-        where = {"blobs" if isinstance(thing, DeletedLink) else "children": thing.id}
-        found = self._metadata.find(DeletedManifest, where, repository=thing.repository, limit=1)
+        where = {"blobs" if isinstance(tombstone, DeletedLink) else "children": tombstone.id}
+        found = self._metadata.find(DeletedManifest, where, repository=tombstone.repository, limit=1)
         return found[0] if found else None
 
     def _keep_if_named(self, link: Link) -> str:
-        """Keep a link that a live manifest names, and hide one that only deleted ones name; return "" for any other."""
+        """Keep a link that a live manifest names, hide one that only deleted manifests name; else return ""."""
         if is_referenced(self._metadata, link):
             return self._commit("links kept: named", Replace(replace(link, state="", since=self._clock())))
         return self._hide(link) if is_referenced(self._metadata, link, DeletedManifest) else ""
@@ -235,10 +263,10 @@ class Sweeper:
         return self._commit("links hidden", *blob_links.hide(link, self._metadata.read([key])[key], self._clock()))
 
     def _commit(self, outcome: str, *writes: Write) -> str:
-        """`outcome`, or LOST where something changed meanwhile."""
+        """Commit, and return `outcome`, or RACE_LOST if a record has changed meanwhile."""
         return outcome if try_to_commit(self._metadata, *writes) else RACE_LOST
 
 
 def _in_pages(items: Sequence[T]) -> Iterator[Sequence[T]]:
-    """Yield `items` in pages: as many as one commit takes."""
+    """Yield `items` in pages that fit into one commit."""
     return (items[start : start + PAGE_SIZE] for start in range(0, len(items), PAGE_SIZE))
