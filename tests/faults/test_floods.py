@@ -28,8 +28,8 @@ ATTACKER = "127.0.0.2"
 
 HURRIED = """
 import sys
-from lading import cli; from lading.server import serve
-serve.SWEEP, serve.STUCK = 0.5, 1.0
+from lading import cli; from lading.server import connection_sweeper
+connection_sweeper.SWEEP_INTERVAL, connection_sweeper.STALLED_RESPONSE_TIMEOUT = 0.5, 1.0
 sys.exit(cli.main(["serve"]))
 """
 """`lading serve`, which looks more often, and waits less."""

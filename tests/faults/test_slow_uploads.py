@@ -11,7 +11,7 @@ from pathlib import Path
 import bcrypt
 import pytest
 
-from lading.http.slots import BodySlots
+from lading.http.body_slots import BodySlots
 from lading_storage.digests import digest_of
 from tests import images
 from tests.servers import Server, answer_on, basic, serving

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from lading.server.serve import MAX_CONNECTIONS, READ_BUFFER_SIZE
+from lading.server.connection_sweeper import MAX_CONNECTIONS
+from lading.server.serve import READ_BUFFER_SIZE
 from lading_storage.digests import digest_of
 from tests import images
 from tests.faults.clients import ExactClient
@@ -120,8 +121,8 @@ def test_idle_connections(private: Server, connections: int, begun: int) -> None
 
 HURRIED = """
 import sys
-from lading import cli; from lading.server import serve
-serve.IDLE_IN_A_CROWD = 5.0
+from lading import cli; from lading.server import connection_sweeper
+connection_sweeper.IDLE_TIMEOUT_UNDER_PRESSURE = 5.0
 sys.exit(cli.main(["serve"]))
 """
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from lading.http.slots import BodySlots
+from lading.http.body_slots import BodySlots
 from lading_storage.digests import digest_of
 from tests.servers import Server, answer_on, serving, users
 from tests.serving.bodies import digest_of_zeros, zeros

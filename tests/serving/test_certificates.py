@@ -178,12 +178,12 @@ def test_what_cannot_be_served_changes_nothing(server: Server, files: tuple[Path
     cert.write_text("nonsense")
     for number in range(1, 3):
         server.process.send_signal(signal.SIGHUP)
-        until(lambda number=number: server.log.read_text().count("that is served stays") >= number, server)  # type: ignore[misc]
+        until(lambda number=number: server.log.read_text().count("was not reloaded") >= number, server)  # type: ignore[misc]
     assert served(server) == before
     cert.write_bytes(good)
     key.unlink()
     server.process.send_signal(signal.SIGHUP)
-    until(lambda: f"stays: --tls-key {key}: No such file" in server.log.read_text(), server)
+    until(lambda: f"is served: --tls-key {key}: No such file" in server.log.read_text(), server)
     assert served(server) == before
 
 
@@ -202,7 +202,7 @@ def test_what_only_openssl_takes_changes_nothing(
 
     replace(files, tmp_path / "new", **unusual)
 
-    until(lambda: "that is served stays" in server.log.read_text(), server)
+    until(lambda: "was not reloaded" in server.log.read_text(), server)
     assert served(server) == before
     assert server.stop() == 0
 
@@ -262,5 +262,5 @@ def test_a_change_of_both_files_is_seen_once_it_is_whole(
 def test_without_a_certificate_sighup_changes_nothing(tmp_path: Path) -> None:
     with serving({"LADING_DATA": str(tmp_path / "data")}, tmp_path / "log") as server:
         server.process.send_signal(signal.SIGHUP)
-        until(lambda: "and there is none" in server.log.read_text(), server)
+        until(lambda: "served without one" in server.log.read_text(), server)
         assert server.request("GET", "/v2/")[0].status == 200

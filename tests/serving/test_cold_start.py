@@ -27,7 +27,7 @@ import sys
 from werkzeug.test import Client
 from lading.server import serve; from lading import settings
 from lading.composition import create
-client = Client(create(settings.read()))
+client = Client(create(settings.load_settings()))
 for path in sys.argv[1:]:
     print(client.get(path).status_code)
 print(*sys.modules)
@@ -40,7 +40,7 @@ from lading.composition import open_blobs, open_metadata
 from lading_storage.errors import Conflict
 from lading_storage.protocols import Touch
 from lading_storage.records.core import Key, Link, Repository
-read = settings.read()
+read = settings.load_settings()
 blobs, metadata = open_blobs(read.blobs), open_metadata(read.metadata)
 start, done = threading.Barrier(12), []
 def do(what):

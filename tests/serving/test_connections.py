@@ -15,7 +15,7 @@ from lading import settings
 from lading.http import tcp_info
 from lading.http.streaming import ResponseStreams
 from lading.http.tcp_info import StalledResponses, close_idle, close_unused
-from lading.server import serve
+from lading.server import connection_sweeper
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells of connections")
 
@@ -262,11 +262,11 @@ def test_connections_are_swept_on_after_a_sweep_that_failed(
             raise Ended
         raise OSError("/dev/fd cannot be listed")
 
-    monkeypatch.setattr(serve, "SWEEP_INTERVAL", 0)
-    monkeypatch.setattr(serve, "close_unused", drop_idle)
+    monkeypatch.setattr(connection_sweeper, "SWEEP_INTERVAL", 0)
+    monkeypatch.setattr(connection_sweeper, "close_unused", drop_idle)
     read = settings.load_settings({})
     with pytest.raises(Ended):
-        serve._sweep_connections(read.port, ResponseStreams(1), lambda: False)
+        connection_sweeper.sweep_connections(read.port, ResponseStreams(1), lambda: False)
 
     assert sweeps == [read.port] * 2
-    assert "could not be dropped" in caplog.text
+    assert "could not be closed" in caplog.text

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from lading.auth.bulkhead import Bulkhead
-from lading.http.slots import BodySlots
+from lading.http.body_slots import BodySlots
 from lading.server.leader import MAX_HELD, Leader, begin_request, is_leader, log_held, step_down
 from lading.settings import load_settings
 from lading_storage.digests import digest_of

@@ -148,9 +148,9 @@ def test_a_name_is_served_at_all_its_addresses(tmp_path: Path) -> None:
 
 
 WRONG = {
-    "no.such.host.invalid:{port}": "no address of that name is known here; use 127.0.0.1",
+    "no.such.host.invalid:{port}": "the name cannot be resolved; use 127.0.0.1",
     "192.0.2.1:{port}": "is not an address of this machine; use 127.0.0.1",
-    "*:{port}": "no address of that name is known here",
+    "*:{port}": "the name cannot be resolved",
     "localhost": "--address is HOST:PORT, not localhost",
 }
 

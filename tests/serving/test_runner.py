@@ -139,9 +139,9 @@ def test_a_signal_within_the_handler_of_another_stops_nothing() -> None:
     """As `timeout` and impatient people send two: with threading.Event, the second one waits for ever."""
     program = """
 import signal
-from lading.server.signal_event import LookingUp
+from lading.server.signal_event import PollingEvent
 
-event = LookingUp()
+event = PollingEvent()
 signal.signal(signal.SIGALRM, lambda *_: event.set())
 signal.setitimer(signal.ITIMER_REAL, 1e-4, 1e-4)
 for _ in range(30_000):

@@ -1,10 +1,10 @@
-"""The configuration of Envoy, which stands before `lading serve` in Cloud Run.
+"""The configuration of Envoy, the reverse proxy of `lading serve` in Cloud Run.
 
 Cloud Run's front speaks HTTP/2 without TLS (h2c) to the container, or HTTP/1.1. Envoy terminates both, so that a reset
-or stalled stream concerns that stream alone, and forwards each request over HTTP/1.1 to the server on loopback.
+or stalled stream affects only that stream, and forwards each request over HTTP/1.1 to the server on loopback.
 
-Envoy is transport and nothing else here: names, headers and bodies arrive as they were sent; the server alone decides
-about timeouts, limits per user, and logs. What Envoy has to answer by itself is an error as the specification has them.
+Envoy is only transport here: names, headers and bodies arrive as they were sent; timeouts, limits per user and logs
+belong to the server. Local replies, Envoy's own responses, are errors in the format of the distribution-spec.
 
     client → Cloud Run's front → (h2c or HTTP/1.1) Envoy, $PORT → (HTTP/1.1) `lading serve`, loopback
 
@@ -16,69 +16,59 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from lading.server.envoy_overload import overload_manager
+
 KIB: Final = 1024
 MIB: Final = 1024 * KIB
 
 STREAM_WINDOW: Final = 256 * KIB
-"""Bytes of one body that are in flight or in Envoy's memory. On the line between Google's front and a container, with a
-round trip of about 1 ms, that allows 256 MB/s a stream; 80 stalled uploads hold 20 MiB."""
+"""Bytes of one body that are in flight or in Envoy's memory. Between Google's front and a container, with a round-trip
+time of about 1 ms, that allows 256 MB/s a stream; 80 stalled uploads hold 20 MiB."""
 
 MAX_CONCURRENT_STREAMS: Final = 100
-"""Requests at a time on one HTTP/2 connection: no fewer than RFC 9113, section 6.5.2, advises. A front with more
+"""Concurrent requests on one HTTP/2 connection: no fewer than RFC 9113, section 6.5.2, recommends. A front with more
 requests opens another connection."""
 
 CONNECTION_WINDOW: Final = MAX_CONCURRENT_STREAMS * STREAM_WINDOW
-"""Bytes of all bodies of one HTTP/2 connection: room for every stream's window, so that bodies that nobody reads never
-take the window from their neighbours."""
+"""Bytes of all bodies of one HTTP/2 connection: the sum of all streams' windows, so that unread bodies never take the
+window from other streams."""
 
 MAX_EARLY_RESETS: Final = 2**62
-"""Requests of one HTTP/2 connection that may be taken back soon. Envoy's default is to abort a connection on which half
-of 500 requests are reset within a second. Here a connection carries the requests of many of the front's clients, so
-whoever interrupts 250 of them would cut off all others. It is the front that has a connection with the client itself,
-and that ends it there."""
+"""Early resets of streams on one HTTP/2 connection. Envoy's default is to abort a connection on which half of 500
+requests are reset within a second. Here a connection carries the requests of many of the front's clients, so a client
+that resets 250 of them would cut off all others. The front has the connection with the client itself, and ends it."""
 
 BUFFER_LIMIT: Final = 256 * KIB
-"""Bytes of one connection that Envoy holds before it stops reading from the other side. With HTTP/2 each stream has
-such a buffer of STREAM_WINDOW of its own."""
+"""Bytes of one connection that Envoy buffers before it stops reading from the other side. With HTTP/2 each stream has
+such a buffer, of STREAM_WINDOW, of its own."""
 
 MAX_BUFFERED: Final = 4 * MIB + 64 * KIB
-"""Bytes of a body without Content-Length that Envoy holds until it is whole: more than the largest manifest has, so the
-server itself refuses one that is a little too large. Longer ones get 413 from Envoy."""
+"""Bytes of a body without Content-Length that Envoy buffers until it is complete: more than the largest manifest, so
+the server itself refuses one that is a little too large. Longer ones get 413 from Envoy."""
 
 BUFFERED_IDLE_TIMEOUT: Final = "60s"
-"""Time for which such a request may stand still, since the server cannot tell before it has the body."""
-
-MAX_HEAP: Final = 160 * MIB
-"""Bytes of Envoy's heap, of the 512 MiB that an instance has by default. Envoy rests at 20 MiB of heap, and 80 stalled
-uploads beside 80 unread downloads take less than half of this."""
-
-TRACKED_STREAM: Final = 20
-"""Streams that hold 2 to this power bytes, or more, may be reset where the heap is nearly full: only buffered bodies
-hold so many, since windows are smaller."""
-
-MAX_CONNECTIONS: Final = 1024
-"""Connections from clients at a time: an instance takes 1000 requests at a time at most, each on a connection of its
-own where the front speaks HTTP/1.1."""
+"""Time for which such a request may stall: the server cannot apply its own timeout before it has the body."""
 
 MAX_UPSTREAM_REQUESTS: Final = 1024
-"""Requests at a time that wait for or are with the server, which queues them by user itself: no lower limit here."""
+"""Concurrent requests that wait for the server or run there. The server itself queues them by user, so there is no
+lower limit here."""
 
 MAX_HEADERS_KIB: Final = 60
-"""KiB of a request's headers, for which a token with hundreds of scopes has room. Less than the server takes (64), so
-Envoy is what refuses more: with 431, and over HTTP/2, where its codec cannot send one, by a reset of the stream."""
+"""KiB of a request's headers: enough for a token with hundreds of scopes. Less than the server accepts (64), so Envoy
+refuses larger ones: with 431, and over HTTP/2, where its codec cannot send a response, by a reset of the stream."""
 
 HEADERS_TIMEOUT: Final = "30s"
-"""Time for the headers of a request to arrive: as with the server's own."""
+"""Time for the headers of a request to arrive: the same as the server's own."""
 
 UPSTREAM_IDLE_TIMEOUT: Final = "10s"
-"""Time after which an unused connection to the server is closed: sooner than the server would close it (30 s), so that
-no request is sent on a connection that is just being closed. Such a request would fail: nothing is sent again."""
+"""Time after which an unused connection to the server is closed: sooner than the server closes it (30 s), so that no
+request is sent on a connection that is being closed. Such a request would fail, since Envoy does not retry."""
 
 CONNECT_TIMEOUT: Final = "5s"
-"""Time for a connection to the server: on loopback only its full backlog makes it wait."""
+"""Time for a connection to the server: on loopback it waits only where the server's backlog is full."""
 
 RETRY_AFTER: Final = "5"
-"""Seconds, in each 503: the same as the server's own."""
+"""Value of Retry-After in each 503, in seconds: the same as the server's own."""
 
 LOCAL_REPLIES: Final[Mapping[int, tuple[str, str]]] = {
     400: ("UNSUPPORTED", "the request is not valid HTTP"),
@@ -88,30 +78,29 @@ LOCAL_REPLIES: Final[Mapping[int, tuple[str, str]]] = {
     431: ("UNSUPPORTED", f"the headers of the request have more than {MAX_HEADERS_KIB} KiB"),
     503: ("UNAVAILABLE", "the registry is starting, ending or overloaded; the same request may work later"),
 }
-"""Code and message (distribution-spec, "Error Codes") of what Envoy answers by itself, by status."""
+"""Code and message (distribution-spec, "Error Codes") of local replies, by status."""
 
 OTHER_LOCAL_REPLY: Final = ("UNKNOWN", "the request could not be passed to the registry")
 
 _TYPES: Final = "type.googleapis.com/envoy.extensions"
 _BUFFER: Final = "envoy.filters.http.buffer"
-_HEAP: Final = "envoy.resource_monitors.fixed_heap"
 
 
 def command_line(program: Path, port: int, upstream_port: int, admin: Path) -> list[str]:
     """Return the command that runs Envoy.
 
     Args:
-        program: Envoy's binary.
-        port: where clients connect, on all addresses.
-        upstream_port: where the server listens on loopback.
-        admin: the path of a Unix socket that Envoy makes for its administration.
+        program: the path of Envoy's binary.
+        port: the port for clients, on all addresses.
+        upstream_port: the server's port on loopback.
+        admin: the path of the Unix socket that Envoy creates for its administration interface.
     """
     return [
         str(program),
-        "--config-yaml",  # of which JSON is a part; no file is needed
+        "--config-yaml",  # JSON is a subset of YAML; no file is needed
         json.dumps(bootstrap(port, upstream_port, admin)),
         "--concurrency",
-        "1",  # one worker thread: an instance has one CPU, and each further worker its own pool of connections
+        "1",  # one worker thread: an instance has one CPU, and each further worker a connection pool of its own
         "--disable-hot-restart",  # no shared memory, which Cloud Run counts as the instance's
         "--log-level",
         "error",
@@ -124,7 +113,7 @@ def bootstrap(port: int, upstream_port: int, admin: Path) -> dict[str, Any]:
     """Return Envoy's bootstrap (config.bootstrap.v3.Bootstrap)."""
     return {
         "node": {"id": "lading", "cluster": "lading"},
-        # Only the supervisor reaches it: a Unix socket in a folder of its own. Without it Envoy cannot be drained.
+        # A Unix socket in a private folder, for the supervisor only. Without it Envoy cannot be drained.
         "admin": {"address": {"pipe": {"path": str(admin), "mode": 0o600}}},
         "static_resources": {
             "listeners": [
@@ -146,7 +135,7 @@ def bootstrap(port: int, upstream_port: int, admin: Path) -> dict[str, Any]:
             ],
             "clusters": [_server(upstream_port)],
         },
-        "overload_manager": _overload_manager(),
+        "overload_manager": overload_manager(),
         "layered_runtime": {
             "layers": [
                 {
@@ -159,22 +148,22 @@ def bootstrap(port: int, upstream_port: int, admin: Path) -> dict[str, Any]:
 
 
 def _connection_manager() -> dict[str, Any]:
-    """Return how clients' requests are read (http_connection_manager.v3.HttpConnectionManager)."""
+    """Return the HTTP connection manager (http_connection_manager.v3.HttpConnectionManager)."""
     return {
         "@type": f"{_TYPES}.filters.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": "clients",
         "codec_type": "AUTO",  # HTTP/2 with prior knowledge, as Cloud Run's front speaks it, or HTTP/1.1
-        # A repository's name, a digest or an upload's token must arrive as it was sent: the server refuses what is not
-        # in normal form, and two names that a proxy makes one would get around the rights of one of them.
+        # The name of a repository, a digest or an upload's token must arrive as it was sent. The server refuses paths
+        # that are not in normal form, and if a proxy merged two names, that would bypass the access rights of one.
         "normalize_path": False,
         "merge_slashes": False,
         "path_with_escaped_slashes_action": "KEEP_UNCHANGED",
-        # The server's own headers, without additions.
+        # Send the server's own headers, without additions.
         "server_header_transformation": "PASS_THROUGH",
         "generate_request_id": False,
-        # A client that waits for 100 Continue is refused by the server before it has sent a body.
+        # So the server can refuse a client that waits for 100 Continue before it sends the body.
         "proxy_100_continue": True,
-        # A client's x-envoy-* headers would ask for retries, timeouts and more.
+        # x-envoy-* headers of a client would control retries, timeouts and more.
         "early_header_mutation_extensions": [
             {
                 "name": "envoy.http.early_header_mutation.header_mutation",
@@ -184,16 +173,16 @@ def _connection_manager() -> dict[str, Any]:
                 },
             }
         ],
-        # Envoy is no hop, adds nothing to X-Forwarded-For: LADING_TRUSTED_HOPS counts the proxies before the container.
+        # Envoy is not a hop and leaves X-Forwarded-For alone: LADING_TRUSTED_HOPS counts proxies before the container.
         "use_remote_address": False,
         "skip_xff_append": True,
-        # The server and the front have timeouts for bodies; Envoy ends no request by time.
+        # The server and the front have timeouts for bodies; Envoy has none for requests.
         "stream_idle_timeout": "0s",
         "request_timeout": "0s",
         "request_headers_timeout": HEADERS_TIMEOUT,
         "max_request_headers_kb": MAX_HEADERS_KIB,
         "common_http_protocol_options": {
-            # WSGI cannot tell X_Forwarded_For from X-Forwarded-For.
+            # WSGI does not distinguish X_Forwarded_For from X-Forwarded-For.
             "headers_with_underscores_action": "DROP_HEADER",
         },
         "http2_protocol_options": {
@@ -201,7 +190,7 @@ def _connection_manager() -> dict[str, Any]:
             "initial_stream_window_size": STREAM_WINDOW,
             "initial_connection_window_size": CONNECTION_WINDOW,
         },
-        # A bad request over HTTP/2 ends its own stream, not the connection that others share.
+        # A bad request over HTTP/2 ends its own stream, not the shared connection.
         "stream_error_on_invalid_http_message": True,
         "local_reply_config": _local_replies(),
         "route_config": {
@@ -216,7 +205,7 @@ def _connection_manager() -> dict[str, Any]:
         "http_filters": [
             {
                 "name": _BUFFER,
-                "disabled": True,  # but for the route that turns it on
+                "disabled": True,  # except for the route that enables it
                 "typed_config": {
                     "@type": f"{_TYPES}.filters.http.buffer.v3.Buffer",
                     "max_request_bytes": MAX_BUFFERED,
@@ -234,15 +223,16 @@ def _connection_manager() -> dict[str, Any]:
 
 
 def _routes() -> list[dict[str, Any]]:
-    """Return the routes (config.route.v3.Route), the first that matches counts.
+    """Return the routes (config.route.v3.Route); the first match counts.
 
-    A body without Content-Length that a client cuts off ends for the server like a whole one, in all but the state of
-    its connection. Where no digest is checked, as for a manifest by tag or the form of a token, Envoy holds the body
-    until its end has come, and sends it with Content-Length. Parts of uploads are too large for that; the server checks
-    them. All paths but theirs are buffered, so none is forgotten; no percent sign, which could hide another path.
+    To the server, a body without Content-Length that was truncated looks like a complete one, except for the state of
+    its connection. Where no digest is checked, as for a manifest by tag or the form of a token request, Envoy buffers
+    the body until it is complete, and sends it with Content-Length. Chunks of uploads are too large for that; the
+    server checks them. All other paths are buffered, so that none is missed; the expression excludes the percent sign,
+    which could hide another path.
 
-    A client that waits for 100 Continue before it sends such a body waits in vain, and has to send it in the end, as
-    all do (RFC 9110, section 10.1.1).
+    A client that waits for 100 Continue before it sends such a body receives none, and has to send the body after a
+    while in any case (RFC 9110, section 10.1.1).
     """
     server = {"cluster": "server", "timeout": "0s"}
     unsized = [
@@ -263,9 +253,9 @@ def _routes() -> list[dict[str, Any]]:
 
 
 def _server(port: int) -> dict[str, Any]:
-    """Return where requests go (config.cluster.v3.Cluster).
+    """Return the upstream cluster (config.cluster.v3.Cluster).
 
-    There is no retry policy, and so no retry: Envoy holds no bodies, and cannot tell which requests may be sent twice.
+    There is no retry policy: Envoy does not keep bodies, and cannot know which requests are idempotent.
     """
     limits = {
         "max_connections": MAX_UPSTREAM_REQUESTS,
@@ -294,7 +284,7 @@ def _server(port: int) -> dict[str, Any]:
 
 
 def _local_replies() -> dict[str, Any]:
-    """Return what Envoy answers by itself (http_connection_manager.v3.LocalReplyConfig)."""
+    """Return the local replies (http_connection_manager.v3.LocalReplyConfig)."""
     return {
         "mappers": [_local_reply(status, *reply) for status, reply in LOCAL_REPLIES.items()],
         "body_format": _error(*OTHER_LOCAL_REPLY),
@@ -316,40 +306,3 @@ def _local_reply(status: int, code: str, message: str) -> dict[str, Any]:
 def _error(code: str, message: str) -> dict[str, Any]:
     body = json.dumps({"errors": [{"code": code, "message": message}]})
     return {"text_format_source": {"inline_string": body}, "content_type": "application/json"}
-
-
-def _overload_manager() -> dict[str, Any]:
-    """Return the limits of memory and connections (config.overload.v3.OverloadManager).
-
-    The streams that hold most are reset first, four times a second; then the heap is given back; then new requests get
-    503. So held bodies, which anybody may send without an end, take the memory of others for a moment at most.
-    """
-    return {
-        "refresh_interval": "0.25s",
-        "buffer_factory_config": {"minimum_account_to_track_power_of_two": TRACKED_STREAM},
-        "resource_monitors": [
-            {
-                "name": _HEAP,
-                "typed_config": {
-                    "@type": f"{_TYPES}.resource_monitors.fixed_heap.v3.FixedHeapConfig",
-                    "max_heap_size_bytes": MAX_HEAP,
-                },
-            },
-            {
-                "name": "envoy.resource_monitors.global_downstream_max_connections",
-                "typed_config": {
-                    "@type": f"{_TYPES}.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig",
-                    "max_active_downstream_connections": MAX_CONNECTIONS,
-                },
-            },
-        ],
-        "actions": [
-            {"name": f"envoy.overload_actions.{action}", "triggers": [{"name": _HEAP, **trigger}]}
-            for action, trigger in (
-                ("reset_high_memory_stream", {"scaled": {"scaling_threshold": 0.7, "saturation_threshold": 0.9}}),
-                ("shrink_heap", {"threshold": {"value": 0.8}}),
-                ("disable_http_keepalive", {"threshold": {"value": 0.9}}),
-                ("stop_accepting_requests", {"threshold": {"value": 0.95}}),
-            )
-        ],
-    }

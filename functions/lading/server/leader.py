@@ -1,9 +1,10 @@
-"""The desk: where one thread at a time takes requests, and answers those that are short.
+"""The Leader/Followers pattern (POSA2): one thread at a time takes requests and processes those that are short.
 
-Python runs one thread at a time. Where 32 answer at once, each read of SQLite hands the interpreter's lock to another
-one, and the handing over costs more than the answers. One thread alone answers three times as many. But whoever waits
-for a client, a disk or a network must not keep others waiting: so a thread leaves the desk before it begins what may
-take long, and the next one takes its place; when it is done, it waits until the desk is free again.
+Python runs one thread at a time. With 32 threads that respond at once, each read of SQLite passes the interpreter's
+lock to another thread, and the switches cost more than the responses: a single thread has three times the throughput.
+But a thread that waits for a client, a disk or a network must not block the others. So the leader steps down before
+any operation that may take long, and promotes a follower. When its request is done, it becomes a follower itself and
+waits until it is the leader again.
 
 All threads of a server are drawn in lading.server.serve.
 """
@@ -17,36 +18,41 @@ from typing import Final
 log = logging.getLogger("lading.leader")
 
 MAX_HELD: Final = 0.05
-"""Seconds for which a request may hold the leader: all others wait meanwhile. Longer is logged at the level DEBUG."""
+"""Seconds for which a request may hold the leader: all other requests wait meanwhile. Longer ones are logged at the
+level DEBUG."""
 
 _thread = threading.local()
 
 
 class Leader:
-    """For the threads of one server."""
+    """The leader's position among the threads of one server."""
 
     def __init__(self) -> None:
-        """Nobody is there."""
+        """Create the position, which no thread holds yet."""
         self._lock = threading.Lock()
         self._is_held = False
         self._closed = False
         self._followers: list[threading.Lock] = []
 
     def acquire(self) -> None:
-        """Between two requests: wait until nobody else is at the desk, unless this thread is there."""
+        """Wait until this thread is the leader. Called between two requests; a leader returns at once."""
         if not is_leader():
             self._wait()
             _thread.leader = self
 
     def close(self) -> None:
-        """Let all threads that wait go, and none wait any more: no further request comes."""
+        """Release all followers, and let no thread wait from now on: no further request comes."""
         with self._lock:
             self._closed = True
             while self._followers:
                 self._followers.pop().release()
 
     def promote_follower(self) -> None:
-        """Let somebody else sit down: who came last, so that few threads do nearly all, and only theirs is memory."""
+        """Make a follower the leader.
+
+        The latest follower is taken (LIFO), so that a few threads do nearly all the work and only their memory is
+        used.
+        """
         with self._lock:
             self._is_held = bool(self._followers)
             if self._followers:
@@ -64,25 +70,25 @@ class Leader:
 
 
 def is_leader() -> bool:
-    """Whether this thread keeps others from the next requests."""
+    """Return whether this thread is the leader of its server."""
     return getattr(_thread, "leader", None) is not None
 
 
 def begin_request() -> None:
-    """Mark the beginning of a request of this thread, for the log of those that hold the leader for too long."""
+    """Record the time at which this thread begins a request, for `log_held`."""
     _thread.began = time.monotonic()
 
 
-def log_held(what: str) -> None:
-    """Log `what` where this thread has been the leader since `begin` for more than MAX_HELD."""
+def log_held(event: str) -> None:
+    """Log `event` where this thread has been the leader for more than MAX_HELD since `begin_request`."""
     if is_leader() and log.isEnabledFor(logging.DEBUG):
         seconds = time.monotonic() - getattr(_thread, "began", math.inf)
         if seconds > MAX_HELD:
-            log.debug("a request held the leader for %.0f ms: %s", seconds * 1000, what)
+            log.debug("a request held the leader for %.0f ms: %s", seconds * 1000, event)
 
 
 def step_down() -> None:
-    """Let another thread take the next requests: what this one does may take long. Nothing where there is no desk."""
+    """Let a follower take the next requests, since this thread is about to block. No-op unless it is the leader."""
     if is_leader():
         log_held("until it stepped down")
         _thread.leader.promote_follower()

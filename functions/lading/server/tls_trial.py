@@ -1,10 +1,10 @@
-"""A trial of a certificate and its key by the server's own TLS, in a process of its own.
+"""A trial of a certificate and its key with the server's own TLS, in a separate process.
 
-granian's TLS (rustls) takes less than OpenSSL does: no key of P-521, no certificate of version 1. It reads them when it
-begins to serve, and aborts the whole process where it does not take them (2.8). So they are served once by a process
-that may be lost: at a start before anything is made, and at a change while the server goes on with what it has.
+granian's TLS (rustls) accepts less than OpenSSL does: no key of P-521, no certificate of version 1. It reads the files
+when it begins to serve, and aborts the whole process if it rejects them (2.8). So a disposable process serves them
+once: at a start, before any file is created, and at a change, while the server continues with its present files.
 
-This file is run as a script, by its path: it imports nothing of Lading.
+This file is run as a script, by its path, so it imports nothing of Lading.
 """
 
 import contextlib
@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any, Final
 
 TRIAL_TIMEOUT: Final = 20.0
-"""Seconds for a trial, of which an idle machine needs a quarter of one."""
+"""Seconds for a trial; an idle machine takes a quarter of a second."""
 
 
 def is_served(cert: Path, key: Path) -> bool:
-    """Return whether the server takes a certificate and its key; True where that cannot be tried in time."""
+    """Return whether the server accepts a certificate and its key; True where the trial cannot run, or times out."""
     command, none = [sys.executable, "-P", __file__, str(cert), str(key)], subprocess.DEVNULL
     try:
         return subprocess.call(command, stdin=none, stdout=none, stderr=none, timeout=TRIAL_TIMEOUT) == 0  # noqa: S603  # ours
@@ -29,13 +29,13 @@ def is_served(cert: Path, key: Path) -> bool:
 
 
 def _serve_once(cert: str, key: str) -> None:
-    """Serve one handshake on loopback. The process aborts where the server does not take the files."""
+    """Serve one handshake on loopback. The process aborts where the server rejects the files."""
     from granian import _granian
     from granian._futures import _new_cbscheduler
     from granian._loops import loops
     from granian.constants import SSLProtocols
 
-    native: Any = _granian  # of another release than its stubs
+    native: Any = _granian  # its stubs are those of another release
     with contextlib.suppress(ImportError):
         import resource
 
@@ -50,7 +50,7 @@ def _serve_once(cert: str, key: str) -> None:
     worker.serve_str(_new_cbscheduler(loop, None), loop, stop)  # type: ignore[no-untyped-call]
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    # Whatever comes, the server has read the files by then: it need not please this client.
+    # The server has read the files by then, whatever the result of this handshake.
     with socket.create_connection(address, timeout=TRIAL_TIMEOUT) as connection, contextlib.suppress(ssl.SSLError):
         context.wrap_socket(connection).close()
     stop.set()
