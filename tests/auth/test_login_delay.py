@@ -121,7 +121,7 @@ def test_a_counter_is_taken_up_to_its_most_and_leaks() -> None:
 
 
 def test_the_document_says_what_the_program_does() -> None:
-    text = (Path(__file__).parents[2] / "docs" / "logins.md").read_text()
+    text = (Path(__file__).parents[2] / "docs" / "access.md").read_text()
 
     assert f"\n| user name and network | {BY_NAME.failures} | 5 minutes |" in text
     assert f"\n| network | {BY_NETWORK.failures} | minute |" in text
@@ -129,10 +129,10 @@ def test_the_document_says_what_the_program_does() -> None:
     for said in (
         f"{FIRST_DELAY} s after the next failure, doubling with each up to {MAX_DELAY:.0f} s",
         f"last {RECENT_LOGIN_TTL / 3600:.0f} hours",
-        f"Such logins are {MAX_TRIES} at once",
-        f"waiting room ({MAX_WAITING_CHECKS})",
-        f"once a second for one network ({MAX_GUESSES_OF_NETWORK} at once)",
-        f"({MAX_GUESSES} at once)",
+        f"a burst of {MAX_TRIES}, then",
+        f"queue of {MAX_WAITING_CHECKS} checks",
+        f"once a second for one network (burst of {MAX_GUESSES_OF_NETWORK})",
+        f"(burst of {MAX_GUESSES})",
     ):
         assert said in " ".join(text.split()), said
     assert (MAX_CHECKS, RESERVED_CHECKS, WAIT_TIMEOUT, MIN_REREAD_INTERVAL) == (3, 1, 5, 5)

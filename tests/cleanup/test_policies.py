@@ -11,7 +11,7 @@ import pytest
 from lading.registry.cleanup.policies import Condition, Policy, TagState, Version
 from lading.registry.cleanup.policy_json import MAX_POLICIES, PolicyError, parse_duration, parse_policies
 
-README = Path(__file__).parents[2] / "README.md"
+PAGE = Path(__file__).parents[2] / "docs" / "clean-up.md"
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
 
@@ -51,8 +51,8 @@ def test_a_file_for_artifact_registry_is_taken_as_it_is() -> None:
     )
 
 
-def test_the_file_that_readme_shows_is_taken() -> None:
-    (shown,) = re.findall(r"```json\n(\[.*?)```", README.read_text(), re.DOTALL)
+def test_the_file_that_the_page_shows_is_taken() -> None:
+    (shown,) = re.findall(r"```json\n(\[.*?)```", PAGE.read_text(), re.DOTALL)
     assert [policy.name for policy in parse_policies(shown)] == ["old", "ten"]
 
 

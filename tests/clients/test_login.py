@@ -116,7 +116,14 @@ def test_the_printed_lines_let_clients_in(registry: Registry, commands: Commands
     assert audited(registry, "owner@example.com", "push", "team/new", "v1", "allowed")
 
 
-PRINTED: Final = ("README.md", "terraform/README.md", "terraform/outputs.tf", "functions/lading/commands/access.py")
+PRINTED: Final = (
+    "README.md",
+    "docs/access.md",
+    "docs/emulators.md",
+    "terraform/README.md",
+    "terraform/outputs.tf",
+    "functions/lading/commands/access.py",
+)
 
 
 @pytest.mark.parametrize("file", PRINTED)

@@ -15,7 +15,7 @@ from tests.emulators.test_emulators import finished, start
 from tests.needs import program
 from tests.servers import basic
 
-README = (Path(__file__).parents[2] / "README.md").read_text()
+PAGE = (Path(__file__).parents[2] / "docs" / "emulators.md").read_text()
 
 
 @pytest.fixture
@@ -57,11 +57,11 @@ def sessions_below(pid: int) -> set[int]:
     return children.union(*map(sessions_below, children))
 
 
-def test_a_command_gets_both_as_readme_shows(
+def test_a_command_gets_both_as_the_page_shows(
     running_ones: Mapping[str, str], docker_address: str, tmp_path: Path
 ) -> None:
     program("docker", "apt install docker.io")
-    waits, logs_in = re.findall(r"^python -m emulators (cloud.*)$", README, re.MULTILINE)
+    waits, logs_in = re.findall(r"^python -m emulators (cloud.*)$", PAGE, re.MULTILINE)
     assert waits == "cloud"
     environment = {**running_ones, "DOCKER_HOST": docker_address, "DOCKER_CONFIG": str(tmp_path)}
 

@@ -47,8 +47,8 @@ ISOLATE_UPLOADS_REMEDY: Final = (
     " at both logs at this time"
 )
 UPGRADE_REMEDY: Final = (
-    "deploy these sources (docs/google.md, Upgrade), or run the doctor of the release that is deployed; right after an"
-    " upgrade instances of both may answer"
+    "deploy these sources (docs/operations-google-cloud.md, Upgrade), or run the doctor of the release that is"
+    " deployed; right after an upgrade instances of both may answer"
 )
 
 

@@ -1,0 +1,82 @@
+"""Write the generated tables of docs/: `python -m tests.support.generate_docs`.
+
+A generated table stands between the lines `<!-- generated: NAME -->` and `<!-- end -->` of a page. Its rows are the
+declarations of the code: the settings of lading.settings, and the errors of lading.registry.errors.
+"""
+
+import re
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Final
+
+from lading.registry import errors
+from lading.registry.errors import ErrorDescriptor
+from lading.settings import SETTINGS
+
+ROOT: Final = Path(__file__).parents[2]
+
+
+def settings_table() -> str:
+    """Return the table of all settings, in the order of their declaration."""
+    rows = (
+        (
+            f"`--{setting.option} {setting.value}`",
+            f"`{setting.variable}`",
+            f"`{setting.default}`" if setting.default else "",
+            setting.help,
+        )
+        for setting in SETTINGS
+    )
+    return _table(("option", "variable", "default", "description"), rows)
+
+
+def errors_table() -> str:
+    """Return the table of all errors, by code and status."""
+    descriptors = [value for value in vars(errors).values() if isinstance(value, ErrorDescriptor)]
+    rows = ((f"`{each.code}`", str(each.status), each.message) for each in sorted(descriptors))
+    return _table(("code", "status", "message"), rows)
+
+
+TABLES: Final[dict[str, Callable[[], str]]] = {"settings": settings_table, "errors": errors_table}
+"""The generated tables by name. The page of a table is docs/NAME.md."""
+
+
+def page(name: str) -> Path:
+    """Return the path of the page that has the table `name`."""
+    return ROOT / "docs" / f"{name}.md"
+
+
+def generate(name: str) -> str:
+    """Return the text of a page with its table as the code declares it.
+
+    Raises:
+        ValueError: the page does not have the two marker lines exactly once.
+    """
+    pattern = rf"(<!-- generated: {name} -->\n).*?(<!-- end -->\n)"
+    table = TABLES[name]()
+    text, count = re.subn(pattern, lambda match: match[1] + table + match[2], page(name).read_text(), flags=re.DOTALL)
+    if count != 1:
+        raise ValueError(f"{page(name)} needs the lines `<!-- generated: {name} -->` and `<!-- end -->` once")
+    return text
+
+
+def _table(headings: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    headings = tuple(headings)
+    lines = [_row(headings), "|" + "---|" * len(headings), *map(_row, rows)]
+    return "\n" + "\n".join(lines) + "\n\n"
+
+
+def _row(cells: Iterable[str]) -> str:
+    return "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |"
+
+
+def main() -> int:
+    """Rewrite the pages; return the exit status."""
+    for name in TABLES:
+        page(name).write_text(generate(name))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
