@@ -235,7 +235,7 @@ def test_the_key_of_a_login_that_google_takes_is_not_counted_again(guard: Guard,
     keys = app.authenticator._authorizer._keys  # type: ignore[attr-defined]
     keys._tokens = ServiceAccountKeys()._tokens
     for _ in range(MAX_GUESSES_OF_NETWORK):
-        keys._limit._of_network.add("127.0.0.1")
-        keys._limit._of_network.add("")
+        keys._limit._by_network.add("127.0.0.1")
+        keys._limit._by_network.add("")
     assert status(service_account_key(client_id="2")) == 429
     assert status(service_account_key()) == 200

@@ -75,7 +75,7 @@ def test_who_has_asked_too_much_is_told_why(world: World, missing: int) -> None:
     assert decisions[0].allowed
     # Nobody has said no: the client is not told so (403), but may ask again (401).
     assert decisions[-1].effect is Effect.UNDETERMINED
-    assert "64 questions" in decisions[-1].rule
+    assert "64 queries" in decisions[-1].rule
     # The next request asks for itself.
     again = known.identify("oauth2accesstoken", world.token("alice"))
     assert again.decide(Action.PULL, DEEP[-1]).allowed

@@ -13,7 +13,15 @@ from lading.auth.guess_limit import (
     MAX_GUESSES_OF_NETWORK,
 )
 from lading.auth.leaky_counters import MAX_KEYS, LeakyCounters
-from lading.auth.login_delay import BY_NAME, BY_NETWORK, FIRST_DELAY, MAX_DELAY, MAX_TRIES, TRIES_PER_SECOND, LoginDelay
+from lading.auth.login_delay import (
+    ATTEMPTS_PER_SECOND,
+    BY_NAME,
+    BY_NETWORK,
+    FIRST_DELAY,
+    MAX_ATTEMPTS,
+    MAX_DELAY,
+    LoginDelay,
+)
 from lading.auth.passwords import INVALID_TTL, MAX_CHECKS, MAX_WAITING_CHECKS, RESERVED_CHECKS
 from lading.auth.recent_logins import RECENT_LOGIN_TTL
 from lading.auth.robot_cache import MIN_REREAD_INTERVAL
@@ -75,12 +83,12 @@ def test_failures_are_forgotten() -> None:
     now = [0.0]
     delay = LoginDelay(lambda: now[0])
     for _ in range(1000):
-        delay.failed("alice", "a")
+        delay.record_failure("alice", "a")
     assert delay.remaining("alice", "a", known=True) == MAX_DELAY
 
     now[0] = (BY_NAME.max_level - BY_NAME.failures) * BY_NAME.decay_seconds
     assert delay.remaining("alice", "a", known=False) == 0
-    delay.failed("alice", "a")
+    delay.record_failure("alice", "a")
     assert delay.remaining("alice", "a", known=False) == 0.5
 
 
@@ -99,7 +107,7 @@ def test_a_long_name_is_delayed_and_not_kept() -> None:
     try:
         name = "".join(["\N{GRINNING FACE}"] * 2**20)
         for _ in range(BY_NAME.failures + 1):
-            delay.failed(name, "a")
+            delay.record_failure(name, "a")
         del name
         kept, _ = tracemalloc.get_traced_memory()
     finally:
@@ -129,11 +137,11 @@ def test_the_document_says_what_the_program_does() -> None:
     for said in (
         f"{FIRST_DELAY} s after the next failure, doubling with each up to {MAX_DELAY:.0f} s",
         f"last {RECENT_LOGIN_TTL / 3600:.0f} hours",
-        f"a burst of {MAX_TRIES}, then",
+        f"a burst of {MAX_ATTEMPTS}, then",
         f"queue of {MAX_WAITING_CHECKS} checks",
         f"once a second for one network (burst of {MAX_GUESSES_OF_NETWORK})",
         f"(burst of {MAX_GUESSES})",
     ):
         assert said in " ".join(text.split()), said
     assert (MAX_CHECKS, RESERVED_CHECKS, WAIT_TIMEOUT, MIN_REREAD_INTERVAL) == (3, 1, 5, 5)
-    assert (TRIES_PER_SECOND, GUESSES_PER_SECOND, GUESSES_PER_SECOND_OF_NETWORK) == (0.1, 10, 1)
+    assert (ATTEMPTS_PER_SECOND, GUESSES_PER_SECOND, GUESSES_PER_SECOND_OF_NETWORK) == (0.1, 10, 1)

@@ -8,7 +8,7 @@ import bcrypt
 import pytest
 
 from lading.auth.access_files import COST, Users, read_users
-from lading.auth.login_delay import MAX_TRIES
+from lading.auth.login_delay import MAX_ATTEMPTS
 from lading.auth.passwords import MAX_CHECKS, MAX_WAITING_CHECKS, RESERVED_CHECKS, Passwords
 from lading.http.client_address import ClientAddress
 from lading.registry.errors import UNAVAILABLE, RegistryError
@@ -177,7 +177,7 @@ def test_what_is_remembered_cannot_be_guessed_at_full_speed(work: BcryptWork) ->
             return error.descriptor.status != 429
 
     assert is_let_in("right")
-    for number in range(MAX_TRIES + 4):
+    for number in range(MAX_ATTEMPTS + 4):
         assert not is_let_in(f"guess {number}")
     assert not is_let_in("right")
     now[0] += 1

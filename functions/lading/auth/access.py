@@ -1,4 +1,4 @@
-"""What a caller may do, and how that is decided: the words that the rest of auth, the app and the routes share."""
+"""Shared types of authentication and authorization: Action, Decision, Caller, Authorizer, Authenticator."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,14 +10,14 @@ from lading.http.client_address import NO_ADDRESS, ClientAddress
 
 
 class Action(Enum):
-    """What a request does to a repository, or to the registry as a whole. Deleting is a right of its own."""
+    """What a request does to a repository, or to the registry as a whole. DELETE is a right separate from PUSH."""
 
     NONE = "nothing"
-    """It asks for nothing that anybody could be refused."""
+    """The request needs no permission."""
     AUTHENTICATE = "enter"
-    """It asks only whether the credentials are good."""
+    """The request only checks that its credentials are valid."""
     LIST = "list"
-    """It lists the repositories that the caller may pull from."""
+    """The request lists the repositories that the caller may pull from."""
     PULL = "pull"
     PUSH = "push"
     DELETE = "delete"
@@ -27,18 +27,23 @@ ON_REPOSITORIES = (Action.PULL, Action.PUSH, Action.DELETE)
 
 
 class Effect(Enum):
-    """What is said of one action. Only ALLOWED lets it happen."""
+    """Outcome of the authorization of one action. Only ALLOWED permits it."""
 
     ALLOWED = "allowed"
     DENIED = "denied"
-    """Somebody who was asked said no: other credentials are needed, not another token (403)."""
+    """The authorizer denied the action: other credentials are needed, not another token (403)."""
     UNDETERMINED = "unasked"
-    """These credentials do not say: the client should log in, or get a token that covers the action (401)."""
+    """These credentials do not decide: the client should log in, or get a token that covers the action (401)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """A verdict, the rule that it came from, and what was asked of whom on the way, in order, for people."""
+    """Authorization decision.
+
+    effect     outcome
+    rule       the rule that decided, as text for people
+    consulted  the policies that were queried, in order, as text for people
+    """
 
     effect: Effect
     rule: str
@@ -46,69 +51,75 @@ class Decision:
 
     @property
     def allowed(self) -> bool:
-        """Whether the action may happen."""
+        """Whether the action is permitted."""
         return self.effect is Effect.ALLOWED
 
 
 def allow_or_deny(allowed: bool, rule: str, consulted: Sequence[str] = ()) -> Decision:
-    """A decision of somebody who was asked."""
+    """Return a decision of an authorizer: ALLOWED or DENIED, never UNDETERMINED."""
     return Decision(Effect.ALLOWED if allowed else Effect.DENIED, rule, tuple(consulted))
 
 
 class Caller(Protocol):
-    """Whoever sent a request."""
+    """The sender of a request, authenticated or anonymous."""
 
     @property
     def principal(self) -> str:
-        """The name for logs, history and upload sessions, or "" where the credentials name nobody."""
+        """The name for logs, history and upload sessions; "" for an anonymous caller."""
         ...
 
     def decide(self, action: Action, repository: str) -> Decision:
-        """Whether the caller may do this to the repository ("" where the action concerns none).
+        """Decide whether the caller may perform `action` on `repository` ("" where the action concerns none).
 
-        Raises UNAUTHORIZED where the credentials turn out to be bad, and UNAVAILABLE where nobody can be asked.
+        Raises:
+            RegistryError: UNAUTHORIZED if the credentials turn out to be invalid, UNAVAILABLE if the authorizer
+                cannot be reached.
         """
         ...
 
     def readable_patterns(self) -> Sequence[str]:
-        """Patterns (auth.patterns) of what a listing may show; asks nobody once per repository. Raises as `decide`."""
+        """Return patterns (auth.patterns) of the repositories that a listing may show.
+
+        The number of queries to the authorizer does not depend on the number of repositories. Raises as `decide` does.
+        """
         ...
 
 
 class RequiredPermission(NamedTuple):
-    """What an action needs, in the words of whoever decides: a permission, and the resource that it is needed on."""
+    """A permission, and the resource on which an action needs it, in the terms of the authorizer."""
 
     permission: str
     resource: str
 
 
 class Authorizer(Protocol):
-    """Knows callers by a user name and a secret, and what each may do: IAM on a bucket, IAM on a project, or files.
+    """Authenticates callers by user name and secret, and authorizes their actions.
 
-    All methods may be called from any thread.
+    Implementations use IAM on a bucket, IAM on a project, or files. Thread-safe.
     """
 
     def identify(self, user: str, secret: str, client: ClientAddress = NO_ADDRESS) -> Caller:
         """Return the caller with these credentials, sent from `client`.
 
-        Raises UNAUTHORIZED where they are bad, UNAVAILABLE where they cannot be checked now.
+        Raises:
+            RegistryError: UNAUTHORIZED if the credentials are invalid, UNAVAILABLE if they cannot be checked now.
         """
         ...
 
     def required_permission(self, action: Action, repository: str) -> RequiredPermission:
-        """What the action needs; asks nobody."""
+        """Return the permission that the action needs, without I/O."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A token of the registry's own, and what it was issued for.
+    """A bearer token that the registry issued.
 
-    text     to be sent as `Authorization: Bearer`
-    seconds  that it lives
-    issued   seconds since 1970
-    granted  what it allows
-    refused  what was asked for in vain
+    text        value to send as `Authorization: Bearer`
+    expires_in  lifetime in seconds
+    issued_at   seconds since 1970
+    granted     scopes that the token grants
+    refused     scopes that were requested and denied
     """
 
     text: str
@@ -119,35 +130,40 @@ class Token:
 
 
 class Authenticator(Protocol):
-    """Lets callers in. All methods may be called from any thread."""
+    """Authenticates requests and issues tokens. Thread-safe."""
 
     def authenticate(self, authorization: str, client: ClientAddress) -> Caller:
         """Return the caller that sent a request with this Authorization header ("" for none) from `client`.
 
-        Raises UNAUTHORIZED where the credentials are bad, which are never taken for none, and UNAVAILABLE.
+        Raises:
+            RegistryError: UNAUTHORIZED if the credentials are invalid (they are never treated as absent), UNAVAILABLE
+                if they cannot be checked now.
         """
         ...
 
     def log_in(self, user: str, secret: str, client: ClientAddress) -> Caller:
-        """Return the caller with these credentials, sent from `client`. Raises as `admit` does."""
+        """Return the caller with these credentials, sent from `client`. Raises as `authenticate` does."""
         ...
 
     def issue_token(self, caller: Caller, scopes: Sequence[Scope]) -> Token:
-        """A token for what the caller may do of `scopes`. Raises as Caller.decide does; NOT_FOUND where none are."""
+        """Return a token for those of `scopes` that the caller is authorized for.
+
+        Raises as Caller.decide does, and NOT_FOUND if this registry issues no tokens.
+        """
         ...
 
     def challenge(self, scope: str, error: str) -> str:
-        """The WWW-Authenticate header of a 401 (RFC 6750, section 3). Both texts may be ""."""
+        """Return the WWW-Authenticate header of a 401 (RFC 6750, section 3). Both arguments may be ""."""
         ...
 
     def seal_cursor(self, caller: Caller, text: str) -> str:
-        """Return a cursor of a listing that tells the caller nothing (auth.cursors)."""
+        """Return an opaque listing cursor, which reveals nothing to the caller (auth.cursors)."""
         ...
 
     def unseal_cursor(self, caller: Caller, cursor: str) -> str:
-        """Return the text of a cursor that `seal` made for the caller. Raises QUERY_INVALID."""
+        """Return the text of a cursor that `seal_cursor` made for the caller. Raises QUERY_INVALID for any other."""
         ...
 
     def required_permission(self, principal: str, action: Action, repository: str) -> RequiredPermission:
-        """As Authorizer.needed, in the words of whoever decides about `principal`."""
+        """Return the permission that the action needs, in the terms of the authorizer of `principal`."""
         ...

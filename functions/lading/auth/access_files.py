@@ -1,19 +1,19 @@
-"""The two files of a registry that asks no Google, as texts: who there is, and what each may do.
+"""Parsers of the users file and the grants file, which authenticate and authorize without Google.
 
-users.htpasswd, as `htpasswd -B` writes it (bcrypt alone), or `lading users`:
+users.htpasswd, as written by `htpasswd -B` (bcrypt only) or `lading users`:
 
     alice:$2y$10$…
 
-grants.txt, a line for each grant; all that match are added up:
+grants.txt, one grant a line; the rights of a principal are the union of all matching grants:
 
     # who                repositories   may
     alice                team-a/*       pull,push
     bob@example.com      team-a/*       pull
     *                    shared/*       pull
 
-Lines end with LF or CR LF and with nothing else, and words are separated by blanks and tabs. Control and format
-characters, and blanks of other kinds, are refused wherever they stand: what an editor shows as a comment must not end
-in a grant, nor what it shows as one name be another.
+Lines end with LF or CR LF only, and words are separated by spaces and tabs. Control and format characters, and other
+kinds of space, are refused everywhere: text that an editor displays as a comment must not contain a grant, and two
+different names must not be displayed alike.
 """
 
 import re
@@ -28,27 +28,33 @@ from lading.auth.access import ON_REPOSITORIES, Action
 from lading_storage.errors import StorageError
 
 MAX_PASSWORD: Final = 72
-"""Bytes of a password: bcrypt looks at no more, so more would be a promise that it does not keep."""
+"""Bytes of a password: bcrypt ignores all further ones, so a longer password would be no stronger."""
 
 COST: Final = 10
-"""Of new passwords, as the exponent of 2; some 50 ms. A file with less is taken, with a warning."""
+"""bcrypt cost of new hashes, as the exponent of 2; about 50 ms. Hashes of a lower cost are accepted, with a warning."""
 
 MAX_COST: Final = 14
-"""Some 800 ms: with more, a few logins would keep all processors busy."""
+"""Highest accepted bcrypt cost; about 800 ms. Above it a few logins would saturate all processors."""
 
 FORBIDDEN: Final = frozenset({"Cc", "Cf", "Zl", "Zp", "Zs"})
-"""Categories of Unicode of which a file may have a blank and a tab alone."""
+"""Unicode categories that both files refuse, except for space and tab."""
 
 _HASH: Final = re.compile(r"\$2[aby]\$(0[4-9]|[12]\d|3[01])\$[./A-Za-z0-9]{53}")
 
 
 class FileInvalid(StorageError):
-    """A file of users or grants that cannot be used; the message says where, and why."""
+    """A users file or grants file is invalid; the message has the line and the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """A line of the grants."""
+    """A line of the grants file.
+
+    line          its number, from 1
+    principal     a user name, an e-mail address, one of Google's account numbers, or `*`
+    repositories  a pattern (auth.patterns)
+    may           the granted actions
+    """
 
     line: int
     principal: str
@@ -64,8 +70,8 @@ class Grant:
 class Users:
     """The users of a file.
 
-    hashes  of their passwords, by name
-    cost    the largest cost of a hash: what each check of a password is made to cost
+    hashes  bcrypt hashes of passwords, by user name
+    cost    the highest cost of these; every password check does as much work, so that its time reveals nothing
     """
 
     hashes: dict[str, bytes]
@@ -73,65 +79,74 @@ class Users:
 
     @property
     def weakly_hashed(self) -> list[str]:
-        """Names whose hash costs less than those that are made today."""
+        """Names of users whose hash has a cost below COST."""
         return [name for name, hashed in self.hashes.items() if cost_of(hashed) < COST]
 
 
 def read_users(text: str) -> Users:
-    """Return the users of a file. Raises FileInvalid."""
+    """Parse a users file. Raises FileInvalid."""
     hashes = {}
     for number, line in lines_of(text, "users"):
         user, colon, hashed = line.partition(":")
         if not user or not colon or not _HASH.fullmatch(hashed):
-            raise FileInvalid(f"line {number} of the users is not NAME:HASH, with a hash by bcrypt (htpasswd -B)")
+            raise FileInvalid(f"line {number} of the users is not NAME:HASH with a bcrypt hash (htpasswd -B)")
         hashes[user] = hashed.encode()
         if cost_of(hashes[user]) > MAX_COST:
-            raise FileInvalid(
-                f"line {number} of the users has a cost above {MAX_COST}: `lading users set` makes {COST}"
-            )
+            raise FileInvalid(f"line {number} of the users has a cost above {MAX_COST}; `lading users set` uses {COST}")
     return Users(hashes, max(map(cost_of, hashes.values()), default=COST))
 
 
 def read_grants(text: str) -> tuple[Grant, ...]:
-    """Return the grants of a file. Raises FileInvalid."""
+    """Parse a grants file. Raises FileInvalid."""
     return tuple(_grant(number, line) for number, line in lines_of(text, "grants"))
 
 
 def hash_password(password: str) -> str:
-    """Return what stands in the file for a password. Raises FileInvalid where bcrypt could not tell it from others."""
+    """Return the bcrypt hash of a password for the users file.
+
+    Raises FileInvalid if the password is empty, or longer than bcrypt reads.
+    """
     if not 0 < len(password.encode()) <= MAX_PASSWORD:
-        raise FileInvalid(f"a password has from 1 to {MAX_PASSWORD} bytes")
+        raise FileInvalid(f"a password must have from 1 to {MAX_PASSWORD} bytes")
     return bcrypt.hashpw(password.encode(), bcrypt.gensalt(COST)).decode()
 
 
 def cost_of(hashed: bytes) -> int:
-    """Return the cost of a hash by bcrypt, as the exponent of 2."""
+    """Return the cost of a bcrypt hash, as the exponent of 2."""
     return int(hashed[4:6])
 
 
 def is_printable(text: str) -> bool:
-    """Return whether `text` has no character that a file of users or grants must not have."""
-    return _forbidden(text) is None
+    """Return whether `text` has no character that the users file and the grants file refuse."""
+    return _forbidden_position(text) is None
 
 
 def lines_of(text: str, what: str) -> list[tuple[int, str]]:
-    """Return the lines that say something, with their numbers. Raises FileInvalid, with line and column."""
-    found = []
+    """Return the lines that are neither blank nor comments, with their numbers from 1.
+
+    Args:
+        text: content of the file.
+        what: `users` or `grants`, for the message.
+
+    Raises:
+        FileInvalid: with the line and column of a forbidden character.
+    """
+    lines = []
     for number, whole in enumerate(text.split("\n"), start=1):
         line = whole.removesuffix("\r")
-        if (column := _forbidden(line)) is not None:
+        if (column := _forbidden_position(line)) is not None:
             character = f"U+{ord(line[column]):04X}"
             raise FileInvalid(
-                f"line {number}, column {column + 1} of the {what} has {character}, which is refused: control and"
-                " format characters, and blanks other than space and tab"
+                f"line {number}, column {column + 1} of the {what} has {character}; control and format characters, and"
+                " spaces other than space and tab, are not allowed"
             )
         if (stripped := line.strip(" \t")) and not stripped.startswith("#"):
-            found.append((number, stripped))
-    return found
+            lines.append((number, stripped))
+    return lines
 
 
-def _forbidden(line: str) -> int | None:
-    """Return the position of the first character that must not stand in a line."""
+def _forbidden_position(line: str) -> int | None:
+    """Return the index of the first forbidden character, or None."""
     if line.isascii() and line.isprintable():
         return None
     for position, character in enumerate(line):

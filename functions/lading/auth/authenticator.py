@@ -1,10 +1,10 @@
-"""The door: who sent a request, and tokens for what they may do.
+"""Authentication of requests, and issuing of tokens.
 
-Authorization                  caller                   decided by
-(none)                         Anonymous                what is public
-Bearer, a token of ours        TokenCaller              what the token grants
-Basic, robot+NAME              RobotCaller              what the robot may do
-Basic, anybody else            the authorizer's         IAM, or the grants
+Authorization header           caller                   authorized by
+(none)                         AnonymousCaller          the public patterns
+Bearer, the registry's token   TokenCaller              the token's scopes
+Basic, robot+NAME              RobotCaller              the robot's record
+Basic, any other user          the Authorizer's         IAM, or the grants file
 """
 
 from collections.abc import Sequence
@@ -26,26 +26,26 @@ from lading.registry.names import MAX_NAME
 
 @dataclass(frozen=True, slots=True)
 class AnonymousCaller:
-    """Caller without credentials: may pull what is public, and nothing else."""
+    """Caller without credentials, who may pull from public repositories only."""
 
     public: tuple[str, ...]
     principal: str = ""
 
     def decide(self, action: Action, repository: str) -> Decision:
-        """See Caller.decide: whoever is refused can still log in."""
+        """See Caller.decide. A refusal is UNDETERMINED: the client can still log in."""
         if action is Action.PULL and patterns.matches(self.public, repository):
             return Decision(Effect.ALLOWED, "the repository is public")
         allowed = action is Action.NONE
-        return Decision(Effect.ALLOWED if allowed else Effect.UNDETERMINED, "nobody has logged in")
+        return Decision(Effect.ALLOWED if allowed else Effect.UNDETERMINED, "the request has no credentials")
 
     def readable_patterns(self) -> Sequence[str]:
-        """See Caller.readable."""
+        """See Caller.readable_patterns."""
         return self.public
 
 
 @dataclass(frozen=True, slots=True)
 class AuthenticatedCaller:
-    """Caller with credentials, who may also pull what is public."""
+    """Caller with credentials, who may also pull from public repositories."""
 
     caller: Caller
     public: tuple[str, ...]
@@ -62,15 +62,23 @@ class AuthenticatedCaller:
         return self.caller.decide(action, repository)
 
     def readable_patterns(self) -> Sequence[str]:
-        """See Caller.readable."""
+        """See Caller.readable_patterns."""
         return (*self.public, *self.caller.readable_patterns())
 
 
 class RestrictedAuthenticator:
-    """Door of a registry that is private but for what is public."""
+    """Authenticator of a registry that is private except for its public repositories."""
 
     def __init__(self, authorizer: Authorizer, robots: Robots, keys: KeyRing, url: str, public: Sequence[str]) -> None:
-        """Guard the registry that clients reach at `url`; all may pull from `public`, which are patterns."""
+        """Create the authenticator.
+
+        Args:
+            authorizer: authorizes all callers but robots.
+            robots: authorizes robots.
+            keys: sign tokens and encrypt cursors.
+            url: the registry's address, as clients see it.
+            public: patterns of the repositories that anonymous callers may pull from.
+        """
         self._authorizer = authorizer
         self._robots = robots
         self._keys = keys
@@ -80,109 +88,109 @@ class RestrictedAuthenticator:
         self._tokens = Tokens(keys, url, self._service, public)
 
     def authenticate(self, authorization: str, client: ClientAddress) -> Caller:
-        """See Door.admit."""
-        given = credentials.parse_authorization(authorization)
-        if given is None:
+        """See Authenticator.authenticate."""
+        parsed = credentials.parse_authorization(authorization)
+        if parsed is None:
             return AnonymousCaller(self._public)
-        return self.log_in(*given, client) if isinstance(given, Basic) else self._tokens.verify(given.token)
+        return self.log_in(*parsed, client) if isinstance(parsed, Basic) else self._tokens.verify(parsed.token)
 
     def log_in(self, user: str, secret: str, client: ClientAddress) -> Caller:
-        """See Door.log_in."""
+        """See Authenticator.log_in."""
         if not secret or len(secret) > credentials.MAX_LENGTH or len(user) > credentials.MAX_LENGTH:
             raise RegistryError(UNAUTHORIZED)
-        who = self._robots if user.startswith(USER_PREFIX) else self._authorizer
-        return AuthenticatedCaller(who.identify(user, secret, client), self._public)
+        authorizer = self._robots if user.startswith(USER_PREFIX) else self._authorizer
+        return AuthenticatedCaller(authorizer.identify(user, secret, client), self._public)
 
     def issue_token(self, caller: Caller, scopes: Sequence[Scope]) -> Token:
-        """See Door.issue."""
+        """See Authenticator.issue_token."""
         if isinstance(caller, TokenCaller):
-            # Else a token could be renewed for ever, and nobody would be asked again.
+            # Otherwise a token could be renewed forever without consulting the authorizer again.
             raise RegistryError(UNAUTHORIZED)
-        # The newest first: where Google is asked no more, it was asked about what the client needs now.
+        # Newest first: if the query budget runs out, it was spent on what the client needs now.
         decided = [_decide_scope(caller, scope) for scope in reversed(scopes)]
         granted, refused = ([pair[index] for pair in reversed(decided) if pair[index].actions] for index in (0, 1))
         return self._tokens.issue(caller, isinstance(caller, AnonymousCaller), granted, refused)
 
     def challenge(self, scope: str, error: str) -> str:
-        """See Door.challenge; made of the configured URL, never of the Host header."""
+        """See Authenticator.challenge. The realm is the configured URL, never the Host header."""
         parts = {"realm": self._realm, "service": self._service, "scope": scope, "error": error}
         return "Bearer " + ",".join(f'{name}="{value}"' for name, value in parts.items() if value)
 
     def seal_cursor(self, caller: Caller, text: str) -> str:
-        """See Door.seal."""
+        """See Authenticator.seal_cursor."""
         return cursors.seal(self._keys.robots, caller.principal, text)
 
     def unseal_cursor(self, caller: Caller, cursor: str) -> str:
-        """See Door.unseal."""
+        """See Authenticator.unseal_cursor."""
         return cursors.unseal(self._keys.robots, caller.principal, cursor)
 
     def required_permission(self, principal: str, action: Action, repository: str) -> RequiredPermission:
-        """See Door.needed."""
-        # An address can begin so, too.
+        """See Authenticator.required_permission."""
+        # An e-mail address may begin with the prefix, too.
         if principal.startswith(USER_PREFIX) and "@" not in principal:
             return self._robots.required_permission(action, repository)
         return self._authorizer.required_permission(action, repository)
 
 
 @dataclass(frozen=True, slots=True)
-class Everybody:
-    """Caller of a registry that is open: nobody in particular, who may do everything."""
+class UnrestrictedCaller:
+    """Caller of an open registry: anonymous, with all permissions."""
 
     principal: str = ""
 
     def decide(self, action: Action, repository: str) -> Decision:
-        """Yes."""
+        """See Caller.decide. Allow every action."""
         return Decision(Effect.ALLOWED, "the registry is open")
 
     def readable_patterns(self) -> Sequence[str]:
-        """All."""
+        """See Caller.readable_patterns."""
         return ("*",)
 
 
-EVERYBODY: Final = Everybody()
+UNRESTRICTED: Final = UnrestrictedCaller()
 
 
 class OpenAuthenticator:
-    """Door of a registry that only its own machine can reach: everybody there may do everything."""
+    """Authenticator of a registry that only its own machine can reach: every caller has all permissions."""
 
     def authenticate(self, authorization: str, client: ClientAddress) -> Caller:
-        """See Door.admit: whatever is sent, nobody looks at it."""
-        return EVERYBODY
+        """See Authenticator.authenticate. The header is ignored."""
+        return UNRESTRICTED
 
     def log_in(self, user: str, secret: str, client: ClientAddress) -> Caller:
-        """See Door.log_in."""
-        return EVERYBODY
+        """See Authenticator.log_in."""
+        return UNRESTRICTED
 
     def issue_token(self, caller: Caller, scopes: Sequence[Scope]) -> Token:
-        """See Door.issue: nobody needs a token."""
+        """See Authenticator.issue_token. This registry needs no tokens, so it issues none."""
         raise RegistryError(NOT_FOUND)
 
     def challenge(self, scope: str, error: str) -> str:
-        """See Door.challenge."""
-        raise AssertionError("nobody is refused here")
+        """See Authenticator.challenge."""
+        raise AssertionError("an open registry refuses no caller")
 
     def seal_cursor(self, caller: Caller, text: str) -> str:
-        """See Door.seal: nothing is hidden here but what was deleted."""
+        """See Authenticator.seal_cursor. Only deleted repositories are hidden here, so the text is not encrypted."""
         return cursors.CURSOR_PREFIX + text
 
     def unseal_cursor(self, caller: Caller, cursor: str) -> str:
-        """See Door.unseal."""
+        """See Authenticator.unseal_cursor."""
         return cursor.removeprefix(cursors.CURSOR_PREFIX)[:MAX_NAME]
 
     def required_permission(self, principal: str, action: Action, repository: str) -> RequiredPermission:
-        """See Door.needed."""
-        raise AssertionError("nobody is refused here")
+        """See Authenticator.required_permission."""
+        raise AssertionError("an open registry refuses no caller")
 
 
 def _decide_scope(caller: Caller, scope: Scope) -> tuple[Scope, Scope]:
-    """Return what of a scope is granted, and what is refused; what was not decided is neither."""
+    """Return the granted part and the refused part of a scope; undetermined actions are in neither."""
     if scope == CATALOG:
         allowed = caller.decide(Action.LIST, scope.name).allowed
         return (scope, replace(scope, actions=())) if allowed else (replace(scope, actions=()), scope)
     actions = [action for action in ON_REPOSITORIES if action.value in scope.actions]
-    verdicts = {action.value: caller.decide(action, scope.name).effect for action in actions}
+    effects = {action.value: caller.decide(action, scope.name).effect for action in actions}
     granted, refused = (
-        repository(scope.name, [action for action, verdict in verdicts.items() if verdict is wanted])
-        for wanted in (Effect.ALLOWED, Effect.DENIED)
+        repository(scope.name, [action for action, effect in effects.items() if effect is selected])
+        for selected in (Effect.ALLOWED, Effect.DENIED)
     )
     return granted, refused

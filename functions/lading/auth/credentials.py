@@ -1,4 +1,4 @@
-"""What clients send to say who they are: the Authorization header, and what their user names mean."""
+"""Client credentials: the Authorization header, and the special user names of Google's credential helpers."""
 
 import base64
 import binascii
@@ -10,19 +10,19 @@ import jwt
 from lading.registry.errors import UNAUTHORIZED, RegistryError
 
 MAX_LENGTH: Final = 16 * 1024
-"""Characters of a secret: a service account's key in base64 has some 3,200."""
+"""Characters of a secret: a service account's key in base64 has about 3,200."""
 
 TOKEN_USERS: Final = re.compile(
     r"(oauth2accesstoken|_dcgcloud_token|gclouddockertoken|_dcgcr_[0-9a-z_.]+_token|<token>)?"
 )
-"""Who comes with one of Google's tokens: docker login by hand, gcloud's helper now and formerly, docker-credential-gcr,
-and who sends it as a refresh token, without a user."""
+"""User names that accompany a Google token: `docker login` by hand, gcloud's credential helper (present and former),
+docker-credential-gcr, and clients that send it as a refresh token, with an empty user name."""
 
 KEY_USERS: Final = frozenset({"_json_key", "_json_key_base64"})
-"""Who comes with the key of a service account, as JSON."""
+"""User names that accompany a service account's key in JSON, plain or base64."""
 
 _TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/=-]{1,8192}")
-"""What can stand behind `Bearer` (RFC 6750, section 2.1)."""
+"""Syntax of a token after `Bearer` (RFC 6750, section 2.1)."""
 
 CLOUD_PLATFORM: Final = "https://www.googleapis.com/auth/cloud-platform"
 
@@ -41,7 +41,7 @@ class Bearer(NamedTuple):
 
 
 def parse_authorization(authorization: str) -> Basic | Bearer | None:
-    """What an Authorization header holds, or None where it is "". Raises UNAUTHORIZED where it cannot be read."""
+    """Return the credentials of an Authorization header, or None if it is "". Raises UNAUTHORIZED if malformed."""
     if not authorization:
         return None
     scheme, _, rest = authorization.partition(" ")
@@ -56,30 +56,33 @@ def parse_authorization(authorization: str) -> Basic | Bearer | None:
 
 
 def attempted_user(authorization: str) -> str | None:
-    """Return the user name of a login, or "" where it cannot be read; None of a token, and where nothing was sent."""
+    """Return the user name of a Basic login, "" if it is malformed, or None for a token or an absent header."""
     if not authorization or authorization[:7].lower() == "bearer ":
         return None
     try:
-        given = parse_authorization(authorization)
+        parsed = parse_authorization(authorization)
     except RegistryError:
         return ""
-    return given.user if isinstance(given, Basic) else None
+    return parsed.user if isinstance(parsed, Basic) else None
 
 
 def google_token(user: str, secret: str) -> str:
-    """Return one of Google's tokens that was sent as it is. Raises UNAUTHORIZED for any other credentials."""
+    """Return the Google token that was sent as a password. Raises UNAUTHORIZED for any other credentials."""
     if TOKEN_USERS.fullmatch(user) and _TOKEN.fullmatch(secret):
         return secret
     raise RegistryError(UNAUTHORIZED)
 
 
 def is_jwt(text: str) -> bool:
-    """Whether `text` looks like a JWT, and not like a name, which may have dots as well."""
+    """Return whether `text` looks like a JWT rather than a name, which may contain dots as well."""
     return text.startswith("eyJ") and text.count(".") == 2
 
 
 def claims_of(token: str) -> dict[str, Any]:
-    """The claims of a JWT whose signature somebody else has checked, or will; {} for what is no JWT."""
+    """Return the claims of a JWT without verifying its signature, or {} if `token` is not a JWT.
+
+    Only for tokens whose signature another party has verified, or will verify.
+    """
     try:
         return jwt.decode(token, options={"verify_signature": False})
     except (jwt.InvalidTokenError, ValueError, TypeError, OverflowError, RecursionError):
@@ -87,7 +90,7 @@ def claims_of(token: str) -> dict[str, Any]:
 
 
 def decode_base64(text: str) -> str:
-    """Of base64, UTF-8. Raises UNAUTHORIZED."""
+    """Return the UTF-8 text that is encoded in base64. Raises UNAUTHORIZED if it is malformed."""
     try:
         return base64.b64decode("".join(text.split()), validate=True).decode()
     except (binascii.Error, ValueError):

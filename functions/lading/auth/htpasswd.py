@@ -71,7 +71,7 @@ class HtpasswdAuthorizer:
         return HtpasswdCaller(principal, self.grants.value.rights_of(principal, is_user))
 
     def required_permission(self, action: Action, repository: str) -> RequiredPermission:
-        """See Authorizer.needed."""
+        """See Authorizer.required_permission."""
         return RequiredPermission(action.value, f"repositories/{repository}")
 
     def _rehash(self, own: UsersFile, user: str, password: str, users: Users) -> None:
@@ -98,5 +98,5 @@ class HtpasswdCaller:
         return allow_or_deny(False, f"no line of the grants lets {self.principal} {action.value} here")
 
     def readable_patterns(self) -> Sequence[str]:
-        """See Caller.readable."""
+        """See Caller.readable_patterns."""
         return self.rights.readable_patterns

@@ -1,4 +1,4 @@
-"""Patterns of repository names: a name, in which `*` stands for any text, slashes and none included.
+"""Patterns of repository names: a name in which `*` matches any text, including slashes and the empty text.
 
 team-a/*    all repositories below team-a
 team-a*     those, team-a itself, and team-abc
@@ -22,25 +22,25 @@ AFTER_NAMES: Final = "~"
 
 
 def is_pattern(text: str) -> bool:
-    """Whether `text` can be a pattern: what a name can have, and `*`."""
+    """Return whether `text` is a valid pattern: the characters of a name, and `*`."""
     return _PATTERN.fullmatch(text) is not None
 
 
 def matches(patterns: Iterable[str], repository: str) -> bool:
-    """Whether the name of a repository matches one of the patterns."""
+    """Return whether the name of a repository matches one of the patterns."""
     return any(globs.matches(pattern, repository) for pattern in patterns)
 
 
 @dataclass(frozen=True, slots=True)
 class ExactNames:
-    """A part of a listing that is looked up by name: sorted names that are patterns themselves."""
+    """Part of a listing that is looked up by name: sorted patterns without `*`."""
 
     names: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True)
 class NameRange:
-    """A part of a listing that is scanned: names that begin with `prefix`, after the text `after`.
+    """Part of a listing that is scanned: names that begin with `prefix` and sort after `after`.
 
     whole  whether all of them match
     """
@@ -51,13 +51,13 @@ class NameRange:
 
 
 class Patterns:
-    """Patterns, prepared for many names: what a caller may read can be a thousand, and a listing asks for each name.
+    """Index of patterns for matching many names: a caller may have a thousand, and a listing matches each name.
 
-    max_globs_per_name  with how many of them a name is compared at most
+    max_globs_per_name  upper bound of the globs that one name is compared with
     """
 
     def __init__(self, patterns: Iterable[str]) -> None:
-        """Prepare `patterns`; see also `compiled`."""
+        """Index `patterns`; see also `compiled`."""
         exact = set[str]()
         self._globs: dict[str, list[str]] = {}
         for pattern in {_STARS.sub("*", each) for each in patterns}:
@@ -66,10 +66,10 @@ class Patterns:
                 self._globs.setdefault(prefix, []).append(pattern)
             else:
                 exact.add(pattern)
-        for prefix, found in self._globs.items():
-            # No other of these matches more.
-            if f"{prefix}*" in found:
-                found[:] = [f"{prefix}*"]
+        for prefix, globs_of_prefix in self._globs.items():
+            # No other glob with this prefix matches more.
+            if f"{prefix}*" in globs_of_prefix:
+                globs_of_prefix[:] = [f"{prefix}*"]
         self._exact = frozenset(exact)
         self._lengths = sorted({len(prefix) for prefix in self._globs})
         prefixes: list[str] = []
@@ -77,24 +77,24 @@ class Patterns:
             if not prefixes or not prefix.startswith(prefixes[-1]):
                 prefixes.append(prefix)
         self._prefixes = frozenset(prefixes)
-        self.max_globs_per_name = max(map(self._globs_of, self._globs), default=0)
+        self.max_globs_per_name = max(map(self._count_globs, self._globs), default=0)
         self._parts = sorted([*prefixes, *(name for name in exact if not _is_below(name, prefixes))])
 
     def matches(self, name: str) -> bool:
-        """Whether a name matches one of the patterns: asks only the globs whose text up to the star it begins with."""
+        """Return whether a name matches one of the patterns. Only globs whose prefix it begins with are compared."""
         return name in self._exact or any(
             globs.matches(glob, name)
             for length in self._lengths[: bisect_right(self._lengths, len(name))]
             for glob in self._globs.get(name[:length], ())
         )
 
-    def _globs_of(self, name: str) -> int:
-        """Return with how many globs a name that begins so is compared."""
+    def _count_globs(self, name: str) -> int:
+        """Return the number of globs that a name with this beginning is compared with."""
         lengths = self._lengths[: bisect_right(self._lengths, len(name))]
         return sum(len(self._globs.get(name[:length], ())) for length in lengths)
 
     def parts(self, after: str) -> Iterator[ExactNames | NameRange]:
-        """Yield, in order, all that a listing of the names after `after` must look at."""
+        """Yield, in order, the parts of a listing of the names after `after`."""
         at = bisect_right(self._parts, after)
         before = self._parts[at - 1] if at else ""
         if before in self._prefixes and after.startswith(before) and after < before + AFTER_NAMES:
@@ -114,34 +114,35 @@ class Patterns:
 
 @lru_cache(64)
 def compiled(patterns: tuple[str, ...]) -> Patterns:
-    """Return prepared patterns, the same for the same ones: a caller asks again and again."""
+    """Return the index of `patterns`, cached: a caller needs the same one repeatedly."""
     return Patterns(patterns)
 
 
 def just_before(prefix: str) -> str:
-    """Return a text before all names that begin with `prefix`, and after all names that are before those."""
+    """Return a text that sorts before all names with `prefix` and after all names that sort before those."""
     return f"{prefix[:-1]}{chr(ord(prefix[-1]) - 1)}{AFTER_NAMES}" if prefix else ""
 
 
 def _is_below(name: str, prefixes: Sequence[str]) -> bool:
-    """Whether a name begins with one of some sorted prefixes, none of which begins with another."""
+    """Return whether a name begins with one of `prefixes`, which are sorted and none of which begins with another."""
     at = bisect_right(prefixes, name)
     return at > 0 and name.startswith(prefixes[at - 1])
 
 
 def without_covered(patterns: Iterable[str]) -> tuple[str, ...]:
-    """The patterns, sorted, without those all of whose names another one matches."""
-    # Two stars say no more than one; and written alike, no two patterns match all of each other's names.
-    different = sorted({_STARS.sub("*", each) for each in patterns})
-    beginning_so: dict[str, list[str]] = {}
-    for each in different:
+    """Return the patterns, sorted, without those whose names another pattern matches all."""
+    # Adjacent stars are equal to one. Once normalized, no two different patterns match the same set of names.
+    normalized = sorted({_STARS.sub("*", each) for each in patterns})
+    by_prefix: dict[str, list[str]] = {}
+    for each in normalized:
         if "*" in each:
-            beginning_so.setdefault(each.partition("*")[0], []).append(each)
+            by_prefix.setdefault(each.partition("*")[0], []).append(each)
 
     def is_covered(text: str) -> bool:
-        # A star in the one can only be met by a star in the other, so what matches the pattern's text matches its
-        # names. Not all are compared with all: there may be a thousand, at each request for a token.
-        others = (other for end in range(len(text) + 1) for other in beginning_so.get(text[:end], ()))
+        # A star of the covered pattern is only matched by a star of the covering one, so a glob that matches the
+        # pattern's text matches all its names. The index avoids comparing each with each: there may be a thousand, at
+        # each request for a token.
+        others = (other for end in range(len(text) + 1) for other in by_prefix.get(text[:end], ()))
         return any(other != text and globs.matches(other, text) for other in others)
 
-    return tuple(each for each in different if not is_covered(each))
+    return tuple(each for each in normalized if not is_covered(each))

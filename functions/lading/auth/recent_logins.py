@@ -1,4 +1,4 @@
-"""Callers that logged in lately: they are served before those who may be guessing."""
+"""Callers that logged in recently, which take priority over clients that may be guessing."""
 
 import threading
 import time
@@ -8,27 +8,27 @@ from typing import Final
 from cachetools import TTLCache
 
 RECENT_LOGIN_TTL: Final = 12 * 3600.0
-"""Seconds: a caller that logs in at the beginning of a working day is known until its end."""
+"""Seconds: a login at the beginning of a working day counts until its end."""
 
 MAX_RECENT_LOGINS: Final = 10_000
-"""Entries; those that were used least recently make room. Only good logins add one."""
+"""Entries; the least recently used are evicted. Only successful logins add one."""
 
 
 class RecentLogins:
-    """Remembers good logins by user name (or principal) and client network. Any thread may use it."""
+    """Cache of successful logins by user name (or principal) and client network. Thread-safe."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        """Know no caller yet."""
+        """Start empty."""
         self._lock = threading.Lock()
         self._logins: TTLCache[tuple[str, str], None] = TTLCache(MAX_RECENT_LOGINS, RECENT_LOGIN_TTL, clock)
 
     def add(self, name: str, network: str) -> None:
-        """Remember a good login."""
+        """Add a successful login."""
         with self._lock:
             self._logins[name, network] = None
 
     def knows(self, name: str, network: str) -> bool:
-        """Return whether this caller logged in lately."""
+        """Return whether this caller logged in within RECENT_LOGIN_TTL."""
         with self._lock:
             try:
                 self._logins[name, network]

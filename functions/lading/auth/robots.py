@@ -60,7 +60,7 @@ class RobotCaller:
         return allow_or_deny(allowed, f"the robot may {may}")
 
     def readable_patterns(self) -> Sequence[str]:
-        """See Caller.readable."""
+        """See Caller.readable_patterns."""
         return self.robot.repositories if Action.PULL.value in self.robot.actions else ()
 
 
@@ -91,7 +91,7 @@ class Robots:
         return RobotCaller(robot)
 
     def required_permission(self, action: Action, repository: str) -> RequiredPermission:
-        """See Authorizer.needed."""
+        """See Authorizer.required_permission."""
         return RequiredPermission(action.value, f"repositories/{repository}")
 
     def caller_named(self, name: str) -> RobotCaller:

@@ -1,4 +1,4 @@
-"""Scopes of tokens, as clients ask for them: `repository:team/app:pull,push`, `registry:catalog:*`.
+"""Token scopes as clients request them: `repository:team/app:pull,push`, `registry:catalog:*`.
 
 https://distribution.github.io/distribution/spec/auth/scope/
 """
@@ -11,18 +11,23 @@ from typing import Final
 from lading.registry.names import is_repository
 
 MAX_SCOPES: Final = 500
-"""Scopes of one request that are looked at: regclient asks for all repositories of a host together. docker asks for
-one, and for one more a mount."""
+"""Scopes read from one request: regclient requests those of all repositories of a host together. docker requests one,
+and a second one for a mount."""
 
 MAX_CHARACTERS: Final = 64 * 1024
-"""… and the characters of all of them."""
+"""Total length of the scopes read from one request."""
 
 ACTIONS: Final = ("pull", "push", "delete")
 
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What is asked for, or granted, on one resource: `type` is repository or registry; `actions` are in order."""
+    """Requested or granted actions on one resource.
+
+    type     `repository` or `registry`
+    name     of the resource
+    actions  in the order of ACTIONS
+    """
 
     type: str
     name: str
@@ -37,14 +42,14 @@ CATALOG: Final = Scope("registry", "catalog", ("*",))
 
 
 def parse(texts: Iterable[str]) -> list[Scope]:
-    """The scopes of a request's `scope` parameters, each of one or more texts with spaces between them.
+    """Return the scopes of a request's `scope` parameters, each of which holds one or more, separated by spaces.
 
-    Of one resource all actions are together, and `*` stands for all of them. What this registry does not know is left
-    out, since nothing is granted on it. So are, where they are too many, the first of them: to ask for more than is
-    granted is no error (token specification), and clients that collect scopes append the one that they need now.
+    The actions on one resource are merged, and `*` stands for all of them. Unknown resource types are dropped, since
+    nothing is granted on them. Above the limits the first scopes are dropped: to request more than is granted is no
+    error (token specification), and clients that accumulate scopes append the one that they need now.
     """
-    words = _last(" ".join(texts).split(" "))
-    wanted: dict[str, set[str]] = {}
+    words = _last_within_limits(" ".join(texts).split(" "))
+    requested: dict[str, set[str]] = {}
     catalog = False
     for word in words:
         type, _, rest = word.partition(":")
@@ -53,15 +58,15 @@ def parse(texts: Iterable[str]) -> list[Scope]:
             catalog = True
         # A class, as in `repository(plugin)`, names the same resource.
         elif type.partition("(")[0] == "repository" and is_repository(name):
-            # The resource that was named last is the last one, whatever was asked of it before.
-            wanted[name] = wanted.pop(name, set())
-            wanted[name].update(ACTIONS if "*" in actions.split(",") else actions.split(","))
-    scopes = [repository(name, actions) for name, actions in wanted.items()]
+            # Reinsert: the order is that of the last mention of each resource.
+            requested[name] = requested.pop(name, set())
+            requested[name].update(ACTIONS if "*" in actions.split(",") else actions.split(","))
+    scopes = [repository(name, actions) for name, actions in requested.items()]
     return [scope for scope in scopes if scope.actions] + [CATALOG] * catalog
 
 
-def _last(words: Sequence[str]) -> Sequence[str]:
-    """Return as many of the last words as are looked at."""
+def _last_within_limits(words: Sequence[str]) -> Sequence[str]:
+    """Return as many of the last words as MAX_SCOPES and MAX_CHARACTERS allow."""
     words = words[-MAX_SCOPES:]
     lengths = accumulate(len(word) + 1 for word in reversed(words))
     count = sum(length <= MAX_CHARACTERS for length in lengths)
@@ -69,6 +74,6 @@ def _last(words: Sequence[str]) -> Sequence[str]:
 
 
 def repository(name: str, actions: Iterable[str]) -> Scope:
-    """The scope of those of `actions` that there are, on one repository."""
-    given = set(actions)
-    return Scope("repository", name, tuple(action for action in ACTIONS if action in given))
+    """Return the scope of `actions` on a repository; unknown actions are dropped."""
+    requested = set(actions)
+    return Scope("repository", name, tuple(action for action in ACTIONS if action in requested))

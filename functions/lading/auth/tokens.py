@@ -85,7 +85,7 @@ class TokenCaller:
         return Decision(Effect.DENIED if refused else Effect.UNDETERMINED, "the token's scope")
 
     def readable_patterns(self) -> Sequence[str]:
-        """See Caller.readable."""
+        """See Caller.readable_patterns."""
         granted = {name for name, action in self.granted if action == Action.PULL.value}
         return (*self.public, *(self.catalog or ()), *granted)
 

@@ -76,14 +76,14 @@ def _explain(parsed: argparse.Namespace, settings: Settings) -> int:
 
 
 def _caller(who: str, settings: Settings) -> "Caller":
-    from lading.auth.authenticator import EVERYBODY, AnonymousCaller, AuthenticatedCaller
+    from lading.auth.authenticator import UNRESTRICTED, AnonymousCaller, AuthenticatedCaller
     from lading.auth.credentials import is_jwt
     from lading.auth.robots import USER_PREFIX
     from lading.commands.robots import robots_of
     from lading.composition import open_authorizer, open_keys
 
     if settings.access == "everybody":
-        return EVERYBODY
+        return UNRESTRICTED
     if who == "anonymous":
         return AnonymousCaller(settings.public)
     if who.startswith(USER_PREFIX):

@@ -1,7 +1,7 @@
-"""Callers by Google's tokens: who they are, and what Google IAM lets them do, asked with their own token.
+"""Authentication with Google tokens, and authorization by Google IAM, queried with the caller's own token.
 
-Where the questions go is one of policy_bucket and project. Answers are remembered by the hash of the token, never by
-the token, for a minute where they are yes, and for seconds where they are no; a listing's for a minute.
+The policies are those of `policy_bucket` or of `project`. Results are cached by the hash of the token, never by the
+token: positive ones and listings for a minute, negative ones for seconds.
 """
 
 from collections.abc import Sequence
@@ -33,7 +33,7 @@ WRITE_SCOPES: Final = frozenset(
         "https://www.googleapis.com/auth/devstorage.full_control",
     }
 )
-"""The scopes of which a token that changes something needs one."""
+"""OAuth scopes of which a token needs one to push or delete."""
 
 UNSCOPED_ACTIONS: Final = {
     "refuse": frozenset[Action](),
@@ -41,16 +41,20 @@ UNSCOPED_ACTIONS: Final = {
     "push": frozenset({Action.PULL, Action.PUSH}),
     "delete": frozenset(ON_REPOSITORIES),
 }
-"""What a token may be used for at most whose scopes Google does not tell, by setting. Within that, IAM decides."""
+"""Upper bound of the actions of a token whose scopes Google does not report, by setting. Within it, IAM decides."""
 
 MAX_LISTINGS: Final = 8
 MAX_WAITING_LISTINGS: Final = 16
-"""Listings at a time, and that may wait: each asks about all folders that are named, 8 at a time."""
+"""Concurrent listings, and listings that may wait: each queries all configured folders, 8 at a time."""
 
 
 @dataclass(frozen=True, slots=True)
 class GrantedActions:
-    """What a token may do to a repository: where that was said, and what was asked on the way."""
+    """The actions that IAM grants to a token on a repository.
+
+    resource   the resource whose policies decided
+    consulted  the resources that were queried, in order, with their results, as text for people
+    """
 
     actions: frozenset[Action]
     resource: str
@@ -58,27 +62,30 @@ class GrantedActions:
 
 
 class PermissionSource(Protocol):
-    """Where IAM is asked. Methods that ask raise UNAUTHORIZED where Google does not take the token, and UNAVAILABLE."""
+    """The resource whose IAM policies decide.
+
+    Methods that query Google raise UNAUTHORIZED if it rejects the token, and UNAVAILABLE.
+    """
 
     def granted_actions(self, subject: IamSubject, repository: str) -> GrantedActions:
-        """What the token may do to a repository. Raises QueryBudgetExceededError, too."""
+        """Return the actions that are granted on a repository. Also raises QueryBudgetExceededError."""
         ...
 
     def readable_patterns(self, subject: IamSubject) -> Sequence[str]:
-        """Patterns of the repositories that the token may pull from."""
+        """Return patterns of the repositories that the token may pull from."""
         ...
 
     @property
     def scopes(self) -> frozenset[str]:
-        """The scopes of which a token needs one to ask."""
+        """The OAuth scopes of which a token needs one for queries."""
         ...
 
     def accepts_token(self, subject: IamSubject) -> bool:
-        """Return whether Google takes the token, and answers what it asks."""
+        """Return whether Google accepts the token, and its queries."""
         ...
 
     def required_permission(self, action: Action, repository: str) -> RequiredPermission:
-        """See Authorizer.needed."""
+        """See Authorizer.required_permission."""
         ...
 
 
@@ -88,13 +95,13 @@ class IamAuthorizer:
     def __init__(
         self, google: GoogleClient, permission_source: PermissionSource, pseudonyms: Pseudonyms, unscoped: str = "pull"
     ) -> None:
-        """Ask `permission_source` what tokens may do.
+        """Create the authorizer.
 
         Args:
-            google: is asked what it knows of a token.
-            permission_source: where IAM is asked.
-            pseudonyms: name callers whose tokens do not.
-            unscoped: a key of UNSCOPED.
+            google: client of tokeninfo.
+            permission_source: the resource whose policies decide.
+            pseudonyms: name callers whose tokens name no account.
+            unscoped: a key of UNSCOPED_ACTIONS.
         """
         self._google = google
         self._permission_source = permission_source
@@ -104,91 +111,91 @@ class IamAuthorizer:
         self._decisions: ResultCache[tuple[bytes, str, Action], Decision] = ResultCache(
             lambda decision: decision.allowed
         )
-        # By token where something is readable, by principal where nothing is.
+        # Keyed by token if something is readable, by principal if nothing is.
         self._readable: ResultCache[bytes | str, Sequence[str]] = ResultCache(lambda _: True)
         self._recent = RecentLogins()
         self._keys = ServiceAccountKeys()
         self._listings = Bulkhead(MAX_LISTINGS, MAX_WAITING_LISTINGS, reserved=MAX_LISTINGS // 4, principal_share=1)
 
     def identify(self, user: str, secret: str, client: ClientAddress = NO_ADDRESS) -> "IamCaller":
-        """See Authorizer.identify. A token that tokeninfo does not know may still be good: IAM is asked whether."""
+        """See Authorizer.identify. A token that tokeninfo does not know may be valid: the permission source tells."""
         is_key = user in KEY_USERS
         token = self._keys.token(user, secret, client.network) if is_key else google_token(user, secret)
         hashed = sha256(token.encode()).digest()
-        new = IamSubject(token, hashed, client.network, self._recent.knows("", client.network))
-        identity = self._identities.get(hashed, lambda: self._identity(new))
+        subject = IamSubject(token, hashed, client.network, self._recent.knows("", client.network))
+        identity = self._identities.get(hashed, lambda: self._identify_token(subject))
         if identity is None:
             raise RegistryError(UNAUTHORIZED)
         if is_key:
             self._keys.confirm(user, secret, client.network)
         if identity.scopes is None and not UNSCOPED_ACTIONS[self._unscoped]:
-            raise RegistryError(UNAUTHORIZED, {"reason": "tokens whose scopes Google does not tell are refused here"})
+            raise RegistryError(UNAUTHORIZED, {"reason": "this registry refuses tokens with unknown scopes"})
         known = self._recent.knows(identity.principal, client.network)
-        return IamCaller(self, replace(new, known=known, identity=identity), identity)
+        return IamCaller(self, replace(subject, known=known, identity=identity), identity)
 
     def required_permission(self, action: Action, repository: str) -> RequiredPermission:
-        """See Authorizer.needed."""
+        """See Authorizer.required_permission."""
         return self._permission_source.required_permission(action, repository)
 
     def decide(self, caller: "IamCaller", action: Action, repository: str) -> Decision:
         """See Caller.decide."""
         if action not in ON_REPOSITORIES:
-            return Decision(Effect.ALLOWED, "Google takes the token")
-        obstacle = self._obstacle(caller.identity, action)
-        if obstacle:
-            return allow_or_deny(False, obstacle, ["tokeninfo"])
-        question = (caller.subject.hashed, repository, action)
+            return Decision(Effect.ALLOWED, "Google accepts the token")
+        restriction = self._token_restriction(caller.identity, action)
+        if restriction:
+            return allow_or_deny(False, restriction, ["tokeninfo"])
+        key = (caller.subject.hashed, repository, action)
         try:
-            return self._decisions.get(question, lambda: self._ask(caller.subject, action, repository))
+            return self._decisions.get(key, lambda: self._query(caller.subject, action, repository))
         except QueryBudgetExceededError:
-            # Google has not said no: a later request, which names fewer, may be answered.
-            return Decision(Effect.UNDETERMINED, f"a request asks Google {MAX_QUERIES} questions at most")
+            # Not a denial: a later request that names fewer repositories may be decided.
+            return Decision(Effect.UNDETERMINED, f"one request makes at most {MAX_QUERIES} queries to Google IAM")
 
     def readable_patterns(self, caller: "IamCaller") -> Sequence[str]:
-        """See Caller.readable. A principal lists once at a time, and its next listing is what the one before found."""
-        if self._obstacle(caller.identity, Action.PULL):
+        """See Caller.readable_patterns. A principal has one listing at a time; concurrent ones share its result."""
+        if self._token_restriction(caller.identity, Action.PULL):
             return ()
-        found = self._cached_listing(caller.subject)
-        if found is None:
+        patterns = self._cached_listing(caller.subject)
+        if patterns is None:
             with self._listings.slot(caller.subject.network, caller.subject.known, caller.principal):
-                # Another listing by the same principal may have ended meanwhile.
-                found = self._cached_listing(caller.subject)
-                if found is None:
-                    found = self._list(caller.subject)
-        return found
+                # Another listing by the same principal may have completed meanwhile.
+                patterns = self._cached_listing(caller.subject)
+                if patterns is None:
+                    patterns = self._list(caller.subject)
+        return patterns
 
     def _cached_listing(self, subject: IamSubject) -> Sequence[str] | None:
-        """Return what a listing found lately, or None."""
-        found = self._readable.peek(subject.hashed)
-        return self._readable.peek(subject.principal) if found is None else found
+        """Return the cached result of a listing, or None."""
+        patterns = self._readable.peek(subject.hashed)
+        return self._readable.peek(subject.principal) if patterns is None else patterns
 
     def _list(self, subject: IamSubject) -> Sequence[str]:
-        found = self._permission_source.readable_patterns(subject)
-        if found:
+        patterns = self._permission_source.readable_patterns(subject)
+        if patterns:
             self._remember_grant(subject)
-        return self._readable.put(subject.hashed if found else subject.principal, found)
+        return self._readable.put(subject.hashed if patterns else subject.principal, patterns)
 
-    def _ask(self, subject: IamSubject, action: Action, repository: str) -> Decision:
-        """One question answers all actions, so all are remembered."""
-        held = self._permission_source.granted_actions(subject, repository)
-        if held.actions:
+    def _query(self, subject: IamSubject, action: Action, repository: str) -> Decision:
+        """Query IAM, and cache the decisions about all actions: one query covers them."""
+        granted = self._permission_source.granted_actions(subject, repository)
+        if granted.actions:
             self._remember_grant(subject)
         decisions = {}
         for each in ON_REPOSITORIES:
-            allowed = each in held.actions
+            allowed = each in granted.actions
             permission = self._permission_source.required_permission(each, repository).permission
-            rule = f"{permission} is {'' if allowed else 'not '}granted on {held.resource}"
-            decisions[each] = allow_or_deny(allowed, rule, held.consulted)
+            rule = f"{permission} is {'' if allowed else 'not '}granted on {granted.resource}"
+            decisions[each] = allow_or_deny(allowed, rule, granted.consulted)
             self._decisions.put((subject.hashed, repository, each), decisions[each])
         return decisions[action]
 
     def _remember_grant(self, subject: IamSubject) -> None:
-        """Remember that something was granted: the caller, and new tokens from its network, go first from now on."""
+        """Give priority to this caller, and to new tokens from its network, since something was granted to it."""
         self._recent.add(subject.principal, subject.network)
         self._recent.add("", subject.network)
 
-    def _identity(self, subject: IamSubject) -> TokenIdentity | None:
-        """Return whose the token is, or None for a bad one."""
+    def _identify_token(self, subject: IamSubject) -> TokenIdentity | None:
+        """Return the identity of the token, or None if it is invalid."""
         info = self._google.token_info(subject)
         if info is not None:
             return identity_from_tokeninfo(info, subject.token, self._pseudonyms)
@@ -198,22 +205,24 @@ class IamAuthorizer:
             else None
         )
 
-    def _obstacle(self, identity: TokenIdentity, action: Action) -> str:
-        """Return why this token may not be used for the action, whatever its account may do; "" where it may.
+    def _token_restriction(self, identity: TokenIdentity, action: Action) -> str:
+        """Return why the token's scopes exclude the action, whatever its account may do, or "" if they do not.
 
-        testIamPermissions says what the account may do, and not what this token of its was issued for.
+        testIamPermissions reports the permissions of the account, and does not consider the scopes of the token.
         """
         if identity.scopes is None:
             if action in UNSCOPED_ACTIONS[self._unscoped]:
                 return ""
-            return f"Google does not tell the token's scopes, and --unscoped-tokens is {self._unscoped}"
-        wanted = self._permission_source.scopes if action is Action.PULL else WRITE_SCOPES
-        return f"none of the token's scopes is one of {', '.join(sorted(wanted))}" * identity.scopes.isdisjoint(wanted)
+            return f"Google does not report the token's scopes, and --unscoped-tokens is {self._unscoped}"
+        required = self._permission_source.scopes if action is Action.PULL else WRITE_SCOPES
+        if identity.scopes.isdisjoint(required):
+            return f"none of the token's scopes is one of {', '.join(sorted(required))}"
+        return ""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class IamCaller:
-    """Caller by one of Google's tokens."""
+    """Caller authenticated by a Google token."""
 
     authorizer: IamAuthorizer
     subject: IamSubject
@@ -229,5 +238,5 @@ class IamCaller:
         return self.authorizer.decide(self, action, repository)
 
     def readable_patterns(self) -> Sequence[str]:
-        """See Caller.readable."""
+        """See Caller.readable_patterns."""
         return self.authorizer.readable_patterns(self)

@@ -1,9 +1,9 @@
-"""Google IAM on a bucket that holds nothing but policies: a managed folder for each prefix of repositories.
+"""PermissionSource: Google IAM on a bucket that holds only policies, with a managed folder for each repository prefix.
 
-    team-a/        a managed folder: whoever may get objects below it may pull from team-a and from team-a/…
-    team-a/web/    a further one, whose policy adds to that of team-a/
+    team-a/        managed folder: principals that may get objects below it may pull from team-a and team-a/…
+    team-a/web/    nested managed folder, whose policy adds to that of team-a/
 
-Rights are additive from the bucket down, so the longest folder that exists speaks for all above it.
+Permissions are inherited from the bucket down, so the result for the longest existing folder includes all above it.
 https://cloud.google.com/storage/docs/managed-folders
 """
 
@@ -35,23 +35,27 @@ SCOPES: Final = frozenset(
         "devstorage.read_write",
     )
 )
-"""Of which a token needs one to ask Cloud Storage (discovery document of storage v1, managedFolders)."""
+"""OAuth scopes of which a token needs one to query Cloud Storage (discovery document of storage v1, managedFolders)."""
 
 MAX_CONCURRENT_QUERIES: Final = 8
-"""Folders that a listing asks about at a time."""
+"""Folders that a listing queries concurrently."""
 
 MISSING_FOLDER: Final = FolderPermissions(exists=False, actions=frozenset())
 
 
 class PolicyBucket:
-    """Questions, to a bucket."""
+    """PermissionSource that queries a bucket and its managed folders."""
 
     scopes: Final = SCOPES
 
     def __init__(self, google: GoogleClient, bucket: str, folders: Sequence[str]) -> None:
-        """Ask about `bucket`, and about its `folders`, which are prefixes without a slash at the end.
+        """Query `bucket`.
 
-        Where none are named, any prefix of a repository's name may be a folder, and a listing knows of none.
+        Args:
+            google: client of Cloud Storage.
+            bucket: name of the policy bucket.
+            folders: its managed folders, without a trailing slash. If empty, any prefix of a repository's name may be
+                a folder, and listings query the bucket alone.
         """
         self._google = google
         self._bucket = bucket
@@ -59,31 +63,31 @@ class PolicyBucket:
         self._cache = FolderCache()
 
     def granted_actions(self, subject: IamSubject, repository: str) -> GrantedActions:
-        """See Questions.held."""
-        asked = []
+        """See PermissionSource.granted_actions."""
+        consulted = []
         for folder in self._folders.candidates(repository):
-            answer = self._folder_permissions(subject, folder, subject.budget)
-            found = _describe_permissions(answer.actions) if answer.exists else "no such folder"
-            asked.append(f"{self._describe_folder(folder)}: {found}")
-            if answer.exists:
-                return GrantedActions(answer.actions, self._describe_folder(folder), tuple(asked))
-        raise AssertionError("the bucket always answers")
+            permissions = self._folder_permissions(subject, folder, subject.budget)
+            listed = _describe_permissions(permissions.actions) if permissions.exists else "no such folder"
+            consulted.append(f"{self._describe_folder(folder)}: {listed}")
+            if permissions.exists:
+                return GrantedActions(permissions.actions, self._describe_folder(folder), tuple(consulted))
+        raise AssertionError("the bucket itself always exists")
 
     def readable_patterns(self, subject: IamSubject) -> Sequence[str]:
-        """See Questions.readable: the bucket first, since whoever may read that may read all."""
+        """See PermissionSource.readable_patterns. Queries the bucket first: its permissions apply to all folders."""
         if Action.PULL in self._folder_permissions(subject, "").actions:
             return ("*",)
         with ThreadPoolExecutor(MAX_CONCURRENT_QUERIES) as pool:
-            answers = list(pool.map(lambda folder: self._folder_permissions(subject, folder), self._folders.named))
-        readable_patterns = [
+            results = list(pool.map(lambda folder: self._folder_permissions(subject, folder), self._folders.named))
+        readable_folders = [
             folder.rstrip("/")
-            for folder, answer in zip(self._folders.named, answers, strict=True)
-            if Action.PULL in answer.actions
+            for folder, permissions in zip(self._folders.named, results, strict=True)
+            if Action.PULL in permissions.actions
         ]
-        return tuple(pattern for folder in readable_patterns for pattern in (folder, f"{folder}/*"))
+        return tuple(pattern for folder in readable_folders for pattern in (folder, f"{folder}/*"))
 
     def accepts_token(self, subject: IamSubject) -> bool:
-        """See Questions.is_taken: 403 is what a token without the right scope gets, which can be used for nothing."""
+        """See PermissionSource.accepts_token. A token without a suitable scope gets 403, and is useless here."""
         try:
             return self._test(subject, "").status == 200
         except RegistryError as error:
@@ -92,7 +96,7 @@ class PolicyBucket:
             raise
 
     def required_permission(self, action: Action, repository: str) -> RequiredPermission:
-        """See Authorizer.needed."""
+        """See Authorizer.required_permission."""
         return RequiredPermission(
             PERMISSIONS[action], f"projects/_/buckets/{self._bucket}/managedFolders/{repository}/"
         )
@@ -100,17 +104,25 @@ class PolicyBucket:
     def _folder_permissions(
         self, subject: IamSubject, folder: str, budget: QueryBudget | None = None
     ) -> FolderPermissions:
-        """Return what the caller may do in a folder, or in the bucket where `folder` is ""."""
+        """Return the caller's permissions on a folder, or on the bucket if `folder` is "". Cached."""
         if self._folders.is_missing(folder):
             return MISSING_FOLDER
         return self._cache.get(subject, folder, lambda: self._query_folder(subject, folder, budget))
 
     def _query_folder(self, subject: IamSubject, folder: str, budget: QueryBudget | None) -> FolderPermissions:
-        """Ask Google about a folder, or about the bucket where `folder` is "".
+        """Query Google for the permissions on a folder, or on the bucket if `folder` is "".
 
-        Google does not document what it answers for a missing folder. A folder that answers 403 is taken for one, since
-        its parents can only grant less; the bucket's 403 is a no. Raises QueryBudgetExceededError, UNAUTHORIZED,
-        UNAVAILABLE.
+        Google does not document its status for a missing folder. 403 for a folder is treated as missing, since its
+        parents can only grant less; 403 for the bucket is a denial.
+
+        Args:
+            subject: the caller.
+            folder: with a trailing slash.
+            budget: charged with the query; None for no limit.
+
+        Raises:
+            QueryBudgetExceededError: the budget is spent.
+            RegistryError: UNAUTHORIZED, UNAVAILABLE.
         """
         if budget is not None:
             budget.spend()
@@ -123,7 +135,7 @@ class PolicyBucket:
         return FolderPermissions(not folder or reply.status == 200, actions)
 
     def _test(self, subject: IamSubject, folder: str) -> Reply:
-        """Return Google's reply, which is 200, 403 or, for a folder, 404. Raises UNAUTHORIZED, UNAVAILABLE."""
+        """Return Google's reply, with status 200, 403 or, for a folder, 404. Raises UNAUTHORIZED, UNAVAILABLE."""
         reply = self._google.test_bucket_permissions(subject, self._bucket, folder, list(PERMISSIONS.values()))
         if reply.status not in ((200, 403, 404) if folder else (200, 403)):
             raise service_unavailable(self._describe_folder(folder), f"{reply.status} from testIamPermissions")

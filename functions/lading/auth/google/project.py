@@ -36,7 +36,7 @@ class Project:
         self._cache = FolderCache()
 
     def granted_actions(self, subject: IamSubject, repository: str) -> GrantedActions:
-        """See Questions.held."""
+        """See PermissionSource.granted_actions."""
         where = f"project {self._project}"
         answer = self._cache.get(subject, "", lambda: self._ask(subject))
         listed = ", ".join(sorted(PERMISSIONS[action] for action in answer.actions)) or "nothing"
@@ -45,11 +45,11 @@ class Project:
         )
 
     def readable_patterns(self, subject: IamSubject) -> Sequence[str]:
-        """See Questions.readable."""
+        """See PermissionSource.readable_patterns."""
         return ("*",) if Action.PULL in self.granted_actions(subject, "").actions else ()
 
     def accepts_token(self, subject: IamSubject) -> bool:
-        """See Questions.is_taken."""
+        """See PermissionSource.accepts_token."""
         try:
             return self._ask(subject).exists
         except RegistryError as error:
@@ -58,7 +58,7 @@ class Project:
             raise
 
     def required_permission(self, action: Action, repository: str) -> RequiredPermission:
-        """See Authorizer.needed."""
+        """See Authorizer.required_permission."""
         return RequiredPermission(PERMISSIONS[action], f"projects/{self._project}")
 
     def _ask(self, subject: IamSubject) -> FolderPermissions:
