@@ -91,15 +91,16 @@ def printed(source: str, host: str) -> list[list[str]]:
     match source:
         case "login-help":
             text = lading(["login-help", host], ROOT).stdout
-        case "README":
-            text = (ROOT / "README.md").read_text().replace("HOST", host)
+        case "README.md" | "docs/access.md":
+            text = (ROOT / source).read_text().replace("HOST", host)
         case _:
             text = (ROOT / "terraform" / "outputs.tf").read_text().replace("${local.host}", host)
     lines = [line.split() for line in text.splitlines()]
-    return [line for line in lines if line[:2] in (["gcloud", "config"], ["gcloud", "auth"]) and "|" not in line][:2]
+    wanted = (["gcloud", "config", "set"], ["gcloud", "auth", "configure-docker"])
+    return [line for line in lines if line[:3] in wanted][:2]
 
 
-@pytest.mark.parametrize("source", ["login-help", "README", "terraform"])
+@pytest.mark.parametrize("source", ["login-help", "README.md", "docs/access.md", "terraform"])
 def test_the_printed_lines_let_clients_in(registry: Registry, commands: Commands, layout: Layout, source: str) -> None:
     """Run literally, as somebody who has configured nothing would: in this order they work, in the other not."""
     crane = program("crane", "go install github.com/google/go-containerregistry/cmd/crane@latest")
