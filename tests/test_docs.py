@@ -22,6 +22,9 @@ from tests.support.generate_docs import TABLES, generate, page
 
 GOOGLE = (DOCS / "operations-google-cloud.md").read_text()
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+OWN_PAGES = [path for path in (*PAGES, ROOT / "CHANGELOG.md") if path.parent.name != "terraform"]
+DIALECT = ("nobody", "anybody", "somebody", "whoever", "strangers?", "mend(?:s|ed|ing)?", "let in", "lets in")
+"""Everyday words where the trade has a term: client, caller, principal, repair, authenticate."""
 each_page = pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
 
 OTHER_VARIABLES = {
@@ -131,6 +134,12 @@ def test_the_paths_in_the_text_exist(path: Path) -> None:
 def test_no_password_is_an_argument(path: Path) -> None:
     for line in "".join(shell_blocks(path)).splitlines():
         assert not re.search(r" login .* (-p|--password)[ =]", line), line
+
+
+@pytest.mark.parametrize("path", OWN_PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_the_pages_are_in_standard_terms(path: Path) -> None:
+    prose = re.sub(r"<!-- generated.*?<!-- end -->|```.*?```|`[^`]*`", "", path.read_text(), flags=re.DOTALL)
+    assert re.findall(rf"\b(?:{'|'.join(DIALECT)})\b", prose, re.IGNORECASE) == []
 
 
 def test_every_folder_is_described() -> None:
