@@ -42,7 +42,7 @@ def test_keys_that_cannot_be_made(data: Path) -> None:
 def test_a_document_of_keys_that_is_none(data: Path) -> None:
     (data / "keys.json").write_text("{}")
 
-    assert_told(SERVE, data.parent, str(data / "keys.json"), "put the right file back")
+    assert_told(SERVE, data.parent, str(data / "keys.json"), "restore the file from a backup")
 
 
 @pytest.mark.parametrize("content", ["", "one", "\0"])

@@ -1,11 +1,11 @@
-"""The registry's secret keys: those that sign its tokens, and the one under which robots' secrets are kept.
+"""The registry's secret keys: the token signing keys, and the HMAC key of robots' secrets.
 
 They are one small JSON document, in a file or in a secret of Secret Manager:
 
     {"tokens": [{"kid": "…", "key": "…"}, …], "robots": "…"}
 
-The first of `tokens` signs, and all of them are trusted. So a rotation puts a new key in front and keeps the one before
-it, and tokens that other processes sign or have signed with it stay good. Keys are 32 bytes, base64.
+The first of `tokens` signs, and all of them are trusted. A rotation inserts a new key at the front and keeps its
+predecessor, so tokens that other processes signed, or still sign, with that remain valid. Keys are 32 bytes in base64.
 """
 
 import base64
@@ -29,24 +29,24 @@ from lading_storage.errors import Corrupt, ObjectNotFound, StorageError, Unavail
 from lading_storage.local.durable_folders import FILE_MODE, make_private
 
 MAX_TRUSTED_KEYS: Final = 2
-"""Keys that are trusted at a time."""
+"""Signing keys that are trusted at a time."""
 
 KEYS_TTL: Final = 45.0
-"""Seconds after which the document is read again. So within a minute, the time of a reading included, a new key signs,
-and one that was taken out is trusted no more, by every process that can read the document."""
+"""Seconds for which the document is cached. So within a minute, including the time to load it, every process that can
+read the document signs with a new key, and no longer trusts a removed one."""
 
 MIN_REFRESH_INTERVAL: Final = 5.0
-"""Seconds without a reading after one in vain, because of a key that is not known: anyone can name one."""
+"""Seconds between reloads because of an unknown key id that did not find it: any client can send such an id."""
 
 MAX_WAITING: Final = 16
-"""Who may wait for somebody else's reading."""
+"""Threads that may wait for another thread's reload."""
 
 log = logging.getLogger("lading")
 
 
 @dataclass(frozen=True, slots=True)
 class SigningKey:
-    """A key that signs tokens, and the id that tokens name it by."""
+    """Token signing key. `id` is the `kid` in the header of tokens."""
 
     id: str
     secret: bytes = field(repr=False)
@@ -54,42 +54,46 @@ class SigningKey:
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """All keys of a registry."""
+    """All keys of a registry.
+
+    tokens  signing keys, the current one first
+    robots  HMAC key of robots' secrets, from which the key of cursors is derived, too
+    """
 
     tokens: tuple[SigningKey, ...]
     robots: bytes = field(repr=False)
 
 
 class KeyStore(Protocol):
-    """Where the document is."""
+    """Store of the document of keys."""
 
     def load(self) -> Keys:
-        """The keys. Raises StorageError."""
+        """Load the keys. Raises StorageError."""
         ...
 
     def save(self, keys: Keys) -> None:
-        """Write the keys over those that are there. Raises StorageError."""
+        """Replace the stored keys. Raises StorageError."""
         ...
 
 
 def generate_keys() -> Keys:
-    """Keys that nobody has seen."""
+    """Return new random keys."""
     return Keys((_new_key(),), secrets.token_bytes(32))
 
 
 def rotate(keys: Keys) -> Keys:
-    """`keys` with a new one that signs, and of the others the newest only. The robots' key stays, as robots do."""
+    """Return `keys` with a new signing key, keeping the newest previous one. The robots' key stays, so robots do."""
     return replace(keys, tokens=(_new_key(), *keys.tokens)[:MAX_TRUSTED_KEYS])
 
 
 def to_json(keys: Keys) -> bytes:
-    """The document."""
+    """Return the document of keys."""
     tokens = [{"kid": key.id, "key": base64.b64encode(key.secret).decode()} for key in keys.tokens]
     return json.dumps({"tokens": tokens, "robots": base64.b64encode(keys.robots).decode()}).encode()
 
 
 def from_json(document: bytes) -> Keys:
-    """The keys of a document. Raises Corrupt, which does not show it."""
+    """Parse a document of keys. Raises Corrupt, whose message does not contain the document."""
     try:
         fields: Any = json.loads(document)
         keys = Keys(
@@ -97,22 +101,22 @@ def from_json(document: bytes) -> Keys:
             robots=base64.b64decode(fields["robots"]),
         )
     except (ValueError, KeyError, TypeError, binascii.Error):
-        raise Corrupt("the document of keys is not one") from None
+        raise Corrupt("the document of keys is malformed") from None
     if not keys.tokens or min(len(secret) for secret in (keys.robots, *(key.secret for key in keys.tokens))) < 32:
-        raise Corrupt("the document of keys has none, or one of less than 32 bytes")
+        raise Corrupt("the document of keys has no signing key, or a key of less than 32 bytes")
     return keys
 
 
 class KeyFile:
-    """KeyStore in a file that only its owner may read; made with new keys when it is first read."""
+    """KeyStore in a file that only its owner may read. The first load creates it with new keys."""
 
     def __init__(self, path: Path, create: bool = True) -> None:
-        """Keep the document at `path`; with `create` false, `load` raises Missing where there is no file."""
+        """Keep the document at `path`. If `create` is false, `load` raises ObjectNotFound if there is no file."""
         self._path = path
         self._create = create
 
     def load(self) -> Keys:
-        """See KeyStore.load. Of several processes that start at once, one makes the file."""
+        """See KeyStore.load. Of several processes that start concurrently, one creates the file."""
         with self._translate_errors():
             with contextlib.suppress(FileNotFoundError):
                 return from_json(self._path.read_bytes())
@@ -132,17 +136,17 @@ class KeyFile:
 
     @contextlib.contextmanager
     def _translate_errors(self) -> Iterator[None]:
-        """Raise what is wrong with the file as StorageError, with its name and what to do."""
+        """Turn file errors into StorageError, with the file's name and the next step."""
         try:
             yield
         except Corrupt as error:
             raise Corrupt(
-                f"{self._path}: {error}; put the right file back, or remove this one, and `lading serve` makes new"
-                " keys, with which no robot and no token from before is good"
+                f"{self._path}: {error}; restore the file from a backup, or remove it: `lading serve` then creates new"
+                " keys, which invalidate all tokens and robots"
             ) from None
         except OSError as error:
             raise Unavailable(
-                f"the keys in {self._path} cannot be read or made ({error.strerror or error}); use --keys file:///FILE"
+                f"cannot read or create the keys in {self._path} ({error.strerror or error}); use --keys file:///FILE"
             ) from error
 
     def _write(self, keys: Keys) -> Path:
@@ -156,10 +160,10 @@ class KeyFile:
 
 
 class KeyRing:
-    """The keys at hand. Any thread may use it."""
+    """Cache of the keys, reloaded periodically. Thread-safe."""
 
     def __init__(self, load: Callable[[], Keys], clock: Callable[[], float] = time.monotonic) -> None:
-        """Read the keys with `load`, now and then again. Raises StorageError where they cannot be read now."""
+        """Load the keys with `load`, and reload them after KEYS_TTL. Raises StorageError if the first load fails."""
         self._load = load
         self._clock = clock
         self._lock = threading.Lock()
@@ -170,24 +174,24 @@ class KeyRing:
 
     @property
     def signing(self) -> SigningKey:
-        """The key that signs."""
+        """The key that signs new tokens."""
         return self._current().tokens[0]
 
     @property
     def robots(self) -> bytes:
-        """The key under which robots' secrets are kept."""
+        """The HMAC key of robots' secrets."""
         return self._current().robots
 
     def find(self, id: str) -> SigningKey | None:
-        """The key of that id, where it is trusted. One that is not known may be new: then the document is read.
+        """Return the trusted key with this id, or None. An unknown id may be new, so it causes a reload.
 
-        Raises UNAVAILABLE where too many wait for that.
+        Raises UNAVAILABLE if too many threads wait for that.
         """
-        return _named(self._current(), id) or self._find_after_reload(id)
+        return _key_by_id(self._current(), id) or self._find_after_reload(id)
 
     def _current(self) -> Keys:
-        """The keys as they were at most FRESH seconds ago, or the last that could be read."""
-        # While somebody reads, others go on with the keys at hand.
+        """Return the keys, at most KEYS_TTL seconds old unless they could not be reloaded."""
+        # While one thread reloads, others use the cached keys.
         if self._clock() - self._read_at >= KEYS_TTL and self._lock.acquire(blocking=False):
             try:
                 self._reload()
@@ -199,26 +203,26 @@ class KeyRing:
         if self._clock() - self._last_miss < MIN_REFRESH_INTERVAL:
             return None
         with self._bulkhead.slot():
-            # Somebody else may have read meanwhile, to good purpose or in vain.
-            if not _named(self._keys, id) and self._clock() - self._last_miss >= MIN_REFRESH_INTERVAL:
+            # Another thread may have reloaded meanwhile, and found the key or not.
+            if not _key_by_id(self._keys, id) and self._clock() - self._last_miss >= MIN_REFRESH_INTERVAL:
                 self._reload()
-                if not _named(self._keys, id):
+                if not _key_by_id(self._keys, id):
                     self._last_miss = self._clock()
-        return _named(self._keys, id)
+        return _key_by_id(self._keys, id)
 
     def _reload(self) -> None:
         step_down()
         try:
             self._keys = self._load()
         except StorageError:
-            log.exception("the keys cannot be read; those at hand are used")
+            log.exception("cannot reload the keys; the cached ones stay in use")
         self._read_at = self._clock()
 
 
-def _named(keys: Keys, id: str) -> SigningKey | None:
+def _key_by_id(keys: Keys, id: str) -> SigningKey | None:
     return next((key for key in keys.tokens if key.id == id), None)
 
 
 def _new_key() -> SigningKey:
-    # The date is for people who look at the document.
+    # The date is for people who read the document.
     return SigningKey(f"{datetime.now(UTC):%Y%m%d}-{secrets.token_hex(4)}", secrets.token_bytes(32))

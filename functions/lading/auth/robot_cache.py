@@ -1,11 +1,11 @@
-"""Robots at hand, by name: guesses are compared with these, and the store is read now and then.
+"""Cache of robots by name, which bounds how often logins read the store.
 
-a login with                        reads the store
-a secret that is good               once a minute for each robot
-a secret that is wrong              once in five seconds for each name (it may be new), by up to 16 threads at once
-a name that no robot has            the same
-names and secrets without end       at most 100 times at once and then once a second for each network, and 500 times at
-                                    once and then ten times a second in all
+login with                     reads of the store
+a valid secret                 one a minute for each robot
+a wrong secret                 one in five seconds for each name (the robot may be new), by up to 16 threads at a time
+an unknown name                the same
+many names and secrets         a burst of 100, then one a second for each network; a burst of 500, then ten a second in
+                               total
 """
 
 import threading
@@ -23,15 +23,15 @@ from lading.auth.recent_logins import RecentLogins
 from lading_storage.records.core import Robot
 
 ROBOT_TTL: Final = 60.0
-"""Seconds that a robot is used as it was read: so long a revocation takes."""
+"""Seconds for which a robot is cached, and within which a revocation takes effect."""
 
 MIN_REREAD_INTERVAL: Final = 5.0
-"""Seconds after a reading of a name that did not show the secret to be good, before the next one."""
+"""Seconds between two reads of a name after one that did not confirm the secret."""
 
 MAX_CONCURRENT_READS: Final = 16
 MAX_WAITING_READS: Final = 96
-"""For secrets that have not proved good before (GuessLimit). Of a hundred machines that begin at once with one robot
-most wait for the first reads of it."""
+"""Concurrent reads, and threads that may wait, for secrets that have not been valid before (GuessLimit). If a hundred
+machines start with one robot at the same time, most of them wait for the first reads of it."""
 
 Find = Callable[[str], Robot | None]
 Accepts = Callable[[Robot], bool]
@@ -39,11 +39,11 @@ Accepts = Callable[[Robot], bool]
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """A robot as it was read from the store.
+    """A robot as it was read from the store. Times are those of the cache's clock, in seconds.
 
-    robot   None where there was none
-    read    when
-    missed  when it was last read and did not accept the secret
+    robot      None if there was none
+    read_at    time of the read
+    missed_at  time of the last read whose result did not accept the secret
     """
 
     robot: Robot | None
@@ -51,7 +51,7 @@ class _Entry:
     missed_at: float
 
     def accepted(self, accepts: Accepts, now: float) -> Robot | None:
-        """Return the robot where it is fresh, and accepts the secret."""
+        """Return the robot if the entry is fresh and accepts the secret, else None."""
         fresh = self.robot is not None and now - self.read_at < ROBOT_TTL
         return self.robot if fresh and self.robot and accepts(self.robot) else None
 
@@ -60,44 +60,52 @@ _NEVER: Final = _Entry(None, -float("inf"), -float("inf"))
 
 
 class RobotCache:
-    """Robots by name. Any thread may use it; what it remembers is bounded."""
+    """Cache of robots by name. Thread-safe, with bounded memory."""
 
     def __init__(self, find: Find, clock: Callable[[], float] = time.monotonic) -> None:
-        """Read robots with `find`."""
+        """Load robots with `find`."""
         self._find = find
         self._clock = clock
         self._lock = threading.Lock()
         self._entries: LRUCache[str, _Entry] = LRUCache(MAX_KEYS)
         self._bulkhead = Bulkhead(MAX_CONCURRENT_READS, MAX_WAITING_READS)
-        self._proved = RecentLogins(clock)
+        self._confirmed = RecentLogins(clock)
         self._limit = GuessLimit(clock)
 
     def get(self, name: str, mac: str, accepts: Accepts, network: str) -> Robot | None:
-        """Return the robot of a name where it `accepts` the secret that `mac` is of; None where there is none.
+        """Return the robot with this name if it accepts the secret, else None.
 
-        Raises TOO_MANY_LOGINS (429) and UNAVAILABLE (503) where too many read already, and StorageError.
+        Args:
+            name: of the robot.
+            mac: MAC of the secret, the key for confirmed secrets.
+            accepts: compares the secret with a robot's.
+            network: of the client.
+
+        Raises:
+            RegistryError: TOO_MANY_LOGINS (429), UNAVAILABLE (503) if there are too many reads.
+            StorageError: the store cannot be read.
         """
         entry, now = self._entry(name), self._clock()
         if robot := entry.accepted(accepts, now):
             return robot
         if now - entry.missed_at < MIN_REREAD_INTERVAL:
             return None
-        if self._proved.knows(name, mac):
+        if self._confirmed.knows(name, mac):
             return self._read(name, accepts)
-        return self._read_unproved(name, mac, accepts, network)
+        return self._read_unconfirmed(name, mac, accepts, network)
 
-    def _read_unproved(self, name: str, mac: str, accepts: Accepts, network: str) -> Robot | None:
-        """Read a robot for a secret that may be a guess."""
+    def _read_unconfirmed(self, name: str, mac: str, accepts: Accepts, network: str) -> Robot | None:
+        """Read a robot for a secret that may be a guess, within the rate limit."""
         self._limit.acquire(network)
         with self._bulkhead.slot(network):
             robot = self._read(name, accepts)
         if robot:
-            self._proved.add(name, mac)
+            self._confirmed.add(name, mac)
             self._limit.refund(network)
         return robot
 
     def _read(self, name: str, accepts: Accepts) -> Robot | None:
-        """Read a robot, unless another thread has done so meanwhile."""
+        """Read a robot, unless another thread has read it meanwhile."""
         entry, now = self._entry(name), self._clock()
         robot = entry.accepted(accepts, now)
         if robot or now - entry.missed_at < MIN_REREAD_INTERVAL:

@@ -1,7 +1,7 @@
-"""Robots: credentials of our own, for where none of Google's can be had.
+"""Robots: credentials that the registry issues, for clients without Google credentials.
 
-A robot logs in as `robot+NAME` with a secret of 256 random bits that is shown once. Kept is its HMAC alone: a secret
-that nobody can guess needs no slow hash, and whoever reads the store cannot log in with what is there.
+A robot logs in as `robot+NAME` with a secret of 256 random bits that is shown once. Only its HMAC is stored: a secret
+that cannot be guessed needs no slow hash, and read access to the store does not allow a login.
 """
 
 import hmac
@@ -25,30 +25,30 @@ from lading_storage.protocols import Create, Delete, MetadataStore, Replace
 from lading_storage.records.core import Key, Robot
 
 USER_PREFIX: Final = "robot+"
-"""What the user name of a robot begins with. Nobody's address is a robot's name, since it has an `@`."""
+"""Prefix of a robot's user name. An e-mail address is never a robot's name, since it has an `@`."""
 
 ROBOT_PREFIX: Final = "lading_"
-"""What a robot's secret begins with, so that scanners for leaked secrets know one."""
+"""Prefix of a robot's secret, so that scanners for leaked secrets detect it."""
 
 ACTIONS: Final = (Action.PULL, Action.PUSH)
-"""What robots can be let do. Deleting is for people, and for programs that Google knows."""
+"""Actions that robots can be granted. DELETE is reserved for people and service accounts."""
 
 _NAME: Final = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?")
 
 
 class RobotError(StorageError):
-    """A robot that cannot be, or is not there; the message says why."""
+    """A robot is invalid, or does not exist; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class RobotCaller:
-    """Caller by a robot's secret."""
+    """Caller authenticated by a robot's secret."""
 
     robot: Robot
 
     @property
     def principal(self) -> str:
-        """See Caller.principal: as it logs in."""
+        """See Caller.principal: the user name of its login."""
         return USER_PREFIX + self.robot.id
 
     def decide(self, action: Action, repository: str) -> Decision:
@@ -56,8 +56,8 @@ class RobotCaller:
         if action not in ON_REPOSITORIES:
             return Decision(Effect.ALLOWED, "the robot is known")
         allowed = action.value in self.robot.actions and patterns.matches(self.robot.repositories, repository)
-        may = f"{','.join(self.robot.actions)} on {' '.join(self.robot.repositories)}"
-        return allow_or_deny(allowed, f"the robot may {may}")
+        actions, repositories = ",".join(self.robot.actions), " ".join(self.robot.repositories)
+        return allow_or_deny(allowed, f"the robot may {actions} on {repositories}")
 
     def readable_patterns(self) -> Sequence[str]:
         """See Caller.readable_patterns."""
@@ -68,7 +68,7 @@ class Robots:
     """The robots of a registry."""
 
     def __init__(self, metadata: MetadataStore, keys: KeyRing, clock: Callable[[], float] = time.monotonic) -> None:
-        """Keep them in `metadata`, and their secrets under the robots' key of `keys`."""
+        """Store robots in `metadata`, with HMACs of their secrets under the robots' key of `keys`."""
         self._metadata = metadata
         self._keys = keys
         self._cache = RobotCache(self._find, clock)
@@ -76,8 +76,8 @@ class Robots:
     def identify(self, user: str, secret: str, client: ClientAddress = NO_ADDRESS) -> RobotCaller:
         """Return the robot with this secret, sent from `client`.
 
-        A robot is read once a minute, not at each request, and guesses read the store now and then (RobotCache). A
-        secret of 256 random bits is not found by guessing, so wrong ones do not delay the right one (LoginDelay).
+        A robot is read once a minute, not at each request, and reads for guesses are rate limited (RobotCache). 256
+        random bits cannot be guessed, so wrong secrets do not delay a login (LoginDelay).
 
         Raises UNAUTHORIZED, TOO_MANY_LOGINS (429), UNAVAILABLE (503), StorageError.
         """
@@ -86,7 +86,7 @@ class Robots:
             raise RegistryError(UNAUTHORIZED)
         mac = self._mac(name, secret)
         robot = self._cache.get(name, mac, lambda robot: _has_secret(robot, mac), client.network)
-        if robot is None or _is_past(robot.expires):
+        if robot is None or _has_passed(robot.expires):
             raise RegistryError(UNAUTHORIZED)
         return RobotCaller(robot)
 
@@ -95,19 +95,30 @@ class Robots:
         return RequiredPermission(action.value, f"repositories/{repository}")
 
     def caller_named(self, name: str) -> RobotCaller:
-        """The caller that a robot is. Raises RobotError."""
+        """Return the caller that stands for a robot. Raises RobotError if there is none."""
         return RobotCaller(self._existing(name))
 
     def create(
         self, name: str, repositories: Sequence[str], actions: Sequence[str], owner: str, lifetime: timedelta | None
     ) -> str:
-        """Make a robot; answers its secret, which is kept nowhere. Raises RobotError."""
+        """Create a robot and return its secret, which is not stored.
+
+        Args:
+            name: its id.
+            repositories: patterns.
+            actions: of ACTIONS, by value.
+            owner: principal that creates it.
+            lifetime: until it expires; None for never.
+
+        Raises:
+            RobotError: an argument is invalid, or the robot exists.
+        """
         if not _NAME.fullmatch(name):
-            raise RobotError(f"{name} is not a robot's name: lower-case letters, digits, `.`, `_` and `-`, at most 64")
+            raise RobotError(f"{name} is not a robot's name: use at most 64 lower-case letters, digits, `.`, `_`, `-`")
         if not repositories or not all(patterns.is_pattern(pattern) for pattern in repositories):
-            raise RobotError("--repositories are names, in which * stands for any text")
+            raise RobotError("--repositories must be repository names, in which * matches any text")
         if not actions or not {action.value for action in ACTIONS}.issuperset(actions):
-            raise RobotError("--may is pull, push or pull,push")
+            raise RobotError("--may must be pull, push or pull,push")
         secret, now = _new_secret(), datetime.now(UTC)
         robot = Robot(
             id=name,
@@ -121,42 +132,44 @@ class Robots:
         try:
             self._metadata.commit([Create(robot)])
         except Conflict:
-            raise RobotError(f"there is a robot {name} already") from None
+            raise RobotError(f"robot {name} already exists") from None
         return secret
 
     def rotate(self, name: str, overlap: timedelta, lifetime: timedelta | None) -> str:
-        """Give a robot a new secret, and answer it; the one before stays good for `overlap`. Raises RobotError.
+        """Give a robot a new secret and return it. Raises RobotError if the robot does not exist.
 
-        A robot that expires gets a new term of `lifetime`; None lets it live for ever. One that does not expire never
-        will.
+        Args:
+            name: of the robot.
+            overlap: how long the previous secret remains valid.
+            lifetime: from now until the robot expires; None for never. Ignored if the robot does not expire.
         """
         secret = _new_secret()
         retry_on_conflict(lambda: self._rotate(name, secret, overlap, lifetime))
         return secret
 
     def revoke(self, name: str) -> None:
-        """End a robot. Raises RobotError."""
+        """Delete a robot. Raises RobotError if it does not exist."""
         retry_on_conflict(lambda: self._metadata.commit([Delete(self._existing(name))]))
 
     def all(self, limit: int = 10_000) -> list[Robot]:
-        """The robots, by name."""
+        """Return the robots, sorted by name."""
         return self._metadata.scan(Robot, limit=limit)
 
-    def _rotate(self, name: str, secret: str, overlap: timedelta, life: timedelta | None) -> None:
+    def _rotate(self, name: str, secret: str, overlap: timedelta, lifetime: timedelta | None) -> None:
         robot, now = self._existing(name), datetime.now(UTC)
         changed = replace(
             robot,
             mac=self._mac(name, secret),
             former_mac=robot.mac if overlap else "",
             former_until=now + overlap if overlap else None,
-            expires=now + life if life and robot.expires else None,
+            expires=now + lifetime if lifetime and robot.expires else None,
         )
         self._metadata.commit([Replace(changed)])
 
     def _existing(self, name: str) -> Robot:
         robot = self._find(name) if _NAME.fullmatch(name) else None
         if robot is None:
-            raise RobotError(f"there is no robot {name}")
+            raise RobotError(f"there is no robot {name}; `lading robots list` shows all robots")
         return robot
 
     def _find(self, name: str) -> Robot | None:
@@ -164,20 +177,20 @@ class Robots:
         return self._metadata.read([key])[key]
 
     def _mac(self, name: str, secret: str) -> str:
-        # The name is part of it: a record that is moved under another name is worth nothing.
+        # The name is part of the message, so that a record copied to another name is useless.
         return hmac.digest(self._keys.robots, f"{name}\0{secret}".encode(), "sha256").hex()
 
 
 def _has_secret(robot: Robot, mac: str) -> bool:
-    """Return whether the secret that `mac` is of is the robot's, or still is."""
+    """Return whether `mac` is the MAC of the robot's current secret, or of the former one within its overlap."""
     current = hmac.compare_digest(mac, robot.mac)
     former = hmac.compare_digest(mac, robot.former_mac)
-    return current or (former and not _is_past(robot.former_until))
+    return current or (former and not _has_passed(robot.former_until))
 
 
 def _new_secret() -> str:
     return ROBOT_PREFIX + secrets.token_urlsafe(32)
 
 
-def _is_past(time: datetime | None) -> bool:
+def _has_passed(time: datetime | None) -> bool:
     return time is not None and time <= datetime.now(UTC)

@@ -1,7 +1,7 @@
-"""The claims of the registry's own tokens, each of the type that `Tokens.issue` writes, or the token is none of ours.
+"""Type checks of token claims: each claim has the type that `Tokens.issue` writes, or the token is refused.
 
-A token's signature says that it is ours. That it was us who wrote the claims is another matter: another program may
-sign with a key that leaked, and a release before or after this one may write them in another way.
+A valid signature does not prove that this release wrote the claims: another program may sign with a leaked key, and an
+earlier or later release may write them differently.
 """
 
 from dataclasses import dataclass
@@ -12,18 +12,18 @@ TIMES: Final = ("iat", "nbf", "exp")
 
 
 class ClaimsInvalid(ValueError):
-    """Claims that are not of the type that this registry writes."""
+    """A claim has another type than this registry writes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """What a token says.
+    """The claims of a token.
 
     principal  of the caller, "" for an unauthenticated client
     anonymous  whether it was issued to an unauthenticated client
-    granted    repositories and actions
-    refused    … that were requested and not granted
-    catalog    patterns of what a listing may show; None where it was not asked for
+    granted    pairs of a repository and an action
+    refused    … that were requested and denied
+    catalog    patterns of the repositories that a listing may show; None if no listing was granted
     expires    seconds since 1970
     """
 
@@ -36,18 +36,23 @@ class Claims:
 
 
 def read_claims(claims: dict[str, Any], life: int) -> Claims:
-    """Return the claims of a token that lives no longer than `life` seconds; all that `issue` writes are there.
+    """Check and return the claims of a token, which has all registered claims that `Tokens.issue` writes.
 
-    Raises ClaimsInvalid.
+    Args:
+        claims: of a token with a valid signature.
+        life: maximum lifetime in seconds.
+
+    Raises:
+        ClaimsInvalid: a claim has the wrong type, or the token's lifetime is too long.
     """
     for name in REGISTERED:
         _text(claims[name])
     issued, _, expires = (_number(claims[name]) for name in TIMES)
     if expires - issued > life:
-        raise ClaimsInvalid("the token lives longer than those of this registry")
+        raise ClaimsInvalid("the token's lifetime is longer than this registry's")
     anonymous = claims.get("anonymous", False)
     if not isinstance(anonymous, bool):
-        raise ClaimsInvalid("anonymous")
+        raise ClaimsInvalid("the claim `anonymous` is not a boolean")
     return Claims(
         principal=claims["sub"],
         anonymous=anonymous,
@@ -62,7 +67,7 @@ def _on_repositories(access: Any) -> frozenset[tuple[str, str]]:
     pairs: set[tuple[str, str]] = set()
     for scope in _items(access):
         if not isinstance(scope, dict):
-            raise ClaimsInvalid("a scope")
+            raise ClaimsInvalid("a scope is not an object")
         type, name = _text(scope.get("type")), _text(scope.get("name"))
         actions = [_text(action) for action in _items(scope.get("actions"))]
         if type == "repository":
@@ -72,18 +77,18 @@ def _on_repositories(access: Any) -> frozenset[tuple[str, str]]:
 
 def _text(value: Any) -> str:
     if not isinstance(value, str):
-        raise ClaimsInvalid("a text")
+        raise ClaimsInvalid("a claim is not a string")
     return value
 
 
 def _number(value: Any) -> int:
-    # True is a number, too.
+    # Not isinstance: a bool is an int.
     if type(value) is not int:
-        raise ClaimsInvalid("a time")
+        raise ClaimsInvalid("a time is not an integer")
     return value
 
 
 def _items(value: Any) -> list[Any]:
     if not isinstance(value, list):
-        raise ClaimsInvalid("a list")
+        raise ClaimsInvalid("a claim is not a list")
     return value

@@ -1,6 +1,6 @@
-"""The scopes of a token, packed: a client that collects the scopes of 500 repositories sends its token in a header.
+"""Compression of a token's scopes: a client may request those of 500 repositories, and sends the token in a header.
 
-500 scopes take 40 KB as JSON, and 2 to 9 KB packed. Few are written as they are, so that a token can be read by people.
+500 scopes take 40 KB as JSON, and 2 to 9 KB compressed. A small set is not compressed, so that people can read it.
 """
 
 import base64
@@ -13,17 +13,17 @@ from typing import Any, Final
 from lading.auth.scopes import Scope
 
 MAX_UNPACKED_CLAIMS: Final = 2 * 1024
-"""Bytes of scopes that are not packed."""
+"""Bytes of scopes above which they are compressed."""
 
 MAX_UNPACKED: Final = 256 * 1024
-"""Bytes; 500 scopes with the longest names, granted and refused, take fewer."""
+"""Bytes of decompressed scopes; 500 scopes with the longest names, granted and refused, take fewer."""
 
 SCOPE_CLAIMS: Final = ("access", "refused")
 
 
 def scope_claims(granted: Sequence[Scope], refused: Sequence[Scope]) -> dict[str, Any]:
-    """Return the claims that say what is granted and what was refused."""
-    plain = dict(zip(SCOPE_CLAIMS, (_written(granted), _written(refused)), strict=True))
+    """Return the claims for the granted and the refused scopes, compressed if they are large."""
+    plain = dict(zip(SCOPE_CLAIMS, (_to_json(granted), _to_json(refused)), strict=True))
     text = json.dumps(plain)
     if len(text) <= MAX_UNPACKED_CLAIMS:
         return plain
@@ -31,21 +31,21 @@ def scope_claims(granted: Sequence[Scope], refused: Sequence[Scope]) -> dict[str
 
 
 def unpacked(claims: dict[str, Any]) -> dict[str, Any]:
-    """Return the claims of a token with its scopes as they are. Raises ValueError where they cannot be read."""
+    """Return the claims of a token with its scopes decompressed. Raises ValueError if they are malformed."""
     if "packed" not in claims:
         return claims
     if not isinstance(claims["packed"], str):
-        raise ValueError("packed scopes that are no text")
-    unpacking = zlib.decompressobj()
+        raise ValueError("the packed scopes are not a string")
+    decompressor = zlib.decompressobj()
     try:
-        text = unpacking.decompress(base64.b64decode(claims["packed"], b"-_", validate=True), MAX_UNPACKED)
+        text = decompressor.decompress(base64.b64decode(claims["packed"], b"-_", validate=True), MAX_UNPACKED)
     except (binascii.Error, zlib.error) as error:
-        raise ValueError("packed scopes that cannot be unpacked") from error
-    plain = json.loads(text) if unpacking.eof else None
+        raise ValueError("the packed scopes cannot be decompressed") from error
+    plain = json.loads(text) if decompressor.eof else None
     if not isinstance(plain, dict):
-        raise ValueError("packed scopes that are cut, or too many")
+        raise ValueError("the packed scopes are truncated or too large")
     return {**claims, **{name: plain.get(name) for name in SCOPE_CLAIMS}}
 
 
-def _written(scopes: Sequence[Scope]) -> list[dict[str, Any]]:
+def _to_json(scopes: Sequence[Scope]) -> list[dict[str, Any]]:
     return [{"type": scope.type, "name": scope.name, "actions": list(scope.actions)} for scope in scopes]

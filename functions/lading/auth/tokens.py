@@ -1,13 +1,13 @@
-"""The registry's own tokens: what one /v2/token answer granted, for five minutes, without asking anybody again.
+"""Bearer tokens that the registry issues at /v2/token. For five minutes they authorize without a query to Google.
 
-A token is a JWT (RFC 7519), signed with HS256 and nothing else by a key that only this registry has, for this registry
-alone. Its claims, beside the registered ones:
+A token is a JWT (RFC 7519), signed with HS256 only, by a key that only this registry has, and valid for this registry
+only. Its claims, beside the registered ones:
 
-    access    what is granted, as distribution writes it: [{"type", "name", "actions"}]
-    refused   what was asked for in vain, in the same form: a request for it is answered 403, not 401
-    packed    both of them, where they are many (auth.token_packing)
-    readable  patterns of what a listing may show, where `registry:catalog:*` was granted
-    anonymous nobody logged in
+    access     granted scopes, in the form of distribution: [{"type", "name", "actions"}]
+    refused    denied scopes, in the same form: a request for them gets 403, not 401
+    packed     both of these in compressed form, if they are large (auth.token_packing)
+    readable   patterns of the repositories that a listing may show, if `registry:catalog:*` was granted
+    anonymous  true if the client was not authenticated
 
 https://distribution.github.io/distribution/spec/auth/jwt/
 """
@@ -35,23 +35,23 @@ from lading.registry.errors import UNAUTHORIZED, RegistryError
 
 ALGORITHM: Final = "HS256"
 TOKEN_TTL: Final = 300
-"""A token's life. A token with a later end is refused, though its signature may be good."""
+"""Lifetime of a token in seconds. A token that expires later is refused even if its signature is valid."""
 
 MAX_CLOCK_SKEW: Final = 30
-"""Seconds that the clocks of two instances may differ."""
+"""Seconds by which the clocks of two instances may differ."""
 
 MAX_LENGTH: Final = 16 * 1024
-"""Characters of a token that is looked at."""
+"""Characters; a longer token is refused without parsing."""
 
 MAX_CACHED_LENGTH: Final = 1024
-"""Characters of a token that is remembered as verified, and of the names that it is for: one for four scopes. 10,000 of
-these take up to 50 MB; the longest that a client without credentials can have would take 136."""
+"""Characters of a token whose verification is cached, and of the repository names in it: about four scopes. 10,000 such
+tokens take up to 50 MB; the longest ones that an unauthenticated client can obtain would take 136 MB."""
 
 MAX_CLAIMS_SIZE: Final = 10 * 1024
-"""Bytes of a token's claims, which make 14 KiB of token. It travels in a header, whose length proxies limit."""
+"""Bytes of a token's claims, which make a token of 14 KiB. It is sent in a header, whose length proxies limit."""
 
 RESERVED_FOR_PATTERNS: Final = 1_000
-"""Of these, where a listing was asked for: what is left beside the scopes is for patterns of what it may show."""
+"""Bytes of MAX_CLAIMS_SIZE that are reserved for the claim `readable`, if `registry:catalog:*` was granted."""
 
 REQUIRED: Final = ["iss", "aud", "sub", "iat", "nbf", "exp", "jti"]
 CHARACTERS: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.")
@@ -61,7 +61,7 @@ log = logging.getLogger("lading")
 
 @dataclass(frozen=True, slots=True)
 class TokenCaller:
-    """Whoever sent a token: may do what it grants, and pull what is public."""
+    """Caller authenticated by a token of the registry: has what it grants, and may pull from public repositories."""
 
     principal: str
     anonymous: bool
@@ -71,16 +71,16 @@ class TokenCaller:
     public: tuple[str, ...]
 
     def decide(self, action: Action, repository: str) -> Decision:
-        """See Caller.decide; asks nobody."""
+        """See Caller.decide. Makes no query."""
         if action in (Action.NONE, Action.AUTHENTICATE):
-            return Decision(Effect.ALLOWED, "the token is good")
+            return Decision(Effect.ALLOWED, "the token is valid")
         if action is Action.LIST:
             return Decision(Effect.ALLOWED if self.catalog is not None else Effect.UNDETERMINED, "the token's scope")
         if action is Action.PULL and patterns.matches(self.public, repository):
             return Decision(Effect.ALLOWED, "the repository is public")
         if (repository, action.value) in self.granted:
             return Decision(Effect.ALLOWED, "the token's scope")
-        # Whoever has not logged in can still do so.
+        # An anonymous client can still log in, so it is never DENIED.
         refused = (repository, action.value) in self.refused and not self.anonymous
         return Decision(Effect.DENIED if refused else Effect.UNDETERMINED, "the token's scope")
 
@@ -92,7 +92,7 @@ class TokenCaller:
 
 @dataclass(frozen=True, slots=True)
 class _Verified:
-    """A token whose signature and claims were good; good still while the key is trusted, up to `ends`."""
+    """A cached verification, valid until `expires_at` (seconds since 1970) while `key` is trusted."""
 
     caller: TokenCaller
     key: SigningKey
@@ -100,17 +100,25 @@ class _Verified:
 
     @property
     def size(self) -> int:
-        """Characters of the names that it is for."""
+        """Total length of the repository names in the token."""
         return sum(len(name) for rights in (self.caller.granted, self.caller.refused) for name, _ in rights)
 
 
 class Tokens:
-    """Issues and reads the tokens of one registry."""
+    """Issues and verifies the tokens of one registry."""
 
     def __init__(
         self, keys: KeyRing, issuer: str, audience: str, public: Sequence[str], clock: Callable[[], float] = time.time
     ) -> None:
-        """Issue tokens as `issuer` for `audience`; whoever has one may also pull from `public`, which are patterns."""
+        """Create the issuer.
+
+        Args:
+            keys: sign tokens.
+            issuer: claim `iss` of all tokens.
+            audience: claim `aud` of all tokens.
+            public: patterns of the repositories that every caller may pull from.
+            clock: returns seconds since 1970.
+        """
         self._keys = keys
         self._issuer = issuer
         self._audience = audience
@@ -119,7 +127,7 @@ class Tokens:
         self._verified = ResultCache[bytes, _Verified](lambda token: True)
 
     def issue(self, caller: Caller, anonymous: bool, granted: Sequence[Scope], refused: Sequence[Scope]) -> Token:
-        """A token for these scopes, which are not checked here: for the last of them, where all would not fit."""
+        """Return a token for these scopes, without checking them. If they do not all fit, the last ones are kept."""
         now, key = int(self._clock()), self._keys.signing
         claims: dict[str, Any] = {
             "iss": self._issuer,
@@ -132,20 +140,24 @@ class Tokens:
         }
         if anonymous:
             claims["anonymous"] = True
-        most = MAX_CLAIMS_SIZE - RESERVED_FOR_PATTERNS * (CATALOG in granted)
-        while len(json.dumps(both := claims | scope_claims(granted, refused))) > most:
+        max_size = MAX_CLAIMS_SIZE - RESERVED_FOR_PATTERNS * (CATALOG in granted)
+        while len(json.dumps(with_scopes := claims | scope_claims(granted, refused))) > max_size:
             granted, refused = _drop_first_tenth(granted), _drop_first_tenth(refused)
-        claims = both
+        claims = with_scopes
         if CATALOG in granted:
-            left = MAX_CLAIMS_SIZE - len(json.dumps(claims))
-            claims["readable"] = _fit_within(patterns.without_covered(caller.readable_patterns()), left)
+            remaining = MAX_CLAIMS_SIZE - len(json.dumps(claims))
+            claims["readable"] = _fit_within(patterns.without_covered(caller.readable_patterns()), remaining)
         text = jwt.encode(claims, key.secret, ALGORITHM, headers={"kid": key.id})
         return Token(text, TOKEN_TTL, now, tuple(granted), tuple(refused))
 
     def verify(self, text: str) -> TokenCaller:
-        """Who sent a token. Raises UNAUTHORIZED for any but one of this registry's own, alive and whole.
+        """Return the caller that the token authenticates.
 
-        To verify one takes as long as all else that a small pull needs, and clients send each many times.
+        Verification takes as long as the rest of a small pull, and clients send each token many times, so results are
+        cached.
+
+        Raises:
+            RegistryError: UNAUTHORIZED unless this registry issued the token, and it is intact and not expired.
         """
         if len(text) > MAX_LENGTH or not CHARACTERS.issuperset(text):
             raise RegistryError(UNAUTHORIZED)
@@ -153,7 +165,7 @@ class Tokens:
         verified = self._verified.peek(hashed) if hashed else None
         if verified is None:
             verified = self._verify_uncached(text)
-            # Packed, a short token may be for much.
+            # A short token may have many names, packed.
             if hashed and verified.size <= MAX_CACHED_LENGTH:
                 self._verified.put(hashed, verified)
         if verified.expires_at <= time.time() - MAX_CLOCK_SKEW or self._keys.find(verified.key.id) != verified.key:
@@ -175,11 +187,11 @@ class Tokens:
         return _Verified(caller, key, claims.expires)
 
     def _claims(self, text: str) -> tuple[SigningKey, Claims]:
-        """Return the claims of a token, and the key that signed it."""
+        """Verify a token; return the key that signed it, and its claims. Raises UNAUTHORIZED."""
         try:
             header = jwt.get_unverified_header(text)
             id = header.get("kid")
-            # Not a word of the header is followed: it names one of our keys, or the token is none of ours.
+            # The header is not trusted: it must have exactly these fields, and name a known key.
             if header != {"alg": ALGORITHM, "typ": "JWT", "kid": id} or not isinstance(id, str):
                 raise RegistryError(UNAUTHORIZED)
             key = self._keys.find(id)
@@ -196,7 +208,7 @@ class Tokens:
             )
             return key, read_claims(unpacked(claims), TOKEN_TTL)
         except (jwt.InvalidTokenError, ValueError, TypeError, OverflowError, RecursionError):
-            # The others are what PyJWT raises for claims of other types than it expects.
+            # All but the first are what PyJWT raises for claims of unexpected types.
             raise RegistryError(UNAUTHORIZED) from None
 
 
@@ -206,8 +218,9 @@ def _drop_first_tenth(scopes: Sequence[Scope]) -> Sequence[Scope]:
 
 
 def _fit_within(texts: Sequence[str], max_size: int) -> list[str]:
+    """Return the first texts whose JSON fits into `max_size` characters."""
     lengths = itertools.accumulate(len(text) + 3 for text in texts)
     fitting = [text for text, length in zip(texts, lengths, strict=True) if length <= max_size]
     if len(fitting) < len(texts):
-        log.warning("a caller may read more than fits into a token: the catalog shows %d patterns", len(fitting))
+        log.warning("a token is too small for all readable patterns; the catalog shows %d of them", len(fitting))
     return fitting
