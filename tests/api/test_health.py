@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from lading.registry.readiness import ANSWER_TIMEOUT, Readiness
+from lading.registry.readiness import RESPONSE_TIMEOUT, Readiness
 from lading.registry.registry import Registry
 from lading_storage.errors import Unavailable
 from lading_storage.protocols import Found
@@ -131,7 +131,7 @@ def test_a_store_that_does_not_answer_fails_after_a_while() -> None:
     asking.start()
     assert stores.entered.wait(30)
 
-    time[0] += ANSWER_TIMEOUT - 0.1
+    time[0] += RESPONSE_TIMEOUT - 0.1
     assert readiness.failing() == ""
     time[0] += 0.1
     assert readiness.failing() == "metadata"
@@ -142,7 +142,7 @@ def test_a_store_that_does_not_answer_fails_after_a_while() -> None:
 
 
 def test_a_store_that_never_answered_is_not_waited_for_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lading.registry.readiness.ANSWER_TIMEOUT", 0.1)
+    monkeypatch.setattr("lading.registry.readiness.RESPONSE_TIMEOUT", 0.1)
     stores = Asked()
     readiness = Readiness(stores, stores)  # type: ignore[arg-type]
     stores.go_on.clear()

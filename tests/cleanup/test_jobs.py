@@ -14,7 +14,7 @@ from lading.jobs.gc.sweep import GracePeriods
 from lading.registry import pagination
 from lading.registry.cleanup.policy_json import parse_policies
 from lading.registry.content.manifest_format import OCI_INDEX
-from lading.registry.content.manifests import Referrer
+from lading.registry.content.referrers import Referrer
 from lading.registry.lifecycle import delete
 from lading.registry.registry import Registry
 from lading.registry.tags.immutable import ImmutableTags

@@ -270,7 +270,7 @@ def forget(registry: Registry, repository: str, content: bytes) -> None:
 
 @pytest.mark.parametrize(
     "steps",
-    [(put,), (put, delete), (put, delete, undelete), (put, delete, forget)],
+    [(put,), (put, delete_manifest), (put, delete_manifest, undelete), (put, delete_manifest, forget)],
     ids=lambda steps: steps[-1].__name__,
 )
 def test_wherever_it_is_killed_collection_goes_on(

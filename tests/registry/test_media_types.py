@@ -72,7 +72,7 @@ def test_bytes_that_are_there_are_not_pushed_as_another_type(
     reason = told(lambda: put(registry, content, second, "v2"))
 
     assert reason.startswith("MANIFEST_INVALID")
-    assert f"delete {manifest.digest} with `lading delete --for-good` first" in reason
+    assert f"delete {manifest.digest} with `lading delete --for-good`" in reason
     assert registry.tags.names("a", "", 9).items == ["v1"]
     put(registry, content, first, "v3")
     delete_for_good(registry, manifest)

@@ -125,9 +125,9 @@ def test_what_comes_later_is_kept(registry: Registry, clock: TestClock, stores: 
     collect(registry, clock)
 
     assert registry.blobs.get("win/a", digest_of(LAYER))
-    with pytest.raises(RegistryError, match="a manifest names this blob"):
+    with pytest.raises(RegistryError, match="a manifest references this blob"):
         registry.blobs.delete("win/a", digest_of(LAYER))
-    with pytest.raises(RegistryError, match="an index names this manifest"):
+    with pytest.raises(RegistryError, match="an index references this manifest"):
         registry.deletion.manifest("mirror/a", child.digest)
     spotless(Snapshot(stores, ["win/a", "mirror/a"]))
 

@@ -7,7 +7,7 @@ from lading.auth import cursors, patterns
 from lading.http.request_context import RequestContext, add_next_link, page_size, start_after
 from lading.http.responses import Response, json_response
 from lading.registry.content.manifest_format import OCI_INDEX
-from lading.registry.content.manifests import Referrer
+from lading.registry.content.referrers import Referrer
 from lading.registry.names import check_digest, check_subject
 
 

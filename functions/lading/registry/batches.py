@@ -1,11 +1,12 @@
-"""Committing many things in as few commits as the metadata store takes.
+"""Split a large change into batches, each of which fits into one commit of the metadata store.
 
-A commit is atomic, so it cannot be split by the store: who makes the writes says what may stand in commits of its own.
+A commit is atomic, so the store cannot split it: the caller decides which items may be committed apart.
 
-    in_batches(digests, lambda some: settle(lambda: self._delete(some)))
+    in_batches(digests, lambda batch: retry_on_conflict(lambda: self._delete(batch)))
 
-Where the writes are known beforehand, `size` fills the commits by what they count; else a batch that proves too large
-is halved. Whoever can only commit all at once catches TooLarge, and does first in batches what may be done before.
+Where the size of the writes is known in advance, `size` fills each batch up to the limit. Otherwise a batch that turns
+out too large is halved. A caller that must commit everything at once catches TooLarge, and commits in batches
+beforehand whatever may come first.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -17,49 +18,49 @@ from lading_storage.errors import TooLarge
 T = TypeVar("T")
 
 MAX_BATCH: Final = 100
-"""Things of one batch: a large commit fails more often, since it relies on more."""
+"""Items in one batch: the more preconditions a commit has, the more often it conflicts."""
 
 
 def in_batches(
-    things: Sequence[T],
+    items: Sequence[T],
     commit: Callable[[Sequence[T]], object],
     *,
-    size: Callable[[T], int] = lambda thing: 0,
+    size: Callable[[T], int] = lambda item: 0,
     max_items: int = MAX_BATCH,
 ) -> None:
-    """Commit things in order, in batches of as many as fit.
+    """Commit items in order, in batches that are as large as possible.
 
     Args:
-        things: all that is to be committed; nothing is done where there are none.
-        commit: commits some of them in one commit, or raises TooLarge, and is then called with half as many. It settles
-            lost races itself.
-        size: the bytes that one thing adds to a commit: commit_size.size_of its writes.
-        max_items: things in one batch.
+        items: the items to commit; without any, `commit` is not called.
+        commit: commits a batch in one commit. Where it raises TooLarge, it is called again with each half of the batch.
+            It retries conflicts itself.
+        size: returns the bytes that one item adds to a commit (commit_size.size_of its writes).
+        max_items: the maximum number of items in one batch.
 
     Raises:
-        TooLarge: one thing alone is too large; what stands before it is committed.
+        TooLarge: a single item is too large; the items before it are committed.
     """
-    waiting = [*batches(things, size, max_items)]
-    waiting.reverse()
-    while waiting:
-        batch = waiting.pop()
+    pending = [*batches(items, size, max_items)]
+    pending.reverse()
+    while pending:
+        batch = pending.pop()
         try:
             commit(batch)
         except TooLarge:
             if len(batch) == 1:
                 raise
             half = len(batch) // 2
-            waiting += [batch[half:], batch[:half]]
+            pending += [batch[half:], batch[:half]]
 
 
-def batches(things: Sequence[T], size: Callable[[T], int], max_items: int = MAX_BATCH) -> Iterator[Sequence[T]]:
-    """Return things in batches of at most `max_items` things and BATCH_SIZE bytes, or of one larger thing."""
+def batches(items: Sequence[T], size: Callable[[T], int], max_items: int = MAX_BATCH) -> Iterator[Sequence[T]]:
+    """Yield batches of at most `max_items` items and BATCH_SIZE bytes; an item that is larger has its own batch."""
     start, total = 0, 0
-    for number, thing in enumerate(things):
-        added = size(thing)
-        if number > start and (number - start == max_items or total + added > BATCH_SIZE):
-            yield things[start:number]
-            start, total = number, 0
-        total += added
-    if start < len(things):
-        yield things[start:]
+    for index, item in enumerate(items):
+        item_size = size(item)
+        if index > start and (index - start == max_items or total + item_size > BATCH_SIZE):
+            yield items[start:index]
+            start, total = index, 0
+        total += item_size
+    if start < len(items):
+        yield items[start:]

@@ -1,4 +1,4 @@
-"""Who did what, and when."""
+"""The context of a change: its action, its actor, and the clock that dates it."""
 
 import logging
 from collections.abc import Callable
@@ -6,33 +6,33 @@ from datetime import UTC, datetime, timedelta
 from typing import Final, NamedTuple, Protocol
 
 MAX_CLOCK_SKEW: Final = timedelta(minutes=1)
-"""How far this machine's clock may be ahead of the metadata store's before it is not believed."""
+"""Maximum by which the machine's clock may be ahead of the metadata store's before it is corrected."""
 
 log = logging.getLogger("lading")
 
 
 class Clock(Protocol):
-    """What time it is, with its zone; `store_time` is the metadata store's own time, where it has just told it."""
+    """Return the current time, with its time zone; `store_time` is the metadata store's, if a read just returned it."""
 
     def __call__(self, store_time: datetime | None = None) -> datetime: ...  # noqa: D102
 
 
 class MachineClock:
-    """The clock of this machine, without what it is ahead of the metadata store's.
+    """Machine clock, corrected by how far it is ahead of the metadata store's clock.
 
-    The store tells its time with a read; what the difference was then counts until the next one, or until the clock is
-    set back: nobody knows by how much, and it is believed again. A clock that is behind, or ahead by less than
-    MAX_CLOCK_SKEW, is believed.
+    A read returns the store's time. The difference that it shows is applied until the next read, or until the machine's
+    clock is set back: by how much is unknown, so the correction is dropped. A clock that is late, or ahead by at most
+    MAX_CLOCK_SKEW, is not corrected.
     """
 
     def __init__(self, machine: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
-        """Go by `machine`."""
+        """Take the time from `machine`."""
         self._machine = machine
         self._ahead = timedelta(0)
         self._latest = datetime.min.replace(tzinfo=UTC)
 
     def __call__(self, store_time: datetime | None = None) -> datetime:
-        """Return the time: see Clock."""
+        """Return the current time. See Clock."""
         time = self._machine()
         if self._latest - time > MAX_CLOCK_SKEW:
             self._ahead = timedelta(0)
@@ -46,20 +46,20 @@ class MachineClock:
             self._ahead = timedelta(0)
             return
         if not self._ahead:
-            log.warning("this machine's clock is %s ahead of the metadata store's: its time is not used", ahead)
+            log.warning("this machine's clock is %s ahead of the metadata store's: its time is corrected", ahead)
         self._ahead = ahead
 
 
 now: Final = MachineClock()
-"""The clock of this process, which has one metadata store."""
+"""Clock of this process, which uses one metadata store."""
 
 
 class ChangeContext(NamedTuple):
-    """One change that somebody asks for, as the history of tags remembers it.
+    """Context of a requested change, as recorded in the history of tags.
 
-    action   in a word: push, delete, rollback, restore, clean-up
-    by       who asks, where the credentials name somebody, else ""
-    request  the id of the request, or ""
+    action      one word: push, delete, rollback, restore, clean-up
+    actor       the principal that the credentials name, or ""
+    request_id  the id of the request, or ""
     """
 
     action: str

@@ -1,4 +1,4 @@
-"""What one request changed, as the code that changed it reports it: never as the request asks for it."""
+"""Changes that one request made, reported by the code that made them, never derived from the request."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -18,14 +18,14 @@ Kind = Literal[
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One change of a repository.
+    """One change in a repository.
 
-    kind     what was done
-    digest   of the manifest or blob, or "" where there is none yet, or where only a tag is concerned
-    tags     all tags that name the manifest because of it, or that were deleted
-    also     digests of further manifests that were deleted: what referred to the one of `digest`
-    session  the id of the upload session, or ""
-    source   the repository that a blob was mounted from, or "" where the client named none
+    kind     the kind of change
+    digest   digest of the manifest or blob; "" if there is none yet, or if only a tag changed
+    tags     all tags that point to the manifest because of the change, or that were deleted
+    also     digests of further manifests deleted with it: its referrers
+    session  id of the upload session, or ""
+    source   repository that a blob was mounted from, or "" if the client named none
     """
 
     kind: Kind

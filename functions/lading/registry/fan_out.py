@@ -1,22 +1,22 @@
-"""Queries that must be asked for each of many things: many at a time, since each is a round trip."""
+"""Fan-out: run one query for each of many items, concurrently, since each query is a round trip."""
 
 from collections.abc import Callable, Iterable
 from typing import Final, TypeVar
 
 T = TypeVar("T")
-A = TypeVar("A")
+V = TypeVar("V")
 
 MAX_CONCURRENCY: Final = 16
 MAX_SEQUENTIAL: Final = 4
-"""So few are asked one after the other: threads would cost more."""
+"""Up to so many queries run one after the other: threads would cost more."""
 
 
-def ask_each(ask: Callable[[T], A], things: Iterable[T]) -> list[tuple[T, A]]:
-    """Return each distinct thing with its answer, in order. Raises what `ask` raises."""
-    distinct = list(dict.fromkeys(things))
+def query_each(query: Callable[[T], V], items: Iterable[T]) -> list[tuple[T, V]]:
+    """Return each distinct item with the result of its query, in order. Raises what `query` raises."""
+    distinct = list(dict.fromkeys(items))
     if len(distinct) <= MAX_SEQUENTIAL:
-        return [(thing, ask(thing)) for thing in distinct]
+        return [(item, query(item)) for item in distinct]
     from concurrent.futures import ThreadPoolExecutor
 
     with ThreadPoolExecutor(MAX_CONCURRENCY) as pool:
-        return list(zip(distinct, pool.map(ask, distinct), strict=True))
+        return list(zip(distinct, pool.map(query, distinct), strict=True))

@@ -1,16 +1,16 @@
-"""Globs: texts in which `*` stands for any text, slashes and none included. Everything else stands for itself."""
+"""Globs: `*` matches any text, including slashes and the empty text. Every other character matches itself."""
 
 from functools import lru_cache
 from typing import Final
 
 MAX_COMPILED: Final = 20_000
-"""Globs that are remembered in parts: each request compares with the same ones."""
+"""Globs whose parts are cached: every request matches against the same ones."""
 
 
 def matches(glob: str, text: str) -> bool:
-    """Whether `text` matches, in time that grows with both lengths, and no faster.
+    """Return whether `text` matches `glob`, in time proportional to the product of their lengths at most.
 
-    A regular expression with many stars could take for ever.
+    A regular expression with many stars can take exponential time.
     """
     first, *others = _parts(glob)
     if not others:
@@ -18,16 +18,16 @@ def matches(glob: str, text: str) -> bool:
     *middle, last = others
     if not text.startswith(first) or not text.endswith(last):
         return False
-    at, end = len(first), len(text) - len(last)
+    start, end = len(first), len(text) - len(last)
     for part in middle:
-        found = text.find(part, at, max(at, end))
-        if found < 0:
+        position = text.find(part, start, max(start, end))
+        if position < 0:
             return False
-        at = found + len(part)
-    return at <= end
+        start = position + len(part)
+    return start <= end
 
 
 @lru_cache(MAX_COMPILED)
 def _parts(glob: str) -> tuple[str, ...]:
-    """What stands between the stars."""
+    """Return the texts between the stars."""
     return tuple(glob.split("*"))

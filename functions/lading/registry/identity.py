@@ -1,4 +1,4 @@
-"""The identity of a registry: 128 random bits, by which a backup knows whose it is."""
+"""Identity of a registry: 128 random bits, by which a backup recognizes the registry that it belongs to."""
 
 import secrets
 from dataclasses import replace
@@ -11,34 +11,34 @@ from lading_storage.records.core import Key
 from lading_storage.records.jobs import Identity
 
 ID: Final = "registry"
-"""The id of the one record of this kind."""
+"""Id of the only record of this kind."""
 
 
 def identity_of(metadata: MetadataStore, clock: Clock = now) -> str:
-    """Return the registry's identity; one of a release that had none gets it now."""
-    return retry_on_conflict(lambda: _read_or_make(metadata, clock))
+    """Return the registry's identity; create it if the registry is of a release that had none."""
+    return retry_on_conflict(lambda: _read_or_create(metadata, clock))
 
 
 def known_identity(metadata: MetadataStore) -> str:
-    """Return the registry's identity, or "" where it has none yet."""
+    """Return the registry's identity, or "" if it has none yet."""
     key = Key(Identity, ID)
-    found = metadata.read([key])[key]
-    return found.registry if found else ""
+    record = metadata.read([key])[key]
+    return record.registry if record else ""
 
 
 def replace_identity(metadata: MetadataStore, clock: Clock = now) -> str:
-    """Give the registry another identity, and return it: a copy that goes its own way is another registry."""
+    """Give the registry a new identity, and return it: a copy that is served on its own is another registry."""
 
     def attempt() -> str:
         key = Key(Identity, ID)
-        found, new = metadata.read([key])[key], _new(clock)
-        metadata.commit([_over(found, new)])
+        current, new = metadata.read([key])[key], _new(clock)
+        metadata.commit([_upsert(current, new)])
         return new.registry
 
     return retry_on_conflict(attempt)
 
 
-def _read_or_make(metadata: MetadataStore, clock: Clock) -> str:
+def _read_or_create(metadata: MetadataStore, clock: Clock) -> str:
     if known := known_identity(metadata):
         return known
     new = _new(clock)
@@ -50,5 +50,5 @@ def _new(clock: Clock) -> Identity:
     return Identity(id=ID, registry=secrets.token_hex(16), created=clock())
 
 
-def _over(found: Identity | None, new: Identity) -> Create | Replace:
-    return Create(new) if found is None else Replace(replace(new, version=found.version))
+def _upsert(current: Identity | None, new: Identity) -> Create | Replace:
+    return Create(new) if current is None else Replace(replace(new, version=current.version))

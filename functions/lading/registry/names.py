@@ -1,4 +1,4 @@
-"""The grammar of repository names, tags and references (distribution-spec, "Pulling manifests")."""
+"""Grammar of repository names, tags and references (distribution-spec, "Pulling manifests")."""
 
 import re
 from datetime import UTC, datetime
@@ -24,46 +24,47 @@ _AS_OF: Final = re.compile(r"(.+)\.asof-([0-9]{8}T[0-9]{6}(?:\.[0-9]{1,6})?Z)")
 
 
 def is_repository(name: str) -> bool:
-    """Whether `name` can be a repository's."""
+    """Return whether `name` is a valid repository name."""
     return len(name) <= MAX_NAME and _NAME.fullmatch(name) is not None
 
 
 def is_tag(text: str) -> bool:
-    """Whether `text` can be a tag."""
+    """Return whether `text` is a valid tag."""
     return _TAG.fullmatch(text) is not None
 
 
 def check_repository(name: str) -> None:
-    """Raises NAME_INVALID where `name` cannot be a repository's."""
+    """Raise NAME_INVALID unless `name` is a valid repository name."""
     if not is_repository(name):
         raise RegistryError(NAME_INVALID, {"name": name[:MAX_NAME]})
 
 
 def check_tag(tag: str, error: ErrorDescriptor = TAG_INVALID) -> None:
-    """Raises `error` where `tag` cannot be a tag."""
+    """Raise `error` unless `tag` is a valid tag."""
     if not is_tag(tag):
         raise RegistryError(error, {"tag": tag[:MAX_NAME], "reason": "malformed tag"})
 
 
 def check_digest(digest: str, error: ErrorDescriptor = DIGEST_INVALID) -> None:
-    """Raises `error` where `digest` is malformed or of an algorithm that the registry does not take.
+    """Raise `error` if `digest` is malformed, or its algorithm is not supported.
 
-    What is only looked up is not there (404) under a digest that nothing can have: `error` says of what.
+    A lookup passes the 404 error of what it looks up: nothing can exist under such a digest.
     """
     if not is_digest(digest):
         raise RegistryError(error, {"digest": digest[:MAX_NAME], "reason": "malformed or unsupported digest"})
 
 
 def check_subject(digest: str) -> None:
-    """Raise DIGEST_INVALID where `digest` is malformed: a subject may be of an algorithm that the registry lacks."""
+    """Raise DIGEST_INVALID if `digest` is malformed; a subject may use an algorithm that is not supported."""
     if not is_well_formed(digest):
         raise RegistryError(DIGEST_INVALID, {"digest": digest[:MAX_NAME], "reason": "malformed digest"})
 
 
 def is_digest_reference(reference: str, error: ErrorDescriptor | None = None) -> bool:
-    """Whether a reference is a digest and not a tag: no tag has a colon.
+    """Return whether a reference is a digest and not a tag: no tag has a colon.
 
-    Raises `error` where it can be neither; without one DIGEST_INVALID or TAG_INVALID.
+    Raises:
+        RegistryError: the reference is neither. It is `error`; if that is None, DIGEST_INVALID or TAG_INVALID.
     """
     if ":" in reference:
         check_digest(reference, error or DIGEST_INVALID)
@@ -73,22 +74,22 @@ def is_digest_reference(reference: str, error: ErrorDescriptor | None = None) ->
 
 
 def parse_as_of(tag: str) -> tuple[str, datetime] | None:
-    """The tag and the time that `TAG.asof-20261101T120000Z` names; None for any other tag.
+    """Return the tag and the time of `TAG.asof-20261101T120000Z`, or None for any other tag.
 
-    The seconds may have a fraction, as in `20261101T120000.123456Z`: the history tells times to the microsecond.
+    The seconds may have a fraction, as in `20261101T120000.123456Z`: the history has a resolution of one microsecond.
     """
-    found = _AS_OF.fullmatch(tag)
-    if found is None:
+    match = _AS_OF.fullmatch(tag)
+    if match is None:
         return None
     try:
-        form = "%Y%m%dT%H%M%S.%fZ" if "." in found[2] else "%Y%m%dT%H%M%SZ"
-        return found[1], datetime.strptime(found[2], form).replace(tzinfo=UTC)
+        time_format = "%Y%m%dT%H%M%S.%fZ" if "." in match[2] else "%Y%m%dT%H%M%SZ"
+        return match[1], datetime.strptime(match[2], time_format).replace(tzinfo=UTC)
     except ValueError:
-        # No such day: a name like any other.
+        # The date does not exist, so this is an ordinary tag.
         return None
 
 
 def check_not_reserved(tag: str) -> None:
-    """Raises TAG_RESERVED for a name that stands for what a tag was at some time."""
+    """Raise TAG_RESERVED if a tag has the form `TAG.asof-TIME`."""
     if parse_as_of(tag) is not None:
         raise RegistryError(TAG_RESERVED, {"tag": tag})

@@ -1,4 +1,4 @@
-"""Pages of a listing, and listings to their end."""
+"""Pages of a listing, and iteration over all pages."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,21 +11,21 @@ from lading_storage.records.core import Key, R
 T = TypeVar("T")
 
 PAGE_SIZE: Final = 500
-"""Records in memory at a time."""
+"""Records read, and held in memory, at a time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[T]):
-    """Some items of a listing, and behind which id the next page begins: "" where there is none."""
+    """Page of a listing; `next` is the id after which the next page begins, or "" on the last page."""
 
     items: Sequence[T]
     next: str = ""
 
 
 def scan_all(metadata: MetadataStore, kind: type[R], repository: str = "") -> Iterator[R]:
-    """All records of a kind in a repository, sorted, without `content`, a page in memory at a time.
+    """Yield all records of a kind in a repository, sorted, without `content`, with one page in memory at a time.
 
-    Raises Corrupt where a page does not advance, as that of a damaged index: the loop would not end.
+    Raises Corrupt if a page does not advance, as with a damaged index: the loop would not end.
     """
     after = ""
     while page := metadata.scan(kind, repository, after=after, limit=PAGE_SIZE):
@@ -39,7 +39,7 @@ def scan_all(metadata: MetadataStore, kind: type[R], repository: str = "") -> It
 def find_all(
     metadata: MetadataStore, kind: type[R], where: Mapping[str, str], repository: str | None = ""
 ) -> Iterator[R]:
-    """All records that MetadataStore.find finds, a page in memory at a time. Raises Corrupt as `scan_all` does."""
+    """Yield all results of MetadataStore.find, with one page in memory at a time. Raises Corrupt as `scan_all` does."""
     after: Key[Any] | None = None
     while page := metadata.find(kind, where, repository=repository, after=after, limit=PAGE_SIZE):
         if repository is None:
@@ -53,15 +53,15 @@ def find_all(
 
 
 def check_advance(after: str, page: Sequence[str]) -> None:
-    """Raise Corrupt unless a page of a sorted listing begins behind `after` and ends behind its beginning."""
+    """Raise Corrupt unless a page of a sorted listing begins after `after`, and does not end before it begins."""
     if page[0] <= after or page[-1] < page[0]:
-        raise Corrupt(f"a listing does not advance behind {after or 'its beginning'}: an index is damaged")
+        raise Corrupt(f"a listing does not advance after {after or 'its beginning'}: an index is damaged")
 
 
 def check_cursors_advance(after: object, page: Sequence[object]) -> None:
-    """Raise Corrupt where the place `after` which a page begins comes again, at its beginning or at its end.
+    """Raise Corrupt if the cursor `after` is repeated as the first or the last item of the page after it.
 
-    That is all that can be told of places in an order of the store's own.
+    More cannot be checked, since the order of the cursors is private to the store.
     """
     if after is not None and after in (page[0], page[-1]):
-        raise Corrupt(f"a listing does not advance behind {after}: an index is damaged")
+        raise Corrupt(f"a listing does not advance after {after}: an index is damaged")

@@ -1,4 +1,4 @@
-"""Registry: all that the layers above see of the rules."""
+"""Registry: the facade through which the layers above use the registry's rules."""
 
 from collections.abc import Sequence
 
@@ -23,9 +23,9 @@ from lading_storage.records.core import Key, Repository
 
 
 class Registry:
-    """A registry over one blob store and one metadata store. Any thread may use it.
+    """Registry over one blob store and one metadata store. Thread-safe.
 
-    Holds no state but which pulls were noted of late, and whether the stores answered just now.
+    Its only state are two caches: of recently recorded pulls, and of the stores' readiness.
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class Registry:
         clock: Clock = now,
         missing: MissingContent = MissingContent(),  # noqa: B008  # it is frozen
     ) -> None:
-        """Use these two stores, which `close` closes; jobs use them, too."""
+        """Use these two stores, which `close` closes; jobs use them as well."""
         self.objects = blobs
         self.metadata = metadata
         self.blobs = Blobs(blobs, metadata, clock)
@@ -53,19 +53,19 @@ class Registry:
         self.readiness = Readiness(blobs, metadata)
 
     def repositories(self, after: str, limit: int) -> Page[str]:
-        """The first `limit` repositories behind `after`, in lexical order, without those that were deleted."""
+        """Return the first `limit` repositories after `after`, in lexical order, without deleted ones."""
         records = self.metadata.scan(Repository, after=after, limit=limit + 1)
         names = [each.id for each in records[:limit] if not each.deleted]
         return Page(names, records[limit - 1].id if 0 < limit < len(records) else "")
 
     def existing(self, names: Sequence[str]) -> list[str]:
-        """Those of some names, in their order, whose repositories are there and not deleted: in one read."""
+        """Return those of `names`, in the same order, whose repositories exist and are not deleted, with one read."""
         keys = [Key(Repository, name) for name in names]
         found = self.metadata.read(keys)
         return [key.id for key in keys if (record := found[key]) is not None and not record.deleted]
 
     def close(self) -> None:
-        """Write the last pulls that could not be written yet, and close the stores."""
+        """Write the last pulls that are still queued, and close the stores."""
         self.last_pulls.close()
         self.objects.close()
         self.metadata.close()

@@ -1,13 +1,14 @@
-"""What a change in a repository writes to the repository's own record.
+"""Writes to a repository's own record that accompany a change in the repository.
 
     (none) ──put──▶ live ──delete──▶ deleted ──put, restore──▶ live
                      │ ▲
-          `review`: when clean-up looks at it next
+          `review`: when clean-up evaluates it next
 
-Clean-up reads only repositories whose `review` is due. Whatever can change a verdict sets it to now, unless it is due
-already: so a push into a busy repository writes nothing here. A collection that has taken a repository marks it as
-`looked`, looks, and looks again an hour later; what sees the mark writes, due or not. A change that had read the record
-before the mark is committed within that hour and seen by the second look, and only then is `review` put off.
+Clean-up reads only repositories whose `review` is due. A change that can alter a decision sets `review` to now, unless
+it is due already, so a push into a busy repository writes nothing here. A collection that takes a repository sets
+`looked`, evaluates it, and evaluates it again an hour later. A change that reads `looked` writes, due or not. A change
+that read the record before `looked` was set is committed within that hour, so the second evaluation covers it; only
+then is `review` postponed.
 """
 
 from dataclasses import replace
@@ -18,7 +19,13 @@ from lading_storage.records.core import Key, Repository
 
 
 def revive_writes(found: Found, repository: str, now: datetime) -> list[Write]:
-    """Return the writes of whatever puts a manifest into a repository: it is there, live, and clean-up looks at it."""
+    """Return the writes by which a put or restore makes a repository live, and due for clean-up.
+
+    Args:
+        found: with the repository's record.
+        repository: its name.
+        now: the time from which it is due.
+    """
     record = found[Key(Repository, repository)]
     if record is None:
         return [Create(Repository(id=repository, created=now, review=now))]
@@ -28,7 +35,13 @@ def revive_writes(found: Found, repository: str, now: datetime) -> list[Write]:
 
 
 def review_writes(found: Found, repository: str, now: datetime) -> list[Write]:
-    """Return the writes of whatever changes the manifests or tags of a repository, whose record is in `found`."""
+    """Return the writes that make a repository due for clean-up after a change of its manifests or tags.
+
+    Args:
+        found: with the repository's record.
+        repository: its name.
+        now: the time from which it is due.
+    """
     record = found[Key(Repository, repository)]
     if record is None or record.deleted or is_review_due(record, now):
         return []
@@ -36,5 +49,5 @@ def review_writes(found: Found, repository: str, now: datetime) -> list[Write]:
 
 
 def is_review_due(record: Repository, now: datetime) -> bool:
-    """Return whether clean-up will look at a repository at its next run, at whatever is committed until then."""
+    """Return whether the next run of clean-up will evaluate a repository, with all that is committed until then."""
     return not record.looked and record.review is not None and record.review <= now

@@ -1,7 +1,7 @@
-"""Trying again after a lost race.
+"""Retry on conflict (optimistic concurrency control).
 
-Every change is: read, decide, commit with preconditions. Whoever loses a race reads again and decides again, so the
-decision always rests on what is there. Nobody waits for a lock, so nobody can be left holding one.
+Every change reads, decides, and commits with preconditions. After a conflict it reads and decides again, so a decision
+always rests on the current records. There are no locks, so a process that dies holds none.
 """
 
 import random
@@ -15,14 +15,15 @@ from lading_storage.protocols import MetadataStore, Write
 T = TypeVar("T")
 
 MAX_ATTEMPTS: Final = 60
-"""Attempts: 32 writers on one record, one of whom wins each round, are all done well before."""
+"""Maximum attempts: 32 concurrent writers of one record, one of which succeeds in each round, need far fewer."""
 
 INITIAL_BACKOFF: Final = 0.005
 MAX_BACKOFF: Final = 0.25
+"""Seconds."""
 
 
 def try_to_commit(metadata: MetadataStore, *writes: Write) -> bool:
-    """Commit once; return False, with nothing written, where a record has changed meanwhile."""
+    """Commit once; return False, with nothing written, if a record has changed meanwhile."""
     try:
         metadata.commit(writes)
     except Conflict:
@@ -31,12 +32,16 @@ def try_to_commit(metadata: MetadataStore, *writes: Write) -> bool:
 
 
 def retry_on_conflict(attempt: Callable[[], T]) -> T:
-    """What `attempt` answers, called again after each Conflict. Raises Unavailable when it keeps losing."""
+    """Call `attempt` until it raises no Conflict, and return its result.
+
+    Raises:
+        Unavailable: after MAX_ATTEMPTS conflicts.
+    """
     for number in range(MAX_ATTEMPTS):
         try:
             return attempt()
         except Conflict as conflict:
-            lost = conflict
-        # Jitter: of many that lost at once, few must come back at once.
+            last = conflict
+        # Jitter, so that changes that conflicted with one another do not retry at the same moment.
         time.sleep(random.uniform(0, min(MAX_BACKOFF, INITIAL_BACKOFF * 2**number)))
-    raise Unavailable(f"lost {MAX_ATTEMPTS} races for one change: {lost}")
+    raise Unavailable(f"one change had {MAX_ATTEMPTS} conflicts: {last}")

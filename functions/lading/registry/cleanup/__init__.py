@@ -1,1 +1,1 @@
-"""Clean-up policies: what they apply to, decide and delete."""
+"""Clean-up policies: parsing, evaluation and deletion."""

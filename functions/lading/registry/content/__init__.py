@@ -1,1 +1,1 @@
-"""What images are made of: blobs, uploads and manifests."""
+"""Content of images: blobs, upload sessions and manifests."""

@@ -1,19 +1,19 @@
-"""What a commit writes about links: whoever makes one, names one or lets one go says so in its state.
+"""Writes that create, reference and release the links of blobs, and track each link's state.
 
-    (none) ──push, mount──▶ loose ◀──push, mount──┐
-                            │   ▲                 │
-            a manifest that │   │ the last        │ nobody names it
-            names it is put │   │ may have gone   │ (collection)
-                            ▼   │                 │
-                           named                condemned ──▶ (none)
+    (none) ──push, mount──▶ unverified ◀──push, mount──┐
+                            │   ▲                      │
+         a manifest that    │   │ the last reference   │ no manifest references it
+         references it is   │   │ may be removed       │ (collection marks it)
+         put                ▼   │                      │
+                         referenced                  marked ──sweep──▶ (none)
                             │   ▲
-             the last live  │   │ undelete; for an hour
-    manifest is deleted     ▼   │ a manifest that is put
-                           hidden ──▶ forgotten ──▶ (none)
+           the last live    │   │ restore; within an hour
+    manifest is deleted     ▼   │ also a put of a manifest
+                         hidden ──purge──▶ hidden-unverified ──▶ (none)
 
-Whatever is not sure is loose: collection looks at those, and at nothing else. So a link may be loose though a manifest
-names it, and is never named where no live one does. A hidden link is a record of another kind (DeletedLink): no client
-sees it, and a push or mount makes a new one beside it.
+A link whose references are uncertain is unverified; collection looks at these links only. So an unverified link may be
+referenced, but a link in the state "referenced" always is, by a live manifest. A hidden link is a record of another
+kind (DeletedLink): clients do not see it, and a push or mount creates a new link beside it.
 """
 
 from dataclasses import replace
@@ -27,37 +27,45 @@ from lading_storage.records.deleted import DeletedLink
 def upsert(
     link: Link | None, blob: Blob, repository: str, now: datetime, *, repaired: bool = False
 ) -> tuple[Link, list[Write]]:
-    """The link of a blob that is pushed or mounted, beside `link`, which is there, and the writes that make both.
+    """Return the link of a pushed or mounted blob, and the writes that create or update both.
 
-    What no manifest names yet begins its grace anew. A new link repeats its blob's object, so the blob is written at
-    the version that was read: collected and pushed again meanwhile, it would have another one. So it is where its
-    bytes were put back (`repaired`), and where the link does not repeat what the blob says: that they are damaged,
-    which a scrub may mark meanwhile, or another object, as of a mount that was killed before it corrected its link.
+    The grace period of a link that no manifest references yet begins anew. A new link copies its blob's object, so the
+    blob is written at the version that was read: after a collection and another push it would have another object. The
+    blob is written as well if its bytes were repaired, or if the link does not match the blob: if it is damaged, which
+    a scrub may mark meanwhile, or has another object, as after a mount that was killed before it repaired its link.
+
+    Args:
+        link: the existing link, or None.
+        blob: the blob; without a version, it is new.
+        repository: where the link is.
+        now: the time of the change.
+        repaired: whether the push replaced the bytes of the blob's object.
     """
-    new_blob: list[Write] = [] if blob.version else [Create(blob)]
-    is_wrong = link is not None and (link.damaged or (link.object, link.size) != (blob.object, blob.size))
-    if blob.version and (repaired or is_wrong):
-        new_blob = [Replace(replace(blob, state=""))]
+    blob_writes: list[Write] = [] if blob.version else [Create(blob)]
+    is_stale = link is not None and (link.damaged or (link.object, link.size) != (blob.object, blob.size))
+    if blob.version and (repaired or is_stale):
+        blob_writes = [Replace(replace(blob, state=""))]
     if link is None:
         new = _new(blob, repository, now)
-        return new, [Create(new), *(new_blob or [Replace(replace(blob, state=""))])]
-    if not link.state and not is_wrong:
-        return link, [Touch(link.key), *new_blob]
-    fresh = replace(link, object=blob.object, size=blob.size, damaged=False)
+        return new, [Create(new), *(blob_writes or [Replace(replace(blob, state=""))])]
+    if not link.state and not is_stale:
+        return link, [Touch(link.key), *blob_writes]
+    updated = replace(link, object=blob.object, size=blob.size, damaged=False)
     if link.state:
-        fresh = replace(fresh, state=UNVERIFIED, since=now)
-    return fresh, [Replace(fresh), *new_blob]
+        updated = replace(updated, state=UNVERIFIED, since=now)
+    return updated, [Replace(updated), *blob_writes]
 
 
 def mount(link: Link | None, blob: Blob, repository: str, now: datetime) -> tuple[Link, list[Write]]:
-    """Return the link of a blob that is mounted, beside `link`, which is there, and the writes that make it.
+    """Return the link of a mounted blob, and the writes that create it; `link` is the existing one, or None.
 
-    Many mount the same layer at once, so the blob is left alone, which only one at a time could write. That is safe for
-    whoever touches the link of the origin in the same commit, and looks at the blob again after it:
+    Many clients mount the same layer at once, so the blob is not written: that would allow one mount at a time. This is
+    safe if the caller touches the source's link in the same commit, and reads the blob again afterwards:
 
-        A collection that drops the blob saw no link of it. Later ones come from a push, which writes the blob, or from
-        a mount, whose origin came from a push: so the drop fails, or the origin is of a blob that was pushed anew.
-        That one has another object than the blob that this mount has read: only then is the new link to be corrected.
+        A collection that deletes the blob saw no link of it. Later links come from a push, which writes the blob, or
+        from a mount whose source came from a push. So the deletion conflicts, or the source links a blob that was
+        pushed anew, which has another object than the blob that this mount has read. Only then does the new link need
+        a repair.
     """
     if link is not None:
         return upsert(link, blob, repository, now)
@@ -66,13 +74,13 @@ def mount(link: Link | None, blob: Blob, repository: str, now: datetime) -> tupl
 
 
 def repair(link: Link, blob: Blob) -> tuple[Link, list[Write]]:
-    """Return a link that repeats what its blob says by now, and the writes that make it so at both versions."""
+    """Return a link that matches the current blob, and the writes, at the versions of both."""
     new = replace(link, object=blob.object, size=blob.size, damaged=bool(blob.damaged))
     return new, [Replace(new), Replace(blob)]
 
 
 def matches_blob(link: Link, blob: Blob | None) -> bool:
-    """Return whether a link leads to the blob as it is, and its bytes are in order."""
+    """Return whether a link matches the current blob, and the blob is not damaged."""
     return blob is not None and blob.object == link.object and not blob.damaged
 
 
@@ -83,45 +91,51 @@ def _new(blob: Blob, repository: str, now: datetime) -> Link:
 
 
 def reference(link: Link, now: datetime) -> Write:
-    """The write of a manifest that names `link`."""
+    """Return the write of a manifest that references `link`."""
     return Replace(replace(link, state="", since=now)) if link.state else Touch(link.key)
 
 
 def unverify(link: Link, now: datetime) -> Write:
-    """The write of whoever removes what named `link`: others may name it, and collection will see."""
+    """Return the write of a commit that removes a reference to `link`: collection verifies whether others remain."""
     return Replace(replace(link, state=UNVERIFIED, since=now))
 
 
 def confirm(link: Link) -> Write:
-    """Return the write of a commit that removes a manifest and has seen another live one that names `link`.
+    """Return the write of a commit that removes a manifest, while another live manifest references `link`.
 
-    It is at the version that was read: of two commits that each remove the manifest that the other one has seen, the
-    second fails.
+    It is conditional on the version that was read: of two commits that each remove the manifest on which the other
+    relies, the second conflicts.
     """
     return Touch(link.key, link.version)
 
 
 def hide(link: Link, earlier: DeletedLink | None, now: datetime) -> list[Write]:
-    """Return the writes that make a link invisible that only deleted manifests name; `earlier` was hidden before."""
+    """Return the writes that hide a link that only deleted manifests reference.
+
+    Args:
+        link: the visible link.
+        earlier: a link of the same blob that was hidden before, or None.
+        now: the time from which it is hidden.
+    """
     version = earlier.version if earlier else ""
     new = converted(link, DeletedLink, state=HIDDEN, since=now, deleted=now, kept=None, version=version)
     return [Delete(link), Replace(new) if earlier else Create(new)]
 
 
 def unhide(hidden: DeletedLink, blob: Blob, now: datetime, *, state: str = "") -> list[Write]:
-    """Return the writes of a manifest that names a hidden link: it is visible again, as the link of its blob."""
+    """Return the writes that make a hidden link visible again, matching its blob, for a manifest that references it."""
     link = converted(hidden, Link, object=blob.object, size=blob.size, state=state, since=now, damaged=False)
     return [Create(link), Delete(hidden), Replace(replace(blob, state=""))]
 
 
 def unverify_hidden(hidden: DeletedLink) -> Write:
-    """Return the write of a commit that removes for good a deleted manifest that names `hidden`.
+    """Return the write of a commit that purges a deleted manifest that references `hidden`.
 
-    It is a write even where the link is forgotten already: who looks at it meanwhile must look again.
+    It writes the link even if it is unverified already, so that a concurrent verification conflicts and starts again.
     """
     return Replace(replace(hidden, state=HIDDEN_UNVERIFIED, since=hidden.hidden_at))
 
 
 def unverify_blob(blob: Blob) -> Write:
-    """The write of whoever removes a link of `blob`: perhaps the last."""
+    """Return the write of a commit that removes a link of `blob`, perhaps its last one."""
     return Replace(replace(blob, state=UNVERIFIED))

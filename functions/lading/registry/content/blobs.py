@@ -1,4 +1,4 @@
-"""Reading, mounting and deleting blobs. A blob is visible in a repository through its link there, and no other way."""
+"""Read, mount and delete blobs. A blob is visible in a repository only through a link in that repository."""
 
 from collections.abc import Callable, Iterator
 
@@ -13,22 +13,28 @@ from lading_storage.records.core import MARKED, Blob, Key, Link, Manifest
 from lading_storage.records.deleted import DeletedLink, DeletedManifest
 
 PullPredicate = Callable[[str], bool]
-"""Whether the caller may pull from the repository of that name."""
+"""Returns whether the caller may pull from the repository of the given name."""
 
 
 class Blobs:
-    """The blobs of all repositories."""
+    """Blobs of all repositories."""
 
     def __init__(self, blobs: BlobStore, metadata: MetadataStore, clock: Clock = now) -> None:
-        """Keep bytes in `blobs` and names in `metadata`."""
+        """Store bytes in `blobs` and records in `metadata`."""
         self._blobs = blobs
         self._metadata = metadata
         self._clock = clock
 
     def get(self, repository: str, digest: str, *, for_reuse: bool = False) -> Link:
-        """The link of a blob. Raises BLOB_UNKNOWN, also where its bytes are damaged.
+        """Return the link of a blob.
 
-        Whoever asks whether a blob need not be pushed wants one that is `for_reuse`: not condemned by collection.
+        Args:
+            repository: where the blob is visible.
+            digest: of the blob.
+            for_reuse: whether the client wants to skip the push of this blob: then collection must not have marked it.
+
+        Raises:
+            RegistryError: BLOB_UNKNOWN, also if the blob's bytes are damaged.
         """
         link = self._link_of(repository, digest)
         if (for_reuse and link.state == MARKED) or is_damaged(self._metadata, link):
@@ -43,14 +49,14 @@ class Blobs:
         return link
 
     def signed_url(self, link: Link) -> str | None:
-        """A URL from which anyone can read the blob for the next minutes, or None where the store has none."""
-        # A store that signs may not hold an object for no bytes that is worth a redirect.
+        """Return a URL from which anyone can read the blob for some minutes, or None if the store has none."""
+        # An empty blob is not worth a redirect.
         return self._blobs.signed_url(link.object) if link.size else None
 
     def open(self, link: Link, start: int, stop: int) -> Iterator[bytes]:
-        """The bytes of a blob from `start` up to, not including, `stop`. Whoever stops early closes the iterator.
+        """Return the bytes of a blob in the half-open range [start, stop). A caller that stops early must close it.
 
-        Raises BLOB_UNKNOWN where the blob has been collected since its link was read.
+        Raises BLOB_UNKNOWN if the blob has been collected since its link was read.
         """
         try:
             return self._blobs.open(link.object, start, stop)
@@ -60,30 +66,40 @@ class Blobs:
             raise
 
     def mount(self, repository: str, digest: str, source: str, may_pull: PullPredicate) -> Link | None:
-        """Make a blob of another repository visible in this one; answers its link, or None where it cannot be done.
+        """Make a blob of another repository visible in this one (end-11).
 
-        `source` is the repository to take it from; "" means any that the caller may pull from. None says the same
-        of a blob that does not exist and of one that the caller may not see (end-11).
+        Args:
+            repository: where the blob becomes visible.
+            digest: of the blob.
+            source: the repository to mount from; "" for any that the caller may pull from.
+            may_pull: whether the caller may pull from a repository.
+
+        Returns:
+            The new link, or None if the blob cannot be mounted. A blob that does not exist and one that the caller may
+            not see are indistinguishable.
         """
-        origin = self._mount_source(digest, source, may_pull)
-        if origin is None:
+        source_link = self._mount_source(digest, source, may_pull)
+        if source_link is None:
             return None
         try:
-            return retry_on_conflict(lambda: self._link(repository, digest, origin))
+            return retry_on_conflict(lambda: self._link(repository, digest, source_link))
         except Unavailable:
             return None
 
     def delete(self, repository: str, digest: str) -> None:
-        """Make a blob invisible in a repository (end-10). Raises BLOB_UNKNOWN, and BLOB_REFERENCED by a manifest."""
+        """Make a blob invisible in a repository (end-10).
+
+        Raises BLOB_UNKNOWN, and BLOB_REFERENCED if a manifest references it.
+        """
         retry_on_conflict(lambda: self._delete(repository, digest))
 
     def _delete(self, repository: str, digest: str) -> None:
-        # The link first, what names it second: a manifest put in between touches the link, and the commit fails.
+        # Read the link first, its references second: a manifest put in between touches the link, so the commit fails.
         link = self._link_of(repository, digest)
-        naming = self._metadata.find(Manifest, {"blobs": digest}, repository=repository, limit=10)
-        if naming:
+        references = self._metadata.find(Manifest, {"blobs": digest}, repository=repository, limit=10)
+        if references:
             raise RegistryError(
-                BLOB_REFERENCED, {"digest": digest, "manifests": [manifest.digest for manifest in naming]}
+                BLOB_REFERENCED, {"digest": digest, "manifests": [manifest.digest for manifest in references]}
             )
         if self._metadata.find(DeletedManifest, {"blobs": digest}, repository=repository, limit=1):
             key = Key(DeletedLink, digest, repository)
@@ -92,38 +108,42 @@ class Blobs:
             self._metadata.commit([Delete(link), *self._unverified_blob_writes(link)])
 
     def _unverified_blob_writes(self, link: Link) -> list[Write]:
-        """The writes of whoever removes a link that nothing wants: collection looks whether it was the blob's last."""
+        """Return the writes that let collection verify whether a removed link was the blob's last one."""
         key = Key(Blob, link.id)
         blob = self._metadata.read([key])[key]
         return [blob_links.unverify_blob(blob)] if blob else []
 
     def _mount_source(self, digest: str, source: str, may_pull: PullPredicate) -> Link | None:
+        links: list[Link | None]
         if source:
             key = Key(Link, digest, source)
-            found = [self._metadata.read([key])[key]] if may_pull(source) else []
+            links = [self._metadata.read([key])[key]] if may_pull(source) else []
         else:
-            found = [*self._metadata.find(Link, {"id": digest}, repository=None, limit=100)]
-        # A condemned link is as good as none: the client pushes the blob, and so makes a fresh one.
-        staying = (link for link in found if link is not None and link.state != MARKED)
-        return next((link for link in staying if may_pull(link.repository)), None)
+            links = [*self._metadata.find(Link, {"id": digest}, repository=None, limit=100)]
+        # A link that is marked for the sweep does not count: the client pushes the blob, which makes a new link.
+        unmarked = (link for link in links if link is not None and link.state != MARKED)
+        return next((link for link in unmarked if may_pull(link.repository)), None)
 
-    def _link(self, repository: str, digest: str, origin: Link) -> Link | None:
-        """Link a blob that `origin` links elsewhere; None where `origin` or the blob has gone. Raises Conflict."""
+    def _link(self, repository: str, digest: str, source: Link) -> Link | None:
+        """Link a blob that `source` links in another repository.
+
+        Returns None if `source` or the blob has been deleted. Raises Conflict.
+        """
         blob_key, link_key = Key(Blob, digest), Key(Link, digest, repository)
-        found = self._metadata.read([blob_key, link_key, origin.key])
+        found = self._metadata.read([blob_key, link_key, source.key])
         blob = found[blob_key]
-        if blob is None or blob.damaged or found[origin.key] is None:
+        if blob is None or blob.damaged or found[source.key] is None:
             return None
         link, writes = blob_links.mount(found[link_key], blob, repository, self._clock(found.read_at))
-        if origin.key != link_key:
-            writes.append(Touch(origin.key))
+        if source.key != link_key:
+            writes.append(Touch(source.key))
         self._metadata.commit(writes)
         if found[link_key] is not None or blob_links.matches_blob(link, self._metadata.read([blob_key])[blob_key]):
             return link
         return retry_on_conflict(lambda: self._repair_link(link_key))
 
     def _repair_link(self, key: Key[Link]) -> Link | None:
-        """Let a link that was just mounted lead to its blob as it is now; returns it, or None where it is no use."""
+        """Repair a link that was just mounted to match its current blob; return it, or None if it is of no use."""
         blob_key = Key(Blob, key.id)
         found = self._metadata.read([key, blob_key])
         link, blob = found[key], found[blob_key]

@@ -1,12 +1,12 @@
-"""Blobs that scrub marked as damaged: their bytes are missing or wrong, until a push puts the right ones back.
+"""Blobs that scrub marked as damaged: their bytes are missing or wrong until a push repairs them.
 
-The mark is on the blob's record, which alone decides. Its links, the manifests that need it, the indexes above these
-and the tags of all of them repeat it as a hint, so that nothing good costs one read more; a hint may be stale. A
-manifest that is kept as an object is always asked for its own bytes.
+The mark on the blob's record is authoritative. Its links, the manifests that need it, the indexes above them, and the
+tags of all of these copy it as a hint, so that intact content costs no additional read. A hint may be stale. For a
+manifest that is stored as an object, the blob record of its own bytes is always checked.
 
-Such a blob is as good as none: HEAD and GET do not find it, it is not mounted, and no manifest may name it, so that
-clients push it again. HEAD does not find a manifest that needs it either: some clients (crane, oras, regctl) push
-nothing of one that is there. GET does, since what else it needs is good.
+A damaged blob is treated as missing: HEAD and GET return 404, it is not mounted, and no manifest may reference it, so
+that clients push it again. HEAD returns 404 for a manifest that needs it as well: some clients (crane, oras, regctl)
+push nothing for a manifest that exists. GET returns the manifest, since the rest of what it needs is intact.
 """
 
 from collections.abc import Sequence
@@ -18,22 +18,22 @@ from lading_storage.protocols import MAX_CONTENT_SIZE, Found, MetadataStore, Rep
 from lading_storage.records.core import Blob, Key, Link, Manifest, Record, Tag
 
 MAX_RECORDS: Final = 20_000
-"""Records that are read to tell whether a manifest is whole. For what needs more, the hint decides."""
+"""Records that are read to decide whether a manifest is intact. If it needs more, the hint decides."""
 
 
 def is_damaged(metadata: MetadataStore, record: Link | Manifest | Tag) -> bool:
-    """Return whether the bytes that `record` leads to are marked; reads the blob's record only where they may be."""
+    """Return whether the bytes behind `record` are marked as damaged; read the blob's record only if they may be."""
     return _may_be_damaged(record) and bool(_damaged(metadata, [_digest(record)]))
 
 
 def is_intact(metadata: MetadataStore, record: Manifest | Tag) -> bool:
-    """Return whether no blob is marked that a manifest, or what a tag names, needs; reads only where it is hinted at.
+    """Return whether no blob that a manifest, or the manifest of a tag, needs is marked as damaged.
 
-    What manifests below it need counts as well, however deep they are.
+    This includes what the manifests below it need, at any depth. Without a hint, it reads nothing.
     """
     if not record.damaged:
         return True
-    # More reads: other requests must not wait for them.
+    # These reads must not delay other requests.
     step_down()
     manifest: Manifest | None
     if isinstance(record, Tag):
@@ -45,7 +45,7 @@ def is_intact(metadata: MetadataStore, record: Manifest | Tag) -> bool:
 
 
 def damaged_among(metadata: MetadataStore, found: Found, keys: Sequence[Key[Any]]) -> set[str]:
-    """Return the digests of those links and manifests that were found under `keys` and are marked or not whole."""
+    """Return the digests of those links and manifests among the records of `keys` that are damaged or not intact."""
     records = [record for key in keys if (record := found[key]) is not None]
     damaged = _damaged(metadata, [record.id for record in records if _may_be_damaged(record)])
     manifests = [record for record in records if isinstance(record, Manifest)]
@@ -53,14 +53,14 @@ def damaged_among(metadata: MetadataStore, found: Found, keys: Sequence[Key[Any]
 
 
 def clear_hint(link: Link, blob: Blob) -> list[Write]:
-    """Return the writes that remove a stale hint, beside a blob that is not marked and must stay so meanwhile."""
+    """Return the writes that remove a stale hint, on the condition that the blob is still not marked."""
     return [Replace(replace(link, damaged=False)), Replace(blob)]
 
 
 def _needs_damaged(metadata: MetadataStore, root: Manifest) -> bool:
-    """Return whether a blob is marked that `root` needs, or a manifest below it: level by level of those with a hint.
+    """Return whether a blob that `root`, or a manifest below it, needs is marked: breadth-first, by the hints.
 
-    One without a hint is whole: scrub hints at what is below before what is above.
+    A manifest without a hint is intact: scrub sets the hints from the bottom up.
     """
     level, seen, count = [root] if root.damaged else [], set[Key[Any]](), 0
     while level:
@@ -97,7 +97,7 @@ def _digest(record: Link | Manifest | Tag) -> str:
 def _damaged(metadata: MetadataStore, digests: Sequence[str]) -> set[str]:
     if not digests:
         return set()
-    # A second read: other requests must not wait for it.
+    # This second read must not delay other requests.
     step_down()
     keys = [Key(Blob, digest) for digest in digests]
     found = metadata.read(keys)

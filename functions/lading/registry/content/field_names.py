@@ -1,10 +1,9 @@
-"""Field names of manifests, and names that only some clients take for one of them.
+"""Field names of manifests, and confusable names, which only some clients read as one of them.
 
-Go's encoding/json, in which most clients are written, matches names without regard to case, by Unicode's simple case
-folding: `Layers`, and `layers` with a long s (U+017F), both set `layers`, and of several the last one wins. Other
-clients match exactly. A manifest with such a name would be two things to two clients, so it is refused. Only the fields
-of the specification are compared, each where it stands: the keys of annotations, and all in extensions, belong to
-whoever pushes.
+Go's encoding/json, which most clients use, matches names without regard to case, by Unicode's simple case folding:
+`Layers`, and `layers` with a long s (U+017F), both set `layers`, and the last of several wins. Other clients match
+exactly. Two clients could read such a manifest in two ways, so it is rejected. Only the fields of the specification
+are compared, each in its own object: keys of annotations, and everything in extensions, are free for clients to choose.
 """
 
 from collections import Counter
@@ -29,17 +28,17 @@ MAX_SHOWN: Final = 80
 
 
 class DuplicateName(ValueError):
-    """An object that has a name twice; the message says which."""
+    """A JSON object has a duplicate name; the message says which."""
 
 
 def unique_members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return the object of these members, for `json.loads`.
+    """Return the object with these members, as an `object_pairs_hook` of `json.loads`.
 
-    RFC 7493, on which the image-spec insists, has each name once. Clients that read the first and clients that read the
-    last of two would not see the same.
+    RFC 7493, which the image-spec requires, forbids duplicate names: clients that read the first one and clients that
+    read the last one would see different manifests.
 
     Raises:
-        DuplicateName: where two members have the same name, however they are escaped.
+        DuplicateName: two members have the same name, however they are escaped.
     """
     fields = dict(pairs)
     if len(fields) != len(pairs):
@@ -49,11 +48,11 @@ def unique_members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def find_confusable(fields: Mapping[str, Any], names: Iterable[str]) -> tuple[str, str] | None:
-    """Return the first name that a client may take for another one of `names`, and that one; None where there is none.
+    """Return the first confusable name, and the specified name that a client may read it as, or None.
 
     Args:
-        fields: an object.
-        names: DOCUMENT, DESCRIPTOR or PLATFORM.
+        fields: a JSON object.
+        names: the specified names: DOCUMENT, DESCRIPTOR or PLATFORM.
     """
     others = fields.keys() - names
     if not others:
@@ -63,15 +62,15 @@ def find_confusable(fields: Mapping[str, Any], names: Iterable[str]) -> tuple[st
 
 
 def quoted(name: str) -> str:
-    """Return a name as an error shows it: short, in ASCII, so that letters that look alike can be told apart."""
+    """Return a name for an error message: truncated, in ASCII, so that look-alike letters are distinguishable."""
     return ascii(name[:MAX_SHOWN])
 
 
 def _fold(name: str) -> str:
-    """Fold a name at least as far as any client does.
+    """Fold the case of a name at least as far as any client does.
 
-    `casefold` alone covers encoding/json. Clients that compare in upper case (Java) also take a dotless i (U+0131) for
+    `casefold` alone covers encoding/json. Clients that compare in upper case (Java) also read a dotless i (U+0131) as
     an i, and those that compare in lower case by Go's simple mapping (json-iterator) a dotted capital I (U+0130), which
-    Python makes an i and a combining dot (U+0307).
+    Python folds to an i and a combining dot (U+0307).
     """
     return name.upper().casefold().replace("\u0307", "")

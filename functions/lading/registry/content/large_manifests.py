@@ -1,13 +1,14 @@
-"""Manifests that need more than fits into one commit: what is done about their links in commits of its own.
+"""Manifests whose links do not fit into one commit: their links are written in commits of their own.
 
-A put, an undelete, a delete and a forget of a manifest write each of its links. 4,990 of these, and their index
-entries, can be more than a store takes in a commit (lading_storage.commit_size). So where a commit raised TooLarge, the
-links change their states before it, or after it, a batch at a time, and the commit itself only touches them. A loose
-link is always right: it may be named or not, and collection sees which. So wherever it ends, collection goes on:
+A put, restore, delete or purge of a manifest writes each of its links. 4,990 of these, and their index entries, can
+exceed what a store accepts in one commit (lading_storage.commit_size). So after a TooLarge, the links change their
+state before or after the commit, a batch at a time, and the commit itself only touches them. "Unverified" is always a
+correct state of a link: it may be referenced or not, and collection verifies it. So after an interruption at any point,
+collection continues:
 
-    put, undelete   links are shown, as loose ones, and the commit touches them. Loose they stay.
-    delete          links are loosened; the manifest is deleted; links that nothing else names are hidden.
-    forget          links are loosened, and hidden ones forgotten; the commit that forgets the manifest touches them.
+    put, restore   links become visible and unverified; the commit touches them; they stay unverified.
+    delete         links become unverified; the manifest is deleted; links without another reference are hidden.
+    purge          links become unverified, hidden ones too; the commit that purges the manifest touches them.
 """
 
 from collections.abc import Callable, Sequence
@@ -25,32 +26,32 @@ from lading_storage.records.core import HIDDEN_UNVERIFIED, UNVERIFIED, Blob, Key
 from lading_storage.records.deleted import DeletedLink, DeletedManifest
 
 MAX_LINKS: Final = 500
-"""Links of one batch, which is halved where it does not fit."""
+"""Links in one batch, which is halved if it does not fit."""
 
 
 def unhide_links(
     metadata: MetadataStore, manifest: Manifest, clock: Clock, hidden_for: timedelta = timedelta.max
 ) -> None:
-    """Make each link visible that a manifest needs, as a loose one, unless it has been hidden for `hidden_for`."""
+    """Make each link that a manifest needs visible and unverified, except those hidden for `hidden_for` or longer."""
 
-    def writes(some: Manifest) -> list[Write]:
-        found = metadata.read([*dependencies_of(some), *hidden_dependencies_of(some)], content=False)
+    def writes_for(part: Manifest) -> list[Write]:
+        found = metadata.read([*dependencies_of(part), *hidden_dependencies_of(part)], content=False)
         now = clock(found.read_at)
-        shown: list[Write] = []
-        for digest in some.blobs:
-            link = found[Key(Link, digest, some.repository)]
-            hidden, blob = found[Key(DeletedLink, digest, some.repository)], found[Key(Blob, digest)]
+        writes: list[Write] = []
+        for digest in part.blobs:
+            link = found[Key(Link, digest, part.repository)]
+            hidden, blob = found[Key(DeletedLink, digest, part.repository)], found[Key(Blob, digest)]
             if link is not None:
-                shown += _visible_writes(link, hidden, now)
+                writes += _visible_writes(link, hidden, now)
             elif hidden and blob and not blob.damaged and now - hidden.hidden_at < hidden_for:
-                shown += blob_links.unhide(hidden, blob, now, state=UNVERIFIED)
-        return shown
+                writes += blob_links.unhide(hidden, blob, now, state=UNVERIFIED)
+        return writes
 
-    _in_batches(metadata, manifest, writes)
+    _in_batches(metadata, manifest, writes_for)
 
 
 def touch_unverified(found: Found, writes: list[Write]) -> list[Write]:
-    """Return the writes of a manifest that names what was found, with loose links touched instead: they stay loose."""
+    """Return the writes of a manifest's references, with unverified links only touched: they stay unverified."""
 
     def touched(write: Write) -> Write:
         link = found[write.record.key] if isinstance(write, Replace) else None
@@ -60,70 +61,70 @@ def touch_unverified(found: Found, writes: list[Write]) -> list[Write]:
 
 
 def unverify_links(metadata: MetadataStore, manifest: Manifest, clock: Clock) -> None:
-    """Loosen each link that a manifest names, from now on: also those that are loose.
+    """Make each link that a manifest references unverified as of now, also those that are unverified already.
 
-    Of one that has been so for long, a collection would say before the manifest is deleted that it is named.
+    An older one could be verified, as referenced, by a collection before the manifest is deleted.
     """
 
-    def writes(some: Manifest) -> list[Write]:
-        found = metadata.read(dependencies_of(some))
+    def writes_for(part: Manifest) -> list[Write]:
+        found = metadata.read(dependencies_of(part))
         now = clock(found.read_at)
-        return [blob_links.unverify(link, now) for link in _links(found, some) if link.state in ("", UNVERIFIED)]
+        return [blob_links.unverify(link, now) for link in _links(found, part) if link.state in ("", UNVERIFIED)]
 
-    _in_batches(metadata, manifest, writes)
+    _in_batches(metadata, manifest, writes_for)
 
 
 def hide_links(metadata: MetadataStore, manifest: Manifest, clock: Clock) -> None:
-    """Hide each link that a deleted manifest names and no live one: it may live again by now."""
+    """Hide each link that a deleted manifest references and no live one; the manifest may have been restored since."""
     _in_batches(
-        metadata, manifest, lambda some: deletion_link_writes(metadata, some.repository, (), some.blobs, clock())
+        metadata, manifest, lambda part: deletion_link_writes(metadata, part.repository, (), part.blobs, clock())
     )
 
 
 def unverify_links_for_purge(metadata: MetadataStore, manifest: Manifest, clock: Clock) -> None:
-    """Loosen each link that a deleted manifest names, and forget each hidden one: it is forgotten next."""
+    """Make each link that a deleted manifest references unverified, visible or hidden, before its purge."""
 
-    def writes(some: Manifest) -> list[Write]:
-        found = metadata.read(links_of(some))
-        return purge_link_writes(found, some, clock(found.read_at), rewrite=False)
+    def writes_for(part: Manifest) -> list[Write]:
+        found = metadata.read(links_of(part))
+        return purge_link_writes(found, part, clock(found.read_at), rewrite=False)
 
-    _in_batches(metadata, manifest, writes)
+    _in_batches(metadata, manifest, writes_for)
 
 
 def links_of(manifest: Manifest) -> list[Key[Any]]:
-    """Return the keys of all links that a manifest names, visible or hidden."""
+    """Return the keys of all links that a manifest references, visible or hidden."""
     return [Key(kind, digest, manifest.repository) for kind in (Link, DeletedLink) for digest in manifest.blobs]
 
 
 def purge_link_writes(found: Found, manifest: Manifest, now: datetime, *, rewrite: bool = True) -> list[Write]:
-    """Return the writes about the links of a deleted manifest that is forgotten.
+    """Return the writes to the links of a deleted manifest in a commit that purges it.
 
     Args:
-        found: of `links_of`.
-        manifest: the deleted one.
-        now: the time from which links are loose.
-        rewrite: whether those are written anew that are loose or forgotten already; else they are only touched.
+        found: the records of `links_of`.
+        manifest: the deleted manifest.
+        now: the time from which links are unverified.
+        rewrite: whether links that are unverified already are written anew; otherwise they are only touched.
     """
     writes: list[Write] = []
     for digest in manifest.blobs:
         link = found[Key(Link, digest, manifest.repository)]
         hidden = found[Key(DeletedLink, digest, manifest.repository)]
         if link is not None:
-            loose = not rewrite and link.state == UNVERIFIED
-            writes.append(Touch(link.key, link.version) if loose else blob_links.unverify(link, now))
+            touches = not rewrite and link.state == UNVERIFIED
+            writes.append(Touch(link.key, link.version) if touches else blob_links.unverify(link, now))
         if hidden is not None:
-            done = not rewrite and hidden.state == HIDDEN_UNVERIFIED
-            writes.append(Touch(hidden.key, hidden.version) if done else blob_links.unverify_hidden(hidden))
+            touches = not rewrite and hidden.state == HIDDEN_UNVERIFIED
+            writes.append(Touch(hidden.key, hidden.version) if touches else blob_links.unverify_hidden(hidden))
     return writes
 
 
 def drop_tombstone_writes(
     metadata: MetadataStore, tombstone: DeletedManifest, manifest: Manifest, clock: Clock, *, rewrite: bool = True
 ) -> list[Write]:
-    """Return the writes that forget that a manifest was deleted which is put or restored in the same commit.
+    """Return the writes that drop the tombstone of a manifest that the same commit puts or restores.
 
-    The same bytes may have been deleted as another media type, which named other blobs. Nothing leads to the hidden
-    links of these without the tombstone, so they are let go as if it were forgotten: see `forgetting`.
+    The same bytes may have been deleted as another media type, which references other blobs. Without the tombstone,
+    nothing leads to the hidden links of these blobs, so they are released as in a purge (`purge_link_writes`).
     """
     others = without_blobs_of(tombstone, manifest)
     if not others.blobs:
@@ -133,13 +134,13 @@ def drop_tombstone_writes(
 
 
 def without_blobs_of(tombstone: DeletedManifest, manifest: Manifest) -> DeletedManifest:
-    """Return a deleted manifest as if it named only those blobs that `manifest` does not name."""
-    named = {*manifest.blobs}
-    return replace(tombstone, blobs=tuple(digest for digest in tombstone.blobs if digest not in named), children=())
+    """Return a tombstone reduced to the blobs that `manifest` does not reference."""
+    kept = {*manifest.blobs}
+    return replace(tombstone, blobs=tuple(digest for digest in tombstone.blobs if digest not in kept), children=())
 
 
 def _visible_writes(link: Link, hidden: DeletedLink | None, now: datetime) -> list[Write]:
-    """Return the writes by which a link is named or loose, and alone."""
+    """Return the writes after which a link is referenced or unverified, and no hidden one is beside it."""
     writes: list[Write] = [] if link.state in ("", UNVERIFIED) else [blob_links.unverify(link, now)]
     if hidden is not None:
         writes += [Delete(hidden), *([] if writes else [Touch(link.key, link.version)])]
@@ -151,15 +152,15 @@ def _links(found: Found, manifest: Manifest) -> list[Link]:
     return [link for key in keys if (link := found[key]) is not None]
 
 
-def _in_batches(metadata: MetadataStore, manifest: Manifest, writes: Callable[[Manifest], list[Write]]) -> None:
-    """Commit the writes about the links of a manifest: of as many as fit, as if it named no others."""
+def _in_batches(metadata: MetadataStore, manifest: Manifest, writes_for: Callable[[Manifest], list[Write]]) -> None:
+    """Commit the writes to the links of a manifest in batches; `writes_for` gets it reduced to the batch's blobs."""
 
     def commit(digests: Sequence[str]) -> None:
-        some = replace(manifest, blobs=tuple(digests), children=())
+        part = replace(manifest, blobs=tuple(digests), children=())
 
         def attempt() -> None:
-            if found := writes(some):
-                metadata.commit(found)
+            if writes := writes_for(part):
+                metadata.commit(writes)
 
         retry_on_conflict(attempt)
 

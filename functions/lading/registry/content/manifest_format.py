@@ -1,7 +1,7 @@
-"""What the bytes of a manifest say.
+"""Format of manifests: parsing and validation.
 
-Only what the registry must know is read: what the manifest is, what it needs, what it refers to. Everything else is the
-client's, and is kept byte for byte. A layer's `urls` are never followed (CVE-2020-15157).
+Only what the registry needs is parsed: the manifest's type, its dependencies, and its subject. Everything else belongs
+to the client, and is stored byte for byte. A layer's `urls` are never followed (CVE-2020-15157).
 """
 
 import json
@@ -33,21 +33,24 @@ NONDISTRIBUTABLE: Final = frozenset(
         "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip",
     }
 )
-"""Layers that their owners do not let anyone push: a manifest may name them all the same."""
+"""Layers whose license forbids pushing them: a manifest may reference them although they are missing."""
 
 MAX_MEDIA_TYPE_LENGTH: Final = 255
-"""Characters: each half of one has at most 127 (RFC 6838, section 4.2)."""
+"""Characters: the type and the subtype have at most 127 each (RFC 6838, section 4.2)."""
 
 MAX_REFERENCES: Final = 5_000
-"""So that one commit can touch all that a manifest names, and one Firestore document list it."""
+"""Descriptors in one manifest, so that one commit can touch all of them, and one Firestore document list them."""
 
 
 @dataclass(frozen=True, slots=True)
 class ParsedManifest:
-    """What a manifest says. `blobs` and `children` are digests, each once, in order; `subject` is a digest or "".
+    """Fields of a manifest that the registry uses.
 
-    `external` are those of the blobs that are nothing but layers with `urls`, of a type that may be distributed.
-    `cosign_suffix` is the suffix of the tags under which cosign would put it (referring.kind_of), or "".
+    subject          a digest, or ""
+    cosign_suffix    the suffix of the tags under which cosign would push it (referrer_tags.cosign_suffix), or ""
+    blobs            distinct digests, in order
+    external_layers  those blobs that are only layers with `urls`, of a type that may be distributed
+    children         distinct digests, in order
     """
 
     media_type: str
@@ -61,16 +64,21 @@ class ParsedManifest:
 
 
 def parse_manifest(content: bytes, content_type: str) -> ParsedManifest:
-    """Read a manifest that was sent as `content_type` ("" where none was given).
+    """Parse a manifest.
 
-    Raises MANIFEST_INVALID, saying why.
+    Args:
+        content: its bytes.
+        content_type: as the client sent it, or "".
+
+    Raises:
+        RegistryError: MANIFEST_INVALID, with the reason.
     """
     fields = _json_object(content)
     media_type = _media_type(fields, content_type)
     _refuse_ambiguous(fields, media_type)
     descriptors = _descriptors(fields, media_type)
     if len(descriptors) > MAX_REFERENCES:
-        raise _invalid(f"names more than {MAX_REFERENCES} descriptors")
+        raise _invalid(f"has more than {MAX_REFERENCES} descriptors")
     blobs, children = {}, {}
     for descriptor in descriptors:
         digest, kind = _digest(descriptor), _kind(descriptor)
@@ -93,9 +101,9 @@ def parse_manifest(content: bytes, content_type: str) -> ParsedManifest:
 
 
 def normalize_media_type(media_type: str) -> str:
-    """Return a media type in lower case: types and subtypes have none (RFC 6838, section 4.2; RFC 9110, section 8.3.1).
+    """Return a media type in lower case, since it is case-insensitive (RFC 6838, section 4.2; RFC 9110, section 8.3.1).
 
-    Only ASCII has two cases here: what is no media type stays as it is.
+    Text that is not ASCII is no media type, and is returned unchanged.
     """
     return media_type.lower() if media_type.isascii() else media_type
 
@@ -108,7 +116,7 @@ def _json_object(content: bytes) -> dict[str, Any]:
     except field_names.DuplicateName as error:
         raise _invalid(str(error)) from None
     except (ValueError, RecursionError) as error:
-        # UnicodeDecodeError and JSONDecodeError are ValueErrors, and so is an absurdly long number.
+        # UnicodeDecodeError and JSONDecodeError are ValueErrors, and so is the error about an overlong number.
         raise _invalid("is not JSON") from error
     if not isinstance(fields, dict):
         raise _invalid("is not a JSON object")
@@ -124,35 +132,35 @@ def _refuse_constant(name: str) -> None:
 
 
 def _refuse_confusable(fields: dict[str, Any], names: frozenset[str], where: str) -> None:
-    """Raise MANIFEST_INVALID where a client may take one field for another one of `names`."""
-    if found := field_names.find_confusable(fields, names):
-        name, other = found
+    """Raise MANIFEST_INVALID if a client may read a field as another one of `names`."""
+    if pair := field_names.find_confusable(fields, names):
+        name, other = pair
         raise _invalid(f"has {where}the name {field_names.quoted(name)}, which some clients read as {other}")
 
 
 def _media_type(fields: dict[str, Any], content_type: str) -> str:
     """Return the media type, on which the body and the Content-Type must agree (CVE-2021-41190).
 
-    Null and "" are no mediaType: Go's clients cannot tell either from an absent one.
+    Null and "" count as no mediaType: Go clients cannot distinguish them from an absent one.
     """
-    sent = normalize_media_type(content_type.partition(";")[0].strip())
-    said = sent if fields.get("mediaType") in (None, "") else fields["mediaType"]
-    if not isinstance(said, str) or normalize_media_type(said) not in MEDIA_TYPES:
+    from_header = normalize_media_type(content_type.partition(";")[0].strip())
+    media_type = from_header if fields.get("mediaType") in (None, "") else fields["mediaType"]
+    if not isinstance(media_type, str) or normalize_media_type(media_type) not in MEDIA_TYPES:
         raise _invalid("has a media type that is not a manifest's")
-    if sent and sent != normalize_media_type(said):
+    if from_header and from_header != normalize_media_type(media_type):
         raise _invalid("has a mediaType other than its Content-Type")
-    return normalize_media_type(said)
+    return normalize_media_type(media_type)
 
 
 def _refuse_ambiguous(fields: dict[str, Any], media_type: str) -> None:
-    """An image that is also an index would be two things to two clients (CVE-2021-41190)."""
-    # BuildKit's cache indexes hold a `config` beside their `manifests`, so that alone is let through.
+    """Raise MANIFEST_INVALID if one client may read an image where another one reads an index (CVE-2021-41190)."""
+    # BuildKit's cache indexes have a `config` beside their `manifests`, so that alone is allowed.
     if ("layers" if media_type in INDEXES else "manifests") in fields:
         raise _invalid("is both an image and an index")
 
 
 def _descriptors(fields: dict[str, Any], media_type: str) -> list[dict[str, Any]]:
-    """All descriptors that a manifest of this type needs; its `subject` it does not need."""
+    """Return the descriptors of all that a manifest of this type needs, which its `subject` is not."""
     if media_type in INDEXES:
         return _list(fields, "manifests")
     if media_type == OCI_ARTIFACT:
@@ -167,18 +175,18 @@ def _list(fields: dict[str, Any], name: str) -> list[dict[str, Any]]:
     if items is None:
         items = []
     if not isinstance(items, list):
-        raise _invalid(f"has {name} that are not a list")
+        raise _invalid(f"has {name} that is not a list")
     return [_descriptor(item, name) for item in items]
 
 
 def _descriptor(value: Any, where: str) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise _invalid(f"has in {where} what is not a descriptor")
+        raise _invalid(f"has in {where} a value that is not a descriptor")
     size = value.get("size", 0)
     if not isinstance(size, int) or isinstance(size, bool) or size < 0:
         raise _invalid(f"has in {where} a size that is not a number of bytes")
     if not isinstance(value.get("mediaType"), str | None):
-        raise _invalid(f"has in {where} a mediaType that is not text")
+        raise _invalid(f"has in {where} a mediaType that is not a string")
     _refuse_confusable(value, field_names.DESCRIPTOR, f"in {where} ")
     if isinstance(platform := value.get("platform"), dict):
         _refuse_confusable(platform, field_names.PLATFORM, f"in a platform of {where} ")
@@ -188,7 +196,7 @@ def _descriptor(value: Any, where: str) -> dict[str, Any]:
 def _digest(descriptor: dict[str, Any]) -> str:
     """Return the digest of a descriptor.
 
-    Of an algorithm that the registry does not take, it can only be a subject's: nothing else of that digest is there.
+    Only a subject can have an unsupported algorithm: nothing else with such a digest exists in the registry.
     """
     digest = descriptor.get("digest")
     if not isinstance(digest, str) or not is_well_formed(digest):
@@ -197,27 +205,27 @@ def _digest(descriptor: dict[str, Any]) -> str:
 
 
 def _external_layers(fields: dict[str, Any]) -> tuple[str, ...]:
-    """Return the digests of an image's layers that say where else they are, each time that they are named."""
+    """Return the digests of those layers of an image that have `urls` in each of their descriptors."""
     layers = [layer for layer in _list(fields, "layers") if _kind(layer) not in NONDISTRIBUTABLE]
-    here = {_digest(fields["config"]), *(_digest(layer) for layer in layers if not layer.get("urls"))}
-    return tuple(dict.fromkeys(digest for layer in layers if (digest := _digest(layer)) not in here))
+    internal = {_digest(fields["config"]), *(_digest(layer) for layer in layers if not layer.get("urls"))}
+    return tuple(dict.fromkeys(digest for layer in layers if (digest := _digest(layer)) not in internal))
 
 
 def _kind(descriptor: dict[str, Any]) -> str:
-    """Return the media type of what a descriptor describes, or ""."""
+    """Return the media type in a descriptor, or ""."""
     return normalize_media_type(descriptor.get("mediaType") or "")
 
 
 def _artifact_type(fields: dict[str, Any], media_type: str) -> str:
-    """Return the manifest's own artifactType, else an image's config's media type, as end-12 wants it.
+    """Return the manifest's own artifactType, else the media type of an image's config, as end-12 requires.
 
-    An index or an artifact has no config: what stands there is an extension.
+    An index or an artifact has no config: such a field is an extension.
     """
     config = fields.get("config") if media_type in IMAGES else None
     candidates = (fields.get("artifactType"), config.get("mediaType") if isinstance(config, dict) else None)
     texts = ["" if candidate is None else candidate for candidate in candidates]
     for text in texts:
-        # `isascii` also keeps half a surrogate pair out, which no store could keep.
+        # `isascii` also rejects half a surrogate pair, which no store could keep.
         if not isinstance(text, str) or len(text) > MAX_MEDIA_TYPE_LENGTH or not text.isascii():
             raise _invalid("has an artifactType that is not a media type")
     return texts[0] or texts[1]
@@ -232,7 +240,7 @@ def _annotations(fields: dict[str, Any]) -> dict[str, str]:
     if annotations is None:
         return {}
     if not isinstance(annotations, dict) or not all(isinstance(value, str) for value in annotations.values()):
-        raise _invalid("has annotations that are not texts")
+        raise _invalid("has annotations that are not strings")
     return annotations
 
 

@@ -1,1 +1,1 @@
-"""Deleting, restoring and rolling back."""
+"""Delete, restore and roll back."""

@@ -1,9 +1,9 @@
-"""Causes: what was to be deleted when something went, as `kind:name`. What has one cause goes and comes back together.
+"""Cause of a deletion: the subject of the request, as `kind:name`. Items with one cause are restored together.
 
     tag:v1  manifest:sha256:…  repository:team/app
 
-Releases before this one wrote the name alone. A digest can only be a manifest's; of a deleted tag, its own name is
-taken for the tag, and anything else for the repository.
+Earlier releases wrote the name alone. A digest is then a manifest's; on a deleted tag, its own name is the tag's, and
+any other name the repository's.
 """
 
 from functools import partial
@@ -26,16 +26,16 @@ of_manifest = partial(_cause, MANIFEST)
 of_repository = partial(_cause, REPOSITORY)
 
 
-def cause_of(thing: DeletedManifest | DeletedTag) -> str:
-    """Return the cause of a deleted thing, with its kind."""
-    if is_digest(thing.cause):
-        return of_manifest(thing.cause)
-    if ":" in thing.cause:
-        return thing.cause
-    own = isinstance(thing, DeletedTag) and thing.cause == thing.id
-    return of_tag(thing.cause) if own else of_repository(thing.cause)
+def cause_of(tombstone: DeletedManifest | DeletedTag) -> str:
+    """Return the cause on a tombstone, with its kind."""
+    if is_digest(tombstone.cause):
+        return of_manifest(tombstone.cause)
+    if ":" in tombstone.cause:
+        return tombstone.cause
+    own = isinstance(tombstone, DeletedTag) and tombstone.cause == tombstone.id
+    return of_tag(tombstone.cause) if own else of_repository(tombstone.cause)
 
 
 def stored_forms(cause: str) -> tuple[str, str]:
-    """Return how a cause can be written in a record: as today, and as releases before this one did."""
+    """Return the forms in which a cause can be stored: the current one, and that of earlier releases."""
     return cause, cause.partition(":")[2]

@@ -1,8 +1,8 @@
-"""Undeleting: what was deleted comes back with all that went with it, and with all that it needs.
+"""Restore: bring back deleted manifests, tags and repositories, with all that was deleted with them or that they need.
 
-Children before the index that names them, a manifest before its tags: whatever can be seen is whole. What says that a
-manifest was deleted goes last, and that of the first of all at the very end: whoever is stopped on the way begins
-again. What nobody restores is forgotten when its time is over; only then may its blobs go.
+Children are restored before their index, and a manifest before its tags, so that everything visible is complete. The
+tombstones are deleted last, that of the root at the very end, so that an interrupted restore can be repeated. What is
+not restored is purged at the end of its retention; only then may its blobs be collected.
 """
 
 from collections.abc import Collection, Iterator
@@ -37,7 +37,7 @@ D = TypeVar("D", DeletedManifest, DeletedTag)
 
 
 class Undelete:
-    """Lists, restores and forgets what was deleted."""
+    """Listing, restore and purge of what was deleted."""
 
     def __init__(self, metadata: MetadataStore, tags: Tags, clock: Clock) -> None:
         """Restore in `metadata`."""
@@ -46,49 +46,50 @@ class Undelete:
         self._clock = clock
 
     def things(self, repository: str) -> Iterator[DeletedManifest | DeletedTag]:
-        """What of a repository was deleted and can be restored: manifests, then tags, without `content`."""
+        """Yield the tombstones of a repository, which can be restored: manifests, then tags, without `content`."""
         yield from scan_all(self._metadata, DeletedManifest, repository)
         yield from scan_all(self._metadata, DeletedTag, repository)
 
     def tag(self, repository: str, name: str, context: ChangeContext = RESTORE, force: bool = False) -> None:
-        """Restore a tag, and its manifest where that was deleted as well.
+        """Restore a tag, and its manifest if that was deleted as well.
 
-        Raises NOT_DELETED; TAG_CONFLICT where the tag names another manifest by now, unless `force`; TAG_IMMUTABLE; and
-        MANIFEST_BLOB_UNKNOWN with what is gone for good.
+        Raises:
+            RegistryError: NOT_DELETED; TAG_CONFLICT if the tag now points to another manifest, unless `force`;
+                TAG_IMMUTABLE; MANIFEST_BLOB_UNKNOWN with what was purged.
         """
         key = Key(DeletedTag, name, repository)
         deleted = self._metadata.read([key])[key]
         if deleted is None:
             raise RegistryError(NOT_DELETED, {"tag": name})
         manifest, live = Key(Manifest, deleted.digest, repository), Key(Tag, name, repository)
-        dead = Key(DeletedManifest, deleted.digest, repository)
-        found = self._metadata.read([manifest, dead, live], content=False)
-        self._refuse_taken(found[live], deleted, force)
-        # Where both are there, somebody was stopped who was restoring it.
-        if found[manifest] is None or found[dead] is not None:
+        tombstone = Key(DeletedManifest, deleted.digest, repository)
+        found = self._metadata.read([manifest, tombstone, live], content=False)
+        self._refuse_conflict(found[live], deleted, force)
+        # If both exist, a restore of the manifest was interrupted.
+        if found[manifest] is None or found[tombstone] is not None:
             self.manifest(repository, deleted.digest, context)
         retry_on_conflict(lambda: self._restore_tag(repository, name, context, force))
 
     def manifest(self, repository: str, digest: str, context: ChangeContext = RESTORE) -> list[str]:
         """Restore a manifest, the children of an index, and all that was deleted with it: referrers and tags.
 
-        The manifest itself can be live: its deletion was stopped, or it was pushed again. A tag that names another
-        manifest by now stays as it is.
+        The manifest itself can be live: its deletion was interrupted, or it was pushed again. A tag that now points to
+        another manifest stays as it is.
 
         Returns:
             The digests that were restored.
 
         Raises:
-            RegistryError: NOT_DELETED where nothing comes back, and MANIFEST_BLOB_UNKNOWN with what is gone for good.
+            RegistryError: NOT_DELETED if nothing was restored; MANIFEST_BLOB_UNKNOWN with what was purged.
         """
         root, cause = self._read_tombstone(repository, digest), deletion_causes.of_manifest(digest)
-        wanted = {cause} | ({deletion_causes.cause_of(root)} if root else set())
+        causes = {cause} | ({deletion_causes.cause_of(root)} if root else set())
         restored: dict[str, None] = {}
-        self._restore_tree(repository, digest, wanted, context, restored)
-        for dead in self._caused(DeletedManifest, cause, repository):
-            self._restore_tree(repository, dead.id, wanted, context, restored)
+        self._restore_tree(repository, digest, causes, context, restored)
+        for tombstone in self._with_cause(DeletedManifest, cause, repository):
+            self._restore_tree(repository, tombstone.id, causes, context, restored)
         tags = self._restore_tags(repository, cause, context)
-        # The tombstone by which all this is found goes last.
+        # The root's tombstone, which leads to all others, is deleted last.
         for each in sorted(restored, key=lambda each: each == digest):
             retry_on_conflict(lambda each=each: self._delete_tombstone(repository, each))  # type: ignore[misc]
         if not restored and not tags:
@@ -96,141 +97,143 @@ class Undelete:
         return list(restored)
 
     def repository(self, repository: str, context: ChangeContext = RESTORE) -> int:
-        """Restore all that was deleted with a repository; return how many manifests.
+        """Restore all that was deleted with a repository; return the number of manifests.
 
-        Raises NAME_UNKNOWN, and NOT_DELETED where nothing comes back.
+        Raises NAME_UNKNOWN, and NOT_DELETED if nothing was restored.
         """
         key = Key(Repository, repository)
         if self._metadata.read([key])[key] is None:
             raise RegistryError(NAME_UNKNOWN, {"name": repository})
         cause, count = deletion_causes.of_repository(repository), 0
-        for dead in self._caused(DeletedManifest, cause, repository):
+        for tombstone in self._with_cause(DeletedManifest, cause, repository):
             restored: dict[str, None] = {}
-            self._restore_tree(repository, dead.id, {cause}, context, restored)
-            for each in sorted(restored, key=lambda each, first=dead.id: each == first):  # type: ignore[misc]
+            self._restore_tree(repository, tombstone.id, {cause}, context, restored)
+            for each in sorted(restored, key=lambda each, root=tombstone.id: each == root):  # type: ignore[misc]
                 retry_on_conflict(lambda each=each: self._delete_tombstone(repository, each))  # type: ignore[misc]
             count += len(restored)
-        # Of manifests that live: whoever deleted the repository may have been stopped in between.
+        # Tags of live manifests: the deletion of the repository may have been interrupted.
         tags = self._restore_tags(repository, cause, context)
-        listed = bool(self._metadata.scan(Manifest, repository, limit=1)) and retry_on_conflict(
+        relisted = bool(self._metadata.scan(Manifest, repository, limit=1)) and retry_on_conflict(
             lambda: self._relist(repository)
         )
-        if not count and not tags and not listed:
+        if not count and not tags and not relisted:
             raise RegistryError(NOT_DELETED, {"name": repository})
         return count
 
     def purge_by_cause(self, repository: str, cause: str) -> None:
-        """Give up for good all that was deleted by a cause, but what a manifest needs that was deleted by another."""
-        forgotten = 1
-        while forgotten:
-            # An index goes before its children, which may come first in the listing.
-            forgotten = sum(
-                retry_on_conflict(lambda thing=thing: self._purge_if_unneeded(thing, cause))  # type: ignore[misc]
-                for thing in self._caused(DeletedManifest, cause, repository)
+        """Purge all that was deleted by a cause, except what a manifest needs that was deleted by another cause."""
+        purged = 1
+        while purged:
+            # An index is purged before its children, which may be listed first.
+            purged = sum(
+                retry_on_conflict(lambda each=each: self._purge_if_unneeded(each, cause))  # type: ignore[misc]
+                for each in self._with_cause(DeletedManifest, cause, repository)
             )
-        for tag in self._caused(DeletedTag, cause, repository):
+        for tag in self._with_cause(DeletedTag, cause, repository):
             retry_on_conflict(lambda tag=tag: self._purge_if_unneeded(tag, cause))  # type: ignore[misc]
 
     def _purge_if_unneeded(self, listed: DeletedManifest | DeletedTag, cause: str) -> int:
-        """Forget a deleted thing unless it has another cause by now, or is needed; answers how many went."""
-        thing = self._metadata.read([listed.key], content=False)[listed.key]
-        if thing is None or deletion_causes.cause_of(thing) != cause:
+        """Purge a tombstone unless its cause has changed or a tombstone needs it; return the number purged."""
+        tombstone = self._metadata.read([listed.key], content=False)[listed.key]
+        if tombstone is None or deletion_causes.cause_of(tombstone) != cause:
             return 0
-        where, repository = {"children": thing.id}, thing.repository
-        if thing.key.kind is DeletedManifest and self._metadata.find(
+        where, repository = {"children": tombstone.id}, tombstone.repository
+        if tombstone.key.kind is DeletedManifest and self._metadata.find(
             DeletedManifest, where, repository=repository, limit=1
         ):
             return 0
-        self.purge(thing)
+        self.purge(tombstone)
         return 1
 
-    def purge(self, thing: DeletedManifest | DeletedTag | DeletedLink) -> None:
-        """Give up a deleted thing for good, at its version: its blobs may be nobody's now. Raises Conflict."""
-        if isinstance(thing, DeletedManifest):
+    def purge(self, tombstone: DeletedManifest | DeletedTag | DeletedLink) -> None:
+        """Purge a tombstone at its version, so that collection can delete blobs of its own. Raises Conflict."""
+        if isinstance(tombstone, DeletedManifest):
             try:
-                self._purge_manifest(thing)
+                self._purge_manifest(tombstone)
             except TooLarge:
-                unverify_links_for_purge(self._metadata, thing, self._clock)
-                self._purge_manifest(thing, rewrite=False)
+                unverify_links_for_purge(self._metadata, tombstone, self._clock)
+                self._purge_manifest(tombstone, rewrite=False)
             return
-        writes: list[Write] = [Delete(thing)]
-        if isinstance(thing, DeletedLink):
-            blob = Key(Blob, thing.id)
+        writes: list[Write] = [Delete(tombstone)]
+        if isinstance(tombstone, DeletedLink):
+            blob = Key(Blob, tombstone.id)
             writes += [
                 blob_links.unverify_blob(record) for record in [self._metadata.read([blob])[blob]] if record is not None
             ]
         self._metadata.commit(writes)
 
-    def _caused(self, kind: type[D], cause: str, repository: str) -> Iterator[D]:
-        """Yield what was deleted by a cause, without content; what is forgotten meanwhile may be among it."""
+    def _with_cause(self, kind: type[D], cause: str, repository: str) -> Iterator[D]:
+        """Yield the tombstones with a cause, without content; some may be purged meanwhile."""
         for spelling in deletion_causes.stored_forms(cause):
-            for thing in find_all(self._metadata, kind, {"cause": spelling}, repository):
-                if deletion_causes.cause_of(thing) == cause:
-                    yield thing
+            for tombstone in find_all(self._metadata, kind, {"cause": spelling}, repository):
+                if deletion_causes.cause_of(tombstone) == cause:
+                    yield tombstone
 
     def _restore_tree(
-        self, repository: str, first: str, wanted: Collection[str], context: ChangeContext, restored: dict[str, None]
+        self, repository: str, root: str, causes: Collection[str], context: ChangeContext, restored: dict[str, None]
     ) -> None:
-        """Restore a manifest: its children before it, and after it the tags and referrers that have a wanted cause.
+        """Restore a manifest: its children before it, and after it the tags and referrers with one of the causes.
 
         Args:
-            repository: where.
-            first: the digest of a manifest; nothing happens unless it is deleted.
-            wanted: the causes by which referrers and tags come back; children always do.
-            context: who restores.
-            restored: the digests that have been restored, in order; those of this call are added.
+            repository: where it is.
+            root: the digest of a manifest; nothing happens unless it is deleted.
+            causes: the causes of the referrers and tags to restore; children are restored regardless of theirs.
+            context: of the change.
+            restored: the digests that have been restored, in order; this call appends its own.
         """
-        waiting = [first]
-        while waiting:
-            dead = self._read_tombstone(repository, waiting[-1])
-            children = [each for each in self._deleted_children(dead) if each not in restored] if dead else []
+        pending = [root]
+        while pending:
+            tombstone = self._read_tombstone(repository, pending[-1])
+            children = [each for each in self._deleted_children(tombstone) if each not in restored] if tombstone else []
             if children:
-                # They must be there first. No manifest is below itself: it would have to hold its own digest.
-                waiting += children
+                # They must exist first. This ends, since a manifest below itself would have to contain its own digest.
+                pending += children
                 continue
-            waiting.pop()
-            if dead is not None and dead.id not in restored and self._restore_manifest(repository, dead.id):
-                restored[dead.id] = None
-                self._restore_tags_of(repository, dead.id, wanted, context)
-                waiting += self._deleted_referrers(dead, wanted)
+            pending.pop()
+            if tombstone is None or tombstone.id in restored:
+                continue
+            if self._restore_manifest(repository, tombstone.id):
+                restored[tombstone.id] = None
+                self._restore_tags_of(repository, tombstone.id, causes, context)
+                pending += self._deleted_referrers(tombstone, causes)
 
     def _restore_tags(self, repository: str, cause: str, context: ChangeContext) -> int:
-        """Restore tags that have a cause and whose manifests live; answers how many."""
+        """Restore the tags that have a cause and a live manifest; return their number."""
         count = 0
-        for tag in self._caused(DeletedTag, cause, repository):
+        for tag in self._with_cause(DeletedTag, cause, repository):
             keys = Key(Manifest, tag.digest, repository), Key(Tag, tag.id, repository)
             found = self._metadata.read(keys, content=False)
             if found[keys[0]] is not None and found[keys[1]] is None:
-                count += self._restore_tag_unless_taken(repository, tag.id, context)
+                count += self._restore_tag_unless_conflict(repository, tag.id, context)
         return count
 
-    def _purge_manifest(self, thing: DeletedManifest, *, rewrite: bool = True) -> None:
-        pull = Key(LastPull, thing.id, thing.repository)
-        found = self._metadata.read([*links_of(thing), pull])
-        writes: list[Write] = [Delete(thing), *purge_link_writes(found, thing, self._clock(), rewrite=rewrite)]
-        writes += [Delete(pulled) for pulled in [found[pull]] if pulled is not None]
-        self._metadata.commit(writes)
+    def _purge_manifest(self, tombstone: DeletedManifest, *, rewrite: bool = True) -> None:
+        pull = Key(LastPull, tombstone.id, tombstone.repository)
+        found = self._metadata.read([*links_of(tombstone), pull])
+        link_writes = purge_link_writes(found, tombstone, self._clock(), rewrite=rewrite)
+        pull_writes = [Delete(record) for record in [found[pull]] if record is not None]
+        self._metadata.commit([Delete(tombstone), *link_writes, *pull_writes])
 
     def _restore_manifest(self, repository: str, digest: str) -> bool:
-        """Restore one manifest, whose children live; what says that it was deleted stays for now.
+        """Restore one manifest, whose children are live; its tombstone remains for now.
 
-        Answers whether it lives: it can have been forgotten since it was found.
+        Returns whether it is live: its tombstone may have been purged since it was listed.
         """
         try:
             return retry_on_conflict(lambda: self._try_to_restore_manifest(repository, digest))
         except TooLarge:
-            dead = self._read_tombstone(repository, digest)
-            if dead is not None:
-                unhide_links(self._metadata, dead, self._clock)
+            tombstone = self._read_tombstone(repository, digest)
+            if tombstone is not None:
+                unhide_links(self._metadata, tombstone, self._clock)
             return retry_on_conflict(lambda: self._try_to_restore_manifest(repository, digest, touched=True))
 
     def _try_to_restore_manifest(self, repository: str, digest: str, *, touched: bool = False) -> bool:
         key = Key(DeletedManifest, digest, repository)
-        dead = self._metadata.read([key])[key]
-        if dead is None:
+        tombstone = self._metadata.read([key])[key]
+        if tombstone is None:
             live = Key(Manifest, digest, repository)
             return self._metadata.read([live], content=False)[live] is not None
-        manifest = converted(dead, Manifest, damaged=False)
+        manifest = converted(tombstone, Manifest, damaged=False)
         keys = [
             manifest.key,
             Key(Repository, repository),
@@ -241,19 +244,19 @@ class Undelete:
         now = self._clock(found.read_at)
         manifest = replace(manifest, object=object_of(found, manifest), restored=now)
         damaged = damaged_among(self._metadata, found, dependencies_of(manifest))
-        needed = reference_writes(found, manifest, now, damaged=damaged)
-        writes = touch_unverified(found, needed) if touched else needed
-        writes += [*revive_writes(found, repository, now), Touch(dead.key)]
+        references = reference_writes(found, manifest, now, damaged=damaged)
+        writes = touch_unverified(found, references) if touched else references
+        writes += [*revive_writes(found, repository, now), Touch(tombstone.key)]
         writes.append(Create(manifest) if found[manifest.key] is None else Touch(manifest.key))
         self._metadata.commit(writes)
         return True
 
     def _delete_tombstone(self, repository: str, digest: str) -> None:
-        """Forget that a manifest was deleted, unless it was deleted anew since."""
-        live, tombstone = Key(Manifest, digest, repository), Key(DeletedManifest, digest, repository)
-        found = self._metadata.read([live, tombstone], content=False)
-        if (dead := found[tombstone]) is not None and found[live] is not None:
-            self._metadata.commit([Touch(live), Delete(dead)])
+        """Delete the tombstone of a restored manifest, unless the manifest was deleted again since."""
+        live, deleted = Key(Manifest, digest, repository), Key(DeletedManifest, digest, repository)
+        found = self._metadata.read([live, deleted], content=False)
+        if (tombstone := found[deleted]) is not None and found[live] is not None:
+            self._metadata.commit([Touch(live), Delete(tombstone)])
 
     def _restore_tag(self, repository: str, name: str, context: ChangeContext, force: bool) -> None:
         keys = [Key(Repository, repository), *self._tags.keys(repository, name)]
@@ -261,7 +264,7 @@ class Undelete:
         deleted = found[Key(DeletedTag, name, repository)]
         if deleted is None:
             return
-        self._refuse_taken(found[Key(Tag, name, repository)], deleted, force)
+        self._refuse_conflict(found[Key(Tag, name, repository)], deleted, force)
         key = Key(Manifest, deleted.digest, repository)
         manifest = self._metadata.read([key])[key]
         if manifest is None:
@@ -269,8 +272,8 @@ class Undelete:
         writes = [Delete(deleted), Touch(key), *review_writes(found, repository, self._clock())]
         self._metadata.commit([*writes, *self._tags.move(found, name, manifest, context)])
 
-    def _restore_tag_unless_taken(self, repository: str, name: str, context: ChangeContext) -> bool:
-        """Restore a tag; answers whether it was: not where another manifest took it, or its own went, just now."""
+    def _restore_tag_unless_conflict(self, repository: str, name: str, context: ChangeContext) -> bool:
+        """Restore a tag, unless it points to another manifest, or its own was deleted, meanwhile; return whether."""
         try:
             retry_on_conflict(lambda: self._restore_tag(repository, name, context, force=False))
         except RegistryError as error:
@@ -279,43 +282,44 @@ class Undelete:
             return False
         return True
 
-    def _refuse_taken(self, live: Tag | None, deleted: DeletedTag, force: bool) -> None:
+    def _refuse_conflict(self, live: Tag | None, deleted: DeletedTag, force: bool) -> None:
+        """Raise TAG_CONFLICT if the tag now points to another manifest, unless `force`."""
         if live is not None and live.digest != deleted.digest and not force:
             raise RegistryError(TAG_CONFLICT, {"tag": live.id, "digest": live.digest})
 
     def _relist(self, repository: str) -> bool:
-        """Let a repository be listed again; return whether it was not."""
+        """Make a repository live, so that it is listed again; return whether it was not."""
         key = Key(Repository, repository)
         found = self._metadata.read([key])
         if writes := revive_writes(found, repository, self._clock()):
             self._metadata.commit(writes)
         return (record := found[key]) is None or record.deleted is not None
 
-    def _restore_tags_of(self, repository: str, digest: str, wanted: Collection[str], context: ChangeContext) -> None:
-        """Restore the tags that went with a manifest, but for those that name another one by now."""
+    def _restore_tags_of(self, repository: str, digest: str, causes: Collection[str], context: ChangeContext) -> None:
+        """Restore the tags that were deleted with a manifest, except those that now point to another one."""
         for tag in find_all(self._metadata, DeletedTag, {"digest": digest}, repository):
             live = Key(Tag, tag.id, repository)
-            if deletion_causes.cause_of(tag) in wanted and self._metadata.read([live], content=False)[live] is None:
-                self._restore_tag_unless_taken(repository, tag.id, context)
+            if deletion_causes.cause_of(tag) in causes and self._metadata.read([live], content=False)[live] is None:
+                self._restore_tag_unless_conflict(repository, tag.id, context)
 
     def _deleted_children(self, index: DeletedManifest) -> list[str]:
-        """The children of an index that are deleted, or are just being restored."""
-        dead = [Key(DeletedManifest, child, index.repository) for child in index.children]
-        found = self._metadata.read(dead, content=False)
-        return [key.id for key in dead if found[key] is not None]
+        """Return the digests of an index's children that have a tombstone."""
+        keys = [Key(DeletedManifest, child, index.repository) for child in index.children]
+        found = self._metadata.read(keys, content=False)
+        return [key.id for key in keys if found[key] is not None]
 
-    def _deleted_referrers(self, subject: DeletedManifest, wanted: Collection[str]) -> list[str]:
-        """What referred to a manifest and was deleted with it."""
+    def _deleted_referrers(self, subject: DeletedManifest, causes: Collection[str]) -> list[str]:
+        """Return the digests of the referrers that were deleted with a manifest."""
         referrers = find_all(self._metadata, DeletedManifest, {"subject": subject.id}, subject.repository)
-        digests = [each.id for each in referrers if deletion_causes.cause_of(each) in wanted]
+        digests = [each.id for each in referrers if deletion_causes.cause_of(each) in causes]
         keys = [Key(DeletedTag, tag, subject.repository) for tag in referrer_tags_of(subject.id)]
         found = self._metadata.read(keys, content=False)
-        tags = [tag for key in keys if (tag := found[key]) is not None and deletion_causes.cause_of(tag) in wanted]
-        # A tag can have gone alone, and what it named by itself.
-        named = [Key(DeletedManifest, digest, subject.repository) for digest in {tag.digest for tag in tags}]
-        found = self._metadata.read(named, content=False)
-        attached = [dead for key in named if (dead := found[key]) is not None]
-        return digests + [dead.id for dead in attached if deletion_causes.cause_of(dead) in wanted]
+        tags = [tag for key in keys if (tag := found[key]) is not None and deletion_causes.cause_of(tag) in causes]
+        # The tag may have been deleted with the subject, but the manifest by another cause.
+        attached_keys = [Key(DeletedManifest, digest, subject.repository) for digest in {tag.digest for tag in tags}]
+        found = self._metadata.read(attached_keys, content=False)
+        attached = [tombstone for key in attached_keys if (tombstone := found[key]) is not None]
+        return digests + [each.id for each in attached if deletion_causes.cause_of(each) in causes]
 
     def _read_tombstone(self, repository: str, digest: str) -> DeletedManifest | None:
         """Return a deleted manifest, without its content."""

@@ -1,4 +1,4 @@
-"""Renewing an upload session while a request's bytes come, so that collection does not end it in the middle."""
+"""Renew an upload session while a request's bytes arrive, so that collection does not end it meanwhile."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -11,11 +11,11 @@ from lading_storage.protocols import MetadataStore, Replace
 from lading_storage.records.core import Upload
 
 RENEW_INTERVAL: Final = timedelta(minutes=5)
-"""Shorter than any --grace that makes sense, and long enough that only few requests pay for it."""
+"""Shorter than any useful --grace, and long enough that only few requests renew their session at all."""
 
 
 class Renewal:
-    """Keeps a session in use; `upload` is the session as it is, with its latest version."""
+    """Renewal of one session; `upload` is the session at its latest version."""
 
     def __init__(self, metadata: MetadataStore, clock: Clock, upload: Upload) -> None:
         """Renew `upload` in `metadata`."""
@@ -24,7 +24,7 @@ class Renewal:
         self._clock = clock
 
     def pass_through(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
-        """Pass on `chunks`. Raises Conflict where another request changed the session."""
+        """Yield `chunks` unchanged. Raises Conflict if another request changed the session."""
         for chunk in chunks:
             if self._clock() - self.upload.touched >= RENEW_INTERVAL:
                 self._renew()

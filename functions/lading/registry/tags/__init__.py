@@ -1,1 +1,1 @@
-"""Tags, their history and immutability."""
+"""Tags, their history, and immutable tags."""

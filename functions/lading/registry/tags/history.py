@@ -1,11 +1,12 @@
-"""Moves of tags: each is a row of the tag's history, created in the very commit that makes it.
+"""Tag history: each change of a tag is an event, created in the same commit as the change.
 
-The row's number comes from the tag's counter, which is written at the version that was read: of two that move a tag at
-once, one commits, and the other reads again. So the numbers have no gap.
+The number of an event comes from the tag's counter, which is written at the version that was read. Of two concurrent
+changes of a tag, one commits, and the other conflicts and reads again. So the numbers have no gap.
 
-An id begins with the time that is left until the year 2286, so that listings give the newest first: with that of the
-row's stamp, which is its time, but never earlier than the stamp before. The two differ only after a clock that was far
-ahead; the counter remembers the first such row, and what a tag named at a time is then looked for by number.
+The id of an event begins with the time remaining until the year 2286, so that listings return the newest event first.
+This time is that of the event's stamp, which is the event's own time, but never earlier than the previous stamp. The
+two differ only after a clock was far ahead. The counter records the first such event, and what the tag pointed to at a
+time is then searched by number.
 """
 
 import re
@@ -20,29 +21,29 @@ from lading_storage.records.deleted import TagEvent, TagHistory
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 MAX_TIME: Final = 10**16
-"""Microseconds from the epoch: later than any move."""
+"""Microseconds since the epoch: later than any event."""
 MAX_EVENTS: Final = 10**10
-"""More than the moves of any tag."""
-
+"""More than the events of any tag."""
 
 _ID: Final = re.compile(r"[0-9]{17}-[0-9]{10}-[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}")
 
 
 def is_event_id(id: str) -> bool:
-    """Whether `id` can be a move's."""
+    """Return whether `id` is a valid event id."""
     return _ID.fullmatch(id) is not None
 
 
 def history_keys(repository: str, tag: str) -> list[Key[Any]]:
-    """What must be read to move a tag, beside the tag."""
+    """Return the keys to read before a change of a tag, in addition to the tag itself."""
     return [Key(TagHistory, tag, repository)]
 
 
 def next_event_time(found: Found, key: Key[Tag], clock: Clock) -> datetime:
-    """Return the time of the next move.
+    """Return the time of the next event.
 
-    Where clocks differ a little, that of the move before. Where the move before is of a clock that was far ahead, this
-    one has its own time all the same, and only its place in the order is that of the other: see `row`.
+    If the previous event is a little later, because clocks differ, this is its time. If the previous event was dated by
+    a clock that was far ahead, the next one has its own time, and only its stamp follows the previous one
+    (`event_writes`).
     """
     time, history = clock(found.read_at), found[Key(TagHistory, key.id, key.repository)]
     if history is None or _stamp(history) - time > MAX_CLOCK_SKEW:
@@ -51,7 +52,7 @@ def next_event_time(found: Found, key: Key[Tag], clock: Clock) -> datetime:
 
 
 class TagChange(NamedTuple):
-    """What a tag named before, and what it names now: digests, or "" for nothing."""
+    """Digests to which a tag pointed before the change, and points after it; "" for none."""
 
     before: str
     digest: str
@@ -60,14 +61,22 @@ class TagChange(NamedTuple):
 def event_writes(
     found: Found, key: Key[Tag], change: TagChange, context: ChangeContext, moved: datetime
 ) -> list[Write]:
-    """The writes that put a move on record: its row, and the counter at the version that was read."""
+    """Return the writes that record a change of a tag: its event, and the counter at the version that was read.
+
+    Args:
+        found: the records of `history_keys`.
+        key: of the tag.
+        change: the digests before and after.
+        context: of the change.
+        moved: the time of the event (`next_event_time`).
+    """
     tag, repository = key.id, key.repository
     history = found[Key(TagHistory, tag, repository)]
     number = 1 if history is None else history.moves + 1
     stamp = moved if history is None else max(moved, _stamp(history))
     clamped = history.clamped if history and history.clamped else number if stamp != moved else 0
     counter = TagHistory(id=tag, repository=repository, moves=number, moved=moved, stamp=stamp, clamped=clamped)
-    move = TagEvent(
+    event = TagEvent(
         id=f"{_inverted_time(stamp)}-{MAX_EVENTS - number:010d}-{tag}",
         repository=repository,
         tag=tag,
@@ -79,16 +88,16 @@ def event_writes(
         request=context.request_id,
         moved=moved,
     )
-    return [Create(move), Create(counter) if history is None else Replace(replace(counter, version=history.version))]
+    return [Create(event), Create(counter) if history is None else Replace(replace(counter, version=history.version))]
 
 
 def cursor_at(repository: str, moment: datetime) -> Key[TagEvent]:
-    """The key behind which listings give the moves up to `moment`, that moment included."""
+    """Return the cursor after which a listing returns the events up to and including `moment`."""
     return Key(TagEvent, _inverted_time(moment), repository)
 
 
 def _stamp(history: TagHistory) -> datetime:
-    """Return the stamp of the last move; an older release writes none, and moves on without one."""
+    """Return the stamp of the last event; an older release writes none."""
     return max(history.stamp or history.moved, history.moved)
 
 

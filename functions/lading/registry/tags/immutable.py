@@ -1,9 +1,9 @@
-"""Immutable tags: created once, then neither moved nor deleted.
+"""Immutable tags: created once, never moved or deleted.
 
     prod/*:v*           every tag v… in every repository below prod
     !prod/*:v*-rc*      except release candidates
 
-A tag is immutable where a rule matches and no exception does, in whatever order they stand. No tag is special.
+A tag is immutable if a rule matches and no exception does; their order does not matter. No tag has a special meaning.
 """
 
 from dataclasses import dataclass
@@ -15,11 +15,11 @@ from lading.registry.repository_rules import Rules
 
 @dataclass(frozen=True, slots=True)
 class ImmutableTags(Rules):
-    """The rules and exceptions, as REPOSITORY:TAG."""
+    """Rules and exceptions, as REPOSITORY:TAG."""
 
     SUBJECT: ClassVar[str] = "TAG"
 
     def check(self, repository: str, tag: str) -> None:
-        """Raises TAG_IMMUTABLE, naming the rule, where the tag is immutable."""
+        """Raise TAG_IMMUTABLE with the rule if the tag is immutable."""
         if rule := self.rule(repository, tag):
             raise tag_immutable(tag, rule)

@@ -1,7 +1,7 @@
-"""Tags: moving, deleting and listing them, and what they named at any time.
+"""Tags: move, delete and list them, and look up what they pointed to at a time.
 
-Every change of a tag is a row of its history (registry.moves), and an immutable tag has no second change. A deleted tag
-stays on record, so that it can be restored.
+Every change of a tag is an event in its history (tags.history), and an immutable tag has only one. A deleted tag leaves
+a tombstone, from which it can be restored.
 """
 
 from collections.abc import Collection
@@ -24,93 +24,93 @@ from lading_storage.records.core import Key, Manifest, Repository, Tag, converte
 from lading_storage.records.deleted import DeletedTag, TagEvent, TagHistory
 
 MAX_INLINE_CONTENT: Final = 64 * 1024
-"""Bytes of a manifest that its tags repeat, so that a pull by tag is one read; nearly all manifests are smaller."""
+"""Bytes of a manifest up to which its tags copy it, so that a pull by tag is one read; nearly all are smaller."""
 
 MAX_SCANNED: Final = 2_000
-"""Moves that one request for the history of present tags looks at."""
+"""Events that one request for the history of live tags scans."""
 
 MIN_EVENTS_PER_READ: Final = 100
 MAX_EVENTS_PER_READ: Final = 500
-"""Of these moves, however few the client asks for: most may be of tags that are gone."""
+"""Limits of one read of such a scan, however few events the client requests: most may be of deleted tags."""
 
 
 class Tags:
-    """The tags of all repositories."""
+    """Tags of all repositories."""
 
     def __init__(self, metadata: MetadataStore, immutable: ImmutableTags, clock: Clock) -> None:
-        """Keep tags in `metadata`."""
+        """Store tags in `metadata`."""
         self.immutable = immutable
         self._metadata = metadata
         self.clock = clock
 
     def names(self, repository: str, after: str, limit: int) -> Page[str]:
-        """The first `limit` tags behind `after`, in lexical order (end-8). Raises NAME_UNKNOWN."""
+        """Return the first `limit` tags after `after`, in lexical order (end-8). Raises NAME_UNKNOWN."""
         tags = [tag.id for tag in self._metadata.scan(Tag, repository, after=after, limit=limit + 1)]
         if not tags:
             self.require(repository)
         return Page(tags[:limit], tags[limit - 1] if 0 < limit < len(tags) else "")
 
     def history(self, repository: str, tag: str, after: str, limit: int) -> Page[TagEvent]:
-        """The first `limit` moves of a tag behind the id `after`, newest first; of all tags where `tag` is ""."""
+        """Return the first `limit` events after the id `after`, newest first: of one tag, or of all if `tag` is ""."""
         if tag:
-            behind = Key(TagEvent, after, repository) if after else None
-            rows = self._metadata.find(TagEvent, {"tag": tag}, repository=repository, after=behind, limit=limit + 1)
+            cursor = Key(TagEvent, after, repository) if after else None
+            events = self._metadata.find(TagEvent, {"tag": tag}, repository=repository, after=cursor, limit=limit + 1)
         else:
-            rows = self._metadata.scan(TagEvent, repository, after=after, limit=limit + 1)
-        return Page(rows[:limit], rows[limit - 1].id if 0 < limit < len(rows) else "")
+            events = self._metadata.scan(TagEvent, repository, after=after, limit=limit + 1)
+        return Page(events[:limit], events[limit - 1].id if 0 < limit < len(events) else "")
 
     def require(self, repository: str, *, deleted: bool = False) -> None:
-        """Raise NAME_UNKNOWN unless a repository is there; with `deleted`, unless it is, or was deleted."""
+        """Raise NAME_UNKNOWN unless a repository exists; with `deleted`, a deleted one counts as well."""
         key = Key(Repository, repository)
         record = self._metadata.read([key])[key]
         if record is None or (record.deleted and not deleted):
             raise RegistryError(NAME_UNKNOWN, {"name": repository})
 
     def history_of_live_tags(self, repository: str, tag: str, after: str, limit: int) -> Page[TagEvent]:
-        """The same as `history`, but only of tags that are there now, as `names` lists them.
+        """Return the same as `history`, restricted to live tags, which `names` lists.
 
-        Looks at MAX_SCANNED moves at most. The next page begins after a move that is shown, so that no id tells of
-        another tag: where so many in a row are of tags that are gone, the listing ends. Raises NAME_UNKNOWN.
+        It scans at most MAX_SCANNED events. The next page begins after an event that was returned, so that no id
+        reveals a deleted tag; if that many events in a row are of deleted tags, the listing ends. Raises NAME_UNKNOWN.
         """
         self.require(repository)
         if tag:
-            return self.history(repository, tag, after, limit) if self._present(repository, {tag}) else Page([])
-        shown: list[TagEvent] = []
+            return self.history(repository, tag, after, limit) if self._live(repository, {tag}) else Page([])
+        events: list[TagEvent] = []
         size = max(MIN_EVENTS_PER_READ, min(limit + 1, MAX_EVENTS_PER_READ))
-        looked, more = 0, limit > 0
-        while more and len(shown) <= limit and looked < MAX_SCANNED:
+        scanned, more = 0, limit > 0
+        while more and len(events) <= limit and scanned < MAX_SCANNED:
             page = self.history(repository, "", after, size)
-            present = self._present(repository, {move.tag for move in page.items})
-            shown += [move for move in page.items if move.tag in present]
-            looked, after, more = looked + len(page.items), page.next, bool(page.next)
-        ends = len(shown) <= limit and not more
-        return Page(shown[:limit], "" if ends or not shown[:limit] else shown[:limit][-1].id)
+            live = self._live(repository, {event.tag for event in page.items})
+            events += [event for event in page.items if event.tag in live]
+            scanned, after, more = scanned + len(page.items), page.next, bool(page.next)
+        ends = len(events) <= limit and not more
+        return Page(events[:limit], "" if ends or not events[:limit] else events[:limit][-1].id)
 
     def is_present(self, repository: str, name: str) -> bool:
-        """Whether a tag is there now."""
-        return bool(self._present(repository, {name}))
+        """Return whether a tag exists now."""
+        return bool(self._live(repository, {name}))
 
-    def _present(self, repository: str, names: Collection[str]) -> set[str]:
-        """Those of some tags that are there now."""
+    def _live(self, repository: str, names: Collection[str]) -> set[str]:
+        """Return those of some tags that exist now."""
         keys = [Key(Tag, name, repository) for name in names]
         found = self._metadata.read(keys, content=False) if keys else Found({})
         return {key.id for key in keys if found[key] is not None}
 
     def digest_at(self, repository: str, tag: str, moment: datetime) -> str:
-        """Return the digest of what a tag named at a moment. Raises MANIFEST_UNKNOWN where it named nothing."""
-        row = self._last_event(repository, tag, moment)
-        if row is None or not row.digest:
-            reason = "the tag was deleted by then" if row else "the tag has no history that goes back so far"
+        """Return the digest to which a tag pointed at a time. Raises MANIFEST_UNKNOWN if there was none."""
+        event = self._last_event(repository, tag, moment)
+        if event is None or not event.digest:
+            reason = "the tag was deleted by then" if event else "the history of the tag does not go back that far"
             raise RegistryError(MANIFEST_UNKNOWN, {"tag": tag, "reason": reason})
-        return row.digest
+        return event.digest
 
     def _last_event(self, repository: str, tag: str, moment: datetime) -> TagEvent | None:
-        """Return the last move of a tag up to a moment: the one with the highest number."""
+        """Return the last event of a tag up to a time: the one with the highest number."""
         key = Key(TagHistory, tag, repository)
-        record = self._metadata.read([key])[key]
-        if record is not None and record.clamped:
-            moved = find_all(self._metadata, TagEvent, {"tag": tag}, repository)
-            return next((row for row in moved if row.moved <= moment), None)
+        counter = self._metadata.read([key])[key]
+        if counter is not None and counter.clamped:
+            events = find_all(self._metadata, TagEvent, {"tag": tag}, repository)
+            return next((event for event in events if event.moved <= moment), None)
         after = history.cursor_at(repository, moment)
         return next(
             iter(self._metadata.find(TagEvent, {"tag": tag}, repository=repository, after=after, limit=1)), None
@@ -119,7 +119,7 @@ class Tags:
     def delete(
         self, repository: str, name: str, context: ChangeContext = DELETE, condition: Precondition = UNCONDITIONAL
     ) -> str:
-        """Remove a tag, and return the digest that it named; its manifest stays (end-9).
+        """Delete a tag, and return the digest to which it pointed; the manifest stays (end-9).
 
         Raises MANIFEST_UNKNOWN, PRECONDITION_FAILED, TAG_RESERVED, TAG_IMMUTABLE.
         """
@@ -127,13 +127,13 @@ class Tags:
         return retry_on_conflict(lambda: self._try_to_delete(repository, name, context, condition))
 
     def keys(self, repository: str, name: str) -> list[Key[Any]]:
-        """What must be read before `move` or `drop`."""
+        """Return the keys to read before `move` or `drop`."""
         return [Key(Tag, name, repository), *history.history_keys(repository, name), Key(DeletedTag, name, repository)]
 
     def move(self, found: Found, name: str, manifest: Manifest, context: ChangeContext) -> list[Write]:
-        """The writes that let a tag name `manifest`, whose bytes it repeats. Raises TAG_IMMUTABLE.
+        """Return the writes that point a tag to `manifest`, and copy its bytes. Raises TAG_IMMUTABLE.
 
-        A tag that names it already is only touched: nothing moves, so there is nothing for the history. Its hint at
+        A tag that points to it already is only touched, without an event, since it does not change. The tag's hint at
         damage is that of the manifest.
         """
         repository, key = manifest.repository, Key(Tag, name, manifest.repository)
@@ -160,7 +160,7 @@ class Tags:
         return [write, *history.event_writes(found, key, history.TagChange(before, manifest.digest), context, moved)]
 
     def drop(self, found: Found, tag: Tag, cause: str, context: ChangeContext) -> list[Write]:
-        """The writes that delete a tag at its version, and keep what it named for a while."""
+        """Return the writes that delete a tag at its version, and leave a tombstone with its cause."""
         moved = history.next_event_time(found, tag.key, self.clock)
         earlier = found[Key(DeletedTag, tag.id, tag.repository)]
         deleted = converted(tag, DeletedTag, content=None, deleted=moved, by=context.actor, cause=cause)
@@ -184,5 +184,5 @@ class Tags:
 
 
 def _inlined(manifest: Manifest) -> bytes | None:
-    """Return the bytes that a tag repeats of its manifest, or None."""
+    """Return the copy of a manifest's bytes in its tags, or None if they are too large."""
     return manifest.content if manifest.size <= MAX_INLINE_CONTENT else None
