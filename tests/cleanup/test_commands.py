@@ -45,7 +45,7 @@ def test_a_plan_says_what_and_why_and_apply_does_just_that(registry: Registry, r
     shown = run("cleanup", "plan", *options).splitlines()
     assert sorted(line.split("\t")[0] for line in shown[:-1]) == ["delete"] * 6 + ["keep"] * 6
     (line,) = [line for line in shown if old.sbom in line.split("\t")[1]]
-    assert line.split("\t")[2:4] == ["-", f"referrer of {old.index}: rule 'all'"]
+    assert line.split("\t")[2:4] == ["-", f"referrer of {old.index}: policy 'all'"]
     assert shown[-1].startswith("team/app\tkeeps 6, deletes 6, frees ")
 
     plan = tmp_path / "plan.json"
@@ -81,7 +81,7 @@ def test_nothing_goes_without_policies_or_by_what_is_no_plan(registry: Registry,
     image = push_signed(registry, "team/app", "v1")
     plan = tmp_path / "plan"
     assert "there are no policies" in run("cleanup", "apply", "--yes", status=1)
-    assert "not known here" in run("cleanup", "plan", "--cleanup", ALL.replace("tagPrefixes", "tags"), status=1)
+    assert "unknown field" in run("cleanup", "plan", "--cleanup", ALL.replace("tagPrefixes", "tags"), status=1)
     assert "No such file" in run("cleanup", "plan", "--cleanup", "none.json", status=1)
     for text in ("[]", "{", '{"repository": "../x", "digest": "y", "kept": false}', '{"kept": false}'):
         plan.write_text(text)
@@ -105,7 +105,7 @@ def test_what_is_reported_to_run_is_kept_until_it_is_forgotten(registry: Registr
     ]
     assert kept() == images["v1"].all
     assert kept("--running", str(file)) == images["v1"].all | images["v2"].all
-    assert "nothing is reported" in run("running", "report", "cluster-1", stdin="\n", status=1)
+    assert "the report is empty" in run("running", "report", "cluster-1", stdin="\n", status=1)
     assert "neither a digest nor a reference" in run("running", "report", "cluster-1", stdin="a b:c:d\n", status=1)
     assert kept() == images["v1"].all
     run("running", "report", "cluster-1", stdin=f"team/app@{images['v3'].index}\n")

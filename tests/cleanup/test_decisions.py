@@ -153,7 +153,7 @@ def test_what_was_left_when_its_holder_went_goes_by_the_same_rule() -> None:
     ]
     held = [node("i", "v1", children=["d"]), node("d", orphaned_by="old")]
     assert kept([*left, *held], "[]") == digests("tagged young i d")
-    assert judged(left, "[]")[digest("c")].reason == "what held it went by rule 'old'"
+    assert judged(left, "[]")[digest("c")].reason == "its parent was deleted by policy 'old'"
     assert digest("c") in kept(left, and_keep(OLD, '"condition": {"tagState": "untagged"}'))
 
 
@@ -180,15 +180,15 @@ def test_each_verdict_says_why() -> None:
         name: (verdicts[digest(name)].policy, verdicts[digest(name)].reason) for name in ("a", "a-sbom", "a-amd64-sig")
     }
     assert told == {
-        "a": ("old", "rule 'old'"),
-        "a-sbom": ("old", f"referrer of {digest('a')}: rule 'old'"),
-        "a-amd64-sig": ("old", f"referrer of {digest('a-amd64')}, below {digest('a')}: rule 'old'"),
+        "a": ("old", "policy 'old'"),
+        "a-sbom": ("old", f"referrer of {digest('a')}: policy 'old'"),
+        "a-amd64-sig": ("old", f"referrer of {digest('a-amd64')}, below {digest('a')}: policy 'old'"),
     }
-    assert verdicts[digest("d")].reason == "rule 'keep'"
-    assert verdicts[digest("b-amd64")].reason == f"child of {digest('b')}: rule 'old'"
-    assert verdicts[digest("c")].reason == "its tag x is immutable, and no rule says that it may go"
-    assert verdicts[digest("r")].reason == "it runs: in cluster-1"
-    assert judged([node("z", age=1)], OLD)[digest("z")].reason == "no rule deletes it"
+    assert verdicts[digest("d")].reason == "policy 'keep'"
+    assert verdicts[digest("b-amd64")].reason == f"child of {digest('b')}: policy 'old'"
+    assert verdicts[digest("c")].reason == "its tag x is immutable, and no policy may delete that"
+    assert verdicts[digest("r")].reason == "it is in use in cluster-1"
+    assert judged([node("z", age=1)], OLD)[digest("z")].reason == "no policy deletes it"
 
 
 def test_the_tag_of_a_long_digest_is_cut() -> None:

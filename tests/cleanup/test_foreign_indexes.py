@@ -156,4 +156,4 @@ def test_an_index_that_may_lose_its_immutable_tag_takes_no_other_one_along() -> 
 
 def test_a_plan_says_why_a_child_stays_alone() -> None:
     verdicts = judged([node("a"), node("i", "v1", children=["a"], age=90)], f"[{OLD}]")
-    assert verdicts[digest("a")].reason == "no rule deletes it, and it is not of the build of an index that names it"
+    assert verdicts[digest("a")].reason == "no policy deletes it, and no index that references it is of the same build"

@@ -165,11 +165,11 @@ def test_an_immutable_tag_of_a_later_day_goes_only_by_a_rule_that_says_so() -> N
 def test_a_plan_says_that_tags_alone_go() -> None:
     late = node("a", "pr-1", late=("pr-1",))
     verdict = judged([late], f"[{PR}]")[late.digest]
-    assert verdict.reason == "rules mean only tags that it was not pushed for"
+    assert verdict.reason == "policies select only tags that it got more than a day after its creation"
     attached = node("b", attaching("gone"), attachment="none")
     assert judged([attached], f"[{ATTACHED}]")[digest("b")].reason == verdict.reason
     some = judged([node("c", "pr-1", "main", late=("pr-1",))], f"[{PR}]")[digest("c")]
-    assert some.reason == "rules delete some of its tags, and not all"
+    assert some.reason == "policies delete only some of its tags"
 
 
 def test_a_rule_for_all_versions_takes_them_whatever_their_tags() -> None:

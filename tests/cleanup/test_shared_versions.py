@@ -151,7 +151,7 @@ def test_the_command_tells_and_deletes_tags_that_go_alone(
         return capsys.readouterr().out
 
     assert run("plan").splitlines() == [
-        f"keep\ta@{image.digest}\tpr-1,prod\trules delete some of its tags, and not all\tdeletes tag pr-1: rule 'pr'",
+        f"keep\ta@{image.digest}\tpr-1,prod\tpolicies delete only some of its tags\tdeletes tag pr-1: policy 'pr'",
         "a\tkeeps 1, deletes 0, frees 0 B, deletes 1 tags alone",
     ]
     plan.write_text(run("plan", "--json"))

@@ -96,7 +96,7 @@ def test_what_was_deleted_is_listed_and_restored(server: Server, run: Run) -> No
     assert pulled(server, "team/app", "v1") == digest
     run("delete", "team/app:v1")
     push(server, "team/app", "v1", "two")
-    assert "the tag names another manifest by now: tag v1, " in run("undelete", "team/app:v1", status=1).stderr
+    assert "the tag now points to another manifest: tag v1, " in run("undelete", "team/app:v1", status=1).stderr
     run("undelete", "team/app:v1", "--force")
     assert pulled(server, "team/app", "v1") == digest
 
@@ -125,7 +125,7 @@ def test_history_tells_times_that_at_and_as_of_take(server: Server, run: Run) ->
 
 def test_what_was_never_deleted_is_not_restored(server: Server, run: Run) -> None:
     digest = push(server, "team/app", "v1", "one")
-    nothing = "nothing of that name was deleted"
+    nothing = "nothing that was deleted under this name"
 
     for name in ("team/app", "team/app:v1", "team/app:v2", f"team/app@{digest}"):
         assert nothing in run("undelete", name, status=1).stderr

@@ -191,7 +191,7 @@ def _rows(made: "Plan", holdings: "SizeCalculator") -> Iterator[dict[str, Any]]:
 def _format_row(row: Mapping[str, Any]) -> str:
     word, tags = "keep" if row["kept"] else "delete", ",".join(row["tags"]) or "-"
     frees = "" if row["kept"] else f"\tfrees {format_size(row['frees'])}"
-    frees += "".join(f"\tdeletes tag {tag}: rule '{rule}'" for tag, rule in row["untags"].items())
+    frees += "".join(f"\tdeletes tag {tag}: policy '{policy}'" for tag, policy in row["untags"].items())
     return f"{word}\t{row['repository']}@{row['digest']}\t{tags}\t{row['why']}{frees}"
 
 

@@ -1,9 +1,9 @@
-"""Deleting what clean-up decided on, where nothing has come in between.
+"""Apply clean-up decisions: delete what was evaluated, unless it has changed since.
 
-Whoever names a manifest, by a tag or an index, gives its record a new version. So a manifest that still has the version
-of the look, and whose tags still name it, is what was judged; it is deleted at that version, and what comes in between
-makes the commit fail. A look takes a while: an index or a subject that was pushed meanwhile may have escaped it,
-so these are looked for again. What has changed is left alone until the next look.
+A new reference to a manifest, by a tag or an index, gives its record a new version. So a manifest that still has the
+version of the evaluation, and whose tags still point to it, is what was evaluated. It is deleted at that version, so a
+change in between makes the commit fail. An evaluation takes a while, and may have missed an index or a subject that was
+pushed meanwhile, so these are searched for again. What has changed is left to the next evaluation.
 """
 
 from collections.abc import Sequence, Set
@@ -22,16 +22,16 @@ from lading_storage.records.core import Key, Manifest, Tag
 from lading_storage.records.jobs import LastPull
 
 POLICY_ACTOR_PREFIX: Final = "policy "
-"""With what a policy's name is put down as the one who deleted something."""
+"""Prefix of a policy's name where it is recorded as the actor of a deletion."""
 
 
 @dataclass(frozen=True, slots=True)
 class CleanupTarget:
-    """A manifest that is to go.
+    """Manifest to delete.
 
-    policy    by which
-    cause     the digest with which it is restored: of what it goes with
-    dangling  tags that name another manifest and go all the same, as they are made of this one's digest; with digests
+    policy    name of the policy that deletes it
+    cause     digest of the manifest with which it is deleted, and will be restored
+    dangling  referrer tags of it that point to other manifests, each with that manifest's digest; deleted with it
     """
 
     node: Node
@@ -42,7 +42,7 @@ class CleanupTarget:
 
 @dataclass(frozen=True, slots=True)
 class CleanupTag:
-    """A tag that is to go alone, by which policy, while the manifest that it names stays."""
+    """Tag to delete, by which policy, while its manifest is kept."""
 
     node: Node
     tag: str
@@ -50,32 +50,36 @@ class CleanupTag:
 
 
 class CleanupDeletion:
-    """Deletes for clean-up."""
+    """Deletion on behalf of clean-up policies."""
 
     def __init__(self, metadata: MetadataStore, deletion: Deletion) -> None:
-        """Delete in `metadata`, through `deletion`, so that all can be restored."""
+        """Delete in `metadata`, by way of `deletion`, so that everything can be restored."""
         self._metadata = metadata
         self._deletion = deletion
 
     def delete(self, repository: str, targets: Sequence[CleanupTarget]) -> set[str]:
-        """Delete manifests and their tags in one commit, or one manifest alone in as many as it needs, tags first.
+        """Delete manifests and their tags in one commit, or a single manifest in as many as it needs, tags first.
 
-        Where some are no longer what was judged (changed, pulled or gone since), nothing is done, and their digests are
-        the answer. Raises TooLarge where several are too large for one commit.
+        Returns:
+            The digests of those that have been changed, pulled or deleted since they were evaluated. If there are any,
+            nothing is deleted.
+
+        Raises:
+            TooLarge: several manifests do not fit into one commit.
         """
-        act = ChangeContext("clean-up", f"{POLICY_ACTOR_PREFIX}{', '.join(sorted({each.policy for each in targets}))}")
-        return retry_on_conflict(lambda: self._try_to_delete(repository, targets, act))
+        policies = ", ".join(sorted({each.policy for each in targets}))
+        context = ChangeContext("clean-up", f"{POLICY_ACTOR_PREFIX}{policies}")
+        return retry_on_conflict(lambda: self._try_to_delete(repository, targets, context))
 
     def delete_tags(self, repository: str, targets: Sequence[CleanupTag]) -> list[CleanupTag]:
-        """Delete tags, but for those of manifests that are no longer what was judged; returns those that it deleted."""
+        """Delete tags, except those of manifests that have changed since they were evaluated; return the deleted."""
         deleted: list[CleanupTag] = []
         for policy in sorted({each.policy for each in targets}):
-            some = [each for each in targets if each.policy == policy]
-            act = ChangeContext("clean-up", f"{POLICY_ACTOR_PREFIX}{policy}")
+            context = ChangeContext("clean-up", f"{POLICY_ACTOR_PREFIX}{policy}")
             in_batches(
-                some,
-                lambda batch, act=act: deleted.extend(
-                    retry_on_conflict(lambda: self._try_to_delete_tags(repository, batch, act))
+                [each for each in targets if each.policy == policy],
+                lambda batch, context=context: deleted.extend(
+                    retry_on_conflict(lambda: self._try_to_delete_tags(repository, batch, context))
                 ),  # type: ignore[misc]
                 size=lambda each: TAG_SIZE,
             )
@@ -84,57 +88,57 @@ class CleanupDeletion:
     def _try_to_delete_tags(
         self, repository: str, targets: Sequence[CleanupTag], context: ChangeContext
     ) -> list[CleanupTag]:
-        # Its other tags may go meanwhile; a new one gives the manifest a new version.
+        # Other tags of the manifest may be deleted meanwhile; a new tag would give the manifest a new version.
         nodes = [replace(each.node, tags=(each.tag,), subject="") for each in targets]
         keys = dict.fromkeys(key for node in nodes for key in _keys(repository, CleanupTarget(node, context.actor, "")))
         found = self._metadata.read([*keys], content=False)
-        going = [each for each, node in zip(targets, nodes, strict=True) if not _has_changed(found, repository, node)]
-        tags = [tag for each in going if (tag := found[Key(Tag, each.tag, repository)]) is not None]
+        current = [each for each, node in zip(targets, nodes, strict=True) if not _has_changed(found, repository, node)]
+        tags = [tag for each in current if (tag := found[Key(Tag, each.tag, repository)]) is not None]
         if tags:
             self._deletion.delete_atomically(
                 repository, [(deletion_causes.of_tag(tag.id), tag) for tag in tags], context
             )
-        return going
+        return current
 
     def _try_to_delete(self, repository: str, targets: Sequence[CleanupTarget], context: ChangeContext) -> set[str]:
         found = self._metadata.read([key for each in targets for key in _keys(repository, each)], content=False)
-        going = {each.node.digest for each in targets}
+        deleted = {each.node.digest for each in targets}
         changed = {
             each.node.digest
             for each in targets
-            if _has_changed(found, repository, each.node) or self._is_held(found, repository, each.node, going)
+            if _has_changed(found, repository, each.node) or self._is_retained(found, repository, each.node, deleted)
         }
         if not changed:
-            caused = [pair for each in targets for pair in _deletion_items(found, repository, each)]
-            self._delete(repository, caused, context, alone=len(targets) == 1)
+            items = [item for each in targets for item in _deletion_items(found, repository, each)]
+            self._delete(repository, items, context, single=len(targets) == 1)
         return changed
 
-    def _delete(self, repository: str, items: Sequence[DeletionItem], context: ChangeContext, *, alone: bool) -> None:
+    def _delete(self, repository: str, items: Sequence[DeletionItem], context: ChangeContext, *, single: bool) -> None:
         try:
             self._deletion.delete_atomically(repository, items, context)
         except TooLarge:
-            if not alone:
+            if not single:
                 raise
             in_batches(items[:-1], lambda tags: self._deletion.delete_atomically(repository, tags, context))
             self._deletion.delete_or_split(repository, items[-1:], context)
 
-    def _is_held(self, found: Found, repository: str, node: Node, going: Set[str]) -> bool:
-        """Whether something that lives, and is not going, holds a manifest."""
-        if node.subject and node.subject not in going and found[Key(Manifest, node.subject, repository)] is not None:
+    def _is_retained(self, found: Found, repository: str, node: Node, deleted: Set[str]) -> bool:
+        """Return whether a live subject or index, which is not deleted as well, retains a manifest."""
+        if node.subject and node.subject not in deleted and found[Key(Manifest, node.subject, repository)] is not None:
             return True
-        where, limit = {"children": node.digest}, len(going) + 1
+        where, limit = {"children": node.digest}, len(deleted) + 1
         indexes = self._metadata.find(Manifest, where, repository=repository, limit=limit)
-        return any(index.id not in going for index in indexes)
+        return any(index.id not in deleted for index in indexes)
 
 
 def _deletion_items(found: Found, repository: str, target: CleanupTarget) -> list[DeletionItem]:
-    """What goes with one manifest. Of dangling tags, those that still name what they did; nothing else is missing."""
-    tags = dict.fromkeys(target.node.tags, target.node.digest) | dict(target.dangling)
-    there = [tag for name in tags if (tag := found[Key(Tag, name, repository)]) is not None]
-    things: list[Tag | Manifest] = [tag for tag in there if tag.digest == tags[tag.id]]
+    """Return the tags and the manifest of a target, without dangling tags that have changed since."""
+    digests = dict.fromkeys(target.node.tags, target.node.digest) | dict(target.dangling)
+    tags = [tag for name in digests if (tag := found[Key(Tag, name, repository)]) is not None]
+    records: list[Tag | Manifest] = [tag for tag in tags if tag.digest == digests[tag.id]]
     if (manifest := found[Key(Manifest, target.node.digest, repository)]) is not None:
-        things.append(manifest)
-    return [(deletion_causes.of_manifest(target.cause), thing) for thing in things]
+        records.append(manifest)
+    return [(deletion_causes.of_manifest(target.cause), record) for record in records]
 
 
 def _keys(repository: str, target: CleanupTarget) -> list[Key[Any]]:

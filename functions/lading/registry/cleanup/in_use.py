@@ -1,6 +1,6 @@
-"""What runs somewhere, as deployers report it: clean-up keeps it.
+"""In-use reports: deployers report which images run where, and clean-up keeps them.
 
-A report stays until its source reports again or is forgotten: whoever falls silent may still run what it ran.
+A report is kept until its source reports again, or is deleted: a source that stops reporting may still run its images.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -19,69 +19,69 @@ from lading_storage.records.jobs import InUseReport
 
 MAX_REFERENCES: Final = 5_000
 MAX_CHARACTERS: Final = 500_000
-"""Of one report, so that it fits a document of Firestore: whoever runs more reports under several names."""
+"""Limits of one report, so that it fits into a Firestore document; a source with more uses several names."""
 
 MAX_SOURCE_LENGTH: Final = 128
 
 
 class InUseReportError(Exception):
-    """A report that cannot be taken; the message says why."""
+    """A report is invalid; the message says why."""
 
 
 class InUseReports:
-    """The reports of all sources."""
+    """In-use reports of all sources."""
 
     def __init__(self, metadata: MetadataStore, clock: Clock) -> None:
-        """Keep reports in `metadata`."""
+        """Store reports in `metadata`."""
         self._metadata = metadata
         self._clock = clock
 
     def report(self, source: str, references: Iterable[str]) -> InUseReport:
-        """Keep what a source runs now, in the place of what it reported before. Raises InUseReportError."""
+        """Store a report, replace the previous one of the same source, and return it. Raises InUseReportError."""
         if not is_tag(source):
             raise InUseReportError(
-                f"a source has a name of at most {MAX_SOURCE_LENGTH} letters, digits and ._-, not {source[:200]}"
+                f"the name of a source has at most {MAX_SOURCE_LENGTH} letters, digits and ._-, unlike {source[:200]}"
             )
-        running = InUseReport(id=source, references=normalize_references(references), reported=self._clock())
-        retry_on_conflict(lambda: self._put(running))
-        return running
+        report = InUseReport(id=source, references=normalize_references(references), reported=self._clock())
+        retry_on_conflict(lambda: self._put(report))
+        return report
 
     def all(self) -> list[InUseReport]:
-        """What all sources reported, by name."""
+        """Return the reports of all sources, sorted by name."""
         return list(scan_all(self._metadata, InUseReport))
 
     def forget(self, source: str) -> bool:
-        """Keep nothing for a source any longer; whether there was a report of it."""
+        """Delete the report of a source; return whether there was one."""
         return retry_on_conflict(lambda: self._try_to_forget(source))
 
     def _put(self, report: InUseReport) -> None:
-        before = self._metadata.read([report.key])[report.key]
-        self._metadata.commit([Replace(replace(report, version=before.version)) if before else Create(report)])
+        previous = self._metadata.read([report.key])[report.key]
+        self._metadata.commit([Replace(replace(report, version=previous.version)) if previous else Create(report)])
 
     def _try_to_forget(self, source: str) -> bool:
         key = Key(InUseReport, source)
-        running = self._metadata.read([key])[key]
-        if running is not None:
-            self._metadata.commit([Delete(running)])
-        return running is not None
+        report = self._metadata.read([key])[key]
+        if report is not None:
+            self._metadata.commit([Delete(report)])
+        return report is not None
 
 
 def normalize_references(references: Iterable[str]) -> tuple[str, ...]:
-    """References as they are kept: each once, sorted. Raises InUseReportError."""
-    found = sorted({each.strip() for each in references if each.strip()})
-    if not found:
-        raise InUseReportError("nothing is reported: to say that nothing runs there any more, forget the source")
-    if len(found) > MAX_REFERENCES or sum(map(len, found)) > MAX_CHARACTERS:
+    """Return references in stored form: distinct and sorted. Raises InUseReportError."""
+    normalized = sorted({each.strip() for each in references if each.strip()})
+    if not normalized:
+        raise InUseReportError("the report is empty: if nothing runs there any more, run `lading running forget`")
+    if len(normalized) > MAX_REFERENCES or sum(map(len, normalized)) > MAX_CHARACTERS:
         raise InUseReportError(f"a report has at most {MAX_REFERENCES} references: report under several names")
-    for each in found:
+    for each in normalized:
         parse_reference(each)
-    return tuple(found)
+    return tuple(normalized)
 
 
 def parse_reference(reference: str) -> tuple[str, str]:
-    """The path of a reference, with whatever host is before it, and its digest or tag. Raises InUseReportError.
+    """Return the path of a reference, including any host, and its digest or tag. Raises InUseReportError.
 
-    `sha256:…` alone has the path "", which stands for every repository; without a tag, `latest` is meant.
+    A digest alone has the path "", which matches every repository. The default tag is `latest`.
     """
     if is_digest(reference):
         return "", reference
@@ -95,9 +95,9 @@ def parse_reference(reference: str) -> tuple[str, str]:
 
 
 def in_use_locations(reports: Sequence[InUseReport], repository: str, nodes: Iterable[Node]) -> Mapping[str, str]:
-    """The digests of the manifests of a repository that run, each with where it runs.
+    """Return the digests of a repository's manifests that are in use, each with where (`in SOURCE`).
 
-    Only the end of a reference's path is compared with the repository's name: before it may be a host, and the path of
+    Only the end of a reference's path is compared with the repository's name: it can begin with a host, and the path of
     a cache in front of this registry.
     """
     tags: dict[str, str] = {}
@@ -105,21 +105,21 @@ def in_use_locations(reports: Sequence[InUseReport], repository: str, nodes: Ite
     for node in nodes:
         digests.add(node.digest)
         tags |= dict.fromkeys(node.tags, node.digest)
-    found: dict[str, str] = {}
+    locations: dict[str, str] = {}
     for source, target in _targets(reports, repository):
         digest = target if target in digests else tags.get(target, "")
         if digest:
-            found.setdefault(digest, f"in {source}")
-    return found
+            locations.setdefault(digest, f"in {source}")
+    return locations
 
 
 def digests_in_use(reports: Iterable[InUseReport], repository: str) -> set[str]:
-    """Return the digests that run and may be of a repository's manifests."""
+    """Return the digests in use that may be of a repository's manifests, with tags among them."""
     return {target for _, target in _targets(reports, repository)}
 
 
 def _targets(reports: Iterable[InUseReport], repository: str) -> Iterator[tuple[str, str]]:
-    """Each source, with the digests and tags of this repository that it runs."""
+    """Yield each source with each digest or tag of this repository that it reports."""
     for report in reports:
         for reference in report.references:
             path, target = parse_reference(reference)

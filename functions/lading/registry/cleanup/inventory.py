@@ -1,4 +1,4 @@
-"""What is in a repository, as clean-up and whoever counts bytes want it: all at once, and without the contents."""
+"""Inventory of a repository, for clean-up and usage reports: all of its manifests at once, without their contents."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,32 +17,34 @@ from lading_storage.records.deleted import DeletedManifest
 from lading_storage.records.jobs import LastPull
 
 MAX_CONCURRENCY: Final = 16
-"""Questions to the store at a time, where there is one for each blob."""
+"""Concurrent queries of the store, if each blob takes one."""
 
 
 class Inventory:
-    """Reads repositories as a whole: memory grows with one of them, by about a KiB for a manifest."""
+    """Inventory of single repositories. It takes about 1 KiB of memory per manifest."""
 
     def __init__(self, metadata: MetadataStore, immutable: ImmutableTags) -> None:
-        """Read `metadata`; `immutable` says which tags are."""
+        """Read `metadata`; `immutable` has the rules for immutable tags."""
         self._metadata = metadata
         self._immutable = immutable
 
     def nodes(self, repository: str) -> list[Node]:
-        """All manifests of a repository, with their tags and their last pulls.
+        """Return all manifests of a repository, with their tags and their last pulls.
 
-        Manifests are read first: whatever names one since gave it a new version, and what came since is not among them.
+        Manifests are read first: a later reference gives one a new version, and later manifests are not included.
         """
         manifests = list(scan_all(self._metadata, Manifest, repository))
         tags = defaultdict[str, list[Tag]](list)
         for tag in scan_all(self._metadata, Tag, repository):
             tags[tag.digest].append(tag)
         manifests = self._with_attachments(manifests, tags)
-        gone = self._deleted_holders(repository, manifests)
+        deleted = self._deleted_parents(repository, manifests)
         pulls = {pull.id: pull.pulled for pull in scan_all(self._metadata, LastPull, repository)}
-        return [self._node(manifest, tags[manifest.digest], pulls.get(manifest.digest), gone) for manifest in manifests]
+        return [self._node(each, tags[each.digest], pulls.get(each.digest), deleted) for each in manifests]
 
-    def _node(self, manifest: Manifest, tags: Sequence[Tag], pulled: datetime | None, gone: "_DeletedHolders") -> Node:
+    def _node(
+        self, manifest: Manifest, tags: Sequence[Tag], pulled: datetime | None, deleted: "_DeletedParents"
+    ) -> Node:
         names = tuple(tag.id for tag in tags)
         return Node(
             digest=manifest.digest,
@@ -59,108 +61,108 @@ class Inventory:
             children=manifest.children,
             blobs=manifest.blobs,
             version=manifest.version,
-            orphaned_by=gone.policy(manifest, tags),
+            orphaned_by=deleted.policy(manifest, tags),
         )
 
     def _with_attachments(self, manifests: Sequence[Manifest], tags: Mapping[str, Sequence[Tag]]) -> list[Manifest]:
-        """Return manifests, with the `attachment` of all that a tag may attach: one more read for old records alone."""
-        attached = {digest for digest, names in tags.items() if any(is_referrer_tag(tag.id) for tag in names)}
-        asked = [each for each in manifests if each.id in attached and not (each.attachment or each.subject)]
-        known = {manifest.id: manifest for manifest in with_attachments(self._metadata, asked)}
+        """Return manifests with the `attachment` of all that a tag may attach; only old records take another read."""
+        candidates = {digest for digest, each in tags.items() if any(is_referrer_tag(tag.id) for tag in each)}
+        unknown = [each for each in manifests if each.id in candidates and not (each.attachment or each.subject)]
+        known = {manifest.id: manifest for manifest in with_attachments(self._metadata, unknown)}
         return [known.get(manifest.id, manifest) for manifest in manifests]
 
-    def _deleted_holders(self, repository: str, live: Sequence[Manifest]) -> "_DeletedHolders":
-        gone = _DeletedHolders(live)
-        for dead in scan_all(self._metadata, DeletedManifest, repository):
-            gone.add(dead)
-        return gone
+    def _deleted_parents(self, repository: str, live: Sequence[Manifest]) -> "_DeletedParents":
+        parents = _DeletedParents(live)
+        for tombstone in scan_all(self._metadata, DeletedManifest, repository):
+            parents.add(tombstone)
+        return parents
 
     def blob_sizes(self, repository: str) -> Mapping[str, int]:
-        """The bytes of each blob that a repository links, by digest."""
+        """Return the size in bytes of each blob that a repository links, by digest."""
         return {link.id: link.size for link in scan_all(self._metadata, Link, repository)}
 
     def shared_blobs(self, blobs: Iterable[str]) -> set[str]:
-        """Those of `blobs` that more than one repository links: a question for each, many at a time.
+        """Return those of `blobs` that more than one repository links, with one query for each, concurrently.
 
-        For many blobs of all repositories, jobs.shared is quicker.
+        For many blobs of all repositories, jobs.shared is faster.
         """
         from concurrent.futures import ThreadPoolExecutor
 
         with ThreadPoolExecutor(MAX_CONCURRENCY) as pool:
-            asked = list(dict.fromkeys(blobs))
-            return {blob for blob, shared in zip(asked, pool.map(self._is_shared, asked), strict=True) if shared}
+            distinct = list(dict.fromkeys(blobs))
+            return {blob for blob, shared in zip(distinct, pool.map(self._is_shared, distinct), strict=True) if shared}
 
     def _is_shared(self, blob: str) -> bool:
         return len(self._metadata.find(Link, {"id": blob}, repository=None, limit=2)) > 1
 
 
-class _DeletedHolders:
-    """What held manifests and was deleted. Of several holders of one manifest the last one to go counts.
+class _DeletedParents:
+    """Tombstones of the parents of live manifests (see graph). Of several parents, the one deleted last counts.
 
-    A deleted holder tells only of what was there when it went: what was pushed or restored since belongs to whoever did
-    so. Nor does it tell of what another one holds that lives, nor an index of a child that belonged to none.
+    A deleted parent counts only for manifests that existed at its deletion, not for those pushed or restored since. It
+    does not count for a manifest that another live index references, and an index counts only for a child of its build.
     """
 
     def __init__(self, live: Sequence[Manifest]) -> None:
         self._live = {manifest.digest: manifest for manifest in live}
-        self._held = {child for manifest in live for child in manifest.children}
-        self._parents: dict[str, DeletedManifest] = {}
-        self._belonging: set[str] = set()
+        self._live_children = {child for manifest in live for child in manifest.children}
+        self._indexes: dict[str, DeletedManifest] = {}
+        self._orphaned_children: set[str] = set()
         self._subjects: dict[str, DeletedManifest] = {}
-        self._tags: dict[str, DeletedManifest] = {}
+        self._subjects_by_tag: dict[str, DeletedManifest] = {}
 
-    def add(self, deleted: DeletedManifest) -> None:
-        if deleted.digest in self._live:
-            # It is just being restored.
+    def add(self, parent: DeletedManifest) -> None:
+        if parent.digest in self._live:
+            # It is being restored.
             return
-        for digest in deleted.children:
-            self._add(self._parents, digest, deleted)
+        for digest in parent.children:
+            self._add(self._indexes, digest, parent)
             child = self._live.get(digest)
-            if child is not None and _deleted_with_index(child, deleted):
-                self._belonging.add(digest)
-        self._add(self._subjects, deleted.digest, deleted)
-        for tag in referrer_tags_of(deleted.digest):
-            self._add(self._tags, tag, deleted)
+            if child is not None and _cascades_to(parent, child):
+                self._orphaned_children.add(digest)
+        self._add(self._subjects, parent.digest, parent)
+        for tag in referrer_tags_of(parent.digest):
+            self._add(self._subjects_by_tag, tag, parent)
 
     def policy(self, manifest: Manifest, tags: Iterable[Tag]) -> str:
-        """Return the policy by which clean-up deleted what held a manifest, or "".
+        """Return the policy by which clean-up deleted a manifest's parent, or "".
 
-        A tag counts where it attaches the manifest, and did before the holder went.
+        A referrer tag counts if it attaches the manifest, and pointed to it before the parent was deleted.
         """
-        if manifest.digest in self._held:
+        if manifest.digest in self._live_children:
             return ""
         since = _since(manifest)
         attaching = [tag for tag in tags if attaches(tag.id, manifest.subject, manifest.attachment)]
-        holders = (
-            (since, self._parents.get(manifest.digest) if manifest.digest in self._belonging else None),
+        parents = (
+            (since, self._indexes.get(manifest.digest) if manifest.digest in self._orphaned_children else None),
             (since, self._subjects.get(manifest.subject)),
-            *((max(since, tag.moved), self._tags.get(tag.id)) for tag in attaching),
+            *((max(since, tag.moved), self._subjects_by_tag.get(tag.id)) for tag in attaching),
         )
         return next(
             (
-                dead.by.removeprefix(POLICY_ACTOR_PREFIX)
-                for there, dead in holders
-                if dead is not None and dead.by.startswith(POLICY_ACTOR_PREFIX) and there < dead.deleted
+                parent.by.removeprefix(POLICY_ACTOR_PREFIX)
+                for related, parent in parents
+                if parent is not None and parent.by.startswith(POLICY_ACTOR_PREFIX) and related < parent.deleted
             ),
             "",
         )
 
-    def _add(self, holders: dict[str, DeletedManifest], held: str, deleted: DeletedManifest) -> None:
-        if held not in holders or _rank(holders[held]) < _rank(deleted):
-            holders[held] = deleted
+    def _add(self, parents: dict[str, DeletedManifest], key: str, parent: DeletedManifest) -> None:
+        if key not in parents or _rank(parents[key]) < _rank(parent):
+            parents[key] = parent
 
 
 def _since(manifest: Manifest) -> datetime:
-    """Return when a manifest was brought the last time."""
+    """Return when a manifest was last pushed or restored."""
     return max(manifest.created, manifest.restored or manifest.created)
 
 
-def _deleted_with_index(child: Manifest, deleted: DeletedManifest) -> bool:
-    """Whether clean-up deleted an index to which a child belonged: it goes along, once no other holds it."""
-    is_part = belongs_to_build(child.attachment, child.created, deleted.created)
-    return is_part and deleted.by.startswith(POLICY_ACTOR_PREFIX) and _since(child) < deleted.deleted
+def _cascades_to(index: DeletedManifest, child: Manifest) -> bool:
+    """Return whether clean-up deleted an index to whose build a child belongs."""
+    is_part = belongs_to_build(child.attachment, child.created, index.created)
+    return is_part and index.by.startswith(POLICY_ACTOR_PREFIX) and _since(child) < index.deleted
 
 
-def _rank(deleted: DeletedManifest) -> tuple[datetime, bool]:
-    """Return what a holder counts by: of two that went at once, the one that somebody deleted counts."""
-    return deleted.deleted, not deleted.by.startswith(POLICY_ACTOR_PREFIX)
+def _rank(parent: DeletedManifest) -> tuple[datetime, bool]:
+    """Return the precedence of a parent: the later deletion; of simultaneous ones, that by a principal."""
+    return parent.deleted, not parent.by.startswith(POLICY_ACTOR_PREFIX)

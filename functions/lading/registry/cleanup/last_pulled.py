@@ -1,22 +1,22 @@
 """Last pulls: when each manifest was last pulled, to the hour.
 
-A pull is written before it is answered, since Cloud Run gives no processor's time afterwards: at most once an hour for
-a manifest, in one commit that fails where another process has just written it.
+A pull is recorded before its response, since Cloud Run allots no CPU time afterwards: at most once an hour for a
+manifest, in one commit, which conflicts if another process has just recorded it.
 
-    GET ──▶ is_due? ──no──▶ answer                   a lookup in memory: nearly all pulls
-               └─yes──▶ note ──▶ waiting ──▶ commit ──▶ answer
+    GET ──▶ is_due? ──no──▶ response                   a lookup in memory: nearly all pulls
+               └─yes──▶ record_pull ──▶ queue ──▶ commit ──▶ response
 
-One request of a process writes at a time, all that waits, and goes on until nothing does, or for MAX_WRITING: then the
-next pull, of anything, goes on. A request that finds a writer leaves its own pull to that one and is answered: the
-writer's request is open, so it has a processor. So 1,000 pulls at once cost one commit, and where the store does not
-answer, one pull waits and no other.
+In each process, one request at a time writes: everything in the queue, until it is empty, or for MAX_WRITING; then the
+next pull, of any manifest, continues. A request that sees a writer leaves its own pull in the queue and responds: the
+writer's request is open, so it has CPU time. So 1,000 concurrent pulls cost one commit, and if the store does not
+respond, one pull waits and no other.
 
-A failed commit never fails a pull. What it was to write waits on, and RETRY_INTERVAL later the next pull, of anything,
-writes it. It is lost only where the process is killed before.
+A failed commit never fails a pull. Its batch returns to the queue, and after RETRY_INTERVAL the next pull, of any
+manifest, writes it. It is lost only if the process is killed before.
 
-The commit touches the manifest. Clean-up deletes a manifest at the version that it has judged, so of a pull and a
-deletion that collide the second fails: what was pulled is judged again. Clean-up allows for INTERVAL, in which pulls
-are not written.
+The commit touches the manifest. Clean-up deletes a manifest at the version that it has evaluated, so of a pull and a
+deletion that collide the second conflicts, and a pulled manifest is evaluated again. Clean-up takes into account that
+pulls are not recorded within MIN_WRITE_INTERVAL.
 """
 
 import logging
@@ -37,20 +37,19 @@ from lading_storage.records.core import Key, Manifest
 from lading_storage.records.jobs import LastPull
 
 MIN_WRITE_INTERVAL: Final = timedelta(hours=1)
-"""Between two writes for one manifest."""
+"""Minimum time between two writes for one manifest."""
 
 RETRY_INTERVAL: Final = timedelta(seconds=30)
-"""After a failed commit, until the next one: a store that does not answer must not slow one pull after the other."""
+"""Time between a failed commit and the next one: a store that does not respond must not slow every pull."""
 
 MAX_WRITING: Final = timedelta(seconds=1)
-"""For which one request begins commits, its own and others': while a client pulls one manifest after another, there is
-always one more."""
+"""Time for which one request starts commits, for itself and others: under steady load the queue is never empty."""
 
 MAX_CACHED: Final = 20_000
-"""Manifests that this process remembers to have noted within the hour."""
+"""Manifests whose last pull within the hour this process caches."""
 
 MAX_QUEUED: Final = 10_000
-"""Pulls that wait for a commit; one beyond is not noted, and the manifest's next pull is."""
+"""Pulls in the queue; further ones are not recorded, and the next pull of the manifest is."""
 
 BATCH_SIZE: Final = 100
 """Pulls in one commit."""
@@ -59,10 +58,10 @@ log = logging.getLogger("lading")
 
 
 class LastPulls:
-    """Writes down pulls. Any thread may use it."""
+    """Recorder of last pulls. Thread-safe."""
 
     def __init__(self, metadata: MetadataStore, clock: Clock) -> None:
-        """Write into `metadata`."""
+        """Write to `metadata`."""
         self._metadata = metadata
         self._clock = clock
         self._recorded: TTLCache[Key[LastPull], bool] = TTLCache(
@@ -75,20 +74,20 @@ class LastPulls:
         self._stopped = False
 
     def stop(self) -> None:
-        """Note nothing from now on: the store is not to be written."""
+        """Record nothing from now on, since the store must not be written."""
         self._stopped = True
 
     def is_due(self, repository: str, digest: str) -> bool:
-        """Return whether `note` may have to write, and so to wait for the store."""
+        """Return whether `record_pull` may write, and so wait for the store."""
         if self._stopped:
             return False
-        # Without the lock: nearly all pulls are of what was noted within the hour, and nothing waits.
+        # Without the lock: nearly all pulls were recorded within the last hour, and the queue is empty.
         if Key(LastPull, digest, repository) not in self._recorded:
             return True
         return bool(self._queue) and not self._is_writing and self._may_write()
 
     def record_pull(self, repository: str, digest: str) -> None:
-        """Write down that a manifest is pulled, unless that is on record of the last hour. Never raises."""
+        """Record a pull of a manifest, unless one was recorded within the last hour. Never raises."""
         if not self.is_due(repository, digest):
             return
         key = Key(LastPull, digest, repository)
@@ -102,7 +101,7 @@ class LastPulls:
         self._write_queued(self._clock() + MAX_WRITING)
 
     def close(self) -> None:
-        """Try once more to write what waits."""
+        """Try once more to write the queue."""
         with self._lock:
             if self._is_writing or not self._queue:
                 return
@@ -113,7 +112,7 @@ class LastPulls:
         return self._retry_at is None or self._clock() >= self._retry_at
 
     def _write_queued(self, until: datetime | None = None) -> None:
-        """Write until nothing waits, or that time, or a commit fails; whatever happens, the next request may write."""
+        """Write until the queue is empty, `until` has passed, or a commit fails; then another request may write."""
         while batch := self._next_batch(until):
             try:
                 retry_on_conflict(lambda batch=batch: self._write(batch))  # type: ignore[misc]
@@ -124,34 +123,34 @@ class LastPulls:
                 return
 
     def _next_batch(self, until: datetime | None) -> Mapping[Key[LastPull], datetime]:
-        """Take what is to be written next, which is nothing after `until`; with nothing, no thread writes any more."""
+        """Take the next batch from the queue; if it is empty, as after `until`, this thread stops being the writer."""
         with self._lock:
-            is_over = until is not None and self._clock() >= until
-            batch = {} if is_over else dict(islice(self._queue.items(), BATCH_SIZE))
+            has_expired = until is not None and self._clock() >= until
+            batch = {} if has_expired else dict(islice(self._queue.items(), BATCH_SIZE))
             for key in batch:
                 del self._queue[key]
             self._is_writing = bool(batch)
             return batch
 
     def _requeue(self, batch: Mapping[Key[LastPull], datetime]) -> None:
-        """Let what could not be written wait for the next commit."""
+        """Return a batch that could not be written to the queue."""
         with self._lock:
-            # What has come meanwhile is later.
+            # Pulls that were queued meanwhile are later.
             self._queue = {**batch, **self._queue}
             self._retry_at = self._clock() + RETRY_INTERVAL
             self._is_writing = False
 
     def _write(self, batch: Mapping[Key[LastPull], datetime]) -> None:
-        """Write those pulls that no process wrote within the hour. Raises Conflict where one is just doing so."""
+        """Write those pulls that no process recorded within the hour. Raises Conflict if one is just doing so."""
         manifests = {key: Key(Manifest, key.id, key.repository) for key in batch}
         found = self._metadata.read([*batch, *manifests.values()], content=False)
         writes: list[Write] = []
         for key, pulled in batch.items():
-            before = found[key]
-            if found[manifests[key]] is None or (before is not None and pulled - before.pulled < MIN_WRITE_INTERVAL):
+            last = found[key]
+            if found[manifests[key]] is None or (last is not None and pulled - last.pulled < MIN_WRITE_INTERVAL):
                 continue
             pull = LastPull(id=key.id, repository=key.repository, pulled=pulled)
-            writes.append(Create(pull) if before is None else Replace(replace(pull, version=before.version)))
+            writes.append(Create(pull) if last is None else Replace(replace(pull, version=last.version)))
             writes.append(Touch(manifests[key]))
         if writes:
             self._metadata.commit(writes)

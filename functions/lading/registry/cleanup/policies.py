@@ -1,7 +1,7 @@
-"""Clean-up policies: what each keeps or deletes. They are Artifact Registry's, and a little more.
+"""Clean-up policies: those of Artifact Registry, with a few extensions.
 
-Artifact Registry's words are kept: a package is a repository here, and a version is a manifest, whose name is its
-digest (https://cloud.google.com/artifact-registry/docs/repositories/cleanup-policy-overview).
+The terms are Artifact Registry's: a package is a repository, and a version is a manifest, whose name is its digest
+(https://cloud.google.com/artifact-registry/docs/repositories/cleanup-policy-overview).
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from lading.registry.globs import matches as glob_matches
 
 
 class TagState(Enum):
-    """Whether versions with tags are meant, or those without, or both."""
+    """Which versions a condition selects: those with tags, those without, or both."""
 
     ANY = "any"
     TAGGED = "tagged"
@@ -21,12 +21,12 @@ class TagState(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """What conditions ask of a manifest.
+    """Manifest, as conditions see it.
 
-    tags      that name it
-    attached  tags that only attach it to another manifest, as cosign's do
-    created   when it was pushed first
-    used      when it was last pulled, or else pushed
+    tags           tags of its own
+    referrer_tags  tags derived from another manifest's digest, as cosign's are
+    created        when it was first pushed
+    last_used      when it was last pulled, or, if never, first pushed
     """
 
     digest: str
@@ -38,13 +38,13 @@ class Version:
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """What a policy applies to: all that is set must hold, and of a list some item.
+    """Condition of a policy: every field that is set must match, and one item of a list is enough.
 
-    tag_prefixes, tag_globs   some one tag begins with, or matches, one of these
-    version_prefixes          the digest begins with one of these
-    package_prefixes, repository_globs   the repository's name begins with, or matches, one of these
-    older_than, newer_than    since the push
-    stale_for                 since the last pull; what was never pulled counts from its push
+    tag_prefixes, tag_globs   one tag begins with a prefix, and matches a glob
+    version_prefixes          the digest begins with a prefix
+    package_prefixes, repository_globs   the repository's name begins with a prefix, and matches a glob
+    older_than, newer_than    time since the first push
+    stale_for                 time since the last pull, or, if never pulled, since the first push
     """
 
     tag_state: TagState = TagState.ANY
@@ -58,29 +58,29 @@ class Condition:
     stale_for: timedelta | None = None
 
     def covers(self, repository: str) -> bool:
-        """Whether this is about manifests of a repository at all."""
+        """Return whether this can select manifests of a repository."""
         return (not self.package_prefixes or repository.startswith(self.package_prefixes)) and (
             not self.repository_globs or any(glob_matches(glob, repository) for glob in self.repository_globs)
         )
 
     @property
     def has_tag_filter(self) -> bool:
-        """Whether this is about some tags, those that attach among them."""
+        """Whether this selects tags by name, referrer tags among them."""
         return bool(self.tag_prefixes or self.tag_globs)
 
     @property
     def applies_to_tags(self) -> bool:
-        """Whether this is about tags, be it some or all, and not about whole manifests."""
+        """Whether this selects tags, by name or all of them, rather than whole manifests."""
         return self.has_tag_filter or self.tag_state is TagState.TAGGED
 
     def selected_tags(self, version: Version) -> tuple[str, ...]:
-        """The tags of a manifest that are meant, where this is about tags."""
-        # A condition that names tags may mean those that attach; one that only says "tagged" does not.
+        """Return the tags of a manifest that this selects, if it selects tags."""
+        # A condition with names can select referrer tags; one with only "tagged" does not.
         tags = (*version.tags, *version.referrer_tags) if self.has_tag_filter else version.tags
         return tuple(tag for tag in tags if self._selects_tag(tag))
 
     def matches(self, version: Version, now: datetime) -> bool:
-        """Whether a manifest of a repository that is covered is meant, by one tag at least where this is about tags."""
+        """Return whether this selects a manifest of a covered repository, by at least one tag if it selects tags."""
         return (
             self._matches_tags(version)
             and (not self.version_prefixes or version.digest.startswith(self.version_prefixes))
@@ -103,12 +103,12 @@ class Condition:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """One policy.
+    """Clean-up policy.
 
-    deletes     whether it deletes what it applies to, or keeps it; keeping wins
-    where       what it applies to
-    keep_count  how many it keeps of those that were pushed last, of each repository, or None for all
-    immutable   whether it may delete what an immutable tag names
+    deletes     whether it deletes what it selects, or keeps it; keeping wins
+    condition   what it selects
+    keep_count  how many of the versions that were pushed last it keeps in each repository, or None for all
+    immutable   whether it may delete manifests with immutable tags
     """
 
     name: str
