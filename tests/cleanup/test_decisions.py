@@ -107,14 +107,14 @@ def test_indexes_hold_indexes() -> None:
 
 @pytest.mark.parametrize("tag", ["v1", attaching("a", ".sig")])
 def test_an_immutable_tag_goes_only_by_a_rule_that_says_so(tag: str) -> None:
-    manifests = [node("a", "v0"), node("s", tag, immutable=(tag,))]
+    manifests = [node("a", "v0"), node("s", tag, immutable_tags=(tag,))]
     assert digest("s") in kept(manifests, ALL)
     assert kept(manifests, ALL.replace("}}", '}, "immutableTags": true}')) == set()
 
 
 def test_a_rule_that_may_not_does_not_stand_before_one_that_may() -> None:
     both = ALL[:-1] + ", " + ALL[1:].replace('"all"', '"expire"').replace("}}", '}, "immutableTags": true}')
-    verdict = judged([node("a", "v1", immutable=("v1",))], both)[digest("a")]
+    verdict = judged([node("a", "v1", immutable_tags=("v1",))], both)[digest("a")]
     assert (verdict.kept, verdict.policy) == (False, "expire")
 
 
@@ -174,7 +174,7 @@ def test_another_repository_has_other_rules() -> None:
 
 def test_each_verdict_says_why() -> None:
     policies = and_keep(OLD, '"mostRecentVersions": {"keepCount": 1}')
-    manifests = [*image("a", "v1"), *image("b", "v2", age=90), node("c", "x", immutable=("x",)), node("d", age=1)]
+    manifests = [*image("a", "v1"), *image("b", "v2", age=90), node("c", "x", immutable_tags=("x",)), node("d", age=1)]
     verdicts = judged([*manifests, node("r", "y", subject="gone")], policies, {digest("r"): "in cluster-1"})
     told = {
         name: (verdicts[digest(name)].policy, verdicts[digest(name)].reason) for name in ("a", "a-sbom", "a-amd64-sig")

@@ -150,7 +150,7 @@ def test_tagged_parts_take_no_places_of_the_indexes_that_name_them() -> None:
 def test_an_index_that_may_lose_its_immutable_tag_takes_no_other_one_along() -> None:
     strict = OLD.replace('"v"', '"prod"')
     lenient = OLD[:-1].replace('"old"', '"lenient"') + ', "immutableTags": true}'
-    manifests = [node("a", "prod", immutable=("prod",)), node("i", "v1", children=["a"], age=99)]
+    manifests = [node("a", "prod", immutable_tags=("prod",)), node("i", "v1", children=["a"], age=99)]
     assert kept(manifests, f"[{strict}, {lenient}]") == digests("a")
 
 

@@ -156,21 +156,21 @@ def test_a_tag_that_came_back_counts_from_then(registry: Registry, clock: TestCl
 
 
 def test_an_immutable_tag_of_a_later_day_goes_only_by_a_rule_that_says_so() -> None:
-    late = node("a", "pr-1", immutable=("pr-1",), late=("pr-1",))
+    late = node("a", "pr-1", immutable_tags=("pr-1",), late_tags=("pr-1",))
     strict, lenient = (judged([late], f"[{PR[:-1]}{more}}}]")[late.digest] for more in ("", ', "immutableTags": true'))
     assert (strict.kept, strict.tags) == (True, ())
     assert (lenient.kept, lenient.tags) == (True, (("pr-1", "p"),))
 
 
 def test_a_plan_says_that_tags_alone_go() -> None:
-    late = node("a", "pr-1", late=("pr-1",))
+    late = node("a", "pr-1", late_tags=("pr-1",))
     verdict = judged([late], f"[{PR}]")[late.digest]
     assert verdict.reason == "policies select only tags that it got more than a day after its creation"
     attached = node("b", attaching("gone"), attachment="none")
     assert judged([attached], f"[{ATTACHED}]")[digest("b")].reason == verdict.reason
-    some = judged([node("c", "pr-1", "main", late=("pr-1",))], f"[{PR}]")[digest("c")]
+    some = judged([node("c", "pr-1", "main", late_tags=("pr-1",))], f"[{PR}]")[digest("c")]
     assert some.reason == "policies delete only some of its tags"
 
 
 def test_a_rule_for_all_versions_takes_them_whatever_their_tags() -> None:
-    assert kept([node("a", "pr-1", late=("pr-1",))], f"[{rule(tagState='ANY')}]") == set()
+    assert kept([node("a", "pr-1", late_tags=("pr-1",))], f"[{rule(tagState='ANY')}]") == set()

@@ -74,8 +74,8 @@ def graphs(draw: st.DrawFn) -> list[Node]:
                 children=draw(st.lists(st.sampled_from(NAMES), unique=True, max_size=3)),
                 attachment=draw(st.sampled_from([attachment_of("", tags), *ATTACHMENTS])),
                 subject=draw(st.sampled_from(["", "", *NAMES])),
-                immutable=tuple(tag for tag in tags if draw(st.booleans())),
-                late=tuple(tag for tag in tags if draw(st.booleans())),
+                immutable_tags=tuple(tag for tag in tags if draw(st.booleans())),
+                late_tags=tuple(tag for tag in tags if draw(st.booleans())),
                 pulled=draw(st.sampled_from([None, NOW, NOW - timedelta(days=20)])),
             )
         )

@@ -192,7 +192,7 @@ def test_what_keeps_a_version_keeps_its_tags() -> None:
 def test_a_version_goes_where_several_rules_delete_all_its_tags_together() -> None:
     rules = [PR, rule("dev", "dev-")]
     assert kept([node("a", "pr-1", "dev-1")], json.dumps(rules)) == set()
-    immutable = [node("a", "pr-1", "dev-1", immutable=("dev-1",))]
+    immutable = [node("a", "pr-1", "dev-1", immutable_tags=("dev-1",))]
     assert kept(immutable, json.dumps([PR | {"immutableTags": True}, rules[1]])) == {digest("a")}
 
 

@@ -201,7 +201,7 @@ class _Evaluator:
         versions = self._complete_versions()
         for policy in reversed(self._counts):
             kept = dict.fromkeys(self._newest(policy, versions), policy) | kept
-        return {digest: _Reason(policy.name, f"rule '{policy.name}'") for digest, policy in kept.items()}
+        return {digest: _Reason(policy.name, f"policy '{policy.name}'") for digest, policy in kept.items()}
 
     def _complete_versions(self) -> list[Version]:
         """Return all that counts as a version, newest first, without manifests whose index may still be pushed."""

@@ -84,7 +84,7 @@ class Inventory:
     def shared_blobs(self, blobs: Iterable[str]) -> set[str]:
         """Return those of `blobs` that more than one repository links, with one query for each, concurrently.
 
-        For many blobs of all repositories, jobs.shared is faster.
+        For many blobs of all repositories, jobs.shared_blobs is faster.
         """
         from concurrent.futures import ThreadPoolExecutor
 
