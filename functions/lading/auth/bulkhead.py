@@ -1,12 +1,12 @@
-"""Bulkhead: bounds how many threads are busy with, or wait for, work that is slow on purpose or by nature.
+"""Bulkhead: bounds the threads that run, or wait for, slow work (pattern from Nygard, "Release It!").
 
-Unauthenticated clients may ask for any number of passwords to be checked, or questions to be put to Google. They must
-hold neither all threads of the server nor all places of the bulkhead. (The pattern: Nygard, "Release It!".)
+Unauthenticated clients may cause any number of password checks or queries to Google. They must not occupy all threads
+of the server, nor all slots of the bulkhead.
 
-    known callers ──▶ lane, own waiting room ──┐
-                                               ├──▶ places: max_concurrent, `reserved` of them for known callers alone
-    other callers ──▶ lane, waiting room ──────┘
-                      a queue per key, round robin
+    known callers ──▶ lane with its own queues ──┐
+                                                 ├──▶ slots: max_concurrent, `reserved` of them for known callers only
+    other callers ──▶ lane with its own queues ──┘
+                      one queue per key, round robin
 """
 
 import threading
@@ -20,11 +20,11 @@ from lading.registry.errors import UNAVAILABLE, RegistryError
 from lading.server.leader import step_down
 
 WAIT_TIMEOUT: Final = 5.0
-"""Seconds that a caller waits for a place, unless the bulkhead says otherwise."""
+"""Default timeout in seconds of the wait for a slot."""
 
 
 class TicketState(Enum):
-    """Where a ticket is."""
+    """State of a ticket."""
 
     WAITING = "waiting"
     ADMITTED = "admitted"
@@ -32,18 +32,18 @@ class TicketState(Enum):
 
 
 class Ticket:
-    """A caller's request for a place.
+    """A request for a slot.
 
-    key        whose share it counts in, and in whose queue it waits
+    key        owner of the queue that it waits in, and of the share that it counts against
     known      whether it is in the lane of known callers
-    principal  whose share it counts in as well, where that is not ""
-    state      changed by the bulkhead alone, under its lock
+    principal  owner of a second share that it counts against, or ""
+    state      changed by the bulkhead only, under its lock
     """
 
     __slots__ = ("_decided", "key", "known", "principal", "state")
 
     def __init__(self, key: str, known: bool, principal: str = "") -> None:
-        """Begin to wait."""
+        """Create a waiting ticket."""
         self.key = key
         self.known = known
         self.principal = principal
@@ -52,32 +52,32 @@ class Ticket:
 
     @property
     def shares(self) -> set[tuple[str, str]]:
-        """The shares that it counts in while it is admitted."""
+        """The shares that it counts against while it is admitted."""
         return {(kind, name) for kind, name in (("key", self.key), ("principal", self.principal)) if name}
 
     def decide(self, state: TicketState) -> None:
-        """Admit or refuse the ticket, and wake the thread that waits with it."""
+        """Admit or refuse the ticket, and wake its waiting thread."""
         self.state = state
         self._decided.set()
 
     def wait(self, seconds: float) -> bool:
-        """Return whether the ticket was admitted within so many seconds."""
+        """Wait up to `seconds`; return whether the ticket was admitted."""
         self._decided.wait(seconds)
         return self.state is TicketState.ADMITTED
 
 
 class Bulkhead:
-    """Places for slow work, shared fairly between keys. Any thread may use it.
+    """Semaphore with bounded, fair queues. Thread-safe.
 
-    A key is a client's network, or a principal. One key takes at most half of the places of its lane (at least one) and
-    at most half of the waiting room, and keys take turns (round robin). Where the waiting room is full, the newest
-    ticket of the key with most of them is refused in favour of a key that has fewer.
+    A key is a client's network, or a principal. One key gets at most half of the slots of its lane (at least one) and
+    at most half of the queue, and keys are served round robin. If the queue is full, the newest ticket of the key with
+    the most tickets is refused in favour of a key with fewer.
 
-    Known callers (who logged in lately) have the lane that is served first, a waiting room of their own, and
-    `reserved` places: other callers never make them be refused.
+    Known callers (recent logins) have a lane with priority, a queue of its own, and `reserved` slots, so other callers
+    never cause them to be refused.
 
-    Callers without a key ("") have no share: right where all of them wait for one and the same thing. Where a caller's
-    principal is known beside its network, it has a share of its own: neither many addresses nor many names help.
+    Callers without a key ("") have no share, which suits callers that all wait for the same result. A principal that is
+    known in addition to the network has a share of its own, so neither many addresses nor many names gain anything.
     """
 
     def __init__(
@@ -88,10 +88,14 @@ class Bulkhead:
         reserved: int = 0,
         principal_share: int | None = None,
     ) -> None:
-        """Let `max_concurrent` go on at a time and, of each lane, `max_waiting` more wait for `wait_timeout` seconds.
+        """Create the bulkhead.
 
-        `reserved` of the places, fewer than all, are for known callers alone. `principal_share` of its lane's places
-        are the most that one principal takes: half of them, as a key, unless it is given.
+        Args:
+            max_concurrent: slots.
+            max_waiting: tickets that may wait in each lane.
+            wait_timeout: seconds that a ticket may wait.
+            reserved: slots for known callers only, fewer than `max_concurrent`.
+            principal_share: slots of its lane that one principal may hold; by default half of them, as for a key.
         """
         self._lock = threading.Lock()
         self._wait_timeout = wait_timeout
@@ -101,9 +105,9 @@ class Bulkhead:
 
     @contextmanager
     def slot(self, key: str = "", known: bool = False, principal: str = "") -> Iterator[None]:
-        """Wait for a place, and hold it until the block ends.
+        """Acquire a slot, and hold it until the block ends.
 
-        Raises UNAVAILABLE (503 with Retry-After) where too many wait, or none becomes free in time.
+        Raises UNAVAILABLE (503 with Retry-After) if too many callers wait, or on timeout.
         """
         step_down()
         ticket = self.request(key, known, principal)
@@ -115,9 +119,9 @@ class Bulkhead:
             self.release(ticket)
 
     def request(self, key: str, known: bool, principal: str = "") -> Ticket:
-        """Return a ticket for a place: admitted already, or waiting. Raises UNAVAILABLE where too many wait.
+        """Return an admitted or a waiting ticket. Raises UNAVAILABLE if too many callers wait.
 
-        The caller must `release` it, whatever becomes of it.
+        The caller must `release` the ticket in either case.
         """
         ticket = Ticket(key, known, principal)
         with self._lock:
@@ -125,13 +129,13 @@ class Bulkhead:
             lane.add(ticket)
             self._admit()
             if ticket.state is TicketState.WAITING:
-                lane.keep_bounds(key)
+                lane.enforce_limits(key)
         if ticket.state is TicketState.REFUSED:
             raise RegistryError(UNAVAILABLE)
         return ticket
 
     def release(self, ticket: Ticket) -> None:
-        """Give a place back, or stop waiting for one."""
+        """Release the slot, or stop waiting for one."""
         with self._lock:
             self._lane(ticket).remove(ticket)
             self._admit()
@@ -146,7 +150,7 @@ class Bulkhead:
 
 
 class _Lane:
-    """The callers of one priority: who runs, and who waits, by key. Its keys are in the order of their turns."""
+    """Tickets of one priority: the running ones, and a queue per key. The queues are in round-robin order."""
 
     def __init__(self, max_running: int, max_waiting: int, principal_share: int | None) -> None:
         self.running = 0
@@ -160,24 +164,24 @@ class _Lane:
     def add(self, ticket: Ticket) -> None:
         self._waiting.setdefault(ticket.key, deque()).append(ticket)
 
-    def keep_bounds(self, key: str) -> None:
-        """Refuse one ticket where, after one more of `key`, too many wait.
+    def enforce_limits(self, key: str) -> None:
+        """Refuse one ticket if the addition of one for `key` exceeds a limit.
 
-        It is the newest of `key` where that has more than its share, else of the key with most of them: of `key` itself
-        unless another has more.
+        That is the newest ticket of `key` if its share is exceeded, else the newest of the key with the most tickets
+        (`key` itself on a tie).
         """
         if key and len(self._waiting[key]) > max(1, self._max_waiting // 2):
-            loser = key
+            longest = key
         elif sum(map(len, self._waiting.values())) > self._max_waiting:
-            loser = max([key, *self._waiting], key=lambda each: len(self._waiting[each]))
+            longest = max([key, *self._waiting], key=lambda each: len(self._waiting[each]))
         else:
             return
-        ticket = self._waiting[loser][-1]
+        ticket = self._waiting[longest][-1]
         self.remove(ticket)
         ticket.decide(TicketState.REFUSED)
 
     def admit_next(self) -> bool:
-        """Admit the ticket whose turn it is; return whether there was one."""
+        """Admit the next ticket in round-robin order; return whether there was one within its shares."""
         if self.running >= self._max_running:
             return False
         for key, tickets in self._waiting.items():
@@ -196,7 +200,7 @@ class _Lane:
         return all(self._running_of[share] < self._shares[share[0]] for share in ticket.shares)
 
     def remove(self, ticket: Ticket) -> None:
-        """Take a ticket out, whether it runs or waits."""
+        """Remove a running or waiting ticket."""
         if ticket.state is TicketState.ADMITTED:
             self.running -= 1
             for share in ticket.shares:

@@ -1,4 +1,4 @@
-"""Answers that are remembered for a short while, and never many of them."""
+"""Bounded cache of query results, with a short TTL."""
 
 import contextlib
 import threading
@@ -12,37 +12,37 @@ K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
 POSITIVE_TTL: Final = 60.0
-"""Seconds for an answer that lets somebody do something."""
+"""Seconds for a positive result, such as a granted permission."""
 
 NEGATIVE_TTL: Final = 5.0
-"""Seconds for one that does not: whoever was just given a right should not wait for it."""
+"""Seconds for a negative result: a permission that was just granted should take effect soon."""
 
 MAX_ENTRIES: Final = 10_000
-"""Answers of each kind; the oldest make room."""
+"""Results of each kind; the oldest are evicted."""
 
 
 class ResultCache(Generic[K, V]):
-    """Answers by question. Any thread may use it; an exception is no answer, and is not remembered.
+    """Cache of results by key. Thread-safe; exceptions are not cached.
 
-    Each of the two kinds has room of its own: however many questions are answered with no, no yes makes room for them.
+    Positive and negative results have separate space: no number of negative results evicts a positive one.
     """
 
     def __init__(self, is_positive: Callable[[V], bool], clock: Callable[[], float] = time.monotonic) -> None:
-        """Remember what `is_positive` says yes to for longer than the rest."""
+        """Keep results for which `is_positive` returns true for POSITIVE_TTL, and others for NEGATIVE_TTL."""
         self._lock = threading.Lock()
         self._is_positive = is_positive
         self._positive: TTLCache[K, V] = TTLCache(MAX_ENTRIES, POSITIVE_TTL, clock)
         self._negative: TTLCache[K, V] = TTLCache(MAX_ENTRIES, NEGATIVE_TTL, clock)
 
     def get(self, key: K, load: Callable[[], V]) -> V:
-        """The answer to `key`: remembered, or what `load` answers."""
+        """Return the cached result for `key`, or else cache and return the result of `load`."""
         with contextlib.suppress(KeyError):
             return self._cached(key)
-        # Not under the lock: others must not wait for Google on our behalf. Who asks twice gets two good answers.
+        # Not under the lock: other threads must not wait for this query. Two concurrent queries do no harm.
         return self.put(key, load())
 
     def put(self, key: K, value: V) -> V:
-        """Remember the answer to a question, and return it."""
+        """Cache the result for `key`, and return it."""
         with self._lock:
             new, old = (
                 (self._positive, self._negative) if self._is_positive(value) else (self._negative, self._positive)
@@ -52,20 +52,20 @@ class ResultCache(Generic[K, V]):
         return value
 
     def peek(self, key: K) -> V | None:
-        """Return the answer that is remembered, or None."""
+        """Return the cached result, or None."""
         with contextlib.suppress(KeyError):
             return self._cached(key)
         return None
 
     def keys(self) -> list[K]:
-        """Return the questions whose answers are remembered."""
+        """Return the keys of all cached results."""
         with self._lock:
             return [*self._positive, *self._negative]
 
     def _cached(self, key: K) -> V:
-        """Return what is remembered. Raises KeyError."""
+        """Return the cached result. Raises KeyError."""
         with self._lock:
-            # Not `in` first: between two looks an answer can become too old.
+            # Not `in` first: an entry can expire between two lookups.
             with contextlib.suppress(KeyError):
                 return self._positive[key]
             return self._negative[key]

@@ -1,8 +1,8 @@
-"""Callers by two files, where no Google is: who there is, and what each may do (access_files has their form).
+"""Authorizer that uses a users file and a grants file instead of Google (format: access_files).
 
-`*` is every user of the first file. An address, or one of Google's numbers, is whoever comes with one of Google's ID
-tokens for it, which anybody in the world can have made for this registry: so `*` does not stand for those. Both files
-are read again when they change; one that then cannot be read changes nothing.
+In a grant, `*` is every user of the users file. An e-mail address or a Google account number is the caller with a
+Google ID token for it. Any Google account in the world can obtain an ID token for this registry, so `*` does not
+include those. Both files are reloaded when they change; an invalid new version is ignored.
 """
 
 import logging
@@ -24,49 +24,56 @@ from lading.registry.errors import UNAUTHORIZED, RegistryError
 from lading_storage.errors import StorageError
 
 MAX_NAMES_LOGGED = 5
-"""Users with cheap hashes that the log names."""
+"""Users with weak hashes that the log names."""
 
 log = logging.getLogger("lading")
 
 
 class HtpasswdAuthorizer:
-    """Authorizer by two files."""
+    """Authorizer that uses a users file and a grants file."""
 
     def __init__(self, users: Path, grants_file: Path, id_tokens: IdTokens, rehash: bool = False) -> None:
-        """Read both files, of which either may be absent. Raises FileInvalid.
+        """Load both files, either of which may be absent.
 
-        With `rehash` the file of users is the registry's own: a hash with a cost below COST is replaced at a login.
+        Args:
+            users: path of the users file.
+            grants_file: path of the grants file.
+            id_tokens: verifies Google ID tokens.
+            rehash: whether a login replaces a hash of a cost below COST in the users file, which Lading then manages.
+
+        Raises:
+            FileInvalid: a file is invalid.
         """
         self.users = WatchedFile(users, read_users)
         self.grants = WatchedFile(grants_file, grants.parse)
         self._id_tokens = id_tokens
         self._passwords = Passwords()
-        self._own = UsersFile(users) if rehash else None
+        self._managed_file = UsersFile(users) if rehash else None
         self._rehashed: set[str] = set()
-        if cheap := self.users.value.weakly_hashed:
+        if weak := self.users.value.weakly_hashed:
             log.warning(
-                "%d users have a password hash that is cheap to guess (bcrypt with a cost below %d), such as %s: %s",
-                len(cheap),
+                "%d users have a weak password hash (bcrypt cost below %d), such as %s: %s",
+                len(weak),
                 COST,
-                ", ".join(cheap[:MAX_NAMES_LOGGED]),
-                "their next login replaces it" if rehash else "set them again with htpasswd -B -C 10",
+                ", ".join(weak[:MAX_NAMES_LOGGED]),
+                "their next login replaces it" if rehash else "set their passwords again with htpasswd -B -C 10",
             )
 
     def identify(self, user: str, secret: str, client: ClientAddress = NO_ADDRESS) -> "HtpasswdCaller":
-        """See Authorizer.identify: a user with a password, or one of Google's ID tokens."""
+        """See Authorizer.identify. Accepts the password of a user, or a Google ID token."""
         if TOKEN_USERS.fullmatch(user):
             return self.caller_named(self._id_tokens.principal(secret))
         users = self.users.value
         if not self._passwords.verify(user, secret, users, client):
             raise RegistryError(UNAUTHORIZED)
-        if self._own and cost_of(users.hashes[user]) < COST and user not in self._rehashed:
-            # Once, whatever becomes of it: where the file cannot be written, no login is slower for that.
+        if self._managed_file and cost_of(users.hashes[user]) < COST and user not in self._rehashed:
+            # One attempt per process, even if it fails: a read-only file must not slow every login down.
             self._rehashed.add(user)
-            self._rehash(self._own, user, secret, users)
+            self._rehash(self._managed_file, user, secret, users)
         return self.caller_named(user)
 
     def caller_named(self, principal: str) -> "HtpasswdCaller":
-        """The caller of a name that has been proved."""
+        """Return the caller with an authenticated name."""
         is_user = principal in self.users.value.hashes
         return HtpasswdCaller(principal, self.grants.value.rights_of(principal, is_user))
 
@@ -74,17 +81,17 @@ class HtpasswdAuthorizer:
         """See Authorizer.required_permission."""
         return RequiredPermission(action.value, f"repositories/{repository}")
 
-    def _rehash(self, own: UsersFile, user: str, password: str, users: Users) -> None:
-        """Replace a cheap hash, now that the password is known. A login does not fail because of it."""
+    def _rehash(self, file: UsersFile, user: str, password: str, users: Users) -> None:
+        """Replace a weak hash, now that the password is known. A failure does not fail the login."""
         try:
-            own.replace(user, users.hashes[user].decode(), hash_password(password))
+            file.replace(user, users.hashes[user].decode(), hash_password(password))
         except (OSError, StorageError) as error:
-            log.warning("the password hash of %s stays as cheap as it is: %s", user, error)
+            log.warning("the weak password hash of %s was not replaced: %s", user, error)
 
 
 @dataclass(frozen=True, slots=True)
 class HtpasswdCaller:
-    """Caller by the grants that there are for it."""
+    """Caller authorized by its grants."""
 
     principal: str
     rights: Rights
@@ -95,7 +102,7 @@ class HtpasswdCaller:
             return Decision(Effect.ALLOWED, "the user is known")
         if grant := self.rights.grant_for(action, repository):
             return allow_or_deny(True, str(grant))
-        return allow_or_deny(False, f"no line of the grants lets {self.principal} {action.value} here")
+        return allow_or_deny(False, f"no grant for {self.principal} allows {action.value} on {repository}")
 
     def readable_patterns(self) -> Sequence[str]:
         """See Caller.readable_patterns."""

@@ -1,8 +1,8 @@
-"""The file of users, as it is changed: by `lading users`, by a first start, and by a login that replaces a cheap hash.
+"""Updates of the users file: by `lading users`, by the first start, and by a login that replaces a weak hash.
 
-Each change holds the lock of the file's folder from reading to writing, so none undoes another, and puts a new file in
-the place of the old one at once: a server that reads it meanwhile reads all of the one or of the other. Lines that are
-not changed stay as they are, comments among them. What an editor saves meanwhile is not seen: it knows no lock.
+Each update holds a lock on the file's folder from read to write, so no update is lost, and replaces the file
+atomically: a server that reads meanwhile gets the old version or the new one. Unchanged lines, comments included, stay
+as they are. A concurrent save by an editor may be overwritten, since editors take no lock.
 """
 
 import fcntl
@@ -17,21 +17,21 @@ from lading_storage.local.durable_folders import FILE_MODE, make_private
 
 
 class UsersFile:
-    """A file of users, which may be absent.
+    """A users file, which may be absent.
 
-    Methods raise OSError, and FileInvalid, before anything is written, where the result would not be a file of users.
+    Methods raise OSError, and FileInvalid if the result would be invalid, before anything is written.
     """
 
     def __init__(self, path: Path) -> None:
-        """Change the file at `path`, or the one that it is a link to."""
+        """Update the file at `path`, or the target of the link there."""
         self._path = path.resolve()
 
     def names(self) -> list[str]:
-        """Return the users."""
+        """Return the names of the users."""
         return list(read_users(self._text()).hashes)
 
     def set(self, name: str, hashed: str) -> None:
-        """Add a user, or give one another hash."""
+        """Add a user, or replace the user's hash."""
         make_private(self._path.parent)
         with folder_lock(self._path.parent):
             kept = [line for line in self._lines() if _name(line) != name]
@@ -49,9 +49,9 @@ class UsersFile:
             return len(kept) < len(lines)
 
     def replace(self, name: str, old: str, new: str) -> bool:
-        """Replace a user's hash; return False, and change nothing, where it is not `old` any more.
+        """Replace a user's hash and return True, or return False if it is no longer `old`.
 
-        Waits for no lock: a login must not.
+        Returns False if the lock is held, too: a login must not wait.
         """
         with suppress(BlockingIOError), folder_lock(self._path.parent, wait=False):
             lines = self._lines()
@@ -86,7 +86,7 @@ class UsersFile:
 
 
 def write_beside(path: Path, text: str) -> Path:
-    """Write `text` to a new file beside `path` that only its owner may read, flush it, and return it."""
+    """Write `text` to a new file beside `path` that only its owner may read, flush it to disk, and return its path."""
     new = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
     with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, FILE_MODE), "wb") as file:
         file.write(text.encode())
@@ -97,9 +97,9 @@ def write_beside(path: Path, text: str) -> Path:
 
 @contextmanager
 def folder_lock(folder: Path, wait: bool = True) -> Iterator[None]:
-    """Hold the lock of a folder until the block ends. The system releases it where the process is killed.
+    """Hold an exclusive lock on a folder until the block ends. The system releases it if the process is killed.
 
-    Raises BlockingIOError where it is taken and `wait` is false.
+    Raises BlockingIOError if the lock is held by another process and `wait` is false.
     """
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
@@ -114,9 +114,9 @@ def _name(line: str) -> str:
 
 
 def _copy_owner(old: Path, new: Path) -> None:
-    """Give `new` the mode and, where we may, the owner of `old`: a server may run as another user than the command."""
+    """Give `new` the mode and, if permitted, the owner of `old`: server and command may run as different users."""
     status = old.stat()
-    # The owner first: a change of owner takes bits of the mode away.
+    # The owner first: a change of owner clears bits of the mode.
     with suppress(PermissionError):
         os.chown(new, status.st_uid, status.st_gid)
     new.chmod(status.st_mode & 0o7777)

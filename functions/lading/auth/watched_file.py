@@ -1,4 +1,4 @@
-"""A file of users or of grants, read again when it changes."""
+"""Users file or grants file that is reloaded when it changes."""
 
 import logging
 import threading
@@ -14,26 +14,26 @@ log = logging.getLogger("lading")
 
 
 class WatchedFile(Generic[T]):
-    """What a file says. One that is wrong, or cannot be read, while the registry serves, changes nothing.
+    """The parsed content of a file. If a new version is invalid or unreadable, the previous one stays in force.
 
-    Each refusal is one error in the log, with a field from which a metric can be made. Any thread may use it.
+    Each such version is logged as one error, with a field for a metric. Thread-safe.
     """
 
     def __init__(self, path: Path, parse: Callable[[str], T]) -> None:
-        """Read the file, which may be absent. Raises FileInvalid."""
+        """Load the file, which may be absent. Raises FileInvalid."""
         self._path = path
         self._parse = parse
         self._lock = threading.Lock()
-        self._seen = self._state()
+        self._loaded_state = self._state()
         self._value = read_file(path, parse)
 
     @property
     def value(self) -> T:
-        """What the file says, or last said."""
+        """The parsed content of the last valid version."""
         with self._lock:
             state = self._state()
-            if state != self._seen:
-                self._seen = state
+            if state != self._loaded_state:
+                self._loaded_state = state
                 self._reload()
             return self._value
 
@@ -41,11 +41,11 @@ class WatchedFile(Generic[T]):
         try:
             self._value = read_file(self._path, self._parse)
         except FileInvalid as error:
-            text = f"{self._path.name} is refused, and what it said before stays in force: {error}"
+            text = f"{self._path.name} is invalid; the previous version stays in force: {error}"
             log.error("%s", text, extra={"fields": {"message": text, "refused_file": self._path.name}})
 
     def _state(self) -> object:
-        """Return what changes when the file does: by how it is written, or by who may read it."""
+        """Return a value that changes when the content or the permissions of the file change."""
         try:
             status = self._path.stat()
         except OSError as error:
@@ -54,13 +54,13 @@ class WatchedFile(Generic[T]):
 
 
 def read_file(path: Path, parse: Callable[[str], T]) -> T:
-    """Return what a file says, as `parse` reads it; one that is absent says "". Raises FileInvalid."""
+    """Return the content of a file, parsed by `parse`. An absent file counts as empty. Raises FileInvalid."""
     try:
         content = path.read_bytes()
     except FileNotFoundError:
         content = b""
     except OSError as error:
-        raise FileInvalid(f"{path} cannot be read: {error.strerror}") from error
+        raise FileInvalid(f"cannot read {path}: {error.strerror}") from error
     try:
         return parse(content.decode())
     except UnicodeDecodeError as error:

@@ -1,1 +1,1 @@
-"""Google as an identity provider, an authorizer and a keeper of secrets."""
+"""Google as an identity provider, an authorizer and a store of secrets."""

@@ -1,4 +1,4 @@
-"""A cache of Google's replies about managed folders, for some seconds."""
+"""Cache of IAM permissions on managed folders, with a TTL of seconds."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,10 +10,10 @@ from lading.auth.google.subject import IamSubject
 
 @dataclass(frozen=True, slots=True)
 class FolderPermissions:
-    """What a caller may do in a folder.
+    """A caller's permissions on a folder.
 
-    exists   false where there is no such folder, for this caller
-    actions  that are granted on it or above
+    exists   whether Google reported the folder to this caller as existing
+    actions  actions that are granted on it or on a parent
     """
 
     exists: bool
@@ -21,24 +21,24 @@ class FolderPermissions:
 
 
 class FolderCache:
-    """Answers by folder. Any thread may use it.
+    """Cache of permissions by folder. Thread-safe.
 
-    What is granted counts for the very token that asked. Where nothing is, that counts for all tokens of the principal:
-    it cannot ask once more by fetching another token.
+    Granted permissions are cached per token. The absence of any is cached per principal, so a principal cannot force
+    another query with a fresh token.
     """
 
     def __init__(self) -> None:
-        """Remember nothing yet."""
-        # Short for both: decisions that allow something are remembered for longer where they are made.
+        """Start empty."""
+        # The short TTL for both: positive decisions have a longer one in IamAuthorizer.
         self._granted: ResultCache[tuple[bytes, str], FolderPermissions] = ResultCache(lambda _: False)
         self._denied: ResultCache[tuple[str, str], FolderPermissions] = ResultCache(lambda _: False)
 
     def get(self, subject: IamSubject, folder: str, load: Callable[[], FolderPermissions]) -> FolderPermissions:
-        """Return the answer: remembered, or what `load` returns."""
-        known = self._granted.peek((subject.hashed, folder)) or self._denied.peek((subject.principal, folder))
-        if known is not None:
-            return known
-        answer = load()
-        if answer.actions:
-            return self._granted.put((subject.hashed, folder), answer)
-        return self._denied.put((subject.principal, folder), answer)
+        """Return the cached permissions, or else cache and return the result of `load`."""
+        cached = self._granted.peek((subject.hashed, folder)) or self._denied.peek((subject.principal, folder))
+        if cached is not None:
+            return cached
+        permissions = load()
+        if permissions.actions:
+            return self._granted.put((subject.hashed, folder), permissions)
+        return self._denied.put((subject.principal, folder), permissions)

@@ -1,14 +1,14 @@
-"""What one of Google's tokens says of itself: whose it is, and what it was issued for.
+"""Identity of a Google token: its principal and its OAuth scopes.
 
-token                          known from                                  principal            scopes
+token                          identity from                               principal            scopes
 access token                   tokeninfo                                   e-mail, else number  those of tokeninfo
 … that names no account        tokeninfo                                   token:HASH           those of tokeninfo
-signed by a service account    its own claims, once Google has taken it    e-mail               its `scope`, if any
-federated, and any other       nothing, though Google takes it             federated:HASH       not known
+signed by a service account    its own claims, once Google has accepted it e-mail               its `scope`, if any
+federated, and any other       none, though Google accepts it              federated:HASH       unknown
 
-HASH is an HMAC of the token under a key of the registry: the same in all instances for the life of the token, and no
-other token's. Google's Security Token Service could tell the subject of a federated token (v1/introspect), but takes
-that question from registered OAuth clients.
+HASH is an HMAC of the token under a key of the registry: the same in all instances for the lifetime of the token, and
+different for every token. Google's Security Token Service could report the subject of a federated token
+(v1/introspect), but accepts that request from registered OAuth clients only.
 """
 
 import hmac
@@ -22,19 +22,19 @@ from lading.auth.credentials import claims_of, is_jwt
 SERVICE_ACCOUNT: Final = ".gserviceaccount.com"
 
 _NUMBER: Final = re.compile(r"\d{15,30}", re.ASCII)
-"""The number of an account. A client's id in `azp` ends in `.apps.googleusercontent.com` and stands for all its users;
-a service account's tokens have its own number there."""
+"""An account number. `azp` is an OAuth client's id, shared by all its users, if it ends in
+`.apps.googleusercontent.com`; in a service account's tokens it is the account's own number."""
 
 HASH_LENGTH: Final = 16
-"""Hexadecimal digits of a pseudonym: two tokens in 2^32 would be expected to share one."""
+"""Hexadecimal digits of a pseudonym: among 2^32 tokens, two would be expected to share one."""
 
 
 @dataclass(frozen=True, slots=True)
 class TokenIdentity:
-    """Whose a token is.
+    """Identity of a token.
 
     principal  never ""
-    scopes     that it was issued for; None where Google does not tell
+    scopes     OAuth scopes of the token; None if Google does not report them
     """
 
     principal: str
@@ -42,37 +42,37 @@ class TokenIdentity:
 
 
 class Pseudonyms:
-    """Names of tokens that name no account. Any thread may use it."""
+    """Principals for tokens that name no account. Thread-safe."""
 
     def __init__(self, key: Callable[[], bytes]) -> None:
-        """Make them with the secret that `key` returns, the same in all instances."""
+        """Derive them from the secret that `key` returns, the same in all instances."""
         self._key = key
 
     def of(self, kind: str, token: str) -> str:
         """Return the pseudonym of a token: KIND:HASH."""
-        # No robot's name has a colon: nothing else under this key has the same message.
+        # A robot's name has no colon, so no other message under this key is the same.
         message = f"{kind}:token\0{token}".encode()
         return f"{kind}:{hmac.digest(self._key(), message, 'sha256').hex()[:HASH_LENGTH]}"
 
 
 def identity_from_tokeninfo(info: Mapping[str, Any], token: str, pseudonyms: Pseudonyms) -> TokenIdentity:
-    """Return the identity of a token of which tokeninfo has told these fields."""
+    """Return the identity of a token from the fields that tokeninfo returned."""
     scope = info.get("scope")
     principal = _email(info) or _number(info) or pseudonyms.of("token", token)
     return TokenIdentity(principal, frozenset(scope.split()) if isinstance(scope, str) else None)
 
 
 def identity_without_tokeninfo(token: str, pseudonyms: Pseudonyms) -> TokenIdentity:
-    """Return the identity of a token that Google has taken, though tokeninfo does not know it.
+    """Return the identity of a token that Google accepts, although tokeninfo does not know it.
 
-    Google has answered a request with this token, so it has verified the signature of a JWT: what is in the claims is
-    what the service account wrote there.
+    Google responded to a request with this token, so it verified the signature if it is a JWT: the claims are those
+    that the service account signed.
     """
     claims = claims_of(token) if is_jwt(token) else {}
     email, scope = claims.get("sub"), claims.get("scope")
     if not isinstance(email, str) or not email.endswith(SERVICE_ACCOUNT) or claims.get("iss") != email:
         return TokenIdentity(pseudonyms.of("federated", token), None)
-    # With an audience instead of scopes the token is good for all of that API, and says nothing of reading or writing.
+    # With an audience instead of scopes the token is valid for that whole API, and does not tell read from write.
     is_scoped = "aud" not in claims
     return TokenIdentity(email, frozenset(scope.split()) if is_scoped and isinstance(scope, str) else None)
 

@@ -1,4 +1,4 @@
-"""Google's ID tokens: they say who somebody is, to this registry and nobody else, and not what they may do.
+"""Verification of Google ID tokens, which authenticate a caller to this registry only, and grant nothing.
 
 https://cloud.google.com/docs/authentication/token-types#id
 """
@@ -17,25 +17,26 @@ from lading.registry.errors import UNAUTHORIZED, RegistryError
 
 ISSUERS: Final = ["https://accounts.google.com", "accounts.google.com"]
 CERTIFICATES_TTL: Final = 3600.0
-"""Seconds that Google's keys are used for; a new one is published a day before it signs."""
+"""Seconds for which Google's keys are cached; a new one is published a day before it signs."""
 
 MIN_REFRESH_INTERVAL: Final = 30.0
-"""Seconds that must lie between two requests for keys: anyone can send a token of a key that is not known."""
+"""Minimum seconds between two requests for keys: any client can send a token with an unknown key id."""
 
 MAX_WAITING: Final = 16
-"""Who may wait for keys that somebody else is fetching."""
+"""Threads that may wait for keys that another thread fetches."""
 
 MAX_CLOCK_SKEW: Final = 30
+"""Seconds by which clocks may differ."""
 
 MALFORMED: Final = (ValueError, TypeError, AttributeError, OverflowError, RecursionError)
-"""What reading a token can raise where a claim is of another type than it should be, whatever the library checks."""
+"""Exceptions that PyJWT may raise for a claim of an unexpected type."""
 
 
 class IdTokens:
-    """Reads ID tokens whose audience is this registry. Any thread may use it."""
+    """Verifies ID tokens whose audience is this registry. Thread-safe."""
 
     def __init__(self, google: GoogleClient, audience: str, clock: Callable[[], float] = time.monotonic) -> None:
-        """Take tokens for `audience`, the registry's URL."""
+        """Accept tokens for `audience`, the registry's URL."""
         self._google = google
         self._audience = audience
         self._clock = clock
@@ -44,15 +45,18 @@ class IdTokens:
         self._fetched_at = -CERTIFICATES_TTL
 
     def principal(self, token: str) -> str:
-        """Whom a token names: by a verified e-mail address, else by Google's number. Raises UNAUTHORIZED, UNAVAILABLE.
+        """Return the verified e-mail address in a token, or else Google's account number.
 
-        What the metadata server of a machine at Google hands out has an address only where it is asked for one.
+        A token from the metadata server of a Google Cloud machine has an address only if the request asked for it.
+
+        Raises:
+            RegistryError: UNAUTHORIZED if the token is invalid, UNAVAILABLE if Google's keys cannot be fetched.
         """
         claims = self._claims(token)
         return _email(claims) or _number(claims)
 
     def email(self, token: str) -> str:
-        """Whom a token names, by a verified e-mail address. Raises as `name` does."""
+        """Return the verified e-mail address in a token. Raises as `principal` does."""
         email = _email(self._claims(token))
         if not email:
             raise RegistryError(UNAUTHORIZED)
@@ -73,35 +77,38 @@ class IdTokens:
             raise RegistryError(UNAUTHORIZED) from None
 
     def _key(self, id: Any) -> jwt.PyJWK:
-        """Google's key of that id. Whatever else a token's header holds, an address of a key among it, is not read."""
-        if self._is_missing(id):
+        """Return Google's key with this id. Nothing else in a token's header is used, such as a key's address (`jku`).
+
+        Raises UNAUTHORIZED if there is none.
+        """
+        if self._must_fetch(id):
             with self._bulkhead.slot():
-                # Somebody else may have fetched them meanwhile.
-                if self._is_missing(id):
+                # Another thread may have fetched them meanwhile.
+                if self._must_fetch(id):
                     self._fetch()
         key = self._keys.get(id)
         if key is None:
             raise RegistryError(UNAUTHORIZED)
         return key
 
-    def _is_missing(self, id: Any) -> bool:
+    def _must_fetch(self, id: Any) -> bool:
         age = self._clock() - self._fetched_at
         return age >= CERTIFICATES_TTL or (id not in self._keys and age >= MIN_REFRESH_INTERVAL)
 
     def _fetch(self) -> None:
         reply = self._google.certificates()
-        keys = _usable(reply.fields.get("keys")) if reply.status == 200 else {}
+        keys = _parse_jwks(reply.fields.get("keys")) if reply.status == 200 else {}
         if not keys:
-            # Those at hand stay.
-            raise service_unavailable("the keys of ID tokens", f"{reply.status} without a key")
+            # The cached keys stay.
+            raise service_unavailable("the JWKS of ID tokens", f"{reply.status} without a key")
         self._keys = keys
         self._fetched_at = self._clock()
 
 
-def _usable(described: Any) -> dict[str, jwt.PyJWK]:
-    """Return the keys of a JWKS by id. One of a kind that is not known makes those beside it no worse."""
+def _parse_jwks(jwks: Any) -> dict[str, jwt.PyJWK]:
+    """Return the keys in the `keys` of a JWKS, by id. Keys of an unknown type are skipped."""
     keys = {}
-    for each in described if isinstance(described, list) else ():
+    for each in jwks if isinstance(jwks, list) else ():
         with suppress(*MALFORMED, KeyError, jwt.PyJWTError):
             keys[each["kid"]] = jwt.PyJWK(each)
     return keys
@@ -114,7 +121,7 @@ def _email(claims: Mapping[str, Any]) -> str:
 
 
 def _number(claims: Mapping[str, Any]) -> str:
-    # Google's are digits alone, and so is nobody's name.
+    # Account numbers have only digits, so they do not collide with e-mail addresses.
     number = claims["sub"]
     if not isinstance(number, str) or not re.fullmatch(r"[0-9]{5,255}", number):
         raise RegistryError(UNAUTHORIZED)

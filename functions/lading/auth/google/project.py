@@ -1,4 +1,4 @@
-"""Google IAM on a project, with Artifact Registry's own permissions: its roles, as they are granted already, hold here.
+"""PermissionSource: Google IAM on a project, with Artifact Registry's permissions, so that existing grants apply.
 
 https://cloud.google.com/artifact-registry/docs/access-control
 """
@@ -21,28 +21,27 @@ PERMISSIONS: Final = {
 }
 
 SCOPES: Final = frozenset({CLOUD_PLATFORM, f"{CLOUD_PLATFORM}.read-only"})
-"""Of which a token needs one to ask (discovery document of cloudresourcemanager v1, projects)."""
+"""OAuth scopes of which a token needs one for queries (discovery document of cloudresourcemanager v1, projects)."""
 
 
 class Project:
-    """Questions, to a project: what is allowed is allowed on all repositories."""
+    """PermissionSource that queries a project: its permissions apply to all repositories."""
 
     scopes: Final = SCOPES
 
     def __init__(self, google: GoogleClient, project: str) -> None:
-        """Ask about `project`, an id or a number."""
+        """Query `project`, an id or a number."""
         self._google = google
         self._project = project
         self._cache = FolderCache()
 
     def granted_actions(self, subject: IamSubject, repository: str) -> GrantedActions:
         """See PermissionSource.granted_actions."""
-        where = f"project {self._project}"
-        answer = self._cache.get(subject, "", lambda: self._ask(subject))
-        listed = ", ".join(sorted(PERMISSIONS[action] for action in answer.actions)) or "nothing"
-        return GrantedActions(
-            answer.actions, where, (f"{where}: {listed if answer.exists else 'the token may not ask (403)'}",)
-        )
+        resource = f"project {self._project}"
+        permissions = self._cache.get(subject, "", lambda: self._query(subject))
+        listed = ", ".join(sorted(PERMISSIONS[action] for action in permissions.actions)) or "nothing"
+        result = listed if permissions.exists else "the token may not query it (403)"
+        return GrantedActions(permissions.actions, resource, (f"{resource}: {result}",))
 
     def readable_patterns(self, subject: IamSubject) -> Sequence[str]:
         """See PermissionSource.readable_patterns."""
@@ -51,7 +50,7 @@ class Project:
     def accepts_token(self, subject: IamSubject) -> bool:
         """See PermissionSource.accepts_token."""
         try:
-            return self._ask(subject).exists
+            return self._query(subject).exists
         except RegistryError as error:
             if error.descriptor is UNAUTHORIZED:
                 return False
@@ -61,8 +60,8 @@ class Project:
         """See Authorizer.required_permission."""
         return RequiredPermission(PERMISSIONS[action], f"projects/{self._project}")
 
-    def _ask(self, subject: IamSubject) -> FolderPermissions:
-        """Ask Google; 403 says that the token may not even ask. Raises UNAUTHORIZED, UNAVAILABLE."""
+    def _query(self, subject: IamSubject) -> FolderPermissions:
+        """Query Google; `exists` is false for 403, if the token may not query. Raises UNAUTHORIZED, UNAVAILABLE."""
         reply = self._google.test_project_permissions(subject, self._project, list(PERMISSIONS.values()))
         if reply.status not in (200, 403):
             raise service_unavailable(f"project {self._project}", f"{reply.status} from testIamPermissions")

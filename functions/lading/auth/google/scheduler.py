@@ -1,4 +1,4 @@
-"""Cloud Scheduler's calls: they come with an ID token of a service account.
+"""Authentication of Cloud Scheduler's requests, which carry an ID token of a service account.
 
 https://cloud.google.com/scheduler/docs/http-target-auth
 """
@@ -13,25 +13,35 @@ from lading.registry.errors import DENIED, UNAUTHORIZED, RegistryError
 
 
 def check(authorization: str, account: str, id_tokens: IdTokens) -> None:
-    """Whether a request with this Authorization header comes from the service account. Raises UNAUTHORIZED, DENIED.
+    """Check that the Authorization header of a request authenticates the service account.
 
-    In Cloud Run the platform has verified token and audience before the request comes here (the function must not be
-    open to all), and has taken the signature away; so there only the name is read. Elsewhere the token is verified.
+    On Cloud Run the platform has verified the token and its audience before (the function must not allow
+    unauthenticated callers), and has removed the signature, so only the claims are read. Elsewhere the token is
+    verified.
+
+    Args:
+        authorization: the header.
+        account: e-mail address of the service account; "" refuses every request.
+        id_tokens: verifies the token outside Cloud Run.
+
+    Raises:
+        RegistryError: UNAUTHORIZED if the token is invalid, DENIED if it is another account's.
     """
-    sent = parse_authorization(authorization)
-    if not isinstance(sent, Bearer):
+    credentials = parse_authorization(authorization)
+    if not isinstance(credentials, Bearer):
         raise RegistryError(UNAUTHORIZED)
-    email = _email(sent.token) if os.environ.get("K_SERVICE") else id_tokens.email(sent.token)
+    token = credentials.token
+    email = _email(token) if os.environ.get("K_SERVICE") else id_tokens.email(token)
     if not account or not hmac.compare_digest(email.encode(), account.encode()):
         raise RegistryError(DENIED, {"reason": "only the account of LADING_COLLECTOR may collect"})
 
 
 def _email(token: str) -> str:
-    """Whom a token names that the platform has verified."""
+    """Return the e-mail address in a token that the platform has verified. Raises UNAUTHORIZED."""
     claims = claims_of(token)
     email, expiry = claims.get("email"), claims.get("exp")
-    alive = isinstance(expiry, int) and expiry + MAX_CLOCK_SKEW > time.time()
-    issued = claims.get("iss") in ISSUERS and claims.get("email_verified") is True
-    if not isinstance(email, str) or not email.isprintable() or not issued or not alive:
+    is_current = isinstance(expiry, int) and expiry + MAX_CLOCK_SKEW > time.time()
+    is_verified = claims.get("iss") in ISSUERS and claims.get("email_verified") is True
+    if not isinstance(email, str) or not email.isprintable() or not is_verified or not is_current:
         raise RegistryError(UNAUTHORIZED)
     return email

@@ -1,4 +1,4 @@
-"""The registry's keys in a secret of Secret Manager: each change is a new version, and the latest counts.
+"""KeyStore in a secret of Secret Manager: each change adds a version, and the latest version is used.
 
 https://cloud.google.com/secret-manager/docs/reference/rest
 """
@@ -20,43 +20,46 @@ from lading.server.leader import step_down
 from lading_storage.errors import Corrupt, Unavailable
 
 TIMEOUTS: Final = (3.05, 10)
+"""Connect timeout and read timeout, in seconds."""
 
 EMULATOR_CREDENTIAL: Final = "emulated-token-of-lading"
-"""Who we are at the emulator (LADING_IAM_EMULATOR_HOST), where there is no metadata server."""
+"""Token for the emulator (LADING_IAM_EMULATOR_HOST), if there is no metadata server."""
 
 
 class SecretManagerKeyStore:
-    """KeyStore in a secret."""
+    """KeyStore in a secret of Secret Manager."""
 
     def __init__(self, project: str, name: str) -> None:
-        """Use the secret `name` of `project`, with the credentials of the environment."""
+        """Use the secret `name` of `project`, with the application default credentials."""
         emulator = os.environ.get("LADING_IAM_EMULATOR_HOST", "").rstrip("/")
-        own: google.auth.credentials.Credentials
+        credentials: google.auth.credentials.Credentials
         if emulator and "GCE_METADATA_HOST" not in os.environ:
-            own = google.oauth2.credentials.Credentials(EMULATOR_CREDENTIAL)  # type: ignore[no-untyped-call]
+            credentials = google.oauth2.credentials.Credentials(EMULATOR_CREDENTIAL)  # type: ignore[no-untyped-call]
         else:
-            own, _ = google.auth.default(scopes=[CLOUD_PLATFORM])
-        self._session: requests.Session = AuthorizedSession(own)  # type: ignore[no-untyped-call]
+            credentials, _ = google.auth.default(scopes=[CLOUD_PLATFORM])
+        self._session: requests.Session = AuthorizedSession(credentials)  # type: ignore[no-untyped-call]
         host = emulator or "https://secretmanager.googleapis.com"
         self._url = f"{host}/v1/projects/{project}/secrets/{name}"
 
     def load(self) -> Keys:
         """See KeyStore.load."""
-        fields = self._ask("GET", f"{self._url}/versions/latest:access")
+        fields = self._request("GET", f"{self._url}/versions/latest:access")
         try:
             return from_json(base64.b64decode(fields["payload"]["data"]))
         except (KeyError, TypeError, ValueError):
-            raise Corrupt("Secret Manager's answer has no payload") from None
+            raise Corrupt("the response of Secret Manager has no payload") from None
 
     def save(self, keys: Keys) -> None:
         """See KeyStore.save."""
-        self._ask("POST", f"{self._url}:addVersion", {"payload": {"data": base64.b64encode(to_json(keys)).decode()}})
+        self._request(
+            "POST", f"{self._url}:addVersion", {"payload": {"data": base64.b64encode(to_json(keys)).decode()}}
+        )
 
-    def _ask(self, method: str, url: str, body: Any = None) -> Any:
+    def _request(self, method: str, url: str, body: Any = None) -> Any:
         step_down()
         try:
-            answer = self._session.request(method, url, json=body, timeout=TIMEOUTS)
-            answer.raise_for_status()
-            return answer.json()
+            response = self._session.request(method, url, json=body, timeout=TIMEOUTS)
+            response.raise_for_status()
+            return response.json()
         except (requests.RequestException, GoogleAuthError) as error:
             raise Unavailable(f"Secret Manager: {error}") from None

@@ -1,12 +1,13 @@
-"""Service accounts' keys: of each a token is made, which the service account signs itself.
+"""Self-signed access tokens from service account keys.
 
-To check a key takes 20 ms, in which no other thread of the process gets on, and anyone can make any number of keys. So
-one is checked at a time, networks take turns, and what was not proved to be a key that Google knows is counted:
+Signing with a key takes 20 ms, during which no other thread of the process runs, and any client can generate any number
+of keys. So one key is used at a time, networks are served round robin, and keys that Google has not accepted before
+have a rate limit:
 
-a key                               is checked
-that Google took within 12 hours    once a minute
-any other                           at most 100 times at once and then once a second for each network, and 500 times at
-                                    once and then ten times a second in all
+key                                   checks
+accepted by Google within 12 hours    one a minute
+any other                             a burst of 100, then one a second for each network; a burst of 500, then ten a
+                                      second in total
 """
 
 import json
@@ -26,21 +27,21 @@ from lading.auth.recent_logins import RecentLogins
 from lading.registry.errors import UNAUTHORIZED, RegistryError
 
 KEY_TOKEN_TTL: Final = 3600
-"""Seconds that a token made of a service account's key is good for: the most that Google takes."""
+"""Lifetime in seconds of a self-signed token: the maximum that Google accepts."""
 
 KEY_BITS: Final = 2048
-"""Of a service account's key: the longest that Google has (IAM's ServiceAccountKeyAlgorithm)."""
+"""RSA key size of a service account's key: the largest that Google issues (IAM's ServiceAccountKeyAlgorithm)."""
 
 MAX_KEY_LENGTH: Final = 2000
-"""Characters of such a key in PEM, which has some 1,700, and of its address and id."""
+"""Characters of such a key in PEM, which has about 1,700, and of its address and id."""
 
 MAX_WAITING_CHECKS: Final = 32
-"""One network has half of them."""
+"""Threads that may wait for a check; one network may have half of them."""
 
 
 @dataclass(frozen=True, slots=True)
 class _ServiceAccountKey:
-    """What is read of a service account's key."""
+    """The fields of a service account's key that are used."""
 
     email: str
     pem: str
@@ -48,40 +49,46 @@ class _ServiceAccountKey:
 
 
 class ServiceAccountKeys:
-    """Makes tokens of keys. Any thread may use it; what it remembers is bounded, and holds no key."""
+    """Creates and caches tokens from keys. Thread-safe; its memory is bounded, and holds no key."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        """Know no key yet."""
-        # The same token for the same key, so that what Google said of it is remembered, too.
+        """Start empty."""
+        # The same token for the same key, so that cached decisions for the token apply as well.
         self._tokens: ResultCache[bytes, str] = ResultCache(lambda token: True, clock)
-        self._proved = RecentLogins(clock)
+        self._confirmed = RecentLogins(clock)
         self._bulkhead = Bulkhead(1, MAX_WAITING_CHECKS)
         self._limit = GuessLimit(clock)
 
     def token(self, user: str, secret: str, network: str) -> str:
-        """Return a token of the key that came with a user name of KEY_USERS from a client's network.
+        """Return a token for a key.
 
-        Raises UNAUTHORIZED for what is no key, TOO_MANY_LOGINS and UNAVAILABLE where too many were checked lately.
+        Args:
+            user: one of KEY_USERS.
+            secret: the key, in JSON or base64.
+            network: of the client.
+
+        Raises:
+            RegistryError: UNAUTHORIZED if `secret` is not a key, TOO_MANY_LOGINS or UNAVAILABLE above the rate limit.
         """
         hashed = _hash(user, secret)
         return self._tokens.get(hashed, lambda: self._make_token(_read(user, secret), hashed, network))
 
     def confirm(self, user: str, secret: str, network: str) -> None:
-        """Remember that Google takes the token of this key, which came from a client's network: it is no invention."""
+        """Record that Google accepts the token of this key, so that the rate limit does not apply to it."""
         hashed = _hash(user, secret).hex()
-        if not self._proved.knows(hashed, ""):
+        if not self._confirmed.knows(hashed, ""):
             self._limit.refund(network)
-        self._proved.add(hashed, "")
+        self._confirmed.add(hashed, "")
 
     def _make_token(self, key: _ServiceAccountKey, hashed: bytes, network: str) -> str:
-        proved = self._proved.knows(hashed.hex(), "")
-        with self._bulkhead.slot(network, proved):
-            # Another thread may have made it meanwhile: many machines may begin at once with one key.
+        is_confirmed = self._confirmed.knows(hashed.hex(), "")
+        with self._bulkhead.slot(network, is_confirmed):
+            # Another thread may have created it meanwhile: many machines may start with one key at the same time.
             token = self._tokens.peek(hashed)
             if token is None:
-                if not proved:
+                if not is_confirmed:
                     self._limit.acquire(network)
-                token = _signed(key)
+                token = _sign_token(key)
             return self._tokens.put(hashed, token)
 
 
@@ -90,10 +97,10 @@ def _hash(user: str, secret: str) -> bytes:
 
 
 def _read(user: str, secret: str) -> _ServiceAccountKey:
-    """Read a key as it was sent; raises UNAUTHORIZED.
+    """Parse a key as it was sent. Raises UNAUTHORIZED.
 
-    Of the JSON only the address, the private key and its id are read. Its URLs are not: the sender of a key would
-    make this process send requests where they like.
+    Only the address, the private key and its id are used, and none of the URLs in the JSON: they would let the sender
+    of a key direct requests of this process (SSRF).
     """
     try:
         fields = json.loads(decode_base64(secret) if user == "_json_key_base64" else secret)
@@ -104,11 +111,8 @@ def _read(user: str, secret: str) -> _ServiceAccountKey:
         raise RegistryError(UNAUTHORIZED) from None
 
 
-def _signed(key: _ServiceAccountKey) -> str:
-    """Return a token that a service account signs for itself (https://google.aip.dev/auth/4111).
-
-    Raises UNAUTHORIZED.
-    """
+def _sign_token(key: _ServiceAccountKey) -> str:
+    """Return a self-signed token of the service account (https://google.aip.dev/auth/4111). Raises UNAUTHORIZED."""
     now = int(time.time())
     claims = {"iss": key.email, "sub": key.email, "scope": CLOUD_PLATFORM, "iat": now, "exp": now + KEY_TOKEN_TTL}
     try:
@@ -118,10 +122,10 @@ def _signed(key: _ServiceAccountKey) -> str:
 
 
 def _private_key(pem: str) -> Any:
-    """An RSA key. Raises ValueError, TypeError.
+    """Return the RSA key in `pem`. Raises ValueError, TypeError.
 
-    Whether it is one takes OpenSSL 20 ms to find out, and minutes where an attacker has chosen the numbers. So
-    they are looked at first, without a word to OpenSSL of using them.
+    OpenSSL's validation of a key takes 20 ms, and minutes for numbers that an attacker chose. So their sizes are
+    checked first, without OpenSSL.
     """
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
@@ -130,18 +134,18 @@ def _private_key(pem: str) -> Any:
     try:
         key = load_pem_private_key(pem.encode(), None, unsafe_skip_rsa_key_validation=True)
     except UnsupportedAlgorithm as error:
-        raise ValueError("a key of an unknown kind") from error
+        raise ValueError("the key has an unknown algorithm") from error
     if not isinstance(key, RSAPrivateKey):
-        raise ValueError("a key of another kind")
+        raise ValueError("the key is not an RSA key")
     numbers = key.private_numbers()
     if key.key_size != KEY_BITS or {numbers.p.bit_length(), numbers.q.bit_length()} != {KEY_BITS // 2}:
-        raise ValueError("not of the size of a service account's key")
+        raise ValueError("the key does not have the size of a service account's key")
     return numbers.private_key()
 
 
 def _text(fields: Any, name: str) -> str:
     value = fields[name]
-    # The token that is made of the fields is remembered, with the address in it twice.
+    # Bounded, since the token is cached, and contains the address twice.
     if not isinstance(value, str) or len(value) > MAX_KEY_LENGTH:
         raise TypeError(name)
     return value

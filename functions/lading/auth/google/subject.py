@@ -1,4 +1,4 @@
-"""The caller for whom Google is asked: the token to ask with, and whose share the request counts in."""
+"""Subject of IAM queries: the token to query with, and the shares that the query counts against."""
 
 from dataclasses import dataclass, field
 from typing import Final
@@ -6,37 +6,38 @@ from typing import Final
 from lading.auth.google.google_tokens import TokenIdentity
 
 MAX_QUERIES: Final = 64
-"""Questions about one request's repositories: enough for 20 scopes of three names each, where no folders are named."""
+"""Queries for one request's repositories: enough for 20 scopes with names of three segments, if no folders are
+configured."""
 
 
 class QueryBudgetExceededError(Exception):
-    """One request has asked Google as often as it may."""
+    """A request has made its maximum of queries to Google."""
 
 
 class QueryBudget:
-    """How often one request may still ask Google. For the thread of that request alone."""
+    """Remaining queries to Google of one request. Not thread-safe: for the thread of that request."""
 
     def __init__(self, limit: int = MAX_QUERIES) -> None:
-        """Allow `limit` questions."""
-        self._left = limit
+        """Allow `limit` queries."""
+        self._remaining = limit
 
     def spend(self) -> None:
-        """Take one. Raises QueryBudgetExceededError where none is left."""
-        if not self._left:
+        """Take one query. Raises QueryBudgetExceededError if none remains."""
+        if not self._remaining:
             raise QueryBudgetExceededError
-        self._left -= 1
+        self._remaining -= 1
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class IamSubject:
-    """A caller, as far as questions to Google are concerned.
+    """A caller on whose behalf Google is queried.
 
-    token    to ask with
-    hashed   SHA-256 of the token, the key of caches
-    network  of the client: its share
-    known    whether the caller was granted something lately (RecentLogins)
-    identity whose the token is, where that is known yet
-    budget   of the request
+    token     for queries
+    hashed    SHA-256 of the token, the key of caches
+    network   of the client, for its share
+    known     whether something was granted to the caller recently (RecentLogins)
+    identity  of the token, or None while it is unknown
+    budget    of the request
     """
 
     token: str
@@ -48,5 +49,5 @@ class IamSubject:
 
     @property
     def principal(self) -> str:
-        """The principal, or "" while it is not known."""
+        """The principal, or "" while it is unknown."""
         return self.identity.principal if self.identity else ""
