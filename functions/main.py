@@ -1,13 +1,13 @@
-"""The entry points of the Cloud Functions, by the names that Terraform gives them.
+"""The entry points of the Cloud Functions, named as in the Terraform module.
 
     registry   the registry over HTTP
-    collect    a slice of the collection of garbage, when Cloud Scheduler calls
+    collect    a slice of garbage collection, called by Cloud Scheduler
 
-The buildpack starts `functions-framework` whatever a Procfile says, and its server speaks only HTTP/1, where Cloud Run
-ends a request at 32 MiB. But it imports this file before it makes a server; so in Cloud Run this file puts Envoy and
-`lading serve` in its place (envoy_supervisor). On a developer's machine it stays as it is.
+The buildpack starts `functions-framework` regardless of a Procfile, and its server speaks only HTTP/1, with which Cloud
+Run limits requests to 32 MiB. But it imports this file before it creates a server, so in Cloud Run this file replaces
+the process by Envoy and `lading serve` (envoy_supervisor). On a developer's machine the framework serves.
 
-What the server imports again is imported here only where this file stays: a cold start must not pay for it twice.
+Modules that the server imports as well are imported lazily here, so that a cold start does not load them twice.
 """
 
 import os
@@ -29,52 +29,53 @@ def _app() -> "App":
     from lading import logs, settings
     from lading.composition import create
 
-    read = settings.load_settings()
-    logs.start(read.log, read.project, read.log_level)
-    return create(read)
+    config = settings.load_settings()
+    logs.start(config.log, config.project, config.log_level)
+    return create(config)
 
 
 @functions_framework.http
 def registry(request: Request) -> wrappers.Response:
-    """The registry, as `functions-framework --target registry` serves it: the very same app."""
+    """Serve the registry for `functions-framework --target registry`, with the same app as `lading serve`."""
     from lading.app import request_of
     from lading.http import responses
     from lading.registry.errors import DENIED, RegistryError
 
-    if not _is_public(request):
-        refusal = RegistryError(DENIED, "with LADING_ACCESS=everybody only this machine is answered")
-        return _as_flask_response(responses.error_response(refusal))
+    if not _may_access(request):
+        error = RegistryError(DENIED, "with LADING_ACCESS=everybody only clients on this machine are served")
+        return _as_flask_response(responses.error_response(error))
     return _as_flask_response(_app().respond(request_of(request.environ)))
 
 
 @functions_framework.http
 def collect(request: Request) -> wrappers.Response:
-    """A slice of the collection of garbage."""
+    """Run a slice of garbage collection."""
     from lading import scheduled
 
-    answer = scheduled.collect(request)
-    return wrappers.Response(b"".join(answer), answer.status, answer.headers)
+    response = scheduled.collect(request)
+    return wrappers.Response(b"".join(response), response.status, response.headers)
 
 
 def _as_flask_response(response: "Response") -> wrappers.Response:
-    """Return a response as a stream: before any other one, the framework reads the rest of a body into memory."""
+    """Return a streamed response: for any other, the framework first reads the rest of a body into memory."""
     return wrappers.Response(response, response.status, response.headers)
 
 
-def _is_public(request: Request) -> bool:
-    """Whether the caller is on this machine, or the registry is not one that is open to all who are.
+def _may_access(request: Request) -> bool:
+    """Return whether the client is on this machine, or the registry has access control.
 
-    The framework listens on all addresses, so what `lading serve` checks once is checked here for each request.
+    The framework listens on all addresses, so what `lading serve` checks once at its start is checked here for each
+    request.
     """
     from lading import settings
 
-    # Read first: it refuses such a registry behind a proxy, whose address may well be loopback.
+    # The settings come first: they refuse such a registry behind a proxy, whose address may be loopback.
     return settings.load_settings().access != "everybody" or settings.is_loopback(request.remote_addr or "")
 
 
 def _replace_framework() -> None:
     """Replace this process by the supervisor of Envoy and `lading serve`, which listens on $PORT."""
-    os.execv(sys.executable, [sys.executable, "-m", "lading.server.envoy_supervisor"])  # noqa: S606  # no shell is wanted
+    os.execv(sys.executable, [sys.executable, "-m", "lading.server.envoy_supervisor"])  # noqa: S606  # without a shell
 
 
 if os.environ.get("K_SERVICE") and os.environ.get("FUNCTION_TARGET") == "registry":

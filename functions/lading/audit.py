@@ -1,11 +1,11 @@
-"""The audit: a line for each decision that refuses, and for each request that writes. Never a secret.
+"""The audit log: a line for each refused request, and for each request that writes. It never contains a secret.
 
-A request that was carried out is told by what its handler reports (`did`). One that was refused or failed did nothing,
-so its line repeats no more than its path: what a query asks for is only the wish of a client.
+The line of a successful request has the changes that its handler recorded (`record_change`). A request that was refused
+or failed changed nothing, so its line has only its path, not what its query requested.
 
     audit outcome=refused status=401 client=192.0.2.1 user="alice" principal=- action=pull repository=team/app …
 
-fail2ban and SIEM rules read these lines: docs/logs.md has the format, and a test holds the two together.
+fail2ban and SIEM rules parse these lines: docs/logs.md has the format, and a test compares the two.
 """
 
 import logging
@@ -29,22 +29,27 @@ LINE_FORMAT: Final = (
 CHANGE_FIELDS: Final = ("change", "digest", "tags", "also", "session", "source")
 
 MAX_NAMES: Final = 100
-"""Tags, and digests, in one line: Cloud Logging takes entries of 256 KB, and a change with more has several lines."""
+"""Maximum tags, and digests, in one line: Cloud Logging accepts entries of 256 KB. A change with more has several."""
 
 REFUSALS: Final = (401, 403, 429)
 LOGIN_REFUSALS: Final = (401, 429)
-"""Statuses of what is refused, and of those what a login is refused with."""
+"""Statuses of refused requests, and those of refused logins."""
 
 
 class Audit:
-    """The lines of one request.
+    """The audit of one request.
 
-    origin     where the request came from
-    principal  the caller, once known
+    origin     the origin of the request
+    principal  the authenticated principal, or ""
     """
 
     def __init__(self, origin: Origin, anonymous: bool) -> None:
-        """Write for a request from `origin`, which came without credentials (`anonymous`), or with some."""
+        """Begin the audit of a request.
+
+        Args:
+            origin: the origin of the request.
+            anonymous: whether it has no credentials.
+        """
         self.origin = origin
         self.principal = ""
         self._anonymous = anonymous
@@ -52,31 +57,31 @@ class Audit:
         self._changes: list[Change] = []
 
     def record_login_attempt(self, user: str) -> None:
-        """Record that a login with this user name was refused."""
+        """Record a refused login with this user name."""
         self._attempted_user = user
 
     def record_change(self, change: Change) -> None:
-        """Record what the request changed."""
+        """Record a change that the request made."""
         self._changes.append(change)
 
     def decision(self, action: str, repository: str, reference: str, status: int) -> None:
-        """Write a line for each change that was made, or one where none was.
+        """Write a line for each recorded change, or a single one without changes.
 
         Args:
-            action: what the route needs: pull, push, delete …
+            action: the action of the route: pull, push, delete …
             repository: the name in the path, or "".
-            reference: the last part of the path, or "".
-            status: of the answer.
+            reference: the last segment of the path, or "".
+            status: the status of the response.
         """
-        described = [part for change in self._changes for part in _change_fields(change)]
-        for part in described or [{}]:
-            self._write(action, repository, reference, status, part)
+        changes = [fields for change in self._changes for fields in _change_fields(change)]
+        for fields in changes or [{}]:
+            self._write(action, repository, reference, status, fields)
 
     def refused(self, action: str, repository: str, reference: str) -> None:
-        """Write that an action was refused, though the request goes on without it."""
+        """Write a line for a refused action of a request that continues without it."""
         self._write(action, repository, reference, 403, {})
 
-    def _write(self, action: str, repository: str, reference: str, status: int, described: dict[str, Any]) -> None:
+    def _write(self, action: str, repository: str, reference: str, status: int, change: dict[str, Any]) -> None:
         outcome = self._outcome(status)
         fields = {
             "outcome": outcome,
@@ -91,7 +96,7 @@ class Audit:
             "action": action,
             "repository": field(repository),
             "reference": field(reference),
-            **described,
+            **change,
             "request_id": self.origin.id,
             "sent_id": self.origin.sent_id,
             "trace": self.origin.trace,
@@ -99,18 +104,18 @@ class Audit:
         }
         text = _text(fields)
         level = logging.WARNING if outcome == "refused" else logging.INFO
-        told = {"message": text, "audit": fields, **logs.trace_field(self.origin.trace)}
-        audit_log.log(level, "%s", text, extra={"fields": told})
+        entry = {"message": text, "audit": fields, **logs.trace_field(self.origin.trace)}
+        audit_log.log(level, "%s", text, extra={"fields": entry})
 
     def _outcome(self, status: int) -> str:
         if status == 401 and self._anonymous and self._attempted_user is None:
-            # How every login begins.
+            # Every login begins with an anonymous request.
             return "challenged"
         return "refused" if status in REFUSALS else "allowed" if status < 400 else "failed"
 
 
 def _change_fields(change: Change) -> Iterator[dict[str, Any]]:
-    """Return the fields of a change, in as many parts as keep a line short; their grammar was checked."""
+    """Yield the fields of a change, split so that no line has more than MAX_NAMES names; their grammar was checked."""
     for start in range(0, max(len(change.tags), len(change.also), 1), MAX_NAMES):
         fields = {
             "change": change.kind,
@@ -124,9 +129,9 @@ def _change_fields(change: Change) -> Iterator[dict[str, Any]]:
 
 
 def _text(fields: dict[str, Any]) -> str:
-    """Return the line. Every field is one word, or in quotation marks, so that none can be taken for another."""
+    """Return the line. Every field is one word or in quotation marks, so that none can be mistaken for another."""
     shown = dict.fromkeys(CHANGE_FIELDS, ABSENT)
     shown |= {name: ",".join(value) if isinstance(value, tuple) else value for name, value in fields.items()}
-    # In quotation marks, so that a login as `-` is none without a name.
+    # In quotation marks, to distinguish a login as `-` from one without a name.
     shown["user"] = f'"{fields["user"]}"' if "user" in fields else ABSENT
     return LINE_FORMAT.format(**shown)

@@ -1,4 +1,4 @@
-"""The composition root: what the settings name, opened and put together. Only here are drivers chosen."""
+"""The composition root: opens what the settings name, and assembles the app. The only module that chooses drivers."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -31,10 +31,18 @@ if TYPE_CHECKING:
 
 
 def open_blobs(url: str, hmac_key: Path | None = None, cdn_key: Path | None = None, create: bool = True) -> BlobStore:
-    """Open the blob store at `url`, which may sign URLs with the key in a file.
+    """Open the blob store at `url`.
 
-    A folder is made where there is none, unless `create` is false: then StoreNotFound is raised. Also raises
-    SettingsError, StorageError.
+    Args:
+        url: file:///FOLDER or gs://BUCKET.
+        hmac_key: a file with the HMAC key by which the store signs URLs.
+        cdn_key: a file with the key by which it signs URLs of a CDN.
+        create: whether a missing folder is created.
+
+    Raises:
+        SettingsError: the URL is invalid.
+        StoreNotFound: the folder does not exist, and `create` is false.
+        StorageError: the store cannot be opened.
     """
     parts = urlsplit(url)
     match parts.scheme:
@@ -52,8 +60,16 @@ def open_blobs(url: str, hmac_key: Path | None = None, cdn_key: Path | None = No
 def open_metadata(url: str, create: bool = True) -> MetadataStore:
     """Open the metadata store at `url`.
 
-    It is made where there is none, unless `create` is false: then StoreNotFound is raised, by Firestore's driver with
-    the first request. Also raises ForeignStore for another program's, SettingsError, StorageError.
+    Args:
+        url: sqlite:///FILE or firestore://PROJECT/DATABASE.
+        create: whether a missing store is created.
+
+    Raises:
+        SettingsError: the URL is invalid.
+        StoreNotFound: the store does not exist, and `create` is false. Firestore's driver raises it with the first
+            request.
+        ForeignStore: the file is another program's database.
+        StorageError: the store cannot be opened.
     """
     parts = urlsplit(url)
     match parts.scheme:
@@ -66,8 +82,8 @@ def open_metadata(url: str, create: bool = True) -> MetadataStore:
             except ForeignStore as error:
                 raise ForeignStore(f"{error}, and no registry; use another --data FOLDER") from None
             except StoreNotFound:
-                place = path.parent if path.name == DATABASE else path
-                raise StoreNotFound(f"no registry at {place}; use --data FOLDER") from None
+                shown = path.parent if path.name == DATABASE else path
+                raise StoreNotFound(f"no registry at {shown}; use --data FOLDER") from None
         case "firestore" if parts.netloc:
             from lading_storage.google.firestore import FirestoreMetadata
 
@@ -76,9 +92,14 @@ def open_metadata(url: str, create: bool = True) -> MetadataStore:
 
 
 def open_keys(url: str, create: bool = True) -> KeyStore:
-    """Return where the registry's keys are; a file is made with new keys unless `create` is false.
+    """Return the store of the registry's keys at `url`.
 
-    Raises SettingsError.
+    Args:
+        url: file:///FILE or secret://PROJECT/SECRET.
+        create: whether a missing file is created, with new keys.
+
+    Raises:
+        SettingsError: the URL is invalid.
     """
     parts = urlsplit(url)
     match parts.scheme:
@@ -92,20 +113,20 @@ def open_keys(url: str, create: bool = True) -> KeyStore:
 
 
 def open_authorizer(settings: Settings, key: Callable[[], bytes], standby: bool = False) -> Authorizer:
-    """Return what knows callers and their rights. Raises SettingsError, StorageError.
+    """Return the authorizer, which knows callers and their rights. Raises SettingsError, StorageError.
 
     Args:
-        settings: name it.
-        key: returns the robots' key, under which callers are given pseudonyms; called where one is needed.
-        standby: says that nothing is written.
+        settings: name the authorizer (`access`).
+        key: returns the robots' key, from which pseudonyms of callers are derived; called on demand.
+        standby: whether nothing may be written.
     """
     google, parts = GoogleClient(), urlsplit(settings.access)
     if settings.access == "users":
-        # Only here is bcrypt wanted.
+        # Imported here, since only this authorizer needs bcrypt.
         from lading.auth.google.id_tokens import IdTokens
         from lading.auth.htpasswd import HtpasswdAuthorizer
 
-        # A file that `--users` names elsewhere is another program's, too.
+        # A `--users` file outside the data folder may be shared with other programs, so it is not rewritten.
         rehash = settings.users.parent == settings.data and not standby
         return HtpasswdAuthorizer(settings.users, settings.grants, IdTokens(google, settings.realm), rehash)
     match parts.scheme:
@@ -119,12 +140,12 @@ def open_authorizer(settings: Settings, key: Callable[[], bytes], standby: bool 
 
 
 def open_robots(settings: Settings, metadata: MetadataStore) -> Robots:
-    """The robots in `metadata`. Raises SettingsError, StorageError."""
+    """Return the robots in `metadata`. Raises SettingsError, StorageError."""
     return Robots(metadata, KeyRing(open_keys(settings.keys).load))
 
 
 def open_authenticator(settings: Settings, metadata: MetadataStore, standby: bool = False) -> Authenticator:
-    """Return the door of the registry whose metadata this is. Raises SettingsError, StorageError."""
+    """Return the authenticator of the registry with this metadata. Raises SettingsError, StorageError."""
     if settings.access == "everybody":
         return OpenAuthenticator()
     keys = KeyRing(open_keys(settings.keys).load)
@@ -133,13 +154,13 @@ def open_authenticator(settings: Settings, metadata: MetadataStore, standby: boo
 
 
 def open_registry(settings: Settings, metadata: MetadataStore, create: bool = True) -> Registry:
-    """The registry over `metadata` and the blobs of the settings. Raises SettingsError, StorageError."""
+    """Return the registry with `metadata` and the settings' blob store. Raises SettingsError, StorageError."""
     blobs = open_blobs(settings.blobs, settings.hmac_key, settings.cdn_key, create)
     return Registry(blobs, metadata, immutable_tags(settings), missing=missing_content(settings))
 
 
 def immutable_tags(settings: Settings) -> ImmutableTags:
-    """Return the rules of the settings. Raises SettingsError."""
+    """Return the settings' rules for immutable tags. Raises SettingsError."""
     try:
         return ImmutableTags.parse(settings.immutable)
     except ValueError as error:
@@ -147,7 +168,7 @@ def immutable_tags(settings: Settings) -> ImmutableTags:
 
 
 def missing_content(settings: Settings) -> MissingContent:
-    """Return the rules of the settings. Raises SettingsError."""
+    """Return the settings' rules for missing content. Raises SettingsError."""
     try:
         return MissingContent.of(settings.allow_missing)
     except ValueError as error:
@@ -155,14 +176,14 @@ def missing_content(settings: Settings) -> MissingContent:
 
 
 def open_collector(settings: Settings, grace_periods: "GracePeriods | None" = None, create: bool = True) -> "Collector":
-    """The collection of garbage, with the waits of the settings unless others are given. Raises as `create` does."""
+    """Return the garbage collector, by default with the settings' grace periods. Raises SettingsError, StorageError."""
     return collector_of(
         settings, open_registry(settings, open_metadata(settings.metadata, create), create), grace_periods
     )
 
 
 def collector_of(settings: Settings, store: Registry, grace_periods: "GracePeriods | None" = None) -> "Collector":
-    """Return the collection of garbage of an open registry. Raises SettingsError."""
+    """Return the garbage collector of an open registry. Raises SettingsError."""
     from lading.jobs.cleanup import in_collection
     from lading.jobs.gc.collect import Collector
     from lading.jobs.gc.sweep import GracePeriods
@@ -174,7 +195,7 @@ def collector_of(settings: Settings, store: Registry, grace_periods: "GracePerio
 
 
 def open_policies(settings: Settings) -> "tuple[Policy, ...]":
-    """The clean-up policies of the settings. Raises SettingsError."""
+    """Return the settings' clean-up policies. Raises SettingsError."""
     from lading.registry.cleanup.policy_json import PolicyError, parse_policies
 
     text = settings.cleanup
@@ -191,11 +212,11 @@ def open_policies(settings: Settings) -> "tuple[Policy, ...]":
 
 
 def standby_of(settings: Settings) -> str:
-    """Return what a standby says of itself: that the data folder is a backup, and whose; "" where it is none.
+    """Return the reason why a data folder that is a backup is read-only, or "" where it is not a backup.
 
-    Raises StorageError where the first backup into it has not ended.
+    Raises StorageError where the first backup into it is incomplete.
     """
-    # Either store may be given on its own.
+    # The settings may place the two stores in different folders.
     stores = ((settings.metadata, "sqlite"), (settings.blobs, "file"))
     for folder in (local_path(url, scheme).parent for url, scheme in stores if urlsplit(url).scheme == scheme):
         from lading.jobs.backup.marker import BackupRefused, read_marker
@@ -209,11 +230,11 @@ def standby_of(settings: Settings) -> str:
 
 
 def create(settings: Settings) -> "App":
-    """The app, ready to serve. Raises SettingsError, StorageError.
+    """Return the app, ready to serve. Raises SettingsError, StorageError.
 
-    A standby makes nothing and writes nothing: what is in it comes with the next backup.
+    A standby creates and writes nothing: its content comes from the next backup.
     """
-    # Commands and the collector serve nobody.
+    # Imported here, since commands and the collector do not need the app.
     from lading.app import App
 
     standby = standby_of(settings)
@@ -232,7 +253,7 @@ def create(settings: Settings) -> "App":
 
 
 def _reserve(metadata: str) -> AbstractContextManager[None]:
-    """Return the block in which a deletion has the reserve. Only on a full disk is the job's code wanted."""
+    """Return a block in which a deletion may use the reserved space. The module is imported only on a full disk."""
     from lading.jobs.gc.reserve import partly_released
 
     return partly_released(metadata)

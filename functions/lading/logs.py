@@ -1,4 +1,4 @@
-"""Lading's log, on standard error, as text or as JSON: a line for each request, for each decision, for each fault."""
+"""Lading's log, on standard error, as text or JSON: a line for each request, audit decision and error."""
 
 import contextlib
 import json
@@ -16,7 +16,7 @@ from lading.http.origin import Origin
 from lading.log_text import ABSENT, MAX_PATH, field, header_field
 
 TIME_FORMAT: Final = "%Y-%m-%d %H:%M:%S%z"
-"""The time of a line as text: local, with its offset from UTC."""
+"""The format of times in text lines: local, with the offset from UTC."""
 
 ACCESS_FORMAT: Final = '%s %s %s %d %d %.1f %s %s %s %s %s "%s"'
 """Time, method, path, status, bytes, milliseconds, principal, client, request id, X-Request-Id, trace, user agent."""
@@ -29,19 +29,19 @@ ACCESS_JSON_FORMAT: Final = (
 """The same as JSON. No field has a character that JSON would escape (log_text); json.dumps takes twice the time."""
 
 MAX_METHOD: Final = 20
-"""Characters of a method, and of a version of HTTP."""
+"""Maximum characters of a method, and of an HTTP version."""
 
 
 class AccessLine:
-    """The line of one request. Never a query, an Authorization header or a token.
+    """The line of one request in the access log. It never contains a query, an Authorization header or a token.
 
-    origin     where the request came from
-    principal  who sent it, where that is known
-    sent       bytes of the answer's content that have gone out
+    origin     the origin of the request
+    principal  the authenticated principal, or ""
+    sent       bytes of the response's content that were sent
     """
 
     def __init__(self, request: Request, origin: Origin) -> None:
-        """Take the time."""
+        """Record the request and the time at which it began."""
         self._began = time.perf_counter()
         self.origin = origin
         self._method = header_field(request.method, MAX_METHOD)
@@ -50,14 +50,14 @@ class AccessLine:
         self.principal = ""
         self.sent = 0
 
-    def count_sent(self, pieces: Iterable[bytes]) -> Iterator[bytes]:
-        """The pieces, counted as they go out."""
-        for piece in pieces:
-            self.sent += len(piece)
-            yield piece
+    def count_sent(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
+        """Yield the chunks, and count their bytes as they are sent."""
+        for chunk in chunks:
+            self.sent += len(chunk)
+            yield chunk
 
     def write(self, status: int) -> None:
-        """Write the line of a request that was answered with `status`."""
+        """Write the line of a request whose response had this status."""
         if not _lines.line_format:
             return
         seconds = time.perf_counter() - self._began
@@ -65,12 +65,12 @@ class AccessLine:
 
     def _text(self, status: int, seconds: float) -> str:
         id, client, agent, sent_id, trace = self.origin
-        time_, who, address = time.strftime(TIME_FORMAT), field(self.principal), client.text or ABSENT
-        told = (time_, self._method, self._path, status, self.sent, seconds * 1000)
-        return ACCESS_FORMAT % (*told, who, address, id, sent_id, trace, agent)
+        principal, address = field(self.principal), client.text or ABSENT
+        request = (time.strftime(TIME_FORMAT), self._method, self._path, status, self.sent, seconds * 1000)
+        return ACCESS_FORMAT % (*request, principal, address, id, sent_id, trace, agent)
 
     def _json(self, status: int, seconds: float) -> str:
-        """Return the line as Cloud Logging reads it: an HttpRequest, whose sizes are texts, beside fields of ours."""
+        """Return the line for Cloud Logging: an HttpRequest, in which sizes are strings, and Lading's own fields."""
         id, client, agent, sent_id, trace = self.origin
         request = (self._method, self._path, status, self.sent, agent, client.text, seconds, self._protocol)
         fields = "".join(f', "{name}": "{value}"' for name, value in trace_field(trace).items())
@@ -78,10 +78,10 @@ class AccessLine:
 
 
 class JsonLines(logging.Formatter):
-    """Lines as JSON objects, in the shape that Cloud Logging reads (structured logging)."""
+    """Formats lines as JSON objects for Cloud Logging (structured logging)."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """One line."""
+        """Return the line of a record."""
         line: dict[str, Any] = {"severity": record.levelname, "time": _rfc3339(record.created)}
         fields = getattr(record, "fields", None)
         line |= fields or {"message": record.getMessage()}
@@ -91,12 +91,12 @@ class JsonLines(logging.Formatter):
 
 
 def _rfc3339(seconds: float) -> str:
-    """A time as Cloud Logging reads it, or it takes another one."""
+    """Return a time in the format that Cloud Logging parses; otherwise it would replace it by the time of receipt."""
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
 
 
 def log_collection(report: dict[str, Any]) -> None:
-    """Write down what a slice of a collection did: a line from which metrics can be made."""
+    """Log the report of a slice of garbage collection, as a line for log-based metrics."""
     text = f"collection {'finished' if report['finished'] else 'goes on'}: {report['freed_bytes']} bytes freed"
     if report["failed"]:
         text += f", {report['failed']} records failed"
@@ -105,17 +105,17 @@ def log_collection(report: dict[str, Any]) -> None:
 
 
 def trace_field(trace: str) -> dict[str, str]:
-    """Return the field by which Cloud Logging joins the lines of one trace, where the project is known."""
+    """Return the field by which Cloud Logging correlates the lines of a trace; empty without a project."""
     if trace == ABSENT or not _lines.project:
         return {}
     return {"logging.googleapis.com/trace": f"projects/{_lines.project}/traces/{trace}"}
 
 
 class _Lines:
-    """Where the lines of requests go. Past `logging`, which takes a fifth of the time of a pull for each.
+    """The writer of the access log. It bypasses `logging`, which takes a fifth of the time of a pull for each line.
 
-    form     text or json, or "" for nowhere
-    project  of Google Cloud, whose traces the lines belong to, or ""
+    line_format  text or json, or "" to write nothing
+    project      the Google Cloud project of the traces, or ""
     """
 
     line_format = ""
@@ -123,7 +123,7 @@ class _Lines:
 
     def write(self, line: str) -> None:
         """Write one line."""
-        # A full disk must not end what is only told of.
+        # A full disk of the log must not fail requests.
         with contextlib.suppress(OSError):
             sys.stderr.write(line + "\n")
 
@@ -132,7 +132,13 @@ _lines: Final = _Lines()
 
 
 def start(line_format: str, project: str = "", level: str = "info") -> None:
-    """Write the log to standard error, as `text` or `json`, with traces of a `project` of Google Cloud."""
+    """Set up the log on standard error.
+
+    Args:
+        line_format: text or json.
+        project: the Google Cloud project of the traces, or "".
+        level: the minimum level of messages, such as info.
+    """
     _lines.line_format, _lines.project = line_format, project and field(project)
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
@@ -140,7 +146,7 @@ def start(line_format: str, project: str = "", level: str = "info") -> None:
     )
     log = logging.getLogger("lading")
     log.setLevel(level.upper())
-    # What Python writes belongs to the same stream, and has the same form.
+    # Python's warnings go to the same stream, in the same format.
     logging.captureWarnings(True)
     for each in (log, logging.getLogger("py.warnings")):
         each.handlers = [handler]
@@ -148,17 +154,16 @@ def start(line_format: str, project: str = "", level: str = "info") -> None:
     threading.excepthook = _thread_failed
 
 
-def _thread_failed(storage_error_of: threading.ExceptHookArgs) -> None:
+def _thread_failed(args: threading.ExceptHookArgs) -> None:
     """Log the exception that ended a thread."""
-    if storage_error_of.exc_value is not None:
-        told = (storage_error_of.exc_type, storage_error_of.exc_value, storage_error_of.exc_traceback)
-        logging.getLogger("lading").critical(
-            "a thread ended: %s", storage_error_of.thread and storage_error_of.thread.name, exc_info=told
-        )
+    if args.exc_value is not None:
+        exc_info = (args.exc_type, args.exc_value, args.exc_traceback)
+        name = args.thread and args.thread.name
+        logging.getLogger("lading").critical("a thread ended: %s", name, exc_info=exc_info)
 
 
 def failed(reason: str) -> None:
-    """Write down why the process ends, as JSON, whether or not `start` was called."""
+    """Log the reason why the process ends, as JSON, whether or not `start` was called."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines())
     handler.emit(logging.makeLogRecord({"msg": reason, "levelno": logging.CRITICAL, "levelname": "CRITICAL"}))

@@ -1,4 +1,4 @@
-"""Every endpoint, a row each: its ids in the distribution-spec, its methods, its path, what it does, its handler."""
+"""The routing table: a row for each endpoint, with its ids in the distribution-spec, and its action and handler."""
 
 import re
 from collections.abc import Callable
@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final, NamedTuple
 
-from lading.api import blobs, health, history, listings, manifests, token, uploads
+from lading.api import blobs, health, history, listings, manifests, token, uploads, version
 from lading.auth.access import Action
 from lading.auth.scopes import CATALOG, repository
-from lading.http import request_context, responses
+from lading.http import responses
 from lading.http.request_context import RequestContext
 from lading.http.responses import Response
 from lading.registry.errors import NOT_FOUND, UNSUPPORTED, RegistryError
@@ -20,9 +20,13 @@ Handler = Callable[[RequestContext], Response]
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A row. A route cannot be written without the access that it needs.
+    """A row of the routing table. A route cannot be declared without the access that it requires.
 
-    path  a regular expression for the whole path; its groups `name` and `last_segment` reach the handler
+    spec     the ids of its endpoints in the distribution-spec, or a name for Lading's own
+    methods  the HTTP methods
+    path     a regular expression for the whole path; its groups are `name` and `last_segment` of the context
+    action   the access that the caller needs
+    handler  handles the request
     """
 
     spec: str
@@ -33,14 +37,14 @@ class Route:
 
 
 def _route(spec: str, methods: str, path: str, action: Action, handler: Handler) -> Route:
-    # A repository's name may hold anything that a path can, `blobs` and `manifests` included: only the end decides.
+    # A repository's name may contain any part of a path, such as `blobs` and `manifests`: only the end decides.
     pattern = path.replace("<name>", "(?P<name>.+)").replace("<last>", "(?P<last_segment>[^/]+)")
     return Route(spec, frozenset(methods.split()), re.compile(pattern, re.DOTALL), action, handler)
 
 
 ROUTES: Final = (
-    # What is asked most often comes first; history's name may end like a manifest's.
-    _route("end-1", "GET HEAD", "/v2/?", Action.AUTHENTICATE, request_context.check),
+    # The most frequent requests come first, except that a path of history may end like that of a manifest.
+    _route("end-1", "GET HEAD", "/v2/?", Action.AUTHENTICATE, version.check),
     _route("history", "GET HEAD", "/v2/_lading/<name>/history", Action.PULL, history.tag_history),
     _route("end-3", "GET HEAD", "/v2/<name>/manifests/<last>", Action.PULL, manifests.get),
     _route("end-2", "GET HEAD", "/v2/<name>/blobs/<last>", Action.PULL, blobs.get),
@@ -56,7 +60,7 @@ ROUTES: Final = (
     _route("end-9", "DELETE", "/v2/<name>/manifests/<last>", Action.DELETE, manifests.delete),
     _route("end-8a end-8b", "GET HEAD", "/v2/<name>/tags/list/?", Action.PULL, listings.tags),
     _route("end-12a end-12b", "GET HEAD", "/v2/<name>/referrers/<last>", Action.PULL, listings.referrers),
-    _route("version", "GET HEAD", "/v2/_lading/version", Action.AUTHENTICATE, request_context.version),
+    _route("version", "GET HEAD", "/v2/_lading/version", Action.AUTHENTICATE, version.version),
     _route("about", "GET HEAD", "/", Action.NONE, health.about),
     _route("health", "GET HEAD", "/healthz", Action.NONE, health.about),
     _route("ready", "GET HEAD", "/readyz", Action.NONE, health.ready),
@@ -68,23 +72,23 @@ ROUTES_BY_METHOD: Final = {
 }
 
 
-NON_BLOCKING_HANDLERS: Final = frozenset({request_context.check, blobs.get, manifests.get})
-"""Handlers that the leader runs: one bounded read costs less than to hand the request to another thread.
+NON_BLOCKING_HANDLERS: Final = frozenset({version.check, blobs.get, manifests.get})
+"""Handlers that the leader runs: a single bounded read costs less than to pass the request to another thread.
 
-They step down (`leave`) before anything else: a second read, a search, an object that is opened.
+They step down (leader.step_down) before any other operation: a second read, a search, opening an object.
 """
 
 
 UNAUTHENTICATED_ROUTES: Final = frozenset({"about", "health", "ready", "options"})
-"""Rows for which no credentials count: what is sent is not even read, so bad ones hinder no probe."""
+"""Routes that ignore credentials, so that invalid ones do not break health checks."""
 
 
 SCOPES: Final = {Action.PULL: ("pull",), Action.PUSH: ("pull", "push"), Action.DELETE: ("pull", "delete")}
-"""What a client should ask a token for: to push, it looks at what is there; to delete, too."""
+"""The scopes that a client should request a token for: pushing and deleting also read the present content."""
 
 
 class Match(NamedTuple):
-    """A route, the method, and what the path's groups matched."""
+    """The route of a request, with its method and the values of the path's groups."""
 
     route: Route
     method: str
@@ -93,28 +97,28 @@ class Match(NamedTuple):
 
     @property
     def audit_action(self) -> str:
-        """What it does, in a word, for the audit."""
+        """The name of the action in the audit log."""
         action = self.route.action
         return self.route.spec if action is Action.NONE else action.value
 
     @property
     def is_non_blocking(self) -> bool:
-        """Whether it answers, or begins to stream, before anybody could notice."""
+        """Whether the leader may run the handler, since it does not block."""
         return self.route.handler in NON_BLOCKING_HANDLERS
 
     @property
     def is_unauthenticated(self) -> bool:
-        """Whether no credentials count for it."""
+        """Whether credentials are ignored."""
         return self.route.spec in UNAUTHENTICATED_ROUTES
 
     @property
     def writes(self) -> bool:
-        """Whether it may change anything."""
+        """Whether the request may change anything."""
         return self.route.action in (Action.PUSH, Action.DELETE) and self.method not in ("GET", "HEAD")
 
     @property
     def scope(self) -> str:
-        """The scope that a token for it needs, or ""."""
+        """The scope that a token needs for the request, or ""."""
         if self.route.action is Action.LIST:
             return str(CATALOG)
         if self.route.action not in SCOPES or not is_repository(self.name):
@@ -123,13 +127,14 @@ class Match(NamedTuple):
 
 
 def match(method: str, path: str) -> Match:
-    """The row for a request; where there is none, one that says so: 404 for an unknown path, else 405.
+    """Return the route of a request.
 
-    OPTIONS is answered by what paths take, and looks nothing up (RFC 9110, section 9.3.7).
+    Where there is none, the match's handler responds with 404 for an unknown path, else with 405. OPTIONS returns the
+    methods of the path without access to any store (RFC 9110, section 9.3.7).
     """
     for route in ROUTES_BY_METHOD.get(method, ()):
-        if found := route.path.fullmatch(path):
-            return Match(route, method, **found.groupdict())
+        if groups := route.path.fullmatch(path):
+            return Match(route, method, **groups.groupdict())
     allowed = frozenset[str]().union(*(route.methods for route in ROUTES if route.path.fullmatch(path)))
     if allowed:
         allowed |= {"OPTIONS"}
@@ -143,7 +148,7 @@ def _options(allowed: frozenset[str], context: RequestContext) -> Response:
 
 
 def _not_found(allowed: frozenset[str], context: RequestContext) -> Response:
-    answer = responses.error_response(RegistryError(UNSUPPORTED if allowed else NOT_FOUND))
+    response = responses.error_response(RegistryError(UNSUPPORTED if allowed else NOT_FOUND))
     if allowed:
-        answer.add({"Allow": ", ".join(sorted(allowed))})
-    return answer
+        response.add({"Allow": ", ".join(sorted(allowed))})
+    return response

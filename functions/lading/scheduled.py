@@ -1,4 +1,4 @@
-"""What Cloud Scheduler calls: HTTP to the jobs, and back. A function of its own, which starts and ends by itself."""
+"""The HTTP endpoint of scheduled jobs, called by Cloud Scheduler. A separate function with a lifecycle of its own."""
 
 import logging
 
@@ -16,17 +16,20 @@ from lading_storage.errors import StorageError
 
 
 def collect(request: Request) -> Response:
-    """A slice of the collection of garbage (POST): answers its report, and logs it. For the settings' collector alone.
+    """Run a slice of garbage collection (POST) and return its report, which is also logged.
 
-    Where another collection is at work, the answer says so: nothing is wrong, and the scheduler need not come again.
+    Only the principal in the setting `collector` may call it. While another collection runs, the response is 200 with
+    `busy`, so that the scheduler does not retry.
     """
-    read = settings.load_settings()
-    logs.start(read.log, read.project, read.log_level)
+    config = settings.load_settings()
+    logs.start(config.log, config.project, config.log_level)
     try:
-        scheduler.check(request.headers.get("Authorization", ""), read.collector, IdTokens(GoogleClient(), read.realm))
+        scheduler.check(
+            request.headers.get("Authorization", ""), config.collector, IdTokens(GoogleClient(), config.realm)
+        )
         if request.method != "POST":
             raise RegistryError(UNSUPPORTED)
-        report = open_collector(read).run()
+        report = open_collector(config).run()
     except RegistryError as error:
         return responses.error_response(error)
     except StorageError:

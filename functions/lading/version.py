@@ -1,7 +1,7 @@
-"""The version of this program: the digest of its sources, the same wherever they are.
+"""The version of the sources: their digest, independent of where they are installed.
 
-A deployment is made of the sources that Terraform is run on, not of a release. So what can be compared is
-whether a server and a command are made of the same ones.
+A deployment is made from the sources that Terraform runs on, not from a release. So the digest tells whether a server
+and a command have the same sources.
 """
 
 import hashlib
@@ -14,12 +14,12 @@ import lading_storage
 
 @cache
 def source_version() -> str:
-    """Return `version_of` the packages that run here: those of the functions' zip, of a wheel or of a checkout."""
+    """Return `version_of` the running packages: of the functions' zip, a wheel or a checkout."""
     return version_of(*(Path(package.__path__[0]) for package in (lading, lading_storage)))
 
 
 def version_of(*packages: Path) -> str:
-    """Return 16 hexadecimal digits of the SHA-256 of all sources of packages (folders), and their paths."""
+    """Return the first 16 hexadecimal digits of the SHA-256 of all sources of package folders, and of their paths."""
     hasher = hashlib.sha256()
     files = {
         path.relative_to(package.parent).as_posix(): path for package in packages for path in package.rglob("*.py")

@@ -11,7 +11,7 @@ import pytest
 from werkzeug.test import EnvironBuilder
 
 from lading.app import request_of
-from lading.http.byteranges import MIN_PIECE, byteranges
+from lading.http.byteranges import MIN_CHUNK_SIZE, byteranges
 from lading.registry.content.manifest_format import OCI_INDEX
 from lading.registry.errors import BLOB_UNKNOWN, RegistryError
 from lading.registry.registry import Registry
@@ -197,17 +197,19 @@ def test_of_several_ranges_one_may_be_left(ranges: Client) -> None:
 
 def test_small_parts_are_sent_together_and_large_ones_are_not_collected() -> None:
     def open_range(start: int, stop: int) -> Iterator[bytes]:
-        return (bytes(min(MIN_PIECE, stop - at)) for at in range(start, stop, MIN_PIECE))
+        return (bytes(min(MIN_CHUNK_SIZE, stop - at)) for at in range(start, stop, MIN_CHUNK_SIZE))
 
     small = byteranges([(2 * number, 2 * number + 1) for number in range(1_000)], 10_000, "a/b", open_range)
     pieces = [*small.chunks]
     assert sum(map(len, pieces)) == small.size
-    assert len(pieces) == small.size // MIN_PIECE + 1
+    assert len(pieces) == small.size // MIN_CHUNK_SIZE + 1
 
-    large = byteranges([(0, 3 * MIN_PIECE), (3 * MIN_PIECE, 6 * MIN_PIECE)], 10 * MIN_PIECE, "a/b", open_range)
+    large = byteranges(
+        [(0, 3 * MIN_CHUNK_SIZE), (3 * MIN_CHUNK_SIZE, 6 * MIN_CHUNK_SIZE)], 10 * MIN_CHUNK_SIZE, "a/b", open_range
+    )
     pieces = [*large.chunks]
     assert sum(map(len, pieces)) == large.size
-    assert max(map(len, pieces)) < 2 * MIN_PIECE + 200, "no more than a piece of the store's beside what is joined"
+    assert max(map(len, pieces)) < 2 * MIN_CHUNK_SIZE + 200, "no more than a piece of the store's beside what is joined"
 
 
 def test_as_many_ranges_as_clients_ask_for_are_parts(ranges: Client) -> None:
@@ -222,13 +224,13 @@ def test_as_many_ranges_as_clients_ask_for_are_parts(ranges: Client) -> None:
 
 def test_parts_are_read_as_they_are_sent(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
     client, opened = client_of(registry), list[tuple[int, int]]()
-    digest, inner = client.push_blob("app", images.blob(5 * MIN_PIECE)), registry.blobs.open
+    digest, inner = client.push_blob("app", images.blob(5 * MIN_CHUNK_SIZE)), registry.blobs.open
 
     def counted(link: Link, start: int, stop: int) -> Iterator[bytes]:
         opened.append((start, stop))
         return inner(link, start, stop)
 
-    spans = [(start * MIN_PIECE, (start + 1) * MIN_PIECE) for start in (0, 2, 4)]
+    spans = [(start * MIN_CHUNK_SIZE, (start + 1) * MIN_CHUNK_SIZE) for start in (0, 2, 4)]
     monkeypatch.setattr(registry.blobs, "open", counted)
     environ: dict[str, Any] = EnvironBuilder(path=f"/v2/app/blobs/{digest}").get_environ()
     environ |= {"HTTP_HOST": HOST, "HTTP_RANGE": "bytes=" + ",".join(f"{start}-{stop - 1}" for start, stop in spans)}

@@ -11,7 +11,8 @@ from lading import settings
 from lading.app import App
 from lading.auth.authenticator import OpenAuthenticator
 from lading.http.body_slots import BodySlots
-from lading.http.request_body import CHUNK_SIZE, RequestBody
+from lading.http.read_ahead import CHUNK_SIZE
+from lading.http.request_body import RequestBody
 from lading.registry.errors import BODY_STALLED, RegistryError
 from lading.registry.registry import Registry
 from lading_storage.digests import digest_of

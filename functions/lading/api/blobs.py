@@ -18,20 +18,20 @@ CONTENT_TYPE: Final = "application/octet-stream"
 
 
 def get(context: RequestContext) -> Response:
-    """end-2: a blob, or ranges of it; a redirect to the blob store where that can sign a URL.
+    """end-2: return a blob, or ranges of it; redirect to the blob store where that can sign a URL.
 
-    A redirect is answered whatever the Range: the client sends it on, and the store serves ranges as it does. Several
-    of them through here instead would send through the function what no pull sends there.
+    The redirect does not depend on the Range header: the client sends it to the store, which serves ranges in its own
+    way. To serve multiple ranges here would route content through the function that no other pull routes there.
     """
     check_digest(context.last_segment, BLOB_UNKNOWN)
-    # Whoever only asks may push less for it, so what may go soon is not there.
+    # A client that sends HEAD may skip an upload, so blobs that may be collected soon count as missing.
     link = context.registry.blobs.get(context.name, context.last_segment, for_reuse=context.request.method == "HEAD")
     require_match(context, link.id)
     headers = {"Docker-Content-Digest": link.id, "ETag": f'"{link.id}"', "Accept-Ranges": "bytes"}
     if context.client_has_digest(link.id):
         return Response(304, headers)
     if context.request.method == "GET":
-        # A URL is signed, which may take a call, or an object is opened, on a disk that may be slow.
+        # Signing a URL may need a network call, and opening an object a slow disk.
         step_down()
         if url := context.registry.blobs.signed_url(link):
             return Response(307, headers | {"Location": url})
@@ -50,18 +50,18 @@ def _content(context: RequestContext, link: Link, headers: dict[str, str]) -> Re
     if context.request.method == "HEAD":
         # Range is defined for GET alone (RFC 9110, section 14.2).
         return Response(200, headers | {"Content-Type": CONTENT_TYPE}, b"", link.size)
-    asked = requested(_applicable_range(context, link), link.size)
-    if len(asked) > 1:
-        parts = byteranges(asked, link.size, CONTENT_TYPE, partial(context.registry.blobs.open, link))
+    ranges = requested(_applicable_range(context, link), link.size)
+    if len(ranges) > 1:
+        parts = byteranges(ranges, link.size, CONTENT_TYPE, partial(context.registry.blobs.open, link))
         return Response(206, headers | {"Content-Type": parts.media_type}, parts.chunks, parts.size)
-    start, stop = asked[0] if asked else (0, link.size)
+    start, stop = ranges[0] if ranges else (0, link.size)
     headers["Content-Type"] = CONTENT_TYPE
-    if asked:
+    if ranges:
         headers["Content-Range"] = f"bytes {start}-{stop - 1}/{link.size}"
-    return Response(206 if asked else 200, headers, context.registry.blobs.open(link, start, stop), stop - start)
+    return Response(206 if ranges else 200, headers, context.registry.blobs.open(link, start, stop), stop - start)
 
 
 def _applicable_range(context: RequestContext, link: Link) -> str | None:
-    """The Range header, unless If-Range names other bytes than these, or not strongly (RFC 9110, section 13.1.5)."""
+    """Return the Range header, unless If-Range names another or a weak entity tag (RFC 9110, section 13.1.5)."""
     headers = context.request.headers
     return headers.get("Range") if headers.get("If-Range") in (None, f'"{link.id}"') else None

@@ -1,9 +1,9 @@
-"""A page of the repositories that a caller may pull from, at a cost that follows the page.
+"""Pagination of the repositories that a caller may pull from, at a cost in proportion to the page.
 
-Names that the caller's patterns tell are read by key; only the names that begin as a glob does are scanned, in pages
-that double as long as a scan goes on. What one request looks at is bounded: then fewer than `n` names come with a Link,
-as the distribution-spec allows. Where that ends between names that the caller must not see, the Link has a cursor that
-tells none of them (auth.cursors).
+Exact names in the caller's patterns are read by key; only names with the literal prefix of a glob are scanned, in pages
+that double in size as a scan goes on. The records that one request scans are limited: at the limit a page of fewer than
+`n` names comes with a Link, as the distribution-spec permits. Where the limit falls between names that the caller must
+not see, the Link has an encrypted cursor that reveals none of them (auth.cursors).
 """
 
 from collections.abc import Sequence
@@ -14,25 +14,25 @@ from lading.auth.patterns import AFTER_NAMES, ExactNames, NameRange, Patterns
 from lading.registry.registry import Registry
 
 FIRST_SCAN: Final = 8
-"""Records of the first page of a scan: most folders hold few repositories."""
+"""Records of the first page of a scan: most folders contain few repositories."""
 
 MAX_SCAN: Final = 512
 MAX_KEYS: Final = 500
-"""Records of one call to the store."""
+"""Maximum records of one call to the store: of a scan, and of a read by key."""
 
 MAX_SCANNED: Final = 5_000
 MAX_CALLS: Final = 100
-"""Records, and calls to the store, of one request: it ends after the first call that reaches one of these."""
+"""Maximum records, and calls to the store, of one request, which ends after the first call that reaches either."""
 
 MAX_COMPARISONS: Final = 100_000
-"""Names times globs, of one request: a name takes 0.5 to 1.5 µs for each glob that begins as it does."""
+"""Maximum comparisons of names with globs in one request: each takes 0.5 to 1.5 µs where both have the same prefix."""
 
 
 @dataclass(frozen=True, slots=True)
 class CatalogPage:
-    """Some names, sorted.
+    """A page of sorted names.
 
-    next    after which text the next page begins, or "" at the end of the listing
+    next    the cursor after which the next page begins, or "" at the end of the listing
     hidden  whether `next` can be the name of a repository that the caller must not see
     """
 
@@ -43,7 +43,7 @@ class CatalogPage:
 
 @dataclass(slots=True)
 class _Search:
-    """What one request has found so far, and where it is."""
+    """The state of the search of one request."""
 
     registry: Registry
     patterns: Patterns
@@ -57,13 +57,13 @@ class _Search:
 
     @property
     def is_complete(self) -> bool:
-        """Whether there are names for the page and one more, or it has looked at as much as it may."""
-        too_much = self.scanned >= MAX_SCANNED or self.calls >= MAX_CALLS or self.compared >= self.max_compared
-        return len(self.found) > self.size or too_much
+        """Whether there is one name more than the page has, or a limit is reached."""
+        at_limit = self.scanned >= MAX_SCANNED or self.calls >= MAX_CALLS or self.compared >= self.max_compared
+        return len(self.found) > self.size or at_limit
 
     @property
     def max_compared(self) -> int:
-        """How many names one request compares with globs."""
+        """The maximum number of names that one request compares with globs."""
         return max(1, MAX_COMPARISONS // max(1, self.patterns.max_globs_per_name))
 
     @property
@@ -71,7 +71,7 @@ class _Search:
         return self.size + 1 - len(self.found)
 
     def take(self, part: ExactNames | NameRange) -> bool:
-        """Look through a part; returns whether it has come to its end."""
+        """Search a part of the patterns; return whether its end was reached."""
         return self._look_up(part) if isinstance(part, ExactNames) else self._scan(part)
 
     def _look_up(self, part: ExactNames) -> bool:
@@ -92,8 +92,8 @@ class _Search:
         while not self.is_complete:
             count = min(count, MAX_SCAN, self.max_compared - self.compared)
             page = self.registry.repositories(after, count)
-            below = (name for name in page.items if name.startswith(part.prefix))
-            self.found += [name for name in below if self.patterns.matches(name)]
+            in_range = (name for name in page.items if name.startswith(part.prefix))
+            self.found += [name for name in in_range if self.patterns.matches(name)]
             self.compared += len(page.items)
             if not page.next or not page.next.startswith(part.prefix):
                 self._advance(part.prefix + AFTER_NAMES, len(page.items) + 1, hidden=False)
@@ -103,14 +103,24 @@ class _Search:
             count *= 2
         return False
 
-    def _advance(self, place: str, looked: int, *, hidden: bool) -> None:
-        self.cursor, self.hidden = place, hidden
-        self.scanned += looked
+    def _advance(self, cursor: str, scanned: int, *, hidden: bool) -> None:
+        self.cursor, self.hidden = cursor, hidden
+        self.scanned += scanned
         self.calls += 1
 
 
 def page_of(registry: Registry, patterns: Patterns, after: str, size: int) -> CatalogPage:
-    """Return the first `size` names after `after` that match and are there, or as many as one request finds."""
+    """Return a page of the repositories that match `patterns`.
+
+    Args:
+        registry: has the repositories.
+        patterns: the caller's readable patterns.
+        after: the cursor after which the page begins.
+        size: the maximum number of names.
+
+    Returns:
+        The first `size` names, or fewer with a cursor where the limits of one request are reached.
+    """
     if not size:
         return CatalogPage([])
     search = _Search(registry, patterns, size)

@@ -1,4 +1,4 @@
-"""Health of the registry, for load balancers, orchestrators and people: no credentials are needed to ask."""
+"""Health checks for load balancers and orchestrators, without authentication."""
 
 from lading.http.request_context import RequestContext
 from lading.http.responses import Response, json_response
@@ -8,12 +8,12 @@ ABOUT = b"Lading, a container registry. Its API is at /v2/.\n"
 
 
 def about(context: RequestContext) -> Response:
-    """Say what answers here: this process does. Asks no store."""
+    """about, health: confirm that this process responds (liveness), without access to the stores."""
     return Response(200, {"Content-Type": "text/plain; charset=utf-8"}, ABOUT)
 
 
 def ready(context: RequestContext) -> Response:
-    """Return whether both stores answer: 200, or 503 with the one that does not. Asks them once a second at most."""
+    """ready: return 200 if both stores respond, else 503 with the one that does not; at most one check a second."""
     failing = context.registry.readiness.failing()
     if failing:
         raise RegistryError(UNAVAILABLE, {"store": failing})

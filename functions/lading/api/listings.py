@@ -1,4 +1,4 @@
-"""Tags, repositories and referrers."""
+"""Listings of tags, repositories and referrers."""
 
 from typing import Any
 
@@ -12,17 +12,17 @@ from lading.registry.names import check_digest, check_subject
 
 
 def tags(context: RequestContext) -> Response:
-    """end-8a, end-8b: the tags of a repository, in lexical order."""
+    """end-8a, end-8b: list the tags of a repository, in lexical order."""
     size = page_size(context)
     page = context.registry.tags.names(context.name, start_after(context), size)
-    answer = json_response({"name": context.name, "tags": page.items})
+    response = json_response({"name": context.name, "tags": page.items})
     if page.next:
-        add_next_link(context, answer, {"n": size, "last": page.next})
-    return answer
+        add_next_link(context, response, {"n": size, "last": page.next})
+    return response
 
 
 def repositories(context: RequestContext) -> Response:
-    """Docker's `_catalog`: the repositories that the caller may pull from."""
+    """_catalog: list the repositories that the caller may pull from (Docker's API)."""
     size, last = page_size(context), context.request.args.get("last", "")
     after = (
         context.authenticator.unseal_cursor(context.caller, last)
@@ -32,29 +32,29 @@ def repositories(context: RequestContext) -> Response:
     readable_patterns = patterns.compiled(tuple(context.caller.readable_patterns()))
     with context.searches.slot(context.caller.principal or context.audit.origin.client.network):
         page = catalog.page_of(context.registry, readable_patterns, after, size)
-    answer = json_response({"repositories": page.names})
+    response = json_response({"repositories": page.names})
     if page.next:
         last = context.authenticator.seal_cursor(context.caller, page.next) if page.hidden else page.next
-        add_next_link(context, answer, {"n": size, "last": last})
-    return answer
+        add_next_link(context, response, {"n": size, "last": last})
+    return response
 
 
 def referrers(context: RequestContext) -> Response:
-    """end-12a, end-12b: what refers to a manifest, as an index; the subject need not be there."""
+    """end-12a, end-12b: list the referrers of a manifest as an index; the subject itself need not exist."""
     check_subject(context.last_segment)
     artifact_type, last = context.request.args.get("artifactType", ""), context.request.args.get("last", "")
     if last:
         check_digest(last)
     page = context.registry.manifests.referrers(context.name, context.last_segment, artifact_type, last)
-    described = [_descriptor(referrer) for referrer in page.items]
-    index = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": described}
-    answer = json_response(index, media_type=OCI_INDEX)
+    descriptors = [_descriptor(referrer) for referrer in page.items]
+    index = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": descriptors}
+    response = json_response(index, media_type=OCI_INDEX)
     filters = {"artifactType": artifact_type} if artifact_type else {}
     if filters:
-        answer.add({"OCI-Filters-Applied": "artifactType"})
+        response.add({"OCI-Filters-Applied": "artifactType"})
     if page.next:
-        add_next_link(context, answer, {**filters, "last": page.next})
-    return answer
+        add_next_link(context, response, {**filters, "last": page.next})
+    return response
 
 
 def _descriptor(referrer: Referrer) -> dict[str, Any]:

@@ -14,45 +14,48 @@ from lading.server.leader import step_down
 from lading_storage.records.core import Manifest, Tag
 
 MAX_TAGS = 100
-"""In one push; the distribution-spec asks for at least 10."""
+"""Maximum tags in one push; the distribution-spec requires at least 10."""
 
 
 def get(context: RequestContext) -> Response:
-    """end-3: a manifest by tag or digest. Every client takes every type today, so Accept is not asked."""
-    present = False
+    """end-3: return a manifest by tag or digest. The Accept header is ignored: all present clients accept all types."""
+    only_present = False
     if parse_as_of(context.last_segment):
-        # As of a time: a search through the tag's history, not one read.
+        # A reference as of a time needs a search through the tag's history, not a single read.
         step_down()
-        # A client asks for the right to pull alone, so a caller with a name need not show that to push.
-        present = not context.caller.principal and not history.may_see_all(context)
-    # Clients that push ask by HEAD: what they are told is there, they do not push, so it must be whole. What is pulled
-    # is taken as far as it is good.
-    whole = context.request.method == "HEAD"
-    found = context.registry.manifests.find(context.name, context.last_segment, intact=whole, only_present=present)
-    require_match(context, found.digest)
-    if context.request.method == "GET" and context.registry.last_pulls.is_due(context.name, found.digest):
-        # Written before the answer: afterwards, Cloud Run gives no processor's time.
+        # Clients request a token with the right to pull only, so an authenticated caller need not have that to push.
+        only_present = not context.caller.principal and not history.may_see_all(context)
+    # Before a push clients send HEAD and skip content that exists, so it must be intact. A pull returns a manifest even
+    # if some of its content is damaged.
+    intact = context.request.method == "HEAD"
+    manifest = context.registry.manifests.find(
+        context.name, context.last_segment, intact=intact, only_present=only_present
+    )
+    require_match(context, manifest.digest)
+    if context.request.method == "GET" and context.registry.last_pulls.is_due(context.name, manifest.digest):
+        # Written before the response: afterwards Cloud Run allocates no CPU.
         step_down()
-        context.registry.last_pulls.record_pull(context.name, found.digest)
+        context.registry.last_pulls.record_pull(context.name, manifest.digest)
     headers = {
-        "Docker-Content-Digest": found.digest,
-        "ETag": f'"{found.digest}"',
-        "Content-Type": found.media_type,
+        "Docker-Content-Digest": manifest.digest,
+        "ETag": f'"{manifest.digest}"',
+        "Content-Type": manifest.media_type,
     }
-    if context.client_has_digest(found.digest):
+    if context.client_has_digest(manifest.digest):
         return Response(304, headers)
-    return Response(200, headers, b"" if context.request.method == "HEAD" else _content(context, found), found.size)
+    content = b"" if context.request.method == "HEAD" else _content(context, manifest)
+    return Response(200, headers, content, manifest.size)
 
 
-def _content(context: RequestContext, found: Manifest | Tag) -> bytes | Iterator[bytes]:
-    if found.content is None:
-        # Another read, or an object of the blob store.
+def _content(context: RequestContext, manifest: Manifest | Tag) -> bytes | Iterator[bytes]:
+    if manifest.content is None:
+        # The content is in another record, or in an object of the blob store.
         step_down()
-    return context.registry.manifests.stream(found)
+    return context.registry.manifests.stream(manifest)
 
 
 def put(context: RequestContext) -> Response:
-    """end-7: push a manifest by tag or digest, and let the tags of `?tag=` name it."""
+    """end-7: push a manifest by tag or digest, and point the tags of the parameter `tag` to it."""
     by_digest = is_digest_reference(context.last_segment)
     tags = context.request.args.getlist("tag")
     if len(tags) > MAX_TAGS:
@@ -73,16 +76,16 @@ def put(context: RequestContext) -> Response:
     context.audit.record_change(Change("manifest-pushed", manifest.digest, tuple(dict.fromkeys(put.tags))))
     location = context.location("manifests", manifest.digest)
     headers = {"Location": location, "Docker-Content-Digest": manifest.digest, "ETag": f'"{manifest.digest}"'}
-    answer = Response(201, headers)
+    response = Response(201, headers)
     if manifest.subject:
-        answer.add({"OCI-Subject": manifest.subject})
+        response.add({"OCI-Subject": manifest.subject})
     for tag in tags:
-        answer.add({"OCI-Tag": tag})
-    return answer
+        response.add({"OCI-Tag": tag})
+    return response
 
 
 def delete(context: RequestContext) -> Response:
-    """end-9: remove a manifest with its tags, or one tag, unless If-Match or If-None-Match forbids it."""
+    """end-9: delete a manifest with its tags, or one tag, if the preconditions hold (If-Match, If-None-Match)."""
     if is_digest_reference(context.last_segment, MANIFEST_UNKNOWN):
         _delete_manifest(context)
     else:
@@ -94,16 +97,20 @@ def delete(context: RequestContext) -> Response:
 
 
 def _delete_manifest(context: RequestContext) -> None:
-    """Delete a manifest, and report all that went with it, also where the deletion fails halfway."""
-    gone: list[Tag | Manifest] = []
+    """Delete a manifest, and record all that was deleted with it, also where the deletion fails halfway."""
+    deleted: list[Tag | Manifest] = []
     try:
         context.registry.deletion.manifest(
-            context.name, context.last_segment, context.change_context("delete"), gone.append, precondition_of(context)
+            context.name,
+            context.last_segment,
+            context.change_context("delete"),
+            deleted.append,
+            precondition_of(context),
         )
     finally:
-        if gone:
-            tags = tuple(each.id for each in gone if isinstance(each, Tag))
-            digests = tuple(each.id for each in gone if isinstance(each, Manifest))
+        if deleted:
+            tags = tuple(each.id for each in deleted if isinstance(each, Tag))
+            digests = tuple(each.id for each in deleted if isinstance(each, Manifest))
             root = context.last_segment if context.last_segment in digests else ""
             also = tuple(digest for digest in digests if digest != root)
             context.audit.record_change(Change("manifest-deleted", root, tags, also))

@@ -1,13 +1,13 @@
-"""Pushing blobs: at once, in one stream, in chunks, or by mounting what another repository has.
+"""Pushing blobs: in a single request, as a stream, in chunks, or by mounting a blob of another repository.
 
-A session's Location ends in its id and in the offset at which the next chunk belongs: `uploads/<id>-<offset>`. A client
-that saw no answer to a PATCH and sends it again uses the Location of before, and is refused (416) with the current one
-instead of appending the same bytes twice. What is sent to a Location:
+A session's Location ends in its id and the offset of the next chunk: `uploads/<id>-<offset>`. A client that received no
+response to a PATCH and retries it uses the previous Location, and is refused (416) with the current one, instead of
+appending the same bytes twice. Requests to a Location:
 
-    request              at the current offset   at another one
-    PATCH or PUT         appended                416, unless the body is empty
-    … Content-Range      as it says: 416 unless it begins where the session ends, whatever the Location
-    GET, HEAD, DELETE    the offset is not looked at
+    request                  at the current offset   at another offset
+    PATCH, PUT               appended                416, unless the body is empty
+    … with Content-Range     appended if it begins where the session ends, else 416, whatever the Location
+    GET, HEAD, DELETE        the offset is ignored
 
 The id alone, as in Docker-Upload-UUID, is a Location for any offset.
 """
@@ -33,7 +33,7 @@ _AT_OFFSET: Final = re.compile(r"(.+)-([0-9]{1,18})")
 
 
 def start(context: RequestContext) -> Response:
-    """end-4a, end-4b, end-11: begin a session; or push a blob in this one request; or mount one."""
+    """end-4a, end-4b, end-11: start an upload session, push a blob in this single request, or mount a blob."""
     query = context.request.args
     if "mount" in query and (mounted := _mount(context)):
         return mounted
@@ -48,7 +48,7 @@ def start(context: RequestContext) -> Response:
 
 
 def status(context: RequestContext) -> Response:
-    """end-13: where a session ends."""
+    """end-13: return the progress of a session."""
     id, _ = _session(context)
     upload = context.registry.uploads.get(context.name, id, context.caller.principal)
     return Response(204, _progress(context, upload))
@@ -63,7 +63,7 @@ def append(context: RequestContext) -> Response:
 
 
 def finish(context: RequestContext) -> Response:
-    """end-6: add the last chunk, or the whole blob, or nothing, and publish it."""
+    """end-6: add the last chunk, the whole blob or nothing, and publish the blob."""
     digest = context.request.args.get("digest", "")
     check_digest(digest)
     id, offset = _session(context)
@@ -73,7 +73,7 @@ def finish(context: RequestContext) -> Response:
 
 
 def cancel(context: RequestContext) -> Response:
-    """end-14: end a session and forget its bytes."""
+    """end-14: cancel a session and discard its bytes."""
     id, _ = _session(context)
     context.registry.uploads.cancel(context.name, id, context.caller.principal)
     context.audit.record_change(Change("upload-cancelled", session=id))
@@ -81,7 +81,7 @@ def cancel(context: RequestContext) -> Response:
 
 
 def add_session_headers(context: RequestContext, upload: Upload, response: Response) -> None:
-    """Add to the answer to a refused chunk where the session ends, so that the client can go on from there."""
+    """Add the progress of the session to the response to a refused chunk, so that the client can continue there."""
     response.add(_progress(context, upload))
 
 
@@ -89,7 +89,7 @@ def _mount(context: RequestContext) -> Response | None:
     digest, source = context.request.args["mount"], context.request.args.get("from", "")
     check_digest(digest)
     if source and not is_repository(source):
-        # No repository has such a name: like any blob that cannot be mounted, it is uploaded (end-11).
+        # No repository has this name, so the blob cannot be mounted and is uploaded instead (end-11).
         return None
     link = context.registry.blobs.mount(context.name, digest, source, _sources(context, digest, source))
     if link is None:
@@ -99,20 +99,24 @@ def _mount(context: RequestContext) -> Response | None:
 
 
 def _sources(context: RequestContext, digest: str, source: str) -> PullPredicate:
-    """From which repositories the caller may mount: `source`, or, where it is "", any that a listing would show.
+    """Return the predicate for repositories from which the caller may mount.
 
-    Raises UNAUTHORIZED where the token was not asked for `source`: with one that was, no blob need be sent. A refusal
-    shows in no answer, and so is written down here.
+    These are `source`, or, where it is "", all that a listing would contain. A denial does not change the response,
+    so it is recorded here.
+
+    Raises:
+        RegistryError: UNAUTHORIZED where the token does not cover `source`: with one that does, the client need not
+            upload the blob.
     """
     if not source:
-        # Of any number of repositories nobody is asked one by one.
+        # Patterns, since there may be any number of repositories to decide about.
         return patterns.compiled(tuple(context.caller.readable_patterns())).matches
-    verdict = context.caller.decide(Action.PULL, source).effect
-    if verdict is Effect.UNDETERMINED:
+    effect = context.caller.decide(Action.PULL, source).effect
+    if effect is Effect.UNDETERMINED:
         raise RegistryError(UNAUTHORIZED, {"scope": f"repository:{source}:pull"})
-    if verdict is Effect.DENIED:
+    if effect is Effect.DENIED:
         context.audit.refused(Action.PULL.value, source, digest)
-    return lambda repository: verdict is Effect.ALLOWED and repository == source
+    return lambda repository: effect is Effect.ALLOWED and repository == source
 
 
 def _push_monolithic(context: RequestContext) -> Response:
@@ -123,7 +127,7 @@ def _push_monolithic(context: RequestContext) -> Response:
     try:
         context.registry.uploads.finish(context.name, upload.id, digest, body, principal)
     except RegistryError:
-        # The client never learns the session's name, so nobody would go on with it; a wrong digest has ended it.
+        # The client does not know the session's id, so it could not continue it. A wrong digest has already ended it.
         with suppress(RegistryError):
             context.registry.uploads.cancel(context.name, upload.id, principal)
         raise
@@ -132,7 +136,7 @@ def _push_monolithic(context: RequestContext) -> Response:
 
 
 def _session(context: RequestContext) -> tuple[str, int | None]:
-    """Return the id of the session that the path names, which may be none, and the offset, or None without one."""
+    """Return the session id in the path, of a session that may not exist, and the offset, or None without one."""
     match = _AT_OFFSET.fullmatch(context.last_segment)
     return (match[1], int(match[2])) if match else (context.last_segment, None)
 
@@ -147,7 +151,7 @@ def _created(context: RequestContext, digest: str) -> Response:
 
 
 def _progress(context: RequestContext, upload: Upload) -> dict[str, str]:
-    # With nothing received there is no last byte to name; clients expect `0-0` all the same.
+    # With nothing received there is no last byte; clients expect `0-0` all the same.
     return {
         "Location": context.location("blobs", "uploads", f"{upload.id}-{upload.offset}"),
         "Range": f"0-{max(0, upload.offset - 1)}",

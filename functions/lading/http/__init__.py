@@ -1,1 +1,1 @@
-"""HTTP itself: requests, responses, streaming. Knows no rules of a registry."""
+"""HTTP: requests, responses and streaming, independent of the endpoints."""

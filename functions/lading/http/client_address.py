@@ -1,10 +1,10 @@
-"""The address of the client that sent a request, through as many trusted proxies as the settings count.
+"""The address of a client, with the number of trusted reverse proxies that the settings give.
 
-Each proxy appends the address that it was called from to X-Forwarded-For, so the entries that can be believed are the
-last ones: with `hops` trusted proxies in front, the client is the entry at that position, counted from the right.
-Whatever stands to the left of it came from the client, and may be forged. So may a header `X_Forwarded_For`, which WSGI
-cannot tell from X-Forwarded-For and of which granian takes the last: a trusted proxy has to drop such names, as nginx
-does by itself and Envoy with `headers_with_underscores_action: DROP_HEADER`.
+Each proxy appends the address of its peer to X-Forwarded-For, so only the last entries can be trusted: with `hops`
+trusted proxies, the client is the entry at that position, counted from the right. Entries to the left of it came from
+the client, and may be forged. So may a header `X_Forwarded_For`, which WSGI does not distinguish from X-Forwarded-For
+and of which granian takes the last: a trusted proxy must drop such names, as nginx does by default and Envoy with
+`headers_with_underscores_action: DROP_HEADER`.
 
     peer of the connection    X-Forwarded-For                hops    the client
     192.0.2.9                 10.0.0.1 (forged)              0       192.0.2.9
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
 IPV6_PREFIX: Final = 64
-"""Bits of an IPv6 address that count: any single client may use all addresses that begin with them (RFC 6177)."""
+"""Bits of an IPv6 address that identify a client, which may use all addresses with this prefix (RFC 6177)."""
 
 MAX_ENTRY: Final = 80
-"""Characters of one entry that are looked at: more than an IPv6 address with brackets, zone and port has."""
+"""Maximum characters of an entry: more than an IPv6 address with brackets, zone and port has."""
 
 _ENTRY: Final = re.compile(
     r"\[([^\[\]]*:[^\[\]]*)\](?::\d{1,5})?|([\d.]+)(?::\d{1,5})?|([^\[\]:]*:[^\[\]]*:[^\[\]]*)", re.ASCII
 )
-"""`[IPV6]` or `[IPV6]:PORT`, `IPV4` or `IPV4:PORT`, and IPv6 as it is."""
+"""`[IPV6]` or `[IPV6]:PORT`, `IPV4` or `IPV4:PORT`, or plain IPv6."""
 
 
 class ClientAddress(NamedTuple):
@@ -44,45 +44,45 @@ class ClientAddress(NamedTuple):
 
 
 NO_ADDRESS: Final = ClientAddress("", "")
-"""Of a request that came over no network: a Unix socket, or a test."""
+"""The address of a client without one: over a Unix socket, or in a test."""
 
 
 def client_address(environ: "WSGIEnvironment", hops: int) -> ClientAddress:
-    """Return the address of the client behind `hops` trusted proxies.
+    """Return the address of the client of a request.
 
     Falls back to the peer of the connection where the header has fewer entries than `hops`, or no address at that
-    position: the request did not come through all the proxies, and no part of the header can be believed.
+    position: the request did not pass all the proxies, and no part of the header can be trusted.
 
     Args:
-        environ: of the request (PEP 3333); a repeated header stands in it once, joined by commas.
-        hops: proxies that are trusted; with 0 the header is not read.
+        environ: the WSGI environment (PEP 3333), in which repeated headers are joined by commas.
+        hops: the number of trusted proxies; with 0 the header is ignored.
     """
     if hops:
-        # Only the entries from the right matter, however many a client has put to their left.
+        # Only the last entries count, however many a client has put to their left.
         entries = environ.get("HTTP_X_FORWARDED_FOR", "").rsplit(",", hops)[-hops:]
-        if len(entries) == hops and (found := _parse(entries[0])):
-            return found
+        if len(entries) == hops and (address := _parse(entries[0])):
+            return address
     return _parse(environ.get("REMOTE_ADDR") or "") or NO_ADDRESS
 
 
 def _parse(text: str) -> ClientAddress | None:
-    """Return the address in one entry, or None where there is none."""
-    # Bounded before it is remembered: the cache must not keep what a client made large.
+    """Return the address in an entry, or None."""
+    # The length is checked before the cache, which must not hold large texts of clients.
     return _address(text.strip()) if len(text) <= MAX_ENTRY else None
 
 
 @lru_cache(maxsize=1024)
 def _address(text: str) -> ClientAddress | None:
-    """Return the address of one entry; its zone and port are left out."""
-    found = _ENTRY.fullmatch(text)
-    if not found:
+    """Return the address in an entry, without zone and port, or None."""
+    match = _ENTRY.fullmatch(text)
+    if not match:
         return None
     try:
-        address = ip_address(next(filter(None, found.groups())))
+        address = ip_address(next(filter(None, match.groups())))
     except ValueError:
         return None
     if isinstance(address, IPv6Address):
-        # Without its zone, which means something on the proxy's own machine alone.
+        # The zone is dropped: it has a meaning only on the proxy's own machine.
         address = address.ipv4_mapped or IPv6Address(int(address))
     if isinstance(address, IPv4Address):
         return ClientAddress(str(address), str(address))

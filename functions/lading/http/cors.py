@@ -1,7 +1,8 @@
-"""Cross-origin requests: web pages of other sites that the settings name may use the registry (Fetch, "CORS protocol").
+"""Cross-origin requests: web pages of the origins in the settings may use the registry (Fetch, "CORS protocol").
 
-A page reads an answer, and sends Authorization, only where the answer names its origin; `*` is never said, since what
-is asked with credentials must name it. Which pages may write, request_checks decides by the same list.
+A page can read a response, and send Authorization, only where the response names its origin. `*` is never sent, since a
+response to a request with credentials must name the origin. request_checks decides by the same list which pages may
+write.
 """
 
 from collections.abc import Collection
@@ -15,22 +16,28 @@ if TYPE_CHECKING:
 REQUEST_HEADERS: Final = (
     "Accept, Authorization, Cache-Control, Content-Range, Content-Type, If-Match, If-None-Match, Range, X-Request-Id"
 )
-"""What a page may send: what clients of a registry do."""
+"""Request headers that a page may send: those of registry clients."""
 
 RESPONSE_HEADERS: Final = (
     "Content-Length, Content-Range, Docker-Content-Digest, Docker-Distribution-API-Version, Docker-Upload-UUID, ETag,"
     " Link, Location, OCI-Chunk-Min-Length, OCI-Filters-Applied, OCI-Subject, OCI-Tag, Range, Retry-After,"
     " WWW-Authenticate, X-Request-Id"
 )
-"""What a page may read beside what all pages may."""
+"""Response headers that a page may read in addition to the CORS-safelisted ones."""
 
 MAX_AGE: Final = "600"
-"""Seconds for which a browser need not ask again. Its own cap may be lower."""
+"""Seconds for which a browser may cache a preflight response. Its own limit may be lower."""
 
 
 def add_headers(origins: Collection[str], environ: "WSGIEnvironment", response: Response) -> None:
-    """Let a page of one of `origins` read an answer, and send the request that it asks for (preflight)."""
-    # What one page is told, a cache must not tell another one.
+    """Add the CORS headers to a response, also to that of a preflight request.
+
+    Args:
+        origins: the origins whose pages may use the registry.
+        environ: the WSGI environment of the request.
+        response: the response.
+    """
+    # So that a cache does not serve the response for one origin to another.
     headers = {"Vary": "Origin"}
     origin = environ.get("HTTP_ORIGIN", "")
     if origin in origins:

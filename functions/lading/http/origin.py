@@ -1,7 +1,7 @@
-"""Where a request came from, as the lines of a log tell it, and the id that the registry gives it.
+"""The origin of a request for logs, and the id that the registry assigns to it.
 
-X-Request-Id and trace ids are whatever a client or a proxy says: they stand beside the registry's own id, and are never
-taken for it. Else a client could give two requests one id, or one request another's.
+X-Request-Id and trace ids are set by clients and proxies, so they are logged in addition to the registry's own id and
+never replace it. Otherwise a client could give two requests the same id, or reuse the id of another request.
 """
 
 import random
@@ -21,17 +21,17 @@ _TRACE_PARENT: Final = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9
 """traceparent (W3C Trace Context)."""
 
 _NO_TRACE: Final = "0" * 32
-"""W3C Trace Context: an id that is not valid."""
+"""The invalid trace id of W3C Trace Context."""
 
 
 class Origin(NamedTuple):
-    """Where one request came from.
+    """The origin of one request.
 
-    id       random, and the registry's own: for answers, logs and the history of tags
+    id       the registry's own random id, for responses, logs and the history of tags
     client   the address of the client
-    agent    the user agent, encoded for use between quotation marks, or NONE
-    sent_id  the client's or a proxy's X-Request-Id, encoded, or NONE
-    trace    the trace that the request is part of, 32 hexadecimal digits, or NONE
+    agent    the user agent, encoded for use between quotation marks, or ABSENT
+    sent_id  the X-Request-Id of the client or a proxy, encoded, or ABSENT
+    trace    the id of the request's trace, 32 hexadecimal digits, or ABSENT
     """
 
     id: str
@@ -42,7 +42,7 @@ class Origin(NamedTuple):
 
 
 def origin(environ: "WSGIEnvironment", hops: int) -> Origin:
-    """Return where a request came from, through `hops` trusted proxies (`client_address`)."""
+    """Return the origin of a request that passed `hops` trusted proxies (`client_address`)."""
     return Origin(
         f"{random.getrandbits(128):032x}",
         client_address(environ, hops),
@@ -53,9 +53,9 @@ def origin(environ: "WSGIEnvironment", hops: int) -> Origin:
 
 
 def _trace(environ: "WSGIEnvironment") -> str:
-    found = None
+    match = None
     if "HTTP_X_CLOUD_TRACE_CONTEXT" in environ:
-        found = _CLOUD_TRACE.fullmatch(environ["HTTP_X_CLOUD_TRACE_CONTEXT"])
-    if found is None and "HTTP_TRACEPARENT" in environ:
-        found = _TRACE_PARENT.fullmatch(environ["HTTP_TRACEPARENT"])
-    return found[1] if found and found[1] != _NO_TRACE else ABSENT
+        match = _CLOUD_TRACE.fullmatch(environ["HTTP_X_CLOUD_TRACE_CONTEXT"])
+    if match is None and "HTTP_TRACEPARENT" in environ:
+        match = _TRACE_PARENT.fullmatch(environ["HTTP_TRACEPARENT"])
+    return match[1] if match and match[1] != _NO_TRACE else ABSENT

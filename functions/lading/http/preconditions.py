@@ -1,7 +1,7 @@
 """If-Match and If-None-Match (RFC 9110, section 13.1). The ETag of a manifest or blob is its digest.
 
-A header that cannot be read is taken at its strictest: If-Match then matches nothing, and If-None-Match everything. A
-condition that is left out because of a stray quotation mark would let a write overwrite what it was to spare.
+A malformed header has the strictest meaning: If-Match then matches nothing, and If-None-Match everything. If the
+condition were ignored because of a stray quotation mark, a write would overwrite what it was meant to preserve.
 """
 
 import re
@@ -14,11 +14,11 @@ from lading.registry.content.preconditions import ANY, UNCONDITIONAL, Preconditi
 
 _TAG: Final = r'(?:(?:W/)?"[^"]*"|[^\s",*]+)'
 _TAGS: Final = re.compile(rf"\s*{_TAG}(?:\s*,\s*{_TAG})*\s*")
-"""A list of entity tags; one without quotation marks is understood as well."""
+"""A list of entity tags; tags without quotation marks are accepted as well."""
 
 
 def precondition_of(context: RequestContext) -> Precondition:
-    """Return what a write demands of what its reference names."""
+    """Return the precondition of a write on the manifest that its reference names."""
     environ = context.request.environ
     match, none_match = environ.get("HTTP_IF_MATCH"), environ.get("HTTP_IF_NONE_MATCH")
     if match is None and none_match is None:
@@ -29,24 +29,24 @@ def precondition_of(context: RequestContext) -> Precondition:
     )
 
 
-def require_match(call: RequestContext, digest: str) -> None:
-    """Raise PRECONDITION_FAILED where a request for what is `digest` has an If-Match of something else."""
-    header = call.request.environ.get("HTTP_IF_MATCH")
+def require_match(context: RequestContext, digest: str) -> None:
+    """Check the If-Match of a read of the content with this digest. Raises PRECONDITION_FAILED."""
+    header = context.request.environ.get("HTTP_IF_MATCH")
     if header is not None:
-        Precondition(match=_match(call, header)).check(digest)
+        Precondition(match=_match(context, header)).check(digest)
 
 
-def _match(call: RequestContext, header: str) -> frozenset[str]:
+def _match(context: RequestContext, header: str) -> frozenset[str]:
     if header.strip() == ANY:
         return frozenset([ANY])
-    # A weak entity tag never matches strongly.
-    return _digests(call.request.if_match, weak=False) if _TAGS.fullmatch(header) else frozenset()
+    # A weak entity tag never matches in a strong comparison.
+    return _digests(context.request.if_match, weak=False) if _TAGS.fullmatch(header) else frozenset()
 
 
-def _none_match(call: RequestContext, header: str) -> frozenset[str]:
-    return _digests(call.request.if_none_match, weak=True) if _TAGS.fullmatch(header) else frozenset([ANY])
+def _none_match(context: RequestContext, header: str) -> frozenset[str]:
+    return _digests(context.request.if_none_match, weak=True) if _TAGS.fullmatch(header) else frozenset([ANY])
 
 
 def _digests(tags: ETags, *, weak: bool) -> frozenset[str]:
-    # What is quoted is an entity tag, though it be an asterisk.
+    # A quoted asterisk is an entity tag, not the wildcard.
     return frozenset(tags.as_set(include_weak=weak)) - {ANY}

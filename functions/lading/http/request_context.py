@@ -1,4 +1,4 @@
-"""What a handler gets, and the endpoint that says that this is a registry."""
+"""The context of a request, which handlers receive, and the parameters of listings."""
 
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
@@ -7,29 +7,28 @@ from werkzeug.wrappers import Request
 
 from lading.audit import Audit
 from lading.auth.access import Authenticator, Caller
-from lading.auth.authenticator import OpenAuthenticator
 from lading.auth.bulkhead import Bulkhead
 from lading.http.request_body import RequestBody
-from lading.http.responses import Response, json_response
+from lading.http.responses import Response
 from lading.registry.change_context import ChangeContext
-from lading.registry.errors import PAGE_INVALID, UNAUTHORIZED, RegistryError
+from lading.registry.errors import PAGE_INVALID, RegistryError
 from lading.registry.names import MAX_NAME
 from lading.registry.registry import Registry
-from lading.version import source_version
 
 MAX_PAGE_SIZE = 1_000
-"""Items of a listing; a client may ask for fewer (CVE-2023-2253)."""
+"""Items of a page of a listing; a client may request fewer (CVE-2023-2253)."""
 
 
 class RequestContext(NamedTuple):
-    """One request, on its way to a handler.
+    """The context of one request.
 
-    door      where callers get tokens
-    audit     where the handler reports what it did
-    searches  bounds how many requests look through many records at a time
-    url       the registry's address as clients see it, without a slash at the end, or "" for relative URLs
-    name      the repository, of the right grammar, or ""
-    last      the path's last segment, where the route has one: a digest, reference or session id, not yet checked
+    authenticator  issues tokens
+    caller         the authenticated caller, which may be anonymous
+    audit          records what the handler changes
+    searches       limits the concurrent requests that scan many records
+    url            the registry's public base URL without a trailing slash, or "" for relative URLs
+    name           the repository's name, checked by the grammar, or ""
+    last_segment   the path's last segment where the route has one: a digest, reference or session id, not yet checked
     """
 
     request: Request
@@ -44,48 +43,36 @@ class RequestContext(NamedTuple):
     last_segment: str = ""
 
     def change_context(self, action: str) -> ChangeContext:
-        """What this request does, for the history of tags."""
+        """Return the action, caller and id of this request, for the history of tags."""
         return ChangeContext(action, self.caller.principal, self.audit.origin.id)
 
     def location(self, *segments: str) -> str:
-        """The URL of something in this repository; never made from the Host header, which anyone can set."""
+        """Return the URL of a resource in this repository; it never depends on the Host header, which can be forged."""
         return "/".join([f"{self.url}/v2/{self.name}", *segments])
 
     def client_has_digest(self, digest: str) -> bool:
-        """Whether the client says that it has these bytes (RFC 9110, section 13.1.2)."""
-        # Hardly any client says so of any, and to read the header costs more than to look for it.
+        """Return whether If-None-Match names this digest (RFC 9110, section 13.1.2)."""
+        # Few clients send the header, and to parse it costs more than to look it up.
         return "HTTP_IF_NONE_MATCH" in self.request.environ and self.request.if_none_match.contains_weak(digest)
 
 
-def check(context: RequestContext) -> Response:
-    """end-1: this is a registry, and the caller may come in."""
-    return json_response({})
-
-
-def version(context: RequestContext) -> Response:
-    """Tell the version of the sources, but not to everyone: it tells which faults they have."""
-    if not context.caller.principal and not isinstance(context.authenticator, OpenAuthenticator):
-        raise RegistryError(UNAUTHORIZED)
-    return json_response({"version": source_version()})
-
-
 def page_size(context: RequestContext) -> int:
-    """The `n` of a listing, at most MAX_PAGE_SIZE. Raises PAGE_INVALID."""
-    asked = context.request.args.get("n")
-    if asked is None:
+    """Return the parameter `n` of a listing, at most MAX_PAGE_SIZE. Raises PAGE_INVALID."""
+    n = context.request.args.get("n")
+    if n is None:
         return MAX_PAGE_SIZE
-    if not (asked.isascii() and asked.isdigit()):
-        raise RegistryError(PAGE_INVALID, {"n": asked[:20]})
-    # Any number of digits may be sent; int() has a limit of its own, far above what matters here.
-    return min(int(asked[:10]), MAX_PAGE_SIZE)
+    if not (n.isascii() and n.isdigit()):
+        raise RegistryError(PAGE_INVALID, {"n": n[:20]})
+    # A client may send any number of digits; int() has a limit of its own, far above the relevant values.
+    return min(int(n[:10]), MAX_PAGE_SIZE)
 
 
 def start_after(context: RequestContext) -> str:
-    """The `last` of a listing, behind which it begins: any text, of which no more counts than a name can have."""
+    """Return the parameter `last` of a listing, after which the page begins: any text, cut to the length of a name."""
     return context.request.args.get("last", "")[:MAX_NAME]
 
 
 def add_next_link(context: RequestContext, response: Response, parameters: dict[str, Any]) -> None:
-    """Say where the next page is (RFC 8288)."""
+    """Add the Link to the next page (RFC 8288)."""
     path = f"{context.url}{context.request.path}"
     response.add({"Link": f'<{path}?{urlencode(parameters)}>; rel="next"'})

@@ -1,15 +1,15 @@
-"""Answers that are not small: how many go out at a time.
+"""Streamed responses, and the limits on how many run concurrently.
 
-A server that has a piece to send waits for its client, and a thread and some memory with it. A client can let it wait
-for as long as it likes. So unauthenticated clients never have all threads with such answers, nor more memory than there
-is, and one address never all of what they have; an authenticated client waits for a thread as long as it takes, since a
-refusal ends a pull. An answer of which its client takes nothing is found by the kernel (connections.StalledResponses).
-All threads of a server are drawn in lading.server.serve.
+A server that has a chunk to send waits for its client, which holds a thread and some memory for as long as the client
+likes. So unauthenticated clients never have all threads for streamed responses, nor more memory than
+MAX_ANONYMOUS_BYTES, and one address never all of that share. An authenticated client waits for a thread as long as
+necessary, since a refusal would end a pull. A response that its client does not read is found through the kernel
+(tcp_info.StalledResponses). All threads of a server are drawn in lading.server.serve.
 
-The kernel does not say whose it is, and granian not over which connection an answer goes. So paused downloads of
-authenticated clients are counted by the address of their connection: where no more connections of an address stand
-still than it has such downloads, none of them is dropped. Where more do, as behind a proxy, none can tell which one is
-whose.
+The kernel does not know the principal of a connection, and granian does not expose the connection of a response. So
+paused downloads of authenticated clients are counted by the address of their connection: where no more connections of
+an address stall than it has such downloads, none of them is closed. Where more do, as with a reverse proxy, it cannot
+be told which of them are authenticated.
 """
 
 import math
@@ -20,60 +20,62 @@ from threading import Lock
 from typing import Final
 
 MAX_UNSTREAMED_SIZE: Final = 32 * 1024
-"""Bytes of an answer that may be handed to the server at once."""
+"""Bytes of the largest response that is passed to the server in one piece."""
 
 CHUNKS_PER_RESPONSE: Final = 12
-"""Of any other that is in memory: a server takes some half a dozen before the client has taken one."""
+"""Chunks of a larger response that is in memory: a server takes some six before the client has read one."""
 
 BYTES_IN_FLIGHT: Final = 2 * 1024 * 1024
-"""Bytes of an answer that the server has in memory."""
+"""Bytes of a response that the server has in memory."""
 
 MAX_ANONYMOUS_BYTES: Final = 64 * BYTES_IN_FLIGHT
-"""Bytes of memory for all that go to strangers."""
+"""Bytes of memory for all responses to unauthenticated clients."""
 
 MAX_ANONYMOUS_SHARE: Final = 3 / 4
-"""What those have of the threads, and one address of that, and of the room."""
+"""The share of the threads that unauthenticated clients may have; also one address's share of these threads and of
+MAX_ANONYMOUS_BYTES."""
 
 MAX_PAUSED_SHARE: Final = 1 / 4
-"""Of the threads: so many downloads of authenticated clients may be paused. With more, each goes as any other would."""
+"""The share of the threads whose downloads authenticated clients may pause. With more, none is exempt from the timeout
+for stalled responses."""
 
 
 def in_chunks(content: bytes) -> Iterator[bytes]:
-    """`content`, in pieces."""
+    """Return `content` in CHUNKS_PER_RESPONSE chunks."""
     size = len(content) // CHUNKS_PER_RESPONSE + 1
     return (content[start : start + size] for start in range(0, len(content), size))
 
 
 class ResponseStream:
-    """The pieces of one answer.
+    """The chunks of one response.
 
-    client  the network that they go to: the key of shares
-    peer    the address of the connection
-    since   when the server took the last one, and has not come for the next, as time.monotonic() tells
-    ended   whether the server has taken all, though its client may not
+    client      the client's network, the key of shares
+    peer        the address of the connection
+    idle_since  when the server took the last chunk without asking for the next one (time.monotonic)
+    ended       whether the server has taken all chunks, though the client may not have read them
     """
 
-    def __init__(self, pieces: Iterable[bytes], client: str, peer: str = "") -> None:
-        """Nothing is handed out yet."""
+    def __init__(self, chunks: Iterable[bytes], client: str, peer: str = "") -> None:
+        """Create a stream of which no chunk has been taken."""
         self.client = client
         self.peer = peer
         self.idle_since = math.inf
         self.ended = False
-        self._chunks = pieces
+        self._chunks = chunks
 
     def __iter__(self) -> Iterator[bytes]:
-        """The pieces."""
-        for piece in self._chunks:
+        """Yield the chunks."""
+        for chunk in self._chunks:
             self.idle_since = time.monotonic()
-            yield piece
+            yield chunk
             self.idle_since = math.inf
 
 
 class ResponseStreams:
-    """All answers of a process that go out in pieces."""
+    """All streamed responses of a process. Thread-safe."""
 
     def __init__(self, threads: int) -> None:
-        """For a server with so many threads."""
+        """Create the limits of a server with so many threads."""
         self._max_anonymous = max(1.0, threads * MAX_ANONYMOUS_SHARE)
         self._max_paused = max(1.0, threads * MAX_PAUSED_SHARE)
         self._authenticated: dict[ResponseStream, None] = {}
@@ -81,53 +83,62 @@ class ResponseStreams:
         self._lock = Lock()
 
     def add(
-        self, pieces: Iterable[bytes], client: str, bytes_in_memory: int, authenticated: bool, peer: str = ""
+        self, chunks: Iterable[bytes], client: str, bytes_in_memory: int, authenticated: bool, peer: str = ""
     ) -> ResponseStream | None:
-        """Count an answer until `end`; None where there is no room for one more to an unauthenticated client.
+        """Count a response until `remove`.
 
         Args:
-            pieces: of the answer.
-            client: the network that it goes to (client_address).
-            bytes_in_memory: bytes of it that are in memory anyway.
-            authenticated: whether the client has shown who it is.
+            chunks: the content of the response.
+            client: the client's network (client_address).
+            bytes_in_memory: bytes of the content that are in memory in any case.
+            authenticated: whether the client is authenticated.
             peer: the address of the connection.
+
+        Returns:
+            The stream, or None where the limits for unauthenticated clients are reached.
         """
-        answer, room = ResponseStream(pieces, client, peer), BYTES_IN_FLIGHT + bytes_in_memory
+        stream, size = ResponseStream(chunks, client, peer), BYTES_IN_FLIGHT + bytes_in_memory
         with self._lock:
             if authenticated:
-                self._authenticated[answer] = None
-                return answer
-            of_one = [taken for other, taken in self._unauthenticated.items() if other.client == client]
-            if self._is_full(self._unauthenticated.values(), room, 1) or self._is_full(
-                of_one, room, MAX_ANONYMOUS_SHARE
+                self._authenticated[stream] = None
+                return stream
+            same_client = [held for other, held in self._unauthenticated.items() if other.client == client]
+            if self._is_full(self._unauthenticated.values(), size, 1) or self._is_full(
+                same_client, size, MAX_ANONYMOUS_SHARE
             ):
                 return None
-            self._unauthenticated[answer] = room
-        return answer
+            self._unauthenticated[stream] = size
+        return stream
 
-    def _is_full(self, taken: Collection[int], room: int, share: float) -> bool:
-        return len(taken) >= self._max_anonymous * share or sum(taken) + room > MAX_ANONYMOUS_BYTES * share
+    def _is_full(self, held: Collection[int], size: int, share: float) -> bool:
+        return len(held) >= self._max_anonymous * share or sum(held) + size > MAX_ANONYMOUS_BYTES * share
 
-    def remove(self, answer: ResponseStream) -> None:
-        """The server has taken all of it, or it never will."""
+    def remove(self, stream: ResponseStream) -> None:
+        """Record that the server has taken all of a response, or never will."""
         with self._lock:
-            self._unauthenticated.pop(answer, None)
-            answer.ended, answer.idle_since = True, time.monotonic()
+            self._unauthenticated.pop(stream, None)
+            stream.ended, stream.idle_since = True, time.monotonic()
 
-    def paused(self, untaken: Mapping[str, int], seconds: float) -> Counter[str]:
-        """Return how many downloads of authenticated clients stand still for so long, by the address of the connection.
+    def paused(self, unacked: Mapping[str, int], seconds: float) -> Counter[str]:
+        """Return how many downloads of authenticated clients are paused, by the address of the connection.
 
-        None where they are more than may be paused. What has ended is forgotten as soon as an address has fewer
-        connections with bytes that its client has not taken (`untaken`) than downloads.
+        A stream that has ended is forgotten once its address has fewer connections with pending bytes than downloads.
+
+        Args:
+            unacked: the number of connections with bytes that the client has not acknowledged, by address.
+            seconds: the time without progress from which on a download counts as paused.
+
+        Returns:
+            The counts; empty where more than MAX_PAUSED_SHARE allows are paused.
         """
         before = time.monotonic() - seconds
         with self._lock:
-            room = Counter(untaken) - Counter(each.peer for each in self._authenticated if not each.ended)
-            for answer in [each for each in reversed(self._authenticated) if each.ended]:
-                # The latest are the most likely to be on their way.
-                if room[answer.peer] > 0:
-                    room[answer.peer] -= 1
+            surplus = Counter(unacked) - Counter(each.peer for each in self._authenticated if not each.ended)
+            for stream in [each for each in reversed(self._authenticated) if each.ended]:
+                # The latest are the most likely to be still in transit.
+                if surplus[stream.peer] > 0:
+                    surplus[stream.peer] -= 1
                 else:
-                    del self._authenticated[answer]
-            still = Counter(each.peer for each in self._authenticated if each.idle_since <= before)
-        return still if still.total() <= self._max_paused else Counter()
+                    del self._authenticated[stream]
+            paused = Counter(each.peer for each in self._authenticated if each.idle_since <= before)
+        return paused if paused.total() <= self._max_paused else Counter()

@@ -1,13 +1,13 @@
-"""Connections over which nothing moves any more.
+"""The kernel's view of connections (`struct tcp_info`), and closing those that are idle.
 
-A server that blocks in a read cannot be told to stop, and does not say which connection it reads from. The kernel does
-say of each connection how long ago data came and went. One that was answered, and has been still both ways since, is of
-no use to its client; dropping it ends the read. A connection with a download on it is not still, and one whose last
-word was the client's waits for an answer of ours.
+A server that blocks in a read cannot be interrupted, and does not expose the connection from which it reads. The kernel
+reports for each connection how long ago data was received and sent. A connection whose last response was sent, and
+over which no data has moved in either direction since, is of no use to its client; closing it ends the read. A
+connection with a running download is not idle, and one that last received data is waiting for a response.
 
-What is dropped is dropped for its own state, as the kernel tells it. An address alone says nothing: behind a proxy, or
-a gateway that translates addresses, a client that takes nothing has the same one as another that uploads. So where an
-address is asked for at all, it only narrows what is looked at.
+A connection is closed because of its own state, as the kernel reports it. An address alone is no criterion: with a
+reverse proxy, or network address translation, a client that reads nothing shares its address with another that uploads.
+So an address only narrows the search.
 """
 
 import contextlib
@@ -23,112 +23,118 @@ from typing import Final, NamedTuple
 
 LAST_DATA_SENT: Final = 44
 LAST_DATA_RECEIVED: Final = 52
-"""Where Linux's `struct tcp_info` (linux/tcp.h) has these times, in milliseconds ago."""
+"""Byte offsets in Linux's `struct tcp_info` (linux/tcp.h): milliseconds since data was last sent, and received."""
 
 UNACKED: Final = 24
 BYTES_ACKED: Final = 120
 NOT_SENT: Final = 144
-"""… how many segments are on the way to the client, how many bytes it has taken, and how many wait to be sent."""
+"""Offsets: segments in flight to the client, bytes that it has acknowledged, and bytes that wait to be sent."""
 
 BYTES_RECEIVED: Final = 128
-"""… and how many bytes have come."""
+"""Offset: bytes received."""
 
 SEGMENTS_SENT: Final = 156
-"""… and in how many segments data went."""
+"""Offset: segments sent that carried data."""
 
 MIN_REQUEST_BYTES: Final = 24
-"""Bytes: no request has fewer than its headers."""
+"""Bytes of the shortest request."""
 
 
 def close_idle(port: int, peer: str, seconds: float) -> None:
-    """Shut down connections from `peer` to `port` that were answered, and over which nothing has moved for `seconds`.
+    """Shut down connections from `peer` to `port` that have sent their response and been idle for `seconds`.
 
-    The address only narrows the search. No transfer is in progress over such a connection: all of the last answer has
-    been taken, so no download pauses there, and no byte of an upload has come since. Does nothing where the kernel does
-    not tell (any but Linux).
+    The address only narrows the search. No transfer is in progress over such a connection: the client has acknowledged
+    all of the last response, so no download is paused there, and no byte of an upload has arrived since. No-op where
+    the kernel does not report this (other than Linux).
     """
-    for connection, seen in _connections(port):
-        if seen.peer == peer and seen.response_sent and seen.idle >= seconds and not seen.has_unacked:
+    for connection, info in _connections(port):
+        if info.peer == peer and info.response_sent and info.idle >= seconds and not info.has_unacked:
             _shutdown(connection)
 
 
 def seconds_since_data(port: int, peer: str) -> float:
-    """Return the seconds since the latest data from `peer` to `port` that was not answered yet.
+    """Return the seconds since the latest data from `peer` to `port` on a connection that awaits its response.
 
-    Of several connections it is not known which one is meant, so any that moves gives more time to all: no more than
-    each could take by sending a byte now and then. Infinity where there is none, or where the kernel does not tell (any
-    but Linux).
+    Which of several connections is meant is unknown, so the most recent data extends the timeout of all: no more than
+    each client could by sending a byte now and then. Returns infinity where there is none, or where the kernel does not
+    report this (other than Linux).
     """
     return min(
-        (seen.received for _, seen in _connections(port) if seen.peer == peer and seen.awaits_response),
+        (info.received for _, info in _connections(port) if info.peer == peer and info.awaits_response),
         default=math.inf,
     )
 
 
 PausedDownloads = Callable[[Mapping[str, int]], Counter[str]]
-"""See StalledResponses.drop."""
+"""The type of the parameter `paused` of StalledResponses.close_stalled."""
 
 
-def none_paused(untaken: Mapping[str, int]) -> Counter[str]:
-    """No connection may stand still for longer than any other."""
+def none_paused(unacked: Mapping[str, int]) -> Counter[str]:
+    """Return no paused downloads: the same timeout applies to all connections."""
     return Counter()
 
 
 class StalledResponses:
-    """Connections to a port whose client takes nothing of what is on its way, each known by its socket."""
+    """Connections to a port whose clients read nothing of their responses, identified by their sockets."""
 
     def __init__(self, port: int, clock: Callable[[], float] = time.monotonic) -> None:
-        """Watch connections to `port`; `clock` tells seconds."""
+        """Watch connections to `port`; `clock` returns seconds."""
         self._port = port
         self._clock = clock
-        self._since: dict[int, tuple[int, float]] = {}
+        self._progress: dict[int, tuple[int, float]] = {}
 
     def close_stalled(
         self, seconds: float, paused: PausedDownloads = none_paused, paused_timeout: float = math.inf
     ) -> None:
-        """Shut down connections whose client has taken no byte for `seconds`, though some waited for it all the while.
+        """Shut down connections whose client has acknowledged no byte for `seconds`, while some were pending.
 
-        To be called more often than that. Does nothing where `close_idle` does nothing.
+        Call it at shorter intervals than that. No-op where `close_idle` is one.
 
         Args:
-            seconds: for any client.
-            paused: is told how many connections of each address have bytes that their client has not taken; returns
-                how many of each may stand still for longer, unless more of them do.
-            paused_timeout: seconds, for those.
+            seconds: the timeout for all clients.
+            paused: receives the number of connections with pending bytes by address; returns how many of each address
+                may stall for longer. Where more of an address stall, it applies to none of them.
+            paused_timeout: the timeout for those, in seconds.
         """
-        now, before, self._since = self._clock(), self._since, {}
-        untaken, stuck, ages = Counter[str](), Counter[str](), dict[int, float]()
-        for _, seen in _connections(self._port):
-            if not seen.has_unacked:
+        now, before, self._progress = self._clock(), self._progress, {}
+        unacked, stalled, ages = Counter[str](), Counter[str](), dict[int, float]()
+        for _, info in _connections(self._port):
+            if not info.has_unacked:
                 continue
-            taken, since = before.get(seen.socket, (seen.acked, now))
-            since = since if taken == seen.acked else now
-            self._since[seen.socket] = (seen.acked, since)
-            untaken[seen.peer] += 1
+            acked, since = before.get(info.socket, (info.acked, now))
+            since = since if acked == info.acked else now
+            self._progress[info.socket] = (info.acked, since)
+            unacked[info.peer] += 1
             if now - since >= seconds:
-                stuck[seen.peer] += 1
-                ages[seen.socket] = now - since
-        spared = paused(untaken)
-        for connection, seen in _connections(self._port) if ages else ():
-            limit = paused_timeout if stuck[seen.peer] <= spared[seen.peer] else seconds
-            if seen.has_unacked and ages.get(seen.socket, 0.0) >= limit:
+                stalled[info.peer] += 1
+                ages[info.socket] = now - since
+        allowed = paused(unacked)
+        for connection, info in _connections(self._port) if ages else ():
+            limit = paused_timeout if stalled[info.peer] <= allowed[info.peer] else seconds
+            if info.has_unacked and ages.get(info.socket, 0.0) >= limit:
                 _shutdown(connection)
 
 
 def close_unused(port: int, first_request_timeout: float, keepalive_timeout: float) -> int:
-    """Shut down connections to `port` over which no word has come for so many seconds, or none since the last answer.
+    """Shut down connections to `port` without a request for too long. No-op where `close_idle` is one.
 
-    Answers how many stay. Does nothing where the kernel does not tell (any but Linux).
+    Args:
+        port: the server's port.
+        first_request_timeout: seconds for the first request of a connection to begin.
+        keepalive_timeout: seconds since the last response for the next request to begin.
+
+    Returns:
+        The number of connections that remain.
     """
-    stay = 0
-    for connection, seen in _connections(port):
-        if seen.idle >= (keepalive_timeout if seen.request_begun else first_request_timeout) and not (
-            seen.awaits_response and seen.request_begun
+    remaining = 0
+    for connection, info in _connections(port):
+        if info.idle >= (keepalive_timeout if info.request_begun else first_request_timeout) and not (
+            info.awaits_response and info.request_begun
         ):
             _shutdown(connection)
         else:
-            stay += 1
-    return stay
+            remaining += 1
+    return remaining
 
 
 def _shutdown(connection: socket.socket) -> None:
@@ -137,17 +143,18 @@ def _shutdown(connection: socket.socket) -> None:
 
 
 class ConnectionInfo(NamedTuple):
-    """What the kernel has seen of a connection.
+    """The kernel's information on a connection.
 
-    socket    the number of the socket's inode, which no other open one has
-    peer      the client's address
-    still     seconds since data came or went
-    received  seconds since data came
-    answered  whether the last word was surely ours
-    asks      whether it was surely the client's: the kernel's clock has ticks of some milliseconds
-    spoken    whether as much came as a request begins with
-    untaken   whether bytes of ours wait for the client to take them
-    taken     how many it has taken
+    socket           the inode number of the socket, unique among open ones
+    peer             the client's address
+    idle             seconds since data was received or sent
+    received         seconds since data was received
+    response_sent    whether data was certainly sent after the last was received
+    awaits_response  whether data was certainly received after the last was sent; neither holds within one tick of the
+                     kernel's clock, some milliseconds
+    request_begun    whether at least MIN_REQUEST_BYTES were received
+    has_unacked      whether sent or queued bytes wait for the client's acknowledgement
+    acked            bytes that the client has acknowledged
     """
 
     socket: int
@@ -164,8 +171,8 @@ class ConnectionInfo(NamedTuple):
 def _connections(port: int) -> Iterator[tuple[socket.socket, ConnectionInfo]]:
     """Yield this process's connections to `port`, as duplicates that are closed again.
 
-    A client may reset its connection at any moment, and then all that is asked of it raises OSError. So everything that
-    a caller needs is asked here, where that only means one connection less.
+    A client may reset its connection at any moment, and then every query raises OSError. So all queries are made here,
+    where an error only skips that connection.
     """
     for connection, number in sockets(port):
         with contextlib.suppress(OSError):
@@ -174,16 +181,16 @@ def _connections(port: int) -> Iterator[tuple[socket.socket, ConnectionInfo]]:
 
 
 def sockets(port: int) -> Iterator[tuple[socket.socket, int]]:
-    """Yield this process's sockets at `port`, as duplicates that are closed again, and the numbers of their inodes."""
+    """Yield this process's sockets at `port`, as duplicates that are closed again, and their inode numbers."""
     if not hasattr(socket, "TCP_INFO"):
         return
     for descriptor in map(int, os.listdir("/dev/fd")):
         with contextlib.suppress(OSError):
-            # First asked, then duplicated: what is no socket would leave its duplicate open.
+            # Check before the duplication: for a descriptor that is not a socket, the duplicate would stay open.
             status = os.fstat(descriptor)
             if not stat.S_ISSOCK(status.st_mode):
                 continue
-            # Without a family that is given, its own is taken: the addresses of another would be cut short.
+            # No family is given, so that the socket's own is detected: with another one addresses would be truncated.
             with socket.socket(fileno=os.dup(descriptor)) as connection:
                 own = connection.getsockname()
                 if isinstance(own, tuple) and own[1] == port:
@@ -191,7 +198,7 @@ def sockets(port: int) -> Iterator[tuple[socket.socket, int]]:
 
 
 def tcp_info(connection: socket.socket) -> bytes:
-    """Raises OSError where the kernel, older than Linux 4.6, does not tell all of it."""
+    """Return a `struct tcp_info`. Raises OSError where the kernel does not fill all of it (before Linux 4.6)."""
     info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, SEGMENTS_SENT + 4)
     if len(info) < SEGMENTS_SENT + 4:
         raise OSError("TCP_INFO is short")
@@ -200,17 +207,17 @@ def tcp_info(connection: socket.socket) -> bytes:
 
 def _inspect(connection: socket.socket, number: int, peer: str) -> ConnectionInfo:
     info = tcp_info(connection)
-    small = (LAST_DATA_SENT, LAST_DATA_RECEIVED, SEGMENTS_SENT, UNACKED, NOT_SENT)
-    sent, received, pieces, unacked, not_sent = (struct.unpack_from("=I", info, at)[0] for at in small)
-    count, taken = (struct.unpack_from("=Q", info, at)[0] for at in (BYTES_RECEIVED, BYTES_ACKED))
+    offsets = (LAST_DATA_SENT, LAST_DATA_RECEIVED, SEGMENTS_SENT, UNACKED, NOT_SENT)
+    sent, received, segments_sent, unacked, not_sent = (struct.unpack_from("=I", info, at)[0] for at in offsets)
+    bytes_received, acked = (struct.unpack_from("=Q", info, at)[0] for at in (BYTES_RECEIVED, BYTES_ACKED))
     return ConnectionInfo(
         socket=number,
         peer=peer,
         idle=min(sent, received) / 1000,
         received=received / 1000,
         response_sent=received > sent,
-        awaits_response=received < sent or not pieces,
-        request_begun=count >= MIN_REQUEST_BYTES,
+        awaits_response=received < sent or not segments_sent,
+        request_begun=bytes_received >= MIN_REQUEST_BYTES,
         has_unacked=bool(unacked or not_sent),
-        acked=taken,
+        acked=acked,
     )

@@ -1,1 +1,1 @@
-"""How bytes reach the app; the only package that knows the server library."""
+"""How bytes reach the app: listeners, threads and Envoy. The only package that knows the server library."""

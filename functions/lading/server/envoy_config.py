@@ -164,15 +164,7 @@ def _connection_manager() -> dict[str, Any]:
         # So the server can refuse a client that waits for 100 Continue before it sends the body.
         "proxy_100_continue": True,
         # x-envoy-* headers of a client would control retries, timeouts and more.
-        "early_header_mutation_extensions": [
-            {
-                "name": "envoy.http.early_header_mutation.header_mutation",
-                "typed_config": {
-                    "@type": f"{_TYPES}.http.early_header_mutation.header_mutation.v3.HeaderMutation",
-                    "mutations": [{"remove_on_match": {"key_matcher": {"prefix": "x-envoy-"}}}],
-                },
-            }
-        ],
+        "early_header_mutation_extensions": [_header_removal("x-envoy-")],
         # Envoy is not a hop and leaves X-Forwarded-For alone: LADING_TRUSTED_HOPS counts proxies before the container.
         "use_remote_address": False,
         "skip_xff_append": True,
@@ -193,33 +185,41 @@ def _connection_manager() -> dict[str, Any]:
         # A bad request over HTTP/2 ends its own stream, not the shared connection.
         "stream_error_on_invalid_http_message": True,
         "local_reply_config": _local_replies(),
-        "route_config": {
-            "virtual_hosts": [
-                {
-                    "name": "all",
-                    "domains": ["*"],
-                    "routes": _routes(),
-                }
-            ]
-        },
-        "http_filters": [
-            {
-                "name": _BUFFER,
-                "disabled": True,  # except for the route that enables it
-                "typed_config": {
-                    "@type": f"{_TYPES}.filters.http.buffer.v3.Buffer",
-                    "max_request_bytes": MAX_BUFFERED,
-                },
-            },
-            {
-                "name": "envoy.filters.http.router",
-                "typed_config": {
-                    "@type": f"{_TYPES}.filters.http.router.v3.Router",
-                    "suppress_envoy_headers": True,
-                },
-            },
-        ],
+        "route_config": {"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": _routes()}]},
+        "http_filters": _http_filters(),
     }
+
+
+def _header_removal(prefix: str) -> dict[str, Any]:
+    """Return an extension that removes request headers with this prefix (header_mutation.v3.HeaderMutation)."""
+    return {
+        "name": "envoy.http.early_header_mutation.header_mutation",
+        "typed_config": {
+            "@type": f"{_TYPES}.http.early_header_mutation.header_mutation.v3.HeaderMutation",
+            "mutations": [{"remove_on_match": {"key_matcher": {"prefix": prefix}}}],
+        },
+    }
+
+
+def _http_filters() -> list[dict[str, Any]]:
+    """Return the filters of requests: the buffer and the router."""
+    return [
+        {
+            "name": _BUFFER,
+            "disabled": True,  # except for the route that enables it
+            "typed_config": {
+                "@type": f"{_TYPES}.filters.http.buffer.v3.Buffer",
+                "max_request_bytes": MAX_BUFFERED,
+            },
+        },
+        {
+            "name": "envoy.filters.http.router",
+            "typed_config": {
+                "@type": f"{_TYPES}.filters.http.router.v3.Router",
+                "suppress_envoy_headers": True,
+            },
+        },
+    ]
 
 
 def _routes() -> list[dict[str, Any]]:

@@ -259,20 +259,7 @@ def serve(
         background: a job on the same registry; it ends before the registry is closed.
     """
     certificate = Certificate(settings)
-    server = SingleProcessServer(
-        listeners,
-        certificate,
-        address=settings.host,
-        port=settings.port,
-        interface=Interfaces.WSGI,
-        http=HTTPModes.http1,
-        blocking_threads=settings.threads,
-        backpressure=MAX_CONNECTIONS,
-        http1_settings=HTTP1Settings(header_read_timeout=int(HEADER_TIMEOUT * 1000), max_buffer_size=READ_BUFFER_SIZE),
-        ssl_cert=settings.tls_cert,
-        ssl_key=settings.tls_key,
-        log_level=LogLevels.error,
-    )
+    server = _server(settings, listeners, certificate)
     # granian's messages go to Lading's log, in its format.
     logging.getLogger("_granian").handlers = log.handlers
     # Objects of the start live as long as the process. To scan them in each collection would cost a tenth of a pull.
@@ -293,6 +280,23 @@ def serve(
         ).start()
     with contextlib.closing(app.registry), background:
         server.serve_app(runner)
+
+
+def _server(settings: Settings, listeners: Sequence[socket.socket], certificate: Certificate) -> SingleProcessServer:
+    return SingleProcessServer(
+        listeners,
+        certificate,
+        address=settings.host,
+        port=settings.port,
+        interface=Interfaces.WSGI,
+        http=HTTPModes.http1,
+        blocking_threads=settings.threads,
+        backpressure=MAX_CONNECTIONS,
+        http1_settings=HTTP1Settings(header_read_timeout=int(HEADER_TIMEOUT * 1000), max_buffer_size=READ_BUFFER_SIZE),
+        ssl_cert=settings.tls_cert,
+        ssl_key=settings.tls_key,
+        log_level=LogLevels.error,
+    )
 
 
 def _raise_descriptor_limit() -> None:
