@@ -68,7 +68,7 @@ def test_a_damaged_object_is_found(registry: Registry, stores: Stores, manifest:
 
     report = scrub(registry, repair=True)
 
-    assert report.findings == [f"{link.id}: {link.object} holds other bytes than were pushed"]
+    assert report.findings == [f"{link.id}: the object {link.object} does not match the digest"]
 
 
 def test_what_is_missing_is_found(registry: Registry, stores: Stores, manifest: Manifest) -> None:
@@ -86,7 +86,7 @@ def test_what_is_missing_is_found(registry: Registry, stores: Stores, manifest: 
     assert findings == sorted(
         [
             f"{link.id}: there is no object {link.object}",
-            f"team/app@{manifest.id}: lacks {other.id}",
+            f"team/app@{manifest.id}: missing {other.id}",
             f"team/app:lost: there is no manifest sha256:{'0' * 64}",
         ]
     )
@@ -96,7 +96,7 @@ def test_a_manifest_with_other_bytes_is_found(registry: Registry, stores: Stores
     stored = get(stores, manifest.key)
     stores.metadata.commit([Replace(replace(stored, content=b"{}"))])  # type: ignore[call-arg]
 
-    assert scrub(registry).findings == [f"team/app@{manifest.id}: its record holds other bytes than were pushed"]
+    assert scrub(registry).findings == [f"team/app@{manifest.id}: the content of its record does not match"]
 
 
 def test_a_link_that_leads_elsewhere_follows_its_blob(registry: Registry, stores: Stores, manifest: Manifest) -> None:
@@ -183,7 +183,7 @@ def test_a_stray_is_reported_and_ends_nothing(
 
     report = scrub(registry, repair=True)
 
-    assert report.findings == ["ab/.nfs0001: lies among the objects and is none; Lading has not put it there"]
+    assert report.findings == ["ab/.nfs0001: not an object, and not written by Lading; remove it if unused"]
     assert report.counts["objects of sessions"] == len(manifest.blobs)
     Collector(registry, GracePeriods(NONE, NONE, NONE, NONE)).run()
     assert stores.blobs.strays(limit=9) == ["ab/.nfs0001"]

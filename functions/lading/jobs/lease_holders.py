@@ -1,4 +1,4 @@
-"""Who holds a lease: a process, of which others on the same machine can tell that it has ended."""
+"""Holders of leases: names of processes, by which others on the same machine can detect that one has ended."""
 
 import contextlib
 import hashlib
@@ -15,30 +15,33 @@ def new_holder() -> str:
 
 
 def has_ended(holder: str) -> bool:
-    """Return whether a holder was a process of this machine that is there no more; False where nobody can tell."""
-    place, _, rest = holder.partition("/")
+    """Return whether a holder was a process of this machine that has ended; False if that is unknown."""
+    host_id, _, rest = holder.partition("/")
     pid, _, rest = rest.partition("/")
-    started, _, _ = rest.partition("/")
-    if not place or place != _host_id() or not pid.isdigit():
+    start_time, _, _ = rest.partition("/")
+    if not host_id or host_id != _host_id() or not pid.isdigit():
         return False
-    return _start_time(int(pid)) != started
+    return _start_time(int(pid)) != start_time
 
 
 @cache
 def _host_id() -> str:
-    """Return a name for where process ids are unique: one container of one boot of one machine; "" if it has none."""
+    """Return an id of the scope of process ids: one container, one boot, one machine; "" if unknown."""
     with contextlib.suppress(OSError):
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text()
-        told = f"{boot} {Path('/proc/self/ns/pid').readlink()} {platform.node()}"
-        return hashlib.sha256(told.encode()).hexdigest()[:16]
+        boot_id = Path("/proc/sys/kernel/random/boot_id").read_text()
+        scope = f"{boot_id} {Path('/proc/self/ns/pid').readlink()} {platform.node()}"
+        return hashlib.sha256(scope.encode()).hexdigest()[:16]
     return ""
 
 
 def _start_time(pid: int) -> str:
-    """Return when a process started, in ticks since boot: an id is used again, but not at the same time; or ""."""
+    """Return when a process started, in clock ticks since boot; "" if there is none.
+
+    It distinguishes processes that get the same id one after the other.
+    """
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
         return ""
-    # The name of the program, in brackets, can hold spaces.
+    # The name of the program, in parentheses, can contain spaces.
     return stat.rpartition(")")[2].split()[19]

@@ -1,13 +1,19 @@
-"""What Google Cloud takes for what is stored: the one place to change, with the day of each price.
+"""Prices of storage on Google Cloud, each with its date. Update them here.
 
-Only what lies still is priced. Requests, traffic and the function's time depend on what clients do.
+Only storage has a price here. Requests, traffic and the function's time depend on what clients do.
 """
 
 from typing import Final, NamedTuple
 
 
 class Price(NamedTuple):
-    """Dollars for a GiB that is stored for a month, for what, and the day of the price list it was read from."""
+    """Price of storage.
+
+    Attributes:
+        dollars: for a GiB that is stored for a month.
+        what: the product and location that it applies to.
+        read: the date on which it was read from the price list, or "".
+    """
 
     dollars: float
     what: str
@@ -18,11 +24,11 @@ BLOBS: Final = Price(0.020, "Cloud Storage, Standard, in a region of the United 
 """https://cloud.google.com/storage/pricing"""
 
 RECORDS: Final = Price(0.18, "Firestore, in a multi-region; a region costs less", "")
-"""https://cloud.google.com/firestore/pricing, as generally known: the list itself could not be read for this."""
+"""https://cloud.google.com/firestore/pricing, as generally known; not read from the price list itself."""
 
 GIB: Final = 1024**3
 
 
 def monthly(blobs: int, records: int) -> float:
-    """Dollars a month for so many bytes of blobs and of records, without what is free of charge."""
+    """Return the price in dollars a month of storing bytes of blobs and of records, without the free tier."""
     return (blobs * BLOBS.dollars + records * RECORDS.dollars) / GIB

@@ -1,4 +1,4 @@
-"""Pages of records from all repositories, for a job that looks at every one: as large as can be, as few as can be."""
+"""Scan of all records of a kind in all repositories, in as few and as full pages as possible."""
 
 from typing import Any, Generic
 
@@ -9,25 +9,25 @@ from lading_storage.records.core import Key, R, Repository
 
 
 class RepositoryScan(Generic[R]):
-    """Reads the records of a kind, one repository after the other. A page takes from as many as it needs."""
+    """The records of a kind, one repository after the other; a page can span several repositories."""
 
     def __init__(self, metadata: MetadataStore, kind: type[R]) -> None:
         """Read from `metadata`."""
         self._metadata = metadata
         self._kind = kind
-        # Names of repositories that were listed, and come next.
+        # Names of listed repositories that come next, in reverse order.
         self._pending: list[str] = []
         self._after_repository = ""
 
     def page(self, after: Key[Any] | None, limit: int = PAGE_SIZE) -> list[R]:
-        """Return up to `limit` records behind the place of `after`, without content; none at the end."""
+        """Return up to `limit` records after the key `after`, without content; none at the end."""
         repository, id = (after.repository, after.id) if after else ("", "")
         found: list[R] = []
         while len(found) < limit:
-            wanted = limit - len(found)
-            page = self._metadata.scan(self._kind, repository, after=id, limit=wanted) if repository else []
+            rest = limit - len(found)
+            page = self._metadata.scan(self._kind, repository, after=id, limit=rest) if repository else []
             found += page
-            if len(page) == wanted:
+            if len(page) == rest:
                 break
             if not (repository := self._next(repository)):
                 break
@@ -35,7 +35,7 @@ class RepositoryScan(Generic[R]):
         return found
 
     def _next(self, repository: str) -> str:
-        """The repository behind another one, or ""."""
+        """Return the name of the repository after `repository`, or ""."""
         if repository != self._after_repository or not self._pending:
             listed = self._metadata.scan(Repository, after=repository, limit=PAGE_SIZE)
             if listed:

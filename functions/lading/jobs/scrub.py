@@ -1,18 +1,18 @@
-"""Scrubbing: whether what is kept is what was pushed, and all is there that should be.
+"""Scrub: verify that the stored bytes are those that were pushed, and that all references are intact.
 
-    blobs      each object is read again: its size, CRC-32C and digest are those of its record  marked, or unmarked
-    links      each leads to its blob's object                           repaired: the link follows the blob
-    manifests  the bytes have their digest, and all that they name is there
-    tags       each names a manifest that is there
-    objects    each belongs to a blob or to a session                    repaired: an ended session takes it away
-    strays     nothing else lies among the objects
+    blobs      the size, CRC-32C and digest of each object match its record     marked as damaged, or unmarked
+    links      each names the object of its blob                                repaired: updated from the blob
+    manifests  the content matches its digest, and all that it names exists
+    tags       each names a manifest that exists
+    objects    each belongs to a blob or to an upload session                   repaired: given to an ended session
+    strays     there are no other files among the objects
 
-What is wrong is reported, a line each. A blob whose bytes are missing or damaged is marked, so that clients push it
-again (jobs.marks), and unmarked where they are good again. Repaired is only what cannot lose anything: an object that
-no record names is handed to collection, which looks again an hour later; but where no record names any object, the
-metadata is more likely the wrong one, or was lost, than all objects left over, and none is handed over. Damaged bytes
-are never touched: a push of the right ones replaces them, and Cloud Storage's own soft delete or a backup may bring
-them back.
+Problems are reported, a line each. A blob whose bytes are missing or damaged is marked, so that clients push it again
+(lading.jobs.gc.damage_marks); the mark is removed when the bytes are good again. Only repairs that cannot lose data are
+made. An object that no record names is given to an ended session, for collection to check again an hour later. But if
+no record names any object, wrong or lost metadata is more likely than garbage alone, so nothing is given away. Damaged
+bytes are never changed: a push of the right ones replaces them, and soft delete in Cloud Storage or a backup may
+restore them.
 """
 
 import contextlib
@@ -38,25 +38,28 @@ from lading_storage.records.core import Blob, Key, Link, Manifest, Record, Tag, 
 
 MAX_PAGE_BYTES: Final = 8 * 1024 * 1024
 MAX_PAGE_KEYS: Final = 1_000
-"""Bytes of manifests, and records that they need, in memory at a time."""
+"""Limits of a page of manifests in memory: bytes of content, and records that the manifests need."""
 
 MAX_STRAYS: Final = 100
-"""That are reported."""
+"""Stray files that are reported at most."""
 
 
-OF_ANOTHER: Final = (
-    "no record names this object, nor any other; it is left alone, since this may be the wrong metadata (--metadata),"
-    " or an empty one in place of what was lost: `lading restore` puts a backup's back"
+METADATA_SUSPECT: Final = (
+    "no record names this object, nor any other; it is kept, since --metadata may name the wrong store, or the store"
+    " was lost and is empty: `lading restore` restores it from a backup"
 )
-"""What is said of each object where all would be deleted."""
+"""Finding for an object if no record names any, and all would be deleted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListedRecord(Record):
-    """A record that was listed, and what was read for all of its page at once.
+    """A listed record, with the reads that its page shares.
 
-    found  the records of the page, whole
-    needs  what they need, without content; read before them, so that it was there while they were
+    Attributes:
+        record: as a listing returns it, without content.
+        found: the records of the page, with content.
+        needs: the records that they need, without content. They are read first, so that whatever a record in `found`
+            needs existed before it was read.
     """
 
     KIND = "listed"
@@ -68,7 +71,11 @@ class ListedRecord(Record):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListedObject(Record):
-    """An object of the blob store, as the slices of a job see it: its id is its name."""
+    """An object of the blob store as a record for a job's phase; its id is its name.
+
+    Attributes:
+        found: the upload sessions that the objects of the page are named after.
+    """
 
     KIND = "objects"
 
@@ -77,16 +84,23 @@ class ListedObject(Record):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StrayObject(Record):
-    """What lies among the objects and is none."""
+    """A file among the objects that is not an object."""
 
     KIND = "strays"
 
 
 class Scrubber:
-    """Scrubs one registry."""
+    """The scrub of one registry."""
 
     def __init__(self, registry: Registry, repair: bool, clock: Clock = now, throttle: Throttle | None = None) -> None:
-        """Scrub the stores of `registry`; `repair` what is safe to repair; at a pace, or as fast as can be."""
+        """Scrub the stores of `registry`.
+
+        Args:
+            registry: the registry.
+            repair: whether to make the repairs that cannot lose data.
+            clock: returns the current time.
+            throttle: limits the rate; None for no limit.
+        """
         self._metadata = registry.metadata
         self._objects = registry.objects
         self._repair = repair
@@ -102,10 +116,10 @@ class Scrubber:
     def run(
         self, limit: timedelta = TIME_SLICE, progress: Callable[[JobReport], None] = lambda report: None
     ) -> JobReport | None:
-        """A slice: see Slices.run."""
+        """Run a slice: see ResumableJob.run."""
         phases = [
             Phase("blobs", scan_pages(self._metadata, Blob), self._check_blob),
-            # In this order: each looks at the hints at damage of the ones before.
+            # In this order: each reads the damage hints that the phases before it set.
             Phase("links", as_queue_pages(self._page_of_links), self._check_link),
             Phase("manifests", as_queue_pages(self._page_of_manifests), self._check_manifest),
             Phase("tags", as_queue_pages(self._page_of_tags), self._check_tag),
@@ -125,21 +139,21 @@ class Scrubber:
             return self._report("blobs whose object is missing", f"{blob.id}: there is no object {blob.object}")
         if damage:
             return self._report(
-                "blobs with other bytes", f"{blob.id}: {blob.object} holds other bytes than were pushed"
+                "blobs with other bytes", f"{blob.id}: the object {blob.object} does not match the digest"
             )
         return "blobs good again"
 
     def _damage(self, blob: Blob) -> str:
-        """What is wrong with the object of a blob, as Blob.damaged says it."""
+        """Verify the object of a blob; return the value for Blob.damaged: "missing", "damaged" or ""."""
         hasher, size, crc32c = Hasher(algorithm_of(blob.id)), 0, 0
         try:
-            # One byte more than there should be, so that a longer object shows; where there is none, that is all.
+            # Ask for one byte more than expected, to detect a longer object. The expected end raises Corrupt.
             with contextlib.suppress(Corrupt):
-                for piece in self._objects.open(blob.object, 0, blob.size + 1):
-                    hasher.update(piece)
-                    size += len(piece)
-                    crc32c = google_crc32c.extend(crc32c, piece)
-                    self._job.throttle.read(len(piece))
+                for chunk in self._objects.open(blob.object, 0, blob.size + 1):
+                    hasher.update(chunk)
+                    size += len(chunk)
+                    crc32c = google_crc32c.extend(crc32c, chunk)
+                    self._job.throttle.read(len(chunk))
         except ObjectNotFound:
             return "missing"
         if (size, crc32c, hasher.digest) != (blob.size, blob.crc32c, blob.id):
@@ -162,7 +176,7 @@ class Scrubber:
         manifest, needs = listed.found[listed.record.key], listed.needs
         keys = required_dependencies_of(listed.record)
         if manifest is not None and any(needs[key] is None for key in keys):
-            # Deleted and pushed again between the two reads? One read of all is of one moment.
+            # It may have been deleted and pushed again between the two reads; a single read is a snapshot.
             needs = self._metadata.read([manifest.key, *dependencies_of(listed.record)], content=False)
             manifest = manifest if needs[manifest.key] else None
         if manifest is None:
@@ -170,10 +184,10 @@ class Scrubber:
         where = f"{manifest.repository}@{manifest.id}"
         missing = [key.id for key in keys if needs[key] is None]
         if missing:
-            return self._report("manifests that lack something", f"{where}: lacks {', '.join(missing)}")
+            return self._report("manifests that lack something", f"{where}: missing {', '.join(missing)}")
         content = manifest.content
         if content is not None and digest_of(content, algorithm_of(manifest.id)) != manifest.id:
-            return self._report("manifests with other bytes", f"{where}: its record holds other bytes than were pushed")
+            return self._report("manifests with other bytes", f"{where}: the content of its record does not match")
         hints = has_damage_hint(manifest, needs)
         if hints != manifest.damaged and self._marks.update_manifest_hint(manifest.key):
             return "manifests whose hint was wrong"
@@ -185,19 +199,20 @@ class Scrubber:
 
     def _check_tag(self, listed: ListedRecord) -> str:
         tag, key = listed.record, Key(Manifest, listed.record.digest, listed.record.repository)
-        current, there = listed.found[tag.key], listed.needs[key]
-        if there is None:
-            again = self._metadata.read([tag.key, key], content=False)
-            current, there = again[tag.key], again[key]
+        where = f"{tag.repository}:{tag.id}"
+        current, manifest = listed.found[tag.key], listed.needs[key]
+        if manifest is None:
+            snapshot = self._metadata.read([tag.key, key], content=False)
+            current, manifest = snapshot[tag.key], snapshot[key]
         if current is None or current.digest != tag.digest:
             return "tags moved meanwhile"
-        if there is None:
-            return self._report("tags of nothing", f"{tag.repository}:{tag.id}: there is no manifest {tag.digest}")
+        if manifest is None:
+            return self._report("tags of nothing", f"{where}: there is no manifest {tag.digest}")
         if current.content is not None and digest_of(current.content, algorithm_of(tag.digest)) != tag.digest:
-            return self._report("tags with other bytes", f"{tag.repository}:{tag.id}: its record holds other bytes")
-        if current.damaged != there.damaged and self._marks.update_tag_hint(tag.key):
+            return self._report("tags with other bytes", f"{where}: the content of its record does not match")
+        if current.damaged != manifest.damaged and self._marks.update_tag_hint(tag.key):
             return "tags whose hint was wrong"
-        return "tags that need a marked blob" if there.damaged else "tags good"
+        return "tags that need a marked blob" if manifest.damaged else "tags good"
 
     def _page_of_links(self, after: Key[Any] | None) -> Sequence[ListedRecord]:
         page = self._links.page(after)
@@ -216,10 +231,10 @@ class Scrubber:
             return "links changed meanwhile"
         where = f"{link.repository}@{link.id}"
         if blob is None:
-            return self._report("links without a blob", f"{where}: no record says which object holds it")
+            return self._report("links without a blob", f"{where}: its blob has no record")
         if self._repair and try_to_commit(self._metadata, Replace(replace(link, object=blob.object, size=blob.size))):
             return "links repaired"
-        return self._report("links to another object", f"{where}: leads to {link.object}, its blob is {blob.object}")
+        return self._report("links to another object", f"{where}: names {link.object}, its blob names {blob.object}")
 
     def _page_of_objects(self, after: Key[Any] | None) -> Sequence[ListedObject]:
         self._has_blobs = bool(self._metadata.scan(Blob, limit=1))
@@ -236,7 +251,7 @@ class Scrubber:
         time = self._clock(stored.found.read_at)
         ended = Upload(id=key.id, target="", cancelled=True, created=time, touched=time)
         if self._repair and not self._has_blobs:
-            return self._report("objects of nobody", f"{stored.id}: {OF_ANOTHER}")
+            return self._report("objects of nobody", f"{stored.id}: {METADATA_SUSPECT}")
         if self._repair and try_to_commit(self._metadata, Create(ended)):
             return "objects handed to collection"
         return self._report("objects of nobody", f"{stored.id}: no record names this object")
@@ -245,13 +260,13 @@ class Scrubber:
         return [] if after else [StrayObject(id=name) for name in self._objects.strays(limit=MAX_STRAYS)]
 
     def _check_stray(self, stray: StrayObject) -> str:
-        return self._report("strays", f"{stray.id}: lies among the objects and is none; Lading has not put it there")
+        return self._report("strays", f"{stray.id}: not an object, and not written by Lading; remove it if unused")
 
     def _read_with_needs(self, page: Sequence[Record], needs: Sequence[Key[Any]]) -> list[ListedRecord]:
-        """The records of a page, read whole, with what they need: that first, so that it was there before."""
-        needed = self._metadata.read(list(dict.fromkeys(needs)), content=False)
+        """Read what the records of a page need, then the records with their content; see ListedRecord."""
+        dependencies = self._metadata.read(list(dict.fromkeys(needs)), content=False)
         found = self._metadata.read([record.key for record in page])
-        return [_listed(record, found, needed) for record in page]
+        return [_listed(record, found, dependencies) for record in page]
 
     def _report(self, outcome: str, finding: str) -> str:
         self._job.report.findings.append(finding)

@@ -1,7 +1,7 @@
-"""How many bytes what takes: alone, and together with others.
+"""Disk usage: how many bytes repositories and tags take, exclusively or shared with others.
 
-Bytes are alone where nothing else holds them: neither another manifest of the repository nor another repository. So
-what is alone is what would be freed, once it can no longer be restored.
+Bytes are exclusive if nothing else holds them: neither another manifest of the repository nor another repository.
+Exclusive bytes are freed when their owner is deleted and can no longer be restored.
 """
 
 import contextlib
@@ -18,10 +18,10 @@ from lading.registry.cleanup.graph import Graph, Node
 from lading.registry.registry import Registry
 
 RECORD_SIZE: Final = 1024
-"""Bytes that a record takes beside a manifest's own, with its indexes: an estimate."""
+"""Estimated bytes of a record and its index entries, without the content of a manifest."""
 
 Progress = Callable[[str, str], None]
-"""Is told of each thing that was dealt with: the phase, and its name."""
+"""Called with a phase and the name of each item that it has processed."""
 
 
 def no_progress(phase: str, name: str) -> None:
@@ -34,10 +34,13 @@ NO_MANIFEST: Final = "(no manifest)"
 
 @dataclass(frozen=True, slots=True)
 class UsageRow:
-    """What something takes, in bytes.
+    """The usage of a repository or a tag, in bytes.
 
-    alone  of them, those that nothing else holds
-    frees  those that the clean-up policies would free
+    Attributes:
+        name: the repository or the tag.
+        bytes: of all that it holds, each blob once.
+        exclusive: of what nothing else holds.
+        frees: what the clean-up policies would free.
     """
 
     name: str
@@ -47,40 +50,46 @@ class UsageRow:
 
     @property
     def shared(self) -> int:
-        """The bytes that others hold, too."""
+        """The bytes that others hold as well."""
         return self.bytes - self.exclusive
 
 
 class SizeCalculator:
-    """What the manifests of one repository hold."""
+    """Sums of the bytes that manifests of one repository hold."""
 
     def __init__(self, graph: Graph, sizes: Mapping[str, int], shared: Container[str]) -> None:
-        """`sizes` are those of the repository's blobs; `shared` are the blobs that other repositories link, too."""
+        """Calculate for one repository.
+
+        Args:
+            graph: the manifests of the repository.
+            sizes: the size in bytes of each blob that it links, by digest.
+            shared: the digests of the blobs that other repositories link as well.
+        """
         self._graph = graph
         self._sizes = sizes
         self._shared = shared
         self._users = Counter(blob for node in graph.nodes.values() for blob in node.blobs)
 
     def bytes(self, digests: Iterable[str]) -> int:
-        """The bytes of manifests and of all blobs that they name, each once."""
+        """Return the bytes of manifests and of all blobs that they name, each once."""
         nodes = self._nodes(digests)
         return sum(map(_manifest_size, nodes)) + self._sum({blob for node in nodes for blob in node.blobs})
 
     def exclusive(self, digests: Iterable[str]) -> int:
-        """Those of them that nothing else holds."""
+        """Return the bytes of manifests, and of those of their blobs that nothing else holds."""
         nodes = self._nodes(digests)
-        named = Counter(blob for node in nodes for blob in node.blobs)
-        mine = (blob for blob, count in named.items() if count == self._users[blob] and blob not in self._shared)
-        return sum(map(_manifest_size, nodes)) + self._sum(mine)
+        users = Counter(blob for node in nodes for blob in node.blobs)
+        exclusive = (blob for blob, count in users.items() if count == self._users[blob] and blob not in self._shared)
+        return sum(map(_manifest_size, nodes)) + self._sum(exclusive)
 
-    def row_of(self, name: str, digests: Iterable[str], doomed: Container[str]) -> UsageRow:
-        """The row of some manifests, of which `doomed` are to go."""
+    def row_of(self, name: str, digests: Iterable[str], policy_by_digest: Container[str]) -> UsageRow:
+        """Return the row of some manifests; policies delete those in `policy_by_digest`."""
         digests = list(digests)
-        going = [digest for digest in digests if digest in doomed]
-        return UsageRow(name, self.bytes(digests), self.exclusive(digests), self.exclusive(going))
+        selected = [digest for digest in digests if digest in policy_by_digest]
+        return UsageRow(name, self.bytes(digests), self.exclusive(digests), self.exclusive(selected))
 
     def unreferenced(self) -> UsageRow:
-        """The row of blobs that no manifest names: of what was deleted and can be restored, or garbage."""
+        """Return the row of blobs that no live manifest names: those of deleted manifests, and garbage."""
         blobs = [blob for blob in self._sizes if blob not in self._users]
         return UsageRow(NO_MANIFEST, self._sum(blobs), self._sum(blob for blob in blobs if blob not in self._shared))
 
@@ -92,15 +101,20 @@ class SizeCalculator:
 
 
 def _manifest_size(node: Node) -> int:
-    """A manifest's own bytes, unless it is kept as a blob of its own."""
+    """Return the bytes of a manifest's content; 0 if it is stored as a blob, and counted there."""
     return 0 if node.digest in node.blobs else node.size
 
 
 @dataclass(slots=True)
 class UsageTotal:
-    """What all rows together come to: their bytes, and what is stored for that, each blob once.
+    """The sums over all rows, and what is stored for them, each blob once.
 
-    records  how many there are, of those that grow with what is pushed
+    Attributes:
+        rows: bytes of all rows.
+        blobs: bytes of blobs that are stored.
+        manifests: bytes of manifests that are stored.
+        records: how many records there are, of the kinds whose number grows with pushes.
+        frees: bytes that the clean-up policies would free.
     """
 
     rows: int = 0
@@ -111,20 +125,20 @@ class UsageTotal:
 
     @property
     def saved(self) -> int:
-        """The bytes that are not stored, since rows share them."""
+        """The bytes that sharing between rows saves."""
         return self.rows - self.blobs - self.manifests
 
     @property
     def monthly(self) -> float:
-        """Dollars a month for what is stored on Google Cloud; tags repeat most manifests."""
+        """The price on Google Cloud in dollars a month. Most manifests count twice, since their tags repeat them."""
         return monthly(self.blobs, 2 * self.manifests + self.records * RECORD_SIZE)
 
 
 class Usage:
-    """The rows of a registry, or of one repository; `total` is right when all were taken."""
+    """The usage of a registry or of one repository; `total` is complete after the last row."""
 
     def __init__(self, registry: Registry, context: CleanupContext) -> None:
-        """Count in `registry`; `context` say what clean-up would free."""
+        """Count in `registry`; `context` determines what clean-up would free."""
         self.total = UsageTotal()
         self._registry = registry
         self._context = context
@@ -132,53 +146,58 @@ class Usage:
     def of_repositories(
         self, names: Callable[[], Iterable[str]], progress: Progress = no_progress
     ) -> Iterator[UsageRow]:
-        """Yield a row for each of all repositories, whose names are asked for twice.
+        """Yield a row for each repository. Memory grows with the largest repository.
 
-        `progress` is told after each, in the first round and in the second. Memory grows with the largest repository.
+        Args:
+            names: returns the names of all repositories; called twice.
+            progress: called after each repository, in the first pass and in the second.
         """
-        with contextlib.closing(SharedBlobs()) as everywhere:
+        with contextlib.closing(SharedBlobs()) as shared_blobs:
             for name in names():
-                self.total.blobs += everywhere.add(self._registry.inventory.blob_sizes(name))
+                self.total.blobs += shared_blobs.add(self._registry.inventory.blob_sizes(name))
                 progress("shared blobs", name)
             for name in names():
-                yield self._of_repository(name, everywhere)
+                yield self._of_repository(name, shared_blobs)
                 progress("repositories", name)
 
-    def _of_repository(self, name: str, everywhere: SharedBlobs) -> UsageRow:
+    def _of_repository(self, name: str, shared_blobs: SharedBlobs) -> UsageRow:
         sizes = self._registry.inventory.blob_sizes(name)
-        made, holdings = self._plan_and_sizes(name, sizes, everywhere.shared_among(sizes))
-        every, rest = holdings.row_of(name, made.graph.nodes, made.policy_by_digest), holdings.unreferenced()
-        return self._counted(UsageRow(name, every.bytes + rest.bytes, every.exclusive + rest.exclusive, every.frees))
+        plan, calculator = self._plan_and_sizes(name, sizes, shared_blobs.shared_among(sizes))
+        row, rest = calculator.row_of(name, plan.graph.nodes, plan.policy_by_digest), calculator.unreferenced()
+        return self._counted(UsageRow(name, row.bytes + rest.bytes, row.exclusive + rest.exclusive, row.frees))
 
     def of_tags(self, repository: str) -> Iterator[UsageRow]:
-        """A row for each tag of a repository, with all that hangs on it, and two for the rest."""
+        """Yield a row for each tag of a repository, one for manifests without a tag, and one for unnamed blobs.
+
+        The row of a tag includes all that its manifest holds: children, blobs and referrers.
+        """
         sizes = self._registry.inventory.blob_sizes(repository)
-        made, holdings = self._plan_and_sizes(repository, sizes, self._registry.inventory.shared_blobs(sizes))
+        plan, calculator = self._plan_and_sizes(repository, sizes, self._registry.inventory.shared_blobs(sizes))
         self.total.blobs += sum(sizes.values())
-        graph, left = made.graph, set(made.graph.nodes)
+        graph, unreached = plan.graph, set(plan.graph.nodes)
         tags = sorted((tag, node.digest) for node in graph.nodes.values() for tag in node.own_tags)
         untagged = [digest for digest in graph.independent if not graph.nodes[digest].own_tags]
-        reached = Counter(
+        # From how many tags, or manifests without one, each manifest is reachable.
+        root_count = Counter(
             each for digest in (*(digest for _, digest in tags), *untagged) for each in graph.reachable([digest])
         )
         for tag, digest in tags:
-            below = graph.reachable([digest])
-            left.difference_update(below)
-            only = [each for each in below if reached[each] == 1]
-            yield self._counted(
-                replace(holdings.row_of(tag, below, made.policy_by_digest), exclusive=holdings.exclusive(only))
-            )
-        yield self._counted(holdings.row_of(NO_TAG, left, made.policy_by_digest))
-        yield self._counted(holdings.unreferenced())
+            reachable = graph.reachable([digest])
+            unreached.difference_update(reachable)
+            only = [each for each in reachable if root_count[each] == 1]
+            row = calculator.row_of(tag, reachable, plan.policy_by_digest)
+            yield self._counted(replace(row, exclusive=calculator.exclusive(only)))
+        yield self._counted(calculator.row_of(NO_TAG, unreached, plan.policy_by_digest))
+        yield self._counted(calculator.unreferenced())
 
     def _plan_and_sizes(
         self, repository: str, sizes: Mapping[str, int], shared: Container[str]
     ) -> tuple[Plan, SizeCalculator]:
-        made = cleanup.plan(self._registry, repository, self._context)
-        nodes = made.graph.nodes.values()
+        plan = cleanup.plan(self._registry, repository, self._context)
+        nodes = plan.graph.nodes.values()
         self.total.manifests += sum(map(_manifest_size, nodes))
         self.total.records += sum(1 + len(node.tags) for node in nodes) + 2 * len(sizes)
-        return made, SizeCalculator(made.graph, sizes, shared)
+        return plan, SizeCalculator(plan.graph, sizes, shared)
 
     def _counted(self, row: UsageRow) -> UsageRow:
         self.total.rows += row.bytes
