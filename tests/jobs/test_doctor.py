@@ -23,7 +23,7 @@ from tests.servers import lading, serving, users
 from tests.serving.cloud import Quiet, answering, redirecting
 from tests.serving.test_functions import FRAMEWORK
 
-ALL = ["host", "token", "rights", "strangers", "clock", "HTTP/2", "bucket", "database", "indexes", "signing"]
+ALL = ["host", "token", "rights", "anonymous", "clock", "HTTP/2", "bucket", "database", "indexes", "signing"]
 ALL += ["proxies", "access", "modes"]
 FRONT = ["version", "lengths", "large", "cut-off"]
 ALL += FRONT
@@ -56,7 +56,7 @@ def test_a_folder_and_sqlite_in_order(local: Mapping[str, str], tmp_path: Path) 
     assert done.returncode == 0, done.stdout
     assert states(done.stdout) == dict.fromkeys(ALL, "ok") | {"signing": "skipped", "proxies": "skipped"}
     assert "pull, push in lading/doctor" in done.stdout
-    assert "not spoken, HTTP/1.1 is; a body of 33 MiB is let through" in done.stdout
+    assert "not supported, HTTP/1.1 is; a body of 33 MiB passes" in done.stdout
     left = [path for path in (tmp_path / "data" / "blobs").glob("*/*/*") if path.is_file()]
     assert [path.stat().st_size for path in left] == [32], "a blob that admin may not delete"
 
@@ -67,7 +67,7 @@ def test_a_wrong_file_of_users_or_grants_is_found_with_its_line(tmp_path: Path) 
     users_file.write_text(f"alice:$2y$05${'a' * 53}\n")
     grants.write_text("alice * pull\n* shared/* pull\n")
     assert by_name(checks)["access"].state is CheckState.OK
-    assert by_name(checks)["access"].detail == "1 users, 1 with a hash cheap to guess (bcrypt cost below 10); 2 grants"
+    assert by_name(checks)["access"].detail == "1 users, 1 with a weak hash (bcrypt cost below 10); 2 grants"
 
     for file, text, where in (
         (grants, "alice * pull\n# x\u2028mallory * push\n", "line 2, column 4 of the grants"),
@@ -167,7 +167,7 @@ def test_stores_that_are_not_there(local: Mapping[str, str], emulators: Emulator
     done = lading(["doctor"], tmp_path, {**local, **away})
     assert done.returncode == 1
     assert states(done.stdout) == {
-        **dict.fromkeys(["host", "strangers", "clock", "HTTP/2", "access", "modes"], "ok"),
+        **dict.fromkeys(["host", "anonymous", "clock", "HTTP/2", "access", "modes"], "ok"),
         **dict.fromkeys(["token", "rights", "signing", "proxies", *FRONT], "skipped"),
         **dict.fromkeys(["bucket", "database", "indexes"], "FAILED"),
     }
@@ -190,7 +190,7 @@ def test_a_host_that_is_not_there() -> None:
     for url in (f"http://{nowhere}", f"https://{nowhere}"):
         findings = by_name(HostChecks(url, None, "a").checks())
         assert findings["host"].state is CheckState.FAILED
-        assert "is the registry running" in findings["host"].remedy
+        assert "check that the registry is running" in findings["host"].remedy
         assert {finding.state for name, finding in findings.items() if name != "host"} == {CheckState.SKIPPED}
 
 
@@ -250,7 +250,7 @@ def test_a_clock_strangers_and_a_front_that_are_wrong() -> None:
 
     assert findings["host"].state is CheckState.OK
     assert [name for name, each in findings.items() if each.state is CheckState.FAILED] == [
-        "strangers",
+        "anonymous",
         "clock",
         "HTTP/2",
     ]
@@ -272,7 +272,7 @@ def test_a_front_that_refuses_every_write_is_not_one_that_passes_on_underscores(
     with answering(Wall) as port:
         findings = by_name(HostChecks(f"http://127.0.0.1:{port}", None, "a", hops=1).checks())
 
-    assert (findings["proxies"].state, findings["strangers"].state) == (CheckState.OK, CheckState.FAILED)
+    assert (findings["proxies"].state, findings["anonymous"].state) == (CheckState.OK, CheckState.FAILED)
 
 
 def test_a_platform_that_lets_nobody_in() -> None:
@@ -314,7 +314,7 @@ def test_a_website_is_no_registry(tmp_path: Path) -> None:
     found = states(done.stdout)
     assert (done.returncode, done.stderr) == (1, "lading: 1 of the checks failed\n")
     assert {name for name, state in found.items() if state != "skipped"} == {"host"}
-    assert "answers 200, and is no registry" in done.stdout
+    assert "responds 200, but is not a registry" in done.stdout
 
 
 def test_answers_that_are_none_of_a_registry_fail_one_check_each() -> None:
@@ -342,8 +342,8 @@ def test_an_open_registry_without_versions_and_places_of_uploads_fails_these_che
 
     assert findings.pop("host").state is CheckState.OK
     assert {each.state for each in findings.values()} == {CheckState.FAILED}
-    assert "no version in JSON" in findings["version"].detail
-    assert "without a Location" in findings["large"].detail
+    assert "no JSON field version" in findings["version"].detail
+    assert "has no Location" in findings["large"].detail
 
 
 def test_tls_that_is_none(local: Mapping[str, str]) -> None:
@@ -360,7 +360,7 @@ def test_from_elsewhere_only_what_was_named_is_checked(local: Mapping[str, str],
     done = lading(["doctor", "--url", local["LADING_URL"], "--user", "admin"], elsewhere, stdin="secret\n")
 
     assert done.returncode == 0, done.stdout
-    checked = {"host", "token", "rights", "strangers", "clock", "HTTP/2", *FRONT}
+    checked = {"host", "token", "rights", "anonymous", "clock", "HTTP/2", *FRONT}
     assert states(done.stdout) == dict.fromkeys(checked, "ok") | {"proxies": "skipped", "stores": "skipped"}
     named = lading(["doctor", "--url", local["LADING_URL"], "--data", "absent"], elsewhere)
     assert states(named.stdout)["database"] == "FAILED"

@@ -221,7 +221,7 @@ def test_what_pushes_needs_the_right_to_and_one_without_that_to_delete_leaves_no
             found = findings(url, admin)
             assert [each.state for each in found.values()] == states, found
             if rights == "pull,push":
-                assert "need the right to delete" in found["lengths"].detail
+                assert "needs the right to delete" in found["lengths"].detail
                 server.authorization = "Basic YWRtaW46c2VjcmV0"
                 assert server.request("GET", f"/v2/{REPOSITORY}/tags/list")[0].status == 404, "nothing lives there"
         assert {each.state for each in findings(url).values()} == {CheckState.SKIPPED}, "nobody said as whom"

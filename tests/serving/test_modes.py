@@ -99,7 +99,7 @@ def test_a_wider_folder_keeps_its_mode_and_is_told_of(mode: int, public_folder: 
 
     assert f"other users of this machine may read {data}: chmod go= {data}" in (tmp_path / "log").read_text()
     assert wide.returncode == 1
-    assert f"may read {data} ({mode:04o})" in wide.stdout
+    assert f"can read {data} ({mode:04o})" in wide.stdout
     assert private.returncode == 0, private.stdout
     assert data.stat().st_mode & 0o777 == 0o700
 

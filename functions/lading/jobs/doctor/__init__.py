@@ -1,1 +1,1 @@
-"""The checks of `lading doctor`."""
+"""Checks of `lading doctor`: small real calls that verify a deployment."""

@@ -1,4 +1,4 @@
-"""Checks of a deployment: each a small real call, which says what it found, or what is wrong and what mends it."""
+"""Checks of a deployment. Each makes a small real call, and returns what it found, or what is wrong and the remedy."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 
 class CheckState(Enum):
-    """How a check ended."""
+    """Outcome of a check."""
 
     OK = "ok"
     FAILED = "FAILED"
@@ -15,19 +15,22 @@ class CheckState(Enum):
 
 
 class CheckFailed(Exception):
-    """Something is wrong; `mend` says what to do about it."""
+    """A problem; `remedy` says how to fix it."""
 
-    def __init__(self, what: object, remedy: str) -> None:
-        super().__init__(str(what))
+    def __init__(self, problem: object, remedy: str) -> None:
+        super().__init__(str(problem))
         self.remedy = remedy
 
 
 class CheckSkipped(Exception):
-    """There is nothing to check; the message says why."""
+    """The check does not apply, or cannot run; the message says why."""
 
 
 class Check(NamedTuple):
-    """A check: its name, and what does it and says what it found. It raises Failed or Skipped."""
+    """A check: its name, and the function that runs it and returns what it found.
+
+    The function raises CheckFailed or CheckSkipped.
+    """
 
     name: str
     run: Callable[[], str]
@@ -35,7 +38,14 @@ class Check(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """How one check ended, what was found, and what mends it ("" where nothing needs to be)."""
+    """Result of one check.
+
+    Attributes:
+        name: the check's name.
+        state: its outcome.
+        detail: what it found, or why it was skipped.
+        remedy: how to fix the problem, or "" where there is none.
+    """
 
     name: str
     state: CheckState
@@ -44,11 +54,11 @@ class Finding:
 
 
 def run_checks(checks: Iterable[Check]) -> Iterator[Finding]:
-    """Run the checks, one after the other."""
+    """Run checks one after the other, and yield their results."""
     for check in checks:
         try:
             yield Finding(check.name, CheckState.OK, check.run())
-        except CheckSkipped as why:
-            yield Finding(check.name, CheckState.SKIPPED, str(why))
-        except CheckFailed as failed:
-            yield Finding(check.name, CheckState.FAILED, str(failed), failed.remedy)
+        except CheckSkipped as reason:
+            yield Finding(check.name, CheckState.SKIPPED, str(reason))
+        except CheckFailed as failure:
+            yield Finding(check.name, CheckState.FAILED, str(failure), failure.remedy)

@@ -1,4 +1,4 @@
-"""Checks of the stores: they are written to, read, and left as they were."""
+"""Checks of the stores: write, read and delete an object and a record."""
 
 import contextlib
 import secrets
@@ -18,25 +18,27 @@ from lading_storage.records.kinds import CROSS_REPOSITORY_FIELDS, KINDS
 CONTENT: Final = b"written by lading doctor, and removed at once"
 TIMEOUTS: Final = (5, 10)
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-"""Before any record waits in a queue."""
+"""A time before the queue entry of any record."""
 
-BUCKET: Final = (
-    "is the bucket or folder there, and may the account of the registry write, read, delete and list in it?"
-    " (on a bucket: roles/storage.objectUser)"
+BUCKET_REMEDY: Final = (
+    "check that the bucket or folder exists, and that the account of the registry can write, read, delete and list in"
+    " it (on a bucket: roles/storage.objectUser)"
 )
-DATABASE: Final = (
-    "is the database there, in native mode, and may the account of the registry read and write in it?"
+DATABASE_REMEDY: Final = (
+    "check that the database exists, in native mode, and that the account of the registry can read and write in it"
     " (roles/datastore.user)"
 )
-INDEX: Final = "declare the index, ascending, for the collection group: the Terraform module does"
-NO_SIGNER: Final = (
+INDEX_REMEDY: Final = "create the index, ascending, for the collection group, as the Terraform module does"
+NO_SIGNER_REMEDY: Final = (
     "run this as the account of the registry (gcloud auth application-default login --impersonate-service-account=…),"
-    " or give the registry an --hmac-key: a person's credentials cannot sign"
+    " or give the registry an --hmac-key: user credentials cannot sign"
 )
-SIGNING: Final = "grant the account of the registry roles/iam.serviceAccountTokenCreator on itself, or use --hmac-key"
-REFUSED_URL: Final = (
-    "SignatureDoesNotMatch: the HMAC key is another one, or this clock is wrong;"
-    " AccessDenied: whoever signs needs storage.objects.get on the bucket"
+SIGNING_REMEDY: Final = (
+    "grant the account of the registry roles/iam.serviceAccountTokenCreator on itself, or use --hmac-key"
+)
+SIGNED_URL_REMEDY: Final = (
+    "SignatureDoesNotMatch: the HMAC key does not match, or this machine's clock is wrong;"
+    " AccessDenied: the signing account needs storage.objects.get on the bucket"
 )
 
 
@@ -46,7 +48,13 @@ class StoreChecks:
     def __init__(
         self, open_blobs: Callable[[], BlobStore], open_metadata: Callable[[], MetadataStore], in_cloud: bool
     ) -> None:
-        """Check the stores that these open; `in_cloud` says that pulls must be redirected."""
+        """Check two stores.
+
+        Args:
+            open_blobs: opens the blob store.
+            open_metadata: opens the metadata store.
+            in_cloud: whether pulls are redirected, so that the blob store must be able to sign URLs.
+        """
         self._open_blobs = open_blobs
         self._open_metadata = open_metadata
         self._in_cloud = in_cloud
@@ -60,7 +68,7 @@ class StoreChecks:
         return self._open_metadata()
 
     def checks(self) -> list[Check]:
-        """All of them, in order."""
+        """Return the checks, in order."""
         return [
             Check("bucket", self.bucket),
             Check("database", self.database),
@@ -69,78 +77,79 @@ class StoreChecks:
         ]
 
     def bucket(self) -> str:
-        """An object is written, read, listed and deleted."""
+        """Check that an object can be written, read, listed and deleted."""
         name = _new_name()
         try:
             self._blobs.append(name, [CONTENT], len(CONTENT))
             read = b"".join(self._blobs.open(name, 0, len(CONTENT)))
             listed = self._blobs.names(name, limit=1)
             self._blobs.delete(name)
-            left = self._blobs.names(name, limit=1)
+            rest = self._blobs.names(name, limit=1)
         except StorageError as error:
-            raise CheckFailed(error, BUCKET) from error
-        if (read, listed, left) != (CONTENT, [name], []):
-            raise CheckFailed("what was written was not read, listed or deleted", BUCKET)
+            raise CheckFailed(error, BUCKET_REMEDY) from error
+        if (read, listed, rest) != (CONTENT, [name], []):
+            raise CheckFailed("an object was written, but not read, listed or deleted correctly", BUCKET_REMEDY)
         return "an object was written, read, listed and deleted"
 
     def database(self) -> str:
-        """A record, which says that it is a session that has ended, is written, read and deleted."""
+        """Check that a record, of an ended upload session, can be written, read and deleted."""
         now = datetime.now(UTC)
         session = Upload(id=secrets.token_hex(16), target="lading/doctor", cancelled=True, created=now, touched=now)
         try:
             self._metadata.commit([Create(session)])
             read = self._metadata.read([session.key])[session.key]
             self._metadata.commit([Delete(read or session)])
-            left = self._metadata.read([session.key])[session.key]
+            rest = self._metadata.read([session.key])[session.key]
         except StorageError as error:
-            raise CheckFailed(error, DATABASE) from error
-        if read != session or left is not None:
-            raise CheckFailed("what was written was not read, or not deleted", DATABASE)
+            raise CheckFailed(error, DATABASE_REMEDY) from error
+        if read != session or rest is not None:
+            raise CheckFailed("a record was written, but not read or deleted correctly", DATABASE_REMEDY)
         return "a record was written, read and deleted"
 
     def indexes(self) -> str:
-        """Every query that looks into all repositories is answered, though with nothing."""
+        """Check that every query across repositories has its index; the queries match nothing."""
         for kind, field in CROSS_REPOSITORY_FIELDS:
             try:
                 self._metadata.find(kind, {field: "lading-doctor"}, repository=None, limit=1)
             except StorageError as error:
-                raise CheckFailed(f"{kind.KIND} by {field}: {error}", INDEX) from error
+                raise CheckFailed(f"{kind.KIND} by {field}: {error}", INDEX_REMEDY) from error
         queues = [(kind, kind.QUEUES[0]) for kind in KINDS if kind.QUEUES]
         for kind, queue in queues:
             try:
                 self._metadata.due(kind, queue, EPOCH, limit=1)
             except StorageError as error:
-                raise CheckFailed(f"{kind.KIND} by due: {error}", INDEX) from error
-        return f"{len(CROSS_REPOSITORY_FIELDS) + len(queues)} queries of all repositories are answered"
+                raise CheckFailed(f"{kind.KIND} by due: {error}", INDEX_REMEDY) from error
+        return f"{len(CROSS_REPOSITORY_FIELDS) + len(queues)} queries across repositories succeeded"
 
     def signing(self) -> str:
-        """A signed URL reads an object, without any credentials."""
+        """Check that a signed URL reads an object, without credentials."""
         name = _new_name()
         try:
             self._blobs.append(name, [CONTENT], len(CONTENT))
         except StorageError:
-            raise CheckSkipped("nothing can be written that could be read") from None
+            raise CheckSkipped("no object can be written that a signed URL could read") from None
         try:
-            return self._redirected(name)
+            return self._read_signed_url(name)
         except StorageError as error:
-            raise CheckFailed(error, SIGNING) from error
+            raise CheckFailed(error, SIGNING_REMEDY) from error
         finally:
-            # Where this fails, the check of the bucket has told.
+            # If this fails, the check of the bucket has reported it.
             with contextlib.suppress(StorageError):
                 self._blobs.delete(name)
 
-    def _redirected(self, name: str) -> str:
+    def _read_signed_url(self, name: str) -> str:
         url = self._blobs.signed_url(name)
         if url is None:
             if self._in_cloud:
-                raise CheckFailed("nobody signs", NO_SIGNER)
+                raise CheckFailed("there are no credentials that can sign URLs", NO_SIGNER_REMEDY)
             raise CheckSkipped("a folder has no URLs: blobs are streamed")
         try:
-            answer = requests.get(url, timeout=TIMEOUTS)
+            response = requests.get(url, timeout=TIMEOUTS)
         except requests.RequestException as error:
-            raise CheckFailed(f"a signed URL cannot be read: {type(error).__name__}", REFUSED_URL) from None
-        if (answer.status_code, answer.content) != (200, CONTENT):
-            raise CheckFailed(f"a signed URL is answered {answer.status_code}: {answer.text[:200]}", REFUSED_URL)
+            raise CheckFailed(f"a signed URL cannot be read: {type(error).__name__}", SIGNED_URL_REMEDY) from None
+        if (response.status_code, response.content) != (200, CONTENT):
+            problem = f"a signed URL gets {response.status_code}: {response.text[:200]}"
+            raise CheckFailed(problem, SIGNED_URL_REMEDY)
         return "a signed URL was read"
 
 
