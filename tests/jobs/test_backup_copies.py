@@ -135,8 +135,8 @@ def test_the_next_backup_reads_only_what_changed(plain: Stores, registry: Regist
 
     back_up(plain, tmp_path / "backup")
 
-    assert (calls["read Manifest"], calls["read Tag"], calls["read History"]) == (1, 1, 1)
-    assert (calls["find Move"], calls["scan Move"]) == (1, 0)
+    assert (calls["read Manifest"], calls["read Tag"], calls["read TagHistory"]) == (1, 1, 1)
+    assert (calls["find TagEvent"], calls["scan TagEvent"]) == (1, 0)
 
 
 @pytest.mark.parametrize("source", ["file", "plain"])
