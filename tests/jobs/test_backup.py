@@ -119,7 +119,7 @@ def test_restoring_changes_nothing_that_is_there(stores: Stores, registry: Regis
 
     assert registry.manifests.find("a", "v1").digest == newer.digest
     assert report.tags_skipped == 1
-    assert "left 1 tags" in str(report)
+    assert "skipped 1 tags" in str(report)
 
 
 def test_what_was_deleted_comes_back(stores: Stores, registry: Registry, tmp_path: Path) -> None:
@@ -257,5 +257,5 @@ def test_what_runs_is_part_of_it(registry: Registry, stores: Stores, other: Stor
 
 
 def test_a_folder_without_a_backup_is_said_to_be_one(stores: Stores, tmp_path: Path) -> None:
-    with pytest.raises(ObjectNotFound, match="holds no backup"):
+    with pytest.raises(ObjectNotFound, match="no backup at"):
         restore(tmp_path, stores)

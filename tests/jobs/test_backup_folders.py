@@ -216,11 +216,11 @@ def test_of_two_backups_at_once_one_is_refused(stores: Stores, registry: Registr
     holder = os.open(tmp_path / "backup" / LOCK, os.O_RDWR)
     fcntl.flock(holder, fcntl.LOCK_EX)
 
-    with pytest.raises(BackupRefused, match="at work"):
+    with pytest.raises(BackupRefused, match="is running"):
         back_up(stores, tmp_path / "backup")
-    with pytest.raises(BackupRefused, match="at work"):
+    with pytest.raises(BackupRefused, match="is running"):
         promote(tmp_path / "backup")
-    with pytest.raises(BackupRefused, match="at work"):
+    with pytest.raises(BackupRefused, match="is running"):
         restore(tmp_path / "backup", stores)
 
     os.close(holder)
@@ -287,9 +287,9 @@ def test_a_promoted_backup_is_a_registry_of_its_own(stores: Stores, registry: Re
     assert (known_identity(own.metadata), identity != before) == (identity, True)
     assert Registry(own.blobs, own.metadata).manifests.find("a", "v1").digest == image.digest
     own.close()
-    with pytest.raises(BackupRefused, match="no backup"):
+    with pytest.raises(BackupRefused, match="not a backup"):
         back_up(stores, tmp_path / "backup")
-    with pytest.raises(BackupRefused, match="no backup"):
+    with pytest.raises(BackupRefused, match="not a backup"):
         promote(tmp_path / "backup")
 
 
@@ -315,7 +315,7 @@ def test_a_promotion_that_was_interrupted_lets_no_backup_in_and_can_be_done_agai
 
 def test_what_is_no_backup_is_not_promoted(tmp_path: Path) -> None:
     for folder in (tmp_path / "absent", tmp_path):
-        with pytest.raises(BackupRefused, match="no backup"):
+        with pytest.raises(BackupRefused, match="not a backup"):
             promote(folder)
     assert not (tmp_path / "absent").exists()
 

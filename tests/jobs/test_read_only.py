@@ -54,7 +54,7 @@ def test_a_read_only_backup_is_restored(with_lock: bool, read_only: Path, stores
 
 
 def test_a_read_only_backup_is_not_restored_beside_a_backup(read_only: Path, stores: Stores, tmp_path: Path) -> None:
-    with locked(tmp_path / "backup"), pytest.raises(BackupRefused, match="at work"):
+    with locked(tmp_path / "backup"), pytest.raises(BackupRefused, match="is running"):
         restore(read_only, stores)
 
 

@@ -64,7 +64,7 @@ WRONG = [
     (["serve", "--tls-cert", "x.pem"], "go together"),
     (["serve", "--log", "xml"], "text or json"),
     (["serve", "--threads", "0"], "from 1 to"),
-    (["restore", "nowhere"], "holds no backup"),
+    (["restore", "nowhere"], "no backup at"),
 ]
 
 

@@ -194,5 +194,5 @@ def test_backup_says_what_it_refuses(backup: Path, environment: Mapping[str, str
     again = lading(["backup", str(backup), "--prune"], tmp_path, environment)
 
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == f"lading: {tmp_path / 'full'} is not empty, and holds no backup; use an empty folder\n"
+    assert done.stderr == f"lading: {tmp_path / 'full'} is not empty, and is not a backup; use an empty folder\n"
     assert again.returncode == 0, again.stderr

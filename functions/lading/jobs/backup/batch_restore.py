@@ -1,6 +1,7 @@
-"""Putting back many records in one commit, where nothing of them is there: a commit for each would take hours.
+"""Fast path of a restore: many new records in one commit, since a commit for each would take hours.
 
-Whatever does not fit in here, or loses a race, is left: `restoration` goes over all of it again, one by one.
+Records that partly exist, do not fit into a batch, or lose a race are skipped. `restoration` processes all records
+again, one by one.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -29,23 +30,31 @@ from lading_storage.records.core import UNVERIFIED, Blob, Key, Link, Manifest, R
 from lading_storage.records.deleted import DeletedManifest, TagEvent, TagHistory
 
 MAX_WRITES: Final = 400
-"""Of one commit; Firestore takes 500."""
+"""Writes in one commit. Firestore takes 500."""
 
 TAGS_PER_COMMIT: Final = 50
 MAX_EVENTS_PER_TAG: Final = 5
-"""Tags of one commit, and the most moves that each may have."""
+"""Tags in one commit, and the maximum length of the history of each."""
 
 MAX_CONCURRENT_COPIES: Final = 8
-"""Objects that are written at a time: each waits for the disk or the network."""
+"""Objects that are written concurrently: each waits for the disk or the network."""
 
 
 class BatchRestore:
-    """Puts records of `source` into `target`, many at a time."""
+    """Restore of records in batches."""
 
     def __init__(
         self, source: Stores, target: Stores, sessions: ObjectSessions, tags: Tags, report: BackupReport
     ) -> None:
-        """Write objects under the names of `sessions`; count in `report`."""
+        """Copy records from `source` into `target`.
+
+        Args:
+            source: the stores of the backup.
+            target: the stores of the registry.
+            sessions: gives the names of new objects.
+            tags: the tags of the target, for the keys of a tag's records.
+            report: where restored records are counted.
+        """
         self._source = source
         self._target = target
         self._sessions = sessions
@@ -53,22 +62,23 @@ class BatchRestore:
         self._report = report
 
     def blobs(self, repository: str) -> Iterator[None]:
-        """Copy the blobs of a repository that the target has not, and link them; yields after each commit."""
+        """Copy and link the blobs of a repository that the target lacks; yield after each commit."""
         for links in batches(scan_all(self._source.metadata, Link, repository), OBJECTS_PER_SESSION):
             keys: list[Key[Any]] = [key for link in links for key in (link.key, Key(Blob, link.id))]
-            there = self._target.metadata.read(keys)
-            absent = [link for link in links if there[link.key] is None and there[Key(Blob, link.id)] is None]
-            known = self._source.metadata.read([Key(Blob, link.id) for link in absent])
-            # One session for what one commit names: it does not end before.
+            existing = self._target.metadata.read(keys)
+            absent = [link for link in links if existing[link.key] is None and existing[Key(Blob, link.id)] is None]
+            blobs = self._source.metadata.read([Key(Blob, link.id) for link in absent])
+            # A new session, which ends after the commit that names its objects.
             self._sessions.close()
-            pairs = [(link, blob) for link in absent if (blob := known[Key(Blob, link.id)]) is not None]
+            pairs = [(link, blob) for link in absent if (blob := blobs[Key(Blob, link.id)]) is not None]
             self._copy([(link, replace(blob, object=self._sessions.name()), blob.object) for link, blob in pairs])
             yield
 
-    def _copy(self, wanted: Sequence[tuple[Link, Blob, str]]) -> None:
+    def _copy(self, copies: Sequence[tuple[Link, Blob, str]]) -> None:
+        """Copy blobs; each comes with its link, and the name of its object in the backup."""
         with ThreadPoolExecutor(MAX_CONCURRENT_COPIES) as pool:
-            done = list(pool.map(lambda each: self._append(each[1], each[2]), wanted))
-        copied = [each for each, good in zip(wanted, done, strict=True) if good]
+            results = list(pool.map(lambda each: self._append(each[1], each[2]), copies))
+        copied = [each for each, is_copied in zip(copies, results, strict=True) if is_copied]
         writes: list[Write] = []
         for link, blob, _ in copied:
             new = replace(link, object=blob.object, state=UNVERIFIED, since=now(), damaged=False)
@@ -90,56 +100,56 @@ class BatchRestore:
         return True
 
     def manifests(self, repository: str) -> Iterator[None]:
-        """Put back the manifests of a repository whose needs are there; yields after each commit."""
+        """Restore the manifests of a repository whose dependencies exist; yield after each commit."""
         for listed in batches_by_size(scan_all(self._source.metadata, Manifest, repository)):
             keys = {key for each in listed for key in self._keys_of(each)}
             found = self._target.metadata.read([Key(Repository, repository), *keys], content=False)
             ready = [each for each in listed if _is_ready(found, each)]
-            whole = self._source.metadata.read([each.key for each in ready])
-            manifests = [manifest for each in ready if (manifest := whole[each.key]) is not None]
+            full = self._source.metadata.read([each.key for each in ready])
+            manifests = [manifest for each in ready if (manifest := full[each.key]) is not None]
             for group in _grouped(manifests):
                 self._report.manifests += self._put(repository, group, found)
-                # Clean-up is told once.
+                # With the new version of the repository, which the commit may have made due for clean-up.
                 found = self._target.metadata.read([Key(Repository, repository), *keys], content=False)
                 yield
 
     def _keys_of(self, manifest: Manifest) -> list[Key[Any]]:
-        dead = Key(DeletedManifest, manifest.id, manifest.repository)
-        return [manifest.key, dead, *dependencies_of(manifest), *hidden_dependencies_of(manifest)]
+        tombstone = Key(DeletedManifest, manifest.id, manifest.repository)
+        return [manifest.key, tombstone, *dependencies_of(manifest), *hidden_dependencies_of(manifest)]
 
     def _put(self, repository: str, manifests: Sequence[Manifest], found: Found) -> int:
         writes: dict[Key[Any], Write] = {}
         for manifest in manifests:
-            dead = found[Key(DeletedManifest, manifest.id, repository)]
+            tombstone = found[Key(DeletedManifest, manifest.id, repository)]
             own: list[Write] = [
                 Create(replace(manifest, object=object_of(found, manifest), damaged=False)),
-                *([Delete(dead)] if dead else []),
+                *([Delete(tombstone)] if tombstone else []),
             ]
             _add(writes, [*reference_writes(found, manifest, now()), *own])
         _add(writes, review_writes(found, repository, now()))
         return len(manifests) if self._commit(list(writes.values())) else 0
 
     def tags(self, repository: str) -> Iterator[None]:
-        """Put back the tags of a repository that the target knows nothing of, with their histories."""
+        """Restore the tags of which the target has no record, with their histories; yield after each commit."""
         for listed in batches(scan_all(self._source.metadata, Tag, repository), TAGS_PER_COMMIT):
             keys = [key for tag in listed for key in self._tags.keys(repository, tag.id)]
             manifests = dict.fromkeys(Key(Manifest, tag.digest, repository) for tag in listed)
             found = self._target.metadata.read([Key(Repository, repository), *keys, *manifests], content=False)
-            whole = self._source.metadata.read([key for tag in listed for key in (tag.key, _history(tag))])
+            full = self._source.metadata.read([key for tag in listed for key in (tag.key, _history(tag))])
             writes: dict[Key[Any], Write] = {}
             count = 0
             for each in listed:
-                tag, history = whole[each.key], whole[_history(each)]
+                tag, history = full[each.key], full[_history(each)]
                 if tag is None or history is None or history.moves > MAX_EVENTS_PER_TAG:
                     continue
-                unknown = all(found[key] is None for key in self._tags.keys(repository, tag.id))
-                moves = self._source.metadata.find(
+                is_new = all(found[key] is None for key in self._tags.keys(repository, tag.id))
+                events = self._source.metadata.find(
                     TagEvent, {"tag": tag.id}, repository=repository, limit=MAX_EVENTS_PER_TAG
                 )
-                is_whole = len(moves) == history.moves and bool(moves) and moves[0].digest == tag.digest
+                is_complete = len(events) == history.moves and bool(events) and events[0].digest == tag.digest
                 manifest = Key(Manifest, tag.digest, repository)
-                if unknown and is_whole and found[manifest] is not None:
-                    created = [*moves, history, replace(tag, damaged=False)]
+                if is_new and is_complete and found[manifest] is not None:
+                    created = [*events, history, replace(tag, damaged=False)]
                     _add(writes, [*map(Create, created), Touch(manifest)])
                     count += 1
             _add(writes, review_writes(found, repository, now()) if count else [])
@@ -147,7 +157,7 @@ class BatchRestore:
             yield
 
     def _commit(self, writes: Sequence[Write]) -> bool:
-        """Commit, unless there is nothing to do, or somebody was faster; returns whether it is written."""
+        """Commit writes, if there are any; return False if the batch is too large or lost a race."""
         try:
             if writes:
                 self._target.metadata.commit(writes)
@@ -157,31 +167,34 @@ class BatchRestore:
 
 
 def _is_ready(found: Found, manifest: Manifest) -> bool:
-    """Return whether a manifest is not there, and all that it needs is; and was not deleted as another media type."""
-    dead = found[Key(DeletedManifest, manifest.id, manifest.repository)]
-    if dead is not None and dead.blobs != manifest.blobs:
+    """Return whether a manifest does not exist and its dependencies do.
+
+    One that was deleted with another media type, and other blobs, is not ready: its tombstone needs more writes.
+    """
+    tombstone = found[Key(DeletedManifest, manifest.id, manifest.repository)]
+    if tombstone is not None and tombstone.blobs != manifest.blobs:
         return False
     return found[manifest.key] is None and all(found[key] is not None for key in required_dependencies_of(manifest))
 
 
 def _grouped(manifests: Iterable[Manifest]) -> Iterator[list[Manifest]]:
-    """Cut manifests into what one commit takes."""
+    """Split manifests into groups that fit into one commit."""
     group: list[Manifest] = []
     writes = 0
     for manifest in manifests:
-        # A link, and what hid it.
-        own = 2 + 3 * (len(manifest.blobs) + len(manifest.children))
-        if group and writes + own > MAX_WRITES:
+        # At most three for a dependency: the link, the hidden link, the blob.
+        needed = 2 + 3 * (len(manifest.blobs) + len(manifest.children))
+        if group and writes + needed > MAX_WRITES:
             yield group
             group, writes = [], 0
         group.append(manifest)
-        writes += own
+        writes += needed
     if group:
         yield group
 
 
 def _add(writes: dict[Key[Any], Write], more: Iterable[Write]) -> None:
-    """Add writes, each key once: two manifests that need the same want the same of it."""
+    """Add writes, each key once: two manifests with the same dependency need the same write of it."""
     for write in more:
         writes.setdefault(key_of(write), write)
 

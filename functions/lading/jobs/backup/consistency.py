@@ -1,9 +1,9 @@
-"""Making a copy of records whole: what is in it has all that it needs, objects included, before anybody sees it.
+"""Consistency of a copy of records: every record has all that it needs, objects included, before the copy is visible.
 
-What is no part of a backup goes first, with the links that only deleted manifests named; then blobs that nothing links.
-Objects are copied. What lacks something goes at the end: a link without a blob, a manifest without one of its parts. Of
-a tag that goes so, the source is asked again: while it was copied, the tag may have been moved and the manifest that it
-named been deleted.
+First the kinds that are not part of a backup are removed, with the links that only deleted manifests named; then blobs
+without links. Objects are copied. At the end incomplete records are removed: a link without a blob, a manifest without
+one of its parts. A tag that is removed that way is read from the source again: during the copy it may have been moved,
+and the manifest that it named deleted.
 """
 
 from collections.abc import Callable
@@ -22,17 +22,24 @@ from lading_storage.records.deleted import DeletedManifest
 from lading_storage.records.kinds import KINDS
 
 MAX_ROUNDS: Final = 5
-"""How often tags are read again that are moved all the time."""
+"""How often tags that move all the time are read again."""
 
 PROGRESS_INTERVAL: Final = 100
 """Records between two reports of progress."""
 
 
 class ConsistencyPass:
-    """Makes the copy `copy` of `source` whole."""
+    """The consistency pass over one copy."""
 
     def __init__(self, source: MetadataStore, copy: MetadataStore, objects: ObjectCopier, report: BackupReport) -> None:
-        """Nobody else writes `copy`."""
+        """Work on `copy`, a copy of `source` without other writers.
+
+        Args:
+            source: the registry's metadata.
+            copy: the copy of it.
+            objects: copies the objects of blobs.
+            report: where progress is counted.
+        """
         self._source = source
         self._copy = copy
         self._objects = objects
@@ -42,7 +49,7 @@ class ConsistencyPass:
         self._tags_to_reread: set[Key[Tag]] = set()
 
     def remove_excluded_kinds(self, progress: Progress) -> None:
-        """Remove the records of all kinds that are no part of a backup."""
+        """Remove the records of all kinds that are not part of a backup."""
         for kind in KINDS:
             if kind.NOT_IN_BACKUP and not kind.IN_REPOSITORY:
                 self._remove_kind(kind)
@@ -54,7 +61,7 @@ class ConsistencyPass:
         self._batch.flush()
 
     def copy_objects(self, progress: Progress) -> None:
-        """Copy the objects of all blobs, and leave out what needs those that are lost."""
+        """Copy the objects of all blobs; remove blobs whose objects are lost, and all that needs them."""
         lost: list[Blob] = []
         for blob in scan_all(self._copy, Blob):
             if not self._copy.find(Link, {"id": blob.id}, repository=None, limit=1):
@@ -71,7 +78,7 @@ class ConsistencyPass:
             self._drop_blob(blob.id)
 
     def check_references(self, progress: Progress) -> None:
-        """Look at every record, where they were not copied at one moment, and leave out what lacks something."""
+        """Remove all incomplete records; needed if the records were not copied in one snapshot."""
         for repository in repositories(self._copy):
             for link in scan_all(self._copy, Link, repository):
                 if get(self._copy, Key(Blob, link.id)) is None:
@@ -86,12 +93,12 @@ class ConsistencyPass:
             self._advance(progress)
 
     def reread_tags(self) -> None:
-        """Read the tags again that were left out, and copy what they name by now."""
+        """Copy the tags that were removed again, with the manifests that they name now."""
         for _ in range(MAX_ROUNDS):
             if not self._tags_to_reread:
                 return
-            waiting, self._tags_to_reread = self._tags_to_reread, set()
-            for key in sorted(waiting, key=lambda key: (key.repository, key.id)):
+            keys, self._tags_to_reread = self._tags_to_reread, set()
+            for key in sorted(keys, key=lambda key: (key.repository, key.id)):
                 tag = self._sync.tag(key.repository, key.id)
                 if tag is not None and not self._copy_manifest(key.repository, tag.digest):
                     self._drop_tag(tag)
@@ -104,16 +111,16 @@ class ConsistencyPass:
                 self._remove_hidden(record)
 
     def _remove_hidden(self, deleted: DeletedManifest) -> None:
-        """Remove the links that only deleted manifests named: without those, nothing leads collection to them."""
+        """Remove the links that only a deleted manifest named: without its record, collection would not find them."""
         found = self._copy.read([Key(Link, digest, deleted.repository) for digest in deleted.blobs])
         for digest in deleted.blobs:
             link = found[Key(Link, digest, deleted.repository)]
             if link is not None and link.state != UNVERIFIED and not is_referenced(self._copy, link):
-                # Not with others: another deleted manifest may have named it as well.
+                # At once, not batched: another deleted manifest may name the same link.
                 self._copy.commit([Delete(link)])
 
     def _repoint(self, blob: Blob, current: Blob) -> None:
-        """Let the copy name the object that a blob has by now."""
+        """Update a blob in the copy to its current object, and all records that repeat the object's name."""
         self._copy.commit([Replace(replace(current, version=blob.version))])
         if current.object == blob.object:
             return
@@ -134,15 +141,15 @@ class ConsistencyPass:
             self._copy.commit([Delete(blob)])
 
     def _drop_manifest(self, manifest: Manifest) -> None:
-        """Leave out a manifest, the indexes that name it, and their tags."""
-        waiting = [manifest]
-        while waiting:
-            current = get(self._copy, waiting.pop().key)
+        """Remove a manifest, the indexes that need it, and the tags of all of them."""
+        pending = [manifest]
+        while pending:
+            current = get(self._copy, pending.pop().key)
             if current is None:
                 continue
             self._copy.commit([Delete(current)])
             indexes = find_all(self._copy, Manifest, {"children": current.id}, current.repository)
-            waiting += [index for index in indexes if current.id not in index.may_lack]
+            pending += [index for index in indexes if current.id not in index.may_lack]
             for tag in list(find_all(self._copy, Tag, {"digest": current.id}, current.repository)):
                 self._drop_tag(tag)
 
@@ -153,16 +160,16 @@ class ConsistencyPass:
         self._tags_to_reread.add(tag.key)
 
     def _copy_manifest(self, repository: str, digest: str) -> bool:
-        """Copy a manifest with all that it needs, where the copy lacks it; returns whether it is there and whole."""
+        """Copy a manifest with all that it needs; return whether the copy has it."""
         if get(self._copy, Key(Manifest, digest, repository)) is not None:
             return True
         manifest = get(self._source, Key(Manifest, digest, repository))
         if manifest is None:
             return False
-        may_lack = {*manifest.may_lack}
-        if not all(self._copy_manifest(repository, child) or child in may_lack for child in manifest.children):
+        optional = {*manifest.may_lack}
+        if not all(self._copy_manifest(repository, child) or child in optional for child in manifest.children):
             return False
-        if not all(self._copy_blob(repository, blob) or blob in may_lack for blob in manifest.blobs):
+        if not all(self._copy_blob(repository, blob) or blob in optional for blob in manifest.blobs):
             return False
         self._sync.put(manifest)
         return True
@@ -187,5 +194,5 @@ class ConsistencyPass:
 
 
 def counts(count: Callable[[type[Record]], int]) -> dict[str, int]:
-    """Return how many there are of what a backup reports."""
+    """Return the counts of a backup's report: `count` returns the number of records of a kind."""
     return {"repositories": count(Repository), "tags": count(Tag), "manifests": count(Manifest)}

@@ -1,8 +1,8 @@
-"""The folder of a backup: its files, and the drivers that open them. Only here does a job choose drivers.
+"""Folder of a backup: its files, and the drivers that open them. No other module of jobs chooses drivers.
 
-backup.json, backup.lock   the marker and the lock                       (marker)
-metadata.sqlite, blobs/    a data folder like any other
-metadata.sqlite.part       the next state of the metadata, while it is made
+backup.json, backup.lock   the marker and the lock (marker)
+metadata.sqlite, blobs/    the same as in any data folder
+metadata.sqlite.part       the next state of the metadata, while it is built
 incoming/                  objects that are not flushed yet
 """
 
@@ -26,14 +26,14 @@ BackupMetadata = SqliteMetadata
 """The metadata of a backup."""
 
 BackupBlobs = BulkBlobs
-"""The blobs of a backup, to be filled."""
+"""The blobs of a backup, for writing."""
 
 PageProgress = sqlite_backup.Progress
-"""Called with the pages that are copied, and those there are."""
+"""Called with the number of copied database pages, and the number of all pages."""
 
 PART: Final = f"{DATABASE}.part"
 MOVE_AWAY: Final = "move {} away, and back up into a new folder"
-"""What to do about a backup that cannot be brought up to date."""
+"""Next step for a backup that cannot be updated."""
 
 INCOMING: Final = "incoming"
 
@@ -42,7 +42,7 @@ class BackupFolder:
     """The files of a backup that is being written."""
 
     def __init__(self, path: Path) -> None:
-        """Work in the folder `path`, whose lock the caller holds; what a killed backup left is removed."""
+        """Work in the folder `path`, whose lock the caller holds; remove the next state that a killed backup left."""
         self.path = path
         self.database = path / DATABASE
         self.part = path / PART
@@ -50,7 +50,11 @@ class BackupFolder:
         self.blobs = BulkBlobs(path / BLOBS, path / INCOMING)
 
     def open_previous(self) -> SqliteMetadata | None:
-        """Open the metadata of the backup before; None where there is none. Raises ForeignStore."""
+        """Open the metadata of the previous backup; return None if there is none.
+
+        Raises:
+            ForeignStore: the file belongs to another program.
+        """
         try:
             return SqliteMetadata(self.database, create=False)
         except ForeignStore:
@@ -59,40 +63,45 @@ class BackupFolder:
             return None
 
     def copy_of(self, source: Path, progress: sqlite_backup.Progress) -> SqliteMetadata:
-        """Make the next state of the metadata as a copy of a database, as of one moment."""
+        """Create the next state of the metadata as a snapshot of a database."""
         sqlite_backup.copy_snapshot(source, self.part, progress)
         return SqliteMetadata(self.part)
 
     def copy_of_previous(self, progress: sqlite_backup.Progress) -> SqliteMetadata:
-        """Make the next state of the metadata as a copy of the backup before, or empty."""
+        """Create the next state of the metadata as a copy of the previous backup, or empty if there is none."""
         if self.previous_exists():
             sqlite_backup.copy_snapshot(self.database, self.part, progress)
         return SqliteMetadata(self.part)
 
     def previous_exists(self) -> bool:
-        """Return whether there is a database."""
+        """Return whether the folder has a database."""
         return self.database.exists() and self.database.stat().st_size > 0
 
     def put_in_place(self, progress: sqlite_backup.Progress) -> None:
-        """Let the backup have the next state: objects first, then the metadata, in one transaction."""
+        """Install the next state: flush the objects first, then overwrite the metadata in one transaction."""
         self.blobs.flush()
         self.blobs.sync()
         sqlite_backup.overwrite(self.part, self.database, progress)
 
     def close(self) -> None:
-        """Remove what is not part of the backup."""
+        """Remove the files that are not part of the backup."""
         self.blobs.close()
         sqlite_backup.remove_database(self.part)
 
 
 def database_of(metadata: MetadataStore) -> Path | None:
-    """Return the file of a metadata store; None where it is in none."""
+    """Return the database file of a metadata store; None if it is not in a file."""
     return metadata.path if isinstance(metadata, SqliteMetadata) else None
 
 
 @contextlib.contextmanager
 def attribute_damage(folder: Path, database: Path | None) -> Iterator[None]:
-    """Say of a damaged file whether it is the backup's, in `folder`, or the registry's, whose database this is."""
+    """Make errors about a damaged file say whether it is the backup's or the registry's.
+
+    Args:
+        folder: the folder of the backup.
+        database: the registry's database file, or None.
+    """
     try:
         yield
     except ForeignStore as error:
@@ -101,7 +110,7 @@ def attribute_damage(folder: Path, database: Path | None) -> Iterator[None]:
         if not error.path.is_relative_to(folder):
             raise
         if error.path.name == PART and database is not None:
-            # Pages are copied as they are.
+            # Pages are copied unchanged, so the damage is in the registry's database.
             raise StoreDamaged(database, error.why) from error
         raise BackupRefused(
             f"{error.path} is damaged ({error.why}): it is the backup's, not the registry's; {MOVE_AWAY.format(folder)}"
@@ -109,9 +118,13 @@ def attribute_damage(folder: Path, database: Path | None) -> Iterator[None]:
 
 
 def open_data(folder: Path) -> Stores:
-    """Open the stores in a backup or another data folder. Raises Missing where there is none.
+    """Open the stores in a backup or another data folder.
 
-    The database is checked first: a damaged index may say that there is nothing, without an error. Raises Damaged.
+    The database is checked first: a damaged index may make records invisible without an error.
+
+    Raises:
+        ObjectNotFound: there are no stores in the folder.
+        StoreDamaged: the database is damaged.
     """
     if is_database(folder / DATABASE):
         sqlite_backup.check_integrity(folder / DATABASE)
@@ -119,11 +132,11 @@ def open_data(folder: Path) -> Stores:
         metadata = open_sqlite(folder / DATABASE, create=False)
         return Stores(FilesystemBlobs(folder / BLOBS, create=False), metadata)
     except StoreNotFound:
-        raise ObjectNotFound(f"{folder} holds no backup") from None
+        raise ObjectNotFound(f"no backup at {folder}; name a folder that `lading backup` wrote") from None
 
 
 def is_inside(blobs: BlobStore, folder: Path) -> bool:
-    """Return whether a folder is the one of a blob store, or inside it."""
+    """Return whether a folder is the root of a blob store, or inside it."""
     if not isinstance(blobs, FilesystemBlobs):
         return False
     root = blobs.root.resolve()

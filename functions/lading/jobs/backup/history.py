@@ -1,4 +1,4 @@
-"""Putting the history of a tag back, from the oldest move on, so that it has no gap at any moment."""
+"""Restore of tag histories, from the oldest event on, so that a history has no gap at any time."""
 
 from dataclasses import replace
 
@@ -11,38 +11,37 @@ from lading_storage.records.deleted import TagEvent, TagHistory
 
 
 def restore_history(source: MetadataStore, target: MetadataStore, history: TagHistory) -> None:
-    """Put the moves of a tag into a target that has none of them, or the first of them; else leave what is there.
+    """Copy the events of a tag that the target lacks, if its history is empty or a prefix of the source's.
 
-    Each commit writes some moves and the counter that belongs to them.
+    Each commit writes some events and the counter that belongs to them.
     """
-    there = get(target, history.key)
-    if there is not None and (there.moves >= history.moves or not _is_prefix(source, target, there)):
+    existing = get(target, history.key)
+    if existing is not None and (existing.moves >= history.moves or not _is_prefix(source, target, existing)):
         return
-    done = there.moves if there else 0
-    # Listed from the newest on: only the ids are kept.
-    ids = [
-        move.id for move in find_all(source, TagEvent, {"tag": history.id}, history.repository) if move.number > done
-    ]
+    copied = existing.moves if existing else 0
+    # Only ids, since the newest event is listed first.
+    all_events = find_all(source, TagEvent, {"tag": history.id}, history.repository)
+    ids = [event.id for event in all_events if event.number > copied]
     for batch in batches(reversed(ids), BATCH_SIZE):
         keys = [Key(TagEvent, id, history.repository) for id in batch]
         found = source.read(keys)
-        moves = [move for key in keys if (move := found[key]) is not None]
-        if not moves or not retry_on_conflict(lambda moves=moves: _append(target, history, moves)):  # type: ignore[misc]
+        events = [event for key in keys if (event := found[key]) is not None]
+        if not events or not retry_on_conflict(lambda events=events: _append(target, history, events)):  # type: ignore[misc]
             return
 
 
-def _is_prefix(source: MetadataStore, target: MetadataStore, there: TagHistory) -> bool:
-    """Return whether the history in the target is the beginning of the one in the source: its last row is there."""
-    last = target.find(TagEvent, {"tag": there.id}, repository=there.repository, limit=1)
-    return bool(last) and last[0].number == there.moves and get(source, last[0].key) == last[0]
+def _is_prefix(source: MetadataStore, target: MetadataStore, existing: TagHistory) -> bool:
+    """Return whether a history in the target is a prefix of the source's: the source has its last event."""
+    last = target.find(TagEvent, {"tag": existing.id}, repository=existing.repository, limit=1)
+    return bool(last) and last[0].number == existing.moves and get(source, last[0].key) == last[0]
 
 
-def _append(target: MetadataStore, history: TagHistory, moves: list[TagEvent]) -> bool:
-    """Add moves to a history that ends where they begin; returns False where it ends elsewhere."""
-    there = get(target, history.key)
-    if (there.moves if there else 0) != moves[0].number - 1:
+def _append(target: MetadataStore, history: TagHistory, events: list[TagEvent]) -> bool:
+    """Append events to a history; return False if its last event is not the one before them."""
+    existing = get(target, history.key)
+    if (existing.moves if existing else 0) != events[0].number - 1:
         return False
-    counter = replace(history, moves=moves[-1].number, moved=moves[-1].moved)
-    write = Create(counter) if there is None else Replace(replace(counter, version=there.version))
-    target.commit([*(Create(move) for move in moves), write])
+    counter = replace(history, moves=events[-1].number, moved=events[-1].moved)
+    write = Create(counter) if existing is None else Replace(replace(counter, version=existing.version))
+    target.commit([*(Create(event) for event in events), write])
     return True

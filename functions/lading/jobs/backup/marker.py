@@ -1,9 +1,9 @@
-"""The marker of a backup: a file in its folder that says whose backup it is, and that nothing else is to write there.
+"""Marker of a backup: a file that says which registry a folder is a backup of, and that only backups may write to it.
 
-    backup.json   the registry's identity, where it was copied from, when the last backup ended
-    backup.lock   an empty file that a backup, a restore or a promotion holds a lock on (flock), which ends with it
+    backup.json   the registry's identity, the location it was copied from, the end of the last backup
+    backup.lock   an empty file, locked (flock) by a backup, a restore or a promotion until its process ends
 
-A folder with the marker is a standby: `lading serve` serves it without writing.
+A folder with the marker is a standby: `lading serve` serves it read-only.
 """
 
 import contextlib
@@ -27,26 +27,27 @@ BLOBS: Final = "blobs"
 FORMAT: Final = 1
 
 NEW: Final = f"{FILE}.new"
-"""The marker while it is written: a crash, or a full disk, leaves it."""
+"""The marker while it is written. A crash, or a full disk, leaves it."""
 
 READ_ONLY: Final = (errno.EROFS, errno.EACCES, errno.EPERM)
-"""What the system says where nothing can be made."""
+"""Errors of the system where no file can be created."""
 
 IGNORED_IN_EMPTY_FOLDER: Final = frozenset({LOCK, NEW, "lost+found"})
-"""What a folder may hold that counts as empty: a killed first backup, or a new file system."""
+"""Files in a folder that counts as empty: of a killed first backup, or of a new file system."""
 
 
 class BackupRefused(StorageError):
-    """A folder that is not backed up into, restored from or promoted; the message says why."""
+    """A folder cannot be a backup's target, be restored from or be promoted; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Marker:
-    """What the file says.
+    """Contents of the marker.
 
-    registry  the identity of the registry
-    origin    the URL of the metadata that was copied, for people
-    finished  when the last backup ended, ISO 8601, or "" where none has
+    Attributes:
+        registry: the identity of the registry.
+        origin: the URL of the metadata that was copied, for people.
+        finished: when the last backup ended, in ISO 8601; "" if none has.
     """
 
     registry: str
@@ -55,28 +56,32 @@ class Marker:
 
     @property
     def standby_of(self) -> str:
-        """What a standby says of itself."""
+        """The message of a standby that refuses a write."""
         origin = f" ({self.origin})" if self.origin else ""
-        return f"this is a standby of registry {self.registry}{origin}: it takes no writes"
+        return f"this is a standby of registry {self.registry}{origin}; it is read-only"
 
 
 def read_marker(folder: Path) -> Marker | None:
-    """Return the marker of a folder, or None where it has none. Raises BackupRefused where it cannot be read."""
+    """Return the marker of a folder, or None if it has none.
+
+    Raises:
+        BackupRefused: the marker cannot be read.
+    """
     try:
         fields = json.loads((folder / FILE).read_bytes())
         if fields["format"] > FORMAT:
-            raise BackupRefused(f"{folder} holds a backup by a newer release of Lading")
+            raise BackupRefused(f"{folder} holds a backup by a newer release of Lading; use that release")
         return Marker(str(fields["registry"]), str(fields["origin"]), str(fields["finished"]))
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
         raise BackupRefused(f"{folder / FILE} cannot be read: {error.strerror}") from error
     except (ValueError, KeyError, TypeError) as error:
-        raise BackupRefused(f"{folder / FILE} is damaged, and does not say whose backup this is") from error
+        raise BackupRefused(f"{folder / FILE} is damaged, so the registry of this backup is unknown") from error
 
 
 def write_marker(folder: Path, marker: Marker) -> None:
-    """Write the marker over the one that is there; it is on the disk on return."""
+    """Replace the marker; it is durable on return."""
     new = folder / NEW
     with open(new, "w", opener=private_opener) as file:
         json.dump({"format": FORMAT, **asdict(marker)}, file)
@@ -87,13 +92,17 @@ def write_marker(folder: Path, marker: Marker) -> None:
 
 
 def remove_marker(folder: Path) -> None:
-    """Remove the marker; it is gone from the disk on return."""
+    """Remove the marker; the removal is durable on return."""
     (folder / FILE).unlink()
     flush_folder(folder)
 
 
 def check_target(folder: Path, registry: str) -> None:
-    """Raise BackupRefused unless a folder is empty, absent, or a backup of this very registry. Makes nothing."""
+    """Check that a folder is empty, absent, or a backup of this registry; create nothing.
+
+    Raises:
+        BackupRefused: it is anything else.
+    """
     if folder.exists() and not folder.is_dir():
         raise BackupRefused(f"{folder} is not a folder")
     marker = read_marker(folder)
@@ -107,13 +116,13 @@ def check_target(folder: Path, registry: str) -> None:
     if not folder.exists() or {entry.name for entry in folder.iterdir()} <= IGNORED_IN_EMPTY_FOLDER:
         return
     if (folder / DATABASE).exists():
-        raise BackupRefused(f"{folder} holds a registry that is no backup; use an empty folder")
-    raise BackupRefused(f"{folder} is not empty, and holds no backup; use an empty folder")
+        raise BackupRefused(f"{folder} holds a registry that is not a backup; use an empty folder")
+    raise BackupRefused(f"{folder} is not empty, and is not a backup; use an empty folder")
 
 
 @contextlib.contextmanager
 def file_errors(folder: Path) -> Iterator[None]:
-    """Turn errors about files of a backup into Unavailable, or Full, in words for people."""
+    """Turn errors about files of a backup into Unavailable or StoreFull, with messages for people."""
     try:
         yield
     except StoreFull as error:
@@ -127,15 +136,20 @@ def file_errors(folder: Path) -> Iterator[None]:
 
 
 def _full(folder: Path) -> StoreFull:
-    return StoreFull("the backup", folder, "free some on that disk, or enlarge it; the backup before is as it was")
+    return StoreFull("the backup", folder, "free some on that disk, or enlarge it; the previous backup is unchanged")
 
 
 @contextlib.contextmanager
 def locked(folder: Path, shared: bool = False) -> Iterator[None]:
-    """Hold the lock of a backup's folder; the kernel releases it whatever ends this process.
+    """Hold the lock of a backup's folder for a block; the kernel releases it when the process ends.
 
-    shared  beside others that only read; where the folder cannot be written and has no lock, without one
-    Raises BackupRefused where another process holds it.
+    Args:
+        folder: the folder of the backup.
+        shared: whether to share the lock with other readers. A reader needs no lock in a folder that is read-only and
+            has no lock file.
+
+    Raises:
+        BackupRefused: another process holds the lock.
     """
     descriptor = _open_lock(folder / LOCK, shared)
     if descriptor is None:
@@ -145,14 +159,14 @@ def locked(folder: Path, shared: bool = False) -> Iterator[None]:
         try:
             fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise BackupRefused(f"another backup, restore or promotion is at work in {folder}") from None
+            raise BackupRefused(f"another backup, restore or promotion is running in {folder}") from None
         yield
     finally:
         os.close(descriptor)
 
 
 def _open_lock(path: Path, shared: bool) -> int | None:
-    """Open the lock, made where there is none; None where there is none, and none can be made for a reader."""
+    """Open the lock file, created if it is absent; None if it is absent, and cannot be created for a reader."""
     try:
         return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
     except OSError as error:

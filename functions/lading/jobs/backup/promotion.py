@@ -1,4 +1,4 @@
-"""Making a registry of its own of a backup."""
+"""Promotion of a backup to an independent registry."""
 
 import contextlib
 from pathlib import Path
@@ -9,18 +9,23 @@ from lading.registry.identity import replace_identity
 
 
 def promote(folder: Path) -> str:
-    """Let the backup in a folder be a registry of its own; returns its identity. No backup goes into it any more.
+    """Make the backup in a folder an independent registry, which takes no more backups.
 
-    It gets another identity first: the registry that it is a copy of may go on. Whoever is stopped in between leaves a
-    folder that is neither backed up into nor served as a registry, and that can be promoted again.
-    Raises BackupRefused where there is no backup, or where it is in use.
+    It gets a new identity first, since the original registry may continue. An interrupted promotion leaves a folder
+    that is refused as a target of backups and as a registry, and that can be promoted again.
+
+    Returns:
+        The new identity.
+
+    Raises:
+        BackupRefused: there is no backup, or it is in use.
     """
     if read_marker(folder) is None:
-        raise BackupRefused(f"{folder} is no backup")
+        raise BackupRefused(f"{folder} is not a backup; name a folder that `lading backup` wrote")
     with file_errors(folder), locked(folder):
         marker = read_marker(folder)
         if marker is None or not marker.finished:
-            raise BackupRefused(f"the first backup into {folder} has not ended; there is nothing to promote")
+            raise BackupRefused(f"the first backup into {folder} has not ended; complete it before you promote it")
         with contextlib.closing(open_data(folder)) as stores:
             identity = replace_identity(stores.metadata)
         remove_marker(folder)

@@ -1,4 +1,4 @@
-"""Reading and writing records one by one and in batches, as copies between stores need it."""
+"""Reads and writes of records, singly and in batches, for copies between stores."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final, TypeVar
@@ -11,21 +11,21 @@ from lading_storage.records.kinds import KINDS
 T = TypeVar("T")
 
 BATCH_SIZE: Final = 300
-"""Writes of one transaction. A commit of Firestore takes 500, and index entries count."""
+"""Writes in one transaction. A Firestore commit takes 500, and index entries count."""
 
 MAX_BATCH_BYTES: Final = 4 * 1024 * 1024
-"""Bytes of contents that are in memory together, unless one record has more."""
+"""Bytes of content in memory at a time, unless a single record has more."""
 
 BACKED_UP_KINDS: Final = tuple(kind for kind in KINDS if not kind.NOT_IN_BACKUP)
 
 
 def get(metadata: MetadataStore, key: Key[R]) -> R | None:
-    """Return one record, whole."""
+    """Return one record with its content, or None."""
     return metadata.read([key])[key]
 
 
 def all_exist(metadata: MetadataStore, keys: Sequence[Key[Any]]) -> bool:
-    """Return whether all of some records are there."""
+    """Return whether all of the records exist."""
     found = metadata.read(keys, content=False)
     return all(found[key] is not None for key in keys)
 
@@ -36,14 +36,14 @@ def repositories(metadata: MetadataStore) -> Iterator[str]:
 
 
 def with_content(metadata: MetadataStore, listed: Iterable[R]) -> Iterator[R]:
-    """Yield listed records with their contents, a bounded number of bytes in memory; without those that are gone."""
+    """Yield listed records with their content, in bounded memory; skip those that were deleted since."""
     for batch in batches_by_size(listed):
         found = metadata.read([each.key for each in batch])
         yield from (record for each in batch if (record := found[each.key]) is not None)
 
 
 def batches_by_size(records: Iterable[R]) -> Iterator[list[R]]:
-    """Cut records into batches by their number and the bytes of their contents."""
+    """Split records into batches by their number and the bytes of their content."""
     batch: list[R] = []
     size = 0
     for record in records:
@@ -57,7 +57,7 @@ def batches_by_size(records: Iterable[R]) -> Iterator[list[R]]:
 
 
 def batches(items: Iterable[T], size: int = BATCH_SIZE) -> Iterator[list[T]]:
-    """Cut anything into lists of at most `size`."""
+    """Split items into lists of at most `size`."""
     batch: list[T] = []
     for item in items:
         batch.append(item)
@@ -69,16 +69,16 @@ def batches(items: Iterable[T], size: int = BATCH_SIZE) -> Iterator[list[T]]:
 
 
 class WriteBatch:
-    """Writes that are committed many at a time, into a store that nobody else writes."""
+    """Buffer of writes that are committed in batches, to a store without other writers."""
 
     def __init__(self, metadata: MetadataStore) -> None:
-        """Write into `metadata`."""
+        """Write to `metadata`."""
         self._metadata = metadata
         self._writes: list[Write] = []
         self._size = 0
 
     def add(self, write: Write) -> None:
-        """Write, now or with others that follow."""
+        """Add a write; commit the batch if it is full."""
         self._writes.append(write)
         record: Record | None = getattr(write, "record", None)
         self._size += len(getattr(record, "content", None) or b"")
@@ -86,7 +86,7 @@ class WriteBatch:
             self.flush()
 
     def flush(self) -> None:
-        """Write all that waits."""
+        """Commit all buffered writes."""
         if self._writes:
             self._metadata.commit(self._writes)
         self._writes, self._size = [], 0

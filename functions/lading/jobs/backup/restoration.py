@@ -1,10 +1,10 @@
-"""Putting back what a backup has and a registry lacks, while it serves.
+"""Restore: copy what a backup has and a registry lacks, while the registry serves requests.
 
-    what protects    robots, and every other kind that is in no repository: before the first tag
-    each repository  blobs ─▶ manifests ─▶ repository ─▶ history ─▶ tags: what can be seen is whole
+    protection       robots, and every other kind that is not in a repository: before the first tag
+    each repository  blobs ─▶ manifests ─▶ repository ─▶ history ─▶ tags: all that is visible is complete
 
-A restore changes nothing that is there. A tag that is put back is a move like any other: where its history here goes on
-after what the backup knows, or says that it was deleted, that is a row of history, and the tombstone goes.
+A restore never changes existing records. The restore of a tag is an event in its history like any other change, if the
+history in the registry is newer than the backup's or ends with a deletion; it removes the tag's tombstone.
 """
 
 from collections.abc import Callable
@@ -41,7 +41,7 @@ from lading_storage.records.deleted import DeletedManifest, DeletedTag, TagEvent
 from lading_storage.records.jobs import Identity
 
 SPECIAL_KINDS: Final = (Repository, Blob, Identity, Robot, Link, Manifest, Tag, TagHistory, TagEvent)
-"""Kinds that are put back in a way of their own; of every other one a record is created where there is none."""
+"""Kinds that are restored in a special way. Of any other kind, records are created that do not exist."""
 
 
 NO_IMMUTABLE_TAGS: Final = ImmutableTags()
@@ -49,10 +49,11 @@ NO_IMMUTABLE_TAGS: Final = ImmutableTags()
 
 @dataclass(frozen=True, slots=True)
 class RestoreOptions:
-    """How tags are put back.
+    """How tags are restored.
 
-    act        what is done, and by whom, for the history
-    immutable  which tags name one manifest for ever
+    Attributes:
+        change_context: the action and the actor for the history.
+        immutable_tags: which tags must not move.
     """
 
     change_context: ChangeContext = RESTORE
@@ -62,13 +63,21 @@ class RestoreOptions:
 def restore(
     folder: Path,
     target: Stores | Callable[[], Stores],
-    options: RestoreOptions = RestoreOptions(),  # it is frozen
+    options: RestoreOptions = RestoreOptions(),  # frozen, so safe as a default
     progress: Progress = no_progress,
 ) -> BackupReport:
-    """Put into `target` what the backup in `folder` has and `target` lacks.
+    """Copy into `target` what the backup in `folder` has and `target` lacks.
 
-    `target` can be a function that opens, or makes, the stores: it is called once there is a backup to restore.
-    Raises Missing where there is no backup, and BackupRefused where one is just being written.
+    Args:
+        folder: the folder of the backup.
+        target: the stores of the registry, or a function that opens or creates them; it is called only if there is a
+            backup.
+        options: how tags are restored.
+        progress: called with the report after each batch.
+
+    Raises:
+        ObjectNotFound: there is no backup.
+        BackupRefused: a backup into the folder is running, or the folder is the registry itself.
     """
     if read_marker(folder) is None:
         return _restore(folder, target, options, progress)
@@ -77,15 +86,15 @@ def restore(
 
 
 def _restore(
-    folder: Path, target: Stores | Callable[[], Stores], rules: RestoreOptions, progress: Progress
+    folder: Path, target: Stores | Callable[[], Stores], options: RestoreOptions, progress: Progress
 ) -> BackupReport:
     source = open_data(folder)
     try:
         opened = target if isinstance(target, Stores) else target()
-        own, other = database_of(opened.metadata), database_of(source.metadata)
-        if own is not None and other is not None and own.samefile(other):
-            raise BackupRefused(f"{folder} is the registry itself; a backup is restored into another one")
-        return Restore(source, opened, rules, progress).run()
+        target_file, source_file = database_of(opened.metadata), database_of(source.metadata)
+        if target_file is not None and source_file is not None and target_file.samefile(source_file):
+            raise BackupRefused(f"{folder} is the registry itself; name the folder of a backup")
+        return Restore(source, opened, options, progress).run()
     finally:
         source.close()
 
@@ -94,7 +103,7 @@ class Restore:
     """One restore."""
 
     def __init__(self, source: Stores, target: Stores, options: RestoreOptions, progress: Progress) -> None:
-        """Put back what `source` has and `target` lacks."""
+        """Copy what `source` has and `target` lacks."""
         self._source = source
         self._target = target
         self._metadata: MetadataStore = target.metadata
@@ -106,7 +115,7 @@ class Restore:
         self._batches = BatchRestore(source, target, self._sessions, self._tags, self._report)
 
     def run(self) -> BackupReport:
-        """Put everything back."""
+        """Restore everything; return what was done."""
         self._robots()
         for kind in BACKED_UP_KINDS:
             if not kind.IN_REPOSITORY and kind not in SPECIAL_KINDS:
@@ -120,7 +129,7 @@ class Restore:
         return self._report
 
     def _robots(self) -> None:
-        """Put robots back into a registry that has nothing yet. In one in use, some may have been revoked since."""
+        """Restore robots into an empty registry; in a registry in use, they may have been revoked since the backup."""
         in_use = bool(self._metadata.scan(Repository, limit=1))
         for robot in scan_all(self._source.metadata, Robot):
             if not in_use:
@@ -135,7 +144,7 @@ class Restore:
                 self._create_if_absent(record)
 
     def _repository(self, repository: Repository) -> None:
-        """Put one repository back, from the blobs up."""
+        """Restore one repository: blobs, then what needs them."""
         name = repository.id
         for _ in self._batches.blobs(name):
             self._progress(self._report)
@@ -146,10 +155,10 @@ class Restore:
             self._progress(self._report)
         for _ in self._batches.manifests(name):
             self._progress(self._report)
-        # An index comes after its children, however deep they are.
+        # An index is restored after its children; one pass for each level of nesting.
         while sum(self._manifest(each) for each in scan_all(self._source.metadata, Manifest, name)):
             self._progress(self._report)
-        # Clean-up is to look at what comes.
+        # Due for clean-up policies, since its contents change.
         self._report.repositories += self._create_if_absent(replace(repository, review=now(), looked=False))
         retry_on_conflict(lambda: self._relist(repository))
         for kind in BACKED_UP_KINDS:
@@ -160,37 +169,40 @@ class Restore:
         for history in scan_all(self._source.metadata, TagHistory, name):
             restore_history(self._source.metadata, self._metadata, history)
         for tag in scan_all(self._source.metadata, Tag, name):
-            whole = get(self._source.metadata, tag.key)
-            if whole is not None:
-                retry_on_conflict(lambda tag=whole: self._tag(tag))  # type: ignore[misc]
+            full = get(self._source.metadata, tag.key)
+            if full is not None:
+                retry_on_conflict(lambda tag=full: self._tag(tag))  # type: ignore[misc]
 
     def _relist(self, repository: Repository) -> None:
-        """Let a repository that was deleted be listed, as it was when it was backed up."""
+        """Revive a deleted repository that was live at the time of the backup."""
         writes = revive_writes(self._metadata.read([repository.key]), repository.id, now())
         if writes and not repository.deleted:
             self._metadata.commit(writes)
 
     def _blob(self, digest: str) -> Blob | None:
-        """Return the blob in the target, copied where that lacks it or its bytes; None where the backup lacks them."""
+        """Return the blob in the target; copy it first if the target lacks it or its bytes.
+
+        If the backup lacks the bytes, return the existing record, or None.
+        """
         key = Key(Blob, digest)
-        there, blob = get(self._metadata, key), get(self._source.metadata, key)
-        is_lost = there is not None and (
-            bool(there.damaged) or not object_exists(self._target.blobs, there.object, there.size)
+        existing, blob = get(self._metadata, key), get(self._source.metadata, key)
+        is_lost = existing is not None and (
+            bool(existing.damaged) or not object_exists(self._target.blobs, existing.object, existing.size)
         )
-        if blob is None or (there is not None and not is_lost):
-            return there
+        if blob is None or (existing is not None and not is_lost):
+            return existing
         name = self._sessions.name()
         try:
             chunks = verified(self._source.blobs.open(blob.object, 0, blob.size), digest)
             self._target.blobs.append(name, chunks, blob.size)
         except (ObjectNotFound, Corrupt):
             self._report.damaged.add(digest)
-            return there
-        if there is not None:
-            self._target.blobs.replace(there.object, name)
+            return existing
+        if existing is not None:
+            self._target.blobs.replace(existing.object, name)
             retry_on_conflict(lambda: self._clear_damage_mark(key))
         elif not self._create_if_absent(replace(blob, object=name, damaged="", state="")):
-            # Another restore, or a push, was faster, and its object counts.
+            # Another restore, or a push, has created the blob with its own object meanwhile.
             self._target.blobs.delete(name)
         self._report.blobs += 1
         self._report.bytes += blob.size
@@ -198,15 +210,15 @@ class Restore:
         return get(self._metadata, key)
 
     def _clear_damage_mark(self, key: Key[Blob]) -> None:
-        """Take back what scrub found wrong with a blob. A new version in any case: a scrub may be about to mark it."""
+        """Clear the damage mark of a blob, and change its version in any case: a scrub may be about to mark it."""
         blob = get(self._metadata, key)
         if blob is not None:
             self._metadata.commit([Replace(replace(blob, damaged=""))])
 
     def _link(self, link: Link, blob: Blob) -> None:
-        """Link a blob, unless it is linked: loose, for collection to find what names it.
+        """Create a link, unverified, so that collection checks what names it; keep an existing one.
 
-        The blob is written at the version that was read: collected and pushed again meanwhile, it has another object.
+        The blob is written at the version that was read: if it was collected and pushed again, it has another object.
         """
 
         def attempt() -> None:
@@ -218,7 +230,7 @@ class Restore:
         retry_on_conflict(attempt)
 
     def _manifest(self, listed: Manifest) -> bool:
-        """Put a manifest back that is not there, where all that it needs is; returns whether it was."""
+        """Restore a manifest that does not exist, if all that it needs exists; return whether it was restored."""
         if all_exist(self._metadata, [listed.key]) or not all_exist(self._metadata, required_dependencies_of(listed)):
             return False
         manifest = get(self._source.metadata, listed.key)
@@ -227,22 +239,22 @@ class Restore:
         return done
 
     def _put(self, manifest: Manifest) -> bool:
-        needed = dependencies_of(manifest)
-        dead = Key(DeletedManifest, manifest.id, manifest.repository)
-        own_keys = [manifest.key, dead, Key(Repository, manifest.repository)]
-        found = self._metadata.read([*own_keys, *needed, *hidden_dependencies_of(manifest)], content=False)
+        dependencies = [*dependencies_of(manifest), *hidden_dependencies_of(manifest)]
+        tombstone_key = Key(DeletedManifest, manifest.id, manifest.repository)
+        own_keys = [manifest.key, tombstone_key, Key(Repository, manifest.repository)]
+        found = self._metadata.read([*own_keys, *dependencies], content=False)
         if found[manifest.key] is not None or any(found[key] is None for key in required_dependencies_of(manifest)):
             return False
-        # Where it is kept as a blob, that has another object here.
+        # A manifest that is stored as a blob has another object in the target.
         manifest = replace(manifest, object=object_of(found, manifest), damaged=False)
-        tombstone = found[dead]
-        forgotten = drop_tombstone_writes(self._metadata, tombstone, manifest, now) if tombstone is not None else []
-        listed = review_writes(found, manifest.repository, now())
-        self._metadata.commit([*reference_writes(found, manifest, now()), Create(manifest), *forgotten, *listed])
+        tombstone = found[tombstone_key]
+        purge = drop_tombstone_writes(self._metadata, tombstone, manifest, now) if tombstone is not None else []
+        review = review_writes(found, manifest.repository, now())
+        self._metadata.commit([*reference_writes(found, manifest, now()), Create(manifest), *purge, *review])
         return True
 
     def _tag(self, tag: Tag) -> None:
-        """Put a tag back that is not there, where its manifest is."""
+        """Restore a tag that does not exist, if its manifest exists."""
         keys = self._tags.keys(tag.repository, tag.id)
         manifest_key = Key(Manifest, tag.digest, tag.repository)
         found = self._metadata.read([*dict.fromkeys([*keys, manifest_key, Key(Repository, tag.repository)])])
@@ -255,14 +267,14 @@ class Restore:
             found[Key(DeletedTag, tag.id, tag.repository)],
         )
         last = self._metadata.find(TagEvent, {"tag": tag.id}, repository=tag.repository, limit=1)
-        named_last = (last[0].digest or last[0].before) if last else ""
-        if named_last not in ("", tag.digest) and self._options.immutable_tags.rule(tag.repository, tag.id):
+        last_digest = (last[0].digest or last[0].before) if last else ""
+        if last_digest not in ("", tag.digest) and self._options.immutable_tags.rule(tag.repository, tag.id):
             self._report.immutable_tags_skipped += 1
             return
         writes: list[Any] = [Touch(manifest_key), *([Delete(tombstone)] if tombstone else [])]
         writes += review_writes(found, tag.repository, now())
         if history is not None and last and last[0].digest == tag.digest:
-            # As the history says already. At its version: whoever moves the tag meanwhile changes it.
+            # The history ends with this digest already. A concurrent move of the tag changes its version.
             writes += [Create(replace(tag, damaged=manifest.damaged)), Replace(history)]
         else:
             writes += self._tags.move(
@@ -272,7 +284,7 @@ class Restore:
         self._report.tags += 1
 
     def _create_if_absent(self, record: Record) -> bool:
-        """Create a record unless one of its key is there; returns whether it did."""
+        """Create a record unless its key exists; return whether it was created."""
 
         def attempt() -> bool:
             if all_exist(self._metadata, [record.key]):

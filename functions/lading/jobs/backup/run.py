@@ -1,13 +1,13 @@
-"""Backing a registry up into a folder, while it serves.
+"""Backup of a registry into a folder, while the registry serves requests.
 
-    objects   copied under their own names, flushed, renamed         nobody sees them yet
-    metadata  the next state is made in a file of its own, made whole, and put in place in one SQLite transaction
-    prune     what the new state does not name is removed
+    objects   copied under their own names, flushed, renamed; no record names them yet
+    metadata  the next state is built in a separate file, made consistent, and installed in one SQLite transaction
+    prune     objects that the new state does not name are removed
 
-So whoever reads the folder, a standby that serves it included, sees one state or the next, and never a name whose bytes
-are not there. A killed backup leaves the state before; what it left beside is used or removed by the next one.
+So a reader of the folder, including a standby that serves it, sees one state or the next, and never a record whose
+bytes are missing. A killed backup leaves the previous state; its other files are used or removed by the next backup.
 
-From SQLite the metadata is copied as a whole, as of one moment; from any other store the records that differ are.
+From SQLite the metadata is copied as one snapshot; from any other store only records that differ are copied.
 """
 
 import contextlib
@@ -48,19 +48,21 @@ from lading_storage.protocols import MetadataStore
 from lading_storage.records.core import Blob, Repository
 
 NAME_BATCH_SIZE: Final = 50_000
-"""Names of objects that are in memory together."""
+"""Names of objects in memory at a time."""
 
 PRUNE_DELAY: Final = 1.0
-"""Seconds between the new state and the removal of objects: a request that had just read a name opens its object."""
+"""Seconds between the new state and the removal of objects, for requests that have read a name and not yet opened its
+object."""
 
 
 @dataclass(frozen=True, slots=True)
 class BackupOptions:
-    """How a backup is made.
+    """Options of a backup.
 
-    force   even where it shrinks by more than half
-    prune   remove the objects that nothing names any more
-    origin  where the registry is, for people
+    Attributes:
+        force: back up even if the backup shrinks by more than half.
+        prune: remove objects that no record names any more.
+        origin: the location of the registry, for people.
     """
 
     force: bool = False
@@ -71,27 +73,34 @@ class BackupOptions:
 def back_up(
     source: Stores,
     folder: Path,
-    options: BackupOptions = BackupOptions(),  # it is frozen
+    options: BackupOptions = BackupOptions(),  # frozen, so safe as a default
     progress: Progress = no_progress,
 ) -> BackupReport:
-    """Copy all of `source` into `folder`: an empty one, or an earlier backup, which stays whole until this one is done.
+    """Copy a registry into a folder; a previous backup in it stays consistent until the new one is installed.
 
-    `source` may serve meanwhile. `folder` is made where it does not exist.
-    Raises BackupRefused for a folder that is no backup of this registry, where another backup is at work, and where it
-    shrinks without `force`; Unavailable where a store fails or the disk is full. Then the earlier backup is as it was.
+    Args:
+        source: the stores of the registry, which may serve requests meanwhile.
+        folder: a folder that is empty, holds a backup of this registry, or does not exist and is created.
+        options: options of the backup.
+        progress: called with the report after each step.
+
+    Raises:
+        BackupRefused: the folder holds anything else, another backup is running, or the backup would shrink by more
+            than half without `force`.
+        Unavailable: a store fails, or the disk is full. The previous backup is unchanged.
     """
     folder = folder.absolute()
     database = database_of(source.metadata)
     if database is not None and database.resolve() == (folder / DATABASE).resolve():
-        raise BackupRefused(f"{folder} is the registry itself; a backup goes into another folder")
+        raise BackupRefused(f"{folder} is the registry itself; use another folder for the backup")
     if is_inside(source.blobs, folder):
-        raise BackupRefused(f"{folder} is inside the registry's blobs; a backup goes into another folder")
+        raise BackupRefused(f"{folder} is inside the registry's blobs; use another folder for the backup")
     registry = identity_of(source.metadata)
     with file_errors(folder):
         check_target(folder, registry)
         make_durably(folder)
     with file_errors(folder), locked(folder):
-        # Another backup may have begun, and ended, between the look and the lock.
+        # Another backup may have run between the first check and the lock.
         check_target(folder, registry)
         marker = read_marker(folder) or Marker(registry)
         write_marker(folder, replace(marker, origin=options.origin or marker.origin))
@@ -102,7 +111,7 @@ def back_up(
 
 
 class _Backup:
-    """One backup, from its beginning to its end."""
+    """A single backup."""
 
     def __init__(self, source: Stores, target: BackupFolder, registry: str, progress: Progress) -> None:
         self._source = source
@@ -112,47 +121,51 @@ class _Backup:
         self._report = BackupReport()
 
     def run(self, options: BackupOptions) -> BackupReport:
-        with self._open_previous() as earlier, contextlib.closing(self._next_state()) as part:
-            objects = ObjectCopier(self._source, self._target.blobs, earlier, self._report)
-            whole = ConsistencyPass(self._source.metadata, part, objects, self._report)
+        with self._open_previous() as previous, contextlib.closing(self._next_state()) as part:
+            objects = ObjectCopier(self._source, self._target.blobs, previous, self._report)
+            consistency = ConsistencyPass(self._source.metadata, part, objects, self._report)
             is_snapshot = database_of(self._source.metadata) is not None
             if is_snapshot:
                 self._begin_phase("records", part.count(Repository))
-                whole.remove_excluded_kinds(self._progress)
-            self._check_not_shrunk(earlier, part, options)
+                consistency.remove_excluded_kinds(self._progress)
+            self._check_not_shrunk(previous, part, options)
             self._begin_phase("blobs", part.count(Blob))
-            whole.copy_objects(self._progress)
+            consistency.copy_objects(self._progress)
             if not is_snapshot:
                 self._begin_phase("checks", part.count(Repository))
-                whole.check_references(self._progress)
-            whole.reread_tags()
-            self._check_not_shrunk(earlier, part, options)
+                consistency.check_references(self._progress)
+            consistency.reread_tags()
+            self._check_not_shrunk(previous, part, options)
             self._begin_phase("metadata")
             self._target.put_in_place(self._pages())
-            for what, number in counts(part.count).items():
-                setattr(self._report, what, number)
+            for name, count in counts(part.count).items():
+                setattr(self._report, name, count)
             if options.prune:
                 self._prune(part)
         return self._report
 
     @contextlib.contextmanager
     def _open_previous(self) -> Iterator[BackupMetadata | None]:
-        """The metadata of the backup before. Raises BackupRefused where it is another registry's."""
-        earlier = self._target.open_previous()
-        if earlier is None:
+        """Open the metadata of the previous backup for a block; yield None if there is none.
+
+        Raises:
+            BackupRefused: it is the metadata of another registry.
+        """
+        previous = self._target.open_previous()
+        if previous is None:
             yield None
             return
-        with contextlib.closing(earlier):
-            identity = known_identity(earlier)
-            if identity != self._registry and (identity or earlier.count(Repository)):
+        with contextlib.closing(previous):
+            identity = known_identity(previous)
+            if identity != self._registry and (identity or previous.count(Repository)):
                 raise BackupRefused(
-                    f"{self._target.path} holds the metadata of another registry ({identity or 'an older one'});"
-                    " where a promotion was interrupted, promote it again"
+                    f"{self._target.path} holds the metadata of another registry ({identity or 'of an older release'});"
+                    " use another folder; after an interrupted promotion, promote it again"
                 )
-            yield earlier
+            yield previous
 
     def _next_state(self) -> BackupMetadata:
-        """Make the next state of the metadata."""
+        """Build the next state of the metadata: a snapshot, or the previous state with the records that differ."""
         self._begin_phase("metadata")
         database = database_of(self._source.metadata)
         if database is not None:
@@ -164,19 +177,19 @@ class _Backup:
             self._progress(self._report)
         return part
 
-    def _check_not_shrunk(self, earlier: BackupMetadata | None, part: BackupMetadata, options: BackupOptions) -> None:
-        if earlier is None or options.force:
+    def _check_not_shrunk(self, previous: BackupMetadata | None, part: BackupMetadata, options: BackupOptions) -> None:
+        if previous is None or options.force:
             return
         for kind in BACKED_UP_KINDS:
-            before, after = earlier.count(kind), part.count(kind)
+            before, after = previous.count(kind), part.count(kind)
             if after * 2 < before:
                 raise BackupRefused(
                     f"the backup in {self._target.path} has {before} {kind.KIND}, and this one would have {after};"
-                    " it is as it was. Use --force, if that is right"
+                    " it is unchanged. Use --force if this is intended"
                 )
 
     def _prune(self, part: MetadataStore) -> None:
-        """Remove the objects that nothing names any more."""
+        """Remove objects that no record names any more."""
         self._begin_phase("prune")
         time.sleep(PRUNE_DELAY)
         after = ""

@@ -1,4 +1,4 @@
-"""Objects written under recorded upload sessions, so that collection finds what a killed restore leaves."""
+"""Names of restored objects under recorded upload sessions, so that collection removes what a killed restore leaves."""
 
 import secrets
 from dataclasses import replace
@@ -11,11 +11,12 @@ from lading_storage.protocols import Create, MetadataStore, Replace
 from lading_storage.records.core import Key, Upload
 
 OBJECTS_PER_SESSION: Final = 100
-"""Objects of one session: collection lists them all, and a session of a day would expire beside its restore."""
+"""Objects of one session. Collection lists all of them, and a session that lasts a day would expire during its
+restore."""
 
 
 class ObjectSessions:
-    """Names for new objects. Where the process ends, the session expires like any other, and its objects go."""
+    """Names for new objects. If the process ends early, the session expires like any other, with its objects."""
 
     def __init__(self, metadata: MetadataStore, clock: Clock) -> None:
         """Record sessions in `metadata`."""
@@ -25,7 +26,7 @@ class ObjectSessions:
         self._count = 0
 
     def name(self) -> str:
-        """Return the name of a new object, which a recorded session leads to."""
+        """Return the name of a new object in a recorded session; start a new session if needed."""
         if not self._id or self._count == OBJECTS_PER_SESSION:
             self.close()
             self._id, time = secrets.token_hex(16), self._clock()
@@ -34,7 +35,7 @@ class ObjectSessions:
         return f"{self._id}/{self._count}"
 
     def close(self) -> None:
-        """End the session: collection removes the objects that no blob's record names, and the session."""
+        """End the session. Collection removes it, and those of its objects that no blob's record names."""
         if self._id:
             retry_on_conflict(self._end)
         self._id, self._count = "", 0

@@ -1,4 +1,4 @@
-"""The two stores of one registry, and what a backup or a restore reports."""
+"""The two stores of a registry, and the report of a backup or a restore."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -21,16 +21,21 @@ class Stores:
 
 @dataclass(slots=True)
 class BackupReport:
-    """What was copied, and what was not.
+    """What was copied, and what was skipped.
 
-    phase        what is being done
-    done, total  steps of the phase; total is 0 where nobody knows it
-    moved        bytes that the phase has copied
-    tags_skipped    tags that were left as they were although the backup knows them otherwise
-    immutable    tags that were left deleted, since a rule lets them name nothing but what they named
-    robots_skipped  robots that were not put back into a registry in use
-    removed      objects that `--prune` removed
-    damaged      the digests of blobs whose bytes are lost or others where they are copied from
+    Attributes:
+        phase: the current phase.
+        done: completed steps of the phase.
+        total: all steps of the phase, or 0 if unknown.
+        moved: bytes that the phase has copied.
+        repositories: copied repositories; `tags`, `manifests` and `blobs` likewise.
+        bytes: bytes of the copied blobs.
+        tags_skipped: tags that were not restored, since they name another manifest than in the backup.
+        immutable_tags_skipped: deleted tags that were not restored, since a rule makes them immutable, and they last
+            named another manifest.
+        robots_skipped: robots that were not restored into a registry in use.
+        removed: objects that `--prune` removed.
+        damaged: the digests of blobs whose bytes are lost or damaged in the source.
     """
 
     phase: str = ""
@@ -49,7 +54,7 @@ class BackupReport:
     damaged: set[str] = field(default_factory=set)
 
     def begin_phase(self, phase: str, total: int = 0) -> None:
-        """Begin another phase."""
+        """Start a phase."""
         self.phase, self.done, self.total, self.moved = phase, 0, total, 0
 
     def __str__(self) -> str:
@@ -58,16 +63,16 @@ class BackupReport:
             f" and {self.blobs} blobs of {self.bytes} bytes"
         )
         if self.tags_skipped:
-            text += f"; left {self.tags_skipped} tags that name something else by now"
+            text += f"; skipped {self.tags_skipped} tags that name another manifest by now"
         if self.immutable_tags_skipped:
-            skipped = self.immutable_tags_skipped
-            text += f"; left {skipped} tags that rules make immutable, and that last named something else"
+            text += f"; skipped {self.immutable_tags_skipped} immutable tags that last named another manifest"
         if self.robots_skipped:
-            text += f"; left out {self.robots_skipped} robots, since the registry is in use: they may have been revoked"
+            text += f"; skipped {self.robots_skipped} robots, which may have been revoked since the registry is in use"
         if self.removed:
-            text += f"; removed {self.removed} objects that nothing names"
+            text += f"; removed {self.removed} objects that no record names"
         if self.damaged:
-            text += f"; left out what needs these, whose bytes are lost or damaged: {', '.join(sorted(self.damaged))}"
+            digests = ", ".join(sorted(self.damaged))
+            text += f"; skipped blobs whose bytes are lost or damaged, and what needs them: {digests}"
         return text
 
 
@@ -75,4 +80,4 @@ Progress = Callable[[BackupReport], None]
 
 
 def no_progress(report: BackupReport) -> None:
-    """Show nothing."""
+    """Ignore progress."""
