@@ -3,9 +3,9 @@
 A WSGI server's `read` blocks for as long as a client likes and cannot be interrupted. So a separate thread reads ahead,
 and the consumer of the bytes waits for that thread with a timeout. Reading ahead also overlaps network and disk.
 
-The server's `read(n)` returns once it has n bytes, so with a large n a slow client cannot be told from a stalled one.
+The server's `read(n)` returns once it has n bytes, so with a large n a slow client looks like a stalled one.
 So n is what arrived within a second, as far as that can be predicted. Where a read is overdue all the same, since the
-client has become slower, the kernel tells whether data still arrives (`tcp_info.seconds_since_data`).
+client has become slower, the kernel reports whether data still arrives (`tcp_info.seconds_since_data`).
 
 A request whose response is ready while the thread still reads must not be returned to the server: granian then waits
 for the read with the interpreter's lock held, and the process hangs. So the response is sent as a stream, whose end

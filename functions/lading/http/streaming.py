@@ -8,8 +8,8 @@ necessary, since a refusal would end a pull. A response that its client does not
 
 The kernel does not know the principal of a connection, and granian does not expose the connection of a response. So
 paused downloads of authenticated clients are counted by the address of their connection: where no more connections of
-an address stall than it has such downloads, none of them is closed. Where more do, as with a reverse proxy, it cannot
-be told which of them are authenticated.
+an address stall than it has such downloads, none of them is closed. Where more do, as with a reverse proxy, the
+authenticated ones among them are unknown.
 """
 
 import math
