@@ -31,6 +31,7 @@ from lading.http.request_checks import RequestChecks
 from lading.http.request_context import RequestContext
 from lading.http.responses import Response
 from lading.http.streaming import MAX_UNSTREAMED_SIZE, ResponseStreams, in_chunks
+from lading.leader import step_down
 from lading.logs import AccessLine
 from lading.registry.errors import (
     STORE_FULL,
@@ -44,7 +45,6 @@ from lading.registry.errors import (
 )
 from lading.registry.names import check_repository, is_repository
 from lading.registry.registry import Registry
-from lading.server.leader import step_down
 from lading.settings import Settings
 from lading_storage.errors import StorageError, StoreFull
 

@@ -12,7 +12,7 @@ import pytest
 
 from lading.auth.bulkhead import Bulkhead
 from lading.http.body_slots import BodySlots
-from lading.server.leader import MAX_HELD, Leader, begin_request, is_leader, log_held, step_down
+from lading.leader import MAX_HELD, Leader, begin_request, is_leader, log_held, step_down
 from lading.settings import load_settings
 from lading_storage.digests import digest_of
 from tests.servers import Server, answer_on, serving
@@ -72,7 +72,7 @@ def test_a_request_that_holds_the_leader_for_long_is_logged(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     now = [0.0]
-    monkeypatch.setattr("lading.server.leader.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("lading.leader.time.monotonic", lambda: now[0])
     caplog.set_level(logging.DEBUG, "lading.leader")
     Leader().acquire()
     begin_request()

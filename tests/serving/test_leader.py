@@ -12,9 +12,9 @@ from lading.auth.access import Caller
 from lading.auth.authenticator import OpenAuthenticator
 from lading.http.client_address import ClientAddress
 from lading.jobs.backup import Stores
+from lading.leader import Leader, is_leader, step_down
 from lading.registry.registry import Registry
 from lading.routes import NON_BLOCKING_HANDLERS, ROUTES
-from lading.server.leader import Leader, is_leader, step_down
 from lading_storage.digests import digest_of
 from lading_storage.protocols import MAX_CONTENT_SIZE, Replace
 from lading_storage.records.core import Key, Manifest, Tag

@@ -17,8 +17,8 @@ from lading import settings
 from lading.app import CLOSE_HEADER, App
 from lading.auth.authenticator import OpenAuthenticator
 from lading.http.responses import Response
+from lading.leader import Leader, step_down
 from lading.registry.registry import Registry
-from lading.server.leader import Leader, step_down
 from lading.server.serve import RequestCallback
 from lading_storage.digests import digest_of
 

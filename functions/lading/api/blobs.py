@@ -8,10 +8,10 @@ from lading.http.preconditions import require_match
 from lading.http.ranges import requested
 from lading.http.request_context import RequestContext
 from lading.http.responses import Response
+from lading.leader import step_down
 from lading.registry.changes import Change
 from lading.registry.errors import BLOB_UNKNOWN
 from lading.registry.names import check_digest
-from lading.server.leader import step_down
 from lading_storage.records.core import Link
 
 CONTENT_TYPE: Final = "application/octet-stream"

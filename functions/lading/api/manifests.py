@@ -6,11 +6,11 @@ from lading.api import history
 from lading.http.preconditions import precondition_of, require_match
 from lading.http.request_context import RequestContext
 from lading.http.responses import Response
+from lading.leader import step_down
 from lading.registry.changes import Change
 from lading.registry.content.manifests import MAX_MANIFEST, Put
 from lading.registry.errors import MANIFEST_TOO_LARGE, MANIFEST_UNKNOWN, TOO_MANY_TAGS, RegistryError
 from lading.registry.names import check_tag, is_digest_reference, parse_as_of
-from lading.server.leader import step_down
 from lading_storage.records.core import Manifest, Tag
 
 MAX_TAGS = 100

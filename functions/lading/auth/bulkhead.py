@@ -16,8 +16,8 @@ from contextlib import contextmanager
 from enum import Enum
 from typing import Final
 
+from lading.leader import step_down
 from lading.registry.errors import UNAVAILABLE, RegistryError
-from lading.server.leader import step_down
 
 WAIT_TIMEOUT: Final = 5.0
 """Default timeout in seconds of the wait for a slot."""

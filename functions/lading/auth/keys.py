@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from lading.auth.bulkhead import Bulkhead
-from lading.server.leader import step_down
+from lading.leader import step_down
 from lading_storage.errors import Corrupt, ObjectNotFound, StorageError, Unavailable
 from lading_storage.local.durable_folders import FILE_MODE, make_private
 

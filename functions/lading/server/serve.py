@@ -60,8 +60,8 @@ from granian.server.mt import MTServer, WorkerThread
 from granian.wsgi import ResponseIterWrap
 
 from lading.app import CLOSE_HEADER, App, request_of
+from lading.leader import Leader, begin_request, log_held, step_down
 from lading.server.connection_sweeper import HEADER_TIMEOUT, MAX_CONNECTIONS, sweep_connections
-from lading.server.leader import Leader, begin_request, log_held, step_down
 from lading.server.listener import BACKLOG, Certificate
 from lading.server.signal_event import PollingEvent
 from lading.settings import Settings

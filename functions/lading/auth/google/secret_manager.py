@@ -16,7 +16,7 @@ from google.auth.transport.requests import AuthorizedSession
 
 from lading.auth.credentials import CLOUD_PLATFORM
 from lading.auth.keys import Keys, from_json, to_json
-from lading.server.leader import step_down
+from lading.leader import step_down
 from lading_storage.errors import Corrupt, Unavailable
 
 TIMEOUTS: Final = (3.05, 10)

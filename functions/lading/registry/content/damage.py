@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from lading.server.leader import step_down
+from lading.leader import step_down
 from lading_storage.protocols import MAX_CONTENT_SIZE, Found, MetadataStore, Replace, Write
 from lading_storage.records.core import Blob, Key, Link, Manifest, Record, Tag
 
