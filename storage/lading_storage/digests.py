@@ -1,9 +1,9 @@
-"""Digests, and a hash that can stop in one process and go on in another.
+"""Digests, and a hash whose state can be carried from one process to another.
 
-A chunked upload may send its first chunk to one instance and its last to another, and hashlib's objects cannot
-leave their process. OpenSSL's low-level hash contexts are plain memory of a fixed layout, so they can: `Hasher`
-keeps one, and `state` hands out its bytes. Where libcrypto lacks them, `state` is empty, and whoever needs to go on
-reads the earlier bytes again.
+A chunked upload may send its first chunk to one instance and its last chunk to another, and hashlib's objects cannot be
+serialized. OpenSSL's low-level hash contexts can: they are plain memory of a fixed layout. `Hasher` holds such a
+context, and `state` returns its bytes. Where libcrypto does not export these functions, `state` is empty, and a process
+that resumes an upload reads the earlier bytes again.
 """
 
 import ctypes
@@ -15,10 +15,11 @@ from functools import cache
 from typing import Final
 
 ALGORITHMS: Final = {"sha256": 64, "sha512": 128}
-"""The algorithms of the image-spec's registered list, and their hex digits."""
+"""Supported algorithms of the image-spec's registered list, with the number of hex digits of each."""
 
 MAX_DIGEST: Final = 512
-"""Characters of a digest; Firestore indexes up to 1,500 bytes of a text, and the longest registered one has 135."""
+"""Maximum characters of a digest. Firestore indexes at most 1,500 bytes of a string; the longest registered digest has
+135 characters."""
 
 _REGISTERED: Final = ALGORITHMS | {"blake3": 64}
 _DIGEST: Final = re.compile("|".join(f"{name}:[a-f0-9]{{{digits}}}" for name, digits in ALGORITHMS.items()))
@@ -26,68 +27,73 @@ _ANY_DIGEST: Final = re.compile(r"([a-z0-9]+(?:[+._-][a-z0-9]+)*):([a-zA-Z0-9=_-
 
 
 def is_digest(text: str) -> bool:
-    """Whether `text` is a digest of an algorithm that the registry takes (image-spec, descriptor.md#digests)."""
+    """Return whether `text` is a digest of a supported algorithm (image-spec, descriptor.md#digests)."""
     return _DIGEST.fullmatch(text) is not None
 
 
 def is_well_formed(text: str) -> bool:
-    """Return whether `text` is a digest by the grammar, be its algorithm known or not (image-spec, descriptor.md)."""
-    found = _ANY_DIGEST.fullmatch(text) if len(text) <= MAX_DIGEST else None
-    if found is None:
+    """Return whether `text` matches the digest grammar, whatever its algorithm (image-spec, descriptor.md#digests)."""
+    match = _ANY_DIGEST.fullmatch(text) if len(text) <= MAX_DIGEST else None
+    if match is None:
         return False
-    digits = _REGISTERED.get(found[1])
-    return digits is None or re.fullmatch(f"[a-f0-9]{{{digits}}}", found[2]) is not None
+    digits = _REGISTERED.get(match[1])
+    return digits is None or re.fullmatch(f"[a-f0-9]{{{digits}}}", match[2]) is not None
 
 
 def algorithm_of(digest: str) -> str:
-    """The algorithm that `digest` names, as in `sha256`."""
+    """Return the algorithm of `digest`, for example `sha256`."""
     return digest.partition(":")[0]
 
 
 def digest_of(content: bytes, algorithm: str = "sha256") -> str:
-    """The digest of `content`, as in `sha256:2c26…`."""
+    """Return the digest of `content`, for example `sha256:2c26…`."""
     return f"{algorithm}:{hashlib.new(algorithm, content).hexdigest()}"
 
 
 class Hasher:
-    """A running hash: feed it with `update`, read it with `digest`, carry it elsewhere with `state`."""
+    """Incremental hash that another process can resume from its `state`."""
 
     def __init__(self, algorithm: str, state: str = "") -> None:
-        """Begin anew, or go on from `state`, which an earlier Hasher of the same algorithm gave.
+        """Start a hash, or resume one.
 
-        Raises ValueError where `state` is not of this platform or algorithm, or cannot be used here.
+        Args:
+            algorithm: a key of ALGORITHMS.
+            state: the `state` of an earlier Hasher of the same algorithm, or "" for a new hash.
+
+        Raises:
+            ValueError: `state` belongs to another platform or algorithm, or this platform cannot resume a hash.
         """
         self.algorithm = algorithm
         self._context = _Context(algorithm, state) if _resumable(algorithm) else None
         if self._context is None and state:
             raise ValueError("this platform cannot resume a hash")
-        self._plain = None if self._context else hashlib.new(algorithm)
+        self._fallback = None if self._context else hashlib.new(algorithm)
 
     def update(self, chunk: bytes) -> None:
-        """Add `chunk`; the interpreter's lock is free meanwhile."""
+        """Add `chunk` to the hash. The GIL is released while hashing."""
         if self._context is not None:
             self._context.update(chunk)
-        elif self._plain is not None:
-            self._plain.update(chunk)
+        elif self._fallback is not None:
+            self._fallback.update(chunk)
 
     @property
     def digest(self) -> str:
-        """The digest of all that was added so far; more may be added afterwards."""
-        hexadecimal = self._context.hexdigest() if self._context is not None else self._plain_hexdigest()
+        """Digest of all bytes added so far. More bytes may be added afterwards."""
+        hexadecimal = self._context.hexdigest() if self._context is not None else self._fallback_hexdigest()
         return f"{self.algorithm}:{hexadecimal}"
 
     @property
     def state(self) -> str:
-        """What another Hasher needs to go on from here, or "" where that is not possible."""
+        """State from which another Hasher can resume, or "" if this platform cannot resume a hash."""
         return self._context.state() if self._context is not None else ""
 
-    def _plain_hexdigest(self) -> str:
-        assert self._plain is not None
-        return self._plain.hexdigest()
+    def _fallback_hexdigest(self) -> str:
+        assert self._fallback is not None
+        return self._fallback.hexdigest()
 
 
 class _Context:
-    """One of OpenSSL's SHA256_CTX or SHA512_CTX (openssl/sha.h), in memory of our own."""
+    """SHA256_CTX or SHA512_CTX of OpenSSL (openssl/sha.h), in a buffer owned by this object."""
 
     SIZES: Final = {"sha256": 112, "sha512": 216}
 
@@ -107,17 +113,17 @@ class _Context:
 
     def _restore(self, state: str) -> None:
         if not state.startswith(self._prefix):
-            raise ValueError("this state is of another platform or algorithm")
+            raise ValueError("the hash state belongs to another platform or algorithm")
         content = bytes.fromhex(state.removeprefix(self._prefix))
         if len(content) != len(self._memory):
-            raise ValueError("this state has not the length of a context")
+            raise ValueError("the hash state does not have the length of a context")
         ctypes.memmove(self._memory, content, len(content))
 
     def update(self, chunk: bytes) -> None:
         self._update(self._memory, chunk, len(chunk))
 
     def hexdigest(self) -> str:
-        # Final destroys what it reads, so it gets a copy.
+        # Final clears the context that it reads, so pass a copy.
         copy = ctypes.create_string_buffer(self._memory.raw, len(self._memory))
         result = ctypes.create_string_buffer(self._digits // 2)
         self._final(result, copy)
@@ -129,9 +135,9 @@ class _Context:
 
 @cache
 def _libcrypto() -> ctypes.CDLL:
-    """The libcrypto beside this Python. Raises OSError where there is none."""
+    """Load libcrypto. Raises OSError if it is not available."""
     if not sys.platform.startswith("linux"):
-        # macOS aborts a process that loads its libcrypto, and Windows has none to find.
+        # macOS aborts a process that loads its libcrypto, and Windows does not provide one.
         raise OSError("libcrypto is used on Linux only")
     name = ctypes.util.find_library("crypto") or "libcrypto.so.3"
     return ctypes.CDLL(name)
@@ -139,7 +145,7 @@ def _libcrypto() -> ctypes.CDLL:
 
 @cache
 def _resumable(algorithm: str) -> bool:
-    """Whether contexts of `algorithm` work here: split, carried over and compared with hashlib once."""
+    """Return whether contexts of `algorithm` can be resumed here: one is, and its digest is compared with hashlib's."""
     sample = bytes(range(256)) * 3
     try:
         first = _Context(algorithm)

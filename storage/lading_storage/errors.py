@@ -1,15 +1,15 @@
-"""What a driver may raise. Everything else that leaves a driver is a defect.
+"""Errors that drivers raise. Any other exception that leaves a driver is a bug.
 
 StorageError
-├── Conflict      a precondition did not hold: read again, decide again
-├── Missing       there is no object of that name
-├── StoreNotFound there is no store, and none was to be made
-│   └── ForeignStore what is there is another program's
-├── TooLarge      a commit is larger than the store takes: split it
-├── Corrupt       the bytes that are kept are not those that were sent; of an upload nothing is kept
-└── Unavailable   the store did not answer, or cannot take more: the same request may work later
-    ├── Damaged   a file of the store is not what the store wrote
-    └── Full      the store has no space left
+├── Conflict            a precondition did not hold: read again and decide again
+├── ObjectNotFound      no object has that name
+├── StoreNotFound       the store does not exist, and the caller did not ask to create it
+│   └── ForeignStore    the location belongs to another program
+├── TooLarge            a commit exceeds the store's limit: split it
+├── Corrupt             the stored bytes differ from those that were sent; of an upload, nothing is stored
+└── Unavailable         the store did not respond or cannot store more: retrying the request later may succeed
+    ├── StoreDamaged    a file of the store does not have the content that the store wrote
+    └── StoreFull       the store has no space left
 """
 
 import errno
@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Final
 
 NO_SPACE: Final = (errno.ENOSPC, errno.EDQUOT)
-"""What the system says where a disk is full, or a quota used up: see Full."""
+"""Error numbers of a full disk and of an exhausted quota: see StoreFull."""
 
 
 class StorageError(Exception):
-    """The root of what drivers raise; its message is for the operator's log, never for a client."""
+    """Base class of driver errors. The message is for the operator's log, never for a client."""
 
 
 class Conflict(StorageError):
@@ -29,54 +29,70 @@ class Conflict(StorageError):
 
 
 class ObjectNotFound(StorageError):
-    """There is no object of that name."""
+    """No object has that name."""
 
 
 class StoreNotFound(StorageError):
-    """There is no store at this place, and the caller did not ask for a new one."""
+    """The store does not exist at this location, and the caller did not ask to create one."""
 
 
 class ForeignStore(StoreNotFound):
-    """What is at this place belongs to another program: it is neither used nor made into a store."""
+    """The location belongs to another program: it is neither used nor turned into a store."""
 
 
 class TooLarge(StorageError):
-    """A commit is larger than the store takes, so nothing of it was written: the same writes never fit together."""
+    """A commit exceeds the store's limit, so nothing was written. The same writes never fit into one commit."""
 
 
 class Corrupt(StorageError):
-    """The bytes that the store keeps are not the bytes that were sent; an upload's object has been removed."""
+    """The stored bytes differ from the bytes that were sent. The object of an upload has been removed."""
 
 
 class Unavailable(StorageError):
-    """The store did not answer in time, refused, or is full."""
+    """The store did not respond in time, refused the request, or is full."""
 
 
 class StoreDamaged(Unavailable):
-    """A file that a store lives in is damaged: what it has cannot be read, and nothing is written to it.
+    """A file of a store is damaged: its content cannot be read, and nothing is written to it.
 
-    path  the file
-    why   what is wrong with it
+    Attributes:
+        path: the damaged file.
+        why: a short description of the damage.
     """
 
-    def __init__(self, path: Path, why: str, step: str = "`lading restore` puts a backup into another folder") -> None:
-        """Say which file is damaged, and what to do."""
+    def __init__(
+        self, path: Path, why: str, step: str = "restore a backup into another folder with `lading restore`"
+    ) -> None:
+        """Describe the damage.
+
+        Args:
+            path: the damaged file.
+            why: a short description of the damage.
+            step: the next step for the operator.
+        """
         super().__init__(f"{path} is damaged ({why}): {step}")
         self.path = path
         self.why = why
 
 
 class StoreFull(Unavailable):
-    """The store has no space left: it can be read, and takes more once somebody has made room.
+    """The store has no space left: reads still work, and writes work again once space has been freed.
 
-    store  what is full, as clients are told: "blobs" or "metadata"
-    place  the file or folder that no space is left for
+    Attributes:
+        store: the kind of store as named to clients, "blobs" or "metadata".
+        place: the file or folder that cannot grow.
     """
 
     def __init__(
-        self, store: str, place: Path, step: str = "free some, as by `lading gc`, or enlarge the disk"
+        self, store: str, place: Path, step: str = "free some, for example with `lading gc`, or enlarge the disk"
     ) -> None:
-        """Say which store is full, where it is, and what to do."""
+        """Describe the full store.
+
+        Args:
+            store: the kind of store as named to clients, "blobs" or "metadata".
+            place: the file or folder that cannot grow.
+            step: the next step for the operator.
+        """
         super().__init__(f"no space left for {store} at {place}: {step}")
         self.store = store
         self.place = place

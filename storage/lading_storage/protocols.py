@@ -1,4 +1,7 @@
-"""What every driver promises. The registry's rules rest on these words alone; tests/contracts holds drivers to them."""
+"""Contracts of the storage drivers.
+
+The registry relies on nothing but these contracts; tests/contracts runs the same suite against every driver.
+"""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -10,138 +13,165 @@ from lading_storage.errors import Corrupt, ObjectNotFound
 from lading_storage.records.core import Key, R, Record
 
 MAX_CONTENT_SIZE: Final = 512 * 1024
-"""Bytes: half of what a Firestore document may have; the rest is for fields, a list of 5,000 digests among them.
-The same for every store, so that records can be copied between stores as they are."""
-
+"""Maximum bytes of a record's `content`: half the size limit of a Firestore document. The other half is for the fields,
+which can include a list of 5,000 digests. The limit is the same for every store, so that records can be copied between
+stores unchanged."""
 
 UPLOAD_ID: Final = re.compile(r"[a-z0-9-]{2,}")
 PART: Final = re.compile(r"[a-z0-9-]+")
 """The two segments of an object's name."""
 
-
 MAX_RELEASE_OVERLAP: Final = timedelta(hours=2)
-"""How long processes of two releases may write to one store: the longest request of the older one, twice."""
+"""Maximum time for which processes of two releases write to one store: twice the longest request of the older one."""
 
 
 class StoredObject(NamedTuple):
-    """What a blob store says of an object that is now durable: its bytes, and their CRC-32C where it keeps one."""
+    """A durable object, as reported by a blob store.
+
+    Attributes:
+        size: bytes.
+        crc32c: checksum of the bytes, or None if the store computes none.
+    """
 
     size: int
     crc32c: int | None
 
 
 def verified_size(chunks: Iterable[bytes], size: int | None) -> Iterator[bytes]:
-    """`chunks`, and never a byte more than `size`, where that is known. Raises Corrupt where there are not so many."""
-    seen = 0
+    """Yield `chunks`, but never more than `size` bytes.
+
+    Args:
+        chunks: the body.
+        size: the expected number of bytes, or None if it is not known.
+
+    Raises:
+        Corrupt: the body has more or fewer than `size` bytes.
+    """
+    received = 0
     for chunk in chunks:
-        seen += len(chunk)
-        if size is not None and seen > size:
+        received += len(chunk)
+        if size is not None and received > size:
             break
         yield chunk
-    if size is not None and seen != size:
-        raise Corrupt(f"a body of {size} bytes has another number of bytes")
+    if size is not None and received != size:
+        raise Corrupt(f"the body does not have the expected {size} bytes")
 
 
 class BlobStore(Protocol):
-    """Objects: written once under a name of their own, and replaced only by the bytes that they have lost.
+    """Store of objects. An object is written once under a unique name; only damaged bytes are ever replaced.
 
-    A name is `<upload id>/<part>`: two segments of `[a-z0-9-]`, the first of two characters at least. Names are never
-    used twice, so deleting an object can never hit another one. All methods may be called from any thread, and raise
-    Unavailable where the store fails.
+    A name is `<upload id>/<part>`: two segments of `[a-z0-9-]`, the first with at least two characters. Names are never
+    reused, so deleting an object can never delete a different one. All methods are thread-safe, and raise Unavailable
+    if the store fails.
     """
 
     def append(self, name: str, chunks: Iterable[bytes], size: int | None = None) -> StoredObject:
-        """Write all of `chunks`, as they come, into the new object `name`; it is durable when this returns.
+        """Stream `chunks` into the new object `name`, which is durable when this method returns.
 
-        `size` is the number of bytes to come, where that is known. Whatever `chunks` raises is passed on, and nothing
-        is kept. Raises Corrupt, and keeps nothing, where `chunks` has another number of bytes, or the store another
-        checksum. After Unavailable the object may be there or not.
+        Args:
+            name: a name that was never used.
+            chunks: the content. An exception raised by the iterator is passed on, and nothing is stored.
+            size: the expected number of bytes, or None if it is not known.
+
+        Raises:
+            Corrupt: `chunks` has a different number of bytes, or the store a different checksum; nothing is stored.
+            Unavailable: the object may or may not exist.
         """
         ...
 
     def join(self, name: str, parts: Sequence[str]) -> StoredObject:
-        """Make the new object `name` of the bytes of the objects `parts`, in order; they stay. Durable on return."""
+        """Concatenate the objects `parts` into the new object `name`. Durable on return; the parts are kept."""
         ...
 
     def replace(self, name: str, by: str) -> None:
-        """Make `name`, whether it exists or not, an object with the bytes of the object `by`, which is removed.
+        """Give the object `name`, which need not exist, the bytes of the object `by`, and remove `by`.
 
-        Atomic and durable on return: readers and a crash at any moment leave `name` as it was or whole. After
-        Unavailable, or a crash, `by` may still exist. Raises Missing where `by` does not exist; `name` is unchanged.
+        Atomic, and durable on return: readers, and a restart after a crash at any moment, see either the old or the new
+        bytes, complete. After Unavailable or a crash, `by` may still exist.
+
+        Raises:
+            ObjectNotFound: `by` does not exist; `name` is unchanged.
         """
         ...
 
     def open(self, name: str, start: int, stop: int) -> Iterator[bytes]:
-        """The bytes from `start` up to, not including, `stop`, in pieces of at most 1 MiB.
+        """Return an iterator over the bytes from `start` up to, but not including, `stop`, in chunks of at most 1 MiB.
 
-        Raises Missing at once, not at the first piece. Where there are not so many bytes, gives those that there are,
-        then raises Corrupt; at once where there are none. Whoever stops early must close the iterator.
+        A caller that stops early must close the iterator.
+
+        Raises:
+            ObjectNotFound: the object does not exist; raised by this call, not by the iterator.
+            Corrupt: the object ends before `stop`. The iterator raises it after the last byte; if there is no byte at
+                `start`, this call may raise it.
         """
         ...
 
     def signed_url(self, name: str) -> str | None:
-        """A URL from which anyone can GET the object for the next minutes; None where the store has none."""
+        """Return a URL from which any client can GET the object for some minutes, or None if the store has no URLs."""
         ...
 
     def delete(self, name: str) -> None:
-        """Remove the object; nothing happens where there is none."""
+        """Delete the object. Does nothing if it does not exist."""
         ...
 
     def names(self, prefix: str, *, after: str = "", limit: int) -> list[str]:
-        """The first `limit` names that begin with `prefix` and sort behind `after`, sorted.
+        """Return the first `limit` object names, sorted, that start with `prefix` and sort after `after`.
 
-        What is no object is not listed, whoever left it there. A listing of all objects, page by page, reads each
-        folder once; what is written meanwhile may be missed, unless `prefix` is that of one upload, `<upload id>/`.
+        Foreign files and objects are not listed (see `strays`). A paginated listing of all objects reads each folder
+        once, so it may miss an object written in the meantime, unless `prefix` is that of one upload, `<upload id>/`.
         """
         ...
 
     def strays(self, *, limit: int) -> list[str]:
-        """Return the names of the first `limit` things among the objects that cannot be objects: somebody else's."""
+        """Return the names of the first `limit` foreign files: entries of the store whose names no object can have."""
         ...
 
     def close(self) -> None:
-        """Give back what the store holds open."""
+        """Release connections and open files."""
         ...
 
 
 def object_exists(blobs: BlobStore, name: str, size: int) -> bool:
     """Return whether `blobs` has an object of exactly `size` bytes, by reading its last byte.
 
-    It can be lost or cut with the disk that it is on, or by anybody who can reach it.
+    An object can be lost or truncated with its disk, or by another program with access to it.
     """
     start = max(0, size - 1)
-    seen = start
+    end = start
     try:
-        # One byte more than there should be, so that a longer object shows.
-        for piece in blobs.open(name, start, size + 1):
-            seen += len(piece)
+        # One byte more than expected, so that a longer object is detected.
+        for chunk in blobs.open(name, start, size + 1):
+            end += len(chunk)
     except ObjectNotFound:
         return False
     except Corrupt:
         pass
-    return seen == size
+    return end == size
 
 
 @dataclass(frozen=True, slots=True)
 class Create:
-    """Write a record that must not exist."""
+    """Write a record that must not exist yet."""
 
     record: Record
 
 
 @dataclass(frozen=True, slots=True)
 class Replace:
-    """Write over a record that must still be at the version that `record` carries."""
+    """Overwrite a record whose version must still be `record.version`."""
 
     record: Record
 
 
 @dataclass(frozen=True, slots=True)
 class Touch:
-    """Give a record that must exist a new version, and leave its fields alone.
+    """Give an existing record a new version and leave its fields unchanged.
 
-    version  the version at which it must still be, or "" for any. Unlike a Replace of the same record it changes no
-             index, so that many more fit into a commit
+    Unlike a Replace of the same record, a Touch changes no index, so that many more of them fit into a commit.
+
+    Attributes:
+        key: the record.
+        version: the version that the record must still have, or "" for any.
     """
 
     key: Key[Any]
@@ -150,7 +180,7 @@ class Touch:
 
 @dataclass(frozen=True, slots=True)
 class Delete:
-    """Remove a record that must still be at the version that `record` carries."""
+    """Delete a record whose version must still be `record.version`."""
 
     record: Record
 
@@ -159,17 +189,19 @@ Write = Create | Replace | Touch | Delete
 
 
 def key_of(write: Write) -> Key[Any]:
-    """Return the key of the record that a write is about."""
+    """Return the key of the record that `write` changes."""
     return write.key if isinstance(write, Touch) else write.record.key
 
 
 class Found:
-    """What a read found: `found[key]` is the record of that key, or None where there is none."""
+    """Result of a read: `found[key]` is the record with that key, or None if there is none."""
 
     def __init__(self, records: Mapping[Key[Any], Record | None], read_at: datetime | None = None) -> None:
-        """Hold `records`, each under its own key.
+        """Hold `records`.
 
-        read_at  the store's own time of the read, or None where the store goes by this machine's clock
+        Args:
+            records: the records that were read, by key.
+            read_at: the time of the read by the store's own clock, or None if the store uses this machine's clock.
         """
         self._records = records
         self.read_at = read_at
@@ -180,45 +212,45 @@ class Found:
 
 
 class QueueCursor(NamedTuple, Generic[R]):
-    """A place in a queue: the entry of a record, and its key."""
+    """Position in a queue: a record's entry and its key."""
 
     entry: str
     key: Key[R]
 
 
 class Queued(NamedTuple, Generic[R]):
-    """A record that waits in a queue, and its entry there as the store has it."""
+    """A queued record, and its entry in the queue as stored."""
 
     entry: str
     record: R
 
     @property
     def cursor(self) -> QueueCursor[R]:
-        """The place behind which the next page begins."""
+        """The cursor after which the next page starts."""
         return QueueCursor(self.entry, self.record.key)
 
 
 class MetadataStore(Protocol):
-    """Records, and atomic batches of writes with preconditions.
+    """Store of records, with atomic batches of writes that have preconditions.
 
-    Reads see every commit that returned before they began. All methods may be called from any thread, and raise
-    Unavailable where the store fails; a commit that raised Unavailable may or may not have been written. A record's
-    `content` has at most MAX_CONTENT_SIZE bytes.
+    Reads see every commit that returned before they began. All methods are thread-safe, and raise Unavailable if the
+    store fails; a commit that raised Unavailable may or may not have been written. A record's `content` has at most
+    MAX_CONTENT_SIZE bytes.
     """
 
     def read(self, keys: Sequence[Key[Any]], *, content: bool = True) -> Found:
-        """Return the records of `keys`, in one round trip, as of one moment.
+        """Return the records with `keys`, in one round trip, as a consistent snapshot.
 
         Args:
-            keys: of any kinds; each once.
-            content: whether `content` is read as well. Without it a record must not be written back by Replace.
+            keys: keys of any kinds, without duplicates.
+            content: whether to read `content` as well. A record read without it must not be written by Replace.
         """
         ...
 
     def scan(self, kind: type[R], repository: str = "", *, after: str = "", limit: int) -> list[R]:
-        """The first `limit` records of a kind in a repository, sorted by `kind.order`, behind that of the id `after`.
+        """Return the first `limit` records of a kind in a repository, sorted by `kind.order`, after the id `after`.
 
-        Listed records come without `content`.
+        Records are returned without `content`.
         """
         ...
 
@@ -231,61 +263,75 @@ class MetadataStore(Protocol):
         after: Key[R] | None = None,
         limit: int,
     ) -> list[R]:
-        """The first `limit` records of a kind that hold all the values of `where`, behind that of the key `after`.
+        """Return the first `limit` records of a kind that match all values of `where`, after the key `after`.
 
-        `where` names at least one field of `kind.FOUND_BY`. They are sorted by id; with `repository=None`, which looks
-        into all repositories by one of kinds.CROSS_REPOSITORY_FIELDS, in an order of the store's own. Found records
-        come without `content`.
+        Args:
+            kind: the kind of the records.
+            where: values by field name, with at least one field of `kind.INDEXED_FIELDS`. A tuple field matches if it
+                contains the value.
+            repository: the repository, "" for records outside repositories, or None to search all repositories by one
+                of kinds.CROSS_REPOSITORY_FIELDS.
+            after: the key of the last record of the previous page, or None.
+            limit: the maximum number of records.
+
+        Returns:
+            The records, without `content`, sorted by id; with `repository=None`, in an order of the store's own.
         """
         ...
 
     def due(
         self, kind: type[R], queue: str, until: datetime, *, after: QueueCursor[R] | None = None, limit: int
     ) -> list[Queued[R]]:
-        """Return records of a kind, of all repositories, that wait in a queue since `until` or longer.
+        """Return records of a kind, of all repositories, that have been queued since `until` or longer.
 
         Args:
-            kind: one whose records can wait in that queue.
+            kind: a kind with that queue in its QUEUES.
             queue: the first word of `Record.due`.
-            until: inclusive; the time of an entry is compared, whatever wait the caller has subtracted.
-            after: the cursor of the last record of the page before, which need not be there any more.
-            limit: the most records.
+            until: inclusive upper bound of the entries' times. The caller subtracts its own grace period.
+            after: the cursor of the last record of the previous page, which need not exist anymore, or None.
+            limit: the maximum number of records.
 
         Returns:
-            The first `limit` records by their entries, then by an order of the store's own; without `content`.
-            An entry can be another one than the record's own `due`, where an older release wrote over the record.
-            A call costs what it returns, however many records there are.
+            The first `limit` records, without `content`, sorted by entry, then in an order of the store's own.
+            The entry can differ from the record's own `due` if an older release overwrote the record.
+            The cost depends on the number of results, not on the number of records.
         """
         ...
 
     def commit(self, writes: Sequence[Write]) -> None:
-        """Write all of `writes`, or, where one's precondition does not hold, nothing, and raise Conflict.
+        """Apply all of `writes` atomically.
 
-        Every write gives its record a version that it has never had. A key may occur once.
+        Every write gives its record a version that the record never had before. Each key may occur once.
+
+        Raises:
+            Conflict: the precondition of a write does not hold; nothing was written.
+            TooLarge: the commit exceeds the store's limit; nothing was written.
         """
         ...
 
     def compact(self, limit: int) -> int:
-        """Give space that deleted records left back to the file system.
+        """Return the space of deleted records to the file system.
+
+        Calling this is optional, because new records reuse free space.
 
         Args:
-            limit: the most bytes to give back in this call; nobody else can write meanwhile.
+            limit: the maximum bytes to return in this call, which blocks all other writers.
 
         Returns:
-            The bytes that are left to be given back; 0 where the store has no file of its own. What is free is used
-            for new records as well, so this need not be called.
+            The free bytes that remain in the store's file; 0 if the store has no file of its own.
         """
         ...
 
     def schema_raised(self) -> datetime | None:
-        """Return when the store's layout became that of this release; None where no older release wrote any record.
+        """Return when the store was upgraded to this release's schema, or None if no older release wrote any record.
 
-        A process of the release before may go on writing for OVERLAP after that time. What is new in this release holds
-        of records that were written later; of all others it holds once a job has adopted them, and until then the older
-        proof is needed. Which invariants these are is written where the driver keeps its schema.
+        Processes of the previous release may continue to write for MAX_RELEASE_OVERLAP after that time. Invariants that
+        are new in this release hold for records written after that. For all other records they hold once a job has
+        migrated the records; until then, code must rely on the invariants of the previous release. The driver's schema
+        module lists the invariants in question.
         """
         ...
 
     def close(self) -> None:
-        """Give back what the store holds open."""
+        """Release connections and open files."""
         ...

@@ -1,1 +1,1 @@
-"""The drivers of Google Cloud."""
+"""Drivers for Google Cloud: Cloud Storage and Firestore."""

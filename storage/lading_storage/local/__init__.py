@@ -1,1 +1,1 @@
-"""The drivers on a disk."""
+"""Drivers for a local disk: a folder of blobs and an SQLite file of metadata."""

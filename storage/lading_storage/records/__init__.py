@@ -1,1 +1,1 @@
-"""The records of the metadata store."""
+"""Record types of the metadata store."""

@@ -1,21 +1,21 @@
-"""The values that the metadata store keeps. Each names its kind, its place and what it can be found by.
+"""Record types of the metadata store. Each class declares its kind, its location and the fields it is found by.
 
     repositories/{name}
         manifests/{digest}          the bytes of a manifest, and what it references
         tags/{tag}                  which manifest a tag names, with what a pull needs of it
-        links/{digest}              "this blob is visible in this repository"
+        links/{digest}              a blob is visible in this repository
         deleted_manifests/{digest}, deleted_tags/{tag}, deleted_links/{digest}
-                                    what was deleted and can still be restored  (lading_storage.records.deleted)
-        histories/{tag}, moves/{…}  how often a tag was moved, and each move    (lading_storage.records.deleted)
-        pulls/{digest}              when a manifest was last pulled             (lading_storage.records.jobs)
+                                    tombstones, which can be restored            (lading_storage.records.deleted)
+        histories/{tag}, moves/{…}  number of changes of a tag, and each change  (lading_storage.records.deleted)
+        pulls/{digest}              when a manifest was last pulled              (lading_storage.records.jobs)
     blobs/{digest}                  which object of the blob store holds a blob
     uploads/{id}                    an upload session
-    robots/{name}                   a credential of the registry's own
-    running/{name}, jobs/{name}     what runs somewhere; jobs and their leases  (lading_storage.records.jobs)
-    identities/registry             which registry this is                      (lading_storage.records.jobs)
+    robots/{name}                   a robot account of the registry
+    running/{name}, jobs/{name}     in-use reports; jobs and their leases        (lading_storage.records.jobs)
+    identities/registry             the identity of this registry                (lading_storage.records.jobs)
 
-A record is never changed in place: a changed copy (`dataclasses.replace`) is written over it, and `version`, which
-the store alone sets, says which state of the record the copy was made from.
+A record is immutable: a changed copy (`dataclasses.replace`) overwrites it. Only the store sets `version`, which
+identifies the state of the record that the copy was made from.
 """
 
 import dataclasses
@@ -29,7 +29,7 @@ R = TypeVar("R", bound="Record")
 
 
 class Key(NamedTuple, Generic[R]):
-    """Where one record is: its kind, its id, and the repository that it is in ("" for none)."""
+    """Key of a record: its kind, its id, and its repository ("" for none)."""
 
     kind: type[R]
     id: str
@@ -38,22 +38,23 @@ class Key(NamedTuple, Generic[R]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """What all records share.
+    """Base class of all records.
 
-    id          unique within its kind and repository
-    repository  the repository it is in, or ""
-    version     which state of the record this is; opaque, set by the store, no part of equality
+    Attributes:
+        id: unique within its kind and repository.
+        repository: the repository that contains the record, or "".
+        version: identifies the state of the record. Opaque, set by the store, and ignored by comparisons.
     """
 
     KIND: ClassVar[str]
     INDEXED_FIELDS: ClassVar[tuple[str, ...]] = ()
-    """The fields that MetadataStore.find may ask for; a tuple field matches by any of its items."""
+    """The fields that MetadataStore.find can search. A tuple field matches by any of its items."""
     QUEUES: ClassVar[tuple[str, ...]] = ()
-    """The queues that records of this kind can wait in: the first words of `due`."""
+    """The queues that can contain records of this kind: the first words of `due`."""
     IN_REPOSITORY: ClassVar[bool] = False
-    """Whether records of this kind are in a repository."""
+    """Whether records of this kind belong to a repository."""
     NOT_IN_BACKUP: ClassVar[str] = ""
-    """Why records of this kind are no part of a backup; "" where they are, as those of a new kind are."""
+    """Why backups omit records of this kind; "" if they include them, which is the default for a new kind."""
 
     id: str
     repository: str = ""
@@ -61,21 +62,21 @@ class Record:
 
     @property
     def key(self) -> "Key[Any]":
-        """The key that reads this record."""
+        """Key of this record."""
         return Key(type(self), self.id, self.repository)
 
     @property
     def due(self) -> str:
-        """The entry of this record in a queue of a background job, made by `queued`; "" while it waits in none.
+        """Entry of this record in the queue of a background job, made by `due_entry`; "" if it is in no queue.
 
-        Derived from the fields at each write, and indexed by the stores (MetadataStore.due): a job reads what may be
-        due, and nothing else.
+        Derived from the fields at each write and indexed by the stores (MetadataStore.due), so that a job reads only
+        the records that may be due.
         """
         return ""
 
     @classmethod
     def order(cls, id: str) -> str:
-        """The text by which a listing of this kind is sorted: unique for each id."""
+        """Return the sort key of listings of this kind, unique for each id."""
         return id
 
 
@@ -88,22 +89,23 @@ OPEN: Final = "open"
 ENDED: Final = "ended"
 DELETED: Final = "deleted"
 REVIEW: Final = "review"
-"""Queues of records that are in no state of that name: upload sessions, tombstones, clean-up policies."""
+"""Queues whose names are not states of their records: of upload sessions, tombstones and clean-up policy reviews."""
 
 
 def due_entry(queue: str, since: datetime) -> str:
-    """Return the entry of a record that waits in `queue` since a time: entries of one queue sort by time."""
+    """Return the entry of a record that has been in `queue` since a time. Entries of one queue sort by time."""
     return f"{queue} {since.astimezone(UTC).isoformat(timespec='microseconds')}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Repository(Record):
-    """A repository that has, or had, a manifest; its id is its name.
+    """Repository that has, or had, a manifest. The id is its name.
 
-    deleted  when it was deleted with all that was in it, or None; the next push makes it live
-    review   when a verdict of the clean-up policies can change next, or None: not before something is pushed
-    looked   whether clean-up has looked at it since it was changed: then the next change sets `review`, due or not
-    kept     from when the time since it was deleted counts, where something in it can still be restored, or None
+    Attributes:
+        deleted: when it was deleted with all its content, or None. The next push makes it live again.
+        review: when a decision of the clean-up policies can change next, or None: not before the next push.
+        looked: whether clean-up has evaluated it since its last change; then the next change sets `review`, due or not.
+        kept: when the retention period started, if some of its deleted content can still be restored, or None.
     """
 
     KIND: ClassVar[str] = "repositories"
@@ -117,7 +119,7 @@ class Repository(Record):
 
     @property
     def due(self) -> str:
-        """See Record.due."""
+        """Queue entry, see Record.due."""
         if self.deleted:
             return due_entry(DELETED, self.kept or self.deleted)
         return due_entry(REVIEW, self.review) if self.review else ""
@@ -125,11 +127,12 @@ class Repository(Record):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Blob(Record):
-    """Which object holds the blob whose digest is the id. One per digest, however many repositories link it.
+    """Blob, with the object that holds its bytes. The id is its digest, and all repositories share one record.
 
-    state    "", or LOOSE since a link of it was removed: perhaps it was the last one
-    damaged  what scrub found wrong with the object, in a word: "missing" or "damaged"; "" where it found nothing.
-             Neither collection nor a manifest that names the blob resets it: only the right bytes do
+    Attributes:
+        state: "", or UNVERIFIED after one of its links was removed, which may have been the last one.
+        damaged: the damage to the object that scrub found, "missing" or "damaged"; "" if none. Only an upload of the
+            right bytes resets it, neither garbage collection nor a push of a manifest that references the blob.
     """
 
     KIND: ClassVar[str] = "blobs"
@@ -145,19 +148,20 @@ class Blob(Record):
 
     @property
     def due(self) -> str:
-        """See Record.due."""
+        """Queue entry, see Record.due."""
         return due_entry(self.state, self.created) if self.state else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Link(Record):
-    """The blob whose digest is the id is visible in this repository. Repeats what a pull needs of the blob.
+    """Link, which makes a blob visible in a repository and repeats what a pull needs of it. The id is the digest.
 
-    state    "" where a live manifest names it; LOOSE where perhaps none does; CONDEMNED where collection found none.
-             What only deleted manifests name is a DeletedLink (lading_storage.records.deleted), which is HIDDEN or
-             FORGOTTEN
-    since    when it came into this state
-    damaged  whether scrub marked the blob: a hint to read the blob's record, which alone says whether it still is
+    Attributes:
+        state: "" if a live manifest references the blob; UNVERIFIED if possibly none does; MARKED if garbage collection
+            found none. A blob that only deleted manifests reference has a DeletedLink instead
+            (lading_storage.records.deleted), which is HIDDEN or HIDDEN_UNVERIFIED.
+        since: when the link entered this state.
+        damaged: whether scrub marked the blob as damaged. A hint to read the blob's record, which is authoritative.
     """
 
     KIND: ClassVar[str] = "links"
@@ -174,30 +178,29 @@ class Link(Record):
 
     @property
     def due(self) -> str:
-        """See Record.due."""
+        """Queue entry, see Record.due."""
         return due_entry(self.state, self.since or self.created) if self.state else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest(Record):
-    """A manifest; its id is its digest.
+    """Manifest. The id is its digest.
 
-    size           bytes
-    content        the manifest, byte for byte, or None where it is kept in `object` (and in every listing)
-    object         the object that holds a manifest too large for the metadata store, or ""
-    artifact_type  by which the referrers API finds it, in lower case: its own, else an image's config's media type
-    subject        the digest of the manifest that this one refers to, or ""
-    attachment     what lets a tag attach it to another manifest: the tag `sha256-…` that the push which created it gave
-                   it; else the suffix of such tags (".sig") that fits its layers; else "tag" where that push gave it
-                   another tag ("tag-and-digest" where a later one gave none), and "none" where it gave none
-                   (registry.referring).
-                   "" where an earlier release wrote it: then its content alone says
-    blobs          the digests of all blobs that must be linked in the repository
-    children       the digests of all manifests that must be in the repository
-    may_lack       those of them that need not be: a rule allowed it when the manifest was pushed
-    restored       when it was undeleted, or pushed again, the last time, or None
-    damaged        whether scrub found that a blob is marked which it, or a manifest below it, needs: a hint to read
-                   these blobs' records, which alone say whether one still is
+    Attributes:
+        content: the bytes of the manifest, or None if they are in `object` (and in every listing).
+        object: the object that holds a manifest too large for the metadata store, or "".
+        artifact_type: the type by which the referrers API filters, in lower case: the manifest's own, else the media
+            type of an image's config.
+        subject: the digest of the manifest that this one refers to, or "".
+        attachment: how a tag can attach the manifest to another one (registry.content.referrer_tags). If the push that
+            created it named a tag `sha256-…`, that tag. Else, if its layers match the suffix of such tags (".sig"),
+            that suffix. Else "tag" if that push named another tag, "tag-and-digest" if a later push named none, and
+            "none" if that push named none. "" if an earlier release wrote the record: then only the content tells.
+        blobs: the digests of all blobs that must be linked in the repository.
+        children: the digests of all manifests that must be in the repository.
+        may_lack: the items of `blobs` and `children` that may be missing, because a rule allowed it at the push.
+        restored: when it was last restored, or pushed again after its deletion, or None.
+        damaged: whether scrub marked a blob that this manifest, or one below it, needs. A hint, see Link.damaged.
     """
 
     KIND: ClassVar[str] = "manifests"
@@ -220,16 +223,17 @@ class Manifest(Record):
 
     @property
     def digest(self) -> str:
-        """The digest of the manifest's bytes."""
+        """Digest of the manifest's bytes."""
         return self.id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tag(Record):
-    """Which manifest a tag names; repeats what a pull needs of it, so that a pull by tag is one read.
+    """Tag. It duplicates the fields of its manifest that a pull needs, so that a pull by tag is one read.
 
-    content  the manifest's bytes where they are few, else None
-    damaged  as the manifest's: a hint to read the manifest's record
+    Attributes:
+        content: the manifest's bytes if they are few, else None.
+        damaged: whether the manifest is marked as damaged. A hint to read the manifest's record.
     """
 
     KIND: ClassVar[str] = "tags"
@@ -245,30 +249,30 @@ class Tag(Record):
 
     @classmethod
     def order(cls, id: str) -> str:
-        """Case-insensitive, as the distribution-spec wants tags listed; the tag itself decides between equals."""
+        """Return a case-insensitive sort key, as the distribution-spec requires; the tag itself breaks ties."""
         return f"{id.lower()} {id}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Upload(Record):
-    """An upload session.
+    """Upload session.
 
-    target     the repository that it uploads into
-    principal  who began it, where the credentials named somebody, else ""
-    offset     bytes received
-    parts      the objects that hold them, in order: `<id>/<part>`
-    sizes      the bytes of each
-    algorithm  of the running hash
-    digest     of the bytes received so far
-    resume     with what the hash goes on (lading_storage.digests), or ""
-    crc32c     of the bytes received so far
-    published  the digest that the session ended with, or ""
-    cancelled  the session ended without a blob
+    Attributes:
+        target: the repository to upload into.
+        principal: the authenticated caller that started the session, or "".
+        offset: bytes received.
+        parts: the objects that hold these bytes, in order: `<id>/<part>`.
+        sizes: the bytes of each part.
+        algorithm: the algorithm of the running hash.
+        digest: the digest of the bytes received so far.
+        resume: the state from which the hash is resumed (lading_storage.digests), or "".
+        crc32c: the checksum of the bytes received so far.
+        published: the digest of the blob that the session ended with, or "".
     """
 
     KIND: ClassVar[str] = "uploads"
     QUEUES: ClassVar[tuple[str, ...]] = (OPEN, ENDED)
-    NOT_IN_BACKUP: ClassVar[str] = "a session goes on where its bytes are"
+    NOT_IN_BACKUP: ClassVar[str] = "an upload session can only continue where its bytes are stored"
 
     target: str
     principal: str = ""
@@ -286,20 +290,20 @@ class Upload(Record):
 
     @property
     def due(self) -> str:
-        """See Record.due."""
+        """Queue entry, see Record.due."""
         return due_entry(ENDED if self.published or self.cancelled else OPEN, self.touched)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Robot(Record):
-    """A credential of the registry's own, for a program; its id is its name.
+    """Robot account: a credential of the registry for a program. The id is its name.
 
-    mac           the HMAC of its secret, in hex
-    former_mac    of the secret before a rotation, good until `former_until`, or ""
-    repositories  patterns of the repositories that it may use
-    actions       what it may do there: pull, push
-    owner         who answers for it
-    expires       when it ends, or None
+    Attributes:
+        mac: the HMAC of its secret, in hex.
+        former_mac: the HMAC of the secret before the last rotation, valid until `former_until`, or "".
+        repositories: patterns of the repositories that it may access.
+        actions: the actions that it may perform there: pull, push.
+        owner: the person or team responsible for it.
     """
 
     KIND: ClassVar[str] = "robots"
@@ -315,7 +319,7 @@ class Robot(Record):
 
 
 def values_of(record: Record) -> dict[str, Any]:
-    """The record's own fields by name, without those that say where it is; tuples as lists."""
+    """Return the record's values by each name, without its key and version. Tuples become lists."""
     values = {}
     for each in dataclasses.fields(record):
         if each.name not in ("id", "repository", "version"):
@@ -325,22 +329,20 @@ def values_of(record: Record) -> dict[str, Any]:
 
 
 def record_of(key: Key[R], values: Mapping[str, Any], version: str) -> R:
-    """The record that `values_of` gave `values` for; fields that only a newer release knows are left out."""
-    known = _names(key.kind)  # type: ignore[arg-type]  # a class can be hashed
-    plain = {
-        name: tuple(value) if isinstance(value, list) else value for name, value in values.items() if name in known
-    }
-    return key.kind(id=key.id, repository=key.repository, version=version, **plain)
+    """Return the record with `values`, as `values_of` returned them. Fields of a newer release are ignored."""
+    known = _field_names(key.kind)  # type: ignore[arg-type]  # a class can be hashed
+    own = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items() if name in known}
+    return key.kind(id=key.id, repository=key.repository, version=version, **own)
 
 
 @cache
-def _names(kind: type[Record]) -> frozenset[str]:
-    """The names of a kind's fields; asking dataclasses costs as much as the rest of a small read."""
+def _field_names(kind: type[Record]) -> frozenset[str]:
+    """Return the names of a kind's fields. Cached: dataclasses.fields costs as much as the rest of a small read."""
     return frozenset(each.name for each in dataclasses.fields(kind))
 
 
 def converted(record: Record, kind: type[R], **others: Any) -> R:
-    """A record of another kind, at the same place, with the same fields as far as it has them, and `others`."""
+    """Return a record of another kind with the same key, the fields that both kinds have, and `others`."""
     own = {each.name for each in dataclasses.fields(record)} - {"version", *others}
     shared = {each.name: getattr(record, each.name) for each in dataclasses.fields(kind) if each.name in own}
     return kind(**shared, **others)

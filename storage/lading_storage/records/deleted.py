@@ -1,7 +1,7 @@
-"""What was: deleted things that can still be restored, and the history of tags.
+"""Tombstones, which can be restored, and the history of tags.
 
-Existing means live. What is deleted is moved to a kind of its own in the commit that deletes it, so no precondition
-that wants it live can hold afterwards; a flag on the record would let one hold.
+A record that exists is live. The commit that deletes it creates a tombstone of a separate kind, so no precondition on
+the live record can hold afterwards. With a flag on the live record, such a precondition could still hold.
 """
 
 from dataclasses import dataclass
@@ -10,17 +10,20 @@ from typing import ClassVar, Final
 
 from lading_storage.records.core import DELETED, HIDDEN, HIDDEN_UNVERIFIED, Link, Manifest, Record, Tag, due_entry
 
-DELETED_BACKUP_REASON: Final = "what was deleted is not copied; until its time is over it can be restored where it was"
+DELETED_BACKUP_REASON: Final = "tombstones are not copied; they can be restored in the original registry"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeletedManifest(Manifest):
-    """A manifest that was deleted. It still names its blobs, which stay as long as it does.
+    """Tombstone of a manifest. It still references its blobs, which are kept as long as the tombstone.
 
-    deleted  when
-    by       who did it, where the credentials named somebody, else ""
-    cause    what was to be deleted, with its kind: this manifest, its subject, or the repository (registry.causes)
-    kept     from when its time counts, where a longer window than the shortest one holds, or None: from `deleted`
+    Attributes:
+        deleted: when the manifest was deleted.
+        by: the authenticated caller that deleted it, or "".
+        cause: the object of the delete request, with its kind: this manifest, its subject, or the repository
+            (registry.lifecycle.deletion_causes).
+        kept: when the retention period started, if a longer window than the shortest one applies, or None: at
+            `deleted`.
     """
 
     KIND: ClassVar[str] = "deleted_manifests"
@@ -35,13 +38,20 @@ class DeletedManifest(Manifest):
 
     @property
     def due(self) -> str:
-        """See Record.due."""
+        """Queue entry, see Record.due."""
         return due_entry(DELETED, self.kept or self.deleted)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeletedTag(Tag):
-    """A tag that was deleted, the last time; `cause` is that of the tag itself, or what a DeletedManifest's can be."""
+    """Tombstone of a tag, from its most recent deletion.
+
+    Attributes:
+        deleted: when the tag was deleted.
+        by: the authenticated caller that deleted it, or "".
+        cause: the tag itself, or one of the causes of a DeletedManifest.
+        kept: see DeletedManifest.
+    """
 
     KIND: ClassVar[str] = "deleted_tags"
     NOT_IN_BACKUP: ClassVar[str] = DELETED_BACKUP_REASON
@@ -55,22 +65,25 @@ class DeletedTag(Tag):
 
     @property
     def due(self) -> str:
-        """See Record.due."""
+        """Queue entry, see Record.due."""
         return due_entry(DELETED, self.kept or self.deleted)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeletedLink(Link):
-    """A link that only deleted manifests name: it is invisible, and keeps the blob for whoever restores one of them.
+    """Hidden link, which only deleted manifests reference: it keeps the blob in case one of them is restored.
 
-    It is a record of another kind than a visible link, so that a commit that touches a visible link, as that of a
-    manifest that names it does, fails where the link has been hidden since it was read. Beside it there can be a
-    visible link: the blob was pushed or mounted again.
+    Its kind differs from that of a visible link, so that a commit that touches the visible link, such as that of a
+    manifest that references it, fails if the link has been hidden since it was read. A visible link can exist as well,
+    if the blob was pushed or mounted again.
 
-    state    HIDDEN while a deleted manifest that can be restored names it; FORGOTTEN once one of these cannot. Anything
-             else: a release before this one wrote it, and it waits as other deleted things do
-    since    when it was hidden
-    deleted  the same
+    Attributes:
+        state: HIDDEN while a restorable deleted manifest references the blob; HIDDEN_UNVERIFIED once one of these can
+            no longer be restored. Any other state: an earlier release wrote the record, and it is queued like other
+            tombstones.
+        since: when it was hidden.
+        deleted: the same time.
+        kept: see DeletedManifest.
     """
 
     KIND: ClassVar[str] = "deleted_links"
@@ -83,12 +96,12 @@ class DeletedLink(Link):
 
     @property
     def hidden_at(self) -> datetime:
-        """When it became invisible."""
+        """When the link was hidden."""
         return self.since or self.deleted if self.state in (HIDDEN, HIDDEN_UNVERIFIED) else self.deleted
 
     @property
     def due(self) -> str:
-        """See Record.due. A hidden link waits for nothing: its deleted manifests do."""
+        """Queue entry, see Record.due. "" while HIDDEN: the tombstones of its manifests are queued instead."""
         if self.state == HIDDEN:
             return ""
         if self.state == HIDDEN_UNVERIFIED:
@@ -98,10 +111,14 @@ class DeletedLink(Link):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TagHistory(Record):
-    """How often the tag that is the id was moved, and when the last time. It outlives the tag.
+    """Summary of a tag's history, which outlives the tag. The id is the tag.
 
-    stamp    by which the last move is in order, or None: `moved`. The same, unless a clock was far ahead before
-    clamped  the number of the first move whose stamp is not its time, or 0
+    Attributes:
+        moves: the number of changes of the tag.
+        moved: when the tag was last changed.
+        stamp: the timestamp by which the last change is ordered, or None: `moved`. They differ only if an earlier
+            change was made by a clock that was far ahead.
+        clamped: the number of the first change whose timestamp is not its actual time, or 0.
     """
 
     KIND: ClassVar[str] = "histories"
@@ -115,15 +132,18 @@ class TagHistory(Record):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TagEvent(Record):
-    """One move of a tag, written in the commit that made it. Ids sort the newest first.
+    """Change of a tag, written in the same commit as the change. Ids sort the newest change first.
 
-    number   of the move: 1 for the first of a tag, without a gap
-    digest   of the manifest that the tag names since, or "" where it was deleted
-    before   what it named before, or ""
-    action   what was done: push, delete, rollback, restore, clean-up
-    by       who did it, where the credentials named somebody, else ""
-    request  the id of the request, which is in the log, too
-    moved    when; never earlier than the move before, unless that is of a clock that was far ahead
+    Attributes:
+        tag: the tag.
+        number: consecutive number of the change, starting at 1 for each tag.
+        digest: the digest of the manifest that the tag now points to, or "" if the tag was deleted.
+        before: the digest that it pointed to before, or "".
+        action: push, delete, rollback, restore or clean-up.
+        by: the authenticated caller that made the change, or "".
+        request: the request id, which is also logged.
+        moved: when the change was made. Never earlier than the previous change, unless that was made by a clock that
+            was far ahead.
     """
 
     KIND: ClassVar[str] = "moves"

@@ -1,4 +1,4 @@
-"""What upkeep remembers: which registry this is, when manifests were pulled, what runs, how far a job has come."""
+"""Records of the background jobs: the registry's identity, last pulls, in-use reports, and progress of jobs."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,7 +9,7 @@ from lading_storage.records.core import Record
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LastPull(Record):
-    """When the manifest whose digest is the id was last pulled, to the hour."""
+    """Time of the last pull of a manifest, rounded to the hour. The id is the manifest's digest."""
 
     KIND: ClassVar[str] = "pulls"
     IN_REPOSITORY: ClassVar[bool] = True
@@ -19,7 +19,12 @@ class LastPull(Record):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InUseReport(Record):
-    """What runs somewhere, as the one whose name is the id reports it: digests, or references with a tag or digest."""
+    """In-use report: the images that an environment runs. The id is the name of the reporter.
+
+    Attributes:
+        references: digests, or image references with a tag or digest.
+        reported: when the report was received.
+    """
 
     KIND: ClassVar[str] = "running"
 
@@ -29,9 +34,11 @@ class InUseReport(Record):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity(Record):
-    """Which registry this is; there is one such record.
+    """Identity of the registry. There is one such record.
 
-    registry  128 random bits in hex, made with the store: a backup carries them, and is taken for no other registry's
+    Attributes:
+        registry: 128 random bits in hex, generated with the store. A backup contains them, so that it cannot be
+            mistaken for the backup of another registry.
     """
 
     KIND: ClassVar[str] = "identities"
@@ -42,21 +49,22 @@ class Identity(Record):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job(Record):
-    """A job that is done in slices, by one process at a time.
+    """Progress of a resumable job, which runs in time slices, in one process at a time.
 
-    holder   whose turn it is, or "" for nobody's
-    until    when that turn ends at the latest
-    phase    what is being done, or "" before the first
-    entry    the entry of the queue after which it goes on, or ""
-    after    behind which id it goes on, and in which repository
-    within   the repository of `after`
-    counts   what was counted so far, as JSON
-    rules    a digest of the rules that it has applied everywhere, or ""
-    created  when the job began
+    Attributes:
+        holder: the process that holds the lease, or "".
+        until: when the lease expires.
+        phase: the current phase, or "" before the first one.
+        entry: the queue entry after which the job resumes, or "".
+        after: the id after which the job resumes.
+        within: the repository of `after`.
+        counts: the counters so far, as JSON.
+        rules: a digest of the rules that the job has applied to every repository, or "".
+        created: when the job started.
     """
 
     KIND: ClassVar[str] = "jobs"
-    NOT_IN_BACKUP: ClassVar[str] = "a lease and a cursor are good only where the job runs"
+    NOT_IN_BACKUP: ClassVar[str] = "a lease and a cursor are only valid where the job runs"
 
     holder: str = ""
     until: datetime | None = None

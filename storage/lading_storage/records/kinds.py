@@ -1,4 +1,4 @@
-"""Every kind of record that there is."""
+"""Registry of all record kinds."""
 
 from typing import Final
 
@@ -13,4 +13,4 @@ KINDS: Final[tuple[type[Record], ...]] = (
 )
 
 CROSS_REPOSITORY_FIELDS: Final[tuple[tuple[type[Record], str], ...]] = ((Link, "id"), (DeletedLink, "id"))
-"""By which fields records are found in all repositories at once: in Firestore, each needs a collection-group index."""
+"""Fields that can be searched across all repositories. In Firestore, each needs a collection-group index."""
