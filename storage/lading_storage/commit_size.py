@@ -1,13 +1,13 @@
-"""How large a commit is to Firestore: the documents that it modifies, and their index entries. At most 10 MiB.
+"""Size of a commit by Firestore's rules: the documents that it modifies and their index entries. At most 10 MiB.
 
-https://firebase.google.com/docs/firestore/storage-size has the formulas, .../docs/firestore/quotas the limit, and
-.../docs/firestore/manage-data/transactions says what counts. Of a document that is deleted, the document and its
-entries count; of one that is replaced, the new document, and what leaves the indexes and what comes into them.
+The formulas are in https://firebase.google.com/docs/firestore/storage-size, the limit in .../docs/firestore/quotas, and
+what counts in .../docs/firestore/manage-data/transactions. For a deleted document, the document and its index entries
+count; for a replaced one, the new document, and the entries that leave and enter the indexes.
 
-The same for every store, so that what is batched by it does the same steps everywhere. How to use it:
+All stores use the same sizes, so that batches are split in the same way everywhere:
 
-    size_of(writes)                what one commit of `writes` counts
-    functions/lading/registry/batches.py  commits many things in as few commits as fit, and halves one that is too large
+    size_of(writes)                       returns the size of a commit of `writes`
+    functions/lading/registry/batches.py  fills commits up to BATCH_SIZE, and halves one that is too large
 """
 
 import dataclasses
@@ -22,27 +22,27 @@ from lading_storage.records.core import Key, Manifest, Record, Tag
 from lading_storage.records.kinds import KINDS
 
 MAX_COMMIT_SIZE: Final = 10 * 1024 * 1024
-"""Bytes of one commit."""
+"""Maximum bytes of a commit."""
 
 BATCH_SIZE: Final = 8 * 1024 * 1024
-"""Bytes to which batches are filled: what lies below the limit is for what the formulas leave open."""
+"""Target size of a batch, in bytes. The margin below the limit covers what the formulas leave open."""
 
 MAX_TAG_CONTENT: Final = 64 * 1024
-"""Bytes of a manifest that a tag repeats at most."""
+"""Maximum bytes of a manifest that a tag repeats."""
 
 NONCE: Final = "0" * 16
 ENTRY: Final = "condemned 2026-11-01T12:30:15.123456+00:00"
-"""As long as any entry in a queue."""
+"""A queue entry of maximum length."""
 
 NEVER_CHANGED: Final = frozenset({"id", "position", "blobs", "children"})
-"""Indexed fields that a Replace leaves as they are: the key of the record, and what the digest in it stands for."""
+"""Indexed fields that a Replace never changes: the record's key, and the content that its digest determines."""
 
 
 def size_of(writes: Iterable[Write]) -> int:
     """Return the bytes that Firestore counts for a commit of `writes`, by its formulas.
 
-    A Touch carries no record: the document is counted as one of its kind with nothing in its arrays and no content. A
-    Delete of a record from a listing counts the content that the listing left out.
+    A Touch has no record, so its document is counted as a typical one of the kind, with empty arrays and no content. A
+    Delete of a listed record counts the content that the listing omitted.
     """
     return sum(map(_size, writes))
 
@@ -53,7 +53,7 @@ def document_size(path: str, fields: Mapping[str, Any]) -> int:
 
 
 def name_size(path: str) -> int:
-    """Return the bytes of a document's name; `path` is a document's, or "" for the root."""
+    """Return the bytes of a document's name. `path` is the path of a document, or "" for the root."""
     return (_string(path) if path else 0) + 16
 
 
@@ -89,7 +89,7 @@ def _entries(kind: type[Record], path: str, fields: Mapping[str, Any]) -> int:
 
 
 def _changed_entries(kind: type[Record], path: str, fields: Mapping[str, Any]) -> int:
-    """Return the bytes of what a Replace takes out of the indexes and puts in: of what it replaces nothing is known."""
+    """Return the bytes of the index entries that a Replace removes and adds, assuming that all that can change do."""
     values = {**fields, "due": ENTRY}
     return sum(
         2 * entry_size(path, index.field, values[index.field], index.scope)
@@ -99,7 +99,7 @@ def _changed_entries(kind: type[Record], path: str, fields: Mapping[str, Any]) -
 
 
 def _omitted_content_size(record: Record) -> int:
-    """Return the bytes of content that a record from a listing lacks, and its document has."""
+    """Return the bytes of content that a listed record lacks but its document has."""
     if isinstance(record, Manifest) and record.content is None and not record.object:
         return min(record.size, MAX_CONTENT_SIZE)
     if type(record) is Tag and record.content is None and record.size <= MAX_TAG_CONTENT:
@@ -108,26 +108,26 @@ def _omitted_content_size(record: Record) -> int:
 
 
 def _touch_size(key: Key[Any]) -> int:
-    """Return the bytes of a document of which only the key is known. No index entry changes."""
+    """Return the bytes of a touched document, of which only the key is known. No index entry changes."""
     own = {"id": key.id, "repository": key.repository, "position": key.kind.order(key.id), "nonce": NONCE, "due": ENTRY}
     return document_size(path_of(key), own) + TYPICAL_SIZES[key.kind]
 
 
 def _typical_size(kind: type[Record]) -> int:
-    """Return the bytes of the fields of a record of a kind, without contents and arrays."""
+    """Return the bytes of the fields of a typical record of a kind, without contents and arrays."""
     own = [each for each in dataclasses.fields(kind) if each.name not in ("id", "repository", "version")]
     return sum(_string(each.name) + _typical_value(each.type) for each in own)
 
 
 def _typical_value(type_: Any) -> int:
-    """Return the bytes of a value of a field's type: a string is an object's name, or shorter."""
+    """Return the bytes of a typical value of a type. A string is an object's name, or shorter."""
     if type_ is str:
         return 48
     return 0 if get_origin(type_) is tuple or type_ == bytes | None else 8
 
 
 def _string(text: str) -> int:
-    # Nearly every string is ASCII, whose length is known.
+    # Nearly every string is ASCII, where characters are bytes.
     return (len(text) if text.isascii() else len(text.encode())) + 1
 
 
@@ -144,7 +144,7 @@ def _value(value: Any) -> int:
             return 8
         case list():
             return sum(map(_value, value))
-    raise AssertionError(f"no record has a value such as {value!r}")
+    raise AssertionError(f"unsupported value in a record: {value!r}")
 
 
 TYPICAL_SIZES: Final[Mapping[type[Record], int]] = {kind: _typical_size(kind) for kind in KINDS}

@@ -169,7 +169,7 @@ def test_an_open_file_of_the_release_before_takes_nothing_any_more(path: Path) -
 def test_a_migration_that_fails_can_be_tried_again(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make_released(path, MANY)
     with monkeypatch.context() as patch:
-        patch.setattr(sqlite_migration, "COPY_OWN", "INSERT INTO absent VALUES (?, ?)")
+        patch.setattr(sqlite_migration, "COPY_LOCAL_LOOKUPS", "INSERT INTO absent VALUES (?, ?)")
         with pytest.raises(Unavailable, match="absent"):
             SqliteMetadata(path)
 
@@ -181,7 +181,7 @@ def test_without_space_for_it_nothing_is_begun(path: Path, monkeypatch: pytest.M
     before = path.read_bytes()
     monkeypatch.setattr(sqlite_migration, "SPACE_FACTOR", 1e12)
 
-    with pytest.raises(StorageError, match="must be free"):
+    with pytest.raises(StorageError, match="free disk space"):
         SqliteMetadata(path)
 
     assert path.read_bytes() == before
@@ -199,9 +199,9 @@ def say(step, done, total):
     steps -= 1
     if steps < 0:
         os.kill(os.getpid(), 9)
-sqlite_migration._say = say
-sqlite_migration.PAGES = 1
-sqlite_migration.ROWS = 20
+sqlite_migration._show_progress = say
+sqlite_migration.PAGES_PER_STEP = 1
+sqlite_migration.ROWS_PER_STEP = 20
 SqliteMetadata(Path(sys.argv[1])).close()
 """
 
@@ -231,7 +231,7 @@ def test_who_comes_while_it_is_brought_forward_waits(path: Path, monkeypatch: py
     writing, go_on = threading.Event(), threading.Event()
 
     def say(step: str, done: int, total: int) -> None:
-        if step == "writing it to the disk":
+        if step == "writing to the disk":
             writing.set()
             assert go_on.wait(30)
 

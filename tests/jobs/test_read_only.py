@@ -85,7 +85,7 @@ def test_a_log_that_cannot_be_brought_in_is_an_error_that_says_what_to_do(read_o
     for words in (["restore", str(read_only)], ["du", "--data", str(read_only)]):
         done = lading(words, tmp_path)
         assert done.returncode == 1
-        assert "copy the folder to where it can be" in done.stderr, done.stderr
+        assert "copy the folder to a writable place" in done.stderr, done.stderr
         assert len(done.stderr.splitlines()) == 1
 
 
@@ -95,7 +95,7 @@ def test_a_registry_that_cannot_be_written_is_not_served(read_only: Path, tmp_pa
     done = lading(["serve", "--data", str(read_only), "--address", "127.0.0.1:1"], tmp_path)
 
     assert done.returncode == 1
-    assert done.stderr.splitlines()[-1].endswith("use --data FOLDER, or change who owns them"), done.stderr
+    assert done.stderr.splitlines()[-1].endswith("use --data FOLDER, or change their owner"), done.stderr
 
 
 def test_a_read_beside_a_write_fails(tmp_path: Path) -> None:
@@ -105,7 +105,7 @@ def test_a_read_beside_a_write_fails(tmp_path: Path) -> None:
     assert store.scan(Tag, "a", limit=1) == []
 
     with (
-        pytest.raises(Unavailable, match="written while it was read"),
+        pytest.raises(Unavailable, match="was changed during the read"),
         store._reader(),
         closing(folder_stores(tmp_path)) as writer,
     ):

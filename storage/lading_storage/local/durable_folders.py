@@ -1,10 +1,10 @@
-"""Folders and files for the own user alone, and folders whose names survive a power failure.
+"""Private folders and files, and folders whose names survive a power failure.
 
-Whatever Lading makes on a disk is for its own user alone, whatever the umask: layers and names may be private, and so
-may be what a backup or a scratch file copies of them. What exists keeps its mode, but for an empty folder (`claim`);
-`lading doctor` looks at it.
+Everything that Lading creates on a disk is accessible to its own user only, whatever the umask: layers and names may be
+private, and so may their copies in backups and scratch files. Existing files and folders keep their modes, except for
+an empty folder (`make_private_if_empty`); `lading doctor` checks them.
 
-A new name is on the disk only once the folder that holds it is flushed, whatever was flushed below it.
+A new name is durable only once the folder that contains it has been flushed, even if its content was flushed before.
 """
 
 import contextlib
@@ -17,20 +17,20 @@ from lading_storage.errors import NO_SPACE, Unavailable
 
 FOLDER_MODE: Final = 0o700
 FILE_MODE: Final = 0o600
-"""Modes of what is made. A umask could only take more away."""
+"""Modes of created folders and files. The umask can only restrict them further."""
 
 
 def make_durably(folder: Path) -> None:
-    """Make `folder` and the parents that it lacks, and flush the name of each to the disk.
+    """Create `folder` and its missing parents, and flush the name of each to the disk.
 
-    The name of `folder` is flushed even where it exists: the process that made it may have been killed before it did
-    so. That it cannot be flushed is no error then: it may be a mount point in a file system that is read-only, or in a
-    folder that belongs to somebody else.
+    The name of `folder` is flushed even if it exists, because the process that created it may have been killed before
+    the flush. A failure of that flush is ignored: the folder may be a mount point in a read-only file system, or in a
+    folder of another user.
     """
-    made = _make(folder)
-    for each in made:
+    created = _create(folder)
+    for each in created:
         flush_folder(each.parent)
-    if not made:
+    if not created:
         try:
             flush_folder(folder.parent)
         except OSError:
@@ -38,21 +38,21 @@ def make_durably(folder: Path) -> None:
 
 
 def make_store(folder: Path) -> None:
-    """Make the folder of a store as `make_durably` does. Raises Unavailable, and OSError on a full disk."""
+    """Create the folder of a store, like `make_durably`. Raises Unavailable, and OSError on a full disk."""
     try:
         make_durably(folder)
     except OSError as error:
         if error.errno in NO_SPACE:
             raise
         raise Unavailable(
-            f"{error.filename or folder}: {error.strerror}; use another --data FOLDER, or change who owns this one"
+            f"{error.filename or folder}: {error.strerror}; use another --data FOLDER, or change the owner of this one"
         ) from error
 
 
 def make_private_if_empty(folder: Path) -> None:
-    """Let only the own user into a folder that is there and empty, as one that was made beforehand is, or mounted.
+    """Restrict an existing empty folder, such as a mount point or one created in advance, to the own user.
 
-    One with anything in it keeps its mode, and so does another user's.
+    A folder with content, or of another user, keeps its mode.
     """
     with contextlib.suppress(OSError):
         if folder.stat().st_uid == os.geteuid() and not any(folder.iterdir()):
@@ -60,12 +60,12 @@ def make_private_if_empty(folder: Path) -> None:
 
 
 def make_private(folder: Path) -> None:
-    """Make `folder` and the parents that it lacks."""
-    _make(folder)
+    """Create `folder` and its missing parents, without flushing their names."""
+    _create(folder)
 
 
 def private_opener(path: str, flags: int) -> int:
-    """Open a file, made for the own user alone where it is not there: an `opener` of the built-in `open`."""
+    """Open a file, created for the own user only if it does not exist. An `opener` for the built-in `open`."""
     return os.open(path, flags | os.O_CLOEXEC, FILE_MODE)
 
 
@@ -78,8 +78,8 @@ def flush_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _make(folder: Path) -> list[Path]:
-    """Make `folder` and the parents that it lacks; return what was made, the outermost first."""
+def _create(folder: Path) -> list[Path]:
+    """Create `folder` and its missing parents. Return the created folders, outermost first."""
     folder = folder.absolute()
     missing = [each for each in (folder, *folder.parents) if not each.exists()]
     for each in reversed(missing):

@@ -1,11 +1,11 @@
-"""A blob store in a folder.
+"""Blob store in a folder.
 
-    LAYOUT                        the version of this layout, one line
-    <first two of the id>/<upload id>/<part>
+    LAYOUT                                               one line: the version of this layout
+    <first two characters of the id>/<upload id>/<part>
 
-A file appears under its own name at once and is nobody's until a record names it, so a crash leaves at worst a file
-that no record names. A file, and each folder made for it, is flushed to the disk before its name is given out. Lost
-bytes are put back by renaming a whole file over the name.
+A file is created under its final name, and is not in use until a record references it, so a crash leaves at worst a
+file that no record references. A file and each folder created for it are flushed to the disk before its name is
+returned. Damaged bytes are replaced by renaming a complete file onto the name.
 """
 
 import contextlib
@@ -34,17 +34,23 @@ T = TypeVar("T")
 
 LAYOUT: Final = 1
 CHUNK_SIZE: Final = 256 * 1024
-"""Bytes read at a time: large enough that system calls cost nothing, small enough for any number of readers."""
+"""Bytes read at a time: large enough to make system calls cheap, small enough for many concurrent readers."""
 
 
 class FilesystemBlobs:
-    """BlobStore in a folder; a folder keeps no checksums, so `Stored.crc32c` is None."""
+    """BlobStore in a folder. It stores no checksums, so `StoredObject.crc32c` is None."""
 
     def __init__(self, root: Path, create: bool = True) -> None:
-        """Use `root`, which is made where it does not exist, unless `create` is false.
+        """Open the store in `root`.
 
-        Raises StoreNotFound where nothing is to be made, and StorageError where a newer release laid the folder out
-        or the file that says so is damaged.
+        Args:
+            root: the folder.
+            create: whether to create the store if it does not exist.
+
+        Raises:
+            StoreNotFound: the store does not exist, and `create` is false.
+            StoreDamaged: the LAYOUT file is damaged.
+            StorageError: a newer release created the store.
         """
         self._root = root
         self._folders = ObjectFolders(root)
@@ -55,7 +61,7 @@ class FilesystemBlobs:
                 raise StoreNotFound(f"no blobs at {root}; use --data FOLDER or --blobs URL")
             make_store(root)
             if not layout.exists():
-                # Whole or not at all: whoever is killed here must not leave a folder that nobody can open.
+                # Atomic: a process killed here must not leave a folder that cannot be opened.
                 new = root / f".LAYOUT-{secrets.token_hex(4)}"
                 with open(new, "w", opener=private_opener) as file:
                     file.write(f"{LAYOUT}\n")
@@ -64,7 +70,7 @@ class FilesystemBlobs:
                 new.replace(layout)
                 flush_folder(root)
             if _version(layout) > LAYOUT:
-                raise StorageError(f"{root} was laid out by a newer release of Lading")
+                raise StorageError(f"{root} was created by a newer release of Lading; use that release or a later one")
 
     @property
     def root(self) -> Path:
@@ -92,7 +98,7 @@ class FilesystemBlobs:
         path, source = self._path(name), self._path(by)
         with translated_errors(self._root):
             source.stat()
-            self._in_folder(path, lambda: source.rename(path))
+            self._with_folder(path, lambda: source.rename(path))
             flush_folder(path.parent)
             flush_folder(source.parent)
             _remove_empty(source.parent)
@@ -104,11 +110,11 @@ class FilesystemBlobs:
         return _read_chunks(file, start, stop)
 
     def signed_url(self, name: str) -> str | None:
-        """None: a folder has no address."""
+        """Return None: files in a folder have no URLs."""
         return None
 
     def delete(self, name: str) -> None:
-        """See BlobStore.delete; the upload's folder goes with its last file."""
+        """See BlobStore.delete. The upload's folder is removed with its last file."""
         path = self._path(name)
         with translated_errors(self._root), contextlib.suppress(FileNotFoundError):
             path.unlink()
@@ -125,16 +131,16 @@ class FilesystemBlobs:
             return self._folders.strays(limit)
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """Do nothing: no file is kept open."""
 
     def _path(self, name: str) -> Path:
         return self._root / name[:SHARD] / name
 
     @contextlib.contextmanager
     def _new_file(self, path: Path) -> Iterator[int]:
-        """A descriptor of the new file `path`; flushed to the disk at the end, removed where the block raises."""
+        """Yield a descriptor of the new file `path`. On exit, flush it to the disk; if the block raises, remove it."""
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        file = self._in_folder(path, lambda: os.open(path, flags, FILE_MODE))
+        file = self._with_folder(path, lambda: os.open(path, flags, FILE_MODE))
         try:
             yield file
             os.fsync(file)
@@ -145,8 +151,8 @@ class FilesystemBlobs:
         finally:
             os.close(file)
 
-    def _in_folder(self, path: Path, make: Callable[[], T]) -> T:
-        """Return what `make` does in the folder of `path`: again, where its last file was just deleted, and it too."""
+    def _with_folder(self, path: Path, make: Callable[[], T]) -> T:
+        """Return the result of `make`, which creates `path`. Retry once if a concurrent delete removed the folder."""
         self._make_folder(path.parent)
         try:
             return make()
@@ -155,9 +161,9 @@ class FilesystemBlobs:
             return make()
 
     def _make_folder(self, folder: Path) -> None:
-        """Make `folder` and its parent, and flush both names. Whoever made them before may have failed to.
+        """Create `folder` and its parent, and flush both names, even if they exist: their creator may have crashed.
 
-        The parents are few and stay, so each is flushed once.
+        The parents are few and never removed, so each is flushed once per process.
         """
         parent = folder.parent
         if parent not in self._flushed:
@@ -169,21 +175,21 @@ class FilesystemBlobs:
 
 
 def _version(layout: Path) -> int:
-    """Return the version that the file says. Raises Damaged."""
+    """Return the version in the LAYOUT file. Raises StoreDamaged."""
     text = layout.read_bytes()
     if not text.strip().isdigit():
-        raise StoreDamaged(layout, "it says no version", f"write {LAYOUT} into it, the only version so far")
+        raise StoreDamaged(layout, "it contains no version", f"write {LAYOUT} into it, the only version so far")
     return int(text)
 
 
 def _remove_empty(folder: Path) -> None:
-    """Remove the folder of an upload, unless something is left in it."""
+    """Remove the folder of an upload if it is empty."""
     with contextlib.suppress(OSError):
         folder.rmdir()
 
 
 def write_all(file: int, chunk: bytes) -> int:
-    """Write all of `chunk`, which the kernel may take in several goes; answers its length."""
+    """Write all of `chunk`, in several system calls if necessary. Return its length."""
     written = os.write(file, chunk)
     while written < len(chunk):
         written += os.write(file, memoryview(chunk)[written:])
@@ -191,26 +197,26 @@ def write_all(file: int, chunk: bytes) -> int:
 
 
 def _copy(source: Path, target: int) -> int:
-    """Add the bytes of `source` to `target`; answers how many they were."""
+    """Append the bytes of `source` to the file descriptor `target`. Return their number."""
     file = source.open("rb", buffering=0)
-    return sum(write_all(target, piece) for piece in _read_chunks(file, 0, os.fstat(file.fileno()).st_size))
+    return sum(write_all(target, chunk) for chunk in _read_chunks(file, 0, os.fstat(file.fileno()).st_size))
 
 
 def _read_chunks(file: FileIO, start: int, stop: int) -> Iterator[bytes]:
-    """Read `file` from `start` to `stop`, and close it, at the end or when the iterator is closed."""
+    """Yield the bytes of `file` from `start` to `stop`. Close it at the end, or when the iterator is closed."""
     with file, translated_errors(Path(str(file.name))):
         file.seek(start)
         while start < stop:
-            piece = file.read(min(CHUNK_SIZE, stop - start))
-            if not piece:
-                raise Corrupt("a file is shorter than its record says")
-            start += len(piece)
-            yield piece
+            chunk = file.read(min(CHUNK_SIZE, stop - start))
+            if not chunk:
+                raise Corrupt("a file is shorter than its record states")
+            start += len(chunk)
+            yield chunk
 
 
 @contextlib.contextmanager
 def translated_errors(root: Path) -> Iterator[None]:
-    """Turn the system's errors about what is below `root` into the protocol's."""
+    """Translate the operating system's errors about files below `root` into those of the protocol."""
     try:
         yield
     except FileNotFoundError as error:
@@ -220,7 +226,7 @@ def translated_errors(root: Path) -> Iterator[None]:
 
 
 def storage_error_of(error: OSError, root: Path) -> Unavailable:
-    """Return what an error of the system is in the protocol's terms."""
+    """Return the protocol's error for an error of the operating system."""
     if error.errno in NO_SPACE:
         return StoreFull("blobs", root)
     return Unavailable(f"{error.filename or root}: {error.strerror or error}")

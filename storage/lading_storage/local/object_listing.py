@@ -1,7 +1,7 @@
-"""Listing the objects that a folder holds: in the order of their names, and nothing that is no object.
+"""Listing of the objects in a folder, in the order of their names.
 
-Other programs leave files where they like (`.DS_Store`, `.nfs0…`, `lost+found`): those are told apart by their names
-and by what they are, and are listed on their own.
+Other programs leave files in any folder (`.DS_Store`, `.nfs0…`, `lost+found`). These are recognized by their names and
+types, omitted from listings of objects, and listed separately.
 """
 
 import os
@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 from lading_storage.protocols import PART, UPLOAD_ID
 
 SHARD: Final = 2
-"""Characters of an upload's id by which uploads are spread over folders."""
+"""Length of the prefix of an upload's id that names the folder of the upload."""
 
 LAYOUT_FILE: Final = "LAYOUT"
 
@@ -26,27 +26,27 @@ class Entries(NamedTuple):
 
 
 class ObjectFolders:
-    """The folders `<first two of the id>/<upload id>` below a root."""
+    """The folders `<first two characters of the id>/<upload id>` below a root."""
 
     def __init__(self, root: Path) -> None:
-        """List what is below `root`."""
+        """List objects below `root`."""
         self._root = root
-        # Where a listing of everything goes on: by its prefix and the last name that it has given. One at most, so
-        # that a folder is read once for a whole listing, and not once for each page.
-        self._going_on: dict[tuple[str, str], Iterator[str]] = {}
+        # The iterator of an unfinished listing, by its prefix and the last name that it returned. At most one entry.
+        # With it, a paginated listing reads each folder once in all, and not once per page.
+        self._unfinished: dict[tuple[str, str], Iterator[str]] = {}
 
     def names(self, prefix: str, after: str, limit: int) -> list[str]:
-        """Return the first `limit` names that begin with `prefix` and sort behind `after`, sorted."""
-        names = self._going_on.pop((prefix, after), None) or self._names(prefix, after)
-        found = list(islice(names, limit))
-        # An upload's own folder is small, and must show what has come since the page before.
-        if found and len(found) == limit and "/" not in prefix:
-            self._going_on.clear()
-            self._going_on[(prefix, found[-1])] = names
-        return found
+        """Return the first `limit` names, sorted, that start with `prefix` and sort after `after`."""
+        names = self._unfinished.pop((prefix, after), None) or self._names(prefix, after)
+        page = list(islice(names, limit))
+        # Not for the folder of one upload: it is small, and a page must include files added since the previous page.
+        if page and len(page) == limit and "/" not in prefix:
+            self._unfinished.clear()
+            self._unfinished[(prefix, page[-1])] = names
+        return page
 
     def strays(self, limit: int) -> list[str]:
-        """Return the paths, below the root, of the first `limit` files and folders that are no part of the layout."""
+        """Return the paths, relative to the root, of the first `limit` foreign files and folders."""
         return list(islice(self._strays(), limit))
 
     def _names(self, prefix: str, after: str) -> Iterator[str]:
@@ -63,7 +63,7 @@ class ObjectFolders:
         return sorted(each for each in shards if each.startswith(prefix) and each >= after[:SHARD])
 
     def _uploads(self, shard: str, prefix: str, after: str) -> list[str]:
-        """The uploads of a shard, in the order of their objects' names: "a-b/0" sorts before "a/0"."""
+        """Return the uploads of a shard, in the order of their objects' names: "a-b/0" sorts before "a/0"."""
         upload, slash, _ = prefix.partition("/")
         if slash:
             return [upload] if _is_upload(upload, shard) else []
@@ -94,12 +94,12 @@ def _is_upload(name: str, shard: str) -> bool:
 
 
 def _entries(folder: Path) -> Entries:
-    """What is in `folder`: nothing where it has just been removed, or is no folder."""
-    found = Entries([], [])
+    """Return the names in `folder`; none if it was just removed, or is not a folder."""
+    names = Entries([], [])
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
-                (found.folders if entry.is_dir() else found.files).append(entry.name)
+                (names.folders if entry.is_dir() else names.files).append(entry.name)
     except (FileNotFoundError, NotADirectoryError):
         return Entries([], [])
-    return found
+    return names

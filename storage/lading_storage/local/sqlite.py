@@ -1,4 +1,4 @@
-"""A metadata store in one SQLite file: how records are read and written. What the file is like, sqlite_file says."""
+"""Metadata store in an SQLite file: reads and writes of records. The module sqlite_file manages the file itself."""
 
 import contextlib
 import sqlite3
@@ -24,31 +24,37 @@ from lading_storage.records.core import Key, R, Record, due_entry, record_of
 
 MAX_CACHED_SIZE: Final = 4_096
 MAX_CACHED_RECORDS: Final = 2_048
-"""Bytes of a record that is remembered, and how many of them are."""
+"""Maximum bytes of a cached record, and maximum number of cached records."""
 
 CHECKPOINT_INTERVAL: Final = 10.0
-"""Seconds between two attempts to cut the log while somebody reads from it."""
+"""Seconds between two attempts to truncate the write-ahead log while readers use it."""
 
 
 class SqliteMetadata:
-    """MetadataStore in one file: any number of readers beside one writer at a time, in any number of processes."""
+    """MetadataStore in one file: many concurrent readers and one writer at a time, in any number of processes."""
 
     def __init__(self, path: Path, create: bool = True) -> None:
-        """Open the file at `path`, or make it, unless `create` is false.
+        """Open the file.
 
-        Raises StoreNotFound where nothing is to be made, ForeignStore for another program's file, and StorageError
-        where a newer release wrote it.
+        Args:
+            path: the file.
+            create: whether to create the file if it does not exist.
+
+        Raises:
+            StoreNotFound: the file does not exist, and `create` is false.
+            ForeignStore: the file belongs to another program.
+            StorageError: a newer release wrote the file.
         """
         self._path = path
         with translated_errors(self._path):
-            is_there = is_metadata_store(path)
-        if not create and not is_there:
+            exists = is_metadata_store(path)
+        if not create and not exists:
             raise StoreNotFound(f"no metadata at {path}")
         with translated_errors(self._path):
             make_store(path.parent)
         self._idle: list[sqlite3.Connection] = []
         self._cache: dict[Key[Any], Record] = {}
-        self._log_bounded_at = 0.0
+        self._wal_bounded_at = 0.0
         with translated_errors(self._path):
             self._writer = open_migrated(path)
             self._queue = WriterQueue(path, sqlite_file.BUSY_TIMEOUT)
@@ -59,7 +65,7 @@ class SqliteMetadata:
         return self._path
 
     def read(self, keys: Sequence[Key[Any]], *, content: bool = True) -> Found:
-        """See MetadataStore.read: one transaction, so all are of one moment."""
+        """See MetadataStore.read. One transaction, so that the records are a snapshot."""
         with self._reader() as connection:
             if len(keys) > 1:
                 connection.execute("BEGIN")
@@ -98,12 +104,12 @@ class SqliteMetadata:
         return [Queued(entry, _record(kind, unpacked(id), *row)) for entry, id, *row in rows]
 
     def count(self, kind: type[Record]) -> int:
-        """Return how many records of a kind there are, in all repositories."""
+        """Return the number of records of a kind, in all repositories."""
         ((number,),) = self._select(COUNT, (KIND_NUMBERS[kind.KIND],))
         return int(number)
 
     def commit(self, writes: Sequence[Write]) -> None:
-        """See MetadataStore.commit. The transaction is on the disk when this returns."""
+        """See MetadataStore.commit. The transaction is durable when this method returns."""
         with translated_errors(self._path), self._queue.acquire():
             with transaction(self._writer, VERSION):
                 for write in writes:
@@ -111,11 +117,11 @@ class SqliteMetadata:
             self._bound_wal()
 
     def compact(self, limit: int) -> int:
-        """See MetadataStore.compact. Pages from the file's end take the places of free ones, and the file is cut."""
+        """See MetadataStore.compact. Moves pages from the end of the file into free ones."""
         with translated_errors(self._path), self._queue.acquire(), transaction(self._writer, VERSION):
             pages = min(self._pragma("freelist_count"), max(1, limit // self._pragma("page_size")))
             for _ in range(pages):
-                # Python's module steps a statement without columns once, which gives one page back, not the number.
+                # Python's module steps a statement without columns once, which frees one page, whatever the argument.
                 self._writer.execute("PRAGMA incremental_vacuum(1)")
             left = self._pragma("freelist_count")
         if not left:
@@ -124,11 +130,11 @@ class SqliteMetadata:
         return left * self._pragma("page_size")
 
     def schema_raised(self) -> datetime | None:
-        """See MetadataStore.schema_raised. Opening the file migrates all records, in one transaction."""
+        """Return None: opening the file migrates all records, in one transaction. See MetadataStore.schema_raised."""
         return None
 
     def close(self) -> None:
-        """Close every connection that no thread is using."""
+        """Close all connections that no thread is using."""
         with self._queue.acquire():
             self._writer.close()
         self._queue.close()
@@ -136,7 +142,7 @@ class SqliteMetadata:
             self._idle.pop().close()
 
     def _reader(self) -> contextlib.AbstractContextManager[sqlite3.Connection]:
-        """Return a block with a connection to read with. It raises as the protocol says."""
+        """Return a context manager of a connection for reading, which raises the protocol's errors."""
         return _Reader(self._idle, self._path)
 
     def _select(self, query: str, values: Sequence[str | bytes | int]) -> list[Any]:
@@ -148,25 +154,25 @@ class SqliteMetadata:
         return value
 
     def _bound_wal(self) -> None:
-        """Keep the log short, but do not wait for a long reader again and again."""
-        if time.monotonic() > self._log_bounded_at + CHECKPOINT_INTERVAL and not bound_wal(self._writer, self._path):
-            self._log_bounded_at = time.monotonic()
+        """Truncate a long write-ahead log, but after a failure wait CHECKPOINT_INTERVAL before the next attempt."""
+        if time.monotonic() > self._wal_bounded_at + CHECKPOINT_INTERVAL and not bound_wal(self._writer, self._path):
+            self._wal_bounded_at = time.monotonic()
 
-    def _read_one(self, connection: sqlite3.Connection, key: Key[Any], whole: bool) -> Record | None:
-        """The record: the one remembered, where it is still of this version, as to make one takes as long as SQLite."""
+    def _read_one(self, connection: sqlite3.Connection, key: Key[Any], content_wanted: bool) -> Record | None:
+        """Return the record, from the cache if its version is current: building one costs as much as the query."""
         row = connection.execute(
-            READ if whole else READ_WITHOUT_CONTENT,
+            READ if content_wanted else READ_WITHOUT_CONTENT,
             (KIND_NUMBERS[key.kind.KIND], key.repository, position_of(key.kind, key.id)),
         ).fetchone()
         if row is None:
             return None
         version, fields, content = row
-        remembered = self._cache.get(key)
-        if whole and remembered is not None and remembered.version == version:
-            return remembered
+        cached = self._cache.get(key)
+        if content_wanted and cached is not None and cached.version == version:
+            return cached
         values = decoded(fields)
         record: Record = record_of(key, values if content is None else {**values, "content": content}, version)
-        if whole and len(fields) + len(content or b"") <= MAX_CACHED_SIZE:
+        if content_wanted and len(fields) + len(content or b"") <= MAX_CACHED_SIZE:
             self._cache_record(key, record)
         return record
 
@@ -177,7 +183,7 @@ class SqliteMetadata:
 
 
 class _Reader:
-    """A connection for one block alone, from those that are idle or new. Raises as the protocol says."""
+    """Context manager of an idle or new connection, used by one block only. Raises the protocol's errors."""
 
     __slots__ = ("_connection", "_idle", "_path")
 
@@ -203,5 +209,5 @@ class _Reader:
 
 
 def _record(kind: type[R], id: str, repository: str, version: str, fields: str) -> R:
-    """Return the record of a listed row, which comes without `content`."""
+    """Return the record of a listed row, without `content`."""
     return record_of(Key(kind, id, repository), decoded(fields), version)

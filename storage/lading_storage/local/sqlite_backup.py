@@ -1,9 +1,8 @@
-"""Copies of a SQLite database as a whole, by SQLite's online backup API, while others read and write it.
+"""Copies of a whole SQLite database, made by SQLite's online backup API while other processes read and write it.
 
-Depends on nothing of the schema. Of the rest of the driver: `SqliteMetadata.path`; the names of the files beside a
-database (WriterQueue has two); that the file is in WAL mode, where
-a reader keeps its snapshot beside a writer; and that both files have the same page size, as all of ours have.
-https://www.sqlite.org/backup.html
+This module does not depend on the schema. It depends on `SqliteMetadata.path`, on the names of the files beside a
+database (WriterQueue adds two), on WAL mode, in which a reader keeps its snapshot while a writer commits, and on source
+and target having the same page size, as all of Lading's databases have. https://www.sqlite.org/backup.html
 """
 
 import contextlib
@@ -18,73 +17,82 @@ from lading_storage.local.sqlite_file import connect, create_private, is_writabl
 from lading_storage.local.sqlite_read_only import read_unchanged
 
 PAGES_PER_STEP: Final = 4096
-"""Pages copied between two reports of progress: 16 MiB."""
+"""Pages copied between two progress reports: 16 MiB."""
 
 CHECKPOINT_TIMEOUT: Final = 2_000
-"""Milliseconds that emptying the log waits for readers; what is left is emptied the next time."""
+"""Milliseconds that a checkpoint of the write-ahead log waits for readers. The next backup repeats the attempt."""
 
 Progress = Callable[[int, int], None]
-"""Called with the pages that are done, and those there are."""
+"""Callback with the number of copied pages and the total number of pages."""
 
 
 def copy_snapshot(source: Path, target: Path, progress: Progress) -> None:
-    """Copy the database `source`, as of one moment, into the new file `target`.
+    """Copy a snapshot of the database `source` into the new file `target`.
 
-    The copy is not flushed to the disk: it is to be used by this process, and made again after a crash. Writers of
-    `source` are not blocked. Raises Unavailable, Damaged about `source`, and Full about `target`.
+    The copy is not flushed to the disk: it is meant for this process only, and to be made again after a crash. Writers
+    of `source` are not blocked.
+
+    Raises:
+        Unavailable: `source` cannot be read, or `target` cannot be written.
+        StoreDamaged: `source` is damaged.
+        StoreFull: there is no space for `target`.
     """
     with (
         translated_errors(source, written=target),
-        _opened(source) as origin,
-        contextlib.closing(_scratch(target)) as writing,
+        _open_source(source) as source_connection,
+        contextlib.closing(_new_unlogged(target)) as target_connection,
     ):
-        # A snapshot that is held keeps commits of others from starting the copy anew.
-        origin.execute("BEGIN")
-        origin.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-        origin.backup(writing, pages=PAGES_PER_STEP, progress=_backup_progress(progress))
-        origin.execute("ROLLBACK")
+        # An open read transaction prevents that commits of other connections restart the copy.
+        source_connection.execute("BEGIN")
+        source_connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+        source_connection.backup(target_connection, pages=PAGES_PER_STEP, progress=_backup_progress(progress))
+        source_connection.execute("ROLLBACK")
 
 
 def overwrite(source: Path, target: Path, progress: Progress) -> None:
-    """Let the database `target` hold what `source` holds, in one transaction, which is on the disk on return.
+    """Overwrite the database `target` with the content of `source`, in one transaction. Durable on return.
 
-    Whoever reads `target` sees what was there before until then, and a crash leaves that.
-    Raises Unavailable, Damaged and Full about `target`.
+    Until the transaction is committed, readers of `target` see the old content, and a crash leaves it unchanged.
+
+    Raises:
+        Unavailable: `target` cannot be written.
+        StoreDamaged: `target` is damaged.
+        StoreFull: there is no space for `target`.
     """
     with (
         translated_errors(target),
-        contextlib.closing(connect(source)) as origin,
-        contextlib.closing(connect(target)) as writing,
+        contextlib.closing(connect(source)) as source_connection,
+        contextlib.closing(connect(target)) as target_connection,
     ):
-        origin.backup(writing, pages=PAGES_PER_STEP, progress=_backup_progress(progress))
-        writing.execute(f"PRAGMA busy_timeout = {CHECKPOINT_TIMEOUT}")
-        # The log is as large as the database now. A reader may hold it; then the next backup empties it.
-        writing.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        source_connection.backup(target_connection, pages=PAGES_PER_STEP, progress=_backup_progress(progress))
+        target_connection.execute(f"PRAGMA busy_timeout = {CHECKPOINT_TIMEOUT}")
+        # The log is now as large as the database. If a reader blocks this checkpoint, the next backup repeats it.
+        target_connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
 
 
 def check_integrity(path: Path) -> None:
-    """Look through a whole database, indexes included. Raises Damaged, Unavailable."""
+    """Check the integrity of a whole database, including its indexes. Raises StoreDamaged and Unavailable."""
     step = "use another backup"
     try:
-        with translated_errors(path), _opened(path) as connection:
-            (found,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
+        with translated_errors(path), _open_source(path) as connection:
+            (result,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
     except StoreDamaged as error:
         raise StoreDamaged(path, error.why, step) from error
-    if found != "ok":
-        raise StoreDamaged(path, f"SQLite: {found.splitlines()[-1]}", step)
+    if result != "ok":
+        raise StoreDamaged(path, f"SQLite: {result.splitlines()[-1]}", step)
 
 
 def remove_database(path: Path) -> None:
-    """Remove a database, and what SQLite keeps beside it."""
+    """Remove a database and the files that SQLite and WriterQueue keep beside it."""
     for suffix in ("", "-wal", "-shm", "-journal", "-queue", "-turn"):
         path.with_name(path.name + suffix).unlink(missing_ok=True)
 
 
-def _opened(source: Path) -> contextlib.AbstractContextManager[sqlite3.Connection]:
+def _open_source(source: Path) -> contextlib.AbstractContextManager[sqlite3.Connection]:
     return contextlib.closing(connect(source)) if is_writable(source) else read_unchanged(source)
 
 
-def _scratch(path: Path) -> sqlite3.Connection:
+def _new_unlogged(path: Path) -> sqlite3.Connection:
     create_private(path)
     connection = sqlite3.connect(path, isolation_level=None)
     connection.execute("PRAGMA journal_mode = OFF")

@@ -1,14 +1,14 @@
-"""How a new file of the metadata store gets its schema, and how one of an older release is brought forward.
+"""Creation of the metadata store's schema in SQLite, and migration of files written by older releases.
 
     1  the first schema
     2  states of links, and blobs found by their objects
-    3  no schema of its own: as 2, but the tables are renamed and about to be rebuilt as 4
-    4  numbers for kinds and repositories, and one range of an index for each question (sqlite_schema)
+    3  intermediate: as 2, but the tables are renamed, to be rebuilt as 4
+    4  numbers for kinds and repositories, and one index range per query (sqlite_schema)
 
-Version 3 exists so that no process of an older release can write from the moment on at which copying begins, whatever
-it has open: its statements fail, "no such table". The new tables are made in a file beside the old one, sorted and
-packed, and then put over it, in one transaction of SQLite: until that is on the disk the file has version 3, and
-whoever opens it begins to copy anew.
+Version 3 ensures that from the start of the copy no process of an older release can write, whatever it has open: its
+statements fail with "no such table". The new tables are created in a separate file beside the old one, sorted and
+packed, and then overwrite the old file in one SQLite transaction. Until that transaction is durable, the file has
+version 3, and the next process that opens the file restarts the copy.
 """
 
 import contextlib
@@ -29,11 +29,11 @@ from lading_storage.local.sqlite_schema import GLOBAL_SCOPE, INDEXES, KIND_NUMBE
 from lading_storage.records.core import due_entry
 
 REBUILD_VERSION: Final = 3
-"""The version in which the tables of version 2 wait to be rebuilt."""
+"""Version in which the tables of version 2 are renamed, to be rebuilt."""
 
 SCRIPTS: Final[Mapping[int, str]] = {
     0: TABLES + INDEXES,
-    # Links say whether a manifest may name them: of the older ones nobody knows. Blobs are found by their objects.
+    # Older links are unverified: it is unknown whether a manifest references them. Blobs are found by their objects.
     1: """
     UPDATE records SET fields = json_set(fields, '$.state', 'loose', '$.since', json_extract(fields, '$.created'))
         WHERE kind = 'links';
@@ -47,14 +47,14 @@ SCRIPTS: Final[Mapping[int, str]] = {
     ALTER TABLE mentions RENAME TO former_mentions;
     """,
 }
-"""The statements that bring the schema from each version to the next; from 0, an empty file, to the newest."""
+"""Statements that migrate each version to the next one; for 0, an empty file, to the newest version."""
 
 SPACE_FACTOR: Final = 1.5
-"""Bytes that must be free on the disk for each byte of the older file: the new file, and the log that carries it."""
+"""Free bytes needed on the disk per byte of the old file: for the new file, and the write-ahead log of its copy."""
 
 ROWS_PER_STEP: Final = 20_000
 PAGES_PER_STEP: Final = 2_048
-"""Rows and pages that are copied between two lines of progress."""
+"""Rows and pages copied between two progress reports."""
 
 FIND_REPOSITORIES: Final = """
 INSERT INTO repositories (name)
@@ -97,8 +97,10 @@ FROM former.former_mentions m
     CROSS JOIN former.former_records o ON (o.kind, o.repository, o.id) = (m.kind, m.repository, m.id)
 WHERE m.kind = ?1 AND {fields} ORDER BY 2, 3, 4, 5, 6
 """
-COPY_OWN: Final = COPY_LOOKUPS.format(scope="r.number", fields="m.field NOT IN ('id', 'artifact_type', 'state')")
-COPY_EVERYWHERE: Final = COPY_LOOKUPS.format(scope=GLOBAL_SCOPE, fields="m.field = 'id'")
+COPY_LOCAL_LOOKUPS: Final = COPY_LOOKUPS.format(
+    scope="r.number", fields="m.field NOT IN ('id', 'artifact_type', 'state')"
+)
+COPY_GLOBAL_LOOKUPS: Final = COPY_LOOKUPS.format(scope=GLOBAL_SCOPE, fields="m.field = 'id'")
 
 UNVERIFY_LINKS: Final = """
 UPDATE entries
@@ -109,19 +111,21 @@ WHERE kind = ? AND due IS NULL AND NOT EXISTS (
     WHERE (kind, scope, field, value) = (?, entries.repository, 'blobs', entries.position)
 )
 """
-"""The release before left links as they were whose manifest it deleted: collection hides these, or forgets them."""
+"""The previous release did not update links of deleted manifests. Garbage collection hides or removes these."""
 
 
 def open_migrated(path: Path) -> sqlite3.Connection:
-    """Open the file for writing, made or brought forward. Raises StorageError where a newer release wrote it."""
+    """Open the file for writing. Create or migrate it if necessary. Raises StorageError if a newer release wrote it."""
     connection = connect(path)
     try:
-        # Whoever finds an older version waits for a process that brings it forward, which can take minutes.
+        # If another process migrates the file, wait until it has finished, which can take minutes.
         with _migration_lock(path) if version_of(connection) != VERSION else contextlib.nullcontext():
             rewrite_wal(connection, path)
             while (version := version_of(connection)) != VERSION:
                 if version > VERSION:
-                    raise StorageError(f"the metadata has schema version {version}, of a newer release of Lading")
+                    raise StorageError(
+                        f"the metadata has schema version {version}, of a newer release of Lading; use that release"
+                    )
                 _step(connection, path, version)
             bound_wal(connection, path)
     except BaseException:
@@ -131,7 +135,7 @@ def open_migrated(path: Path) -> sqlite3.Connection:
 
 
 def _step(connection: sqlite3.Connection, path: Path, version: int) -> None:
-    """Bring the file forward from a version."""
+    """Migrate the file from `version` to the next one."""
     if version == REBUILD_VERSION:
         _rebuild(connection, path)
         return
@@ -144,18 +148,18 @@ def _step(connection: sqlite3.Connection, path: Path, version: int) -> None:
 
 
 def _check_space(connection: sqlite3.Connection, path: Path) -> None:
-    """Raises StorageError, before anything is changed, where the disk has no room for the new tables."""
+    """Raise StorageError, before anything is changed, if the disk has no space for the new tables."""
     pages, size = (connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size"))
     needed, free = int(pages * size * SPACE_FACTOR), shutil.disk_usage(path.parent).free
     if free < needed:
         raise StorageError(
-            f"to bring {path} to this release, {needed // 10**6 + 1} MB must be free on its disk, and {free // 10**6}"
-            " MB are; nothing was changed, and the release before can go on with it"
+            f"migrating {path} to this release needs {needed // 10**6 + 1} MB of free disk space, and {free // 10**6}"
+            " MB are free: free more and start again (the file is unchanged, and the previous release can still use it)"
         )
 
 
 def _rebuild(connection: sqlite3.Connection, path: Path) -> None:
-    """Bring the file from version 3 to 4, all or nothing."""
+    """Migrate the file from version 3 to 4, atomically."""
     new = Path(f"{path}-rebuilt")
     new.unlink(missing_ok=True)
     try:
@@ -165,7 +169,7 @@ def _rebuild(connection: sqlite3.Connection, path: Path) -> None:
             rebuilt.backup(
                 connection,
                 pages=PAGES_PER_STEP,
-                progress=lambda _, left, pages: _show_progress("writing it to the disk", pages - left, pages),
+                progress=lambda _, left, pages: _show_progress("writing to the disk", pages - left, pages),
             )
     finally:
         new.unlink(missing_ok=True)
@@ -174,10 +178,10 @@ def _rebuild(connection: sqlite3.Connection, path: Path) -> None:
 
 
 def _fill(new: sqlite3.Connection, path: Path) -> None:
-    """Make the tables of version 4 in an empty database, of those that `path` has under version 3."""
+    """Fill an empty database with the tables of version 4, from the tables of version 3 in `path`."""
     new.create_function("packed", 1, packed, deterministic=True)
     new.create_function("queued", 2, lambda queue, at: due_entry(queue, datetime.fromisoformat(at)), deterministic=True)
-    # Nobody else knows this file, and after a crash it is made anew: it needs no journal. 32 MiB sort quickly.
+    # No other process uses this file, and after a crash it is rebuilt, so it needs no journal. 32 MiB speed up sorting.
     for pragma in ("auto_vacuum = INCREMENTAL", "journal_mode = OFF", "synchronous = OFF", "cache_size = -32768"):
         new.execute(f"PRAGMA {pragma}")
     new.executescript(TABLES)
@@ -190,13 +194,13 @@ def _fill(new: sqlite3.Connection, path: Path) -> None:
         _show_progress("copying records", start, last)
         new.execute(COPY_RECORDS, (start, start + ROWS_PER_STEP))
     for done, kind in enumerate(KIND_NUMBERS.items()):
-        _show_progress("copying what they are found by", done, len(KIND_NUMBERS))
-        new.execute(COPY_EVERYWHERE, kind)
-        new.execute(COPY_OWN, kind)
-    _show_progress("looking for links that nothing names", 0, 1)
+        _show_progress("copying lookups", done, len(KIND_NUMBERS))
+        new.execute(COPY_GLOBAL_LOOKUPS, kind)
+        new.execute(COPY_LOCAL_LOOKUPS, kind)
+    _show_progress("searching for unreferenced links", 0, 1)
     new.execute(UNVERIFY_LINKS, (KIND_NUMBERS["links"], KIND_NUMBERS["manifests"]))
     for statement in _statements(INDEXES):
-        _show_progress("making indexes", 0, 1)
+        _show_progress("creating indexes", 0, 1)
         new.execute(statement)
     new.execute(f"PRAGMA user_version = {VERSION}")
     new.execute("DETACH former")
@@ -204,7 +208,7 @@ def _fill(new: sqlite3.Connection, path: Path) -> None:
 
 @contextlib.contextmanager
 def _migration_lock(path: Path) -> Iterator[None]:
-    """Be the only one of this release that brings a file forward, or makes it, however long another one takes."""
+    """Hold the lock for creating and migrating a file, among processes of this release. Waits without a timeout."""
     file = os.open(f"{path}-queue", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
     try:
         fcntl.flock(file, fcntl.LOCK_EX)
@@ -214,16 +218,16 @@ def _migration_lock(path: Path) -> Iterator[None]:
 
 
 def _show_progress(step: str, done: int, total: int) -> None:
-    """Show how far the migration is, where there is a terminal."""
+    """Show the progress of the migration if stderr is a terminal."""
     if sys.stderr.isatty():
         end = "\n" if step == "done" else ""
         share = 100 * done // max(1, total)
-        sys.stderr.write(f"\r\x1b[Kbringing the metadata to this release: {step}, {share} %{end}")
+        sys.stderr.write(f"\r\x1b[Kmigrating the metadata to this release: {step}, {share} %{end}")
         sys.stderr.flush()
 
 
 def _statements(script: str) -> Iterator[str]:
-    """The statements of `script`: executescript would commit before it begins."""
+    """Yield the statements of `script`, for execution one by one: executescript would commit first."""
     statement = ""
     for line in script.splitlines(keepends=True):
         statement += line

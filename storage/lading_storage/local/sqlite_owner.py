@@ -1,6 +1,6 @@
-"""Whose a SQLite file is: looked up before anything is written to it.
+"""Identification of the program that owns an SQLite file, before anything is written to the file.
 
-The version and the tables are read through SQLite: a file that was just made has them in its log alone.
+The version and the tables are read through SQLite, because a new file has them in its write-ahead log only.
 """
 
 import contextlib
@@ -12,25 +12,29 @@ from lading_storage.errors import ForeignStore
 from lading_storage.local.sqlite_file import connect_read_only, is_database, version_of
 
 METADATA_TABLES: Final = frozenset({"entries", "records", "former_records"})
-"""Any release's metadata has one of these."""
+"""The metadata of every release has one of these tables."""
 
 
 def is_metadata_store(path: Path) -> bool:
-    """Return whether there is a metadata store at `path`. Writes nothing.
+    """Return whether `path` is a metadata store, without writing anything.
 
-    An empty database, as a process killed while it made one leaves it, is none.
-    Raises ForeignStore for another program's, Unavailable where the folder cannot be read, and sqlite3.Error.
+    An empty database is none: a process may have been killed while creating one.
+
+    Raises:
+        ForeignStore: the database belongs to another program.
+        Unavailable: the folder cannot be read.
+        sqlite3.Error: the database cannot be read.
     """
     if not is_database(path):
         return False
     with contextlib.closing(connect_read_only(path)) as connection:
-        version, names = version_of(connection), _names(connection)
-    if version and names & METADATA_TABLES:
+        version, tables = version_of(connection), _table_names(connection)
+    if version and tables & METADATA_TABLES:
         return True
-    if version or names:
+    if version or tables:
         raise ForeignStore(f"{path} is another program's database")
     return False
 
 
-def _names(connection: sqlite3.Connection) -> set[str]:
+def _table_names(connection: sqlite3.Connection) -> set[str]:
     return {name for (name,) in connection.execute("SELECT name FROM sqlite_schema")}

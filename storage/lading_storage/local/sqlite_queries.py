@@ -1,4 +1,4 @@
-"""The queries of the metadata store in SQLite: each is one range of one index, in order (sqlite_schema)."""
+"""Queries of the metadata store in SQLite. Each reads one range of one index, in order (sqlite_schema)."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -9,7 +9,7 @@ from lading_storage.records.core import Key, R
 Values = tuple[str | bytes | int, ...]
 
 REPOSITORY_NUMBER: Final = "(SELECT number FROM repositories WHERE name = ?)"
-"""Of a repository: NULL, which equals nothing, where no record was ever in it."""
+"""Number of a repository. NULL, which equals nothing, if the repository never had a record."""
 
 READ: Final = (
     f"SELECT version, fields, content FROM entries WHERE kind = ? AND repository = {REPOSITORY_NUMBER} AND position = ?"
@@ -30,7 +30,7 @@ DUE: Final = (
     " ORDER BY e.due, e.repository, e.position LIMIT ?"
 )
 
-# CROSS JOIN keeps the order of the tables.
+# CROSS JOIN makes SQLite keep the order of the tables.
 _FIND: Final = (
     "SELECT m.id, r.name, e.version, e.fields FROM lookups m"
     " CROSS JOIN entries e ON e.number = m.entry CROSS JOIN repositories r ON r.number = m.repository"
@@ -49,9 +49,9 @@ _HOLDS: Final = " AND EXISTS (SELECT 1 FROM json_each(e.fields, ?) WHERE value =
 def find_query(
     kind: type[R], where: Mapping[str, str], repository: str | None, after: Key[R] | None, limit: int
 ) -> tuple[str, Values]:
-    """Return the query of MetadataStore.find, and its values; its rows are id, repository, version and fields.
+    """Return the query of MetadataStore.find and its values. Rows have the columns id, repository, version and fields.
 
-    One field of `where` finds the rows through its lookups; the other ones are compared in these.
+    One field of `where` selects the rows by its lookups; the others filter these rows.
     """
     own = repository is not None
     first = next((name for name in where if (kind.KIND, name) not in FILTERS and not (own and name == "id")), None)
@@ -61,7 +61,7 @@ def find_query(
     conditions = _HOLDS * (len(others) // 2)
     number = KIND_NUMBERS[kind.KIND]
     if first is None:
-        assert repository is not None, "only a field of FOUND_EVERYWHERE finds records in all repositories"
+        assert repository is not None, "only CROSS_REPOSITORY_FIELDS can be searched across all repositories"
         begin = position_of(kind, after.id) if after else ""
         if "id" in where:
             conditions, others = f" AND e.position = ?{conditions}", [position_of(kind, where["id"]), *others]

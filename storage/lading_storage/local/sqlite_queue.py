@@ -1,12 +1,13 @@
-"""The queue of the processes that write one SQLite file.
+"""Fair queue of the processes that write one SQLite file.
 
-SQLite's own lock is polled, by each waiter at intervals of up to 100 ms: who commits in a loop gives it back for some
-microseconds at a time, and the others find it taken until they give up. Here two file locks make a queue: a process
-takes `queue`, then `turn`, and gives `queue` back. Who has just written finds `queue` taken by who waits for `turn`.
+Waiters poll SQLite's own lock, at intervals of up to 100 ms. A process that commits in a loop releases the lock only
+for microseconds, and the other processes find it taken until they time out. Here two file locks form a queue: a process
+takes `queue`, then `turn`, and releases `queue`. A process that has just written finds `queue` held by the process that
+waits for `turn`.
 
-The queue is for fairness alone: SQLite's lock still keeps writers apart, so who has waited too long goes on without it.
-A process that was stopped (SIGSTOP) in its turn keeps that for ever: so whoever has waited too long for it once looks
-only whether it has gone, and does not wait again.
+The queue is for fairness only: SQLite's lock still isolates writers, so a process that times out proceeds without it.
+A process stopped (SIGSTOP) while it holds `turn` keeps it indefinitely. So after one timeout, a process only checks
+whether `turn` is free, and does not wait for it again.
 """
 
 import contextlib
@@ -21,14 +22,19 @@ from typing import Final
 from lading_storage.local.durable_folders import FILE_MODE
 
 POLL_INTERVAL: Final = 0.0005
-"""Seconds between two attempts to take a lock: short beside a commit."""
+"""Seconds between two attempts to take a lock: short compared with a commit."""
 
 
 class WriterQueue:
-    """The place of one process in the queue; its threads take turns among themselves."""
+    """Position of one process in the queue, shared by its threads, of which one at a time proceeds."""
 
     def __init__(self, path: Path, timeout: float) -> None:
-        """Queue for writing `path`, in files beside it; wait for `timeout` seconds at most for other processes."""
+        """Create or open the lock files beside the database.
+
+        Args:
+            path: the database.
+            timeout: the maximum seconds to wait for other processes.
+        """
         self._timeout = timeout
         self._thread = threading.Lock()
         self._is_stuck = False
@@ -38,7 +44,7 @@ class WriterQueue:
 
     @contextlib.contextmanager
     def acquire(self) -> Iterator[None]:
-        """Wait until it is this thread's turn, which lasts until the block ends."""
+        """Wait for this thread's turn, and hold it until the block ends."""
         with self._thread:
             deadline = time.monotonic() + (0 if self._is_stuck else self._timeout)
             with _locked(self._queue, deadline) as queue:
@@ -51,17 +57,17 @@ class WriterQueue:
                     fcntl.flock(self._turn, fcntl.LOCK_UN)
 
     def close(self) -> None:
-        """Leave the queue for good."""
+        """Close the lock files."""
         with self._thread:
             for file in (self._queue, self._turn):
                 os.close(file)
-            # The system gives the numbers to other files.
+            # The operating system reuses the descriptors for other files.
             self._queue = self._turn = -1
 
 
 @contextlib.contextmanager
 def _locked(file: int, deadline: float) -> Iterator[bool]:
-    """Hold the lock of a file during the block, if it can be had until the deadline."""
+    """Hold the lock of a file during the block. Yield whether it was acquired before the deadline."""
     locked = _try_until(file, deadline)
     try:
         yield locked
@@ -71,7 +77,7 @@ def _locked(file: int, deadline: float) -> Iterator[bool]:
 
 
 def _try_until(file: int, deadline: float) -> bool:
-    """Try to lock a file until a deadline (time.monotonic). Returns whether it is locked."""
+    """Try to lock a file until a deadline (time.monotonic). Return whether it is locked."""
     while True:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,8 +1,8 @@
-"""A metadata store in a SQLite file that this process may not write: another user's, or on a read-only file system.
+"""Metadata store in an SQLite file that this process may not write: another user's, or on a read-only file system.
 
-Each read opens the file anew. Where there is no log, nothing says that another process, on another machine or under
-another user, writes the file meanwhile: so the file's stamp is compared before and after, and a read beside a write
-fails.
+Each read opens the file anew. Without a write-ahead log, nothing signals that a process on another machine, or of
+another user, writes the file meanwhile. So each read compares the state of the file before and after, and fails if it
+has changed.
 """
 
 import contextlib
@@ -21,10 +21,16 @@ from lading_storage.protocols import Write
 
 
 class ReadOnlySqlite(SqliteMetadata):
-    """MetadataStore in a file that is there and that can only be read: `commit` and `compact` raise Unavailable."""
+    """MetadataStore in an existing read-only file: `commit` and `compact` raise Unavailable."""
 
     def __init__(self, path: Path) -> None:
-        """Open the file at `path`. Raises StoreNotFound, ForeignStore, and StorageError for another release's."""
+        """Open the file.
+
+        Raises:
+            StoreNotFound: the file does not exist or is empty.
+            ForeignStore: the file belongs to another program.
+            StorageError: another release wrote the file.
+        """
         self._path = path
         self._cache = {}
         with translated_errors(path):
@@ -37,19 +43,19 @@ class ReadOnlySqlite(SqliteMetadata):
         if version != VERSION:
             raise StorageError(
                 f"{path} has schema version {version}, this release reads {VERSION}, and the file cannot be written:"
-                " use the release that wrote it, or copy the folder to where it can be written"
+                " use the release that wrote it, or copy the folder to a writable place"
             )
 
     def commit(self, writes: Sequence[Write]) -> None:
-        """Refuse. Raises Unavailable."""
+        """Raise Unavailable."""
         self._refuse()
 
     def compact(self, limit: int) -> int:
-        """Refuse. Raises Unavailable."""
+        """Raise Unavailable."""
         self._refuse()
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """Do nothing: no connection is kept open."""
 
     def _refuse(self) -> NoReturn:
         raise Unavailable(f"{self._path} cannot be written")
@@ -62,35 +68,35 @@ class ReadOnlySqlite(SqliteMetadata):
 
 @contextlib.contextmanager
 def read_unchanged(path: Path) -> Iterator[sqlite3.Connection]:
-    """Read a file that cannot be written. Raises Unavailable where it changes meanwhile, and sqlite3.Error."""
-    before, log = _stamp(path), has_wal(path)
+    """Open a read-only file. Raises Unavailable if the file changes during the block, and sqlite3.Error."""
+    before, log = _file_state(path), has_wal(path)
     try:
         with contextlib.closing(connect_read_only(path)) as connection:
             yield connection
     except sqlite3.OperationalError as error:
         if log and error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_CANTOPEN:
             raise Unavailable(
-                f"{path}-wal is to be brought into {path} first, and the folder cannot be written: copy the folder to"
-                " where it can be, and use the copy"
+                f"{path}-wal must be merged into {path} first, and the folder cannot be written: copy the folder to a"
+                " writable place, and use the copy"
             ) from error
         raise
     finally:
-        if not log and _stamp(path) != before:
-            raise Unavailable(f"{path} was written while it was read; try again")
+        if not log and _file_state(path) != before:
+            raise Unavailable(f"{path} was changed during the read; try again")
 
 
 def open_sqlite(path: Path, create: bool) -> SqliteMetadata:
-    """Open the metadata store at `path`: to be read alone, where `create` is false and it cannot be written.
+    """Open the metadata store at `path`; as read-only if it cannot be written and `create` is false.
 
-    Raises as SqliteMetadata does, and Unavailable where one that is to be written cannot be.
+    Raises the errors of SqliteMetadata, and Unavailable if `create` is true and the file cannot be written.
     """
     if is_writable(path):
         return SqliteMetadata(path, create=create)
     if create:
-        raise Unavailable(f"{path} and its folder cannot be written: use --data FOLDER, or change who owns them")
+        raise Unavailable(f"{path} and its folder cannot be written: use --data FOLDER, or change their owner")
     return ReadOnlySqlite(path)
 
 
-def _stamp(path: Path) -> tuple[object, ...]:
-    found = path.stat()
-    return found.st_ino, found.st_size, found.st_mtime_ns, has_wal(path)
+def _file_state(path: Path) -> tuple[object, ...]:
+    status = path.stat()
+    return status.st_ino, status.st_size, status.st_mtime_ns, has_wal(path)

@@ -1,11 +1,11 @@
-"""The schema of the metadata store in SQLite, and how texts and records become columns and rows.
+"""Schema of the metadata store in SQLite, and the conversion of records to rows.
 
-    repositories  a number for each name: the rows of the other tables repeat the number, not the name
-    entries       one row a record: its key, its version, its fields as JSON, and its content
-    lookups      one row for each value of an entry that MetadataStore.find may ask for
+    repositories  a number for each name: rows of the other tables contain the number, not the name
+    entries       one row per record: its key, its version, its fields as JSON, and its content
+    lookups       one row for each value of an entry that MetadataStore.find can search
 
-All that is asked within one repository is one range of one index, in the order in which it is wanted: its cost does
-not depend on what other repositories hold. Numbers of repositories are given once and never reused.
+Each query within one repository reads one range of one index, in the order of the result, so its cost does not depend
+on the content of other repositories. Repository numbers are assigned once and never reused.
 """
 
 import json
@@ -25,18 +25,18 @@ CREATE TABLE repositories (number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE
 INSERT INTO repositories VALUES (0, '');
 CREATE TABLE entries (
     number INTEGER PRIMARY KEY,
-    kind INTEGER NOT NULL,        -- NUMBERS
+    kind INTEGER NOT NULL,        -- KIND_NUMBERS
     repository INTEGER NOT NULL,  -- repositories.number
-    position NOT NULL,            -- position_of: unique, and what a listing is sorted by
-    id TEXT,                      -- NULL where the position is the id
+    position NOT NULL,            -- position_of: unique sort key of listings
+    id TEXT,                      -- NULL if the position is the id
     version TEXT NOT NULL,
-    due TEXT,                     -- Record.due; NULL while the record waits in no queue
+    due TEXT,                     -- Record.due; NULL if the record is in no queue
     fields TEXT NOT NULL,         -- JSON
     content BLOB
 );
 CREATE TABLE lookups (
     kind INTEGER NOT NULL,
-    scope INTEGER NOT NULL,       -- repositories.number, or EVERYWHERE
+    scope INTEGER NOT NULL,       -- repositories.number, or GLOBAL_SCOPE
     field TEXT NOT NULL,
     value NOT NULL,               -- packed
     id NOT NULL,                  -- packed
@@ -69,29 +69,29 @@ KIND_NUMBERS: Final[Mapping[str, int]] = {
     "jobs": 15,
     "identities": 16,
 }
-"""The number of each kind in the file. Stores have them: a new kind gets a new number, and none is ever changed."""
+"""Number of each kind, as stored in the file. A new kind gets a new number, and numbers never change."""
 
 GLOBAL_SCOPE: Final = -1
-"""The scope of values by which records of all repositories are found (kinds.CROSS_REPOSITORY_FIELDS)."""
+"""Scope of the lookups for searches across all repositories (kinds.CROSS_REPOSITORY_FIELDS)."""
 
 FILTERS: Final = frozenset({("manifests", "artifact_type")})
-"""Fields that are asked only beside another field of FOUND_BY: compared in the rows that this one finds."""
+"""Fields of INDEXED_FIELDS that have no lookups: they filter the rows that another field selects."""
 
 ALGORITHM_BYTES: Final = {"sha256": b"\1", "sha512": b"\2"}
-"""The byte before a packed digest. Bytes sort as digests do."""
+"""Prefix byte of a packed digest, chosen so that packed digests sort like digests."""
 ALGORITHM_NAMES: Final = {byte[0]: name for name, byte in ALGORITHM_BYTES.items()}
 
 TIME_FIELDS: Final = frozenset(
     {"created", "deleted", "expires", "former_until", "kept", "moved", "pulled", "reported", "restored"}
     | {"review", "since", "stamp", "touched", "until"}
 )
-"""The fields that are times: ISO 8601 in JSON."""
+"""Fields that are times, stored as ISO 8601 in JSON."""
 
 _GLOBAL_FIELDS: Final = frozenset((kind.KIND, field) for kind, field in CROSS_REPOSITORY_FIELDS)
 
 
 def packed(text: str) -> str | bytes:
-    """Return what is stored for a text: a digest is 33 or 65 bytes, anything else the text itself."""
+    """Return the stored form of a string: 33 or 65 bytes for a digest, else the string itself."""
     if text.startswith("sha") and is_digest(text):
         algorithm, _, digits = text.partition(":")
         return ALGORITHM_BYTES[algorithm] + bytes.fromhex(digits)
@@ -99,21 +99,21 @@ def packed(text: str) -> str | bytes:
 
 
 def unpacked(stored: str | bytes) -> str:
-    """Return the text that `packed` returned `stored` for."""
+    """Return the string whose stored form is `stored`. Inverse of `packed`."""
     return stored if isinstance(stored, str) else f"{ALGORITHM_NAMES[stored[0]]}:{stored[1:].hex()}"
 
 
 _ENCODER: Final = json.JSONEncoder(default=datetime.isoformat, separators=(",", ":"))
-"""Made once: json.dumps makes one for each call that is not a plain one."""
+"""Created once: json.dumps creates an encoder for each call with non-default arguments."""
 
 
 def encoded(values: Mapping[str, Any]) -> str:
-    """Return the JSON of a record's fields."""
+    """Return a record's fields as JSON."""
     return _ENCODER.encode(values)
 
 
 def decoded(text: str) -> Mapping[str, Any]:
-    """Return the fields that `encoded` returned `text` for."""
+    """Return a record's fields from JSON. Inverse of `encoded`."""
     values: dict[str, Any] = json.loads(text)
     for name in TIME_FIELDS & values.keys():
         values[name] = values[name] and datetime.fromisoformat(values[name])
@@ -121,22 +121,22 @@ def decoded(text: str) -> Mapping[str, Any]:
 
 
 def position_of(kind: type[Record], id: str) -> str | bytes:
-    """Return what identifies a record within its kind and repository, and sorts as `kind.order` does."""
+    """Return the key of a record within its kind and repository, which sorts like `kind.order`."""
     return kind.order(id) if _is_ordered(kind) else packed(id)
 
 
 def id_of(kind: type[Record], id: str) -> str | None:
-    """Return the column `id` of a record: None where its position says it."""
+    """Return the value of the column `id`: None if the position is the id."""
     return id if _is_ordered(kind) else None
 
 
 def _is_ordered(kind: type[Record]) -> bool:
-    """Whether a kind's listings are sorted by something else than the ids."""
+    """Return whether listings of a kind have a sort order other than the id."""
     return kind.order.__func__ is not Record.order.__func__  # type: ignore[attr-defined]
 
 
 class Lookup(NamedTuple):
-    """A value by which a record is found, in its repository or everywhere."""
+    """Value by which a record is found, within its repository or across all repositories."""
 
     is_global: bool
     field: str
@@ -144,11 +144,16 @@ class Lookup(NamedTuple):
 
 
 def lookups_of(kind: type[Record], id: str, values: Mapping[str, Any]) -> set[Lookup]:
-    """Return the lookups of a record with these fields, as `records.values_of` or the stored JSON has them.
+    """Return the lookups of a record.
 
-    What another release wrote has to have the same ones: a kind whose FOUND_BY changes needs a migration.
+    Records of other releases must have the same lookups: a change of a kind's INDEXED_FIELDS needs a migration.
+
+    Args:
+        kind: the record's kind.
+        id: the record's id.
+        values: the record's fields, as returned by `records.core.values_of` or decoded from the stored JSON.
     """
-    found = set()
+    lookups = set()
     for field in kind.INDEXED_FIELDS:
         if (kind.KIND, field) in FILTERS:
             continue
@@ -157,7 +162,7 @@ def lookups_of(kind: type[Record], id: str, values: Mapping[str, Any]) -> set[Lo
             if not each:
                 continue
             if (kind.KIND, field) in _GLOBAL_FIELDS:
-                found.add(Lookup(True, field, packed(each)))
+                lookups.add(Lookup(True, field, packed(each)))
             if field != "id":  # within a repository the id is the key
-                found.add(Lookup(False, field, packed(each)))
-    return found
+                lookups.add(Lookup(False, field, packed(each)))
+    return lookups

@@ -1,4 +1,4 @@
-"""What each write of MetadataStore.commit does to the tables of the metadata store in SQLite (sqlite_schema)."""
+"""Writes of MetadataStore.commit, as statements on the tables in SQLite (sqlite_schema)."""
 
 import json
 import secrets
@@ -39,7 +39,7 @@ DELETE_LOOKUP: Final = "DELETE FROM lookups WHERE (kind, scope, field, value, id
 
 
 class _Entry(NamedTuple):
-    """An entry that is there: its number, its repository's, and what it is found by."""
+    """Existing row of the table entries: its number, the number of its repository, and its lookups."""
 
     number: int
     repository: int
@@ -47,7 +47,7 @@ class _Entry(NamedTuple):
 
 
 def write_one(connection: sqlite3.Connection, write: Write) -> None:
-    """Do one write inside the transaction that is open. Raises Conflict."""
+    """Execute one write in the open transaction. Raises Conflict."""
     match write:
         case Create(record):
             _insert(connection, record)
@@ -61,7 +61,7 @@ def write_one(connection: sqlite3.Connection, write: Write) -> None:
             place = (KIND_NUMBERS[key.kind.KIND], key.repository, position_of(key.kind, key.id))
             statement, at = (TOUCH_AT, (version,)) if version else (TOUCH, ())
             if not connection.execute(statement, (_new_version(), *place, *at)).rowcount:
-                raise Conflict(f"{key} is not there to be touched, or has changed")
+                raise Conflict(f"{key} does not exist or has changed")
 
 
 def _insert(connection: sqlite3.Connection, record: Record) -> None:
@@ -74,7 +74,7 @@ def _insert(connection: sqlite3.Connection, record: Record) -> None:
             INSERT, (*place, _new_version(), record.due or None, encoded(values), content)
         ).lastrowid
     except sqlite3.IntegrityError as error:
-        raise Conflict(f"{record.key} is there already") from error
+        raise Conflict(f"{record.key} already exists") from error
     stored = _Entry(added or 0, repository, lookups_of(kind, record.id, values))
     connection.executemany(INSERT_LOOKUP, _rows(record, stored, stored.lookups))
 
@@ -89,18 +89,18 @@ def _replace(connection: sqlite3.Connection, record: Record) -> None:
 
 
 def _read_entry(connection: sqlite3.Connection, record: Record) -> _Entry:
-    """Return the entry that a record is to be written over. Raises Conflict where it has changed or gone."""
+    """Return the row of a record. Raises Conflict if the record has changed or does not exist."""
     place = (KIND_NUMBERS[record.KIND], record.repository, position_of(type(record), record.id))
     row = connection.execute(FIND_STORED, (*place, record.version)).fetchone()
     if row is None:
-        raise Conflict(f"{record.key} has changed or gone")
+        raise Conflict(f"{record.key} has changed or does not exist")
     number, repository, fields = row
     lookups = lookups_of(type(record), record.id, json.loads(fields)) if record.INDEXED_FIELDS else set()
     return _Entry(number, repository, lookups)
 
 
 def _repository(connection: sqlite3.Connection, name: str) -> int:
-    """Return the number of a repository, which gets one with the first record in it."""
+    """Return the number of a repository, which is assigned with its first record."""
     row = connection.execute("SELECT number FROM repositories WHERE name = ?", (name,)).fetchone()
     if row is None:
         return connection.execute("INSERT INTO repositories (name) VALUES (?)", (name,)).lastrowid or 0
@@ -109,14 +109,14 @@ def _repository(connection: sqlite3.Connection, name: str) -> int:
 
 
 def _rows(record: Record, stored: _Entry, lookups: Iterable[Lookup]) -> list[tuple[str | bytes | int, ...]]:
-    """Return the rows of some lookups of an entry."""
+    """Return the rows of `lookups` of an entry, for the table lookups."""
     kind, id = KIND_NUMBERS[record.KIND], packed(record.id)
     return [
-        (kind, GLOBAL_SCOPE if everywhere else stored.repository, field, value, id, stored.repository, stored.number)
-        for everywhere, field, value in lookups
+        (kind, GLOBAL_SCOPE if is_global else stored.repository, field, value, id, stored.repository, stored.number)
+        for is_global, field, value in lookups
     ]
 
 
 def _new_version() -> str:
-    # Random, so that a record deleted and made again never has a version that it had before.
+    # Random, so that a record that was deleted and created again never has an earlier version.
     return secrets.token_hex(8)
