@@ -162,7 +162,7 @@ def test_a_body_keeps_no_more_than_one_piece() -> None:
     body = UploadBody(pieces(bytes(10 * MAX_REPLAY)), None)
     sent: list[tuple[int, Any]] = []
     for chunk in body:
-        kept = body._kept
+        kept = body._replay
         assert kept is None or sum(map(len, kept)) <= MAX_REPLAY
         sent.append((len(chunk), body.can_be_replayed))
     assert [replay for _, replay in sent] == [True] * (MAX_REPLAY // 100_000) + [False] * (

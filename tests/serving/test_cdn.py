@@ -59,7 +59,7 @@ def test_a_url_is_the_one_that_gcloud_signs(tmp_path: Path) -> None:
 )
 def test_a_file_without_a_key_is_refused_without_quoting_it(tmp_path: Path, line: str) -> None:
     (tmp_path / "key").write_text(line)
-    with pytest.raises(StorageError, match="holds no key of Cloud CDN") as raised:
+    with pytest.raises(StorageError, match="not a key file of Cloud CDN") as raised:
         CdnUrls.from_file(tmp_path / "key")
     assert not line or line not in str(raised.value)
 

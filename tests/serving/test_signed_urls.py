@@ -85,7 +85,7 @@ def test_who_signs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "s3cret" not in str(raised.value)
     monkeypatch.setenv("K_SERVICE", "registry")
     monkeypatch.delenv("STORAGE_EMULATOR_HOST", raising=False)
-    with pytest.raises(StorageError, match="a pull must be redirected"):
+    with pytest.raises(StorageError, match="pulls must be redirected"):
         signer_of(nobody, None)
 
 

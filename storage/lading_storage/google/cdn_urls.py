@@ -1,4 +1,4 @@
-"""URLs of Cloud CDN, from which anyone can read one object of the bucket behind it for some minutes.
+"""Signed URLs of Cloud CDN, from which any client can read one object of its bucket for some minutes.
 
 https://cloud.google.com/cdn/docs/using-signed-urls
 """
@@ -18,13 +18,20 @@ KEY_BYTES: Final = 16
 
 
 class CdnUrls:
-    """Signed URLs of the objects behind one host of Cloud CDN; signed here, in microseconds. Any thread may use it.
+    """Signed URLs of one Cloud CDN host. Signing is local and takes microseconds. Thread-safe.
 
-    What is signed is no part of what Cloud CDN keeps an object by: all who pull share it.
+    The signature is not part of Cloud CDN's cache key, so all clients share the cached object.
     """
 
     def __init__(self, base: str, name: str, key: bytes, clock: Callable[[], float] = time.time) -> None:
-        """Sign with the key of that name; the URLs begin with `base`, as in https://blobs.example.com."""
+        """Sign with a key of Cloud CDN.
+
+        Args:
+            base: start of the URLs, for example https://blobs.example.com.
+            name: the key's name.
+            key: the key, of KEY_BYTES bytes.
+            clock: returns the Unix time in seconds.
+        """
         self._base = base.rstrip("/")
         self._name = name
         self._key = key
@@ -32,19 +39,24 @@ class CdnUrls:
 
     @classmethod
     def from_file(cls, path: Path) -> Self:
-        """As a file says: URL NAME KEY, the key as Cloud CDN has it, 16 bytes in base64url. Raises StorageError."""
+        """Read the key file: `URL NAME KEY`, the key in Cloud CDN's format, 16 bytes in base64url.
+
+        Raises StorageError if the file does not have this format.
+        """
         try:
             base, name, encoded = path.read_text().split()
             key = urlsafe_b64decode(encoded)
             if urlsplit(base).scheme not in ("http", "https") or len(key) != KEY_BYTES:
                 raise ValueError
         except (OSError, ValueError) as error:
-            # Only its kind: the text of a ValueError may quote the key.
-            raise StorageError(f"{path} holds no key of Cloud CDN, URL NAME KEY: {type(error).__name__}") from None
+            # Only the error's type: the message of a ValueError may contain the key.
+            raise StorageError(
+                f"{path} is not a key file of Cloud CDN; write `URL NAME KEY` into it: {type(error).__name__}"
+            ) from None
         return cls(base, name, key)
 
     def url(self, name: str) -> str:
-        """The URL of an object, from now on good for LIFETIME."""
+        """Return the URL of an object, valid for URL_TTL from now."""
         url = f"{self._base}/{quote(name)}?Expires={int(self._clock()) + URL_TTL}&KeyName={quote(self._name)}"
         signature = hmac.digest(self._key, url.encode(), "sha1")
         return f"{url}&Signature={urlsafe_b64encode(signature).decode()}"

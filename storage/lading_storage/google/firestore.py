@@ -1,17 +1,17 @@
-"""A metadata store in Firestore.
+"""Metadata store in Firestore.
 
-    repositories/{repository}                   a Repository, and the parent of what is in it
-    repositories/{repository}/manifests/{id}    and so on, as records.core draws it
+    repositories/{repository}                   a Repository, and the parent of the repository's records
+    repositories/{repository}/manifests/{id}    and the other kinds, as drawn in lading_storage.records.core
     blobs/{id}, uploads/{id}
-    lading/schema                               the version of this layout, and since when (firestore_schema)
+    lading/schema                               the schema version, and the time of its upgrade (firestore_schema)
 
-A document is what lading_storage.google.firestore_documents makes of a record. A version is the document's update_time,
-which is why every write changes the nonce: a write that changes nothing would leave update_time as it was, and two
-writers would both believe that they had won. Only what queries ask for is indexed
+lading_storage.google.firestore_documents converts records to documents. A record's version is its document's
+update_time. Every write changes the nonce, because a write that changes nothing would keep update_time, and two
+concurrent writers would both succeed. Only the fields that queries use are indexed
 (lading_storage.google.firestore_indexes).
 
-Google's client queries and writes. It is imported when it is first needed, which a pull never does: documents are read
-without it (firestore_reads), and so is written when they were pulled (firestore_commits).
+Queries and most writes use Google's client library. It is imported at its first use, which a pull never reaches:
+documents are read without it (firestore_reads), and the time of the last pull is written without it (firestore_rest).
 """
 
 import dataclasses
@@ -61,15 +61,21 @@ class FirestoreMetadata:
         create: bool = True,
         schema_version: int = SCHEMA_VERSION,
     ) -> None:
-        """Use the database; honours FIRESTORE_EMULATOR_HOST.
+        """Use the database, or an emulator if FIRESTORE_EMULATOR_HOST is set.
 
-        The first request asks for the layout's version, and raises StorageError where it is of a newer release, and
-        StoreNotFound where there is none, unless `create` lets the database be laid out.
+        The first request checks the schema version. It raises StorageError if a newer release wrote the schema, and
+        StoreNotFound if the database has no schema and `create` is false.
+
+        Args:
+            project: the project of the database.
+            database: the name of the database.
+            create: whether to write the schema if the database has none.
+            schema_version: the schema version that this process writes.
         """
         self._project = project
         self._database = database
         self._reads = FirestoreReads(project, database)
-        self._small = FirestoreCommits(self._reads)
+        self._rest_commits = FirestoreCommits(self._reads)
         self._schema = FirestoreSchema(self._reads, lambda: self._client, create=create, version=schema_version)
 
     def read(self, keys: Sequence[Key[Any]], *, content: bool = True) -> Found:
@@ -99,16 +105,16 @@ class FirestoreMetadata:
         after: Key[R] | None = None,
         limit: int,
     ) -> list[R]:
-        """See MetadataStore.find. Sorted by document: by repository, then id.
+        """See MetadataStore.find. Sorted by document name: by repository, then id.
 
-        A field is indexed for queries of one repository, or, where it is in CROSS_REPOSITORY_FIELDS, of all at once.
+        A field is indexed either for queries of one repository or, if in CROSS_REPOSITORY_FIELDS, for queries of all.
         """
-        everywhere = repository is None
-        # The emulator answers as well without the index that Firestore wants.
+        is_global = repository is None
+        # The emulator also runs queries that lack the index that Firestore requires.
         assert all(
-            field in kind.INDEXED_FIELDS and ((kind, field) in CROSS_REPOSITORY_FIELDS) == everywhere for field in where
+            field in kind.INDEXED_FIELDS and ((kind, field) in CROSS_REPOSITORY_FIELDS) == is_global for field in where
         )
-        source = self._client.collection_group(kind.KIND) if everywhere else self._collection(kind, repository or "")
+        source = self._client.collection_group(kind.KIND) if is_global else self._collection(kind, repository or "")
         from google.cloud.firestore_v1.base_query import FieldFilter
 
         query = _without_content(kind, source)
@@ -136,20 +142,20 @@ class FirestoreMetadata:
         return [Queued(values["due"], record_found(kind, values, version)) for values, version in self._rows(query)]
 
     def commit(self, writes: Sequence[Write]) -> None:
-        """See MetadataStore.commit. One that got no answer may have been written, and is sent again all the same."""
+        """See MetadataStore.commit. A commit without a response is retried, although it may have been written."""
         self._schema.check()
         if (size := size_of(writes)) > MAX_COMMIT_SIZE:
-            raise TooLarge(f"Firestore: a commit of {len(writes)} writes counts {size} bytes")
+            raise TooLarge(f"Firestore: a commit of {len(writes)} writes has {size} bytes, more than {MAX_COMMIT_SIZE}")
         if is_rest_commit(writes):
-            self._small.commit(writes)
+            self._rest_commits.commit(writes)
             return
         with translated_errors():
             batch, nonce = self._client.batch(), new_nonce()
             for write in writes:
                 self._add(batch, write, nonce)
-            kept = [path_of(key_of(write)) for write in writes if not isinstance(write, Delete)]
-            tries = itertools.count()
-            retry_transient(lambda: self._commit(batch, kept if next(tries) else None, nonce))
+            written = [path_of(key_of(write)) for write in writes if not isinstance(write, Delete)]
+            attempts = itertools.count()
+            retry_transient(lambda: self._commit(batch, written if next(attempts) else None, nonce))
 
     def schema_raised(self) -> datetime | None:
         """See MetadataStore.schema_raised."""
@@ -157,7 +163,7 @@ class FirestoreMetadata:
         return self._schema.raised
 
     def compact(self, limit: int) -> int:
-        """See MetadataStore.compact: there is no file."""
+        """Return 0: Firestore has no file to compact. See MetadataStore.compact."""
         return 0
 
     def close(self) -> None:
@@ -174,9 +180,17 @@ class FirestoreMetadata:
         return firestore.Client(project=self._project, database=self._database)
 
     def _commit(self, batch: "firestore.WriteBatch", written: Sequence[str] | None, nonce: str) -> None:
-        """Try once. An earlier try may have written `nonce` into the documents `written`; None where there was none.
+        """Make one attempt at a commit.
 
-        Raises Conflict and TooLarge where nothing was written, and Unavailable where nobody can tell any more.
+        Args:
+            batch: the commit.
+            written: paths of the documents that an earlier attempt may have written, or None in the first attempt.
+            nonce: the nonce in these documents.
+
+        Raises:
+            Conflict: a precondition does not hold; nothing was written.
+            TooLarge: the commit exceeds Firestore's limit; nothing was written.
+            Unavailable: it cannot be determined whether an earlier attempt was written.
         """
         try:
             with translated_conflicts():
@@ -184,17 +198,17 @@ class FirestoreMetadata:
         except Conflict as error:
             if written is None:
                 raise
-            found = self._reads.get(written).found
-            if not any(document.fields["nonce"] == nonce for document in found.values()):
-                raise Unavailable(f"Firestore: a commit may have been written, or not: {error}") from error
+            documents = self._reads.get(written).found
+            if not any(document.fields["nonce"] == nonce for document in documents.values()):
+                raise Unavailable(f"Firestore: a commit may or may not have been written: {error}") from error
 
     def _add(self, batch: "firestore.WriteBatch", write: Write, nonce: str) -> None:
-        """Add one write, with its precondition, to the batch."""
+        """Add a write with its precondition to the batch."""
         match write:
             case Create(record):
                 batch.create(self._document(record.key), fields_of(record, nonce) | queue_entry(record))
             case Replace(record):
-                # `update` with every field in its mask is a replacement that takes a precondition.
+                # `update` with all fields in its mask is a replacement that accepts a precondition.
                 values = fields_of(record, nonce) | (queue_entry(record) or _no_queue_entry())
                 batch.update(self._document(record.key), values, option=self._at_version(record.version))
             case Delete(record):
@@ -204,7 +218,7 @@ class FirestoreMetadata:
                 batch.update(self._document(key), {"nonce": nonce}, option=option)
 
     def _at_version(self, version: str) -> "firestore.WriteOption":
-        """Return the precondition that a document is at a version."""
+        """Return the precondition that a document has a version."""
         from google.api_core.datetime_helpers import DatetimeWithNanoseconds
 
         time = DatetimeWithNanoseconds.from_rfc3339(version)  # type: ignore[no-untyped-call]
@@ -220,7 +234,7 @@ class FirestoreMetadata:
         return [record_found(kind, values, version) for values, version in self._rows(query)]
 
     def _rows(self, query: "firestore.Query") -> list[tuple[dict[str, Any], str]]:
-        """Return the fields and the version of each document that a query finds."""
+        """Return the fields and the version of each result of a query."""
         self._schema.check()
         with translated_errors():
             snapshots = retry_transient(lambda: list(query.stream(**single_attempt())))
@@ -228,7 +242,7 @@ class FirestoreMetadata:
 
 
 def _without_content(kind: type[Record], source: Any, *others: str) -> Any:
-    """A query of `source` for all fields but the bytes of manifests, which a listing has no use for, and for others."""
+    """Return a query of `source` for all fields of a kind except `content`, which listings omit, and for `others`."""
     return source.select([*_fields_without_content(kind), *others])
 
 
@@ -243,7 +257,7 @@ def _no_queue_entry() -> dict[str, Any]:
 
 
 def _version(update_time: Any) -> str:
-    """An update_time to the nanosecond. Queries of a collection group hand it out as a bare Timestamp."""
+    """Return an update_time in nanoseconds, as RFC 3339. Collection group queries return it as a plain Timestamp."""
     from google.api_core.datetime_helpers import DatetimeWithNanoseconds
     from google.protobuf.timestamp_pb2 import Timestamp
 

@@ -1,8 +1,8 @@
-"""Which fields of documents are indexed: those that a query asks for, each once, and nothing else.
+"""Indexed fields of Firestore documents: only those that a query uses, each once.
 
-Firestore would index every field twice, and an array four times. The entries count towards the 10 MiB of a commit
-(lading_storage.commit_size), are most of a write's latency, and are paid for. terraform/firestore.tf declares just
-these indexes; a test compares.
+By default, Firestore indexes each field twice, and each array four times. Index entries count towards the 10 MiB of a
+commit (lading_storage.commit_size), cause most of a write's latency, and are billed. terraform/firestore.tf declares
+exactly these indexes; a test compares them.
 """
 
 import dataclasses
@@ -19,10 +19,12 @@ CONTAINS: Final = "CONTAINS"
 
 
 class Index(NamedTuple):
-    """An index of one field of a kind.
+    """Index of one field of a kind.
 
-    scope  whether its queries go over one collection, or over all of that name
-    mode   ASCENDING, or CONTAINS for an array: an entry for each item
+    Attributes:
+        field: the field.
+        scope: COLLECTION for queries of one collection, COLLECTION_GROUP for queries of all collections of a name.
+        mode: ASCENDING, or CONTAINS for an array, with one entry per item.
     """
 
     field: str
@@ -31,13 +33,13 @@ class Index(NamedTuple):
 
 
 def is_array(kind: type[Record], field: str) -> bool:
-    """Tell whether a field that a kind is found by is an array, of which a query names one item."""
+    """Return whether a field is an array, which a query searches for one item."""
     types = {each.name: each.type for each in dataclasses.fields(kind)}
     return get_origin(types[field]) is tuple
 
 
 def _indexes_of(kind: type[Record]) -> tuple[Index, ...]:
-    """Return the indexes that queries of a kind need: MetadataStore.scan, find and due."""
+    """Return the indexes that queries of a kind need, for MetadataStore.scan, find and due."""
     return (
         Index("position", COLLECTION, ASCENDING),
         *(_index_of(kind, field) for field in kind.INDEXED_FIELDS),
@@ -52,4 +54,4 @@ def _index_of(kind: type[Record], field: str) -> Index:
 
 
 INDEXES: Final[Mapping[type[Record], tuple[Index, ...]]] = {kind: _indexes_of(kind) for kind in KINDS}
-"""The indexes of each kind, derived from what its class says of itself."""
+"""Indexes of each kind, derived from the declarations in its class."""

@@ -1,9 +1,10 @@
-"""Reads documents of Firestore over REST, which costs less than Google's client, and starts in no time.
+"""Reads of Firestore documents over REST, which start faster and cost less than Google's client library.
 
 https://cloud.google.com/firestore/docs/reference/rest/v1/projects.databases.documents/batchGet
 
-A pull reads a document or two, and importing Google's client, with gRPC, would be half of the work of a cold start.
-Measured on the emulator, a read costs 0.3 ms of CPU here, and 0.7 ms there. Queries and writes are the client's.
+A pull reads one or two documents, and importing Google's client library with gRPC would be half of the work of a cold
+start. Measured with the emulator, a read costs 0.3 ms of CPU here, and 0.7 ms with the client library. Queries and most
+writes use the client library.
 """
 
 import json
@@ -24,47 +25,53 @@ if TYPE_CHECKING:
     from google.auth.credentials import Credentials
 
 TIMEOUTS: Final = urllib3.Timeout(connect=5, read=30)
-"""Seconds, the second without a byte."""
+"""Seconds to connect, and seconds without receiving a byte."""
 
 RETRY: Final = urllib3.Retry(
     3, allowed_methods=None, status_forcelist=(429, 500, 502, 503, 504), backoff_factor=0.1, raise_on_status=False
 )
-"""A read may be tried again, whatever went wrong; and so may a commit whose documents tell that it was written."""
+"""Retries of reads after any failure, and of commits, whose documents show whether an earlier attempt was written."""
 
 MAX_BACKOFFS: Final = (0.1, 0.2, 0.4)
-"""Seconds at most before a read whose answer was partial is made again; urllib3 does not see that it was."""
+"""Maximum seconds before each retry of a read with a partial response, which urllib3 does not recognize."""
 
 HOST: Final = "https://firestore.googleapis.com"
 SCOPES: Final = ("https://www.googleapis.com/auth/cloud-platform",)
 
 
 class Document(NamedTuple):
-    """A document: its fields, and its update_time as RFC 3339, without zeros at the end, as Google's client has it."""
+    """Document.
+
+    Attributes:
+        fields: values by field name.
+        version: the update_time as RFC 3339, without trailing zeros, in the format of Google's client library.
+    """
 
     fields: dict[str, Any]
     version: str
 
 
 class Documents(NamedTuple):
-    """What a read found.
+    """Result of a read.
 
-    found    the documents that are there, by path
-    read_at  Firestore's time of the read, or None where nothing was read
+    Attributes:
+        found: the existing documents, by path.
+        read_at: the time of the read by Firestore's clock, or None if nothing was read.
     """
 
     found: Mapping[str, Document]
     read_at: datetime | None
 
 
-class _PartialAnswer(Unavailable):
-    """An answer of status 200 that was cut, or that failed in the middle."""
+class _PartialResponse(Unavailable):
+    """A response with status 200 that was truncated, or that ends with an error."""
 
 
 class FirestoreReads:
-    """Reads of one database. Any thread may use it; every method raises Unavailable."""
+    """Client for reads of one database. Thread-safe. Every method raises Unavailable."""
 
     def __init__(self, project: str, database: str) -> None:
-        """Read with the credentials of the environment; honours FIRESTORE_EMULATOR_HOST."""
+        """Use the credentials of the environment, or an emulator if FIRESTORE_EMULATOR_HOST is set."""
         emulator = os.environ.get("FIRESTORE_EMULATOR_HOST")
         host = f"http://{emulator}" if emulator else HOST
         self.url = f"firestore://{project}/{database}"
@@ -75,10 +82,14 @@ class FirestoreReads:
         self._send = pool.request if emulator else _authorized(pool)
 
     def get(self, paths: Sequence[str], fields: Sequence[str] = ()) -> Documents:
-        """Return the documents that are there, in one round trip; of their fields only `fields`, if there are any.
+        """Read documents in one round trip.
 
-        Every path is told to be found or missing. An answer that does not say so of each, just once, is one that was
-        cut or that failed in the middle, and is asked for again.
+        A complete response reports each path exactly once, as found or missing. Any other response was truncated or
+        failed in the middle, and the read is retried.
+
+        Args:
+            paths: paths of the documents, relative to the database's root.
+            fields: the fields to read, or () for all.
         """
         if not paths:
             return Documents({}, None)
@@ -87,41 +98,41 @@ class FirestoreReads:
         for pause in MAX_BACKOFFS:
             try:
                 return self._documents(self._batch_get(body), paths)
-            except _PartialAnswer:
+            except _PartialResponse:
                 time.sleep(random.uniform(0, pause))
         return self._documents(self._batch_get(body), paths)
 
     def post(self, method: str, body: str) -> urllib3.BaseHTTPResponse:
-        """Call a method of the documents, again where it gets no answer or one of AGAIN; return what comes last."""
+        """Call a method of the documents resource. Retry according to RETRY, and return the last response."""
         from google.auth.exceptions import GoogleAuthError
 
         headers = {"Content-Type": "application/json"}
         try:
-            answer: urllib3.BaseHTTPResponse = self._send("POST", f"{self._url}:{method}", body=body, headers=headers)
+            response: urllib3.BaseHTTPResponse = self._send("POST", f"{self._url}:{method}", body=body, headers=headers)
         except (urllib3.exceptions.HTTPError, GoogleAuthError) as error:
             raise Unavailable(f"Firestore: {error}") from error
-        return answer
+        return response
 
     def _batch_get(self, body: str) -> bytes:
-        answer = self.post("batchGet", body)
-        if answer.status != 200:
-            raise Unavailable(f"Firestore: {answer.status} {answer.data[:200]!r}")
-        data: bytes = answer.data
+        response = self.post("batchGet", body)
+        if response.status != 200:
+            raise Unavailable(f"Firestore: {response.status} {response.data[:200]!r}")
+        data: bytes = response.data
         return data
 
     def _documents(self, data: bytes, paths: Sequence[str]) -> Documents:
-        """Return what an answer says of `paths`. Raises _PartialAnswer where it does not say it of each, just once."""
+        """Return the documents of a response. Raises _PartialResponse unless it reports each path exactly once."""
         elements = _elements(data)
         try:
             return self._parse(elements, paths)
         except (KeyError, TypeError, ValueError) as error:
-            raise _PartialAnswer(f"Firestore: an answer that is not of its form: {data[:200]!r}") from error
+            raise _PartialResponse(f"Firestore: a response in an unknown format: {data[:200]!r}") from error
 
     def _parse(self, elements: Sequence[Mapping[str, Any]], paths: Sequence[str]) -> Documents:
         found = [each["found"] for each in elements if "found" in each]
-        told = [each["name"] for each in found] + [each["missing"] for each in elements if "missing" in each]
-        if sorted(told) != sorted({self.root + path for path in paths}):
-            raise _PartialAnswer(f"Firestore: an answer tells of {len(told)} documents, and not of the {len(paths)}")
+        reported = [each["name"] for each in found] + [each["missing"] for each in elements if "missing" in each]
+        if sorted(reported) != sorted({self.root + path for path in paths}):
+            raise _PartialResponse(f"Firestore: a response reports {len(reported)} documents instead of {len(paths)}")
         times = [datetime.fromisoformat(each["readTime"]) for each in elements if "readTime" in each]
         documents = {each["name"].removeprefix(self.root): _document(each) for each in found}
         return Documents(documents, max(times, default=None))
@@ -132,30 +143,30 @@ class FirestoreReads:
 
 
 def _authorized(pool: urllib3.PoolManager) -> Callable[..., Any]:
-    """`pool.request`, with our credentials."""
+    """Return a function like `pool.request` that adds the credentials of the environment."""
     import google.auth
     from google.auth.exceptions import GoogleAuthError
     from google.auth.transport.urllib3 import AuthorizedHttp
 
     try:
-        own: Credentials = google.auth.default(scopes=SCOPES)[0]
+        credentials: Credentials = google.auth.default(scopes=SCOPES)[0]
     except GoogleAuthError as error:
         raise Unavailable(f"Firestore: {error}") from error
-    send: Callable[..., Any] = AuthorizedHttp(own, pool).urlopen  # type: ignore[no-untyped-call]
+    send: Callable[..., Any] = AuthorizedHttp(credentials, pool).urlopen  # type: ignore[no-untyped-call]
     return send
 
 
 def _elements(data: bytes) -> list[dict[str, Any]]:
-    """Return the elements of an answer. Raises _PartialAnswer where it was cut, or one of them is an error."""
+    """Return the elements of a response. Raises _PartialResponse if it was truncated, or contains an error."""
     try:
         elements = json.loads(data)
     except ValueError as error:
-        raise _PartialAnswer(f"Firestore: an answer that is no JSON: {error}") from error
+        raise _PartialResponse(f"Firestore: a response that is not JSON: {error}") from error
     if not isinstance(elements, list) or not all(isinstance(each, dict) for each in elements):
-        raise _PartialAnswer(f"Firestore: an answer that is no list: {data[:200]!r}")
+        raise _PartialResponse(f"Firestore: a response that is not a list of objects: {data[:200]!r}")
     for each in elements:
         if "error" in each:
-            raise _PartialAnswer(f"Firestore: an answer that failed in the middle: {each['error']}")
+            raise _PartialResponse(f"Firestore: a response that ends with an error: {each['error']}")
     return elements
 
 
@@ -167,14 +178,14 @@ def _document(found: Mapping[str, Any]) -> Document:
 
 
 def _without_trailing_zeros(time: str) -> str:
-    """A time without zeros at the end of its fraction: JSON has three, six or nine digits."""
+    """Return a time without trailing zeros in its fraction, which has three, six or nine digits in JSON."""
     whole, point, fraction = time.removesuffix("Z").partition(".")
     fraction = fraction.rstrip("0")
     return f"{whole}{point if fraction else ''}{fraction}Z"
 
 
 def _value(value: Mapping[str, Any]) -> Any:
-    """A field's value (https://cloud.google.com/firestore/docs/reference/rest/v1/Value): those that a record has."""
+    """Return the value of a field of a record (https://cloud.google.com/firestore/docs/reference/rest/v1/Value)."""
     match next(iter(value.items())):
         case ("stringValue" | "booleanValue" | "nullValue", plain):
             return plain
@@ -186,4 +197,4 @@ def _value(value: Mapping[str, Any]) -> Any:
             return b64decode(encoded)
         case ("arrayValue", array):
             return [_value(each) for each in array.get("values", ())]
-    raise AssertionError(f"no record has a value such as {value}")
+    raise AssertionError(f"unsupported value in a document: {value}")

@@ -1,10 +1,10 @@
-"""Small commits of Firestore over REST: those that a pull makes.
+"""Small Firestore commits over REST: those that a pull makes.
 
 https://cloud.google.com/firestore/docs/reference/rest/v1/projects.databases.documents/commit
 
-A pull writes when its manifest was last pulled. To import Google's client for that, with gRPC, would double the work of
-a cold start. All other commits are the client's: a body in JSON is larger than the message that it stands for, and
-whether the 10 MiB that a commit may have are counted before or after that is not documented.
+A pull records the time of the manifest's last pull. Importing Google's client library with gRPC for that would double
+the work of a cold start. All other commits use the client library: a JSON body is larger than the equivalent protobuf
+message, and it is not documented whether the limit of 10 MiB per commit applies before or after the conversion.
 """
 
 import json
@@ -20,11 +20,11 @@ from lading_storage.records.core import Manifest
 from lading_storage.records.jobs import LastPull
 
 CONFLICTS: Final = frozenset({"ABORTED", "ALREADY_EXISTS", "FAILED_PRECONDITION", "NOT_FOUND"})
-"""What `status` an error has where a precondition did not hold, or a contended commit was given up."""
+"""Values of an error's `status` for a precondition that does not hold, and for an aborted contended commit."""
 
 
 def is_rest_commit(writes: Sequence[Write]) -> bool:
-    """Return whether a commit is one that is made over REST: of last pulls, and of manifests that it only touches."""
+    """Return whether a commit goes over REST: all its writes are last pulls, or touches of manifests."""
     return all(
         isinstance(write.record, LastPull) if isinstance(write, Create | Replace) else _touches_manifest(write)
         for write in writes
@@ -36,29 +36,29 @@ def _touches_manifest(write: Touch | Delete) -> bool:
 
 
 class FirestoreCommits:
-    """Commits to one database. Any thread may use it."""
+    """Client for small commits to one database. Thread-safe."""
 
     def __init__(self, reads: FirestoreReads) -> None:
-        """Send over the connections of `reads`."""
+        """Use the connections and credentials of `reads`."""
         self._reads = reads
 
     def commit(self, writes: Sequence[Write]) -> None:
-        """See MetadataStore.commit, for writes that are small.
+        """See MetadataStore.commit. Accepts only writes for which `is_rest_commit` is true.
 
-        A commit that got no answer is sent again (firestore_reads.AGAIN), and then conflicts with itself: the nonce in
-        the documents tells.
+        A commit without a response is retried (firestore_reads.RETRY), and the retry may conflict with the first
+        attempt; the nonce in the documents shows that.
         """
         nonce = new_nonce()
         body = json.dumps({"writes": [self._write(each, nonce) for each in writes]})
-        answer = self._reads.post("commit", body)
-        if answer.status == 200:
+        response = self._reads.post("commit", body)
+        if response.status == 200:
             return
-        said = f"Firestore: {answer.status} {answer.data[:200]!r}"
-        if _status(answer.data) not in CONFLICTS:
-            raise Unavailable(said)
-        found = self._reads.get([path_of(key_of(each)) for each in writes]).found
-        if not any(document.fields["nonce"] == nonce for document in found.values()):
-            raise Conflict(said)
+        message = f"Firestore: {response.status} {response.data[:200]!r}"
+        if _status(response.data) not in CONFLICTS:
+            raise Unavailable(message)
+        documents = self._reads.get([path_of(key_of(each)) for each in writes]).found
+        if not any(document.fields["nonce"] == nonce for document in documents.values()):
+            raise Conflict(message)
 
     def _write(self, write: Write, nonce: str) -> Mapping[str, Any]:
         """Return a Write (https://cloud.google.com/firestore/docs/reference/rest/v1/Write)."""
@@ -72,13 +72,13 @@ class FirestoreCommits:
                 return {"update": document, "currentDocument": {"updateTime": record.version}}
             case Touch(_, version):
                 document = {"name": name, "fields": _encoded({"nonce": nonce})}
-                still = {"updateTime": version} if version else {"exists": True}
-                return {"update": document, "updateMask": {"fieldPaths": ["nonce"]}, "currentDocument": still}
-        raise AssertionError(f"no small commit has a {write}")
+                precondition = {"updateTime": version} if version else {"exists": True}
+                return {"update": document, "updateMask": {"fieldPaths": ["nonce"]}, "currentDocument": precondition}
+        raise AssertionError(f"unsupported write in a REST commit: {write}")
 
 
 def _status(data: bytes) -> str:
-    """Return the `status` of an error (https://cloud.google.com/apis/design/errors), or "" where it has none."""
+    """Return the `status` of an error response (https://cloud.google.com/apis/design/errors), or ""."""
     try:
         error = json.loads(data)
         status = (error[0] if isinstance(error, list) else error)["error"]["status"]
@@ -88,7 +88,7 @@ def _status(data: bytes) -> str:
 
 
 def _encoded(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a pull's fields as REST has them (https://cloud.google.com/firestore/docs/reference/rest/v1/Value)."""
+    """Return fields in REST format (https://cloud.google.com/firestore/docs/reference/rest/v1/Value)."""
     return {name: _value(value) for name, value in fields.items()}
 
 

@@ -1,4 +1,4 @@
-"""How calls of Google's client are made: once each, again where that may help, and with errors of the protocol."""
+"""Calls of Google's client library for Firestore: single attempts, retries, and translated errors."""
 
 import contextlib
 import re
@@ -11,17 +11,18 @@ from lading_storage.google.google_imports import import_firestore
 T = TypeVar("T")
 
 TOO_LARGE: Final = re.compile(r"too (?:big|large|many)|exceed|larger than|longer than", re.IGNORECASE)
-"""In what Firestore says of a commit, a document or an index entry that is larger than it takes."""
+"""Matches Firestore's error message for a commit, a document or an index entry that exceeds a limit."""
 
 INITIAL_BACKOFF: Final = 0.1
 CALL_TIMEOUT: Final = 20.0
-"""Seconds: the pause before a call is made again, which grows, and how long it is made again."""
+"""Seconds before the first retry, which grow with each one, and seconds after which retries end."""
 
 
 def single_attempt() -> dict[str, Any]:
-    """How Google's client makes a call once.
+    """Return the arguments that make Google's client library attempt a call only once.
 
-    Left to itself it repeats commits, and takes its own work for another's; and it cannot repeat a query that is cut.
+    By default, it retries commits, and mistakes its own earlier attempt for a conflict. It does not retry a query whose
+    response was truncated.
     """
     from google.api_core.retry import Retry, if_exception_type
 
@@ -29,19 +30,24 @@ def single_attempt() -> dict[str, Any]:
 
 
 def retry_transient(attempt: Callable[[], T]) -> T:
-    """Return what `attempt` answers, made again while Firestore's trouble may pass. Raises RetryError in the end."""
-    from google.api_core import exceptions as said
+    """Return the result of `attempt`, with retries after transient errors. Raises RetryError after CALL_TIMEOUT."""
+    from google.api_core import exceptions
     from google.api_core.retry import Retry, if_exception_type
 
-    passing = (said.ServiceUnavailable, said.InternalServerError, said.DeadlineExceeded, said.ResourceExhausted)
-    retry = Retry(if_exception_type(*passing), initial=INITIAL_BACKOFF, maximum=2.0, timeout=CALL_TIMEOUT)
-    answer: T = retry(attempt)()
-    return answer
+    transient = (
+        exceptions.ServiceUnavailable,
+        exceptions.InternalServerError,
+        exceptions.DeadlineExceeded,
+        exceptions.ResourceExhausted,
+    )
+    retry = Retry(if_exception_type(*transient), initial=INITIAL_BACKOFF, maximum=2.0, timeout=CALL_TIMEOUT)
+    result: T = retry(attempt)()
+    return result
 
 
 @contextlib.contextmanager
 def translated_errors() -> Iterator[None]:
-    """Turn what Google's libraries raise into the protocol's Unavailable."""
+    """Translate errors of Google's libraries into Unavailable."""
     import_firestore()
     from google.api_core.exceptions import GoogleAPICallError, RetryError
     from google.auth.exceptions import GoogleAuthError
@@ -54,18 +60,18 @@ def translated_errors() -> Iterator[None]:
 
 @contextlib.contextmanager
 def translated_conflicts() -> Iterator[None]:
-    """Turn what says that a precondition did not hold, or that a contended commit was given up, into Conflict.
+    """Translate errors about preconditions that do not hold, and aborted contended commits, into Conflict.
 
-    And what says that it is too large into TooLarge: no other words tell that from any other invalid argument.
+    An InvalidArgument is translated into TooLarge by its message, which is the only distinction from other ones.
     """
-    from google.api_core import exceptions as said
+    from google.api_core import exceptions
 
     try:
         yield
-    except said.InvalidArgument as error:
+    except exceptions.InvalidArgument as error:
         if TOO_LARGE.search(str(error)):
             raise TooLarge(f"Firestore: {error}") from error
         raise
-    except (said.AlreadyExists, said.FailedPrecondition, said.NotFound, said.Conflict) as error:
-        # Aborted, which a contended commit may end with, is a Conflict of theirs.
+    except (exceptions.AlreadyExists, exceptions.FailedPrecondition, exceptions.NotFound, exceptions.Conflict) as error:
+        # Aborted, the error of a contended commit, is a subclass of exceptions.Conflict.
         raise Conflict(str(error)) from error

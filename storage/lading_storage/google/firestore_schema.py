@@ -1,19 +1,19 @@
-"""The version of a database's layout, and since when: what may be relied on while an older release writes.
+"""Schema version of a Firestore database, and the invariants that hold while an older release still writes.
 
     lading/schema    {version, raised}
 
-Releases overlap: Cloud Run lets the revision before finish its requests, which last up to an hour, and a job may run in
-an old environment. So a request only reads the schema, once in a process, and refuses a newer one. The first process of
-a release writes its version, and the time. It changes no other document: what older releases wrote is adopted by a job
-in slices, which writes each record anew (Replace). Until then, and for what an older release writes meanwhile, a new
-invariant is relied on only for records that were written later than MetadataStore.schema_raised() and OVERLAP; else the
-older proof holds. The invariants that this concerns:
+Releases overlap: Cloud Run lets the previous revision finish its requests, which can take up to an hour, and a job may
+run in an old environment. So requests only read the schema, once per process, and refuse a newer one. The first process
+of a release writes its version and the time, and changes no other document: a resumable job migrates the records of
+older releases by rewriting each (Replace). Until then, and for records that an older release writes meanwhile, a new
+invariant is relied on only for records written later than MetadataStore.schema_raised() plus MAX_RELEASE_OVERLAP; for
+others, only the invariants of the previous release hold. By schema version, these invariants are new:
 
-    3   a record that waits in a queue has its entry, `due`: an older release creates records without one, and its
-        updates leave a stale one. So MetadataStore.due may miss a record, or find one by an entry that is not its own.
-    3   a link that only deleted manifests name is hidden: an older release deletes a manifest and leaves its links as
-        they are, so a link whose state is "" may be named by nothing that lives.
-    2   a link has a state: one that a release of version 1 wrote is read as loose (firestore_documents).
+    3   A queued record has its entry in `due`. An older release creates records without an entry, and its updates keep
+        a stale one. So MetadataStore.due may miss a record, or return one with an outdated entry.
+    3   A link that only deleted manifests reference is hidden. An older release deletes a manifest and does not update
+        its links, so a link whose state is "" may be referenced by no live manifest.
+    2   A link has a state. A link written under version 1 is read as unverified (firestore_documents).
 """
 
 from collections.abc import Callable
@@ -31,42 +31,43 @@ if TYPE_CHECKING:
 PATH: Final = "lading/schema"
 
 SCHEMA_VERSION: Final = 3
-"""Of this release: 2 brought the states of links, 3 queues and hidden links."""
+"""Schema version of this release. Version 2 added the states of links, version 3 queues and hidden links."""
 
 MAX_ATTEMPTS: Final = 5
-"""To write the version: of several processes that start at once, one does."""
+"""Attempts to write the version. If several processes start at the same time, one of them succeeds."""
 
 
 class FirestoreSchema:
-    """The schema of one database, read once."""
+    """Schema of one database, read once per process."""
 
     def __init__(
         self, reads: FirestoreReads, client: Callable[[], "firestore.Client"], *, create: bool, version: int
     ) -> None:
-        """Read by `reads`, and write by `client`, which is asked for only where the version is to be written.
+        """Configure the check; nothing is read yet.
 
         Args:
-            reads: of the database.
-            client: gives Google's client of the same database.
-            create: whether a database without a schema is laid out.
-            version: of the layout that this process writes.
+            reads: the client for reads of the database.
+            client: returns Google's client of the same database. Called only if the version must be written.
+            create: whether to write the schema if the database has none.
+            version: the schema version that this process writes.
         """
         self._reads = reads
         self._client = client
         self._create = create
         self._version = version
-        self._seen = False
+        self._is_checked = False
         self.raised: datetime | None = None
-        """See MetadataStore.schema_raised; valid after `check`."""
+        """See MetadataStore.schema_raised. Valid after `check`."""
 
     def check(self) -> None:
-        """Make sure, once in a process, that this release may use the database.
+        """Check, once per process, that this release can use the database. Upgrade the schema if necessary.
 
         Raises:
-            StorageError: its layout is of a newer release.
-            StoreNotFound: it has none, and none is to be made.
+            StorageError: a newer release wrote the schema.
+            StoreNotFound: the database has no schema, and `create` is false.
+            Unavailable: Firestore failed, or other processes kept changing the schema.
         """
-        if self._seen:
+        if self._is_checked:
             return
         for _ in range(MAX_ATTEMPTS):
             document = self._reads.get([PATH]).found.get(PATH)
@@ -74,19 +75,21 @@ class FirestoreSchema:
                 raise StoreNotFound(f"no registry at {self._reads.url}; use --metadata URL")
             version = document.fields["version"] if document else 0
             if version > self._version:
-                raise StorageError(f"the metadata has schema version {version}, of a newer release of Lading")
+                raise StorageError(
+                    f"the metadata has schema version {version}, of a newer release of Lading; use that release"
+                )
             if document and version == self._version:
                 self.raised = document.fields.get("raised")
-                self._seen = True
+                self._is_checked = True
                 return
             self._write(document)
-        raise Unavailable(f"Firestore: the schema did not become version {self._version}")
+        raise Unavailable(f"Firestore: the schema could not be changed to version {self._version}; try again")
 
     def _write(self, before: Document | None) -> None:
-        """Write this release's version, unless another process writes the schema meanwhile."""
+        """Write this release's version, unless another process changes the schema concurrently."""
         with translated_errors():
             import_firestore()
-            from google.api_core import exceptions as said
+            from google.api_core import exceptions
             from google.api_core.datetime_helpers import DatetimeWithNanoseconds
             from google.cloud.firestore import SERVER_TIMESTAMP
 
@@ -94,12 +97,17 @@ class FirestoreSchema:
             reference = client.document(PATH)
             try:
                 if before is None:
-                    # Nothing was written by an older release.
+                    # A new database: no older release wrote anything.
                     reference.create({"version": self._version}, **single_attempt())
                 else:
                     time = DatetimeWithNanoseconds.from_rfc3339(before.version)  # type: ignore[no-untyped-call]
                     values = {"version": self._version, "raised": SERVER_TIMESTAMP}
                     reference.update(values, client.write_option(last_update_time=time), **single_attempt())
-            except (said.Conflict, said.FailedPrecondition, said.ServiceUnavailable, said.DeadlineExceeded):
-                # Another process was faster, or perhaps this one: the next look tells.
+            except (
+                exceptions.Conflict,
+                exceptions.FailedPrecondition,
+                exceptions.ServiceUnavailable,
+                exceptions.DeadlineExceeded,
+            ):
+                # Another process, or an attempt without a response, may have written it: `check` reads it again.
                 return

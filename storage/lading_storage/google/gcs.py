@@ -1,9 +1,9 @@
-"""A blob store in a Cloud Storage bucket.
+"""Blob store in a Cloud Storage bucket.
 
     blobs/<upload id>/<part>
 
-An upload is one streamed `uploadType=media` request (gcs_uploads). The client library composes, deletes and lists; it
-is imported when it is first needed, which a pull never does.
+An upload is one streamed `uploadType=media` request (gcs_uploads). Google's client library composes, deletes and lists
+objects. It is imported at its first use, which a pull never reaches.
 """
 
 import contextlib
@@ -37,81 +37,87 @@ if TYPE_CHECKING:
 
 PREFIX: Final = "blobs/"
 MAX_COMPOSE_SOURCES: Final = 32
-"""The most objects that one compose takes (https://cloud.google.com/storage/docs/composite-objects)."""
+"""Maximum source objects of one compose request (https://cloud.google.com/storage/docs/composite-objects)."""
 
 MAX_PAGE_SIZE: Final = 1_000
-"""Names that Cloud Storage lists at once."""
+"""Maximum names in one page of a listing."""
 
 OBJECT_NAME: Final = re.compile(f"{UPLOAD_ID.pattern}/{PART.pattern}")
 
 SCOPES: Final = ("https://www.googleapis.com/auth/cloud-platform",)
 CREDENTIAL_VARIABLES: Final = ("GOOGLE_APPLICATION_CREDENTIALS", "GCE_METADATA_HOST")
-"""By which an environment names credentials, other than those that lie in a home folder."""
+"""Environment variables that select credentials other than those in the home folder."""
 
 CHUNK_SIZE: Final = 256 * 1024
 RETRY_TIMEOUT: Final = 20.0
-"""Seconds for which a call of Google's client is made again."""
+"""Seconds for which a call of Google's client library is retried."""
 
 RETRY: Final = requests.adapters.Retry(
     3, allowed_methods={"GET"}, status_forcelist=(429, 500, 502, 503, 504), backoff_factor=0.1, raise_on_status=False
 )
-"""A read may be tried again, whatever went wrong; an upload, here, only before it began: see gcs_uploads."""
+"""Retries of reads after any failure, and of uploads only before they are sent (see gcs_uploads)."""
 
 
 class CloudStorageBlobs:
     """BlobStore in one bucket."""
 
     def __init__(self, bucket: str, hmac_key: Path | None = None, cdn_key: Path | None = None) -> None:
-        """Use the bucket, with the credentials of the environment; honours STORAGE_EMULATOR_HOST.
+        """Use the bucket with the credentials of the environment, or an emulator if STORAGE_EMULATOR_HOST is set.
 
-        URLs are Cloud CDN's where a file has a key for it; else Cloud Storage's, signed with the HMAC key in a file,
-        or by whoever the credentials are of. Raises StorageError.
+        Args:
+            bucket: the name of the bucket.
+            hmac_key: a file with an HMAC key that signs URLs, or None to sign with the credentials.
+            cdn_key: a file with a key of Cloud CDN, or None for URLs of Cloud Storage.
+
+        Raises:
+            StorageError: a key file is invalid, or URLs are required and cannot be signed.
+            Unavailable: the credentials cannot be loaded.
         """
         emulator = os.environ.get("STORAGE_EMULATOR_HOST", "")
         self._endpoint = _endpoint(emulator)
         self._name = bucket
         with _translated_errors():
-            own = _credentials(bool(emulator))
-        # An emulator asks for nobody's token.
-        self._credentials = AnonymousCredentials() if emulator else own  # type: ignore[no-untyped-call]
-        # No refresh on 401: by then the body is used up, and a second try would send an empty one.
+            credentials = _credentials(bool(emulator))
+        # An emulator needs no token.
+        self._credentials = AnonymousCredentials() if emulator else credentials  # type: ignore[no-untyped-call]
+        # No refresh on 401: the body is consumed by then, and a second attempt would send an empty one.
         self._session: requests.Session = AuthorizedSession(self._credentials, refresh_status_codes=())  # type: ignore[no-untyped-call]
         self._session.mount(self._endpoint, requests.adapters.HTTPAdapter(pool_maxsize=128, max_retries=RETRY))
         self._urls: UrlSigner | None = None
         if cdn_key is not None:
             self._urls = CdnUrls.from_file(cdn_key)
-        elif signer := signer_of(own, hmac_key):
+        elif signer := signer_of(credentials, hmac_key):
             self._urls = SignedUrls(self._endpoint, bucket, signer)
 
     def append(self, name: str, chunks: Iterable[bytes], size: int | None = None) -> StoredObject:
-        """See BlobStore.append. A body that ends early never gets its last chunk, so nothing of it is kept."""
+        """See BlobStore.append. A body that ends early never sends its last chunk, so nothing is stored."""
         body = UploadBody(verified_size(chunks, size), size)
         with _translated_errors():
             described = upload(self._session, self._endpoint, self._name, PREFIX + name, body)
         return self._checked(name, StoredObject(int(described["size"]), _crc32c(described["crc32c"])), body)
 
     def join(self, name: str, parts: Sequence[str]) -> StoredObject:
-        """See BlobStore.join: composed 32 at a time, in levels, without a byte passing through here."""
+        """See BlobStore.join. Composes 32 objects at a time, in levels, without transferring their bytes."""
         level, steps = list(parts), itertools.count()
-        made: list[str] = []
+        temporary: list[str] = []
         with _translated_client_errors():
             while len(level) > MAX_COMPOSE_SOURCES:
                 groups = [level[at : at + MAX_COMPOSE_SOURCES] for at in range(0, len(level), MAX_COMPOSE_SOURCES)]
                 level = [self._compose(f"{name}-{next(steps)}", group)[0] for group in groups]
-                made += level
+                temporary += level
             _, stored = self._compose(name, level)
-        for each in made:
+        for each in temporary:
             self.delete(each)
         return stored
 
     def replace(self, name: str, by: str) -> None:
-        """See BlobStore.replace: composed onto the name, which is atomic. The bucket's soft delete keeps what was."""
+        """See BlobStore.replace. Composing onto the name is atomic. The bucket's soft delete keeps the old object."""
         import_storage()
         from google.api_core.exceptions import NotFound
 
         with _translated_client_errors():
             try:
-                # What compose says of a source that is missing, an emulator does not know.
+                # An emulator does not report a missing source of a compose request.
                 self._blob(by).reload(timeout=TIMEOUTS, retry=_retry())
             except NotFound as error:
                 raise ObjectNotFound(by) from error
@@ -125,21 +131,21 @@ class CloudStorageBlobs:
         url = f"{self._endpoint}/storage/v1/b/{self._name}/o/{quote(PREFIX + name, safe='')}"
         headers = {"Range": f"bytes={start}-{stop - 1}", "Accept-Encoding": "identity"}
         with _translated_errors():
-            answer = self._session.get(url, params={"alt": "media"}, headers=headers, stream=True, timeout=TIMEOUTS)
-            if answer.status_code == 404:
-                answer.close()
+            response = self._session.get(url, params={"alt": "media"}, headers=headers, stream=True, timeout=TIMEOUTS)
+            if response.status_code == 404:
+                response.close()
                 raise ObjectNotFound(name)
-            if answer.status_code == 416:
-                answer.close()
-                raise Corrupt(f"{name} has fewer bytes than its record says")
-            answer.raise_for_status()
-        return _body_chunks(answer, stop - start)
+            if response.status_code == 416:
+                response.close()
+                raise Corrupt(f"{name} has fewer bytes than its record states")
+            response.raise_for_status()
+        return _body_chunks(response, stop - start)
 
     def signed_url(self, name: str) -> str | None:
         """See BlobStore.signed_url.
 
-        Where the signer fails, so does this: a pull that came through here instead would end at the 10 MB that a
-        function may answer, and turn a fault of IAM into a flood.
+        Raises Unavailable if signing fails. There is no fallback: a pull through this process would fail at the 10 MB
+        limit of a function's responses, and would turn a failure of IAM into a flood of traffic.
         """
         return self._urls.url(PREFIX + name) if self._urls else None
 
@@ -171,7 +177,7 @@ class CloudStorageBlobs:
 
     @cached_property
     def _client(self) -> "Client":
-        """Google's client, with our credentials: all that it would look for has been found."""
+        """Google's client, with the credentials that are loaded already."""
         from google.cloud.storage import Client
 
         return Client(project=None, credentials=self._credentials)
@@ -184,13 +190,13 @@ class CloudStorageBlobs:
         return self._bucket.blob(PREFIX + name)
 
     def _list(self, prefix: str, after: str, limit: int) -> Iterator[str]:
-        """What the bucket holds below PREFIX, from `after` on; asked for in pages that fit `limit`."""
-        # start_offset includes its own name, so one more is asked for than may be needed.
+        """Yield object names without PREFIX, starting at `after`, in pages sized for `limit`."""
+        # start_offset is inclusive, so request one more name than needed.
         size = min(limit + 1, MAX_PAGE_SIZE)
-        found = self._client.list_blobs(
+        blobs = self._client.list_blobs(
             self._bucket, prefix=PREFIX + prefix, start_offset=PREFIX + after, page_size=size, retry=_retry()
         )
-        return (blob.name.removeprefix(PREFIX) for blob in found)
+        return (blob.name.removeprefix(PREFIX) for blob in blobs)
 
     def _compose(self, name: str, parts: Sequence[str], is_new: bool = True) -> tuple[str, StoredObject]:
         blob, generation = self._blob(name), 0 if is_new else None
@@ -200,51 +206,51 @@ class CloudStorageBlobs:
         return name, StoredObject(blob.size, _crc32c(blob.crc32c))
 
     def _checked(self, name: str, stored: StoredObject, body: UploadBody) -> StoredObject:
-        """`stored`, where it is what was sent; else the object is removed and Corrupt raised."""
+        """Return `stored` if it matches what was sent. Else delete the object and raise Corrupt."""
         if (stored.size, stored.crc32c) != (body.sent, body.crc32c):
             self.delete(name)
-            raise Corrupt(f"Cloud Storage keeps other bytes of {name} than were sent")
+            raise Corrupt(f"Cloud Storage stored other bytes for {name} than were sent")
         return stored
 
 
 def _retry() -> "Retry":
-    """How Google's client makes a call again: a name is used once, so none is done twice, but not for two minutes."""
+    """Return the retry policy, shorter than the default of two minutes. Names are unique, so retries are safe."""
     from google.cloud.storage.retry import DEFAULT_RETRY  # type: ignore[import-untyped]
 
-    again: Retry = DEFAULT_RETRY.with_timeout(RETRY_TIMEOUT)
-    return again
+    retry: Retry = DEFAULT_RETRY.with_timeout(RETRY_TIMEOUT)
+    return retry
 
 
 def _endpoint(emulator: str) -> str:
-    """Where Cloud Storage is, without a slash at the end."""
+    """Return the URL of Cloud Storage, without a trailing slash."""
     if not emulator:
         return "https://storage.googleapis.com"
     return (emulator if "://" in emulator else f"http://{emulator}").rstrip("/")
 
 
 def _credentials(emulated: bool) -> Credentials:
-    """Who we are: whoever the environment says; at an emulator nobody, unless it names somebody, who then signs."""
+    """Return the credentials of the environment; with an emulator, anonymous ones unless it names others."""
     if emulated and not any(name in os.environ for name in CREDENTIAL_VARIABLES):
-        nobody: Credentials = AnonymousCredentials()  # type: ignore[no-untyped-call]
-        return nobody
-    own: Credentials = google.auth.default(scopes=SCOPES)[0]
-    return own
+        anonymous: Credentials = AnonymousCredentials()  # type: ignore[no-untyped-call]
+        return anonymous
+    credentials: Credentials = google.auth.default(scopes=SCOPES)[0]
+    return credentials
 
 
 def _crc32c(encoded: str) -> int:
-    """The checksum of an object's resource: base64 of its four bytes in network order."""
+    """Return the checksum in an object resource: base64 of its four bytes in network byte order."""
     return int.from_bytes(b64decode(encoded), "big")
 
 
-def _body_chunks(answer: requests.Response, size: int) -> Iterator[bytes]:
-    """The body of `answer`, which is closed at the end or when the iterator is. Raises Corrupt before `size` bytes."""
-    with _translated_errors(), contextlib.closing(answer):
-        yield from verified_size(answer.iter_content(CHUNK_SIZE), size)
+def _body_chunks(response: requests.Response, size: int) -> Iterator[bytes]:
+    """Yield the body of a response, and close it at the end. Raises Corrupt if it has fewer than `size` bytes."""
+    with _translated_errors(), contextlib.closing(response):
+        yield from verified_size(response.iter_content(CHUNK_SIZE), size)
 
 
 @contextlib.contextmanager
 def _translated_errors() -> Iterator[None]:
-    """Turn what google-auth and requests raise into the protocol's Unavailable."""
+    """Translate errors of google-auth and requests into Unavailable."""
     try:
         yield
     except (GoogleAuthError, requests.RequestException) as error:
@@ -253,7 +259,7 @@ def _translated_errors() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _translated_client_errors() -> Iterator[None]:
-    """As `_faults`, and what Google's client raises besides."""
+    """Translate errors like `_translated_errors`, and those of Google's client library."""
     import_storage()
     from google.api_core.exceptions import GoogleAPICallError, RetryError
 

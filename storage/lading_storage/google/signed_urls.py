@@ -1,4 +1,4 @@
-"""URLs from which anyone can read one object of a bucket for some minutes: V4 signed URLs.
+"""V4 signed URLs of Cloud Storage, from which any client can read one object of a bucket for some minutes.
 
 https://cloud.google.com/storage/docs/authentication/canonical-requests
 """
@@ -17,57 +17,58 @@ from cachetools import TTLCache
 from lading_storage.google.url_signers import LOCATION, REQUEST_TYPE, SERVICE, Signer
 
 URL_TTL: Final = 20 * 60
-"""Seconds: long enough to begin the slowest pull's last layer; a URL that has begun is served to its end."""
+"""Validity of a URL in seconds: long enough for the slowest pull to start its last layer. A download that has started
+is served to its end."""
 
 CACHE_TTL: Final = 15 * 60
-"""Seconds for which a URL is handed out again: whoever gets it last has five minutes to begin."""
+"""Seconds for which a URL is cached: the last client that gets it has five minutes to start the download."""
 
 MAX_CACHED: Final = 10_000
-"""URLs that are kept, some 7 MB; the oldest make room."""
+"""Maximum cached URLs, about 7 MB. The oldest are evicted."""
 
 
 class UrlSigner(Protocol):
-    """Makes URLs, from which anyone can read an object for a while. Any thread may use it."""
+    """Source of URLs from which any client can read an object for a limited time. Thread-safe."""
 
     def url(self, name: str) -> str:
-        """The URL of an object. Raises Unavailable."""
+        """Return the URL of an object. Raises Unavailable."""
         ...
 
 
 class SignedUrls:
-    """Signed URLs of a bucket's objects, each kept until shortly before it ends. Any thread may use it."""
+    """Signed URLs of a bucket's objects, each cached until shortly before it expires. Thread-safe."""
 
     def __init__(self, endpoint: str, bucket: str, signer: Signer, clock: Callable[[], float] = time.time) -> None:
-        """Sign with `signer`; the URLs begin with `endpoint`."""
+        """Sign with `signer`. The URLs start with `endpoint`."""
         self._endpoint = endpoint
         self._bucket = bucket
         self._signer = signer
         self._clock = clock
         self._lock = threading.Lock()
-        self._kept: TTLCache[str, Future[str]] = TTLCache(MAX_CACHED, CACHE_TTL, clock)
+        self._cache: TTLCache[str, Future[str]] = TTLCache(MAX_CACHED, CACHE_TTL, clock)
 
     def url(self, name: str) -> str:
-        """The URL of an object. Of several threads that want the same, one signs. Raises Unavailable."""
+        """Return the URL of an object. If several threads need the same URL, one signs. Raises Unavailable."""
         with self._lock:
-            kept = self._kept.get(name)
-            if kept is None:
-                mine = self._kept[name] = Future()
-        if kept is not None:
-            return kept.result()
+            cached = self._cache.get(name)
+            if cached is None:
+                future = self._cache[name] = Future()
+        if cached is not None:
+            return cached.result()
         try:
-            mine.set_result(self._signed(name))
+            future.set_result(self._signed(name))
         except BaseException as error:
             with self._lock:
-                self._kept.pop(name, None)
-            mine.set_exception(error)
-        return mine.result()
+                self._cache.pop(name, None)
+            future.set_exception(error)
+        return future.result()
 
     def _signed(self, name: str) -> str:
         time = datetime.fromtimestamp(self._clock(), UTC)
         date, stamp = f"{time:%Y%m%d}", f"{time:%Y%m%dT%H%M%SZ}"
         scope = f"{date}/{LOCATION}/{SERVICE}/{REQUEST_TYPE}"
         path = f"/{self._bucket}/{quote(name)}"
-        # In the order of their names, as they are signed.
+        # Sorted by name, as the signature requires.
         query = urlencode(
             {
                 "X-Goog-Algorithm": self._signer.algorithm,

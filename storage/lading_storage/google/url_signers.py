@@ -1,4 +1,4 @@
-"""Who signs the URLs of Cloud Storage: an HMAC key, the key of a service account, or IAM for the account that we are.
+"""Signers of Cloud Storage URLs: an HMAC key, a service account's key, or IAM on behalf of the current account.
 
 https://cloud.google.com/storage/docs/authentication/signatures
 """
@@ -20,35 +20,35 @@ REQUEST_TYPE: Final = "goog4_request"
 
 TIMEOUTS: Final = (3.05, 5)
 MAX_RETRIES: Final = 2
-"""Seconds to connect to IAM, and without a byte; and how often it is asked again, since a signature changes nothing."""
+"""Seconds to connect to IAM, seconds without receiving a byte, and retries, which are safe: signing has no effects."""
 
 NO_SIGNER: Final = (
-    "in Cloud Run a pull must be redirected, since answers end at 10 MB there, and these credentials cannot sign: "
+    "in Cloud Run pulls must be redirected, since responses are limited to 10 MB, and these credentials cannot sign: "
     "use the service account's own (set no GOOGLE_APPLICATION_CREDENTIALS), or --hmac-key"
 )
 
 
 class Signer(Protocol):
-    """Signs for somebody whom Cloud Storage knows. Any thread may use it."""
+    """Signs as a principal of Cloud Storage. Thread-safe."""
 
     algorithm: str
 
     def principal(self) -> str:
-        """The name of who signs, as X-Goog-Credential gives it. Raises Unavailable."""
+        """Return the name of the principal, as used in X-Goog-Credential. Raises Unavailable."""
         ...
 
     def sign(self, text: bytes, date: str) -> bytes:
-        """The signature of `text` on a day, YYYYMMDD. Raises Unavailable."""
+        """Return the signature of `text` for a date, YYYYMMDD. Raises Unavailable."""
         ...
 
 
 class HmacSigner:
-    """Signs with an HMAC key of a service account, as Cloud Storage hands it out, in microseconds."""
+    """Signs with an HMAC key of a service account, issued by Cloud Storage, in microseconds."""
 
     algorithm = "GOOG4-HMAC-SHA256"
 
     def __init__(self, id: str, secret: str) -> None:
-        """Sign with the key of this access id."""
+        """Use the key `secret` with the access id `id`."""
         self._id = id
         self._secret = secret
 
@@ -57,7 +57,7 @@ class HmacSigner:
         return self._id
 
     def sign(self, text: bytes, date: str) -> bytes:
-        """See Signer.sign: with a key that is good for the day, the location and the service."""
+        """See Signer.sign. Derives a key for the date, the location and the service."""
         key = f"GOOG4{self._secret}".encode()
         for part in (date, LOCATION, SERVICE, REQUEST_TYPE):
             key = hmac.digest(key, part.encode(), "sha256")
@@ -65,12 +65,12 @@ class HmacSigner:
 
 
 class KeySigner:
-    """Signs with credentials that do so themselves, as a service account's key does, in about a millisecond."""
+    """Signs with credentials that contain a key, such as a service account's, in about a millisecond."""
 
     algorithm = "GOOG4-RSA-SHA256"
 
     def __init__(self, credentials: "Signing") -> None:
-        """Sign as `credentials` say."""
+        """Sign with `credentials`."""
         self._credentials = credentials
 
     def principal(self) -> str:
@@ -79,21 +79,21 @@ class KeySigner:
         return email
 
     def sign(self, text: bytes, date: str) -> bytes:
-        """See Signer.sign. Impersonated credentials ask IAM."""
+        """See Signer.sign. Impersonated credentials call IAM."""
         from google.auth.exceptions import GoogleAuthError
 
         try:
             signature: bytes = self._credentials.sign_bytes(text)  # type: ignore[no-untyped-call]
         except GoogleAuthError as error:
-            raise Unavailable(f"IAM does not sign: {error}") from error
+            raise Unavailable(f"IAM did not sign the URL: {error}") from error
         return signature
 
 
 class IamSigner:
-    """Lets IAM sign with a key that only Google has, as the account that this runs as: a call for each signature.
+    """Signs with IAM and a Google-managed key, as the account of this process. One call per signature.
 
     https://cloud.google.com/iam/docs/reference/credentials/rest/v1/projects.serviceAccounts/signBlob
-    Needs iam.serviceAccounts.signBlob on that account itself. LADING_IAM_EMULATOR_HOST names another address.
+    Requires iam.serviceAccounts.signBlob on that account itself. LADING_IAM_EMULATOR_HOST overrides the address.
     """
 
     algorithm = "GOOG4-RSA-SHA256"
@@ -108,17 +108,17 @@ class IamSigner:
         self._host = (
             os.environ.get("LADING_IAM_EMULATOR_HOST", "").rstrip("/") or "https://iamcredentials.googleapis.com"
         )
-        again = Retry(
+        retry = Retry(
             MAX_RETRIES,
             allowed_methods=None,
             status_forcelist=(429, 500, 502, 503, 504),
             backoff_factor=0.2,
             raise_on_status=False,
         )
-        self._session.mount(self._host, HTTPAdapter(max_retries=again))
+        self._session.mount(self._host, HTTPAdapter(max_retries=retry))
 
     def principal(self) -> str:
-        """See Signer.principal. The platform tells with the first token."""
+        """See Signer.principal. The metadata server returns the name with the first token."""
         from google.auth.exceptions import GoogleAuthError
         from google.auth.transport.requests import Request
 
@@ -126,7 +126,7 @@ class IamSigner:
             if self._email() == "default":
                 self._credentials.refresh(Request())  # type: ignore[no-untyped-call]
         except GoogleAuthError as error:
-            raise Unavailable(f"the platform gives no token: {error}") from error
+            raise Unavailable(f"the metadata server returned no token: {error}") from error
         return self._email()
 
     def sign(self, text: bytes, date: str) -> bytes:
@@ -137,13 +137,13 @@ class IamSigner:
         email = self.principal()
         url = f"{self._host}/v1/projects/-/serviceAccounts/{email}:signBlob"
         try:
-            answer = self._session.post(url, json={"payload": b64encode(text).decode()}, timeout=TIMEOUTS)
-            if answer.status_code == 403:
-                raise Unavailable(f"{email} may not sign: grant it iam.serviceAccounts.signBlob on itself")
-            answer.raise_for_status()
-            return b64decode(answer.json()["signedBlob"])
+            response = self._session.post(url, json={"payload": b64encode(text).decode()}, timeout=TIMEOUTS)
+            if response.status_code == 403:
+                raise Unavailable(f"{email} is not allowed to sign: grant it iam.serviceAccounts.signBlob on itself")
+            response.raise_for_status()
+            return b64decode(response.json()["signedBlob"])
         except (RequestException, GoogleAuthError, KeyError, ValueError) as error:
-            raise Unavailable(f"IAM does not sign: {error}") from error
+            raise Unavailable(f"IAM did not sign the URL: {error}") from error
 
     def _email(self) -> str:
         email: str = self._credentials.service_account_email  # type: ignore[attr-defined]
@@ -151,9 +151,15 @@ class IamSigner:
 
 
 def signer_of(credentials: "Credentials", hmac_key: Path | None) -> Signer | None:
-    """Who signs: the HMAC key in that file, `ACCESS_ID SECRET`, else whoever the credentials are of, if they can.
+    """Return the signer: the HMAC key if given, else the credentials if they can sign, else None.
 
-    Raises StorageError where the file holds no such key, and in Cloud Run where nobody signs.
+    Args:
+        credentials: the credentials of this process.
+        hmac_key: a file with an HMAC key, `ACCESS_ID SECRET`, or None.
+
+    Raises:
+        StorageError: the file is not an HMAC key, or the process runs in Cloud Run, which requires signed URLs, and the
+            credentials cannot sign.
     """
     from google.auth.credentials import Signing
 
@@ -172,6 +178,8 @@ def _hmac_signer(path: Path) -> HmacSigner:
     try:
         id, secret = path.read_text().split()
     except (OSError, ValueError) as error:
-        # Only its kind: the text of a ValueError may quote the secret.
-        raise StorageError(f"{path} holds no HMAC key, ACCESS_ID SECRET: {type(error).__name__}") from None
+        # Only the error's type: the message of a ValueError may contain the secret.
+        raise StorageError(
+            f"{path} is not an HMAC key file; write `ACCESS_ID SECRET` into it: {type(error).__name__}"
+        ) from None
     return HmacSigner(id, secret)
