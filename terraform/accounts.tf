@@ -1,4 +1,4 @@
-# Who the functions are: an account each, with no rights but those in rights.tf.
+# Service accounts: one for each function, with only the permissions in rights.tf.
 
 resource "google_service_account" "registry" {
   project      = var.project_id

@@ -1,32 +1,32 @@
-# The services of Google that the module uses. They stay enabled when it is destroyed: others may use them by then.
+# Google services that the module uses. They stay enabled after a destroy, because other resources may use them.
 
 locals {
   apis = [
-    "artifactregistry.googleapis.com",     # keeps the functions' images
-    "cloudbuild.googleapis.com",           # builds them
-    "cloudfunctions.googleapis.com",       # deploys them
+    "artifactregistry.googleapis.com",     # stores the functions' images
+    "cloudbuild.googleapis.com",           # builds the images
+    "cloudfunctions.googleapis.com",       # deploys the functions
     "cloudresourcemanager.googleapis.com", # grants roles on the project
     "cloudscheduler.googleapis.com",       # calls collect
-    "firestore.googleapis.com",            # keeps names
-    "iam.googleapis.com",                  # keeps service accounts and roles
+    "firestore.googleapis.com",            # stores metadata
+    "iam.googleapis.com",                  # manages service accounts and roles
     "iamcredentials.googleapis.com",       # signs URLs (signBlob)
-    "monitoring.googleapis.com",           # watches
-    "pubsub.googleapis.com",               # tells of pushes
+    "monitoring.googleapis.com",           # uptime check, alerts, dashboard
+    "pubsub.googleapis.com",               # notifications
     "run.googleapis.com",                  # runs the images
-    "secretmanager.googleapis.com",        # keeps the keys
-    "storage.googleapis.com",              # keeps layers
+    "secretmanager.googleapis.com",        # stores the keys
+    "storage.googleapis.com",              # stores layers
   ]
 }
 
 resource "google_project_service" "this" {
-  for_each = setunion(local.apis, var.domain == "" ? [] : ["compute.googleapis.com"]) # that balances load
+  for_each = setunion(local.apis, var.domain == "" ? [] : ["compute.googleapis.com"]) # load balancer
 
   project            = var.project_id
   service            = each.key
   disable_on_destroy = false
 }
 
-# Enabling returns before the service can be used. What needs one depends on this.
+# Enabling a service returns before the service can be used. Resources that need a service depend on this.
 resource "time_sleep" "apis" {
   create_duration = "60s"
   triggers        = { apis = join(" ", sort(keys(google_project_service.this))) }

@@ -1,4 +1,4 @@
-# The bucket of layers. Nobody but the functions touches it: a right on it would go around the registry.
+# Bucket of layers. Only the functions have access: any other grant would bypass the registry's access control.
 
 resource "google_storage_bucket" "blobs" {
   project                     = var.project_id
@@ -24,13 +24,13 @@ resource "google_storage_bucket" "blobs" {
     }
   }
 
-  # What was deleted by mistake, with whatever rights, can be brought back.
+  # Objects deleted by mistake, with whatever permissions, can be restored.
   soft_delete_policy {
     retention_duration_seconds = var.soft_delete_days * 86400
   }
 
-  # Which layers live is the registry's to know, so no rule here deletes one by its age. What the code leaves behind is
-  # whole objects; this is for uploads of other programs.
+  # No rule deletes layers by age, because only the registry knows which layers are referenced. The code itself leaves no
+  # incomplete multipart uploads; this rule is for those of other programs.
   lifecycle_rule {
     condition {
       age = 7
@@ -43,7 +43,7 @@ resource "google_storage_bucket" "blobs" {
   depends_on = [time_sleep.apis, google_kms_crypto_key_iam_member.blobs]
 }
 
-# The whole policy: a new bucket otherwise gives rights to the project's editors and viewers.
+# Authoritative policy: by default, a new bucket grants access to the project's editors and viewers.
 resource "google_storage_bucket_iam_policy" "blobs" {
   bucket      = google_storage_bucket.blobs.name
   policy_data = data.google_iam_policy.blobs.policy_data
@@ -58,7 +58,7 @@ data "google_iam_policy" "blobs" {
     role    = google_project_iam_custom_role.garbage.name
     members = [google_service_account.collect.member]
   }
-  # Cloud CDN fills itself. Google makes this account with the first key of a signed URL.
+  # The cache fill account of Cloud CDN, which Google creates with the first key for signed URLs.
   dynamic "binding" {
     for_each = google_compute_backend_bucket_signed_url_key.blobs
     content {

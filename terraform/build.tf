@@ -1,4 +1,4 @@
-# What builds the functions' images, and where those are kept.
+# Build of the functions' images, and the repository that stores them.
 
 resource "google_service_account" "build" {
   project      = var.project_id
@@ -27,25 +27,24 @@ resource "google_artifact_registry_repository" "images" {
     id     = "delete-old"
     action = "DELETE"
     condition {
-      older_than = "2592000s" # 30 days: what a revision runs is among the newest
+      older_than = "2592000s" # 30 days: the images of revisions in use are among the newest
     }
   }
 
-  # Artifact Registry takes a key when it makes a repository, and never again: another would be one without the image that
-  # runs.
+  # Artifact Registry sets the key at creation only: changing it would replace the repository, without the images in use.
   lifecycle {
     ignore_changes = [kms_key_name]
 
     postcondition {
       condition     = local.kms.images == "" || self.kms_key_name == local.kms.images
-      error_message = "The repository ${self.repository_id} was made without this key, or with another, and Artifact Registry cannot change it. Leave it as it is, with kms_keys = { images = \"\" } or the key that it has."
+      error_message = "The repository ${self.repository_id} was created without this key, and Artifact Registry cannot change it. Keep it unchanged: set kms_keys = { images = \"\" } or its current key."
     }
   }
 
   depends_on = [time_sleep.apis, google_kms_crypto_key_iam_member.services]
 }
 
-# Pushes the image, and its cache.
+# Pushes the image and its build cache.
 resource "google_artifact_registry_repository_iam_member" "build" {
   project    = var.project_id
   location   = google_artifact_registry_repository.images.location
@@ -61,8 +60,8 @@ resource "google_project_iam_member" "build_log" {
   member  = google_service_account.build.member
 }
 
-# Reads the source, from the bucket to which Cloud Functions copy it, and from no other. The slash ends the name: without
-# it, a bucket of any project whose name only begins like that one would be read, too.
+# Reads the source only from the bucket to which Cloud Functions copy it. The slash ends the bucket's name: without it, the
+# condition would match buckets of any project whose names start with that name.
 resource "google_project_iam_member" "build_source" {
   project = var.project_id
   role    = "roles/storage.objectViewer"
@@ -74,7 +73,7 @@ resource "google_project_iam_member" "build_source" {
   }
 }
 
-# Reads the source from where the module put it.
+# Reads the source from the module's own bucket.
 resource "google_storage_bucket_iam_member" "build_source" {
   bucket = google_storage_bucket.source.name
   role   = "roles/storage.objectViewer"

@@ -1,9 +1,9 @@
-# Cloud CDN for layers, where `cdn_key` is set: pulls are redirected to blobs.DOMAIN, and signed with the key.
+# Cloud CDN for layers, if `cdn_key` is set: pulls are redirected to signed URLs of blobs.DOMAIN.
 
 locals {
   cdn       = nonsensitive(var.cdn_key != "")
   cdn_host  = "blobs.${var.domain}"
-  cdn_name  = "lading-${nonsensitive(substr(sha256(var.cdn_key), 0, 8))}" # another key has another name
+  cdn_name  = "lading-${nonsensitive(substr(sha256(var.cdn_key), 0, 8))}" # a new key has a new name
   cdn_mount = "/secrets/cdn"
 }
 
@@ -17,7 +17,7 @@ resource "google_compute_backend_bucket" "blobs" {
 
   edge_security_policy = one(google_compute_security_policy.edge[*].id)
 
-  # A layer never changes, and a URL without a good signature is answered 403, whatever is kept.
+  # Layers are immutable, and a URL without a valid signature gets 403, even for a cached layer.
   cdn_policy {
     cache_mode                   = "FORCE_CACHE_ALL"
     default_ttl                  = 86400
@@ -26,8 +26,8 @@ resource "google_compute_backend_bucket" "blobs" {
   }
 }
 
-# The load balancer's own policy stands before the service alone. This one stands before the cache: a signed URL that
-# leaks is good for the allowed ranges only. An edge policy knows no rates.
+# The load balancer's policy protects only the service. This edge policy protects the cache, so that a leaked signed URL
+# works only from the allowed ranges. Edge policies do not support rate limits.
 resource "google_compute_security_policy" "edge" {
   count = local.cdn && length(try(var.armor.allowed_ranges, [])) > 0 ? 1 : 0
 
@@ -60,7 +60,7 @@ resource "google_compute_security_policy" "edge" {
     }
   }
 
-  # The bucket must let go of it first.
+  # The backend bucket must release it first.
   lifecycle {
     create_before_destroy = true
   }
@@ -76,13 +76,13 @@ resource "google_compute_backend_bucket_signed_url_key" "blobs" {
   key_value      = var.cdn_key
   backend_bucket = google_compute_backend_bucket.blobs[0].name
 
-  # The key before goes when all regions sign with this one; Cloud CDN knows three at a time.
+  # The previous key is removed once all regions sign with this one. Cloud CDN supports three keys at a time.
   lifecycle {
     create_before_destroy = true
   }
 }
 
-# Where the registry reads the key: a file in its container.
+# The key as a file in the registry's container.
 resource "google_secret_manager_secret" "cdn" {
   count = local.cdn ? 1 : 0
 
@@ -90,7 +90,7 @@ resource "google_secret_manager_secret" "cdn" {
   secret_id = "${var.name}-cdn"
   labels    = var.labels
 
-  # As in keys.tf.
+  # See keys.tf.
   replication {
     user_managed {
       dynamic "replicas" {
@@ -114,7 +114,7 @@ resource "google_secret_manager_secret" "cdn" {
 
     postcondition {
       condition     = local.kms.secrets == "" || try(self.replication[0].user_managed[0].replicas[0].customer_managed_encryption[0].kms_key_name, "") == local.kms.secrets
-      error_message = "The secret ${self.secret_id} was made without this key, or with another, and Secret Manager cannot change it. Leave it as it is, with kms_keys = { secrets = \"\" } or the key that it has."
+      error_message = "The secret ${self.secret_id} was created without this key, and Secret Manager cannot change it. Keep it unchanged: set kms_keys = { secrets = \"\" } or its current key."
     }
   }
 
@@ -128,7 +128,7 @@ resource "google_secret_manager_secret_version" "cdn" {
   secret_data_wo         = "https://${local.cdn_host} ${google_compute_backend_bucket_signed_url_key.blobs[0].name} ${var.cdn_key}"
   secret_data_wo_version = parseint(substr(sha256("${local.cdn_host} ${var.cdn_key}"), 0, 8), 16)
 
-  # Instances that start read the latest; the one before is in use until the service has changed.
+  # New instances read the latest version; the previous one is in use until the service has been updated.
   lifecycle {
     create_before_destroy = true
   }

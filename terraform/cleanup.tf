@@ -1,5 +1,5 @@
-# Clean-up policies are checked by the plan, as the collector checks them (functions/lading/registry/cleanup/policy_json.py): tests compare
-# the two. A condition that is misspelt would otherwise end the collector's next call, not the apply.
+# Validation of clean-up policies in the plan, equivalent to functions/lading/registry/cleanup/policy_json.py (tests compare
+# the two). Otherwise a misspelled condition would fail the collector's next call, not the apply.
 
 locals {
   cleanup_conditions = ["tagState", "tagPrefixes", "versionNamePrefixes", "packageNamePrefixes", "tagGlobs", "repositoryGlobs", "olderThan", "newerThan", "moreStaleThan"]
@@ -7,7 +7,7 @@ locals {
   cleanup_lists      = ["tagPrefixes", "versionNamePrefixes", "packageNamePrefixes", "tagGlobs", "repositoryGlobs"]
   cleanup_ages       = ["olderThan", "newerThan", "moreStaleThan"]
 
-  # As gcloud takes it: 30d, 12h, 1d12h, 2592000s, P30D. Between P and T, M is months.
+  # In gcloud's format: 30d, 12h, 1d12h, 2592000s, P30D. Between P and T, M means months.
   cleanup_age = replace(
     "(?i)^\"(P(nY)?(nM)?(nW)?(nD)?(T(nH)?(nM)?(nS)?|nH(nM)?(nS)?|nS)?|(nY)?(nW)?(nD)?T?(nH)?(nM)?(nS)?)\"$",
     "n", "[0-9]{1,12}([.][0-9]{1,9})?",

@@ -1,4 +1,4 @@
-# Whose keys encrypt what is stored: Google's own, or `kms_key`, or another of `kms_keys` for a store.
+# Encryption keys of the stores: Google's own, `kms_key`, or the key in `kms_keys` for a store.
 
 locals {
   stores = {
@@ -7,13 +7,13 @@ locals {
     names         = { location = lower(coalesce(var.firestore_location, var.region)), agent = "gcp-sa-firestore" }
     secrets       = { location = var.region, agent = "gcp-sa-secretmanager" }
     images        = { location = var.region, agent = "gcp-sa-artifactregistry" }
-    notifications = { location = "", agent = "gcp-sa-pubsub" } # a topic takes a key of any location
+    notifications = { location = "", agent = "gcp-sa-pubsub" } # a topic accepts a key of any location
   }
 
   kms = { for store in keys(local.stores) : store => lookup(var.kms_keys, store, var.kms_key) }
 }
 
-# Cloud Storage itself encrypts with the key.
+# The service agent of Cloud Storage uses the key.
 resource "google_kms_crypto_key_iam_member" "blobs" {
   count = local.kms.layers == "" ? 0 : 1
 
@@ -22,7 +22,7 @@ resource "google_kms_crypto_key_iam_member" "blobs" {
   member        = data.google_storage_project_service_account.this[0].member
 }
 
-# One grant for a key: with two of them, the first to go would take the other along.
+# One grant per key: of two grants for the same key, the removal of the first would remove the second as well.
 resource "google_kms_crypto_key_iam_member" "source" {
   count = contains(["", local.kms.layers], local.kms.source) ? 0 : 1
 
@@ -31,14 +31,14 @@ resource "google_kms_crypto_key_iam_member" "source" {
   member        = data.google_storage_project_service_account.this[0].member
 }
 
-# It depends on nothing: read only in an apply, its member would be unknown to the plan, and the grants would be replaced.
+# No dependencies: if it were read during the apply only, its member would be unknown in the plan, and grants would be replaced.
 data "google_storage_project_service_account" "this" {
   count = local.kms.layers == "" && local.kms.source == "" ? 0 : 1
 
   project = var.project_id
 }
 
-# So do other services, by accounts that come into being by a command that README tells.
+# Other services do the same with service agents that a command in the README creates.
 resource "google_kms_crypto_key_iam_member" "services" {
   for_each = { for store, key in local.kms : store => key if key != "" && local.stores[store].agent != "" }
 

@@ -1,4 +1,4 @@
-# The database of names: manifests, tags, history, upload sessions.
+# Metadata database: manifests, tags, history, upload sessions.
 
 resource "google_firestore_database" "this" {
   project     = var.project_id
@@ -17,13 +17,13 @@ resource "google_firestore_database" "this" {
     }
   }
 
-  # Firestore takes a key when it makes a database, and never again: another key would make another, empty database.
+  # Firestore sets the key at creation only: changing it would replace the database by an empty one.
   lifecycle {
     ignore_changes = [cmek_config]
 
     postcondition {
       condition     = local.kms.names == "" || try(self.cmek_config[0].kms_key_name, "") == local.kms.names
-      error_message = "The database ${var.name} was made without this key, or with another, and Firestore cannot change it. Leave it as it is, with kms_keys = { names = \"\" } or the key that it has; or make a new deployment and restore a backup into it (lading restore)."
+      error_message = "The database ${var.name} was created without this key, and Firestore cannot change it. Keep it unchanged: set kms_keys = { names = \"\" } or its current key; or create a new deployment and restore a backup into it (lading restore)."
     }
   }
 
@@ -41,8 +41,8 @@ resource "google_firestore_backup_schedule" "daily" {
 }
 
 locals {
-  # The indexes that queries need (storage/lading_storage/google/firestore_indexes.py, which a test compares): each field once, for the one
-  # order in which it is asked for. Those of a COLLECTION_GROUP serve queries of all repositories at once.
+  # Indexes that queries need, equal to storage/lading_storage/google/firestore_indexes.py (a test compares them): each field
+  # once, in the order that queries use. COLLECTION_GROUP indexes serve queries across all repositories.
   queried = {
     "repositories.position"      = "COLLECTION ASCENDING"
     "repositories.due"           = "COLLECTION_GROUP ASCENDING"
@@ -84,21 +84,21 @@ locals {
     "identities.position"        = "COLLECTION ASCENDING"
   }
 
-  # Whatever else a document of these has is not indexed, the fields of later releases included. By itself Firestore
-  # indexes each field twice, and an array four times; a write takes longer for each entry, and a commit of more than
-  # 10 MiB with its entries is refused.
+  # All other fields of these documents are not indexed, including fields of later releases. By default, Firestore indexes
+  # each field twice, and each array four times. Each entry slows down writes, and a commit that exceeds 10 MiB with its
+  # entries is refused.
   collections = [
     "repositories", "blobs", "links", "manifests", "tags", "uploads",
     "robots", "deleted_manifests", "deleted_tags", "deleted_links", "histories", "moves",
     "pulls", "running", "jobs", "identities",
   ]
 
-  # Long values that no query asks for. Indexed, they would cost as much again, and a value above 1,500 bytes is cut.
+  # Long values that no query uses. Indexing them would double their cost, and Firestore truncates values above 1,500 bytes.
   never_asked_for = [
     "manifests.content", "deleted_manifests.content", # the bytes of manifests
-    "tags.content", "deleted_tags.content",           # and again, for a pull by tag
+    "tags.content", "deleted_tags.content",           # duplicated for pulls by tag
     "uploads.parts", "uploads.sizes",                 # up to 10,000 of each
-    "uploads.resume",                                 # the state of a hash
+    "uploads.resume",                                 # the state of the hash
   ]
 }
 
@@ -124,7 +124,7 @@ resource "google_firestore_field" "queried" {
   }
 }
 
-# After the indexes that queries need, which an exemption of all fields would else remove first.
+# After the indexes that queries need: otherwise an exemption of all fields would remove them first.
 resource "google_firestore_field" "all_others" {
   for_each = toset(local.collections)
 

@@ -1,11 +1,11 @@
-# The functions: each is built from the same source, and runs as an account of its own.
+# Functions. They are built from the same source, and each has its own service account.
 
 locals {
-  # Where clients find the registry. Cloud Run's address of a service is known before it is there.
+  # Host of the registry. The address of a Cloud Run service is known before the service exists.
   service = var.http2 ? var.name : "${var.name}-registry"
   host    = var.domain != "" ? var.domain : "${local.service}-${local.project_number}.${var.region}.run.app"
 
-  # What is not set is left out, since Google drops empty values.
+  # Settings of the registry. Empty ones are omitted, because Google drops empty values.
   optional = {
     for name, value in {
       LADING_IMMUTABLE     = var.immutable
@@ -13,18 +13,18 @@ locals {
       LADING_CLEANUP       = length(var.cleanup) == 0 ? "" : jsonencode(var.cleanup)
       LADING_CLEANUP_MODE  = length(var.cleanup) == 0 ? "" : var.cleanup_mode
       LADING_PUBLIC        = join(",", var.public)
-      LADING_LARGEST_BODY  = var.http2 ? "" : "31" # MiB; Google ends a request at 32
+      LADING_LARGEST_BODY  = var.http2 ? "" : "31" # MiB; Google limits a request to 32
       LADING_FOLDERS       = var.access == "folders" ? join(",", [for prefix in keys(var.repositories) : trimsuffix(prefix, "/")]) : ""
     } : name => value if value != ""
   }
 
-  # The rows of the program's own table, by which a misspelt setting is found before anything is deployed.
+  # The program's own table of settings: a misspelled setting is found before anything is deployed.
   known_settings = [
     for option in flatten(regexall("(?m)^    Setting\\(\\s*\"([a-z-]+)\"", file("${local.root}/functions/lading/settings.py"))) :
     "LADING_${upper(replace(option, "-", "_"))}"
   ]
 
-  # What variables of the module decide, and check.
+  # Settings that are set, and validated, by variables of the module.
   decided_settings = [for name in ["access", "allow_missing", "blobs", "cdn_key", "cleanup", "cleanup_mode", "collector", "folders", "grace", "immutable", "keys", "metadata", "public", "undelete", "unscoped_tokens"] : "LADING_${upper(name)}"]
 
   settings = merge(local.optional, {
@@ -40,7 +40,7 @@ locals {
 
     LADING_UNSCOPED_TOKENS = var.unscoped_tokens
 
-    # What runs: another source is another revision, even where Google should build the same image of it.
+    # A changed source creates a new revision, even if Google builds the same image from it.
     LADING_SOURCE_HASH = local.versions["registry"]
 
     # Cloud Run's front end appends the client's address to X-Forwarded-For; a load balancer appends the client's and its
@@ -48,18 +48,18 @@ locals {
     # (registry.k8s.io, pkg/net/clientip). Not proved against real Google Cloud.
     LADING_TRUSTED_HOPS = var.domain == "" ? "1" : "2"
 
-    # Else Google's client reads the bucket's own description, for traces that nobody collects, and has no right to.
+    # Otherwise Google's client reads the bucket's metadata, for unused traces, without having permission to.
     DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA = "true"
   }, var.settings)
 
-  # The collector also knows who alone may call it.
+  # The collector also gets the only account that may call it.
   collect_settings = merge(local.settings, {
     LADING_COLLECTOR   = google_service_account.scheduler.email
     LADING_SOURCE_HASH = local.versions["collect"]
   })
 }
 
-# With http2 this one is built and never called: the service in service.tf runs its image.
+# With http2, this function is built but never called: the service in service.tf runs its image.
 resource "google_cloudfunctions2_function" "registry" {
   project     = var.project_id
   location    = var.region
@@ -80,7 +80,7 @@ resource "google_cloudfunctions2_function" "registry" {
       }
     }
 
-    # Not automatically: such an image lacks its base, and could not be run by another service.
+    # Not automatic: such an image lacks its base image, and another service could not run it.
     on_deploy_update_policy {}
   }
 
@@ -99,7 +99,7 @@ resource "google_cloudfunctions2_function" "registry" {
   depends_on = [terraform_data.rights]
 }
 
-# Without http2, everybody may call it, since docker knows nothing of Cloud Run: the registry itself checks.
+# Without http2, the function is public, because docker cannot authenticate to Cloud Run: the registry itself does it.
 resource "google_cloud_run_v2_service_iam_binding" "registry" {
   count = var.http2 ? 0 : 1
 
@@ -136,7 +136,7 @@ resource "google_cloudfunctions2_function" "collect" {
   service_config {
     service_account_email            = google_service_account.collect.email
     environment_variables            = local.collect_settings
-    ingress_settings                 = "ALLOW_INTERNAL_ONLY" # Cloud Scheduler of the same project counts as internal
+    ingress_settings                 = "ALLOW_INTERNAL_ONLY" # Cloud Scheduler in the same project counts as internal
     available_cpu                    = "1"
     available_memory                 = "512Mi"
     max_instance_request_concurrency = 1
@@ -147,7 +147,7 @@ resource "google_cloudfunctions2_function" "collect" {
   depends_on = [terraform_data.rights]
 }
 
-# A function that starts before its rights are there fails its start, and one before its indexes its first queries.
+# A function fails to start if its permissions do not exist yet, and fails its first queries if the indexes do not.
 resource "terraform_data" "rights" {
   depends_on = [
     google_artifact_registry_repository_iam_member.build,

@@ -1,7 +1,7 @@
-# The keys that sign the registry's tokens, and the one under which robots' secrets are kept.
+# Keys that sign the registry's tokens, and the key of the HMACs of robot secrets.
 
 locals {
-  # A key of Cloud KMS is for one region.
+  # A key of Cloud KMS belongs to one region.
   replicas = local.kms.secrets == "" ? sort(setunion([var.region], var.more_regions)) : [var.region]
 }
 
@@ -10,10 +10,10 @@ resource "google_secret_manager_secret" "keys" {
   secret_id = "${var.name}-keys"
   labels    = var.labels
 
-  deletion_protection = var.deletion_protection # with the keys, all robots are lost
+  deletion_protection = var.deletion_protection # without the keys, no robot can log in
 
-  # In the regions of the functions, which a policy on the locations of resources may ask for. Secret Manager takes this, and a
-  # key, when it makes a secret, and never again: another secret would be an empty one.
+  # Replicated to the regions of the functions only, as an organization policy on resource locations may require. Secret
+  # Manager sets replication and key at creation only: changing them would replace the secret by an empty one.
   replication {
     user_managed {
       dynamic "replicas" {
@@ -37,15 +37,15 @@ resource "google_secret_manager_secret" "keys" {
 
     postcondition {
       condition     = local.kms.secrets == "" || try(self.replication[0].user_managed[0].replicas[0].customer_managed_encryption[0].kms_key_name, "") == local.kms.secrets
-      error_message = "The secret ${self.secret_id} was made without this key, or with another, and Secret Manager cannot change it. Leave it as it is, with kms_keys = { secrets = \"\" } or the key that it has."
+      error_message = "The secret ${self.secret_id} was created without this key, and Secret Manager cannot change it. Keep it unchanged: set kms_keys = { secrets = \"\" } or its current key."
     }
   }
 
   depends_on = [time_sleep.apis, google_kms_crypto_key_iam_member.services]
 }
 
-# The first ones; `lading keys rotate` adds versions, of which the latest counts. They are in no plan and no state: the
-# argument is write-only. Each apply makes others, and forgets them, since the version below stays as it is.
+# The first keys. `lading keys rotate` adds versions, and the latest one is used. The keys are in no plan and no state,
+# because the argument is write-only. Each apply generates new keys and discards them, because the version is unchanged.
 resource "google_secret_manager_secret_version" "first" {
   secret = google_secret_manager_secret.keys.id
 
@@ -55,10 +55,10 @@ resource "google_secret_manager_secret_version" "first" {
   })
   secret_data_wo_version = 1
 
-  # Who rotated twice may well disable it. Who destroys it has other keys made by the next apply, under which no robot's
-  # secret is good any more.
+  # After two rotations this version can be disabled. Do not destroy it: the next apply would then create new keys, which
+  # invalidate the secrets of all robots.
   lifecycle {
     ignore_changes = [enabled]
   }
 }
-# uuid() is 122 bits of the operating system's randomness, so a key has all the 256 bits that its length holds.
+# uuid() has 122 bits of the operating system's randomness, so a key has the full 256 bits of its length.

@@ -1,4 +1,4 @@
-# A domain of one's own, where `domain` is set: an HTTPS load balancer in front of the service in all its regions.
+# Custom domain, if `domain` is set: an HTTPS load balancer in front of the service in all its regions.
 
 locals {
   domains  = concat([var.domain], local.cdn ? [local.cdn_host] : [])
@@ -41,12 +41,12 @@ resource "google_compute_backend_service" "this" {
     }
   }
 
-  # A region whose instances fail is left out for a while.
+  # Outlier detection: a region whose instances fail is ejected for some time.
   dynamic "outlier_detection" {
     for_each = length(local.balanced) > 1 ? [1] : []
     content {
       consecutive_errors           = 5
-      enforcing_consecutive_errors = 100 # percent of such cases; without it nothing is left out
+      enforcing_consecutive_errors = 100 # percent of detected outliers; without it none is ejected
       base_ejection_time {
         seconds = 30
       }
@@ -88,7 +88,7 @@ resource "google_compute_managed_ssl_certificate" "this" {
     domains = local.domains
   }
 
-  # Another domain is another certificate, which must be there before the proxy lets go of the one before.
+  # A new domain needs a new certificate, which must exist before the proxy releases the old one.
   lifecycle {
     create_before_destroy = true
   }
@@ -117,7 +117,7 @@ resource "google_compute_target_https_proxy" "this" {
   ssl_policy       = google_compute_ssl_policy.this[0].id
 }
 
-# Port 443 alone: a registry has nothing to say without TLS.
+# Port 443 only: a registry is not served without TLS.
 resource "google_compute_global_forwarding_rule" "this" {
   count = length(local.balanced) == 0 ? 0 : 1
 

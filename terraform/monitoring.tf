@@ -1,7 +1,7 @@
-# What is watched: whether the registry answers, how often it fails, whether garbage is collected.
+# Monitoring: whether the registry is reachable, how often requests fail, and whether garbage collection succeeds.
 
 locals {
-  # The address ranges of Cloud Monitoring would have to be let in, too.
+  # `allowed_ranges` would have to include the address ranges of Cloud Monitoring.
   uptime_check = var.uptime_check && try(length(var.armor.allowed_ranges), 0) == 0
 
   of_registry = "resource.type=\"cloud_run_revision\" AND resource.label.service_name=\"${local.service}\""
@@ -13,7 +13,7 @@ resource "google_monitoring_uptime_check_config" "registry" {
 
   project          = var.project_id
   display_name     = "${var.name}: the registry answers"
-  timeout          = "30s" # a cold start is among them
+  timeout          = "30s" # long enough for a cold start
   period           = "900s"
   selected_regions = ["EUROPE", "USA_OREGON", "ASIA_PACIFIC"]
 
@@ -23,7 +23,7 @@ resource "google_monitoring_uptime_check_config" "registry" {
     use_ssl      = true
     validate_ssl = true
 
-    # Whoever has no credentials is asked for some: the registry is there.
+    # An unauthenticated request gets a challenge if the registry is running.
     accepted_response_status_codes {
       status_value = 401
     }

@@ -1,4 +1,4 @@
-# Where pushes and deletions are told of. Nothing is published yet, so nobody has the right to.
+# Topic for notifications of pushes and deletions. Nothing is published yet, so no account has permission to publish.
 
 resource "google_pubsub_topic" "notifications" {
   project = var.project_id

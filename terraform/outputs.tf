@@ -1,15 +1,15 @@
 output "host" {
-  description = "The registry's host, as it stands before the name of an image."
+  description = "Host of the registry, the first part of an image name."
   value       = local.host
 }
 
 output "url" {
-  description = "The registry's address."
+  description = "URL of the registry."
   value       = "https://${local.host}"
 }
 
 output "login" {
-  description = "The lines that log docker in."
+  description = "Commands that log docker in."
   value       = <<-END
     gcloud config set artifacts/allow_unrecognized_registry true
     gcloud auth configure-docker ${local.host} --quiet
@@ -17,27 +17,27 @@ output "login" {
 }
 
 output "blob_bucket" {
-  description = "The bucket of layers."
+  description = "Bucket of layers."
   value       = google_storage_bucket.blobs.name
 }
 
 output "policy_bucket" {
-  description = "The bucket whose managed folders say who may do what; null with `access = \"project\"`."
+  description = "Bucket whose managed folders carry the IAM policies of repositories; null with `access = \"project\"`."
   value       = one(google_storage_bucket.policies[*].name)
 }
 
 output "database" {
-  description = "The Firestore database."
+  description = "Firestore database."
   value       = google_firestore_database.this.name
 }
 
 output "keys_secret" {
-  description = "The secret of keys, as `lading keys rotate --keys` takes it."
+  description = "Secret of the keys, in the form that `lading keys rotate --keys` expects."
   value       = local.settings.LADING_KEYS
 }
 
 output "service_accounts" {
-  description = "The e-mail addresses of the service accounts: registry, collect, scheduler, build."
+  description = "Email addresses of the service accounts: registry, collect, scheduler, build."
   value = {
     registry  = google_service_account.registry.email
     collect   = google_service_account.collect.email
@@ -47,11 +47,11 @@ output "service_accounts" {
 }
 
 output "notification_topic" {
-  description = "The Pub/Sub topic of notifications."
+  description = "Pub/Sub topic of notifications."
   value       = google_pubsub_topic.notifications.id
 }
 
 output "load_balancer_ip" {
-  description = "The address that the domain's DNS is to name; null without `domain`."
+  description = "IP address for the DNS record of the domain; null without `domain`."
   value       = one(google_compute_global_address.this[*].address)
 }

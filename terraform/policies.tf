@@ -1,6 +1,6 @@
-# Who may do what, as Google IAM has it: a bucket that stays empty, with a managed folder for each prefix of repositories.
-# The registry asks Cloud Storage, with the caller's own token, what the caller may do with objects in the folder: get is
-# pull, create is push, delete is delete. The registry itself needs no right here.
+# Access control by Google IAM: a bucket that stays empty, with a managed folder for each prefix of repositories. With the
+# caller's token, the registry tests the caller's permissions on objects in the folder: get is pull, create is push, delete
+# is delete. The registry itself needs no permission here.
 
 resource "google_storage_bucket" "policies" {
   count = var.access == "folders" ? 1 : 0
@@ -8,13 +8,13 @@ resource "google_storage_bucket" "policies" {
   project                     = var.project_id
   name                        = "${var.project_id}-${var.name}-policies"
   location                    = coalesce(var.blob_location, var.region)
-  uniform_bucket_level_access = true # managed folders want it
+  uniform_bucket_level_access = true # required for managed folders
   public_access_prevention    = "enforced"
-  force_destroy               = true # it holds nothing
+  force_destroy               = true # contains no data
   labels                      = var.labels
 
   dynamic "encryption" {
-    for_each = compact([local.kms.layers]) # nothing is kept here, but some organisations ask for a key of every bucket
+    for_each = compact([local.kms.layers]) # contains no data, but some organizations require a key for every bucket
     content {
       default_kms_key_name = encryption.value
     }
@@ -24,9 +24,9 @@ resource "google_storage_bucket" "policies" {
     retention_duration_seconds = 0
   }
 
-  # Whoever may push may also store objects here, at the project's cost. They go within a day or so. A role of our own with
-  # permissions that have no effect here would keep them out, but then rights that are granted by hand, by Cloud Storage's
-  # own roles, would no longer count; and nobody knows which further permissions Google tests for a managed folder.
+  # Principals that may push can also create objects here, at the project's cost; this rule deletes them within about a day.
+  # A custom role with permissions that have no effect here would prevent that, but then manual grants of Cloud Storage's
+  # predefined roles would have no effect, and it is not documented which other permissions Google tests for a managed folder.
   lifecycle_rule {
     condition {
       age              = 0
@@ -48,7 +48,7 @@ resource "google_storage_bucket" "policies" {
   depends_on = [time_sleep.apis, google_kms_crypto_key_iam_member.blobs]
 }
 
-# The whole policy: a new bucket otherwise lets the project's editors push everywhere, and its viewers pull.
+# Authoritative policy: by default, a new bucket lets the project's editors push, and its viewers pull, everywhere.
 resource "google_storage_bucket_iam_policy" "policies" {
   count = var.access == "folders" ? 1 : 0
 
@@ -56,8 +56,8 @@ resource "google_storage_bucket_iam_policy" "policies" {
   policy_data = data.google_iam_policy.policies.policy_data
 }
 
-# Who owns the project may do everything, in all repositories. Google's projectOwner means only those who are owners of the
-# project itself, and not those of its folders or its organisation: these are named.
+# Owners of the project have full access to all repositories. Google's projectOwner includes only owners of the project
+# itself, and not those of its folder or organization, who must be named.
 locals {
   owners = concat(["projectOwner:${var.project_id}"], var.owners)
 }

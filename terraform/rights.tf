@@ -1,7 +1,7 @@
-# What the functions may do. Each permission is there for a call that the code makes, and each call has its permission:
-# tests/terraform/test_rights.py makes all calls and compares.
+# Permissions of the functions: exactly those that the code's calls need. tests/terraform/test_rights.py makes all calls and
+# compares.
 
-# --- layers, in the blob bucket (storage/lading_storage/google/gcs.py) ------------------------------------------------------------------------
+# --- layers, in the blob bucket (storage/lading_storage/google/gcs.py) -----------------------------------------------
 
 resource "google_project_iam_custom_role" "blobs" {
   project     = var.project_id
@@ -9,10 +9,10 @@ resource "google_project_iam_custom_role" "blobs" {
   title       = "${var.name}: keeps layers"
   description = "Objects of the blob bucket, and nothing of the bucket itself"
   permissions = [
-    "storage.objects.create", # append: one upload of one body; join: compose makes the object
-    "storage.objects.delete", # delete; join: the objects in between
-    "storage.objects.get",    # open, signed_url: the layer is read with the signer's right; join: compose reads the parts
-    "storage.objects.list",   # open, delete: without it, what is not there is answered 403 and not 404
+    "storage.objects.create", # append: a single upload; join: compose creates the object
+    "storage.objects.delete", # delete; join: temporary objects
+    "storage.objects.get",    # open; signed_url: read with the signer's permission; join: compose reads the parts
+    "storage.objects.list",   # open, delete: without it, a missing object gets 403 instead of 404
   ]
 }
 
@@ -23,11 +23,11 @@ resource "google_project_iam_custom_role" "garbage" {
   description = "Objects of the blob bucket that nothing names, and nothing of the bucket itself"
   permissions = [
     "storage.objects.delete", # delete
-    "storage.objects.list",   # names: what crashed uploads left behind; delete: 404 where that is the answer
+    "storage.objects.list",   # names: leftovers of crashed uploads; delete: 404 for a missing object
   ]
 }
 
-# --- names, in Firestore (storage/lading_storage/google/firestore.py) -------------------------------------------------------------------------
+# --- metadata, in Firestore (storage/lading_storage/google/firestore.py) ---------------------------------------------
 
 resource "google_project_iam_custom_role" "records" {
   project     = var.project_id
@@ -36,8 +36,8 @@ resource "google_project_iam_custom_role" "records" {
   description = "Documents of a Firestore database, and nothing of the database itself"
   permissions = [
     "datastore.entities.create", # commit: new records
-    "datastore.entities.delete", # commit: records that go
-    "datastore.entities.get",    # read: records by their keys
+    "datastore.entities.delete", # commit: deleted records
+    "datastore.entities.get",    # read: records by key
     "datastore.entities.list",   # scan, find: queries
     "datastore.entities.update", # commit: changed records, and touched ones
   ]
@@ -53,14 +53,14 @@ resource "google_project_iam_member" "records" {
   role    = google_project_iam_custom_role.records.name
   member  = each.value
 
-  # Roles of Firestore are granted on projects; this keeps them to the one database.
+  # Firestore roles are granted on projects; this condition restricts them to one database.
   condition {
     title      = "database-of-${var.name}"
     expression = "resource.name == \"projects/${var.project_id}/databases/${google_firestore_database.this.name}\""
   }
 }
 
-# --- keys, in Secret Manager (functions/lading/auth/google/secret_manager.py) -----------------------------------------------------------------
+# --- keys, in Secret Manager (functions/lading/auth/google/secret_manager.py) ----------------------------------------
 
 resource "google_project_iam_custom_role" "keys" {
   project     = var.project_id
@@ -68,7 +68,7 @@ resource "google_project_iam_custom_role" "keys" {
   title       = "${var.name}: reads its keys"
   description = "The keys that sign the registry's tokens"
   permissions = [
-    "secretmanager.versions.access", # KeySecret.load, every five minutes; `lading keys rotate` is for people
+    "secretmanager.versions.access", # KeySecret.load, every five minutes; `lading keys rotate` runs as a person
   ]
 }
 
@@ -85,7 +85,7 @@ data "google_iam_policy" "keys" {
   }
 }
 
-# --- signed URLs, by the service account's own key (storage/lading_storage/google/gcs.py) -----------------------------------------------------
+# --- signed URLs, by the service account's own key (storage/lading_storage/google/gcs.py) ----------------------------
 
 resource "google_project_iam_custom_role" "signer" {
   project     = var.project_id
@@ -93,11 +93,11 @@ resource "google_project_iam_custom_role" "signer" {
   title       = "${var.name}: signs URLs"
   description = "Signs in the name of a service account"
   permissions = [
-    "iam.serviceAccounts.signBlob", # signed_url, which is kept until it nears its end
+    "iam.serviceAccounts.signBlob", # signed_url, cached until shortly before it expires
   ]
 }
 
-# On itself alone, and nobody else signs in its name.
+# On the account itself only, so that no other account signs in its name.
 resource "google_service_account_iam_policy" "registry" {
   service_account_id = google_service_account.registry.name
   policy_data        = data.google_iam_policy.registry.policy_data

@@ -1,11 +1,11 @@
-# Who calls the jobs, and when.
+# Schedule and caller of the jobs.
 
 locals {
-  # Seconds. A slice of collection must be done by then, and Cloud Scheduler waits no longer than 1,800.
+  # Seconds within which a time slice of garbage collection must end. Cloud Scheduler waits 1,800 at most.
   collect_deadline = 600
 }
 
-# Cloud Run checks the scheduler's token, and lets nobody else in.
+# Cloud Run authenticates the scheduler by its token, and refuses all other callers.
 resource "google_cloud_run_v2_service_iam_binding" "collect" {
   project  = var.project_id
   location = var.region
@@ -21,7 +21,7 @@ resource "google_cloud_scheduler_job" "collect" {
   description      = "Collects the garbage of ${var.name}"
   schedule         = var.collect_schedule
   time_zone        = "Etc/UTC"
-  attempt_deadline = "${local.collect_deadline}s" # and no retries: the next call goes on where this one ended
+  attempt_deadline = "${local.collect_deadline}s" # and no retries: the next call resumes where this one ended
 
   http_target {
     http_method = "POST"

@@ -1,8 +1,8 @@
-# The registry, with http2: the very image that the function's build made, behind a port that speaks HTTP/2 from end to
-# end. A function's own front is HTTP/1, where a request's body ends at 32 MiB; docker sends a layer as one request.
+# The registry, if `http2` is set: a Cloud Run service that runs the image of the function's build, with HTTP/2 end to end.
+# A function's front end speaks HTTP/1, which limits request bodies to 32 MiB, and docker uploads a layer in one request.
 
-# The image of the function's own service has one constant tag for all builds (`NAME:version_1`), and Cloud Run reads a tag
-# only when it makes a revision. So the tag is read as a digest, each time that the function has changed: `depends_on`
+# The image of the function's own service has the same tag for all builds (`NAME:version_1`), and Cloud Run resolves a tag
+# only when it creates a revision. So the tag is resolved to a digest whenever the function has changed: `depends_on`
 # defers both data sources until the build is done.
 data "google_cloud_run_v2_service" "built" {
   count = var.http2 ? 1 : 0
@@ -25,7 +25,7 @@ data "google_artifact_registry_docker_image" "built" {
   lifecycle {
     postcondition {
       condition     = can(regex("@sha256:[0-9a-f]{64}$", self.self_link))
-      error_message = "Artifact Registry tells no digest of the image that the function's build made: the service would go on with the one before."
+      error_message = "Artifact Registry reports no digest for the image of the function's build, so the service would keep running the previous image. Apply again once the build is done."
     }
   }
 }
@@ -39,16 +39,16 @@ resource "google_cloud_run_v2_service" "registry" {
   description         = "The registry"
   labels              = var.labels
   ingress             = var.domain == "" ? "INGRESS_TRAFFIC_ALL" : "INGRESS_TRAFFIC_INTERNAL_LOAD_BALANCER"
-  deletion_protection = false # it holds nothing: the stores have a protection of their own
+  deletion_protection = false # stateless: the stores have their own protection
 
-  # docker sends Basic, which Cloud Run would refuse: the registry itself checks every request.
+  # docker sends Basic authentication, which Cloud Run would refuse: the registry authenticates every request itself.
   invoker_iam_disabled = true
 
   template {
     service_account                  = google_service_account.registry.email
     max_instance_request_concurrency = var.concurrency
     timeout                          = "${var.timeout_seconds}s"
-    execution_environment            = "EXECUTION_ENVIRONMENT_GEN2" # else Google chooses
+    execution_environment            = "EXECUTION_ENVIRONMENT_GEN2" # otherwise Google chooses
 
     scaling {
       min_instance_count = var.min_instances
@@ -65,7 +65,7 @@ resource "google_cloud_run_v2_service" "registry" {
 
       resources {
         limits            = { cpu = var.cpu, memory = var.memory }
-        cpu_idle          = true # paid for while it works
+        cpu_idle          = true # billed only while it handles requests
         startup_cpu_boost = var.startup_cpu_boost
       }
 

@@ -1,7 +1,7 @@
-# The functions' sources: main.py and the package lading of functions/, the package lading_storage of storage/, and
-# requirements.txt, all at the root, where the buildpack looks for them. The registry's requirements have Envoy in them (100 MB), which the other functions have no
-# use for: so each of the two has a zip of its own. The object's name tells its content, so a change is a new object, and
-# is deployed.
+# Sources of the functions: main.py and the package lading of functions/, the package lading_storage of storage/, and
+# requirements.txt, all at the root, as the buildpack expects. The registry's requirements include Envoy (100 MB), which the
+# other functions do not need, so there are two zips. The object's name contains a hash of its content, so a change creates
+# a new object and is deployed.
 
 locals {
   root = "${path.module}/.."
@@ -18,7 +18,7 @@ locals {
   versions = { for name, files in local.sources : name => substr(sha256(jsonencode(files)), 0, 16) }
 }
 
-# Made of contents, not of a folder: so it has neither times nor modes of this machine in it, and is the same everywhere.
+# Made of file contents, not of a folder: without this machine's timestamps and modes it is the same everywhere.
 data "archive_file" "source" {
   for_each = local.sources
 
@@ -34,7 +34,7 @@ data "archive_file" "source" {
   }
 }
 
-# The project's number, which is part of the registry's address. A bucket tells it without a further right or API.
+# The project number, which is part of the registry's address. A bucket provides it without further permissions or APIs.
 locals {
   project_number = google_storage_bucket.source.project_number
 }
@@ -56,7 +56,7 @@ resource "google_storage_bucket" "source" {
   }
 
   soft_delete_policy {
-    retention_duration_seconds = 0 # it can be made again
+    retention_duration_seconds = 0 # it can be rebuilt
   }
 
   depends_on = [time_sleep.apis, google_kms_crypto_key_iam_member.blobs, google_kms_crypto_key_iam_member.source]
@@ -69,7 +69,7 @@ resource "google_storage_bucket_object" "source" {
   name   = "${each.key}-${each.value}.zip"
   source = data.archive_file.source[each.key].output_path
 
-  # Another release of the archive provider may pack the same files otherwise; that is no reason to send them again.
+  # Another version of the archive provider may pack the same files differently, which is no reason to upload them again.
   lifecycle {
     ignore_changes = [source, detect_md5hash]
   }

@@ -1,5 +1,5 @@
 terraform {
-  # 1.11 is the first that knows write-only arguments, by which the first keys stay out of the state (keys.tf).
+  # 1.11 is the first version with write-only arguments, which keep the first keys out of the state (keys.tf).
   required_version = ">= 1.11"
 
   required_providers {

@@ -1,4 +1,4 @@
-# An apply by a provider that makes nothing and answers what it is told: what the outputs say then.
+# An apply with a mock provider, which creates nothing and returns given values: checks the outputs.
 
 mock_provider "google" {
   mock_resource "google_storage_bucket" {

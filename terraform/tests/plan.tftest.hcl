@@ -1,4 +1,4 @@
-# Plans by the real provider, whose schema checks every argument, with a token that is never used: nothing is asked of Google.
+# Plans with the real provider, whose schema checks every argument, and an unused token: no request is sent to Google.
 
 provider "google" {
   access_token = "offline"
@@ -308,7 +308,7 @@ run "a_cdn_with_a_rate_alone" {
   }
 }
 
-# Each of these is refused before anything is planned.
+# Each of these is refused before the plan.
 
 run "what_makes_no_sense" {
   command = plan

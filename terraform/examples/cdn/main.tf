@@ -1,5 +1,5 @@
-# Cloud CDN for layers: pulls from all over the world come from the cache next to them. The DNS of both registry.example.com
-# and blobs.registry.example.com names the address below.
+# Cloud CDN for layers: pulls all over the world are served by the nearest cache. The DNS records of registry.example.com
+# and blobs.registry.example.com must point to the address below.
 
 variable "project_id" {
   description = "The project to deploy into."
@@ -12,7 +12,7 @@ variable "cdn_key" {
   sensitive   = true
 }
 
-# What Google bills and bounds by the project of the caller counts for this one. The provider takes it from nowhere else.
+# Quota project: billing and quotas by the caller's project count for this one. It can only be set in the provider block.
 provider "google" {
   project               = var.project_id
   user_project_override = true

@@ -10,7 +10,7 @@ variable "repository" {
   type        = string
 }
 
-# What Google bills and bounds by the project of the caller counts for this one. The provider takes it from nowhere else.
+# Quota project: billing and quotas by the caller's project count for this one. It can only be set in the provider block.
 provider "google" {
   project               = var.project_id
   user_project_override = true
@@ -32,7 +32,7 @@ resource "google_service_account" "build" {
   display_name = "Builds and pushes the images of team-a"
 }
 
-# Writes the build's log. To push, it needs no role on the project: the managed folder team-a/ says that it may.
+# Writes the build's log. It needs no role on the project to push: the managed folder team-a/ grants that.
 resource "google_project_iam_member" "log" {
   project = var.project_id
   role    = "roles/logging.logWriter"

@@ -1,7 +1,7 @@
-# Cloud Run pulls from Google's own registries alone. So an Artifact Registry remote repository stands between: it pulls
-# from Lading, as a robot, and keeps what it pulled. GKE may pull through it as well, and then needs no secret.
+# Cloud Run pulls only from Google's own registries. So it pulls through a remote repository of Artifact Registry, which
+# pulls from Lading as a robot and caches the images. GKE can pull through it as well, and then needs no secret.
 #
-# The robot is made after the first apply, and its secret is told to Secret Manager by hand, so that it is in no state:
+# Create the robot after the first apply, and add its secret to Secret Manager manually, so that it is not in the state:
 #
 #   lading robots create artifact-registry --repositories 'team-a/*' --may pull --metadata firestore://PROJECT/lading --keys secret://PROJECT/lading-keys
 #   gcloud secrets versions add lading-robot --data-file=-
@@ -23,7 +23,7 @@ variable "robot_secret_exists" {
   default     = false
 }
 
-# What Google bills and bounds by the project of the caller counts for this one. The provider takes it from nowhere else.
+# Quota project: billing and quotas by the caller's project count for this one. It can only be set in the provider block.
 provider "google" {
   project               = var.project_id
   user_project_override = true
@@ -43,7 +43,7 @@ resource "google_secret_manager_secret" "robot" {
   }
 }
 
-# Artifact Registry itself reads the secret.
+# The service agent of Artifact Registry reads the secret.
 data "google_project" "this" {
   project_id = var.project_id
 }

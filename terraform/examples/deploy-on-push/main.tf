@@ -1,12 +1,12 @@
-# Whatever is pushed to team-a/app:prod is deployed. The registry writes each push to its log; a sink sends those lines to
-# a topic, and the topic starts a build that deploys.
+# Deploys each image that is pushed to team-a/app:prod. The registry logs each push; a log sink sends these lines to a
+# topic, and the topic triggers a build that deploys.
 
 variable "project_id" {
   description = "The project to deploy into."
   type        = string
 }
 
-# What Google bills and bounds by the project of the caller counts for this one. The provider takes it from nowhere else.
+# Quota project: billing and quotas by the caller's project count for this one. It can only be set in the provider block.
 provider "google" {
   project               = var.project_id
   user_project_override = true
@@ -43,7 +43,7 @@ resource "google_logging_project_sink" "pushes" {
   END
 }
 
-# The sink publishes.
+# The log sink publishes to the topic.
 resource "google_pubsub_topic_iam_member" "sink" {
   project = var.project_id
   topic   = google_pubsub_topic.pushes.name
@@ -57,7 +57,7 @@ resource "google_service_account" "deploy" {
   display_name = "Deploys team-a/app"
 }
 
-# Deploys the one service, acts as the account that it runs as, and writes a log.
+# Deploys the service, acts as the service's account, and writes a log.
 resource "google_cloud_run_v2_service_iam_member" "deploy" {
   project  = var.project_id
   location = "europe-west1"
@@ -94,8 +94,8 @@ resource "google_cloudbuild_trigger" "deploy" {
     topic = google_pubsub_topic.pushes.id
   }
 
-  # Through the remote repository of examples/cloud-run-and-gke, since Cloud Run pulls from Google's own registries alone;
-  # by digest, since that repository may keep a tag for a while.
+  # Through the remote repository of examples/cloud-run-and-gke, since Cloud Run pulls only from Google's own registries;
+  # by digest, since that repository may cache a tag for some time.
   build {
     step {
       name       = "gcr.io/google.com/cloudsdktool/cloud-sdk:slim"

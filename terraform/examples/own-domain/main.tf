@@ -1,6 +1,6 @@
-# A domain of one's own: an HTTPS load balancer with a certificate of Google's, and Cloud Armor, which bounds how much one
-# address may ask. Both cost a monthly fee. After the first apply, let the domain's DNS name the address below; the
-# certificate is there within the hour.
+# Custom domain: an HTTPS load balancer with a Google-managed certificate, and Cloud Armor with a rate limit per client
+# address. Both cost a monthly fee. After the first apply, point the domain's DNS record to the address below; the
+# certificate is issued within an hour.
 
 variable "project_id" {
   description = "The project to deploy into."
@@ -13,7 +13,7 @@ variable "domain" {
   default     = "registry.example.com"
 }
 
-# What Google bills and bounds by the project of the caller counts for this one. The provider takes it from nowhere else.
+# Quota project: billing and quotas by the caller's project count for this one. It can only be set in the provider block.
 provider "google" {
   project               = var.project_id
   user_project_override = true

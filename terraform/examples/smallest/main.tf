@@ -1,4 +1,4 @@
-# The smallest deployment: a private registry in one region, which costs nothing but what is stored while nobody uses it.
+# Smallest deployment: a private registry in one region, which while idle costs nothing except for storage.
 
 variable "project_id" {
   description = "The project to deploy into."
@@ -12,10 +12,10 @@ variable "repositories" {
     writers = optional(list(string), [])
     admins  = optional(list(string), [])
   }))
-  default = {} # as in { "team-a/" = { readers = ["domain:example.com"], writers = ["group:team-a@example.com"] } }
+  default = {} # for example { "team-a/" = { readers = ["domain:example.com"], writers = ["group:team-a@example.com"] } }
 }
 
-# What Google bills and bounds by the project of the caller counts for this one. The provider takes it from nowhere else.
+# Quota project: billing and quotas by the caller's project count for this one. It can only be set in the provider block.
 provider "google" {
   project               = var.project_id
   user_project_override = true
@@ -23,7 +23,7 @@ provider "google" {
 }
 
 module "lading" {
-  source     = "../.." # from elsewhere: git::https://HOST/lading.git//terraform?ref=VERSION
+  source     = "../.." # outside this repository: git::https://HOST/lading.git//terraform?ref=VERSION
   project_id = var.project_id
 
   repositories = var.repositories

@@ -1,12 +1,12 @@
-# Two regions behind one domain: clients go to the nearest that answers. The stores are multi-regional, so that either
-# region serves everything; without that, the second region would pay for traffic with each pull.
+# Two regions behind one domain: clients are routed to the nearest healthy one. The stores are multi-regional, so that both
+# regions serve everything; otherwise each pull in the second region would pay for traffic between regions.
 
 variable "project_id" {
   description = "The project to deploy into."
   type        = string
 }
 
-# What Google bills and bounds by the project of the caller counts for this one. The provider takes it from nowhere else.
+# Quota project: billing and quotas by the caller's project count for this one. It can only be set in the provider block.
 provider "google" {
   project               = var.project_id
   user_project_override = true
