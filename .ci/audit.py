@@ -1,7 +1,8 @@
-"""Audit the locks for versions with published vulnerabilities: pip-audit, by the advisories that PyPI serves as JSON.
+"""Audit the lock files for versions with published vulnerabilities, with pip-audit and PyPI's JSON advisories.
 
-Exits with 1 where there is one, or where a package could not be looked up. A mirror of PyPI that has no such JSON knows
-no advisory of any package: then nothing is audited, which is said and passes, unless LADING_AUDIT=required.
+The exit status is 1 if a vulnerability is found or a package cannot be looked up. A mirror of PyPI without this JSON
+has no advisories for any package: then nothing is audited, and the audit passes with a message, unless
+LADING_AUDIT=required.
 """
 
 import json
@@ -19,22 +20,22 @@ LOCKS: Final = ("functions/requirements.txt", "functions/requirements-envoy.txt"
 
 
 def verdict(dependencies: list[dict[str, Any]], required: bool) -> tuple[int, list[str]]:
-    """Return the exit status, and what to print, for what pip-audit says of each dependency."""
+    """Return the exit status and the lines to print for the dependencies in pip-audit's report."""
     skipped = [each["name"] for each in dependencies if "skip_reason" in each]
     if not dependencies or len(skipped) == len(dependencies):
-        what = "no advisories can be had of this index: nothing was audited"
-        return (1, [f"audit: FAILED: {what}"]) if required else (0, [f"audit: skipped: {what}"])
+        reason = "the package index serves no advisories: nothing was audited"
+        return (1, [f"audit: FAILED: {reason}"]) if required else (0, [f"audit: skipped: {reason}"])
     lines = [
-        f"audit: {each['name']} {each['version']} has {known['id']}, fixed in {' '.join(known['fix_versions']) or '-'}"
+        f"audit: {each['name']} {each['version']} has {vuln['id']}, fixed in {' '.join(vuln['fix_versions']) or '-'}"
         for each in dependencies
-        for known in each.get("vulns", [])
+        for vuln in each.get("vulns", [])
     ]
     lines += [f"audit: {name} could not be looked up" for name in skipped]
     return (1, lines) if lines else (0, [f"audit: no known vulnerability in {len(dependencies)} packages"])
 
 
 def main() -> int:
-    """Audit with a pip-audit in an environment of its own."""
+    """Run pip-audit in a temporary virtual environment, and print the result."""
     with tempfile.TemporaryDirectory() as folder:
         venv.create(folder, with_pip=True)
         programs = Path(folder, "bin")
@@ -43,7 +44,7 @@ def main() -> int:
         command = [programs / "pip-audit", *locks, "--disable-pip", "--require-hashes", "--format", "json"]
         done = subprocess.run([*command, "--progress-spinner", "off"], stdout=subprocess.PIPE, text=True, check=False)
     if not done.stdout:
-        print("audit: FAILED: pip-audit said nothing")
+        print("audit: FAILED: pip-audit printed no report")
         return 1
     status, lines = verdict(json.loads(done.stdout)["dependencies"], os.environ.get("LADING_AUDIT") == "required")
     print("\n".join(lines))
