@@ -29,7 +29,7 @@ locals {
 
   cleanup_faults = flatten([
     length(var.cleanup) > 100 ? ["there are more than 100 policies"] : [],
-    length(distinct(local.cleanup_fields[*].name)) < length(var.cleanup) ? ["two policies have one name"] : [],
+    length(distinct(local.cleanup_fields[*].name)) < length(var.cleanup) ? ["two policies have the same name"] : [],
     [
       for number, policy in local.cleanup_fields : [
         for fault, found in {
@@ -37,15 +37,15 @@ locals {
           "has unknown fields: ${join(", ", policy.unknown)}"                                                               = length(policy.unknown) > 0
           "needs the action {type = \"Delete\"} or {type = \"Keep\"}"                                                       = !contains(["delete", "keep"], policy.action) || !try(keys(var.cleanup[number].action) == ["type"], true)
           "needs a condition or mostRecentVersions, and not both"                                                           = length(policy.either) != 1
-          "has mostRecentVersions, which goes with the action Keep alone"                                                   = policy.either == ["mostRecentVersions"] && policy.action != "keep"
+          "has mostRecentVersions, which requires the action Keep"                                                          = policy.either == ["mostRecentVersions"] && policy.action != "keep"
           "has an unknown condition: ${join(", ", setsubtract(keys(policy.means), local.cleanup_conditions))}"              = length(setsubtract(policy.keys, local.cleanup_conditions)) > 0
           "has unknown fields in mostRecentVersions: ${join(", ", setsubtract(keys(policy.recent), local.cleanup_recent))}" = length(setsubtract(keys(policy.recent), local.cleanup_recent)) > 0
-          "needs a keepCount from 1"                                                                                        = policy.either == ["mostRecentVersions"] && !can(regex("^[1-9][0-9]*$", policy.recent.keepCount))
+          "needs a keepCount of at least 1"                                                                                 = policy.either == ["mostRecentVersions"] && !can(regex("^[1-9][0-9]*$", policy.recent.keepCount))
           "has a tagState that is not tagged, untagged or any"                                                              = !can(regex("^\"((?i)tagged|untagged|any|(?-i)TAG_STATE_UNSPECIFIED)\"$", lookup(policy.means, "tagState", "\"any\"")))
           "has immutableTags that are not true or false, or true without the action Delete"                                 = !contains(policy.action == "delete" ? ["true", "false"] : ["false"], policy.frozen)
-          "would delete all that no policy keeps; if so, say tagState = \"any\""                                            = policy.action == "delete" && policy.either == ["condition"] && !contains(policy.keys, "tagState") && length([for value in values(policy.means) : value if value != "[]"]) == 0
-          "has a list that is not one of texts"                                                                             = anytrue([for field, value in merge(policy.means, policy.recent) : !can(regex("^\\[${local.cleanup_text}(,${local.cleanup_text})*\\]$", value)) && (value != "[]" || contains(["tagGlobs", "repositoryGlobs"], field)) if contains(local.cleanup_lists, field)])
-          "has a time that is not as in 30d, 12h or 2592000s"                                                               = anytrue([for field, value in policy.means : !can(regex(local.cleanup_age, value)) || !can(regex("[0-9]", value)) if contains(local.cleanup_ages, field)])
+          "would delete everything that no policy keeps; to do that, set tagState = \"any\""                                = policy.action == "delete" && policy.either == ["condition"] && !contains(policy.keys, "tagState") && length([for value in values(policy.means) : value if value != "[]"]) == 0
+          "has a list that is not a list of strings"                                                                        = anytrue([for field, value in merge(policy.means, policy.recent) : !can(regex("^\\[${local.cleanup_text}(,${local.cleanup_text})*\\]$", value)) && (value != "[]" || contains(["tagGlobs", "repositoryGlobs"], field)) if contains(local.cleanup_lists, field)])
+          "has a duration that does not have the form 30d, 12h or 2592000s"                                                 = anytrue([for field, value in policy.means : !can(regex(local.cleanup_age, value)) || !can(regex("[0-9]", value)) if contains(local.cleanup_ages, field)])
         } : "policy ${policy.name == "" ? number + 1 : policy.name} ${fault}" if found
       ]
     ],

@@ -38,23 +38,23 @@ variables {
 run "outputs" {
   assert {
     condition     = output.host == "lading-123456789012.europe-west1.run.app" && output.url == "https://${output.host}"
-    error_message = "The host is the address that Cloud Run gives to a service of that name."
+    error_message = "The host must be Cloud Run's address of a service of that name."
   }
   assert {
     condition     = output.login == "gcloud config set artifacts/allow_unrecognized_registry true\ngcloud auth configure-docker ${output.host} --quiet\n"
-    error_message = "The lines that log in, in the order that works."
+    error_message = "The login commands must be in the working order."
   }
   assert {
     condition     = output.blob_bucket == "my-project-123-lading-blobs" && output.policy_bucket == "my-project-123-lading-policies" && output.database == "lading"
-    error_message = "The stores have names that tell what they are."
+    error_message = "The names of the stores must describe them."
   }
   assert {
     condition     = output.keys_secret == "secret://my-project-123/lading-keys" && output.load_balancer_ip == null
-    error_message = "As the commands take it."
+    error_message = "The secret must have the form that the commands expect."
   }
   assert {
     condition     = google_cloud_run_v2_service.registry["europe-west1"].template[0].containers[0].image == data.google_artifact_registry_docker_image.built[0].self_link && data.google_artifact_registry_docker_image.built[0].image_name == "registry:version_1"
-    error_message = "The service runs another image than the function's build made."
+    error_message = "The service must run the image of the function's build."
   }
 }
 
@@ -65,6 +65,6 @@ run "a_function_alone_has_its_own_address" {
 
   assert {
     condition     = output.host == "lading-registry-123456789012.europe-west1.run.app"
-    error_message = "The function is the registry."
+    error_message = "The function itself must be the registry."
   }
 }

@@ -13,71 +13,71 @@ run "default" {
 
   assert {
     condition     = google_cloud_run_v2_service.registry["europe-west1"].template[0].containers[0].ports[0].name == "h2c"
-    error_message = "Without the port's name, Cloud Run speaks HTTP/1 to the registry, and layers end at 32 MiB. The provider checks no port names."
+    error_message = "Without the port name, Cloud Run speaks HTTP/1 to the registry, which limits layers to 32 MiB. The provider does not check port names."
   }
   assert {
     condition     = google_cloud_run_v2_service.registry["europe-west1"].invoker_iam_disabled && google_cloud_run_v2_service.registry["europe-west1"].ingress == "INGRESS_TRAFFIC_ALL"
-    error_message = "docker cannot come in."
+    error_message = "docker must be able to call the registry without credentials of Cloud Run."
   }
   assert {
     condition     = google_cloud_run_v2_service.registry["europe-west1"].template[0].execution_environment == "EXECUTION_ENVIRONMENT_GEN2"
-    error_message = "Google chooses the execution environment."
+    error_message = "The execution environment must be set, otherwise Google chooses it."
   }
   assert {
     condition     = time_sleep.apis.create_duration == "60s" && length(split(" ", time_sleep.apis.triggers.apis)) == length(google_project_service.this)
-    error_message = "A service that is enabled cannot be used at once."
+    error_message = "An enabled service cannot be used immediately: the plan must wait."
   }
   assert {
     condition     = [for replica in google_secret_manager_secret.keys.replication[0].user_managed[0].replicas : replica.location] == ["europe-west1"]
-    error_message = "The keys are in all the world, which a policy on locations refuses."
+    error_message = "The keys must not be replicated globally, which a policy on resource locations forbids."
   }
   assert {
     condition     = length([for rule in google_storage_bucket.policies[0].lifecycle_rule : rule if one(rule.action).type == "Delete" && one(rule.condition).age == 0 && coalesce(one(rule.condition).send_age_if_zero, false)]) == 1
-    error_message = "What pushers store in the bucket of policies stays there."
+    error_message = "Objects that pushers create in the bucket of policies must be deleted."
   }
   assert {
     condition     = google_cloudfunctions2_function.registry.service_config[0].ingress_settings == "ALLOW_INTERNAL_ONLY" && length(google_cloud_run_v2_service_iam_binding.registry) == 0
-    error_message = "The function is a second way into the registry."
+    error_message = "The function must not be a second entry point of the registry."
   }
   assert {
     condition     = length(google_cloudfunctions2_function.registry.build_config[0].on_deploy_update_policy) == 1
-    error_message = "The function's image may lack its base, and the service could not run it."
+    error_message = "The function's image must contain its base image, otherwise the service cannot run it."
   }
   assert {
     condition     = google_cloud_run_v2_service_iam_binding.collect.role == "roles/run.invoker"
-    error_message = "Nobody but the scheduler may call the collector."
+    error_message = "Only the scheduler must be able to call the collector."
   }
   assert {
     condition     = google_storage_bucket.blobs.public_access_prevention == "enforced" && google_storage_bucket.blobs.uniform_bucket_level_access && !google_storage_bucket.blobs.force_destroy
-    error_message = "The bucket of layers is not closed."
+    error_message = "The bucket of layers must not be public."
   }
   assert {
     condition     = alltrue([for rule in google_storage_bucket.blobs.lifecycle_rule : alltrue([for action in rule.action : action.type != "Delete"])])
-    error_message = "A rule deletes layers by their age."
+    error_message = "No rule may delete layers by age."
   }
   assert {
     condition     = google_firestore_database.this.type == "FIRESTORE_NATIVE" && google_firestore_database.this.delete_protection_state == "DELETE_PROTECTION_ENABLED" && google_firestore_database.this.point_in_time_recovery_enablement == "POINT_IN_TIME_RECOVERY_ENABLED"
-    error_message = "The database is not protected."
+    error_message = "The database must be protected against deletion."
   }
   assert {
     condition     = toset([for name, field in google_firestore_field.queried : name if one(field.index_config[0].indexes).query_scope == "COLLECTION_GROUP" && strcontains(name, "links.")]) == toset(["links.id", "links.due", "deleted_links.id", "deleted_links.due"])
-    error_message = "A query of all repositories lacks its index."
+    error_message = "A query across all repositories must have an index."
   }
   assert {
     condition     = one(google_firestore_field.queried["manifests.blobs"].index_config[0].indexes).array_config == "CONTAINS" && one(google_firestore_field.queried["links.position"].index_config[0].indexes).order == "ASCENDING"
-    error_message = "An index is of another kind than its queries need."
+    error_message = "Each index must have the mode that its queries need."
   }
   assert {
     condition     = alltrue([for field in google_firestore_field.all_others : field.field == "*" && try(length(field.index_config[0].indexes), 0) == 0])
-    error_message = "Fields are indexed that no query asks for."
+    error_message = "Fields that no query uses must not be indexed."
   }
   assert {
     condition     = length(google_compute_global_address.this) == 0 && length(google_compute_security_policy.this) == 0 && !contains(keys(google_project_service.this), "compute.googleapis.com")
-    error_message = "A load balancer is made that nobody asked for, and costs."
+    error_message = "No load balancer must be created by default, because it costs a fee."
   }
   assert {
     condition     = parseint(trimsuffix(google_cloud_scheduler_job.collect.attempt_deadline, "s"), 10) <= 1800
-    error_message = "Cloud Scheduler waits no longer than 30 minutes."
+    error_message = "The deadline must not exceed Cloud Scheduler's limit of 30 minutes."
   }
 }
 
@@ -90,23 +90,23 @@ run "a_function_alone" {
 
   assert {
     condition     = length(google_cloud_run_v2_service.registry) == 0
-    error_message = "There is a service beside the function."
+    error_message = "There must be no service beside the function."
   }
   assert {
     condition     = google_cloudfunctions2_function.registry.service_config[0].ingress_settings == "ALLOW_ALL" && google_cloud_run_v2_service_iam_binding.registry[0].members == toset(["allUsers"])
-    error_message = "docker cannot come in."
+    error_message = "docker must be able to call the registry without credentials of Cloud Run."
   }
   assert {
     condition     = local.settings.LADING_TRUSTED_HOPS == "1"
-    error_message = "The client's address is the last that Google's front end appended."
+    error_message = "The client's address must be the last one that Google's front end appended."
   }
   assert {
     condition     = local.optional.LADING_LARGEST_BODY == "31"
-    error_message = "Layers above 32 MiB fail without a word of why."
+    error_message = "Layers above 32 MiB must fail with an explanation."
   }
 }
 
-run "rights_on_prefixes" {
+run "access_by_prefix" {
   command = plan
 
   variables {
@@ -118,7 +118,7 @@ run "rights_on_prefixes" {
 
   assert {
     condition     = toset([for folder in google_storage_managed_folder.repositories : folder.name]) == toset(["team-a/", "team-a/web/"])
-    error_message = "Each prefix has a managed folder."
+    error_message = "Each prefix must have a managed folder."
   }
   assert {
     condition = jsondecode(data.google_iam_policy.repositories["team-a/"].policy_data).bindings == [
@@ -126,11 +126,11 @@ run "rights_on_prefixes" {
       { role = "roles/storage.objectUser", members = ["user:alice@example.com"] },
       { role = "roles/storage.objectViewer", members = ["group:a@example.com", "group:all@example.com"] },
     ]
-    error_message = "Readers pull, writers pull and push, admins do all three."
+    error_message = "Readers must get pull, writers pull and push, and admins pull, push and delete."
   }
   assert {
     condition     = local.optional.LADING_FOLDERS == "team-a,team-a/web"
-    error_message = "A listing asks about each prefix."
+    error_message = "The registry must know all prefixes for listings."
   }
 }
 
@@ -143,11 +143,11 @@ run "owners_by_inheritance" {
 
   assert {
     condition     = jsondecode(data.google_iam_policy.policies.policy_data).bindings == [{ role = "roles/storage.admin", members = ["group:platform@example.com", "projectOwner:my-project-123"] }]
-    error_message = "Owners by inheritance may not do what owners of the project may."
+    error_message = "Owners by inheritance must have the access of the project's owners."
   }
 }
 
-run "a_key_for_all_that_is_stored" {
+run "a_key_for_all_stores" {
   command = plan
 
   variables {
@@ -166,26 +166,26 @@ run "a_key_for_all_that_is_stored" {
 
   assert {
     condition     = google_storage_bucket.blobs.encryption[0].default_kms_key_name == "projects/p/locations/europe/keyRings/r/cryptoKeys/k" && google_storage_bucket.policies[0].encryption[0].default_kms_key_name == "projects/p/locations/europe/keyRings/r/cryptoKeys/k"
-    error_message = "The buckets in the multi-region have a key of theirs."
+    error_message = "The buckets in the multi-region must use their own key."
   }
   assert {
     condition = toset(concat(
       [google_storage_bucket.source.encryption[0].default_kms_key_name, google_firestore_database.this.cmek_config[0].kms_key_name, google_artifact_registry_repository.images.kms_key_name],
       [for secret in [google_secret_manager_secret.keys, google_secret_manager_secret.cdn[0]] : secret.replication[0].user_managed[0].replicas[0].customer_managed_encryption[0].kms_key_name],
     )) == toset([var.kms_key])
-    error_message = "A store takes Google's own key."
+    error_message = "No store may use Google's own key."
   }
   assert {
     condition     = google_pubsub_topic.notifications.kms_key_name == null && toset(keys(google_kms_crypto_key_iam_member.services)) == toset(["names", "secrets", "images"])
-    error_message = "Who uses a key has the right to, and nobody else."
+    error_message = "Exactly the service agents that use a key must have the permission to."
   }
   assert {
     condition     = google_kms_crypto_key_iam_member.blobs[0].crypto_key_id != google_kms_crypto_key_iam_member.source[0].crypto_key_id
-    error_message = "Cloud Storage may not use both of its keys."
+    error_message = "Cloud Storage must be allowed to use both of its keys."
   }
 }
 
-run "rights_of_artifact_registry" {
+run "access_by_project_roles" {
   command = plan
 
   variables {
@@ -194,7 +194,7 @@ run "rights_of_artifact_registry" {
 
   assert {
     condition     = local.settings.LADING_ACCESS == "project://my-project-123" && length(google_storage_bucket.policies) == 0
-    error_message = "The project's roles decide, and no bucket is needed."
+    error_message = "With the project's roles, no bucket of policies may be created."
   }
 }
 
@@ -211,27 +211,27 @@ run "own_domain_in_two_regions" {
 
   assert {
     condition     = toset(keys(google_cloud_run_v2_service.registry)) == toset(["europe-west1", "us-central1"]) && alltrue([for service in google_cloud_run_v2_service.registry : service.ingress == "INGRESS_TRAFFIC_INTERNAL_LOAD_BALANCER"])
-    error_message = "Each region serves, behind the load balancer alone."
+    error_message = "Each region must serve, and only through the load balancer."
   }
   assert {
     condition     = local.settings.LADING_TRUSTED_HOPS == "2"
-    error_message = "The client's address is the load balancer's entry before its own."
+    error_message = "The client's address must be the entry before the load balancer's own."
   }
   assert {
     condition     = local.settings.LADING_URL == "https://registry.example.com" && toset(google_compute_managed_ssl_certificate.this[0].managed[0].domains) == toset(["registry.example.com"])
-    error_message = "Clients come by the domain."
+    error_message = "Clients must use the domain."
   }
   assert {
     condition     = google_compute_backend_service.this[0].outlier_detection[0].enforcing_consecutive_errors == 100
-    error_message = "A region whose instances fail is not left out."
+    error_message = "A region whose instances fail must be ejected."
   }
   assert {
     condition     = toset(keys(google_compute_region_network_endpoint_group.this)) == toset(["europe-west1", "us-central1"])
-    error_message = "A region is not behind the load balancer."
+    error_message = "Each region must be a backend of the load balancer."
   }
   assert {
     condition     = [for rule in google_compute_security_policy.this[0].rule : rule.action if rule.priority == 2147483647] == ["deny(403)"]
-    error_message = "Others than the allowed ranges may come."
+    error_message = "Only the allowed ranges must have access."
   }
 }
 
@@ -248,11 +248,11 @@ run "dual_region_with_a_key" {
 
   assert {
     condition     = toset(google_storage_bucket.blobs.custom_placement_config[0].data_locations) == toset(["EUROPE-WEST1", "EUROPE-WEST4"])
-    error_message = "Layers are in both regions."
+    error_message = "Layers must be stored in both regions."
   }
   assert {
     condition     = jsondecode(local.settings.LADING_CLEANUP)[0].name == "old" && local.settings.LADING_BODY_TIMEOUT == "30"
-    error_message = "Clean-up policies go to the collector as JSON."
+    error_message = "The collector must get the clean-up policies as JSON."
   }
 }
 
@@ -266,15 +266,15 @@ run "layers_from_a_cdn" {
 
   assert {
     condition     = toset(google_compute_managed_ssl_certificate.this[0].managed[0].domains) == toset(["registry.example.com", "blobs.registry.example.com"])
-    error_message = "The CDN has a host of its own, so that clients send it no Authorization."
+    error_message = "The CDN must have its own host, so that clients send no Authorization header to it."
   }
   assert {
     condition     = google_compute_backend_bucket.blobs[0].enable_cdn && google_compute_backend_bucket_signed_url_key.blobs[0].name == "lading-${substr(sha256("AAECAwQFBgcICQoLDA0ODw=="), 0, 8)}"
-    error_message = "Without a key, the CDN would serve layers to everybody."
+    error_message = "The CDN must have a key, otherwise it would serve layers to anonymous clients."
   }
   assert {
     condition     = one([for env in google_cloud_run_v2_service.registry["europe-west1"].template[0].containers[0].env : env.value if env.name == "LADING_CDN_KEY"]) == "/secrets/cdn/key" && google_cloud_run_v2_service.registry["europe-west1"].template[0].containers[0].volume_mounts[0].mount_path == "/secrets/cdn"
-    error_message = "The registry reads the key where it is mounted."
+    error_message = "The registry must read the key from its mount path."
   }
 }
 
@@ -289,11 +289,11 @@ run "a_cdn_for_some_ranges" {
 
   assert {
     condition     = google_compute_security_policy.edge[0].type == "CLOUD_ARMOR_EDGE" && [for rule in google_compute_security_policy.edge[0].rule : rule.action if rule.priority == 2147483647] == ["deny(403)"]
-    error_message = "The cache serves others than the allowed ranges."
+    error_message = "The cache must serve only the allowed ranges."
   }
 }
 
-run "a_cdn_with_a_rate_alone" {
+run "a_cdn_with_only_a_rate_limit" {
   command = plan
 
   variables {
@@ -304,13 +304,13 @@ run "a_cdn_with_a_rate_alone" {
 
   assert {
     condition     = length(google_compute_security_policy.edge) == 0 && length(google_compute_security_policy.this) == 1
-    error_message = "An edge policy that lets all come costs a fee for nothing."
+    error_message = "No edge policy may be created without address ranges, because it costs a fee."
   }
 }
 
 # Each of these is refused before the plan.
 
-run "what_makes_no_sense" {
+run "invalid_values" {
   command = plan
 
   variables {
@@ -337,7 +337,7 @@ run "what_makes_no_sense" {
   ]
 }
 
-run "settings_that_are_not_known_and_a_key_elsewhere" {
+run "unknown_settings_and_a_key_in_another_location" {
   command = plan
 
   variables {
@@ -348,7 +348,7 @@ run "settings_that_are_not_known_and_a_key_elsewhere" {
   expect_failures = [var.settings, var.kms_keys]
 }
 
-run "a_setting_past_the_variable_that_checks_it" {
+run "a_setting_that_bypasses_its_variable" {
   command = plan
 
   variables {
@@ -358,7 +358,7 @@ run "a_setting_past_the_variable_that_checks_it" {
   expect_failures = [var.settings]
 }
 
-run "a_policy_that_the_collector_would_refuse" {
+run "a_policy_that_the_collector_rejects" {
   command = plan
 
   variables {
@@ -368,7 +368,7 @@ run "a_policy_that_the_collector_would_refuse" {
   expect_failures = [terraform_data.rights]
 }
 
-run "what_makes_no_sense_together" {
+run "invalid_combinations" {
   command = plan
 
   variables {

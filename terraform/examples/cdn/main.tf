@@ -2,7 +2,7 @@
 # and blobs.registry.example.com must point to the address below.
 
 variable "project_id" {
-  description = "The project to deploy into."
+  description = "Project to deploy into."
   type        = string
 }
 

@@ -1,12 +1,12 @@
 # Cloud Build builds an image on each commit, pushes it to the registry, and reads its digest back (cloudbuild.yaml).
 
 variable "project_id" {
-  description = "The project to deploy into."
+  description = "Project to deploy into."
   type        = string
 }
 
 variable "repository" {
-  description = "The repository of source that is connected to Cloud Build, projects/…/connections/…/repositories/…"
+  description = "Source repository that is connected to Cloud Build, projects/…/connections/…/repositories/…"
   type        = string
 }
 

@@ -7,18 +7,18 @@
 #   gcloud secrets versions add lading-robot --data-file=-
 
 variable "project_id" {
-  description = "The project to deploy into."
+  description = "Project to deploy into."
   type        = string
 }
 
 variable "image" {
-  description = "The image to run, below the registry's host. With a digest, since the remote repository may keep a tag for a while."
+  description = "Image to run, without the registry's host. Use a digest, because the remote repository may cache a tag for some time."
   type        = string
   default     = "team-a/app@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 }
 
 variable "robot_secret_exists" {
-  description = "Whether the secret of the robot is there already: false in the first apply."
+  description = "Whether the robot's secret exists already: false in the first apply."
   type        = bool
   default     = false
 }
@@ -99,6 +99,6 @@ resource "google_cloud_run_v2_service" "app" {
 }
 
 output "image" {
-  description = "What the Deployment in gke.yaml has as its image."
+  description = "Image for the Deployment in gke.yaml."
   value       = var.robot_secret_exists ? "${local.pulled_from}/${var.image}" : null
 }

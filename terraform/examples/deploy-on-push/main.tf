@@ -2,7 +2,7 @@
 # topic, and the topic triggers a build that deploys.
 
 variable "project_id" {
-  description = "The project to deploy into."
+  description = "Project to deploy into."
   type        = string
 }
 

@@ -3,12 +3,12 @@
 # certificate is issued within an hour.
 
 variable "project_id" {
-  description = "The project to deploy into."
+  description = "Project to deploy into."
   type        = string
 }
 
 variable "domain" {
-  description = "The registry's domain."
+  description = "Domain of the registry."
   type        = string
   default     = "registry.example.com"
 }

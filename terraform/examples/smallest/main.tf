@@ -1,12 +1,12 @@
 # Smallest deployment: a private registry in one region, which while idle costs nothing except for storage.
 
 variable "project_id" {
-  description = "The project to deploy into."
+  description = "Project to deploy into."
   type        = string
 }
 
 variable "repositories" {
-  description = "Who may do what, once the groups exist: IAM refuses a policy as a whole that names a group which does not."
+  description = "Access by prefix. Groups must exist: IAM rejects a policy that names a group that does not."
   type = map(object({
     readers = optional(list(string), [])
     writers = optional(list(string), [])

@@ -2,7 +2,7 @@
 # regions serve everything; otherwise each pull in the second region would pay for traffic between regions.
 
 variable "project_id" {
-  description = "The project to deploy into."
+  description = "Project to deploy into."
   type        = string
 }
 
