@@ -40,7 +40,7 @@ def test_the_module_plans_what_it_says(terraform: Terraform, source: Path) -> No
 def test_the_plan_knows_the_settings_of_the_program() -> None:
     """They are read from the program's table, whose form may change."""
     text = (ROOT / "terraform" / "functions.tf").read_text()
-    (pattern,) = re.findall(r'regexall\("(.*?)", file\("\$\{local\.root}/functions/settings\.py"', text)
+    (pattern,) = re.findall(r'regexall\("(.*?)", file\("\$\{local\.root}/functions/lading/settings\.py"', text)
     found = re.findall(
         pattern.replace(r"\\", "\\").replace(r"\"", '"'), (ROOT / "functions" / "lading" / "settings.py").read_text()
     )
