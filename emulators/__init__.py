@@ -1,12 +1,9 @@
-"""Google's public emulators, and a fake of IAM, for tests and for trying Lading without a cloud.
+"""Emulators of Google Cloud, for tests and for local trials of Lading.
 
-    python -m emulators run -- COMMAND…    run COMMAND beside Cloud Storage, Firestore and IAM
+    python -m emulators run -- COMMAND…    run COMMAND with emulators of Cloud Storage, Firestore and IAM
     python -m emulators                    print the variables to export, and wait
 
-storage    fake-gcs-server, from PyPI
-firestore  Google's Firestore emulator, in Java
-iam        a strict fake of the calls that decide about access
-processes  processes that never outlive us, not even after kill -9
+`storage` and `firestore` start public emulators; `iam` and `metadata` are strict fakes of our own.
 """
 
 import contextlib
@@ -30,16 +27,16 @@ PROJECT = "lading-test"
 
 @dataclass(frozen=True, slots=True)
 class Emulators:
-    """All emulators, answering."""
+    """Running emulators that accept requests."""
 
     storage: StorageEmulator
     firestore: FirestoreEmulator
     iam: IamEmulator
 
     def fresh_stores(self) -> Mapping[str, str]:
-        """The variables of a pair of stores that nobody else uses: a new bucket, and a database of a new name.
+        """Return environment variables for a new, unshared pair of stores: a new bucket, and a new database.
 
-        Firestore's emulator makes a database when it is first used.
+        Firestore's emulator creates a database on first use.
         """
         name = f"t-{secrets.token_hex(6)}"
         self.storage.make_bucket(name)
@@ -54,14 +51,14 @@ class Emulators:
 
 @contextlib.contextmanager
 def running() -> Iterator[Emulators]:
-    """All emulators, from now to the end of the block; those that the environment names are used as they are.
+    """Run all emulators until the block ends. Those that the environment names are used instead of new ones.
 
-    Raises EmulatorError, saying what is missing and how to install it.
+    Raises EmulatorError, whose message names what is missing and how to install it.
     """
-    with ProcessGroup() as family, tempfile.TemporaryDirectory(prefix="lading-iam-") as folder:
-        # No thread of the pool may be left: the kernel could give it a signal, and Python's handlers would not run.
+    with ProcessGroup() as processes, tempfile.TemporaryDirectory(prefix="lading-iam-") as folder:
+        # No thread of the pool may remain: the kernel could deliver a signal to it, and no Python handler would run.
         with ThreadPoolExecutor(3) as pool:
-            storage = pool.submit(StorageEmulator.start, family, os.environ)
-            firestore = pool.submit(FirestoreEmulator.start, family, os.environ)
-            iam = pool.submit(IamEmulator.start, family, Path(folder))
+            storage = pool.submit(StorageEmulator.start, processes, os.environ)
+            firestore = pool.submit(FirestoreEmulator.start, processes, os.environ)
+            iam = pool.submit(IamEmulator.start, processes, Path(folder))
         yield Emulators(storage.result(), firestore.result(), iam.result())

@@ -14,7 +14,7 @@ USAGE = "usage: python -m emulators [run [-- COMMAND…] | cloud [--pip] [-- COM
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run; answers COMMAND's exit status, 1 where an emulator cannot run, 2 for wrong words."""
+    """Run, and return the exit status: COMMAND's, 1 if an emulator cannot run, 2 for a usage error."""
     words = list(arguments)
     kind = words.pop(0) if words else "run"
     if kind not in ("run", "cloud"):
@@ -34,10 +34,10 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _emulators(command: Sequence[str]) -> int:
-    with running() as emulators, ProcessGroup() as family:
+    with running() as emulators, ProcessGroup() as processes:
         variables = emulators.fresh_stores()
         if command:
-            return _run(family, command, os.environ | variables)
+            return _run(processes, command, os.environ | variables)
         _print_and_wait(f"export {name}={shlex.quote(value)}" for name, value in variables.items())
         return 0
 
@@ -45,32 +45,32 @@ def _emulators(command: Sequence[str]) -> int:
 def _cloud(command: Sequence[str], with_pip: bool) -> int:
     from emulators.cloud import deployed
 
-    with deployed(with_pip=with_pip) as cloud, ProcessGroup() as family:
+    with deployed(with_pip=with_pip) as cloud, ProcessGroup() as processes:
         variables = {"LADING_HOST": cloud.host, "LADING_TOKEN": cloud.token}
         if command:
-            return _run(family, command, os.environ | variables)
+            return _run(processes, command, os.environ | variables)
         _print_and_wait(f"{name}={value}" for name, value in variables.items())
         return 0
 
 
-def _run(family: ProcessGroup, command: Sequence[str], environment: Mapping[str, str]) -> int:
-    """Run `command`, passing on the signals that we get; answers its exit status as a shell would."""
+def _run(processes: ProcessGroup, command: Sequence[str], environment: Mapping[str, str]) -> int:
+    """Run `command`, forward signals to it, and return its exit status as a shell would."""
     try:
-        child = family.start(command, environment)
+        child = processes.start(command, environment)
     except OSError as error:
         raise EmulatorError(f"cannot run {command[0]}: {error.strerror}") from error
 
-    def pass_on(number: int, frame: FrameType | None) -> None:
+    def forward(number: int, frame: FrameType | None) -> None:
         child.send_signal(number)
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, pass_on)
+        signal.signal(number, forward)
     status = child.wait()
     return status if status >= 0 else 128 - status
 
 
 def _print_and_wait(lines: Iterable[str]) -> None:
-    # Whoever reads the last line may end us at once: no handler must run then, it would raise past the wait.
+    # The reader of the last line may send a signal immediately. It must reach sigwait, not a handler that raises.
     signals = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
     signal.pthread_sigmask(signal.SIG_BLOCK, signals)
     for line in lines:
@@ -84,7 +84,7 @@ def _exit(number: int, frame: FrameType | None) -> None:
 
 
 if __name__ == "__main__":
-    # While the emulators start, a signal ends us as Ctrl-C does: everything that was started is ended first.
+    # While the emulators start, a signal acts as Ctrl-C does: all started processes are stopped first.
     for each in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(each, _exit)
     sys.exit(main(sys.argv[1:]))

@@ -1,6 +1,6 @@
-"""What a deployment is made of, beside its program: accounts, rights and settings, as terraform/ makes them.
+"""Accounts, IAM policies and settings of a deployment, as terraform/ creates them.
 
-With terraform's defaults, and a policy bucket in which `owner` may do everything, and `reader` may pull what is in
+They have terraform's defaults, and a policy bucket in which `owner` has all permissions, and `reader` may pull from
 `team-a/`.
 """
 
@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
-from emulators.iam import PLATFORM_SCOPES
+from emulators.iam_calls import PLATFORM_SCOPES
 from emulators.metadata import Account
 
 PROJECT: Final = "lading-test"
@@ -25,19 +25,19 @@ def _email(name: str) -> str:
 
 
 def _token() -> str:
-    """Return an access token that cannot be guessed: the registry listens on all addresses, as Cloud Run wants it."""
+    """Return a random access token: the registry listens on all addresses, as Cloud Run requires."""
     return f"ya29.{secrets.token_urlsafe(24)}"
 
 
 @dataclass(frozen=True)
 class Accounts:
-    """Who there is.
+    """Service accounts and users of a deployment.
 
-    registry   runs the registry; its key signs URLs, too
-    collect    runs the collector
-    scheduler  calls the collector
-    owner      the access token of a person who may do everything
-    reader     the access token of one who may pull team-a/*
+    registry   service account of the registry; its key signs URLs, too
+    collect    service account of the garbage collector
+    scheduler  service account of Cloud Scheduler, which calls the collector
+    owner      access token of a user with all permissions
+    reader     access token of a user who may pull from team-a/*
     """
 
     registry: Account
@@ -48,8 +48,8 @@ class Accounts:
 
     @classmethod
     def create(cls) -> Self:
-        """Make accounts with new tokens and keys."""
-        # Google signs ID tokens with keys of its own, and blobs with a key of the account.
+        """Create accounts with new tokens and keys."""
+        # Google signs ID tokens with its own keys, and blobs with a key of the account.
         google = _private_key()
         registry, collect, scheduler = (
             Account(_email(name), _token(), google, "google") for name in ("registry", "collect", "scheduler")
@@ -58,7 +58,7 @@ class Accounts:
 
 
 def fake_iam_world(accounts: Accounts) -> dict[str, Any]:
-    """Return what the fake of IAM answers from (see emulators.iam)."""
+    """Return the state of the fake of IAM (see emulators.iam)."""
     registry, key = accounts.registry.email, _private_key()
     emails = {each.token: each.email for each in (accounts.registry, accounts.collect, accounts.scheduler)}
     emails |= {accounts.owner: "owner@example.com", accounts.reader: "reader@example.com"}
@@ -87,11 +87,11 @@ def fake_iam_world(accounts: Accounts) -> dict[str, Any]:
 
 
 def settings(function: str, url: str, stores: Mapping[str, str], accounts: Accounts) -> Mapping[str, str]:
-    """Return the variables that terraform/functions.tf sets.
+    """Return the environment variables that terraform/functions.tf sets.
 
     Args:
         function: `registry` or `collect`.
-        url: where clients find the registry.
+        url: of the registry, for clients.
         stores: LADING_BLOBS and LADING_METADATA.
         accounts: of the deployment.
     """
@@ -115,7 +115,7 @@ def settings(function: str, url: str, stores: Mapping[str, str], accounts: Accou
 
 
 def platform(function: str) -> Mapping[str, str]:
-    """Return the variables that Cloud Run sets, and those of the function's build.
+    """Return the environment variables that Cloud Run and the function's build set.
 
     https://cloud.google.com/run/docs/container-contract#env-vars
     """
@@ -125,7 +125,7 @@ def platform(function: str) -> Mapping[str, str]:
 
 
 def _registry_keys() -> str:
-    """Return the first version of the secret with the registry's keys, as terraform/keys.tf makes it."""
+    """Return the first version of the secret with the registry's keys, as terraform/keys.tf creates it."""
     key, robots = (base64.b64encode(secrets.token_bytes(32)).decode() for _ in range(2))
     return base64.b64encode(json.dumps({"tokens": [{"kid": "first", "key": key}], "robots": robots}).encode()).decode()
 
@@ -154,5 +154,5 @@ def _jwk(account: Account) -> dict[str, Any]:
 
     key = load_pem_private_key(account.key.encode(), None)
     assert isinstance(key, RSAPrivateKey)
-    described: dict[str, Any] = RSAAlgorithm.to_jwk(key.public_key(), as_dict=True)
-    return described | {"kid": account.kid, "alg": "RS256", "use": "sig"}
+    jwk: dict[str, Any] = RSAAlgorithm.to_jwk(key.public_key(), as_dict=True)
+    return jwk | {"kid": account.kid, "alg": "RS256", "use": "sig"}

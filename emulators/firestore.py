@@ -1,4 +1,4 @@
-"""Google's Firestore emulator. No package registry has it: it comes with the Cloud SDK, and runs in Java."""
+"""Google's Firestore emulator, a Java program from the Cloud SDK. No package registry has it."""
 
 import os
 import shutil
@@ -13,7 +13,7 @@ JAR_VARIABLE: Final = "LADING_FIRESTORE_EMULATOR_JAR"
 IN_SDK: Final = Path("platform/cloud-firestore-emulator/cloud-firestore-emulator.jar")
 MAIN: Final = "com.google.cloud.datastore.emulator.firestore.CloudFirestore"
 
-# A small heap and the simplest compilers: it is up in two seconds instead of five.
+# A small heap and the simplest compiler reduce its start from five seconds to two.
 JAVA: Final = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xmx1g")
 
 INSTALL: Final = (
@@ -26,13 +26,13 @@ NO_JAVA: Final = "the Firestore emulator needs Java 11 or newer (Debian: apt ins
 
 @dataclass(frozen=True, slots=True)
 class FirestoreEmulator:
-    """A running Firestore emulator; its address is HOST:PORT."""
+    """A running Firestore emulator. `address` is HOST:PORT."""
 
     address: str
 
     @classmethod
-    def start(cls, family: ProcessGroup, environment: Mapping[str, str]) -> Self:
-        """Start one, or use the one that FIRESTORE_EMULATOR_HOST names. Raises EmulatorError."""
+    def start(cls, processes: ProcessGroup, environment: Mapping[str, str]) -> Self:
+        """Start an emulator, or use the one that FIRESTORE_EMULATOR_HOST names. Raises EmulatorError."""
         named = environment.get("FIRESTORE_EMULATOR_HOST")
         if named:
             return cls(named)
@@ -41,11 +41,11 @@ class FirestoreEmulator:
         if java is None:
             raise EmulatorError(NO_JAVA)
         command = [java, *JAVA, "-cp", str(jar), MAIN, "start", "--host=127.0.0.1", "--port={port}"]
-        return cls(f"127.0.0.1:{family.start_server('firestore', command)}")
+        return cls(f"127.0.0.1:{processes.start_server('firestore', command)}")
 
 
 def _jar(environment: Mapping[str, str]) -> Path:
-    """The emulator's jar: the one that is named, else the Cloud SDK's."""
+    """Return the emulator's jar: the one that JAR_VARIABLE names, else the Cloud SDK's. Raises EmulatorError."""
     named = environment.get(JAR_VARIABLE)
     candidates = [Path(named)] if named else [root / IN_SDK for root in _sdk_roots(environment)]
     for candidate in candidates:
@@ -55,11 +55,11 @@ def _jar(environment: Mapping[str, str]) -> Path:
 
 
 def _sdk_roots(environment: Mapping[str, str]) -> list[Path]:
-    """Where the Cloud SDK may be: as it says itself, or around its `gcloud`."""
+    """Return possible folders of the Cloud SDK: from CLOUDSDK_ROOT_DIR, and relative to `gcloud`."""
     roots = [Path(root) for name in ("CLOUDSDK_ROOT_DIR",) if (root := environment.get(name))]
     gcloud = shutil.which("gcloud", path=environment.get("PATH"))
     if gcloud:
-        beside = Path(os.path.realpath(gcloud)).parent
-        # Debian's /usr/bin/gcloud is a script of its own; the SDK is in ../lib.
-        roots += [beside.parent, beside.parent / "lib" / "google-cloud-sdk"]
+        prefix = Path(os.path.realpath(gcloud)).parent.parent
+        # Debian's /usr/bin/gcloud is a separate script; the SDK is in ../lib.
+        roots += [prefix, prefix / "lib" / "google-cloud-sdk"]
     return roots

@@ -1,31 +1,32 @@
-"""The tokens that the fake of IAM takes: whose they are, and what tokeninfo says of them.
+"""Tokens that the fake of IAM accepts: their members, and their tokeninfo.
 
-kind of token   in the world                      tokeninfo                    the APIs
-access token    "tokens", with a `scope`          its fields                   check its scope
-federated       "tokens", without a `scope`       refuses (400)                take it
-self-signed     a JWT, by one of "keys"           refuses (400)                check its scope, or its audience
-any other       none                              refuses (400)                401
+kind of token   in the world                      tokeninfo           APIs
+access token    "tokens", with a `scope`          its fields          check its scope
+federated       "tokens", without a `scope`       error (400)         accept it
+self-signed     a JWT, by one of "keys"           error (400)         check its scope, or its audience
+any other       none                              error (400)         error (401)
 
-The status of each refusal is a field of the world, and of one token alone where its entry has a field `tokeninfo`:
+The status of each tokeninfo error is a field of the world, and a field `tokeninfo` of a token overrides it:
 
     "tokeninfo": {"unknown": 400, "federated": 400, "self-signed": 400}
 
-The APIs check a token as ever, whatever tokeninfo answers. What this fake guesses, because no documentation says it:
-what tokeninfo answers for federated and self-signed tokens, and that an API refuses a JWT with both `scope` and `aud`.
+The status of tokeninfo does not change how the APIs check the token. Undocumented, and therefore assumptions of this
+fake: the status of tokeninfo for federated and self-signed tokens, and that an API rejects a JWT with both `scope` and
+`aud`.
 """
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 INVALID: Final = 400
-"""What tokeninfo answers for a bad token."""
+"""Default status of tokeninfo for a token that it rejects."""
 
 TOKEN_TTL: Final = 3600
-"""Seconds that a self-signed token may live."""
+"""Maximum lifetime in seconds of a self-signed token."""
 
 
 class ApiError(Exception):
-    """An error as Google's APIs give it."""
+    """An error response of a Google API."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
@@ -33,16 +34,16 @@ class ApiError(Exception):
 
 
 def member_of(world: Mapping[str, Any], token: str, scopes: Sequence[str], audience: str) -> str:
-    """Return whose the token is, as policies name members.
+    """Return the member that the token authenticates, as policies name members.
 
     Args:
-        world: the token may be known to.
-        token: as a request brings it.
-        scopes: of which an access token must have one.
-        audience: of a self-signed token that has no scope (https://google.aip.dev/auth/4111).
+        world: state of the fake (emulators.iam).
+        token: from the request.
+        scopes: an access token must have one of these.
+        audience: required of a self-signed token without a scope (https://google.aip.dev/auth/4111).
 
     Raises:
-        ApiError: 401 for a bad token, 403 for one without a scope that does.
+        ApiError: 401 for an invalid token, 403 for an access token without a suitable scope.
     """
     known = world.get("tokens", {}).get(token)
     if known is None:
@@ -56,7 +57,7 @@ def member_of(world: Mapping[str, Any], token: str, scopes: Sequence[str], audie
 
 
 def tokeninfo_of(world: Mapping[str, Any], token: str) -> Mapping[str, Any]:
-    """Return what tokeninfo knows of an access token. Raises ApiError for any other."""
+    """Return the tokeninfo fields of an access token. Raises ApiError for any other token."""
     known = world.get("tokens", {}).get(token, {})
     if "scope" not in known or "tokeninfo" in known:
         statuses = {"unknown": INVALID, "federated": INVALID, "self-signed": INVALID} | world.get("tokeninfo", {})
@@ -76,7 +77,7 @@ def _kind(world: Mapping[str, Any], token: str) -> str:
 
 
 def _signer(world: Mapping[str, Any], token: str, scopes: Sequence[str], audience: str) -> str:
-    """The service account that has signed the token itself."""
+    """Return the service account that signed the token. Raises ApiError 401 if the token is invalid."""
     import jwt
 
     try:

@@ -1,15 +1,15 @@
-"""A strict fake of the metadata server, by which a process in Google Cloud knows who it runs as.
+"""Strict fake of the metadata server, from which a process in Google Cloud gets its service account's credentials.
 
-It has what Cloud Run documents, for one service account:
+It has the paths that Cloud Run documents, for one service account:
 
     project/project-id, project/numeric-project-id, instance/id, instance/region, universe/universe-domain
-    instance/service-accounts/{default,EMAIL}/      with ?recursive=true, else the names of what is below it
+    instance/service-accounts/{default,EMAIL}/      JSON with ?recursive=true, else the names of its entries
     instance/service-accounts/{default,EMAIL}/{aliases,email,scopes}
     instance/service-accounts/{default,EMAIL}/token                      an access token
-    instance/service-accounts/{default,EMAIL}/identity?audience=…        an ID token, signed with a key of our own
+    instance/service-accounts/{default,EMAIL}/identity?audience=…        an ID token, signed with the account's key here
 
-As the documented one, it refuses what lacks `Metadata-Flavor: Google`, and what a proxy has passed on
-(X-Forwarded-For), with 403. An ID token has the address of the account with `format=full` alone, as on Compute Engine.
+As documented, it returns 403 for requests without `Metadata-Flavor: Google`, and for requests through a proxy
+(X-Forwarded-For). An ID token has the e-mail address of the account only with `format=full`, as on Compute Engine.
 
 https://cloud.google.com/run/docs/container-contract#metadata-server
 https://cloud.google.com/compute/docs/metadata/querying-metadata
@@ -35,20 +35,21 @@ ACCOUNTS: Final = "instance/service-accounts/"
 SCOPES: Final = ("https://www.googleapis.com/auth/cloud-platform",)
 ISSUER: Final = "https://accounts.google.com"
 TOKEN_TTL: Final = 3599
-"""Seconds that a token is good for when it is given out."""
+"""Lifetime in seconds of a new token."""
 
 Response = tuple[int, Any]
-"""A status, and a text, or an object that is sent as JSON."""
+"""A status, and a text or an object to send as JSON."""
 
 
 @dataclass(frozen=True)
 class Account:
-    """Who processes run as.
+    """Service account of a process.
 
-    email  of the service account
-    token  its access token
-    key    the private key (PEM) that signs ID tokens, "" for none
-    kid    that key's id
+    email    address of the account
+    token    access token
+    key      private key (PEM) that signs ID tokens, "" for none
+    kid      id of that key
+    project  id of the account's project
     """
 
     email: str
@@ -60,26 +61,26 @@ class Account:
 
 @dataclass(frozen=True)
 class MetadataServer:
-    """A running metadata server; its address is HOST:PORT."""
+    """A running metadata server. `address` is HOST:PORT."""
 
     address: str
 
     @classmethod
-    def start(cls, family: ProcessGroup, account: Account, file: Path) -> Self:
-        """Start one for processes that run as `account`, which is written into `file`. Raises EmulatorError."""
+    def start(cls, processes: ProcessGroup, account: Account, file: Path) -> Self:
+        """Start a server for processes that run as `account`, which is written to `file`. Raises EmulatorError."""
         file.touch(mode=0o600)
         file.write_text(json.dumps(asdict(account)))
         script = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from emulators.metadata import main; main()"
         command = [sys.executable, "-c", script, "{port}", str(file)]
-        return cls(f"127.0.0.1:{family.start_server('metadata', command)}")
+        return cls(f"127.0.0.1:{processes.start_server('metadata', command)}")
 
     def environment(self) -> Mapping[str, str]:
-        """The variables by which Google's libraries find it."""
+        """Return the environment variables that direct Google's libraries to it."""
         return {"GCE_METADATA_HOST": self.address, "GCE_METADATA_IP": self.address}
 
 
 def respond(account: Account, path: str, query: Mapping[str, list[str]]) -> Response:
-    """Return what the metadata server returns for a path below PREFIX."""
+    """Return the response to a request for a path below PREFIX."""
     texts = {
         "project/project-id": account.project,
         "project/numeric-project-id": PROJECT_NUMBER,
@@ -123,7 +124,7 @@ def _identity(account: Account, query: Mapping[str, list[str]]) -> Response:
 
 
 def identity_token(account: Account, audience: str, with_email: bool = True) -> str:
-    """Return an ID token of the account, as Google signs them."""
+    """Return an ID token of the account in Google's format."""
     import jwt
 
     now = int(time.time())
@@ -140,17 +141,17 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:  # the name that http.server calls
         parts = urlsplit(self.path)
         if parts.path == "/":
-            # Libraries look here whether there is a metadata server at all.
+            # Libraries request this path to detect a metadata server.
             self._send(200, "computeMetadata/\n")
         elif self.headers.get("Metadata-Flavor") != "Google" or "X-Forwarded-For" in self.headers:
-            self._send(403, "Missing Metadata-Flavor:Google header, or passed on by a proxy")
+            self._send(403, "Missing Metadata-Flavor:Google header, or forwarded by a proxy")
         elif not parts.path.startswith(PREFIX):
             self._send(404, "Not Found")
         else:
             self._send(*respond(self.account, parts.path.removeprefix(PREFIX), parse_qs(parts.query)))
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Nothing: what is asked here is a token."""
+        """Log nothing, since responses contain tokens."""
 
     def _send(self, status: int, value: Any) -> None:
         content = (value if isinstance(value, str) else json.dumps(value)).encode()
@@ -164,7 +165,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def main() -> None:
-    """Serve on the port that the first argument names, for the account in the file that the second one names."""
+    """Serve on the port in the first argument, for the account in the file that the second argument names."""
     port, file = sys.argv[1:]
     _Handler.account = Account(**json.loads(Path(file).read_text()))
     server = ThreadingHTTPServer(("127.0.0.1", int(port)), _Handler)

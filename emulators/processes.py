@@ -1,8 +1,8 @@
-"""Processes that never outlive us, not even after kill -9.
+"""Child processes that never outlive their parent, even if that is killed by SIGKILL.
 
-Each process gets a session of its own, so that it can be killed with all that it starts. A watchdog, one more process,
-holds the read end of a pipe whose write end is ours alone: when we are gone, however that came, the pipe ends, and the
-watchdog kills every session that it has been told of.
+Each child is started in a new session, so that it can be killed together with its descendants. A watchdog process holds
+the read end of a pipe whose write end only the parent has. When the parent ends for any reason, the watchdog reads the
+end of file, and kills every session whose id was written to the pipe.
 """
 
 import contextlib
@@ -23,24 +23,24 @@ from types import TracebackType
 from typing import IO, Final, Self
 
 START_TIMEOUT: Final = 60.0
-"""Seconds for an emulator to answer; two are usual."""
+"""Seconds until an emulator must respond; two are usual."""
 
 SERVER_PORTS: Final = (10_000, 32_768)
-"""From the first to below the second: ports for servers. The system gives those from 32768 on to connections."""
+"""Range of ports for servers, excluding its end. Ports from 32768 on are the system's ephemeral ports."""
 
 MAX_ATTEMPTS: Final = 3
-"""Another process may take a port between our asking for it and its use."""
+"""Attempts to start a server: another process may take the port between its choice and its use."""
 
 
 class EmulatorError(Exception):
-    """An emulator cannot run; the message says why, and what to do."""
+    """An emulator cannot run; the message has the reason and the next step."""
 
 
 @dataclass(frozen=True)
-class Launched:
-    """A server that answers.
+class ServerProcess:
+    """A running server that responds.
 
-    log  the file that its output goes to, which is removed with the family
+    log  file with its output, removed with the process group
     """
 
     process: subprocess.Popen[bytes]
@@ -48,7 +48,7 @@ class Launched:
     log: Path
 
     def stop(self, timeout: float) -> int:
-        """End the server by SIGTERM, and after `timeout` seconds by SIGKILL; return its exit status."""
+        """Stop the server with SIGTERM, and after `timeout` seconds with SIGKILL; return its exit status."""
         self.process.terminate()
         try:
             return self.process.wait(timeout)
@@ -58,7 +58,7 @@ class Launched:
 
 
 class ProcessGroup:
-    """Some processes, and the watchdog that ends them when the block or this process does."""
+    """Child processes, and the watchdog that kills them when the block or this process ends."""
 
     def __enter__(self) -> Self:
         """Start the watchdog."""
@@ -72,7 +72,7 @@ class ProcessGroup:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Kill all, and the watchdog after them."""
+        """Kill all children, then end the watchdog."""
         for child in self._children:
             kill_session(child.pid)
             child.wait()
@@ -87,7 +87,14 @@ class ProcessGroup:
         log: IO[bytes] | None = None,
         folder: Path | None = None,
     ) -> subprocess.Popen[bytes]:
-        """Start a process in a session of its own, in `folder`; its output goes to `log`, or where ours goes."""
+        """Start a process in a new session.
+
+        Args:
+            command: program and arguments.
+            environment: of the process; this process's by default.
+            log: file for its output; this process's output by default.
+            folder: its working directory.
+        """
         child = subprocess.Popen(command, env=environment, cwd=folder, stdout=log, stderr=log, start_new_session=True)
         self._children.append(child)
         self._pipe.write(f"{child.pid}\n".encode())
@@ -95,9 +102,9 @@ class ProcessGroup:
         return child
 
     def start_server(self, name: str, command: Sequence[str]) -> int:
-        """Start a server on a free port, written `{port}` in its command; answers the port when it answers HTTP.
+        """Start a server on a free port, which replaces `{port}` in its command, and return the port.
 
-        Raises EmulatorError with the end of its log.
+        Waits until the server responds to HTTP. Raises EmulatorError with the end of its log.
         """
         return self.launch(name, command).port
 
@@ -107,8 +114,8 @@ class ProcessGroup:
         command: Sequence[str],
         environment: Mapping[str, str] | None = None,
         folder: Path | None = None,
-    ) -> "Launched":
-        """Start a server as `start_server` does, in `folder`, with `{port}` in its environment as well."""
+    ) -> ServerProcess:
+        """Start a server as `start_server` does, in `folder`; `{port}` is replaced in its environment as well."""
         log = Path(self._folder.name) / f"{name}-{len(self._children)}.log"
         for _ in range(MAX_ATTEMPTS):
             port = free_port()
@@ -117,7 +124,7 @@ class ProcessGroup:
             with log.open("wb") as output:
                 server = self.start(words, variables, output, folder)
             if _is_serving(server, port):
-                return Launched(server, port, log)
+                return ServerProcess(server, port, log)
             kill_session(server.pid)
         raise EmulatorError(f"{name} does not start:\n{log.read_text(errors='replace')[-2000:]}")
 
@@ -137,20 +144,19 @@ for session in sessions:
     except OSError:
         pass
 """
-"""Reads the sessions' ids until the pipe ends, then kills those that are left."""
+"""Program of the watchdog: reads session ids until end of file, then kills the sessions that still exist."""
 
 
 def kill_session(leader: int) -> None:
-    """Kill a process that leads a session, and all in its group."""
+    """Kill a session leader and all processes in its process group."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(leader, signal.SIGKILL)
 
 
 def free_port() -> int:
-    """Return a loopback port that is not in use now, for a server that listens on it a moment later.
+    """Return a loopback port that is not in use, for a server that is about to listen on it.
 
-    Not one of those that the system gives to connections (Linux: ip_local_port_range): any client could take it
-    meanwhile.
+    It is not an ephemeral port (Linux: ip_local_port_range), which any client could take meanwhile.
     """
     while True:
         with socket.socket() as sock, contextlib.suppress(OSError):
@@ -160,7 +166,7 @@ def free_port() -> int:
 
 
 def _is_serving(server: subprocess.Popen[bytes], port: int) -> bool:
-    """Whether the server answers HTTP, with whatever status, before it ends or patience does."""
+    """Return whether the server responds to HTTP, with any status, before it ends or START_TIMEOUT passes."""
     deadline = time.monotonic() + START_TIMEOUT
     while time.monotonic() < deadline and server.poll() is None:
         try:

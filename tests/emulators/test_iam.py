@@ -18,7 +18,8 @@ from google.oauth2.credentials import Credentials
 from googleapiclient.discovery import build  # type: ignore[import-untyped]
 from googleapiclient.errors import HttpError  # type: ignore[import-untyped]
 
-from emulators.iam import CALLS, IamEmulator
+from emulators.iam import IamEmulator
+from emulators.iam_calls import CALLS
 from emulators.processes import ProcessGroup
 from tests.auth import worlds
 from tests.auth.worlds import BUCKET, PROJECT, PULL, PUSH, ROBOT, World
