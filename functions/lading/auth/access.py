@@ -69,7 +69,7 @@ class Caller(Protocol):
         ...
 
     def decide(self, action: Action, repository: str) -> Decision:
-        """Decide whether the caller may perform `action` on `repository` ("" where the action concerns none).
+        """Decide whether the caller may perform `action` on `repository` ("" if the action concerns none).
 
         Raises:
             RegistryError: UNAUTHORIZED if the credentials turn out to be invalid, UNAVAILABLE if the authorizer

@@ -36,7 +36,8 @@ KEYS_TTL: Final = 45.0
 read the document signs with a new key, and no longer trusts a removed one."""
 
 MIN_REFRESH_INTERVAL: Final = 5.0
-"""Seconds between reloads because of an unknown key id that did not find it: any client can send such an id."""
+"""Minimum seconds after a reload that did not find an unknown key id, before another one: any client can send such an
+id."""
 
 MAX_WAITING: Final = 16
 """Threads that may wait for another thread's reload."""

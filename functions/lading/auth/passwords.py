@@ -59,7 +59,7 @@ class Passwords:
             return False
         hashed, network = users.hashes.get(user), client.network
         mac = hmac.digest(self._key, b"\0".join([hashed or b"", user.encode(), password.encode()]), "sha256")
-        known = self._recent.knows(user, network)
+        known = self._recent.contains(user, network)
         if seconds := self._delay.remaining(user, network, known):
             if known and self._delay.try_attempt(user, network) and self._cached(mac):
                 return True

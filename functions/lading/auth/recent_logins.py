@@ -27,7 +27,7 @@ class RecentLogins:
         with self._lock:
             self._logins[name, network] = None
 
-    def knows(self, name: str, network: str) -> bool:
+    def contains(self, name: str, network: str) -> bool:
         """Return whether this caller logged in within RECENT_LOGIN_TTL."""
         with self._lock:
             try:

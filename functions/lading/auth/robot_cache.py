@@ -90,7 +90,7 @@ class RobotCache:
             return robot
         if now - entry.missed_at < MIN_REREAD_INTERVAL:
             return None
-        if self._confirmed.knows(name, mac):
+        if self._confirmed.contains(name, mac):
             return self._read(name, accepts)
         return self._read_unconfirmed(name, mac, accepts, network)
 

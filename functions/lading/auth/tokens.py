@@ -1,7 +1,7 @@
 """Bearer tokens that the registry issues at /v2/token. For five minutes they authorize without a query to Google.
 
 A token is a JWT (RFC 7519), signed with HS256 only, by a key that only this registry has, and valid for this registry
-only. Its claims, beside the registered ones:
+only. Its claims, in addition to the registered ones:
 
     access     granted scopes, in the form of distribution: [{"type", "name", "actions"}]
     refused    denied scopes, in the same form: a request for them gets 403, not 401

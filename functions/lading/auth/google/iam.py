@@ -118,11 +118,11 @@ class IamAuthorizer:
         self._listings = Bulkhead(MAX_LISTINGS, MAX_WAITING_LISTINGS, reserved=MAX_LISTINGS // 4, principal_share=1)
 
     def identify(self, user: str, secret: str, client: ClientAddress = NO_ADDRESS) -> "IamCaller":
-        """See Authorizer.identify. A token that tokeninfo does not know may be valid: the permission source tells."""
+        """See Authorizer.identify. A token that tokeninfo rejects may be valid if the permission source accepts it."""
         is_key = user in KEY_USERS
         token = self._keys.token(user, secret, client.network) if is_key else google_token(user, secret)
         hashed = sha256(token.encode()).digest()
-        subject = IamSubject(token, hashed, client.network, self._recent.knows("", client.network))
+        subject = IamSubject(token, hashed, client.network, self._recent.contains("", client.network))
         identity = self._identities.get(hashed, lambda: self._identify_token(subject))
         if identity is None:
             raise RegistryError(UNAUTHORIZED)
@@ -130,7 +130,7 @@ class IamAuthorizer:
             self._keys.confirm(user, secret, client.network)
         if identity.scopes is None and not UNSCOPED_ACTIONS[self._unscoped]:
             raise RegistryError(UNAUTHORIZED, {"reason": "this registry refuses tokens with unknown scopes"})
-        known = self._recent.knows(identity.principal, client.network)
+        known = self._recent.contains(identity.principal, client.network)
         return IamCaller(self, replace(subject, known=known, identity=identity), identity)
 
     def required_permission(self, action: Action, repository: str) -> RequiredPermission:

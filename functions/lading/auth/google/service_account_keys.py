@@ -76,12 +76,12 @@ class ServiceAccountKeys:
     def confirm(self, user: str, secret: str, network: str) -> None:
         """Record that Google accepts the token of this key, so that the rate limit does not apply to it."""
         hashed = _hash(user, secret).hex()
-        if not self._confirmed.knows(hashed, ""):
+        if not self._confirmed.contains(hashed, ""):
             self._limit.refund(network)
         self._confirmed.add(hashed, "")
 
     def _make_token(self, key: _ServiceAccountKey, hashed: bytes, network: str) -> str:
-        is_confirmed = self._confirmed.knows(hashed.hex(), "")
+        is_confirmed = self._confirmed.contains(hashed.hex(), "")
         with self._bulkhead.slot(network, is_confirmed):
             # Another thread may have created it meanwhile: many machines may start with one key at the same time.
             token = self._tokens.peek(hashed)
