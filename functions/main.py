@@ -68,9 +68,10 @@ def _may_access(request: Request) -> bool:
     request.
     """
     from lading import settings
+    from lading.loopback import is_loopback
 
     # The settings come first: they refuse such a registry behind a proxy, whose address may be loopback.
-    return settings.load_settings().access != "everybody" or settings.is_loopback(request.remote_addr or "")
+    return settings.load_settings().access != "everybody" or is_loopback(request.remote_addr or "")
 
 
 def _replace_framework() -> None:

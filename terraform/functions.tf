@@ -18,10 +18,10 @@ locals {
     } : name => value if value != ""
   }
 
-  # The program's own table of settings: a misspelled setting is found before anything is deployed.
+  # The program's own declarations of settings: a misspelled setting is found before anything is deployed.
   known_settings = [
-    for option in flatten(regexall("(?m)^    Setting\\(\\s*\"([a-z-]+)\"", file("${local.root}/functions/lading/settings.py"))) :
-    "LADING_${upper(replace(option, "-", "_"))}"
+    for name in flatten(regexall("(?m)^    ([a-z_]+): [^=\\n]+ = setting\\(", file("${local.root}/functions/lading/settings.py"))) :
+    "LADING_${upper(name)}"
   ]
 
   # Settings that are set, and validated, by variables of the module.

@@ -28,6 +28,7 @@ DIALECT = ("nobody", "anybody", "somebody", "whoever", "strangers?", "mend(?:s|e
 each_page = pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
 
 OTHER_VARIABLES = {
+    "LADING_CONFIG",  # lading.toml
     "LADING_AUDIT",  # .ci/audit.py
     "LADING_HOST",  # python -m emulators cloud
     "LADING_TOKEN",  # python -m emulators cloud, lading doctor

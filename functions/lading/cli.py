@@ -31,6 +31,7 @@ COMMANDS: Final = (
     "robots",
     "keys",
     "access",
+    "config",
     "doctor",
 )
 """Modules of lading.commands, in the order in which the help names them."""
@@ -69,7 +70,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(arguments: Sequence[str] | None) -> int:
     parsed = _parsed(sys.argv[1:] if arguments is None else arguments)
     command: Command = parsed.command
-    return command(parsed, settings.load_settings(options=given_options(parsed))) or 0
+    return (
+        command(parsed, settings.load_settings(options=given_options(parsed), config=getattr(parsed, "config", "")))
+        or 0
+    )
 
 
 def _reason(error: Exception) -> str:

@@ -1,7 +1,14 @@
-"""The values of settings: each is read from its text, or refused by a ValueError with a sentence that says why."""
+"""Parsers of the values of settings.
+
+Each returns the value of a text, or raises ValueError with the middle of a sentence that begins with the setting's name
+and ends with ", not TEXT".
+"""
 
 import re
-from typing import Final
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
 MAX_NAMES: Final = 500
@@ -9,22 +16,42 @@ ORIGIN: Final = re.compile(r"https?://(?:[a-z0-9._-]{1,253}|\[[0-9a-f:.]{2,45}\]
 NAME_CHARACTERS: Final = frozenset("abcdefghijklmnopqrstuvwxyz0123456789._/-*")
 
 
-def address(text: str) -> tuple[str, int]:
-    """Return the host and the port of HOST:PORT; the host may be an IPv6 address in brackets. Raises ValueError."""
+UNITS: Final = {"d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
+
+
+class Address(NamedTuple):
+    """Where to listen: a host name or address, without brackets, and a TCP port."""
+
+    host: str
+    port: int
+
+
+def address(text: str) -> Address:
+    """Parse HOST:PORT; the host may be an IPv6 address in brackets. Raises ValueError."""
     host, _, port = text.rpartition(":")
     if not host or not port.isdigit() or not 0 < int(port) < 65536:
-        raise ValueError(f"--address is HOST:PORT, not {text}")
-    return host.strip("[]"), int(port)
+        raise ValueError("is HOST:PORT")
+    return Address(host.strip("[]"), int(port))
+
+
+def folder(text: str) -> Path:
+    """Return a folder's absolute path."""
+    return Path(text).absolute()
+
+
+def file(text: str) -> Path | None:
+    """Return a file's path, or None for ""."""
+    return Path(text) if text else None
 
 
 def public_url(text: str) -> str:
     """Return an address that clients see, without a slash at its end. Raises ValueError."""
     parts = urlsplit(text)
     if text and (parts.scheme not in ("http", "https") or not parts.netloc or parts.path.strip("/") or parts.query):
-        raise ValueError(f"--url is http(s)://HOST[:PORT], not {text}")
+        raise ValueError("is http(s)://HOST[:PORT]")
     if not text.isascii():
         # It stands in headers, and no client takes such a host in a reference.
-        raise ValueError(f"--url has only ASCII in it (xn--… for a host of other letters), not {text}")
+        raise ValueError("has only ASCII in it (xn--… for a host of other letters)")
     return text.rstrip("/")
 
 
@@ -34,34 +61,71 @@ def origins(text: str) -> tuple[str, ...]:
     for origin in found:
         if len(found) > MAX_NAMES or not ORIGIN.fullmatch(origin):
             raise ValueError(
-                f"--cors-origins is http(s)://HOST[:PORT] and more of them with commas between them, not {origin[:80]};"
-                " there is none for all sites, whose pages would act with the credentials that browsers keep"
+                "is a list of http(s)://HOST[:PORT] with commas between them (there is no value for all sites, whose"
+                " pages would act with the credentials that browsers keep)"
             )
     return tuple(origin.removesuffix(":443" if origin.startswith("https") else ":80") for origin in found)
 
 
-def names(option: str, text: str) -> tuple[str, ...]:
-    """Return names, or patterns of them, that stand with commas between them. Raises ValueError."""
+def names(text: str) -> tuple[str, ...]:
+    """Parse a list of names, or patterns of them, with commas between them. Raises ValueError."""
     found = tuple(name.strip().rstrip("/") for name in text.split(",") if name.strip())
     if len(found) > MAX_NAMES or any(set(name) - NAME_CHARACTERS for name in found):
-        raise ValueError(f"--{option} is at most {MAX_NAMES} names with commas between them, not {text[:80]}")
+        raise ValueError(f"is a list of at most {MAX_NAMES} names with commas between them")
     return found
 
 
 def rules(text: str) -> tuple[str, ...]:
-    """Return rules with commas between them."""
+    """Parse a list of rules with commas between them."""
     return tuple(rule.strip() for rule in text.split(",") if rule.strip())
 
 
-def choice(option: str, text: str, choices: tuple[str, ...]) -> str:
-    """Return one of some words. Raises ValueError."""
-    if text not in choices:
-        raise ValueError(f"--{option} is {', '.join(choices[:-1])} or {choices[-1]}, not {text}")
-    return text
+def choice(*choices: str) -> Callable[[str], str]:
+    """Return a parser of one of some words."""
+
+    def parse(text: str) -> str:
+        if text not in choices:
+            raise ValueError(f"is {', '.join(choices[:-1])} or {choices[-1]}")
+        return text
+
+    return parse
 
 
-def number(option: str, text: str, minimum: int, maximum: int) -> int:
-    """Return a number within its bounds. Raises ValueError."""
-    if not text.isdigit() or not minimum <= int(text) <= maximum:
-        raise ValueError(f"--{option} is a number from {minimum} to {maximum}, not {text}")
-    return int(text)
+def number(minimum: int, maximum: int) -> Callable[[str], int]:
+    """Return a parser of a number within bounds."""
+
+    def parse(text: str) -> int:
+        if not (text.isascii() and text.isdigit()) or not minimum <= int(text) <= maximum:
+            raise ValueError(f"is a number from {minimum} to {maximum}")
+        return int(text)
+
+    return parse
+
+
+def mebibytes(minimum: int, maximum: int) -> Callable[[str], int]:
+    """Return a parser of a number of MiB within bounds; its values are bytes."""
+    parse = number(minimum, maximum)
+    return lambda text: parse(text) * 2**20
+
+
+def duration(text: str) -> timedelta:
+    """Parse a time such as 90d, 12h, 30m or 45s. Raises ValueError."""
+    found = re.fullmatch(r"(\d{1,7})([dhms])", text, re.ASCII)
+    if not found:
+        raise ValueError("is a time such as 90d, 12h or 30m")
+    return timedelta(**{UNITS[found[2]]: int(found[1])})
+
+
+def interval(text: str) -> timedelta | None:
+    """Parse a time above zero, or None for `off`. Raises ValueError."""
+    found = None if text == "off" else _duration_or_none(text)
+    if found == timedelta(0):
+        raise ValueError("is a time such as 1h, or off")
+    return found
+
+
+def _duration_or_none(text: str) -> timedelta:
+    try:
+        return duration(text)
+    except ValueError:
+        return timedelta(0)

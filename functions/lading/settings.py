@@ -1,189 +1,249 @@
-"""The settings: a row each, from which the command line, the environment and README's table are made."""
+"""The settings of a registry: each is declared once, as a field of Settings.
+
+The options of the command line, the LADING_* variables, lading.toml, docs/settings.md and the settings that Terraform's
+module knows are all derived from these declarations.
+"""
 
 import os
-import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from functools import lru_cache, partial
-from ipaddress import ip_address
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
-from lading import setting_values
+from lading import setting_values as parse
+from lading.config_file import NO_CONFIG, ConfigError, find_config
+from lading.loopback import CONTAINER_HOSTS, is_loopback
+from lading.setting import Setting, declared_in, setting
+from lading.setting_texts import DEFAULT, SettingTexts
 
 
 class SettingsError(Exception):
     """A setting that cannot be used; the message says which, and why."""
 
 
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """One setting.
+DATABASE: Final = "metadata.sqlite"
+"""The file of the metadata in a data folder."""
 
-    option   of `lading serve`, without the dashes
-    default  as it would be written; "" where there is none
-    value    what stands for the value in a usage line
+MAX_HOPS: Final = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The settings, parsed and checked. Empty texts and None stand for what is not set.
+
+    project  of Google Cloud, whose traces the log belongs to: GOOGLE_CLOUD_PROJECT, or the metadata store's
+    sources  where the value of each setting comes from, by its option: an option, a variable, a file, or DEFAULT
     """
 
-    option: str
-    default: str
-    value: str
-    help: str
-
-    @property
-    def variable(self) -> str:
-        """The environment variable."""
-        return f"LADING_{self.option.replace('-', '_').upper()}"
-
-
-SETTINGS: Final = (
-    Setting("address", "127.0.0.1:5000", "HOST:PORT", "where to listen"),
-    Setting("data", "./lading-data", "FOLDER", "where blobs and metadata are, unless the next two say otherwise"),
-    Setting("blobs", "", "URL", "the blob store: file:///FOLDER or gs://BUCKET"),
-    Setting("metadata", "", "URL", "the metadata store: sqlite:///FILE or firestore://PROJECT/DATABASE"),
-    Setting("url", "", "URL", "the address that clients see, behind a proxy or a load balancer"),
-    Setting(
-        "cors-origins",
+    address: parse.Address = setting("server", "127.0.0.1:5000", "HOST:PORT", "where to listen", parse.address)
+    data: Path = setting(
+        "stores",
+        "./lading-data",
+        "FOLDER",
+        "where blobs and metadata are, unless the next two say otherwise",
+        parse.folder,
+        is_path=True,
+    )
+    blobs: str = setting(
+        "stores",
+        "",
+        "URL",
+        "the blob store: file:///FOLDER or gs://BUCKET",
+        derived=lambda data: (data / "blobs").as_uri(),
+    )
+    metadata: str = setting(
+        "stores",
+        "",
+        "URL",
+        "the metadata store: sqlite:///FILE or firestore://PROJECT/DATABASE",
+        derived=lambda data: f"sqlite://{(data / DATABASE).as_posix()}",
+    )
+    url: str = setting(
+        "server", "", "URL", "the address that clients see, behind a proxy or a load balancer", parse.public_url
+    )
+    cors_origins: tuple[str, ...] = setting(
+        "server",
         "",
         "ORIGINS",
         "other sites whose web pages may use the registry with a user's credentials, as in https://ui.example.com",
-    ),
-    Setting(
-        "trusted-hops",
+        parse.origins,
+    )
+    trusted_hops: int = setting(
+        "server",
         "0",
         "NUMBER",
         "proxies in front that are trusted: the client's address is that entry of X-Forwarded-For, from the right",
-    ),
-    Setting("tls-cert", "", "FILE", "the certificate chain (PEM), for HTTPS"),
-    Setting("tls-key", "", "FILE", "the certificate's private key (PEM)"),
-    Setting(
+        parse.number(0, MAX_HOPS),
+    )
+    tls_cert: Path | None = setting(
+        "server", "", "FILE", "the certificate chain (PEM), for HTTPS", parse.file, is_path=True
+    )
+    tls_key: Path | None = setting(
+        "server", "", "FILE", "the certificate's private key (PEM)", parse.file, is_path=True
+    )
+    access: str = setting(
         "access",
         "users",
         "HOW",
         "who decides: users (two files), gs://BUCKET (IAM on a policy bucket), project://PROJECT (IAM on a project), "
         "or everybody may do everything, on loopback only",
-    ),
-    Setting("public", "", "NAMES", "repositories that all may pull, as in team/app,library/*"),
-    Setting(
-        "folders",
+        key="mode",
+    )
+    public: tuple[str, ...] = setting(
+        "access", "", "NAMES", "repositories that all may pull, as in team/app,library/*", parse.names
+    )
+    folders: tuple[str, ...] = setting(
+        "access",
         "",
         "NAMES",
         "the policy bucket's managed folders, as in team-a,team-b/web: no others are asked, and a listing asks each",
-    ),
-    Setting(
-        "unscoped-tokens",
+        parse.names,
+    )
+    unscoped_tokens: str = setting(
+        "access",
         "pull",
         "refuse|pull|push|delete",
         "the most that Google tokens may do whose scopes Google does not tell, as those of federated workloads",
-    ),
-    Setting("users", "", "FILE", "users and bcrypt hashes (htpasswd); default users.htpasswd in the data folder"),
-    Setting("grants", "", "FILE", "who may do what; default grants.txt in the data folder"),
-    Setting("keys", "", "URL", "the keys of tokens and robots: file:///FILE or secret://PROJECT/SECRET"),
-    Setting(
-        "hmac-key",
+        parse.choice("refuse", "pull", "push", "delete"),
+    )
+    users: Path = setting(
+        "access",
+        "",
+        "FILE",
+        "users and bcrypt hashes (htpasswd); default users.htpasswd in the data folder",
+        Path,
+        derived=lambda data: data / "users.htpasswd",
+        is_path=True,
+    )
+    grants: Path = setting(
+        "access",
+        "",
+        "FILE",
+        "who may do what; default grants.txt in the data folder",
+        Path,
+        derived=lambda data: data / "grants.txt",
+        is_path=True,
+    )
+    keys: str = setting(
+        "access",
+        "",
+        "URL",
+        "the keys of tokens and robots: file:///FILE or secret://PROJECT/SECRET",
+        derived=lambda data: (data / "keys.json").as_uri(),
+    )
+    hmac_key: Path | None = setting(
+        "stores",
         "",
         "FILE",
         "an HMAC key of Cloud Storage, ACCESS_ID SECRET, to sign URLs with; else whoever the registry runs as signs",
-    ),
-    Setting(
-        "cdn-key", "", "FILE", "a key of Cloud CDN, URL NAME KEY: pulls are redirected to that URL, signed with it"
-    ),
-    Setting(
-        "immutable",
+        parse.file,
+        is_path=True,
+    )
+    cdn_key: Path | None = setting(
+        "stores",
+        "",
+        "FILE",
+        "a key of Cloud CDN, URL NAME KEY: pulls are redirected to that URL, signed with it",
+        parse.file,
+        is_path=True,
+    )
+    immutable: tuple[str, ...] = setting(
+        "rules",
         "",
         "RULES",
         "tags that are created once, as in prod/*:v*,!prod/*:v*-rc* (an exception begins with an exclamation mark)",
-    ),
-    Setting(
-        "allow-missing",
+        parse.rules,
+    )
+    allow_missing: tuple[str, ...] = setting(
+        "rules",
         "",
         "RULES",
         "what manifests may name and lack: windows/*:urls (layers with URLs), mirror/*:sparse (an index's manifests)",
-    ),
-    Setting("undelete", "7d", "TIME", "how long what is deleted can be restored, as in 7d, 12h or 30m"),
-    Setting("grace", "24h", "TIME", "how long collection leaves a blob alone that no manifest names"),
-    Setting(
-        "collect-every",
+        parse.rules,
+    )
+    undelete: timedelta = setting(
+        "rules", "7d", "TIME", "how long what is deleted can be restored, as in 7d, 12h or 30m", parse.duration
+    )
+    grace: timedelta = setting(
+        "rules", "24h", "TIME", "how long collection leaves a blob alone that no manifest names", parse.duration
+    )
+    collect_every: timedelta | None = setting(
+        "jobs",
         "1h",
         "TIME|off",
         "how often `lading serve` collects garbage and cleans up by itself, on a folder and SQLite",
-    ),
-    Setting("collector", "", "EMAIL", "the service account whose calls the function `collect` answers"),
-    Setting("cleanup", "", "FILE|JSON", "clean-up policies, in Artifact Registry's JSON: a file, or the JSON itself"),
-    Setting(
-        "cleanup-mode", "plan", "plan|apply", "whether the scheduled collection applies the policies, or only reports"
-    ),
-    Setting("log", "text", "text|json", "the form of the access log, a line per request on standard error"),
-    Setting("log-level", "info", "info|debug", "with `debug` also requests that held up all others for 50 ms or more"),
-    Setting(
-        "threads",
+        parse.interval,
+    )
+    collector: str = setting("jobs", "", "EMAIL", "the service account whose calls the function `collect` answers")
+    cleanup: str = setting(
+        "rules",
+        "",
+        "FILE|JSON",
+        "clean-up policies, in Artifact Registry's JSON: a file, or the JSON itself",
+        is_path=True,
+    )
+    cleanup_mode: str = setting(
+        "rules",
+        "plan",
+        "plan|apply",
+        "whether the scheduled collection applies the policies, or only reports",
+        parse.choice("plan", "apply"),
+    )
+    log: str = setting(
+        "log",
+        "text",
+        "text|json",
+        "the form of the access log, a line per request on standard error",
+        parse.choice("text", "json"),
+        key="format",
+    )
+    log_level: str = setting(
+        "log",
+        "info",
+        "info|debug",
+        "with `debug` also requests that held up all others for 50 ms or more",
+        parse.choice("info", "debug"),
+        key="level",
+    )
+    threads: int = setting(
+        "server",
         "128",
         "NUMBER",
         "requests served at a time; uploads have three quarters of them, and one user alone half of those",
-    ),
-    Setting(
-        "body-timeout",
+        parse.number(1, 1000),
+    )
+    body_timeout: int = setting(
+        "server",
         "60",
         "SECONDS",
         "how long a request's body may stand still: however slow it is, one that moves goes on",
-    ),
-    Setting("largest-body", "0", "MIB", "the largest body of a request, where something in front ends more; 0 for any"),
-)
+        parse.number(1, 3600),
+    )
+    largest_body: int = setting(
+        "server",
+        "0",
+        "MIB",
+        "the largest body of a request, where something in front ends more; 0 for any",
+        parse.mebibytes(0, 1_000_000),
+    )
+    project: str = ""
+    sources: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
 
+    @property
+    def host(self) -> str:
+        """The host of `address`."""
+        return self.address.host
 
-DATABASE: Final = "metadata.sqlite"
-"""The file of the metadata in a data folder."""
+    @property
+    def port(self) -> int:
+        """The port of `address`."""
+        return self.address.port
 
-UNITS: Final = {"d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
-MAX_HOPS: Final = 16
-CONTAINER_HOSTS: Final = frozenset(
-    f"host.{each}.internal" for each in ("docker", "containers", "minikube", "k3d", "lima", "rancher-desktop")
-)
-"""Names by which containers reach the loopback of their machine: no page can have them, `.internal` is private."""
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """The settings, read and checked. Empty texts and None stand for what is not set.
-
-    project  of Google Cloud, whose traces the log belongs to: GOOGLE_CLOUD_PROJECT, or the metadata store's
-    """
-
-    host: str
-    port: int
-    data: Path
-    blobs: str
-    metadata: str
-    url: str
-    cors_origins: tuple[str, ...]
-    trusted_hops: int
-    tls_cert: Path | None
-    tls_key: Path | None
-    access: str
-    public: tuple[str, ...]
-    folders: tuple[str, ...]
-    unscoped_tokens: str
-    users: Path
-    grants: Path
-    keys: str
-    hmac_key: Path | None
-    cdn_key: Path | None
-    immutable: tuple[str, ...]
-    allow_missing: tuple[str, ...]
-    undelete: timedelta
-    grace: timedelta
-    collect_every: timedelta | None
-    collector: str
-    cleanup: str
-    cleanup_mode: str
-    log: str
-    log_level: str
-    threads: int
-    body_timeout: float
-    largest_body: int
-    project: str
+    def is_given(self, option: str) -> bool:
+        """Return whether a setting was set at all."""
+        return self.sources[option] != DEFAULT
 
     @property
     def realm(self) -> str:
@@ -216,123 +276,72 @@ class Settings:
         return named.scheme == "http" and not is_loopback(host) and host not in CONTAINER_HOSTS
 
 
-@lru_cache(maxsize=64)
-def is_loopback(host: str) -> bool:
-    """Whether `host`, a name or an address, is this machine and nobody else."""
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
+SETTINGS: Final = declared_in(Settings)
+"""All settings, in the order of their declaration."""
+
+DATA: Final = next(each for each in SETTINGS if each.option == "data")
 
 
 def load_settings(
-    environment: Mapping[str, str] = os.environ, options: Mapping[str, str | None] | None = None
+    environment: Mapping[str, str] = os.environ, options: Mapping[str, str | None] | None = None, config: str = ""
 ) -> Settings:
-    """The settings: of the command line's `options`, else the environment's, else defaults. Raises SettingsError."""
+    """Return the settings: of the command line, else the environment, else the configuration, else defaults.
+
+    Of `options`, by option, empty values count as not given; `config` is the value of --config, or "". Raises
+    SettingsError where a setting or the configuration cannot be used.
+    """
+    given = SettingTexts(environment, options or {}, NO_CONFIG)
     try:
-        return _parse(partial(_value, environment, options or {}), environment)
-    except ValueError as error:
+        found = find_config(config, environment, Path(given.of(DATA)[0]), SETTINGS)
+        return _parse(replace(given, config=found), environment)
+    except ConfigError as error:
         raise SettingsError(str(error)) from None
 
 
-def _parse(value: Callable[[str], str], environment: Mapping[str, str]) -> Settings:
-    """Read and check. Raises SettingsError, ValueError."""
-    _check_together(value, environment)
-    host, port = setting_values.address(value("address"))
-    data = Path(value("data")).absolute()
-    return Settings(
-        host=host,
-        port=port,
-        data=data,
-        blobs=value("blobs") or (data / "blobs").as_uri(),
-        metadata=value("metadata") or f"sqlite://{(data / DATABASE).as_posix()}",
-        url=setting_values.public_url(value("url")),
-        cors_origins=setting_values.origins(value("cors-origins")),
-        trusted_hops=_hops(value("trusted-hops")),
-        tls_cert=_file(value("tls-cert")),
-        tls_key=_file(value("tls-key")),
-        access=value("access"),
-        public=setting_values.names("public", value("public")),
-        folders=setting_values.names("folders", value("folders")),
-        unscoped_tokens=setting_values.choice(
-            "unscoped-tokens", value("unscoped-tokens"), ("refuse", "pull", "push", "delete")
-        ),
-        users=Path(value("users") or data / "users.htpasswd"),
-        grants=Path(value("grants") or data / "grants.txt"),
-        keys=value("keys") or (data / "keys.json").as_uri(),
-        hmac_key=_file(value("hmac-key")),
-        cdn_key=_file(value("cdn-key")),
-        immutable=setting_values.rules(value("immutable")),
-        allow_missing=setting_values.rules(value("allow-missing")),
-        undelete=duration(value("undelete")),
-        grace=duration(value("grace")),
-        collect_every=_interval(value("collect-every")),
-        collector=value("collector"),
-        cleanup=value("cleanup"),
-        cleanup_mode=setting_values.choice("cleanup-mode", value("cleanup-mode"), ("plan", "apply")),
-        log=setting_values.choice("log", value("log"), ("text", "json")),
-        log_level=setting_values.choice("log-level", value("log-level"), ("info", "debug")),
-        threads=setting_values.number("threads", value("threads"), 1, 1000),
-        body_timeout=setting_values.number("body-timeout", value("body-timeout"), 1, 3600),
-        largest_body=setting_values.number("largest-body", value("largest-body"), 0, 1_000_000) * 2**20,
-        project=environment.get("GOOGLE_CLOUD_PROJECT") or _project(value("metadata")),
-    )
+def _parse(texts: SettingTexts, environment: Mapping[str, str]) -> Settings:
+    """Parse and check all settings. Raises SettingsError."""
+    values: dict[str, Any] = {}
+    sources: dict[str, str] = {}
+    for each in SETTINGS:
+        text, sources[each.option] = texts.of(each)
+        values[each.name] = _value(each, text, sources[each.option], values)
+    project = environment.get("GOOGLE_CLOUD_PROJECT") or _project(values["metadata"])
+    parsed = Settings(**values, project=project, sources=sources)
+    _check_together(parsed, environment)
+    return parsed
 
 
-def _value(environment: Mapping[str, str], options: Mapping[str, str | None], option: str) -> str:
-    """Return the text of a setting: of the command line, else of the environment, else its default."""
-    setting = next(each for each in SETTINGS if each.option == option)
-    return options.get(option) or environment.get(setting.variable) or setting.default
+def _value(declared: Setting, text: str, source: str, values: Mapping[str, Any]) -> Any:
+    """Parse one setting. Raises SettingsError."""
+    if not text and declared.derived:
+        return declared.derived(values["data"])
+    try:
+        return declared.parse(text)
+    except ValueError as error:
+        raise SettingsError(f"{source} {error}, not {text[:80]}") from None
 
 
-def _file(text: str) -> Path | None:
-    return Path(text) if text else None
-
-
-def _check_together(value: Callable[[str], str], environment: Mapping[str, str]) -> None:
+def _check_together(parsed: Settings, environment: Mapping[str, str]) -> None:
     """Raise SettingsError where settings that are good by themselves contradict one another, or the platform."""
-    in_cloud_run, to_all = "K_SERVICE" in environment, value("access") == "everybody"
-    lets_in = not to_all and environment.get("FUNCTION_TARGET", "registry") == "registry"
-    if in_cloud_run and lets_in and not value("keys"):
+    in_cloud_run, is_open = "K_SERVICE" in environment, parsed.access == "everybody"
+    is_registry = environment.get("FUNCTION_TARGET", "registry") == "registry"
+    if in_cloud_run and is_registry and not is_open and not parsed.is_given("keys"):
         # What one instance makes for itself in a folder of its own, no other would trust.
-        raise SettingsError("instances share their keys: say --keys, as in secret://PROJECT/SECRET")
-    if bool(value("tls-cert")) != bool(value("tls-key")):
+        raise SettingsError("instances share their keys: set --keys, as in secret://PROJECT/SECRET")
+    if bool(parsed.tls_cert) != bool(parsed.tls_key):
         raise SettingsError("--tls-cert and --tls-key go together")
-    if to_all and (in_cloud_run or _hops(value("trusted-hops"))):
+    if is_open and (in_cloud_run or parsed.trusted_hops):
         # Every client has the proxy's address there, which may well be loopback.
         raise SettingsError("--access everybody is for loopback alone, and refused with --trusted-hops or in Cloud Run")
 
 
-def _hops(text: str) -> int:
-    return setting_values.number("trusted-hops", text, 0, MAX_HOPS)
-
-
 def _project(metadata: str) -> str:
-    """Return the project of Google Cloud in the URL of a metadata store, or ""."""
-    parts = urlsplit(metadata)
-    return parts.netloc if parts.scheme == "firestore" else ""
-
-
-def duration(text: str) -> timedelta:
-    """A time such as 90d, 12h, 30m or 45s. Raises SettingsError."""
-    found = re.fullmatch(r"(\d{1,7})([dhms])", text)
-    if not found:
-        raise SettingsError(f"{text} is not a time such as 90d, 12h or 30m")
-    return timedelta(**{UNITS[found[2]]: int(found[1])})
-
-
-def _interval(text: str) -> timedelta | None:
-    """Return a time, or None for `off`. Raises SettingsError."""
-    found = None if text == "off" else duration(text)
-    if found == timedelta(0):
-        raise SettingsError(f"--collect-every is a time such as 1h, or off, not {text}")
-    return found
+    """Return the project of Google Cloud in the URL of the metadata store, or ""."""
+    return urlsplit(metadata).netloc if metadata.startswith("firestore:") else ""
 
 
 def local_path(url: str, scheme: str) -> Path:
-    """The path of a `file:` or `sqlite:` URL. Raises SettingsError."""
+    """Return the path of a `file:` or `sqlite:` URL. Raises SettingsError."""
     parts = urlsplit(url)
     if parts.netloc or not parts.path.startswith("/"):
         raise SettingsError(f"{url} is not of the form {scheme}:///PATH")

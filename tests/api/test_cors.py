@@ -68,7 +68,7 @@ def test_without_the_setting_no_page_is_told_anything(registry: Registry) -> Non
     "origins", ["*", "https://*.example.com", "null", "ui.example.com", f"{PAGE}/path", f"{PAGE},*"]
 )
 def test_origins_are_whole_and_none_is_everybody(origins: str) -> None:
-    with pytest.raises(SettingsError, match="--cors-origins is"):
+    with pytest.raises(SettingsError, match="LADING_CORS_ORIGINS is"):
         settings.load_settings({"LADING_CORS_ORIGINS": origins})
 
 

@@ -18,7 +18,7 @@ from tests.servers import lading
 
 DIGEST = "sha256:" + "0" * 64
 MAKE = {"serve", "init", "restore"}
-NEED_NONE = {"login-help", "keys new", "promote"}
+NEED_NONE = {"login-help", "keys new", "promote", "config check", "config show"}
 """Commands that open no store of the settings."""
 
 CHECKS = {"doctor"}

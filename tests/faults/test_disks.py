@@ -256,7 +256,7 @@ def test_on_a_full_disk_images_can_be_deleted_and_collected_until_none_is_left(
 
 def killed_at_work(environment: Mapping[str, str], folder: Path) -> None:
     """Start a collection, and kill it when it has the lease; before it has freed anything, the disk is full."""
-    program = "from lading.jobs.runner import Slices; import os, sys; Slices._slice = lambda *_: os._exit(9);"
+    program = "import os; from lading.jobs.runner import ResumableJob as Job; Job._run_phases = lambda *_: os._exit(9);"
     command = [sys.executable, "-c", f"{program} from lading.cli import main; main(['gc', '--nobody-pushes'])"]
     assert subprocess.run(command, env={**os.environ, **environment}, check=False).returncode == 9
 

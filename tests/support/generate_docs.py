@@ -23,12 +23,13 @@ def settings_table() -> str:
         (
             f"`--{setting.option} {setting.value}`",
             f"`{setting.variable}`",
+            f"`{setting.section}.{setting.key}`",
             f"`{setting.default}`" if setting.default else "",
             setting.help,
         )
         for setting in SETTINGS
     )
-    return _table(("option", "variable", "default", "description"), rows)
+    return _table(("option", "variable", "lading.toml", "default", "description"), rows)
 
 
 def errors_table() -> str:

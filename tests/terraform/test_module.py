@@ -38,13 +38,13 @@ def test_the_module_plans_what_it_says(terraform: Terraform, source: Path) -> No
 
 
 def test_the_plan_knows_the_settings_of_the_program() -> None:
-    """They are read from the program's table, whose form may change."""
+    """They are read from the program's declarations, whose form may change."""
     text = (ROOT / "terraform" / "functions.tf").read_text()
     (pattern,) = re.findall(r'regexall\("(.*?)", file\("\$\{local\.root}/functions/lading/settings\.py"', text)
     found = re.findall(
         pattern.replace(r"\\", "\\").replace(r"\"", '"'), (ROOT / "functions" / "lading" / "settings.py").read_text()
     )
-    assert found == [setting.option for setting in SETTINGS]
+    assert found == [setting.name for setting in SETTINGS]
 
 
 def test_the_tables_of_its_readme_are_those_of_the_module() -> None:

@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Container
 from typing import TYPE_CHECKING, Final
 
-from lading.commands.options import ACCESS, CommandError, Commands, add, is_given, require_registry, value_or_stdin
+from lading.commands.options import ACCESS, CommandError, Commands, add, require_registry, value_or_stdin
 from lading.settings import Settings
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def _explain(parsed: argparse.Namespace, settings: Settings) -> int:
     from lading.registry.errors import RegistryError
     from lading.registry.names import check_repository
 
-    if settings.access == "users" and not is_given(parsed, "users"):
+    if settings.access == "users" and not settings.is_given("users"):
         require_registry(settings)
     try:
         check_repository(parsed.repository)

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
-from lading.commands.options import ACCESS, CommandError, Commands, add, is_given
+from lading.commands.options import ACCESS, CommandError, Commands, add
 from lading.settings import Settings, local_path
 from lading_storage.errors import StorageError
 
@@ -79,8 +79,8 @@ def _checks(parsed: argparse.Namespace, settings: Settings) -> "Iterator[Check]"
 
 def _is_told_stores(parsed: argparse.Namespace, settings: Settings) -> bool:
     """Return whether the registry's stores and files are named, or its address alone, as from a laptop."""
-    named = any(is_given(parsed, option) for option in ("data", "blobs", "metadata", "access", "users", "grants"))
-    return named or not is_given(parsed, "url") or settings.data.exists()
+    named = any(settings.is_given(option) for option in ("data", "blobs", "metadata", "access", "users", "grants"))
+    return named or not settings.is_given("url") or settings.data.exists()
 
 
 def _skip() -> str:

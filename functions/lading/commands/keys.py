@@ -2,7 +2,7 @@
 
 import argparse
 
-from lading.commands.options import Commands, add, add_group, is_given, require_registry
+from lading.commands.options import Commands, add, add_group, require_registry
 from lading.settings import Settings
 
 
@@ -23,7 +23,7 @@ def _rotate(parsed: argparse.Namespace, settings: Settings) -> None:
     from lading.auth.keys import rotate
     from lading.composition import open_keys
 
-    given = is_given(parsed, "keys")
+    given = settings.is_given("keys")
     if not given:
         require_registry(settings)
     store = open_keys(settings.keys, create=not given)

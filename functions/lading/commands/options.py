@@ -6,9 +6,12 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from lading.settings import SETTINGS, Setting, Settings
+from lading.setting import Setting
+from lading.setting_values import duration
+from lading.settings import SETTINGS, Settings
 
 if TYPE_CHECKING:
     from lading.registry.change_context import ChangeContext
@@ -24,6 +27,12 @@ Commands = Any
 STORES = ("data", "blobs", "metadata")
 REGISTRY = (*STORES, "immutable")
 ACCESS = ("data", "metadata", "access", "public", "folders", "unscoped-tokens", "users", "grants", "keys", "url")
+
+
+CONFIG_HELP = (
+    "the configuration, lading.toml (LADING_CONFIG: a file, a gs:// URL or the text itself; default the one in the data"
+    " folder, or in this folder)"
+)
 
 
 class CommandError(Exception):
@@ -60,6 +69,8 @@ def add(commands: Commands, name: str, help: str, command: Command, options: Ite
     for setting in SETTINGS:
         if setting.option in chosen:
             _add_setting(parser, setting)
+    if chosen:
+        parser.add_argument("--config", metavar="FILE", default="", help=CONFIG_HELP)
     return parser
 
 
@@ -136,12 +147,6 @@ def require_registry(settings: Settings) -> None:
     opened.close()
 
 
-def is_given(parsed: argparse.Namespace, option: str) -> bool:
-    """Whether a setting was given, as an option or in the environment."""
-    setting = next(each for each in SETTINGS if each.option == option)
-    return bool(getattr(parsed, option.replace("-", "_"), None) or os.environ.get(setting.variable))
-
-
 @contextmanager
 def registry_errors() -> Iterator[None]:
     """Turn what the registry refuses in this block into a command's error."""
@@ -186,6 +191,14 @@ def confirm(parsed: argparse.Namespace, question: str) -> None:
     print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):
         raise CommandError("nothing was changed")
+
+
+def parse_time(option: str, text: str) -> timedelta:
+    """Parse a time such as 7d. Raises CommandError, which names the option."""
+    try:
+        return duration(text)
+    except ValueError as error:
+        raise CommandError(f"{option} {error}, not {text}") from None
 
 
 def value_or_stdin(text: str) -> str:

@@ -6,8 +6,17 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from lading.commands.options import CommandError, Commands, add, add_group, metadata, refuse_standby, value_or_stdin
-from lading.settings import Settings, duration
+from lading.commands.options import (
+    CommandError,
+    Commands,
+    add,
+    add_group,
+    metadata,
+    parse_time,
+    refuse_standby,
+    value_or_stdin,
+)
+from lading.settings import Settings
 from lading_storage.records.core import Key, Robot
 
 if TYPE_CHECKING:
@@ -56,7 +65,9 @@ def _create(parsed: argparse.Namespace, settings: Settings) -> None:
 def _rotate(parsed: argparse.Namespace, settings: Settings) -> None:
     refuse_standby(settings)
     _check_out(parsed.out)
-    secret = robots_of(settings).rotate(parsed.name, duration(parsed.overlap), _parse_lifetime(parsed.expires))
+    secret = robots_of(settings).rotate(
+        parsed.name, parse_time("--overlap", parsed.overlap), _parse_lifetime(parsed.expires)
+    )
     _show(parsed.name, secret, parsed.out)
 
 
@@ -128,4 +139,4 @@ def _show(name: str, secret: str, out: Path | None) -> None:
 
 
 def _parse_lifetime(text: str) -> timedelta | None:
-    return None if text == "never" else duration(text)
+    return None if text == "never" else parse_time("--expires", text)

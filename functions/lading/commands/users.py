@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from lading.commands.first_user import ADMIN, forget_password
-from lading.commands.options import CommandError, Commands, add, add_group, is_given, require_registry
+from lading.commands.options import CommandError, Commands, add, add_group, require_registry
 from lading.settings import Settings
 
 
@@ -37,7 +37,7 @@ def _set(parsed: argparse.Namespace, settings: Settings) -> None:
         )
     if name == "*" or TOKEN_USERS.fullmatch(name):
         raise CommandError(f"{name} is not a user's name: it stands for others")
-    _require_registry(parsed, settings)
+    _require_registry(settings)
     UsersFile(settings.users).set(name, hash_password(_password(parsed)))
     _forget_first_password(name, settings)
     print(f"{name} can log in; what {name} may do is in {settings.grants}")
@@ -46,7 +46,7 @@ def _set(parsed: argparse.Namespace, settings: Settings) -> None:
 def _remove(parsed: argparse.Namespace, settings: Settings) -> None:
     from lading.auth.users_file import UsersFile
 
-    _require_registry(parsed, settings)
+    _require_registry(settings)
     if not UsersFile(settings.users).remove(parsed.name):
         raise CommandError(f"there is no user {parsed.name}")
     _forget_first_password(parsed.name, settings)
@@ -55,7 +55,7 @@ def _remove(parsed: argparse.Namespace, settings: Settings) -> None:
 def _list(parsed: argparse.Namespace, settings: Settings) -> None:
     from lading.auth.users_file import UsersFile
 
-    _require_registry(parsed, settings)
+    _require_registry(settings)
     for name in UsersFile(settings.users).names():
         print(name)
 
@@ -66,9 +66,9 @@ def _forget_first_password(name: str, settings: Settings) -> None:
         forget_password(settings)
 
 
-def _require_registry(parsed: argparse.Namespace, settings: Settings) -> None:
+def _require_registry(settings: Settings) -> None:
     """Raise StoreNotFound where the file of users would lie in a folder that no server reads."""
-    if not is_given(parsed, "users"):
+    if not settings.is_given("users"):
         require_registry(settings)
 
 

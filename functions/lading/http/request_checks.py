@@ -14,8 +14,9 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 from urllib.parse import SplitResult, urlsplit
 
+from lading.loopback import is_loopback
 from lading.registry.errors import DENIED, HOST_INVALID, RegistryError
-from lading.settings import Settings, is_loopback
+from lading.settings import Settings
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment

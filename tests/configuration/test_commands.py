@@ -1,0 +1,50 @@
+"""lading config check, lading config show, and --config of the other commands."""
+
+import json
+from pathlib import Path
+
+from lading.settings import SETTINGS
+from tests.servers import lading
+
+
+def test_show_says_where_each_value_comes_from(tmp_path: Path) -> None:
+    (tmp_path / "lading.toml").write_text("[server]\nthreads = 64\n[access]\npublic = ['team/*', 'library/*']\n")
+
+    shown = lading(["config", "show", "--grace", "1h"], tmp_path, {"LADING_UNDELETE": "30d"})
+    rows = {line.split()[0]: line.split(maxsplit=1)[1] for line in shown.stdout.splitlines()}
+
+    assert shown.returncode == 0
+    assert rows.keys() == {each.option for each in SETTINGS}
+    assert rows["threads"].split(maxsplit=1) == ["64", "threads in [server] of lading.toml"]
+    assert rows["public"].split(maxsplit=1) == ["team/*,library/*", "public in [access] of lading.toml"]
+    assert rows["grace"].split() == ["3600s", "--grace"]
+    assert rows["undelete"].split() == ["2592000s", "LADING_UNDELETE"]
+    assert rows["address"].split() == ["127.0.0.1:5000", "default"]
+
+    done = lading(["config", "show", "--json"], tmp_path)
+    assert json.loads(done.stdout)["threads"] == {"value": "64", "source": "threads in [server] of lading.toml"}
+
+
+def test_check_names_what_is_wrong(tmp_path: Path) -> None:
+    good, bad = tmp_path / "good.toml", tmp_path / "bad.toml"
+    good.write_text("[server]\nthreads = 64\n")
+    bad.write_text("[server]\nthreads = 0\n")
+
+    done = lading(["config", "check", "good.toml"], tmp_path)
+    assert (done.returncode, done.stdout) == (0, "good.toml: 1 settings can be used\n")
+    done = lading(["config", "check", "bad.toml"], tmp_path)
+    assert done.returncode == 1
+    assert done.stderr == "lading: threads in [server] of bad.toml is a number from 1 to 1000, not 0\n"
+    done = lading(["config", "check"], tmp_path, {"LADING_CONFIG": "bad.toml"})
+    assert (done.returncode, "bad.toml" in done.stderr) == (1, True)
+
+
+def test_commands_work_on_the_registry_of_the_configuration(tmp_path: Path) -> None:
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc" / "lading.toml").write_text("[stores]\ndata = '../data'\n")
+    config = ["--config", "etc/lading.toml"]
+
+    assert lading(["init", *config], tmp_path).returncode == 0
+    assert (tmp_path / "data" / "metadata.sqlite").is_file()
+    assert lading(["du", *config], tmp_path).returncode == 0
+    assert lading(["du"], tmp_path).returncode == 1
