@@ -111,7 +111,7 @@ def test_what_went_in_one_commit_comes_back_one_by_one(
     clock.turn(days=31)
     clean_up(registry, REPOSITORY, rules(), apply_plan=True)
 
-    causes = {thing.id: thing.cause for thing in registry.undelete.things(REPOSITORY)}
+    causes = {thing.id: thing.cause for thing in registry.undelete.tombstones(REPOSITORY)}
     assert {causes[digest] for digest in first.all} == {causes["v1"]} == {f"manifest:{first.index}"}
     assert {causes[digest] for digest in second.all} == {causes["v2"]} == {f"manifest:{second.index}"}
     registry.undelete.tag(REPOSITORY, "v2")

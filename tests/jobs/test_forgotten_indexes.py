@@ -30,7 +30,7 @@ def collect(registry: Registry, clock: TestClock) -> None:
 
 
 def restorable(registry: Registry) -> set[str]:
-    return {thing.id for thing in registry.undelete.things("a")}
+    return {thing.id for thing in registry.undelete.tombstones("a")}
 
 
 def push_nested(registry: Registry, *, ascending: bool) -> list[str]:

@@ -120,7 +120,7 @@ def test_an_idle_collection_reads_as_much_of_many_repositories_as_of_few(stores:
     assert few["query"] < 16
     assert few["listed"] + few["read"] + few["written"] < 10
     for name in ("r0", "r1", "r2", f"r{MANY - 1}"):
-        assert {type(thing) for thing in registry.undelete.things(name)} == {DeletedManifest, DeletedTag}
+        assert {type(thing) for thing in registry.undelete.tombstones(name)} == {DeletedManifest, DeletedTag}
 
 
 def test_what_a_longer_window_holds_goes_when_that_is_over(stores: Stores) -> None:
@@ -130,14 +130,14 @@ def test_what_a_longer_window_holds_goes_when_that_is_over(stores: Stores) -> No
     for repository, days in (("r0", 7), ("r1", 30)):
         clock.turn(days=days - 1 if days == 7 else 22)
         collect(registry, clock)
-        manifest = next(iter(registry.undelete.things(repository))).id
+        manifest = next(iter(registry.undelete.tombstones(repository))).id
         registry.undelete.manifest(repository, manifest)
         pull_whole(registry, repository, manifest)
         registry.deletion.manifest(repository, manifest)
     clock.turn(days=31)
     collect(registry, clock)
 
-    assert [*registry.undelete.things("r0"), *registry.undelete.things("r1")] == []
+    assert [*registry.undelete.tombstones("r0"), *registry.undelete.tombstones("r1")] == []
 
 
 def pull_whole(registry: Registry, repository: str, digest: str) -> None:

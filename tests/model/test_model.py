@@ -346,7 +346,7 @@ class Machine(RuleBasedStateMachine):
             live = {key.id for key in found.manifests if key.repository == each}
             assert live == model.live
             assert {tag.id: tag.digest for tag in found.tags.values() if tag.repository == each} == model.tags
-            things = list(self.registry.undelete.things(each))
+            things = list(self.registry.undelete.tombstones(each))
             manifests = [thing for thing in things if isinstance(thing, DeletedManifest)]
             tags = [thing for thing in things if isinstance(thing, DeletedTag)]
             assert {dead.id: Dead(dead.id, dead.deleted, dead.cause) for dead in manifests} == model.dead

@@ -80,7 +80,7 @@ class World:
 
     def forget(self) -> None:
         """Forget at once all that could be restored, as `delete --for-good` does."""
-        for thing in list(self.registry.undelete.things("a")):
+        for thing in list(self.registry.undelete.tombstones("a")):
             retry_on_conflict(lambda thing=thing: self._forget(thing))  # type: ignore[misc]
 
     def _forget(self, thing: DeletedManifest | DeletedTag) -> None:

@@ -77,17 +77,17 @@ def test_causes_of_an_older_release_are_taken_for_what_they_can_be(registry: Reg
     image = push_image(registry, "a", "v1", "a")
     registry.tags.delete("a", "a")
     registry.deletion.repository("a")
-    for thing in registry.undelete.things("a"):
+    for thing in registry.undelete.tombstones("a"):
         whole_thing = stores.metadata.read([thing.key])[thing.key]
         assert isinstance(whole_thing, DeletedManifest | DeletedTag)
         stores.metadata.commit([Replace(replace(whole_thing, cause=thing.cause.partition(":")[2]))])
-    assert {thing.cause for thing in registry.undelete.things("a")} == {"a"}
+    assert {thing.cause for thing in registry.undelete.tombstones("a")} == {"a"}
 
     assert registry.undelete.repository("a") == 1
 
     assert registry.tags.names("a", "", 9).items == ["v1"]
     assert live(registry) == {image.digest}
-    assert deletion_causes.cause_of(next(registry.undelete.things("a"))) == "tag:a"
+    assert deletion_causes.cause_of(next(registry.undelete.tombstones("a"))) == "tag:a"
 
 
 def test_an_interrupted_delete_is_undone_though_the_manifest_lives(
@@ -110,11 +110,11 @@ def test_an_interrupted_delete_is_undone_though_the_manifest_lives(
         whole(Snapshot(stores, ["a"]))
         if point > 20 and len(live(registry)) < len(everything):
             assert subject.digest in live(registry), "the manifest itself goes last"
-        if any(registry.undelete.things("a")):
+        if any(registry.undelete.tombstones("a")):
             registry.undelete.manifest("a", subject.digest)
         assert live(registry) == everything, f"stopped at {point}"
         assert registry.tags.names("a", "", 99).items == [*names, "v1"]
-        assert not any(registry.undelete.things("a"))
+        assert not any(registry.undelete.tombstones("a"))
         point += 7
     assert point > 50
     assert live(registry) == set()
@@ -149,7 +149,7 @@ def test_forgetting_goes_on_after_a_lost_race(registry: Registry, stores: Stores
     between = Between(stores.metadata, 4, touch)
     Registry(stores.blobs, between).undelete.purge_by_cause("a", deletion_causes.of_manifest(image.digest))
 
-    assert not any(registry.undelete.things("a"))
+    assert not any(registry.undelete.tombstones("a"))
 
 
 def test_forgetting_leaves_what_an_index_needs_that_was_deleted_by_itself(registry: Registry, stores: Stores) -> None:

@@ -147,7 +147,7 @@ def test_a_manifest_may_name_it_for_an_hour(forget: bool, registry: Registry, st
     push(registry, ONE)
     delete(registry, ONE)
     if forget:
-        for thing in list(registry.undelete.things("a")):
+        for thing in list(registry.undelete.tombstones("a")):
             registry.undelete.purge(thing)
         assert state(stores) == HIDDEN_UNVERIFIED
     clock.turn(hours=1)
@@ -181,7 +181,7 @@ def test_for_good_waits_for_that_hour(registry: Registry, stores: Stores, clock:
     push(registry, ONE)
     delete(registry, ONE)
     clock.turn(minutes=40)
-    for thing in list(registry.undelete.things("a")):
+    for thing in list(registry.undelete.tombstones("a")):
         registry.undelete.purge(thing)
     clock.turn(minutes=19)
     collect(registry, clock)
@@ -200,7 +200,7 @@ def test_what_another_deleted_manifest_names_stays_hidden(registry: Registry, st
     push(registry, ONE, TWO)
     delete(registry, ONE)
     delete(registry, TWO)
-    (one,) = [thing for thing in registry.undelete.things("a") if thing.id == digest_of(ONE)]
+    (one,) = [thing for thing in registry.undelete.tombstones("a") if thing.id == digest_of(ONE)]
     registry.undelete.purge(one)
     clock.turn(hours=2)
 

@@ -53,14 +53,14 @@ def test_a_tag_comes_back(registry: Registry, clock: TestClock) -> None:
     registry.tags.delete("a", "v1")
     assert gone(registry, "a", "v1")
     assert registry.tags.names("a", "", 10).items == ["v2"]
-    (deleted,) = registry.undelete.things("a")
+    (deleted,) = registry.undelete.tombstones("a")
     assert (type(deleted), deleted.id, deleted.deleted) == (DeletedTag, "v1", clock.time)
 
     registry.undelete.tag("a", "v1")
 
     assert registry.manifests.content(registry.manifests.find("a", "v1")) == manifest.content
     assert [row.action for row in registry.tags.history("a", "v1", "", 9).items] == ["restore", "delete", "push"]
-    assert list(registry.undelete.things("a")) == []
+    assert list(registry.undelete.tombstones("a")) == []
     assert refused(lambda: registry.undelete.tag("a", "v1")).descriptor.status == 404
 
 
@@ -147,7 +147,7 @@ def test_pushing_a_deleted_digest_again_removes_its_tombstone(registry: Registry
     push_manifest(registry, "a", manifest.content or b"")
 
     assert not gone(registry, "a", manifest.digest)
-    assert [type(thing) for thing in registry.undelete.things("a")] == [DeletedTag]
+    assert [type(thing) for thing in registry.undelete.tombstones("a")] == [DeletedTag]
     assert registry.undelete.manifest("a", manifest.digest) == [], "only the tag that went with it is left"
     assert registry.manifests.find("a", "v1").digest == manifest.digest
     assert refused(lambda: registry.undelete.manifest("a", manifest.digest)).descriptor.status == 404
@@ -206,10 +206,10 @@ def test_what_is_forgotten_is_gone_for_good(registry: Registry, stores: Stores) 
     manifest = push_image(registry, "a", "v1")
     registry.deletion.manifest("a", manifest.digest)
 
-    for thing in list(registry.undelete.things("a")):
+    for thing in list(registry.undelete.tombstones("a")):
         registry.undelete.purge(thing)
 
-    assert list(registry.undelete.things("a")) == []
+    assert list(registry.undelete.tombstones("a")) == []
     assert refused(lambda: registry.undelete.manifest("a", manifest.digest)).descriptor.status == 404
     states = {link.state for link in stores.metadata.scan(DeletedLink, "a", limit=9)}
     assert states == {HIDDEN_UNVERIFIED}, "collection will see that nobody names them"

@@ -81,7 +81,7 @@ def _deleted(parsed: argparse.Namespace, settings: Settings) -> None:
     from lading_storage.records.deleted import DeletedTag
 
     place, store = reference(parsed.repository), registry(settings, writes=False)
-    for thing in store.undelete.things(place.repository):
+    for thing in store.undelete.tombstones(place.repository):
         tag = isinstance(thing, DeletedTag)
         name = f"{place.repository}{':' if tag else '@'}{thing.id}"
         what = f"tag of {thing.digest}" if isinstance(thing, DeletedTag) else f"manifest of {thing.size} bytes"

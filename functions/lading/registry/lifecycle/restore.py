@@ -45,7 +45,7 @@ class Undelete:
         self._tags = tags
         self._clock = clock
 
-    def things(self, repository: str) -> Iterator[DeletedManifest | DeletedTag]:
+    def tombstones(self, repository: str) -> Iterator[DeletedManifest | DeletedTag]:
         """Yield the tombstones of a repository, which can be restored: manifests, then tags, without `content`."""
         yield from scan_all(self._metadata, DeletedManifest, repository)
         yield from scan_all(self._metadata, DeletedTag, repository)
