@@ -11,7 +11,7 @@
     manifest is deleted     ▼   │ also a put of a manifest
                          hidden ──purge──▶ hidden-unverified ──▶ (none)
 
-A link whose references are uncertain is unverified; collection looks at these links only. So an unverified link may be
+A link whose references are uncertain is unverified; collection verifies these links only. So an unverified link may be
 referenced, but a link in the state "referenced" always is, by a live manifest. A hidden link is a record of another
 kind (DeletedLink): clients do not see it, and a push or mount creates a new link beside it.
 """

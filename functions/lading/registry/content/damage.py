@@ -22,7 +22,7 @@ MAX_RECORDS: Final = 20_000
 
 
 def is_damaged(metadata: MetadataStore, record: Link | Manifest | Tag) -> bool:
-    """Return whether the bytes behind `record` are marked as damaged; read the blob's record only if they may be."""
+    """Return whether the bytes of `record` are marked as damaged; read the blob's record only if they may be."""
     return _may_be_damaged(record) and bool(_damaged(metadata, [_digest(record)]))
 
 

@@ -100,7 +100,7 @@ class Manifests:
         that finds a manifest whose bytes are lost would not push it again.
 
         Args:
-            repository: where to look.
+            repository: where to search.
             reference: a tag, a digest, or `TAG.asof-TIME`.
             intact: whether all blobs that it, or a manifest below it, needs must be undamaged. This takes some more
                 reads if a scrub has left a hint of damage.
