@@ -122,7 +122,8 @@ def test_uploads_that_are_cut_off(server: Server, length: str, end: Callable[[so
     for _ in range(50):
         end(opened(server, f"POST {UPLOADS}?digest={digest_of(b'all')}", f"{length}\r\n", body))
     # They are the same user's, whose share is free again when the server has seen that they have ended.
-    eventually(lambda: server.request("POST", UPLOADS, b"")[0].status == 202, "no slot is free")
+    path = f"{UPLOADS}?digest={digest_of(b'all')}"
+    eventually(lambda: server.request("POST", path, b"all")[0].status == 201, "no slot is free")
 
 
 @pytest.mark.parametrize("many", [100, 1000])
