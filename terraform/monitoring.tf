@@ -124,7 +124,7 @@ resource "google_monitoring_alert_policy" "not_collecting" {
   }
 
   documentation {
-    content = "Nothing is lost by it but money, for layers that nobody can pull. The log of ${google_cloudfunctions2_function.collect.name} says why."
+    content = "Nothing is lost by it but money, for layers that no client can pull. The log of ${google_cloudfunctions2_function.collect.name} says why."
   }
 }
 

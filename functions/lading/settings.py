@@ -137,7 +137,7 @@ class Settings:
         "stores",
         "",
         "FILE",
-        "an HMAC key of Cloud Storage, ACCESS_ID SECRET, to sign URLs with; else whoever the registry runs as signs",
+        "an HMAC key of Cloud Storage, ACCESS_ID SECRET, to sign URLs with; by default, the account of the registry signs",
         parse.file,
         is_path=True,
     )

@@ -41,9 +41,9 @@ def _show(parsed: argparse.Namespace, settings: Settings) -> None:
         print(json.dumps({option: {"value": value, "source": source} for option, (value, source) in rows.items()}))
         return
     width = max(map(len, rows))
-    longest = max(len(value) for value, _ in rows.values())
+    widest = max(len(value) for value, _ in rows.values())
     for option, (value, source) in rows.items():
-        print(f"{option:<{width}}  {value:<{min(longest, 50)}}  {source}".rstrip())
+        print(f"{option:<{width}}  {value:<{min(widest, 50)}}  {source}".rstrip())
 
 
 def _text(value: Any) -> str:
