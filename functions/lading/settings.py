@@ -137,7 +137,7 @@ class Settings:
         "stores",
         "",
         "FILE",
-        "an HMAC key of Cloud Storage, ACCESS_ID SECRET, to sign URLs with; by default, the account of the registry signs",
+        "an HMAC key of Cloud Storage, ACCESS_ID SECRET, that signs URLs; by default, the registry's account signs",
         parse.file,
         is_path=True,
     )
