@@ -38,7 +38,7 @@ data "google_storage_project_service_account" "this" {
   project = var.project_id
 }
 
-# Other services do the same with service agents that a command in the README creates.
+# Other services do the same with service agents that a command in README.md of this folder creates.
 resource "google_kms_crypto_key_iam_member" "services" {
   for_each = { for store, key in local.kms : store => key if key != "" && local.stores[store].agent != "" }
 

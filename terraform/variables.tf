@@ -216,7 +216,7 @@ variable "timeout_seconds" {
 }
 
 variable "settings" {
-  description = "Additional settings of the registry: the environment variables listed in its README."
+  description = "Additional settings of the registry: the environment variables listed in docs/settings.md."
   type        = map(string)
   default     = {}
 
