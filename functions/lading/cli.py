@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import Final, NoReturn
 
 from lading import settings
+from lading.commands import exit_status
 from lading.commands.options import Command, CommandError, Parser, given_options
 from lading.settings import SettingsError
 from lading_storage.errors import StorageError
@@ -34,50 +35,45 @@ COMMANDS: Final = (
     "config",
     "doctor",
 )
-"""Modules of lading.commands, in the order in which the help names them."""
+"""Modules of lading.commands, in the order of the help."""
 
 TRACEBACK: Final = "LADING_TRACEBACK"
-"""The environment variable with which a defect shows its traceback."""
-
-
-PIPE_CLOSED: Final = 128 + 13
-"""The exit status of a program that SIGPIPE ends, as every other one before `| head` is."""
-
-INTERRUPTED: Final = 128 + 2
-"""… that SIGINT ends."""
+"""Environment variable with which a defect prints its traceback."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; return the exit status: 0, or another one with one line on standard error."""
+    """Run the command.
+
+    Returns:
+        The exit status (commands.exit_status); a failure has printed one line on standard error.
+    """
     try:
         status = _run(arguments)
         if sys.stdout:
             sys.stdout.flush()
     except BrokenPipeError:
-        # Else Python flushes again when it ends, and shows what comes of that.
+        # Python flushes again at exit, and would print a second BrokenPipeError.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return PIPE_CLOSED
+        return exit_status.PIPE_CLOSED
     except KeyboardInterrupt:
-        return INTERRUPTED
+        return exit_status.INTERRUPTED
     except Exception as error:
         if os.environ.get(TRACEBACK):
             raise
-        _tell(_reason(error), arguments if arguments is not None else sys.argv[1:])
-        return error.status if isinstance(error, CommandError) else 1
+        _report(_reason(error), arguments if arguments is not None else sys.argv[1:])
+        return error.status if isinstance(error, CommandError) else exit_status.FAILED
     return status
 
 
 def _run(arguments: Sequence[str] | None) -> int:
     parsed = _parsed(sys.argv[1:] if arguments is None else arguments)
     command: Command = parsed.command
-    return (
-        command(parsed, settings.load_settings(options=given_options(parsed), config=getattr(parsed, "config", "")))
-        or 0
-    )
+    config = getattr(parsed, "config", "")
+    return command(parsed, settings.load_settings(options=given_options(parsed), config=config)) or exit_status.OK
 
 
 def _reason(error: Exception) -> str:
-    """Return a failure in one line."""
+    """Return the message of a failure, one line."""
     match error:
         case SettingsError() | StorageError() | CommandError():
             return str(error)
@@ -85,11 +81,11 @@ def _reason(error: Exception) -> str:
             return f"{error.filename or 'standard output'}: {error.strerror or error}"
         case MemoryError():
             return "there is not enough memory"
-    return f"a defect of Lading: {type(error).__name__}: {error}; {TRACEBACK}=1 shows where, for a report"
+    return f"a defect of Lading: {type(error).__name__}: {error}; {TRACEBACK}=1 shows where, for a bug report"
 
 
-def _tell(reason: str, arguments: Sequence[str]) -> None:
-    # What waits in memory comes first, and a pipe or disk that takes no more must not hide the reason.
+def _report(reason: str, arguments: Sequence[str]) -> None:
+    # Buffered output first; a pipe or disk that takes no more must not hide the reason.
     with contextlib.suppress(OSError):
         if sys.stdout:
             sys.stdout.flush()
@@ -102,13 +98,13 @@ def _tell(reason: str, arguments: Sequence[str]) -> None:
 
 
 def _logs_json(arguments: Sequence[str]) -> bool:
-    """Return whether the log of a server is to be JSON, also where other settings cannot be read."""
+    """Return whether the server's log is JSON, even where other settings are not valid."""
     options = given_options(_parsed(arguments))
     return (options.get("log") or os.environ.get("LADING_LOG")) == "json"
 
 
 def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
-    # A cold start in the cloud imports no other command: that would cost a tenth of its CPU time.
+    # A cold start in the cloud imports no other command, which would add a tenth to its CPU time.
     return _parser([SERVE] if arguments[:1] == [SERVE] else COMMANDS).parse_args(arguments)
 
 
@@ -127,7 +123,12 @@ class _PrintVersion(argparse.Action):
 
 
 def _parser(modules: Sequence[str] = COMMANDS) -> argparse.ArgumentParser:
-    parser = Parser(prog="lading", description="A container registry that costs nothing while nobody uses it.")
+    parser = Parser(
+        prog="lading",
+        description="A container registry that costs nothing while it is not used.",
+        epilog=exit_status.help_text(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--version", action=_PrintVersion, help="print the version and the digest of the sources")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for module in modules:

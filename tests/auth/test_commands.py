@@ -14,6 +14,7 @@ from lading_storage.local.filesystem import FilesystemBlobs
 from lading_storage.local.sqlite import SqliteMetadata
 from tests.auth import worlds
 from tests.auth.worlds import BUCKET, PULL, PUSH, URL, World, id_token, know_certificates
+from tests.commands.tables import json_rows, table
 from tests.servers import basic, lading, serving
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -40,7 +41,7 @@ def run(tmp_path: Path) -> Run:
 def test_users_are_set_listed_and_removed_while_serving(run: Run, tmp_path: Path) -> None:
     run("users", "set", "alice", "--password-stdin", stdin="first\n")
     run("users", "set", "bob", stdin="second\n")
-    assert run("users", "list").stdout == "alice\nbob\n"
+    assert table(run("users", "list").stdout) == [{"NAME": "alice"}, {"NAME": "bob"}]
     environment = {"LADING_DATA": str(tmp_path / "data"), "LADING_ACCESS": "users"}
 
     def status(user: str, password: str) -> int:
@@ -51,7 +52,7 @@ def test_users_are_set_listed_and_removed_while_serving(run: Run, tmp_path: Path
         run("users", "set", "alice", stdin="third\n")
         run("users", "remove", "bob")
         assert [status("alice", "first"), status("alice", "third"), status("bob", "second")] == [401, 200, 401]
-    assert run("users", "list").stdout == "alice\n"
+    assert json_rows(run("users", "list", "--json").stdout) == [{"name": "alice"}]
     assert "admin" not in (tmp_path / "log").read_text(), "no first user where there are users"
 
 
@@ -72,18 +73,17 @@ def test_passwords_that_users_cannot_have(run: Run) -> None:
 def test_a_robot_lives_and_dies(run: Run, tmp_path: Path) -> None:
     made = run("robots", "create", "ci", "--repositories", "team/*", "--may", "pull,push", "--owner", "alice").stdout
     assert made.startswith("user      robot+ci\npassword  lading_")
-    listed = run("robots", "list").stdout
-    assert listed.split("\t")[:3] == ["ci", "pull,push", "team/*"]
-    assert "expires 20" in listed
-    assert listed.endswith("of alice\n")
+    (listed,) = table(run("robots", "list").stdout)
+    assert listed.pop("EXPIRES").startswith("20")
+    assert listed == {"NAME": "ci", "MAY": "pull,push", "REPOSITORIES": "team/*", "OWNER": "alice"}
     assert "already" in run("robots", "create", "ci", "--repositories", "x", status=1).stderr
     rotated = run("robots", "rotate", "ci", "--overlap", "1h").stdout
     assert rotated.split()[-1] != made.split()[-1]
     run("robots", "create", "ever", "--repositories", "x", "--expires", "never")
-    assert "expires never" in run("robots", "list").stdout
+    assert [row["EXPIRES"] for row in table(run("robots", "list").stdout)][1:] == ["never"]
     run("robots", "revoke", "ci")
     assert "no robot ci" in run("robots", "revoke", "ci", status=1).stderr
-    assert [line.split("\t")[0] for line in run("robots", "list").stdout.splitlines()] == ["ever"]
+    assert [row["name"] for row in json_rows(run("robots", "list", "--json").stdout)] == ["ever"]
 
 
 @pytest.mark.parametrize(
@@ -114,14 +114,11 @@ def test_an_id_token_says_who_owns_a_robot(run: Run, world: World) -> None:
         stdin=id_token("eve@example.com"),
     )
     run("robots", "create", "ci3", "--repositories", "x", "--owner", "the.build.team")
-    assert [line.split()[-1] for line in run("robots", "list").stdout.splitlines()] == [
-        "eve@example.com",
-        "the.build.team",
-    ]
+    assert [row["OWNER"] for row in table(run("robots", "list").stdout)] == ["eve@example.com", "the.build.team"]
 
     foreign = id_token("eve@example.com", aud="https://other.example")
     words = ("robots", "create", "ci2", "--repositories", "x", "--url", URL, "--owner")
-    assert "the ID token is none for" in run(*words, "-", stdin=foreign, status=1).stderr
+    assert "the ID token is not for" in run(*words, "-", stdin=foreign, status=1).stderr
 
 
 def test_no_secret_is_taken_as_an_argument(run: Run, world: World) -> None:
@@ -171,7 +168,7 @@ def test_a_robots_secret_goes_into_a_file_of_its_own(run: Run, tmp_path: Path) -
     assert (tmp_path / "second").read_text().removesuffix("\n") != first
     nowhere = str(tmp_path / "nowhere" / "secret")
     assert "folder" in run("robots", "create", "ci2", "--repositories", "x", "--out", nowhere, status=1).stderr
-    assert len(run("robots", "list").stdout.splitlines()) == 1, "no robot whose secret is lost"
+    assert len(table(run("robots", "list").stdout)) == 1, "no robot whose secret is lost"
 
 
 def test_keys_are_rotated_while_serving(run: Run, tmp_path: Path) -> None:
@@ -267,6 +264,9 @@ def test_login_help_is_for_the_host_at_hand(run: Run) -> None:
     ):
         assert line in printed
     assert "HOST" not in printed
+    assert run("login-help", "https://registry.example.com/").stdout == printed
+    assert "push localhost:5000/" in run("login-help", "localhost:5000").stdout
+    assert "is not a host" in run("login-help", "https://", status=1).stderr
 
 
 def test_a_registry_of_many_instances_is_told_where_keys_are(tmp_path: Path, world: World) -> None:

@@ -11,6 +11,7 @@ from lading import cli
 from lading.jobs.prices import BLOBS
 from lading.registry.registry import Registry
 from tests.cleanup.signed import push_signed
+from tests.commands.tables import json_rows, table
 from tests.registry.pushes import push_blob, push_image
 
 ALL = '[{"name": "all", "action": {"type": "Delete"}, "condition": {"tagPrefixes": ["v"]}}]'
@@ -42,22 +43,25 @@ def test_a_plan_says_what_and_why_and_apply_does_just_that(registry: Registry, r
     policies.write_text(KEEP_LATEST)
     options = ("--cleanup", str(policies))
 
-    shown = run("cleanup", "plan", *options).splitlines()
-    assert sorted(line.split("\t")[0] for line in shown[:-1]) == ["delete"] * 6 + ["keep"] * 6
-    (line,) = [line for line in shown if old.sbom in line.split("\t")[1]]
-    assert line.split("\t")[2:4] == ["-", f"referrer of {old.index}: policy 'all'"]
-    assert shown[-1].startswith("team/app\tkeeps 6, deletes 6, frees ")
+    shown, _, total = run("cleanup", "plan", "--wide", *options).strip().rpartition("\n")
+    rows = table(shown)
+    assert sorted(row["ACTION"] for row in rows) == ["delete"] * 6 + ["keep"] * 6
+    (row,) = [row for row in rows if old.sbom in row["MANIFEST"]]
+    assert (row["TAGS"], row["WHY"]) == ("-", f"referrer of {old.index}: policy 'all'")
+    assert total.startswith("team/app: keeps 6, deletes 6, frees ")
 
     plan = tmp_path / "plan.json"
     plan.write_text(run("cleanup", "plan", "--json", *options))
     later = push_signed(registry, "team/app", "v3")
     assert digests(registry, "team/app") == old.all | new.all | later.all
 
-    assert run("cleanup", "apply", "--yes", str(plan), *options) == (
-        "team/app\tdeleted 6, kept 6, 6 left alone: changed, or not in the plan\n"
-    )
+    assert table(run("cleanup", "apply", "--yes", str(plan), *options)) == [
+        {"REPOSITORY": "team/app", "DELETED": "6", "KEPT": "6", "SKIPPED": "6", "TAGS DELETED": "0"}
+    ]
     assert digests(registry, "team/app") == new.all | later.all
-    assert run("cleanup", "apply", "--yes", *options) == "team/app\tdeleted 6, kept 6\n"
+    assert json_rows(run("cleanup", "apply", "--yes", "--json", *options)) == [
+        {"repository": "team/app", "deleted": 6, "kept": 6, "skipped": 0, "tags": 0}
+    ]
     assert digests(registry, "team/app") == later.all
 
 
@@ -93,16 +97,14 @@ def test_what_is_reported_to_run_is_kept_until_it_is_forgotten(registry: Registr
     images = {tag: push_signed(registry, "team/app", tag) for tag in ("v1", "v2", "v3")}
     file = tmp_path / "running"
     file.write_text(f"\n{images['v2'].platforms[0]}\n")
-    run("running", "report", "cluster-1", stdin="host:5000/team/app:v1\nlibrary/other:v3\n")
+    run("in-use", "report", "cluster-1", stdin="host:5000/team/app:v1\nlibrary/other:v3\n")
 
     def kept(*words: str) -> set[str]:
         lines = run("cleanup", "plan", "--json", "--cleanup", ALL, *words).splitlines()
         return {row["digest"] for row in map(json.loads, lines) if row["kept"]}
 
-    assert run("running", "list").splitlines() == [
-        "cluster-1\thost:5000/team/app:v1\treported 0 days ago",
-        "cluster-1\tlibrary/other:v3\treported 0 days ago",
-    ]
+    listed = [(row["SOURCE"], row["REFERENCE"], row["AGE"]) for row in table(run("running", "list"))]
+    assert listed == [("cluster-1", "host:5000/team/app:v1", "0 days"), ("cluster-1", "library/other:v3", "0 days")]
     assert kept() == images["v1"].all
     assert kept("--running", str(file)) == images["v1"].all | images["v2"].all
     assert "the report is empty" in run("running", "report", "cluster-1", stdin="\n", status=1)

@@ -18,6 +18,7 @@ from lading.registry.registry import Registry
 from lading.registry.tags.immutable import ImmutableTags
 from lading_storage.records.core import Manifest
 from tests.cleanup.manifests import attaching, digest, judged, kept, node
+from tests.commands.tables import json_rows
 from tests.registry.clocks import TestClock
 from tests.registry.pushes import push_image, push_manifest
 
@@ -151,15 +152,16 @@ def test_the_command_tells_and_deletes_tags_that_go_alone(
         return capsys.readouterr().out
 
     assert run("plan").splitlines() == [
-        f"keep\ta@{image.digest}\tpr-1,prod\tpolicies delete only some of its tags\tdeletes tag pr-1: policy 'pr'",
-        "a\tkeeps 1, deletes 0, frees 0 B, deletes 1 tags alone",
+        "ACTION  MANIFEST               TAGS       FREES  WHY",
+        f"keep    a@{image.digest[:19]}  pr-1,prod      -  policies delete only some of its tags;"
+        " deletes tag pr-1: policy 'pr'",
+        "a: keeps 1, deletes 0, frees 0 B, deletes 1 tags alone",
     ]
     plan.write_text(run("plan", "--json"))
     push_manifest(registry, "a", image.content or b"", "pr-2")
-    assert (
-        run("apply", str(plan), "--yes")
-        == "a\tdeleted 0, kept 1, 1 tags deleted alone, 1 left alone: changed, or not in the plan\n"
-    )
+    assert json_rows(run("apply", str(plan), "--yes", "--json")) == [
+        {"repository": "a", "deleted": 0, "kept": 1, "skipped": 1, "tags": 1}
+    ]
     assert tags(registry) == ["pr-2", "prod"]
 
 

@@ -62,7 +62,7 @@ def test_without_a_terminal_it_takes_yes(
 
     assert (refused.returncode, refused.stdout) == (2, "")
     assert refused.stderr.startswith("lading: Delete ")
-    assert refused.stderr.endswith("Nothing was changed; say --yes where no terminal can be asked\n")
+    assert refused.stderr.endswith("Nothing was changed; use --yes where standard input is no terminal\n")
     assert tags(registry) == ["v1"]
     assert lading([*words, "--yes"], tmp_path, environment).returncode == 0
     assert tags(registry) == []

@@ -11,6 +11,7 @@ import pytest
 
 from emulators.processes import free_port
 from lading import cli
+from lading.commands import exit_status
 from lading.registry.registry import Registry
 from tests.jobs.folders import folder_stores
 from tests.registry.pushes import push_image
@@ -44,7 +45,7 @@ def test_a_reader_that_goes_away_is_no_error(folder: Path) -> None:
         process.stdout.readline()
         process.stdout.close()
         assert process.stderr.read() == b""
-    assert process.returncode == cli.PIPE_CLOSED
+    assert process.returncode == exit_status.PIPE_CLOSED
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
@@ -72,6 +73,7 @@ def test_an_output_that_is_closed_is_no_error(folder: Path) -> None:
 INTERRUPTED = """
 import os, signal, sys
 from lading import cli
+from lading.commands import exit_status
 from lading.registry.tags.tags import Tags
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
 Tags.history = lambda *_: os.kill(os.getpid(), signal.SIGINT)
@@ -82,7 +84,7 @@ sys.exit(cli.main(["history", "app"]))
 def test_an_interrupted_command_ends_silently(folder: Path) -> None:
     command = [sys.executable, "-c", INTERRUPTED]
     done = subprocess.run(command, cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout, done.stderr) == (cli.INTERRUPTED, "", "")
+    assert (done.returncode, done.stdout, done.stderr) == (exit_status.INTERRUPTED, "", "")
 
 
 def test_a_server_that_is_interrupted_ends_silently(tmp_path: Path) -> None:
@@ -95,15 +97,16 @@ def test_a_server_that_is_interrupted_ends_silently(tmp_path: Path) -> None:
             assert process.poll() is None, log.read_text()
             time.sleep(0.05)
         process.send_signal(signal.SIGINT)
-    assert process.returncode in (0, cli.INTERRUPTED)
+    assert process.returncode in (0, exit_status.INTERRUPTED)
     assert "Traceback" not in log.read_text()
 
 
-DEFECT_TOLD = "a defect of Lading: KeyError: 'a key'; LADING_TRACEBACK=1 shows where, for a report"
+DEFECT_TOLD = "a defect of Lading: KeyError: 'a key'; LADING_TRACEBACK=1 shows where, for a bug report"
 
 DEFECT = """
 import sys
 from lading import cli
+from lading.commands import exit_status
 from lading.registry.tags.tags import Tags
 Tags.history = lambda *_: {}["a key"]
 sys.exit(cli.main(["history", "app"]))
@@ -120,7 +123,8 @@ def test_a_defect_is_one_line_and_its_traceback_is_had_on_demand(folder: Path) -
     done = run()
     assert done.returncode == 1
     assert (
-        done.stderr == "lading: a defect of Lading: KeyError: 'a key'; LADING_TRACEBACK=1 shows where, for a report\n"
+        done.stderr
+        == "lading: a defect of Lading: KeyError: 'a key'; LADING_TRACEBACK=1 shows where, for a bug report\n"
     )
     assert "Traceback" in run(LADING_TRACEBACK="1").stderr
 

@@ -26,10 +26,10 @@ def test_gc_removes_what_nobody_names_and_nothing_else(
     manifest = push_image(registry, "a", "v1", layers=2)
     push_blob(registry, "a", images.blob(5000))
 
-    done = lading(["gc"], tmp_path, environment)
+    done = lading(["gc", "--json"], tmp_path, environment)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["freed_bytes"] == 0, "what is fresh stays"
-    done = lading(["gc", "--nobody-pushes"], tmp_path, environment)
+    done = lading(["gc", "--quiesced", "--json"], tmp_path, environment)
 
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)

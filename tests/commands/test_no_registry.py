@@ -25,12 +25,16 @@ CHECKS = {"doctor"}
 """It reports what it finds, a line each."""
 
 ARGUMENTS = {
+    "show": ["a:b"],
+    "tag": ["a:b", "c"],
     "history": ["a"],
     "rollback": ["a:b"],
     "delete": ["a:b"],
     "cleanup apply": ["--yes"],
     "deleted": ["a"],
     "undelete": ["a:b"],
+    "in-use report": ["cluster"],
+    "in-use forget": ["cluster"],
     "running report": ["cluster"],
     "running forget": ["cluster"],
     "backup": ["target"],
@@ -158,12 +162,14 @@ def test_init_makes_a_registry_and_its_first_user_once(environment: Mapping[str,
     first, second = lading(["init"], tmp_path, where), lading(["init"], tmp_path, where)
 
     assert first.returncode == 0, first.stderr
-    assert f"with the password in {tmp_path / 'admin.password'}" in first.stdout
+    password = tmp_path / "admin.password"
+    assert f"with the password in {password}" in first.stdout
+    assert f"  docker login localhost:5000 -u admin --password-stdin < {password}\n" in first.stdout
     assert (tmp_path / "admin.password").read_text().strip() not in first.stdout + first.stderr
     assert (tmp_path / "users").read_text().startswith("admin:$2")
     assert (second.returncode, second.stdout) == (1, "")
     assert "there is a registry" in second.stderr
-    assert lading(["history", "a"], tmp_path, where).returncode == 0
+    assert lading(["du"], tmp_path, where).returncode == 0
     made = lading(["robots", "create", "ci", "--repositories", "a/*"], tmp_path, where)
     assert made.returncode == 0, made.stderr
 

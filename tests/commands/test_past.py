@@ -7,8 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from lading import cli
+from lading.registry.registry import Registry
 from lading_storage.digests import digest_of
 from tests import images
+from tests.commands.tables import json_rows, table
+from tests.registry.pushes import push_image
 from tests.servers import Server, lading, serving
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -55,10 +59,13 @@ def test_a_tag_is_rolled_back_and_everyone_sees_it(server: Server, run: Run) -> 
     assert run("rollback", "team/app:v1").stdout == f"team/app:v1 names {first}\n"
 
     assert pulled(server, "team/app", "v1") == first
-    lines = run("history", "team/app:v1").stdout.splitlines()
-    assert [line.split("\t")[3] for line in lines] == ["rollback", "push", "push"]
-    assert f"{second} -> {first}" in lines[0]
-    assert "(lading rollback)" in lines[0]
+    events = json_rows(run("history", "--json", "team/app:v1").stdout)
+    assert [event["action"] for event in events] == ["rollback", "push", "push"]
+    assert (events[0]["before"], events[0]["digest"]) == (second, first)
+    assert events[0]["by"].endswith("(lading rollback)")
+    row = table(run("history", "team/app:v1").stdout)[0]
+    assert row["CHANGE"] == f"{second[:19]} -> {first[:19]}"
+    assert table(run("history", "--wide", "team/app:v1").stdout)[0]["CHANGE"] == f"{second} -> {first}"
     run("rollback", "team/app:v1", "--to", second)
     assert pulled(server, "team/app", "v1") == second
     run("rollback", "team/app:v1", "--at", "2020-01-01", status=1)
@@ -83,9 +90,9 @@ def test_an_immutable_tag_is_refused_by_its_rule(server: Server, run: Run) -> No
 def test_what_was_deleted_is_listed_and_restored(server: Server, run: Run) -> None:
     digest = push(server, "team/app", "v1", "one")
     assert server.request("DELETE", f"/v2/team/app/manifests/{digest}")[0].status == 202
-    listed = run("deleted", "team/app").stdout
-    assert f"team/app@{digest}" in listed
-    assert "team/app:v1" in listed
+    listed = json_rows(run("deleted", "--json", "team/app").stdout)
+    assert [row["reference"] for row in listed] == [f"team/app@{digest}", "team/app:v1"]
+    assert [row["KIND"] for row in table(run("deleted", "team/app").stdout)] == ["manifest", "tag"]
 
     run("undelete", f"team/app@{digest}")
 
@@ -115,7 +122,7 @@ def test_what_is_deleted_for_good_does_not_come_back(server: Server, run: Run) -
 def test_history_tells_times_that_at_and_as_of_take(server: Server, run: Run) -> None:
     digests = [push(server, "team/app", "v1", text) for text in ("one", "two", "three")]
 
-    times = [line.split("\t")[0] for line in run("history", "team/app:v1").stdout.splitlines()]
+    times = [row["TIME"] for row in table(run("history", "team/app:v1").stdout)]
 
     assert [pulled(server, "team/app", f"v1.asof-{time}") for time in reversed(times)] == digests
     assert run("rollback", "team/app:v1", "--at", times[1]).stdout == f"team/app:v1 names {digests[1]}\n"
@@ -134,3 +141,19 @@ def test_what_was_never_deleted_is_not_restored(server: Server, run: Run) -> Non
     assert nothing in run("undelete", "team/app", status=1).stderr
     run("delete", "--yes", "--for-good", "team/app")
     assert nothing in run("undelete", "team/app", status=1).stderr
+
+
+@pytest.mark.parametrize("command", ["history", "deleted"])
+def test_an_unknown_repository_is_an_error(
+    registry: Registry, command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main([command, "team/absent"]) == 1
+    assert "team/absent" in capsys.readouterr().err
+    image = push_image(registry, "team/app", "v1")
+    assert cli.main(["history", "team/app:v2"]) == 1
+    assert capsys.readouterr().err == "lading: there is no history of team/app:v2\n"
+
+    registry.deletion.repository("team/app")
+
+    assert cli.main([command, "team/app", "--json"]) == 0
+    assert image.digest in capsys.readouterr().out

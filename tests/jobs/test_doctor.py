@@ -32,7 +32,7 @@ LETS_IN = "admin * pull,push\nguest elsewhere/* pull\n"
 
 def states(printed: str) -> dict[str, str]:
     """How each check ended, of what the command prints."""
-    lines = [line.split() for line in printed.splitlines() if not line.startswith(" ")]
+    lines = [line.split() for line in printed.splitlines() if not line.startswith((" ", "STATE"))]
     return {name: state for state, name, *_ in lines}
 
 

@@ -161,7 +161,7 @@ def test_the_command_says_what_is_wrong(
     registry: Registry, stores: Stores, environment: Mapping[str, str], tmp_path: Path
 ) -> None:
     link = push_blob(registry, "a", images.blob())
-    good = lading(["scrub"], tmp_path, environment)
+    good = lading(["scrub", "--json"], tmp_path, environment)
     assert (good.returncode, json.loads(good.stdout)["counts"]["blobs good"]) == (0, 1)
     stores.blobs.delete(link.object)
 

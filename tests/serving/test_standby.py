@@ -32,6 +32,7 @@ COMMANDS = [
     ["vacuum"],
     ["delete", "a:v1"],
     ["rollback", "a:v1"],
+    ["tag", "a:v1", "v2"],
     ["undelete", "a"],
     ["scrub", "--repair"],
     ["running", "report", "c"],
@@ -159,7 +160,16 @@ def test_a_store_of_a_backup_that_is_given_on_its_own_is_not_written(backup: Pat
 
 
 def test_commands_that_read_work_on_a_standby(backup: Path, tmp_path: Path) -> None:
-    for words in (["history", "a"], ["deleted", "a"], ["du"], ["robots", "list"], ["running", "list"], ["scrub"]):
+    for words in (
+        ["ls"],
+        ["show", "a:v1"],
+        ["history", "a"],
+        ["deleted", "a"],
+        ["du"],
+        ["robots", "list"],
+        ["in-use", "list"],
+        ["scrub"],
+    ):
         done = lading(words, tmp_path, data(backup))
         assert done.returncode == 0, done.stderr
 

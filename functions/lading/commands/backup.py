@@ -1,6 +1,7 @@
 """`lading backup`, `lading restore`, `lading promote`."""
 
 import argparse
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from lading.commands.options import (
     metadata,
     refuse_standby,
 )
+from lading.commands.output import Printer, add_output_options
 from lading.commands.progress import ProgressLine
 from lading.settings import Settings
 
@@ -21,19 +23,51 @@ if TYPE_CHECKING:
     from lading.jobs.backup import BackupReport, Stores
 
 
+@dataclass(frozen=True, slots=True)
+class CopyRow:
+    """What a backup or a restore copied, and what it did not.
+
+    bytes           of the blobs
+    tags_skipped    tags that name something else in the destination, and were not changed
+    immutable_tags_skipped
+                    deleted tags that were not restored, since a rule makes them immutable and they last named
+                    something else
+    robots_skipped  robots that were not restored into a registry in use, since they may have been revoked
+    removed         objects that --prune removed
+    damaged         digests of the blobs that are lost or damaged in the source
+    """
+
+    repositories: int
+    tags: int
+    manifests: int
+    blobs: int
+    bytes: int
+    tags_skipped: int
+    immutable_tags_skipped: int
+    robots_skipped: int
+    removed: int
+    damaged: tuple[str, ...]
+
+    @classmethod
+    def of(cls, report: "BackupReport") -> "CopyRow":
+        """Return the row of a report."""
+        counts = {each.name: getattr(report, each.name) for each in fields(cls) if each.name != "damaged"}
+        return cls(**counts, damaged=tuple(sorted(report.damaged)))
+
+
 def add_to(commands: Commands) -> None:
     """Add the commands."""
     backup = add(commands, "backup", "copy metadata and blobs into a folder, while serving", _backup, STORES)
-    backup.add_argument(
-        "folder", metavar="FOLDER", help="an empty folder, or a backup of this registry, which is brought up to date"
-    )
-    backup.add_argument("--prune", action="store_true", help="remove the blobs that the backup does not name any more")
-    backup.add_argument("--force", action="store_true", help="even where the backup shrinks by more than half")
+    backup.add_argument("folder", metavar="FOLDER", help="an empty folder, or a backup of this registry to update")
+    backup.add_argument("--prune", action="store_true", help="remove the blobs that the backup no longer refers to")
+    backup.add_argument("--force", action="store_true", help="continue where the backup shrinks by more than half")
     restore = add(
-        commands, "restore", "put back what a backup has and the registry lacks, while serving", _restore, REGISTRY
+        commands, "restore", "restore what a backup has and the registry lacks, while serving", _restore, REGISTRY
     )
     restore.add_argument("folder", metavar="FOLDER", help="the folder of a backup")
-    promote = add(commands, "promote", "make a registry of a backup: no backup goes into it any more", _promote, ())
+    for parser in (backup, restore):
+        add_output_options(parser, wide=False)
+    promote = add(commands, "promote", "make a backup a registry of its own, which is no backup any more", _promote, ())
     promote.add_argument("folder", metavar="FOLDER", help="the folder of a backup")
 
 
@@ -46,7 +80,7 @@ def _backup(parsed: argparse.Namespace, settings: Settings) -> None:
     options = BackupOptions(parsed.force, parsed.prune, settings.metadata)
     with ProgressLine() as line:
         report = back_up(source, Path(parsed.folder), options, lambda report: _show(line, report))
-    _tell(report)
+    _print(parsed, report)
 
 
 def _restore(parsed: argparse.Namespace, settings: Settings) -> None:
@@ -57,7 +91,7 @@ def _restore(parsed: argparse.Namespace, settings: Settings) -> None:
     rules = RestoreOptions(change_context("restore"), immutable_tags(settings))
     with ProgressLine() as line:
         report = restore(Path(parsed.folder), lambda: _stores(settings), rules, lambda report: _show(line, report))
-    _tell(report)
+    _print(parsed, report)
 
 
 def _promote(parsed: argparse.Namespace, settings: Settings) -> None:
@@ -65,17 +99,17 @@ def _promote(parsed: argparse.Namespace, settings: Settings) -> None:
 
     folder = Path(parsed.folder)
     identity = promote(folder)
-    print(f"{folder} is registry {identity} of its own now; no backup goes into it any more")
-    print("Where it is served, start `lading serve` again: a standby stays read-only while it runs")
+    print(f"{folder} is registry {identity} of its own now; it takes no further backup")
+    print("Restart `lading serve` where it serves this folder: until then it stays a read-only standby")
 
 
 def _stores(settings: Settings) -> "Stores":
-    """The stores of the settings, made where there are none."""
+    """Return the stores of the settings; they are created where there are none."""
     from lading.composition import open_blobs, open_metadata
     from lading.jobs.backup import Stores
     from lading.registry.identity import identity_of
 
-    # First what may turn out to be another program's.
+    # The metadata first: it raises where the file is another program's.
     opened = open_metadata(settings.metadata)
     stores = Stores(open_blobs(settings.blobs), opened)
     identity_of(opened)
@@ -86,7 +120,7 @@ def _show(line: ProgressLine, report: "BackupReport") -> None:
     line.show(report.phase, report.done, report.total, report.moved)
 
 
-def _tell(report: "BackupReport") -> None:
-    print(report)
+def _print(parsed: argparse.Namespace, report: "BackupReport") -> None:
+    Printer.of(parsed).record(CopyRow.of(report), str(report))
     if report.damaged:
-        raise CommandError(f"{len(report.damaged)} blobs are lost or damaged where they were copied from")
+        raise CommandError(f"{len(report.damaged)} blobs are lost or damaged in the source")

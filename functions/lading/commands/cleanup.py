@@ -1,10 +1,11 @@
-"""`lading cleanup plan` and `apply`: what the clean-up policies keep and delete, why, and what that frees."""
+"""`lading cleanup plan` and `apply`: what the clean-up policies keep and delete, why, and the space that this frees."""
 
 import argparse
 import json
 import sys
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final
@@ -17,10 +18,10 @@ from lading.commands.options import (
     add_group,
     add_yes,
     confirm,
-    format_size,
     refuse_standby,
     registry,
 )
+from lading.commands.output import Column, Printer, add_output_options, format_size
 from lading.commands.progress import CountedLine
 from lading.settings import Settings
 
@@ -34,20 +35,79 @@ if TYPE_CHECKING:
 PAGE_SIZE: Final = 1_000
 
 
+@dataclass(frozen=True, slots=True)
+class PlanRow:
+    """Decision about a manifest. `lading cleanup apply` reads these fields, so their names must not change.
+
+    rule    name of the policy that decided
+    why     the reason, for people
+    frees   bytes that nothing else holds; 0 where the manifest is kept
+    untags  tags that are deleted while their manifest is kept, and the policy of each
+    """
+
+    repository: str
+    digest: str
+    tags: tuple[str, ...]
+    kept: bool
+    rule: str
+    why: str
+    frees: int
+    untags: Mapping[str, str]
+
+    @property
+    def explanation(self) -> str:
+        """The reason, and that of each tag that is deleted alone."""
+        return "; ".join([self.why, *(f"deletes tag {tag}: policy '{policy}'" for tag, policy in self.untags.items())])
+
+
+@dataclass(frozen=True, slots=True)
+class AppliedRow:
+    """What clean-up did in a repository.
+
+    deleted, kept  manifests
+    skipped        manifests and tags that were to be deleted, but have changed or are not in the given plan
+    tags           tags that were deleted while their manifests were kept
+    """
+
+    repository: str
+    deleted: int
+    kept: int
+    skipped: int
+    tags: int
+
+
+PLAN_COLUMNS: Final[tuple[Column[PlanRow], ...]] = (
+    Column("ACTION", lambda row: "keep" if row.kept else "delete"),
+    Column("MANIFEST", lambda row: f"{row.repository}@{row.digest}"),
+    Column("TAGS", lambda row: row.tags),
+    Column("FREES", lambda row: "" if row.kept else format_size(row.frees), right=True),
+    Column("WHY", lambda row: row.explanation),
+)
+
+APPLIED_COLUMNS: Final[tuple[Column[AppliedRow], ...]] = (
+    Column("REPOSITORY", lambda row: row.repository),
+    Column("DELETED", lambda row: row.deleted, right=True),
+    Column("KEPT", lambda row: row.kept, right=True),
+    Column("SKIPPED", lambda row: row.skipped, right=True),
+    Column("TAGS DELETED", lambda row: row.tags, right=True),
+)
+
+
 def add_to(commands: Commands) -> None:
     """Add the commands."""
-    group = add_group(commands, "cleanup", "what the clean-up policies keep and delete")
+    group = add_group(commands, "cleanup", "plan and apply the clean-up policies")
     options = (*REGISTRY, "cleanup")
-    planning = add(group, "plan", "say for each manifest whether it is kept or deleted, and why", _plan, options)
-    planning.add_argument("repositories", metavar="REPOSITORY", nargs="*", help="globs; all repositories without any")
-    planning.add_argument("--json", action="store_true", help="a line of JSON for each manifest, as `apply` takes it")
-    applying = add(group, "apply", "delete what is to go, so that it can be restored", _apply, options)
-    applying.add_argument(
-        "plan", metavar="PLAN", nargs="?", help="a plan as JSON, - for standard input: nothing else goes"
+    plan = add(group, "plan", "show for each manifest whether it is kept or deleted, and why", _plan, options)
+    plan.add_argument("repositories", metavar="REPOSITORY", nargs="*", help="globs; default: all repositories")
+    add_output_options(plan)
+    apply = add(group, "apply", "delete what the policies do not keep, so that it can be restored", _apply, options)
+    apply.add_argument(
+        "plan", metavar="PLAN", nargs="?", help="output of `plan --json`, - for standard input: delete nothing else"
     )
-    for parser in (planning, applying):
-        parser.add_argument("--running", metavar="FILE", help="digests and references that are kept, a line each")
-    add_yes(applying)
+    for parser in (plan, apply):
+        parser.add_argument("--running", metavar="FILE", help="digests and references to keep, one a line")
+    add_yes(apply)
+    add_output_options(apply, wide=False)
 
 
 def _plan(parsed: argparse.Namespace, settings: Settings) -> None:
@@ -55,30 +115,34 @@ def _plan(parsed: argparse.Namespace, settings: Settings) -> None:
     from lading.jobs.shared_blobs import SharedBlobs
     from lading.jobs.usage import SizeCalculator
 
-    store, everywhere, progress = registry(settings, writes=False), SharedBlobs(), CountedLine()
-    rules = cleanup_context(settings, store, parsed.running)
+    store, printer = registry(settings, writes=False), Printer.of(parsed)
+    everywhere, progress = SharedBlobs(), CountedLine()
+    context = cleanup_context(settings, store, parsed.running)
     for name in [] if parsed.repositories else names_of(store):
         everywhere.add(store.inventory.blob_sizes(name))
         progress.count("shared blobs", name)
     for name in _chosen(store, parsed.repositories):
-        made = cleanup.plan(store, name, rules)
-        going = {blob for digest in made.policy_by_digest for blob in made.graph.nodes[digest].blobs}
-        shared = store.inventory.shared_blobs(going) if parsed.repositories else everywhere.shared_among(going)
-        holdings = SizeCalculator(made.graph, store.inventory.blob_sizes(name) if going else {}, shared)
-        progress.clear()
-        for row in _rows(made, holdings):
-            print(json.dumps(row) if parsed.json else _format_row(row))
-        if not parsed.json:
-            kept, freed = (
-                len(made.decisions) - len(made.policy_by_digest),
-                format_size(holdings.exclusive(made.policy_by_digest)),
-            )
-            tags = f", deletes {len(made.tag_deletions)} tags alone" if made.tag_deletions else ""
-            print(f"{name}\tkeeps {kept}, deletes {len(made.policy_by_digest)}, frees {freed}{tags}")
+        plan = cleanup.plan(store, name, context)
+        deleted_blobs = {blob for digest in plan.policy_by_digest for blob in plan.graph.nodes[digest].blobs}
+        shared = (
+            store.inventory.shared_blobs(deleted_blobs)
+            if parsed.repositories
+            else everywhere.shared_among(deleted_blobs)
+        )
+        sizes = SizeCalculator(plan.graph, store.inventory.blob_sizes(name) if deleted_blobs else {}, shared)
+        printer.table(PLAN_COLUMNS, _plan_rows(plan, sizes), progress)
+        printer.note(_plan_text(plan, sizes))
+
+
+def _plan_text(plan: "Plan", sizes: "SizeCalculator") -> str:
+    kept = len(plan.decisions) - len(plan.policy_by_digest)
+    freed = format_size(sizes.exclusive(plan.policy_by_digest))
+    tags = f", deletes {len(plan.tag_deletions)} tags alone" if plan.tag_deletions else ""
+    return f"{plan.repository}: keeps {kept}, deletes {len(plan.policy_by_digest)}, frees {freed}{tags}"
 
 
 def _apply(parsed: argparse.Namespace, settings: Settings) -> None:
-    """Apply with the reserve of the disk: a full one takes no deletion without it."""
+    """Apply with the reserved disk space released: a full disk takes no deletion without it."""
     from lading.jobs.gc.reserve import released
 
     refuse_standby(settings)
@@ -86,37 +150,55 @@ def _apply(parsed: argparse.Namespace, settings: Settings) -> None:
     planned = _read_plan(parsed.plan) if parsed.plan else None
     what = "what the policies delete now" if planned is None else f"what {_describe_plan(planned)}"
     confirm(parsed, f"Delete {what}? It can be restored with `lading undelete`.")
-    with released(settings.metadata):
-        _apply_now(parsed, settings, planned)
+    with released(settings.metadata), CountedLine() as progress:
+        rows = _apply_now(registry(settings), settings, parsed.running, planned, progress)
+        Printer.of(parsed).table(APPLIED_COLUMNS, rows, progress)
 
 
 def _describe_plan(planned: Mapping[str, set[str]]) -> str:
     return f"the plan names ({sum(map(len, planned.values()))} entries in {len(planned)} repositories)"
 
 
-def _apply_now(parsed: argparse.Namespace, settings: Settings, planned: Mapping[str, set[str]] | None) -> None:
+def _apply_now(
+    store: "Registry",
+    settings: Settings,
+    in_use_file: str | None,
+    planned: Mapping[str, set[str]] | None,
+    progress: CountedLine,
+) -> Iterator[AppliedRow]:
+    """Apply the policies, and return a row for each repository in which something was to be done."""
     from lading.jobs import cleanup
 
-    store = registry(settings)
-    rules = cleanup_context(settings, store, parsed.running)
+    context = cleanup_context(settings, store, in_use_file)
     for name in _chosen(store, []) if planned is None else sorted(planned):
-        made = cleanup.plan(store, name, rules)
-        report = cleanup.apply(store, made, None if planned is None else planned[name])
-        more = f", {report.changed} left alone: changed, or not in the plan" if report.changed else ""
-        tags = f", {report.tags_by_policy.total()} tags deleted alone" if report.tags_by_policy else ""
-        if report.deleted or tags or more:
-            print(f"{name}\tdeleted {report.deleted}, kept {report.kept}{tags}{more}")
+        plan = cleanup.plan(store, name, context)
+        report = cleanup.apply(store, plan, None if planned is None else planned[name])
+        progress.count("clean-up", name)
+        row = AppliedRow(name, report.deleted, report.kept, report.changed, report.tags_by_policy.total())
+        if row.deleted or row.skipped or row.tags:
+            yield row
 
 
 def cleanup_context(
     settings: Settings, store: "Registry", file: str | None = None, needed: bool = True
 ) -> "CleanupContext":
-    """What clean-up goes by now. Raises CommandError, SettingsError."""
+    """Return policies, in-use reports and time for clean-up.
+
+    Args:
+        settings: name the policies.
+        store: has the reports.
+        file: digests and references to keep, one a line, beside what was reported.
+        needed: whether it is an error where there are no policies.
+
+    Raises:
+        CommandError: there are no policies, or the file cannot be read.
+        SettingsError: the policies are not valid.
+    """
     from lading.jobs.cleanup import CleanupContext
 
     policies = policies_of(settings, needed)
-    running = [*store.in_use_reports.all(), *_running(file)]
-    return CleanupContext(policies, running, datetime.now(UTC))
+    in_use = [*store.in_use_reports.all(), *_report_of(file)]
+    return CleanupContext(policies, in_use, datetime.now(UTC))
 
 
 def policies_of(settings: Settings, needed: bool = True) -> "tuple[Policy, ...]":
@@ -125,11 +207,11 @@ def policies_of(settings: Settings, needed: bool = True) -> "tuple[Policy, ...]"
 
     policies = open_policies(settings)
     if needed and not policies:
-        raise CommandError("there are no policies: say --cleanup FILE")
+        raise CommandError("there are no policies; use --cleanup FILE")
     return policies
 
 
-def _running(file: str | None) -> "Iterable[InUseReport]":
+def _report_of(file: str | None) -> "Iterable[InUseReport]":
     from lading.registry.cleanup.in_use import InUseReportError, normalize_references
     from lading_storage.records.jobs import InUseReport
 
@@ -145,7 +227,7 @@ def _running(file: str | None) -> "Iterable[InUseReport]":
 
 
 def names_of(store: "Registry") -> Iterator[str]:
-    """The names of all repositories."""
+    """Return the names of all repositories, page by page."""
     from lading.registry.pagination import check_advance
 
     after = ""
@@ -159,7 +241,7 @@ def names_of(store: "Registry") -> Iterator[str]:
 
 
 def has_repository(store: "Registry", name: str) -> bool:
-    """Return whether there is a repository of a name."""
+    """Return whether a repository exists."""
     from lading_storage.records.core import Key, Repository
 
     key = Key(Repository, name)
@@ -173,30 +255,26 @@ def _chosen(store: "Registry", globs: list[str]) -> Iterator[str]:
     return (name for name in names_of(store) if not globs or any(matches(glob, name) for glob in globs))
 
 
-def _rows(made: "Plan", holdings: "SizeCalculator") -> Iterator[dict[str, Any]]:
-    """A plan's rows: `frees` are bytes that nothing else holds, 0 where it is kept; `untags`, tags that go alone."""
-    for verdict in made.decisions:
-        yield {
-            "repository": made.repository,
-            "digest": verdict.digest,
-            "tags": list(made.graph.nodes[verdict.digest].tags),
-            "kept": verdict.kept,
-            "rule": verdict.policy,
-            "why": verdict.reason,
-            "frees": 0 if verdict.kept else holdings.exclusive([verdict.digest]),
-            "untags": dict(verdict.tags),
-        }
-
-
-def _format_row(row: Mapping[str, Any]) -> str:
-    word, tags = "keep" if row["kept"] else "delete", ",".join(row["tags"]) or "-"
-    frees = "" if row["kept"] else f"\tfrees {format_size(row['frees'])}"
-    frees += "".join(f"\tdeletes tag {tag}: policy '{policy}'" for tag, policy in row["untags"].items())
-    return f"{word}\t{row['repository']}@{row['digest']}\t{tags}\t{row['why']}{frees}"
+def _plan_rows(plan: "Plan", sizes: "SizeCalculator") -> Iterator[PlanRow]:
+    for decision in plan.decisions:
+        yield PlanRow(
+            repository=plan.repository,
+            digest=decision.digest,
+            tags=tuple(plan.graph.nodes[decision.digest].tags),
+            kept=decision.kept,
+            rule=decision.policy,
+            why=decision.reason,
+            frees=0 if decision.kept else sizes.exclusive([decision.digest]),
+            untags=dict(decision.tags),
+        )
 
 
 def _read_plan(file: str) -> Mapping[str, set[str]]:
-    """What a plan deletes, by repository, as jobs.cleanup.apply takes it. Raises CommandError."""
+    """Return what a plan deletes, by repository, as jobs.cleanup.apply takes it.
+
+    Raises:
+        CommandError: the file cannot be read, or is no plan.
+    """
     from lading.jobs.cleanup import tag_reference
     from lading.registry.names import is_repository
     from lading_storage.digests import is_digest
@@ -209,7 +287,7 @@ def _read_plan(file: str) -> Mapping[str, set[str]]:
                     raise ValueError(f"{row['repository']}@{row['digest']}")
                 if row["kept"] is False:
                     planned[row["repository"]].add(row["digest"])
-                # A plan of an earlier release tells none.
+                # A plan of an earlier release has no `untags`.
                 for tag in row.get("untags", {}):
                     planned[row["repository"]].add(tag_reference(tag, row["digest"]))
     except OSError as error:

@@ -1,18 +1,20 @@
-"""`lading doctor`: whether a deployment is in order, and if not, what mends it."""
+"""`lading doctor`: check a deployment, and print a remedy for each check that fails."""
 
 import argparse
 import getpass
 import os
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from lading.commands.options import ACCESS, CommandError, Commands, add
+from lading.commands.output import Column, Printer, add_output_options
 from lading.settings import Settings, local_path
 from lading_storage.errors import StorageError
 
 if TYPE_CHECKING:
-    from lading.jobs.doctor.checks import Check
+    from lading.jobs.doctor.checks import Check, Finding
     from lading.jobs.doctor.host import Credentials
 
 OPTIONS: Final = (*ACCESS, "address", "blobs", "hmac-key", "cdn-key", "trusted-hops")
@@ -21,35 +23,63 @@ TOKEN_USER: Final = "oauth2accesstoken"  # noqa: S105  # a name
 """The user name that goes with a Google access token."""
 
 
+@dataclass(frozen=True, slots=True)
+class CheckRow:
+    """Result of a check; `state` is ok, FAILED or skipped, and `remedy` is "" unless it failed."""
+
+    state: str
+    check: str
+    detail: str
+    remedy: str
+
+
+COLUMNS: Final[tuple[Column[CheckRow], ...]] = (
+    Column("STATE", lambda row: row.state, width=8),
+    Column("CHECK", lambda row: row.check, width=10),
+    Column("DETAIL", lambda row: f"{row.detail}\n→ {row.remedy}" if row.remedy else row.detail, multiline=True),
+)
+
+
 def add_to(commands: Commands) -> None:
     """Add the command."""
-    doctor = add(commands, "doctor", "check a deployment by small real calls, and say what mends it", _doctor, OPTIONS)
+    doctor = add(commands, "doctor", "check a deployment by small real requests, and print remedies", _doctor, OPTIONS)
     doctor.add_argument(
         "--user",
-        default="",
         metavar="USER",
-        help="as whom to get a token; the password is read from standard input. Without: a Google access token in the"
-        " variable LADING_TOKEN",
+        help="get a token as this user; the password is read from standard input. Without it: a Google access token in"
+        " the environment variable LADING_TOKEN",
     )
     doctor.add_argument(
         "--repository",
         default="lading/doctor",
         metavar="NAME",
-        help="where to look for rights, and to push random bytes that are deleted at once; default lading/doctor",
+        help="where to check rights, and to push random bytes that are deleted at once; default lading/doctor",
     )
+    add_output_options(doctor)
 
 
 def _doctor(parsed: argparse.Namespace, settings: Settings) -> None:
-    from lading.jobs.doctor.checks import CheckState, run_checks
+    from lading.jobs.doctor.checks import CheckState
 
     failed = 0
-    for finding in run_checks(_checks(parsed, settings)):
-        print(f"{finding.state.value:8} {finding.name:10} {finding.detail}", flush=True)
-        if finding.state is CheckState.FAILED:
-            failed += 1
-            print(f"{'':8} {'':10} → {finding.remedy}")
+
+    def rows() -> Iterator[CheckRow]:
+        nonlocal failed
+        for finding in _findings(parsed, settings):
+            failed += finding.state is CheckState.FAILED
+            remedy = finding.remedy if finding.state is CheckState.FAILED else ""
+            yield CheckRow(finding.state.value, finding.name, finding.detail, remedy)
+
+    # One by one: a check can take seconds.
+    Printer.of(parsed).table(COLUMNS, rows(), batch_size=1)
     if failed:
         raise CommandError(f"{failed} of the checks failed")
+
+
+def _findings(parsed: argparse.Namespace, settings: Settings) -> "Iterator[Finding]":
+    from lading.jobs.doctor.checks import run_checks
+
+    return run_checks(_checks(parsed, settings))
 
 
 def _checks(parsed: argparse.Namespace, settings: Settings) -> "Iterator[Check]":
@@ -64,7 +94,7 @@ def _checks(parsed: argparse.Namespace, settings: Settings) -> "Iterator[Check]"
     host = HostChecks(settings.realm, _credentials(parsed), parsed.repository, settings.trusted_hops)
     yield from host.checks()
     yield from FrontChecks(settings.realm, parsed.repository, host).checks()
-    if not _is_told_stores(parsed, settings):
+    if not _names_stores(parsed, settings):
         yield Check("stores", _skip)
         return
     stores = StoreChecks(
@@ -77,8 +107,8 @@ def _checks(parsed: argparse.Namespace, settings: Settings) -> "Iterator[Check]"
     yield from FileModeChecks(settings).checks()
 
 
-def _is_told_stores(parsed: argparse.Namespace, settings: Settings) -> bool:
-    """Return whether the registry's stores and files are named, or its address alone, as from a laptop."""
+def _names_stores(parsed: argparse.Namespace, settings: Settings) -> bool:
+    """Return whether the options name the registry's stores and files; False where only its address is given."""
     named = any(settings.is_given(option) for option in ("data", "blobs", "metadata", "access", "users", "grants"))
     return named or not settings.is_given("url") or settings.data.exists()
 
@@ -86,17 +116,15 @@ def _is_told_stores(parsed: argparse.Namespace, settings: Settings) -> bool:
 def _skip() -> str:
     from lading.jobs.doctor.checks import CheckSkipped
 
-    raise CheckSkipped(
-        "--url alone says nothing of stores and files; name them as the registry does to check them, too"
-    )
+    raise CheckSkipped("--url alone names no stores and files; to check them as well, name them as the registry does")
 
 
 def _existing(url: str) -> str:
-    """`url`, where it is no file or folder that would have to be made."""
+    """Return `url`. Raises StorageError where it is a file or folder that does not exist: no check creates it."""
     scheme = url.partition(":")[0]
     if scheme in ("file", "sqlite") and not local_path(url, scheme).exists():
         raise StorageError(
-            f"there is no {local_path(url, scheme)}: say --data, or --blobs and --metadata, as the registry does"
+            f"there is no {local_path(url, scheme)}: use --data, or --blobs and --metadata, as the registry does"
         )
     return url
 

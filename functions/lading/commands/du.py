@@ -1,47 +1,91 @@
-"""`lading du`: what repositories and tags take, alone and together, what that costs, and what clean-up would free."""
+"""`lading du`: the disk usage of repositories and tags, its cost, and what the clean-up policies would free."""
 
 import argparse
-import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING, Final
 
-from lading.commands.options import REGISTRY, CommandError, Commands, add, format_size, registry
+from lading.commands.options import REGISTRY, CommandError, Commands, add, registry
+from lading.commands.output import Column, Printer, add_output_options, format_size
 from lading.commands.progress import CountedLine
 from lading.settings import Settings
+
+if TYPE_CHECKING:
+    from lading.jobs.usage import UsageRow
+
+
+@dataclass(frozen=True, slots=True)
+class SizeRow:
+    """Bytes of a repository or a tag.
+
+    alone   bytes that nothing else holds
+    shared  bytes that something else holds as well
+    frees   bytes that the clean-up policies would free
+    """
+
+    name: str
+    bytes: int
+    alone: int
+    shared: int
+    frees: int
+
+
+@dataclass(frozen=True, slots=True)
+class TotalRow:
+    """Bytes of all rows, each counted once, and the cost of storing them on Google Cloud."""
+
+    stored: int
+    saved: int
+    frees: int
+    dollars_a_month: float
+
+
+COLUMNS: Final[tuple[Column[SizeRow], ...]] = (
+    Column("NAME", lambda row: row.name),
+    Column("BYTES", lambda row: format_size(row.bytes), right=True),
+    Column("ALONE", lambda row: format_size(row.alone), right=True),
+    Column("SHARED", lambda row: format_size(row.shared), right=True),
+    Column("CLEAN-UP WOULD FREE", lambda row: format_size(row.frees), right=True),
+)
 
 
 def add_to(commands: Commands) -> None:
     """Add the command."""
-    counting = add(commands, "du", "count the bytes of repositories and tags", _count, (*REGISTRY, "cleanup"))
-    counting.add_argument("repository", metavar="REPOSITORY", nargs="?", help="its tags; all repositories without it")
-    counting.add_argument("--json", action="store_true", help="a line of JSON for each row, and one for the total")
+    usage = add(commands, "du", "show the disk usage of repositories and tags", _usage, (*REGISTRY, "cleanup"))
+    usage.add_argument("repository", metavar="REPOSITORY", nargs="?", help="show its tags; default: all repositories")
+    add_output_options(usage, wide=False)
 
 
-def _count(parsed: argparse.Namespace, settings: Settings) -> None:
+def _usage(parsed: argparse.Namespace, settings: Settings) -> None:
     from lading.commands.cleanup import cleanup_context, has_repository, names_of
-    from lading.jobs.prices import BLOBS, RECORDS
     from lading.jobs.usage import Usage
 
-    store, progress = registry(settings, writes=False), CountedLine()
+    store, progress, printer = registry(settings, writes=False), CountedLine(), Printer.of(parsed)
     usage = Usage(store, cleanup_context(settings, store, needed=False))
     if parsed.repository and not has_repository(store, parsed.repository):
         raise CommandError(f"there is no repository {parsed.repository}")
-    every = partial(names_of, store)
-    rows = usage.of_tags(parsed.repository) if parsed.repository else usage.of_repositories(every, progress.count)
-    if not parsed.json:
-        print("name\tbytes\talone\tshared\tclean-up would free")
-    for row in rows:
-        progress.clear()
-        figures = {"bytes": row.bytes, "alone": row.exclusive, "shared": row.shared, "frees": row.frees}
-        if parsed.json:
-            print(json.dumps({"name": row.name, **figures}))
-        else:
-            print("\t".join([row.name, *(format_size(figure) for figure in figures.values())]))
+    repositories = partial(names_of, store)
+    rows = (
+        usage.of_tags(parsed.repository) if parsed.repository else usage.of_repositories(repositories, progress.count)
+    )
+    printer.table(COLUMNS, _size_rows(rows), progress)
     total = usage.total
-    stored, bill = total.blobs + total.manifests, round(total.monthly, 2)
-    if parsed.json:
-        print(json.dumps({"stored": stored, "saved": total.saved, "frees": total.frees, "dollars_a_month": bill}))
-        return
-    print(f"stored {format_size(stored)}; sharing saves {format_size(total.saved)}")
-    print(f"on Google Cloud about ${bill:.2f} a month, without requests and traffic:")
-    for price in (BLOBS, RECORDS):
-        print(f"  ${price.dollars} a GiB: {price.what} ({f'read on {price.read}' if price.read else 'not confirmed'})")
+    row = TotalRow(total.blobs + total.manifests, total.saved, total.frees, round(total.monthly, 2))
+    printer.record(row, _total_text(row))
+
+
+def _size_rows(rows: "Iterable[UsageRow]") -> Iterator[SizeRow]:
+    return (SizeRow(row.name, row.bytes, row.exclusive, row.shared, row.frees) for row in rows)
+
+
+def _total_text(total: TotalRow) -> str:
+    from lading.jobs.prices import BLOBS, RECORDS
+
+    prices = (
+        f"  ${price.dollars} a GiB: {price.what} ({f'read on {price.read}' if price.read else 'not confirmed'})"
+        for price in (BLOBS, RECORDS)
+    )
+    stored = f"stored {format_size(total.stored)}; sharing saves {format_size(total.saved)}"
+    bill = f"on Google Cloud about ${total.dollars_a_month:.2f} a month, without requests and traffic:"
+    return "\n".join([stored, bill, *prices])

@@ -1,15 +1,16 @@
-"""The first user of a registry, made when its first start has checked everything else.
+"""The first user of a registry, created at its first start, after all other checks.
 
-The password goes into a file beside the users that only its owner may read, and nowhere else: what a service prints is
-kept by journals and containers' logs, and read by others. The users' file is written last and decides: where it exists,
-the first start is over. A start that ends before has made no user, and the next one writes another password. Several
-first starts at once take turns: one makes the user.
+The password is written to a file beside the users' file that only its owner may read, and nowhere else: journals and
+containers' logs keep what a service prints, and others read them. The users' file is written last and decides: where it
+exists, the first start is over. A start that is killed before creates no user, and the next one writes another
+password. Concurrent first starts are serialized by a lock, and one of them creates the user.
 """
 
 import os
 import secrets
 from collections.abc import Callable
 from pathlib import Path
+from shlex import quote
 from typing import Final
 
 from lading.settings import Settings, SettingsError
@@ -21,54 +22,73 @@ FIRST_GRANTS: Final = f"# who      repositories   may\n{ADMIN}      *           
 
 
 def password_file(settings: Settings) -> Path:
-    """Return where the first user's password is: beside the file of users."""
+    """Return the path of the file with the first user's password, beside the file of users."""
     return settings.users.with_name(f"{ADMIN}.password")
 
 
 def forget_password(settings: Settings) -> None:
-    """Remove the file with the first user's password, where there is one."""
+    """Remove the file with the first user's password if it exists."""
     password_file(settings).unlink(missing_ok=True)
 
 
 def first_user_text(password: Path) -> str:
-    """Return what an operator is told of the first user."""
+    """Return the sentences about the first user that operators read."""
     return (
         f"The first user is {ADMIN}, with the password in {password}, which only its owner may read;\n"
         f"`lading users set {ADMIN}` sets another, and removes that file."
     )
 
 
-def create_first_user(settings: Settings, tell: Callable[[Path | None], None]) -> None:
-    """Make the first user, and call `tell` with the file of the password, or with None where there are users.
+def login_line(settings: Settings, password: Path | None) -> str:
+    """Return the command by which a client logs in to the registry, or "" where none is needed.
 
-    Raises SettingsError where no user can be made.
+    Args:
+        settings: of the registry.
+        password: the file with the first user's password, where there is one.
+    """
+    address = settings.realm.partition("://")[2]
+    if password:
+        return f"docker login {address} -u {ADMIN} --password-stdin < {quote(str(password))}"
+    match settings.access:
+        case "everybody":
+            return ""
+        case "users":
+            return f"docker login {address} -u USER"
+    return f"gcloud auth print-access-token | docker login -u oauth2accesstoken --password-stdin {address}"
+
+
+def create_first_user(settings: Settings, announce: Callable[[Path | None], None]) -> None:
+    """Create the first user, and call `announce` with the password's file, or with None where there are users.
+
+    Raises:
+        SettingsError: no user can be created.
     """
     if settings.access != "users" or not _is_first_start(settings):
-        tell(None)
+        announce(None)
         return
     from lading.auth.users_file import folder_lock
 
     try:
         make_private(settings.users.parent)
         with folder_lock(settings.users.parent):
-            made = _is_first_start(settings) and _make(settings)
+            created = _is_first_start(settings) and _create(settings)
     except OSError as error:
         raise SettingsError(
-            f"the first user cannot be made: {error.filename}: {error.strerror};"
+            f"the first user cannot be created: {error.filename}: {error.strerror};"
             " use another --users FILE, or --data FOLDER"
         ) from None
-    tell(password_file(settings) if made else None)
+    announce(password_file(settings) if created else None)
 
 
 def _is_first_start(settings: Settings) -> bool:
-    """Return whether there are no users, and no grants but those of a first start that did not come to its end."""
+    """Return whether there are no users, and no grants but those of an interrupted first start."""
     if settings.users.exists():
         return False
     return not settings.grants.exists() or settings.grants.read_bytes() in (b"", FIRST_GRANTS.encode())
 
 
-def _make(settings: Settings) -> bool:
-    """Write grants, password and users, in this order; return whether the user is ours."""
+def _create(settings: Settings) -> bool:
+    """Write grants, password and users, in this order; return whether this process created the user."""
     from lading.auth.access_files import hash_password
     from lading.auth.users_file import write_beside
 
@@ -80,7 +100,7 @@ def _make(settings: Settings) -> bool:
     try:
         os.link(new, settings.users)
     except FileExistsError:
-        # Made meanwhile by other means: the password would be good for nothing.
+        # Another program created the file meanwhile: the password would not be valid.
         forget_password(settings)
         return False
     finally:

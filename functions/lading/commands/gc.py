@@ -1,12 +1,13 @@
-"""`lading gc`: collect garbage, here and now, in the stores of the settings."""
+"""`lading gc`: collect the garbage of the registry, in this process."""
 
 import argparse
-import json
 import sys
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from lading.commands.job_report import print_report
 from lading.commands.options import REGISTRY, CommandError, Commands, add, refuse_standby
+from lading.commands.output import Printer, add_output_options
 from lading.commands.progress import JobLine
 from lading.settings import Settings
 
@@ -14,25 +15,26 @@ if TYPE_CHECKING:
     from lading.jobs.gc.collect import Collector
     from lading.jobs.runner import JobReport
 
+OPTIONS: Final = (*REGISTRY, "undelete", "grace", "cleanup", "cleanup-mode")
+
 
 def add_to(commands: Commands) -> None:
     """Add the command."""
-    collecting = add(
-        commands,
-        "gc",
-        "collect garbage, while serving",
-        _collect,
-        (*REGISTRY, "undelete", "grace", "cleanup", "cleanup-mode"),
-    )
-    collecting.add_argument(
+    gc = add(commands, "gc", "collect garbage, while serving", _collect, OPTIONS)
+    gc.add_argument(
+        "--quiesced",
         "--nobody-pushes",
         action="store_true",
-        help="wait for nobody: condemn and remove at once, as is safe when no client pushes",
+        help="mark and sweep without the grace periods; safe only while no client pushes",
     )
-
-    collecting.add_argument(
-        "--rate", type=float, default=0.0, metavar="RECORDS", help="look at so many a second at most; default: no limit"
+    gc.add_argument(
+        "--rate",
+        type=float,
+        default=0.0,
+        metavar="RECORDS",
+        help="records examined a second at most; default: no limit",
     )
+    add_output_options(gc, wide=False)
 
 
 def _collect(parsed: argparse.Namespace, settings: Settings) -> None:
@@ -42,27 +44,31 @@ def _collect(parsed: argparse.Namespace, settings: Settings) -> None:
 
     refuse_standby(settings)
     none = timedelta(0)
-    waits = (
+    grace_periods = (
         GracePeriods(grace=none, undelete=settings.undelete, marked=none, ended_session=none)
-        if parsed.nobody_pushes
+        if parsed.quiesced
         else None
     )
     with released(settings.metadata), JobLine() as line:
-        report = _run(open_collector(settings, waits, create=False), parsed, line)
-    print(json.dumps(report.as_json()))
+        report = _run(open_collector(settings, grace_periods, create=False), parsed, line)
+    print_report(Printer.of(parsed), "garbage collection", report)
     if report.failed:
         raise CommandError(f"{report.failed} records failed: see above; the next collection tries them again")
 
 
 def _run(collector: "Collector", parsed: argparse.Namespace, line: JobLine) -> "JobReport":
-    """Collect to the end, and show what failed. Raises CommandError."""
-    # What is served beside it has the disk half of the time; where nobody pushes, nobody needs it.
-    collector.throttle.rate, collector.throttle.pause_ratio = parsed.rate, 0.0 if parsed.nobody_pushes else 1.0
+    """Collect to the end, and show failures as they occur.
+
+    Raises:
+        CommandError: another process collects.
+    """
+    # Leave half of the disk's time to a server beside this command; none is needed where no client pushes.
+    collector.throttle.rate, collector.throttle.pause_ratio = parsed.rate, 0.0 if parsed.quiesced else 1.0
     report = None
     while report is None or not report.finished:
         report = collector.run(progress=line.job)
         if report is None:
-            raise CommandError("another collection is at work; what it leaves, the next one finds")
+            raise CommandError("another collection is at work; run this one again when that has ended")
         for finding in report.findings:
             line.clear()
             print(f"failed: {finding}", file=sys.stderr)

@@ -1,7 +1,9 @@
-"""`lading history`: who moved which tag. `lading rollback`: a tag names again what it named before."""
+"""`lading history`: the history of tags. `lading rollback`: restore what a tag named before."""
 
 import argparse
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
 
 from lading.commands.options import (
     REGISTRY,
@@ -13,53 +15,125 @@ from lading.commands.options import (
     registry,
     registry_errors,
 )
+from lading.commands.output import Column, Printer, add_output_options
 from lading.settings import Settings
 
-MAX_EVENTS = 1_000
+if TYPE_CHECKING:
+    from lading_storage.records.deleted import TagEvent
 
-TIME_FORMAT = "%Y%m%dT%H%M%S.%fZ"
-"""As `--at` and `TAG.asof-TIME` take it, to the microsecond: a time without its fraction would be before the move."""
+MAX_EVENTS: Final = 1_000
+"""Events that one call shows."""
+
+TIME_FORMAT: Final = "%Y%m%dT%H%M%S.%fZ"
+"""As `--at` and `TAG.asof-TIME` take it, to the microsecond: without its fraction a time would precede the event."""
+
+
+@dataclass(frozen=True, slots=True)
+class EventRow:
+    """Event in the history of a tag.
+
+    number  of the event: 1 for the first of its tag
+    action  push, delete, rollback, restore, tag, clean-up
+    by      the principal, or "" where the credentials named none
+    before  the digest that the tag named before, "" where it is new
+    digest  the digest that it has named since, "" where it was deleted
+    """
+
+    repository: str
+    tag: str
+    number: int
+    time: datetime
+    action: str
+    by: str
+    before: str
+    digest: str
+
+    @classmethod
+    def of(cls, event: "TagEvent") -> "EventRow":
+        """Return the row of a record."""
+        return cls(
+            repository=event.repository,
+            tag=event.tag,
+            number=event.number,
+            time=event.moved,
+            action=event.action,
+            by=event.by,
+            before=event.before,
+            digest=event.digest,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class TagRow:
+    """Tag, and the digest that it names after a change."""
+
+    repository: str
+    tag: str
+    digest: str
+
+
+EVENT_COLUMNS: Final[tuple[Column[EventRow], ...]] = (
+    Column("TIME", lambda row: f"{row.time:{TIME_FORMAT}}"),
+    Column("TAG", lambda row: row.tag),
+    Column("NUMBER", lambda row: row.number, right=True),
+    Column("ACTION", lambda row: row.action),
+    Column("BY", lambda row: row.by),
+    Column("CHANGE", lambda row: f"{row.before or '(new)'} -> {row.digest or '(deleted)'}"),
+)
 
 
 def add_to(commands: Commands) -> None:
     """Add the commands."""
-    showing = add(commands, "history", "show who moved which tag, the newest first", _history, REGISTRY)
-    showing.add_argument("reference", metavar="REPOSITORY[:TAG]")
-    showing.add_argument("--limit", type=int, default=50, metavar="NUMBER", help="moves shown; default 50")
-    rolling = add(commands, "rollback", "let a tag name what it named before", _rollback, REGISTRY)
-    rolling.add_argument("reference", metavar="REPOSITORY:TAG")
-    target = rolling.add_mutually_exclusive_group()
-    target.add_argument("--to", metavar="DIGEST", help="this manifest")
-    target.add_argument("--steps", type=int, default=1, metavar="NUMBER", help="so many moves back; default 1")
-    target.add_argument("--at", metavar="TIME", help="what it named then, as in 2026-11-01T12:00:00Z")
+    history = add(commands, "history", "show the changes of tags and who made them, newest first", _history, REGISTRY)
+    history.add_argument("reference", metavar="REPOSITORY[:TAG]")
+    history.add_argument(
+        "--limit", type=int, default=50, metavar="NUMBER", help=f"events shown, {MAX_EVENTS} at most; default 50"
+    )
+    add_output_options(history)
+    rollback = add(commands, "rollback", "set a tag to a manifest that it named before", _rollback, REGISTRY)
+    rollback.add_argument("reference", metavar="REPOSITORY:TAG")
+    target = rollback.add_mutually_exclusive_group()
+    target.add_argument("--to", metavar="DIGEST", help="to this manifest")
+    target.add_argument("--steps", type=int, default=1, metavar="NUMBER", help="back by this many events; default 1")
+    target.add_argument("--at", metavar="TIME", help="to what it named at a time, such as 2026-11-01T12:00:00Z")
+    add_output_options(rollback)
 
 
 def _history(parsed: argparse.Namespace, settings: Settings) -> None:
-    place, store = reference(parsed.reference), registry(settings, writes=False)
-    for move in store.tags.history(place.repository, place.tag, "", min(parsed.limit, MAX_EVENTS)).items:
-        change = f"{move.before or '(new)'} -> {move.digest or '(deleted)'}"
-        print(f"{move.moved:{TIME_FORMAT}}\t{move.tag}\t{move.number}\t{move.action}\t{move.by or '-'}\t{change}")
+    target, store = reference(parsed.reference), registry(settings, writes=False)
+    events = store.tags.history(target.repository, target.tag, "", min(parsed.limit, MAX_EVENTS)).items
+    if not events:
+        with registry_errors():
+            store.tags.require(target.repository, deleted=True)
+        if target.tag:
+            raise CommandError(f"there is no history of {parsed.reference}")
+    Printer.of(parsed).table(EVENT_COLUMNS, map(EventRow.of, events))
 
 
 def _rollback(parsed: argparse.Namespace, settings: Settings) -> None:
-    place, rollback = reference(parsed.reference), registry(settings).rollback
-    if not place.tag:
-        raise CommandError("say which tag: REPOSITORY:TAG")
+    target, rollback = reference(parsed.reference), registry(settings).rollback
+    if not target.tag:
+        raise CommandError(f"{parsed.reference} names no tag; use REPOSITORY:TAG")
+    repository, tag, context = target.repository, target.tag, change_context("rollback")
     with registry_errors():
         if parsed.to:
             digest = parsed.to
-            rollback.to_digest(place.repository, place.tag, digest, change_context("rollback"))
+            rollback.to_digest(repository, tag, digest, context)
         elif parsed.at:
-            digest = rollback.to_time(place.repository, place.tag, parse_time(parsed.at), change_context("rollback"))
+            digest = rollback.to_time(repository, tag, parse_time(parsed.at), context)
         else:
-            digest = rollback.by_steps(place.repository, place.tag, parsed.steps, change_context("rollback"))
-    print(f"{place.repository}:{place.tag} names {digest}")
+            digest = rollback.by_steps(repository, tag, parsed.steps, context)
+    Printer.of(parsed).record(TagRow(repository, tag, digest), f"{repository}:{tag} names {digest}")
 
 
 def parse_time(text: str) -> datetime:
-    """A time, in UTC unless it says otherwise: ISO 8601, as in 20261101T120000Z. Raises CommandError."""
+    """Return the time that an ISO 8601 text such as 20261101T120000Z names, in UTC unless it has an offset.
+
+    Raises:
+        CommandError: it is no such text.
+    """
     try:
-        read = datetime.fromisoformat(text)
+        time = datetime.fromisoformat(text)
     except ValueError:
         raise CommandError(f"{text} is not a time such as 2026-11-01T12:00:00Z") from None
-    return read if read.tzinfo else read.replace(tzinfo=UTC)
+    return time if time.tzinfo else time.replace(tzinfo=UTC)

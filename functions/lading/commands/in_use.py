@@ -1,43 +1,83 @@
-"""`lading running`: what runs somewhere, so that clean-up keeps it. A deployer reports it; nobody is asked."""
+"""`lading in-use`: in-use reports, which say what runs somewhere, so that clean-up keeps it.
+
+A deployer reports it; the registry asks no cluster.
+"""
 
 import argparse
 import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
 
 from lading.commands.options import REGISTRY, CommandError, Commands, add, add_group, registry
+from lading.commands.output import Column, Printer, add_output_options
 from lading.settings import Settings
+
+if TYPE_CHECKING:
+    from lading.registry.registry import Registry
+
+FORMER_NAME: Final = "running"
+"""The command's name in release 0.1, which still works."""
+
+
+@dataclass(frozen=True, slots=True)
+class InUseRow:
+    """Reference or digest that a source reports as in use."""
+
+    source: str
+    reference: str
+    reported: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ReportRow:
+    """Report that was stored, and the number of its references."""
+
+    source: str
+    references: int
+
+
+COLUMNS: Final[tuple[Column[InUseRow], ...]] = (
+    Column("SOURCE", lambda row: row.source),
+    Column("REFERENCE", lambda row: row.reference),
+    Column("REPORTED", lambda row: row.reported),
+    Column("AGE", lambda row: f"{(datetime.now(UTC) - row.reported).days} days", right=True),
+)
 
 
 def add_to(commands: Commands) -> None:
     """Add the commands."""
-    group = add_group(commands, "running", "what runs somewhere, and is kept by clean-up")
-    reporting = add(
-        group, "report", "keep what runs: digests and references on standard input, a line each", _report, REGISTRY
+    group = add_group(commands, "in-use", "report what runs somewhere, so that clean-up keeps it", [FORMER_NAME])
+    report = add(group, "report", "keep the digests and references on standard input, one a line", _report, REGISTRY)
+    report.add_argument(
+        "source", metavar="SOURCE", help="who reports, such as cluster-1; replaces the earlier report of this source"
     )
-    reporting.add_argument(
-        "source", metavar="SOURCE", help="who reports, as in cluster-1; replaces what it reported before"
-    )
-    add(group, "list", "list what was reported", _list, REGISTRY)
-    forgetting = add(group, "forget", "keep nothing for a source any longer", _forget, REGISTRY)
-    forgetting.add_argument("source", metavar="SOURCE")
+    add_output_options(report, wide=False)
+    add_output_options(add(group, "list", "list what was reported", _list, REGISTRY))
+    forget = add(group, "forget", "remove the report of a source", _forget, REGISTRY)
+    forget.add_argument("source", metavar="SOURCE")
 
 
 def _report(parsed: argparse.Namespace, settings: Settings) -> None:
     from lading.registry.cleanup.in_use import InUseReportError
 
     try:
-        running = registry(settings).in_use_reports.report(parsed.source, sys.stdin)
+        report = registry(settings).in_use_reports.report(parsed.source, sys.stdin)
     except InUseReportError as error:
         raise CommandError(str(error)) from None
-    print(f"{running.id}\t{len(running.references)} references are kept")
+    row = ReportRow(report.id, len(report.references))
+    Printer.of(parsed).record(row, f"clean-up keeps {row.references} references that {row.source} reports")
 
 
 def _list(parsed: argparse.Namespace, settings: Settings) -> None:
-    now = datetime.now(UTC)
-    for running in registry(settings, writes=False).in_use_reports.all():
-        age = (now - running.reported).days
-        for reference in running.references:
-            print(f"{running.id}\t{reference}\treported {age} days ago")
+    Printer.of(parsed).table(COLUMNS, _rows(registry(settings, writes=False)))
+
+
+def _rows(store: "Registry") -> Iterator[InUseRow]:
+    for report in store.in_use_reports.all():
+        for reference in report.references:
+            yield InUseRow(report.id, reference, report.reported)
 
 
 def _forget(parsed: argparse.Namespace, settings: Settings) -> None:

@@ -1,24 +1,24 @@
-"""`lading init`: make an empty registry and its first user, without serving it."""
+"""`lading init`: create an empty registry and its first user, without serving it."""
 
 import argparse
 from pathlib import Path
 
-from lading.commands.first_user import create_first_user, first_user_text
+from lading.commands.first_user import create_first_user, first_user_text, login_line
 from lading.commands.options import CommandError, Commands, add, require_registry
 from lading.settings import Settings
 from lading_storage.errors import ForeignStore, StoreNotFound
 from lading_storage.local.durable_folders import make_private_if_empty
 
-OPTIONS = ("data", "blobs", "metadata", "access", "users", "grants", "keys")
+OPTIONS = ("data", "blobs", "metadata", "access", "users", "grants", "keys", "url", "address")
 
 
 def add_to(commands: Commands) -> None:
     """Add the command."""
-    add(commands, "init", "make an empty registry and its first user, without serving it", _init, OPTIONS)
+    add(commands, "init", "create an empty registry and its first user, without serving it", _init, OPTIONS)
 
 
 def _init(parsed: argparse.Namespace, settings: Settings) -> None:
-    """Make the stores, then the user: whoever is killed in between gets a user from `lading serve`."""
+    """Create the stores, then the user: where this is killed in between, `lading serve` creates the user."""
     from lading.composition import open_blobs, open_metadata
     from lading.registry.identity import identity_of
 
@@ -35,10 +35,12 @@ def _init(parsed: argparse.Namespace, settings: Settings) -> None:
     metadata = open_metadata(settings.metadata)
     identity_of(metadata)
     metadata.close()
-    print(f"made a registry\n  blobs     {settings.blobs}\n  metadata  {settings.metadata}")
-    create_first_user(settings, _tell)
+    print(f"created a registry\n  blobs     {settings.blobs}\n  metadata  {settings.metadata}")
+    create_first_user(settings, lambda password: _announce(settings, password))
 
 
-def _tell(password: Path | None) -> None:
+def _announce(settings: Settings, password: Path | None) -> None:
     if password:
         print(f"\n{first_user_text(password)}")
+    if line := login_line(settings, password):
+        print(f"\nOnce `lading serve` runs, log in:\n  {line}")

@@ -1,14 +1,15 @@
-"""What commands share: options made of the settings, and how a command is added."""
+"""Shared parts of the commands: options made from settings, references, confirmation, opening the registry."""
 
 import argparse
 import getpass
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from lading.commands import exit_status
 from lading.setting import Setting
 from lading.setting_values import duration
 from lading.settings import SETTINGS, Settings
@@ -19,10 +20,10 @@ if TYPE_CHECKING:
     from lading_storage.protocols import MetadataStore
 
 Command = Callable[[argparse.Namespace, Settings], int | None]
-"""What a command does; its exit status, None for 0."""
+"""Function of a command; it returns the exit status, or None for 0."""
 
 Commands = Any
-"""What argparse's add_subparsers gives; its type is private."""
+"""Return type of argparse's add_subparsers, which is private."""
 
 STORES = ("data", "blobs", "metadata")
 REGISTRY = (*STORES, "immutable")
@@ -36,24 +37,24 @@ CONFIG_HELP = (
 
 
 class CommandError(Exception):
-    """A command that cannot be done as it was given; the message says why.
+    """Failure of a command; the message says why, and what to do.
 
     status  the exit status
     """
 
-    status = 1
+    status = exit_status.FAILED
 
 
 class Unconfirmed(CommandError):
-    """A command that has to be confirmed, where no terminal can be asked. Its exit status is that of a wrong usage."""
+    """Confirmation is needed, and standard input is no terminal."""
 
-    status = 2
+    status = exit_status.USAGE
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser of options that are written out: an abbreviation may mean another option in the next release.
+    """Parser that takes no abbreviated options: an abbreviation may mean another option in the next release.
 
-    Its subparsers are of this class, too.
+    Its subparsers are of this class as well.
     """
 
     def __init__(self, **options: Any) -> None:
@@ -62,7 +63,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def add(commands: Commands, name: str, help: str, command: Command, options: Iterable[str]) -> argparse.ArgumentParser:
-    """Add a command with some of the settings as its options; answers its parser, for more."""
+    """Add a command with some of the settings as its options, and return its parser."""
     parser: argparse.ArgumentParser = commands.add_parser(name, help=help, description=help)
     parser.set_defaults(command=command)
     chosen = frozenset(options)
@@ -74,18 +75,19 @@ def add(commands: Commands, name: str, help: str, command: Command, options: Ite
     return parser
 
 
-def add_group(commands: Commands, name: str, help: str) -> Commands:
-    """Add a command that is made of commands."""
-    return commands.add_parser(name, help=help, description=help).add_subparsers(required=True, metavar="COMMAND")
+def add_group(commands: Commands, name: str, help: str, aliases: Sequence[str] = ()) -> Commands:
+    """Add a group of commands; `aliases` are other names that work as well."""
+    group = commands.add_parser(name, help=help, description=help, aliases=aliases)
+    return group.add_subparsers(required=True, metavar="COMMAND")
 
 
 def given_options(parsed: argparse.Namespace) -> dict[str, str | None]:
-    """The settings that were given as options."""
+    """Return the settings that were given as options."""
     return {setting.option: getattr(parsed, setting.option.replace("-", "_"), None) for setting in SETTINGS}
 
 
 class Reference(NamedTuple):
-    """What REPOSITORY[:TAG|@DIGEST] names; the two that are not given are ""."""
+    """Parsed REPOSITORY[:TAG|@DIGEST]; a part that is not given is ""."""
 
     repository: str
     tag: str = ""
@@ -93,7 +95,7 @@ class Reference(NamedTuple):
 
 
 def reference(text: str) -> Reference:
-    """Read REPOSITORY, REPOSITORY:TAG or REPOSITORY@DIGEST. Raises CommandError."""
+    """Parse REPOSITORY, REPOSITORY:TAG or REPOSITORY@DIGEST. Raises CommandError."""
     from lading.registry.errors import RegistryError
     from lading.registry.names import check_digest, check_repository, check_tag
 
@@ -113,7 +115,9 @@ def reference(text: str) -> Reference:
 def registry(settings: Settings, writes: bool = True) -> "Registry":
     """Open the registry of the settings, to work on its stores directly.
 
-    Raises StoreNotFound: none is made; and CommandError where a command that writes is given a standby.
+    Raises:
+        StoreNotFound: there is no registry; none is created.
+        CommandError: the registry is a standby, and the command `writes`.
     """
     from lading.composition import open_registry
 
@@ -123,14 +127,14 @@ def registry(settings: Settings, writes: bool = True) -> "Registry":
 
 
 def metadata(settings: Settings) -> "MetadataStore":
-    """Open the metadata of the registry of the settings. Raises StoreNotFound: none is made."""
+    """Open the metadata of the registry of the settings. Raises StoreNotFound where there is none."""
     from lading.composition import open_metadata
 
     return open_metadata(settings.metadata, create=False)
 
 
 def refuse_standby(settings: Settings) -> None:
-    """Raise CommandError where the data folder is a backup: the next one would undo what is written."""
+    """Raise CommandError where the data folder is a backup: the next backup would overwrite what is written."""
     from lading.composition import standby_of
 
     if standby := standby_of(settings):
@@ -138,18 +142,18 @@ def refuse_standby(settings: Settings) -> None:
 
 
 def require_registry(settings: Settings) -> None:
-    """Raise StoreNotFound where there is no registry, for what works on other files of its data folder."""
+    """Raise StoreNotFound where there is no registry, for commands that use other files of its data folder."""
     from lading_storage.records.core import Key, Repository
 
     opened = metadata(settings)
-    # A database in the cloud is asked with the first request.
+    # Firestore is contacted by the first request only.
     opened.read([Key(Repository, "-")])
     opened.close()
 
 
 @contextmanager
 def registry_errors() -> Iterator[None]:
-    """Turn what the registry refuses in this block into a command's error."""
+    """Convert a RegistryError in this block to a CommandError."""
     from lading.registry.errors import RegistryError
 
     try:
@@ -159,7 +163,7 @@ def registry_errors() -> Iterator[None]:
 
 
 def change_context(action: str) -> "ChangeContext":
-    """What a command does, for the history: by whoever is logged in to this machine."""
+    """Return the context of a change for the history: the actor is the user of this process."""
     from lading.registry.change_context import ChangeContext
 
     return ChangeContext(action, f"{_user_name()} (lading {action})")
@@ -175,19 +179,21 @@ def _user_name() -> str:
 
 
 def add_yes(parser: argparse.ArgumentParser) -> None:
-    """Add the option that confirms what `confirm` would ask."""
-    parser.add_argument("--yes", action="store_true", help="do not ask; needed where standard input is no terminal")
+    """Add the option that answers the question of `confirm`."""
+    parser.add_argument("--yes", action="store_true", help="do not ask; required where standard input is no terminal")
 
 
 def confirm(parsed: argparse.Namespace, question: str) -> None:
-    """Ask on a terminal whether to go on, unless --yes was given.
+    """Ask on the terminal whether to continue, unless --yes was given.
 
-    Raises Unconfirmed where there is no terminal, and CommandError where the answer is not yes.
+    Raises:
+        Unconfirmed: standard input is no terminal.
+        CommandError: the reply is not yes.
     """
     if parsed.yes:
         return
     if not sys.stdin.isatty():
-        raise Unconfirmed(f"{question} Nothing was changed; say --yes where no terminal can be asked")
+        raise Unconfirmed(f"{question} Nothing was changed; use --yes where standard input is no terminal")
     print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):
         raise CommandError("nothing was changed")
@@ -202,18 +208,8 @@ def parse_time(option: str, text: str) -> timedelta:
 
 
 def value_or_stdin(text: str) -> str:
-    """`text`, or, where it is `-`, what comes on standard input: others on the machine see what a command is given."""
+    """Return `text`, or standard input where it is `-`: other users of the machine can read a command's arguments."""
     return sys.stdin.read().strip() if text == "-" else text
-
-
-def format_size(size: int) -> str:
-    """So many bytes, as people read them."""
-    figure, unit = float(size), "B"
-    for larger in ("kB", "MB", "GB", "TB"):
-        if figure < 1000:
-            break
-        figure, unit = figure / 1000, larger
-    return f"{figure:.1f} {unit}" if unit != "B" else f"{size} B"
 
 
 def _add_setting(parser: argparse.ArgumentParser, setting: Setting) -> None:

@@ -1,4 +1,4 @@
-"""A line of progress on a terminal, written over and over: a bar, what is done, and how fast."""
+"""Progress on a terminal: one line, rewritten in place, with a bar, the steps done and the rate."""
 
 import sys
 import time
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self, TextIO
 
-from lading.commands.options import format_size
+from lading.commands.output import format_size
 
 if TYPE_CHECKING:
     from lading.jobs.runner import JobReport
@@ -19,7 +19,7 @@ INTERVAL: Final = 0.1
 
 
 class ProgressLine:
-    """The line. Nothing is written where the stream is no terminal; at the end of a `with` block it is gone."""
+    """Progress line. Nothing is written where the stream is no terminal; the end of a `with` block clears the line."""
 
     def __init__(self, stream: TextIO | None = None, clock: Callable[[], float] = time.monotonic) -> None:
         """Write to `stream`, standard error unless another is given."""
@@ -31,24 +31,24 @@ class ProgressLine:
         self._before = 0
 
     def __enter__(self) -> Self:
-        """Begin; writes nothing."""
+        """Return the line, which is not shown yet."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Take the line away."""
+        """Clear the line."""
         self.clear()
 
     def show(self, phase: str, done: int, total: int = 0, copied_bytes: int = 0, note: str = "") -> None:
-        """Show how far a phase is, unless the line was shown just now.
+        """Show the progress of a phase, unless the line was written less than INTERVAL ago.
 
         Args:
-            phase: what is being done, in a word; rates are counted from when it began.
-            done: steps that are done.
-            total: steps there are, or 0 where nobody knows.
+            phase: name of the phase, in a word; rates are counted from its beginning.
+            done: steps done.
+            total: all steps, or 0 where the number is unknown.
             copied_bytes: bytes copied, read or freed in this phase.
-            note: what else to say.
+            note: text after the rates.
         """
         if not self._stream.isatty():
             return
@@ -62,20 +62,20 @@ class ProgressLine:
         print(f"\r\x1b[K{text}{note}", end="", file=self._stream, flush=True)
 
     def clear(self) -> None:
-        """Take the line away."""
+        """Clear the line."""
         if self._stream.isatty():
             print("\r\x1b[K", end="", file=self._stream, flush=True)
 
 
 def bar(phase: str, done: int, total: int) -> str:
-    """Return how far a phase is; `total` is 0 where nobody knows it."""
+    """Return a phase's bar and steps; `total` is 0 where it is unknown."""
     full = min(done, total) * WIDTH // total if total else 0
     text = f"[{'#' * full}{'.' * (WIDTH - full)}] " if total else ""
     return f"{text}{phase:12} {done}{f' of {total}' if total else ''}"
 
 
 def rates(steps: int, moved: int, seconds: float) -> str:
-    """Return how many steps were done a second, how many bytes were moved, and how many a second."""
+    """Return the steps a second, the bytes moved, and the bytes a second."""
     text = f", {steps / seconds:.0f}/s" if seconds >= 1 else ""
     if moved:
         text += f", {format_size(moved)}" + (f", {format_size(int(moved / seconds))}/s" if seconds >= 1 else "")
@@ -83,10 +83,10 @@ def rates(steps: int, moved: int, seconds: float) -> str:
 
 
 class JobLine(ProgressLine):
-    """A line about a job that is done in slices."""
+    """Progress line of a resumable job."""
 
     def job(self, report: "JobReport") -> None:
-        """Show how far a job is: its phase, what was looked at, how fast, what was freed."""
+        """Show a job's phase, the records examined, the rate and the bytes freed."""
         from lading.jobs.runner import BYTES_FREED
 
         freed = report.counts[BYTES_FREED]
@@ -95,13 +95,13 @@ class JobLine(ProgressLine):
 
 
 class CountedLine(ProgressLine):
-    """A line that counts what it is told of, phase by phase."""
+    """Progress line that counts steps itself, phase by phase."""
 
     _counted = ""
     _done = 0
 
     def count(self, phase: str, name: str) -> None:
-        """Count one more thing of a phase, and show it."""
+        """Count one more step of a phase, and show the name of what it was about."""
         if phase != self._counted:
             self._counted, self._done = phase, 0
         self._done += 1

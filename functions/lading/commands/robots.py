@@ -1,7 +1,9 @@
-"""`lading robots`: credentials of our own."""
+"""`lading robots`: robots, the registry's own credentials for programs."""
 
 import argparse
 import os
+from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -16,6 +18,7 @@ from lading.commands.options import (
     refuse_standby,
     value_or_stdin,
 )
+from lading.commands.output import Column, Printer, add_output_options, format_time
 from lading.settings import Settings
 from lading_storage.records.core import Key, Robot
 
@@ -24,29 +27,81 @@ if TYPE_CHECKING:
 
 OPTIONS: Final = ("data", "metadata", "keys", "url")
 DEFAULT_LIFETIME: Final = "90d"
-OUT_HELP: Final = "write the secret to a new file that only its owner may read, and do not show it"
+OUT_HELP: Final = "write the secret to a new file that only its owner may read, and do not print it"
+
+
+@dataclass(frozen=True, slots=True)
+class RobotRow:
+    """Robot; `expires` is None for one that does not."""
+
+    name: str
+    actions: tuple[str, ...]
+    repositories: tuple[str, ...]
+    created: datetime
+    expires: datetime | None
+    expired: bool
+    owner: str
+
+    @classmethod
+    def of(cls, robot: Robot) -> "RobotRow":
+        """Return the row of a record."""
+        return cls(
+            name=robot.id,
+            actions=robot.actions,
+            repositories=robot.repositories,
+            created=robot.created,
+            expires=robot.expires,
+            expired=robot.expires is not None and robot.expires <= datetime.now(UTC),
+            owner=robot.owner,
+        )
+
+    @property
+    def expiry(self) -> str:
+        """When the robot expires, for people."""
+        if self.expires is None:
+            return "never"
+        return f"{format_time(self.expires)}{' (expired)' if self.expired else ''}"
+
+
+@dataclass(frozen=True, slots=True)
+class SecretRow:
+    """User name and password of a robot; `password` is "" where it is in `file`."""
+
+    user: str
+    password: str
+    file: str
+
+
+COLUMNS: Final[tuple[Column[RobotRow], ...]] = (
+    Column("NAME", lambda row: row.name),
+    Column("MAY", lambda row: row.actions),
+    Column("REPOSITORIES", lambda row: row.repositories),
+    Column("EXPIRES", lambda row: row.expiry),
+    Column("OWNER", lambda row: row.owner),
+)
 
 
 def add_to(commands: Commands) -> None:
-    """Add the command."""
-    robots = add_group(commands, "robots", "credentials of the registry's own, for where no Google token can be had")
-    creating = add(robots, "create", "make a robot, and show its secret this once", _create, OPTIONS)
-    creating.add_argument("name", metavar="NAME")
-    creating.add_argument("--repositories", required=True, metavar="NAMES", help="as in team-a/*,library/app")
-    creating.add_argument("--may", default="pull", metavar="ACTIONS", help="pull, push or pull,push; default pull")
-    creating.add_argument(
-        "--expires", default=DEFAULT_LIFETIME, metavar="IN", help=f"as in 90d, 12h, never; default {DEFAULT_LIFETIME}"
+    """Add the commands."""
+    robots = add_group(commands, "robots", "the registry's own credentials for programs that have no Google token")
+    create = add(robots, "create", "create a robot, and print its secret, this once", _create, OPTIONS)
+    create.add_argument("name", metavar="NAME")
+    create.add_argument("--repositories", required=True, metavar="NAMES", help="such as team-a/*,library/app")
+    create.add_argument("--may", default="pull", metavar="ACTIONS", help="pull, push or pull,push; default pull")
+    create.add_argument(
+        "--expires", default=DEFAULT_LIFETIME, metavar="IN", help=f"90d, 12h or never; default {DEFAULT_LIFETIME}"
     )
-    creating.add_argument("--owner", default="", metavar="WHO", help="a name, or - to read an ID token from stdin")
-    creating.add_argument("--out", type=Path, metavar="FILE", help=OUT_HELP)
-    rotating = add(robots, "rotate", "give a robot a new secret and, where it expires, a new term", _rotate, OPTIONS)
-    rotating.add_argument("name", metavar="NAME")
-    rotating.add_argument("--overlap", default="0m", metavar="FOR", help="how long the old secret stays good")
-    rotating.add_argument("--expires", default=DEFAULT_LIFETIME, metavar="IN", help=f"default {DEFAULT_LIFETIME}")
-    rotating.add_argument("--out", type=Path, metavar="FILE", help=OUT_HELP)
-    revoking = add(robots, "revoke", "end a robot", _revoke, OPTIONS)
-    revoking.add_argument("name", metavar="NAME")
-    add(robots, "list", "list the robots", _list, OPTIONS)
+    create.add_argument("--owner", default="", metavar="WHO", help="a name, or - to read an ID token from stdin")
+    rotate = add(robots, "rotate", "give a robot a new secret and a new expiry", _rotate, OPTIONS)
+    rotate.add_argument("name", metavar="NAME")
+    rotate.add_argument("--overlap", default="0m", metavar="FOR", help="how long the old secret is valid; default 0m")
+    rotate.add_argument("--expires", default=DEFAULT_LIFETIME, metavar="IN", help=f"default {DEFAULT_LIFETIME}")
+    for parser in (create, rotate):
+        parser.add_argument("--out", type=Path, metavar="FILE", help=OUT_HELP)
+        add_output_options(parser, wide=False)
+    revoke = add(robots, "revoke", "revoke a robot", _revoke, OPTIONS)
+    revoke.add_argument("name", metavar="NAME")
+    add_output_options(add(robots, "list", "list the robots", _list, OPTIONS))
 
 
 def _create(parsed: argparse.Namespace, settings: Settings) -> None:
@@ -59,7 +114,7 @@ def _create(parsed: argparse.Namespace, settings: Settings) -> None:
         _owner(parsed.owner, settings),
         _parse_lifetime(parsed.expires),
     )
-    _show(parsed.name, secret, parsed.out)
+    _show(parsed, secret)
 
 
 def _rotate(parsed: argparse.Namespace, settings: Settings) -> None:
@@ -68,7 +123,7 @@ def _rotate(parsed: argparse.Namespace, settings: Settings) -> None:
     secret = robots_of(settings).rotate(
         parsed.name, parse_time("--overlap", parsed.overlap), _parse_lifetime(parsed.expires)
     )
-    _show(parsed.name, secret, parsed.out)
+    _show(parsed, secret)
 
 
 def _revoke(parsed: argparse.Namespace, settings: Settings) -> None:
@@ -77,26 +132,29 @@ def _revoke(parsed: argparse.Namespace, settings: Settings) -> None:
 
 
 def _list(parsed: argparse.Namespace, settings: Settings) -> None:
-    now = datetime.now(UTC)
-    for robot in robots_of(settings).all():
-        end = "never" if robot.expires is None else f"{robot.expires:%Y-%m-%d %H:%M} UTC"
-        expired = " (expired)" if robot.expires and robot.expires <= now else ""
-        may, names = ",".join(robot.actions), ",".join(robot.repositories)
-        print(f"{robot.id}\t{may}\t{names}\texpires {end}{expired}\tof {robot.owner or '-'}")
+    Printer.of(parsed).table(COLUMNS, _rows(robots_of(settings)))
+
+
+def _rows(robots: "Robots") -> Iterator[RobotRow]:
+    return map(RobotRow.of, robots.all())
 
 
 def robots_of(settings: Settings) -> "Robots":
-    """The robots of the registry of the settings. Raises StoreNotFound, before any key is made."""
+    """Return the robots of the registry of the settings.
+
+    Raises:
+        StoreNotFound: there is no registry; no key is created then.
+    """
     from lading.composition import open_robots
 
     opened = metadata(settings)
-    # A secret that is shown must be one that a server knows: the keys, which may be made here, come second.
+    # First the registry, then the keys, which may be created here: a printed secret must be one that a server knows.
     opened.read([Key(Robot, "-")])
     return open_robots(settings, opened)
 
 
 def _owner(text: str, settings: Settings) -> str:
-    """Whom an ID token names, or the name that was given."""
+    """Return the principal of an ID token, or the name that was given."""
     from lading.auth.credentials import is_jwt
     from lading.auth.google.client import GoogleClient
     from lading.auth.google.id_tokens import IdTokens
@@ -111,31 +169,33 @@ def _owner(text: str, settings: Settings) -> str:
         return IdTokens(GoogleClient(), settings.realm).principal(owner)
     except RegistryError as error:
         raise CommandError(
-            f"the ID token is none for {settings.realm}, or cannot be checked: {error.descriptor.code}"
+            f"the ID token is not for {settings.realm}, or cannot be checked: {error.descriptor.code}"
         ) from None
 
 
 def _check_out(out: Path | None) -> None:
-    """Raise CommandError where the secret could not be written to `out`, before it is made."""
+    """Raise CommandError where the secret could not be written to `out`, before there is a secret."""
     if out and (out.exists() or not os.access(out.absolute().parent, os.W_OK)):
         raise CommandError(f"{out} exists already, or its folder cannot be written: name another file with --out")
 
 
-def _show(name: str, secret: str, out: Path | None) -> None:
-    """Show a secret: in a new file that only its owner may read, with nothing else in it, or on standard output."""
+def _show(parsed: argparse.Namespace, secret: str) -> None:
+    """Write a secret to a new file that only its owner may read, and nothing else into it; or print it."""
     from lading.auth.robots import USER_PREFIX
 
+    user, out = f"{USER_PREFIX}{parsed.name}", parsed.out
     if out is None:
-        print(f"user      {USER_PREFIX}{name}\npassword  {secret}")
+        row = SecretRow(user, secret, "")
+        Printer.of(parsed).record(row, f"user      {user}\npassword  {secret}")
         return
     try:
         with os.fdopen(os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
             file.write(f"{secret}\n")
     except OSError as error:
         raise CommandError(
-            f"{out} cannot be written: {error.strerror}; the secret is lost; make another by `lading robots rotate`"
+            f"{out} cannot be written: {error.strerror}; the secret is lost; create another with `lading robots rotate`"
         ) from None
-    print(f"user      {USER_PREFIX}{name}\npassword  in {out}")
+    Printer.of(parsed).record(SecretRow(user, "", str(out)), f"user      {user}\npassword  in {out}")
 
 
 def _parse_lifetime(text: str) -> timedelta | None:

@@ -1,21 +1,23 @@
-"""`lading scrub`: read everything again, and say what is not as it should be."""
+"""`lading scrub`: read all content again, and report what differs from the records."""
 
 import argparse
-import json
 import sys
 
+from lading.commands.job_report import print_report
 from lading.commands.options import REGISTRY, CommandError, Commands, add, registry
+from lading.commands.output import Printer, add_output_options
 from lading.commands.progress import JobLine
 from lading.settings import Settings
 
 
 def add_to(commands: Commands) -> None:
     """Add the command."""
-    scrubbing = add(commands, "scrub", "check all that is kept against its records, while serving", _scrub, REGISTRY)
-    scrubbing.add_argument(
-        "--rate", type=_rate, default=100, metavar="MB/S", help="read so much at most, and rest; 0: without a rest"
+    scrub = add(commands, "scrub", "check all content against its records, while serving", _scrub, REGISTRY)
+    scrub.add_argument(
+        "--rate", type=_rate, default=100, metavar="MB/S", help="read this much at most; 0: no limit; default 100"
     )
-    scrubbing.add_argument("--repair", action="store_true", help="repair what is safe to repair")
+    scrub.add_argument("--repair", action="store_true", help="repair what can be repaired safely")
+    add_output_options(scrub, wide=False)
 
 
 def _scrub(parsed: argparse.Namespace, settings: Settings) -> None:
@@ -29,17 +31,18 @@ def _scrub(parsed: argparse.Namespace, settings: Settings) -> None:
         while report is None or not report.finished:
             report = scrubber.run(progress=line.job)
             if report is None:
-                raise CommandError("another scrub is at work")
+                raise CommandError("another scrub is at work; run this one again when that has ended")
             for finding in report.findings:
+                line.clear()
                 print(f"wrong: {finding}", file=sys.stderr)
             findings += len(report.findings)
-    print(json.dumps(report.as_json()))
+    print_report(Printer.of(parsed), "scrub", report)
     if findings:
-        raise CommandError(f"{findings} things are not as they should be")
+        raise CommandError(f"the scrub has {findings} findings: see above")
 
 
 def _rate(text: str) -> float:
-    """Read a number of megabytes a second, 0 or more."""
+    """Return a number of megabytes a second, 0 or more."""
     rate = float(text)
     if not 0 <= rate < float("inf"):
         raise ValueError(text)

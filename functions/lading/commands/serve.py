@@ -4,10 +4,9 @@ import argparse
 import logging
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from shlex import quote
 from typing import TYPE_CHECKING, Final
 
-from lading.commands.first_user import ADMIN, create_first_user, first_user_text
+from lading.commands.first_user import create_first_user, first_user_text, login_line
 from lading.commands.options import Commands, add
 from lading.settings import SETTINGS, Settings, SettingsError
 from lading_storage.local.durable_folders import make_private_if_empty
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("lading")
 
 OPEN_ACCESS_REFUSED: Final = (
-    "{address} can be reached from other machines, and nothing may be written by everybody there:\n"
+    "{address} can be reached from other machines, where everybody could write without a login:\n"
     "--access everybody is for loopback alone, and for containers of this machine with --url"
     " http://host.docker.internal:PORT; leave it out, or name a policy bucket or a project"
 )
@@ -30,7 +29,7 @@ def add_to(commands: Commands) -> None:
 
 
 def _serve(parsed: argparse.Namespace, settings: Settings) -> None:
-    """Refuse what is unsafe, say where things are, serve."""
+    """Refuse unsafe settings, print what is served, and serve."""
     from lading import logs
 
     logs.start(settings.log, settings.project, settings.log_level)
@@ -42,13 +41,13 @@ def _serve(parsed: argparse.Namespace, settings: Settings) -> None:
 
     check_certificate(settings)
     make_private_if_empty(settings.data)
-    # Collections read them again: here a mistake is found while the operator looks.
+    # Each collection reads the policies again; reading them here shows mistakes at the start.
     open_policies(settings)
     with listen(settings) as listeners:
         app = create(settings)
         _warn(settings)
         if standby := standby_of(settings):
-            # Its users are those that are copied to it.
+            # A standby's users are copied to it by backups.
             _announce(settings, None, standby)
         else:
             create_first_user(settings, lambda password: _announce(settings, password))
@@ -56,7 +55,7 @@ def _serve(parsed: argparse.Namespace, settings: Settings) -> None:
 
 
 def _collection(settings: Settings, registry: "Registry") -> AbstractContextManager[object]:
-    """Return what collects garbage beside the server: in the cloud a function does, when Cloud Scheduler calls it."""
+    """Return the background collection of garbage; none in the cloud, where Cloud Scheduler calls a function for it."""
     if settings.collect_every is None or not settings.embedded:
         return nullcontext()
     from lading import logs
@@ -73,7 +72,7 @@ def _collection(settings: Settings, registry: "Registry") -> AbstractContextMana
 
 
 def _warn(settings: Settings) -> None:
-    """Log what is served all the same, though it is not safe."""
+    """Log warnings about unsafe settings that are accepted."""
     from lading.jobs.doctor.modes import FileModeChecks
 
     if settings.is_unencrypted:
@@ -82,17 +81,17 @@ def _warn(settings: Settings) -> None:
         log.warning("other users of this machine may read %s: chmod go= %s", path, path)
 
 
-def _announce(read: Settings, password: Path | None, standby: str = "") -> None:
-    """Say what is served: to people on standard output, or as a line of a log in JSON."""
-    if read.log != "json":
-        print(f"{_welcome(read, password)}\n{standby}" if standby else _welcome(read, password), flush=True)
+def _announce(settings: Settings, password: Path | None, standby: str = "") -> None:
+    """Print what is served, for people on standard output, or as a line of the JSON log."""
+    if settings.log != "json":
+        print(f"{_welcome(settings, password)}\n{standby}" if standby else _welcome(settings, password), flush=True)
         return
     fields = {
-        "message": f"Lading serves {read.realm}",
-        "blobs": read.blobs,
-        "metadata": read.metadata,
-        "access": read.access,
-        "public": list(read.public),
+        "message": f"Lading serves {settings.realm}",
+        "blobs": settings.blobs,
+        "metadata": settings.metadata,
+        "access": settings.access,
+        "public": list(settings.public),
         "standby": standby,
         "first_user": first_user_text(password) if password else "",
     }
@@ -100,11 +99,9 @@ def _announce(read: Settings, password: Path | None, standby: str = "") -> None:
 
 
 def _welcome(settings: Settings, password: Path | None) -> str:
-    address = settings.realm.partition("://")[2]
-    login, first = _login(settings, address), ""
-    if password:
-        first = f"{first_user_text(password)}\n"
-        login = f"  docker login {address} -u {ADMIN} --password-stdin < {quote(str(password))}\n"
+    address, line = settings.realm.partition("://")[2], login_line(settings, password)
+    first = f"{first_user_text(password)}\n" if password else ""
+    login = f"  {line}\n" if line else ""
     return f"""\
 Lading serves {settings.realm}
   blobs     {settings.blobs}
@@ -117,12 +114,3 @@ Lading serves {settings.realm}
   docker push {address}/IMAGE
   docker pull {address}/IMAGE
 """
-
-
-def _login(settings: Settings, address: str) -> str:
-    match settings.access:
-        case "everybody":
-            return ""
-        case "users":
-            return f"  docker login {address} -u USER\n"
-    return f"  gcloud auth print-access-token | docker login -u oauth2accesstoken --password-stdin {address}\n"

@@ -1,27 +1,42 @@
-"""`lading users`: the file of users. What each may do is in the file of grants, which is made by hand."""
+"""`lading users`: the file of users. What each user may do is in the file of grants, which operators edit."""
 
 import argparse
 import getpass
 import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from lading.commands.first_user import ADMIN, forget_password
 from lading.commands.options import CommandError, Commands, add, add_group, require_registry
+from lading.commands.output import Column, Printer, add_output_options
 from lading.settings import Settings
+
+OPTIONS: Final = ("data", "metadata", "users")
+
+
+@dataclass(frozen=True, slots=True)
+class UserRow:
+    """User who can log in with a password."""
+
+    name: str
+
+
+COLUMNS: Final[tuple[Column[UserRow], ...]] = (Column("NAME", lambda row: row.name),)
 
 
 def add_to(commands: Commands) -> None:
-    """Add the command."""
-    users = add_group(commands, "users", "users of a registry that asks no Google")
-    options = ("data", "metadata", "users")
-    setting = add(users, "set", "add a user, or give one another password", _set, options)
+    """Add the commands."""
+    users = add_group(commands, "users", "users with passwords, where Google accounts are not used")
+    setting = add(users, "set", "add a user, or change the password of one", _set, OPTIONS)
     setting.add_argument("name", metavar="NAME")
-    given = setting.add_mutually_exclusive_group()
-    given.add_argument("--password-stdin", action="store_true", help="read the password from standard input")
-    given.add_argument("--password-file", type=Path, metavar="FILE", help="read the password from a file's first line")
-    removing = add(users, "remove", "remove a user", _remove, options)
-    removing.add_argument("name", metavar="NAME")
-    add(users, "list", "list the users", _list, options)
+    source = setting.add_mutually_exclusive_group()
+    source.add_argument("--password-stdin", action="store_true", help="read the password from standard input")
+    source.add_argument("--password-file", type=Path, metavar="FILE", help="read the password from a file's first line")
+    remove = add(users, "remove", "remove a user", _remove, OPTIONS)
+    remove.add_argument("name", metavar="NAME")
+    add_output_options(add(users, "list", "list the users", _list, OPTIONS), wide=False)
 
 
 def _set(parsed: argparse.Namespace, settings: Settings) -> None:
@@ -36,7 +51,7 @@ def _set(parsed: argparse.Namespace, settings: Settings) -> None:
             " with robot+"
         )
     if name == "*" or TOKEN_USERS.fullmatch(name):
-        raise CommandError(f"{name} is not a user's name: it stands for others")
+        raise CommandError(f"{name} is not a user's name: it is reserved")
     _require_registry(settings)
     UsersFile(settings.users).set(name, hash_password(_password(parsed)))
     _forget_first_password(name, settings)
@@ -53,27 +68,30 @@ def _remove(parsed: argparse.Namespace, settings: Settings) -> None:
 
 
 def _list(parsed: argparse.Namespace, settings: Settings) -> None:
+    _require_registry(settings)
+    Printer.of(parsed).table(COLUMNS, _rows(settings.users))
+
+
+def _rows(file: Path) -> Iterator[UserRow]:
     from lading.auth.users_file import UsersFile
 
-    _require_registry(settings)
-    for name in UsersFile(settings.users).names():
-        print(name)
+    return map(UserRow, UsersFile(file).names())
 
 
 def _forget_first_password(name: str, settings: Settings) -> None:
-    """Remove the file with the first user's password, which is good no more."""
+    """Remove the file with the first user's password, which is valid no more."""
     if name == ADMIN:
         forget_password(settings)
 
 
 def _require_registry(settings: Settings) -> None:
-    """Raise StoreNotFound where the file of users would lie in a folder that no server reads."""
+    """Raise StoreNotFound where the file of users would be in a folder that no server reads."""
     if not settings.is_given("users"):
         require_registry(settings)
 
 
 def _password(parsed: argparse.Namespace) -> str:
-    """Return the password, which is never an argument: others on the machine see those."""
+    """Return the password, which is never an argument: other users of the machine can read those."""
     if parsed.password_file:
         try:
             with parsed.password_file.open(encoding="utf-8", newline="") as file:

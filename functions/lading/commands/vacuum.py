@@ -1,20 +1,31 @@
-"""`lading vacuum`: give the space that deleted records left in the metadata's file back to the file system."""
+"""`lading vacuum`: return the space of deleted records in the metadata's file to the file system."""
 
 import argparse
 import time
+from dataclasses import dataclass
 from typing import Final
 
-from lading.commands.options import Commands, add, format_size, metadata, refuse_standby
+from lading.commands.options import Commands, add, metadata, refuse_standby
+from lading.commands.output import Printer, add_output_options, format_size
 from lading.commands.progress import ProgressLine
 from lading.settings import Settings
 
 STEP_SIZE: Final = 1024 * 1024
-"""Bytes that are given back at a time, while nobody else can write."""
+"""Bytes returned in one transaction, during which no other process can write."""
+
+
+@dataclass(frozen=True, slots=True)
+class VacuumRow:
+    """Bytes of the metadata's file that were returned to the file system, and those that are still free in it."""
+
+    freed: int
+    free: int
 
 
 def add_to(commands: Commands) -> None:
     """Add the command."""
-    add(commands, "vacuum", "shrink the file of the metadata, while serving", _vacuum, ("data", "metadata"))
+    vacuum = add(commands, "vacuum", "shrink the metadata's file, while serving", _vacuum, ("data", "metadata"))
+    add_output_options(vacuum, wide=False)
 
 
 def _vacuum(parsed: argparse.Namespace, settings: Settings) -> None:
@@ -24,13 +35,14 @@ def _vacuum(parsed: argparse.Namespace, settings: Settings) -> None:
     with ProgressLine() as line:
         while left:
             line.show("vacuum", (total - left) // STEP_SIZE, total // STEP_SIZE, copied_bytes=total - left)
-            began, before = time.monotonic(), left
+            started, before = time.monotonic(), left
             left = store.compact(STEP_SIZE)
             if left >= before:
-                # Records are deleted faster than that.
+                # Other processes delete records faster than this.
                 break
-            # Half of the time belongs to those who write beside it.
-            time.sleep(time.monotonic() - began)
+            # Leave half of the time to other writers.
+            time.sleep(time.monotonic() - started)
     store.close()
+    row = VacuumRow(freed=max(0, total - left), free=left)
     rest = f"; {format_size(left)} are free in it" if left else ""
-    print(f"gave {format_size(max(0, total - left))} of the metadata's file back{rest}")
+    Printer.of(parsed).record(row, f"returned {format_size(row.freed)} of the metadata's file to the file system{rest}")
