@@ -19,6 +19,9 @@ SERVE: Final = "serve"
 COMMANDS: Final = (
     SERVE,
     "init",
+    "ls",
+    "show",
+    "tag",
     "history",
     "deleted",
     "cleanup",

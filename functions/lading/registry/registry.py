@@ -1,6 +1,7 @@
 """Registry: the facade through which the layers above use the registry's rules."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from lading.registry.change_context import Clock, now
 from lading.registry.cleanup.apply import CleanupDeletion
@@ -17,9 +18,13 @@ from lading.registry.lifecycle.rollback import Rollback
 from lading.registry.pagination import Page
 from lading.registry.readiness import Readiness
 from lading.registry.tags.immutable import ImmutableTags
+from lading.registry.tags.tagging import Tagging
 from lading.registry.tags.tags import Tags
 from lading_storage.protocols import BlobStore, MetadataStore
 from lading_storage.records.core import Key, Repository
+
+if TYPE_CHECKING:
+    from lading.registry.inspection import Inspection
 
 
 class Registry:
@@ -46,11 +51,19 @@ class Registry:
         self.deletion = Deletion(metadata, self.tags, clock)
         self.undelete = Undelete(metadata, self.tags, clock)
         self.rollback = Rollback(metadata, self.tags, clock)
+        self.tagging = Tagging(metadata, self.tags, clock)
         self.inventory = Inventory(metadata, immutable)
         self.cleanup_deletion = CleanupDeletion(metadata, self.deletion)
         self.in_use_reports = InUseReports(metadata, clock)
         self.last_pulls = LastPulls(metadata, clock)
         self.readiness = Readiness(blobs, metadata)
+
+    @property
+    def inspection(self) -> "Inspection":
+        """Summaries and details for people, imported at the first use: no cold start needs them."""
+        from lading.registry.inspection import Inspection
+
+        return Inspection(self.metadata, self.blobs, self.manifests, self.tags)
 
     def repositories(self, after: str, limit: int) -> Page[str]:
         """Return the first `limit` repositories after `after`, in lexical order, without deleted ones."""

@@ -1,0 +1,80 @@
+"""`lading ls`: list repositories, or the tags of one."""
+
+import argparse
+import sys
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from lading.commands.options import REGISTRY, CommandError, Commands, add, reference, registry, registry_errors
+from lading.commands.output import Column, Printer, add_output_options, format_size
+from lading.settings import Settings
+
+if TYPE_CHECKING:
+    from lading.registry.details import RepositorySummary, TagSummary
+    from lading.registry.pagination import Page
+
+T = TypeVar("T")
+
+DEFAULT_LIMIT: Final = 100
+
+PAGE_SIZE: Final = 100
+"""Repositories or tags read at once: the cost of a listing follows what is shown."""
+
+REPOSITORY_COLUMNS: "Final[tuple[Column[RepositorySummary], ...]]" = (
+    Column("REPOSITORY", lambda row: row.name),
+    Column("CREATED", lambda row: row.created),
+)
+
+TAG_COLUMNS: "Final[tuple[Column[TagSummary], ...]]" = (
+    Column("TAG", lambda row: row.tag),
+    Column("DIGEST", lambda row: row.digest),
+    Column("SIZE", lambda row: None if row.size is None else format_size(row.size), right=True),
+    Column("PUSHED", lambda row: row.pushed),
+    Column("LAST PULL", lambda row: row.last_pull),
+)
+
+
+def add_to(commands: Commands) -> None:
+    """Add the command."""
+    listing = add(commands, "ls", "list repositories, or the tags of a repository", _list, REGISTRY)
+    listing.add_argument("repository", metavar="REPOSITORY", nargs="?", help="list its tags; default: all repositories")
+    listing.add_argument(
+        "--limit", type=_limit, default=DEFAULT_LIMIT, metavar="NUMBER", help=f"0: all; default {DEFAULT_LIMIT}"
+    )
+    listing.add_argument("--after", default="", metavar="NAME", help="begin after this repository or tag")
+    add_output_options(listing)
+
+
+def _list(parsed: argparse.Namespace, settings: Settings) -> None:
+    name = reference(parsed.repository) if parsed.repository else None
+    if name and (name.tag or name.digest):
+        raise CommandError(f"{parsed.repository} is not a repository; use `lading show {parsed.repository}`")
+    inspection, printer = registry(settings, writes=False).inspection, Printer.of(parsed)
+    with registry_errors():
+        if name is None:
+            printer.table(REPOSITORY_COLUMNS, _pages(parsed, inspection.repositories))
+        else:
+            printer.table(TAG_COLUMNS, _pages(parsed, partial(inspection.tags, name.repository)))
+
+
+def _pages(parsed: argparse.Namespace, read: "Callable[[str, int], Page[T]]") -> Iterator[T]:
+    """Return the rows that are shown, and note at the end on standard error how to list the others."""
+    after, remaining = parsed.after, parsed.limit or sys.maxsize
+    while True:
+        page = read(after, min(PAGE_SIZE, remaining))
+        yield from page.items
+        after, remaining = page.next, remaining - len(page.items)
+        if not after:
+            return
+        if not remaining:
+            break
+    words = " ".join(["lading ls", *([parsed.repository] if parsed.repository else [])])
+    print(f"more: {words} --after {after}", file=sys.stderr)
+
+
+def _limit(text: str) -> int:
+    limit = int(text)
+    if limit < 0:
+        raise ValueError(text)
+    return limit

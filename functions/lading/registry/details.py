@@ -1,0 +1,123 @@
+"""What people see of repositories, tags and manifests: the values, without the reads (registry.inspection)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True)
+class RepositorySummary:
+    """Repository, and when its first manifest was pushed."""
+
+    name: str
+    created: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class TagSummary:
+    """Tag and the manifest that it names.
+
+    size       in bytes, of the manifest and everything below it, each once; None where a manifest cannot be read
+    pushed     when the tag was last set to another manifest
+    last_pull  of the manifest, to the hour, or None
+    """
+
+    repository: str
+    tag: str
+    digest: str
+    media_type: str
+    size: int | None
+    pushed: datetime
+    last_pull: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class LayerDetails:
+    """Layer of an image, as its manifest describes it."""
+
+    digest: str
+    media_type: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class PlatformDetails:
+    """Manifest of an index.
+
+    platform  OS/ARCHITECTURE[/VARIANT], or the type of an attestation, or ""
+    size      as TagSummary.size; None where the manifest is not in the repository
+    """
+
+    platform: str
+    digest: str
+    media_type: str
+    size: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigDetails:
+    """Configuration of an image.
+
+    The fields from `platform` on are "" or empty where the blob is none of an image, larger than 1 MiB, or cannot be
+    read. `created` is what the builder wrote.
+    """
+
+    digest: str
+    media_type: str
+    size: int
+    platform: str = ""
+    created: str = ""
+    user: str = ""
+    working_dir: str = ""
+    entrypoint: tuple[str, ...] = ()
+    command: tuple[str, ...] = ()
+    environment: tuple[str, ...] = ()
+    ports: tuple[str, ...] = ()
+    labels: Mapping[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReferrerDetails:
+    """Manifest that refers to another one: by its subject, or by a tag such as cosign's, in `tag`."""
+
+    digest: str
+    artifact_type: str
+    size: int
+    created: datetime | None
+    tag: str
+
+
+@dataclass(frozen=True, slots=True)
+class ManifestDetails:
+    """Manifest, by tag or digest.
+
+    tag            by which it was named, or ""
+    size           as TagSummary.size
+    manifest_size  of the manifest alone, in bytes
+    created        when the manifest was first pushed
+    pushed         when the tag was last set; of several tags the latest; None where no tag names the manifest
+    pushed_by      the principal that set it, or ""
+    pushed_action  push, tag, rollback, restore, or ""
+    tags           that name it, MAX_LISTED at most
+    referrers      the same
+    """
+
+    repository: str
+    tag: str
+    digest: str
+    media_type: str
+    artifact_type: str
+    subject: str
+    size: int | None
+    manifest_size: int
+    created: datetime
+    pushed: datetime | None
+    pushed_by: str
+    pushed_action: str
+    last_pull: datetime | None
+    tags: tuple[str, ...]
+    annotations: Mapping[str, str]
+    platforms: tuple[PlatformDetails, ...]
+    config: ConfigDetails | None
+    layers: tuple[LayerDetails, ...]
+    referrers: tuple[ReferrerDetails, ...]

@@ -1,0 +1,198 @@
+"""Inspection: what people see of repositories, tags and manifests.
+
+The cost follows what is shown: a page of tags is a listing, a read of their manifests and last pulls, and a read for
+each level of manifests below these. Sizes are those that manifests state.
+"""
+
+import contextlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from lading.registry.content.blobs import Blobs
+from lading.registry.content.manifest_contents import Descriptor, platform_of, texts
+from lading.registry.content.manifests import Manifests
+from lading.registry.content.referrer_tags import attaches, referrer_tags_of
+from lading.registry.details import (
+    ConfigDetails,
+    LayerDetails,
+    ManifestDetails,
+    PlatformDetails,
+    ReferrerDetails,
+    RepositorySummary,
+    TagSummary,
+)
+from lading.registry.errors import MANIFEST_UNKNOWN, RegistryError
+from lading.registry.manifest_trees import ManifestTrees
+from lading.registry.names import is_digest_reference, parse_as_of
+from lading.registry.pagination import PAGE_SIZE, Page, check_advance
+from lading.registry.tags.tags import Tags
+from lading_storage.errors import Corrupt, ObjectNotFound
+from lading_storage.protocols import MetadataStore
+from lading_storage.records.core import Key, Manifest, Repository, Tag
+from lading_storage.records.deleted import TagEvent
+from lading_storage.records.jobs import LastPull
+
+MAX_LISTED: Final = 100
+"""Tags and referrers of one manifest that are shown."""
+
+MAX_CONFIG_SIZE: Final = 1024 * 1024
+"""Bytes of a configuration that is read."""
+
+IMAGE_CONFIGS: Final = frozenset(
+    {"application/vnd.oci.image.config.v1+json", "application/vnd.docker.container.image.v1+json"}
+)
+
+
+class Inspection:
+    """Reads summaries and details. Nothing is written, and no pull is recorded."""
+
+    def __init__(self, metadata: MetadataStore, blobs: Blobs, manifests: Manifests, tags: Tags) -> None:
+        """Read `metadata`, and through `blobs` and `manifests` the bytes of configurations and large manifests."""
+        self._metadata = metadata
+        self._blobs = blobs
+        self._manifests = manifests
+        self._tags = tags
+
+    def repositories(self, after: str, limit: int) -> Page[RepositorySummary]:
+        """Return the first `limit` repositories after a name, in lexical order."""
+        found: list[RepositorySummary] = []
+        while len(found) <= limit:
+            size = min(PAGE_SIZE, limit + 1 - len(found))
+            records = self._metadata.scan(Repository, after=after, limit=size)
+            found += [RepositorySummary(each.id, each.created) for each in records if not each.deleted]
+            if len(records) < size:
+                break
+            check_advance(after, [each.id for each in records])
+            after = records[-1].id
+        return Page(found[:limit], found[limit - 1].name if 0 < limit < len(found) else "")
+
+    def tags(self, repository: str, after: str, limit: int) -> Page[TagSummary]:
+        """Return the first `limit` tags after a name, in the order of tag listings.
+
+        Raises:
+            RegistryError: NAME_UNKNOWN.
+        """
+        records = self._metadata.scan(Tag, repository, after=after, limit=limit + 1)
+        if not records:
+            self._tags.require(repository)
+        page = records[:limit]
+        digests = list(dict.fromkeys(tag.digest for tag in page))
+        trees = ManifestTrees(self._metadata, self._manifests, repository, digests)
+        pulls = self._last_pulls(repository, digests)
+        summaries = [
+            TagSummary(
+                repository=repository,
+                tag=tag.id,
+                digest=tag.digest,
+                media_type=tag.media_type,
+                size=trees.size(tag.digest),
+                pushed=tag.moved,
+                last_pull=pulls.get(tag.digest),
+            )
+            for tag in page
+        ]
+        return Page(summaries, page[-1].id if page and len(records) > limit else "")
+
+    def manifest(self, repository: str, reference: str) -> ManifestDetails:
+        """Return the details of the manifest that a tag or digest names, also a tag as of a time.
+
+        Raises:
+            RegistryError: MANIFEST_UNKNOWN.
+        """
+        digest = self._manifests.find(repository, reference).digest
+        trees = ManifestTrees(self._metadata, self._manifests, repository, [digest])
+        if digest not in trees.records:
+            raise RegistryError(MANIFEST_UNKNOWN, {"reference": reference})
+        manifest, contents = trees.records[digest], trees.contents_of(digest)
+        tag = "" if is_digest_reference(reference) or parse_as_of(reference) else reference
+        tags = self._metadata.find(Tag, {"digest": manifest.digest}, repository=repository, limit=MAX_LISTED)
+        event = self._last_event(repository, tag, tags)
+        return ManifestDetails(
+            repository=repository,
+            tag=tag,
+            digest=manifest.digest,
+            media_type=manifest.media_type,
+            artifact_type=manifest.artifact_type,
+            subject=manifest.subject,
+            size=trees.size(manifest.digest),
+            manifest_size=manifest.size,
+            created=manifest.created,
+            pushed=event.moved if event else None,
+            pushed_by=event.by if event else "",
+            pushed_action=event.action if event else "",
+            last_pull=self._last_pulls(repository, [manifest.digest]).get(manifest.digest),
+            tags=tuple(each.id for each in tags),
+            annotations=contents.annotations,
+            platforms=tuple(
+                PlatformDetails(each.platform, each.digest, each.media_type, trees.size(each.digest))
+                for each in contents.manifests
+            ),
+            config=self._config(repository, contents.config) if contents.config else None,
+            layers=tuple(LayerDetails(each.digest, each.media_type, each.size) for each in contents.layers),
+            referrers=tuple(self._referrers(manifest)),
+        )
+
+    def _last_pulls(self, repository: str, digests: Iterable[str]) -> Mapping[str, datetime]:
+        keys = [Key(LastPull, digest, repository) for digest in digests]
+        found = self._metadata.read(keys) if keys else None
+        return {key.id: pull.pulled for key in keys if found and (pull := found[key]) is not None}
+
+    def _last_event(self, repository: str, tag: str, tags: Sequence[Tag]) -> TagEvent | None:
+        """Return the last event of a tag; where there is none, of that of `tags` which was set last."""
+        name = tag or max(((each.moved, each.id) for each in tags), default=(None, ""))[1]
+        return next(iter(self._tags.history(repository, name, "", 1).items), None) if name else None
+
+    def _referrers(self, manifest: Manifest) -> Iterable[ReferrerDetails]:
+        """Return what refers to a manifest: by subject, then by tags made of its digest."""
+        where = {"subject": manifest.digest}
+        for each in self._metadata.find(Manifest, where, repository=manifest.repository, limit=MAX_LISTED):
+            yield ReferrerDetails(each.digest, each.artifact_type, each.size, each.created, "")
+        keys = [Key(Tag, name, manifest.repository) for name in referrer_tags_of(manifest.digest)]
+        found = self._metadata.read(keys, content=False)
+        tags = [tag for key in keys if (tag := found[key]) is not None]
+        holders = {tag.id: Key(Manifest, tag.digest, manifest.repository) for tag in tags}
+        attached = self._metadata.read(list(dict.fromkeys(holders.values())), content=False) if tags else None
+        for tag in tags:
+            holder = attached[holders[tag.id]] if attached else None
+            if holder is not None and attaches(tag.id, holder.subject, holder.attachment):
+                yield ReferrerDetails(holder.digest, holder.artifact_type, holder.size, holder.created, tag.id)
+
+    def _config(self, repository: str, descriptor: Descriptor) -> ConfigDetails:
+        fields: Any = {}
+        if descriptor.media_type in IMAGE_CONFIGS and descriptor.size <= MAX_CONFIG_SIZE:
+            # A manifest may lack it, and its bytes may be lost: what is known otherwise is shown all the same.
+            with contextlib.suppress(ObjectNotFound, Corrupt, RegistryError, ValueError, RecursionError):
+                link = self._blobs.get(repository, descriptor.digest)
+                fields = json.loads(b"".join(self._blobs.open(link, 0, min(link.size, MAX_CONFIG_SIZE))))
+        return config_details(descriptor, fields)
+
+
+def config_details(descriptor: Descriptor, fields: Any) -> ConfigDetails:
+    """Return the details of a configuration from its JSON, of which only values of the right types count."""
+    fields = fields if isinstance(fields, dict) else {}
+    run = fields.get("config")
+    run = run if isinstance(run, dict) else {}
+    return ConfigDetails(
+        digest=descriptor.digest,
+        media_type=descriptor.media_type,
+        size=descriptor.size,
+        platform=platform_of(fields),
+        created=_text(fields.get("created")),
+        user=_text(run.get("User")),
+        working_dir=_text(run.get("WorkingDir")),
+        entrypoint=_text_list(run.get("Entrypoint")),
+        command=_text_list(run.get("Cmd")),
+        environment=_text_list(run.get("Env")),
+        ports=tuple(run["ExposedPorts"]) if isinstance(run.get("ExposedPorts"), dict) else (),
+        labels=texts(run.get("Labels")),
+    )
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _text_list(value: Any) -> tuple[str, ...]:
+    return tuple(each for each in value if isinstance(each, str)) if isinstance(value, list) else ()

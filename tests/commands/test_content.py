@@ -1,0 +1,243 @@
+"""`lading ls`, `lading show` and `lading tag`, on both pairs of stores."""
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from lading import cli
+from lading.jobs.backup import Stores
+from lading.registry.change_context import ChangeContext
+from lading.registry.content.manifests import Put
+from lading.registry.registry import Registry
+from lading_storage.digests import digest_of
+from tests import images
+from tests.commands.tables import json_rows, table
+from tests.registry.pushes import push_blob, push_image, push_manifest
+
+Run = Callable[..., str]
+
+CONFIG = json.dumps(
+    {
+        "os": "linux",
+        "architecture": "arm64",
+        "variant": "v8",
+        "created": "2026-11-01T12:00:00Z",
+        "config": {
+            "User": "app",
+            "WorkingDir": "/srv",
+            "Entrypoint": ["/bin/app"],
+            "Cmd": ["--port", 80, "8080"],
+            "Env": ["A=b"],
+            "ExposedPorts": {"8080/tcp": {}},
+            "Labels": {"note": "red\x1b[31m", "number": 1},
+        },
+    }
+).encode()
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run `lading WORDS…` on the stores; returns what it prints, or its error where that is expected."""
+
+    def run(*words: str, status: int = 0) -> str:
+        assert cli.main(words) == status
+        done = capsys.readouterr()
+        return done.err if status else done.out
+
+    return run
+
+
+def push_index(registry: Registry, repository: str, *tags: str) -> tuple[str, list[bytes], list[bytes]]:
+    """Push an index of two images that share a layer; return its digest, the images, and their layers."""
+    shared, own = images.blob(1000), images.blob(500)
+    for content in (CONFIG, shared, own):
+        push_blob(registry, repository, content)
+    children = [images.manifest(layers, CONFIG) for layers in ([shared], [shared, own])]
+    for child in children:
+        push_manifest(registry, repository, child)
+    content = json.loads(images.index(children))
+    for entry, architecture in zip(content["manifests"], ("amd64", "arm64"), strict=True):
+        entry["platform"] = {"os": "linux", "architecture": architecture}
+    content["manifests"][1]["platform"]["variant"] = "v8"
+    return push_manifest(registry, repository, json.dumps(content).encode(), *tags).digest, children, [shared, own]
+
+
+def shown(run: Run, *words: str) -> Any:
+    (row,) = json_rows(run("show", "--json", *words))
+    return row
+
+
+def test_repositories_are_listed_by_pages(registry: Registry, run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("a", "b", "c/d", "e"):
+        push_image(registry, name, "v1")
+    registry.deletion.repository("b")
+
+    assert [row["REPOSITORY"] for row in table(run("ls"))] == ["a", "c/d", "e"]
+    assert cli.main(["ls", "--json", "--limit", "2"]) == 0
+    done = capsys.readouterr()
+    assert [row["name"] for row in json_rows(done.out)] == ["a", "c/d"]
+    assert done.err == "more: lading ls --after c/d\n"
+    assert [row["name"] for row in json_rows(run("ls", "--json", "--after", "c/d"))] == ["e"]
+    assert len(json_rows(run("ls", "--json", "--limit", "0"))) == 3
+
+
+def test_tags_have_digest_size_and_last_pull(registry: Registry, run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    image = push_image(registry, "team/app", "v1", layers=2)
+    index, children, layers = push_index(registry, "team/app", "v2", "v3")
+    registry.last_pulls.record_pull("team/app", index)
+
+    first, second, third = json_rows(run("ls", "team/app", "--json"))
+
+    assert (first["tag"], first["digest"], first["last_pull"]) == ("v1", image.digest, None)
+    assert first["size"] == image.size + len(images.EMPTY_CONFIG) + 200
+    assert second["size"] == third["size"] == sum(map(len, [*children, *layers, CONFIG])) + size_of(registry, index)
+    assert second["last_pull"].startswith(f"{datetime.now(UTC):%Y-}")
+    row = table(run("ls", "team/app"))[0]
+    assert (row["TAG"], row["DIGEST"], row["LAST PULL"]) == ("v1", image.digest[:19], "-")
+    assert cli.main(["ls", "team/app", "--limit", "1"]) == 0
+    assert capsys.readouterr().err == "more: lading ls team/app --after v1\n"
+    assert "team/absent" in run("ls", "team/absent", status=1)
+    assert "use `lading show team/app:v1`" in run("ls", "team/app:v1", status=1)
+    registry.tags.delete("team/app", "v1")
+    for tag in ("v2", "v3"):
+        registry.tags.delete("team/app", tag)
+    assert run("ls", "team/app") == "", "a repository without tags"
+
+
+def size_of(registry: Registry, digest: str) -> int:
+    return registry.manifests.find("team/app", digest).size
+
+
+def test_an_index_is_shown_with_its_platforms(registry: Registry, run: Run) -> None:
+    digest, children, layers = push_index(registry, "team/app", "v1", "latest")
+
+    details = shown(run, "team/app:v1")
+
+    assert (details["tag"], details["digest"], details["tags"]) == ("v1", digest, ["latest", "v1"])
+    assert [(each["platform"], each["digest"]) for each in details["platforms"]] == [
+        ("linux/amd64", digest_of(children[0])),
+        ("linux/arm64/v8", digest_of(children[1])),
+    ]
+    assert [each["size"] for each in details["platforms"]] == [
+        len(children[0]) + len(CONFIG) + 1000,
+        len(children[1]) + len(CONFIG) + 1500,
+    ]
+    assert (details["layers"], details["config"]) == ([], None)
+    arm = shown(run, "team/app:v1", "--platform", "linux/arm64")
+    assert (arm["digest"], arm["tag"]) == (digest_of(children[1]), "")
+    assert [(layer["digest"], layer["size"]) for layer in arm["layers"]] == [
+        (digest_of(layer), len(layer)) for layer in layers
+    ]
+    refused = run("show", "team/app:v1", "--platform", "windows/amd64", status=1)
+    assert "its platforms: linux/amd64, linux/arm64/v8" in refused
+
+
+def test_an_image_is_shown_with_its_configuration(registry: Registry, run: Run) -> None:
+    _, children, _ = push_index(registry, "team/app", "v1")
+    image = digest_of(children[0])
+
+    config = shown(run, f"team/app@{image}")["config"]
+
+    assert {name: config[name] for name in ("platform", "user", "working_dir", "created")} == {
+        "platform": "linux/arm64/v8",
+        "user": "app",
+        "working_dir": "/srv",
+        "created": "2026-11-01T12:00:00Z",
+    }
+    assert (config["entrypoint"], config["command"]) == (["/bin/app"], ["--port", "8080"])
+    assert (config["environment"], config["ports"]) == (["A=b"], ["8080/tcp"])
+    assert config["labels"] == {"note": "red\x1b[31m"}
+    printed = run("show", f"team/app@{image}")
+    assert "\x1b" not in printed
+    assert r"red\x1b[31m" in printed
+    assert "linux/arm64/v8" in printed
+    assert "\nLAYER " in printed
+
+
+def test_who_pushed_what_refers_to_it_and_the_last_pull_are_shown(registry: Registry, run: Run) -> None:
+    content = push_image(registry, "team/app").content or b""
+    registry.manifests.put("team/app", Put(content, "", "", ("v1",)), ChangeContext("push", "alice@example.com"))
+    digest = digest_of(content)
+    registry.last_pulls.record_pull("team/app", digest)
+    subject = {"mediaType": json.loads(content)["mediaType"], "digest": digest, "size": 1}
+    sbom = push_manifest(
+        registry, "team/app", images.manifest([], subject=subject, artifactType="application/spdx+json")
+    )
+    signed = images.blob()
+    push_blob(registry, "team/app", signed)
+    cosign = images.signature(signed, "application/vnd.dev.cosign.simplesigning.v1+json")
+    tag = digest.replace(":", "-") + ".sig"
+    registry.manifests.put("team/app", Put(cosign, "", "", (tag,)))
+
+    details = shown(run, f"team/app@{digest}")
+
+    assert (details["pushed_by"], details["pushed_action"]) == ("alice@example.com", "push")
+    assert details["pushed"] is not None
+    assert details["last_pull"] is not None
+    assert [(each["digest"], each["artifact_type"], each["tag"]) for each in details["referrers"]] == [
+        (sbom.digest, "application/spdx+json", ""),
+        (digest_of(cosign), images.CONFIG_TYPE, tag),
+    ]
+    assert shown(run, f"team/app@{sbom.digest}")["subject"] == digest
+    printed = run("show", "team/app:v1")
+    assert "alice@example.com" in printed
+    assert "application/spdx+json" in printed
+
+
+def test_what_cannot_be_shown_is_an_error(registry: Registry, run: Run) -> None:
+    push_image(registry, "team/app", "v1")
+
+    assert "lading ls team/app" in run("show", "team/app", status=1)
+    assert "v9" in run("show", "team/app:v9", status=1)
+    assert "v1" in run("show", "team/absent:v1", status=1)
+
+
+def test_a_manifest_whose_parts_are_lost_is_shown(registry: Registry, stores: Stores, run: Run) -> None:
+    _, children, _ = push_index(registry, "team/app", "v1")
+    link = registry.blobs.get("team/app", digest_of(CONFIG))
+    stores.blobs.delete(link.object)
+
+    details = shown(run, f"team/app@{digest_of(children[0])}")
+
+    assert details["config"]["digest"] == digest_of(CONFIG)
+    assert (details["config"]["platform"], details["config"]["labels"]) == ("", {})
+
+
+def test_a_tag_is_set_and_is_in_the_history(registry: Registry, run: Run) -> None:
+    first, second = push_image(registry, "team/app", "v1"), push_image(registry, "team/app", "v2")
+
+    assert run("tag", "team/app:v1", "prod") == f"team/app:prod names {first.digest}\n"
+    assert json_rows(run("tag", "--json", f"team/app@{second.digest}", "prod")) == [
+        {"repository": "team/app", "tag": "prod", "digest": second.digest}
+    ]
+    run("tag", "team/app:v2", "prod")
+
+    events = json_rows(run("history", "--json", "team/app:prod"))
+    assert [(event["action"], event["before"], event["digest"]) for event in events] == [
+        ("tag", first.digest, second.digest),
+        ("tag", "", first.digest),
+    ]
+    assert events[0]["by"].endswith(" (lading tag)")
+    assert run("rollback", "team/app:prod") == f"team/app:prod names {first.digest}\n"
+
+
+def test_a_tag_that_may_not_be_set_is_refused(registry: Registry, run: Run) -> None:
+    image = push_image(registry, "prod/app", "v1", "v2")
+    other = push_image(registry, "prod/app", "w1")
+
+    refused = run("tag", "prod/app:w1", "v1", "--immutable", "prod/*:v*", status=1)
+
+    assert "prod/*:v*" in refused
+    assert registry.manifests.find("prod/app", "v1").digest == image.digest
+    run("tag", "prod/app:v2", "v1", "--immutable", "prod/*:v*")
+    run("tag", "prod/app:w1", "v3", "--immutable", "prod/*:v*")
+    assert registry.manifests.find("prod/app", "v3").digest == other.digest
+    assert "names no manifest" in run("tag", "prod/app", "x", status=1)
+    for name in ("a:b", "v1.asof-20261101T120000Z"):
+        assert name in run("tag", "prod/app:w1", name, status=1)
+    assert "absent" in run("tag", "prod/app:absent", "x", status=1)
+    registry.deletion.manifest("prod/app", other.digest)
+    run("tag", f"prod/app@{other.digest}", "x", status=1)
