@@ -1,17 +1,21 @@
 """The printer of all commands: tables for people, JSON for programs."""
 
 import argparse
+import dataclasses
 import json
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 from enum import Enum
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from lading import cli
 from lading.commands import exit_status
+from lading.commands.options import Parser
 from lading.commands.output import Column, Printer, escape, format_size, format_time, shorten_digests, to_json
 from tests.commands.tables import table
 from tests.commands.test_no_registry import commands
@@ -139,24 +143,30 @@ NAMES = sorted(set(commands(cli._parser())))
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in NO_DATA | TEXT])
 def test_a_command_that_prints_data_has_json(name: str) -> None:
-    assert "--json" in help_of(name)
+    parser = parser_of(name)
+    assert "--json" in parser.format_help()
+    assert parser.rows
+    assert all(dataclasses.is_dataclass(row) for row in parser.rows)
 
 
 @pytest.mark.parametrize("name", sorted(NO_DATA - {"running forget"}))
 def test_a_command_that_prints_none_has_no_json(name: str) -> None:
-    assert "--json" not in help_of(name)
+    assert "--json" not in parser_of(name).format_help()
 
 
-def help_of(name: str) -> str:
-    parser: argparse.ArgumentParser = cli._parser()
+def parser_of(name: str) -> Parser:
+    parser: Any = cli._parser()
     for word in name.split():
         (group,) = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
         parser = group.choices[word]
-    return parser.format_help()
+    assert isinstance(parser, Parser)
+    return parser
 
 
-def test_the_help_has_the_exit_statuses() -> None:
+def test_the_help_and_the_documentation_have_the_exit_statuses() -> None:
     printed = cli._parser().format_help()
+    documented = (Path(__file__).parents[2] / "docs" / "commands.md").read_text()
 
     for status, meaning in exit_status.DESCRIPTIONS.items():
+        assert f"| {status} | {meaning} |\n" in documented
         assert f"  {status:<3}  {meaning}" in printed

@@ -1,15 +1,20 @@
 """Write the generated tables of docs/: `python -m tests.support.generate_docs`.
 
 A generated table stands between the lines `<!-- generated: NAME -->` and `<!-- end -->` of a page. Its rows are the
-declarations of the code: the settings of lading.settings, and the errors of lading.registry.errors.
+declarations of the code: the settings of lading.settings, the errors of lading.registry.errors, and the commands of
+lading.commands with the fields that they print.
 """
 
+import argparse
+import dataclasses
 import re
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
+from lading import cli
+from lading.commands.options import Parser
 from lading.registry import errors
 from lading.registry.errors import ErrorDescriptor
 from lading.settings import SETTINGS
@@ -39,7 +44,35 @@ def errors_table() -> str:
     return _table(("code", "status", "message"), rows)
 
 
-TABLES: Final[dict[str, Callable[[], str]]] = {"settings": settings_table, "errors": errors_table}
+def commands_table() -> str:
+    """Return the table of all commands, with the fields of their JSON."""
+    rows = (
+        (f"`lading {name}`", parser.description or "", "; ".join(map(_fields, parser.rows)))
+        for name, parser in _commands(cli._parser())
+    )
+    return _table(("command", "description", "fields of `--json`"), rows)
+
+
+def _commands(parser: argparse.ArgumentParser, name: str = "") -> Iterator[tuple[str, Parser]]:
+    """Yield the commands with their full names, without aliases."""
+    groups = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+    if not groups and isinstance(parser, Parser):
+        yield name, parser
+    for group in groups:
+        for choice in group._choices_actions:
+            word = choice.dest.partition(" ")[0]
+            yield from _commands(group.choices[word], f"{name} {word}".strip())
+
+
+def _fields(row: type) -> str:
+    return ", ".join(f"`{each.name}`" for each in dataclasses.fields(row))
+
+
+TABLES: Final[dict[str, Callable[[], str]]] = {
+    "settings": settings_table,
+    "errors": errors_table,
+    "commands": commands_table,
+}
 """The generated tables by name. The page of a table is docs/NAME.md."""
 
 

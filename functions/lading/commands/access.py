@@ -70,7 +70,7 @@ def add_to(commands: Commands) -> None:
     )
     explain.add_argument("repository", metavar="REPOSITORY")
     explain.add_argument("action", metavar="ACTION", choices=["pull", "push", "delete"])
-    add_output_options(explain, wide=False)
+    add_output_options(explain, DecisionRow, wide=False)
     login = add(commands, "login-help", "print how clients log in to a host", _login_help, ())
     login.add_argument("host", metavar="HOST", help="as clients write it before a repository; https:// is removed")
 

@@ -66,7 +66,7 @@ def add_to(commands: Commands) -> None:
     )
     restore.add_argument("folder", metavar="FOLDER", help="the folder of a backup")
     for parser in (backup, restore):
-        add_output_options(parser, wide=False)
+        add_output_options(parser, CopyRow, wide=False)
     promote = add(commands, "promote", "make a backup a registry of its own, which is no backup any more", _promote, ())
     promote.add_argument("folder", metavar="FOLDER", help="the folder of a backup")
 

@@ -99,7 +99,7 @@ def add_to(commands: Commands) -> None:
     options = (*REGISTRY, "cleanup")
     plan = add(group, "plan", "show for each manifest whether it is kept or deleted, and why", _plan, options)
     plan.add_argument("repositories", metavar="REPOSITORY", nargs="*", help="globs; default: all repositories")
-    add_output_options(plan)
+    add_output_options(plan, PlanRow)
     apply = add(group, "apply", "delete what the policies do not keep, so that it can be restored", _apply, options)
     apply.add_argument(
         "plan", metavar="PLAN", nargs="?", help="output of `plan --json`, - for standard input: delete nothing else"
@@ -107,7 +107,7 @@ def add_to(commands: Commands) -> None:
     for parser in (plan, apply):
         parser.add_argument("--running", metavar="FILE", help="digests and references to keep, one a line")
     add_yes(apply)
-    add_output_options(apply, wide=False)
+    add_output_options(apply, AppliedRow, wide=False)
 
 
 def _plan(parsed: argparse.Namespace, settings: Settings) -> None:

@@ -76,16 +76,16 @@ def add_to(commands: Commands) -> None:
     delete.add_argument("reference", metavar=REFERENCE)
     delete.add_argument("--for-good", action="store_true", help="delete permanently: nothing can be restored")
     add_yes(delete)
-    add_output_options(delete, wide=False)
+    add_output_options(delete, ChangeRow, wide=False)
     listing = add(
         commands, "deleted", "list deleted tags and manifests that can be restored", _deleted, (*REGISTRY, "undelete")
     )
     listing.add_argument("repository", metavar="REPOSITORY")
-    add_output_options(listing)
+    add_output_options(listing, DeletedRow)
     undelete = add(commands, "undelete", "restore a deleted tag, manifest or repository", _undelete, REGISTRY)
     undelete.add_argument("reference", metavar=REFERENCE)
     undelete.add_argument("--force", action="store_true", help="restore a tag that names another manifest now")
-    add_output_options(undelete, wide=False)
+    add_output_options(undelete, ChangeRow, wide=False)
 
 
 def _delete(parsed: argparse.Namespace, settings: Settings) -> None:

@@ -55,7 +55,7 @@ def add_to(commands: Commands) -> None:
         metavar="NAME",
         help="where to check rights, and to push random bytes that are deleted at once; default lading/doctor",
     )
-    add_output_options(doctor)
+    add_output_options(doctor, CheckRow)
 
 
 def _doctor(parsed: argparse.Namespace, settings: Settings) -> None:

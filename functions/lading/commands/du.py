@@ -54,7 +54,7 @@ def add_to(commands: Commands) -> None:
     """Add the command."""
     usage = add(commands, "du", "show the disk usage of repositories and tags", _usage, (*REGISTRY, "cleanup"))
     usage.add_argument("repository", metavar="REPOSITORY", nargs="?", help="show its tags; default: all repositories")
-    add_output_options(usage, wide=False)
+    add_output_options(usage, SizeRow, TotalRow, wide=False)
 
 
 def _usage(parsed: argparse.Namespace, settings: Settings) -> None:

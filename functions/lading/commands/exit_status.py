@@ -15,7 +15,7 @@ DESCRIPTIONS: Final[Mapping[int, str]] = {
     " explain-access: the access is not allowed",
     USAGE: "invalid arguments, or a confirmation is needed and standard input is no terminal",
     INTERRUPTED: "interrupted (SIGINT), as every program is by Ctrl-C",
-    PIPE_CLOSED: "standard output was closed (SIGPIPE), as by `| head`",
+    PIPE_CLOSED: "standard output was closed (SIGPIPE), as by `head`",
 }
 """What each status means. INTERRUPTED and PIPE_CLOSED are those that a shell reports for these signals."""
 

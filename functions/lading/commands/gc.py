@@ -5,7 +5,7 @@ import sys
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-from lading.commands.job_report import print_report
+from lading.commands.job_report import ReportRow, print_report
 from lading.commands.options import REGISTRY, CommandError, Commands, add, refuse_standby
 from lading.commands.output import Printer, add_output_options
 from lading.commands.progress import JobLine
@@ -34,7 +34,7 @@ def add_to(commands: Commands) -> None:
         metavar="RECORDS",
         help="records examined a second at most; default: no limit",
     )
-    add_output_options(gc, wide=False)
+    add_output_options(gc, ReportRow, wide=False)
 
 
 def _collect(parsed: argparse.Namespace, settings: Settings) -> None:

@@ -89,14 +89,14 @@ def add_to(commands: Commands) -> None:
     history.add_argument(
         "--limit", type=int, default=50, metavar="NUMBER", help=f"events shown, {MAX_EVENTS} at most; default 50"
     )
-    add_output_options(history)
+    add_output_options(history, EventRow)
     rollback = add(commands, "rollback", "set a tag to a manifest that it named before", _rollback, REGISTRY)
     rollback.add_argument("reference", metavar="REPOSITORY:TAG")
     target = rollback.add_mutually_exclusive_group()
     target.add_argument("--to", metavar="DIGEST", help="to this manifest")
     target.add_argument("--steps", type=int, default=1, metavar="NUMBER", help="back by this many events; default 1")
     target.add_argument("--at", metavar="TIME", help="to what it named at a time, such as 2026-11-01T12:00:00Z")
-    add_output_options(rollback)
+    add_output_options(rollback, TagRow)
 
 
 def _history(parsed: argparse.Namespace, settings: Settings) -> None:

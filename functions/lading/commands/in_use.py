@@ -53,8 +53,8 @@ def add_to(commands: Commands) -> None:
     report.add_argument(
         "source", metavar="SOURCE", help="who reports, such as cluster-1; replaces the earlier report of this source"
     )
-    add_output_options(report, wide=False)
-    add_output_options(add(group, "list", "list what was reported", _list, REGISTRY))
+    add_output_options(report, ReportRow, wide=False)
+    add_output_options(add(group, "list", "list what was reported", _list, REGISTRY), InUseRow)
     forget = add(group, "forget", "remove the report of a source", _forget, REGISTRY)
     forget.add_argument("source", metavar="SOURCE")
 

@@ -1,6 +1,6 @@
 """What a job did, as commands print it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -8,6 +8,27 @@ from lading.commands.output import Column, Printer, format_size, to_json
 
 if TYPE_CHECKING:
     from lading.jobs.runner import JobReport
+
+
+@dataclass(frozen=True, slots=True)
+class ReportRow:
+    """What a job did.
+
+    finished     whether it came to its end
+    phase        the last one
+    failed       records whose step failed
+    freed_bytes  bytes of the objects that were removed
+    counts       how many records were dealt with, by what was done
+    findings     the last ones; all are on standard error
+    """
+
+    finished: bool
+    phase: str
+    seconds: float
+    failed: int
+    freed_bytes: int
+    counts: Mapping[str, int]
+    findings: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +50,7 @@ def print_report(printer: Printer, job: str, report: "JobReport") -> None:
     from lading.jobs.runner import BYTES_FREED
 
     if printer.json:
-        print(to_json(report.as_json()))
+        print(to_json(ReportRow(**report.as_json())))
         return
     print(f"{job} finished in {report.seconds:.1f} s; {format_size(report.counts[BYTES_FREED])} freed")
     printer.table(COLUMNS, _rows(report))

@@ -26,7 +26,7 @@ def add_to(commands: Commands) -> None:
         _rotate,
         ("data", "metadata", "keys"),
     )
-    add_output_options(rotate, wide=False)
+    add_output_options(rotate, KeysRow, wide=False)
     add(keys, "new", "print new keys as JSON, for a secret that other tools create", _new, ())
 
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from lading.commands.options import REGISTRY, CommandError, Commands, add, reference, registry, registry_errors
 from lading.commands.output import Column, Printer, add_output_options, format_size
+from lading.registry.details import RepositorySummary, TagSummary
 from lading.settings import Settings
 
 if TYPE_CHECKING:
-    from lading.registry.details import RepositorySummary, TagSummary
     from lading.registry.pagination import Page
 
 T = TypeVar("T")
@@ -21,12 +21,12 @@ DEFAULT_LIMIT: Final = 100
 PAGE_SIZE: Final = 100
 """Repositories or tags read at once: the cost of a listing follows what is shown."""
 
-REPOSITORY_COLUMNS: "Final[tuple[Column[RepositorySummary], ...]]" = (
+REPOSITORY_COLUMNS: Final[tuple[Column[RepositorySummary], ...]] = (
     Column("REPOSITORY", lambda row: row.name),
     Column("CREATED", lambda row: row.created),
 )
 
-TAG_COLUMNS: "Final[tuple[Column[TagSummary], ...]]" = (
+TAG_COLUMNS: Final[tuple[Column[TagSummary], ...]] = (
     Column("TAG", lambda row: row.tag),
     Column("DIGEST", lambda row: row.digest),
     Column("SIZE", lambda row: None if row.size is None else format_size(row.size), right=True),
@@ -43,7 +43,7 @@ def add_to(commands: Commands) -> None:
         "--limit", type=_limit, default=DEFAULT_LIMIT, metavar="NUMBER", help=f"0: all; default {DEFAULT_LIMIT}"
     )
     listing.add_argument("--after", default="", metavar="NAME", help="begin after this repository or tag")
-    add_output_options(listing)
+    add_output_options(listing, RepositorySummary, TagSummary)
 
 
 def _list(parsed: argparse.Namespace, settings: Settings) -> None:

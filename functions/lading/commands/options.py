@@ -55,16 +55,20 @@ class Parser(argparse.ArgumentParser):
     """Parser that takes no abbreviated options: an abbreviation may mean another option in the next release.
 
     Its subparsers are of this class as well.
+
+    rows  the dataclasses whose fields the command prints with --json
     """
+
+    rows: tuple[type, ...] = ()
 
     def __init__(self, **options: Any) -> None:
         """See ArgumentParser."""
         super().__init__(**options, allow_abbrev=False)
 
 
-def add(commands: Commands, name: str, help: str, command: Command, options: Iterable[str]) -> argparse.ArgumentParser:
+def add(commands: Commands, name: str, help: str, command: Command, options: Iterable[str]) -> Parser:
     """Add a command with some of the settings as its options, and return its parser."""
-    parser: argparse.ArgumentParser = commands.add_parser(name, help=help, description=help)
+    parser: Parser = commands.add_parser(name, help=help, description=help)
     parser.set_defaults(command=command)
     chosen = frozenset(options)
     for setting in SETTINGS:

@@ -19,6 +19,8 @@ from enum import Enum
 from itertools import islice
 from typing import Final, Generic, Protocol, TypeVar
 
+from lading.commands.options import Parser
+
 T = TypeVar("T")
 
 GAP: Final = "  "
@@ -154,8 +156,15 @@ class Printer:
         return [self.text(value)]
 
 
-def add_output_options(parser: argparse.ArgumentParser, wide: bool = True) -> None:
-    """Add `--json` and, where a table has digests or times to show in full, `--wide`."""
+def add_output_options(parser: Parser, *rows: type, wide: bool = True) -> None:
+    """Add `--json` and, where a table has digests or times to show in full, `--wide`.
+
+    Args:
+        parser: of the command.
+        rows: the dataclasses that the command prints; docs/commands.md lists their fields.
+        wide: whether to add `--wide`.
+    """
+    parser.rows = rows
     parser.add_argument("--json", action="store_true", help="print JSON, an object a line, with field names that stay")
     if wide:
         parser.add_argument("--wide", action="store_true", help="print digests and times in full")

@@ -98,10 +98,10 @@ def add_to(commands: Commands) -> None:
     rotate.add_argument("--expires", default=DEFAULT_LIFETIME, metavar="IN", help=f"default {DEFAULT_LIFETIME}")
     for parser in (create, rotate):
         parser.add_argument("--out", type=Path, metavar="FILE", help=OUT_HELP)
-        add_output_options(parser, wide=False)
+        add_output_options(parser, SecretRow, wide=False)
     revoke = add(robots, "revoke", "revoke a robot", _revoke, OPTIONS)
     revoke.add_argument("name", metavar="NAME")
-    add_output_options(add(robots, "list", "list the robots", _list, OPTIONS))
+    add_output_options(add(robots, "list", "list the robots", _list, OPTIONS), RobotRow)
 
 
 def _create(parsed: argparse.Namespace, settings: Settings) -> None:

@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from lading.commands.job_report import print_report
+from lading.commands.job_report import ReportRow, print_report
 from lading.commands.options import REGISTRY, CommandError, Commands, add, registry
 from lading.commands.output import Printer, add_output_options
 from lading.commands.progress import JobLine
@@ -17,7 +17,7 @@ def add_to(commands: Commands) -> None:
         "--rate", type=_rate, default=100, metavar="MB/S", help="read this much at most; 0: no limit; default 100"
     )
     scrub.add_argument("--repair", action="store_true", help="repair what can be repaired safely")
-    add_output_options(scrub, wide=False)
+    add_output_options(scrub, ReportRow, wide=False)
 
 
 def _scrub(parsed: argparse.Namespace, settings: Settings) -> None:

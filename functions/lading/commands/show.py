@@ -6,33 +6,33 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from lading.commands.options import REGISTRY, CommandError, Commands, add, reference, registry, registry_errors
 from lading.commands.output import Column, Printer, add_output_options, format_size, to_json
+from lading.registry.details import (
+    ConfigDetails,
+    LayerDetails,
+    ManifestDetails,
+    PlatformDetails,
+    ReferrerDetails,
+)
 from lading.settings import Settings
 
 if TYPE_CHECKING:
-    from lading.registry.details import (
-        ConfigDetails,
-        LayerDetails,
-        ManifestDetails,
-        PlatformDetails,
-        ReferrerDetails,
-    )
     from lading.registry.inspection import Inspection
 
 T = TypeVar("T")
 
-PLATFORM_COLUMNS: "Final[tuple[Column[PlatformDetails], ...]]" = (
+PLATFORM_COLUMNS: Final[tuple[Column[PlatformDetails], ...]] = (
     Column("PLATFORM", lambda row: row.platform),
     Column("DIGEST", lambda row: row.digest),
     Column("SIZE", lambda row: "(missing)" if row.size is None else format_size(row.size), right=True),
 )
 
-LAYER_COLUMNS: "Final[tuple[Column[LayerDetails], ...]]" = (
+LAYER_COLUMNS: Final[tuple[Column[LayerDetails], ...]] = (
     Column("LAYER", lambda row: row.digest),
     Column("SIZE", lambda row: format_size(row.size), right=True),
     Column("MEDIA TYPE", lambda row: row.media_type),
 )
 
-REFERRER_COLUMNS: "Final[tuple[Column[ReferrerDetails], ...]]" = (
+REFERRER_COLUMNS: Final[tuple[Column[ReferrerDetails], ...]] = (
     Column("REFERRER", lambda row: row.digest),
     Column("ARTIFACT TYPE", lambda row: row.artifact_type),
     Column("SIZE", lambda row: format_size(row.size), right=True),
@@ -46,7 +46,7 @@ def add_to(commands: Commands) -> None:
     show = add(commands, "show", "show platforms, layers, config, referrers and pushes of a manifest", _show, REGISTRY)
     show.add_argument("reference", metavar="REPOSITORY:TAG|REPOSITORY@DIGEST")
     show.add_argument("--platform", default="", metavar="OS/ARCH", help="show the image of an index for this platform")
-    add_output_options(show)
+    add_output_options(show, ManifestDetails)
 
 
 def _show(parsed: argparse.Namespace, settings: Settings) -> None:
@@ -66,7 +66,7 @@ def _show(parsed: argparse.Namespace, settings: Settings) -> None:
         _print(printer, details)
 
 
-def _for_platform(inspection: "Inspection", index: "ManifestDetails", platform: str) -> "ManifestDetails":
+def _for_platform(inspection: "Inspection", index: ManifestDetails, platform: str) -> ManifestDetails:
     """Return the details of an index's image for a platform, also where only the variant differs."""
     for prefix in (platform, f"{platform}/"):
         for each in index.platforms:
@@ -76,7 +76,7 @@ def _for_platform(inspection: "Inspection", index: "ManifestDetails", platform: 
     raise CommandError(f"{index.digest} has no image for {platform}; its platforms: {known}")
 
 
-def _print(printer: Printer, details: "ManifestDetails") -> None:
+def _print(printer: Printer, details: ManifestDetails) -> None:
     name = f":{details.tag}" if details.tag else f"@{details.digest}"
     printer.fields(
         {
@@ -106,13 +106,13 @@ def _section(printer: Printer, columns: Sequence[Column[T]], rows: Sequence[T]) 
         printer.table(columns, rows)
 
 
-def _pusher(details: "ManifestDetails") -> str:
+def _pusher(details: ManifestDetails) -> str:
     """Return who set the tag, and how where that was no push."""
     how = f" ({details.pushed_action})" if details.pushed_action not in ("", "push") else ""
     return f"{details.pushed_by}{how}".strip()
 
 
-def _config_fields(config: "ConfigDetails") -> Mapping[str, object]:
+def _config_fields(config: ConfigDetails) -> Mapping[str, object]:
     return {
         "config": config.digest,
         "platform": config.platform,

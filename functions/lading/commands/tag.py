@@ -22,7 +22,7 @@ def add_to(commands: Commands) -> None:
     tag = add(commands, "tag", "set a tag to what another tag or a digest names", _tag, REGISTRY)
     tag.add_argument("reference", metavar="REPOSITORY:TAG|REPOSITORY@DIGEST")
     tag.add_argument("tag", metavar="NEW_TAG")
-    add_output_options(tag)
+    add_output_options(tag, TagRow)
 
 
 def _tag(parsed: argparse.Namespace, settings: Settings) -> None:

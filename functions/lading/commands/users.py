@@ -36,7 +36,7 @@ def add_to(commands: Commands) -> None:
     source.add_argument("--password-file", type=Path, metavar="FILE", help="read the password from a file's first line")
     remove = add(users, "remove", "remove a user", _remove, OPTIONS)
     remove.add_argument("name", metavar="NAME")
-    add_output_options(add(users, "list", "list the users", _list, OPTIONS), wide=False)
+    add_output_options(add(users, "list", "list the users", _list, OPTIONS), UserRow, wide=False)
 
 
 def _set(parsed: argparse.Namespace, settings: Settings) -> None:

@@ -25,7 +25,7 @@ class VacuumRow:
 def add_to(commands: Commands) -> None:
     """Add the command."""
     vacuum = add(commands, "vacuum", "shrink the metadata's file, while serving", _vacuum, ("data", "metadata"))
-    add_output_options(vacuum, wide=False)
+    add_output_options(vacuum, VacuumRow, wide=False)
 
 
 def _vacuum(parsed: argparse.Namespace, settings: Settings) -> None:
