@@ -168,7 +168,8 @@ def test_every_folder_of_tests_proves_something() -> None:
 
 
 def test_each_dependency_is_explained_with_its_licence() -> None:
-    requirements = PROJECT["dependencies"] + PROJECT["optional-dependencies"]["cloud"]
+    extras = PROJECT["optional-dependencies"]
+    requirements = PROJECT["dependencies"] + extras["cloud"] + extras["completion"]
     names = {re.split(r"[<>=\[]", requirement)[0] for requirement in requirements}
     table = rows(DOCS / "dependencies.md", "package")
     assert {cells[0] for cells in table} == names

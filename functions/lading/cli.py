@@ -4,7 +4,7 @@ import argparse
 import contextlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import Final, NoReturn
 
@@ -16,29 +16,15 @@ from lading_storage.errors import StorageError
 
 SERVE: Final = "serve"
 
-COMMANDS: Final = (
-    SERVE,
-    "init",
-    "ls",
-    "show",
-    "tag",
-    "history",
-    "deleted",
-    "cleanup",
-    "in_use",
-    "du",
-    "gc",
-    "scrub",
-    "vacuum",
-    "backup",
-    "users",
-    "robots",
-    "keys",
-    "access",
-    "config",
-    "doctor",
-)
-"""Modules of lading.commands, in the order of the help."""
+GROUPS: Final[Mapping[str, Sequence[str]]] = {
+    "serve": (SERVE, "init", "config"),
+    "images and tags": ("ls", "show", "tag", "history", "deleted", "du"),
+    "clean-up and garbage": ("cleanup", "in_use", "gc", "vacuum"),
+    "checks and backup": ("doctor", "scrub", "backup"),
+    "access": ("access", "users", "robots", "keys"),
+    "shell": ("completion",),
+}
+"""Modules of lading.commands, as the help groups their commands."""
 
 TRACEBACK: Final = "LADING_TRACEBACK"
 """Environment variable with which a defect prints its traceback."""
@@ -108,7 +94,7 @@ def _logs_json(arguments: Sequence[str]) -> bool:
 
 def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
     # A cold start in the cloud imports no other command, which would add a tenth to its CPU time.
-    return _parser([SERVE] if arguments[:1] == [SERVE] else COMMANDS).parse_args(arguments)
+    return _parser({SERVE: [SERVE]} if arguments[:1] == [SERVE] else GROUPS).parse_args(arguments)
 
 
 class _PrintVersion(argparse.Action):
@@ -125,17 +111,32 @@ class _PrintVersion(argparse.Action):
         parser.exit()
 
 
-def _parser(modules: Sequence[str] = COMMANDS) -> argparse.ArgumentParser:
+class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
+    """Formatter that leaves out the list of commands: the epilog has it by groups, which argparse cannot print."""
+
+    def add_argument(self, action: argparse.Action) -> None:
+        if not isinstance(action, argparse._SubParsersAction):
+            super().add_argument(action)
+
+
+def _parser(groups: Mapping[str, Sequence[str]] = GROUPS) -> argparse.ArgumentParser:
     parser = Parser(
         prog="lading",
+        usage="lading [-h] [--version] COMMAND ...",
         description="A container registry that costs nothing while it is not used.",
-        epilog=exit_status.help_text(),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=_HelpFormatter,
     )
     parser.add_argument("--version", action=_PrintVersion, help="print the version and the digest of the sources")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for module in modules:
-        import_module(f"lading.commands.{module}").add_to(commands)
+    commands = parser.add_subparsers(prog="lading", required=True, metavar="COMMAND")
+    sections, listed = [], 0
+    for title, modules in groups.items():
+        for module in modules:
+            import_module(f"lading.commands.{module}").add_to(commands)
+        choices = commands._choices_actions
+        sections.append("\n".join([f"{title}:", *(f"  {each.dest:16} {each.help}" for each in choices[listed:])]))
+        listed = len(choices)
+    parser.epilog = "\n\n".join([*sections, exit_status.help_text()])
+    parser.set_defaults(parser=parser)
     return parser
 
 

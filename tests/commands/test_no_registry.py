@@ -18,7 +18,7 @@ from tests.servers import lading
 
 DIGEST = "sha256:" + "0" * 64
 MAKE = {"serve", "init", "restore"}
-NEED_NONE = {"login-help", "keys new", "promote", "config check", "config show"}
+NEED_NONE = {"login-help", "keys new", "promote", "completion", "config check", "config show"}
 """Commands that open no store of the settings."""
 
 CHECKS = {"doctor"}
@@ -151,7 +151,7 @@ def test_a_database_without_a_schema_is_no_registry(name: str, emulators: Emulat
 
 def test_users_and_keys_of_a_file_that_is_named_need_no_registry(tmp_path: Path) -> None:
     assert lading(["users", "set", "alice", "--users", "here"], tmp_path, stdin="secret\n").returncode == 0
-    assert lading(["users", "list"], tmp_path, {"LADING_USERS": "here"}).stdout == "alice\n"
+    assert lading(["users", "list"], tmp_path, {"LADING_USERS": "here"}).stdout == "NAME\nalice\n"
     refused = lading(["keys", "rotate", "--keys", (tmp_path / "keys.json").as_uri()], tmp_path)
     assert (refused.returncode, files(tmp_path)) == (1, [tmp_path / "here"])
 
@@ -164,7 +164,7 @@ def test_init_makes_a_registry_and_its_first_user_once(environment: Mapping[str,
     assert first.returncode == 0, first.stderr
     password = tmp_path / "admin.password"
     assert f"with the password in {password}" in first.stdout
-    assert f"  docker login localhost:5000 -u admin --password-stdin < {password}\n" in first.stdout
+    assert f"  docker login 127.0.0.1:5000 -u admin --password-stdin < {password}\n" in first.stdout
     assert (tmp_path / "admin.password").read_text().strip() not in first.stdout + first.stderr
     assert (tmp_path / "users").read_text().startswith("admin:$2")
     assert (second.returncode, second.stdout) == (1, "")

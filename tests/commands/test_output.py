@@ -26,7 +26,7 @@ TIME = datetime(2026, 11, 1, 12, 0, 30, 250, tzinfo=UTC)
 NO_DATA = {"serve", "init", "promote", "users set", "users remove", "robots revoke", "in-use forget", "running forget"}
 """Commands that print sentences, or nothing."""
 
-TEXT = {"keys new", "login-help"}
+TEXT = {"keys new", "login-help", "completion"}
 """Commands whose output has a format of its own."""
 
 
