@@ -23,7 +23,17 @@ from tests.commands.test_no_registry import commands
 DIGEST = "sha256:" + "0123456789abcdef" * 4
 TIME = datetime(2026, 11, 1, 12, 0, 30, 250, tzinfo=UTC)
 
-NO_DATA = {"serve", "init", "promote", "users set", "users remove", "robots revoke", "in-use forget", "running forget"}
+NO_DATA = {
+    "serve",
+    "init",
+    "promote",
+    "config check",
+    "users set",
+    "users remove",
+    "robots revoke",
+    "in-use forget",
+    "running forget",
+}
 """Commands that print sentences, or nothing."""
 
 TEXT = {"keys new", "login-help", "completion"}

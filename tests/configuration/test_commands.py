@@ -1,9 +1,9 @@
 """lading config check, lading config show, and --config of the other commands."""
 
-import json
 from pathlib import Path
 
 from lading.settings import SETTINGS
+from tests.commands.tables import json_rows
 from tests.servers import lading
 
 
@@ -11,7 +11,7 @@ def test_show_says_where_each_value_comes_from(tmp_path: Path) -> None:
     (tmp_path / "lading.toml").write_text("[server]\nthreads = 64\n[access]\npublic = ['team/*', 'library/*']\n")
 
     shown = lading(["config", "show", "--grace", "1h"], tmp_path, {"LADING_UNDELETE": "30d"})
-    rows = {line.split()[0]: line.split(maxsplit=1)[1] for line in shown.stdout.splitlines()}
+    rows = {line.split()[0]: line.split(maxsplit=1)[1] for line in shown.stdout.splitlines()[1:]}
 
     assert shown.returncode == 0
     assert rows.keys() == {each.option for each in SETTINGS}
@@ -22,7 +22,8 @@ def test_show_says_where_each_value_comes_from(tmp_path: Path) -> None:
     assert rows["address"].split() == ["127.0.0.1:5000", "default"]
 
     done = lading(["config", "show", "--json"], tmp_path)
-    assert json.loads(done.stdout)["threads"] == {"value": "64", "source": "threads in [server] of lading.toml"}
+    row = {"option": "threads", "value": "64", "source": "threads in [server] of lading.toml"}
+    assert row in json_rows(done.stdout)
 
 
 def test_check_names_what_is_wrong(tmp_path: Path) -> None:

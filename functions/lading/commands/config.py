@@ -1,24 +1,42 @@
-"""config check, config show: the configuration, and where each value comes from."""
+"""`lading config check` and `lading config show`: the configuration, and the source of each value."""
 
 import argparse
-import json
+from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from lading.commands.options import CommandError, Commands, add, add_group
+from lading.commands.output import Column, Printer, add_output_options
 from lading.config_file import ConfigError, read_config
 from lading.settings import SETTINGS, Settings, SettingsError, load_settings
 
 
+@dataclass(frozen=True, slots=True)
+class SettingRow:
+    """Setting, by its option without --, and the source of its value: an option, a variable, a file or the default."""
+
+    option: str
+    value: str
+    source: str
+
+
+COLUMNS: Final[tuple[Column[SettingRow], ...]] = (
+    Column("OPTION", lambda row: row.option),
+    Column("VALUE", lambda row: row.value),
+    Column("SOURCE", lambda row: row.source),
+)
+
+
 def add_to(commands: Commands) -> None:
-    """Add them."""
+    """Add the commands."""
     group = add_group(commands, "config", "check and show the configuration")
     options = [setting.option for setting in SETTINGS]
     check = add(group, "check", "check a configuration, and all settings with it", _check, options)
     check.add_argument("file", nargs="?", metavar="FILE", default="", help="a lading.toml; by default, the one found")
     show = add(group, "show", "show each setting, and where its value comes from", _show, options)
-    show.add_argument("--json", action="store_true", help="print JSON")
+    add_output_options(show, SettingRow)
 
 
 def _check(parsed: argparse.Namespace, settings: Settings) -> None:
@@ -36,14 +54,12 @@ def _check(parsed: argparse.Namespace, settings: Settings) -> None:
 
 
 def _show(parsed: argparse.Namespace, settings: Settings) -> None:
-    rows = {each.option: (_text(getattr(settings, each.name)), settings.sources[each.option]) for each in SETTINGS}
-    if parsed.json:
-        print(json.dumps({option: {"value": value, "source": source} for option, (value, source) in rows.items()}))
-        return
-    width = max(map(len, rows))
-    widest = max(len(value) for value, _ in rows.values())
-    for option, (value, source) in rows.items():
-        print(f"{option:<{width}}  {value:<{min(widest, 50)}}  {source}".rstrip())
+    Printer.of(parsed).table(COLUMNS, _rows(settings))
+
+
+def _rows(settings: Settings) -> Iterator[SettingRow]:
+    for each in SETTINGS:
+        yield SettingRow(each.option, _text(getattr(settings, each.name)), settings.sources[each.option])
 
 
 def _text(value: Any) -> str:
