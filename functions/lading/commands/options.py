@@ -183,7 +183,7 @@ def _user_name() -> str:
 
 
 def add_yes(parser: argparse.ArgumentParser) -> None:
-    """Add the option that answers the question of `confirm`."""
+    """Add the option with which `confirm` asks nothing."""
     parser.add_argument("--yes", action="store_true", help="do not ask; required where standard input is no terminal")
 
 
