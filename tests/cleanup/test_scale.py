@@ -84,8 +84,10 @@ def test_of_many_images_with_signatures_what_is_kept_is_whole(
     (tmp_path / "plan").write_text("\n".join(lines))
     assert TAGS < 1_000 or peak < MOST_MEMORY
 
-    lines, peak = measured("cleanup", "apply", "--yes", *options, str(tmp_path / "plan"), folder=tmp_path)
-    assert lines == [f"{REPOSITORY}\tdeleted {6 * len(gone)}, kept {6 * KEPT}"]
+    lines, peak = measured("cleanup", "apply", "--yes", "--json", *options, str(tmp_path / "plan"), folder=tmp_path)
+    assert [json.loads(line) for line in lines] == [
+        {"repository": REPOSITORY, "deleted": 6 * len(gone), "kept": 6 * KEPT, "skipped": 0, "tags": 0}
+    ]
     assert TAGS < 1_000 or peak < MOST_MEMORY
 
     left = {node.digest for node in registry.inventory.nodes(REPOSITORY)}
