@@ -147,9 +147,9 @@ def test_what_was_never_deleted_is_not_restored(server: Server, run: Run) -> Non
 def test_an_unknown_repository_is_an_error(
     registry: Registry, command: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    image = push_image(registry, "team/app", "v1")
     assert cli.main([command, "team/absent"]) == 1
     assert "team/absent" in capsys.readouterr().err
-    image = push_image(registry, "team/app", "v1")
     assert cli.main(["history", "team/app:v2"]) == 1
     assert capsys.readouterr().err == "lading: there is no history of team/app:v2\n"
 

@@ -19,7 +19,7 @@ def test_vacuum_gives_back_what_deleted_records_left(
     done = lading(["vacuum"], tmp_path, environment)
 
     assert done.returncode == 0, done.stderr
-    assert done.stdout.endswith("of the metadata's file back\n")
+    assert done.stdout.endswith("of the metadata's file to the file system\n")
     assert get(stores.metadata, kept.key) == kept
     assert stores.metadata.compact(1) == 0
     if data := environment.get("LADING_DATA"):

@@ -150,7 +150,7 @@ def test_gc_says_what_failed_and_ends_with_1(
 
     monkeypatch.setattr(Sweeper, "sweep_blob", fail)
 
-    assert main(["gc", "--nobody-pushes"]) == 1
+    assert main(["gc", "--quiesced", "--json"]) == 1
 
     output = capsys.readouterr()
     assert f"failed: blobs: blobs/{poisoned}: a defect of ours\n" in output.err
