@@ -23,7 +23,7 @@ def test_vacuum_gives_back_what_deleted_records_left(
     assert get(stores.metadata, kept.key) == kept
     assert stores.metadata.compact(1) == 0
     if data := environment.get("LADING_DATA"):
-        assert done.stdout.startswith("gave 3.")
+        assert done.stdout.startswith("returned 3.")
         assert (Path(data) / "metadata.sqlite").stat().st_size < 500_000
     else:
-        assert done.stdout.startswith("gave 0 B")
+        assert done.stdout.startswith("returned 0 B")
