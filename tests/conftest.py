@@ -15,8 +15,8 @@ from lading.composition import open_blobs, open_metadata
 from lading.jobs.backup import Stores
 from lading.registry.change_context import Clock, now
 from lading.registry.registry import Registry
-from tests.needs import missing
-from tests.servers import Server, serving
+from tests.support.requirements import skip_or_fail
+from tests.support.server_process import Server, serving
 
 
 @pytest.fixture(scope="session")
@@ -26,7 +26,7 @@ def emulators() -> Iterator[Emulators]:
         with running() as started:
             yield started
     except EmulatorError as error:
-        missing(str(error))
+        skip_or_fail(str(error))
 
 
 @pytest.fixture(params=["local", "google"])

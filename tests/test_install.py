@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from lading.version import source_version, version_of
-from tests.needs import missing
+from tests.support.requirements import skip_or_fail
 
 ROOT = Path(__file__).parents[1]
 
@@ -23,7 +23,7 @@ def test_an_upgrade_in_place_installs_no_module_of_the_release_before(tmp_path: 
         f"[project]\nname = 'lading-registry'\nversion = '1'\n[tool.setuptools.{setuptools}"
     )
     if find_spec("setuptools") is None:
-        missing("setuptools, as pip installs it")
+        skip_or_fail("setuptools, as pip installs it")
     gone = tmp_path / "build" / "lib" / "lading" / "gone.py"
     gone.parent.mkdir(parents=True)
     gone.write_text("")

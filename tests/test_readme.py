@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers import basic, lading, serving
 from tests.support.documents import DOCS, README, ROOT, shell_blocks
+from tests.support.server_process import basic, run_lading, serving
 
 BLOCKS = shell_blocks(README)
 SEARCHED = ("authentication", "cache", "anonymous", "retention", "restart", "reverse proxy", "webhook")
@@ -37,7 +37,7 @@ def test_readme_says_how_long_the_tests_take() -> None:
 
 @pytest.mark.parametrize("page", [README, DOCS / "access.md"], ids=lambda page: page.name)
 def test_the_lines_that_login_help_prints_are_documented(page: Path) -> None:
-    printed = lading(["login-help", "HOST"], ROOT).stdout
+    printed = run_lading(["login-help", "HOST"], ROOT).stdout
     lines = [line.strip() for line in printed.splitlines() if line.startswith("  gcloud")]
     expected = lines if page != README else [line for line in lines if "|" not in line]
     assert len(expected) >= 2

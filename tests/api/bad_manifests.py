@@ -6,8 +6,19 @@ from typing import Any
 
 from lading.registry.content.manifest_format import DOCKER_LIST, DOCKER_MANIFEST, OCI_ARTIFACT, OCI_INDEX, OCI_MANIFEST
 from lading_storage.digests import digest_of
-from tests import images
-from tests.api.bad import ABSENT, BLOB, CONFIG, HIDDEN, HIDDEN_IMAGE, IMAGE, INDEX, JSON_TYPE, LAYER, Bad
+from tests.api.bad_request_case import (
+    ABSENT,
+    BLOB,
+    CONFIG,
+    HIDDEN,
+    HIDDEN_IMAGE,
+    IMAGE,
+    INDEX,
+    JSON_TYPE,
+    LAYER,
+    BadRequestCase,
+)
+from tests.support import images
 
 TARGET = "/v2/app/manifests/new"
 NUL, LONE = "\\u0000", "\\ud800"
@@ -96,7 +107,7 @@ UNKNOWN_DIGESTS = (
 )
 """Well-formed ones, of algorithms that the registry lacks: nothing of that digest is there."""
 
-MISTAKABLE: dict[str, tuple[str, ...]] = {
+CONFUSABLE: dict[str, tuple[str, ...]] = {
     "document": (
         *("Layers", "LAYERS", "layer\u017f", "manifest\u017f", "\u017fubject", "mediatype", "Config", "bLobs"),
         *("annotation\u017f", "artifacttype", "\u017fchemaver\u017fion", "con\ufb01g", "conf\u0131g", "conf\u0130g"),
@@ -135,9 +146,9 @@ def _without(described: dict[str, Any], name: str) -> dict[str, Any]:
     return {key: value for key, value in described.items() if key != name}
 
 
-def _put(described: dict[str, Any], note: str, code: str = "MANIFEST_INVALID", target: str = TARGET) -> Bad:
+def _put(described: dict[str, Any], note: str, code: str = "MANIFEST_INVALID", target: str = TARGET) -> BadRequestCase:
     body = json.dumps(described).encode()
-    return Bad(400, code, "PUT", target, body, {"Content-Type": described["mediaType"]}, note=note)
+    return BadRequestCase(400, code, "PUT", target, body, {"Content-Type": described["mediaType"]}, note=note)
 
 
 def _with(descriptor: Any) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -150,7 +161,7 @@ def _with(descriptor: Any) -> Iterator[tuple[str, dict[str, Any]]]:
     yield "blobs", _artifact(blobs=[layer, descriptor])
 
 
-def _descriptors() -> Iterator[Bad]:
+def _descriptors() -> Iterator[BadRequestCase]:
     """Every wrong descriptor in every place; a subject of null is as good as none."""
     good = images.descriptor(IMAGE, OCI_MANIFEST)
     for value in NO_DESCRIPTORS:
@@ -161,7 +172,7 @@ def _descriptors() -> Iterator[Bad]:
     yield from (_put(put, f"{at} without digest") for at, put in _with(_without(good, "digest")))
 
 
-def _fields() -> Iterator[Bad]:
+def _fields() -> Iterator[BadRequestCase]:
     """Wrong values of the other fields that the registry reads."""
     for value in NO_VERSIONS:
         yield _put(_image(schemaVersion=value), f"schemaVersion: {value!r}")
@@ -177,7 +188,7 @@ def _fields() -> Iterator[Bad]:
     yield _put(_without(_image(), "layers"), "no layers")
 
 
-def _meanings() -> Iterator[Bad]:
+def _meanings() -> Iterator[BadRequestCase]:
     """Images that are indexes as well."""
     layers: Any = json.loads(IMAGE)["layers"]
     manifests: Any = json.loads(INDEX)["manifests"]
@@ -193,17 +204,17 @@ def _meanings() -> Iterator[Bad]:
     yield _put(_index(mediaType=OCI_MANIFEST), "index that says it is an image")
 
 
-def _names() -> Iterator[Bad]:
+def _names() -> Iterator[BadRequestCase]:
     """Names that some clients take for others, written plainly and escaped; names that stand twice."""
     good = images.descriptor(IMAGE, OCI_MANIFEST)
-    for name in MISTAKABLE["document"]:
+    for name in CONFUSABLE["document"]:
         yield from _plain_and_escaped(_image(**{name: []}), f"{name!a} beside the field")
         yield from _plain_and_escaped(_image(**{name: None}), f"{name!a}: null")
         yield from _plain_and_escaped(_index(**{name: []}), f"{name!a} in an index")
-    for name in MISTAKABLE["descriptor"]:
+    for name in CONFUSABLE["descriptor"]:
         for at, put in _with(good | {name: ABSENT}):
             yield from _plain_and_escaped(put, f"{at}.{name!a}")
-    for name in MISTAKABLE["platform"]:
+    for name in CONFUSABLE["platform"]:
         yield from _plain_and_escaped(_index(manifests=[good | {"platform": {name: "linux"}}]), f"platform.{name!a}")
     for where, part in {
         "document": b'"layers": [], "layers": []',
@@ -213,16 +224,16 @@ def _names() -> Iterator[Bad]:
         "an extension": b'"x": [{"y": {"a": 1, "b": 2, "a": 3}}]',
     }.items():
         body = IMAGE[:-1] + b", " + part + b"}"
-        yield Bad(400, "MANIFEST_INVALID", "PUT", TARGET, body, JSON_TYPE, note=f"a name twice in {where}")
+        yield BadRequestCase(400, "MANIFEST_INVALID", "PUT", TARGET, body, JSON_TYPE, note=f"a name twice in {where}")
 
 
-def _plain_and_escaped(described: dict[str, Any], note: str) -> Iterator[Bad]:
+def _plain_and_escaped(described: dict[str, Any], note: str) -> Iterator[BadRequestCase]:
     headers = {"Content-Type": described["mediaType"]}
     for body in dict.fromkeys(json.dumps(described, ensure_ascii=escape).encode() for escape in (True, False)):
-        yield Bad(400, "MANIFEST_INVALID", "PUT", TARGET, body, headers, note=f"{note} {body.isascii()}")
+        yield BadRequestCase(400, "MANIFEST_INVALID", "PUT", TARGET, body, headers, note=f"{note} {body.isascii()}")
 
 
-def _types() -> Iterator[Bad]:
+def _types() -> Iterator[BadRequestCase]:
     """Media types: no manifest's, not those of the body, none."""
     odd = (
         "text/plain",
@@ -235,19 +246,23 @@ def _types() -> Iterator[Bad]:
     )
     signed = "application/vnd.docker.distribution.manifest.v1+prettyjws"
     for content_type in (*odd, signed, OCI_INDEX, DOCKER_MANIFEST, f"{OCI_INDEX}; charset=utf-8", f'"{OCI_MANIFEST}"'):
-        yield Bad(400, "MANIFEST_INVALID", "PUT", TARGET, IMAGE, {"Content-Type": content_type})
+        yield BadRequestCase(400, "MANIFEST_INVALID", "PUT", TARGET, IMAGE, {"Content-Type": content_type})
     for said in (*odd, signed, f"{OCI_MANIFEST}; charset=utf-8", f" {OCI_MANIFEST}"):
-        yield Bad(400, "MANIFEST_INVALID", "PUT", TARGET, _encoded(mediaType=said), JSON_TYPE, note=f"says {said[:30]}")
-        yield Bad(
+        yield BadRequestCase(
+            400, "MANIFEST_INVALID", "PUT", TARGET, _encoded(mediaType=said), JSON_TYPE, note=f"says {said[:30]}"
+        )
+        yield BadRequestCase(
             400, "MANIFEST_INVALID", "PUT", TARGET, _encoded(mediaType=said), note=f"says {said[:30]}, sent as nothing"
         )
     for value in NO_MEDIA_TYPES:
-        yield Bad(400, "MANIFEST_INVALID", "PUT", TARGET, _encoded(mediaType=value), JSON_TYPE, note=f"says {value}")
+        yield BadRequestCase(
+            400, "MANIFEST_INVALID", "PUT", TARGET, _encoded(mediaType=value), JSON_TYPE, note=f"says {value}"
+        )
     for value in ("", None):
-        yield Bad(
+        yield BadRequestCase(
             400, "MANIFEST_INVALID", "PUT", TARGET, _encoded(mediaType=value), note=f"says {value}, sent as nothing"
         )
-    yield Bad(
+    yield BadRequestCase(
         400, "MANIFEST_INVALID", "PUT", TARGET, json.dumps(_without(_image(), "mediaType")).encode(), note="no type"
     )
 
@@ -256,7 +271,7 @@ def _encoded(**fields: Any) -> bytes:
     return json.dumps(_image(**fields)).encode()
 
 
-def _texts() -> Iterator[Bad]:
+def _texts() -> Iterator[BadRequestCase]:
     """Texts that are no text: half of a surrogate pair, which no UTF-8 can hold."""
     for name, body in {
         "artifactType": _encoded(artifactType="a/@"),
@@ -264,12 +279,12 @@ def _texts() -> Iterator[Bad]:
         "config.digest": _encoded(config=images.descriptor(CONFIG) | {"digest": f"{BLOB[:-1]}@"}),
         "mediaType": _encoded(mediaType=f"{OCI_MANIFEST}@"),
     }.items():
-        yield Bad(
+        yield BadRequestCase(
             400, "MANIFEST_INVALID", "PUT", TARGET, body.replace(b"@", LONE.encode()), JSON_TYPE, note=f"lone in {name}"
         )
 
 
-def _sizes() -> Iterator[Bad]:
+def _sizes() -> Iterator[BadRequestCase]:
     """Too much of something."""
     many = [images.descriptor(LAYER)] * 5_001
     padding = "x" * (4 * 1024 * 1024 + 1 - len(_encoded(x="")))
@@ -280,17 +295,17 @@ def _sizes() -> Iterator[Bad]:
     yield _put(_image(config=images.descriptor(CONFIG, "a/" + "b" * 2_000_000)), "a config's media type of 2 MB")
     for chunked in (False, True):
         large = _encoded(x=padding)
-        yield Bad(
+        yield BadRequestCase(
             413, "SIZE_INVALID", "PUT", TARGET, large, JSON_TYPE, chunked=chunked, note=f"4 MiB and a byte {chunked}"
         )
-    yield Bad(
+    yield BadRequestCase(
         413, "SIZE_INVALID", "PUT", f"/v2/app/manifests/{ABSENT}", bytes(5_000_000), JSON_TYPE, note="5 MB by digest"
     )
-    yield Bad(400, "SIZE_INVALID", "PUT", TARGET, IMAGE, JSON_TYPE, length=len(IMAGE) + 1, note="cut")
-    yield Bad(400, "SIZE_INVALID", "PUT", TARGET, b"", JSON_TYPE, length=9, note="all cut")
+    yield BadRequestCase(400, "SIZE_INVALID", "PUT", TARGET, IMAGE, JSON_TYPE, length=len(IMAGE) + 1, note="cut")
+    yield BadRequestCase(400, "SIZE_INVALID", "PUT", TARGET, b"", JSON_TYPE, length=9, note="all cut")
 
 
-def _absent() -> Iterator[Bad]:
+def _absent() -> Iterator[BadRequestCase]:
     """Manifests of what the repository does not have, be it elsewhere or nowhere."""
     code = "MANIFEST_BLOB_UNKNOWN"
     absent = {"mediaType": images.LAYER_TYPE, "digest": ABSENT, "size": 5}
@@ -316,12 +331,14 @@ def _absent() -> Iterator[Bad]:
     yield _put(_image(layers=[absent], **large), "the same in an empty repository", code, "/v2/absent/manifests/new")
 
 
-def _tags() -> Iterator[Bad]:
+def _tags() -> Iterator[BadRequestCase]:
     """Tags beside the reference; digests that are not the content's; children."""
     many = "&".join(f"tag=t{number}" for number in range(101))
     digest = digest_of(IMAGE)
-    yield Bad(414, "TAG_INVALID", "PUT", f"/v2/app/manifests/{digest}?{many}", IMAGE, JSON_TYPE, note="101 tags")
-    yield Bad(414, "TAG_INVALID", "PUT", f"{TARGET}?{many}", IMAGE, JSON_TYPE, note="101 tags and one")
+    yield BadRequestCase(
+        414, "TAG_INVALID", "PUT", f"/v2/app/manifests/{digest}?{many}", IMAGE, JSON_TYPE, note="101 tags"
+    )
+    yield BadRequestCase(414, "TAG_INVALID", "PUT", f"{TARGET}?{many}", IMAGE, JSON_TYPE, note="101 tags and one")
     for tags in (
         "tag=",
         "tag=-a",
@@ -332,16 +349,21 @@ def _tags() -> Iterator[Bad]:
         f"tag={BLOB}",
         f"tag={'a' * 129}",
     ):
-        yield Bad(400, "TAG_INVALID", "PUT", f"/v2/app/manifests/{digest}?{tags}", IMAGE, JSON_TYPE)
-        yield Bad(400, "TAG_INVALID", "PUT", f"{TARGET}?{tags}", IMAGE, JSON_TYPE)
+        yield BadRequestCase(400, "TAG_INVALID", "PUT", f"/v2/app/manifests/{digest}?{tags}", IMAGE, JSON_TYPE)
+        yield BadRequestCase(400, "TAG_INVALID", "PUT", f"{TARGET}?{tags}", IMAGE, JSON_TYPE)
     for other in (ABSENT, digest_of(b"", "sha512"), digest_of(INDEX)):
-        yield Bad(400, "DIGEST_INVALID", "PUT", f"/v2/app/manifests/{other}", IMAGE, JSON_TYPE)
-    yield Bad(400, "DIGEST_INVALID", "PUT", f"/v2/app/manifests/{digest}", IMAGE + b"\n", JSON_TYPE, note="a line more")
-    yield Bad(405, "UNSUPPORTED", "DELETE", f"/v2/app/manifests/{digest}", note="a child of an index")
+        yield BadRequestCase(400, "DIGEST_INVALID", "PUT", f"/v2/app/manifests/{other}", IMAGE, JSON_TYPE)
+    yield BadRequestCase(
+        400, "DIGEST_INVALID", "PUT", f"/v2/app/manifests/{digest}", IMAGE + b"\n", JSON_TYPE, note="a line more"
+    )
+    yield BadRequestCase(405, "UNSUPPORTED", "DELETE", f"/v2/app/manifests/{digest}", note="a child of an index")
 
 
 ROWS = (
-    *(Bad(400, "MANIFEST_INVALID", "PUT", TARGET, body, JSON_TYPE, note=note) for note, body in BYTES.items()),
+    *(
+        BadRequestCase(400, "MANIFEST_INVALID", "PUT", TARGET, body, JSON_TYPE, note=note)
+        for note, body in BYTES.items()
+    ),
     *_descriptors(),
     *_fields(),
     *_meanings(),

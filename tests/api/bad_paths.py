@@ -1,6 +1,6 @@
 """Bad requests that already their paths, methods and queries give away."""
 
-from tests.api.bad import ABSENT, BLOB, IMAGE, JSON_TYPE, Bad
+from tests.api.bad_request_case import ABSENT, BLOB, IMAGE, JSON_TYPE, BadRequestCase
 
 HEX = BLOB.partition(":")[2]
 
@@ -167,41 +167,54 @@ EVERY_ENDPOINT = (
 )
 
 ROWS = (
-    *(Bad(400, "NAME_INVALID", "GET", f"/v2/{name}/tags/list") for name in NAMES),
-    *(Bad(400, "NAME_INVALID", method, f"/v2/app/../other/{rest}") for method, rest in EVERY_ENDPOINT),
-    *(Bad(400, "NAME_INVALID", method, f"/v2/APP/{rest}") for method, rest in EVERY_ENDPOINT),
-    *(Bad(404, "BLOB_UNKNOWN", "GET", f"/v2/app/blobs/{digest}") for digest in (*DIGESTS, *NO_DIGESTS)),
-    *(Bad(404, "BLOB_UNKNOWN", "DELETE", f"/v2/app/blobs/{digest}") for digest in (*DIGESTS[::4], *NO_DIGESTS[::2])),
-    *(Bad(400, "DIGEST_INVALID", "GET", f"/v2/app/referrers/{digest}") for digest in MALFORMED),
-    *(Bad(404, "MANIFEST_UNKNOWN", "GET", f"/v2/app/manifests/{digest}") for digest in DIGESTS),
-    *(Bad(400, "DIGEST_INVALID", "PUT", f"/v2/app/manifests/{each}", IMAGE, JSON_TYPE) for each in DIGESTS[::2]),
-    *(Bad(404, "MANIFEST_UNKNOWN", "DELETE", f"/v2/app/manifests/{each}") for each in DIGESTS[::4]),
-    *(Bad(404, "MANIFEST_UNKNOWN", "GET", f"/v2/app/manifests/{tag}") for tag in TAGS),
-    *(Bad(400, "TAG_INVALID", "PUT", f"/v2/app/manifests/{tag}", IMAGE, JSON_TYPE) for tag in TAGS),
-    *(Bad(404, "MANIFEST_UNKNOWN", "DELETE", f"/v2/app/manifests/{tag}") for tag in TAGS[::3]),
-    *(Bad(404, "UNSUPPORTED", "GET", path) for path in PATHS),
-    *(Bad(404, "UNSUPPORTED", method, "/v2/app") for method in ("HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")),
-    *(Bad(405, "UNSUPPORTED", method, path) for path, methods in METHODS.items() for method in methods.split()),
-    *(Bad(400, "UNSUPPORTED", "GET", f"/v2/app/tags/list?n={number}") for number in NUMBERS),
-    *(Bad(400, "UNSUPPORTED", "GET", f"/v2/_catalog?n={number}") for number in NUMBERS),
-    Bad(404, "NAME_UNKNOWN", "GET", "/v2/absent/tags/list"),
-    Bad(404, "NAME_UNKNOWN", "GET", "/v2/absent/tags/list?n=0"),
-    Bad(404, "NAME_UNKNOWN", "GET", "/v2/absent/tags/list?last=v1"),
-    Bad(404, "NAME_UNKNOWN", "GET", "/v2/app/app/tags/list"),
-    Bad(404, "MANIFEST_UNKNOWN", "GET", "/v2/app/manifests/absent"),
-    Bad(404, "MANIFEST_UNKNOWN", "HEAD", "/v2/app/manifests/absent"),
-    Bad(404, "MANIFEST_UNKNOWN", "GET", "/v2/app/manifests/V1"),
-    Bad(404, "MANIFEST_UNKNOWN", "GET", "/v2/app/manifests/latest"),
-    Bad(404, "MANIFEST_UNKNOWN", "GET", "/v2/app/manifests/__name__"),
-    Bad(404, "MANIFEST_UNKNOWN", "GET", f"/v2/app/manifests/{ABSENT}"),
-    Bad(404, "MANIFEST_UNKNOWN", "GET", f"/v2/app/manifests/{BLOB}"),
-    Bad(404, "MANIFEST_UNKNOWN", "GET", "/v2/absent/manifests/v1"),
-    Bad(404, "MANIFEST_UNKNOWN", "DELETE", "/v2/app/manifests/absent"),
-    Bad(404, "MANIFEST_UNKNOWN", "DELETE", f"/v2/app/manifests/{ABSENT}"),
-    Bad(404, "MANIFEST_UNKNOWN", "DELETE", "/v2/absent/manifests/v1"),
-    Bad(404, "BLOB_UNKNOWN", "GET", f"/v2/app/blobs/{ABSENT}"),
-    Bad(404, "BLOB_UNKNOWN", "HEAD", f"/v2/app/blobs/{ABSENT}"),
-    Bad(404, "BLOB_UNKNOWN", "GET", f"/v2/absent/blobs/{BLOB}"),
-    Bad(404, "BLOB_UNKNOWN", "DELETE", f"/v2/app/blobs/{ABSENT}"),
-    Bad(404, "BLOB_UNKNOWN", "DELETE", f"/v2/absent/blobs/{BLOB}"),
+    *(BadRequestCase(400, "NAME_INVALID", "GET", f"/v2/{name}/tags/list") for name in NAMES),
+    *(BadRequestCase(400, "NAME_INVALID", method, f"/v2/app/../other/{rest}") for method, rest in EVERY_ENDPOINT),
+    *(BadRequestCase(400, "NAME_INVALID", method, f"/v2/APP/{rest}") for method, rest in EVERY_ENDPOINT),
+    *(BadRequestCase(404, "BLOB_UNKNOWN", "GET", f"/v2/app/blobs/{digest}") for digest in (*DIGESTS, *NO_DIGESTS)),
+    *(
+        BadRequestCase(404, "BLOB_UNKNOWN", "DELETE", f"/v2/app/blobs/{digest}")
+        for digest in (*DIGESTS[::4], *NO_DIGESTS[::2])
+    ),
+    *(BadRequestCase(400, "DIGEST_INVALID", "GET", f"/v2/app/referrers/{digest}") for digest in MALFORMED),
+    *(BadRequestCase(404, "MANIFEST_UNKNOWN", "GET", f"/v2/app/manifests/{digest}") for digest in DIGESTS),
+    *(
+        BadRequestCase(400, "DIGEST_INVALID", "PUT", f"/v2/app/manifests/{each}", IMAGE, JSON_TYPE)
+        for each in DIGESTS[::2]
+    ),
+    *(BadRequestCase(404, "MANIFEST_UNKNOWN", "DELETE", f"/v2/app/manifests/{each}") for each in DIGESTS[::4]),
+    *(BadRequestCase(404, "MANIFEST_UNKNOWN", "GET", f"/v2/app/manifests/{tag}") for tag in TAGS),
+    *(BadRequestCase(400, "TAG_INVALID", "PUT", f"/v2/app/manifests/{tag}", IMAGE, JSON_TYPE) for tag in TAGS),
+    *(BadRequestCase(404, "MANIFEST_UNKNOWN", "DELETE", f"/v2/app/manifests/{tag}") for tag in TAGS[::3]),
+    *(BadRequestCase(404, "UNSUPPORTED", "GET", path) for path in PATHS),
+    *(
+        BadRequestCase(404, "UNSUPPORTED", method, "/v2/app")
+        for method in ("HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+    ),
+    *(
+        BadRequestCase(405, "UNSUPPORTED", method, path)
+        for path, methods in METHODS.items()
+        for method in methods.split()
+    ),
+    *(BadRequestCase(400, "UNSUPPORTED", "GET", f"/v2/app/tags/list?n={number}") for number in NUMBERS),
+    *(BadRequestCase(400, "UNSUPPORTED", "GET", f"/v2/_catalog?n={number}") for number in NUMBERS),
+    BadRequestCase(404, "NAME_UNKNOWN", "GET", "/v2/absent/tags/list"),
+    BadRequestCase(404, "NAME_UNKNOWN", "GET", "/v2/absent/tags/list?n=0"),
+    BadRequestCase(404, "NAME_UNKNOWN", "GET", "/v2/absent/tags/list?last=v1"),
+    BadRequestCase(404, "NAME_UNKNOWN", "GET", "/v2/app/app/tags/list"),
+    BadRequestCase(404, "MANIFEST_UNKNOWN", "GET", "/v2/app/manifests/absent"),
+    BadRequestCase(404, "MANIFEST_UNKNOWN", "HEAD", "/v2/app/manifests/absent"),
+    BadRequestCase(404, "MANIFEST_UNKNOWN", "GET", "/v2/app/manifests/V1"),
+    BadRequestCase(404, "MANIFEST_UNKNOWN", "GET", "/v2/app/manifests/latest"),
+    BadRequestCase(404, "MANIFEST_UNKNOWN", "GET", "/v2/app/manifests/__name__"),
+    BadRequestCase(404, "MANIFEST_UNKNOWN", "GET", f"/v2/app/manifests/{ABSENT}"),
+    BadRequestCase(404, "MANIFEST_UNKNOWN", "GET", f"/v2/app/manifests/{BLOB}"),
+    BadRequestCase(404, "MANIFEST_UNKNOWN", "GET", "/v2/absent/manifests/v1"),
+    BadRequestCase(404, "MANIFEST_UNKNOWN", "DELETE", "/v2/app/manifests/absent"),
+    BadRequestCase(404, "MANIFEST_UNKNOWN", "DELETE", f"/v2/app/manifests/{ABSENT}"),
+    BadRequestCase(404, "MANIFEST_UNKNOWN", "DELETE", "/v2/absent/manifests/v1"),
+    BadRequestCase(404, "BLOB_UNKNOWN", "GET", f"/v2/app/blobs/{ABSENT}"),
+    BadRequestCase(404, "BLOB_UNKNOWN", "HEAD", f"/v2/app/blobs/{ABSENT}"),
+    BadRequestCase(404, "BLOB_UNKNOWN", "GET", f"/v2/absent/blobs/{BLOB}"),
+    BadRequestCase(404, "BLOB_UNKNOWN", "DELETE", f"/v2/app/blobs/{ABSENT}"),
+    BadRequestCase(404, "BLOB_UNKNOWN", "DELETE", f"/v2/absent/blobs/{BLOB}"),
 )

@@ -1,12 +1,12 @@
 """Bad requests of pushing and pulling blobs."""
 
 from lading_storage.digests import digest_of
-from tests.api.bad import BLOB, HIDDEN, LAYER, RECEIVED, Bad
 from tests.api.bad_paths import DIGESTS, NO_DIGESTS
+from tests.api.bad_request_case import BLOB, HIDDEN, LAYER, RECEIVED, BadRequestCase
 
 UPLOADS = "/v2/app/blobs/uploads/"
 SESSION = "/v2/app/blobs/uploads/SESSION"
-WHOLE = digest_of(RECEIVED)
+RECEIVED_DIGEST = digest_of(RECEIVED)
 
 SESSIONS = (
     *(
@@ -93,24 +93,29 @@ UNSATISFIABLE = (
 )
 
 
-def _patch(status: int, code: str, content_range: str, **fields: object) -> Bad:
-    return Bad(status, code, "PATCH", SESSION, b"abcde", {"Content-Range": content_range}, **fields)  # type: ignore[arg-type]
+def _patch(status: int, code: str, content_range: str, **fields: object) -> BadRequestCase:
+    return BadRequestCase(status, code, "PATCH", SESSION, b"abcde", {"Content-Range": content_range}, **fields)  # type: ignore[arg-type]
 
 
-def _put(status: int, code: str, content_range: str) -> Bad:
-    return Bad(status, code, "PUT", f"{SESSION}?digest={WHOLE}", b"abcde", {"Content-Range": content_range})
+def _put(status: int, code: str, content_range: str) -> BadRequestCase:
+    return BadRequestCase(
+        status, code, "PUT", f"{SESSION}?digest={RECEIVED_DIGEST}", b"abcde", {"Content-Range": content_range}
+    )
 
 
 ROWS = (
-    *(Bad(404, "BLOB_UPLOAD_UNKNOWN", "GET", f"{UPLOADS}{id}") for id in SESSIONS),
-    *(Bad(404, "BLOB_UPLOAD_UNKNOWN", "PATCH", f"{UPLOADS}{id}", b"abcde") for id in SESSIONS[::3]),
-    *(Bad(404, "BLOB_UPLOAD_UNKNOWN", "PUT", f"{UPLOADS}{id}?digest={BLOB}", LAYER) for id in SESSIONS[::3]),
-    *(Bad(404, "BLOB_UPLOAD_UNKNOWN", "DELETE", f"{UPLOADS}{id}") for id in SESSIONS[::3]),
+    *(BadRequestCase(404, "BLOB_UPLOAD_UNKNOWN", "GET", f"{UPLOADS}{id}") for id in SESSIONS),
+    *(BadRequestCase(404, "BLOB_UPLOAD_UNKNOWN", "PATCH", f"{UPLOADS}{id}", b"abcde") for id in SESSIONS[::3]),
+    *(BadRequestCase(404, "BLOB_UPLOAD_UNKNOWN", "PUT", f"{UPLOADS}{id}?digest={BLOB}", LAYER) for id in SESSIONS[::3]),
+    *(BadRequestCase(404, "BLOB_UPLOAD_UNKNOWN", "DELETE", f"{UPLOADS}{id}") for id in SESSIONS[::3]),
     # The session of another repository.
-    *(Bad(404, "BLOB_UPLOAD_UNKNOWN", each, "/v2/other/blobs/uploads/SESSION") for each in ("GET", "PATCH", "DELETE")),
-    Bad(404, "BLOB_UPLOAD_UNKNOWN", "PUT", f"/v2/other/blobs/uploads/SESSION?digest={WHOLE}"),
-    Bad(404, "BLOB_UPLOAD_UNKNOWN", "HEAD", "/v2/other/blobs/uploads/SESSION"),
-    Bad(404, "BLOB_UPLOAD_UNKNOWN", "GET", "/v2/absent/blobs/uploads/SESSION"),
+    *(
+        BadRequestCase(404, "BLOB_UPLOAD_UNKNOWN", each, "/v2/other/blobs/uploads/SESSION")
+        for each in ("GET", "PATCH", "DELETE")
+    ),
+    BadRequestCase(404, "BLOB_UPLOAD_UNKNOWN", "PUT", f"/v2/other/blobs/uploads/SESSION?digest={RECEIVED_DIGEST}"),
+    BadRequestCase(404, "BLOB_UPLOAD_UNKNOWN", "HEAD", "/v2/other/blobs/uploads/SESSION"),
+    BadRequestCase(404, "BLOB_UPLOAD_UNKNOWN", "GET", "/v2/absent/blobs/uploads/SESSION"),
     # Content-Range: malformed, of another length than the body, before the end, behind it, backwards.
     *(_patch(400, "BLOB_UPLOAD_INVALID", each) for each in (*RANGES, *ODD_RANGES)),
     *(_patch(400, "BLOB_UPLOAD_INVALID", each) for each in ("10-13", "10-15", "10-10", "14-10", "0-99", "10-9")),
@@ -127,7 +132,7 @@ ROWS = (
     *(_put(400, "BLOB_UPLOAD_INVALID", each) for each in (*RANGES[::2], "10-13", "10-15", "14-10")),
     *(_put(416, "BLOB_UPLOAD_INVALID", each) for each in ("0-4", "11-15")),
     *(
-        Bad(
+        BadRequestCase(
             400,
             "BLOB_UPLOAD_INVALID",
             "POST",
@@ -137,32 +142,38 @@ ROWS = (
         )
         for each in ("bytes 0-4/5", "0-3", "4-0")
     ),
-    Bad(416, "BLOB_UPLOAD_INVALID", "POST", f"{UPLOADS}?digest={BLOB}", b"abcde", {"Content-Range": "5-9"}),
+    BadRequestCase(416, "BLOB_UPLOAD_INVALID", "POST", f"{UPLOADS}?digest={BLOB}", b"abcde", {"Content-Range": "5-9"}),
     # Bodies that end before their Content-Length.
-    Bad(400, "SIZE_INVALID", "PATCH", SESSION, b"abcde", length=20),
-    Bad(400, "SIZE_INVALID", "PATCH", SESSION, b"abcde", {"Content-Range": "10-29"}, length=20),
-    Bad(400, "SIZE_INVALID", "PUT", f"{SESSION}?digest={WHOLE}", b"abcde", length=20),
-    Bad(400, "SIZE_INVALID", "POST", f"{UPLOADS}?digest={BLOB}", LAYER, length=1000),
+    BadRequestCase(400, "SIZE_INVALID", "PATCH", SESSION, b"abcde", length=20),
+    BadRequestCase(400, "SIZE_INVALID", "PATCH", SESSION, b"abcde", {"Content-Range": "10-29"}, length=20),
+    BadRequestCase(400, "SIZE_INVALID", "PUT", f"{SESSION}?digest={RECEIVED_DIGEST}", b"abcde", length=20),
+    BadRequestCase(400, "SIZE_INVALID", "POST", f"{UPLOADS}?digest={BLOB}", LAYER, length=1000),
     # Digests: malformed, absent, of other bytes.
-    *(Bad(400, "DIGEST_INVALID", "PUT", f"{SESSION}?digest={each}") for each in (*DIGESTS, *NO_DIGESTS)),
-    *(Bad(400, "DIGEST_INVALID", "POST", f"{UPLOADS}?digest={each}", LAYER) for each in (*DIGESTS[::2], *NO_DIGESTS)),
-    Bad(400, "DIGEST_INVALID", "PUT", SESSION),
-    Bad(400, "DIGEST_INVALID", "PUT", f"{SESSION}?digest="),
-    Bad(400, "DIGEST_INVALID", "PUT", f"{SESSION}?Digest={WHOLE}"),
-    Bad(400, "DIGEST_INVALID", "POST", f"{UPLOADS}?digest=", LAYER),
-    Bad(400, "DIGEST_INVALID", "POST", f"{UPLOADS}?digest={BLOB}", HIDDEN),
-    Bad(400, "DIGEST_INVALID", "POST", f"{UPLOADS}?digest={BLOB}"),
-    Bad(400, "DIGEST_INVALID", "POST", f"{UPLOADS}?digest={digest_of(LAYER, 'sha512')}", HIDDEN),
-    *(Bad(400, "DIGEST_INVALID", "POST", f"{UPLOADS}?digest-algorithm={each}") for each in ALGORITHMS),
+    *(BadRequestCase(400, "DIGEST_INVALID", "PUT", f"{SESSION}?digest={each}") for each in (*DIGESTS, *NO_DIGESTS)),
+    *(
+        BadRequestCase(400, "DIGEST_INVALID", "POST", f"{UPLOADS}?digest={each}", LAYER)
+        for each in (*DIGESTS[::2], *NO_DIGESTS)
+    ),
+    BadRequestCase(400, "DIGEST_INVALID", "PUT", SESSION),
+    BadRequestCase(400, "DIGEST_INVALID", "PUT", f"{SESSION}?digest="),
+    BadRequestCase(400, "DIGEST_INVALID", "PUT", f"{SESSION}?Digest={RECEIVED_DIGEST}"),
+    BadRequestCase(400, "DIGEST_INVALID", "POST", f"{UPLOADS}?digest=", LAYER),
+    BadRequestCase(400, "DIGEST_INVALID", "POST", f"{UPLOADS}?digest={BLOB}", HIDDEN),
+    BadRequestCase(400, "DIGEST_INVALID", "POST", f"{UPLOADS}?digest={BLOB}"),
+    BadRequestCase(400, "DIGEST_INVALID", "POST", f"{UPLOADS}?digest={digest_of(LAYER, 'sha512')}", HIDDEN),
+    *(BadRequestCase(400, "DIGEST_INVALID", "POST", f"{UPLOADS}?digest-algorithm={each}") for each in ALGORITHMS),
     # Mounts of what cannot be a digest, from what cannot be a repository.
     *(
-        Bad(400, "DIGEST_INVALID", "POST", f"{UPLOADS}?mount={each}&from=other")
+        BadRequestCase(400, "DIGEST_INVALID", "POST", f"{UPLOADS}?mount={each}&from=other")
         for each in (*DIGESTS[::3], *NO_DIGESTS)
     ),
-    Bad(400, "DIGEST_INVALID", "POST", f"{UPLOADS}?mount="),
-    Bad(400, "DIGEST_INVALID", "POST", f"{UPLOADS}?mount=&from=other"),
+    BadRequestCase(400, "DIGEST_INVALID", "POST", f"{UPLOADS}?mount="),
+    BadRequestCase(400, "DIGEST_INVALID", "POST", f"{UPLOADS}?mount=&from=other"),
     # Ranges of a pull.
-    *(Bad(416, "UNSUPPORTED", "GET", f"/v2/app/blobs/{BLOB}", headers={"Range": each}) for each in UNSATISFIABLE),
+    *(
+        BadRequestCase(416, "UNSUPPORTED", "GET", f"/v2/app/blobs/{BLOB}", headers={"Range": each})
+        for each in UNSATISFIABLE
+    ),
     # What a manifest names cannot be deleted.
-    Bad(405, "UNSUPPORTED", "DELETE", f"/v2/app/blobs/{BLOB}"),
+    BadRequestCase(405, "UNSUPPORTED", "DELETE", f"/v2/app/blobs/{BLOB}"),
 )

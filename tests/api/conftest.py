@@ -9,13 +9,13 @@ from lading import settings
 from lading.composition import open_blobs, open_metadata
 from lading.jobs.backup import Stores
 from lading.registry.registry import Registry
-from tests.api.client import Client, client_of
+from tests.support.app_client import Client, make_client
 
 
 @pytest.fixture
 def client(registry: Registry) -> Client:
     """A client of an app over stores that only this test uses."""
-    return client_of(registry)
+    return make_client(registry)
 
 
 @pytest.fixture(scope="module", params=["local", "google"])
@@ -37,4 +37,4 @@ def module_stores(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempP
 @pytest.fixture(scope="module")
 def module_client(module_stores: Stores) -> Client:
     """A client of an app over the stores that all tests of a module share."""
-    return client_of(Registry(module_stores.blobs, module_stores.metadata))
+    return make_client(Registry(module_stores.blobs, module_stores.metadata))

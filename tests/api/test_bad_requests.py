@@ -10,8 +10,8 @@ from lading.registry import errors
 from lading.registry.registry import Registry
 from lading_storage.records.core import Blob, Link, Manifest, Record, Repository, Tag, Upload
 from tests.api import bad_manifests, bad_paths, bad_uploads
-from tests.api.bad import SESSION, Bad, furnish, open_session
-from tests.api.client import Client, client_of
+from tests.api.bad_request_case import SESSION, BadRequestCase, fill_registry, open_session
+from tests.support.app_client import Client, make_client
 
 ROWS = (*bad_paths.ROWS, *bad_uploads.ROWS, *bad_manifests.ROWS)
 CODES = {row.code for row in vars(errors).values() if isinstance(row, errors.ErrorDescriptor)}
@@ -20,7 +20,7 @@ TOP: tuple[type[Record], ...] = (Repository, Blob, Upload)
 INSIDE: tuple[type[Record], ...] = (Link, Manifest, Tag)
 
 
-class Watched:
+class WriteRecordingStore:
     """A store, and whether anyone has tried to write to it: only then is it worth a look at all that it has."""
 
     def __init__(self, store: Any) -> None:
@@ -32,14 +32,14 @@ class Watched:
         return getattr(self._store, name)
 
 
-class Guarded:
+class MonitoredRegistry:
     """The registry that the rows are sent to, and the state in which the last row left it."""
 
     def __init__(self, stores: Stores) -> None:
         self._stores = stores
-        self._watched = (Watched(stores.blobs), Watched(stores.metadata))
-        self.client: Client = client_of(Registry(*cast(Any, self._watched)))
-        furnish(self.client)
+        self._watched = (WriteRecordingStore(stores.blobs), WriteRecordingStore(stores.metadata))
+        self.client: Client = make_client(Registry(*cast(Any, self._watched)))
+        fill_registry(self.client)
         self._renew()
 
     def changed(self) -> tuple[Counter[Any], Counter[Any]] | None:
@@ -74,8 +74,8 @@ class Guarded:
 
 
 @pytest.fixture(scope="module")
-def guarded(module_stores: Stores) -> Guarded:
-    return Guarded(module_stores)
+def guarded(module_stores: Stores) -> MonitoredRegistry:
+    return MonitoredRegistry(module_stores)
 
 
 def test_there_are_many_rows_and_no_two_alike() -> None:
@@ -86,10 +86,10 @@ def test_there_are_many_rows_and_no_two_alike() -> None:
 
 
 @pytest.mark.parametrize("row", ROWS, ids=str)
-def test_a_bad_request_is_refused_and_changes_nothing(guarded: Guarded, row: Bad) -> None:
+def test_a_bad_request_is_refused_and_changes_nothing(guarded: MonitoredRegistry, row: BadRequestCase) -> None:
     target = row.target.replace(SESSION, guarded.session)
 
-    answer = guarded.client.ask(row.method, target, row.body, row.headers, length=row.length, chunked=row.chunked)
+    answer = guarded.client.request(row.method, target, row.body, row.headers, length=row.length, chunked=row.chunked)
 
     changed = guarded.changed()
     assert answer.status == row.status, answer
@@ -105,5 +105,5 @@ def test_a_bad_request_is_refused_and_changes_nothing(guarded: Guarded, row: Bad
     assert changed is None
 
 
-def test_in_the_end_all_is_as_it_was(guarded: Guarded) -> None:
+def test_in_the_end_all_is_as_it_was(guarded: MonitoredRegistry) -> None:
     assert guarded.changed_at_all() is None

@@ -17,8 +17,8 @@ from lading.registry.errors import BLOB_UNKNOWN, RegistryError
 from lading.registry.registry import Registry
 from lading_storage.digests import digest_of
 from lading_storage.records.core import Link
-from tests import images
-from tests.api.client import HOST, Client, Response, client_of, typed
+from tests.support import images
+from tests.support.app_client import HOST, Client, Response, content_type_header, make_client
 
 CONTENT = bytes(range(100))
 DIGEST = digest_of(CONTENT)
@@ -39,7 +39,7 @@ def test_a_blob_is_pulled_as_it_was_pushed(client: Client, size: int, algorithm:
     digest = client.push_blob("app", content, algorithm)
 
     for method in ("GET", "HEAD"):
-        answer = client.ask(method, f"/v2/app/blobs/{digest}")
+        answer = client.request(method, f"/v2/app/blobs/{digest}")
         assert (answer.status, answer.body) == (200, content if method == "GET" else b"")
         assert answer.headers["Content-Length"] == str(size)
         assert answer.headers["Docker-Content-Digest"] == digest
@@ -51,10 +51,10 @@ def test_a_blob_is_pulled_as_it_was_pushed(client: Client, size: int, algorithm:
 @pytest.mark.parametrize("etag", [f'"{DIGEST}"', f'W/"{DIGEST}"', f'"x", "{DIGEST}"', "*"])
 def test_what_the_client_has_is_not_sent_again(ranges: Client, etag: str) -> None:
     for method in ("GET", "HEAD"):
-        answer = ranges.ask(method, PATH, headers={"If-None-Match": etag})
+        answer = ranges.request(method, PATH, headers={"If-None-Match": etag})
         assert (answer.status, answer.body) == (304, b"")
         assert answer.headers["ETag"] == f'"{DIGEST}"'
-    assert ranges.ask("GET", PATH, headers={"If-None-Match": '"other"'}).body == CONTENT
+    assert ranges.request("GET", PATH, headers={"If-None-Match": '"other"'}).body == CONTENT
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_what_the_client_has_is_not_sent_again(ranges: Client, etag: str) -> Non
     ],
 )
 def test_a_range_is_a_part(ranges: Client, asked: str, start: int, stop: int) -> None:
-    answer = ranges.ask("GET", PATH, headers={"Range": asked})
+    answer = ranges.request("GET", PATH, headers={"Range": asked})
 
     assert (answer.status, answer.body) == (206, CONTENT[start:stop])
     assert answer.headers["Content-Range"] == f"bytes {start}-{stop - 1}/100"
@@ -85,7 +85,7 @@ def test_a_range_is_a_part(ranges: Client, asked: str, start: int, stop: int) ->
 
 @pytest.mark.parametrize("asked", ["bytes=100-", "bytes=100-200", "bytes=1000-", f"bytes={'9' * 30}-"])
 def test_a_range_behind_the_end_is_none(ranges: Client, asked: str) -> None:
-    answer = ranges.ask("GET", PATH, headers={"Range": asked})
+    answer = ranges.request("GET", PATH, headers={"Range": asked})
 
     assert answer.status == 416
     assert answer.headers["Content-Range"] == "bytes */100"
@@ -118,7 +118,7 @@ def test_a_range_behind_the_end_is_none(ranges: Client, asked: str) -> None:
     ],
 )
 def test_what_is_not_one_range_is_as_good_as_none(ranges: Client, asked: str) -> None:
-    answer = ranges.ask("GET", PATH, headers={"Range": asked})
+    answer = ranges.request("GET", PATH, headers={"Range": asked})
 
     assert (answer.status, answer.body) == (200, CONTENT)
 
@@ -134,7 +134,7 @@ def test_what_is_not_one_range_is_as_good_as_none(ranges: Client, asked: str) ->
     ],
 )
 def test_a_range_may_depend_on_what_the_client_has(ranges: Client, condition: str, status: int) -> None:
-    assert ranges.ask("GET", PATH, headers={"Range": "bytes=0-9", "If-Range": condition}).status == status
+    assert ranges.request("GET", PATH, headers={"Range": "bytes=0-9", "If-Range": condition}).status == status
 
 
 @pytest.mark.parametrize("asked", ["", "bytes=0-", "bytes=0-0", "bytes=-1", "bytes=5-9", "bytes=0-0,2-3"])
@@ -142,14 +142,14 @@ def test_an_empty_blob_is_whole_whatever_the_range(module_client: Client, asked:
     digest = module_client.push_blob("ranges", b"")
 
     for method in ("GET", "HEAD"):
-        answer = module_client.ask(method, f"/v2/ranges/blobs/{digest}", headers={"Range": asked})
+        answer = module_client.request(method, f"/v2/ranges/blobs/{digest}", headers={"Range": asked})
         assert (answer.status, answer.body, answer.headers["Content-Length"]) == (200, b"", "0")
         assert "Content-Range" not in answer.headers
 
 
 @pytest.mark.parametrize("asked", ["bytes=0-9", "bytes=0-1,5-6", "bytes=1000-", "bytes=-1"])
 def test_a_range_is_for_get_alone(ranges: Client, asked: str) -> None:
-    answer = ranges.ask("HEAD", PATH, headers={"Range": asked})
+    answer = ranges.request("HEAD", PATH, headers={"Range": asked})
 
     assert (answer.status, answer.body, answer.headers["Content-Length"]) == (200, b"", "100")
     assert "Content-Range" not in answer.headers
@@ -177,7 +177,7 @@ def parts_of(answer: Response) -> list[tuple[str, bytes]]:
     ],
 )
 def test_several_ranges_are_parts(ranges: Client, asked: str, expected: list[tuple[int, int]]) -> None:
-    answer = ranges.ask("GET", PATH, headers={"Range": asked})
+    answer = ranges.request("GET", PATH, headers={"Range": asked})
 
     assert answer.status == 206
     assert "Content-Range" not in answer.headers
@@ -187,11 +187,11 @@ def test_several_ranges_are_parts(ranges: Client, asked: str, expected: list[tup
 
 
 def test_of_several_ranges_one_may_be_left(ranges: Client) -> None:
-    answer = ranges.ask("GET", PATH, headers={"Range": "bytes=90-99,100-199,200-300"})
+    answer = ranges.request("GET", PATH, headers={"Range": "bytes=90-99,100-199,200-300"})
 
     assert (answer.status, answer.body) == (206, CONTENT[90:])
     assert answer.headers["Content-Range"] == "bytes 90-99/100"
-    none = ranges.ask("GET", PATH, headers={"Range": "bytes=100-199,200-"})
+    none = ranges.request("GET", PATH, headers={"Range": "bytes=100-199,200-"})
     assert (none.status, none.headers["Content-Range"]) == (416, "bytes */100")
 
 
@@ -217,13 +217,13 @@ def test_as_many_ranges_as_clients_ask_for_are_parts(ranges: Client) -> None:
     digest = ranges.push_blob("ranges", content)
     asked = "bytes=" + ",".join(f"{2 * number}-{2 * number}" for number in range(200))
 
-    parts = parts_of(ranges.ask("GET", f"/v2/ranges/blobs/{digest}", headers={"Range": asked}))
+    parts = parts_of(ranges.request("GET", f"/v2/ranges/blobs/{digest}", headers={"Range": asked}))
 
     assert [body for _, body in parts] == [content[2 * number : 2 * number + 1] for number in range(200)]
 
 
 def test_parts_are_read_as_they_are_sent(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
-    client, opened = client_of(registry), list[tuple[int, int]]()
+    client, opened = make_client(registry), list[tuple[int, int]]()
     digest, inner = client.push_blob("app", images.blob(5 * MIN_CHUNK_SIZE)), registry.blobs.open
 
     def counted(link: Link, start: int, stop: int) -> Iterator[bytes]:
@@ -243,7 +243,7 @@ def test_parts_are_read_as_they_are_sent(registry: Registry, monkeypatch: pytest
 
 
 def test_a_blob_that_goes_between_parts_ends_the_answer(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
-    client = client_of(registry)
+    client = make_client(registry)
     digest, inner = client.push_blob("app", CONTENT), registry.blobs.open
 
     def failing(link: Link, start: int, stop: int) -> Iterator[bytes]:
@@ -254,8 +254,8 @@ def test_a_blob_that_goes_between_parts_ends_the_answer(registry: Registry, monk
     monkeypatch.setattr(registry.blobs, "open", failing)
     # A server that gets no more pieces than the Content-Length says cuts the connection.
     with pytest.raises(RegistryError):
-        client.ask("GET", f"/v2/app/blobs/{digest}", headers={"Range": "bytes=0-1,5-6"})
-    gone = client.ask("GET", f"/v2/app/blobs/{digest}", headers={"Range": "bytes=5-6,8-9"})
+        client.request("GET", f"/v2/app/blobs/{digest}", headers={"Range": "bytes=0-1,5-6"})
+    gone = client.request("GET", f"/v2/app/blobs/{digest}", headers={"Range": "bytes=5-6,8-9"})
     assert (gone.status, gone.code) == (404, "BLOB_UNKNOWN")
 
 
@@ -265,15 +265,15 @@ def test_a_blob_is_mounted(client: Client, algorithm: str) -> None:
     digest = client.push_blob("source", content, algorithm)
 
     for target, query in {"with": f"mount={digest}&from=source", "without": f"mount={digest}"}.items():
-        answer = client.ask("POST", f"/v2/{target}/blobs/uploads/?{query}")
+        answer = client.request("POST", f"/v2/{target}/blobs/uploads/?{query}")
         assert answer.status == 201
         assert answer.headers["Location"] == f"/v2/{target}/blobs/{digest}"
         assert answer.headers["Docker-Content-Digest"] == digest
-        assert client.ask("GET", f"/v2/{target}/blobs/{digest}").body == content
+        assert client.request("GET", f"/v2/{target}/blobs/{digest}").body == content
     # Mounting is a link: it outlives the repository's that it was taken from.
-    assert client.ask("DELETE", f"/v2/source/blobs/{digest}").status == 202
-    assert client.ask("GET", f"/v2/with/blobs/{digest}").body == content
-    assert client.ask("POST", f"/v2/with/blobs/uploads/?mount={digest}&from=with").status == 201
+    assert client.request("DELETE", f"/v2/source/blobs/{digest}").status == 202
+    assert client.request("GET", f"/v2/with/blobs/{digest}").body == content
+    assert client.request("POST", f"/v2/with/blobs/uploads/?mount={digest}&from=with").status == 201
 
 
 def test_what_cannot_be_mounted_begins_an_upload(client: Client) -> None:
@@ -283,9 +283,9 @@ def test_what_cannot_be_mounted_begins_an_upload(client: Client) -> None:
     # No repository has such a name.
     names = ("Source", "source/", "/source", "..", "%00", "%FF", "a" * 300, "source%0A", "sourc%C3%A9")
     for query in [*queries, *(f"mount={digest}&from={name}" for name in names)]:
-        answer = client.ask("POST", f"/v2/app/blobs/uploads/?{query}")
+        answer = client.request("POST", f"/v2/app/blobs/uploads/?{query}")
         assert answer.status == 202
-        assert client.ask("GET", answer.headers["Location"]).status == 204
+        assert client.request("GET", answer.headers["Location"]).status == 204
 
 
 def test_a_deleted_blob_is_gone_here_alone(client: Client) -> None:
@@ -293,13 +293,13 @@ def test_a_deleted_blob_is_gone_here_alone(client: Client) -> None:
     digest = client.push_blob("app", content)
     client.push_blob("other", content)
 
-    assert client.ask("DELETE", f"/v2/app/blobs/{digest}").status == 202
+    assert client.request("DELETE", f"/v2/app/blobs/{digest}").status == 202
 
     for method in ("GET", "HEAD", "DELETE"):
-        assert client.ask(method, f"/v2/app/blobs/{digest}").status == 404
-    assert client.ask("GET", f"/v2/other/blobs/{digest}").body == content
+        assert client.request(method, f"/v2/app/blobs/{digest}").status == 404
+    assert client.request("GET", f"/v2/other/blobs/{digest}").body == content
     client.push_blob("app", content)
-    assert client.ask("GET", f"/v2/app/blobs/{digest}").body == content
+    assert client.request("GET", f"/v2/app/blobs/{digest}").body == content
 
 
 def test_a_blob_goes_with_the_last_manifest_that_names_it(client: Client) -> None:
@@ -307,13 +307,15 @@ def test_a_blob_goes_with_the_last_manifest_that_names_it(client: Client) -> Non
     client.push_image("app", "v1", layer)
     digest, manifest = digest_of(layer), digest_of(images.manifest([layer]))
 
-    refused = client.ask("DELETE", f"/v2/app/blobs/{digest}")
+    refused = client.request("DELETE", f"/v2/app/blobs/{digest}")
     assert (refused.status, refused.code) == (405, "UNSUPPORTED")
-    assert client.ask("GET", f"/v2/app/blobs/{digest}").body == layer
-    assert client.ask("DELETE", f"/v2/app/manifests/{manifest}").status == 202
-    assert [client.ask(method, f"/v2/app/blobs/{digest}").status for method in ("HEAD", "GET", "DELETE")] == [404] * 3
+    assert client.request("GET", f"/v2/app/blobs/{digest}").body == layer
+    assert client.request("DELETE", f"/v2/app/manifests/{manifest}").status == 202
+    assert [client.request(method, f"/v2/app/blobs/{digest}").status for method in ("HEAD", "GET", "DELETE")] == [
+        404
+    ] * 3
     unnamed = client.push_blob("app", layer)
-    assert client.ask("DELETE", f"/v2/app/blobs/{unnamed}").status == 202
+    assert client.request("DELETE", f"/v2/app/blobs/{unnamed}").status == 202
 
 
 def told(answer: Response, *hidden: str) -> Any:
@@ -332,16 +334,16 @@ def test_a_blob_elsewhere_is_like_one_that_is_nowhere(client: Client) -> None:
         described = {"mediaType": images.LAYER_TYPE, "digest": digest, "size": 100}
         manifest = images.manifest([]).replace(b'"layers": []', b'"layers": [' + json.dumps(described).encode() + b"]")
         index = json.dumps({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [described]}).encode()
-        answers = [client.ask(method, f"/v2/app/blobs/{digest}") for method in ("HEAD", "GET", "DELETE")]
-        answers.append(client.ask("GET", f"/v2/app/blobs/{digest}", headers={"Range": "bytes=1000-"}))
-        answers.append(client.ask("GET", f"/v2/app/blobs/{digest}", headers={"If-None-Match": "*"}))
-        answers.append(client.ask("POST", f"/v2/app/blobs/uploads/?mount={digest}&from=app"))
-        answers.append(client.ask("POST", f"/v2/app/blobs/uploads/?mount={digest}&from=absent"))
-        answers.append(client.ask("PUT", "/v2/app/manifests/v2", manifest, typed(manifest)))
-        answers.append(client.ask("PUT", "/v2/app/manifests/v2", index, typed(index)))
-        answers.append(client.ask("POST", f"/v2/app/blobs/uploads/?digest={digest}", b"other bytes"))
-        answers.append(client.ask("GET", f"/v2/app/manifests/{digest}"))
-        answers.append(client.ask("GET", f"/v2/app/referrers/{digest}"))
+        answers = [client.request(method, f"/v2/app/blobs/{digest}") for method in ("HEAD", "GET", "DELETE")]
+        answers.append(client.request("GET", f"/v2/app/blobs/{digest}", headers={"Range": "bytes=1000-"}))
+        answers.append(client.request("GET", f"/v2/app/blobs/{digest}", headers={"If-None-Match": "*"}))
+        answers.append(client.request("POST", f"/v2/app/blobs/uploads/?mount={digest}&from=app"))
+        answers.append(client.request("POST", f"/v2/app/blobs/uploads/?mount={digest}&from=absent"))
+        answers.append(client.request("PUT", "/v2/app/manifests/v2", manifest, content_type_header(manifest)))
+        answers.append(client.request("PUT", "/v2/app/manifests/v2", index, content_type_header(index)))
+        answers.append(client.request("POST", f"/v2/app/blobs/uploads/?digest={digest}", b"other bytes"))
+        answers.append(client.request("GET", f"/v2/app/manifests/{digest}"))
+        answers.append(client.request("GET", f"/v2/app/referrers/{digest}"))
         return [told(answer, digest) for answer in answers]
 
     assert asked(elsewhere) == asked(NOWHERE)
@@ -353,9 +355,9 @@ def test_a_manifest_elsewhere_is_like_one_that_is_nowhere(client: Client) -> Non
 
     def asked(digest: str) -> list[Any]:
         index = images.index([manifest]).replace(digest_of(manifest).encode(), digest.encode())
-        answers = [client.ask(method, f"/v2/app/manifests/{digest}") for method in ("HEAD", "GET", "DELETE")]
-        answers.append(client.ask("PUT", "/v2/app/manifests/v2", index, typed(index)))
-        answers.append(client.ask("GET", f"/v2/app/referrers/{digest}"))
+        answers = [client.request(method, f"/v2/app/manifests/{digest}") for method in ("HEAD", "GET", "DELETE")]
+        answers.append(client.request("PUT", "/v2/app/manifests/v2", index, content_type_header(index)))
+        answers.append(client.request("GET", f"/v2/app/referrers/{digest}"))
         return [told(answer, digest) for answer in answers]
 
     assert asked(digest_of(manifest)) == asked(NOWHERE)

@@ -23,9 +23,9 @@ from lading.registry.pagination import Page
 from lading.registry.registry import Registry
 from lading_storage.protocols import Create, Found
 from lading_storage.records.core import Key, Repository
-from tests.api.client import Client, Response
-from tests.races.between import Between
-from tests.servers import basic, users
+from tests.support.app_client import Client, Response
+from tests.support.interleaving import InterleavingStore
+from tests.support.server_process import basic, user_environment
 
 NAMES = [f"team-{number:02d}/app-{number % 7}" for number in range(60)]
 GRANTS = {
@@ -36,43 +36,43 @@ GRANTS = {
 }
 
 
-class Counting(Between):
+class CountingStore(InterleavingStore):
     """Counts what is asked for of repositories: calls, and records or keys."""
 
-    asked = 0
+    calls_on_repositories = 0
     records = 0
 
     def read(self, keys: Sequence[Key[Any]], *, content: bool = True) -> Found:
         if any(key.kind is Repository for key in keys):
-            self.asked, self.records = self.asked + 1, self.records + len(keys)
+            self.calls_on_repositories, self.records = self.calls_on_repositories + 1, self.records + len(keys)
         return super().read(keys, content=content)
 
     def scan(self, kind: Any, repository: str = "", *, after: str = "", limit: int) -> list[Any]:
         found = super().scan(kind, repository, after=after, limit=limit)
         if kind is Repository:
-            self.asked, self.records = self.asked + 1, self.records + len(found)
+            self.calls_on_repositories, self.records = self.calls_on_repositories + 1, self.records + len(found)
         return found
 
 
 @dataclass
-class Guarded:
+class RestrictedRegistry:
     """A registry with repositories, and users whose grants are those of GRANTS."""
 
     client: Client
-    store: Counting
+    store: CountingStore
 
-    def ask(self, user: str, target: str) -> Response:
-        self.store.asked = self.store.records = 0
-        return self.client.ask("GET", target, headers={"Authorization": basic(user, "secret")})
+    def request(self, user: str, target: str) -> Response:
+        self.store.calls_on_repositories = self.store.records = 0
+        return self.client.request("GET", target, headers={"Authorization": basic(user, "secret")})
 
-    def listed(self, user: str, target: str, most: int = 100) -> list[list[str]]:
+    def listed(self, user: str, target: str, page_size: int = 100) -> list[list[str]]:
         """The pages of a listing."""
         pages = []
         while target:
-            answer = self.ask(user, target)
+            answer = self.request(user, target)
             assert answer.status == 200
             pages.append(answer.json["repositories"])
-            assert len(pages) <= most
+            assert len(pages) <= page_size
             target = "".join(re.findall(r"<(.+)>", answer.headers.get("Link", "")))
         return pages
 
@@ -93,22 +93,22 @@ def make(stores: Stores, names: Sequence[str]) -> None:
         stores.metadata.commit([Create(record) for record in records])
 
 
-def guard(stores: Stores, folder: Path, grants: dict[str, list[str]]) -> Guarded:
-    variables, _ = users(folder / "access")
+def make_app(stores: Stores, folder: Path, grants: dict[str, list[str]]) -> RestrictedRegistry:
+    variables, _ = user_environment(folder / "access")
     hashed = bcrypt.hashpw(b"secret", bcrypt.gensalt(4)).decode()
     Path(variables["LADING_USERS"]).write_text("".join(f"{name}:{hashed}\n" for name in grants))
     lines = [f"{name} {pattern} pull\n" for name, patterns in grants.items() for pattern in patterns]
     Path(variables["LADING_GRANTS"]).write_text("".join(lines))
     read = registry_settings.load_settings({"LADING_DATA": str(folder), **variables})
-    store = Counting(stores.metadata)
+    store = CountingStore(stores.metadata)
     app = App(Registry(stores.blobs, store), read, open_authenticator(read, stores.metadata))
-    return Guarded(Client(app), store)
+    return RestrictedRegistry(Client(app), store)
 
 
 @pytest.fixture
-def guarded(stores: Stores, tmp_path: Path) -> Guarded:
+def guarded(stores: Stores, tmp_path: Path) -> RestrictedRegistry:
     make(stores, NAMES)
-    return guard(stores, tmp_path, GRANTS)
+    return make_app(stores, tmp_path, GRANTS)
 
 
 def visible(user: str, names: Sequence[str] = NAMES) -> list[str]:
@@ -118,7 +118,7 @@ def visible(user: str, names: Sequence[str] = NAMES) -> list[str]:
 
 @pytest.mark.parametrize("user", GRANTS)
 @pytest.mark.parametrize("size", [1, 3, 20, 1000])
-def test_a_caller_sees_what_the_patterns_match_and_no_more(guarded: Guarded, user: str, size: int) -> None:
+def test_a_caller_sees_what_the_patterns_match_and_no_more(guarded: RestrictedRegistry, user: str, size: int) -> None:
     pages = guarded.listed(user, f"/v2/_catalog?n={size}")
 
     assert [name for page in pages for name in page] == visible(user)
@@ -126,7 +126,9 @@ def test_a_caller_sees_what_the_patterns_match_and_no_more(guarded: Guarded, use
 
 
 @pytest.mark.parametrize("user", ["suffix", "folders", "all"])
-def test_a_bounded_request_goes_on_where_it_ended(guarded: Guarded, user: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bounded_request_goes_on_where_it_ended(
+    guarded: RestrictedRegistry, user: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(catalog, "MAX_SCANNED", 10)
     monkeypatch.setattr(catalog, "FIRST_SCAN", 2)
 
@@ -136,12 +138,12 @@ def test_a_bounded_request_goes_on_where_it_ended(guarded: Guarded, user: str, m
     assert len(pages) > 1
 
 
-def test_no_cursor_tells_what_is_hidden(guarded: Guarded, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_cursor_tells_what_is_hidden(guarded: RestrictedRegistry, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(catalog, "MAX_SCANNED", 3)
     monkeypatch.setattr(catalog, "FIRST_SCAN", 2)
     target, seen, cursors = "/v2/_catalog?n=2", set[str](), []
     while target:
-        answer = guarded.ask("suffix", target)
+        answer = guarded.request("suffix", target)
         seen.update(answer.json["repositories"])
         target = "".join(re.findall(r"<(.+)>", answer.headers.get("Link", "")))
         cursors += re.findall(r"last=([^&>]+)", target)
@@ -152,35 +154,35 @@ def test_no_cursor_tells_what_is_hidden(guarded: Guarded, monkeypatch: pytest.Mo
     assert {cursor.replace("%2F", "/") for cursor in cursors if cursor not in sealed} <= seen
     assert not any("team" in cursor for cursor in sealed)
     for cursor in (sealed[0][:-2], sealed[0][:-4] + "AAAA", "~", "~" + "A" * 2000):
-        assert guarded.ask("suffix", f"/v2/_catalog?last={cursor}").status == 400
-    assert guarded.ask("all", f"/v2/_catalog?last={sealed[0]}").status == 400, "it was another caller's"
+        assert guarded.request("suffix", f"/v2/_catalog?last={cursor}").status == 400
+    assert guarded.request("all", f"/v2/_catalog?last={sealed[0]}").status == 400, "it was another caller's"
 
 
 def test_a_listing_of_exact_names_reads_those_alone(local_stores: Stores, tmp_path: Path) -> None:
     """As with 1,000 grants among 100,000 repositories: each record that is read is on the page, but for one."""
     make(local_stores, [f"r{number:05d}" for number in range(5_000)])
-    guarded = guard(local_stores, tmp_path, {"exact": [f"r{number:05d}" for number in range(0, 5_000, 5)]})
+    guarded = make_app(local_stores, tmp_path, {"exact": [f"r{number:05d}" for number in range(0, 5_000, 5)]})
 
     for size in (10, 100, 1000):
-        answer = guarded.ask("exact", f"/v2/_catalog?n={size}")
+        answer = guarded.request("exact", f"/v2/_catalog?n={size}")
         assert len(answer.json["repositories"]) == size
         assert guarded.store.records <= size + 1
-        assert guarded.store.asked <= 3
+        assert guarded.store.calls_on_repositories <= 3
 
 
 def test_a_listing_of_folders_reads_twice_as_much_as_it_shows(local_stores: Stores, tmp_path: Path) -> None:
     make(local_stores, [f"team-{number // 50:02d}/r{number:05d}" for number in range(5_000)])
-    guarded = guard(local_stores, tmp_path, {"folders": [f"team-{number:02d}/*" for number in range(0, 100, 2)]})
+    guarded = make_app(local_stores, tmp_path, {"folders": [f"team-{number:02d}/*" for number in range(0, 100, 2)]})
 
     for size in (10, 100, 1000):
-        answer = guarded.ask("folders", f"/v2/_catalog?n={size}")
+        answer = guarded.request("folders", f"/v2/_catalog?n={size}")
         assert len(answer.json["repositories"]) == size
         assert guarded.store.records <= 3 * size + 2 * catalog.FIRST_SCAN
 
 
 def test_a_scan_does_not_begin_among_names_that_sort_before_a_folder(local_stores: Stores, tmp_path: Path) -> None:
     make(local_stores, [f"team-{number:04d}" for number in range(1_000)] + ["team/app"])
-    guarded = guard(local_stores, tmp_path, {"folder": ["team/*"]})
+    guarded = make_app(local_stores, tmp_path, {"folder": ["team/*"]})
 
     assert guarded.listed("folder", "/v2/_catalog") == [["team/app"]]
     assert guarded.store.records <= 2
@@ -189,9 +191,9 @@ def test_a_scan_does_not_begin_among_names_that_sort_before_a_folder(local_store
 @pytest.mark.parametrize("pattern", ["*-nothing", "*a*b", "r*-nothing"])
 def test_no_request_looks_at_more_than_it_may(local_stores: Stores, tmp_path: Path, pattern: str) -> None:
     make(local_stores, [f"r{number:05d}" for number in range(8_000)])
-    guarded = guard(local_stores, tmp_path, {"some": [pattern]})
+    guarded = make_app(local_stores, tmp_path, {"some": [pattern]})
 
-    answer = guarded.ask("some", "/v2/_catalog")
+    answer = guarded.request("some", "/v2/_catalog")
 
     assert (answer.json["repositories"], "Link" in answer.headers) == ([], True)
     assert guarded.store.records < catalog.MAX_SCANNED + 2 * catalog.MAX_SCAN
@@ -213,13 +215,13 @@ def test_no_request_compares_more_names_with_globs_than_it_may(
 
     monkeypatch.setattr(globs, "matches", noted)
     grants = [f"*-nothing-{number}" for number in range(500)]
-    guarded = guard(local_stores, tmp_path, {"some": [*grants, "*7"], "all": [*grants, "*"]})
+    guarded = make_app(local_stores, tmp_path, {"some": [*grants, "*7"], "all": [*grants, "*"]})
 
     for user, visible in (("some", [name for name in names if name.endswith("7")]), ("all", names)):
         target, listed = "/v2/_catalog", list[str]()
         while target:
             compared.clear()
-            answer = guarded.ask(user, target)
+            answer = guarded.request(user, target)
             assert len(compared) <= 20_000
             listed += answer.json["repositories"]
             target = "".join(re.findall(r"<(.+)>", answer.headers.get("Link", "")))
@@ -227,7 +229,7 @@ def test_no_request_compares_more_names_with_globs_than_it_may(
 
 
 @dataclass
-class Fake:
+class FakeRegistry:
     """The repositories of a registry, some of which were deleted."""
 
     names: list[str]
@@ -257,7 +259,7 @@ PLAIN = st.text(alphabet="ab/", min_size=1, max_size=6)
 def test_pages_hold_each_visible_name_once_and_in_order(
     patterns: list[str], names: set[str], deleted: set[str], size: int, most: int
 ) -> None:
-    fake, prepared = Fake(sorted(names), deleted), Patterns(patterns)
+    fake, prepared = FakeRegistry(sorted(names), deleted), Patterns(patterns)
     after, listed = "", list[str]()
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(catalog, "MAX_SCANNED", most)

@@ -5,7 +5,7 @@ import pytest
 from lading import settings
 from lading.registry.registry import Registry
 from lading.settings import SettingsError
-from tests.api.client import Client, client_of
+from tests.support.app_client import Client, make_client
 
 PAGE = "https://ui.example.com"
 FOREIGN = ["https://evil.example", "https://ui.example.com.evil.example", "http://ui.example.com", "null", ""]
@@ -13,13 +13,13 @@ FOREIGN = ["https://evil.example", "https://ui.example.com.evil.example", "http:
 
 @pytest.fixture
 def client(registry: Registry) -> Client:
-    return client_of(registry, LADING_CORS_ORIGINS=f"http://localhost:8080, {PAGE}")
+    return make_client(registry, LADING_CORS_ORIGINS=f"http://localhost:8080, {PAGE}")
 
 
 def preflight(client: Client, origin: str, method: str = "GET") -> dict[str, str]:
     asked = {"Origin": origin, "Access-Control-Request-Method": method, "Sec-Fetch-Site": "cross-site"}
     asked["Access-Control-Request-Headers"] = "authorization"
-    answer = client.ask("OPTIONS", "/v2/team/app/manifests/v1", headers=asked)
+    answer = client.request("OPTIONS", "/v2/team/app/manifests/v1", headers=asked)
     assert answer.status == 204
     assert answer.headers["Vary"] == "Origin"
     return {name: value for name, value in answer.headers.items() if name.startswith("Access-Control-")}
@@ -34,9 +34,9 @@ def test_a_page_that_is_named_reads_and_writes(client: Client) -> None:
     client.push_image("team/app", "v1")
     headers = {"Origin": PAGE, "Sec-Fetch-Site": "cross-site"}
 
-    read = client.ask("GET", "/v2/team/app/manifests/v1", headers=headers)
-    written = client.ask("POST", "/v2/team/app/blobs/uploads/", headers=headers)
-    missing = client.ask("GET", "/v2/team/app/manifests/v2", headers=headers)
+    read = client.request("GET", "/v2/team/app/manifests/v1", headers=headers)
+    written = client.request("POST", "/v2/team/app/blobs/uploads/", headers=headers)
+    missing = client.request("GET", "/v2/team/app/manifests/v2", headers=headers)
 
     assert (read.status, written.status, missing.status) == (200, 202, 404)
     for answer in (read, written, missing):
@@ -50,18 +50,18 @@ def test_a_page_that_is_named_reads_and_writes(client: Client) -> None:
 def test_any_other_page_is_told_nothing_and_writes_nothing(client: Client, origin: str) -> None:
     assert preflight(client, origin) == {}
     headers = {"Origin": origin, "Sec-Fetch-Site": "cross-site"}
-    read = client.ask("GET", "/v2/", headers=headers)
+    read = client.request("GET", "/v2/", headers=headers)
     assert read.status == 200
     assert read.headers["Vary"] == "Origin"
     assert not [name for name, _ in read.headers if name.startswith("Access-Control-")]
-    assert client.ask("POST", "/v2/team/app/blobs/uploads/", headers=headers).status == 403
+    assert client.request("POST", "/v2/team/app/blobs/uploads/", headers=headers).status == 403
 
 
 def test_without_the_setting_no_page_is_told_anything(registry: Registry) -> None:
-    client = client_of(registry)
-    answer = client.ask("GET", "/v2/", headers={"Origin": PAGE})
+    client = make_client(registry)
+    answer = client.request("GET", "/v2/", headers={"Origin": PAGE})
     assert not [name for name, _ in answer.headers if name == "Vary" or name.startswith("Access-Control-")]
-    assert client.ask("POST", "/v2/team/app/blobs/uploads/", headers={"Origin": PAGE}).status == 403
+    assert client.request("POST", "/v2/team/app/blobs/uploads/", headers={"Origin": PAGE}).status == 403
 
 
 @pytest.mark.parametrize(

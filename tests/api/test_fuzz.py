@@ -8,9 +8,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lading.registry.content.manifest_format import MEDIA_TYPES
-from tests import images
-from tests.api.bad import CONFIG, IMAGE, INDEX, LAYER
-from tests.api.client import Client
+from tests.api.bad_request_case import CONFIG, IMAGE, INDEX, LAYER
+from tests.support import images
+from tests.support.app_client import Client
 
 QUICK = settings(
     max_examples=120,
@@ -53,7 +53,7 @@ def _query(pairs: list[tuple[str, Any]]) -> str:
     return "&".join(f"{name}={_quoted([value])}" for name, value in pairs)
 
 
-def _furnish(client: Client) -> Client:
+def _fill_registry(client: Client) -> Client:
     client.push_image("app", "v1", LAYER)
     return client
 
@@ -63,7 +63,7 @@ def _furnish(client: Client) -> Client:
 def test_no_path_makes_the_app_fail(module_client: Client, asked: tuple[Any, ...]) -> None:
     method, path, query, headers, body = asked
 
-    answer = module_client.ask(method, f"/{_quoted(path)}?{_query(query)}", body, headers)
+    answer = module_client.request(method, f"/{_quoted(path)}?{_query(query)}", body, headers)
 
     assert answer.status < 500, answer
 
@@ -78,7 +78,7 @@ def test_no_request_makes_an_endpoint_fail(module_client: Client, asked: tuple[A
     method, endpoint, last, query, headers, body, chunked = asked
     path = f"/v2/app/{endpoint.format(_quoted([last]))}"
 
-    answer = module_client.ask(method, f"{path}?{_query(query)}", body, headers, chunked=chunked)
+    answer = module_client.request(method, f"{path}?{_query(query)}", body, headers, chunked=chunked)
 
     assert answer.status < 500, answer
 
@@ -86,9 +86,9 @@ def test_no_request_makes_an_endpoint_fail(module_client: Client, asked: tuple[A
 @QUICK
 @given(st.lists(st.tuples(METHODS, QUERIES, HEADERS, st.binary(max_size=30), st.booleans()), max_size=4))
 def test_no_request_makes_a_session_fail(module_client: Client, requests: list[Any]) -> None:
-    location = module_client.start("app")
+    location = module_client.start_upload("app")
     for method, query, headers, body, chunked in requests:
-        answer = module_client.ask(method, f"{location}?{_query(query)}", body, headers, chunked=chunked)
+        answer = module_client.request(method, f"{location}?{_query(query)}", body, headers, chunked=chunked)
         assert answer.status < 500, answer
 
 
@@ -116,7 +116,7 @@ DEEP = st.sampled_from(["mediaType", "digest", "size", "artifactType", "annotati
 def test_no_manifest_makes_the_app_fail(
     module_client: Client, manifest: bytes, fields: dict[str, Any], inside: str, deep: dict[str, Any]
 ) -> None:
-    _furnish(module_client)
+    _fill_registry(module_client)
     mutated = json.loads(manifest) | fields
     place = mutated.get(inside, images.descriptor(CONFIG))
     if isinstance(place, dict):
@@ -124,7 +124,7 @@ def test_no_manifest_makes_the_app_fail(
     elif isinstance(place, list):
         mutated[inside] = [each | deep if isinstance(each, dict) else each for each in place]
 
-    answer = module_client.ask("PUT", "/v2/app/manifests/fuzz", json.dumps(mutated).encode())
+    answer = module_client.request("PUT", "/v2/app/manifests/fuzz", json.dumps(mutated).encode())
 
     assert answer.status < 500, answer
 
@@ -132,8 +132,8 @@ def test_no_manifest_makes_the_app_fail(
 @QUICK
 @given(st.binary(max_size=5), st.integers(0, len(IMAGE)), st.integers(0, 10))
 def test_no_bytes_make_the_app_fail(module_client: Client, put: bytes, at: int, cut: int) -> None:
-    _furnish(module_client)
+    _fill_registry(module_client)
 
-    answer = module_client.ask("PUT", "/v2/app/manifests/fuzz", IMAGE[:at] + put + IMAGE[at + cut :])
+    answer = module_client.request("PUT", "/v2/app/manifests/fuzz", IMAGE[:at] + put + IMAGE[at + cut :])
 
     assert answer.status in (201, 400), answer

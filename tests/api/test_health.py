@@ -11,15 +11,15 @@ from lading.registry.readiness import RESPONSE_TIMEOUT, Readiness
 from lading.registry.registry import Registry
 from lading_storage.errors import Unavailable
 from lading_storage.protocols import Found
-from tests.api.client import Client, client_of
-from tests.servers import Server, basic, serving, users
+from tests.support.app_client import Client, make_client
+from tests.support.server_process import Server, basic, serving, user_environment
 
 BAD: Mapping[str, str] = {"Authorization": basic("nobody", "wrong")}
 
 
 @pytest.fixture
 def guarded(environment: Mapping[str, str], tmp_path: Path) -> Any:
-    variables, _ = users(tmp_path / "access")
+    variables, _ = user_environment(tmp_path / "access")
     with serving({**environment, **variables}, tmp_path / "log") as server:
         yield server
 
@@ -53,14 +53,14 @@ def test_a_slash_at_the_end_of_a_listing_changes_nothing(client: Client) -> None
     client.push_image("team/app", "v1")
     client.push_image("team/app", "v2")
     for path in ("/v2/_catalog", "/v2/team/app/tags/list"):
-        assert client.ask("GET", f"{path}/").json == client.ask("GET", path).json
-    page = client.ask("GET", "/v2/team/app/tags/list/?n=1")
+        assert client.request("GET", f"{path}/").json == client.request("GET", path).json
+    page = client.request("GET", "/v2/team/app/tags/list/?n=1")
     assert page.json["tags"] == ["v1"]
     link = page.headers["Link"].partition("<")[2].partition(">")[0]
-    assert client.ask("GET", link).json["tags"] == ["v2"]
+    assert client.request("GET", link).json["tags"] == ["v2"]
 
 
-class Asked:
+class CountingStores:
     """Stores that count how often they are asked, and fail on demand."""
 
     def __init__(self) -> None:
@@ -84,7 +84,7 @@ class Asked:
 
 
 def test_stores_are_asked_once_a_second() -> None:
-    time, stores = [10.0], Asked()
+    time, stores = [10.0], CountingStores()
     readiness = Readiness(stores, stores, lambda: time[0])  # type: ignore[arg-type]
 
     for _ in range(5):
@@ -102,7 +102,7 @@ def test_stores_are_asked_once_a_second() -> None:
 
 
 def test_while_one_asks_others_are_told_what_was_before() -> None:
-    time, stores = [10.0], Asked()
+    time, stores = [10.0], CountingStores()
     readiness = Readiness(stores, stores, lambda: time[0])  # type: ignore[arg-type]
     assert readiness.failing() == ""
     time[0], stores.failing = 12.0, "metadata"
@@ -121,7 +121,7 @@ def test_while_one_asks_others_are_told_what_was_before() -> None:
 
 
 def test_a_store_that_does_not_answer_fails_after_a_while() -> None:
-    time, stores = [10.0], Asked()
+    time, stores = [10.0], CountingStores()
     readiness = Readiness(stores, stores, lambda: time[0])  # type: ignore[arg-type]
     assert readiness.failing() == ""
     time[0] = 12.0
@@ -143,7 +143,7 @@ def test_a_store_that_does_not_answer_fails_after_a_while() -> None:
 
 def test_a_store_that_never_answered_is_not_waited_for_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lading.registry.readiness.RESPONSE_TIMEOUT", 0.1)
-    stores = Asked()
+    stores = CountingStores()
     readiness = Readiness(stores, stores)  # type: ignore[arg-type]
     stores.go_on.clear()
     asking = threading.Thread(target=readiness.failing)
@@ -163,13 +163,13 @@ def test_a_store_that_fails_is_told_as_503(registry: Registry, monkeypatch: pyte
 
     monkeypatch.setattr(registry.metadata, "read", fail)
 
-    answer = client_of(registry).ask("GET", "/readyz")
+    answer = make_client(registry).request("GET", "/readyz")
 
     assert (answer.status, answer.code) == (503, "UNAVAILABLE")
     assert answer.json["errors"][0]["detail"] == {"store": "metadata"}
     assert "Retry-After" in answer.headers
-    assert client_of(registry).ask("GET", "/healthz").status == 200
+    assert make_client(registry).request("GET", "/healthz").status == 200
 
 
 def test_both_stores_say_that_an_object_is_not_there(registry: Registry) -> None:
-    assert client_of(registry).ask("GET", "/readyz").json == {"status": "ready"}
+    assert make_client(registry).request("GET", "/readyz").json == {"status": "ready"}

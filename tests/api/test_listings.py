@@ -5,16 +5,16 @@ import re
 import pytest
 
 from lading.registry.registry import Registry
-from tests import images
 from tests.api import bad_paths
-from tests.api.client import HOST, Client, client_of, typed
+from tests.support import images
+from tests.support.app_client import HOST, Client, content_type_header, make_client
 
 URL = "https://registry.example:8443"
 
 
 def test_the_base_says_that_this_is_a_registry(client: Client) -> None:
     for path in ("/v2/", "/v2"):
-        answer = client.ask("GET", path)
+        answer = client.request("GET", path)
         assert (answer.status, answer.json) == (200, {})
         assert answer.headers["Docker-Distribution-API-Version"] == "registry/2.0"
 
@@ -27,8 +27,8 @@ def test_head_is_get_without_a_body(client: Client) -> None:
     paths = ["/v2/", "/v2/_catalog", "/v2/app/tags/list", "/v2/app/manifests/v1", f"/v2/app/manifests/{digest}"]
     paths += [f"/v2/app/blobs/{layer_digest}", f"/v2/app/referrers/{digest}", "/v2/app/manifests/absent", "/v2/app"]
 
-    for path in [*paths, client.start("app"), "/v2/app/tags/list?n=x"]:
-        got, head = client.ask("GET", path), client.ask("HEAD", path)
+    for path in [*paths, client.start_upload("app"), "/v2/app/tags/list?n=x"]:
+        got, head = client.request("GET", path), client.request("HEAD", path)
         assert head.body == b""
         assert head.status == got.status, path
         for headers in (head.headers, got.headers):
@@ -38,7 +38,7 @@ def test_head_is_get_without_a_body(client: Client) -> None:
 
 @pytest.mark.parametrize("path", bad_paths.METHODS)
 def test_a_refused_method_is_answered_with_those_that_are_allowed(client: Client, path: str) -> None:
-    answers = [client.ask(method, path) for method in ("OPTIONS", *bad_paths.METHODS[path].split())]
+    answers = [client.request(method, path) for method in ("OPTIONS", *bad_paths.METHODS[path].split())]
 
     assert len({answer.headers["Allow"] for answer in answers}) == 1
     allowed = answers[0].headers["Allow"].split(", ")
@@ -50,7 +50,7 @@ def follow(client: Client, path: str, key: str) -> list[list[str]]:
     """The pages of a listing, by its Links."""
     pages = []
     while path:
-        answer = client.ask("GET", path)
+        answer = client.request("GET", path)
         assert answer.status == 200
         pages.append(answer.json[key])
         link = re.fullmatch(r'<(/[^>]+)>; rel="next"', answer.headers.get("Link", ""))
@@ -64,7 +64,10 @@ def test_tags_come_in_pages(client: Client) -> None:
     client.push_image("app", tags[0])
     manifest = images.manifest([])
     query = "&".join(f"tag={tag}" for tag in tags[1:])
-    assert client.ask("PUT", f"/v2/app/manifests/{tags[0]}?{query}", manifest, typed(manifest)).status == 201
+    assert (
+        client.request("PUT", f"/v2/app/manifests/{tags[0]}?{query}", manifest, content_type_header(manifest)).status
+        == 201
+    )
 
     pages = follow(client, "/v2/app/tags/list?n=7", "tags")
     assert [len(page) for page in pages] == [7, 7, 7, 4]
@@ -73,7 +76,7 @@ def test_tags_come_in_pages(client: Client) -> None:
     assert follow(client, "/v2/app/tags/list?n=25", "tags") == [tags]
     assert follow(client, "/v2/app/tags/list?n=" + "9" * 5000, "tags") == [tags]
     assert follow(client, "/v2/app/tags/list?n=0", "tags") == [[]]
-    assert client.ask("GET", "/v2/app/tags/list?n=0").json == {"name": "app", "tags": []}
+    assert client.request("GET", "/v2/app/tags/list?n=0").json == {"name": "app", "tags": []}
 
 
 def test_last_need_not_be_a_tag_that_is_there(client: Client) -> None:
@@ -81,7 +84,7 @@ def test_last_need_not_be_a_tag_that_is_there(client: Client) -> None:
     client.push_manifest("app", "d", images.manifest([]))
 
     def behind(last: str) -> list[str]:
-        tags: list[str] = client.ask("GET", f"/v2/app/tags/list?last={last}").json["tags"]
+        tags: list[str] = client.request("GET", f"/v2/app/tags/list?last={last}").json["tags"]
         return tags
 
     assert behind("a") == ["b", "d"]
@@ -98,14 +101,14 @@ def test_last_need_not_be_a_tag_that_is_there(client: Client) -> None:
 def test_no_last_makes_a_listing_fail(module_client: Client, path: str, last: str) -> None:
     module_client.push_image("app", "v1")
 
-    assert module_client.ask("GET", f"/v2/{path}?last={last}&n=2").status in (200, 400)
+    assert module_client.request("GET", f"/v2/{path}?last={last}&n=2").status in (200, 400)
 
 
 def test_a_repository_without_tags_has_an_empty_list(client: Client) -> None:
     client.push_image("app", "v1")
-    assert client.ask("DELETE", "/v2/app/manifests/v1").status == 202
+    assert client.request("DELETE", "/v2/app/manifests/v1").status == 202
 
-    assert client.ask("GET", "/v2/app/tags/list").json == {"name": "app", "tags": []}
+    assert client.request("GET", "/v2/app/tags/list").json == {"name": "app", "tags": []}
 
 
 def test_the_catalog_comes_in_pages(client: Client) -> None:
@@ -122,22 +125,24 @@ def test_the_catalog_comes_in_pages(client: Client) -> None:
 
 def test_addresses_are_relative_or_of_the_settings_and_never_of_the_host(registry: Registry) -> None:
     for url in ("", URL):
-        client = client_of(registry, LADING_URL=url)
+        client = make_client(registry, LADING_URL=url)
         layer = images.blob()
         digest = images.descriptor(layer)["digest"]
         forwarded = {"X-Forwarded-Host": HOST, "Forwarded": f"host={HOST}", "X-Forwarded-Proto": "ftp"}
         answers = [
-            client.ask("POST", "/v2/app/blobs/uploads/", headers=forwarded),
-            client.ask("POST", f"/v2/app/blobs/uploads/?digest={digest}", layer, forwarded),
-            client.ask("POST", f"/v2/app/blobs/uploads/?mount={digest}&from=app", headers=forwarded),
+            client.request("POST", "/v2/app/blobs/uploads/", headers=forwarded),
+            client.request("POST", f"/v2/app/blobs/uploads/?digest={digest}", layer, forwarded),
+            client.request("POST", f"/v2/app/blobs/uploads/?mount={digest}&from=app", headers=forwarded),
         ]
         client.push_image("app", "v1", layer)
         manifest = images.manifest([layer])
-        answers.append(client.ask("PUT", "/v2/app/manifests/v2", manifest, forwarded | typed(manifest)))
+        answers.append(
+            client.request("PUT", "/v2/app/manifests/v2", manifest, forwarded | content_type_header(manifest))
+        )
         for answer in answers:
             assert answer.headers["Location"].startswith(f"{url}/v2/app/")
             assert HOST not in str(answer.headers)
-        listed = client.ask("GET", "/v2/app/tags/list?n=1", headers=forwarded)
+        listed = client.request("GET", "/v2/app/tags/list?n=1", headers=forwarded)
         assert listed.headers["Link"].startswith(f"<{url}/v2/app/tags/list?")
 
 
@@ -159,11 +164,11 @@ def test_addresses_are_relative_or_of_the_settings_and_never_of_the_host(registr
 def test_a_repository_may_be_named_as_an_endpoint(module_client: Client, name: str) -> None:
     client, layer = module_client, images.blob()
     manifest = client.push_image(name, "manifests", layer)
-    location = client.start(name)
+    location = client.start_upload(name)
 
-    assert client.ask("GET", f"/v2/{name}/manifests/manifests").body == manifest
-    assert client.ask("GET", f"/v2/{name}/blobs/{images.descriptor(layer)['digest']}").body == layer
-    assert client.ask("GET", f"/v2/{name}/tags/list").json == {"name": name, "tags": ["manifests"]}
-    assert client.ask("GET", location).status == 204
-    assert client.ask("DELETE", location).status == 204
-    assert client.ask("DELETE", f"/v2/{name}/manifests/manifests").status == 202
+    assert client.request("GET", f"/v2/{name}/manifests/manifests").body == manifest
+    assert client.request("GET", f"/v2/{name}/blobs/{images.descriptor(layer)['digest']}").body == layer
+    assert client.request("GET", f"/v2/{name}/tags/list").json == {"name": name, "tags": ["manifests"]}
+    assert client.request("GET", location).status == 204
+    assert client.request("DELETE", location).status == 204
+    assert client.request("DELETE", f"/v2/{name}/manifests/manifests").status == 202

@@ -15,11 +15,11 @@ from lading.registry.content.manifest_format import (
 )
 from lading.registry.content.manifests import MAX_MANIFEST
 from lading_storage.digests import digest_of
-from tests import images
-from tests.api.client import Client, Pieces, typed
+from tests.support import images
+from tests.support.app_client import Client, CountingBody, content_type_header
 
 LAYER = b"a layer"
-PIECE = bytes(256 * 1024)
+CHUNK_SIZE = bytes(256 * 1024)
 
 
 def of_type(media_type: str, **fields: Any) -> bytes:
@@ -46,7 +46,7 @@ def pulled(client: Client, reference: str, manifest: bytes, algorithm: str = "sh
     """Check that a reference names a manifest, byte for byte."""
     digest = digest_of(manifest, algorithm)
     for method in ("GET", "HEAD"):
-        answer = client.ask(method, f"/v2/app/manifests/{reference}")
+        answer = client.request(method, f"/v2/app/manifests/{reference}")
         assert (answer.status, answer.body) == (200, manifest if method == "GET" else b"")
         assert answer.headers["Docker-Content-Digest"] == digest
         assert answer.headers["ETag"] == f'"{digest}"'
@@ -59,14 +59,14 @@ def test_a_manifest_is_pushed_by_digest(filled: Client, algorithm: str) -> None:
     manifest = images.manifest([LAYER], annotations={"a": "ä", "b": "\U0001f433"})
     digest = digest_of(manifest, algorithm)
 
-    answer = filled.ask("PUT", f"/v2/app/manifests/{digest}", manifest, typed(manifest))
+    answer = filled.request("PUT", f"/v2/app/manifests/{digest}", manifest, content_type_header(manifest))
 
     assert (answer.status, answer.body) == (201, b"")
     assert answer.headers["Location"] == f"/v2/app/manifests/{digest}"
     assert answer.headers["Docker-Content-Digest"] == digest
     assert not {"OCI-Subject", "OCI-Tag"} & set(answer.headers.keys())
     pulled(filled, digest, manifest, algorithm)
-    assert filled.ask("GET", "/v2/app/tags/list").json["tags"] == ["base"]
+    assert filled.request("GET", "/v2/app/tags/list").json["tags"] == ["base"]
 
 
 def test_a_tag_moves(filled: Client) -> None:
@@ -85,13 +85,13 @@ def test_many_tags_at_once(filled: Client, algorithm: str) -> None:
     query = "&".join(f"tag={tag}" for tag in tags)
 
     path = f"/v2/app/manifests/{digest_of(manifest, algorithm)}?{query}"
-    answer = filled.ask("PUT", path, manifest, typed(manifest))
+    answer = filled.request("PUT", path, manifest, content_type_header(manifest))
 
     assert answer.status == 201
     assert answer.headers.getlist("OCI-Tag") == tags
     for tag in (tags[0], tags[-1]):
         pulled(filled, tag, manifest, algorithm)
-    twice = filled.ask("PUT", "/v2/app/manifests/a?tag=a&tag=b&tag=b", manifest, typed(manifest))
+    twice = filled.request("PUT", "/v2/app/manifests/a?tag=a&tag=b&tag=b", manifest, content_type_header(manifest))
     assert twice.status == 201
     assert set(twice.headers.getlist("OCI-Tag")) == {"a", "b"}
 
@@ -102,27 +102,30 @@ def test_what_the_client_has_is_not_sent_again(filled: Client, form: str) -> Non
     for reference in ("base", digest):
         for method in ("GET", "HEAD"):
             headers = {"If-None-Match": form.format(digest)}
-            answer = filled.ask(method, f"/v2/app/manifests/{reference}", headers=headers)
+            answer = filled.request(method, f"/v2/app/manifests/{reference}", headers=headers)
             assert (answer.status, answer.body) == (304, b"")
             assert answer.headers["ETag"] == f'"{digest}"'
-    assert filled.ask("GET", "/v2/app/manifests/base", headers={"If-None-Match": '"x"'}).status == 200
+    assert filled.request("GET", "/v2/app/manifests/base", headers={"If-None-Match": '"x"'}).status == 200
 
 
 @pytest.mark.parametrize("accept", ["", "*/*", "text/plain", OCI_INDEX, DOCKER_MANIFEST])
 def test_every_client_takes_every_type(filled: Client, accept: str) -> None:
-    assert filled.ask("GET", "/v2/app/manifests/base", headers={"Accept": accept}).status == 200
+    assert filled.request("GET", "/v2/app/manifests/base", headers={"Accept": accept}).status == 200
 
 
 def test_the_body_alone_may_say_the_type_and_so_may_the_header(filled: Client) -> None:
     manifest = images.manifest([LAYER])
     silent = json.dumps({key: value for key, value in json.loads(manifest).items() if key != "mediaType"}).encode()
 
-    assert filled.ask("PUT", "/v2/app/manifests/a", manifest).status == 201
-    assert filled.ask("PUT", "/v2/app/manifests/b", silent, typed(manifest)).status == 201
-    parameter = {"Content-Type": typed(manifest)["Content-Type"] + "; charset=utf-8"}
-    assert filled.ask("PUT", "/v2/app/manifests/c", manifest, parameter).status == 201
+    assert filled.request("PUT", "/v2/app/manifests/a", manifest).status == 201
+    assert filled.request("PUT", "/v2/app/manifests/b", silent, content_type_header(manifest)).status == 201
+    parameter = {"Content-Type": content_type_header(manifest)["Content-Type"] + "; charset=utf-8"}
+    assert filled.request("PUT", "/v2/app/manifests/c", manifest, parameter).status == 201
     for tag in "abc":
-        assert filled.ask("GET", f"/v2/app/manifests/{tag}").headers["Content-Type"] == typed(manifest)["Content-Type"]
+        assert (
+            filled.request("GET", f"/v2/app/manifests/{tag}").headers["Content-Type"]
+            == content_type_header(manifest)["Content-Type"]
+        )
 
 
 def test_docker_images_and_lists(filled: Client) -> None:
@@ -132,7 +135,9 @@ def test_docker_images_and_lists(filled: Client) -> None:
     platform = {"platform": {"architecture": "arm64", "os": "linux"}}
     many = of_type(DOCKER_LIST, manifests=[images.descriptor(image, DOCKER_MANIFEST) | platform])
 
-    assert filled.ask("PUT", "/v2/app/manifests/list", many, typed(many)).code == "MANIFEST_BLOB_UNKNOWN"
+    assert (
+        filled.request("PUT", "/v2/app/manifests/list", many, content_type_header(many)).code == "MANIFEST_BLOB_UNKNOWN"
+    )
     filled.push_manifest("app", "image", image)
     filled.push_manifest("app", "list", many)
 
@@ -149,7 +154,7 @@ def test_layers_that_nobody_may_push_need_not_be_there(filled: Client, media_typ
     filled.push_manifest("app", "windows", manifest)
 
     pulled(filled, "windows", manifest)
-    assert filled.ask("GET", f"/v2/app/blobs/{foreign['digest']}").status == 404
+    assert filled.request("GET", f"/v2/app/blobs/{foreign['digest']}").status == 404
 
 
 def test_a_build_cache_is_an_index_of_layers(filled: Client) -> None:
@@ -159,7 +164,7 @@ def test_a_build_cache_is_an_index_of_layers(filled: Client) -> None:
     filled.push_manifest("app", "cache", cache)
 
     pulled(filled, "cache", cache)
-    assert filled.ask("DELETE", f"/v2/app/blobs/{digest_of(LAYER)}").status == 405
+    assert filled.request("DELETE", f"/v2/app/blobs/{digest_of(LAYER)}").status == 405
 
 
 def test_artifact_manifests(filled: Client) -> None:
@@ -188,15 +193,15 @@ def test_an_index_of_indexes_keeps_its_children(filled: Client) -> None:
     image = images.manifest([LAYER])
     inner = images.index([image])
     outer = images.index([inner, image])
-    assert filled.ask("PUT", "/v2/app/manifests/outer", outer, typed(outer)).status == 400
+    assert filled.request("PUT", "/v2/app/manifests/outer", outer, content_type_header(outer)).status == 400
     filled.push_manifest("app", digest_of(inner), inner)
     filled.push_manifest("app", "outer", outer)
 
     for child in (image, inner):
-        refused = filled.ask("DELETE", f"/v2/app/manifests/{digest_of(child)}")
+        refused = filled.request("DELETE", f"/v2/app/manifests/{digest_of(child)}")
         assert (refused.status, refused.code) == (405, "UNSUPPORTED")
     for each in (outer, inner, image):
-        assert filled.ask("DELETE", f"/v2/app/manifests/{digest_of(each)}").status == 202
+        assert filled.request("DELETE", f"/v2/app/manifests/{digest_of(each)}").status == 202
 
 
 def test_a_manifest_goes_with_its_tags(filled: Client) -> None:
@@ -204,12 +209,12 @@ def test_a_manifest_goes_with_its_tags(filled: Client) -> None:
     digest = filled.push_manifest("app", "v1", manifest)
     filled.push_manifest("app", "v2", manifest)
 
-    assert filled.ask("DELETE", f"/v2/app/manifests/{digest}").status == 202
+    assert filled.request("DELETE", f"/v2/app/manifests/{digest}").status == 202
 
     for reference in ("v1", "v2", digest):
         for method in ("GET", "HEAD", "DELETE"):
-            assert filled.ask(method, f"/v2/app/manifests/{reference}").status == 404
-    assert filled.ask("GET", "/v2/app/tags/list").json["tags"] == ["base"]
+            assert filled.request(method, f"/v2/app/manifests/{reference}").status == 404
+    assert filled.request("GET", "/v2/app/tags/list").json["tags"] == ["base"]
     filled.push_manifest("app", "v1", manifest)
     pulled(filled, "v1", manifest)
 
@@ -217,10 +222,10 @@ def test_a_manifest_goes_with_its_tags(filled: Client) -> None:
 def test_a_tag_goes_alone(filled: Client) -> None:
     manifest = images.manifest([LAYER])
 
-    assert filled.ask("DELETE", "/v2/app/manifests/base").status == 202
+    assert filled.request("DELETE", "/v2/app/manifests/base").status == 202
 
-    assert filled.ask("GET", "/v2/app/manifests/base").status == 404
-    assert filled.ask("DELETE", "/v2/app/manifests/base").status == 404
+    assert filled.request("GET", "/v2/app/manifests/base").status == 404
+    assert filled.request("DELETE", "/v2/app/manifests/base").status == 404
     pulled(filled, digest_of(manifest), manifest)
 
 
@@ -232,13 +237,13 @@ def test_a_manifest_may_be_large(filled: Client, size: int, algorithm: str) -> N
     assert len(manifest) == size
 
     for _ in range(2):
-        answer = filled.ask("PUT", f"/v2/app/manifests/{digest}?tag=large", manifest, typed(manifest))
+        answer = filled.request("PUT", f"/v2/app/manifests/{digest}?tag=large", manifest, content_type_header(manifest))
         assert answer.status == 201
 
     pulled(filled, "large", manifest, algorithm)
     pulled(filled, digest, manifest, algorithm)
-    assert filled.ask("DELETE", f"/v2/app/manifests/{digest}").status == 202
-    assert filled.ask("GET", "/v2/app/manifests/large").status == 404
+    assert filled.request("DELETE", f"/v2/app/manifests/{digest}").status == 202
+    assert filled.request("GET", "/v2/app/manifests/large").status == 404
 
 
 @pytest.mark.parametrize("algorithm", ["sha256", "sha512"])
@@ -254,15 +259,15 @@ def test_an_image_may_have_very_many_layers(filled: Client, algorithm: str) -> N
 
 @pytest.mark.parametrize("reference", ["large", digest_of(b"large"), digest_of(b"large", "sha512")])
 def test_too_large_a_manifest_is_refused_unread(filled: Client, reference: str) -> None:
-    size = 256 * len(PIECE)
+    size = 256 * len(CHUNK_SIZE)
     asked = {"PUT": f"/v2/app/manifests/{reference}"}
-    waiting, sending, chunked = (Pieces(PIECE for _ in range(256)) for _ in range(3))
+    waiting, sending, chunked = (CountingBody(CHUNK_SIZE for _ in range(256)) for _ in range(3))
 
     answers = [
         # Who waits to be asked for the body is not asked; of what is sent regardless a little is thrown away.
-        filled.ask("PUT", asked["PUT"], waiting, {"Expect": "100-continue"}, length=size),
-        filled.ask("PUT", asked["PUT"], sending, length=size),
-        filled.ask("PUT", asked["PUT"], chunked, chunked=True),
+        filled.request("PUT", asked["PUT"], waiting, {"Expect": "100-continue"}, length=size),
+        filled.request("PUT", asked["PUT"], sending, length=size),
+        filled.request("PUT", asked["PUT"], chunked, chunked=True),
     ]
 
     for answer in answers:
@@ -278,10 +283,10 @@ def test_a_media_type_of_nothing_is_none(filled: Client, said: str | None) -> No
     """Go's clients write "" where they mean nothing, and read null as that."""
     manifest = altered(images.manifest([]), mediaType=said, layers=[images.descriptor(LAYER) | {"mediaType": said}])
 
-    answer = filled.ask("PUT", "/v2/app/manifests/v1", manifest, {"Content-Type": OCI_MANIFEST})
+    answer = filled.request("PUT", "/v2/app/manifests/v1", manifest, {"Content-Type": OCI_MANIFEST})
 
     assert answer.status == 201
-    pull = filled.ask("GET", "/v2/app/manifests/v1")
+    pull = filled.request("GET", "/v2/app/manifests/v1")
     assert (pull.body, pull.headers["Content-Type"]) == (manifest, OCI_MANIFEST)
 
 
@@ -294,18 +299,20 @@ def test_media_types_have_no_case(filled: Client, sent: str, said: str) -> None:
     index = altered(images.index([]), mediaType=said, manifests=[child])
     headers = {"Content-Type": sent} if sent else {}
 
-    assert filled.ask("PUT", "/v2/app/manifests/v1", index, headers).status == 201
+    assert filled.request("PUT", "/v2/app/manifests/v1", index, headers).status == 201
 
-    pull = filled.ask("GET", "/v2/app/manifests/v1")
+    pull = filled.request("GET", "/v2/app/manifests/v1")
     assert (pull.body, pull.headers["Content-Type"]) == (index, OCI_INDEX)
     # What is written in capitals is a child all the same.
-    assert filled.ask("DELETE", f"/v2/app/manifests/{digest_of(image)}").status == 405
+    assert filled.request("DELETE", f"/v2/app/manifests/{digest_of(image)}").status == 405
 
 
 def test_letters_beyond_ascii_are_no_letters_of_a_media_type(filled: Client) -> None:
     index = altered(images.index([]), mediaType=DOCKER_LIST.replace("docker", "doc\u212aer"))
 
-    assert filled.ask("PUT", "/v2/app/manifests/v1", index, {"Content-Type": DOCKER_LIST}).code == "MANIFEST_INVALID"
+    assert (
+        filled.request("PUT", "/v2/app/manifests/v1", index, {"Content-Type": DOCKER_LIST}).code == "MANIFEST_INVALID"
+    )
 
 
 def test_layers_that_nobody_may_push_are_known_in_any_case(filled: Client) -> None:

@@ -12,15 +12,15 @@ from lading.registry.registry import Registry
 from lading_storage.digests import digest_of
 from lading_storage.protocols import Replace
 from lading_storage.records.core import Key, Manifest
-from tests import images
-from tests.api.client import Client, typed
+from tests.support import images
+from tests.support.app_client import Client, content_type_header
 
 SBOM = "application/vnd.example.sbom+json"
 SUBJECT = images.manifest([])
 
 
 def listed(client: Client, digest: str, query: str = "") -> list[dict[str, Any]]:
-    answer = client.ask("GET", f"/v2/app/referrers/{digest}{query}")
+    answer = client.request("GET", f"/v2/app/referrers/{digest}{query}")
     assert answer.status == 200
     assert answer.headers["Content-Type"] == OCI_INDEX
     assert (answer.json["schemaVersion"], answer.json["mediaType"]) == (2, OCI_INDEX)
@@ -31,7 +31,7 @@ def listed(client: Client, digest: str, query: str = "") -> list[dict[str, Any]]
 def push(client: Client, manifest: bytes) -> str:
     """Push a manifest by digest; answers its digest."""
     digest = digest_of(manifest)
-    answer = client.ask("PUT", f"/v2/app/manifests/{digest}", manifest, typed(manifest))
+    answer = client.request("PUT", f"/v2/app/manifests/{digest}", manifest, content_type_header(manifest))
     assert answer.status == 201
     assert answer.headers["OCI-Subject"] == json.loads(manifest)["subject"]["digest"]
     return digest
@@ -68,11 +68,11 @@ def test_referrers_are_filtered(client: Client) -> None:
     sbom = push(client, images.manifest([], subject=subject, artifactType=SBOM))
     path = f"/v2/app/referrers/{subject['digest']}"
 
-    answer = client.ask("GET", f"{path}?artifactType={quote(SBOM)}")
+    answer = client.request("GET", f"{path}?artifactType={quote(SBOM)}")
 
     assert [each["digest"] for each in answer.json["manifests"]] == [sbom]
     assert answer.headers["OCI-Filters-Applied"] == "artifactType"
-    assert "OCI-Filters-Applied" not in client.ask("GET", path).headers
+    assert "OCI-Filters-Applied" not in client.request("GET", path).headers
     for other in ("x", "%00", "%FF", "a" * 9000, "*"):
         assert listed(client, subject["digest"], f"?artifactType={other}") == []
 
@@ -84,9 +84,9 @@ def test_a_referrer_comes_and_goes(client: Client) -> None:
     referrer = images.manifest([], subject=subject)
     digest = push(client, referrer)
 
-    assert client.ask("GET", f"/v2/other/referrers/{subject['digest']}").json["manifests"] == []
+    assert client.request("GET", f"/v2/other/referrers/{subject['digest']}").json["manifests"] == []
     assert [each["digest"] for each in listed(client, subject["digest"])] == [digest]
-    assert client.ask("DELETE", f"/v2/app/manifests/{digest}").status == 202
+    assert client.request("DELETE", f"/v2/app/manifests/{digest}").status == 202
     assert listed(client, subject["digest"]) == []
 
 
@@ -96,10 +96,10 @@ def test_a_subject_takes_its_referrers_with_it(client: Client) -> None:
     client.push_manifest("app", subject["digest"], SUBJECT)
     digest = push(client, images.manifest([], subject=subject))
 
-    assert client.ask("DELETE", f"/v2/app/manifests/{subject['digest']}").status == 202
+    assert client.request("DELETE", f"/v2/app/manifests/{subject['digest']}").status == 202
 
     assert listed(client, subject["digest"]) == []
-    assert client.ask("GET", f"/v2/app/manifests/{digest}").status == 404
+    assert client.request("GET", f"/v2/app/manifests/{digest}").status == 404
 
 
 def test_a_repository_that_is_not_there_has_no_referrers(client: Client) -> None:
@@ -115,7 +115,7 @@ def test_large_referrers_come_in_pages(client: Client) -> None:
 
     pages, path = [], f"/v2/app/referrers/{subject['digest']}?artifactType={quote(images.CONFIG_TYPE)}"
     while path:
-        answer = client.ask("GET", path)
+        answer = client.request("GET", path)
         assert answer.headers["OCI-Filters-Applied"] == "artifactType"
         pages.append([each["annotations"] for each in answer.json["manifests"]])
         path = answer.headers.get("Link", "").removesuffix('>; rel="next"').removeprefix("<")
@@ -185,5 +185,5 @@ def test_a_subject_may_have_a_digest_of_any_algorithm(client: Client, digest: st
     pushed = push(client, images.manifest([], subject=subject))
 
     assert [each["digest"] for each in listed(client, quote(digest))] == [pushed]
-    assert client.ask("DELETE", f"/v2/app/manifests/{pushed}").status == 202
+    assert client.request("DELETE", f"/v2/app/manifests/{pushed}").status == 202
     assert listed(client, quote(digest)) == []

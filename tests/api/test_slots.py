@@ -16,8 +16,8 @@ from lading.http.request_body import RequestBody
 from lading.registry.errors import BODY_STALLED, RegistryError
 from lading.registry.registry import Registry
 from lading_storage.digests import digest_of
-from tests import images
-from tests.api.client import Client, Pieces
+from tests.support import images
+from tests.support.app_client import Client, CountingBody
 
 UPLOADS = "/v2/a/blobs/uploads/"
 
@@ -72,10 +72,10 @@ def test_a_slot_is_free_again_after_each_request_whatever_came_of_it(app: App) -
     client, content = Client(app), images.blob()
     for _ in range(2):
         client.push_blob("a", content)
-        assert client.ask("PUT", "/v2/a/manifests/v1", b"{").status == 400
-        assert client.ask("PATCH", f"{UPLOADS}absent", content).status == 404
-        assert client.ask("POST", f"{UPLOADS}?digest={digest_of(b'other')}", content).status == 400
-        assert client.ask("PUT", "/v2/a/manifests/v1", b"x", length=10, chunked=False).status == 400
+        assert client.request("PUT", "/v2/a/manifests/v1", b"{").status == 400
+        assert client.request("PATCH", f"{UPLOADS}absent", content).status == 404
+        assert client.request("POST", f"{UPLOADS}?digest={digest_of(b'other')}", content).status == 400
+        assert client.request("PUT", "/v2/a/manifests/v1", b"x", length=10, chunked=False).status == 400
 
 
 def test_a_request_without_a_slot_is_refused_and_one_without_a_body_needs_none(app: App) -> None:
@@ -83,15 +83,15 @@ def test_a_request_without_a_slot_is_refused_and_one_without_a_body_needs_none(a
     digest = client.push_blob("a", content)
 
     def pieces() -> Iterator[bytes]:
-        refused = Client(app).ask("POST", f"{UPLOADS}?digest={digest_of(b'x')}", b"x")
+        refused = Client(app).request("POST", f"{UPLOADS}?digest={digest_of(b'x')}", b"x")
         assert (refused.status, refused.code, refused.headers["Retry-After"]) == (503, "UNAVAILABLE", "5")
         assert "too many uploads" in refused.json["errors"][0]["message"]
-        assert Client(app).ask("POST", UPLOADS).status == 202
-        assert Client(app).ask("POST", f"/v2/b/blobs/uploads/?mount={digest}&from=a").status == 201
-        assert Client(app).ask("GET", f"/v2/a/blobs/{digest}").body == content
+        assert Client(app).request("POST", UPLOADS).status == 202
+        assert Client(app).request("POST", f"/v2/b/blobs/uploads/?mount={digest}&from=a").status == 201
+        assert Client(app).request("GET", f"/v2/a/blobs/{digest}").body == content
         yield b"y"
 
-    assert client.ask("POST", f"{UPLOADS}?digest={digest_of(b'y')}", Pieces(pieces()), length=1).status == 201
+    assert client.request("POST", f"{UPLOADS}?digest={digest_of(b'y')}", CountingBody(pieces()), length=1).status == 201
 
 
 class Trickle:

@@ -6,8 +6,8 @@ import pytest
 
 from lading.jobs.backup import Stores
 from lading_storage.digests import digest_of
-from tests import images
-from tests.api.client import Client
+from tests.support import images
+from tests.support.app_client import Client
 
 CHUNKS = [images.blob(1000), images.blob(700), images.blob(1), images.blob(2000)]
 WHOLE = b"".join(CHUNKS)
@@ -15,7 +15,7 @@ WHOLE = b"".join(CHUNKS)
 
 def test_a_session_begins(client: Client) -> None:
     for path in ("/v2/app/blobs/uploads/", "/v2/app/blobs/uploads"):
-        answer = client.ask("POST", path)
+        answer = client.request("POST", path)
         id = answer.headers["Docker-Upload-UUID"]
         assert (answer.status, answer.body) == (202, b"")
         assert answer.headers["Location"] == f"/v2/app/blobs/uploads/{id}-0"
@@ -28,185 +28,185 @@ def test_a_session_begins(client: Client) -> None:
 @pytest.mark.parametrize("ranges", [True, False])
 @pytest.mark.parametrize("chunked", [True, False])
 def test_a_blob_comes_in_chunks(client: Client, algorithm: str, ranges: bool, chunked: bool) -> None:
-    location = client.start("app", f"?digest-algorithm={algorithm}")
+    location = client.start_upload("app", f"?digest-algorithm={algorithm}")
     offset = 0
     for chunk in CHUNKS[:-1]:
         headers = {"Content-Range": f"{offset}-{offset + len(chunk) - 1}"} if ranges else {}
-        answer = client.ask("PATCH", location, chunk, headers, chunked=chunked)
+        answer = client.request("PATCH", location, chunk, headers, chunked=chunked)
         offset += len(chunk)
         assert answer.status == 202
         assert answer.headers["Range"] == f"0-{offset - 1}"
         assert location.startswith(f"/v2/app/blobs/uploads/{answer.headers['Docker-Upload-UUID']}-")
         location = answer.headers["Location"]
-        status = client.ask("GET", location)
+        status = client.request("GET", location)
         assert (status.status, status.headers["Range"]) == (204, f"0-{offset - 1}")
         assert status.headers["Location"] == location
 
     digest = digest_of(WHOLE, algorithm)
-    answer = client.ask("PUT", f"{location}?digest={digest}", CHUNKS[-1], chunked=chunked)
+    answer = client.request("PUT", f"{location}?digest={digest}", CHUNKS[-1], chunked=chunked)
 
     assert answer.status == 201
     assert answer.headers["Location"] == f"/v2/app/blobs/{digest}"
     assert answer.headers["Docker-Content-Digest"] == digest
-    assert client.ask("GET", answer.headers["Location"]).body == WHOLE
-    assert client.ask("GET", location).status == 404
+    assert client.request("GET", answer.headers["Location"]).body == WHOLE
+    assert client.request("GET", location).status == 404
 
 
 @pytest.mark.parametrize("begun", ["sha256", "sha512"])
 @pytest.mark.parametrize("ended", ["sha256", "sha512"])
 def test_any_algorithm_may_end_a_session(client: Client, begun: str, ended: str) -> None:
-    location = client.start("app", f"?digest-algorithm={begun}")
-    assert client.ask("PATCH", location, WHOLE).status == 202
+    location = client.start_upload("app", f"?digest-algorithm={begun}")
+    assert client.request("PATCH", location, WHOLE).status == 202
     digest = digest_of(WHOLE, ended)
 
-    assert client.ask("PUT", f"{location}?digest={digest}").status == 201
-    assert client.ask("GET", f"/v2/app/blobs/{digest}").body == WHOLE
+    assert client.request("PUT", f"{location}?digest={digest}").status == 201
+    assert client.request("GET", f"/v2/app/blobs/{digest}").body == WHOLE
 
 
 @pytest.mark.parametrize("body", [b"", WHOLE])
 def test_a_session_may_end_with_all_of_the_body(client: Client, body: bytes) -> None:
-    location, digest = client.start("app"), digest_of(body)
+    location, digest = client.start_upload("app"), digest_of(body)
 
-    assert client.ask("PUT", f"{location}?digest={digest}", body).status == 201
-    assert client.ask("GET", f"/v2/app/blobs/{digest}").body == body
+    assert client.request("PUT", f"{location}?digest={digest}", body).status == 201
+    assert client.request("GET", f"/v2/app/blobs/{digest}").body == body
 
 
 def test_a_chunk_out_of_order_is_refused_and_the_session_goes_on(client: Client) -> None:
-    begun = client.ask("PATCH", client.start("app"), WHOLE[:1000], {"Content-Range": "0-999"})
+    begun = client.request("PATCH", client.start_upload("app"), WHOLE[:1000], {"Content-Range": "0-999"})
     location = begun.headers["Location"]
     assert begun.status == 202
 
     for start in (0, 500, 999, 1001, 1500):
-        answer = client.ask("PATCH", location, WHOLE[:500], {"Content-Range": f"{start}-{start + 499}"})
+        answer = client.request("PATCH", location, WHOLE[:500], {"Content-Range": f"{start}-{start + 499}"})
         assert (answer.status, answer.code) == (416, "BLOB_UPLOAD_INVALID")
         assert answer.headers["Range"] == "0-999"
         assert answer.headers["Location"] == location
 
     rest = {"Content-Range": f"1000-{len(WHOLE) - 1}"}
-    assert client.ask("PATCH", location, WHOLE[1000:], rest).status == 202
-    assert client.ask("PUT", f"{location}?digest={digest_of(WHOLE)}").status == 201
+    assert client.request("PATCH", location, WHOLE[1000:], rest).status == 202
+    assert client.request("PUT", f"{location}?digest={digest_of(WHOLE)}").status == 201
 
 
 def test_a_body_that_is_cut_leaves_the_session_as_it_was(client: Client, stores: Stores) -> None:
-    location = client.start("app")
-    grown = client.ask("PATCH", location, WHOLE[:1000]).headers["Location"]
+    location = client.start_upload("app")
+    grown = client.request("PATCH", location, WHOLE[:1000]).headers["Location"]
     names = stores.blobs.names("", limit=10)
 
-    cut = client.ask("PATCH", grown, WHOLE[1000:1100], length=len(WHOLE))
+    cut = client.request("PATCH", grown, WHOLE[1000:1100], length=len(WHOLE))
 
     assert (cut.status, cut.code) == (400, "SIZE_INVALID")
-    assert client.ask("GET", location).headers["Range"] == "0-999"
+    assert client.request("GET", location).headers["Range"] == "0-999"
     assert stores.blobs.names("", limit=10) == names
-    assert client.ask("PUT", f"{grown}?digest={digest_of(WHOLE)}", WHOLE[1000:]).status == 201
+    assert client.request("PUT", f"{grown}?digest={digest_of(WHOLE)}", WHOLE[1000:]).status == 201
 
 
 @pytest.mark.parametrize("chunked", [True, False])
 @pytest.mark.parametrize("method", ["PATCH", "PUT"])
 def test_a_body_that_is_sent_again_is_not_appended_twice(client: Client, method: str, chunked: bool) -> None:
-    begun = client.start("app")
-    location = client.ask("PATCH", begun, WHOLE[:1000]).headers["Location"]
+    begun = client.start_upload("app")
+    location = client.request("PATCH", begun, WHOLE[:1000]).headers["Location"]
     query = f"?digest={digest_of(WHOLE)}" if method == "PUT" else ""
 
     for offset in ("0", "999", "1001", "9" * 18):
         stale = begun.removesuffix("0") + offset
-        answer = client.ask(method, stale + query, WHOLE[:1000], chunked=chunked)
+        answer = client.request(method, stale + query, WHOLE[:1000], chunked=chunked)
         assert (answer.status, answer.code) == (416, "BLOB_UPLOAD_INVALID")
         assert (answer.headers["Range"], answer.headers["Location"]) == ("0-999", location)
         for other in ("GET", "HEAD"):
-            assert client.ask(other, stale).headers["Location"] == location
+            assert client.request(other, stale).headers["Location"] == location
 
-    assert client.ask("PUT", f"{location}?digest={digest_of(WHOLE)}", WHOLE[1000:]).status == 201
+    assert client.request("PUT", f"{location}?digest={digest_of(WHOLE)}", WHOLE[1000:]).status == 201
 
 
 def test_a_content_range_counts_before_the_location(client: Client) -> None:
-    begun = client.start("app")
+    begun = client.start_upload("app")
     for start, status in ((0, 202), (0, 416), (1000, 202), (1000, 416)):
         chunk = WHOLE[start : start + 1000]
-        answer = client.ask("PATCH", begun, chunk, {"Content-Range": f"{start}-{start + 999}"})
+        answer = client.request("PATCH", begun, chunk, {"Content-Range": f"{start}-{start + 999}"})
         assert answer.status == status
-    stale = client.ask("PATCH", answer.headers["Location"], WHOLE[:1000], {"Content-Range": "0-999"})
+    stale = client.request("PATCH", answer.headers["Location"], WHOLE[:1000], {"Content-Range": "0-999"})
     assert (stale.status, stale.headers["Range"]) == (416, "0-1999")
 
 
 def test_nothing_is_appended_wherever_the_location_leads(client: Client) -> None:
-    begun = client.start("app")
-    client.ask("PATCH", begun, WHOLE)
+    begun = client.start_upload("app")
+    client.request("PATCH", begun, WHOLE)
 
-    assert client.ask("PATCH", begun).headers["Range"] == f"0-{len(WHOLE) - 1}"
-    assert client.ask("PUT", f"{begun}?digest={digest_of(WHOLE)}").status == 201
+    assert client.request("PATCH", begun).headers["Range"] == f"0-{len(WHOLE) - 1}"
+    assert client.request("PUT", f"{begun}?digest={digest_of(WHOLE)}").status == 201
 
 
 def test_a_session_without_an_offset_takes_what_comes(client: Client) -> None:
-    location = client.start("app").removesuffix("-0")
+    location = client.start_upload("app").removesuffix("-0")
     for chunk in CHUNKS:
-        assert client.ask("PATCH", location, chunk).status == 202
+        assert client.request("PATCH", location, chunk).status == 202
 
-    assert client.ask("PUT", f"{location}?digest={digest_of(WHOLE)}").status == 201
+    assert client.request("PUT", f"{location}?digest={digest_of(WHOLE)}").status == 201
 
 
 def test_of_chunks_sent_at_once_to_one_location_one_is_appended(client: Client) -> None:
-    begun = client.start("app")
+    begun = client.start_upload("app")
     with ThreadPoolExecutor(8) as pool:
-        answers = [*pool.map(lambda _: client.ask("PATCH", begun, WHOLE[:1000]), range(8))]
+        answers = [*pool.map(lambda _: client.request("PATCH", begun, WHOLE[:1000]), range(8))]
 
     assert sorted(answer.status for answer in answers) == [202] + [416] * 7
     assert {answer.headers["Range"] for answer in answers} == {"0-999"}
     (location,) = {answer.headers["Location"] for answer in answers}
-    assert client.ask("PUT", f"{location}?digest={digest_of(WHOLE)}", WHOLE[1000:]).status == 201
+    assert client.request("PUT", f"{location}?digest={digest_of(WHOLE)}", WHOLE[1000:]).status == 201
 
 
 def test_the_end_may_be_repeated(client: Client) -> None:
-    location, digest = client.start("app"), digest_of(WHOLE)
+    location, digest = client.start_upload("app"), digest_of(WHOLE)
     for _ in range(3):
-        answer = client.ask("PUT", f"{location}?digest={digest}", WHOLE)
+        answer = client.request("PUT", f"{location}?digest={digest}", WHOLE)
         assert answer.status == 201
         assert answer.headers["Location"] == f"/v2/app/blobs/{digest}"
-    other = client.ask("PUT", f"{location}?digest={digest_of(b'other')}", b"other")
+    other = client.request("PUT", f"{location}?digest={digest_of(b'other')}", b"other")
     assert (other.status, other.code) == (404, "BLOB_UPLOAD_UNKNOWN")
-    assert client.ask("PATCH", location, b"more").status == 404
-    assert client.ask("DELETE", location).status == 404
-    assert client.ask("GET", f"/v2/app/blobs/{digest}").body == WHOLE
+    assert client.request("PATCH", location, b"more").status == 404
+    assert client.request("DELETE", location).status == 404
+    assert client.request("GET", f"/v2/app/blobs/{digest}").body == WHOLE
 
 
 def test_a_session_is_given_up(client: Client, stores: Stores) -> None:
-    location = client.start("app")
-    client.ask("PATCH", location, WHOLE)
+    location = client.start_upload("app")
+    client.request("PATCH", location, WHOLE)
 
-    assert client.ask("DELETE", location).status == 204
+    assert client.request("DELETE", location).status == 204
 
     for method in ("GET", "HEAD", "PATCH", "DELETE"):
-        assert client.ask(method, location).status == 404
-    assert client.ask("PUT", f"{location}?digest={digest_of(WHOLE)}", WHOLE).status == 404
+        assert client.request(method, location).status == 404
+    assert client.request("PUT", f"{location}?digest={digest_of(WHOLE)}", WHOLE).status == 404
     assert stores.blobs.names("", limit=10) == []
 
 
 def test_a_session_belongs_to_its_repository(client: Client) -> None:
-    location = client.start("app")
+    location = client.start_upload("app")
     other = location.replace("/app/", "/other/")
 
     for method in ("GET", "HEAD", "PATCH", "DELETE"):
-        assert client.ask(method, other, b"x" if method == "PATCH" else b"").status == 404
-    assert client.ask("PUT", f"{other}?digest={digest_of(b'x')}", b"x").status == 404
-    assert client.ask("GET", location).headers["Range"] == "0-0"
+        assert client.request(method, other, b"x" if method == "PATCH" else b"").status == 404
+    assert client.request("PUT", f"{other}?digest={digest_of(b'x')}", b"x").status == 404
+    assert client.request("GET", location).headers["Range"] == "0-0"
 
 
 @pytest.mark.parametrize("algorithm", ["sha256", "sha512"])
 def test_other_bytes_than_the_digest_says_leave_nothing(client: Client, stores: Stores, algorithm: str) -> None:
     digest = digest_of(b"what was meant", algorithm)
-    chunks = client.ask("PATCH", client.start("app"), b"other ").headers["Location"]
+    chunks = client.request("PATCH", client.start_upload("app"), b"other ").headers["Location"]
     targets = [
         f"/v2/app/blobs/uploads/?digest={digest}",
-        f"{client.start('app')}?digest={digest}",
+        f"{client.start_upload('app')}?digest={digest}",
         f"{chunks}?digest={digest}",
     ]
 
     for method, target in zip(("POST", "PUT", "PUT"), targets, strict=True):
         for body in (b"what was sent",):
-            answer = client.ask(method, target, body)
+            answer = client.request(method, target, body)
             assert (answer.status, answer.code) == (400, "DIGEST_INVALID")
     assert stores.blobs.names("", limit=10) == []
-    assert client.ask("HEAD", f"/v2/app/blobs/{digest}").status == 404
-    assert client.ask("GET", chunks).status == 404
+    assert client.request("HEAD", f"/v2/app/blobs/{digest}").status == 404
+    assert client.request("GET", chunks).status == 404
 
 
 def test_the_same_blob_again_keeps_one_object(client: Client, stores: Stores) -> None:

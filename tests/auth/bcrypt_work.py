@@ -6,7 +6,7 @@ from collections.abc import Callable
 import bcrypt
 import pytest
 
-from tests.auth.floods import PATIENCE
+from tests.auth.concurrent_callers import TIMEOUT
 
 
 class BcryptWork:
@@ -30,7 +30,7 @@ class BcryptWork:
             self.units += 2 ** int(hashed[4:6])
             self.checks += 1
         if self.stopped(password):
-            assert self.go_on.wait(PATIENCE)
+            assert self.go_on.wait(TIMEOUT)
         return self._check(password, hashed)
 
     def spent(self) -> int:

@@ -10,7 +10,7 @@ from emulators.iam import IamEmulator
 from emulators.processes import ProcessGroup
 from lading.composition import open_blobs, open_metadata
 from lading.jobs.backup import Stores
-from tests.auth.worlds import Guarded, World, guarded
+from tests.support.fake_iam_world import FakeIamWorld, RestrictedApp, restricted_app
 
 
 @pytest.fixture(scope="session")
@@ -21,10 +21,10 @@ def iam(tmp_path_factory: pytest.TempPathFactory) -> Iterator[IamEmulator]:
 
 
 @pytest.fixture
-def world(iam: IamEmulator, monkeypatch: pytest.MonkeyPatch) -> World:
+def world(iam: IamEmulator, monkeypatch: pytest.MonkeyPatch) -> FakeIamWorld:
     """A world without anybody, of which this process asks."""
     monkeypatch.setenv("LADING_IAM_EMULATOR_HOST", iam.url)
-    new = World(iam)
+    new = FakeIamWorld(iam)
     new.save()
     new.requests()
     return new
@@ -39,16 +39,16 @@ def local_stores(tmp_path: Path) -> Iterator[Stores]:
     opened.close()
 
 
-Guard = Callable[..., Guarded]
+AppFactory = Callable[..., RestrictedApp]
 
 
 @pytest.fixture
-def guard(local_stores: Stores, tmp_path: Path) -> Guard:
+def make_app(local_stores: Stores, tmp_path: Path) -> AppFactory:
     """Makes an app over `local_stores`, guarded as its arguments say: LADING_… without the LADING_, in lower case."""
 
-    def make(**options: str) -> Guarded:
+    def make(**options: str) -> RestrictedApp:
         environment: Mapping[str, str] = {f"LADING_{name.upper()}": value for name, value in options.items()}
-        return guarded(local_stores, environment, tmp_path / "data")
+        return restricted_app(local_stores, environment, tmp_path / "data")
 
     return make
 

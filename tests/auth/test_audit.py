@@ -12,20 +12,20 @@ from lading import logs
 from lading.app import request_of
 from lading.logs import JsonLines
 from lading_storage.digests import digest_of
-from tests.auth.conftest import Guard
-from tests.auth.worlds import BUCKET, PULL, PUSH, Guarded, World, bearer, by_token
+from tests.auth.conftest import AppFactory
+from tests.support.fake_iam_world import BUCKET, PULL, PUSH, FakeIamWorld, RestrictedApp, bearer, token_as_basic
 
-BASIC = by_token("ya29.alice")
+BASIC = token_as_basic("ya29.alice")
 ALICE = {"Authorization": BASIC}
 TRACE = "0af7" * 8
 
 
 @pytest.fixture
-def app(guard: Guard, world: World, caplog: pytest.LogCaptureFixture) -> Guarded:
+def app(make_app: AppFactory, world: FakeIamWorld, caplog: pytest.LogCaptureFixture) -> RestrictedApp:
     world.token("alice")
     world.folder("team/", PULL, PUSH, member="user:alice@example.com")
     caplog.set_level(logging.INFO)
-    return guard(access=f"gs://{BUCKET}", public="library/*")
+    return make_app(access=f"gs://{BUCKET}", public="library/*")
 
 
 def audited(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
@@ -40,13 +40,13 @@ def told(line: dict[str, Any]) -> tuple[str, ...]:
 
 
 def test_a_write_is_a_line_in_the_shape_of_cloud_logging(
-    app: Guarded, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    app: RestrictedApp, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(logs._lines, "project", "some-project")
     digest = digest_of(b"bytes")
     headers = ALICE | {"X-Cloud-Trace-Context": f"{TRACE}/1;o=1", "User-Agent": "docker/28", "X-Request-Id": "ours-7"}
 
-    answer = app.client.ask("POST", f"/v2/team/app/blobs/uploads/?digest={digest}", b"bytes", headers)
+    answer = app.client.request("POST", f"/v2/team/app/blobs/uploads/?digest={digest}", b"bytes", headers)
 
     (line,) = audited(caplog)
     assert line.keys() == {"severity", "time", "message", "audit", "logging.googleapis.com/trace"}
@@ -70,12 +70,12 @@ def test_a_write_is_a_line_in_the_shape_of_cloud_logging(
     }
 
 
-def test_no_header_is_taken_for_the_id_of_a_request(app: Guarded, caplog: pytest.LogCaptureFixture) -> None:
+def test_no_header_is_taken_for_the_id_of_a_request(app: RestrictedApp, caplog: pytest.LogCaptureFixture) -> None:
     ids = set()
     for name in ("X-Cloud-Trace-Context", "traceparent", "X-Request-Id"):
         for _ in range(2):
             value = f"00-{TRACE}-{'a' * 16}-01" if name == "traceparent" else TRACE
-            answer = app.client.ask("DELETE", "/v2/team/app/manifests/v1", headers=ALICE | {name: value})
+            answer = app.client.request("DELETE", "/v2/team/app/manifests/v1", headers=ALICE | {name: value})
             (line,) = audited(caplog)
             told = line["audit"]
             assert answer.headers["X-Request-Id"] == told["request_id"]
@@ -85,8 +85,8 @@ def test_no_header_is_taken_for_the_id_of_a_request(app: Guarded, caplog: pytest
     assert TRACE not in ids
 
 
-def test_a_refusal_is_a_line_whoever_refuses(app: Guarded, caplog: pytest.LogCaptureFixture) -> None:
-    ask = app.client.ask
+def test_a_refusal_is_a_line_whoever_refuses(app: RestrictedApp, caplog: pytest.LogCaptureFixture) -> None:
+    ask = app.client.request
     token = bearer(app.token("repository:team/app:pull,delete", authorization=ALICE["Authorization"]))
     assert [told(line) for line in audited(caplog)] == [("alice@example.com", "delete", "team/app", "token", "refused")]
 
@@ -94,8 +94,8 @@ def test_a_refusal_is_a_line_whoever_refuses(app: Guarded, caplog: pytest.LogCap
     ask("DELETE", "/v2/team/app/manifests/v1", headers=token)
     ask("PUT", "/v2/team/app/manifests/v1", b"{}", token)
     ask("GET", "/v2/other/manifests/v1", headers=ALICE)
-    ask("GET", "/v2/team/app/manifests/v1", headers={"Authorization": by_token("ya29.wrong")})
-    ask("GET", "/v2/token", headers={"Authorization": by_token("ya29.wrong")})
+    ask("GET", "/v2/team/app/manifests/v1", headers={"Authorization": token_as_basic("ya29.wrong")})
+    ask("GET", "/v2/token", headers={"Authorization": token_as_basic("ya29.wrong")})
     ask("GET", "/v2/team/app/manifests/v1")
 
     lines = audited(caplog)
@@ -112,19 +112,19 @@ def test_a_refusal_is_a_line_whoever_refuses(app: Guarded, caplog: pytest.LogCap
 
 
 def test_a_token_for_less_than_was_asked_for_is_a_line_only_where_the_caller_is_known(
-    app: Guarded, caplog: pytest.LogCaptureFixture
+    app: RestrictedApp, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = "/v2/token?service=x&scope=repository:secret/app:pull&scope=repository:library/app:pull"
 
-    app.client.ask("GET", path)
+    app.client.request("GET", path)
     assert audited(caplog) == []
 
-    app.client.ask("GET", path, headers=ALICE)
+    app.client.request("GET", path, headers=ALICE)
     (line,) = audited(caplog)
     assert told(line) == ("alice@example.com", "pull", "secret/app", "token", "refused")
 
 
-def test_a_source_that_may_not_be_pulled_is_a_line(app: Guarded, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_source_that_may_not_be_pulled_is_a_line(app: RestrictedApp, caplog: pytest.LogCaptureFixture) -> None:
     """The answer is that of a blob that is not there, and only the audit tells that somebody looked."""
     digest = digest_of(b"bytes")
 
@@ -134,7 +134,9 @@ def test_a_source_that_may_not_be_pulled_is_a_line(app: Guarded, caplog: pytest.
         ("team/two", ALICE),
     ):
         caplog.clear()
-        answer = app.client.ask("POST", f"/v2/team/app/blobs/uploads/?mount={digest}&from={source}", headers=headers)
+        answer = app.client.request(
+            "POST", f"/v2/team/app/blobs/uploads/?mount={digest}&from={source}", headers=headers
+        )
         assert answer.status == 202
         refusal = [("alice@example.com", "pull", source, digest, "refused")] if source == "other/app" else []
         begun = ("alice@example.com", "push", "team/app", "-", "allowed")
@@ -143,9 +145,9 @@ def test_a_source_that_may_not_be_pulled_is_a_line(app: Guarded, caplog: pytest.
         assert lines[-1]["audit"]["change"] == "upload-started"
 
 
-def test_the_time_of_a_line_is_as_cloud_logging_reads_it(app: Guarded, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_time_of_a_line_is_as_cloud_logging_reads_it(app: RestrictedApp, caplog: pytest.LogCaptureFixture) -> None:
     before = datetime.now(UTC)
-    app.client.ask("GET", "/v2/other/manifests/v1", headers=ALICE)
+    app.client.request("GET", "/v2/other/manifests/v1", headers=ALICE)
 
     (line,) = audited(caplog)
 
@@ -154,22 +156,22 @@ def test_the_time_of_a_line_is_as_cloud_logging_reads_it(app: Guarded, caplog: p
     assert abs(datetime.fromisoformat(line["time"]) - before) < timedelta(minutes=1)
 
 
-def test_a_write_that_fails_says_so(app: Guarded, caplog: pytest.LogCaptureFixture) -> None:
-    app.client.ask("PUT", "/v2/team/app/manifests/v1", b"{", ALICE)
+def test_a_write_that_fails_says_so(app: RestrictedApp, caplog: pytest.LogCaptureFixture) -> None:
+    app.client.request("PUT", "/v2/team/app/manifests/v1", b"{", ALICE)
 
     assert [told(line) for line in audited(caplog)] == [("alice@example.com", "push", "team/app", "v1", "failed")]
 
 
-def test_reading_what_one_may_read_is_no_line(app: Guarded, caplog: pytest.LogCaptureFixture) -> None:
+def test_reading_what_one_may_read_is_no_line(app: RestrictedApp, caplog: pytest.LogCaptureFixture) -> None:
     for path in ("/v2/", "/v2/_catalog", "/v2/team/app/tags/list", "/v2/team/app/manifests/v1"):
-        app.client.ask("GET", path, headers=ALICE)
-    app.client.ask("GET", "/v2/library/x/tags/list")
+        app.client.request("GET", path, headers=ALICE)
+    app.client.request("GET", "/v2/library/x/tags/list")
 
     assert audited(caplog) == []
 
 
-def test_no_reference_breaks_a_line_or_makes_it_long(app: Guarded, caplog: pytest.LogCaptureFixture) -> None:
-    app.client.ask("DELETE", f"/v2/team/app/manifests/%0Aaudit%20root{'x' * 5000}", b"", ALICE)
+def test_no_reference_breaks_a_line_or_makes_it_long(app: RestrictedApp, caplog: pytest.LogCaptureFixture) -> None:
+    app.client.request("DELETE", f"/v2/team/app/manifests/%0Aaudit%20root{'x' * 5000}", b"", ALICE)
 
     assert "\n" not in caplog.records[0].getMessage()
     (line,) = audited(caplog)
@@ -177,7 +179,7 @@ def test_no_reference_breaks_a_line_or_makes_it_long(app: Guarded, caplog: pytes
     assert len(line["audit"]["reference"]) < 800
 
 
-def test_no_header_breaks_a_line_or_makes_it_long(app: Guarded, caplog: pytest.LogCaptureFixture) -> None:
+def test_no_header_breaks_a_line_or_makes_it_long(app: RestrictedApp, caplog: pytest.LogCaptureFixture) -> None:
     """A server may hand over what HTTP forbids."""
     evil = 'a" audit outcome=allowed\\\n\r\t\x00\x1b[31m\x7f\xe9%22' + "x" * 5000
     names = ("HTTP_USER_AGENT", "HTTP_X_REQUEST_ID", "HTTP_X_CLOUD_TRACE_CONTEXT", "HTTP_TRACEPARENT")
@@ -197,11 +199,11 @@ def test_no_header_breaks_a_line_or_makes_it_long(app: Guarded, caplog: pytest.L
 
 @pytest.mark.parametrize("authorization", ["", "Bearer x", BASIC])
 def test_no_repository_breaks_a_line_or_makes_it_long(
-    app: Guarded, authorization: str, caplog: pytest.LogCaptureFixture
+    app: RestrictedApp, authorization: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     headers = {"Authorization": authorization} if authorization else {}
     for method in ("GET", "PUT"):
-        app.client.ask(method, f"/v2/a%0Aaudit%20root/{'x' * 5000}/manifests/v1", headers=headers)
+        app.client.request(method, f"/v2/a%0Aaudit%20root/{'x' * 5000}/manifests/v1", headers=headers)
 
     assert "\n" not in "".join(record.getMessage() for record in caplog.records)
     lines = audited(caplog)
@@ -211,12 +213,12 @@ def test_no_repository_breaks_a_line_or_makes_it_long(
         assert len(line["audit"]["repository"]) < 800
 
 
-def test_no_secret_is_in_any_line(app: Guarded, caplog: pytest.LogCaptureFixture) -> None:
+def test_no_secret_is_in_any_line(app: RestrictedApp, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     token = app.token("repository:team/app:pull", authorization=ALICE["Authorization"])
-    for headers in (ALICE, bearer(token), {"Authorization": by_token("ya29.wrong")}, bearer(token[:-3])):
+    for headers in (ALICE, bearer(token), {"Authorization": token_as_basic("ya29.wrong")}, bearer(token[:-3])):
         for path in ("/v2/", "/v2/token", "/v2/team/app/tags/list", "/v2/other/tags/list"):
-            app.client.ask("GET", path, headers=headers)
+            app.client.request("GET", path, headers=headers)
 
     assert "ya29" not in caplog.text
     assert token.split(".")[1] not in caplog.text
@@ -224,12 +226,12 @@ def test_no_secret_is_in_any_line(app: Guarded, caplog: pytest.LogCaptureFixture
 
 
 def test_no_secret_is_in_a_line_about_a_google_that_is_not_there(
-    guard: Guard, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    make_app: AppFactory, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
     monkeypatch.setenv("LADING_IAM_EMULATOR_HOST", "http://127.0.0.1:1")
 
-    answer = guard(access=f"gs://{BUCKET}").client.ask("GET", "/v2/", headers=ALICE)
+    answer = make_app(access=f"gs://{BUCKET}").client.request("GET", "/v2/", headers=ALICE)
 
     assert answer.status == 503
     assert "is unavailable" in caplog.text

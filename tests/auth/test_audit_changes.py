@@ -13,10 +13,10 @@ from lading.logs import JsonLines
 from lading_storage.digests import digest_of
 from lading_storage.errors import StorageError
 from lading_storage.records.core import Key, Manifest
-from tests import images
-from tests.api.client import Client, typed
-from tests.auth.worlds import BUCKET, DELETE, PULL, PUSH, World, by_token, guarded
-from tests.servers import users
+from tests.support import images
+from tests.support.app_client import Client, content_type_header
+from tests.support.fake_iam_world import BUCKET, DELETE, PULL, PUSH, FakeIamWorld, restricted_app, token_as_basic
+from tests.support.server_process import user_environment
 
 LAYER = images.blob(100)
 IMAGE = images.manifest([LAYER])
@@ -33,12 +33,12 @@ class Audited:
         self._headers = {"Authorization": authorization}
         self._caplog = caplog
 
-    def ask(self, method: str, target: str, body: bytes = b"", headers: Mapping[str, str] | None = None) -> int:
-        self.answer = self.client.ask(method, target, body, {**self._headers, **(headers or {})})
+    def request(self, method: str, target: str, body: bytes = b"", headers: Mapping[str, str] | None = None) -> int:
+        self.answer = self.client.request(method, target, body, {**self._headers, **(headers or {})})
         return self.answer.status
 
     def push(self, reference: str, content: bytes = IMAGE, query: str = "") -> int:
-        return self.ask("PUT", f"/v2/team/app/manifests/{reference}{query}", content, typed(content))
+        return self.request("PUT", f"/v2/team/app/manifests/{reference}{query}", content, content_type_header(content))
 
     def lines(self) -> list[dict[str, Any]]:
         """What the audit said since the last call, without what all lines have."""
@@ -57,14 +57,14 @@ def audited(
 ) -> Audited:
     """Over each pair of stores, a caller who may do everything, by local users and by IAM; and an image's blobs."""
     if request.param == "users":
-        environment, authorization = users(tmp_path / "access")
+        environment, authorization = user_environment(tmp_path / "access")
     else:
-        world: World = request.getfixturevalue("world")
+        world: FakeIamWorld = request.getfixturevalue("world")
         world.folder("team/", PULL, PUSH, DELETE, member="user:alice@example.com")
-        environment, authorization = {"LADING_ACCESS": f"gs://{BUCKET}"}, by_token(world.token("alice"))
-    made = Audited(guarded(stores, environment, tmp_path / "keys").client, authorization, caplog)
+        environment, authorization = {"LADING_ACCESS": f"gs://{BUCKET}"}, token_as_basic(world.token("alice"))
+    made = Audited(restricted_app(stores, environment, tmp_path / "keys").client, authorization, caplog)
     for content in (images.EMPTY_CONFIG, LAYER):
-        made.ask("POST", f"/v2/team/app/blobs/uploads/?digest={digest_of(content)}", content)
+        made.request("POST", f"/v2/team/app/blobs/uploads/?digest={digest_of(content)}", content)
     caplog.set_level(logging.INFO)
     caplog.clear()
     return made
@@ -96,12 +96,12 @@ def test_a_push_names_every_tag_that_it_moved(audited: Audited) -> None:
 
 @pytest.mark.parametrize("query", ["", "?digest=prod", "?tag=prod", "?mount=prod"])
 def test_a_chunk_names_its_session_and_no_tag(audited: Audited, query: str) -> None:
-    audited.ask("POST", "/v2/team/app/blobs/uploads/")
+    audited.request("POST", "/v2/team/app/blobs/uploads/")
     path = audited.answer.headers["Location"].removeprefix("https://registry.example")
     reference = path.rpartition("/")[2]
     session = reference.removesuffix("-0")
-    assert audited.ask("PATCH", path + query, b"four") == 202
-    assert audited.ask("PUT", f"{path}?digest={digest_of(b'four')}&tag=prod") == 201
+    assert audited.request("PATCH", path + query, b"four") == 202
+    assert audited.request("PUT", f"{path}?digest={digest_of(b'four')}&tag=prod") == 201
 
     assert audited.lines() == [
         {"outcome": "allowed", "reference": "-", "change": "upload-started", "session": session},
@@ -117,13 +117,13 @@ def test_a_chunk_names_its_session_and_no_tag(audited: Audited, query: str) -> N
 
 
 def test_a_cancelled_upload_is_told(audited: Audited) -> None:
-    audited.ask("POST", "/v2/team/app/blobs/uploads/")
+    audited.request("POST", "/v2/team/app/blobs/uploads/")
     path = audited.answer.headers["Location"].removeprefix("https://registry.example")
     reference = path.rpartition("/")[2]
     session = reference.removesuffix("-0")
     audited.lines()
 
-    assert audited.ask("DELETE", f"{path}?digest=prod") == 204
+    assert audited.request("DELETE", f"{path}?digest=prod") == 204
 
     cancelled = {"outcome": "allowed", "reference": reference, "change": "upload-cancelled", "session": session}
     assert audited.lines() == [cancelled]
@@ -133,8 +133,8 @@ def test_a_mount_tells_what_was_mounted_or_which_session_began(audited: Audited)
     digest, absent = digest_of(LAYER), digest_of(b"absent")
     target = "/v2/team/app/blobs/uploads/?from=team/app&mount="
 
-    assert audited.ask("POST", f"{target}{digest}&digest={absent}") == 201
-    assert audited.ask("POST", f"{target}{absent}") == 202
+    assert audited.request("POST", f"{target}{digest}&digest={absent}") == 201
+    assert audited.request("POST", f"{target}{absent}") == 202
 
     session = audited.answer.headers["Docker-Upload-UUID"]
     mounted = {"change": "blob-mounted", "digest": digest, "source": "team/app"}
@@ -150,7 +150,7 @@ def test_a_deleted_manifest_tells_which_tags_and_signatures_went_along(audited: 
     audited.push(digest_of(signature), signature)
     audited.lines()
 
-    assert audited.ask("DELETE", f"/v2/team/app/manifests/{MAIN}?tag=other&digest=dev") == 202
+    assert audited.request("DELETE", f"/v2/team/app/manifests/{MAIN}?tag=other&digest=dev") == 202
 
     (line,) = audited.lines()
     assert sorted(line.pop("tags")) == ["prod", "v1"]
@@ -167,7 +167,7 @@ def test_a_deleted_tag_tells_what_it_named(audited: Audited) -> None:
     audited.push("prod", IMAGE, "?tag=v1")
     audited.lines()
 
-    assert audited.ask("DELETE", "/v2/team/app/manifests/v1?digest=prod") == 202
+    assert audited.request("DELETE", "/v2/team/app/manifests/v1?digest=prod") == 202
 
     deleted = {"change": "tag-deleted", "digest": MAIN, "tags": ["v1"]}
     assert audited.lines() == [{"outcome": "allowed", "reference": "v1", **deleted}]
@@ -176,7 +176,7 @@ def test_a_deleted_tag_tells_what_it_named(audited: Audited) -> None:
 def test_a_deleted_blob_is_told(audited: Audited) -> None:
     digest = digest_of(LAYER)
 
-    assert audited.ask("DELETE", f"/v2/team/app/blobs/{digest}?digest={MAIN}") == 202
+    assert audited.request("DELETE", f"/v2/team/app/blobs/{digest}?digest={MAIN}") == 202
 
     deleted = {"outcome": "allowed", "reference": digest, "change": "blob-deleted", "digest": digest}
     assert audited.lines() == [deleted]
@@ -199,7 +199,7 @@ def test_what_failed_has_done_nothing(audited: Audited, method: str, target: str
     target = target.format(digest=digest_of(b"absent"))
     last = target.partition("?")[0].rpartition("/")[2]
 
-    assert audited.ask(method, f"/v2/team/app/{target}", b"{") >= 400
+    assert audited.request(method, f"/v2/team/app/{target}", b"{") >= 400
 
     assert audited.lines() == [{"outcome": "failed", "reference": last or "-"}]
 
@@ -229,7 +229,7 @@ def test_a_deletion_that_fails_halfway_tells_what_went(audited: Audited, breakin
     audited.lines()
     breaking(1)
 
-    assert audited.ask("DELETE", f"/v2/team/app/manifests/{MAIN}") == 503
+    assert audited.request("DELETE", f"/v2/team/app/manifests/{MAIN}") == 503
 
     (line,) = audited.lines()
     assert line.pop("tags") in (["prod"], ["v1"])
@@ -244,7 +244,7 @@ def test_a_change_with_many_tags_has_several_lines(audited: Audited) -> None:
         audited.push(MAIN, IMAGE, "?" + "&".join(f"tag={tag}" for tag in tags[start : start + 75]))
     audited.lines()
 
-    assert audited.ask("DELETE", f"/v2/team/app/manifests/{MAIN}") == 202
+    assert audited.request("DELETE", f"/v2/team/app/manifests/{MAIN}") == 202
 
     lines = audited.lines()
     assert [len(line["tags"]) for line in lines] == [100, 50]

@@ -15,13 +15,13 @@ from lading.auth.google.project import Project
 from lading.auth.htpasswd import HtpasswdAuthorizer
 from lading.auth.patterns import matches
 from lading.registry.errors import UNAUTHORIZED, UNAVAILABLE, RegistryError
-from tests.auth import worlds
-from tests.auth.worlds import BUCKET, PROJECT, PSEUDONYMS, URL, World
+from tests.support import fake_iam_world
+from tests.support.fake_iam_world import BUCKET, PROJECT, PSEUDONYMS, URL, FakeIamWorld
 
 Credentials = tuple[str, str]
 
 
-class Place:
+class AuthorizerSetup:
     """Somewhere people are known: makes them, and the authorizer that knows them."""
 
     def user(self, name: str, *actions: Action) -> Credentials:
@@ -32,8 +32,8 @@ class Place:
         raise NotImplementedError
 
 
-class BucketPlace(Place):
-    def __init__(self, world: World, folder: Path) -> None:
+class BucketSetup(AuthorizerSetup):
+    def __init__(self, world: FakeIamWorld, folder: Path) -> None:
         self._world = world
         world.folder("team-a/", member="user:nobody@example.com")
 
@@ -48,8 +48,8 @@ class BucketPlace(Place):
         return IamAuthorizer(google, PolicyBucket(google, BUCKET, ["team-a", "team-b"]), PSEUDONYMS)
 
 
-class ProjectPlace(Place):
-    def __init__(self, world: World, folder: Path) -> None:
+class ProjectSetup(AuthorizerSetup):
+    def __init__(self, world: FakeIamWorld, folder: Path) -> None:
         self._world = world
         world.project(member="user:nobody@example.com")
 
@@ -64,8 +64,8 @@ class ProjectPlace(Place):
         return IamAuthorizer(google, Project(google, PROJECT), PSEUDONYMS)
 
 
-class FilesPlace(Place):
-    def __init__(self, world: World, folder: Path) -> None:
+class FilesSetup(AuthorizerSetup):
+    def __init__(self, world: FakeIamWorld, folder: Path) -> None:
         self._users, self._grants = folder / "users", folder / "grants"
 
     def user(self, name: str, *actions: Action) -> Credentials:
@@ -79,17 +79,17 @@ class FilesPlace(Place):
         return HtpasswdAuthorizer(self._users, self._grants, IdTokens(GoogleClient(), URL))
 
 
-PLACES: Sequence[Callable[[World, Path], Place]] = (BucketPlace, ProjectPlace, FilesPlace)
+SETUPS: Sequence[Callable[[FakeIamWorld, Path], AuthorizerSetup]] = (BucketSetup, ProjectSetup, FilesSetup)
 
 
-@pytest.fixture(params=PLACES)
-def place(request: pytest.FixtureRequest, world: World, tmp_path: Path) -> Place:
-    made: Place = request.param(world, tmp_path)
+@pytest.fixture(params=SETUPS)
+def place(request: pytest.FixtureRequest, world: FakeIamWorld, tmp_path: Path) -> AuthorizerSetup:
+    made: AuthorizerSetup = request.param(world, tmp_path)
     return made
 
 
 @pytest.mark.parametrize("granted", [(), *[(each,) for each in ON_REPOSITORIES], (Action.PULL, Action.PUSH)])
-def test_each_action_is_a_right_of_its_own(place: Place, granted: tuple[Action, ...]) -> None:
+def test_each_action_is_a_right_of_its_own(place: AuthorizerSetup, granted: tuple[Action, ...]) -> None:
     user, secret = place.user("alice", *granted)
     caller = place.open().identify(user, secret)
 
@@ -98,7 +98,7 @@ def test_each_action_is_a_right_of_its_own(place: Place, granted: tuple[Action, 
     assert allowed == set(granted)
 
 
-def test_what_is_refused_is_denied_and_says_by_which_rule(place: Place) -> None:
+def test_what_is_refused_is_denied_and_says_by_which_rule(place: AuthorizerSetup) -> None:
     user, secret = place.user("alice", Action.PULL)
     decision = place.open().identify(user, secret).decide(Action.PUSH, "team-a/app")
 
@@ -106,7 +106,7 @@ def test_what_is_refused_is_denied_and_says_by_which_rule(place: Place) -> None:
     assert decision.rule
 
 
-def test_whoever_is_known_may_enter_and_list(place: Place) -> None:
+def test_whoever_is_known_may_enter_and_list(place: AuthorizerSetup) -> None:
     user, secret = place.user("alice")
     caller = place.open().identify(user, secret)
 
@@ -115,14 +115,14 @@ def test_whoever_is_known_may_enter_and_list(place: Place) -> None:
     assert not matches(caller.readable_patterns(), "team-a/app")
 
 
-def test_what_can_be_pulled_can_be_listed(place: Place) -> None:
+def test_what_can_be_pulled_can_be_listed(place: AuthorizerSetup) -> None:
     user, secret = place.user("alice", Action.PULL)
     caller = place.open().identify(user, secret)
 
     assert matches(caller.readable_patterns(), "team-a/app")
 
 
-def test_callers_have_names(place: Place) -> None:
+def test_callers_have_names(place: AuthorizerSetup) -> None:
     user, secret = place.user("alice", Action.PULL)
 
     assert place.open().identify(user, secret).principal.partition("@")[0] == "alice"
@@ -145,7 +145,7 @@ def test_callers_have_names(place: Place) -> None:
         ("é", "é"),
     ],
 )
-def test_bad_credentials_are_refused(place: Place, user: str, secret: str) -> None:
+def test_bad_credentials_are_refused(place: AuthorizerSetup, user: str, secret: str) -> None:
     place.user("alice", *ON_REPOSITORIES)
     authorizer = place.open()
 
@@ -155,24 +155,24 @@ def test_bad_credentials_are_refused(place: Place, user: str, secret: str) -> No
         assert raised.value.descriptor is UNAUTHORIZED
 
 
-def test_what_is_needed_is_said_in_words_of_its_own(place: Place) -> None:
+def test_what_is_needed_is_said_in_words_of_its_own(place: AuthorizerSetup) -> None:
     for action in ON_REPOSITORIES:
         needed = place.open().required_permission(action, "team-a/app")
         assert needed.permission
         assert needed.resource
 
 
-@pytest.mark.parametrize("make", PLACES[:2])
+@pytest.mark.parametrize("make", SETUPS[:2])
 @pytest.mark.parametrize("prefix", ["tokeninfo", "storage/", "v1/projects/"])
 @pytest.mark.parametrize("status", [429, 500, 503])
 def test_where_google_fails_the_answer_is_neither_yes_nor_no(
-    make: Callable[[World, Path], Place], prefix: str, status: int, world: World, tmp_path: Path
+    make: Callable[[FakeIamWorld, Path], AuthorizerSetup], prefix: str, status: int, world: FakeIamWorld, tmp_path: Path
 ) -> None:
     place = make(world, tmp_path)
     user, secret = place.user("alice", *ON_REPOSITORIES)
     world.outage(prefix, status)
     authorizer = place.open()
-    questions = "storage/" if make is BucketPlace else "v1/projects/"
+    questions = "storage/" if make is BucketSetup else "v1/projects/"
 
     if prefix not in ("tokeninfo", questions):
         assert authorizer.identify(user, secret).decide(Action.PULL, "team-a/app").allowed
@@ -183,9 +183,12 @@ def test_where_google_fails_the_answer_is_neither_yes_nor_no(
             assert raised.value.descriptor is UNAVAILABLE
 
 
-@pytest.mark.parametrize("make", PLACES[:2])
+@pytest.mark.parametrize("make", SETUPS[:2])
 def test_where_google_cannot_be_reached_the_answer_is_neither_yes_nor_no(
-    make: Callable[[World, Path], Place], world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    make: Callable[[FakeIamWorld, Path], AuthorizerSetup],
+    world: FakeIamWorld,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     place = make(world, tmp_path)
     user, secret = place.user("alice", *ON_REPOSITORIES)
@@ -196,19 +199,19 @@ def test_where_google_cannot_be_reached_the_answer_is_neither_yes_nor_no(
     assert raised.value.descriptor is UNAVAILABLE
 
 
-@pytest.mark.parametrize("make", PLACES[:2])
+@pytest.mark.parametrize("make", SETUPS[:2])
 def test_a_service_account_comes_with_its_key(
-    make: Callable[[World, Path], Place], world: World, tmp_path: Path
+    make: Callable[[FakeIamWorld, Path], AuthorizerSetup], world: FakeIamWorld, tmp_path: Path
 ) -> None:
     place = make(world, tmp_path)
-    worlds.know_service_account(world)
-    member = f"serviceAccount:{worlds.ROBOT}"
-    world.folder("team-a/", worlds.PULL, worlds.PUSH, member=member)
+    fake_iam_world.register_service_account(world)
+    member = f"serviceAccount:{fake_iam_world.SERVICE_ACCOUNT}"
+    world.folder("team-a/", fake_iam_world.PULL, fake_iam_world.PUSH, member=member)
     world.project("artifactregistry.repositories.downloadArtifacts", member=member)
 
-    caller = place.open().identify("_json_key", worlds.service_account_key())
+    caller = place.open().identify("_json_key", fake_iam_world.service_account_key())
 
-    assert caller.principal == worlds.ROBOT
+    assert caller.principal == fake_iam_world.SERVICE_ACCOUNT
     assert caller.decide(Action.PULL, "team-a/app").allowed
-    assert caller.decide(Action.PUSH, "team-a/app").allowed == (make is BucketPlace)
+    assert caller.decide(Action.PUSH, "team-a/app").allowed == (make is BucketSetup)
     assert not caller.decide(Action.DELETE, "team-a/app").allowed

@@ -14,7 +14,7 @@ from lading.auth.google.subject import IamSubject
 from lading.auth.recent_logins import MAX_RECENT_LOGINS, RECENT_LOGIN_TTL, RecentLogins
 from lading.registry.errors import UNAVAILABLE, RegistryError
 from lading.settings import SETTINGS
-from tests.auth.floods import PATIENCE, flood
+from tests.auth.concurrent_callers import TIMEOUT, run_concurrent_callers
 
 
 def requested(bulkhead: Bulkhead, keys: Sequence[str], known: bool = False) -> list[Ticket | None]:
@@ -179,14 +179,14 @@ def test_threads_wait_for_their_places() -> None:
             with lock:
                 going += 1
                 most = max(most, going)
-            assert go_on.wait(PATIENCE)
+            assert go_on.wait(TIMEOUT)
             with lock:
                 going -= 1
 
     for _ in range(2):
         # The second time shows that all have given their place back.
         go_on.clear()
-        assert flood(work, 20, 5, go_on) == ([UNAVAILABLE] * 15, [])
+        assert run_concurrent_callers(work, 20, 5, go_on) == ([UNAVAILABLE] * 15, [])
     assert most == 2
 
 
@@ -202,14 +202,16 @@ def test_a_google_that_is_slow_does_not_hold_all_threads(monkeypatch: pytest.Mon
 
     class Slow:
         def request(self, *words: Any, **more: Any) -> Any:
-            assert go_on.wait(PATIENCE)
+            assert go_on.wait(TIMEOUT)
             raise requests.ConnectionError
 
     monkeypatch.setattr(client, "_session", Slow)
     asked = GoogleClient()
     threads = next(setting for setting in SETTINGS if setting.option == "threads")
 
-    turned_away, kept = flood(lambda: asked.token_info(IamSubject("ya29.made-up")), int(threads.default), 80, go_on)
+    turned_away, kept = run_concurrent_callers(
+        lambda: asked.token_info(IamSubject("ya29.made-up")), int(threads.default), 80, go_on
+    )
 
     assert turned_away == [UNAVAILABLE] * 48
     assert kept == [UNAVAILABLE] * 80

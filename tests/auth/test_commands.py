@@ -12,10 +12,10 @@ import pytest
 from lading.auth.access_files import read_users
 from lading_storage.local.filesystem import FilesystemBlobs
 from lading_storage.local.sqlite import SqliteMetadata
-from tests.auth import worlds
-from tests.auth.worlds import BUCKET, PULL, PUSH, URL, World, id_token, know_certificates
 from tests.commands.tables import json_rows, table
-from tests.servers import basic, lading, serving
+from tests.support import fake_iam_world
+from tests.support.fake_iam_world import BUCKET, PULL, PUSH, URL, FakeIamWorld, id_token, publish_certificates
+from tests.support.server_process import basic, run_lading, serving
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 ALICE = "user:alice@example.com"
@@ -30,7 +30,7 @@ def run(tmp_path: Path) -> Run:
     def run(*words: str, stdin: str = "", status: int = 0, **variables: str) -> subprocess.CompletedProcess[str]:
         environment = {"LADING_DATA": str(tmp_path / "data")}
         environment |= {f"LADING_{name.upper()}": value for name, value in variables.items()}
-        done = lading(words, tmp_path, environment, stdin)
+        done = run_lading(words, tmp_path, environment, stdin)
         assert done.returncode == status, done.stdout + done.stderr
         assert "Traceback" not in done.stderr
         return done
@@ -99,8 +99,8 @@ def test_robots_that_cannot_be(run: Run, words: list[str], reason: str) -> None:
     assert reason in run("robots", "create", "ci", *words, status=1).stderr
 
 
-def test_an_id_token_says_who_owns_a_robot(run: Run, world: World) -> None:
-    know_certificates(world)
+def test_an_id_token_says_who_owns_a_robot(run: Run, world: FakeIamWorld) -> None:
+    publish_certificates(world)
     run(
         "robots",
         "create",
@@ -121,9 +121,9 @@ def test_an_id_token_says_who_owns_a_robot(run: Run, world: World) -> None:
     assert "the ID token is not for" in run(*words, "-", stdin=foreign, status=1).stderr
 
 
-def test_no_secret_is_taken_as_an_argument(run: Run, world: World) -> None:
+def test_no_secret_is_taken_as_an_argument(run: Run, world: FakeIamWorld) -> None:
     """Every user of the machine can read the arguments of its processes, and shells keep them."""
-    know_certificates(world)
+    publish_certificates(world)
     token = id_token("bob@example.com")
     made = ("robots", "create", "ci", "--repositories", "x", "--owner", token, "--url", URL)
     assert "standard input" in run(*made, status=1).stderr
@@ -195,7 +195,7 @@ def test_new_keys_are_a_document(run: Run) -> None:
     assert json.loads(run("keys", "new").stdout).keys() == {"tokens", "robots"}
 
 
-def test_access_is_explained_with_what_was_asked(run: Run, world: World) -> None:
+def test_access_is_explained_with_what_was_asked(run: Run, world: FakeIamWorld) -> None:
     token = world.token("alice")
     world.folder("team/", PULL, member=ALICE)
     words = ("explain-access", "--access", f"gs://{BUCKET}", "--as")
@@ -243,9 +243,12 @@ def test_access_is_explained_for_robots_users_and_nobody(run: Run) -> None:
     assert "NAME_INVALID" in run("explain-access", "--as", "alice", "Team", "pull", status=1).stderr
 
 
-def test_access_is_explained_on_a_project(run: Run, world: World) -> None:
+def test_access_is_explained_on_a_project(run: Run, world: FakeIamWorld) -> None:
     world.project("artifactregistry.repositories.uploadArtifacts", member=ALICE)
-    words, token = ("explain-access", "--access", f"project://{worlds.PROJECT}", "--as", "-", "x"), world.token("alice")
+    words, token = (
+        ("explain-access", "--access", f"project://{fake_iam_world.PROJECT}", "--as", "-", "x"),
+        world.token("alice"),
+    )
 
     assert "allowed: alice@example.com push x" in run(*words, "push", stdin=token).stdout
     assert "not allowed: alice@example.com pull x" in run(*words, "pull", stdin=token, status=1).stdout
@@ -269,7 +272,7 @@ def test_login_help_is_for_the_host_at_hand(run: Run) -> None:
     assert "is not a host" in run("login-help", "https://", status=1).stderr
 
 
-def test_a_registry_of_many_instances_is_told_where_keys_are(tmp_path: Path, world: World) -> None:
+def test_a_registry_of_many_instances_is_told_where_keys_are(tmp_path: Path, world: FakeIamWorld) -> None:
     variables: Mapping[str, str] = {
         **os.environ,
         "K_SERVICE": "registry",
@@ -278,7 +281,7 @@ def test_a_registry_of_many_instances_is_told_where_keys_are(tmp_path: Path, wor
         "LADING_DATA": str(tmp_path / "data"),
     }
 
-    done = lading(["serve", "--address", "0.0.0.0:8080"], tmp_path, variables)
+    done = run_lading(["serve", "--address", "0.0.0.0:8080"], tmp_path, variables)
 
     assert done.returncode == 1
     assert "--keys" in done.stderr

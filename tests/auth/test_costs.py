@@ -7,19 +7,19 @@ import pytest
 from lading.jobs.backup import Stores
 from lading.registry.registry import Registry
 from lading_storage.digests import digest_of
-from tests import images
-from tests.api.client import Client, client_of
-from tests.auth.worlds import BUCKET, PULL, PUSH, World, bearer, by_token, guarded
-from tests.benchmarks.counts import Counting
+from tests.support import images
+from tests.support.app_client import Client, make_client
+from tests.support.call_counts import CallRecorder
+from tests.support.fake_iam_world import BUCKET, PULL, PUSH, FakeIamWorld, bearer, restricted_app, token_as_basic
 
 
 @pytest.fixture
-def counting(stores: Stores) -> Counting:
-    return Counting(stores.metadata)
+def counting(stores: Stores) -> CallRecorder:
+    return CallRecorder(stores.metadata)
 
 
 @pytest.fixture
-def counted(stores: Stores, counting: Counting) -> Stores:
+def counted(stores: Stores, counting: CallRecorder) -> Stores:
     """Stores that are counted."""
     return Stores(stores.blobs, counting)
 
@@ -33,19 +33,19 @@ def pull(client: Client, headers: dict[str, str], layer: bytes, manifest: bytes)
         ("HEAD", f"blobs/{digest_of(layer)}"),
         ("GET", f"blobs/{digest_of(layer)}"),
     ):
-        answer = client.ask(method, f"/v2/team/app/{path}", headers=headers)
+        answer = client.request(method, f"/v2/team/app/{path}", headers=headers)
         assert answer.status in (200, 307), answer
 
 
 def test_a_pull_with_a_token_asks_nobody_and_reads_no_more(
-    counted: Stores, counting: Counting, world: World, tmp_path: Path
+    counted: Stores, counting: CallRecorder, world: FakeIamWorld, tmp_path: Path
 ) -> None:
     world.folder("team/", PULL, PUSH, member="user:alice@example.com")
-    app = guarded(counted, {"LADING_ACCESS": f"gs://{BUCKET}"}, tmp_path)
+    app = restricted_app(counted, {"LADING_ACCESS": f"gs://{BUCKET}"}, tmp_path)
     layer = images.blob()
-    open_to_all = client_of(Registry(counted.blobs, counted.metadata))
+    open_to_all = make_client(Registry(counted.blobs, counted.metadata))
     manifest = open_to_all.push_image("team/app", "v1", layer)
-    headers = bearer(app.token("repository:team/app:pull", authorization=by_token(world.token("alice"))))
+    headers = bearer(app.token("repository:team/app:pull", authorization=token_as_basic(world.token("alice"))))
     # The first pull of an hour is put on record, by each process.
     pull(open_to_all, {}, layer, manifest)
     pull(app.client, headers, layer, manifest)
@@ -63,13 +63,13 @@ def test_a_pull_with_a_token_asks_nobody_and_reads_no_more(
 
 
 def test_a_login_reads_nothing_of_the_registry(
-    counted: Stores, counting: Counting, world: World, tmp_path: Path
+    counted: Stores, counting: CallRecorder, world: FakeIamWorld, tmp_path: Path
 ) -> None:
     world.folder("team/", PULL, member="user:alice@example.com")
-    app = guarded(counted, {"LADING_ACCESS": f"gs://{BUCKET}"}, tmp_path)
+    app = restricted_app(counted, {"LADING_ACCESS": f"gs://{BUCKET}"}, tmp_path)
     counting.calls.clear()
 
-    app.token("repository:team/app:pull", "registry:catalog:*", authorization=by_token(world.token("alice")))
+    app.token("repository:team/app:pull", "registry:catalog:*", authorization=token_as_basic(world.token("alice")))
 
     assert counting.calls == []
     assert [request.split("?")[0].removesuffix(" 200") for request in world.requests()] == [
@@ -81,13 +81,13 @@ def test_a_login_reads_nothing_of_the_registry(
 
 
 def test_basic_at_each_request_asks_google_once(
-    counted: Stores, counting: Counting, world: World, tmp_path: Path
+    counted: Stores, counting: CallRecorder, world: FakeIamWorld, tmp_path: Path
 ) -> None:
     world.folder("team/", PULL, PUSH, member="user:alice@example.com")
-    app = guarded(counted, {"LADING_ACCESS": f"gs://{BUCKET}"}, tmp_path)
+    app = restricted_app(counted, {"LADING_ACCESS": f"gs://{BUCKET}"}, tmp_path)
     layer = images.blob()
-    manifest = client_of(Registry(counted.blobs, counted.metadata)).push_image("team/app", "v1", layer)
-    headers = {"Authorization": by_token(world.token("alice"))}
+    manifest = make_client(Registry(counted.blobs, counted.metadata)).push_image("team/app", "v1", layer)
+    headers = {"Authorization": token_as_basic(world.token("alice"))}
 
     for _ in range(3):
         pull(app.client, headers, layer, manifest)

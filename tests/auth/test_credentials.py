@@ -17,22 +17,22 @@ from lading.auth.google import service_account_keys
 from lading.auth.google.service_account_keys import MAX_WAITING_CHECKS, ServiceAccountKeys
 from lading.auth.guess_limit import GUESSES_PER_SECOND_OF_NETWORK, MAX_GUESSES, MAX_GUESSES_OF_NETWORK
 from lading.registry.errors import UNAUTHORIZED, UNAVAILABLE, RegistryError
-from tests.auth.conftest import Clock, Guard
-from tests.auth.floods import flood
-from tests.auth.worlds import (
+from tests.auth.concurrent_callers import run_concurrent_callers
+from tests.auth.conftest import AppFactory, Clock
+from tests.support.fake_iam_world import (
     BUCKET,
     KEY_ID,
-    PLATFORM,
+    PLATFORM_SCOPE,
     PULL,
-    ROBOT,
-    World,
-    know_service_account,
+    SERVICE_ACCOUNT,
+    FakeIamWorld,
     pem,
     private_key,
     public_pem,
+    register_service_account,
     service_account_key,
 )
-from tests.servers import basic
+from tests.support.server_process import basic
 
 
 def google_token(user: str, key: str) -> str:
@@ -45,14 +45,14 @@ def test_a_key_becomes_a_token_that_it_signs_itself() -> None:
     assert jwt.get_unverified_header(token) == {"alg": "RS256", "typ": "JWT", "kid": KEY_ID}
     claims = jwt.decode(token, public_pem(private_key()), ["RS256"])
     assert claims.pop("exp") - claims.pop("iat") == 3600
-    assert claims == {"iss": ROBOT, "sub": ROBOT, "scope": PLATFORM}
+    assert claims == {"iss": SERVICE_ACCOUNT, "sub": SERVICE_ACCOUNT, "scope": PLATFORM_SCOPE}
 
 
 def test_base64_says_the_same_with_line_ends_or_without() -> None:
     key = service_account_key()
     for encoded in (base64.b64encode(key.encode()).decode(), base64.encodebytes(key.encode()).decode()):
         token = google_token("_json_key_base64", encoded)
-        assert jwt.decode(token, public_pem(private_key()), ["RS256"])["sub"] == ROBOT
+        assert jwt.decode(token, public_pem(private_key()), ["RS256"])["sub"] == SERVICE_ACCOUNT
 
 
 def test_the_same_key_gives_the_same_token_so_that_answers_are_remembered() -> None:
@@ -107,10 +107,10 @@ def test_other_keys_are_bad_credentials(user: str, key: str) -> None:
     assert raised.value.descriptor is UNAUTHORIZED
 
 
-def test_no_url_of_a_key_is_followed(guard: Guard, world: World) -> None:
+def test_no_url_of_a_key_is_followed(make_app: AppFactory, world: FakeIamWorld) -> None:
     """The server inside the project must not send requests where a stranger's key says."""
-    know_service_account(world)
-    world.folder("", PULL, member=f"serviceAccount:{ROBOT}")
+    register_service_account(world)
+    world.folder("", PULL, member=f"serviceAccount:{SERVICE_ACCOUNT}")
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.settimeout(1)
         came = []
@@ -125,7 +125,7 @@ def test_no_url_of_a_key_is_followed(guard: Guard, world: World) -> None:
         urls = ("token_uri", "auth_uri", "auth_provider_x509_cert_url", "client_x509_cert_url", "universe_domain")
         key = service_account_key(**dict.fromkeys(urls, address))
         headers = {"Authorization": basic("_json_key", key)}
-        answer = guard(access=f"gs://{BUCKET}").client.ask("GET", "/v2/token", headers=headers)
+        answer = make_app(access=f"gs://{BUCKET}").client.request("GET", "/v2/token", headers=headers)
         waiting.join()
 
     assert answer.status == 200
@@ -205,7 +205,7 @@ def test_keys_of_one_network_leave_room_for_others_to_wait(invented: Invented, m
         invented.keys.token("_json_key", service_account_key(private_key_id=f"id{next(numbers)}"), network)
 
     kept = 1 + MAX_WAITING_CHECKS // 2
-    assert flood(lambda: come("bad"), 40, kept, go_on) == ([UNAVAILABLE] * (40 - kept), [])
+    assert run_concurrent_callers(lambda: come("bad"), 40, kept, go_on) == ([UNAVAILABLE] * (40 - kept), [])
 
 
 def test_many_machines_with_one_key_check_it_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -223,13 +223,13 @@ def test_many_machines_with_one_key_check_it_once(monkeypatch: pytest.MonkeyPatc
     assert len(tokens) == len(checked) == 1
 
 
-def test_the_key_of_a_login_that_google_takes_is_not_counted_again(guard: Guard, world: World) -> None:
-    know_service_account(world)
-    world.folder("", PULL, member=f"serviceAccount:{ROBOT}")
-    app = guard(access=f"gs://{BUCKET}")
+def test_the_key_of_a_login_that_google_takes_is_not_counted_again(make_app: AppFactory, world: FakeIamWorld) -> None:
+    register_service_account(world)
+    world.folder("", PULL, member=f"serviceAccount:{SERVICE_ACCOUNT}")
+    app = make_app(access=f"gs://{BUCKET}")
 
     def status(key: str) -> int:
-        return app.client.ask("GET", "/v2/", headers={"Authorization": basic("_json_key", key)}).status
+        return app.client.request("GET", "/v2/", headers={"Authorization": basic("_json_key", key)}).status
 
     assert status(service_account_key()) == 200
     keys = app.authenticator._authorizer._keys  # type: ignore[attr-defined]

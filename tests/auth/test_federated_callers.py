@@ -8,9 +8,20 @@ import pytest
 from lading.jobs.backup import Stores
 from lading.registry.content.manifest_format import OCI_MANIFEST
 from lading_storage.digests import digest_of
-from tests import images
 from tests.auth.test_audit import audited
-from tests.auth.worlds import BUCKET, POOL, PULL, PUSH, URL, Guarded, World, bearer, by_token, guarded
+from tests.support import images
+from tests.support.fake_iam_world import (
+    BUCKET,
+    POOL,
+    PULL,
+    PUSH,
+    URL,
+    FakeIamWorld,
+    RestrictedApp,
+    bearer,
+    restricted_app,
+    token_as_basic,
+)
 
 SESSION_REQUESTS = [
     ("GET", "", b""),
@@ -21,18 +32,18 @@ SESSION_REQUESTS = [
 
 
 @pytest.fixture(params=[404, 403])
-def app(request: pytest.FixtureRequest, stores: Stores, world: World, tmp_path: Path) -> Guarded:
+def app(request: pytest.FixtureRequest, stores: Stores, world: FakeIamWorld, tmp_path: Path) -> RestrictedApp:
     """A registry to which two workloads may push."""
     world.missing_folders(request.param)
     for subject in ("one", "two"):
         world.folder("team/", PULL, PUSH, member=f"{POOL}/subject/{subject}")
-    return guarded(stores, {"LADING_ACCESS": f"gs://{BUCKET}", "LADING_UNSCOPED_TOKENS": "push"}, tmp_path)
+    return restricted_app(stores, {"LADING_ACCESS": f"gs://{BUCKET}", "LADING_UNSCOPED_TOKENS": "push"}, tmp_path)
 
 
 @pytest.fixture(params=["basic", "bearer"])
-def headers(request: pytest.FixtureRequest, app: Guarded, world: World) -> list[dict[str, str]]:
+def headers(request: pytest.FixtureRequest, app: RestrictedApp, world: FakeIamWorld) -> list[dict[str, str]]:
     """The headers with which each of the two comes."""
-    basics = [by_token(world.federated(subject)) for subject in ("one", "two")]
+    basics = [token_as_basic(world.federated(subject)) for subject in ("one", "two")]
     if request.param == "basic":
         return [{"Authorization": basic} for basic in basics]
     return [bearer(app.token("repository:team/app:pull,push", authorization=basic)) for basic in basics]
@@ -40,35 +51,37 @@ def headers(request: pytest.FixtureRequest, app: Guarded, world: World) -> list[
 
 @pytest.mark.parametrize(("method", "query", "body"), SESSION_REQUESTS)
 def test_an_upload_belongs_to_the_federated_caller_that_began_it(
-    app: Guarded, headers: list[dict[str, str]], method: str, query: str, body: bytes
+    app: RestrictedApp, headers: list[dict[str, str]], method: str, query: str, body: bytes
 ) -> None:
     one, two = headers
-    location = app.client.ask("POST", "/v2/team/app/blobs/uploads/", headers=one).headers["Location"]
-    begun = app.client.ask("PATCH", location.removeprefix(URL), b"begun", one)
+    location = app.client.request("POST", "/v2/team/app/blobs/uploads/", headers=one).headers["Location"]
+    begun = app.client.request("PATCH", location.removeprefix(URL), b"begun", one)
     assert begun.status == 202
     session = begun.headers["Location"].removeprefix(URL)
 
-    answer = app.client.ask(method, session + query, body, two)
+    answer = app.client.request(method, session + query, body, two)
 
     assert (answer.status, answer.code) == (404, "BLOB_UPLOAD_UNKNOWN")
-    assert app.client.ask("GET", session, headers=one).headers["Range"] == "0-4"
-    assert app.client.ask(method, session + query, body, one).status in (201, 202, 204)
+    assert app.client.request("GET", session, headers=one).headers["Range"] == "0-4"
+    assert app.client.request(method, session + query, body, one).status in (201, 202, 204)
 
 
 def test_audit_and_history_tell_federated_callers_apart(
-    app: Guarded, headers: list[dict[str, str]], caplog: pytest.LogCaptureFixture
+    app: RestrictedApp, headers: list[dict[str, str]], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
     audited(caplog)
     for tag, each in zip(("v1", "v2"), headers, strict=True):
         config = images.blob()
         blobs = f"/v2/team/app/blobs/uploads/?digest={digest_of(config)}"
-        assert app.client.ask("POST", blobs, config, each).status == 201
+        assert app.client.request("POST", blobs, config, each).status == 201
         sent = each | {"Content-Type": OCI_MANIFEST}
-        assert app.client.ask("PUT", f"/v2/team/app/manifests/{tag}", images.manifest([], config), sent).status == 201
+        assert (
+            app.client.request("PUT", f"/v2/team/app/manifests/{tag}", images.manifest([], config), sent).status == 201
+        )
 
     principals = [line["audit"]["principal"] for line in audited(caplog)]
-    moves = app.client.ask("GET", "/v2/_lading/team/app/history", headers=headers[0]).json["moves"]
+    moves = app.client.request("GET", "/v2/_lading/team/app/history", headers=headers[0]).json["moves"]
 
     assert all(name.startswith("federated:") for name in principals)
     assert principals[0] == principals[1] != principals[2] == principals[3]

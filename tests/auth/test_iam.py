@@ -15,7 +15,17 @@ from lading.auth.google.project import Project
 from lading.auth.google.subject import IamSubject
 from lading.registry.errors import UNAVAILABLE, RegistryError
 from tests.auth.conftest import Clock
-from tests.auth.worlds import BUCKET, DELETE, PROJECT, PSEUDONYMS, PULL, PUSH, READ_ONLY, READ_WRITE, World
+from tests.support.fake_iam_world import (
+    BUCKET,
+    DELETE,
+    PROJECT,
+    PSEUDONYMS,
+    PULL,
+    PUSH,
+    READ_ONLY_SCOPE,
+    READ_WRITE_SCOPE,
+    FakeIamWorld,
+)
 
 ALICE = "user:alice@example.com"
 
@@ -32,7 +42,7 @@ def authorizer(*folders: str) -> IamAuthorizer:
     return IamAuthorizer(google, PolicyBucket(google, BUCKET, folders), PSEUDONYMS)
 
 
-def questions(world: World) -> list[str]:
+def questions(world: FakeIamWorld) -> list[str]:
     """The folders that were asked about since the last time, "" for the bucket, each with its status."""
     asked = []
     for request in world.requests():
@@ -43,7 +53,7 @@ def questions(world: World) -> list[str]:
     return asked
 
 
-def test_the_longest_folder_is_asked_first_then_its_parents_then_the_bucket(world: World) -> None:
+def test_the_longest_folder_is_asked_first_then_its_parents_then_the_bucket(world: FakeIamWorld) -> None:
     token = world.token("alice")
     world.folder("", PULL, member=ALICE)
     caller = authorizer().identify("oauth2accesstoken", token)
@@ -61,7 +71,7 @@ def test_the_longest_folder_is_asked_first_then_its_parents_then_the_bucket(worl
     assert decision.rule == "storage.objects.get is granted on bucket policy"
 
 
-def test_a_folder_that_exists_speaks_even_where_it_grants_nothing(world: World) -> None:
+def test_a_folder_that_exists_speaks_even_where_it_grants_nothing(world: FakeIamWorld) -> None:
     token = world.token("alice")
     world.folder("team-a/", PULL, member="user:bob@example.com")
     caller = authorizer().identify("oauth2accesstoken", token)
@@ -70,7 +80,7 @@ def test_a_folder_that_exists_speaks_even_where_it_grants_nothing(world: World) 
     assert questions(world) == ["team-a/app/ 404", "team-a/ 200"]
 
 
-def test_a_repository_is_under_the_folder_of_its_own_name(world: World) -> None:
+def test_a_repository_is_under_the_folder_of_its_own_name(world: FakeIamWorld) -> None:
     token = world.token("alice")
     world.folder("team-a/", PULL, member=ALICE)
     caller = authorizer().identify("oauth2accesstoken", token)
@@ -81,7 +91,7 @@ def test_a_repository_is_under_the_folder_of_its_own_name(world: World) -> None:
     assert not caller.decide(Action.PULL, "x/team-a").allowed
 
 
-def test_rights_add_up_from_the_bucket_down(world: World) -> None:
+def test_rights_add_up_from_the_bucket_down(world: FakeIamWorld) -> None:
     token = world.token("alice")
     world.folder("", PULL, member=ALICE)
     world.folder("team-a/", PUSH, member="group:devs@example.com")
@@ -98,7 +108,7 @@ def test_rights_add_up_from_the_bucket_down(world: World) -> None:
     assert allowed("team-a/web/app") == ["pull", "push", "delete"]
 
 
-def test_a_long_name_asks_no_more_than_folders_can_be_deep(world: World) -> None:
+def test_a_long_name_asks_no_more_than_folders_can_be_deep(world: FakeIamWorld) -> None:
     caller = authorizer().identify("oauth2accesstoken", world.token("alice"))
     world.folder("", PULL, member=ALICE)
     questions(world)
@@ -109,7 +119,7 @@ def test_a_long_name_asks_no_more_than_folders_can_be_deep(world: World) -> None
 
 
 @pytest.mark.parametrize("status", [400, 404, 409, 500])
-def test_any_other_status_is_no_answer(world: World, status: int) -> None:
+def test_any_other_status_is_no_answer(world: FakeIamWorld, status: int) -> None:
     caller = authorizer().identify("oauth2accesstoken", world.token("alice"))
     world.folder("", PULL, member=ALICE)
     world.outage("storage/", status)
@@ -119,7 +129,7 @@ def test_any_other_status_is_no_answer(world: World, status: int) -> None:
     assert raised.value.descriptor is UNAVAILABLE
 
 
-def test_a_bucket_that_is_not_there_is_no_answer(world: World) -> None:
+def test_a_bucket_that_is_not_there_is_no_answer(world: FakeIamWorld) -> None:
     caller = authorizer().identify("oauth2accesstoken", world.token("alice"))
 
     with pytest.raises(RegistryError) as raised:
@@ -131,14 +141,14 @@ def test_a_bucket_that_is_not_there_is_no_answer(world: World) -> None:
     ("scope", "may_write"),
     [
         ("https://www.googleapis.com/auth/cloud-platform", True),
-        (READ_WRITE, True),
+        (READ_WRITE_SCOPE, True),
         ("https://www.googleapis.com/auth/devstorage.full_control openid", True),
-        (READ_ONLY, False),
+        (READ_ONLY_SCOPE, False),
         ("https://www.googleapis.com/auth/cloud-platform.read-only", False),
-        (f"openid {READ_ONLY}", False),
+        (f"openid {READ_ONLY_SCOPE}", False),
     ],
 )
-def test_to_write_a_token_needs_a_scope_that_writes(world: World, scope: str, may_write: bool) -> None:
+def test_to_write_a_token_needs_a_scope_that_writes(world: FakeIamWorld, scope: str, may_write: bool) -> None:
     world.folder("team-a/", PULL, PUSH, DELETE, member=ALICE)
     caller = authorizer().identify("oauth2accesstoken", world.token("alice", scope))
 
@@ -147,7 +157,7 @@ def test_to_write_a_token_needs_a_scope_that_writes(world: World, scope: str, ma
     assert caller.decide(Action.DELETE, "team-a/app").allowed == may_write
 
 
-def test_a_yes_counts_for_a_minute_and_a_no_for_seconds(world: World, clock: Clock) -> None:
+def test_a_yes_counts_for_a_minute_and_a_no_for_seconds(world: FakeIamWorld, clock: Clock) -> None:
     token = world.token("alice")
     world.folder("team-a/", PULL, member=ALICE)
     caller = authorizer().identify("oauth2accesstoken", token)
@@ -171,7 +181,7 @@ def test_a_yes_counts_for_a_minute_and_a_no_for_seconds(world: World, clock: Clo
     assert allowed() == (False, True)
 
 
-def test_answers_are_remembered_by_token_and_repository(world: World) -> None:
+def test_answers_are_remembered_by_token_and_repository(world: FakeIamWorld) -> None:
     world.folder("team-a/", PULL, member=ALICE)
     shared = authorizer()
     alice = shared.identify("oauth2accesstoken", world.token("alice"))
@@ -182,7 +192,7 @@ def test_answers_are_remembered_by_token_and_repository(world: World) -> None:
     assert not alice.decide(Action.PULL, "team-b/app").allowed
 
 
-def test_what_is_remembered_is_bounded_and_holds_no_token(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_remembered_is_bounded_and_holds_no_token(world: FakeIamWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cache, "MAX_ENTRIES", 10)
     answers: cache.ResultCache[int, int] = cache.ResultCache(bool)
     for number in range(100):
@@ -195,7 +205,7 @@ def test_what_is_remembered_is_bounded_and_holds_no_token(world: World, monkeypa
     assert "ya29" not in repr(caller)
 
 
-def test_a_bad_token_is_asked_about_once_in_a_while(world: World, clock: Clock) -> None:
+def test_a_bad_token_is_asked_about_once_in_a_while(world: FakeIamWorld, clock: Clock) -> None:
     world.folder("", PULL, member=ALICE)
     known = authorizer()
 
@@ -210,7 +220,7 @@ def test_a_bad_token_is_asked_about_once_in_a_while(world: World, clock: Clock) 
     assert known.identify("oauth2accesstoken", "ya29.bad").principal == "bad@example.com"
 
 
-def test_a_listing_asks_the_bucket_and_then_each_folder_once(world: World) -> None:
+def test_a_listing_asks_the_bucket_and_then_each_folder_once(world: FakeIamWorld) -> None:
     token = world.token("alice")
     world.folder("team-a/", PULL, member=ALICE)
     world.folder("team-b/", PUSH, member=ALICE)
@@ -228,7 +238,7 @@ def test_a_listing_asks_the_bucket_and_then_each_folder_once(world: World) -> No
     assert questions(world) == ["200"], "whoever may read the bucket may read all"
 
 
-def test_a_project_speaks_for_all_repositories_by_artifact_registrys_rights(world: World) -> None:
+def test_a_project_speaks_for_all_repositories_by_artifact_registrys_rights(world: FakeIamWorld) -> None:
     google = GoogleClient()
     world.project("artifactregistry.repositories.downloadArtifacts", member=ALICE)
     known = IamAuthorizer(google, Project(google, PROJECT), PSEUDONYMS)
@@ -243,11 +253,11 @@ def test_a_project_speaks_for_all_repositories_by_artifact_registrys_rights(worl
     )
 
 
-def test_a_token_that_may_not_ask_about_the_project_gets_a_no(world: World) -> None:
+def test_a_token_that_may_not_ask_about_the_project_gets_a_no(world: FakeIamWorld) -> None:
     google = GoogleClient()
     world.project("artifactregistry.repositories.downloadArtifacts", member=ALICE)
     caller = IamAuthorizer(google, Project(google, PROJECT), PSEUDONYMS).identify(
-        "oauth2accesstoken", world.token("alice", READ_WRITE)
+        "oauth2accesstoken", world.token("alice", READ_WRITE_SCOPE)
     )
 
     decision = caller.decide(Action.PULL, "any/thing")

@@ -12,18 +12,27 @@ import pytest
 from lading.auth.google.client import GoogleClient, Reply
 from lading.auth.google.id_tokens import ISSUERS, MAX_WAITING, IdTokens
 from lading.registry.errors import UNAUTHORIZED, UNAVAILABLE, RegistryError
+from tests.auth.concurrent_callers import TIMEOUT, run_concurrent_callers
 from tests.auth.conftest import Clock
-from tests.auth.floods import PATIENCE, flood
-from tests.auth.worlds import URL, World, encoded, id_token, know_certificates, pem, private_key, public_pem
+from tests.support.fake_iam_world import (
+    URL,
+    FakeIamWorld,
+    id_token,
+    json_base64,
+    pem,
+    private_key,
+    public_pem,
+    publish_certificates,
+)
 
 
 @pytest.fixture
-def known(world: World) -> World:
-    know_certificates(world)
+def known(world: FakeIamWorld) -> FakeIamWorld:
+    publish_certificates(world)
     return world
 
 
-def test_the_address_is_who_comes(known: World) -> None:
+def test_the_address_is_who_comes(known: FakeIamWorld) -> None:
     tokens = IdTokens(GoogleClient(), URL)
 
     assert tokens.email(id_token("alice@example.com")) == tokens.principal(id_token("alice@example.com"))
@@ -31,14 +40,14 @@ def test_the_address_is_who_comes(known: World) -> None:
 
 
 def unsigned() -> str:
-    return ".".join([encoded({"alg": "none", "kid": "google-1"}), id_token().split(".")[1], ""])
+    return ".".join([json_base64({"alg": "none", "kid": "google-1"}), id_token().split(".")[1], ""])
 
 
 def by_secret() -> str:
     import base64
     import hmac
 
-    body = f"{encoded({'alg': 'HS256', 'kid': 'google-1'})}.{id_token().split('.')[1]}"
+    body = f"{json_base64({'alg': 'HS256', 'kid': 'google-1'})}.{id_token().split('.')[1]}"
     mac = hmac.digest(public_pem(private_key(1)).encode(), body.encode(), "sha256")
     return f"{body}.{base64.urlsafe_b64encode(mac).decode().rstrip('=')}"
 
@@ -78,21 +87,21 @@ NAMELESS: dict[str, Callable[[], str]] = {
 
 
 @pytest.mark.parametrize("make", [*BAD.values(), *NAMELESS.values()], ids=[*BAD, *NAMELESS])
-def test_anything_else_is_refused(make: Callable[[], str], known: World) -> None:
+def test_anything_else_is_refused(make: Callable[[], str], known: FakeIamWorld) -> None:
     with pytest.raises(RegistryError) as raised:
         IdTokens(GoogleClient(), URL).email(make())
     assert raised.value.descriptor is UNAUTHORIZED
 
 
 @pytest.mark.parametrize("make", BAD.values(), ids=BAD)
-def test_what_is_refused_names_nobody(make: Callable[[], str], known: World) -> None:
+def test_what_is_refused_names_nobody(make: Callable[[], str], known: FakeIamWorld) -> None:
     with pytest.raises(RegistryError) as raised:
         IdTokens(GoogleClient(), URL).principal(make())
     assert raised.value.descriptor is UNAUTHORIZED
 
 
 @pytest.mark.parametrize("make", NAMELESS.values(), ids=NAMELESS)
-def test_whoever_has_no_address_is_a_number(make: Callable[[], str], known: World) -> None:
+def test_whoever_has_no_address_is_a_number(make: Callable[[], str], known: FakeIamWorld) -> None:
     assert IdTokens(GoogleClient(), URL).principal(make()) == "12345"
 
 
@@ -115,7 +124,7 @@ STRANGE: list[Any] = [
 
 @pytest.mark.parametrize("name", ["iss", "aud", "sub", "exp", "iat", "nbf", "email", "email_verified", "jti"])
 @pytest.mark.parametrize("value", STRANGE)
-def test_a_claim_of_another_type_is_refused_and_no_error(known: World, name: str, value: Any) -> None:
+def test_a_claim_of_another_type_is_refused_and_no_error(known: FakeIamWorld, name: str, value: Any) -> None:
     now = int(time.time())
     good = {"iss": ISSUERS[0], "aud": URL, "sub": "12345", "email": "alice@example.com", "email_verified": True}
     claims = good | {"iat": now, "exp": now + 3600, name: value}
@@ -133,8 +142,8 @@ def test_a_claim_of_another_type_is_refused_and_no_error(known: World, name: str
 
 
 @pytest.mark.parametrize("kid", [None, 1, [], {}, ["google-1"]])
-def test_a_header_of_another_type_is_refused_and_no_error(known: World, kid: Any) -> None:
-    header = encoded({"alg": "RS256", "kid": kid})
+def test_a_header_of_another_type_is_refused_and_no_error(known: FakeIamWorld, kid: Any) -> None:
+    header = json_base64({"alg": "RS256", "kid": kid})
     token = ".".join([header, *id_token().split(".")[1:]])
 
     with pytest.raises(RegistryError) as raised:
@@ -142,7 +151,7 @@ def test_a_header_of_another_type_is_refused_and_no_error(known: World, kid: Any
     assert raised.value.descriptor is UNAUTHORIZED
 
 
-def test_the_keys_are_fetched_once_an_hour_and_not_for_each_stranger(known: World) -> None:
+def test_the_keys_are_fetched_once_an_hour_and_not_for_each_stranger(known: FakeIamWorld) -> None:
     clock = Clock()
     tokens = IdTokens(GoogleClient(), URL, clock)
     for number in range(20):
@@ -159,7 +168,7 @@ def test_the_keys_are_fetched_once_an_hour_and_not_for_each_stranger(known: Worl
     assert known.requests() == ["GET /oauth2/v3/certs 200"]
 
 
-def test_whoever_waits_for_keys_keeps_nobody_else(known: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_whoever_waits_for_keys_keeps_nobody_else(known: FakeIamWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     """Google is slow, and strangers come with tokens of keys that are not known."""
     clock, go_on = Clock(), threading.Event()
     tokens = IdTokens(GoogleClient(), URL, clock)
@@ -169,19 +178,21 @@ def test_whoever_waits_for_keys_keeps_nobody_else(known: World, monkeypatch: pyt
     fetch = GoogleClient.certificates
 
     def slow(google: GoogleClient) -> Reply:
-        assert go_on.wait(PATIENCE)
+        assert go_on.wait(TIMEOUT)
         return fetch(google)
 
     monkeypatch.setattr(GoogleClient, "certificates", slow)
 
-    turned_away, kept = flood(lambda: (tokens.email(good), tokens.email(bad)), 40, 1 + MAX_WAITING, go_on)
+    turned_away, kept = run_concurrent_callers(
+        lambda: (tokens.email(good), tokens.email(bad)), 40, 1 + MAX_WAITING, go_on
+    )
 
     assert turned_away == [UNAVAILABLE] * (40 - 1 - MAX_WAITING)
     assert kept == [UNAUTHORIZED] * (1 + MAX_WAITING)
     known.requests()
 
 
-def test_without_the_keys_there_is_no_answer(known: World) -> None:
+def test_without_the_keys_there_is_no_answer(known: FakeIamWorld) -> None:
     known.outage("oauth2", 500)
 
     with pytest.raises(RegistryError) as raised:
@@ -189,7 +200,7 @@ def test_without_the_keys_there_is_no_answer(known: World) -> None:
     assert raised.value.descriptor is UNAVAILABLE
 
 
-def test_a_key_of_an_unknown_kind_does_not_spoil_those_beside_it(known: World) -> None:
+def test_a_key_of_an_unknown_kind_does_not_spoil_those_beside_it(known: FakeIamWorld) -> None:
     unknown = [{"kty": "AKP", "kid": "post-quantum"}, {"kty": "EC", "crv": "P-999", "kid": "curve"}, {"kid": []}, "x"]
     known.fields["certs"]["keys"][:0] = unknown
     known.save()
@@ -198,7 +209,7 @@ def test_a_key_of_an_unknown_kind_does_not_spoil_those_beside_it(known: World) -
 
 
 @pytest.mark.parametrize("keys", [None, 1, [], {}, ["x"]])
-def test_an_answer_without_a_key_leaves_those_at_hand(known: World, keys: Any) -> None:
+def test_an_answer_without_a_key_leaves_those_at_hand(known: FakeIamWorld, keys: Any) -> None:
     clock = Clock()
     tokens = IdTokens(GoogleClient(), URL, clock)
     tokens.email(id_token())
@@ -213,7 +224,7 @@ def test_an_answer_without_a_key_leaves_those_at_hand(known: World, keys: Any) -
     assert tokens.email(id_token()) == "alice@example.com"
 
 
-def test_a_refusal_is_no_set_of_keys(known: World) -> None:
+def test_a_refusal_is_no_set_of_keys(known: FakeIamWorld) -> None:
     known.outage("oauth2", 404)
 
     with pytest.raises(RegistryError) as raised:

@@ -8,8 +8,8 @@ from lading.auth.google.secret_manager import TIMEOUTS
 from lading.auth.keys import KEYS_TTL, MAX_WAITING, KeyRing, Keys, generate_keys, rotate
 from lading.registry.errors import UNAVAILABLE, RegistryError
 from lading_storage.errors import Unavailable
+from tests.auth.concurrent_callers import TIMEOUT, run_concurrent_callers
 from tests.auth.conftest import Clock
-from tests.auth.floods import PATIENCE, flood
 from tests.auth.test_tokens import GRANTED, Alice, tokens
 
 
@@ -97,13 +97,13 @@ def test_few_threads_wait_for_keys() -> None:
 
     def load() -> Keys:
         # The first reading is that of the ring's beginning.
-        assert not begun.is_set() or go_on.wait(PATIENCE)
+        assert not begun.is_set() or go_on.wait(TIMEOUT)
         return keys
 
     ring = KeyRing(load)
     begun.set()
 
-    turned_away, kept = flood(lambda: ring.find("unknown"), 40, 1 + MAX_WAITING, go_on)
+    turned_away, kept = run_concurrent_callers(lambda: ring.find("unknown"), 40, 1 + MAX_WAITING, go_on)
 
     assert (turned_away, kept) == ([UNAVAILABLE] * (40 - 1 - MAX_WAITING), [])
     assert ring.find(keys.tokens[0].id) == keys.tokens[0]

@@ -9,16 +9,16 @@ import pytest
 from lading.auth.google.secret_manager import EMULATOR_CREDENTIAL, SecretManagerKeyStore
 from lading.auth.keys import KeyFile, Keys, KeyStore, from_json, generate_keys, rotate, to_json
 from lading_storage.errors import Corrupt, StorageError, Unavailable
-from tests.auth.worlds import PLATFORM, World
+from tests.support.fake_iam_world import PLATFORM_SCOPE, FakeIamWorld
 
 RIGHTS = {"serviceAccount:lading@p.iam.gserviceaccount.com": [f"secretmanager.versions.{v}" for v in ("access", "add")]}
 
 
 @pytest.fixture
-def secret(world: World) -> KeyStore:
+def secret(world: FakeIamWorld) -> KeyStore:
     """A secret with keys, which the registry's own account may read and write."""
     email = "lading@p.iam.gserviceaccount.com"
-    world.fields["tokens"] = {EMULATOR_CREDENTIAL: {"email": email, "scope": PLATFORM}}
+    world.fields["tokens"] = {EMULATOR_CREDENTIAL: {"email": email, "scope": PLATFORM_SCOPE}}
     world.fields["secrets"] = {"p/keys": {"bindings": RIGHTS}}
     world.save()
     store = SecretManagerKeyStore("p", "keys")
@@ -127,7 +127,7 @@ def test_json_and_back() -> None:
     assert from_json(to_json(keys)) == keys
 
 
-def test_a_secret_that_cannot_be_read_is_a_fault_and_makes_no_new_keys(secret: KeyStore, world: World) -> None:
+def test_a_secret_that_cannot_be_read_is_a_fault_and_makes_no_new_keys(secret: KeyStore, world: FakeIamWorld) -> None:
     world.outage("v1/projects/p/secrets", 503)
     with pytest.raises(Unavailable):
         secret.load()

@@ -25,10 +25,10 @@ from lading.auth.login_delay import (
 from lading.auth.passwords import INVALID_TTL, MAX_CHECKS, MAX_WAITING_CHECKS, RESERVED_CHECKS
 from lading.auth.recent_logins import RECENT_LOGIN_TTL
 from lading.auth.robot_cache import MIN_REREAD_INTERVAL
-from tests.api.client import Response
-from tests.auth.conftest import Guard
-from tests.auth.worlds import Guarded
-from tests.servers import basic, users
+from tests.auth.conftest import AppFactory
+from tests.support.app_client import Response
+from tests.support.fake_iam_world import RestrictedApp
+from tests.support.server_process import basic, user_environment
 
 V4 = ("192.0.2.66", "192.0.2.66", "192.0.2.67")
 V6 = ("2001:db8::1", "2001:db8::2:3", "2001:db8:0:1::1")
@@ -36,25 +36,27 @@ V6 = ("2001:db8::1", "2001:db8::2:3", "2001:db8:0:1::1")
 
 
 @pytest.fixture
-def app(guard: Guard, tmp_path: Path) -> Guarded:
+def app(make_app: AppFactory, tmp_path: Path) -> RestrictedApp:
     """A registry with a user, behind a trusted proxy."""
-    variables, _ = users(tmp_path / "access")
-    return guard(**{name.removeprefix("LADING_").lower(): value for name, value in variables.items()}, trusted_hops="1")
+    variables, _ = user_environment(tmp_path / "access")
+    return make_app(
+        **{name.removeprefix("LADING_").lower(): value for name, value in variables.items()}, trusted_hops="1"
+    )
 
 
-def log_in(app: Guarded, password: str, address: str, way: str = "GET") -> Response:
+def log_in(app: RestrictedApp, password: str, address: str, way: str = "GET") -> Response:
     headers = {"X-Forwarded-For": address}
     if way == "GET":
-        return app.client.ask("GET", "/v2/token", headers=headers | {"Authorization": basic("alice", password)})
+        return app.client.request("GET", "/v2/token", headers=headers | {"Authorization": basic("alice", password)})
     headers["Content-Type"] = "application/x-www-form-urlencoded"
     form = f"grant_type=password&username=alice&password={password}"
-    return app.client.ask("POST", "/v2/token", form.encode(), headers)
+    return app.client.request("POST", "/v2/token", form.encode(), headers)
 
 
 @pytest.mark.parametrize("way", ["GET", "POST"])
 @pytest.mark.parametrize("addresses", [V4, V6], ids=["v4", "v6"])
 def test_guesses_are_answered_with_429_and_a_time(
-    app: Guarded, addresses: tuple[str, str, str], way: str, caplog: pytest.LogCaptureFixture
+    app: RestrictedApp, addresses: tuple[str, str, str], way: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     attacker, same, other = addresses
     refused = {"GET": 401, "POST": 400}[way]  # a form is refused as RFC 6749 has it

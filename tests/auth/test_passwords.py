@@ -13,7 +13,7 @@ from lading.auth.passwords import MAX_CHECKS, MAX_WAITING_CHECKS, RESERVED_CHECK
 from lading.http.client_address import ClientAddress
 from lading.registry.errors import UNAVAILABLE, RegistryError
 from tests.auth.bcrypt_work import BcryptWork
-from tests.auth.floods import flood
+from tests.auth.concurrent_callers import run_concurrent_callers
 
 HOME = ClientAddress("192.0.2.1", "192.0.2.1")
 ELSEWHERE = ClientAddress("192.0.2.2", "192.0.2.2")
@@ -76,7 +76,7 @@ def test_a_flood_of_guesses_keeps_nobody_out(work: BcryptWork, guesses: int) -> 
             assert passwords.verify("bob", "new", new, HOME), "with a new password, too"
             work.go_on.set()
 
-    turned_away, kept = flood(guess, guesses, OF_ONE_NETWORK, LoggedIn())
+    turned_away, kept = run_concurrent_callers(guess, guesses, OF_ONE_NETWORK, LoggedIn())
 
     assert turned_away == [UNAVAILABLE] * (guesses - OF_ONE_NETWORK)
     assert kept == []
@@ -99,7 +99,7 @@ def test_guesses_from_many_addresses_leave_a_place_to_who_logged_in_lately(work:
             assert passwords.verify("bob", "new", new, HOME)
             work.go_on.set()
 
-    turned_away, _ = flood(guess, 100, kept, LoggedIn())
+    turned_away, _ = run_concurrent_callers(guess, 100, kept, LoggedIn())
 
     assert turned_away == [UNAVAILABLE] * (100 - kept)
 

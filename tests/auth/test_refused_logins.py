@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from lading.logs import TIME_FORMAT, JsonLines
-from tests.auth.conftest import Guard
-from tests.auth.worlds import BUCKET, Guarded, World
-from tests.servers import basic, users
+from tests.auth.conftest import AppFactory
+from tests.support.fake_iam_world import BUCKET, FakeIamWorld, RestrictedApp
+from tests.support.server_process import basic, user_environment
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "logs.md"
 ADDRESS = r"(?P<ip>(?:\d{1,3}\.){3}\d{1,3}|[0-9a-fA-F:]*:[0-9a-fA-F:.]*)"
@@ -40,12 +40,14 @@ def failregex() -> re.Pattern[str]:
 
 
 @pytest.fixture(params=["users", "IAM"])
-def app(request: pytest.FixtureRequest, guard: Guard, world: World, tmp_path: Path) -> Guarded:
+def app(request: pytest.FixtureRequest, make_app: AppFactory, world: FakeIamWorld, tmp_path: Path) -> RestrictedApp:
     """A registry behind a trusted proxy, with local users and with IAM."""
     if request.param == "IAM":
-        return guard(access=f"gs://{BUCKET}", trusted_hops="1")
-    variables, _ = users(tmp_path / "access")
-    return guard(**{name.removeprefix("LADING_").lower(): value for name, value in variables.items()}, trusted_hops="1")
+        return make_app(access=f"gs://{BUCKET}", trusted_hops="1")
+    variables, _ = user_environment(tmp_path / "access")
+    return make_app(
+        **{name.removeprefix("LADING_").lower(): value for name, value in variables.items()}, trusted_hops="1"
+    )
 
 
 Banned = Callable[[], list[str]]
@@ -75,18 +77,18 @@ def form(user: str, secret: str) -> bytes:
 @pytest.mark.parametrize("user", [*NAMES, *EVIL])
 @pytest.mark.parametrize("way", ["GET /v2/", "GET /v2/token", "PUT manifest", "form"])
 def test_each_refused_login_counts_once_for_its_own_address(
-    app: Guarded, user: str, way: str, banned: Banned, caplog: pytest.LogCaptureFixture
+    app: RestrictedApp, user: str, way: str, banned: Banned, caplog: pytest.LogCaptureFixture
 ) -> None:
     headers = {"X-Forwarded-For": "198.51.100.9, 192.0.2.66", "Authorization": basic(user, SECRET)}
     match way:
         case "form":
             del headers["Authorization"]
             headers["Content-Type"] = "application/x-www-form-urlencoded"
-            answer = app.client.ask("POST", "/v2/token", form(user, SECRET), headers)
+            answer = app.client.request("POST", "/v2/token", form(user, SECRET), headers)
         case "PUT manifest":
-            answer = app.client.ask("PUT", "/v2/team/app/manifests/v1", b"{}", headers)
+            answer = app.client.request("PUT", "/v2/team/app/manifests/v1", b"{}", headers)
         case _:
-            answer = app.client.ask("GET", way.split()[1], headers=headers)
+            answer = app.client.request("GET", way.split()[1], headers=headers)
 
     # A form has an OAuth error (RFC 6749); the audit tells of it as of any other refused login.
     assert answer.status == (400 if way == "form" else 401)
@@ -102,37 +104,41 @@ def test_each_refused_login_counts_once_for_its_own_address(
 
 
 @pytest.mark.parametrize("authorization", ["", "Bearer eyJhbGciOiJIUzI1NiJ9.e30.x", "Bearer x"])
-def test_a_challenge_or_an_expired_token_is_no_refused_login(app: Guarded, authorization: str, banned: Banned) -> None:
+def test_a_challenge_or_an_expired_token_is_no_refused_login(
+    app: RestrictedApp, authorization: str, banned: Banned
+) -> None:
     headers = {"Authorization": authorization} if authorization else {}
     for path in ("/v2/", "/v2/team/app/manifests/v1"):
-        assert app.client.ask("GET", path, headers=headers).status == 401
+        assert app.client.request("GET", path, headers=headers).status == 401
 
     assert banned() == []
 
 
 @pytest.mark.parametrize("authorization", ["Basic", "Basic !!!", "Basic YWxpY2U=", "Digest x", "Basic " + "A" * 50_000])
-def test_a_login_that_cannot_be_read_is_one_without_a_name(app: Guarded, authorization: str, banned: Banned) -> None:
+def test_a_login_that_cannot_be_read_is_one_without_a_name(
+    app: RestrictedApp, authorization: str, banned: Banned
+) -> None:
     headers = {"X-Forwarded-For": "192.0.2.66", "Authorization": authorization}
-    assert app.client.ask("GET", "/v2/", headers=headers).status == 401
+    assert app.client.request("GET", "/v2/", headers=headers).status == 401
 
     assert banned() == ["192.0.2.66"]
 
 
-def test_nothing_but_a_login_can_look_like_one(app: Guarded, banned: Banned) -> None:
+def test_nothing_but_a_login_can_look_like_one(app: RestrictedApp, banned: Banned) -> None:
     """By a path, a header or a query."""
     line = '%0Aaudit outcome=refused status=401 client=198.51.100.9 user="bob" '
     forged = line.replace(" ", "%20")
     headers = {"User-Agent": line, "X-Request-Id": line, "X-Forwarded-For": line, "X-Cloud-Trace-Context": line}
     for target in (f"/v2/{forged}/manifests/v1", f"/v2/a/manifests/{forged}", f"/{forged}", f"/v2/?x={forged}"):
         for method in ("GET", "PUT", "DELETE"):
-            app.client.ask(method, target, headers=headers)
-            app.client.ask(method, target.replace("%0A", ""), headers=headers)
+            app.client.request(method, target, headers=headers)
+            app.client.request(method, target.replace("%0A", ""), headers=headers)
 
     assert banned() == []
 
 
-def test_the_document_names_each_field(app: Guarded, banned: Banned, caplog: pytest.LogCaptureFixture) -> None:
-    app.client.ask("GET", "/v2/", headers={"Authorization": basic("alice", SECRET)})
+def test_the_document_names_each_field(app: RestrictedApp, banned: Banned, caplog: pytest.LogCaptureFixture) -> None:
+    app.client.request("GET", "/v2/", headers={"Authorization": basic("alice", SECRET)})
     fields = re.findall(r" ([a-z-]+)=", caplog.records[-1].getMessage())
     for example in re.findall(r"^ +2026-\S+ \S+ audit (.*)$", DOCUMENT.read_text(), re.MULTILINE):
         assert re.findall(r"(?:^| )([a-z-]+)=", example) == fields

@@ -14,9 +14,9 @@ from lading.http.client_address import ClientAddress
 from lading.jobs.backup import Stores
 from lading.registry.errors import UNAVAILABLE, RegistryError
 from lading_storage.records.core import Key, Robot
+from tests.auth.concurrent_callers import run_concurrent_callers
 from tests.auth.conftest import Clock
-from tests.auth.floods import flood
-from tests.benchmarks.counts import Counting
+from tests.support.call_counts import CallRecorder
 
 KEYS = generate_keys()
 HOME = ClientAddress("192.0.2.1", "192.0.2.1")
@@ -29,12 +29,12 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def counting(stores: Stores) -> Counting:
-    return Counting(stores.metadata)
+def counting(stores: Stores) -> CallRecorder:
+    return CallRecorder(stores.metadata)
 
 
 @pytest.fixture
-def known(counting: Counting, clock: Clock) -> Robots:
+def known(counting: CallRecorder, clock: Clock) -> Robots:
     return Robots(counting, KeyRing(lambda: KEYS), clock)
 
 
@@ -51,7 +51,7 @@ def create(known: Robots, name: str) -> str:
     return known.create(name, ["*"], ["pull"], "", timedelta(days=1))
 
 
-def test_a_robot_is_read_once_a_minute(known: Robots, counting: Counting, clock: Clock) -> None:
+def test_a_robot_is_read_once_a_minute(known: Robots, counting: CallRecorder, clock: Clock) -> None:
     secret = create(known, "ci")
     counting.calls.clear()
 
@@ -63,7 +63,7 @@ def test_a_robot_is_read_once_a_minute(known: Robots, counting: Counting, clock:
     assert counting.calls == ["read"] * 2
 
 
-def test_guesses_at_one_name_read_once_in_five_seconds(known: Robots, counting: Counting, clock: Clock) -> None:
+def test_guesses_at_one_name_read_once_in_five_seconds(known: Robots, counting: CallRecorder, clock: Clock) -> None:
     secret = create(known, "ci")
     counting.calls.clear()
 
@@ -77,7 +77,7 @@ def test_guesses_at_one_name_read_once_in_five_seconds(known: Robots, counting: 
     assert counting.calls == ["read"] * 3
 
 
-def test_invented_names_read_a_bounded_number_of_times(known: Robots, counting: Counting, clock: Clock) -> None:
+def test_invented_names_read_a_bounded_number_of_times(known: Robots, counting: CallRecorder, clock: Clock) -> None:
     secret, other = create(known, "ci"), create(known, "other")
     assert status(known, "ci", secret) == 200
     counting.calls.clear()
@@ -92,7 +92,9 @@ def test_invented_names_read_a_bounded_number_of_times(known: Robots, counting: 
     assert status(known, "ci", secret) == 200, "a robot that has proved its secret is read again in any case"
 
 
-def test_names_invented_in_many_networks_are_bounded_in_all(known: Robots, counting: Counting, clock: Clock) -> None:
+def test_names_invented_in_many_networks_are_bounded_in_all(
+    known: Robots, counting: CallRecorder, clock: Clock
+) -> None:
     secret = create(known, "ci")
     assert status(known, "ci", secret) == 200
     counting.calls.clear()
@@ -127,7 +129,7 @@ def test_a_slow_store_is_not_waited_for_by_all_threads(stores: Stores, clock: Cl
             assert status(known, "ci", secret, ELSEWHERE) == 200
             go_on.set()
 
-    turned_away, kept = flood(
+    turned_away, kept = run_concurrent_callers(
         lambda: known.identify(f"robot+invented-{next(numbers)}", secret, HOME), 90, 56, ElsewhereFirst()
     )
 

@@ -6,14 +6,14 @@ from lading.auth.google import scheduler
 from lading.auth.google.client import GoogleClient
 from lading.auth.google.id_tokens import IdTokens
 from lading.registry.errors import RegistryError
-from tests.auth.worlds import URL, World, id_token, know_certificates
+from tests.support.fake_iam_world import URL, FakeIamWorld, id_token, publish_certificates
 
 ACCOUNT = "scheduler@some-project.iam.gserviceaccount.com"
 
 
 @pytest.fixture
-def id_tokens(world: World) -> IdTokens:
-    know_certificates(world)
+def id_tokens(world: FakeIamWorld) -> IdTokens:
+    publish_certificates(world)
     return IdTokens(GoogleClient(), URL)
 
 

@@ -6,51 +6,53 @@ from urllib.parse import urlencode
 import pytest
 
 from lading.auth.google.subject import MAX_QUERIES
-from tests.api.client import Client, Response
-from tests.auth.conftest import Guard
-from tests.auth.worlds import (
+from tests.auth.conftest import AppFactory
+from tests.support.app_client import Client, Response
+from tests.support.fake_iam_world import (
     BUCKET,
     DELETE,
     PULL,
     PUSH,
     SERVICE,
     URL,
-    Guarded,
-    World,
+    FakeIamWorld,
+    RestrictedApp,
     actions_of,
     bearer,
-    by_token,
     claims_of,
     id_token,
-    know_certificates,
-    know_service_account,
+    publish_certificates,
+    register_service_account,
     service_account_key,
+    token_as_basic,
 )
-from tests.servers import basic, users
+from tests.support.server_process import basic, user_environment
 
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 ALICE = "user:alice@example.com"
 
 
 @pytest.fixture
-def app(guard: Guard, world: World) -> Guarded:
+def app(make_app: AppFactory, world: FakeIamWorld) -> RestrictedApp:
     """A registry where alice may pull and push in team-a, and all may pull from library."""
     world.token("alice")
     world.folder("team-a/", PULL, PUSH, member=ALICE)
     world.folder("team-b/", PULL, member=ALICE)
-    return guard(access=f"gs://{BUCKET}", folders="team-a,team-b", public="library/*")
+    return make_app(access=f"gs://{BUCKET}", folders="team-a,team-b", public="library/*")
 
 
 def get(client: Client, query: str = "", authorization: str = "") -> Response:
-    return client.ask("GET", f"/v2/token?{query}", headers={"Authorization": authorization} if authorization else {})
+    return client.request(
+        "GET", f"/v2/token?{query}", headers={"Authorization": authorization} if authorization else {}
+    )
 
 
 def post(client: Client, **fields: str) -> Response:
-    return client.ask("POST", "/v2/token", urlencode(fields).encode(), FORM)
+    return client.request("POST", "/v2/token", urlencode(fields).encode(), FORM)
 
 
-def test_the_answer_is_what_every_client_reads(app: Guarded) -> None:
-    answer = get(app.client, "scope=repository:team-a/app:pull,push", by_token("ya29.alice"))
+def test_the_answer_is_what_every_client_reads(app: RestrictedApp) -> None:
+    answer = get(app.client, "scope=repository:team-a/app:pull,push", token_as_basic("ya29.alice"))
 
     assert answer.json.keys() == {"token", "access_token", "expires_in", "issued_at", "scope"}
     assert answer.json["token"] == answer.json["access_token"]
@@ -95,8 +97,8 @@ SCOPES = [
 
 
 @pytest.mark.parametrize(("query", "granted"), SCOPES)
-def test_what_is_allowed_is_granted_and_no_more(app: Guarded, query: str, granted: dict[str, list[str]]) -> None:
-    answer = get(app.client, query, by_token("ya29.alice"))
+def test_what_is_allowed_is_granted_and_no_more(app: RestrictedApp, query: str, granted: dict[str, list[str]]) -> None:
+    answer = get(app.client, query, token_as_basic("ya29.alice"))
 
     assert answer.status == 200
     assert actions_of(claims_of(answer.json["token"])["access"]) == granted
@@ -106,7 +108,7 @@ def test_what_is_allowed_is_granted_and_no_more(app: Guarded, query: str, grante
     }
 
 
-def test_nobody_gets_what_is_public(app: Guarded) -> None:
+def test_nobody_gets_what_is_public(app: RestrictedApp) -> None:
     scopes = ("repository:library/app:pull,push", "repository:team-a/app:pull", "registry:catalog:*")
     answer = get(app.client, "&".join(f"scope={scope}" for scope in scopes))
 
@@ -115,11 +117,11 @@ def test_nobody_gets_what_is_public(app: Guarded) -> None:
     assert actions_of(claims["access"]) == {"library/app": ["pull"]}
     assert (claims["sub"], claims["anonymous"]) == ("", True)
     for path, status in (("library/app/tags/list", 404), ("team-a/app/tags/list", 401), ("_catalog", 401)):
-        assert app.client.ask("GET", f"/v2/{path}", headers=bearer(answer.json["token"])).status == status
+        assert app.client.request("GET", f"/v2/{path}", headers=bearer(answer.json["token"])).status == status
 
 
 BAD = [
-    by_token("ya29.unknown"),
+    token_as_basic("ya29.unknown"),
     basic("alice", "ya29.alice"),
     basic("oauth2accesstoken", ""),
     basic("", ""),
@@ -134,18 +136,18 @@ BAD = [
 
 @pytest.mark.parametrize("authorization", BAD)
 @pytest.mark.parametrize("query", ["", "scope=repository:library/app:pull", "account=x&offline_token=true&service=s"])
-def test_bad_credentials_are_never_taken_for_none(app: Guarded, authorization: str, query: str) -> None:
+def test_bad_credentials_are_never_taken_for_none(app: RestrictedApp, authorization: str, query: str) -> None:
     answer = get(app.client, query, authorization)
 
     assert (answer.status, answer.code) == (401, "UNAUTHORIZED")
     assert answer.headers["WWW-Authenticate"].startswith("Basic ")
 
 
-def test_a_login_without_scope_checks_the_credential(app: Guarded, world: World) -> None:
+def test_a_login_without_scope_checks_the_credential(app: RestrictedApp, world: FakeIamWorld) -> None:
     query = f"account=oauth2accesstoken&client_id=docker&offline_token=true&service={SERVICE}"
-    assert get(app.client, query, by_token("ya29.alice")).status == 200
-    assert get(app.client, query, by_token("ya29.wrong")).status == 401
-    know_service_account(world)
+    assert get(app.client, query, token_as_basic("ya29.alice")).status == 200
+    assert get(app.client, query, token_as_basic("ya29.wrong")).status == 401
+    register_service_account(world)
     assert get(app.client, query, basic("_json_key", service_account_key())).status == 200
     assert get(app.client, query, basic("_json_key", service_account_key(private_key_id="gone"))).status == 401
 
@@ -154,8 +156,8 @@ TWO = "repository:team-a/app:pull,push repository:team-b/app:pull"
 
 
 @pytest.mark.parametrize("scope", [TWO, "", "registry:catalog:*"])
-def test_post_says_what_get_says(app: Guarded, scope: str) -> None:
-    expected = claims_of(get(app.client, urlencode({"scope": scope}), by_token("ya29.alice")).json["token"])
+def test_post_says_what_get_says(app: RestrictedApp, scope: str) -> None:
+    expected = claims_of(get(app.client, urlencode({"scope": scope}), token_as_basic("ya29.alice")).json["token"])
     password = {"grant_type": "password", "username": "oauth2accesstoken", "password": "ya29.alice"}
     refresh = {"grant_type": "refresh_token", "refresh_token": "ya29.alice"}
 
@@ -189,7 +191,7 @@ PASSWORD = {"grant_type": "password", "username": "oauth2accesstoken"}
         ({**PASSWORD, "password": "x" * 70_000}, "invalid_request"),
     ],
 )
-def test_a_form_that_will_not_do_has_an_oauth_error(app: Guarded, fields: dict[str, str], error: str) -> None:
+def test_a_form_that_will_not_do_has_an_oauth_error(app: RestrictedApp, fields: dict[str, str], error: str) -> None:
     answer = post(app.client, **fields)
 
     # RFC 6749, section 5.2, and the distribution-spec's errors, which docker shows.
@@ -200,51 +202,51 @@ def test_a_form_that_will_not_do_has_an_oauth_error(app: Guarded, fields: dict[s
 
 
 @pytest.mark.parametrize("name", ["grant_type", "username", "password"])
-def test_a_field_that_is_there_twice_is_refused(app: Guarded, name: str) -> None:
+def test_a_field_that_is_there_twice_is_refused(app: RestrictedApp, name: str) -> None:
     fields = {**PASSWORD, "password": "ya29.alice"}
     body = urlencode([*fields.items(), (name, fields[name])]).encode()
 
-    assert app.client.ask("POST", "/v2/token", body, FORM).json["error"] == "invalid_request"
+    assert app.client.request("POST", "/v2/token", body, FORM).json["error"] == "invalid_request"
 
 
 @pytest.mark.parametrize("query", ["offline_token=true", "access_type=offline"])
-def test_no_refresh_token_is_given_out(app: Guarded, query: str) -> None:
-    assert "refresh_token" not in get(app.client, query, by_token("ya29.alice")).json
+def test_no_refresh_token_is_given_out(app: RestrictedApp, query: str) -> None:
+    assert "refresh_token" not in get(app.client, query, token_as_basic("ya29.alice")).json
     fields = {**PASSWORD, "password": "ya29.alice", **dict([query.split("=")])}
     assert "refresh_token" not in post(app.client, **fields).json
 
 
-def test_a_form_without_google_is_503(app: Guarded, world: World) -> None:
+def test_a_form_without_google_is_503(app: RestrictedApp, world: FakeIamWorld) -> None:
     world.outage("", 500)
 
     assert post(app.client, **PASSWORD, password="ya29.alice").status == 503
 
 
-def test_a_body_that_is_no_form_is_refused(app: Guarded) -> None:
+def test_a_body_that_is_no_form_is_refused(app: RestrictedApp) -> None:
     for body, media_type in ((b"{}", "application/json"), (b"\xff\xfe", FORM["Content-Type"]), (b"x=1", "text/plain")):
-        answer = app.client.ask("POST", "/v2/token", body, {"Content-Type": media_type})
+        answer = app.client.request("POST", "/v2/token", body, {"Content-Type": media_type})
         assert (answer.status, answer.json["error"]) == (400, "invalid_request")
 
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE"])
-def test_no_other_method_is_taken(app: Guarded, method: str) -> None:
-    assert app.client.ask(method, "/v2/token").status == 405
+def test_no_other_method_is_taken(app: RestrictedApp, method: str) -> None:
+    assert app.client.request(method, "/v2/token").status == 405
 
 
 def scopes_of(names: list[str]) -> str:
     return urlencode([("scope", f"repository:{name}:pull") for name in names])
 
 
-def test_where_google_is_asked_what_is_named_last_is_granted(guard: Guard, world: World) -> None:
+def test_where_google_is_asked_what_is_named_last_is_granted(make_app: AppFactory, world: FakeIamWorld) -> None:
     world.token("alice")
     world.folder("", PULL, member=ALICE)
-    app = guard(access=f"gs://{BUCKET}")
+    app = make_app(access=f"gs://{BUCKET}")
     names = [f"x{number}/a/b/c/d/e" for number in range(100)]
-    get(app.client, "", by_token("ya29.alice"))
+    get(app.client, "", token_as_basic("ya29.alice"))
     world.requests()
 
     # As a client that collects scopes: the last is the one that it needs now.
-    answer = get(app.client, scopes_of(names), by_token("ya29.alice"))
+    answer = get(app.client, scopes_of(names), token_as_basic("ya29.alice"))
 
     assert answer.status == 200
     assert len(world.requests()) <= MAX_QUERIES
@@ -254,15 +256,17 @@ def test_where_google_is_asked_what_is_named_last_is_granted(guard: Guard, world
     token = bearer(answer.json["token"])
     # Of what is left out nobody has said no: the client may ask for a token with that.
     for name, status in ((names[-1], 404), (names[0], 401)):
-        assert app.client.ask("GET", f"/v2/{name}/tags/list", headers=token).status == status
-    later = get(app.client, scopes_of([*names[1:], names[0]]), by_token("ya29.alice"))
+        assert app.client.request("GET", f"/v2/{name}/tags/list", headers=token).status == status
+    later = get(app.client, scopes_of([*names[1:], names[0]]), token_as_basic("ya29.alice"))
     assert later.json["scope"].endswith(f"repository:{names[0]}:pull")
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_a_local_user_gets_all_scopes_of_a_client_that_collects_them(guard: Guard, tmp_path: Path, method: str) -> None:
-    variables, admin = users(tmp_path / "access")
-    app = guard(**{name.removeprefix("LADING_").lower(): value for name, value in variables.items()})
+def test_a_local_user_gets_all_scopes_of_a_client_that_collects_them(
+    make_app: AppFactory, tmp_path: Path, method: str
+) -> None:
+    variables, admin = user_environment(tmp_path / "access")
+    app = make_app(**{name.removeprefix("LADING_").lower(): value for name, value in variables.items()})
     names = [f"team/app-{number}" for number in range(600)]
     if method == "GET":
         answer = get(app.client, scopes_of(names), admin)
@@ -275,23 +279,23 @@ def test_a_local_user_gets_all_scopes_of_a_client_that_collects_them(guard: Guar
     assert answer.json["scope"].split() == [f"repository:{name}:pull" for name in names[100:]]
     token = bearer(answer.json["token"])
     for name, status in ((names[100], 404), (names[599], 404), (names[0], 401)):
-        assert app.client.ask("GET", f"/v2/{name}/tags/list", headers=token).status == status
+        assert app.client.request("GET", f"/v2/{name}/tags/list", headers=token).status == status
 
 
-def test_scopes_longer_than_anybody_needs_are_left_out(app: Guarded) -> None:
+def test_scopes_longer_than_anybody_needs_are_left_out(app: RestrictedApp) -> None:
     long = f"repository:{'x' * 70_000}:pull"
     query = urlencode([("scope", long), ("scope", "repository:team-a/app:pull")])
 
-    assert get(app.client, query, by_token("ya29.alice")).json["scope"] == "repository:team-a/app:pull"
-    assert get(app.client, urlencode({"scope": long}), by_token("ya29.alice")).json["scope"] == ""
+    assert get(app.client, query, token_as_basic("ya29.alice")).json["scope"] == "repository:team-a/app:pull"
+    assert get(app.client, urlencode({"scope": long}), token_as_basic("ya29.alice")).json["scope"] == ""
 
 
-def test_who_serves_is_what_the_setting_says_and_never_host(app: Guarded) -> None:
+def test_who_serves_is_what_the_setting_says_and_never_host(app: RestrictedApp) -> None:
     headers = {"Host": "evil.example", "X-Forwarded-Host": "evil.example", "X-Forwarded-Proto": "gopher"}
 
-    challenged = app.client.ask("GET", "/v2/", headers=headers)
+    challenged = app.client.request("GET", "/v2/", headers=headers)
     assert challenged.headers["WWW-Authenticate"] == f'Bearer realm="{URL}/v2/token",service="{SERVICE}"'
-    token = app.client.ask("GET", "/v2/token?service=evil.example", headers=headers).json["token"]
+    token = app.client.request("GET", "/v2/token?service=evil.example", headers=headers).json["token"]
     assert (claims_of(token)["iss"], claims_of(token)["aud"]) == (URL, SERVICE)
 
 
@@ -309,19 +313,19 @@ def test_who_serves_is_what_the_setting_says_and_never_host(app: Guarded) -> Non
         ("DELETE", "/v2/a/b/manifests/v1", "repository:a/b:pull,delete"),
     ],
 )
-def test_the_challenge_says_which_token_will_do(app: Guarded, method: str, path: str, scope: str) -> None:
-    answer = app.client.ask(method, path)
+def test_the_challenge_says_which_token_will_do(app: RestrictedApp, method: str, path: str, scope: str) -> None:
+    answer = app.client.request(method, path)
 
     expected = f'Bearer realm="{URL}/v2/token",service="{SERVICE}"' + (f',scope="{scope}"' if scope else "")
     assert (answer.status, answer.headers["WWW-Authenticate"]) == (401, expected)
 
 
-def test_basic_goes_straight_to_every_route(app: Guarded) -> None:
-    headers = {"Authorization": by_token("ya29.alice")}
+def test_basic_goes_straight_to_every_route(app: RestrictedApp) -> None:
+    headers = {"Authorization": token_as_basic("ya29.alice")}
 
-    assert app.client.ask("GET", "/v2/", headers=headers).status == 200
-    assert app.client.ask("POST", "/v2/team-a/app/blobs/uploads/", headers=headers).status == 202
-    refused = app.client.ask("DELETE", "/v2/team-a/app/manifests/v1", headers=headers)
+    assert app.client.request("GET", "/v2/", headers=headers).status == 200
+    assert app.client.request("POST", "/v2/team-a/app/blobs/uploads/", headers=headers).status == 202
+    refused = app.client.request("DELETE", "/v2/team-a/app/manifests/v1", headers=headers)
     assert (refused.status, refused.code) == (403, "DENIED")
     assert refused.json["errors"][0]["message"] == (
         'Permission "storage.objects.delete" denied on resource '
@@ -331,28 +335,28 @@ def test_basic_goes_straight_to_every_route(app: Guarded) -> None:
 
 
 @pytest.mark.parametrize("path", ["/v2/token?scope=repository:team-a/app:pull", "/v2/", "/v2/team-a/app/tags/list"])
-def test_without_google_the_answer_is_503(app: Guarded, world: World, path: str) -> None:
+def test_without_google_the_answer_is_503(app: RestrictedApp, world: FakeIamWorld, path: str) -> None:
     world.outage("", 500)
 
-    answer = app.client.ask("GET", path, headers={"Authorization": by_token("ya29.alice")})
+    answer = app.client.request("GET", path, headers={"Authorization": token_as_basic("ya29.alice")})
 
     assert (answer.status, answer.headers["Retry-After"]) == (503, "5")
 
 
-def test_a_name_for_whoever_comes_with_an_id_token(guard: Guard, world: World) -> None:
-    know_certificates(world)
-    app = guard(public="library/*")
+def test_a_name_for_whoever_comes_with_an_id_token(make_app: AppFactory, world: FakeIamWorld) -> None:
+    publish_certificates(world)
+    app = make_app(public="library/*")
 
     token = app.token(authorization=basic("oauth2accesstoken", id_token("bob@example.com")))
 
     assert claims_of(token)["sub"] == "bob@example.com"
 
 
-def test_delete_alone_is_not_pull_and_push(guard: Guard, world: World) -> None:
+def test_delete_alone_is_not_pull_and_push(make_app: AppFactory, world: FakeIamWorld) -> None:
     world.folder("x/", DELETE, member=ALICE)
     world.token("alice")
-    app = guard(access=f"gs://{BUCKET}")
+    app = make_app(access=f"gs://{BUCKET}")
 
-    token = app.token("repository:x/app:*", authorization=by_token("ya29.alice"))
+    token = app.token("repository:x/app:*", authorization=token_as_basic("ya29.alice"))
 
     assert actions_of(claims_of(token)["access"]) == {"x/app": ["delete"]}

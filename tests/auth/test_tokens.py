@@ -19,9 +19,9 @@ from lading.auth.keys import KeyRing, Keys, SigningKey
 from lading.auth.scopes import CATALOG, MAX_SCOPES, Scope, repository
 from lading.auth.tokens import MAX_CLOCK_SKEW, TOKEN_TTL, TokenCaller, Tokens
 from lading.registry.errors import UNAUTHORIZED, RegistryError
-from tests.auth.conftest import Guard
-from tests.auth.worlds import SERVICE, URL, bearer, claims_of, encoded, pem, private_key, public_pem
-from tests.servers import basic
+from tests.auth.conftest import AppFactory
+from tests.support.fake_iam_world import SERVICE, URL, bearer, claims_of, json_base64, pem, private_key, public_pem
+from tests.support.server_process import basic
 
 KEY = SigningKey("k1", b"k" * 64)
 RING = KeyRing(lambda: Keys((KEY,), b"r" * 32))
@@ -181,7 +181,7 @@ def changed(part: int, **changes: Any) -> str:
     """A good token, one part of which is another one, with the signature as it was."""
     parts = issued().split(".")
     value = json.loads(base64.urlsafe_b64decode(parts[part] + "=="))
-    parts[part] = encoded(value | changes)
+    parts[part] = json_base64(value | changes)
     return ".".join(parts)
 
 
@@ -196,7 +196,7 @@ def signed(
 
 def confused() -> str:
     """Signed with what everybody knows, as if it were a secret (CVE-2016-5431, CVE-2022-29217)."""
-    body = f"{encoded({'alg': 'HS256', 'typ': 'JWT', 'kid': 'k1'})}.{encoded(claims_of(issued()))}"
+    body = f"{json_base64({'alg': 'HS256', 'typ': 'JWT', 'kid': 'k1'})}.{json_base64(claims_of(issued()))}"
     import hashlib
     import hmac
 
@@ -209,7 +209,7 @@ WIDER = [{"type": "repository", "name": "*", "actions": ["pull", "push", "delete
 JWK = {"kty": "oct", "k": base64.urlsafe_b64encode(b"x" * 32).decode()}
 
 ATTACKS: dict[str, Callable[[], str]] = {
-    "no algorithm": lambda: f"{encoded({'alg': 'none', 'typ': 'JWT', 'kid': 'k1'})}.{issued().split('.')[1]}.",
+    "no algorithm": lambda: f"{json_base64({'alg': 'none', 'typ': 'JWT', 'kid': 'k1'})}.{issued().split('.')[1]}.",
     "no algorithm, signature kept": lambda: changed(0, alg="none"),
     "None in other letters": lambda: changed(0, alg="nOnE"),
     "an empty algorithm": lambda: changed(0, alg=""),
@@ -226,7 +226,7 @@ ATTACKS: dict[str, Callable[[], str]] = {
     "the id of a query": lambda: signed(key=b"x" * 32, header={"kid": "' OR 1=1 --"}),
     "a very long id": lambda: signed(header={"kid": "k" * 9000}),
     "an id that is a list": lambda: changed(0, kid=["k1"]),
-    "no id": lambda: f"{encoded({'alg': 'HS256', 'typ': 'JWT'})}.{'.'.join(issued().split('.')[1:])}",
+    "no id": lambda: f"{json_base64({'alg': 'HS256', 'typ': 'JWT'})}.{'.'.join(issued().split('.')[1:])}",
     "its key in the header": lambda: signed(key=b"x" * 32, header={"jwk": JWK}),
     "its key in the header, and the right signature": lambda: signed(header={"jwk": JWK}),
     "a key's address in the header": lambda: signed(header={"jku": "http://127.0.0.1:1/keys"}),
@@ -264,7 +264,7 @@ ATTACKS: dict[str, Callable[[], str]] = {
     "cut after the header": lambda: issued().split(".")[0],
     "parts that are no base64": lambda: "%%%.%%%.%%%",
     "parts that are no JSON": lambda: "AAAA.AAAA.AAAA",
-    "a header that is a list": lambda: f"{encoded([])}.{'.'.join(issued().split('.')[1:])}",
+    "a header that is a list": lambda: f"{json_base64([])}.{'.'.join(issued().split('.')[1:])}",
     "claims that are a list": lambda: jwt.api_jws.encode(
         b"[]", KEY.secret, "HS256", headers={"kid": "k1", "typ": "JWT"}
     ),
@@ -340,15 +340,15 @@ GOOD_FOR_ANOTHER = {"replayed for another repository": "team/other", "replayed f
 
 @pytest.mark.parametrize("attack", ATTACKS.values(), ids=ATTACKS)
 def test_attacks_are_answered_401_and_not_logged(
-    attack: Callable[[], str], guard: Guard, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    attack: Callable[[], str], make_app: AppFactory, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    client = guard().client
+    client = make_app().client
     monkeypatch.setattr(client.app._authenticator, "_tokens", tokens(), raising=True)
     token = attack()
     caplog.set_level(logging.DEBUG)
 
     for method, path in (("GET", "/v2/"), ("GET", "/v2/team/app/tags/list"), ("POST", "/v2/team/app/blobs/uploads/")):
-        answer = client.ask(method, path, headers={"Authorization": f"Bearer {token}".encode().decode("latin-1")})
+        answer = client.request(method, path, headers={"Authorization": f"Bearer {token}".encode().decode("latin-1")})
         assert (answer.status, answer.code) == (401, "UNAUTHORIZED")
         assert answer.headers["WWW-Authenticate"].startswith(f'Bearer realm="{URL}/v2/token",service="{SERVICE}"')
         assert 'error="invalid_token"' in answer.headers["WWW-Authenticate"]
@@ -356,56 +356,58 @@ def test_attacks_are_answered_401_and_not_logged(
     assert len(longest) < 12 or longest not in caplog.text
 
 
-def test_the_token_that_the_attacks_begin_with_is_good(guard: Guard, monkeypatch: pytest.MonkeyPatch) -> None:
-    client = guard().client
+def test_the_token_that_the_attacks_begin_with_is_good(make_app: AppFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = make_app().client
     monkeypatch.setattr(client.app._authenticator, "_tokens", tokens(), raising=True)
 
     for good in (issued(), signed()):
-        assert client.ask("GET", "/v2/", headers=bearer(good)).status == 200
-        assert client.ask("GET", "/v2/team/app/tags/list", headers=bearer(good)).status == 404
-        assert client.ask("POST", "/v2/team/app/blobs/uploads/", headers=bearer(good)).status == 202
+        assert client.request("GET", "/v2/", headers=bearer(good)).status == 200
+        assert client.request("GET", "/v2/team/app/tags/list", headers=bearer(good)).status == 404
+        assert client.request("POST", "/v2/team/app/blobs/uploads/", headers=bearer(good)).status == 202
 
 
 @pytest.mark.parametrize("name", GOOD_FOR_ANOTHER.values(), ids=GOOD_FOR_ANOTHER)
-def test_a_token_is_good_for_what_it_names_alone(name: str, guard: Guard, monkeypatch: pytest.MonkeyPatch) -> None:
-    client = guard().client
+def test_a_token_is_good_for_what_it_names_alone(
+    name: str, make_app: AppFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = make_app().client
     monkeypatch.setattr(client.app._authenticator, "_tokens", tokens(), raising=True)
 
     for method, path in (("GET", f"/v2/{name}/tags/list"), ("POST", f"/v2/{name}/blobs/uploads/")):
-        answer = client.ask(method, path, headers=bearer(issued()))
+        answer = client.request(method, path, headers=bearer(issued()))
         assert (answer.status, answer.code) == (401, "UNAUTHORIZED")
         assert f'scope="repository:{name}:pull' in answer.headers["WWW-Authenticate"]
         assert 'error="insufficient_scope"' in answer.headers["WWW-Authenticate"]
 
 
 def test_what_the_token_was_refused_is_denied_and_not_asked_for_again(
-    guard: Guard, monkeypatch: pytest.MonkeyPatch
+    make_app: AppFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    client = guard().client
+    client = make_app().client
     monkeypatch.setattr(client.app._authenticator, "_tokens", tokens(), raising=True)
 
-    answer = client.ask("DELETE", "/v2/team/app/manifests/v1", headers=bearer(issued()))
+    answer = client.request("DELETE", "/v2/team/app/manifests/v1", headers=bearer(issued()))
 
     assert (answer.status, answer.code) == (403, "DENIED")
 
 
-def test_a_token_cannot_be_renewed_with_itself(guard: Guard) -> None:
-    app = guard(public="library/*")
+def test_a_token_cannot_be_renewed_with_itself(make_app: AppFactory) -> None:
+    app = make_app(public="library/*")
     token = app.token("repository:library/x:pull")
 
     for method, path in (("GET", "/v2/token"), ("GET", "/v2/token?scope=repository:library/x:pull")):
-        assert app.client.ask(method, path, headers=bearer(token)).status == 401
+        assert app.client.request(method, path, headers=bearer(token)).status == 401
 
 
 @pytest.mark.parametrize(
     "authorization",
     ["Basic", "Basic %", "Basic YQ==", "Basic " + "A" * 100_000, "Digest x", "basic", "Bearer", "x", basic("", "")],
 )
-def test_headers_that_make_no_sense_are_bad_credentials(authorization: str, guard: Guard) -> None:
-    app = guard(public="library/*")
+def test_headers_that_make_no_sense_are_bad_credentials(authorization: str, make_app: AppFactory) -> None:
+    app = make_app(public="library/*")
 
     for path in ("/v2/", "/v2/token", "/v2/library/x/tags/list"):
-        assert app.client.ask("GET", path, headers={"Authorization": authorization}).status == 401
+        assert app.client.request("GET", path, headers={"Authorization": authorization}).status == 401
 
 
 def test_a_caller_by_token_reads_what_it_lists() -> None:

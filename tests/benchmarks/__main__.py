@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 
 from tests.benchmarks.peers import CACHE, STARTERS, NoPeerError, Peer, running
-from tests.benchmarks.report import Report, machine
-from tests.benchmarks.work import Bench, Unfit, Work
-from tests.benchmarks.works import WORKS
+from tests.benchmarks.report import BenchmarkReport, machine
+from tests.benchmarks.workload import Bench, UnsupportedWorkload, Workload
+from tests.benchmarks.workloads import WORKS
 
 ROUNDS = 5
 USUAL = ["lading", "distribution"]
@@ -36,7 +36,7 @@ def main(arguments: Sequence[str]) -> int:
         return 2
     # What `.ci/run` has built is found, too.
     os.environ["PATH"] += f":{CACHE}:/usr/sbin"
-    report = Report(parsed.peers, parsed.access, parsed.rounds)
+    report = BenchmarkReport(parsed.peers, parsed.access, parsed.rounds)
     print(*(f"{name} {value}" for name, value in machine().items()), sep=", ")
     with tempfile.TemporaryDirectory(prefix="lading-benchmark-") as name:
         bench = Bench(Path(name), parsed.access, parsed.seconds, parsed.scale)
@@ -53,7 +53,7 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _measure(bench: Bench, work: Work, peers: list[Peer], report: Report) -> None:
+def _measure(bench: Bench, work: Workload, peers: list[Peer], report: BenchmarkReport) -> None:
     """All rounds of one piece of work; whoever began the last round ends this one."""
     able = list(peers)
     # Round 0 warms up caches and files, and is not counted.
@@ -61,7 +61,7 @@ def _measure(bench: Bench, work: Work, peers: list[Peer], report: Report) -> Non
         for peer in able[:: 1 if number % 2 else -1]:
             try:
                 figures = work.run(bench, peer)
-            except _unfit(peer) as reason:
+            except _why_unsupported(peer) as reason:
                 print(f"\n{work.name} is left out for {peer.name}: {reason}")
                 able = [one for one in able if one is not peer]
                 continue
@@ -71,9 +71,9 @@ def _measure(bench: Bench, work: Work, peers: list[Peer], report: Report) -> Non
         print(report.table(work.name), flush=True)
 
 
-def _unfit(peer: Peer) -> tuple[type[BaseException], ...]:
+def _why_unsupported(peer: Peer) -> tuple[type[BaseException], ...]:
     """What says that a registry cannot do a piece of work. One that keeps nothing fails at what it should have kept."""
-    return (Unfit, pytest.skip.Exception) if peer.keeps else (Exception, pytest.skip.Exception)
+    return (UnsupportedWorkload, pytest.skip.Exception) if peer.keeps else (Exception, pytest.skip.Exception)
 
 
 def _parser() -> argparse.ArgumentParser:

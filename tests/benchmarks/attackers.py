@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Final
 
 from lading_storage.digests import digest_of
-from tests.servers import basic
+from tests.support.server_process import basic
 
 SOURCE: Final = "127.0.0.2"
 IP_BIND_ADDRESS_NO_PORT: Final = 24
@@ -33,7 +33,7 @@ LARGE: Final = bytes(8 * 1024 * 1024)
 VICTIM: Final = "admin"
 """The user whose password is guessed."""
 
-MOST_READ: Final = 1 << 16
+MAX_READ: Final = 1 << 16
 
 
 class Attacker:
@@ -50,7 +50,7 @@ class Attacker:
         """Send something, and wait as an attacker would. Raises OSError and HTTPException."""
         raise NotImplementedError
 
-    def ask(self, path: str, authorization: str) -> None:
+    def request(self, path: str, authorization: str) -> None:
         """Send one request over a connection of its own, and read the answer."""
         connection = http.client.HTTPConnection(self._host, self._port)
         connection.sock = self.connect()
@@ -80,7 +80,7 @@ class WrongPasswords(Attacker):
     def step(self, stop: threading.Event) -> None:
         self._turn += 1
         user = VICTIM if self._turn % 2 else f"user-{self._number}"
-        self.ask("/v2/token", basic(user, f"guess-{self._number}-{self._turn}"))
+        self.request("/v2/token", basic(user, f"guess-{self._number}-{self._turn}"))
 
 
 class InventedTokens(Attacker):
@@ -96,7 +96,7 @@ class InventedTokens(Attacker):
             basic("oauth2accesstoken", unknown_key + invented),
             f"Bearer {unknown_key}{invented}",
         )
-        self.ask("/v2/", ways[self._turn % len(ways)])
+        self.request("/v2/", ways[self._turn % len(ways)])
 
 
 class Listings(Attacker):
@@ -105,7 +105,7 @@ class Listings(Attacker):
     def step(self, stop: threading.Event) -> None:
         self._turn += 1
         size = (1000, 1, 100)[self._turn % 3]
-        self.ask(f"/v2/_catalog?n={size}", basic(HOSTILE_USER, HOSTILE_SECRET))
+        self.request(f"/v2/_catalog?n={size}", basic(HOSTILE_USER, HOSTILE_SECRET))
 
 
 class SlowBodies(Attacker):
@@ -129,7 +129,7 @@ class NeverReading(Attacker):
         head = f"GET /v2/{HOSTILE_REPOSITORY}/blobs/{digest_of(LARGE)} HTTP/1.1\r\nHost: localhost\r\n"
         request = f"{head}Authorization: {basic(HOSTILE_USER, HOSTILE_SECRET)}\r\n\r\n".encode()
         with self.connect() as connection:
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, MOST_READ)
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, MAX_READ)
             connection.sendall(request * 4)
             stop.wait(120)
 

@@ -17,19 +17,19 @@ from pathlib import Path
 from typing import Final
 
 from lading_storage.digests import digest_of
-from tests import images
 from tests.benchmarks.peers import REPOSITORY, Peer
-from tests.benchmarks.work import MIB, Bench, Figures, Work
-from tests.clients.commands import Commands
-from tests.clients.daemons import Docker, dockerd
-from tests.clients.layouts import write_image
-from tests.needs import program
+from tests.benchmarks.workload import MIB, Bench, Figures, Workload
+from tests.support import images
+from tests.support.client_commands import ProgramRunner
+from tests.support.container_daemons import Docker, dockerd
+from tests.support.oci_layouts import write_image
+from tests.support.requirements import find_program
 
 LAYERS: Final = 12
 SIZE: Final = MIB
 """Bytes of a layer, which do not become fewer when they are compressed."""
 
-FRESH = itertools.count()
+IMAGE_NUMBERS = itertools.count()
 """Numbers for what must be new."""
 
 
@@ -39,12 +39,12 @@ class Crane:
     def __init__(self, bench: Bench) -> None:
         self._folder = bench.folder
         self._size = SIZE // bench.scale
-        self._path = program("crane", "go install github.com/google/go-containerregistry/cmd/crane@latest")
+        self._path = find_program("crane", "go install github.com/google/go-containerregistry/cmd/crane@latest")
         self._commands = bench.once("commands", lambda: _commands(bench))
 
     def image(self, peer: Peer) -> str:
         """A new image that can be pushed; answers its name there."""
-        name = f"{peer.address}/{REPOSITORY}:c{next(FRESH)}"
+        name = f"{peer.address}/{REPOSITORY}:c{next(IMAGE_NUMBERS)}"
         # The layout adds a layer of its own.
         write_image(self._place(name), [images.blob(self._size) for _ in range(LAYERS - 1)])
         return name
@@ -77,7 +77,7 @@ class DockerClient:
 
     def image(self, peer: Peer) -> str:
         """A new image that can be pushed; answers its name there."""
-        name = f"{peer.address}/{REPOSITORY}:d{next(FRESH)}"
+        name = f"{peer.address}/{REPOSITORY}:d{next(IMAGE_NUMBERS)}"
         archive = self._folder / "image.tar"
         _write_archive(archive, name, [images.blob(self._size) for _ in range(LAYERS)])
         self._docker("load", "-i", archive)
@@ -142,10 +142,10 @@ def _own_cpu() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def _commands(bench: Bench) -> Commands:
+def _commands(bench: Bench) -> ProgramRunner:
     home = bench.folder / "home"
     home.mkdir()
-    return Commands(home)
+    return ProgramRunner(home)
 
 
 def _docker(bench: Bench) -> Docker:
@@ -159,7 +159,7 @@ def _relabel(layout: Path) -> None:
     blobs, index = layout / "blobs" / "sha256", json.loads((layout / "index.json").read_text())
     manifest = json.loads((blobs / _hex(index["manifests"][0])).read_text())
     config = json.loads((blobs / _hex(manifest["config"])).read_text())
-    config["author"] = str(next(FRESH))
+    config["author"] = str(next(IMAGE_NUMBERS))
     for content, named in ((config, manifest["config"]), (manifest, index["manifests"][0])):
         written = json.dumps(content).encode()
         named |= {"digest": digest_of(written), "size": len(written)}
@@ -193,7 +193,7 @@ def _tar(files: dict[str, bytes]) -> bytes:
 
 
 WORKS = tuple(
-    Work(f"{name}-{what}", f"{text} by {name}", partial(run, make=make))
+    Workload(f"{name}-{what}", f"{text} by {name}", partial(run, make=make))
     for name, make in (("crane", Crane), ("docker", DockerClient))
     for what, text, run in (
         ("push", "the first push of an image of 12 layers of 1 MiB", _first_push),

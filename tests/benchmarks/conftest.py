@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.clients.commands import Commands
+from tests.support.client_commands import ProgramRunner
 
 
 @pytest.fixture
-def commands(tmp_path: Path) -> Commands:
+def commands(tmp_path: Path) -> ProgramRunner:
     """Runs programs with a home of their own."""
     home = tmp_path / "home"
     home.mkdir()
-    return Commands(home)
+    return ProgramRunner(home)

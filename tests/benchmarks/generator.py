@@ -6,7 +6,7 @@ from pathlib import Path
 from tempfile import gettempdir
 from typing import Final
 
-from tests.needs import program
+from tests.support.requirements import find_program
 
 SOURCES: Final = Path(__file__).parent / "load"
 
@@ -15,6 +15,6 @@ SOURCES: Final = Path(__file__).parent / "load"
 def built() -> str:
     """Its path."""
     path = Path(gettempdir()) / "lading-load"
-    go = program("go", "https://go.dev, 1.25 or newer")
+    go = find_program("go", "https://go.dev, 1.25 or newer")
     subprocess.run([go, "build", "-buildvcs=false", "-o", path, "."], cwd=SOURCES, check=True)
     return str(path)

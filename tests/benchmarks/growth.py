@@ -4,12 +4,12 @@ import statistics
 import time
 from typing import Final
 
-from tests import images as content
 from tests.benchmarks import images
 from tests.benchmarks.images import Pusher
-from tests.benchmarks.load import ask
+from tests.benchmarks.load import send_requests
 from tests.benchmarks.peers import REPOSITORY, Peer
-from tests.benchmarks.work import MIB, Bench, Figures, Unfit, Work
+from tests.benchmarks.workload import MIB, Bench, Figures, UnsupportedWorkload, Workload
+from tests.support import images as content
 
 TAGS: Final = (10, 1_000, 10_000, 100_000)
 REPOSITORIES: Final = (1, 100, 1_000, 10_000)
@@ -48,11 +48,11 @@ def _repositories(bench: Bench, peer: Peer) -> Figures:
     config = content.descriptor(content.EMPTY_CONFIG)["digest"]
 
     def fill(push: Pusher, number: int) -> None:
-        push.ask("POST", f"/v2/grown/r{number}/blobs/uploads/?mount={config}&from={REPOSITORY}")
+        push.request("POST", f"/v2/grown/r{number}/blobs/uploads/?mount={config}&from={REPOSITORY}")
         push.manifest(manifest, "v1", f"grown/r{number}")
 
     for count in (max(1, each // bench.scale) for each in REPOSITORIES):
-        images.spread(peer, range(there, count), fill)
+        images.run_concurrently(peer, range(there, count), fill)
         there = count
         figures |= _measure(peer, f"{count:,} repositories", "v1", manifest)
     return figures
@@ -71,7 +71,7 @@ def _clients(bench: Bench, peer: Peer) -> Figures:
     image: images.Pushed = peer.once("image", images.image)
     for count in CLIENTS:
         with bench.watching(peer) as used:
-            result = ask(peer, [image.manifest("v1")], connections=count, seconds=bench.seconds)
+            result = send_requests(peer, [image.manifest("v1")], connections=count, seconds=bench.seconds)
         name = f"{count} clients"
         figures |= {
             f"{name}: requests/s": result["requests"] / result["seconds"],
@@ -85,7 +85,7 @@ def _clients(bench: Bench, peer: Peer) -> Figures:
 
 def _measure(peer: Peer, name: str, tag: str, manifest: bytes) -> Figures:
     """The median of some pulls by tag and of some pushes of a manifest by a tag that is new, and memory then."""
-    pulled = ask(peer, [f"/v2/{REPOSITORY}/manifests/{tag}"], count=PULLS)
+    pulled = send_requests(peer, [f"/v2/{REPOSITORY}/manifests/{tag}"], count=PULLS)
     pushes = []
     with images.pusher(peer) as push:
         for number in range(PUSHES):
@@ -98,14 +98,14 @@ def _measure(peer: Peer, name: str, tag: str, manifest: bytes) -> Figures:
 
 def _only_lading(bench: Bench, peer: Peer) -> None:
     if peer.name != "lading":
-        raise Unfit("to fill it takes too long")
+        raise UnsupportedWorkload("to fill it takes too long")
     if bench.access != "everybody":
-        raise Unfit("a token is for one repository")
+        raise UnsupportedWorkload("a token is for one repository")
 
 
 WORKS = (
-    Work("grow-tags", "a repository of 10 to 100,000 tags", _tags, once=True),
-    Work("grow-repositories", "1 to 10,000 repositories", _repositories, once=True),
-    Work("grow-layers", "manifests of 1 to 120 layers", _layers, once=True),
-    Work("grow-clients", "1 to 256 clients that pull a manifest", _clients, once=True),
+    Workload("grow-tags", "a repository of 10 to 100,000 tags", _tags, once=True),
+    Workload("grow-repositories", "1 to 10,000 repositories", _repositories, once=True),
+    Workload("grow-layers", "manifests of 1 to 120 layers", _layers, once=True),
+    Workload("grow-clients", "1 to 256 clients that pull a manifest", _clients, once=True),
 )

@@ -21,11 +21,11 @@ from typing import Final
 
 from lading.auth.access_files import hash_password
 from lading_storage.digests import digest_of
-from tests import images
 from tests.benchmarks.attackers import HOSTILE_REPOSITORY, HOSTILE_SECRET, HOSTILE_USER, KINDS, LARGE, VICTIM
 from tests.benchmarks.peers import REPOSITORY, Peer
-from tests.benchmarks.work import Bench, Figures, Unfit, Work
-from tests.servers import Server, basic, serving
+from tests.benchmarks.workload import Bench, Figures, UnsupportedWorkload, Workload
+from tests.support import images
+from tests.support.server_process import Server, basic, serving
 
 ATTACKERS: Final = 50
 GRANTS: Final = 1_000
@@ -34,10 +34,10 @@ GRANTS: Final = 1_000
 OTHERS: Final = 1_500
 """Repositories that this user may not see."""
 
-LENGTH: Final = 5
+MEASURE_SECONDS: Final = 5
 """Seconds of one measurement, for each of `--seconds`."""
 
-BEGIN: Final = 1.0
+WARM_UP_SECONDS: Final = 1.0
 """Seconds that attackers have before the measurement beside them begins."""
 
 ANSWER_TIMEOUT: Final = 60.0
@@ -53,14 +53,14 @@ PULLS, LOGINS, FIRST_LOGINS = 20.0, 5.0, 2.0
 
 
 @dataclass
-class Besieged:
+class AttackedRegistry:
     """A registry to be attacked, the path of a manifest in it, and the users who have not logged in yet."""
 
     server: Server
     manifest: str
-    newcomers: Iterator[str]
+    users_not_logged_in: Iterator[str]
 
-    def ask(self, path: str, authorization: str) -> bytes:
+    def request(self, path: str, authorization: str) -> bytes:
         """The answer to a request over a connection of its own. Raises OSError where it is no 200."""
         connection = http.client.HTTPConnection("127.0.0.1", self.server.port, timeout=ANSWER_TIMEOUT)
         with contextlib.closing(connection):
@@ -73,7 +73,7 @@ class Besieged:
 
     def token(self, user: str) -> str:
         """Log in."""
-        content = self.ask(f"/v2/token?scope=repository:{REPOSITORY}:pull", basic(user, SECRET))
+        content = self.request(f"/v2/token?scope=repository:{REPOSITORY}:pull", basic(user, SECRET))
         text: str = json.loads(content)["token"]
         return text
 
@@ -109,13 +109,13 @@ class Series:
         return 1000 * sorted(self.seconds)[math.ceil(0.99 * len(self.seconds)) - 1]
 
 
-def measured(besieged: Besieged, length: float) -> dict[str, Series]:
+def measure(besieged: AttackedRegistry, length: float) -> dict[str, Series]:
     """Pulls and logins, all at once, for so long."""
     authorization = f"Bearer {besieged.token(VICTIM)}"
     series = {
-        "pull": Series(lambda: besieged.ask(besieged.manifest, authorization), PULLS),
+        "pull": Series(lambda: besieged.request(besieged.manifest, authorization), PULLS),
         "login": Series(lambda: besieged.token(VICTIM), LOGINS),
-        "first login": Series(lambda: besieged.token(next(besieged.newcomers)), FIRST_LOGINS),
+        "first login": Series(lambda: besieged.token(next(besieged.users_not_logged_in)), FIRST_LOGINS),
     }
     threads = [threading.Thread(target=each.run, args=[length]) for each in series.values()]
     for thread in threads:
@@ -126,21 +126,22 @@ def measured(besieged: Besieged, length: float) -> dict[str, Series]:
 
 
 @contextlib.contextmanager
-def attacked(address: str, kind: str, number: int) -> Iterator[None]:
+def run_attackers(address: str, kind: str, number: int) -> Iterator[None]:
     """So many attackers of a kind, until the block ends."""
     command = [sys.executable, "-m", "tests.benchmarks.attackers", address, kind, str(number)]
     with subprocess.Popen(command, stdin=subprocess.PIPE) as process:
-        time.sleep(BEGIN)
+        time.sleep(WARM_UP_SECONDS)
         yield
         process.communicate()
 
 
-def _besieged(bench: Bench) -> Besieged:
+def _start_attacked_registry(bench: Bench) -> AttackedRegistry:
     """Begin a registry with all that is in it."""
     folder = bench.folder / "hostile"
     folder.mkdir()
     names = [
-        f"newcomer-{number}" for number in range(int(4 * FIRST_LOGINS * LENGTH * bench.seconds * len(WORKS)) + 100)
+        f"newcomer-{number}"
+        for number in range(int(4 * FIRST_LOGINS * MEASURE_SECONDS * bench.seconds * len(WORKS)) + 100)
     ]
     hashed, hostile = hash_password(SECRET), hash_password(HOSTILE_SECRET)
     (folder / "users").write_text(
@@ -163,7 +164,7 @@ def _besieged(bench: Bench) -> Besieged:
     for name in (REPOSITORY, *there):
         _push_image(server, name)
     _push_blob(server, HOSTILE_REPOSITORY, LARGE)
-    return Besieged(server, f"/v2/{REPOSITORY}/manifests/{TAG}", iter(names))
+    return AttackedRegistry(server, f"/v2/{REPOSITORY}/manifests/{TAG}", iter(names))
 
 
 def _push_image(server: Server, repository: str) -> None:
@@ -180,12 +181,12 @@ def _push_blob(server: Server, repository: str, content: bytes) -> None:
 
 def _attack(bench: Bench, peer: Peer, kind: str) -> Figures:
     if peer.name != "lading":
-        raise Unfit("its users and their rights are kept elsewhere")
-    besieged: Besieged = bench.once("besieged", lambda: _besieged(bench))
-    length = LENGTH * bench.seconds
-    alone = measured(besieged, length)
-    with attacked(besieged.server.host, kind, ATTACKERS):
-        beside = measured(besieged, length)
+        raise UnsupportedWorkload("its users and their rights are kept elsewhere")
+    besieged: AttackedRegistry = bench.once("besieged", lambda: _start_attacked_registry(bench))
+    length = MEASURE_SECONDS * bench.seconds
+    alone = measure(besieged, length)
+    with run_attackers(besieged.server.host, kind, ATTACKERS):
+        beside = measure(besieged, length)
     figures: Figures = {}
     for name, series in beside.items():
         figures[f"{name}, p99 ms alone"] = alone[name].p99
@@ -195,9 +196,9 @@ def _attack(bench: Bench, peer: Peer, kind: str) -> Figures:
     return figures
 
 
-def _row(kind: str) -> Work:
+def _row(kind: str) -> Workload:
     text = f"pulls and logins beside {ATTACKERS} clients: {kind}"
-    return Work(f"hostile-{kind}", text, partial(_attack, kind=kind), once=True)
+    return Workload(f"hostile-{kind}", text, partial(_attack, kind=kind), once=True)
 
 
 WORKS = tuple(_row(kind) for kind in (*KINDS, "all"))

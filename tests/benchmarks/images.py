@@ -10,11 +10,11 @@ from typing import Any, Final
 from urllib.parse import urlencode
 
 from lading_storage.digests import digest_of
-from tests import images
 from tests.benchmarks.peers import REPOSITORY, Peer
+from tests.support import images
 
 LAYERS: Final = 12
-AT_ONCE: Final = 8
+CONCURRENCY: Final = 8
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Pusher:
     def close(self) -> None:
         self._connection.close()
 
-    def ask(self, method: str, path: str, body: bytes = b"", **headers: str) -> tuple[int, str]:
+    def request(self, method: str, path: str, body: bytes = b"", **headers: str) -> tuple[int, str]:
         """One request; answers the status and the Location."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         self._connection.request(method, path, body, {**self._headers, **named})
@@ -58,16 +58,16 @@ class Pusher:
     def blob(self, content: bytes, repository: str = REPOSITORY) -> str:
         """Push a blob; answers its digest."""
         digest = digest_of(content)
-        path = self._path(self.ask("POST", f"/v2/{repository}/blobs/uploads/"), digest)
-        self.ask("PUT", path, content, Content_Type="application/octet-stream")
+        path = self._path(self.request("POST", f"/v2/{repository}/blobs/uploads/"), digest)
+        self.request("PUT", path, content, Content_Type="application/octet-stream")
         return digest
 
     def streamed_blob(self, content: bytes, repository: str = REPOSITORY) -> str:
         """Push a blob as docker does, by POST, one PATCH and PUT; answers its digest."""
         digest = digest_of(content)
-        path = self._path(self.ask("POST", f"/v2/{repository}/blobs/uploads/"))
-        path = self._path(self.ask("PATCH", path, content, Content_Type="application/octet-stream"), digest)
-        self.ask("PUT", path)
+        path = self._path(self.request("POST", f"/v2/{repository}/blobs/uploads/"))
+        path = self._path(self.request("PATCH", path, content, Content_Type="application/octet-stream"), digest)
+        self.request("PUT", path)
         return digest
 
     def _path(self, answer: tuple[int, str], digest: str = "") -> str:
@@ -81,7 +81,7 @@ class Pusher:
         """Push a manifest by a tag, or by its digest and perhaps with tags; answers the digest."""
         digest = digest_of(content)
         path = f"/v2/{repository}/manifests/{reference or digest}?{urlencode([('tag', tag) for tag in tags])}"
-        self.ask("PUT", path, content, Content_Type=json.loads(content)["mediaType"])
+        self.request("PUT", path, content, Content_Type=json.loads(content)["mediaType"])
         return digest
 
 
@@ -107,7 +107,7 @@ def tags(peer: Peer, count: int) -> None:
     manifest = images.manifest([])
     with pusher(peer) as push:
         push.blob(images.EMPTY_CONFIG)
-    spread(peer, range(count), lambda push, number: push.manifest(manifest, f"t{number}"))
+    run_concurrently(peer, range(count), lambda push, number: push.manifest(manifest, f"t{number}"))
 
 
 def referrers(peer: Peer, count: int) -> str:
@@ -118,17 +118,17 @@ def referrers(peer: Peer, count: int) -> str:
         push.blob(images.EMPTY_CONFIG)
         digest = push.manifest(subject, "subject")
     each = [images.manifest([], subject=named, annotations={"number": str(number)}) for number in range(count)]
-    spread(peer, each, lambda push, manifest: push.manifest(manifest))
+    run_concurrently(peer, each, lambda push, manifest: push.manifest(manifest))
     return digest
 
 
-def spread(peer: Peer, items: Sequence[Any], work: Any) -> None:
+def run_concurrently(peer: Peer, items: Sequence[Any], work: Any) -> None:
     """Do `work` for each of `items`, some at a time."""
 
     def some(first: int) -> None:
         with pusher(peer) as push:
-            for item in items[first::AT_ONCE]:
+            for item in items[first::CONCURRENCY]:
                 work(push, item)
 
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        list(pool.map(some, range(AT_ONCE)))
+    with ThreadPoolExecutor(CONCURRENCY) as pool:
+        list(pool.map(some, range(CONCURRENCY)))

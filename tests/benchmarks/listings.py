@@ -3,9 +3,9 @@
 import time
 
 from tests.benchmarks import images
-from tests.benchmarks.load import ask
+from tests.benchmarks.load import send_requests
 from tests.benchmarks.peers import REPOSITORY, Peer
-from tests.benchmarks.work import Bench, Figures, Unfit, Work
+from tests.benchmarks.workload import Bench, Figures, UnsupportedWorkload, Workload
 
 TAGS = 10_000
 REFERRERS = 1_000
@@ -22,7 +22,7 @@ def _tags(bench: Bench, peer: Peer) -> Figures:
 
 def _referrers(bench: Bench, peer: Peer) -> Figures:
     if peer.name != "lading":
-        raise Unfit("no referrers API")
+        raise UnsupportedWorkload("no referrers API")
     subject = peer.once("referrers", lambda peer: images.referrers(peer, REFERRERS // bench.scale))
     return _ask(bench, peer, [f"/v2/{REPOSITORY}/referrers/{subject}"])
 
@@ -30,7 +30,7 @@ def _referrers(bench: Bench, peer: Peer) -> Figures:
 def _ask(bench: Bench, peer: Peer, paths: list[str]) -> Figures:
     began = time.perf_counter()
     with bench.watching(peer) as used:
-        ask(peer, paths, count=len(paths))
+        send_requests(peer, paths, count=len(paths))
     return {
         "ms": (time.perf_counter() - began) * 1000,
         "CPU ms": used.cpu * 1000,
@@ -39,6 +39,6 @@ def _ask(bench: Bench, peer: Peer, paths: list[str]) -> Figures:
 
 
 WORKS = (
-    Work("tags", "the names of 10,000 tags, 1,000 a page", _tags),
-    Work("referrers", "the descriptors of 1,000 referrers", _referrers),
+    Workload("tags", "the names of 10,000 tags, 1,000 a page", _tags),
+    Workload("referrers", "the descriptors of 1,000 referrers", _referrers),
 )

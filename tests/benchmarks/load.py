@@ -13,7 +13,9 @@ class LoadError(Exception):
     """Some of the requests failed, so that the rest says nothing."""
 
 
-def ask(peer: Peer, paths: Sequence[str], method: str = "GET", headers: Sequence[str] = (), **flags: Any) -> Any:
+def send_requests(
+    peer: Peer, paths: Sequence[str], method: str = "GET", headers: Sequence[str] = (), **flags: Any
+) -> Any:
     """Requests of `paths`, in turn, over and over. `flags` are those of the program; its result is answered."""
     return _run(peer, "ask", {"method": method, **flags}, headers, paths)
 

@@ -24,8 +24,8 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from tests.benchmarks.generator import built
-from tests.benchmarks.usage import Tree
-from tests.servers import serving, users
+from tests.benchmarks.process_usage import Tree
+from tests.support.server_process import serving, user_environment
 
 REPOSITORY: Final = "bench/app"
 """Where everything is pushed to, but what must be elsewhere."""
@@ -74,9 +74,9 @@ class Peer:
 
 
 @contextlib.contextmanager
-def lading(folder: Path, access: str) -> Iterator[Peer]:
+def lading_peer(folder: Path, access: str) -> Iterator[Peer]:
     """Lading, from this checkout."""
-    variables, login = users(folder) if access == "token" else ({"LADING_ACCESS": "everybody"}, "")
+    variables, login = user_environment(folder) if access == "token" else ({"LADING_ACCESS": "everybody"}, "")
     environment = {**variables, "LADING_DATA": str(folder / "data")}
     with serving(environment, folder / "log") as server:
         server.authorization = login
@@ -117,7 +117,7 @@ def docker_registry(folder: Path, access: str) -> Iterator[Peer]:
 
 
 @contextlib.contextmanager
-def nothing(folder: Path, access: str) -> Iterator[Peer]:
+def null_peer(folder: Path, access: str) -> Iterator[Peer]:
     """What no registry can be faster than."""
     command = [built(), "answer", "-address", "127.0.0.1:{port}"]
     with serving({}, folder / "log", command=command) as server:
@@ -125,16 +125,16 @@ def nothing(folder: Path, access: str) -> Iterator[Peer]:
 
 
 @contextlib.contextmanager
-def elsewhere(name: str, address: str) -> Iterator[Peer]:
+def remote_peer(name: str, address: str) -> Iterator[Peer]:
     """A registry that runs already, and lets everybody in."""
     yield Peer(name, address)
 
 
 STARTERS: Final[Mapping[str, Callable[[Path, str], contextlib.AbstractContextManager[Peer]]]] = {
-    "lading": lading,
+    "lading": lading_peer,
     "distribution": distribution,
     "docker-registry": docker_registry,
-    "nothing": nothing,
+    "nothing": null_peer,
 }
 
 
@@ -149,7 +149,7 @@ def start(name: str, folder: Path, access: str) -> contextlib.AbstractContextMan
     """One of them. Raises NoPeerError."""
     own, is_address, address = name.partition("=")
     if is_address:
-        return elsewhere(own, address)
+        return remote_peer(own, address)
     place = folder / f"{name}-{time.monotonic_ns()}"
     place.mkdir(parents=True)
     return STARTERS[name](place, access)

@@ -3,17 +3,17 @@
 from functools import partial
 
 from tests.benchmarks import images
-from tests.benchmarks.load import ask
+from tests.benchmarks.load import send_requests
 from tests.benchmarks.peers import Peer
-from tests.benchmarks.work import Bench, Figures, Work
+from tests.benchmarks.workload import Bench, Figures, Workload
 
 
 def _read(bench: Bench, peer: Peer, method: str, what: str, connections: int) -> Figures:
     image: images.Pushed = peer.once("image", images.image)
     path = {"tag": image.manifest("v1"), "digest": image.manifest(), "blob": image.blob()}[what]
-    ask(peer, [path], method, connections=connections, seconds=bench.seconds / 4)
+    send_requests(peer, [path], method, connections=connections, seconds=bench.seconds / 4)
     with bench.watching(peer) as used:
-        result = ask(peer, [path], method, connections=connections, seconds=bench.seconds)
+        result = send_requests(peer, [path], method, connections=connections, seconds=bench.seconds)
     return {
         "requests/s": result["requests"] / result["seconds"],
         "p50 ms": result["p50"] / 1000,
@@ -23,11 +23,11 @@ def _read(bench: Bench, peer: Peer, method: str, what: str, connections: int) ->
     }
 
 
-def _row(method: str, what: str, connections: int) -> Work:
+def _row(method: str, what: str, connections: int) -> Workload:
     words = {"tag": "a manifest by tag", "digest": "a manifest by digest", "blob": "a blob"}
     name = f"{method.lower()}-{what}-{connections}"
     text = f"{method} {words[what]}, {connections} connection{'s' * (connections > 1)}"
-    return Work(name, text, partial(_read, method=method, what=what, connections=connections))
+    return Workload(name, text, partial(_read, method=method, what=what, connections=connections))
 
 
 WORKS = tuple(

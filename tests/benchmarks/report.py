@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks.work import Figures, Work
+from tests.benchmarks.workload import Figures, Workload
 
 
 @dataclass
-class Report:
+class BenchmarkReport:
     """All rounds of all work, by work, figure and peer."""
 
     peers: Sequence[str]
@@ -24,7 +24,7 @@ class Report:
     _works: dict[str, str] = field(default_factory=dict)
     _values: dict[str, dict[str, dict[str, list[float]]]] = field(default_factory=dict)
 
-    def add(self, work: Work, peer: str, figures: Figures) -> None:
+    def add(self, work: Workload, peer: str, figures: Figures) -> None:
         """One round."""
         self._works[work.name] = work.what
         values = self._values.setdefault(work.name, {})

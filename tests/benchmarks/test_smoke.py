@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from tests.benchmarks.__main__ import _parser, main
-from tests.benchmarks.report import Report
-from tests.benchmarks.work import Bench, Work
-from tests.benchmarks.works import WORKS
-from tests.needs import program
+from tests.benchmarks.report import BenchmarkReport
+from tests.benchmarks.workload import Bench, Workload
+from tests.benchmarks.workloads import WORKS
+from tests.support.requirements import find_program
 
 SMALL = ["--peers", "lading", "--rounds", "1", "--scale", "200", "--seconds", "0.1"]
 NAMED = ["get-tag-32", "upload-small", "upload-large", "download-range", "tags", "referrers", "start"]
@@ -21,7 +21,7 @@ NAMED = ["get-tag-32", "upload-small", "upload-large", "download-range", "tags",
 def test_what_is_named_is_measured(
     access: str, named: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    program("go", "https://go.dev")
+    find_program("go", "https://go.dev")
 
     assert main([*named, *SMALL, "--access", access, "--json", str(tmp_path / "results" / "run.json")]) == 0
 
@@ -35,8 +35,8 @@ def test_what_is_named_is_measured(
 
 
 def test_a_registry_that_keeps_nothing_shows_what_is_the_clients_own(capsys: pytest.CaptureFixture[str]) -> None:
-    program("go", "https://go.dev")
-    program("crane", "go install github.com/google/go-containerregistry/cmd/crane@latest")
+    find_program("go", "https://go.dev")
+    find_program("crane", "go install github.com/google/go-containerregistry/cmd/crane@latest")
 
     assert main(["crane-push-again", "crane-pull", "download-range", *SMALL, "--peers", "lading,nothing"]) == 0
 
@@ -52,8 +52,8 @@ def test_what_is_not_there_is_refused(capsys: pytest.CaptureFixture[str]) -> Non
 
 
 def test_the_table_compares_round_by_round() -> None:
-    report = Report(["a", "b"], "everybody", 3)
-    work = Work("w", "a piece of work", lambda bench, peer: {})
+    report = BenchmarkReport(["a", "b"], "everybody", 3)
+    work = Workload("w", "a piece of work", lambda bench, peer: {})
     for ours, theirs in ((1, 2), (10, 20), (400, 200)):
         report.add(work, "a", {"s": ours})
         report.add(work, "b", {"s": theirs})

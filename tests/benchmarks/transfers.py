@@ -4,11 +4,11 @@ import os
 from functools import partial
 from typing import Final
 
-from tests import images as content
 from tests.benchmarks import images
-from tests.benchmarks.load import ask, push
+from tests.benchmarks.load import push, send_requests
 from tests.benchmarks.peers import REPOSITORY, Peer
-from tests.benchmarks.work import MIB, Bench, Figures, Used, Work
+from tests.benchmarks.workload import MIB, Bench, Figures, ResourceUsage, Workload
+from tests.support import images as content
 
 GIB: Final = 1024 * MIB
 SMALL: Final = MIB
@@ -44,7 +44,7 @@ def _download(bench: Bench, peer: Peer, header: str = "", count: int = 1) -> Fig
     size = LARGE // bench.scale
     path = peer.once("large", lambda peer: _large(peer, size))
     with bench.watching(peer) as used:
-        result = ask(peer, [path], headers=[header] if header else [], count=max(1, count // bench.scale))
+        result = send_requests(peer, [path], headers=[header] if header else [], count=max(1, count // bench.scale))
     return _figures(result, used)
 
 
@@ -53,7 +53,7 @@ def _large(peer: Peer, size: int) -> str:
         return f"/v2/{REPOSITORY}/blobs/{one.blob(content.blob(size))}"
 
 
-def _figures(result: dict[str, float], used: Used) -> Figures:
+def _figures(result: dict[str, float], used: ResourceUsage) -> Figures:
     return {
         "MB/s": result["bytes"] / result["seconds"] / 1e6,
         "CPU s/GiB": used.cpu / result["bytes"] * GIB,
@@ -66,8 +66,10 @@ def _figures(result: dict[str, float], used: Used) -> Figures:
 RANGE: Final = "Range: bytes=1000000-2048575"
 
 WORKS = (
-    Work("upload-small", "200 blobs of 1 MiB, 4 at a time", partial(_upload, size=SMALL, count=MANY, connections=4)),
-    Work("upload-large", "a blob of 512 MiB", partial(_upload, size=LARGE, count=1)),
-    Work("download-large", "a blob of 512 MiB coming out, twice", partial(_download, count=2)),
-    Work("download-range", "1 MiB from within it, 200 times", partial(_download, header=RANGE, count=MANY)),
+    Workload(
+        "upload-small", "200 blobs of 1 MiB, 4 at a time", partial(_upload, size=SMALL, count=MANY, connections=4)
+    ),
+    Workload("upload-large", "a blob of 512 MiB", partial(_upload, size=LARGE, count=1)),
+    Workload("download-large", "a blob of 512 MiB coming out, twice", partial(_download, count=2)),
+    Workload("download-range", "1 MiB from within it, 200 times", partial(_download, header=RANGE, count=MANY)),
 )

@@ -13,10 +13,10 @@ from lading.registry.content.referrer_tags import COSIGN_MEDIA_TYPES
 from lading.registry.registry import Registry
 from lading_storage.protocols import Replace
 from lading_storage.records.core import Manifest
-from tests import images
-from tests.cleanup.manifests import attaching, digests, kept, node
-from tests.registry.clocks import TestClock
-from tests.registry.pushes import push_blob, push_image, push_manifest
+from tests.cleanup.manifest_nodes import digests, kept, node, referrer_tag
+from tests.support import images
+from tests.support.fake_clock import FakeClock
+from tests.support.registry_pushes import push_blob, push_image, push_manifest
 
 OLD = '[{"name": "old", "action": {"type": "Delete"}, "condition": {"tagPrefixes": ["v"], "olderThan": "30d"}}]'
 
@@ -24,12 +24,12 @@ Clean = Callable[[], set[str]]
 
 
 @pytest.fixture
-def clock() -> TestClock:
-    return TestClock()
+def clock() -> FakeClock:
+    return FakeClock()
 
 
 @pytest.fixture
-def clean(registry: Registry, clock: TestClock) -> Clean:
+def clean(registry: Registry, clock: FakeClock) -> Clean:
     """Clean up by a plan; returns the digests of what lives then."""
 
     def clean() -> set[str]:
@@ -58,9 +58,9 @@ def push_signature(registry: Registry, *tags: str) -> Manifest:
     return push_manifest(registry, "a", images.signature(payload, min(COSIGN_MEDIA_TYPES[".sig"])), *tags)
 
 
-def test_a_deployed_manifest_stays_and_only_the_tag_goes(registry: Registry, clock: TestClock, clean: Clean) -> None:
+def test_a_deployed_manifest_stays_and_only_the_tag_goes(registry: Registry, clock: FakeClock, clean: Clean) -> None:
     old, deployed = push_image(registry, "a", "v1"), push_image(registry, "a")
-    clock.turn(days=31)
+    clock.advance(days=31)
     push_again(registry, deployed, tag_for(old))
 
     assert clean() == {deployed.digest}
@@ -71,7 +71,7 @@ def test_a_deployed_manifest_stays_and_only_the_tag_goes(registry: Registry, clo
 
 
 def test_what_belongs_to_an_image_goes_and_comes_back_with_it(
-    registry: Registry, stores: Stores, clock: TestClock, clean: Clean
+    registry: Registry, stores: Stores, clock: FakeClock, clean: Clean
 ) -> None:
     image = push_image(registry, "a", "v1")
     created = push_image(registry, "a", tag_for(image, ""))
@@ -81,7 +81,7 @@ def test_what_belongs_to_an_image_goes_and_comes_back_with_it(
     assert record is not None
     # As an earlier release wrote it.
     stores.metadata.commit([Replace(replace(record, attachment=""))])
-    clock.turn(days=31)
+    clock.advance(days=31)
 
     assert clean() == set()
 
@@ -91,38 +91,38 @@ def test_what_belongs_to_an_image_goes_and_comes_back_with_it(
 
 
 def test_what_an_earlier_release_wrote_under_the_tag_stays(
-    registry: Registry, stores: Stores, clock: TestClock, clean: Clean
+    registry: Registry, stores: Stores, clock: FakeClock, clean: Clean
 ) -> None:
     image = push_image(registry, "a", "v1")
     created = push_image(registry, "a", tag_for(image, ""))
     record = stores.metadata.read([created.key])[created.key]
     assert record is not None
     stores.metadata.commit([Replace(replace(record, attachment=""))])
-    clock.turn(days=31)
+    clock.advance(days=31)
 
     assert clean() == {created.digest}
     assert registry.tags.names("a", "", 9).items == []
 
 
 def test_naming_a_manifest_after_what_is_gone_makes_no_orphan_of_it(
-    registry: Registry, clock: TestClock, clean: Clean
+    registry: Registry, clock: FakeClock, clean: Clean
 ) -> None:
     old, deployed = push_image(registry, "a", "v1"), push_image(registry, "a")
     signature = push_signature(registry)
-    clock.turn(days=31)
+    clock.advance(days=31)
     assert clean() == {deployed.digest, signature.digest}
 
     push_again(registry, deployed, tag_for(old))
     push_again(registry, signature, tag_for(old, ".sig"))
-    clock.turn(days=31)
+    clock.advance(days=31)
 
     assert clean() == {deployed.digest, signature.digest}
 
 
-def test_a_tag_that_moves_between_the_look_and_the_deletion_stays(registry: Registry, clock: TestClock) -> None:
+def test_a_tag_that_moves_between_the_look_and_the_deletion_stays(registry: Registry, clock: FakeClock) -> None:
     old, deployed, other = push_image(registry, "a", "v1"), push_image(registry, "a"), push_image(registry, "a")
     push_again(registry, deployed, tag_for(old))
-    clock.turn(days=31)
+    clock.advance(days=31)
     made = cleanup.plan(registry, "a", CleanupContext(parse_policies(OLD), [], clock()))
     push_again(registry, other, tag_for(old))
 
@@ -137,7 +137,7 @@ def test_a_version_counts_whatever_tag_it_is_given() -> None:
         {"name": "last", "action": {"type": "Keep"}, "mostRecentVersions": {"keepCount": 2}}
     ]"""
     versions = [node(f"n{number}", f"v{number}", age=100 - number) for number in range(4)]
-    last = replace(versions[3], tags=("v3", attaching("n0", ".sig")), attachment="none")
+    last = replace(versions[3], tags=("v3", referrer_tag("n0", ".sig")), attachment="none")
 
     assert kept([*versions[:3], last], policies) == digests("n2 n3")
 
@@ -145,15 +145,15 @@ def test_a_version_counts_whatever_tag_it_is_given() -> None:
 @pytest.mark.parametrize("suffix", ["", ".sig", ".sbom"])
 @pytest.mark.parametrize("again", [(), ("other",), ("other", "more")])
 def test_what_is_named_as_a_referrer_of_an_image_that_stays_stays_however_it_is_pushed_again(
-    registry: Registry, clock: TestClock, suffix: str, again: tuple[str, ...]
+    registry: Registry, clock: FakeClock, suffix: str, again: tuple[str, ...]
 ) -> None:
     """A pusher who sends it by digest, or with the tag of another image, ends what attached it, but not its name."""
     image, other, more = (push_image(registry, "a", tag) for tag in ("v1", "v2", "v3"))
     tag = tag_for(image, suffix)
     referrer = push_signature(registry, tag) if suffix == ".sig" else push_image(registry, "a", tag)
-    clock.turn(minutes=5)
+    clock.advance(minutes=5)
     push_again(registry, referrer, *(tag_for({"other": other, "more": more}[each]) for each in again))
-    clock.turn(days=31)
+    clock.advance(days=31)
     untagged = '[{"name": "old", "action": {"type": "Delete"}, "condition": {"tagState": "UNTAGGED"}}]'
 
     clean_up(registry, "a", CleanupContext(parse_policies(untagged), [], clock()), apply_plan=True)

@@ -10,9 +10,9 @@ import pytest
 from lading import cli
 from lading.jobs.prices import BLOBS
 from lading.registry.registry import Registry
-from tests.cleanup.signed import push_signed
+from tests.cleanup.signed_images import push_signed_image
 from tests.commands.tables import json_rows, table
-from tests.registry.pushes import push_blob, push_image
+from tests.support.registry_pushes import push_blob, push_image
 
 ALL = '[{"name": "all", "action": {"type": "Delete"}, "condition": {"tagPrefixes": ["v"]}}]'
 KEEP_LATEST = ALL[:-1] + ', {"name": "newest", "action": {"type": "Keep"}, "mostRecentVersions": {"keepCount": 1}}]'
@@ -38,7 +38,7 @@ def digests(registry: Registry, repository: str) -> set[str]:
 
 
 def test_a_plan_says_what_and_why_and_apply_does_just_that(registry: Registry, run: Run, tmp_path: Path) -> None:
-    old, new = push_signed(registry, "team/app", "v1"), push_signed(registry, "team/app", "v2")
+    old, new = push_signed_image(registry, "team/app", "v1"), push_signed_image(registry, "team/app", "v2")
     policies = tmp_path / "policies.json"
     policies.write_text(KEEP_LATEST)
     options = ("--cleanup", str(policies))
@@ -52,7 +52,7 @@ def test_a_plan_says_what_and_why_and_apply_does_just_that(registry: Registry, r
 
     plan = tmp_path / "plan.json"
     plan.write_text(run("cleanup", "plan", "--json", *options))
-    later = push_signed(registry, "team/app", "v3")
+    later = push_signed_image(registry, "team/app", "v3")
     assert digests(registry, "team/app") == old.all | new.all | later.all
 
     assert table(run("cleanup", "apply", "--yes", str(plan), *options)) == [
@@ -67,8 +67,8 @@ def test_a_plan_says_what_and_why_and_apply_does_just_that(registry: Registry, r
 
 def test_what_a_plan_frees_is_what_nothing_else_holds(registry: Registry, run: Run) -> None:
     base = b"b" * 1_000
-    image = push_signed(registry, "team/app", "v1", base=base)
-    push_signed(registry, "team/other", "x1", base=base)
+    image = push_signed_image(registry, "team/app", "v1", base=base)
+    push_signed_image(registry, "team/other", "x1", base=base)
     words = ("cleanup", "plan", "--json", "--cleanup", ALL)
     rows = [json.loads(line) for line in run(*words, "team/app").splitlines()]
     everywhere = [json.loads(line) for line in run(*words).splitlines()]
@@ -82,7 +82,7 @@ def test_what_a_plan_frees_is_what_nothing_else_holds(registry: Registry, run: R
 
 
 def test_nothing_goes_without_policies_or_by_what_is_no_plan(registry: Registry, run: Run, tmp_path: Path) -> None:
-    image = push_signed(registry, "team/app", "v1")
+    image = push_signed_image(registry, "team/app", "v1")
     plan = tmp_path / "plan"
     assert "there are no policies" in run("cleanup", "apply", "--yes", status=1)
     assert "unknown field" in run("cleanup", "plan", "--cleanup", ALL.replace("tagPrefixes", "tags"), status=1)
@@ -94,7 +94,7 @@ def test_nothing_goes_without_policies_or_by_what_is_no_plan(registry: Registry,
 
 
 def test_what_is_reported_to_run_is_kept_until_it_is_forgotten(registry: Registry, run: Run, tmp_path: Path) -> None:
-    images = {tag: push_signed(registry, "team/app", tag) for tag in ("v1", "v2", "v3")}
+    images = {tag: push_signed_image(registry, "team/app", tag) for tag in ("v1", "v2", "v3")}
     file = tmp_path / "running"
     file.write_text(f"\n{images['v2'].platforms[0]}\n")
     run("in-use", "report", "cluster-1", stdin="host:5000/team/app:v1\nlibrary/other:v3\n")
@@ -120,7 +120,7 @@ def test_what_is_reported_to_run_is_kept_until_it_is_forgotten(registry: Registr
 def test_du_counts_what_is_alone_and_what_is_shared(registry: Registry, run: Run) -> None:
     base = b"b" * 100_000
     for repository in ("team/app", "team/two"):
-        push_signed(registry, repository, "v1", "same", base=base)
+        push_signed_image(registry, repository, "v1", "same", base=base)
     push_image(registry, "team/app", "w1")
     push_blob(registry, "team/app", b"g" * 5_000)
 

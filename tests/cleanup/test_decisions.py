@@ -6,7 +6,7 @@ import pytest
 
 from lading.registry.cleanup.graph import Node
 from lading.registry.cleanup.last_pulled import MIN_WRITE_INTERVAL
-from tests.cleanup.manifests import NOW, attaching, digest, digests, judged, kept, node
+from tests.cleanup.manifest_nodes import NOW, decisions, digest, digests, kept, node, referrer_tag
 
 ALL = '[{"name": "all", "action": {"type": "Delete"}, "condition": {"tagState": "any"}}]'
 OLD = '[{"name": "old", "action": {"type": "Delete"}, "condition": {"olderThan": "30d"}}]'
@@ -24,8 +24,8 @@ def image(name: str, *tags: str, age: float = 100) -> list[Node]:
         node(f"{name}-amd64", age=age),
         node(f"{name}-arm64", age=age),
         node(f"{name}-sbom", age=age, subject=name),
-        node(f"{name}-sig", attaching(name, ".sig"), age=age),
-        node(f"{name}-amd64-sig", attaching(f"{name}-amd64", ".sig"), age=age),
+        node(f"{name}-sig", referrer_tag(name, ".sig"), age=age),
+        node(f"{name}-amd64-sig", referrer_tag(f"{name}-amd64", ".sig"), age=age),
     ]
 
 
@@ -47,7 +47,7 @@ def test_what_has_no_tag_but_is_held_is_no_untagged_manifest() -> None:
 
 def test_children_and_signatures_do_not_count_as_versions() -> None:
     images = [manifest for number in range(5) for manifest in image(f"i{number}", f"v{number}", age=100 - number)]
-    orphans = [node("o", age=1, subject="gone"), node("p", attaching("gone", ".sig"), age=1)]
+    orphans = [node("o", age=1, subject="gone"), node("p", referrer_tag("gone", ".sig"), age=1)]
     policies = and_keep(ALL, '"mostRecentVersions": {"keepCount": 2}')
     assert kept([*images, *orphans], policies) == all_of("i3") | all_of("i4")
 
@@ -67,12 +67,17 @@ def test_the_count_is_of_what_the_policy_means() -> None:
 
 @pytest.mark.parametrize("suffix", [".sig", ".att", ".sbom", ""])
 def test_tags_attach_to_their_subjects(suffix: str) -> None:
-    signed = [node("a", "v1", age=1), node("b", "v2"), node("s", attaching("a", suffix)), node("t", attaching("b"))]
+    signed = [
+        node("a", "v1", age=1),
+        node("b", "v2"),
+        node("s", referrer_tag("a", suffix)),
+        node("t", referrer_tag("b")),
+    ]
     assert kept(signed, OLD) == digests("a s")
 
 
 def test_the_fallback_index_of_referrers_keeps_what_it_lists() -> None:
-    signed = [node("a", "v1"), node("list", attaching("a"), children=["s"]), node("s", subject="a")]
+    signed = [node("a", "v1"), node("list", referrer_tag("a"), children=["s"]), node("s", subject="a")]
     policies = and_keep(ALL, '"condition": {"tagPrefixes": ["v"]}')
     assert kept(signed, policies) == digests("a list s")
     assert kept(signed, ALL) == set()
@@ -85,7 +90,7 @@ def test_a_referrer_with_a_tag_of_its_own_stays_without_its_subject() -> None:
 
 def test_a_referrer_whose_subject_never_came_goes_like_an_untagged_manifest() -> None:
     assert kept(
-        [node("s", subject="gone"), node("t", attaching("gone", ".sig")), node("a", "v1")], UNTAGGED
+        [node("s", subject="gone"), node("t", referrer_tag("gone", ".sig")), node("a", "v1")], UNTAGGED
     ) == digests("a")
 
 
@@ -105,7 +110,7 @@ def test_indexes_hold_indexes() -> None:
     assert kept(manifests, OLD) == digests("top mid leaf")
 
 
-@pytest.mark.parametrize("tag", ["v1", attaching("a", ".sig")])
+@pytest.mark.parametrize("tag", ["v1", referrer_tag("a", ".sig")])
 def test_an_immutable_tag_goes_only_by_a_rule_that_says_so(tag: str) -> None:
     manifests = [node("a", "v0"), node("s", tag, immutable_tags=(tag,))]
     assert digest("s") in kept(manifests, ALL)
@@ -114,7 +119,7 @@ def test_an_immutable_tag_goes_only_by_a_rule_that_says_so(tag: str) -> None:
 
 def test_a_rule_that_may_not_does_not_stand_before_one_that_may() -> None:
     both = ALL[:-1] + ", " + ALL[1:].replace('"all"', '"expire"').replace("}}", '}, "immutableTags": true}')
-    verdict = judged([node("a", "v1", immutable_tags=("v1",))], both)[digest("a")]
+    verdict = decisions([node("a", "v1", immutable_tags=("v1",))], both)[digest("a")]
     assert (verdict.kept, verdict.policy) == (False, "expire")
 
 
@@ -153,15 +158,15 @@ def test_what_was_left_when_its_holder_went_goes_by_the_same_rule() -> None:
     ]
     held = [node("i", "v1", children=["d"]), node("d", orphaned_by="old")]
     assert kept([*left, *held], "[]") == digests("tagged young i d")
-    assert judged(left, "[]")[digest("c")].reason == "its parent was deleted by policy 'old'"
+    assert decisions(left, "[]")[digest("c")].reason == "its parent was deleted by policy 'old'"
     assert digest("c") in kept(left, and_keep(OLD, '"condition": {"tagState": "untagged"}'))
 
 
 def test_rings_end() -> None:
     ring = [
-        node("a", attaching("b", ".sig")),
-        node("b", attaching("a", ".sig")),
-        node("self", attaching("self", ".sig"), subject="self", children=["self"]),
+        node("a", referrer_tag("b", ".sig")),
+        node("b", referrer_tag("a", ".sig")),
+        node("self", referrer_tag("self", ".sig"), subject="self", children=["self"]),
     ]
     assert kept(ring, "[]") == digests("a b self")
     assert kept(ring, ALL) == set()
@@ -175,7 +180,7 @@ def test_another_repository_has_other_rules() -> None:
 def test_each_verdict_says_why() -> None:
     policies = and_keep(OLD, '"mostRecentVersions": {"keepCount": 1}')
     manifests = [*image("a", "v1"), *image("b", "v2", age=90), node("c", "x", immutable_tags=("x",)), node("d", age=1)]
-    verdicts = judged([*manifests, node("r", "y", subject="gone")], policies, {digest("r"): "in cluster-1"})
+    verdicts = decisions([*manifests, node("r", "y", subject="gone")], policies, {digest("r"): "in cluster-1"})
     told = {
         name: (verdicts[digest(name)].policy, verdicts[digest(name)].reason) for name in ("a", "a-sbom", "a-amd64-sig")
     }
@@ -188,7 +193,7 @@ def test_each_verdict_says_why() -> None:
     assert verdicts[digest("b-amd64")].reason == f"child of {digest('b')}: policy 'old'"
     assert verdicts[digest("c")].reason == "its tag x is immutable, and no policy may delete that"
     assert verdicts[digest("r")].reason == "it is in use in cluster-1"
-    assert judged([node("z", age=1)], OLD)[digest("z")].reason == "no policy deletes it"
+    assert decisions([node("z", age=1)], OLD)[digest("z")].reason == "no policy deletes it"
 
 
 def test_the_tag_of_a_long_digest_is_cut() -> None:

@@ -13,10 +13,10 @@ from lading.registry.cleanup.policy_json import parse_policies
 from lading.registry.registry import Registry
 from lading_storage.protocols import Replace
 from lading_storage.records.core import Manifest
-from tests import images
-from tests.cleanup.manifests import digest, digests, judged, kept, node
-from tests.registry.clocks import TestClock
-from tests.registry.pushes import push_image, push_manifest
+from tests.cleanup.manifest_nodes import decisions, digest, digests, kept, node
+from tests.support import images
+from tests.support.fake_clock import FakeClock
+from tests.support.registry_pushes import push_image, push_manifest
 
 OLD = '{"name": "old", "action": {"type": "Delete"}, "condition": {"tagPrefixes": ["v"], "olderThan": "30d"}}'
 UNTAGGED = '{"name": "untagged", "action": {"type": "Delete"}, "condition": {"tagState": "untagged"}}'
@@ -25,16 +25,16 @@ Clean = Callable[..., set[str]]
 
 
 @pytest.fixture
-def clock() -> TestClock:
-    return TestClock()
+def clock() -> FakeClock:
+    return FakeClock()
 
 
 @pytest.fixture
-def clean(registry: Registry, clock: TestClock) -> Clean:
+def clean(registry: Registry, clock: FakeClock) -> Clean:
     """Plan and clean up a month later, twice: what was left over goes in the second run; returns what lives then."""
 
     def clean(*policies: str) -> set[str]:
-        clock.turn(days=31)
+        clock.advance(days=31)
         left: set[str] = set()
         for _ in range(2):
             made = cleanup.plan(
@@ -62,12 +62,12 @@ def forget_birth(stores: Stores, manifest: Manifest) -> None:
 
 @pytest.mark.parametrize("known", [True, False])
 def test_a_manifest_older_than_the_build_of_an_index_stays(
-    registry: Registry, stores: Stores, clock: TestClock, clean: Clean, known: bool
+    registry: Registry, stores: Stores, clock: FakeClock, clean: Clean, known: bool
 ) -> None:
     deployed = push_image(registry, "a")
     if not known:
         forget_birth(stores, deployed)
-    clock.turn(hours=25)
+    clock.advance(hours=25)
     push_index(registry, "v1", deployed)
 
     assert clean() == {deployed.digest}
@@ -75,11 +75,11 @@ def test_a_manifest_older_than_the_build_of_an_index_stays(
 
 
 def test_the_parts_of_one_build_go_and_come_back_with_their_index(
-    registry: Registry, stores: Stores, clock: TestClock, clean: Clean
+    registry: Registry, stores: Stores, clock: FakeClock, clean: Clean
 ) -> None:
     first, unknown = push_image(registry, "a"), push_image(registry, "a", "v0")
     forget_birth(stores, unknown)
-    clock.turn(hours=23)
+    clock.advance(hours=23)
     index = push_index(registry, "v1", first, unknown, push_image(registry, "a"))
 
     assert clean() == set()
@@ -96,22 +96,22 @@ def test_a_manifest_that_was_created_under_its_own_tag_stays_without_it(registry
 
 
 def test_a_part_that_a_later_index_names_too_goes_with_the_last_one(
-    registry: Registry, clock: TestClock, clean: Clean
+    registry: Registry, clock: FakeClock, clean: Clean
 ) -> None:
     part = push_image(registry, "a")
     push_index(registry, "v1", part)
-    clock.turn(days=25)
+    clock.advance(days=25)
     later = push_index(registry, "v2", part)
-    clock.turn(days=-20)
+    clock.advance(days=-20)
     assert clean() == {part.digest, later.digest}
 
     assert clean() == set()
 
 
-def test_a_part_stays_whose_last_index_a_person_deleted(registry: Registry, clock: TestClock, clean: Clean) -> None:
+def test_a_part_stays_whose_last_index_a_person_deleted(registry: Registry, clock: FakeClock, clean: Clean) -> None:
     part = push_image(registry, "a")
     push_index(registry, "v1", part)
-    clock.turn(days=2)
+    clock.advance(days=2)
     later = push_index(registry, "stays", part)
     assert clean() == {part.digest, later.digest}
 
@@ -155,5 +155,5 @@ def test_an_index_that_may_lose_its_immutable_tag_takes_no_other_one_along() -> 
 
 
 def test_a_plan_says_why_a_child_stays_alone() -> None:
-    verdicts = judged([node("a"), node("i", "v1", children=["a"], age=90)], f"[{OLD}]")
+    verdicts = decisions([node("a"), node("i", "v1", children=["a"], age=90)], f"[{OLD}]")
     assert verdicts[digest("a")].reason == "no policy deletes it, and no index that references it is of the same build"

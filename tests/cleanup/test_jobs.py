@@ -22,29 +22,29 @@ from lading_storage.digests import digest_of
 from lading_storage.errors import Unavailable
 from lading_storage.protocols import Write
 from lading_storage.records.core import Manifest
-from tests import images
-from tests.cleanup.signed import Signed, push_signed
-from tests.races.between import Between
-from tests.races.small import Small
-from tests.registry.clocks import TestClock
-from tests.registry.pushes import pull_blob, push_blob, push_manifest
+from tests.cleanup.signed_images import SignedImage, push_signed_image
+from tests.support import images
+from tests.support.commit_limit import CommitLimitStore
+from tests.support.fake_clock import FakeClock
+from tests.support.interleaving import InterleavingStore
+from tests.support.registry_pushes import pull_blob, push_blob, push_manifest
 
 REPOSITORY = "team/app"
 OLD = '{"name": "old", "action": {"type": "Delete"}, "condition": {"tagPrefixes": ["v"], "olderThan": "30d"}}'
 
 
 @pytest.fixture
-def clock() -> TestClock:
-    return TestClock()
+def clock() -> FakeClock:
+    return FakeClock()
 
 
 @pytest.fixture
-def registry(stores: Stores, clock: TestClock) -> Registry:
+def registry(stores: Stores, clock: FakeClock) -> Registry:
     return Registry(stores.blobs, stores.metadata, ImmutableTags.parse(["*:stable*"]), clock=clock)
 
 
 @pytest.fixture
-def rules(registry: Registry, clock: TestClock) -> Callable[..., CleanupContext]:
+def rules(registry: Registry, clock: FakeClock) -> Callable[..., CleanupContext]:
     def rules(*policies: str) -> CleanupContext:
         return CleanupContext(
             parse_policies(f"[{', '.join(policies or (OLD,))}]"), registry.in_use_reports.all(), clock()
@@ -69,11 +69,11 @@ def pull_whole(registry: Registry, digest: str) -> None:
 
 
 def test_what_stays_is_whole_and_what_goes_can_come_back(
-    registry: Registry, rules: Callable[..., CleanupContext], clock: TestClock
+    registry: Registry, rules: Callable[..., CleanupContext], clock: FakeClock
 ) -> None:
-    old = push_signed(registry, REPOSITORY, "v1", "v1.0")
-    clock.turn(days=31)
-    new = push_signed(registry, REPOSITORY, "v2")
+    old = push_signed_image(registry, REPOSITORY, "v1", "v1.0")
+    clock.advance(days=31)
+    new = push_signed_image(registry, REPOSITORY, "v2")
 
     report = clean_up(registry, REPOSITORY, rules(), apply_plan=True)
 
@@ -100,15 +100,15 @@ def test_what_stays_is_whole_and_what_goes_can_come_back(
     assert len(registry.tags.names(REPOSITORY, "", 100).items) == 7
 
 
-def _referrers(registry: Registry, image: Signed) -> list[Referrer]:
+def _referrers(registry: Registry, image: SignedImage) -> list[Referrer]:
     return list(registry.manifests.referrers(REPOSITORY, image.index, "", "").items)
 
 
 def test_what_went_in_one_commit_comes_back_one_by_one(
-    registry: Registry, rules: Callable[..., CleanupContext], clock: TestClock
+    registry: Registry, rules: Callable[..., CleanupContext], clock: FakeClock
 ) -> None:
-    first, second = push_signed(registry, REPOSITORY, "v1"), push_signed(registry, REPOSITORY, "v2")
-    clock.turn(days=31)
+    first, second = push_signed_image(registry, REPOSITORY, "v1"), push_signed_image(registry, REPOSITORY, "v2")
+    clock.advance(days=31)
     clean_up(registry, REPOSITORY, rules(), apply_plan=True)
 
     causes = {thing.id: thing.cause for thing in registry.undelete.tombstones(REPOSITORY)}
@@ -119,9 +119,9 @@ def test_what_went_in_one_commit_comes_back_one_by_one(
     pull_whole(registry, second.index)
 
 
-def test_a_preview_changes_nothing(registry: Registry, rules: Callable[..., CleanupContext], clock: TestClock) -> None:
-    old = push_signed(registry, REPOSITORY, "v1")
-    clock.turn(days=31)
+def test_a_preview_changes_nothing(registry: Registry, rules: Callable[..., CleanupContext], clock: FakeClock) -> None:
+    old = push_signed_image(registry, REPOSITORY, "v1")
+    clock.advance(days=31)
 
     report = clean_up(registry, REPOSITORY, rules(), apply_plan=False)
 
@@ -129,17 +129,17 @@ def test_a_preview_changes_nothing(registry: Registry, rules: Callable[..., Clea
     assert digests(registry) == old.all
 
 
-def _tag(registry: Registry, image: Signed) -> None:
+def _tag(registry: Registry, image: SignedImage) -> None:
     content = registry.manifests.content(registry.manifests.find(REPOSITORY, image.index))
     push_manifest(registry, REPOSITORY, content, "release")
 
 
-def _move(registry: Registry, image: Signed) -> None:
+def _move(registry: Registry, image: SignedImage) -> None:
     push_blob(registry, REPOSITORY, images.EMPTY_CONFIG)
     push_manifest(registry, REPOSITORY, images.manifest([]), "v1")
 
 
-def _pull(registry: Registry, image: Signed) -> None:
+def _pull(registry: Registry, image: SignedImage) -> None:
     registry.last_pulls.record_pull(REPOSITORY, image.index)
 
 
@@ -147,11 +147,11 @@ def _pull(registry: Registry, image: Signed) -> None:
 def test_what_changes_after_the_look_stays(
     registry: Registry,
     rules: Callable[..., CleanupContext],
-    clock: TestClock,
-    meanwhile: Callable[[Registry, Signed], None],
+    clock: FakeClock,
+    meanwhile: Callable[[Registry, SignedImage], None],
 ) -> None:
-    old, other = push_signed(registry, REPOSITORY, "v1"), push_signed(registry, REPOSITORY, "v2")
-    clock.turn(days=31)
+    old, other = push_signed_image(registry, REPOSITORY, "v1"), push_signed_image(registry, REPOSITORY, "v2")
+    clock.advance(days=31)
     made = cleanup.plan(registry, REPOSITORY, rules())
     meanwhile(registry, old)
 
@@ -164,10 +164,10 @@ def test_what_changes_after_the_look_stays(
 
 
 def test_a_child_that_another_index_names_after_the_look_stays(
-    registry: Registry, rules: Callable[..., CleanupContext], clock: TestClock
+    registry: Registry, rules: Callable[..., CleanupContext], clock: FakeClock
 ) -> None:
-    old = push_signed(registry, REPOSITORY, "v1")
-    clock.turn(days=31)
+    old = push_signed_image(registry, REPOSITORY, "v1")
+    clock.advance(days=31)
     made = cleanup.plan(registry, REPOSITORY, rules())
     found = registry.manifests.find(REPOSITORY, old.platforms[0])
     again = push_manifest(registry, REPOSITORY, images.index([registry.manifests.content(found)]), "v2")
@@ -180,10 +180,10 @@ def test_a_child_that_another_index_names_after_the_look_stays(
 
 
 def test_only_what_stands_in_the_plan_goes(
-    registry: Registry, rules: Callable[..., CleanupContext], clock: TestClock
+    registry: Registry, rules: Callable[..., CleanupContext], clock: FakeClock
 ) -> None:
-    first, second = push_signed(registry, REPOSITORY, "v1"), push_signed(registry, REPOSITORY, "v2")
-    clock.turn(days=31)
+    first, second = push_signed_image(registry, REPOSITORY, "v1"), push_signed_image(registry, REPOSITORY, "v2")
+    clock.advance(days=31)
     made = cleanup.plan(registry, REPOSITORY, rules())
 
     report = cleanup.apply(registry, made, only=first.all | {second.platforms[0]})
@@ -193,12 +193,12 @@ def test_only_what_stands_in_the_plan_goes(
 
 
 def test_whoever_is_stopped_goes_on(
-    registry: Registry, rules: Callable[..., CleanupContext], clock: TestClock, monkeypatch: pytest.MonkeyPatch
+    registry: Registry, rules: Callable[..., CleanupContext], clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(delete, "MAX_BATCH_ITEMS", 10)
     for number in range(3):
-        push_signed(registry, REPOSITORY, f"v{number}")
-    clock.turn(days=31)
+        push_signed_image(registry, REPOSITORY, f"v{number}")
+    clock.advance(days=31)
 
     assert not clean_up(registry, REPOSITORY, rules(), True, lambda: True).done
     left = cleanup.plan(registry, REPOSITORY, rules())
@@ -211,14 +211,14 @@ def test_whoever_is_stopped_goes_on(
 def test_wherever_it_ends_what_can_be_seen_is_whole(
     registry: Registry,
     rules: Callable[..., CleanupContext],
-    clock: TestClock,
+    clock: FakeClock,
     monkeypatch: pytest.MonkeyPatch,
     most: int,
 ) -> None:
     monkeypatch.setattr(delete, "MAX_BATCH_ITEMS", most)
-    push_signed(registry, REPOSITORY, "v1")
-    push_signed(registry, REPOSITORY, "v2")
-    clock.turn(days=31)
+    push_signed_image(registry, REPOSITORY, "v1")
+    push_signed_image(registry, REPOSITORY, "v2")
+    clock.advance(days=31)
     commit, left = registry.metadata.commit, [0]
 
     def fail(writes: Sequence[Write]) -> None:
@@ -242,14 +242,14 @@ def test_wherever_it_ends_what_can_be_seen_is_whole(
 
 
 def test_what_is_too_large_for_one_commit_goes_in_halves(
-    stores: Stores, rules: Callable[..., CleanupContext], clock: TestClock
+    stores: Stores, rules: Callable[..., CleanupContext], clock: FakeClock
 ) -> None:
-    small = Small(stores.metadata, 2**30)
+    small = CommitLimitStore(stores.metadata, 2**30)
     registry = Registry(stores.blobs, small, clock=clock)
     for number in range(3):
-        push_signed(registry, REPOSITORY, f"v{number}")
-    clock.turn(days=31)
-    small.most = 25_000
+        push_signed_image(registry, REPOSITORY, f"v{number}")
+    clock.advance(days=31)
+    small.max_size = 25_000
 
     report = clean_up(registry, REPOSITORY, rules(), apply_plan=True)
 
@@ -262,10 +262,10 @@ def _tags(registry: Registry) -> Sequence[str]:
 
 
 def test_a_signature_that_comes_after_its_subject_went_is_whoever_pushed_its(
-    registry: Registry, rules: Callable[..., CleanupContext], clock: TestClock
+    registry: Registry, rules: Callable[..., CleanupContext], clock: FakeClock
 ) -> None:
-    old = push_signed(registry, REPOSITORY, "v1")
-    clock.turn(days=31)
+    old = push_signed_image(registry, REPOSITORY, "v1")
+    clock.advance(days=31)
     clean_up(registry, REPOSITORY, rules(), apply_plan=True)
     push_blob(registry, REPOSITORY, images.EMPTY_CONFIG)
     subject = {"mediaType": OCI_INDEX, "digest": old.index, "size": 1}
@@ -274,16 +274,16 @@ def test_a_signature_that_comes_after_its_subject_went_is_whoever_pushed_its(
 
     clean_up(registry, REPOSITORY, rules(), apply_plan=True)
     assert digests(registry) == {by_subject, by_tag}
-    clock.turn(days=31)
+    clock.advance(days=31)
     clean_up(registry, REPOSITORY, rules(), apply_plan=True)
     assert digests(registry) == {by_subject, by_tag}
 
 
 def test_an_immutable_tag_expires_where_a_policy_says_so(
-    registry: Registry, rules: Callable[..., CleanupContext], clock: TestClock
+    registry: Registry, rules: Callable[..., CleanupContext], clock: FakeClock
 ) -> None:
-    old = push_signed(registry, REPOSITORY, "stable-1")
-    clock.turn(days=31)
+    old = push_signed_image(registry, REPOSITORY, "stable-1")
+    clock.advance(days=31)
     policy = OLD.replace('"v"', '"stable"')
 
     assert clean_up(registry, REPOSITORY, rules(policy), apply_plan=True).deleted == 0
@@ -291,12 +291,12 @@ def test_an_immutable_tag_expires_where_a_policy_says_so(
     assert clean_up(registry, REPOSITORY, rules(policy[:-1] + ', "immutableTags": true}'), apply_plan=True).deleted == 6
 
 
-def test_what_runs_stays(registry: Registry, rules: Callable[..., CleanupContext], clock: TestClock) -> None:
-    by_tag, by_digest = push_signed(registry, REPOSITORY, "v1"), push_signed(registry, REPOSITORY, "v2")
-    push_signed(registry, REPOSITORY, "v3")
+def test_what_runs_stays(registry: Registry, rules: Callable[..., CleanupContext], clock: FakeClock) -> None:
+    by_tag, by_digest = push_signed_image(registry, REPOSITORY, "v1"), push_signed_image(registry, REPOSITORY, "v2")
+    push_signed_image(registry, REPOSITORY, "v3")
     registry.in_use_reports.report("one", [f"registry.example:5000/{REPOSITORY}:v1", "elsewhere/app:v3"])
     registry.in_use_reports.report("two", [by_digest.platforms[1]])
-    clock.turn(days=31)
+    clock.advance(days=31)
 
     clean_up(registry, REPOSITORY, rules(), apply_plan=True)
 
@@ -305,11 +305,11 @@ def test_what_runs_stays(registry: Registry, rules: Callable[..., CleanupContext
 
 @pytest.mark.parametrize("applied", [True, False])
 def test_collection_applies_policies_where_it_is_switched_on(
-    registry: Registry, rules: Callable[..., CleanupContext], clock: TestClock, applied: bool
+    registry: Registry, rules: Callable[..., CleanupContext], clock: FakeClock, applied: bool
 ) -> None:
-    old = push_signed(registry, REPOSITORY, "v1")
-    push_signed(registry, "elsewhere", "v1")
-    clock.turn(days=31)
+    old = push_signed_image(registry, REPOSITORY, "v1")
+    push_signed_image(registry, "elsewhere", "v1")
+    clock.advance(days=31)
     policy = OLD.replace('"tagPrefixes"', '"packageNamePrefixes": ["team/"], "tagPrefixes"')
     cleaning = cleanup.in_collection(registry, rules(policy).policies, applied, clock)
 
@@ -326,12 +326,12 @@ def test_collection_applies_policies_where_it_is_switched_on(
 
 
 def test_collection_goes_on_in_a_repository_that_it_could_not_finish(
-    registry: Registry, rules: Callable[..., CleanupContext], clock: TestClock, monkeypatch: pytest.MonkeyPatch
+    registry: Registry, rules: Callable[..., CleanupContext], clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(delete, "MAX_BATCH_ITEMS", 10)
     for number in range(3):
-        push_signed(registry, REPOSITORY, f"v{number}")
-    clock.turn(days=31)
+        push_signed_image(registry, REPOSITORY, f"v{number}")
+    clock.advance(days=31)
     cleaning = cleanup.in_collection(registry, rules().policies, True, clock)
     collector = Collector(registry, GracePeriods(grace=timedelta(0), undelete=timedelta(0)), cleaning, clock)
 
@@ -346,7 +346,7 @@ def test_collection_goes_on_in_a_repository_that_it_could_not_finish(
 
 
 def test_an_index_that_escapes_the_look_keeps_its_child(
-    stores: Stores, rules: Callable[..., CleanupContext], clock: TestClock, monkeypatch: pytest.MonkeyPatch
+    stores: Stores, rules: Callable[..., CleanupContext], clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = Registry(stores.blobs, stores.metadata, clock=clock)
     push_blob(whole, REPOSITORY, images.EMPTY_CONFIG)
@@ -356,10 +356,10 @@ def test_an_index_that_escapes_the_look_keeps_its_child(
     child = contents[-1]
     names = (images.index([child], annotations={"n": str(number)}) for number in range(1000))
     index = next(each for each in names if digest_of(each) < digest_of(contents[0]))
-    clock.turn(days=31)
+    clock.advance(days=31)
     monkeypatch.setattr(pagination, "PAGE_SIZE", 5)
     # Manifests are read in two pages: the index comes between, and would be in the first.
-    between = Between(stores.metadata, 1, lambda: push_manifest(whole, REPOSITORY, index))
+    between = InterleavingStore(stores.metadata, 1, lambda: push_manifest(whole, REPOSITORY, index))
     looking = Registry(stores.blobs, between, clock=clock)
     untagged = '{"name": "u", "action": {"type": "Delete"}, "condition": {"tagState": "UNTAGGED", "olderThan": "1d"}}'
 

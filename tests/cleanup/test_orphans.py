@@ -8,24 +8,24 @@ from lading.jobs.cleanup import CleanupContext, clean_up
 from lading.registry.cleanup.policy_json import parse_policies
 from lading.registry.registry import Registry
 from lading_storage.records.core import Manifest
-from tests import images
-from tests.registry.clocks import TestClock
-from tests.registry.pushes import push_blob, push_image, push_manifest
+from tests.support import images
+from tests.support.fake_clock import FakeClock
+from tests.support.registry_pushes import push_blob, push_image, push_manifest
 
 OLD = '[{"name": "old", "action": {"type": "Delete"}, "condition": {"tagPrefixes": ["v"], "olderThan": "30d"}}]'
 
 
 @pytest.fixture
-def clock() -> TestClock:
-    return TestClock()
+def clock() -> FakeClock:
+    return FakeClock()
 
 
 @pytest.fixture
-def clean(registry: Registry, clock: TestClock) -> Callable[[], set[str]]:
+def clean(registry: Registry, clock: FakeClock) -> Callable[[], set[str]]:
     """Clean up a month later; answers what lives then."""
 
     def clean() -> set[str]:
-        clock.turn(days=31)
+        clock.advance(days=31)
         clean_up(registry, "a", CleanupContext(parse_policies(OLD), [], clock()), apply_plan=True)
         return {node.digest for node in registry.inventory.nodes("a")}
 
@@ -118,11 +118,11 @@ def test_a_child_that_was_pushed_again_while_it_lived_stays_without_its_tag(
 
 
 def test_a_child_that_nobody_pushed_again_goes_with_its_tag(
-    registry: Registry, clock: TestClock, clean: Callable[[], set[str]]
+    registry: Registry, clock: FakeClock, clean: Callable[[], set[str]]
 ) -> None:
     child = push_image(registry, "a")
     index_of(registry, [child], "v1")
-    clock.turn(days=2)
+    clock.advance(days=2)
     push_manifest(registry, "a", child.content or b"", "keep")
     assert clean() == {child.digest}
 

@@ -21,7 +21,7 @@ from lading.registry.content.referrer_tags import (
     attachment_of,
     referrer_tags_of,
 )
-from tests.cleanup.manifests import NOW, attaching, digest, judged, kept, node
+from tests.cleanup.manifest_nodes import NOW, decisions, digest, kept, node, referrer_tag
 from tests.faults import NIGHTLY
 
 EXAMPLES = settings(
@@ -32,7 +32,7 @@ EXAMPLES = settings(
 
 ATTACHMENTS = ("", OWN_TAG, OWN_TAG_AND_DIGEST, NOT_ATTACHED)
 NAMES = [f"m{number}" for number in range(8)]
-TAGS = ["v1", "v2", "v2-rc1", "latest", *(attaching(name, suffix) for name in NAMES[:3] for suffix in ("", ".sig"))]
+TAGS = ["v1", "v2", "v2-rc1", "latest", *(referrer_tag(name, suffix) for name in NAMES[:3] for suffix in ("", ".sig"))]
 
 conditions: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
     {"tagState": st.sampled_from(["any", "tagged", "untagged"])},
@@ -88,7 +88,7 @@ running = st.dictionaries(st.sampled_from([digest(name) for name in NAMES]), st.
 @EXAMPLES
 @given(graphs(), files(), running)
 def test_nothing_that_is_kept_lacks_a_part(nodes: list[Node], policies: str, runs: dict[str, str]) -> None:
-    verdicts = judged(nodes, policies, runs)
+    verdicts = decisions(nodes, policies, runs)
     assert set(verdicts) == {each.digest for each in nodes}
     graph = Graph(nodes)
     stay = {each for each, verdict in verdicts.items() if verdict.kept}
@@ -105,7 +105,7 @@ def test_nothing_that_is_kept_lacks_a_part(nodes: list[Node], policies: str, run
 @given(graphs(), files(), running)
 def test_keeping_wins_and_nothing_goes_without_a_rule(nodes: list[Node], policies: str, runs: dict[str, str]) -> None:
     rules = {policy.name: policy for policy in parse_policies(policies)}
-    for each, verdict in judged(nodes, policies, runs).items():
+    for each, verdict in decisions(nodes, policies, runs).items():
         if not verdict.kept:
             assert rules[verdict.policy].deletes
             assert not any(_keeps(rule, nodes, each) for rule in rules.values())
@@ -128,7 +128,7 @@ def _keeps(rule: Policy, nodes: list[Node], digest: str) -> bool:
 @given(graphs(), files())
 def test_nothing_goes_but_by_all_its_tags_or_with_what_it_belongs_to(nodes: list[Node], policies: str) -> None:
     rules = [rule.condition for rule in parse_policies(policies) if rule.deletes]
-    verdicts = judged(nodes, policies)
+    verdicts = decisions(nodes, policies)
     gone = [each for each in nodes if not verdicts[each.digest].kept]
     for each in nodes:
         version = _version(each, nodes)
@@ -170,7 +170,7 @@ def test_an_index_of_versions_with_tags_lets_nothing_go(
 
 
 @EXAMPLES
-@given(graphs(), files(), st.sets(st.sampled_from(["v3", "latest-2", attaching("gone", ".att")]), min_size=1))
+@given(graphs(), files(), st.sets(st.sampled_from(["v3", "latest-2", referrer_tag("gone", ".att")]), min_size=1))
 def test_late_tags_let_nothing_go_by_rules_about_tags(nodes: list[Node], policies: str, tags: set[str]) -> None:
     """Compared with the same manifests without them: anyone who may push can give any manifest such tags."""
     pairs = zip(parse_policies(policies), json.loads(policies), strict=True)
@@ -186,9 +186,9 @@ def test_late_tags_let_nothing_go_by_rules_about_tags(nodes: list[Node], policie
 @EXAMPLES
 @given(graphs(), files(), running, st.randoms())
 def test_no_order_matters(nodes: list[Node], policies: str, runs: dict[str, str], chance: random.Random) -> None:
-    before = judged(nodes, policies, runs)
+    before = decisions(nodes, policies, runs)
     chance.shuffle(nodes)
-    assert judged(nodes, policies, runs) == before
+    assert decisions(nodes, policies, runs) == before
     rules = json.loads(policies)
     chance.shuffle(rules)
     assert kept(nodes, json.dumps(rules), runs) == {each for each, verdict in before.items() if verdict.kept}

@@ -8,8 +8,8 @@ from lading.jobs.cleanup import CleanupContext, clean_up
 from lading.registry.cleanup.policy_json import parse_policies
 from lading.registry.errors import RegistryError
 from lading.registry.registry import Registry
-from tests import images
-from tests.registry.pushes import pull_blob, push_blob, push_manifest
+from tests.support import images
+from tests.support.registry_pushes import pull_blob, push_blob, push_manifest
 
 REPOSITORY = "team/app"
 OLD = parse_policies('[{"name": "old", "action": {"type": "Delete"}, "condition": {"tagPrefixes": ["old"]}}]')

@@ -17,9 +17,9 @@ from lading.registry.cleanup.policies import Policy
 from lading.registry.cleanup.policy_json import parse_policies
 from lading.registry.registry import Registry
 from lading_storage.records.core import Key, Repository
-from tests.races.between import Between
-from tests.registry.clocks import TestClock
-from tests.registry.pushes import push_image
+from tests.support.fake_clock import FakeClock
+from tests.support.interleaving import InterleavingStore
+from tests.support.registry_pushes import push_image
 
 LOOKED = "repositories looked at by policies"
 
@@ -30,14 +30,14 @@ def old(age: str) -> tuple[Policy, ...]:
 
 
 @pytest.fixture
-def clock() -> TestClock:
-    return TestClock()
+def clock() -> FakeClock:
+    return FakeClock()
 
 
 @pytest.fixture
-def collect(registry: Registry, clock: TestClock) -> Callable[..., Any]:
+def collect(registry: Registry, clock: FakeClock) -> Callable[..., Any]:
     def run(age: str = "10d", hours: float = 0, through: Registry = registry) -> dict[str, int]:
-        clock.turn(hours=hours)
+        clock.advance(hours=hours)
         report = Collector(through, GracePeriods(), in_collection(through, old(age), True, clock), clock).run()
         assert report is not None
         assert (report.finished, report.findings) == (True, [])
@@ -58,7 +58,7 @@ def tags(registry: Registry) -> list[str]:
 
 
 def test_a_repository_is_looked_at_twice_and_then_when_a_verdict_can_change(
-    registry: Registry, collect: Callable[..., dict[str, int]], clock: TestClock
+    registry: Registry, collect: Callable[..., dict[str, int]], clock: FakeClock
 ) -> None:
     pushed = clock.time
     push_image(registry, "a", "pr-1")
@@ -80,7 +80,7 @@ def test_a_repository_is_looked_at_twice_and_then_when_a_verdict_can_change(
 
 @pytest.mark.parametrize("change", ["push", "move", "delete", "roll back", "undelete", "delete the manifest"])
 def test_whatever_changes_a_repository_lets_it_be_looked_at(
-    registry: Registry, collect: Callable[..., dict[str, int]], clock: TestClock, change: str
+    registry: Registry, collect: Callable[..., dict[str, int]], clock: FakeClock, change: str
 ) -> None:
     first, second = push_image(registry, "a", "pr-1", "v1"), push_image(registry, "a", "v2", "v1")
     registry.tags.delete("a", "v2")
@@ -96,7 +96,7 @@ def test_whatever_changes_a_repository_lets_it_be_looked_at(
         "undelete": lambda: registry.undelete.tag("a", "v2"),
         "delete the manifest": lambda: registry.deletion.manifest("a", second.digest),
     }
-    clock.turn(minutes=1)
+    clock.advance(minutes=1)
 
     acts[change]()
 
@@ -105,7 +105,7 @@ def test_whatever_changes_a_repository_lets_it_be_looked_at(
 
 
 def test_new_policies_and_reports_let_all_be_looked_at_once(
-    registry: Registry, collect: Callable[..., dict[str, int]], clock: TestClock
+    registry: Registry, collect: Callable[..., dict[str, int]], clock: FakeClock
 ) -> None:
     for name in ("a", "b", "c"):
         push_image(registry, name, "pr-1")
@@ -128,14 +128,14 @@ def test_new_policies_and_reports_let_all_be_looked_at_once(
 
 @pytest.mark.parametrize("point", range(12))
 def test_a_push_in_the_middle_of_a_look_is_seen_by_a_later_one(
-    stores: Stores, registry: Registry, collect: Callable[..., dict[str, int]], clock: TestClock, point: int
+    stores: Stores, registry: Registry, collect: Callable[..., dict[str, int]], clock: FakeClock, point: int
 ) -> None:
     """A push between any two calls of a collection, first or second look, is judged in the end."""
     push_image(registry, "a", "v1")
     if point % 2:
         collect()
-        clock.turn(hours=1)
-    between = Between(stores.metadata, point, lambda: push_image(registry, "a", "pr-1"))
+        clock.advance(hours=1)
+    between = InterleavingStore(stores.metadata, point, lambda: push_image(registry, "a", "pr-1"))
 
     collect(through=Registry(stores.blobs, between, clock=clock))
     if "pr-1" not in tags(registry):
@@ -147,19 +147,19 @@ def test_a_push_in_the_middle_of_a_look_is_seen_by_a_later_one(
 
 
 def test_a_push_that_read_the_repository_before_the_look_is_seen_by_the_second(
-    stores: Stores, registry: Registry, collect: Callable[..., dict[str, int]], clock: TestClock
+    stores: Stores, registry: Registry, collect: Callable[..., dict[str, int]], clock: FakeClock
 ) -> None:
     push_image(registry, "a", "v1")
-    clock.turn(days=20)
+    clock.advance(days=20)
     looks = []
 
     def look() -> None:
         looks.append(collect()[LOOKED])
 
     # The last call of a push is its commit: the collection comes between its read and that.
-    counting = Between(stores.metadata)
+    counting = InterleavingStore(stores.metadata)
     push_image(Registry(stores.blobs, counting, clock=clock), "a", "v2")
-    late = Between(stores.metadata, counting.calls - 1, look)
+    late = InterleavingStore(stores.metadata, counting.calls - 1, look)
     push_image(Registry(stores.blobs, late, clock=clock), "a", "pr-1")
 
     assert looks == [1]

@@ -15,16 +15,16 @@ from pathlib import Path
 
 from lading.registry.registry import Registry
 from lading_storage.digests import digest_of
-from tests.cleanup.signed import Signed, push_signed, runnable
-from tests.clients.commands import Commands
+from tests.cleanup.signed_images import SignedImage, push_signed_image, runnable_image
 from tests.faults import NIGHTLY
-from tests.needs import program
-from tests.registry.pushes import pull_blob
-from tests.servers import Server
+from tests.support.client_commands import ProgramRunner
+from tests.support.registry_pushes import pull_blob
+from tests.support.requirements import find_program
+from tests.support.server_process import Server
 
 TAGS = int(os.environ.get("LADING_TEST_TAGS", "2000" if NIGHTLY else "24"))
 KEPT = 3
-MOST_MEMORY = 300 * 1024 * 1024
+MAX_MEMORY = 300 * 1024 * 1024
 """Bytes that a command may take at its peak, Python and Google's clients included."""
 
 REPOSITORY = "team/app"
@@ -36,12 +36,12 @@ POLICIES = json.dumps(
 )
 
 
-def push_many(registry: Registry, count: int) -> list[Signed]:
+def push_many(registry: Registry, count: int) -> list[SignedImage]:
     """Push images with the tags v0, v1 and so on; the last ones last."""
     base = gzip.compress(bytes(10_240), mtime=0)
 
-    def push(number: int) -> Signed:
-        return push_signed(registry, REPOSITORY, f"v{number}", base=base, make=runnable)
+    def push(number: int) -> SignedImage:
+        return push_signed_image(registry, REPOSITORY, f"v{number}", base=base, make=runnable_image)
 
     with ThreadPoolExecutor(4) as pool:
         first = list(pool.map(push, range(count - KEPT)))
@@ -82,13 +82,13 @@ def test_of_many_images_with_signatures_what_is_kept_is_whole(
     assert {digest for digest, row in rows.items() if row["kept"]} == {each for image in kept for each in image.all}
     assert rows.keys() == {digest for image in pushed for digest in image.all}
     (tmp_path / "plan").write_text("\n".join(lines))
-    assert TAGS < 1_000 or peak < MOST_MEMORY
+    assert TAGS < 1_000 or peak < MAX_MEMORY
 
     lines, peak = measured("cleanup", "apply", "--yes", "--json", *options, str(tmp_path / "plan"), folder=tmp_path)
     assert [json.loads(line) for line in lines] == [
         {"repository": REPOSITORY, "deleted": 6 * len(gone), "kept": 6 * KEPT, "skipped": 0, "tags": 0}
     ]
-    assert TAGS < 1_000 or peak < MOST_MEMORY
+    assert TAGS < 1_000 or peak < MAX_MEMORY
 
     left = {node.digest for node in registry.inventory.nodes(REPOSITORY)}
     assert left == {each for image in kept for each in image.all}
@@ -97,8 +97,8 @@ def test_of_many_images_with_signatures_what_is_kept_is_whole(
     assert {node.digest for node in registry.inventory.nodes(REPOSITORY)} == {
         each for image in kept for each in image.all
     }
-    commands, remote = Commands(tmp_path), f"{server.host}/{REPOSITORY}"
-    crane, oras = (program(name, "see .ci/run") for name in ("crane", "oras"))
+    commands, remote = ProgramRunner(tmp_path), f"{server.host}/{REPOSITORY}"
+    crane, oras = (find_program(name, "see .ci/run") for name in ("crane", "oras"))
     signatures = [each.replace(":", "-") + ".sig" for image in kept for each in (image.index, image.platforms[0])]
     assert set(commands.run(crane, "ls", remote).split()) == {f"v{TAGS - 1 - n}" for n in range(KEPT)} | set(signatures)
     commands.run(crane, "validate", "--remote", f"{remote}:v{TAGS - 1}")

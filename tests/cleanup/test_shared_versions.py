@@ -17,10 +17,10 @@ from lading.registry.cleanup.policy_json import parse_policies
 from lading.registry.registry import Registry
 from lading.registry.tags.immutable import ImmutableTags
 from lading_storage.records.core import Manifest
-from tests.cleanup.manifests import attaching, digest, judged, kept, node
+from tests.cleanup.manifest_nodes import decisions, digest, kept, node, referrer_tag
 from tests.commands.tables import json_rows
-from tests.registry.clocks import TestClock
-from tests.registry.pushes import push_image, push_manifest
+from tests.support.fake_clock import FakeClock
+from tests.support.registry_pushes import push_image, push_manifest
 
 
 def rule(name: str, *prefixes: str, action: str = "Delete", **more: object) -> dict[str, object]:
@@ -31,15 +31,15 @@ PR = rule("pr", "pr-")
 
 
 @pytest.fixture
-def clock() -> TestClock:
-    return TestClock()
+def clock() -> FakeClock:
+    return FakeClock()
 
 
 def policies(*rules: dict[str, object]) -> tuple[Policy, ...]:
     return tuple(parse_policies(json.dumps(rules or [PR])))
 
 
-def planned(registry: Registry, clock: TestClock, *rules: dict[str, object]) -> cleanup.Plan:
+def planned(registry: Registry, clock: FakeClock, *rules: dict[str, object]) -> cleanup.Plan:
     return cleanup.plan(registry, "a", CleanupContext(policies(*rules), [], clock()))
 
 
@@ -51,7 +51,7 @@ def lives(registry: Registry, manifest: Manifest) -> bool:
     return registry.metadata.read([manifest.key])[manifest.key] is not None
 
 
-def test_only_the_tag_goes_that_a_pusher_gave_another_version(registry: Registry, clock: TestClock) -> None:
+def test_only_the_tag_goes_that_a_pusher_gave_another_version(registry: Registry, clock: FakeClock) -> None:
     deployed, own = push_image(registry, "a", "prod"), push_image(registry, "a", "pr-2", "pr-3")
     push_manifest(registry, "a", deployed.content or b"", "pr-1")
     made = planned(registry, clock)
@@ -76,7 +76,7 @@ def test_only_the_tag_goes_that_a_pusher_gave_another_version(registry: Registry
 
 
 def test_tags_of_several_policies_and_in_several_commits_all_go(
-    registry: Registry, clock: TestClock, monkeypatch: pytest.MonkeyPatch
+    registry: Registry, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("lading.registry.batches.batches.__defaults__", (2,))
     image = push_image(registry, "a", "prod", *(f"{kind}-{number}" for kind in ("pr", "dev") for number in range(3)))
@@ -102,7 +102,7 @@ def _pull(registry: Registry, image: Manifest) -> None:
 
 @pytest.mark.parametrize("meanwhile", [_push_again, _move, _pull])
 def test_a_tag_stays_whose_version_changes_after_the_look(
-    registry: Registry, clock: TestClock, meanwhile: Callable[[Registry, Manifest], None]
+    registry: Registry, clock: FakeClock, meanwhile: Callable[[Registry, Manifest], None]
 ) -> None:
     image, other = push_image(registry, "a", "prod", "pr-1"), push_image(registry, "a", "main", "pr-2")
     made = planned(registry, clock)
@@ -117,7 +117,7 @@ def test_a_tag_stays_whose_version_changes_after_the_look(
 
 
 def test_who_is_stopped_among_tags_goes_on(
-    registry: Registry, clock: TestClock, monkeypatch: pytest.MonkeyPatch
+    registry: Registry, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("lading.registry.batches.batches.__defaults__", (1,))
     push_image(registry, "a", "prod", "pr-1", "pr-2")
@@ -130,7 +130,7 @@ def test_who_is_stopped_among_tags_goes_on(
 
 
 @pytest.mark.parametrize("applied", [True, False])
-def test_collection_counts_tags_that_go_alone(registry: Registry, clock: TestClock, applied: bool) -> None:
+def test_collection_counts_tags_that_go_alone(registry: Registry, clock: FakeClock, applied: bool) -> None:
     push_image(registry, "a", "prod", "pr-1")
     cleaning = cleanup.in_collection(registry, policies(), applied, clock)
 
@@ -165,7 +165,7 @@ def test_the_command_tells_and_deletes_tags_that_go_alone(
     assert tags(registry) == ["pr-2", "prod"]
 
 
-def test_immutable_tags_go_alone_only_by_a_rule_that_says_so(stores: Stores, clock: TestClock) -> None:
+def test_immutable_tags_go_alone_only_by_a_rule_that_says_so(stores: Stores, clock: FakeClock) -> None:
     registry = Registry(stores.blobs, stores.metadata, ImmutableTags.parse(["a:pr-1", "a:prod"]), clock)
     image = push_image(registry, "a", "prod", "pr-1", "pr-2")
 
@@ -177,7 +177,7 @@ def test_immutable_tags_go_alone_only_by_a_rule_that_says_so(stores: Stores, clo
 
 
 def gone_tags(*rules: dict[str, object]) -> dict[str, str]:
-    return dict(judged([node("a", "prod", "pr-1")], json.dumps(rules or [PR]))[digest("a")].tags)
+    return dict(decisions([node("a", "prod", "pr-1")], json.dumps(rules or [PR]))[digest("a")].tags)
 
 
 def test_what_keeps_a_version_keeps_its_tags() -> None:
@@ -185,10 +185,10 @@ def test_what_keeps_a_version_keeps_its_tags() -> None:
     assert gone_tags() == {"pr-1": "pr"}
     assert gone_tags(PR, keeps) == {}
     assert gone_tags(PR, {"name": "n", "action": {"type": "Keep"}, "mostRecentVersions": {"keepCount": 1}}) == {}
-    runs = judged([node("a", "prod", "pr-1")], json.dumps([PR]), {digest("a"): "in cluster-1"})
+    runs = decisions([node("a", "prod", "pr-1")], json.dumps([PR]), {digest("a"): "in cluster-1"})
     assert runs[digest("a")].tags == ()
     index = [node("i", "v1", children=["a"]), node("a", "prod", "pr-1")]
-    assert judged(index, json.dumps([PR, rule("keep", "v", action="Keep")]))[digest("a")].tags == ()
+    assert decisions(index, json.dumps([PR, rule("keep", "v", action="Keep")]))[digest("a")].tags == ()
 
 
 def test_a_version_goes_where_several_rules_delete_all_its_tags_together() -> None:
@@ -205,10 +205,10 @@ def test_a_rule_without_tags_means_the_whole_version() -> None:
 
 def test_a_tag_that_only_seems_to_attach_goes_alone_by_a_rule_for_such_tags() -> None:
     rules = json.dumps([rule("attached", "sha256-")])
-    named = node("a", "prod", attaching("gone", ".sig"), attachment="tag")
-    verdict = judged([named], rules)[named.digest]
-    assert (verdict.kept, verdict.tags) == (True, ((attaching("gone", ".sig"), "attached"),))
-    alone = judged([node("b", attaching("gone", ".sig"), attachment="tag")], rules)[digest("b")]
-    assert (alone.kept, alone.tags) == (True, ((attaching("gone", ".sig"), "attached"),))
-    assert kept([node("b", attaching("gone", ".sig"), attachment=".sig")], rules) == set()
-    assert kept([node("c", "pr-1", attaching("gone", ".sig"), attachment="tag")], json.dumps([PR])) == set()
+    named = node("a", "prod", referrer_tag("gone", ".sig"), attachment="tag")
+    verdict = decisions([named], rules)[named.digest]
+    assert (verdict.kept, verdict.tags) == (True, ((referrer_tag("gone", ".sig"), "attached"),))
+    alone = decisions([node("b", referrer_tag("gone", ".sig"), attachment="tag")], rules)[digest("b")]
+    assert (alone.kept, alone.tags) == (True, ((referrer_tag("gone", ".sig"), "attached"),))
+    assert kept([node("b", referrer_tag("gone", ".sig"), attachment=".sig")], rules) == set()
+    assert kept([node("c", "pr-1", referrer_tag("gone", ".sig"), attachment="tag")], json.dumps([PR])) == set()

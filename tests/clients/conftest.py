@@ -6,17 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.clients.commands import Commands
-from tests.clients.daemons import Ctr, Docker, containerd, dockerd
-from tests.clients.layouts import Layout, write_image
+from tests.support.client_commands import ProgramRunner
+from tests.support.container_daemons import Ctr, Docker, containerd, dockerd
+from tests.support.oci_layouts import Layout, write_image
 
 
 @pytest.fixture
-def commands(tmp_path: Path) -> Commands:
+def commands(tmp_path: Path) -> ProgramRunner:
     """Runs programs with a home of their own."""
     home = tmp_path / "home"
     home.mkdir()
-    return Commands(home)
+    return ProgramRunner(home)
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def docker_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture
-def docker(docker_address: str, commands: Commands) -> Iterator[Docker]:
+def docker(docker_address: str, commands: ProgramRunner) -> Iterator[Docker]:
     """docker at that daemon, from which all images are removed afterwards."""
     client = Docker(commands, docker_address)
     yield client
@@ -43,7 +43,7 @@ def docker(docker_address: str, commands: Commands) -> Iterator[Docker]:
 
 
 @pytest.fixture
-def ctr(commands: Commands, tmp_path: Path) -> Iterator[Ctr]:
+def ctr(commands: ProgramRunner, tmp_path: Path) -> Iterator[Ctr]:
     """ctr, at a containerd that has nothing yet."""
     folder = tmp_path / "containerd"
     folder.mkdir()

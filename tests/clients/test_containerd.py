@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.clients.daemons import Ctr
-from tests.clients.layouts import Layout, read_blobs, write_image
-from tests.servers import Server
+from tests.support.container_daemons import Ctr
+from tests.support.oci_layouts import Layout, read_blobs, write_image
+from tests.support.server_process import Server
 
 
 @pytest.fixture

@@ -6,22 +6,24 @@ from pathlib import Path
 
 import pytest
 
-from tests.clients.commands import Commands
-from tests.clients.layouts import USERS_NAMES, Layout, read_blobs
-from tests.needs import program
-from tests.servers import Server
+from tests.support.client_commands import ProgramRunner
+from tests.support.oci_layouts import USERS_NAMES, Layout, read_blobs
+from tests.support.requirements import find_program
+from tests.support.server_process import Server
 
 HOW = "go install github.com/google/go-containerregistry/cmd/crane@latest"
 Crane = Callable[..., str]
 
 
 @pytest.fixture
-def crane(commands: Commands) -> Crane:
-    path = program("crane", HOW)
+def crane(commands: ProgramRunner) -> Crane:
+    path = find_program("crane", HOW)
     return lambda *words: commands.run(path, *words)
 
 
-def test_images_go_in_and_out(crane: Crane, commands: Commands, server: Server, layout: Layout, tmp_path: Path) -> None:
+def test_images_go_in_and_out(
+    crane: Crane, commands: ProgramRunner, server: Server, layout: Layout, tmp_path: Path
+) -> None:
     remote = f"{server.host}/team/app"
 
     crane("push", layout.folder, f"{remote}:v1")
@@ -41,7 +43,7 @@ def test_images_go_in_and_out(crane: Crane, commands: Commands, server: Server, 
     crane("delete", f"{remote}:latest")
     assert crane("ls", remote).split() == ["v1"]
     crane("delete", f"{remote}@{layout.digest}")
-    assert "MANIFEST_UNKNOWN" in commands.fail(program("crane", HOW), "manifest", f"{remote}:v1")
+    assert "MANIFEST_UNKNOWN" in commands.fail(find_program("crane", HOW), "manifest", f"{remote}:v1")
     crane("validate", "--remote", f"{server.host}/other/app:v1")
 
 

@@ -5,8 +5,8 @@ import os
 import tarfile
 from pathlib import Path
 
-from tests.clients.daemons import Docker
-from tests.servers import Server
+from tests.support.container_daemons import Docker
+from tests.support.server_process import Server
 
 
 def make_image(docker: Docker, folder: Path, name: str) -> str:

@@ -16,15 +16,15 @@ import pytest
 
 from emulators.iam import IamEmulator
 from emulators.processes import ProcessGroup
-from tests.auth import worlds
-from tests.auth.worlds import DELETE, PULL, PUSH, ROBOT, World
-from tests.clients.commands import Commands
-from tests.clients.daemons import Ctr, Docker
-from tests.clients.layouts import Layout, read_blobs
 from tests.clients.test_containerd import bring_in, forget
 from tests.clients.test_docker import make_image
-from tests.needs import program
-from tests.servers import Server, basic, lading, serving
+from tests.support import fake_iam_world
+from tests.support.client_commands import ProgramRunner
+from tests.support.container_daemons import Ctr, Docker
+from tests.support.fake_iam_world import DELETE, PULL, PUSH, SERVICE_ACCOUNT, FakeIamWorld
+from tests.support.oci_layouts import Layout, read_blobs
+from tests.support.requirements import find_program
+from tests.support.server_process import Server, basic, run_lading, serving
 
 DENIED = 'Permission "storage.objects.create" denied on resource'
 ROOT = Path(__file__).parents[2]
@@ -36,7 +36,7 @@ class Registry:
     """A guarded registry, which has an image in library/app and in team/app."""
 
     server: Server
-    world: World
+    world: FakeIamWorld
     environment: Mapping[str, str]
 
     @property
@@ -51,23 +51,23 @@ def iam(tmp_path_factory: pytest.TempPathFactory) -> Iterator[IamEmulator]:
 
 
 @pytest.fixture
-def registry(iam: IamEmulator, commands: Commands, layout: Layout, tmp_path: Path) -> Iterator[Registry]:
-    world = World(iam)
-    worlds.know_service_account(world)
+def registry(iam: IamEmulator, commands: ProgramRunner, layout: Layout, tmp_path: Path) -> Iterator[Registry]:
+    world = FakeIamWorld(iam)
+    fake_iam_world.register_service_account(world)
     for name, permissions in {"owner": (PULL, PUSH, DELETE), "reader": (PULL,)}.items():
         world.token(name)
         for folder in ("team/", "library/"):
             world.folder(folder, *permissions, member=f"user:{name}@example.com")
-    world.folder("team/", PULL, PUSH, member=f"serviceAccount:{ROBOT}")
+    world.folder("team/", PULL, PUSH, member=f"serviceAccount:{SERVICE_ACCOUNT}")
     environment = {
         "LADING_IAM_EMULATOR_HOST": iam.url,
-        "LADING_ACCESS": f"gs://{worlds.BUCKET}",
+        "LADING_ACCESS": f"gs://{fake_iam_world.BUCKET}",
         "LADING_FOLDERS": "team,library",
         "LADING_PUBLIC": "library/*",
         "LADING_DATA": str(tmp_path / "data"),
     }
     with serving(environment, tmp_path / "server.log") as server:
-        skopeo = program("skopeo", "apt install skopeo")
+        skopeo = find_program("skopeo", "apt install skopeo")
         for name in ("library/app:v1", "team/app:v1"):
             target = ["--dest-tls-verify=false", f"--dest-creds=oauth2accesstoken:{OWNER}"]
             source = ["copy", "--preserve-digests", f"oci:{layout.folder}:v1", f"docker://{server.host}/{name}"]
@@ -87,10 +87,10 @@ def audited(registry: Registry, *words: str) -> bool:
 
 def printed(source: str, host: str) -> list[list[str]]:
     """Return the lines for gcloud that a source prints for a host, in its order."""
-    program("gcloud", "apt install google-cloud-cli")
+    find_program("gcloud", "apt install google-cloud-cli")
     match source:
         case "login-help":
-            text = lading(["login-help", host], ROOT).stdout
+            text = run_lading(["login-help", host], ROOT).stdout
         case "README.md" | "docs/access.md":
             text = (ROOT / source).read_text().replace("HOST", host)
         case _:
@@ -101,9 +101,11 @@ def printed(source: str, host: str) -> list[list[str]]:
 
 
 @pytest.mark.parametrize("source", ["login-help", "README.md", "docs/access.md", "terraform"])
-def test_the_printed_lines_let_clients_in(registry: Registry, commands: Commands, layout: Layout, source: str) -> None:
+def test_the_printed_lines_let_clients_in(
+    registry: Registry, commands: ProgramRunner, layout: Layout, source: str
+) -> None:
     """Run literally, as somebody who has configured nothing would: in this order they work, in the other not."""
-    crane = program("crane", "go install github.com/google/go-containerregistry/cmd/crane@latest")
+    crane = find_program("crane", "go install github.com/google/go-containerregistry/cmd/crane@latest")
     commands.set("CLOUDSDK_AUTH_ACCESS_TOKEN", OWNER)
     commands.set("CLOUDSDK_CORE_DISABLE_PROMPTS", "false")
     lines = printed(source, registry.host)
@@ -135,7 +137,7 @@ def test_no_password_stands_on_a_command_line(file: str) -> None:
             assert "--password-stdin" in line or line.strip().startswith("docker login -u NAME "), line
 
 
-def test_gcloud_lets_docker_in(registry: Registry, docker: Docker, commands: Commands, tmp_path: Path) -> None:
+def test_gcloud_lets_docker_in(registry: Registry, docker: Docker, commands: ProgramRunner, tmp_path: Path) -> None:
     commands.set("CLOUDSDK_AUTH_ACCESS_TOKEN", OWNER)
     for line in printed("login-help", registry.host):
         commands.run(*line)
@@ -172,7 +174,7 @@ def test_docker_logs_in_with_a_token(registry: Registry, docker: Docker, user: s
 
 @pytest.mark.parametrize("user", ["_json_key", "_json_key_base64"])
 def test_docker_logs_in_with_a_service_accounts_key(registry: Registry, docker: Docker, user: str) -> None:
-    key = worlds.service_account_key(token_uri="http://127.0.0.1:1/")
+    key = fake_iam_world.service_account_key(token_uri="http://127.0.0.1:1/")
     secret = base64.b64encode(key.encode()).decode() if user.endswith("64") else key
 
     docker("login", "-u", user, "--password-stdin", registry.host, stdin=secret)
@@ -182,11 +184,11 @@ def test_docker_logs_in_with_a_service_accounts_key(registry: Registry, docker: 
     docker("tag", f"{registry.host}/team/app:v1", f"{registry.host}/library/copy:v1")
 
     assert f"denied: {DENIED}" in docker.fail("push", f"{registry.host}/library/copy:v1")
-    assert audited(registry, ROBOT, "push", "team/copy", "v1", "allowed")
+    assert audited(registry, SERVICE_ACCOUNT, "push", "team/copy", "v1", "allowed")
 
 
-def test_docker_credential_gcr_lets_docker_in(registry: Registry, docker: Docker, commands: Commands) -> None:
-    helper = program(
+def test_docker_credential_gcr_lets_docker_in(registry: Registry, docker: Docker, commands: ProgramRunner) -> None:
+    helper = find_program(
         "docker-credential-gcr", "go install github.com/GoogleCloudPlatform/docker-credential-gcr/v2@latest"
     )
     commands.set("CLOUDSDK_AUTH_ACCESS_TOKEN", OWNER)
@@ -199,7 +201,7 @@ def test_docker_credential_gcr_lets_docker_in(registry: Registry, docker: Docker
     docker("push", f"{registry.host}/team/copy:v1")
 
 
-def test_docker_comes_with_a_refresh_token(registry: Registry, docker: Docker, commands: Commands) -> None:
+def test_docker_comes_with_a_refresh_token(registry: Registry, docker: Docker, commands: ProgramRunner) -> None:
     """A credential helper that calls its user <token> hands out what docker takes for one, and sends by POST."""
     auth = base64.b64encode(b"00000000-0000-0000-0000-000000000000:").decode()
     configuration = {"auths": {registry.host: {"auth": auth, "identitytoken": OWNER}}}
@@ -215,7 +217,7 @@ def test_docker_comes_with_a_refresh_token(registry: Registry, docker: Docker, c
 
 
 def test_docker_comes_as_a_robot(registry: Registry, docker: Docker, tmp_path: Path) -> None:
-    made = lading(["robots", "create", "ci", "--repositories", "team/*"], tmp_path, registry.environment)
+    made = run_lading(["robots", "create", "ci", "--repositories", "team/*"], tmp_path, registry.environment)
     secret = made.stdout.split()[-1]
     docker("login", "-u", "robot+ci", "--password-stdin", registry.host, stdin=secret)
 
@@ -224,7 +226,7 @@ def test_docker_comes_as_a_robot(registry: Registry, docker: Docker, tmp_path: P
     refused = docker.fail("push", f"{registry.host}/team/copy:v1")
     assert 'denied: Permission "push" denied on resource "repositories/team/copy"' in refused
 
-    lading(["robots", "revoke", "ci"], tmp_path, registry.environment)
+    run_lading(["robots", "revoke", "ci"], tmp_path, registry.environment)
     registry.server.stop()
     with serving(registry.environment, tmp_path / "again.log") as again:
         assert again.request("GET", "/v2/token", headers={"Authorization": basic("robot+ci", secret)})[0].status == 401
@@ -240,8 +242,8 @@ def test_docker_pulls_what_is_public_without_logging_in(registry: Registry, dock
     assert " POST /v2/library/mine/blobs/uploads/ 401 " in registry.server.log.read_text()
 
 
-def test_crane(registry: Registry, commands: Commands, layout: Layout) -> None:
-    path = program("crane", "go install github.com/google/go-containerregistry/cmd/crane@latest")
+def test_crane(registry: Registry, commands: ProgramRunner, layout: Layout) -> None:
+    path = find_program("crane", "go install github.com/google/go-containerregistry/cmd/crane@latest")
     login = (path, "auth", "login", registry.host, "-u", "oauth2accesstoken", "--password-stdin")
     team = f"{registry.host}/team"
 
@@ -262,8 +264,8 @@ def test_crane(registry: Registry, commands: Commands, layout: Layout) -> None:
     assert "DENIED" in commands.fail(path, "delete", f"{team}/new:v1")
 
 
-def test_skopeo(registry: Registry, commands: Commands, layout: Layout, tmp_path: Path) -> None:
-    words = (program("skopeo", "apt install skopeo"), "--insecure-policy")
+def test_skopeo(registry: Registry, commands: ProgramRunner, layout: Layout, tmp_path: Path) -> None:
+    words = (find_program("skopeo", "apt install skopeo"), "--insecure-policy")
     team, image = f"docker://{registry.host}/team", f"oci:{layout.folder}:v1"
     owner, reader = (f"oauth2accesstoken:{token}" for token in (OWNER, READER))
     inspect, delete = (*words, "inspect", "--tls-verify=false"), (*words, "delete", "--tls-verify=false")
@@ -279,8 +281,8 @@ def test_skopeo(registry: Registry, commands: Commands, layout: Layout, tmp_path
     commands.run(*delete, "--creds", owner, f"{team}/new:v1")
 
 
-def test_oras(registry: Registry, commands: Commands, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = program("oras", "go install oras.land/oras/cmd/oras@latest")
+def test_oras(registry: Registry, commands: ProgramRunner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = find_program("oras", "go install oras.land/oras/cmd/oras@latest")
     monkeypatch.chdir(tmp_path)
     (tmp_path / "data.txt").write_text("data")
     login = (path, "login", "--plain-http", "-u", "oauth2accesstoken", "--password-stdin", registry.host)
@@ -301,8 +303,8 @@ def test_oras(registry: Registry, commands: Commands, tmp_path: Path, monkeypatc
     assert DENIED in commands.fail(*push, f"{team}/other:v1", data).replace("\\", "")
 
 
-def test_regctl(registry: Registry, commands: Commands, layout: Layout, tmp_path: Path) -> None:
-    path = program("regctl", "go install github.com/regclient/regclient/cmd/regctl@latest")
+def test_regctl(registry: Registry, commands: ProgramRunner, layout: Layout, tmp_path: Path) -> None:
+    path = find_program("regctl", "go install github.com/regclient/regclient/cmd/regctl@latest")
     commands.run(path, "registry", "set", "--tls", "disabled", registry.host)
     login = (path, "registry", "login", registry.host, "-u", "oauth2accesstoken", "--pass-stdin")
 

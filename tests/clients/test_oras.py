@@ -7,24 +7,24 @@ from pathlib import Path
 import pytest
 
 from lading_storage.digests import digest_of
-from tests.clients.commands import Commands
-from tests.clients.layouts import USERS_NAMES
-from tests.needs import program
-from tests.servers import Server
+from tests.support.client_commands import ProgramRunner
+from tests.support.oci_layouts import USERS_NAMES
+from tests.support.requirements import find_program
+from tests.support.server_process import Server
 
 HOW = "go install oras.land/oras/cmd/oras@latest"
 Oras = Callable[..., str]
 
 
 @pytest.fixture
-def oras(commands: Commands, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Oras:
-    path = program("oras", HOW)
+def oras(commands: ProgramRunner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Oras:
+    path = find_program("oras", HOW)
     monkeypatch.chdir(tmp_path)
     return lambda verb, *words: commands.run(path, *verb.split(), "--plain-http", *words)
 
 
 def test_artifacts_go_in_and_out_with_what_refers_to_them(
-    oras: Oras, commands: Commands, server: Server, tmp_path: Path
+    oras: Oras, commands: ProgramRunner, server: Server, tmp_path: Path
 ) -> None:
     remote = f"{server.host}/team/thing"
     (tmp_path / "data.bin").write_bytes(bytes(range(256)) * 20_000)
@@ -46,7 +46,7 @@ def test_artifacts_go_in_and_out_with_what_refers_to_them(
     oras("pull", "-o", tmp_path / "out", f"{remote}:v2")
     assert (tmp_path / "out" / "data.bin").read_bytes() == (tmp_path / "data.bin").read_bytes()
 
-    path = program("oras", HOW)
+    path = find_program("oras", HOW)
     both = ("--from-plain-http", "--to-plain-http")
     commands.run(path, "cp", "-r", *both, f"{remote}:v1", f"{server.host}/other/thing:v1")
     found = json.loads(oras("discover", "--format", "json", f"{server.host}/other/thing:v1"))

@@ -12,12 +12,12 @@ import pytest
 from emulators import Emulators
 from emulators.iam import IamEmulator
 from emulators.processes import ProcessGroup
-from tests.auth.worlds import World
-from tests.clients.commands import Commands
-from tests.clients.daemons import Ctr, Docker
-from tests.clients.layouts import Layout, read_blobs
-from tests.needs import program
-from tests.serving.cloud import Redirecting, redirecting
+from tests.support.client_commands import ProgramRunner
+from tests.support.container_daemons import Ctr, Docker
+from tests.support.fake_cloud_services import RedirectingRegistry, redirecting_registry
+from tests.support.fake_iam_world import FakeIamWorld
+from tests.support.oci_layouts import Layout, read_blobs
+from tests.support.requirements import find_program
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ class Image:
 
     name: str
     layout: Layout
-    registry: Redirecting
+    registry: RedirectingRegistry
 
     @property
     def host(self) -> str:
@@ -47,17 +47,17 @@ class Image:
 
 @pytest.fixture
 def image(
-    emulators: Emulators, iam: IamEmulator, commands: Commands, layout: Layout, tmp_path: Path
+    emulators: Emulators, iam: IamEmulator, commands: ProgramRunner, layout: Layout, tmp_path: Path
 ) -> Iterator[Image]:
-    with redirecting("iam", emulators, World(iam), tmp_path) as registry:
+    with redirecting_registry("iam", emulators, FakeIamWorld(iam), tmp_path) as registry:
         name = f"{registry.server.host}/team/app:v1"
         push(commands, layout, name)
         yield Image(name, layout, registry)
 
 
-def push(commands: Commands, layout: Layout, name: str) -> None:
+def push(commands: ProgramRunner, layout: Layout, name: str) -> None:
     target = ["--dest-tls-verify=false", "--dest-creds=admin:secret", f"oci:{layout.folder}:v1", f"docker://{name}"]
-    skopeo = program("skopeo", "apt install skopeo")
+    skopeo = find_program("skopeo", "apt install skopeo")
     commands.run(skopeo, "--insecure-policy", "copy", "--preserve-digests", *target)
 
 
@@ -73,23 +73,23 @@ def test_containerd(image: Image, ctr: Ctr, content: Path) -> None:
     assert image.was_read_at_the_store()
 
 
-def test_crane(image: Image, commands: Commands) -> None:
-    crane = program("crane", "go install github.com/google/go-containerregistry/cmd/crane@latest")
+def test_crane(image: Image, commands: ProgramRunner) -> None:
+    crane = find_program("crane", "go install github.com/google/go-containerregistry/cmd/crane@latest")
     commands.run(crane, "auth", "login", "-u", "admin", "-p", "secret", image.host)
     commands.run(crane, "validate", "--remote", image.name)
     assert image.was_read_at_the_store()
 
 
-def test_skopeo(image: Image, commands: Commands, tmp_path: Path) -> None:
-    skopeo = program("skopeo", "apt install skopeo")
+def test_skopeo(image: Image, commands: ProgramRunner, tmp_path: Path) -> None:
+    skopeo = find_program("skopeo", "apt install skopeo")
     source = ["--src-tls-verify=false", "--src-creds=admin:secret", f"docker://{image.name}", f"oci:{tmp_path}/out:v1"]
     commands.run(skopeo, "--insecure-policy", "copy", "--preserve-digests", *source)
     assert read_blobs(tmp_path / "out") == {**image.layout.blobs, image.layout.digest: image.layout.manifest}
     assert image.was_read_at_the_store()
 
 
-def test_oras(image: Image, commands: Commands, tmp_path: Path) -> None:
-    oras = program("oras", "go install oras.land/oras/cmd/oras@latest")
+def test_oras(image: Image, commands: ProgramRunner, tmp_path: Path) -> None:
+    oras = find_program("oras", "go install oras.land/oras/cmd/oras@latest")
     commands.run(oras, "login", "--plain-http", "-u", "admin", "--password-stdin", image.host, stdin="secret")
     commands.run(oras, "copy", "--from-plain-http", "--to-oci-layout", image.name, f"{tmp_path}/out:v1")
     assert read_blobs(tmp_path / "out") == {**image.layout.blobs, image.layout.digest: image.layout.manifest}

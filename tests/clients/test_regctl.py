@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.clients.commands import Commands
-from tests.clients.layouts import USERS_NAMES, Layout, read_blobs
-from tests.needs import program
-from tests.servers import Server
+from tests.support.client_commands import ProgramRunner
+from tests.support.oci_layouts import USERS_NAMES, Layout, read_blobs
+from tests.support.requirements import find_program
+from tests.support.server_process import Server
 
 Regctl = Callable[..., str]
 
@@ -21,9 +21,9 @@ def environment(environment: Mapping[str, str]) -> Mapping[str, str]:
 
 
 @pytest.fixture
-def regctl(commands: Commands, server: Server) -> Regctl:
+def regctl(commands: ProgramRunner, server: Server) -> Regctl:
     """regctl, told to send whatever is larger than 1 MiB in chunks of that size."""
-    path = program("regctl", "go install github.com/regclient/regclient/cmd/regctl@latest")
+    path = find_program("regctl", "go install github.com/regclient/regclient/cmd/regctl@latest")
     chunked = ("--blob-chunk", "1048576", "--blob-max", "1048576")
     commands.run(path, "registry", "set", "--tls", "disabled", *chunked, server.host)
     return lambda *words: commands.run(path, *words)
@@ -71,7 +71,7 @@ def test_annotations_have_any_names(regctl: Regctl, server: Server, layout: Layo
 
 
 def test_one_platform_of_an_index_is_copied_where_a_rule_allows_it(
-    regctl: Regctl, commands: Commands, server: Server, layout: Layout
+    regctl: Regctl, commands: ProgramRunner, server: Server, layout: Layout
 ) -> None:
     remote = f"{server.host}/team/app"
     regctl("image", "copy", f"ocidir://{layout.folder}:v1", f"{remote}:amd64")
@@ -79,7 +79,7 @@ def test_one_platform_of_an_index_is_copied_where_a_rule_allows_it(
     refs = [word for name in ("amd64", "arm64") for word in ("--ref", f"{remote}:{name}")]
     regctl("index", "create", f"{remote}:all", *refs)
     digests = [regctl("image", "digest", f"{remote}:{name}").strip() for name in ("amd64", "arm64")]
-    path = program("regctl", "go install github.com/regclient/regclient/cmd/regctl@latest")
+    path = find_program("regctl", "go install github.com/regclient/regclient/cmd/regctl@latest")
     index = regctl("manifest", "get", "--format", "raw-body", f"{remote}:all")
     put = ("manifest", "put", "--content-type", json.loads(index)["mediaType"])
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from lading_storage.digests import digest_of
-from tests import images
-from tests.clients.commands import Commands
-from tests.needs import program
-from tests.servers import Server, serving, users
+from tests.support import images
+from tests.support.client_commands import ProgramRunner
+from tests.support.requirements import find_program
+from tests.support.server_process import Server, serving, user_environment
 
 REPOSITORIES = 30
 """More than were granted in one token: 20."""
@@ -19,7 +19,7 @@ REPOSITORIES = 30
 @pytest.fixture
 def environment(environment: Mapping[str, str], tmp_path: Path) -> Mapping[str, str]:
     """The same, with a user."""
-    return {**environment, **users(tmp_path / "access")[0]}
+    return {**environment, **user_environment(tmp_path / "access")[0]}
 
 
 def push(server: Server, repository: str) -> str:
@@ -35,10 +35,10 @@ def push(server: Server, repository: str) -> str:
 
 
 def test_more_repositories_than_fit_into_one_token_of_old_are_copied(
-    server: Server, commands: Commands, tmp_path: Path
+    server: Server, commands: ProgramRunner, tmp_path: Path
 ) -> None:
-    path = program("regsync", "go install github.com/regclient/regclient/cmd/regsync@latest")
-    variables, authorization = users(tmp_path / "source-access")
+    path = find_program("regsync", "go install github.com/regclient/regclient/cmd/regsync@latest")
+    variables, authorization = user_environment(tmp_path / "source-access")
     with serving({"LADING_DATA": str(tmp_path / "source"), **variables}, tmp_path / "source.log") as source:
         source.authorization = server.authorization = authorization
         digests = [push(source, f"team/app-{number}") for number in range(REPOSITORIES)]

@@ -6,22 +6,22 @@ from pathlib import Path
 
 import pytest
 
-from tests.clients.commands import Commands
-from tests.clients.layouts import Layout, read_blobs
-from tests.needs import program
-from tests.servers import Server
+from tests.support.client_commands import ProgramRunner
+from tests.support.oci_layouts import Layout, read_blobs
+from tests.support.requirements import find_program
+from tests.support.server_process import Server
 
 Skopeo = Callable[..., str]
 
 
 @pytest.fixture
-def skopeo(commands: Commands) -> Skopeo:
-    path = program("skopeo", "apt install skopeo")
+def skopeo(commands: ProgramRunner) -> Skopeo:
+    path = find_program("skopeo", "apt install skopeo")
     return lambda *words: commands.run(path, "--insecure-policy", *words)
 
 
 def test_images_go_in_and_out(
-    skopeo: Skopeo, commands: Commands, server: Server, layout: Layout, tmp_path: Path
+    skopeo: Skopeo, commands: ProgramRunner, server: Server, layout: Layout, tmp_path: Path
 ) -> None:
     remote = f"docker://{server.host}/team/app"
     skopeo("copy", "--preserve-digests", "--dest-tls-verify=false", f"oci:{layout.folder}:v1", f"{remote}:v1")
@@ -41,6 +41,6 @@ def test_images_go_in_and_out(
     skopeo("sync", "--src-tls-verify=false", "--src", "docker", "--dest", "dir", f"{server.host}/team/app", tmp_path)
 
     skopeo("delete", "--tls-verify=false", f"{remote}:v1")
-    program_path = program("skopeo", "apt install skopeo")
+    program_path = find_program("skopeo", "apt install skopeo")
     assert "manifest unknown" in commands.fail(program_path, "inspect", "--tls-verify=false", f"{remote}:v1")
     skopeo("inspect", "--tls-verify=false", other)

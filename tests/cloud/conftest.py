@@ -7,10 +7,10 @@ import pytest
 from emulators import EmulatorError, Emulators
 from emulators.cloud import Cloud, ContainerError, deployed
 from tests.clients.conftest import commands, docker, docker_address, layout  # noqa: F401  # fixtures
-from tests.cloud import google_front
+from tests.cloud import google_front_end
 from tests.cloud.containers import server_of
-from tests.needs import missing
-from tests.servers import Server, wait_until_it_answers
+from tests.support.requirements import skip_or_fail
+from tests.support.server_process import Server, wait_until_ready
 
 
 @pytest.fixture(scope="session")
@@ -22,7 +22,7 @@ def cloud(emulators: Emulators) -> Iterator[Cloud]:
     except ContainerError:
         raise
     except EmulatorError as error:
-        missing(str(error))
+        skip_or_fail(str(error))
 
 
 @pytest.fixture(scope="session")
@@ -34,8 +34,8 @@ def registry(cloud: Cloud) -> Server:
 @pytest.fixture(scope="session")
 def behind_google(cloud: Cloud) -> Iterator[Server]:
     """Another container of the registry, which clients reach through Google's front, over h2c."""
-    with google_front.before_a_container(cloud) as server:
-        wait_until_it_answers(server)
+    with google_front_end.google_front_end(cloud) as server:
+        wait_until_ready(server)
         yield server
 
 

@@ -2,7 +2,7 @@
 
 from emulators.cloud import Cloud
 from emulators.processes import ServerProcess
-from tests.servers import Server, basic
+from tests.support.server_process import Server, basic
 
 
 def server_of(container: ServerProcess, cloud: Cloud) -> Server:

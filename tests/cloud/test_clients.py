@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from emulators.cloud import Cloud
-from tests.clients.commands import Commands
-from tests.clients.daemons import Docker
-from tests.clients.layouts import Layout, read_blobs
-from tests.needs import program
-from tests.servers import Server
+from tests.support.client_commands import ProgramRunner
+from tests.support.container_daemons import Docker
+from tests.support.oci_layouts import Layout, read_blobs
+from tests.support.requirements import find_program
+from tests.support.server_process import Server
 
 
 def push_and_pull(docker: Docker, name: str, folder: Path) -> None:
@@ -42,9 +42,9 @@ def test_docker_with_a_token(reached: Server, cloud: Cloud, docker: Docker, user
 
 
 def test_docker_with_gclouds_credential_helper(
-    cloud: Cloud, docker: Docker, commands: Commands, tmp_path: Path
+    cloud: Cloud, docker: Docker, commands: ProgramRunner, tmp_path: Path
 ) -> None:
-    gcloud = program("gcloud", "apt install google-cloud-cli")
+    gcloud = find_program("gcloud", "apt install google-cloud-cli")
     commands.set("CLOUDSDK_AUTH_ACCESS_TOKEN", cloud.token)
     commands.set("CLOUDSDK_ARTIFACTS_ALLOW_UNRECOGNIZED_REGISTRY", "true")
     commands.run(gcloud, "auth", "configure-docker", cloud.host, "--quiet")
@@ -52,8 +52,10 @@ def test_docker_with_gclouds_credential_helper(
     push_and_pull(docker, f"{cloud.host}/team-b/{secrets.token_hex(4)}:v1", tmp_path)
 
 
-def test_crane_with_a_token(reached: Server, cloud: Cloud, commands: Commands, layout: Layout, tmp_path: Path) -> None:
-    path = program("crane", "go install github.com/google/go-containerregistry/cmd/crane@latest")
+def test_crane_with_a_token(
+    reached: Server, cloud: Cloud, commands: ProgramRunner, layout: Layout, tmp_path: Path
+) -> None:
+    path = find_program("crane", "go install github.com/google/go-containerregistry/cmd/crane@latest")
     name = f"{reached.host}/team-b/{secrets.token_hex(4)}:v1"
     commands.run(path, "auth", "login", reached.host, "-u", "oauth2accesstoken", "--password-stdin", stdin=cloud.token)
 

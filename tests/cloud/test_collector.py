@@ -15,9 +15,9 @@ from lading.jobs.gc.collect import Collector
 from lading.jobs.gc.sweep import GracePeriods
 from lading.registry.change_context import MachineClock
 from lading.registry.registry import Registry
-from tests import images
-from tests.api.client import client_of
 from tests.cloud.test_transfers import repository
+from tests.support import images
+from tests.support.app_client import make_client
 
 
 def leave_garbage(name: str, content: bytes) -> None:
@@ -25,7 +25,7 @@ def leave_garbage(name: str, content: bytes) -> None:
     read = settings.load_settings()
     stores = open_blobs(read.blobs), open_metadata(read.metadata)
     uploaded, condemned, unlinked = (MachineClock(ago(timedelta(days=days))) for days in (4, 2, 1))
-    client_of(Registry(*stores, clock=uploaded)).push_blob(name, content)
+    make_client(Registry(*stores, clock=uploaded)).push_blob(name, content)
     for clock in (condemned, unlinked):
         Collector(Registry(*stores, clock=clock), GracePeriods(), clock=clock).run()
     for store in stores:

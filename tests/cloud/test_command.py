@@ -11,9 +11,9 @@ import pytest
 import requests
 
 from emulators import Emulators
-from tests.emulators.test_emulators import finished, start
-from tests.needs import program
-from tests.servers import basic
+from tests.emulators.test_emulators import start, wait_for_end
+from tests.support.requirements import find_program
+from tests.support.server_process import basic
 
 PAGE = (Path(__file__).parents[2] / "docs" / "emulators.md").read_text()
 
@@ -45,7 +45,7 @@ def test_it_prints_the_host_and_a_token_and_ends_all_at_a_signal(waiting: subpro
     assert len(children) >= 5
 
     waiting.send_signal(signal.SIGTERM)
-    status, output, errors = finished(waiting)
+    status, output, errors = wait_for_end(waiting)
 
     assert (status, output, errors) == (0, "", "")
     assert {pid for pid in children if Path(f"/proc/{pid}").exists()} == set()
@@ -60,11 +60,11 @@ def sessions_below(pid: int) -> set[int]:
 def test_a_command_gets_both_as_the_page_shows(
     running_ones: Mapping[str, str], docker_address: str, tmp_path: Path
 ) -> None:
-    program("docker", "apt install docker.io")
+    find_program("docker", "apt install docker.io")
     waits, logs_in = re.findall(r"^python -m emulators (cloud.*)$", PAGE, re.MULTILINE)
     assert waits == "cloud"
     environment = {**running_ones, "DOCKER_HOST": docker_address, "DOCKER_CONFIG": str(tmp_path)}
 
-    status, output, errors = finished(start(*shlex.split(logs_in), environment=environment))
+    status, output, errors = wait_for_end(start(*shlex.split(logs_in), environment=environment))
 
     assert (status, "Login Succeeded" in output) == (0, True), errors

@@ -10,7 +10,7 @@ import pytest
 
 from emulators.cloud import STOP_TIMEOUT, Cloud
 from tests.cloud.containers import server_of
-from tests.cloud.http2 import connected
+from tests.cloud.h2c_requests import connected
 from tests.cloud.test_transfers import open_upload, repository
 
 PROGRAMS = ("envoy", "python")
@@ -62,7 +62,7 @@ def test_a_container_ends_in_time_whatever_its_clients_do(cloud: Cloud) -> None:
             socket.create_connection(("127.0.0.1", container.port), 30) as unspoken,
         ):
             assert silent.request("GET", "/v2/").status == 200
-            stalled = uploading.begin("PATCH", open_upload(uploading, repository()))
+            stalled = uploading.send_headers("PATCH", open_upload(uploading, repository()))
             uploading.send(stalled, bytes(100_000))
             unspoken.sendall(b"GET /v2/ HT")
 
@@ -74,7 +74,7 @@ def test_a_container_ends_in_time_whatever_its_clients_do(cloud: Cloud) -> None:
 
 def test_what_is_finished_in_time_is_answered(cloud: Cloud) -> None:
     with cloud.run_another() as container, connected(server_of(container, cloud)) as http2:
-        stream = http2.begin("PATCH", open_upload(http2, repository()))
+        stream = http2.send_headers("PATCH", open_upload(http2, repository()))
         http2.send(stream, bytes(100_000))
         time.sleep(0.5)
 
@@ -82,6 +82,6 @@ def test_what_is_finished_in_time_is_answered(cloud: Cloud) -> None:
         time.sleep(0.5)
         http2.send(stream, bytes(100_000), end=True)
 
-        answer = http2.answer(stream)
+        answer = http2.wait_for_response(stream)
         assert (answer.status, answer.headers["range"]) == (202, "0-199999")
         container.process.wait(STOP_TIMEOUT)

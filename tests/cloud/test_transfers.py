@@ -9,10 +9,10 @@ from typing import Final
 from urllib.parse import urlsplit, urlunsplit
 
 from lading_storage.digests import digest_of
-from tests import images
-from tests.cloud.http2 import Http2, connected
-from tests.servers import Server
-from tests.serving.bodies import zeros
+from tests.cloud.h2c_requests import H2cConnection, connected
+from tests.support import images
+from tests.support.large_bodies import zeros
+from tests.support.server_process import Server
 
 MIB: Final = 1024 * 1024
 FRONT_LIMIT: Final = 32 * MIB
@@ -23,7 +23,7 @@ def repository() -> str:
     return f"team-b/{secrets.token_hex(4)}"
 
 
-def open_upload(http2: Http2, name: str) -> str:
+def open_upload(http2: H2cConnection, name: str) -> str:
     """Open an upload session; return its path."""
     answer = http2.request("POST", f"/v2/{name}/blobs/uploads/")
     assert answer.status == 202, answer
@@ -41,12 +41,12 @@ def test_a_layer_larger_than_a_request_may_be_over_http1_goes_in_and_comes_out(r
     digest = hashlib.sha256()
     with connected(registry) as http2:
         path = open_upload(http2, name)
-        stream = http2.begin("PATCH", path, {"content-type": "application/octet-stream"})
+        stream = http2.send_headers("PATCH", path, {"content-type": "application/octet-stream"})
         for piece in zeros(size):
             digest.update(piece)
             http2.send(stream, piece)
         http2.send(stream, b"", end=True)
-        sent = http2.answer(stream)
+        sent = http2.wait_for_response(stream)
         assert (sent.status, sent.headers["range"]) == (202, f"0-{size - 1}")
         named = f"sha256:{digest.hexdigest()}"
         path = path_of(sent.headers["location"])
@@ -64,9 +64,9 @@ def test_a_stream_that_is_reset_disturbs_no_other_of_its_connection(registry: Se
     """As an interrupted push does that shares Google's connection to the container with a push that goes on."""
     name, first, second = repository(), secrets.token_bytes(3 * MIB), secrets.token_bytes(3 * MIB)
     with connected(registry) as http2:
-        goes_on = http2.begin("POST", f"/v2/{name}/blobs/uploads/?digest={digest_of(first)}")
+        goes_on = http2.send_headers("POST", f"/v2/{name}/blobs/uploads/?digest={digest_of(first)}")
         http2.send(goes_on, first[:MIB])
-        is_cut = http2.begin("POST", f"/v2/{name}/blobs/uploads/?digest={digest_of(second)}")
+        is_cut = http2.send_headers("POST", f"/v2/{name}/blobs/uploads/?digest={digest_of(second)}")
         http2.send(is_cut, second[:MIB])
         http2.client.reset(is_cut)
 
@@ -75,7 +75,7 @@ def test_a_stream_that_is_reset_disturbs_no_other_of_its_connection(registry: Se
         assert http2.request("GET", "/v2/").status == 200
         http2.send(goes_on, first[2 * MIB :], end=True)
 
-        assert http2.answer(goes_on).status == 201
+        assert http2.wait_for_response(goes_on).status == 201
         assert http2.request("HEAD", f"/v2/{name}/blobs/{digest_of(first)}").status == 200
         assert http2.request("HEAD", f"/v2/{name}/blobs/{digest_of(second)}").status == 404
 
@@ -85,7 +85,7 @@ def test_bodies_that_stand_still_leave_the_connection_to_others(registry: Server
     with connected(registry) as http2:
         path = open_upload(http2, name)
         for _ in range(10):
-            stalled = http2.begin("PATCH", path)
+            stalled = http2.send_headers("PATCH", path)
             http2.send(stalled, b"x" * 1000)
 
         content = images.blob(2 * MIB)
@@ -100,18 +100,18 @@ def test_a_client_that_goes_away_disturbs_no_other_connection(registry: Server) 
 
     def upload() -> None:
         with connected(registry) as http2:
-            stream = http2.begin("POST", f"/v2/{name}/blobs/uploads/?digest={digest_of(content)}")
+            stream = http2.send_headers("POST", f"/v2/{name}/blobs/uploads/?digest={digest_of(content)}")
             for at in range(0, len(content), MIB // 4):
                 http2.send(stream, content[at : at + MIB // 4])
                 time.sleep(0.05)
             http2.send(stream, b"", end=True)
-            statuses.append(http2.answer(stream).status)
+            statuses.append(http2.wait_for_response(stream).status)
 
     thread = threading.Thread(target=upload)
     thread.start()
     for _ in range(5):
         with connected(registry) as gone:
-            stream = gone.begin("PATCH", open_upload(gone, name))
+            stream = gone.send_headers("PATCH", open_upload(gone, name))
             gone.send(stream, bytes(MIB // 2))
     thread.join()
 

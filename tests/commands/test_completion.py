@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from lading import cli
-from tests.needs import missing
+from tests.support.requirements import skip_or_fail
 
 COMPLETE = """
 COMP_WORDS=({words}) COMP_CWORD={position} COMP_LINE="{words}" COMP_POINT=${{#COMP_LINE}}
@@ -20,7 +20,7 @@ def completed(script: str, *words: str) -> list[str]:
     """Return what bash offers for the last of some words."""
     bash = shutil.which("bash") or ""
     if not bash:
-        missing("bash")
+        skip_or_fail("bash")
     text = script + COMPLETE.format(words=" ".join(words), position=len(words) - 1)
     done = subprocess.run([bash, "--norc"], input=text, capture_output=True, text=True, check=True)
     return str(done.stdout).split()

@@ -11,8 +11,8 @@ import pytest
 
 from lading.registry.errors import RegistryError
 from lading.registry.registry import Registry
-from tests.registry.pushes import push_image
-from tests.servers import SOURCE_ROOTS, lading
+from tests.support.registry_pushes import push_image
+from tests.support.server_process import SOURCE_ROOTS, run_lading
 
 POLICIES = '[{"name": "all", "action": {"type": "Delete"}, "condition": {"tagState": "any"}}]'
 ASKED = [
@@ -58,13 +58,13 @@ def test_without_a_terminal_it_takes_yes(
 ) -> None:
     push_image(registry, "team/app", "v1")
 
-    refused = lading(words, tmp_path, environment)
+    refused = run_lading(words, tmp_path, environment)
 
     assert (refused.returncode, refused.stdout) == (2, "")
     assert refused.stderr.startswith("lading: Delete ")
     assert refused.stderr.endswith("Nothing was changed; use --yes where standard input is no terminal\n")
     assert tags(registry) == ["v1"]
-    assert lading([*words, "--yes"], tmp_path, environment).returncode == 0
+    assert run_lading([*words, "--yes"], tmp_path, environment).returncode == 0
     assert tags(registry) == []
 
 
@@ -90,5 +90,5 @@ def test_what_can_be_restored_at_once_is_not_asked(
 ) -> None:
     push_image(registry, "team/app", "v1")
 
-    assert lading(words, tmp_path, environment).returncode == 0
+    assert run_lading(words, tmp_path, environment).returncode == 0
     assert tags(registry) == []

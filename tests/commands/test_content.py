@@ -13,9 +13,9 @@ from lading.registry.change_context import ChangeContext
 from lading.registry.content.manifests import Put
 from lading.registry.registry import Registry
 from lading_storage.digests import digest_of
-from tests import images
 from tests.commands.tables import json_rows, table
-from tests.registry.pushes import push_blob, push_image, push_manifest
+from tests.support import images
+from tests.support.registry_pushes import push_blob, push_image, push_manifest
 
 Run = Callable[..., str]
 

@@ -13,9 +13,9 @@ from emulators.processes import free_port
 from lading import cli
 from lading.commands import exit_status
 from lading.registry.registry import Registry
-from tests.jobs.folders import folder_stores
-from tests.registry.pushes import push_image
-from tests.servers import SOURCE_ROOTS, lading
+from tests.support.folder_stores import folder_stores
+from tests.support.registry_pushes import push_image
+from tests.support.server_process import SOURCE_ROOTS, run_lading
 
 ROOT = Path(__file__).parents[2]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": SOURCE_ROOTS}
@@ -157,14 +157,14 @@ def test_a_user_without_a_name_is_told_by_number(
     ids=" ".join,
 )
 def test_options_are_written_out(tmp_path: Path, words: list[str]) -> None:
-    done = lading(words, tmp_path)
+    done = run_lading(words, tmp_path)
     assert done.returncode == 2
     assert "unrecognized arguments" in done.stderr or "are required" in done.stderr
 
 
 @pytest.mark.parametrize("policies", ["absent.json", "[", '[{"name": "x"}]', "."])
 def test_a_server_refuses_policies_with_a_mistake(tmp_path: Path, policies: str) -> None:
-    done = lading(["serve", "--address", f"127.0.0.1:{free_port()}", "--cleanup", policies], tmp_path)
+    done = run_lading(["serve", "--address", f"127.0.0.1:{free_port()}", "--cleanup", policies], tmp_path)
 
     assert done.returncode == 1
     assert done.stderr.startswith("lading: --cleanup")
@@ -190,7 +190,7 @@ def test_a_folder_that_cannot_be_used_is_one_line(tmp_path: Path, command: str, 
     (tmp_path / "file").touch()
     address = ["--address", f"127.0.0.1:{free_port()}"] if command == "serve" else []
 
-    done = lading([command, *address, *options.split()], tmp_path)
+    done = run_lading([command, *address, *options.split()], tmp_path)
 
     assert done.returncode == 1
     assert len(done.stderr.splitlines()) == 1

@@ -13,9 +13,9 @@ import pytest
 import main
 from lading.jobs.backup import Stores
 from lading.registry.registry import Registry
-from tests import images
-from tests.registry.pushes import push_blob, push_image
-from tests.servers import Server, lading, serving
+from tests.support import images
+from tests.support.registry_pushes import push_blob, push_image
+from tests.support.server_process import Server, run_lading, serving
 
 ACCOUNT = "scheduler@some-project.iam.gserviceaccount.com"
 
@@ -26,10 +26,10 @@ def test_gc_removes_what_nobody_names_and_nothing_else(
     manifest = push_image(registry, "a", "v1", layers=2)
     push_blob(registry, "a", images.blob(5000))
 
-    done = lading(["gc", "--json"], tmp_path, environment)
+    done = run_lading(["gc", "--json"], tmp_path, environment)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["freed_bytes"] == 0, "what is fresh stays"
-    done = lading(["gc", "--quiesced", "--json"], tmp_path, environment)
+    done = run_lading(["gc", "--quiesced", "--json"], tmp_path, environment)
 
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)

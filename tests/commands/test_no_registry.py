@@ -13,8 +13,8 @@ from lading.cli import _parser
 from lading.jobs.backup import back_up
 from lading_storage.local.sqlite import SqliteMetadata
 from lading_storage.local.sqlite_owner import is_metadata_store
-from tests.jobs.folders import folder_stores
-from tests.servers import lading
+from tests.support.folder_stores import folder_stores
+from tests.support.server_process import run_lading
 
 DIGEST = "sha256:" + "0" * 64
 MAKE = {"serve", "init", "restore"}
@@ -70,7 +70,7 @@ def files(folder: Path) -> list[Path]:
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in MAKE | NEED_NONE | CHECKS])
 def test_a_command_makes_nothing_in_a_wrong_folder(name: str, tmp_path: Path) -> None:
-    done = lading(words(name), tmp_path, stdin="x\n")
+    done = run_lading(words(name), tmp_path, stdin="x\n")
 
     assert done.returncode == 1, done.stdout
     assert done.stderr == f"lading: no registry at {tmp_path / 'lading-data'}; use --data FOLDER\n"
@@ -79,7 +79,7 @@ def test_a_command_makes_nothing_in_a_wrong_folder(name: str, tmp_path: Path) ->
 
 
 def test_doctor_makes_nothing_in_a_wrong_folder(tmp_path: Path) -> None:
-    assert lading(["doctor"], tmp_path).returncode == 1
+    assert run_lading(["doctor"], tmp_path).returncode == 1
     assert files(tmp_path) == []
 
 
@@ -96,7 +96,7 @@ def test_an_empty_file_and_other_files_are_no_registry(tmp_path: Path) -> None:
     (data / "metadata.sqlite").touch()
 
     for name in ("gc", "users list", "robots list"):
-        assert "no registry at" in lading(words(name), tmp_path).stderr
+        assert "no registry at" in run_lading(words(name), tmp_path).stderr
     assert files(data) == [data / "metadata.sqlite"]
 
 
@@ -116,7 +116,7 @@ def test_another_programs_database_is_no_registry_and_stays_as_it_is(name: str, 
     before = database.read_bytes()
 
     given = [str(live_backup(tmp_path))] if name == "restore" else []
-    done = lading([*words(name), *given], tmp_path, stdin="x\n")
+    done = run_lading([*words(name), *given], tmp_path, stdin="x\n")
 
     assert done.returncode == 1
     assert "another program's database" in done.stdout + done.stderr
@@ -142,7 +142,7 @@ def test_a_registry_whose_tables_are_in_the_log_alone_is_one(tmp_path: Path) -> 
 def test_a_database_without_a_schema_is_no_registry(name: str, emulators: Emulators, tmp_path: Path) -> None:
     environment = emulators.fresh_stores()
 
-    done = lading(words(name), tmp_path, environment)
+    done = run_lading(words(name), tmp_path, environment)
 
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == f"lading: no registry at {environment['LADING_METADATA']}; use --metadata URL\n"
@@ -150,16 +150,16 @@ def test_a_database_without_a_schema_is_no_registry(name: str, emulators: Emulat
 
 
 def test_users_and_keys_of_a_file_that_is_named_need_no_registry(tmp_path: Path) -> None:
-    assert lading(["users", "set", "alice", "--users", "here"], tmp_path, stdin="secret\n").returncode == 0
-    assert lading(["users", "list"], tmp_path, {"LADING_USERS": "here"}).stdout == "NAME\nalice\n"
-    refused = lading(["keys", "rotate", "--keys", (tmp_path / "keys.json").as_uri()], tmp_path)
+    assert run_lading(["users", "set", "alice", "--users", "here"], tmp_path, stdin="secret\n").returncode == 0
+    assert run_lading(["users", "list"], tmp_path, {"LADING_USERS": "here"}).stdout == "NAME\nalice\n"
+    refused = run_lading(["keys", "rotate", "--keys", (tmp_path / "keys.json").as_uri()], tmp_path)
     assert (refused.returncode, files(tmp_path)) == (1, [tmp_path / "here"])
 
 
 def test_init_makes_a_registry_and_its_first_user_once(environment: Mapping[str, str], tmp_path: Path) -> None:
     where = {"LADING_USERS": str(tmp_path / "users"), "LADING_GRANTS": str(tmp_path / "grants"), **environment}
 
-    first, second = lading(["init"], tmp_path, where), lading(["init"], tmp_path, where)
+    first, second = run_lading(["init"], tmp_path, where), run_lading(["init"], tmp_path, where)
 
     assert first.returncode == 0, first.stderr
     password = tmp_path / "admin.password"
@@ -169,8 +169,8 @@ def test_init_makes_a_registry_and_its_first_user_once(environment: Mapping[str,
     assert (tmp_path / "users").read_text().startswith("admin:$2")
     assert (second.returncode, second.stdout) == (1, "")
     assert "there is a registry" in second.stderr
-    assert lading(["du"], tmp_path, where).returncode == 0
-    made = lading(["robots", "create", "ci", "--repositories", "a/*"], tmp_path, where)
+    assert run_lading(["du"], tmp_path, where).returncode == 0
+    made = run_lading(["robots", "create", "ci", "--repositories", "a/*"], tmp_path, where)
     assert made.returncode == 0, made.stderr
 
 
@@ -178,7 +178,7 @@ def test_a_folder_that_cannot_be_read_is_an_error_in_words(tmp_path: Path) -> No
     # Root may read everything but this.
     (tmp_path / "loop").symlink_to("loop")
 
-    done = lading(["du", "--data", "loop"], tmp_path)
+    done = run_lading(["du", "--data", "loop"], tmp_path)
 
     assert done.returncode == 1
     assert done.stderr.startswith("lading: ")

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from lading.commands.progress import ProgressLine, bar, rates
 from lading.registry.registry import Registry
-from tests.jobs.folders import folder_stores
-from tests.registry.pushes import push_image
-from tests.servers import SOURCE_ROOTS
+from tests.support.folder_stores import folder_stores
+from tests.support.registry_pushes import push_image
+from tests.support.server_process import SOURCE_ROOTS
 
 
 class Terminal(io.StringIO):

@@ -6,7 +6,7 @@ from pathlib import Path
 from lading.jobs.backup import Stores
 from lading_storage.protocols import Create, Delete
 from tests.contracts.test_metadata import get, tag
-from tests.servers import Server, lading
+from tests.support.server_process import Server, run_lading
 
 
 def test_vacuum_gives_back_what_deleted_records_left(
@@ -16,7 +16,7 @@ def test_vacuum_gives_back_what_deleted_records_left(
     stores.metadata.commit([*map(Create, gone), Create(kept)])
     stores.metadata.commit([Delete(get(stores.metadata, each.key)) for each in gone])
 
-    done = lading(["vacuum"], tmp_path, environment)
+    done = run_lading(["vacuum"], tmp_path, environment)
 
     assert done.returncode == 0, done.stderr
     assert done.stdout.endswith("of the metadata's file to the file system\n")

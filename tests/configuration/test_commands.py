@@ -4,13 +4,13 @@ from pathlib import Path
 
 from lading.settings import SETTINGS
 from tests.commands.tables import json_rows
-from tests.servers import lading
+from tests.support.server_process import run_lading
 
 
 def test_show_says_where_each_value_comes_from(tmp_path: Path) -> None:
     (tmp_path / "lading.toml").write_text("[server]\nthreads = 64\n[access]\npublic = ['team/*', 'library/*']\n")
 
-    shown = lading(["config", "show", "--grace", "1h"], tmp_path, {"LADING_UNDELETE": "30d"})
+    shown = run_lading(["config", "show", "--grace", "1h"], tmp_path, {"LADING_UNDELETE": "30d"})
     rows = {line.split()[0]: line.split(maxsplit=1)[1] for line in shown.stdout.splitlines()[1:]}
 
     assert shown.returncode == 0
@@ -21,7 +21,7 @@ def test_show_says_where_each_value_comes_from(tmp_path: Path) -> None:
     assert rows["undelete"].split() == ["2592000s", "LADING_UNDELETE"]
     assert rows["address"].split() == ["127.0.0.1:5000", "default"]
 
-    done = lading(["config", "show", "--json"], tmp_path)
+    done = run_lading(["config", "show", "--json"], tmp_path)
     row = {"option": "threads", "value": "64", "source": "threads in [server] of lading.toml"}
     assert row in json_rows(done.stdout)
 
@@ -31,12 +31,12 @@ def test_check_names_what_is_wrong(tmp_path: Path) -> None:
     good.write_text("[server]\nthreads = 64\n")
     bad.write_text("[server]\nthreads = 0\n")
 
-    done = lading(["config", "check", "good.toml"], tmp_path)
+    done = run_lading(["config", "check", "good.toml"], tmp_path)
     assert (done.returncode, done.stdout) == (0, "good.toml: 1 settings can be used\n")
-    done = lading(["config", "check", "bad.toml"], tmp_path)
+    done = run_lading(["config", "check", "bad.toml"], tmp_path)
     assert done.returncode == 1
     assert done.stderr == "lading: threads in [server] of bad.toml is a number from 1 to 1000, not 0\n"
-    done = lading(["config", "check"], tmp_path, {"LADING_CONFIG": "bad.toml"})
+    done = run_lading(["config", "check"], tmp_path, {"LADING_CONFIG": "bad.toml"})
     assert (done.returncode, "bad.toml" in done.stderr) == (1, True)
 
 
@@ -45,7 +45,7 @@ def test_commands_work_on_the_registry_of_the_configuration(tmp_path: Path) -> N
     (tmp_path / "etc" / "lading.toml").write_text("[stores]\ndata = '../data'\n")
     config = ["--config", "etc/lading.toml"]
 
-    assert lading(["init", *config], tmp_path).returncode == 0
+    assert run_lading(["init", *config], tmp_path).returncode == 0
     assert (tmp_path / "data" / "metadata.sqlite").is_file()
-    assert lading(["du", *config], tmp_path).returncode == 0
-    assert lading(["du"], tmp_path).returncode == 1
+    assert run_lading(["du", *config], tmp_path).returncode == 0
+    assert run_lading(["du"], tmp_path).returncode == 1

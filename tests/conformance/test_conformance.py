@@ -13,12 +13,12 @@ from xml.etree import ElementTree
 
 import pytest
 
-from tests.needs import program
-from tests.servers import Server, serving, users
+from tests.support.requirements import find_program
+from tests.support.server_process import Server, serving, user_environment
 
 HOW = "go install github.com/opencontainers/distribution-spec/conformance@v0.0.0-20260831232431-97274622c111"
-LEAST_PASSES = 800
-PATIENCE = 120.0
+MIN_PASSES = 800
+SUITE_TIMEOUT = 120.0
 
 IGNORED_RANGE = "blobs/range requests/range 500-0"
 """A range whose end is before its start is no range, and is ignored (RFC 9110, section 14.1.1). The suite says Skip."""
@@ -31,7 +31,7 @@ ANYWHERE = "blobs/mount anonymous/blob-mount-anonymous"
 
 
 @dataclass(frozen=True)
-class Report:
+class SuiteReport:
     """What the suite says of a run; `not_passed` maps a case's name to its status and its log."""
 
     passes: int
@@ -56,19 +56,19 @@ def run_suite(server: Server, version: str, folder: Path) -> str:
     # A folder of its own, where no oci-conformance.yaml lies about.
     folder.mkdir()
     done = subprocess.run(
-        [program("conformance", HOW)],
+        [find_program("conformance", HOW)],
         cwd=folder,
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=PATIENCE,
+        timeout=SUITE_TIMEOUT,
         check=False,
     )
     return f"{done.stdout}\nexit status {done.returncode}"
 
 
-def read_report(junit: Path) -> Report:
+def read_report(junit: Path) -> SuiteReport:
     suites = ElementTree.parse(junit).getroot()
     tests, failures, errors, skipped, disabled = (
         int(suites.get(name, "0")) for name in ("tests", "failures", "errors", "skipped", "disabled")
@@ -78,13 +78,13 @@ def read_report(junit: Path) -> Report:
         for case in suites.iter("testcase")
         if case.get("status") != "passed"
     }
-    return Report(tests - failures - errors - skipped - disabled, failures, errors, not_passed)
+    return SuiteReport(tests - failures - errors - skipped - disabled, failures, errors, not_passed)
 
 
 @pytest.mark.parametrize("version", ["stable", "dev"])
 def test_the_official_suite_passes(environment: Mapping[str, str], tmp_path: Path, version: str) -> None:
     folder = tmp_path / "results"
-    access, _ = users(tmp_path / "access")
+    access, _ = user_environment(tmp_path / "access")
 
     with serving({**environment, **access}, tmp_path / "server.log") as server:
         assert server.request("GET", "/v2/conformance/one/tags/list")[0].status == 401
@@ -100,5 +100,5 @@ def test_the_official_suite_passes(environment: Mapping[str, str], tmp_path: Pat
     }
     assert not unexpected, "\n".join(f"{name}: {log}" for name, log in unexpected.items())
     assert (report.failures, report.errors) == (0, 0), printed
-    assert report.passes > LEAST_PASSES, printed
+    assert report.passes > MIN_PASSES, printed
     assert printed.endswith("exit status 0"), printed

@@ -13,7 +13,7 @@ from lading_storage.google.firestore_rest import FirestoreCommits, is_rest_commi
 from lading_storage.protocols import Create, Delete, Replace, Touch, Write
 from lading_storage.records.core import Key, Manifest, Repository
 from lading_storage.records.jobs import LastPull
-from tests.serving.cloud import Quiet, answering
+from tests.support.fake_cloud_services import SilentRequestHandler, serve_handler
 
 DIGEST = "sha256:" + "ab" * 32
 NAME = f"projects/p/databases/d/documents/repositories/team:app/pulls/{DIGEST}"
@@ -51,12 +51,12 @@ class Firestore:
 def firestore(monkeypatch: pytest.MonkeyPatch) -> Iterator[Firestore]:
     planned = Firestore()
 
-    class Handler(Quiet):
+    class Handler(SilentRequestHandler):
         def do_POST(self) -> None:  # noqa: N802
             status, value = planned.answer(self.path.rpartition(":")[2], json.loads(self.body()))
-            self.answer(status, json.dumps(value).encode())
+            self.respond(status, json.dumps(value).encode())
 
-    with answering(Handler) as port:
+    with serve_handler(Handler) as port:
         monkeypatch.setenv("FIRESTORE_EMULATOR_HOST", f"127.0.0.1:{port}")
         yield planned
 

@@ -12,8 +12,8 @@ from emulators.processes import free_port
 from lading_storage.errors import Unavailable
 from lading_storage.google import firestore_reads
 from lading_storage.google.firestore_reads import FirestoreReads
-from tests.auth import worlds
-from tests.serving.cloud import Quiet, answering
+from tests.support import fake_iam_world
+from tests.support.fake_cloud_services import SilentRequestHandler, serve_handler
 
 ROOT = "projects/p/databases/d/documents/"
 NAME, OTHER = f"{ROOT}tags/v1", f"{ROOT}tags/v2"
@@ -34,19 +34,19 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> Iterator[Reads]:
     """Makes reads of a Firestore that gives these answers, one after the other, and then hangs up."""
     planned: list[tuple[int, Any]] = []
 
-    class Planned(Quiet):
+    class Planned(SilentRequestHandler):
         def do_POST(self) -> None:  # noqa: N802
             assert json.loads(self.body()) in ({"documents": [NAME]}, {"documents": [NAME, OTHER]})
             if planned:
                 status, value = planned.pop(0)
-                self.answer(status, value if isinstance(value, bytes) else json.dumps(value).encode())
+                self.respond(status, value if isinstance(value, bytes) else json.dumps(value).encode())
             self.close_connection = True
 
     def make(answers: list[tuple[int, Any]]) -> FirestoreReads:
         planned.extend(answers)
         return FirestoreReads("p", "d")
 
-    with answering(Planned) as port:
+    with serve_handler(Planned) as port:
         monkeypatch.setenv("FIRESTORE_EMULATOR_HOST", f"127.0.0.1:{port}")
         yield make
 
@@ -123,7 +123,7 @@ def test_whoever_does_not_answer_is_unavailable(reads: Reads, monkeypatch: pytes
         FirestoreReads("p", "d").get(["tags/v1"])
 
 
-class Guarded(Quiet):
+class NewestTokenOnly(SilentRequestHandler):
     """A Firestore that takes only the newest of the tokens that it gives."""
 
     tokens = 0
@@ -131,30 +131,32 @@ class Guarded(Quiet):
     def do_POST(self) -> None:  # noqa: N802
         self.body()
         if self.path == "/token":
-            Guarded.tokens += 1
+            NewestTokenOnly.tokens += 1
             answer = {"access_token": f"ya29.{self.tokens}", "expires_in": 3600, "token_type": "Bearer"}
-            self.answer(200, json.dumps(answer).encode(), {"Content-Type": "application/json"})
+            self.respond(200, json.dumps(answer).encode(), {"Content-Type": "application/json"})
         elif self.headers["Authorization"] == f"Bearer ya29.{self.tokens}":
-            self.answer(200, json.dumps([FOUND]).encode())
+            self.respond(200, json.dumps([FOUND]).encode())
         else:
-            self.answer(401, b"{}")
+            self.respond(401, b"{}")
 
 
 def test_reads_are_made_with_the_credentials_of_the_environment(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    with answering(Guarded) as port:
-        (tmp_path / "key.json").write_text(worlds.service_account_key(token_uri=f"http://127.0.0.1:{port}/token"))
+    with serve_handler(NewestTokenOnly) as port:
+        (tmp_path / "key.json").write_text(
+            fake_iam_world.service_account_key(token_uri=f"http://127.0.0.1:{port}/token")
+        )
         monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "key.json"))
         monkeypatch.delenv("FIRESTORE_EMULATOR_HOST", raising=False)
         monkeypatch.setattr(firestore_reads, "HOST", f"http://127.0.0.1:{port}")
         reads = FirestoreReads("p", "d")
 
         assert reads.get(["tags/v1"]).found
-        assert Guarded.tokens == 1
-        Guarded.tokens += 1
+        assert NewestTokenOnly.tokens == 1
+        NewestTokenOnly.tokens += 1
         assert reads.get(["tags/v1"]).found, "a token that is no longer taken is renewed"
-        assert Guarded.tokens == 3
+        assert NewestTokenOnly.tokens == 3
 
 
 def test_without_credentials_nobody_reads(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -13,8 +13,8 @@ from lading_storage.errors import Corrupt, Unavailable
 from lading_storage.google import gcs_uploads
 from lading_storage.google.gcs import CloudStorageBlobs
 from lading_storage.google.gcs_uploads import MAX_REPLAY, MAX_TRIES, UploadBody
-from tests.faults.http_proxy import reset
-from tests.serving.cloud import Quiet, answering
+from tests.support.fake_cloud_services import SilentRequestHandler, serve_handler
+from tests.support.http_fault_proxy import reset
 
 NAME = "ab01/0-00"
 LOST = 0
@@ -43,7 +43,7 @@ class Storage:
 def storage(monkeypatch: pytest.MonkeyPatch) -> Iterator[Storage]:
     planned = Storage()
 
-    class Handler(Quiet):
+    class Handler(SilentRequestHandler):
         def do_POST(self) -> None:  # noqa: N802
             assert "ifGenerationMatch=0" in self.path
             body = self.body()
@@ -56,17 +56,17 @@ def storage(monkeypatch: pytest.MonkeyPatch) -> Iterator[Storage]:
             if status == LOST:
                 reset(self)
             else:
-                self.answer(status, planned.resource(NAME) if status == 200 else b"")
+                self.respond(status, planned.resource(NAME) if status == 200 else b"")
 
         def do_GET(self) -> None:  # noqa: N802
-            self.answer(200, planned.resource(NAME))
+            self.respond(200, planned.resource(NAME))
 
         def do_DELETE(self) -> None:  # noqa: N802
             planned.kept.pop(NAME)
-            self.answer(204, b"")
+            self.respond(204, b"")
 
     monkeypatch.setattr(gcs_uploads, "INITIAL_BACKOFF", 0.001)
-    with answering(Handler) as port:
+    with serve_handler(Handler) as port:
         monkeypatch.setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{port}")
         yield planned
 

@@ -374,15 +374,15 @@ def test_of_many_that_replace_one_version_one_wins(metadata: MetadataStore) -> N
     assert race(16, lambda number: metadata.commit([Replace(second)])) == 1
 
 
-def loose(number: int, repository: str, minutes: int) -> Link:
+def unverified_link(number: int, repository: str, minutes: int) -> Link:
     since = NOW + timedelta(minutes=minutes)
     return replace(link(digest_of(str(number).encode()), repository), state=UNVERIFIED, since=since)
 
 
 def test_a_queue_gives_what_is_due_oldest_first_from_all_repositories(metadata: MetadataStore) -> None:
-    waiting = [loose(1, "b", 2), loose(2, "a", 1), loose(3, "c", 3)]
-    hidden = converted(loose(5, "a", 0), DeletedLink, state=HIDDEN, deleted=NOW)
-    others = [link(DIGEST, "a"), replace(loose(4, "a", 0), state=MARKED), hidden]
+    waiting = [unverified_link(1, "b", 2), unverified_link(2, "a", 1), unverified_link(3, "c", 3)]
+    hidden = converted(unverified_link(5, "a", 0), DeletedLink, state=HIDDEN, deleted=NOW)
+    others = [link(DIGEST, "a"), replace(unverified_link(4, "a", 0), state=MARKED), hidden]
     metadata.commit([Create(each) for each in (*waiting, *others)])
 
     due = metadata.due(Link, UNVERIFIED, NOW + timedelta(minutes=2), limit=9)
@@ -393,7 +393,7 @@ def test_a_queue_gives_what_is_due_oldest_first_from_all_repositories(metadata: 
 
 
 def test_a_queue_is_read_in_pages_behind_a_record_that_may_be_gone(metadata: MetadataStore) -> None:
-    waiting = [loose(number, f"r{number % 3}", number // 4) for number in range(10)]
+    waiting = [unverified_link(number, f"r{number % 3}", number // 4) for number in range(10)]
     metadata.commit([Create(each) for each in waiting])
 
     seen, after = [], None
@@ -408,7 +408,7 @@ def test_a_queue_is_read_in_pages_behind_a_record_that_may_be_gone(metadata: Met
 
 def test_who_leaves_a_queue_is_in_it_no_more(metadata: MetadataStore) -> None:
     upload = Upload(id="u", target="a", created=NOW, touched=NOW)
-    metadata.commit([Create(loose(1, "a", 0)), Create(upload)])
+    metadata.commit([Create(unverified_link(1, "a", 0)), Create(upload)])
     (first,) = metadata.due(Link, UNVERIFIED, NOW, limit=2)
     metadata.commit(
         [Replace(replace(first.record, state="")), Replace(replace(get(metadata, upload.key), cancelled=True))]

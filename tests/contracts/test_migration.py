@@ -76,7 +76,7 @@ def expected(record: Record, records: Sequence[Record]) -> Record:
     return record
 
 
-def assert_whole(path: Path, records: Sequence[Record] = MANY) -> None:
+def assert_complete(path: Path, records: Sequence[Record] = MANY) -> None:
     """All records are there, with what they are found by and the queues that they wait in, and nothing else."""
     store = SqliteMetadata(path)
     with contextlib.closing(store):
@@ -116,8 +116,8 @@ def _values(fields: Any) -> Any:
 def test_the_release_before_loses_nothing(path: Path) -> None:
     make_released(path, MANY)
 
-    assert_whole(path)
-    assert_whole(path)
+    assert_complete(path)
+    assert_complete(path)
 
     assert {each.name for each in path.parent.iterdir()} == {path.name, f"{path.name}-queue", f"{path.name}-turn"}
     store = SqliteMetadata(path)
@@ -145,13 +145,13 @@ def test_links_whose_manifest_the_release_before_deleted_are_loose(path: Path) -
 def test_of_older_links_nobody_knows_whether_a_manifest_names_them(path: Path) -> None:
     make_released(path, [link(DIGEST, "team/app")], version=1)
 
-    assert_whole(path, [replace(link(DIGEST, "team/app"), state=UNVERIFIED, since=NOW)])
+    assert_complete(path, [replace(link(DIGEST, "team/app"), state=UNVERIFIED, since=NOW)])
 
 
 def test_an_empty_store_of_the_release_before_goes_forward(path: Path) -> None:
     make_released(path, [])
 
-    assert_whole(path, [])
+    assert_complete(path, [])
 
 
 def test_an_open_file_of_the_release_before_takes_nothing_any_more(path: Path) -> None:
@@ -159,7 +159,7 @@ def test_an_open_file_of_the_release_before_takes_nothing_any_more(path: Path) -
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as old:
         assert old.execute("SELECT count(*) FROM records").fetchone() == (len(MANY),)
 
-        assert_whole(path)
+        assert_complete(path)
 
         for statement in ("SELECT * FROM records", "INSERT INTO mentions (value) VALUES (1)", "DELETE FROM records"):
             with pytest.raises(sqlite3.OperationalError, match="no such table"):
@@ -173,7 +173,7 @@ def test_a_migration_that_fails_can_be_tried_again(path: Path, monkeypatch: pyte
         with pytest.raises(Unavailable, match="absent"):
             SqliteMetadata(path)
 
-    assert_whole(path)
+    assert_complete(path)
 
 
 def test_without_space_for_it_nothing_is_begun(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -217,10 +217,10 @@ def test_killed_at_any_step_it_is_begun_anew(path: Path) -> None:
             break
         assert ended.returncode == -signal.SIGKILL
         killed += 1
-        assert_whole(path)
+        assert_complete(path)
     assert ended.returncode == 0
     assert killed > 10
-    assert_whole(path)
+    assert_complete(path)
 
 
 def test_who_comes_while_it_is_brought_forward_waits(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -245,7 +245,7 @@ def test_who_comes_while_it_is_brought_forward_waits(path: Path, monkeypatch: py
         go_on.set()
         for opened in (first, second):
             opened.result(30).close()
-    assert_whole(path)
+    assert_complete(path)
 
 
 def test_of_two_that_open_it_at_once_both_have_all(path: Path) -> None:
@@ -260,7 +260,7 @@ def test_of_two_that_open_it_at_once_both_have_all(path: Path) -> None:
 
     assert [each.wait(60) for each in both] == [0, 0, 0]
 
-    assert_whole(path)
+    assert_complete(path)
     store = SqliteMetadata(path)
     assert store.read([Key(Tag, "v1", "a/b")])[Key(Tag, "v1", "a/b")] == tag("v1", "a/b")
     store.close()

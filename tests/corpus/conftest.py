@@ -8,12 +8,12 @@ import pytest
 
 from lading.jobs.backup import Stores
 from lading.registry.registry import Registry
-from tests.api.client import Client, client_of
-from tests.auth.conftest import Guard, guard, iam, local_stores, world
-from tests.auth.worlds import Guarded, bearer
-from tests.servers import basic
+from tests.auth.conftest import AppFactory, iam, local_stores, make_app, world
+from tests.support.app_client import Client, make_client
+from tests.support.fake_iam_world import RestrictedApp, bearer
+from tests.support.server_process import basic
 
-__all__ = ["guard", "iam", "local_stores", "world"]
+__all__ = ["iam", "local_stores", "make_app", "world"]
 
 USERS = ("alice", "bob", "carol", "dave")
 """Whose passwords are their names."""
@@ -31,22 +31,22 @@ Headers = Callable[..., dict[str, str]]
 
 
 @pytest.fixture
-def guarded(guard: Guard, tmp_path: Path) -> Guarded:
+def guarded(make_app: AppFactory, tmp_path: Path) -> RestrictedApp:
     """A registry with USERS and GRANTS, where `library/*` is public."""
     users, grants = tmp_path / "users", tmp_path / "grants"
     users.write_text(PASSWORDS)
     grants.write_text(GRANTS)
-    return guard(access="users", users=str(users), grants=str(grants), public="library/*")
+    return make_app(access="users", users=str(users), grants=str(grants), public="library/*")
 
 
 @pytest.fixture
 def owner(local_stores: Stores) -> Client:
     """A client that may do everything in the same stores."""
-    return client_of(Registry(local_stores.blobs, local_stores.metadata))
+    return make_client(Registry(local_stores.blobs, local_stores.metadata))
 
 
 @pytest.fixture
-def headers(guarded: Guarded) -> Headers:
+def headers(guarded: RestrictedApp) -> Headers:
     """Make the headers of a user, or none for "", with a token for `scopes` where some are given."""
 
     def make(user: str, *scopes: str) -> dict[str, str]:

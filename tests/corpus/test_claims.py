@@ -16,10 +16,10 @@ import pytest
 
 from lading.auth.keys import KeyRing, Keys, SigningKey
 from lading.auth.tokens import Tokens
-from tests.api.client import Client
-from tests.auth.conftest import Guard
-from tests.auth.worlds import SERVICE, URL, World, claims_of, know_certificates, private_key
-from tests.servers import basic
+from tests.auth.conftest import AppFactory
+from tests.support.app_client import Client
+from tests.support.fake_iam_world import SERVICE, URL, FakeIamWorld, claims_of, private_key, publish_certificates
+from tests.support.server_process import basic
 
 VALUES: Final = {
     "null": "null",
@@ -98,9 +98,9 @@ def googles(payload: bytes) -> str:
 
 
 @pytest.fixture
-def client(guard: Guard, monkeypatch: pytest.MonkeyPatch) -> Client:
+def client(make_app: AppFactory, monkeypatch: pytest.MonkeyPatch) -> Client:
     """Of a registry whose key is KEY."""
-    made = guard().client
+    made = make_app().client
     ring = KeyRing(lambda: Keys((KEY,), b"r" * 32))
     monkeypatch.setattr(made.app._authenticator, "_tokens", Tokens(ring, URL, SERVICE, ()), raising=True)
     return made
@@ -110,7 +110,7 @@ def statuses(client: Client, make: Callable[[bytes], str], claims: dict[str, Any
     """What is answered to a token with each value of a claim, at each of PATHS."""
     return {
         name: {
-            client.ask("GET", path, headers={"Authorization": make(with_claim(claims, claim, value))}).status
+            client.request("GET", path, headers={"Authorization": make(with_claim(claims, claim, value))}).status
             for path in PATHS
         }
         for name, value in VALUES.items()
@@ -125,7 +125,7 @@ def test_a_claim_of_another_type_in_a_token_of_our_own(
         return f"Bearer {own(payload)}"
 
     good = make(json.dumps(own_claims()).encode())
-    assert client.ask("GET", "/v2/", headers={"Authorization": good}).status == 200
+    assert client.request("GET", "/v2/", headers={"Authorization": good}).status == 200
 
     told = statuses(client, make, own_claims(), claim)
 
@@ -135,20 +135,20 @@ def test_a_claim_of_another_type_in_a_token_of_our_own(
 
 @pytest.mark.parametrize("claim", GOOGLES)
 def test_a_claim_of_another_type_in_an_id_token(
-    claim: str, guard: Guard, world: World, caplog: pytest.LogCaptureFixture
+    claim: str, make_app: AppFactory, world: FakeIamWorld, caplog: pytest.LogCaptureFixture
 ) -> None:
-    know_certificates(world)
-    client = guard().client
+    publish_certificates(world)
+    client = make_app().client
 
     def make(payload: bytes) -> str:
         return basic("oauth2accesstoken", googles(payload))
 
     good = make(json.dumps(googles_claims()).encode())
-    assert client.ask("GET", "/v2/token", headers={"Authorization": good}).status == 200
+    assert client.request("GET", "/v2/token", headers={"Authorization": good}).status == 200
 
     for name, value in VALUES.items():
         sent = {"Authorization": make(with_claim(googles_claims(), claim, value))}
-        answer = client.ask("GET", "/v2/token", headers=sent)
+        answer = client.request("GET", "/v2/token", headers=sent)
         if claim in ("iss", "aud") or answer.status != 200:
             assert answer.status == 401, name
         else:
@@ -199,5 +199,5 @@ def test_a_token_that_is_put_together_otherwise(
     make: Callable[[], str], client: Client, caplog: pytest.LogCaptureFixture
 ) -> None:
     for path in PATHS:
-        assert client.ask("GET", path, headers={"Authorization": f"Bearer {make()}"}).status == 401
+        assert client.request("GET", path, headers={"Authorization": f"Bearer {make()}"}).status == 401
     assert "Traceback" not in caplog.text

@@ -8,7 +8,7 @@ from typing import Final
 import pytest
 
 from tests.corpus.framing import LAST, ROWS, SMUGGLED
-from tests.servers import Server, serving
+from tests.support.server_process import Server, serving
 
 HANG: Final = 120.0
 """Seconds after which a connection that the server does not end is a fault: far more than any load makes of two."""

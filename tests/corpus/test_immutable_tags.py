@@ -13,8 +13,8 @@ from lading.registry.content.manifest_format import OCI_INDEX, OCI_MANIFEST
 from lading.registry.registry import Registry
 from lading.registry.tags.immutable import ImmutableTags
 from lading_storage.digests import digest_of
-from tests import images
-from tests.api.client import Client, Response
+from tests.support import images
+from tests.support.app_client import Client, Response
 
 RULES: Final = ("team/*:v*", "!team/*:v*-rc*", "team/app:pinned")
 LAYER: Final = b"a layer"
@@ -28,13 +28,13 @@ Attack = Callable[[Client], Response]
 
 
 def put(reference: str, content: bytes = OTHER, media_type: str = OCI_MANIFEST) -> Attack:
-    return lambda client: client.ask(
+    return lambda client: client.request(
         "PUT", f"/v2/team/app/manifests/{reference}", content, {"Content-Type": media_type}
     )
 
 
 def delete(reference: str, name: str = "team/app") -> Attack:
-    return lambda client: client.ask("DELETE", f"/v2/{name}/manifests/{reference}")
+    return lambda client: client.request("DELETE", f"/v2/{name}/manifests/{reference}")
 
 
 # v1 and pinned name IMAGE, v-multi names INDEX, which names OTHER; that has no tag.
@@ -56,7 +56,7 @@ REFUSED: Final[dict[str, tuple[int, Attack]]] = {
     "its image's deletion, percent-encoded": (409, delete(DIGEST.replace(":", "%3A"))),
     "its image's index": (409, delete(digest_of(INDEX))),
     "a rule without a star, deleted": (409, delete("pinned")),
-    "its config as a blob": (405, lambda client: client.ask("DELETE", f"/v2/team/app/blobs/{digest_of(b'{}')}")),
+    "its config as a blob": (405, lambda client: client.request("DELETE", f"/v2/team/app/blobs/{digest_of(b'{}')}")),
 }
 
 ALLOWED: Final[dict[str, Attack]] = {
@@ -85,8 +85,8 @@ def client(stores: Stores) -> Client:
 
 def seen(client: Client) -> list[tuple[str, bytes]]:
     """What each tag names, all tags, and the history."""
-    tags = [client.ask("HEAD", f"/v2/team/app/manifests/{name}") for name in ("v1", "pinned", "v-multi")]
-    lists = [client.ask("GET", path) for path in ("/v2/team/app/tags/list", "/v2/_lading/team/app/history")]
+    tags = [client.request("HEAD", f"/v2/team/app/manifests/{name}") for name in ("v1", "pinned", "v-multi")]
+    lists = [client.request("GET", path) for path in ("/v2/team/app/tags/list", "/v2/_lading/team/app/history")]
     return [(answer.headers.get("Docker-Content-Digest", ""), answer.body) for answer in tags + lists]
 
 
@@ -102,4 +102,4 @@ def test_an_immutable_tag_is_neither_moved_nor_deleted(client: Client) -> None:
 
 def test_what_no_rule_forbids_is_allowed(client: Client) -> None:
     assert [name for name, act in ALLOWED.items() if act(client).status not in (201, 202)] == []
-    assert client.ask("HEAD", "/v2/team/app/manifests/v1").headers["Docker-Content-Digest"] == DIGEST
+    assert client.request("HEAD", "/v2/team/app/manifests/v1").headers["Docker-Content-Digest"] == DIGEST

@@ -4,10 +4,10 @@ import pytest
 
 from lading.registry.content.manifest_format import OCI_MANIFEST
 from lading_storage.digests import digest_of
-from tests import images
-from tests.api.client import Client, Response, typed
-from tests.auth.worlds import Guarded
 from tests.corpus.conftest import Headers
+from tests.support import images
+from tests.support.app_client import Client, Response, content_type_header
+from tests.support.fake_iam_world import RestrictedApp
 
 HIDDEN, ABSENT, OWN = "other/secret", "other/absent", "team/app"
 LAYER, NOWHERE = b"what the hidden repository has", b"what no repository has at all!"
@@ -79,7 +79,7 @@ OF_EACH_REQUEST = ("x-request-id", "docker-upload-uuid", "date")
 
 
 @pytest.fixture
-def app(guarded: Guarded, owner: Client) -> Guarded:
+def app(guarded: RestrictedApp, owner: Client) -> RestrictedApp:
     owner.push_image(HIDDEN, "v1", LAYER)
     owner.push_image(OWN, "v1")
     return guarded
@@ -102,7 +102,7 @@ def told(answer: Response, *names: str) -> tuple[int, list[tuple[str, str]], str
 
 @pytest.mark.parametrize("caller", CALLERS)
 def test_a_repository_that_may_not_be_seen_is_as_one_that_is_not_there(
-    caller: str, app: Guarded, headers: Headers
+    caller: str, app: RestrictedApp, headers: Headers
 ) -> None:
     user, by_token = CALLERS[caller]
     sent = headers(user, *SCOPES * by_token)
@@ -111,7 +111,7 @@ def test_a_repository_that_may_not_be_seen_is_as_one_that_is_not_there(
         method, target = line.split(" ")
         body = {"PUT": MANIFEST if "/manifests/" in target else LAYER, "PATCH": LAYER}.get(method, b"")
         there, absent = (
-            told(app.client.ask(method, target.replace("REPO", name), body, sent | TYPE), name)
+            told(app.client.request(method, target.replace("REPO", name), body, sent | TYPE), name)
             for name in (HIDDEN, ABSENT)
         )
         if there != absent:
@@ -122,7 +122,7 @@ def test_a_repository_that_may_not_be_seen_is_as_one_that_is_not_there(
 @pytest.mark.parametrize("by_token", [False, True], ids=["basic", "token"])
 @pytest.mark.parametrize("user", ["alice", "carol"])
 def test_content_of_others_is_as_content_that_is_nowhere(
-    user: str, by_token: bool, app: Guarded, headers: Headers
+    user: str, by_token: bool, app: RestrictedApp, headers: Headers
 ) -> None:
     sent = headers(user, *SCOPES * by_token)
     differing = []
@@ -135,21 +135,21 @@ def test_content_of_others_is_as_content_that_is_nowhere(
                 body = {"v1": images.manifest([content]), "index": images.index([images.manifest([content])])}.get(
                     target.rpartition("/")[2], b""
                 )
-                media = typed(body) if body else {}
+                media = content_type_header(body) if body else {}
                 digest = digest_of(content)
                 names = (digest, digest_of(images.manifest([content])))
-                answer = app.client.ask(method, target.replace("DIGEST", digest), body, sent | media)
+                answer = app.client.request(method, target.replace("DIGEST", digest), body, sent | media)
                 answers.append(told(answer, *names))
             if answers[0] != answers[1]:
                 differing.append((line, *answers))
     assert differing == []
 
 
-def test_the_names_of_others_are_on_no_page(app: Guarded, headers: Headers) -> None:
+def test_the_names_of_others_are_on_no_page(app: RestrictedApp, headers: Headers) -> None:
     for user in ("bob", "alice", "carol", "dave"):
         for sent in (headers(user), headers(user, *SCOPES)):
             for query in ("", "?n=1", "?n=1&last=other/", "?n=1000&last=other/secre", "?n=0"):
-                answer = app.client.ask("GET", f"/v2/_catalog{query}", headers=sent)
+                answer = app.client.request("GET", f"/v2/_catalog{query}", headers=sent)
                 assert answer.status == 200
                 assert "secret" not in f"{answer.body!r} {answer.headers}"
 
@@ -172,24 +172,24 @@ OF_SESSIONS = (
 @pytest.mark.parametrize("user", ["", "bob", "carol", "dave"])
 @pytest.mark.parametrize("by_token", [False, True], ids=["basic", "token"])
 def test_a_session_of_another_user_is_as_one_that_is_not_there(
-    user: str, by_token: bool, app: Guarded, headers: Headers
+    user: str, by_token: bool, app: RestrictedApp, headers: Headers
 ) -> None:
     alice, sent = headers("alice"), headers(user, *SCOPES * by_token)
-    started = app.client.ask("POST", "/v2/team/app/blobs/uploads/", headers=alice)
+    started = app.client.request("POST", "/v2/team/app/blobs/uploads/", headers=alice)
     session = started.headers["Docker-Upload-UUID"]
     path = f"/v2/team/app/blobs/uploads/{session}"
-    assert app.client.ask("PATCH", path, LAYER[:9], alice).status == 202
+    assert app.client.request("PATCH", path, LAYER[:9], alice).status == 202
     differing = []
     for line in OF_SESSIONS:
         method, target = line.split(" ")
         body = LAYER if method in ("PUT", "PATCH") else b""
         there, absent = (
-            told(app.client.ask(method, target.replace("SESSION", each), body, sent), each)
+            told(app.client.request(method, target.replace("SESSION", each), body, sent), each)
             for each in (session, "0" * 32)
         )
         if there != absent or there[0] not in (401, 403, 404, 405, 400):
             differing.append((line, there, absent))
     assert differing == []
 
-    assert app.client.ask("GET", path, headers=alice).headers["Range"] == "0-8"
-    assert app.client.ask("PUT", f"{path}?digest={digest_of(LAYER)}", LAYER[9:], alice).status == 201
+    assert app.client.request("GET", path, headers=alice).headers["Range"] == "0-8"
+    assert app.client.request("PUT", f"{path}?digest={digest_of(LAYER)}", LAYER[9:], alice).status == 201

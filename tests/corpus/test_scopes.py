@@ -4,8 +4,8 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.auth.worlds import SERVICE, Guarded, actions_of, bearer, claims_of
 from tests.corpus.conftest import Headers
+from tests.support.fake_iam_world import SERVICE, RestrictedApp, actions_of, bearer, claims_of
 
 NOTHING: dict[str, list[str]] = {}
 ALL = ["pull", "push", "delete"]
@@ -58,11 +58,11 @@ ROWS: tuple[tuple[str, dict[str, list[str]]], ...] = (
 
 @pytest.mark.parametrize(("scope", "granted"), ROWS, ids=[ascii(scope)[:60] for scope, _ in ROWS])
 def test_a_scope_grants_what_the_user_may_do_and_no_more(
-    scope: str, granted: dict[str, list[str]], guarded: Guarded, headers: Headers
+    scope: str, granted: dict[str, list[str]], guarded: RestrictedApp, headers: Headers
 ) -> None:
     target = f"/v2/token?service={SERVICE}&scope={quote(scope, safe='')}"
 
-    answer = guarded.client.ask("GET", target, headers=headers("alice"))
+    answer = guarded.client.request("GET", target, headers=headers("alice"))
 
     assert answer.status == 200
     claims = claims_of(answer.json["token"])
@@ -74,15 +74,15 @@ def test_a_scope_grants_what_the_user_may_do_and_no_more(
 
 
 @pytest.mark.parametrize("user", ["", "bob", "dave"])
-def test_parameters_beside_the_scope_grant_nothing(user: str, guarded: Guarded, headers: Headers) -> None:
+def test_parameters_beside_the_scope_grant_nothing(user: str, guarded: RestrictedApp, headers: Headers) -> None:
     """The account is that of the credentials, and the service that of the setting."""
     query = "account=alice&client_id=x&offline_token=true&service=other.example&sub=alice&access=*&actions=pull"
 
-    answer = guarded.client.ask("GET", f"/v2/token?{query}&scope=repository:team/app:pull", headers=headers(user))
+    answer = guarded.client.request("GET", f"/v2/token?{query}&scope=repository:team/app:pull", headers=headers(user))
 
     claims = claims_of(answer.json["token"])
     assert (claims["sub"], claims["aud"], claims["access"]) == (user, SERVICE, [])
-    assert guarded.client.ask("GET", "/v2/team/app/tags/list", headers=bearer(answer.json["token"])).status in (
+    assert guarded.client.request("GET", "/v2/team/app/tags/list", headers=bearer(answer.json["token"])).status in (
         401,
         403,
     )

@@ -7,15 +7,15 @@ import pytest
 
 from lading.api import catalog
 from lading.app import MAX_SEARCHES, MAX_WAITING_SEARCHES
-from tests.auth.worlds import Guarded
 from tests.corpus.conftest import Headers
+from tests.support.fake_iam_world import RestrictedApp
 
 FLOOD = 20
 SECONDS = 30.0
 
 
 def test_many_listings_of_one_caller_keep_no_other_waiting(
-    guarded: Guarded, headers: Headers, monkeypatch: pytest.MonkeyPatch
+    guarded: RestrictedApp, headers: Headers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They take the interpreter's lock from pulls: beside 50 of them the slowest pull in 100 took 0.4 s, not 0.06."""
     searching, go_on, turned_away = threading.Semaphore(0), threading.Event(), threading.Semaphore(0)
@@ -29,7 +29,7 @@ def test_many_listings_of_one_caller_keep_no_other_waiting(
         return page_of(*arguments)  # type: ignore[arg-type]
 
     def listing(user: str) -> int:
-        status = guarded.client.ask("GET", "/v2/_catalog", headers=sent[user]).status
+        status = guarded.client.request("GET", "/v2/_catalog", headers=sent[user]).status
         if status == 503:
             turned_away.release()
         return status

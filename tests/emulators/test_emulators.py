@@ -13,7 +13,7 @@ import pytest
 from google.cloud import firestore, storage
 
 from emulators import EmulatorError, Emulators, running
-from tests.servers import PATIENCE
+from tests.support.server_process import PROCESS_TIMEOUT
 
 ROOT = Path(__file__).parents[2]
 
@@ -32,7 +32,7 @@ def start(*arguments: str, environment: Mapping[str, str] | None = None) -> subp
     )
 
 
-def finished(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+def wait_for_end(process: subprocess.Popen[str]) -> tuple[int, str, str]:
     output, errors = process.communicate(timeout=60)
     return process.returncode, output, errors
 
@@ -65,7 +65,7 @@ def test_the_variables_reach_the_command_and_its_status_comes_back() -> None:
     script = "import os; print(*(os.environ[name] for name in "
     script += "('STORAGE_EMULATOR_HOST', 'FIRESTORE_EMULATOR_HOST', 'LADING_BLOBS', 'LADING_METADATA'))); exit(7)"
 
-    status, output, errors = finished(start("run", "--", sys.executable, "-c", script))
+    status, output, errors = wait_for_end(start("run", "--", sys.executable, "-c", script))
 
     assert status == 7, errors
     storage_host, firestore_host, blobs, metadata = output.split()
@@ -82,7 +82,7 @@ def test_without_a_command_the_variables_are_printed(emulators: Emulators, end: 
     assert process.stdout is not None
     lines = [process.stdout.readline() for _ in range(5)]
     process.send_signal(end)
-    status, _, errors = finished(process)
+    status, _, errors = wait_for_end(process)
 
     assert all(line.startswith("export ") for line in lines), errors
     assert status == 0
@@ -135,9 +135,9 @@ def test_no_process_is_left_behind(family: subprocess.Popen[str], number: signal
     assert len(below) >= 6, "java, fake-gcs-server, iam, the command and its child, and a watchdog"
 
     family.send_signal(number)
-    family.wait(PATIENCE)
+    family.wait(PROCESS_TIMEOUT)
 
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + PROCESS_TIMEOUT
     while alive(below) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert alive(below) == set()
@@ -155,7 +155,9 @@ def test_no_process_is_left_behind(family: subprocess.Popen[str], number: signal
     ],
 )
 def test_what_is_missing_is_said_with_what_to_install(variables: dict[str, str], words: str) -> None:
-    status, _, errors = finished(start("run", "--", "true", environment={"FIRESTORE_EMULATOR_HOST": "", **variables}))
+    status, _, errors = wait_for_end(
+        start("run", "--", "true", environment={"FIRESTORE_EMULATOR_HOST": "", **variables})
+    )
 
     assert status == 1
     assert words in errors
@@ -165,7 +167,7 @@ def test_what_is_missing_is_said_with_what_to_install(variables: dict[str, str],
 def test_what_runs_already_is_used_and_not_ended(emulators: Emulators) -> None:
     named = {"FIRESTORE_EMULATOR_HOST": emulators.firestore.address, "STORAGE_EMULATOR_HOST": emulators.storage.url}
 
-    status, output, errors = finished(start("run", "--", "env", environment=named))
+    status, output, errors = wait_for_end(start("run", "--", "env", environment=named))
 
     assert status == 0, errors
     assert f"FIRESTORE_EMULATOR_HOST={emulators.firestore.address}" in output.splitlines()
@@ -176,10 +178,10 @@ def test_what_runs_already_is_used_and_not_ended(emulators: Emulators) -> None:
 def test_a_command_that_does_not_exist_is_said_to(emulators: Emulators) -> None:
     named = {"FIRESTORE_EMULATOR_HOST": emulators.firestore.address, "STORAGE_EMULATOR_HOST": emulators.storage.url}
 
-    status, _, errors = finished(start("run", "--", "no-such-command", environment=named))
+    status, _, errors = wait_for_end(start("run", "--", "no-such-command", environment=named))
 
     assert (status, "cannot run no-such-command" in errors) == (1, True)
-    assert finished(start("fly"))[0] == 2
+    assert wait_for_end(start("fly"))[0] == 2
 
 
 def test_an_emulator_that_cannot_start_shows_its_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,26 +21,26 @@ from googleapiclient.errors import HttpError  # type: ignore[import-untyped]
 from emulators.iam import IamEmulator
 from emulators.iam_calls import CALLS
 from emulators.processes import ProcessGroup
-from tests.auth import worlds
-from tests.auth.worlds import BUCKET, PROJECT, PULL, PUSH, ROBOT, World
+from tests.support import fake_iam_world
+from tests.support.fake_iam_world import BUCKET, PROJECT, PULL, PUSH, SERVICE_ACCOUNT, FakeIamWorld
 
 BINDINGS = {"user:alice@example.com": ["secretmanager.versions.access", "secretmanager.versions.add"]}
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FakeIamWorld]:
     """A world with alice, a bucket with folders, a project, a service account and a secret."""
     with ProcessGroup() as family:
-        made = World(IamEmulator.start(family, tmp_path_factory.mktemp("iam")))
+        made = FakeIamWorld(IamEmulator.start(family, tmp_path_factory.mktemp("iam")))
         made.token("alice")
-        made.token("narrow", worlds.READ_ONLY)
+        made.token("narrow", fake_iam_world.READ_ONLY_SCOPE)
         made.folder("", PULL, member="user:alice@example.com")
         made.folder("team-a/", PUSH, member="user:alice@example.com")
         made.folder("team-a/web/", member="user:nobody@example.com")
         made.project("artifactregistry.repositories.downloadArtifacts", member="user:alice@example.com")
-        worlds.know_service_account(made)
-        worlds.know_certificates(made)
-        made.fields["serviceAccounts"] = {ROBOT: {"user:alice@example.com": ["iam.serviceAccounts.signBlob"]}}
+        fake_iam_world.register_service_account(made)
+        fake_iam_world.publish_certificates(made)
+        made.fields["serviceAccounts"] = {SERVICE_ACCOUNT: {"user:alice@example.com": ["iam.serviceAccounts.signBlob"]}}
         made.fields["secrets"] = {f"{PROJECT}/keys": {"bindings": BINDINGS}}
         made.save()
         yield made
@@ -50,7 +50,7 @@ Service = Callable[..., Any]
 
 
 @pytest.fixture
-def service(world: World) -> Iterator[Service]:
+def service(world: FakeIamWorld) -> Iterator[Service]:
     """Makes Google's client of an API, of its discovery document, at the fake."""
     with contextlib.ExitStack() as stack:
 
@@ -60,7 +60,7 @@ def service(world: World) -> Iterator[Service]:
         yield make
 
 
-def client(world: World, name: str, version: str, path: str, token: str) -> Any:
+def client(world: FakeIamWorld, name: str, version: str, path: str, token: str) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return build(
@@ -90,7 +90,7 @@ def status_of(request: Any) -> int:
 def test_storage_answers_googles_own_client(service: Service) -> None:
     storage = service("storage", "v1", "storage/v1/")
     fields = schema("storage.v1", "TestIamPermissionsResponse")
-    asked = [PULL, PUSH, worlds.DELETE]
+    asked = [PULL, PUSH, fake_iam_world.DELETE]
 
     on_bucket = storage.buckets().testIamPermissions(bucket=BUCKET, permissions=asked).execute()
     on_folder = (
@@ -136,15 +136,15 @@ def test_sign_blob_answers_googles_own_client(service: Service) -> None:
     accounts = service("iamcredentials", "v1").projects().serviceAccounts()
     body = {"payload": base64.b64encode(b"to be signed").decode()}
 
-    answer = accounts.signBlob(name=f"projects/-/serviceAccounts/{ROBOT}", body=body).execute()
+    answer = accounts.signBlob(name=f"projects/-/serviceAccounts/{SERVICE_ACCOUNT}", body=body).execute()
 
     assert answer.keys() == schema("iamcredentials.v1", "SignBlobResponse").keys()
     signed = base64.b64decode(answer["signedBlob"])
-    worlds.private_key().public_key().verify(signed, b"to be signed", PKCS1v15(), SHA256())
+    fake_iam_world.private_key().public_key().verify(signed, b"to be signed", PKCS1v15(), SHA256())
     assert status_of(accounts.signBlob(name="projects/-/serviceAccounts/other@x.iam", body=body)) == 403
 
 
-def test_secret_manager_answers_googles_own_client(world: World, service: Service) -> None:
+def test_secret_manager_answers_googles_own_client(world: FakeIamWorld, service: Service) -> None:
     secrets = service("secretmanager", "v1").projects().secrets()
     name = f"projects/{PROJECT}/secrets/keys"
     data = base64.b64encode(b"a secret").decode()
@@ -161,7 +161,7 @@ def test_secret_manager_answers_googles_own_client(world: World, service: Servic
     assert status_of(narrow.versions().access(name=f"{name}/versions/latest")) == 403
 
 
-def test_tokeninfo_knows_access_tokens_and_nothing_else(world: World) -> None:
+def test_tokeninfo_knows_access_tokens_and_nothing_else(world: FakeIamWorld) -> None:
     def ask(**body: Any) -> requests.Response:
         return requests.post(f"{world.iam.url}/tokeninfo", timeout=10, **body)
 
@@ -169,14 +169,14 @@ def test_tokeninfo_knows_access_tokens_and_nothing_else(world: World) -> None:
     # The discovery document has the older version of it, whose names are the same where both have them.
     assert known.keys() & schema("oauth2.v2", "Tokeninfo").keys() == {"email", "expires_in", "scope"}
     assert (known["email"], known["email_verified"]) == ("alice@example.com", "true")
-    for data in ({"access_token": "ya29.unknown"}, {"access_token": worlds.id_token()}):
+    for data in ({"access_token": "ya29.unknown"}, {"access_token": fake_iam_world.id_token()}):
         answer = ask(data=data)
         assert (answer.status_code, answer.json()["error"]) == (400, "invalid_token")
     assert ask(data={"id_token": "x"}).status_code == 400
     assert ask(params={"access_token": "in-the-query"}).status_code == 400
 
 
-def test_the_certificates_are_a_jwks(world: World) -> None:
+def test_the_certificates_are_a_jwks(world: FakeIamWorld) -> None:
     keys = requests.get(f"{world.iam.url}/oauth2/v3/certs", timeout=10).json()["keys"]
 
     assert [(key["kid"], key["kty"], key["use"]) for key in keys] == [("google-1", "RSA", "sig")]
@@ -191,13 +191,15 @@ WRONG = [
     ("POST", f"v1/projects/{PROJECT}:testIamPermissions", {"json": {"permissions": ["a.b.c"], "extra": 1}}),
     ("POST", f"v1/projects/{PROJECT}:testIamPermissions", {"data": b'{"permissions": ["a.b.c"]}'}),
     ("POST", f"v1/projects/{PROJECT}:testIamPermissions", {"json": {"permissions": ["a.b.c"]}, "params": {"x": "1"}}),
-    ("POST", f"v1/projects/-/serviceAccounts/{ROBOT}:signBlob", {"json": {"payload": "not base64!"}}),
+    ("POST", f"v1/projects/-/serviceAccounts/{SERVICE_ACCOUNT}:signBlob", {"json": {"payload": "not base64!"}}),
     ("GET", "oauth2/v3/certs", {"params": {"x": "1"}}),
 ]
 
 
 @pytest.mark.parametrize(("method", "path", "body"), WRONG)
-def test_a_word_too_many_or_too_few_is_refused(world: World, method: str, path: str, body: dict[str, Any]) -> None:
+def test_a_word_too_many_or_too_few_is_refused(
+    world: FakeIamWorld, method: str, path: str, body: dict[str, Any]
+) -> None:
     headers = {"Authorization": "Bearer ya29.alice"}
 
     answer = requests.request(method, f"{world.iam.url}/{path}", headers=headers, timeout=10, **body)
@@ -206,34 +208,36 @@ def test_a_word_too_many_or_too_few_is_refused(world: World, method: str, path: 
 
 
 @pytest.mark.parametrize(("method", "path"), [("GET", "storage/v1/b/policy/o"), ("DELETE", "oauth2/v3/certs")])
-def test_there_are_no_other_calls(world: World, method: str, path: str) -> None:
+def test_there_are_no_other_calls(world: FakeIamWorld, method: str, path: str) -> None:
     assert requests.request(method, f"{world.iam.url}/{path}", timeout=10).status_code in (404, 501)
 
 
-def status_of_self_signed(world: World, **claims: Any) -> int:
-    headers = {"Authorization": f"Bearer {worlds.self_signed(**claims)}"}
+def status_of_self_signed(world: FakeIamWorld, **claims: Any) -> int:
+    headers = {"Authorization": f"Bearer {fake_iam_world.self_signed(**claims)}"}
     url = f"{world.iam.url}/storage/v1/b/{BUCKET}/iam/testPermissions"
     return requests.get(url, params={"permissions": PULL}, headers=headers, timeout=10).status_code
 
 
-def test_a_self_signed_token_is_checked(world: World) -> None:
+def test_a_self_signed_token_is_checked(world: FakeIamWorld) -> None:
     assert status_of_self_signed(world) == 200
-    assert status_of_self_signed(world, key=worlds.private_key(1)) == 401
+    assert status_of_self_signed(world, key=fake_iam_world.private_key(1)) == 401
     assert status_of_self_signed(world, kid="other") == 401
     assert status_of_self_signed(world, sub="other@x") == 401
     assert status_of_self_signed(world, scope="openid") == 401
     assert status_of_self_signed(world, exp=9_999_999_999) == 401
 
 
-def test_a_self_signed_token_has_a_scope_or_the_audience_of_the_api(world: World) -> None:
-    assert status_of_self_signed(world, scope=None, aud=worlds.STORAGE) == 200
+def test_a_self_signed_token_has_a_scope_or_the_audience_of_the_api(world: FakeIamWorld) -> None:
+    assert status_of_self_signed(world, scope=None, aud=fake_iam_world.STORAGE) == 200
     assert status_of_self_signed(world, scope=None, aud="https://pubsub.googleapis.com/") == 401
     assert status_of_self_signed(world, scope=None) == 401
-    assert status_of_self_signed(world, aud=worlds.STORAGE) == 401
+    assert status_of_self_signed(world, aud=fake_iam_world.STORAGE) == 401
 
 
 @pytest.mark.parametrize("status", [404, 403])
-def test_a_folder_that_is_not_there_is_answered_as_the_world_says(world: World, service: Service, status: int) -> None:
+def test_a_folder_that_is_not_there_is_answered_as_the_world_says(
+    world: FakeIamWorld, service: Service, status: int
+) -> None:
     world.missing_folders(status)
     storage = service("storage", "v1", "storage/v1/")
 
@@ -243,17 +247,17 @@ def test_a_folder_that_is_not_there_is_answered_as_the_world_says(world: World, 
 
 
 @pytest.mark.parametrize("status", [400, 403, 404])
-def test_tokeninfo_refuses_by_the_kind_of_token(world: World, status: int) -> None:
+def test_tokeninfo_refuses_by_the_kind_of_token(world: FakeIamWorld, status: int) -> None:
     def asked(token: str) -> int:
         return requests.post(f"{world.iam.url}/tokeninfo", data={"access_token": token}, timeout=10).status_code
 
-    federated, hidden = world.federated("s"), world.token("hidden", worlds.READ_ONLY, tokeninfo=404)
+    federated, hidden = world.federated("s"), world.token("hidden", fake_iam_world.READ_ONLY_SCOPE, tokeninfo=404)
     other = 404 if status == 403 else 403
     world.tokeninfo(unknown=status, federated=other, self_signed=other)
 
     assert asked("ya29.unknown") == status
     assert asked(federated) == other
-    assert asked(worlds.self_signed()) == other
+    assert asked(fake_iam_world.self_signed()) == other
     assert asked(hidden) == 404
     assert asked("ya29.alice") == 200
 
@@ -272,5 +276,5 @@ def test_each_call_is_tried_here() -> None:
     }
 
 
-def test_no_request_leaves_its_token_in_the_log(world: World) -> None:
+def test_no_request_leaves_its_token_in_the_log(world: FakeIamWorld) -> None:
     assert "ya29" not in Path(world.iam.log).read_text()

@@ -13,7 +13,7 @@ from google.oauth2 import id_token as google_id_token
 
 from emulators.metadata import PROJECT_NUMBER, Account, MetadataServer
 from emulators.processes import ProcessGroup
-from tests.auth.worlds import pem, private_key
+from tests.support.fake_iam_world import pem, private_key
 
 EMAIL = "lading-registry@lading-test.iam.gserviceaccount.com"
 ACCOUNT = Account(EMAIL, "ya29.runtime", pem(private_key()), "google-1")

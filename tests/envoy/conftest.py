@@ -5,16 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.envoy.front import program
-from tests.servers import Server, serving, users
 from tests.serving.test_functions import AS_BUILT, IN_CLOUD_RUN
+from tests.support.envoy_proxy import envoy_binary
+from tests.support.server_process import Server, serving, user_environment
 
 
 @pytest.fixture
 def cloud_environment(environment: Mapping[str, str], tmp_path: Path) -> tuple[Mapping[str, str], str]:
     """The variables of such a registry on a pair of stores, and the Authorization of its user."""
-    program()
-    variables, authorization = users(tmp_path / "access")
+    envoy_binary()
+    variables, authorization = user_environment(tmp_path / "access")
     return {**environment, **IN_CLOUD_RUN, **variables, "LADING_TRUSTED_HOPS": "1"}, authorization
 
 

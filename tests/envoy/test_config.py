@@ -15,13 +15,13 @@ import pytest
 
 from lading.registry.content.manifests import MAX_MANIFEST
 from lading.server import envoy_config, envoy_overload
-from tests.envoy.front import OK, TIMEOUT, Exchange, Front, front
-from tests.envoy.h2_client import Client, connected
+from tests.support.envoy_proxy import OK, TIMEOUT, EnvoyProxy, Exchange, run_envoy
+from tests.support.http2_client import Client, connected
 
 
 @pytest.fixture
-def envoy(tmp_path: Path) -> Iterator[Front]:
-    with front(tmp_path) as started:
+def envoy(tmp_path: Path) -> Iterator[EnvoyProxy]:
+    with run_envoy(tmp_path) as started:
         yield started
 
 
@@ -44,14 +44,14 @@ PATHS = [
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_a_path_arrives_as_it_was_sent(envoy: Front, path: str) -> None:
+def test_a_path_arrives_as_it_was_sent(envoy: EnvoyProxy, path: str) -> None:
     assert envoy.request("GET", path)[0].status == 200
     with connected(envoy.port) as client:
         assert client.reply(client.send("GET", path)).status == 200
     assert [envoy.upstream.lines(number)[0] for number in (0, 1)] == [f"GET {path} HTTP/1.1"] * 2
 
 
-def test_headers_arrive_as_they_were_sent_and_nothing_is_added(envoy: Front) -> None:
+def test_headers_arrive_as_they_were_sent_and_nothing_is_added(envoy: EnvoyProxy) -> None:
     sent = {
         "authorization": "Bearer " + "t" * 50_000,
         "x-forwarded-for": "10.0.0.1,192.0.2.1",
@@ -73,12 +73,12 @@ def test_headers_arrive_as_they_were_sent_and_nothing_is_added(envoy: Front) -> 
     assert response.headers["Server"] == reply.headers["server"] == "upstream"
 
 
-def test_no_request_gets_an_id(envoy: Front) -> None:
+def test_no_request_gets_an_id(envoy: EnvoyProxy) -> None:
     envoy.request("GET", "/v2/")
     assert sorted(envoy.upstream.lines()[1:]) == ["host: registry", "x-forwarded-proto: http"]
 
 
-def test_names_that_wsgi_takes_for_others_are_dropped(envoy: Front) -> None:
+def test_names_that_wsgi_takes_for_others_are_dropped(envoy: EnvoyProxy) -> None:
     forged = {"X_Forwarded_For": "127.0.0.1", "x_request_id": "1"}
     envoy.request("GET", "/v2/", {**forged, "X-Forwarded-For": "192.0.2.1"})
     with connected(envoy.port) as client:
@@ -95,7 +95,7 @@ ASKED = {"x-envoy-retry-on": "5xx,reset", "x-envoy-max-retries": "3", "x-envoy-u
 
 
 @pytest.mark.parametrize("headers", [{}, ASKED])
-def test_nothing_is_sent_twice(envoy: Front, headers: dict[str, str]) -> None:
+def test_nothing_is_sent_twice(envoy: EnvoyProxy, headers: dict[str, str]) -> None:
     envoy.upstream.exchange = lambda connection, _head: connection.close()
 
     response, content = envoy.request("PUT", "/v2/a/manifests/v1", headers, b"")
@@ -105,7 +105,7 @@ def test_nothing_is_sent_twice(envoy: Front, headers: dict[str, str]) -> None:
     assert len(envoy.upstream.heads) == 1
 
 
-def test_a_client_sets_no_timeout(envoy: Front) -> None:
+def test_a_client_sets_no_timeout(envoy: EnvoyProxy) -> None:
     def late(connection: socket.socket, _head: bytes) -> None:
         time.sleep(0.3)
         connection.sendall(OK)
@@ -114,7 +114,7 @@ def test_a_client_sets_no_timeout(envoy: Front) -> None:
     assert envoy.request("GET", "/v2/", ASKED)[0].status == 200
 
 
-def test_a_client_that_waits_for_100_is_refused_before_it_has_sent_a_body(envoy: Front) -> None:
+def test_a_client_that_waits_for_100_is_refused_before_it_has_sent_a_body(envoy: EnvoyProxy) -> None:
     refusal = b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n"
     envoy.upstream.exchange = lambda connection, _head: connection.sendall(refusal)
     with socket.create_connection(("127.0.0.1", envoy.port), TIMEOUT) as sock:
@@ -123,7 +123,7 @@ def test_a_client_that_waits_for_100_is_refused_before_it_has_sent_a_body(envoy:
     assert "expect: 100-continue" in envoy.upstream.lines()
 
 
-def test_a_client_that_waits_for_100_is_told_by_the_server(envoy: Front) -> None:
+def test_a_client_that_waits_for_100_is_told_by_the_server(envoy: EnvoyProxy) -> None:
     def go_on(connection: socket.socket, _head: bytes) -> None:
         connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
         assert connection.recv(4) == b"body"
@@ -137,7 +137,7 @@ def test_a_client_that_waits_for_100_is_told_by_the_server(envoy: Front) -> None
         assert sock.recv(4096).startswith(b"HTTP/1.1 200")
 
 
-def test_an_answer_to_head_keeps_its_content_length(envoy: Front) -> None:
+def test_an_answer_to_head_keeps_its_content_length(envoy: EnvoyProxy) -> None:
     long = b"HTTP/1.1 200 OK\r\nContent-Length: 123456\r\n\r\n"
     envoy.upstream.exchange = lambda connection, _head: connection.sendall(long)
     response, _ = envoy.request("HEAD", "/v2/a/manifests/v1")
@@ -150,14 +150,14 @@ def test_an_answer_to_head_keeps_its_content_length(envoy: Front) -> None:
 def test_without_a_server_the_answer_is_an_error_that_passes(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
-    with front(tmp_path, port) as envoy, connected(envoy.port) as client:
+    with run_envoy(tmp_path, port) as envoy, connected(envoy.port) as client:
         reply = client.reply(client.send("GET", "/v2/"))
         assert (reply.status, reply.headers["retry-after"]) == (503, "5")
         assert reply.headers["content-type"] == "application/json"
         assert error_of(reply.content) == "UNAVAILABLE"
 
 
-def test_headers_that_are_too_large_are_refused_by_stream(envoy: Front) -> None:
+def test_headers_that_are_too_large_are_refused_by_stream(envoy: EnvoyProxy) -> None:
     large = {"authorization": "t" * (envoy_config.MAX_HEADERS_KIB * 1024 + 1)}
     response, content = envoy.request("GET", "/v2/", large)
     assert (response.status, error_of(content)) == (431, "UNSUPPORTED")
@@ -167,7 +167,7 @@ def test_headers_that_are_too_large_are_refused_by_stream(envoy: Front) -> None:
     assert len(envoy.upstream.heads) == 1
 
 
-def test_http_1_0_is_refused_with_the_version_to_use(envoy: Front) -> None:
+def test_http_1_0_is_refused_with_the_version_to_use(envoy: EnvoyProxy) -> None:
     with socket.create_connection(("127.0.0.1", envoy.port), TIMEOUT) as sock:
         sock.sendall(b"GET /v2/ HTTP/1.0\r\nHost: r\r\n\r\n")
         head, _, content = b"".join(iter(lambda: sock.recv(4096), b"")).partition(b"\r\n\r\n")
@@ -177,7 +177,7 @@ def test_http_1_0_is_refused_with_the_version_to_use(envoy: Front) -> None:
 
 def test_a_full_heap_refuses_requests_in_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(envoy_overload, "MAX_HEAP", 1024)
-    with front(tmp_path) as envoy:
+    with run_envoy(tmp_path) as envoy:
         deadline = time.monotonic() + TIMEOUT
         while (answer := envoy.request("GET", "/v2/"))[0].status != 503:
             assert time.monotonic() < deadline
@@ -186,13 +186,13 @@ def test_a_full_heap_refuses_requests_in_time(tmp_path: Path, monkeypatch: pytes
 
 def test_connections_have_a_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(envoy_overload, "MAX_CONNECTIONS", 2)
-    with front(tmp_path) as envoy, connected(envoy.port) as one, connected(envoy.port) as two:
+    with run_envoy(tmp_path) as envoy, connected(envoy.port) as one, connected(envoy.port) as two:
         with socket.create_connection(("127.0.0.1", envoy.port), TIMEOUT) as third:
             assert third.recv(1) == b""
         assert [each.reply(each.send("GET", "/v2/")).status for each in (one, two)] == [200, 200]
 
 
-def test_each_stream_has_its_own_window_and_the_connection_room_for_all(envoy: Front) -> None:
+def test_each_stream_has_its_own_window_and_the_connection_room_for_all(envoy: EnvoyProxy) -> None:
     with connected(envoy.port) as client:
         client.reply(client.send("GET", "/v2/"))
         settings = client.h2.remote_settings
@@ -201,18 +201,18 @@ def test_each_stream_has_its_own_window_and_the_connection_room_for_all(envoy: F
         assert client.h2.outbound_flow_control_window == 100 * 256 * 1024
 
 
-def test_it_listens_on_one_port_and_only_its_owner_may_administer_it(envoy: Front) -> None:
+def test_it_listens_on_one_port_and_only_its_owner_may_administer_it(envoy: EnvoyProxy) -> None:
     assert envoy.ports() == {envoy.port}
     assert stat.S_IMODE(envoy.admin.stat().st_mode) == 0o600
 
 
-def test_it_has_one_worker_and_no_shared_memory(envoy: Front) -> None:
+def test_it_has_one_worker_and_no_shared_memory(envoy: EnvoyProxy) -> None:
     names = [path.read_text() for path in Path(f"/proc/{envoy.process.pid}/task").glob("*/comm")]
     assert sum(name.startswith("wrk:") for name in names) == 1
     assert "/dev/shm" not in Path(f"/proc/{envoy.process.pid}/maps").read_text()
 
 
-def test_it_logs_no_requests(envoy: Front) -> None:
+def test_it_logs_no_requests(envoy: EnvoyProxy) -> None:
     envoy.request("GET", "/v2/")
     with connected(envoy.port) as client:
         client.reset(client.send("PUT", "/v2/", body=None))
@@ -237,7 +237,7 @@ def keep_whole(received: list[bytes]) -> Exchange:
 
 
 @pytest.mark.parametrize(("method", "path"), BUFFERED)
-def test_a_whole_body_without_a_length_arrives_with_one(envoy: Front, method: str, path: str) -> None:
+def test_a_whole_body_without_a_length_arrives_with_one(envoy: EnvoyProxy, method: str, path: str) -> None:
     body, received = os.urandom(2_000_000), list[bytes]()
     envoy.upstream.exchange = keep_whole(received)
     with connected(envoy.port) as client:
@@ -258,7 +258,7 @@ def test_a_whole_body_without_a_length_arrives_with_one(envoy: Front, method: st
 
 @pytest.mark.parametrize("end", ["the stream is reset", "the connection is closed"])
 @pytest.mark.parametrize(("method", "path"), BUFFERED)
-def test_a_cut_body_without_a_length_does_not_arrive(envoy: Front, method: str, path: str, end: str) -> None:
+def test_a_cut_body_without_a_length_does_not_arrive(envoy: EnvoyProxy, method: str, path: str, end: str) -> None:
     with connected(envoy.port) as client:
         stream = client.send(method, path, body=None)
         client.send_body(stream, b"{}")
@@ -270,7 +270,7 @@ def test_a_cut_body_without_a_length_does_not_arrive(envoy: Front, method: str, 
 
 
 @pytest.mark.parametrize("length", [[], [("content-length", "1000")]], ids=["uploads", "with a length"])
-def test_uploads_and_bodies_with_a_length_are_not_held_back(envoy: Front, length: list[tuple[str, str]]) -> None:
+def test_uploads_and_bodies_with_a_length_are_not_held_back(envoy: EnvoyProxy, length: list[tuple[str, str]]) -> None:
     arrived = threading.Event()
 
     def answer_at_once(connection: socket.socket, _head: bytes) -> None:
@@ -285,7 +285,7 @@ def test_uploads_and_bodies_with_a_length_are_not_held_back(envoy: Front, length
             assert arrived.wait(TIMEOUT), path
 
 
-def test_a_body_without_a_length_that_is_too_large_is_refused_in_the_registrys_words(envoy: Front) -> None:
+def test_a_body_without_a_length_that_is_too_large_is_refused_in_the_registrys_words(envoy: EnvoyProxy) -> None:
     assert envoy_config.MAX_BUFFERED > MAX_MANIFEST
     size = envoy_config.MAX_BUFFERED + 1
     with connected(envoy.port) as client:
@@ -299,7 +299,7 @@ def test_a_body_without_a_length_that_is_too_large_is_refused_in_the_registrys_w
 
 def test_a_held_body_that_stands_still_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(envoy_config, "BUFFERED_IDLE_TIMEOUT", "0.2s")
-    with front(tmp_path) as envoy, connected(envoy.port) as client:
+    with run_envoy(tmp_path) as envoy, connected(envoy.port) as client:
         stream = client.send("PUT", MANIFEST, body=None)
         client.send_body(stream, b"{")
         reply = client.reply(stream)
@@ -307,7 +307,7 @@ def test_a_held_body_that_stands_still_is_given_up(tmp_path: Path, monkeypatch: 
     assert envoy.upstream.heads == []
 
 
-def test_held_bodies_do_not_take_the_memory_of_others(envoy: Front) -> None:
+def test_held_bodies_do_not_take_the_memory_of_others(envoy: EnvoyProxy) -> None:
     """Without an end, as anybody may send them: together more than the heap has."""
     count = 2 * envoy_overload.MAX_HEAP // envoy_config.MAX_BUFFERED
     with contextlib.ExitStack() as stack:
@@ -328,7 +328,7 @@ CHUNKED = re.compile(rb"transfer-encoding: chunked", re.IGNORECASE)
 
 
 @pytest.mark.parametrize("length", [None, "1000"])
-def test_a_reset_body_is_a_closed_connection_to_the_server(envoy: Front, length: str | None) -> None:
+def test_a_reset_body_is_a_closed_connection_to_the_server(envoy: EnvoyProxy, length: str | None) -> None:
     """The server sees the end of the connection before the last chunk, or before Content-Length: never a whole body."""
     received: list[bytes] = []
     ended = threading.Event()
@@ -353,7 +353,7 @@ def test_a_reset_body_is_a_closed_connection_to_the_server(envoy: Front, length:
     assert b"".join(received) == (b"part" if length else b"4\r\npart\r\n")
 
 
-def test_a_flood_of_requests_that_are_taken_back_is_cut_off(envoy: Front) -> None:
+def test_a_flood_of_requests_that_are_taken_back_is_cut_off(envoy: EnvoyProxy) -> None:
     """CVE-2023-44487: by Envoy's own limit of 500 streams of a connection that live less than a second."""
     flood = 10_000
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from lading_storage.digests import digest_of
-from tests.envoy.h2_client import Client, connected
-from tests.servers import Server, serving
-from tests.serving.bodies import digest_of_zeros
 from tests.serving.test_big_layers import send
 from tests.serving.test_functions import AS_BUILT
+from tests.support.http2_client import Client, connected
+from tests.support.large_bodies import digest_of_zeros
+from tests.support.server_process import Server, serving
 
 MIB = 1024 * 1024
 INSTANCE = 512 * MIB

@@ -12,11 +12,11 @@ from lading.app import THREADS_PER_DRAIN
 from lading.registry.content.manifest_format import OCI_MANIFEST
 from lading.server.envoy_config import STREAM_WINDOW
 from lading_storage.digests import digest_of
-from tests import images
-from tests.envoy.h2_client import Client, connected
 from tests.faults import NIGHTLY
-from tests.servers import Server, serving
 from tests.serving.test_functions import AS_BUILT
+from tests.support import images
+from tests.support.http2_client import Client, connected
+from tests.support.server_process import Server, serving
 
 GOES_ON = 150.0 if NIGHTLY else 5.0
 """Seconds that a healthy upload goes on beside another; LADING_NIGHTLY=1 has more than the old server's 122 s."""
@@ -25,7 +25,7 @@ BODY_TIMEOUT = 2
 THREADS = 80
 """As Terraform has it by default."""
 
-PIECE = os.urandom(64 * 1024)
+CHUNK = os.urandom(64 * 1024)
 LARGE = os.urandom(8 * 1024 * 1024)
 
 
@@ -72,8 +72,8 @@ def go_on(client: Client, server: Server, stream: int, path: str) -> None:
     """Send a healthy upload piece by piece for a while, and finish it."""
     content, deadline = b"", time.monotonic() + GOES_ON
     while time.monotonic() < deadline:
-        client.send_body(stream, PIECE)
-        content += PIECE
+        client.send_body(stream, CHUNK)
+        content += CHUNK
         time.sleep(0.1)
     finish(client, server, stream, path, content)
 
@@ -83,12 +83,12 @@ def test_an_interrupted_upload_leaves_its_neighbour_alone(cloud: Server) -> None
         interrupted, _ = begin(client, cloud)
         healthy, path = begin(client, cloud)
         for stream in (interrupted, healthy):
-            client.send_body(stream, PIECE)
+            client.send_body(stream, CHUNK)
         client.reset(interrupted)
-        content, deadline = PIECE, time.monotonic() + GOES_ON
+        content, deadline = CHUNK, time.monotonic() + GOES_ON
         while time.monotonic() < deadline:
-            client.send_body(healthy, PIECE)
-            content += PIECE
+            client.send_body(healthy, CHUNK)
+            content += CHUNK
             time.sleep(0.1)
         finish(client, cloud, healthy, path, content)
     assert cloud.request("GET", "/v2/")[0].status == 200
@@ -99,7 +99,7 @@ def test_an_interrupted_client_leaves_others_alone(cloud: Server) -> None:
         stream, path = begin(healthy, cloud)
         with connection(cloud) as interrupted:
             for _ in range(5):
-                interrupted.send_body(begin(interrupted, cloud)[0], PIECE)
+                interrupted.send_body(begin(interrupted, cloud)[0], CHUNK)
         go_on(healthy, cloud, stream, path)
 
 
@@ -107,18 +107,18 @@ def test_interrupted_requests_leave_their_neighbour_alone_however_many_they_are(
     """Envoy's own default is to abort the connection at the 250th."""
     with connection(cloud) as client:
         healthy, path = begin(client, cloud)
-        client.send_body(healthy, PIECE)
+        client.send_body(healthy, CHUNK)
         for _ in range(600):
             client.reset(client.send("GET", "/v2/"))
-        client.send_body(healthy, PIECE)
-        finish(client, cloud, healthy, path, PIECE + PIECE)
+        client.send_body(healthy, CHUNK)
+        finish(client, cloud, healthy, path, CHUNK + CHUNK)
 
 
 def test_a_stalled_upload_ends_alone(cloud: Server) -> None:
     with connection(cloud) as client:
         stalled, _ = begin(client, cloud)
         healthy, path = begin(client, cloud)
-        client.send_body(stalled, PIECE)
+        client.send_body(stalled, CHUNK)
         go_on(client, cloud, healthy, path)
         reply = client.reply(stalled)
         assert reply.status == 408 or reply.reset is not None
@@ -192,11 +192,11 @@ def test_a_manifest_that_is_cut_off_moves_no_tag(cloud: Server, length: bool) ->
 
 
 def test_an_upload_that_is_cut_off_is_no_blob(cloud: Server) -> None:
-    digest = digest_of(PIECE)
+    digest = digest_of(CHUNK)
     headers = [("authorization", cloud.authorization), ("content-type", "application/octet-stream")]
     with connection(cloud) as client:
         stream = client.send("POST", f"/v2/a/blobs/uploads/?digest={digest}", headers, body=None)
-        client.send_body(stream, PIECE)
+        client.send_body(stream, CHUNK)
         time.sleep(0.5)
         client.reset(stream)
         time.sleep(0.5)

@@ -11,9 +11,9 @@ import pytest
 
 from lading.server import envoy_supervisor
 from lading.server.envoy_supervisor import EnvoyMissing
-from tests.envoy.h2_client import connected
-from tests.servers import Server, serving
 from tests.serving.test_functions import AS_BUILT, IN_CLOUD_RUN
+from tests.support.http2_client import connected
+from tests.support.server_process import Server, serving
 
 KILLED_AFTER = 10.0
 """Seconds after SIGTERM until Cloud Run kills a container."""

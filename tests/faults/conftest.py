@@ -4,11 +4,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.faults.failing import Failing, failing_google, failing_local
+from tests.faults.failing_stores import FailingStores, failing_google, failing_local
 
 
 @pytest.fixture(scope="module", params=["local", "google"])
-def failing(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Failing]:
+def failing(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FailingStores]:
     if request.param == "local":
         yield failing_local(tmp_path_factory.mktemp("failing"))
     else:

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 
 from lading_storage.digests import digest_of
-from tests.faults.clients import ExactClient, Told
+from tests.faults.exact_client import ExactClient, RequestOutcome
 
 
 class Ledger:
@@ -19,26 +19,26 @@ class Ledger:
         self._may: dict[str, set[str | None]] = defaultdict(lambda: {None})
         self._unchecked: set[str] = set()
 
-    def told(self, path: str, digest: str | None, told: Told) -> None:
+    def record(self, path: str, digest: str | None, outcome: RequestOutcome) -> None:
         """Somebody asked for `digest` to be at `path`, or nothing, and was told this."""
         self._unchecked.add(path)
-        self._may[path] = {digest} | (self._may[path] if told.unknown else set())
+        self._may[path] = {digest} | (self._may[path] if outcome.unknown else set())
 
-    def gone(self, digest: str, told: Told) -> None:
+    def record_manifest_deletion(self, digest: str, outcome: RequestOutcome) -> None:
         """Somebody deleted a manifest, and all tags with it, and was told this."""
         for path, may in self._may.items():
             if digest in may and "/manifests/" in path:
                 self._unchecked.add(path)
                 may.add(None)
-                if not told.unknown:
+                if not outcome.unknown:
                     may.discard(digest)
 
-    def perhaps_gone(self, path: str) -> None:
+    def record_possible_removal(self, path: str) -> None:
         """Somebody deleted what may have been the last to name what is at `path`: it is hidden, then."""
         self._unchecked.add(path)
         self._may[path].add(None)
 
-    def surely(self, kind: str) -> list[tuple[str, str]]:
+    def required(self, kind: str) -> list[tuple[str, str]]:
         """Path and digest of all that must be there below `/manifests/` or `/blobs/`."""
         known = [(path, next(iter(may))) for path, may in self._may.items() if len(may) == 1 and kind in path]
         return [(path, digest) for path, digest in known if digest is not None]
@@ -55,7 +55,7 @@ class Ledger:
     def _check(self, port: int, paths: Iterable[str]) -> int:
         client, count = ExactClient(port), 0
         for path in paths:
-            told = client.ask("GET", path)
+            told = client.request("GET", path)
             found = digest_of(told.body) if told.status == 200 else None
             if told.status not in (200, 404) or found not in self._may[path]:
                 self.lost.append(f"{path}: {told.status} {found}, may be {self._may[path]}")

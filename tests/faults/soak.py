@@ -19,11 +19,11 @@ from threading import Event, Thread
 from typing import Any, Final
 
 from emulators import running
-from tests.faults.clients import ExactClient, Told
-from tests.faults.workers import Worker, prepare
-from tests.servers import serving
+from tests.faults.exact_client import ExactClient, RequestOutcome
+from tests.faults.load_clients import Worker, prepare
+from tests.support.server_process import serving
 
-LIFE: Final = 30.0
+KILL_INTERVAL: Final = 30.0
 """Seconds until the kill."""
 
 CLIENTS: Final = 6
@@ -31,15 +31,15 @@ PAUSE: Final = 0.1
 """Seconds between what one client does: an hour of it fits on a disk."""
 
 SIZES: Final = (100, 10_000, 10_000, 300_000)
-TRIES: Final = 8
+MAX_ATTEMPTS: Final = 8
 FIRST_PAUSE: Final = 0.25
 """Seconds between tries, doubled each time: half a minute in all."""
 
-MOST_FAILED: Final = 0.001
-MOST_GROWTH: Final = 1.25
+MAX_FAILURE_RATE: Final = 0.001
+MAX_MEMORY_GROWTH: Final = 1.25
 
 
-class PatientClient(ExactClient):
+class RetryingClient(ExactClient):
     """Does again what got no answer, or a 503, at whichever server lives by then."""
 
     def __init__(self) -> None:
@@ -48,21 +48,23 @@ class PatientClient(ExactClient):
         self.outcomes: Counter[str] = Counter()
         self._trying = False
 
-    def ask(self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None) -> Told:
+    def request(
+        self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
+    ) -> RequestOutcome:
         """One request."""
-        told = self._patiently(lambda: super(PatientClient, self).ask(method, path, body, headers))
+        told = self._retry(lambda: super(RetryingClient, self).request(method, path, body, headers))
         # What is gone at the second try was there at the first.
         return told._replace(status=202) if method == "DELETE" and told.status == 404 else told
 
-    def push_blob(self, repository: str, content: bytes) -> Told:
+    def push_blob(self, repository: str, content: bytes) -> RequestOutcome:
         """Push a blob, each time from the beginning."""
-        return self._patiently(lambda: super(PatientClient, self).push_blob(repository, content))
+        return self._retry(lambda: super(RetryingClient, self).push_blob(repository, content))
 
-    def _patiently(self, attempt: Callable[[], Told]) -> Told:
+    def _retry(self, attempt: Callable[[], RequestOutcome]) -> RequestOutcome:
         if self._trying:
             return attempt()
-        self._trying, told = True, Told(0)
-        for number in range(TRIES):
+        self._trying, told = True, RequestOutcome(0)
+        for number in range(MAX_ATTEMPTS):
             told = attempt()
             if not told.unknown:
                 break
@@ -77,15 +79,15 @@ class PatientClient(ExactClient):
         self.port = port
 
 
-def work(worker: Worker, client: PatientClient, stop: Event) -> None:
+def work(worker: Worker, client: RetryingClient, stop: Event) -> None:
     """Let a worker act until told to stop."""
     while not stop.wait(PAUSE):
-        worker.act(client)
+        worker.run_random_operation(client)
 
 
 def soak(environment: Mapping[str, str], folder: Path, minutes: float) -> dict[str, Any]:
     """Load for so long; answers the figures."""
-    stop, clients, memory = Event(), [PatientClient() for _ in range(CLIENTS)], []
+    stop, clients, memory = Event(), [RetryingClient() for _ in range(CLIENTS)], []
     workers: list[Worker] = []
     threads: list[Thread] = []
     end = time.monotonic() + minutes * 60
@@ -99,7 +101,7 @@ def soak(environment: Mapping[str, str], folder: Path, minutes: float) -> dict[s
                 threads = [Thread(target=work, args=(*pair, stop)) for pair in zip(workers, clients, strict=True)]
                 for thread in threads:
                     thread.start()
-            time.sleep(max(0.0, min(LIFE, end - time.monotonic())))
+            time.sleep(max(0.0, min(KILL_INTERVAL, end - time.monotonic())))
             memory.append(server.peak_memory())
             server.process.kill()
     with serving(environment, folder / "log") as server:
@@ -114,7 +116,7 @@ def soak(environment: Mapping[str, str], folder: Path, minutes: float) -> dict[s
 
 
 def figures(
-    workers: Sequence[Worker], clients: Sequence[PatientClient], memory: Sequence[int], minutes: float
+    workers: Sequence[Worker], clients: Sequence[RetryingClient], memory: Sequence[int], minutes: float
 ) -> dict[str, Any]:
     """What came of it."""
     outcomes = sum((client.outcomes for client in clients), Counter[str]())
@@ -128,9 +130,9 @@ def figures(
         "lost": [line for worker in workers for line in worker.ledger.lost],
         "peak MiB of the first lives": round(first, 1),
         "peak MiB of the last lives": round(last, 1),
-        "good": outcomes["failed"] <= MOST_FAILED * outcomes.total()
+        "good": outcomes["failed"] <= MAX_FAILURE_RATE * outcomes.total()
         and not any(worker.ledger.lost for worker in workers)
-        and last <= MOST_GROWTH * first,
+        and last <= MAX_MEMORY_GROWTH * first,
     }
 
 

@@ -17,16 +17,16 @@ from lading_storage.errors import Conflict, Unavailable
 from lading_storage.protocols import Create, Delete
 from lading_storage.records.core import Repository
 from lading_storage.records.jobs import LastPull
-from tests.api.client import Response
 from tests.faults import NIGHTLY
-from tests.faults.failing import Failing
-from tests.faults.operations import OPERATIONS, READS, Operation
-from tests.faults.plans import Kind
-from tests.faults.worlds import Backends, World, failing_backends, image
+from tests.faults.client_operations import OPERATIONS, READS, Operation
+from tests.faults.failing_registry import Backends, ScenarioRepository, failing_backends, image
+from tests.faults.failing_stores import FailingStores
+from tests.support.app_client import Response
+from tests.support.fault_plan import FaultKind
 
 NUMBERS = itertools.count()
-KINDS = list(Kind)
-WORST = Kind.RESET_AFTER
+KINDS = list(FaultKind)
+WORST = FaultKind.RESET_AFTER
 FEW = 5
 """By day an operation meets the worst kind at each call, or, where there are many, at a few more than so many, and each
 second of the other kinds at about one call; by night every kind at every call."""
@@ -35,37 +35,37 @@ second of the other kinds at about one call; by night every kind at every call."
 ON_GOOGLE = pytest.mark.parametrize("failing", ["google"], indirect=True)
 
 
-class Unharmed(NamedTuple):
+class FaultFreeRun(NamedTuple):
     """An operation where nothing fails: its answer, what clients see then, and how many calls each kind can hit."""
 
     answer: Response
     view: dict[str, Any]
-    calls: Counter[Kind]
+    calls: Counter[FaultKind]
 
 
 @pytest.fixture(scope="module")
-def backends(failing: Failing) -> Iterator[Backends]:
+def backends(failing: FailingStores) -> Iterator[Backends]:
     with failing_backends(failing) as opened:
         yield opened
 
 
-def world_of(backends: Backends, operation: Operation) -> World:
+def new_repository(backends: Backends, operation: Operation) -> ScenarioRepository:
     """A new world, in which nothing fails yet."""
-    world = World(backends, f"w{next(NUMBERS)}")
+    world = ScenarioRepository(backends, f"w{next(NUMBERS)}")
     operation.prepare(world)
     return world
 
 
-def unharmed(world: World, operation: Operation) -> Unharmed:
+def run_without_faults(world: ScenarioRepository, operation: Operation) -> FaultFreeRun:
     plan = world.backends.plan
     plan.clear()
     answer, calls = operation.act(world), Counter(plan.calls)
     assert answer.status < 300, (operation, answer)
     assert calls
-    return Unharmed(answer, world.view(), calls)
+    return FaultFreeRun(answer, world.view(), calls)
 
 
-def struck(world: World, operation: Operation, kind: Kind, number: int) -> Response:
+def run_with_fault(world: ScenarioRepository, operation: Operation, kind: FaultKind, number: int) -> Response:
     """What comes of an operation whose call `number` fails."""
     plan = world.backends.plan
     plan.set(kind, number)
@@ -77,7 +77,7 @@ def struck(world: World, operation: Operation, kind: Kind, number: int) -> Respo
         plan.clear()
 
 
-def cases(operation: Operation, calls: Counter[Kind]) -> Iterator[tuple[Kind, int]]:
+def cases(operation: Operation, calls: Counter[FaultKind]) -> Iterator[tuple[FaultKind, int]]:
     """What can happen, and to which call."""
     turn = OPERATIONS.index(operation) if operation in OPERATIONS else 0
     for kind in KINDS:
@@ -88,54 +88,54 @@ def cases(operation: Operation, calls: Counter[Kind]) -> Iterator[tuple[Kind, in
                 yield kind, number
 
 
-def assert_honest(answer: Response, where: object) -> None:
+def assert_allowed(answer: Response, where: object) -> None:
     assert answer.status == 503, where
     assert "Retry-After" in answer.headers, where
 
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.name)
 def test_a_change(backends: Backends, operation: Operation) -> None:
-    expected = unharmed(world_of(backends, operation), operation)
+    expected = run_without_faults(new_repository(backends, operation), operation)
     for kind, number in cases(operation, expected.calls):
-        world = world_of(backends, operation)
-        answer = struck(world, operation, kind, number)
+        world = new_repository(backends, operation)
+        answer = run_with_fault(world, operation, kind, number)
         where = kind, f"call {number}", answer
         if answer.status >= 300:
-            assert_honest(answer, where)
+            assert_allowed(answer, where)
             again = operation.act(world)
-            assert again.status < 300 or (operation.gone and again.status == 404), (where, again)
+            assert again.status < 300 or (operation.deletes and again.status == 404), (where, again)
         assert world.view() == expected.view, where
 
 
 @pytest.mark.parametrize("operation", READS, ids=lambda operation: operation.name)
 def test_a_read(backends: Backends, operation: Operation) -> None:
-    world = world_of(backends, operation)
-    expected = unharmed(world, operation)
+    world = new_repository(backends, operation)
+    expected = run_without_faults(world, operation)
     for kind, number in cases(operation, expected.calls):
-        answer = struck(world, operation, kind, number)
+        answer = run_with_fault(world, operation, kind, number)
         where = kind, f"call {number}", answer
         if answer.status == 200:
             assert answer.body == expected.answer.body, where
         elif answer.status != 0:  # cut, which a client sees
-            assert_honest(answer, where)
+            assert_allowed(answer, where)
         assert operation.act(world).body == expected.answer.body, where
 
 
 @ON_GOOGLE
-@pytest.mark.parametrize("kind", [Kind.TOO_MANY, Kind.UNAVAILABLE, Kind.RESET_BEFORE])
-def test_a_small_layer_is_sent_again_to_cloud_storage(backends: Backends, kind: Kind) -> None:
+@pytest.mark.parametrize("kind", [FaultKind.TOO_MANY, FaultKind.UNAVAILABLE, FaultKind.RESET_BEFORE])
+def test_a_small_layer_is_sent_again_to_cloud_storage(backends: Backends, kind: FaultKind) -> None:
     """Whichever call fails once, the upload's own among them, the client is not told."""
     operation = OPERATIONS[0]
-    for number in range(1, unharmed(world_of(backends, operation), operation).calls[kind] + 1):
-        world = world_of(backends, operation)
-        assert struck(world, operation, kind, number).status == 201, number
+    for number in range(1, run_without_faults(new_repository(backends, operation), operation).calls[kind] + 1):
+        world = new_repository(backends, operation)
+        assert run_with_fault(world, operation, kind, number).status == 201, number
         assert world.view()["new"] == "whole"
 
 
 @pytest.mark.parametrize("number", [2, 3])
-@pytest.mark.parametrize("kind", [Kind.RESET_BEFORE, Kind.RESET_AFTER])
-def test_a_pull_does_not_fail_with_the_writing_of_its_time(backends: Backends, kind: Kind, number: int) -> None:
-    world = World(backends, f"w{next(NUMBERS)}")
+@pytest.mark.parametrize("kind", [FaultKind.RESET_BEFORE, FaultKind.RESET_AFTER])
+def test_a_pull_does_not_fail_with_the_writing_of_its_time(backends: Backends, kind: FaultKind, number: int) -> None:
+    world = ScenarioRepository(backends, f"w{next(NUMBERS)}")
     image(world, "one", "v1")
     registry, now = backends.registry, datetime.now(UTC)
     failing, later = LastPulls(registry.metadata, lambda _=None: now), LastPulls(registry.metadata, lambda _=None: now)
@@ -143,7 +143,7 @@ def test_a_pull_does_not_fail_with_the_writing_of_its_time(backends: Backends, k
         patch.setattr(registry.last_pulls, "record_pull", failing.record_pull)
         backends.plan.set(kind, number, lasting=True)
         try:
-            assert world.ask("GET", "manifests/v1").status == 200
+            assert world.request("GET", "manifests/v1").status == 200
             assert backends.plan.struck
         finally:
             backends.plan.clear()
@@ -160,10 +160,10 @@ def test_an_outage_is_told_and_nobody_waits_long(
 ) -> None:
     for driver in ("lading_storage.google.firestore_retry", "lading_storage.google.gcs"):
         monkeypatch.setattr(f"{driver}.PATIENCE", 0.5)
-    world = world_of(backends, operation)
-    backends.plan.set(Kind.UNAVAILABLE, 1, lasting=True)
+    world = new_repository(backends, operation)
+    backends.plan.set(FaultKind.UNAVAILABLE, 1, lasting=True)
     try:
-        assert_honest(operation.act(world), operation)
+        assert_allowed(operation.act(world), operation)
     finally:
         backends.plan.clear()
     assert operation.act(world).status < 300
@@ -172,17 +172,17 @@ def test_an_outage_is_told_and_nobody_waits_long(
 @ON_GOOGLE
 def test_whose_commit_got_no_answer_is_told_what_became_of_it(backends: Backends) -> None:
     metadata, made = backends.registry.metadata, Repository(id="made", created=datetime.now(UTC))
-    backends.plan.set(Kind.RESET_AFTER, 1)
+    backends.plan.set(FaultKind.RESET_AFTER, 1)
     metadata.commit([Create(made)])
     found = metadata.read([made.key])[made.key]
     assert found is not None
 
-    backends.plan.set(Kind.RESET_AFTER, 1)
+    backends.plan.set(FaultKind.RESET_AFTER, 1)
     with pytest.raises(Unavailable):
         # Nothing is left that could tell who deleted it.
         metadata.commit([Delete(found)])
 
-    backends.plan.set(Kind.RESET_BEFORE, 1)
+    backends.plan.set(FaultKind.RESET_BEFORE, 1)
     with pytest.raises(Unavailable):
         metadata.commit([Delete(found)])
     backends.plan.clear()

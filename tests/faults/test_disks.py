@@ -26,13 +26,13 @@ from lading_storage.local.filesystem import FilesystemBlobs
 from lading_storage.local.sqlite import SqliteMetadata
 from lading_storage.protocols import Replace
 from lading_storage.records.core import Blob, Key
-from tests import images
-from tests.api.client import Client, Response, client_of, typed
-from tests.clients.layouts import write_image
-from tests.faults.clients import ExactClient, Told
-from tests.needs import missing, program
-from tests.registry.pushes import push_image
-from tests.servers import lading, serving
+from tests.faults.exact_client import ExactClient, RequestOutcome
+from tests.support import images
+from tests.support.app_client import Client, Response, content_type_header, make_client
+from tests.support.oci_layouts import write_image
+from tests.support.registry_pushes import push_image
+from tests.support.requirements import find_program, skip_or_fail
+from tests.support.server_process import run_lading, serving
 
 MIB = 1024 * 1024
 
@@ -46,7 +46,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         ["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(folder)], capture_output=True, text=True, check=False
     )
     if mounted.returncode:
-        missing(f"needs root, to mount a small disk: {mounted.stderr}")
+        skip_or_fail(f"needs root, to mount a small disk: {mounted.stderr}")
     yield folder
     subprocess.run(["umount", str(folder)], check=True)
 
@@ -64,7 +64,7 @@ def write_without_end(file: FileIO) -> None:
         file.write(bytes(4096))
 
 
-def assert_full(refused: Told | Response, *stores: str) -> None:
+def assert_full(refused: RequestOutcome | Response, *stores: str) -> None:
     """The client is told that there is no space, where, and what frees some."""
     assert (refused.status, refused.headers["Retry-After"]) == (507, "5")
     (error,) = json.loads(refused.body)["errors"]
@@ -85,12 +85,12 @@ def test_a_full_disk_takes_nothing_and_gives_all(small_disk: Path, tmp_path: Pat
         assert client.put_manifest("a", "v1", manifest).status == 201
 
         def assert_all_is_there() -> None:
-            assert client.ask("GET", "/v2/a/manifests/v1").body == manifest
-            assert client.ask("GET", f"/v2/a/blobs/{digest_of(layer)}").body == layer
+            assert client.request("GET", "/v2/a/manifests/v1").body == manifest
+            assert client.request("GET", f"/v2/a/blobs/{digest_of(layer)}").body == layer
 
         large = images.blob(20 * MIB)
-        begun = client.ask("POST", "/v2/a/blobs/uploads/", b"").headers["Location"]
-        refused = client.ask("PATCH", begun[begun.index("/v2/") :], large)
+        begun = client.request("POST", "/v2/a/blobs/uploads/", b"").headers["Location"]
+        refused = client.request("PATCH", begun[begun.index("/v2/") :], large)
         assert_full(refused, "blobs")
         assert_all_is_there()
         files = [file for file in small_disk.rglob("*") if file.is_file() and file.name != reserve.NAME]
@@ -103,7 +103,7 @@ def test_a_full_disk_takes_nothing_and_gives_all(small_disk: Path, tmp_path: Pat
         ):
             assert_full(refused)
             assert_all_is_there()
-        assert client.ask("GET", "/v2/a/manifests/v2").status == 404
+        assert client.request("GET", "/v2/a/manifests/v2").status == 404
 
         filler.unlink()
         assert client.put_manifest("a", "v2", other).status == 201
@@ -165,7 +165,7 @@ def test_a_full_disk_is_collected(small_disk: Path, tmp_path: Path) -> None:
         (small_disk / reserve.NAME).unlink()
         killed_at_work(environment, small_disk)
 
-        done = lading(["gc", "--nobody-pushes"], tmp_path, environment)
+        done = run_lading(["gc", "--nobody-pushes"], tmp_path, environment)
 
         assert done.returncode == 0, done.stderr
         assert json.loads(done.stdout)["freed_bytes"] > 4 * MIB
@@ -182,7 +182,7 @@ def test_a_full_disk_is_collected_by_means_of_its_reserve(small_disk: Path, tmp_
         assert client.push_blob("a", images.blob(MIB)).status == 201
         filler = fill(small_disk)
 
-        done = lading(["gc", "--nobody-pushes"], tmp_path, environment)
+        done = run_lading(["gc", "--nobody-pushes"], tmp_path, environment)
 
         assert done.returncode == 0, done.stderr
         assert json.loads(done.stdout)["freed_bytes"] == MIB
@@ -206,11 +206,11 @@ def test_on_a_full_disk_clients_can_delete_and_a_collection_still_begins(small_d
         assert_full(client.push_blob("a", images.blob()))
 
         # A tag, and then manifests with theirs; whatever becomes free is taken at once.
-        assert client.ask("DELETE", f"/v2/a/manifests/{names[0]}").status == 202
+        assert client.request("DELETE", f"/v2/a/manifests/{names[0]}").status == 202
         for number, name in enumerate(names[1:]):
             fill(small_disk).rename(small_disk / f"filler-{number}")
-            digest = client.ask("HEAD", f"/v2/a/manifests/{name}").headers["Docker-Content-Digest"]
-            deleted = client.ask("DELETE", f"/v2/a/manifests/{digest}")
+            digest = client.request("HEAD", f"/v2/a/manifests/{name}").headers["Docker-Content-Digest"]
+            deleted = client.request("DELETE", f"/v2/a/manifests/{digest}")
             if deleted.status != 202:
                 break
         assert number > 0, "one at least had the reserve"
@@ -219,7 +219,7 @@ def test_on_a_full_disk_clients_can_delete_and_a_collection_still_begins(small_d
             assert "push" not in deleted.body.decode()
         assert (small_disk / reserve.NAME).stat().st_size >= reserve.SIZES[-1]
 
-        done = lading(["gc", "--nobody-pushes"], tmp_path, environment)
+        done = run_lading(["gc", "--nobody-pushes"], tmp_path, environment)
 
         assert done.returncode == 0, done.stderr
 
@@ -238,17 +238,17 @@ def test_on_a_full_disk_images_can_be_deleted_and_collected_until_none_is_left(
             layer = images.blob(MIB // 4)
             assert client.push_blob("a", layer).status == 201
             assert client.put_manifest("a", name, images.manifest([layer])).status == 201
-        assert lading(["gc"], tmp_path, environment).returncode == 0
+        assert run_lading(["gc"], tmp_path, environment).returncode == 0
         for number, name in enumerate(names):
             # Whatever a collection gives back, clients that try again take at once.
             fill(small_disk).rename(small_disk / f"filler-{number}")
-            assert lading(["gc", "--nobody-pushes"], tmp_path, environment).returncode == 0
+            assert run_lading(["gc", "--nobody-pushes"], tmp_path, environment).returncode == 0
 
-            digest = client.ask("HEAD", f"/v2/a/manifests/{name}").headers["Docker-Content-Digest"]
-            done = lading(["delete", "--yes", "--for-good", f"a@{digest}"], tmp_path, environment)
+            digest = client.request("HEAD", f"/v2/a/manifests/{name}").headers["Docker-Content-Digest"]
+            done = run_lading(["delete", "--yes", "--for-good", f"a@{digest}"], tmp_path, environment)
 
             assert done.returncode == 0, done.stderr
-            done = lading(["gc", "--nobody-pushes"], tmp_path, environment)
+            done = run_lading(["gc", "--nobody-pushes"], tmp_path, environment)
             assert done.returncode == 0, done.stderr
             assert json.loads(done.stdout)["freed_bytes"] >= MIB // 4
             assert (small_disk / reserve.NAME).stat().st_size in reserve.SIZES
@@ -269,7 +269,7 @@ def test_a_registry_on_a_full_disk_can_be_killed_and_started(small_disk: Path, t
         filler = fill(small_disk)
         server.process.kill()
     with serving(environment, tmp_path / "log") as server, closing(ExactClient(server.port)) as client:
-        assert client.ask("GET", f"/v2/a/blobs/{digest_of(content)}").body == content
+        assert client.request("GET", f"/v2/a/blobs/{digest_of(content)}").body == content
         assert_full(client.push_blob("a", images.blob()))
         filler.unlink()
         assert client.push_blob("a", images.blob()).status == 201
@@ -284,7 +284,7 @@ PUSHES = {
 @pytest.mark.parametrize("name", PUSHES)
 def test_clients_say_that_the_disk_is_full(small_disk: Path, tmp_path: Path, name: str) -> None:
     how, arguments = PUSHES[name]
-    path = program(name, how)
+    path = find_program(name, how)
     layout = write_image(tmp_path / "layout", [images.blob(MIB)])
     with serving({"LADING_DATA": str(small_disk)}, tmp_path / "log") as server:
         fill(small_disk)
@@ -308,23 +308,23 @@ def local(tmp_path: Path) -> Iterator[Stores]:
 
 @pytest.fixture
 def client(local: Stores) -> Client:
-    return client_of(Registry(local.blobs, local.metadata))
+    return make_client(Registry(local.blobs, local.metadata))
 
 
 def test_a_busy_database_is_waited_for_and_then_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lading_storage.local.sqlite_file.BUSY_TIMEOUT", 0.2)
     blobs, metadata = FilesystemBlobs(tmp_path / "blobs"), SqliteMetadata(tmp_path / "metadata.sqlite")
-    client, content = client_of(Registry(blobs, metadata)), images.blob()
+    client, content = make_client(Registry(blobs, metadata)), images.blob()
     client.push_blob("a", content)
     with closing(metadata), closing(sqlite3.connect(tmp_path / "metadata.sqlite", isolation_level=None)) as another:
         another.execute("BEGIN IMMEDIATE")
 
-        refused = client.ask("POST", "/v2/a/blobs/uploads/")
+        refused = client.request("POST", "/v2/a/blobs/uploads/")
 
         assert (refused.status, refused.headers["Retry-After"]) == (503, "5")
-        assert client.ask("GET", f"/v2/a/blobs/{digest_of(content)}").body == content
+        assert client.request("GET", f"/v2/a/blobs/{digest_of(content)}").body == content
         another.execute("ROLLBACK")
-        assert client.ask("POST", "/v2/a/blobs/uploads/").status == 202
+        assert client.request("POST", "/v2/a/blobs/uploads/").status == 202
 
 
 @contextlib.contextmanager
@@ -348,14 +348,14 @@ def test_a_disk_that_does_not_flush_makes_nothing_of_a_push(client: Client, loca
     for number in itertools.count(1):
         content = images.blob()
         with flushing(number):
-            answer = client.ask("POST", f"/v2/a/blobs/uploads/?digest={digest_of(content)}", content)
+            answer = client.request("POST", f"/v2/a/blobs/uploads/?digest={digest_of(content)}", content)
         if answer.status == 201:
             break
         assert (answer.status, answer.headers["Retry-After"]) == (503, "5")
-        assert client.ask("GET", f"/v2/a/blobs/{digest_of(content)}").status == 404
+        assert client.request("GET", f"/v2/a/blobs/{digest_of(content)}").status == 404
         assert local.blobs.names("", limit=10) == []
     assert number > 2
-    assert client.ask("GET", f"/v2/a/blobs/{digest_of(content)}").body == content
+    assert client.request("GET", f"/v2/a/blobs/{digest_of(content)}").body == content
 
 
 def test_a_folder_whose_name_was_not_flushed_is_flushed_by_whoever_needs_it(tmp_path: Path) -> None:
@@ -427,12 +427,12 @@ def test_a_full_database_changes_nothing(client: Client, local: Stores) -> None:
     content = images.manifest([], annotations={"filler": "x" * 20_000})
     for more in itertools.count():
         writer.execute(f"PRAGMA max_page_count = {pages + more}")
-        answer = client.ask("PUT", "/v2/a/manifests/v1", content, typed(content))
+        answer = client.request("PUT", "/v2/a/manifests/v1", content, content_type_header(content))
         if answer.status == 201:
             break
         assert_full(answer, "metadata")
-        assert client.ask("GET", "/v2/a/manifests/v1").body == before
-        assert len(client.ask("GET", "/v2/_lading/a/history").json["moves"]) == 1
+        assert client.request("GET", "/v2/a/manifests/v1").body == before
+        assert len(client.request("GET", "/v2/_lading/a/history").json["moves"]) == 1
     assert more > 2
-    assert client.ask("GET", "/v2/a/manifests/v1").body == content
-    assert len(client.ask("GET", "/v2/_lading/a/history").json["moves"]) == 2
+    assert client.request("GET", "/v2/a/manifests/v1").body == content
+    assert len(client.request("GET", "/v2/_lading/a/history").json["moves"]) == 2

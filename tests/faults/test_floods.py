@@ -16,17 +16,17 @@ import pytest
 from lading.registry.content.manifest_format import OCI_MANIFEST
 from lading_storage.digests import digest_of
 from lading_storage.protocols import MAX_CONTENT_SIZE
-from tests import images
-from tests.servers import Server, answer_on, serving, users
+from tests.support import images
+from tests.support.server_process import Server, read_response, serving, user_environment
 
 MIB = 1024 * 1024
 LIMIT = 256 * MIB
-PATIENCE = 40.0
+TIMEOUT = 40.0
 UPLOADS = "/v2/a/blobs/uploads/"
 ATTACKER = "127.0.0.2"
 
 
-HURRIED = """
+SHORT_TIMEOUT_SERVER = """
 import sys
 from lading import cli; from lading.server import connection_sweeper
 connection_sweeper.SWEEP_INTERVAL, connection_sweeper.STALLED_RESPONSE_TIMEOUT = 0.5, 1.0
@@ -36,17 +36,19 @@ sys.exit(cli.main(["serve"]))
 
 
 @pytest.fixture
-def hurry() -> bool:
+def short_timeouts() -> bool:
     """Whether the registry looks more often, and waits less, for clients that take nothing."""
     return False
 
 
 @pytest.fixture
-def server(hurry: bool, tmp_path: Path) -> Iterator[Server]:
+def server(short_timeouts: bool, tmp_path: Path) -> Iterator[Server]:
     """A registry as it is by default, whose blobs in `public` anybody may pull. Whatever was done to it has an end."""
-    variables, authorization = users(tmp_path / "access")
+    variables, authorization = user_environment(tmp_path / "access")
     environment = {"LADING_DATA": str(tmp_path / "data"), "LADING_PUBLIC": "public", **variables}
-    command = ["env", "LADING_ADDRESS=127.0.0.1:{port}", sys.executable, "-c", HURRIED] if hurry else []
+    command = (
+        ["env", "LADING_ADDRESS=127.0.0.1:{port}", sys.executable, "-c", SHORT_TIMEOUT_SERVER] if short_timeouts else []
+    )
     with serving(environment, tmp_path / "log", command=command) as server:
         server.authorization = authorization
         yield server
@@ -70,7 +72,7 @@ def assert_nothing_is_left(server: Server) -> None:
 
 
 def eventually(happened: Callable[[], bool], otherwise: str) -> None:
-    until = time.monotonic() + PATIENCE
+    until = time.monotonic() + TIMEOUT
     while not happened():
         assert time.monotonic() < until, otherwise
         time.sleep(0.1)
@@ -168,7 +170,7 @@ def push_large(server: Server, kind: str) -> tuple[str, bytes]:
     return path, content
 
 
-@pytest.mark.parametrize("hurry", [True])
+@pytest.mark.parametrize("short_timeouts", [True])
 @pytest.mark.parametrize("kind", ["large blob", "manifest"])
 def test_who_takes_nothing_does_no_harm_to_others_of_its_address(server: Server, kind: str) -> None:
     """A proxy has one address for all. Each of the others is at work for longer than all limits.
@@ -193,7 +195,7 @@ def test_who_takes_nothing_does_no_harm_to_others_of_its_address(server: Server,
                 deaf.sendall(b"x")
             time.sleep(0.2)
 
-        assert answer_on(upload)[0] == 201
+        assert read_response(upload)[0] == 201
         while taken < len(content):
             received = slow.recv(1 << 20)
             assert received, "the other download was cut off"
@@ -201,7 +203,7 @@ def test_who_takes_nothing_does_no_harm_to_others_of_its_address(server: Server,
         assert connections(server) == 2, "the one that took nothing is gone"
 
 
-@pytest.mark.parametrize("hurry", [True])
+@pytest.mark.parametrize("short_timeouts", [True])
 @pytest.mark.parametrize("kind", ["large blob", "manifest"])
 def test_a_paused_download_of_an_authenticated_client_goes_on(server: Server, kind: str) -> None:
     """Several, for longer than anybody else's; that of another address without credentials is gone meanwhile."""
@@ -241,13 +243,13 @@ def test_pipelined_requests_whose_answers_nobody_reads(server: Server) -> None:
         assert_others_are_served(server)
 
 
-def flood(sock: socket.socket, pieces: Iterable[bytes], most: int, seconds: float = 2) -> None:
+def flood(sock: socket.socket, pieces: Iterable[bytes], max_size: int, seconds: float = 2) -> None:
     """Send at most so many bytes, and read nothing, until the other side ends it or takes no more."""
     sock.settimeout(0.5)
     sent, until = 0, time.monotonic() + seconds
     with contextlib.suppress(OSError):
         for piece in pieces:
-            if sent >= most or time.monotonic() > until:
+            if sent >= max_size or time.monotonic() > until:
                 return
             sock.sendall(piece)
             sent += len(piece)

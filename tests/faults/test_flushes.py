@@ -14,11 +14,11 @@ from typing import Final, NamedTuple
 import pytest
 
 from lading_storage.digests import digest_of
-from tests import images
 from tests.faults import NIGHTLY
 from tests.faults.broken_disk import BrokenDisk
-from tests.faults.clients import ExactClient, Told
-from tests.servers import Server, serving
+from tests.faults.exact_client import ExactClient, RequestOutcome
+from tests.support import images
+from tests.support.server_process import Server, serving
 
 FILE, LOG = "metadata.sqlite", "metadata.sqlite-wal"
 
@@ -30,25 +30,27 @@ LONG = images.manifest([LAYER], annotations={"filler": "x" * 50_000})
 MANIFESTS: Final = {digest_of(each): each for each in (ONE, TWO, THREE)}
 
 
-class Act(NamedTuple):
+class Change(NamedTuple):
     """Something that clients change, in words, and the request."""
 
     name: str
-    ask: Callable[[ExactClient, str], Told]
+    send: Callable[[ExactClient, str], RequestOutcome]
     """Of a client, and of the path of an upload that has all bytes of NEW."""
 
 
-ACTS: Final = (
-    Act("begin an upload", lambda client, _: client.ask("POST", "/v2/a/blobs/uploads/", b"")),
-    Act("finish an upload", lambda client, upload: client.ask("PUT", f"{upload}?digest={digest_of(NEW)}", b"")),
-    Act("mount", lambda client, _: client.ask("POST", f"/v2/b/blobs/uploads/?mount={digest_of(LAYER)}&from=a", b"")),
-    Act("put a manifest", lambda client, _: client.put_manifest("a", "v3", THREE)),
-    Act("move a tag", lambda client, _: client.put_manifest("a", "v1", TWO)),
-    Act("delete a tag", lambda client, _: client.ask("DELETE", "/v2/a/manifests/v2")),
-    Act("delete a manifest", lambda client, _: client.ask("DELETE", f"/v2/a/manifests/{digest_of(TWO)}")),
-    Act("delete a blob", lambda client, _: client.ask("DELETE", f"/v2/a/blobs/{digest_of(SPARE)}")),
+ALL_CHANGES: Final = (
+    Change("begin an upload", lambda client, _: client.request("POST", "/v2/a/blobs/uploads/", b"")),
+    Change("finish an upload", lambda client, upload: client.request("PUT", f"{upload}?digest={digest_of(NEW)}", b"")),
+    Change(
+        "mount", lambda client, _: client.request("POST", f"/v2/b/blobs/uploads/?mount={digest_of(LAYER)}&from=a", b"")
+    ),
+    Change("put a manifest", lambda client, _: client.put_manifest("a", "v3", THREE)),
+    Change("move a tag", lambda client, _: client.put_manifest("a", "v1", TWO)),
+    Change("delete a tag", lambda client, _: client.request("DELETE", "/v2/a/manifests/v2")),
+    Change("delete a manifest", lambda client, _: client.request("DELETE", f"/v2/a/manifests/{digest_of(TWO)}")),
+    Change("delete a blob", lambda client, _: client.request("DELETE", f"/v2/a/blobs/{digest_of(SPARE)}")),
 )
-CHANGES: Final = ACTS[1:]
+CHANGES: Final = ALL_CHANGES[1:]
 """Those that can be seen."""
 
 
@@ -76,9 +78,9 @@ def prepare(client: ExactClient) -> str:
         assert client.push_blob("a", content).status == 201
     for tag, manifest in {"v1": ONE, "v2": TWO, "kept": ONE}.items():
         assert client.put_manifest("a", tag, manifest).status == 201
-    begun = client.ask("POST", "/v2/a/blobs/uploads/", b"").headers["Location"]
+    begun = client.request("POST", "/v2/a/blobs/uploads/", b"").headers["Location"]
     upload: str = begun[begun.index("/v2/") :]
-    assert client.ask("PATCH", upload, NEW).status == 202
+    assert client.request("PATCH", upload, NEW).status == 202
     return upload
 
 
@@ -86,27 +88,27 @@ def seen(client: ExactClient) -> Mapping[str, str | None]:
     """All that a client sees: what is where, by its digest. Manifests are not pulled, which would be written down."""
     there: dict[str, str | None] = {}
     for reference in ("v1", "v2", "v3", "kept", *MANIFESTS):
-        told = client.ask("HEAD", f"/v2/a/manifests/{reference}")
+        told = client.request("HEAD", f"/v2/a/manifests/{reference}")
         assert told.status in (200, 404)
         there[reference] = told.headers["Docker-Content-Digest"]
     for path in (f"/v2/{name}/blobs/{digest_of(blob)}" for name in "ab" for blob in (LAYER, NEW, SPARE)):
-        told = client.ask("GET", path)
+        told = client.request("GET", path)
         assert told.status in (200, 404)
         there[path] = digest_of(told.body) if told.status == 200 else None
-    there["history"] = digest_of(client.ask("GET", "/v2/_lading/a/history").body)
+    there["history"] = digest_of(client.request("GET", "/v2/_lading/a/history").body)
     return there
 
 
-def assert_whole(client: ExactClient, data: Path) -> None:
+def assert_intact(client: ExactClient, data: Path) -> None:
     """All manifests that are there have their bytes, and SQLite finds nothing wrong."""
     for reference, digest in seen(client).items():
         if digest in MANIFESTS:
-            assert client.ask("GET", f"/v2/a/manifests/{reference}").body == MANIFESTS[digest]
+            assert client.request("GET", f"/v2/a/manifests/{reference}").body == MANIFESTS[digest]
     with closing(sqlite3.connect(data / FILE)) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
 
 
-def assert_refused(told: Told) -> None:
+def assert_refused(told: RequestOutcome) -> None:
     assert (told.status, told.headers["Retry-After"]) == (503, "5")
 
 
@@ -117,48 +119,48 @@ def test_what_the_disk_does_not_take_is_refused_until_it_does(disk: BrokenDisk, 
         upload = prepare(client)
     # Who is stopped in good order leaves no log: the first act begins one.
     with served(data, disk) as (server, client):
-        for act in ACTS:
+        for act in ALL_CHANGES:
             before = seen(client)
             for passing in itertools.count():
-                disk.breaks(order, passing)
-                told = act.ask(client, upload)
-                if not disk.struck:
+                disk.fail_calls(order, passing)
+                told = act.send(client, upload)
+                if not disk.has_failed:
                     break
                 assert_refused(told)
                 assert seen(client) == before, (act.name, passing)
-                disk.is_mended()
+                disk.repair()
                 refused += 1
-            disk.is_mended()
+            disk.repair()
             assert told.status in (201, 202), act.name
             assert (seen(client) == before) == (act not in CHANGES)
         acknowledged = seen(client)
         server.process.kill()
-    assert refused > len(ACTS) * (1 if order.startswith("flush") else 4)
+    assert refused > len(ALL_CHANGES) * (1 if order.startswith("flush") else 4)
     with served(data, disk) as (_, client):
         assert seen(client) == acknowledged
-        assert_whole(client, data)
+        assert_intact(client, data)
 
 
 @pytest.mark.parametrize("act", CHANGES if NIGHTLY else CHANGES[2:4], ids=lambda act: act.name)
 @pytest.mark.parametrize("order", ["write.sqlite-wal", "flush.sqlite-wal"])
 def test_what_was_refused_is_there_as_a_whole_or_not_at_all_after_a_kill(
-    disk: BrokenDisk, data: Path, act: Act, order: str
+    disk: BrokenDisk, data: Path, act: Change, order: str
 ) -> None:
     with served(data, disk) as (server, client):
         upload = prepare(client)
-        for earlier in ACTS[: ACTS.index(act)]:
-            assert earlier.ask(client, upload).status in (201, 202)
+        for earlier in ALL_CHANGES[: ALL_CHANGES.index(act)]:
+            assert earlier.send(client, upload).status in (201, 202)
         before = seen(client)
-        disk.breaks(order, passing=3 if order.startswith("write") else 0)
-        assert_refused(act.ask(client, upload))
+        disk.fail_calls(order, passing=3 if order.startswith("write") else 0)
+        assert_refused(act.send(client, upload))
         server.process.kill()
-    disk.is_mended()
+    disk.repair()
     with served(data, disk) as (_, client):
         found = seen(client)
-        again = act.ask(client, upload)
+        again = act.send(client, upload)
         assert again.status in (201, 202) or (act.name.startswith("delete") and again.status == 404)
         assert found in (before, seen(client))
-        assert_whole(client, data)
+        assert_intact(client, data)
 
 
 def acknowledged_move(client: ExactClient) -> Mapping[str, str | None]:
@@ -175,11 +177,11 @@ def test_a_flush_that_failed_takes_nothing_along_that_is_acknowledged_later(
     with served(data, disk) as (server, client):
         prepare(client)
         flushed = (data / LOG).read_bytes()
-        disk.breaks("flush.sqlite-wal")
+        disk.fail_calls("flush.sqlite-wal")
         assert_refused(client.put_manifest("a", "refused", LONG))
         assert (data / LOG).read_bytes() != flushed
-        disk.is_mended()
-        disk.keeps(data / LOG)
+        disk.repair()
+        disk.track_writes(data / LOG)
         file = (data / FILE).read_bytes()
         if not killed:
             acknowledged = acknowledged_move(client)
@@ -190,11 +192,11 @@ def test_a_flush_that_failed_takes_nothing_along_that_is_acknowledged_later(
             server.process.kill()
 
     assert (data / FILE).read_bytes() == file
-    (data / LOG).write_bytes(disk.after_a_power_failure(data / LOG, flushed))
+    (data / LOG).write_bytes(disk.content_after_power_failure(data / LOG, flushed))
     (data / "metadata.sqlite-shm").unlink()
     with served(data, disk) as (_, client):
         assert seen(client) == acknowledged
-        assert_whole(client, data)
+        assert_intact(client, data)
 
 
 @pytest.mark.parametrize("order", ["write.sqlite", "flush.sqlite"])
@@ -203,12 +205,12 @@ def test_while_the_file_itself_takes_nothing_the_log_keeps_all(disk: BrokenDisk,
     with served(data, disk) as (server, client):
         prepare(client)
         file = (data / FILE).read_bytes()
-        disk.breaks(order)
+        disk.fail_calls(order)
         large = [images.manifest([LAYER], annotations={"n": "x" * 400_000 + str(n)}) for n in range(20)]
         for number, manifest in enumerate(large):
             assert client.put_manifest("a", f"large{number}", manifest).status == 201
-        assert disk.struck
-        disk.is_mended()
+        assert disk.has_failed
+        disk.repair()
         if order.startswith("write"):
             assert client.put_manifest("a", "last", ONE).status == 201
             assert (data / FILE).read_bytes() != file
@@ -219,8 +221,8 @@ def test_while_the_file_itself_takes_nothing_the_log_keeps_all(disk: BrokenDisk,
         (data / "metadata.sqlite-shm").unlink()
     with served(data, disk) as (_, client):
         for number, manifest in enumerate(large):
-            assert client.ask("GET", f"/v2/a/manifests/large{number}").body == manifest
-        assert_whole(client, data)
+            assert client.request("GET", f"/v2/a/manifests/large{number}").body == manifest
+        assert_intact(client, data)
 
 
 @pytest.mark.parametrize("order", ["read.sqlite-wal", "read.sqlite"])
@@ -233,24 +235,24 @@ def test_what_cannot_be_read_is_told_and_nothing_is_lost(disk: BrokenDisk, data:
             server.process.kill()
     # In a new process nothing has been read yet that could be remembered.
     with served(data, disk) as (_, client):
-        disk.breaks(order)
-        for act in ACTS:
-            assert_refused(act.ask(client, upload))
-        assert_refused(client.ask("GET", "/v2/a/manifests/v1"))
-        disk.is_mended()
+        disk.fail_calls(order)
+        for act in ALL_CHANGES:
+            assert_refused(act.send(client, upload))
+        assert_refused(client.request("GET", "/v2/a/manifests/v1"))
+        disk.repair()
         assert seen(client) == before
-        for act in ACTS:
-            assert act.ask(client, upload).status in (201, 202)
-        assert_whole(client, data)
+        for act in ALL_CHANGES:
+            assert act.send(client, upload).status in (201, 202)
+        assert_intact(client, data)
 
 
 def test_who_cannot_flush_what_a_crash_left_does_not_serve(disk: BrokenDisk, data: Path) -> None:
     with served(data, disk) as (server, client):
         prepare(client)
         server.process.kill()
-    disk.breaks("flush.sqlite-wal")
+    disk.fail_calls("flush.sqlite-wal")
     with pytest.raises(AssertionError, match=r"SQLite: .*Input/output error"), served(data, disk):
         pass
-    disk.is_mended()
+    disk.repair()
     with served(data, disk) as (_, client):
-        assert client.ask("GET", "/v2/a/manifests/v1").body == ONE
+        assert client.request("GET", "/v2/a/manifests/v1").body == ONE

@@ -23,10 +23,10 @@ from lading_storage.protocols import Replace
 from lading_storage.records.core import Key
 from lading_storage.records.jobs import Job
 from tests.faults import NIGHTLY
-from tests.faults.workers import Client, Crane, Worker, prepare
-from tests.needs import program
-from tests.registry.pushes import pull_blob, push_image
-from tests.servers import Server, serving
+from tests.faults.load_clients import Client, Crane, Worker, prepare
+from tests.support.registry_pushes import pull_blob, push_image
+from tests.support.requirements import find_program
+from tests.support.server_process import Server, serving
 
 ROUNDS = 500 if NIGHTLY else 15
 """On each pair of stores."""
@@ -34,9 +34,9 @@ ROUNDS = 500 if NIGHTLY else 15
 KILLED_COLLECTIONS = 50 if NIGHTLY else 3
 """That were killed at work; of those that had ended before, as many as it takes, within reason."""
 
-MOST_COLLECTIONS = 30 * KILLED_COLLECTIONS
+MAX_COLLECTIONS = 30 * KILLED_COLLECTIONS
 
-MAX_LENGTH = 0.8
+MAX_KILL_DELAY = 0.8
 """Seconds that a server lives while clients work."""
 
 
@@ -59,7 +59,7 @@ def assert_nothing_is_lost(clients: Sequence[Client]) -> None:
     assert [line for client in clients for line in client.ledger.lost] == []
 
 
-def assert_sound(environment: Mapping[str, str]) -> None:
+def assert_database_intact(environment: Mapping[str, str]) -> None:
     """SQLite's own check of its file, where there is one."""
     for path in Path(environment.get("LADING_DATA", "/nowhere")).glob("*.sqlite"):
         with closing(sqlite3.connect(path)) as connection:
@@ -67,10 +67,10 @@ def assert_sound(environment: Mapping[str, str]) -> None:
 
 
 def test_whoever_is_killed_has_kept_what_was_acknowledged(environment: Mapping[str, str], tmp_path: Path) -> None:
-    crane = program("crane", "go install github.com/google/go-containerregistry/cmd/crane@latest")
+    crane = find_program("crane", "go install github.com/google/go-containerregistry/cmd/crane@latest")
     clients: list[Client] = []
     for number in range(4 * ROUNDS):
-        if number >= ROUNDS and sum(client.told[201] for client in clients) > ROUNDS:
+        if number >= ROUNDS and sum(client.outcomes[201] for client in clients) > ROUNDS:
             break  # on a slow machine it takes more kills until enough was acknowledged
         with serving(environment, tmp_path / f"log-{number}") as server:
             if not clients:
@@ -80,15 +80,15 @@ def test_whoever_is_killed_has_kept_what_was_acknowledged(environment: Mapping[s
                 client.ledger.check(server.port)
             assert_nothing_is_lost(clients)
             with working(clients, server):
-                time.sleep(random.uniform(0.05, MAX_LENGTH))
+                time.sleep(random.uniform(0.05, MAX_KILL_DELAY))
                 server.process.kill()
-        assert_sound(environment)
+        assert_database_intact(environment)
     with serving(environment, tmp_path / "log") as server:
         checked = sum(client.ledger.check_all(server.port) for client in clients)
     assert_nothing_is_lost(clients)
     assert checked > ROUNDS
-    assert sum(client.told[201] for client in clients) > ROUNDS
-    assert sum(client.told[0] for client in clients) >= ROUNDS / 2, "kills that nobody noticed prove nothing"
+    assert sum(client.outcomes[201] for client in clients) > ROUNDS
+    assert sum(client.outcomes[0] for client in clients) >= ROUNDS / 2, "kills that nobody noticed prove nothing"
 
 
 def killed_while_collecting(environment: Mapping[str, str], stores: Stores) -> bool:
@@ -117,7 +117,7 @@ def test_a_collection_that_is_killed_loses_nothing_and_the_next_one_clears_the_r
     collector = Collector(registry, GracePeriods(none, none, none, none))
     collector.run()
     kept, killed = [], 0
-    for number in range(MOST_COLLECTIONS):
+    for number in range(MAX_COLLECTIONS):
         images = [push_image(registry, f"r{each}", f"v{number}", layers=2) for each in range(5)]
         for image in images[1:]:
             registry.deletion.manifest(image.repository, image.digest)

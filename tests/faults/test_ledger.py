@@ -5,11 +5,11 @@ from collections.abc import Iterator
 import pytest
 
 from lading_storage.digests import digest_of
-from tests.faults.clients import Told
+from tests.faults.exact_client import RequestOutcome
 from tests.faults.ledger import Ledger
-from tests.serving.cloud import Quiet, answering
+from tests.support.fake_cloud_services import SilentRequestHandler, serve_handler
 
-DONE, UNKNOWN = Told(201), Told(0)
+DONE, UNKNOWN = RequestOutcome(201), RequestOutcome(0)
 ONE, TWO = digest_of(b"one"), digest_of(b"two")
 TAG, BLOB = "/v2/a/manifests/v1", "/v2/a/blobs/x"
 
@@ -18,15 +18,15 @@ TAG, BLOB = "/v2/a/manifests/v1", "/v2/a/blobs/x"
 def port() -> Iterator[int]:
     """A server that has `one` as its tag, and nothing else."""
 
-    class Handler(Quiet):
+    class Handler(SilentRequestHandler):
         def do_GET(self) -> None:  # noqa: N802  # the name that http.server calls
-            self.answer(*((200, b"one") if self.path == TAG else (404, b"")))
+            self.respond(*((200, b"one") if self.path == TAG else (404, b"")))
 
-    with answering(Handler) as port:
+    with serve_handler(Handler) as port:
         yield port
 
 
-LEDGERS: dict[str, tuple[list[tuple[str, str | None, Told]], list[str]]] = {
+LEDGERS: dict[str, tuple[list[tuple[str, str | None, RequestOutcome]], list[str]]] = {
     "as told": ([(TAG, ONE, DONE)], []),
     "not told, and done": ([(TAG, ONE, UNKNOWN)], []),
     "not told, and not done": ([(TAG, ONE, DONE), (TAG, TWO, UNKNOWN)], []),
@@ -43,7 +43,7 @@ def test_what_is_found_is_held_against_what_was_told(name: str, port: int) -> No
     told, lost = LEDGERS[name]
     ledger = Ledger()
     for each in told:
-        ledger.told(*each)
+        ledger.record(*each)
 
     assert ledger.check(port) == 1
 
@@ -52,8 +52,8 @@ def test_what_is_found_is_held_against_what_was_told(name: str, port: int) -> No
 
 def test_a_deleted_manifest_takes_its_tags_along(port: int) -> None:
     ledger = Ledger()
-    ledger.told(TAG, ONE, DONE)
-    ledger.gone(ONE, DONE)
+    ledger.record(TAG, ONE, DONE)
+    ledger.record_manifest_deletion(ONE, DONE)
 
     ledger.check(port)
 

@@ -13,8 +13,8 @@ import pytest
 
 from lading.http.body_slots import BodySlots
 from lading_storage.digests import digest_of
-from tests import images
-from tests.servers import Server, answer_on, basic, serving
+from tests.support import images
+from tests.support.server_process import Server, basic, read_response, serving
 
 THREADS = 32
 SLOTS = BodySlots(THREADS).total
@@ -90,12 +90,12 @@ def test_more_slow_uploads_of_one_user_than_there_are_threads(server: Server) ->
     with contextlib.ExitStack() as stack, trickling() as sockets:
         for _ in range(4 * THREADS):
             sockets.append(stack.enter_context(begun(server, "alice")))
-        refused = [answer_on(sock) for sock in with_an_answer(sockets, len(sockets) - SLOTS // 2)]
+        refused = [read_response(sock) for sock in with_an_answer(sockets, len(sockets) - SLOTS // 2)]
         assert {status for status, _ in refused} == {503}
         for _ in range(3):
             assert_served(server)
         with contextlib.closing(begun(server, "alice")) as another:
-            assert answer_on(another)[0] == 503
+            assert read_response(another)[0] == 503
     eventually_pushed(server, "alice")
 
 
@@ -106,7 +106,7 @@ def test_slow_uploads_of_all_users_stop_no_pull(server: Server) -> None:
         for number in range(4 * THREADS):
             sockets.append(stack.enter_context(begun(server, "alice" if number % 2 else "bob")))
         refused = with_an_answer(sockets, len(sockets) - 2 * (SLOTS // 3))
-        assert {answer_on(sock)[0] for sock in refused} == {503}
+        assert {read_response(sock)[0] for sock in refused} == {503}
         for _ in range(10):
             assert server.request("GET", f"/v2/a/blobs/{digest_of(content)}")[1] == content
             assert server.request("POST", "/v2/a/blobs/uploads/")[0].status == 202
@@ -149,7 +149,7 @@ def test_an_upload_that_moves_is_never_ended_for_being_slow(server: Server, fast
         send(sock, CONTENT[fast + 12 :], sized)
         sock.sendall(b"" if sized else b"0\r\n\r\n")
 
-        status, answer = answer_on(sock)
+        status, answer = read_response(sock)
 
     assert status == 201, answer
 
@@ -159,6 +159,6 @@ def test_an_upload_that_stands_still_is_ended_while_others_go_on(server: Server,
     with contextlib.closing(begun(server, "alice")) as sock:
         send(sock, CONTENT[1:fast])
 
-        assert answer_on(sock)[0] == 408
+        assert read_response(sock)[0] == 408
 
     assert_served(server)

@@ -6,14 +6,14 @@ from pathlib import Path
 import pytest
 
 from tests.faults import soak
-from tests.faults.clients import ExactClient, Told
-from tests.faults.workers import Worker
+from tests.faults.exact_client import ExactClient, RequestOutcome
+from tests.faults.load_clients import Worker
 
 MIB = 2**20
 
 
 def test_some_seconds_of_it(environment: Mapping[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(soak, "LIFE", 1.0)
+    monkeypatch.setattr(soak, "KILL_INTERVAL", 1.0)
 
     result = soak.soak(environment, tmp_path, 0.06)
 
@@ -33,7 +33,7 @@ def test_some_seconds_of_it(environment: Mapping[str, str], tmp_path: Path, monk
     ],
 )
 def test_what_is_not_as_it_should_be_is_told(failed: int, lost: list[str], memory: list[int], good: bool) -> None:
-    worker, client = Worker(0, []), soak.PatientClient()
+    worker, client = Worker(0, []), soak.RetryingClient()
     worker.ledger.lost += lost
     client.outcomes.update({"answered": 1000, "failed": failed})
 
@@ -41,10 +41,10 @@ def test_what_is_not_as_it_should_be_is_told(failed: int, lost: list[str], memor
 
 
 def test_who_is_patient_asks_again_and_takes_a_second_404_for_a_deletion(monkeypatch: pytest.MonkeyPatch) -> None:
-    answers = [Told(0), Told(503), Told(404)]
+    answers = [RequestOutcome(0), RequestOutcome(503), RequestOutcome(404)]
     monkeypatch.setattr(soak, "FIRST_PAUSE", 0)
-    monkeypatch.setattr(ExactClient, "ask", lambda *_: answers.pop(0))
-    client = soak.PatientClient()
+    monkeypatch.setattr(ExactClient, "request", lambda *_: answers.pop(0))
+    client = soak.RetryingClient()
 
-    assert client.ask("DELETE", "/v2/a/manifests/v1").status == 202
+    assert client.request("DELETE", "/v2/a/manifests/v1").status == 202
     assert client.outcomes == {"answered after tries": 1}

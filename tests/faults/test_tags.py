@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from lading_storage.digests import digest_of
-from tests import images
 from tests.faults import NIGHTLY
-from tests.faults.clients import ExactClient, Told
-from tests.faults.linear import NEVER, Seen, is_linearizable
-from tests.servers import Server, serving
+from tests.faults.exact_client import ExactClient, RequestOutcome
+from tests.faults.linearizability import NO_END, ObservedOperation, is_linearizable
+from tests.support import images
+from tests.support.server_process import Server, serving
 
 SERVERS, CLIENTS = 3, 16
 TAGS = ("v1", "v2", "v3", "v4")
@@ -31,7 +31,7 @@ class Busy(threading.Thread):
 
     def __init__(self, number: int, ports: Sequence[int], count: int) -> None:
         super().__init__(name=f"client-{number}")
-        self.seen: dict[str, list[Seen]] = defaultdict(list)
+        self.seen: dict[str, list[ObservedOperation]] = defaultdict(list)
         self.told: Counter[int] = Counter()
         self._number, self._ports, self._count = number, ports, count
         self._client = ExactClient(ports[number % len(ports)])
@@ -44,23 +44,23 @@ class Busy(threading.Thread):
                 action = self._chance.choices([self.put, self.get, self.delete], [35, 50, 15])[0]
                 began = time.monotonic()
                 told, seen = action(tag, f"{self._number}/{number}")
-                ended = NEVER if told.unknown else time.monotonic()
+                ended = NO_END if told.unknown else time.monotonic()
                 self.told[told.status] += 1
                 self.seen[tag].append(seen._replace(began=began, ended=ended))
                 if not told.status:
                     self._client.port = self._ports[(self._ports.index(self._client.port) + 1) % len(self._ports)]
 
-    def put(self, tag: str, note: str) -> tuple[Told, Seen]:
+    def put(self, tag: str, note: str) -> tuple[RequestOutcome, ObservedOperation]:
         content = images.manifest([], annotations={"note": note})
-        return self._client.put_manifest("a", tag, content), Seen(0, 0, "put", digest_of(content))
+        return self._client.put_manifest("a", tag, content), ObservedOperation(0, 0, "put", digest_of(content))
 
-    def get(self, tag: str, _: str) -> tuple[Told, Seen]:
-        told = self._client.ask("GET", f"/v2/a/manifests/{tag}")
-        return told, Seen(0, 0, "get", digest_of(told.body) if told.status == 200 else None)
+    def get(self, tag: str, _: str) -> tuple[RequestOutcome, ObservedOperation]:
+        told = self._client.request("GET", f"/v2/a/manifests/{tag}")
+        return told, ObservedOperation(0, 0, "get", digest_of(told.body) if told.status == 200 else None)
 
-    def delete(self, tag: str, _: str) -> tuple[Told, Seen]:
-        told = self._client.ask("DELETE", f"/v2/a/manifests/{tag}")
-        return told, Seen(0, 0, "delete", None, None if told.unknown else told.status == 202)
+    def delete(self, tag: str, _: str) -> tuple[RequestOutcome, ObservedOperation]:
+        told = self._client.request("DELETE", f"/v2/a/manifests/{tag}")
+        return told, ObservedOperation(0, 0, "delete", None, None if told.unknown else told.status == 202)
 
 
 def work(clients: Sequence[Busy], victim: Server) -> None:
@@ -87,12 +87,12 @@ def moves_of(server: Server, tag: str) -> list[dict[str, Any]]:
     return moves[::-1]
 
 
-def assert_gapless(moves: Sequence[Mapping[str, Any]], seen: Sequence[Seen]) -> None:
+def assert_gapless(moves: Sequence[Mapping[str, Any]], seen: Sequence[ObservedOperation]) -> None:
     """Each move begins where the one before it ended; what was acknowledged is there once, and nothing else."""
     assert [move["number"] for move in moves] == list(range(1, len(moves) + 1))
     assert [move["before"] for move in moves] == [None, *(move["digest"] for move in moves[:-1])]
     put = Counter(move["digest"] for move in moves if move["digest"])
-    acknowledged = {each.digest for each in seen if each.action == "put" and each.ended != NEVER}
+    acknowledged = {each.digest for each in seen if each.action == "put" and each.ended != NO_END}
     assert set(put.values()) <= {1}
     assert acknowledged <= put.keys() <= {each.digest for each in seen if each.action == "put"}
 

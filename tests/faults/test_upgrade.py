@@ -15,9 +15,9 @@ from typing import Final
 import pytest
 
 from lading_storage.digests import digest_of
-from tests import images
-from tests.faults.clients import ExactClient
-from tests.servers import Server, serving
+from tests.faults.exact_client import ExactClient
+from tests.support import images
+from tests.support.server_process import Server, serving
 
 ROOT: Final = Path(__file__).parents[2]
 RELEASE: Final = Path(__file__).parent / "release-0.1.0.tar.xz"
@@ -55,7 +55,7 @@ def push(client: ExactClient, tag: str) -> int:
 
 def named(client: ExactClient) -> Mapping[str, bytes | None]:
     """What each tag names, byte for byte."""
-    asked = {tag: client.ask("GET", f"/v2/a/manifests/{tag}") for tag in TAGS}
+    asked = {tag: client.request("GET", f"/v2/a/manifests/{tag}") for tag in TAGS}
     return {tag: told.body if told.status == 200 else None for tag, told in asked.items()}
 
 
@@ -65,19 +65,19 @@ def test_what_the_release_before_acknowledged_is_there_and_it_writes_no_more(rel
         for content in (images.EMPTY_CONFIG, LAYER):
             assert old.push_blob("a", content).status == 201
         acknowledged = {tag for tag in TAGS[:10] if push(old, tag) == 201}
-        assert old.ask("DELETE", "/v2/a/manifests/v9").status == 202
-        moves = old.ask("GET", "/v2/_lading/a/history").body
+        assert old.request("DELETE", "/v2/a/manifests/v9").status == 202
+        moves = old.request("GET", "/v2/_lading/a/history").body
         assert len(acknowledged) == 10
 
         with served_by(ROOT, data, tmp_path / "new.log") as (_, new):
             expected = {tag: content_of(tag) if tag in acknowledged - {"v9"} else None for tag in TAGS}
             assert named(new) == expected
-            assert new.ask("GET", "/v2/_lading/a/history").body == moves
-            assert new.ask("GET", f"/v2/a/blobs/{digest_of(LAYER)}").body == LAYER
+            assert new.request("GET", "/v2/_lading/a/history").body == moves
+            assert new.request("GET", f"/v2/a/blobs/{digest_of(LAYER)}").body == LAYER
 
-            for refused in (push(old, "v10"), old.ask("DELETE", "/v2/a/manifests/v1").status):
+            for refused in (push(old, "v10"), old.request("DELETE", "/v2/a/manifests/v1").status):
                 assert refused == 503
-            assert old.ask("POST", "/v2/a/blobs/uploads/", b"").status == 503
+            assert old.request("POST", "/v2/a/blobs/uploads/", b"").status == 503
             assert named(new) == expected
 
             assert push(new, "v11") == 201
@@ -110,4 +110,4 @@ def test_of_pushes_beside_the_upgrade_each_is_acknowledged_and_there_or_refused(
     with served_by(ROOT, data, tmp_path / "new.log") as (_, new):
         for number in range(first_refused):
             tag = TAGS[number] if number < 12 else f"w{number}"
-            assert new.ask("GET", f"/v2/a/manifests/{tag}").body == content_of(tag)
+            assert new.request("GET", f"/v2/a/manifests/{tag}").body == content_of(tag)

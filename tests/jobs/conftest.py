@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from lading.jobs.backup import Stores
-from tests.jobs.folders import folder_stores
+from tests.support.folder_stores import folder_stores
 
 
 @pytest.fixture

@@ -22,17 +22,17 @@ from lading.settings import SettingsError
 from lading_storage.digests import digest_of
 from lading_storage.errors import StoreFull
 from lading_storage.records.core import Repository
-from tests import images
-from tests.jobs.folders import folder_stores
-from tests.registry.pushes import push_image
-from tests.servers import PATIENCE, Server, serving
+from tests.support import images
+from tests.support.folder_stores import folder_stores
+from tests.support.registry_pushes import push_image
+from tests.support.server_process import PROCESS_TIMEOUT, Server, serving
 
 DELETE_ALL = '[{"name": "all", "action": {"type": "Delete"}, "condition": {"tagState": "any"}}]'
-SOON = timedelta(milliseconds=10)
+SHORT_INTERVAL = timedelta(milliseconds=10)
 
 
-def until(holds: Callable[[], bool], server: Server) -> None:
-    deadline = time.monotonic() + PATIENCE
+def wait_until(holds: Callable[[], bool], server: Server) -> None:
+    deadline = time.monotonic() + PROCESS_TIMEOUT
     while not holds():
         assert time.monotonic() < deadline, server.log.read_text()
         time.sleep(0.1)
@@ -65,17 +65,17 @@ def test_two_servers_collect_and_clean_up_and_serve_on(tmp_path: Path) -> None:
         session = one.request("POST", "/v2/app/blobs/uploads/")[0].headers["Location"]
         push(one)
 
-        until(lambda: not is_there(two) and not is_there(one), one)
-        until(lambda: one.request("GET", session)[0].status == 404, one)
+        wait_until(lambda: not is_there(two) and not is_there(one), one)
+        wait_until(lambda: one.request("GET", session)[0].status == 404, one)
 
         for server in (one, two):
-            until(lambda server=server: "collection finished" in server.log.read_text(), server)  # type: ignore[misc]
+            wait_until(lambda server=server: "collection finished" in server.log.read_text(), server)  # type: ignore[misc]
         policies.write_text("[")
-        until(lambda: "collection failed; the next attempt is in 1 s: --cleanup" in one.log.read_text(), one)
+        wait_until(lambda: "collection failed; the next attempt is in 1 s: --cleanup" in one.log.read_text(), one)
         push(two)
         assert is_there(one)
         policies.write_text(DELETE_ALL)
-        until(lambda: not is_there(one), one)
+        wait_until(lambda: not is_there(one), one)
         assert one.stop() == two.stop() == 0
     assert "Traceback" not in one.log.read_text() + two.log.read_text()
 
@@ -87,7 +87,7 @@ def registry(tmp_path: Path) -> Iterator[Registry]:
     stores.close()
 
 
-class Scripted:
+class ScriptedCollector:
     """A collector that does what is next in a script, and tells how it was asked."""
 
     def __init__(self, *script: JobReport | Exception | None) -> None:
@@ -113,27 +113,29 @@ class Scripted:
         yield
 
 
-def collected(scripted: Scripted) -> list[bool]:
+def collected(scripted: ScriptedCollector) -> list[bool]:
     """Run a script; return which of the reports that were told were of a finished collection."""
     told: list[JobReport] = []
-    background = BackgroundCollection(SOON, lambda: scripted, scripted.reserve, told.append)  # type: ignore[arg-type, return-value]
+    background = BackgroundCollection(SHORT_INTERVAL, lambda: scripted, scripted.reserve, told.append)  # type: ignore[arg-type, return-value]
     with background:
-        assert scripted.done.wait(PATIENCE)
+        assert scripted.done.wait(PROCESS_TIMEOUT)
     return [report.finished for report in told]
 
 
 def test_slices_follow_one_another_until_it_is_done() -> None:
-    assert collected(Scripted(JobReport(), JobReport(), JobReport(finished=True))) == [False, False, True]
+    assert collected(ScriptedCollector(JobReport(), JobReport(), JobReport(finished=True))) == [False, False, True]
 
 
 def test_a_full_disk_is_collected_with_the_reserve() -> None:
-    scripted = Scripted(StoreFull("metadata", Path("/data")), JobReport(finished=True))
+    scripted = ScriptedCollector(StoreFull("metadata", Path("/data")), JobReport(finished=True))
     assert collected(scripted) == [True]
     assert scripted.reserved == 1
 
 
 def test_what_fails_is_tried_again(caplog: pytest.LogCaptureFixture) -> None:
-    assert collected(Scripted(OSError("down"), ValueError("a defect"), None, JobReport(finished=True), None)) == [True]
+    assert collected(
+        ScriptedCollector(OSError("down"), ValueError("a defect"), None, JobReport(finished=True), None)
+    ) == [True]
     assert [record.message.rpartition(": ")[2] for record in caplog.records] == ["down", "a defect"]
 
 

@@ -15,11 +15,11 @@ from lading_storage.digests import digest_of
 from lading_storage.errors import ObjectNotFound, Unavailable
 from lading_storage.local import sqlite_backup
 from lading_storage.records.core import Manifest
-from tests import images
-from tests.jobs.folders import folder_stores
-from tests.registry.pushes import pull_blob, push_blob, push_image, push_manifest
+from tests.support import images
+from tests.support.folder_stores import folder_stores
+from tests.support.registry_pushes import pull_blob, push_blob, push_image, push_manifest
 
-NONE = timedelta(0)
+ZERO = timedelta(0)
 
 
 def push_everything(registry: Registry) -> dict[str, bytes]:
@@ -37,7 +37,7 @@ def push_everything(registry: Registry) -> dict[str, bytes]:
     return {f"{repository}@{digest_of(content)}": content for repository, content in names}
 
 
-def assert_whole(registry: Registry, contents: dict[str, bytes]) -> None:
+def assert_intact(registry: Registry, contents: dict[str, bytes]) -> None:
     for name, content in contents.items():
         repository, _, digest = name.partition("@")
         found = registry.manifests.find(repository, digest)
@@ -56,7 +56,7 @@ def test_what_was_backed_up_is_put_back_whole(
     report = restore(tmp_path / "backup", other)
 
     copy = Registry(other.blobs, other.metadata)
-    assert_whole(copy, contents)
+    assert_intact(copy, contents)
     assert copy.tags.names("team/app", "", 10).items == ["nested", "v1", "v2"]
     assert copy.manifests.find("team/app", "v1") == before, "times included"
     assert len(copy.manifests.referrers("team/app", digest_of(images.index([])), "", "").items) == 0
@@ -77,7 +77,7 @@ def test_a_backup_goes_back_into_either_pair_of_stores(
     back_up(other, tmp_path / "backup")
     restore(tmp_path / "backup", stores)
 
-    assert_whole(registry, contents)
+    assert_intact(registry, contents)
     pulled = {node.digest: node.pulled for node in source.inventory.nodes("team/app")}
     assert any(pulled.values())
     assert {node.digest: node.pulled for node in registry.inventory.nodes("team/app")} == pulled
@@ -88,7 +88,7 @@ def test_a_backup_is_a_data_folder(stores: Stores, registry: Registry, tmp_path:
     back_up(stores, tmp_path / "backup")
 
     served = folder_stores(tmp_path / "backup")
-    assert_whole(Registry(served.blobs, served.metadata), contents)
+    assert_intact(Registry(served.blobs, served.metadata), contents)
     served.close()
 
 
@@ -127,12 +127,12 @@ def test_what_was_deleted_comes_back(stores: Stores, registry: Registry, tmp_pat
     back_up(stores, tmp_path / "backup")
     registry.deletion.manifest("a", image.digest)
     for _ in range(3):
-        Collector(registry, GracePeriods(NONE, NONE, NONE, NONE)).run()
+        Collector(registry, GracePeriods(ZERO, ZERO, ZERO, ZERO)).run()
     assert stores.blobs.names("", limit=9) == [], "it is gone for good"
 
     restore(tmp_path / "backup", stores)
 
-    assert_whole(registry, {f"a@{image.digest}": image.content or b""})
+    assert_intact(registry, {f"a@{image.digest}": image.content or b""})
     assert registry.manifests.find("a", "v1").digest == image.digest
 
 
@@ -206,7 +206,7 @@ def test_bytes_that_have_rotted_or_are_lost_are_left_out_with_what_needs_them_al
         assert report.damaged == {image.blobs[-1]}
         assert image.blobs[-1] in str(report)
         found = Registry(store.blobs, store.metadata)
-        assert_whole(found, {f"a@{before.digest}": before.content or b"", f"c@{after.digest}": after.content or b""})
+        assert_intact(found, {f"a@{before.digest}": before.content or b"", f"c@{after.digest}": after.content or b""})
         assert found.tags.names("c", "", 10).items == ["v1"]
         assert store.metadata.scan(Manifest, "b", limit=9) == []
         store.close()
@@ -222,7 +222,7 @@ def test_bytes_that_the_registry_has_lost_are_put_back(other: Stores, tmp_path: 
     report = restore(tmp_path / "backup", other)
 
     assert report.blobs == 1
-    assert_whole(registry, {f"a@{image.digest}": image.content or b""})
+    assert_intact(registry, {f"a@{image.digest}": image.content or b""})
 
 
 def test_a_backup_that_fails_at_the_end_leaves_the_earlier_one(

@@ -18,14 +18,14 @@ from lading_storage.errors import Unavailable
 from lading_storage.local import sqlite_backup
 from lading_storage.protocols import Replace
 from lading_storage.records.core import Blob, Key, Link, Manifest, Repository, Tag
-from tests.jobs.folders import folder_stores
-from tests.jobs.test_backup import assert_whole, push_everything
-from tests.registry.pushes import push_image
+from tests.jobs.test_backup import assert_intact, push_everything
+from tests.support.folder_stores import folder_stores
+from tests.support.registry_pushes import push_image
 
-NONE = timedelta(0)
+ZERO = timedelta(0)
 
 
-class Plain:
+class OpaqueStore:
     """A metadata store of which nobody knows that it is a file: what it is asked is counted, and may be met."""
 
     def __init__(self, metadata: Any) -> None:
@@ -50,7 +50,7 @@ class Plain:
 
 @pytest.fixture
 def plain(stores: Stores) -> Stores:
-    return Stores(stores.blobs, Plain(stores.metadata))
+    return Stores(stores.blobs, OpaqueStore(stores.metadata))
 
 
 def copied(folder: Path) -> Iterator[Registry]:
@@ -71,7 +71,7 @@ def test_a_copy_record_by_record_is_as_whole_as_one_of_the_file(
     report = back_up(plain, tmp_path / "backup")
 
     for copy in copied(tmp_path / "backup"):
-        assert_whole(copy, {name: content for name, content in contents.items() if not name.startswith("b@")})
+        assert_intact(copy, {name: content for name, content in contents.items() if not name.startswith("b@")})
         assert copy.tags.names("team/app", "", 9).items == ["nested", "v1", "v3"]
         for tag in ("v1", "v2", "v3", "nested"):
             rows = registry.tags.history("team/app", tag, "", 9)
@@ -94,7 +94,7 @@ def test_a_tag_that_is_moved_beside_a_backup_is_in_it(
             moved[0] = push_image(registry, "a", "v1", layers=2).digest
             registry.deletion.manifest("a", old)
             for _ in range(3):
-                Collector(registry, GracePeriods(NONE, NONE, NONE, NONE)).run()
+                Collector(registry, GracePeriods(ZERO, ZERO, ZERO, ZERO)).run()
 
     plain.metadata.before = move  # type: ignore[attr-defined]
     back_up(plain, tmp_path / "backup")
@@ -102,7 +102,7 @@ def test_a_tag_that_is_moved_beside_a_backup_is_in_it(
     for copy in copied(tmp_path / "backup"):
         tag = copy.manifests.find("a", "v1")
         assert tag.digest == moved[0]
-        assert_whole(copy, {f"a@{tag.digest}": copy.manifests.content(tag)})
+        assert_intact(copy, {f"a@{tag.digest}": copy.manifests.content(tag)})
         (last,) = copy.tags.history("a", "v1", "", 1).items
         assert last.digest == tag.digest
         assert {each.id for each in copy.metadata.scan(Tag, "a", limit=9)} == {"v1"}
@@ -149,7 +149,7 @@ def test_what_the_source_collected_is_kept_until_it_is_pruned(
     back_up(chosen, tmp_path / "backup")
     registry.deletion.manifest("a", old.digest)
     for _ in range(3):
-        Collector(registry, GracePeriods(NONE, NONE, NONE, NONE)).run()
+        Collector(registry, GracePeriods(ZERO, ZERO, ZERO, ZERO)).run()
 
     def objects() -> int:
         return sum(path.is_file() and path.name != "LAYOUT" for path in (tmp_path / "backup" / "blobs").rglob("*"))
@@ -163,7 +163,7 @@ def test_what_the_source_collected_is_kept_until_it_is_pruned(
     assert report.removed == 2
     for copy in copied(tmp_path / "backup"):
         tag = copy.manifests.find("a", "v2")
-        assert_whole(copy, {f"a@{tag.digest}": copy.manifests.content(tag)})
+        assert_intact(copy, {f"a@{tag.digest}": copy.manifests.content(tag)})
 
 
 def test_what_a_failed_backup_left_is_used_or_removed_by_the_next_one(
@@ -205,7 +205,7 @@ def test_an_object_that_was_cut_in_the_backup_is_copied_again(
 
     assert back_up(stores, tmp_path / "backup").blobs == 1
     for copy in copied(tmp_path / "backup"):
-        assert_whole(copy, {f"a@{image.digest}": image.content or b""})
+        assert_intact(copy, {f"a@{image.digest}": image.content or b""})
 
 
 def test_what_scrub_marked_is_looked_at_again(stores: Stores, registry: Registry, tmp_path: Path) -> None:
@@ -221,5 +221,5 @@ def test_what_scrub_marked_is_looked_at_again(stores: Stores, registry: Registry
 
     assert report.damaged == set(), "the backup has it"
     for copy in copied(tmp_path / "backup"):
-        assert_whole(copy, {f"a@{image.digest}": image.content or b""})
+        assert_intact(copy, {f"a@{image.digest}": image.content or b""})
         assert not copy.metadata.read([key])[key].damaged  # type: ignore[union-attr]

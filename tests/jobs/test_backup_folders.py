@@ -25,8 +25,8 @@ from lading_storage.records.deleted import TagHistory
 from lading_storage.records.jobs import InUseReport, LastPull
 from lading_storage.records.kinds import KINDS
 from tests.contracts.test_metadata import EXAMPLES
-from tests.jobs.folders import folder_stores
-from tests.registry.pushes import push_image
+from tests.support.folder_stores import folder_stores
+from tests.support.registry_pushes import push_image
 
 
 def files(folder: Path) -> dict[str, bytes]:

@@ -20,22 +20,22 @@ from lading_storage.protocols import Create, Delete, Replace, Touch
 from lading_storage.records.core import MARKED, Blob, Key, Link, Repository, Upload
 from lading_storage.records.deleted import DeletedLink
 from lading_storage.records.kinds import KINDS
-from tests import images
-from tests.races.small import Small
-from tests.registry.clocks import TestClock
-from tests.registry.pushes import pull_blob, push_blob, push_image, push_manifest
+from tests.support import images
+from tests.support.commit_limit import CommitLimitStore
+from tests.support.fake_clock import FakeClock
+from tests.support.registry_pushes import pull_blob, push_blob, push_image, push_manifest
 
-NONE = timedelta(0)
-AT_ONCE = GracePeriods(NONE, NONE, NONE, NONE)
-
-
-@pytest.fixture
-def clock() -> TestClock:
-    return TestClock()
+ZERO = timedelta(0)
+NO_GRACE = GracePeriods(ZERO, ZERO, ZERO, ZERO)
 
 
 @pytest.fixture
-def collector(registry: Registry, clock: TestClock) -> Collector:
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def collector(registry: Registry, clock: FakeClock) -> Collector:
     return Collector(registry, GracePeriods(), clock=clock)
 
 
@@ -59,7 +59,7 @@ def objects(stores: Stores) -> list[str]:
     return stores.blobs.names("", limit=1000)
 
 
-def anyone(repository: str) -> bool:
+def any_repository(repository: str) -> bool:
     return True
 
 
@@ -69,7 +69,7 @@ def test_nothing_of_a_live_registry_goes(registry: Registry, stores: Stores, col
     before = objects(stores)
 
     for _ in range(3):
-        clock.turn(days=30)
+        clock.advance(days=30)
         counts(collector)
 
     assert objects(stores) == before
@@ -78,55 +78,55 @@ def test_nothing_of_a_live_registry_goes(registry: Registry, stores: Stores, col
 
 
 def test_a_session_that_nobody_goes_on_with_ends(
-    registry: Registry, stores: Stores, collector: Collector, clock: TestClock
+    registry: Registry, stores: Stores, collector: Collector, clock: FakeClock
 ) -> None:
     upload = registry.uploads.start("a")
     registry.uploads.append("a", upload.id, Body([b"one"]))
-    clock.turn(hours=23)
+    clock.advance(hours=23)
     assert "sessions expired" not in counts(collector)
     registry.uploads.append("a", upload.id, Body([b"two"]))
-    clock.turn(hours=23)
+    clock.advance(hours=23)
     assert "sessions expired" not in counts(collector)
 
-    clock.turn(hours=2)
+    clock.advance(hours=2)
     assert counts(collector)["sessions expired"] == 1
 
     with pytest.raises(RegistryError):
         registry.uploads.append("a", upload.id, Body([b"three"]))
     assert len(objects(stores)) == 2, "a request that has not ended yet may still add to it"
-    clock.turn(hours=1)
+    clock.advance(hours=1)
     assert counts(collector)["objects removed"] == 2
     assert objects(stores) == []
     assert stores.metadata.scan(Upload, limit=9) == []
 
 
 def test_a_request_that_lasts_longer_than_the_grace_is_not_ended_while_bytes_come(
-    registry: Registry, collector: Collector, clock: TestClock
+    registry: Registry, collector: Collector, clock: FakeClock
 ) -> None:
     pieces = [bytes([number]) * 1000 for number in range(30)]
 
     def slowly() -> Iterator[bytes]:
         for piece in pieces:
             yield piece
-            clock.turn(hours=1)
+            clock.advance(hours=1)
             counts(collector)
 
     upload = registry.uploads.start("a")
-    clock.turn(hours=23, minutes=59)
+    clock.advance(hours=23, minutes=59)
     registry.uploads.append("a", upload.id, Body(slowly()))
     link = registry.uploads.finish("a", upload.id, digest_of(b"".join(pieces) * 2), Body(slowly()))
 
     assert pull_blob(registry, "a", link.id) == b"".join(pieces) * 2
 
 
-def test_a_slow_request_is_told_that_another_one_was_faster(registry: Registry, clock: TestClock) -> None:
+def test_a_slow_request_is_told_that_another_one_was_faster(registry: Registry, clock: FakeClock) -> None:
     upload = registry.uploads.start("a")
 
     def slowly() -> Iterator[bytes]:
         yield b"slow"
         faster = registry.uploads.get("a", upload.id)
         registry.metadata.commit([Replace(replace(faster, parts=("0-fast",), sizes=(4,), offset=4))])
-        clock.turn(minutes=6)
+        clock.advance(minutes=6)
         yield b"and in vain"
         raise AssertionError("it goes on though it cannot succeed")
 
@@ -139,7 +139,7 @@ def test_a_slow_request_is_told_that_another_one_was_faster(registry: Registry, 
 
 
 def test_what_a_published_session_left_goes_but_its_blob(
-    registry: Registry, stores: Stores, collector: Collector, clock: TestClock
+    registry: Registry, stores: Stores, collector: Collector, clock: FakeClock
 ) -> None:
     link = push_blob(registry, "a", images.EMPTY_CONFIG)
     push_manifest(registry, "a", images.manifest([]), "v1")
@@ -147,7 +147,7 @@ def test_what_a_published_session_left_goes_but_its_blob(
     # As a request leaves it that was killed before its session said so.
     stores.blobs.append(f"{session}/0-dead", [b"left"])
 
-    clock.turn(hours=1)
+    clock.advance(hours=1)
     counts(collector)
 
     assert objects(stores) == [link.object]
@@ -155,41 +155,41 @@ def test_what_a_published_session_left_goes_but_its_blob(
 
 
 def test_a_blob_that_no_manifest_names_goes_in_two_looks(
-    registry: Registry, stores: Stores, collector: Collector, clock: TestClock
+    registry: Registry, stores: Stores, collector: Collector, clock: FakeClock
 ) -> None:
     content = images.blob()
     digest = digest_of(content)
     push_blob(registry, "a", content)
-    clock.turn(hours=23)
+    clock.advance(hours=23)
     assert "links condemned" not in counts(collector)
-    clock.turn(hours=1)
+    clock.advance(hours=1)
     assert counts(collector)["links condemned"] == 1
 
     # Whoever asks whether to push it is told to; whoever has its name still gets it.
     assert not is_there(registry, "a", digest, to_stay=True)
     assert pull_blob(registry, "a", digest) == content
-    assert registry.blobs.mount("b", digest, "a", anyone) is None
-    assert registry.blobs.mount("b", digest, "", anyone) is None
+    assert registry.blobs.mount("b", digest, "a", any_repository) is None
+    assert registry.blobs.mount("b", digest, "", any_repository) is None
 
-    clock.turn(minutes=59)
+    clock.advance(minutes=59)
     assert "links removed" not in counts(collector)
-    clock.turn(minutes=1)
+    clock.advance(minutes=1)
     report = counts(collector)
     assert (report["links removed"], report["blobs removed"], report["bytes freed"]) == (1, 1, len(content))
     assert not is_there(registry, "a", digest)
-    clock.turn(hours=1)
+    clock.advance(hours=1)
     counts(collector)
     assert objects(stores) == []
 
 
 def test_a_blob_that_is_deleted_where_no_manifest_ever_was_leaves_nothing(
-    registry: Registry, stores: Stores, collector: Collector, clock: TestClock
+    registry: Registry, stores: Stores, collector: Collector, clock: FakeClock
 ) -> None:
     link = push_blob(registry, "a", images.blob())
     registry.blobs.delete("a", link.id)
 
     for _ in range(2):
-        clock.turn(days=8)
+        clock.advance(days=8)
         counts(collector)
 
     assert objects(stores) == []
@@ -199,13 +199,13 @@ def test_a_blob_that_is_deleted_where_no_manifest_ever_was_leaves_nothing(
 
 @pytest.mark.parametrize("by", ["manifest", "push", "mount"])
 def test_a_condemned_link_is_revived(
-    registry: Registry, stores: Stores, collector: Collector, clock: TestClock, by: str
+    registry: Registry, stores: Stores, collector: Collector, clock: FakeClock, by: str
 ) -> None:
     layer = images.blob()
     for repository in ("a", "b"):
         push_blob(registry, repository, layer)
     push_blob(registry, "a", images.EMPTY_CONFIG)
-    clock.turn(days=1)
+    clock.advance(days=1)
     push_image(registry, "b", layers=0)
     push_manifest(registry, "b", images.manifest([layer]))
     assert counts(collector)["links condemned"] == 2
@@ -216,16 +216,16 @@ def test_a_condemned_link_is_revived(
         case "push":
             push_blob(registry, "a", layer)
         case "mount":
-            assert registry.blobs.mount("a", digest_of(layer), "b", anyone)
+            assert registry.blobs.mount("a", digest_of(layer), "b", any_repository)
 
     assert is_there(registry, "a", digest_of(layer), to_stay=True)
-    clock.turn(hours=2)
+    clock.advance(hours=2)
     counts(collector)
     assert pull_blob(registry, "a", digest_of(layer)) == layer
 
 
 def test_a_manifest_that_names_a_link_behind_the_collectors_back_saves_it(
-    registry: Registry, stores: Stores, collector: Collector, clock: TestClock
+    registry: Registry, stores: Stores, collector: Collector, clock: FakeClock
 ) -> None:
     layer = images.blob()
     for content in (images.EMPTY_CONFIG, layer):
@@ -237,14 +237,14 @@ def test_a_manifest_that_names_a_link_behind_the_collectors_back_saves_it(
     # As where the manifest had read the link just before it was condemned.
     stores.metadata.commit([Replace(replace(link, state=MARKED, since=clock.time))])
 
-    clock.turn(days=2)
+    clock.advance(days=2)
 
     assert counts(collector)["links kept: named"] == 1
     assert is_there(registry, "a", digest_of(layer), to_stay=True)
 
 
 def test_blobs_stay_while_their_manifest_can_be_restored(
-    registry: Registry, stores: Stores, collector: Collector, clock: TestClock
+    registry: Registry, stores: Stores, collector: Collector, clock: FakeClock
 ) -> None:
     shared = images.blob()
     push_blob(registry, "a", shared)
@@ -255,13 +255,13 @@ def test_blobs_stay_while_their_manifest_can_be_restored(
     manifest = push_manifest(registry, "a", images.manifest([shared, own]), "v1")
     registry.deletion.manifest("a", manifest.digest)
 
-    clock.turn(days=6)
+    clock.advance(days=6)
     counts(collector)
     registry.undelete.manifest("a", manifest.digest)
     assert pull_blob(registry, "a", digest_of(own)) == own
     registry.deletion.manifest("a", manifest.digest)
     for _ in range(4):
-        clock.turn(days=7)
+        clock.advance(days=7)
         counts(collector)
 
     assert not is_there(registry, "a", digest_of(own))
@@ -272,16 +272,16 @@ def test_blobs_stay_while_their_manifest_can_be_restored(
 
 
 def test_a_blob_that_another_repository_links_stays(
-    registry: Registry, stores: Stores, collector: Collector, clock: TestClock
+    registry: Registry, stores: Stores, collector: Collector, clock: FakeClock
 ) -> None:
     manifest = push_image(registry, "a", "v1")
     for blob in manifest.blobs:
-        assert registry.blobs.mount("b", blob, "a", anyone)
+        assert registry.blobs.mount("b", blob, "a", any_repository)
     push_manifest(registry, "b", manifest.content or b"", "v1")
     registry.deletion.repository("a")
 
     for _ in range(4):
-        clock.turn(days=8)
+        clock.advance(days=8)
         counts(collector)
 
     assert all(digest_of(pull_blob(registry, "b", blob)) == blob for blob in manifest.blobs)
@@ -289,16 +289,16 @@ def test_a_blob_that_another_repository_links_stays(
 
 
 def test_a_deleted_repository_leaves_nothing_behind(
-    registry: Registry, stores: Stores, collector: Collector, clock: TestClock
+    registry: Registry, stores: Stores, collector: Collector, clock: FakeClock
 ) -> None:
     push_image(registry, "a", "v1", "v2", layers=2)
     registry.tags.delete("a", "v2")
     registry.deletion.repository("a")
-    clock.turn(days=6)
+    clock.advance(days=6)
     assert counts(collector)["repositories kept: can be restored"] == 1
 
     for _ in range(4):
-        clock.turn(days=8)
+        clock.advance(days=8)
         counts(collector)
 
     assert objects(stores) == []
@@ -308,7 +308,7 @@ def test_a_deleted_repository_leaves_nothing_behind(
 
 
 def test_a_repository_in_which_something_lives_is_not_gone(
-    registry: Registry, stores: Stores, collector: Collector, clock: TestClock
+    registry: Registry, stores: Stores, collector: Collector, clock: FakeClock
 ) -> None:
     manifest = push_image(registry, "a", "v1")
     registry.deletion.repository("a")
@@ -322,21 +322,21 @@ def test_a_repository_in_which_something_lives_is_not_gone(
     stores.metadata.commit([Delete(live)])
     stores.metadata.commit([Create(deleted)])
 
-    clock.turn(hours=1)
+    clock.advance(hours=1)
 
     assert counts(collector)["repositories live again"] == 1
     assert registry.repositories("", 9).items == ["a"]
 
 
 def test_a_collection_goes_on_where_the_last_slice_stopped(
-    registry: Registry, stores: Stores, clock: TestClock
+    registry: Registry, stores: Stores, clock: FakeClock
 ) -> None:
     for number in range(7):
         push_blob(registry, f"r{number % 3}", images.blob())
-    collector = Collector(registry, AT_ONCE, clock=clock)
+    collector = Collector(registry, NO_GRACE, clock=clock)
     slices: list[JobReport] = []
     while not slices or not slices[-1].finished:
-        report = collector.run(NONE)
+        report = collector.run(ZERO)
         assert report is not None
         slices.append(report)
         assert len(slices) < 100
@@ -346,28 +346,28 @@ def test_a_collection_goes_on_where_the_last_slice_stopped(
     assert objects(stores) == []
 
 
-def test_one_collection_at_a_time(registry: Registry, stores: Stores, clock: TestClock) -> None:
+def test_one_collection_at_a_time(registry: Registry, stores: Stores, clock: FakeClock) -> None:
     push_image(registry, "a", "v1")
     inside: list[JobReport | None] = []
-    other = Collector(registry, AT_ONCE, clock=clock)
+    other = Collector(registry, NO_GRACE, clock=clock)
 
-    first = Collector(registry, AT_ONCE, clock=clock)
+    first = Collector(registry, NO_GRACE, clock=clock)
     assert first.run(progress=lambda report: inside.append(other.run())) is not None
     assert set(inside) == {None}
     assert other.run() is not None
 
     # One that was killed is over when its lease is.
-    killed = Collector(registry, AT_ONCE, clock=clock)
+    killed = Collector(registry, NO_GRACE, clock=clock)
     assert killed._job._acquire_lease() is not None
     assert other.run() is None
-    clock.turn(minutes=12)
+    clock.advance(minutes=12)
     assert other.run() is not None
 
 
-def test_what_comes_in_between_wins(registry: Registry, stores: Stores, clock: TestClock) -> None:
+def test_what_comes_in_between_wins(registry: Registry, stores: Stores, clock: FakeClock) -> None:
     content = images.blob()
     link = push_blob(registry, "a", content)
-    collector = Collector(registry, AT_ONCE, clock=clock)
+    collector = Collector(registry, NO_GRACE, clock=clock)
     metadata, real = stores.metadata, stores.metadata.find
 
     def find(kind: Any, where: Any, **more: Any) -> Any:
@@ -383,7 +383,7 @@ def test_what_comes_in_between_wins(registry: Registry, stores: Stores, clock: T
     assert stores.metadata.read([Key(Blob, digest_of(content))])[Key(Blob, digest_of(content))] is not None
 
 
-def test_sessions_of_many_parts_are_removed_in_commits_that_fit(stores: Stores, clock: TestClock) -> None:
+def test_sessions_of_many_parts_are_removed_in_commits_that_fit(stores: Stores, clock: FakeClock) -> None:
     sessions = [
         Upload(
             id=f"{number:032x}",
@@ -397,8 +397,8 @@ def test_sessions_of_many_parts_are_removed_in_commits_that_fit(stores: Stores, 
         for number in range(20)
     ]
     stores.metadata.commit([*map(Create, sessions)])
-    small = Small(stores.metadata, 9 * size_of([Delete(sessions[0])]))
-    clock.turn(days=2)
+    small = CommitLimitStore(stores.metadata, 9 * size_of([Delete(sessions[0])]))
+    clock.advance(days=2)
 
     report = Collector(Registry(stores.blobs, small, clock=clock), GracePeriods(), clock=clock).run()
 

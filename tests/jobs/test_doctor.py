@@ -18,16 +18,16 @@ from lading.jobs.doctor.host import Credentials, HostChecks
 from lading.jobs.doctor.stores import StoreChecks
 from lading_storage.errors import Unavailable
 from lading_storage.records.core import Upload
-from tests.auth.worlds import World
-from tests.servers import lading, serving, users
-from tests.serving.cloud import Quiet, answering, redirecting
 from tests.serving.test_functions import FRAMEWORK
+from tests.support.fake_cloud_services import SilentRequestHandler, redirecting_registry, serve_handler
+from tests.support.fake_iam_world import FakeIamWorld
+from tests.support.server_process import run_lading, serving, user_environment
 
 ALL = ["host", "token", "rights", "anonymous", "clock", "HTTP/2", "bucket", "database", "indexes", "signing"]
 ALL += ["proxies", "access", "modes"]
 FRONT = ["version", "lengths", "large", "cut-off"]
 ALL += FRONT
-LETS_IN = "admin * pull,push\nguest elsewhere/* pull\n"
+GRANTS = "admin * pull,push\nguest elsewhere/* pull\n"
 
 
 def states(printed: str) -> dict[str, str]:
@@ -43,15 +43,15 @@ def by_name(checks: Any) -> dict[str, Finding]:
 @pytest.fixture
 def local(tmp_path: Path) -> Iterator[Mapping[str, str]]:
     """The settings of a registry that serves on a folder; `admin` may pull and push."""
-    variables, _ = users(tmp_path / "access")
-    (tmp_path / "access" / "grants").write_text(LETS_IN)
+    variables, _ = user_environment(tmp_path / "access")
+    (tmp_path / "access" / "grants").write_text(GRANTS)
     environment = {**variables, "LADING_DATA": str(tmp_path / "data")}
     with serving(environment, tmp_path / "log") as server:
         yield {**environment, "LADING_URL": f"http://{server.host}"}
 
 
 def test_a_folder_and_sqlite_in_order(local: Mapping[str, str], tmp_path: Path) -> None:
-    done = lading(["doctor", "--user", "admin"], tmp_path, local, stdin="secret\n")
+    done = run_lading(["doctor", "--user", "admin"], tmp_path, local, stdin="secret\n")
 
     assert done.returncode == 0, done.stdout
     assert states(done.stdout) == dict.fromkeys(ALL, "ok") | {"signing": "skipped", "proxies": "skipped"}
@@ -89,16 +89,16 @@ def iam(tmp_path_factory: pytest.TempPathFactory) -> Iterator[IamEmulator]:
 def test_cloud_storage_and_firestore_in_order_and_signing_with_another_key(
     emulators: Emulators, iam: IamEmulator, tmp_path: Path
 ) -> None:
-    with redirecting("hmac", emulators, World(iam), tmp_path) as registry:
+    with redirecting_registry("hmac", emulators, FakeIamWorld(iam), tmp_path) as registry:
         environment = {**registry.environment, "LADING_URL": f"http://{registry.server.host}"}
 
-        done = lading(["doctor", "--user", "admin"], tmp_path, environment, stdin="secret")
+        done = run_lading(["doctor", "--user", "admin"], tmp_path, environment, stdin="secret")
 
         assert done.returncode == 0, done.stdout
         assert states(done.stdout) == dict.fromkeys(ALL, "ok") | {"proxies": "skipped"}
 
         (tmp_path / "hmac").write_text("GOOG1EACCESS another-secret")
-        done = lading(["doctor"], tmp_path, environment)
+        done = run_lading(["doctor"], tmp_path, environment)
         assert done.returncode == 1
         assert states(done.stdout)["signing"] == "FAILED"
         assert "SignatureDoesNotMatch" in done.stdout
@@ -154,7 +154,7 @@ def test_a_database_that_fails(stores: Stores, method: str, failed: str) -> None
 
 
 def test_stores_that_are_not_there(local: Mapping[str, str], emulators: Emulators, tmp_path: Path) -> None:
-    done = lading(["doctor", "--data", "elsewhere"], tmp_path, local)
+    done = run_lading(["doctor", "--data", "elsewhere"], tmp_path, local)
     assert done.returncode == 1
     assert states(done.stdout)["bucket"] == states(done.stdout)["database"] == "FAILED"
     assert not (tmp_path / "elsewhere").exists(), "asking makes nothing"
@@ -164,7 +164,7 @@ def test_stores_that_are_not_there(local: Mapping[str, str], emulators: Emulator
         "LADING_BLOBS": "gs://absent",
         "FIRESTORE_EMULATOR_HOST": f"127.0.0.1:{free_port()}",
     }
-    done = lading(["doctor"], tmp_path, {**local, **away})
+    done = run_lading(["doctor"], tmp_path, {**local, **away})
     assert done.returncode == 1
     assert states(done.stdout) == {
         **dict.fromkeys(["host", "anonymous", "clock", "HTTP/2", "access", "modes"], "ok"),
@@ -178,8 +178,8 @@ def test_credentials_that_are_not_good_enough(local: Mapping[str, str], tmp_path
     known = tmp_path / "access" / "users"
     known.write_text(known.read_text() + known.read_text().replace("admin", "guest"))
 
-    refused = lading(["doctor", "--user", "admin"], tmp_path, local, stdin="wrong")
-    powerless = lading(["doctor", "--user", "guest"], tmp_path, local, stdin="secret")
+    refused = run_lading(["doctor", "--user", "admin"], tmp_path, local, stdin="wrong")
+    powerless = run_lading(["doctor", "--user", "guest"], tmp_path, local, stdin="secret")
 
     assert (states(refused.stdout)["token"], states(refused.stdout)["rights"]) == ("FAILED", "skipped")
     assert (states(powerless.stdout)["token"], states(powerless.stdout)["rights"]) == ("ok", "FAILED")
@@ -198,24 +198,24 @@ def test_a_host_of_another_name(local: Mapping[str, str], tmp_path: Path) -> Non
     """The registry sends clients to 127.0.0.1 for a token: whoever reaches it by another name may not get there."""
     url = local["LADING_URL"].replace("127.0.0.1", "localhost")
 
-    done = lading(["doctor", "--url", url], tmp_path, local)
+    done = run_lading(["doctor", "--url", url], tmp_path, local)
 
     assert states(done.stdout)["host"] == "FAILED"
     assert f"set LADING_URL={url}" in done.stdout
 
 
-class Odd(Quiet):
+class Misconfigured(SilentRequestHandler):
     """A registry with a clock that is wrong, which lets strangers write, behind a front that takes 32 MiB."""
 
     def do_GET(self) -> None:  # noqa: N802
         challenge = f'Bearer realm="http://{self.headers["Host"]}/v2/token",service="any"'
-        self.answer(401, b"", {"WWW-Authenticate": challenge})
+        self.respond(401, b"", {"WWW-Authenticate": challenge})
 
     def do_POST(self) -> None:  # noqa: N802
-        self.answer(202, b"")
+        self.respond(202, b"")
 
     def do_PATCH(self) -> None:  # noqa: N802
-        self.answer(413 if int(self.headers["Content-Length"]) > 32 << 20 else 401, b"")
+        self.respond(413 if int(self.headers["Content-Length"]) > 32 << 20 else 401, b"")
 
     def date_time_string(self, timestamp: float | None = None) -> str:
         return formatdate(1_700_000_000, usegmt=True)
@@ -231,7 +231,7 @@ class Odd(Quiet):
 def test_a_trusted_proxy_that_lets_a_client_forge_its_address(
     command: Sequence[str], state: CheckState, tmp_path: Path
 ) -> None:
-    variables, _ = users(tmp_path / "access")
+    variables, _ = user_environment(tmp_path / "access")
     environment = {**variables, "LADING_DATA": str(tmp_path / "data")}
     command = ["env", "LADING_URL=http://127.0.0.1:{port}", *command] if command else ()
     with serving(environment, tmp_path / "log", command=command) as server:
@@ -245,7 +245,7 @@ def test_a_trusted_proxy_that_lets_a_client_forge_its_address(
 
 
 def test_a_clock_strangers_and_a_front_that_are_wrong() -> None:
-    with answering(Odd) as port:
+    with serve_handler(Misconfigured) as port:
         findings = by_name(HostChecks(f"http://127.0.0.1:{port}", None, "a").checks())
 
     assert findings["host"].state is CheckState.OK
@@ -257,38 +257,38 @@ def test_a_clock_strangers_and_a_front_that_are_wrong() -> None:
     assert "h2c" in findings["HTTP/2"].remedy
 
 
-class NotOurs(Quiet):
+class ForeignServer(SilentRequestHandler):
     """Whatever it is, it is no registry: it answers as Cloud Run does where it asks for a token of its own."""
 
     def do_GET(self) -> None:  # noqa: N802
-        self.answer(403, b"<html>")
+        self.respond(403, b"<html>")
 
 
 def test_a_front_that_refuses_every_write_is_not_one_that_passes_on_underscores() -> None:
-    class Wall(Odd):
+    class Wall(Misconfigured):
         def do_POST(self) -> None:  # noqa: N802
-            self.answer(403, b"blocked")
+            self.respond(403, b"blocked")
 
-    with answering(Wall) as port:
+    with serve_handler(Wall) as port:
         findings = by_name(HostChecks(f"http://127.0.0.1:{port}", None, "a", hops=1).checks())
 
     assert (findings["proxies"].state, findings["anonymous"].state) == (CheckState.OK, CheckState.FAILED)
 
 
 def test_a_platform_that_lets_nobody_in() -> None:
-    with answering(NotOurs) as port:
+    with serve_handler(ForeignServer) as port:
         findings = by_name(HostChecks(f"http://127.0.0.1:{port}", Credentials("a", "b"), "a").checks())
 
     assert findings["host"].state is CheckState.FAILED
     assert "invoker_iam_disabled" in findings["host"].remedy
 
 
-class Website(Quiet):
+class Website(SilentRequestHandler):
     """Answers everything with the same page, as those do whose addresses are made by scripts."""
 
     def do_GET(self) -> None:  # noqa: N802
         self.body()
-        self.answer(200, b"<html>")
+        self.respond(200, b"<html>")
 
     do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = do_GET  # noqa: N815
 
@@ -299,7 +299,7 @@ class TokensByWebsite(Website):
     def do_GET(self) -> None:  # noqa: N802
         if self.path == "/v2/" and "Authorization" not in self.headers:
             challenge = f'Bearer realm="http://{self.headers["Host"]}/v2/token",service="any"'
-            self.answer(401, b"", {"WWW-Authenticate": challenge})
+            self.respond(401, b"", {"WWW-Authenticate": challenge})
         else:
             super().do_GET()
 
@@ -308,8 +308,8 @@ class TokensByWebsite(Website):
 
 
 def test_a_website_is_no_registry(tmp_path: Path) -> None:
-    with answering(Website) as port:
-        done = lading(["doctor", "--url", f"http://127.0.0.1:{port}", "--user", "a"], tmp_path, {}, stdin="b\n")
+    with serve_handler(Website) as port:
+        done = run_lading(["doctor", "--url", f"http://127.0.0.1:{port}", "--user", "a"], tmp_path, {}, stdin="b\n")
 
     found = states(done.stdout)
     assert (done.returncode, done.stderr) == (1, "lading: 1 of the checks failed\n")
@@ -318,7 +318,7 @@ def test_a_website_is_no_registry(tmp_path: Path) -> None:
 
 
 def test_answers_that_are_none_of_a_registry_fail_one_check_each() -> None:
-    with answering(TokensByWebsite) as port:
+    with serve_handler(TokensByWebsite) as port:
         url = f"http://127.0.0.1:{port}"
         host = HostChecks(url, Credentials("a", "b"), "a")
         findings = by_name(host.checks()) | by_name(FrontChecks(url, "a", host).checks())
@@ -328,14 +328,14 @@ def test_answers_that_are_none_of_a_registry_fail_one_check_each() -> None:
 
 
 def test_an_open_registry_without_versions_and_places_of_uploads_fails_these_checks() -> None:
-    class Open(Quiet):
+    class Open(SilentRequestHandler):
         def do_GET(self) -> None:  # noqa: N802
-            self.answer(200, b"[]", {"Docker-Distribution-API-Version": "registry/2.0"})
+            self.respond(200, b"[]", {"Docker-Distribution-API-Version": "registry/2.0"})
 
         def do_POST(self) -> None:  # noqa: N802
-            self.answer(202, b"")
+            self.respond(202, b"")
 
-    with answering(Open) as port:
+    with serve_handler(Open) as port:
         url = f"http://127.0.0.1:{port}"
         host = HostChecks(url, None, "a")
         findings = by_name([host.checks()[0], *FrontChecks(url, "a", host).checks()])
@@ -357,11 +357,11 @@ def test_from_elsewhere_only_what_was_named_is_checked(local: Mapping[str, str],
     elsewhere = tmp_path / "laptop"
     elsewhere.mkdir()
 
-    done = lading(["doctor", "--url", local["LADING_URL"], "--user", "admin"], elsewhere, stdin="secret\n")
+    done = run_lading(["doctor", "--url", local["LADING_URL"], "--user", "admin"], elsewhere, stdin="secret\n")
 
     assert done.returncode == 0, done.stdout
     checked = {"host", "token", "rights", "anonymous", "clock", "HTTP/2", *FRONT}
     assert states(done.stdout) == dict.fromkeys(checked, "ok") | {"proxies": "skipped", "stores": "skipped"}
-    named = lading(["doctor", "--url", local["LADING_URL"], "--data", "absent"], elsewhere)
+    named = run_lading(["doctor", "--url", local["LADING_URL"], "--data", "absent"], elsewhere)
     assert states(named.stdout)["database"] == "FAILED"
     assert not list(elsewhere.iterdir())

@@ -19,16 +19,16 @@ from lading.jobs.doctor.host import Credentials, HostChecks
 from lading.version import source_version, version_of
 from lading_storage.records.core import Link, Manifest, Upload
 from lading_storage.records.deleted import DeletedManifest
-from tests.faults.http_proxy import reset
-from tests.servers import Server, lading, serving, users
-from tests.serving.cloud import HOP_BY_HOP, Quiet, answering
+from tests.support.fake_cloud_services import HOP_BY_HOP, SilentRequestHandler, serve_handler
+from tests.support.http_fault_proxy import reset
+from tests.support.server_process import Server, run_lading, serving, user_environment
 
 NAMES = ["version", "lengths", "large", "cut-off"]
 REPOSITORY = "lading/doctor"
 MIB = 1024 * 1024
 
 
-class Proxy(Quiet):
+class Proxy(SilentRequestHandler):
     """A front that passes everything on, and is asked to do so by those that do not."""
 
     upstream = ""
@@ -90,13 +90,13 @@ class Compressing(Proxy):
         super().send_back(status, headers, body)
 
 
-class Small(Proxy):
+class SizeLimiting(Proxy):
     """Takes 32 MiB."""
 
     def do_PATCH(self) -> None:  # noqa: N802
         body = self.body()
         if len(body) > 32 * MIB:
-            self.answer(413, b"")
+            self.respond(413, b"")
         else:
             self.body = lambda: body  # type: ignore[method-assign]
             self.do_GET()
@@ -118,7 +118,7 @@ class Fragile(Proxy):
                 sock.shutdown(socket.SHUT_RDWR)
 
 
-class Losing(Proxy):
+class SessionLosing(Proxy):
     """Loses sessions whose upload was cut off."""
 
     def send_back(self, status: int, headers: dict[str, str], body: bytes) -> None:
@@ -143,7 +143,7 @@ class Oldest(Proxy):
 
     def do_GET(self) -> None:  # noqa: N802
         if self.path == "/v2/_lading/version":
-            self.answer(404, b"")
+            self.respond(404, b"")
         else:
             super().do_GET()
 
@@ -152,7 +152,7 @@ class Oldest(Proxy):
 
 
 @pytest.fixture(autouse=True)
-def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+def short_timeouts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(front, "CONCURRENT_UPLOAD_SECONDS", 2.0)
 
 
@@ -170,7 +170,7 @@ def findings(url: str, credentials: Credentials | None = None) -> dict[str, Find
 
 def through(kind: type[Proxy], server: Server) -> dict[str, Finding]:
     handler = type(kind.__name__, (kind,), {"upstream": server.host, "sockets": set()})
-    with answering(handler) as port:
+    with serve_handler(handler) as port:
         return findings(f"http://127.0.0.1:{port}")
 
 
@@ -188,10 +188,10 @@ def assert_nothing_is_left(stores: Stores) -> None:
         (Proxy, []),
         (WithoutLengths, ["lengths"]),
         (Compressing, ["lengths"]),
-        (Small, ["large"]),
+        (SizeLimiting, ["large"]),
         (Cutting, ["large"]),
         (Fragile, ["cut-off"]),
-        (Losing, ["cut-off"]),
+        (SessionLosing, ["cut-off"]),
         (Older, ["version"]),
         (Oldest, ["version", "large", "cut-off"]),
     ],
@@ -208,7 +208,7 @@ def test_what_a_front_spoils_is_found(server: Server, stores: Stores, front: typ
 
 
 def test_what_pushes_needs_the_right_to_and_one_without_that_to_delete_leaves_no_manifest(tmp_path: Path) -> None:
-    variables, _ = users(tmp_path / "access")
+    variables, _ = user_environment(tmp_path / "access")
     grants = tmp_path / "access" / "grants"
     with serving({**variables, "LADING_DATA": str(tmp_path / "data")}, tmp_path / "log") as server:
         url, admin = f"http://{server.host}", Credentials("admin", "secret")
@@ -228,7 +228,7 @@ def test_what_pushes_needs_the_right_to_and_one_without_that_to_delete_leaves_no
 
 
 def test_the_version_is_told_to_those_who_log_in(tmp_path: Path) -> None:
-    variables, authorization = users(tmp_path / "access")
+    variables, authorization = user_environment(tmp_path / "access")
     environment = {**variables, "LADING_DATA": str(tmp_path / "data"), "LADING_PUBLIC": "*"}
     with serving(environment, tmp_path / "log") as server:
         anonymous = json.loads(server.request("GET", "/v2/token?scope=repository:a:pull")[1])["token"]
@@ -255,8 +255,10 @@ def test_a_version_is_of_all_sources_and_their_places(tmp_path: Path) -> None:
 
 
 def test_a_token_in_the_environment_does_for_a_user_and_a_password(tmp_path: Path) -> None:
-    variables, _ = users(tmp_path / "access")
+    variables, _ = user_environment(tmp_path / "access")
     with serving({**variables, "LADING_DATA": str(tmp_path / "data")}, tmp_path / "log") as server:
-        done = lading(["doctor", "--url", f"http://{server.host}"], tmp_path, {**variables, "LADING_TOKEN": "ya29.no"})
+        done = run_lading(
+            ["doctor", "--url", f"http://{server.host}"], tmp_path, {**variables, "LADING_TOKEN": "ya29.no"}
+        )
     assert "oauth2accesstoken gets 401 and no token" in done.stdout
     assert "ya29.no" not in done.stdout + done.stderr

@@ -19,17 +19,17 @@ from lading_storage.errors import Corrupt, Unavailable
 from lading_storage.protocols import Replace, Write, key_of
 from lading_storage.records.core import Blob, Key, Link
 from lading_storage.records.jobs import Job
-from tests import images
-from tests.registry.clocks import TestClock
-from tests.registry.pushes import push_blob, push_image
+from tests.support import images
+from tests.support.fake_clock import FakeClock
+from tests.support.registry_pushes import push_blob, push_image
 
-NONE = timedelta(0)
-AT_ONCE = GracePeriods(NONE, NONE, NONE, NONE)
+ZERO = timedelta(0)
+NO_GRACE = GracePeriods(ZERO, ZERO, ZERO, ZERO)
 
 
 @pytest.fixture
-def clock() -> TestClock:
-    return TestClock()
+def clock() -> FakeClock:
+    return FakeClock()
 
 
 def failing(commit: Callable[[Sequence[Write]], None], *repositories: str) -> Callable[[Sequence[Write]], None]:
@@ -45,11 +45,11 @@ def failing(commit: Callable[[Sequence[Write]], None], *repositories: str) -> Ca
 
 
 def test_a_record_that_fails_stops_no_other(
-    registry: Registry, stores: Stores, clock: TestClock, monkeypatch: pytest.MonkeyPatch
+    registry: Registry, stores: Stores, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("a", "b", "c"):
         push_blob(registry, name, images.blob())
-    collector = Collector(registry, AT_ONCE, clock=clock)
+    collector = Collector(registry, NO_GRACE, clock=clock)
     with monkeypatch.context() as patched:
         patched.setattr(stores.metadata, "commit", failing(stores.metadata.commit, "a"))
         report = collector.run()
@@ -70,7 +70,7 @@ def test_a_record_that_fails_stops_no_other(
 
 @pytest.mark.parametrize("error", [TypeError("a field is missing"), Corrupt("an index is damaged")])
 def test_a_record_that_cannot_be_listed_stops_no_other_phase(
-    registry: Registry, stores: Stores, clock: TestClock, monkeypatch: pytest.MonkeyPatch, error: Exception
+    registry: Registry, stores: Stores, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     """Once it stopped all that came behind it, at every run."""
     registry.uploads.start("a")
@@ -82,7 +82,7 @@ def test_a_record_that_cannot_be_listed_stops_no_other_phase(
         return due(kind, *arguments, **options)
 
     monkeypatch.setattr(stores.metadata, "due", unreadable)
-    report = Collector(registry, AT_ONCE, clock=clock).run()
+    report = Collector(registry, NO_GRACE, clock=clock).run()
 
     assert report is not None
     assert report.finished
@@ -92,13 +92,13 @@ def test_a_record_that_cannot_be_listed_stops_no_other_phase(
 
 
 def test_a_store_that_is_down_ends_the_slice_and_the_next_goes_on_behind(
-    registry: Registry, stores: Stores, clock: TestClock, monkeypatch: pytest.MonkeyPatch
+    registry: Registry, stores: Stores, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     names = [f"r{number:02}" for number in range(MAX_CONSECUTIVE_FAILURES + 2)]
     for name in names:
         push_blob(registry, name, images.blob())
-        clock.turn(seconds=1)
-    collector = Collector(registry, AT_ONCE, clock=clock)
+        clock.advance(seconds=1)
+    collector = Collector(registry, NO_GRACE, clock=clock)
     with monkeypatch.context() as patched:
         patched.setattr(stores.metadata, "commit", failing(stores.metadata.commit, *names[:-2]))
         with pytest.raises(Unavailable, match="10 records failed in a row: by plan"):
@@ -114,7 +114,7 @@ def test_a_store_that_is_down_ends_the_slice_and_the_next_goes_on_behind(
 
 
 def test_a_scrub_goes_on_after_a_record_that_fails(
-    registry: Registry, stores: Stores, clock: TestClock, monkeypatch: pytest.MonkeyPatch
+    registry: Registry, stores: Stores, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bad = push_image(registry, "a", "v1").blobs[0]
     push_image(registry, "b", "v1")
@@ -159,14 +159,14 @@ def test_gc_says_what_failed_and_ends_with_1(
     assert (report["finished"], report["failed"], report["counts"]["blobs removed"]) == (True, 1, 1)
 
 
-def test_a_lease_from_the_future_is_nobodys(registry: Registry, stores: Stores, clock: TestClock) -> None:
+def test_a_lease_from_the_future_is_nobodys(registry: Registry, stores: Stores, clock: FakeClock) -> None:
     push_blob(registry, "a", images.blob())
-    clock.turn(days=365)
-    killed = Collector(registry, AT_ONCE, clock=clock)
+    clock.advance(days=365)
+    killed = Collector(registry, NO_GRACE, clock=clock)
     assert killed._job._acquire_lease() is not None
-    clock.turn(days=-365)
+    clock.advance(days=-365)
 
-    report = Collector(registry, AT_ONCE, clock=clock).run()
+    report = Collector(registry, NO_GRACE, clock=clock).run()
 
     assert report is not None
     assert report.counts["blobs removed"] == 1
@@ -174,4 +174,4 @@ def test_a_lease_from_the_future_is_nobodys(registry: Registry, stores: Stores, 
     job = stores.metadata.read([key])[key]
     assert job is not None
     stores.metadata.commit([Replace(replace(job, holder="x", until=clock.time + LEASE_DURATION))])
-    assert Collector(registry, AT_ONCE, clock=clock).run() is None, "an honest one is waited for"
+    assert Collector(registry, NO_GRACE, clock=clock).run() is None, "an honest one is waited for"

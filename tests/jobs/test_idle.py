@@ -16,10 +16,10 @@ from lading_storage.digests import digest_of
 from lading_storage.protocols import Found, MetadataStore, Write
 from lading_storage.records.core import Key, Manifest
 from lading_storage.records.deleted import DeletedManifest, DeletedTag
-from tests import images
-from tests.races.between import Between
-from tests.registry.clocks import TestClock
-from tests.registry.pushes import pull_blob, push_blob, push_image
+from tests.support import images
+from tests.support.fake_clock import FakeClock
+from tests.support.interleaving import InterleavingStore
+from tests.support.registry_pushes import pull_blob, push_blob, push_image
 
 FEW, MANY = 3, 60
 POLICIES = parse_policies(
@@ -32,7 +32,7 @@ POLICIES = parse_policies(
 )
 
 
-class Counting(Between):
+class CountingStore(InterleavingStore):
     """A metadata store that counts queries, and the records that it gives and takes."""
 
     def __init__(self, inner: MetadataStore) -> None:
@@ -85,7 +85,7 @@ def fill(registry: Registry, numbers: range) -> None:
             registry.deletion.repository(name)
 
 
-def collect(registry: Registry, clock: TestClock) -> Counter[str]:
+def collect(registry: Registry, clock: FakeClock) -> Counter[str]:
     """Collect once; returns what was counted."""
     report = Collector(registry, WAITS, in_collection(registry, POLICIES, True, clock), clock).run()
     assert report is not None
@@ -94,20 +94,20 @@ def collect(registry: Registry, clock: TestClock) -> Counter[str]:
     return report.counts
 
 
-def idle(stores: Stores, clock: TestClock) -> Mapping[str, int]:
+def idle(stores: Stores, clock: FakeClock) -> Mapping[str, int]:
     """Collect until there is nothing to do, and count what one more collection does."""
     registry = Registry(stores.blobs, stores.metadata, clock=clock)
     for hours in (2, 2, 2, 25, 2, 2, 2):
-        clock.turn(hours=hours)
+        clock.advance(hours=hours)
         collect(registry, clock)
-    clock.turn(hours=2)
-    counting = Counting(stores.metadata)
+    clock.advance(hours=2)
+    counting = CountingStore(stores.metadata)
     collect(Registry(stores.blobs, counting, clock=clock), clock)
     return counting.counts
 
 
 def test_an_idle_collection_reads_as_much_of_many_repositories_as_of_few(stores: Stores) -> None:
-    clock = TestClock()
+    clock = FakeClock()
     registry = Registry(stores.blobs, stores.metadata, clock=clock)
     registry.in_use_reports.report("here", ["r0:v2"])
     fill(registry, range(FEW))
@@ -124,17 +124,17 @@ def test_an_idle_collection_reads_as_much_of_many_repositories_as_of_few(stores:
 
 
 def test_what_a_longer_window_holds_goes_when_that_is_over(stores: Stores) -> None:
-    clock = TestClock()
+    clock = FakeClock()
     registry = Registry(stores.blobs, stores.metadata, clock=clock)
     fill(registry, range(2))
     for repository, days in (("r0", 7), ("r1", 30)):
-        clock.turn(days=days - 1 if days == 7 else 22)
+        clock.advance(days=days - 1 if days == 7 else 22)
         collect(registry, clock)
         manifest = next(iter(registry.undelete.tombstones(repository))).id
         registry.undelete.manifest(repository, manifest)
         pull_whole(registry, repository, manifest)
         registry.deletion.manifest(repository, manifest)
-    clock.turn(days=31)
+    clock.advance(days=31)
     collect(registry, clock)
 
     assert [*registry.undelete.tombstones("r0"), *registry.undelete.tombstones("r1")] == []

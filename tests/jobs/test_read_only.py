@@ -18,10 +18,10 @@ from lading_storage.errors import Unavailable
 from lading_storage.local.sqlite import SqliteMetadata
 from lading_storage.local.sqlite_read_only import ReadOnlySqlite
 from lading_storage.records.core import Key, Tag
-from tests.jobs.folders import folder_stores
-from tests.needs import missing
-from tests.registry.pushes import push_image
-from tests.servers import lading, serving
+from tests.support.folder_stores import folder_stores
+from tests.support.registry_pushes import push_image
+from tests.support.requirements import skip_or_fail
+from tests.support.server_process import run_lading, serving
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def read_only(tmp_path: Path) -> Iterator[Path]:
         for words in (["--bind", str(tmp_path / "backup")], ["-o", "remount,ro,bind"]):
             done = subprocess.run(["mount", *words, str(shown)], capture_output=True, text=True, check=False)
             if done.returncode:
-                missing(f"needs root, to mount a folder read-only: {done.stderr}")
+                skip_or_fail(f"needs root, to mount a folder read-only: {done.stderr}")
             if words[0] == "--bind":
                 stack.callback(subprocess.run, ["umount", str(shown)], check=True)
         yield shown
@@ -73,7 +73,7 @@ def test_a_read_only_standby_is_served_and_follows(read_only: Path, tmp_path: Pa
         _, listed = server.request("GET", "/v2/a/tags/list")
         assert json.loads(listed)["tags"] == ["v1", "v2"]
     for words in (["du"], ["history", "a"]):
-        done = lading(words, tmp_path, environment)
+        done = run_lading(words, tmp_path, environment)
         assert done.returncode == 0, done.stderr
 
 
@@ -83,7 +83,7 @@ def test_a_log_that_cannot_be_brought_in_is_an_error_that_says_what_to_do(read_o
         shutil.copy(tmp_path / "other.sqlite-wal", f"{database}-wal")
 
     for words in (["restore", str(read_only)], ["du", "--data", str(read_only)]):
-        done = lading(words, tmp_path)
+        done = run_lading(words, tmp_path)
         assert done.returncode == 1
         assert "copy the folder to a writable place" in done.stderr, done.stderr
         assert len(done.stderr.splitlines()) == 1
@@ -92,7 +92,7 @@ def test_a_log_that_cannot_be_brought_in_is_an_error_that_says_what_to_do(read_o
 def test_a_registry_that_cannot_be_written_is_not_served(read_only: Path, tmp_path: Path) -> None:
     (tmp_path / "backup" / "backup.json").unlink()
 
-    done = lading(["serve", "--data", str(read_only), "--address", "127.0.0.1:1"], tmp_path)
+    done = run_lading(["serve", "--data", str(read_only), "--address", "127.0.0.1:1"], tmp_path)
 
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].endswith("use --data FOLDER, or change their owner"), done.stderr

@@ -21,15 +21,15 @@ from lading_storage.errors import ObjectNotFound
 from lading_storage.protocols import Create, Delete
 from lading_storage.records.core import Key, Robot, Upload
 from lading_storage.records.deleted import DeletedManifest, DeletedTag, TagEvent, TagHistory
-from tests import images
-from tests.jobs.folders import folder_stores
-from tests.jobs.test_backup import assert_whole, push_everything
-from tests.model.truth import Snapshot, spotless
-from tests.registry.clocks import TestClock
-from tests.registry.pushes import pull_blob, push_blob, push_image
+from tests.jobs.test_backup import assert_intact, push_everything
+from tests.support import images
+from tests.support.fake_clock import FakeClock
+from tests.support.folder_stores import folder_stores
+from tests.support.invariants import Snapshot, assert_no_garbage
+from tests.support.registry_pushes import pull_blob, push_blob, push_image
 
 ALICE = RestoreOptions(ChangeContext("restore", "alice"))
-NONE = timedelta(0)
+ZERO = timedelta(0)
 
 
 def moves(registry: Registry, tag: str = "v1") -> list[tuple[int, str, str]]:
@@ -201,14 +201,14 @@ def test_a_killed_restore_leaves_nothing_that_collection_does_not_find(
     assert len(stores.blobs.names("", limit=9)) == (4 if batches else 1)
 
     for _ in range(2):
-        report = Collector(registry, GracePeriods(NONE, NONE, NONE, NONE)).run()
+        report = Collector(registry, GracePeriods(ZERO, ZERO, ZERO, ZERO)).run()
         assert report is not None
 
     assert stores.blobs.names("", limit=9) == []
     assert stores.metadata.scan(Upload, limit=9) == []
     restore(tmp_path / "backup", stores)
     for _ in range(2):
-        Collector(registry, GracePeriods(NONE, NONE, NONE, NONE)).run()
+        Collector(registry, GracePeriods(ZERO, ZERO, ZERO, ZERO)).run()
     assert registry.manifests.find("a", "v1")
     assert len(stores.blobs.names("", limit=9)) == 4
     assert stores.metadata.scan(Upload, limit=9) == []
@@ -264,7 +264,7 @@ def test_many_commits_are_one_where_nothing_is_there(
         report = restore(tmp_path / "backup", other)
 
     copy = Registry(other.blobs, other.metadata)
-    assert_whole(copy, contents)
+    assert_intact(copy, contents)
     assert (report.tags, report.manifests, report.repositories) == (24, 26, 2)
     for tag in copy.tags.names("team/app", "", 99).items:
         assert copy.tags.history("team/app", tag, "", 9) == registry.tags.history("team/app", tag, "", 9)
@@ -289,7 +289,7 @@ def test_what_the_target_deleted_as_another_type_of_the_same_bytes_is_collected(
     content = json.dumps({"schemaVersion": 2, "config": images.descriptor(images.EMPTY_CONFIG), "layers": []}).encode()
     registry.manifests.put("a", Put(content, OCI_ARTIFACT, "", ["v1"]))
     back_up(stores, tmp_path / "backup")
-    clock = TestClock()
+    clock = FakeClock()
     clock.time = now()
     target = Registry(other.blobs, other.metadata, clock=clock)
     push_blob(target, "a", images.EMPTY_CONFIG)
@@ -299,7 +299,7 @@ def test_what_the_target_deleted_as_another_type_of_the_same_bytes_is_collected(
     restore(tmp_path / "backup", other, ALICE)
 
     for hours in (2, 25, 2):
-        clock.turn(hours=hours)
+        clock.advance(hours=hours)
         assert Collector(target, GracePeriods(), clock=clock).run() is not None
     assert target.manifests.find("a", "v1").media_type == OCI_ARTIFACT
-    spotless(Snapshot(other, ["a"]))
+    assert_no_garbage(Snapshot(other, ["a"]))

@@ -17,12 +17,12 @@ from lading.registry.registry import Registry
 from lading_storage.errors import Unavailable
 from lading_storage.protocols import Create, Delete, Replace
 from lading_storage.records.core import Key, Link, Manifest, Record, Tag
-from tests import images
-from tests.registry.damage import Steps
-from tests.registry.pushes import push_blob, push_image, push_manifest
-from tests.servers import lading
+from tests.support import images
+from tests.support.object_damage import InterleavingStores
+from tests.support.registry_pushes import push_blob, push_image, push_manifest
+from tests.support.server_process import run_lading
 
-NONE = timedelta(0)
+ZERO = timedelta(0)
 
 
 @pytest.fixture
@@ -113,7 +113,7 @@ def test_a_link_that_leads_elsewhere_follows_its_blob(registry: Registry, stores
 def test_an_object_of_nobody_is_handed_to_collection(registry: Registry, stores: Stores, manifest: Manifest) -> None:
     stores.blobs.append("ab" * 16 + "/0-dead", [b"left"])
     # Beside a blob's own object, as where its session went before what it had left.
-    collector = Collector(registry, GracePeriods(NONE, NONE, NONE, NONE))
+    collector = Collector(registry, GracePeriods(ZERO, ZERO, ZERO, ZERO))
     collector.run()
     link = registry.blobs.get("team/app", manifest.blobs[-1])
     beside = f"{link.object.partition('/')[0]}/9-dead"
@@ -134,7 +134,7 @@ def test_objects_are_left_alone_where_the_metadata_knows_none(registry: Registry
     stores.blobs.append("ab" * 16 + "/0-dead", [b"all that is left"])
 
     report = scrub(registry, repair=True)
-    Collector(registry, GracePeriods(NONE, NONE, NONE, NONE)).run()
+    Collector(registry, GracePeriods(ZERO, ZERO, ZERO, ZERO)).run()
 
     assert report.counts["objects handed to collection"] == 0
     assert ["--metadata" in finding for finding in report.findings] == [True]
@@ -147,7 +147,7 @@ def test_a_scrub_goes_on_where_the_last_slice_stopped(registry: Registry, stores
     scrubber, slices = Scrubber(registry, repair=False), 0
     report = None
     while report is None or not report.finished:
-        report = scrubber.run(NONE)
+        report = scrubber.run(ZERO)
         slices += 1
         assert slices < 100
         assert report is not None
@@ -161,11 +161,11 @@ def test_the_command_says_what_is_wrong(
     registry: Registry, stores: Stores, environment: Mapping[str, str], tmp_path: Path
 ) -> None:
     link = push_blob(registry, "a", images.blob())
-    good = lading(["scrub", "--json"], tmp_path, environment)
+    good = run_lading(["scrub", "--json"], tmp_path, environment)
     assert (good.returncode, json.loads(good.stdout)["counts"]["blobs good"]) == (0, 1)
     stores.blobs.delete(link.object)
 
-    bad = lading(["scrub", "--repair"], tmp_path, environment)
+    bad = run_lading(["scrub", "--repair"], tmp_path, environment)
 
     assert bad.returncode == 1
     assert f"wrong: {link.id}: there is no object" in bad.stderr
@@ -185,7 +185,7 @@ def test_a_stray_is_reported_and_ends_nothing(
 
     assert report.findings == ["ab/.nfs0001: not an object, and not written by Lading; remove it if unused"]
     assert report.counts["objects of sessions"] == len(manifest.blobs)
-    Collector(registry, GracePeriods(NONE, NONE, NONE, NONE)).run()
+    Collector(registry, GracePeriods(ZERO, ZERO, ZERO, ZERO)).run()
     assert stores.blobs.strays(limit=9) == ["ab/.nfs0001"]
 
 
@@ -216,7 +216,7 @@ def test_what_a_scrub_asks_does_not_grow_with_each_record(registry: Registry, st
     """Links, manifests and tags: a page of them is one listing and two reads, in however many repositories."""
     for number in range(12):
         push_image(registry, f"r{number:02}", *(f"v{tag}" for tag in range(8)))
-    steps = Steps(stores)
+    steps = InterleavingStores(stores)
     scrubber = Scrubber(steps.registry, repair=False)
     phases: list[Phase] = []
     scrubber._job.run = lambda each, limit, progress: phases.extend(each)  # type: ignore[assignment, method-assign]

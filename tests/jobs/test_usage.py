@@ -9,9 +9,9 @@ from lading.jobs.shared_blobs import SharedBlobs
 from lading.jobs.usage import Usage
 from lading.registry.registry import Registry
 from lading_storage.digests import digest_of
-from tests import images
-from tests.registry.clocks import TestClock
-from tests.registry.pushes import push_blob, push_image, push_manifest
+from tests.support import images
+from tests.support.fake_clock import FakeClock
+from tests.support.registry_pushes import push_blob, push_image, push_manifest
 
 BASE = digest_of(b"base")
 
@@ -57,7 +57,7 @@ def test_rows_come_one_by_one_and_each_blob_counts_once(registry: Registry) -> N
         next(asked)
         return iter("abc")
 
-    usage = Usage(registry, CleanupContext((), [], TestClock().time))
+    usage = Usage(registry, CleanupContext((), [], FakeClock().time))
     rows = usage.of_repositories(names, lambda phase, name: told.append(f"{phase} {name}"))
 
     assert next(rows).name == "a"

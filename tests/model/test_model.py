@@ -39,11 +39,11 @@ from lading.registry.tags.immutable import ImmutableTags
 from lading_storage.digests import digest_of
 from lading_storage.records.core import Key, Manifest
 from lading_storage.records.deleted import DeletedManifest, DeletedTag
-from tests import images
-from tests.model.plain import IMMUTABLE, Dead, Image, Refused, Repository, Row
-from tests.model.truth import Snapshot, spotless, whole
-from tests.registry.clocks import TestClock
-from tests.registry.pushes import push_blob, push_manifest
+from tests.model.reference_model import IMMUTABLE, Image, Refused, Repository, TagEvent, Tombstone
+from tests.support import images
+from tests.support.fake_clock import FakeClock
+from tests.support.invariants import Snapshot, assert_intact, assert_no_garbage
+from tests.support.registry_pushes import push_blob, push_manifest
 
 NIGHTLY = os.environ.get("LADING_NIGHTLY") == "1"
 STEPS = 50
@@ -66,14 +66,14 @@ def chosen(pick: int, among: Collection[str], otherwise: str = digest_of(b"never
     return every[pick % len(every)] if every and pick < 90 else otherwise
 
 
-class Machine(RuleBasedStateMachine):
+class RegistryMachine(RuleBasedStateMachine):
     """Does the same to both."""
 
     fresh: ClassVar[Callable[[], Stores]]
 
     @initialize()
     def begin(self) -> None:
-        self.clock = TestClock()
+        self.clock = FakeClock()
         self.stores = type(self).fresh()
         rules = ImmutableTags.parse([f"*:{IMMUTABLE}", f"b/c:{IMMUTABLE}"])
         self.registry = Registry(self.stores.blobs, self.stores.metadata, rules, self.clock)
@@ -98,21 +98,21 @@ class Machine(RuleBasedStateMachine):
         image = Image.of(content)
         for blob in (images.EMPTY_CONFIG, *LAYERS):
             if digest_of(blob) in image.blobs:
-                self.bring(repository, blob)
+                self.ensure_blob(repository, blob)
         tags = [tag] if tag else []
         self.both(
             lambda: push_manifest(self.registry, repository, content, *tags),
             lambda: self.model[repository].push(image, tag),
         )
 
-    def bring(self, repository: str, blob: bytes) -> None:
+    def ensure_blob(self, repository: str, blob: bytes) -> None:
         """See that a repository has a blob, as clients do: ask, mount, push."""
         try:
             self.registry.blobs.get(repository, digest_of(blob), for_reuse=True)
         except RegistryError:
             if not self.registry.blobs.mount(repository, digest_of(blob), "", lambda name: True):
                 push_blob(self.registry, repository, blob)
-        self.model[repository].bring(digest_of(blob))
+        self.model[repository].add_blob(digest_of(blob))
 
     @rule(name=name, layers=st.sets(st.sampled_from(LAYERS), max_size=2), number=st.integers(0, 1), tag=tag, large=pick)
     def push_an_image(self, name: str, layers: set[bytes], number: int, tag: str, large: int) -> None:
@@ -123,7 +123,7 @@ class Machine(RuleBasedStateMachine):
     def move_a_tag_on(self, name: str, numbers: list[int], tag: str) -> None:
         for number in numbers:
             self.put(name, images.manifest([LAYERS[0]], annotations={"n": str(number)}), tag)
-            self.turn_the_clock(1)
+            self.advance_clock(1)
 
     @rule(name=name, picks=st.lists(pick, min_size=1, max_size=2), tag=tag)
     def push_an_index(self, name: str, picks: list[int], tag: str) -> None:
@@ -158,7 +158,7 @@ class Machine(RuleBasedStateMachine):
     def mount(self, name: str, source: str, layer: bytes) -> None:
         link = self.registry.blobs.mount(name, digest_of(layer), source, lambda name: True)
         if link is not None:
-            self.model[name].bring(digest_of(layer))
+            self.model[name].add_blob(digest_of(layer))
         assert link is None or b"".join(self.registry.blobs.open(link, 0, link.size)) == layer
 
     @rule(name=name, layer=st.sampled_from(LAYERS))
@@ -188,7 +188,7 @@ class Machine(RuleBasedStateMachine):
         digest = chosen(of, subjects if subject and subjects else model.live)
         self.both(lambda: self.registry.deletion.manifest(name, digest), lambda: model.delete(digest))
         if again:
-            self.turn_the_clock(1)
+            self.advance_clock(1)
             self.both(lambda: self.registry.undelete.manifest(name, digest), lambda: model.restore(digest))
 
     @precondition(lambda self: any(model.live for model in self.model.values()))
@@ -206,7 +206,7 @@ class Machine(RuleBasedStateMachine):
         self.put(name, images.manifest([LAYERS[0]], annotations={"n": "0"}), "v1")
         self.both(lambda: self.registry.deletion.manifest(name, digest), lambda: model.delete(digest))
         if again:
-            self.turn_the_clock(1)
+            self.advance_clock(1)
             self.both(lambda: self.registry.undelete.manifest(name, digest), lambda: model.restore(digest))
 
     @rule(name=name, of=st.integers(0, 1))
@@ -217,13 +217,13 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: any(model.dead_tags or model.dead for model in self.model.values()))
     @rule(name=name, of=pick)
     def restore_a_manifest(self, name: str, of: int) -> None:
-        digest = chosen(of, self.model[name].dead)
+        digest = chosen(of, self.model[name].tombstones)
         self.both(lambda: self.registry.undelete.manifest(name, digest), lambda: self.model[name].restore(digest))
 
     @precondition(lambda self: any(model.dead_tags or model.dead for model in self.model.values()))
     @rule(name=name, of=pick, force=st.booleans())
     def restore_a_tag(self, name: str, of: int, force: bool) -> None:
-        tag = chosen(of, self.model[name].dead_tags, IMMUTABLE)
+        tag = chosen(of, self.model[name].tag_tombstones, IMMUTABLE)
         self.both(
             lambda: self.registry.undelete.tag(name, tag, force=force),
             lambda: self.model[name].restore_tag(tag, force),
@@ -237,7 +237,7 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: any(len(rows) > 1 for model in self.model.values() for rows in model.rows.values()))
     @rule(name=name, of=pick, steps=st.integers(1, 2))
     def roll_back(self, name: str, of: int, steps: int) -> None:
-        moved = {tag for tag, rows in self.model[name].rows.items() if len(rows) > 1}
+        moved = {tag for tag, rows in self.model[name].histories.items() if len(rows) > 1}
         tag = chosen(of, self.model[name].tags.keys() & moved, IMMUTABLE)
         self.both(
             lambda: self.registry.rollback.by_steps(name, tag, steps), lambda: self.model[name].roll_back(tag, steps)
@@ -246,8 +246,8 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: any(model.tags for model in self.model.values()))
     @rule(name=name, of=pick, minutes=st.integers(-1, 1))
     def pull_as_of_a_time(self, name: str, of: int, minutes: int) -> None:
-        tag = chosen(of, self.model[name].rows, IMMUTABLE)
-        moments = [row.moved for row in self.model[name].rows.get(tag, [])] or [self.clock.time]
+        tag = chosen(of, self.model[name].histories, IMMUTABLE)
+        moments = [row.moved for row in self.model[name].histories.get(tag, [])] or [self.clock.time]
         moment = moments[of % len(moments)] + timedelta(minutes=minutes)
         done = self.both(
             lambda: self.registry.manifests.find(name, f"{tag}.asof-{moment:%Y%m%dT%H%M%SZ}"),
@@ -257,10 +257,10 @@ class Machine(RuleBasedStateMachine):
 
     @rule(minutes=st.sampled_from((61, 25 * 60, 4 * 24 * 60)))
     def time_goes_by(self, minutes: int) -> None:
-        self.turn_the_clock(minutes)
+        self.advance_clock(minutes)
 
-    def turn_the_clock(self, minutes: int) -> None:
-        self.clock.turn(minutes=minutes)
+    def advance_clock(self, minutes: int) -> None:
+        self.clock.advance(minutes=minutes)
         for model in self.model.values():
             model.now = self.clock.time
 
@@ -272,9 +272,9 @@ class Machine(RuleBasedStateMachine):
         claimed = chosen(of, model.live)
         if claimed in model.live:
             content = model.images[claimed].content
-            self.turn_the_clock(minutes)
+            self.advance_clock(minutes)
             self.put(name, images.index([content], annotations={"n": str(minutes)}) if in_index else content, "v2")
-            self.turn_the_clock(61)
+            self.advance_clock(61)
             self.clean_up_by(name, "v2")
 
     @rule(name=name, tag=st.sampled_from(("", "v2")))
@@ -287,8 +287,8 @@ class Machine(RuleBasedStateMachine):
         )
         going, tags = set(made.policy_by_digest), [each.tag for each in made.tag_deletions]
         assert going <= self.model[name].live
-        assert all(self.model[name].may_go(digest, going, tag) for digest in going)
-        assert tags == ([tag] if self.model[name].goes_alone(tag) else [])
+        assert all(self.model[name].may_be_deleted(digest, going, tag) for digest in going)
+        assert tags == ([tag] if self.model[name].is_deleted_alone(tag) else [])
         assert cleanup.apply(self.registry, made).changed == 0
         found = self.stores.metadata.read([Key(DeletedManifest, digest, name) for digest in going])
         causes = {digest: dead.cause for digest in going if (dead := found[Key(DeletedManifest, digest, name)])}
@@ -300,7 +300,7 @@ class Machine(RuleBasedStateMachine):
         assert report is not None
         assert report.finished
         for model in self.model.values():
-            model.forget(WAITS.undelete)
+            model.purge(WAITS.undelete)
             if model.may_be_gone and not self.registry.tags.history(model.name, "", "", 1).items:
                 model.erase()
 
@@ -311,7 +311,7 @@ class Machine(RuleBasedStateMachine):
             assert sorted(tags) == sorted(model.tags)
             assert {manifest.id for manifest in scan_all(self.stores.metadata, Manifest, each)} == model.live
             for layer in map(digest_of, LAYERS):
-                if layer not in model.perhaps:
+                if layer not in model.collectable:
                     assert self._is_visible(each, layer) == (layer in model.visible)
         live = [each for each in sorted(NAMES) if self.model[each].exists and not self.model[each].deleted]
         assert self.registry.repositories("", 9).items == live
@@ -331,17 +331,17 @@ class Machine(RuleBasedStateMachine):
         try:
             self._compare()
             for _ in range(8):
-                self.turn_the_clock(4 * 24 * 60)
+                self.advance_clock(4 * 24 * 60)
                 self.collect()
             self._compare()
-            spotless(Snapshot(self.stores, NAMES))
+            assert_no_garbage(Snapshot(self.stores, NAMES))
         finally:
             self.stores.close()
 
     def _compare(self) -> None:
         """All that there is is what the model says, and whole."""
         found = Snapshot(self.stores, NAMES)
-        whole(found)
+        assert_intact(found)
         for each, model in self.model.items():
             live = {key.id for key in found.manifests if key.repository == each}
             assert live == model.live
@@ -349,8 +349,8 @@ class Machine(RuleBasedStateMachine):
             things = list(self.registry.undelete.tombstones(each))
             manifests = [thing for thing in things if isinstance(thing, DeletedManifest)]
             tags = [thing for thing in things if isinstance(thing, DeletedTag)]
-            assert {dead.id: Dead(dead.id, dead.deleted, dead.cause) for dead in manifests} == model.dead
-            assert {dead.id: Dead(dead.digest, dead.deleted, dead.cause) for dead in tags} == model.dead_tags
+            assert {dead.id: Tombstone(dead.id, dead.deleted, dead.cause) for dead in manifests} == model.tombstones
+            assert {dead.id: Tombstone(dead.digest, dead.deleted, dead.cause) for dead in tags} == model.tag_tombstones
             for digest in live:
                 manifest = self.registry.manifests.find(each, digest)
                 assert self.registry.manifests.content(manifest) == model.images[digest].content
@@ -358,9 +358,11 @@ class Machine(RuleBasedStateMachine):
                 referrers = {other for other in live if model.images[other].subject == digest}
                 listed = self.registry.manifests.referrers(each, digest, "", "").items
                 assert {referrer.manifest.id for referrer in listed} == referrers
-            for tag in {key.id for key in found.histories if key.repository == each} | set(model.rows):
+            for tag in {key.id for key in found.histories if key.repository == each} | set(model.histories):
                 rows = reversed(self.registry.tags.history(each, tag, "", 1000).items)
-                assert [Row(row.action, row.before, row.digest, row.moved) for row in rows] == model.rows.get(tag, [])
+                assert [TagEvent(row.action, row.before, row.digest, row.moved) for row in rows] == model.histories.get(
+                    tag, []
+                )
 
 
 def numbered(folder: Path) -> Iterator[dict[str, str]]:
@@ -380,9 +382,9 @@ def test_the_registry_does_as_the_model_does(
         read = registry_settings.load_settings(environment)
         return Stores(open_blobs(read.blobs), open_metadata(read.metadata))
 
-    monkeypatch.setattr(Machine, "fresh", staticmethod(fresh), raising=False)
+    monkeypatch.setattr(RegistryMachine, "fresh", staticmethod(fresh), raising=False)
     run_state_machine_as_test(
-        Machine,
+        RegistryMachine,
         settings=settings(
             max_examples=EXAMPLES,
             stateful_step_count=STEPS,

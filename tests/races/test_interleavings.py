@@ -1,8 +1,8 @@
 """Every act in the middle of every other one: what lives stays whole, and nothing is left over.
 
 An act is a row of reads and commits. Before each of them another act is done as a whole. Then all must be true that
-tests.model.truth says, at once and after collection has had its time; and of two acts that are one commit each, both
-callers must have been told, and all see, what would be if one act had come after the other. Or the first act stops
+tests.support.invariants says, at once and after collection has had its time; and of two acts that are one commit each,
+both callers must have been told, and all see, what would be if one act had come after the other. Or the first act stops
 there for ever, as where its process is killed.
 
 SQLite goes through one combination of so many, nightly (LADING_NIGHTLY=1) through all; Firestore through a few of them.
@@ -25,10 +25,10 @@ from lading.jobs.backup import Stores
 from lading.registry.errors import RegistryError
 from lading.registry.lifecycle import delete
 from lading.registry.registry import Registry
-from tests.model.truth import Snapshot, spotless, whole
-from tests.races.acts import ACTS, ATOMIC, REPOSITORIES, STATES, World
-from tests.races.between import Between
-from tests.registry.clocks import TestClock
+from tests.support.fake_clock import FakeClock
+from tests.support.interleaving import InterleavingStore
+from tests.support.invariants import Snapshot, assert_intact, assert_no_garbage
+from tests.support.operations import ATOMIC_OPERATIONS, OPERATIONS, REPOSITORIES, STATES, Scenario
 
 NIGHTLY = os.environ.get("LADING_NIGHTLY") == "1"
 ONE_OF = 1 if NIGHTLY else 151
@@ -56,20 +56,20 @@ def opened(environment: dict[str, str]) -> Stores:
     return Stores(open_blobs(read.blobs), open_metadata(read.metadata))
 
 
-def world(stores: Stores, clock: TestClock, between: Between | None = None) -> World:
-    return World(Registry(stores.blobs, between or stores.metadata, clock=clock), clock)
+def world(stores: Stores, clock: FakeClock, between: InterleavingStore | None = None) -> Scenario:
+    return Scenario(Registry(stores.blobs, between or stores.metadata, clock=clock), clock)
 
 
-def told(act: str, there: World) -> str:
+def told(act: str, there: Scenario) -> str:
     """Do it; answers what the caller is told."""
     try:
-        answer = ACTS[act](there)
+        answer = OPERATIONS[act](there)
     except RegistryError as error:
         return f"{error.descriptor.status} {error.descriptor.code}"
     return str(answer)
 
 
-def combine(stores: Stores, clock: TestClock, each: Combination) -> Outcome:
+def combine(stores: Stores, clock: FakeClock, each: Combination) -> Outcome:
     """Do one act in the middle of the other."""
     second = "not done"
 
@@ -77,7 +77,7 @@ def combine(stores: Stores, clock: TestClock, each: Combination) -> Outcome:
         nonlocal second
         second = told(each.second, world(stores, clock))
 
-    between = Between(stores.metadata, each.point, then)
+    between = InterleavingStore(stores.metadata, each.point, then)
     first = told(each.first, world(stores, clock, between))
     if second == "not done":
         then()
@@ -86,18 +86,18 @@ def combine(stores: Stores, clock: TestClock, each: Combination) -> Outcome:
 
 def seen(now: Snapshot) -> str:
     tags = sorted((*tag.key.repository, tag.id, tag.digest) for tag in now.tags.values())
-    dead_tags = sorted((tag.id, tag.digest) for tag in now.dead_tags.values())
-    others = (now.manifests, now.dead_manifests, now.links, now.dead_links)
+    dead_tags = sorted((tag.id, tag.digest) for tag in now.deleted_tags.values())
+    others = (now.manifests, now.deleted_manifests, now.links, now.hidden_links)
     return f"{tags} {dead_tags} {[sorted((key.repository, key.id) for key in kind) for kind in others]}"
 
 
-def check(stores: Stores, clock: TestClock) -> None:
+def check(stores: Stores, clock: FakeClock) -> None:
     """See whether all is well, now and after collections."""
-    whole(Snapshot(stores, REPOSITORIES))
+    assert_intact(Snapshot(stores, REPOSITORIES))
     for _ in range(5):
-        clock.turn(hours=2)
+        clock.advance(hours=2)
         world(stores, clock).collect()
-    spotless(Snapshot(stores, REPOSITORIES))
+    assert_no_garbage(Snapshot(stores, REPOSITORIES))
 
 
 class Killed(BaseException):
@@ -109,16 +109,16 @@ class Copies:
 
     def __init__(self, folder: Path, state: str) -> None:
         self._folder = folder
-        clock = TestClock()
+        clock = FakeClock()
         stores = local(folder / "state")
         STATES[state](world(stores, clock))
         stores.close()
         self._time = clock.time
 
     @contextlib.contextmanager
-    def copy(self) -> Iterator[tuple[Stores, TestClock]]:
+    def copy(self) -> Iterator[tuple[Stores, FakeClock]]:
         shutil.copytree(self._folder / "state", self._folder / "copy")
-        stores, clock = local(self._folder / "copy"), TestClock()
+        stores, clock = local(self._folder / "copy"), FakeClock()
         clock.time = self._time
         try:
             yield stores, clock
@@ -129,21 +129,21 @@ class Copies:
     def calls(self, act: str) -> int:
         """How many calls an act makes when it is alone."""
         with self.copy() as (stores, clock):
-            counting = Between(stores.metadata)
+            counting = InterleavingStore(stores.metadata)
             told(act, world(stores, clock, counting))
         return counting.calls
 
     def combinations(self) -> Iterator[Combination]:
-        for first in ACTS:
+        for first in OPERATIONS:
             for point in range(self.calls(first)):
-                yield from (Combination(first, point, second) for second in ACTS)
+                yield from (Combination(first, point, second) for second in OPERATIONS)
 
     def combine(self, each: Combination) -> None:
         """Do one act in the middle of the other, and see whether all is well."""
         with self.copy() as (stores, clock):
             outcome = combine(stores, clock, each)
             check(stores, clock)
-        if {each.first, each.second} <= ATOMIC:
+        if {each.first, each.second} <= ATOMIC_OPERATIONS:
             orders = []
             for point in (0, self.calls(each.first)):
                 with self.copy() as (stores, clock):
@@ -158,7 +158,7 @@ class Copies:
 
         with self.copy() as (stores, clock):
             with contextlib.suppress(Killed):
-                told(each.first, world(stores, clock, Between(stores.metadata, each.point, never)))
+                told(each.first, world(stores, clock, InterleavingStore(stores.metadata, each.point, never)))
             check(stores, clock)
 
 
@@ -191,14 +191,14 @@ def test_any_act_in_the_middle_of_any_other(state: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("state", STATES)
 def test_any_act_stopped_anywhere(state: str, tmp_path: Path) -> None:
     copies = Copies(tmp_path, state)
-    each_point = islice(copies.combinations(), 0, None, len(ACTS))
+    each_point = islice(copies.combinations(), 0, None, len(OPERATIONS))
     chosen = islice(each_point, list(STATES).index(state), None, min(ONE_OF, 11))
 
     assert failures(copies.stop, chosen) == []
 
 
 def test_the_same_on_firestore(emulators: Emulators, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    names, states = list(ACTS), list(STATES)
+    names, states = list(OPERATIONS), list(STATES)
     for number in range(ON_FIRESTORE):
         # Primes, so that few combinations spread over all.
         state, first, second = (
@@ -211,7 +211,7 @@ def test_the_same_on_firestore(emulators: Emulators, tmp_path: Path, monkeypatch
         environment = dict(emulators.fresh_stores())
         for name, value in environment.items():
             monkeypatch.setenv(name, value)
-        stores, clock = opened(environment), TestClock()
+        stores, clock = opened(environment), FakeClock()
         STATES[state](world(stores, clock))
         combine(stores, clock, each)
         check(stores, clock)

@@ -10,18 +10,18 @@ from lading.jobs.backup import Stores
 from lading.registry.registry import Registry
 from lading_storage.protocols import Replace
 from lading_storage.records.core import Blob, Key, Link
-from tests import images
-from tests.model.truth import Snapshot, whole
-from tests.races.acts import AT_ONCE, collect
-from tests.races.between import Between
-from tests.registry.clocks import TestClock
-from tests.registry.damage import Killed
-from tests.registry.pushes import pull_blob, push_blob, push_image, push_manifest
+from tests.support import images
+from tests.support.fake_clock import FakeClock
+from tests.support.interleaving import InterleavingStore
+from tests.support.invariants import Snapshot, assert_intact
+from tests.support.object_damage import Killed
+from tests.support.operations import NO_GRACE, collect
+from tests.support.registry_pushes import pull_blob, push_blob, push_image, push_manifest
 
 MOUNTS = 300
 
 
-def anyone(repository: str) -> bool:
+def any_repository(repository: str) -> bool:
     return True
 
 
@@ -34,7 +34,7 @@ def test_hundreds_of_mounts_of_one_layer_are_not_refused(registry: Registry) -> 
 
     def mount(number: int) -> Link | None:
         begin.wait()
-        return registry.blobs.mount(f"r{number}", layer.id, "base", anyone)
+        return registry.blobs.mount(f"r{number}", layer.id, "base", any_repository)
 
     with ThreadPoolExecutor(MOUNTS) as pool:
         mounted = list(pool.map(mount, range(MOUNTS)))
@@ -48,7 +48,7 @@ def test_a_mount_writes_no_blob(registry: Registry, stores: Stores) -> None:
     key = Key(Blob, push_image(registry, "a", "v1").blobs[0])
     before = stores.metadata.read([key])[key]
 
-    assert registry.blobs.mount("b", key.id, "a", anyone)
+    assert registry.blobs.mount("b", key.id, "a", any_repository)
 
     after = stores.metadata.read([key])[key]
     assert before is not None
@@ -59,7 +59,7 @@ def test_a_mount_writes_no_blob(registry: Registry, stores: Stores) -> None:
 @pytest.mark.parametrize("point", range(5))
 def test_a_mount_leads_to_the_blob_that_is_there(stores: Stores, point: int) -> None:
     """Between any two of its calls, the origin is collected and pushed anew."""
-    clock, content = TestClock(), images.blob()
+    clock, content = FakeClock(), images.blob()
     there = Registry(stores.blobs, stores.metadata, clock=clock)
     for repository in ("a", "b"):
         push_image(there, repository, "v1")
@@ -67,36 +67,36 @@ def test_a_mount_leads_to_the_blob_that_is_there(stores: Stores, point: int) -> 
 
     def renew() -> None:
         for _ in range(2):
-            collect(there, AT_ONCE, clock, ("links", "condemned", "blobs", "objects"))
+            collect(there, NO_GRACE, clock, ("links", "condemned", "blobs", "objects"))
         push_blob(there, "a", content)
 
-    between = Between(stores.metadata, point, renew)
-    Registry(stores.blobs, between, clock=clock).blobs.mount("b", layer.id, "a", anyone)
+    between = InterleavingStore(stores.metadata, point, renew)
+    Registry(stores.blobs, between, clock=clock).blobs.mount("b", layer.id, "a", any_repository)
 
-    whole(Snapshot(stores, ["a", "b"]))
+    assert_intact(Snapshot(stores, ["a", "b"]))
     assert pull_blob(there, "a", layer.id) == content
 
 
 @pytest.mark.parametrize("put_back", ["push", "mount"])
 def test_a_link_of_a_mount_that_was_killed_before_it_was_corrected(stores: Stores, put_back: str) -> None:
     """It leads to an object that is gone, until the blob is pushed or mounted again."""
-    clock, content = TestClock(), images.blob()
+    clock, content = FakeClock(), images.blob()
     there = Registry(stores.blobs, stores.metadata, clock=clock)
     push_image(there, "b", "v1")
     layer = push_blob(there, "a", content)
 
     def renew() -> None:
         for _ in range(2):
-            collect(there, AT_ONCE, clock, ("links", "condemned", "blobs", "objects"))
+            collect(there, NO_GRACE, clock, ("links", "condemned", "blobs", "objects"))
         push_blob(there, "a", content)
 
     def kill() -> None:
         raise Killed
 
     # Reads the origin, reads again, commits, and would look at the blob.
-    between = Between(Between(stores.metadata, 2, renew), 3, kill)
+    between = InterleavingStore(InterleavingStore(stores.metadata, 2, renew), 3, kill)
     with pytest.raises(Killed):
-        Registry(stores.blobs, between, clock=clock).blobs.mount("b", layer.id, "a", anyone)
+        Registry(stores.blobs, between, clock=clock).blobs.mount("b", layer.id, "a", any_repository)
     key = Key(Link, layer.id, "b")
     stale, origin = stores.metadata.read([key])[key], there.blobs.get("a", layer.id)
     assert stale is not None
@@ -105,15 +105,15 @@ def test_a_link_of_a_mount_that_was_killed_before_it_was_corrected(stores: Store
     if put_back == "push":
         push_blob(there, "b", content)
     else:
-        assert there.blobs.mount("b", layer.id, "a", anyone)
+        assert there.blobs.mount("b", layer.id, "a", any_repository)
 
     assert pull_blob(there, "b", layer.id) == pull_blob(there, "a", layer.id) == content
-    whole(Snapshot(stores, ["a", "b"]))
+    assert_intact(Snapshot(stores, ["a", "b"]))
 
 
 @pytest.mark.parametrize("point", range(4))
 def test_a_mount_beside_a_scrub_that_marks_the_blob(stores: Stores, point: int) -> None:
-    clock, content = TestClock(), images.blob()
+    clock, content = FakeClock(), images.blob()
     there = Registry(stores.blobs, stores.metadata, clock=clock)
     layer = push_blob(there, "a", content)
     key = Key(Blob, layer.id)
@@ -123,8 +123,8 @@ def test_a_mount_beside_a_scrub_that_marks_the_blob(stores: Stores, point: int) 
         assert blob is not None
         stores.metadata.commit([Replace(replace(blob, damaged="missing"))])
 
-    mounted = Registry(stores.blobs, Between(stores.metadata, point, mark), clock=clock).blobs.mount(
-        "b", layer.id, "a", anyone
+    mounted = Registry(stores.blobs, InterleavingStore(stores.metadata, point, mark), clock=clock).blobs.mount(
+        "b", layer.id, "a", any_repository
     )
 
     made = Key(Link, layer.id, "b")

@@ -12,9 +12,9 @@ from lading.registry.registry import Registry
 from lading.registry.tags.immutable import ImmutableTags
 from lading_storage.digests import digest_of
 from lading_storage.records.core import Manifest
-from tests import images
-from tests.registry.pushes import push_blob, push_manifest
-from tests.registry.test_races import at_once
+from tests.registry.test_races import run_concurrently
+from tests.support import images
+from tests.support.registry_pushes import push_blob, push_manifest
 
 CLIENTS = 32
 READERS = 3
@@ -54,7 +54,7 @@ def test_each_move_is_in_the_history_once_and_in_an_order_that_explains_what_was
     readers = [threading.Thread(target=read, args=(saw,)) for saw in seen]
     for reader in readers:
         reader.start()
-    answers = at_once(*(partial(move, client) for client in range(CLIENTS)))
+    answers = run_concurrently(*(partial(move, client) for client in range(CLIENTS)))
     done.set()
     for reader in readers:
         reader.join()
@@ -82,7 +82,7 @@ def test_of_all_who_create_an_immutable_tag_one_wins(stores: Stores) -> None:
     push_blob(registry, "a", images.EMPTY_CONFIG)
     for tag in ("v1", "v2", "v3"):
         manifests = contents(tag, CLIENTS)
-        answers = at_once(*(partial(push_manifest, registry, "a", content, tag) for content in manifests))
+        answers = run_concurrently(*(partial(push_manifest, registry, "a", content, tag) for content in manifests))
 
         winners = [answer for answer in answers if isinstance(answer, Manifest)]
         registry_errors = [answer for answer in answers if isinstance(answer, RegistryError)]

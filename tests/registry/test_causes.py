@@ -13,16 +13,16 @@ from lading_storage.errors import Unavailable
 from lading_storage.protocols import Replace
 from lading_storage.records.core import Key, Manifest
 from lading_storage.records.deleted import DeletedManifest, DeletedTag
-from tests import images
-from tests.model.truth import Snapshot, whole
-from tests.races.between import Between
-from tests.registry.clocks import TestClock
-from tests.registry.pushes import push_blob, push_image, push_manifest
+from tests.support import images
+from tests.support.fake_clock import FakeClock
+from tests.support.interleaving import InterleavingStore
+from tests.support.invariants import Snapshot, assert_intact
+from tests.support.registry_pushes import push_blob, push_image, push_manifest
 
 
 @pytest.fixture
 def registry(stores: Stores) -> Registry:
-    return Registry(stores.blobs, stores.metadata, clock=TestClock())
+    return Registry(stores.blobs, stores.metadata, clock=FakeClock())
 
 
 def signed(registry: Registry, count: int) -> tuple[Manifest, set[str]]:
@@ -100,14 +100,14 @@ def test_an_interrupted_delete_is_undone_though_the_manifest_lives(
     everything = live(registry)
     calls, point = 1000, 0
     while point < calls:
-        between = Between(stores.metadata, point, stop)
+        between = InterleavingStore(stores.metadata, point, stop)
         try:
-            Registry(stores.blobs, between, clock=TestClock()).deletion.manifest("a", subject.digest)
+            Registry(stores.blobs, between, clock=FakeClock()).deletion.manifest("a", subject.digest)
         except Unavailable:
             pass
         else:
             break
-        whole(Snapshot(stores, ["a"]))
+        assert_intact(Snapshot(stores, ["a"]))
         if point > 20 and len(live(registry)) < len(everything):
             assert subject.digest in live(registry), "the manifest itself goes last"
         if any(registry.undelete.tombstones("a")):
@@ -146,7 +146,7 @@ def test_forgetting_goes_on_after_a_lost_race(registry: Registry, stores: Stores
         stores.metadata.commit([Replace(thing)])
 
     # Behind the read of the thing, before the commit that forgets it.
-    between = Between(stores.metadata, 4, touch)
+    between = InterleavingStore(stores.metadata, 4, touch)
     Registry(stores.blobs, between).undelete.purge_by_cause("a", deletion_causes.of_manifest(image.digest))
 
     assert not any(registry.undelete.tombstones("a"))
@@ -161,20 +161,20 @@ def test_forgetting_leaves_what_an_index_needs_that_was_deleted_by_itself(regist
     registry.undelete.purge_by_cause("a", deletion_causes.of_manifest(child.digest))
 
     assert set(registry.undelete.manifest("a", index.digest)) == {child.digest, index.digest}
-    whole(Snapshot(stores, ["a"]))
+    assert_intact(Snapshot(stores, ["a"]))
 
 
 def test_what_is_forgotten_meanwhile_does_not_count_as_restored(registry: Registry, stores: Stores) -> None:
     for point in range(3):
         image = push_image(registry, "a")
         registry.deletion.manifest("a", image.digest)
-        between = Between(
+        between = InterleavingStore(
             stores.metadata,
             point,
             lambda digest=image.digest: registry.undelete.purge_by_cause("a", deletion_causes.of_manifest(digest)),  # type: ignore[misc]
         )
         with pytest.raises(RegistryError) as error:
-            Registry(stores.blobs, between, clock=TestClock()).undelete.manifest("a", image.digest)
+            Registry(stores.blobs, between, clock=FakeClock()).undelete.manifest("a", image.digest)
         assert error.value.descriptor is NOT_DELETED
         assert image.digest not in live(registry)
 
@@ -190,12 +190,12 @@ def test_a_tag_that_is_taken_while_its_manifest_is_restored_stays(registry: Regi
         def take(name: str = name) -> None:
             push_manifest(registry, "a", other.content or b"", name)
 
-        between = Between(stores.metadata, point, take)
-        registry_between = Registry(stores.blobs, between, clock=TestClock())
+        between = InterleavingStore(stores.metadata, point, take)
+        registry_between = Registry(stores.blobs, between, clock=FakeClock())
         assert registry_between.undelete.manifest("a", image.digest) == [image.digest]
         calls = between.calls
         if calls <= point:
             break
         assert registry.manifests.find("a", name).digest == other.digest
     assert calls > 8
-    whole(Snapshot(stores, ["a"]))
+    assert_intact(Snapshot(stores, ["a"]))

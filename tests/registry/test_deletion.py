@@ -13,34 +13,34 @@ from lading_storage.errors import TooLarge
 from lading_storage.protocols import Write
 from lading_storage.records.core import Key, Link, Manifest, Repository
 from lading_storage.records.deleted import DeletedLink
-from tests import images
-from tests.model.truth import Snapshot, whole
-from tests.races.acts import AT_ONCE, collect
-from tests.races.between import Between
-from tests.registry.clocks import TestClock
-from tests.registry.pushes import push_blob, push_image, push_manifest
+from tests.support import images
+from tests.support.fake_clock import FakeClock
+from tests.support.interleaving import InterleavingStore
+from tests.support.invariants import Snapshot, assert_intact
+from tests.support.operations import NO_GRACE, collect
+from tests.support.registry_pushes import push_blob, push_image, push_manifest
 
 CHILDREN = 100
 LARGE = 450_000
 """Bytes of a child: all together more than twice what may be in memory."""
 
-MOST = 20 * 1024 * 1024
+MAX_PEAK_MEMORY = 20 * 1024 * 1024
 
 
-class Small(Between):
+class WriteLimitStore(InterleavingStore):
     """Takes commits of few writes."""
 
-    most = 30
+    max_writes = 30
 
     def commit(self, writes: Sequence[Write]) -> None:
-        if len(writes) > self.most:
+        if len(writes) > self.max_writes:
             raise TooLarge(f"{len(writes)} writes")
         super().commit(writes)
 
 
 @pytest.fixture
-def clock() -> TestClock:
-    return TestClock()
+def clock() -> FakeClock:
+    return FakeClock()
 
 
 def peak(act: Callable[[], Any]) -> int:
@@ -60,59 +60,59 @@ def test_large_children_are_never_all_in_memory(registry: Registry, stores: Stor
     index = images.index(contents)
     contents.clear()
 
-    assert peak(lambda: push_manifest(registry, "a", index, "v1", "v2")) < MOST
+    assert peak(lambda: push_manifest(registry, "a", index, "v1", "v2")) < MAX_PEAK_MEMORY
     digest = registry.manifests.find("a", "v1").digest
     push_manifest(registry, "a", images.manifest([]), "v1")
-    assert peak(lambda: registry.rollback.to_digest("a", "v1", digest)) < MOST
-    assert peak(lambda: registry.deletion.repository("a")) < MOST
+    assert peak(lambda: registry.rollback.to_digest("a", "v1", digest)) < MAX_PEAK_MEMORY
+    assert peak(lambda: registry.deletion.repository("a")) < MAX_PEAK_MEMORY
     assert stores.metadata.scan(Manifest, "a", limit=1) == []
-    assert peak(lambda: registry.undelete.repository("a")) < MOST
+    assert peak(lambda: registry.undelete.repository("a")) < MAX_PEAK_MEMORY
     assert registry.manifests.find("a", "v1").digest == digest
     assert all(registry.manifests.find("a", child) for child in digests)
 
 
-def test_a_manifest_with_more_layers_than_one_commit_hides(stores: Stores, clock: TestClock) -> None:
+def test_a_manifest_with_more_layers_than_one_commit_hides(stores: Stores, clock: FakeClock) -> None:
     plain = Registry(stores.blobs, stores.metadata, clock=clock)
     image = push_image(plain, "a", "v1", layers=60)
-    small = Small(stores.metadata)
+    small = WriteLimitStore(stores.metadata)
 
     Registry(stores.blobs, small, clock=clock).deletion.manifest("a", image.digest)
 
     assert stores.metadata.scan(Link, "a", limit=99) == []
     assert {link.id for link in stores.metadata.scan(DeletedLink, "a", limit=99)} == set(image.blobs)
-    whole(Snapshot(stores, ["a"]))
+    assert_intact(Snapshot(stores, ["a"]))
     plain.undelete.manifest("a", image.digest)
-    whole(Snapshot(stores, ["a"]))
+    assert_intact(Snapshot(stores, ["a"]))
 
 
-def test_a_large_manifest_pushed_again_before_its_links_are_hidden_keeps_them(stores: Stores, clock: TestClock) -> None:
+def test_a_large_manifest_pushed_again_before_its_links_are_hidden_keeps_them(stores: Stores, clock: FakeClock) -> None:
     plain = Registry(stores.blobs, stores.metadata, clock=clock)
     image = push_image(plain, "a", layers=60)
-    calls = Small(stores.metadata)
+    calls = WriteLimitStore(stores.metadata)
     Registry(stores.blobs, calls, clock=clock).deletion.manifest("a", image.digest)
     for point in range(calls.calls - 20, calls.calls):
         push_manifest(plain, "a", image.content or b"")
-        small = Small(stores.metadata, point, lambda: push_manifest(plain, "a", image.content or b""))
+        small = WriteLimitStore(stores.metadata, point, lambda: push_manifest(plain, "a", image.content or b""))
 
         Registry(stores.blobs, small, clock=clock).deletion.manifest("a", image.digest)
 
-        whole(Snapshot(stores, ["a"]))
+        assert_intact(Snapshot(stores, ["a"]))
 
 
-def test_what_is_too_large_for_one_commit_is_deleted_in_several(stores: Stores, clock: TestClock) -> None:
+def test_what_is_too_large_for_one_commit_is_deleted_in_several(stores: Stores, clock: FakeClock) -> None:
     plain = Registry(stores.blobs, stores.metadata, clock=clock)
     for number in range(12):
         push_image(plain, "a", f"v{number}", layers=2)
 
-    Registry(stores.blobs, Small(stores.metadata), clock=clock).deletion.repository("a")
+    Registry(stores.blobs, WriteLimitStore(stores.metadata), clock=clock).deletion.repository("a")
 
     assert stores.metadata.scan(Manifest, "a", limit=9) == []
-    whole(Snapshot(stores, ["a"]))
+    assert_intact(Snapshot(stores, ["a"]))
     assert plain.undelete.repository("a") == 12
 
 
 def test_a_repository_whose_deletion_takes_hours_is_gone_at_its_end(
-    stores: Stores, clock: TestClock, monkeypatch: pytest.MonkeyPatch
+    stores: Stores, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A collection beside it finds that something lives still, and lists the repository meanwhile."""
     monkeypatch.setattr(delete, "MAX_BATCH_ITEMS", 2)
@@ -122,11 +122,11 @@ def test_a_repository_whose_deletion_takes_hours_is_gone_at_its_end(
     listed: list[str] = []
 
     def settle() -> None:
-        clock.turn(hours=2)
-        collect(plain, AT_ONCE, clock, ["repositories"])
+        clock.advance(hours=2)
+        collect(plain, NO_GRACE, clock, ["repositories"])
         listed.extend(plain.repositories("", 9).items)
 
-    Registry(stores.blobs, Between(stores.metadata, 20, settle), clock=clock).deletion.repository("a")
+    Registry(stores.blobs, InterleavingStore(stores.metadata, 20, settle), clock=clock).deletion.repository("a")
 
     assert listed == ["a"]
     assert plain.repositories("", 9).items == []
@@ -135,13 +135,13 @@ def test_a_repository_whose_deletion_takes_hours_is_gone_at_its_end(
     assert record.deleted is not None
 
 
-def test_a_push_at_the_end_of_a_deletion_keeps_the_repository_listed(stores: Stores, clock: TestClock) -> None:
+def test_a_push_at_the_end_of_a_deletion_keeps_the_repository_listed(stores: Stores, clock: FakeClock) -> None:
     plain = Registry(stores.blobs, stores.metadata, clock=clock)
     calls = 0
     for point in range(60):
         name = f"r{point}"
         push_image(plain, name, "v1")
-        between = Between(stores.metadata, point, lambda name=name: push_image(plain, name, "v2"))  # type: ignore[misc]
+        between = InterleavingStore(stores.metadata, point, lambda name=name: push_image(plain, name, "v2"))  # type: ignore[misc]
         Registry(stores.blobs, between, clock=clock).deletion.repository(name)
         if between.calls <= point:
             break

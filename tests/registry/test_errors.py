@@ -14,7 +14,7 @@ from lading.registry.errors import (
     ErrorDescriptor,
     RegistryError,
 )
-from tests.servers import lading
+from tests.support.server_process import run_lading
 
 SENTENCES: dict[str, tuple[ErrorDescriptor, Any]] = {
     "unknown error": (UNKNOWN, None),
@@ -42,9 +42,9 @@ def test_an_error_is_a_sentence(sentence: str) -> None:
 
 
 def test_the_command_line_says_it(tmp_path: Path) -> None:
-    assert lading(["init"], tmp_path).returncode == 0
+    assert run_lading(["init"], tmp_path).returncode == 0
 
-    done = lading(["undelete", "a:nope"], tmp_path)
+    done = run_lading(["undelete", "a:nope"], tmp_path)
 
     assert done.returncode == 1
     assert done.stderr.startswith("lading: ")

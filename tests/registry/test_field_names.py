@@ -14,8 +14,8 @@ from lading.registry.content import field_names
 from lading.registry.content.manifest_format import OCI_INDEX, OCI_MANIFEST, ParsedManifest, parse_manifest
 from lading.registry.errors import RegistryError
 from lading_storage.digests import digest_of
-from tests import images
-from tests.needs import program
+from tests.support import images
+from tests.support.requirements import find_program
 
 SOURCE = Path(__file__).parent / "read_manifests.go"
 DOCUMENTS = 6_000
@@ -30,7 +30,7 @@ Pairs = list[tuple[str, Any]]
 def go(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., list[str]]:
     """Run the Go program with arguments and lines of input; returns the lines of its output."""
     binary = tmp_path_factory.mktemp("go") / "read_manifests"
-    compiler = program("go", "https://go.dev/doc/install")
+    compiler = find_program("go", "https://go.dev/doc/install")
     subprocess.run([compiler, "build", "-o", str(binary), str(SOURCE)], check=True, timeout=300)
 
     def run(*arguments: str, lines: str = "") -> list[str]:

@@ -15,19 +15,19 @@ from lading_storage.digests import digest_of
 from lading_storage.protocols import Create
 from lading_storage.records.core import Key, Link, Manifest, Repository, Tag
 from lading_storage.records.deleted import DeletedManifest
-from tests import images
-from tests.model.truth import Snapshot, whole
-from tests.registry.clocks import TestClock
-from tests.registry.pushes import push_blob, push_image, push_manifest
+from tests.support import images
+from tests.support.fake_clock import FakeClock
+from tests.support.invariants import Snapshot, assert_intact
+from tests.support.registry_pushes import push_blob, push_image, push_manifest
 
 
 @pytest.fixture
-def clock() -> TestClock:
-    return TestClock()
+def clock() -> FakeClock:
+    return FakeClock()
 
 
 @pytest.fixture
-def registry(stores: Stores, clock: TestClock) -> Registry:
+def registry(stores: Stores, clock: FakeClock) -> Registry:
     return Registry(stores.blobs, stores.metadata, ImmutableTags.parse(["prod/*:v*", "!prod/*:v*-rc*"]), clock)
 
 
@@ -39,13 +39,13 @@ def code(error: pytest.ExceptionInfo[RegistryError]) -> str:
     return error.value.descriptor.code
 
 
-def test_each_move_is_on_record_newest_first(registry: Registry, clock: TestClock) -> None:
+def test_each_move_is_on_record_newest_first(registry: Registry, clock: FakeClock) -> None:
     first, second = push_image(registry, "a", "v1"), push_image(registry, "a")
     began = clock.time
-    clock.turn(minutes=1)
+    clock.advance(minutes=1)
     by_alice = ChangeContext("push", "alice@example.com", "request-2")
     registry.manifests.put("a", Put(second.content or b"", "", second.digest, ["v1"]), by_alice)
-    clock.turn(minutes=1)
+    clock.advance(minutes=1)
     registry.tags.delete("a", "v1", ChangeContext("delete", "bob@example.com", "request-3"))
     push_image(registry, "a", "other")
 
@@ -64,10 +64,10 @@ def test_each_move_is_on_record_newest_first(registry: Registry, clock: TestCloc
     assert [(row.moved - began).seconds for row in rows] == [120, 60, 0]
 
 
-def test_a_history_comes_in_pages_of_one_tag_or_of_all(registry: Registry, clock: TestClock) -> None:
+def test_a_history_comes_in_pages_of_one_tag_or_of_all(registry: Registry, clock: FakeClock) -> None:
     for number in range(7):
         push_image(registry, "a", "odd" if number % 2 else "even")
-        clock.turn(seconds=1)
+        clock.advance(seconds=1)
 
     for tag, expected in (("even", [4, 3, 2, 1]), ("odd", [3, 2, 1])):
         numbers, after = [], ""
@@ -90,12 +90,12 @@ def test_pushing_the_same_again_is_no_move(registry: Registry) -> None:
     assert [row.number for row in registry.tags.history("a", "v1", "", 10).items] == [1]
 
 
-def test_time_never_goes_back_in_a_history(registry: Registry, clock: TestClock) -> None:
+def test_time_never_goes_back_in_a_history(registry: Registry, clock: FakeClock) -> None:
     push_image(registry, "a", "v1")
     latest = clock.time
-    clock.turn(seconds=-50)
+    clock.advance(seconds=-50)
     push_image(registry, "a", "v1")
-    clock.turn(seconds=10)
+    clock.advance(seconds=10)
     push_image(registry, "a", "v1")
 
     rows = registry.tags.history("a", "v1", "", 10).items
@@ -135,7 +135,7 @@ def test_a_clock_that_was_far_ahead_makes_only_its_own_move_wrong(stores: Stores
     assert registry.tags.digest_at("a", "v1", after_first) == first.digest
     assert registry.rollback.to_time("a", "v1", after_first) == first.digest
     assert registry.manifests.find("a", "v1").digest == first.digest
-    whole(Snapshot(stores, ["a"]))
+    assert_intact(Snapshot(stores, ["a"]))
 
 
 def test_what_is_deleted_by_a_clock_far_ahead_or_just_set_right_is_of_its_time(stores: Stores) -> None:
@@ -165,19 +165,19 @@ def test_what_is_deleted_by_a_clock_far_ahead_or_just_set_right_is_of_its_time(s
     assert is_of_its_time(second)
 
 
-def test_a_tag_can_be_pulled_as_of_a_time(registry: Registry, clock: TestClock) -> None:
+def test_a_tag_can_be_pulled_as_of_a_time(registry: Registry, clock: FakeClock) -> None:
     before = clock.time
-    clock.turn(seconds=10)
+    clock.advance(seconds=10)
     first, at_first = push_image(registry, "a", "v1"), clock.time
-    clock.turn(hours=1)
+    clock.advance(hours=1)
     second, at_second = push_image(registry, "a", "v1"), clock.time
-    clock.turn(hours=1)
+    clock.advance(hours=1)
     registry.tags.delete("a", "v1")
-    at_end = clock.turn(hours=1)
+    at_end = clock.advance(hours=1)
 
     assert registry.manifests.find("a", as_of("v1", at_first)) == first
     assert registry.manifests.content(registry.manifests.find("a", as_of("v1", at_first))) == first.content
-    between = clock.turn(hours=-3, minutes=30)
+    between = clock.advance(hours=-3, minutes=30)
     assert registry.manifests.find("a", as_of("v1", between)).digest == first.digest
     assert registry.manifests.find("a", as_of("v1", at_second)).digest == second.digest
     for moment in (before, at_end):
@@ -190,7 +190,7 @@ def test_a_tag_can_be_pulled_as_of_a_time(registry: Registry, clock: TestClock) 
     assert error.value.detail["reason"] == "the manifest of that time has been deleted"
 
 
-def test_a_name_of_a_time_is_reserved(registry: Registry, stores: Stores, clock: TestClock) -> None:
+def test_a_name_of_a_time_is_reserved(registry: Registry, stores: Stores, clock: FakeClock) -> None:
     manifest = push_image(registry, "a", "v1")
     name = as_of("v1", clock.time)
     for attempt in (
@@ -210,17 +210,17 @@ def test_a_name_of_a_time_is_reserved(registry: Registry, stores: Stores, clock:
     assert registry.manifests.find("a", name).digest == other.digest
 
 
-def test_a_rollback_is_a_move_that_can_be_undone(registry: Registry, clock: TestClock) -> None:
+def test_a_rollback_is_a_move_that_can_be_undone(registry: Registry, clock: FakeClock) -> None:
     images_of = []
     for _ in range(3):
         images_of.append(push_image(registry, "a", "v1").digest)
-        clock.turn(minutes=1)
+        clock.advance(minutes=1)
 
     assert registry.rollback.by_steps("a", "v1", 1) == images_of[1]
     assert registry.manifests.find("a", "v1").digest == images_of[1]
     assert registry.rollback.by_steps("a", "v1", 1) == images_of[2]
     registry.rollback.to_digest("a", "v1", images_of[0], ChangeContext("rollback", "alice", "r"))
-    assert registry.rollback.to_time("a", "v1", clock.turn(seconds=-90)) == images_of[1]
+    assert registry.rollback.to_time("a", "v1", clock.advance(seconds=-90)) == images_of[1]
 
     rows = registry.tags.history("a", "v1", "", 10).items
     assert [row.action for row in rows] == ["rollback"] * 4 + ["push"] * 3
@@ -288,7 +288,7 @@ def test_what_is_no_rule_is_refused(text: str) -> None:
         ImmutableTags.parse([text])
 
 
-def test_a_tag_that_was_there_before_there_was_a_history(registry: Registry, stores: Stores, clock: TestClock) -> None:
+def test_a_tag_that_was_there_before_there_was_a_history(registry: Registry, stores: Stores, clock: FakeClock) -> None:
     push_blob(registry, "a", images.EMPTY_CONFIG)
     content = images.manifest([])
     manifest = push_manifest(registry, "a", content)

@@ -21,33 +21,33 @@ from lading_storage.digests import digest_of
 from lading_storage.protocols import Touch, Write
 from lading_storage.records.core import MARKED, UNVERIFIED, Key, Link, Manifest
 from lading_storage.records.deleted import DeletedManifest
-from tests import images
-from tests.model.truth import Snapshot, spotless, whole
-from tests.races.small import Small
-from tests.registry.clocks import TestClock
-from tests.registry.pushes import pull_blob, push_blob, push_manifest
+from tests.support import images
+from tests.support.commit_limit import CommitLimitStore
+from tests.support.fake_clock import FakeClock
+from tests.support.invariants import Snapshot, assert_intact, assert_no_garbage
+from tests.support.registry_pushes import pull_blob, push_blob, push_manifest
 
 REPOSITORY = "app"
 LAYERS = 12
 TOUCHED = size_of([Touch(Key(Link, digest_of(b""), REPOSITORY))]) * (LAYERS + 1)
-MOST = TOUCHED + LAYERS * 980 + 4000
+COMMIT_LIMIT = TOUCHED + LAYERS * 980 + 4000
 """So many bytes take the touches of all links and the manifest with its entries; writing each link does not fit."""
-LESS = TOUCHED + LAYERS * 730 + 1500
+LOWER_COMMIT_LIMIT = TOUCHED + LAYERS * 730 + 1500
 """So many take the touches of hidden links, and the deleted manifest; writing each of the links does not fit."""
 
 
 @pytest.fixture
-def clock() -> TestClock:
-    return TestClock()
+def clock() -> FakeClock:
+    return FakeClock()
 
 
 @pytest.fixture
-def small(stores: Stores) -> Small:
-    return Small(stores.metadata, MOST)
+def small(stores: Stores) -> CommitLimitStore:
+    return CommitLimitStore(stores.metadata, COMMIT_LIMIT)
 
 
 @pytest.fixture
-def registry(stores: Stores, small: Small, clock: TestClock) -> Registry:
+def registry(stores: Stores, small: CommitLimitStore, clock: FakeClock) -> Registry:
     return Registry(stores.blobs, small, clock=clock)
 
 
@@ -87,7 +87,7 @@ def is_visible(registry: Registry, digest: str) -> bool:
     return True
 
 
-def collect(registry: Registry, clock: TestClock, waits: GracePeriods = GracePeriods()) -> None:  # noqa: B008
+def collect(registry: Registry, clock: FakeClock, waits: GracePeriods = GracePeriods()) -> None:  # noqa: B008
     report = Collector(registry, waits, clock=clock).run()
     assert report is not None
     assert report.finished
@@ -95,26 +95,26 @@ def collect(registry: Registry, clock: TestClock, waits: GracePeriods = GracePer
 
 
 def test_it_is_put_and_its_links_stay_loose(
-    registry: Registry, stores: Stores, small: Small, content: bytes, clock: TestClock
+    registry: Registry, stores: Stores, small: CommitLimitStore, content: bytes, clock: FakeClock
 ) -> None:
     push_manifest(registry, REPOSITORY, content, "v1")
 
     assert small.refused > 0
     assert {link.state for link in links(stores, content).values() if link} == {UNVERIFIED}
-    clock.turn(days=2)
+    clock.advance(days=2)
     collect(registry, clock)
-    clock.turn(days=2)
+    clock.advance(days=2)
     collect(registry, clock)
     pull(registry, content)
     assert {link.state for link in links(stores, content).values() if link} == {""}
 
 
 def test_a_collection_beside_a_killed_deletion_leaves_no_link_visible(
-    registry: Registry, content: bytes, clock: TestClock, monkeypatch: pytest.MonkeyPatch
+    registry: Registry, content: bytes, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Links of a large manifest are loose, and due for a look just before it is deleted."""
     push_manifest(registry, REPOSITORY, content, "v1")
-    clock.turn(days=2)
+    clock.advance(days=2)
 
     def collect_then(*arguments: Any) -> None:
         unverify_links(*arguments)
@@ -127,31 +127,31 @@ def test_a_collection_beside_a_killed_deletion_leaves_no_link_visible(
     monkeypatch.setattr(delete, "hide_links", kill)
     with pytest.raises(Killed):
         registry.deletion.manifest(REPOSITORY, digest_of(content))
-    clock.turn(days=2)
+    clock.advance(days=2)
     collect(registry, clock)
 
     assert visible(registry, content) == set()
 
 
 def test_condemned_links_are_loosened_before_it_is_put(
-    registry: Registry, stores: Stores, content: bytes, clock: TestClock
+    registry: Registry, stores: Stores, content: bytes, clock: FakeClock
 ) -> None:
-    clock.turn(days=2)
+    clock.advance(days=2)
     collect(registry, clock)
     assert {link.state for link in links(stores, content).values() if link} == {MARKED}
 
     push_manifest(registry, REPOSITORY, content, "v1")
 
     assert visible(registry, content) == set(layers_of(content))
-    clock.turn(days=2)
+    clock.advance(days=2)
     collect(registry, clock)
     pull(registry, content)
 
 
 def test_what_does_not_fit_at_all_is_refused_and_changes_nothing(
-    registry: Registry, stores: Stores, small: Small, content: bytes
+    registry: Registry, stores: Stores, small: CommitLimitStore, content: bytes
 ) -> None:
-    small.most = TOUCHED // 2
+    small.max_size = TOUCHED // 2
 
     with pytest.raises(RegistryError) as refused:
         push_manifest(registry, REPOSITORY, content, "v1")
@@ -162,7 +162,7 @@ def test_what_does_not_fit_at_all_is_refused_and_changes_nothing(
 
 
 def test_its_layers_are_hidden_when_it_is_deleted_and_shown_when_it_is_restored(
-    registry: Registry, stores: Stores, content: bytes, clock: TestClock
+    registry: Registry, stores: Stores, content: bytes, clock: FakeClock
 ) -> None:
     push_manifest(registry, REPOSITORY, content, "v1", "v2")
     shared = images.manifest([], annotations={"x": "y"})
@@ -176,14 +176,14 @@ def test_its_layers_are_hidden_when_it_is_deleted_and_shown_when_it_is_restored(
     pull(registry, content)
     assert registry.tags.names(REPOSITORY, "", 9).items == ["other", "v1", "v2"]
     for _ in range(2):
-        clock.turn(days=30)
+        clock.advance(days=30)
         collect(registry, clock)
     pull(registry, content)
-    whole(Snapshot(stores, [REPOSITORY]))
+    assert_intact(Snapshot(stores, [REPOSITORY]))
 
 
 def test_a_put_where_it_was_deleted_removes_the_tombstone(
-    registry: Registry, stores: Stores, small: Small, content: bytes
+    registry: Registry, stores: Stores, small: CommitLimitStore, content: bytes
 ) -> None:
     push_manifest(registry, REPOSITORY, content, "v1")
     registry.deletion.manifest(REPOSITORY, digest_of(content))
@@ -194,31 +194,31 @@ def test_a_put_where_it_was_deleted_removes_the_tombstone(
     assert small.refused > 0
     pull(registry, content)
     assert stores.metadata.scan(DeletedManifest, REPOSITORY, limit=1) == []
-    whole(Snapshot(stores, [REPOSITORY]))
+    assert_intact(Snapshot(stores, [REPOSITORY]))
 
 
 def test_it_is_forgotten_with_its_layers(
-    registry: Registry, stores: Stores, small: Small, content: bytes, clock: TestClock
+    registry: Registry, stores: Stores, small: CommitLimitStore, content: bytes, clock: FakeClock
 ) -> None:
     push_manifest(registry, REPOSITORY, content, "v1")
     registry.deletion.manifest(REPOSITORY, digest_of(content))
-    small.refused, small.most = 0, LESS
+    small.refused, small.max_size = 0, LOWER_COMMIT_LIMIT
 
     for _ in range(5):
-        clock.turn(days=30)
+        clock.advance(days=30)
         collect(registry, clock)
 
     assert small.refused > 0
     snapshot = Snapshot(stores, [REPOSITORY])
-    whole(snapshot)
-    spotless(snapshot)
+    assert_intact(snapshot)
+    assert_no_garbage(snapshot)
 
 
 def test_clean_up_deletes_it_with_its_tags(
-    registry: Registry, stores: Stores, content: bytes, clock: TestClock
+    registry: Registry, stores: Stores, content: bytes, clock: FakeClock
 ) -> None:
     push_manifest(registry, REPOSITORY, content, "v1", "v2")
-    clock.turn(days=31)
+    clock.advance(days=31)
     policies = parse_policies(
         '[{"name": "old", "action": {"type": "Delete"}, "condition": {"tagPrefixes": ["v"], "olderThan": "30d"}}]'
     )
@@ -229,20 +229,20 @@ def test_clean_up_deletes_it_with_its_tags(
     assert visible(registry, content) == set()
     registry.undelete.tag(REPOSITORY, "v1")
     pull(registry, content)
-    whole(Snapshot(stores, [REPOSITORY]))
+    assert_intact(Snapshot(stores, [REPOSITORY]))
 
 
 class Killed(Exception):
     """The process ends before a commit."""
 
 
-class Mortal(Small):
+class CrashingStore(CommitLimitStore):
     """A small store whose process is killed before the commit number `ends`, from 0 on."""
 
     ends = 10**9
 
     def commit(self, writes: Sequence[Write]) -> None:
-        if size_of(writes) <= self.most:
+        if size_of(writes) <= self.max_size:
             self.ends -= 1
             if self.ends < 0:
                 raise Killed
@@ -261,7 +261,7 @@ def undelete(registry: Registry, repository: str, content: bytes) -> None:
     registry.undelete.manifest(repository, digest_of(content))
 
 
-def forget(registry: Registry, repository: str, content: bytes) -> None:
+def purge(registry: Registry, repository: str, content: bytes) -> None:
     key = Key(DeletedManifest, digest_of(content), repository)
     dead = registry.metadata.read([key])[key]
     assert dead is not None
@@ -270,13 +270,13 @@ def forget(registry: Registry, repository: str, content: bytes) -> None:
 
 @pytest.mark.parametrize(
     "steps",
-    [(put,), (put, delete_manifest), (put, delete_manifest, undelete), (put, delete_manifest, forget)],
+    [(put,), (put, delete_manifest), (put, delete_manifest, undelete), (put, delete_manifest, purge)],
     ids=lambda steps: steps[-1].__name__,
 )
 def test_wherever_it_is_killed_collection_goes_on(
-    stores: Stores, clock: TestClock, content: bytes, steps: Sequence[Callable[[Registry, str, bytes], None]]
+    stores: Stores, clock: FakeClock, content: bytes, steps: Sequence[Callable[[Registry, str, bytes], None]]
 ) -> None:
-    mortal = Mortal(stores.metadata, MOST)
+    mortal = CrashingStore(stores.metadata, COMMIT_LIMIT)
     registry = Registry(stores.blobs, mortal, clock=clock)
     repositories = [f"app{number}" for number in range(100)]
     for ends, repository in enumerate(repositories):
@@ -284,17 +284,17 @@ def test_wherever_it_is_killed_collection_goes_on(
             assert registry.blobs.mount(repository, digest, REPOSITORY, lambda name: True)
         for step in steps[:-1]:
             step(registry, repository, content)
-        mortal.ends, mortal.most = ends, LESS if steps[-1] is forget else MOST
+        mortal.ends, mortal.max_size = ends, LOWER_COMMIT_LIMIT if steps[-1] is purge else COMMIT_LIMIT
         with contextlib.suppress(Killed):
             steps[-1](registry, repository, content)
             break
-        mortal.ends, mortal.most = 10**9, MOST
-        whole(Snapshot(stores, [repository]))
+        mortal.ends, mortal.max_size = 10**9, COMMIT_LIMIT
+        assert_intact(Snapshot(stores, [repository]))
     mortal.ends = 10**9
     used = [REPOSITORY, *repositories[: ends + 1]]
     assert ends > 0
     for _ in range(5):
-        clock.turn(days=30)
+        clock.advance(days=30)
         collect(registry, clock)
-        whole(Snapshot(stores, used))
-    spotless(Snapshot(stores, used))
+        assert_intact(Snapshot(stores, used))
+    assert_no_garbage(Snapshot(stores, used))

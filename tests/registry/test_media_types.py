@@ -20,11 +20,11 @@ from lading.registry.registry import Registry
 from lading_storage.digests import digest_of
 from lading_storage.errors import TooLarge
 from lading_storage.records.core import Manifest, Tag
-from tests import images
-from tests.model.truth import Snapshot, spotless
-from tests.registry.clocks import TestClock
-from tests.registry.damage import Steps, collect
-from tests.registry.pushes import pull_blob, push_blob
+from tests.support import images
+from tests.support.fake_clock import FakeClock
+from tests.support.invariants import Snapshot, assert_no_garbage
+from tests.support.object_damage import InterleavingStores, collect
+from tests.support.registry_pushes import pull_blob, push_blob
 
 
 def put(registry: Registry, content: bytes, media_type: str, *tags: str) -> Manifest:
@@ -111,7 +111,7 @@ def test_of_two_types_at_once_one_wins_and_what_it_needs_stays(
 
     for point in count():
         seconds.clear()
-        steps = Steps(stores, point, between)
+        steps = InterleavingStores(stores, point, between)
         refused = told(partial(put, steps.registry, content, first, "v1"))
         if not seconds:
             break
@@ -119,7 +119,7 @@ def test_of_two_types_at_once_one_wins_and_what_it_needs_stays(
         tag = registry.manifests.find("a", "v2" if refused else "v1")
         assert tag.media_type == (second if refused else first)
         assert registry.manifests.find("a", tag.digest).media_type == tag.media_type
-        collect(registry, beside=True)
+        collect(registry, concurrent=True)
         if tag.media_type == OCI_MANIFEST:
             assert pull_blob(registry, "a", digest_of(layer)) == layer
             assert told(lambda: registry.blobs.delete("a", digest_of(layer))).startswith("UNSUPPORTED")
@@ -133,7 +133,7 @@ def test_of_two_types_at_once_one_wins_and_what_it_needs_stays(
 def test_what_only_the_deleted_type_needed_is_collected(
     large: bool, stores: Stores, content: bytes, layer: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    clock = TestClock()
+    clock = FakeClock()
     registry = Registry(stores.blobs, stores.metadata, clock=clock)
     image = put(registry, content, OCI_MANIFEST, "v1")
     registry.deletion.manifest("a", image.digest)
@@ -147,11 +147,11 @@ def test_what_only_the_deleted_type_needed_is_collected(
 
     for _ in range(2):
         for hours in (24, 2):
-            clock.turn(hours=hours)
+            clock.advance(hours=hours)
             report = Collector(registry, GracePeriods(), clock=clock).run()
             assert report is not None
             assert report.finished
-    spotless(Snapshot(stores, ["a"]))
+    assert_no_garbage(Snapshot(stores, ["a"]))
 
 
 def _too_large_unless_touched(attempt: Callable[..., Manifest], *arguments: Any, touched: bool = False) -> Manifest:

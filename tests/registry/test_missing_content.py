@@ -19,11 +19,11 @@ from lading.registry.registry import Registry
 from lading.settings import SettingsError
 from lading_storage.digests import digest_of
 from lading_storage.records.core import Manifest
-from tests import images
-from tests.model.truth import Snapshot, spotless, whole
-from tests.registry.clocks import TestClock
-from tests.registry.damage import damage, scrub
-from tests.registry.pushes import push_blob, push_manifest
+from tests.support import images
+from tests.support.fake_clock import FakeClock
+from tests.support.invariants import Snapshot, assert_intact, assert_no_garbage
+from tests.support.object_damage import damage, scrub
+from tests.support.registry_pushes import push_blob, push_manifest
 
 RULES = MissingContent.of(["win/*:urls", "mirror/*:sparse", "!mirror/whole:sparse"])
 LAYER = b"a layer that is somewhere else"
@@ -46,12 +46,12 @@ SPARSE = images.index([CHILD, OTHER])
 
 
 @pytest.fixture
-def clock() -> TestClock:
-    return TestClock()
+def clock() -> FakeClock:
+    return FakeClock()
 
 
 @pytest.fixture
-def registry(stores: Stores, clock: TestClock) -> Registry:
+def registry(stores: Stores, clock: FakeClock) -> Registry:
     return Registry(stores.blobs, stores.metadata, clock=clock, missing=RULES)
 
 
@@ -82,7 +82,7 @@ def test_a_rule_for_the_repository_decides_and_refusals_name_it(
     assert registry.manifests.content(registry.manifests.find(repository, "v1", intact=True)) == content
     kind = "urls" if repository == "win/a" else "sparse"
     assert f"only the rule {other}:{kind} (--allow-missing)" in refusal(registry, other, content)
-    whole(Snapshot(stores, [repository]))
+    assert_intact(Snapshot(stores, [repository]))
 
 
 def test_an_exception_holds(registry: Registry) -> None:
@@ -116,7 +116,7 @@ def test_what_is_damaged_is_pushed_again_whatever_the_rule(registry: Registry, s
     assert put(registry, "win/a", EXTERNAL, "v1")
 
 
-def test_what_comes_later_is_kept(registry: Registry, clock: TestClock, stores: Stores) -> None:
+def test_what_comes_later_is_kept(registry: Registry, clock: FakeClock, stores: Stores) -> None:
     put(registry, "win/a", EXTERNAL, "v1")
     put(registry, "mirror/a", SPARSE, "v1")
 
@@ -129,21 +129,21 @@ def test_what_comes_later_is_kept(registry: Registry, clock: TestClock, stores: 
         registry.blobs.delete("win/a", digest_of(LAYER))
     with pytest.raises(RegistryError, match="an index references this manifest"):
         registry.deletion.manifest("mirror/a", child.digest)
-    spotless(Snapshot(stores, ["win/a", "mirror/a"]))
+    assert_no_garbage(Snapshot(stores, ["win/a", "mirror/a"]))
 
 
-def test_it_is_deleted_restored_and_rolled_back_to(registry: Registry, clock: TestClock, stores: Stores) -> None:
+def test_it_is_deleted_restored_and_rolled_back_to(registry: Registry, clock: FakeClock, stores: Stores) -> None:
     for repository, content in (("win/a", EXTERNAL), ("mirror/a", SPARSE)):
         manifest = put(registry, repository, content, "v1")
         registry.deletion.manifest(repository, manifest.digest)
-        whole(Snapshot(stores, [repository]))
+        assert_intact(Snapshot(stores, [repository]))
         registry.undelete.manifest(repository, manifest.digest)
         put(registry, repository, images.manifest([]), "v1")
         registry.rollback.by_steps(repository, "v1", 1)
         assert registry.manifests.find(repository, "v1", intact=True).digest == manifest.digest
         registry.deletion.repository(repository)
     collect(registry, clock)
-    spotless(Snapshot(stores, ["win/a", "mirror/a"]))
+    assert_no_garbage(Snapshot(stores, ["win/a", "mirror/a"]))
 
 
 def test_jobs_find_nothing_wrong_with_it(registry: Registry, stores: Stores, tmp_path: Path) -> None:
@@ -159,14 +159,14 @@ def test_jobs_find_nothing_wrong_with_it(registry: Registry, stores: Stores, tmp
     for manifest in manifests:
         assert registry.manifests.find(manifest.repository, "v1", intact=True).digest == manifest.digest
     assert registry.manifests.find("mirror/a", digest_of(CHILD))
-    whole(Snapshot(stores, ["win/a", "mirror/a"]))
+    assert_intact(Snapshot(stores, ["win/a", "mirror/a"]))
 
 
-def collect(registry: Registry, clock: TestClock) -> None:
+def collect(registry: Registry, clock: FakeClock) -> None:
     """Collect until nothing is left over, as days of waiting do."""
     for _ in range(3):
         for hours in (24 * 8, 2):
-            clock.turn(hours=hours)
+            clock.advance(hours=hours)
             report = Collector(registry, GracePeriods(), clock=clock).run()
             assert report is not None
             assert report.finished

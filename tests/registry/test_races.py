@@ -13,17 +13,17 @@ from lading.registry.errors import RANGE_INVALID, RegistryError
 from lading.registry.registry import Registry
 from lading_storage.digests import digest_of
 from lading_storage.records.core import Key, Link, Manifest, Tag
-from tests import images
-from tests.registry.pushes import pull_blob, push_blob, push_image, push_manifest
+from tests.support import images
+from tests.support.registry_pushes import pull_blob, push_blob, push_image, push_manifest
 
 ROUNDS = 15
 
 
-def anyone(repository: str) -> bool:
+def any_repository(repository: str) -> bool:
     return True
 
 
-def at_once(*actions: Callable[[], Any]) -> list[Any]:
+def run_concurrently(*actions: Callable[[], Any]) -> list[Any]:
     """Do all at the same moment; answers what each answered, or how it was refused."""
     barrier = threading.Barrier(len(actions))
     results: list[Any] = [None] * len(actions)
@@ -53,7 +53,7 @@ def test_all_who_move_one_tag_succeed(registry: Registry) -> None:
     contents = [images.manifest([], annotations={"number": str(number)}) for number in range(32)]
     push_blob(registry, "a", images.EMPTY_CONFIG)
 
-    results = at_once(*(partial(push_manifest, registry, "a", content, "v1") for content in contents))
+    results = run_concurrently(*(partial(push_manifest, registry, "a", content, "v1") for content in contents))
 
     assert [each for each in results if isinstance(each, RegistryError)] == []
     assert registry.manifests.find("a", "v1").digest in {digest_of(content) for content in contents}
@@ -65,7 +65,7 @@ def test_of_two_that_append_at_one_offset_one_wins(registry: Registry) -> None:
         upload = registry.uploads.start("a")
         chunks = [images.blob(3000) for _ in range(4)]
 
-        results = at_once(
+        results = run_concurrently(
             *(partial(registry.uploads.append, "a", upload.id, Body([chunk], None, 0)) for chunk in chunks)
         )
 
@@ -83,7 +83,9 @@ def test_all_who_finish_one_session_are_told_the_same(registry: Registry, stores
         upload = registry.uploads.start("a")
         registry.uploads.append("a", upload.id, Body([content]))
 
-        results = at_once(*[partial(registry.uploads.finish, "a", upload.id, digest_of(content), Body(()))] * 4)
+        results = run_concurrently(
+            *[partial(registry.uploads.finish, "a", upload.id, digest_of(content), Body(()))] * 4
+        )
 
         assert {each.object for each in results if isinstance(each, Link)} == {f"{upload.id}/{part_of(results)}"}
         assert pull_blob(registry, "a", digest_of(content)) == content
@@ -96,7 +98,7 @@ def part_of(results: list[Any]) -> str:
 def test_the_same_blob_pushed_at_once_is_stored_once(registry: Registry, stores: Stores) -> None:
     content = images.blob(5000)
 
-    results = at_once(*(partial(push_blob, registry, name, content) for name in "aabbccddeeff"))
+    results = run_concurrently(*(partial(push_blob, registry, name, content) for name in "aabbccddeeff"))
 
     assert all(isinstance(each, Link) for each in results)
     assert len(stores.blobs.names("", limit=100)) == 1
@@ -109,7 +111,7 @@ def test_a_manifest_never_outlives_its_blobs(registry: Registry, stores: Stores)
         for content in (images.EMPTY_CONFIG, layer):
             push_blob(registry, "a", content)
         manifest = images.manifest([layer])
-        put, deleted = at_once(
+        put, deleted = run_concurrently(
             partial(push_manifest, registry, "a", manifest, "v1"),
             partial(registry.blobs.delete, "a", digest_of(layer)),
         )
@@ -126,7 +128,7 @@ def test_an_index_never_outlives_its_children(registry: Registry, stores: Stores
         push_blob(registry, "a", images.EMPTY_CONFIG)
         push_manifest(registry, "a", child)
         index = images.index([child])
-        put, deleted = at_once(
+        put, deleted = run_concurrently(
             partial(push_manifest, registry, "a", index), partial(registry.deletion.manifest, "a", digest_of(child))
         )
 
@@ -139,7 +141,7 @@ def test_a_tag_never_names_a_manifest_that_is_gone(registry: Registry, stores: S
         push_blob(registry, "a", images.EMPTY_CONFIG)
         content = images.manifest([], annotations={"number": str(number)})
         push_manifest(registry, "a", content)
-        at_once(
+        run_concurrently(
             partial(push_manifest, registry, "a", content, "v1"),
             partial(registry.deletion.manifest, "a", digest_of(content)),
         )
@@ -156,8 +158,8 @@ def test_a_mount_never_leads_to_nothing(registry: Registry, writers: int) -> Non
         content = images.blob()
         digest = digest_of(content)
         push_blob(registry, "source", content)
-        results = at_once(
-            *(partial(registry.blobs.mount, f"t{each}", digest, "source", anyone) for each in range(writers)),
+        results = run_concurrently(
+            *(partial(registry.blobs.mount, f"t{each}", digest, "source", any_repository) for each in range(writers)),
             partial(registry.blobs.delete, "source", digest),
         )
 
@@ -172,7 +174,7 @@ def test_pushing_shared_layers_at_once_succeeds(registry: Registry) -> None:
         push_blob(registry, "a", content)
     contents = [images.manifest(layers, annotations={"number": str(number)}) for number in range(12)]
 
-    results = at_once(*(partial(push_manifest, registry, "a", content) for content in contents))
+    results = run_concurrently(*(partial(push_manifest, registry, "a", content) for content in contents))
 
     assert [each for each in results if isinstance(each, RegistryError)] == []
     push_image(registry, "a", "last")

@@ -14,18 +14,18 @@ from lading.registry.registry import Registry
 from lading_storage.digests import digest_of
 from lading_storage.protocols import Replace
 from lading_storage.records.core import Manifest
-from tests import images
-from tests.model.truth import Snapshot, whole
-from tests.races.between import Between
-from tests.registry.clocks import TestClock
-from tests.registry.pushes import push_image, push_manifest
+from tests.support import images
+from tests.support.fake_clock import FakeClock
+from tests.support.interleaving import InterleavingStore
+from tests.support.invariants import Snapshot, assert_intact
+from tests.support.registry_pushes import push_image, push_manifest
 
 SUBJECT = digest_of(b"a subject")
 
 
 @pytest.fixture
-def clock() -> TestClock:
-    return TestClock()
+def clock() -> FakeClock:
+    return FakeClock()
 
 
 def push_index(registry: Registry, *children: Manifest, tag: str = "", **fields: object) -> Manifest:
@@ -64,10 +64,10 @@ def test_a_superseded_index_goes_with_a_child_and_comes_back_with_it(
     assert live(registry, child, old, signature, other, new) == [False, False, False, True, True]
     assert gone[-1] == child.digest
     assert {*gone} == {child.digest, old.digest, signature.digest}
-    whole(Snapshot(stores, ["a"]))
+    assert_intact(Snapshot(stores, ["a"]))
     registry.undelete.manifest("a", child.digest)
     assert all(live(registry, child, old, signature, other, new))
-    whole(Snapshot(stores, ["a"]))
+    assert_intact(Snapshot(stores, ["a"]))
 
 
 def test_an_index_without_its_tag_is_superseded_as_well(registry: Registry) -> None:
@@ -160,11 +160,11 @@ def test_many_superseded_indexes_go_in_turn(
 
     assert deletes(registry, children[0])
     assert live(registry, *indexes, *children) == [False] * 7 + [True] * 5
-    whole(Snapshot(stores, ["a"]))
+    assert_intact(Snapshot(stores, ["a"]))
 
 
 @pytest.mark.parametrize("what", ["tag", "index", "digest"])
-def test_what_leads_to_an_index_again_meanwhile_keeps_it(stores: Stores, clock: TestClock, what: str) -> None:
+def test_what_leads_to_an_index_again_meanwhile_keeps_it(stores: Stores, clock: FakeClock, what: str) -> None:
     """Before each call of the deletion in turn."""
     plain = Registry(stores.blobs, stores.metadata, clock=clock)
     kept = 0
@@ -185,12 +185,12 @@ def test_what_leads_to_an_index_again_meanwhile_keeps_it(stores: Stores, clock: 
             else:
                 refused.append(False)
 
-        between = Between(stores.metadata, point, lead)
+        between = InterleavingStore(stores.metadata, point, lead)
         gone = deletes(Registry(stores.blobs, between, clock=clock), child)
         if not refused:
             break
         assert gone == refused[0], point
         assert live(plain, child, old) == [not gone, not gone]
-        whole(Snapshot(stores, ["a"]))
+        assert_intact(Snapshot(stores, ["a"]))
         kept += not gone
     assert kept >= 4

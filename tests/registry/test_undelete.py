@@ -13,18 +13,18 @@ from lading_storage.digests import digest_of
 from lading_storage.errors import Unavailable
 from lading_storage.records.core import HIDDEN_UNVERIFIED, Key, Manifest
 from lading_storage.records.deleted import DeletedLink, DeletedManifest, DeletedTag
-from tests import images
-from tests.registry.clocks import TestClock
-from tests.registry.pushes import pull_blob, push_blob, push_image, push_manifest
+from tests.support import images
+from tests.support.fake_clock import FakeClock
+from tests.support.registry_pushes import pull_blob, push_blob, push_image, push_manifest
 
 
 @pytest.fixture
-def clock() -> TestClock:
-    return TestClock()
+def clock() -> FakeClock:
+    return FakeClock()
 
 
 @pytest.fixture
-def registry(stores: Stores, clock: TestClock) -> Registry:
+def registry(stores: Stores, clock: FakeClock) -> Registry:
     return Registry(stores.blobs, stores.metadata, ImmutableTags.parse(["*:keep-*"]), clock)
 
 
@@ -48,7 +48,7 @@ def referring(registry: Registry, repository: str, subject: bytes, *tags: str, *
     return push_manifest(registry, repository, content, *tags)
 
 
-def test_a_tag_comes_back(registry: Registry, clock: TestClock) -> None:
+def test_a_tag_comes_back(registry: Registry, clock: FakeClock) -> None:
     manifest = push_image(registry, "a", "v1", "v2")
     registry.tags.delete("a", "v1")
     assert gone(registry, "a", "v1")
@@ -75,7 +75,7 @@ def test_a_tag_that_exists_again_is_overwritten_only_by_force(registry: Registry
     assert registry.manifests.find("a", "v1").digest == first.digest
 
 
-def test_a_manifest_comes_back_with_its_tags(registry: Registry, clock: TestClock) -> None:
+def test_a_manifest_comes_back_with_its_tags(registry: Registry, clock: FakeClock) -> None:
     manifest = push_image(registry, "a", "v1", "v2", layers=2)
     other = push_image(registry, "a", "other")
     registry.deletion.manifest("a", manifest.digest)

@@ -22,8 +22,8 @@ from lading.registry.registry import Registry
 from lading_storage import digests
 from lading_storage.digests import digest_of
 from lading_storage.protocols import Replace, Write
-from tests import images
-from tests.registry.pushes import pull_blob, push_blob
+from tests.support import images
+from tests.support.registry_pushes import pull_blob, push_blob
 
 
 def refused(error: pytest.ExceptionInfo[RegistryError]) -> ErrorDescriptor:

@@ -3,9 +3,9 @@
 import pytest
 
 from lading.registry.registry import Registry
-from tests.api.client import Client, client_of
+from tests.support.app_client import Client, make_client
 
 
 @pytest.fixture
 def client(registry: Registry) -> Client:
-    return client_of(registry)
+    return make_client(registry)

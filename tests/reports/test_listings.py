@@ -5,8 +5,8 @@ import re
 import pytest
 
 from lading_storage.digests import digest_of
-from tests import images
-from tests.api.client import Client
+from tests.support import images
+from tests.support.app_client import Client
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 100])
@@ -18,7 +18,7 @@ def test_11_pages_have_each_tag_once_and_in_order(client: Client, size: int) -> 
         client.push_manifest("app", tag, manifest)
     path, pages = f"/v2/app/tags/list?n={size}", []
     while path:
-        answer = client.ask("GET", path)
+        answer = client.request("GET", path)
         pages.append(answer.json["tags"])
         link = re.fullmatch(r'<(.+)>; rel="next"', answer.headers.get("Link", ""))
         path = link[1] if link else ""
@@ -30,17 +30,17 @@ def test_11_pages_have_each_tag_once_and_in_order(client: Client, size: int) -> 
 def test_12_a_repository_without_tags_is_one(client: Client) -> None:
     """Once its last tag was deleted, the catalog listed a repository whose tags were 404, or null."""
     digest = digest_of(client.push_image("app", "v1"))
-    assert client.ask("DELETE", "/v2/app/manifests/v1").status == 202
-    listed = client.ask("GET", "/v2/app/tags/list")
+    assert client.request("DELETE", "/v2/app/manifests/v1").status == 202
+    listed = client.request("GET", "/v2/app/tags/list")
     assert (listed.status, listed.json) == (200, {"name": "app", "tags": []})
-    assert client.ask("GET", "/v2/_catalog").json == {"repositories": ["app"]}
-    assert client.ask("HEAD", f"/v2/app/manifests/{digest}").status == 200
+    assert client.request("GET", "/v2/_catalog").json == {"repositories": ["app"]}
+    assert client.request("HEAD", f"/v2/app/manifests/{digest}").status == 200
 
 
 @pytest.mark.parametrize("name", ["manifests", "a/blobs", "tags/list", "a/blobs/uploads/b", "a/tags", "a/referrers/b"])
 def test_13_a_repository_may_be_named_as_a_part_of_the_api(client: Client, name: str) -> None:
     """Names such as `team/blobs` were taken for an endpoint."""
     manifest = client.push_image(name, "list", images.blob())
-    assert client.ask("GET", f"/v2/{name}/manifests/list").body == manifest
-    assert client.ask("GET", f"/v2/{name}/tags/list").json == {"name": name, "tags": ["list"]}
-    assert client.ask("GET", f"/v2/{name}/referrers/{digest_of(manifest)}").json["manifests"] == []
+    assert client.request("GET", f"/v2/{name}/manifests/list").body == manifest
+    assert client.request("GET", f"/v2/{name}/tags/list").json == {"name": name, "tags": ["list"]}
+    assert client.request("GET", f"/v2/{name}/referrers/{digest_of(manifest)}").json["manifests"] == []

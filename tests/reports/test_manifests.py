@@ -7,8 +7,8 @@ import pytest
 
 from lading.registry.content.manifest_format import OCI_MANIFEST
 from lading_storage.digests import digest_of
-from tests import images
-from tests.api.client import Client
+from tests.support import images
+from tests.support.app_client import Client
 
 ANNOTATIONS = {
     "Platform": "a",
@@ -23,7 +23,7 @@ ANNOTATIONS = {
 
 def push(client: Client, content: bytes, media_type: str = OCI_MANIFEST) -> int:
     client.push_blob("app", images.EMPTY_CONFIG)
-    return client.ask("PUT", "/v2/app/manifests/v1", content, {"Content-Type": media_type}).status
+    return client.request("PUT", "/v2/app/manifests/v1", content, {"Content-Type": media_type}).status
 
 
 def test_21_the_keys_of_annotations_are_the_users_own(client: Client) -> None:
@@ -36,7 +36,7 @@ def test_21_the_keys_of_annotations_are_the_users_own(client: Client) -> None:
     client.push_manifest("app", "all", json.dumps(described).encode())
     referrer = images.manifest([], annotations=ANNOTATIONS, subject=images.descriptor(manifest, OCI_MANIFEST))
     client.push_manifest("app", digest_of(referrer), referrer)
-    listed = client.ask("GET", f"/v2/app/referrers/{digest_of(manifest)}").json["manifests"]
+    listed = client.request("GET", f"/v2/app/referrers/{digest_of(manifest)}").json["manifests"]
     assert listed[0]["annotations"] == ANNOTATIONS
 
 
@@ -46,7 +46,7 @@ def test_22_a_manifest_need_not_say_its_media_type(client: Client, said: dict[st
     described = {name: value for name, value in json.loads(images.manifest([])).items() if name != "mediaType"}
     content = json.dumps(described | said).encode()
     assert push(client, content) == 201
-    answer = client.ask("GET", "/v2/app/manifests/v1")
+    answer = client.request("GET", "/v2/app/manifests/v1")
     assert (answer.body, answer.headers["Content-Type"]) == (content, OCI_MANIFEST)
 
 
@@ -56,7 +56,7 @@ def test_23_a_manifest_is_the_bytes_that_were_pushed(client: Client, accept: str
     content = b"\n " + json.dumps(json.loads(images.manifest([])), indent=3).encode() + b"\r\n\n"
     assert push(client, content) == 201
     for reference in ("v1", digest_of(content)):
-        answer = client.ask("GET", f"/v2/app/manifests/{reference}", headers={"Accept": accept} if accept else {})
+        answer = client.request("GET", f"/v2/app/manifests/{reference}", headers={"Accept": accept} if accept else {})
         assert (answer.status, answer.body) == (200, content)
         assert answer.headers["Docker-Content-Digest"] == digest_of(content)
 
@@ -66,4 +66,4 @@ def test_24_a_content_type_may_be_written_in_other_ways(client: Client, media_ty
     """Clients that add a charset, or write capitals, were told of another media type than the manifest's own."""
     content = images.manifest([])
     assert push(client, content, media_type) == 201
-    assert client.ask("GET", "/v2/app/manifests/v1").body == content
+    assert client.request("GET", "/v2/app/manifests/v1").body == content

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from tests.faults import NIGHTLY
-from tests.needs import program
-from tests.servers import Server, serving, users
-from tests.serving.bodies import digest_of_zeros
-from tests.serving.sink import sink
+from tests.serving.discarding_storage import discarding_storage
 from tests.serving.test_functions import AS_BUILT, IN_CLOUD_RUN
+from tests.support.large_bodies import digest_of_zeros
+from tests.support.requirements import find_program
+from tests.support.server_process import Server, serving, user_environment
 
 MIB = 1024 * 1024
 LIMIT = 100 * MIB
@@ -22,8 +22,8 @@ SIZE = (2048 if NIGHTLY else 512) * MIB
 @pytest.mark.parametrize(("protocol", "size"), [("--http1.1", 512 * MIB), ("--http2-prior-knowledge", SIZE)])
 def test_a_layer_of_any_size_goes_in_and_is_never_in_memory(protocol: str, size: int, tmp_path: Path) -> None:
     """As docker sends it: one PATCH whose length nobody knows, and a PUT with its digest."""
-    variables, authorization = users(tmp_path / "access")
-    with sink() as storage:
+    variables, authorization = user_environment(tmp_path / "access")
+    with discarding_storage() as storage:
         stores = {
             "STORAGE_EMULATOR_HOST": storage,
             "LADING_BLOBS": "gs://sink",
@@ -47,7 +47,7 @@ def test_a_layer_of_any_size_goes_in_and_is_never_in_memory(protocol: str, size:
 
 def send(server: Server, protocol: str, path: str, size: int) -> str:
     """PATCH zeros from a pipe; answers the status."""
-    curl = program("curl", "apt install curl")
+    curl = find_program("curl", "apt install curl")
     words = [curl, "-s", protocol, "-X", "PATCH", "-H", f"Authorization: {server.authorization}", "-T", "-"]
     zeros = subprocess.Popen(["head", "-c", str(size), "/dev/zero"], stdout=subprocess.PIPE)
     with zeros:

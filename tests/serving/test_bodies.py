@@ -13,8 +13,8 @@ import pytest
 
 from lading.http.body_slots import BodySlots
 from lading_storage.digests import digest_of
-from tests.servers import Server, answer_on, serving, users
-from tests.serving.bodies import digest_of_zeros, zeros
+from tests.support.large_bodies import digest_of_zeros, zeros
+from tests.support.server_process import Server, read_response, serving, user_environment
 
 MIB = 1024 * 1024
 LIMIT = 100 * MIB
@@ -82,7 +82,7 @@ def test_a_body_that_stalls_is_timed_out_and_frees_its_thread(local: Server) -> 
         open_request(local, f"PATCH {path}", "Content-Length: 1000", b"some") for _ in range(BodySlots(THREADS).total)
     ]
 
-    answers = [answer_on(sock) for sock in stalled]
+    answers = [read_response(sock) for sock in stalled]
 
     assert [status for status, _ in answers] == [408] * len(stalled), answers
     assert local.request("GET", "/v2/")[0].status == 200
@@ -135,7 +135,7 @@ def test_a_refusal_of_a_large_body_arrives_and_reads_little(
         sender = threading.Thread(target=send_until_refused, args=(sock, sized))
         sender.start()
 
-        answered, answer = answer_on(sock)
+        answered, answer = read_response(sock)
 
     sender.join()
     assert answered == status
@@ -145,7 +145,7 @@ def test_a_refusal_of_a_large_body_arrives_and_reads_little(
 
 def test_behind_a_proxy_a_refusal_comes_after_the_body(tmp_path: Path) -> None:
     """A proxy that still sends when the answer and the end of the connection come may answer 502 in our place."""
-    variables, authorization = users(tmp_path / "access")
+    variables, authorization = user_environment(tmp_path / "access")
     environment = {"LADING_DATA": str(tmp_path / "data"), "LADING_TRUSTED_HOPS": "1", **variables}
     with serving(environment, tmp_path / "log") as server:
         server.authorization = authorization

@@ -15,9 +15,9 @@ from lading_storage.digests import digest_of
 from lading_storage.errors import StorageError
 from lading_storage.google.cdn_urls import CdnUrls
 from lading_storage.google.signed_urls import URL_TTL
-from tests import images
-from tests.needs import program
-from tests.servers import serving
+from tests.support import images
+from tests.support.requirements import find_program
+from tests.support.server_process import serving
 
 KEY = bytes(range(16))
 ENCODED = base64.urlsafe_b64encode(KEY).decode()
@@ -42,7 +42,7 @@ def test_a_url_is_good_for_twenty_minutes() -> None:
 
 
 def test_a_url_is_the_one_that_gcloud_signs(tmp_path: Path) -> None:
-    gcloud = program("gcloud", "the Google Cloud SDK")
+    gcloud = find_program("gcloud", "the Google Cloud SDK")
     (tmp_path / "key").write_text(ENCODED)
     asked = [gcloud, "compute", "sign-url", "https://blobs.example.com/blobs/1/0", "--key-name=my-key"]
     asked += [f"--key-file={tmp_path / 'key'}", "--expires-in=20m", "--format=value(signedUrl)"]

@@ -20,10 +20,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from emulators.processes import free_port
 from lading import settings
 from lading.server import listener
-from tests.certificates import self_signed
-from tests.servers import PATIENCE, Server, answer_on, serving
+from tests.support.certificates import self_signed
+from tests.support.server_process import PROCESS_TIMEOUT, Server, read_response, serving
 
-AT_LEAST = 20
+MIN_REQUESTS = 20
 """Connections tried beside a change."""
 
 
@@ -64,13 +64,13 @@ def server(files: tuple[Path, Path], host: str, tmp_path: Path) -> Iterator[Serv
         process = subprocess.Popen(command, env=environment, stdout=output, stderr=output)
     started = Server(process, port, log)
     try:
-        until(lambda: can_connect(started), started)
+        wait_until(lambda: can_connect(started), started)
         yield started
         assert "Traceback" not in log.read_text()
         assert "panicked" not in log.read_text()
     finally:
         process.terminate()
-        process.wait(PATIENCE)
+        process.wait(PROCESS_TIMEOUT)
 
 
 def can_connect(server: Server) -> bool:
@@ -80,9 +80,9 @@ def can_connect(server: Server) -> bool:
     return False
 
 
-def until(holds: Callable[[], bool], server: Server) -> None:
+def wait_until(holds: Callable[[], bool], server: Server) -> None:
     """Wait; a handshake that the end of a worker meets is cut (granian 2.8), so one that fails is tried again."""
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + PROCESS_TIMEOUT
     while True:
         with contextlib.suppress(OSError):
             if holds():
@@ -95,7 +95,7 @@ def until(holds: Callable[[], bool], server: Server) -> None:
 def connected(server: Server) -> ssl.SSLSocket:
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    return context.wrap_socket(socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE))
+    return context.wrap_socket(socket.create_connection(("127.0.0.1", server.port), timeout=PROCESS_TIMEOUT))
 
 
 def served(server: Server) -> bytes:
@@ -133,13 +133,13 @@ def test_a_change_is_served_and_nobody_is_cut_off(server: Server, files: tuple[P
 
     def is_served() -> bool:
         seen.append(served(server))
-        return seen[-1] == new and len(seen) >= AT_LEAST
+        return seen[-1] == new and len(seen) >= MIN_REQUESTS
 
-    until(is_served, server)
+    wait_until(is_served, server)
     assert set(seen) <= {before, new}
     assert seen == sorted(seen, key=lambda each: each == new), "the old one never comes back"
     upload.sendall(b"defghij")
-    assert answer_on(upload)[0] == 202
+    assert read_response(upload)[0] == 202
     upload.close()
 
 
@@ -148,7 +148,7 @@ def test_sighup_reads_it_at_once(server: Server, files: tuple[Path, Path], tmp_p
     for number in range(3):
         new = replace(files, tmp_path / f"new{number}")
         server.process.send_signal(signal.SIGHUP)
-        until(lambda new=new: served(server) == new, server)  # type: ignore[misc]
+        wait_until(lambda new=new: served(server) == new, server)  # type: ignore[misc]
     assert server.stop() == 0
 
 
@@ -160,15 +160,15 @@ def test_neither_the_next_change_nor_the_end_waits_for_transfers_of_before(
         uploads.append(begin_upload(server))
         new = replace(files, tmp_path / f"new{number}")
         server.process.send_signal(signal.SIGHUP)
-        until(lambda new=new: served(server) == new, server)  # type: ignore[misc]
+        wait_until(lambda new=new: served(server) == new, server)  # type: ignore[misc]
 
     server.process.terminate()
-    until(lambda: not can_connect(server), server)
+    wait_until(lambda: not can_connect(server), server)
     for upload in uploads:
         upload.sendall(b"defghij")
-        assert answer_on(upload)[0] == 202
+        assert read_response(upload)[0] == 202
         upload.close()
-    assert server.process.wait(PATIENCE) == 0
+    assert server.process.wait(PROCESS_TIMEOUT) == 0
 
 
 def test_what_cannot_be_served_changes_nothing(server: Server, files: tuple[Path, Path], tmp_path: Path) -> None:
@@ -178,12 +178,12 @@ def test_what_cannot_be_served_changes_nothing(server: Server, files: tuple[Path
     cert.write_text("nonsense")
     for number in range(1, 3):
         server.process.send_signal(signal.SIGHUP)
-        until(lambda number=number: server.log.read_text().count("was not reloaded") >= number, server)  # type: ignore[misc]
+        wait_until(lambda number=number: server.log.read_text().count("was not reloaded") >= number, server)  # type: ignore[misc]
     assert served(server) == before
     cert.write_bytes(good)
     key.unlink()
     server.process.send_signal(signal.SIGHUP)
-    until(lambda: f"is served: --tls-key {key}: No such file" in server.log.read_text(), server)
+    wait_until(lambda: f"is served: --tls-key {key}: No such file" in server.log.read_text(), server)
     assert served(server) == before
 
 
@@ -202,7 +202,7 @@ def test_what_only_openssl_takes_changes_nothing(
 
     replace(files, tmp_path / "new", **unusual)
 
-    until(lambda: "was not reloaded" in server.log.read_text(), server)
+    wait_until(lambda: "was not reloaded" in server.log.read_text(), server)
     assert served(server) == before
     assert server.stop() == 0
 
@@ -262,5 +262,5 @@ def test_a_change_of_both_files_is_seen_once_it_is_whole(
 def test_without_a_certificate_sighup_changes_nothing(tmp_path: Path) -> None:
     with serving({"LADING_DATA": str(tmp_path / "data")}, tmp_path / "log") as server:
         server.process.send_signal(signal.SIGHUP)
-        until(lambda: "served without one" in server.log.read_text(), server)
+        wait_until(lambda: "served without one" in server.log.read_text(), server)
         assert server.request("GET", "/v2/")[0].status == 200

@@ -9,7 +9,7 @@ import pytest
 from lading import settings
 from lading.http.client_address import NO_ADDRESS, ClientAddress, client_address
 from lading.settings import SettingsError
-from tests.servers import answer_on, serving, users
+from tests.support.server_process import read_response, serving, user_environment
 
 PEER = "203.0.113.7"
 
@@ -155,14 +155,14 @@ SENT = [
 @pytest.mark.parametrize("hops", [0, 1])
 def test_the_server_knows_the_client_however_the_header_is_sent(hops: int, tmp_path: Path) -> None:
     """A proxy may append a header of its own instead of an entry."""
-    variables, _ = users(tmp_path / "access")
+    variables, _ = user_environment(tmp_path / "access")
     environment = {**variables, "LADING_DATA": str(tmp_path / "data"), "LADING_TRUSTED_HOPS": str(hops)}
     with serving(environment, tmp_path / "log", ["--log", "json"]) as server:
         for number, headers in enumerate(SENT):
             with socket.create_connection(("127.0.0.1", server.port), timeout=30) as sock:
                 request = f"GET /v2/{number} HTTP/1.1\r\nHost: {server.host}\r\n{headers}\r\nConnection: close\r\n\r\n"
                 sock.sendall(request.encode())
-                assert answer_on(sock)[0] in (401, 404)
+                assert read_response(sock)[0] in (401, 404)
     lines = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines() if line.startswith("{")]
     requests = [line["httpRequest"] for line in lines if "httpRequest" in line]
     addresses = [each["remoteIp"] for each in requests if each["requestUrl"] != "/v2/"]

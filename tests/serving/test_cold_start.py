@@ -14,11 +14,10 @@ from lading.composition import open_blobs, open_metadata
 from lading.registry.registry import Registry
 from lading_storage.digests import digest_of
 from lading_storage.records.jobs import LastPull
-from tests import images
-from tests.api.client import client_of
-from tests.auth import worlds
-from tests.servers import SOURCE_ROOTS
 from tests.serving.test_functions import IN_CLOUD_RUN
+from tests.support import fake_iam_world, images
+from tests.support.app_client import make_client
+from tests.support.server_process import SOURCE_ROOTS
 
 HEAVY = ("grpc", "google.cloud.firestore", "google.cloud.storage", "flask", "functions_framework", "sqlite3")
 
@@ -99,7 +98,7 @@ def run(script: str, environment: Mapping[str, str], *words: str) -> list[str]:
 
 
 def test_a_pull_imports_none_of_googles_clients(emulators: Emulators, tmp_path: Path) -> None:
-    (tmp_path / "key.json").write_text(worlds.service_account_key())
+    (tmp_path / "key.json").write_text(fake_iam_world.service_account_key())
     environment = {
         **emulators.fresh_stores(),
         "LADING_ACCESS": "gs://policy",
@@ -130,7 +129,7 @@ def push(environment: Mapping[str, str], layer: bytes) -> None:
             patch.setenv(name, value)
         read = settings.load_settings(environment)
         registry = Registry(open_blobs(read.blobs), open_metadata(read.metadata))
-        client_of(registry).push_image("team/app", "v1", layer)
+        make_client(registry).push_image("team/app", "v1", layer)
         registry.close()
 
 

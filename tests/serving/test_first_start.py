@@ -14,16 +14,16 @@ import pytest
 from emulators.processes import free_port
 from lading import settings
 from lading.server.listener import listen
-from tests.servers import PATIENCE, Server, basic, lading, serving
+from tests.support.server_process import PROCESS_TIMEOUT, Server, basic, run_lading, serving
 
-TOLD = re.compile(r"-u admin --password-stdin < (\S+)")
+PASSWORD_HINT = re.compile(r"-u admin --password-stdin < (\S+)")
 USERS = {"LADING_ACCESS": "users"}
-AT_ONCE = 5
+CONCURRENT_STARTS = 5
 
 
 def told(log: Path) -> list[str]:
     """Return the passwords that a start told of: it names the file, and shows none."""
-    return [Path(file).read_text().removesuffix("\n") for file in TOLD.findall(log.read_text())]
+    return [Path(file).read_text().removesuffix("\n") for file in PASSWORD_HINT.findall(log.read_text())]
 
 
 def can_log_in(server: Server, password: str) -> bool:
@@ -33,7 +33,7 @@ def can_log_in(server: Server, password: str) -> bool:
 
 def test_of_several_first_starts_at_once_one_writes_a_password_and_all_serve(tmp_path: Path) -> None:
     environment = {"LADING_DATA": str(tmp_path / "data"), **USERS}
-    logs = [tmp_path / f"log{number}" for number in range(AT_ONCE)]
+    logs = [tmp_path / f"log{number}" for number in range(CONCURRENT_STARTS)]
     with contextlib.ExitStack() as stack:
         servers = [stack.enter_context(started(log, tmp_path / "data")) for log in logs]
         for server in servers:
@@ -61,7 +61,7 @@ def started(log: Path, data: Path) -> Iterator[Server]:
 
 
 def wait_until_it_listens(server: Server) -> None:
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + PROCESS_TIMEOUT
     while time.monotonic() < deadline and server.process.poll() is None:
         with contextlib.suppress(OSError):
             if server.request("GET", "/v2/")[0].status == 401:
@@ -88,7 +88,7 @@ def test_a_first_start_with_a_mistake_makes_nobody(tmp_path: Path, options: Sequ
     with socket.create_server(("127.0.0.1", 0)) as taken:
         words = [option.format(port=free_port(), taken=taken.getsockname()[1]) for option in options]
         address = [] if "--address" in words else ["--address", f"127.0.0.1:{free_port()}"]
-        done = lading(["serve", *address, *words], tmp_path, USERS)
+        done = run_lading(["serve", *address, *words], tmp_path, USERS)
 
     assert done.returncode == 1
     assert done.stderr.startswith("lading: ")
@@ -118,7 +118,7 @@ def test_a_first_start_that_is_killed_before_its_user_exists_is_none(tmp_path: P
     address = f"LADING_ADDRESS=127.0.0.1:{free_port()}"
     variables = [f"{name}={value}" for name, value in environment.items()]
     command = ["env", address, *variables, sys.executable, "-c", KILLED]
-    killed = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    killed = subprocess.run(command, capture_output=True, text=True, timeout=PROCESS_TIMEOUT, check=False)
     assert killed.returncode == 9
     void = (tmp_path / "data" / "admin.password").read_text().strip()
     assert (tmp_path / "data" / "grants.txt").exists()

@@ -15,9 +15,9 @@ from werkzeug.wrappers import Response
 import main
 from lading import settings
 from lading_storage.digests import digest_of
-from tests import images
-from tests.servers import Server, serving, users
-from tests.serving.bodies import digest_of_zeros, zeros
+from tests.support import images
+from tests.support.large_bodies import digest_of_zeros, zeros
+from tests.support.server_process import Server, serving, user_environment
 
 MIB = 1024 * 1024
 SOURCE = Path(main.__file__)
@@ -38,7 +38,7 @@ def function(request: pytest.FixtureRequest, environment: Mapping[str, str], tmp
     """The function as a developer starts it, and as the buildpack does."""
     command, access = FRAMEWORK, ""
     if request.param == "cloud run":
-        variables, access = users(tmp_path / "access")
+        variables, access = user_environment(tmp_path / "access")
         environment, command = {**environment, **IN_CLOUD_RUN, **variables}, AS_BUILT
     with serving(environment, tmp_path / "log", command=command) as server:
         server.authorization = access

@@ -18,8 +18,8 @@ from lading.routes import NON_BLOCKING_HANDLERS, ROUTES
 from lading_storage.digests import digest_of
 from lading_storage.protocols import MAX_CONTENT_SIZE, Replace
 from lading_storage.records.core import Key, Manifest, Tag
-from tests import images
-from tests.api.client import Client
+from tests.support import images
+from tests.support.app_client import Client
 
 LAYER = b"layer"
 HINTED = digest_of(images.manifest([LAYER]))
@@ -37,7 +37,7 @@ class LeaderCalls:
             self.calls.append(call)
 
 
-class Watched:
+class RecordingStore:
     """A store, or a door, whose calls are told to `leader`."""
 
     def __init__(self, store: Any, leader: LeaderCalls) -> None:
@@ -55,7 +55,7 @@ class Watched:
         return call
 
 
-class WatchedDoor(OpenAuthenticator):
+class RecordingAuthenticator(OpenAuthenticator):
     """A door that tells `leader` when it looks at a password."""
 
     def __init__(self, leader: LeaderCalls) -> None:
@@ -75,8 +75,8 @@ def leader() -> LeaderCalls:
 @pytest.fixture
 def client(stores: Stores, leader: LeaderCalls) -> Iterator[Client]:
     """A client of an app that has an image, a large manifest, and a history."""
-    registry = Registry(Watched(stores.blobs, leader), Watched(stores.metadata, leader))
-    client = Client(App(registry, settings.load_settings({}), WatchedDoor(leader)))
+    registry = Registry(RecordingStore(stores.blobs, leader), RecordingStore(stores.metadata, leader))
+    client = Client(App(registry, settings.load_settings({}), RecordingAuthenticator(leader)))
     client.push_image("a", "v1", LAYER)
     client.push_manifest("a", "large", images.manifest([LAYER], annotations={"": "x" * 100_000}))
     client.push_manifest("a", "spilled", images.manifest([LAYER], annotations={"": "x" * MAX_CONTENT_SIZE}))
@@ -129,7 +129,7 @@ def test_the_leader_reads_once_and_does_nothing_else(
     leader.calls.clear()
 
     method, target, status = request_
-    answer = client.ask(method, target, headers=headers)
+    answer = client.request(method, target, headers=headers)
 
     assert answer.status == status, answer
     assert leader.calls in ([], ["read"])
@@ -137,13 +137,13 @@ def test_the_leader_reads_once_and_does_nothing_else(
 
 def test_a_pull_by_tag_is_answered_by_the_leader(client: Client, leader: LeaderCalls) -> None:
     # The first pull of an hour writes when it was, and steps down for that.
-    client.ask("GET", "/v2/a/manifests/v1")
+    client.request("GET", "/v2/a/manifests/v1")
     # The first pull of an hour is put on record, by a thread that has stepped down.
-    client.ask("GET", "/v2/a/manifests/v1")
+    client.request("GET", "/v2/a/manifests/v1")
     Leader().acquire()
     leader.calls.clear()
 
-    client.ask("GET", "/v2/a/manifests/v1")
+    client.request("GET", "/v2/a/manifests/v1")
 
     assert is_leader()
     assert leader.calls == ["read"]

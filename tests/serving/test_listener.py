@@ -13,7 +13,7 @@ from emulators.processes import free_port
 from lading import settings
 from lading.server.listener import listen
 from lading.settings import SettingsError
-from tests.servers import PATIENCE, lading, serving
+from tests.support.server_process import PROCESS_TIMEOUT, run_lading, serving
 
 IN_USE = "is in use; stop what listens there, or choose another port with --address"
 
@@ -88,7 +88,7 @@ def first_to_end(processes: "list[subprocess.Popen[bytes]]") -> int:
     while True:
         for number, process in enumerate(processes):
             with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(PATIENCE / 300)
+                process.wait(PROCESS_TIMEOUT / 300)
                 return number
 
 
@@ -141,7 +141,9 @@ def test_a_name_is_served_at_all_its_addresses(tmp_path: Path) -> None:
     environment = {"LADING_DATA": str(tmp_path / "data")}
     with serving(environment, tmp_path / "log", command=[sys.executable, "-c", ANSWER_AT_BOTH]) as server:
         for address in ("127.0.0.1", "::1"):
-            with contextlib.closing(http.client.HTTPConnection(address, server.port, timeout=PATIENCE)) as connection:
+            with contextlib.closing(
+                http.client.HTTPConnection(address, server.port, timeout=PROCESS_TIMEOUT)
+            ) as connection:
                 connection.request("GET", "/healthz", headers={"Host": "localhost"})
                 assert connection.getresponse().status == 200
         assert server.stop() == 0
@@ -157,7 +159,7 @@ WRONG = {
 
 @pytest.mark.parametrize("address", WRONG)
 def test_a_wrong_address_is_one_line(address: str, port: int, tmp_path: Path) -> None:
-    done = lading(["serve", "--url", "http://x", "--address", address.format(port=port)], tmp_path)
+    done = run_lading(["serve", "--url", "http://x", "--address", address.format(port=port)], tmp_path)
 
     assert done.returncode == 1
     assert len(done.stderr.splitlines()) == 1

@@ -10,8 +10,8 @@ import pytest
 from lading import settings
 from lading.jobs.doctor.modes import FileModeChecks
 from lading_storage.digests import digest_of
-from tests import images
-from tests.servers import Server, lading, serving, users
+from tests.support import images
+from tests.support.server_process import Server, run_lading, serving, user_environment
 
 
 @pytest.fixture(params=[0o000, 0o022, 0o077], ids=oct)
@@ -63,23 +63,23 @@ def test_all_that_is_made_is_private(umask: None, tmp_path: Path) -> None:
     """Missing parents, users, grants, keys, blobs, the database with its log and locks, the reserve, and backups."""
     data, backup = tmp_path / "srv" / "data", tmp_path / "backup"
     environment = {"LADING_DATA": str(data), "LADING_ACCESS": "users"}
-    assert lading(["init"], tmp_path, environment).returncode == 0
-    assert lading(["users", "set", "admin"], tmp_path, environment, stdin="secret\n").returncode == 0
+    assert run_lading(["init"], tmp_path, environment).returncode == 0
+    assert run_lading(["users", "set", "admin"], tmp_path, environment, stdin="secret\n").returncode == 0
     with serving({"LADING_DATA": str(data)}, tmp_path / "log") as server:
         push(server)
         made = modes(data)
         assert made["data/metadata.sqlite-wal"] == made["data/metadata.sqlite-shm"] == "0600"
         assert_private(data)
         for command in (["gc"], ["vacuum"], ["robots", "create", "ci", "--repositories", "app", "--may", "pull"]):
-            done = lading(command, tmp_path, environment)
+            done = run_lading(command, tmp_path, environment)
             assert done.returncode == 0, done.stderr
         for _ in range(2):
-            done = lading(["backup", str(backup)], tmp_path, environment)
+            done = run_lading(["backup", str(backup)], tmp_path, environment)
             assert done.returncode == 0, done.stderr
         assert_private(backup)
     assert (tmp_path / "srv").stat().st_mode & 0o777 == 0o700
     restored = {"LADING_DATA": str(tmp_path / "restored")}
-    assert lading(["restore", str(backup)], tmp_path, restored).returncode == 0
+    assert run_lading(["restore", str(backup)], tmp_path, restored).returncode == 0
     for folder in (data, backup, tmp_path / "restored"):
         assert_private(folder)
 
@@ -90,12 +90,12 @@ def test_a_wider_folder_keeps_its_mode_and_is_told_of(mode: int, public_folder: 
     data.mkdir()
     (data / "notes.txt").touch()
     data.chmod(mode)
-    variables, _ = users(tmp_path / "access")
+    variables, _ = user_environment(tmp_path / "access")
     with serving({**variables, "LADING_DATA": str(data)}, tmp_path / "log") as server:
         environment = {**variables, "LADING_DATA": str(data), "LADING_URL": f"http://{server.host}"}
-        wide = lading(["doctor"], tmp_path, environment)
+        wide = run_lading(["doctor"], tmp_path, environment)
         data.chmod(0o700)
-        private = lading(["doctor"], tmp_path, environment)
+        private = run_lading(["doctor"], tmp_path, environment)
 
     assert f"other users of this machine may read {data}: chmod go= {data}" in (tmp_path / "log").read_text()
     assert wide.returncode == 1
@@ -128,7 +128,7 @@ def test_of_a_shared_folder_the_database_alone_is_looked_at(mode: int, public_fo
     ],
 )
 def test_an_address_without_tls_is_warned_of(url: str, warned: bool, tmp_path: Path) -> None:
-    variables, _ = users(tmp_path / "access")
+    variables, _ = user_environment(tmp_path / "access")
     with serving({**variables, "LADING_DATA": str(tmp_path / "data"), "LADING_URL": url}, tmp_path / "log"):
         said = (tmp_path / "log").read_text()
 
@@ -147,7 +147,7 @@ def test_an_empty_folder_becomes_private_and_any_other_keeps_its_mode(tmp_path: 
     with serving({"LADING_DATA": str(tmp_path / "served")}, tmp_path / "log"):
         pass
     for name in ("made", "shared"):
-        assert lading(["init", "--data", name], tmp_path).returncode == 0
+        assert run_lading(["init", "--data", name], tmp_path).returncode == 0
 
     found = {name: (tmp_path / name).stat().st_mode & 0o777 for name in ("served", "made", "shared")}
     assert found == {"served": 0o700, "made": 0o700, "shared": 0o755}

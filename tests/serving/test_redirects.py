@@ -11,9 +11,9 @@ from emulators import Emulators
 from emulators.iam import IamEmulator
 from emulators.processes import ProcessGroup
 from lading_storage.digests import digest_of
-from tests.auth import worlds
-from tests.auth.worlds import World
-from tests.serving.cloud import WAYS, Redirecting, redirecting
+from tests.support import fake_iam_world
+from tests.support.fake_cloud_services import SIGNING_METHODS, RedirectingRegistry, redirecting_registry
+from tests.support.fake_iam_world import FakeIamWorld
 
 
 @pytest.fixture(scope="session")
@@ -23,16 +23,16 @@ def iam(tmp_path_factory: pytest.TempPathFactory) -> Iterator[IamEmulator]:
 
 
 @pytest.fixture
-def world(iam: IamEmulator) -> World:
-    return World(iam)
+def world(iam: IamEmulator) -> FakeIamWorld:
+    return FakeIamWorld(iam)
 
 
-@pytest.fixture(params=WAYS)
+@pytest.fixture(params=SIGNING_METHODS)
 def signing(
-    request: pytest.FixtureRequest, emulators: Emulators, world: World, tmp_path: Path
-) -> Iterator[Redirecting]:
+    request: pytest.FixtureRequest, emulators: Emulators, world: FakeIamWorld, tmp_path: Path
+) -> Iterator[RedirectingRegistry]:
     """A registry on the emulators that signs in one of the ways."""
-    with redirecting(request.param, emulators, world, tmp_path) as started:
+    with redirecting_registry(request.param, emulators, world, tmp_path) as started:
         yield started
         assert started.storage.refused == []
         log = started.server.log.read_text()
@@ -40,13 +40,13 @@ def signing(
 
 
 @pytest.fixture
-def by_iam(emulators: Emulators, world: World, tmp_path: Path) -> Iterator[Redirecting]:
+def by_iam(emulators: Emulators, world: FakeIamWorld, tmp_path: Path) -> Iterator[RedirectingRegistry]:
     """A registry on the emulators for which IAM signs."""
-    with redirecting("iam", emulators, world, tmp_path) as started:
+    with redirecting_registry("iam", emulators, world, tmp_path) as started:
         yield started
 
 
-def push(signing: Redirecting, content: bytes) -> str:
+def push(signing: RedirectingRegistry, content: bytes) -> str:
     """Push a blob; answers its path."""
     digest = digest_of(content)
     response, _ = signing.server.request("POST", f"/v2/a/blobs/uploads/?digest={digest}", content)
@@ -54,15 +54,15 @@ def push(signing: Redirecting, content: bytes) -> str:
     return f"/v2/a/blobs/{digest}"
 
 
-def test_a_get_is_redirected_to_a_url_that_cloud_storage_takes(signing: Redirecting) -> None:
+def test_a_get_is_redirected_to_a_url_that_cloud_storage_takes(signing: RedirectingRegistry) -> None:
     content = b"0123456789" * 1000
     path = push(signing, content)
-    before = signing.storage.asked
+    before = signing.storage.request_count
 
     response, body = signing.server.request("GET", path, headers={"Range": "bytes=0-3"})
 
     assert (response.status, body) == (307, b"")
-    assert signing.storage.asked == before, "a redirect costs no call of the store"
+    assert signing.storage.request_count == before, "a redirect costs no call of the store"
     assert response.headers["Docker-Content-Digest"] == digest_of(content)
     url = response.headers["Location"]
     assert parse_qs(urlsplit(url).query)["X-Goog-Credential"][0].startswith(f"{signing.signer}/")
@@ -75,7 +75,7 @@ def test_a_get_is_redirected_to_a_url_that_cloud_storage_takes(signing: Redirect
     assert signing.storage.read == 2
 
 
-def test_what_needs_no_redirect_gets_none(by_iam: Redirecting) -> None:
+def test_what_needs_no_redirect_gets_none(by_iam: RedirectingRegistry) -> None:
     path, empty = push(by_iam, b"text"), push(by_iam, b"")
     ask = by_iam.server.request
 
@@ -86,17 +86,19 @@ def test_what_needs_no_redirect_gets_none(by_iam: Redirecting) -> None:
     assert ask("GET", f"/v2/b/blobs/{digest_of(b'text')}")[0].status == 404
 
 
-def test_iam_is_asked_once_for_each_blob(by_iam: Redirecting, world: World) -> None:
+def test_iam_is_asked_once_for_each_blob(by_iam: RedirectingRegistry, world: FakeIamWorld) -> None:
     paths = [push(by_iam, b"one"), push(by_iam, b"two")]
     world.requests()
 
     locations = {by_iam.server.request("GET", path)[0].headers["Location"] for path in paths * 5}
 
     assert len(locations) == 2
-    assert world.requests() == [f"POST /v1/projects/-/serviceAccounts/{worlds.ROBOT}:signBlob 200"] * 2
+    assert (
+        world.requests() == [f"POST /v1/projects/-/serviceAccounts/{fake_iam_world.SERVICE_ACCOUNT}:signBlob 200"] * 2
+    )
 
 
-def test_where_iam_does_not_sign_nothing_is_streamed_instead(by_iam: Redirecting, world: World) -> None:
+def test_where_iam_does_not_sign_nothing_is_streamed_instead(by_iam: RedirectingRegistry, world: FakeIamWorld) -> None:
     signed, new = push(by_iam, b"signed before"), push(by_iam, b"not yet")
     assert by_iam.server.request("GET", signed)[0].status == 307
 

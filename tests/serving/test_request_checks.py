@@ -17,8 +17,8 @@ from lading import settings
 from lading.http.request_checks import RequestChecks
 from lading.registry.errors import RegistryError
 from lading_storage.digests import digest_of
-from tests.servers import PATIENCE, Server, lading, serving, users
 from tests.serving.test_functions import FRAMEWORK
+from tests.support.server_process import PROCESS_TIMEOUT, Server, run_lading, serving, user_environment
 
 BLOB = digest_of(b"x")
 UPLOAD = f"/v2/app/blobs/uploads/?digest={BLOB}"
@@ -38,7 +38,7 @@ def everybody(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
 def guarded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A registry with one user, seen by clients as https://registry.example."""
     folder = tmp_path_factory.mktemp("users")
-    variables, authorization = users(folder / "access")
+    variables, authorization = user_environment(folder / "access")
     command = FRAMEWORK if request.param == "framework" else ()
     variables = {**variables, "LADING_DATA": str(folder / "data"), "LADING_URL": "https://registry.example"}
     with serving(variables, folder / "log", command=command) as server:
@@ -46,7 +46,7 @@ def guarded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         yield server
 
 
-class Answered(NamedTuple):
+class CheckedResponse(NamedTuple):
     """An answer: its status, its headers, and its first error, where it is one in the specification's form."""
 
     status: int
@@ -54,16 +54,16 @@ class Answered(NamedTuple):
     error: dict[str, Any]
 
 
-def send(server: Server, line: str, *headers: str, body: str = "") -> Answered:
+def send(server: Server, line: str, *headers: str, body: str = "") -> CheckedResponse:
     """Send a request line, headers and a body as they are."""
     lines = [line, *headers, "Connection: close", *([f"Content-Length: {len(body)}"] if body else [])]
-    with socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE) as sock:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=PROCESS_TIMEOUT) as sock:
         sock.sendall("\r\n".join([*lines, "", body]).encode("latin-1"))
         with HTTPResponse(sock, method=line.partition(" ")[0]) as response:
             response.begin()
             content = response.read()
             found = json.loads(content) if response.headers.get("Content-Type") == "application/json" else {}
-            return Answered(response.status, response.headers, found.get("errors", [{}])[0])
+            return CheckedResponse(response.status, response.headers, found.get("errors", [{}])[0])
 
 
 def local(server: Server) -> str:
@@ -269,7 +269,7 @@ def test_a_header_name_with_underscores_changes_neither_host_nor_rights_nor_the_
 
 @pytest.mark.parametrize("url", ["http://registry.example:5000", "http://registry:5000", "http://10.0.0.1:5000"])
 def test_a_url_beyond_this_machine_is_not_for_everybody(url: str, tmp_path: Path) -> None:
-    done = lading(["serve", "--access", "everybody", "--url", url, "--data", str(tmp_path)], tmp_path)
+    done = run_lading(["serve", "--access", "everybody", "--url", url, "--data", str(tmp_path)], tmp_path)
     assert done.returncode == 1
     assert "everybody is for loopback alone" in done.stderr
 

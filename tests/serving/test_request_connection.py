@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from lading.http.request_connection import ConnectionState, RequestConnection
-from tests.serving.cutting import close, reset
+from tests.serving.truncated_requests import close, reset
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells of connections")
 

@@ -15,9 +15,9 @@ import pytest
 
 from emulators.processes import free_port
 from lading_storage.digests import digest_of
-from tests.certificates import self_signed
-from tests.needs import program
-from tests.servers import Server, answer_on, basic, lading, serving, users
+from tests.support.certificates import self_signed
+from tests.support.requirements import find_program
+from tests.support.server_process import Server, basic, read_response, run_lading, serving, user_environment
 
 SECRET = "ya29.a-token-that-nobody-may-see"
 
@@ -70,7 +70,7 @@ WRONG = [
 
 @pytest.mark.parametrize(("arguments", "reason"), WRONG, ids=[" ".join(each[0]) for each in WRONG])
 def test_what_is_refused_is_refused_in_a_line(tmp_path: Path, arguments: list[str], reason: str) -> None:
-    done = lading([word.format(port=free_port()) for word in arguments], tmp_path)
+    done = run_lading([word.format(port=free_port()) for word in arguments], tmp_path)
 
     assert done.returncode == 1
     assert reason in done.stderr
@@ -79,7 +79,7 @@ def test_what_is_refused_is_refused_in_a_line(tmp_path: Path, arguments: list[st
 
 @pytest.mark.parametrize("arguments", [["--log", "json", "--access", "nobody"], ["--access", "gs://b/c"]])
 def test_with_a_log_in_json_a_refusal_is_json(tmp_path: Path, arguments: list[str]) -> None:
-    done = lading(["serve", *arguments], tmp_path, {"LADING_LOG": "json"})
+    done = run_lading(["serve", *arguments], tmp_path, {"LADING_LOG": "json"})
 
     (line,) = done.stderr.splitlines()
     assert "users, gs://BUCKET" in json.loads(line)["message"]
@@ -127,7 +127,7 @@ def test_the_first_start_makes_a_user_and_shows_no_password(tmp_path: Path) -> N
 
 
 def test_absolute_urls_come_from_the_setting_and_never_from_host(tmp_path: Path) -> None:
-    access, authorization = users(tmp_path / "access")
+    access, authorization = user_environment(tmp_path / "access")
     environment = {"LADING_DATA": str(tmp_path / "data"), "LADING_URL": "https://registry.example.com"}
     with serving({**environment, **access}, tmp_path / "log") as server:
         server.authorization = authorization
@@ -149,7 +149,7 @@ def test_sigterm_finishes_what_runs(tmp_path: Path) -> None:
             # The signal must have been seen; a moment more or less only makes the test say less.
             threading.Event().wait(0.5)
             sock.sendall(b"half" * 50_000)
-            status, answer = answer_on(sock)
+            status, answer = read_response(sock)
         stopping.join()
 
         assert status == 201, answer
@@ -226,7 +226,7 @@ def certificate(tmp_path: Path) -> tuple[Path, Path]:
 
 
 def test_https_speaks_http1_whatever_a_client_offers(tmp_path: Path, certificate: tuple[Path, Path]) -> None:
-    curl = program("curl", "apt install curl")
+    curl = find_program("curl", "apt install curl")
     port, log = free_port(), tmp_path / "log"
     options = [
         "--access",

@@ -18,18 +18,20 @@ from lading_storage.errors import StorageError, Unavailable
 from lading_storage.google import signed_urls
 from lading_storage.google.signed_urls import SignedUrls
 from lading_storage.google.url_signers import HmacSigner, KeySigner, Signer, signer_of
-from tests.auth import worlds
-from tests.serving.signatures import Refused, Verifier
+from tests.support import fake_iam_world
+from tests.support.signed_url_verifier import SignatureRefused, Verifier
 
 ENDPOINT = "https://storage.googleapis.com"
 HOST = "storage.googleapis.com"
 NOW = datetime(2026, 3, 9, 8, 5, 1, tzinfo=UTC)
 NAME = "blobs/0123456789abcdef/0-aa"
-VERIFIER = Verifier({"GOOG1EACCESS": "s3cret+/="}, {worlds.ROBOT: worlds.private_key().public_key()})
+VERIFIER = Verifier(
+    {"GOOG1EACCESS": "s3cret+/="}, {fake_iam_world.SERVICE_ACCOUNT: fake_iam_world.private_key().public_key()}
+)
 
 
 def key_credentials() -> Any:
-    return service_account.Credentials.from_service_account_info(json.loads(worlds.service_account_key()))  # type: ignore[no-untyped-call]
+    return service_account.Credentials.from_service_account_info(json.loads(fake_iam_world.service_account_key()))  # type: ignore[no-untyped-call]
 
 
 SIGNERS: dict[str, Callable[[], Signer]] = {
@@ -57,7 +59,7 @@ def test_cloud_storage_would_take_it_and_nothing_that_was_changed(way: str) -> N
         (url, "GET", "storage.example", NOW),
         (url, "GET", HOST, NOW.replace(minute=26)),
     ):
-        with pytest.raises(Refused):
+        with pytest.raises(SignatureRefused):
             VERIFIER.check(method, changed, host, when)
 
 
@@ -89,7 +91,7 @@ def test_who_signs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         signer_of(nobody, None)
 
 
-class Counting:
+class CountingSigner:
     """A signer that counts, takes its time, and can fail."""
 
     algorithm = "GOOG4-HMAC-SHA256"
@@ -110,8 +112,8 @@ class Counting:
 
 
 @pytest.fixture
-def signer() -> Counting:
-    return Counting()
+def signer() -> CountingSigner:
+    return CountingSigner()
 
 
 @pytest.fixture
@@ -120,12 +122,12 @@ def clock() -> SimpleNamespace:
 
 
 @pytest.fixture
-def urls(signer: Counting, clock: SimpleNamespace) -> SignedUrls:
+def urls(signer: CountingSigner, clock: SimpleNamespace) -> SignedUrls:
     return SignedUrls(ENDPOINT, "some-bucket", signer, lambda: clock.now)
 
 
 def test_a_url_is_signed_once_and_again_before_it_ends(
-    signer: Counting, urls: SignedUrls, clock: SimpleNamespace
+    signer: CountingSigner, urls: SignedUrls, clock: SimpleNamespace
 ) -> None:
     first = urls.url(NAME)
     clock.now += 14 * 60
@@ -139,7 +141,7 @@ def test_a_url_is_signed_once_and_again_before_it_ends(
     assert signer.signed == 3
 
 
-def test_of_many_that_want_the_same_url_one_signs(signer: Counting, urls: SignedUrls) -> None:
+def test_of_many_that_want_the_same_url_one_signs(signer: CountingSigner, urls: SignedUrls) -> None:
     got: list[str] = []
     threads = [threading.Thread(target=lambda: got.append(urls.url(NAME))) for _ in range(20)]
     for thread in threads:
@@ -150,7 +152,7 @@ def test_of_many_that_want_the_same_url_one_signs(signer: Counting, urls: Signed
     assert (len(got), len(set(got)), signer.signed) == (20, 1, 1)
 
 
-def test_a_failure_is_everybodys_who_waits_and_is_not_kept(signer: Counting, urls: SignedUrls) -> None:
+def test_a_failure_is_everybodys_who_waits_and_is_not_kept(signer: CountingSigner, urls: SignedUrls) -> None:
     signer.fails = True
     failed: list[Unavailable] = []
 
@@ -170,7 +172,7 @@ def test_a_failure_is_everybodys_who_waits_and_is_not_kept(signer: Counting, url
     assert urls.url(NAME)
 
 
-def test_only_so_many_are_kept(monkeypatch: pytest.MonkeyPatch, signer: Counting) -> None:
+def test_only_so_many_are_kept(monkeypatch: pytest.MonkeyPatch, signer: CountingSigner) -> None:
     monkeypatch.setattr(signed_urls, "MAX_CACHED", 2)
     urls = SignedUrls(ENDPOINT, "some-bucket", signer)
     for name in ("a", "b", "c", "c", "a"):

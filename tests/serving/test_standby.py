@@ -12,10 +12,10 @@ from lading.jobs.backup.marker import FILE
 from lading.registry.registry import Registry
 from lading_storage.digests import digest_of
 from lading_storage.records.jobs import LastPull
-from tests import images
-from tests.jobs.folders import folder_stores
-from tests.registry.pushes import push_image
-from tests.servers import Server, lading, serving, users
+from tests.support import images
+from tests.support.folder_stores import folder_stores
+from tests.support.registry_pushes import push_image
+from tests.support.server_process import Server, run_lading, serving, user_environment
 
 WRITES = [
     ("POST", "/v2/a/blobs/uploads/"),
@@ -123,7 +123,7 @@ def test_a_reader_sees_one_state_or_the_next_while_backups_come_in(
 
 
 def test_a_standby_issues_tokens_and_makes_no_user(backup: Path, tmp_path: Path) -> None:
-    variables, authorization = users(tmp_path / "who")
+    variables, authorization = user_environment(tmp_path / "who")
     with serving({**data(backup), **variables}, tmp_path / "log") as server:
         response, body = server.request(
             "GET", "/v2/token?scope=repository:a:pull", headers={"Authorization": authorization}
@@ -141,7 +141,7 @@ def test_a_standby_issues_tokens_and_makes_no_user(backup: Path, tmp_path: Path)
 def test_a_command_that_writes_is_refused_on_a_standby(words: list[str], backup: Path, tmp_path: Path) -> None:
     before = (backup / "metadata.sqlite").read_bytes()
 
-    done = lading(words, tmp_path, data(backup), stdin="a:v1\n")
+    done = run_lading(words, tmp_path, data(backup), stdin="a:v1\n")
 
     assert done.returncode == 1
     assert "standby of registry" in done.stderr
@@ -154,7 +154,7 @@ def test_a_store_of_a_backup_that_is_given_on_its_own_is_not_written(backup: Pat
         ("LADING_BLOBS", (backup / "blobs").as_uri()),
         ("LADING_METADATA", f"sqlite://{backup / 'metadata.sqlite'}"),
     ):
-        done = lading(["gc"], tmp_path, {**data(tmp_path / "elsewhere"), name: url})
+        done = run_lading(["gc"], tmp_path, {**data(tmp_path / "elsewhere"), name: url})
         assert done.returncode == 1
         assert "standby of registry" in done.stderr
 
@@ -170,12 +170,12 @@ def test_commands_that_read_work_on_a_standby(backup: Path, tmp_path: Path) -> N
         ["in-use", "list"],
         ["scrub"],
     ):
-        done = lading(words, tmp_path, data(backup))
+        done = run_lading(words, tmp_path, data(backup))
         assert done.returncode == 0, done.stderr
 
 
 def test_a_promoted_standby_takes_writes(backup: Path, tmp_path: Path) -> None:
-    done = lading(["promote", str(backup)], tmp_path)
+    done = run_lading(["promote", str(backup)], tmp_path)
 
     assert done.returncode == 0, done.stderr
     assert not (backup / FILE).exists()
@@ -190,7 +190,7 @@ def test_a_first_backup_that_has_not_ended_is_not_served(backup: Path, tmp_path:
     marker = json.loads((backup / FILE).read_text())
     (backup / FILE).write_text(json.dumps({**marker, "finished": ""}))
 
-    done = lading(["serve", "--address", "127.0.0.1:1", "--access", "everybody"], tmp_path, data(backup))
+    done = run_lading(["serve", "--address", "127.0.0.1:1", "--access", "everybody"], tmp_path, data(backup))
 
     assert done.returncode == 1
     assert "has not ended" in done.stderr
@@ -200,8 +200,8 @@ def test_backup_says_what_it_refuses(backup: Path, environment: Mapping[str, str
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "file").touch()
 
-    done = lading(["backup", str(tmp_path / "full")], tmp_path, environment)
-    again = lading(["backup", str(backup), "--prune"], tmp_path, environment)
+    done = run_lading(["backup", str(tmp_path / "full")], tmp_path, environment)
+    again = run_lading(["backup", str(backup), "--prune"], tmp_path, environment)
 
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == f"lading: {tmp_path / 'full'} is not empty, and is not a backup; use an empty folder\n"

@@ -21,7 +21,7 @@ Resources = dict[str, Resource]
 
 
 @dataclass(frozen=True)
-class Guesses:
+class Assumptions:
     """What the fake guesses, since Google documents it nowhere. Tests run with both answers.
 
     service_tells_digest  the image of a function's service is a digest, and not the constant tag
@@ -64,7 +64,7 @@ class Collection:
     id: Callable[[Mapping[str, str], Resource], str] = lambda query, body: body.get("name", "")
     content: Callable[[Resource], Resource] = lambda body: body
     computed: Callable[[str, Resource], Resource] = _no
-    beside: Callable[[str, Resource, Resources, Guesses], Resources] = _no
+    beside: Callable[[str, Resource, Resources, Assumptions], Resources] = _no
     listed: str = ""
     operation: Callable[[str, Resource], Any] = _at_once
     put: bool = False
@@ -144,7 +144,7 @@ def _function(name: str, function: Resource) -> Resource:
     }
 
 
-def _built(name: str, function: Resource, there: Resources, guesses: Guesses) -> Resources:
+def _built(name: str, function: Resource, there: Resources, guesses: Assumptions) -> Resources:
     """Return what a build leaves: the function's service of Cloud Run, and its image in the repository of images.
 
     The images before lose the tag, which is the same for all builds (firebase-tools #7431). Google documents nowhere

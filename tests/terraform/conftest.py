@@ -9,26 +9,26 @@ from typing import Any, Final
 
 import pytest
 
-from tests.needs import missing, program
-from tests.terraform.apis import PROJECT, Guesses, Resource
+from tests.support.requirements import find_program, skip_or_fail
+from tests.terraform.apis import PROJECT, Assumptions, Resource
 from tests.terraform.control_plane import ControlPlane
-from tests.terraform.program import Terraform, checkout, without_wait
+from tests.terraform.terraform_cli import Terraform, checkout, without_wait
 
 
 @pytest.fixture(scope="session")
 def terraform() -> Terraform:
     """The program, and the providers, which the first run on a machine builds."""
-    found = program("terraform", "go install github.com/hashicorp/terraform@v1.11.4")
-    program("go", "https://go.dev")
+    found = find_program("terraform", "go install github.com/hashicorp/terraform@v1.11.4")
+    find_program("go", "https://go.dev")
     build = Path(__file__).parent / "providers" / "build"
     built = subprocess.run([build], capture_output=True, text=True, timeout=1800, check=False)
     if built.returncode:
-        missing(f"the providers cannot be built:\n{built.stderr}")
+        skip_or_fail(f"the providers cannot be built:\n{built.stderr}")
     return Terraform(found, Path(built.stdout.strip()))
 
 
 @dataclass(frozen=True)
-class Moment:
+class DeploymentState:
     """What there was at Google at one moment, and what Terraform knew."""
 
     resources: dict[str, Resource]
@@ -41,7 +41,7 @@ class Moment:
 
 
 @dataclass(frozen=True)
-class Life:
+class DeploymentLifecycle:
     """One deployment.
 
     untouched    before anything
@@ -53,13 +53,13 @@ class Life:
     destroyed    at the end
     """
 
-    untouched: Moment
-    applied: Moment
+    before_apply: DeploymentState
+    applied: DeploymentState
     second_plan: subprocess.CompletedProcess[str]
-    changed: Moment
+    changed: DeploymentState
     calls: list[str]
     third_plan: subprocess.CompletedProcess[str]
-    destroyed: Moment
+    destroyed: DeploymentState
 
 
 TEAM: Final = "group:team-a@example.com"
@@ -80,17 +80,19 @@ OPTIONS: Final = {
 OTHER_KEY: Final = {"cdn_key": "DwDODQwLCgkIBwYFBAMCAQ=="}
 
 
-def live(terraform: Terraform, folder: Path, guesses: Guesses, changes: Resource, **variables: Any) -> Life:
+def live(
+    terraform: Terraform, folder: Path, guesses: Assumptions, changes: Resource, **variables: Any
+) -> DeploymentLifecycle:
     """Deploy to a fake control plane of its own, and do all that is done to a deployment."""
     source, root = without_wait(checkout(folder / "checkout")), folder / "root"
     with ControlPlane(guesses) as google:
 
-        def moment() -> Moment:
+        def moment() -> DeploymentState:
             state = root / "terraform.tfstate"
             known = state.read_text() if state.exists() else ""
-            return Moment(copy.deepcopy(google.resources), copy.deepcopy(google.policies), known)
+            return DeploymentState(copy.deepcopy(google.resources), copy.deepcopy(google.policies), known)
 
-        def do(*command: str) -> Moment:
+        def do(*command: str) -> DeploymentState:
             terraform.run(root, *command, "-auto-approve", "-input=false", "-no-color", "-parallelism=64")
             return moment()
 
@@ -111,16 +113,18 @@ def live(terraform: Terraform, folder: Path, guesses: Guesses, changes: Resource
             code.write("# changed\n")
         changed = do("apply")
         calls = google.calls[asked:]
-        return Life(untouched, applied, second_plan, changed, calls, plan(), do("destroy"))
+        return DeploymentLifecycle(untouched, applied, second_plan, changed, calls, plan(), do("destroy"))
 
 
 @pytest.fixture(scope="session")
-def lives(terraform: Terraform, tmp_path_factory: pytest.TempPathFactory) -> tuple[Life, Life]:
+def lives(
+    terraform: Terraform, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[DeploymentLifecycle, DeploymentLifecycle]:
     """A deployment as it is by default, and one with all options. Most of their time the provider waits, so at once.
 
     Of what the fake guesses, each has another answer.
     """
-    tag, digest = Guesses(service_tells_digest=False), Guesses(service_tells_digest=True)
+    tag, digest = Assumptions(service_tells_digest=False), Assumptions(service_tells_digest=True)
     with ThreadPoolExecutor(2) as pool:
         default = pool.submit(live, terraform, tmp_path_factory.mktemp("life"), tag, {}, repositories=REPOSITORIES)
         everything = pool.submit(live, terraform, tmp_path_factory.mktemp("all"), digest, OTHER_KEY, **OPTIONS)
@@ -128,6 +132,6 @@ def lives(terraform: Terraform, tmp_path_factory: pytest.TempPathFactory) -> tup
 
 
 @pytest.fixture(scope="session")
-def life(lives: tuple[Life, Life]) -> Life:
+def life(lives: tuple[DeploymentLifecycle, DeploymentLifecycle]) -> DeploymentLifecycle:
     """A deployment of everything that is there by default."""
     return lives[0]

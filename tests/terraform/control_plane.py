@@ -20,7 +20,16 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final, Self
 from urllib.parse import parse_qs, quote, urlsplit
 
-from tests.terraform.apis import COLLECTIONS, NUMBER, PROJECT, STORAGE_AGENT, Collection, Guesses, Resource, Resources
+from tests.terraform.apis import (
+    COLLECTIONS,
+    NUMBER,
+    PROJECT,
+    STORAGE_AGENT,
+    Assumptions,
+    Collection,
+    Resource,
+    Resources,
+)
 
 SERVICES: Final = {
     "artifact_registry": "v1/",
@@ -41,16 +50,16 @@ SERVICES: Final = {
 """The services, as the provider's settings call them, and what their paths begin with."""
 
 
-class Refused(Exception):
+class ErrorResponse(Exception):
     """An answer that is none of 200."""
 
 
 class ControlPlane:
     """The fake. It serves while its block runs, on a port of its own."""
 
-    def __init__(self, guesses: Guesses | None = None) -> None:
+    def __init__(self, guesses: Assumptions | None = None) -> None:
         """Nothing is there but the project."""
-        self._guesses = guesses or Guesses()
+        self._guesses = guesses or Assumptions()
         self.resources: dict[str, Resource] = {
             f"resource_manager/projects/{PROJECT}": {"projectId": PROJECT, "lifecycleState": "ACTIVE"},
             f"storage/projects/{PROJECT}/serviceAccount": {
@@ -135,7 +144,7 @@ class ControlPlane:
         if collection.always and name not in self.resources:
             self.resources[name] = {"name": name.partition("/")[2]}
         if name not in self.resources:
-            raise Refused(HTTPStatus.NOT_FOUND)
+            raise ErrorResponse(HTTPStatus.NOT_FOUND)
         if method == "GET":
             return self.resources[name]
         if method == "DELETE":
@@ -167,7 +176,7 @@ class ControlPlane:
         id = collection.id(query, body) or self.number()
         name = parent if collection.put else f"{parent}/{quote(id, safe='@')}"
         if name in self.resources:
-            raise Refused(HTTPStatus.CONFLICT)
+            raise ErrorResponse(HTTPStatus.CONFLICT)
         content = collection.content(body)
         self.resources[name] = content | collection.computed(name, content)
         self.resources |= self._beside(collection, name)
@@ -179,7 +188,7 @@ class ControlPlane:
     def _list(self, collection: Collection, name: str, query: Mapping[str, str]) -> Any:
         """Return a page of a collection, which is all of it here."""
         if query.get("orderBy") != collection.listed or not 1 <= int(query.get("pageSize", 0)) <= 1000:
-            raise Refused(HTTPStatus.BAD_REQUEST)
+            raise ErrorResponse(HTTPStatus.BAD_REQUEST)
         return {name.rpartition("/")[2]: [each for path, each in self.resources.items() if path.startswith(f"{name}/")]}
 
     def _enable(self, method: str, name: str, body: Any) -> Any:
@@ -216,7 +225,7 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             answer = self.plane.respond(self.command, parts.path.strip("/"), query, self._body())
             status = HTTPStatus.OK
-        except Refused as refused:
+        except ErrorResponse as refused:
             status = refused.args[0]
             answer = {"error": {"code": status.value, "message": f"{self.command} {self.path}", "status": status.name}}
         content = json.dumps(answer).encode()

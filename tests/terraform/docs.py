@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.terraform.program import ROOT
+from tests.terraform.terraform_cli import ROOT
 
 FOLDER = ROOT / "terraform"
 

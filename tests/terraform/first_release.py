@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from tests.terraform.apis import PROJECT
 from tests.terraform.control_plane import ControlPlane
-from tests.terraform.program import PARTS, ROOT, Terraform
+from tests.terraform.terraform_cli import PARTS, ROOT, Terraform
 
 FILE: Final = Path(__file__).parent / "first_release.json"
 COMMIT: Final = "062b8e31bf25f50e491347e243142e411ccf0437"

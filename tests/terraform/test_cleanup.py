@@ -7,7 +7,7 @@ from typing import Any, Final
 import pytest
 
 from lading.registry.cleanup.policy_json import PolicyError, parse_policies
-from tests.terraform.program import ROOT, Terraform
+from tests.terraform.terraform_cli import ROOT, Terraform
 
 DELETE: Final = {"type": "Delete"}
 KEEP: Final = {"type": "Keep"}

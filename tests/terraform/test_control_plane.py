@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import pytest
 
-from tests.terraform.conftest import Life
+from tests.terraform.conftest import DeploymentLifecycle
 
 TYPES: Final = {
     "artifact_registry/projects/*/locations/*/repositories/*/dockerImages/*": ("artifactregistry.v1", "DockerImage"),
@@ -49,7 +49,9 @@ def unknown(document: dict[str, Any], type: str, value: Any, where: str) -> list
 
 
 @pytest.mark.parametrize("pattern", TYPES)
-def test_resources_have_the_fields_of_the_discovery_document(lives: tuple[Life, Life], pattern: str) -> None:
+def test_resources_have_the_fields_of_the_discovery_document(
+    lives: tuple[DeploymentLifecycle, DeploymentLifecycle], pattern: str
+) -> None:
     name, type = TYPES[pattern]
     document = json.loads(
         files("googleapiclient.discovery_cache").joinpath("documents", f"{name}.json").read_text(encoding="utf-8")

@@ -7,7 +7,7 @@ import pytest
 
 from lading.settings import SETTINGS
 from tests.terraform import docs
-from tests.terraform.program import ROOT, Terraform, checkout
+from tests.terraform.terraform_cli import ROOT, Terraform, checkout
 
 EXAMPLES = sorted(path.name for path in (ROOT / "terraform" / "examples").iterdir())
 

@@ -22,22 +22,29 @@ from lading.registry.content.manifest_format import OCI_MANIFEST
 from lading_storage.digests import digest_of
 from lading_storage.google.firestore_indexes import COLLECTION, COLLECTION_GROUP, INDEXES
 from lading_storage.records.kinds import CROSS_REPOSITORY_FIELDS
-from tests import images
-from tests.api.client import Client, Response
-from tests.servers import basic
+from tests.support import images
+from tests.support.app_client import Client, Response
+from tests.support.server_process import basic
 from tests.terraform.apis import NUMBER, PROJECT
 from tests.terraform.calls import Calls, recorded
-from tests.terraform.conftest import Life, Moment
-from tests.terraform.program import ROOT
-from tests.terraform.world import DEVELOPER, RUNTIME, account_of, permissions_of, settings_of, world_of
+from tests.terraform.conftest import DeploymentLifecycle, DeploymentState
+from tests.terraform.deployed_permissions import (
+    DEVELOPER,
+    RUNTIME,
+    account_of,
+    permissions_of,
+    settings_of,
+    write_iam_world,
+)
+from tests.terraform.terraform_cli import ROOT
 
 LARGE = 1_200_000
 """Bytes of a manifest that Firestore does not take."""
 
-NONE = timedelta(0)
+ZERO = timedelta(0)
 
 
-def granted(moment: Moment, function: str) -> set[str]:
+def granted(moment: DeploymentState, function: str) -> set[str]:
     """All permissions of a function's account, wherever."""
     member = f"serviceAccount:{account_of(moment, function)}"
     return {
@@ -56,9 +63,9 @@ class Runtime(google.oauth2.credentials.Credentials):
 
 
 @pytest.fixture
-def deployed(life: Life, emulators: Emulators, monkeypatch: pytest.MonkeyPatch) -> settings.Settings:
+def deployed(life: DeploymentLifecycle, emulators: Emulators, monkeypatch: pytest.MonkeyPatch) -> settings.Settings:
     """The settings of the deployment, in an environment where the emulators stand for Google."""
-    world_of(life.applied, emulators.iam)
+    write_iam_world(life.applied, emulators.iam)
     variables = {**settings_of(life.applied), **emulators.fresh_stores(), "GCE_METADATA_HOST": "never.asked"}
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
@@ -75,29 +82,29 @@ class Developer:
         self._client = client
         self._headers = {"Authorization": basic("oauth2accesstoken", DEVELOPER)}
 
-    def ask(self, method: str, path: str, body: bytes = b"", **headers: str) -> Response:
-        answer = self._client.ask(method, path, body, {**self._headers, **headers})
+    def request(self, method: str, path: str, body: bytes = b"", **headers: str) -> Response:
+        answer = self._client.request(method, path, body, {**self._headers, **headers})
         assert answer.status < 400, answer.body
         return answer
 
     def begin(self, name: str) -> str:
         """Begin an upload; answers its path."""
-        return urlsplit(self.ask("POST", f"/v2/{name}/blobs/uploads/").headers["Location"]).path
+        return urlsplit(self.request("POST", f"/v2/{name}/blobs/uploads/").headers["Location"]).path
 
     def upload(self, name: str, content: bytes) -> None:
         """Upload a blob in two pieces."""
         path, half = self.begin(name), len(content) // 2
         for start, piece in ((0, content[:half]), (half, content[half:])):
             span = {"Content-Range": f"{start}-{start + len(piece) - 1}"}
-            self.ask("PATCH", path, piece, **span, **{"Content-Type": "application/octet-stream"})
-        self.ask("PUT", f"{path}?digest={digest_of(content)}")
+            self.request("PATCH", path, piece, **span, **{"Content-Type": "application/octet-stream"})
+        self.request("PUT", f"{path}?digest={digest_of(content)}")
 
     def push(self, name: str, *layers: bytes, tag: str, size: int = 0) -> bytes:
         """Push an image; `size`: bytes of an annotation of its manifest."""
         for content in (images.EMPTY_CONFIG, *layers):
             self.upload(name, content)
         manifest = images.manifest(list(layers), annotations={"long": "x" * size})
-        self.ask("PUT", f"/v2/{name}/manifests/{tag}", manifest, **{"Content-Type": OCI_MANIFEST})
+        self.request("PUT", f"/v2/{name}/manifests/{tag}", manifest, **{"Content-Type": OCI_MANIFEST})
         return manifest
 
 
@@ -107,23 +114,23 @@ def use(developer: Developer) -> None:
     manifest = developer.push("team-a/app", layer, tag="v1")
     large = developer.push("team-a/app", images.blob(), tag="large", size=LARGE)
     for digest in (digest_of(layer), digest_of(images.EMPTY_CONFIG)):
-        developer.ask("POST", f"/v2/team-a/other/blobs/uploads/?mount={digest}&from=team-a/app")
-        developer.ask("POST", f"/v2/team-a/third/blobs/uploads/?mount={digest}")
+        developer.request("POST", f"/v2/team-a/other/blobs/uploads/?mount={digest}&from=team-a/app")
+        developer.request("POST", f"/v2/team-a/third/blobs/uploads/?mount={digest}")
     for reference in ("v1", "large", digest_of(manifest), digest_of(large)):
-        developer.ask("GET", f"/v2/team-a/app/manifests/{reference}")
-    assert developer.ask("GET", f"/v2/team-a/app/blobs/{digest_of(layer)}").status == 307
+        developer.request("GET", f"/v2/team-a/app/manifests/{reference}")
+    assert developer.request("GET", f"/v2/team-a/app/blobs/{digest_of(layer)}").status == 307
     for listing in ("team-a/app/tags/list", f"team-a/app/referrers/{digest_of(manifest)}", "_catalog"):
-        developer.ask("GET", f"/v2/{listing}")
+        developer.request("GET", f"/v2/{listing}")
     developer.upload("team-a/app", images.blob(1000))
     old = developer.push("team-a/old/app", images.blob(), tag="v1", size=LARGE)
-    developer.ask("DELETE", "/v2/team-a/old/app/manifests/v1")
-    developer.ask("DELETE", f"/v2/team-a/old/app/manifests/{digest_of(old)}")
+    developer.request("DELETE", "/v2/team-a/old/app/manifests/v1")
+    developer.request("DELETE", f"/v2/team-a/old/app/manifests/{digest_of(old)}")
     path = developer.begin("team-a/app")
-    developer.ask("PATCH", path, b"left behind", **{"Content-Type": "application/octet-stream"})
-    developer.ask("DELETE", path)
+    developer.request("PATCH", path, b"left behind", **{"Content-Type": "application/octet-stream"})
+    developer.request("DELETE", path)
 
 
-def test_the_registry_may_do_what_it_calls(life: Life, deployed: settings.Settings) -> None:
+def test_the_registry_may_do_what_it_calls(life: DeploymentLifecycle, deployed: settings.Settings) -> None:
     with recorded() as calls:
         app = create(deployed)
         use(Developer(Client(app)))
@@ -131,12 +138,12 @@ def test_the_registry_may_do_what_it_calls(life: Life, deployed: settings.Settin
     check(calls, granted(life.applied, "registry"))
 
 
-def test_the_collector_may_do_what_it_calls(life: Life, deployed: settings.Settings) -> None:
+def test_the_collector_may_do_what_it_calls(life: DeploymentLifecycle, deployed: settings.Settings) -> None:
     app = create(deployed)
     use(Developer(Client(app)))
     app.registry.close()
     with recorded() as calls:
-        report = open_collector(deployed, GracePeriods(NONE, NONE, NONE, NONE)).run()
+        report = open_collector(deployed, GracePeriods(ZERO, ZERO, ZERO, ZERO)).run()
     assert report is not None
     assert report.finished
     assert report.counts[BYTES_FREED] > LARGE
@@ -151,7 +158,7 @@ def check(calls: Calls, rights: set[str]) -> None:
     assert rights - calls.needed == set(), "what it may and never calls"
 
 
-def indexed(life: Life, scope: str) -> set[str]:
+def indexed(life: DeploymentLifecycle, scope: str) -> set[str]:
     """The fields that are indexed for queries of a scope."""
     return {
         f"{name.split('/')[6]}.{name.split('/')[8]}"
@@ -162,7 +169,7 @@ def indexed(life: Life, scope: str) -> set[str]:
     }
 
 
-def test_the_indexes_are_those_of_the_queries(life: Life) -> None:
+def test_the_indexes_are_those_of_the_queries(life: DeploymentLifecycle) -> None:
     for scope in (COLLECTION, COLLECTION_GROUP):
         needed = {
             f"{kind.KIND}.{each.field}" for kind, indexes in INDEXES.items() for each in indexes if each.scope == scope
@@ -170,27 +177,29 @@ def test_the_indexes_are_those_of_the_queries(life: Life) -> None:
         assert indexed(life, scope) == needed
 
 
-def test_no_other_field_of_any_kind_is_indexed(life: Life) -> None:
+def test_no_other_field_of_any_kind_is_indexed(life: DeploymentLifecycle) -> None:
     fields = {name: field for name, field in life.applied.of("firestore/").items() if name.endswith("/fields/*")}
     assert {name.split("/")[6] for name in fields} == {kind.KIND for kind in INDEXES}
     assert not any(field["indexConfig"].get("indexes") for field in fields.values())
 
 
-def test_nobody_else_has_rights_where_layers_are(life: Life) -> None:
+def test_nobody_else_has_rights_where_layers_are(life: DeploymentLifecycle) -> None:
     bindings = life.applied.policies[f"storage/b/{PROJECT}-lading-blobs"]["bindings"]
     members = {member for binding in bindings for member in binding["members"]}
     accounts = {f"serviceAccount:{account_of(life.applied, function)}" for function in ("registry", "collect")}
     assert members == accounts | {f"projectOwner:{PROJECT}"}
 
 
-def test_rights_on_records_end_at_the_database(life: Life) -> None:
+def test_rights_on_records_end_at_the_database(life: DeploymentLifecycle) -> None:
     for binding in life.applied.policies[f"resource_manager/projects/{PROJECT}"]["bindings"]:
         if binding["role"].endswith("roles/lading_records"):
             expected = f'resource.name == "projects/{PROJECT}/databases/lading"'
             assert binding["condition"]["expression"] == expected
 
 
-def test_the_build_reads_the_copies_of_the_source_and_no_bucket_that_is_only_called_like_theirs(life: Life) -> None:
+def test_the_build_reads_the_copies_of_the_source_and_no_bucket_that_is_only_called_like_theirs(
+    life: DeploymentLifecycle,
+) -> None:
     expressions = {
         binding["condition"]["expression"]
         for binding in life.applied.policies[f"resource_manager/projects/{PROJECT}"]["bindings"]
@@ -201,7 +210,7 @@ def test_the_build_reads_the_copies_of_the_source_and_no_bucket_that_is_only_cal
     assert expressions == {f'resource.name.startsWith("{copies}")'}
 
 
-def test_no_condition_begins_with_what_another_name_begins_with(life: Life) -> None:
+def test_no_condition_begins_with_what_another_name_begins_with(life: DeploymentLifecycle) -> None:
     """A prefix in a condition ends with a slash."""
     for policy in life.applied.policies.values():
         for binding in policy["bindings"]:
@@ -209,7 +218,7 @@ def test_no_condition_begins_with_what_another_name_begins_with(life: Life) -> N
             assert all(prefix.endswith("/") for prefix in re.findall(r'startsWith\("([^"]*)"\)', expression)), binding
 
 
-def test_only_the_scheduler_calls_the_collector(life: Life) -> None:
+def test_only_the_scheduler_calls_the_collector(life: DeploymentLifecycle) -> None:
     service = f"cloud_run_v2/projects/{PROJECT}/locations/europe-west1/services/lading-collect"
     (binding,) = life.applied.policies[service]["bindings"]
     job = life.applied.resources[f"cloud_scheduler/projects/{PROJECT}/locations/europe-west1/jobs/lading-collect"]
@@ -218,7 +227,7 @@ def test_only_the_scheduler_calls_the_collector(life: Life) -> None:
     assert settings_of(life.applied, "collect")["LADING_COLLECTOR"] == caller
 
 
-def test_the_scheduler_waits_for_a_slice_and_gives_up_before_the_lease_ends(life: Life) -> None:
+def test_the_scheduler_waits_for_a_slice_and_gives_up_before_the_lease_ends(life: DeploymentLifecycle) -> None:
     place = f"projects/{PROJECT}/locations/europe-west1"
     job = life.applied.resources[f"cloud_scheduler/{place}/jobs/lading-collect"]
     function = life.applied.resources[f"cloudfunctions2/{place}/functions/lading-collect"]

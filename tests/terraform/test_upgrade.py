@@ -11,7 +11,7 @@ import pytest
 from tests.terraform.apis import PROJECT, Resource
 from tests.terraform.control_plane import ControlPlane
 from tests.terraform.first_release import FILE, KEY, VARIABLES
-from tests.terraform.program import Terraform, checkout, without_wait
+from tests.terraform.terraform_cli import Terraform, checkout, without_wait
 
 STORES: Final = {
     "google_firestore_database",

@@ -23,27 +23,27 @@ from packaging.requirements import Requirement
 from emulators import Emulators, deployment, source
 from lading_storage.digests import digest_of
 from tests.clients.conftest import commands, docker, docker_address  # noqa: F401  # fixtures
-from tests.clients.daemons import Docker
-from tests.needs import program
-from tests.servers import Server, basic, serving
-from tests.serving.cloud import metadata_server
-from tests.terraform.conftest import Life, Moment
-from tests.terraform.program import ROOT
-from tests.terraform.world import DEVELOPER, RUNTIME, account_of, settings_of, world_of
+from tests.support.container_daemons import Docker
+from tests.support.fake_cloud_services import metadata_server
+from tests.support.requirements import find_program
+from tests.support.server_process import Server, basic, serving
+from tests.terraform.conftest import DeploymentLifecycle, DeploymentState
+from tests.terraform.deployed_permissions import DEVELOPER, RUNTIME, account_of, settings_of, write_iam_world
+from tests.terraform.terraform_cli import ROOT
 
 FUNCTIONS = "cloudfunctions2/projects/fake-project/locations/europe-west1/functions"
 CLOUD_RUN = {"K_SERVICE": "lading", "FUNCTION_TARGET": "registry"}
 STARTS: Mapping[str, Mapping[str, str]] = {"as a developer starts it": {}, "as Cloud Run starts it": CLOUD_RUN}
 
 
-def uploaded(moment: Moment, function: str = "registry") -> bytes:
+def uploaded(moment: DeploymentState, function: str = "registry") -> bytes:
     """The zip of a function, as Terraform sent it to Cloud Storage."""
     objects = moment.of("storage/b/fake-project-lading-source/o/").values()
     (object,) = [each for each in objects if each["name"].startswith(f"{function}-")]
     return base64.b64decode(object["media"])
 
 
-def test_it_holds_the_program_and_nothing_else(life: Life) -> None:
+def test_it_holds_the_program_and_nothing_else(life: DeploymentLifecycle) -> None:
     with zipfile.ZipFile(io.BytesIO(uploaded(life.applied))) as archive:
         names = set(archive.namelist())
         assert archive.read("main.py") == (ROOT / "functions" / "main.py").read_bytes()
@@ -56,7 +56,7 @@ def test_it_holds_the_program_and_nothing_else(life: Life) -> None:
 
 
 @pytest.mark.parametrize("function", ["registry", "collect"])
-def test_the_deployment_on_this_machine_has_the_same(life: Life, function: str) -> None:
+def test_the_deployment_on_this_machine_has_the_same(life: DeploymentLifecycle, function: str) -> None:
     """See emulators.cloud."""
     with zipfile.ZipFile(io.BytesIO(uploaded(life.applied, function))) as archive:
         contents = {name: archive.read(name) for name in archive.namelist()}
@@ -69,7 +69,7 @@ def test_the_deployment_on_this_machine_has_the_same(life: Life, function: str) 
     assert {name: own[name] for name in own.keys() - of_here} == {name: applied[name] for name in own.keys() - of_here}
 
 
-def test_only_the_registry_installs_envoy(life: Life) -> None:
+def test_only_the_registry_installs_envoy(life: DeploymentLifecycle) -> None:
     contents = {}
     for function in ("registry", "collect"):
         with zipfile.ZipFile(io.BytesIO(uploaded(life.applied, function))) as archive:
@@ -99,7 +99,7 @@ def test_nothing_is_missing_of_what_they_want_in_turn(unpacked: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def unpacked(life: Life, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def unpacked(life: DeploymentLifecycle, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The zip in an empty folder, beside an environment that has what requirements.txt says, and no more."""
     folder = tmp_path_factory.mktemp("zip")
     with zipfile.ZipFile(io.BytesIO(uploaded(life.applied))) as archive:
@@ -112,14 +112,14 @@ def unpacked(life: Life, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(params=list(STARTS.values()), ids=list(STARTS))
 def registry(
-    request: pytest.FixtureRequest, life: Life, unpacked: Path, emulators: Emulators, tmp_path: Path
+    request: pytest.FixtureRequest, life: DeploymentLifecycle, unpacked: Path, emulators: Emulators, tmp_path: Path
 ) -> Iterator[Server]:
     """The function, with the settings that Terraform gave it, but for the addresses of emulators."""
     service = life.applied.resources["cloud_run_v2/projects/fake-project/locations/europe-west1/services/lading"]
     given = {each["name"]: each["value"] for each in service["template"]["containers"][0]["env"]}
     with contextlib.suppress(urllib.error.HTTPError):
         emulators.storage.make_bucket(given["LADING_BLOBS"].removeprefix("gs://"))
-    world_of(life.applied, emulators.iam)
+    write_iam_world(life.applied, emulators.iam)
     with metadata_server(account_of(life.applied, "registry"), RUNTIME) as metadata:
         environment = {**given, **addresses(emulators), **metadata, **request.param}
         folder = unpacked / "workspace"
@@ -160,7 +160,7 @@ def test_a_layer_goes_in_and_comes_out_over_h2c(registry: Server, tmp_path: Path
     layer = os.urandom(1_000_000)
     digest = digest_of(layer)
     (tmp_path / "layer").write_bytes(layer)
-    curl = [program("curl", "apt install curl"), "-s", "--http2-prior-knowledge", "-H"]
+    curl = [find_program("curl", "apt install curl"), "-s", "--http2-prior-knowledge", "-H"]
     curl += [f"Authorization: {registry.authorization}", "-w", "%{http_version} %{http_code} %{redirect_url}"]
 
     def ask(path: str, *more: str) -> list[str]:

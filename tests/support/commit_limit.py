@@ -1,0 +1,26 @@
+"""A metadata store that takes less in a commit than the real one does."""
+
+from collections.abc import Sequence
+
+from lading_storage.commit_size import size_of
+from lading_storage.errors import TooLarge
+from lading_storage.protocols import MetadataStore, Write
+from tests.support.interleaving import InterleavingStore
+
+
+class CommitLimitStore(InterleavingStore):
+    """Passes every call on, and refuses commits of more than `max_size` bytes, as Firestore counts them.
+
+    refused  how many commits were too large
+    """
+
+    def __init__(self, inner: MetadataStore, max_size: int) -> None:
+        super().__init__(inner)
+        self.max_size = max_size
+        self.refused = 0
+
+    def commit(self, writes: Sequence[Write]) -> None:
+        if size_of(writes) > self.max_size:
+            self.refused += 1
+            raise TooLarge(f"{size_of(writes)} bytes, of {self.max_size}")
+        super().commit(writes)

@@ -1,0 +1,85 @@
+"""Daemons that clients need, each nobody else's: dockerd and containerd, and the commands that talk to them."""
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from tests.support.client_commands import ProgramRunner
+from tests.support.requirements import find_program, skip_or_fail
+from tests.support.server_process import PROCESS_TIMEOUT
+
+# Of Kubernetes' part, which looks for a network, nothing is needed.
+CONTAINERD = 'version = 2\ndisabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.internal.v1.opt"]\n'
+
+Ctr = Callable[..., str]
+
+
+class Docker:
+    """The docker command, at one daemon."""
+
+    def __init__(self, commands: ProgramRunner, address: str) -> None:
+        self._commands = commands
+        self._words = [find_program("docker", "apt install docker.io"), "-H", address]
+
+    def __call__(self, *words: str | Path, stdin: str = "") -> str:
+        return self._commands.run(*self._words, *words, stdin=stdin)
+
+    def fail(self, *words: str | Path, stdin: str = "") -> str:
+        return self._commands.fail(*self._words, *words, stdin=stdin)
+
+
+@contextlib.contextmanager
+def dockerd(folder: Path) -> Iterator[str]:
+    """The address of a docker daemon: without a network, with plain folders for layers."""
+    daemon = find_program("dockerd", "apt install docker.io")
+    if os.geteuid() != 0:
+        skip_or_fail("dockerd needs root")
+    address = f"unix://{folder}/sock"
+    places = [f"--data-root={folder}/data", f"--exec-root={folder}/exec", f"--pidfile={folder}/pid"]
+    network = ["--iptables=false", "--ip6tables=false", "--bridge=none"]
+    command = [daemon, *network, *places, "-s", "vfs", "-H", address]
+    with _running(command, folder, b"API listen on", 2 * PROCESS_TIMEOUT):
+        yield address
+
+
+@contextlib.contextmanager
+def containerd(folder: Path, commands: ProgramRunner) -> Iterator[Ctr]:
+    """ctr, at a daemon that has nothing yet."""
+    daemon = find_program("containerd", "apt install containerd")
+    if os.geteuid() != 0:
+        skip_or_fail("containerd needs root")
+    (folder / "config.toml").write_text(CONTAINERD)
+    places = ["-c", "config.toml", "--root", f"{folder}/root", "--state", f"{folder}/state", "-a", f"{folder}/sock"]
+    words = [find_program("ctr", "apt install containerd"), "-a", f"{folder}/sock", "-n", "lading"]
+    with _running([daemon, *places], folder, b"successfully booted", PROCESS_TIMEOUT):
+        yield lambda *more: commands.run(*words, *more)
+
+
+@contextlib.contextmanager
+def _running(command: list[str], folder: Path, ready: bytes, timeout: float) -> Iterator[None]:
+    """Run a daemon that says in its log when it is ready; afterwards nothing of it is left."""
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log, start_new_session=True)
+    try:
+        deadline = time.monotonic() + timeout
+        while ready not in (folder / "log").read_bytes():
+            assert time.monotonic() < deadline, "it does not start"
+            assert process.poll() is None, (folder / "log").read_text()[-3000:]
+            time.sleep(0.05)
+        yield
+    finally:
+        # The daemon ends what it has started itself; what then is left of the session is killed.
+        process.terminate()
+        try:
+            process.wait(PROCESS_TIMEOUT)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            # pytest keeps the folders of three runs, and layers are large.
+            shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,20 @@
+"""A clock that a test turns."""
+
+from datetime import UTC, datetime, timedelta
+
+
+class FakeClock:
+    """Stands still until it is turned."""
+
+    __test__ = False
+
+    def __init__(self) -> None:
+        self.time = datetime(2026, 11, 1, 12, tzinfo=UTC)
+
+    def __call__(self, store_time: datetime | None = None) -> datetime:
+        return self.time
+
+    def advance(self, **by: float) -> datetime:
+        """Go forward by a timedelta's words; answers the time."""
+        self.time += timedelta(**by)
+        return self.time
