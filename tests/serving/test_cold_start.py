@@ -146,7 +146,7 @@ def test_serve_imports_no_other_command(tmp_path: Path) -> None:
 
     assert status != "0"
     commands = {module for module in modules.split() if module.startswith("lading.commands.")}
-    assert commands == {f"lading.commands.{name}" for name in ("serve", "first_user", "options")}
+    assert commands == {f"lading.commands.{name}" for name in ("serve", "first_user", "options", "exit_status")}
 
 
 def test_many_can_need_googles_clients_at_once(emulators: Emulators) -> None:
