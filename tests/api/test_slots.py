@@ -85,7 +85,7 @@ def test_a_request_without_a_slot_is_refused_and_one_without_a_body_needs_none(a
     def pieces() -> Iterator[bytes]:
         refused = Client(app).request("POST", f"{UPLOADS}?digest={digest_of(b'x')}", b"x")
         assert (refused.status, refused.code, refused.headers["Retry-After"]) == (503, "UNAVAILABLE", "5")
-        assert "too many uploads" in refused.json["errors"][0]["message"]
+        assert "too many concurrent uploads" in refused.json["errors"][0]["message"]
         assert Client(app).request("POST", UPLOADS).status == 202
         assert Client(app).request("POST", f"/v2/b/blobs/uploads/?mount={digest}&from=a").status == 201
         assert Client(app).request("GET", f"/v2/a/blobs/{digest}").body == content

@@ -14,6 +14,7 @@ import pytest
 
 from lading.registry.cleanup.last_pulled import LastPulls
 from lading_storage.errors import Conflict, Unavailable
+from lading_storage.google import firestore_retry, gcs
 from lading_storage.protocols import Create, Delete
 from lading_storage.records.core import Repository
 from lading_storage.records.jobs import LastPull
@@ -158,8 +159,8 @@ def test_a_pull_does_not_fail_with_the_writing_of_its_time(backends: Backends, k
 def test_an_outage_is_told_and_nobody_waits_long(
     backends: Backends, operation: Operation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for driver in ("lading_storage.google.firestore_retry", "lading_storage.google.gcs"):
-        monkeypatch.setattr(f"{driver}.PATIENCE", 0.5)
+    monkeypatch.setattr(firestore_retry, "CALL_TIMEOUT", 0.5)
+    monkeypatch.setattr(gcs, "RETRY_TIMEOUT", 0.5)
     world = new_repository(backends, operation)
     backends.plan.set(FaultKind.UNAVAILABLE, 1, lasting=True)
     try:

@@ -165,7 +165,7 @@ def test_a_full_disk_is_collected(small_disk: Path, tmp_path: Path) -> None:
         (small_disk / reserve.NAME).unlink()
         killed_at_work(environment, small_disk)
 
-        done = run_lading(["gc", "--nobody-pushes"], tmp_path, environment)
+        done = run_lading(["gc", "--quiesced", "--json"], tmp_path, environment)
 
         assert done.returncode == 0, done.stderr
         assert json.loads(done.stdout)["freed_bytes"] > 4 * MIB
@@ -182,7 +182,7 @@ def test_a_full_disk_is_collected_by_means_of_its_reserve(small_disk: Path, tmp_
         assert client.push_blob("a", images.blob(MIB)).status == 201
         filler = fill(small_disk)
 
-        done = run_lading(["gc", "--nobody-pushes"], tmp_path, environment)
+        done = run_lading(["gc", "--quiesced", "--json"], tmp_path, environment)
 
         assert done.returncode == 0, done.stderr
         assert json.loads(done.stdout)["freed_bytes"] == MIB
@@ -219,7 +219,7 @@ def test_on_a_full_disk_clients_can_delete_and_a_collection_still_begins(small_d
             assert "push" not in deleted.body.decode()
         assert (small_disk / reserve.NAME).stat().st_size >= reserve.SIZES[-1]
 
-        done = run_lading(["gc", "--nobody-pushes"], tmp_path, environment)
+        done = run_lading(["gc", "--quiesced"], tmp_path, environment)
 
         assert done.returncode == 0, done.stderr
 
@@ -242,13 +242,13 @@ def test_on_a_full_disk_images_can_be_deleted_and_collected_until_none_is_left(
         for number, name in enumerate(names):
             # Whatever a collection gives back, clients that try again take at once.
             fill(small_disk).rename(small_disk / f"filler-{number}")
-            assert run_lading(["gc", "--nobody-pushes"], tmp_path, environment).returncode == 0
+            assert run_lading(["gc", "--quiesced"], tmp_path, environment).returncode == 0
 
             digest = client.request("HEAD", f"/v2/a/manifests/{name}").headers["Docker-Content-Digest"]
             done = run_lading(["delete", "--yes", "--for-good", f"a@{digest}"], tmp_path, environment)
 
             assert done.returncode == 0, done.stderr
-            done = run_lading(["gc", "--nobody-pushes"], tmp_path, environment)
+            done = run_lading(["gc", "--quiesced", "--json"], tmp_path, environment)
             assert done.returncode == 0, done.stderr
             assert json.loads(done.stdout)["freed_bytes"] >= MIB // 4
             assert (small_disk / reserve.NAME).stat().st_size in reserve.SIZES
@@ -257,7 +257,7 @@ def test_on_a_full_disk_images_can_be_deleted_and_collected_until_none_is_left(
 def killed_at_work(environment: Mapping[str, str], folder: Path) -> None:
     """Start a collection, and kill it when it has the lease; before it has freed anything, the disk is full."""
     program = "import os; from lading.jobs.runner import ResumableJob as Job; Job._run_phases = lambda *_: os._exit(9);"
-    command = [sys.executable, "-c", f"{program} from lading.cli import main; main(['gc', '--nobody-pushes'])"]
+    command = [sys.executable, "-c", f"{program} from lading.cli import main; main(['gc', '--quiesced'])"]
     assert subprocess.run(command, env={**os.environ, **environment}, check=False).returncode == 9
 
 
