@@ -7,10 +7,11 @@ and the next clean-up deletes the rest.
 """
 
 import hashlib
+import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import astuple, dataclass, field
+from datetime import datetime, timedelta
 
 from lading.jobs.gc.reviews import CleanUp, ReviewResult
 from lading.registry.batches import batches
@@ -19,7 +20,7 @@ from lading.registry.cleanup.apply import CleanupTag, CleanupTarget
 from lading.registry.cleanup.evaluate import CleanupDecision, evaluate, next_change
 from lading.registry.cleanup.graph import Graph
 from lading.registry.cleanup.in_use import in_use_locations
-from lading.registry.cleanup.policies import Policy
+from lading.registry.cleanup.policies import Policy, TagState
 from lading.registry.lifecycle.delete import TAG_SIZE, fits_in_commit, size_of_manifest
 from lading.registry.registry import Registry
 from lading_storage.errors import TooLarge
@@ -123,10 +124,15 @@ class PolicyCleanUp:
     clock: Clock
 
     def rules_digest(self) -> str:
-        """Return a digest of the policies, the rules for immutable tags, and the in-use reports."""
+        """Return a digest of the policies, the rules for immutable tags, and the in-use reports.
+
+        It is stored, and a new one makes all repositories due. So it covers values without the names of their classes
+        and fields, which another release may change.
+        """
         in_use = [(each.id, each.references) for each in self.registry.in_use_reports.all()]
-        rules = (self.policies, self.applied, self.registry.tags.immutable, in_use)
-        return hashlib.sha256(repr(rules).encode()).hexdigest()
+        policies = [astuple(each) for each in self.policies]
+        rules = (policies, self.applied, astuple(self.registry.tags.immutable), in_use)
+        return hashlib.sha256(json.dumps(rules, default=_as_text).encode()).hexdigest()
 
     def run(self, repository: str, stop: Callable[[], bool]) -> ReviewResult:
         """Apply the policies to a repository, or preview them; see CleanUp.run."""
@@ -206,6 +212,11 @@ def apply(
 def tag_reference(tag: str, digest: str) -> str:
     """Return how a plan names a tag that is deleted without its manifest."""
     return f"{tag}@{digest}"
+
+
+def _as_text(value: TagState | timedelta) -> str:
+    """Return the value of a policy's field as text, which does not change with names in the source."""
+    return value.value if isinstance(value, TagState) else str(value)
 
 
 def _groups(planned: Plan) -> Iterator[list[CleanupTarget]]:
