@@ -107,7 +107,7 @@ def test_what_is_reported_to_run_is_kept_until_it_is_forgotten(registry: Registr
     assert listed == [("cluster-1", "host:5000/team/app:v1", "0 days"), ("cluster-1", "library/other:v3", "0 days")]
     assert kept() == images["v1"].all
     assert kept("--running", str(file)) == images["v1"].all | images["v2"].all
-    assert "the report is empty" in run("running", "report", "cluster-1", stdin="\n", status=1)
+    assert "run `lading in-use forget`" in run("in-use", "report", "cluster-1", stdin="\n", status=1)
     assert "neither a digest nor a reference" in run("running", "report", "cluster-1", stdin="a b:c:d\n", status=1)
     assert kept() == images["v1"].all
     run("running", "report", "cluster-1", stdin=f"team/app@{images['v3'].index}\n")

@@ -70,7 +70,7 @@ def normalize_references(references: Iterable[str]) -> tuple[str, ...]:
     """Return references in stored form: distinct and sorted. Raises InUseReportError."""
     normalized = sorted({each.strip() for each in references if each.strip()})
     if not normalized:
-        raise InUseReportError("the report is empty: if nothing runs there any more, run `lading running forget`")
+        raise InUseReportError("the report is empty: if nothing runs there any more, run `lading in-use forget`")
     if len(normalized) > MAX_REFERENCES or sum(map(len, normalized)) > MAX_CHARACTERS:
         raise InUseReportError(f"a report has at most {MAX_REFERENCES} references: report under several names")
     for each in normalized:
