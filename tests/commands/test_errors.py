@@ -101,6 +101,29 @@ def test_a_server_that_is_interrupted_ends_silently(tmp_path: Path) -> None:
     assert "Traceback" not in log.read_text()
 
 
+INTERRUPTED_IN_A_CALLBACK = """
+import os, signal, sys, weakref
+from lading import cli
+from lading.server import serve
+signal.signal(signal.SIGINT, signal.default_int_handler)
+class Thing: ...
+def interrupted(*_):
+    thing = Thing()
+    dying = weakref.ref(thing, lambda _: os.kill(os.getpid(), signal.SIGINT))
+    del thing
+    sys.exit(99)
+serve.serve = interrupted
+sys.exit(cli.main(["serve", "--address", sys.argv[1]]))
+"""
+
+
+def test_an_interrupt_before_the_server_handles_it_is_not_lost(tmp_path: Path) -> None:
+    """As a KeyboardInterrupt is that is raised in a callback of a weak reference."""
+    command = [sys.executable, "-c", INTERRUPTED_IN_A_CALLBACK, f"127.0.0.1:{free_port()}"]
+    done = subprocess.run(command, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (exit_status.INTERRUPTED, "")
+
+
 DEFECT_TOLD = "a defect of Lading: KeyError: 'a key'; LADING_TRACEBACK=1 shows where, for a bug report"
 
 DEFECT = """

@@ -2,10 +2,13 @@
 
 import argparse
 import logging
+import os
+import signal
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from lading.commands.exit_status import INTERRUPTED
 from lading.commands.first_user import create_first_user, first_user_text, login_line
 from lading.commands.options import Commands, add
 from lading.settings import SETTINGS, Settings, SettingsError
@@ -32,6 +35,7 @@ def _serve(parsed: argparse.Namespace, settings: Settings) -> None:
     """Refuse unsafe settings, print what is served, and serve."""
     from lading import logs
 
+    _exit_at_interrupts()
     logs.start(settings.log, settings.project, settings.log_level)
     if settings.reaches_beyond_loopback and settings.access == "everybody":
         raise SettingsError(OPEN_ACCESS_REFUSED.format(address=settings.url or f"{settings.host}:{settings.port}"))
@@ -52,6 +56,16 @@ def _serve(parsed: argparse.Namespace, settings: Settings) -> None:
         else:
             create_first_user(settings, lambda password: _announce(settings, password))
         serve(app, settings, listeners, nullcontext() if standby else _collection(settings, app.registry))
+
+
+def _exit_at_interrupts() -> None:
+    """Let SIGINT end the process until the server handles it.
+
+    A KeyboardInterrupt is lost where it is raised in a callback of a weak reference, and the server would then start
+    although it was told to end. Before it starts, there is nothing to finish: a start may be killed at any time.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, lambda *_: os._exit(INTERRUPTED))
 
 
 def _collection(settings: Settings, registry: "Registry") -> AbstractContextManager[object]:
