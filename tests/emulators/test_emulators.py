@@ -18,17 +18,24 @@ from tests.support.server_process import PROCESS_TIMEOUT
 ROOT = Path(__file__).parents[2]
 
 
+INTERRUPTIBLE = """
+import os, signal, sys
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
+"""
+"""Run Python with a default SIGINT: a shell that runs the tests in the background has let it be ignored. Popen's
+preexec_fn would fork, which gRPC's threads in this process do not survive."""
+
+
 def start(*arguments: str, environment: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
     """`python -m emulators`, as a process."""
     return subprocess.Popen(
-        [sys.executable, "-m", "emulators", *arguments],
+        [sys.executable, "-c", INTERRUPTIBLE, "-m", "emulators", *arguments],
         cwd=ROOT,
         env={**os.environ, **(environment or {})},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        # A shell that runs the tests in the background has let them, and all below them, ignore SIGINT.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509  # before any thread is
     )
 
 

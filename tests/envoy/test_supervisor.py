@@ -97,7 +97,7 @@ def test_a_request_that_does_not_end_is_not_waited_for(cloud: Server) -> None:
 def test_a_server_that_does_not_start_ends_the_container(tmp_path: Path) -> None:
     environment = {"LADING_DATA": str(tmp_path), "LADING_ACCESS": "nobody", **IN_CLOUD_RUN}
     with (
-        pytest.raises(AssertionError, match="say --keys"),
+        pytest.raises(AssertionError, match="set --keys"),
         serving(environment, tmp_path / "log", command=AS_BUILT),
     ):
         pass

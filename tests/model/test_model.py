@@ -214,13 +214,13 @@ class RegistryMachine(RuleBasedStateMachine):
         if of == 0:
             self.both(lambda: self.registry.deletion.repository(name), self.model[name].delete_all)
 
-    @precondition(lambda self: any(model.dead_tags or model.dead for model in self.model.values()))
+    @precondition(lambda self: any(model.tag_tombstones or model.tombstones for model in self.model.values()))
     @rule(name=name, of=pick)
     def restore_a_manifest(self, name: str, of: int) -> None:
         digest = chosen(of, self.model[name].tombstones)
         self.both(lambda: self.registry.undelete.manifest(name, digest), lambda: self.model[name].restore(digest))
 
-    @precondition(lambda self: any(model.dead_tags or model.dead for model in self.model.values()))
+    @precondition(lambda self: any(model.tag_tombstones or model.tombstones for model in self.model.values()))
     @rule(name=name, of=pick, force=st.booleans())
     def restore_a_tag(self, name: str, of: int, force: bool) -> None:
         tag = chosen(of, self.model[name].tag_tombstones, IMMUTABLE)
@@ -229,12 +229,12 @@ class RegistryMachine(RuleBasedStateMachine):
             lambda: self.model[name].restore_tag(tag, force),
         )
 
-    @precondition(lambda self: any(model.dead for model in self.model.values()))
+    @precondition(lambda self: any(model.tombstones for model in self.model.values()))
     @rule(name=name)
     def restore_a_repository(self, name: str) -> None:
         self.both(lambda: self.registry.undelete.repository(name), self.model[name].restore_all)
 
-    @precondition(lambda self: any(len(rows) > 1 for model in self.model.values() for rows in model.rows.values()))
+    @precondition(lambda self: any(len(rows) > 1 for model in self.model.values() for rows in model.histories.values()))
     @rule(name=name, of=pick, steps=st.integers(1, 2))
     def roll_back(self, name: str, of: int, steps: int) -> None:
         moved = {tag for tag, rows in self.model[name].histories.items() if len(rows) > 1}
