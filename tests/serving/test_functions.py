@@ -17,7 +17,7 @@ from lading import settings
 from lading_storage.digests import digest_of
 from tests.support import images
 from tests.support.large_bodies import digest_of_zeros, zeros
-from tests.support.server_process import Server, serving, user_environment
+from tests.support.server_process import SOURCE_ROOTS, Server, serving, user_environment
 
 MIB = 1024 * 1024
 SOURCE = Path(main.__file__)
@@ -135,4 +135,5 @@ assert logging.getLogger("lading").level == logging.DEBUG
 @pytest.mark.parametrize("app", [True, False], ids=["registry", "collect"])
 def test_a_function_logs_at_the_level_of_the_settings(app: bool, tmp_path: Path) -> None:
     environment = {"LADING_DATA": str(tmp_path), "LADING_LOG_LEVEL": "debug", "LADING_ACCESS": "everybody"}
+    environment["PYTHONPATH"] = SOURCE_ROOTS  # where `main` is
     subprocess.run([sys.executable, "-c", LEVEL.format(app=app)], env={**os.environ, **environment}, check=True)
