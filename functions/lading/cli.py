@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import io
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -12,6 +13,7 @@ from lading import settings
 from lading.commands import exit_status
 from lading.commands.options import Command, CommandError, Parser, given_options
 from lading.settings import SettingsError
+from lading.terminal_text import escape
 from lading_storage.errors import StorageError
 
 SERVE: Final = "serve"
@@ -36,6 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit status (commands.exit_status); a failure has printed one line on standard error.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # in a locale that lacks a character
     try:
         status = _run(arguments)
         if sys.stdout:
@@ -83,7 +87,8 @@ def _report(reason: str, arguments: Sequence[str]) -> None:
 
         logs.failed(reason)
     else:
-        print(f"lading: {reason}", file=sys.stderr)
+        # What a message quotes may be a client's, or of a configuration that another user wrote.
+        print("lading: " + "\n".join(map(escape, reason.split("\n"))), file=sys.stderr)
 
 
 def _logs_json(arguments: Sequence[str]) -> bool:

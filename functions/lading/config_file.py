@@ -7,6 +7,7 @@ single values.
 
 import difflib
 import json
+import os
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,13 +15,21 @@ from pathlib import Path
 from typing import Any, Final
 
 from lading.setting import Setting
+from lading.terminal_text import escape
 
 FILE: Final = "lading.toml"
 VARIABLE: Final = "LADING_CONFIG"
 
+MAX_SIZE: Final = 2**20
+"""Maximum characters of a configuration in a file."""
+
 
 class ConfigError(ValueError):
-    """A configuration that cannot be read or used; the message names the file, and why."""
+    """A configuration that cannot be read or used; the message, one line, names the file, and why."""
+
+    def __init__(self, message: str) -> None:
+        """Escape what the message quotes of the file: another user may have written it."""
+        super().__init__(escape(message))
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +62,15 @@ def find_config(option: str, environment: Mapping[str, str], data: Path, setting
         ConfigError: a configuration was named and cannot be read, or one has unknown or wrong entries.
     """
     named = option or environment.get(VARIABLE, "")
-    if not option and ("\n" in named or "=" in named):
+    if not option and ("\n" in named or "=" in named) and not os.path.lexists(named):
         return parse_config(named, VARIABLE, None, settings)
     if named.startswith("gs://"):
         return parse_config(_read_object(named), named, None, settings)
     if named:
         return read_config(Path(named), settings)
     for folder in (data, Path()):
-        if (folder / FILE).is_file():
+        # A dangling link or a folder is an error: rules that it should set must not be left out silently.
+        if os.path.lexists(folder / FILE):
             return read_config(folder / FILE, settings)
     return NO_CONFIG
 
@@ -68,10 +78,13 @@ def find_config(option: str, environment: Mapping[str, str], data: Path, setting
 def read_config(path: Path, settings: Sequence[Setting]) -> ConfigFile:
     """Read the file `path`. Raises ConfigError."""
     try:
-        text = path.read_text("utf-8")
+        with path.open(encoding="utf-8-sig") as file:
+            text = file.read(MAX_SIZE + 1)
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise ConfigError(f"the configuration {path} cannot be read: {reason}") from None
+    if len(text) > MAX_SIZE:
+        raise ConfigError(f"the configuration {path} has more than {MAX_SIZE} characters")
     return parse_config(text, str(path), path.absolute().parent, settings)
 
 
@@ -79,7 +92,8 @@ def parse_config(text: str, name: str, folder: Path | None, settings: Sequence[S
     """Read the TOML `text` of a configuration that messages call `name`. Raises ConfigError."""
     try:
         tables = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
+        # Not only TOMLDecodeError: a number may have too many digits, and a value may be nested too deeply.
         raise ConfigError(f"{name} is not TOML: {error}") from None
     by_section: dict[str, dict[str, Setting]] = {}
     for each in settings:
@@ -111,12 +125,15 @@ def _text(value: Any, place: str, setting: Setting, folder: Path | None) -> str:
     match value:
         case bool():
             raise ConfigError(f"{place} is true or false, which no setting is")
-        case str():
+        case str() if "\0" not in value:
             return _path(value, setting, folder)
         case int():
             return str(value)
         case list() if value and all(isinstance(each, dict) for each in value):
-            return json.dumps(value)
+            try:
+                return json.dumps(value, allow_nan=False)
+            except (TypeError, ValueError) as error:
+                raise ConfigError(f"{place} has no form in JSON: {error}") from None
         case list() if all(isinstance(each, str) and "," not in each for each in value):
             return ",".join(value)
         case _:

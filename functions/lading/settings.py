@@ -17,6 +17,7 @@ from lading.config_file import NO_CONFIG, ConfigError, find_config
 from lading.loopback import CONTAINER_HOSTS, is_loopback
 from lading.setting import Setting, declared_in, setting
 from lading.setting_texts import DEFAULT, SettingTexts
+from lading.terminal_text import escape
 
 
 class SettingsError(Exception):
@@ -318,7 +319,7 @@ def _value(declared: Setting, text: str, source: str, values: Mapping[str, Any])
     try:
         return declared.parse(text)
     except ValueError as error:
-        raise SettingsError(f"{source} {error}, not {text[:80]}") from None
+        raise SettingsError(f"{source} {error}, not {escape(text[:80])}") from None
 
 
 def _check_together(parsed: Settings, environment: Mapping[str, str]) -> None:

@@ -16,9 +16,11 @@ import pytest
 from lading import cli
 from lading.commands import exit_status
 from lading.commands.options import Parser
-from lading.commands.output import Column, Printer, escape, format_size, format_time, shorten_digests, to_json
+from lading.commands.output import Column, Printer, format_size, format_time, shorten_digests, to_json
+from lading.terminal_text import escape
 from tests.commands.tables import table
 from tests.commands.test_no_registry import commands
+from tests.support.server_process import run_lading
 
 DIGEST = "sha256:" + "0123456789abcdef" * 4
 TIME = datetime(2026, 11, 1, 12, 0, 30, 250, tzinfo=UTC)
@@ -127,6 +129,24 @@ def test_text_of_clients_cannot_control_the_terminal(capsys: pytest.CaptureFixtu
         r"name   x\r",
     ]
     assert escape("Grün, 中") == "Grün, 中"
+
+
+def test_names_of_clients_cannot_control_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    Printer().fields({"annotation \x1b[31m\r\nInjected": "x", "label \ud800": "y"})
+    shown = capsys.readouterr().out
+    assert shown.splitlines() == [r"annotation \x1b[31m\r\nInjected  x", r"label \ud800                     y"]
+
+
+def test_errors_cannot_control_the_terminal(tmp_path: Path) -> None:
+    done = run_lading(["in-use", "forget", "c1\x1b[31m"], tmp_path, {"LADING_DATA": "absent\x1b[31m"})
+    assert done.returncode == exit_status.FAILED
+    assert (r"absent\x1b[31m" in done.stderr, "\x1b" in done.stderr) == (True, False)
+
+
+def test_a_locale_without_a_character_shows_its_escape(tmp_path: Path) -> None:
+    environment = {"PYTHONIOENCODING": "latin-1", "LADING_DATA": "\u65e5"}
+    done = run_lading(["config", "show"], tmp_path, environment)
+    assert (done.returncode, r"\u65e5" in done.stdout) == (exit_status.OK, True)
 
 
 def test_progress_is_cleared_before_rows_are_printed(capsys: pytest.CaptureFixture[str]) -> None:

@@ -160,6 +160,12 @@ WRONG = {
     "[access]\npublic = ['a,b']": "public in [access] is neither",
     "[log]\nlevel = 'loud'": "level in [log] of lading.toml is info or debug, not loud",
     "server = 1": "there is no section [server]",
+    "[server]\nthreads = " + "9" * 5000: "lading.toml is not TOML: Exceeds the limit",
+    "a = " + "[" * 5000: "lading.toml is not TOML",
+    "[stores]\ndata = '/tmp/x'\nblobs = \"a\\u0000b\"": "blobs in [stores] is neither a string",
+    "[[rules.cleanup]]\nname = 1979-05-27": "cleanup in [rules] has no form in JSON",
+    '[server]\n"\\u001b[31mx\\nInj" = 1': "there is no \\x1b[31mx\\nInj in [server]",
+    '[server]\naddress = "\\u001b[31m\\nx"': "is HOST:PORT, not \\x1b[31m\\nx",
 }
 
 
@@ -195,3 +201,23 @@ def test_the_json_of_policies_is_what_the_option_takes(here: Path) -> None:
     write(here, '[[rules.cleanup]]\nname = "old"\naction = { type = "Delete" }\ncondition = { olderThan = "30d" }\n')
     (policy,) = json.loads(load_settings({}).cleanup)
     assert policy == {"name": "old", "action": {"type": "Delete"}, "condition": {"olderThan": "30d"}}
+
+
+def test_what_should_be_a_file_is_an_error(here: Path) -> None:
+    config = here / "lading.toml"
+    config.symlink_to("absent")
+    with pytest.raises(SettingsError, match=r"lading\.toml cannot be read: No such file"):
+        load_settings({})
+    config.unlink()
+    config.mkdir()
+    with pytest.raises(SettingsError, match=r"lading\.toml cannot be read: Is a directory"):
+        load_settings({})
+    config.rmdir()
+    config.symlink_to("/dev/zero")
+    with pytest.raises(SettingsError, match="more than"):
+        load_settings({})
+
+
+def test_a_path_with_an_equals_sign_and_a_byte_order_mark_are_read(here: Path) -> None:
+    (here / "a=b.toml").write_bytes(b"\xef\xbb\xbf[server]\nthreads = 7\n")
+    assert load_settings({"LADING_CONFIG": "a=b.toml"}).threads == 7

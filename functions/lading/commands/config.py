@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from lading.commands.options import CommandError, Commands, add, add_group
 from lading.commands.output import Column, Printer, add_output_options
-from lading.config_file import ConfigError, read_config
+from lading.config_file import ConfigError, find_config
 from lading.settings import SETTINGS, Settings, SettingsError, load_settings
 
 
@@ -43,7 +43,7 @@ def _check(parsed: argparse.Namespace, settings: Settings) -> None:
     """Check a file by itself: that the settings of this process can be used was checked before."""
     if parsed.file:
         try:
-            config = read_config(Path(parsed.file), SETTINGS)
+            config = find_config(parsed.file, {}, Path(), SETTINGS)
             load_settings({}, {}, parsed.file)
         except (ConfigError, SettingsError) as error:
             raise CommandError(str(error)) from None

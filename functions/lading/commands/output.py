@@ -20,6 +20,7 @@ from itertools import islice
 from typing import Final, Generic, Protocol, TypeVar
 
 from lading.commands.options import Parser
+from lading.terminal_text import escape
 
 T = TypeVar("T")
 
@@ -111,7 +112,7 @@ class Printer:
 
     def fields(self, fields: Mapping[str, object]) -> None:
         """Print names and values, one a line; what has no value is left out. Not for JSON."""
-        shown = {name: self.text(value) for name, value in fields.items()}
+        shown = {escape(name): self.text(value) for name, value in fields.items()}
         width = max(map(len, shown), default=0)
         for name, text in shown.items():
             if text != ABSENT:
@@ -178,13 +179,6 @@ def to_json(row: object) -> str:
 def shorten_digests(text: str) -> str:
     """Return a text with every digest in it cut to its algorithm and SHORT_DIGEST digits."""
     return _DIGEST.sub(r"\1", text)
-
-
-def escape(text: str) -> str:
-    """Return a text with its control and format characters written out, so that none reaches the terminal."""
-    if text.isprintable():
-        return text
-    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
 
 
 def format_time(time: datetime, wide: bool = False) -> str:

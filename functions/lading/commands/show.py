@@ -14,6 +14,7 @@ from lading.registry.details import (
     ReferrerDetails,
 )
 from lading.settings import Settings
+from lading.terminal_text import escape
 
 if TYPE_CHECKING:
     from lading.registry.inspection import Inspection
@@ -73,7 +74,7 @@ def _for_platform(inspection: "Inspection", index: ManifestDetails, platform: st
             if each.platform == platform or (prefix != platform and each.platform.startswith(prefix)):
                 return inspection.manifest(index.repository, each.digest)
     known = ", ".join(each.platform for each in index.platforms) or "none"
-    raise CommandError(f"{index.digest} has no image for {platform}; its platforms: {known}")
+    raise CommandError(f"{index.digest} has no image for {escape(platform)}; its platforms: {escape(known)}")
 
 
 def _print(printer: Printer, details: ManifestDetails) -> None:
