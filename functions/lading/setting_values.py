@@ -118,14 +118,12 @@ def duration(text: str) -> timedelta:
 
 def interval(text: str) -> timedelta | None:
     """Parse a time above zero, or None for `off`. Raises ValueError."""
-    found = None if text == "off" else _duration_or_none(text)
-    if found == timedelta(0):
+    if text == "off":
+        return None
+    try:
+        found = duration(text)
+    except ValueError:
+        found = timedelta(0)
+    if not found:
         raise ValueError("is a time such as 1h, or off")
     return found
-
-
-def _duration_or_none(text: str) -> timedelta:
-    try:
-        return duration(text)
-    except ValueError:
-        return timedelta(0)
