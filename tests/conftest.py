@@ -12,9 +12,9 @@ import pytest
 from emulators import EmulatorError, Emulators, running
 from lading import settings
 from lading.composition import open_blobs, open_metadata
-from lading.jobs.backup import Stores
 from lading.registry.change_context import Clock, now
 from lading.registry.registry import Registry
+from lading_storage.stores import Stores
 from tests.support.requirements import skip_or_fail
 from tests.support.server_process import Server, serving
 

@@ -7,8 +7,8 @@ import pytest
 from emulators import Emulators
 from lading import settings
 from lading.composition import open_blobs, open_metadata
-from lading.jobs.backup import Stores
 from lading.registry.registry import Registry
+from lading_storage.stores import Stores
 from tests.support.app_client import Client, make_client
 
 

@@ -5,10 +5,10 @@ from typing import Any, cast
 
 import pytest
 
-from lading.jobs.backup import Stores
 from lading.registry import errors
 from lading.registry.registry import Registry
 from lading_storage.records.core import Blob, Link, Manifest, Record, Repository, Tag, Upload
+from lading_storage.stores import Stores
 from tests.api import bad_manifests, bad_paths, bad_uploads
 from tests.api.bad_request_case import SESSION, BadRequestCase, fill_registry, open_session
 from tests.support.app_client import Client, make_client

@@ -17,12 +17,12 @@ from lading.api import catalog
 from lading.app import App
 from lading.auth.patterns import Patterns
 from lading.composition import open_authenticator, open_blobs, open_metadata
-from lading.jobs.backup import Stores
 from lading.registry import globs
 from lading.registry.pagination import Page
 from lading.registry.registry import Registry
 from lading_storage.protocols import Create, Found
 from lading_storage.records.core import Key, Repository
+from lading_storage.stores import Stores
 from tests.support.app_client import Client, Response
 from tests.support.interleaving import InterleavingStore
 from tests.support.server_process import basic, user_environment

@@ -11,11 +11,11 @@ import pytest
 from lading import settings
 from lading.app import App
 from lading.composition import open_authenticator
-from lading.jobs.backup import Stores
 from lading.registry.change_context import ChangeContext
 from lading.registry.content.manifests import Put
 from lading.registry.registry import Registry
 from lading.registry.tags import tags
+from lading_storage.stores import Stores
 from tests.support.app_client import Client, Response
 from tests.support.fake_clock import FakeClock
 from tests.support.registry_pushes import push_image

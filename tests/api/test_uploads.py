@@ -4,8 +4,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from lading.jobs.backup import Stores
 from lading_storage.digests import digest_of
+from lading_storage.stores import Stores
 from tests.support import images
 from tests.support.app_client import Client
 

@@ -9,7 +9,7 @@ import pytest
 from emulators.iam import IamEmulator
 from emulators.processes import ProcessGroup
 from lading.composition import open_blobs, open_metadata
-from lading.jobs.backup import Stores
+from lading_storage.stores import Stores
 from tests.support.fake_iam_world import FakeIamWorld, RestrictedApp, restricted_app
 
 

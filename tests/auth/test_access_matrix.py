@@ -11,10 +11,10 @@ from typing import Any, Final
 
 import pytest
 
-from lading.jobs.backup import Stores
 from lading.registry.registry import Registry
 from lading.routes import ROUTES, match
 from lading_storage.digests import digest_of
+from lading_storage.stores import Stores
 from tests.support import images
 from tests.support.app_client import make_client
 from tests.support.fake_iam_world import (

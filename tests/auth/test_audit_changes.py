@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from lading.jobs.backup import Stores
 from lading.logs import JsonLines
 from lading_storage.digests import digest_of
 from lading_storage.errors import StorageError
 from lading_storage.records.core import Key, Manifest
+from lading_storage.stores import Stores
 from tests.support import images
 from tests.support.app_client import Client, content_type_header
 from tests.support.fake_iam_world import BUCKET, DELETE, PULL, PUSH, FakeIamWorld, restricted_app, token_as_basic

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from lading.jobs.backup import Stores
 from lading.registry.registry import Registry
 from lading_storage.digests import digest_of
+from lading_storage.stores import Stores
 from tests.support import images
 from tests.support.app_client import Client, make_client
 from tests.support.call_counts import CallRecorder

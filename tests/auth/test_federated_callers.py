@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from lading.jobs.backup import Stores
 from lading.registry.content.manifest_format import OCI_MANIFEST
 from lading_storage.digests import digest_of
+from lading_storage.stores import Stores
 from tests.auth.test_audit import audited
 from tests.support import images
 from tests.support.fake_iam_world import (

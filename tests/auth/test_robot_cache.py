@@ -11,9 +11,9 @@ from lading.auth.keys import KeyRing, generate_keys
 from lading.auth.robot_cache import MIN_REREAD_INTERVAL, ROBOT_TTL
 from lading.auth.robots import Robots
 from lading.http.client_address import ClientAddress
-from lading.jobs.backup import Stores
 from lading.registry.errors import UNAVAILABLE, RegistryError
 from lading_storage.records.core import Key, Robot
+from lading_storage.stores import Stores
 from tests.auth.concurrent_callers import run_concurrent_callers
 from tests.auth.conftest import Clock
 from tests.support.call_counts import CallRecorder

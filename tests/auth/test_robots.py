@@ -12,9 +12,9 @@ from lading.auth import robots
 from lading.auth.access import Action
 from lading.auth.keys import KeyRing, generate_keys
 from lading.auth.robots import RobotError, Robots
-from lading.jobs.backup import Stores
 from lading.registry.errors import UNAUTHORIZED, RegistryError
 from lading_storage.records.core import Key, Robot, values_of
+from lading_storage.stores import Stores
 from tests.auth.conftest import Clock
 
 DAY = timedelta(days=1)

@@ -3,10 +3,10 @@
 import pytest
 
 from lading.api import catalog
-from lading.jobs.backup import Stores
 from lading.registry.pagination import Page
 from lading.registry.registry import Registry
 from lading_storage.digests import digest_of
+from lading_storage.stores import Stores
 from tests.auth.conftest import AppFactory
 from tests.support import images
 from tests.support.app_client import Client, Response, make_client

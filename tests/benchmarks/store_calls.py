@@ -13,7 +13,7 @@ from pathlib import Path
 from tempfile import mkdtemp
 
 from lading.composition import open_blobs, open_metadata
-from lading.jobs.backup import Stores
+from lading_storage.stores import Stores
 from tests.benchmarks import images
 from tests.benchmarks.images import Pushed, Pusher, pusher
 from tests.benchmarks.peers import Peer, traced_distribution

@@ -7,7 +7,7 @@ import pytest
 
 from lading import settings
 from lading.composition import open_blobs, open_metadata
-from lading.jobs.backup import Stores
+from lading_storage.stores import Stores
 from tests.benchmarks import images
 from tests.benchmarks.images import Pushed, Pusher, pusher
 from tests.benchmarks.peers import Peer

@@ -7,12 +7,12 @@ from dataclasses import replace
 import pytest
 
 from lading.jobs import cleanup
-from lading.jobs.backup import Stores
 from lading.jobs.cleanup import CleanupContext
 from lading.registry.cleanup.policy_json import parse_policies
 from lading.registry.registry import Registry
 from lading_storage.protocols import Replace
 from lading_storage.records.core import Manifest
+from lading_storage.stores import Stores
 from tests.cleanup.manifest_nodes import decisions, digest, digests, kept, node
 from tests.support import images
 from tests.support.fake_clock import FakeClock

@@ -7,7 +7,6 @@ from datetime import timedelta
 import pytest
 
 from lading.jobs import cleanup
-from lading.jobs.backup import Stores
 from lading.jobs.cleanup import CleanupContext, clean_up
 from lading.jobs.gc.collect import Collector
 from lading.jobs.gc.sweep import GracePeriods
@@ -22,6 +21,7 @@ from lading_storage.digests import digest_of
 from lading_storage.errors import Unavailable
 from lading_storage.protocols import Write
 from lading_storage.records.core import Manifest
+from lading_storage.stores import Stores
 from tests.cleanup.signed_images import SignedImage, push_signed_image
 from tests.support import images
 from tests.support.commit_limit import CommitLimitStore

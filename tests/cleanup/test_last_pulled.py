@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from lading.jobs.backup import Stores
 from lading.registry.change_context import ChangeContext
 from lading.registry.cleanup import last_pulled
 from lading.registry.cleanup.last_pulled import BATCH_SIZE, MAX_WRITING, MIN_WRITE_INTERVAL, RETRY_INTERVAL, LastPulls
@@ -18,6 +17,7 @@ from lading_storage.errors import Conflict, StoreFull, Unavailable
 from lading_storage.protocols import Delete, Found, MetadataStore, Write
 from lading_storage.records.core import Key, Manifest
 from lading_storage.records.jobs import LastPull
+from lading_storage.stores import Stores
 from tests.support import images
 from tests.support.fake_clock import FakeClock
 from tests.support.server_process import serving

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from lading import logs
-from lading.jobs.backup import Stores
 from lading.jobs.cleanup import in_collection
 from lading.jobs.gc.collect import Collector
 from lading.jobs.gc.sweep import GracePeriods
@@ -18,6 +17,7 @@ from lading.registry.cleanup.policy_json import parse_policies
 from lading.registry.registry import Registry
 from lading.registry.tags.immutable import ImmutableTags
 from lading_storage.records.core import Key, Repository
+from lading_storage.stores import Stores
 from tests.support.fake_clock import FakeClock
 from tests.support.interleaving import InterleavingStore
 from tests.support.registry_pushes import push_image

@@ -8,7 +8,6 @@ import pytest
 
 from lading import cli
 from lading.jobs import cleanup
-from lading.jobs.backup import Stores
 from lading.jobs.cleanup import CleanupContext
 from lading.jobs.gc.collect import Collector
 from lading.jobs.gc.sweep import GracePeriods
@@ -17,6 +16,7 @@ from lading.registry.cleanup.policy_json import parse_policies
 from lading.registry.registry import Registry
 from lading.registry.tags.immutable import ImmutableTags
 from lading_storage.records.core import Manifest
+from lading_storage.stores import Stores
 from tests.cleanup.manifest_nodes import decisions, digest, kept, node, referrer_tag
 from tests.commands.tables import json_rows
 from tests.support.fake_clock import FakeClock

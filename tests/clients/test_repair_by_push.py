@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from lading.jobs.backup import Stores
 from lading.registry.registry import Registry
 from lading_storage.protocols import MAX_CONTENT_SIZE
 from lading_storage.records.core import Blob, Key
+from lading_storage.stores import Stores
 from tests.clients.test_containerd import bring_in, forget
 from tests.clients.test_docker import files_of, make_image
 from tests.support.client_commands import ProgramRunner

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from lading import cli
-from lading.jobs.backup import Stores
 from lading.registry.change_context import ChangeContext
 from lading.registry.content.manifests import Put
 from lading.registry.registry import Registry
 from lading_storage.digests import digest_of
+from lading_storage.stores import Stores
 from tests.commands.tables import json_rows, table
 from tests.support import images
 from tests.support.registry_pushes import push_blob, push_image, push_manifest

@@ -11,8 +11,8 @@ import jwt
 import pytest
 
 import main
-from lading.jobs.backup import Stores
 from lading.registry.registry import Registry
+from lading_storage.stores import Stores
 from tests.support import images
 from tests.support.registry_pushes import push_blob, push_image
 from tests.support.server_process import Server, run_lading, serving

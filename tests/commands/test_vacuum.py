@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from lading.jobs.backup import Stores
 from lading_storage.protocols import Create, Delete
+from lading_storage.stores import Stores
 from tests.contracts.test_metadata import get, tag
 from tests.support.server_process import Server, run_lading
 

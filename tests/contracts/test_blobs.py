@@ -13,11 +13,11 @@ from typing import Any
 import google_crc32c
 import pytest
 
-from lading.jobs.backup import Stores
 from lading_storage.errors import Corrupt, ObjectNotFound
 from lading_storage.google.gcs import CloudStorageBlobs
 from lading_storage.local.filesystem import FilesystemBlobs
 from lading_storage.protocols import BlobStore, object_exists
+from lading_storage.stores import Stores
 
 
 @pytest.fixture

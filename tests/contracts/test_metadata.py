@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from lading.jobs.backup import Stores
 from lading_storage.digests import digest_of
 from lading_storage.errors import Conflict
 from lading_storage.google.firestore import FirestoreMetadata
@@ -33,6 +32,7 @@ from lading_storage.records.core import (
 from lading_storage.records.deleted import DeletedLink, DeletedManifest, DeletedTag, TagEvent, TagHistory
 from lading_storage.records.jobs import Identity, InUseReport, Job, LastPull
 from lading_storage.records.kinds import KINDS
+from lading_storage.stores import Stores
 
 NOW = datetime(2026, 11, 1, 12, 30, 15, 123456, tzinfo=UTC)
 DIGEST = digest_of(b"one")

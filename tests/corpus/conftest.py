@@ -6,8 +6,8 @@ from pathlib import Path
 import bcrypt
 import pytest
 
-from lading.jobs.backup import Stores
 from lading.registry.registry import Registry
+from lading_storage.stores import Stores
 from tests.auth.conftest import AppFactory, iam, local_stores, make_app, world
 from tests.support.app_client import Client, make_client
 from tests.support.fake_iam_world import RestrictedApp, bearer

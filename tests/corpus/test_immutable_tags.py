@@ -8,11 +8,11 @@ import pytest
 from lading import settings
 from lading.app import App
 from lading.auth.authenticator import OpenAuthenticator
-from lading.jobs.backup import Stores
 from lading.registry.content.manifest_format import OCI_INDEX, OCI_MANIFEST
 from lading.registry.registry import Registry
 from lading.registry.tags.immutable import ImmutableTags
 from lading_storage.digests import digest_of
+from lading_storage.stores import Stores
 from tests.support import images
 from tests.support.app_client import Client, Response
 

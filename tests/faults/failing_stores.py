@@ -14,10 +14,10 @@ import pytest
 from emulators import Emulators
 from lading import settings
 from lading.composition import open_blobs, open_metadata
-from lading.jobs.backup import Stores
 from lading_storage.errors import Unavailable
 from lading_storage.protocols import BlobStore, Found, MetadataStore, QueueCursor, Queued, StoredObject, Write
 from lading_storage.records.core import Key, R
+from lading_storage.stores import Stores
 from tests.faults.grpc_fault_proxy import failing_grpc
 from tests.faults.protocol_relay import Relay
 from tests.support.fault_plan import FaultKind, Plan

@@ -11,7 +11,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
-from lading.jobs.backup import Stores
 from lading.jobs.gc.collect import Collector
 from lading.jobs.gc.sweep import GracePeriods
 from lading.registry.content.blob_links import unverify
@@ -26,6 +25,7 @@ from lading_storage.records.core import Key, Record, Upload, values_of
 from lading_storage.records.deleted import TagEvent
 from lading_storage.records.jobs import Job
 from lading_storage.records.kinds import KINDS
+from lading_storage.stores import Stores
 from tests.support import images
 from tests.support.fake_clock import FakeClock
 from tests.support.invariants import Snapshot

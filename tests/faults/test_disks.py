@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from lading.jobs.backup import Stores, back_up
+from lading.jobs.backup import back_up
 from lading.jobs.gc import reserve
 from lading.registry.registry import Registry
 from lading_storage.digests import digest_of
@@ -26,6 +26,7 @@ from lading_storage.local.filesystem import FilesystemBlobs
 from lading_storage.local.sqlite import SqliteMetadata
 from lading_storage.protocols import Replace
 from lading_storage.records.core import Blob, Key
+from lading_storage.stores import Stores
 from tests.faults.exact_client import ExactClient, RequestOutcome
 from tests.support import images
 from tests.support.app_client import Client, Response, content_type_header, make_client

@@ -14,17 +14,18 @@ from typing import Any
 
 import pytest
 
-from lading.jobs.backup import Stores
 from lading.jobs.cleanup import in_collection
 from lading.jobs.gc.collect import Collector
 from lading.jobs.gc.sweep import GracePeriods
-from lading.jobs.runner import LEASE_DURATION, JobReport
+from lading.jobs.job_report import JobReport
+from lading.jobs.runner import LEASE_DURATION
 from lading.jobs.scrub import Scrubber
 from lading.registry.cleanup.policy_json import parse_policies
 from lading.registry.registry import Registry
 from lading_storage.errors import StorageError
 from lading_storage.records.core import Key, Manifest, Tag
 from lading_storage.records.deleted import DeletedManifest, DeletedTag
+from lading_storage.stores import Stores
 from tests.faults import NIGHTLY
 from tests.faults.failing_stores import FailingStores
 from tests.faults.garbage_template import (

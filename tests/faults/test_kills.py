@@ -13,7 +13,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Event, Thread
 
-from lading.jobs.backup import Stores
 from lading.jobs.gc.collect import Collector
 from lading.jobs.gc.sweep import GracePeriods
 from lading.registry.content.uploads import Body
@@ -22,6 +21,7 @@ from lading_storage.digests import digest_of
 from lading_storage.protocols import Replace
 from lading_storage.records.core import Key
 from lading_storage.records.jobs import Job
+from lading_storage.stores import Stores
 from tests.faults import NIGHTLY
 from tests.faults.load_clients import Client, Crane, Worker, prepare
 from tests.support.registry_pushes import pull_blob, push_image

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from lading.jobs.backup import Stores
+from lading_storage.stores import Stores
 from tests.support.folder_stores import folder_stores
 
 

@@ -15,7 +15,9 @@ from lading import settings
 from lading.commands.serve import _collection
 from lading.composition import collector_of, create
 from lading.jobs.gc.background import BackgroundCollection
-from lading.jobs.runner import JobReport, Phase, ResumableJob, scan_pages
+from lading.jobs.job_report import JobReport
+from lading.jobs.phases import Phase, scan_pages
+from lading.jobs.runner import ResumableJob
 from lading.registry.change_context import now
 from lading.registry.registry import Registry
 from lading.settings import SettingsError

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lading.jobs.backup import Stores, back_up, restore
+from lading.jobs.backup import back_up, restore
 from lading.jobs.gc.collect import Collector
 from lading.jobs.gc.sweep import GracePeriods
 from lading.registry.registry import Registry
@@ -15,6 +15,7 @@ from lading_storage.digests import digest_of
 from lading_storage.errors import ObjectNotFound, Unavailable
 from lading_storage.local import sqlite_backup
 from lading_storage.records.core import Manifest
+from lading_storage.stores import Stores
 from tests.support import images
 from tests.support.folder_stores import folder_stores
 from tests.support.registry_pushes import pull_blob, push_blob, push_image, push_manifest

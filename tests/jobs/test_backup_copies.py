@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from lading.jobs.backup import BackupOptions, Stores, back_up
+from lading.jobs.backup import BackupOptions, back_up
 from lading.jobs.backup.folder import INCOMING, PART
 from lading.jobs.gc.collect import Collector
 from lading.jobs.gc.sweep import GracePeriods
@@ -18,6 +18,7 @@ from lading_storage.errors import Unavailable
 from lading_storage.local import sqlite_backup
 from lading_storage.protocols import Replace
 from lading_storage.records.core import Blob, Key, Link, Manifest, Repository, Tag
+from lading_storage.stores import Stores
 from tests.jobs.test_backup import assert_intact, push_everything
 from tests.support.folder_stores import folder_stores
 from tests.support.registry_pushes import push_image

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from lading.jobs.backup import BackupOptions, BackupRefused, Stores, back_up, promote, restore
+from lading.jobs.backup import BackupOptions, BackupRefused, back_up, promote, restore
 from lading.jobs.backup.marker import FILE, LOCK, read_marker
 from lading.registry.identity import identity_of, known_identity
 from lading.registry.registry import Registry
@@ -24,6 +24,7 @@ from lading_storage.records.core import Record, Robot, Tag
 from lading_storage.records.deleted import TagHistory
 from lading_storage.records.jobs import InUseReport, LastPull
 from lading_storage.records.kinds import KINDS
+from lading_storage.stores import Stores
 from tests.contracts.test_metadata import EXAMPLES
 from tests.support.folder_stores import folder_stores
 from tests.support.registry_pushes import push_image

@@ -7,10 +7,9 @@ from typing import Any
 
 import pytest
 
-from lading.jobs.backup import Stores
 from lading.jobs.gc.collect import Collector
 from lading.jobs.gc.sweep import GracePeriods
-from lading.jobs.runner import JobReport
+from lading.jobs.job_report import JobReport
 from lading.registry.content.uploads import Body
 from lading.registry.errors import RegistryError
 from lading.registry.registry import Registry
@@ -20,6 +19,7 @@ from lading_storage.protocols import Create, Delete, Replace, Touch
 from lading_storage.records.core import MARKED, Blob, Key, Link, Repository, Upload
 from lading_storage.records.deleted import DeletedLink
 from lading_storage.records.kinds import KINDS
+from lading_storage.stores import Stores
 from tests.support import images
 from tests.support.commit_limit import CommitLimitStore
 from tests.support.fake_clock import FakeClock

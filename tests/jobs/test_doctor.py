@@ -10,7 +10,6 @@ import pytest
 from emulators import Emulators
 from emulators.iam import IamEmulator
 from emulators.processes import ProcessGroup, free_port
-from lading.jobs.backup import Stores
 from lading.jobs.doctor.access import AccessFileChecks
 from lading.jobs.doctor.checks import CheckState, Finding, run_checks
 from lading.jobs.doctor.front import FrontChecks
@@ -18,6 +17,7 @@ from lading.jobs.doctor.host import Credentials, HostChecks
 from lading.jobs.doctor.stores import StoreChecks
 from lading_storage.errors import Unavailable
 from lading_storage.records.core import Upload
+from lading_storage.stores import Stores
 from tests.serving.test_functions import FRAMEWORK
 from tests.support.fake_cloud_services import SilentRequestHandler, redirecting_registry, serve_handler
 from tests.support.fake_iam_world import FakeIamWorld

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from lading.jobs.backup import Stores
 from lading.jobs.doctor import front
 from lading.jobs.doctor.checks import CheckState, Finding, run_checks
 from lading.jobs.doctor.front import FrontChecks
@@ -19,6 +18,7 @@ from lading.jobs.doctor.host import Credentials, HostChecks
 from lading.version import source_version, version_of
 from lading_storage.records.core import Link, Manifest, Upload
 from lading_storage.records.deleted import DeletedManifest
+from lading_storage.stores import Stores
 from tests.support.fake_cloud_services import HOP_BY_HOP, SilentRequestHandler, serve_handler
 from tests.support.http_fault_proxy import reset
 from tests.support.server_process import Server, run_lading, serving, user_environment

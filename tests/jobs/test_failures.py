@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from lading.cli import main
-from lading.jobs.backup import Stores
 from lading.jobs.gc.collect import Collector
 from lading.jobs.gc.sweep import GracePeriods, Sweeper
 from lading.jobs.runner import LEASE_DURATION, MAX_CONSECUTIVE_FAILURES
@@ -19,6 +18,7 @@ from lading_storage.errors import Corrupt, Unavailable
 from lading_storage.protocols import Replace, Write, key_of
 from lading_storage.records.core import Blob, Key, Link
 from lading_storage.records.jobs import Job
+from lading_storage.stores import Stores
 from tests.support import images
 from tests.support.fake_clock import FakeClock
 from tests.support.registry_pushes import push_blob, push_image

@@ -11,7 +11,6 @@ from google.cloud import firestore
 from emulators import Emulators
 from lading import settings
 from lading.composition import open_blobs
-from lading.jobs.backup import Stores
 from lading.jobs.gc.collect import Collector
 from lading.jobs.gc.migration import MIGRATION_KEY
 from lading.jobs.gc.sweep import GracePeriods
@@ -23,6 +22,7 @@ from lading_storage.protocols import MAX_RELEASE_OVERLAP, Create, Delete
 from lading_storage.records.core import Blob, Key, Manifest, Repository, converted
 from lading_storage.records.deleted import DeletedLink, DeletedManifest
 from lading_storage.records.kinds import KINDS
+from lading_storage.stores import Stores
 from tests.jobs.test_idle import CountingStore
 from tests.support import images
 from tests.support.fake_clock import FakeClock

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
-from lading.jobs.backup import Stores
 from lading.jobs.cleanup import in_collection
 from lading.jobs.gc.collect import Collector
 from lading.jobs.gc.sweep import GracePeriods
@@ -16,6 +15,7 @@ from lading_storage.digests import digest_of
 from lading_storage.protocols import Found, MetadataStore, Write
 from lading_storage.records.core import Key, Manifest
 from lading_storage.records.deleted import DeletedManifest, DeletedTag
+from lading_storage.stores import Stores
 from tests.support import images
 from tests.support.fake_clock import FakeClock
 from tests.support.interleaving import InterleavingStore

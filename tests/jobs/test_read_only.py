@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lading.jobs.backup import BackupRefused, Stores, back_up, restore
+from lading.jobs.backup import BackupRefused, back_up, restore
 from lading.jobs.backup.marker import LOCK, locked
 from lading.registry.identity import identity_of
 from lading.registry.registry import Registry
@@ -18,6 +18,7 @@ from lading_storage.errors import Unavailable
 from lading_storage.local.sqlite import SqliteMetadata
 from lading_storage.local.sqlite_read_only import ReadOnlySqlite
 from lading_storage.records.core import Key, Tag
+from lading_storage.stores import Stores
 from tests.support.folder_stores import folder_stores
 from tests.support.registry_pushes import push_image
 from tests.support.requirements import skip_or_fail

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lading.jobs.backup import BackupRefused, RestoreOptions, Stores, back_up, restore
+from lading.jobs.backup import BackupRefused, RestoreOptions, back_up, restore
 from lading.jobs.backup.batch_restore import BatchRestore
 from lading.jobs.backup.restoration import Restore
 from lading.jobs.gc.collect import Collector
@@ -21,6 +21,7 @@ from lading_storage.errors import ObjectNotFound
 from lading_storage.protocols import Create, Delete
 from lading_storage.records.core import Key, Robot, Upload
 from lading_storage.records.deleted import DeletedManifest, DeletedTag, TagEvent, TagHistory
+from lading_storage.stores import Stores
 from tests.jobs.test_backup import assert_intact, push_everything
 from tests.support import images
 from tests.support.fake_clock import FakeClock

@@ -8,15 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from lading.jobs.backup import Stores
 from lading.jobs.gc.collect import Collector
 from lading.jobs.gc.sweep import GracePeriods
-from lading.jobs.runner import JobReport, Phase
+from lading.jobs.job_report import JobReport
+from lading.jobs.phases import Phase
 from lading.jobs.scrub import Scrubber
 from lading.registry.registry import Registry
 from lading_storage.errors import Unavailable
 from lading_storage.protocols import Create, Delete, Replace
 from lading_storage.records.core import Key, Link, Manifest, Record, Tag
+from lading_storage.stores import Stores
 from tests.support import images
 from tests.support.object_damage import InterleavingStores
 from tests.support.registry_pushes import push_blob, push_image, push_manifest

@@ -26,7 +26,6 @@ from hypothesis.stateful import (
 from lading import settings as registry_settings
 from lading.composition import open_blobs, open_metadata
 from lading.jobs import cleanup
-from lading.jobs.backup import Stores
 from lading.jobs.cleanup import CleanupContext
 from lading.jobs.gc.collect import Collector
 from lading.jobs.gc.sweep import GracePeriods
@@ -39,6 +38,7 @@ from lading.registry.tags.immutable import ImmutableTags
 from lading_storage.digests import digest_of
 from lading_storage.records.core import Key, Manifest
 from lading_storage.records.deleted import DeletedManifest, DeletedTag
+from lading_storage.stores import Stores
 from tests.model.reference_model import IMMUTABLE, Image, Refused, Repository, TagEvent, Tombstone
 from tests.support import images
 from tests.support.fake_clock import FakeClock

@@ -9,7 +9,6 @@ from typing import TypeVar
 
 from lading import settings
 from lading.composition import open_blobs, open_metadata
-from lading.jobs.backup import Stores
 from lading.registry.change_context import now
 from lading.registry.errors import (
     BLOB_REFERENCED,
@@ -23,6 +22,7 @@ from lading.registry.registry import Registry
 from lading_storage.digests import digest_of
 from lading_storage.errors import ObjectNotFound, Unavailable
 from lading_storage.records.core import Manifest, Tag
+from lading_storage.stores import Stores
 from tests.support import images
 from tests.support.interleaving import DelayedCommits
 from tests.support.operations import NO_GRACE, collect

@@ -21,10 +21,10 @@ import pytest
 from emulators import Emulators
 from lading import settings
 from lading.composition import open_blobs, open_metadata
-from lading.jobs.backup import Stores
 from lading.registry.errors import RegistryError
 from lading.registry.lifecycle import delete
 from lading.registry.registry import Registry
+from lading_storage.stores import Stores
 from tests.support.fake_clock import FakeClock
 from tests.support.interleaving import InterleavingStore
 from tests.support.invariants import Snapshot, assert_intact, assert_no_garbage

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from lading.jobs.backup import Stores
 from lading.registry.registry import Registry
 from lading_storage.protocols import Replace
 from lading_storage.records.core import Blob, Key, Link
+from lading_storage.stores import Stores
 from tests.support import images
 from tests.support.fake_clock import FakeClock
 from tests.support.interleaving import InterleavingStore

@@ -10,9 +10,9 @@ from concurrent.futures import ProcessPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 
-from lading.jobs.backup import Stores
 from lading.registry.change_context import now
 from lading.registry.registry import Registry
+from lading_storage.stores import Stores
 from tests.races import random_workers
 from tests.support.invariants import Snapshot, assert_intact, assert_no_garbage
 from tests.support.operations import NO_GRACE, collect

@@ -6,12 +6,12 @@ import time
 from functools import partial
 from typing import NamedTuple
 
-from lading.jobs.backup import Stores
 from lading.registry.errors import TAG_IMMUTABLE, RegistryError
 from lading.registry.registry import Registry
 from lading.registry.tags.immutable import ImmutableTags
 from lading_storage.digests import digest_of
 from lading_storage.records.core import Manifest
+from lading_storage.stores import Stores
 from tests.registry.test_races import run_concurrently
 from tests.support import images
 from tests.support.registry_pushes import push_blob, push_manifest

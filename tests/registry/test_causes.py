@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-from lading.jobs.backup import Stores
 from lading.registry.errors import NOT_DELETED, RegistryError
 from lading.registry.lifecycle import delete, deletion_causes
 from lading.registry.registry import Registry
@@ -13,6 +12,7 @@ from lading_storage.errors import Unavailable
 from lading_storage.protocols import Replace
 from lading_storage.records.core import Key, Manifest
 from lading_storage.records.deleted import DeletedManifest, DeletedTag
+from lading_storage.stores import Stores
 from tests.support import images
 from tests.support.fake_clock import FakeClock
 from tests.support.interleaving import InterleavingStore

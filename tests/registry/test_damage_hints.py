@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from lading.jobs.backup import Stores
 from lading.jobs.gc import damage_marks
 from lading.registry.errors import RegistryError
 from lading.registry.registry import Registry
@@ -17,6 +16,7 @@ from lading_storage.digests import digest_of
 from lading_storage.protocols import MAX_CONTENT_SIZE, Replace
 from lading_storage.records.core import Key, Manifest, Tag
 from lading_storage.records.jobs import Job
+from lading_storage.stores import Stores
 from tests.support import images
 from tests.support.object_damage import DAMAGES, InterleavingStores, Killed, damage, kill, scrub
 from tests.support.registry_pushes import pull_blob, push_blob, push_manifest

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from lading.jobs.backup import Stores
 from lading.registry.lifecycle import delete
 from lading.registry.registry import Registry
 from lading_storage.errors import TooLarge
 from lading_storage.protocols import Write
 from lading_storage.records.core import Key, Link, Manifest, Repository
 from lading_storage.records.deleted import DeletedLink
+from lading_storage.stores import Stores
 from tests.support import images
 from tests.support.fake_clock import FakeClock
 from tests.support.interleaving import InterleavingStore

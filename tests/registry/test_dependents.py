@@ -5,13 +5,13 @@ from dataclasses import replace
 
 import pytest
 
-from lading.jobs.backup import Stores
 from lading.registry.content.referrer_tags import COSIGN_MEDIA_TYPES, referrer_tags_of
 from lading.registry.errors import MANIFEST_BLOB_UNKNOWN, RegistryError
 from lading.registry.registry import Registry
 from lading.registry.tags.immutable import ImmutableTags
 from lading_storage.protocols import Replace
 from lading_storage.records.core import Manifest
+from lading_storage.stores import Stores
 from tests.support import images
 from tests.support.fake_clock import FakeClock
 from tests.support.interleaving import InterleavingStore

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from lading.jobs.backup import Stores
 from lading.jobs.gc.collect import Collector
 from lading.jobs.gc.sweep import GracePeriods
 from lading.registry.errors import RegistryError
@@ -14,6 +13,7 @@ from lading.registry.registry import Registry
 from lading_storage.digests import digest_of
 from lading_storage.records.core import HIDDEN, HIDDEN_UNVERIFIED, Key, Link, Manifest
 from lading_storage.records.deleted import DeletedLink, DeletedManifest
+from lading_storage.stores import Stores
 from tests.support import images
 from tests.support.fake_clock import FakeClock
 from tests.support.interleaving import InterleavingStore

@@ -5,7 +5,6 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from lading.jobs.backup import Stores
 from lading.registry.change_context import ChangeContext, MachineClock
 from lading.registry.content.manifests import Put
 from lading.registry.errors import RegistryError
@@ -15,6 +14,7 @@ from lading_storage.digests import digest_of
 from lading_storage.protocols import Create
 from lading_storage.records.core import Key, Link, Manifest, Repository, Tag
 from lading_storage.records.deleted import DeletedManifest
+from lading_storage.stores import Stores
 from tests.support import images
 from tests.support.fake_clock import FakeClock
 from tests.support.invariants import Snapshot, assert_intact

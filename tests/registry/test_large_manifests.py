@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from lading.jobs.backup import Stores
 from lading.jobs.cleanup import CleanupContext, clean_up
 from lading.jobs.gc.collect import Collector
 from lading.jobs.gc.sweep import GracePeriods
@@ -21,6 +20,7 @@ from lading_storage.digests import digest_of
 from lading_storage.protocols import Touch, Write
 from lading_storage.records.core import MARKED, UNVERIFIED, Key, Link, Manifest
 from lading_storage.records.deleted import DeletedManifest
+from lading_storage.stores import Stores
 from tests.support import images
 from tests.support.commit_limit import CommitLimitStore
 from tests.support.fake_clock import FakeClock

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from lading.jobs.backup import Stores
 from lading.jobs.gc.collect import Collector
 from lading.jobs.gc.sweep import GracePeriods
 from lading.registry.content import manifests
@@ -20,6 +19,7 @@ from lading.registry.registry import Registry
 from lading_storage.digests import digest_of
 from lading_storage.errors import TooLarge
 from lading_storage.records.core import Manifest, Tag
+from lading_storage.stores import Stores
 from tests.support import images
 from tests.support.fake_clock import FakeClock
 from tests.support.invariants import Snapshot, assert_no_garbage

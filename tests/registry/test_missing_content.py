@@ -9,7 +9,7 @@ import pytest
 
 from lading import settings
 from lading.composition import open_metadata, open_registry
-from lading.jobs.backup import RestoreOptions, Stores, back_up, restore
+from lading.jobs.backup import RestoreOptions, back_up, restore
 from lading.jobs.gc.collect import Collector
 from lading.jobs.gc.sweep import GracePeriods
 from lading.registry.change_context import ChangeContext
@@ -19,6 +19,7 @@ from lading.registry.registry import Registry
 from lading.settings import SettingsError
 from lading_storage.digests import digest_of
 from lading_storage.records.core import Manifest
+from lading_storage.stores import Stores
 from tests.support import images
 from tests.support.fake_clock import FakeClock
 from tests.support.invariants import Snapshot, assert_intact, assert_no_garbage

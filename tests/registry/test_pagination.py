@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from lading.commands.cleanup import names_of
-from lading.jobs.backup import Stores
 from lading.jobs.gc.sweep import GracePeriods, Sweeper
 from lading.jobs.repository_scan import RepositoryScan
 from lading.registry.change_context import now
@@ -17,6 +16,7 @@ from lading.registry.registry import Registry
 from lading_storage.errors import Corrupt
 from lading_storage.protocols import Create
 from lading_storage.records.core import Key, Link, Repository, Tag, Upload
+from lading_storage.stores import Stores
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from lading.jobs.backup import Stores
 from lading.registry.content.uploads import Body
 from lading.registry.errors import RANGE_INVALID, RegistryError
 from lading.registry.registry import Registry
 from lading_storage.digests import digest_of
 from lading_storage.records.core import Key, Link, Manifest, Tag
+from lading_storage.stores import Stores
 from tests.support import images
 from tests.support.registry_pushes import pull_blob, push_blob, push_image, push_manifest
 

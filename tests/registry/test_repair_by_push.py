@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from lading.jobs.backup import Stores
 from lading.registry.content.uploads import Body
 from lading.registry.errors import RegistryError
 from lading.registry.registry import Registry
@@ -17,6 +16,7 @@ from lading_storage.digests import digest_of
 from lading_storage.protocols import MAX_CONTENT_SIZE, Replace, object_exists
 from lading_storage.records.core import Blob, Key, Link
 from lading_storage.records.deleted import DeletedManifest
+from lading_storage.stores import Stores
 from tests.support import images
 from tests.support.object_damage import DAMAGES, FOUND_BY_PUSH, InterleavingStores, Killed, collect, damage, kill, scrub
 from tests.support.registry_pushes import pull_blob, push_blob, push_image, push_manifest

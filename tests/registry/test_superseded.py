@@ -6,7 +6,6 @@ from itertools import count
 
 import pytest
 
-from lading.jobs.backup import Stores
 from lading.registry.content.referrer_tags import referrer_tags_of
 from lading.registry.errors import MANIFEST_REFERENCED, RegistryError
 from lading.registry.lifecycle import dependents
@@ -14,6 +13,7 @@ from lading.registry.registry import Registry
 from lading_storage.digests import digest_of
 from lading_storage.protocols import Replace
 from lading_storage.records.core import Manifest
+from lading_storage.stores import Stores
 from tests.support import images
 from tests.support.fake_clock import FakeClock
 from tests.support.interleaving import InterleavingStore

@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-from lading.jobs.backup import Stores
 from lading.registry.errors import RegistryError
 from lading.registry.registry import Registry
 from lading.registry.tags.immutable import ImmutableTags
@@ -13,6 +12,7 @@ from lading_storage.digests import digest_of
 from lading_storage.errors import Unavailable
 from lading_storage.records.core import HIDDEN_UNVERIFIED, Key, Manifest
 from lading_storage.records.deleted import DeletedLink, DeletedManifest, DeletedTag
+from lading_storage.stores import Stores
 from tests.support import images
 from tests.support.fake_clock import FakeClock
 from tests.support.registry_pushes import pull_blob, push_blob, push_image, push_manifest

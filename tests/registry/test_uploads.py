@@ -7,7 +7,6 @@ from itertools import pairwise
 
 import pytest
 
-from lading.jobs.backup import Stores
 from lading.registry.content import uploads
 from lading.registry.content.uploads import Body
 from lading.registry.errors import (
@@ -22,6 +21,7 @@ from lading.registry.registry import Registry
 from lading_storage import digests
 from lading_storage.digests import digest_of
 from lading_storage.protocols import Replace, Write
+from lading_storage.stores import Stores
 from tests.support import images
 from tests.support.registry_pushes import pull_blob, push_blob
 

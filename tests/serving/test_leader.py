@@ -11,13 +11,13 @@ from lading.app import App
 from lading.auth.access import Caller
 from lading.auth.authenticator import OpenAuthenticator
 from lading.http.client_address import ClientAddress
-from lading.jobs.backup import Stores
 from lading.leader import Leader, is_leader, step_down
 from lading.registry.registry import Registry
 from lading.routes import NON_BLOCKING_HANDLERS, ROUTES
 from lading_storage.digests import digest_of
 from lading_storage.protocols import MAX_CONTENT_SIZE, Replace
 from lading_storage.records.core import Key, Manifest, Tag
+from lading_storage.stores import Stores
 from tests.support import images
 from tests.support.app_client import Client
 

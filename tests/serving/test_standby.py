@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from lading.jobs.backup import BackupOptions, Stores, back_up
+from lading.jobs.backup import BackupOptions, back_up
 from lading.jobs.backup.marker import FILE
 from lading.registry.registry import Registry
 from lading_storage.digests import digest_of
 from lading_storage.records.jobs import LastPull
+from lading_storage.stores import Stores
 from tests.support import images
 from tests.support.folder_stores import folder_stores
 from tests.support.registry_pushes import push_image

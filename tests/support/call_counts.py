@@ -14,8 +14,8 @@ from werkzeug.serving import WSGIRequestHandler, make_server
 from lading import settings
 from lading.app import App
 from lading.auth.authenticator import OpenAuthenticator
-from lading.jobs.backup import Stores
 from lading.registry.registry import Registry
+from lading_storage.stores import Stores
 
 
 class CallRecorder:

@@ -18,8 +18,8 @@ from lading.app import App
 from lading.auth.access import Authenticator
 from lading.auth.google.google_tokens import Pseudonyms
 from lading.composition import open_authenticator
-from lading.jobs.backup import Stores
 from lading.registry.registry import Registry
+from lading_storage.stores import Stores
 from tests.support.app_client import Client
 from tests.support.server_process import basic
 

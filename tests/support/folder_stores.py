@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from lading.jobs.backup import Stores
 from lading_storage.local.filesystem import FilesystemBlobs
 from lading_storage.local.sqlite import SqliteMetadata
+from lading_storage.stores import Stores
 
 
 def folder_stores(folder: Path) -> Stores:

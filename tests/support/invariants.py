@@ -8,7 +8,6 @@ from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import Any, Final
 
-from lading.jobs.backup import Stores
 from lading.registry.cleanup.apply import POLICY_ACTOR_PREFIX
 from lading.registry.content.dependencies import required_dependencies_of
 from lading.registry.content.referrer_tags import NOT_ATTACHED, OWN_TAG, OWN_TAG_AND_DIGEST
@@ -29,6 +28,7 @@ from lading_storage.records.core import (
     Upload,
 )
 from lading_storage.records.deleted import DeletedLink, DeletedManifest, DeletedTag, TagEvent, TagHistory
+from lading_storage.stores import Stores
 
 TAGGED: Final = f"{POLICY_ACTOR_PREFIX}tagged"
 """Who deletes by the policy of tests that is about tags alone."""

@@ -4,12 +4,12 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any, Final
 
-from lading.jobs.backup import Stores
 from lading.jobs.gc.collect import Collector
 from lading.jobs.gc.sweep import HOUR, GracePeriods
 from lading.jobs.scrub import Scrubber
 from lading.registry.registry import Registry
 from lading_storage.protocols import BlobStore
+from lading_storage.stores import Stores
 
 Damage = Callable[[bytes], bytes | None]
 

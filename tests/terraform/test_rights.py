@@ -17,7 +17,8 @@ from emulators import Emulators
 from lading import settings
 from lading.composition import create, open_collector
 from lading.jobs.gc.sweep import GracePeriods
-from lading.jobs.runner import BYTES_FREED, LEASE_DURATION, TIME_SLICE
+from lading.jobs.job_report import BYTES_FREED
+from lading.jobs.runner import LEASE_DURATION, TIME_SLICE
 from lading.registry.content.manifest_format import OCI_MANIFEST
 from lading_storage.digests import digest_of
 from lading_storage.google.firestore_indexes import COLLECTION, COLLECTION_GROUP, INDEXES

@@ -20,7 +20,8 @@ from lading.commands.progress import ProgressLine
 from lading.settings import Settings
 
 if TYPE_CHECKING:
-    from lading.jobs.backup import BackupReport, Stores
+    from lading.jobs.backup import BackupReport
+    from lading_storage.stores import Stores
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,8 @@ def add_to(commands: Commands) -> None:
 
 def _backup(parsed: argparse.Namespace, settings: Settings) -> None:
     from lading.composition import open_blobs
-    from lading.jobs.backup import BackupOptions, Stores, back_up
+    from lading.jobs.backup import BackupOptions, back_up
+    from lading_storage.stores import Stores
 
     opened = metadata(settings)
     source = Stores(open_blobs(settings.blobs, create=False), opened)
@@ -106,8 +108,8 @@ def _promote(parsed: argparse.Namespace, settings: Settings) -> None:
 def _stores(settings: Settings) -> "Stores":
     """Return the stores of the settings; they are created where there are none."""
     from lading.composition import open_blobs, open_metadata
-    from lading.jobs.backup import Stores
     from lading.registry.identity import identity_of
+    from lading_storage.stores import Stores
 
     # The metadata first: it raises where the file is another program's.
     opened = open_metadata(settings.metadata)

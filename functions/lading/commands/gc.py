@@ -13,7 +13,7 @@ from lading.settings import Settings
 
 if TYPE_CHECKING:
     from lading.jobs.gc.collect import Collector
-    from lading.jobs.runner import JobReport
+    from lading.jobs.job_report import JobReport
 
 OPTIONS: Final = (*REGISTRY, "undelete", "grace", "cleanup", "cleanup-mode")
 

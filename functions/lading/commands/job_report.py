@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from lading.commands.output import Column, Printer, format_size, to_json
 
 if TYPE_CHECKING:
-    from lading.jobs.runner import JobReport
+    from lading.jobs.job_report import JobReport
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ COLUMNS: Final[tuple[Column[CountRow], ...]] = (
 
 def print_report(printer: Printer, job: str, report: "JobReport") -> None:
     """Print a job's report: the JSON of JobReport.as_json, or a sentence and a table of the counts."""
-    from lading.jobs.runner import BYTES_FREED
+    from lading.jobs.job_report import BYTES_FREED
 
     if printer.json:
         print(to_json(ReportRow(**report.as_json())))
@@ -57,6 +57,6 @@ def print_report(printer: Printer, job: str, report: "JobReport") -> None:
 
 
 def _rows(report: "JobReport") -> Iterator[CountRow]:
-    from lading.jobs.runner import BYTES_FREED
+    from lading.jobs.job_report import BYTES_FREED
 
     return (CountRow(what, count) for what, count in sorted(report.counts.items()) if what != BYTES_FREED)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, Self, TextIO
 from lading.commands.output import format_size
 
 if TYPE_CHECKING:
-    from lading.jobs.runner import JobReport
+    from lading.jobs.job_report import JobReport
 
 WIDTH: Final = 28
 """Characters of the bar."""
@@ -87,7 +87,7 @@ class JobLine(ProgressLine):
 
     def job(self, report: "JobReport") -> None:
         """Show a job's phase, the records examined, the rate and the bytes freed."""
-        from lading.jobs.runner import BYTES_FREED
+        from lading.jobs.job_report import BYTES_FREED
 
         freed = report.counts[BYTES_FREED]
         note = f"; phase {report.done + 1} of {report.phases}; {format_size(freed)} freed"

@@ -2,7 +2,7 @@
 
 from typing import Any, Generic
 
-from lading.jobs.runner import PAGE_SIZE
+from lading.jobs.phases import PAGE_SIZE
 from lading.registry.pagination import check_advance
 from lading_storage.protocols import MetadataStore
 from lading_storage.records.core import Key, R, Repository

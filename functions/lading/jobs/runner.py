@@ -12,102 +12,32 @@ ends there, and the other phases run.
 import json
 import logging
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
-from typing import Any, Final, NamedTuple
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any, Final
 
 from lading.jobs import lease_holders
+from lading.jobs.job_report import RACE_LOST, RECORDS_FAILED, JobReport
+from lading.jobs.phases import END_OF_TIME, Phase, rewrite_if_unchanged
 from lading.jobs.throttle import Throttle
 from lading.registry.change_context import MAX_CLOCK_SKEW, Clock
 from lading.registry.pagination import check_cursors_advance
 from lading.registry.retry import try_to_commit
 from lading_storage.errors import StorageError, Unavailable
 from lading_storage.protocols import Create, MetadataStore, QueueCursor, Queued, Replace
-from lading_storage.records.core import Key, R, Record
+from lading_storage.records.core import Key, Record
 from lading_storage.records.jobs import Job
 
 TIME_SLICE: Final = timedelta(minutes=8)
 """How long one run lasts. Cloud Scheduler waits for it; the lease is longer than both."""
 
-PAGE_SIZE: Final = 100
-"""Records in memory at a time."""
-
 LEASE_DURATION: Final = TIME_SLICE + timedelta(minutes=4)
-
-BYTES_FREED: Final = "bytes freed"
-RECORDS_FAILED: Final = "records failed"
-RACE_LOST: Final = "races lost"
 
 MAX_CONSECUTIVE_FAILURES: Final = 10
 """Consecutive records whose step fails before the store counts as down, and the slice ends."""
 
-END_OF_TIME: Final = datetime.max.replace(tzinfo=UTC)
-"""The time up to which a queue without a wait is read: a clock that was ahead may have written a time in the future."""
-
 log = logging.getLogger("lading")
-
-
-@dataclass(slots=True)
-class JobReport:
-    """What a job did, from its first slice on.
-
-    Attributes:
-        counts: how many of what, in words.
-        phase: the current phase, or "".
-        done: how many phases are complete.
-        phases: how many phases there are.
-        finished: whether the job is complete.
-        seconds: how long the last slice took.
-        findings: the problems that it found, a line each.
-    """
-
-    counts: Counter[str] = field(default_factory=Counter)
-    phase: str = ""
-    done: int = 0
-    phases: int = 1
-    finished: bool = False
-    seconds: float = 0.0
-    findings: list[str] = field(default_factory=list)
-
-    @property
-    def failed(self) -> int:
-        """The number of records whose step failed: the job is complete except for them."""
-        return self.counts[RECORDS_FAILED]
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the report as JSON, for a log line and the metrics derived from it."""
-        return {
-            "finished": self.finished,
-            "phase": self.phase,
-            "seconds": round(self.seconds, 1),
-            "failed": self.failed,
-            "freed_bytes": self.counts[BYTES_FREED],
-            "counts": dict(sorted(self.counts.items())),
-            "findings": self.findings,
-        }
-
-
-def _nothing() -> None:
-    """Do nothing."""
-
-
-class Phase(NamedTuple):
-    """One kind of record to process.
-
-    Attributes:
-        name: stored as a part of the cursor.
-        page: returns the records after a cursor, or the first ones for None; nothing at the end.
-        handle: processes one record and returns what it did, in words to be counted; None if it ran out of time and
-            has more to do with the same record.
-        flush: writes what `handle` has buffered; called after each page, and before a slice ends.
-    """
-
-    name: str
-    page: Callable[[QueueCursor[Any] | None], Sequence[Queued[Any]]]
-    handle: Callable[[Any], str | None]
-    flush: Callable[[], None] = _nothing
 
 
 class ResumableJob:
@@ -283,23 +213,6 @@ class ResumableJob:
         try_to_commit(self._metadata, Replace(replace(job, holder="", until=None, counts=counts)))
 
 
-def rewrite_if_unchanged(metadata: MetadataStore, listed: Record, **changes: Any) -> bool:
-    """Rewrite a listed record with some fields changed, unless it has another version by now.
-
-    Args:
-        metadata: the store.
-        listed: the record as a listing returns it, without its content.
-        changes: the new values of fields.
-
-    Returns:
-        Whether it was written.
-    """
-    record = metadata.read([listed.key])[listed.key]
-    if record is None or record.version != listed.version:
-        return False
-    return try_to_commit(metadata, Replace(replace(record, **changes)))
-
-
 def _is_held(job: Job, now: datetime) -> bool:
     """Return whether another process holds a valid lease.
 
@@ -318,29 +231,3 @@ def _cursor(job: Job) -> QueueCursor[Any] | None:
 
 def _shown(key: Key[Any]) -> str:
     return f"{key.kind.KIND}/{f'{key.repository}@' if key.repository else ''}{key.id}"
-
-
-def queue_pages(
-    metadata: MetadataStore, kind: type[R], name: str, until: Callable[[], datetime]
-) -> Callable[[QueueCursor[Any] | None], Sequence[Queued[R]]]:
-    """Return a page function for the records of a kind that have been in a queue since `until` or longer."""
-
-    def page(after: QueueCursor[Any] | None) -> Sequence[Queued[R]]:
-        cursor = None if after is None or not after.key.id else after._replace(key=after.key._replace(kind=kind))
-        return metadata.due(kind, name, until(), after=cursor, limit=PAGE_SIZE)
-
-    return page
-
-
-def as_queue_pages(
-    page: Callable[[Key[Any] | None], Sequence[Record]],
-) -> Callable[[QueueCursor[Any] | None], Sequence[Queued[Any]]]:
-    """Adapt a page function for records that are in no queue to what a phase takes."""
-    return lambda after: [Queued("", record) for record in page(after.key if after and after.key.id else None)]
-
-
-def scan_pages(
-    metadata: MetadataStore, kind: type[Record]
-) -> Callable[[QueueCursor[Any] | None], Sequence[Queued[Any]]]:
-    """Return a page function for all records of a kind that is not in a repository."""
-    return as_queue_pages(lambda after: metadata.scan(kind, after=after.id if after else "", limit=PAGE_SIZE))

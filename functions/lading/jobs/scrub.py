@@ -24,8 +24,10 @@ from typing import Any, Final
 import google_crc32c
 
 from lading.jobs.gc.damage_marks import DamageMarks, has_damage_hint
+from lading.jobs.job_report import JobReport
+from lading.jobs.phases import PAGE_SIZE, Phase, as_queue_pages, scan_pages
 from lading.jobs.repository_scan import RepositoryScan
-from lading.jobs.runner import PAGE_SIZE, TIME_SLICE, JobReport, Phase, ResumableJob, as_queue_pages, scan_pages
+from lading.jobs.runner import TIME_SLICE, ResumableJob
 from lading.jobs.throttle import Throttle
 from lading.registry.change_context import Clock, now
 from lading.registry.content.dependencies import dependencies_of, required_dependencies_of

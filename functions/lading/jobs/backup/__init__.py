@@ -2,16 +2,15 @@
 
 from lading.jobs.backup.marker import BackupRefused
 from lading.jobs.backup.promotion import promote
+from lading.jobs.backup.report import BackupReport
 from lading.jobs.backup.restoration import RestoreOptions, restore
 from lading.jobs.backup.run import BackupOptions, back_up
-from lading.jobs.backup.stores import BackupReport, Stores
 
 __all__ = [
     "BackupOptions",
     "BackupRefused",
     "BackupReport",
     "RestoreOptions",
-    "Stores",
     "back_up",
     "promote",
     "restore",

@@ -11,8 +11,8 @@ from typing import Any, Final
 
 from lading.jobs.backup.objects import verified
 from lading.jobs.backup.records import batches, batches_by_size
+from lading.jobs.backup.report import BackupReport
 from lading.jobs.backup.sessions import OBJECTS_PER_SESSION, ObjectSessions
-from lading.jobs.backup.stores import BackupReport, Stores
 from lading.registry.change_context import now
 from lading.registry.content.dependencies import (
     dependencies_of,
@@ -28,6 +28,7 @@ from lading_storage.errors import Conflict, Corrupt, ObjectNotFound, TooLarge
 from lading_storage.protocols import Create, Delete, Found, Touch, Write, key_of
 from lading_storage.records.core import UNVERIFIED, Blob, Key, Link, Manifest, Repository, Tag
 from lading_storage.records.deleted import DeletedManifest, TagEvent, TagHistory
+from lading_storage.stores import Stores
 
 MAX_WRITES: Final = 400
 """Writes in one commit. Firestore takes 500."""

@@ -12,7 +12,7 @@ from typing import Final
 
 from lading.jobs.backup.objects import ObjectCopier
 from lading.jobs.backup.records import WriteBatch, all_exist, get, repositories
-from lading.jobs.backup.stores import BackupReport, Progress
+from lading.jobs.backup.report import BackupReport, Progress
 from lading.jobs.backup.sync import Sync
 from lading.registry.content.dependencies import is_referenced, required_dependencies_of
 from lading.registry.pagination import find_all, scan_all

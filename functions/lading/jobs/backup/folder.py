@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Final
 
 from lading.jobs.backup.marker import BLOBS, DATABASE, BackupRefused
-from lading.jobs.backup.stores import Stores
 from lading_storage.errors import ForeignStore, ObjectNotFound, StoreDamaged, StoreNotFound
 from lading_storage.local import sqlite_backup
 from lading_storage.local.filesystem import FilesystemBlobs
@@ -21,6 +20,7 @@ from lading_storage.local.sqlite import SqliteMetadata
 from lading_storage.local.sqlite_file import is_database
 from lading_storage.local.sqlite_read_only import open_sqlite
 from lading_storage.protocols import BlobStore, MetadataStore
+from lading_storage.stores import Stores
 
 BackupMetadata = SqliteMetadata
 """The metadata of a backup."""

@@ -11,11 +11,12 @@ from typing import Final
 
 from lading.jobs.backup.folder import BackupBlobs
 from lading.jobs.backup.records import get
-from lading.jobs.backup.stores import BackupReport, Stores
+from lading.jobs.backup.report import BackupReport
 from lading_storage.digests import Hasher, algorithm_of
 from lading_storage.errors import Corrupt, ObjectNotFound
 from lading_storage.protocols import MetadataStore
 from lading_storage.records.core import Blob
+from lading_storage.stores import Stores
 
 MAX_ATTEMPTS: Final = 3
 """How often a copy is tried of a blob that is collected and pushed again during the copy."""

@@ -18,8 +18,8 @@ from lading.jobs.backup.history import restore_history
 from lading.jobs.backup.marker import BackupRefused, file_errors, locked, read_marker
 from lading.jobs.backup.objects import verified
 from lading.jobs.backup.records import BACKED_UP_KINDS, all_exist, get
+from lading.jobs.backup.report import BackupReport, Progress, no_progress
 from lading.jobs.backup.sessions import ObjectSessions
-from lading.jobs.backup.stores import BackupReport, Progress, Stores, no_progress
 from lading.registry.change_context import RESTORE, ChangeContext, now
 from lading.registry.content.dependencies import (
     dependencies_of,
@@ -39,6 +39,7 @@ from lading_storage.protocols import Create, Delete, MetadataStore, Replace, Tou
 from lading_storage.records.core import UNVERIFIED, Blob, Key, Link, Manifest, Record, Repository, Robot, Tag
 from lading_storage.records.deleted import DeletedManifest, DeletedTag, TagEvent, TagHistory
 from lading_storage.records.jobs import Identity
+from lading_storage.stores import Stores
 
 SPECIAL_KINDS: Final = (Repository, Blob, Identity, Robot, Link, Manifest, Tag, TagHistory, TagEvent)
 """Kinds that are restored in a special way. Of any other kind, records are created that do not exist."""

@@ -38,7 +38,7 @@ from lading.jobs.backup.marker import (
 )
 from lading.jobs.backup.objects import ObjectCopier
 from lading.jobs.backup.records import BACKED_UP_KINDS
-from lading.jobs.backup.stores import BackupReport, Progress, Stores, no_progress
+from lading.jobs.backup.report import BackupReport, Progress, no_progress
 from lading.jobs.backup.sync import Sync
 from lading.registry.change_context import now
 from lading.registry.identity import identity_of, known_identity
@@ -46,6 +46,7 @@ from lading.registry.pagination import check_advance
 from lading_storage.local.durable_folders import make_durably
 from lading_storage.protocols import MetadataStore
 from lading_storage.records.core import Blob, Repository
+from lading_storage.stores import Stores
 
 NAME_BATCH_SIZE: Final = 50_000
 """Names of objects in memory at a time."""

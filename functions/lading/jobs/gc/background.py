@@ -16,7 +16,7 @@ from lading_storage.errors import StoreFull
 if TYPE_CHECKING:
     # Startup must not wait for what the first collection imports.
     from lading.jobs.gc.collect import Collector
-    from lading.jobs.runner import JobReport
+    from lading.jobs.job_report import JobReport
 
 PAUSE_RATIO: Final = 9.0
 """Seconds of pause for each second of work: requests have nine tenths of the time."""

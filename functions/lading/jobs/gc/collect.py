@@ -28,7 +28,9 @@ from typing import Any, Final
 from lading.jobs.gc.migration import Migration
 from lading.jobs.gc.reviews import CleanUp, ReviewPhases
 from lading.jobs.gc.sweep import TOMBSTONES, GracePeriods, Sweeper
-from lading.jobs.runner import END_OF_TIME, TIME_SLICE, JobReport, Phase, ResumableJob, queue_pages
+from lading.jobs.job_report import JobReport
+from lading.jobs.phases import END_OF_TIME, Phase, queue_pages
+from lading.jobs.runner import TIME_SLICE, ResumableJob
 from lading.registry.change_context import Clock, now
 from lading.registry.registry import Registry
 from lading_storage.protocols import MetadataStore, QueueCursor, Queued

@@ -10,8 +10,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
+from lading.jobs.job_report import RACE_LOST, JobReport
+from lading.jobs.phases import Phase, as_queue_pages, rewrite_if_unchanged, scan_pages
 from lading.jobs.repository_scan import RepositoryScan
-from lading.jobs.runner import RACE_LOST, JobReport, Phase, as_queue_pages, rewrite_if_unchanged, scan_pages
 from lading.registry.change_context import Clock
 from lading.registry.content.dependencies import is_referenced
 from lading.registry.pagination import find_all

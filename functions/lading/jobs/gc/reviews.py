@@ -11,7 +11,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final, Protocol
 
-from lading.jobs.runner import PAGE_SIZE, RACE_LOST, Phase, ResumableJob, as_queue_pages, queue_pages
+from lading.jobs.job_report import RACE_LOST
+from lading.jobs.phases import PAGE_SIZE, Phase, as_queue_pages, queue_pages
+from lading.jobs.runner import ResumableJob
 from lading.registry.change_context import Clock
 from lading.registry.repositories import is_review_due
 from lading.registry.retry import try_to_commit

@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final, TypeVar
 
-from lading.jobs.runner import BYTES_FREED, PAGE_SIZE, RACE_LOST, rewrite_if_unchanged
+from lading.jobs.job_report import BYTES_FREED, RACE_LOST
+from lading.jobs.phases import PAGE_SIZE, rewrite_if_unchanged
 from lading.registry.batches import in_batches
 from lading.registry.content import blob_links
 from lading.registry.content.dependencies import is_referenced

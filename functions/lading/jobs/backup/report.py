@@ -1,22 +1,7 @@
-"""The two stores of a registry, and the report of a backup or a restore."""
+"""The report of a backup or a restore."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-
-from lading_storage.protocols import BlobStore, MetadataStore
-
-
-@dataclass(frozen=True, slots=True)
-class Stores:
-    """The two stores of one registry."""
-
-    blobs: BlobStore
-    metadata: MetadataStore
-
-    def close(self) -> None:
-        """Close both."""
-        self.blobs.close()
-        self.metadata.close()
 
 
 @dataclass(slots=True)
