@@ -51,8 +51,9 @@ def registry(request: Request) -> wrappers.Response:
 def collect(request: Request) -> wrappers.Response:
     """Run a slice of garbage collection."""
     from lading import scheduled
+    from lading.job_table import COLLECT
 
-    response = scheduled.collect(request)
+    response = scheduled.run_slice(COLLECT, request)
     return wrappers.Response(b"".join(response), response.status, response.headers)
 
 

@@ -9,7 +9,7 @@ ROOT = Path(__file__).parent.parent
 
 GOOGLE_AND_HTTP = ("google", "grpc", "requests", "flask", "werkzeug", "granian", "functions_framework")
 
-ENTRIES = ("lading.server", "lading.cli", "main", "lading.scheduled")
+ENTRIES = ("lading.server", "lading.cli", "main", "lading.scheduled", "lading.job_table")
 FROM_COMPOSITION = ("lading.composition", *ENTRIES)
 FROM_APP = ("lading.app", *FROM_COMPOSITION)
 FROM_ROUTES = ("lading.routes", *FROM_APP)

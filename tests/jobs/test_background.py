@@ -4,7 +4,6 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -12,9 +11,9 @@ from typing import Any
 import pytest
 
 from lading import settings
-from lading.commands.serve import _collection
+from lading.commands.serve import _background_jobs
 from lading.composition import collector_of, create
-from lading.jobs.gc.background import BackgroundCollection
+from lading.jobs.background import BackgroundJob
 from lading.jobs.job_report import JobReport
 from lading.jobs.phases import Phase, scan_pages
 from lading.jobs.runner import ResumableJob
@@ -73,7 +72,7 @@ def test_two_servers_collect_and_clean_up_and_serve_on(tmp_path: Path) -> None:
         for server in (one, two):
             wait_until(lambda server=server: "collection finished" in server.log.read_text(), server)  # type: ignore[misc]
         policies.write_text("[")
-        wait_until(lambda: "collection failed; the next attempt is in 1 s: --cleanup" in one.log.read_text(), one)
+        wait_until(lambda: "the job collect failed; the next attempt is in 1 s: --cleanup" in one.log.read_text(), one)
         push(two)
         assert is_there(one)
         policies.write_text(DELETE_ALL)
@@ -118,7 +117,7 @@ class ScriptedCollector:
 def collected(scripted: ScriptedCollector) -> list[bool]:
     """Run a script; return which of the reports that were told were of a finished collection."""
     told: list[JobReport] = []
-    background = BackgroundCollection(SHORT_INTERVAL, lambda: scripted, scripted.reserve, told.append)  # type: ignore[arg-type, return-value]
+    background = BackgroundJob("test", SHORT_INTERVAL, lambda: scripted, scripted.reserve, told.append)  # type: ignore[arg-type, return-value]
     with background:
         assert scripted.done.wait(PROCESS_TIMEOUT)
     return [report.finished for report in told]
@@ -166,8 +165,7 @@ def test_an_end_does_not_wait_for_a_long_collection(registry: Registry) -> None:
 
 def test_only_a_registry_on_this_machine_collects_by_itself(registry: Registry) -> None:
     def collects(**variables: str) -> bool:
-        found: AbstractContextManager[object] = _collection(settings.load_settings(variables), registry)
-        return isinstance(found, BackgroundCollection)
+        return bool(_background_jobs(settings.load_settings(variables), registry))
 
     assert collects()
     assert collects(LADING_COLLECT_EVERY="30m")

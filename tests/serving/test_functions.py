@@ -126,8 +126,8 @@ LEVEL = """
 import logging
 from werkzeug.test import EnvironBuilder
 from werkzeug.wrappers import Request
-import main; from lading import scheduled
-main._app() if {app} else scheduled.collect(Request(EnvironBuilder(method="POST").get_environ()))
+import main; from lading import job_table, scheduled
+main._app() if {app} else scheduled.run_slice(job_table.COLLECT, Request(EnvironBuilder(method="POST").get_environ()))
 assert logging.getLogger("lading").level == logging.DEBUG
 """
 

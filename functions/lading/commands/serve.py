@@ -4,7 +4,7 @@ import argparse
 import logging
 import os
 import signal
-from contextlib import AbstractContextManager, nullcontext
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -15,6 +15,8 @@ from lading.settings import SETTINGS, Settings, SettingsError
 from lading_storage.local.durable_folders import make_private_if_empty
 
 if TYPE_CHECKING:
+    from lading.job_table import JobRow
+    from lading.jobs.background import BackgroundJob
     from lading.registry.registry import Registry
 
 log = logging.getLogger("lading")
@@ -55,7 +57,7 @@ def _serve(parsed: argparse.Namespace, settings: Settings) -> None:
             _announce(settings, None, standby)
         else:
             create_first_user(settings, lambda password: _announce(settings, password))
-        serve(app, settings, listeners, nullcontext() if standby else _collection(settings, app.registry))
+        serve(app, settings, listeners, [] if standby else _background_jobs(settings, app.registry))
 
 
 def _exit_at_interrupts() -> None:
@@ -68,21 +70,24 @@ def _exit_at_interrupts() -> None:
         signal.signal(signal.SIGINT, lambda *_: os._exit(INTERRUPTED))
 
 
-def _collection(settings: Settings, registry: "Registry") -> AbstractContextManager[object]:
-    """Return the background collection of garbage; none in the cloud, where Cloud Scheduler calls a function for it."""
-    if settings.collect_every is None or not settings.embedded:
-        return nullcontext()
-    from lading import logs
-    from lading.composition import collector_of
-    from lading.jobs.gc.background import BackgroundCollection
+def _background_jobs(settings: Settings, registry: "Registry") -> "list[BackgroundJob]":
+    """Return the jobs to run beside requests; none in the cloud, where Cloud Scheduler calls a function for each."""
+    if not settings.embedded:
+        return []
+    from lading.job_table import JOBS
+    from lading.jobs.background import BackgroundJob
     from lading.jobs.gc.reserve import released
 
-    return BackgroundCollection(
-        settings.collect_every,
-        lambda: collector_of(settings, registry),
-        lambda: released(settings.metadata),
-        lambda report: logs.log_collection(report.as_json()),
-    )
+    def background_job(row: "JobRow", interval: timedelta) -> BackgroundJob:
+        return BackgroundJob(
+            row.name,
+            interval,
+            lambda: row.open(settings, registry),
+            lambda: released(settings.metadata),
+            lambda report: row.log(report.as_json()),
+        )
+
+    return [background_job(row, interval) for row in JOBS if (interval := row.interval(settings))]
 
 
 def _warn(settings: Settings) -> None:

@@ -20,7 +20,7 @@ The thread model, drawn here once; the modules in brackets have the details:
                    (http.request_body)
     sweep          closes connections of no further use (connection_sweeper)
     certificate    watches for a new certificate (listener)
-    collect        collects garbage at intervals (jobs.gc.background)
+    collect        collects garbage at intervals (jobs.background)
 
 With stores in a cloud there is no leader: each thread of the pool takes requests, since each waits for the network.
 
@@ -246,7 +246,10 @@ class SingleProcessServer(MTServer):
 
 
 def serve(
-    app: App, settings: Settings, listeners: Sequence[socket.socket], background: AbstractContextManager[object]
+    app: App,
+    settings: Settings,
+    listeners: Sequence[socket.socket],
+    background: Sequence[AbstractContextManager[object]],
 ) -> None:
     """Serve `app` over `listeners` until SIGTERM: HTTP/1.1, over TLS where there is a certificate.
 
@@ -256,7 +259,7 @@ def serve(
         app: the app; its registry is closed at the end.
         settings: host, port, threads and certificate.
         listeners: sockets that listen.
-        background: a job on the same registry; it ends before the registry is closed.
+        background: jobs on the same registry; they end before the registry is closed.
     """
     certificate = Certificate(settings)
     server = _server(settings, listeners, certificate)
@@ -278,7 +281,9 @@ def serve(
         threading.Thread(
             target=certificate.watch, args=[server.signal_handler_reload], name="certificate", daemon=True
         ).start()
-    with contextlib.closing(app.registry), background:
+    with contextlib.closing(app.registry), contextlib.ExitStack() as jobs:
+        for job in background:
+            jobs.enter_context(job)
         server.serve_app(runner)
 
 

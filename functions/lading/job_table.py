@@ -1,0 +1,54 @@
+"""The jobs of a registry, a row each, as routes and settings are.
+
+A row is all that a new job needs beside its own module: `lading serve` runs every row in a background thread where the
+stores are on this machine, and in the cloud Cloud Scheduler calls a function for it (lading.scheduled).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+from lading import logs
+from lading.registry.registry import Registry
+from lading.settings import Settings
+
+if TYPE_CHECKING:
+    # Startup must not wait for what the first run of a job imports.
+    from lading.jobs.background import SlicedJob
+
+
+@dataclass(frozen=True, slots=True)
+class JobRow:
+    """A job that runs at intervals.
+
+    Attributes:
+        name: the name of its record, of its thread and of its function.
+        open: returns the job on an open registry, with the settings at the time of the call. Raises SettingsError.
+        interval: how long `lading serve` waits between two runs; None where it does not run the job.
+        caller: the service account that may call its function.
+        log: logs the JSON of a slice's report, as a line for log-based metrics.
+    """
+
+    name: str
+    open: "Callable[[Settings, Registry], SlicedJob]"
+    interval: Callable[[Settings], timedelta | None]
+    caller: Callable[[Settings], str]
+    log: Callable[[dict[str, Any]], None]
+
+
+def _open_collector(settings: Settings, registry: Registry) -> "SlicedJob":
+    from lading.composition import collector_of
+
+    return collector_of(settings, registry)
+
+
+COLLECT: Final = JobRow(
+    "collect",
+    open=_open_collector,
+    interval=lambda settings: settings.collect_every,
+    caller=lambda settings: settings.collector,
+    log=logs.log_collection,
+)
+
+JOBS: Final = (COLLECT,)
