@@ -130,12 +130,14 @@ def match(method: str, path: str) -> Match:
     """Return the route of a request.
 
     Where there is none, the match's handler responds with 404 for an unknown path, else with 405. OPTIONS returns the
-    methods of the path without access to any store (RFC 9110, section 9.3.7).
+    methods of the path, and `OPTIONS *` those of all paths, without access to any store (RFC 9110, section 9.3.7).
     """
     for route in ROUTES_BY_METHOD.get(method, ()):
         if groups := route.path.fullmatch(path):
             return Match(route, method, **groups.groupdict())
     allowed = frozenset[str]().union(*(route.methods for route in ROUTES if route.path.fullmatch(path)))
+    if (method, path) == ("OPTIONS", "*"):
+        allowed = frozenset(ROUTES_BY_METHOD)
     if allowed:
         allowed |= {"OPTIONS"}
     if allowed and method == "OPTIONS":

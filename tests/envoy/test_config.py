@@ -167,6 +167,33 @@ def test_headers_that_are_too_large_are_refused_by_stream(envoy: EnvoyProxy) -> 
     assert len(envoy.upstream.heads) == 1
 
 
+def test_more_headers_than_the_server_accepts_are_refused_with_the_reason(envoy: EnvoyProxy) -> None:
+    most = {f"a{number}": "b" for number in range(envoy_config.MAX_HEADERS - 1)}  # and Host
+    response, _ = envoy.request("GET", "/v2/", most)
+    assert response.status == 200
+    assert len(envoy.upstream.lines()) - 1 <= 100
+    response, content = envoy.request("GET", "/v2/", {**most, "more": "b"})
+    assert (response.status, error_of(content)) == (431, "UNSUPPORTED")
+    assert f"more than {envoy_config.MAX_HEADERS} headers" in content.decode()
+
+
+@pytest.mark.parametrize("length", [10**15, 2**64 - 2, 2**64 - 1])
+def test_a_content_length_that_no_body_has_is_refused(envoy: EnvoyProxy, length: int) -> None:
+    for path in ("/v2/a/manifests/v1", "/v2/a/blobs/uploads/x"):
+        response, content = envoy.request("PUT", path, {"Content-Length": str(length)})
+        assert (response.status, error_of(content)) == (413, "SIZE_INVALID")
+    assert not envoy.upstream.heads
+    envoy.request("PUT", "/v2/a/blobs/uploads/x", {"Content-Length": str(10**15 - 1)})
+    assert len(envoy.upstream.heads) == 1
+
+
+def test_options_of_the_server_are_no_request_of_envoy(envoy: EnvoyProxy) -> None:
+    response, content = envoy.request("OPTIONS", "*")
+    assert (response.status, error_of(content)) == (404, "UNSUPPORTED")
+    with connected(envoy.port) as client:
+        assert client.reply(client.send("OPTIONS", "*")).status == 404
+
+
 def test_http_1_0_is_refused_with_the_version_to_use(envoy: EnvoyProxy) -> None:
     with socket.create_connection(("127.0.0.1", envoy.port), TIMEOUT) as sock:
         sock.sendall(b"GET /v2/ HTTP/1.0\r\nHost: r\r\n\r\n")

@@ -57,6 +57,14 @@ MAX_HEADERS_KIB: Final = 60
 """KiB of a request's headers: enough for a token with hundreds of scopes. Less than the server accepts (64), so Envoy
 refuses larger ones: with 431, and over HTTP/2, where its codec cannot send a response, by a reset of the stream."""
 
+MAX_HEADERS: Final = 96
+"""Headers of a request, with the pseudo-headers of HTTP/2. Envoy adds a few (x-forwarded-proto), and the server refuses
+more than 100 with a response without a body."""
+
+MAX_CONTENT_LENGTH: Final = 10**15
+"""Bytes of a body, by Content-Length: a petabyte. The server takes a length of 2^64 - 2 or more for invalid headers,
+and refuses it with a response without a body."""
+
 HEADERS_TIMEOUT: Final = "30s"
 """Time for the headers of a request to arrive: the same as the server's own."""
 
@@ -72,10 +80,14 @@ RETRY_AFTER: Final = "5"
 
 LOCAL_REPLIES: Final[Mapping[int, tuple[str, str]]] = {
     400: ("UNSUPPORTED", "the request is not valid HTTP"),
+    404: ("UNSUPPORTED", "unknown endpoint: Envoy passes only paths that begin with a slash, and no `OPTIONS *`"),
     408: ("UNSUPPORTED", "the headers of the request did not arrive in time"),
     413: ("SIZE_INVALID", "the body of the request is too large: a manifest has at most 4 MiB"),
     426: ("UNSUPPORTED", "HTTP/1.0 is not served: use HTTP/1.1 or HTTP/2"),
-    431: ("UNSUPPORTED", f"the headers of the request have more than {MAX_HEADERS_KIB} KiB"),
+    431: (
+        "UNSUPPORTED",
+        f"the request has more than {MAX_HEADERS} headers, or they and the URL have more than {MAX_HEADERS_KIB} KiB",
+    ),
     503: ("UNAVAILABLE", "the registry is starting, ending or overloaded; the same request may work later"),
 }
 """Code and message (distribution-spec, "Error Codes") of local replies, by status."""
@@ -176,6 +188,7 @@ def _connection_manager() -> dict[str, Any]:
         "common_http_protocol_options": {
             # WSGI does not distinguish X_Forwarded_For from X-Forwarded-For.
             "headers_with_underscores_action": "DROP_HEADER",
+            "max_headers_count": MAX_HEADERS,
         },
         "http2_protocol_options": {
             "max_concurrent_streams": MAX_CONCURRENT_STREAMS,
@@ -235,11 +248,14 @@ def _routes() -> list[dict[str, Any]]:
     while in any case (RFC 9110, section 10.1.1).
     """
     server = {"cluster": "server", "timeout": "0s"}
+    digits = len(str(MAX_CONTENT_LENGTH))
+    too_long = {"name": "content-length", "string_match": {"safe_regex": {"regex": f"0*[1-9][0-9]{{{digits - 1},}}"}}}
     unsized = [
         {"name": ":method", "string_match": {"safe_regex": {"regex": "POST|PUT|PATCH"}}},
         {"name": "content-length", "present_match": False},
     ]
     return [
+        {"match": {"prefix": "/", "headers": [too_long]}, "direct_response": {"status": 413}},
         {"match": {"safe_regex": {"regex": "/v2/.+/blobs/uploads/?[^/%]*"}}, "route": server},
         {
             "match": {"prefix": "/", "headers": unsized},
