@@ -10,6 +10,7 @@ import tracemalloc
 import zlib
 from collections.abc import Callable
 from typing import Any
+from unittest.mock import Mock
 
 import jwt
 import pytest
@@ -92,6 +93,21 @@ def test_the_longest_token_is_one_that_is_read(length: int) -> None:
     assert len(token.granted) > 30
     assert 20 < len(read.catalog or ()) < 5000
     assert len(tokens().verify(tokens().issue(Owner(), False, [CATALOG], []).text).catalog or ()) > 500
+
+
+@pytest.mark.parametrize(("length", "calls"), [(20, 1), (40, 7), (120, 7), (240, 7)])
+def test_fitting_scopes_into_a_token_takes_few_compressions(
+    length: int, calls: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each is a millisecond of CPU, which any anonymous client can cause."""
+    given = [repository(name, ["pull", "push"]) for name in random_names(length)]
+    compress = Mock(side_effect=zlib.compress)
+    monkeypatch.setattr(zlib, "compress", compress)
+    token = tokens().issue(Alice(), anonymous=False, granted=given, refused=[])
+    assert compress.call_count <= calls
+    assert token.granted == tuple(given[-len(token.granted) :])
+    # As many as fit: with one part more, the token would be too large.
+    assert calls == 1 or len(token.text) > 11 * 1024
 
 
 def test_as_many_scopes_as_one_request_may_have_fit_into_a_token() -> None:

@@ -7,6 +7,7 @@ import base64
 import binascii
 import json
 import zlib
+from bisect import bisect_left
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -20,8 +21,38 @@ MAX_UNPACKED: Final = 256 * 1024
 
 SCOPE_CLAIMS: Final = ("access", "refused")
 
+PARTS: Final = 64
+"""Parts of the scopes, of which the first ones are dropped where not all fit. To find how many takes seven compressions
+at most; to drop a tenth at a time took 18, and 24 ms of CPU for any anonymous client."""
 
-def scope_claims(granted: Sequence[Scope], refused: Sequence[Scope]) -> dict[str, Any]:
+
+def fitting_claims(
+    granted: Sequence[Scope], refused: Sequence[Scope], max_size: int
+) -> tuple[Sequence[Scope], Sequence[Scope], dict[str, Any]]:
+    """Return the last of the granted and of the refused scopes that fit, and their claims of at most `max_size` bytes.
+
+    Args:
+        granted: granted scopes, of which the last ones are needed most.
+        refused: refused scopes, likewise.
+        max_size: bytes of the claims as JSON; more than those of none.
+    """
+    tried: dict[int, dict[str, Any]] = {}
+
+    def fits(dropped: int) -> bool:
+        tried[dropped] = _scope_claims(_without_first(granted, dropped), _without_first(refused, dropped))
+        return len(json.dumps(tried[dropped])) <= max_size
+
+    dropped = 0 if fits(0) else bisect_left(range(PARTS), True, lo=1, key=fits)
+    claims = tried.get(dropped) or _scope_claims([], [])
+    return _without_first(granted, dropped), _without_first(refused, dropped), claims
+
+
+def _without_first(scopes: Sequence[Scope], parts: int) -> Sequence[Scope]:
+    """Return the scopes without the first `parts` of PARTS."""
+    return scopes[-(-len(scopes) * parts // PARTS) :]
+
+
+def _scope_claims(granted: Sequence[Scope], refused: Sequence[Scope]) -> dict[str, Any]:
     """Return the claims for the granted and the refused scopes, compressed if they are large."""
     plain = dict(zip(SCOPE_CLAIMS, (_to_json(granted), _to_json(refused)), strict=True))
     text = json.dumps(plain)

@@ -30,7 +30,7 @@ from lading.auth.cache import ResultCache
 from lading.auth.keys import KeyRing, SigningKey
 from lading.auth.scopes import CATALOG, Scope
 from lading.auth.token_claims import Claims, read_claims
-from lading.auth.token_packing import scope_claims, unpacked
+from lading.auth.token_packing import fitting_claims, unpacked
 from lading.registry.errors import UNAUTHORIZED, RegistryError
 
 ALGORITHM: Final = "HS256"
@@ -141,9 +141,8 @@ class Tokens:
         if anonymous:
             claims["anonymous"] = True
         max_size = MAX_CLAIMS_SIZE - RESERVED_FOR_PATTERNS * (CATALOG in granted)
-        while len(json.dumps(with_scopes := claims | scope_claims(granted, refused))) > max_size:
-            granted, refused = _drop_first_tenth(granted), _drop_first_tenth(refused)
-        claims = with_scopes
+        granted, refused, packed = fitting_claims(granted, refused, max_size - len(json.dumps(claims)))
+        claims |= packed
         if CATALOG in granted:
             remaining = MAX_CLAIMS_SIZE - len(json.dumps(claims))
             claims["readable"] = _fit_within(patterns.without_covered(caller.readable_patterns()), remaining)
@@ -210,11 +209,6 @@ class Tokens:
         except (jwt.InvalidTokenError, ValueError, TypeError, OverflowError, RecursionError):
             # All but the first are what PyJWT raises for claims of unexpected types.
             raise RegistryError(UNAUTHORIZED) from None
-
-
-def _drop_first_tenth(scopes: Sequence[Scope]) -> Sequence[Scope]:
-    """Return the last nine tenths."""
-    return scopes[(len(scopes) + 9) // 10 :]
 
 
 def _fit_within(texts: Sequence[str], max_size: int) -> list[str]:
