@@ -129,6 +129,23 @@ def test_what_is_deleted_meets_the_condition(app: Client, headers: dict[str, str
     assert app.request("GET", "/v2/app/manifests/v1").status == 404
 
 
+def test_a_blob_is_deleted_where_the_condition_holds(app: Client) -> None:
+    digest = app.push_blob("app", b"content")
+    path = f"/v2/app/blobs/{digest}"
+    for failed in (
+        {"If-Match": OTHER},
+        {"If-Match": f'W/"{digest}"'},
+        {"If-Match": ""},
+        {"If-None-Match": "*"},
+        {"If-None-Match": f'"{digest}"'},
+    ):
+        answer = app.request("DELETE", path, headers=failed)
+        assert (answer.status, answer.code) == (412, "DENIED")
+        assert app.request("GET", path).body == b"content"
+    assert app.request("DELETE", path, headers={"If-Match": f'{OTHER}, "{digest}"'}).status == 202
+    assert app.request("DELETE", path, headers={"If-Match": "*"}).status == 404
+
+
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 def test_what_is_read_meets_if_match(app: Client, method: str) -> None:
     blob = digest_of(images.EMPTY_CONFIG)

@@ -4,7 +4,7 @@ from functools import partial
 from typing import Final
 
 from lading.http.byteranges import byteranges
-from lading.http.preconditions import require_match
+from lading.http.preconditions import precondition_of, require_match
 from lading.http.ranges import requested
 from lading.http.request_context import RequestContext
 from lading.http.responses import Response
@@ -39,9 +39,9 @@ def get(context: RequestContext) -> Response:
 
 
 def delete(context: RequestContext) -> Response:
-    """end-10: make a blob invisible in this repository."""
+    """end-10: make a blob invisible in this repository, if the preconditions hold (If-Match, If-None-Match)."""
     check_digest(context.last_segment, BLOB_UNKNOWN)
-    context.registry.blobs.delete(context.name, context.last_segment)
+    context.registry.blobs.delete(context.name, context.last_segment, precondition_of(context))
     context.audit.record_change(Change("blob-deleted", context.last_segment))
     return Response(202)
 

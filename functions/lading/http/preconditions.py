@@ -18,7 +18,7 @@ _TAGS: Final = re.compile(rf"\s*{_TAG}(?:\s*,\s*{_TAG})*\s*")
 
 
 def precondition_of(context: RequestContext) -> Precondition:
-    """Return the precondition of a write on the manifest that its reference names."""
+    """Return the precondition of a write on the manifest or blob that the path names."""
     environ = context.request.environ
     match, none_match = environ.get("HTTP_IF_MATCH"), environ.get("HTTP_IF_NONE_MATCH")
     if match is None and none_match is None:

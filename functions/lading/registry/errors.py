@@ -51,7 +51,7 @@ TAG_RESERVED = ErrorDescriptor(
 TAG_IMMUTABLE = ErrorDescriptor("DENIED", 409, "an immutable tag cannot be moved or deleted")
 TAG_CONFLICT = ErrorDescriptor("DENIED", 409, "the tag now points to another manifest")
 PRECONDITION_FAILED = ErrorDescriptor(
-    "DENIED", 412, "the manifest that the reference points to does not satisfy If-Match or If-None-Match"
+    "DENIED", 412, "the manifest or blob that the reference points to does not satisfy If-Match or If-None-Match"
 )
 NOT_DELETED = ErrorDescriptor("MANIFEST_UNKNOWN", 404, "nothing that was deleted under this name can be restored")
 HISTORY_UNKNOWN = ErrorDescriptor("MANIFEST_UNKNOWN", 404, "the history of the tag does not go back that far")

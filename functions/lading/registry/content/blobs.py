@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from lading.registry.change_context import Clock, now
 from lading.registry.content import blob_links
 from lading.registry.content.damage import is_damaged
+from lading.registry.content.preconditions import UNCONDITIONAL, Precondition
 from lading.registry.errors import BLOB_REFERENCED, BLOB_UNKNOWN, RegistryError
 from lading.registry.retry import retry_on_conflict
 from lading_storage.errors import ObjectNotFound, Unavailable
@@ -86,16 +87,17 @@ class Blobs:
         except Unavailable:
             return None
 
-    def delete(self, repository: str, digest: str) -> None:
+    def delete(self, repository: str, digest: str, condition: Precondition = UNCONDITIONAL) -> None:
         """Make a blob invisible in a repository (end-10).
 
-        Raises BLOB_UNKNOWN, and BLOB_REFERENCED if a manifest references it.
+        Raises BLOB_UNKNOWN, PRECONDITION_FAILED, and BLOB_REFERENCED if a manifest references it.
         """
-        retry_on_conflict(lambda: self._delete(repository, digest))
+        retry_on_conflict(lambda: self._delete(repository, digest, condition))
 
-    def _delete(self, repository: str, digest: str) -> None:
+    def _delete(self, repository: str, digest: str, condition: Precondition) -> None:
         # Read the link first, its references second: a manifest put in between touches the link, so the commit fails.
         link = self._link_of(repository, digest)
+        condition.check(link.id)
         references = self._metadata.find(Manifest, {"blobs": digest}, repository=repository, limit=10)
         if references:
             raise RegistryError(
