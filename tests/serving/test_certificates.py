@@ -19,7 +19,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from emulators.processes import free_port
 from lading import settings
-from lading.server import listener
+from lading.server import certificate
+from lading.server.certificate import Certificate
 from tests.support.certificates import self_signed
 from tests.support.server_process import PROCESS_TIMEOUT, Server, read_response, serving
 
@@ -213,9 +214,9 @@ def test_what_only_openssl_takes_is_refused_at_start(tmp_path: Path, unusual: di
     read = settings.load_settings({"LADING_TLS_CERT": str(cert), "LADING_TLS_KEY": str(key)})
 
     with pytest.raises(settings.SettingsError, match="P-256") as error:
-        listener.check_certificate(read)
+        Certificate(read)
 
-    assert str(error.value).startswith(f"--tls-cert {cert}, --tls-key {key}: ")
+    assert str(cert) in str(error.value) or str(key) in str(error.value)
     assert "\n" not in str(error.value)
 
 
@@ -226,12 +227,50 @@ def test_sigterm_while_it_is_read_again_ends_the_server(server: Server, pause: f
     assert server.stop() == 0
 
 
+WRITES_BETWEEN = """
+from pathlib import Path
+from lading.server import certificate
+tried = certificate.is_served
+def is_served(*words):
+    accepted = tried(*words)
+    for path in sys.argv[-3], sys.argv[-1]:
+        Path(path).write_text("nonsense")
+    return accepted
+certificate.is_served = is_served
+"""
+
+
+def test_what_was_tried_is_what_is_served(files: tuple[Path, Path], tmp_path: Path) -> None:
+    """Whoever writes the files after the trial would end the process, whose TLS ends it for what it cannot read."""
+    good = ssl.PEM_cert_to_DER_cert(files[0].read_text())
+    words = ["--tls-cert", str(files[0]), "--tls-key", str(files[1])]
+    script = SERVE.replace("resolve =", f"{WRITES_BETWEEN}\nresolve =")
+    command = [sys.executable, "-c", script, "serve", "--address", "127.0.0.1:{port}", *words]
+    trusted = ssl.create_default_context(cafile=str(files[0]))
+    with serving({"LADING_DATA": str(tmp_path / "data")}, tmp_path / "log", command=command, tls=trusted) as server:
+        assert served(server) == good
+        server.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: f"--tls-cert {files[0]}: is not PEM" in server.log.read_text(), server)
+        assert served(server) == good
+
+
+def test_without_files_in_memory_the_files_themselves_are_served(
+    files: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(certificate, "DESCRIPTORS", Path("/absent"))
+    cert, key = files
+    with Certificate(
+        settings.load_settings({"LADING_TLS_CERT": str(cert), "LADING_TLS_KEY": str(key)})
+    ).copies() as each:
+        assert each == (str(cert), str(key), ())
+
+
 def test_a_change_of_both_files_is_seen_once_it_is_whole(
     files: tuple[Path, Path],
 ) -> None:
     cert, key = files
     read = settings.load_settings({"LADING_TLS_CERT": str(cert), "LADING_TLS_KEY": str(key)})
-    watched = listener.Certificate(read)
+    watched = Certificate(read)
     steps: list[Callable[[], object]] = [
         lambda: None,
         lambda: cert.write_text("one"),

@@ -14,6 +14,7 @@ def self_signed(
     folder: Path,
     curve: ec.EllipticCurve = ec.SECP256R1(),  # noqa: B008  # it has no state
     critical: x509.ExtensionType | None = None,
+    age: timedelta = timedelta(minutes=5),
 ) -> tuple[Path, Path]:
     """Write a certificate for localhost and 127.0.0.1 that signs itself, and its key; return their paths.
 
@@ -21,6 +22,7 @@ def self_signed(
         folder: of the files.
         curve: of the key.
         critical: one more extension, which is critical.
+        age: how long ago its day began.
     """
     key = ec.generate_private_key(curve)
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
@@ -32,8 +34,8 @@ def self_signed(
         .issuer_name(name)
         .public_key(key.public_key())
         .serial_number(1)
-        .not_valid_before(now - timedelta(minutes=5))
-        .not_valid_after(now + timedelta(days=1))
+        .not_valid_before(now - age)
+        .not_valid_after(now - age + timedelta(days=1, minutes=5))
         .add_extension(names, critical=False)
     )
     if critical is not None:

@@ -42,10 +42,11 @@ def _serve(parsed: argparse.Namespace, settings: Settings) -> None:
     if settings.reaches_beyond_loopback and settings.access == "everybody":
         raise SettingsError(OPEN_ACCESS_REFUSED.format(address=settings.url or f"{settings.host}:{settings.port}"))
     from lading.composition import create, open_policies, standby_of
-    from lading.server.listener import check_certificate, listen
+    from lading.server.certificate import Certificate
+    from lading.server.listener import listen
     from lading.server.serve import serve
 
-    check_certificate(settings)
+    certificate = Certificate(settings)
     make_private_if_empty(settings.data)
     # Each collection reads the policies again; reading them here shows mistakes at the start.
     open_policies(settings)
@@ -57,7 +58,7 @@ def _serve(parsed: argparse.Namespace, settings: Settings) -> None:
             _announce(settings, None, standby)
         else:
             create_first_user(settings, lambda password: _announce(settings, password))
-        serve(app, settings, listeners, [] if standby else _background_jobs(settings, app.registry))
+        serve(app, settings, listeners, certificate, [] if standby else _background_jobs(settings, app.registry))
 
 
 def _exit_at_interrupts() -> None:

@@ -19,7 +19,7 @@ The thread model, drawn here once; the modules in brackets have the details:
     body           one for each request whose body is read: two chunks ahead of its thread of the pool
                    (http.request_body)
     sweep          closes connections of no further use (connection_sweeper)
-    certificate    watches for a new certificate (listener)
+    certificate    watches for a new certificate (certificate)
     collect        collects garbage at intervals (jobs.background)
 
 With stores in a cloud there is no leader: each thread of the pool takes requests, since each waits for the network.
@@ -61,8 +61,9 @@ from granian.wsgi import ResponseIterWrap
 
 from lading.app import CLOSE_HEADER, App, request_of
 from lading.leader import Leader, begin_request, log_held, step_down
+from lading.server.certificate import Certificate, Copies
 from lading.server.connection_sweeper import HEADER_TIMEOUT, MAX_CONNECTIONS, sweep_connections
-from lading.server.listener import BACKLOG, Certificate
+from lading.server.listener import BACKLOG
 from lading.server.signal_event import PollingEvent
 from lading.settings import Settings
 
@@ -141,7 +142,8 @@ class SingleProcessServer(MTServer):
 
         SIGHUP, or a change of the `certificate`, replaces each worker by one that reads the certificate again. Both
         workers share the listener meanwhile, so no connection is refused, and the old one finishes its requests. Only a
-        connection that is in its TLS handshake at that moment may be cut: 11 of 925 were, in 25 reloads.
+        connection that is in its TLS handshake at that moment may be cut: 11 of 925 were, in 25 reloads. granian's
+        acceptor drops its handshakes when it ends, and cannot stop accepting before it ends (2.8).
         """
         super().__init__("lading.app", workers=len(listeners), respawn_interval=0.0, **options)
         self._listeners = listeners
@@ -170,7 +172,7 @@ class SingleProcessServer(MTServer):
         self.main_loop_interrupt.clear()
         if self.interrupt_signal:
             self.main_loop_interrupt.set()  # set after granian's check and cleared above
-        elif self._certificate.can_be_served():
+        elif self._certificate.reload():
             self._replace_workers(spawn_target, target_loader)
 
     def _replace_workers(self, spawn_target: Any, target_loader: Any) -> None:
@@ -213,30 +215,38 @@ class SingleProcessServer(MTServer):
             return
         # One for each worker: threads of a worker that ends must not make those of another wait.
         leader = Leader() if runner.leader else None
-        worker = native.WSGIWorker(
-            idx + 1,
-            (None, holder),
-            None,
-            threads=1,
-            blocking_threads=self.runtime_blocking_threads,
-            py_threads=self.blocking_threads,
-            py_threads_idle_timeout=NO_TIMEOUT if runner.leader else IDLE_THREAD_TIMEOUT,
-            backpressure=self.backpressure,
-            http_mode=self.http,
-            http1_opts=self.http1_settings,
-            **{f"ssl_{name}": value for name, value in zip(SSL_OPTIONS, self.ssl_ctx, strict=True)},
-        )
         loop = loops.get(self.loop)
+        scheduler = _new_cbscheduler(loop, RequestCallback(runner.app, leader))  # type: ignore[no-untyped-call]
         try:
-            scheduler = _new_cbscheduler(loop, RequestCallback(runner.app, leader))  # type: ignore[no-untyped-call]
-            # One runtime thread for all connections: with several, each chunk of a body and each response wakes
-            # another thread that finds nothing to do.
-            worker.serve_str(scheduler, loop, stop)
+            # It has read the certificate when it returns.
+            with self._certificate.copies() as copies:
+                self._native_worker(idx, holder, leader, copies).serve_str(scheduler, loop, stop)
             stopped.wait()
             if leader:
                 leader.close()
         finally:
             close_active_loop(loop)
+
+    def _native_worker(self, idx: int, holder: Any, leader: Leader | None, certificate: Copies) -> Any:
+        """Return granian's worker, with a certificate where there is one."""
+        tls = {f"ssl_{name}": value for name, value in zip(SSL_OPTIONS, self.ssl_ctx, strict=True)}
+        if self._certificate.exists:
+            tls |= {"ssl_enabled": True, "ssl_cert": certificate.cert, "ssl_key": certificate.key}
+        return native.WSGIWorker(
+            idx + 1,
+            (None, holder),
+            None,
+            # One runtime thread for all connections: with several, each chunk of a body and each response wakes
+            # another thread that finds nothing to do.
+            threads=1,
+            blocking_threads=self.runtime_blocking_threads,
+            py_threads=self.blocking_threads,
+            py_threads_idle_timeout=NO_TIMEOUT if leader else IDLE_THREAD_TIMEOUT,
+            backpressure=self.backpressure,
+            http_mode=self.http,
+            http1_opts=self.http1_settings,
+            **tls,
+        )
 
     def serve_app(self, runner: RequestCallback) -> None:
         """Serve until SIGTERM or SIGINT, then finish the running requests."""
@@ -249,6 +259,7 @@ def serve(
     app: App,
     settings: Settings,
     listeners: Sequence[socket.socket],
+    certificate: Certificate,
     background: Sequence[AbstractContextManager[object]],
 ) -> None:
     """Serve `app` over `listeners` until SIGTERM: HTTP/1.1, over TLS where there is a certificate.
@@ -257,11 +268,11 @@ def serve(
 
     Args:
         app: the app; its registry is closed at the end.
-        settings: host, port, threads and certificate.
+        settings: host, port and threads.
         listeners: sockets that listen.
+        certificate: read and tried, for TLS.
         background: jobs on the same registry; they end before the registry is closed.
     """
-    certificate = Certificate(settings)
     server = _server(settings, listeners, certificate)
     # granian's messages go to Lading's log, in its format.
     logging.getLogger("_granian").handlers = log.handlers
@@ -277,7 +288,7 @@ def serve(
         name="sweep",
         daemon=True,
     ).start()
-    if certificate.files:
+    if certificate.exists:
         threading.Thread(
             target=certificate.watch, args=[server.signal_handler_reload], name="certificate", daemon=True
         ).start()
@@ -298,8 +309,6 @@ def _server(settings: Settings, listeners: Sequence[socket.socket], certificate:
         blocking_threads=settings.threads,
         backpressure=MAX_CONNECTIONS,
         http1_settings=HTTP1Settings(header_read_timeout=int(HEADER_TIMEOUT * 1000), max_buffer_size=READ_BUFFER_SIZE),
-        ssl_cert=settings.tls_cert,
-        ssl_key=settings.tls_key,
         log_level=LogLevels.error,
     )
 

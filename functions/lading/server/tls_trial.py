@@ -12,20 +12,29 @@ import socket
 import ssl
 import subprocess
 import sys
-from pathlib import Path
+from collections.abc import Collection
 from typing import Any, Final
 
 TRIAL_TIMEOUT: Final = 20.0
 """Seconds for a trial; an idle machine takes a quarter of a second."""
 
 
-def is_served(cert: Path, key: Path) -> bool:
-    """Return whether the server accepts a certificate and its key; True where the trial cannot run, or times out."""
-    command, none = [sys.executable, "-P", __file__, str(cert), str(key)], subprocess.DEVNULL
+def is_served(cert: str, key: str, descriptors: Collection[int] = ()) -> bool:
+    """Return whether the server accepts a certificate and its key; True where the trial cannot run, or times out.
+
+    Args:
+        cert: the path of the certificate.
+        key: the path of the key.
+        descriptors: open files that the paths refer to, if any.
+    """
+    command, none = [sys.executable, "-P", __file__, cert, key], subprocess.DEVNULL
     try:
-        return subprocess.call(command, stdin=none, stdout=none, stderr=none, timeout=TRIAL_TIMEOUT) == 0  # noqa: S603  # no untrusted input
+        status = subprocess.call(  # noqa: S603  # no untrusted input
+            command, stdin=none, stdout=none, stderr=none, timeout=TRIAL_TIMEOUT, pass_fds=descriptors
+        )
     except (OSError, subprocess.TimeoutExpired):
         return True
+    return status == 0
 
 
 def _serve_once(cert: str, key: str) -> None:
