@@ -1,6 +1,6 @@
 """The certificate of `lading serve`: read, tried, and replaced when its files change.
 
-Its files are read once. What is tried is a private copy of these bytes, and so is what is served: whoever writes the
+Its files are read once. What is tried is a private copy of these bytes, and so is what is served: a write to the
 files at that moment cannot make the server load what was not tried, which would end the process.
 """
 
