@@ -160,7 +160,7 @@ def free_port() -> int:
     """
     while True:
         with socket.socket() as sock, contextlib.suppress(OSError):
-            sock.bind(("127.0.0.1", random.randrange(*SERVER_PORTS)))
+            sock.bind(("127.0.0.1", random.SystemRandom().randrange(*SERVER_PORTS)))
             port: int = sock.getsockname()[1]
             return port
 

@@ -15,8 +15,19 @@ from lading.composition import open_blobs, open_metadata
 from lading.registry.change_context import Clock, now
 from lading.registry.registry import Registry
 from lading_storage.stores import Stores
+from tests.support.parallel import (
+    pytest_cmdline_main,
+    pytest_collection_modifyitems,
+    pytest_xdist_make_scheduler,
+)
 from tests.support.requirements import skip_or_fail
 from tests.support.server_process import Server, serving
+
+__all__ = [
+    "pytest_cmdline_main",
+    "pytest_collection_modifyitems",
+    "pytest_xdist_make_scheduler",
+]
 
 
 @pytest.fixture(scope="session")

@@ -167,12 +167,23 @@ def test_every_folder_of_tests_proves_something() -> None:
     assert named == folders
 
 
-def test_each_dependency_is_explained_with_its_licence() -> None:
-    extras = PROJECT["optional-dependencies"]
-    requirements = PROJECT["dependencies"] + extras["cloud"] + extras["completion"]
-    names = {re.split(r"[<>=\[]", requirement)[0] for requirement in requirements}
-    table = rows(DOCS / "dependencies.md", "package")
-    assert {cells[0] for cells in table} == names
+@pytest.mark.parametrize(
+    ("heading", "groups", "others"),
+    [
+        ("package", ("dependencies", "cloud", "completion"), ()),
+        ("package for tests", ("test",), ("cloud", "completion")),
+    ],
+)
+def test_each_dependency_is_explained_with_its_licence(
+    heading: str, groups: tuple[str, ...], others: tuple[str, ...]
+) -> None:
+    extras = {"dependencies": PROJECT["dependencies"], **PROJECT["optional-dependencies"]}
+    names, described_above = (
+        {re.split(r"[<>=\[]", requirement)[0] for group in selected for requirement in extras[group]}
+        for selected in (groups, others)
+    )
+    table = rows(DOCS / "dependencies.md", heading)
+    assert {cells[0] for cells in table} == names - described_above
     for package, reason, licence in table:
         assert reason
         about = metadata.metadata(package)

@@ -7,7 +7,7 @@ from lading_storage.digests import digest_of
 from tests.support import images
 from tests.support.app_client import Client
 
-LAYER = images.blob(1_000)
+LAYER = b"layer" * 200
 DIGEST = digest_of(LAYER)
 
 

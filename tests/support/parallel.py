@@ -1,0 +1,50 @@
+"""Two processes share the tests of a folder (pytest-xdist); tests/conftest.py registers the hooks of this module.
+
+A file runs in one process, so that its module fixtures are set up once, and so does each of SHARED_FOLDERS. No test
+depends on being alone on the machine: what they measure are counts, and a process's own memory and CPU time.
+"""
+
+from importlib import import_module
+from typing import Any, Final
+
+import pytest
+
+WORKERS: Final = 2
+
+SHARED_FOLDERS: Final = ("tests/terraform", "tests/cloud", "tests/clients", "tests")
+"""Folders whose tests share fixtures that are expensive, or write to the checkout; what takes longest is first."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Use WORKERS processes, unless the command line has a number of them, a debugger, no capturing, or only files."""
+    options = config.option
+    if hasattr(config, "workerinput") or getattr(options, "numprocesses", 0) is not None:
+        return
+    files_only = all(argument.partition("::")[0].endswith(".py") for argument in config.args)
+    if not (files_only or options.collectonly or options.usepdb or options.capture == "no"):
+        options.numprocesses = WORKERS
+        options.loadscopereorder = False  # the order is that of pytest_collection_modifyitems
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Start with what takes longest in one process, so that the other one does not wait for it at the end."""
+    order = {folder: number for number, folder in enumerate(SHARED_FOLDERS)}
+    items.sort(key=lambda item: order.get(_unit(item.nodeid), len(order)))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Return a scheduler of files and SHARED_FOLDERS, unless the command line has another distribution."""
+    if config.option.dist != "load":
+        return None
+    scheduler = import_module("xdist.scheduler").LoadScopeScheduling(config, log)
+    scheduler._split_scope = _unit
+    return scheduler
+
+
+def _unit(nodeid: str) -> str:
+    """Return the folder or file whose tests run in one process."""
+    path = nodeid.partition("::")[0]
+    folder = path.rpartition("/")[0]
+    return folder if folder in SHARED_FOLDERS else path
