@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final, Generic, NamedTuple, Protocol
 
 from lading_storage.errors import Corrupt, ObjectNotFound
+from lading_storage.query import Query
 from lading_storage.records.core import Key, R, Record
 
 MAX_CONTENT_SIZE: Final = 512 * 1024
@@ -247,36 +248,8 @@ class MetadataStore(Protocol):
         """
         ...
 
-    def scan(self, kind: type[R], repository: str = "", *, after: str = "", limit: int) -> list[R]:
-        """Return the first `limit` records of a kind in a repository, sorted by `kind.order`, after the id `after`.
-
-        Records are returned without `content`.
-        """
-        ...
-
-    def find(
-        self,
-        kind: type[R],
-        where: Mapping[str, str],
-        *,
-        repository: str | None = "",
-        after: Key[R] | None = None,
-        limit: int,
-    ) -> list[R]:
-        """Return the first `limit` records of a kind that match all values of `where`, after the key `after`.
-
-        Args:
-            kind: the kind of the records.
-            where: values by field name, with at least one field of `kind.INDEXED_FIELDS`. A tuple field matches if it
-                contains the value.
-            repository: the repository, "" for records outside repositories, or None to search all repositories by one
-                of kinds.CROSS_REPOSITORY_FIELDS.
-            after: the key of the last record of the previous page, or None.
-            limit: the maximum number of records.
-
-        Returns:
-            The records, without `content`, sorted by id; with `repository=None`, in an order of the store's own.
-        """
+    def find(self, query: Query[R]) -> list[R]:
+        """Return the records that `query` selects, without `content`, in its order."""
         ...
 
     def due(

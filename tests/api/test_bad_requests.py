@@ -7,6 +7,7 @@ import pytest
 
 from lading.registry import errors
 from lading.registry.registry import Registry
+from lading_storage.query import Query
 from lading_storage.records.core import Blob, Link, Manifest, Record, Repository, Tag, Upload
 from lading_storage.stores import Stores
 from tests.api import bad_manifests, bad_paths, bad_uploads
@@ -63,10 +64,10 @@ class MonitoredRegistry:
         metadata = self._stores.metadata
         found: list[Record] = []
         for kind in TOP:
-            found += metadata.scan(kind, limit=MANY)
+            found += metadata.find(Query(kind, limit=MANY))
         for repository in ("app", "other", "absent"):
             for kind in INSIDE:
-                found += metadata.scan(kind, repository, limit=MANY)
+                found += metadata.find(Query(kind, repository=repository, limit=MANY))
         for store in self._watched:
             store.written = False
         kept = [each for each in found if not (isinstance(each, Upload) and each.cancelled)]

@@ -21,7 +21,8 @@ from lading.registry import globs
 from lading.registry.pagination import Page
 from lading.registry.registry import Registry
 from lading_storage.protocols import Create, Found
-from lading_storage.records.core import Key, Repository
+from lading_storage.query import Query
+from lading_storage.records.core import Key, R, Repository
 from lading_storage.stores import Stores
 from tests.support.app_client import Client, Response
 from tests.support.interleaving import InterleavingStore
@@ -47,9 +48,9 @@ class CountingStore(InterleavingStore):
             self.calls_on_repositories, self.records = self.calls_on_repositories + 1, self.records + len(keys)
         return super().read(keys, content=content)
 
-    def scan(self, kind: Any, repository: str = "", *, after: str = "", limit: int) -> list[Any]:
-        found = super().scan(kind, repository, after=after, limit=limit)
-        if kind is Repository:
+    def find(self, query: Query[R]) -> list[R]:
+        found = super().find(query)
+        if query.kind is Repository:
             self.calls_on_repositories, self.records = self.calls_on_repositories + 1, self.records + len(found)
         return found
 

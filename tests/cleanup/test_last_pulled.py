@@ -15,6 +15,7 @@ from lading.registry.content.manifests import Put
 from lading.registry.registry import Registry
 from lading_storage.errors import Conflict, StoreFull, Unavailable
 from lading_storage.protocols import Delete, Found, MetadataStore, Write
+from lading_storage.query import Query
 from lading_storage.records.core import Key, Manifest
 from lading_storage.records.jobs import LastPull
 from lading_storage.stores import Stores
@@ -83,7 +84,7 @@ def pulled(stores: Stores, digest: str) -> LastPull | None:
 
 
 def listed(stores: Stores) -> list[str]:
-    return [pull.id for pull in stores.metadata.scan(LastPull, REPOSITORY, limit=1000)]
+    return [pull.id for pull in stores.metadata.find(Query(LastPull, repository=REPOSITORY, limit=1000))]
 
 
 def test_a_manifest_is_written_once_an_hour(

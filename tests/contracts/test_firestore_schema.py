@@ -17,6 +17,7 @@ from lading_storage.google.firestore import FirestoreMetadata
 from lading_storage.google.firestore_documents import path_of
 from lading_storage.google.firestore_schema import PATH, SCHEMA_VERSION
 from lading_storage.protocols import Create, Replace
+from lading_storage.query import Query
 from lading_storage.records.core import OPEN, UNVERIFIED, Key, Link, Upload
 from tests.contracts.test_metadata import DIGEST, NOW, link
 
@@ -69,10 +70,10 @@ def test_the_first_process_of_a_release_raises_the_version_and_writes_nothing_el
     old = opened(schema_version=SCHEMA_VERSION - 1)
     links = [replace(LINK, id=f"sha256:{number:064x}") for number in range(20)]
     old.commit([*map(Create, links)])
-    before = old.scan(Link, "team/app", limit=50)
+    before = old.find(Query(Link, repository="team/app", limit=50))
 
     new = opened()
-    found = new.scan(Link, "team/app", limit=50)
+    found = new.find(Query(Link, repository="team/app", limit=50))
     raised = new.schema_raised()
 
     assert [each.version for each in found] == [each.version for each in before]
@@ -124,7 +125,7 @@ def test_a_link_from_before_links_had_states_is_loose_and_adopted_by_a_replace(
     client.document(path_of(LINK.key)).update({"state": firestore.DELETE_FIELD, "since": firestore.DELETE_FIELD})
     loose = replace(LINK, state=UNVERIFIED, since=NOW)
 
-    (listed,) = store.scan(Link, "team/app", limit=5)
+    (listed,) = store.find(Query(Link, repository="team/app", limit=5))
     read = store.read([LINK.key])[LINK.key]
     assert listed == read == loose
     assert store.due(Link, UNVERIFIED, LATER, limit=5) == []

@@ -11,6 +11,7 @@ from lading_storage.digests import digest_of
 from lading_storage.errors import Conflict
 from lading_storage.google.firestore import FirestoreMetadata
 from lading_storage.protocols import MAX_CONTENT_SIZE, Create, Delete, MetadataStore, Replace, Touch
+from lading_storage.query import Query
 from lading_storage.records.core import (
     ENDED,
     HIDDEN,
@@ -139,13 +140,13 @@ def test_any_tag_can_be_an_id(metadata: MetadataStore, name: str) -> None:
     metadata.commit([Create(tag(name))])
 
     assert get(metadata, Key(Tag, name, "team/app")).id == name
-    assert [each.id for each in metadata.scan(Tag, "team/app", limit=5)] == [name]
+    assert [each.id for each in metadata.find(Query(Tag, repository="team/app", limit=5))] == [name]
 
 
 def test_ids_that_look_alike_are_apart(metadata: MetadataStore) -> None:
     metadata.commit([Create(tag("v1", repository)) for repository in ("a/b", "a-b", "a.b", "a_b", "a/b/c")])
 
-    assert [each.repository for each in metadata.scan(Tag, "a/b", limit=5)] == ["a/b"]
+    assert [each.repository for each in metadata.find(Query(Tag, repository="a/b", limit=5))] == ["a/b"]
 
 
 def test_content_may_be_as_large_as_promised(metadata: MetadataStore) -> None:
@@ -218,8 +219,8 @@ def test_a_version_is_the_same_however_it_is_come_by(metadata: MetadataStore) ->
     read = metadata.read(keys)
     versions = {key.id: record.version for key in keys if (record := read[key])}
     for listed in (
-        metadata.scan(Tag, "team/app", limit=50),
-        metadata.find(Tag, {"digest": DIGEST}, repository="team/app", limit=50),
+        metadata.find(Query(Tag, repository="team/app", limit=50)),
+        metadata.find(Query(Tag, {"digest": DIGEST}, repository="team/app", limit=50)),
     ):
         assert {record.id: record.version for record in listed} == versions
 
@@ -236,7 +237,9 @@ def test_touch_wants_a_record_and_changes_only_its_version(metadata: MetadataSto
     after = get(metadata, record.key)
     assert after == before
     assert after.version != before.version
-    assert metadata.find(Manifest, {"blobs": DIGEST}, repository="team/app", limit=5) == [replace(record, content=None)]
+    assert metadata.find(Query(Manifest, {"blobs": DIGEST}, repository="team/app", limit=5)) == [
+        replace(record, content=None)
+    ]
 
 
 def test_a_touch_at_a_version_wants_that_version(metadata: MetadataStore) -> None:
@@ -269,20 +272,23 @@ def test_a_scan_is_sorted_and_comes_in_pages_without_content(metadata: MetadataS
     metadata.commit([Create(tag(name, content=b"{}")) for name in reversed(names)])
     metadata.commit([Create(tag("elsewhere", "team/app2"))])
 
-    assert [each.id for each in metadata.scan(Tag, "team/app", limit=100)] == names
-    assert [each.id for each in metadata.scan(Tag, "team/app", limit=3)] == names[:3]
-    assert [each.id for each in metadata.scan(Tag, "team/app", after="alpha", limit=3)] == names[3:6]
-    assert [each.id for each in metadata.scan(Tag, "team/app", after="b", limit=3)] == names[4:7]
-    assert metadata.scan(Tag, "team/app", after="V2", limit=3) == []
-    assert metadata.scan(Tag, "team/app", limit=1)[0].content is None
+    assert [each.id for each in metadata.find(Query(Tag, repository="team/app", limit=100))] == names
+    assert [each.id for each in metadata.find(Query(Tag, repository="team/app", limit=3))] == names[:3]
+    assert [each.id for each in metadata.find(Query(Tag, repository="team/app", after="alpha", limit=3))] == names[3:6]
+    assert [each.id for each in metadata.find(Query(Tag, repository="team/app", after="b", limit=3))] == names[4:7]
+    assert metadata.find(Query(Tag, repository="team/app", after="V2", limit=3)) == []
+    assert metadata.find(Query(Tag, repository="team/app", limit=1))[0].content is None
 
 
 def test_repositories_are_scanned_in_lexical_order(metadata: MetadataStore) -> None:
     names = ["a-b", "a.b", "a/b", "a/b/c", "a0", "ab"]
     metadata.commit([Create(Repository(id=name, created=NOW)) for name in reversed(names)])
 
-    assert [each.id for each in metadata.scan(Repository, limit=100)] == sorted(names)
-    assert [each.id for each in metadata.scan(Repository, after="a/b", limit=2)] == ["a/b/c", "a0"]
+    assert [each.id for each in metadata.find(Query(Repository, limit=100))] == sorted(names)
+    assert [each.id for each in metadata.find(Query(Repository, after="a/b", limit=2))] == [
+        "a/b/c",
+        "a0",
+    ]
 
 
 def test_records_are_found_by_field_and_by_item(metadata: MetadataStore) -> None:
@@ -293,14 +299,14 @@ def test_records_are_found_by_field_and_by_item(metadata: MetadataStore) -> None
     metadata.commit([Create(manifest(digests[0], "other", subject=DIGEST, artifact_type="sbom", blobs=(OTHER,)))])
 
     def find(where: dict[str, str], **page: Any) -> list[str]:
-        return [each.id for each in metadata.find(Manifest, where, repository="team/app", **{"limit": 9} | page)]
+        return [each.id for each in metadata.find(Query(Manifest, where, repository="team/app", **{"limit": 9} | page))]
 
     assert find({"subject": DIGEST}) == digests
     assert find({"subject": OTHER}) == []
     assert find({"blobs": OTHER}) == digests
     assert find({"subject": DIGEST, "artifact_type": "sbom"}) == digests[1::2]
     assert find({"subject": DIGEST}, limit=2) == digests[:2]
-    assert find({"subject": DIGEST}, after=manifest(digests[1]).key, limit=2) == digests[2:4]
+    assert find({"subject": DIGEST}, after=digests[1], limit=2) == digests[2:4]
 
 
 def test_found_records_follow_what_is_written(metadata: MetadataStore) -> None:
@@ -309,7 +315,7 @@ def test_found_records_follow_what_is_written(metadata: MetadataStore) -> None:
     metadata.commit([Replace(replace(first, digest=OTHER))])
 
     def find(digest: str) -> list[str]:
-        return [each.id for each in metadata.find(Tag, {"digest": digest}, repository="team/app", limit=9)]
+        return [each.id for each in metadata.find(Query(Tag, {"digest": digest}, repository="team/app", limit=9))]
 
     assert find(DIGEST) == ["v2"]
     assert find(OTHER) == ["v1"]
@@ -321,11 +327,11 @@ def test_links_are_found_in_all_repositories(metadata: MetadataStore) -> None:
     metadata.commit([Create(link(DIGEST, name)) for name in ("a", "b/c", "d")] + [Create(link(OTHER, "a"))])
     metadata.commit([Create(Blob(id=DIGEST, object="u/0", size=1, crc32c=0, created=NOW))])
 
-    found = metadata.find(Link, {"id": DIGEST}, repository=None, limit=9)
+    found = metadata.find(Query(Link, {"id": DIGEST}, repository=None, limit=9))
 
     assert sorted(each.repository for each in found) == ["a", "b/c", "d"]
     assert all(get(metadata, each.key).version == each.version for each in found)
-    assert len(metadata.find(Link, {"id": DIGEST}, repository=None, limit=2)) == 2
+    assert len(metadata.find(Query(Link, {"id": DIGEST}, repository=None, limit=2))) == 2
 
 
 def test_what_is_found_in_all_repositories_comes_in_pages(metadata: MetadataStore) -> None:
@@ -334,8 +340,10 @@ def test_what_is_found_in_all_repositories_comes_in_pages(metadata: MetadataStor
     metadata.commit([Create(link(OTHER, "c"))])
 
     found: list[Link] = []
-    while page := metadata.find(Link, {"id": DIGEST}, repository=None, after=found[-1].key if found else None, limit=3):
+    query = Query(Link, {"id": DIGEST}, repository=None, limit=3)
+    while page := metadata.find(query):
         found += page
+        query = query.after_record(page[-1])
 
     assert sorted((each.id, each.repository) for each in found) == sorted(places)
 

@@ -29,6 +29,7 @@ from lading_storage.local.sqlite_schema import (
     unpacked,
 )
 from lading_storage.protocols import Create, Replace
+from lading_storage.query import Query
 from lading_storage.records.core import (
     DELETED,
     HIDDEN,
@@ -85,7 +86,9 @@ def assert_complete(path: Path, records: Sequence[Record] = MANY) -> None:
         for kind in KINDS:
             for repository in {each.repository for each in records if type(each) is kind}:
                 ids = [each.id for each in records if type(each) is kind and each.repository == repository]
-                assert [each.id for each in store.scan(kind, repository, limit=100)] == sorted(ids, key=kind.order)
+                assert [each.id for each in store.find(Query(kind, repository=repository, limit=100))] == sorted(
+                    ids, key=kind.order
+                )
     with contextlib.closing(sqlite3.connect(path)) as file:
         assert file.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         assert file.execute("PRAGMA user_version").fetchone() == (VERSION,)
@@ -124,7 +127,7 @@ def test_the_release_before_loses_nothing(path: Path) -> None:
     assert [each.record.id for each in store.due(Repository, DELETED, NOW, limit=9)] == ["gone"]
     assert [each.record.id for each in store.due(Repository, REVIEW, NOW, limit=9)] == ["team/app"]
     (loose,) = [each for each in store.due(Link, UNVERIFIED, NOW, limit=99) if each.record.id == DIGEST]
-    assert store.find(Link, {"id": DIGEST}, repository=None, limit=9) == [loose.record]
+    assert store.find(Query(Link, {"id": DIGEST}, repository=None, limit=9)) == [loose.record]
     store.commit([Replace(replace(loose.record, state=HIDDEN)), Create(tag("new", "new/repository"))])
     assert [each for each in store.due(Link, UNVERIFIED, NOW, limit=99) if each.record.id == DIGEST] == []
     store.close()

@@ -11,10 +11,10 @@ import pytest
 
 from lading_storage.local import sqlite_writes
 from lading_storage.local.sqlite import SqliteMetadata
-from lading_storage.local.sqlite_queries import DUE, READ, READ_WITHOUT_CONTENT, SCAN, find_query
-from lading_storage.local.sqlite_schema import KIND_NUMBERS
+from lading_storage.local.sqlite_queries import DUE, READ, READ_WITHOUT_CONTENT, find_query
 from lading_storage.protocols import Create
-from lading_storage.records.core import Key, Manifest, Record
+from lading_storage.query import Query
+from lading_storage.records.core import Manifest, Record, Tag
 from lading_storage.records.deleted import TagEvent
 from lading_storage.records.kinds import CROSS_REPOSITORY_FIELDS, KINDS
 from tests.contracts.test_metadata import DIGEST, EXAMPLES, NOW, OTHER, link, manifest
@@ -26,24 +26,25 @@ GOOD: Final = re.compile(
 )
 
 FINDS: Final = {
-    f"{kind.KIND} by {field}, {form}": find_query(kind, {field: DIGEST}, repository, after, 9)
+    f"{kind.KIND} by {field}, {form}": find_query(
+        Query(kind, {field: DIGEST}, repository=repository, after=after, after_repository="team/app", limit=9)
+    )
     for kind in KINDS
     for field in kind.INDEXED_FIELDS
-    for form, after in (("from the start", None), ("after a record", Key(kind, DIGEST, "team/app")))
-    for repository in ("team/app", None)
-    if repository or (kind, field) in CROSS_REPOSITORY_FIELDS
+    for form, after in (("from the start", ""), ("after a record", DIGEST))
+    for repository in [None if (kind, field) in CROSS_REPOSITORY_FIELDS else "team/app"]
 }
 QUERIES: Final[dict[str, tuple[str, Any]]] = {
     "read": (READ, (1, "a", "b")),
     "read without content": (READ_WITHOUT_CONTENT, (1, "a", "b")),
-    "scan": (SCAN, (1, "a", "b", 9)),
+    "list": find_query(Query(Tag, repository="a", after="b", limit=9)),
     "due": (DUE, (1, "a", "b", "c", "d", 9)),
     "touch": (sqlite_writes.TOUCH, ("v", 1, "a", "b")),
     "touch at a version": (sqlite_writes.TOUCH_AT, ("v", 1, "a", "b", "u")),
     "what is written over": (sqlite_writes.FIND_STORED, (1, "a", "b", "v")),
     "delete": (sqlite_writes.DELETE, (1,)),
     "forget": (sqlite_writes.DELETE_LOOKUP, (1, 2, "a", "b", "c", 2)),
-    "two values": find_query(Manifest, {"subject": DIGEST, "artifact_type": "sbom"}, "a", None, 9),
+    "two values": find_query(Query(Manifest, {"subject": DIGEST, "artifact_type": "sbom"}, repository="a", limit=9)),
     **FINDS,
 }
 
@@ -99,11 +100,11 @@ INSTRUCTIONS: Final = 1_000
 @pytest.mark.parametrize(
     "where",
     [
-        find_query(TagEvent, {"tag": "latest"}, "hot", None, 1),
-        find_query(TagEvent, {"tag": "latest"}, "hot", Key(TagEvent, f"{10**6 - 500}-", "hot"), 1),
-        find_query(Manifest, {"blobs": DIGEST}, "r7", None, 9),
-        find_query(Manifest, {"subject": OTHER, "artifact_type": "sbom"}, "r7", None, 9),
-        (SCAN, (KIND_NUMBERS["moves"], "r7", "", 9)),
+        find_query(Query(TagEvent, {"tag": "latest"}, repository="hot", limit=1)),
+        find_query(Query(TagEvent, {"tag": "latest"}, repository="hot", after=f"{10**6 - 500}-", limit=1)),
+        find_query(Query(Manifest, {"blobs": DIGEST}, repository="r7", limit=9)),
+        find_query(Query(Manifest, {"subject": OTHER, "artifact_type": "sbom"}, repository="r7", limit=9)),
+        find_query(Query(TagEvent, repository="r7", limit=9)),
     ],
     ids=["history", "as of a moment", "who names a blob", "referrers", "all moves"],
 )

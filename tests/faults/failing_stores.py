@@ -2,7 +2,7 @@
 
 import contextlib
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -16,6 +16,7 @@ from lading import settings
 from lading.composition import open_blobs, open_metadata
 from lading_storage.errors import Unavailable
 from lading_storage.protocols import BlobStore, Found, MetadataStore, QueueCursor, Queued, StoredObject, Write
+from lading_storage.query import Query
 from lading_storage.records.core import Key, R
 from lading_storage.stores import Stores
 from tests.faults.grpc_fault_proxy import failing_grpc
@@ -139,20 +140,8 @@ class FailingMetadata:
     def read(self, keys: Sequence[Key[Any]], *, content: bool = True) -> Found:
         return call_with_faults(self._plan, lambda: self._inner.read(keys, content=content))
 
-    def scan(self, kind: type[R], repository: str = "", *, after: str = "", limit: int) -> list[R]:
-        return call_with_faults(self._plan, lambda: self._inner.scan(kind, repository, after=after, limit=limit))
-
-    def find(
-        self,
-        kind: type[R],
-        where: Mapping[str, str],
-        *,
-        repository: str | None = "",
-        after: Key[R] | None = None,
-        limit: int,
-    ) -> list[R]:
-        find = self._inner.find
-        return call_with_faults(self._plan, lambda: find(kind, where, repository=repository, after=after, limit=limit))
+    def find(self, query: Query[R]) -> list[R]:
+        return call_with_faults(self._plan, lambda: self._inner.find(query))
 
     def due(
         self, kind: type[R], queue: str, until: datetime, *, after: QueueCursor[R] | None = None, limit: int

@@ -16,6 +16,7 @@ from lading.registry.cleanup.last_pulled import LastPulls
 from lading_storage.errors import Conflict, Unavailable
 from lading_storage.google import firestore_retry, gcs
 from lading_storage.protocols import Create, Delete
+from lading_storage.query import Query
 from lading_storage.records.core import Repository
 from lading_storage.records.jobs import LastPull
 from tests.faults import NIGHTLY
@@ -150,7 +151,7 @@ def test_a_pull_does_not_fail_with_the_writing_of_its_time(backends: Backends, k
             backends.plan.clear()
     failing.close()
     later.record_pull(world.name, world.digest("one"))
-    pulled = registry.metadata.scan(LastPull, world.name, limit=10)
+    pulled = registry.metadata.find(Query(LastPull, repository=world.name, limit=10))
     assert [each.pulled for each in pulled] == [now], "it is on record once, however often it was sent"
 
 

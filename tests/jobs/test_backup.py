@@ -14,6 +14,7 @@ from lading.registry.registry import Registry
 from lading_storage.digests import digest_of
 from lading_storage.errors import ObjectNotFound, Unavailable
 from lading_storage.local import sqlite_backup
+from lading_storage.query import Query
 from lading_storage.records.core import Manifest
 from lading_storage.stores import Stores
 from tests.support import images
@@ -178,7 +179,7 @@ def test_a_backup_taken_while_serving_is_whole(stores: Stores, registry: Registr
         assert "steady" in tags
         for tag in tags:
             copy.manifests.find("a", copy.manifests.find("a", tag).digest)
-        for manifest in served.metadata.scan(Manifest, "a", limit=1000):
+        for manifest in served.metadata.find(Query(Manifest, repository="a", limit=1000)):
             assert all(digest_of(pull_blob(copy, "a", blob)) == blob for blob in manifest.blobs)
         served.close()
 
@@ -209,7 +210,7 @@ def test_bytes_that_have_rotted_or_are_lost_are_left_out_with_what_needs_them_al
         found = Registry(store.blobs, store.metadata)
         assert_intact(found, {f"a@{before.digest}": before.content or b"", f"c@{after.digest}": after.content or b""})
         assert found.tags.names("c", "", 10).items == ["v1"]
-        assert store.metadata.scan(Manifest, "b", limit=9) == []
+        assert store.metadata.find(Query(Manifest, repository="b", limit=9)) == []
         store.close()
     copy.close()
 

@@ -17,6 +17,7 @@ from lading.registry.registry import Registry
 from lading_storage.errors import Unavailable
 from lading_storage.local import sqlite_backup
 from lading_storage.protocols import Replace
+from lading_storage.query import Query
 from lading_storage.records.core import Blob, Key, Link, Manifest, Repository, Tag
 from lading_storage.stores import Stores
 from tests.jobs.test_backup import assert_intact, push_everything
@@ -38,12 +39,13 @@ class OpaqueStore:
         method = getattr(self._metadata, name)
 
         def call(*words: Any, **more: Any) -> Any:
-            kind = words[0] if name in ("scan", "find") else None
-            self.before(name, kind)
+            kind = words[0].kind if name == "find" else None
+            step = "list" if name == "find" and not words[0].where else name
+            self.before(step, kind)
             if name == "read":
                 self.calls.update(f"read {key.kind.__name__}" for key in words[0])
             else:
-                self.calls[f"{name} {kind.__name__}" if kind else name] += 1
+                self.calls[f"{step} {kind.__name__}" if kind else name] += 1
             return method(*words, **more)
 
         return call
@@ -89,7 +91,7 @@ def test_a_tag_that_is_moved_beside_a_backup_is_in_it(
     moved: list[str] = []
 
     def move(name: str, asked: Any) -> None:
-        if name == "scan" and asked is kind and not moved:
+        if name == "list" and asked is kind and not moved:
             moved.append("")
             old = registry.manifests.find("a", "v1").digest
             moved[0] = push_image(registry, "a", "v1", layers=2).digest
@@ -106,7 +108,7 @@ def test_a_tag_that_is_moved_beside_a_backup_is_in_it(
         assert_intact(copy, {f"a@{tag.digest}": copy.manifests.content(tag)})
         (last,) = copy.tags.history("a", "v1", "", 1).items
         assert last.digest == tag.digest
-        assert {each.id for each in copy.metadata.scan(Tag, "a", limit=9)} == {"v1"}
+        assert {each.id for each in copy.metadata.find(Query(Tag, repository="a", limit=9))} == {"v1"}
 
 
 def test_a_tag_that_is_deleted_beside_a_backup_is_not_in_it(plain: Stores, registry: Registry, tmp_path: Path) -> None:
@@ -115,7 +117,7 @@ def test_a_tag_that_is_deleted_beside_a_backup_is_not_in_it(plain: Stores, regis
     done: list[int] = []
 
     def delete(name: str, asked: Any) -> None:
-        if name == "scan" and asked is Manifest and not done:
+        if name == "list" and asked is Manifest and not done:
             done.append(1)
             registry.deletion.manifest("a", image.digest)
 
@@ -137,7 +139,7 @@ def test_the_next_backup_reads_only_what_changed(plain: Stores, registry: Regist
     back_up(plain, tmp_path / "backup")
 
     assert (calls["read Manifest"], calls["read Tag"], calls["read TagHistory"]) == (1, 1, 1)
-    assert (calls["find TagEvent"], calls["scan TagEvent"]) == (1, 0)
+    assert (calls["find TagEvent"], calls["list TagEvent"]) == (1, 0)
 
 
 @pytest.mark.parametrize("source", ["file", "plain"])
@@ -159,7 +161,7 @@ def test_what_the_source_collected_is_kept_until_it_is_pruned(
     before = objects()
     report = back_up(chosen, tmp_path / "backup", BackupOptions(prune=True))
 
-    named = len(stores.metadata.scan(Link, "a", limit=99))
+    named = len(stores.metadata.find(Query(Link, repository="a", limit=99)))
     assert (objects(), report.removed) == (named, before - named)
     assert report.removed == 2
     for copy in copied(tmp_path / "backup"):

@@ -20,6 +20,7 @@ from lading_storage.errors import ObjectNotFound, StoreDamaged, StoreFull, Unava
 from lading_storage.local.filesystem import FilesystemBlobs
 from lading_storage.local.sqlite import SqliteMetadata
 from lading_storage.protocols import Create, Delete
+from lading_storage.query import Query
 from lading_storage.records.core import Record, Robot, Tag
 from lading_storage.records.deleted import TagHistory
 from lading_storage.records.jobs import InUseReport, LastPull
@@ -140,7 +141,7 @@ def test_a_backup_whose_index_says_that_there_is_nothing_is_not_restored(stores:
         connection.execute("UPDATE sqlite_schema SET sql = replace(sql, ' WHERE kind < 0', '') WHERE name = 'listing'")
         connection.commit()
     with contextlib.closing(folder_stores(tmp_path / "backup")) as copy:
-        assert copy.metadata.scan(Tag, "a", limit=9) == []
+        assert copy.metadata.find(Query(Tag, repository="a", limit=9)) == []
 
     for act in (lambda: restore(tmp_path / "backup", stores), lambda: promote(tmp_path / "backup")):
         with pytest.raises(StoreDamaged, match=rf"{path} is damaged \(SQLite: .*index listing.*\): use another backup"):
@@ -251,7 +252,7 @@ def test_a_backup_that_loses_more_than_half_wants_force(
         back_up(stores, tmp_path / "backup")
 
     kept = folder_stores(tmp_path / "backup")
-    assert len(kept.metadata.scan(Tag, "a", limit=9)) == 3
+    assert len(kept.metadata.find(Query(Tag, repository="a", limit=9))) == 3
     kept.close()
     assert back_up(stores, tmp_path / "backup", BackupOptions(force=True)).tags == (3 if what == "repositories" else 1)
 
@@ -262,12 +263,12 @@ def test_a_kind_that_shrinks_by_more_than_half_asks_for_force(
 ) -> None:
     push_image(registry, "a", "v1")
     example, repository = next(each for each in EXAMPLES if type(each) is kind), "a" if kind.IN_REPOSITORY else ""
-    left = len(stores.metadata.scan(kind, repository, limit=9))
+    left = len(stores.metadata.find(Query(kind, repository=repository, limit=9)))
     for name in ("x", "y", "z"):
         id = digest_of(name.encode()) if kind is LastPull else name
         stores.metadata.commit([Create(replace(example, id=id, repository=repository))])
     back_up(stores, tmp_path / "backup")
-    for record in stores.metadata.scan(kind, repository, limit=9):
+    for record in stores.metadata.find(Query(kind, repository=repository, limit=9)):
         if record.id in ("x", "y", "z") or kind is LastPull:
             stores.metadata.commit([Delete(record)])
 

@@ -16,6 +16,7 @@ from lading.registry.registry import Registry
 from lading_storage.commit_size import size_of
 from lading_storage.digests import digest_of
 from lading_storage.protocols import Create, Delete, Replace, Touch
+from lading_storage.query import Query
 from lading_storage.records.core import MARKED, Blob, Key, Link, Repository, Upload
 from lading_storage.records.deleted import DeletedLink
 from lading_storage.records.kinds import KINDS
@@ -97,7 +98,7 @@ def test_a_session_that_nobody_goes_on_with_ends(
     clock.advance(hours=1)
     assert counts(collector)["objects removed"] == 2
     assert objects(stores) == []
-    assert stores.metadata.scan(Upload, limit=9) == []
+    assert stores.metadata.find(Query(Upload, limit=9)) == []
 
 
 def test_a_request_that_lasts_longer_than_the_grace_is_not_ended_while_bytes_come(
@@ -151,7 +152,7 @@ def test_what_a_published_session_left_goes_but_its_blob(
     counts(collector)
 
     assert objects(stores) == [link.object]
-    assert stores.metadata.scan(Upload, limit=9) == []
+    assert stores.metadata.find(Query(Upload, limit=9)) == []
 
 
 def test_a_blob_that_no_manifest_names_goes_in_two_looks(
@@ -193,8 +194,8 @@ def test_a_blob_that_is_deleted_where_no_manifest_ever_was_leaves_nothing(
         counts(collector)
 
     assert objects(stores) == []
-    assert stores.metadata.scan(Blob, limit=9) == []
-    assert stores.metadata.scan(DeletedLink, "a", limit=9) == []
+    assert stores.metadata.find(Query(Blob, limit=9)) == []
+    assert stores.metadata.find(Query(DeletedLink, repository="a", limit=9)) == []
 
 
 @pytest.mark.parametrize("by", ["manifest", "push", "mount"])
@@ -304,7 +305,11 @@ def test_a_deleted_repository_leaves_nothing_behind(
     assert objects(stores) == []
     for kind in KINDS:
         if kind.KIND != "jobs":
-            assert stores.metadata.scan(kind, limit=9) == stores.metadata.scan(kind, "a", limit=9) == []
+            assert (
+                stores.metadata.find(Query(kind, limit=9))
+                == stores.metadata.find(Query(kind, repository="a", limit=9))
+                == []
+            )
 
 
 def test_a_repository_in_which_something_lives_is_not_gone(
@@ -370,9 +375,9 @@ def test_what_comes_in_between_wins(registry: Registry, stores: Stores, clock: F
     collector = Collector(registry, NO_GRACE, clock=clock)
     metadata, real = stores.metadata, stores.metadata.find
 
-    def find(kind: Any, where: Any, **more: Any) -> Any:
-        found = real(kind, where, **more)
-        if kind is not Link and "blobs" in where:
+    def find(query: Query[Any]) -> Any:
+        found = real(query)
+        if query.kind is not Link and "blobs" in query.where:
             metadata.commit([Touch(link.key)])
         return found
 

@@ -16,6 +16,7 @@ from lading.jobs.doctor.front import FrontChecks
 from lading.jobs.doctor.host import Credentials, HostChecks
 from lading.jobs.doctor.stores import StoreChecks
 from lading_storage.errors import Unavailable
+from lading_storage.query import Query
 from lading_storage.records.core import Upload
 from lading_storage.stores import Stores
 from tests.serving.test_functions import FRAMEWORK
@@ -112,7 +113,7 @@ def test_nothing_is_left_in_the_stores(stores: Stores) -> None:
     assert "--impersonate-service-account" in findings["signing"].remedy
     assert {findings[name].state for name in ("bucket", "database", "indexes")} == {CheckState.OK}
     assert stores.blobs.names("", limit=10) == []
-    assert stores.metadata.scan(Upload, limit=10) == []
+    assert stores.metadata.find(Query(Upload, limit=10)) == []
 
 
 class Broken:

@@ -16,6 +16,7 @@ from lading.jobs.doctor.checks import CheckState, Finding, run_checks
 from lading.jobs.doctor.front import FrontChecks
 from lading.jobs.doctor.host import Credentials, HostChecks
 from lading.version import source_version, version_of
+from lading_storage.query import Query
 from lading_storage.records.core import Link, Manifest, Upload
 from lading_storage.records.deleted import DeletedManifest
 from lading_storage.stores import Stores
@@ -175,9 +176,9 @@ def through(kind: type[Proxy], server: Server) -> dict[str, Finding]:
 
 
 def assert_nothing_is_left(stores: Stores) -> None:
-    assert stores.metadata.scan(Manifest, REPOSITORY, limit=10) == []
-    assert stores.metadata.scan(Link, REPOSITORY, limit=10) == []
-    sessions = stores.metadata.scan(Upload, limit=10)
+    assert stores.metadata.find(Query(Manifest, repository=REPOSITORY, limit=10)) == []
+    assert stores.metadata.find(Query(Link, repository=REPOSITORY, limit=10)) == []
+    sessions = stores.metadata.find(Query(Upload, limit=10))
     assert sessions
     assert all(session.cancelled or session.published for session in sessions)
 
@@ -203,7 +204,7 @@ def test_what_a_front_spoils_is_found(server: Server, stores: Stores, front: typ
     assert [name for name, each in found.items() if each.state is not CheckState.OK] == failed, found
     assert all(found[name].remedy for name in failed)
     assert_nothing_is_left(stores)
-    dead = stores.metadata.scan(DeletedManifest, REPOSITORY, limit=10)
+    dead = stores.metadata.find(Query(DeletedManifest, repository=REPOSITORY, limit=10))
     assert all(each.size < 1024 for each in dead), "what can be restored costs next to nothing"
 
 

@@ -19,6 +19,7 @@ from lading_storage.digests import digest_of
 from lading_storage.google.firestore import FirestoreMetadata
 from lading_storage.google.firestore_schema import SCHEMA_VERSION
 from lading_storage.protocols import MAX_RELEASE_OVERLAP, Create, Delete
+from lading_storage.query import Query
 from lading_storage.records.core import Blob, Key, Manifest, Repository, converted
 from lading_storage.records.deleted import DeletedLink, DeletedManifest
 from lading_storage.records.kinds import KINDS
@@ -42,13 +43,13 @@ class Database:
         self._client = firestore.Client(project=place[0], database=place[1])
         self.blobs = open_blobs(read.blobs)
         self.old = FirestoreMetadata(*place, schema_version=SCHEMA_VERSION - 1)
-        self.old.scan(Repository, limit=1)
+        self.old.find(Query(Repository, limit=1))
         self._place = place
         self.clock = FakeClock()
 
     def new(self) -> FirestoreMetadata:
         self.metadata = FirestoreMetadata(*self._place)
-        self.metadata.scan(Repository, limit=1)
+        self.metadata.find(Query(Repository, limit=1))
         return self.metadata
 
     def forget_entries(self) -> None:
@@ -130,8 +131,8 @@ def test_what_an_older_release_wrote_is_collected(database: Database) -> None:
         assert digest_of(registry.manifests.content(found)) == manifest.id
         for blob in manifest.blobs:
             assert digest_of(pull_blob(registry, manifest.repository, blob)) == blob
-    assert {record.id for record in database.metadata.scan(Repository, limit=9)} == {"a", "b"}
-    assert len(database.metadata.scan(Blob, limit=100)) == len({blob for each in living for blob in each.blobs})
+    assert {record.id for record in database.metadata.find(Query(Repository, limit=9))} == {"a", "b"}
+    assert len(database.metadata.find(Query(Blob, limit=100))) == len({blob for each in living for blob in each.blobs})
 
 
 def test_all_records_are_walked_twice_and_never_again(database: Database) -> None:
@@ -193,6 +194,6 @@ def test_a_hidden_link_whose_manifest_an_older_release_forgot_is_collected(datab
     for hours in (MAX_RELEASE_OVERLAP.total_seconds() / 3600 + 0.1, 2, 2):
         collect(database, hours)
 
-    left = {link.id for link in database.metadata.scan(DeletedLink, "a", limit=9)}
+    left = {link.id for link in database.metadata.find(Query(DeletedLink, repository="a", limit=9))}
     assert left == {*kept.blobs} - {*gone.blobs}
     assert new.undelete.manifest("a", kept.id) == [kept.id]

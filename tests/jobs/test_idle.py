@@ -13,6 +13,7 @@ from lading.registry.cleanup.policy_json import parse_policies
 from lading.registry.registry import Registry
 from lading_storage.digests import digest_of
 from lading_storage.protocols import Found, MetadataStore, Write
+from lading_storage.query import Query
 from lading_storage.records.core import Key, Manifest
 from lading_storage.records.deleted import DeletedManifest, DeletedTag
 from lading_storage.stores import Stores
@@ -43,11 +44,8 @@ class CountingStore(InterleavingStore):
         self.counts["read"] += len(keys)
         return super().read(keys, content=content)
 
-    def scan(self, *place: Any, **page: Any) -> list[Any]:
-        return self._listed(super().scan(*place, **page))
-
-    def find(self, *place: Any, **page: Any) -> list[Any]:
-        return self._listed(super().find(*place, **page))
+    def find(self, query: Query[Any]) -> list[Any]:
+        return self._listed(super().find(query))
 
     def due(self, *place: Any, **page: Any) -> list[Any]:
         return self._listed(super().due(*place, **page))

@@ -17,6 +17,7 @@ from lading_storage.digests import digest_of
 from lading_storage.errors import Unavailable
 from lading_storage.local.sqlite import SqliteMetadata
 from lading_storage.local.sqlite_read_only import ReadOnlySqlite
+from lading_storage.query import Query
 from lading_storage.records.core import Key, Tag
 from lading_storage.stores import Stores
 from tests.support.folder_stores import folder_stores
@@ -103,7 +104,7 @@ def test_a_read_beside_a_write_fails(tmp_path: Path) -> None:
     path = tmp_path / "metadata.sqlite"
     SqliteMetadata(path).close()
     store = ReadOnlySqlite(path)
-    assert store.scan(Tag, "a", limit=1) == []
+    assert store.find(Query(Tag, repository="a", limit=1)) == []
 
     with (
         pytest.raises(Unavailable, match="was changed during the read"),

@@ -19,6 +19,7 @@ from lading.registry.registry import Registry
 from lading.registry.tags.immutable import ImmutableTags
 from lading_storage.errors import ObjectNotFound
 from lading_storage.protocols import Create, Delete
+from lading_storage.query import Query
 from lading_storage.records.core import Key, Robot, Upload
 from lading_storage.records.deleted import DeletedManifest, DeletedTag, TagEvent, TagHistory
 from lading_storage.stores import Stores
@@ -53,7 +54,7 @@ def test_a_tag_that_was_deleted_comes_back_as_a_row_of_history(
     assert registry.tags.digest_at("a", "v1", now()) == digest
     with pytest.raises(Exception, match="deleted by then"):
         registry.tags.digest_at("a", "v1", gone)
-    assert stores.metadata.scan(DeletedTag, "a", limit=9) == []
+    assert stores.metadata.find(Query(DeletedTag, repository="a", limit=9)) == []
     push_image(registry, "a", "v1")
     assert [number for number, _, _ in moves(registry)] == [4, 3, 2, 1]
 
@@ -69,8 +70,8 @@ def test_a_manifest_that_was_deleted_comes_back_without_its_tombstone(
 
     assert registry.manifests.find("a", "v1").digest == image.digest
     assert all(pull_blob(registry, "a", blob) for blob in image.blobs)
-    assert stores.metadata.scan(DeletedManifest, "a", limit=9) == []
-    assert stores.metadata.scan(DeletedTag, "a", limit=9) == []
+    assert stores.metadata.find(Query(DeletedManifest, repository="a", limit=9)) == []
+    assert stores.metadata.find(Query(DeletedTag, repository="a", limit=9)) == []
     assert moves(registry)[0] == (3, "restore", image.digest)
 
 
@@ -115,7 +116,7 @@ def test_a_history_that_was_half_restored_is_finished(
         push_image(registry, "a", "v1")
     back_up(stores, tmp_path / "backup")
     source = folder_stores(tmp_path / "backup")
-    rows = sorted(source.metadata.scan(TagEvent, "a", limit=99), key=lambda move: move.number)
+    rows = sorted(source.metadata.find(Query(TagEvent, repository="a", limit=99)), key=lambda move: move.number)
     other.metadata.commit(
         [
             *(Create(row) for row in rows[:3]),
@@ -161,12 +162,12 @@ def test_robots_come_back_before_the_first_tag_and_into_an_empty_registry_alone(
         patched.setattr(Restore, "_repository", killed)
         with pytest.raises(KeyboardInterrupt):
             restore(tmp_path / "backup", other)
-    assert other.metadata.scan(Robot, limit=9) == [robot]
+    assert other.metadata.find(Query(Robot, limit=9)) == [robot]
 
-    (made,) = stores.metadata.scan(Robot, limit=9)
+    (made,) = stores.metadata.find(Query(Robot, limit=9))
     stores.metadata.commit([Delete(made)])
     report = restore(tmp_path / "backup", stores)
-    assert stores.metadata.scan(Robot, limit=9) == [], "it may have been revoked"
+    assert stores.metadata.find(Query(Robot, limit=9)) == [], "it may have been revoked"
     assert report.robots_skipped == 1
     assert "skipped 1 robots" in str(report)
 
@@ -206,13 +207,13 @@ def test_a_killed_restore_leaves_nothing_that_collection_does_not_find(
         assert report is not None
 
     assert stores.blobs.names("", limit=9) == []
-    assert stores.metadata.scan(Upload, limit=9) == []
+    assert stores.metadata.find(Query(Upload, limit=9)) == []
     restore(tmp_path / "backup", stores)
     for _ in range(2):
         Collector(registry, GracePeriods(ZERO, ZERO, ZERO, ZERO)).run()
     assert registry.manifests.find("a", "v1")
     assert len(stores.blobs.names("", limit=9)) == 4
-    assert stores.metadata.scan(Upload, limit=9) == []
+    assert stores.metadata.find(Query(Upload, limit=9)) == []
 
 
 def test_what_is_short_or_marked_as_damaged_is_put_back(other: Stores, tmp_path: Path) -> None:
@@ -278,7 +279,7 @@ def test_a_session_of_a_restore_ends_with_it(stores: Stores, registry: Registry,
 
     restore(tmp_path / "backup", other)
 
-    (session,) = other.metadata.scan(Upload, limit=9)
+    (session,) = other.metadata.find(Query(Upload, limit=9))
     assert session.cancelled
     assert other.metadata.read([Key(Upload, session.id)])[Key(Upload, session.id)] == session
 

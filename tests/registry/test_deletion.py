@@ -10,6 +10,7 @@ from lading.registry.lifecycle import delete
 from lading.registry.registry import Registry
 from lading_storage.errors import TooLarge
 from lading_storage.protocols import Write
+from lading_storage.query import Query
 from lading_storage.records.core import Key, Link, Manifest, Repository
 from lading_storage.records.deleted import DeletedLink
 from lading_storage.stores import Stores
@@ -65,7 +66,7 @@ def test_large_children_are_never_all_in_memory(registry: Registry, stores: Stor
     push_manifest(registry, "a", images.manifest([]), "v1")
     assert peak(lambda: registry.rollback.to_digest("a", "v1", digest)) < MAX_PEAK_MEMORY
     assert peak(lambda: registry.deletion.repository("a")) < MAX_PEAK_MEMORY
-    assert stores.metadata.scan(Manifest, "a", limit=1) == []
+    assert stores.metadata.find(Query(Manifest, repository="a", limit=1)) == []
     assert peak(lambda: registry.undelete.repository("a")) < MAX_PEAK_MEMORY
     assert registry.manifests.find("a", "v1").digest == digest
     assert all(registry.manifests.find("a", child) for child in digests)
@@ -78,8 +79,8 @@ def test_a_manifest_with_more_layers_than_one_commit_hides(stores: Stores, clock
 
     Registry(stores.blobs, small, clock=clock).deletion.manifest("a", image.digest)
 
-    assert stores.metadata.scan(Link, "a", limit=99) == []
-    assert {link.id for link in stores.metadata.scan(DeletedLink, "a", limit=99)} == set(image.blobs)
+    assert stores.metadata.find(Query(Link, repository="a", limit=99)) == []
+    assert {link.id for link in stores.metadata.find(Query(DeletedLink, repository="a", limit=99))} == set(image.blobs)
     assert_intact(Snapshot(stores, ["a"]))
     plain.undelete.manifest("a", image.digest)
     assert_intact(Snapshot(stores, ["a"]))
@@ -106,7 +107,7 @@ def test_what_is_too_large_for_one_commit_is_deleted_in_several(stores: Stores, 
 
     Registry(stores.blobs, WriteLimitStore(stores.metadata), clock=clock).deletion.repository("a")
 
-    assert stores.metadata.scan(Manifest, "a", limit=9) == []
+    assert stores.metadata.find(Query(Manifest, repository="a", limit=9)) == []
     assert_intact(Snapshot(stores, ["a"]))
     assert plain.undelete.repository("a") == 12
 
@@ -146,7 +147,7 @@ def test_a_push_at_the_end_of_a_deletion_keeps_the_repository_listed(stores: Sto
         if between.calls <= point:
             break
         calls = point
-        lives = bool(stores.metadata.scan(Manifest, name, limit=1))
+        lives = bool(stores.metadata.find(Query(Manifest, repository=name, limit=1)))
         assert (name in plain.repositories("", 99).items) == lives, f"pushed before call {point}"
     assert calls > 10
 

@@ -11,6 +11,7 @@ from lading.jobs.gc.sweep import GracePeriods
 from lading.registry.errors import RegistryError
 from lading.registry.registry import Registry
 from lading_storage.digests import digest_of
+from lading_storage.query import Query
 from lading_storage.records.core import HIDDEN, HIDDEN_UNVERIFIED, Key, Link, Manifest
 from lading_storage.records.deleted import DeletedLink, DeletedManifest
 from lading_storage.stores import Stores
@@ -114,7 +115,7 @@ def test_undelete_shows_it_again(registry: Registry, stores: Stores, clock: Fake
 
     assert pull_blob(registry, "a", LAYER_DIGEST) == LAYER
     assert mounted(registry, "a")
-    assert stores.metadata.scan(DeletedLink, "a", limit=9) == []
+    assert stores.metadata.find(Query(DeletedLink, repository="a", limit=9)) == []
     assert_intact(Snapshot(stores, ["a", "b"]))
 
 
@@ -172,8 +173,8 @@ def test_pushing_the_same_manifest_within_the_hour_leaves_nothing_hidden(registr
 
     push_manifest(registry, "a", ONE)
 
-    assert stores.metadata.scan(DeletedLink, "a", limit=9) == []
-    assert stores.metadata.scan(DeletedManifest, "a", limit=9) == []
+    assert stores.metadata.find(Query(DeletedLink, repository="a", limit=9)) == []
+    assert stores.metadata.find(Query(DeletedManifest, repository="a", limit=9)) == []
     assert_intact(Snapshot(stores, ["a"]))
 
 
@@ -229,7 +230,7 @@ def test_of_two_deletes_at_once_one_hides_the_shared_layer(stores: Stores, clock
         calls = between.calls
         if calls <= point:
             break
-        assert stores.metadata.scan(Link, repository, limit=9) == []
+        assert stores.metadata.find(Query(Link, repository=repository, limit=9)) == []
     assert calls > 5
 
 
@@ -251,6 +252,8 @@ def test_an_image_of_many_layers_hides_them_all(registry: Registry, stores: Stor
 
     registry.deletion.manifest("a", manifest.digest)
 
-    assert {link.id for link in stores.metadata.scan(DeletedLink, "a", limit=99)} == set(manifest.blobs)
+    assert {link.id for link in stores.metadata.find(Query(DeletedLink, repository="a", limit=99))} == set(
+        manifest.blobs
+    )
     registry.undelete.manifest("a", manifest.digest)
-    assert {link.id for link in stores.metadata.scan(Link, "a", limit=99)} == set(manifest.blobs)
+    assert {link.id for link in stores.metadata.find(Query(Link, repository="a", limit=99))} == set(manifest.blobs)

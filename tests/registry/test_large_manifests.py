@@ -18,6 +18,7 @@ from lading.registry.registry import Registry
 from lading_storage.commit_size import size_of
 from lading_storage.digests import digest_of
 from lading_storage.protocols import Touch, Write
+from lading_storage.query import Query
 from lading_storage.records.core import MARKED, UNVERIFIED, Key, Link, Manifest
 from lading_storage.records.deleted import DeletedManifest
 from lading_storage.stores import Stores
@@ -193,7 +194,7 @@ def test_a_put_where_it_was_deleted_removes_the_tombstone(
 
     assert small.refused > 0
     pull(registry, content)
-    assert stores.metadata.scan(DeletedManifest, REPOSITORY, limit=1) == []
+    assert stores.metadata.find(Query(DeletedManifest, repository=REPOSITORY, limit=1)) == []
     assert_intact(Snapshot(stores, [REPOSITORY]))
 
 

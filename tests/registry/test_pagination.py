@@ -35,12 +35,12 @@ class Damaged:
         self.page = page
         self.asked = 0
 
-    def scan(self, *words: Any, **more: Any) -> Sequence[Any]:
+    def find(self, *words: Any, **more: Any) -> Sequence[Any]:
         self.asked += 1
         assert self.asked < 9, "the loop does not end"
         return self.page
 
-    find = names = scan
+    names = find
 
     def delete(self, name: str) -> None:
         """Deletes nothing."""
@@ -55,7 +55,7 @@ def test_a_listing_that_does_not_advance_ends(turned: bool) -> None:
     with pytest.raises(Corrupt, match="does not advance"):
         list(find_all(Damaged(page), Tag, {"digest": "sha256:0"}, "a"))  # type: ignore[arg-type]
     with pytest.raises(Corrupt, match="does not advance"):
-        list(find_all(Damaged(page), Tag, {"digest": "sha256:0"}, None))  # type: ignore[arg-type]
+        list(find_all(Damaged(page), Link, {"id": "sha256:0"}, None))  # type: ignore[arg-type]
 
 
 def test_other_loops_over_pages_end_as_well() -> None:

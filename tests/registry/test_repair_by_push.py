@@ -14,6 +14,7 @@ from lading.registry.errors import RegistryError
 from lading.registry.registry import Registry
 from lading_storage.digests import digest_of
 from lading_storage.protocols import MAX_CONTENT_SIZE, Replace, object_exists
+from lading_storage.query import Query
 from lading_storage.records.core import Blob, Key, Link
 from lading_storage.records.deleted import DeletedManifest
 from lading_storage.stores import Stores
@@ -107,7 +108,7 @@ def test_what_scrub_marked_is_not_there_until_it_is_pushed_again(registry: Regis
     assert registry.blobs.mount("c", link.id, "b", lambda name: True) is not None
     push_manifest(registry, "a", image)
     assert scrub(registry) == []
-    links = stores.metadata.find(Link, {"id": link.id}, repository=None, limit=9)
+    links = stores.metadata.find(Query(Link, {"id": link.id}, repository=None, limit=9))
     assert [each.damaged for each in links] == [False, False, False]
 
 

@@ -10,6 +10,7 @@ from lading.registry.registry import Registry
 from lading.registry.tags.immutable import ImmutableTags
 from lading_storage.digests import digest_of
 from lading_storage.errors import Unavailable
+from lading_storage.query import Query
 from lading_storage.records.core import HIDDEN_UNVERIFIED, Key, Manifest
 from lading_storage.records.deleted import DeletedLink, DeletedManifest, DeletedTag
 from lading_storage.stores import Stores
@@ -211,7 +212,7 @@ def test_what_is_forgotten_is_gone_for_good(registry: Registry, stores: Stores) 
 
     assert list(registry.undelete.tombstones("a")) == []
     assert refused(lambda: registry.undelete.manifest("a", manifest.digest)).descriptor.status == 404
-    states = {link.state for link in stores.metadata.scan(DeletedLink, "a", limit=9)}
+    states = {link.state for link in stores.metadata.find(Query(DeletedLink, repository="a", limit=9))}
     assert states == {HIDDEN_UNVERIFIED}, "collection will see that nobody names them"
 
 
@@ -224,7 +225,7 @@ def test_more_tags_than_one_commit_takes_go_with_their_manifest(registry: Regist
     assert registry.tags.names("a", "", 200).items == []
     registry.undelete.manifest("a", manifest.digest)
     assert registry.tags.names("a", "", 200).items == names
-    assert stores.metadata.scan(DeletedManifest, "a", limit=9) == []
+    assert stores.metadata.find(Query(DeletedManifest, repository="a", limit=9)) == []
 
 
 def test_tags_come_back_though_whoever_deleted_the_repository_was_stopped_after_them(

@@ -13,6 +13,7 @@ from lading import settings
 from lading.composition import open_blobs, open_metadata
 from lading.registry.registry import Registry
 from lading_storage.digests import digest_of
+from lading_storage.query import Query
 from lading_storage.records.jobs import LastPull
 from tests.serving.test_functions import IN_CLOUD_RUN
 from tests.support import fake_iam_world, images
@@ -38,6 +39,7 @@ from lading import settings
 from lading.composition import open_blobs, open_metadata
 from lading_storage.errors import Conflict
 from lading_storage.protocols import Touch
+from lading_storage.query import Query
 from lading_storage.records.core import Key, Link, Repository
 read = settings.load_settings()
 blobs, metadata = open_blobs(read.blobs), open_metadata(read.metadata)
@@ -50,8 +52,8 @@ def do(what):
         pass
     done.append(what)
 threads = [threading.Thread(target=do, args=[what]) for what in 3 * (
-    lambda: metadata.find(Link, {"id": "a"}, repository=None, limit=1),
-    lambda: metadata.scan(Repository, limit=1),
+    lambda: metadata.find(Query(Link, {"id": "a"}, repository=None, limit=1)),
+    lambda: metadata.find(Query(Repository, limit=1)),
     lambda: metadata.commit([Touch(Key(Repository, "a"))]),
     lambda: blobs.delete("a/b"),
 )]
@@ -118,7 +120,9 @@ def test_a_pull_imports_none_of_googles_clients(emulators: Emulators, tmp_path: 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FIRESTORE_EMULATOR_HOST", environment["FIRESTORE_EMULATOR_HOST"])
         metadata = open_metadata(environment["LADING_METADATA"])
-        assert len(metadata.scan(LastPull, "team/app", limit=10)) == 1, "the pull is on record, without them"
+        assert len(metadata.find(Query(LastPull, repository="team/app", limit=10))) == 1, (
+            "the pull is on record, without them"
+        )
         metadata.close()
 
 

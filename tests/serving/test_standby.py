@@ -11,6 +11,7 @@ from lading.jobs.backup import BackupOptions, back_up
 from lading.jobs.backup.marker import FILE
 from lading.registry.registry import Registry
 from lading_storage.digests import digest_of
+from lading_storage.query import Query
 from lading_storage.records.jobs import LastPull
 from lading_storage.stores import Stores
 from tests.support import images
@@ -86,7 +87,7 @@ def test_a_standby_reads_refuses_writes_and_follows(
         assert digest_of(body) == newer.digest
         assert server.stop() == 0
     copy = folder_stores(backup)
-    assert copy.metadata.scan(LastPull, "a", limit=9) == [], "pulls are not noted"
+    assert copy.metadata.find(Query(LastPull, repository="a", limit=9)) == [], "pulls are not noted"
     copy.close()
 
 

@@ -2,11 +2,12 @@
 
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
 from lading_storage.protocols import Found, MetadataStore, QueueCursor, Queued, Write
+from lading_storage.query import Query
 from lading_storage.records.core import Key, R
 
 
@@ -23,21 +24,9 @@ class InterleavingStore:
         self._count()
         return self._inner.read(keys, content=content)
 
-    def scan(self, kind: type[R], repository: str = "", *, after: str = "", limit: int) -> list[R]:
+    def find(self, query: Query[R]) -> list[R]:
         self._count()
-        return self._inner.scan(kind, repository, after=after, limit=limit)
-
-    def find(
-        self,
-        kind: type[R],
-        where: Mapping[str, str],
-        *,
-        repository: str | None = "",
-        after: Key[R] | None = None,
-        limit: int,
-    ) -> list[R]:
-        self._count()
-        return self._inner.find(kind, where, repository=repository, after=after, limit=limit)
+        return self._inner.find(query)
 
     def due(
         self, kind: type[R], queue: str, until: datetime, *, after: QueueCursor[R] | None = None, limit: int

@@ -15,6 +15,7 @@ from lading.registry.registry import Registry
 from lading.registry.retry import retry_on_conflict
 from lading_storage.digests import digest_of
 from lading_storage.protocols import Create
+from lading_storage.query import Query
 from lading_storage.records.core import Upload
 from lading_storage.records.deleted import DeletedManifest, DeletedTag
 from tests.support import images
@@ -90,7 +91,7 @@ class Scenario:
 
     def _is_needed(self, thing: DeletedManifest | DeletedTag) -> bool:
         where = {"children": thing.id}
-        return bool(self.registry.metadata.find(DeletedManifest, where, repository=thing.repository, limit=1))
+        return bool(self.registry.metadata.find(Query(DeletedManifest, where, repository=thing.repository, limit=1)))
 
     def finish(self) -> None:
         self.registry.uploads.finish("a", SESSION, LAYER_DIGEST, Body([LAYER]))

@@ -22,6 +22,7 @@ from lading.registry.errors import UNAUTHORIZED, RegistryError
 from lading.registry.retry import retry_on_conflict
 from lading_storage.errors import Conflict, StorageError
 from lading_storage.protocols import Create, Delete, MetadataStore, Replace
+from lading_storage.query import Query
 from lading_storage.records.core import Key, Robot
 
 USER_PREFIX: Final = "robot+"
@@ -153,7 +154,7 @@ class Robots:
 
     def all(self, limit: int = 10_000) -> list[Robot]:
         """Return the robots, sorted by name."""
-        return self._metadata.scan(Robot, limit=limit)
+        return self._metadata.find(Query(Robot, limit=limit))
 
     def _rotate(self, name: str, secret: str, overlap: timedelta, lifetime: timedelta | None) -> None:
         robot, now = self._existing(name), datetime.now(UTC)

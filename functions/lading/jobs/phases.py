@@ -7,6 +7,7 @@ from typing import Any, Final, NamedTuple
 
 from lading.registry.retry import try_to_commit
 from lading_storage.protocols import MetadataStore, QueueCursor, Queued, Replace
+from lading_storage.query import Query
 from lading_storage.records.core import Key, R, Record
 
 PAGE_SIZE: Final = 100
@@ -60,7 +61,7 @@ def scan_pages(
     metadata: MetadataStore, kind: type[Record]
 ) -> Callable[[QueueCursor[Any] | None], Sequence[Queued[Any]]]:
     """Return a page function for all records of a kind that is not in a repository."""
-    return as_queue_pages(lambda after: metadata.scan(kind, after=after.id if after else "", limit=PAGE_SIZE))
+    return as_queue_pages(lambda after: metadata.find(Query(kind, after=after.id if after else "", limit=PAGE_SIZE)))
 
 
 def rewrite_if_unchanged(metadata: MetadataStore, listed: Record, **changes: Any) -> bool:

@@ -5,6 +5,7 @@ from typing import Any, Generic
 from lading.jobs.phases import PAGE_SIZE
 from lading.registry.pagination import check_advance
 from lading_storage.protocols import MetadataStore
+from lading_storage.query import Query
 from lading_storage.records.core import Key, R, Repository
 
 
@@ -25,7 +26,8 @@ class RepositoryScan(Generic[R]):
         found: list[R] = []
         while len(found) < limit:
             rest = limit - len(found)
-            page = self._metadata.scan(self._kind, repository, after=id, limit=rest) if repository else []
+            query = Query(self._kind, repository=repository, after=id, limit=rest)
+            page = self._metadata.find(query) if repository else []
             found += page
             if len(page) == rest:
                 break
@@ -37,7 +39,7 @@ class RepositoryScan(Generic[R]):
     def _next(self, repository: str) -> str:
         """Return the name of the repository after `repository`, or ""."""
         if repository != self._after_repository or not self._pending:
-            listed = self._metadata.scan(Repository, after=repository, limit=PAGE_SIZE)
+            listed = self._metadata.find(Query(Repository, after=repository, limit=PAGE_SIZE))
             if listed:
                 check_advance(repository, [each.id for each in listed])
             self._pending = [each.id for each in reversed(listed)]

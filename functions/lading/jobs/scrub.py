@@ -36,6 +36,7 @@ from lading.registry.retry import try_to_commit
 from lading_storage.digests import Hasher, algorithm_of, digest_of
 from lading_storage.errors import Corrupt, ObjectNotFound
 from lading_storage.protocols import Create, Found, Replace
+from lading_storage.query import Query
 from lading_storage.records.core import Blob, Key, Link, Manifest, Record, Tag, Upload
 
 MAX_PAGE_BYTES: Final = 8 * 1024 * 1024
@@ -239,7 +240,7 @@ class Scrubber:
         return self._report("links to another object", f"{where}: names {link.object}, its blob names {blob.object}")
 
     def _page_of_objects(self, after: Key[Any] | None) -> Sequence[ListedObject]:
-        self._has_blobs = bool(self._metadata.scan(Blob, limit=1))
+        self._has_blobs = bool(self._metadata.find(Query(Blob, limit=1)))
         names = self._objects.names("", after=after.id if after else "", limit=PAGE_SIZE)
         found = self._metadata.read(list({_session_of(name): True for name in names}))
         return [ListedObject(id=name, found=found) for name in names]
@@ -248,7 +249,7 @@ class Scrubber:
         key = _session_of(stored.id)
         if stored.found[key] is not None:
             return "objects of sessions"
-        if self._metadata.find(Blob, {"object": stored.id}, limit=1):
+        if self._metadata.find(Query(Blob, {"object": stored.id}, limit=1)):
             return "objects of blobs"
         time = self._clock(stored.found.read_at)
         ended = Upload(id=key.id, target="", cancelled=True, created=time, touched=time)

@@ -30,6 +30,7 @@ from lading.registry.pagination import PAGE_SIZE, Page, check_advance
 from lading.registry.tags.tags import Tags
 from lading_storage.errors import Corrupt, ObjectNotFound
 from lading_storage.protocols import MetadataStore
+from lading_storage.query import Query
 from lading_storage.records.core import Key, Manifest, Repository, Tag
 from lading_storage.records.deleted import TagEvent
 from lading_storage.records.jobs import LastPull
@@ -60,7 +61,7 @@ class Inspection:
         found: list[RepositorySummary] = []
         while len(found) <= limit:
             size = min(PAGE_SIZE, limit + 1 - len(found))
-            records = self._metadata.scan(Repository, after=after, limit=size)
+            records = self._metadata.find(Query(Repository, after=after, limit=size))
             found += [RepositorySummary(each.id, each.created) for each in records if not each.deleted]
             if len(records) < size:
                 break
@@ -74,7 +75,7 @@ class Inspection:
         Raises:
             RegistryError: NAME_UNKNOWN.
         """
-        records = self._metadata.scan(Tag, repository, after=after, limit=limit + 1)
+        records = self._metadata.find(Query(Tag, repository=repository, after=after, limit=limit + 1))
         if not records:
             self._tags.require(repository)
         page = records[:limit]
@@ -107,7 +108,7 @@ class Inspection:
             raise RegistryError(MANIFEST_UNKNOWN, {"reference": reference})
         manifest, contents = trees.records[digest], trees.contents_of(digest)
         tag = "" if is_digest_reference(reference) or parse_as_of(reference) else reference
-        tags = self._metadata.find(Tag, {"digest": manifest.digest}, repository=repository, limit=MAX_LISTED)
+        tags = self._metadata.find(Query(Tag, {"digest": manifest.digest}, repository=repository, limit=MAX_LISTED))
         event = self._last_event(repository, tag, tags)
         return ManifestDetails(
             repository=repository,
@@ -147,7 +148,7 @@ class Inspection:
     def _referrers(self, manifest: Manifest) -> Iterable[ReferrerDetails]:
         """Return what refers to a manifest: by subject, then by tags made of its digest."""
         where = {"subject": manifest.digest}
-        for each in self._metadata.find(Manifest, where, repository=manifest.repository, limit=MAX_LISTED):
+        for each in self._metadata.find(Query(Manifest, where, repository=manifest.repository, limit=MAX_LISTED)):
             yield ReferrerDetails(each.digest, each.artifact_type, each.size, each.created, "")
         keys = [Key(Tag, name, manifest.repository) for name in referrer_tags_of(manifest.digest)]
         found = self._metadata.read(keys, content=False)

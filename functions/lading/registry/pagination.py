@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from lading_storage.errors import Corrupt
 from lading_storage.protocols import MetadataStore
+from lading_storage.query import Query
 from lading_storage.records.core import Key, R
 
 T = TypeVar("T")
@@ -23,33 +24,29 @@ class Page(Generic[T]):
 
 
 def scan_all(metadata: MetadataStore, kind: type[R], repository: str = "") -> Iterator[R]:
-    """Yield all records of a kind in a repository, sorted, without `content`, with one page in memory at a time.
-
-    Raises Corrupt if a page does not advance, as with a damaged index: the loop would not end.
-    """
-    after = ""
-    while page := metadata.scan(kind, repository, after=after, limit=PAGE_SIZE):
-        check_advance(kind.order(after) if after else "", [kind.order(record.id) for record in page])
-        yield from page
-        if len(page) < PAGE_SIZE:
-            return
-        after = page[-1].id
+    """Yield all records of a kind in a repository, sorted by `kind.order`. See find_all."""
+    return find_all(metadata, kind, {}, repository)
 
 
 def find_all(
     metadata: MetadataStore, kind: type[R], where: Mapping[str, str], repository: str | None = ""
 ) -> Iterator[R]:
-    """Yield all results of MetadataStore.find, with one page in memory at a time. Raises Corrupt as `scan_all` does."""
-    after: Key[Any] | None = None
-    while page := metadata.find(kind, where, repository=repository, after=after, limit=PAGE_SIZE):
+    """Yield all results of a query, sorted, without `content`, with one page in memory at a time.
+
+    Raises Corrupt if a page does not advance, as with a damaged index: the loop would not end.
+    """
+    query = Query(kind, where, repository=repository, limit=PAGE_SIZE)
+    order = str if where else kind.order
+    last: Key[R] | None = None
+    while page := metadata.find(query):
         if repository is None:
-            check_cursors_advance(after, [record.key for record in page])
+            check_cursors_advance(last, [record.key for record in page])
         else:
-            check_advance(after.id if after else "", [record.id for record in page])
+            check_advance(order(last.id) if last else "", [order(record.id) for record in page])
         yield from page
-        if len(page) < PAGE_SIZE:
+        if len(page) < query.limit:
             return
-        after = page[-1].key
+        last, query = page[-1].key, query.after_record(page[-1])
 
 
 def check_advance(after: str, page: Sequence[str]) -> None:

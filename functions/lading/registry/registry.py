@@ -21,6 +21,7 @@ from lading.registry.tags.immutable import ImmutableTags
 from lading.registry.tags.tagging import Tagging
 from lading.registry.tags.tags import Tags
 from lading_storage.protocols import BlobStore, MetadataStore
+from lading_storage.query import Query
 from lading_storage.records.core import Key, Repository
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ class Registry:
 
     def repositories(self, after: str, limit: int) -> Page[str]:
         """Return the first `limit` repositories after `after`, in lexical order, without deleted ones."""
-        records = self.metadata.scan(Repository, after=after, limit=limit + 1)
+        records = self.metadata.find(Query(Repository, after=after, limit=limit + 1))
         names = [each.id for each in records[:limit] if not each.deleted]
         return Page(names, records[limit - 1].id if 0 < limit < len(records) else "")
 

@@ -16,7 +16,7 @@ documents are read without it (firestore_reads), and the time of the last pull i
 
 import dataclasses
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -44,8 +44,8 @@ from lading_storage.google.firestore_retry import (
 from lading_storage.google.firestore_schema import SCHEMA_VERSION, FirestoreSchema
 from lading_storage.google.google_imports import import_firestore
 from lading_storage.protocols import Create, Delete, Found, QueueCursor, Queued, Replace, Touch, Write, key_of
+from lading_storage.query import Query
 from lading_storage.records.core import Key, R, Record, due_entry
-from lading_storage.records.kinds import CROSS_REPOSITORY_FIELDS
 
 if TYPE_CHECKING:
     from google.cloud import firestore
@@ -89,42 +89,23 @@ class FirestoreMetadata:
             {paths[path]: record_in(paths[path], each.fields, each.version) for path, each in found.items()}, read_at
         )
 
-    def scan(self, kind: type[R], repository: str = "", *, after: str = "", limit: int) -> list[R]:
-        """See MetadataStore.scan."""
-        query = _without_content(kind, self._collection(kind, repository)).order_by("position").limit(limit)
-        if after:
-            query = query.start_after({"position": kind.order(after)})
-        return self._run(kind, query)
-
-    def find(
-        self,
-        kind: type[R],
-        where: Mapping[str, str],
-        *,
-        repository: str | None = "",
-        after: Key[R] | None = None,
-        limit: int,
-    ) -> list[R]:
-        """See MetadataStore.find. Sorted by document name: by repository, then id.
-
-        A field is indexed either for queries of one repository or, if in CROSS_REPOSITORY_FIELDS, for queries of all.
-        """
-        is_global = repository is None
-        # The emulator also runs queries that lack the index that Firestore requires.
-        assert all(
-            field in kind.INDEXED_FIELDS and ((kind, field) in CROSS_REPOSITORY_FIELDS) == is_global for field in where
-        )
-        source = self._client.collection_group(kind.KIND) if is_global else self._collection(kind, repository or "")
+    def find(self, query: Query[R]) -> list[R]:
+        """See MetadataStore.find. With fields, sorted by document name: by repository, then id."""
+        kind = query.kind
+        if query.repository is None:
+            source: Any = self._client.collection_group(kind.KIND)
+        else:
+            source = self._collection(kind, query.repository)
         from google.cloud.firestore_v1.base_query import FieldFilter
 
-        query = _without_content(kind, source)
-        for field, value in where.items():
+        selected = _without_content(kind, source)
+        for field, value in query.where.items():
             operator = "array_contains" if is_array(kind, field) else "=="
-            query = query.where(filter=FieldFilter(field, operator, value))
-        query = query.order_by("__name__").limit(limit)
-        if after is not None:
-            query = query.start_after({"__name__": self._document(after)})
-        return self._run(kind, query)
+            selected = selected.where(filter=FieldFilter(field, operator, value))
+        selected = selected.order_by("__name__" if query.where else "position").limit(query.limit)
+        if query.after:
+            selected = selected.start_after(self._cursor(query))
+        return [record_found(kind, values, version) for values, version in self._rows(selected)]
 
     def due(
         self, kind: type[R], queue: str, until: datetime, *, after: QueueCursor[R] | None = None, limit: int
@@ -230,8 +211,12 @@ class FirestoreMetadata:
     def _collection(self, kind: type[Record], repository: str) -> "firestore.CollectionReference":
         return self._client.collection(collection_of(kind, repository))
 
-    def _run(self, kind: type[R], query: "firestore.Query") -> list[R]:
-        return [record_found(kind, values, version) for values, version in self._rows(query)]
+    def _cursor(self, query: Query[R]) -> dict[str, Any]:
+        """Return the values of the order's field after which the page starts."""
+        if not query.where:
+            return {"position": query.kind.order(query.after)}
+        repository = query.after_repository if query.repository is None else query.repository
+        return {"__name__": self._document(Key(query.kind, query.after, repository))}
 
     def _rows(self, query: "firestore.Query") -> list[tuple[dict[str, Any], str]]:
         """Return the fields and the version of each result of a query."""

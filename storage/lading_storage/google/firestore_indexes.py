@@ -39,7 +39,7 @@ def is_array(kind: type[Record], field: str) -> bool:
 
 
 def _indexes_of(kind: type[Record]) -> tuple[Index, ...]:
-    """Return the indexes that queries of a kind need, for MetadataStore.scan, find and due."""
+    """Return the indexes that queries of a kind need, for MetadataStore.find and due."""
     return (
         Index("position", COLLECTION, ASCENDING),
         *(_index_of(kind, field) for field in kind.INDEXED_FIELDS),

@@ -3,7 +3,7 @@
 import contextlib
 import sqlite3
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -15,11 +15,12 @@ from lading_storage.local.sqlite_errors import storage_error_of, translated_erro
 from lading_storage.local.sqlite_file import bound_wal, connect, transaction
 from lading_storage.local.sqlite_migration import open_migrated
 from lading_storage.local.sqlite_owner import is_metadata_store
-from lading_storage.local.sqlite_queries import COUNT, DUE, READ, READ_WITHOUT_CONTENT, SCAN, find_query
+from lading_storage.local.sqlite_queries import COUNT, DUE, READ, READ_WITHOUT_CONTENT, find_query
 from lading_storage.local.sqlite_queue import WriterQueue
 from lading_storage.local.sqlite_schema import KIND_NUMBERS, VERSION, decoded, position_of, unpacked
 from lading_storage.local.sqlite_writes import write_one
 from lading_storage.protocols import Found, QueueCursor, Queued, Write
+from lading_storage.query import Query
 from lading_storage.records.core import Key, R, Record, due_entry, record_of
 
 MAX_CACHED_SIZE: Final = 4_096
@@ -74,24 +75,10 @@ class SqliteMetadata:
                 connection.execute("COMMIT")
         return Found(found)
 
-    def scan(self, kind: type[R], repository: str = "", *, after: str = "", limit: int) -> list[R]:
-        """See MetadataStore.scan."""
-        begin = position_of(kind, after) if after else ""
-        rows = self._select(SCAN, (KIND_NUMBERS[kind.KIND], repository, begin, limit))
-        return [_record(kind, unpacked(id), repository, *row) for id, *row in rows]
-
-    def find(
-        self,
-        kind: type[R],
-        where: Mapping[str, str],
-        *,
-        repository: str | None = "",
-        after: Key[R] | None = None,
-        limit: int,
-    ) -> list[R]:
+    def find(self, query: Query[R]) -> list[R]:
         """See MetadataStore.find."""
-        rows = self._select(*find_query(kind, where, repository, after, limit))
-        return [_record(kind, unpacked(id), *row) for id, *row in rows]
+        rows = self._select(*find_query(query))
+        return [_record(query.kind, unpacked(id), *row) for id, *row in rows]
 
     def due(
         self, kind: type[R], queue: str, until: datetime, *, after: QueueCursor[R] | None = None, limit: int

@@ -1,10 +1,11 @@
 """Queries of the metadata store in SQLite. Each reads one range of one index, in order (sqlite_schema)."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Final
 
 from lading_storage.local.sqlite_schema import FILTERS, GLOBAL_SCOPE, KIND_NUMBERS, packed, position_of
-from lading_storage.records.core import Key, R
+from lading_storage.query import Query
+from lading_storage.records.core import R
 
 Values = tuple[str | bytes | int, ...]
 
@@ -18,11 +19,6 @@ READ_WITHOUT_CONTENT: Final = READ.replace("content", "NULL")
 
 COUNT: Final = "SELECT count(*) FROM entries WHERE kind = ?"
 
-SCAN: Final = (
-    "SELECT coalesce(id, position), version, fields FROM entries"
-    f" WHERE kind = ? AND repository = {REPOSITORY_NUMBER} AND position > ? ORDER BY position LIMIT ?"
-)
-
 DUE: Final = (
     "SELECT e.due, coalesce(e.id, e.position), r.name, e.version, e.fields FROM entries e"
     " CROSS JOIN repositories r ON r.number = e.repository"
@@ -31,48 +27,46 @@ DUE: Final = (
 )
 
 # CROSS JOIN makes SQLite keep the order of the tables.
-_FIND: Final = (
+_SEARCH: Final = (
     "SELECT m.id, r.name, e.version, e.fields FROM lookups m"
     " CROSS JOIN entries e ON e.number = m.entry CROSS JOIN repositories r ON r.number = m.repository"
     " WHERE m.kind = ? AND m.scope = {scope} AND m.field = ? AND m.value = ?{conditions}"
     " ORDER BY m.id, m.repository LIMIT ?"
 )
-_FILTER: Final = (
-    "SELECT e.position, r.name, e.version, e.fields FROM entries e"
-    " CROSS JOIN repositories r ON r.number = e.repository"
+_LIST: Final = (
+    "SELECT coalesce(e.id, e.position), ?, e.version, e.fields FROM entries e"
     f" WHERE e.kind = ? AND e.repository = {REPOSITORY_NUMBER} AND e.position > ?{{conditions}}"
     " ORDER BY e.position LIMIT ?"
 )
-_HOLDS: Final = " AND EXISTS (SELECT 1 FROM json_each(e.fields, ?) WHERE value = ?)"
+_MATCHES: Final = " AND EXISTS (SELECT 1 FROM json_each(e.fields, ?) WHERE value = ?)"
+_AFTER: Final = " AND m.id > ?"
+_AFTER_GLOBALLY: Final = f" AND (m.id, m.repository) > (?, coalesce({REPOSITORY_NUMBER}, 0))"
 
 
-def find_query(
-    kind: type[R], where: Mapping[str, str], repository: str | None, after: Key[R] | None, limit: int
-) -> tuple[str, Values]:
-    """Return the query of MetadataStore.find and its values. Rows have the columns id, repository, version and fields.
+def find_query(query: Query[R]) -> tuple[str, Values]:
+    """Return the statement of a query and its values. Rows have the columns id, repository, version and fields.
 
-    One field of `where` selects the rows by its lookups; the others filter these rows.
+    One field of `query.where` selects the rows by its lookups; the others filter these rows.
     """
-    own = repository is not None
-    first = next((name for name in where if (kind.KIND, name) not in FILTERS and not (own and name == "id")), None)
-    others: list[str | bytes | int] = []
-    for name in where.keys() - {first, "id"}:
-        others += [f"$.{name}", where[name]]
-    conditions = _HOLDS * (len(others) // 2)
-    number = KIND_NUMBERS[kind.KIND]
-    if first is None:
-        assert repository is not None, "only CROSS_REPOSITORY_FIELDS can be searched across all repositories"
-        begin = position_of(kind, after.id) if after else ""
-        if "id" in where:
-            conditions, others = f" AND e.position = ?{conditions}", [position_of(kind, where["id"]), *others]
-        return _FILTER.format(conditions=conditions), (number, repository, begin, *others, limit)
-    values: list[str | bytes | int] = [repository] if repository is not None else []
-    values = [number, *values, first, packed(where[first])]
-    if after is not None:
-        if own:
-            conditions, others = f" AND m.id > ?{conditions}", [packed(after.id), *others]
-        else:
-            conditions = f" AND (m.id, m.repository) > (?, coalesce({REPOSITORY_NUMBER}, 0)){conditions}"
-            others = [packed(after.id), after.repository, *others]
-    query = _FIND.format(scope=REPOSITORY_NUMBER if own else GLOBAL_SCOPE, conditions=conditions)
-    return query, (*values, *others, limit)
+    selecting = next((name for name in query.where if (query.kind.KIND, name) not in FILTERS), None)
+    filters = [part for name, value in query.where.items() if name != selecting for part in (f"$.{name}", value)]
+    conditions = _MATCHES * (len(filters) // 2)
+    if selecting is not None:
+        return _search_query(query, selecting, conditions, filters)
+    assert query.repository is not None
+    begin = position_of(query.kind, query.after) if query.after else ""
+    values = (query.repository, KIND_NUMBERS[query.kind.KIND], query.repository, begin, *filters, query.limit)
+    return _LIST.format(conditions=conditions), values
+
+
+def _search_query(query: Query[R], field: str, conditions: str, filters: Sequence[str]) -> tuple[str, Values]:
+    """Return the statement of a query whose rows are selected by the lookups of `field`, and its values."""
+    is_global = query.repository is None
+    scope: Values = () if query.repository is None else (query.repository,)
+    after: Values = ()
+    if query.after:
+        conditions = (_AFTER_GLOBALLY if is_global else _AFTER) + conditions
+        after = (packed(query.after), *([query.after_repository] if is_global else []))
+    selected = (KIND_NUMBERS[query.kind.KIND], *scope, field, packed(query.where[field]))
+    statement = _SEARCH.format(scope=GLOBAL_SCOPE if is_global else REPOSITORY_NUMBER, conditions=conditions)
+    return statement, (*selected, *after, *filters, query.limit)

@@ -26,6 +26,7 @@ from lading.registry.repositories import review_writes
 from lading.registry.tags.tags import Tags
 from lading_storage.errors import Conflict, Corrupt, ObjectNotFound, TooLarge
 from lading_storage.protocols import Create, Delete, Found, Touch, Write, key_of
+from lading_storage.query import Query
 from lading_storage.records.core import UNVERIFIED, Blob, Key, Link, Manifest, Repository, Tag
 from lading_storage.records.deleted import DeletedManifest, TagEvent, TagHistory
 from lading_storage.stores import Stores
@@ -144,9 +145,8 @@ class BatchRestore:
                 if tag is None or history is None or history.moves > MAX_EVENTS_PER_TAG:
                     continue
                 is_new = all(found[key] is None for key in self._tags.keys(repository, tag.id))
-                events = self._source.metadata.find(
-                    TagEvent, {"tag": tag.id}, repository=repository, limit=MAX_EVENTS_PER_TAG
-                )
+                history_query = Query(TagEvent, {"tag": tag.id}, repository=repository, limit=MAX_EVENTS_PER_TAG)
+                events = self._source.metadata.find(history_query)
                 is_complete = len(events) == history.moves and bool(events) and events[0].digest == tag.digest
                 manifest = Key(Manifest, tag.digest, repository)
                 if is_new and is_complete and found[manifest] is not None:

@@ -17,6 +17,7 @@ from lading.jobs.backup.sync import Sync
 from lading.registry.content.dependencies import is_referenced, required_dependencies_of
 from lading.registry.pagination import find_all, scan_all
 from lading_storage.protocols import Delete, MetadataStore, Replace
+from lading_storage.query import Query
 from lading_storage.records.core import UNVERIFIED, Blob, Key, Link, Manifest, Record, Repository, Tag
 from lading_storage.records.deleted import DeletedManifest
 from lading_storage.records.kinds import KINDS
@@ -64,7 +65,7 @@ class ConsistencyPass:
         """Copy the objects of all blobs; remove blobs whose objects are lost, and all that needs them."""
         lost: list[Blob] = []
         for blob in scan_all(self._copy, Blob):
-            if not self._copy.find(Link, {"id": blob.id}, repository=None, limit=1):
+            if not self._copy.find(Query(Link, {"id": blob.id}, repository=None, limit=1)):
                 self._batch.add(Delete(blob))
                 continue
             current = self._objects.copy(blob)

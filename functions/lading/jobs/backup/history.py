@@ -6,6 +6,7 @@ from lading.jobs.backup.records import BATCH_SIZE, batches, get
 from lading.registry.pagination import find_all
 from lading.registry.retry import retry_on_conflict
 from lading_storage.protocols import Create, MetadataStore, Replace
+from lading_storage.query import Query
 from lading_storage.records.core import Key
 from lading_storage.records.deleted import TagEvent, TagHistory
 
@@ -32,7 +33,7 @@ def restore_history(source: MetadataStore, target: MetadataStore, history: TagHi
 
 def _is_prefix(source: MetadataStore, target: MetadataStore, existing: TagHistory) -> bool:
     """Return whether a history in the target is a prefix of the source's: the source has its last event."""
-    last = target.find(TagEvent, {"tag": existing.id}, repository=existing.repository, limit=1)
+    last = target.find(Query(TagEvent, {"tag": existing.id}, repository=existing.repository, limit=1))
     return bool(last) and last[0].number == existing.moves and get(source, last[0].key) == last[0]
 
 

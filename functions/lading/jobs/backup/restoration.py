@@ -36,6 +36,7 @@ from lading.registry.tags.immutable import ImmutableTags
 from lading.registry.tags.tags import Tags
 from lading_storage.errors import Corrupt, ObjectNotFound
 from lading_storage.protocols import Create, Delete, MetadataStore, Replace, Touch, object_exists
+from lading_storage.query import Query
 from lading_storage.records.core import UNVERIFIED, Blob, Key, Link, Manifest, Record, Repository, Robot, Tag
 from lading_storage.records.deleted import DeletedManifest, DeletedTag, TagEvent, TagHistory
 from lading_storage.records.jobs import Identity
@@ -131,7 +132,7 @@ class Restore:
 
     def _robots(self) -> None:
         """Restore robots into an empty registry; in a registry in use, they may have been revoked since the backup."""
-        in_use = bool(self._metadata.scan(Repository, limit=1))
+        in_use = bool(self._metadata.find(Query(Repository, limit=1)))
         for robot in scan_all(self._source.metadata, Robot):
             if not in_use:
                 self._create_if_absent(robot)
@@ -267,7 +268,7 @@ class Restore:
             found[Key(TagHistory, tag.id, tag.repository)],
             found[Key(DeletedTag, tag.id, tag.repository)],
         )
-        last = self._metadata.find(TagEvent, {"tag": tag.id}, repository=tag.repository, limit=1)
+        last = self._metadata.find(Query(TagEvent, {"tag": tag.id}, repository=tag.repository, limit=1))
         last_digest = (last[0].digest or last[0].before) if last else ""
         if last_digest not in ("", tag.digest) and self._options.immutable_tags.rule(tag.repository, tag.id):
             self._report.immutable_tags_skipped += 1

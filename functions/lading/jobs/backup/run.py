@@ -45,6 +45,7 @@ from lading.registry.identity import identity_of, known_identity
 from lading.registry.pagination import check_advance
 from lading_storage.local.durable_folders import make_durably
 from lading_storage.protocols import MetadataStore
+from lading_storage.query import Query
 from lading_storage.records.core import Blob, Repository
 from lading_storage.stores import Stores
 
@@ -197,7 +198,7 @@ class _Backup:
         while names := self._target.blobs.names("", after=after, limit=NAME_BATCH_SIZE):
             check_advance(after, names)
             for name in names:
-                if not part.find(Blob, {"object": name}, limit=1):
+                if not part.find(Query(Blob, {"object": name}, limit=1)):
                     self._target.blobs.delete(name)
                     self._report.removed += 1
             self._report.done += len(names)

@@ -17,6 +17,7 @@ from lading.jobs.backup.records import BACKED_UP_KINDS, WriteBatch, batches, get
 from lading.registry.content.dependencies import is_referenced
 from lading.registry.pagination import find_all, scan_all
 from lading_storage.protocols import Create, Delete, MetadataStore, Replace
+from lading_storage.query import Query
 from lading_storage.records.core import UNVERIFIED, Blob, Key, Link, R, Record, Repository, Tag
 from lading_storage.records.deleted import TagEvent, TagHistory
 
@@ -131,7 +132,7 @@ class Sync:
         """
         if new == old:
             return
-        last = self._copy.find(TagEvent, {"tag": tag}, repository=repository, limit=1)
+        last = self._copy.find(Query(TagEvent, {"tag": tag}, repository=repository, limit=1))
         copied = last[0].number if last and new and get(self._source, last[0].key) is not None else 0
         if last and not copied:
             for event in find_all(self._copy, TagEvent, {"tag": tag}, repository):

@@ -12,6 +12,7 @@ import requests
 from lading.jobs.doctor.checks import Check, CheckFailed, CheckSkipped
 from lading_storage.errors import StorageError
 from lading_storage.protocols import BlobStore, Create, Delete, MetadataStore
+from lading_storage.query import Query
 from lading_storage.records.core import Upload
 from lading_storage.records.kinds import CROSS_REPOSITORY_FIELDS, KINDS
 
@@ -110,7 +111,7 @@ class StoreChecks:
         """Check that every query across repositories has its index; the queries match nothing."""
         for kind, field in CROSS_REPOSITORY_FIELDS:
             try:
-                self._metadata.find(kind, {field: "lading-doctor"}, repository=None, limit=1)
+                self._metadata.find(Query(kind, {field: "lading-doctor"}, repository=None, limit=1))
             except StorageError as error:
                 raise CheckFailed(f"{kind.KIND} by {field}: {error}", INDEX_REMEDY) from error
         queues = [(kind, kind.QUEUES[0]) for kind in KINDS if kind.QUEUES]

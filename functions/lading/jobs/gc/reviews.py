@@ -19,6 +19,7 @@ from lading.registry.repositories import is_review_due
 from lading.registry.retry import try_to_commit
 from lading_storage.errors import StorageError
 from lading_storage.protocols import Create, MetadataStore, Replace, Write
+from lading_storage.query import Query
 from lading_storage.records.core import REVIEW, Key, Repository
 from lading_storage.records.jobs import Job
 
@@ -91,7 +92,7 @@ class ReviewPhases:
         queued = self._metadata.read([RULES_KEY])[RULES_KEY]
         if queued is not None and queued.rules == rules:
             return ()
-        page = self._metadata.scan(Repository, after=after.id if after else "", limit=PAGE_SIZE)
+        page = self._metadata.find(Query(Repository, after=after.id if after else "", limit=PAGE_SIZE))
         if not page:
             job = replace(queued or Job(id=RULES_KEY.id, created=self._clock()), rules=rules)
             self._commit("", Replace(job) if queued else Create(job))

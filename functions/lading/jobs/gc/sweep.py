@@ -21,6 +21,7 @@ from lading.registry.retry import try_to_commit
 from lading_storage.commit_size import size_of
 from lading_storage.errors import Conflict
 from lading_storage.protocols import Create, Delete, Replace, Write
+from lading_storage.query import Query
 from lading_storage.records.core import HIDDEN, MARKED, Blob, Key, Link, Manifest, Record, Repository, Tag, Upload
 from lading_storage.records.deleted import DeletedLink, DeletedManifest, DeletedTag, TagEvent, TagHistory
 from lading_storage.records.jobs import LastPull
@@ -139,7 +140,7 @@ class Sweeper:
         The commit gives its object to an ended session, so that a crash cannot leave an object without a record.
         """
         for kind in (Link, DeletedLink):
-            if self._metadata.find(kind, {"id": blob.id}, repository=None, limit=1):
+            if self._metadata.find(Query(kind, {"id": blob.id}, repository=None, limit=1)):
                 return self._commit("blobs kept: linked", Replace(replace(blob, state="")))
         key = Key(Upload, blob.object.partition("/")[0])
         session, time = self._metadata.read([key])[key], self._clock()
@@ -163,7 +164,7 @@ class Sweeper:
         while names := self._registry.objects.names(f"{upload.id}/", after=after, limit=100):
             check_advance(after, names)
             for name in names:
-                if not self._metadata.find(Blob, {"object": name}, limit=1):
+                if not self._metadata.find(Query(Blob, {"object": name}, limit=1)):
                     self._registry.objects.delete(name)
                     self._counts["objects removed"] += 1
             after = names[-1]
@@ -188,7 +189,7 @@ class Sweeper:
         Returns:
             What was done, or None if there is more to do.
         """
-        if any(self._metadata.scan(kind, repository.id, limit=1) for kind in (Manifest, Tag)):
+        if any(self._metadata.find(Query(kind, repository=repository.id, limit=1)) for kind in (Manifest, Tag)):
             # By a push that had read the repository before it was deleted.
             live = replace(repository, deleted=None, kept=None, review=self._clock(), looked=False)
             return self._commit("repositories live again", Replace(live))
@@ -203,7 +204,9 @@ class Sweeper:
 
     def _find_tombstone(self, repository: str) -> Tombstone | None:
         """Return any tombstone in a repository, or None."""
-        pages: Iterator[Sequence[Tombstone]] = (self._metadata.scan(kind, repository, limit=1) for kind in TOMBSTONES)
+        pages: Iterator[Sequence[Tombstone]] = (
+            self._metadata.find(Query(kind, repository=repository, limit=1)) for kind in TOMBSTONES
+        )
         return next((tombstone for page in pages for tombstone in page), None)
 
     def _remove_repository(self, repository: Repository) -> str | None:
@@ -249,7 +252,7 @@ class Sweeper:
         if isinstance(tombstone, DeletedTag):
             return None
         where = {"blobs" if isinstance(tombstone, DeletedLink) else "children": tombstone.id}
-        found = self._metadata.find(DeletedManifest, where, repository=tombstone.repository, limit=1)
+        found = self._metadata.find(Query(DeletedManifest, where, repository=tombstone.repository, limit=1))
         return found[0] if found else None
 
     def _keep_if_named(self, link: Link) -> str:

@@ -18,6 +18,7 @@ from lading.registry.lifecycle.delete import TAG_SIZE, Deletion, DeletionItem
 from lading.registry.retry import retry_on_conflict
 from lading_storage.errors import TooLarge
 from lading_storage.protocols import Found, MetadataStore
+from lading_storage.query import Query
 from lading_storage.records.core import Key, Manifest, Tag
 from lading_storage.records.jobs import LastPull
 
@@ -127,7 +128,7 @@ class CleanupDeletion:
         if node.subject and node.subject not in deleted and found[Key(Manifest, node.subject, repository)] is not None:
             return True
         where, limit = {"children": node.digest}, len(deleted) + 1
-        indexes = self._metadata.find(Manifest, where, repository=repository, limit=limit)
+        indexes = self._metadata.find(Query(Manifest, where, repository=repository, limit=limit))
         return any(index.id not in deleted for index in indexes)
 
 

@@ -12,6 +12,7 @@ from lading.registry.lifecycle.dependents import with_attachments
 from lading.registry.pagination import scan_all
 from lading.registry.tags.immutable import ImmutableTags
 from lading_storage.protocols import MetadataStore
+from lading_storage.query import Query
 from lading_storage.records.core import Link, Manifest, Tag
 from lading_storage.records.deleted import DeletedManifest
 from lading_storage.records.jobs import LastPull
@@ -93,7 +94,7 @@ class Inventory:
             return {blob for blob, shared in zip(distinct, pool.map(self._is_shared, distinct), strict=True) if shared}
 
     def _is_shared(self, blob: str) -> bool:
-        return len(self._metadata.find(Link, {"id": blob}, repository=None, limit=2)) > 1
+        return len(self._metadata.find(Query(Link, {"id": blob}, repository=None, limit=2))) > 1
 
 
 class _DeletedParents:

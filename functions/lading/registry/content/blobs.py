@@ -10,6 +10,7 @@ from lading.registry.errors import BLOB_REFERENCED, BLOB_UNKNOWN, RegistryError
 from lading.registry.retry import retry_on_conflict
 from lading_storage.errors import ObjectNotFound, Unavailable
 from lading_storage.protocols import BlobStore, Delete, MetadataStore, Touch, Write
+from lading_storage.query import Query
 from lading_storage.records.core import MARKED, Blob, Key, Link, Manifest
 from lading_storage.records.deleted import DeletedLink, DeletedManifest
 
@@ -98,12 +99,12 @@ class Blobs:
         # Read the link first, its references second: a manifest put in between touches the link, so the commit fails.
         link = self._link_of(repository, digest)
         condition.check(link.id)
-        references = self._metadata.find(Manifest, {"blobs": digest}, repository=repository, limit=10)
+        references = self._metadata.find(Query(Manifest, {"blobs": digest}, repository=repository, limit=10))
         if references:
             raise RegistryError(
                 BLOB_REFERENCED, {"digest": digest, "manifests": [manifest.digest for manifest in references]}
             )
-        if self._metadata.find(DeletedManifest, {"blobs": digest}, repository=repository, limit=1):
+        if self._metadata.find(Query(DeletedManifest, {"blobs": digest}, repository=repository, limit=1)):
             key = Key(DeletedLink, digest, repository)
             self._metadata.commit(blob_links.hide(link, self._metadata.read([key])[key], self._clock()))
         else:
@@ -121,7 +122,7 @@ class Blobs:
             key = Key(Link, digest, source)
             links = [self._metadata.read([key])[key]] if may_pull(source) else []
         else:
-            links = [*self._metadata.find(Link, {"id": digest}, repository=None, limit=100)]
+            links = [*self._metadata.find(Query(Link, {"id": digest}, repository=None, limit=100))]
         # A link that is marked for the sweep does not count: the client pushes the blob, which makes a new link.
         unmarked = (link for link in links if link is not None and link.state != MARKED)
         return next((link for link in unmarked if may_pull(link.repository)), None)

@@ -14,6 +14,7 @@ from lading.registry.content import blob_links
 from lading.registry.errors import MANIFEST_BLOB_UNKNOWN, RegistryError
 from lading.registry.fan_out import query_each
 from lading_storage.protocols import Delete, Found, MetadataStore, Touch, Write
+from lading_storage.query import Query
 from lading_storage.records.core import Blob, Key, Link, Manifest
 from lading_storage.records.deleted import DeletedLink
 
@@ -82,7 +83,7 @@ def _if_undamaged(blob: Blob | None) -> Blob | None:
 
 def is_referenced(metadata: MetadataStore, link: Link, kind: type[Manifest] = Manifest) -> bool:
     """Return whether a manifest of this `kind` in the link's repository references its blob, with one query."""
-    return bool(metadata.find(kind, {"blobs": link.id}, repository=link.repository, limit=1))
+    return bool(metadata.find(Query(kind, {"blobs": link.id}, repository=link.repository, limit=1)))
 
 
 def object_of(found: Found, manifest: Manifest) -> str:
@@ -118,7 +119,9 @@ def deletion_link_writes(
 
     def has_other_reference(digest: str) -> bool:
         where, limit = {"blobs": digest}, deleted_references[digest] + 1
-        return any(each.id not in ids for each in metadata.find(Manifest, where, repository=repository, limit=limit))
+        return any(
+            each.id not in ids for each in metadata.find(Query(Manifest, where, repository=repository, limit=limit))
+        )
 
     writes: list[Write] = []
     existing = [key for key in visible if found[key] is not None]

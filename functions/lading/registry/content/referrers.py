@@ -12,7 +12,8 @@ from lading.registry.pagination import Page
 from lading_storage.digests import algorithm_of, digest_of
 from lading_storage.errors import Corrupt, ObjectNotFound
 from lading_storage.protocols import BlobStore, MetadataStore
-from lading_storage.records.core import Key, Manifest
+from lading_storage.query import Query
+from lading_storage.records.core import Manifest
 
 MAX_REFERRERS: Final = 1_000
 MAX_REFERRERS_SIZE: Final = 4 * 1024 * 1024
@@ -47,8 +48,7 @@ class Referrers:
         """
         if len(artifact_type) > MAX_MEDIA_TYPE_LENGTH:
             return Page([])
-        cursor = Key(Manifest, after, repository) if after else None
-        listed = self._find(repository, subject, artifact_type, cursor)
+        listed = self._find(repository, subject, artifact_type, after)
         sizes = accumulate(manifest.size for manifest in listed[:MAX_REFERRERS])
         count = max(1, sum(size <= MAX_REFERRERS_SIZE for size in sizes))
         found = self._metadata.read([manifest.key for manifest in listed[:count]])
@@ -58,7 +58,7 @@ class Referrers:
             listed[count - 1].id if len(listed) > count else "",
         )
 
-    def _find(self, repository: str, subject: str, artifact_type: str, after: Key[Manifest] | None) -> list[Manifest]:
+    def _find(self, repository: str, subject: str, artifact_type: str, after: str) -> list[Manifest]:
         """Return the records of the referrers: one more than a page holds.
 
         Types are recorded in lower case. An earlier release recorded them as they were pushed, so the requested
@@ -67,9 +67,8 @@ class Referrers:
         manifests: list[Manifest] = []
         for spelling in dict.fromkeys((normalize_media_type(artifact_type), artifact_type)):
             where = {"subject": subject} | ({"artifact_type": spelling} if spelling else {})
-            manifests += self._metadata.find(
-                Manifest, where, repository=repository, after=after, limit=MAX_REFERRERS + 1
-            )
+            query = Query(Manifest, where, repository=repository, after=after, limit=MAX_REFERRERS + 1)
+            manifests += self._metadata.find(query)
         return sorted(manifests, key=lambda manifest: manifest.id)[: MAX_REFERRERS + 1]
 
     def _describe(self, manifest: Manifest) -> Referrer:

@@ -33,6 +33,7 @@ from lading.registry.retry import retry_on_conflict
 from lading_storage.digests import algorithm_of, digest_of
 from lading_storage.errors import Conflict, Corrupt, StorageError
 from lading_storage.protocols import BlobStore, Create, Found, MetadataStore, Replace, object_exists
+from lading_storage.query import Query
 from lading_storage.records.core import Blob, Key, Link, Upload
 
 CHUNK_MIN_LENGTH: Final = 1024 * 1024
@@ -273,7 +274,7 @@ class Uploads:
 
     def _is_blob(self, name: str) -> bool:
         """Return whether an object belongs to a blob."""
-        return bool(self._metadata.find(Blob, {"object": name}, limit=1))
+        return bool(self._metadata.find(Query(Blob, {"object": name}, limit=1)))
 
     def _delete_objects(self, names: Iterable[str]) -> None:
         """Delete objects that no record references. If the store fails, collection deletes them later."""

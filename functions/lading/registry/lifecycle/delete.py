@@ -27,6 +27,7 @@ from lading.registry.tags.tags import Tags
 from lading_storage.commit_size import BATCH_SIZE, size_of
 from lading_storage.errors import Conflict, TooLarge
 from lading_storage.protocols import MAX_CONTENT_SIZE, Create, Delete, Found, MetadataStore, Replace, Touch, Write
+from lading_storage.query import Query
 from lading_storage.records.core import Key, Link, Manifest, Repository, Tag, converted
 from lading_storage.records.deleted import DeletedManifest
 
@@ -231,13 +232,13 @@ class Deletion:
             self._metadata.commit(revive_writes(current, repository, self._clock()))
 
     def _is_live(self, repository: str) -> bool:
-        return any(self._metadata.scan(kind, repository, limit=1) for kind in (Manifest, Tag))
+        return any(self._metadata.find(Query(kind, repository=repository, limit=1)) for kind in (Manifest, Tag))
 
     def _delete_tags(self, repository: str, context: ChangeContext, progress: Callable[[int], None]) -> None:
         """Delete all tags, a page at a time, including those that are pushed meanwhile."""
         cause, deleted, after = deletion_causes.of_repository(repository), 0, ""
         while True:
-            page = self._metadata.scan(Tag, repository, after=after, limit=MAX_BATCH_TAGS)
+            page = self._metadata.find(Query(Tag, repository=repository, after=after, limit=MAX_BATCH_TAGS))
             if not page and not after:
                 return
             if page:
@@ -265,7 +266,7 @@ class Deletion:
     def _delete_unreferenced_manifests(self, repository: str, context: ChangeContext) -> int:
         """Delete, in one pass, the manifests that no index references; return how many manifests it saw."""
         after, seen = "", 0
-        while page := self._metadata.scan(Manifest, repository, after=after, limit=MAX_BATCH_ITEMS):
+        while page := self._metadata.find(Query(Manifest, repository=repository, after=after, limit=MAX_BATCH_ITEMS)):
             check_advance(after, [each.id for each in page])
             with _throttled():
                 retry_on_conflict(partial(self._delete_unreferenced, repository, [each.key for each in page], context))

@@ -28,6 +28,7 @@ from lading.registry.errors import RegistryError
 from lading.registry.fan_out import query_each
 from lading.registry.pagination import find_all, scan_all
 from lading_storage.protocols import MAX_CONTENT_SIZE, MetadataStore
+from lading_storage.query import Query
 from lading_storage.records.core import Key, Manifest, Tag
 from lading_storage.records.jobs import InUseReport
 
@@ -91,7 +92,7 @@ class Dependents:
     def indexes(self, manifest: Manifest) -> list[str]:
         """Return the digests of at most MAX_INDEXES live indexes that reference a manifest."""
         where = {"children": manifest.id}
-        indexes = self._metadata.find(Manifest, where, repository=manifest.repository, limit=MAX_INDEXES)
+        indexes = self._metadata.find(Query(Manifest, where, repository=manifest.repository, limit=MAX_INDEXES))
         return [index.id for index in indexes]
 
     def blocking_indexes(self, manifest: Manifest) -> tuple[list[str], list[Manifest]]:
@@ -123,7 +124,8 @@ class Dependents:
         """Return whether a tag or an index references a manifest."""
         kinds: tuple[tuple[type[Tag | Manifest], str], ...] = ((Tag, "digest"), (Manifest, "children"))
         return any(
-            self._metadata.find(kind, {field: key.id}, repository=key.repository, limit=1) for kind, field in kinds
+            self._metadata.find(Query(kind, {field: key.id}, repository=key.repository, limit=1))
+            for kind, field in kinds
         )
 
     def _referrer_tags(self, repository: str, digest: str) -> dict[str, Tag]:

@@ -29,6 +29,7 @@ from lading.registry.retry import retry_on_conflict
 from lading.registry.tags.tags import Tags
 from lading_storage.errors import TooLarge
 from lading_storage.protocols import Create, Delete, MetadataStore, Touch, Write
+from lading_storage.query import Query
 from lading_storage.records.core import Blob, Key, Manifest, Repository, Tag, converted
 from lading_storage.records.deleted import DeletedLink, DeletedManifest, DeletedTag
 from lading_storage.records.jobs import LastPull
@@ -113,7 +114,7 @@ class Undelete:
             count += len(restored)
         # Tags of live manifests: the deletion of the repository may have been interrupted.
         tags = self._restore_tags(repository, cause, context)
-        relisted = bool(self._metadata.scan(Manifest, repository, limit=1)) and retry_on_conflict(
+        relisted = bool(self._metadata.find(Query(Manifest, repository=repository, limit=1))) and retry_on_conflict(
             lambda: self._relist(repository)
         )
         if not count and not tags and not relisted:
@@ -139,7 +140,7 @@ class Undelete:
             return 0
         where, repository = {"children": tombstone.id}, tombstone.repository
         if tombstone.key.kind is DeletedManifest and self._metadata.find(
-            DeletedManifest, where, repository=repository, limit=1
+            Query(DeletedManifest, where, repository=repository, limit=1)
         ):
             return 0
         self.purge(tombstone)

@@ -91,9 +91,9 @@ def event_writes(
     return [Create(event), Create(counter) if history is None else Replace(replace(counter, version=history.version))]
 
 
-def cursor_at(repository: str, moment: datetime) -> Key[TagEvent]:
-    """Return the cursor after which a listing returns the events up to and including `moment`."""
-    return Key(TagEvent, _inverted_time(moment), repository)
+def cursor_at(moment: datetime) -> str:
+    """Return the id after which a listing returns the events up to and including `moment`."""
+    return _inverted_time(moment)
 
 
 def _stamp(history: TagHistory) -> datetime:

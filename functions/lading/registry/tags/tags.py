@@ -20,6 +20,7 @@ from lading.registry.retry import retry_on_conflict
 from lading.registry.tags import history
 from lading.registry.tags.immutable import ImmutableTags
 from lading_storage.protocols import Create, Delete, Found, MetadataStore, Replace, Touch, Write
+from lading_storage.query import Query
 from lading_storage.records.core import Key, Manifest, Repository, Tag, converted
 from lading_storage.records.deleted import DeletedTag, TagEvent, TagHistory
 
@@ -45,18 +46,15 @@ class Tags:
 
     def names(self, repository: str, after: str, limit: int) -> Page[str]:
         """Return the first `limit` tags after `after`, in lexical order (end-8). Raises NAME_UNKNOWN."""
-        tags = [tag.id for tag in self._metadata.scan(Tag, repository, after=after, limit=limit + 1)]
+        tags = [tag.id for tag in self._metadata.find(Query(Tag, repository=repository, after=after, limit=limit + 1))]
         if not tags:
             self.require(repository)
         return Page(tags[:limit], tags[limit - 1] if 0 < limit < len(tags) else "")
 
     def history(self, repository: str, tag: str, after: str, limit: int) -> Page[TagEvent]:
         """Return the first `limit` events after the id `after`, newest first: of one tag, or of all if `tag` is ""."""
-        if tag:
-            cursor = Key(TagEvent, after, repository) if after else None
-            events = self._metadata.find(TagEvent, {"tag": tag}, repository=repository, after=cursor, limit=limit + 1)
-        else:
-            events = self._metadata.scan(TagEvent, repository, after=after, limit=limit + 1)
+        where = {"tag": tag} if tag else {}
+        events = self._metadata.find(Query(TagEvent, where, repository=repository, after=after, limit=limit + 1))
         return Page(events[:limit], events[limit - 1].id if 0 < limit < len(events) else "")
 
     def require(self, repository: str, *, deleted: bool = False) -> None:
@@ -111,10 +109,9 @@ class Tags:
         if counter is not None and counter.clamped:
             events = find_all(self._metadata, TagEvent, {"tag": tag}, repository)
             return next((event for event in events if event.moved <= moment), None)
-        after = history.cursor_at(repository, moment)
-        return next(
-            iter(self._metadata.find(TagEvent, {"tag": tag}, repository=repository, after=after, limit=1)), None
-        )
+        after = history.cursor_at(moment)
+        last = self._metadata.find(Query(TagEvent, {"tag": tag}, repository=repository, after=after, limit=1))
+        return last[0] if last else None
 
     def delete(
         self, repository: str, name: str, context: ChangeContext = DELETE, condition: Precondition = UNCONDITIONAL

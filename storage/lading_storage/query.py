@@ -1,0 +1,52 @@
+"""Query of the metadata store: what MetadataStore.find selects."""
+
+from collections.abc import Mapping
+from dataclasses import KW_ONLY, dataclass, field, replace
+from typing import Generic
+
+from lading_storage.records.core import R
+from lading_storage.records.kinds import CROSS_REPOSITORY_FIELDS
+
+
+@dataclass(frozen=True, slots=True)
+class Query(Generic[R]):
+    """The first `limit` records of a kind, after the id `after`, that match all values of `where`.
+
+    Sorted by `kind.order`; if `where` has fields, by id; if `repository` is None, in an order of the store's own.
+
+    Attributes:
+        kind: the kind of the records.
+        where: values by field name; empty for all records. A tuple field matches if it contains the value.
+        repository: the repository, "" for records outside repositories, or None to search all repositories.
+        after: the id of the last record of the previous page, which need not exist anymore, or "" for the first page.
+        after_repository: the repository of that record if `repository` is None, else ignored.
+        limit: the maximum number of records.
+    """
+
+    kind: type[R]
+    where: Mapping[str, str] = field(default_factory=dict)
+    _: KW_ONLY
+    repository: str | None = ""
+    after: str = ""
+    after_repository: str = ""
+    limit: int
+
+    def __post_init__(self) -> None:
+        """Refuse a query that no index of a store supports.
+
+        Raises:
+            ValueError: a field of `where` is not in `kind.INDEXED_FIELDS`, or is indexed for the other scope: within
+                a repository, or across repositories (kinds.CROSS_REPOSITORY_FIELDS).
+        """
+        is_global = self.repository is None
+        for name in self.where:
+            is_cross = (self.kind, name) in CROSS_REPOSITORY_FIELDS
+            if name not in self.kind.INDEXED_FIELDS or is_cross != is_global:
+                scope = "across repositories" if is_global else "within a repository"
+                raise ValueError(f"{self.kind.KIND} cannot be searched by {name} {scope}")
+        if is_global and not self.where:
+            raise ValueError(f"{self.kind.KIND} cannot be listed across repositories")
+
+    def after_record(self, last: R) -> "Query[R]":
+        """Return the query of the next page, where `last` is the last record of this one."""
+        return replace(self, after=last.id, after_repository=last.repository)
