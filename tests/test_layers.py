@@ -1,4 +1,4 @@
-"""Imports go one way: entry → app → routes → api → registry → storage. Nobody looks up, and nobody goes around."""
+"""Imports go one way: entry → app → routes → api → surface → registry → storage; no layer looks up or goes around."""
 
 import ast
 from pathlib import Path
@@ -17,6 +17,15 @@ FROM_ROUTES = ("lading.routes", *FROM_APP)
 MAY_NOT_IMPORT = {
     "storage": ("lading", "werkzeug", "flask", "granian", "functions_framework"),
     "functions/lading/registry": ("lading.api", "lading.auth", "lading.jobs", *FROM_ROUTES),
+    "functions/lading/http": (
+        "lading.api",
+        "lading.audit",
+        "lading.auth",
+        "lading.logs",
+        "lading.surface",
+        *FROM_ROUTES,
+    ),
+    "functions/lading/surface": ("lading.api", "lading.jobs", "lading.commands", "google", *FROM_ROUTES),
     "functions/lading/api": ("lading.jobs", "google", *FROM_ROUTES),
     "functions/lading/auth": ("lading.api", "lading.commands", "lading.jobs", "lading.settings", *FROM_ROUTES),
     "functions/lading/commands": ("lading.cli", "main", "lading.api", "lading.routes"),
@@ -32,7 +41,7 @@ MAY_NOT_IMPORT = {
         *FROM_ROUTES,
     ),
     "functions/lading/routes.py": ("lading_storage", *FROM_APP),
-    "functions/lading/app.py": FROM_COMPOSITION,
+    "functions/lading/app.py": ("lading.api", *FROM_COMPOSITION),
     "functions/lading/composition.py": ENTRIES,
     "functions/lading/settings.py": ("lading.registry", "lading.api", "lading_storage", *FROM_APP),
     "emulators": ("lading", "lading_storage"),

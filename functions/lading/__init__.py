@@ -1,6 +1,6 @@
 """Container registry: everything that runs in a Cloud Function or below `lading serve`, and the `lading` command.
 
-A request passes main or serve → app → routes → api → registry → storage; `tests/test_layers.py` keeps this order.
+A request passes main or serve → app → surface → registry → storage; `tests/test_layers.py` keeps this order.
 
 `__version__` is the version of the installed distribution `lading-registry`. The functions' zip contains sources but no
 distribution; there it is `0+` and the digest of the sources (lading.version).

@@ -1,7 +1,7 @@
 """The app: the HTTP interface of a registry, independent of the server.
 
 serve, functions-framework ───┐
-any WSGI server ─▶ __call__ ──┴▶ App.respond ──▶ routes ──▶ api ──▶ registry ──▶ storage
+any WSGI server ─▶ __call__ ──┴▶ App.respond ──▶ surface ──▶ handler ──▶ registry ──▶ storage
 """
 
 import logging
@@ -16,19 +16,16 @@ from urllib.parse import quote
 from werkzeug.wrappers import Request
 
 from lading import routes
-from lading.api import uploads
 from lading.audit import LOGIN_REFUSALS, REFUSALS, Audit
 from lading.auth import credentials
 from lading.auth.access import ON_REPOSITORIES, Action, Authenticator, Caller, Effect
 from lading.auth.bulkhead import Bulkhead
-from lading.auth.scopes import repository as repository_scope
-from lading.http import cors, responses
+from lading.http import cors
 from lading.http.body_slots import BodySlots
 from lading.http.client_address import ClientAddress
 from lading.http.origin import origin
 from lading.http.request_body import RequestBody
 from lading.http.request_checks import RequestChecks
-from lading.http.request_context import RequestContext
 from lading.http.responses import Response
 from lading.http.streaming import MAX_UNSTREAMED_SIZE, ResponseStreams, in_chunks
 from lading.leader import step_down
@@ -43,9 +40,12 @@ from lading.registry.errors import (
     RegistryError,
     denied,
 )
-from lading.registry.names import check_repository, is_repository
+from lading.registry.names import check_repository
 from lading.registry.registry import Registry
 from lading.settings import Settings
+from lading.surface.request_context import RequestContext
+from lading.surface.route import Match
+from lading.surface.surface import Surface
 from lading_storage.errors import StorageError, StoreFull
 
 if TYPE_CHECKING:
@@ -61,22 +61,22 @@ MAX_WAITING_SEARCHES: Final = 8
 """Concurrent listings of repositories, and queued ones: with more, each pull would wait for all of them to release the
 interpreter's lock. A single caller has at most half."""
 
-COMMON_HEADERS: Final = (("Docker-Distribution-API-Version", "registry/2.0"), ("X-Content-Type-Options", "nosniff"))
-
 CLOSE_HEADER: Final = ("Connection", "close")
 """The header of a response to a request with unread bytes, which would be taken for the beginning of the next one."""
 
 STATUSES_WITHOUT_LENGTH: Final = (204, 304)
 """Statuses without content and Content-Length (RFC 9110, section 8.6)."""
 
-BASIC_CHALLENGE: Final = 'Basic realm="Lading", charset="UTF-8"'
-"""The challenge of /v2/token (RFC 7617)."""
-
 log = logging.getLogger("lading")
 
 
 class App:
-    """The HTTP interface of a registry. Thread-safe."""
+    """The HTTP interface of a registry. Thread-safe.
+
+    registry          the registry
+    response_streams  all streamed responses
+    surface_of        returns the surface of a path
+    """
 
     def __init__(
         self,
@@ -98,6 +98,7 @@ class App:
         self._reserve = reserve
         self._read_only = read_only
         self.registry = registry
+        self.surface_of: Callable[[str], Surface] = routes.surface_of
         self._settings = settings
         self._checks = RequestChecks(settings)
         self._authenticator = authenticator
@@ -116,14 +117,16 @@ class App:
         """Return the response to a request. Never raises: every exception becomes an error response."""
         line = AccessLine(request, origin(request.environ, self._settings.trusted_hops))
         body = RequestBody(request, self._settings.body_timeout, self._settings.largest_body, self._drain_slots)
-        response = self._handle(request, body, line)
+        surface = self.surface_of(request.path)
+        response = self._handle(request, body, line, surface)
         if request.method == "HEAD":
             response.content = b""
         authenticated = bool(line.principal) or self._settings.access == "everybody"
-        response = self._as_stream(response, authenticated, line.origin.client, request.environ.get("REMOTE_ADDR", ""))
+        if not self._add_stream(response, authenticated, line.origin.client, request.environ.get("REMOTE_ADDR", "")):
+            response = surface.render_error(RegistryError(UNAVAILABLE), request)
         if self._settings.cors_origins:
             cors.add_headers(self._settings.cors_origins, request.environ, response)
-        response.headers += [*COMMON_HEADERS, ("X-Request-Id", line.origin.id)]
+        response.headers += [*surface.headers, ("X-Request-Id", line.origin.id)]
         if response.status not in STATUSES_WITHOUT_LENGTH:
             response.headers.append(("Content-Length", str(response.size)))
         if body.unread and body.acquire_drain_slot():
@@ -136,49 +139,49 @@ class App:
             response.call_on_close(body.wait)
         return response
 
-    def _as_stream(self, response: Response, authenticated: bool, client: ClientAddress, peer: str) -> Response:
-        """Return the response, streamed unless it is small; or an error where the limits on streams are reached."""
+    def _add_stream(self, response: Response, authenticated: bool, client: ClientAddress, peer: str) -> bool:
+        """Make a response a stream unless it is small; return False where the limits on streams are reached."""
         bytes_in_memory = 0
         if isinstance(response.content, bytes):
             bytes_in_memory = len(response.content)
             if bytes_in_memory <= MAX_UNSTREAMED_SIZE:
-                return response
+                return True
             response.content = in_chunks(response.content)
         stream = self.response_streams.add(response.content, client.network, bytes_in_memory, authenticated, peer)
         if stream is None:
-            return responses.error_response(RegistryError(UNAVAILABLE))
+            return False
         response.content = stream
         response.call_on_close(partial(self.response_streams.remove, stream))
-        return response
+        return True
 
-    def _handle(self, request: Request, body: RequestBody, line: AccessLine) -> Response:
+    def _handle(self, request: Request, body: RequestBody, line: AccessLine, surface: Surface) -> Response:
         """Return the response, and record the decision in the audit log.
 
         An error of a store is temporary (503); any other exception is a defect of Lading (500).
         """
-        match = routes.match(request.method, request.path)
+        match = surface.match(request.method, request.path)
         audit = Audit(line.origin, "HTTP_AUTHORIZATION" not in request.environ)
-        if not match.is_non_blocking or not _authenticates_without_io(request):
+        if not match.route.is_non_blocking or not _authenticates_without_io(request):
             step_down()
         try:
-            self._checks.check(request.environ)
+            surface.check(self._checks, request.environ)
             response = self._authenticate_and_run(request, body, match, audit)
         except RegistryError as error:
-            response = responses.error_response(error)
+            response = surface.render_error(error, request)
             if error.descriptor.status in LOGIN_REFUSALS:
                 self._audit_refused_login(request, audit, error)
             if error.descriptor.status == 401:
-                response.add({"WWW-Authenticate": self._challenge(request, match, bool(error.detail))})
+                response.add(surface.challenge(self._authenticator, match, request, error))
         except StoreFull as error:
             # One line each, without a traceback: a log on the same disk must not fill the space that is freed.
             log.error("%s: %s %s", error, request.method, quote(request.path))
-            response = responses.error_response(RegistryError(STORE_FULL, {"full": error.store}))
+            response = surface.render_error(RegistryError(STORE_FULL, {"full": error.store}), request)
         except StorageError:
             log.exception("a store failed: %s %s", request.method, quote(request.path))
-            response = responses.error_response(RegistryError(UNAVAILABLE))
+            response = surface.render_error(RegistryError(UNAVAILABLE), request)
         except Exception:
             log.exception("a defect: %s %s", request.method, quote(request.path))
-            response = responses.error_response(RegistryError(UNKNOWN))
+            response = surface.render_error(RegistryError(UNKNOWN), request)
         line.principal = audit.principal
         if match.writes or response.status in REFUSALS:
             audit.decision(match.audit_action, match.name, match.last_segment, response.status)
@@ -190,11 +193,11 @@ class App:
         if user is not None and (error.descriptor.status == 429 or not error.detail):
             audit.record_login_attempt(user)
 
-    def _authenticate_and_run(self, request: Request, body: RequestBody, match: routes.Match, audit: Audit) -> Response:
+    def _authenticate_and_run(self, request: Request, body: RequestBody, match: Match, audit: Audit) -> Response:
         """Authenticate and authorize the caller, check the repository's name, and run the handler."""
         if self._read_only and match.writes:
             raise RegistryError(UNSUPPORTED._replace(message=self._read_only))
-        authorization = "" if match.is_unauthenticated else request.environ.get("HTTP_AUTHORIZATION", "")
+        authorization = "" if match.route.ignores_credentials else request.environ.get("HTTP_AUTHORIZATION", "")
         caller = self._authenticator.authenticate(authorization, audit.origin.client)
         audit.principal = caller.principal
         action = match.route.action
@@ -215,16 +218,9 @@ class App:
             match.name,
             match.last_segment,
         )
-        try:
-            return self._run_handler(match, context)
-        except RegistryError as error:
-            if error.upload is None:
-                raise
-            response = responses.error_response(error)
-            uploads.add_session_headers(context, error.upload, response)
-            return response
+        return self._run_handler(match, context)
 
-    def _run_handler(self, match: routes.Match, context: RequestContext) -> Response:
+    def _run_handler(self, match: Match, context: RequestContext) -> Response:
         """Run the handler; retry a deletion for which the disk has no space with the reserve."""
         try:
             return match.route.handler(context)
@@ -240,7 +236,7 @@ class App:
             raise RegistryError(TOO_MANY_UPLOADS)
         body.call_on_close(partial(self._slots.release, principal))
 
-    def _authorize(self, caller: Caller, match: routes.Match) -> None:
+    def _authorize(self, caller: Caller, match: Match) -> None:
         """Check that the caller may perform the action of the route.
 
         Raises:
@@ -253,19 +249,6 @@ class App:
             raise denied(required.permission, required.resource)
         if effect is Effect.UNDETERMINED:
             raise RegistryError(UNAUTHORIZED, {"scope": match.scope})
-
-    def _challenge(self, request: Request, match: routes.Match, valid: bool) -> str:
-        """Return the WWW-Authenticate header: where to get a token, and whether the present one is `valid`."""
-        if match.route.action is Action.NONE:
-            return BASIC_CHALLENGE
-        scopes = [match.scope]
-        source = request.args.get("from", "")
-        if "mount" in request.args and is_repository(source):
-            scopes.append(str(repository_scope(source, ["pull"])))
-        error = (
-            "" if "HTTP_AUTHORIZATION" not in request.environ else "insufficient_scope" if valid else "invalid_token"
-        )
-        return self._authenticator.challenge(" ".join(filter(None, scopes)), error)
 
 
 def request_of(environ: "WSGIEnvironment") -> Request:

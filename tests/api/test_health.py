@@ -48,7 +48,7 @@ def test_options_say_what_a_path_takes_and_look_nothing_up(guarded: Server) -> N
             assert "Content-Length" not in response.headers
             assert "Access-Control-Allow-Origin" not in response.headers
     assert guarded.request("OPTIONS", "/nothing")[0].status == 404
-    assert guarded.request("GET", "*")[0].status == 404
+    assert guarded.request("GET", "*")[0].status == 405
 
 
 def test_a_slash_at_the_end_of_a_listing_changes_nothing(client: Client) -> None:

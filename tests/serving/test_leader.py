@@ -13,7 +13,7 @@ from lading.auth.authenticator import OpenAuthenticator
 from lading.http.client_address import ClientAddress
 from lading.leader import Leader, is_leader, step_down
 from lading.registry.registry import Registry
-from lading.routes import NON_BLOCKING_HANDLERS, ROUTES
+from lading.routes import all_routes
 from lading_storage.digests import digest_of
 from lading_storage.protocols import MAX_CONTENT_SIZE, Replace
 from lading_storage.records.core import Key, Manifest, Tag
@@ -152,8 +152,8 @@ def test_a_pull_by_tag_is_answered_by_the_leader(client: Client, leader: LeaderC
 def test_each_handler_that_the_leader_runs_is_tried() -> None:
     tried = {
         route.handler
-        for route in ROUTES
+        for route in all_routes()
         for method, target, _ in REQUESTS
-        if method in route.methods and route.path.fullmatch(target)
+        if method in route.method_set and route.pattern.fullmatch(target)
     }
-    assert tried >= NON_BLOCKING_HANDLERS
+    assert tried >= {route.handler for route in all_routes() if route.is_non_blocking} != set()

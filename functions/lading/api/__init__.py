@@ -1,4 +1,4 @@
-"""The endpoints of the distribution-spec and Lading's own: HTTP in front of the registry, one module per topic.
+"""Surfaces: the distribution API, Lading's own management API, health checks; and their handlers, a module per topic.
 
 Handlers know HTTP and contain no rules of the registry.
 """

@@ -6,12 +6,12 @@ from typing import Final
 from lading.http.byteranges import byteranges
 from lading.http.preconditions import precondition_of, require_match
 from lading.http.ranges import requested
-from lading.http.request_context import RequestContext
 from lading.http.responses import Response
 from lading.leader import step_down
 from lading.registry.changes import Change
 from lading.registry.errors import BLOB_UNKNOWN
 from lading.registry.names import check_digest
+from lading.surface.request_context import RequestContext
 from lading_storage.records.core import Link
 
 CONTENT_TYPE: Final = "application/octet-stream"
@@ -26,7 +26,7 @@ def get(context: RequestContext) -> Response:
     check_digest(context.last_segment, BLOB_UNKNOWN)
     # A client that sends HEAD may skip an upload, so blobs that may be collected soon count as missing.
     link = context.registry.blobs.get(context.name, context.last_segment, for_reuse=context.request.method == "HEAD")
-    require_match(context, link.id)
+    require_match(context.request, link.id)
     headers = {"Docker-Content-Digest": link.id, "ETag": f'"{link.id}"', "Accept-Ranges": "bytes"}
     if context.client_has_digest(link.id):
         return Response(304, headers)
@@ -41,7 +41,7 @@ def get(context: RequestContext) -> Response:
 def delete(context: RequestContext) -> Response:
     """end-10: make a blob invisible in this repository, if the preconditions hold (If-Match, If-None-Match)."""
     check_digest(context.last_segment, BLOB_UNKNOWN)
-    context.registry.blobs.delete(context.name, context.last_segment, precondition_of(context))
+    context.registry.blobs.delete(context.name, context.last_segment, precondition_of(context.request))
     context.audit.record_change(Change("blob-deleted", context.last_segment))
     return Response(202)
 

@@ -19,11 +19,11 @@ anonymous. Paginated like tags: `n`, `last`, and a Link; a page of fewer than `n
 from typing import Any
 
 from lading.auth.access import Action
-from lading.http.request_context import RequestContext, add_next_link, page_size, start_after
 from lading.http.responses import Response, json_response
 from lading.registry.errors import QUERY_INVALID, RegistryError
 from lading.registry.names import check_tag
 from lading.registry.tags.history import is_event_id
+from lading.surface.request_context import RequestContext, add_next_link, page_size, start_after
 from lading_storage.records.deleted import TagEvent
 
 

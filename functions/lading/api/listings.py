@@ -4,11 +4,11 @@ from typing import Any
 
 from lading.api import catalog
 from lading.auth import cursors, patterns
-from lading.http.request_context import RequestContext, add_next_link, page_size, start_after
 from lading.http.responses import Response, json_response
 from lading.registry.content.manifest_format import OCI_INDEX
 from lading.registry.content.referrers import Referrer
 from lading.registry.names import check_digest, check_subject
+from lading.surface.request_context import RequestContext, add_next_link, page_size, start_after
 
 
 def tags(context: RequestContext) -> Response:

@@ -4,13 +4,13 @@ from collections.abc import Iterator
 
 from lading.api import history
 from lading.http.preconditions import precondition_of, require_match
-from lading.http.request_context import RequestContext
 from lading.http.responses import Response
 from lading.leader import step_down
 from lading.registry.changes import Change
 from lading.registry.content.manifests import MAX_MANIFEST, Put
 from lading.registry.errors import MANIFEST_TOO_LARGE, MANIFEST_UNKNOWN, TOO_MANY_TAGS, RegistryError
 from lading.registry.names import check_tag, is_digest_reference, parse_as_of
+from lading.surface.request_context import RequestContext
 from lading_storage.records.core import Manifest, Tag
 
 MAX_TAGS = 100
@@ -31,7 +31,7 @@ def get(context: RequestContext) -> Response:
     manifest = context.registry.manifests.find(
         context.name, context.last_segment, intact=intact, only_present=only_present
     )
-    require_match(context, manifest.digest)
+    require_match(context.request, manifest.digest)
     if context.request.method == "GET" and context.registry.last_pulls.is_due(context.name, manifest.digest):
         # Written before the response: afterwards Cloud Run allocates no CPU.
         step_down()
@@ -70,7 +70,7 @@ def put(context: RequestContext) -> Response:
         content_type=context.request.headers.get("Content-Type", ""),
         digest=context.last_segment if by_digest else "",
         tags=tags if by_digest else [context.last_segment, *tags],
-        condition=precondition_of(context),
+        condition=precondition_of(context.request),
     )
     manifest = context.registry.manifests.put(context.name, put, context.change_context("push"))
     context.audit.record_change(Change("manifest-pushed", manifest.digest, tuple(dict.fromkeys(put.tags))))
@@ -90,7 +90,7 @@ def delete(context: RequestContext) -> Response:
         _delete_manifest(context)
     else:
         digest = context.registry.tags.delete(
-            context.name, context.last_segment, context.change_context("delete"), precondition_of(context)
+            context.name, context.last_segment, context.change_context("delete"), precondition_of(context.request)
         )
         context.audit.record_change(Change("tag-deleted", digest, (context.last_segment,)))
     return Response(202)
@@ -105,7 +105,7 @@ def _delete_manifest(context: RequestContext) -> None:
             context.last_segment,
             context.change_context("delete"),
             deleted.append,
-            precondition_of(context),
+            precondition_of(context.request),
         )
     finally:
         if deleted:

@@ -13,9 +13,9 @@ from lading.audit import LOGIN_REFUSALS
 from lading.auth import scopes
 from lading.auth.access import Caller
 from lading.http import responses
-from lading.http.request_context import RequestContext
 from lading.http.responses import Response, json_response
 from lading.registry.errors import TOKEN_REQUEST_INVALID, UNAUTHORIZED, UNAVAILABLE, RegistryError
+from lading.surface.request_context import RequestContext
 
 MAX_FORM_SIZE: Final = 64 * 1024
 """Maximum bytes of a form."""

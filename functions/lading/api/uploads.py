@@ -19,13 +19,13 @@ from typing import Final
 from lading.auth import patterns
 from lading.auth.access import Action, Effect
 from lading.http.ranges import chunk
-from lading.http.request_context import RequestContext
-from lading.http.responses import Response
+from lading.http.responses import Response, error_response
 from lading.registry.changes import Change
 from lading.registry.content.blobs import PullPredicate
 from lading.registry.content.uploads import CHUNK_MIN_LENGTH, Body
 from lading.registry.errors import DIGEST_INVALID, UNAUTHORIZED, RegistryError
 from lading.registry.names import check_digest, is_repository
+from lading.surface.request_context import RequestContext
 from lading_storage.digests import ALGORITHMS
 from lading_storage.records.core import Upload
 
@@ -57,7 +57,10 @@ def status(context: RequestContext) -> Response:
 def append(context: RequestContext) -> Response:
     """end-5: add a chunk, or a stream, to a session."""
     id, offset = _session(context)
-    upload = context.registry.uploads.append(context.name, id, _body(context, offset), context.caller.principal)
+    try:
+        upload = context.registry.uploads.append(context.name, id, _body(context, offset), context.caller.principal)
+    except RegistryError as error:
+        return _refused(context, error)
     context.audit.record_change(Change("upload-appended", session=upload.id))
     return Response(202, _progress(context, upload))
 
@@ -67,7 +70,10 @@ def finish(context: RequestContext) -> Response:
     digest = context.request.args.get("digest", "")
     check_digest(digest)
     id, offset = _session(context)
-    context.registry.uploads.finish(context.name, id, digest, _body(context, offset), context.caller.principal)
+    try:
+        context.registry.uploads.finish(context.name, id, digest, _body(context, offset), context.caller.principal)
+    except RegistryError as error:
+        return _refused(context, error)
     context.audit.record_change(Change("blob-pushed", digest, session=id))
     return _created(context, digest)
 
@@ -80,9 +86,16 @@ def cancel(context: RequestContext) -> Response:
     return Response(204)
 
 
-def add_session_headers(context: RequestContext, upload: Upload, response: Response) -> None:
-    """Add the progress of the session to the response to a refused chunk, so that the client can continue there."""
-    response.add(_progress(context, upload))
+def _refused(context: RequestContext, error: RegistryError) -> Response:
+    """Return the response to a refused chunk with the progress of its session, so that the client can continue there.
+
+    Raises the error again where it names no session.
+    """
+    if error.upload is None:
+        raise error
+    response = error_response(error)
+    response.add(_progress(context, error.upload))
+    return response
 
 
 def _mount(context: RequestContext) -> Response | None:

@@ -1,9 +1,9 @@
 """The API version check, and the version of the registry."""
 
 from lading.auth.authenticator import OpenAuthenticator
-from lading.http.request_context import RequestContext
 from lading.http.responses import Response, json_response
 from lading.registry.errors import UNAUTHORIZED, RegistryError
+from lading.surface.request_context import RequestContext
 from lading.version import source_version
 
 

@@ -8,8 +8,8 @@ import re
 from typing import Final
 
 from werkzeug.datastructures import ETags
+from werkzeug.wrappers import Request
 
-from lading.http.request_context import RequestContext
 from lading.registry.content.preconditions import ANY, UNCONDITIONAL, Precondition
 
 _TAG: Final = r'(?:(?:W/)?"[^"]*"|[^\s",*]+)'
@@ -17,34 +17,34 @@ _TAGS: Final = re.compile(rf"\s*{_TAG}(?:\s*,\s*{_TAG})*\s*")
 """A list of entity tags; tags without quotation marks are accepted as well."""
 
 
-def precondition_of(context: RequestContext) -> Precondition:
+def precondition_of(request: Request) -> Precondition:
     """Return the precondition of a write on the manifest or blob that the path names."""
-    environ = context.request.environ
+    environ = request.environ
     match, none_match = environ.get("HTTP_IF_MATCH"), environ.get("HTTP_IF_NONE_MATCH")
     if match is None and none_match is None:
         return UNCONDITIONAL
     return Precondition(
-        match=None if match is None else _match(context, match),
-        none_match=frozenset() if none_match is None else _none_match(context, none_match),
+        match=None if match is None else _match(request, match),
+        none_match=frozenset() if none_match is None else _none_match(request, none_match),
     )
 
 
-def require_match(context: RequestContext, digest: str) -> None:
+def require_match(request: Request, digest: str) -> None:
     """Check the If-Match of a read of the content with this digest. Raises PRECONDITION_FAILED."""
-    header = context.request.environ.get("HTTP_IF_MATCH")
+    header = request.environ.get("HTTP_IF_MATCH")
     if header is not None:
-        Precondition(match=_match(context, header)).check(digest)
+        Precondition(match=_match(request, header)).check(digest)
 
 
-def _match(context: RequestContext, header: str) -> frozenset[str]:
+def _match(request: Request, header: str) -> frozenset[str]:
     if header.strip() == ANY:
         return frozenset([ANY])
     # A weak entity tag never matches in a strong comparison.
-    return _digests(context.request.if_match, weak=False) if _TAGS.fullmatch(header) else frozenset()
+    return _digests(request.if_match, weak=False) if _TAGS.fullmatch(header) else frozenset()
 
 
-def _none_match(context: RequestContext, header: str) -> frozenset[str]:
-    return _digests(context.request.if_none_match, weak=True) if _TAGS.fullmatch(header) else frozenset([ANY])
+def _none_match(request: Request, header: str) -> frozenset[str]:
+    return _digests(request.if_none_match, weak=True) if _TAGS.fullmatch(header) else frozenset([ANY])
 
 
 def _digests(tags: ETags, *, weak: bool) -> frozenset[str]:
