@@ -1,12 +1,15 @@
 """Responses with several ranges: multipart/byteranges (RFC 9110, section 14.6).
 
 Each part is a header and the bytes of one range, in the order of the request. Only the headers are in memory, and small
-parts that are sent together. A range is opened once the previous one has been read, except for the first, so that a
-missing blob still becomes an error status.
+parts that are sent together. Near ranges are opened together, since each opening is a request to the store. They are
+opened once the previous ones have been read, except for the first, so that a missing blob still becomes an error
+status.
 """
 
+import contextlib
 import secrets
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from itertools import pairwise
 from typing import Final, NamedTuple
 
 OpenRange = Callable[[int, int], Iterator[bytes]]
@@ -14,6 +17,10 @@ OpenRange = Callable[[int, int], Iterator[bytes]]
 
 MIN_CHUNK_SIZE: Final = 32 * 1024
 """Minimum bytes of a chunk, except for the last: to pass one to the server costs more than to join small ones."""
+
+MAX_GAP: Final = 64 * 1024
+"""Maximum bytes between two ranges that are opened together: reading these bytes from Cloud Storage takes less than a
+tenth of the time of another request."""
 
 _BOUNDARY_BYTES: Final = 16
 
@@ -48,16 +55,57 @@ def byteranges(ranges: Sequence[tuple[int, int]], total: int, part_type: str, op
     end = f"--{boundary}--\r\n".encode()
     # Each part ends with CRLF.
     size = sum(len(header) + stop - start + 2 for header, (start, stop) in zip(headers, ranges, strict=True)) + len(end)
-    first = open(*ranges[0])
+    groups = _near(ranges)
+    first = open(groups[0][0][0], groups[0][-1][1])
 
     def parts() -> Iterator[bytes]:
-        for index, (header, (start, stop)) in enumerate(zip(headers, ranges, strict=True)):
-            yield header
-            yield from open(start, stop) if index else first
-            yield b"\r\n"
+        part_headers = iter(headers)
+        for number, group in enumerate(groups):
+            opened = open(group[0][0], group[-1][1]) if number else first
+            with contextlib.closing(_Chunks(opened, group[0][0])) as chunks:
+                for start, stop in group:
+                    yield next(part_headers)
+                    yield from chunks.read(start, stop)
+                    yield b"\r\n"
         yield end
 
     return ByteRanges(f"multipart/byteranges; boundary={boundary}", size, _coalesced(parts()))
+
+
+def _near(ranges: Sequence[tuple[int, int]]) -> list[list[tuple[int, int]]]:
+    """Return the ranges in groups, those with at most MAX_GAP bytes between them in one."""
+    groups = [[ranges[0]]]
+    for (_, stop), each in pairwise(ranges):
+        if each[0] - stop <= MAX_GAP:
+            groups[-1].append(each)
+        else:
+            groups.append([each])
+    return groups
+
+
+class _Chunks:
+    """The chunks of one opening, from which ascending ranges are read."""
+
+    def __init__(self, chunks: Iterator[bytes], offset: int) -> None:
+        """Read from `chunks`, the first of which begins at `offset`."""
+        self._chunks = chunks
+        self._offset = offset
+        self._rest = memoryview(b"")
+
+    def read(self, start: int, stop: int) -> Iterator[bytes]:
+        """Yield the bytes of a range, and discard those before it."""
+        while self._offset < stop:
+            chunk = self._rest or memoryview(next(self._chunks))
+            end = min(len(chunk), stop - self._offset)
+            if found := bytes(chunk[max(0, start - self._offset) : end]):
+                yield found
+            self._rest = chunk[end:]
+            self._offset += end
+
+    def close(self) -> None:
+        """Close the opening."""
+        if isinstance(self._chunks, Generator):
+            self._chunks.close()
 
 
 def _coalesced(chunks: Iterable[bytes]) -> Iterator[bytes]:
