@@ -61,8 +61,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(arguments: Sequence[str] | None) -> int:
     parsed = _parsed(sys.argv[1:] if arguments is None else arguments)
     command: Command = parsed.command
-    config = getattr(parsed, "config", "")
-    return command(parsed, settings.load_settings(options=given_options(parsed), config=config)) or exit_status.OK
+    if not parsed.uses_settings:
+        # A broken configuration must not keep a person from help.
+        return command(parsed, settings.load_settings({}, config=os.devnull)) or exit_status.OK
+    loaded = settings.load_settings(options=given_options(parsed), config=parsed.config)
+    return command(parsed, loaded) or exit_status.OK
 
 
 def _reason(error: Exception) -> str:
@@ -99,7 +102,9 @@ def _logs_json(arguments: Sequence[str]) -> bool:
 
 def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
     # A cold start in the cloud imports no other command, which would add a tenth to its CPU time.
-    return _parser({SERVE: [SERVE]} if arguments[:1] == [SERVE] else GROUPS).parse_args(arguments)
+    parsed = _parser({SERVE: [SERVE]} if arguments[:1] == [SERVE] else GROUPS).parse_args(arguments)
+    parsed.arguments = list(arguments)
+    return parsed
 
 
 class _PrintVersion(argparse.Action):

@@ -57,12 +57,13 @@ def open_blobs(url: str, hmac_key: Path | None = None, cdn_key: Path | None = No
     raise SettingsError(f"a blob store is file:///FOLDER or gs://BUCKET, not {url}")
 
 
-def open_metadata(url: str, create: bool = True) -> MetadataStore:
+def open_metadata(url: str, create: bool = True, upgrade: bool = True) -> MetadataStore:
     """Open the metadata store at `url`.
 
     Args:
         url: sqlite:///FILE or firestore://PROJECT/DATABASE.
         create: whether a missing store is created.
+        upgrade: whether a file of an earlier release is upgraded.
 
     Raises:
         SettingsError: the URL is invalid.
@@ -78,7 +79,7 @@ def open_metadata(url: str, create: bool = True) -> MetadataStore:
 
             path = local_path(url, "sqlite")
             try:
-                return open_sqlite(path, create)
+                return open_sqlite(path, create, upgrade)
             except ForeignStore as error:
                 raise ForeignStore(f"{error}, and no registry; use another --data FOLDER") from None
             except StoreNotFound:

@@ -1,10 +1,11 @@
 """lading.toml: where a configuration is found, and what it sets.
 
 It is the first of: the file of --config; LADING_CONFIG, which is a path, a gs:// URL or the text itself; lading.toml in
-the data folder; lading.toml in the current folder. The others are not read. Options and LADING_* variables override
-single values.
+the data folder; lading.toml in the current folder. The others are not read: a file that was found, not named, must not
+lead to a data folder with a file of its own. Options and LADING_* variables override single values.
 """
 
+import contextlib
 import difflib
 import json
 import os
@@ -15,10 +16,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from lading.setting import Setting
+from lading.setting_values import expand_home
 from lading.terminal_text import escape
 
 FILE: Final = "lading.toml"
 VARIABLE: Final = "LADING_CONFIG"
+DATA: Final = "data"
+"""The option of the data folder."""
 
 MAX_SIZE: Final = 2**20
 """Maximum characters of a configuration in a file."""
@@ -49,17 +53,21 @@ class ConfigFile:
 NO_CONFIG: Final = ConfigFile("", None, {})
 
 
-def find_config(option: str, environment: Mapping[str, str], data: Path, settings: Sequence[Setting]) -> ConfigFile:
+def find_config(
+    option: str, environment: Mapping[str, str], data: str, settings: Sequence[Setting], default: bool = False
+) -> ConfigFile:
     """Find and read the configuration.
 
     Args:
         option: the value of --config, or "".
         environment: may have LADING_CONFIG.
-        data: the data folder, as options and variables have it.
+        data: the path of the data folder, as options and variables have it.
         settings: all settings that there are.
+        default: whether `data` is the default, which the configuration may change.
 
     Raises:
-        ConfigError: a configuration was named and cannot be read, or one has unknown or wrong entries.
+        ConfigError: a configuration was named and cannot be read; one has unknown or wrong entries; or one was found
+            that leads to another data folder, whose own configuration would not be read.
     """
     named = option or environment.get(VARIABLE, "")
     if not option and ("\n" in named or "=" in named) and not os.path.lexists(named):
@@ -67,12 +75,45 @@ def find_config(option: str, environment: Mapping[str, str], data: Path, setting
     if named.startswith("gs://"):
         return parse_config(_read_object(named), named, None, settings)
     if named:
-        return read_config(Path(named), settings)
-    for folder in (data, Path()):
-        # A dangling link or a folder is an error: rules that it should set must not be left out silently.
-        if os.path.lexists(folder / FILE):
-            return read_config(folder / FILE, settings)
+        return read_config(_folder(named), settings)
+    folder = _folder(data)
+    # A dangling link or a folder is an error: rules that it should set must not be left out silently.
+    if os.path.lexists(folder / FILE):
+        found = read_config(folder / FILE, settings)
+        _refuse_other_folder(found, folder)
+        return found
+    if os.path.lexists(FILE):
+        found = read_config(Path(FILE), settings)
+        if default:
+            _refuse_second_file(found)
+        return found
     return NO_CONFIG
+
+
+def _refuse_other_folder(found: ConfigFile, data: Path) -> None:
+    """Raise ConfigError where a data folder's own file sets another data folder."""
+    other = found.texts.get(DATA)
+    if other and _folder(other).resolve() != data.resolve():
+        raise ConfigError(
+            f"{found.name} is the configuration of the data folder {data}, and sets data to {other}: remove that entry,"
+            f" or use --data {other}"
+        )
+
+
+def _refuse_second_file(found: ConfigFile) -> None:
+    """Raise ConfigError where the current folder's file sets a data folder that has another file."""
+    second = _folder(found.texts.get(DATA, "")) / FILE
+    if os.path.lexists(second) and second.resolve() != Path(FILE).resolve():
+        raise ConfigError(
+            f"{found.name} sets the data folder, which has a configuration of its own, {second}: merge the two, or name"
+            " the one to read with --config"
+        )
+
+
+def _folder(text: str) -> Path:
+    with contextlib.suppress(ValueError):
+        text = expand_home(text)
+    return Path(text)
 
 
 def read_config(path: Path, settings: Sequence[Setting]) -> ConfigFile:
@@ -100,7 +141,9 @@ def parse_config(text: str, name: str, folder: Path | None, settings: Sequence[S
         by_section.setdefault(each.section, {})[each.key] = each
     texts: dict[str, str] = {}
     for section, table in tables.items():
-        if section not in by_section or not isinstance(table, dict):
+        if section in by_section and not isinstance(table, dict):
+            raise ConfigError(f"{name}: {section} is a section; write [{section}] on a line, and its settings below it")
+        if section not in by_section:
             raise ConfigError(f"{name}: there is no section [{section}]{_meant(section, by_section, settings)}")
         for key, value in table.items():
             if key not in by_section[section]:
@@ -142,8 +185,10 @@ def _text(value: Any, place: str, setting: Setting, folder: Path | None) -> str:
 
 def _path(text: str, setting: Setting, folder: Path | None) -> str:
     """Return a path as it is from the configuration's folder, and any other text as it is."""
-    is_path = setting.is_path and text and folder is not None and not text.lstrip().startswith("[")
-    return str(folder / text) if is_path and folder is not None else text
+    if not setting.is_path or not text or text.lstrip().startswith("["):
+        return text
+    # The settings expand a home folder.
+    return text if folder is None or text.startswith("~") else str(folder / text)
 
 
 def _read_object(url: str) -> str:

@@ -44,6 +44,16 @@ def file(text: str) -> Path | None:
     return Path(text) if text else None
 
 
+def expand_home(path: str) -> str:
+    """Return a path with `~` or `~USER` at its beginning as the home folder. Raises ValueError."""
+    if not path.startswith("~"):
+        return path
+    try:
+        return str(Path(path).expanduser())
+    except RuntimeError:
+        raise ValueError("begins with a home folder that is known") from None
+
+
 def public_url(text: str) -> str:
     """Return an address that clients see, without a slash at its end. Raises ValueError."""
     parts = urlsplit(text)
@@ -114,6 +124,16 @@ def duration(text: str) -> timedelta:
     if not found:
         raise ValueError("is a time such as 90d, 12h or 30m")
     return timedelta(**{UNITS[found[2]]: int(found[1])})
+
+
+def format_duration(value: timedelta) -> str:
+    """Return a time as `duration` parses it, in the largest unit that gives a whole number."""
+    seconds = int(value.total_seconds())
+    for unit, word in UNITS.items():
+        count, rest = divmod(seconds, int(timedelta(**{word: 1}).total_seconds()))
+        if not rest and (count or unit == "s"):
+            return f"{count}{unit}"
+    return f"{seconds}s"
 
 
 def interval(text: str) -> timedelta | None:

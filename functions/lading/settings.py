@@ -293,7 +293,8 @@ def load_settings(
     """
     given = SettingTexts(environment, options or {}, NO_CONFIG)
     try:
-        found = find_config(config, environment, Path(given.of(DATA)[0]), SETTINGS)
+        data, source = given.of(DATA)
+        found = find_config(config, environment, data, SETTINGS, default=source == DEFAULT)
         return _parse(replace(given, config=found), environment)
     except ConfigError as error:
         raise SettingsError(str(error)) from None
@@ -317,7 +318,7 @@ def _value(declared: Setting, text: str, source: str, values: Mapping[str, Any])
     if not text and declared.derived:
         return declared.derived(values["data"])
     try:
-        return declared.parse(text)
+        return declared.parse(parse.expand_home(text) if declared.is_path else text)
     except ValueError as error:
         raise SettingsError(f"{source} {error}, not {escape(text[:80])}") from None
 

@@ -1,4 +1,10 @@
-"""Text for a terminal: none that a client or a file wrote can control it, or forge a line."""
+"""Text for a terminal: none that a client or a file wrote can control it, or forge a line, and its width there."""
+
+import unicodedata
+from typing import Final
+
+WIDE: Final = ("W", "F")
+"""The classes of East Asian width whose characters take two cells (Unicode Standard Annex 11)."""
 
 
 def escape(text: str) -> str:
@@ -6,3 +12,16 @@ def escape(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
+
+
+def text_width(text: str) -> int:
+    """Return the cells that a text takes in a terminal: two for wide characters, none for combining ones."""
+    if text.isascii():
+        return len(text)
+    return sum(_character_width(each) for each in text)
+
+
+def _character_width(character: str) -> int:
+    if unicodedata.category(character) in ("Mn", "Me"):
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in WIDE else 1

@@ -38,6 +38,21 @@ def test_what_is_no_reference_is_refused(reference: str) -> None:
         parse_reference(reference)
 
 
+@pytest.mark.parametrize(
+    "reference",
+    ["hello world", "Team/App", "\x1b[31m", "https://x.y/", "a//b", "-x/y z:v1", "host:99x/app", "…"],
+)
+def test_nonsense_is_not_reported_but_stays_where_an_earlier_release_took_it(reference: str) -> None:
+    with pytest.raises(InUseReportError, match="neither a digest nor a reference"):
+        normalize_references([reference])
+    in_use_locations([InUseReport(id="c", references=("hello world",), reported=NOW)], "team/app", [node("a", "v1")])
+
+
+def test_references_with_a_host_and_a_scheme_are_reported() -> None:
+    references = (f"docker-pullable://r.example:5000/a/b@{HERE}", "[::1]:5000/app:v1", "localhost/app", "my_app:v1")
+    assert normalize_references(references) == tuple(sorted(references))
+
+
 def test_a_report_is_sorted_and_has_bounds() -> None:
     assert normalize_references(["b", "\n", " a \n", "b"]) == ("a", "b")
     for too_much in ([], [" "], [f"app:v{number}" for number in range(MAX_REFERENCES + 1)], ["a" * 500_001]):

@@ -8,13 +8,16 @@ from typing import Any
 import pytest
 
 from lading import cli
+from lading.commands.options import MIN_PREFIX
 from lading.registry.change_context import ChangeContext
 from lading.registry.content.manifests import Put
 from lading.registry.registry import Registry
 from lading_storage.digests import digest_of
+from lading_storage.protocols import MAX_CONTENT_SIZE
 from lading_storage.stores import Stores
 from tests.commands.tables import json_rows, table
 from tests.support import images
+from tests.support.object_damage import damage, scrub
 from tests.support.registry_pushes import push_blob, push_image, push_manifest
 
 Run = Callable[..., str]
@@ -79,7 +82,9 @@ def test_repositories_are_listed_by_pages(registry: Registry, run: Run, capsys: 
     assert cli.main(["ls", "--json", "--limit", "2"]) == 0
     done = capsys.readouterr()
     assert [row["name"] for row in json_rows(done.out)] == ["a", "c/d"]
-    assert done.err == "more: lading ls --after c/d\n"
+    assert done.err == "more: lading ls --json --limit 2 --after c/d\n"
+    assert cli.main(["ls", "--after", "a", "--limit", "1", "--after=a"]) == 0
+    assert capsys.readouterr().err == "more: lading ls --limit 1 --after c/d\n"
     assert [row["name"] for row in json_rows(run("ls", "--json", "--after", "c/d"))] == ["e"]
     assert len(json_rows(run("ls", "--json", "--limit", "0"))) == 3
 
@@ -98,7 +103,7 @@ def test_tags_have_digest_size_and_last_pull(registry: Registry, run: Run, capsy
     row = table(run("ls", "team/app"))[0]
     assert (row["TAG"], row["DIGEST"], row["LAST PULL"]) == ("v1", image.digest[:19], "-")
     assert cli.main(["ls", "team/app", "--limit", "1"]) == 0
-    assert capsys.readouterr().err == "more: lading ls team/app --after v1\n"
+    assert capsys.readouterr().err == "more: lading ls team/app --limit 1 --after v1\n"
     assert "team/absent" in run("ls", "team/absent", status=1)
     assert "use `lading show team/app:v1`" in run("ls", "team/app:v1", status=1)
     registry.tags.delete("team/app", "v1")
@@ -204,6 +209,96 @@ def test_a_manifest_whose_parts_are_lost_is_shown(registry: Registry, stores: St
 
     assert details["config"]["digest"] == digest_of(CONFIG)
     assert (details["config"]["platform"], details["config"]["labels"]) == ("", {})
+    assert details["config"]["damaged"]
+    assert f"{digest_of(CONFIG)[:19]} (damaged)" in run("show", f"team/app@{digest_of(children[0])}")
+
+
+@pytest.mark.parametrize("kind", ["missing", "cut", "flipped"])
+def test_damage_is_shown(kind: str, registry: Registry, stores: Stores, run: Run) -> None:
+    large = images.manifest([], annotations={"note": "x" * MAX_CONTENT_SIZE})
+    push_blob(registry, "team/app", images.EMPTY_CONFIG)
+    digest = push_manifest(registry, "team/app", large, "v1").digest
+    index = push_manifest(registry, "team/app", images.index([large]), "v2").digest
+    layer = images.blob(500)
+    push_blob(registry, "team/app", layer)
+    image = push_manifest(registry, "team/app", images.manifest([layer]), "v3").digest
+    assert not shown(run, "team/app:v1")["damaged"]
+    for content in (large, layer):
+        damage(stores.blobs, registry.blobs.get("team/app", digest_of(content)).object, content, kind)
+
+    assert shown(run, f"team/app@{digest}")["damaged"]
+    assert "its bytes are missing or damaged; push it again" in run("show", "team/app:v1")
+    assert [each["damaged"] for each in shown(run, f"team/app@{index}")["platforms"]] == [True]
+    assert table(run("ls", "team/app"))[0]["SIZE"] == "(damaged)"
+    scrub(registry)
+    assert [each["damaged"] for each in shown(run, f"team/app@{image}")["layers"]] == [True]
+    assert "(damaged)" in run("show", "team/app:v3")
+
+
+def test_an_image_alone_is_shown_for_its_own_platform(registry: Registry, run: Run) -> None:
+    _, children, _ = push_index(registry, "team/app", "v1")
+    image = f"team/app@{digest_of(children[0])}"
+
+    assert shown(run, image, "--platform", "linux/arm64") == shown(run, image)
+    assert "is an image for linux/arm64/v8, not linux/arm" in run("show", image, "--platform", "linux/arm", status=1)
+
+
+def test_digests_can_be_short_where_they_are_of_one_manifest(registry: Registry, run: Run) -> None:
+    first, second = push_image(registry, "team/app", "v1"), push_image(registry, "team/app", "v1")
+    short = first.digest[:19]
+
+    assert shown(run, f"team/app@{short}")["digest"] == first.digest
+    assert run("rollback", "team/app:v1", "--to", short) == f"team/app:v1 names {first.digest}\n"
+    assert run("rollback", "team/app:v1", "--to", second.digest[7:19]) == f"team/app:v1 names {second.digest}\n"
+    assert run("tag", f"team/app@{short}", "v2") == f"team/app:v2 names {first.digest}\n"
+    run("delete", f"team/app@{short}")
+    assert "manifest unknown" in run("show", f"team/app@{short}", status=1)
+    run("undelete", f"team/app@{short}")
+    assert registry.manifests.find("team/app", "v2").digest == first.digest
+
+
+def test_a_short_digest_of_several_manifests_is_refused_with_all_of_them(registry: Registry, run: Run) -> None:
+    push_blob(registry, "team/app", images.EMPTY_CONFIG)
+    found: dict[str, str] = {}
+    while True:
+        content = images.manifest([], annotations={"number": str(len(found))})
+        short = digest_of(content)[: len("sha256:") + MIN_PREFIX]
+        if short in found:
+            break
+        found[short] = push_manifest(registry, "team/app", content).digest
+    other = push_manifest(registry, "team/app", content).digest
+
+    refused = run("delete", f"team/app@{short}", status=1)
+
+    assert ", ".join(sorted([found[short], other])) in refused
+    assert registry.manifests.find("team/app", other).digest == other
+
+
+@pytest.mark.parametrize(
+    ("word", "reason"),
+    [
+        ("127.0.0.1:5000/team/app:v1", "begins with a host; write team/app:v1, without 127.0.0.1:5000/"),
+        ("team/app@md5:" + "0" * 32, "there are those of sha256 and sha512"),
+        ("team/app@sha256:abc", "their first 4 or more"),
+        ("team/app@sha256:" + "0" * 65, "64 hexadecimal digits"),
+        ("team/app@ABCDEF", "in lower case"),
+    ],
+)
+def test_a_reference_that_cannot_be_one_is_refused_with_the_reason(
+    word: str, reason: str, run: Run, registry: Registry
+) -> None:
+    assert reason in run("show", word, status=1)
+
+
+def test_a_limit_is_a_number(registry: Registry, capsys: pytest.CaptureFixture[str]) -> None:
+    for words in (
+        ["ls", "--limit", "-1"],
+        ["history", "team/app", "--limit", "x"],
+        ["rollback", "a:b", "--steps", "-1"],
+    ):
+        with pytest.raises(SystemExit):
+            cli.main(words)
+        assert f"a number from 0 is needed, not {words[-1]}" in capsys.readouterr().err
 
 
 def test_a_tag_is_set_and_is_in_the_history(registry: Registry, run: Run) -> None:

@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import sqlite3
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,8 @@ from lading.cli import _parser
 from lading.jobs.backup import back_up
 from lading_storage.local.sqlite import SqliteMetadata
 from lading_storage.local.sqlite_owner import is_metadata_store
+from lading_storage.records.core import Repository
+from tests.contracts.released_sqlite import make_released
 from tests.support.folder_stores import folder_stores
 from tests.support.server_process import run_lading
 
@@ -147,6 +150,28 @@ def test_a_database_without_a_schema_is_no_registry(name: str, emulators: Emulat
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == f"lading: no registry at {environment['LADING_METADATA']}; use --metadata URL\n"
     assert files(tmp_path) == []
+
+
+def test_a_command_that_reads_does_not_upgrade_a_running_registry(tmp_path: Path) -> None:
+    file = tmp_path / "lading-data" / "metadata.sqlite"
+    make_released(file, [Repository(id="team/app", created=datetime.now(UTC))])
+    before = file.read_bytes()
+
+    for words in (
+        ["ls"],
+        ["show", "team/app:v1"],
+        ["history", "team/app"],
+        ["deleted", "team/app"],
+        ["du"],
+        ["in-use", "list"],
+    ):
+        done = run_lading(words, tmp_path)
+        assert done.returncode == 1
+        assert "is of an earlier release" in done.stderr
+        assert "start `lading serve`" in done.stderr
+    assert file.read_bytes() == before
+    folder_stores(tmp_path / "lading-data").close()
+    assert run_lading(["ls", "--json"], tmp_path).stdout.startswith('{"name": "team/app"')
 
 
 def test_users_and_keys_of_a_file_that_is_named_need_no_registry(tmp_path: Path) -> None:

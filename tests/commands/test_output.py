@@ -16,7 +16,7 @@ import pytest
 from lading import cli
 from lading.commands import exit_status
 from lading.commands.options import Parser
-from lading.commands.output import Column, Printer, format_size, format_time, shorten_digests, to_json
+from lading.commands.output import Column, Printer, counted, format_size, format_time, shorten_digests, to_json
 from lading.terminal_text import escape
 from tests.commands.tables import table
 from tests.commands.test_no_registry import commands
@@ -69,10 +69,20 @@ def test_a_table_is_aligned(capsys: pytest.CaptureFixture[str]) -> None:
     assert Printer().table(COLUMNS, rows) == 2
 
     assert capsys.readouterr().out.splitlines() == [
-        "NAME                         SIZE  TIME              TAGS",
-        "a                               5  2026-11-01 12:00  v1,v2",
-        "longer@sha256:0123456789ab  12345  -                 -",
+        "NAME                         SIZE  TIME                  TAGS",
+        "a                               5  2026-11-01T12:00:30Z  v1,v2",
+        "longer@sha256:0123456789ab  12345  -                     -",
     ]
+
+
+@pytest.mark.parametrize("wide", ["日本", "é" + "e\u0301" + "xy", "🚀🚀"])
+def test_columns_are_aligned_by_the_cells_that_text_takes(wide: str, capsys: pytest.CaptureFixture[str]) -> None:
+    Printer().table(COLUMNS[:2], [Row(wide), Row("abcd")])
+    Printer().fields({wide: "x", "abcd": "y"})
+
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1:3] == [f"{wide}     5", "abcd     5"]
+    assert lines[3:] == [f"{wide}  x", "abcd  y"]
 
 
 def test_wide_tables_have_whole_digests_and_times(capsys: pytest.CaptureFixture[str]) -> None:
@@ -162,7 +172,9 @@ def test_progress_is_cleared_before_rows_are_printed(capsys: pytest.CaptureFixtu
 def test_digests_times_and_sizes_are_short() -> None:
     assert shorten_digests(f"a@{DIGEST} -> {DIGEST}") == "a@sha256:0123456789ab -> sha256:0123456789ab"
     assert shorten_digests("sha512:" + "0" * 128) == "sha512:000000000000"
-    assert format_time(TIME) == "2026-11-01 12:00"
+    assert format_time(TIME) == "2026-11-01T12:00:30Z"
+    assert format_time(TIME.astimezone(timezone(timedelta(hours=2))), wide=True) == "2026-11-01T12:00:30.000250Z"
+    assert [counted(1, "tag"), counted(0, "tag"), counted(2, "entry", "entries")] == ["1 tag", "0 tags", "2 entries"]
     assert [format_size(size) for size in (0, 999, 1000, 1_500_000, 10**16)] == [
         *("0 B", "999 B", "1.0 kB", "1.5 MB", "10000.0 TB")
     ]

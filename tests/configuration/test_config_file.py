@@ -139,6 +139,37 @@ def test_relative_paths_begin_at_the_files_folder(here: Path, tmp_path: Path) ->
     assert load_settings({"LADING_CONFIG": "access.users = 'users'"}).users == Path("users")
 
 
+def test_a_home_folder_is_expanded(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = here / "home"
+    monkeypatch.setenv("HOME", str(home))
+    write(home, "[stores]\ndata = '~/data'\n[access]\nusers = '~/users'\n")
+
+    read = load_settings({}, config="~/lading.toml")
+    assert (read.data, read.users) == (home / "data", home / "users")
+    assert load_settings({"LADING_DATA": "~/other", "LADING_CONFIG": "access.users = '~/u'"}).users == home / "u"
+    assert load_settings({}, {"data": "~/other"}).data == home / "other"
+    with pytest.raises(SettingsError, match="--data begins with a home folder that is known, not ~nobody-here/x"):
+        load_settings({}, {"data": "~nobody-here/x"})
+
+
+def test_a_file_that_was_found_leads_to_no_other_file(here: Path, tmp_path: Path) -> None:
+    data, other = tmp_path / "data", tmp_path / "other"
+    write(data, "[server]\nthreads = 3\n")
+    write(here, f"[stores]\ndata = '{data}'\n")
+
+    with pytest.raises(SettingsError, match=re.escape(f"configuration of its own, {data}/lading.toml: merge the two")):
+        load_settings({})
+    assert load_settings({}, config="lading.toml").data == data, "it was named"
+    assert threads(load_settings({"LADING_DATA": str(data)})) == 3
+    assert load_settings({"LADING_DATA": str(other)}).data == other, "where the option says so, no file is left out"
+
+    write(data, f"[stores]\ndata = '{other}'\n")
+    with pytest.raises(SettingsError, match=re.escape(f"sets data to {other}: remove that entry")):
+        load_settings({}, {"data": str(data)})
+    write(data, "[stores]\ndata = '.'\n")
+    assert load_settings({}, {"data": str(data)}).data.resolve() == data
+
+
 def test_the_documented_example_can_be_used(here: Path) -> None:
     (example,) = re.findall(r"```toml\n(.*?)```", (ROOT / "docs" / "settings.md").read_text(), re.DOTALL)
     write(here, example)
@@ -159,7 +190,7 @@ WRONG = {
     "[server]\nthreads = 1.5": "threads in [server] is neither a string, nor a number",
     "[access]\npublic = ['a,b']": "public in [access] is neither",
     "[log]\nlevel = 'loud'": "level in [log] of lading.toml is info or debug, not loud",
-    "server = 1": "there is no section [server]",
+    "server = 1": "server is a section; write [server] on a line, and its settings below it",
     "[server]\nthreads = " + "9" * 5000: "lading.toml is not TOML: Exceeds the limit",
     "a = " + "[" * 5000: "lading.toml is not TOML",
     "[stores]\ndata = '/tmp/x'\nblobs = \"a\\u0000b\"": "blobs in [stores] is neither a string",

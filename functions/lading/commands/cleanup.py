@@ -21,7 +21,7 @@ from lading.commands.options import (
     refuse_standby,
     registry,
 )
-from lading.commands.output import Column, Printer, add_output_options, format_size
+from lading.commands.output import Column, Printer, add_output_options, counted, format_size
 from lading.commands.progress import CountedLine
 from lading.settings import Settings
 
@@ -137,7 +137,7 @@ def _plan(parsed: argparse.Namespace, settings: Settings) -> None:
 def _plan_text(plan: "Plan", sizes: "SizeCalculator") -> str:
     kept = len(plan.decisions) - len(plan.policy_by_digest)
     freed = format_size(sizes.exclusive(plan.policy_by_digest))
-    tags = f", deletes {len(plan.tag_deletions)} tags alone" if plan.tag_deletions else ""
+    tags = f", deletes {counted(len(plan.tag_deletions), 'tag')} alone" if plan.tag_deletions else ""
     return f"{plan.repository}: keeps {kept}, deletes {len(plan.policy_by_digest)}, frees {freed}{tags}"
 
 
@@ -156,7 +156,8 @@ def _apply(parsed: argparse.Namespace, settings: Settings) -> None:
 
 
 def _describe_plan(planned: Mapping[str, set[str]]) -> str:
-    return f"the plan names ({sum(map(len, planned.values()))} entries in {len(planned)} repositories)"
+    entries = counted(sum(map(len, planned.values())), "entry", "entries")
+    return f"the plan names ({entries} in {counted(len(planned), 'repository', 'repositories')})"
 
 
 def _apply_now(

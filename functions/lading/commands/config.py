@@ -4,12 +4,11 @@ import argparse
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
 from typing import Any, Final
 
 from lading.commands.options import CommandError, Commands, add, add_group
-from lading.commands.output import Column, Printer, add_output_options
-from lading.config_file import ConfigError, find_config
+from lading.commands.output import Column, Printer, add_output_options, counted
+from lading.setting_values import format_duration
 from lading.settings import SETTINGS, Settings, SettingsError, load_settings
 
 
@@ -40,17 +39,19 @@ def add_to(commands: Commands) -> None:
 
 
 def _check(parsed: argparse.Namespace, settings: Settings) -> None:
-    """Check a file by itself: that the settings of this process can be used was checked before."""
+    """Check a file by itself, or the settings of this process, with the rules and policies that they name."""
+    from lading.composition import immutable_tags, missing_content, open_policies
+
     if parsed.file:
         try:
-            config = find_config(parsed.file, {}, Path(), SETTINGS)
-            load_settings({}, {}, parsed.file)
-        except (ConfigError, SettingsError) as error:
+            settings = load_settings({}, {}, parsed.file)
+        except SettingsError as error:
             raise CommandError(str(error)) from None
-        print(f"{parsed.file}: {len(config.texts)} settings can be used")
-    else:
-        given = sum(settings.is_given(each.option) for each in SETTINGS)
-        print(f"{given} settings can be used; the others have their defaults")
+    for read in (immutable_tags, missing_content, open_policies):
+        read(settings)
+    given = sum(settings.is_given(each.option) for each in SETTINGS)
+    print(f"{f'{parsed.file}: ' if parsed.file else ''}{counted(given, 'setting')} can be used", end="")
+    print("" if parsed.file else "; the others have their defaults")
 
 
 def _show(parsed: argparse.Namespace, settings: Settings) -> None:
@@ -68,7 +69,7 @@ def _text(value: Any) -> str:
         case None:
             return ""
         case timedelta():
-            return f"{value.total_seconds():.0f}s"
+            return format_duration(value)
         case tuple() if hasattr(value, "_asdict"):
             return ":".join(str(each) for each in value)
         case tuple():

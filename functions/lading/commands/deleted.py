@@ -105,6 +105,7 @@ def _delete(parsed: argparse.Namespace, settings: Settings) -> None:
 def _delete_now(parsed: argparse.Namespace, target: Reference, store: "Registry") -> None:
     with registry_errors():
         if target.digest:
+            target = target._replace(digest=store.inspection.find_digest(target.repository, target.digest))
             store.deletion.manifest(target.repository, target.digest, change_context("delete"))
         elif target.tag:
             store.tags.delete(target.repository, target.tag, change_context("delete"))
@@ -158,10 +159,12 @@ def _deleted_row(record: "DeletedManifest | DeletedTag", window: timedelta) -> D
 
 
 def _undelete(parsed: argparse.Namespace, settings: Settings) -> None:
-    target, undelete = reference(parsed.reference), registry(settings).undelete
+    target, store = reference(parsed.reference), registry(settings)
+    undelete = store.undelete
     with registry_errors():
         if target.digest:
-            undelete.manifest(target.repository, target.digest, change_context("restore"))
+            digest = store.inspection.find_digest(target.repository, target.digest, deleted=True)
+            undelete.manifest(target.repository, digest, change_context("restore"))
         elif target.tag:
             undelete.tag(target.repository, target.tag, change_context("restore"), force=parsed.force)
         else:

@@ -11,11 +11,13 @@ from lading.commands.options import (
     Commands,
     add,
     change_context,
+    count,
+    digest_prefix,
     reference,
     registry,
     registry_errors,
 )
-from lading.commands.output import Column, Printer, add_output_options
+from lading.commands.output import Column, Printer, add_output_options, format_time
 from lading.settings import Settings
 
 if TYPE_CHECKING:
@@ -23,9 +25,6 @@ if TYPE_CHECKING:
 
 MAX_EVENTS: Final = 1_000
 """Events that one call shows."""
-
-TIME_FORMAT: Final = "%Y%m%dT%H%M%S.%fZ"
-"""As `--at` and `TAG.asof-TIME` take it, to the microsecond: without its fraction a time would precede the event."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +72,8 @@ class TagRow:
 
 
 EVENT_COLUMNS: Final[tuple[Column[EventRow], ...]] = (
-    Column("TIME", lambda row: f"{row.time:{TIME_FORMAT}}"),
+    # To the microsecond, as --at takes it: without its fraction a time would precede the event.
+    Column("TIME", lambda row: format_time(row.time, wide=True)),
     Column("TAG", lambda row: row.tag),
     Column("NUMBER", lambda row: row.number, right=True),
     Column("ACTION", lambda row: row.action),
@@ -87,14 +87,14 @@ def add_to(commands: Commands) -> None:
     history = add(commands, "history", "show the changes of tags and who made them, newest first", _history, REGISTRY)
     history.add_argument("reference", metavar="REPOSITORY[:TAG]")
     history.add_argument(
-        "--limit", type=int, default=50, metavar="NUMBER", help=f"events shown, {MAX_EVENTS} at most; default 50"
+        "--limit", type=count, default=50, metavar="NUMBER", help=f"events shown, {MAX_EVENTS} at most; default 50"
     )
     add_output_options(history, EventRow)
     rollback = add(commands, "rollback", "set a tag to a manifest that it named before", _rollback, REGISTRY)
     rollback.add_argument("reference", metavar="REPOSITORY:TAG")
     target = rollback.add_mutually_exclusive_group()
     target.add_argument("--to", metavar="DIGEST", help="to this manifest")
-    target.add_argument("--steps", type=int, default=1, metavar="NUMBER", help="back by this many events; default 1")
+    target.add_argument("--steps", type=count, default=1, metavar="NUMBER", help="back by this many events; default 1")
     target.add_argument("--at", metavar="TIME", help="to what it named at a time, such as 2026-11-01T12:00:00Z")
     add_output_options(rollback, TagRow)
 
@@ -111,13 +111,14 @@ def _history(parsed: argparse.Namespace, settings: Settings) -> None:
 
 
 def _rollback(parsed: argparse.Namespace, settings: Settings) -> None:
-    target, rollback = reference(parsed.reference), registry(settings).rollback
+    target, store = reference(parsed.reference), registry(settings)
     if not target.tag:
         raise CommandError(f"{parsed.reference} names no tag; use REPOSITORY:TAG")
     repository, tag, context = target.repository, target.tag, change_context("rollback")
+    rollback = store.rollback
     with registry_errors():
         if parsed.to:
-            digest = parsed.to
+            digest = store.inspection.find_digest(repository, digest_prefix(parsed.to))
             rollback.to_digest(repository, tag, digest, context)
         elif parsed.at:
             digest = rollback.to_time(repository, tag, parse_time(parsed.at), context)

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from lading.commands.options import REGISTRY, CommandError, Commands, add, add_group, registry
-from lading.commands.output import Column, Printer, add_output_options
+from lading.commands.output import Column, Printer, add_output_options, counted
 from lading.settings import Settings
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def _report(parsed: argparse.Namespace, settings: Settings) -> None:
     except InUseReportError as error:
         raise CommandError(str(error)) from None
     row = ReportRow(report.id, len(report.references))
-    Printer.of(parsed).record(row, f"clean-up keeps {row.references} references that {row.source} reports")
+    Printer.of(parsed).record(row, f"clean-up keeps {counted(row.references, 'reference')} that {row.source} reports")
 
 
 def _list(parsed: argparse.Namespace, settings: Settings) -> None:

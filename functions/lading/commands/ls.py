@@ -1,12 +1,13 @@
 """`lading ls`: list repositories, or the tags of one."""
 
 import argparse
+import shlex
 import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from lading.commands.options import REGISTRY, CommandError, Commands, add, reference, registry, registry_errors
+from lading.commands.options import REGISTRY, CommandError, Commands, add, count, reference, registry, registry_errors
 from lading.commands.output import Column, Printer, add_output_options, format_size
 from lading.registry.details import RepositorySummary, TagSummary
 from lading.settings import Settings
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 DEFAULT_LIMIT: Final = 100
+
+DAMAGED: Final = "(damaged)"
+"""Instead of the size of a manifest whose bytes, or those of a manifest below it, cannot be read."""
 
 PAGE_SIZE: Final = 100
 """Repositories or tags read at once: the cost of a listing follows what is shown."""
@@ -29,7 +33,7 @@ REPOSITORY_COLUMNS: Final[tuple[Column[RepositorySummary], ...]] = (
 TAG_COLUMNS: Final[tuple[Column[TagSummary], ...]] = (
     Column("TAG", lambda row: row.tag),
     Column("DIGEST", lambda row: row.digest),
-    Column("SIZE", lambda row: None if row.size is None else format_size(row.size), right=True),
+    Column("SIZE", lambda row: DAMAGED if row.size is None else format_size(row.size), right=True),
     Column("PUSHED", lambda row: row.pushed),
     Column("LAST PULL", lambda row: row.last_pull),
 )
@@ -40,7 +44,7 @@ def add_to(commands: Commands) -> None:
     listing = add(commands, "ls", "list repositories, or the tags of a repository", _list, REGISTRY)
     listing.add_argument("repository", metavar="REPOSITORY", nargs="?", help="list its tags; default: all repositories")
     listing.add_argument(
-        "--limit", type=_limit, default=DEFAULT_LIMIT, metavar="NUMBER", help=f"0: all; default {DEFAULT_LIMIT}"
+        "--limit", type=count, default=DEFAULT_LIMIT, metavar="NUMBER", help=f"0: all; default {DEFAULT_LIMIT}"
     )
     listing.add_argument("--after", default="", metavar="NAME", help="begin after this repository or tag")
     add_output_options(listing, RepositorySummary, TagSummary)
@@ -69,12 +73,13 @@ def _pages(parsed: argparse.Namespace, read: "Callable[[str, int], Page[T]]") ->
             return
         if not remaining:
             break
-    words = " ".join(["lading ls", *([parsed.repository] if parsed.repository else [])])
-    print(f"more: {words} --after {after}", file=sys.stderr)
+    print(f"more: {again_after(parsed, after)}", file=sys.stderr)
 
 
-def _limit(text: str) -> int:
-    limit = int(text)
-    if limit < 0:
-        raise ValueError(text)
-    return limit
+def again_after(parsed: argparse.Namespace, after: str) -> str:
+    """Return the command line of this process, with all its options, to list what comes after a name."""
+    words = [word for word in parsed.arguments if not word.startswith("--after=")]
+    if "--after" in words:
+        at = words.index("--after")
+        words[at : at + 2] = []
+    return shlex.join(["lading", *words, "--after", after])

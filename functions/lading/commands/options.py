@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
+from string import hexdigits
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lading.commands import exit_status
@@ -34,6 +35,10 @@ CONFIG_HELP = (
     "the configuration, lading.toml (LADING_CONFIG: a file, a gs:// URL or the text itself; default the one in the data"
     " folder, or in this folder)"
 )
+
+
+MIN_PREFIX = 4
+"""Hexadecimal digits with which a digest can be named where no other digest of its repository begins with them."""
 
 
 class CommandError(Exception):
@@ -69,8 +74,8 @@ class Parser(argparse.ArgumentParser):
 def add(commands: Commands, name: str, help: str, command: Command, options: Iterable[str]) -> Parser:
     """Add a command with some of the settings as its options, and return its parser."""
     parser: Parser = commands.add_parser(name, help=help, description=help)
-    parser.set_defaults(command=command)
     chosen = frozenset(options)
+    parser.set_defaults(command=command, uses_settings=bool(chosen))
     for setting in SETTINGS:
         if setting.option in chosen:
             _add_setting(parser, setting)
@@ -99,21 +104,38 @@ class Reference(NamedTuple):
 
 
 def reference(text: str) -> Reference:
-    """Parse REPOSITORY, REPOSITORY:TAG or REPOSITORY@DIGEST. Raises CommandError."""
+    """Parse REPOSITORY, REPOSITORY:TAG or REPOSITORY@DIGEST, whose digest may be short. Raises CommandError."""
     from lading.registry.errors import RegistryError
-    from lading.registry.names import check_digest, check_repository, check_tag
+    from lading.registry.names import check_repository, check_tag
 
     name, at, digest = text.partition("@")
+    host, slash, rest = name.partition("/")
+    if slash and ":" in host:
+        raise CommandError(f"{text} begins with a host; write {rest}{at}{digest}, without {host}/")
     repository, colon, tag = name.partition(":")
     try:
         check_repository(repository)
-        if at:
-            check_digest(digest)
         if colon:
             check_tag(tag)
     except RegistryError as error:
         raise CommandError(f"{text} is not REPOSITORY, REPOSITORY:TAG or REPOSITORY@DIGEST: {error}") from None
-    return Reference(repository, tag, digest)
+    return Reference(repository, tag, digest_prefix(digest) if at else "")
+
+
+def digest_prefix(text: str) -> str:
+    """Return a digest, or the beginning of one, with its algorithm: sha256 where there is none. Raises CommandError."""
+    from lading_storage.digests import ALGORITHMS
+
+    algorithm, colon, digits = text.rpartition(":")
+    algorithm = algorithm if colon else "sha256"
+    if algorithm not in ALGORITHMS:
+        raise CommandError(f"{text} is no digest: there are those of {' and '.join(ALGORITHMS)}")
+    if set(digits) - set(hexdigits.lower()) or not MIN_PREFIX <= len(digits) <= ALGORITHMS[algorithm]:
+        raise CommandError(
+            f"{text} is no digest: {algorithm}: and {ALGORITHMS[algorithm]} hexadecimal digits in lower case, or their"
+            f" first {MIN_PREFIX} or more"
+        )
+    return f"{algorithm}:{digits}"
 
 
 def registry(settings: Settings, writes: bool = True) -> "Registry":
@@ -121,20 +143,30 @@ def registry(settings: Settings, writes: bool = True) -> "Registry":
 
     Raises:
         StoreNotFound: there is no registry; none is created.
+        StorageError: it is of an earlier release, and the command does not write.
         CommandError: the registry is a standby, and the command `writes`.
     """
     from lading.composition import open_registry
 
     if writes:
         refuse_standby(settings)
-    return open_registry(settings, metadata(settings), create=False)
+    return open_registry(settings, metadata(settings, upgrade=writes), create=False)
 
 
-def metadata(settings: Settings) -> "MetadataStore":
-    """Open the metadata of the registry of the settings. Raises StoreNotFound where there is none."""
+def metadata(settings: Settings, upgrade: bool = True) -> "MetadataStore":
+    """Open the metadata of the registry of the settings.
+
+    Args:
+        settings: say where it is.
+        upgrade: whether a file of an earlier release is upgraded; a command that only reads must not.
+
+    Raises:
+        StoreNotFound: there is none.
+        StorageError: it is of an earlier release, and `upgrade` is false.
+    """
     from lading.composition import open_metadata
 
-    return open_metadata(settings.metadata, create=False)
+    return open_metadata(settings.metadata, create=False, upgrade=upgrade)
 
 
 def refuse_standby(settings: Settings) -> None:
@@ -149,7 +181,7 @@ def require_registry(settings: Settings) -> None:
     """Raise StoreNotFound where there is no registry, for commands that use other files of its data folder."""
     from lading_storage.records.core import Key, Repository
 
-    opened = metadata(settings)
+    opened = metadata(settings, upgrade=False)
     # Firestore is contacted by the first request only.
     opened.read([Key(Repository, "-")])
     opened.close()
@@ -201,6 +233,13 @@ def confirm(parsed: argparse.Namespace, question: str) -> None:
     print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):
         raise CommandError("nothing was changed")
+
+
+def count(text: str) -> int:
+    """Parse a number of items. Raises ArgumentTypeError, whose message argparse prints after the option."""
+    if not (text.isascii() and text.isdigit() and len(text) < 10):
+        raise argparse.ArgumentTypeError(f"a number from 0 is needed, not {text}")
+    return int(text)
 
 
 def parse_time(option: str, text: str) -> timedelta:

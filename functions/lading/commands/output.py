@@ -20,7 +20,7 @@ from itertools import islice
 from typing import Final, Generic, Protocol, TypeVar
 
 from lading.commands.options import Parser
-from lading.terminal_text import escape
+from lading.terminal_text import escape, text_width
 
 T = TypeVar("T")
 
@@ -113,10 +113,10 @@ class Printer:
     def fields(self, fields: Mapping[str, object]) -> None:
         """Print names and values, one a line; what has no value is left out. Not for JSON."""
         shown = {escape(name): self.text(value) for name, value in fields.items()}
-        width = max(map(len, shown), default=0)
+        width = max(map(text_width, shown), default=0)
         for name, text in shown.items():
             if text != ABSENT:
-                print(f"{name:{width}}{GAP}{text}")
+                print(f"{_pad(name, width, right=False)}{GAP}{text}")
 
     def note(self, sentence: str) -> None:
         """Print a sentence that is for people alone."""
@@ -140,7 +140,7 @@ class Printer:
         cells = [[self._cell(column, row) for column in columns] for row in rows]
         texts = [[[column.header] for column in columns], *cells] if header else cells
         for number, column in enumerate(columns):
-            longest = max((len(line) for row in texts for line in row[number]), default=0)
+            longest = max((text_width(line) for row in texts for line in row[number]), default=0)
             widths[number] = max(widths[number], column.width, longest)
         for row in texts:
             for line in range(max(map(len, row))):
@@ -182,9 +182,13 @@ def shorten_digests(text: str) -> str:
 
 
 def format_time(time: datetime, wide: bool = False) -> str:
-    """Return a time in UTC: to the minute, or, with `wide`, as ISO 8601 to the microsecond."""
-    time = time.astimezone(UTC)
-    return _iso(time) if wide else f"{time:%Y-%m-%d %H:%M}"
+    """Return a time in UTC as RFC 3339 has it: to the second, or, with `wide` and in JSON, to the microsecond."""
+    return time.astimezone(UTC).isoformat(timespec="microseconds" if wide else "seconds").replace("+00:00", "Z")
+
+
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """Return a number with a noun; its plural has an s where none is given."""
+    return f"{number} {noun if number == 1 else plural or f'{noun}s'}"
 
 
 def format_size(size: int) -> str:
@@ -198,11 +202,8 @@ def format_size(size: int) -> str:
 
 
 def _pad(text: str, width: int, right: bool) -> str:
-    return text.rjust(width) if right else text.ljust(width)
-
-
-def _iso(time: datetime) -> str:
-    return time.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    spaces = " " * (width - text_width(text))
+    return spaces + text if right else text + spaces
 
 
 def _plain(value: object) -> object:
@@ -211,7 +212,7 @@ def _plain(value: object) -> object:
         return {each.name: getattr(value, each.name) for each in dataclasses.fields(value)}
     match value:
         case datetime():
-            return _iso(value)
+            return format_time(value, wide=True)
         case timedelta():
             return value.total_seconds()
         case Enum():

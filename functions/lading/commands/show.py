@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final, TypeVar
 
+from lading.commands.ls import DAMAGED
 from lading.commands.options import REGISTRY, CommandError, Commands, add, reference, registry, registry_errors
 from lading.commands.output import Column, Printer, add_output_options, format_size, to_json
 from lading.registry.details import (
@@ -24,12 +25,12 @@ T = TypeVar("T")
 PLATFORM_COLUMNS: Final[tuple[Column[PlatformDetails], ...]] = (
     Column("PLATFORM", lambda row: row.platform),
     Column("DIGEST", lambda row: row.digest),
-    Column("SIZE", lambda row: "(missing)" if row.size is None else format_size(row.size), right=True),
+    Column("SIZE", lambda row: _size_text(row.size, row.damaged), right=True),
 )
 
 LAYER_COLUMNS: Final[tuple[Column[LayerDetails], ...]] = (
     Column("LAYER", lambda row: row.digest),
-    Column("SIZE", lambda row: format_size(row.size), right=True),
+    Column("SIZE", lambda row: _size_text(row.size, row.damaged), right=True),
     Column("MEDIA TYPE", lambda row: row.media_type),
 )
 
@@ -58,7 +59,8 @@ def _show(parsed: argparse.Namespace, settings: Settings) -> None:
         )
     inspection, printer = registry(settings, writes=False).inspection, Printer.of(parsed)
     with registry_errors():
-        details = inspection.manifest(name.repository, name.digest or name.tag)
+        named = inspection.find_digest(name.repository, name.digest) if name.digest else name.tag
+        details = inspection.manifest(name.repository, named)
         if parsed.platform:
             details = _for_platform(inspection, details, parsed.platform)
     if printer.json:
@@ -73,6 +75,10 @@ def _for_platform(inspection: "Inspection", index: ManifestDetails, platform: st
         for each in index.platforms:
             if each.platform == platform or (prefix != platform and each.platform.startswith(prefix)):
                 return inspection.manifest(index.repository, each.digest)
+    if not index.platforms and index.config and index.config.platform:
+        if f"{index.config.platform}/".startswith(f"{platform}/"):
+            return index
+        raise CommandError(f"{index.digest} is an image for {escape(index.config.platform)}, not {escape(platform)}")
     known = ", ".join(each.platform for each in index.platforms) or "none"
     raise CommandError(f"{index.digest} has no image for {escape(platform)}; its platforms: {escape(known)}")
 
@@ -86,6 +92,7 @@ def _print(printer: Printer, details: ManifestDetails) -> None:
             "media type": details.media_type,
             "artifact type": details.artifact_type if details.artifact_type != details.media_type else "",
             "subject": details.subject,
+            "damaged": "its bytes are missing or damaged; push it again" if details.damaged else "",
             "size": None if details.size is None else format_size(details.size),
             "created": details.created,
             "pushed": details.pushed,
@@ -99,6 +106,10 @@ def _print(printer: Printer, details: ManifestDetails) -> None:
     _section(printer, PLATFORM_COLUMNS, details.platforms)
     _section(printer, LAYER_COLUMNS, details.layers)
     _section(printer, REFERRER_COLUMNS, details.referrers)
+
+
+def _size_text(size: int | None, damaged: bool) -> str:
+    return DAMAGED if damaged else "(missing)" if size is None else format_size(size)
 
 
 def _section(printer: Printer, columns: Sequence[Column[T]], rows: Sequence[T]) -> None:
@@ -115,7 +126,7 @@ def _pusher(details: ManifestDetails) -> str:
 
 def _config_fields(config: ConfigDetails) -> Mapping[str, object]:
     return {
-        "config": config.digest,
+        "config": f"{config.digest} {DAMAGED}" if config.damaged else config.digest,
         "platform": config.platform,
         "built": config.created,
         "user": config.user,

@@ -30,7 +30,8 @@ def _tag(parsed: argparse.Namespace, settings: Settings) -> None:
     if not source.tag and not source.digest:
         raise CommandError(f"{parsed.reference} names no manifest; use REPOSITORY:TAG or REPOSITORY@DIGEST")
     with registry_errors():
-        digest = store.manifests.find(source.repository, source.digest or source.tag).digest
+        digest = store.inspection.find_digest(source.repository, source.digest) if source.digest else source.tag
+        digest = store.manifests.find(source.repository, digest).digest
         store.tagging.tag(source.repository, digest, parsed.tag, change_context("tag"))
     row = TagRow(source.repository, parsed.tag, digest)
     Printer.of(parsed).record(row, f"{row.repository}:{row.tag} names {row.digest}")

@@ -33,11 +33,15 @@ class TagSummary:
 
 @dataclass(frozen=True, slots=True)
 class LayerDetails:
-    """Layer of an image, as its manifest describes it."""
+    """Layer of an image, as its manifest describes it.
+
+    damaged  whether its bytes are known to be missing or damaged
+    """
 
     digest: str
     media_type: str
     size: int
+    damaged: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +50,14 @@ class PlatformDetails:
 
     platform  OS/ARCHITECTURE[/VARIANT], or the type of an attestation, or ""
     size      as TagSummary.size; None where the manifest is not in the repository
+    damaged   whether the manifest is in the repository, and its bytes are missing or damaged
     """
 
     platform: str
     digest: str
     media_type: str
     size: int | None
+    damaged: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +65,13 @@ class ConfigDetails:
     """Configuration of an image.
 
     The fields from `platform` on are "" or empty where the blob is none of an image, larger than 1 MiB, or cannot be
-    read. `created` is what the builder wrote.
+    read. `created` is what the builder wrote, and `damaged` whether bytes that were to be read are missing or damaged.
     """
 
     digest: str
     media_type: str
     size: int
+    damaged: bool = False
     platform: str = ""
     created: str = ""
     user: str = ""
@@ -94,6 +101,7 @@ class ManifestDetails:
     tag            by which it was named, or ""
     size           as TagSummary.size
     manifest_size  of the manifest alone, in bytes
+    damaged        whether the manifest's own bytes are missing or damaged; what it says is not known then
     created        when the manifest was first pushed
     pushed         when the tag was last set; of several tags the latest; None where no tag names the manifest
     pushed_by      the principal that set it, or ""
@@ -110,6 +118,7 @@ class ManifestDetails:
     subject: str
     size: int | None
     manifest_size: int
+    damaged: bool
     created: datetime
     pushed: datetime | None
     pushed_by: str

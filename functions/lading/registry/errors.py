@@ -35,6 +35,7 @@ BODY_TOO_LARGE = ErrorDescriptor(
 )
 BODY_STALLED = ErrorDescriptor("BLOB_UPLOAD_INVALID", 408, "timeout while reading the body; try again")
 DIGEST_INVALID = ErrorDescriptor("DIGEST_INVALID", 400, "provided digest did not match uploaded content")
+DIGEST_AMBIGUOUS = ErrorDescriptor("DIGEST_INVALID", 400, "more than one digest begins with these digits")
 MANIFEST_BLOB_UNKNOWN = ErrorDescriptor(
     "MANIFEST_BLOB_UNKNOWN", 400, "manifest references a manifest or blob unknown to registry"
 )

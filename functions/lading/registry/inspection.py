@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from lading.registry.content.blobs import Blobs
-from lading.registry.content.manifest_contents import Descriptor, platform_of, texts
+from lading.registry.content.manifest_contents import Descriptor, ManifestContents, platform_of, texts
 from lading.registry.content.manifests import Manifests
 from lading.registry.content.referrer_tags import attaches, referrer_tags_of
 from lading.registry.details import (
@@ -23,20 +23,27 @@ from lading.registry.details import (
     RepositorySummary,
     TagSummary,
 )
-from lading.registry.errors import MANIFEST_UNKNOWN, RegistryError
+from lading.registry.errors import DIGEST_AMBIGUOUS, MANIFEST_UNKNOWN, RegistryError
 from lading.registry.manifest_trees import ManifestTrees
 from lading.registry.names import is_digest_reference, parse_as_of
 from lading.registry.pagination import PAGE_SIZE, Page, check_advance
 from lading.registry.tags.tags import Tags
+from lading_storage.digests import ALGORITHMS, algorithm_of, digest_of, is_digest
 from lading_storage.errors import Corrupt, ObjectNotFound
 from lading_storage.protocols import MetadataStore
 from lading_storage.query import Query
-from lading_storage.records.core import Key, Manifest, Repository, Tag
-from lading_storage.records.deleted import TagEvent
+from lading_storage.records.core import Blob, Key, Manifest, Repository, Tag
+from lading_storage.records.deleted import DeletedManifest, TagEvent
 from lading_storage.records.jobs import LastPull
 
 MAX_LISTED: Final = 100
 """Tags and referrers of one manifest that are shown."""
+
+MAX_CHECKED: Final = 1_000
+"""Blobs of one manifest whose records are read to say which of them is damaged."""
+
+MAX_AMBIGUOUS: Final = 10
+"""Digests that are listed where a prefix is of more than one."""
 
 MAX_CONFIG_SIZE: Final = 1024 * 1024
 """Bytes of a configuration that is read."""
@@ -119,6 +126,7 @@ class Inspection:
             subject=manifest.subject,
             size=trees.size(manifest.digest),
             manifest_size=manifest.size,
+            damaged=digest not in trees.contents,
             created=manifest.created,
             pushed=event.moved if event else None,
             pushed_by=event.by if event else "",
@@ -127,12 +135,44 @@ class Inspection:
             tags=tuple(each.id for each in tags),
             annotations=contents.annotations,
             platforms=tuple(
-                PlatformDetails(each.platform, each.digest, each.media_type, trees.size(each.digest))
+                PlatformDetails(
+                    platform=each.platform,
+                    digest=each.digest,
+                    media_type=each.media_type,
+                    size=trees.size(each.digest),
+                    damaged=each.digest in trees.records and each.digest not in trees.contents,
+                )
                 for each in contents.manifests
             ),
             config=self._config(repository, contents.config) if contents.config else None,
-            layers=tuple(LayerDetails(each.digest, each.media_type, each.size) for each in contents.layers),
+            layers=self._layers(manifest, contents),
             referrers=tuple(self._referrers(manifest)),
+        )
+
+    def find_digest(self, repository: str, prefix: str, deleted: bool = False) -> str:
+        """Return the digest of the only manifest, or deleted manifest, whose digest begins with `prefix`.
+
+        Raises:
+            RegistryError: MANIFEST_UNKNOWN; DIGEST_AMBIGUOUS with the first MAX_AMBIGUOUS digests.
+        """
+        if is_digest(prefix):
+            return prefix
+        kind: type[Manifest | DeletedManifest] = DeletedManifest if deleted else Manifest
+        records = self._metadata.scan(kind, repository, after=_before(prefix), limit=MAX_AMBIGUOUS)
+        digests = [each.id for each in records if each.id.startswith(prefix)]
+        if len(digests) > 1:
+            raise RegistryError(DIGEST_AMBIGUOUS, {"digest": prefix, "reason": ", ".join(digests)})
+        if not digests:
+            raise RegistryError(MANIFEST_UNKNOWN, {"digest": prefix})
+        return digests[0]
+
+    def _layers(self, manifest: Manifest, contents: ManifestContents) -> tuple[LayerDetails, ...]:
+        """Return the layers; their blobs are read only where the record hints at damage."""
+        keys = [Key(Blob, digest) for digest in manifest.blobs[:MAX_CHECKED]] if manifest.damaged else []
+        found = self._metadata.read(keys) if keys else None
+        damaged = {key.id for key in keys if found and (blob := found[key]) is not None and blob.damaged}
+        return tuple(
+            LayerDetails(each.digest, each.media_type, each.size, each.digest in damaged) for each in contents.layers
         )
 
     def _last_pulls(self, repository: str, digests: Iterable[str]) -> Mapping[str, datetime]:
@@ -161,16 +201,34 @@ class Inspection:
                 yield ReferrerDetails(holder.digest, holder.artifact_type, holder.size, holder.created, tag.id)
 
     def _config(self, repository: str, descriptor: Descriptor) -> ConfigDetails:
+        if descriptor.media_type not in IMAGE_CONFIGS or descriptor.size > MAX_CONFIG_SIZE:
+            return config_details(descriptor, {})
+        content = None
+        # Its bytes may be lost: what is known otherwise is shown all the same.
+        with contextlib.suppress(ObjectNotFound, Corrupt, RegistryError):
+            link = self._blobs.get(repository, descriptor.digest)
+            content = b"".join(self._blobs.open(link, 0, min(link.size, MAX_CONFIG_SIZE)))
+        if content is None or not _is_content_of(descriptor.digest, content):
+            return config_details(descriptor, {}, damaged=True)
         fields: Any = {}
-        if descriptor.media_type in IMAGE_CONFIGS and descriptor.size <= MAX_CONFIG_SIZE:
-            # A manifest may lack it, and its bytes may be lost: what is known otherwise is shown all the same.
-            with contextlib.suppress(ObjectNotFound, Corrupt, RegistryError, ValueError, RecursionError):
-                link = self._blobs.get(repository, descriptor.digest)
-                fields = json.loads(b"".join(self._blobs.open(link, 0, min(link.size, MAX_CONFIG_SIZE))))
+        with contextlib.suppress(ValueError, RecursionError):
+            fields = json.loads(content)
         return config_details(descriptor, fields)
 
 
-def config_details(descriptor: Descriptor, fields: Any) -> ConfigDetails:
+def _before(prefix: str) -> str:
+    """Return the last possible digest before those with a prefix: a store may compare digests by their bytes."""
+    algorithm, _, digits = prefix.partition(":")
+    length = ALGORITHMS[algorithm]
+    first = int(digits.ljust(length, "0"), 16)
+    return f"{algorithm}:{first - 1:0{length}x}" if first else ""
+
+
+def _is_content_of(digest: str, content: bytes) -> bool:
+    return not is_digest(digest) or digest_of(content, algorithm_of(digest)) == digest
+
+
+def config_details(descriptor: Descriptor, fields: Any, damaged: bool = False) -> ConfigDetails:
     """Return the details of a configuration from its JSON, of which only values of the right types count."""
     fields = fields if isinstance(fields, dict) else {}
     run = fields.get("config")
@@ -179,6 +237,7 @@ def config_details(descriptor: Descriptor, fields: Any) -> ConfigDetails:
         digest=descriptor.digest,
         media_type=descriptor.media_type,
         size=descriptor.size,
+        damaged=damaged,
         platform=platform_of(fields),
         created=_text(fields.get("created")),
         user=_text(run.get("User")),

@@ -7,6 +7,7 @@ from typing import Final
 from lading.registry.content.manifest_contents import ManifestContents, read_contents
 from lading.registry.content.manifests import Manifests
 from lading.registry.errors import RegistryError
+from lading_storage.digests import algorithm_of, digest_of
 from lading_storage.errors import Corrupt, ObjectNotFound
 from lading_storage.protocols import MetadataStore
 from lading_storage.records.core import Key, Manifest
@@ -63,5 +64,8 @@ class ManifestTrees:
             if (manifest := found[key]) is None:
                 continue
             with contextlib.suppress(ObjectNotFound, Corrupt, RegistryError):
-                self.contents[key.id] = read_contents(self._manifests.content(manifest), manifest.media_type)
+                content = self._manifests.content(manifest)
+                if manifest.object and digest_of(content, algorithm_of(key.id)) != key.id:
+                    raise Corrupt(f"{manifest.object} does not hold {key.id}")
+                self.contents[key.id] = read_contents(content, manifest.media_type)
             self.records[key.id] = manifest

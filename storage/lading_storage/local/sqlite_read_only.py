@@ -85,16 +85,37 @@ def read_unchanged(path: Path) -> Iterator[sqlite3.Connection]:
             raise Unavailable(f"{path} was changed during the read; try again")
 
 
-def open_sqlite(path: Path, create: bool) -> SqliteMetadata:
+def open_sqlite(path: Path, create: bool, upgrade: bool = True) -> SqliteMetadata:
     """Open the metadata store at `path`; as read-only if it cannot be written and `create` is false.
 
-    Raises the errors of SqliteMetadata, and Unavailable if `create` is true and the file cannot be written.
+    Args:
+        path: of the file.
+        create: whether a missing file is created.
+        upgrade: whether a file of an earlier release is upgraded, which ends the service of that release.
+
+    Raises the errors of SqliteMetadata; Unavailable if `create` is true and the file cannot be written; and
+    StorageError if the file is of an earlier release, and `upgrade` is false.
     """
     if is_writable(path):
+        if not upgrade:
+            _refuse_upgrade(path)
         return SqliteMetadata(path, create=create)
     if create:
         raise Unavailable(f"{path} and its folder cannot be written: use --data FOLDER, or change their owner")
     return ReadOnlySqlite(path)
+
+
+def _refuse_upgrade(path: Path) -> None:
+    with translated_errors(path):
+        if not is_database(path) or not is_metadata_store(path):
+            return
+        with contextlib.closing(connect_read_only(path)) as connection:
+            version = version_of(connection)
+    if version < VERSION:
+        raise StorageError(
+            f"{path} is of an earlier release (its schema version is {version}, this release has {VERSION}), and a"
+            " command that only reads does not upgrade it: end the processes of that release, then start `lading serve`"
+        )
 
 
 def _file_state(path: Path) -> tuple[object, ...]:

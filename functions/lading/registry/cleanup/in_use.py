@@ -3,13 +3,14 @@
 A report is kept until its source reports again, or is deleted: a source that stops reporting may still run its images.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
 from lading.registry.change_context import Clock
 from lading.registry.cleanup.graph import Node
-from lading.registry.names import is_tag
+from lading.registry.names import is_repository, is_tag
 from lading.registry.pagination import scan_all
 from lading.registry.retry import retry_on_conflict
 from lading_storage.digests import is_digest
@@ -22,6 +23,9 @@ MAX_CHARACTERS: Final = 500_000
 """Limits of one report, so that it fits into a Firestore document; a source with more uses several names."""
 
 MAX_SOURCE_LENGTH: Final = 128
+
+HOST: Final = re.compile(r"(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
+"""A host name or address with an optional port, before a repository in a reference."""
 
 
 class InUseReportError(Exception):
@@ -74,8 +78,19 @@ def normalize_references(references: Iterable[str]) -> tuple[str, ...]:
     if len(normalized) > MAX_REFERENCES or sum(map(len, normalized)) > MAX_CHARACTERS:
         raise InUseReportError(f"a report has at most {MAX_REFERENCES} references: report under several names")
     for each in normalized:
-        parse_reference(each)
+        _check_path(parse_reference(each)[0], each)
     return tuple(normalized)
+
+
+def _check_path(path: str, reference: str) -> None:
+    """Raise InUseReportError unless a path is a repository, also after a host and a scheme, as Kubernetes writes them.
+
+    Reports that an earlier release accepted are not checked again: what they keep stays kept.
+    """
+    path = path.partition("://")[2] or path
+    host, _, rest = path.partition("/")
+    if path and not is_repository(path) and not (HOST.fullmatch(host) and is_repository(rest)):
+        raise InUseReportError(f"{reference[:200]} is neither a digest nor a reference such as team/app:v1")
 
 
 def parse_reference(reference: str) -> tuple[str, str]:
