@@ -158,7 +158,8 @@ class Inspection:
         if is_digest(prefix):
             return prefix
         kind: type[Manifest | DeletedManifest] = DeletedManifest if deleted else Manifest
-        records = self._metadata.scan(kind, repository, after=_before(prefix), limit=MAX_AMBIGUOUS)
+        query = Query(kind, repository=repository, after=_before(prefix), limit=MAX_AMBIGUOUS)
+        records = self._metadata.find(query)
         digests = [each.id for each in records if each.id.startswith(prefix)]
         if len(digests) > 1:
             raise RegistryError(DIGEST_AMBIGUOUS, {"digest": prefix, "reason": ", ".join(digests)})
