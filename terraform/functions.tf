@@ -18,15 +18,6 @@ locals {
     } : name => value if value != ""
   }
 
-  # The program's own declarations of settings: a misspelled setting is found before anything is deployed.
-  known_settings = [
-    for name in flatten(regexall("(?m)^    ([a-z_]+): [^=\\n]+ = setting\\(", file("${local.root}/functions/lading/settings.py"))) :
-    "LADING_${upper(name)}"
-  ]
-
-  # Settings that are set, and validated, by variables of the module.
-  decided_settings = [for name in ["access", "allow_missing", "blobs", "cdn_key", "cleanup", "cleanup_mode", "collector", "folders", "grace", "immutable", "keys", "metadata", "public", "undelete", "unscoped_tokens"] : "LADING_${upper(name)}"]
-
   settings = merge(local.optional, {
     LADING_URL      = "https://${local.host}"
     LADING_BLOBS    = "gs://${google_storage_bucket.blobs.name}"
@@ -168,6 +159,10 @@ resource "terraform_data" "rights" {
     precondition {
       condition     = length(local.cleanup_faults) == 0
       error_message = "cleanup: ${join("; ", local.cleanup_faults)}."
+    }
+    precondition {
+      condition     = length(concat(local.setting_faults, local.rule_faults)) == 0
+      error_message = "${join("; ", concat(local.setting_faults, local.rule_faults))}."
     }
   }
 }

@@ -168,6 +168,15 @@ variable "memory" {
     condition     = can(regex("^[0-9]+(Mi|Gi)$", var.memory))
     error_message = "memory must have the form 512Mi or 2Gi."
   }
+  # https://cloud.google.com/run/docs/configuring/services/memory-limits
+  validation {
+    condition = try(
+      tonumber(regex("^[0-9]+", var.memory)) * (endswith(var.memory, "Gi") ? 1024 : 1) >= lookup({ "4" = 2048, "6" = 4096, "8" = 4096 }, var.cpu, 512)
+      && tonumber(regex("^[0-9]+", var.memory)) * (endswith(var.memory, "Gi") ? 1024 : 1) <= lookup({ "1" = 4096, "2" = 8192, "4" = 16384, "6" = 24576 }, var.cpu, 32768),
+      true,
+    )
+    error_message = "Cloud Run allows 512Mi to 4Gi of memory with 1 CPU, 512Mi to 8Gi with 2, 2Gi to 16Gi with 4, 4Gi to 24Gi with 6, and 4Gi to 32Gi with 8."
+  }
 }
 
 variable "concurrency" {
@@ -185,6 +194,11 @@ variable "min_instances" {
   description = "Minimum registry instances in each region. With 0, an idle registry costs nothing, and the first request after an idle period waits for a cold start."
   type        = number
   default     = 0
+
+  validation {
+    condition     = var.min_instances >= 0 && floor(var.min_instances) == var.min_instances
+    error_message = "min_instances must be an integer of at least 0."
+  }
 }
 
 variable "max_instances" {
@@ -193,8 +207,8 @@ variable "max_instances" {
   default     = 10
 
   validation {
-    condition     = var.max_instances >= 1 && var.max_instances >= var.min_instances
-    error_message = "max_instances must be at least 1, and at least min_instances."
+    condition     = var.max_instances >= 1 && var.max_instances >= var.min_instances && floor(var.max_instances) == var.max_instances
+    error_message = "max_instances must be an integer of at least 1, and at least min_instances."
   }
 }
 
@@ -231,7 +245,7 @@ variable "settings" {
   # Otherwise a value could bypass the validation of its variable, or select stores that the permissions do not cover.
   validation {
     condition     = length(setintersection(keys(var.settings), local.decided_settings)) == 0
-    error_message = "Use the module's own variables instead of the settings ${join(", ", setintersection(keys(var.settings), local.decided_settings))}."
+    error_message = "The module decides these settings, or has variables for them: ${join(", ", setintersection(keys(var.settings), local.decided_settings))}."
   }
 }
 

@@ -13,10 +13,12 @@ from urllib.parse import urlsplit
 
 MAX_NAMES: Final = 500
 ORIGIN: Final = re.compile(r"https?://(?:[a-z0-9._-]{1,253}|\[[0-9a-f:.]{2,45}\])(?::[0-9]{1,5})?", re.ASCII)
+PUBLIC_URL: Final = re.compile(f"{ORIGIN.pattern}/*", re.ASCII | re.IGNORECASE)
 NAME_CHARACTERS: Final = frozenset("abcdefghijklmnopqrstuvwxyz0123456789._/-*")
 
-
 UNITS: Final = {"d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
+MAX_DURATION: Final = timedelta(days=36_500)
+"""A time before now by more than the calendar has years cannot be computed."""
 
 
 class Address(NamedTuple):
@@ -29,7 +31,7 @@ class Address(NamedTuple):
 def address(text: str) -> Address:
     """Parse HOST:PORT; the host may be an IPv6 address in brackets. Raises ValueError."""
     host, _, port = text.rpartition(":")
-    if not host or not port.isdigit() or not 0 < int(port) < 65536:
+    if not host or not (port.isascii() and port.isdigit()) or not 0 < int(port) < 65536:
         raise ValueError("is HOST:PORT")
     return Address(host.strip("[]"), int(port))
 
@@ -56,12 +58,13 @@ def expand_home(path: str) -> str:
 
 def public_url(text: str) -> str:
     """Return an address that clients see, without a slash at its end. Raises ValueError."""
-    parts = urlsplit(text)
-    if text and (parts.scheme not in ("http", "https") or not parts.netloc or parts.path.strip("/") or parts.query):
-        raise ValueError("is http(s)://HOST[:PORT]")
-    if not text.isascii():
-        # It stands in headers, and no client takes such a host in a reference.
-        raise ValueError("has only ASCII in it (xn--… for a host of other letters)")
+    try:
+        # It stands in headers, and no client takes other characters in a reference.
+        valid = PUBLIC_URL.fullmatch(text) and urlsplit(text).port != 0
+    except ValueError:
+        valid = False
+    if text and not valid:
+        raise ValueError("is http(s)://HOST[:PORT], with only ASCII in it (xn--… for a host of other letters)")
     return text.rstrip("/")
 
 
@@ -121,9 +124,10 @@ def mebibytes(minimum: int, maximum: int) -> Callable[[str], int]:
 def duration(text: str) -> timedelta:
     """Parse a time such as 90d, 12h, 30m or 45s. Raises ValueError."""
     found = re.fullmatch(r"(\d{1,7})([dhms])", text, re.ASCII)
-    if not found:
-        raise ValueError("is a time such as 90d, 12h or 30m")
-    return timedelta(**{UNITS[found[2]]: int(found[1])})
+    parsed = timedelta(**{UNITS[found[2]]: int(found[1])}) if found else None
+    if parsed is None or parsed > MAX_DURATION:
+        raise ValueError(f"is a time such as 90d, 12h or 30m, of {MAX_DURATION.days}d at most")
+    return parsed
 
 
 def format_duration(value: timedelta) -> str:

@@ -27,8 +27,6 @@ class SettingsError(Exception):
 DATABASE: Final = "metadata.sqlite"
 """The file of the metadata in a data folder."""
 
-MAX_HOPS: Final = 16
-
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -76,7 +74,7 @@ class Settings:
         "0",
         "NUMBER",
         "proxies in front that are trusted: the client's address is that entry of X-Forwarded-For, from the right",
-        parse.number(0, MAX_HOPS),
+        parse.number(0, 16),
     )
     tls_cert: Path | None = setting(
         "server", "", "FILE", "the certificate chain (PEM), for HTTPS", parse.file, is_path=True

@@ -319,7 +319,6 @@ run "invalid_values" {
     access           = "everybody"
     repositories     = { "team-a" = {} }
     cpu              = "0.5"
-    memory           = "512"
     concurrency      = 0
     max_instances    = 0
     settings         = { PATH = "/" }
@@ -332,7 +331,7 @@ run "invalid_values" {
   }
 
   expect_failures = [
-    var.project_id, var.name, var.access, var.repositories, var.cpu, var.memory, var.concurrency, var.max_instances,
+    var.project_id, var.name, var.access, var.repositories, var.cpu, var.concurrency, var.max_instances,
     var.settings, var.soft_delete_days, var.undelete, var.grace, var.owners, var.cleanup_mode, var.domain,
   ]
 }
@@ -358,6 +357,72 @@ run "a_setting_that_bypasses_its_variable" {
   expect_failures = [var.settings]
 }
 
+run "a_setting_that_the_program_rejects" {
+  command = plan
+
+  variables {
+    settings = { LADING_THREADS = "lots" }
+  }
+
+  expect_failures = [terraform_data.rights]
+}
+
+run "immutable_tags_that_the_program_rejects" {
+  command = plan
+
+  variables {
+    immutable = "prod"
+  }
+
+  expect_failures = [terraform_data.rights]
+}
+
+run "public_repositories_that_the_program_rejects" {
+  command = plan
+
+  variables {
+    public = ["Team/App"]
+  }
+
+  expect_failures = [terraform_data.rights]
+}
+
+run "memory_that_cloud_run_rejects_for_the_cpus" {
+  command = plan
+
+  variables {
+    cpu           = "8"
+    memory        = "512Mi"
+    min_instances = -1
+  }
+
+  expect_failures = [var.memory, var.min_instances]
+}
+
+run "memory_that_cloud_run_rejects_for_one_cpu" {
+  command = plan
+
+  variables {
+    memory = "8Gi"
+  }
+
+  expect_failures = [var.memory]
+}
+
+run "memory_that_cloud_run_accepts" {
+  command = plan
+
+  variables {
+    cpu    = "8"
+    memory = "32Gi"
+  }
+
+  assert {
+    condition     = google_cloud_run_v2_service.registry["europe-west1"].template[0].containers[0].resources[0].limits.memory == "32Gi"
+    error_message = "8 CPUs may have 32Gi."
+  }
+}
+
 run "a_policy_that_the_collector_rejects" {
   command = plan
 
@@ -377,7 +442,8 @@ run "invalid_combinations" {
     armor        = {}
     cdn_key      = "AAECAwQFBgcICQoLDA0ODw=="
     kms_keys     = { tags = "" }
+    memory       = "512"
   }
 
-  expect_failures = [var.repositories, var.more_regions, var.armor, var.cdn_key, var.kms_keys]
+  expect_failures = [var.repositories, var.more_regions, var.armor, var.cdn_key, var.kms_keys, var.memory]
 }

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from lading.settings import SETTINGS
 from tests.terraform import docs
 from tests.terraform.terraform_cli import ROOT, Terraform, checkout
 
@@ -35,16 +34,6 @@ def test_the_module_plans_what_it_says(terraform: Terraform, source: Path) -> No
     assert done.returncode == 0, done.stdout + done.stderr
     runs = sum(len(re.findall(r'^run "', file.read_text(), re.MULTILINE)) for file in (folder / "tests").iterdir())
     assert f"Success! {runs} passed, 0 failed." in done.stdout
-
-
-def test_the_plan_knows_the_settings_of_the_program() -> None:
-    """They are read from the program's declarations, whose form may change."""
-    text = (ROOT / "terraform" / "functions.tf").read_text()
-    (pattern,) = re.findall(r'regexall\("(.*?)", file\("\$\{local\.root}/functions/lading/settings\.py"', text)
-    found = re.findall(
-        pattern.replace(r"\\", "\\").replace(r"\"", '"'), (ROOT / "functions" / "lading" / "settings.py").read_text()
-    )
-    assert found == [setting.name for setting in SETTINGS]
 
 
 def test_the_tables_of_its_readme_are_those_of_the_module() -> None:

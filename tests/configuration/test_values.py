@@ -1,0 +1,28 @@
+"""Values of settings that would only fail later, in a request or in a job, are refused when settings are parsed."""
+
+import pytest
+
+from lading.settings import SettingsError, load_settings
+
+
+@pytest.mark.parametrize("url", ["http://[", "http://h#x", " http://h", "http://h:0", "http://h:65536", "http://u@h"])
+def test_an_address_that_no_client_can_use_is_refused(url: str) -> None:
+    with pytest.raises(SettingsError, match=r"^--url is http\(s\)://HOST\[:PORT\]"):
+        load_settings({}, {"url": url})
+
+
+@pytest.mark.parametrize("url", ["https://registry.example.com/", "http://[::1]:5000", "HTTP://h:5000"])
+def test_addresses(url: str) -> None:
+    assert load_settings({}, {"url": url}).url == url.rstrip("/")
+
+
+@pytest.mark.parametrize("time", ["36501d", "9999999d", "9999999h"])
+def test_a_time_that_the_calendar_does_not_have_is_refused(time: str) -> None:
+    """Every record of a collection would fail: no date is that long ago."""
+    with pytest.raises(SettingsError, match=r"^--undelete is a time such as 90d, 12h or 30m, of 36500d at most"):
+        load_settings({}, {"undelete": time})
+
+
+def test_a_port_of_other_digits_is_refused_in_words() -> None:
+    with pytest.raises(SettingsError, match=r"^--address is HOST:PORT, not"):
+        load_settings({}, {"address": "localhost:²"})
