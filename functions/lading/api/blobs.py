@@ -4,7 +4,7 @@ from functools import partial
 from typing import Final
 
 from lading.http.byteranges import byteranges
-from lading.http.preconditions import precondition_of, require_match
+from lading.http.preconditions import match_of, precondition_of
 from lading.http.ranges import requested
 from lading.http.responses import Response
 from lading.leader import step_down
@@ -26,7 +26,7 @@ def get(context: RequestContext) -> Response:
     check_digest(context.last_segment, BLOB_UNKNOWN)
     # A client that sends HEAD may skip an upload, so blobs that may be collected soon count as missing.
     link = context.registry.blobs.get(context.name, context.last_segment, for_reuse=context.request.method == "HEAD")
-    require_match(context.request, link.id)
+    match_of(context.request).check(link.id)
     headers = {"Docker-Content-Digest": link.id, "ETag": f'"{link.id}"', "Accept-Ranges": "bytes"}
     if context.client_has_digest(link.id):
         return Response(304, headers)

@@ -32,6 +32,6 @@ def _tag(parsed: argparse.Namespace, settings: Settings) -> None:
     with registry_errors():
         digest = store.inspection.find_digest(source.repository, source.digest) if source.digest else source.tag
         digest = store.manifests.find(source.repository, digest).digest
-        store.tagging.tag(source.repository, digest, parsed.tag, change_context("tag"))
+        store.push.tag(source.repository, digest, parsed.tag, change_context("tag"))
     row = TagRow(source.repository, parsed.tag, digest)
     Printer.of(parsed).record(row, f"{row.repository}:{row.tag} names {row.digest}")

@@ -29,11 +29,10 @@ def precondition_of(request: Request) -> Precondition:
     )
 
 
-def require_match(request: Request, digest: str) -> None:
-    """Check the If-Match of a read of the content with this digest. Raises PRECONDITION_FAILED."""
+def match_of(request: Request) -> Precondition:
+    """Return the precondition of a read, its If-Match. If-None-Match is no condition there, but makes it a 304."""
     header = request.environ.get("HTTP_IF_MATCH")
-    if header is not None:
-        Precondition(match=_match(request, header)).check(digest)
+    return UNCONDITIONAL if header is None else Precondition(match=_match(request, header))
 
 
 def _match(request: Request, header: str) -> frozenset[str]:

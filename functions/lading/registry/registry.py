@@ -16,6 +16,8 @@ from lading.registry.lifecycle.delete import Deletion
 from lading.registry.lifecycle.restore import Undelete
 from lading.registry.lifecycle.rollback import Rollback
 from lading.registry.pagination import Page
+from lading.registry.pull import Pull
+from lading.registry.push import Push
 from lading.registry.readiness import Readiness
 from lading.registry.tags.immutable import ImmutableTags
 from lading.registry.tags.tagging import Tagging
@@ -30,6 +32,9 @@ if TYPE_CHECKING:
 
 class Registry:
     """Registry over one blob store and one metadata store. Thread-safe.
+
+    Clients read and write manifests and tags by the use cases `pull` and `push` alone, which decide what is allowed.
+    Commands of an operator, and jobs, use the rules below them as well.
 
     Its only state are two caches: of recently recorded pulls, and of the stores' readiness.
     """
@@ -52,12 +57,13 @@ class Registry:
         self.deletion = Deletion(metadata, self.tags, clock)
         self.undelete = Undelete(metadata, self.tags, clock)
         self.rollback = Rollback(metadata, self.tags, clock)
-        self.tagging = Tagging(metadata, self.tags, clock)
         self.inventory = Inventory(metadata, immutable)
         self.cleanup_deletion = CleanupDeletion(metadata, self.deletion)
         self.in_use_reports = InUseReports(metadata, clock)
         self.last_pulls = LastPulls(metadata, clock)
         self.readiness = Readiness(blobs, metadata)
+        self.pull = Pull(self.manifests, self.last_pulls)
+        self.push = Push(self.manifests, Tagging(metadata, self.tags, clock))
 
     @property
     def inspection(self) -> "Inspection":

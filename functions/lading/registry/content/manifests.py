@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final, TypeVar
 
+from lading.leader import step_down
 from lading.registry.change_context import PUSH, ChangeContext
 from lading.registry.content.damage import damaged_among, is_damaged, is_intact
 from lading.registry.content.dependencies import dependencies_of, hidden_dependencies_of, object_of, reference_writes
@@ -130,6 +131,8 @@ class Manifests:
         """
         if found.content is not None:
             return found.content
+        # The content is in another record, or in an object of the blob store, so it must not delay other requests.
+        step_down()
         if isinstance(found, Tag):
             return self.stream(self.find(found.repository, found.digest))
         return self._blobs.open(found.object, 0, found.size)
