@@ -10,16 +10,15 @@ All stores use the same sizes, so that batches are split in the same way everywh
     functions/lading/registry/batches.py  fills commits up to BATCH_SIZE, and halves one that is too large
 """
 
-import dataclasses
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, Final, get_origin
 
 from lading_storage.google.firestore_documents import fields_of, path_of, queue_entry
-from lading_storage.google.firestore_indexes import COLLECTION, CONTAINS, INDEXES
+from lading_storage.google.firestore_indexes import COLLECTION, CONTAINS, indexes_of
 from lading_storage.protocols import MAX_CONTENT_SIZE, Create, Delete, Replace, Touch, Write
-from lading_storage.records.core import Key, Manifest, Record, Tag
-from lading_storage.records.kinds import KINDS
+from lading_storage.records.core import Key, Record
+from lading_storage.records.fields import cached_by_kind, layout_of
 
 MAX_COMMIT_SIZE: Final = 10 * 1024 * 1024
 """Maximum bytes of a commit."""
@@ -27,15 +26,9 @@ MAX_COMMIT_SIZE: Final = 10 * 1024 * 1024
 BATCH_SIZE: Final = 8 * 1024 * 1024
 """Target size of a batch, in bytes. The margin below the limit covers what the formulas leave open."""
 
-MAX_TAG_CONTENT: Final = 64 * 1024
-"""Maximum bytes of a manifest that a tag repeats."""
-
 NONCE: Final = "0" * 16
 ENTRY: Final = "condemned 2026-11-01T12:30:15.123456+00:00"
 """A queue entry of maximum length."""
-
-NEVER_CHANGED: Final = frozenset({"id", "position", "blobs", "children"})
-"""Indexed fields that a Replace never changes: the record's key, and the content that its digest determines."""
 
 
 def size_of(writes: Iterable[Write]) -> int:
@@ -73,7 +66,7 @@ def _size(write: Write) -> int:
         case Create():
             return size + _entries(type(record), path, fields)
         case Delete():
-            return size + _omitted_content_size(record) + _entries(type(record), path, fields)
+            return size + min(record.omitted_content_size, MAX_CONTENT_SIZE) + _entries(type(record), path, fields)
         case Replace():
             return size + _changed_entries(type(record), path, fields)
 
@@ -82,7 +75,7 @@ def _entries(kind: type[Record], path: str, fields: Mapping[str, Any]) -> int:
     """Return the bytes of all index entries of a document."""
     return sum(
         entry_size(path, index.field, item, index.scope)
-        for index in INDEXES[kind]
+        for index in indexes_of(kind)
         if index.field in fields
         for item in (fields[index.field] if index.mode == CONTAINS else [fields[index.field]])
     )
@@ -93,30 +86,21 @@ def _changed_entries(kind: type[Record], path: str, fields: Mapping[str, Any]) -
     values = {**fields, "due": ENTRY}
     return sum(
         2 * entry_size(path, index.field, values[index.field], index.scope)
-        for index in INDEXES[kind]
-        if index.field not in NEVER_CHANGED
+        for index in indexes_of(kind)
+        if index.field not in ("id", "position", *kind.FIXED_FIELDS)
     )
-
-
-def _omitted_content_size(record: Record) -> int:
-    """Return the bytes of content that a listed record lacks but its document has."""
-    if isinstance(record, Manifest) and record.content is None and not record.object:
-        return min(record.size, MAX_CONTENT_SIZE)
-    if type(record) is Tag and record.content is None and record.size <= MAX_TAG_CONTENT:
-        return record.size
-    return 0
 
 
 def _touch_size(key: Key[Any]) -> int:
     """Return the bytes of a touched document, of which only the key is known. No index entry changes."""
     own = {"id": key.id, "repository": key.repository, "position": key.kind.order(key.id), "nonce": NONCE, "due": ENTRY}
-    return document_size(path_of(key), own) + TYPICAL_SIZES[key.kind]
+    return document_size(path_of(key), own) + _typical_size(key.kind)
 
 
+@cached_by_kind
 def _typical_size(kind: type[Record]) -> int:
     """Return the bytes of the fields of a typical record of a kind, without contents and arrays."""
-    own = [each for each in dataclasses.fields(kind) if each.name not in ("id", "repository", "version")]
-    return sum(_string(each.name) + _typical_value(each.type) for each in own)
+    return sum(_string(name) + _typical_value(type_) for name, type_ in layout_of(kind).types.items())
 
 
 def _typical_value(type_: Any) -> int:
@@ -145,6 +129,3 @@ def _value(value: Any) -> int:
         case list():
             return sum(map(_value, value))
     raise AssertionError(f"unsupported value in a record: {value!r}")
-
-
-TYPICAL_SIZES: Final[Mapping[type[Record], int]] = {kind: _typical_size(kind) for kind in KINDS}

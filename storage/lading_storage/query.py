@@ -5,7 +5,6 @@ from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import Generic
 
 from lading_storage.records.core import R
-from lading_storage.records.kinds import CROSS_REPOSITORY_FIELDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,16 +35,23 @@ class Query(Generic[R]):
 
         Raises:
             ValueError: a field of `where` is not in `kind.INDEXED_FIELDS`, or is indexed for the other scope: within
-                a repository, or across repositories (kinds.CROSS_REPOSITORY_FIELDS).
+                a repository, or across repositories (`kind.CROSS_REPOSITORY_FIELDS`); or no other field is searched
+                than those of `kind.FILTER_FIELDS`; or all repositories are to be listed.
         """
-        is_global = self.repository is None
+        kind, is_global = self.kind, self.repository is None
         for name in self.where:
-            is_cross = (self.kind, name) in CROSS_REPOSITORY_FIELDS
-            if name not in self.kind.INDEXED_FIELDS or is_cross != is_global:
+            if name not in kind.INDEXED_FIELDS or (name in kind.CROSS_REPOSITORY_FIELDS) != is_global:
                 scope = "across repositories" if is_global else "within a repository"
-                raise ValueError(f"{self.kind.KIND} cannot be searched by {name} {scope}")
+                raise ValueError(f"{kind.KIND} cannot be searched by {name} {scope}")
+        if self.where and self.selecting_field is None:
+            raise ValueError(f"{kind.KIND} cannot be searched by {', '.join(self.where)} alone")
         if is_global and not self.where:
-            raise ValueError(f"{self.kind.KIND} cannot be listed across repositories")
+            raise ValueError(f"{kind.KIND} cannot be listed across repositories")
+
+    @property
+    def selecting_field(self) -> str | None:
+        """The field of `where` by which an index selects records, which the other fields filter; None to list all."""
+        return next((name for name in self.where if name not in self.kind.FILTER_FIELDS), None)
 
     def after_record(self, last: R) -> "Query[R]":
         """Return the query of the next page, where `last` is the last record of this one."""

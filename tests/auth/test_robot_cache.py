@@ -12,7 +12,8 @@ from lading.auth.robot_cache import MIN_REREAD_INTERVAL, ROBOT_TTL
 from lading.auth.robots import Robots
 from lading.http.client_address import ClientAddress
 from lading.registry.errors import UNAVAILABLE, RegistryError
-from lading_storage.records.core import Key, Robot
+from lading_storage.records.core import Key
+from lading_storage.records.robots import Robot
 from lading_storage.stores import Stores
 from tests.auth.concurrent_callers import run_concurrent_callers
 from tests.auth.conftest import Clock

@@ -13,7 +13,9 @@ from lading.auth.access import Action
 from lading.auth.keys import KeyRing, generate_keys
 from lading.auth.robots import RobotError, Robots
 from lading.registry.errors import UNAUTHORIZED, RegistryError
-from lading_storage.records.core import Key, Robot, values_of
+from lading_storage.records.core import Key
+from lading_storage.records.fields import values_of
+from lading_storage.records.robots import Robot
 from lading_storage.stores import Stores
 from tests.auth.conftest import Clock
 

@@ -9,7 +9,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-from lading_storage.records.core import Record, values_of
+from lading_storage.records.core import Record
+from lading_storage.records.fields import values_of
 
 FIRST: Final = """
     CREATE TABLE records (

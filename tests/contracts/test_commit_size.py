@@ -11,7 +11,6 @@ from google.cloud.firestore import WriteBatch
 from emulators import Emulators
 from lading import settings
 from lading.composition import open_metadata
-from lading.registry.tags import tags
 from lading_storage import commit_size
 from lading_storage.commit_size import MAX_COMMIT_SIZE, document_size, entry_size, name_size, size_of
 from lading_storage.digests import digest_of
@@ -20,8 +19,9 @@ from lading_storage.google.firestore import FirestoreMetadata
 from lading_storage.google.firestore_documents import fields_of, path_of
 from lading_storage.google.firestore_indexes import COLLECTION, COLLECTION_GROUP
 from lading_storage.protocols import MAX_CONTENT_SIZE, Create, Delete, Replace, Touch, Write
-from lading_storage.records.core import UNVERIFIED, Link, Manifest, Record, Tag, converted
+from lading_storage.records.core import UNVERIFIED, Link, Manifest, Record, Tag
 from lading_storage.records.deleted import DeletedManifest
+from lading_storage.records.fields import converted
 from tests.contracts.test_metadata import EXAMPLES
 
 NOW = datetime(2026, 11, 1, 12, 30, 15, 123456, tzinfo=UTC)
@@ -88,7 +88,6 @@ def test_what_a_listing_leaves_out_counts_when_it_is_deleted() -> None:
     assert size_of([Delete(listed)]) >= size_of([Delete(whole)])
     assert size_of([Delete(tag)]) - size_of([Create(tag)]) == 5000
     assert size_of([Delete(manifest(1, size=5000, object="u/0"))]) < 2000
-    assert commit_size.MAX_TAG_CONTENT == tags.MAX_INLINE_CONTENT
 
 
 @pytest.fixture

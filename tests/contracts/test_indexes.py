@@ -3,13 +3,14 @@
 import dataclasses
 import re
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 
 from emulators import Emulators
 from lading.composition import open_metadata
-from lading_storage.google.firestore_indexes import INDEXES
+from lading_storage.google.firestore_indexes import indexes_of
 from lading_storage.records.core import (
     HIDDEN,
     HIDDEN_UNVERIFIED,
@@ -22,6 +23,7 @@ from lading_storage.records.core import (
     Upload,
 )
 from lading_storage.records.deleted import DeletedLink
+from lading_storage.records.fields import CONTENT, layout_of
 from lading_storage.records.kinds import CROSS_REPOSITORY_FIELDS, KINDS
 from tests.contracts.test_metadata import DIGEST, EXAMPLES, NOW, link
 
@@ -39,7 +41,7 @@ def test_terraform_declares_just_the_indexes_that_queries_need() -> None:
     rows = re.findall(r'"([a-z_.]+)"\s+= "([A-Z_ ]+)"', declared("queried"))
 
     assert sorted(rows) == sorted(
-        (f"{kind.KIND}.{index.field}", f"{index.scope} {index.mode}") for kind in KINDS for index in INDEXES[kind]
+        (f"{kind.KIND}.{index.field}", f"{index.scope} {index.mode}") for kind in KINDS for index in indexes_of(kind)
     )
     assert len(rows) == len(dict(rows)), "a field has one index"
 
@@ -55,6 +57,16 @@ def test_a_kind_names_its_queues(kind: type[Record]) -> None:
     assert bool(kind.QUEUES) == (kind.due is not Record.due)
     names = {each.name for each in dataclasses.fields(kind)}
     assert set(kind.INDEXED_FIELDS) <= names
+    for special in (kind.CROSS_REPOSITORY_FIELDS, kind.FILTER_FIELDS, kind.FIXED_FIELDS):
+        assert set(special) <= set(kind.INDEXED_FIELDS)
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.KIND)
+def test_a_kind_has_fields_of_types_that_every_store_keeps(kind: type[Record]) -> None:
+    plain = (str, int, bool, datetime, datetime | None, tuple[str, ...], tuple[int, ...])
+
+    for name, type_ in layout_of(kind).types.items():
+        assert type_ == bytes | None if name == CONTENT else type_ in plain
 
 
 def test_an_entry_is_in_a_queue_that_its_kind_names() -> None:

@@ -25,14 +25,14 @@ from lading_storage.records.core import (
     R,
     Record,
     Repository,
-    Robot,
     Tag,
     Upload,
-    converted,
 )
 from lading_storage.records.deleted import DeletedLink, DeletedManifest, DeletedTag, TagEvent, TagHistory
+from lading_storage.records.fields import converted
 from lading_storage.records.jobs import Identity, InUseReport, Job, LastPull
 from lading_storage.records.kinds import KINDS
+from lading_storage.records.robots import Robot
 from lading_storage.stores import Stores
 
 NOW = datetime(2026, 11, 1, 12, 30, 15, 123456, tzinfo=UTC)

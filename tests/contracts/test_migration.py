@@ -21,7 +21,6 @@ from lading_storage.local import sqlite_file, sqlite_migration
 from lading_storage.local.sqlite import SqliteMetadata
 from lading_storage.local.sqlite_schema import (
     GLOBAL_SCOPE,
-    KIND_NUMBERS,
     VERSION,
     decoded,
     lookups_of,
@@ -42,9 +41,9 @@ from lading_storage.records.core import (
     Repository,
     Tag,
     Upload,
-    converted,
 )
 from lading_storage.records.deleted import DeletedManifest
+from lading_storage.records.fields import converted
 from lading_storage.records.jobs import Identity
 from lading_storage.records.kinds import KINDS
 from tests.contracts.released_sqlite import make_released
@@ -97,14 +96,14 @@ def assert_complete(path: Path, records: Sequence[Record] = MANY) -> None:
 
 
 def assert_rows(file: sqlite3.Connection, count: int) -> None:
-    kinds = {KIND_NUMBERS[kind.KIND]: kind for kind in KINDS}
+    kinds = {kind.NUMBER: kind for kind in KINDS}
     wanted, rows = set[Any](), 0
     for number, kind, repository, id, due, fields in file.execute(
         "SELECT number, kind, repository, coalesce(id, position), due, fields FROM entries"
     ).fetchall():
-        record = kinds[kind](id=unpacked(id), **_values(decoded(fields)))
+        record = kinds[kind](id=unpacked(id), **_values(decoded(kinds[kind], fields)))
         assert (record.due or None) == due
-        for everywhere, field, value in lookups_of(kinds[kind], record.id, decoded(fields)):
+        for everywhere, field, value in lookups_of(kinds[kind], record.id, decoded(kinds[kind], fields)):
             scope = GLOBAL_SCOPE if everywhere else repository
             wanted.add((kind, scope, field, value, packed(record.id), repository, number))
         rows += 1

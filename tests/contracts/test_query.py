@@ -15,6 +15,7 @@ from tests.contracts.test_metadata import DIGEST, link
         (Tag, {"media_type": "t"}, "a"),
         (Manifest, {"subject": DIGEST, "size": "1"}, "a"),
         (Manifest, {"subject": DIGEST}, None),
+        (Manifest, {"artifact_type": "sbom"}, "a"),
         (Link, {"id": DIGEST}, "a"),
         (Link, {"object": DIGEST}, None),
         (Link, {}, None),

@@ -31,6 +31,7 @@ FINDS: Final = {
     )
     for kind in KINDS
     for field in kind.INDEXED_FIELDS
+    if field not in kind.FILTER_FIELDS
     for form, after in (("from the start", ""), ("after a record", DIGEST))
     for repository in [None if (kind, field) in CROSS_REPOSITORY_FIELDS else "team/app"]
 }

@@ -17,7 +17,7 @@ import pytest
 
 from lading_storage.commit_size import size_of
 from lading_storage.google.firestore_documents import fields_of, path_of, queue_entry, record_found
-from lading_storage.google.firestore_indexes import INDEXES
+from lading_storage.google.firestore_indexes import indexes_of
 from lading_storage.local.sqlite import SqliteMetadata
 from lading_storage.protocols import Create, Delete, Replace, Touch
 from lading_storage.records.core import HIDDEN_UNVERIFIED, MARKED, UNVERIFIED, Record
@@ -60,7 +60,7 @@ def stored_forms(folder: Path) -> dict[str, Any]:
         name: {"sqlite": sqlite_form(folder / f"{number}.sqlite", record), "firestore": firestore_form(record)}
         for number, (name, record) in enumerate(RECORDS.items())
     }
-    indexes = {kind.KIND: sorted(map(list, INDEXES[kind])) for kind in KINDS}
+    indexes = {kind.KIND: sorted(map(list, indexes_of(kind))) for kind in KINDS}
     return {"records": forms, "indexes": indexes}
 
 

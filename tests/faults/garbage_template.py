@@ -21,8 +21,9 @@ from lading_storage.digests import digest_of
 from lading_storage.local.filesystem import FilesystemBlobs
 from lading_storage.local.sqlite import SqliteMetadata
 from lading_storage.protocols import MAX_CONTENT_SIZE, Create, Replace
-from lading_storage.records.core import Key, Record, Upload, values_of
+from lading_storage.records.core import Key, Record, Upload
 from lading_storage.records.deleted import TagEvent
+from lading_storage.records.fields import values_of
 from lading_storage.records.jobs import Job
 from lading_storage.records.kinds import KINDS
 from lading_storage.stores import Stores

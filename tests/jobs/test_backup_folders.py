@@ -21,10 +21,11 @@ from lading_storage.local.filesystem import FilesystemBlobs
 from lading_storage.local.sqlite import SqliteMetadata
 from lading_storage.protocols import Create, Delete
 from lading_storage.query import Query
-from lading_storage.records.core import Record, Robot, Tag
+from lading_storage.records.core import Record, Tag
 from lading_storage.records.deleted import TagHistory
 from lading_storage.records.jobs import InUseReport, LastPull
 from lading_storage.records.kinds import KINDS
+from lading_storage.records.robots import Robot
 from lading_storage.stores import Stores
 from tests.contracts.test_metadata import EXAMPLES
 from tests.support.folder_stores import folder_stores

@@ -20,8 +20,9 @@ from lading_storage.google.firestore import FirestoreMetadata
 from lading_storage.google.firestore_schema import SCHEMA_VERSION
 from lading_storage.protocols import MAX_RELEASE_OVERLAP, Create, Delete
 from lading_storage.query import Query
-from lading_storage.records.core import Blob, Key, Manifest, Repository, converted
+from lading_storage.records.core import Blob, Key, Manifest, Repository
 from lading_storage.records.deleted import DeletedLink, DeletedManifest
+from lading_storage.records.fields import converted
 from lading_storage.records.kinds import KINDS
 from lading_storage.stores import Stores
 from tests.jobs.test_idle import CountingStore

@@ -20,8 +20,9 @@ from lading.registry.tags.immutable import ImmutableTags
 from lading_storage.errors import ObjectNotFound
 from lading_storage.protocols import Create, Delete
 from lading_storage.query import Query
-from lading_storage.records.core import Key, Robot, Upload
+from lading_storage.records.core import Key, Upload
 from lading_storage.records.deleted import DeletedManifest, DeletedTag, TagEvent, TagHistory
+from lading_storage.records.robots import Robot
 from lading_storage.stores import Stores
 from tests.jobs.test_backup import assert_intact, push_everything
 from tests.support import images

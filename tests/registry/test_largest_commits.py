@@ -12,12 +12,12 @@ import pytest
 
 from lading.registry.content.uploads import MAX_PARTS
 from lading.registry.names import MAX_NAME
-from lading.registry.tags.tags import MAX_INLINE_CONTENT
 from lading_storage.commit_size import BATCH_SIZE, MAX_COMMIT_SIZE, size_of
 from lading_storage.digests import digest_of
 from lading_storage.protocols import MAX_CONTENT_SIZE, Create, Delete, Replace, Touch, Write
-from lading_storage.records.core import Key, Link, Manifest, Record, Tag, Upload, converted
+from lading_storage.records.core import MAX_TAG_CONTENT, Key, Link, Manifest, Record, Tag, Upload
 from lading_storage.records.deleted import DeletedLink, DeletedManifest, DeletedTag, TagEvent, TagHistory
+from lading_storage.records.fields import converted
 from tests.contracts.test_metadata import EXAMPLES
 
 LAYERS = 4_990
@@ -44,7 +44,7 @@ def touched(kind: type[Record], repository: str) -> list[Write]:
 
 def tagged(repository: str, count: int) -> list[Write]:
     """Tags move, each with what it had and what it gets, and its history."""
-    content = b"x" * MAX_INLINE_CONTENT
+    content = b"x" * MAX_TAG_CONTENT
     tag = Tag(id="t" * 128, repository=repository, digest=DIGESTS[0], media_type="a" * 60, size=len(content), moved=NOW)
     move = TagEvent(
         id="0" * 157,

@@ -21,8 +21,8 @@ from lading.jobs.job_report import BYTES_FREED
 from lading.jobs.runner import LEASE_DURATION, TIME_SLICE
 from lading.registry.content.manifest_format import OCI_MANIFEST
 from lading_storage.digests import digest_of
-from lading_storage.google.firestore_indexes import COLLECTION, COLLECTION_GROUP, INDEXES
-from lading_storage.records.kinds import CROSS_REPOSITORY_FIELDS
+from lading_storage.google.firestore_indexes import COLLECTION, COLLECTION_GROUP, indexes_of
+from lading_storage.records.kinds import CROSS_REPOSITORY_FIELDS, KINDS
 from tests.support import images
 from tests.support.app_client import Client, Response
 from tests.support.server_process import basic
@@ -172,15 +172,13 @@ def indexed(life: DeploymentLifecycle, scope: str) -> set[str]:
 
 def test_the_indexes_are_those_of_the_queries(life: DeploymentLifecycle) -> None:
     for scope in (COLLECTION, COLLECTION_GROUP):
-        needed = {
-            f"{kind.KIND}.{each.field}" for kind, indexes in INDEXES.items() for each in indexes if each.scope == scope
-        }
+        needed = {f"{kind.KIND}.{each.field}" for kind in KINDS for each in indexes_of(kind) if each.scope == scope}
         assert indexed(life, scope) == needed
 
 
 def test_no_other_field_of_any_kind_is_indexed(life: DeploymentLifecycle) -> None:
     fields = {name: field for name, field in life.applied.of("firestore/").items() if name.endswith("/fields/*")}
-    assert {name.split("/")[6] for name in fields} == {kind.KIND for kind in INDEXES}
+    assert {name.split("/")[6] for name in fields} == {kind.KIND for kind in KINDS}
     assert not any(field["indexConfig"].get("indexes") for field in fields.values())
 
 

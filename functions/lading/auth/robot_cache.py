@@ -20,7 +20,7 @@ from lading.auth.bulkhead import Bulkhead
 from lading.auth.guess_limit import GuessLimit
 from lading.auth.leaky_counters import MAX_KEYS
 from lading.auth.recent_logins import RecentLogins
-from lading_storage.records.core import Robot
+from lading_storage.records.robots import Robot
 
 ROBOT_TTL: Final = 60.0
 """Seconds for which a robot is cached, and within which a revocation takes effect."""

@@ -23,7 +23,8 @@ from lading.registry.retry import retry_on_conflict
 from lading_storage.errors import Conflict, StorageError
 from lading_storage.protocols import Create, Delete, MetadataStore, Replace
 from lading_storage.query import Query
-from lading_storage.records.core import Key, Robot
+from lading_storage.records.core import Key
+from lading_storage.records.robots import Robot
 
 USER_PREFIX: Final = "robot+"
 """Prefix of a robot's user name. An e-mail address is never a robot's name, since it has an `@`."""

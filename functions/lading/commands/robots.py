@@ -20,7 +20,8 @@ from lading.commands.options import (
 )
 from lading.commands.output import Column, Printer, add_output_options, format_time
 from lading.settings import Settings
-from lading_storage.records.core import Key, Robot
+from lading_storage.records.core import Key
+from lading_storage.records.robots import Robot
 
 if TYPE_CHECKING:
     from lading.auth.robots import Robots

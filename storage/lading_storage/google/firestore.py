@@ -14,7 +14,6 @@ Queries and most writes use Google's client library. It is imported at its first
 documents are read without it (firestore_reads), and the time of the last pull is written without it (firestore_rest).
 """
 
-import dataclasses
 import itertools
 from collections.abc import Sequence
 from datetime import datetime
@@ -32,7 +31,6 @@ from lading_storage.google.firestore_documents import (
     record_found,
     record_in,
 )
-from lading_storage.google.firestore_indexes import is_array
 from lading_storage.google.firestore_reads import FirestoreReads
 from lading_storage.google.firestore_rest import FirestoreCommits, is_rest_commit
 from lading_storage.google.firestore_retry import (
@@ -46,6 +44,7 @@ from lading_storage.google.google_imports import import_firestore
 from lading_storage.protocols import Create, Delete, Found, QueueCursor, Queued, Replace, Touch, Write, key_of
 from lading_storage.query import Query
 from lading_storage.records.core import Key, R, Record, due_entry
+from lading_storage.records.fields import layout_of
 
 if TYPE_CHECKING:
     from google.cloud import firestore
@@ -83,7 +82,7 @@ class FirestoreMetadata:
         self._schema.check()
         paths = {path_of(key): key for key in keys}
         kinds = {key.kind for key in keys}
-        fields = () if content else sorted({field for kind in kinds for field in _fields_without_content(kind)})
+        fields = () if content else sorted({field for kind in kinds for field in layout_of(kind).listed})
         found, read_at = self._reads.get(list(paths), fields)
         return Found(
             {paths[path]: record_in(paths[path], each.fields, each.version) for path, each in found.items()}, read_at
@@ -100,7 +99,7 @@ class FirestoreMetadata:
 
         selected = _without_content(kind, source)
         for field, value in query.where.items():
-            operator = "array_contains" if is_array(kind, field) else "=="
+            operator = "array_contains" if field in layout_of(kind).arrays else "=="
             selected = selected.where(filter=FieldFilter(field, operator, value))
         selected = selected.order_by("__name__" if query.where else "position").limit(query.limit)
         if query.after:
@@ -228,11 +227,7 @@ class FirestoreMetadata:
 
 def _without_content(kind: type[Record], source: Any, *others: str) -> Any:
     """Return a query of `source` for all fields of a kind except `content`, which listings omit, and for `others`."""
-    return source.select([*_fields_without_content(kind), *others])
-
-
-def _fields_without_content(kind: type[Record]) -> list[str]:
-    return [each.name for each in dataclasses.fields(kind) if each.name not in ("content", "version")]
+    return source.select([*layout_of(kind).listed, *others])
 
 
 def _no_queue_entry() -> dict[str, Any]:

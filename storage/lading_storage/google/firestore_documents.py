@@ -8,7 +8,8 @@ import secrets
 from collections.abc import Mapping
 from typing import Any, Final
 
-from lading_storage.records.core import UNVERIFIED, Key, Link, R, Record, record_of, values_of
+from lading_storage.records.core import UNVERIFIED, Key, Link, R, Record
+from lading_storage.records.fields import record_of, values_of
 
 DRIVER_FIELDS: Final = frozenset({"id", "repository", "position", "nonce", "due"})
 

@@ -5,12 +5,10 @@ commit (lading_storage.commit_size), cause most of a write's latency, and are bi
 exactly these indexes; a test compares them.
 """
 
-import dataclasses
-from collections.abc import Mapping
-from typing import Final, NamedTuple, get_origin
+from typing import Final, NamedTuple
 
 from lading_storage.records.core import Record
-from lading_storage.records.kinds import CROSS_REPOSITORY_FIELDS, KINDS
+from lading_storage.records.fields import cached_by_kind, layout_of
 
 COLLECTION: Final = "COLLECTION"
 COLLECTION_GROUP: Final = "COLLECTION_GROUP"
@@ -32,14 +30,9 @@ class Index(NamedTuple):
     mode: str
 
 
-def is_array(kind: type[Record], field: str) -> bool:
-    """Return whether a field is an array, which a query searches for one item."""
-    types = {each.name: each.type for each in dataclasses.fields(kind)}
-    return get_origin(types[field]) is tuple
-
-
-def _indexes_of(kind: type[Record]) -> tuple[Index, ...]:
-    """Return the indexes that queries of a kind need, for MetadataStore.find and due."""
+@cached_by_kind
+def indexes_of(kind: type[Record]) -> tuple[Index, ...]:
+    """Return the indexes that queries of a kind need, for MetadataStore.find and due, as its class declares them."""
     return (
         Index("position", COLLECTION, ASCENDING),
         *(_index_of(kind, field) for field in kind.INDEXED_FIELDS),
@@ -48,10 +41,6 @@ def _indexes_of(kind: type[Record]) -> tuple[Index, ...]:
 
 
 def _index_of(kind: type[Record], field: str) -> Index:
-    if (kind, field) in CROSS_REPOSITORY_FIELDS:
+    if field in kind.CROSS_REPOSITORY_FIELDS:
         return Index(field, COLLECTION_GROUP, ASCENDING)
-    return Index(field, COLLECTION, CONTAINS if is_array(kind, field) else ASCENDING)
-
-
-INDEXES: Final[Mapping[type[Record], tuple[Index, ...]]] = {kind: _indexes_of(kind) for kind in KINDS}
-"""Indexes of each kind, derived from the declarations in its class."""
+    return Index(field, COLLECTION, CONTAINS if field in layout_of(kind).arrays else ASCENDING)

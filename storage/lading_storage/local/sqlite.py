@@ -17,11 +17,12 @@ from lading_storage.local.sqlite_migration import open_migrated
 from lading_storage.local.sqlite_owner import is_metadata_store
 from lading_storage.local.sqlite_queries import COUNT, DUE, READ, READ_WITHOUT_CONTENT, find_query
 from lading_storage.local.sqlite_queue import WriterQueue
-from lading_storage.local.sqlite_schema import KIND_NUMBERS, VERSION, decoded, position_of, unpacked
+from lading_storage.local.sqlite_schema import VERSION, decoded, position_of, unpacked
 from lading_storage.local.sqlite_writes import write_one
 from lading_storage.protocols import Found, QueueCursor, Queued, Write
 from lading_storage.query import Query
-from lading_storage.records.core import Key, R, Record, due_entry, record_of
+from lading_storage.records.core import Key, R, Record, due_entry
+from lading_storage.records.fields import record_of
 
 MAX_CACHED_SIZE: Final = 4_096
 MAX_CACHED_RECORDS: Final = 2_048
@@ -87,12 +88,12 @@ class SqliteMetadata:
         begin: tuple[str, str, str | bytes] = (f"{queue} ", "", "")
         if after:
             begin = (after.entry, after.key.repository, position_of(kind, after.key.id))
-        rows = self._select(DUE, (KIND_NUMBERS[kind.KIND], *begin, due_entry(queue, until), limit))
+        rows = self._select(DUE, (kind.NUMBER, *begin, due_entry(queue, until), limit))
         return [Queued(entry, _record(kind, unpacked(id), *row)) for entry, id, *row in rows]
 
     def count(self, kind: type[Record]) -> int:
         """Return the number of records of a kind, in all repositories."""
-        ((number,),) = self._select(COUNT, (KIND_NUMBERS[kind.KIND],))
+        ((number,),) = self._select(COUNT, (kind.NUMBER,))
         return int(number)
 
     def commit(self, writes: Sequence[Write]) -> None:
@@ -149,7 +150,7 @@ class SqliteMetadata:
         """Return the record, from the cache if its version is current: building one costs as much as the query."""
         row = connection.execute(
             READ if content_wanted else READ_WITHOUT_CONTENT,
-            (KIND_NUMBERS[key.kind.KIND], key.repository, position_of(key.kind, key.id)),
+            (key.kind.NUMBER, key.repository, position_of(key.kind, key.id)),
         ).fetchone()
         if row is None:
             return None
@@ -157,7 +158,7 @@ class SqliteMetadata:
         cached = self._cache.get(key)
         if content_wanted and cached is not None and cached.version == version:
             return cached
-        values = decoded(fields)
+        values = decoded(key.kind, fields)
         record: Record = record_of(key, values if content is None else {**values, "content": content}, version)
         if content_wanted and len(fields) + len(content or b"") <= MAX_CACHED_SIZE:
             self._cache_record(key, record)
@@ -197,4 +198,4 @@ class _Reader:
 
 def _record(kind: type[R], id: str, repository: str, version: str, fields: str) -> R:
     """Return the record of a listed row, without `content`."""
-    return record_of(Key(kind, id, repository), decoded(fields), version)
+    return record_of(Key(kind, id, repository), decoded(kind, fields), version)

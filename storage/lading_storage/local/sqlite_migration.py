@@ -25,8 +25,9 @@ from typing import Final
 from lading_storage.errors import StorageError
 from lading_storage.local.durable_folders import FILE_MODE
 from lading_storage.local.sqlite_file import bound_wal, connect, create_private, rewrite_wal, transaction, version_of
-from lading_storage.local.sqlite_schema import GLOBAL_SCOPE, INDEXES, KIND_NUMBERS, TABLES, VERSION, packed
-from lading_storage.records.core import due_entry
+from lading_storage.local.sqlite_schema import GLOBAL_SCOPE, INDEXES, TABLES, VERSION, packed
+from lading_storage.records.core import Link, Manifest, due_entry
+from lading_storage.records.kinds import KINDS
 
 REBUILD_VERSION: Final = 3
 """Version in which the tables of version 2 are renamed, to be rebuilt."""
@@ -187,18 +188,18 @@ def _fill(new: sqlite3.Connection, path: Path) -> None:
     new.executescript(TABLES)
     new.execute("ATTACH ? AS former", (str(path),))
     new.execute("CREATE TEMP TABLE kinds (name TEXT PRIMARY KEY, number INTEGER)")
-    new.executemany("INSERT INTO kinds VALUES (?, ?)", KIND_NUMBERS.items())
+    new.executemany("INSERT INTO kinds VALUES (?, ?)", [(kind.KIND, kind.NUMBER) for kind in KINDS])
     new.execute(FIND_REPOSITORIES)
     (last,) = new.execute("SELECT max(rowid) FROM former.former_records").fetchone()
     for start in range(0, last or 0, ROWS_PER_STEP):
         _show_progress("copying records", start, last)
         new.execute(COPY_RECORDS, (start, start + ROWS_PER_STEP))
-    for done, kind in enumerate(KIND_NUMBERS.items()):
-        _show_progress("copying lookups", done, len(KIND_NUMBERS))
-        new.execute(COPY_GLOBAL_LOOKUPS, kind)
-        new.execute(COPY_LOCAL_LOOKUPS, kind)
+    for done, kind in enumerate(KINDS):
+        _show_progress("copying lookups", done, len(KINDS))
+        new.execute(COPY_GLOBAL_LOOKUPS, (kind.KIND, kind.NUMBER))
+        new.execute(COPY_LOCAL_LOOKUPS, (kind.KIND, kind.NUMBER))
     _show_progress("searching for unreferenced links", 0, 1)
-    new.execute(UNVERIFY_LINKS, (KIND_NUMBERS["links"], KIND_NUMBERS["manifests"]))
+    new.execute(UNVERIFY_LINKS, (Link.NUMBER, Manifest.NUMBER))
     for statement in _statements(INDEXES):
         _show_progress("creating indexes", 0, 1)
         new.execute(statement)

@@ -1,9 +1,8 @@
 """Queries of the metadata store in SQLite. Each reads one range of one index, in order (sqlite_schema)."""
 
-from collections.abc import Sequence
 from typing import Final
 
-from lading_storage.local.sqlite_schema import FILTERS, GLOBAL_SCOPE, KIND_NUMBERS, packed, position_of
+from lading_storage.local.sqlite_schema import GLOBAL_SCOPE, packed, position_of
 from lading_storage.query import Query
 from lading_storage.records.core import R
 
@@ -34,9 +33,8 @@ _SEARCH: Final = (
     " ORDER BY m.id, m.repository LIMIT ?"
 )
 _LIST: Final = (
-    "SELECT coalesce(e.id, e.position), ?, e.version, e.fields FROM entries e"
-    f" WHERE e.kind = ? AND e.repository = {REPOSITORY_NUMBER} AND e.position > ?{{conditions}}"
-    " ORDER BY e.position LIMIT ?"
+    "SELECT coalesce(id, position), ?, version, fields FROM entries"
+    f" WHERE kind = ? AND repository = {REPOSITORY_NUMBER} AND position > ? ORDER BY position LIMIT ?"
 )
 _MATCHES: Final = " AND EXISTS (SELECT 1 FROM json_each(e.fields, ?) WHERE value = ?)"
 _AFTER: Final = " AND m.id > ?"
@@ -44,29 +42,28 @@ _AFTER_GLOBALLY: Final = f" AND (m.id, m.repository) > (?, coalesce({REPOSITORY_
 
 
 def find_query(query: Query[R]) -> tuple[str, Values]:
-    """Return the statement of a query and its values. Rows have the columns id, repository, version and fields.
-
-    One field of `query.where` selects the rows by its lookups; the others filter these rows.
-    """
-    selecting = next((name for name in query.where if (query.kind.KIND, name) not in FILTERS), None)
-    filters = [part for name, value in query.where.items() if name != selecting for part in (f"$.{name}", value)]
-    conditions = _MATCHES * (len(filters) // 2)
-    if selecting is not None:
-        return _search_query(query, selecting, conditions, filters)
-    assert query.repository is not None
-    begin = position_of(query.kind, query.after) if query.after else ""
-    values = (query.repository, KIND_NUMBERS[query.kind.KIND], query.repository, begin, *filters, query.limit)
-    return _LIST.format(conditions=conditions), values
+    """Return the statement of a query and its values. Rows have the columns id, repository, version and fields."""
+    field = query.selecting_field
+    if field is not None:
+        return _search_query(query, field)
+    # Query refuses a listing of all repositories.
+    repository, begin = query.repository or "", position_of(query.kind, query.after) if query.after else ""
+    return _LIST, (repository, query.kind.NUMBER, repository, begin, query.limit)
 
 
-def _search_query(query: Query[R], field: str, conditions: str, filters: Sequence[str]) -> tuple[str, Values]:
-    """Return the statement of a query whose rows are selected by the lookups of `field`, and its values."""
+def _search_query(query: Query[R], field: str) -> tuple[str, Values]:
+    """Return the statement that selects rows by the lookups of `field`, and filters them by the other fields."""
     is_global = query.repository is None
     scope: Values = () if query.repository is None else (query.repository,)
+    conditions = ""
     after: Values = ()
+    filters: Values = ()
     if query.after:
-        conditions = (_AFTER_GLOBALLY if is_global else _AFTER) + conditions
+        conditions = _AFTER_GLOBALLY if is_global else _AFTER
         after = (packed(query.after), *([query.after_repository] if is_global else []))
-    selected = (KIND_NUMBERS[query.kind.KIND], *scope, field, packed(query.where[field]))
+    for name, value in query.where.items():
+        if name != field:
+            conditions, filters = conditions + _MATCHES, (*filters, f"$.{name}", value)
+    selected = (query.kind.NUMBER, *scope, field, packed(query.where[field]))
     statement = _SEARCH.format(scope=GLOBAL_SCOPE if is_global else REPOSITORY_NUMBER, conditions=conditions)
     return statement, (*selected, *after, *filters, query.limit)

@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 
 from lading_storage.digests import is_digest
 from lading_storage.records.core import Record
-from lading_storage.records.kinds import CROSS_REPOSITORY_FIELDS
+from lading_storage.records.fields import layout_of
 
 VERSION: Final = 4
 """The schema version that this release reads and writes (`PRAGMA user_version`)."""
@@ -25,7 +25,7 @@ CREATE TABLE repositories (number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE
 INSERT INTO repositories VALUES (0, '');
 CREATE TABLE entries (
     number INTEGER PRIMARY KEY,
-    kind INTEGER NOT NULL,        -- KIND_NUMBERS
+    kind INTEGER NOT NULL,        -- Record.NUMBER
     repository INTEGER NOT NULL,  -- repositories.number
     position NOT NULL,            -- position_of: unique sort key of listings
     id TEXT,                      -- NULL if the position is the id
@@ -51,43 +51,12 @@ CREATE UNIQUE INDEX listing ON entries (kind, repository, position);
 CREATE INDEX queues ON entries (kind, due, repository, position) WHERE due IS NOT NULL;
 """
 
-KIND_NUMBERS: Final[Mapping[str, int]] = {
-    "repositories": 1,
-    "blobs": 2,
-    "links": 3,
-    "manifests": 4,
-    "tags": 5,
-    "uploads": 6,
-    "robots": 7,
-    "deleted_manifests": 8,
-    "deleted_tags": 9,
-    "deleted_links": 10,
-    "histories": 11,
-    "moves": 12,
-    "pulls": 13,
-    "running": 14,
-    "jobs": 15,
-    "identities": 16,
-}
-"""Number of each kind, as stored in the file. A new kind gets a new number, and numbers never change."""
-
 GLOBAL_SCOPE: Final = -1
-"""Scope of the lookups for searches across all repositories (kinds.CROSS_REPOSITORY_FIELDS)."""
-
-FILTERS: Final = frozenset({("manifests", "artifact_type")})
-"""Fields of INDEXED_FIELDS that have no lookups: they filter the rows that another field selects."""
+"""Scope of the lookups for searches across all repositories (Record.CROSS_REPOSITORY_FIELDS)."""
 
 ALGORITHM_BYTES: Final = {"sha256": b"\1", "sha512": b"\2"}
 """Prefix byte of a packed digest, chosen so that packed digests sort like digests."""
 ALGORITHM_NAMES: Final = {byte[0]: name for name, byte in ALGORITHM_BYTES.items()}
-
-TIME_FIELDS: Final = frozenset(
-    {"created", "deleted", "expires", "former_until", "kept", "moved", "pulled", "reported", "restored"}
-    | {"review", "since", "stamp", "touched", "until"}
-)
-"""Fields that are times, stored as ISO 8601 in JSON."""
-
-_GLOBAL_FIELDS: Final = frozenset((kind.KIND, field) for kind, field in CROSS_REPOSITORY_FIELDS)
 
 
 def packed(text: str) -> str | bytes:
@@ -112,10 +81,10 @@ def encoded(values: Mapping[str, Any]) -> str:
     return _ENCODER.encode(values)
 
 
-def decoded(text: str) -> Mapping[str, Any]:
-    """Return a record's fields from JSON. Inverse of `encoded`."""
+def decoded(kind: type[Record], text: str) -> Mapping[str, Any]:
+    """Return the fields of a record of a kind from JSON. Inverse of `encoded`."""
     values: dict[str, Any] = json.loads(text)
-    for name in TIME_FIELDS & values.keys():
+    for name in layout_of(kind).times & values.keys():
         values[name] = values[name] and datetime.fromisoformat(values[name])
     return values
 
@@ -151,18 +120,15 @@ def lookups_of(kind: type[Record], id: str, values: Mapping[str, Any]) -> set[Lo
     Args:
         kind: the record's kind.
         id: the record's id.
-        values: the record's fields, as returned by `records.core.values_of` or decoded from the stored JSON.
+        values: the record's fields, as returned by `records.fields.values_of` or decoded from the stored JSON.
     """
     lookups = set()
     for field in kind.INDEXED_FIELDS:
-        if (kind.KIND, field) in FILTERS:
+        if field in kind.FILTER_FIELDS:
             continue
         value = id if field == "id" else values.get(field)
         for each in value if isinstance(value, Sequence) and not isinstance(value, str) else (value,):
             if not each:
                 continue
-            if (kind.KIND, field) in _GLOBAL_FIELDS:
-                lookups.add(Lookup(True, field, packed(each)))
-            if field != "id":  # within a repository the id is the key
-                lookups.add(Lookup(False, field, packed(each)))
+            lookups.add(Lookup(field in kind.CROSS_REPOSITORY_FIELDS, field, packed(each)))
     return lookups

@@ -10,7 +10,6 @@ from lading_storage.errors import Conflict
 from lading_storage.local.sqlite_queries import REPOSITORY_NUMBER
 from lading_storage.local.sqlite_schema import (
     GLOBAL_SCOPE,
-    KIND_NUMBERS,
     Lookup,
     encoded,
     id_of,
@@ -19,7 +18,8 @@ from lading_storage.local.sqlite_schema import (
     position_of,
 )
 from lading_storage.protocols import Create, Delete, Replace, Touch, Write
-from lading_storage.records.core import Record, values_of
+from lading_storage.records.core import Record
+from lading_storage.records.fields import values_of
 
 RECORD_KEY: Final = f"kind = ? AND repository = {REPOSITORY_NUMBER} AND position = ?"
 
@@ -58,7 +58,7 @@ def write_one(connection: sqlite3.Connection, write: Write) -> None:
             connection.execute(DELETE, (stored.number,))
             connection.executemany(DELETE_LOOKUP, [row[:-1] for row in _rows(record, stored, stored.lookups)])
         case Touch(key, version):
-            place = (KIND_NUMBERS[key.kind.KIND], key.repository, position_of(key.kind, key.id))
+            place = (key.kind.NUMBER, key.repository, position_of(key.kind, key.id))
             statement, at = (TOUCH_AT, (version,)) if version else (TOUCH, ())
             if not connection.execute(statement, (_new_version(), *place, *at)).rowcount:
                 raise Conflict(f"{key} does not exist or has changed")
@@ -68,7 +68,7 @@ def _insert(connection: sqlite3.Connection, record: Record) -> None:
     values, kind = values_of(record), type(record)
     content = values.pop("content", None)
     repository = _repository(connection, record.repository)
-    place = (KIND_NUMBERS[record.KIND], repository, position_of(kind, record.id), id_of(kind, record.id))
+    place = (record.NUMBER, repository, position_of(kind, record.id), id_of(kind, record.id))
     try:
         added = connection.execute(
             INSERT, (*place, _new_version(), record.due or None, encoded(values), content)
@@ -90,7 +90,7 @@ def _replace(connection: sqlite3.Connection, record: Record) -> None:
 
 def _read_entry(connection: sqlite3.Connection, record: Record) -> _Entry:
     """Return the row of a record. Raises Conflict if the record has changed or does not exist."""
-    place = (KIND_NUMBERS[record.KIND], record.repository, position_of(type(record), record.id))
+    place = (record.NUMBER, record.repository, position_of(type(record), record.id))
     row = connection.execute(FIND_STORED, (*place, record.version)).fetchone()
     if row is None:
         raise Conflict(f"{record.key} has changed or does not exist")
@@ -110,7 +110,7 @@ def _repository(connection: sqlite3.Connection, name: str) -> int:
 
 def _rows(record: Record, stored: _Entry, lookups: Iterable[Lookup]) -> list[tuple[str | bytes | int, ...]]:
     """Return the rows of `lookups` of an entry, for the table lookups."""
-    kind, id = KIND_NUMBERS[record.KIND], packed(record.id)
+    kind, id = record.NUMBER, packed(record.id)
     return [
         (kind, GLOBAL_SCOPE if is_global else stored.repository, field, value, id, stored.repository, stored.number)
         for is_global, field, value in lookups

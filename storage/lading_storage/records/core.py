@@ -10,7 +10,7 @@
         pulls/{digest}              when a manifest was last pulled              (lading_storage.records.jobs)
     blobs/{digest}                  which object of the blob store holds a blob
     uploads/{id}                    an upload session
-    robots/{name}                   a robot account of the registry
+    robots/{name}                   a robot account of the registry              (lading_storage.records.robots)
     running/{name}, jobs/{name}     in-use reports; jobs and their leases        (lading_storage.records.jobs)
     identities/registry             the identity of this registry                (lading_storage.records.jobs)
 
@@ -18,11 +18,8 @@ A record is immutable: a changed copy (`dataclasses.replace`) overwrites it. Onl
 identifies the state of the record that the copy was made from.
 """
 
-import dataclasses
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import cache
 from typing import Any, ClassVar, Final, Generic, NamedTuple, TypeVar
 
 R = TypeVar("R", bound="Record")
@@ -40,6 +37,10 @@ class Key(NamedTuple, Generic[R]):
 class Record:
     """Base class of all records.
 
+    A kind is a subclass in one of the modules of `records.kinds`. Its class declares all that the stores need of it:
+    the fields, by annotations of str, int, bool, datetime, tuples of str or int, and, as `content`, bytes; the rest by
+    the class variables below.
+
     Attributes:
         id: unique within its kind and repository.
         repository: the repository that contains the record, or "".
@@ -47,12 +48,21 @@ class Record:
     """
 
     KIND: ClassVar[str]
-    INDEXED_FIELDS: ClassVar[tuple[str, ...]] = ()
-    """The fields that MetadataStore.find can search. A tuple field matches by any of its items."""
-    QUEUES: ClassVar[tuple[str, ...]] = ()
-    """The queues that can contain records of this kind: the first words of `due`."""
+    """Name of the kind."""
+    NUMBER: ClassVar[int]
+    """Number of the kind in a store that abbreviates its name. Unique; a number that was used never changes."""
     IN_REPOSITORY: ClassVar[bool] = False
     """Whether records of this kind belong to a repository."""
+    INDEXED_FIELDS: ClassVar[tuple[str, ...]] = ()
+    """The fields that a Query can search. A tuple field matches by any of its items. A change needs a migration."""
+    CROSS_REPOSITORY_FIELDS: ClassVar[tuple[str, ...]] = ()
+    """Those of INDEXED_FIELDS that are searched across all repositories, instead of within one."""
+    FILTER_FIELDS: ClassVar[tuple[str, ...]] = ()
+    """Those of INDEXED_FIELDS that only filter what a search by another one selects."""
+    FIXED_FIELDS: ClassVar[tuple[str, ...]] = ()
+    """Those of INDEXED_FIELDS that never change, so that a Replace leaves their index entries as they are."""
+    QUEUES: ClassVar[tuple[str, ...]] = ()
+    """The queues that can contain records of this kind: the first words of `due`."""
     NOT_IN_BACKUP: ClassVar[str] = ""
     """Why backups omit records of this kind; "" if they include them, which is the default for a new kind."""
 
@@ -74,11 +84,19 @@ class Record:
         """
         return ""
 
+    @property
+    def omitted_content_size(self) -> int:
+        """Bytes of the stored `content` that this copy of the record lacks, because a listing returned it; else 0."""
+        return 0
+
     @classmethod
     def order(cls, id: str) -> str:
         """Return the sort key of listings of this kind, unique for each id."""
         return id
 
+
+MAX_TAG_CONTENT: Final = 64 * 1024
+"""Bytes of a manifest up to which its tags copy it, so that a pull by tag is one read; nearly all are smaller."""
 
 UNVERIFIED: Final = "loose"
 MARKED: Final = "condemned"
@@ -109,6 +127,7 @@ class Repository(Record):
     """
 
     KIND: ClassVar[str] = "repositories"
+    NUMBER: ClassVar[int] = 1
     QUEUES: ClassVar[tuple[str, ...]] = (DELETED, REVIEW)
 
     created: datetime
@@ -136,6 +155,7 @@ class Blob(Record):
     """
 
     KIND: ClassVar[str] = "blobs"
+    NUMBER: ClassVar[int] = 2
     INDEXED_FIELDS: ClassVar[tuple[str, ...]] = ("object",)
     QUEUES: ClassVar[tuple[str, ...]] = (UNVERIFIED,)
 
@@ -165,8 +185,10 @@ class Link(Record):
     """
 
     KIND: ClassVar[str] = "links"
+    NUMBER: ClassVar[int] = 3
     IN_REPOSITORY: ClassVar[bool] = True
     INDEXED_FIELDS: ClassVar[tuple[str, ...]] = ("id",)
+    CROSS_REPOSITORY_FIELDS: ClassVar[tuple[str, ...]] = ("id",)
     QUEUES: ClassVar[tuple[str, ...]] = (UNVERIFIED, MARKED)
 
     object: str
@@ -204,8 +226,11 @@ class Manifest(Record):
     """
 
     KIND: ClassVar[str] = "manifests"
+    NUMBER: ClassVar[int] = 4
     IN_REPOSITORY: ClassVar[bool] = True
     INDEXED_FIELDS: ClassVar[tuple[str, ...]] = ("subject", "artifact_type", "blobs", "children")
+    FILTER_FIELDS: ClassVar[tuple[str, ...]] = ("artifact_type",)
+    FIXED_FIELDS: ClassVar[tuple[str, ...]] = ("blobs", "children")
 
     media_type: str
     size: int
@@ -226,6 +251,11 @@ class Manifest(Record):
         """Digest of the manifest's bytes."""
         return self.id
 
+    @property
+    def omitted_content_size(self) -> int:
+        """See Record.omitted_content_size."""
+        return self.size if self.content is None and not self.object else 0
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tag(Record):
@@ -237,6 +267,7 @@ class Tag(Record):
     """
 
     KIND: ClassVar[str] = "tags"
+    NUMBER: ClassVar[int] = 5
     IN_REPOSITORY: ClassVar[bool] = True
     INDEXED_FIELDS: ClassVar[tuple[str, ...]] = ("digest",)
 
@@ -246,6 +277,11 @@ class Tag(Record):
     content: bytes | None = None
     moved: datetime
     damaged: bool = False
+
+    @property
+    def omitted_content_size(self) -> int:
+        """See Record.omitted_content_size."""
+        return self.size if self.content is None and self.size <= MAX_TAG_CONTENT else 0
 
     @classmethod
     def order(cls, id: str) -> str:
@@ -271,6 +307,7 @@ class Upload(Record):
     """
 
     KIND: ClassVar[str] = "uploads"
+    NUMBER: ClassVar[int] = 6
     QUEUES: ClassVar[tuple[str, ...]] = (OPEN, ENDED)
     NOT_IN_BACKUP: ClassVar[str] = "an upload session can only continue where its bytes are stored"
 
@@ -292,57 +329,3 @@ class Upload(Record):
     def due(self) -> str:
         """Queue entry, see Record.due."""
         return due_entry(ENDED if self.published or self.cancelled else OPEN, self.touched)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Robot(Record):
-    """Robot account: a credential of the registry for a program. The id is its name.
-
-    Attributes:
-        mac: the HMAC of its secret, in hex.
-        former_mac: the HMAC of the secret before the last rotation, valid until `former_until`, or "".
-        repositories: patterns of the repositories that it may access.
-        actions: the actions that it may perform there: pull, push.
-        owner: the person or team responsible for it.
-    """
-
-    KIND: ClassVar[str] = "robots"
-
-    mac: str
-    former_mac: str = ""
-    former_until: datetime | None = None
-    repositories: tuple[str, ...]
-    actions: tuple[str, ...]
-    owner: str = ""
-    created: datetime
-    expires: datetime | None = None
-
-
-def values_of(record: Record) -> dict[str, Any]:
-    """Return the record's values by each name, without its key and version. Tuples become lists."""
-    values = {}
-    for each in dataclasses.fields(record):
-        if each.name not in ("id", "repository", "version"):
-            value = getattr(record, each.name)
-            values[each.name] = list(value) if isinstance(value, tuple) else value
-    return values
-
-
-def record_of(key: Key[R], values: Mapping[str, Any], version: str) -> R:
-    """Return the record with `values`, as `values_of` returned them. Fields of a newer release are ignored."""
-    known = _field_names(key.kind)  # type: ignore[arg-type]  # a class can be hashed
-    own = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items() if name in known}
-    return key.kind(id=key.id, repository=key.repository, version=version, **own)
-
-
-@cache
-def _field_names(kind: type[Record]) -> frozenset[str]:
-    """Return the names of a kind's fields. Cached: dataclasses.fields costs as much as the rest of a small read."""
-    return frozenset(each.name for each in dataclasses.fields(kind))
-
-
-def converted(record: Record, kind: type[R], **others: Any) -> R:
-    """Return a record of another kind with the same key, the fields that both kinds have, and `others`."""
-    own = {each.name for each in dataclasses.fields(record)} - {"version", *others}
-    shared = {each.name: getattr(record, each.name) for each in dataclasses.fields(kind) if each.name in own}
-    return kind(**shared, **others)

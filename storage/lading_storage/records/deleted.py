@@ -27,8 +27,10 @@ class DeletedManifest(Manifest):
     """
 
     KIND: ClassVar[str] = "deleted_manifests"
+    NUMBER: ClassVar[int] = 8
     NOT_IN_BACKUP: ClassVar[str] = DELETED_BACKUP_REASON
     INDEXED_FIELDS: ClassVar[tuple[str, ...]] = ("subject", "blobs", "children", "cause")
+    FILTER_FIELDS: ClassVar[tuple[str, ...]] = ()
     QUEUES: ClassVar[tuple[str, ...]] = (DELETED,)
 
     deleted: datetime
@@ -54,6 +56,7 @@ class DeletedTag(Tag):
     """
 
     KIND: ClassVar[str] = "deleted_tags"
+    NUMBER: ClassVar[int] = 9
     NOT_IN_BACKUP: ClassVar[str] = DELETED_BACKUP_REASON
     INDEXED_FIELDS: ClassVar[tuple[str, ...]] = ("digest", "cause")
     QUEUES: ClassVar[tuple[str, ...]] = (DELETED,)
@@ -67,6 +70,11 @@ class DeletedTag(Tag):
     def due(self) -> str:
         """Queue entry, see Record.due."""
         return due_entry(DELETED, self.kept or self.deleted)
+
+    @property
+    def omitted_content_size(self) -> int:
+        """Return 0: a deleted tag has no content."""
+        return 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,8 +95,10 @@ class DeletedLink(Link):
     """
 
     KIND: ClassVar[str] = "deleted_links"
+    NUMBER: ClassVar[int] = 10
     NOT_IN_BACKUP: ClassVar[str] = DELETED_BACKUP_REASON
     INDEXED_FIELDS: ClassVar[tuple[str, ...]] = ("id",)
+    CROSS_REPOSITORY_FIELDS: ClassVar[tuple[str, ...]] = ("id",)
     QUEUES: ClassVar[tuple[str, ...]] = (DELETED, HIDDEN_UNVERIFIED)
 
     deleted: datetime
@@ -122,6 +132,7 @@ class TagHistory(Record):
     """
 
     KIND: ClassVar[str] = "histories"
+    NUMBER: ClassVar[int] = 11
     IN_REPOSITORY: ClassVar[bool] = True
 
     moves: int
@@ -147,6 +158,7 @@ class TagEvent(Record):
     """
 
     KIND: ClassVar[str] = "moves"
+    NUMBER: ClassVar[int] = 12
     IN_REPOSITORY: ClassVar[bool] = True
     INDEXED_FIELDS: ClassVar[tuple[str, ...]] = ("tag",)
 

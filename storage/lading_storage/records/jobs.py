@@ -12,6 +12,7 @@ class LastPull(Record):
     """Time of the last pull of a manifest, rounded to the hour. The id is the manifest's digest."""
 
     KIND: ClassVar[str] = "pulls"
+    NUMBER: ClassVar[int] = 13
     IN_REPOSITORY: ClassVar[bool] = True
 
     pulled: datetime
@@ -27,24 +28,10 @@ class InUseReport(Record):
     """
 
     KIND: ClassVar[str] = "running"
+    NUMBER: ClassVar[int] = 14
 
     references: tuple[str, ...]
     reported: datetime
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Identity(Record):
-    """Identity of the registry. There is one such record.
-
-    Attributes:
-        registry: 128 random bits in hex, generated with the store. A backup contains them, so that it cannot be
-            mistaken for the backup of another registry.
-    """
-
-    KIND: ClassVar[str] = "identities"
-
-    registry: str
-    created: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +51,7 @@ class Job(Record):
     """
 
     KIND: ClassVar[str] = "jobs"
+    NUMBER: ClassVar[int] = 15
     NOT_IN_BACKUP: ClassVar[str] = "a lease and a cursor are only valid where the job runs"
 
     holder: str = ""
@@ -74,4 +62,20 @@ class Job(Record):
     within: str = ""
     counts: str = ""
     rules: str = ""
+    created: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity(Record):
+    """Identity of the registry. There is one such record.
+
+    Attributes:
+        registry: 128 random bits in hex, generated with the store. A backup contains them, so that it cannot be
+            mistaken for the backup of another registry.
+    """
+
+    KIND: ClassVar[str] = "identities"
+    NUMBER: ClassVar[int] = 16
+
+    registry: str
     created: datetime

@@ -1,16 +1,20 @@
-"""Registry of all record kinds."""
+"""All record kinds: the classes of these modules."""
 
+from collections.abc import Iterator
+from types import ModuleType
 from typing import Final
 
-from lading_storage.records.core import Blob, Link, Manifest, Record, Repository, Robot, Tag, Upload
-from lading_storage.records.deleted import DeletedLink, DeletedManifest, DeletedTag, TagEvent, TagHistory
-from lading_storage.records.jobs import Identity, InUseReport, Job, LastPull
+from lading_storage.records import core, deleted, jobs, robots
+from lading_storage.records.core import Record
 
-KINDS: Final[tuple[type[Record], ...]] = (
-    *(Repository, Blob, Link, Manifest, Tag, Upload, Robot),
-    *(DeletedManifest, DeletedTag, DeletedLink, TagHistory, TagEvent),
-    *(LastPull, InUseReport, Job, Identity),
-)
 
-CROSS_REPOSITORY_FIELDS: Final[tuple[tuple[type[Record], str], ...]] = ((Link, "id"), (DeletedLink, "id"))
+def _kinds_of(module: ModuleType) -> Iterator[type[Record]]:
+    """Yield the kinds that a module defines, in their order."""
+    own = (each for each in vars(module).values() if getattr(each, "__module__", "") == module.__name__)
+    yield from (each for each in own if isinstance(each, type) and issubclass(each, Record) and each is not Record)
+
+
+KINDS: Final = tuple(kind for module in (core, robots, deleted, jobs) for kind in _kinds_of(module))
+
+CROSS_REPOSITORY_FIELDS: Final = tuple((kind, field) for kind in KINDS for field in kind.CROSS_REPOSITORY_FIELDS)
 """Fields that can be searched across all repositories. In Firestore, each needs a collection-group index."""

@@ -37,9 +37,10 @@ from lading.registry.tags.tags import Tags
 from lading_storage.errors import Corrupt, ObjectNotFound
 from lading_storage.protocols import Create, Delete, MetadataStore, Replace, Touch, object_exists
 from lading_storage.query import Query
-from lading_storage.records.core import UNVERIFIED, Blob, Key, Link, Manifest, Record, Repository, Robot, Tag
+from lading_storage.records.core import UNVERIFIED, Blob, Key, Link, Manifest, Record, Repository, Tag
 from lading_storage.records.deleted import DeletedManifest, DeletedTag, TagEvent, TagHistory
 from lading_storage.records.jobs import Identity
+from lading_storage.records.robots import Robot
 from lading_storage.stores import Stores
 
 SPECIAL_KINDS: Final = (Repository, Blob, Identity, Robot, Link, Manifest, Tag, TagHistory, TagEvent)

@@ -20,8 +20,9 @@ from dataclasses import replace
 from datetime import datetime
 
 from lading_storage.protocols import Create, Delete, Replace, Touch, Write
-from lading_storage.records.core import HIDDEN, HIDDEN_UNVERIFIED, UNVERIFIED, Blob, Link, converted
+from lading_storage.records.core import HIDDEN, HIDDEN_UNVERIFIED, UNVERIFIED, Blob, Link
 from lading_storage.records.deleted import DeletedLink
+from lading_storage.records.fields import converted
 
 
 def upsert(

@@ -28,8 +28,9 @@ from lading_storage.commit_size import BATCH_SIZE, size_of
 from lading_storage.errors import Conflict, TooLarge
 from lading_storage.protocols import MAX_CONTENT_SIZE, Create, Delete, Found, MetadataStore, Replace, Touch, Write
 from lading_storage.query import Query
-from lading_storage.records.core import Key, Link, Manifest, Repository, Tag, converted
+from lading_storage.records.core import Key, Link, Manifest, Repository, Tag
 from lading_storage.records.deleted import DeletedManifest
+from lading_storage.records.fields import converted
 
 MAX_BATCH_ITEMS: Final = 100
 """Tags and manifests that one commit deletes; each manifest takes a query for each of its blobs."""

@@ -30,8 +30,9 @@ from lading.registry.tags.tags import Tags
 from lading_storage.errors import TooLarge
 from lading_storage.protocols import Create, Delete, MetadataStore, Touch, Write
 from lading_storage.query import Query
-from lading_storage.records.core import Blob, Key, Manifest, Repository, Tag, converted
+from lading_storage.records.core import Blob, Key, Manifest, Repository, Tag
 from lading_storage.records.deleted import DeletedLink, DeletedManifest, DeletedTag
+from lading_storage.records.fields import converted
 from lading_storage.records.jobs import LastPull
 
 D = TypeVar("D", DeletedManifest, DeletedTag)

@@ -21,11 +21,9 @@ from lading.registry.tags import history
 from lading.registry.tags.immutable import ImmutableTags
 from lading_storage.protocols import Create, Delete, Found, MetadataStore, Replace, Touch, Write
 from lading_storage.query import Query
-from lading_storage.records.core import Key, Manifest, Repository, Tag, converted
+from lading_storage.records.core import MAX_TAG_CONTENT, Key, Manifest, Repository, Tag
 from lading_storage.records.deleted import DeletedTag, TagEvent, TagHistory
-
-MAX_INLINE_CONTENT: Final = 64 * 1024
-"""Bytes of a manifest up to which its tags copy it, so that a pull by tag is one read; nearly all are smaller."""
+from lading_storage.records.fields import converted
 
 MAX_SCANNED: Final = 2_000
 """Events that one request for the history of live tags scans."""
@@ -182,4 +180,4 @@ class Tags:
 
 def _inlined(manifest: Manifest) -> bytes | None:
     """Return the copy of a manifest's bytes in its tags, or None if they are too large."""
-    return manifest.content if manifest.size <= MAX_INLINE_CONTENT else None
+    return manifest.content if manifest.size <= MAX_TAG_CONTENT else None
