@@ -64,8 +64,8 @@ interpreter's lock. A single caller has at most half."""
 CLOSE_HEADER: Final = ("Connection", "close")
 """The header of a response to a request with unread bytes, which would be taken for the beginning of the next one."""
 
-STATUSES_WITHOUT_LENGTH: Final = (204, 304)
-"""Statuses without content and Content-Length (RFC 9110, section 8.6)."""
+STATUSES_WITHOUT_CONTENT: Final = (204, 304)
+"""Statuses without content (RFC 9110, section 6.4.1), which are sent without Content-Length (section 8.6)."""
 
 log = logging.getLogger("lading")
 
@@ -119,15 +119,16 @@ class App:
         body = RequestBody(request, self._settings.body_timeout, self._settings.largest_body, self._drain_slots)
         surface = self.surface_of(request.path)
         response = self._handle(request, body, line, surface)
-        if request.method == "HEAD":
-            response.content = b""
+        if request.method == "HEAD" or response.status in STATUSES_WITHOUT_CONTENT:
+            response.discard_content()
         authenticated = bool(line.principal) or self._settings.access == "everybody"
         if not self._add_stream(response, authenticated, line.origin.client, request.environ.get("REMOTE_ADDR", "")):
+            response.close()
             response = surface.render_error(RegistryError(UNAVAILABLE), request)
         if self._settings.cors_origins:
             cors.add_headers(self._settings.cors_origins, request.environ, response)
         response.headers += [*surface.headers, ("X-Request-Id", line.origin.id)]
-        if response.status not in STATUSES_WITHOUT_LENGTH:
+        if response.status not in STATUSES_WITHOUT_CONTENT:
             response.headers.append(("Content-Length", str(response.size)))
         if body.unread and body.acquire_drain_slot():
             body.drain(behind_proxy=self._settings.trusted_hops > 0)

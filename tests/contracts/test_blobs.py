@@ -79,6 +79,20 @@ def test_a_reader_may_stop_early(blobs: BlobStore) -> None:
         pass
 
 
+def test_a_reader_may_stop_before_the_first_chunk(blobs: BlobStore) -> None:
+    name, opened = new_name(), []
+    blobs.append(name, [bytes(3_000_000)])
+    before = len(os.listdir("/proc/self/fd"))
+
+    for _ in range(10):
+        chunks = blobs.open(name, 0, 3_000_000)
+        chunks.close()  # type: ignore[attr-defined]  # all drivers give generators
+        opened.append(chunks)
+
+    # One connection may be kept for the next request.
+    assert len(os.listdir("/proc/self/fd")) <= before + 1
+
+
 def test_what_is_not_there_is_missing_at_once(blobs: BlobStore) -> None:
     with pytest.raises(ObjectNotFound):
         blobs.open(new_name(), 0, 1)

@@ -8,9 +8,11 @@ status.
 
 import contextlib
 import secrets
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from itertools import pairwise
 from typing import Final, NamedTuple
+
+from lading_storage.chunks import close_chunks, primed
 
 OpenRange = Callable[[int, int], Iterator[bytes]]
 """Returns the bytes from one offset up to, not including, another one."""
@@ -30,7 +32,7 @@ class ByteRanges(NamedTuple):
 
     media_type  the media type with the boundary, a random text
     size        bytes of the content
-    chunks      the content
+    chunks      the content, to be closed by a reader that stops early
     """
 
     media_type: str
@@ -55,21 +57,20 @@ def byteranges(ranges: Sequence[tuple[int, int]], total: int, part_type: str, op
     end = f"--{boundary}--\r\n".encode()
     # Each part ends with CRLF.
     size = sum(len(header) + stop - start + 2 for header, (start, stop) in zip(headers, ranges, strict=True)) + len(end)
-    groups = _near(ranges)
-    first = open(groups[0][0][0], groups[0][-1][1])
 
-    def parts() -> Iterator[bytes]:
+    def parts() -> Generator[bytes]:
         part_headers = iter(headers)
-        for number, group in enumerate(groups):
-            opened = open(group[0][0], group[-1][1]) if number else first
-            with contextlib.closing(_Chunks(opened, group[0][0])) as chunks:
+        for number, group in enumerate(_near(ranges)):
+            with contextlib.closing(_Chunks(open(group[0][0], group[-1][1]), group[0][0])) as chunks:
+                if not number:
+                    yield b""  # the first opening is part of this call
                 for start, stop in group:
                     yield next(part_headers)
                     yield from chunks.read(start, stop)
                     yield b"\r\n"
         yield end
 
-    return ByteRanges(f"multipart/byteranges; boundary={boundary}", size, _coalesced(parts()))
+    return ByteRanges(f"multipart/byteranges; boundary={boundary}", size, primed(_coalesced(parts())))
 
 
 def _near(ranges: Sequence[tuple[int, int]]) -> list[list[tuple[int, int]]]:
@@ -104,17 +105,21 @@ class _Chunks:
 
     def close(self) -> None:
         """Close the opening."""
-        if isinstance(self._chunks, Generator):
-            self._chunks.close()
+        close_chunks(self._chunks)
 
 
-def _coalesced(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield the same bytes in chunks of at least MIN_CHUNK_SIZE, except for the last."""
-    buffer = bytearray()
-    for chunk in chunks:
-        buffer += chunk
-        if len(buffer) >= MIN_CHUNK_SIZE:
+def _coalesced(chunks: Generator[bytes]) -> Generator[bytes]:
+    """Yield the first chunk, which is b"", and the other bytes in chunks of at least MIN_CHUNK_SIZE, and a last one.
+
+    The chunks are closed at the end, or when this is closed.
+    """
+    with contextlib.closing(chunks):
+        yield next(chunks)
+        buffer = bytearray()
+        for chunk in chunks:
+            buffer += chunk
+            if len(buffer) >= MIN_CHUNK_SIZE:
+                yield bytes(buffer)
+                buffer.clear()
+        if buffer:
             yield bytes(buffer)
-            buffer.clear()
-    if buffer:
-        yield bytes(buffer)

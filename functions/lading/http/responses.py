@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from typing import Any, Final
 
 from lading.registry.errors import RANGE_UNSATISFIABLE, TOO_MANY_LOGINS, RegistryError
+from lading_storage.chunks import close_chunks
 
 RETRY_AFTER: Final = "5"
 """Value of Retry-After for temporary errors, in seconds."""
@@ -17,15 +18,16 @@ TEMPORARY_STATUSES: Final = (503, 507)
 
 
 class Response:
-    """An HTTP response.
+    """An HTTP response. It owns its content, which `close` closes.
 
     status   the status code
     headers  names and values, in the order in which they are sent, without Content-Length
-    content  the whole content, or an iterable of chunks where it must not be in memory at once
+    content  the whole content, or an iterable of chunks where it must not be in memory at once. It may be replaced by
+             an iterable over the same bytes; what the response was created with remains the one that is closed.
     size     bytes of the content; a response to HEAD has it as well
     """
 
-    __slots__ = ("_close_callbacks", "content", "headers", "size", "status")
+    __slots__ = ("_close_callbacks", "_owned", "content", "headers", "size", "status")
 
     def __init__(
         self,
@@ -34,14 +36,22 @@ class Response:
         content: bytes | Iterable[bytes] = b"",
         size: int | None = None,
     ) -> None:
-        """Create a response; content in chunks needs its `size`. Raises ValueError for a header with a line break."""
+        """Create a response; content in chunks needs its `size`.
+
+        Raises ValueError for a header with a line break, after closing the content.
+        """
         self.status = status
         self.headers: list[tuple[str, str]] = []
         self.content = content
         self.size = len(content) if size is None else size  # type: ignore[arg-type]  # content in chunks has a size
+        self._owned = None if isinstance(content, bytes) else content
         self._close_callbacks: list[Callable[[], object]] = []
         if headers:
-            self.add(headers)
+            try:
+                self.add(headers)
+            except ValueError:
+                self.close()
+                raise
 
     def add(self, headers: Mapping[str, str]) -> None:
         """Add headers; existing ones of the same name stay. Raises ValueError for a header with a line break."""
@@ -58,11 +68,28 @@ class Response:
         """Iterate over the chunks."""
         return iter([self.content] if isinstance(self.content, bytes) else self.content)
 
+    def discard_content(self) -> None:
+        """Close the content, and send none, as in a response to HEAD; `size` remains."""
+        self.content = b""
+        self._close_content()
+
     def close(self) -> None:
-        """Run the callbacks in the order of their registration, even where an earlier one raises."""
+        """Close the content, and run the callbacks in the order of their registration, even where one raises.
+
+        Only the first call does so. Whatever has a response calls it: a server when the response is sent, or its client
+        has disconnected; the app where it sends another response instead.
+        """
+        if self._owned is None and not self._close_callbacks:
+            return
         with ExitStack() as callbacks:
-            for callback in reversed(self._close_callbacks):
-                callbacks.callback(callback)
+            while self._close_callbacks:
+                callbacks.callback(self._close_callbacks.pop())
+            callbacks.callback(self._close_content)
+
+    def _close_content(self) -> None:
+        content, self._owned = self._owned, None
+        if content is not None:
+            close_chunks(content)
 
 
 def error_response(error: RegistryError) -> Response:

@@ -129,8 +129,9 @@ class RequestCallback:
             protocol.response_bytes(response.status, response.headers, response.content)
         else:
             step_down()
-            chunks = ResponseIterWrap(response)  # type: ignore[no-untyped-call]
-            protocol.response_iter(response.status, response.headers, chunks)
+            with contextlib.closing(response):
+                chunks = ResponseIterWrap(response)  # type: ignore[no-untyped-call]
+                protocol.response_iter(response.status, response.headers, chunks)
         return has_unread
 
 

@@ -11,7 +11,7 @@ import itertools
 import os
 import re
 from base64 import b64decode
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -23,6 +23,7 @@ from google.auth.credentials import AnonymousCredentials, Credentials
 from google.auth.exceptions import GoogleAuthError
 from google.auth.transport.requests import AuthorizedSession
 
+from lading_storage.chunks import primed
 from lading_storage.errors import Corrupt, ObjectNotFound, Unavailable
 from lading_storage.google.cdn_urls import CdnUrls
 from lading_storage.google.gcs_uploads import TIMEOUTS, UploadBody, upload
@@ -139,7 +140,7 @@ class CloudStorageBlobs:
                 response.close()
                 raise Corrupt(f"{name} has fewer bytes than its record states")
             response.raise_for_status()
-        return _body_chunks(response, stop - start)
+        return primed(_body_chunks(response, stop - start))
 
     def signed_url(self, name: str) -> str | None:
         """See BlobStore.signed_url.
@@ -242,9 +243,13 @@ def _crc32c(encoded: str) -> int:
     return int.from_bytes(b64decode(encoded), "big")
 
 
-def _body_chunks(response: requests.Response, size: int) -> Iterator[bytes]:
-    """Yield the body of a response, and close it at the end. Raises Corrupt if it has fewer than `size` bytes."""
+def _body_chunks(response: requests.Response, size: int) -> Generator[bytes]:
+    """Yield b"", to be primed, and the body of a response. Close it at the end, or when this is closed.
+
+    Raises Corrupt if the body has fewer than `size` bytes.
+    """
     with _translated_errors(), contextlib.closing(response):
+        yield b""
         yield from verified_size(response.iter_content(CHUNK_SIZE), size)
 
 

@@ -11,11 +11,12 @@ returned. Damaged bytes are replaced by renaming a complete file onto the name.
 import contextlib
 import os
 import secrets
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from io import FileIO
 from pathlib import Path
 from typing import Final, TypeVar
 
+from lading_storage.chunks import primed
 from lading_storage.errors import (
     NO_SPACE,
     Corrupt,
@@ -107,7 +108,7 @@ class FilesystemBlobs:
         """See BlobStore.open."""
         with translated_errors(self._root):
             file = self._path(name).open("rb", buffering=0)
-        return _read_chunks(file, start, stop)
+        return primed(_read_chunks(file, start, stop))
 
     def signed_url(self, name: str) -> str | None:
         """Return None: files in a folder have no URLs."""
@@ -202,9 +203,10 @@ def _copy(source: Path, target: int) -> int:
     return sum(write_all(target, chunk) for chunk in _read_chunks(file, 0, os.fstat(file.fileno()).st_size))
 
 
-def _read_chunks(file: FileIO, start: int, stop: int) -> Iterator[bytes]:
-    """Yield the bytes of `file` from `start` to `stop`. Close it at the end, or when the iterator is closed."""
+def _read_chunks(file: FileIO, start: int, stop: int) -> Generator[bytes]:
+    """Yield b"", to be primed, and the bytes of `file` from `start` to `stop`. Close it at the end, or when closed."""
     with file, translated_errors(Path(str(file.name))):
+        yield b""
         file.seek(start)
         while start < stop:
             chunk = file.read(min(CHUNK_SIZE, stop - start))
