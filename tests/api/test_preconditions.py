@@ -6,9 +6,9 @@ from functools import partial
 import pytest
 
 from lading_storage.digests import digest_of
-from tests.registry.test_races import run_concurrently
 from tests.support import images
 from tests.support.app_client import Client, Response, content_type_header
+from tests.support.concurrency import run_concurrently
 
 WRITERS = 8
 

@@ -1,6 +1,5 @@
 """The audit: one line for each decision that refuses, and for each that writes."""
 
-import json
 import logging
 import re
 from datetime import UTC, datetime, timedelta
@@ -10,9 +9,9 @@ import pytest
 
 from lading import logs
 from lading.app import request_of
-from lading.logs import JsonLines
 from lading_storage.digests import digest_of
-from tests.auth.conftest import AppFactory
+from tests.auth.audit_lines import audited
+from tests.support.auth_fixtures import AppFactory
 from tests.support.fake_iam_world import BUCKET, PULL, PUSH, FakeIamWorld, RestrictedApp, bearer, token_as_basic
 
 BASIC = token_as_basic("ya29.alice")
@@ -26,13 +25,6 @@ def app(make_app: AppFactory, world: FakeIamWorld, caplog: pytest.LogCaptureFixt
     world.folder("team/", PULL, PUSH, member="user:alice@example.com")
     caplog.set_level(logging.INFO)
     return make_app(access=f"gs://{BUCKET}", public="library/*")
-
-
-def audited(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
-    """The lines of the audit, as Cloud Logging reads them; none is left afterwards."""
-    lines = [json.loads(JsonLines().format(each)) for each in caplog.records if each.name == "lading.audit"]
-    caplog.clear()
-    return lines
 
 
 def told(line: dict[str, Any]) -> tuple[str, ...]:

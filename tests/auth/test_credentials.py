@@ -18,7 +18,7 @@ from lading.auth.google.service_account_keys import MAX_WAITING_CHECKS, ServiceA
 from lading.auth.guess_limit import GUESSES_PER_SECOND_OF_NETWORK, MAX_GUESSES, MAX_GUESSES_OF_NETWORK
 from lading.registry.errors import UNAUTHORIZED, UNAVAILABLE, RegistryError
 from tests.auth.concurrent_callers import run_concurrent_callers
-from tests.auth.conftest import AppFactory, Clock
+from tests.support.auth_fixtures import AppFactory, Clock
 from tests.support.fake_iam_world import (
     BUCKET,
     KEY_ID,

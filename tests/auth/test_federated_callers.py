@@ -8,7 +8,7 @@ import pytest
 from lading.registry.content.manifest_format import OCI_MANIFEST
 from lading_storage.digests import digest_of
 from lading_storage.stores import Stores
-from tests.auth.test_audit import audited
+from tests.auth.audit_lines import audited
 from tests.support import images
 from tests.support.fake_iam_world import (
     BUCKET,

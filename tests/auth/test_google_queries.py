@@ -17,7 +17,7 @@ from lading.auth.google.policy_bucket import PolicyBucket
 from lading.auth.google.subject import MAX_QUERIES, IamSubject
 from lading.http.client_address import ClientAddress
 from lading.registry.errors import UNAVAILABLE, RegistryError
-from tests.auth.conftest import AppFactory, Clock
+from tests.support.auth_fixtures import AppFactory, Clock
 from tests.support.fake_iam_world import BUCKET, POOL, PSEUDONYMS, PULL, FakeIamWorld, token_as_basic
 
 ALICE = "user:alice@example.com"

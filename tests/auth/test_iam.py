@@ -14,7 +14,7 @@ from lading.auth.google.policy_bucket import PolicyBucket
 from lading.auth.google.project import Project
 from lading.auth.google.subject import IamSubject
 from lading.registry.errors import UNAVAILABLE, RegistryError
-from tests.auth.conftest import Clock
+from tests.support.auth_fixtures import Clock
 from tests.support.fake_iam_world import (
     BUCKET,
     DELETE,

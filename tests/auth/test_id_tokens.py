@@ -13,7 +13,7 @@ from lading.auth.google.client import GoogleClient, Reply
 from lading.auth.google.id_tokens import ISSUERS, MAX_WAITING, IdTokens
 from lading.registry.errors import UNAUTHORIZED, UNAVAILABLE, RegistryError
 from tests.auth.concurrent_callers import TIMEOUT, run_concurrent_callers
-from tests.auth.conftest import Clock
+from tests.support.auth_fixtures import Clock
 from tests.support.fake_iam_world import (
     URL,
     FakeIamWorld,

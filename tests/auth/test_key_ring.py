@@ -9,8 +9,8 @@ from lading.auth.keys import KEYS_TTL, MAX_WAITING, KeyRing, Keys, generate_keys
 from lading.registry.errors import UNAVAILABLE, RegistryError
 from lading_storage.errors import Unavailable
 from tests.auth.concurrent_callers import TIMEOUT, run_concurrent_callers
-from tests.auth.conftest import Clock
-from tests.auth.test_tokens import GRANTED, Alice, tokens
+from tests.auth.token_fixtures import GRANTED, Alice, tokens
+from tests.support.auth_fixtures import Clock
 
 
 def test_what_one_instance_signs_another_trusts_while_keys_change() -> None:

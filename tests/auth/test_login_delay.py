@@ -25,8 +25,8 @@ from lading.auth.login_delay import (
 from lading.auth.passwords import INVALID_TTL, MAX_CHECKS, MAX_WAITING_CHECKS, RESERVED_CHECKS
 from lading.auth.recent_logins import RECENT_LOGIN_TTL
 from lading.auth.robot_cache import MIN_REREAD_INTERVAL
-from tests.auth.conftest import AppFactory
 from tests.support.app_client import Response
+from tests.support.auth_fixtures import AppFactory
 from tests.support.fake_iam_world import RestrictedApp
 from tests.support.server_process import basic, user_environment
 

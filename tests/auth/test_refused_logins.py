@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from lading.logs import TIME_FORMAT, JsonLines
-from tests.auth.conftest import AppFactory
+from tests.support.auth_fixtures import AppFactory
 from tests.support.fake_iam_world import BUCKET, FakeIamWorld, RestrictedApp
 from tests.support.server_process import basic, user_environment
 

@@ -16,7 +16,7 @@ from lading_storage.records.core import Key
 from lading_storage.records.robots import Robot
 from lading_storage.stores import Stores
 from tests.auth.concurrent_callers import run_concurrent_callers
-from tests.auth.conftest import Clock
+from tests.support.auth_fixtures import Clock
 from tests.support.call_counts import CallRecorder
 
 KEYS = generate_keys()

@@ -17,7 +17,7 @@ from lading_storage.records.core import Key
 from lading_storage.records.fields import values_of
 from lading_storage.records.robots import Robot
 from lading_storage.stores import Stores
-from tests.auth.conftest import Clock
+from tests.support.auth_fixtures import Clock
 
 DAY = timedelta(days=1)
 KEYS = generate_keys()

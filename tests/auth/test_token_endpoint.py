@@ -6,8 +6,8 @@ from urllib.parse import urlencode
 import pytest
 
 from lading.auth.google.subject import MAX_QUERIES
-from tests.auth.conftest import AppFactory
 from tests.support.app_client import Client, Response
+from tests.support.auth_fixtures import AppFactory
 from tests.support.fake_iam_world import (
     BUCKET,
     DELETE,

@@ -16,31 +16,13 @@ import jwt
 import pytest
 
 from lading.auth.authenticator import AnonymousCaller
-from lading.auth.keys import KeyRing, Keys, SigningKey
 from lading.auth.scopes import CATALOG, MAX_SCOPES, Scope, repository
-from lading.auth.tokens import MAX_CLOCK_SKEW, TOKEN_TTL, TokenCaller, Tokens
+from lading.auth.tokens import MAX_CLOCK_SKEW, TOKEN_TTL, TokenCaller
 from lading.registry.errors import UNAUTHORIZED, RegistryError
-from tests.auth.conftest import AppFactory
+from tests.auth.token_fixtures import GRANTED, KEY, Alice, tokens
+from tests.support.auth_fixtures import AppFactory
 from tests.support.fake_iam_world import SERVICE, URL, bearer, claims_of, json_base64, pem, private_key, public_pem
 from tests.support.server_process import basic
-
-KEY = SigningKey("k1", b"k" * 64)
-RING = KeyRing(lambda: Keys((KEY,), b"r" * 32))
-GRANTED = [repository("team/app", ["pull", "push"]), CATALOG]
-
-
-class Alice:
-    principal = "alice@example.com"
-
-    def decide(self, action: Any, repository: str) -> Any:
-        raise AssertionError("a token asks nobody")
-
-    def readable_patterns(self) -> list[str]:
-        return ["team", "team/*"]
-
-
-def tokens(clock: Callable[[], float] = time.time, ring: KeyRing = RING) -> Tokens:
-    return Tokens(ring, URL, SERVICE, ["public/*"], clock)
 
 
 def issued(clock: Callable[[], float] = time.time) -> str:

@@ -7,9 +7,9 @@ from lading.registry.pagination import Page
 from lading.registry.registry import Registry
 from lading_storage.digests import digest_of
 from lading_storage.stores import Stores
-from tests.auth.conftest import AppFactory
 from tests.support import images
 from tests.support.app_client import Client, Response, make_client
+from tests.support.auth_fixtures import AppFactory
 from tests.support.fake_iam_world import BUCKET, PULL, PUSH, FakeIamWorld, RestrictedApp, bearer, token_as_basic
 
 ALICE = "user:alice@example.com"

@@ -1,57 +1,5 @@
 """What the tests of clients share."""
 
-import secrets
-from collections.abc import Iterator
-from pathlib import Path
+from tests.support.client_fixtures import commands, content, ctr, docker, docker_address, layout
 
-import pytest
-
-from tests.support.client_commands import ProgramRunner
-from tests.support.container_daemons import Ctr, Docker, containerd, dockerd
-from tests.support.oci_layouts import Layout, write_image
-
-
-@pytest.fixture
-def commands(tmp_path: Path) -> ProgramRunner:
-    """Runs programs with a home of their own."""
-    home = tmp_path / "home"
-    home.mkdir()
-    return ProgramRunner(home)
-
-
-@pytest.fixture
-def layout(tmp_path: Path) -> Layout:
-    """An image of three layers, of which one is of some megabytes and one is empty, as an OCI layout tagged `v1`."""
-    return write_image(tmp_path / "layout", [b"small" * 100, secrets.token_bytes(7_000_001), b""])
-
-
-@pytest.fixture(scope="session")
-def docker_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a docker daemon, for all tests."""
-    with dockerd(tmp_path_factory.mktemp("d")) as address:
-        yield address
-
-
-@pytest.fixture
-def docker(docker_address: str, commands: ProgramRunner) -> Iterator[Docker]:
-    """docker at that daemon, from which all images are removed afterwards."""
-    client = Docker(commands, docker_address)
-    yield client
-    images = client("image", "ls", "-q").split()
-    if images:
-        client("rmi", "-f", *set(images))
-
-
-@pytest.fixture
-def ctr(commands: ProgramRunner, tmp_path: Path) -> Iterator[Ctr]:
-    """ctr, at a containerd that has nothing yet."""
-    folder = tmp_path / "containerd"
-    folder.mkdir()
-    with containerd(folder, commands) as command:
-        yield command
-
-
-@pytest.fixture
-def content(tmp_path: Path) -> Path:
-    """Where that containerd keeps its blobs, in the form of an OCI image layout."""
-    return tmp_path / "containerd" / "root" / "io.containerd.content.v1.content"
+__all__ = ["commands", "content", "ctr", "docker", "docker_address", "layout"]

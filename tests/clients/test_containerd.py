@@ -2,13 +2,12 @@
 
 import os
 import shutil
-import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.support.container_daemons import Ctr
+from tests.support.container_daemons import Ctr, bring_in, forget
 from tests.support.oci_layouts import Layout, read_blobs, write_image
 from tests.support.server_process import Server
 
@@ -19,21 +18,6 @@ def large(tmp_path: Path) -> Iterator[Layout]:
     folder = tmp_path / "large"
     yield write_image(folder, [b"small", os.urandom(40 << 20), b""])
     shutil.rmtree(folder)
-
-
-def bring_in(ctr: Ctr, layout: Layout, repository: str) -> None:
-    """Give the daemon an image, named REPOSITORY:v1."""
-    archive = layout.folder.with_suffix(".tar")
-    with tarfile.open(archive, "w") as tar:
-        tar.add(layout.folder, ".")
-    ctr("images", "import", "--no-unpack", "--base-name", repository, archive)
-    archive.unlink()
-
-
-def forget(ctr: Ctr, *names: str) -> None:
-    """Remove images, and wait until their blobs are gone."""
-    ctr("images", "rm", "--sync", *names)
-    assert ctr("content", "ls", "-q") == ""
 
 
 def test_images_go_in_and_out(ctr: Ctr, content: Path, server: Server, large: Layout) -> None:

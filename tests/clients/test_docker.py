@@ -1,41 +1,9 @@
 """docker, with a daemon of its own: push, pull, and push again, on both pairs of stores."""
 
-import json
-import os
-import tarfile
 from pathlib import Path
 
-from tests.support.container_daemons import Docker
+from tests.support.container_daemons import Docker, files_of, make_image
 from tests.support.server_process import Server
-
-
-def make_image(docker: Docker, folder: Path, name: str) -> str:
-    """Make an image of four layers, one of 40 MiB and one without a byte; answers its id."""
-    for number, content in enumerate([os.urandom(40 << 20), b"", b"text", os.urandom(1000)]):
-        (folder / f"file{number}").write_bytes(content)
-    tar = folder / "root.tar"
-    with tarfile.open(tar, "w") as archive:
-        archive.add(folder / "file3", "base")
-    docker("import", tar, f"{name}-base")
-    copies = "".join(f"COPY file{number} /file{number}\n" for number in range(3))
-    (folder / "Dockerfile").write_text(f"FROM {name}-base\n{copies}")
-    return docker("build", "-q", "-t", name, folder).strip()
-
-
-def files_of(docker: Docker, image: str, folder: Path) -> dict[str, bytes]:
-    """The bytes of each layer of an image, as `docker save` writes them."""
-    folder.mkdir()
-    docker("save", "-o", folder / "image.tar", image)
-    with tarfile.open(folder / "image.tar") as archive:
-        manifest = archive.extractfile("manifest.json")
-        assert manifest is not None
-        layers = json.loads(manifest.read())[0]["Layers"]
-        contents = {}
-        for number, layer in enumerate(layers):
-            member = archive.extractfile(layer)
-            assert member is not None
-            contents[str(number)] = member.read()
-        return contents
 
 
 def test_what_docker_pushes_it_pulls_byte_for_byte(docker: Docker, server: Server, tmp_path: Path) -> None:

@@ -16,11 +16,9 @@ import pytest
 
 from emulators.iam import IamEmulator
 from emulators.processes import ProcessGroup
-from tests.clients.test_containerd import bring_in, forget
-from tests.clients.test_docker import make_image
 from tests.support import fake_iam_world
 from tests.support.client_commands import ProgramRunner
-from tests.support.container_daemons import Ctr, Docker
+from tests.support.container_daemons import Ctr, Docker, bring_in, forget, make_image
 from tests.support.fake_iam_world import DELETE, PULL, PUSH, SERVICE_ACCOUNT, FakeIamWorld
 from tests.support.oci_layouts import Layout, read_blobs
 from tests.support.requirements import find_program

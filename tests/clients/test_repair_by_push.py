@@ -11,10 +11,8 @@ from lading.registry.registry import Registry
 from lading_storage.protocols import MAX_CONTENT_SIZE
 from lading_storage.records.core import Blob, Key
 from lading_storage.stores import Stores
-from tests.clients.test_containerd import bring_in, forget
-from tests.clients.test_docker import files_of, make_image
 from tests.support.client_commands import ProgramRunner
-from tests.support.container_daemons import Ctr, Docker
+from tests.support.container_daemons import Ctr, Docker, bring_in, files_of, forget, make_image
 from tests.support.object_damage import damage, scrub
 from tests.support.oci_layouts import Layout, read_blobs, write_image, write_index
 from tests.support.requirements import find_program

@@ -6,11 +6,13 @@ import pytest
 
 from emulators import EmulatorError, Emulators
 from emulators.cloud import Cloud, ContainerError, deployed
-from tests.clients.conftest import commands, docker, docker_address, layout  # noqa: F401  # fixtures
 from tests.cloud import google_front_end
 from tests.cloud.containers import server_of
+from tests.support.client_fixtures import commands, docker, docker_address, layout
 from tests.support.requirements import skip_or_fail
 from tests.support.server_process import Server, wait_until_ready
+
+__all__ = ["commands", "docker", "docker_address", "layout"]
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ from lading.jobs.gc.collect import Collector
 from lading.jobs.gc.sweep import GracePeriods
 from lading.registry.change_context import MachineClock
 from lading.registry.registry import Registry
-from tests.cloud.test_transfers import repository
+from tests.cloud.containers import repository
 from tests.support import images
 from tests.support.app_client import make_client
 

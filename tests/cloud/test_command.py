@@ -11,7 +11,7 @@ import pytest
 import requests
 
 from emulators import Emulators
-from tests.emulators.test_emulators import start, wait_for_end
+from tests.support.emulator_process import start, wait_for_end
 from tests.support.requirements import find_program
 from tests.support.server_process import basic
 

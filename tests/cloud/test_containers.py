@@ -9,9 +9,8 @@ from pathlib import Path
 import pytest
 
 from emulators.cloud import STOP_TIMEOUT, Cloud
-from tests.cloud.containers import server_of
+from tests.cloud.containers import open_upload, repository, server_of
 from tests.cloud.h2c_requests import connected
-from tests.cloud.test_transfers import open_upload, repository
 
 PROGRAMS = ("envoy", "python")
 

@@ -14,8 +14,8 @@ from emulators.processes import EmulatorError
 from emulators.runtime import Runtime, required
 from lading.registry.content.manifest_format import OCI_MANIFEST
 from lading_storage.digests import digest_of
+from tests.cloud.containers import repository
 from tests.cloud.h2c_requests import connected
-from tests.cloud.test_transfers import repository
 from tests.support import images
 from tests.support.server_process import Server, basic
 

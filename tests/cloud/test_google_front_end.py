@@ -7,9 +7,8 @@ import socket
 import pytest
 
 from emulators.cloud import Cloud, ContainerError
-from tests.cloud.containers import server_of
+from tests.cloud.containers import MIB, repository, server_of
 from tests.cloud.h2c_requests import connected
-from tests.cloud.test_transfers import MIB, repository
 from tests.support.server_process import Server, read_response
 
 FORWARDED = {

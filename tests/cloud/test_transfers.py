@@ -6,34 +6,16 @@ import threading
 import time
 import urllib.request
 from typing import Final
-from urllib.parse import urlsplit, urlunsplit
 
 from lading_storage.digests import digest_of
-from tests.cloud.h2c_requests import H2cConnection, connected
+from tests.cloud.containers import MIB, open_upload, path_of, repository
+from tests.cloud.h2c_requests import connected
 from tests.support import images
 from tests.support.large_bodies import zeros
 from tests.support.server_process import Server
 
-MIB: Final = 1024 * 1024
 FRONT_LIMIT: Final = 32 * MIB
 """Where Cloud Run ends a request's body over HTTP/1.1."""
-
-
-def repository() -> str:
-    return f"team-b/{secrets.token_hex(4)}"
-
-
-def open_upload(http2: H2cConnection, name: str) -> str:
-    """Open an upload session; return its path."""
-    answer = http2.request("POST", f"/v2/{name}/blobs/uploads/")
-    assert answer.status == 202, answer
-    return path_of(answer.headers["location"])
-
-
-def path_of(url: str) -> str:
-    """Return the path and the query of a URL of the registry's."""
-    parts = urlsplit(url)
-    return urlunsplit(("", "", parts.path, parts.query, ""))
 
 
 def test_a_layer_larger_than_a_request_may_be_over_http1_goes_in_and_comes_out(registry: Server) -> None:

@@ -17,8 +17,8 @@ import pytest
 from emulators.cloud import Cloud
 from lading.registry.content.manifest_format import OCI_MANIFEST
 from lading_storage.digests import digest_of
+from tests.cloud.containers import open_upload, repository
 from tests.cloud.h2c_requests import connected
-from tests.cloud.test_transfers import open_upload, repository
 from tests.support import images
 from tests.support.server_process import Server
 

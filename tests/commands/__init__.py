@@ -1,0 +1,1 @@
+"""The command line: tables, errors, exit statuses, confirmations and completion."""

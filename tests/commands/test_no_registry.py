@@ -1,9 +1,8 @@
 """Commands where there is no registry: only `serve`, `init` and `restore` make one."""
 
-import argparse
 import contextlib
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from lading.jobs.backup import back_up
 from lading_storage.local.sqlite import SqliteMetadata
 from lading_storage.local.sqlite_owner import is_metadata_store
 from lading_storage.records.core import Repository
+from tests.commands.command_tables import commands
 from tests.contracts.released_sqlite import make_released
 from tests.support.folder_stores import folder_stores
 from tests.support.server_process import run_lading
@@ -48,16 +48,6 @@ ARGUMENTS = {
     "robots revoke": ["ci"],
     "explain-access": ["--as", "alice", "a", "pull"],
 }
-
-
-def commands(parser: argparse.ArgumentParser, name: str = "") -> Iterator[str]:
-    """The full names of all commands."""
-    groups = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
-    if not groups:
-        yield name
-    for group in groups:
-        for word, below in group.choices.items():
-            yield from commands(below, f"{name} {word}".strip())
 
 
 NAMES = sorted(set(commands(_parser())))

@@ -18,8 +18,8 @@ from lading.commands import exit_status
 from lading.commands.options import Parser
 from lading.commands.output import Column, Printer, counted, format_size, format_time, shorten_digests, to_json
 from lading.terminal_text import escape
+from tests.commands.command_tables import commands
 from tests.commands.tables import table
-from tests.commands.test_no_registry import commands
 from tests.support.server_process import run_lading
 
 DIGEST = "sha256:" + "0123456789abcdef" * 4

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from lading_storage.protocols import Create, Delete
 from lading_storage.stores import Stores
-from tests.contracts.test_metadata import get, tag
+from tests.support.record_examples import get, tag
 from tests.support.server_process import Server, run_lading
 
 

@@ -1,0 +1,1 @@
+"""One suite for all drivers of the stores, and what each driver promises beyond it."""

@@ -22,7 +22,7 @@ from lading_storage.protocols import MAX_CONTENT_SIZE, Create, Delete, Replace, 
 from lading_storage.records.core import UNVERIFIED, Link, Manifest, Record, Tag
 from lading_storage.records.deleted import DeletedManifest
 from lading_storage.records.fields import converted
-from tests.contracts.test_metadata import EXAMPLES
+from tests.support.record_examples import EXAMPLES
 
 NOW = datetime(2026, 11, 1, 12, 30, 15, 123456, tzinfo=UTC)
 TASK = "users/jeff/tasks/my_task_id"

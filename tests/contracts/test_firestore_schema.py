@@ -19,7 +19,7 @@ from lading_storage.google.firestore_schema import PATH, SCHEMA_VERSION
 from lading_storage.protocols import Create, Replace
 from lading_storage.query import Query
 from lading_storage.records.core import OPEN, UNVERIFIED, Key, Link, Upload
-from tests.contracts.test_metadata import DIGEST, NOW, link
+from tests.support.record_examples import DIGEST, NOW, link
 
 LINK = link(DIGEST, "team/app")
 UPLOAD = Upload(id="u", target="team/app", created=NOW, touched=NOW)

@@ -25,7 +25,7 @@ from lading_storage.records.core import (
 from lading_storage.records.deleted import DeletedLink
 from lading_storage.records.fields import CONTENT, layout_of
 from lading_storage.records.kinds import CROSS_REPOSITORY_FIELDS, KINDS
-from tests.contracts.test_metadata import DIGEST, EXAMPLES, NOW, link
+from tests.support.record_examples import DIGEST, EXAMPLES, NOW, link
 
 MODULE = Path(__file__).parents[2] / "terraform" / "firestore.tf"
 

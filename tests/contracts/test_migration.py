@@ -47,7 +47,7 @@ from lading_storage.records.fields import converted
 from lading_storage.records.jobs import Identity
 from lading_storage.records.kinds import KINDS
 from tests.contracts.released_sqlite import make_released
-from tests.contracts.test_metadata import DIGEST, EXAMPLES, NOW, OTHER, link, manifest, tag
+from tests.support.record_examples import DIGEST, EXAMPLES, NOW, OTHER, link, manifest, tag
 
 MANY: Sequence[Record] = [
     *(each for each in EXAMPLES if not isinstance(each, Identity)),

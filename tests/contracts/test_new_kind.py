@@ -12,7 +12,7 @@ from lading_storage.protocols import Create, Delete, MetadataStore, Replace, Tou
 from lading_storage.query import Query
 from lading_storage.records.core import Key, Record, due_entry
 from lading_storage.stores import Stores
-from tests.contracts.test_metadata import DIGEST, NOW, OTHER
+from tests.support.record_examples import DIGEST, NOW, OTHER
 
 EARLIER = NOW - timedelta(days=1)
 

@@ -6,7 +6,7 @@ import pytest
 
 from lading_storage.query import Query
 from lading_storage.records.core import Link, Manifest, Record, Tag
-from tests.contracts.test_metadata import DIGEST, link
+from tests.support.record_examples import DIGEST, link
 
 
 @pytest.mark.parametrize(

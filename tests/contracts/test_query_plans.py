@@ -17,7 +17,7 @@ from lading_storage.query import Query
 from lading_storage.records.core import Manifest, Record, Tag
 from lading_storage.records.deleted import TagEvent
 from lading_storage.records.kinds import CROSS_REPOSITORY_FIELDS, KINDS
-from tests.contracts.test_metadata import DIGEST, EXAMPLES, NOW, OTHER, link, manifest
+from tests.support.record_examples import DIGEST, EXAMPLES, NOW, OTHER, link, manifest
 
 GOOD: Final = re.compile(
     r"SEARCH \w+ USING (COVERING INDEX|INDEX|PRIMARY KEY|INTEGER PRIMARY KEY)\b.*|(SCALAR|REUSE) SUBQUERY \d+"

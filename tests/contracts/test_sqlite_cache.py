@@ -9,7 +9,7 @@ import pytest
 from lading_storage.local import sqlite
 from lading_storage.local.sqlite import SqliteMetadata
 from lading_storage.protocols import Create, Delete, MetadataStore, Replace, Touch
-from tests.contracts.test_metadata import get, tag
+from tests.support.record_examples import get, tag
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from lading_storage.local.sqlite import SqliteMetadata
 from lading_storage.local.sqlite_queue import WriterQueue
 from lading_storage.protocols import Create, Delete, Touch
 from lading_storage.records.core import Tag
-from tests.contracts.test_metadata import tag
+from tests.support.record_examples import tag
 
 LIMIT = 256 * 1024
 CONTENT = b"x" * 20_000

@@ -15,7 +15,7 @@ from lading_storage.local.sqlite_schema import VERSION
 from lading_storage.protocols import Create
 from lading_storage.records.core import Key, Repository
 from lading_storage.records.kinds import KINDS
-from tests.contracts.test_metadata import DIGEST, EXAMPLES, link
+from tests.support.record_examples import DIGEST, EXAMPLES, link
 
 REPOSITORY = Key(Repository, "team/app")
 CREATED = EXAMPLES[0]

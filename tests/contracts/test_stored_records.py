@@ -22,7 +22,7 @@ from lading_storage.local.sqlite import SqliteMetadata
 from lading_storage.protocols import Create, Delete, Replace, Touch
 from lading_storage.records.core import HIDDEN_UNVERIFIED, MARKED, UNVERIFIED, Record
 from lading_storage.records.kinds import KINDS
-from tests.contracts.test_metadata import DIGEST, EXAMPLES, NOW, OTHER
+from tests.support.record_examples import DIGEST, EXAMPLES, NOW, OTHER
 
 STORED_FORMS: Final[Mapping[str, Any]] = json.loads(Path(__file__).with_name("stored_records.json").read_text())
 

@@ -1,6 +1,5 @@
 """Fixtures: those of tests/auth, and a registry with a few users for attacks upon who may do what."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import bcrypt
@@ -8,8 +7,9 @@ import pytest
 
 from lading.registry.registry import Registry
 from lading_storage.stores import Stores
-from tests.auth.conftest import AppFactory, iam, local_stores, make_app, world
+from tests.corpus.user_headers import Headers
 from tests.support.app_client import Client, make_client
+from tests.support.auth_fixtures import AppFactory, iam, local_stores, make_app, world
 from tests.support.fake_iam_world import RestrictedApp, bearer
 from tests.support.server_process import basic
 
@@ -26,8 +26,6 @@ alice team/* pull,push,delete
 carol team/* pull,push
 dave team/* push
 """
-
-Headers = Callable[..., dict[str, str]]
 
 
 @pytest.fixture

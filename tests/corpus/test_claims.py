@@ -16,8 +16,8 @@ import pytest
 
 from lading.auth.keys import KeyRing, Keys, SigningKey
 from lading.auth.tokens import Tokens
-from tests.auth.conftest import AppFactory
 from tests.support.app_client import Client
+from tests.support.auth_fixtures import AppFactory
 from tests.support.fake_iam_world import SERVICE, URL, FakeIamWorld, claims_of, private_key, publish_certificates
 from tests.support.server_process import basic
 

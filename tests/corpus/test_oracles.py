@@ -4,7 +4,7 @@ import pytest
 
 from lading.registry.content.manifest_format import OCI_MANIFEST
 from lading_storage.digests import digest_of
-from tests.corpus.conftest import Headers
+from tests.corpus.user_headers import Headers
 from tests.support import images
 from tests.support.app_client import Client, Response, content_type_header
 from tests.support.fake_iam_world import RestrictedApp

@@ -4,7 +4,7 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.corpus.conftest import Headers
+from tests.corpus.user_headers import Headers
 from tests.support.fake_iam_world import SERVICE, RestrictedApp, actions_of, bearer, claims_of
 
 NOTHING: dict[str, list[str]] = {}

@@ -7,7 +7,7 @@ import pytest
 
 from lading.api import catalog
 from lading.app import MAX_SEARCHES, MAX_WAITING_SEARCHES
-from tests.corpus.conftest import Headers
+from tests.corpus.user_headers import Headers
 from tests.support.fake_iam_world import RestrictedApp
 
 FLOOD = 20

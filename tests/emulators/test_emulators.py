@@ -6,42 +6,15 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from google.cloud import firestore, storage
 
 from emulators import EmulatorError, Emulators, running
+from tests.support.emulator_process import start, wait_for_end
 from tests.support.server_process import PROCESS_TIMEOUT
-
-ROOT = Path(__file__).parents[2]
-
-
-INTERRUPTIBLE = """
-import os, signal, sys
-signal.signal(signal.SIGINT, signal.SIG_DFL)
-os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
-"""
-"""Run Python with a default SIGINT: a shell that runs the tests in the background has let it be ignored. Popen's
-preexec_fn would fork, which gRPC's threads in this process do not survive."""
-
-
-def start(*arguments: str, environment: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
-    """`python -m emulators`, as a process."""
-    return subprocess.Popen(
-        [sys.executable, "-c", INTERRUPTIBLE, "-m", "emulators", *arguments],
-        cwd=ROOT,
-        env={**os.environ, **(environment or {})},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def wait_for_end(process: subprocess.Popen[str]) -> tuple[int, str, str]:
-    output, errors = process.communicate(timeout=60)
-    return process.returncode, output, errors
 
 
 def test_both_answer_and_what_is_fresh_is_empty(emulators: Emulators, monkeypatch: pytest.MonkeyPatch) -> None:

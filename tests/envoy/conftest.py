@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.serving.test_functions import AS_BUILT, IN_CLOUD_RUN
 from tests.support.envoy_proxy import envoy_binary
+from tests.support.function_commands import AS_BUILT, IN_CLOUD_RUN
 from tests.support.server_process import Server, serving, user_environment
 
 

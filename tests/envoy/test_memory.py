@@ -9,10 +9,9 @@ from pathlib import Path
 import pytest
 
 from lading_storage.digests import digest_of
-from tests.serving.test_big_layers import send
-from tests.serving.test_functions import AS_BUILT
+from tests.support.function_commands import AS_BUILT
 from tests.support.http2_client import Client, connected
-from tests.support.large_bodies import digest_of_zeros
+from tests.support.large_bodies import digest_of_zeros, send
 from tests.support.server_process import Server, serving
 
 MIB = 1024 * 1024

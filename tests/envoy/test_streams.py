@@ -13,8 +13,8 @@ from lading.registry.content.manifest_format import OCI_MANIFEST
 from lading.server.envoy_config import STREAM_WINDOW
 from lading_storage.digests import digest_of
 from tests.faults import NIGHTLY
-from tests.serving.test_functions import AS_BUILT
 from tests.support import images
+from tests.support.function_commands import AS_BUILT
 from tests.support.http2_client import Client, connected
 from tests.support.server_process import Server, serving
 

@@ -11,7 +11,7 @@ import pytest
 
 from lading.server import envoy_supervisor
 from lading.server.envoy_supervisor import EnvoyMissing
-from tests.serving.test_functions import AS_BUILT, IN_CLOUD_RUN
+from tests.support.function_commands import AS_BUILT, IN_CLOUD_RUN
 from tests.support.http2_client import connected
 from tests.support.server_process import Server, serving
 

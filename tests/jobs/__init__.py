@@ -1,0 +1,1 @@
+"""Jobs that run beside requests: garbage collection, scrub, usage, backup, restore and doctor."""

@@ -20,7 +20,7 @@ from lading_storage.protocols import Replace
 from lading_storage.query import Query
 from lading_storage.records.core import Blob, Key, Link, Manifest, Repository, Tag
 from lading_storage.stores import Stores
-from tests.jobs.test_backup import assert_intact, push_everything
+from tests.jobs.backup_content import assert_intact, push_everything
 from tests.support.folder_stores import folder_stores
 from tests.support.registry_pushes import push_image
 

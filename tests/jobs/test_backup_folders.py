@@ -27,8 +27,8 @@ from lading_storage.records.jobs import InUseReport, LastPull
 from lading_storage.records.kinds import KINDS
 from lading_storage.records.robots import Robot
 from lading_storage.stores import Stores
-from tests.contracts.test_metadata import EXAMPLES
 from tests.support.folder_stores import folder_stores
+from tests.support.record_examples import EXAMPLES
 from tests.support.registry_pushes import push_image
 
 

@@ -19,9 +19,9 @@ from lading_storage.errors import Unavailable
 from lading_storage.query import Query
 from lading_storage.records.core import Upload
 from lading_storage.stores import Stores
-from tests.serving.test_functions import FRAMEWORK
 from tests.support.fake_cloud_services import SilentRequestHandler, redirecting_registry, serve_handler
 from tests.support.fake_iam_world import FakeIamWorld
+from tests.support.function_commands import FRAMEWORK
 from tests.support.server_process import run_lading, serving, user_environment
 
 ALL = ["host", "token", "rights", "anonymous", "clock", "HTTP/2", "bucket", "database", "indexes", "signing"]

@@ -25,7 +25,7 @@ from lading_storage.records.deleted import DeletedLink, DeletedManifest
 from lading_storage.records.fields import converted
 from lading_storage.records.kinds import KINDS
 from lading_storage.stores import Stores
-from tests.jobs.test_idle import CountingStore
+from tests.jobs.counting_store import CountingStore
 from tests.support import images
 from tests.support.fake_clock import FakeClock
 from tests.support.invariants import Snapshot, assert_intact, assert_no_garbage

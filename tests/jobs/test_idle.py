@@ -2,9 +2,8 @@
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import timedelta
-from typing import Any
 
 from lading.jobs.cleanup import in_collection
 from lading.jobs.gc.collect import Collector
@@ -12,14 +11,12 @@ from lading.jobs.gc.sweep import GracePeriods
 from lading.registry.cleanup.policy_json import parse_policies
 from lading.registry.registry import Registry
 from lading_storage.digests import digest_of
-from lading_storage.protocols import Found, MetadataStore, Write
-from lading_storage.query import Query
-from lading_storage.records.core import Key, Manifest
+from lading_storage.records.core import Manifest
 from lading_storage.records.deleted import DeletedManifest, DeletedTag
 from lading_storage.stores import Stores
+from tests.jobs.counting_store import CountingStore
 from tests.support import images
 from tests.support.fake_clock import FakeClock
-from tests.support.interleaving import InterleavingStore
 from tests.support.registry_pushes import pull_blob, push_blob, push_image
 
 FEW, MANY = 3, 60
@@ -31,33 +28,6 @@ POLICIES = parse_policies(
         ]
     )
 )
-
-
-class CountingStore(InterleavingStore):
-    """A metadata store that counts queries, and the records that it gives and takes."""
-
-    def __init__(self, inner: MetadataStore) -> None:
-        super().__init__(inner)
-        self.counts: Counter[str] = Counter()
-
-    def read(self, keys: Sequence[Key[Any]], *, content: bool = True) -> Found:
-        self.counts["read"] += len(keys)
-        return super().read(keys, content=content)
-
-    def find(self, query: Query[Any]) -> list[Any]:
-        return self._listed(super().find(query))
-
-    def due(self, *place: Any, **page: Any) -> list[Any]:
-        return self._listed(super().due(*place, **page))
-
-    def commit(self, writes: Sequence[Write]) -> None:
-        self.counts["written"] += len(writes)
-        super().commit(writes)
-
-    def _listed(self, found: list[Any]) -> list[Any]:
-        self.counts["query"] += 1
-        self.counts["listed"] += len(found)
-        return found
 
 
 def window(repository: str) -> timedelta:

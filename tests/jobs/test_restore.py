@@ -24,7 +24,7 @@ from lading_storage.records.core import Key, Upload
 from lading_storage.records.deleted import DeletedManifest, DeletedTag, TagEvent, TagHistory
 from lading_storage.records.robots import Robot
 from lading_storage.stores import Stores
-from tests.jobs.test_backup import assert_intact, push_everything
+from tests.jobs.backup_content import assert_intact, push_everything
 from tests.support import images
 from tests.support.fake_clock import FakeClock
 from tests.support.folder_stores import folder_stores

@@ -1,0 +1,1 @@
+"""Operations in the middle of other operations, and processes that race."""

@@ -12,8 +12,8 @@ from lading.registry.tags.immutable import ImmutableTags
 from lading_storage.digests import digest_of
 from lading_storage.records.core import Manifest
 from lading_storage.stores import Stores
-from tests.registry.test_races import run_concurrently
 from tests.support import images
+from tests.support.concurrency import run_concurrently
 from tests.support.registry_pushes import push_blob, push_manifest
 
 CLIENTS = 32

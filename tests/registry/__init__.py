@@ -1,0 +1,1 @@
+"""The rules of the registry, without HTTP: content, tags, history, deletion and repair."""

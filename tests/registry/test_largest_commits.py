@@ -18,7 +18,7 @@ from lading_storage.protocols import MAX_CONTENT_SIZE, Create, Delete, Replace, 
 from lading_storage.records.core import MAX_TAG_CONTENT, Key, Link, Manifest, Record, Tag, Upload
 from lading_storage.records.deleted import DeletedLink, DeletedManifest, DeletedTag, TagEvent, TagHistory
 from lading_storage.records.fields import converted
-from tests.contracts.test_metadata import EXAMPLES
+from tests.support.record_examples import EXAMPLES
 
 LAYERS = 4_990
 """As many as an image may name, beside its config and its own bytes."""

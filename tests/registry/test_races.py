@@ -1,7 +1,5 @@
 """Many clients at once, on both pairs of stores: whoever was told yes, keeps what he was told."""
 
-import threading
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -14,6 +12,7 @@ from lading_storage.digests import digest_of
 from lading_storage.records.core import Key, Link, Manifest, Tag
 from lading_storage.stores import Stores
 from tests.support import images
+from tests.support.concurrency import run_concurrently
 from tests.support.registry_pushes import pull_blob, push_blob, push_image, push_manifest
 
 ROUNDS = 15
@@ -21,28 +20,6 @@ ROUNDS = 15
 
 def any_repository(repository: str) -> bool:
     return True
-
-
-def run_concurrently(*actions: Callable[[], Any]) -> list[Any]:
-    """Do all at the same moment; answers what each answered, or how it was refused."""
-    barrier = threading.Barrier(len(actions))
-    results: list[Any] = [None] * len(actions)
-
-    def run(number: int) -> None:
-        barrier.wait()
-        try:
-            results[number] = actions[number]()
-        except BaseException as error:
-            results[number] = error
-
-    threads = [threading.Thread(target=run, args=(number,)) for number in range(len(actions))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    defects = [each for each in results if isinstance(each, BaseException) and not isinstance(each, RegistryError)]
-    assert not defects, defects
-    return results
 
 
 def is_there(stores: Stores, key: Key[Any]) -> bool:

@@ -1,16 +1,14 @@
 """A layer of any size goes in, as Cloud Run hands it over, and the process stays small."""
 
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from tests.faults import NIGHTLY
 from tests.serving.discarding_storage import discarding_storage
-from tests.serving.test_functions import AS_BUILT, IN_CLOUD_RUN
-from tests.support.large_bodies import digest_of_zeros
-from tests.support.requirements import find_program
-from tests.support.server_process import Server, serving, user_environment
+from tests.support.function_commands import AS_BUILT, IN_CLOUD_RUN
+from tests.support.large_bodies import digest_of_zeros, send
+from tests.support.server_process import serving, user_environment
 
 MIB = 1024 * 1024
 LIMIT = 100 * MIB
@@ -43,20 +41,3 @@ def test_a_layer_of_any_size_goes_in_and_is_never_in_memory(protocol: str, size:
             response, _ = server.request("HEAD", f"/v2/team/app/blobs/{digest}")
             assert response.headers["Content-Length"] == str(size)
             assert server.peak_memory() < LIMIT
-
-
-def send(server: Server, protocol: str, path: str, size: int) -> str:
-    """PATCH zeros from a pipe; answers the status."""
-    curl = find_program("curl", "apt install curl")
-    words = [curl, "-s", protocol, "-X", "PATCH", "-H", f"Authorization: {server.authorization}", "-T", "-"]
-    zeros = subprocess.Popen(["head", "-c", str(size), "/dev/zero"], stdout=subprocess.PIPE)
-    with zeros:
-        done = subprocess.run(
-            [*words, "-w", "%{http_code}", f"http://{server.host}{path}"],
-            stdin=zeros.stdout,
-            capture_output=True,
-            text=True,
-            timeout=600,
-            check=True,
-        )
-    return done.stdout

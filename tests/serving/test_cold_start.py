@@ -15,9 +15,9 @@ from lading.registry.registry import Registry
 from lading_storage.digests import digest_of
 from lading_storage.query import Query
 from lading_storage.records.jobs import LastPull
-from tests.serving.test_functions import IN_CLOUD_RUN
 from tests.support import fake_iam_world, images
 from tests.support.app_client import make_client
+from tests.support.function_commands import IN_CLOUD_RUN
 from tests.support.server_process import SOURCE_ROOTS
 
 HEAVY = ("grpc", "google.cloud.firestore", "google.cloud.storage", "flask", "functions_framework", "sqlite3")

@@ -16,21 +16,11 @@ import main
 from lading import settings
 from lading_storage.digests import digest_of
 from tests.support import images
+from tests.support.function_commands import AS_BUILT, FRAMEWORK, IN_CLOUD_RUN
 from tests.support.large_bodies import digest_of_zeros, zeros
 from tests.support.server_process import SOURCE_ROOTS, Server, serving, user_environment
 
 MIB = 1024 * 1024
-SOURCE = Path(main.__file__)
-FRAMEWORK = [
-    str(Path(sys.executable).parent / "functions-framework"),
-    "--target=registry",
-    f"--source={SOURCE}",
-    "--port={port}",
-]
-IN_CLOUD_RUN = {"K_SERVICE": "registry", "FUNCTION_TARGET": "registry"}
-
-# Cloud Run gives the port in PORT, which functions-framework is told, too.
-AS_BUILT = ["env", "PORT={port}", "LADING_URL=http://127.0.0.1:{port}", *FRAMEWORK]
 
 
 @pytest.fixture(params=["framework", "cloud run"])

@@ -17,7 +17,7 @@ from lading import settings
 from lading.http.request_checks import RequestChecks
 from lading.registry.errors import RegistryError
 from lading_storage.digests import digest_of
-from tests.serving.test_functions import FRAMEWORK
+from tests.support.function_commands import FRAMEWORK
 from tests.support.server_process import PROCESS_TIMEOUT, Server, run_lading, serving, user_environment
 
 BLOB = digest_of(b"x")

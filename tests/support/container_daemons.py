@@ -1,15 +1,18 @@
 """Daemons that clients need, each nobody else's: dockerd and containerd, and the commands that talk to them."""
 
 import contextlib
+import json
 import os
 import shutil
 import signal
 import subprocess
+import tarfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from tests.support.client_commands import ProgramRunner
+from tests.support.oci_layouts import Layout
 from tests.support.requirements import find_program, skip_or_fail
 from tests.support.server_process import PROCESS_TIMEOUT
 
@@ -83,3 +86,47 @@ def _running(command: list[str], folder: Path, ready: bytes, timeout: float) -> 
             process.wait()
             # pytest keeps the folders of three runs, and layers are large.
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def bring_in(ctr: Ctr, layout: Layout, repository: str) -> None:
+    """Give the daemon an image, named REPOSITORY:v1."""
+    archive = layout.folder.with_suffix(".tar")
+    with tarfile.open(archive, "w") as tar:
+        tar.add(layout.folder, ".")
+    ctr("images", "import", "--no-unpack", "--base-name", repository, archive)
+    archive.unlink()
+
+
+def forget(ctr: Ctr, *names: str) -> None:
+    """Remove images, and wait until their blobs are gone."""
+    ctr("images", "rm", "--sync", *names)
+    assert ctr("content", "ls", "-q") == ""
+
+
+def make_image(docker: Docker, folder: Path, name: str) -> str:
+    """Make an image of four layers, one of 40 MiB and one without a byte; answers its id."""
+    for number, content in enumerate([os.urandom(40 << 20), b"", b"text", os.urandom(1000)]):
+        (folder / f"file{number}").write_bytes(content)
+    tar = folder / "root.tar"
+    with tarfile.open(tar, "w") as archive:
+        archive.add(folder / "file3", "base")
+    docker("import", tar, f"{name}-base")
+    copies = "".join(f"COPY file{number} /file{number}\n" for number in range(3))
+    (folder / "Dockerfile").write_text(f"FROM {name}-base\n{copies}")
+    return docker("build", "-q", "-t", name, folder).strip()
+
+
+def files_of(docker: Docker, image: str, folder: Path) -> dict[str, bytes]:
+    """The bytes of each layer of an image, as `docker save` writes them."""
+    folder.mkdir()
+    docker("save", "-o", folder / "image.tar", image)
+    with tarfile.open(folder / "image.tar") as archive:
+        manifest = archive.extractfile("manifest.json")
+        assert manifest is not None
+        layers = json.loads(manifest.read())[0]["Layers"]
+        contents = {}
+        for number, layer in enumerate(layers):
+            member = archive.extractfile(layer)
+            assert member is not None
+            contents[str(number)] = member.read()
+        return contents

@@ -1,7 +1,11 @@
 """Large bodies, made as they are sent."""
 
 import hashlib
+import subprocess
 from collections.abc import Iterator
+
+from tests.support.requirements import find_program
+from tests.support.server_process import Server
 
 CHUNK_SIZE = 1024 * 1024
 
@@ -19,3 +23,20 @@ def digest_of_zeros(size: int) -> str:
     for piece in zeros(size):
         hasher.update(piece)
     return f"sha256:{hasher.hexdigest()}"
+
+
+def send(server: Server, protocol: str, path: str, size: int) -> str:
+    """PATCH zeros from a pipe; answers the status."""
+    curl = find_program("curl", "apt install curl")
+    words = [curl, "-s", protocol, "-X", "PATCH", "-H", f"Authorization: {server.authorization}", "-T", "-"]
+    zeros = subprocess.Popen(["head", "-c", str(size), "/dev/zero"], stdout=subprocess.PIPE)
+    with zeros:
+        done = subprocess.run(
+            [*words, "-w", "%{http_code}", f"http://{server.host}{path}"],
+            stdin=zeros.stdout,
+            capture_output=True,
+            text=True,
+            timeout=600,
+            check=True,
+        )
+    return done.stdout

@@ -1,0 +1,1 @@
+"""The Terraform module, applied to a fake of Google's control plane."""

@@ -10,7 +10,7 @@ from emulators.iam import IamEmulator
 from lading.auth.google.secret_manager import EMULATOR_CREDENTIAL
 from tests.support.fake_iam_world import PLATFORM_SCOPE, pem, private_key, public_pem
 from tests.terraform.apis import PROJECT
-from tests.terraform.conftest import DeploymentState
+from tests.terraform.deployment_lifecycle import DeploymentState
 
 RUNTIME: Final = "ya29.runtime"
 DEVELOPER: Final = "ya29.developer"

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import pytest
 
-from tests.terraform.conftest import DeploymentLifecycle
+from tests.terraform.deployment_lifecycle import DeploymentLifecycle
 
 TYPES: Final = {
     "artifact_registry/projects/*/locations/*/repositories/*/dockerImages/*": ("artifactregistry.v1", "DockerImage"),

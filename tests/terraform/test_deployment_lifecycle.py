@@ -9,7 +9,7 @@ import zipfile
 from lading import settings
 from lading.auth.keys import from_json
 from tests.terraform.apis import PROJECT, Resource
-from tests.terraform.conftest import OPTIONS, DeploymentLifecycle, DeploymentState
+from tests.terraform.deployment_lifecycle import OPTIONS, DeploymentLifecycle, DeploymentState
 from tests.terraform.terraform_cli import ROOT
 
 HERE = f"projects/{PROJECT}/locations/europe-west1"

@@ -28,7 +28,6 @@ from tests.support.app_client import Client, Response
 from tests.support.server_process import basic
 from tests.terraform.apis import NUMBER, PROJECT
 from tests.terraform.calls import Calls, recorded
-from tests.terraform.conftest import DeploymentLifecycle, DeploymentState
 from tests.terraform.deployed_permissions import (
     DEVELOPER,
     RUNTIME,
@@ -37,6 +36,7 @@ from tests.terraform.deployed_permissions import (
     settings_of,
     write_iam_world,
 )
+from tests.terraform.deployment_lifecycle import DeploymentLifecycle, DeploymentState
 from tests.terraform.terraform_cli import ROOT
 
 LARGE = 1_200_000

@@ -22,13 +22,13 @@ from packaging.requirements import Requirement
 
 from emulators import Emulators, deployment, source
 from lading_storage.digests import digest_of
-from tests.clients.conftest import commands, docker, docker_address  # noqa: F401  # fixtures
+from tests.support.client_fixtures import commands, docker, docker_address  # noqa: F401  # fixtures
 from tests.support.container_daemons import Docker
 from tests.support.fake_cloud_services import metadata_server
 from tests.support.requirements import find_program
 from tests.support.server_process import Server, basic, serving
-from tests.terraform.conftest import DeploymentLifecycle, DeploymentState
 from tests.terraform.deployed_permissions import DEVELOPER, RUNTIME, account_of, settings_of, write_iam_world
+from tests.terraform.deployment_lifecycle import DeploymentLifecycle, DeploymentState
 from tests.terraform.terraform_cli import ROOT
 
 FUNCTIONS = "cloudfunctions2/projects/fake-project/locations/europe-west1/functions"

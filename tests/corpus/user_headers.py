@@ -1,0 +1,5 @@
+"""Headers of a user."""
+
+from collections.abc import Callable
+
+Headers = Callable[..., dict[str, str]]

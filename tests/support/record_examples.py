@@ -1,0 +1,72 @@
+"""A record of each kind, for tests of the metadata stores."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from lading_storage.digests import digest_of
+from lading_storage.protocols import MetadataStore
+from lading_storage.records.core import (
+    Blob,
+    Key,
+    Link,
+    Manifest,
+    R,
+    Record,
+    Repository,
+    Tag,
+    Upload,
+)
+from lading_storage.records.deleted import DeletedLink, DeletedManifest, DeletedTag, TagEvent, TagHistory
+from lading_storage.records.fields import converted
+from lading_storage.records.jobs import Identity, InUseReport, Job, LastPull
+from lading_storage.records.robots import Robot
+
+NOW = datetime(2026, 11, 1, 12, 30, 15, 123456, tzinfo=UTC)
+
+
+DIGEST = digest_of(b"one")
+
+
+OTHER = digest_of(b"two", "sha512")
+
+
+def tag(name: str, repository: str = "team/app", **fields: Any) -> Tag:
+    values: dict[str, Any] = {"digest": DIGEST, "media_type": "a/b", "size": 3, "moved": NOW} | fields
+    return Tag(id=name, repository=repository, **values)
+
+
+def manifest(digest: str = DIGEST, repository: str = "team/app", **fields: Any) -> Manifest:
+    values: dict[str, Any] = {"media_type": "a/b", "size": 3, "created": NOW} | fields
+    return Manifest(id=digest, repository=repository, **values)
+
+
+def link(digest: str, repository: str) -> Link:
+    return Link(id=digest, repository=repository, object="u/0", size=1, created=NOW)
+
+
+EXAMPLES: list[Record] = [
+    Repository(id="team/app", created=NOW),
+    Blob(id=DIGEST, object="u/0", size=2**40, crc32c=2**32 - 1, created=NOW),
+    link(OTHER, "team/app"),
+    manifest(content=b"\x00\xff", object="u/1", artifact_type="t", subject=OTHER, blobs=(DIGEST,), children=(OTHER,)),
+    tag("v1", content=b"{}"),
+    Upload(id="u", target="team/app", parts=("0-a", "1-b"), sizes=(1, 2), offset=3, created=NOW, touched=NOW),
+    Robot(id="ci", mac="00", repositories=("team/*",), actions=("pull",), created=NOW, expires=NOW, former_until=None),
+    converted(manifest(content=b"{}", blobs=(DIGEST,)), DeletedManifest, deleted=NOW, by="a@b", cause=DIGEST),
+    converted(tag("v1", content=b"{}"), DeletedTag, deleted=NOW, cause="team/app"),
+    converted(link(DIGEST, "team/app"), DeletedLink, deleted=NOW),
+    TagHistory(id="v1", repository="team/app", moves=3, moved=NOW),
+    TagEvent(
+        id="0-9-v1", repository="team/app", tag="v1", number=3, digest="", before=DIGEST, action="delete", moved=NOW
+    ),
+    LastPull(id=DIGEST, repository="team/app", pulled=NOW),
+    InUseReport(id="cluster-1", references=("team/app:v1", f"team/app@{DIGEST}"), reported=NOW),
+    Identity(id="registry", registry="0" * 32, created=NOW),
+    Job(id="collect", holder="x", until=NOW, phase="links", after=DIGEST, within="team/app", created=NOW),
+]
+
+
+def get(metadata: MetadataStore, key: Key[R]) -> R:
+    record = metadata.read([key])[key]
+    assert record is not None
+    return record
