@@ -108,9 +108,10 @@ class App:
         self.response_streams = ResponseStreams(settings.threads)
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
-        """Respond to a request of a WSGI server (PEP 3333)."""
+        """Respond to a request of a WSGI server (PEP 3333), which decides itself when it closes the connection."""
         response = self.respond(request_of(environ))
-        start_response(f"{response.status} {HTTPStatus(response.status).phrase}", response.headers)
+        headers = [header for header in response.headers if header != CLOSE_HEADER]
+        start_response(f"{response.status} {HTTPStatus(response.status).phrase}", headers)
         return response
 
     def respond(self, request: Request) -> Response:
@@ -166,6 +167,7 @@ class App:
             step_down()
         try:
             surface.check(self._checks, request.environ)
+            body.require_end()
             response = self._authenticate_and_run(request, body, match, audit)
         except RegistryError as error:
             response = surface.render_error(error, request)

@@ -31,6 +31,7 @@ from lading.registry.errors import (
     BODY_TOO_LARGE,
     BODY_TRUNCATED,
     LENGTH_REQUIRED,
+    LENGTH_UNKNOWN,
     SIZE_MISMATCH,
     UNAVAILABLE,
     RegistryError,
@@ -86,11 +87,22 @@ class RequestBody:
         self._stalled = False
         self._small_reads = False
         self._ended = not (unsized if self.size is None else self.size)
+        # werkzeug returns an empty stream for such a body: its end is unknown, and so is the next request's beginning.
+        self._endless = unsized and not request.environ.get("wsgi.input_terminated")
 
     @property
     def unread(self) -> bool:
         """Whether bytes may remain unread."""
         return not self._ended
+
+    def require_end(self) -> None:
+        """Raise LENGTH_UNKNOWN for a chunked body of a server that does not mark its end, which would look empty.
+
+        granian, gunicorn and werkzeug mark it (wsgi.input_terminated); PEP 3333 does not require it, and wsgiref does
+        not.
+        """
+        if self._endless:
+            raise RegistryError(LENGTH_UNKNOWN)
 
     def chunks(self, size: int | None = None, deadline: float = math.inf) -> Iterator[bytes]:
         """Yield the body in non-empty chunks.
@@ -172,7 +184,7 @@ class RequestBody:
         max_bytes, timeout = (
             (MAX_PROXY_DRAIN_BYTES, PROXY_DRAIN_TIMEOUT) if behind_proxy else (MAX_DRAIN_BYTES, DRAIN_TIMEOUT)
         )
-        if "Expect" in self._request.headers or self._stalled:
+        if "Expect" in self._request.headers or self._stalled or self._endless:
             return
         self._small_reads = True
         deadline, drained = time.monotonic() + timeout, 0

@@ -27,6 +27,9 @@ BODY_TRUNCATED = ErrorDescriptor("SIZE_INVALID", 400, "the connection ended befo
 LENGTH_REQUIRED = ErrorDescriptor(
     "SIZE_INVALID", 411, "this request needs a Content-Length, since no digest verifies its body"
 )
+LENGTH_UNKNOWN = ErrorDescriptor(
+    "SIZE_INVALID", 411, "this server does not mark the end of a chunked body; send a Content-Length"
+)
 BODY_TOO_LARGE = ErrorDescriptor(
     "SIZE_INVALID",
     413,
