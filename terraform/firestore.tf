@@ -41,7 +41,7 @@ resource "google_firestore_backup_schedule" "daily" {
 }
 
 locals {
-  # Indexes that queries need, equal to storage/lading_storage/google/firestore_indexes.py (a test compares them): each field
+  # Indexes that queries need, equal to storage/lading_storage/firestore_indexes.py (a test compares them): each field
   # once, in the order that queries use. COLLECTION_GROUP indexes serve queries across all repositories.
   queried = {
     "repositories.position"      = "COLLECTION ASCENDING"

@@ -1,6 +1,7 @@
 """Imports go one way: entry → app → routes → api → surface → registry → storage; no layer looks up or goes around."""
 
 import ast
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -91,6 +92,52 @@ def test_no_layer_looks_up(place: str) -> None:
         if is_below(name, MAY_NOT_IMPORT[place])
     }
     assert wrong == set()
+
+
+def imported_modules() -> dict[str, set[str]]:
+    """Return the modules that each module imports, of both source roots."""
+    paths = {
+        ".".join(path.relative_to(ROOT / root).with_suffix("").parts).removesuffix(".__init__"): path
+        for root in ("functions", "storage")
+        for path in files_of(root)
+    }
+    return {
+        # A module may import the packages that it is in.
+        name: {each for each in imports_of(path) & paths.keys() if not name.startswith(f"{each}.")} - {name}
+        for name, path in paths.items()
+    }
+
+
+def by_package(imported: dict[str, set[str]]) -> dict[str, set[str]]:
+    """Return the same of packages. A module beside packages stands for itself, such as lading.registry.errors."""
+    parents = {name.rpartition(".")[0] for name in imported}
+    mixed = {parent.rpartition(".")[0] for parent in parents}
+
+    def package_of(name: str) -> str:
+        parent = name.rpartition(".")[0]
+        return name if name in parents or parent in mixed else parent
+
+    graph: dict[str, set[str]] = {}
+    for name, others in imported.items():
+        graph.setdefault(package_of(name), set()).update(package_of(other) for other in others)
+    return {package: others - {package} for package, others in graph.items()}
+
+
+def test_no_module_imports_itself_by_others() -> None:
+    TopologicalSorter(imported_modules()).prepare()
+
+
+def test_no_package_imports_itself_by_others() -> None:
+    graph = by_package(imported_modules())
+
+    assert {"lading.registry.content", "lading.registry.errors", "lading.http", "lading_storage.google"} <= graph.keys()
+    TopologicalSorter(graph).prepare()
+
+
+def test_a_cycle_of_packages_is_found() -> None:
+    graph = by_package({"a": set(), "a.b": set(), "a.b.x": {"a.c.x"}, "a.b.y": set(), "a.c": set(), "a.c.x": {"a.b.y"}})
+
+    assert graph == {"a": set(), "a.b": {"a.c"}, "a.c": {"a.b"}}
 
 
 def test_the_rules_know_neither_http_nor_google() -> None:

@@ -14,8 +14,8 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, Final, get_origin
 
-from lading_storage.google.firestore_documents import fields_of, path_of, queue_entry
-from lading_storage.google.firestore_indexes import COLLECTION, CONTAINS, indexes_of
+from lading_storage.firestore_documents import fields_of, path_of, queue_entry
+from lading_storage.firestore_indexes import COLLECTION, CONTAINS, indexes_of
 from lading_storage.protocols import MAX_CONTENT_SIZE, Create, Delete, Replace, Touch, Write
 from lading_storage.records.core import Key, Record
 from lading_storage.records.fields import cached_by_kind, layout_of

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lading.registry.cleanup.in_use import (
+from lading.registry.in_use import (
     MAX_REFERENCES,
     InUseReportError,
     in_use_locations,

@@ -15,9 +15,9 @@ from lading_storage import commit_size
 from lading_storage.commit_size import MAX_COMMIT_SIZE, document_size, entry_size, name_size, size_of
 from lading_storage.digests import digest_of
 from lading_storage.errors import TooLarge, Unavailable
+from lading_storage.firestore_documents import fields_of, path_of
+from lading_storage.firestore_indexes import COLLECTION, COLLECTION_GROUP
 from lading_storage.google.firestore import FirestoreMetadata
-from lading_storage.google.firestore_documents import fields_of, path_of
-from lading_storage.google.firestore_indexes import COLLECTION, COLLECTION_GROUP
 from lading_storage.protocols import MAX_CONTENT_SIZE, Create, Delete, Replace, Touch, Write
 from lading_storage.records.core import UNVERIFIED, Link, Manifest, Record, Tag
 from lading_storage.records.deleted import DeletedManifest

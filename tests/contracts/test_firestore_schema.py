@@ -13,8 +13,8 @@ from google.cloud import firestore
 
 from emulators import Emulators
 from lading_storage.errors import StorageError, StoreNotFound
+from lading_storage.firestore_documents import path_of
 from lading_storage.google.firestore import FirestoreMetadata
-from lading_storage.google.firestore_documents import path_of
 from lading_storage.google.firestore_schema import PATH, SCHEMA_VERSION
 from lading_storage.protocols import Create, Replace
 from lading_storage.query import Query

@@ -10,7 +10,7 @@ import pytest
 
 from emulators import Emulators
 from lading.composition import open_metadata
-from lading_storage.google.firestore_indexes import indexes_of
+from lading_storage.firestore_indexes import indexes_of
 from lading_storage.records.core import (
     HIDDEN,
     HIDDEN_UNVERIFIED,

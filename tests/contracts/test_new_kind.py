@@ -7,7 +7,7 @@ from typing import ClassVar
 import pytest
 
 from lading_storage.commit_size import size_of
-from lading_storage.google.firestore_indexes import Index, indexes_of
+from lading_storage.firestore_indexes import Index, indexes_of
 from lading_storage.protocols import Create, Delete, MetadataStore, Replace, Touch
 from lading_storage.query import Query
 from lading_storage.records.core import Key, Record, due_entry

@@ -16,8 +16,8 @@ from typing import Any, Final
 import pytest
 
 from lading_storage.commit_size import size_of
-from lading_storage.google.firestore_documents import fields_of, path_of, queue_entry, record_found
-from lading_storage.google.firestore_indexes import indexes_of
+from lading_storage.firestore_documents import fields_of, path_of, queue_entry, record_found
+from lading_storage.firestore_indexes import indexes_of
 from lading_storage.local.sqlite import SqliteMetadata
 from lading_storage.protocols import Create, Delete, Replace, Touch
 from lading_storage.records.core import HIDDEN_UNVERIFIED, MARKED, UNVERIFIED, Record

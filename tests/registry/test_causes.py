@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
+from lading.registry import deletion_causes
 from lading.registry.errors import NOT_DELETED, RegistryError
-from lading.registry.lifecycle import delete, deletion_causes
+from lading.registry.lifecycle import delete
 from lading.registry.registry import Registry
 from lading_storage.errors import Unavailable
 from lading_storage.protocols import Replace

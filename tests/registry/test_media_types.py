@@ -10,11 +10,11 @@ import pytest
 
 from lading.jobs.gc.collect import Collector
 from lading.jobs.gc.sweep import GracePeriods
+from lading.registry import deletion_causes
 from lading.registry.content import manifests
 from lading.registry.content.manifest_format import DOCKER_MANIFEST, OCI_ARTIFACT, OCI_MANIFEST
 from lading.registry.content.manifests import Put
 from lading.registry.errors import RegistryError
-from lading.registry.lifecycle import deletion_causes
 from lading.registry.registry import Registry
 from lading_storage.digests import digest_of
 from lading_storage.errors import TooLarge

@@ -8,8 +8,8 @@ import pytest
 
 from lading.registry.change_context import ChangeContext
 from lading.registry.content.manifests import MAX_MANIFEST
-from lading.registry.content.preconditions import Precondition
 from lading.registry.errors import RegistryError
+from lading.registry.preconditions import Precondition
 from lading.registry.pull import PullRequest
 from lading.registry.push import MAX_TAGS, PushRequest
 from lading.registry.registry import Registry

@@ -8,10 +8,10 @@ from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import Any, Final
 
+from lading.registry import deletion_causes
 from lading.registry.cleanup.apply import POLICY_ACTOR_PREFIX
 from lading.registry.content.dependencies import required_dependencies_of
 from lading.registry.content.referrer_tags import NOT_ATTACHED, OWN_TAG, OWN_TAG_AND_DIGEST
-from lading.registry.lifecycle import deletion_causes
 from lading.registry.pagination import scan_all
 from lading_storage.digests import algorithm_of, digest_of
 from lading_storage.records.core import (

@@ -21,7 +21,7 @@ from lading.jobs.job_report import BYTES_FREED
 from lading.jobs.runner import LEASE_DURATION, TIME_SLICE
 from lading.registry.content.manifest_format import OCI_MANIFEST
 from lading_storage.digests import digest_of
-from lading_storage.google.firestore_indexes import COLLECTION, COLLECTION_GROUP, indexes_of
+from lading_storage.firestore_indexes import COLLECTION, COLLECTION_GROUP, indexes_of
 from lading_storage.records.kinds import CROSS_REPOSITORY_FIELDS, KINDS
 from tests.support import images
 from tests.support.app_client import Client, Response

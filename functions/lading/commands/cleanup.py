@@ -213,7 +213,7 @@ def policies_of(settings: Settings, needed: bool = True) -> "tuple[Policy, ...]"
 
 
 def _report_of(file: str | None) -> "Iterable[InUseReport]":
-    from lading.registry.cleanup.in_use import InUseReportError, normalize_references
+    from lading.registry.in_use import InUseReportError, normalize_references
     from lading_storage.records.jobs import InUseReport
 
     if file is None:

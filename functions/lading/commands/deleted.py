@@ -121,7 +121,7 @@ def _delete_now(parsed: argparse.Namespace, target: Reference, store: "Registry"
 
 def _purge(store: "Registry", target: Reference) -> None:
     """Remove the tombstones that the deletion of `target` has just made."""
-    from lading.registry.lifecycle import deletion_causes
+    from lading.registry import deletion_causes
 
     if target.digest:
         cause = deletion_causes.of_manifest(target.digest)

@@ -60,7 +60,7 @@ def add_to(commands: Commands) -> None:
 
 
 def _report(parsed: argparse.Namespace, settings: Settings) -> None:
-    from lading.registry.cleanup.in_use import InUseReportError
+    from lading.registry.in_use import InUseReportError
 
     try:
         report = registry(settings).in_use_reports.report(parsed.source, sys.stdin)

@@ -10,7 +10,7 @@ from typing import Final
 from werkzeug.datastructures import ETags
 from werkzeug.wrappers import Request
 
-from lading.registry.content.preconditions import ANY, UNCONDITIONAL, Precondition
+from lading.registry.preconditions import ANY, UNCONDITIONAL, Precondition
 
 _TAG: Final = r'(?:(?:W/)?"[^"]*"|[^\s",*]+)'
 _TAGS: Final = re.compile(rf"\s*{_TAG}(?:\s*,\s*{_TAG})*\s*")

@@ -19,8 +19,8 @@ from lading.registry.change_context import Clock
 from lading.registry.cleanup.apply import CleanupTag, CleanupTarget
 from lading.registry.cleanup.evaluate import CleanupDecision, evaluate, next_change
 from lading.registry.cleanup.graph import Graph
-from lading.registry.cleanup.in_use import in_use_locations
 from lading.registry.cleanup.policies import Policy, TagState
+from lading.registry.in_use import in_use_locations
 from lading.registry.lifecycle.delete import TAG_SIZE, fits_in_commit, size_of_manifest
 from lading.registry.registry import Registry
 from lading_storage.errors import TooLarge

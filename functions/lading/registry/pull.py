@@ -10,8 +10,8 @@ from typing import NamedTuple
 from lading.leader import step_down
 from lading.registry.cleanup.last_pulled import LastPulls
 from lading.registry.content.manifests import Manifests
-from lading.registry.content.preconditions import UNCONDITIONAL, Precondition
 from lading.registry.names import parse_as_of
+from lading.registry.preconditions import UNCONDITIONAL, Precondition
 from lading_storage.records.core import Manifest, Tag
 
 

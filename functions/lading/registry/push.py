@@ -11,9 +11,9 @@ from typing import Final, Protocol
 from lading.registry.change_context import PUSH, ChangeContext
 from lading.registry.changes import Change
 from lading.registry.content.manifests import MAX_MANIFEST, Manifests, Put
-from lading.registry.content.preconditions import UNCONDITIONAL, Precondition
 from lading.registry.errors import MANIFEST_TOO_LARGE, TOO_MANY_TAGS, RegistryError
 from lading.registry.names import check_tag, is_digest_reference
+from lading.registry.preconditions import UNCONDITIONAL, Precondition
 from lading.registry.tags.tagging import Tagging
 from lading_storage.records.core import Manifest
 

@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING
 
 from lading.registry.change_context import Clock, now
 from lading.registry.cleanup.apply import CleanupDeletion
-from lading.registry.cleanup.in_use import InUseReports
 from lading.registry.cleanup.inventory import Inventory
 from lading.registry.cleanup.last_pulled import LastPulls
 from lading.registry.content.blobs import Blobs
 from lading.registry.content.manifests import Manifests
 from lading.registry.content.missing_content import MissingContent
 from lading.registry.content.uploads import Uploads
+from lading.registry.in_use import InUseReports
 from lading.registry.lifecycle.delete import Deletion
 from lading.registry.lifecycle.restore import Undelete
 from lading.registry.lifecycle.rollback import Rollback

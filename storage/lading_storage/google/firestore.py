@@ -5,10 +5,10 @@
     blobs/{id}, uploads/{id}
     lading/schema                               the schema version, and the time of its upgrade (firestore_schema)
 
-lading_storage.google.firestore_documents converts records to documents. A record's version is its document's
+lading_storage.firestore_documents converts records to documents. A record's version is its document's
 update_time. Every write changes the nonce, because a write that changes nothing would keep update_time, and two
 concurrent writers would both succeed. Only the fields that queries use are indexed
-(lading_storage.google.firestore_indexes).
+(lading_storage.firestore_indexes).
 
 Queries and most writes use Google's client library. It is imported at its first use, which a pull never reaches:
 documents are read without it (firestore_reads), and the time of the last pull is written without it (firestore_rest).
@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from lading_storage.commit_size import MAX_COMMIT_SIZE, size_of
 from lading_storage.errors import Conflict, TooLarge, Unavailable
-from lading_storage.google.firestore_documents import (
+from lading_storage.firestore_documents import (
     collection_of,
     fields_of,
     new_nonce,

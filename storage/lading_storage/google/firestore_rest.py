@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from lading_storage.errors import Conflict, Unavailable
-from lading_storage.google.firestore_documents import fields_of, new_nonce, path_of
+from lading_storage.firestore_documents import fields_of, new_nonce, path_of
 from lading_storage.google.firestore_reads import FirestoreReads
 from lading_storage.protocols import Create, Delete, Replace, Touch, Write, key_of
 from lading_storage.records.core import Manifest

@@ -10,10 +10,10 @@ from collections.abc import Sequence, Set
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from lading.registry import deletion_causes
 from lading.registry.batches import in_batches
 from lading.registry.change_context import ChangeContext
 from lading.registry.cleanup.graph import Node
-from lading.registry.lifecycle import deletion_causes
 from lading.registry.lifecycle.delete import TAG_SIZE, Deletion, DeletionItem
 from lading.registry.retry import retry_on_conflict
 from lading_storage.errors import TooLarge

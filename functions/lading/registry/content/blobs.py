@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator
 from lading.registry.change_context import Clock, now
 from lading.registry.content import blob_links
 from lading.registry.content.damage import is_damaged
-from lading.registry.content.preconditions import UNCONDITIONAL, Precondition
 from lading.registry.errors import BLOB_REFERENCED, BLOB_UNKNOWN, RegistryError
+from lading.registry.preconditions import UNCONDITIONAL, Precondition
 from lading.registry.retry import retry_on_conflict
 from lading_storage.errors import ObjectNotFound, Unavailable
 from lading_storage.protocols import BlobStore, Delete, MetadataStore, Touch, Write

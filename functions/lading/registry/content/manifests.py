@@ -23,13 +23,13 @@ from lading.registry.content.large_manifests import (
 )
 from lading.registry.content.manifest_format import normalize_media_type, parse_manifest
 from lading.registry.content.missing_content import MissingContent
-from lading.registry.content.preconditions import UNCONDITIONAL, Precondition
 from lading.registry.content.referrer_tags import attachment_after, attachment_of
 from lading.registry.content.referrers import Referrer, Referrers
 from lading.registry.content.uploads import Body, Uploads
 from lading.registry.errors import DIGEST_INVALID, MANIFEST_INVALID, MANIFEST_TOO_LARGE, MANIFEST_UNKNOWN, RegistryError
 from lading.registry.names import check_not_reserved, is_digest_reference, parse_as_of
 from lading.registry.pagination import Page
+from lading.registry.preconditions import UNCONDITIONAL, Precondition
 from lading.registry.repositories import revive_writes
 from lading.registry.retry import retry_on_conflict
 from lading.registry.tags.tags import Tags

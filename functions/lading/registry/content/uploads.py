@@ -26,9 +26,9 @@ from typing import Final, NamedTuple
 
 from lading.registry.change_context import Clock, now
 from lading.registry.content import blob_links
+from lading.registry.content.session_renewal import Renewal
 from lading.registry.content.upload_hash import UploadMeter, digest_of_upload, part_objects, resume_hash
 from lading.registry.errors import DIGEST_INVALID, RANGE_INVALID, UPLOAD_INVALID, UPLOAD_UNKNOWN, RegistryError
-from lading.registry.lifecycle.session_renewal import Renewal
 from lading.registry.retry import retry_on_conflict
 from lading_storage.digests import algorithm_of, digest_of
 from lading_storage.errors import Conflict, Corrupt, StorageError

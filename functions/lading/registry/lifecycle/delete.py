@@ -12,15 +12,15 @@ from dataclasses import replace
 from functools import partial
 from typing import Final
 
+from lading.registry import deletion_causes
 from lading.registry.batches import in_batches
 from lading.registry.change_context import DELETE, ChangeContext, Clock
 from lading.registry.content.dependencies import deletion_link_writes
 from lading.registry.content.large_manifests import hide_links, unverify_links
-from lading.registry.content.preconditions import UNCONDITIONAL, Precondition
 from lading.registry.errors import MANIFEST_REFERENCED, MANIFEST_UNKNOWN, NAME_UNKNOWN, RegistryError
-from lading.registry.lifecycle import deletion_causes
 from lading.registry.lifecycle.dependents import Dependents
 from lading.registry.pagination import check_advance, scan_all
+from lading.registry.preconditions import UNCONDITIONAL, Precondition
 from lading.registry.repositories import review_writes, revive_writes
 from lading.registry.retry import retry_on_conflict
 from lading.registry.tags.tags import Tags

@@ -15,7 +15,6 @@ from itertools import islice
 from typing import Final
 
 from lading.registry.batches import batches
-from lading.registry.cleanup.in_use import digests_in_use
 from lading.registry.content.manifest_format import parse_manifest
 from lading.registry.content.referrer_tags import (
     NOT_ATTACHED,
@@ -26,6 +25,7 @@ from lading.registry.content.referrer_tags import (
 )
 from lading.registry.errors import RegistryError
 from lading.registry.fan_out import query_each
+from lading.registry.in_use import digests_in_use
 from lading.registry.pagination import find_all, scan_all
 from lading_storage.protocols import MAX_CONTENT_SIZE, MetadataStore
 from lading_storage.query import Query

@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import replace
 from typing import TypeVar
 
+from lading.registry import deletion_causes
 from lading.registry.change_context import RESTORE, ChangeContext, Clock
 from lading.registry.content import blob_links
 from lading.registry.content.damage import damaged_among
@@ -22,7 +23,6 @@ from lading.registry.content.large_manifests import (
 )
 from lading.registry.content.referrer_tags import referrer_tags_of
 from lading.registry.errors import MANIFEST_BLOB_UNKNOWN, NAME_UNKNOWN, NOT_DELETED, TAG_CONFLICT, RegistryError
-from lading.registry.lifecycle import deletion_causes
 from lading.registry.pagination import find_all, scan_all
 from lading.registry.repositories import review_writes, revive_writes
 from lading.registry.retry import retry_on_conflict

@@ -9,12 +9,12 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
+from lading.registry import deletion_causes
 from lading.registry.change_context import DELETE, ChangeContext, Clock
-from lading.registry.content.preconditions import UNCONDITIONAL, Precondition
 from lading.registry.errors import MANIFEST_UNKNOWN, NAME_UNKNOWN, RegistryError
-from lading.registry.lifecycle import deletion_causes
 from lading.registry.names import check_not_reserved
 from lading.registry.pagination import Page, find_all
+from lading.registry.preconditions import UNCONDITIONAL, Precondition
 from lading.registry.repositories import review_writes
 from lading.registry.retry import retry_on_conflict
 from lading.registry.tags import history

@@ -6,10 +6,9 @@ A report is kept until its source reports again, or is deleted: a source that st
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Final
+from typing import Final, Protocol
 
 from lading.registry.change_context import Clock
-from lading.registry.cleanup.graph import Node
 from lading.registry.names import is_repository, is_tag
 from lading.registry.pagination import scan_all
 from lading.registry.retry import retry_on_conflict
@@ -30,6 +29,16 @@ HOST: Final = re.compile(r"(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?
 
 class InUseReportError(Exception):
     """A report is invalid; the message says why."""
+
+
+class Tagged(Protocol):
+    """A manifest of a repository, and the tags that point to it."""
+
+    @property
+    def digest(self) -> str: ...  # noqa: D102
+
+    @property
+    def tags(self) -> Iterable[str]: ...  # noqa: D102
 
 
 class InUseReports:
@@ -109,7 +118,7 @@ def parse_reference(reference: str) -> tuple[str, str]:
     return path, digest or tag or "latest"
 
 
-def in_use_locations(reports: Sequence[InUseReport], repository: str, nodes: Iterable[Node]) -> Mapping[str, str]:
+def in_use_locations(reports: Sequence[InUseReport], repository: str, nodes: Iterable[Tagged]) -> Mapping[str, str]:
     """Return the digests of a repository's manifests that are in use, each with where (`in SOURCE`).
 
     Only the end of a reference's path is compared with the repository's name: it can begin with a host, and the path of
