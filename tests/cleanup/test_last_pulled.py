@@ -269,15 +269,20 @@ def test_a_standby_writes_nothing(
     assert (watched.commits, listed(stores)) == ([], [])
 
 
-def test_gets_are_pulls_and_heads_are_not_and_they_are_on_record_when_they_are_answered(
+def test_gets_and_heads_are_pulls_and_are_recorded_before_the_response(
     stores: Stores, environment: Mapping[str, str], tmp_path: Path
 ) -> None:
-    one, two = images.index([]), images.index([], annotations={"a": "b"})
+    """A node that is up to date sends HEAD alone: by tag, or by digest where the reference has one."""
+    by_tag, checked, pinned, unused = (images.index([], annotations={"number": str(number)}) for number in range(4))
+    digest = images.descriptor(pinned)["digest"]
+    requests = (("GET", by_tag, "v1", "v1"), ("HEAD", checked, "v2", "v2"), ("HEAD", pinned, "v3", digest))
     with serving(environment, tmp_path / "log") as server:
-        for manifest, tag, method in ((one, "v1", "GET"), (two, "v2", "HEAD")):
+        assert server.request("PUT", "/v2/team/app/manifests/v4", unused)[0].status == 201
+        for method, manifest, tag, reference in requests:
             assert server.request("PUT", f"/v2/team/app/manifests/{tag}", manifest)[0].status == 201
-            assert server.request(method, f"/v2/team/app/manifests/{tag}")[0].status == 200
-        # As Cloud Run may: no processor's time after the answer.
+            assert server.request(method, f"/v2/team/app/manifests/{reference}")[0].status == 200
+        assert server.request("HEAD", "/v2/team/app/manifests/v5")[0].status == 404
+        # As in Cloud Run, where a process gets no CPU time after the response.
         server.process.kill()
         server.process.wait()
-        assert listed(stores) == [images.descriptor(one)["digest"]]
+        assert listed(stores) == sorted(images.descriptor(each)["digest"] for each in (by_tag, checked, pinned))

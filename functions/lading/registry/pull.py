@@ -24,7 +24,7 @@ class PullRequest(NamedTuple):
 
     reference     a tag, a digest, or `TAG.asof-TIME`
     is_head       whether the client only asks for existence and size, as before a push. Content that it needs must be
-                  intact then, so that the client pushes what is damaged. It is not recorded as a pull.
+                  intact then, so that the client pushes what is damaged. It is recorded as a pull all the same.
     condition     precondition on the digest
     may_see_past  returns whether the caller may see what deleted tags pointed to; called for `TAG.asof-TIME` only
     """
@@ -55,7 +55,9 @@ class Pull:
             repository, request.reference, intact=request.is_head, only_present=self._only_present(request)
         )
         request.condition.check(found.digest)
-        if not request.is_head and self._last_pulls.is_due(repository, found.digest):
+        # A HEAD is a use as well: containerd resolves a tag or a digest by HEAD (core/remotes/docker/resolver.go), and a
+        # node that has the image already, as with imagePullPolicy Always, requests no more.
+        if self._last_pulls.is_due(repository, found.digest):
             # Written before the response: afterwards Cloud Run allocates no CPU.
             step_down()
             self._last_pulls.record_pull(repository, found.digest)

@@ -1,10 +1,10 @@
-"""Last pulls: when each manifest was last pulled, to the hour.
+"""Last pulls: when each manifest was last pulled (GET or HEAD, by tag or digest), to the hour.
 
 A pull is recorded before its response, since Cloud Run allots no CPU time afterwards: at most once an hour for a
 manifest, in one commit, which conflicts if another process has just recorded it.
 
-    GET ──▶ is_due? ──no──▶ response                   a lookup in memory: nearly all pulls
-               └─yes──▶ record_pull ──▶ queue ──▶ commit ──▶ response
+    pull ──▶ is_due? ──no──▶ response                  a lookup in memory: nearly all pulls
+                └─yes──▶ record_pull ──▶ queue ──▶ commit ──▶ response
 
 In each process, one request at a time writes: everything in the queue, until it is empty, or for MAX_WRITING; then the
 next pull, of any manifest, continues. A request that sees a writer leaves its own pull in the queue and responds: the
