@@ -128,6 +128,13 @@ class SessionLosing(Proxy):
         super().send_back(status, headers, body)
 
 
+class WithoutDelete(Proxy):
+    """Refuses DELETE by policy."""
+
+    def do_DELETE(self) -> None:  # noqa: N802
+        self.respond(405, b"")
+
+
 class Older(Proxy):
     """Stands before a registry of other sources."""
 
@@ -206,6 +213,18 @@ def test_what_a_front_spoils_is_found(server: Server, stores: Stores, front: typ
     assert_nothing_is_left(stores)
     dead = stores.metadata.find(Query(DeletedManifest, repository=REPOSITORY, limit=10))
     assert all(each.size < 1024 for each in dead), "what can be restored costs next to nothing"
+
+
+def test_what_a_front_does_not_let_be_deleted_is_named(server: Server, stores: Stores) -> None:
+    found = through(WithoutDelete, server)
+
+    assert [name for name, each in found.items() if each.state is not CheckState.OK] == ["lengths", "large", "cut-off"]
+    (manifest,) = stores.metadata.find(Query(Manifest, repository=REPOSITORY, limit=10))
+    (blob,) = manifest.blobs
+    assert f"the manifest {REPOSITORY}@{manifest.digest} is left (DELETE gets 405)" in found["lengths"].detail
+    assert f"the blob {blob} is left (DELETE gets 405)" in found["lengths"].detail
+    assert "an upload session is left" in found["large"].detail
+    assert all("lading delete" in found[name].remedy for name in ("lengths", "large", "cut-off"))
 
 
 def test_what_pushes_needs_the_right_to_and_one_without_that_to_delete_leaves_no_manifest(tmp_path: Path) -> None:

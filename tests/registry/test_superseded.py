@@ -109,6 +109,14 @@ def keep_by_a_subject(registry: Registry, child: Manifest, stores: Stores) -> No
     push_index(registry, child, tag="v1", subject={"mediaType": "a/b", "digest": SUBJECT, "size": 1})
 
 
+def keep_by_the_tag_of_its_signature(registry: Registry, child: Manifest, stores: Stores) -> None:
+    """As cosign stores signatures; a tag goes only with what its deletion names."""
+    index = push_index(registry, child, tag="v1")
+    push_manifest(
+        registry, "a", images.manifest([], annotations={"signed": ""}), f"{referrer_tags_of(index.digest)[0]}.sig"
+    )
+
+
 def keep_by_a_report(registry: Registry, child: Manifest, stores: Stores) -> None:
     registry.in_use_reports.report("prod", [f"registry.example/a@{push_index(registry, child, tag='v1').digest}"])
 
@@ -130,6 +138,7 @@ def keep_by_an_earlier_release(registry: Registry, child: Manifest, stores: Stor
         keep_by_another_push_by_digest,
         keep_by_the_same_push_by_digest,
         keep_by_a_subject,
+        keep_by_the_tag_of_its_signature,
         keep_by_a_report,
         keep_by_an_earlier_release,
     ],

@@ -2,7 +2,8 @@
 
 Only random bytes are pushed, so no digest of other content is ever used. They are deleted at once: an upload session is
 cancelled, a blob and a manifest are deleted by digest. No tag is set. Without the right to delete no manifest is
-pushed, and garbage collection removes the only blob, of 32 bytes.
+pushed, and garbage collection removes the only blob, of 32 bytes. Where a DELETE is refused all the same, the check
+fails, and says what is left and how it is removed.
 """
 
 import contextlib
@@ -47,6 +48,10 @@ ISOLATE_UPLOADS_REMEDY: Final = (
     "a proxy in front ends all uploads of a connection together with one of them, or the interruption restarts the"
     " registry: check both logs at this time"
 )
+ALLOW_DELETE_REMEDY: Final = (
+    "let the proxy pass DELETE; delete a manifest that is left by `lading delete --yes REPOSITORY@DIGEST` beside the"
+    " stores, or by DELETE of /v2/REPOSITORY/manifests/DIGEST; garbage collection removes blobs and sessions"
+)
 UPGRADE_REMEDY: Final = (
     "deploy these sources (docs/operations-google-cloud.md, Upgrade), or run the doctor of the release that is"
     " deployed; right after an upgrade instances of both releases may respond"
@@ -61,15 +66,46 @@ class FrontChecks:
         self._url = url
         self._repository = repository
         self._host = host
+        self._left: list[str] = []
 
     def checks(self) -> list[Check]:
         """Return the checks, in order."""
         return [
             Check("version", self.version),
-            Check("lengths", self.lengths),
-            Check("large", self.large),
-            Check("cut-off", self.interruption),
+            Check("lengths", lambda: self._name_what_is_left(self.lengths)),
+            Check("large", lambda: self._name_what_is_left(self.large)),
+            Check("cut-off", lambda: self._name_what_is_left(self.interruption)),
         ]
+
+    def _name_what_is_left(self, check: Callable[[], str]) -> str:
+        """Run a check, and add to its problem what it could not delete.
+
+        Raises:
+            CheckFailed: the check fails, or something is left.
+        """
+        self._left.clear()
+        try:
+            found = check()
+        except CheckFailed as failure:
+            if not self._left:
+                raise
+            raise CheckFailed(
+                "; ".join([str(failure), *self._left]), f"{failure.remedy}; {ALLOW_DELETE_REMEDY}"
+            ) from None
+        if self._left:
+            raise CheckFailed("; ".join([found, *self._left]), ALLOW_DELETE_REMEDY)
+        return found
+
+    def _delete(self, path: str, authorization: dict[str, str], what: str) -> None:
+        """Delete what a check pushed; note what is left if the DELETE is refused."""
+        try:
+            response = self._request("DELETE", path, headers=authorization)
+        except CheckFailed as failure:
+            self._left.append(f"{what} is left ({failure})")
+            return
+        # A session whose blob was published has ended.
+        if response.status_code not in (202, 204, 404):
+            self._left.append(f"{what} is left (DELETE gets {response.status_code})")
 
     def version(self) -> str:
         """Check that the registry runs the same sources as this command."""
@@ -89,7 +125,7 @@ class FrontChecks:
             config = secrets.token_hex(16).encode()
             digest = self._push_blob(config, authorization)
             if self._host.may_delete():
-                cleanup.callback(self._request, "DELETE", self._path("blobs", digest), headers=authorization)
+                cleanup.callback(self._delete, self._path("blobs", digest), authorization, f"the blob {digest}")
             self._check_length(self._path("blobs", digest), config, authorization)
             if not self._host.may_delete():
                 rest = f"whose {len(config)} bytes garbage collection removes"
@@ -98,7 +134,8 @@ class FrontChecks:
             path = self._path("manifests", digest_of(manifest))
             headers = authorization | {"Content-Type": MANIFEST_TYPE}
             _expect(self._request("PUT", path, data=manifest, headers=headers), 201, "a push of a manifest")
-            cleanup.callback(self._request, "DELETE", path, headers=authorization)
+            name = f"{self._repository}@{digest_of(manifest)}"
+            cleanup.callback(self._delete, path, authorization, f"the manifest {name}")
             self._check_length(path, manifest, authorization)
         return "kept in HEAD of a blob and of a manifest"
 
@@ -158,16 +195,19 @@ class FrontChecks:
             The URL of the session, and the headers that authorize requests.
         """
         authorization = self._host.authorization()
+        location = self._start_session(authorization)
+        try:
+            yield location, authorization
+        finally:
+            self._delete(location, authorization, "an upload session")
+
+    def _start_session(self, authorization: dict[str, str]) -> str:
+        """Start an upload session; return its URL."""
         response = self._request("POST", self._path("blobs", "uploads/"), headers=authorization)
         _expect(response, 202, "the start of an upload")
         if "Location" not in response.headers:
             raise CheckFailed("the response to the start of an upload has no Location", CHECK_LOGS_REMEDY)
-        location = urljoin(self._url + "/", response.headers["Location"])
-        try:
-            yield location, authorization
-        finally:
-            with contextlib.suppress(CheckFailed):
-                self._request("DELETE", location, headers=authorization)
+        return urljoin(self._url + "/", response.headers["Location"])
 
     def _patch(self, location: str, authorization: dict[str, str], body: Iterator[bytes]) -> requests.Response:
         headers = authorization | {"Content-Type": "application/octet-stream"}
@@ -175,9 +215,12 @@ class FrontChecks:
 
     def _push_blob(self, content: bytes, authorization: dict[str, str]) -> str:
         digest = digest_of(content)
-        with self._session() as (location, _):
-            finish = f"{location}{'&' if '?' in location else '?'}digest={digest}"
-            _expect(self._request("PUT", finish, data=content, headers=authorization), 201, "a push of a blob")
+        location = self._start_session(authorization)
+        finish = f"{location}{'&' if '?' in location else '?'}digest={digest}"
+        response = self._request("PUT", finish, data=content, headers=authorization)
+        if response.status_code != 201:
+            self._delete(location, authorization, "an upload session")
+        _expect(response, 201, "a push of a blob")
         return digest
 
     def _check_length(self, path: str, content: bytes, authorization: dict[str, str]) -> None:

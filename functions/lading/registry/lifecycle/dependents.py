@@ -5,8 +5,8 @@ referrer tag points to a manifest without attaching it, only the tag is deleted:
 to push could have any manifest deleted by means of a tag.
 
 Conversely, an index is deleted with its child if it was superseded: no tag leads to it any more, nor does anything
-else. Clients that keep lists of referrers under a tag (oras) leave such an index at each change, and then delete the
-children.
+else, and it has no signature or other referrer with a tag. Clients that keep lists of referrers under a tag (oras)
+leave such an index at each change, and then delete the children.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -99,8 +99,9 @@ class Dependents:
         """Return the live indexes that block the deletion of a manifest, or else the superseded ones.
 
         An index blocks the deletion of its children unless it was superseded: each push gave it a tag, it has none now,
-        and neither an index nor a subject nor an in-use report leads to it. An index that was pushed by digest alone
-        can be pulled by digest.
+        and neither an index nor a subject nor an in-use report leads to it, nor has it a referrer tag, as cosign's
+        signatures have: what is signed may be deployed by digest, and no tag is deleted unasked. An index that was
+        pushed by digest alone can be pulled by digest.
 
         Returns:
             The digests of at most MAX_INDEXES blocking indexes; and, if there are none, all superseded indexes.
@@ -121,7 +122,9 @@ class Dependents:
         return blocking[:MAX_INDEXES], [] if blocking else superseded
 
     def _is_referenced(self, key: Key[Manifest]) -> bool:
-        """Return whether a tag or an index references a manifest."""
+        """Return whether a tag or an index references a manifest, or a referrer tag is named after it."""
+        if self._referrer_tags(key.repository, key.id):
+            return True
         kinds: tuple[tuple[type[Tag | Manifest], str], ...] = ((Tag, "digest"), (Manifest, "children"))
         return any(
             self._metadata.find(Query(kind, {field: key.id}, repository=key.repository, limit=1))
