@@ -22,8 +22,9 @@ resource "google_project_iam_custom_role" "garbage" {
   title       = "${var.name}: removes layers"
   description = "Objects of the blob bucket that nothing names, and nothing of the bucket itself"
   permissions = [
+    "storage.objects.create", # append: the owner mark of a new bucket
     "storage.objects.delete", # delete
-    "storage.objects.list",   # names: leftovers of crashed uploads; delete: 404 for a missing object
+    "storage.objects.list",   # names: owner marks, leftovers of crashed uploads; delete: 404 for a missing object
   ]
 }
 

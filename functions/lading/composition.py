@@ -184,11 +184,13 @@ def open_collector(settings: Settings, grace_periods: "GracePeriods | None" = No
 
 
 def collector_of(settings: Settings, store: Registry, grace_periods: "GracePeriods | None" = None) -> "Collector":
-    """Return the garbage collector of an open registry. Raises SettingsError."""
+    """Return the garbage collector of an open registry. Raises SettingsError, ForeignBlobs."""
     from lading.jobs.cleanup import in_collection
     from lading.jobs.gc.collect import Collector
     from lading.jobs.gc.sweep import GracePeriods
+    from lading.registry.owner_mark import require_own
 
+    require_own(store.objects, store.metadata, all_known=False)
     own = GracePeriods(grace=settings.grace, undelete=settings.undelete)
     policies = open_policies(settings)
     clean_up = in_collection(store, policies, settings.cleanup_mode == "apply", now) if policies else None
@@ -246,8 +248,10 @@ def create(settings: Settings) -> "App":
     elif settings.embedded:
         from lading.jobs.gc import reserve
         from lading.registry.identity import identity_of
+        from lading.registry.owner_mark import mark_new_store
 
         identity_of(metadata)
+        mark_new_store(registry.objects, metadata)
         reserve.create_reserve(settings.metadata)
     authenticator = open_authenticator(settings, metadata, bool(standby))
     return App(registry, settings, authenticator, standby, lambda: _reserve(settings.metadata))

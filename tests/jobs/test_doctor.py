@@ -15,6 +15,7 @@ from lading.jobs.doctor.checks import CheckState, Finding, run_checks
 from lading.jobs.doctor.front import FrontChecks
 from lading.jobs.doctor.host import Credentials, HostChecks
 from lading.jobs.doctor.stores import StoreChecks
+from lading.registry import owner_mark
 from lading_storage.errors import Unavailable
 from lading_storage.query import Query
 from lading_storage.records.core import Upload
@@ -24,7 +25,7 @@ from tests.support.fake_iam_world import FakeIamWorld
 from tests.support.function_commands import FRAMEWORK
 from tests.support.server_process import run_lading, serving, user_environment
 
-ALL = ["host", "token", "rights", "anonymous", "clock", "HTTP/2", "bucket", "database", "indexes", "signing"]
+ALL = ["host", "token", "rights", "anonymous", "clock", "HTTP/2", "bucket", "database", "indexes", "signing", "owner"]
 ALL += ["proxies", "access", "modes"]
 FRONT = ["version", "lengths", "large", "cut-off"]
 ALL += FRONT
@@ -58,7 +59,8 @@ def test_a_folder_and_sqlite_in_order(local: Mapping[str, str], tmp_path: Path) 
     assert states(done.stdout) == dict.fromkeys(ALL, "ok") | {"signing": "skipped", "proxies": "skipped"}
     assert "pull, push in lading/doctor" in done.stdout
     assert "not supported, HTTP/1.1 is; a body of 33 MiB passes" in done.stdout
-    left = [path for path in (tmp_path / "data" / "blobs").glob("*/*/*") if path.is_file()]
+    files = (tmp_path / "data" / "blobs").glob("*/*/*")
+    left = [path for path in files if path.is_file() and path.parent.name != owner_mark.FOLDER]
     assert [path.stat().st_size for path in left] == [32], "a blob that admin may not delete"
 
 
@@ -138,7 +140,13 @@ def test_a_bucket_that_fails(stores: Stores, method: str) -> None:
 
     finding = by_name(checks)["bucket"]
 
-    assert (finding.state, finding.detail) == (CheckState.FAILED, "it is broken")
+    assert finding.state is CheckState.FAILED
+    left = stores.blobs.names("", limit=10)
+    if method == "delete":
+        assert finding.detail in [f"it is broken; the object {name} is left" for name in left]
+        assert "lading scrub --repair" in finding.remedy
+    else:
+        assert (finding.detail, left) == ("it is broken", [])
     assert "roles/storage.objectUser" in finding.remedy
 
 
@@ -152,6 +160,24 @@ def test_a_database_that_fails(stores: Stores, method: str, failed: str) -> None
 
     assert [name for name, finding in findings.items() if finding.state is CheckState.FAILED] == [failed]
     assert findings[failed].remedy
+
+
+class ReadOnlyAfterwards(Broken):
+    """A metadata store that takes one commit."""
+
+    def commit(self, writes: Any) -> None:
+        self._store.commit(writes)
+        self.commit = self.fail  # type: ignore[method-assign]
+
+
+def test_a_record_that_cannot_be_deleted_is_named(stores: Stores) -> None:
+    checks = StoreChecks(lambda: stores.blobs, lambda: ReadOnlyAfterwards(stores.metadata, ""), in_cloud=False).checks()
+
+    finding = by_name(checks)["database"]
+
+    (session,) = stores.metadata.find(Query(Upload, limit=10))
+    assert finding.state is CheckState.FAILED
+    assert f"the ended upload session {session.id} is left" in finding.detail
 
 
 def test_stores_that_are_not_there(local: Mapping[str, str], emulators: Emulators, tmp_path: Path) -> None:
@@ -169,7 +195,7 @@ def test_stores_that_are_not_there(local: Mapping[str, str], emulators: Emulator
     assert done.returncode == 1
     assert states(done.stdout) == {
         **dict.fromkeys(["host", "anonymous", "clock", "HTTP/2", "access", "modes"], "ok"),
-        **dict.fromkeys(["token", "rights", "signing", "proxies", *FRONT], "skipped"),
+        **dict.fromkeys(["token", "rights", "signing", "owner", "proxies", *FRONT], "skipped"),
         **dict.fromkeys(["bucket", "database", "indexes"], "FAILED"),
     }
     assert "Traceback" not in done.stderr

@@ -12,6 +12,7 @@ from lading.registry import deletion_causes
 from lading.registry.cleanup.apply import POLICY_ACTOR_PREFIX
 from lading.registry.content.dependencies import required_dependencies_of
 from lading.registry.content.referrer_tags import NOT_ATTACHED, OWN_TAG, OWN_TAG_AND_DIGEST
+from lading.registry.owner_mark import is_mark
 from lading.registry.pagination import scan_all
 from lading_storage.digests import algorithm_of, digest_of
 from lading_storage.records.core import (
@@ -43,7 +44,7 @@ class Snapshot:
         self.blobs: Mapping[str, Blob] = {each.id: each for each in scan_all(stores.metadata, Blob)}
         self.sessions = {each.id for each in scan_all(stores.metadata, Upload)}
         self.repositories = {each.id: each for each in scan_all(stores.metadata, Repository)}
-        self.objects = stores.blobs.names("", limit=100_000)
+        self.objects = [name for name in stores.blobs.names("", limit=100_000) if not is_mark(name)]
         self.links = self._all(Link)
         self.manifests = self._all(Manifest)
         self.tags = self._all(Tag)

@@ -109,12 +109,14 @@ def _stores(settings: Settings) -> "Stores":
     """Return the stores of the settings; they are created where there are none."""
     from lading.composition import open_blobs, open_metadata
     from lading.registry.identity import identity_of
+    from lading.registry.owner_mark import mark_new_store
     from lading_storage.stores import Stores
 
     # The metadata first: it raises where the file is another program's.
     opened = open_metadata(settings.metadata)
     stores = Stores(open_blobs(settings.blobs), opened)
     identity_of(opened)
+    mark_new_store(stores.blobs, opened)
     return stores
 
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from lading.commands.job_report import ReportRow, print_report
-from lading.commands.options import REGISTRY, CommandError, Commands, add, refuse_standby
+from lading.commands.options import REGISTRY, CommandError, Commands, add, refuse_standby, registry
 from lading.commands.output import Printer, add_output_options
 from lading.commands.progress import JobLine
 from lading.settings import Settings
@@ -28,6 +28,11 @@ def add_to(commands: Commands) -> None:
         help="mark and sweep without the grace periods; safe only while no client pushes",
     )
     gc.add_argument(
+        "--claim",
+        action="store_true",
+        help="first mark the blob store as this registry's alone; only if no other registry uses it",
+    )
+    gc.add_argument(
         "--rate",
         type=float,
         default=0.0,
@@ -41,8 +46,13 @@ def _collect(parsed: argparse.Namespace, settings: Settings) -> None:
     from lading.composition import open_collector
     from lading.jobs.gc.reserve import released
     from lading.jobs.gc.sweep import GracePeriods
+    from lading.registry.owner_mark import claim
 
     refuse_standby(settings)
+    if parsed.claim:
+        opened = registry(settings)
+        claim(opened.objects, opened.metadata)
+        opened.close()
     none = timedelta(0)
     grace_periods = (
         GracePeriods(grace=none, undelete=settings.undelete, marked=none, ended_session=none)

@@ -21,6 +21,7 @@ def _init(parsed: argparse.Namespace, settings: Settings) -> None:
     """Create the stores, then the user: where this is killed in between, `lading serve` creates the user."""
     from lading.composition import open_blobs, open_metadata
     from lading.registry.identity import identity_of
+    from lading.registry.owner_mark import mark_new_store
 
     try:
         require_registry(settings)
@@ -31,9 +32,10 @@ def _init(parsed: argparse.Namespace, settings: Settings) -> None:
     else:
         raise CommandError(f"there is a registry in {settings.metadata} already; nothing was changed")
     make_private_if_empty(settings.data)
-    open_blobs(settings.blobs).close()
-    metadata = open_metadata(settings.metadata)
+    blobs, metadata = open_blobs(settings.blobs), open_metadata(settings.metadata)
     identity_of(metadata)
+    mark_new_store(blobs, metadata)
+    blobs.close()
     metadata.close()
     print(f"created a registry\n  blobs     {settings.blobs}\n  metadata  {settings.metadata}")
     create_first_user(settings, lambda password: _announce(settings, password))

@@ -23,9 +23,13 @@ def add_to(commands: Commands) -> None:
 def _scrub(parsed: argparse.Namespace, settings: Settings) -> None:
     from lading.jobs.scrub import Scrubber
     from lading.jobs.throttle import Throttle
+    from lading.registry.owner_mark import require_own
 
+    opened = registry(settings, writes=parsed.repair)
+    if parsed.repair:
+        require_own(opened.objects, opened.metadata)
     throttle = Throttle(bytes_rate=parsed.rate * 1e6, pause_ratio=1.0 if parsed.rate else 0.0)
-    scrubber = Scrubber(registry(settings, writes=parsed.repair), parsed.repair, throttle=throttle)
+    scrubber = Scrubber(opened, parsed.repair, throttle=throttle)
     findings, report = 0, None
     with JobLine() as line:
         while report is None or not report.finished:

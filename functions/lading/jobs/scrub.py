@@ -31,6 +31,7 @@ from lading.jobs.runner import TIME_SLICE, ResumableJob
 from lading.jobs.throttle import Throttle
 from lading.registry.change_context import Clock, now
 from lading.registry.content.dependencies import dependencies_of, required_dependencies_of
+from lading.registry.owner_mark import is_mark
 from lading.registry.registry import Registry
 from lading.registry.retry import try_to_commit
 from lading_storage.digests import Hasher, algorithm_of, digest_of
@@ -246,6 +247,8 @@ class Scrubber:
         return [ListedObject(id=name, found=found) for name in names]
 
     def _check_object(self, stored: ListedObject) -> str:
+        if is_mark(stored.id):
+            return "marks of registries"
         key = _session_of(stored.id)
         if stored.found[key] is not None:
             return "objects of sessions"

@@ -2,7 +2,7 @@
 
 import contextlib
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import Final
@@ -10,6 +10,8 @@ from typing import Final
 import requests
 
 from lading.jobs.doctor.checks import Check, CheckFailed, CheckSkipped
+from lading.registry import owner_mark
+from lading.registry.identity import known_identity
 from lading_storage.errors import StorageError
 from lading_storage.protocols import BlobStore, Create, Delete, MetadataStore
 from lading_storage.query import Query
@@ -75,16 +77,15 @@ class StoreChecks:
             Check("database", self.database),
             Check("indexes", self.indexes),
             Check("signing", self.signing),
+            Check("owner", self.owner),
         ]
 
     def bucket(self) -> str:
         """Check that an object can be written, read, listed and deleted."""
-        name = _new_name()
         try:
-            self._blobs.append(name, [CONTENT], len(CONTENT))
-            read = b"".join(self._blobs.open(name, 0, len(CONTENT)))
-            listed = self._blobs.names(name, limit=1)
-            self._blobs.delete(name)
+            with self._temporary_object() as name:
+                read = b"".join(self._blobs.open(name, 0, len(CONTENT)))
+                listed = self._blobs.names(name, limit=1)
             rest = self._blobs.names(name, limit=1)
         except StorageError as error:
             raise CheckFailed(error, BUCKET_REMEDY) from error
@@ -96,13 +97,15 @@ class StoreChecks:
         """Check that a record, of an ended upload session, can be written, read and deleted."""
         now = datetime.now(UTC)
         session = Upload(id=secrets.token_hex(16), target="lading/doctor", cancelled=True, created=now, touched=now)
+        left = ""
         try:
             self._metadata.commit([Create(session)])
+            left = f"; the ended upload session {session.id} is left, which garbage collection removes"
             read = self._metadata.read([session.key])[session.key]
             self._metadata.commit([Delete(read or session)])
             rest = self._metadata.read([session.key])[session.key]
         except StorageError as error:
-            raise CheckFailed(error, DATABASE_REMEDY) from error
+            raise CheckFailed(f"{error}{left}", DATABASE_REMEDY) from error
         if read != session or rest is not None:
             raise CheckFailed("a record was written, but not read or deleted correctly", DATABASE_REMEDY)
         return "a record was written, read and deleted"
@@ -122,21 +125,45 @@ class StoreChecks:
                 raise CheckFailed(f"{kind.KIND} by due: {error}", INDEX_REMEDY) from error
         return f"{len(CROSS_REPOSITORY_FIELDS) + len(queues)} queries across repositories succeeded"
 
+    def owner(self) -> str:
+        """Check that the blob store is not marked as another registry's. Writes nothing."""
+        try:
+            own, found = known_identity(self._metadata), owner_mark.marks(self._blobs)
+        except StorageError:
+            raise CheckSkipped("the stores cannot be read") from None
+        if set(found) - {own}:
+            raise CheckFailed(owner_mark.foreign_text(own or "without an identity", found), owner_mark.REMEDY)
+        return "the blob store is marked as this registry's" if found else "not marked yet; a collection marks it"
+
     def signing(self) -> str:
         """Check that a signed URL reads an object, without credentials."""
-        name = _new_name()
         try:
-            self._blobs.append(name, [CONTENT], len(CONTENT))
+            with self._temporary_object() as name:
+                try:
+                    return self._read_signed_url(name)
+                except StorageError as error:
+                    raise CheckFailed(error, SIGNING_REMEDY) from error
         except StorageError:
             raise CheckSkipped("no object can be written that a signed URL could read") from None
+
+    @contextlib.contextmanager
+    def _temporary_object(self) -> Iterator[str]:
+        """Yield the name of a new object, and delete it at the end of the block.
+
+        Raises:
+            StorageError: it cannot be written.
+            CheckFailed: it cannot be deleted; the message says what is left, and how to remove it.
+        """
+        name = f"{secrets.token_hex(16)}/doctor"
+        self._blobs.append(name, [CONTENT], len(CONTENT))
         try:
-            return self._read_signed_url(name)
-        except StorageError as error:
-            raise CheckFailed(error, SIGNING_REMEDY) from error
+            yield name
         finally:
-            # If this fails, the check of the bucket has reported it.
-            with contextlib.suppress(StorageError):
+            try:
                 self._blobs.delete(name)
+            except StorageError as error:
+                remedy = f"{BUCKET_REMEDY}; then `lading scrub --repair` and garbage collection remove the object"
+                raise CheckFailed(f"{error}; the object {name} is left", remedy) from error
 
     def _read_signed_url(self, name: str) -> str:
         url = self._blobs.signed_url(name)
@@ -152,7 +179,3 @@ class StoreChecks:
             problem = f"a signed URL gets {response.status_code}: {response.text[:200]}"
             raise CheckFailed(problem, SIGNED_URL_REMEDY)
         return "a signed URL was read"
-
-
-def _new_name() -> str:
-    return f"{secrets.token_hex(16)}/doctor"
