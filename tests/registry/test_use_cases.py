@@ -69,10 +69,12 @@ def test_a_pull_is_one_read_and_recorded_once_an_hour(stores: Stores, image: Man
     assert metadata.calls == ["read"] * 4
 
 
-def test_a_head_is_no_pull(registry: Registry, image: Manifest) -> None:
-    registry.pull("a", PullRequest("v1", is_head=True))
+@pytest.mark.parametrize("by_digest", [False, True])
+def test_a_head_is_a_pull(registry: Registry, image: Manifest, by_digest: bool) -> None:
+    """A node that has the image already requests no more."""
+    registry.pull("a", PullRequest(image.digest if by_digest else "v1", is_head=True))
 
-    assert last_pull(registry, image.digest) is None
+    assert last_pull(registry, image.digest) is not None
 
 
 def test_a_refused_pull_is_not_recorded(registry: Registry, image: Manifest) -> None:

@@ -55,8 +55,8 @@ class Pull:
             repository, request.reference, intact=request.is_head, only_present=self._only_present(request)
         )
         request.condition.check(found.digest)
-        # A HEAD is a use as well: containerd resolves a tag or a digest by HEAD (core/remotes/docker/resolver.go), and a
-        # node that has the image already, as with imagePullPolicy Always, requests no more.
+        # A HEAD is a use as well: containerd resolves a tag or a digest by HEAD (core/remotes/docker/resolver.go), and
+        # a node that has the image already, as with imagePullPolicy Always, requests no more.
         if self._last_pulls.is_due(repository, found.digest):
             # Written before the response: afterwards Cloud Run allocates no CPU.
             step_down()
