@@ -1,7 +1,6 @@
 """Clean-up on both pairs of stores: what goes can come back, what stays is whole, what changed in between stays."""
 
-import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
@@ -18,13 +17,10 @@ from lading.registry.lifecycle import delete
 from lading.registry.registry import Registry
 from lading.registry.tags.immutable import ImmutableTags
 from lading_storage.digests import digest_of
-from lading_storage.errors import Unavailable
-from lading_storage.protocols import Write
 from lading_storage.records.core import Manifest
 from lading_storage.stores import Stores
 from tests.cleanup.signed_images import SignedImage, push_signed_image
 from tests.support import images
-from tests.support.commit_limit import CommitLimitStore
 from tests.support.fake_clock import FakeClock
 from tests.support.interleaving import InterleavingStore
 from tests.support.registry_pushes import pull_blob, push_blob, push_manifest
@@ -190,75 +186,6 @@ def test_only_what_stands_in_the_plan_goes(
 
     assert (report.deleted, report.changed) == (6, 6)
     assert digests(registry) == second.all
-
-
-def test_whoever_is_stopped_goes_on(
-    registry: Registry, rules: Callable[..., CleanupContext], clock: FakeClock, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(delete, "MAX_BATCH_ITEMS", 10)
-    for number in range(3):
-        push_signed_image(registry, REPOSITORY, f"v{number}")
-    clock.advance(days=31)
-
-    assert not clean_up(registry, REPOSITORY, rules(), True, lambda: True).done
-    left = cleanup.plan(registry, REPOSITORY, rules())
-    assert len(left.decisions) == 12
-    assert clean_up(registry, REPOSITORY, rules(), apply_plan=True).done
-    assert digests(registry) == set()
-
-
-@pytest.mark.parametrize("most", [2, 100])
-def test_wherever_it_ends_what_can_be_seen_is_whole(
-    registry: Registry,
-    rules: Callable[..., CleanupContext],
-    clock: FakeClock,
-    monkeypatch: pytest.MonkeyPatch,
-    most: int,
-) -> None:
-    monkeypatch.setattr(delete, "MAX_BATCH_ITEMS", most)
-    push_signed_image(registry, REPOSITORY, "v1")
-    push_signed_image(registry, REPOSITORY, "v2")
-    clock.advance(days=31)
-    commit, left = registry.metadata.commit, [0]
-
-    def fail(writes: Sequence[Write]) -> None:
-        if not left[0]:
-            raise Unavailable("killed")
-        left[0] -= 1
-        commit(writes)
-
-    ends = 0
-    with monkeypatch.context() as patched:
-        patched.setattr(registry.metadata, "commit", fail)
-        while digests(registry):
-            left[0] = 1
-            with contextlib.suppress(Unavailable):
-                clean_up(registry, REPOSITORY, rules(), apply_plan=True)
-            ends += 1
-            for node in registry.inventory.nodes(REPOSITORY):
-                pull_whole(registry, node.digest)
-            assert set(_tags(registry)) <= {tag for node in registry.inventory.nodes(REPOSITORY) for tag in node.tags}
-    assert ends > 6 if most == 2 else ends == 1
-
-
-def test_what_is_too_large_for_one_commit_goes_in_halves(
-    stores: Stores, rules: Callable[..., CleanupContext], clock: FakeClock
-) -> None:
-    small = CommitLimitStore(stores.metadata, 2**30)
-    registry = Registry(stores.blobs, small, clock=clock)
-    for number in range(3):
-        push_signed_image(registry, REPOSITORY, f"v{number}")
-    clock.advance(days=31)
-    small.max_size = 25_000
-
-    report = clean_up(registry, REPOSITORY, rules(), apply_plan=True)
-
-    assert (report.done, report.changed, digests(registry)) == (True, 0, set())
-    assert small.refused > 0
-
-
-def _tags(registry: Registry) -> Sequence[str]:
-    return registry.tags.names(REPOSITORY, "", 100).items
 
 
 def test_a_signature_that_comes_after_its_subject_went_is_whoever_pushed_its(

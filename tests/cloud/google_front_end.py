@@ -21,7 +21,35 @@ EXTENSIONS: Final = "type.googleapis.com/envoy.extensions"
 
 def configuration(port: int, container: int) -> dict[str, Any]:
     """Return Envoy's bootstrap: HTTP/1.1 on `port`, HTTP/2 to the container."""
-    manager = {
+    listener = {
+        "address": {"socket_address": {"address": "127.0.0.1", "port_value": port}},
+        "filter_chains": [
+            {
+                "filters": [
+                    {"name": "envoy.filters.network.http_connection_manager", "typed_config": _connection_manager()}
+                ]
+            }
+        ],
+    }
+    address = {"socket_address": {"address": "127.0.0.1", "port_value": container}}
+    protocol = {
+        "@type": f"{EXTENSIONS}.upstreams.http.v3.HttpProtocolOptions",
+        "explicit_http_config": {"http2_protocol_options": {}},
+    }
+    cluster = {
+        "name": "container",
+        "load_assignment": {
+            "cluster_name": "container",
+            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address}}]}],
+        },
+        "typed_extension_protocol_options": {"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": protocol},
+    }
+    return {"static_resources": {"listeners": [listener], "clusters": [cluster]}}
+
+
+def _connection_manager() -> dict[str, Any]:
+    """Return the filter that passes all requests on to the container."""
+    return {
         "@type": f"{EXTENSIONS}.filters.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": "front",
         "use_remote_address": True,
@@ -41,26 +69,6 @@ def configuration(port: int, container: int) -> dict[str, Any]:
             }
         ],
     }
-    listener = {
-        "address": {"socket_address": {"address": "127.0.0.1", "port_value": port}},
-        "filter_chains": [
-            {"filters": [{"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}]}
-        ],
-    }
-    address = {"socket_address": {"address": "127.0.0.1", "port_value": container}}
-    protocol = {
-        "@type": f"{EXTENSIONS}.upstreams.http.v3.HttpProtocolOptions",
-        "explicit_http_config": {"http2_protocol_options": {}},
-    }
-    cluster = {
-        "name": "container",
-        "load_assignment": {
-            "cluster_name": "container",
-            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address}}]}],
-        },
-        "typed_extension_protocol_options": {"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": protocol},
-    }
-    return {"static_resources": {"listeners": [listener], "clusters": [cluster]}}
 
 
 @contextlib.contextmanager

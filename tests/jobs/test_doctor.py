@@ -1,7 +1,6 @@
 """`lading doctor` finds a good deployment in order, and says of a bad one what is wrong."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from email.utils import formatdate
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +11,15 @@ from emulators.iam import IamEmulator
 from emulators.processes import ProcessGroup, free_port
 from lading.jobs.doctor.access import AccessFileChecks
 from lading.jobs.doctor.checks import CheckState, Finding, run_checks
-from lading.jobs.doctor.front import FrontChecks
-from lading.jobs.doctor.host import Credentials, HostChecks
+from lading.jobs.doctor.host import HostChecks
 from lading.jobs.doctor.stores import StoreChecks
 from lading.registry import owner_mark
 from lading_storage.errors import Unavailable
 from lading_storage.query import Query
 from lading_storage.records.core import Upload
 from lading_storage.stores import Stores
-from tests.support.fake_cloud_services import SilentRequestHandler, redirecting_registry, serve_handler
+from tests.support.fake_cloud_services import redirecting_registry
 from tests.support.fake_iam_world import FakeIamWorld
-from tests.support.function_commands import FRAMEWORK
 from tests.support.server_process import run_lading, serving, user_environment
 
 ALL = ["host", "token", "rights", "anonymous", "clock", "HTTP/2", "bucket", "database", "indexes", "signing", "owner"]
@@ -229,148 +226,6 @@ def test_a_host_of_another_name(local: Mapping[str, str], tmp_path: Path) -> Non
 
     assert states(done.stdout)["host"] == "FAILED"
     assert f"set LADING_URL={url}" in done.stdout
-
-
-class Misconfigured(SilentRequestHandler):
-    """A registry with a clock that is wrong, which lets strangers write, behind a front that takes 32 MiB."""
-
-    def do_GET(self) -> None:  # noqa: N802
-        challenge = f'Bearer realm="http://{self.headers["Host"]}/v2/token",service="any"'
-        self.respond(401, b"", {"WWW-Authenticate": challenge})
-
-    def do_POST(self) -> None:  # noqa: N802
-        self.respond(202, b"")
-
-    def do_PATCH(self) -> None:  # noqa: N802
-        self.respond(413 if int(self.headers["Content-Length"]) > 32 << 20 else 401, b"")
-
-    def date_time_string(self, timestamp: float | None = None) -> str:
-        return formatdate(1_700_000_000, usegmt=True)
-
-
-@pytest.mark.parametrize(
-    ("command", "state"),
-    [
-        pytest.param((), CheckState.FAILED, id="granian passes X_Forwarded_For on as X-Forwarded-For"),
-        pytest.param(FRAMEWORK, CheckState.OK, id="gunicorn drops it, as nginx does"),
-    ],
-)
-def test_a_trusted_proxy_that_lets_a_client_forge_its_address(
-    command: Sequence[str], state: CheckState, tmp_path: Path
-) -> None:
-    variables, _ = user_environment(tmp_path / "access")
-    environment = {**variables, "LADING_DATA": str(tmp_path / "data")}
-    command = ["env", "LADING_URL=http://127.0.0.1:{port}", *command] if command else ()
-    with serving(environment, tmp_path / "log", command=command) as server:
-        behind = by_name(HostChecks(f"http://{server.host}", None, "a", hops=1).checks())["proxies"]
-        direct = by_name(HostChecks(f"http://{server.host}", None, "a").checks())["proxies"]
-
-    assert behind.state is state
-    assert "underscores" in behind.detail
-    assert ("DROP_HEADER" in behind.remedy) == (state is CheckState.FAILED)
-    assert direct.state is CheckState.SKIPPED
-
-
-def test_a_clock_strangers_and_a_front_that_are_wrong() -> None:
-    with serve_handler(Misconfigured) as port:
-        findings = by_name(HostChecks(f"http://127.0.0.1:{port}", None, "a").checks())
-
-    assert findings["host"].state is CheckState.OK
-    assert [name for name, each in findings.items() if each.state is CheckState.FAILED] == [
-        "anonymous",
-        "clock",
-        "HTTP/2",
-    ]
-    assert "h2c" in findings["HTTP/2"].remedy
-
-
-class ForeignServer(SilentRequestHandler):
-    """Whatever it is, it is no registry: it answers as Cloud Run does where it asks for a token of its own."""
-
-    def do_GET(self) -> None:  # noqa: N802
-        self.respond(403, b"<html>")
-
-
-def test_a_front_that_refuses_every_write_is_not_one_that_passes_on_underscores() -> None:
-    class Wall(Misconfigured):
-        def do_POST(self) -> None:  # noqa: N802
-            self.respond(403, b"blocked")
-
-    with serve_handler(Wall) as port:
-        findings = by_name(HostChecks(f"http://127.0.0.1:{port}", None, "a", hops=1).checks())
-
-    assert (findings["proxies"].state, findings["anonymous"].state) == (CheckState.OK, CheckState.FAILED)
-
-
-def test_a_platform_that_lets_nobody_in() -> None:
-    with serve_handler(ForeignServer) as port:
-        findings = by_name(HostChecks(f"http://127.0.0.1:{port}", Credentials("a", "b"), "a").checks())
-
-    assert findings["host"].state is CheckState.FAILED
-    assert "invoker_iam_disabled" in findings["host"].remedy
-
-
-class Website(SilentRequestHandler):
-    """Answers everything with the same page, as those do whose addresses are made by scripts."""
-
-    def do_GET(self) -> None:  # noqa: N802
-        self.body()
-        self.respond(200, b"<html>")
-
-    do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = do_GET  # noqa: N815
-
-
-class TokensByWebsite(Website):
-    """Passes on nothing of a registry but its challenge."""
-
-    def do_GET(self) -> None:  # noqa: N802
-        if self.path == "/v2/" and "Authorization" not in self.headers:
-            challenge = f'Bearer realm="http://{self.headers["Host"]}/v2/token",service="any"'
-            self.respond(401, b"", {"WWW-Authenticate": challenge})
-        else:
-            super().do_GET()
-
-    def date_time_string(self, timestamp: float | None = None) -> str:
-        return "today"
-
-
-def test_a_website_is_no_registry(tmp_path: Path) -> None:
-    with serve_handler(Website) as port:
-        done = run_lading(["doctor", "--url", f"http://127.0.0.1:{port}", "--user", "a"], tmp_path, {}, stdin="b\n")
-
-    found = states(done.stdout)
-    assert (done.returncode, done.stderr) == (1, "lading: 1 of the checks failed\n")
-    assert {name for name, state in found.items() if state != "skipped"} == {"host"}
-    assert "responds 200, but is not a registry" in done.stdout
-
-
-def test_answers_that_are_none_of_a_registry_fail_one_check_each() -> None:
-    with serve_handler(TokensByWebsite) as port:
-        url = f"http://127.0.0.1:{port}"
-        host = HostChecks(url, Credentials("a", "b"), "a")
-        findings = by_name(host.checks()) | by_name(FrontChecks(url, "a", host).checks())
-
-    assert {"token", "clock"} <= {name for name, each in findings.items() if each.state is CheckState.FAILED}
-    assert {findings[name].state for name in FRONT} == {CheckState.SKIPPED}
-
-
-def test_an_open_registry_without_versions_and_places_of_uploads_fails_these_checks() -> None:
-    class Open(SilentRequestHandler):
-        def do_GET(self) -> None:  # noqa: N802
-            self.respond(200, b"[]", {"Docker-Distribution-API-Version": "registry/2.0"})
-
-        def do_POST(self) -> None:  # noqa: N802
-            self.respond(202, b"")
-
-    with serve_handler(Open) as port:
-        url = f"http://127.0.0.1:{port}"
-        host = HostChecks(url, None, "a")
-        findings = by_name([host.checks()[0], *FrontChecks(url, "a", host).checks()])
-
-    assert findings.pop("host").state is CheckState.OK
-    assert {each.state for each in findings.values()} == {CheckState.FAILED}
-    assert "no JSON field version" in findings["version"].detail
-    assert "has no Location" in findings["large"].detail
 
 
 def test_tls_that_is_none(local: Mapping[str, str]) -> None:

@@ -60,7 +60,11 @@ def test_each_move_is_in_the_history_once_and_in_an_order_that_explains_what_was
         reader.join()
 
     assert not any(isinstance(answer, RegistryError) for answer in answers)
-    acknowledged: list[Moved] = [moved for moves in answers for moved in moves]
+    assert_explained(registry, [moved for moves in answers for moved in moves], seen)
+
+
+def assert_explained(registry: Registry, acknowledged: list[Moved], seen: list[list[str]]) -> None:
+    """Each acknowledged move is in the history once, in an order that agrees with times and with each reader."""
     rows = [*reversed(registry.tags.history("a", "v1", "", 1000).items)]
     assert [row.number for row in rows] == list(range(1, CLIENTS * MOVES + 2))
     assert all(earlier.digest == later.before for earlier, later in itertools.pairwise(rows))

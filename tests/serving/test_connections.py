@@ -189,25 +189,16 @@ def test_who_takes_nothing_is_dropped_and_no_other_connection_of_that_address() 
     clock, much = Clock(), bytes(1 << 20)
     with contextlib.ExitStack() as stack:
         listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
-        address = listener.getsockname()
-
-        def connect() -> tuple[socket.socket, socket.socket]:
-            client = stack.enter_context(socket.socket())
-            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-            client.settimeout(5)
-            client.connect(address)
-            server = stack.enter_context(listener.accept()[0])
-            server.setblocking(False)
-            return client, server
-
-        (deaf, to_deaf), (slow, to_slow), (idle, _), (uploads, reads), (took, to_taker) = (connect() for _ in range(5))
+        (deaf, to_deaf), (slow, to_slow), (idle, _), (uploads, reads), (took, to_taker) = (
+            connect_to(listener, stack) for _ in range(5)
+        )
         for server in (to_deaf, to_slow):
             with contextlib.suppress(BlockingIOError):
                 while True:
                     server.send(much)
         to_taker.send(b"all")
         assert took.recv(3) == b"all"
-        answers = StalledResponses(address[1], clock)
+        answers = StalledResponses(listener.getsockname()[1], clock)
 
         for clock.now in range(0, 60, 10):
             # The one that takes nothing keeps its connection moving all the same.
@@ -226,6 +217,17 @@ def test_who_takes_nothing_is_dropped_and_no_other_connection_of_that_address() 
         assert is_shut(to_deaf)
         assert not is_shut(to_slow)
         assert all(map(is_open, (idle, uploads, took)))
+
+
+def connect_to(listener: socket.socket, stack: contextlib.ExitStack) -> tuple[socket.socket, socket.socket]:
+    """Return both ends of a new connection, whose client has little room for what it has not taken."""
+    client = stack.enter_context(socket.socket())
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    client.settimeout(5)
+    client.connect(listener.getsockname())
+    server = stack.enter_context(listener.accept()[0])
+    server.setblocking(False)
+    return client, server
 
 
 def is_shut(server: socket.socket) -> bool:

@@ -134,16 +134,7 @@ class Inspection:
             last_pull=self._last_pulls(repository, [manifest.digest]).get(manifest.digest),
             tags=tuple(each.id for each in tags),
             annotations=contents.annotations,
-            platforms=tuple(
-                PlatformDetails(
-                    platform=each.platform,
-                    digest=each.digest,
-                    media_type=each.media_type,
-                    size=trees.size(each.digest),
-                    damaged=each.digest in trees.records and each.digest not in trees.contents,
-                )
-                for each in contents.manifests
-            ),
+            platforms=tuple(_platform(each, trees) for each in contents.manifests),
             config=self._config(repository, contents.config) if contents.config else None,
             layers=self._layers(manifest, contents),
             referrers=tuple(self._referrers(manifest)),
@@ -248,6 +239,17 @@ def config_details(descriptor: Descriptor, fields: Any, damaged: bool = False) -
         environment=_text_list(run.get("Env")),
         ports=tuple(run["ExposedPorts"]) if isinstance(run.get("ExposedPorts"), dict) else (),
         labels=texts(run.get("Labels")),
+    )
+
+
+def _platform(child: Descriptor, trees: ManifestTrees) -> PlatformDetails:
+    """Return the details of a child of an index."""
+    return PlatformDetails(
+        platform=child.platform,
+        digest=child.digest,
+        media_type=child.media_type,
+        size=trees.size(child.digest),
+        damaged=child.digest in trees.records and child.digest not in trees.contents,
     )
 
 

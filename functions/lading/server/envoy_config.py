@@ -190,16 +190,21 @@ def _connection_manager() -> dict[str, Any]:
             "headers_with_underscores_action": "DROP_HEADER",
             "max_headers_count": MAX_HEADERS,
         },
-        "http2_protocol_options": {
-            "max_concurrent_streams": MAX_CONCURRENT_STREAMS,
-            "initial_stream_window_size": STREAM_WINDOW,
-            "initial_connection_window_size": CONNECTION_WINDOW,
-        },
+        "http2_protocol_options": _http2_options(),
         # A bad request over HTTP/2 ends its own stream, not the shared connection.
         "stream_error_on_invalid_http_message": True,
         "local_reply_config": _local_replies(),
         "route_config": {"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": _routes()}]},
         "http_filters": _http_filters(),
+    }
+
+
+def _http2_options() -> dict[str, Any]:
+    """Return the options for the clients' HTTP/2 (core.v3.Http2ProtocolOptions)."""
+    return {
+        "max_concurrent_streams": MAX_CONCURRENT_STREAMS,
+        "initial_stream_window_size": STREAM_WINDOW,
+        "initial_connection_window_size": CONNECTION_WINDOW,
     }
 
 

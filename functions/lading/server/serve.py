@@ -283,9 +283,18 @@ def serve(
     _raise_descriptor_limit()
     # With stores in a cloud each response waits for the network, and a single leader would serialize them.
     runner = RequestCallback(app, Leader() if settings.embedded else None)
+    _start_threads(server, app, settings.port, certificate)
+    with contextlib.closing(app.registry), contextlib.ExitStack() as jobs:
+        for job in background:
+            jobs.enter_context(job)
+        server.serve_app(runner)
+
+
+def _start_threads(server: SingleProcessServer, app: App, port: int, certificate: Certificate) -> None:
+    """Start the threads that close idle connections and reload a certificate; they end with the process."""
     threading.Thread(
         target=sweep_connections,
-        args=[settings.port, app.response_streams, lambda: server.interrupt_signal],
+        args=[port, app.response_streams, lambda: server.interrupt_signal],
         name="sweep",
         daemon=True,
     ).start()
@@ -293,10 +302,6 @@ def serve(
         threading.Thread(
             target=certificate.watch, args=[server.signal_handler_reload], name="certificate", daemon=True
         ).start()
-    with contextlib.closing(app.registry), contextlib.ExitStack() as jobs:
-        for job in background:
-            jobs.enter_context(job)
-        server.serve_app(runner)
 
 
 def _server(settings: Settings, listeners: Sequence[socket.socket], certificate: Certificate) -> SingleProcessServer:
