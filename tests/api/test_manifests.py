@@ -146,7 +146,7 @@ def test_docker_images_and_lists(filled: Client) -> None:
 
 
 @pytest.mark.parametrize("media_type", sorted(NONDISTRIBUTABLE))
-def test_layers_that_nobody_may_push_need_not_be_there(filled: Client, media_type: str) -> None:
+def test_nondistributable_layers_may_be_absent(filled: Client, media_type: str) -> None:
     foreign = {"mediaType": media_type, "digest": digest_of(b"never pushed"), "size": 12, "urls": ["http://192.0.2.1/"]}
     config = images.descriptor(images.EMPTY_CONFIG, images.CONFIG_TYPE)
     manifest = of_type(DOCKER_MANIFEST, config=config, layers=[foreign, images.descriptor(LAYER)])
@@ -315,7 +315,7 @@ def test_letters_beyond_ascii_are_no_letters_of_a_media_type(filled: Client) -> 
     )
 
 
-def test_layers_that_nobody_may_push_are_known_in_any_case(filled: Client) -> None:
+def test_nondistributable_media_types_are_recognized_in_any_case(filled: Client) -> None:
     media_type = min(NONDISTRIBUTABLE).upper()
     foreign = {"mediaType": media_type, "digest": digest_of(b"never pushed"), "size": 12}
 

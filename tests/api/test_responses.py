@@ -67,7 +67,7 @@ def test_every_answer_says_what_it_is_from(client: Client) -> None:
 
 
 @pytest.mark.parametrize("value", ["a\r\nSet-Cookie: b", "a\nb", "a\rb"])
-def test_no_header_ends_where_somebody_else_says(value: str) -> None:
+def test_no_header_can_be_split_by_a_value(value: str) -> None:
     with pytest.raises(ValueError, match="more than one line"):
         Response(200, {"Location": value})
     answer = Response()

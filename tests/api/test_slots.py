@@ -34,7 +34,7 @@ def test_some_threads_are_kept(threads: int, total: int) -> None:
     assert not slots.acquire("one too many")
 
 
-def test_nobody_has_all_of_them() -> None:
+def test_no_client_takes_all_slots() -> None:
     slots = BodySlots(128)
     greedy = sum(slots.acquire("greedy") for _ in range(200))
     assert greedy == slots.total // 2
@@ -44,7 +44,7 @@ def test_nobody_has_all_of_them() -> None:
     assert not slots.acquire("greedy")
 
 
-def test_where_nobody_says_who_it_is_everybody_shares_all() -> None:
+def test_anonymous_clients_share_all_slots() -> None:
     slots = BodySlots(128)
     assert sum(slots.acquire(None) for _ in range(200)) == slots.total
 

@@ -11,21 +11,21 @@ def begun(response_streams: ResponseStreams, count: int, known: bool, peer: str 
     return sum(answer is not None for answer in answers)
 
 
-def test_strangers_have_three_quarters_of_the_threads_and_one_of_them_three_quarters_of_that() -> None:
+def test_anonymous_clients_have_three_quarters_of_the_threads_and_one_of_them_three_quarters_of_that() -> None:
     response_streams = ResponseStreams(16)
 
     assert begun(response_streams, MANY, known=False, peer="192.0.2.1") == 9
     assert begun(response_streams, MANY, known=False) == 3
 
 
-def test_strangers_have_only_so_much_memory() -> None:
+def test_memory_for_anonymous_clients_is_bounded() -> None:
     response_streams = ResponseStreams(MANY)
 
     assert begun(response_streams, MANY, known=False) == MAX_ANONYMOUS_BYTES // BYTES_IN_FLIGHT
     assert ResponseStreams(MANY).add([b"a"], "192.0.2.1", MAX_ANONYMOUS_BYTES, authenticated=False) is None
 
 
-def test_who_is_known_waits_for_no_stranger() -> None:
+def test_an_authenticated_client_waits_for_no_anonymous_one() -> None:
     response_streams = ResponseStreams(16)
     begun(response_streams, MANY, known=False)
 

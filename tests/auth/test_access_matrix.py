@@ -286,7 +286,7 @@ WITHOUT_CATALOG: Final = (
 
 
 @pytest.mark.parametrize("kind", WITHOUT_CATALOG)
-def test_whoever_may_not_see_a_repository_cannot_tell_whether_it_is_there(kind: str, cast: Callers) -> None:
+def test_a_principal_without_access_cannot_tell_whether_a_repository_exists(kind: str, cast: Callers) -> None:
     layer = images.blob()
     manifest = cast.open.push_image("other/app", "v1", layer)
     names = {"manifest": digest_of(manifest), "layer": digest_of(layer), "session": "0" * 32}

@@ -77,7 +77,7 @@ def test_no_header_is_taken_for_the_id_of_a_request(app: RestrictedApp, caplog: 
     assert TRACE not in ids
 
 
-def test_a_refusal_is_a_line_whoever_refuses(app: RestrictedApp, caplog: pytest.LogCaptureFixture) -> None:
+def test_every_refusal_is_an_audit_line(app: RestrictedApp, caplog: pytest.LogCaptureFixture) -> None:
     ask = app.client.request
     token = bearer(app.token("repository:team/app:pull,delete", authorization=ALICE["Authorization"]))
     assert [told(line) for line in audited(caplog)] == [("alice@example.com", "delete", "team/app", "token", "refused")]

@@ -106,7 +106,7 @@ def test_what_is_refused_is_denied_and_says_by_which_rule(place: AuthorizerSetup
     assert decision.rule
 
 
-def test_whoever_is_known_may_enter_and_list(place: AuthorizerSetup) -> None:
+def test_an_authenticated_caller_may_ping_and_list(place: AuthorizerSetup) -> None:
     user, secret = place.user("alice")
     caller = place.open().identify(user, secret)
 

@@ -55,7 +55,7 @@ def test_few_go_on_at_once_some_wait_and_the_rest_are_refused() -> None:
     assert raised.value.descriptor is UNAVAILABLE
 
 
-def test_one_key_holds_at_most_half_of_the_places_and_of_the_waiting_room() -> None:
+def test_one_key_holds_half_of_the_slots_and_of_the_queue_at_the_maximum() -> None:
     bulkhead = Bulkhead(4, 8)
 
     flooding = requested(bulkhead, ["bad"] * 500)
@@ -75,7 +75,7 @@ def test_keys_take_turns() -> None:
     assert order_of(bulkhead, tickets) == ["bad", "bad", "b", "c", "bad", "b", "bad"]
 
 
-def test_in_a_full_waiting_room_the_key_with_most_makes_room() -> None:
+def test_in_a_full_queue_the_key_with_the_largest_share_is_refused() -> None:
     bulkhead = Bulkhead(1, 4)
     flooding = requested(bulkhead, ["x", "x", "x", "y", "y"])
 

@@ -218,7 +218,7 @@ def test_access_is_explained_with_what_was_asked(run: Run, world: FakeIamWorld) 
     assert "UNAVAILABLE" in run(*words, "-", "team/app", "pull", stdin=token, status=1).stderr
 
 
-def test_access_is_explained_for_robots_users_and_nobody(run: Run) -> None:
+def test_access_is_explained_for_robots_users_and_anonymous_clients(run: Run) -> None:
     run("robots", "create", "ci", "--repositories", "team/*")
     run("users", "set", "alice", stdin="secret\n")
 

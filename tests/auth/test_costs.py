@@ -37,7 +37,7 @@ def pull(client: Client, headers: dict[str, str], layer: bytes, manifest: bytes)
         assert answer.status in (200, 307), answer
 
 
-def test_a_pull_with_a_token_asks_nobody_and_reads_no_more(
+def test_a_pull_with_a_token_calls_no_authorizer_and_reads_no_more(
     counted: Stores, counting: CallRecorder, world: FakeIamWorld, tmp_path: Path
 ) -> None:
     world.folder("team/", PULL, PUSH, member="user:alice@example.com")

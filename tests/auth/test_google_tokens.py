@@ -83,7 +83,7 @@ def test_where_tokeninfo_fails_no_token_is_taken_for_an_unknown_one(all_granted:
     ("setting", "actions"),
     [("pull", ["pull"]), ("push", ["pull", "push"]), ("delete", ["pull", "push", "delete"])],
 )
-def test_what_a_federated_token_may_do_at_most_is_a_setting(
+def test_the_maximum_rights_of_a_federated_token_are_a_setting(
     all_granted: FakeIamWorld, setting: str, actions: list[str]
 ) -> None:
     assert allowed(identified(all_granted.federated("s"), setting)) == actions

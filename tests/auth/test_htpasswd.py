@@ -155,7 +155,7 @@ def weak_hash(password: str, cost: int = 5) -> str:
     return bcrypt.hashpw(password.encode(), bcrypt.gensalt(cost)).decode().replace("$2b$", "$2y$")
 
 
-def test_cheap_hashes_are_warned_of_and_mended_at_a_login_where_the_file_is_ours(
+def test_cheap_hashes_are_warned_of_and_upgraded_at_a_login_where_the_file_is_ours(
     folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     users = folder / "users"
@@ -251,7 +251,7 @@ def test_an_id_token_names_who_comes(folder: Path, world: FakeIamWorld) -> None:
     assert not bob.decide(Action.PULL, "team-a/app").allowed
 
 
-def test_everybody_is_nobody_whom_only_google_knows(folder: Path, world: FakeIamWorld) -> None:
+def test_access_for_everybody_needs_no_google_identity(folder: Path, world: FakeIamWorld) -> None:
     """Anybody with a project at Google can have an ID token made for this registry."""
     fake_iam_world.publish_certificates(world)
     authorizer = opened(folder)
@@ -266,7 +266,7 @@ def test_everybody_is_nobody_whom_only_google_knows(folder: Path, world: FakeIam
     assert not authorizer.caller_named("nobody").decide(Action.PULL, "shared/app").allowed
 
 
-def test_nobody_is_asked_where_nobody_comes_with_a_token(folder: Path, world: FakeIamWorld) -> None:
+def test_google_is_not_called_without_a_token(folder: Path, world: FakeIamWorld) -> None:
     opened(folder).identify("alice", "right")
 
     assert world.requests() == []

@@ -94,14 +94,14 @@ def test_anything_else_is_refused(make: Callable[[], str], known: FakeIamWorld) 
 
 
 @pytest.mark.parametrize("make", BAD.values(), ids=BAD)
-def test_what_is_refused_names_nobody(make: Callable[[], str], known: FakeIamWorld) -> None:
+def test_a_refused_token_names_no_principal(make: Callable[[], str], known: FakeIamWorld) -> None:
     with pytest.raises(RegistryError) as raised:
         IdTokens(GoogleClient(), URL).principal(make())
     assert raised.value.descriptor is UNAUTHORIZED
 
 
 @pytest.mark.parametrize("make", NAMELESS.values(), ids=NAMELESS)
-def test_whoever_has_no_address_is_a_number(make: Callable[[], str], known: FakeIamWorld) -> None:
+def test_an_account_without_an_address_is_named_by_its_number(make: Callable[[], str], known: FakeIamWorld) -> None:
     assert IdTokens(GoogleClient(), URL).principal(make()) == "12345"
 
 
@@ -151,7 +151,7 @@ def test_a_header_of_another_type_is_refused_and_no_error(known: FakeIamWorld, k
     assert raised.value.descriptor is UNAUTHORIZED
 
 
-def test_the_keys_are_fetched_once_an_hour_and_not_for_each_stranger(known: FakeIamWorld) -> None:
+def test_the_keys_are_fetched_once_an_hour_and_not_for_each_unknown_key_id(known: FakeIamWorld) -> None:
     clock = Clock()
     tokens = IdTokens(GoogleClient(), URL, clock)
     for number in range(20):
@@ -168,7 +168,7 @@ def test_the_keys_are_fetched_once_an_hour_and_not_for_each_stranger(known: Fake
     assert known.requests() == ["GET /oauth2/v3/certs 200"]
 
 
-def test_whoever_waits_for_keys_keeps_nobody_else(known: FakeIamWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_waiting_for_keys_blocks_no_other_caller(known: FakeIamWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     """Google is slow, and strangers come with tokens of keys that are not known."""
     clock, go_on = Clock(), threading.Event()
     tokens = IdTokens(GoogleClient(), URL, clock)

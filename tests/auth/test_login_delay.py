@@ -119,7 +119,7 @@ def test_a_long_name_is_delayed_and_not_kept() -> None:
     assert delay.remaining("\N{GRINNING FACE}" * 2**20, "a", known=True) == FIRST_DELAY
 
 
-def test_a_counter_is_taken_up_to_its_most_and_leaks() -> None:
+def test_a_counter_is_taken_up_to_its_maximum_and_leaks() -> None:
     now = [0.0]
     counters: LeakyCounters[str] = LeakyCounters(0.5, lambda: now[0])
 

@@ -35,7 +35,7 @@ def hashed(password: str, cost: int) -> bytes:
 USERS = Users({"alice": hashed("right", 4), "bob": hashed("bob's", 4)}, 4)
 
 
-def test_every_check_costs_what_the_most_expensive_hash_costs(work: BcryptWork) -> None:
+def test_every_check_costs_as_much_as_the_most_expensive_hash(work: BcryptWork) -> None:
     users = Users({f"user{cost}": hashed("right", cost) for cost in (4, 5, 7, 9)}, 9)
 
     for name in (*users.hashes, "nobody"):
@@ -55,7 +55,7 @@ def test_the_cost_is_that_of_the_file() -> None:
 
 
 @pytest.mark.parametrize("guesses", [24, 500])
-def test_a_flood_of_guesses_keeps_nobody_out(work: BcryptWork, guesses: int) -> None:
+def test_a_flood_of_guesses_blocks_no_known_user(work: BcryptWork, guesses: int) -> None:
     """The flood holds all that it can get: its checks do not end before the others have logged in."""
     passwords = Passwords()
     assert passwords.verify("bob", "bob's", USERS, HOME)

@@ -125,7 +125,7 @@ def test_a_moved_record_is_worth_nothing(opened: Open, stores: Stores) -> None:
     assert refused(opened(), "robot+root", secret)
 
 
-def test_another_key_makes_all_robots_strangers(opened: Open, stores: Stores) -> None:
+def test_another_key_invalidates_all_robots(opened: Open, stores: Stores) -> None:
     secret = create(opened())
 
     assert refused(Robots(stores.metadata, KeyRing(generate_keys)), "robot+ci", secret)

@@ -108,7 +108,7 @@ def test_what_is_allowed_is_granted_and_no_more(app: RestrictedApp, query: str, 
     }
 
 
-def test_nobody_gets_what_is_public(app: RestrictedApp) -> None:
+def test_an_anonymous_client_gets_what_is_public(app: RestrictedApp) -> None:
     scopes = ("repository:library/app:pull,push", "repository:team-a/app:pull", "registry:catalog:*")
     answer = get(app.client, "&".join(f"scope={scope}" for scope in scopes))
 
@@ -206,7 +206,7 @@ def test_a_local_user_gets_all_scopes_of_a_client_that_collects_them(
         assert app.client.request("GET", f"/v2/{name}/tags/list", headers=token).status == status
 
 
-def test_scopes_longer_than_anybody_needs_are_left_out(app: RestrictedApp) -> None:
+def test_overlong_scopes_are_left_out(app: RestrictedApp) -> None:
     long = f"repository:{'x' * 70_000}:pull"
     query = urlencode([("scope", long), ("scope", "repository:team-a/app:pull")])
 
@@ -267,7 +267,7 @@ def test_without_google_the_answer_is_503(app: RestrictedApp, world: FakeIamWorl
     assert (answer.status, answer.headers["Retry-After"]) == (503, "5")
 
 
-def test_a_name_for_whoever_comes_with_an_id_token(make_app: AppFactory, world: FakeIamWorld) -> None:
+def test_the_user_name_for_an_id_token(make_app: AppFactory, world: FakeIamWorld) -> None:
     publish_certificates(world)
     app = make_app(public="library/*")
 

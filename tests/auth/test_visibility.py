@@ -55,7 +55,7 @@ def test_the_catalog_lists_what_can_be_pulled_and_names_nothing_else(app: Restri
     assert listed == VISIBLE
 
 
-def test_the_catalog_asks_nobody_once_the_token_is_there(app: RestrictedApp, world: FakeIamWorld) -> None:
+def test_the_catalog_calls_no_authorizer_with_a_token(app: RestrictedApp, world: FakeIamWorld) -> None:
     token = app.token("registry:catalog:*", authorization=token_as_basic("ya29.alice"))
     world.requests()
 

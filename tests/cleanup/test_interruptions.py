@@ -61,7 +61,7 @@ def pull_whole(registry: Registry, digest: str) -> None:
         assert digest_of(pull_blob(registry, REPOSITORY, blob)) == blob
 
 
-def test_whoever_is_stopped_goes_on(
+def test_an_interrupted_clean_up_resumes(
     registry: Registry, rules: Callable[..., CleanupContext], clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(delete, "MAX_BATCH_ITEMS", 10)

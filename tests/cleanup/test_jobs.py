@@ -188,7 +188,7 @@ def test_only_what_stands_in_the_plan_goes(
     assert digests(registry) == second.all
 
 
-def test_a_signature_that_comes_after_its_subject_went_is_whoever_pushed_its(
+def test_a_signature_that_is_pushed_after_its_subject_was_deleted_stays(
     registry: Registry, rules: Callable[..., CleanupContext], clock: FakeClock
 ) -> None:
     old = push_signed_image(registry, REPOSITORY, "v1")

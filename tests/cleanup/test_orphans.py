@@ -117,7 +117,7 @@ def test_a_child_that_was_pushed_again_while_it_lived_stays_without_its_tag(
     assert clean() == {child.digest}
 
 
-def test_a_child_that_nobody_pushed_again_goes_with_its_tag(
+def test_a_child_that_was_not_pushed_again_is_deleted_with_its_tag(
     registry: Registry, clock: FakeClock, clean: Callable[[], set[str]]
 ) -> None:
     child = push_image(registry, "a")

@@ -21,7 +21,7 @@ from tests.support.server_process import Server, run_lading, serving
 ACCOUNT = "scheduler@some-project.iam.gserviceaccount.com"
 
 
-def test_gc_removes_what_nobody_names_and_nothing_else(
+def test_gc_removes_unreferenced_objects_and_nothing_else(
     registry: Registry, stores: Stores, environment: Mapping[str, str], tmp_path: Path
 ) -> None:
     manifest = push_image(registry, "a", "v1", layers=2)
@@ -63,7 +63,7 @@ def function(environment: Mapping[str, str], tmp_path: Path) -> Iterator[Server]
         yield server
 
 
-def test_the_scheduler_collects_and_nobody_else(function: Server, registry: Registry) -> None:
+def test_only_the_scheduler_may_start_a_collection(function: Server, registry: Registry) -> None:
     push_image(registry, "a", "v1")
     for headers in ({}, {"Authorization": "Basic YTpi"}, token(exp=1), token(iss="x"), token(email_verified=False)):
         assert function.request("POST", "/", headers=headers)[0].status == 401

@@ -246,7 +246,7 @@ STEPS = {FilesystemBlobs: "flush_folder", CloudStorageBlobs: "CloudStorageBlobs.
 """What happens in a replacement besides the one atomic step, by which it can be stopped before and after that."""
 
 
-def test_whoever_is_killed_in_a_replacement_leaves_the_object_as_it_was_or_whole(blobs: BlobStore) -> None:
+def test_a_kill_during_a_replacement_leaves_the_old_object_or_the_new_one(blobs: BlobStore) -> None:
     step = f"{type(blobs).__module__}.{STEPS[type(blobs)]}"
     seen = set()
     for point in itertools.count():

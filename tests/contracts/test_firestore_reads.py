@@ -113,7 +113,7 @@ def test_what_does_not_pass_is_not(reads: Reads, status: int) -> None:
     assert of.get(["tags/v1"]).found
 
 
-def test_whoever_does_not_answer_is_unavailable(reads: Reads, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_does_not_respond_is_unavailable(reads: Reads, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(Unavailable):
         reads([]).get(["tags/v1"])
     with pytest.raises(Unavailable):
@@ -159,7 +159,7 @@ def test_reads_are_made_with_the_credentials_of_the_environment(
         assert NewestTokenOnly.tokens == 3
 
 
-def test_without_credentials_nobody_reads(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_without_credentials_nothing_is_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "absent.json"))
     monkeypatch.delenv("FIRESTORE_EMULATOR_HOST", raising=False)
     with pytest.raises(Unavailable, match="was not found"):

@@ -144,7 +144,7 @@ def test_links_whose_manifest_the_release_before_deleted_are_loose(path: Path) -
     assert found == {("a", DIGEST), ("b", DIGEST), ("b", OTHER)}
 
 
-def test_of_older_links_nobody_knows_whether_a_manifest_names_them(path: Path) -> None:
+def test_older_links_are_unverified(path: Path) -> None:
     make_released(path, [link(DIGEST, "team/app")], version=1)
 
     assert_complete(path, [replace(link(DIGEST, "team/app"), state=UNVERIFIED, since=NOW)])

@@ -132,7 +132,7 @@ def test_a_queue_gives_what_is_due_oldest_first_from_all_repositories(metadata: 
     assert [each.record for each in metadata.due(Link, MARKED, NOW, limit=9)] == [others[1]]
 
 
-def test_a_queue_is_read_in_pages_behind_a_record_that_may_be_gone(metadata: MetadataStore) -> None:
+def test_a_queue_is_read_in_pages_after_a_record_that_may_be_deleted(metadata: MetadataStore) -> None:
     waiting = [unverified_link(number, f"r{number % 3}", number // 4) for number in range(10)]
     metadata.commit([Create(each) for each in waiting])
 

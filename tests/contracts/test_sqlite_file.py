@@ -196,7 +196,7 @@ def _can_be_locked(path: Path) -> bool:
         return True
 
 
-def test_a_process_that_does_not_give_its_turn_back_stops_nobody(path: Path) -> None:
+def test_a_process_that_keeps_its_turn_blocks_no_other(path: Path) -> None:
     stopped, other = WriterQueue(path, 30), WriterQueue(path, 0.05)
     with stopped.acquire(), other.acquire():
         pass

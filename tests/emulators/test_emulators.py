@@ -110,7 +110,7 @@ def family() -> Iterator[subprocess.Popen[str]]:
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="counts processes in /proc")
 @pytest.mark.usefixtures("emulators")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
-def test_no_process_is_left_behind(family: subprocess.Popen[str], number: signal.Signals) -> None:
+def test_no_process_is_left_over(family: subprocess.Popen[str], number: signal.Signals) -> None:
     below = descendants(family.pid)
     assert len(below) >= 6, "java, fake-gcs-server, iam, the command and its child, and a watchdog"
 

@@ -145,7 +145,7 @@ def test_refused_bodies_without_an_end_leave_their_neighbour_alone(cloud: Server
             assert reply.status == 404, reply
 
 
-def test_a_client_that_does_not_read_holds_up_nobody(cloud: Server) -> None:
+def test_a_client_that_does_not_read_delays_no_other(cloud: Server) -> None:
     digest = digest_of(LARGE)
     pushed, _ = cloud.request("POST", f"/v2/a/blobs/uploads/?digest={digest}", LARGE)
     assert pushed.status == 201

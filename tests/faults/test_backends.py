@@ -157,7 +157,7 @@ def test_a_pull_does_not_fail_with_the_writing_of_its_time(backends: Backends, k
 
 @ON_GOOGLE
 @pytest.mark.parametrize("operation", [OPERATIONS[0], OPERATIONS[11], READS[0], READS[3]], ids=lambda each: each.name)
-def test_an_outage_is_told_and_nobody_waits_long(
+def test_an_outage_is_reported_without_a_long_wait(
     backends: Backends, operation: Operation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(firestore_retry, "CALL_TIMEOUT", 0.5)

@@ -141,7 +141,7 @@ def test_bodies_that_stall(server: Server, many: int) -> None:
 
 
 @pytest.mark.parametrize("kind", ["blob", "manifest", "manifest in a record"])
-def test_downloads_that_nobody_takes(server: Server, kind: str) -> None:
+def test_downloads_that_are_not_read(server: Server, kind: str) -> None:
     """More of them than threads; nor are they still, since a client sends a byte now and then."""
     path, content = push_large(server, kind)
     with contextlib.ExitStack() as stack:
@@ -235,7 +235,7 @@ def connected_small(server: Server, address: str = "127.0.0.1") -> socket.socket
     return sock
 
 
-def test_pipelined_requests_whose_answers_nobody_reads(server: Server) -> None:
+def test_pipelined_requests_whose_responses_are_not_read(server: Server) -> None:
     with contextlib.ExitStack() as stack:
         for _ in range(4):
             sock = stack.enter_context(socket.create_connection(("127.0.0.1", server.port), 20, (ATTACKER, 0)))

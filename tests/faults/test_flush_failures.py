@@ -92,7 +92,7 @@ def test_a_disk_that_does_not_flush_makes_nothing_of_a_push(client: Client, loca
     assert client.request("GET", f"/v2/a/blobs/{digest_of(content)}").body == content
 
 
-def test_a_folder_whose_name_was_not_flushed_is_flushed_by_whoever_needs_it(tmp_path: Path) -> None:
+def test_a_folder_whose_name_was_not_flushed_is_flushed_by_the_next_write(tmp_path: Path) -> None:
     root = tmp_path / "blobs"
     with flushing() as made:
         blobs = FilesystemBlobs(root)

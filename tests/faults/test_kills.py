@@ -67,7 +67,7 @@ def assert_database_intact(environment: Mapping[str, str]) -> None:
             assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
 
 
-def test_whoever_is_killed_has_kept_what_was_acknowledged(environment: Mapping[str, str], tmp_path: Path) -> None:
+def test_a_kill_loses_nothing_that_was_acknowledged(environment: Mapping[str, str], tmp_path: Path) -> None:
     crane = find_program("crane", "go install github.com/google/go-containerregistry/cmd/crane@latest")
     clients: list[Client] = []
     for number in range(4 * ROUNDS):

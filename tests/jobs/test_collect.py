@@ -118,7 +118,7 @@ def test_a_blob_that_is_deleted_where_no_manifest_ever_was_leaves_nothing(
 
 
 @pytest.mark.parametrize("by", ["manifest", "push", "mount"])
-def test_a_condemned_link_is_revived(
+def test_a_marked_link_is_revived(
     registry: Registry, stores: Stores, collector: Collector, clock: FakeClock, by: str
 ) -> None:
     layer = images.blob()
@@ -144,7 +144,7 @@ def test_a_condemned_link_is_revived(
     assert pull_blob(registry, "a", digest_of(layer)) == layer
 
 
-def test_a_manifest_that_names_a_link_behind_the_collectors_back_saves_it(
+def test_a_manifest_that_names_a_link_during_a_collection_keeps_it(
     registry: Registry, stores: Stores, collector: Collector, clock: FakeClock
 ) -> None:
     layer = images.blob()
@@ -208,7 +208,7 @@ def test_a_blob_that_another_repository_links_stays(
     assert not is_there(registry, "a", manifest.blobs[0])
 
 
-def test_a_deleted_repository_leaves_nothing_behind(
+def test_a_deleted_repository_leaves_no_records(
     registry: Registry, stores: Stores, collector: Collector, clock: FakeClock
 ) -> None:
     push_image(registry, "a", "v1", "v2", layers=2)

@@ -44,9 +44,7 @@ def objects(stores: Stores) -> list[str]:
     return stores.blobs.names("", limit=1000)
 
 
-def test_a_session_that_nobody_goes_on_with_ends(
-    registry: Registry, stores: Stores, collector: Collector, clock: FakeClock
-) -> None:
+def test_an_abandoned_session_ends(registry: Registry, stores: Stores, collector: Collector, clock: FakeClock) -> None:
     upload = registry.uploads.start("a")
     registry.uploads.append("a", upload.id, Body([b"one"]))
     clock.advance(hours=23)

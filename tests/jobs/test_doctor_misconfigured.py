@@ -67,7 +67,7 @@ def test_a_trusted_proxy_that_lets_a_client_forge_its_address(
     assert direct.state is CheckState.SKIPPED
 
 
-def test_a_clock_strangers_and_a_front_that_are_wrong() -> None:
+def test_a_clock_anonymous_access_and_a_front_that_are_wrong() -> None:
     with serve_handler(Misconfigured) as port:
         findings = by_name(HostChecks(f"http://127.0.0.1:{port}", None, "a").checks())
 
@@ -98,7 +98,7 @@ def test_a_front_that_refuses_every_write_is_not_one_that_passes_on_underscores(
     assert (findings["proxies"].state, findings["anonymous"].state) == (CheckState.OK, CheckState.FAILED)
 
 
-def test_a_platform_that_lets_nobody_in() -> None:
+def test_a_platform_that_refuses_every_request() -> None:
     with serve_handler(ForeignServer) as port:
         findings = by_name(HostChecks(f"http://127.0.0.1:{port}", Credentials("a", "b"), "a").checks())
 

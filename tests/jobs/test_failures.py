@@ -91,7 +91,7 @@ def test_a_record_that_cannot_be_listed_stops_no_other_phase(
     assert report.counts["sessions removed"] == 1
 
 
-def test_a_store_that_is_down_ends_the_slice_and_the_next_goes_on_behind(
+def test_an_outage_of_a_store_ends_the_batch_and_the_next_one_resumes(
     registry: Registry, stores: Stores, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     names = [f"r{number:02}" for number in range(MAX_CONSECUTIVE_FAILURES + 2)]
@@ -159,7 +159,7 @@ def test_gc_says_what_failed_and_ends_with_1(
     assert (report["finished"], report["failed"], report["counts"]["blobs removed"]) == (True, 1, 1)
 
 
-def test_a_lease_from_the_future_is_nobodys(registry: Registry, stores: Stores, clock: FakeClock) -> None:
+def test_a_lease_from_the_future_has_no_owner(registry: Registry, stores: Stores, clock: FakeClock) -> None:
     push_blob(registry, "a", images.blob())
     clock.advance(days=365)
     killed = Collector(registry, NO_GRACE, clock=clock)

@@ -111,7 +111,7 @@ def test_a_link_that_leads_elsewhere_follows_its_blob(registry: Registry, stores
     assert scrub(registry).findings == []
 
 
-def test_an_object_of_nobody_is_handed_to_collection(registry: Registry, stores: Stores, manifest: Manifest) -> None:
+def test_an_unreferenced_object_is_handed_to_collection(registry: Registry, stores: Stores, manifest: Manifest) -> None:
     stores.blobs.append("ab" * 16 + "/0-dead", [b"left"])
     # Beside a blob's own object, as where its session went before what it had left.
     collector = Collector(registry, GracePeriods(ZERO, ZERO, ZERO, ZERO))

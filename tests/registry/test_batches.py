@@ -29,7 +29,7 @@ def test_what_is_too_large_is_halved_and_its_order_kept() -> None:
     assert store.commits == [[30, 30, 30], [30, 30], [1], [100]]
 
 
-def test_one_thing_alone_that_is_too_large_is_refused_behind_what_fits() -> None:
+def test_a_single_record_that_is_too_large_is_refused_after_what_fits() -> None:
     store = Store()
 
     with pytest.raises(TooLarge):

@@ -68,7 +68,7 @@ def collect(registry: Registry, clock: FakeClock, waits: GracePeriods = GracePer
     assert report.finished
 
 
-def test_a_layer_of_deleted_manifests_is_there_for_nobody(registry: Registry, stores: Stores) -> None:
+def test_a_layer_of_deleted_manifests_is_visible_to_no_client(registry: Registry, stores: Stores) -> None:
     push(registry, ONE, TWO)
     delete(registry, ONE)
     assert pull_blob(registry, "a", LAYER_DIGEST) == LAYER, "another manifest names it"

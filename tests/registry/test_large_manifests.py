@@ -134,7 +134,7 @@ def test_a_collection_beside_a_killed_deletion_leaves_no_link_visible(
     assert visible(registry, content) == set()
 
 
-def test_condemned_links_are_loosened_before_it_is_put(
+def test_marked_links_are_unverified_before_it_is_put(
     registry: Registry, stores: Stores, content: bytes, clock: FakeClock
 ) -> None:
     clock.advance(days=2)

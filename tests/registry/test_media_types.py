@@ -82,7 +82,7 @@ def test_bytes_that_are_there_are_not_pushed_as_another_type(
 
 
 @pytest.mark.parametrize(("first", "second"), list(permutations(TYPES, 2)))
-def test_what_was_deleted_can_be_restored_whoever_pushes_the_same_bytes_as_another_type(
+def test_a_deleted_manifest_is_restored_although_its_bytes_were_pushed_as_another_type(
     registry: Registry, content: bytes, layer: bytes, first: str, second: str
 ) -> None:
     manifest = put(registry, content, first, "v1")

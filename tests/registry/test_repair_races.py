@@ -36,9 +36,7 @@ PUSHES: dict[str, Callable[[Registry, bytes], Any]] = {
 
 @pytest.mark.parametrize("push", PUSHES)
 @pytest.mark.parametrize("marked", [False, True])
-def test_whoever_is_killed_while_putting_back_has_lost_nothing(
-    registry: Registry, stores: Stores, marked: bool, push: str
-) -> None:
+def test_a_kill_during_a_repair_loses_nothing(registry: Registry, stores: Stores, marked: bool, push: str) -> None:
     """Before each call of a push that heals, in turn."""
     content = images.blob()
     link = push_blob(registry, "a", content)

@@ -228,7 +228,7 @@ def test_more_tags_than_one_commit_takes_go_with_their_manifest(registry: Regist
     assert stores.metadata.find(Query(DeletedManifest, repository="a", limit=9)) == []
 
 
-def test_tags_come_back_though_whoever_deleted_the_repository_was_stopped_after_them(
+def test_tags_are_restored_although_the_deletion_of_the_repository_was_interrupted_after_them(
     registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     push_image(registry, "a", "v1", "v2")

@@ -143,7 +143,7 @@ def test_a_refusal_of_a_large_body_arrives_and_reads_little(
     assert local.peak_memory() - before < 32 * MIB
 
 
-def test_behind_a_proxy_a_refusal_comes_after_the_body(tmp_path: Path) -> None:
+def test_with_a_proxy_a_refusal_is_sent_after_the_body(tmp_path: Path) -> None:
     """A proxy that still sends when the answer and the end of the connection come may answer 502 in our place."""
     variables, authorization = user_environment(tmp_path / "access")
     environment = {"LADING_DATA": str(tmp_path / "data"), "LADING_TRUSTED_HOPS": "1", **variables}

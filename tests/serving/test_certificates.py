@@ -124,7 +124,9 @@ def begin_upload(server: Server) -> ssl.SSLSocket:
     return upload
 
 
-def test_a_change_is_served_and_nobody_is_cut_off(server: Server, files: tuple[Path, Path], tmp_path: Path) -> None:
+def test_a_changed_certificate_is_served_and_no_connection_is_cut(
+    server: Server, files: tuple[Path, Path], tmp_path: Path
+) -> None:
     upload = begin_upload(server)
     before = served(server)
 

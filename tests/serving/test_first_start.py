@@ -83,7 +83,7 @@ MISTAKES = [
 
 
 @pytest.mark.parametrize("options", MISTAKES, ids=" ".join)
-def test_a_first_start_with_a_mistake_makes_nobody(tmp_path: Path, options: Sequence[str]) -> None:
+def test_a_first_start_with_a_wrong_option_creates_no_user(tmp_path: Path, options: Sequence[str]) -> None:
     (tmp_path / "garbage.pem").write_text("garbage")
     with socket.create_server(("127.0.0.1", 0)) as taken:
         words = [option.format(port=free_port(), taken=taken.getsockname()[1]) for option in options]
@@ -129,7 +129,7 @@ def test_a_first_start_that_is_killed_before_its_user_exists_is_none(tmp_path: P
         assert can_log_in(server, password)
 
 
-def test_where_an_operator_has_written_grants_nobody_is_made(tmp_path: Path) -> None:
+def test_where_an_operator_has_written_grants_no_user_is_created(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "grants.txt").write_text("ci@example.com * pull\n")
     with serving({"LADING_DATA": str(tmp_path / "data"), **USERS}, tmp_path / "log") as server:

@@ -102,7 +102,7 @@ def test_the_framework_listens_everywhere_but_answers_only_this_machine(monkeypa
 
 
 @pytest.mark.parametrize("front", ["LADING_TRUSTED_HOPS", "K_SERVICE"])
-def test_behind_a_proxy_no_client_is_on_this_machine(front: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_with_a_proxy_no_client_counts_as_local(front: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The proxy may be."""
     monkeypatch.setenv("LADING_ACCESS", "everybody")
     monkeypatch.setenv(front, "1")

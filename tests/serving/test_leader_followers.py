@@ -54,7 +54,7 @@ def test_who_comes_waits_until_who_is_there_leaves() -> None:
     first.do(step_down)
 
 
-def test_whoever_waits_for_a_turn_has_left() -> None:
+def test_a_thread_that_waits_for_a_turn_is_no_leader() -> None:
     desk = Leader()
     desk.acquire()
     assert is_leader()
@@ -91,7 +91,7 @@ def test_a_request_that_holds_the_leader_for_long_is_logged(
         ({"LADING_BLOBS": "gs://bucket"}, False),
     ],
 )
-def test_where_answers_wait_for_a_cloud_there_is_no_desk(stores: dict[str, str], embedded: bool) -> None:
+def test_with_stores_in_a_cloud_there_is_no_leader(stores: dict[str, str], embedded: bool) -> None:
     assert load_settings(stores).embedded is embedded
 
 

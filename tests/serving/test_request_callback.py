@@ -49,7 +49,7 @@ def gc_disabled() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("gc_disabled")
-def test_whoever_waits_for_the_desk_holds_nothing_of_what_it_has_answered(registry: Registry) -> None:
+def test_a_thread_that_waits_to_be_the_leader_holds_nothing_of_its_last_response(registry: Registry) -> None:
     desk, protocol = Leader(), Protocol()
     desk.acquire()
     body = io.BytesIO(CONTENT)
@@ -88,7 +88,7 @@ class RetainingApp:
 
 
 @pytest.mark.usefixtures("gc_disabled")
-def test_a_body_is_let_go_when_its_request_is_answered_whoever_holds_the_request() -> None:
+def test_a_body_is_released_with_its_response_although_the_request_is_still_referenced() -> None:
     """Otherwise a connection stays open that nobody reads from, and its client sends for ever."""
     body, app = io.BytesIO(CONTENT), RetainingApp()
     gone = weakref.ref(body)

@@ -182,7 +182,7 @@ def test_no_other_field_of_any_kind_is_indexed(life: DeploymentLifecycle) -> Non
     assert not any(field["indexConfig"].get("indexes") for field in fields.values())
 
 
-def test_nobody_else_has_rights_where_layers_are(life: DeploymentLifecycle) -> None:
+def test_no_other_account_has_rights_where_layers_are(life: DeploymentLifecycle) -> None:
     bindings = life.applied.policies[f"storage/b/{PROJECT}-lading-blobs"]["bindings"]
     members = {member for binding in bindings for member in binding["members"]}
     accounts = {f"serviceAccount:{account_of(life.applied, function)}" for function in ("registry", "collect")}
