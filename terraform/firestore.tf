@@ -82,6 +82,8 @@ locals {
     "running.position"           = "COLLECTION ASCENDING"
     "jobs.position"              = "COLLECTION ASCENDING"
     "identities.position"        = "COLLECTION ASCENDING"
+    "rules.position"             = "COLLECTION ASCENDING"
+    "namespaces.position"        = "COLLECTION ASCENDING"
   }
 
   # All other fields of these documents are not indexed, including fields of later releases. By default, Firestore indexes
@@ -90,7 +92,7 @@ locals {
   collections = [
     "repositories", "blobs", "links", "manifests", "tags", "uploads",
     "robots", "deleted_manifests", "deleted_tags", "deleted_links", "histories", "moves",
-    "pulls", "running", "jobs", "identities",
+    "pulls", "running", "jobs", "identities", "rules", "namespaces",
   ]
 
   # Long values that no query uses. Indexing them would double their cost, and Firestore truncates values above 1,500 bytes.

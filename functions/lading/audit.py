@@ -36,6 +36,21 @@ LOGIN_REFUSALS: Final = (401, 429)
 """Statuses of refused requests, and those of refused logins."""
 
 
+def record_command(principal: str, action: str, repository: str, change: Change) -> None:
+    """Write the line of a change that was made without a request: by a command, or by the start of a server.
+
+    Args:
+        principal: the principal, or "".
+        action: the action that a request would need.
+        repository: what was changed, or "".
+        change: the change.
+    """
+    fields = dict.fromkeys(("status", "client", "reference", "request_id", "sent_id", "trace", "user_agent"), ABSENT)
+    fields |= {"outcome": "allowed", "principal": field(principal), "action": action, "repository": field(repository)}
+    text = _text(fields | next(_change_fields(change)))
+    audit_log.info("%s", text, extra={"fields": {"message": text, "audit": fields | {"change": change.kind}}})
+
+
 class Audit:
     """The audit of one request.
 

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -15,10 +17,12 @@ from lading.auth.google.policy_bucket import PolicyBucket
 from lading.auth.google.project import Project
 from lading.auth.keys import KeyFile, KeyRing, KeyStore
 from lading.auth.robots import Robots
+from lading.policies_setting import open_policies
 from lading.registry.change_context import now
-from lading.registry.content.missing_content import MissingContent
 from lading.registry.registry import Registry
-from lading.registry.tags.immutable import ImmutableTags
+from lading.registry.rules.effective import NO_LOCAL_RULES, LocalRules, undelete_of
+from lading.registry.rules.immutable import ImmutableTags
+from lading.registry.rules.missing_content import MissingContent
 from lading.settings import DATABASE, Settings, SettingsError, local_path
 from lading_storage.errors import ForeignStore, StoreNotFound
 from lading_storage.protocols import BlobStore, MetadataStore
@@ -27,7 +31,6 @@ if TYPE_CHECKING:
     from lading.app import App
     from lading.jobs.gc.collect import Collector
     from lading.jobs.gc.sweep import GracePeriods
-    from lading.registry.cleanup.policies import Policy
 
 
 def open_blobs(url: str, hmac_key: Path | None = None, cdn_key: Path | None = None, create: bool = True) -> BlobStore:
@@ -154,10 +157,29 @@ def open_authenticator(settings: Settings, metadata: MetadataStore, standby: boo
     return RestrictedAuthenticator(authorizer, Robots(metadata, keys), keys, settings.realm, settings.public)
 
 
-def open_registry(settings: Settings, metadata: MetadataStore, create: bool = True) -> Registry:
-    """Return the registry with `metadata` and the settings' blob store. Raises SettingsError, StorageError."""
+def open_registry(
+    settings: Settings, metadata: MetadataStore, create: bool = True, local: LocalRules | None = None
+) -> Registry:
+    """Return the registry with `metadata` and the settings' blob store. Raises SettingsError, StorageError.
+
+    Args:
+        settings: name the blob store.
+        metadata: the metadata store.
+        create: whether a missing blob store is created.
+        local: the rules of this process; by default, those that the settings give (`local_rules`).
+    """
     blobs = open_blobs(settings.blobs, settings.hmac_key, settings.cdn_key, create)
-    return Registry(blobs, metadata, immutable_tags(settings), missing=missing_content(settings))
+    return Registry(blobs, metadata, local_rules(settings) if local is None else local)
+
+
+def local_rules(settings: Settings) -> LocalRules:
+    """Return the rules that the settings give a command, beside those of the registry. Raises SettingsError."""
+    return LocalRules(
+        immutable_tags(settings),
+        missing_content(settings),
+        settings.undelete if settings.is_given("undelete") else None,
+        settings.grace if settings.is_given("grace") else None,
+    )
 
 
 def immutable_tags(settings: Settings) -> ImmutableTags:
@@ -184,34 +206,33 @@ def open_collector(settings: Settings, grace_periods: "GracePeriods | None" = No
 
 
 def collector_of(settings: Settings, store: Registry, grace_periods: "GracePeriods | None" = None) -> "Collector":
-    """Return the garbage collector of an open registry. Raises SettingsError, ForeignBlobs."""
+    """Return the garbage collector of an open registry: its own rules count, and the stricter ones of this process.
+
+    Args:
+        settings: have the clean-up policies for a registry whose rules have none.
+        store: the registry.
+        grace_periods: other periods; its undelete window is at least that of the registry's rules.
+
+    Raises:
+        SettingsError: the policies are not valid.
+        StorageError: the rules cannot be read.
+        ForeignBlobs: the blob store belongs to another registry.
+    """
     from lading.jobs.cleanup import in_collection
     from lading.jobs.gc.collect import Collector
     from lading.jobs.gc.sweep import GracePeriods
     from lading.registry.owner_mark import require_own
 
     require_own(store.objects, store.metadata, all_known=False)
-    own = GracePeriods(grace=settings.grace, undelete=settings.undelete)
+    rules, time = store.rules.read_all(), now()
+    own = grace_periods or GracePeriods(grace=rules.grace, undelete=rules.undelete(time))
+    window = max(own.undelete, undelete_of(rules.registry, time) or timedelta(0))
+    periods = replace(
+        own, undelete=window, undelete_of=lambda repository: rules.of(repository).undelete(time), guard=rules.guard
+    )
     policies = open_policies(settings)
-    clean_up = in_collection(store, policies, settings.cleanup_mode == "apply", now) if policies else None
-    return Collector(store, grace_periods or own, clean_up)
-
-
-def open_policies(settings: Settings) -> "tuple[Policy, ...]":
-    """Return the settings' clean-up policies. Raises SettingsError."""
-    from lading.registry.cleanup.policy_json import PolicyError, parse_policies
-
-    text = settings.cleanup
-    try:
-        if text and not text.lstrip().startswith(("[", "{")):
-            text = Path(text).read_text()
-        return parse_policies(text) if text else ()
-    except OSError as error:
-        raise SettingsError(
-            f"--cleanup {text}: {error.strerror}; name a file with policies, or the JSON itself"
-        ) from None
-    except (UnicodeDecodeError, PolicyError) as error:
-        raise SettingsError(f"--cleanup: {error}") from None
+    clean_up = in_collection(store, policies, settings.cleanup_mode == "apply", now)
+    return Collector(store, periods, clean_up if policies or rules.has_policies else None)
 
 
 def standby_of(settings: Settings) -> str:
@@ -242,10 +263,14 @@ def create(settings: Settings) -> "App":
 
     standby = standby_of(settings)
     metadata = open_metadata(settings.metadata, create=not standby)
-    registry = open_registry(settings, metadata, create=not standby)
+    registry = open_registry(settings, metadata, create=not standby, local=NO_LOCAL_RULES)
     if standby:
         registry.last_pulls.stop()
-    elif settings.embedded:
+    else:
+        from lading.configured_rules import configure_rules
+
+        configure_rules(settings, registry)
+    if settings.embedded and not standby:
         from lading.jobs.gc import reserve
         from lading.registry.identity import identity_of
         from lading.registry.owner_mark import mark_new_store

@@ -118,6 +118,11 @@ def _folder(text: str) -> Path:
 
 def read_config(path: Path, settings: Sequence[Setting]) -> ConfigFile:
     """Read the file `path`. Raises ConfigError."""
+    return parse_config(read_text(path), str(path), path.absolute().parent, settings)
+
+
+def read_text(path: Path) -> str:
+    """Return the text of the file `path`. Raises ConfigError."""
     try:
         with path.open(encoding="utf-8-sig") as file:
             text = file.read(MAX_SIZE + 1)
@@ -126,7 +131,7 @@ def read_config(path: Path, settings: Sequence[Setting]) -> ConfigFile:
         raise ConfigError(f"the configuration {path} cannot be read: {reason}") from None
     if len(text) > MAX_SIZE:
         raise ConfigError(f"the configuration {path} has more than {MAX_SIZE} characters")
-    return parse_config(text, str(path), path.absolute().parent, settings)
+    return text
 
 
 def parse_config(text: str, name: str, folder: Path | None, settings: Sequence[Setting]) -> ConfigFile:
@@ -136,6 +141,11 @@ def parse_config(text: str, name: str, folder: Path | None, settings: Sequence[S
     except (ValueError, RecursionError) as error:
         # Not only TOMLDecodeError: a number may have too many digits, and a value may be nested too deeply.
         raise ConfigError(f"{name} is not TOML: {error}") from None
+    return config_of(tables, name, folder, settings)
+
+
+def config_of(tables: Mapping[str, Any], name: str, folder: Path | None, settings: Sequence[Setting]) -> ConfigFile:
+    """Return the configuration in the sections `tables`, which messages call `name`. Raises ConfigError."""
     by_section: dict[str, dict[str, Setting]] = {}
     for each in settings:
         by_section.setdefault(each.section, {})[each.key] = each

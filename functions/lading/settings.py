@@ -13,7 +13,7 @@ from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
 from lading import setting_values as parse
-from lading.config_file import NO_CONFIG, ConfigError, find_config
+from lading.config_file import NO_CONFIG, ConfigError, ConfigFile, find_config
 from lading.loopback import CONTAINER_HOSTS, is_loopback
 from lading.setting import Setting, declared_in, setting
 from lading.setting_texts import DEFAULT, SettingTexts
@@ -147,6 +147,14 @@ class Settings:
         "a key of Cloud CDN, URL NAME KEY: pulls are redirected to that URL, signed with it",
         parse.file,
         is_path=True,
+    )
+    rules_serial: int = setting(
+        "rules",
+        "0",
+        "NUMBER",
+        "grows with each change of the rules here: those of the highest serial apply; 0 only makes rules stricter",
+        parse.number(0, 10**15),
+        key="serial",
     )
     immutable: tuple[str, ...] = setting(
         "rules",
@@ -296,6 +304,11 @@ def load_settings(
         return _parse(replace(given, config=found), environment)
     except ConfigError as error:
         raise SettingsError(str(error)) from None
+
+
+def settings_of(config: ConfigFile) -> Settings:
+    """Return the settings of a configuration alone, whatever the environment is. Raises SettingsError."""
+    return _parse(SettingTexts({}, {}, config), {})
 
 
 def _parse(texts: SettingTexts, environment: Mapping[str, str]) -> Settings:

@@ -16,7 +16,7 @@ from typing import Any, Final, get_origin
 
 from lading_storage.firestore_documents import fields_of, path_of, queue_entry
 from lading_storage.firestore_indexes import COLLECTION, CONTAINS, indexes_of
-from lading_storage.protocols import MAX_CONTENT_SIZE, Create, Delete, Replace, Touch, Write
+from lading_storage.protocols import MAX_CONTENT_SIZE, Create, Delete, Replace, Touch, Verify, Write
 from lading_storage.records.core import Key, Record
 from lading_storage.records.fields import cached_by_kind, layout_of
 
@@ -34,8 +34,8 @@ ENTRY: Final = "condemned 2026-11-01T12:30:15.123456+00:00"
 def size_of(writes: Iterable[Write]) -> int:
     """Return the bytes that Firestore counts for a commit of `writes`, by its formulas.
 
-    A Touch has no record, so its document is counted as a typical one of the kind, with empty arrays and no content. A
-    Delete of a listed record counts the content that the listing omitted.
+    A Touch or Verify has no record, so its document is counted as a typical one of the kind, with empty arrays and no
+    content. A Delete of a listed record counts the content that the listing omitted.
     """
     return sum(map(_size, writes))
 
@@ -57,7 +57,7 @@ def entry_size(path: str, field: str, value: Any, scope: str) -> int:
 
 
 def _size(write: Write) -> int:
-    if isinstance(write, Touch):
+    if isinstance(write, Touch | Verify):
         return _touch_size(write.key)
     record = write.record
     path, fields = path_of(record.key), fields_of(record, NONCE) | queue_entry(record)

@@ -186,12 +186,24 @@ class Delete:
     record: Record
 
 
-Write = Create | Replace | Touch | Delete
+@dataclass(frozen=True, slots=True)
+class Verify:
+    """Require that a record still has a version, and change nothing.
+
+    A commit that relies on a record without changing it verifies it. Other commits can verify the same version at the
+    same time.
+    """
+
+    key: Key[Any]
+    version: str
+
+
+Write = Create | Replace | Touch | Delete | Verify
 
 
 def key_of(write: Write) -> Key[Any]:
-    """Return the key of the record that `write` changes."""
-    return write.key if isinstance(write, Touch) else write.record.key
+    """Return the key of the record that `write` changes or verifies."""
+    return write.key if isinstance(write, Touch | Verify) else write.record.key
 
 
 class Found:
@@ -201,11 +213,15 @@ class Found:
         """Hold `records`.
 
         Args:
-            records: the records that were read, by key.
+            records: the records that were read, by key; None for each that does not exist.
             read_at: the time of the read by the store's own clock, or None if the store uses this machine's clock.
         """
         self._records = records
         self.read_at = read_at
+
+    def has_read(self, key: Key[Any]) -> bool:
+        """Return whether `key` was read, so that `found[key]` is None only if there is no such record."""
+        return key in self._records
 
     def __getitem__(self, key: Key[R]) -> R | None:
         record: R | None = self._records.get(key)  # type: ignore[assignment]  # a key finds its own kind
@@ -274,7 +290,7 @@ class MetadataStore(Protocol):
     def commit(self, writes: Sequence[Write]) -> None:
         """Apply all of `writes` atomically.
 
-        Every write gives its record a version that the record never had before. Each key may occur once.
+        Every write except Verify gives its record a version that the record never had before. Each key may occur once.
 
         Raises:
             Conflict: the precondition of a write does not hold; nothing was written.

@@ -10,7 +10,8 @@ from lading.jobs.cleanup import CleanupContext, clean_up
 from lading.registry.cleanup.policy_json import parse_policies
 from lading.registry.lifecycle import delete
 from lading.registry.registry import Registry
-from lading.registry.tags.immutable import ImmutableTags
+from lading.registry.rules.effective import LocalRules
+from lading.registry.rules.immutable import ImmutableTags
 from lading_storage.digests import digest_of
 from lading_storage.errors import Unavailable
 from lading_storage.protocols import Write
@@ -33,7 +34,7 @@ def clock() -> FakeClock:
 
 @pytest.fixture
 def registry(stores: Stores, clock: FakeClock) -> Registry:
-    return Registry(stores.blobs, stores.metadata, ImmutableTags.parse(["*:stable*"]), clock=clock)
+    return Registry(stores.blobs, stores.metadata, LocalRules(ImmutableTags.parse(["*:stable*"])), clock=clock)
 
 
 @pytest.fixture

@@ -15,7 +15,8 @@ from lading.registry.content.manifest_format import OCI_INDEX
 from lading.registry.content.referrers import Referrer
 from lading.registry.lifecycle import delete
 from lading.registry.registry import Registry
-from lading.registry.tags.immutable import ImmutableTags
+from lading.registry.rules.effective import LocalRules
+from lading.registry.rules.immutable import ImmutableTags
 from lading_storage.digests import digest_of
 from lading_storage.records.core import Manifest
 from lading_storage.stores import Stores
@@ -36,7 +37,7 @@ def clock() -> FakeClock:
 
 @pytest.fixture
 def registry(stores: Stores, clock: FakeClock) -> Registry:
-    return Registry(stores.blobs, stores.metadata, ImmutableTags.parse(["*:stable*"]), clock=clock)
+    return Registry(stores.blobs, stores.metadata, LocalRules(ImmutableTags.parse(["*:stable*"])), clock=clock)
 
 
 @pytest.fixture
@@ -285,8 +286,8 @@ def test_an_index_that_escapes_the_look_keeps_its_child(
     index = next(each for each in names if digest_of(each) < digest_of(contents[0]))
     clock.advance(days=31)
     monkeypatch.setattr(pagination, "PAGE_SIZE", 5)
-    # Manifests are read in two pages: the index comes between, and would be in the first.
-    between = InterleavingStore(stores.metadata, 1, lambda: push_manifest(whole, REPOSITORY, index))
+    # The rules are read first, then manifests in two pages: the index comes between these, and would be in the first.
+    between = InterleavingStore(stores.metadata, 2, lambda: push_manifest(whole, REPOSITORY, index))
     looking = Registry(stores.blobs, between, clock=clock)
     untagged = '{"name": "u", "action": {"type": "Delete"}, "condition": {"tagState": "UNTAGGED", "olderThan": "1d"}}'
 

@@ -15,7 +15,8 @@ from lading.jobs.gc.sweep import GracePeriods
 from lading.registry.cleanup.policies import Policy
 from lading.registry.cleanup.policy_json import parse_policies
 from lading.registry.registry import Registry
-from lading.registry.tags.immutable import ImmutableTags
+from lading.registry.rules.effective import LocalRules
+from lading.registry.rules.immutable import ImmutableTags
 from lading_storage.records.core import Key, Repository
 from lading_storage.stores import Stores
 from tests.support.fake_clock import FakeClock
@@ -130,7 +131,7 @@ def test_new_policies_and_reports_let_all_be_looked_at_once(
 def test_the_stored_digest_of_the_rules_depends_on_no_names_of_the_source(stores: Stores, clock: FakeClock) -> None:
     """Another digest makes every repository due: it may change with what it covers, and not with another release."""
     immutable = ImmutableTags.parse(["prod/*:v*", "!prod/*:v*-rc*"])
-    registry = Registry(stores.blobs, stores.metadata, immutable, clock)
+    registry = Registry(stores.blobs, stores.metadata, LocalRules(immutable), clock)
     registry.in_use_reports.report("here", ["a:pr-1"])
     expected = "fff7b0e723aca36912db9a7e334414b8ac28ef24a1511b8f7824e4a5874bd898"
     assert in_collection(registry, old("10d"), True, clock).rules_digest() == expected

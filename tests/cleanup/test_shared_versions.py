@@ -14,7 +14,8 @@ from lading.jobs.gc.sweep import GracePeriods
 from lading.registry.cleanup.policies import Policy
 from lading.registry.cleanup.policy_json import parse_policies
 from lading.registry.registry import Registry
-from lading.registry.tags.immutable import ImmutableTags
+from lading.registry.rules.effective import LocalRules
+from lading.registry.rules.immutable import ImmutableTags
 from lading_storage.records.core import Manifest
 from lading_storage.stores import Stores
 from tests.cleanup.manifest_nodes import decisions, digest, kept, node, referrer_tag
@@ -166,7 +167,7 @@ def test_the_command_tells_and_deletes_tags_that_go_alone(
 
 
 def test_immutable_tags_go_alone_only_by_a_rule_that_says_so(stores: Stores, clock: FakeClock) -> None:
-    registry = Registry(stores.blobs, stores.metadata, ImmutableTags.parse(["a:pr-1", "a:prod"]), clock)
+    registry = Registry(stores.blobs, stores.metadata, LocalRules(ImmutableTags.parse(["a:pr-1", "a:prod"])), clock)
     image = push_image(registry, "a", "prod", "pr-1", "pr-2")
 
     cleanup.apply(registry, planned(registry, clock))

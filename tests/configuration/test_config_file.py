@@ -40,6 +40,7 @@ VALUES: Mapping[str, tuple[str, str]] = {
     "allow-missing": ('["mirror/*:sparse"]', "mirror/*:sparse"),
     "undelete": ('"30d"', "30d"),
     "grace": ('"12h"', "12h"),
+    "rules-serial": ("7", "7"),
     "collect-every": ('"off"', "off"),
     "collector": ('"c@example.com"', "c@example.com"),
     "cleanup": ('[{name = "old", action = {type = "Delete"}}]', '[{"name": "old", "action": {"type": "Delete"}}]'),

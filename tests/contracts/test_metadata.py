@@ -10,7 +10,7 @@ import pytest
 from lading_storage.digests import digest_of
 from lading_storage.errors import Conflict
 from lading_storage.google.firestore import FirestoreMetadata
-from lading_storage.protocols import MAX_CONTENT_SIZE, Create, Delete, MetadataStore, Replace, Touch
+from lading_storage.protocols import MAX_CONTENT_SIZE, Create, Delete, MetadataStore, Replace, Touch, Verify
 from lading_storage.query import Query
 from lading_storage.records.core import (
     Key,
@@ -19,8 +19,9 @@ from lading_storage.records.core import (
     Tag,
 )
 from lading_storage.records.kinds import KINDS
+from lading_storage.records.rules import REGISTRY_RULES, NamespaceRules, RegistryRules
 from lading_storage.stores import Stores
-from tests.support.record_examples import DIGEST, EXAMPLES, OTHER, get, link, manifest, tag
+from tests.support.record_examples import DIGEST, EXAMPLES, NOW, OTHER, get, link, manifest, tag
 
 
 @pytest.fixture
@@ -195,6 +196,48 @@ def test_a_touch_at_a_version_wants_that_version(metadata: MetadataStore) -> Non
     assert get(metadata, first.key).version == second.version != first.version
     assert metadata.read([tag("v2").key])[tag("v2").key] is None
     metadata.commit([Touch(second.key, second.version), Create(tag("v2"))])
+
+
+def test_a_verify_wants_a_version_and_changes_nothing(metadata: MetadataStore) -> None:
+    metadata.commit([Create(RegistryRules(id=REGISTRY_RULES.id, changed=NOW))])
+    first = get(metadata, REGISTRY_RULES)
+
+    metadata.commit([Create(tag("v1")), Verify(first.key, first.version)])
+
+    assert get(metadata, first.key).version == first.version
+    metadata.commit([Replace(replace(first, serial=1))])
+    with pytest.raises(Conflict):
+        metadata.commit([Delete(get(metadata, tag("v1").key)), Verify(first.key, first.version)])
+    with pytest.raises(Conflict):
+        metadata.commit([Verify(Key(NamespaceRules, "absent"), first.version)])
+    assert get(metadata, tag("v1").key) == tag("v1")
+    assert get(metadata, first.key).serial == 1
+
+
+def test_many_commits_verify_one_version_at_a_time(metadata: MetadataStore) -> None:
+    metadata.commit([Create(RegistryRules(id=REGISTRY_RULES.id, changed=NOW))])
+    rules = get(metadata, REGISTRY_RULES)
+    outcomes: list[bool] = []
+
+    def create(number: int) -> None:
+        metadata.commit([Create(tag(f"v{number}")), Verify(rules.key, rules.version)])
+        outcomes.append(True)
+
+    threads = [threading.Thread(target=create, args=[number]) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert len(outcomes) == len(threads)
+
+
+def test_a_read_tells_absent_records_from_unread_ones(metadata: MetadataStore) -> None:
+    found = metadata.read([REGISTRY_RULES])
+
+    assert found.has_read(REGISTRY_RULES)
+    assert found[REGISTRY_RULES] is None
+    assert not found.has_read(Key(NamespaceRules, "team"))
 
 
 def test_a_commit_is_all_or_nothing(metadata: MetadataStore) -> None:

@@ -10,7 +10,8 @@ from lading.app import App
 from lading.auth.authenticator import OpenAuthenticator
 from lading.registry.content.manifest_format import OCI_INDEX, OCI_MANIFEST
 from lading.registry.registry import Registry
-from lading.registry.tags.immutable import ImmutableTags
+from lading.registry.rules.effective import LocalRules
+from lading.registry.rules.immutable import ImmutableTags
 from lading_storage.digests import digest_of
 from lading_storage.stores import Stores
 from tests.support import images
@@ -74,7 +75,7 @@ ALLOWED: Final[dict[str, Attack]] = {
 @pytest.fixture
 def client(stores: Stores) -> Client:
     """A client that may do everything with a registry that has RULES."""
-    registry = Registry(stores.blobs, stores.metadata, ImmutableTags.parse(RULES))
+    registry = Registry(stores.blobs, stores.metadata, LocalRules(ImmutableTags.parse(RULES)))
     made = Client(App(registry, settings.load_settings({}), OpenAuthenticator()))
     made.push_image("team/app", "v1", LAYER)
     made.push_manifest("team/app", "pinned", IMAGE)

@@ -16,7 +16,8 @@ from lading.registry.change_context import ChangeContext, now
 from lading.registry.content.manifest_format import OCI_ARTIFACT, OCI_MANIFEST
 from lading.registry.content.manifests import Put
 from lading.registry.registry import Registry
-from lading.registry.tags.immutable import ImmutableTags
+from lading.registry.rules.effective import LocalRules
+from lading.registry.rules.immutable import ImmutableTags
 from lading_storage.errors import ObjectNotFound
 from lading_storage.protocols import Create, Delete
 from lading_storage.query import Query
@@ -99,7 +100,9 @@ def test_an_immutable_tag_is_put_back_only_as_what_it_named_last(
         registry.tags.delete("a", tag)
 
     report = restore(
-        tmp_path / "backup", stores, RestoreOptions(ChangeContext("restore", "alice"), ImmutableTags.parse(["a:v*"]))
+        tmp_path / "backup",
+        stores,
+        RestoreOptions(ChangeContext("restore", "alice"), LocalRules(ImmutableTags.parse(["a:v*"]))),
     )
 
     assert (report.immutable_tags_skipped, report.tags) == (1, 1)

@@ -22,7 +22,8 @@ from lading.registry.content.referrer_tags import COSIGN_MEDIA_TYPES, referrer_t
 from lading.registry.errors import BLOB_REFERENCED, BLOB_UNKNOWN, RegistryError
 from lading.registry.pagination import scan_all
 from lading.registry.registry import Registry
-from lading.registry.tags.immutable import ImmutableTags
+from lading.registry.rules.effective import LocalRules
+from lading.registry.rules.immutable import ImmutableTags
 from lading_storage.digests import digest_of
 from lading_storage.records.core import Key, Manifest
 from lading_storage.records.deleted import DeletedManifest, DeletedTag
@@ -46,7 +47,7 @@ class RegistryMachine(RuleBasedStateMachine):
     def begin(self) -> None:
         self.clock = FakeClock()
         self.stores = type(self).fresh()
-        rules = ImmutableTags.parse([f"*:{IMMUTABLE}", f"b/c:{IMMUTABLE}"])
+        rules = LocalRules(ImmutableTags.parse([f"*:{IMMUTABLE}", f"b/c:{IMMUTABLE}"]))
         self.registry = Registry(self.stores.blobs, self.stores.metadata, rules, self.clock)
         self.model = {each: Repository(each, self.clock.time) for each in NAMES}
 

@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 from lading.registry.errors import TAG_IMMUTABLE, RegistryError
 from lading.registry.registry import Registry
-from lading.registry.tags.immutable import ImmutableTags
+from lading.registry.rules.effective import LocalRules
+from lading.registry.rules.immutable import ImmutableTags
 from lading_storage.digests import digest_of
 from lading_storage.records.core import Manifest
 from lading_storage.stores import Stores
@@ -82,7 +83,7 @@ def assert_explained(registry: Registry, acknowledged: list[Moved], seen: list[l
 
 
 def test_of_all_who_create_an_immutable_tag_one_wins(stores: Stores) -> None:
-    registry = Registry(stores.blobs, stores.metadata, ImmutableTags.parse(["*:v*"]))
+    registry = Registry(stores.blobs, stores.metadata, LocalRules(ImmutableTags.parse(["*:v*"])))
     push_blob(registry, "a", images.EMPTY_CONFIG)
     for tag in ("v1", "v2", "v3"):
         manifests = contents(tag, CLIENTS)

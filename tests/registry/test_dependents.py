@@ -8,7 +8,8 @@ import pytest
 from lading.registry.content.referrer_tags import COSIGN_MEDIA_TYPES, referrer_tags_of
 from lading.registry.errors import MANIFEST_BLOB_UNKNOWN, RegistryError
 from lading.registry.registry import Registry
-from lading.registry.tags.immutable import ImmutableTags
+from lading.registry.rules.effective import LocalRules
+from lading.registry.rules.immutable import ImmutableTags
 from lading_storage.protocols import Replace
 from lading_storage.records.core import Manifest
 from lading_storage.stores import Stores
@@ -170,7 +171,7 @@ def test_what_an_earlier_release_wrote_goes_by_its_content_alone(registry: Regis
 
 
 def test_an_immutable_tag_that_takes_nothing_along_keeps_nothing_either(stores: Stores, clock: FakeClock) -> None:
-    registry = Registry(stores.blobs, stores.metadata, ImmutableTags.parse(["a:sha256-*"]), clock)
+    registry = Registry(stores.blobs, stores.metadata, LocalRules(ImmutableTags.parse(["a:sha256-*"])), clock)
     old, deployed = push_image(registry, "a"), push_image(registry, "a")
     push_again(registry, deployed, referrer_tag(old))
 

@@ -9,7 +9,8 @@ from lading.registry.change_context import ChangeContext, MachineClock
 from lading.registry.content.manifests import Put
 from lading.registry.errors import RegistryError
 from lading.registry.registry import Registry
-from lading.registry.tags.immutable import ImmutableTags
+from lading.registry.rules.effective import LocalRules
+from lading.registry.rules.immutable import ImmutableTags
 from lading_storage.digests import digest_of
 from lading_storage.protocols import Create
 from lading_storage.records.core import Key, Link, Manifest, Repository, Tag
@@ -28,7 +29,9 @@ def clock() -> FakeClock:
 
 @pytest.fixture
 def registry(stores: Stores, clock: FakeClock) -> Registry:
-    return Registry(stores.blobs, stores.metadata, ImmutableTags.parse(["prod/*:v*", "!prod/*:v*-rc*"]), clock)
+    return Registry(
+        stores.blobs, stores.metadata, LocalRules(ImmutableTags.parse(["prod/*:v*", "!prod/*:v*-rc*"])), clock
+    )
 
 
 def as_of(tag: str, moment: datetime) -> str:

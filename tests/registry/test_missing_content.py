@@ -13,9 +13,10 @@ from lading.jobs.backup import RestoreOptions, back_up, restore
 from lading.jobs.gc.collect import Collector
 from lading.jobs.gc.sweep import GracePeriods
 from lading.registry.change_context import ChangeContext
-from lading.registry.content.missing_content import MissingContent
 from lading.registry.errors import RegistryError
 from lading.registry.registry import Registry
+from lading.registry.rules.effective import LocalRules
+from lading.registry.rules.missing_content import MissingContent
 from lading.settings import SettingsError
 from lading_storage.digests import digest_of
 from lading_storage.records.core import Manifest
@@ -53,7 +54,7 @@ def clock() -> FakeClock:
 
 @pytest.fixture
 def registry(stores: Stores, clock: FakeClock) -> Registry:
-    return Registry(stores.blobs, stores.metadata, clock=clock, missing=RULES)
+    return Registry(stores.blobs, stores.metadata, clock=clock, local_rules=LocalRules(missing=RULES))
 
 
 def put(registry: Registry, repository: str, content: bytes, *tags: str) -> Manifest:

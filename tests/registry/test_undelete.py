@@ -7,7 +7,8 @@ import pytest
 
 from lading.registry.errors import RegistryError
 from lading.registry.registry import Registry
-from lading.registry.tags.immutable import ImmutableTags
+from lading.registry.rules.effective import LocalRules
+from lading.registry.rules.immutable import ImmutableTags
 from lading_storage.digests import digest_of
 from lading_storage.errors import Unavailable
 from lading_storage.query import Query
@@ -26,7 +27,7 @@ def clock() -> FakeClock:
 
 @pytest.fixture
 def registry(stores: Stores, clock: FakeClock) -> Registry:
-    return Registry(stores.blobs, stores.metadata, ImmutableTags.parse(["*:keep-*"]), clock)
+    return Registry(stores.blobs, stores.metadata, LocalRules(ImmutableTags.parse(["*:keep-*"])), clock)
 
 
 def gone(registry: Registry, repository: str, reference: str) -> bool:

@@ -13,7 +13,8 @@ from lading.registry.preconditions import Precondition
 from lading.registry.pull import PullRequest
 from lading.registry.push import MAX_TAGS, PushRequest
 from lading.registry.registry import Registry
-from lading.registry.tags.immutable import ImmutableTags
+from lading.registry.rules.effective import LocalRules
+from lading.registry.rules.immutable import ImmutableTags
 from lading_storage.digests import digest_of
 from lading_storage.records.core import Key, Manifest
 from lading_storage.records.jobs import LastPull
@@ -149,7 +150,7 @@ def test_a_push_says_whether_the_digest_of_its_content_is_known(
 
 
 def test_immutable_tags_stand_for_a_push_and_for_tagging(stores: Stores) -> None:
-    registry = Registry(stores.blobs, stores.metadata, ImmutableTags.parse(["a:v*"]))
+    registry = Registry(stores.blobs, stores.metadata, LocalRules(ImmutableTags.parse(["a:v*"])))
     first, second = push_image(registry, "a", "v1"), push_image(registry, "a", "latest")
 
     again = PushRequest("v1", read_of(second.content or b""))

@@ -20,6 +20,7 @@ from lading_storage.records.deleted import DeletedLink, DeletedManifest, Deleted
 from lading_storage.records.fields import converted
 from lading_storage.records.jobs import Identity, InUseReport, Job, LastPull
 from lading_storage.records.robots import Robot
+from lading_storage.records.rules import NamespaceRules, RegistryRules
 
 NOW = datetime(2026, 11, 1, 12, 30, 15, 123456, tzinfo=UTC)
 
@@ -63,6 +64,18 @@ EXAMPLES: list[Record] = [
     InUseReport(id="cluster-1", references=("team/app:v1", f"team/app@{DIGEST}"), reported=NOW),
     Identity(id="registry", registry="0" * 32, created=NOW),
     Job(id="collect", holder="x", until=NOW, phase="links", after=DIGEST, within="team/app", created=NOW),
+    RegistryRules(
+        id="registry",
+        given=("immutable", "undelete"),
+        immutable=("*:v*", "!*:v*-rc*"),
+        undelete=86400,
+        former_until=NOW,
+        cleanup='[{"name": "old"}]',
+        serial=3,
+        changed=NOW,
+        by="a@b",
+    ),
+    NamespaceRules(id="team", given=("undelete",), undelete=2**31, number=1, changed=NOW),
 ]
 
 

@@ -86,11 +86,11 @@ def _backup(parsed: argparse.Namespace, settings: Settings) -> None:
 
 
 def _restore(parsed: argparse.Namespace, settings: Settings) -> None:
-    from lading.composition import immutable_tags
+    from lading.composition import local_rules
     from lading.jobs.backup import RestoreOptions, restore
 
     refuse_standby(settings)
-    rules = RestoreOptions(change_context("restore"), immutable_tags(settings))
+    rules = RestoreOptions(change_context("restore"), local_rules(settings))
     with ProgressLine() as line:
         report = restore(Path(parsed.folder), lambda: _stores(settings), rules, lambda report: _show(line, report))
     _print(parsed, report)

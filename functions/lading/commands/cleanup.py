@@ -23,12 +23,12 @@ from lading.commands.options import (
 )
 from lading.commands.output import Column, Printer, add_output_options, counted, format_size
 from lading.commands.progress import CountedLine
+from lading.commands.rule_options import refuse_looser
 from lading.settings import Settings
 
 if TYPE_CHECKING:
     from lading.jobs.cleanup import CleanupContext, Plan
     from lading.jobs.usage import SizeCalculator
-    from lading.registry.cleanup.policies import Policy
     from lading.registry.registry import Registry
     from lading_storage.records.jobs import InUseReport
 
@@ -144,9 +144,10 @@ def _plan_text(plan: "Plan", sizes: "SizeCalculator") -> str:
 def _apply(parsed: argparse.Namespace, settings: Settings) -> None:
     """Apply with the reserved disk space released: a full disk takes no deletion without it."""
     from lading.jobs.gc.reserve import released
+    from lading.policies_setting import open_policies
 
     refuse_standby(settings)
-    policies_of(settings, needed=False)
+    open_policies(settings)
     planned = _read_plan(parsed.plan) if parsed.plan else None
     what = "what the policies delete now" if planned is None else f"what {_describe_plan(planned)}"
     confirm(parsed, f"Delete {what}? It can be restored with `lading undelete`.")
@@ -170,6 +171,7 @@ def _apply_now(
     """Apply the policies, and return a row for each repository in which something was to be done."""
     from lading.jobs import cleanup
 
+    refuse_looser(settings, store)
     context = cleanup_context(settings, store, in_use_file)
     for name in _chosen(store, []) if planned is None else sorted(planned):
         plan = cleanup.plan(store, name, context)
@@ -186,8 +188,8 @@ def cleanup_context(
     """Return policies, in-use reports and time for clean-up.
 
     Args:
-        settings: name the policies.
-        store: has the reports.
+        settings: name the policies, for a registry whose rules have none; those of an option are tried in any case.
+        store: has the reports, and the rules.
         file: digests and references to keep, one a line, beside what was reported.
         needed: whether it is an error where there are no policies.
 
@@ -196,20 +198,14 @@ def cleanup_context(
         SettingsError: the policies are not valid.
     """
     from lading.jobs.cleanup import CleanupContext
-
-    policies = policies_of(settings, needed)
-    in_use = [*store.in_use_reports.all(), *_report_of(file)]
-    return CleanupContext(policies, in_use, datetime.now(UTC))
-
-
-def policies_of(settings: Settings, needed: bool = True) -> "tuple[Policy, ...]":
-    """Return the policies of the settings. Raises CommandError where some are needed, SettingsError."""
-    from lading.composition import open_policies
+    from lading.policies_setting import open_policies
 
     policies = open_policies(settings)
-    if needed and not policies:
+    if needed and not policies and not store.rules.read_all().has_policies:
         raise CommandError("there are no policies; use --cleanup FILE")
-    return policies
+    in_use = [*store.in_use_reports.all(), *_report_of(file)]
+    is_trial = settings.sources["cleanup"].startswith("--")
+    return CleanupContext(policies, in_use, datetime.now(UTC), is_trial)
 
 
 def _report_of(file: str | None) -> "Iterable[InUseReport]":

@@ -40,7 +40,8 @@ def add_to(commands: Commands) -> None:
 
 def _check(parsed: argparse.Namespace, settings: Settings) -> None:
     """Check a file by itself, or the settings of this process, with the rules and policies that they name."""
-    from lading.composition import immutable_tags, missing_content, open_policies
+    from lading.composition import immutable_tags, missing_content
+    from lading.policies_setting import open_policies
 
     if parsed.file:
         try:

@@ -131,8 +131,11 @@ def _purge(store: "Registry", target: Reference) -> None:
 
 
 def _deleted(parsed: argparse.Namespace, settings: Settings) -> None:
+    from lading.registry.change_context import now
+
     target, store = reference(parsed.repository), registry(settings, writes=False)
-    if not Printer.of(parsed).table(COLUMNS, _deleted_rows(store, target.repository, settings.undelete)):
+    window = store.rules.read(target.repository).undelete(now())
+    if not Printer.of(parsed).table(COLUMNS, _deleted_rows(store, target.repository, window)):
         with registry_errors():
             store.tags.require(target.repository, deleted=True)
 

@@ -9,6 +9,7 @@ from lading.commands.job_report import ReportRow, print_report
 from lading.commands.options import REGISTRY, CommandError, Commands, add, refuse_standby, registry
 from lading.commands.output import Printer, add_output_options
 from lading.commands.progress import JobLine
+from lading.commands.rule_options import refuse_looser
 from lading.settings import Settings
 
 if TYPE_CHECKING:
@@ -43,24 +44,25 @@ def add_to(commands: Commands) -> None:
 
 
 def _collect(parsed: argparse.Namespace, settings: Settings) -> None:
-    from lading.composition import open_collector
+    from lading.composition import collector_of
     from lading.jobs.gc.reserve import released
     from lading.jobs.gc.sweep import GracePeriods
+    from lading.registry.change_context import now
     from lading.registry.owner_mark import claim
 
     refuse_standby(settings)
+    opened = registry(settings)
     if parsed.claim:
-        opened = registry(settings)
         claim(opened.objects, opened.metadata)
-        opened.close()
+    refuse_looser(settings, opened)
     none = timedelta(0)
     grace_periods = (
-        GracePeriods(grace=none, undelete=settings.undelete, marked=none, ended_session=none)
+        GracePeriods(grace=none, undelete=opened.rules.read_all().undelete(now()), marked=none, ended_session=none)
         if parsed.quiesced
         else None
     )
     with released(settings.metadata), JobLine() as line:
-        report = _run(open_collector(settings, grace_periods, create=False), parsed, line)
+        report = _run(collector_of(settings, opened, grace_periods), parsed, line)
     print_report(Printer.of(parsed), "garbage collection", report)
     if report.failed:
         raise CommandError(f"{report.failed} records failed: see above; the next collection tries them again")

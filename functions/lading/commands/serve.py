@@ -16,7 +16,7 @@ from lading_storage.local.durable_folders import make_private_if_empty
 
 if TYPE_CHECKING:
     from lading.job_table import JobRow
-    from lading.jobs.background import BackgroundJob
+    from lading.jobs.background import BackgroundJob, SlicedJob
     from lading.registry.registry import Registry
 
 log = logging.getLogger("lading")
@@ -41,7 +41,8 @@ def _serve(parsed: argparse.Namespace, settings: Settings) -> None:
     logs.start(settings.log, settings.project, settings.log_level)
     if settings.reaches_beyond_loopback and settings.access == "everybody":
         raise SettingsError(OPEN_ACCESS_REFUSED.format(address=settings.url or f"{settings.host}:{settings.port}"))
-    from lading.composition import create, open_policies, standby_of
+    from lading.composition import create, standby_of
+    from lading.policies_setting import open_policies
     from lading.server.certificate import Certificate
     from lading.server.listener import listen
     from lading.server.serve import serve
@@ -83,12 +84,21 @@ def _background_jobs(settings: Settings, registry: "Registry") -> "list[Backgrou
         return BackgroundJob(
             row.name,
             interval,
-            lambda: row.open(settings, registry),
+            lambda: _open_job(row, settings, registry),
             lambda: released(settings.metadata),
             lambda report: row.log(report.as_json()),
         )
 
     return [background_job(row, interval) for row in JOBS if (interval := row.interval(settings))]
+
+
+def _open_job(row: "JobRow", settings: Settings, registry: "Registry") -> "SlicedJob":
+    """Open a job; first apply the clean-up policies again, whose file may have changed since the start."""
+    from lading.configured_rules import configure_rules
+
+    if settings.is_given("cleanup"):
+        configure_rules(settings, registry)
+    return row.open(settings, registry)
 
 
 def _warn(settings: Settings) -> None:

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass, field
 from datetime import datetime, timedelta
+from functools import lru_cache
 
 from lading.jobs.gc.reviews import CleanUp, ReviewResult
 from lading.registry.batches import batches
@@ -20,10 +21,13 @@ from lading.registry.cleanup.apply import CleanupTag, CleanupTarget
 from lading.registry.cleanup.evaluate import CleanupDecision, evaluate, next_change
 from lading.registry.cleanup.graph import Graph
 from lading.registry.cleanup.policies import Policy, TagState
+from lading.registry.cleanup.policy_json import PolicyError, parse_policies
 from lading.registry.in_use import in_use_locations
 from lading.registry.lifecycle.delete import TAG_SIZE, fits_in_commit, size_of_manifest
 from lading.registry.registry import Registry
-from lading_storage.errors import TooLarge
+from lading.registry.rules.effective import MAX_PARSED, EffectiveRules
+from lading.registry.rules.rule_types import CLEANUP
+from lading_storage.errors import TooLarge, Unavailable
 from lading_storage.records.jobs import InUseReport
 
 
@@ -32,14 +36,20 @@ class CleanupContext:
     """Input of clean-up beside the repository.
 
     Attributes:
-        policies: the clean-up policies.
+        policies: the clean-up policies, where the registry's rules have none.
         running: the in-use reports.
         now: the time at which the policies are evaluated.
+        trial: whether `policies` are used even where the registry's rules have others.
     """
 
     policies: Sequence[Policy]
     running: Sequence[InUseReport]
     now: datetime
+    trial: bool = False
+
+    def policies_of(self, rules: EffectiveRules) -> Sequence[Policy]:
+        """Return the policies that apply under some rules: the registry's and the namespace's, or `policies`."""
+        return self.policies if self.trial else policies_of(rules, self.policies)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,18 +57,23 @@ class Plan:
     """The decisions about one repository.
 
     Attributes:
-        repository: the name of the repository.
+        rules: the rules of the repository, by which it was made.
         graph: its manifests.
         decisions: one for each manifest.
         policy_by_digest: the name of the policy that deletes a manifest, for each that is to be deleted.
         tag_deletions: the tags to delete while the manifests that they name are kept.
     """
 
-    repository: str
+    rules: EffectiveRules
     graph: Graph
     decisions: Sequence[CleanupDecision]
     policy_by_digest: Mapping[str, str]
     tag_deletions: Sequence[CleanupTag] = ()
+
+    @property
+    def repository(self) -> str:
+        """The name of the repository."""
+        return self.rules.repository
 
 
 @dataclass(slots=True)
@@ -85,14 +100,31 @@ class CleanupReport:
     done: bool = True
 
 
-def plan(registry: Registry, repository: str, context: CleanupContext) -> Plan:
-    """Take the inventory of a repository, and evaluate the policies."""
-    graph = Graph(registry.inventory.nodes(repository))
+def plan(registry: Registry, repository: str, context: CleanupContext, rules: EffectiveRules | None = None) -> Plan:
+    """Take the inventory of a repository, and evaluate the policies. Without `rules`, they are read first."""
+    rules = rules or registry.rules.read(repository)
+    graph = Graph(registry.inventory.nodes(repository, rules))
     in_use = in_use_locations(context.running, repository, graph.nodes.values())
-    decisions = evaluate(repository, graph, context.policies, in_use, context.now)
+    decisions = evaluate(repository, graph, context.policies_of(rules), in_use, context.now)
     policy_by_digest = {each.digest: each.policy for each in decisions if not each.kept}
     tags = [CleanupTag(graph.nodes[each.digest], tag, policy) for each in decisions for tag, policy in each.tags]
-    return Plan(repository, graph, decisions, policy_by_digest, tags)
+    return Plan(rules, graph, decisions, policy_by_digest, tags)
+
+
+def policies_of(rules: EffectiveRules, default: Sequence[Policy]) -> Sequence[Policy]:
+    """Return the clean-up policies of a repository: the registry's, or else `default`, and the namespace's."""
+    own, namespace = CLEANUP.of(rules.registry), CLEANUP.of(rules.namespace)
+    registry = default if own is None else _parsed(str(own))
+    return (*registry, *_parsed(str(namespace or "")))
+
+
+@lru_cache(MAX_PARSED)
+def _parsed(text: str) -> tuple[Policy, ...]:
+    """Parse policies of the registry's rules. Raises Unavailable: nothing is cleaned up while they cannot be read."""
+    try:
+        return parse_policies(text) if text else ()
+    except PolicyError as error:
+        raise Unavailable(f"the registry's clean-up policies cannot be read: {error}") from None
 
 
 def clean_up(
@@ -113,8 +145,8 @@ class PolicyCleanUp:
 
     Attributes:
         registry: the registry.
-        policies: the clean-up policies.
-        applied: whether plans are applied, or only counted.
+        policies: the clean-up policies, where the registry's rules have none.
+        applied: whether plans are applied, or only counted, where the registry's rules do not say.
         clock: returns the current time.
     """
 
@@ -131,17 +163,20 @@ class PolicyCleanUp:
         """
         in_use = [(each.id, each.references) for each in self.registry.in_use_reports.all()]
         policies = [astuple(each) for each in self.policies]
-        rules = (policies, self.applied, astuple(self.registry.tags.immutable), in_use)
+        recorded = self.registry.rules.read_all().values()
+        rules = (policies, self.applied, astuple(self.registry.rules.local.immutable), in_use, *recorded)
         return hashlib.sha256(json.dumps(rules, default=_as_text).encode()).hexdigest()
 
     def run(self, repository: str, stop: Callable[[], bool]) -> ReviewResult:
         """Apply the policies to a repository, or preview them; see CleanUp.run."""
-        if not any(policy.deletes and policy.condition.covers(repository) for policy in self.policies):
+        rules = self.registry.rules.read(repository)
+        policies, applied = policies_of(rules, self.policies), rules.applies_cleanup(self.applied)
+        if not any(policy.deletes and policy.condition.covers(repository) for policy in policies):
             return ReviewResult({})
         context = CleanupContext(self.policies, self.registry.in_use_reports.all(), self.clock())
-        planned = plan(self.registry, repository, context)
-        report = apply(self.registry, planned, stop=stop) if self.applied else preview(planned)
-        verb = "deleted" if self.applied else "would be deleted"
+        planned = plan(self.registry, repository, context, rules)
+        report = apply(self.registry, planned, stop=stop) if applied else preview(planned)
+        verb = "deleted" if applied else "would be deleted"
         counts = Counter(
             {f"manifests {verb} by policy {name}": count for name, count in report.manifests_by_policy.items()}
         )
@@ -149,8 +184,8 @@ class PolicyCleanUp:
         if report.done:
             counts["manifests kept by policies"] = report.kept
             counts["manifests changed meanwhile"] = report.changed
-        changed = self.applied and bool(report.deleted or report.changed or report.tags_by_policy)
-        next_review = next_change(repository, planned.graph, self.policies, context.now)
+        changed = applied and bool(report.deleted or report.changed or report.tags_by_policy)
+        next_review = next_change(repository, planned.graph, policies, context.now)
         return ReviewResult(+counts, report.done, changed, next_review)
 
 
@@ -194,7 +229,7 @@ def apply(
         if report.tags_by_policy and stop():
             report.done = False
             return report
-        deleted_tags = registry.cleanup_deletion.delete_tags(planned.repository, batch)
+        deleted_tags = registry.cleanup_deletion.delete_tags(batch, planned.rules)
         report.tags_by_policy.update(each.policy for each in deleted_tags)
         report.changed += len(batch) - len(deleted_tags)
     for targets in _commit_batches(_groups(planned)):
@@ -267,7 +302,7 @@ def _delete_in_one_commit(
     registry: Registry, planned: Plan, targets: list[CleanupTarget], kept: set[str]
 ) -> list[CleanupTarget]:
     while targets:
-        changed = registry.cleanup_deletion.delete(planned.repository, targets)
+        changed = registry.cleanup_deletion.delete(targets, planned.rules)
         if not changed:
             break
         kept.update(planned.graph.reachable(changed))

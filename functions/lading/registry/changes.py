@@ -13,6 +13,7 @@ Kind = Literal[
     "upload-started",
     "upload-appended",
     "upload-cancelled",
+    "rules-changed",
 ]
 
 

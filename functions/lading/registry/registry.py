@@ -9,7 +9,6 @@ from lading.registry.cleanup.inventory import Inventory
 from lading.registry.cleanup.last_pulled import LastPulls
 from lading.registry.content.blobs import Blobs
 from lading.registry.content.manifests import Manifests
-from lading.registry.content.missing_content import MissingContent
 from lading.registry.content.uploads import Uploads
 from lading.registry.in_use import InUseReports
 from lading.registry.lifecycle.delete import Deletion
@@ -19,7 +18,8 @@ from lading.registry.pagination import Page
 from lading.registry.pull import Pull
 from lading.registry.push import Push
 from lading.registry.readiness import Readiness
-from lading.registry.tags.immutable import ImmutableTags
+from lading.registry.rules.effective import NO_LOCAL_RULES, LocalRules
+from lading.registry.rules.stored_rules import StoredRules
 from lading.registry.tags.tagging import Tagging
 from lading.registry.tags.tags import Tags
 from lading_storage.protocols import BlobStore, MetadataStore
@@ -43,22 +43,22 @@ class Registry:
         self,
         blobs: BlobStore,
         metadata: MetadataStore,
-        immutable: ImmutableTags = ImmutableTags(),  # noqa: B008  # it is frozen
+        local_rules: LocalRules = NO_LOCAL_RULES,
         clock: Clock = now,
-        missing: MissingContent = MissingContent(),  # noqa: B008  # it is frozen
     ) -> None:
-        """Use these two stores, which `close` closes; jobs use them as well."""
+        """Use these two stores, which `close` closes; jobs use them as well. `local_rules` are of this process."""
         self.objects = blobs
         self.metadata = metadata
         self.blobs = Blobs(blobs, metadata, clock)
         self.uploads = Uploads(blobs, metadata, clock)
-        self.tags = Tags(metadata, immutable, clock)
-        self.manifests = Manifests(blobs, metadata, self.uploads, self.tags, missing)
+        self.rules = StoredRules(metadata, local_rules)
+        self.tags = Tags(metadata, self.rules, clock)
+        self.manifests = Manifests(blobs, metadata, self.uploads, self.tags)
         self.deletion = Deletion(metadata, self.tags, clock)
         self.undelete = Undelete(metadata, self.tags, clock)
         self.rollback = Rollback(metadata, self.tags, clock)
-        self.inventory = Inventory(metadata, immutable)
-        self.cleanup_deletion = CleanupDeletion(metadata, self.deletion)
+        self.inventory = Inventory(metadata, self.rules)
+        self.cleanup_deletion = CleanupDeletion(metadata, self.deletion, self.rules)
         self.in_use_reports = InUseReports(metadata, clock)
         self.last_pulls = LastPulls(metadata, clock)
         self.readiness = Readiness(blobs, metadata)

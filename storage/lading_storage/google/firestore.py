@@ -41,7 +41,18 @@ from lading_storage.google.firestore_retry import (
 )
 from lading_storage.google.firestore_schema import SCHEMA_VERSION, FirestoreSchema
 from lading_storage.google.google_imports import import_firestore
-from lading_storage.protocols import Create, Delete, Found, QueueCursor, Queued, Replace, Touch, Write, key_of
+from lading_storage.protocols import (
+    Create,
+    Delete,
+    Found,
+    QueueCursor,
+    Queued,
+    Replace,
+    Touch,
+    Verify,
+    Write,
+    key_of,
+)
 from lading_storage.query import Query
 from lading_storage.records.core import Key, R, Record, due_entry
 from lading_storage.records.fields import layout_of
@@ -84,9 +95,9 @@ class FirestoreMetadata:
         kinds = {key.kind for key in keys}
         fields = () if content else sorted({field for kind in kinds for field in layout_of(kind).listed})
         found, read_at = self._reads.get(list(paths), fields)
-        return Found(
-            {paths[path]: record_in(paths[path], each.fields, each.version) for path, each in found.items()}, read_at
-        )
+        records: dict[Key[Any], Record | None] = dict.fromkeys(keys)
+        records |= {paths[path]: record_in(paths[path], each.fields, each.version) for path, each in found.items()}
+        return Found(records, read_at)
 
     def find(self, query: Query[R]) -> list[R]:
         """See MetadataStore.find. With fields, sorted by document name: by repository, then id."""
@@ -133,7 +144,7 @@ class FirestoreMetadata:
             batch, nonce = self._client.batch(), new_nonce()
             for write in writes:
                 self._add(batch, write, nonce)
-            written = [path_of(key_of(write)) for write in writes if not isinstance(write, Delete)]
+            written = [path_of(key_of(write)) for write in writes if not isinstance(write, Delete | Verify)]
             attempts = itertools.count()
             retry_transient(lambda: self._commit(batch, written if next(attempts) else None, nonce))
 
@@ -196,6 +207,10 @@ class FirestoreMetadata:
             case Touch(key, version):
                 option = self._at_version(version) if version else None
                 batch.update(self._document(key), {"nonce": nonce}, option=option)
+            case Verify(key, version):
+                # A write that changes nothing keeps update_time, so that concurrent commits do not conflict by it
+                # (https://cloud.google.com/firestore/docs/reference/rest/v1/WriteResult).
+                batch.update(self._document(key), {"id": key.id}, option=self._at_version(version))
 
     def _at_version(self, version: str) -> "firestore.WriteOption":
         """Return the precondition that a document has a version."""

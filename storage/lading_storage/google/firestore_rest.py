@@ -15,7 +15,7 @@ from typing import Any, Final
 from lading_storage.errors import Conflict, Unavailable
 from lading_storage.firestore_documents import fields_of, new_nonce, path_of
 from lading_storage.google.firestore_reads import FirestoreReads
-from lading_storage.protocols import Create, Delete, Replace, Touch, Write, key_of
+from lading_storage.protocols import Create, Delete, Replace, Touch, Verify, Write, key_of
 from lading_storage.records.core import Manifest
 from lading_storage.records.jobs import LastPull
 
@@ -31,7 +31,7 @@ def is_rest_commit(writes: Sequence[Write]) -> bool:
     )
 
 
-def _touches_manifest(write: Touch | Delete) -> bool:
+def _touches_manifest(write: Touch | Delete | Verify) -> bool:
     return isinstance(write, Touch) and write.key.kind is Manifest
 
 

@@ -17,7 +17,7 @@ from lading_storage.local.sqlite_schema import (
     packed,
     position_of,
 )
-from lading_storage.protocols import Create, Delete, Replace, Touch, Write
+from lading_storage.protocols import Create, Delete, Replace, Touch, Verify, Write
 from lading_storage.records.core import Record
 from lading_storage.records.fields import values_of
 
@@ -25,6 +25,7 @@ RECORD_KEY: Final = f"kind = ? AND repository = {REPOSITORY_NUMBER} AND position
 
 TOUCH: Final = f"UPDATE entries SET version = ? WHERE {RECORD_KEY}"
 TOUCH_AT: Final = f"{TOUCH} AND version = ?"
+VERIFY: Final = f"SELECT 1 FROM entries WHERE {RECORD_KEY} AND version = ?"
 FIND_STORED: Final = f"SELECT number, repository, fields FROM entries WHERE {RECORD_KEY} AND version = ?"
 INSERT: Final = (
     "INSERT INTO entries (kind, repository, position, id, version, due, fields, content)"
@@ -61,6 +62,10 @@ def write_one(connection: sqlite3.Connection, write: Write) -> None:
             place = (key.kind.NUMBER, key.repository, position_of(key.kind, key.id))
             statement, at = (TOUCH_AT, (version,)) if version else (TOUCH, ())
             if not connection.execute(statement, (_new_version(), *place, *at)).rowcount:
+                raise Conflict(f"{key} does not exist or has changed")
+        case Verify(key, version):
+            place = (key.kind.NUMBER, key.repository, position_of(key.kind, key.id))
+            if connection.execute(VERIFY, (*place, version)).fetchone() is None:
                 raise Conflict(f"{key} does not exist or has changed")
 
 

@@ -13,6 +13,7 @@
     robots/{name}                   a robot account of the registry              (lading_storage.records.robots)
     running/{name}, jobs/{name}     in-use reports; jobs and their leases        (lading_storage.records.jobs)
     identities/registry             the identity of this registry                (lading_storage.records.jobs)
+    rules/registry, namespaces/{…}  rules of the registry and of namespaces      (lading_storage.records.rules)
 
 A record is immutable: a changed copy (`dataclasses.replace`) overwrites it. Only the store sets `version`, which
 identifies the state of the record that the copy was made from.

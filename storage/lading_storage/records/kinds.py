@@ -4,17 +4,17 @@ from collections.abc import Iterator
 from types import ModuleType
 from typing import Final
 
-from lading_storage.records import core, deleted, jobs, robots
+from lading_storage.records import core, deleted, jobs, robots, rules
 from lading_storage.records.core import Record
 
 
 def _kinds_of(module: ModuleType) -> Iterator[type[Record]]:
     """Yield the kinds that a module defines, in their order."""
     own = (each for each in vars(module).values() if getattr(each, "__module__", "") == module.__name__)
-    yield from (each for each in own if isinstance(each, type) and issubclass(each, Record) and each is not Record)
+    yield from (each for each in own if isinstance(each, type) and issubclass(each, Record) and hasattr(each, "KIND"))
 
 
-KINDS: Final = tuple(kind for module in (core, robots, deleted, jobs) for kind in _kinds_of(module))
+KINDS: Final = tuple(kind for module in (core, robots, deleted, jobs, rules) for kind in _kinds_of(module))
 
 CROSS_REPOSITORY_FIELDS: Final = tuple((kind, field) for kind in KINDS for field in kind.CROSS_REPOSITORY_FIELDS)
 """Fields that can be searched across all repositories. In Firestore, each needs a collection-group index."""

@@ -1,6 +1,6 @@
 """Restore: copy what a backup has and a registry lacks, while the registry serves requests.
 
-    protection       robots, and every other kind that is not in a repository: before the first tag
+    protection       rules, robots, and every other kind that is not in a repository: before the first tag
     each repository  blobs ─▶ manifests ─▶ repository ─▶ history ─▶ tags: all that is visible is complete
 
 A restore never changes existing records. The restore of a tag is an event in its history like any other change, if the
@@ -32,7 +32,8 @@ from lading.registry.content.large_manifests import drop_tombstone_writes
 from lading.registry.pagination import scan_all
 from lading.registry.repositories import review_writes, revive_writes
 from lading.registry.retry import retry_on_conflict
-from lading.registry.tags.immutable import ImmutableTags
+from lading.registry.rules.effective import NO_LOCAL_RULES, LocalRules
+from lading.registry.rules.stored_rules import StoredRules
 from lading.registry.tags.tags import Tags
 from lading_storage.errors import Corrupt, ObjectNotFound
 from lading_storage.protocols import Create, Delete, MetadataStore, Replace, Touch, object_exists
@@ -41,13 +42,11 @@ from lading_storage.records.core import UNVERIFIED, Blob, Key, Link, Manifest, R
 from lading_storage.records.deleted import DeletedManifest, DeletedTag, TagEvent, TagHistory
 from lading_storage.records.jobs import Identity
 from lading_storage.records.robots import Robot
+from lading_storage.records.rules import REGISTRY_RULES, RegistryRules
 from lading_storage.stores import Stores
 
-SPECIAL_KINDS: Final = (Repository, Blob, Identity, Robot, Link, Manifest, Tag, TagHistory, TagEvent)
+SPECIAL_KINDS: Final = (RegistryRules, Repository, Blob, Identity, Robot, Link, Manifest, Tag, TagHistory, TagEvent)
 """Kinds that are restored in a special way. Of any other kind, records are created that do not exist."""
-
-
-NO_IMMUTABLE_TAGS: Final = ImmutableTags()
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +55,11 @@ class RestoreOptions:
 
     Attributes:
         change_context: the action and the actor for the history.
-        immutable_tags: which tags must not move.
+        local_rules: rules of this process, beside those of the registry.
     """
 
     change_context: ChangeContext = RESTORE
-    immutable_tags: ImmutableTags = NO_IMMUTABLE_TAGS
+    local_rules: LocalRules = NO_LOCAL_RULES
 
 
 def restore(
@@ -111,7 +110,8 @@ class Restore:
         self._target = target
         self._metadata: MetadataStore = target.metadata
         self._options = options
-        self._tags = Tags(target.metadata, options.immutable_tags, now)
+        self._rules = StoredRules(target.metadata, options.local_rules)
+        self._tags = Tags(target.metadata, self._rules, now)
         self._sessions = ObjectSessions(target.metadata, now)
         self._progress = progress
         self._report = BackupReport()
@@ -119,6 +119,7 @@ class Restore:
 
     def run(self) -> BackupReport:
         """Restore everything; return what was done."""
+        self._registry_rules()
         self._robots()
         for kind in BACKED_UP_KINDS:
             if not kind.IN_REPOSITORY and kind not in SPECIAL_KINDS:
@@ -130,6 +131,22 @@ class Restore:
             self._progress(self._report)
         self._sessions.close()
         return self._report
+
+    def _registry_rules(self) -> None:
+        """Restore the registry's rules, unless the registry has some: a server creates the record with its first start.
+
+        Rules of namespaces are restored like any other record.
+        """
+        backed_up = get(self._source.metadata, REGISTRY_RULES)
+
+        def attempt() -> None:
+            current = get(self._metadata, REGISTRY_RULES)
+            if backed_up is not None and current is None:
+                self._metadata.commit([Create(backed_up)])
+            elif backed_up is not None and current is not None and not current.given and not current.edited:
+                self._metadata.commit([Replace(replace(backed_up, version=current.version))])
+
+        retry_on_conflict(attempt)
 
     def _robots(self) -> None:
         """Restore robots into an empty registry; in a registry in use, they may have been revoked since the backup."""
@@ -258,7 +275,7 @@ class Restore:
 
     def _tag(self, tag: Tag) -> None:
         """Restore a tag that does not exist, if its manifest exists."""
-        keys = self._tags.keys(tag.repository, tag.id)
+        keys = [*self._rules.keys(tag.repository), *self._tags.keys(tag.repository, tag.id)]
         manifest_key = Key(Manifest, tag.digest, tag.repository)
         found = self._metadata.read([*dict.fromkeys([*keys, manifest_key, Key(Repository, tag.repository)])])
         live, manifest = found[tag.key], found[manifest_key]
@@ -271,7 +288,8 @@ class Restore:
         )
         last = self._metadata.find(Query(TagEvent, {"tag": tag.id}, repository=tag.repository, limit=1))
         last_digest = (last[0].digest or last[0].before) if last else ""
-        if last_digest not in ("", tag.digest) and self._options.immutable_tags.rule(tag.repository, tag.id):
+        rules = self._rules.of(found, tag.repository)
+        if last_digest not in ("", tag.digest) and rules.immutable_rule(tag.id):
             self._report.immutable_tags_skipped += 1
             return
         writes: list[Any] = [Touch(manifest_key), *([Delete(tombstone)] if tombstone else [])]

@@ -49,6 +49,7 @@ class GracePeriods:
         marked: between the mark and the sweep of a link.
         ended_session: before the objects of an ended session are removed; a request in progress may still add some.
         undelete_of: returns the undelete window of a repository: `undelete` or longer. None if all have `undelete`.
+        guard: the writes that verify the rules that these periods come from.
     """
 
     grace: timedelta = timedelta(days=1)
@@ -56,6 +57,7 @@ class GracePeriods:
     marked: timedelta = HOUR
     ended_session: timedelta = HOUR
     undelete_of: Callable[[str], timedelta] | None = None
+    guard: Sequence[Write] = ()
 
     def extra_undelete(self, repository: str) -> timedelta:
         """Return by how much the undelete window of a repository is longer than `undelete`."""
@@ -108,7 +110,7 @@ class Sweeper:
         if (dependent := self._find_dependent(tombstone)) is not None:
             return self._postpone(tombstone, (dependent.kept or dependent.deleted) + MIN_TIME_STEP)
         try:
-            self._registry.undelete.purge(tombstone)
+            self._registry.undelete.purge(tombstone, self._grace_periods.guard)
         except Conflict:
             return RACE_LOST
         return "deleted things forgotten"

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
@@ -10,7 +11,8 @@ from lading.registry.cleanup.graph import Node, belongs_to_build, is_late_tag
 from lading.registry.content.referrer_tags import attaches, is_referrer_tag, referrer_tags_of
 from lading.registry.lifecycle.dependents import with_attachments
 from lading.registry.pagination import scan_all
-from lading.registry.tags.immutable import ImmutableTags
+from lading.registry.rules.effective import EffectiveRules
+from lading.registry.rules.stored_rules import StoredRules
 from lading_storage.protocols import MetadataStore
 from lading_storage.query import Query
 from lading_storage.records.core import Link, Manifest, Tag
@@ -24,16 +26,18 @@ MAX_CONCURRENCY: Final = 16
 class Inventory:
     """Inventory of single repositories. It takes about 1 KiB of memory per manifest."""
 
-    def __init__(self, metadata: MetadataStore, immutable: ImmutableTags) -> None:
-        """Read `metadata`; `immutable` has the rules for immutable tags."""
+    def __init__(self, metadata: MetadataStore, rules: StoredRules) -> None:
+        """Read `metadata`; `rules` say which tags are immutable."""
         self._metadata = metadata
-        self._immutable = immutable
+        self._rules = rules
 
-    def nodes(self, repository: str) -> list[Node]:
+    def nodes(self, repository: str, rules: EffectiveRules | None = None) -> list[Node]:
         """Return all manifests of a repository, with their tags and their last pulls.
 
+        Without `rules` of the repository, they are read first.
         Manifests are read first: a later reference gives one a new version, and later manifests are not included.
         """
+        rules = rules or self._rules.read(repository)
         manifests = list(scan_all(self._metadata, Manifest, repository))
         tags = defaultdict[str, list[Tag]](list)
         for tag in scan_all(self._metadata, Tag, repository):
@@ -41,7 +45,8 @@ class Inventory:
         manifests = self._with_attachments(manifests, tags)
         deleted = self._deleted_parents(repository, manifests)
         pulls = {pull.id: pull.pulled for pull in scan_all(self._metadata, LastPull, repository)}
-        return [self._node(each, tags[each.digest], pulls.get(each.digest), deleted) for each in manifests]
+        nodes = (self._node(each, tags[each.digest], pulls.get(each.digest), deleted) for each in manifests)
+        return [_with_immutable_tags(node, rules) for node in nodes]
 
     def _node(
         self, manifest: Manifest, tags: Sequence[Tag], pulled: datetime | None, deleted: "_DeletedParents"
@@ -52,7 +57,6 @@ class Inventory:
             size=manifest.size,
             created=manifest.created,
             tags=names,
-            immutable_tags=tuple(tag for tag in names if self._immutable.rule(manifest.repository, tag)),
             late_tags=tuple(
                 tag.id for tag in tags if is_late_tag(tag.id, tag.moved, manifest.attachment, manifest.created)
             ),
@@ -95,6 +99,11 @@ class Inventory:
 
     def _is_shared(self, blob: str) -> bool:
         return len(self._metadata.find(Query(Link, {"id": blob}, repository=None, limit=2))) > 1
+
+
+def _with_immutable_tags(node: Node, rules: EffectiveRules) -> Node:
+    immutable = tuple(tag for tag in node.tags if rules.immutable_rule(tag))
+    return replace(node, immutable_tags=immutable) if immutable else node
 
 
 class _DeletedParents:

@@ -21,8 +21,7 @@ from lading.registry.content.large_manifests import (
     unverify_links_for_purge,
     without_blobs_of,
 )
-from lading.registry.content.manifest_format import normalize_media_type, parse_manifest
-from lading.registry.content.missing_content import MissingContent
+from lading.registry.content.manifest_format import ParsedManifest, normalize_media_type, parse_manifest
 from lading.registry.content.referrer_tags import attachment_after, attachment_of
 from lading.registry.content.referrers import Referrer, Referrers
 from lading.registry.content.uploads import Body, Uploads
@@ -32,6 +31,7 @@ from lading.registry.pagination import Page
 from lading.registry.preconditions import UNCONDITIONAL, Precondition
 from lading.registry.repositories import revive_writes
 from lading.registry.retry import retry_on_conflict
+from lading.registry.rules.effective import guarded_once
 from lading.registry.tags.tags import Tags
 from lading_storage.digests import algorithm_of, digest_of
 from lading_storage.errors import TooLarge
@@ -69,6 +69,15 @@ class Put:
     condition: Precondition = UNCONDITIONAL
 
 
+@dataclass(frozen=True, slots=True)
+class _Push:
+    """A put whose content was parsed."""
+
+    request: Put
+    document: ParsedManifest
+    context: ChangeContext
+
+
 class Manifests:
     """Manifests of all repositories."""
 
@@ -78,18 +87,16 @@ class Manifests:
         metadata: MetadataStore,
         uploads: Uploads,
         tags: Tags,
-        missing: MissingContent,
     ) -> None:
         """Store manifests in `metadata`, and those too large for it in `blobs`, by way of `uploads`.
 
-        The clock is that of `tags`. `missing` has the rules for content that manifests may lack.
+        The clock and the rules are those of `tags`.
         """
         self._blobs = blobs
         self._metadata = metadata
         self._uploads = uploads
         self._tags = tags
         self._clock = tags.clock
-        self._missing = missing
         self._referrers = Referrers(blobs, metadata)
 
     def find(
@@ -163,11 +170,9 @@ class Manifests:
             attachment=attachment_of(document.cosign_suffix, put.tags),
             blobs=document.blobs,
             children=document.children,
-            may_lack=self._missing.may_lack(repository, document),
             created=self._clock(),
         )
-        with self._missing.name_missing_rule(repository, document):
-            return self._put(manifest, put, context)
+        return self._put(manifest, _Push(put, document, context))
 
     def referrers(self, repository: str, subject: str, artifact_type: str, after: str) -> Page[Referrer]:
         """Return a page of the manifests that refer to `subject` (end-12). See Referrers.list_page."""
@@ -196,30 +201,31 @@ class Manifests:
             raise RegistryError(MANIFEST_UNKNOWN, {"digest": found.digest, "reason": reason})
         return found
 
-    def _put(self, manifest: Manifest, put: Put, context: ChangeContext) -> Manifest:
+    def _put(self, manifest: Manifest, push: _Push) -> Manifest:
         if manifest.size > MAX_CONTENT_SIZE:
-            manifest = self._store_as_blob(manifest, put, context)
+            manifest = self._store_as_blob(manifest, push)
         try:
-            return retry_on_conflict(lambda: self._try_to_put(manifest, put, context))
+            return retry_on_conflict(lambda: self._try_to_put(manifest, push))
         except TooLarge:
-            return self._put_large(manifest, put, context)
+            return self._put_large(manifest, push)
 
-    def _store_as_blob(self, manifest: Manifest, put: Put, context: ChangeContext) -> Manifest:
+    def _store_as_blob(self, manifest: Manifest, push: _Push) -> Manifest:
         """Store the bytes as a blob of the repository, which the manifest references like any other that it needs.
 
         Raises as `put`, before anything is stored.
         """
-        self._decide(manifest, put, context)
+        self._decide(manifest, push)
+        context = push.context
         upload = self._uploads.start(manifest.repository, context.actor, algorithm_of(manifest.digest))
         body = Body([manifest.content or b""], manifest.size)
         link = self._uploads.finish(manifest.repository, upload.id, manifest.digest, body, context.actor)
         return replace(manifest, content=None, object=link.object, blobs=(*manifest.blobs, manifest.digest))
 
-    def _put_large(self, manifest: Manifest, put: Put, context: ChangeContext) -> Manifest:
+    def _put_large(self, manifest: Manifest, push: _Push) -> Manifest:
         """Put a manifest whose references do not fit into one commit. Raises as `put`."""
         unhide_links(self._metadata, manifest, self._clock, HIDDEN_BLOB_TTL)
         try:
-            stored = retry_on_conflict(lambda: self._try_to_put(manifest, put, context, touched=True))
+            stored = retry_on_conflict(lambda: self._try_to_put(manifest, push, touched=True))
             retry_on_conflict(lambda: self._drop_tombstone(manifest))
             return stored
         except TooLarge as error:
@@ -235,19 +241,17 @@ class Manifests:
             writes = drop_tombstone_writes(self._metadata, tombstone, manifest, self._clock, rewrite=False)
             self._metadata.commit([Touch(manifest.key), *writes])
 
-    def _try_to_put(self, manifest: Manifest, put: Put, context: ChangeContext, *, touched: bool = False) -> Manifest:
-        manifest, writes = self._decide(manifest, put, context, touched)
+    def _try_to_put(self, manifest: Manifest, push: _Push, *, touched: bool = False) -> Manifest:
+        manifest, writes = self._decide(manifest, push, touched)
         self._metadata.commit(writes)
         return manifest
 
-    def _decide(
-        self, manifest: Manifest, put: Put, context: ChangeContext, touched: bool = False
-    ) -> tuple[Manifest, list[Write]]:
+    def _decide(self, manifest: Manifest, push: _Push, touched: bool = False) -> tuple[Manifest, list[Write]]:
         """Return the manifest as it is stored, and the writes of a put, given the current records.
 
         With `touched`, unverified links are only touched (large_manifests). Raises as `put`.
         """
-        repository = manifest.repository
+        repository, put = manifest.repository, push.request
         tags = list(dict.fromkeys(put.tags))
         found = self._read_dependencies(manifest, [key for tag in tags for key in self._tags.keys(repository, tag)])
         current = found[manifest.key if put.digest or not tags else Key(Tag, tags[0], repository)]
@@ -255,8 +259,12 @@ class Manifests:
         tombstone = found[Key(DeletedManifest, manifest.digest, repository)]
         _refuse_another_type(manifest, found[manifest.key], tombstone)
         time, damaged = self._clock(found.read_at), self._damaged(found, manifest)
-        manifest = replace(manifest, object=object_of(found, manifest), created=min(manifest.created, time))
-        references = reference_writes(found, manifest, time, HIDDEN_BLOB_TTL, damaged)
+        missing = self._tags.rules.of(found, repository).missing
+        may_lack = missing.may_lack(repository, push.document)
+        created = min(manifest.created, time)
+        manifest = replace(manifest, object=object_of(found, manifest), created=created, may_lack=may_lack)
+        with missing.name_missing_rule(repository, push.document):
+            references = reference_writes(found, manifest, time, HIDDEN_BLOB_TTL, damaged)
         writes = touch_unverified(found, references) if touched else references
         writes += revive_writes(found, repository, time)
         writes.append(_write_of(manifest, found[manifest.key], time))
@@ -264,8 +272,8 @@ class Manifests:
             writes += drop_tombstone_writes(self._metadata, tombstone, manifest, self._clock)
         tagged = replace(manifest, content=put.content)
         for tag in tags:
-            writes += self._tags.move(found, tag, tagged, context)
-        return manifest, writes
+            writes += self._tags.move(found, tag, tagged, push.context)
+        return manifest, guarded_once(writes)
 
     def _damaged(self, found: Found, manifest: Manifest) -> Set[str]:
         return damaged_among(self._metadata, found, dependencies_of(manifest))
@@ -274,7 +282,8 @@ class Manifests:
         """Read all records that decide a put of a manifest, with a second read if some may be hidden."""
         tombstone = Key(DeletedManifest, manifest.digest, manifest.repository)
         needed = dependencies_of(manifest)
-        keys = [Key(Repository, manifest.repository), manifest.key, tombstone, *needed, *others]
+        rules = self._tags.rules.keys(manifest.repository)
+        keys = [Key(Repository, manifest.repository), *rules, manifest.key, tombstone, *needed, *others]
         found = self._metadata.read(keys, content=False)
         if found[tombstone] is None and all(found[key] is not None for key in needed):
             return found

@@ -23,6 +23,7 @@ from lading.registry.pagination import check_advance, scan_all
 from lading.registry.preconditions import UNCONDITIONAL, Precondition
 from lading.registry.repositories import review_writes, revive_writes
 from lading.registry.retry import retry_on_conflict
+from lading.registry.rules.effective import EffectiveRules
 from lading.registry.tags.tags import Tags
 from lading_storage.commit_size import BATCH_SIZE, size_of
 from lading_storage.errors import Conflict, TooLarge
@@ -103,29 +104,35 @@ class Deletion:
         Raises:
             RegistryError: NAME_UNKNOWN; TAG_IMMUTABLE, before anything is deleted.
         """
-        tags = 0
-        for tag in scan_all(self._metadata, Tag, repository):
-            self._tags.immutable.check(repository, tag.id)
-            tags += 1
-        retry_on_conflict(lambda: self._mark_deleted(repository))
-        self._delete_tags(repository, context, lambda done: progress("tags", done, tags))
+        tags = [tag.id for tag in scan_all(self._metadata, Tag, repository)]
+        retry_on_conflict(lambda: self._mark_deleted(repository, tags))
+        self._delete_tags(repository, context, lambda done: progress("tags", done, len(tags)))
         deleted = 0
         while count := self._delete_unreferenced_manifests(repository, context):
             deleted += count
             progress("manifests", deleted, 0)
         retry_on_conflict(lambda: self._mark_deleted_if_empty(repository))
 
-    def delete_atomically(self, repository: str, items: Sequence[DeletionItem], context: ChangeContext) -> None:
+    def delete_atomically(self, items: Sequence[DeletionItem], context: ChangeContext, rules: EffectiveRules) -> None:
         """Delete records in one commit, each at its version, regardless of references; they need no `content`.
 
-        Raises Conflict, and TooLarge if they do not fit into one commit.
+        Args:
+            items: the records, all in one repository.
+            context: of the change.
+            rules: the rules by which the deletion was decided, in the repository of the records.
+
+        Raises:
+            Conflict: a record or a rule has changed.
+            TooLarge: the records do not fit into one commit.
         """
+        repository = rules.repository
         tags = [(cause, record) for cause, record in items if isinstance(record, Tag)]
         manifests = self._with_content([(cause, record) for cause, record in items if isinstance(record, Manifest)])
         keys = [key for _, tag in tags for key in self._tags.keys(repository, tag.id)]
         tombstones = (tombstone_key(manifest) for _, manifest in manifests)
         found = self._metadata.read([Key(Repository, repository), *keys, *tombstones], content=False)
-        writes = [write for cause, tag in tags for write in self._tags.drop(found, tag, cause, context)]
+        writes = [*rules.guard]
+        writes += [write for cause, tag in tags for write in self._tags.drop(found, tag, cause, context)]
         for cause, manifest in manifests:
             writes += self._tombstone_writes(found, manifest, cause, context)
         now = self._clock(found.read_at)
@@ -149,7 +156,9 @@ class Deletion:
     def _try_to_delete(
         self, repository: str, digest: str, context: ChangeContext, on_deleted: OnDeleted, condition: Precondition
     ) -> None:
-        root = self._read_manifest(repository, digest)
+        key = Key(Manifest, digest, repository)
+        found = self._metadata.read([key, *self._tags.rules.keys(repository)], content=False)
+        rules, root = self._tags.rules.of(found, repository), found[key]
         if root is None:
             raise RegistryError(MANIFEST_UNKNOWN, {"reference": digest})
         condition.check(digest)
@@ -157,40 +166,41 @@ class Deletion:
         if blocking:
             raise RegistryError(MANIFEST_REFERENCED, {"digest": digest, "indexes": blocking})
         deletion = self._dependents.of(root, superseded)
-        dangling = [tag for tag in deletion.dangling if not self._tags.immutable.rule(repository, tag.id)]
+        dangling = [tag for tag in deletion.dangling if not rules.immutable_rule(tag.id)]
         # If they need several commits, the manifest itself is deleted by the last one, so that a retry continues.
         records: list[Tag | Manifest] = [*deletion.tags, *dangling, *reversed(deletion.manifests)]
-        self._delete_all(repository, records, deletion_causes.of_manifest(digest), context, on_deleted)
+        self._delete_all(records, deletion_causes.of_manifest(digest), context, rules, on_deleted)
 
     def _delete_all(
         self,
-        repository: str,
         records: list[Tag | Manifest],
         cause: str,
         context: ChangeContext,
+        rules: EffectiveRules,
         on_deleted: OnDeleted = lambda record: None,
     ) -> None:
         """Delete records in order, in as few commits as possible. Raises TAG_IMMUTABLE before it deletes any."""
         for record in records:
             if isinstance(record, Tag):
-                self._tags.immutable.check(repository, record.id)
+                rules.check_mutable(record.id)
 
         def delete(batch: Sequence[Tag | Manifest]) -> None:
-            self.delete_or_split(repository, [(cause, record) for record in batch], context)
+            self.delete_or_split([(cause, record) for record in batch], context, rules)
             for record in batch:
                 on_deleted(record)
 
         in_batches(records, delete, size=_size, max_items=MAX_BATCH_ITEMS)
 
-    def delete_or_split(self, repository: str, items: Sequence[DeletionItem], context: ChangeContext) -> None:
+    def delete_or_split(self, items: Sequence[DeletionItem], context: ChangeContext, rules: EffectiveRules) -> None:
         """Delete records as `delete_atomically` does; a single manifest in several commits if its links need them.
 
         Its links are then hidden after the manifest is deleted; if that is interrupted, collection hides them. Raises
         Conflict, and TooLarge if several records do not fit into one commit.
         """
         try:
-            self.delete_atomically(repository, items, context)
+            self.delete_atomically(items, context, rules)
         except TooLarge:
+            repository = rules.repository
             ((cause, record), *others) = items
             if others or isinstance(record, Tag):
                 raise
@@ -198,7 +208,7 @@ class Deletion:
             ((_, manifest),) = self._with_content([(cause, record)])
             found = self._metadata.read([Key(Repository, repository), tombstone_key(record)], content=False)
             writes = self._tombstone_writes(found, manifest, cause, context)
-            self._metadata.commit([*writes, *review_writes(found, repository, self._clock())])
+            self._metadata.commit([*writes, *rules.guard, *review_writes(found, repository, self._clock())])
             hide_links(self._metadata, record, self._clock)
 
     def _tombstone_writes(self, found: Found, manifest: Manifest, cause: str, context: ChangeContext) -> list[Write]:
@@ -208,13 +218,16 @@ class Deletion:
         deleted = converted(manifest, DeletedManifest, deleted=time, by=context.actor, cause=cause, version=version)
         return [Delete(manifest), Replace(deleted) if earlier else Create(deleted)]
 
-    def _mark_deleted(self, repository: str) -> None:
+    def _mark_deleted(self, repository: str, tags: Sequence[str]) -> None:
+        """Mark a repository as deleted, unless one of its tags is immutable."""
         key = Key(Repository, repository)
-        found = self._metadata.read([key])
-        record = found[key]
+        found = self._metadata.read([key, *self._tags.rules.keys(repository)])
+        rules, record = self._tags.rules.of(found, repository), found[key]
+        for tag in tags:
+            rules.check_mutable(tag)
         if record is None:
             raise RegistryError(NAME_UNKNOWN, {"name": repository})
-        self._metadata.commit([Replace(replace(record, deleted=self._clock(found.read_at)))])
+        self._metadata.commit([Replace(replace(record, deleted=self._clock(found.read_at))), *rules.guard])
 
     def _mark_deleted_if_empty(self, repository: str) -> None:
         """Mark a repository as deleted again if nothing in it is live.
@@ -257,12 +270,13 @@ class Deletion:
 
     def _delete_tag_batch(self, repository: str, tags: Sequence[Tag], cause: str, context: ChangeContext) -> None:
         """Delete tags at their current versions: they may have moved, or been deleted, since they were listed."""
-        found = self._metadata.read([tag.key for tag in tags], content=False)
+        found = self._metadata.read([*self._tags.rules.keys(repository), *(tag.key for tag in tags)], content=False)
+        rules = self._tags.rules.of(found, repository)
         current = [tag for each in tags if (tag := found[each.key]) is not None]
         for tag in current:
-            self._tags.immutable.check(repository, tag.id)
+            rules.check_mutable(tag.id)
         if current:
-            self.delete_atomically(repository, [(cause, tag) for tag in current], context)
+            self.delete_atomically([(cause, tag) for tag in current], context, rules)
 
     def _delete_unreferenced_manifests(self, repository: str, context: ChangeContext) -> int:
         """Delete, in one pass, the manifests that no index references; return how many manifests it saw."""
@@ -275,16 +289,12 @@ class Deletion:
         return seen
 
     def _delete_unreferenced(self, repository: str, keys: list[Key[Manifest]], context: ChangeContext) -> None:
-        found = self._metadata.read(keys, content=False)
+        found = self._metadata.read([*self._tags.rules.keys(repository), *keys], content=False)
         manifests = [each for key in keys if (each := found[key]) is not None and not self._dependents.indexes(each)]
         # Tags that were pushed since the repository's tags were deleted.
         tags = [tag for manifest in manifests for tag in self._dependents.tags(manifest).values()]
-        self._delete_all(repository, [*tags, *manifests], deletion_causes.of_repository(repository), context)
-
-    def _read_manifest(self, repository: str, digest: str) -> Manifest | None:
-        """Return a manifest, without its content."""
-        key = Key(Manifest, digest, repository)
-        return self._metadata.read([key], content=False)[key]
+        rules = self._tags.rules.of(found, repository)
+        self._delete_all([*tags, *manifests], deletion_causes.of_repository(repository), context, rules)
 
 
 def fits_in_commit(items: int, size: int) -> bool:

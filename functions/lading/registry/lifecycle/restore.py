@@ -5,7 +5,7 @@ tombstones are deleted last, that of the root at the very end, so that an interr
 not restored is purged at the end of its retention; only then may its blobs be collected.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
@@ -147,16 +147,24 @@ class Undelete:
         self.purge(tombstone)
         return 1
 
-    def purge(self, tombstone: DeletedManifest | DeletedTag | DeletedLink) -> None:
-        """Purge a tombstone at its version, so that collection can delete blobs of its own. Raises Conflict."""
+    def purge(self, tombstone: DeletedManifest | DeletedTag | DeletedLink, guard: Sequence[Write] = ()) -> None:
+        """Purge a tombstone at its version, so that collection can delete blobs of its own.
+
+        Args:
+            tombstone: the tombstone.
+            guard: the writes that verify the rules by which it may be purged.
+
+        Raises:
+            Conflict: the tombstone or a rule has changed.
+        """
         if isinstance(tombstone, DeletedManifest):
             try:
-                self._purge_manifest(tombstone)
+                self._purge_manifest(tombstone, guard)
             except TooLarge:
                 unverify_links_for_purge(self._metadata, tombstone, self._clock)
-                self._purge_manifest(tombstone, rewrite=False)
+                self._purge_manifest(tombstone, guard, rewrite=False)
             return
-        writes: list[Write] = [Delete(tombstone)]
+        writes: list[Write] = [Delete(tombstone), *guard]
         if isinstance(tombstone, DeletedLink):
             blob = Key(Blob, tombstone.id)
             writes += [
@@ -209,12 +217,12 @@ class Undelete:
                 count += self._restore_tag_unless_conflict(repository, tag.id, context)
         return count
 
-    def _purge_manifest(self, tombstone: DeletedManifest, *, rewrite: bool = True) -> None:
+    def _purge_manifest(self, tombstone: DeletedManifest, guard: Sequence[Write], *, rewrite: bool = True) -> None:
         pull = Key(LastPull, tombstone.id, tombstone.repository)
         found = self._metadata.read([*links_of(tombstone), pull])
         link_writes = purge_link_writes(found, tombstone, self._clock(), rewrite=rewrite)
         pull_writes = [Delete(record) for record in [found[pull]] if record is not None]
-        self._metadata.commit([Delete(tombstone), *link_writes, *pull_writes])
+        self._metadata.commit([Delete(tombstone), *guard, *link_writes, *pull_writes])
 
     def _restore_manifest(self, repository: str, digest: str) -> bool:
         """Restore one manifest, whose children are live; its tombstone remains for now.
@@ -261,7 +269,8 @@ class Undelete:
             self._metadata.commit([Touch(live), Delete(tombstone)])
 
     def _restore_tag(self, repository: str, name: str, context: ChangeContext, force: bool) -> None:
-        keys = [Key(Repository, repository), *self._tags.keys(repository, name)]
+        own = [*self._tags.rules.keys(repository), *self._tags.keys(repository, name)]
+        keys = [Key(Repository, repository), *own]
         found = self._metadata.read(keys, content=False)
         deleted = found[Key(DeletedTag, name, repository)]
         if deleted is None:

@@ -48,7 +48,8 @@ class Rollback:
         return digest
 
     def _try(self, repository: str, tag: str, digest: str, context: ChangeContext) -> None:
-        found = self._metadata.read([Key(Repository, repository), *self._tags.keys(repository, tag)])
+        own = [*self._tags.rules.keys(repository), *self._tags.keys(repository, tag)]
+        found = self._metadata.read([Key(Repository, repository), *own])
         if found[Key(Tag, tag, repository)] is None:
             reason = "the tag does not exist; if it was deleted, restore it"
             raise RegistryError(MANIFEST_UNKNOWN, {"tag": tag, "reason": reason})

@@ -1,1 +1,1 @@
-"""Tags, their history, and immutable tags."""
+"""Tags and their history."""

@@ -33,7 +33,8 @@ class Tagging:
 
     def _try(self, repository: str, digest: str, name: str, context: ChangeContext) -> None:
         key = Key(Manifest, digest, repository)
-        found = self._metadata.read([Key(Repository, repository), key, *self._tags.keys(repository, name)])
+        own = [*self._tags.rules.keys(repository), *self._tags.keys(repository, name)]
+        found = self._metadata.read([Key(Repository, repository), key, *own])
         manifest = found[key]
         if manifest is None:
             raise RegistryError(MANIFEST_UNKNOWN, {"digest": digest})

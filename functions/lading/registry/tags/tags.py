@@ -17,8 +17,8 @@ from lading.registry.pagination import Page, find_all
 from lading.registry.preconditions import UNCONDITIONAL, Precondition
 from lading.registry.repositories import review_writes
 from lading.registry.retry import retry_on_conflict
+from lading.registry.rules.stored_rules import StoredRules
 from lading.registry.tags import history
-from lading.registry.tags.immutable import ImmutableTags
 from lading_storage.protocols import Create, Delete, Found, MetadataStore, Replace, Touch, Write
 from lading_storage.query import Query
 from lading_storage.records.core import MAX_TAG_CONTENT, Key, Manifest, Repository, Tag
@@ -36,9 +36,9 @@ MAX_EVENTS_PER_READ: Final = 500
 class Tags:
     """Tags of all repositories."""
 
-    def __init__(self, metadata: MetadataStore, immutable: ImmutableTags, clock: Clock) -> None:
-        """Store tags in `metadata`."""
-        self.immutable = immutable
+    def __init__(self, metadata: MetadataStore, rules: StoredRules, clock: Clock) -> None:
+        """Store tags in `metadata`; `rules` say which ones are immutable."""
+        self.rules = rules
         self._metadata = metadata
         self.clock = clock
 
@@ -122,11 +122,13 @@ class Tags:
         return retry_on_conflict(lambda: self._try_to_delete(repository, name, context, condition))
 
     def keys(self, repository: str, name: str) -> list[Key[Any]]:
-        """Return the keys to read before `move` or `drop`."""
+        """Return the keys to read before `move` or `drop`, in addition to those of `rules`."""
         return [Key(Tag, name, repository), *history.history_keys(repository, name), Key(DeletedTag, name, repository)]
 
     def move(self, found: Found, name: str, manifest: Manifest, context: ChangeContext) -> list[Write]:
         """Return the writes that point a tag to `manifest`, and copy its bytes. Raises TAG_IMMUTABLE.
+
+        The writes that move an existing tag verify the rules (effective.guarded_once).
 
         A tag that points to it already is only touched, without an event, since it does not change. The tag's hint at
         damage is that of the manifest.
@@ -137,8 +139,9 @@ class Tags:
             if current.damaged == manifest.damaged:
                 return [Touch(key)]
             return [Replace(replace(current, content=_inlined(manifest), damaged=manifest.damaged))]
+        rules = self.rules.of(found, repository)
         if current is not None:
-            self.immutable.check(repository, name)
+            rules.check_mutable(name)
         moved = history.next_event_time(found, key, self.clock)
         tag = Tag(
             id=name,
@@ -151,8 +154,8 @@ class Tags:
             damaged=manifest.damaged,
         )
         before = "" if current is None else current.digest
-        write = Create(tag) if current is None else Replace(replace(tag, version=current.version))
-        return [write, *history.event_writes(found, key, history.TagChange(before, manifest.digest), context, moved)]
+        writes = [Create(tag)] if current is None else [Replace(replace(tag, version=current.version)), *rules.guard]
+        return [*writes, *history.event_writes(found, key, history.TagChange(before, manifest.digest), context, moved)]
 
     def drop(self, found: Found, tag: Tag, cause: str, context: ChangeContext) -> list[Write]:
         """Return the writes that delete a tag at its version, and leave a tombstone with its cause."""
@@ -167,14 +170,16 @@ class Tags:
 
     def _try_to_delete(self, repository: str, name: str, context: ChangeContext, condition: Precondition) -> str:
         key = Key(Tag, name, repository)
-        found = self._metadata.read([Key(Repository, repository), *self.keys(repository, name)])
+        keys = [Key(Repository, repository), *self.rules.keys(repository), *self.keys(repository, name)]
+        found = self._metadata.read(keys)
         tag = found[key]
         if tag is None:
             raise RegistryError(MANIFEST_UNKNOWN, {"reference": name})
         condition.check(tag.digest)
-        self.immutable.check(repository, name)
+        rules = self.rules.of(found, repository)
+        rules.check_mutable(name)
         writes = self.drop(found, tag, deletion_causes.of_tag(name), context)
-        self._metadata.commit([*writes, *review_writes(found, repository, self.clock())])
+        self._metadata.commit([*writes, *rules.guard, *review_writes(found, repository, self.clock())])
         return tag.digest
 
 

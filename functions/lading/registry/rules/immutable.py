@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from lading.registry.errors import tag_immutable
-from lading.registry.repository_rules import Rules
+from lading.registry.rules.repository_rules import Rules
 
 
 @dataclass(frozen=True, slots=True)

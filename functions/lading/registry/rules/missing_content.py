@@ -11,14 +11,27 @@ Layers of nondistributable types need no rule (manifest_format.NONDISTRIBUTABLE)
 import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Final, Self
+from typing import ClassVar, Final, Protocol, Self
 
-from lading.registry.content.manifest_format import ParsedManifest
 from lading.registry.errors import MANIFEST_BLOB_UNKNOWN, RegistryError, blob_unknown_without_rule
-from lading.registry.repository_rules import Rules
+from lading.registry.rules.repository_rules import Rules
 
 URLS: Final = "urls"
 SPARSE: Final = "sparse"
+
+
+class ReferencedContent(Protocol):
+    """What a manifest references and may lack, as digests."""
+
+    @property
+    def external_layers(self) -> tuple[str, ...]:
+        """Layers that have URLs."""
+        ...
+
+    @property
+    def children(self) -> tuple[str, ...]:
+        """Manifests of an index."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +48,13 @@ class MissingContent(Rules):
                 raise ValueError(f"{text} is not REPOSITORY:{cls.SUBJECT}")
         return super(MissingContent, cls).parse(texts)
 
-    def may_lack(self, repository: str, document: ParsedManifest) -> tuple[str, ...]:
+    def may_lack(self, repository: str, document: ReferencedContent) -> tuple[str, ...]:
         """Return the digests that a manifest may reference in a repository although they are missing."""
         optional = {URLS: document.external_layers, SPARSE: document.children}
         return tuple(digest for kind, digests in optional.items() if self.rule(repository, kind) for digest in digests)
 
     @contextlib.contextmanager
-    def name_missing_rule(self, repository: str, document: ParsedManifest) -> Iterator[None]:
+    def name_missing_rule(self, repository: str, document: ReferencedContent) -> Iterator[None]:
         """If the block rejects a manifest for missing content, add to the error the rule that would allow it."""
         try:
             yield

@@ -1,0 +1,85 @@
+"""Rules as a file or a JSON body gives them: lading.toml's section [rules], and [namespaces.NAME] for namespaces.
+
+    [rules]
+    serial = 3                      # optional: see lading.registry.rules.changes
+    immutable = ["prod/*:v*"]
+
+    [namespaces.team]
+    undelete = "30d"
+
+Other sections of a lading.toml are checked and not used, so that a registry's own configuration is such a file.
+"""
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from lading.config_file import ConfigError, config_of, read_text
+from lading.configured_rules import configured_rules
+from lading.registry.errors import RegistryError
+from lading.registry.names import check_repository
+from lading.registry.rules.changes import REGISTRY, RulesDocument, RulesError, Values, check_document
+from lading.settings import SETTINGS, SettingsError, settings_of
+
+RULES: Final = "rules"
+NAMESPACES: Final = "namespaces"
+
+
+def read_rules(path: Path) -> RulesDocument:
+    """Read a file of rules. Raises RulesError, with a message that names the file."""
+    try:
+        text = read_text(path)
+        tables = tomllib.loads(text)
+    except ConfigError as error:
+        raise RulesError(str(error)) from None
+    except (ValueError, RecursionError) as error:
+        raise RulesError(f"{path} is not TOML: {error}") from None
+    return document_of(tables, str(path), path.absolute().parent)
+
+
+def document_of(tables: Mapping[str, Any], name: str, folder: Path | None = None) -> RulesDocument:
+    """Return the rules in tables as TOML or JSON has them.
+
+    Args:
+        tables: the sections.
+        name: what messages call them.
+        folder: at which relative paths begin, or None: policies are then given as such, never as a file.
+
+    Raises:
+        RulesError: an entry is unknown or not valid.
+    """
+    own, namespaces = dict(tables), tables.get(NAMESPACES, {})
+    own.pop(NAMESPACES, None)
+    if not isinstance(namespaces, dict) or not all(isinstance(each, dict) for each in namespaces.values()):
+        raise RulesError(f"{name}: a namespace is a section of its own, as in [{NAMESPACES}.team]")
+    registry = _rules_in(own, name, folder)
+    documents = {scope: _rules_in({RULES: table}, f"{name}: {scope}", folder) for scope, table in namespaces.items()}
+    for scope, document in documents.items():
+        _check_namespace(scope, document, name)
+    scopes: dict[str, Values] = {REGISTRY: registry.tables[REGISTRY]} if RULES in own else {}
+    found = RulesDocument(scopes | {scope: each.tables[REGISTRY] for scope, each in documents.items()}, registry.serial)
+    if not found.tables:
+        raise RulesError(f"{name} has no rules; they are in the section [{RULES}], or [{NAMESPACES}.NAME]")
+    check_document(found)
+    return found
+
+
+def _rules_in(tables: Mapping[str, Any], name: str, folder: Path | None) -> RulesDocument:
+    if folder is None and not isinstance(tables.get(RULES, {}).get("cleanup", []), list):
+        raise RulesError(f"{name}: cleanup is an array of policies")
+    try:
+        return configured_rules(settings_of(config_of(tables, name, folder, SETTINGS)))
+    except (ConfigError, SettingsError) as error:
+        raise RulesError(str(error)) from None
+
+
+def _check_namespace(scope: str, document: RulesDocument, name: str) -> None:
+    try:
+        check_repository(scope)
+    except RegistryError:
+        raise RulesError(f"{name}: {scope} is not the name of a namespace") from None
+    if "/" in scope:
+        raise RulesError(f"{name}: a namespace is the first segment of a name, not {scope}")
+    if document.serial:
+        raise RulesError(f"{name}: a serial is in [{RULES}], and not in {scope}")
