@@ -4,13 +4,13 @@ import os
 import shlex
 import signal
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from types import FrameType
 
 from emulators import EmulatorError, running
 from emulators.processes import ProcessGroup
 
-USAGE = "usage: python -m emulators [run [-- COMMAND…] | cloud [--pip] [-- COMMAND…]]"
+USAGE = "usage: python -m emulators [run [-- COMMAND…] | cloud [--pip] [--sidecar] [-- COMMAND…]]"
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -20,12 +20,13 @@ def main(arguments: Sequence[str]) -> int:
     if kind not in ("run", "cloud"):
         print(USAGE, file=sys.stderr)
         return 2
-    with_pip = kind == "cloud" and words[:1] == ["--pip"]
-    command = words[1:] if with_pip else words
-    if command[:1] == ["--"]:
-        del command[0]
+    options = set()
+    while kind == "cloud" and words[:1] in (["--pip"], ["--sidecar"]):
+        options.add(words.pop(0))
+    if words[:1] == ["--"]:
+        del words[0]
     try:
-        return _cloud(command, with_pip) if kind == "cloud" else _emulators(command)
+        return _cloud(words, options) if kind == "cloud" else _emulators(words)
     except EmulatorError as error:
         print(f"emulators: {error}", file=sys.stderr)
         return 1
@@ -42,10 +43,11 @@ def _emulators(command: Sequence[str]) -> int:
         return 0
 
 
-def _cloud(command: Sequence[str], with_pip: bool) -> int:
+def _cloud(command: Sequence[str], options: Collection[str]) -> int:
     from emulators.cloud import deployed
 
-    with deployed(with_pip=with_pip) as cloud, ProcessGroup() as processes:
+    chosen = deployed(with_pip="--pip" in options, with_sidecar="--sidecar" in options)
+    with chosen as cloud, ProcessGroup() as processes:
         variables = {"LADING_HOST": cloud.host, "LADING_TOKEN": cloud.token}
         if command:
             return _run(processes, command, os.environ | variables)

@@ -4,6 +4,8 @@
                  → Cloud Storage, Firestore (emulators), IAM and Secret Manager (emulators.iam), a metadata server
     Cloud Scheduler (emulators.scheduler) → the collector's container
 
+With a sidecar, Envoy is a container of its own (emulators.sidecar), in front of the registry's.
+
 Not emulated: Google's front end, which terminates TLS and appends the client's address to X-Forwarded-For, and the
 resource limits of an instance.
 """
@@ -16,11 +18,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from emulators import Emulators, running
+from emulators import Emulators, running, sidecar
 from emulators.deployment import Accounts, fake_iam_world, platform, settings
 from emulators.iam import IamEmulator
 from emulators.metadata import MetadataServer
-from emulators.processes import EmulatorError, ProcessGroup, ServerProcess
+from emulators.processes import EmulatorError, ProcessGroup, ServerProcess, free_port
 from emulators.runtime import Runtime
 from emulators.source import archive, files
 
@@ -37,6 +39,7 @@ class Cloud:
     """A running deployment.
 
     registry     container of the registry
+    envoy        container that clients reach: Envoy's own, or the registry's
     collect      container of the garbage collector
     accounts     service accounts and users, with their tokens
     environment  environment variables for a local process that uses the stores of the deployment
@@ -45,6 +48,7 @@ class Cloud:
     """
 
     registry: ServerProcess
+    envoy: ServerProcess
     collect: ServerProcess
     accounts: Accounts
     environment: Mapping[str, str]
@@ -56,7 +60,7 @@ class Cloud:
     @property
     def host(self) -> str:
         """HOST:PORT of the registry, the prefix of repository names in clients."""
-        return f"127.0.0.1:{self.registry.port}"
+        return f"127.0.0.1:{self.envoy.port}"
 
     @property
     def token(self) -> str:
@@ -81,12 +85,13 @@ class Cloud:
 
 
 @contextlib.contextmanager
-def deployed(emulators: Emulators | None = None, with_pip: bool = False) -> Iterator[Cloud]:
+def deployed(emulators: Emulators | None = None, with_pip: bool = False, with_sidecar: bool = False) -> Iterator[Cloud]:
     """Run a deployment until the block ends.
 
     Args:
         emulators: provide the stores; new ones if None.
         with_pip: install the functions' requirements from the package index, instead of linking this Python's packages.
+        with_sidecar: run Envoy as a container of its own, as Terraform's `envoy_image` does.
 
     Raises:
         EmulatorError: something is missing; the message says how to install it.
@@ -100,7 +105,8 @@ def deployed(emulators: Emulators | None = None, with_pip: bool = False) -> Iter
         iam = IamEmulator.start(processes, folder)
         iam.world.write_text(json.dumps(fake_iam_world(accounts)))
         stores = {**backends.fresh_stores(), "LADING_IAM_EMULATOR_HOST": iam.url}
-        url = "http://127.0.0.1:{port}"
+        front = free_port() if with_sidecar else 0
+        url = f"http://127.0.0.1:{front or '{port}'}"
         variables: dict[str, Mapping[str, str]] = {}
         runtimes: dict[str, Runtime] = {}
         containers: dict[str, ServerProcess] = {}
@@ -108,13 +114,16 @@ def deployed(emulators: Emulators | None = None, with_pip: bool = False) -> Iter
         for function, account in (("registry", accounts.registry), ("collect", accounts.collect)):
             metadata = MetadataServer.start(processes, account, folder / f"{function}.json")
             environment = {**stores, **settings(function, url, stores, accounts), **platform(function)}
+            if front and function == "registry":
+                environment = {**sidecar.server_variables(environment)}
             variables[function] = {**environment, **metadata.environment()}
-            runtimes[function] = Runtime.install(folder / function, archive(files(function)), with_pip)
+            content = archive(files(function, sidecar=with_sidecar))
+            runtimes[function] = Runtime.install(folder / function, content, with_pip)
             containers[function] = _launch(processes, runtimes[function], function, variables[function])
-            url = f"http://127.0.0.1:{containers['registry'].port}"
-        yield Cloud(
-            containers["registry"], containers["collect"], accounts, stores, iam, variables, processes, runtimes
-        )
+            url = url.replace("{port}", str(containers["registry"].port))
+        registry, collect = containers["registry"], containers["collect"]
+        containers["envoy"] = envoy = _launch_envoy(processes, front, registry.port) if front else registry
+        yield Cloud(registry, envoy, collect, accounts, stores, iam, variables, processes, runtimes)
 
 
 def _stop(containers: Mapping[str, ServerProcess]) -> None:
@@ -129,5 +138,14 @@ def _launch(processes: ProcessGroup, runtime: Runtime, function: str, variables:
     """Start a container with these environment variables and those of its image, and none of this process."""
     try:
         return processes.launch(function, runtime.command, {**runtime.environment(), **variables}, runtime.workspace)
+    except EmulatorError as error:
+        raise ContainerError(str(error)) from None
+
+
+def _launch_envoy(processes: ProcessGroup, port: int, server_port: int) -> ServerProcess:
+    """Start Envoy's container, once that of the server listens."""
+    environment = sidecar.environment()
+    try:
+        return processes.launch("envoy", sidecar.command(port, server_port), environment, port=port)
     except EmulatorError as error:
         raise ContainerError(str(error)) from None

@@ -114,17 +114,21 @@ class ProcessGroup:
         command: Sequence[str],
         environment: Mapping[str, str] | None = None,
         folder: Path | None = None,
+        port: int = 0,
     ) -> ServerProcess:
-        """Start a server as `start_server` does, in `folder`; `{port}` is replaced in its environment as well."""
+        """Start a server as `start_server` does, in `folder`; `{port}` is replaced in its environment as well.
+
+        It listens on `port`, if that is given.
+        """
         log = Path(self._folder.name) / f"{name}-{len(self._children)}.log"
         for _ in range(MAX_ATTEMPTS):
-            port = free_port()
-            words = [word.replace("{port}", str(port)) for word in command]
-            variables = environment and {key: value.replace("{port}", str(port)) for key, value in environment.items()}
+            chosen = str(port or free_port())
+            words = [word.replace("{port}", chosen) for word in command]
+            variables = environment and {key: value.replace("{port}", chosen) for key, value in environment.items()}
             with log.open("wb") as output:
                 server = self.start(words, variables, output, folder)
-            if _is_serving(server, port):
-                return ServerProcess(server, port, log)
+            if _is_serving(server, int(chosen)):
+                return ServerProcess(server, int(chosen), log)
             kill_session(server.pid)
         raise EmulatorError(f"{name} does not start:\n{log.read_text(errors='replace')[-2000:]}")
 

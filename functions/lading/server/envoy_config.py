@@ -8,6 +8,8 @@ belong to the server. Local replies, Envoy's own responses, are errors in the fo
 
     client → Cloud Run's front → (h2c or HTTP/1.1) Envoy, $PORT → (HTTP/1.1) `lading serve`, loopback
 
+terraform/envoy.json is this configuration for a sidecar, Envoy as a container of its own (tests/terraform/envoy_file).
+
 Reference: https://www.envoyproxy.io/docs/envoy/v1.40.0/api-v3/api
 """
 
@@ -94,6 +96,17 @@ LOCAL_REPLIES: Final[Mapping[int, tuple[str, str]]] = {
 
 OTHER_LOCAL_REPLY: Final = ("UNKNOWN", "the request could not be passed to the registry")
 
+OPTIONS: Final = (
+    "--concurrency",
+    "1",  # one worker thread: an instance has one CPU, and each further worker a connection pool of its own
+    "--disable-hot-restart",  # no shared memory, which Cloud Run counts as the instance's
+    "--log-level",
+    "error",
+    "--log-format",
+    '{"severity": "ERROR", "message": "envoy: %j"}',  # as Cloud Logging reads it
+)
+"""Options of Envoy besides the configuration."""
+
 _TYPES: Final = "type.googleapis.com/envoy.extensions"
 _BUFFER: Final = "envoy.filters.http.buffer"
 
@@ -111,22 +124,20 @@ def command_line(program: Path, port: int, upstream_port: int, admin: Path) -> l
         str(program),
         "--config-yaml",  # JSON is a subset of YAML; no file is needed
         json.dumps(bootstrap(port, upstream_port, admin)),
-        "--concurrency",
-        "1",  # one worker thread: an instance has one CPU, and each further worker a connection pool of its own
-        "--disable-hot-restart",  # no shared memory, which Cloud Run counts as the instance's
-        "--log-level",
-        "error",
-        "--log-format",
-        '{"severity": "ERROR", "message": "envoy: %j"}',  # as Cloud Logging reads it
+        *OPTIONS,
     ]
 
 
-def bootstrap(port: int, upstream_port: int, admin: Path) -> dict[str, Any]:
-    """Return Envoy's bootstrap (config.bootstrap.v3.Bootstrap)."""
+def bootstrap(port: int, upstream_port: int, admin: Path | None) -> dict[str, Any]:
+    """Return Envoy's bootstrap (config.bootstrap.v3.Bootstrap).
+
+    Without `admin` there is no administration interface: a sidecar has no supervisor, which alone uses it.
+    """
+    # A Unix socket in a private folder, for the supervisor only. Without it Envoy cannot be drained.
+    administration = {"admin": {"address": {"pipe": {"path": str(admin), "mode": 0o600}}}} if admin else {}
     return {
         "node": {"id": "lading", "cluster": "lading"},
-        # A Unix socket in a private folder, for the supervisor only. Without it Envoy cannot be drained.
-        "admin": {"address": {"pipe": {"path": str(admin), "mode": 0o600}}},
+        **administration,
         "static_resources": {
             "listeners": [
                 {
