@@ -1,18 +1,18 @@
 """Every row of the tables of bad requests: refused as the table says, in the spec's words, and nothing changes."""
 
 from collections import Counter
-from typing import Any, cast
+from typing import Any, Final
 
 import pytest
 
 from lading.registry import errors
-from lading.registry.registry import Registry
 from lading_storage.query import Query
 from lading_storage.records.core import Blob, Link, Manifest, Record, Repository, Tag, Upload
 from lading_storage.stores import Stores
 from tests.api import bad_manifests, bad_paths, bad_uploads
 from tests.api.bad_request_case import SESSION, BadRequestCase, fill_registry, open_session
 from tests.support.app_client import Client, make_client
+from tests.support.store_hooks import hooked_registry, recorder
 
 ROWS = (*bad_paths.ROWS, *bad_uploads.ROWS, *bad_manifests.ROWS)
 CODES = {row.code for row in vars(errors).values() if isinstance(row, errors.ErrorDescriptor)}
@@ -21,16 +21,8 @@ TOP: tuple[type[Record], ...] = (Repository, Blob, Upload)
 INSIDE: tuple[type[Record], ...] = (Link, Manifest, Tag)
 
 
-class WriteRecordingStore:
-    """A store, and whether anyone has tried to write to it: only then is it worth a look at all that it has."""
-
-    def __init__(self, store: Any) -> None:
-        self._store = store
-        self.written = False
-
-    def __getattr__(self, name: str) -> Any:
-        self.written |= name in ("commit", "append", "join", "delete")
-        return getattr(self._store, name)
+WRITING: Final = frozenset({"commit", "append", "join", "replace", "delete"})
+"""Methods after which a look at all that the stores have is worth it."""
 
 
 class MonitoredRegistry:
@@ -38,14 +30,14 @@ class MonitoredRegistry:
 
     def __init__(self, stores: Stores) -> None:
         self._stores = stores
-        self._watched = (WriteRecordingStore(stores.blobs), WriteRecordingStore(stores.metadata))
-        self.client: Client = make_client(Registry(*cast(Any, self._watched)))
+        self._calls: list[str] = []
+        self.client: Client = make_client(hooked_registry(stores, recorder(self._calls)))
         fill_registry(self.client)
         self._renew()
 
     def changed(self) -> tuple[Counter[Any], Counter[Any]] | None:
         """What is there now and was not, and what was there and is no more, since the last call."""
-        return self.changed_at_all() if any(store.written for store in self._watched) else None
+        return self.changed_at_all() if WRITING.intersection(self._calls) else None
 
     def changed_at_all(self) -> tuple[Counter[Any], Counter[Any]] | None:
         """The same, where nobody is known to have written."""
@@ -68,8 +60,7 @@ class MonitoredRegistry:
         for repository in ("app", "other", "absent"):
             for kind in INSIDE:
                 found += metadata.find(Query(kind, repository=repository, limit=MANY))
-        for store in self._watched:
-            store.written = False
+        self._calls.clear()
         kept = [each for each in found if not (isinstance(each, Upload) and each.cancelled)]
         return Counter([*((each, each.version) for each in kept), *self._stores.blobs.names("", limit=MANY)])
 

@@ -20,12 +20,12 @@ from lading.composition import open_authenticator, open_blobs, open_metadata
 from lading.registry import globs
 from lading.registry.pagination import Page
 from lading.registry.registry import Registry
+from lading_storage.forwarding import ForwardingMetadata
 from lading_storage.protocols import Create, Found
 from lading_storage.query import Query
 from lading_storage.records.core import Key, R, Repository
 from lading_storage.stores import Stores
 from tests.support.app_client import Client, Response
-from tests.support.interleaving import InterleavingStore
 from tests.support.server_process import basic, user_environment
 
 NAMES = [f"team-{number:02d}/app-{number % 7}" for number in range(60)]
@@ -37,7 +37,7 @@ GRANTS = {
 }
 
 
-class CountingStore(InterleavingStore):
+class CountingStore(ForwardingMetadata):
     """Counts what is asked for of repositories: calls, and records or keys."""
 
     calls_on_repositories = 0

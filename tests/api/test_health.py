@@ -11,8 +11,10 @@ from lading.registry.readiness import RESPONSE_TIMEOUT, Readiness
 from lading.registry.registry import Registry
 from lading_storage.errors import Unavailable
 from lading_storage.protocols import Found
+from lading_storage.stores import Stores
 from tests.support.app_client import Client, make_client
 from tests.support.server_process import Server, basic, serving, user_environment
+from tests.support.store_hooks import Fault, hooked_registry
 
 BAD: Mapping[str, str] = {"Authorization": basic("nobody", "wrong")}
 
@@ -159,11 +161,8 @@ def test_a_store_that_never_answered_is_not_waited_for_without_end(monkeypatch: 
     assert readiness.failing() == ""
 
 
-def test_a_store_that_fails_is_told_as_503(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_: Any, **__: Any) -> None:
-        raise Unavailable("down")
-
-    monkeypatch.setattr(registry.metadata, "read", fail)
+def test_a_store_that_fails_is_told_as_503(stores: Stores) -> None:
+    registry = hooked_registry(stores, Fault("read"))
 
     answer = make_client(registry).request("GET", "/readyz")
 

@@ -9,17 +9,17 @@ from lading_storage.digests import digest_of
 from lading_storage.stores import Stores
 from tests.support import images
 from tests.support.app_client import Client, make_client
-from tests.support.call_counts import CallRecorder
 from tests.support.fake_iam_world import BUCKET, PULL, PUSH, FakeIamWorld, bearer, restricted_app, token_as_basic
+from tests.support.store_hooks import RecordedMetadata
 
 
 @pytest.fixture
-def counting(stores: Stores) -> CallRecorder:
-    return CallRecorder(stores.metadata)
+def counting(stores: Stores) -> RecordedMetadata:
+    return RecordedMetadata(stores.metadata)
 
 
 @pytest.fixture
-def counted(stores: Stores, counting: CallRecorder) -> Stores:
+def counted(stores: Stores, counting: RecordedMetadata) -> Stores:
     """Stores that are counted."""
     return Stores(stores.blobs, counting)
 
@@ -38,7 +38,7 @@ def pull(client: Client, headers: dict[str, str], layer: bytes, manifest: bytes)
 
 
 def test_a_pull_with_a_token_calls_no_authorizer_and_reads_no_more(
-    counted: Stores, counting: CallRecorder, world: FakeIamWorld, tmp_path: Path
+    counted: Stores, counting: RecordedMetadata, world: FakeIamWorld, tmp_path: Path
 ) -> None:
     world.folder("team/", PULL, PUSH, member="user:alice@example.com")
     app = restricted_app(counted, {"LADING_ACCESS": f"gs://{BUCKET}"}, tmp_path)
@@ -63,7 +63,7 @@ def test_a_pull_with_a_token_calls_no_authorizer_and_reads_no_more(
 
 
 def test_a_login_reads_nothing_of_the_registry(
-    counted: Stores, counting: CallRecorder, world: FakeIamWorld, tmp_path: Path
+    counted: Stores, counting: RecordedMetadata, world: FakeIamWorld, tmp_path: Path
 ) -> None:
     world.folder("team/", PULL, member="user:alice@example.com")
     app = restricted_app(counted, {"LADING_ACCESS": f"gs://{BUCKET}"}, tmp_path)
@@ -81,7 +81,7 @@ def test_a_login_reads_nothing_of_the_registry(
 
 
 def test_basic_at_each_request_asks_google_once(
-    counted: Stores, counting: CallRecorder, world: FakeIamWorld, tmp_path: Path
+    counted: Stores, counting: RecordedMetadata, world: FakeIamWorld, tmp_path: Path
 ) -> None:
     world.folder("team/", PULL, PUSH, member="user:alice@example.com")
     app = restricted_app(counted, {"LADING_ACCESS": f"gs://{BUCKET}"}, tmp_path)

@@ -1,8 +1,9 @@
 """Guesses at robots: what they read, and that they keep no robot out, on both metadata stores."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Sequence
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -12,12 +13,14 @@ from lading.auth.robot_cache import MIN_REREAD_INTERVAL, ROBOT_TTL
 from lading.auth.robots import Robots
 from lading.http.client_address import ClientAddress
 from lading.registry.errors import UNAVAILABLE, RegistryError
+from lading_storage.forwarding import ForwardingMetadata
+from lading_storage.protocols import Found, MetadataStore
 from lading_storage.records.core import Key
 from lading_storage.records.robots import Robot
 from lading_storage.stores import Stores
 from tests.auth.concurrent_callers import run_concurrent_callers
 from tests.support.auth_fixtures import Clock
-from tests.support.call_counts import CallRecorder
+from tests.support.store_hooks import RecordedMetadata
 
 KEYS = generate_keys()
 HOME = ClientAddress("192.0.2.1", "192.0.2.1")
@@ -30,12 +33,12 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def counting(stores: Stores) -> CallRecorder:
-    return CallRecorder(stores.metadata)
+def counting(stores: Stores) -> RecordedMetadata:
+    return RecordedMetadata(stores.metadata)
 
 
 @pytest.fixture
-def known(counting: CallRecorder, clock: Clock) -> Robots:
+def known(counting: RecordedMetadata, clock: Clock) -> Robots:
     return Robots(counting, KeyRing(lambda: KEYS), clock)
 
 
@@ -52,7 +55,7 @@ def create(known: Robots, name: str) -> str:
     return known.create(name, ["*"], ["pull"], "", timedelta(days=1))
 
 
-def test_a_robot_is_read_once_a_minute(known: Robots, counting: CallRecorder, clock: Clock) -> None:
+def test_a_robot_is_read_once_a_minute(known: Robots, counting: RecordedMetadata, clock: Clock) -> None:
     secret = create(known, "ci")
     counting.calls.clear()
 
@@ -64,7 +67,7 @@ def test_a_robot_is_read_once_a_minute(known: Robots, counting: CallRecorder, cl
     assert counting.calls == ["read"] * 2
 
 
-def test_guesses_at_one_name_read_once_in_five_seconds(known: Robots, counting: CallRecorder, clock: Clock) -> None:
+def test_guesses_at_one_name_read_once_in_five_seconds(known: Robots, counting: RecordedMetadata, clock: Clock) -> None:
     secret = create(known, "ci")
     counting.calls.clear()
 
@@ -78,7 +81,7 @@ def test_guesses_at_one_name_read_once_in_five_seconds(known: Robots, counting: 
     assert counting.calls == ["read"] * 3
 
 
-def test_invented_names_read_a_bounded_number_of_times(known: Robots, counting: CallRecorder, clock: Clock) -> None:
+def test_invented_names_read_a_bounded_number_of_times(known: Robots, counting: RecordedMetadata, clock: Clock) -> None:
     secret, other = create(known, "ci"), create(known, "other")
     assert status(known, "ci", secret) == 200
     counting.calls.clear()
@@ -94,7 +97,7 @@ def test_invented_names_read_a_bounded_number_of_times(known: Robots, counting: 
 
 
 def test_names_invented_in_many_networks_are_bounded_in_all(
-    known: Robots, counting: CallRecorder, clock: Clock
+    known: Robots, counting: RecordedMetadata, clock: Clock
 ) -> None:
     secret = create(known, "ci")
     assert status(known, "ci", secret) == 200
@@ -122,7 +125,7 @@ def test_many_good_robots_of_one_network_are_no_guesses(known: Robots) -> None:
 def test_a_slow_store_is_not_waited_for_by_all_threads(stores: Stores, clock: Clock) -> None:
     secret = create(Robots(stores.metadata, KeyRing(lambda: KEYS)), "ci")
     go_on = threading.Event()
-    known = Robots(Slow(stores.metadata.read, go_on), KeyRing(lambda: KEYS), clock)  # type: ignore[arg-type]
+    known = Robots(Slow(stores.metadata, go_on), KeyRing(lambda: KEYS), clock)
     numbers = iter(range(500))
 
     class ElsewhereFirst(threading.Event):
@@ -138,14 +141,14 @@ def test_a_slow_store_is_not_waited_for_by_all_threads(stores: Stores, clock: Cl
     assert {row.status for row in kept} == {401}
 
 
-class Slow:
+class Slow(ForwardingMetadata):
     """A store that answers reads of most records only when it is told to."""
 
-    def __init__(self, read: Callable[..., object], go_on: threading.Event) -> None:
-        self._read = read
+    def __init__(self, store: MetadataStore, go_on: threading.Event) -> None:
+        super().__init__(store)
         self._go_on = go_on
 
-    def read(self, keys: list[Key[Robot]]) -> object:
+    def read(self, keys: Sequence[Key[Any]], *, content: bool = True) -> Found:
         if keys != [Key(Robot, "ci")]:
             assert self._go_on.wait(10)
-        return self._read(keys)
+        return super().read(keys, content=content)

@@ -19,7 +19,8 @@ from tests.benchmarks.images import Pushed, Pusher, pusher
 from tests.benchmarks.peers import Peer, traced_distribution
 from tests.benchmarks.workload import Bench, Figures, UnsupportedWorkload, Workload
 from tests.support import images as content
-from tests.support.call_counts import CallRecorder, serve_in_process
+from tests.support.call_counts import serve_in_process
+from tests.support.store_hooks import RecordedBlobs, RecordedMetadata
 
 DRIVER = "registry/storage/driver/"
 """In the name of what writes the spans of the driver's calls."""
@@ -87,8 +88,8 @@ def _trips(bench: Bench, peer: Peer) -> Figures:
 
 @contextlib.contextmanager
 def _ours(folder: Path) -> Iterator[tuple[Peer, Callable[[], int]]]:
-    blobs = CallRecorder(open_blobs((folder / "blobs").as_uri()))
-    metadata = CallRecorder(open_metadata(f"sqlite://{folder}/metadata"))
+    blobs = RecordedBlobs(open_blobs((folder / "blobs").as_uri()))
+    metadata = RecordedMetadata(open_metadata(f"sqlite://{folder}/metadata"))
     stores = Stores(blobs, metadata)
     with serve_in_process(stores) as address:
         yield Peer("lading", address), lambda: len(metadata.calls) + len(blobs.calls) - blobs.calls.count("signed_url")

@@ -1,7 +1,8 @@
 """Clean-up that is stopped, fails or is too large for one commit goes on where it was."""
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import pytest
 
@@ -14,13 +15,13 @@ from lading.registry.rules.effective import LocalRules
 from lading.registry.rules.immutable import ImmutableTags
 from lading_storage.digests import digest_of
 from lading_storage.errors import Unavailable
-from lading_storage.protocols import Write
 from lading_storage.records.core import Manifest
 from lading_storage.stores import Stores
 from tests.cleanup.signed_images import push_signed_image
 from tests.support.commit_limit import CommitLimitStore
 from tests.support.fake_clock import FakeClock
 from tests.support.registry_pushes import pull_blob
+from tests.support.store_hooks import Fault, hooked_registry
 
 REPOSITORY = "team/app"
 
@@ -77,38 +78,41 @@ def test_an_interrupted_clean_up_resumes(
     assert digests(registry) == set()
 
 
-@pytest.mark.parametrize("most", [2, 100])
+@pytest.fixture
+def max_batch_items(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
+    number: int = request.param
+    monkeypatch.setattr(delete, "MAX_BATCH_ITEMS", number)
+    return number
+
+
+@pytest.mark.parametrize("max_batch_items", [2, 100], indirect=True)
 def test_wherever_it_ends_what_can_be_seen_is_whole(
     registry: Registry,
+    stores: Stores,
     rules: Callable[..., CleanupContext],
     clock: FakeClock,
-    monkeypatch: pytest.MonkeyPatch,
-    most: int,
+    max_batch_items: int,
 ) -> None:
-    monkeypatch.setattr(delete, "MAX_BATCH_ITEMS", most)
     push_signed_image(registry, REPOSITORY, "v1")
     push_signed_image(registry, REPOSITORY, "v2")
     clock.advance(days=31)
-    commit, left = registry.metadata.commit, [0]
+    left = [0]
 
-    def fail(writes: Sequence[Write]) -> None:
-        if not left[0]:
-            raise Unavailable("killed")
+    def is_last(arguments: Mapping[str, Any]) -> bool:
         left[0] -= 1
-        commit(writes)
+        return left[0] < 0
 
+    killed = hooked_registry(stores, Fault("commit", when=is_last), clock=clock)
     ends = 0
-    with monkeypatch.context() as patched:
-        patched.setattr(registry.metadata, "commit", fail)
-        while digests(registry):
-            left[0] = 1
-            with contextlib.suppress(Unavailable):
-                clean_up(registry, REPOSITORY, rules(), apply_plan=True)
-            ends += 1
-            for node in registry.inventory.nodes(REPOSITORY):
-                pull_whole(registry, node.digest)
-            assert set(_tags(registry)) <= {tag for node in registry.inventory.nodes(REPOSITORY) for tag in node.tags}
-    assert ends > 6 if most == 2 else ends == 1
+    while digests(registry):
+        left[0] = 1
+        with contextlib.suppress(Unavailable):
+            clean_up(killed, REPOSITORY, rules(), apply_plan=True)
+        ends += 1
+        for node in registry.inventory.nodes(REPOSITORY):
+            pull_whole(registry, node.digest)
+        assert set(_tags(registry)) <= {tag for node in registry.inventory.nodes(REPOSITORY) for tag in node.tags}
+    assert ends > 6 if max_batch_items == 2 else ends == 1
 
 
 def test_what_is_too_large_for_one_commit_goes_in_halves(

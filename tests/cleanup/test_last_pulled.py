@@ -4,6 +4,7 @@ import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,6 +15,7 @@ from lading.registry.content.manifest_format import OCI_INDEX
 from lading.registry.content.manifests import Put
 from lading.registry.registry import Registry
 from lading_storage.errors import Conflict, StoreFull, Unavailable
+from lading_storage.forwarding import ForwardingMetadata
 from lading_storage.protocols import Delete, Found, MetadataStore, Write
 from lading_storage.query import Query
 from lading_storage.records.core import Key, Manifest
@@ -26,19 +28,19 @@ from tests.support.server_process import serving
 REPOSITORY = "team/app"
 
 
-class ControlledStore:
+class ControlledStore(ForwardingMetadata):
     """A metadata store whose commits are counted, and can be made to fail or to wait."""
 
-    def __init__(self, metadata: MetadataStore) -> None:
-        self._metadata = metadata
+    def __init__(self, store: MetadataStore) -> None:
+        super().__init__(store)
         self.commits: list[Sequence[Write]] = []
         self.reads = 0
         self.fault: Exception | None = None
         self.before_commit: Callable[[], object] = lambda: None
 
-    def read(self, keys: Sequence[Key[LastPull]], *, content: bool = True) -> Found:
+    def read(self, keys: Sequence[Key[Any]], *, content: bool = True) -> Found:
         self.reads += 1
-        return self._metadata.read(keys, content=content)
+        return super().read(keys, content=content)
 
     def commit(self, writes: Sequence[Write]) -> None:
         self.commits.append(writes)
@@ -46,7 +48,7 @@ class ControlledStore:
         before()
         if self.fault:
             raise self.fault
-        self._metadata.commit(writes)
+        super().commit(writes)
 
 
 @pytest.fixture
@@ -66,7 +68,7 @@ def watched(stores: Stores) -> ControlledStore:
 
 @pytest.fixture
 def recorder(watched: ControlledStore, clock: FakeClock) -> LastPulls:
-    return LastPulls(watched, clock)  # type: ignore[arg-type]  # it uses no more of a store
+    return LastPulls(watched, clock)
 
 
 def push(registry: Registry, count: int = 1) -> list[str]:
@@ -108,7 +110,7 @@ def test_another_process_writes_nothing_within_the_hour(stores: Stores, registry
     [digest] = push(registry)
     processes = [ControlledStore(stores.metadata) for _ in range(2)]
     for process in processes:
-        LastPulls(process, clock).record_pull(REPOSITORY, digest)  # type: ignore[arg-type]
+        LastPulls(process, clock).record_pull(REPOSITORY, digest)
         clock.advance(minutes=59)
     assert [len(process.commits) for process in processes] == [1, 0]
 

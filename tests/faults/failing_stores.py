@@ -2,9 +2,8 @@
 
 import contextlib
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
@@ -15,9 +14,8 @@ from emulators import Emulators
 from lading import settings
 from lading.composition import open_blobs, open_metadata
 from lading_storage.errors import Unavailable
-from lading_storage.protocols import BlobStore, Found, MetadataStore, QueueCursor, Queued, StoredObject, Write
-from lading_storage.query import Query
-from lading_storage.records.core import Key, R
+from lading_storage.forwarding import ForwardingBlobs, ForwardingMetadata
+from lading_storage.protocols import BlobStore
 from lading_storage.stores import Stores
 from tests.faults.grpc_fault_proxy import failing_grpc
 from tests.faults.protocol_relay import Relay
@@ -68,94 +66,46 @@ def failing_local(folder: Path) -> FailingStores:
 
     def fresh() -> Stores:
         read = settings.load_settings({"LADING_DATA": str(folder / str(next(numbers)))})
-        return Stores(FailingBlobs(open_blobs(read.blobs), plan), FailingMetadata(open_metadata(read.metadata), plan))
+        metadata = ForwardingMetadata(open_metadata(read.metadata), Faults(plan))
+        return Stores(FailingBlobs(open_blobs(read.blobs), plan), metadata)
 
     return FailingStores(plan, fresh)
 
 
-def call_with_faults(plan: Plan, call: Callable[[], T]) -> T:
-    """Make a call, which may fail before or after it takes effect."""
-    kind = plan.next_fault(BEFORE_OR_AFTER)
-    if kind is FaultKind.RESET_BEFORE:
-        raise Unavailable("by plan")
-    answer = call()
-    if kind is FaultKind.RESET_AFTER:
-        raise Unavailable("by plan, and it is done")
-    return answer
+class Faults:
+    """Hook that fails calls by plan, before or after they take effect."""
 
-
-class FailingBlobs:
-    """A blob store that fails by plan."""
-
-    def __init__(self, inner: BlobStore, plan: Plan) -> None:
-        self._inner = inner
+    def __init__(self, plan: Plan) -> None:
         self._plan = plan
 
-    def append(self, name: str, chunks: Iterable[bytes], size: int | None = None) -> StoredObject:
-        return call_with_faults(self._plan, lambda: self._inner.append(name, chunks, size))
-
-    def join(self, name: str, parts: Sequence[str]) -> StoredObject:
-        return call_with_faults(self._plan, lambda: self._inner.join(name, parts))
-
-    def replace(self, name: str, by: str) -> None:
-        call_with_faults(self._plan, lambda: self._inner.replace(name, by))
-
-    def open(self, name: str, start: int, stop: int) -> Iterator[bytes]:
-        """Fails at once, or after the first piece."""
+    def __call__(self, method: str, arguments: Mapping[str, Any], forward: Callable[[], T], /) -> T:
+        if method in ("signed_url", "close"):
+            return forward()
         kind = self._plan.next_fault(BEFORE_OR_AFTER)
         if kind is FaultKind.RESET_BEFORE:
             raise Unavailable("by plan")
-        pieces = self._inner.open(name, start, stop)
+        result = forward()
+        if kind is FaultKind.RESET_AFTER:
+            raise Unavailable("by plan, and it is done")
+        return result
+
+
+class FailingBlobs(ForwardingBlobs):
+    """A blob store that fails by plan: `open` at once, or after the first piece."""
+
+    def __init__(self, store: BlobStore, plan: Plan) -> None:
+        super().__init__(store, Faults(plan))
+        self._plan = plan
+
+    def open(self, name: str, start: int, stop: int) -> Iterator[bytes]:
+        kind = self._plan.next_fault(BEFORE_OR_AFTER)
+        if kind is FaultKind.RESET_BEFORE:
+            raise Unavailable("by plan")
+        pieces = self._store.open(name, start, stop)
         return truncated(pieces) if kind is FaultKind.RESET_AFTER else pieces
-
-    def signed_url(self, name: str) -> str | None:
-        return self._inner.signed_url(name)
-
-    def delete(self, name: str) -> None:
-        call_with_faults(self._plan, lambda: self._inner.delete(name))
-
-    def names(self, prefix: str, *, after: str = "", limit: int) -> list[str]:
-        return call_with_faults(self._plan, lambda: self._inner.names(prefix, after=after, limit=limit))
-
-    def strays(self, *, limit: int) -> list[str]:
-        return call_with_faults(self._plan, lambda: self._inner.strays(limit=limit))
-
-    def close(self) -> None:
-        self._inner.close()
 
 
 def truncated(pieces: Iterator[bytes]) -> Iterator[bytes]:
     """The first of `pieces`."""
     yield next(pieces)
     raise Unavailable("by plan, in the middle")
-
-
-class FailingMetadata:
-    """A metadata store that fails by plan."""
-
-    def __init__(self, inner: MetadataStore, plan: Plan) -> None:
-        self._inner = inner
-        self._plan = plan
-
-    def read(self, keys: Sequence[Key[Any]], *, content: bool = True) -> Found:
-        return call_with_faults(self._plan, lambda: self._inner.read(keys, content=content))
-
-    def find(self, query: Query[R]) -> list[R]:
-        return call_with_faults(self._plan, lambda: self._inner.find(query))
-
-    def due(
-        self, kind: type[R], queue: str, until: datetime, *, after: QueueCursor[R] | None = None, limit: int
-    ) -> list[Queued[R]]:
-        return call_with_faults(self._plan, lambda: self._inner.due(kind, queue, until, after=after, limit=limit))
-
-    def commit(self, writes: Sequence[Write]) -> None:
-        call_with_faults(self._plan, lambda: self._inner.commit(writes))
-
-    def compact(self, limit: int) -> int:
-        return call_with_faults(self._plan, lambda: self._inner.compact(limit))
-
-    def schema_raised(self) -> datetime | None:
-        return call_with_faults(self._plan, self._inner.schema_raised)
-
-    def close(self) -> None:
-        self._inner.close()

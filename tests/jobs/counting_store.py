@@ -4,13 +4,13 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from lading_storage.forwarding import ForwardingMetadata
 from lading_storage.protocols import Found, MetadataStore, Write
 from lading_storage.query import Query
 from lading_storage.records.core import Key
-from tests.support.interleaving import InterleavingStore
 
 
-class CountingStore(InterleavingStore):
+class CountingStore(ForwardingMetadata):
     """A metadata store that counts queries, and the records that it gives and takes."""
 
     def __init__(self, inner: MetadataStore) -> None:

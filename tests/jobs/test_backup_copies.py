@@ -1,11 +1,11 @@
 """How a backup is copied from a store that is no file: while it changes, what a second one costs, and what is left."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
@@ -15,8 +15,9 @@ from lading.jobs.gc.collect import Collector
 from lading.jobs.gc.sweep import GracePeriods
 from lading.registry.registry import Registry
 from lading_storage.errors import Unavailable
+from lading_storage.forwarding import ForwardingMetadata
 from lading_storage.local import sqlite_backup
-from lading_storage.protocols import Replace
+from lading_storage.protocols import MetadataStore, Replace
 from lading_storage.query import Query
 from lading_storage.records.core import Blob, Key, Link, Manifest, Repository, Tag
 from lading_storage.stores import Stores
@@ -24,31 +25,28 @@ from tests.jobs.backup_content import assert_intact, push_everything
 from tests.support.folder_stores import folder_stores
 from tests.support.registry_pushes import push_image
 
+T = TypeVar("T")
+
 ZERO = timedelta(0)
 
 
-class OpaqueStore:
-    """A metadata store of which nobody knows that it is a file: what it is asked is counted, and may be met."""
+class OpaqueStore(ForwardingMetadata):
+    """A metadata store that cannot be copied as a file. Its calls are counted, and `before` is called before each."""
 
-    def __init__(self, metadata: Any) -> None:
-        self._metadata = metadata
+    def __init__(self, store: MetadataStore) -> None:
+        super().__init__(store, self._count)
         self.calls: Counter[str] = Counter()
         self.before: Callable[[str, Any], None] = lambda name, kind: None
 
-    def __getattr__(self, name: str) -> Any:
-        method = getattr(self._metadata, name)
-
-        def call(*words: Any, **more: Any) -> Any:
-            kind = words[0].kind if name == "find" else None
-            step = "list" if name == "find" and not words[0].where else name
-            self.before(step, kind)
-            if name == "read":
-                self.calls.update(f"read {key.kind.__name__}" for key in words[0])
-            else:
-                self.calls[f"{step} {kind.__name__}" if kind else name] += 1
-            return method(*words, **more)
-
-        return call
+    def _count(self, method: str, arguments: Mapping[str, Any], forward: Callable[[], T], /) -> T:
+        query = arguments.get("query")
+        step = "list" if query and not query.where else method
+        self.before(step, query and query.kind)
+        if method == "read":
+            self.calls.update(f"read {key.kind.__name__}" for key in arguments["keys"])
+        else:
+            self.calls[f"{step} {query.kind.__name__}" if query else step] += 1
+        return forward()
 
 
 @pytest.fixture

@@ -1,8 +1,9 @@
 """Collection on both pairs of stores, with a clock that the test turns: what may go goes, and all else stays."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
@@ -21,6 +22,9 @@ from lading_storage.stores import Stores
 from tests.support import images
 from tests.support.fake_clock import FakeClock
 from tests.support.registry_pushes import pull_blob, push_blob, push_image, push_manifest
+from tests.support.store_hooks import hooked_registry
+
+T = TypeVar("T")
 
 ZERO = timedelta(0)
 NO_GRACE = GracePeriods(ZERO, ZERO, ZERO, ZERO)
@@ -291,17 +295,14 @@ def test_one_collection_at_a_time(registry: Registry, stores: Stores, clock: Fak
 def test_what_comes_in_between_wins(registry: Registry, stores: Stores, clock: FakeClock) -> None:
     content = images.blob()
     link = push_blob(registry, "a", content)
-    collector = Collector(registry, NO_GRACE, clock=clock)
-    metadata, real = stores.metadata, stores.metadata.find
 
-    def find(query: Query[Any]) -> Any:
-        found = real(query)
-        if query.kind is not Link and "blobs" in query.where:
-            metadata.commit([Touch(link.key)])
-        return found
+    def touch(method: str, arguments: Mapping[str, Any], forward: Callable[[], T], /) -> T:
+        result = forward()
+        if method == "find" and "blobs" in arguments["query"].where:
+            stores.metadata.commit([Touch(link.key)])
+        return result
 
-    metadata.find = find  # type: ignore[method-assign]
+    collector = Collector(hooked_registry(stores, touch), NO_GRACE, clock=clock)
     assert counts(collector)["races lost"] == 1
-    metadata.find = real  # type: ignore[method-assign]
     assert pull_blob(registry, "a", digest_of(content)) == content
     assert stores.metadata.read([Key(Blob, digest_of(content))])[Key(Blob, digest_of(content))] is not None

@@ -1,5 +1,6 @@
 """`lading doctor` finds a good deployment in order, and says of a bad one what is wrong."""
 
+import itertools
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from lading_storage.stores import Stores
 from tests.support.fake_cloud_services import redirecting_registry
 from tests.support.fake_iam_world import FakeIamWorld
 from tests.support.server_process import run_lading, serving, user_environment
+from tests.support.store_hooks import Fault, hooked
 
 ALL = ["host", "token", "rights", "anonymous", "clock", "HTTP/2", "bucket", "database", "indexes", "signing", "owner"]
 ALL += ["proxies", "access", "modes"]
@@ -115,25 +117,10 @@ def test_nothing_is_left_in_the_stores(stores: Stores) -> None:
     assert stores.metadata.find(Query(Upload, limit=10)) == []
 
 
-class Broken:
-    """A store of which one method fails."""
-
-    def __init__(self, store: Any, method: str) -> None:
-        self._store = store
-        self._method = method
-
-    def __getattr__(self, name: str) -> Any:
-        if name == self._method:
-            return self.fail
-        return getattr(self._store, name)
-
-    def fail(self, *words: Any, **more: Any) -> Any:
-        raise Unavailable("it is broken")
-
-
 @pytest.mark.parametrize("method", ["append", "open", "names", "delete"])
 def test_a_bucket_that_fails(stores: Stores, method: str) -> None:
-    checks = StoreChecks(lambda: Broken(stores.blobs, method), lambda: stores.metadata, in_cloud=False).checks()
+    broken = hooked(stores, Fault(method, Unavailable("it is broken")))
+    checks = StoreChecks(lambda: broken.blobs, lambda: stores.metadata, in_cloud=False).checks()
 
     finding = by_name(checks)["bucket"]
 
@@ -151,7 +138,8 @@ def test_a_bucket_that_fails(stores: Stores, method: str) -> None:
     ("method", "failed"), [("commit", "database"), ("read", "database"), ("find", "indexes"), ("due", "indexes")]
 )
 def test_a_database_that_fails(stores: Stores, method: str, failed: str) -> None:
-    checks = StoreChecks(lambda: stores.blobs, lambda: Broken(stores.metadata, method), in_cloud=False).checks()
+    broken = hooked(stores, Fault(method))
+    checks = StoreChecks(lambda: stores.blobs, lambda: broken.metadata, in_cloud=False).checks()
 
     findings = by_name(checks)
 
@@ -159,16 +147,10 @@ def test_a_database_that_fails(stores: Stores, method: str, failed: str) -> None
     assert findings[failed].remedy
 
 
-class ReadOnlyAfterwards(Broken):
-    """A metadata store that takes one commit."""
-
-    def commit(self, writes: Any) -> None:
-        self._store.commit(writes)
-        self.commit = self.fail  # type: ignore[method-assign]
-
-
 def test_a_record_that_cannot_be_deleted_is_named(stores: Stores) -> None:
-    checks = StoreChecks(lambda: stores.blobs, lambda: ReadOnlyAfterwards(stores.metadata, ""), in_cloud=False).checks()
+    commits = itertools.count(1)
+    second = hooked(stores, Fault("commit", when=lambda arguments: next(commits) > 1))
+    checks = StoreChecks(lambda: stores.blobs, lambda: second.metadata, in_cloud=False).checks()
 
     finding = by_name(checks)["database"]
 

@@ -1,10 +1,8 @@
 """What a job does with records whose step fails, and with a lease that nobody honest can hold."""
 
 import json
-from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
 
 import pytest
 
@@ -15,13 +13,14 @@ from lading.jobs.runner import LEASE_DURATION, MAX_CONSECUTIVE_FAILURES
 from lading.jobs.scrub import Scrubber
 from lading.registry.registry import Registry
 from lading_storage.errors import Corrupt, Unavailable
-from lading_storage.protocols import Replace, Write, key_of
+from lading_storage.protocols import Replace, key_of
 from lading_storage.records.core import Blob, Key, Link
 from lading_storage.records.jobs import Job
 from lading_storage.stores import Stores
 from tests.support import images
 from tests.support.fake_clock import FakeClock
 from tests.support.registry_pushes import push_blob, push_image
+from tests.support.store_hooks import Fault, hooked_registry
 
 ZERO = timedelta(0)
 NO_GRACE = GracePeriods(ZERO, ZERO, ZERO, ZERO)
@@ -32,27 +31,17 @@ def clock() -> FakeClock:
     return FakeClock()
 
 
-def failing(commit: Callable[[Sequence[Write]], None], *repositories: str) -> Callable[[Sequence[Write]], None]:
-    """A commit that fails for some repositories."""
-
-    def fail(writes: Sequence[Write]) -> None:
-        keys = [key_of(write) for write in writes]
-        if any(key.repository in repositories for key in keys):
-            raise Unavailable("by plan")
-        commit(writes)
-
-    return fail
+def failing_commits(*repositories: str) -> Fault:
+    """Commits fail that write to some repositories."""
+    return Fault("commit", when=lambda each: any(key_of(write).repository in repositories for write in each["writes"]))
 
 
-def test_a_record_that_fails_stops_no_other(
-    registry: Registry, stores: Stores, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_record_that_fails_stops_no_other(registry: Registry, stores: Stores, clock: FakeClock) -> None:
     for name in ("a", "b", "c"):
         push_blob(registry, name, images.blob())
-    collector = Collector(registry, NO_GRACE, clock=clock)
-    with monkeypatch.context() as patched:
-        patched.setattr(stores.metadata, "commit", failing(stores.metadata.commit, "a"))
-        report = collector.run()
+    fault = failing_commits("a")
+    collector = Collector(hooked_registry(stores, fault, clock=clock), NO_GRACE, clock=clock)
+    report = collector.run()
 
     assert report is not None
     assert report.finished
@@ -62,6 +51,7 @@ def test_a_record_that_fails_stops_no_other(
     assert "by plan" in report.findings[0]
     assert report.as_json()["failed"] == 1
 
+    fault.active = False
     report = collector.run()
     assert report is not None
     assert (report.failed, report.findings, report.counts["blobs removed"]) == (0, [], 1)
@@ -70,19 +60,12 @@ def test_a_record_that_fails_stops_no_other(
 
 @pytest.mark.parametrize("error", [TypeError("a field is missing"), Corrupt("an index is damaged")])
 def test_a_record_that_cannot_be_listed_stops_no_other_phase(
-    registry: Registry, stores: Stores, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, error: Exception
+    registry: Registry, stores: Stores, clock: FakeClock, error: Exception
 ) -> None:
     """Once it stopped all that came behind it, at every run."""
     registry.uploads.start("a")
-    due = stores.metadata.due
-
-    def unreadable(kind: Any, *arguments: Any, **options: Any) -> Any:
-        if kind is Link:
-            raise error
-        return due(kind, *arguments, **options)
-
-    monkeypatch.setattr(stores.metadata, "due", unreadable)
-    report = Collector(registry, NO_GRACE, clock=clock).run()
+    fault = Fault("due", error, when=lambda arguments: arguments["kind"] is Link)
+    report = Collector(hooked_registry(stores, fault, clock=clock), NO_GRACE, clock=clock).run()
 
     assert report is not None
     assert report.finished
@@ -92,43 +75,35 @@ def test_a_record_that_cannot_be_listed_stops_no_other_phase(
 
 
 def test_an_outage_of_a_store_ends_the_batch_and_the_next_one_resumes(
-    registry: Registry, stores: Stores, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+    registry: Registry, stores: Stores, clock: FakeClock
 ) -> None:
     names = [f"r{number:02}" for number in range(MAX_CONSECUTIVE_FAILURES + 2)]
     for name in names:
         push_blob(registry, name, images.blob())
         clock.advance(seconds=1)
-    collector = Collector(registry, NO_GRACE, clock=clock)
-    with monkeypatch.context() as patched:
-        patched.setattr(stores.metadata, "commit", failing(stores.metadata.commit, *names[:-2]))
-        with pytest.raises(Unavailable, match="10 records failed in a row: by plan"):
-            collector.run()
-        report = collector.run()
+    fault = failing_commits(*names[:-2])
+    collector = Collector(hooked_registry(stores, fault, clock=clock), NO_GRACE, clock=clock)
+    with pytest.raises(Unavailable, match="10 records failed in a row: by plan"):
+        collector.run()
+    report = collector.run()
 
     assert report is not None
     assert report.finished
     assert (report.failed, report.counts["links removed"]) == (10, 2)
+    fault.active = False
     report = collector.run()
     assert report is not None
     assert (report.failed, report.counts["links removed"]) == (0, 10)
 
 
-def test_a_scrub_goes_on_after_a_record_that_fails(
-    registry: Registry, stores: Stores, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_scrub_goes_on_after_a_record_that_fails(registry: Registry, stores: Stores, clock: FakeClock) -> None:
     bad = push_image(registry, "a", "v1").blobs[0]
     push_image(registry, "b", "v1")
     blob = stores.metadata.read([Key(Blob, bad)])[Key(Blob, bad)]
     assert blob is not None
-    real = stores.blobs.open
-
-    def broken(name: str, start: int, stop: int) -> Any:
-        if name == blob.object:
-            raise Unavailable("by plan")
-        return real(name, start, stop)
-
-    monkeypatch.setattr(stores.blobs, "open", broken)
-    report = Scrubber(registry, repair=True, clock=clock).run()
+    damaged = blob.object
+    fault = Fault("open", when=lambda arguments: arguments["name"] == damaged)
+    report = Scrubber(hooked_registry(stores, fault, clock=clock), repair=True, clock=clock).run()
 
     assert report is not None
     assert report.finished

@@ -31,6 +31,7 @@ from tests.support.fake_clock import FakeClock
 from tests.support.folder_stores import folder_stores
 from tests.support.invariants import Snapshot, assert_no_garbage
 from tests.support.registry_pushes import pull_blob, push_blob, push_image
+from tests.support.store_hooks import hooked, recorder
 
 ALICE = RestoreOptions(ChangeContext("restore", "alice"))
 ZERO = timedelta(0)
@@ -255,26 +256,20 @@ def test_many_commits_are_one_where_nothing_is_there(
     for number in range(20):
         push_image(registry, "team/app", f"t{number}", layers=2)
     back_up(stores, tmp_path / "backup")
-    commits = [0]
-    commit = other.metadata.commit
-
-    def counted(writes: object) -> None:
-        commits[0] += 1
-        commit(writes)  # type: ignore[arg-type]
-
+    calls: list[str] = []
+    counted = hooked(other, recorder(calls))
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(other.metadata, "commit", counted)
         if not batches:
             for name in ("blobs", "manifests", "tags"):
                 patched.setattr(BatchRestore, name, nothing)
-        report = restore(tmp_path / "backup", other)
+        report = restore(tmp_path / "backup", counted)
 
     copy = Registry(other.blobs, other.metadata)
     assert_intact(copy, contents)
     assert (report.tags, report.manifests, report.repositories) == (24, 26, 2)
     for tag in copy.tags.names("team/app", "", 99).items:
         assert copy.tags.history("team/app", tag, "", 9) == registry.tags.history("team/app", tag, "", 9)
-    assert commits[0] < 25 if batches else commits[0] > 100
+    assert calls.count("commit") < 25 if batches else calls.count("commit") > 100
 
 
 def test_a_session_of_a_restore_ends_with_it(stores: Stores, registry: Registry, other: Stores, tmp_path: Path) -> None:

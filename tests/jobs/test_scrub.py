@@ -1,7 +1,7 @@
 """Scrubbing: what is damaged is found, what is whole is left alone, and what is safe to repair is repaired."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -22,6 +22,7 @@ from tests.support import images
 from tests.support.object_damage import InterleavingStores
 from tests.support.registry_pushes import push_blob, push_image, push_manifest
 from tests.support.server_process import run_lading
+from tests.support.store_hooks import Fault, hooked_registry
 
 ZERO = timedelta(0)
 
@@ -191,21 +192,14 @@ def test_a_stray_is_reported_and_ends_nothing(
 
 
 def test_a_blob_that_cannot_be_read_hides_no_other_one_and_is_not_marked(
-    registry: Registry, stores: Stores, manifest: Manifest, monkeypatch: pytest.MonkeyPatch
+    registry: Registry, stores: Stores, manifest: Manifest
 ) -> None:
     """A disk's bad sector, or a network: nobody knows whether the bytes are good."""
     bad, lost = (registry.blobs.get("team/app", digest) for digest in manifest.blobs[:2])
     stores.blobs.delete(lost.object)
-    read = stores.blobs.open
+    fault = Fault("open", Unavailable("Input/output error"), lambda arguments: arguments["name"] == bad.object)
 
-    def fails(name: str, start: int, stop: int) -> Iterator[bytes]:
-        if name == bad.object:
-            raise Unavailable("Input/output error")
-        return read(name, start, stop)
-
-    monkeypatch.setattr(stores.blobs, "open", fails)
-
-    report = scrub(registry)
+    report = scrub(hooked_registry(stores, fault))
 
     assert sorted(report.findings) == sorted(
         [f"{lost.id}: there is no object {lost.object}", f"blobs: blobs/{bad.id}: Input/output error"]

@@ -1,9 +1,10 @@
 """Upload sessions, on both pairs of stores."""
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from itertools import pairwise
+from typing import Any, TypeVar
 
 import pytest
 
@@ -20,10 +21,13 @@ from lading.registry.errors import (
 from lading.registry.registry import Registry
 from lading_storage import digests
 from lading_storage.digests import digest_of
-from lading_storage.protocols import Replace, Write
+from lading_storage.protocols import Replace
 from lading_storage.stores import Stores
 from tests.support import images
 from tests.support.registry_pushes import pull_blob, push_blob
+from tests.support.store_hooks import hooked_registry
+
+T = TypeVar("T")
 
 
 def refused(error: pytest.ExceptionInfo[RegistryError]) -> ErrorDescriptor:
@@ -192,18 +196,17 @@ def test_a_session_has_a_last_part(registry: Registry, monkeypatch: pytest.Monke
     registry.uploads.finish("a", upload.id, digest_of(b"xxx"), Body(()))
 
 
-def test_a_chunk_whose_commit_is_not_answered_is_kept(
-    registry: Registry, stores: Stores, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    content, commit = images.blob(), stores.metadata.commit
+def test_a_chunk_whose_commit_is_not_answered_is_kept(registry: Registry, stores: Stores) -> None:
+    content = images.blob()
     upload = registry.uploads.start("a")
 
-    def unanswered(writes: Sequence[Write]) -> None:
+    def unanswered(method: str, arguments: Mapping[str, Any], forward: Callable[[], T], /) -> T:
         # As Google's client does it: written, no answer, tried again, and the version is another one by then.
-        commit(writes)
-        commit(writes)
+        if method == "commit":
+            forward()
+        return forward()
 
-    monkeypatch.setattr(stores.metadata, "commit", unanswered)
+    registry = hooked_registry(stores, unanswered)
     assert registry.uploads.append("a", upload.id, Body([content[:50]])).offset == 50
     link = registry.uploads.finish("a", upload.id, digest_of(content), Body([content[50:]]))
 

@@ -20,8 +20,8 @@ from lading_storage.records.core import Key, Manifest
 from lading_storage.records.jobs import LastPull
 from lading_storage.stores import Stores
 from tests.support import images
-from tests.support.call_counts import CallRecorder
 from tests.support.registry_pushes import push_blob, push_image
+from tests.support.store_hooks import RecordedMetadata
 
 API = Path(__file__).parents[2] / "functions/lading/api"
 
@@ -56,7 +56,7 @@ def image(registry: Registry) -> Manifest:
 
 
 def test_a_pull_is_one_read_and_recorded_once_an_hour(stores: Stores, image: Manifest) -> None:
-    metadata = CallRecorder(stores.metadata)
+    metadata = RecordedMetadata(stores.metadata)
     registry = Registry(stores.blobs, metadata)
 
     registry.pull("a", PullRequest("v1"))

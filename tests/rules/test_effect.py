@@ -18,10 +18,10 @@ from lading_storage.errors import Unavailable
 from lading_storage.protocols import Create
 from lading_storage.records.rules import REGISTRY_RULES, NamespaceRules, RegistryRules
 from lading_storage.stores import Stores
-from tests.support.call_counts import CallRecorder
 from tests.support.fake_clock import FakeClock
 from tests.support.folder_stores import folder_stores
 from tests.support.registry_pushes import push_image
+from tests.support.store_hooks import RecordedMetadata
 
 DAY = 86_400
 
@@ -112,7 +112,7 @@ def test_rules_of_a_newer_release_refuse_every_change(registry: Registry, clock:
 
 def test_a_change_reads_the_rules_with_the_tag(stores: Stores, set_rules: Callable[..., object]) -> None:
     push_image(Registry(stores.blobs, stores.metadata), "team/app", "v1", "v2")
-    counted = CallRecorder(stores.metadata)
+    counted = RecordedMetadata(stores.metadata)
     registry = Registry(stores.blobs, counted)
     registry.tags.delete("team/app", "v1")
     without, counted.calls[:] = len(counted.calls), []

@@ -1,8 +1,8 @@
 """The leader answers with one bounded read and no more: whatever takes longer, it does after it has stepped down."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
@@ -12,7 +12,6 @@ from lading.auth.access import Caller
 from lading.auth.authenticator import OpenAuthenticator
 from lading.http.client_address import ClientAddress
 from lading.leader import Leader, is_leader, step_down
-from lading.registry.registry import Registry
 from lading.routes import all_routes
 from lading_storage.digests import digest_of
 from lading_storage.protocols import MAX_CONTENT_SIZE, Replace
@@ -20,6 +19,9 @@ from lading_storage.records.core import Key, Manifest, Tag
 from lading_storage.stores import Stores
 from tests.support import images
 from tests.support.app_client import Client
+from tests.support.store_hooks import hooked_registry
+
+T = TypeVar("T")
 
 LAYER = b"layer"
 HINTED = digest_of(images.manifest([LAYER]))
@@ -36,23 +38,11 @@ class LeaderCalls:
         if is_leader():
             self.calls.append(call)
 
-
-class RecordingStore:
-    """A store, or a door, whose calls are told to `leader`."""
-
-    def __init__(self, store: Any, leader: LeaderCalls) -> None:
-        self._store = store
-        self._leader = leader
-
-    def __getattr__(self, name: str) -> Any:
-        method = getattr(self._store, name)
-
-        def call(*arguments: Any, **options: Any) -> Any:
-            keys = len(arguments[0]) if name == "read" and isinstance(arguments[0], Sequence) else 1
-            self._leader.did(name if keys == 1 else f"{name} {keys}")
-            return method(*arguments, **options)
-
-        return call
+    def record(self, method: str, arguments: Mapping[str, Any], forward: Callable[[], T], /) -> T:
+        """Hook around the calls of the stores."""
+        keys = len(arguments.get("keys", "1"))
+        self.did(method if keys == 1 else f"{method} {keys}")
+        return forward()
 
 
 class RecordingAuthenticator(OpenAuthenticator):
@@ -75,7 +65,7 @@ def leader() -> LeaderCalls:
 @pytest.fixture
 def client(stores: Stores, leader: LeaderCalls) -> Iterator[Client]:
     """A client of an app that has an image, a large manifest, and a history."""
-    registry = Registry(RecordingStore(stores.blobs, leader), RecordingStore(stores.metadata, leader))
+    registry = hooked_registry(stores, leader.record)
     client = Client(App(registry, settings.load_settings({}), RecordingAuthenticator(leader)))
     client.push_image("a", "v1", LAYER)
     client.push_manifest("a", "large", images.manifest([LAYER], annotations={"": "x" * 100_000}))

@@ -18,23 +18,6 @@ from lading.registry.registry import Registry
 from lading_storage.stores import Stores
 
 
-class CallRecorder:
-    """A store that writes down which of its methods are called on the way of a request."""
-
-    def __init__(self, store: Any) -> None:
-        self._store = store
-        self.calls: list[str] = []
-
-    def __getattr__(self, name: str) -> Any:
-        method: Callable[..., Any] = getattr(self._store, name)
-
-        def called(*words: Any, **more: Any) -> Any:
-            self.calls.append(name)
-            return method(*words, **more)
-
-        return called
-
-
 class SilentHandler(WSGIRequestHandler):
     """A handler that writes no log."""
 

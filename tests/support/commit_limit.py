@@ -4,18 +4,18 @@ from collections.abc import Sequence
 
 from lading_storage.commit_size import size_of
 from lading_storage.errors import TooLarge
+from lading_storage.forwarding import ForwardingMetadata
 from lading_storage.protocols import MetadataStore, Write
-from tests.support.interleaving import InterleavingStore
 
 
-class CommitLimitStore(InterleavingStore):
+class CommitLimitStore(ForwardingMetadata):
     """Passes every call on, and refuses commits of more than `max_size` bytes, as Firestore counts them.
 
     refused  how many commits were too large
     """
 
-    def __init__(self, inner: MetadataStore, max_size: int) -> None:
-        super().__init__(inner)
+    def __init__(self, store: MetadataStore, max_size: int) -> None:
+        super().__init__(store)
         self.max_size = max_size
         self.refused = 0
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from lading.jobs.gc.collect import Collector
 from lading.jobs.gc.sweep import HOUR, GracePeriods
@@ -10,7 +10,9 @@ from lading.jobs.scrub import Scrubber
 from lading.registry.registry import Registry
 from lading_storage.protocols import BlobStore
 from lading_storage.stores import Stores
+from tests.support.store_hooks import hooked_registry
 
+T = TypeVar("T")
 Damage = Callable[[bytes], bytes | None]
 
 DAMAGES: Final[Mapping[str, Damage]] = {
@@ -62,33 +64,13 @@ class InterleavingStores:
         self.count = 0
         self._point = point
         self._then = then
-        self.blobs: Any = _CountedStore(stores.blobs, self)
-        self.metadata: Any = _CountedStore(stores.metadata, self)
+        self.registry = hooked_registry(stores, self._step)
 
-    @property
-    def registry(self) -> Registry:
-        """A registry over these stores."""
-        return Registry(self.blobs, self.metadata)
-
-    def step(self) -> None:
+    def _step(self, method: str, arguments: Mapping[str, Any], forward: Callable[[], T], /) -> T:
         number, self.count = self.count, self.count + 1
         if number == self._point:
             self._then()
-
-
-class _CountedStore:
-    def __init__(self, store: Any, steps: InterleavingStores) -> None:
-        self._store = store
-        self._steps = steps
-
-    def __getattr__(self, name: str) -> Any:
-        method = getattr(self._store, name)
-
-        def call(*arguments: Any, **options: Any) -> Any:
-            self._steps.step()
-            return method(*arguments, **options)
-
-        return call
+        return forward()
 
 
 def kill() -> None:
