@@ -17,13 +17,14 @@ from lading.auth.google.policy_bucket import PolicyBucket
 from lading.auth.google.project import Project
 from lading.auth.keys import KeyFile, KeyRing, KeyStore
 from lading.auth.robots import Robots
+from lading.local_path import local_path
 from lading.policies_setting import open_policies
 from lading.registry.change_context import now
 from lading.registry.registry import Registry
 from lading.registry.rules.effective import NO_LOCAL_RULES, LocalRules, undelete_of
 from lading.registry.rules.immutable import ImmutableTags
 from lading.registry.rules.missing_content import MissingContent
-from lading.settings import DATABASE, Settings, SettingsError, local_path
+from lading.settings import DATABASE, Settings, SettingsError
 from lading_storage.errors import ForeignStore, StoreNotFound
 from lading_storage.protocols import BlobStore, MetadataStore
 

@@ -151,3 +151,8 @@ def interval(text: str) -> timedelta | None:
     if not found:
         raise ValueError("is a time such as 1h, or off")
     return found
+
+
+def project_of(metadata: str) -> str:
+    """Return the project of Google Cloud in the URL of the metadata store, or ""."""
+    return urlsplit(metadata).netloc if metadata.startswith("firestore:") else ""

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 from lading import setting_values as parse
 from lading.config_file import NO_CONFIG, ConfigError, ConfigFile, find_config
@@ -318,7 +318,7 @@ def _parse(texts: SettingTexts, environment: Mapping[str, str]) -> Settings:
     for each in SETTINGS:
         text, sources[each.option] = texts.of(each)
         values[each.name] = _value(each, text, sources[each.option], values)
-    project = environment.get("GOOGLE_CLOUD_PROJECT") or _project(values["metadata"])
+    project = environment.get("GOOGLE_CLOUD_PROJECT") or parse.project_of(values["metadata"])
     parsed = Settings(**values, project=project, sources=sources)
     _check_together(parsed, environment)
     return parsed
@@ -346,16 +346,3 @@ def _check_together(parsed: Settings, environment: Mapping[str, str]) -> None:
     if is_open and (in_cloud_run or parsed.trusted_hops):
         # Every client has the proxy's address there, which may well be loopback.
         raise SettingsError("--access everybody is for loopback alone, and refused with --trusted-hops or in Cloud Run")
-
-
-def _project(metadata: str) -> str:
-    """Return the project of Google Cloud in the URL of the metadata store, or ""."""
-    return urlsplit(metadata).netloc if metadata.startswith("firestore:") else ""
-
-
-def local_path(url: str, scheme: str) -> Path:
-    """Return the path of a `file:` or `sqlite:` URL. Raises SettingsError."""
-    parts = urlsplit(url)
-    if parts.netloc or not parts.path.startswith("/"):
-        raise SettingsError(f"{url} is not of the form {scheme}:///PATH")
-    return Path(unquote(parts.path))

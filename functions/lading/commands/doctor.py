@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Final
 
 from lading.commands.options import ACCESS, CommandError, Commands, add
 from lading.commands.output import Column, Printer, add_output_options
-from lading.settings import Settings, local_path
+from lading.local_path import local_path
+from lading.settings import Settings
 from lading_storage.errors import StorageError
 
 if TYPE_CHECKING:

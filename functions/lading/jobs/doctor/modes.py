@@ -5,7 +5,8 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from lading.jobs.doctor.checks import Check, CheckFailed, CheckSkipped
-from lading.settings import Settings, local_path
+from lading.local_path import local_path
+from lading.settings import Settings
 
 GROUP_AND_OTHERS_MASK: Final = 0o077
 """Mode bits of read, write and execute for the group and for others."""
