@@ -88,7 +88,7 @@ def test_a_surface_renders_each_error(pages: Client, method: str, path: str, sta
 
 
 def test_a_surface_renders_a_defect_and_a_failing_store(pages: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lading.app.check_repository", lambda name: 1 / 0)
+    monkeypatch.setattr("lading.dispatcher.check_repository", lambda name: 1 / 0)
 
     response = pages.request("GET", "/pages/a/greeting")
 

@@ -215,7 +215,7 @@ def test_attacks_are_answered_401_and_not_logged(
     attack: Callable[[], str], make_app: AppFactory, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     client = make_app().client
-    monkeypatch.setattr(client.app._authenticator, "_tokens", tokens(), raising=True)
+    monkeypatch.setattr(client.app.authenticator, "_tokens", tokens(), raising=True)
     token = attack()
     caplog.set_level(logging.DEBUG)
 
@@ -230,7 +230,7 @@ def test_attacks_are_answered_401_and_not_logged(
 
 def test_the_token_that_the_attacks_begin_with_is_good(make_app: AppFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     client = make_app().client
-    monkeypatch.setattr(client.app._authenticator, "_tokens", tokens(), raising=True)
+    monkeypatch.setattr(client.app.authenticator, "_tokens", tokens(), raising=True)
 
     for good in (issued(), signed()):
         assert client.request("GET", "/v2/", headers=bearer(good)).status == 200
@@ -243,7 +243,7 @@ def test_a_token_is_good_for_what_it_names_alone(
     name: str, make_app: AppFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client = make_app().client
-    monkeypatch.setattr(client.app._authenticator, "_tokens", tokens(), raising=True)
+    monkeypatch.setattr(client.app.authenticator, "_tokens", tokens(), raising=True)
 
     for method, path in (("GET", f"/v2/{name}/tags/list"), ("POST", f"/v2/{name}/blobs/uploads/")):
         answer = client.request(method, path, headers=bearer(issued()))

@@ -155,7 +155,7 @@ def test_what_the_token_was_refused_is_denied_and_not_asked_for_again(
     make_app: AppFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client = make_app().client
-    monkeypatch.setattr(client.app._authenticator, "_tokens", tokens(), raising=True)
+    monkeypatch.setattr(client.app.authenticator, "_tokens", tokens(), raising=True)
 
     answer = client.request("DELETE", "/v2/team/app/manifests/v1", headers=bearer(issued()))
 

@@ -102,7 +102,7 @@ def client(make_app: AppFactory, monkeypatch: pytest.MonkeyPatch) -> Client:
     """Of a registry whose key is KEY."""
     made = make_app().client
     ring = KeyRing(lambda: Keys((KEY,), b"r" * 32))
-    monkeypatch.setattr(made.app._authenticator, "_tokens", Tokens(ring, URL, SERVICE, ()), raising=True)
+    monkeypatch.setattr(made.app.authenticator, "_tokens", Tokens(ring, URL, SERVICE, ()), raising=True)
     return made
 
 

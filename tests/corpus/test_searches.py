@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from lading.api import catalog
-from lading.app import MAX_SEARCHES, MAX_WAITING_SEARCHES
+from lading.dispatcher import MAX_SEARCHES, MAX_WAITING_SEARCHES
 from tests.corpus.user_headers import Headers
 from tests.support.fake_iam_world import RestrictedApp
 
