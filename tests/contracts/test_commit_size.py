@@ -142,15 +142,19 @@ def test_any_other_invalid_argument_is_not_about_the_size(
         metadata.commit([Create(link(1))])
 
 
-def test_what_is_sent_is_never_larger_than_what_is_counted(metadata: FirestoreMetadata) -> None:
+def test_what_is_sent_is_never_larger_than_what_is_counted(
+    metadata: FirestoreMetadata, monkeypatch: pytest.MonkeyPatch
+) -> None:
     # A request may have no more bytes than a commit.
     writes: list[Write] = []
     for number in range(50):
         image = manifest(number, 40, content=b"x" * 500)
         dead = converted(image, DeletedManifest, deleted=NOW, cause="team/app")
         writes += [Create(image), Create(dead), *(Create(link(number * 40 + each)) for each in range(3))]
-    batch = metadata._client.batch()
-    for write in writes:
-        metadata._add(batch, write, "0" * 16)
+    sent: list[WriteBatch] = []
+    monkeypatch.setattr(WriteBatch, "commit", lambda batch, **_: sent.append(batch))
 
+    metadata.commit(writes)
+
+    (batch,) = sent
     assert sum(len(type(each).serialize(each)) for each in batch._write_pbs) <= size_of(writes)

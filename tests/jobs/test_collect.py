@@ -22,7 +22,7 @@ from lading_storage.stores import Stores
 from tests.support import images
 from tests.support.fake_clock import FakeClock
 from tests.support.registry_pushes import pull_blob, push_blob, push_image, push_manifest
-from tests.support.store_hooks import hooked_registry
+from tests.support.store_hooks import Killed, hooked_registry, kill_after_commit
 
 T = TypeVar("T")
 
@@ -285,8 +285,8 @@ def test_one_collection_at_a_time(registry: Registry, stores: Stores, clock: Fak
     assert other.run() is not None
 
     # One that was killed is over when its lease is.
-    killed = Collector(registry, NO_GRACE, clock=clock)
-    assert killed._job._acquire_lease() is not None
+    with pytest.raises(Killed):
+        Collector(hooked_registry(stores, kill_after_commit, clock=clock), NO_GRACE, clock=clock).run()
     assert other.run() is None
     clock.advance(minutes=12)
     assert other.run() is not None

@@ -20,7 +20,7 @@ from lading_storage.stores import Stores
 from tests.support import images
 from tests.support.fake_clock import FakeClock
 from tests.support.registry_pushes import push_blob, push_image
-from tests.support.store_hooks import Fault, hooked_registry
+from tests.support.store_hooks import Fault, Killed, hooked_registry, kill_after_commit
 
 ZERO = timedelta(0)
 NO_GRACE = GracePeriods(ZERO, ZERO, ZERO, ZERO)
@@ -137,8 +137,8 @@ def test_gc_says_what_failed_and_ends_with_1(
 def test_a_lease_from_the_future_has_no_owner(registry: Registry, stores: Stores, clock: FakeClock) -> None:
     push_blob(registry, "a", images.blob())
     clock.advance(days=365)
-    killed = Collector(registry, NO_GRACE, clock=clock)
-    assert killed._job._acquire_lease() is not None
+    with pytest.raises(Killed):
+        Collector(hooked_registry(stores, kill_after_commit, clock=clock), NO_GRACE, clock=clock).run()
     clock.advance(days=-365)
 
     report = Collector(registry, NO_GRACE, clock=clock).run()

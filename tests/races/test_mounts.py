@@ -14,9 +14,9 @@ from tests.support import images
 from tests.support.fake_clock import FakeClock
 from tests.support.interleaving import InterleavingStore
 from tests.support.invariants import Snapshot, assert_intact
-from tests.support.object_damage import Killed
 from tests.support.operations import NO_GRACE, collect
 from tests.support.registry_pushes import pull_blob, push_blob, push_image, push_manifest
+from tests.support.store_hooks import Killed
 
 MOUNTS = 300
 

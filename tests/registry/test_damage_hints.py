@@ -18,8 +18,9 @@ from lading_storage.records.core import Key, Manifest, Tag
 from lading_storage.records.jobs import Job
 from lading_storage.stores import Stores
 from tests.support import images
-from tests.support.object_damage import DAMAGES, InterleavingStores, Killed, damage, kill, scrub
+from tests.support.object_damage import DAMAGES, InterleavingStores, damage, kill, scrub
 from tests.support.registry_pushes import pull_blob, push_blob, push_manifest
+from tests.support.store_hooks import Killed
 
 CONFIG, LAYER, OTHER = (images.blob() for _ in range(3))
 IMAGE = images.manifest([LAYER, OTHER], config=CONFIG)

@@ -16,8 +16,9 @@ from lading_storage.protocols import Replace, object_exists
 from lading_storage.records.core import Blob, Key, Link
 from lading_storage.stores import Stores
 from tests.support import images
-from tests.support.object_damage import DAMAGES, FOUND_BY_PUSH, InterleavingStores, Killed, collect, damage, kill, scrub
+from tests.support.object_damage import DAMAGES, FOUND_BY_PUSH, InterleavingStores, collect, damage, kill, scrub
 from tests.support.registry_pushes import pull_blob, push_blob
+from tests.support.store_hooks import Killed
 
 
 def push_in_chunks(registry: Registry, repository: str, content: bytes) -> Link:

@@ -10,7 +10,7 @@ from lading.jobs.scrub import Scrubber
 from lading.registry.registry import Registry
 from lading_storage.protocols import BlobStore
 from lading_storage.stores import Stores
-from tests.support.store_hooks import hooked_registry
+from tests.support.store_hooks import Killed, hooked_registry
 
 T = TypeVar("T")
 Damage = Callable[[bytes], bytes | None]
@@ -51,10 +51,6 @@ def collect(registry: Registry, *, concurrent: bool = False) -> None:
         report = Collector(registry, waits).run()
         assert report is not None
         assert report.finished
-
-
-class Killed(BaseException):
-    """Stands for kill -9: nothing catches it."""
 
 
 class InterleavingStores:

@@ -68,3 +68,15 @@ class Fault:
         if self.active and method == self._method and self._when(arguments):
             raise self._error
         return forward()
+
+
+class Killed(BaseException):
+    """Stands for kill -9: nothing catches it."""
+
+
+def kill_after_commit(method: str, arguments: Mapping[str, Any], forward: Callable[[], T], /) -> T:
+    """Hook that ends the process after its first commit, as kill -9 would."""
+    result = forward()
+    if method == "commit":
+        raise Killed
+    return result
