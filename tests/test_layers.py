@@ -30,6 +30,7 @@ MAY_NOT_IMPORT = {
     "functions/lading/api": ("lading.jobs", "google", *FROM_ROUTES),
     "functions/lading/auth": ("lading.api", "lading.commands", "lading.jobs", "lading.settings", *FROM_ROUTES),
     "functions/lading/commands": ("lading.cli", "main", "lading.api", "lading.routes"),
+    "functions/lading/client": ("lading.api", "lading.commands", "lading.http", "lading.jobs", *FROM_ROUTES),
     "functions/lading/jobs": ("lading.api", *FROM_ROUTES),
     "functions/lading/logs.py": ("lading.api", "lading.registry", *FROM_ROUTES),
     "functions/lading/audit.py": ("lading.api", "lading.auth", "lading_storage", *FROM_ROUTES),

@@ -50,6 +50,9 @@ ROUTE_OF: Final[Mapping[str, tuple[str, str, str]]] = {
     "list tags": ("GET", "{name}/tags/list", "pull"),
     "list referrers": ("GET", "{name}/referrers/{manifest}", "pull"),
     "read the history": ("GET", "_lading/{name}/history", "pull"),
+    "list tags with their sizes": ("GET", "_lading/{name}/tags", "pull"),
+    "read the details of a manifest": ("GET", "_lading/{name}/manifest?reference=v1", "pull"),
+    "find a digest": ("GET", "_lading/{name}/digest?prefix={manifest}", "pull"),
     "begin an upload": ("POST", "{name}/blobs/uploads/", "push"),
     "push a blob at once": ("POST", "{name}/blobs/uploads/?digest={layer}", "push"),
     "look at an upload": ("GET", "{name}/blobs/uploads/{session}", "push"),
@@ -58,10 +61,22 @@ ROUTE_OF: Final[Mapping[str, tuple[str, str, str]]] = {
     "cancel an upload": ("DELETE", "{name}/blobs/uploads/{session}", "push"),
     "push a manifest": ("PUT", "{name}/manifests/v2", "push"),
     "push a manifest by digest": ("PUT", "{name}/manifests/{manifest}", "push"),
+    "set a tag": ("POST", "_lading/{name}/tag", "push"),
+    "roll back a tag": ("POST", "_lading/{name}/rollback", "push"),
+    "restore a tag": ("POST", "_lading/{name}/undelete", "delete"),
+    "list what was deleted": ("GET", "_lading/{name}/deleted", "delete"),
+    "delete a repository": ("DELETE", "_lading/{name}/repository", "delete"),
     "delete a blob": ("DELETE", "{name}/blobs/{layer}", "delete"),
     "delete a manifest": ("DELETE", "{name}/manifests/{manifest}", "delete"),
     "delete a tag": ("DELETE", "{name}/manifests/v1", "delete"),
 }
+
+CHANGES: Final = {
+    "set a tag": '{"reference": "v1", "tag": "v2"}',
+    "roll back a tag": '{"tag": "v1", "digest": "MANIFEST"}',
+    "restore a tag": '{"tag": "v1"}',
+}
+"""The bodies of changes of tags."""
 
 NOBODY: Final[frozenset[str]] = frozenset()
 ALL: Final = frozenset({"pull", "push", "delete"})
@@ -233,6 +248,11 @@ def test_each_cell_is_as_it_is_written_down(kind: str, cast: Callers) -> None:
             body = b"" if right != "push" else manifest if "/manifests/" in path else layer
             if method in ("GET", "DELETE") or name == "begin an upload":
                 body = b""
+            if name in CHANGES:
+                cast.open.push_manifest(repository, "v1", images.manifest([layer], annotations={"number": "2"}))
+                if name == "restore a tag":
+                    cast.open.request("DELETE", f"/v2/{repository}/manifests/v1")
+                body = CHANGES[name].replace("MANIFEST", names["manifest"]).encode()
             if name == "delete a blob":
                 # Without a manifest that names it: then it could not be deleted.
                 names["layer"] = cast.open.push_blob(repository, images.blob())

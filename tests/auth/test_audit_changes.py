@@ -250,3 +250,60 @@ def test_a_change_with_many_tags_has_several_lines(audited: Audited) -> None:
     assert [len(line["tags"]) for line in lines] == [100, 50]
     assert {tag for line in lines for tag in line["tags"]} == set(tags)
     assert {line["digest"] for line in lines} == {MAIN}
+
+
+def test_changes_by_the_management_api_are_reported(audited: Audited) -> None:
+    audited.push("v1", IMAGE)
+    audited.push("v1", OTHER)
+    audited.lines()
+    other = digest_of(OTHER)
+    requests: list[tuple[str, str, Any, dict[str, Any]]] = [
+        ("POST", "tag", {"reference": "v1", "tag": "v2"}, {"change": "tag-set", "digest": other, "tags": ["v2"]}),
+        ("POST", "rollback", {"tag": "v1", "digest": MAIN[:20]}, {"change": "tag-set", "digest": MAIN, "tags": ["v1"]}),
+        ("DELETE", "repository", None, {"change": "repository-deleted"}),
+        ("POST", "undelete", {}, {"change": "repository-restored"}),
+    ]
+
+    for method, word, body, change in requests:
+        content = b"" if body is None else json.dumps(body).encode()
+        assert audited.request(method, f"/v2/_lading/team/app/{word}?tag=x", content) in (200, 202)
+        assert audited.lines() == [{"outcome": "allowed", "reference": "-", **change}]
+
+    audited.request("DELETE", f"/v2/team/app/manifests/{other}")
+    audited.request("DELETE", "/v2/team/app/manifests/v1")
+    audited.lines()
+    for fields, change in (
+        ({"digest": other[:20]}, {"change": "manifest-restored", "digest": other}),
+        ({"tag": "v1"}, {"change": "tag-restored", "tags": ["v1"]}),
+    ):
+        assert audited.request("POST", "/v2/_lading/team/app/undelete", json.dumps(fields).encode()) == 200
+        assert audited.lines() == [{"outcome": "allowed", "reference": "-", **change}]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "",
+        "[]",
+        "{",
+        "[" * 60_000,
+        '{"tag": "v1"}',
+        '{"tag": "v1", "steps": 1}',
+        f'{{"tag": "v1", "digest": "{MAIN}", "at": "2026-11-01T12:00:00Z"}}',
+        '{"tag": "v1", "at": "2026-11-01"}',
+        '{"tag": "v1", "digest": "sha256:0"}',
+        f'{{"tag": "v1", "digest": "{MAIN}", "x": 1}}',
+        f'{{"tag": "a b", "digest": "{MAIN}"}}',
+        f'{{"tag": 5, "digest": "{MAIN}"}}',
+        '{"tag": "v1", "digest": "v1"}',
+        '{"tag": "' + "x" * 70_000 + '"}',
+    ],
+)
+def test_a_request_that_is_not_valid_changes_nothing(body: str, audited: Audited) -> None:
+    audited.push("v1", IMAGE)
+    audited.push("v1", OTHER)
+
+    assert audited.request("POST", "/v2/_lading/team/app/rollback", body.encode()) == 400
+
+    audited.request("GET", "/v2/team/app/manifests/v1")
+    assert audited.answer.headers["Docker-Content-Digest"] == digest_of(OTHER)

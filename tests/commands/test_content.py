@@ -8,37 +8,20 @@ from typing import Any
 import pytest
 
 from lading import cli
-from lading.commands.options import MIN_PREFIX
 from lading.registry.change_context import ChangeContext
 from lading.registry.content.manifests import Put
+from lading.registry.names import MIN_PREFIX
 from lading.registry.registry import Registry
 from lading_storage.digests import digest_of
 from lading_storage.protocols import MAX_CONTENT_SIZE
 from lading_storage.stores import Stores
 from tests.commands.tables import json_rows, table
 from tests.support import images
+from tests.support.indexes import CONFIG, push_index
 from tests.support.object_damage import damage, scrub
 from tests.support.registry_pushes import push_blob, push_image, push_manifest
 
 Run = Callable[..., str]
-
-CONFIG = json.dumps(
-    {
-        "os": "linux",
-        "architecture": "arm64",
-        "variant": "v8",
-        "created": "2026-11-01T12:00:00Z",
-        "config": {
-            "User": "app",
-            "WorkingDir": "/srv",
-            "Entrypoint": ["/bin/app"],
-            "Cmd": ["--port", 80, "8080"],
-            "Env": ["A=b"],
-            "ExposedPorts": {"8080/tcp": {}},
-            "Labels": {"note": "red\x1b[31m", "number": 1},
-        },
-    }
-).encode()
 
 
 @pytest.fixture
@@ -51,21 +34,6 @@ def run(capsys: pytest.CaptureFixture[str]) -> Run:
         return done.err if status else done.out
 
     return run
-
-
-def push_index(registry: Registry, repository: str, *tags: str) -> tuple[str, list[bytes], list[bytes]]:
-    """Push an index of two images that share a layer; return its digest, the images, and their layers."""
-    shared, own = images.blob(1000), images.blob(500)
-    for content in (CONFIG, shared, own):
-        push_blob(registry, repository, content)
-    children = [images.manifest(layers, CONFIG) for layers in ([shared], [shared, own])]
-    for child in children:
-        push_manifest(registry, repository, child)
-    content = json.loads(images.index(children))
-    for entry, architecture in zip(content["manifests"], ("amd64", "arm64"), strict=True):
-        entry["platform"] = {"os": "linux", "architecture": architecture}
-    content["manifests"][1]["platform"]["variant"] = "v8"
-    return push_manifest(registry, repository, json.dumps(content).encode(), *tags).digest, children, [shared, own]
 
 
 def shown(run: Run, *words: str) -> Any:

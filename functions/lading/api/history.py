@@ -10,10 +10,11 @@ its scope decides.
 
     {"name": "team/app", "moves": [
         {"tag": "v1", "number": 2, "digest": "sha256:…", "before": "sha256:…", "action": "push",
-         "by": "alice@example.com", "request": "4bf9…", "moved": "2026-11-01T12:00:00.000000+00:00"}]}
+         "by": "alice@example.com", "request": "4bf9…", "moved": "2026-11-01T12:00:00.000000+00:00"}], "next": ""}
 
 `digest` is null where the tag was deleted, `before` where it was new, and `by` where it is hidden or the caller was
-anonymous. Paginated like tags: `n`, `last`, and a Link; a page of fewer than `n` events can come with a Link.
+anonymous. Paginated like tags: `n`, `last`, and a Link, whose `last` is in `next` as well; a page of fewer than `n`
+events can come with a Link.
 """
 
 from typing import Any
@@ -39,7 +40,7 @@ def tag_history(context: RequestContext) -> Response:
     if not page.items:
         tags.require(context.name, deleted=full)
     response = json_response(
-        {"name": context.name, "moves": [event_as_json(event, named=full) for event in page.items]}
+        {"name": context.name, "moves": [event_as_json(event, named=full) for event in page.items], "next": page.next}
     )
     if page.next:
         add_next_link(context, response, ({"tag": tag} if tag else {}) | {"n": size, "last": page.next})

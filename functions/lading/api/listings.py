@@ -8,6 +8,7 @@ from lading.http.responses import Response, json_response
 from lading.registry.content.manifest_format import OCI_INDEX
 from lading.registry.content.referrers import Referrer
 from lading.registry.names import check_digest, check_subject
+from lading.registry.pagination import Page
 from lading.surface.request_context import RequestContext, add_next_link, page_size, start_after
 
 
@@ -23,7 +24,17 @@ def tags(context: RequestContext) -> Response:
 
 def repositories(context: RequestContext) -> Response:
     """_catalog: list the repositories that the caller may pull from (Docker's API)."""
-    size, last = page_size(context), context.request.args.get("last", "")
+    size = page_size(context)
+    page = page_of_repositories(context, size)
+    response = json_response({"repositories": page.items})
+    if page.next:
+        add_next_link(context, response, {"n": size, "last": page.next})
+    return response
+
+
+def page_of_repositories(context: RequestContext, size: int) -> Page[str]:
+    """Return a page of at most `size` repositories that the caller may pull from; its cursor reveals no other."""
+    last = context.request.args.get("last", "")
     after = (
         context.authenticator.unseal_cursor(context.caller, last)
         if last.startswith(cursors.CURSOR_PREFIX)
@@ -32,11 +43,8 @@ def repositories(context: RequestContext) -> Response:
     readable_patterns = patterns.compiled(tuple(context.caller.readable_patterns()))
     with context.searches.slot(context.caller.principal or context.audit.origin.client.network):
         page = catalog.page_of(context.registry, readable_patterns, after, size)
-    response = json_response({"repositories": page.names})
-    if page.next:
-        last = context.authenticator.seal_cursor(context.caller, page.next) if page.hidden else page.next
-        add_next_link(context, response, {"n": size, "last": last})
-    return response
+    sealed = page.next and page.hidden
+    return Page(page.names, context.authenticator.seal_cursor(context.caller, page.next) if sealed else page.next)
 
 
 def referrers(context: RequestContext) -> Response:

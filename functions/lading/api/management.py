@@ -5,12 +5,21 @@ The paths of a repository are /v2/_lading/<name>/…: no name of a repository be
 
 from typing import Final
 
-from lading.api import history, version
+from lading.api import history, inspection, tag_changes, version
 from lading.api.surface import api_surface
 from lading.auth.access import Action
 from lading.surface.route import Route
 
 MANAGEMENT: Final = api_surface(
     Route("version", "GET HEAD", "/v2/_lading/version", Action.AUTHENTICATE, version.version),
+    Route("repositories", "GET HEAD", "/v2/_lading/repositories", Action.LIST, inspection.repositories),
     Route("history", "GET HEAD", "/v2/_lading/<name>/history", Action.PULL, history.tag_history),
+    Route("tags", "GET HEAD", "/v2/_lading/<name>/tags", Action.PULL, inspection.tags),
+    Route("manifest", "GET HEAD", "/v2/_lading/<name>/manifest", Action.PULL, inspection.manifest),
+    Route("digest", "GET HEAD", "/v2/_lading/<name>/digest", Action.PULL, inspection.digest),
+    Route("deleted", "GET HEAD", "/v2/_lading/<name>/deleted", Action.DELETE, inspection.deleted),
+    Route("tag", "POST", "/v2/_lading/<name>/tag", Action.PUSH, tag_changes.tag),
+    Route("rollback", "POST", "/v2/_lading/<name>/rollback", Action.PUSH, tag_changes.rollback),
+    Route("undelete", "POST", "/v2/_lading/<name>/undelete", Action.DELETE, tag_changes.undelete),
+    Route("repository", "DELETE", "/v2/_lading/<name>/repository", Action.DELETE, tag_changes.delete_repository),
 )

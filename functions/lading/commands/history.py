@@ -1,74 +1,26 @@
 """`lading history`: the history of tags. `lading rollback`: restore what a tag named before."""
 
 import argparse
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from lading.commands.options import (
     REGISTRY,
     CommandError,
     Commands,
     add,
-    change_context,
     count,
     digest_prefix,
     reference,
-    registry,
     registry_errors,
 )
 from lading.commands.output import Column, Printer, add_output_options, format_time
+from lading.commands.rows import EventRow, RollbackTarget, TagRow
+from lading.commands.source import add_registry_options, open_source
 from lading.settings import Settings
-
-if TYPE_CHECKING:
-    from lading_storage.records.deleted import TagEvent
 
 MAX_EVENTS: Final = 1_000
 """Events that one call shows."""
-
-
-@dataclass(frozen=True, slots=True)
-class EventRow:
-    """Event in the history of a tag.
-
-    number  of the event: 1 for the first of its tag
-    action  push, delete, rollback, restore, tag, clean-up
-    by      the principal, or "" where the credentials named none
-    before  the digest that the tag named before, "" where it is new
-    digest  the digest that it has named since, "" where it was deleted
-    """
-
-    repository: str
-    tag: str
-    number: int
-    time: datetime
-    action: str
-    by: str
-    before: str
-    digest: str
-
-    @classmethod
-    def of(cls, event: "TagEvent") -> "EventRow":
-        """Return the row of a record."""
-        return cls(
-            repository=event.repository,
-            tag=event.tag,
-            number=event.number,
-            time=event.moved,
-            action=event.action,
-            by=event.by,
-            before=event.before,
-            digest=event.digest,
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class TagRow:
-    """Tag, and the digest that it names after a change."""
-
-    repository: str
-    tag: str
-    digest: str
 
 
 EVENT_COLUMNS: Final[tuple[Column[EventRow], ...]] = (
@@ -89,6 +41,7 @@ def add_to(commands: Commands) -> None:
     history.add_argument(
         "--limit", type=count, default=50, metavar="NUMBER", help=f"events shown, {MAX_EVENTS} at most; default 50"
     )
+    add_registry_options(history)
     add_output_options(history, EventRow)
     rollback = add(commands, "rollback", "set a tag to a manifest that it named before", _rollback, REGISTRY)
     rollback.add_argument("reference", metavar="REPOSITORY:TAG")
@@ -96,34 +49,31 @@ def add_to(commands: Commands) -> None:
     target.add_argument("--to", metavar="DIGEST", help="to this manifest")
     target.add_argument("--steps", type=count, default=1, metavar="NUMBER", help="back by this many events; default 1")
     target.add_argument("--at", metavar="TIME", help="to what it named at a time, such as 2026-11-01T12:00:00Z")
+    add_registry_options(rollback)
     add_output_options(rollback, TagRow)
 
 
 def _history(parsed: argparse.Namespace, settings: Settings) -> None:
-    target, store = reference(parsed.reference), registry(settings, writes=False)
-    events = store.tags.history(target.repository, target.tag, "", min(parsed.limit, MAX_EVENTS)).items
-    if not events:
-        with registry_errors():
-            store.tags.require(target.repository, deleted=True)
-        if target.tag:
-            raise CommandError(f"there is no history of {parsed.reference}")
-    Printer.of(parsed).table(EVENT_COLUMNS, map(EventRow.of, events))
+    target, source = reference(parsed.reference), open_source(parsed, settings)
+    with registry_errors():
+        events = source.history(target.repository, target.tag, min(parsed.limit, MAX_EVENTS))
+    if not events and target.tag:
+        raise CommandError(f"there is no history of {parsed.reference}")
+    Printer.of(parsed).table(EVENT_COLUMNS, events)
 
 
 def _rollback(parsed: argparse.Namespace, settings: Settings) -> None:
-    target, store = reference(parsed.reference), registry(settings)
+    target, source = reference(parsed.reference), open_source(parsed, settings, writes=True)
     if not target.tag:
         raise CommandError(f"{parsed.reference} names no tag; use REPOSITORY:TAG")
-    repository, tag, context = target.repository, target.tag, change_context("rollback")
-    rollback = store.rollback
+    repository, tag = target.repository, target.tag
+    to = RollbackTarget(
+        digest=digest_prefix(parsed.to) if parsed.to else "",
+        at=parse_time(parsed.at) if parsed.at else None,
+        steps=parsed.steps,
+    )
     with registry_errors():
-        if parsed.to:
-            digest = store.inspection.find_digest(repository, digest_prefix(parsed.to))
-            rollback.to_digest(repository, tag, digest, context)
-        elif parsed.at:
-            digest = rollback.to_time(repository, tag, parse_time(parsed.at), context)
-        else:
-            digest = rollback.by_steps(repository, tag, parsed.steps, context)
+        digest = source.rollback(repository, tag, to)
     Printer.of(parsed).record(TagRow(repository, tag, digest), f"{repository}:{tag} names {digest}")
 
 

@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from lading.commands.options import REGISTRY, CommandError, Commands, add, count, reference, registry, registry_errors
+from lading.commands.options import REGISTRY, CommandError, Commands, add, count, reference, registry_errors
 from lading.commands.output import Column, Printer, add_output_options, format_size
+from lading.commands.source import add_registry_options, open_source
 from lading.registry.details import RepositorySummary, TagSummary
 from lading.settings import Settings
 
@@ -21,9 +22,6 @@ DEFAULT_LIMIT: Final = 100
 
 DAMAGED: Final = "(damaged)"
 """Instead of the size of a manifest whose bytes, or those of a manifest below it, cannot be read."""
-
-PAGE_SIZE: Final = 100
-"""Repositories or tags read at once: the cost of a listing follows what is shown."""
 
 REPOSITORY_COLUMNS: Final[tuple[Column[RepositorySummary], ...]] = (
     Column("REPOSITORY", lambda row: row.name),
@@ -46,6 +44,7 @@ def add_to(commands: Commands) -> None:
     listing.add_argument(
         "--limit", type=count, default=DEFAULT_LIMIT, metavar="NUMBER", help=f"0: all; default {DEFAULT_LIMIT}"
     )
+    add_registry_options(listing)
     listing.add_argument("--after", default="", metavar="NAME", help="begin after this repository or tag")
     add_output_options(listing, RepositorySummary, TagSummary)
 
@@ -54,19 +53,19 @@ def _list(parsed: argparse.Namespace, settings: Settings) -> None:
     name = reference(parsed.repository) if parsed.repository else None
     if name and (name.tag or name.digest):
         raise CommandError(f"{parsed.repository} is not a repository; use `lading show {parsed.repository}`")
-    inspection, printer = registry(settings, writes=False).inspection, Printer.of(parsed)
+    source, printer = open_source(parsed, settings), Printer.of(parsed)
     with registry_errors():
         if name is None:
-            printer.table(REPOSITORY_COLUMNS, _pages(parsed, inspection.repositories))
+            printer.table(REPOSITORY_COLUMNS, _pages(parsed, source.repositories))
         else:
-            printer.table(TAG_COLUMNS, _pages(parsed, partial(inspection.tags, name.repository)))
+            printer.table(TAG_COLUMNS, _pages(parsed, partial(source.tags, name.repository)))
 
 
 def _pages(parsed: argparse.Namespace, read: "Callable[[str, int], Page[T]]") -> Iterator[T]:
     """Return the rows that are shown, and note at the end on standard error how to list the others."""
     after, remaining = parsed.after, parsed.limit or sys.maxsize
     while True:
-        page = read(after, min(PAGE_SIZE, remaining))
+        page = read(after, remaining)
         yield from page.items
         after, remaining = page.next, remaining - len(page.items)
         if not after:

@@ -37,10 +37,6 @@ CONFIG_HELP = (
 )
 
 
-MIN_PREFIX = 4
-"""Hexadecimal digits with which a digest can be named where no other digest of its repository begins with them."""
-
-
 class CommandError(Exception):
     """Failure of a command; the message says why, and what to do.
 
@@ -71,14 +67,27 @@ class Parser(argparse.ArgumentParser):
         super().__init__(**options, allow_abbrev=False)
 
 
+class _RefuseRegistry(argparse.Action):
+    """Option of a command that works on the stores alone."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        raise CommandError(f"`{parser.prog}` works on the stores: run it on their machine, without --registry")
+
+
 def add(commands: Commands, name: str, help: str, command: Command, options: Iterable[str]) -> Parser:
-    """Add a command with some of the settings as its options, and return its parser."""
-    parser: Parser = commands.add_parser(name, help=help, description=help)
+    """Add a command with some of the settings as its options, and return its parser.
+
+    A command that works over HTTP as well adds `--registry` (source.add_registry_options). To any other that has stores
+    the option is known, so that it is refused with a sentence.
+    """
+    parser: Parser = commands.add_parser(name, help=help, description=help, conflict_handler="resolve")
     chosen = frozenset(options)
     parser.set_defaults(command=command, uses_settings=bool(chosen))
     for setting in SETTINGS:
         if setting.option in chosen:
             _add_setting(parser, setting)
+    if chosen & frozenset(STORES) and name != "serve":
+        parser.add_argument("--registry", action=_RefuseRegistry, help=argparse.SUPPRESS)
     if chosen:
         parser.add_argument("--config", metavar="FILE", default="", help=CONFIG_HELP)
     return parser
@@ -124,6 +133,7 @@ def reference(text: str) -> Reference:
 
 def digest_prefix(text: str) -> str:
     """Return a digest, or the beginning of one, with its algorithm: sha256 where there is none. Raises CommandError."""
+    from lading.registry.names import MIN_PREFIX
     from lading_storage.digests import ALGORITHMS
 
     algorithm, colon, digits = text.rpartition(":")
@@ -189,12 +199,13 @@ def require_registry(settings: Settings) -> None:
 
 @contextmanager
 def registry_errors() -> Iterator[None]:
-    """Convert a RegistryError in this block to a CommandError."""
+    """Convert a RegistryError, or a ClientError, in this block to a CommandError."""
+    from lading.client.errors import ClientError
     from lading.registry.errors import RegistryError
 
     try:
         yield
-    except RegistryError as error:
+    except (RegistryError, ClientError) as error:
         raise CommandError(str(error)) from None
 
 

@@ -9,17 +9,17 @@ same. Times are UTC. Text that clients wrote, such as annotations, cannot contro
 """
 
 import argparse
-import dataclasses
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from enum import Enum
 from itertools import islice
 from typing import Final, Generic, Protocol, TypeVar
 
 from lading.commands.options import Parser
+from lading.json_values import plain, rfc3339
 from lading.terminal_text import escape, text_width
 
 T = TypeVar("T")
@@ -173,7 +173,7 @@ def add_output_options(parser: Parser, *rows: type, wide: bool = True) -> None:
 
 def to_json(row: object) -> str:
     """Return a row as one line of JSON: its fields, by their names."""
-    return json.dumps(row, default=_plain)
+    return json.dumps(row, default=plain)
 
 
 def shorten_digests(text: str) -> str:
@@ -183,7 +183,7 @@ def shorten_digests(text: str) -> str:
 
 def format_time(time: datetime, wide: bool = False) -> str:
     """Return a time in UTC as RFC 3339 has it: to the second, or, with `wide` and in JSON, to the microsecond."""
-    return time.astimezone(UTC).isoformat(timespec="microseconds" if wide else "seconds").replace("+00:00", "Z")
+    return rfc3339(time, "microseconds" if wide else "seconds")
 
 
 def counted(number: int, noun: str, plural: str = "") -> str:
@@ -204,19 +204,3 @@ def format_size(size: int) -> str:
 def _pad(text: str, width: int, right: bool) -> str:
     spaces = " " * (width - text_width(text))
     return spaces + text if right else text + spaces
-
-
-def _plain(value: object) -> object:
-    """Return as JSON can have it what json.dumps does not know: dataclasses, times (ISO 8601), durations (seconds)."""
-    if dataclasses.is_dataclass(value):
-        return {each.name: getattr(value, each.name) for each in dataclasses.fields(value)}
-    match value:
-        case datetime():
-            return format_time(value, wide=True)
-        case timedelta():
-            return value.total_seconds()
-        case Enum():
-            return value.value
-        case Mapping():
-            return dict(value)
-    raise TypeError(f"{type(value).__name__} has no form in JSON")

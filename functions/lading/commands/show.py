@@ -2,11 +2,12 @@
 
 import argparse
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import Final, TypeVar
 
 from lading.commands.ls import DAMAGED
-from lading.commands.options import REGISTRY, CommandError, Commands, add, reference, registry, registry_errors
+from lading.commands.options import REGISTRY, CommandError, Commands, Reference, add, reference, registry_errors
 from lading.commands.output import Column, Printer, add_output_options, format_size, to_json
+from lading.commands.source import Source, add_registry_options, open_source
 from lading.registry.details import (
     ConfigDetails,
     LayerDetails,
@@ -16,9 +17,6 @@ from lading.registry.details import (
 )
 from lading.settings import Settings
 from lading.terminal_text import escape
-
-if TYPE_CHECKING:
-    from lading.registry.inspection import Inspection
 
 T = TypeVar("T")
 
@@ -48,6 +46,7 @@ def add_to(commands: Commands) -> None:
     show = add(commands, "show", "show platforms, layers, config, referrers and pushes of a manifest", _show, REGISTRY)
     show.add_argument("reference", metavar="REPOSITORY:TAG|REPOSITORY@DIGEST")
     show.add_argument("--platform", default="", metavar="OS/ARCH", help="show the image of an index for this platform")
+    add_registry_options(show)
     add_output_options(show, ManifestDetails)
 
 
@@ -57,24 +56,23 @@ def _show(parsed: argparse.Namespace, settings: Settings) -> None:
         raise CommandError(
             f"{parsed.reference} names no manifest; use {name.repository}:TAG, or `lading ls {name.repository}`"
         )
-    inspection, printer = registry(settings, writes=False).inspection, Printer.of(parsed)
+    source, printer = open_source(parsed, settings), Printer.of(parsed)
     with registry_errors():
-        named = inspection.find_digest(name.repository, name.digest) if name.digest else name.tag
-        details = inspection.manifest(name.repository, named)
+        details = source.manifest(name)
         if parsed.platform:
-            details = _for_platform(inspection, details, parsed.platform)
+            details = _for_platform(source, details, parsed.platform)
     if printer.json:
         print(to_json(details))
     else:
         _print(printer, details)
 
 
-def _for_platform(inspection: "Inspection", index: ManifestDetails, platform: str) -> ManifestDetails:
+def _for_platform(source: Source, index: ManifestDetails, platform: str) -> ManifestDetails:
     """Return the details of an index's image for a platform, also where only the variant differs."""
     for prefix in (platform, f"{platform}/"):
         for each in index.platforms:
             if each.platform == platform or (prefix != platform and each.platform.startswith(prefix)):
-                return inspection.manifest(index.repository, each.digest)
+                return source.manifest(Reference(index.repository, digest=each.digest))
     if not index.platforms and index.config and index.config.platform:
         if f"{index.config.platform}/".startswith(f"{platform}/"):
             return index

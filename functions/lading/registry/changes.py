@@ -6,7 +6,12 @@ from typing import Literal
 Kind = Literal[
     "manifest-pushed",
     "manifest-deleted",
+    "tag-set",
     "tag-deleted",
+    "tag-restored",
+    "manifest-restored",
+    "repository-deleted",
+    "repository-restored",
     "blob-pushed",
     "blob-mounted",
     "blob-deleted",

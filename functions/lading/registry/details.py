@@ -130,3 +130,24 @@ class ManifestDetails:
     config: ConfigDetails | None
     layers: tuple[LayerDetails, ...]
     referrers: tuple[ReferrerDetails, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DeletedSummary:
+    """Deleted tag or manifest that can be restored.
+
+    reference  by which `lading undelete` restores it
+    kind       "tag" or "manifest"
+    digest     of the manifest
+    size       of the manifest alone, in bytes
+    by         the principal that deleted it, or "" where the credentials named none
+    until      when garbage collection may remove it
+    """
+
+    reference: str
+    kind: str
+    digest: str
+    size: int
+    deleted: datetime
+    by: str
+    until: datetime

@@ -62,6 +62,7 @@ HISTORY_UNKNOWN = ErrorDescriptor("MANIFEST_UNKNOWN", 404, "the history of the t
 TOO_MANY_TAGS = ErrorDescriptor("TAG_INVALID", 414, "too many tags for one manifest in one request")
 PAGE_INVALID = ErrorDescriptor("UNSUPPORTED", 400, "invalid number of results requested")
 QUERY_INVALID = ErrorDescriptor("UNSUPPORTED", 400, "invalid query")
+REQUEST_INVALID = ErrorDescriptor("UNSUPPORTED", 400, "invalid request")
 HOST_INVALID = ErrorDescriptor(
     "UNSUPPORTED", 400, "a request needs exactly one Host header: a host name or an address, with an optional port"
 )

@@ -7,7 +7,7 @@ each level of manifests below these. Sizes are those that manifests state.
 import contextlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from lading.registry.content.blobs import Blobs
@@ -16,6 +16,7 @@ from lading.registry.content.manifests import Manifests
 from lading.registry.content.referrer_tags import attaches, referrer_tags_of
 from lading.registry.details import (
     ConfigDetails,
+    DeletedSummary,
     LayerDetails,
     ManifestDetails,
     PlatformDetails,
@@ -33,7 +34,7 @@ from lading_storage.errors import Corrupt, ObjectNotFound
 from lading_storage.protocols import MetadataStore
 from lading_storage.query import Query
 from lading_storage.records.core import Blob, Key, Manifest, Repository, Tag
-from lading_storage.records.deleted import DeletedManifest, TagEvent
+from lading_storage.records.deleted import DeletedManifest, DeletedTag, TagEvent
 from lading_storage.records.jobs import LastPull
 
 MAX_LISTED: Final = 100
@@ -75,6 +76,13 @@ class Inspection:
             check_advance(after, [each.id for each in records])
             after = records[-1].id
         return Page(found[:limit], found[limit - 1].name if 0 < limit < len(found) else "")
+
+    def named(self, names: Sequence[str]) -> list[RepositorySummary]:
+        """Return the summaries of those of some repositories that exist, in the same order, with one read."""
+        keys = [Key(Repository, name) for name in names]
+        found = self._metadata.read(keys) if keys else None
+        records = [record for key in keys if found and (record := found[key]) is not None]
+        return [RepositorySummary(each.id, each.created) for each in records if not each.deleted]
 
     def tags(self, repository: str, after: str, limit: int) -> Page[TagSummary]:
         """Return the first `limit` tags after a name, in the order of tag listings.
@@ -139,6 +147,31 @@ class Inspection:
             layers=self._layers(manifest, contents),
             referrers=tuple(self._referrers(manifest)),
         )
+
+    def deleted(self, repository: str, after: str, limit: int, window: timedelta) -> Page[DeletedSummary]:
+        """Return the first `limit` tombstones of a repository after the id `after`: manifests, then tags.
+
+        Args:
+            repository: its name.
+            after: the digest or tag of the last tombstone of the previous page, or "".
+            limit: the maximum number.
+            window: the undelete window.
+
+        Raises:
+            RegistryError: NAME_UNKNOWN.
+        """
+        found: list[DeletedManifest | DeletedTag] = []
+        if not after or ":" in after:
+            manifests = Query(DeletedManifest, repository=repository, after=after, limit=limit + 1)
+            found = [*self._metadata.find(manifests)]
+            after = ""
+        if len(found) <= limit:
+            tags = Query(DeletedTag, repository=repository, after=after, limit=limit + 1 - len(found))
+            found = [*found, *self._metadata.find(tags)]
+        if not found:
+            self._tags.require(repository, deleted=True)
+        page = [deleted_summary(each, window) for each in found[:limit]]
+        return Page(page, found[limit - 1].id if 0 < limit < len(found) else "")
 
     def find_digest(self, repository: str, prefix: str, deleted: bool = False) -> str:
         """Return the digest of the only manifest, or deleted manifest, whose digest begins with `prefix`.
@@ -206,6 +239,20 @@ class Inspection:
         with contextlib.suppress(ValueError, RecursionError):
             fields = json.loads(content)
         return config_details(descriptor, fields)
+
+
+def deleted_summary(record: DeletedManifest | DeletedTag, window: timedelta) -> DeletedSummary:
+    """Return the summary of a tombstone; `window` is the undelete window."""
+    is_tag = isinstance(record, DeletedTag)
+    return DeletedSummary(
+        reference=f"{record.repository}{':' if is_tag else '@'}{record.id}",
+        kind="tag" if is_tag else "manifest",
+        digest=record.digest,
+        size=record.size,
+        deleted=record.deleted,
+        by=record.by,
+        until=record.deleted + window,
+    )
 
 
 def _before(prefix: str) -> str:

@@ -18,6 +18,12 @@ MAX_DEPTH: Final = 3
 BATCH_SIZE: Final = 50
 """Manifests read at once with their bytes, which are up to MAX_CONTENT_SIZE each."""
 
+MAX_MANIFESTS: Final = 2_000
+"""Manifests that are read at most, however many an index names."""
+
+MAX_BYTES: Final = 64 * 2**20
+"""Bytes of manifests after which no further batch is read."""
+
 EMPTY: Final = ManifestContents(None, (), (), {})
 
 
@@ -26,17 +32,25 @@ class ManifestTrees:
 
     records   by digest, without `content`; those that are not in the repository are missing
     contents  by digest; those whose bytes cannot be read are missing
+    skipped   digests that were not read, since MAX_MANIFESTS or MAX_BYTES were: what contains them has no size
     """
 
     def __init__(self, metadata: MetadataStore, manifests: Manifests, repository: str, roots: Sequence[str]) -> None:
         """Read the manifests `roots`, given by digest: a batch of reads for each level."""
         self.records: dict[str, Manifest] = {}
         self.contents: dict[str, ManifestContents] = {}
+        self.skipped: set[str] = set()
         self._metadata = metadata
         self._manifests = manifests
         level = list(roots)
         for _ in range(MAX_DEPTH):
+            remaining = max(0, MAX_MANIFESTS - len(self.records))
+            self.skipped.update(level[remaining:])
+            level = level[:remaining]
             for start in range(0, len(level), BATCH_SIZE):
+                if sum(each.size for each in self.records.values()) > MAX_BYTES:
+                    self.skipped.update(level[start:])
+                    break
                 self._read([Key(Manifest, digest, repository) for digest in level[start : start + BATCH_SIZE]])
             below = (part.digest for each in level for part in self.contents_of(each).manifests)
             level = [digest for digest in dict.fromkeys(below) if digest not in self.records]
@@ -53,6 +67,8 @@ class ManifestTrees:
         while waiting:
             contents = self.contents_of(waiting.pop())
             blobs |= contents.blobs
+            if any(part.digest in self.skipped for part in contents.manifests):
+                return None
             below = {part.digest for part in contents.manifests} & self.records.keys() - reached
             reached |= below
             waiting += below

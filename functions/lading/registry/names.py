@@ -12,10 +12,13 @@ from lading.registry.errors import (
     ErrorDescriptor,
     RegistryError,
 )
-from lading_storage.digests import is_digest, is_well_formed
+from lading_storage.digests import ALGORITHMS, is_digest, is_well_formed
 
 MAX_NAME: Final = 255
 """Clients limit host and name together to 255 characters; Firestore limits an id to 1,500 bytes."""
+
+MIN_PREFIX: Final = 4
+"""Hexadecimal digits with which a digest can be named where no other digest of its repository begins with them."""
 
 _COMPONENT: Final = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _NAME: Final = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*")
@@ -52,6 +55,14 @@ def check_digest(digest: str, error: ErrorDescriptor = DIGEST_INVALID) -> None:
     """
     if not is_digest(digest):
         raise RegistryError(error, {"digest": digest[:MAX_NAME], "reason": "malformed or unsupported digest"})
+
+
+def check_digest_prefix(text: str) -> None:
+    """Raise DIGEST_INVALID unless `text` is a digest, or its algorithm and first MIN_PREFIX or more digits."""
+    algorithm, _, digits = text.partition(":")
+    length = ALGORITHMS.get(algorithm, 0)
+    if not MIN_PREFIX <= len(digits) <= length or not is_digest(f"{algorithm}:{digits.ljust(length, '0')}"):
+        raise RegistryError(DIGEST_INVALID, {"digest": text[:MAX_NAME], "reason": "malformed or unsupported digest"})
 
 
 def check_subject(digest: str) -> None:

@@ -37,7 +37,7 @@ class Rollback:
         """Go back by a number of events, and return the digest. Raises HISTORY_UNKNOWN, and as `to_digest` does."""
         events = self._tags.history(repository, tag, "", min(steps, MAX_STEPS) + 1).items
         if steps < 1 or len(events) <= steps or not events[steps].digest:
-            raise RegistryError(HISTORY_UNKNOWN, {"tag": tag, "steps": steps, "moves": len(events)})
+            raise history_unknown(tag, steps, len(events))
         self.to_digest(repository, tag, events[steps].digest, context)
         return events[steps].digest
 
@@ -81,3 +81,8 @@ class Rollback:
                     pending.append(record)
         if missing:
             raise RegistryError(MANIFEST_BLOB_UNKNOWN, [{"digest": digest} for digest in missing])
+
+
+def history_unknown(tag: str, steps: int, events: int) -> RegistryError:
+    """Return HISTORY_UNKNOWN: a tag with this number of events cannot go back by so many, or was deleted then."""
+    return RegistryError(HISTORY_UNKNOWN, {"tag": tag, "steps": steps, "moves": events})

@@ -1,0 +1,123 @@
+"""Changes of tags and repositories that the distribution API does not have, for the commands over HTTP.
+
+    POST   /v2/_lading/<name>/tag         {"reference": "v1", "tag": "prod"}
+    POST   /v2/_lading/<name>/rollback    {"tag": "prod", "digest": "sha256:…"}, or instead of the digest "at", a time
+    POST   /v2/_lading/<name>/undelete    {"tag": "v1", "force": false} | {"digest": "sha256:…"} | {}
+    DELETE /v2/_lading/<name>/repository
+
+Digests may be short. A retry of each request ends in the same state, so that a rollback takes no number of events: they
+have other numbers after it.
+"""
+
+import json
+from datetime import datetime
+from typing import Any, Final
+
+from lading.api.inspection import named_digest
+from lading.auth.access import Action
+from lading.http.responses import Response, json_response
+from lading.registry.changes import Change
+from lading.registry.errors import DENIED, REQUEST_INVALID, RegistryError
+from lading.registry.names import check_digest_prefix, check_tag
+from lading.surface.request_context import RequestContext
+
+MAX_BODY: Final = 64 * 1024
+
+
+def tag(context: RequestContext) -> Response:
+    """tag: set a tag to what another tag or a digest of the same repository names."""
+    fields = _fields(context, {"reference", "tag"})
+    name, reference = _text(fields, "tag"), named_digest(context, _text(fields, "reference"))
+    digest = context.registry.manifests.find(context.name, reference).digest
+    context.registry.push.tag(context.name, digest, name, context.change_context("tag"))
+    return _tag_set(context, name, digest)
+
+
+def rollback(context: RequestContext) -> Response:
+    """rollback: set a tag to a manifest that it named before."""
+    fields = _fields(context, {"tag", "digest", "at"})
+    name = _text(fields, "tag")
+    check_tag(name)
+    rollback, change = context.registry.rollback, context.change_context("rollback")
+    if ("digest" in fields) == ("at" in fields):
+        raise _invalid("one of digest and at is needed")
+    if "at" in fields:
+        digest = rollback.to_time(context.name, name, _time(fields["at"]), change)
+    else:
+        prefix = _text(fields, "digest")
+        check_digest_prefix(prefix)
+        digest = context.registry.inspection.find_digest(context.name, prefix)
+        rollback.to_digest(context.name, name, digest, change)
+    return _tag_set(context, name, digest)
+
+
+def undelete(context: RequestContext) -> Response:
+    """undelete: restore a deleted tag, a manifest with what was deleted with it, or a repository."""
+    fields = _fields(context, {"tag", "digest", "force"})
+    restore, change = context.registry.undelete, context.change_context("restore")
+    if "digest" in fields:
+        prefix = _text(fields, "digest")
+        check_digest_prefix(prefix)
+        digest = context.registry.inspection.find_digest(context.name, prefix, deleted=True)
+        restored = restore.manifest(context.name, digest, change)
+        also = tuple(each for each in restored if each != digest)
+        context.audit.record_change(Change("manifest-restored", digest, also=also))
+    elif "tag" in fields:
+        name, force = _text(fields, "tag"), fields.get("force") is True
+        check_tag(name)
+        if force and not context.caller.decide(Action.PUSH, context.name).allowed:
+            # It moves a tag that exists.
+            raise RegistryError(DENIED, {"reason": "force needs the right to push"})
+        restore.tag(context.name, name, change, force=force)
+        context.audit.record_change(Change("tag-restored", tags=(name,)))
+    else:
+        restore.repository(context.name, change)
+        context.audit.record_change(Change("repository-restored"))
+    return json_response({})
+
+
+def delete_repository(context: RequestContext) -> Response:
+    """repository: delete all tags and manifests of a repository."""
+    context.registry.deletion.repository(context.name, context.change_context("delete"))
+    context.audit.record_change(Change("repository-deleted"))
+    return Response(202)
+
+
+def _tag_set(context: RequestContext, tag: str, digest: str) -> Response:
+    context.audit.record_change(Change("tag-set", digest, (tag,)))
+    return json_response({"repository": context.name, "tag": tag, "digest": digest})
+
+
+def _fields(context: RequestContext, known: set[str]) -> dict[str, Any]:
+    """Return the JSON object in the body. Raises REQUEST_INVALID."""
+    content = context.body.read(MAX_BODY)
+    try:
+        fields = json.loads(content or b"")
+    except (ValueError, RecursionError):
+        fields = None
+    if not isinstance(fields, dict):
+        raise _invalid(f"the body is no JSON object of at most {MAX_BODY} bytes")
+    if unknown := sorted(fields.keys() - known):
+        raise _invalid(f"there is no {unknown[0][:80]}")
+    return fields
+
+
+def _text(fields: dict[str, Any], name: str) -> str:
+    value = fields.get(name)
+    if not isinstance(value, str):
+        raise _invalid(f"{name} is needed, a string")
+    return value
+
+
+def _time(value: Any) -> datetime:
+    try:
+        time = datetime.fromisoformat(value)
+    except (TypeError, ValueError):
+        time = None
+    if time is None or time.tzinfo is None:
+        raise _invalid("at is a time such as 2026-11-01T12:00:00Z")
+    return time
+
+
+def _invalid(reason: str) -> RegistryError:
+    return RegistryError(REQUEST_INVALID, {"reason": reason})

@@ -1,0 +1,74 @@
+"""Frozen dataclasses as JSON, and back: the values that commands print, and the management API returns."""
+
+import dataclasses
+import types
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from enum import Enum
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+
+T = TypeVar("T")
+
+
+def rfc3339(time: datetime, timespec: str = "microseconds") -> str:
+    """Return a time in UTC as RFC 3339 has it."""
+    return time.astimezone(UTC).isoformat(timespec=timespec).replace("+00:00", "Z")
+
+
+def plain(value: object) -> object:
+    """Return as JSON can have it what json.dumps does not know: dataclasses, times (RFC 3339), durations (seconds)."""
+    if dataclasses.is_dataclass(value):
+        return {each.name: getattr(value, each.name) for each in dataclasses.fields(value)}
+    match value:
+        case datetime():
+            return rfc3339(value)
+        case timedelta():
+            return value.total_seconds()
+        case Enum():
+            return value.value
+        case Mapping():
+            return dict(value)
+    raise TypeError(f"{type(value).__name__} has no form in JSON")
+
+
+def parse(kind: type[T], value: Any) -> T:
+    """Return the dataclass that `plain` made a JSON object of; fields that it does not have are ignored.
+
+    Raises:
+        ValueError: a field is missing, or of another type.
+    """
+    if not isinstance(value, dict):
+        raise ValueError(f"{kind.__name__} is no object")
+    declared: Any = kind
+    hints, fields = get_type_hints(declared), dict[str, Any]()
+    for each in dataclasses.fields(declared):
+        if each.name in value:
+            fields[each.name] = _parse(hints[each.name], value[each.name])
+        elif each.default is dataclasses.MISSING:
+            raise ValueError(f"{kind.__name__} has no {each.name}")
+    return kind(**fields)
+
+
+def _parse(hint: Any, value: Any) -> Any:
+    """Return a value of a type. Raises ValueError."""
+    if isinstance(hint, type) and dataclasses.is_dataclass(hint):
+        return parse(hint, value)
+    if isinstance(hint, types.UnionType):
+        return None if value is None else _parse(get_args(hint)[0], value)
+    match get_origin(hint) or hint, value:
+        case origin, list() if origin is tuple:
+            return tuple(_parse(get_args(hint)[0], each) for each in value)
+        case origin, dict() if origin is Mapping:
+            return {name: _parse(get_args(hint)[1], each) for name, each in value.items()}
+        case origin, str() if origin is datetime:
+            return _time(value)
+    if type(value) is not hint:
+        raise ValueError(f"{str(value)[:80]} is not of the type {getattr(hint, '__name__', hint)}")
+    return value
+
+
+def _time(text: str) -> datetime:
+    time = datetime.fromisoformat(text)
+    if time.tzinfo is None:
+        raise ValueError(f"{text} has no offset from UTC")
+    return time
