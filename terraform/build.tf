@@ -11,7 +11,7 @@ resource "google_artifact_registry_repository" "images" {
   project       = var.project_id
   location      = var.region
   repository_id = "${var.name}-functions"
-  description   = "The functions of ${var.name}, as Cloud Build makes them"
+  description   = "Images of the functions of ${var.name}, built by Cloud Build"
   format        = "DOCKER"
   labels        = var.labels
   kms_key_name  = local.kms.images == "" ? null : local.kms.images

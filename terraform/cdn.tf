@@ -33,13 +33,13 @@ resource "google_compute_security_policy" "edge" {
 
   project     = var.project_id
   name        = "${var.name}-edge"
-  description = "Who may come to ${local.cdn_host}"
+  description = "Access to ${local.cdn_host}"
   type        = "CLOUD_ARMOR_EDGE"
 
   rule {
     priority    = 2000
     action      = "allow"
-    description = "These may come"
+    description = "Allowed ranges"
     match {
       versioned_expr = "SRC_IPS_V1"
       config {
@@ -51,7 +51,7 @@ resource "google_compute_security_policy" "edge" {
   rule {
     priority    = 2147483647
     action      = "deny(403)"
-    description = "All others"
+    description = "All other addresses"
     match {
       versioned_expr = "SRC_IPS_V1"
       config {

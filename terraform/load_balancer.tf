@@ -134,14 +134,14 @@ resource "google_compute_security_policy" "this" {
 
   project     = var.project_id
   name        = var.name
-  description = "Who may come to ${var.domain}, and how often"
+  description = "Access to ${var.domain}, and its rate limit"
 
   dynamic "rule" {
     for_each = var.armor.requests_per_minute == 0 ? [] : [var.armor.requests_per_minute]
     content {
       priority    = 1000
       action      = "throttle"
-      description = "So many requests a minute from one address"
+      description = "Rate limit for each address"
       match {
         versioned_expr = "SRC_IPS_V1"
         config {
@@ -165,7 +165,7 @@ resource "google_compute_security_policy" "this" {
     content {
       priority    = 2000
       action      = "allow"
-      description = "These may come"
+      description = "Allowed ranges"
       match {
         versioned_expr = "SRC_IPS_V1"
         config {
@@ -178,7 +178,7 @@ resource "google_compute_security_policy" "this" {
   rule {
     priority    = 2147483647
     action      = length(var.armor.allowed_ranges) == 0 ? "allow" : "deny(403)"
-    description = "All others"
+    description = "All other addresses"
     match {
       versioned_expr = "SRC_IPS_V1"
       config {

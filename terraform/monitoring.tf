@@ -12,7 +12,7 @@ resource "google_monitoring_uptime_check_config" "registry" {
   count = local.uptime_check ? 1 : 0
 
   project          = var.project_id
-  display_name     = "${var.name}: the registry answers"
+  display_name     = "${var.name}: the registry responds"
   timeout          = "30s" # long enough for a cold start
   period           = "900s"
   selected_regions = ["EUROPE", "USA_OREGON", "ASIA_PACIFIC"]
@@ -44,14 +44,14 @@ resource "google_monitoring_alert_policy" "unreachable" {
   count = local.uptime_check ? 1 : 0
 
   project               = var.project_id
-  display_name          = "${var.name}: the registry does not answer"
+  display_name          = "${var.name}: the registry does not respond"
   combiner              = "OR"
   severity              = "CRITICAL"
   notification_channels = var.notification_channels
   user_labels           = var.labels
 
   conditions {
-    display_name = "Two continents of three get no answer"
+    display_name = "No response on two of three continents"
     condition_threshold {
       filter          = "resource.type=\"uptime_url\" AND metric.type=\"monitoring.googleapis.com/uptime_check/check_passed\" AND metric.label.check_id=\"${google_monitoring_uptime_check_config.registry[0].uptime_check_id}\""
       comparison      = "COMPARISON_GT"
@@ -67,7 +67,7 @@ resource "google_monitoring_alert_policy" "unreachable" {
   }
 
   documentation {
-    content = "`lading doctor` says what is wrong. Is the address still right? https://${local.host}/v2/ answers 401 where all is well."
+    content = "Run `lading doctor --url https://${local.host}`: it reports the cause. https://${local.host}/v2/ returns 401 if the registry works."
   }
 }
 
@@ -80,7 +80,7 @@ resource "google_monitoring_alert_policy" "failing" {
   user_labels           = var.labels
 
   conditions {
-    display_name = "More than five answers of 500 and above in five minutes"
+    display_name = "More than five 5xx responses in five minutes"
     condition_threshold {
       filter          = "${local.of_registry} AND metric.type=\"run.googleapis.com/request_count\" AND metric.label.response_code_class=\"5xx\""
       comparison      = "COMPARISON_GT"
@@ -95,7 +95,7 @@ resource "google_monitoring_alert_policy" "failing" {
   }
 
   documentation {
-    content = "503 says that a store did not answer, 500 is a defect: the log has a line for each, with the request's id."
+    content = "503: a store did not respond. 500: a defect. The log has a line for each, with the request's id."
   }
 
   depends_on = [time_sleep.apis]
@@ -110,7 +110,7 @@ resource "google_monitoring_alert_policy" "not_collecting" {
   user_labels           = var.labels
 
   conditions {
-    display_name = "A call of the collector failed"
+    display_name = "A garbage collection failed"
     condition_matched_log {
       filter = "${local.of_collect} AND severity>=ERROR"
     }
@@ -124,7 +124,7 @@ resource "google_monitoring_alert_policy" "not_collecting" {
   }
 
   documentation {
-    content = "Nothing is lost by it but money, for layers that no client can pull. The log of ${google_cloudfunctions2_function.collect.name} says why."
+    content = "No data is lost; layers that no client can pull continue to be charged. The log of ${google_cloudfunctions2_function.collect.name} has the cause."
   }
 }
 
@@ -137,14 +137,14 @@ resource "google_monitoring_dashboard" "this" {
       columns = "2"
       widgets = [
         for chart in [
-          { title = "Requests, by class of answer", filter = "${local.of_registry} AND metric.type=\"run.googleapis.com/request_count\"", aligner = "ALIGN_RATE", reducer = "REDUCE_SUM", by = ["metric.label.response_code_class"] },
-          { title = "Milliseconds to an answer, for 99 of 100", filter = "${local.of_registry} AND metric.type=\"run.googleapis.com/request_latencies\"", aligner = "ALIGN_DELTA", reducer = "REDUCE_PERCENTILE_99", by = [] },
+          { title = "Requests by status class", filter = "${local.of_registry} AND metric.type=\"run.googleapis.com/request_count\"", aligner = "ALIGN_RATE", reducer = "REDUCE_SUM", by = ["metric.label.response_code_class"] },
+          { title = "Latency, 99th percentile (ms)", filter = "${local.of_registry} AND metric.type=\"run.googleapis.com/request_latencies\"", aligner = "ALIGN_DELTA", reducer = "REDUCE_PERCENTILE_99", by = [] },
           { title = "Instances", filter = "${local.of_registry} AND metric.type=\"run.googleapis.com/container/instance_count\"", aligner = "ALIGN_MAX", reducer = "REDUCE_SUM", by = ["metric.label.state"] },
-          { title = "Seconds of instances that are paid for", filter = "${local.of_registry} AND metric.type=\"run.googleapis.com/container/billable_instance_time\"", aligner = "ALIGN_RATE", reducer = "REDUCE_SUM", by = [] },
-          { title = "Bytes of layers", filter = "resource.type=\"gcs_bucket\" AND resource.label.bucket_name=\"${google_storage_bucket.blobs.name}\" AND metric.type=\"storage.googleapis.com/storage/v2/total_bytes\"", aligner = "ALIGN_MEAN", reducer = "REDUCE_SUM", by = ["metric.label.type"] },
+          { title = "Billable instance time (s/s)", filter = "${local.of_registry} AND metric.type=\"run.googleapis.com/container/billable_instance_time\"", aligner = "ALIGN_RATE", reducer = "REDUCE_SUM", by = [] },
+          { title = "Stored layers (bytes)", filter = "resource.type=\"gcs_bucket\" AND resource.label.bucket_name=\"${google_storage_bucket.blobs.name}\" AND metric.type=\"storage.googleapis.com/storage/v2/total_bytes\"", aligner = "ALIGN_MEAN", reducer = "REDUCE_SUM", by = ["metric.label.type"] },
           { title = "Documents read", filter = "resource.type=\"firestore.googleapis.com/Database\" AND resource.label.database_id=\"${google_firestore_database.this.name}\" AND metric.type=\"firestore.googleapis.com/document/read_ops_count\"", aligner = "ALIGN_RATE", reducer = "REDUCE_SUM", by = [] },
           { title = "Documents written", filter = "resource.type=\"firestore.googleapis.com/Database\" AND resource.label.database_id=\"${google_firestore_database.this.name}\" AND metric.type=\"firestore.googleapis.com/document/write_ops_count\"", aligner = "ALIGN_RATE", reducer = "REDUCE_SUM", by = [] },
-          { title = "Calls of the collector, by class of answer", filter = "resource.type=\"cloud_run_revision\" AND resource.label.service_name=\"${google_cloudfunctions2_function.collect.name}\" AND metric.type=\"run.googleapis.com/request_count\"", aligner = "ALIGN_DELTA", reducer = "REDUCE_SUM", by = ["metric.label.response_code_class"] },
+          { title = "Garbage collections by status class", filter = "resource.type=\"cloud_run_revision\" AND resource.label.service_name=\"${google_cloudfunctions2_function.collect.name}\" AND metric.type=\"run.googleapis.com/request_count\"", aligner = "ALIGN_DELTA", reducer = "REDUCE_SUM", by = ["metric.label.response_code_class"] },
           ] : {
           title = chart.title
           xyChart = {

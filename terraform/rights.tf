@@ -6,8 +6,8 @@
 resource "google_project_iam_custom_role" "blobs" {
   project     = var.project_id
   role_id     = replace("${var.name}_blobs", "-", "_")
-  title       = "${var.name}: keeps layers"
-  description = "Objects of the blob bucket, and nothing of the bucket itself"
+  title       = "${var.name}: stores layers"
+  description = "Reads and writes objects of the blob bucket, but not the bucket"
   permissions = [
     "storage.objects.create", # append: a single upload; join: compose creates the object
     "storage.objects.delete", # delete; join: temporary objects
@@ -19,8 +19,8 @@ resource "google_project_iam_custom_role" "blobs" {
 resource "google_project_iam_custom_role" "garbage" {
   project     = var.project_id
   role_id     = replace("${var.name}_garbage", "-", "_")
-  title       = "${var.name}: removes layers"
-  description = "Objects of the blob bucket that nothing names, and nothing of the bucket itself"
+  title       = "${var.name}: collects layers"
+  description = "Lists and deletes objects of the blob bucket, and writes its owner mark"
   permissions = [
     "storage.objects.create", # append: the owner mark of a new bucket
     "storage.objects.delete", # delete
@@ -33,8 +33,8 @@ resource "google_project_iam_custom_role" "garbage" {
 resource "google_project_iam_custom_role" "records" {
   project     = var.project_id
   role_id     = replace("${var.name}_records", "-", "_")
-  title       = "${var.name}: keeps records"
-  description = "Documents of a Firestore database, and nothing of the database itself"
+  title       = "${var.name}: stores records"
+  description = "Reads and writes documents of a Firestore database, but not the database"
   permissions = [
     "datastore.entities.create", # commit: new records
     "datastore.entities.delete", # commit: deleted records
@@ -92,7 +92,7 @@ resource "google_project_iam_custom_role" "signer" {
   project     = var.project_id
   role_id     = replace("${var.name}_signer", "-", "_")
   title       = "${var.name}: signs URLs"
-  description = "Signs in the name of a service account"
+  description = "Signs as a service account"
   permissions = [
     "iam.serviceAccounts.signBlob", # signed_url, cached until shortly before it expires
   ]
