@@ -42,7 +42,7 @@ def emulators() -> Iterator[Emulators]:
 
 @pytest.fixture(params=["local", "google"])
 def environment(request: pytest.FixtureRequest, tmp_path: Path) -> Mapping[str, str]:
-    """The environment variables of a pair of stores that nobody else uses."""
+    """The environment variables of a pair of stores of this test alone."""
     if request.param == "local":
         return {"LADING_DATA": str(tmp_path / "data")}
     emulators: Emulators = request.getfixturevalue("emulators")

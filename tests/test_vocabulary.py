@@ -12,6 +12,7 @@ import pytest
 
 ROOT: Final = Path(__file__).parents[1]
 SOURCES: Final = sorted(path for name in ("functions", "storage", "emulators") for path in (ROOT / name).rglob("*.py"))
+TESTS: Final = sorted(path for path in (ROOT / "tests").rglob("*.py") if path != Path(__file__))
 DOCUMENTS: Final = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "terraform").rglob("*.tf")]
 
 NAMES: Final = {
@@ -80,7 +81,7 @@ def forbidden_in(text: str) -> list[str]:
     return [f"{found[0]} ({use})" for word, use in PROSE.items() if (found := re.search(rf"(?i)\b{word}\b", text))]
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+@pytest.mark.parametrize("path", [*SOURCES, *TESTS], ids=lambda path: str(path.relative_to(ROOT)))
 def test_names_are_the_fields(path: Path) -> None:
     wrong = [
         f"{line}: {name} ({NAMES[word]})"
@@ -90,7 +91,7 @@ def test_names_are_the_fields(path: Path) -> None:
     assert wrong == []
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+@pytest.mark.parametrize("path", [*SOURCES, *TESTS], ids=lambda path: str(path.relative_to(ROOT)))
 def test_prose_is_the_fields(path: Path) -> None:
     wrong = [f"{line}: {word}" for line, text in prose_of(path.read_text()) for word in forbidden_in(text)]
     assert wrong == []

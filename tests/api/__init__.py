@@ -5,5 +5,5 @@ bad                 what a row of the tables of bad requests is
 bad_*               the tables: requests that must be refused and change nothing
 test_bad_requests   asks every row
 test_*              what each endpoint answers
-test_fuzz           what nobody thought of
+test_fuzz           random requests
 """

@@ -60,7 +60,7 @@ def fill_registry(client: Client) -> None:
 
 
 def open_session(client: Client) -> str:
-    """Begin the session that the rows speak of; answers the end of its Location."""
+    """Begin the session that the rows speak of; return the end of its Location."""
     answer = client.request("PATCH", client.start_upload("app"), RECEIVED)
     assert answer.status == 202
     return answer.headers["Location"].rpartition("/")[2]

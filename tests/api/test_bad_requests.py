@@ -40,7 +40,7 @@ class MonitoredRegistry:
         return self.changed_at_all() if WRITING.intersection(self._calls) else None
 
     def changed_at_all(self) -> tuple[Counter[Any], Counter[Any]] | None:
-        """The same, where nobody is known to have written."""
+        """The same, without the caller of a write."""
         before, now = self._last, self._snapshot()
         if now != before:
             # One row that fails is not to fail the next one.

@@ -237,9 +237,9 @@ class FakeRegistry:
     deleted: set[str] = field(default_factory=set)
 
     def repositories(self, after: str, limit: int) -> Page[str]:
-        behind = sorted(name for name in self.names if name > after)
-        there = [name for name in behind[:limit] if name not in self.deleted]
-        return Page(there, behind[limit - 1] if 0 < limit < len(behind) else "")
+        following = sorted(name for name in self.names if name > after)
+        there = [name for name in following[:limit] if name not in self.deleted]
+        return Page(there, following[limit - 1] if 0 < limit < len(following) else "")
 
     def existing(self, names: Sequence[str]) -> list[str]:
         return [name for name in names if name in self.names and name not in self.deleted]
@@ -258,13 +258,13 @@ PLAIN = st.text(alphabet="ab/", min_size=1, max_size=6)
     st.sampled_from((1, 3, 1000)),
 )
 def test_pages_hold_each_visible_name_once_and_in_order(
-    patterns: list[str], names: set[str], deleted: set[str], size: int, most: int
+    patterns: list[str], names: set[str], deleted: set[str], size: int, max_scanned: int
 ) -> None:
     fake, prepared = FakeRegistry(sorted(names), deleted), Patterns(patterns)
     after, listed = "", list[str]()
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(catalog, "MAX_SCANNED", most)
-        patched.setattr(catalog, "MAX_COMPARISONS", 2 * most)
+        patched.setattr(catalog, "MAX_SCANNED", max_scanned)
+        patched.setattr(catalog, "MAX_COMPARISONS", 2 * max_scanned)
         patched.setattr(catalog, "FIRST_SCAN", 1)
         for _ in range(200):
             page = catalog.page_of(fake, prepared, after, size)  # type: ignore[arg-type]

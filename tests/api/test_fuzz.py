@@ -1,4 +1,4 @@
-"""What nobody thought of: random requests and mutated manifests are answered, and never with a 5xx."""
+"""Random requests and mutated manifests are answered, and never with a 5xx."""
 
 import json
 from typing import Any

@@ -159,8 +159,8 @@ def test_pages_tell_of_no_tag_that_is_gone(guarded: PartlyPublicRegistry, monkey
 def test_a_history_of_many_tags_that_are_gone_ends(
     guarded: PartlyPublicRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name, most in (("MIN_EVENTS_PER_READ", 2), ("MAX_EVENTS_PER_READ", 2), ("MAX_SCANNED", 6)):
-        monkeypatch.setattr(tags, name, most)
+    for name, limit in (("MIN_EVENTS_PER_READ", 2), ("MAX_EVENTS_PER_READ", 2), ("MAX_SCANNED", 6)):
+        monkeypatch.setattr(tags, name, limit)
     guarded.push("old")
     for number in range(5):
         guarded.push(f"t{number}")

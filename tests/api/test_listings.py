@@ -83,15 +83,15 @@ def test_last_need_not_be_a_tag_that_is_there(client: Client) -> None:
     client.push_image("app", "b")
     client.push_manifest("app", "d", images.manifest([]))
 
-    def behind(last: str) -> list[str]:
+    def tags_after(last: str) -> list[str]:
         tags: list[str] = client.request("GET", f"/v2/app/tags/list?last={last}").json["tags"]
         return tags
 
-    assert behind("a") == ["b", "d"]
-    assert behind("b") == ["d"]
-    assert behind("c") == ["d"]
-    assert behind("d") == []
-    assert behind("C") == ["d"]
+    assert tags_after("a") == ["b", "d"]
+    assert tags_after("b") == ["d"]
+    assert tags_after("c") == ["d"]
+    assert tags_after("d") == []
+    assert tags_after("C") == ["d"]
 
 
 @pytest.mark.parametrize(

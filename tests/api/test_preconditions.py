@@ -1,4 +1,4 @@
-"""If-Match and If-None-Match of writes: exact, whoever else writes at the same time."""
+"""If-Match and If-None-Match of writes: exact, also with concurrent writes."""
 
 from collections.abc import Mapping
 from functools import partial

@@ -1,4 +1,4 @@
-"""Answers that are not small: strangers have only so much of threads and memory with them, and who is known has all."""
+"""Large responses: anonymous clients have a share of the threads and of the memory, authenticated ones have all."""
 
 from lading.http.streaming import BYTES_IN_FLIGHT, MAX_ANONYMOUS_BYTES, ResponseStream, ResponseStreams, in_chunks
 

@@ -1,4 +1,4 @@
-"""Many who come at once, while whoever they ask takes long."""
+"""Many concurrent callers, while what they wait for is slow."""
 
 import threading
 import time
@@ -14,7 +14,7 @@ def run_concurrent_callers(
 ) -> tuple[list[ErrorDescriptor], list[ErrorDescriptor]]:
     """Let `count` threads ask, until all but `waiting` have been answered, and then let those go on.
 
-    Answers the errors of those who were not kept, and of those who were.
+    Return the errors of those that did not wait, and of those that did.
     """
     rows: list[ErrorDescriptor] = []
 

@@ -1,7 +1,7 @@
 """Every kind of principal, on every route, in every kind of repository: what is written down here is what happens.
 
 Three repositories hold the same image: `team/app`, where the grants are; `library/app`, which is public as well; and
-`other/app`, where nobody is granted anything. A cell is one request: allowed, denied (403), or unauthorized (401).
+`other/app`, where no principal has a grant. A cell is one request: allowed, denied (403), or unauthorized (401).
 """
 
 import json
@@ -78,15 +78,15 @@ CHANGES: Final = {
 }
 """The bodies of changes of tags."""
 
-NOBODY: Final[frozenset[str]] = frozenset()
+NO_RIGHTS: Final[frozenset[str]] = frozenset()
 ALL: Final = frozenset({"pull", "push", "delete"})
 
-# Whoever is refused is told to log in (401), or that logging in again is of no use (403).
+# A refused client is told to log in (401), or that logging in again is of no use (403).
 PRINCIPALS: Final[Mapping[str, tuple[frozenset[str], int]]] = {
     # kind: what it may do in team/app, and the status of all else
-    "nobody": (NOBODY, 401),
-    "nobody, with a token": (NOBODY, 401),
-    "a user who may do nothing": (NOBODY, 403),
+    "nobody": (NO_RIGHTS, 401),
+    "nobody, with a token": (NO_RIGHTS, 401),
+    "a user who may do nothing": (NO_RIGHTS, 403),
     "a user who may pull": (frozenset({"pull"}), 403),
     "a user who may pull, with a token": (frozenset({"pull"}), 403),
     "a user who may push alone": (frozenset({"push"}), 403),
@@ -99,16 +99,16 @@ PRINCIPALS: Final[Mapping[str, tuple[frozenset[str], int]]] = {
     "a federated caller, with a token": (frozenset({"pull"}), 403),
     "a federated caller, where such may push": (frozenset({"pull", "push"}), 403),
     "a federated caller, where such may delete": (ALL, 403),
-    "a federated caller, where such are refused": (NOBODY, 401),
-    "a user whose Google token has no scope for storage": (NOBODY, 403),
-    "a user whose Google token has no scope for storage, with a token": (NOBODY, 403),
+    "a federated caller, where such are refused": (NO_RIGHTS, 401),
+    "a user whose Google token has no scope for storage": (NO_RIGHTS, 403),
+    "a user whose Google token has no scope for storage, with a token": (NO_RIGHTS, 403),
     "a user whose Google token tokeninfo refuses": (frozenset({"pull"}), 403),
     "a service account with its key": (frozenset({"pull", "push"}), 403),
     "a service account that signs for reading": (frozenset({"pull"}), 403),
     "a service account that signs for an audience": (frozenset({"pull"}), 403),
     "a robot that may pull": (frozenset({"pull"}), 403),
     "a robot that may pull and push, with a token": (frozenset({"pull", "push"}), 403),
-    "a stranger with a wrong secret": (NOBODY, 401),
+    "a stranger with a wrong secret": (NO_RIGHTS, 401),
 }
 BAD: Final = "a stranger with a wrong secret"
 REJECTED: Final = frozenset({BAD, "a federated caller, where such are refused"})
@@ -241,7 +241,7 @@ def test_each_cell_is_as_it_is_written_down(kind: str, cast: Callers) -> None:
         for name, (method, path, right) in ROUTE_OF.items():
             layer = images.blob()
             manifest = cast.open.push_image(repository, "v1", layer)
-            # A session of the caller's own, where it can have one; else of nobody in particular.
+            # A session of the caller's own, where it can have one; else one that does not exist.
             begun = cast.app.client.request("POST", f"/v2/{repository}/blobs/uploads/", headers=headers)
             session = begun.headers.get("Docker-Upload-UUID") or cast.open.start_upload(repository).rpartition("/")[2]
             names = {"manifest": digest_of(manifest), "layer": digest_of(layer), "session": session}

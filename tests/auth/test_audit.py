@@ -117,7 +117,7 @@ def test_a_token_for_less_than_was_asked_for_is_a_line_only_where_the_caller_is_
 
 
 def test_a_source_that_may_not_be_pulled_is_a_line(app: RestrictedApp, caplog: pytest.LogCaptureFixture) -> None:
-    """The answer is that of a blob that is not there, and only the audit tells that somebody looked."""
+    """The answer is that of a blob that is not there, and only the audit log has the attempt."""
     digest = digest_of(b"bytes")
 
     for source, headers in (

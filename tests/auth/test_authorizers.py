@@ -25,7 +25,7 @@ class AuthorizerSetup:
     """Somewhere people are known: makes them, and the authorizer that knows them."""
 
     def user(self, name: str, *actions: Action) -> Credentials:
-        """Somebody who may do this in team-a; answers user name and secret."""
+        """A user who may do this in team-a; answers user name and secret."""
         raise NotImplementedError
 
     def open(self) -> Authorizer:

@@ -171,14 +171,14 @@ def test_no_wait_is_longer_than_the_timeout() -> None:
 
 def test_threads_wait_for_their_places() -> None:
     bulkhead, go_on, lock = Bulkhead(2, 3), threading.Event(), threading.Lock()
-    going, most = 0, 0
+    going, peak = 0, 0
 
     def work() -> None:
-        nonlocal going, most
+        nonlocal going, peak
         with bulkhead.slot():
             with lock:
                 going += 1
-                most = max(most, going)
+                peak = max(peak, going)
             assert go_on.wait(TIMEOUT)
             with lock:
                 going -= 1
@@ -187,7 +187,7 @@ def test_threads_wait_for_their_places() -> None:
         # The second time shows that all have given their place back.
         go_on.clear()
         assert run_concurrent_callers(work, 20, 5, go_on) == ([UNAVAILABLE] * 15, [])
-    assert most == 2
+    assert peak == 2
 
 
 def test_a_fault_gives_the_place_back() -> None:

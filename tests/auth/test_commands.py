@@ -235,9 +235,9 @@ def test_access_is_explained_for_robots_users_and_anonymous_clients(run: Run) ->
     assert explained("alice", "team/app", "pull", 1)[0] == "not allowed: alice pull team/app"
     assert explained("anonymous", "library/x", "pull")[1] == "  rule   the repository is public"
     assert explained("anonymous", "team/app", "pull", 1)[0] == "not allowed: anonymous pull team/app"
-    for nobody in ("allice", "a.b.c"):
-        refused = run("explain-access", "--as", nobody, "library/x", "pull", status=1)
-        assert (refused.stdout, refused.stderr.partition(" in ")[0]) == ("", f"lading: there is no user {nobody}")
+    for unknown in ("allice", "a.b.c"):
+        refused = run("explain-access", "--as", unknown, "library/x", "pull", status=1)
+        assert (refused.stdout, refused.stderr.partition(" in ")[0]) == ("", f"lading: there is no user {unknown}")
     missing = run("explain-access", "--as", "robot+absent", "team/app", "pull", status=1).stderr
     assert "no robot absent" in missing
     assert "NAME_INVALID" in run("explain-access", "--as", "alice", "Team", "pull", status=1).stderr

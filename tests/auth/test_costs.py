@@ -1,4 +1,4 @@
-"""What access costs: a pull with a token asks nobody, and reads what an open registry reads."""
+"""What access costs: a pull with a token calls no authorizer, and reads what an open registry reads."""
 
 from pathlib import Path
 

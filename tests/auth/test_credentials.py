@@ -108,7 +108,7 @@ def test_other_keys_are_bad_credentials(user: str, key: str) -> None:
 
 
 def test_no_url_of_a_key_is_followed(make_app: AppFactory, world: FakeIamWorld) -> None:
-    """The server inside the project must not send requests where a stranger's key says."""
+    """The server inside the project must not send requests where the key of a foreign account says."""
     register_service_account(world)
     world.folder("", PULL, member=f"serviceAccount:{SERVICE_ACCOUNT}")
     with socket.create_server(("127.0.0.1", 0)) as listener:

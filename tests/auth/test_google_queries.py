@@ -75,7 +75,7 @@ def test_who_has_asked_too_much_is_told_why(world: FakeIamWorld, missing: int) -
     decisions = [caller.decide(Action.PULL, name) for name in DEEP]
 
     assert decisions[0].allowed
-    # Nobody has said no: the client is not told so (403), but may ask again (401).
+    # Google did not refuse: the client does not get 403, but may ask again (401).
     assert decisions[-1].effect is Effect.UNDETERMINED
     assert "64 queries" in decisions[-1].rule
     # The next request asks for itself.
@@ -210,13 +210,13 @@ def test_an_account_lists_once_at_a_time(world: FakeIamWorld, missing: int, monk
     token = world.token("alice")
     caller = known.identify("oauth2accesstoken", token)
     world.requests()
-    going, most, lock, list_of = 0, 0, threading.Lock(), PolicyBucket.readable_patterns
+    going, peak, lock, list_of = 0, 0, threading.Lock(), PolicyBucket.readable_patterns
 
     def counted(bucket: PolicyBucket, subject: IamSubject) -> Any:
-        nonlocal going, most
+        nonlocal going, peak
         with lock:
             going += 1
-            most = max(most, going)
+            peak = max(peak, going)
         try:
             return list_of(bucket, subject)
         finally:
@@ -228,7 +228,7 @@ def test_an_account_lists_once_at_a_time(world: FakeIamWorld, missing: int, monk
         assert {tuple(found) for found in pool.map(lambda _: caller.readable_patterns(), range(6))} == {
             ("team-1", "team-1/*")
         }
-    assert most == 1
+    assert peak == 1
     assert len(world.requests()) == 3
 
 

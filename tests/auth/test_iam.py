@@ -214,7 +214,7 @@ def test_a_bad_token_is_asked_about_once_in_a_while(world: FakeIamWorld, clock: 
             known.identify("oauth2accesstoken", "ya29.bad")
     assert len(world.requests()) == 2
 
-    # Whoever is made known meanwhile waits for seconds, not a minute.
+    # An account that is created meanwhile waits for seconds, not a minute.
     world.token("bad")
     clock.now += 6
     assert known.identify("oauth2accesstoken", "ya29.bad").principal == "bad@example.com"

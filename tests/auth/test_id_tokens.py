@@ -169,7 +169,7 @@ def test_the_keys_are_fetched_once_an_hour_and_not_for_each_unknown_key_id(known
 
 
 def test_waiting_for_keys_blocks_no_other_caller(known: FakeIamWorld, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Google is slow, and strangers come with tokens of keys that are not known."""
+    """Google is slow, and anonymous clients send tokens with unknown key ids."""
     clock, go_on = Clock(), threading.Event()
     tokens = IdTokens(GoogleClient(), URL, clock)
     good, bad = id_token(), id_token(kid="unknown")

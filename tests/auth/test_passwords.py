@@ -35,7 +35,7 @@ def hashed(password: str, cost: int) -> bytes:
 USERS = Users({"alice": hashed("right", 4), "bob": hashed("bob's", 4)}, 4)
 
 
-def test_every_check_costs_as_much_as_the_most_expensive_hash(work: BcryptWork) -> None:
+def test_every_check_costs_as_much_as_the_slowest_hash(work: BcryptWork) -> None:
     users = Users({f"user{cost}": hashed("right", cost) for cost in (4, 5, 7, 9)}, 9)
 
     for name in (*users.hashes, "nobody"):

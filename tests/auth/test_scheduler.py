@@ -1,4 +1,4 @@
-"""Who may call the function `collect`: the scheduler's account, and nobody else."""
+"""Who may call the function `collect`: the scheduler's account alone."""
 
 import pytest
 

@@ -178,7 +178,7 @@ def test_where_google_is_asked_what_is_named_last_is_granted(make_app: AppFactor
     assert granted == names[-len(granted) :]
     assert 5 < len(granted) < 50
     token = bearer(answer.json["token"])
-    # Of what is left out nobody has said no: the client may ask for a token with that.
+    # What is left out was not refused: the client may ask for a token with that.
     for name, status in ((names[-1], 404), (names[0], 401)):
         assert app.client.request("GET", f"/v2/{name}/tags/list", headers=token).status == status
     later = get(app.client, scopes_of([*names[1:], names[0]]), token_as_basic("ya29.alice"))

@@ -18,7 +18,7 @@ NAMES = ["library/a", "other/a", "team-a", "team-a/one", "team-a/two", "team-ab/
 
 @pytest.fixture
 def owner(local_stores: Stores) -> Client:
-    """Whoever may do all, in the same stores."""
+    """A client with all rights, in the same stores."""
     return make_client(Registry(local_stores.blobs, local_stores.metadata))
 
 

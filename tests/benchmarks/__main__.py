@@ -24,7 +24,7 @@ USUAL = ["lading", "distribution"]
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run; answers the exit status."""
+    """Run; return the exit status."""
     parsed = _parser().parse_args(arguments)
     if parsed.list:
         for work in WORKS.values():
@@ -54,7 +54,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _measure(bench: Bench, work: Workload, peers: list[Peer], report: BenchmarkReport) -> None:
-    """All rounds of one piece of work; whoever began the last round ends this one."""
+    """All rounds of one piece of work; the peer that began the last round ends this one."""
     able = list(peers)
     # Round 0 warms up caches and files, and is not counted.
     for number in [1] if work.once else range(report.rounds + 1):

@@ -46,7 +46,7 @@ class Pusher:
         self._connection.close()
 
     def request(self, method: str, path: str, body: bytes = b"", **headers: str) -> tuple[int, str]:
-        """One request; answers the status and the Location."""
+        """One request; return the status and the Location."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         self._connection.request(method, path, body, {**self._headers, **named})
         answer = self._connection.getresponse()
@@ -78,7 +78,7 @@ class Pusher:
     def manifest(
         self, content: bytes, reference: str = "", repository: str = REPOSITORY, tags: Sequence[str] = ()
     ) -> str:
-        """Push a manifest by a tag, or by its digest and perhaps with tags; answers the digest."""
+        """Push a manifest by a tag, or by its digest and perhaps with tags; return the digest."""
         digest = digest_of(content)
         path = f"/v2/{repository}/manifests/{reference or digest}?{urlencode([('tag', tag) for tag in tags])}"
         self.request("PUT", path, content, Content_Type=json.loads(content)["mediaType"])

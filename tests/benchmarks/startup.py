@@ -1,4 +1,4 @@
-"""A registry on its own: from its start to its first answer, and its memory when nobody asks it anything."""
+"""A registry on its own: from its start to its first answer, and its memory while it is idle."""
 
 import time
 

@@ -33,7 +33,7 @@ class Operation:
     """Something that a client does to a registry that has an image.
 
     metadata  the calls to the metadata store that it may cost, in order
-    storage   those to the blob store, but for signing, which asks nobody
+    storage   those to the blob store, but for signing, which makes no call
     """
 
     name: str

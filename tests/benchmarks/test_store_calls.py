@@ -1,4 +1,4 @@
-"""How often each operation calls the stores: such counts do not vary, so nobody can raise one unnoticed."""
+"""How often each operation calls the stores: such counts do not vary, so that none rises unnoticed."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -43,7 +43,7 @@ class CountedRegistry:
 
     @property
     def storage(self) -> list[str]:
-        """The calls to the blob store; whoever signs with a key asks nobody."""
+        """The calls to the blob store; signing with a key makes none."""
         return [call for call in self.blobs.calls if call != "signed_url"]
 
 

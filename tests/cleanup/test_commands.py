@@ -22,7 +22,7 @@ Run = Callable[..., str]
 
 @pytest.fixture
 def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Runs `lading WORDS…` on the stores; answers what it prints, or its error where that is expected."""
+    """Runs `lading WORDS…` on the stores; return what it prints, or its error where that is expected."""
 
     def run(*words: str, stdin: str = "", status: int = 0) -> str:
         monkeypatch.setattr("sys.stdin", io.StringIO(stdin))

@@ -1,4 +1,4 @@
-"""What belonged to something that clean-up deleted goes after it, unless somebody brought it (back) since."""
+"""What belonged to something that clean-up deleted goes after it, unless it was pushed or restored since."""
 
 from collections.abc import Callable
 
@@ -22,7 +22,7 @@ def clock() -> FakeClock:
 
 @pytest.fixture
 def clean(registry: Registry, clock: FakeClock) -> Callable[[], set[str]]:
-    """Clean up a month later; answers what lives then."""
+    """Clean up a month later; return what lives then."""
 
     def clean() -> set[str]:
         clock.advance(days=31)

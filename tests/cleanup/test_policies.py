@@ -1,4 +1,4 @@
-"""Files of policies: what Artifact Registry takes is taken, and what nobody knows is refused by name and place."""
+"""Files of policies: what Artifact Registry takes is taken, and unknown fields are refused by name and place."""
 
 import json
 import re

@@ -49,7 +49,7 @@ def push_many(registry: Registry, count: int) -> list[SignedImage]:
 
 
 def measured(*words: str, folder: Path) -> tuple[list[str], int]:
-    """Run `lading WORDS…`; answers the lines that it printed, and its peak of memory in bytes."""
+    """Run `lading WORDS…`; return the lines that it printed, and its peak of memory in bytes."""
     began, output = time.monotonic(), folder / "output"
     with output.open("w") as out:
         process = subprocess.Popen([sys.executable, "-m", "lading.cli", *words], stdout=out)
@@ -62,7 +62,7 @@ def measured(*words: str, folder: Path) -> tuple[list[str], int]:
 
 
 def pull_whole(registry: Registry, digest: str) -> int:
-    """Pull a manifest and all below it, byte for byte; answers how many manifests that were."""
+    """Pull a manifest and all below it, byte for byte; return how many manifests that were."""
     (node,) = [node for node in registry.inventory.nodes(REPOSITORY) if node.digest == digest]
     assert digest_of(registry.manifests.content(registry.manifests.find(REPOSITORY, digest))) == digest
     for blob in node.blobs:

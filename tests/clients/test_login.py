@@ -102,7 +102,7 @@ def printed(source: str, host: str) -> list[list[str]]:
 def test_the_printed_lines_let_clients_in(
     registry: Registry, commands: ProgramRunner, layout: Layout, source: str
 ) -> None:
-    """Run literally, as somebody who has configured nothing would: in this order they work, in the other not."""
+    """Run literally, as a user who has configured nothing would: in this order they work, in the other not."""
     crane = find_program("crane", "go install github.com/google/go-containerregistry/cmd/crane@latest")
     commands.set("CLOUDSDK_AUTH_ACCESS_TOKEN", OWNER)
     commands.set("CLOUDSDK_CORE_DISABLE_PROMPTS", "false")

@@ -28,14 +28,14 @@ def registry(cloud: Cloud) -> Server:
 
 
 @pytest.fixture(scope="session")
-def behind_google(cloud: Cloud) -> Iterator[Server]:
+def through_google(cloud: Cloud) -> Iterator[Server]:
     """Another container of the registry, which clients reach through Google's front, over h2c."""
     with google_front_end.google_front_end(cloud) as server:
         wait_until_ready(server)
         yield server
 
 
-@pytest.fixture(params=["registry", "behind_google"])
+@pytest.fixture(params=["registry", "through_google"])
 def reached(request: pytest.FixtureRequest) -> Server:
     """The registry, as clients reach it over HTTP/1.1, and through Google's front over h2c."""
     server: Server = request.getfixturevalue(request.param)

@@ -1,4 +1,4 @@
-"""Real clients, as whoever a token of Google's names."""
+"""Real clients, as the account that a token of Google's names."""
 
 import secrets
 import tarfile
@@ -29,7 +29,9 @@ def push_and_pull(docker: Docker, name: str, folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("reached", "user"), [("registry", "_dcgcloud_token"), ("behind_google", "oauth2accesstoken")], indirect=["reached"]
+    ("reached", "user"),
+    [("registry", "_dcgcloud_token"), ("through_google", "oauth2accesstoken")],
+    indirect=["reached"],
 )
 def test_docker_with_a_token(reached: Server, cloud: Cloud, docker: Docker, user: str, tmp_path: Path) -> None:
     docker("login", "-u", user, "--password-stdin", reached.host, stdin=cloud.token)

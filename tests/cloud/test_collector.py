@@ -24,9 +24,9 @@ def leave_garbage(name: str, content: bytes) -> None:
     """Leave an object that no record names: a blob of four days ago that two collections found without a manifest."""
     read = settings.load_settings()
     stores = open_blobs(read.blobs), open_metadata(read.metadata)
-    uploaded, condemned, unlinked = (MachineClock(ago(timedelta(days=days))) for days in (4, 2, 1))
+    uploaded, marked, unlinked = (MachineClock(ago(timedelta(days=days))) for days in (4, 2, 1))
     make_client(Registry(*stores, clock=uploaded)).push_blob(name, content)
-    for clock in (condemned, unlinked):
+    for clock in (marked, unlinked):
         Collector(Registry(*stores, clock=clock), GracePeriods(), clock=clock).run()
     for store in stores:
         store.close()

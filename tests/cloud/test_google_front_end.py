@@ -44,12 +44,12 @@ def test_the_clients_address_is_what_the_front_appended(registry: Server, entrie
     assert (address_of(registry, one), address_of(registry, two)) == ("192.0.2.1", "192.0.2.1")
 
 
-def test_through_the_front_a_client_that_writes_the_header_is_known_all_the_same(behind_google: Server) -> None:
+def test_through_the_front_a_client_that_writes_the_header_is_known_all_the_same(through_google: Server) -> None:
     one, two = (f"/v2/{secrets.token_hex(8)}" for _ in range(2))
-    behind_google.request("GET", one)
-    behind_google.request("GET", two, headers={"X-Forwarded-For": "198.51.100.66"})
+    through_google.request("GET", one)
+    through_google.request("GET", two, headers={"X-Forwarded-For": "198.51.100.66"})
     # Envoy appends this machine's own address for a client on loopback.
-    assert address_of(behind_google, one) == address_of(behind_google, two) != "198.51.100.66"
+    assert address_of(through_google, one) == address_of(through_google, two) != "198.51.100.66"
 
 
 def test_without_a_front_it_is_the_peers(registry: Server) -> None:

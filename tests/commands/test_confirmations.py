@@ -33,7 +33,7 @@ def tags(registry: Registry) -> list[str]:
 
 
 def on_terminal(words: Sequence[str], folder: Path, answer: str, environment: Mapping[str, str]) -> tuple[int, str]:
-    """Run the command with a terminal, on which somebody answers; return its status and what it showed there."""
+    """Run the command with a terminal, on which a user responds; return its status and what it showed there."""
     ours, theirs = pty.openpty()
     os.write(ours, f"{answer}\n".encode())
     done = subprocess.run(

@@ -41,7 +41,7 @@ class SuiteReport:
 
 
 def run_suite(server: Server, version: str, folder: Path) -> str:
-    """Run the suite, results into `folder`; answers what it prints."""
+    """Run the suite, results into `folder`; return what it prints."""
     environment = {
         "PATH": os.environ["PATH"],
         "OCI_REGISTRY": server.host,

@@ -107,10 +107,10 @@ def test_storage_answers_googles_own_client(service: Service) -> None:
 
 def test_storage_says_no_as_the_real_one_does(service: Service) -> None:
     storage = service("storage", "v1", "storage/v1/")
-    stranger = service("storage", "v1", "storage/v1/", "ya29.unknown")
+    unknown = service("storage", "v1", "storage/v1/", "ya29.unknown")
     folders = storage.managedFolders()
 
-    assert status_of(stranger.buckets().testIamPermissions(bucket=BUCKET, permissions=[PULL])) == 401
+    assert status_of(unknown.buckets().testIamPermissions(bucket=BUCKET, permissions=[PULL])) == 401
     assert status_of(storage.buckets().testIamPermissions(bucket="absent", permissions=[PULL])) == 404
     absent = folders.testIamPermissions(bucket=BUCKET, managedFolder="absent/", permissions=[PULL])
     assert status_of(absent) == 404

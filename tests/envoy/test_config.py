@@ -163,11 +163,11 @@ def test_headers_that_are_too_large_are_refused_by_stream(envoy: EnvoyProxy) -> 
 
 
 def test_more_headers_than_the_server_accepts_are_refused_with_the_reason(envoy: EnvoyProxy) -> None:
-    most = {f"a{number}": "b" for number in range(envoy_config.MAX_HEADERS - 1)}  # and Host
-    response, _ = envoy.request("GET", "/v2/", most)
+    maximum = {f"a{number}": "b" for number in range(envoy_config.MAX_HEADERS - 1)}  # and Host
+    response, _ = envoy.request("GET", "/v2/", maximum)
     assert response.status == 200
     assert len(envoy.upstream.lines()) - 1 <= 100
-    response, content = envoy.request("GET", "/v2/", {**most, "more": "b"})
+    response, content = envoy.request("GET", "/v2/", {**maximum, "more": "b"})
     assert (response.status, error_of(content)) == (431, "UNSUPPORTED")
     assert f"more than {envoy_config.MAX_HEADERS} headers" in content.decode()
 

@@ -75,7 +75,7 @@ def _memory(pid: int, *names: str) -> list[int]:
 
 @contextlib.contextmanager
 def stalled(server: Server, digest: str) -> Iterator[list[Client]]:
-    """80 uploads that stand still with full windows, and 80 downloads that nobody reads; 20 streams a connection."""
+    """80 uploads that stand still with full windows, and 80 downloads that are not read; 20 streams a connection."""
     authorization = ("authorization", server.authorization)
     with contextlib.ExitStack() as stack:
         clients = [stack.enter_context(connected(server.port, server.host)) for _ in range(2 * MANY // 20)]
@@ -105,7 +105,7 @@ def test_stalled_uploads_and_unread_downloads_fit_into_an_instance(cloud: Server
         held = [reply for client in clients for reply in client.replies.values() if reply.status in (0, 200)]
         assert len(held) == 2 * MANY
         assert sum(resident(cloud).values()) * MIB < INSTANCE * 3 // 4, resident(cloud)
-        # The heap's limit is not reached: whoever comes now is served.
+        # The heap's limit is not reached: a further client is served.
         assert cloud.request("GET", "/v2/")[0].status == 200
 
 

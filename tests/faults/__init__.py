@@ -22,7 +22,7 @@ test_disks      disks that are full, busy or broken
 test_floods     stalled bodies, untaken answers and requests without end
 test_flushes    SQLite's own writes and flushes fail; power failures after that
 test_kills      kill -9, at any moment, of those who serve and of those who collect
-test_strangers  what a stranger can do to a private registry
+test_anonymous_clients  what an anonymous client can do to a private registry
 test_tags       many clients at several servers see one order of all moves
 
 soak            `python -m tests.faults.soak`: an hour of mixed load, with kills

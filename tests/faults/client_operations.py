@@ -24,7 +24,7 @@ class Operation:
 
     prepare  what is done before, while nothing fails
     act      what fails
-    gone     whether 404 is as good as success for whoever does it again
+    gone     whether 404 is as good as success for a client that retries
     reads    whether it changes nothing
     """
 
@@ -45,7 +45,7 @@ def absolute(world: ScenarioRepository, answer: Response) -> str:
 
 
 def new_blob(world: ScenarioRepository) -> None:
-    """A blob that nobody has pushed yet."""
+    """A blob that was not pushed yet."""
     world.blobs["new"] = images.blob(3 * PART)
 
 

@@ -12,5 +12,5 @@ def failing(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     if request.param == "local":
         yield failing_local(tmp_path_factory.mktemp("failing"))
     else:
-        with failing_google(request.getfixturevalue("emulators")) as behind_proxies:
-            yield behind_proxies
+        with failing_google(request.getfixturevalue("emulators")) as failing_stores:
+            yield failing_stores

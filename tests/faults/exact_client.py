@@ -13,7 +13,7 @@ REQUEST_TIMEOUT = 60.0
 
 
 class RequestOutcome(NamedTuple):
-    """What came of a request; status 0 where no answer came, and nobody knows."""
+    """What came of a request; status 0 where no response came, and the outcome is unknown."""
 
     status: int
     headers: Any = None

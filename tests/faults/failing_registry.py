@@ -33,7 +33,7 @@ def failing_backends(failing: FailingStores) -> Iterator[Backends]:
     stores = failing.fresh()
     registry = Registry(stores.blobs, stores.metadata)
     with contextlib.closing(registry), pytest.MonkeyPatch.context() as patch:
-        # Whoever writes pulls down makes calls of his own, which must not be counted among the others.
+        # The writer of last pulls makes calls of its own, which must not be counted among the others.
         patch.setattr(registry.last_pulls, "record_pull", lambda *_: None)
         client = make_client(registry)
         for _ in range(2):

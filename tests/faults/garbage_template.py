@@ -41,7 +41,7 @@ STEPS: Final = frozenset(
         *("objects removed", "sessions removed"),
     }
 )
-"""All that collection can do where nobody comes in between, as its report tells, by a policy called `old`."""
+"""All that collection can do without concurrent changes, as its report tells, by a policy called `old`."""
 
 REPAIRS: Final = frozenset({"links repaired", "objects handed to collection"})
 
@@ -80,7 +80,7 @@ def make_template(folder: Path, fill: Callable[[Registry, FakeClock], None]) -> 
 
 
 def add_garbage(registry: Registry, clock: FakeClock) -> None:
-    """A registry that nobody has collected the garbage of for long."""
+    """A registry whose garbage was not collected for long."""
     _on_the_first_day(registry)
     clock.advance(hours=25)
     Collector(registry, GracePeriods(), clock=clock).run()

@@ -20,12 +20,12 @@ class Ledger:
         self._unchecked: set[str] = set()
 
     def record(self, path: str, digest: str | None, outcome: RequestOutcome) -> None:
-        """Somebody asked for `digest` to be at `path`, or nothing, and was told this."""
+        """A client asked for `digest` to be at `path`, or nothing, and was told this."""
         self._unchecked.add(path)
         self._may[path] = {digest} | (self._may[path] if outcome.unknown else set())
 
     def record_manifest_deletion(self, digest: str, outcome: RequestOutcome) -> None:
-        """Somebody deleted a manifest, and all tags with it, and was told this."""
+        """A client deleted a manifest, and all tags with it, and was told this."""
         for path, may in self._may.items():
             if digest in may and "/manifests/" in path:
                 self._unchecked.add(path)
@@ -34,7 +34,7 @@ class Ledger:
                     may.discard(digest)
 
     def record_possible_removal(self, path: str) -> None:
-        """Somebody deleted what may have been the last to name what is at `path`: it is hidden, then."""
+        """A client deleted what may have been the last to name what is at `path`: it is hidden, then."""
         self._unchecked.add(path)
         self._may[path].add(None)
 
@@ -44,12 +44,12 @@ class Ledger:
         return [(path, digest) for path, digest in known if digest is not None]
 
     def check(self, port: int) -> int:
-        """Look at all that has changed since the last look; answers how many paths."""
+        """Look at all that has changed since the last look; return how many paths."""
         paths, self._unchecked = self._unchecked, set()
         return self._check(port, paths)
 
     def check_all(self, port: int) -> int:
-        """Look at everything; answers how many paths."""
+        """Look at everything; return how many paths."""
         return self._check(port, list(self._may))
 
     def _check(self, port: int, paths: Iterable[str]) -> int:

@@ -2,7 +2,7 @@
 
 The search is Wing's and Gong's, with Lowe's memory of what was tried: take any operation that no other one had to come
 before, see whether its answer fits what the tag names, and go on; where nothing fits, go back. A tag names a digest or
-nothing. Whoever got no answer may have done what he asked, at any time since, or never.
+nothing. A client without a response may have done what it asked, at any time since, or never.
 
 https://www.cs.ox.ac.uk/people/gavin.lowe/LinearizabiltyTesting/paper.pdf
 """
@@ -75,7 +75,7 @@ def is_linearizable(seen: Iterable[ObservedOperation]) -> bool:
 def _steps(
     state: SearchState, answered: Sequence[ObservedOperation], unanswered: Sequence[ObservedOperation]
 ) -> Iterator[SearchState]:
-    """The states after each operation that may come next; the likely ones last, for whoever pops them."""
+    """The states after each operation that may come next; the likely ones last, for the caller that pops them."""
     free, until = _free(state, answered)
     outcomes = {number: answered[number].after(state.named) for number in free}
     for number, (fits, named) in outcomes.items():

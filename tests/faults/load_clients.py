@@ -23,7 +23,7 @@ TAGS = [f"t{number}" for number in range(5)]
 
 
 class Client(Protocol):
-    """Whoever works at a registry, and can say what must be there."""
+    """A client of a registry that can say what must be there."""
 
     ledger: Ledger
     outcomes: Counter[int]
@@ -53,7 +53,7 @@ class Worker:
                 pass
 
     def run_random_operation(self, client: ExactClient) -> bool:
-        """Do something, at random; answers whether there was an answer."""
+        """Do something, at random; return whether there was an answer."""
         actions = [self._push, self._move, self._mount, self._delete_tag, self._delete_manifest, self._delete_blob]
         return self._chance.choices(actions, [6, 3, 4, 2, 1, 1])[0](client)
 
@@ -161,7 +161,7 @@ class Crane:
 
 
 def prepare(port: int, layers: int = 4) -> tuple[list[bytes], bytes]:
-    """Push an image of some layers as `SOURCE`:v1; answers the layers, and the manifest."""
+    """Push an image of some layers as `SOURCE`:v1; return the layers, and the manifest."""
     shared = [images.blob(50_000) for _ in range(layers)]
     manifest = images.manifest(shared)
     with contextlib.closing(ExactClient(port)) as client:

@@ -1,6 +1,6 @@
 """One port for two servers, since Firestore has both REST and gRPC on its own; and real resets of connections.
 
-Over HTTP/2 one connection carries all calls, so whoever resets one resets all.
+Over HTTP/2 one connection carries all calls, so a reset of one resets all.
 """
 
 import asyncio

@@ -86,7 +86,7 @@ def work(worker: Worker, client: RetryingClient, stop: Event) -> None:
 
 
 def soak(environment: Mapping[str, str], folder: Path, minutes: float) -> dict[str, Any]:
-    """Load for so long; answers the figures."""
+    """Load for so long; return the figures."""
     stop, clients, memory = Event(), [RetryingClient() for _ in range(CLIENTS)], []
     workers: list[Worker] = []
     threads: list[Thread] = []

@@ -1,4 +1,4 @@
-"""What a stranger can do to a private registry: others are still served, and memory stays small."""
+"""What an anonymous client can do to a private registry: others are still served, and memory stays small."""
 
 import contextlib
 import gzip

@@ -50,7 +50,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def fill(folder: Path) -> Path:
-    """Leave no byte free; answers the file to delete, to have some again."""
+    """Leave no byte free; return the file to delete, to have some again."""
     filler = folder / "filler"
     with filler.open("wb", buffering=0) as file, pytest.raises(OSError, match="No space"):
         write_without_end(file)

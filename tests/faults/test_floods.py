@@ -219,7 +219,7 @@ def test_a_paused_download_of_an_authenticated_client_goes_on(server: Server, ki
             answer = http.client.HTTPResponse(sock)
             answer.begin()
             assert (answer.status, answer.read()) == (200, content)
-        # What has been taken makes room for nobody else, once it was seen that it has.
+        # What has been taken makes room for no other client, once it was seen that it has.
         time.sleep(2)
         stack.enter_context(connected_small(server)).sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
         eventually(lambda: connections(server) == 3, "one that takes nothing is left")

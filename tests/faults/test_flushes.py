@@ -1,7 +1,7 @@
 """SQLite's own writes and flushes fail below a serving registry, each in turn.
 
-What is not on the disk is refused with 503 and seen by nobody, all that was there still reads, and when the disk works
-again the same process goes on. After kill -9 and after a power failure all is there that was acknowledged.
+What is not on the disk is refused with 503 and visible to no client, all that was there still reads, and when the disk
+works again the same process goes on. After kill -9 and after a power failure all is there that was acknowledged.
 """
 
 import itertools
@@ -73,7 +73,7 @@ def served(data: Path, disk: BrokenDisk) -> Iterator[tuple[Server, ExactClient]]
 
 
 def prepare(client: ExactClient) -> str:
-    """What there is before; answers the path of an upload that has all bytes of NEW."""
+    """What there is before; return the path of an upload that has all bytes of NEW."""
     for content in (images.EMPTY_CONFIG, LAYER, SPARE):
         assert client.push_blob("a", content).status == 201
     for tag, manifest in {"v1": ONE, "v2": TWO, "kept": ONE}.items():

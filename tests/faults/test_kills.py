@@ -93,7 +93,7 @@ def test_a_kill_loses_nothing_that_was_acknowledged(environment: Mapping[str, st
 
 
 def killed_while_collecting(environment: Mapping[str, str], stores: Stores) -> bool:
-    """Start a collection, and kill it some time after it has begun; answers whether it was at work."""
+    """Start a collection, and kill it some time after it has begun; return whether it was at work."""
     command = [sys.executable, "-m", "lading.cli", "gc", "--quiesced", "--undelete", "0s"]
     with subprocess.Popen(command, env={**os.environ, **environment}, stdout=subprocess.DEVNULL) as process:
         while job_of(stores).until is None and process.poll() is None:

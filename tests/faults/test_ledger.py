@@ -1,4 +1,4 @@
-"""The ledger itself: it finds what is lost, and what came back, and lets pass what nobody was told."""
+"""The ledger itself: it finds what is lost, and what came back, and lets pass what was not acknowledged."""
 
 from collections.abc import Iterator
 

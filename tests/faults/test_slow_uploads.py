@@ -1,4 +1,4 @@
-"""Uploads that come slowly: they hold up nobody, and one that moves goes on."""
+"""Uploads that come slowly: they delay no other client, and one that moves goes on."""
 
 import contextlib
 import select

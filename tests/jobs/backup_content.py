@@ -8,7 +8,7 @@ from tests.support.registry_pushes import pull_blob, push_blob, push_image, push
 
 
 def push_everything(registry: Registry) -> dict[str, bytes]:
-    """Some of all that there is; answers the bytes of each manifest by `repository@digest`."""
+    """Some of all that there is; return the bytes of each manifest by `repository@digest`."""
     large = images.manifest([], annotations={"large": "A" * 1_000_000})
     one, two = push_image(registry, "team/app", "v1", "v2", layers=3), push_image(registry, "team/app")
     push_blob(registry, "b", images.EMPTY_CONFIG)

@@ -89,7 +89,7 @@ def test_a_blob_that_no_manifest_names_goes_in_two_looks(
     clock.advance(hours=1)
     assert counts(collector)["links condemned"] == 1
 
-    # Whoever asks whether to push it is told to; whoever has its name still gets it.
+    # A client that asks whether to push it is told to; one that has its name still gets it.
     assert not is_there(registry, "a", digest, to_stay=True)
     assert pull_blob(registry, "a", digest) == content
     assert registry.blobs.mount("b", digest, "a", any_repository) is None

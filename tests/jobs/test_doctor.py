@@ -201,7 +201,7 @@ def test_a_host_that_is_not_there() -> None:
 
 
 def test_a_host_of_another_name(local: Mapping[str, str], tmp_path: Path) -> None:
-    """The registry sends clients to 127.0.0.1 for a token: whoever reaches it by another name may not get there."""
+    """The registry sends clients to 127.0.0.1 for a token: a client of another name may not reach it."""
     url = local["LADING_URL"].replace("127.0.0.1", "localhost")
 
     done = run_lading(["doctor", "--url", url], tmp_path, local)

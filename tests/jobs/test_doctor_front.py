@@ -104,7 +104,7 @@ class SizeLimiting(Proxy):
 
 
 class Cutting(Proxy):
-    """Lets 32 MiB through, and nobody knows."""
+    """Lets 32 MiB through, without a limit in its description."""
 
     def body(self) -> bytes:
         return super().body()[: 32 * MIB]

@@ -28,7 +28,7 @@ def by_name(checks: Any) -> dict[str, Finding]:
 
 
 class Misconfigured(SilentRequestHandler):
-    """A registry with a clock that is wrong, which lets strangers write, behind a front that takes 32 MiB."""
+    """A registry with a clock that is wrong, which lets anonymous clients write, behind a front that takes 32 MiB."""
 
     def do_GET(self) -> None:  # noqa: N802
         challenge = f'Bearer realm="http://{self.headers["Host"]}/v2/token",service="any"'
@@ -58,12 +58,12 @@ def test_a_trusted_proxy_that_lets_a_client_forge_its_address(
     environment = {**variables, "LADING_DATA": str(tmp_path / "data")}
     command = ["env", "LADING_URL=http://127.0.0.1:{port}", *command] if command else ()
     with serving(environment, tmp_path / "log", command=command) as server:
-        behind = by_name(HostChecks(f"http://{server.host}", None, "a", hops=1).checks())["proxies"]
+        proxies = by_name(HostChecks(f"http://{server.host}", None, "a", hops=1).checks())["proxies"]
         direct = by_name(HostChecks(f"http://{server.host}", None, "a").checks())["proxies"]
 
-    assert behind.state is state
-    assert "underscores" in behind.detail
-    assert ("DROP_HEADER" in behind.remedy) == (state is CheckState.FAILED)
+    assert proxies.state is state
+    assert "underscores" in proxies.detail
+    assert ("DROP_HEADER" in proxies.remedy) == (state is CheckState.FAILED)
     assert direct.state is CheckState.SKIPPED
 
 

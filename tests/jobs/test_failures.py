@@ -1,4 +1,4 @@
-"""What a job does with records whose step fails, and with a lease that nobody honest can hold."""
+"""What a job does with records whose step fails, and with a lease that no honest job can hold."""
 
 import json
 from dataclasses import replace

@@ -194,7 +194,7 @@ def test_a_stray_is_reported_and_ends_nothing(
 def test_a_blob_that_cannot_be_read_hides_no_other_one_and_is_not_marked(
     registry: Registry, stores: Stores, manifest: Manifest
 ) -> None:
-    """A disk's bad sector, or a network: nobody knows whether the bytes are good."""
+    """A disk's bad sector, or a network: whether the bytes are good is unknown."""
     bad, lost = (registry.blobs.get("team/app", digest) for digest in manifest.blobs[:2])
     stores.blobs.delete(lost.object)
     fault = Fault("open", Unavailable("Input/output error"), lambda arguments: arguments["name"] == bad.object)

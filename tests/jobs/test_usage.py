@@ -30,10 +30,10 @@ def peak(count: int) -> int:
     for number in range(count):
         assert shared.shared_among(sizes(number)) == ({BASE} if count > 1 else set())
     shared.close()
-    _, most = tracemalloc.get_traced_memory()
+    _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert total == count * 100 + 1000
-    return most
+    return peak
 
 
 def test_memory_does_not_grow_with_the_number_of_blobs() -> None:

@@ -43,7 +43,7 @@ def open_stores(environment: Mapping[str, str]) -> Stores:
 
 
 def run_writer(environment: Mapping[str, str], name: str, rounds: int) -> set[tuple[str, str]]:
-    """Push, mount and delete at random; answers the repository and digest of each manifest that must live then."""
+    """Push, mount and delete at random; return the repository and digest of each manifest that must live then."""
     stores = open_stores(environment)
     writer = RandomWriter(Registry(stores.blobs, DelayedCommits(stores.metadata)), name)
     for _ in range(rounds):
@@ -53,7 +53,7 @@ def run_writer(environment: Mapping[str, str], name: str, rounds: int) -> set[tu
 
 
 def collect_until_stopped(environment: Mapping[str, str], stop: Path) -> Counter[str]:
-    """Collect again and again, waiting for nobody and beside whoever else collects; answers what was counted."""
+    """Collect again and again, without waiting, and beside other collections; return what was counted."""
     stores = open_stores(environment)
     counts: Counter[str] = Counter()
     while not stop.exists():
@@ -63,7 +63,7 @@ def collect_until_stopped(environment: Mapping[str, str], stop: Path) -> Counter
 
 
 class RandomWriter:
-    """Knows which of its own manifests live: nobody else deletes them, and everybody's name the same layers."""
+    """Knows which of its own manifests live: no other worker deletes them, and all name the same layers."""
 
     def __init__(self, registry: Registry, name: str) -> None:
         self.living: list[tuple[str, bytes]] = []

@@ -61,7 +61,7 @@ def world(stores: Stores, clock: FakeClock, between: InterleavingStore | None = 
 
 
 def told(act: str, there: Scenario) -> str:
-    """Do it; answers what the caller is told."""
+    """Do it; return what the caller is told."""
     try:
         answer = OPERATIONS[act](there)
     except RegistryError as error:

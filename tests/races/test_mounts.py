@@ -1,4 +1,4 @@
-"""Many mounts of one base layer at once, and a mount beside whoever collects and pushes it anew."""
+"""Many mounts of one base layer at once, and a mount beside a collection and a new push."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor

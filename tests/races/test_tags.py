@@ -97,7 +97,7 @@ def test_of_all_who_create_an_immutable_tag_one_wins(stores: Stores) -> None:
         assert registry.manifests.find("a", tag).digest == winners[0].digest
         assert [row.digest for row in registry.tags.history("a", tag, "", 9).items] == [winners[0].digest]
         for answer, content in zip(answers, manifests, strict=True):
-            # Whoever was refused has put nothing.
+            # A refused client has put nothing.
             there = answer is winners[0]
             assert _is_there(registry, digest_of(content)) == there
         push_manifest(registry, "a", winners[0].content or b"", tag)

@@ -122,12 +122,12 @@ def test_a_repository_whose_deletion_takes_hours_is_gone_at_its_end(
         push_image(plain, "a")
     listed: list[str] = []
 
-    def settle() -> None:
+    def finish() -> None:
         clock.advance(hours=2)
         collect(plain, NO_GRACE, clock, ["repositories"])
         listed.extend(plain.repositories("", 9).items)
 
-    Registry(stores.blobs, InterleavingStore(stores.metadata, 20, settle), clock=clock).deletion.repository("a")
+    Registry(stores.blobs, InterleavingStore(stores.metadata, 20, finish), clock=clock).deletion.repository("a")
 
     assert listed == ["a"]
     assert plain.repositories("", 9).items == []

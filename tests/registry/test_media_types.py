@@ -1,4 +1,4 @@
-"""The same bytes as two media types: what a live image needs stays, whoever says what else they are."""
+"""The same bytes as two media types: what a live image needs stays, whatever else they are pushed as."""
 
 import json
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Many clients at once, on both pairs of stores: whoever was told yes, keeps what he was told."""
+"""Many clients at once, on both pairs of stores: what is acknowledged stays."""
 
 from functools import partial
 from typing import Any

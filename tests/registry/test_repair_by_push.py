@@ -1,4 +1,4 @@
-"""What was lost or damaged is whole again for all when it is pushed again, whoever is killed meanwhile."""
+"""What was lost or damaged is whole again for all when it is pushed again, also after a kill."""
 
 from collections.abc import Callable
 from dataclasses import replace

@@ -29,7 +29,7 @@ class UploadHandler(SilentRequestHandler):
         self.respond(200, json.dumps(described).encode(), {"Content-Type": "application/json"})
 
     def chunks(self) -> Iterator[bytes]:
-        """The request's body, of which nobody holds more than a piece."""
+        """The request's body, of which no more than a chunk is held."""
         if self.headers.get("Transfer-Encoding") != "chunked":
             yield from self.read_exactly(int(self.headers.get("Content-Length") or 0))
             return

@@ -19,7 +19,7 @@ SIZE = (2048 if NIGHTLY else 512) * MIB
 
 @pytest.mark.parametrize(("protocol", "size"), [("--http1.1", 512 * MIB), ("--http2-prior-knowledge", SIZE)])
 def test_a_layer_of_any_size_goes_in_and_is_never_in_memory(protocol: str, size: int, tmp_path: Path) -> None:
-    """As docker sends it: one PATCH whose length nobody knows, and a PUT with its digest."""
+    """As docker sends it: one PATCH of unknown length, and a PUT with its digest."""
     variables, authorization = user_environment(tmp_path / "access")
     with discarding_storage() as storage:
         stores = {

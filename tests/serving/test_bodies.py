@@ -60,7 +60,7 @@ def test_no_body_is_ever_in_memory(environment: Mapping[str, str], tmp_path: Pat
 
 
 def pull_size(server: Server, path: str) -> int:
-    """Read a body, and forget it; answers how long it was."""
+    """Read a body, and forget it; return how long it was."""
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
     with contextlib.closing(connection):
         connection.request("GET", path)
@@ -70,7 +70,7 @@ def pull_size(server: Server, path: str) -> int:
 
 @pytest.fixture
 def local(tmp_path: Path) -> Iterator[Server]:
-    """A registry on a folder, with little patience and few threads."""
+    """A registry on a folder, with short timeouts and few threads."""
     environment = {"LADING_DATA": str(tmp_path / "data"), "LADING_BODY_TIMEOUT": "1", "LADING_THREADS": str(THREADS)}
     with serving(environment, tmp_path / "log") as server:
         yield server

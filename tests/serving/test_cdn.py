@@ -25,7 +25,7 @@ LINE = f"https://blobs.example.com my-key {ENCODED}\n"
 
 
 def check(url: str, now: float) -> str:
-    """What Cloud CDN does with a signed URL: answers the path, if the signature is good and the time is not over."""
+    """What Cloud CDN does with a signed URL: return the path, if the signature is good and the time is not over."""
     signed, _, signature = url.rpartition("&Signature=")
     path, _, query = signed.partition("?")
     expires, name = (pair.partition("=") for pair in query.split("&"))

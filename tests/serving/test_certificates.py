@@ -243,7 +243,7 @@ certificate.is_served = is_served
 
 
 def test_what_was_tried_is_what_is_served(files: tuple[Path, Path], tmp_path: Path) -> None:
-    """Whoever writes the files after the trial would end the process, whose TLS ends it for what it cannot read."""
+    """A writer of the files after the trial would end the process, whose TLS ends it for what it cannot read."""
     good = ssl.PEM_cert_to_DER_cert(files[0].read_text())
     words = ["--tls-cert", str(files[0]), "--tls-key", str(files[1])]
     script = SERVE.replace("resolve =", f"{WRITES_BETWEEN}\nresolve =")

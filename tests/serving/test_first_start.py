@@ -50,7 +50,7 @@ def test_of_several_first_starts_at_once_one_writes_a_password_and_all_serve(tmp
 
 @contextlib.contextmanager
 def started(log: Path, data: Path) -> Iterator[Server]:
-    """A start that nobody has waited for."""
+    """A start without a wait."""
     port = free_port()
     command = [sys.executable, "-m", "lading.cli", "serve", "--address", f"127.0.0.1:{port}", "--data", str(data)]
     with log.open("wb") as output, subprocess.Popen(command, stdout=output, stderr=output) as process:

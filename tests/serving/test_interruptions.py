@@ -1,4 +1,4 @@
-"""Whoever interrupts an upload ends that request and nothing else, over HTTP/1.1 and TLS."""
+"""A client that interrupts an upload ends that request and nothing else, over HTTP/1.1 and TLS."""
 
 import contextlib
 import os

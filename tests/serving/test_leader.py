@@ -1,4 +1,4 @@
-"""The leader answers with one bounded read and no more: whatever takes longer, it does after it has stepped down."""
+"""The leader responds after one bounded read and no more: whatever takes longer, it does after it has stepped down."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace

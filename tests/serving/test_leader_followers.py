@@ -1,4 +1,4 @@
-"""One thread at a time answers what is short; what takes long keeps nobody from being answered."""
+"""One thread at a time handles short requests; a long one delays no other."""
 
 import contextlib
 import logging
@@ -29,34 +29,34 @@ class Worker:
         self._pool = ThreadPoolExecutor(1)
 
     def do(self, work: Callable[[], object]) -> threading.Event:
-        """Begin; answers an event that is set at the end."""
+        """Begin; return an event that is set at the end."""
         done = threading.Event()
         self._pool.submit(work).add_done_callback(lambda _: done.set())
         return done
 
 
 def test_who_comes_waits_until_who_is_there_leaves() -> None:
-    desk, first, second = Leader(), Worker(), Worker()
-    assert first.do(desk.acquire).wait(TIMEOUT)
-    assert first.do(desk.acquire).wait(TIMEOUT), "who is there stays"
+    leader, first, second = Leader(), Worker(), Worker()
+    assert first.do(leader.acquire).wait(TIMEOUT)
+    assert first.do(leader.acquire).wait(TIMEOUT), "who is there stays"
 
-    second_there = second.do(desk.acquire)
+    second_there = second.do(leader.acquire)
     assert not second_there.wait(0.2)
     assert first.do(step_down).wait(TIMEOUT)
     assert second_there.wait(TIMEOUT)
 
-    first_there = first.do(desk.acquire)
+    first_there = first.do(leader.acquire)
     assert not first_there.wait(0.2)
     assert second.do(step_down).wait(TIMEOUT)
     assert second.do(step_down).wait(TIMEOUT), "who has left has nothing to leave"
     assert first_there.wait(TIMEOUT)
-    assert not second.do(desk.acquire).wait(0.2)
+    assert not second.do(leader.acquire).wait(0.2)
     first.do(step_down)
 
 
 def test_a_thread_that_waits_for_a_turn_is_no_leader() -> None:
-    desk = Leader()
-    desk.acquire()
+    leader = Leader()
+    leader.acquire()
     assert is_leader()
     with Bulkhead(1, 0).slot():
         assert not is_leader()

@@ -1,4 +1,4 @@
-"""Pulls of blobs where somebody can sign: a redirect to the store, by a URL that Cloud Storage would take."""
+"""Pulls of blobs where the store can sign URLs: a redirect to the store, by a URL that Cloud Storage would take."""
 
 import urllib.request
 from collections.abc import Iterator

@@ -42,7 +42,7 @@ class Protocol:
 
 @pytest.fixture
 def gc_disabled() -> Iterator[None]:
-    """Nobody looks for cycles of references, which might be long in coming."""
+    """The collector of reference cycles is off: it might run late."""
     gc.disable()
     yield
     gc.enable()
@@ -50,14 +50,14 @@ def gc_disabled() -> Iterator[None]:
 
 @pytest.mark.usefixtures("gc_disabled")
 def test_a_thread_that_waits_to_be_the_leader_holds_nothing_of_its_last_response(registry: Registry) -> None:
-    desk, protocol = Leader(), Protocol()
-    desk.acquire()
+    leader, protocol = Leader(), Protocol()
+    leader.acquire()
     body = io.BytesIO(CONTENT)
     gone = weakref.ref(body)
     # Held to the end, as by a server that waits for its thread to come back.
     scope: dict[str, Any] = {**PUSH, "HTTP_HOST": "x", "PATH_INFO": "/v2/a/blobs/uploads/", "wsgi.input": body}
     del body
-    runner = RequestCallback(App(registry, settings.load_settings({}), OpenAuthenticator()), desk)
+    runner = RequestCallback(App(registry, settings.load_settings({}), OpenAuthenticator()), leader)
     thread = threading.Thread(target=runner, args=[protocol, scope])
     try:
         thread.start()
@@ -69,7 +69,7 @@ def test_a_thread_that_waits_to_be_the_leader_holds_nothing_of_its_last_response
             time.sleep(0.01)
 
         assert gone() is None
-        assert thread.is_alive(), "it waits for the desk"
+        assert thread.is_alive(), "it waits for the leader"
     finally:
         step_down()
         thread.join(TIMEOUT)
@@ -89,7 +89,7 @@ class RetainingApp:
 
 @pytest.mark.usefixtures("gc_disabled")
 def test_a_body_is_released_with_its_response_although_the_request_is_still_referenced() -> None:
-    """Otherwise a connection stays open that nobody reads from, and its client sends for ever."""
+    """Otherwise a connection stays open that is not read, and its client sends for ever."""
     body, app = io.BytesIO(CONTENT), RetainingApp()
     gone = weakref.ref(body)
     scope: dict[str, Any] = {**PUSH, "HTTP_HOST": "x", "PATH_INFO": "/v2/a/blobs/uploads/", "wsgi.input": body}
@@ -120,11 +120,11 @@ def test_a_body_that_no_method_wants_is_read_to_its_end(registry: Registry, meth
 
 def test_a_thread_whose_request_has_an_unread_body_comes_back_at_once(registry: Registry) -> None:
     """Until then the server holds the body, and with it the connection, which is to end."""
-    desk, protocol = Leader(), Protocol()
-    desk.acquire()
+    leader, protocol = Leader(), Protocol()
+    leader.acquire()
     scope: dict[str, Any] = {**PUSH, "HTTP_HOST": "x", "PATH_INFO": "/v2/", "HTTP_EXPECT": "100-continue"}
     scope["wsgi.input"] = io.BytesIO(CONTENT)
-    runner = RequestCallback(App(registry, settings.load_settings({}), OpenAuthenticator()), desk)
+    runner = RequestCallback(App(registry, settings.load_settings({}), OpenAuthenticator()), leader)
     thread = threading.Thread(target=runner, args=[protocol, scope], daemon=True)
     try:
         thread.start()

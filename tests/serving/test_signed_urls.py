@@ -74,21 +74,21 @@ def test_it_is_the_url_that_googles_own_client_makes() -> None:
 def test_who_signs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     key = tmp_path / "hmac"
     key.write_text("GOOG1EACCESS s3cret+/=\n")
-    nobody = AnonymousCredentials()  # type: ignore[no-untyped-call]
+    anonymous = AnonymousCredentials()  # type: ignore[no-untyped-call]
 
     by_file = signer_of(key_credentials(), key)
     assert by_file is not None
     VERIFIER.check("GET", url_of(by_file), HOST, NOW)
     assert isinstance(signer_of(key_credentials(), None), KeySigner)
-    assert signer_of(nobody, None) is None
+    assert signer_of(anonymous, None) is None
     key.write_text("GOOG1EACCESS:s3cret")
     with pytest.raises(StorageError, match="ACCESS_ID SECRET") as raised:
-        signer_of(nobody, key)
+        signer_of(anonymous, key)
     assert "s3cret" not in str(raised.value)
     monkeypatch.setenv("K_SERVICE", "registry")
     monkeypatch.delenv("STORAGE_EMULATOR_HOST", raising=False)
     with pytest.raises(StorageError, match="pulls must be redirected"):
-        signer_of(nobody, None)
+        signer_of(anonymous, None)
 
 
 class CountingSigner:

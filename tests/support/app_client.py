@@ -117,7 +117,7 @@ class Client:
         return manifest
 
     def start_upload(self, repository: str, query: str = "") -> str:
-        """Begin an upload session; answers the path that goes on with it."""
+        """Begin an upload session; return the path that goes on with it."""
         answer = self.request("POST", f"/v2/{repository}/blobs/uploads/{query}")
         assert answer.status == 202, answer
         return answer.headers["Location"]

@@ -8,7 +8,7 @@ from lading.registry.errors import RegistryError
 
 
 def run_concurrently(*actions: Callable[[], Any]) -> list[Any]:
-    """Do all at the same moment; answers what each answered, or how it was refused."""
+    """Do all at the same moment; return what each answered, or how it was refused."""
     barrier = threading.Barrier(len(actions))
     results: list[Any] = [None] * len(actions)
 

@@ -1,4 +1,4 @@
-"""Daemons that clients need, each nobody else's: dockerd and containerd, and the commands that talk to them."""
+"""Daemons that clients need, for one test or session: dockerd and containerd, and the commands that talk to them."""
 
 import contextlib
 import json

@@ -38,7 +38,7 @@ class Upstream:
     """A server of HTTP/1.1 that keeps what it is sent.
 
     heads     the request line and headers of each request, as they came
-    exchange  answers a request
+    exchange  responds to a request
     """
 
     listener: socket.socket

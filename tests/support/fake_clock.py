@@ -15,6 +15,6 @@ class FakeClock:
         return self.time
 
     def advance(self, **by: float) -> datetime:
-        """Go forward by a timedelta's words; answers the time."""
+        """Go forward by a timedelta's words; return the time."""
         self.time += timedelta(**by)
         return self.time

@@ -56,7 +56,7 @@ class StrictStorage:
 def strict_storage(upstream: str, verifier: Verifier) -> Iterator[StrictStorage]:
     """A storage before the one at `upstream`."""
     storage = StrictStorage()
-    behind = urlsplit(upstream)
+    target = urlsplit(upstream)
 
     class Handler(SilentRequestHandler):
         def do_GET(self) -> None:
@@ -79,7 +79,7 @@ def strict_storage(upstream: str, verifier: Verifier) -> Iterator[StrictStorage]
             verifier.check(self.command, f"{storage.url}{self.path}", self.headers["Host"])
 
         def pass_on(self) -> None:
-            connection = http.client.HTTPConnection(behind.netloc, timeout=60)
+            connection = http.client.HTTPConnection(target.netloc, timeout=60)
             headers = {name: value for name, value in self.headers.items() if name.lower() not in HOP_BY_HOP}
             with contextlib.closing(connection):
                 connection.request(self.command, self.path, self.body(), headers)
@@ -178,7 +178,7 @@ class SilentRequestHandler(BaseHTTPRequestHandler):
 
 @contextlib.contextmanager
 def serve_handler(handler: type[BaseHTTPRequestHandler]) -> Iterator[int]:
-    """The port of a server that answers with `handler` until the block ends."""
+    """The port of a server that responds with `handler` until the block ends."""
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         server.daemon_threads = True
         thread = threading.Thread(target=server.serve_forever)

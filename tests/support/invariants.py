@@ -1,4 +1,4 @@
-"""What must be true of the two stores at any moment, whoever did what in whichever order.
+"""What must be true of the two stores at any moment, after any operations in any order.
 
 `whole`: all that lives is whole, all that can be restored can be restored whole, and collection can find all the rest.
 `spotless`: there is no rest, as is true when enough time and collections have gone by.

@@ -11,7 +11,7 @@ CHUNK_SIZE = 1024 * 1024
 
 
 def zeros(size: int) -> Iterator[bytes]:
-    """`size` bytes, in pieces; nobody holds more than one of them."""
+    """`size` bytes, in chunks, one of which is held at a time."""
     piece = bytes(CHUNK_SIZE)
     for at in range(0, size, CHUNK_SIZE):
         yield piece[: min(CHUNK_SIZE, size - at)]
@@ -26,7 +26,7 @@ def digest_of_zeros(size: int) -> str:
 
 
 def send(server: Server, protocol: str, path: str, size: int) -> str:
-    """PATCH zeros from a pipe; answers the status."""
+    """PATCH zeros from a pipe; return the status."""
     curl = find_program("curl", "apt install curl")
     words = [curl, "-s", protocol, "-X", "PATCH", "-H", f"Authorization: {server.authorization}", "-T", "-"]
     zeros = subprocess.Popen(["head", "-c", str(size), "/dev/zero"], stdout=subprocess.PIPE)

@@ -45,7 +45,7 @@ def scrub(registry: Registry, *, repair: bool = False) -> list[str]:
 def collect(registry: Registry, *, concurrent: bool = False) -> None:
     """Remove all that is left over, as hours of waiting would; `concurrent` others, what nothing links alone."""
     none = timedelta(0)
-    # A session that was dropped is swept an hour later, when whoever had read its blob has ended.
+    # A session that was dropped is swept an hour later, when the readers of its blob have ended.
     waits = GracePeriods(timedelta(days=1), none, none, HOUR) if concurrent else GracePeriods(none, none, none, none)
     for _ in range(2):
         report = Collector(registry, waits).run()
@@ -70,5 +70,5 @@ class InterleavingStores:
 
 
 def kill() -> None:
-    """Stop whoever does this, for ever."""
+    """Stop the caller for ever."""
     raise Killed

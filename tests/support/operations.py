@@ -45,7 +45,7 @@ def signature_tag(content: bytes) -> str:
 
 
 def collect(registry: Registry, waits: GracePeriods, clock: Clock, phases: Collection[str] = ()) -> Mapping[str, int]:
-    """Some phases of a collection, or all, beside whoever else collects; answers what was counted."""
+    """Some phases of a collection, or all, beside other collections; return what was counted."""
     collector = Collector(registry, waits, clock=clock)
     collector._job._deadline = math.inf
     report = collector._job.report
@@ -97,7 +97,7 @@ class Scenario:
         self.registry.uploads.finish("a", SESSION, LAYER_DIGEST, Body([LAYER]))
 
     def run_phases(self, *names: str) -> None:
-        """Some phases of a collection that waits for nobody, or all of them."""
+        """Some phases of a collection without grace periods, or all of them."""
         collect(self.registry, NO_GRACE, self.clock, names)
 
     def collect(self) -> None:

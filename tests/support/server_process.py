@@ -115,7 +115,7 @@ class Server:
         return {Path(f"/proc/{each}/comm").read_text().strip(): int(each) for each in pids}
 
     def stop(self) -> int:
-        """SIGTERM; answers the exit status."""
+        """SIGTERM; return the exit status."""
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(PROCESS_TIMEOUT)
 

@@ -32,7 +32,7 @@ class Verifier:
     accounts: dict[str, RSAPublicKey]
 
     def check(self, method: str, url: str, host: str, now: datetime | None = None) -> None:
-        """Raises Refused unless the request of this method, URL and Host header is signed, by somebody, for now."""
+        """Raises Refused unless this method, URL and Host header are signed by any key, and not expired."""
         parts = urlsplit(url)
         given = parse_qsl(parts.query, keep_blank_values=True, strict_parsing=True)
         fields = dict(given)

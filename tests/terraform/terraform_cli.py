@@ -58,7 +58,7 @@ class Terraform:
         return done
 
     def init(self, folder: Path) -> Path:
-        """Install the providers; answers the folder."""
+        """Install the providers; return the folder."""
         self.run(folder, "init", "-backend=false", "-input=false", "-no-color")
         return folder
 

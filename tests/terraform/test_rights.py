@@ -77,7 +77,7 @@ def deployed(life: DeploymentLifecycle, emulators: Emulators, monkeypatch: pytes
 
 
 class Developer:
-    """Somebody of team-a, at a registry."""
+    """A developer of team-a, at a registry."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
