@@ -84,8 +84,9 @@ def encoded(values: Mapping[str, Any]) -> str:
 def decoded(kind: type[Record], text: str) -> Mapping[str, Any]:
     """Return the fields of a record of a kind from JSON. Inverse of `encoded`."""
     values: dict[str, Any] = json.loads(text)
-    for name in layout_of(kind).times & values.keys():
-        values[name] = values[name] and datetime.fromisoformat(values[name])
+    for name in layout_of(kind).times:
+        if text_of_time := values.get(name):
+            values[name] = datetime.fromisoformat(text_of_time)
     return values
 
 
