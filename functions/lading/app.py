@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 
 THREADS_PER_DRAIN: Final = 8
 """At most one in so many threads drains a refused body, or reads a form, either of which any client may send slowly.
-Without a free slot the response is sent without draining. So half of the threads that `BodySlots` reserves for requests
-without a body remain available to them."""
+Without a free slot the response is sent without draining. So half of the threads that `ThreadBudget` reserves for other
+requests remain available to them."""
 
 CLOSE_HEADER: Final = ("Connection", "close")
 """The header of a response to a request with unread bytes, which would be taken for the beginning of the next one."""
@@ -77,7 +77,7 @@ class App:
         self._settings = settings
         self._dispatcher = Dispatcher(registry, settings, authenticator, read_only, reserve)
         self._drain_slots = BoundedSemaphore(max(1, settings.threads // THREADS_PER_DRAIN))
-        self.response_streams = ResponseStreams(settings.threads)
+        self.response_streams = ResponseStreams(settings.threads, self._dispatcher.budget)
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         """Respond to a request of a WSGI server (PEP 3333), which decides itself when it closes the connection."""
@@ -94,8 +94,8 @@ class App:
         response = self._dispatcher.handle(request, body, line, surface)
         if request.method == "HEAD" or response.status in STATUSES_WITHOUT_CONTENT:
             response.discard_content()
-        authenticated = bool(line.principal) or self._settings.access == "everybody"
-        if not self._add_stream(response, authenticated, line.origin.client, request.environ.get("REMOTE_ADDR", "")):
+        principal = line.principal or ("" if self._settings.access == "everybody" else None)
+        if not self._add_stream(response, principal, line.origin.client, request.environ.get("REMOTE_ADDR", "")):
             response.close()
             response = surface.render_error(RegistryError(UNAVAILABLE), request)
         if self._settings.cors_origins:
@@ -113,7 +113,7 @@ class App:
             response.call_on_close(body.wait)
         return response
 
-    def _add_stream(self, response: Response, authenticated: bool, client: ClientAddress, peer: str) -> bool:
+    def _add_stream(self, response: Response, principal: str | None, client: ClientAddress, peer: str) -> bool:
         """Make a response a stream unless it is small; return False where the limits on streams are reached."""
         bytes_in_memory = 0
         if isinstance(response.content, bytes):
@@ -121,7 +121,7 @@ class App:
             if bytes_in_memory <= MAX_UNSTREAMED_SIZE:
                 return True
             response.content = in_chunks(response.content)
-        stream = self.response_streams.add(response.content, client.network, bytes_in_memory, authenticated, peer)
+        stream = self.response_streams.add(response.content, client.network, bytes_in_memory, principal, peer)
         if stream is None:
             return False
         response.content = stream

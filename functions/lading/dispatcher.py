@@ -17,6 +17,7 @@ from lading.http.body_slots import BodySlots
 from lading.http.request_body import RequestBody
 from lading.http.request_checks import RequestChecks
 from lading.http.responses import Response
+from lading.http.thread_budget import ThreadBudget
 from lading.leader import step_down
 from lading.logs import AccessLine
 from lading.registry.errors import (
@@ -46,7 +47,10 @@ log = logging.getLogger("lading")
 
 
 class Dispatcher:
-    """The way of a request to its handler. Thread-safe."""
+    """The way of a request to its handler. Thread-safe.
+
+    budget  the threads of slow clients, of which bodies take some
+    """
 
     def __init__(
         self,
@@ -63,7 +67,8 @@ class Dispatcher:
         self._read_only = read_only
         self._reserve = reserve
         self._checks = RequestChecks(settings)
-        self._slots = BodySlots(settings.threads)
+        self.budget = ThreadBudget(settings.threads)
+        self._slots = BodySlots(self.budget)
         self._searches = Bulkhead(MAX_SEARCHES, MAX_WAITING_SEARCHES)
 
     def handle(self, request: Request, body: RequestBody, line: AccessLine, surface: Surface) -> Response:

@@ -13,11 +13,12 @@ from lading.auth.authenticator import OpenAuthenticator
 from lading.http.body_slots import BodySlots
 from lading.http.read_ahead import CHUNK_SIZE
 from lading.http.request_body import RequestBody
+from lading.http.thread_budget import ThreadBudget
 from lading.registry.errors import BODY_STALLED, RegistryError
 from lading.registry.registry import Registry
 from lading_storage.digests import digest_of
 from tests.support import images
-from tests.support.app_client import Client, CountingBody
+from tests.support.app_client import HOST, Client, CountingBody
 
 UPLOADS = "/v2/a/blobs/uploads/"
 
@@ -26,18 +27,20 @@ UPLOADS = "/v2/a/blobs/uploads/"
     ("threads", "total"), [(1, 1), (2, 1), (4, 2), (8, 4), (16, 8), (32, 24), (128, 96), (1000, 750)]
 )
 def test_some_threads_are_kept(threads: int, total: int) -> None:
-    slots = BodySlots(threads)
+    budget = ThreadBudget(threads)
+    slots = BodySlots(budget)
     taken = sum(slots.acquire(f"user {number}") for number in range(threads))
-    assert (slots.total, taken) == (total, total)
+    assert (budget.total, taken) == (total, total)
     slots.release("user 0")
     assert slots.acquire("another")
     assert not slots.acquire("one too many")
 
 
 def test_no_client_takes_all_slots() -> None:
-    slots = BodySlots(128)
+    budget = ThreadBudget(128)
+    slots = BodySlots(budget)
     greedy = sum(slots.acquire("greedy") for _ in range(200))
-    assert greedy == slots.total // 2
+    assert greedy == budget.total // 2
     assert slots.acquire("modest")
     slots.release("greedy")
     assert slots.acquire("greedy")
@@ -45,17 +48,20 @@ def test_no_client_takes_all_slots() -> None:
 
 
 def test_anonymous_clients_share_all_slots() -> None:
-    slots = BodySlots(128)
-    assert sum(slots.acquire(None) for _ in range(200)) == slots.total
+    budget = ThreadBudget(128)
+    slots = BodySlots(budget)
+    assert sum(slots.acquire(None) for _ in range(200)) == budget.total
 
 
 def test_callers_without_a_name_are_one_principal() -> None:
-    slots = BodySlots(128)
-    assert sum(slots.acquire("") for _ in range(200)) == slots.total // 2
+    budget = ThreadBudget(128)
+    slots = BodySlots(budget)
+    assert sum(slots.acquire("") for _ in range(200)) == budget.total // 2
 
 
 def test_however_many_are_greedy_some_are_left_for_the_next() -> None:
-    slots = BodySlots(128)
+    budget = ThreadBudget(128)
+    slots = BodySlots(budget)
     for number in range(5):
         while slots.acquire(f"greedy {number}"):
             pass
@@ -65,7 +71,11 @@ def test_however_many_are_greedy_some_are_left_for_the_next() -> None:
 @pytest.fixture
 def app(registry: Registry) -> App:
     """An app with one slot."""
-    return App(registry, settings.load_settings({"LADING_THREADS": "1"}), OpenAuthenticator())
+    return App(
+        registry,
+        settings.load_settings({"LADING_THREADS": "1", "LADING_ACCESS": "everybody", "LADING_URL": f"http://{HOST}"}),
+        OpenAuthenticator(),
+    )
 
 
 def test_a_slot_is_free_again_after_each_request_whatever_came_of_it(app: App) -> None:

@@ -225,6 +225,35 @@ def test_a_paused_download_of_an_authenticated_client_goes_on(server: Server, ki
         eventually(lambda: connections(server) == 3, "one that takes nothing is left")
 
 
+SHORT_STALL_SERVER = """
+import sys
+from lading import cli; from lading.http import streaming; from lading.server import connection_sweeper
+connection_sweeper.SWEEP_INTERVAL = 0.5
+connection_sweeper.STALL_TIMEOUT = streaming.STALL_TIMEOUT = 1.0
+sys.exit(cli.main(["serve"]))
+"""
+"""`lading serve`, which waits less where threads are short."""
+
+
+def test_downloads_that_one_user_does_not_take_leave_threads_to_others(tmp_path: Path) -> None:
+    """More of them than threads: within seconds they are ended, and the user is limited; the others wait no minute."""
+    variables, authorization = user_environment(tmp_path / "access")
+    command = ["env", "LADING_ADDRESS=127.0.0.1:{port}", sys.executable, "-c", SHORT_STALL_SERVER]
+    environment = {"LADING_DATA": str(tmp_path / "data"), "LADING_THREADS": "16", **variables}
+    with serving(environment, tmp_path / "log", command=command) as server, contextlib.ExitStack() as stack:
+        server.authorization = authorization
+        path, _ = push_large(server, "large blob")
+        for _ in range(3):
+            for _ in range(40):
+                stack.enter_context(opened(server, f"GET {path}", ""))
+            content = images.blob()
+            pushed, _ = server.request("POST", f"{UPLOADS}?digest={digest_of(content)}", content)
+            assert pushed.status == 201
+        assert server.log.read_text().count("clients that read nothing") < 10
+        assert "clients that read nothing" in server.log.read_text()
+        assert server.request("GET", path)[0].status == 503, "one thread is all that the user has now"
+
+
 def connected_small(server: Server, address: str = "127.0.0.1") -> socket.socket:
     """A connection whose client has little room for what it has not taken."""
     sock = socket.socket()

@@ -11,13 +11,13 @@ from pathlib import Path
 import bcrypt
 import pytest
 
-from lading.http.body_slots import BodySlots
+from lading.http.thread_budget import ThreadBudget
 from lading_storage.digests import digest_of
 from tests.support import images
 from tests.support.server_process import Server, basic, read_response, serving
 
 THREADS = 32
-SLOTS = BodySlots(THREADS).total
+SLOTS = ThreadBudget(THREADS).total
 CONTENT = bytes(range(256)) * 8192
 """2 MiB: several times what is read at once."""
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from lading.http.body_slots import BodySlots
+from lading.http.thread_budget import ThreadBudget
 from lading_storage.digests import digest_of
 from tests.support.large_bodies import digest_of_zeros, zeros
 from tests.support.server_process import Server, read_response, serving, user_environment
@@ -79,7 +79,8 @@ def local(tmp_path: Path) -> Iterator[Server]:
 def test_a_body_that_stalls_is_timed_out_and_frees_its_thread(local: Server) -> None:
     path = begin(local)
     stalled = [
-        open_request(local, f"PATCH {path}", "Content-Length: 1000", b"some") for _ in range(BodySlots(THREADS).total)
+        open_request(local, f"PATCH {path}", "Content-Length: 1000", b"some")
+        for _ in range(ThreadBudget(THREADS).total)
     ]
 
     answers = [read_response(sock) for sock in stalled]

@@ -15,6 +15,7 @@ from lading import settings
 from lading.http import tcp_info
 from lading.http.streaming import ResponseStreams
 from lading.http.tcp_info import StalledResponses, close_idle, close_unused
+from lading.http.thread_budget import ThreadBudget
 from lading.server import connection_sweeper
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells of connections")
@@ -268,7 +269,7 @@ def test_connections_are_swept_on_after_a_sweep_that_failed(
     monkeypatch.setattr(connection_sweeper, "close_unused", drop_idle)
     read = settings.load_settings({})
     with pytest.raises(Ended):
-        connection_sweeper.sweep_connections(read.port, ResponseStreams(1), lambda: False)
+        connection_sweeper.sweep_connections(read.port, ResponseStreams(1, ThreadBudget(1)), lambda: False)
 
     assert sweeps == [read.port] * 2
     assert "could not be closed" in caplog.text

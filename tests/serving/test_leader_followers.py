@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 
 from lading.auth.bulkhead import Bulkhead
-from lading.http.body_slots import BodySlots
+from lading.http.thread_budget import ThreadBudget
 from lading.leader import MAX_HELD, Leader, begin_request, is_leader, log_held, step_down
 from lading.settings import load_settings
 from lading_storage.digests import digest_of
 from tests.support.server_process import Server, read_response, serving
 
 THREADS = 12
-UPLOADS = BodySlots(THREADS).total
+UPLOADS = ThreadBudget(THREADS).total
 TIMEOUT = 20.0
 
 

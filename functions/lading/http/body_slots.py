@@ -8,21 +8,16 @@ once, since waiting would hold a thread as well.
 
 from collections import Counter
 from threading import Lock
-from typing import Final
 
-MIN_RESERVED: Final = 8
-THREADS_PER_RESERVED: Final = 4
-"""One in so many threads is reserved for requests without a body, and at least MIN_RESERVED, but never more than half
-of all threads."""
+from lading.http.thread_budget import ThreadBudget
 
 
 class BodySlots:
     """The slots of one server. Thread-safe."""
 
-    def __init__(self, threads: int) -> None:
-        """Create the slots of a server with so many threads."""
-        reserved = min(max(MIN_RESERVED, threads // THREADS_PER_RESERVED), threads // 2)
-        self.total = max(1, threads - reserved)
+    def __init__(self, budget: ThreadBudget) -> None:
+        """Create slots, each for a thread of `budget`."""
+        self._budget = budget
         self._held: Counter[str | None] = Counter()
         self._lock = Lock()
 
@@ -32,8 +27,7 @@ class BodySlots:
         None stands for all callers of a registry without authentication: they may have all slots.
         """
         with self._lock:
-            free = self.total - self._held.total()
-            if free <= (0 if principal is None else self._held[principal]):
+            if not self._budget.acquire(0 if principal is None else self._held[principal]):
                 return False
             self._held[principal] += 1
             return True
@@ -41,6 +35,7 @@ class BodySlots:
     def release(self, principal: str | None) -> None:
         """Release a slot that `principal` holds."""
         with self._lock:
+            self._budget.release()
             self._held[principal] -= 1
             if not self._held[principal]:
                 del self._held[principal]

@@ -3,7 +3,8 @@
 A server that has a chunk to send waits for its client, which holds a thread and some memory for as long as the client
 likes. So unauthenticated clients never have all threads for streamed responses, nor more memory than
 MAX_ANONYMOUS_BYTES, and one address never all of that share. An authenticated client waits for a thread as long as
-necessary, since a refusal would end a pull. A response that its client does not read is found through the kernel
+necessary, since a refusal would end a pull; except for a principal whose downloads stall while threads are short
+(`limit_stalled`). A response that its client does not read is found through the kernel
 (tcp_info.StalledResponses). All threads of a server are drawn in lading.server.serve.
 
 The kernel does not know the principal of a connection, and granian does not expose the connection of a response. So
@@ -19,6 +20,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from threading import Lock
 from typing import Final
 
+from lading.http.thread_budget import ThreadBudget
+
 MAX_UNSTREAMED_SIZE: Final = 32 * 1024
 """Bytes of the largest response that is passed to the server in one piece."""
 
@@ -32,12 +35,23 @@ MAX_ANONYMOUS_BYTES: Final = 64 * BYTES_IN_FLIGHT
 """Bytes of memory for all responses to unauthenticated clients."""
 
 MAX_ANONYMOUS_SHARE: Final = 3 / 4
-"""The share of the threads that unauthenticated clients may have; also one address's share of these threads and of
-MAX_ANONYMOUS_BYTES."""
+"""The share of the budget's threads that unauthenticated clients may have, so that some are left to uploads; also one
+address's share of these threads and of MAX_ANONYMOUS_BYTES."""
 
 MAX_PAUSED_SHARE: Final = 1 / 4
 """The share of the threads whose downloads authenticated clients may pause. With more, none is exempt from the timeout
 for stalled responses."""
+
+STALL_TIMEOUT: Final = 10.0
+"""Seconds without progress after which a download has stalled, where stalled ones have MAX_STALLED_SHARE of the threads
+that the budget of slow clients leaves."""
+
+MAX_STALLED_SHARE: Final = 1 / 2
+
+LIMIT_TIME: Final = 300.0
+LIMITED_SHARE: Final = 1 / 16
+"""Seconds for which a principal has no more than this share of the threads, after it had more than that with stalled
+downloads when these were ended."""
 
 
 def in_chunks(content: bytes) -> Iterator[bytes]:
@@ -50,14 +64,16 @@ class ResponseStream:
     """The chunks of one response.
 
     client      the client's network, the key of shares
+    principal   the authenticated client; "" where all clients are
     peer        the address of the connection
     idle_since  when the server took the last chunk without asking for the next one (time.monotonic)
     ended       whether the server has taken all chunks, though the client may not have read them
     """
 
-    def __init__(self, chunks: Iterable[bytes], client: str, peer: str = "") -> None:
+    def __init__(self, chunks: Iterable[bytes], client: str, peer: str, principal: str) -> None:
         """Create a stream of which no chunk has been taken."""
         self.client = client
+        self.principal = principal
         self.peer = peer
         self.idle_since = math.inf
         self.ended = False
@@ -74,16 +90,20 @@ class ResponseStream:
 class ResponseStreams:
     """All streamed responses of a process. Thread-safe."""
 
-    def __init__(self, threads: int) -> None:
-        """Create the limits of a server with so many threads."""
-        self._max_anonymous = max(1.0, threads * MAX_ANONYMOUS_SHARE)
+    def __init__(self, threads: int, budget: ThreadBudget) -> None:
+        """Create the limits of a server with so many threads; those of unauthenticated clients are in `budget`."""
+        self._threads = threads
+        self._budget = budget
+        self._max_anonymous = max(1.0, budget.total * MAX_ANONYMOUS_SHARE)
         self._max_paused = max(1.0, threads * MAX_PAUSED_SHARE)
         self._authenticated: dict[ResponseStream, None] = {}
         self._unauthenticated: dict[ResponseStream, int] = {}
+        self._max_limited = max(1.0, threads * LIMITED_SHARE)
+        self._limited_until: dict[str, float] = {}
         self._lock = Lock()
 
     def add(
-        self, chunks: Iterable[bytes], client: str, bytes_in_memory: int, authenticated: bool, peer: str = ""
+        self, chunks: Iterable[bytes], client: str, bytes_in_memory: int, principal: str | None, peer: str = ""
     ) -> ResponseStream | None:
         """Count a response until `remove`.
 
@@ -91,15 +111,17 @@ class ResponseStreams:
             chunks: the content of the response.
             client: the client's network (client_address).
             bytes_in_memory: bytes of the content that are in memory in any case.
-            authenticated: whether the client is authenticated.
+            principal: the authenticated client, or None for an unauthenticated one.
             peer: the address of the connection.
 
         Returns:
-            The stream, or None where the limits for unauthenticated clients are reached.
+            The stream, or None where the limits for unauthenticated clients, or for this principal, are reached.
         """
-        stream, size = ResponseStream(chunks, client, peer), BYTES_IN_FLIGHT + bytes_in_memory
+        stream, size = ResponseStream(chunks, client, peer, principal or ""), BYTES_IN_FLIGHT + bytes_in_memory
         with self._lock:
-            if authenticated:
+            if principal is not None:
+                if self._is_limited(principal):
+                    return None
                 self._authenticated[stream] = None
                 return stream
             same_client = [held for other, held in self._unauthenticated.items() if other.client == client]
@@ -107,8 +129,35 @@ class ResponseStreams:
                 same_client, size, MAX_ANONYMOUS_SHARE
             ):
                 return None
+            if not self._budget.acquire(int(self._budget.total * (1 - MAX_ANONYMOUS_SHARE))):
+                return None
             self._unauthenticated[stream] = size
         return stream
+
+    def _is_limited(self, principal: str) -> bool:
+        """Return whether a principal has all the downloads that it may have while it is limited."""
+        if self._limited_until.get(principal, 0.0) <= time.monotonic():
+            return False
+        running = sum(not each.ended for each in self._authenticated if each.principal == principal)
+        return running >= self._max_limited
+
+    def limit_stalled(self) -> bool:
+        """Return whether stalled downloads have so many threads that they are to be ended.
+
+        Each principal with more of them than LIMITED_SHARE is limited for a while: it could take all threads again.
+        """
+        now = time.monotonic()
+        with self._lock:
+            stalled = Counter(
+                each.principal
+                for each in self._authenticated
+                if not each.ended and each.idle_since <= now - STALL_TIMEOUT
+            )
+            if stalled.total() < max(1.0, (self._threads - self._budget.held) * MAX_STALLED_SHARE):
+                return False
+            limited = {name: now + LIMIT_TIME for name, count in stalled.items() if count > self._max_limited}
+            self._limited_until = {name: until for name, until in self._limited_until.items() if until > now} | limited
+        return True
 
     def _is_full(self, held: Collection[int], size: int, share: float) -> bool:
         return len(held) >= self._max_anonymous * share or sum(held) + size > MAX_ANONYMOUS_BYTES * share
@@ -116,7 +165,8 @@ class ResponseStreams:
     def remove(self, stream: ResponseStream) -> None:
         """Record that the server has taken all of a response, or never will."""
         with self._lock:
-            self._unauthenticated.pop(stream, None)
+            if self._unauthenticated.pop(stream, None) is not None:
+                self._budget.release()
             stream.ended, stream.idle_since = True, time.monotonic()
 
     def paused(self, unacked: Mapping[str, int], seconds: float) -> Counter[str]:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
-from lading.http.streaming import ResponseStreams
+from lading.http.streaming import STALL_TIMEOUT, ResponseStreams
 from lading.http.tcp_info import StalledResponses, close_unused
 
 log = logging.getLogger("lading")
@@ -69,6 +69,10 @@ def sweep_connections(port: int, response_streams: ResponseStreams, is_stopping:
 def _sweep_once(port: int, response_streams: ResponseStreams, stalled: StalledResponses) -> None:
     if close_unused(port, HEADER_TIMEOUT, IDLE_TIMEOUT) > PRESSURE_THRESHOLD:
         close_unused(port, FIRST_REQUEST_TIMEOUT_UNDER_PRESSURE, IDLE_TIMEOUT_UNDER_PRESSURE)
+    if response_streams.limit_stalled():
+        log.warning("half of the threads wait for clients that read nothing: their downloads are ended")
+        stalled.close_stalled(STALL_TIMEOUT)
+        return
     stalled.close_stalled(
         STALLED_RESPONSE_TIMEOUT,
         partial(response_streams.paused, seconds=STALLED_RESPONSE_TIMEOUT / 2),

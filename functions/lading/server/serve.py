@@ -24,10 +24,11 @@ The thread model, drawn here once; the modules in brackets have the details:
 
 With stores in a cloud there is no leader: each thread of the pool takes requests, since each waits for the network.
 
-What limits the pool, so that no client takes all of it: semaphores for requests with a body, in total and for each
-principal (http.body_slots); an eighth of the threads for draining unwanted bodies (App._drain_slots); two concurrent
-searches through many records (auth.bulkhead); three quarters of the threads for large responses to unauthenticated
-clients (http.streaming).
+What limits the pool, so that no client takes all of it: a budget of three quarters of the threads for slow clients
+(http.thread_budget), which are those that send a body, also for each principal (http.body_slots), and unauthenticated
+ones with a large response (http.streaming); a limit for principals that do not read their responses (http.streaming);
+an eighth of the threads for draining unwanted bodies (App._drain_slots); two concurrent searches through many records
+(auth.bulkhead).
 
 The timeouts: HEADER_TIMEOUT for headers; the setting `body_timeout` for a body that stalls; STALLED_RESPONSE_TIMEOUT,
 or PAUSED_DOWNLOAD_TIMEOUT for authenticated clients, for a response that its client does not read; IDLE_TIMEOUT for
