@@ -18,6 +18,7 @@ from lading_storage.stores import Stores
 from tests.support.parallel import (
     pytest_cmdline_main,
     pytest_collection_modifyitems,
+    pytest_make_parametrize_id,
     pytest_xdist_make_scheduler,
 )
 from tests.support.requirements import skip_or_fail
@@ -26,6 +27,7 @@ from tests.support.server_process import Server, serving
 __all__ = [
     "pytest_cmdline_main",
     "pytest_collection_modifyitems",
+    "pytest_make_parametrize_id",
     "pytest_xdist_make_scheduler",
 ]
 
