@@ -12,6 +12,7 @@ from lading import cli
 from lading.client import connection
 from lading.client.credentials import Credentials
 from lading_storage.stores import Stores
+from tests.support.certificates import self_signed
 from tests.support.folder_stores import folder_stores
 from tests.support.management_server import ManagementServer, encoded, misbehaving, serving_users
 
@@ -180,6 +181,28 @@ def test_credentials_are_not_sent_to_the_host_of_another_realm(logged_in: Callab
     with misbehaving(challenging(b"{}", realm="https://evil.example.com/token")) as (url, _):
         logged_in(url)
         assert "to be sent to evil.example.com" in run("ls", "--registry", url, status=1)
+
+
+def test_certificates_are_verified(
+    tmp_path: Path, logged_in: Callable[[str], None], run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    certificate, empty = self_signed(tmp_path), b'{"repositories": [], "next": ""}'
+    with misbehaving(lambda handler: send(handler, 200, empty), certificate) as (url, seen):
+        logged_in(url.replace("https", "http"))
+        refused = run("ls", "--registry", url, status=1)
+        assert "its certificate is not trusted" in refused
+        assert "SSL_CERT_FILE" in refused
+        assert seen == []
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate[0]))
+        assert run("ls", "--registry", url) == ""
+
+
+def test_loopback_has_no_proxy(logged_in: Callable[[str], None], run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    with misbehaving(challenging(b"{}")) as (proxy, seen_by_proxy), misbehaving(challenging(b"{}")) as (url, seen):
+        monkeypatch.setenv("http_proxy", proxy)
+        logged_in(url)
+        run("ls", "--registry", url, status=1)
+        assert (seen_by_proxy, len(seen)) == ([], 3)
 
 
 @pytest.mark.parametrize("first", [True, False])

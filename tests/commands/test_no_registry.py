@@ -36,6 +36,7 @@ ARGUMENTS = {
     "cleanup apply": ["--yes"],
     "deleted": ["a"],
     "undelete": ["a:b"],
+    "rules apply": ["rules.toml"],
     "in-use report": ["cluster"],
     "in-use forget": ["cluster"],
     "running report": ["cluster"],
@@ -154,6 +155,7 @@ def test_a_command_that_reads_does_not_upgrade_a_running_registry(tmp_path: Path
         ["deleted", "team/app"],
         ["du"],
         ["in-use", "list"],
+        ["rules", "show"],
     ):
         done = run_lading(words, tmp_path)
         assert done.returncode == 1

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -78,8 +79,15 @@ def serving_users(stores: Stores, folder: Path, **environment: str) -> Iterator[
 
 
 @contextmanager
-def misbehaving(respond: Callable[[BaseHTTPRequestHandler], None]) -> Iterator[tuple[str, list[tuple[str, str]]]]:
-    """Serve whatever `respond` writes; yield the URL, and the requests' paths and credentials."""
+def misbehaving(
+    respond: Callable[[BaseHTTPRequestHandler], None], certificate: tuple[Path, Path] | None = None
+) -> Iterator[tuple[str, list[tuple[str, str]]]]:
+    """Serve whatever `respond` writes; yield the URL, and the requests' paths and credentials.
+
+    Args:
+        respond: writes a response.
+        certificate: the files of a certificate and its key, for TLS.
+    """
     seen: list[tuple[str, str]] = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -92,10 +100,14 @@ def misbehaving(respond: Callable[[BaseHTTPRequestHandler], None]) -> Iterator[t
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
+    if certificate:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(*certificate)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     try:
-        yield f"http://127.0.0.1:{server.server_address[1]}", seen
+        yield f"http{'s' if certificate else ''}://127.0.0.1:{server.server_address[1]}", seen
     finally:
         server.shutdown()
         thread.join()

@@ -251,10 +251,13 @@ def _port(parts: SplitResult) -> int:
 
 
 def _pool(url: str) -> urllib3.PoolManager:
-    """Return a pool of connections that verify certificates, through a proxy where the environment names one."""
+    """Return a pool of connections that verify certificates, through a proxy where the environment names one.
+
+    Loopback has no proxy, which could read requests without TLS.
+    """
     parts = urlsplit(url)
-    context = ssl.create_default_context()
+    host, context = parts.hostname or "", ssl.create_default_context()
     proxy = getproxies().get(parts.scheme)
-    if proxy and not proxy_bypass(parts.hostname or ""):
+    if proxy and not is_loopback(host) and not proxy_bypass(host):
         return urllib3.ProxyManager(proxy if "://" in proxy else f"http://{proxy}", ssl_context=context)
     return urllib3.PoolManager(ssl_context=context)

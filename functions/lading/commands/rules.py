@@ -158,7 +158,7 @@ def _show(parsed: argparse.Namespace, settings: Settings) -> None:
     from lading.registry.rules.stored_rules import StoredRules
 
     scope = namespace_of(reference(parsed.repository).repository) if parsed.repository else None
-    rules = StoredRules(metadata(settings)).read_all()
+    rules = StoredRules(metadata(settings, upgrade=False)).read_all()
     printer = Printer.of(parsed)
     printer.table(COLUMNS, _registry_rows(rules.registry, settings))
     for name, namespace in sorted(rules.namespaces.items()):
