@@ -18,6 +18,9 @@ a body of any size into memory first. The kernel counts bytes with their framing
 reading such a connection cannot be observed from outside, and granian's logger reports nothing. So the bytes before a
 malformed chunk may be taken for the complete body where no digest is checked: chunks of uploads, manifests by tag,
 forms.
+
+Manifests by tag may be chunked all the same: Jib sends all bodies so (its BlobHttpContent has no length), and 411 would
+refuse it.
 """
 
 import contextlib
