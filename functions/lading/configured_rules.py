@@ -67,15 +67,20 @@ def configure_rules(settings: Settings, registry: Registry) -> None:
 
 
 def log_changes(update: RulesUpdate, by: str) -> None:
-    """Log each change of a rule, and an audit line for each scope in which one changed."""
+    """Log each change of a rule."""
     for change in update.changes:
-        log.info("rules changed by %s: %s", by, change)
+        log.info("rules changed by %s: %s", by or "an anonymous caller", change)
+
+
+def audit_changes(update: RulesUpdate, by: str) -> None:
+    """Log each change of a rule without a request, and an audit line for each scope in which one changed."""
+    log_changes(update, by)
     for scope in dict.fromkeys(each.scope for each in update.changes):
         audit.record_command(by, "manage", scope, Change("rules-changed"))
 
 
 def _log(update: RulesUpdate, by: str, serial: int) -> None:
-    log_changes(update, by)
+    audit_changes(update, by)
     for difference in update.drift:
         advice = "with `lading rules apply`" if serial else "with a higher serial in [rules], or `lading rules apply`"
         log.warning(

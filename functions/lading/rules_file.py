@@ -17,10 +17,21 @@ from typing import Any, Final
 
 from lading.config_file import ConfigError, config_of, read_text
 from lading.configured_rules import configured_rules
+from lading.registry.change_context import now
 from lading.registry.errors import RegistryError
 from lading.registry.names import check_repository
-from lading.registry.rules.changes import REGISTRY, RulesDocument, RulesError, Values, check_document
+from lading.registry.rules.changes import (
+    REGISTRY,
+    RulesDocument,
+    RulesError,
+    RulesUpdate,
+    Values,
+    apply_configured,
+    change_rules,
+    check_document,
+)
 from lading.settings import SETTINGS, SettingsError, settings_of
+from lading_storage.protocols import MetadataStore
 
 RULES: Final = "rules"
 NAMESPACES: Final = "namespaces"
@@ -38,6 +49,34 @@ def read_rules(path: Path) -> RulesDocument:
     return document_of(tables, str(path), path.absolute().parent)
 
 
+def apply_document(
+    metadata: MetadataStore, document: RulesDocument, name: str, by: str, *, dry_run: bool
+) -> RulesUpdate:
+    """Apply a document as a configuration if it has a serial, else as a change.
+
+    Args:
+        metadata: of the registry.
+        document: the rules.
+        name: what messages call the document.
+        by: who changes the rules.
+        dry_run: whether to change nothing.
+
+    Raises:
+        RulesError: a value is not valid, or the serial is not above the recorded one.
+        Unavailable: a newer release wrote the rules.
+    """
+    if not document.serial:
+        return change_rules(metadata, document, by, now, dry_run=dry_run)
+    if set(document.tables) != {REGISTRY}:
+        raise RulesError(f"{name}: a document with a serial has no namespaces; put these into one of their own")
+    update = apply_configured(metadata, document, by, now, dry_run=dry_run)
+    if update.drift and not update.applied:
+        raise RulesError(
+            f"{name}: its serial {document.serial} is not above the recorded {update.serial}; raise it, or use force"
+        )
+    return update
+
+
 def document_of(tables: Mapping[str, Any], name: str, folder: Path | None = None) -> RulesDocument:
     """Return the rules in tables as TOML or JSON has them.
 
@@ -51,6 +90,8 @@ def document_of(tables: Mapping[str, Any], name: str, folder: Path | None = None
     """
     own, namespaces = dict(tables), tables.get(NAMESPACES, {})
     own.pop(NAMESPACES, None)
+    if folder is None and own.keys() - {RULES}:
+        raise RulesError(f"{name} has more than {RULES} and {NAMESPACES}")
     if not isinstance(namespaces, dict) or not all(isinstance(each, dict) for each in namespaces.values()):
         raise RulesError(f"{name}: a namespace is a section of its own, as in [{NAMESPACES}.team]")
     registry = _rules_in(own, name, folder)
@@ -66,7 +107,8 @@ def document_of(tables: Mapping[str, Any], name: str, folder: Path | None = None
 
 
 def _rules_in(tables: Mapping[str, Any], name: str, folder: Path | None) -> RulesDocument:
-    if folder is None and not isinstance(tables.get(RULES, {}).get("cleanup", []), list):
+    rules = tables.get(RULES, {})
+    if folder is None and isinstance(rules, dict) and not isinstance(rules.get("cleanup", []), list):
         raise RulesError(f"{name}: cleanup is an array of policies")
     try:
         return configured_rules(settings_of(config_of(tables, name, folder, SETTINGS)))

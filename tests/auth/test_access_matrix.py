@@ -53,6 +53,7 @@ ROUTE_OF: Final[Mapping[str, tuple[str, str, str]]] = {
     "list tags with their sizes": ("GET", "_lading/{name}/tags", "pull"),
     "read the details of a manifest": ("GET", "_lading/{name}/manifest?reference=v1", "pull"),
     "find a digest": ("GET", "_lading/{name}/digest?prefix={manifest}", "pull"),
+    "read the rules": ("GET", "_lading/{name}/rules", "push"),
     "begin an upload": ("POST", "{name}/blobs/uploads/", "push"),
     "push a blob at once": ("POST", "{name}/blobs/uploads/?digest={layer}", "push"),
     "look at an upload": ("GET", "{name}/blobs/uploads/{session}", "push"),

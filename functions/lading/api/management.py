@@ -5,14 +5,21 @@ The paths of a repository are /v2/_lading/<name>/…: no name of a repository be
 
 from typing import Final
 
-from lading.api import history, inspection, tag_changes, version
+from lading.api import history, inspection, rules, tag_changes, version
 from lading.api.surface import api_surface
 from lading.auth.access import Action
 from lading.surface.route import Route
 
+NAMESPACE_RULES: Final = "/v2/_lading/rules/<namespace>/"
+
 MANAGEMENT: Final = api_surface(
     Route("version", "GET HEAD", "/v2/_lading/version", Action.AUTHENTICATE, version.version),
     Route("repositories", "GET HEAD", "/v2/_lading/repositories", Action.LIST, inspection.repositories),
+    Route("rules", "GET HEAD", "/v2/_lading/rules", Action.MANAGE, rules.all_rules),
+    Route("change rules", "PUT", "/v2/_lading/rules", Action.MANAGE, rules.change_all_rules),
+    Route("namespace rules", "GET HEAD", NAMESPACE_RULES, Action.MANAGE, rules.namespace_rules),
+    Route("change namespace rules", "PUT", NAMESPACE_RULES, Action.MANAGE, rules.change_namespace_rules),
+    Route("effective rules", "GET HEAD", "/v2/_lading/<name>/rules", Action.PUSH, rules.effective_rules),
     Route("history", "GET HEAD", "/v2/_lading/<name>/history", Action.PULL, history.tag_history),
     Route("tags", "GET HEAD", "/v2/_lading/<name>/tags", Action.PULL, inspection.tags),
     Route("manifest", "GET HEAD", "/v2/_lading/<name>/manifest", Action.PULL, inspection.manifest),

@@ -17,7 +17,7 @@ from lading.surface.surface import NO_SNIFFING, Surface
 HEADERS: Final = {"Docker-Distribution-API-Version": "registry/2.0", **NO_SNIFFING}
 
 BASIC_CHALLENGE: Final = 'Basic realm="Lading", charset="UTF-8"'
-"""The challenge of /v2/token (RFC 7617)."""
+"""The challenge of /v2/token, and of the rules (RFC 7617)."""
 
 
 def api_surface(*routes: Route) -> Surface:
@@ -32,7 +32,8 @@ def render_error(error: RegistryError, request: Request) -> Response:
 
 def challenge(authenticator: Authenticator, match: Match, request: Request, error: RegistryError) -> Mapping[str, str]:
     """Return the WWW-Authenticate header: where to get a token, and whether the present one is valid."""
-    if match.route.action is Action.NONE:
+    if match.route.action in (Action.NONE, Action.MANAGE):
+        # No token of the registry carries MANAGE: the credentials come with the request.
         return {"WWW-Authenticate": BASIC_CHALLENGE}
     scopes = [match.scope]
     source = request.args.get("from", "")

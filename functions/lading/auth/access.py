@@ -21,9 +21,15 @@ class Action(Enum):
     PULL = "pull"
     PUSH = "push"
     DELETE = "delete"
+    MANAGE = "manage"
+    """The request changes rules: of the registry (""), or of a namespace, whose name has a slash at its end (`team/`).
+    So a grant on `team/*` covers the rules of team, and only one on `*` those of the registry."""
 
 
 ON_REPOSITORIES = (Action.PULL, Action.PUSH, Action.DELETE)
+
+RIGHTS = (*ON_REPOSITORIES, Action.MANAGE)
+"""The actions that a caller needs a grant for. No token of the registry, and no robot, has MANAGE."""
 
 
 class Effect(Enum):

@@ -9,6 +9,7 @@ grants.txt, one grant a line; the rights of a principal are the union of all mat
     # who                repositories   may
     alice                team-a/*       pull,push
     bob@example.com      team-a/*       pull
+    carol                *              pull,push,delete,manage
     *                    shared/*       pull
 
 Lines end with LF or CR LF only, and words are separated by spaces and tabs. Control and format characters, and other
@@ -24,7 +25,7 @@ from typing import Final
 import bcrypt
 
 from lading.auth import patterns
-from lading.auth.access import ON_REPOSITORIES, Action
+from lading.auth.access import RIGHTS, Action
 from lading_storage.errors import StorageError
 
 MAX_PASSWORD: Final = 72
@@ -62,7 +63,7 @@ class Grant:
     may: frozenset[Action]
 
     def __str__(self) -> str:
-        may = ",".join(action.value for action in ON_REPOSITORIES if action in self.may)
+        may = ",".join(action.value for action in RIGHTS if action in self.may)
         return f"line {self.line} of the grants: {self.principal} {self.repositories} {may}"
 
 
@@ -159,7 +160,7 @@ def _grant(number: int, line: str) -> Grant:
     words = re.split(r"[ \t]+", line)
     if len(words) != 3 or not patterns.is_pattern(words[1]):
         raise FileInvalid(f"line {number} of the grants is not WHO REPOSITORIES ACTIONS")
-    by_name = {action.value: action for action in ON_REPOSITORIES}
+    by_name = {action.value: action for action in RIGHTS}
     actions = words[2].split(",")
     if not by_name.keys() >= set(actions):
         raise FileInvalid(f"line {number} of the grants has an action other than {', '.join(by_name)}")

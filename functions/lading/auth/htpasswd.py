@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lading.auth import grants
-from lading.auth.access import ON_REPOSITORIES, Action, Decision, Effect, RequiredPermission, allow_or_deny
+from lading.auth.access import RIGHTS, Action, Decision, Effect, RequiredPermission, allow_or_deny
 from lading.auth.access_files import COST, Users, cost_of, hash_password, read_users
 from lading.auth.credentials import TOKEN_USERS
 from lading.auth.google.id_tokens import IdTokens
@@ -79,7 +79,7 @@ class HtpasswdAuthorizer:
 
     def required_permission(self, action: Action, repository: str) -> RequiredPermission:
         """See Authorizer.required_permission."""
-        return RequiredPermission(action.value, f"repositories/{repository}")
+        return RequiredPermission(action.value, f"repositories/{repository or '*'}")
 
     def _rehash(self, file: UsersFile, user: str, password: str, users: Users) -> None:
         """Replace a weak hash, now that the password is known. A failure does not fail the login."""
@@ -98,11 +98,11 @@ class HtpasswdCaller:
 
     def decide(self, action: Action, repository: str) -> Decision:
         """See Caller.decide."""
-        if action not in ON_REPOSITORIES:
+        if action not in RIGHTS:
             return Decision(Effect.ALLOWED, "the user is known")
         if grant := self.rights.grant_for(action, repository):
             return allow_or_deny(True, str(grant))
-        return allow_or_deny(False, f"no grant for {self.principal} allows {action.value} on {repository}")
+        return allow_or_deny(False, f"no grant for {self.principal} allows {action.value} on {repository or '*'}")
 
     def readable_patterns(self) -> Sequence[str]:
         """See Caller.readable_patterns."""

@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from lading.auth import patterns
-from lading.auth.access import ON_REPOSITORIES, Action, Decision, Effect, RequiredPermission, allow_or_deny
+from lading.auth.access import RIGHTS, Action, Decision, Effect, RequiredPermission, allow_or_deny
 from lading.auth.keys import KeyRing
 from lading.auth.robot_cache import RobotCache
 from lading.http.client_address import NO_ADDRESS, ClientAddress
@@ -55,7 +55,7 @@ class RobotCaller:
 
     def decide(self, action: Action, repository: str) -> Decision:
         """See Caller.decide."""
-        if action not in ON_REPOSITORIES:
+        if action not in RIGHTS:
             return Decision(Effect.ALLOWED, "the robot is known")
         allowed = action.value in self.robot.actions and patterns.matches(self.robot.repositories, repository)
         actions, repositories = ",".join(self.robot.actions), " ".join(self.robot.repositories)

@@ -68,8 +68,10 @@ def add_to(commands: Commands) -> None:
         metavar="WHO",
         help="- for a Google token on standard input, robot+NAME, a user's name, or anonymous",
     )
-    explain.add_argument("repository", metavar="REPOSITORY")
-    explain.add_argument("action", metavar="ACTION", choices=["pull", "push", "delete"])
+    explain.add_argument(
+        "repository", metavar="REPOSITORY", help="with manage: a namespace, whose rules it is about, or * for all rules"
+    )
+    explain.add_argument("action", metavar="ACTION", choices=["pull", "push", "delete", "manage"])
     add_output_options(explain, DecisionRow, wide=False)
     login = add(commands, "login-help", "print how clients log in to a host", _login_help, ())
     login.add_argument("host", metavar="HOST", help="as clients write it before a repository; https:// is removed")
@@ -84,9 +86,12 @@ def _explain(parsed: argparse.Namespace, settings: Settings) -> int:
     if settings.access == "users" and not settings.is_given("users"):
         require_registry(settings)
     try:
-        check_repository(parsed.repository)
+        action, subject = Action(parsed.action), parsed.repository
+        if action is Action.MANAGE:
+            subject = "" if subject == "*" else f"{subject.partition('/')[0]}/"
+        check_repository(subject.rstrip("/") or "all")
         caller = _caller(parsed.caller, settings)
-        decision = caller.decide(Action(parsed.action), parsed.repository)
+        decision = caller.decide(action, subject)
     except RegistryError as error:
         raise CommandError(f"not allowed: {error.descriptor.message} ({error.descriptor.code})") from None
     row = DecisionRow(

@@ -101,7 +101,7 @@ def add_to(commands: Commands) -> None:
 
 def _apply(parsed: argparse.Namespace, settings: Settings) -> None:
     from lading import logs
-    from lading.configured_rules import log_changes
+    from lading.configured_rules import audit_changes
     from lading.registry.rules.changes import RulesError
 
     refuse_standby(settings)
@@ -118,7 +118,7 @@ def _apply(parsed: argparse.Namespace, settings: Settings) -> None:
         raise CommandError(str(error)) from None
     printer.table(CHANGE_COLUMNS, map(_change_row, update.changes))
     if not parsed.dry_run:
-        log_changes(update, by)
+        audit_changes(update, by)
     would = "would change" if parsed.dry_run else "changed"
     printer.note(f"{counted(len(update.changes), 'rule')} {would}; this is version {update.number}")
     for difference in update.drift:
@@ -126,25 +126,13 @@ def _apply(parsed: argparse.Namespace, settings: Settings) -> None:
 
 
 def _change(parsed: argparse.Namespace, store: "MetadataStore", by: str, *, dry_run: bool) -> "RulesUpdate":
-    """Apply the file as a configuration if it has a serial, else as a change. Raises RulesError."""
+    """Apply the file. Raises RulesError."""
     from dataclasses import replace
 
-    from lading.registry.change_context import now
-    from lading.registry.rules.changes import REGISTRY, RulesError, apply_configured, change_rules
-    from lading.rules_file import read_rules
+    from lading.rules_file import apply_document, read_rules
 
     document = replace(read_rules(Path(parsed.file)), force=parsed.force)
-    if not document.serial:
-        return change_rules(store, document, by, now, dry_run=dry_run)
-    if set(document.tables) != {REGISTRY}:
-        raise RulesError(f"{parsed.file}: a file with a serial has no namespaces; put these into a file of their own")
-    update = apply_configured(store, document, by, now, dry_run=dry_run)
-    if update.drift and not update.applied:
-        raise RulesError(
-            f"{parsed.file}: its serial {document.serial} is not above the recorded {update.serial}; raise it, or use"
-            " --force"
-        )
-    return update
+    return apply_document(store, document, parsed.file, by, dry_run=dry_run)
 
 
 def _change_row(change: "RuleChange") -> RuleChangeRow:

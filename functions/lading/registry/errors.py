@@ -63,6 +63,7 @@ TOO_MANY_TAGS = ErrorDescriptor("TAG_INVALID", 414, "too many tags for one manif
 PAGE_INVALID = ErrorDescriptor("UNSUPPORTED", 400, "invalid number of results requested")
 QUERY_INVALID = ErrorDescriptor("UNSUPPORTED", 400, "invalid query")
 REQUEST_INVALID = ErrorDescriptor("UNSUPPORTED", 400, "invalid request")
+RULES_INVALID = ErrorDescriptor("UNSUPPORTED", 400, "the rules are not valid; nothing was changed")
 HOST_INVALID = ErrorDescriptor(
     "UNSUPPORTED", 400, "a request needs exactly one Host header: a host name or an address, with an optional port"
 )

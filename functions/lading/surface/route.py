@@ -18,15 +18,19 @@ SCOPES: Final = {Action.PULL: ("pull",), Action.PUSH: ("pull", "push"), Action.D
 """The scopes that a client should request a token for: pushing and deleting also read the present content."""
 
 
+NAMESPACE: Final = "(?P<name>[a-z0-9._-]{1,255}/)"
+"""A namespace is named with a slash at its end, as in auth.access.Action.MANAGE."""
+
+
 @dataclass(frozen=True)
 class Route:
     """A row of a routing table. A route cannot be declared without the access that it requires.
 
     spec                 the ids of its endpoints in the distribution-spec, or a name for any other
     methods              the HTTP methods, separated by spaces
-    path                 a regular expression for the whole path, in which `<name>` is a repository's name and `<last>`
-                         one segment. A name may contain any part of a path, such as `blobs` and `manifests`: only the
-                         end decides.
+    path                 a regular expression for the whole path, in which `<name>` is a repository's name, `<last>` one
+                         segment, and `<namespace>/` a namespace with its slash. A name may contain any part of a path,
+                         such as `blobs` and `manifests`: only the end decides.
     action               the access that the caller needs
     handler              handles the request
     is_non_blocking      whether the leader may run the handler: a single bounded read costs less than to pass the
@@ -52,6 +56,7 @@ class Route:
     def pattern(self) -> re.Pattern[str]:
         """The pattern of the whole path; its groups are `name` and `last_segment` of the context."""
         text = self.path.replace("<name>", "(?P<name>.+)").replace("<last>", "(?P<last_segment>[^/]+)")
+        text = text.replace("<namespace>/", NAMESPACE)
         return re.compile(text, re.DOTALL)
 
 
@@ -72,7 +77,7 @@ class Match(NamedTuple):
     @property
     def writes(self) -> bool:
         """Whether the request may change anything."""
-        return self.route.action in (Action.PUSH, Action.DELETE) and self.method not in ("GET", "HEAD")
+        return self.route.action in (Action.PUSH, Action.DELETE, Action.MANAGE) and self.method not in ("GET", "HEAD")
 
     @property
     def scope(self) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Final, Protocol
 
-from lading.auth.access import ON_REPOSITORIES, Action, Decision, Effect, RequiredPermission, allow_or_deny
+from lading.auth.access import ON_REPOSITORIES, RIGHTS, Action, Decision, Effect, RequiredPermission, allow_or_deny
 from lading.auth.bulkhead import Bulkhead
 from lading.auth.cache import ResultCache
 from lading.auth.credentials import CLOUD_PLATFORM, KEY_USERS, google_token
@@ -39,7 +39,7 @@ UNSCOPED_ACTIONS: Final = {
     "refuse": frozenset[Action](),
     "pull": frozenset({Action.PULL}),
     "push": frozenset({Action.PULL, Action.PUSH}),
-    "delete": frozenset(ON_REPOSITORIES),
+    "delete": frozenset(ON_REPOSITORIES),  # not MANAGE, whatever IAM says
 }
 """Upper bound of the actions of a token whose scopes Google does not report, by setting. Within it, IAM decides."""
 
@@ -69,6 +69,13 @@ class PermissionSource(Protocol):
 
     def granted_actions(self, subject: IamSubject, repository: str) -> GrantedActions:
         """Return the actions that are granted on a repository. Also raises QueryBudgetExceededError."""
+        ...
+
+    def may_manage(self, subject: IamSubject, scope: str) -> GrantedActions:
+        """Return MANAGE if it is granted on the registry (""), or on a namespace, as in `team/`; else nothing.
+
+        A query of its own, so that no other request depends on its permissions.
+        """
         ...
 
     def readable_patterns(self, subject: IamSubject) -> Sequence[str]:
@@ -139,7 +146,7 @@ class IamAuthorizer:
 
     def decide(self, caller: "IamCaller", action: Action, repository: str) -> Decision:
         """See Caller.decide."""
-        if action not in ON_REPOSITORIES:
+        if action not in RIGHTS:
             return Decision(Effect.ALLOWED, "Google accepts the token")
         restriction = self._token_restriction(caller.identity, action)
         if restriction:
@@ -177,13 +184,14 @@ class IamAuthorizer:
 
     def _query(self, subject: IamSubject, action: Action, repository: str) -> Decision:
         """Query IAM, and cache the decisions about all actions: one query covers them."""
-        granted = self._permission_source.granted_actions(subject, repository)
+        source, is_manage = self._permission_source, action is Action.MANAGE
+        granted = (source.may_manage if is_manage else source.granted_actions)(subject, repository)
         if granted.actions:
             self._remember_grant(subject)
         decisions = {}
-        for each in ON_REPOSITORIES:
+        for each in (action,) if is_manage else ON_REPOSITORIES:
             allowed = each in granted.actions
-            permission = self._permission_source.required_permission(each, repository).permission
+            permission = source.required_permission(each, repository).permission
             rule = f"{permission} is {'' if allowed else 'not '}granted on {granted.resource}"
             decisions[each] = allow_or_deny(allowed, rule, granted.consulted)
             self._decisions.put((subject.hashed, repository, each), decisions[each])

@@ -25,6 +25,10 @@ PERMISSIONS: Final = {
     Action.DELETE: "storage.objects.delete",
 }
 
+MANAGE_BUCKET: Final = "storage.buckets.update"
+MANAGE_FOLDER: Final = "storage.managedFolders.setIamPolicy"
+"""The permissions for MANAGE: to change the policy bucket, and to decide who has access to a namespace's folder."""
+
 SCOPES: Final = frozenset(
     f"https://www.googleapis.com/auth/{name}"
     for name in (
@@ -73,6 +77,20 @@ class PolicyBucket:
                 return GrantedActions(permissions.actions, self._describe_folder(folder), tuple(consulted))
         raise AssertionError("the bucket itself always exists")
 
+    def may_manage(self, subject: IamSubject, scope: str) -> GrantedActions:
+        """See PermissionSource.may_manage: on the managed folder of a namespace, or on the bucket."""
+        consulted = []
+        for folder, permission in ([(scope, MANAGE_FOLDER)] if scope else []) + [("", MANAGE_BUCKET)]:
+            resource = self._describe_folder(folder)
+            reply = self._google.test_bucket_permissions(subject, self._bucket, folder, [permission])
+            if reply.status not in ((200, 403, 404) if folder else (200, 403)):
+                raise service_unavailable(resource, f"{reply.status} from testIamPermissions")
+            allowed = reply.status == 200 and permission in reply.permissions
+            consulted.append(f"{resource}: {permission if allowed else 'nothing'}")
+            if allowed:
+                return GrantedActions(frozenset({Action.MANAGE}), resource, tuple(consulted))
+        return GrantedActions(frozenset(), resource, tuple(consulted))
+
     def readable_patterns(self, subject: IamSubject) -> Sequence[str]:
         """See PermissionSource.readable_patterns. Queries the bucket first: its permissions apply to all folders."""
         if Action.PULL in self._folder_permissions(subject, "").actions:
@@ -97,9 +115,14 @@ class PolicyBucket:
 
     def required_permission(self, action: Action, repository: str) -> RequiredPermission:
         """See Authorizer.required_permission."""
-        return RequiredPermission(
-            PERMISSIONS[action], f"projects/_/buckets/{self._bucket}/managedFolders/{repository}/"
-        )
+        bucket = f"projects/_/buckets/{self._bucket}"
+        if action is Action.MANAGE:
+            return (
+                RequiredPermission(MANAGE_FOLDER, f"{bucket}/managedFolders/{repository}")
+                if repository
+                else (RequiredPermission(MANAGE_BUCKET, bucket))
+            )
+        return RequiredPermission(PERMISSIONS[action], f"{bucket}/managedFolders/{repository}/")
 
     def _folder_permissions(
         self, subject: IamSubject, folder: str, budget: QueryBudget | None = None

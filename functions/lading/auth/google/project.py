@@ -20,6 +20,9 @@ PERMISSIONS: Final = {
     Action.DELETE: "artifactregistry.repositories.deleteArtifacts",
 }
 
+MANAGE_PERMISSION: Final = "artifactregistry.repositories.update"
+"""The permission that Artifact Registry requires to change a repository's clean-up policies and immutable tags."""
+
 SCOPES: Final = frozenset({CLOUD_PLATFORM, f"{CLOUD_PLATFORM}.read-only"})
 """OAuth scopes of which a token needs one for queries (discovery document of cloudresourcemanager v1, projects)."""
 
@@ -43,6 +46,16 @@ class Project:
         result = listed if permissions.exists else "the token may not query it (403)"
         return GrantedActions(permissions.actions, resource, (f"{resource}: {result}",))
 
+    def may_manage(self, subject: IamSubject, scope: str) -> GrantedActions:
+        """See PermissionSource.may_manage. The project's permission holds for every namespace."""
+        resource = f"project {self._project}"
+        reply = self._google.test_project_permissions(subject, self._project, [MANAGE_PERMISSION])
+        if reply.status not in (200, 403):
+            raise service_unavailable(resource, f"{reply.status} from testIamPermissions")
+        allowed = reply.status == 200 and MANAGE_PERMISSION in reply.permissions
+        result = f"{resource}: {MANAGE_PERMISSION if allowed else 'nothing'}"
+        return GrantedActions(frozenset({Action.MANAGE} if allowed else ()), resource, (result,))
+
     def readable_patterns(self, subject: IamSubject) -> Sequence[str]:
         """See PermissionSource.readable_patterns."""
         return ("*",) if Action.PULL in self.granted_actions(subject, "").actions else ()
@@ -58,7 +71,8 @@ class Project:
 
     def required_permission(self, action: Action, repository: str) -> RequiredPermission:
         """See Authorizer.required_permission."""
-        return RequiredPermission(PERMISSIONS[action], f"projects/{self._project}")
+        permission = MANAGE_PERMISSION if action is Action.MANAGE else PERMISSIONS[action]
+        return RequiredPermission(permission, f"projects/{self._project}")
 
     def _query(self, subject: IamSubject) -> FolderPermissions:
         """Query Google; `exists` is false for 403, if the token may not query. Raises UNAUTHORIZED, UNAVAILABLE."""
