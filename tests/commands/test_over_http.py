@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lading import cli
+from lading import cli, logs
 from lading.commands import store_source
 from lading.registry.change_context import ChangeContext, now
 from lading.registry.registry import Registry
@@ -26,6 +26,8 @@ Run = Callable[..., str]
 @pytest.fixture
 def remote(stores: Stores, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ManagementServer]:
     """The registry over HTTP, with admin's login in docker's configuration."""
+    # The server in this process must not log into what a command prints.
+    monkeypatch.setattr(logs, "start", lambda *_: None)
     with serving_users(stores, tmp_path / "remote") as server:
         for name, value in server.log_in("admin").items():
             monkeypatch.setenv(name, value)
@@ -248,3 +250,43 @@ def test_the_stores_are_another_source(registry: Registry, run: Run, capsys: pyt
         assert f"`lading {name}` works on the stores" in run(line, status=1)
     assert cli.main(["ls", "--gcloud"]) == 1
     assert "are for --registry" in capsys.readouterr().err
+
+
+RULES = """
+[rules]
+immutable = ["prod/*:v*"]
+undelete = "30d"
+cleanup-mode = "plan"
+
+[[rules.cleanup]]
+name = "old"
+action = {type = "Delete"}
+condition = {tagState = "untagged", olderThan = "30d"}
+
+[namespaces.team]
+undelete = "60d"
+"""
+SHORTER = '[rules]\nundelete = "8d"\n'
+
+
+def test_rules_are_shown_and_set_the_same(registry: Registry, both: Both, run: Run, tmp_path: Path) -> None:
+    push_image(registry, "team/app", "v1")
+    for name, text in (("rules", RULES), ("shorter", SHORTER), ("wrong", SHORTER.replace("8d", "x"))):
+        (tmp_path / name).write_text(text)
+    assert len({*both("rules show")}) == 1
+    assert len({*both(f"rules apply --dry-run {tmp_path}/rules")}) == 1
+
+    run(f"rules apply {tmp_path}/rules")
+    assert len({*both("rules show --wide")}) == len({*both("rules show team/app --json")}) == 1
+    assert "admin" in run("rules show")
+    assert "60d" in run("rules show team/app")
+    assert "use --yes" in run(f"rules apply {tmp_path}/shorter", status=2)
+    run(f"rules apply --yes {tmp_path}/shorter")
+    assert len({*both("rules show --json")}) == 1
+    assert "30d until" in run("rules show")
+    assert "nothing was changed" in run(f"rules apply {tmp_path}/wrong", status=1)
+
+
+def test_rules_are_for_those_who_may_manage_them(registry: Registry, remote: ManagementServer, run: Run) -> None:
+    remote.log_in("pusher")
+    assert "the credentials are those of pusher from" in run("rules show", status=1)

@@ -18,7 +18,7 @@ from emulators.processes import free_port
 from lading_storage.stores import Stores
 from tests.support.fake_iam_world import restricted_app
 
-USERS = {"admin": "pull,push,delete", "reader": "pull", "pusher": "pull,push", "deleter": "pull,delete"}
+USERS = {"admin": "pull,push,delete,manage", "reader": "pull", "pusher": "pull,push", "deleter": "pull,delete"}
 """The rights of each user everywhere; the password is the name with `-password`."""
 
 

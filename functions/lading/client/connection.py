@@ -34,6 +34,9 @@ CHANGE_TIMEOUT: Final = 900.0
 
 CHUNK_SIZE: Final = 64 * 1024
 
+NO_TOKEN: Final = ""
+"""Scope of requests that no token permits: the credentials themselves are sent."""
+
 CHALLENGE: Final = re.compile(r'([a-z_]+)="([^"]*)"')
 """A parameter of a challenge (RFC 9110, section 11.2)."""
 
@@ -92,7 +95,7 @@ class Connection:
             self._credentials = self._find_credentials(self.host) if self._challenge else None
         if not self._credentials or not self._challenge:
             return ""
-        if not self._challenge.get("realm", "").startswith("http"):
+        if scope == NO_TOKEN or not self._challenge.get("realm", "").startswith("http"):
             return self._credentials.authorization
         if scope not in self._tokens:
             self._tokens[scope] = self._fetch_token(self._credentials, self._challenge, scope)

@@ -161,11 +161,11 @@ class HttpSource:
         return ClientError(f"the response of {self._connection.host} cannot be used: {reason}")
 
 
-def open_http_source(parsed: argparse.Namespace) -> HttpSource:
-    """Return the source of `--registry`. Raises CommandError."""
+def open_connection(parsed: argparse.Namespace) -> Connection:
+    """Return the connection to the registry of `--registry`. Raises CommandError."""
     try:
         url = checked(parsed.registry)
-        return HttpSource(Connection(url, *_login(parsed, urlsplit(url).netloc)))
+        return Connection(url, *_login(parsed, urlsplit(url).netloc))
     except ClientError as error:
         raise CommandError(str(error)) from None
 

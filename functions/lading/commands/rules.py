@@ -1,7 +1,7 @@
 """`lading rules apply` and `lading rules show`: the rules that the registry keeps in its metadata store."""
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -18,15 +18,20 @@ from lading.commands.options import (
     metadata,
     reference,
     refuse_standby,
+    registry_errors,
 )
 from lading.commands.output import Column, Printer, add_output_options, counted, format_time
+from lading.commands.source import add_registry_options, refuse_stores
 from lading.settings import SETTINGS, Settings
 
 if TYPE_CHECKING:
+    from lading.commands.http_rules import HttpRules
     from lading.registry.rules.changes import RuleChange, RulesUpdate
     from lading.registry.rules.rule_types import RuleType
-    from lading_storage.protocols import MetadataStore
     from lading_storage.records.rules import RuleSet
+
+    Change = Callable[[bool], RulesUpdate]
+    """Applies the rules of a file, or with True only returns what would change."""
 
 RULE_OPTIONS: Final = tuple(each.option for each in SETTINGS if each.section == "rules")
 
@@ -93,46 +98,69 @@ def add_to(commands: Commands) -> None:
         help="apply a file with a serial whatever the recorded serial is, and replace what was changed since",
     )
     add_yes(apply)
+    add_registry_options(apply)
     add_output_options(apply, RuleChangeRow)
     show = add(group, "show", "show the rules, and where each comes from", _show, (*STORES, *RULE_OPTIONS))
     show.add_argument("repository", nargs="?", metavar="REPOSITORY", default="", help="only what applies to it")
+    add_registry_options(show)
     add_output_options(show, RuleRow)
 
 
 def _apply(parsed: argparse.Namespace, settings: Settings) -> None:
-    from lading import logs
-    from lading.configured_rules import audit_changes
     from lading.registry.rules.changes import RulesError
 
-    refuse_standby(settings)
-    logs.start(settings.log, settings.project, settings.log_level)
     printer = Printer.of(parsed)
     try:
-        store, by = metadata(settings), change_context("rules").actor
-        planned = _change(parsed, store, by, dry_run=True)
-        loosening = [str(each) for each in planned.changes if each.loosens]
-        if loosening and not parsed.dry_run:
-            confirm(parsed, f"This protects less than before: {'; '.join(loosening)}. Continue?")
-        update = planned if parsed.dry_run else _change(parsed, store, by, dry_run=False)
+        with registry_errors():
+            change = _http_change(parsed) if parsed.registry else _store_change(parsed, settings)
+            planned = change(True)
+            loosening = [str(each) for each in planned.changes if each.loosens]
+            if loosening and not parsed.dry_run:
+                confirm(parsed, f"This protects less than before: {'; '.join(loosening)}. Continue?")
+            update = planned if parsed.dry_run else change(False)
     except RulesError as error:
         raise CommandError(str(error)) from None
     printer.table(CHANGE_COLUMNS, map(_change_row, update.changes))
-    if not parsed.dry_run:
-        audit_changes(update, by)
     would = "would change" if parsed.dry_run else "changed"
     printer.note(f"{counted(len(update.changes), 'rule')} {would}; this is version {update.number}")
     for difference in update.drift:
         printer.note(f"stays, since it was changed elsewhere (recorded -> FILE): {difference}; --force replaces it")
 
 
-def _change(parsed: argparse.Namespace, store: "MetadataStore", by: str, *, dry_run: bool) -> "RulesUpdate":
-    """Apply the file. Raises RulesError."""
+def _store_change(parsed: argparse.Namespace, settings: Settings) -> "Change":
+    """Return the function that applies the file to the stores; the audit has what it changes. Raises CommandError."""
     from dataclasses import replace
 
+    from lading import logs
+    from lading.configured_rules import audit_changes
     from lading.rules_file import apply_document, read_rules
 
-    document = replace(read_rules(Path(parsed.file)), force=parsed.force)
-    return apply_document(store, document, parsed.file, by, dry_run=dry_run)
+    refuse_standby(settings)
+    logs.start(settings.log, settings.project, settings.log_level)
+    store, by = metadata(settings), change_context("rules").actor
+
+    def change(dry_run: bool) -> "RulesUpdate":
+        document = replace(read_rules(Path(parsed.file)), force=parsed.force)
+        update = apply_document(store, document, parsed.file, by, dry_run=dry_run)
+        if not dry_run:
+            audit_changes(update, by)
+        return update
+
+    return change
+
+
+def _http_change(parsed: argparse.Namespace) -> "Change":
+    """Return the function that applies the file over HTTP. Raises CommandError."""
+    rules = _http_rules(parsed)
+    return lambda dry_run: rules.apply(Path(parsed.file), parsed.force, dry_run)
+
+
+def _http_rules(parsed: argparse.Namespace) -> "HttpRules":
+    from lading.commands.http_rules import HttpRules
+    from lading.commands.http_source import open_connection
+
+    refuse_stores(parsed)
+    return HttpRules(open_connection(parsed))
 
 
 def _change_row(change: "RuleChange") -> RuleChangeRow:
@@ -145,11 +173,18 @@ def _show(parsed: argparse.Namespace, settings: Settings) -> None:
     from lading.registry.rules.effective import namespace_of
     from lading.registry.rules.stored_rules import StoredRules
 
+    registry: RuleSet | None
+    namespaces: Mapping[str, RuleSet]
     scope = namespace_of(reference(parsed.repository).repository) if parsed.repository else None
-    rules = StoredRules(metadata(settings, upgrade=False)).read_all()
+    if parsed.registry:
+        with registry_errors():
+            registry, namespaces = _http_rules(parsed).read()
+    else:
+        rules = StoredRules(metadata(settings, upgrade=False)).read_all()
+        registry, namespaces = rules.registry, rules.namespaces
     printer = Printer.of(parsed)
-    printer.table(COLUMNS, _registry_rows(rules.registry, settings))
-    for name, namespace in sorted(rules.namespaces.items()):
+    printer.table(COLUMNS, _registry_rows(registry, settings))
+    for name, namespace in sorted(namespaces.items()):
         if scope in (None, name):
             printer.table(COLUMNS, _namespace_rows(namespace))
 

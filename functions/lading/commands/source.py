@@ -89,8 +89,13 @@ def open_source(parsed: argparse.Namespace, settings: Settings, writes: bool = F
         if parsed.username or parsed.password_file or parsed.gcloud:
             raise CommandError("--username, --password-file and --gcloud are for --registry https://HOST")
         return StoreSource(settings, writes)
-    from lading.commands.http_source import open_http_source
+    from lading.commands.http_source import HttpSource, open_connection
 
+    refuse_stores(parsed)
+    return HttpSource(open_connection(parsed))
+
+
+def refuse_stores(parsed: argparse.Namespace) -> None:
+    """Raise CommandError where an option names stores beside --registry."""
     if given := [f"--{each}" for each in STORES if getattr(parsed, each)]:
         raise CommandError(f"--registry and {given[0]} name two registries; leave out one of them")
-    return open_http_source(parsed)

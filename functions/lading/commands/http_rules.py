@@ -1,0 +1,99 @@
+"""The rules of a registry over HTTP (docs/rules.md), as `lading rules` reads and changes them."""
+
+import tomllib
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+from lading.client.connection import NO_TOKEN, Connection
+from lading.client.errors import ClientError
+from lading.config_file import ConfigError, read_text
+from lading.registry.rules.changes import RuleChange, RulesError, RulesUpdate, Values
+from lading.registry.rules.rule_types import BY_NAME, UNDELETE, Value
+from lading.rules_file import NAMESPACES, RULES, document_of
+from lading_storage.records.rules import REGISTRY_RULES, NamespaceRules, RegistryRules
+
+PATH: Final = "/v2/_lading/rules"
+
+
+class HttpRules:
+    """Rules over HTTP. Each method raises RegistryError, and ClientError as Source does."""
+
+    def __init__(self, connection: Connection) -> None:
+        """Make requests over `connection`."""
+        self._connection = connection
+
+    def read(self) -> tuple[RegistryRules | None, dict[str, NamespaceRules]]:
+        """Return the rules of the registry, and of each namespace, with their last changes."""
+        found = self._request("GET", PATH, {})
+        registry = RegistryRules(id=REGISTRY_RULES.id, **self._record(found)) if "number" in found else None
+        names = found.get(NAMESPACES)
+        namespaces = {name: self._namespace(name) for name in names} if isinstance(names, dict) else {}
+        return registry, namespaces
+
+    def apply(self, file: Path, force: bool, dry_run: bool) -> RulesUpdate:
+        """Set the rules of a file. Raises RulesError where it cannot be read."""
+        flags = {"force": "true" if force else "", "dry-run": "true" if dry_run else ""}
+        found = self._request("PUT", PATH, flags, _tables_of(file))
+        changes, drift = (tuple(map(self._change, found.get(name) or ())) for name in ("changes", "drift"))
+        number = found.get("number")
+        return RulesUpdate(changes, drift, number if isinstance(number, int) else 0)
+
+    def _namespace(self, name: str) -> NamespaceRules:
+        return NamespaceRules(id=name, **self._record(self._request("GET", f"{PATH}/{name}/", {})))
+
+    def _request(self, method: str, path: str, query: Mapping[str, str], body: Any = None) -> dict[str, Any]:
+        found = self._connection.request(method, path, NO_TOKEN, query, body)
+        if not isinstance(found, dict):
+            raise self._wrong("it is no object")
+        return found
+
+    def _record(self, found: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the fields of a record of rules."""
+        values = self._values(found.get(RULES))
+        try:
+            fields: dict[str, Any] = {
+                "changed": datetime.fromisoformat(found["changed"]),
+                "by": str(found["by"] or ""),
+                "edited": tuple(map(str, found["edited"])),
+                "given": tuple(sorted(values)),
+            }
+            if "until" in found:
+                fields["former_until"] = datetime.fromisoformat(found["until"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise self._wrong(f"{error}") from None
+        if "former_undelete" in found:
+            fields["former_undelete"] = self._value(UNDELETE.name, found["former_undelete"])
+        return fields | {BY_NAME[name].field: value for name, value in values.items()}
+
+    def _values(self, values: Any) -> Values:
+        """Return rules from their form in JSON."""
+        try:
+            return document_of({RULES: values}, "the response").tables[""] if values else {}
+        except RulesError as error:
+            raise self._wrong(str(error)) from None
+
+    def _value(self, rule: str, value: Any) -> Value | None:
+        return None if value is None else self._values({rule: value}).get(rule)
+
+    def _change(self, found: Any) -> RuleChange:
+        if not isinstance(found, dict) or found.get("rule") not in BY_NAME:
+            raise self._wrong("it has an unknown rule")
+        rule, scope = found["rule"], found.get("scope")
+        before, after = (self._value(rule, found.get(name)) for name in ("before", "after"))
+        return RuleChange(str(scope or ""), rule, before, after)
+
+    def _wrong(self, reason: str) -> ClientError:
+        return ClientError(f"the response of {self._connection.host} cannot be used: {reason}")
+
+
+def _tables_of(file: Path) -> dict[str, Any]:
+    """Return the sections of rules in a file. Raises RulesError."""
+    try:
+        tables = tomllib.loads(read_text(file))
+    except ConfigError as error:
+        raise RulesError(str(error)) from None
+    except (ValueError, RecursionError) as error:
+        raise RulesError(f"{file} is not TOML: {error}") from None
+    return {name: tables[name] for name in (RULES, NAMESPACES) if name in tables}
