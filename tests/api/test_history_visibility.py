@@ -120,6 +120,26 @@ def test_a_pull_as_of_a_time_tells_an_unauthenticated_client_nothing_of_a_tag_th
         assert pull("v1", later, named).headers["Docker-Content-Digest"] == digest
 
 
+def test_details_as_of_a_time_tell_an_unauthenticated_client_nothing_of_a_tag_that_is_gone(
+    guarded: PartlyPublicRegistry,
+) -> None:
+    digest = guarded.push("v1", "stays")
+    later = guarded.clock.time + timedelta(minutes=1)
+    guarded.clock.advance(hours=1)
+    guarded.delete("v1")
+
+    def details(tag: str, authorization: str = ANYBODY) -> Response:
+        reference = f"{tag}.asof-{later:%Y%m%dT%H%M%SZ}"
+        return guarded.request(f"/v2/_lading/app/manifest?reference={reference}", authorization)
+
+    absent = details("never")
+    assert (absent.status, absent.code) == (404, "MANIFEST_UNKNOWN")
+    assert (details("v1").status, details("v1").body) == (404, absent.body.replace(b"never", b"v1"))
+    assert details("stays").json["digest"] == digest
+    for named in (READER, PUSHER):
+        assert details("v1", named).json["digest"] == digest
+
+
 @pytest.mark.parametrize("reader", READERS)
 def test_a_pull_as_of_a_time_tells_no_digest_of_what_was_deleted(guarded: PartlyPublicRegistry, reader: str) -> None:
     digest = guarded.push("v1")

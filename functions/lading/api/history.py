@@ -52,6 +52,14 @@ def may_see_all(context: RequestContext) -> bool:
     return context.caller.decide(Action.PUSH, context.name).allowed
 
 
+def may_see_past(context: RequestContext) -> bool:
+    """Return whether the caller may see what a deleted tag pointed to at a time (`TAG.asof-TIME`).
+
+    Clients request a token with the right to pull only, so an authenticated caller need not have that to push.
+    """
+    return bool(context.caller.principal) or may_see_all(context)
+
+
 def event_as_json(event: TagEvent, *, named: bool) -> dict[str, Any]:
     """Return an event as a JSON object; with the principal only where `named`."""
     return {

@@ -16,12 +16,12 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Final
 
-from lading.api.history import may_see_all
+from lading.api.history import may_see_all, may_see_past
 from lading.api.listings import page_of_repositories
 from lading.http.responses import Response, json_response
 from lading.json_values import plain
 from lading.registry.change_context import now
-from lading.registry.names import check_digest_prefix, is_digest_reference
+from lading.registry.names import check_digest_prefix, is_digest_reference, parse_as_of
 from lading.registry.pagination import Page
 from lading.surface.request_context import RequestContext, add_next_link, page_size, start_after
 
@@ -47,8 +47,9 @@ def tags(context: RequestContext) -> Response:
 def manifest(context: RequestContext) -> Response:
     """manifest: return the details of a manifest. No pull is recorded."""
     with _search(context):
-        digest = named_digest(context, context.request.args.get("reference", ""))
-        details = context.registry.inspection.manifest(context.name, digest)
+        reference = named_digest(context, context.request.args.get("reference", ""))
+        only_present = parse_as_of(reference) is not None and not may_see_past(context)
+        details = context.registry.inspection.manifest(context.name, reference, only_present=only_present)
     if not may_see_all(context):
         details = replace(details, pushed_by="")
     return _json(details)

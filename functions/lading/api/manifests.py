@@ -19,7 +19,7 @@ def get(context: RequestContext) -> Response:
     is_head = context.request.method == "HEAD"
     manifest = context.registry.pull(
         context.name,
-        PullRequest(context.last_segment, is_head, match_of(context.request), partial(_may_see_past, context)),
+        PullRequest(context.last_segment, is_head, match_of(context.request), partial(history.may_see_past, context)),
     )
     headers = {
         "Docker-Content-Digest": manifest.digest,
@@ -83,11 +83,3 @@ def _delete_manifest(context: RequestContext) -> None:
             root = context.last_segment if context.last_segment in digests else ""
             also = tuple(digest for digest in digests if digest != root)
             context.audit.record_change(Change("manifest-deleted", root, tags, also))
-
-
-def _may_see_past(context: RequestContext) -> bool:
-    """Return whether the caller may see what deleted tags pointed to.
-
-    Clients request a token with the right to pull only, so an authenticated caller need not have that to push.
-    """
-    return bool(context.caller.principal) or history.may_see_all(context)

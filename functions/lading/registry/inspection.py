@@ -111,13 +111,15 @@ class Inspection:
         ]
         return Page(summaries, page[-1].id if page and len(records) > limit else "")
 
-    def manifest(self, repository: str, reference: str) -> ManifestDetails:
+    def manifest(self, repository: str, reference: str, *, only_present: bool = False) -> ManifestDetails:
         """Return the details of the manifest that a tag or digest names, also a tag as of a time.
+
+        With `only_present`, a tag as of a time must exist now as well.
 
         Raises:
             RegistryError: MANIFEST_UNKNOWN.
         """
-        digest = self._manifests.find(repository, reference).digest
+        digest = self._manifests.find(repository, reference, only_present=only_present).digest
         trees = ManifestTrees(self._metadata, self._manifests, repository, [digest])
         if digest not in trees.records:
             raise RegistryError(MANIFEST_UNKNOWN, {"reference": reference})
