@@ -1,13 +1,16 @@
 """A registry that is served with rules, and commands beside it that were given none."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from lading import cli
-from lading.composition import create, open_metadata
+from lading.composition import collector_of, create, open_metadata
+from lading.registry.change_context import now
 from lading.registry.registry import Registry
 from lading.settings import load_settings
 from lading_storage.errors import Unavailable
@@ -86,17 +89,24 @@ def test_clean_up_goes_by_the_policies_that_are_served(
     assert registry.tags.names("team/app", "", 9).items == ["v1"]
 
 
+@contextmanager
+def without_commits(environment: Mapping[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Make the metadata store refuse every commit until the block ends."""
+
+    def fail(*_: object, **__: object) -> Found:
+        raise Unavailable("down")
+
+    kind = type(open_metadata(load_settings(environment).metadata))
+    with monkeypatch.context() as patched:
+        patched.setattr(kind, "commit", fail)
+        yield
+
+
 def test_a_start_without_its_store_serves_and_applies_the_rules_before_the_first_change(
     environment: Mapping[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     push_image(served(environment), "team/app", "v1")
-    kind = type(open_metadata(load_settings(environment).metadata))
-    with monkeypatch.context() as patched:
-
-        def fail(*_: object, **__: object) -> Found:
-            raise Unavailable("down")
-
-        patched.setattr(kind, "commit", fail)
+    with without_commits(environment, monkeypatch):
         registry = served(environment, immutable="*:v*")
         assert registry.manifests.find("team/app", "v1")
         with pytest.raises(Unavailable):
@@ -104,3 +114,18 @@ def test_a_start_without_its_store_serves_and_applies_the_rules_before_the_first
 
     with pytest.raises(Exception, match="immutable by the rule"):
         registry.tags.delete("team/app", "v1")
+
+
+def test_a_collection_waits_until_the_rules_of_its_server_are_applied(
+    environment: Mapping[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = load_settings(environment)
+    push_image(served(environment), "team/app", "v1")
+    with without_commits(environment, monkeypatch):
+        registry = served(environment, undelete="30d")
+        with pytest.raises(Unavailable):
+            collector_of(settings, registry)
+
+    collector_of(settings, registry)
+
+    assert registry.rules.read_all().undelete(now()) == timedelta(days=30)

@@ -81,14 +81,12 @@ class StoredRules:
         self._prepare: Callable[[], object] | None = None
 
     def prepare_with(self, prepare: Callable[[], object]) -> None:
-        """Call `prepare` before the next change reads the rules, and again until it raises nothing."""
+        """Call `prepare` before the rules are read next, and again until it raises nothing."""
         self._prepare = prepare
 
     def keys(self, repository: str) -> list[Key[Any]]:
         """Return the keys to read with whatever decides a change of a repository. Raises StorageError."""
-        if self._prepare is not None:
-            self._prepare()
-            self._prepare = None
+        self._run_prepare()
         return rule_keys(repository)
 
     def of(self, found: Found, repository: str) -> EffectiveRules:
@@ -96,16 +94,24 @@ class StoredRules:
         return effective_rules(found, repository, self.local)
 
     def read(self, repository: str) -> EffectiveRules:
-        """Read the rules in effect in a repository, for a report or a plan. Raises Unavailable."""
-        return self.of(self._metadata.read(rule_keys(repository)), repository)
+        """Read the rules in effect in a repository, for a report or a plan. Raises StorageError."""
+        return self.of(self._metadata.read(self.keys(repository)), repository)
 
     def read_all(self) -> AllRules:
-        """Read all rules. Raises Unavailable if a newer release wrote some.
+        """Read all rules. Raises StorageError, such as Unavailable if a newer release wrote some.
 
         The registry's are read first: a change of a namespace meanwhile gives them a new version.
         """
+        self._run_prepare()
         registry = self._metadata.read([REGISTRY_RULES])[REGISTRY_RULES]
         namespaces = {each.id: each for each in scan_all(self._metadata, NamespaceRules)}
         for rules in [*([registry] if registry else []), *namespaces.values()]:
             check_known(rules)
         return AllRules(registry, namespaces, self.local)
+
+    def _run_prepare(self) -> None:
+        # Another thread may set it to None at any moment; to call it twice is harmless.
+        prepare = self._prepare
+        if prepare is not None:
+            prepare()
+            self._prepare = None
