@@ -11,11 +11,14 @@ if TYPE_CHECKING:
 
 def open_policies(settings: Settings) -> "tuple[Policy, ...]":
     """Return the settings' clean-up policies. Raises SettingsError."""
+    text = policies_text(settings)
+    if not text:
+        return ()
+    # Imported here, since a cold start in the cloud needs them only where there are policies.
     from lading.registry.cleanup.policy_json import PolicyError, parse_policies
 
-    text = policies_text(settings)
     try:
-        return parse_policies(text) if text else ()
+        return parse_policies(text)
     except PolicyError as error:
         raise SettingsError(f"--cleanup: {error}") from None
 

@@ -11,6 +11,7 @@ import pytest
 from emulators import Emulators
 from lading import settings
 from lading.composition import open_blobs, open_metadata
+from lading.configured_rules import configure_rules
 from lading.registry.registry import Registry
 from lading_storage.digests import digest_of
 from lading_storage.query import Query
@@ -116,7 +117,7 @@ def test_a_pull_imports_none_of_googles_clients(emulators: Emulators, tmp_path: 
     )
 
     assert statuses == ["401", "200", "307"]
-    assert set(modules.split()) & set(HEAVY) == set()
+    assert set(modules.split()) & {*HEAVY, "lading.registry.cleanup.policy_json"} == set()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FIRESTORE_EMULATOR_HOST", environment["FIRESTORE_EMULATOR_HOST"])
         metadata = open_metadata(environment["LADING_METADATA"])
@@ -133,6 +134,8 @@ def push(environment: Mapping[str, str], layer: bytes) -> None:
             patch.setenv(name, value)
         read = settings.load_settings(environment)
         registry = Registry(open_blobs(read.blobs), open_metadata(read.metadata))
+        # As the first start of a server does.
+        configure_rules(read, registry)
         make_client(registry).push_image("team/app", "v1", layer)
         registry.close()
 
