@@ -1,5 +1,7 @@
 """Large responses: anonymous clients have a share of the threads and of the memory, authenticated ones have all."""
 
+from typing import Final
+
 import pytest
 
 from lading.http import streaming
@@ -128,6 +130,10 @@ def short_stall(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(streaming, "STALL_TIMEOUT", 0.0)
 
 
+UNREAD: Final = {"one": MANY}
+"""Connections with bytes that no client reads, as the kernel reports them: as many as there are downloads."""
+
+
 def stalled(response_streams: ResponseStreams, principal: str, count: int) -> list[ResponseStream]:
     streams = [response_streams.add([b"a", b"b"], "192.0.2.1", 0, principal, "one") for _ in range(count)]
     assert None not in streams
@@ -140,10 +146,10 @@ def stalled(response_streams: ResponseStreams, principal: str, count: int) -> li
 def test_a_principal_whose_stalled_downloads_have_half_of_the_threads_is_limited() -> None:
     response_streams = limits(32)
     one, two = stalled(response_streams, "mallory", 14), stalled(response_streams, "alice", 1)
-    assert not response_streams.limit_stalled()
+    assert not response_streams.limit_stalled(UNREAD)
     one += stalled(response_streams, "mallory", 1)
 
-    assert response_streams.limit_stalled()
+    assert response_streams.limit_stalled(UNREAD)
 
     assert response_streams.add([b"a"], "192.0.2.1", 0, "mallory") is None
     assert stalled(response_streams, "alice", 10)
@@ -159,10 +165,10 @@ def test_beside_uploads_fewer_stalled_downloads_are_too_many() -> None:
     budget = ThreadBudget(32)
     response_streams = ResponseStreams(32, budget)
     stalled(response_streams, "mallory", 4)
-    assert not response_streams.limit_stalled()
+    assert not response_streams.limit_stalled(UNREAD)
     while budget.acquire():
         pass
-    assert response_streams.limit_stalled()
+    assert response_streams.limit_stalled(UNREAD)
 
 
 @pytest.mark.usefixtures("short_stall")
@@ -170,11 +176,49 @@ def test_the_limit_of_a_principal_has_an_end(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(streaming, "LIMIT_TIME", 0.0)
     response_streams = limits(16)
     stalled(response_streams, "mallory", 8)
-    assert response_streams.limit_stalled()
+    assert response_streams.limit_stalled(UNREAD)
     assert stalled(response_streams, "mallory", 1)
 
 
 def test_downloads_that_move_are_no_reason_to_limit_their_principal() -> None:
     response_streams = limits(16)
     stalled(response_streams, "alice", 100)
-    assert not response_streams.limit_stalled()
+    assert not response_streams.limit_stalled(UNREAD)
+
+
+@pytest.mark.usefixtures("short_stall")
+def test_downloads_that_a_slow_client_reads_are_not_stalled() -> None:
+    """The server takes nothing for seconds, while the kernel's buffer drains."""
+    response_streams = limits(16)
+    stalled(response_streams, "fleet", 100)
+
+    assert not response_streams.limit_stalled({})
+    assert not response_streams.limit_stalled({"one": 7, "another": MANY})
+    assert begun_by(response_streams, "fleet") == 1
+    assert response_streams.limit_stalled({"one": 8})
+    assert begun_by(response_streams, "fleet") == 0
+
+
+@pytest.mark.usefixtures("short_stall")
+def test_the_downloads_that_stand_still_for_longest_are_those_that_stall() -> None:
+    response_streams = limits(16)
+    stalled(response_streams, "mallory", 8)
+    stalled(response_streams, "alice", 8)
+
+    assert response_streams.limit_stalled({"one": 8})
+    assert begun_by(response_streams, "mallory") == 0
+    assert begun_by(response_streams, "alice") == 1
+
+
+@pytest.mark.usefixtures("short_stall")
+def test_without_authentication_no_client_is_limited_for_another() -> None:
+    response_streams = limits(16)
+    stalled(response_streams, "", 100)
+
+    assert response_streams.limit_stalled(UNREAD)
+    assert begun_by(response_streams, "") == 1
+
+
+def begun_by(response_streams: ResponseStreams, principal: str) -> int:
+    """How many downloads of a principal begin, of one."""
+    return int(response_streams.add([b"a"], "192.0.2.1", 0, principal) is not None)

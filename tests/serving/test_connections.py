@@ -212,8 +212,10 @@ def test_who_takes_nothing_is_dropped_and_no_other_connection_of_that_address() 
             answers.close_stalled(60)
         for server in (to_deaf, to_slow):
             assert not is_shut(server)
+        assert not answers.count(60)
         clock.now = 60
         answers.close_stalled(60)
+        assert answers.count(60) == {"127.0.0.1": 1}, "the slow one does not count"
 
         assert is_shut(to_deaf)
         assert not is_shut(to_slow)

@@ -141,21 +141,27 @@ class ResponseStreams:
         running = sum(not each.ended for each in self._authenticated if each.principal == principal)
         return running >= self._max_limited
 
-    def limit_stalled(self) -> bool:
+    def limit_stalled(self, unread: Mapping[str, int]) -> bool:
         """Return whether stalled downloads have so many threads that they are to be ended.
 
         Each principal with more of them than LIMITED_SHARE is limited for a while: it could take all threads again.
+
+        Args:
+            unread: the number of connections whose client has acknowledged nothing for STALL_TIMEOUT, by address. The
+                server takes chunks in bursts, as the kernel's buffer drains: twenty seconds apart for a client that
+                reads 50 KB a second. So a download is stalled only if both stand still.
         """
-        now = time.monotonic()
+        now, unread, stalled = time.monotonic(), Counter(unread), Counter[str]()
         with self._lock:
-            stalled = Counter(
-                each.principal
-                for each in self._authenticated
-                if not each.ended and each.idle_since <= now - STALL_TIMEOUT
-            )
+            # The longest without progress are the most likely to be those that the kernel counts.
+            for stream in sorted(self._authenticated, key=lambda each: each.idle_since):
+                if stream.idle_since <= now - STALL_TIMEOUT and not stream.ended and unread[stream.peer] > 0:
+                    unread[stream.peer] -= 1
+                    stalled[stream.principal] += 1
             if stalled.total() < max(1.0, (self._threads - self._budget.held) * MAX_STALLED_SHARE):
                 return False
-            limited = {name: now + LIMIT_TIME for name, count in stalled.items() if count > self._max_limited}
+            # All clients of a registry without authentication are no principal: some would be refused for others.
+            limited = {name: now + LIMIT_TIME for name, count in stalled.items() if name and count > self._max_limited}
             self._limited_until = {name: until for name, until in self._limited_until.items() if until > now} | limited
         return True
 

@@ -82,6 +82,11 @@ class StalledResponses:
         self._port = port
         self._clock = clock
         self._progress: dict[int, tuple[int, float]] = {}
+        self._stalled_peers: list[tuple[str, float]] = []
+
+    def count(self, seconds: float) -> Counter[str]:
+        """Return how many connections had stalled for `seconds` when close_stalled was last called, by address."""
+        return Counter(peer for peer, age in self._stalled_peers if age >= seconds)
 
     def close_stalled(
         self, seconds: float, paused: PausedDownloads = none_paused, paused_timeout: float = math.inf
@@ -96,7 +101,7 @@ class StalledResponses:
                 may stall for longer. Where more of an address stall, it applies to none of them.
             paused_timeout: the timeout for those, in seconds.
         """
-        now, before, self._progress = self._clock(), self._progress, {}
+        now, before, self._progress, self._stalled_peers = self._clock(), self._progress, {}, []
         unacked, stalled, ages = Counter[str](), Counter[str](), dict[int, float]()
         for _, info in _connections(self._port):
             if not info.has_unacked:
@@ -104,6 +109,7 @@ class StalledResponses:
             acked, since = before.get(info.socket, (info.acked, now))
             since = since if acked == info.acked else now
             self._progress[info.socket] = (info.acked, since)
+            self._stalled_peers.append((info.peer, now - since))
             unacked[info.peer] += 1
             if now - since >= seconds:
                 stalled[info.peer] += 1

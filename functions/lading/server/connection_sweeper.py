@@ -69,7 +69,7 @@ def sweep_connections(port: int, response_streams: ResponseStreams, is_stopping:
 def _sweep_once(port: int, response_streams: ResponseStreams, stalled: StalledResponses) -> None:
     if close_unused(port, HEADER_TIMEOUT, IDLE_TIMEOUT) > PRESSURE_THRESHOLD:
         close_unused(port, FIRST_REQUEST_TIMEOUT_UNDER_PRESSURE, IDLE_TIMEOUT_UNDER_PRESSURE)
-    if response_streams.limit_stalled():
+    if response_streams.limit_stalled(stalled.count(STALL_TIMEOUT)):
         log.warning("half of the threads wait for clients that read nothing: their downloads are ended")
         stalled.close_stalled(STALL_TIMEOUT)
         return
