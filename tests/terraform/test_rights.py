@@ -6,6 +6,7 @@ The registry and the collector do all that they do here, in this process, and ea
 import json
 import os
 import re
+from dataclasses import replace
 from datetime import timedelta
 from urllib.parse import urlsplit
 
@@ -142,11 +143,13 @@ def test_the_registry_may_do_what_it_calls(life: DeploymentLifecycle, deployed: 
 
 
 def test_the_collector_may_do_what_it_calls(life: DeploymentLifecycle, deployed: settings.Settings) -> None:
-    app = create(deployed)
+    # With no undelete window from the first start on: the collector honours the one that is recorded.
+    without_undelete = replace(deployed, undelete=ZERO)
+    app = create(without_undelete)
     use(Developer(Client(app)))
     app.registry.close()
     with recorded() as calls:
-        report = open_collector(deployed, GracePeriods(ZERO, ZERO, ZERO, ZERO)).run()
+        report = open_collector(without_undelete, GracePeriods(ZERO, ZERO, ZERO, ZERO)).run()
     assert report is not None
     assert report.finished
     assert report.counts[BYTES_FREED] > LARGE
