@@ -144,11 +144,17 @@ def test_wrong_rules_are_refused(guarded: Guarded, body: Any, reason: str) -> No
     ],
 )
 def test_iam_decides_by_the_policy_bucket_and_its_folders(  # noqa: PLR0917
-    world: FakeIamWorld, stores: Stores, tmp_path: Path, folder: str, permission: str, registry_wide: int, of_team: int
+    world: FakeIamWorld,
+    local_stores: Stores,
+    tmp_path: Path,
+    folder: str,
+    permission: str,
+    registry_wide: int,
+    of_team: int,
 ) -> None:
     world.folder("team/", member="user:no@example.com")
     world.folder(folder, permission, member="user:alice@example.com")
-    app = restricted_app(stores, {"LADING_ACCESS": f"gs://{BUCKET}"}, tmp_path)
+    app = restricted_app(local_stores, {"LADING_ACCESS": f"gs://{BUCKET}"}, tmp_path)
     headers = {"Authorization": token_as_basic(world.token("alice"))}
 
     assert app.client.request("GET", "/v2/_lading/rules", b"", headers).status == registry_wide
