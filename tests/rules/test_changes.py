@@ -36,8 +36,8 @@ class Rules:
         document = RulesDocument({REGISTRY: _named(values)}, serial, force)
         return apply_configured(self.stores.metadata, document, "configuration", self.clock)
 
-    def edit(self, scope: str = REGISTRY, **values: Any) -> RulesUpdate:
-        return change_rules(self.stores.metadata, RulesDocument({scope: _named(values)}), "alice", self.clock)
+    def edit(self, scope: str = REGISTRY, by: str = "alice", **values: Any) -> RulesUpdate:
+        return change_rules(self.stores.metadata, RulesDocument({scope: _named(values)}), by, self.clock)
 
     @property
     def now(self) -> Values:
@@ -128,6 +128,19 @@ def test_a_change_tells_its_author_and_number_and_a_retry_changes_nothing(rules:
     assert (first.number, again.number, again.changes) == (2, 2, ())
     assert str(first.changes[0]) == "immutable: not set -> *:v*"
     assert rules.edit("team", undelete=30 * DAY).number == 3
+
+
+def test_a_change_of_a_namespace_is_no_change_of_the_registry_by_its_author(rules: Rules) -> None:
+    rules.edit(immutable=("*:v*",))
+    before = rules.stores.metadata.read([REGISTRY_RULES])[REGISTRY_RULES]
+    rules.clock.advance(hours=1)
+    rules.edit("team", by="bob", undelete=30 * DAY)
+
+    after = rules.stores.metadata.read([REGISTRY_RULES])[REGISTRY_RULES]
+    assert before is not None
+    assert after is not None
+    assert (after.by, after.changed) == ("alice", before.changed)
+    assert after.version != before.version
 
 
 def test_a_dry_run_changes_nothing(rules: Rules) -> None:

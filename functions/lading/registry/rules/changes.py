@@ -248,11 +248,15 @@ def _draft_registry(
     """Add the registry's record: new, changed, or unchanged but with a new version if a namespace changes."""
     old = current or RegistryRules(id=REGISTRY_RULES.id, changed=draft.now)
     assert isinstance(old, RegistryRules)
-    draft.changes += _changes(REGISTRY, current, wanted)
+    changes = _changes(REGISTRY, current, wanted)
+    draft.changes += changes
     new = _with_values(draft, old, current, wanted)
     new = replace(new, edited=tuple(sorted(edited)), serial=old.serial if serial is None else serial)
-    if current is None or draft.changes or (new.edited, new.serial) != (old.edited, old.serial):
-        new = replace(new, number=old.number + 1, changed=draft.now, by=draft.by)
+    is_own = current is None or bool(changes) or (new.edited, new.serial) != (old.edited, old.serial)
+    if is_own:
+        new = replace(new, changed=draft.now, by=draft.by)
+    if is_own or draft.changes:
+        new = replace(new, number=old.number + 1)
         draft.writes.append(Create(new) if current is None else Replace(new))
     draft.number, draft.serial = new.number, new.serial
 
