@@ -15,6 +15,7 @@ from lading.jobs.gc.sweep import GracePeriods
 from lading.registry.cleanup.policies import Policy
 from lading.registry.cleanup.policy_json import parse_policies
 from lading.registry.registry import Registry
+from lading.registry.rules.changes import REGISTRY, RulesDocument, Values, apply_configured
 from lading.registry.rules.effective import LocalRules
 from lading.registry.rules.immutable import ImmutableTags
 from lading_storage.records.core import Key, Repository
@@ -137,6 +138,21 @@ def test_the_stored_digest_of_the_rules_depends_on_no_names_of_the_source(stores
     assert in_collection(registry, old("10d"), True, clock).rules_digest() == expected
     others = (in_collection(registry, old("11d"), True, clock), in_collection(registry, old("10d"), False, clock))
     assert expected not in {each.rules_digest() for each in others}
+
+
+def test_a_server_and_a_command_beside_it_have_the_same_digest_of_the_rules(stores: Stores, clock: FakeClock) -> None:
+    """With digests of their own, each would make every repository due again for the other."""
+    policies = json.dumps([{"name": "old", "action": {"type": "Delete"}, "condition": {"olderThan": "10d"}}])
+    values: Values = {"immutable": ("prod/*:v*",), "cleanup": policies, "cleanup-mode": "apply"}
+    apply_configured(stores.metadata, RulesDocument({REGISTRY: values}), "configuration", clock)
+    server = Registry(stores.blobs, stores.metadata, clock=clock)
+    same = Registry(stores.blobs, stores.metadata, LocalRules(ImmutableTags.parse(["prod/*:v*"])), clock)
+    more = Registry(stores.blobs, stores.metadata, LocalRules(ImmutableTags.parse(["*:v*"])), clock)
+
+    expected = in_collection(server, old("10d"), True, clock).rules_digest()
+
+    assert in_collection(same, (), False, clock).rules_digest() == expected
+    assert in_collection(more, (), False, clock).rules_digest() != expected
 
 
 @pytest.mark.parametrize("point", range(12))

@@ -26,7 +26,7 @@ from lading.registry.in_use import in_use_locations
 from lading.registry.lifecycle.delete import TAG_SIZE, fits_in_commit, size_of_manifest
 from lading.registry.registry import Registry
 from lading.registry.rules.effective import MAX_PARSED, EffectiveRules
-from lading.registry.rules.rule_types import CLEANUP
+from lading.registry.rules.rule_types import CLEANUP, CLEANUP_MODE
 from lading_storage.errors import TooLarge, Unavailable
 from lading_storage.records.jobs import InUseReport
 
@@ -159,12 +159,14 @@ class PolicyCleanUp:
         """Return a digest of the policies, the rules for immutable tags, and the in-use reports.
 
         It is stored, and a new one makes all repositories due. So it covers values without the names of their classes
-        and fields, which another release may change.
+        and fields, which another release may change; and of this process's own only those that apply, so that it is
+        the same in a server and in a command beside it.
         """
         in_use = [(each.id, each.references) for each in self.registry.in_use_reports.all()]
-        policies = [astuple(each) for each in self.policies]
-        recorded = self.registry.rules.read_all().values()
-        rules = (policies, self.applied, astuple(self.registry.rules.local.immutable), in_use, *recorded)
+        recorded = self.registry.rules.read_all()
+        policies = [astuple(each) for each in self.policies] if CLEANUP.of(recorded.registry) is None else []
+        applied = self.applied and CLEANUP_MODE.of(recorded.registry) is None
+        rules = (policies, applied, astuple(recorded.additional_immutable), in_use, *recorded.values())
         return hashlib.sha256(json.dumps(rules, default=_as_text).encode()).hexdigest()
 
     def run(self, repository: str, stop: Callable[[], bool]) -> ReviewResult:

@@ -103,7 +103,7 @@ class EffectiveRules:
 
     def immutable_rule(self, tag: str) -> str:
         """Return the rule that makes a tag immutable, or ""."""
-        levels = (_immutable_of(self.registry), _immutable_of(self.namespace), self.local.immutable)
+        levels = (immutable_of(self.registry), immutable_of(self.namespace), self.local.immutable)
         return next((rule for level in levels if (rule := level.rule(self.repository, tag))), "")
 
     def check_mutable(self, tag: str) -> None:
@@ -181,7 +181,8 @@ def _strictest(given: timedelta | None, local: timedelta | None, default: timede
     return max(values, default=default)
 
 
-def _immutable_of(rules: RuleSet | None) -> ImmutableTags:
+def immutable_of(rules: RuleSet | None) -> ImmutableTags:
+    """Return the immutable tags of the registry's rules, or of a namespace's. Raises Unavailable."""
     return _parsed_immutable(_patterns(IMMUTABLE.of(rules)))
 
 

@@ -13,10 +13,12 @@ from lading.registry.rules.effective import (
     check_known,
     effective_rules,
     grace_period,
+    immutable_of,
     namespace_of,
     rule_keys,
     undelete_window,
 )
+from lading.registry.rules.immutable import ImmutableTags
 from lading.registry.rules.rule_types import CLEANUP
 from lading_storage.protocols import Found, MetadataStore, Write
 from lading_storage.records.core import Key
@@ -54,6 +56,16 @@ class AllRules:
     def has_policies(self) -> bool:
         """Whether any of the rules are clean-up policies."""
         return any(CLEANUP.of(each) for each in (self.registry, *self.namespaces.values()))
+
+    @property
+    def additional_immutable(self) -> ImmutableTags:
+        """The patterns of this process for immutable tags, without those that the registry's rules have as well."""
+        recorded = immutable_of(self.registry)
+        local = self.local.immutable
+        return ImmutableTags(
+            tuple(each for each in local.rules if each not in recorded.rules),
+            tuple(each for each in local.exceptions if each not in recorded.exceptions),
+        )
 
     @property
     def guard(self) -> list[Write]:
