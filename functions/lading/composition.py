@@ -1,6 +1,5 @@
 """The composition root: opens what the settings name, and assembles the app. The only module that chooses drivers."""
 
-from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import timedelta
@@ -8,15 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from lading.auth.access import Authenticator, Authorizer
-from lading.auth.authenticator import OpenAuthenticator, RestrictedAuthenticator
-from lading.auth.google.client import GoogleClient
-from lading.auth.google.google_tokens import Pseudonyms
-from lading.auth.google.iam import IamAuthorizer
-from lading.auth.google.policy_bucket import PolicyBucket
-from lading.auth.google.project import Project
-from lading.auth.keys import KeyFile, KeyRing, KeyStore
-from lading.auth.robots import Robots
 from lading.local_path import local_path
 from lading.policies_setting import open_policies
 from lading.registry.change_context import now
@@ -94,68 +84,6 @@ def open_metadata(url: str, create: bool = True, upgrade: bool = True) -> Metada
 
             return FirestoreMetadata(parts.netloc, parts.path.strip("/") or "(default)", create=create)
     raise SettingsError(f"a metadata store is sqlite:///FILE or firestore://PROJECT/DATABASE, not {url}")
-
-
-def open_keys(url: str, create: bool = True) -> KeyStore:
-    """Return the store of the registry's keys at `url`.
-
-    Args:
-        url: file:///FILE or secret://PROJECT/SECRET.
-        create: whether a missing file is created, with new keys.
-
-    Raises:
-        SettingsError: the URL is invalid.
-    """
-    parts = urlsplit(url)
-    match parts.scheme:
-        case "file":
-            return KeyFile(local_path(url, "file"), create)
-        case "secret" if parts.netloc and parts.path.strip("/"):
-            from lading.auth.google.secret_manager import SecretManagerKeyStore
-
-            return SecretManagerKeyStore(parts.netloc, parts.path.strip("/"))
-    raise SettingsError(f"keys are in file:///FILE or secret://PROJECT/SECRET, not {url}")
-
-
-def open_authorizer(settings: Settings, key: Callable[[], bytes], standby: bool = False) -> Authorizer:
-    """Return the authorizer, which knows callers and their rights. Raises SettingsError, StorageError.
-
-    Args:
-        settings: name the authorizer (`access`).
-        key: returns the robots' key, from which pseudonyms of callers are derived; called on demand.
-        standby: whether nothing may be written.
-    """
-    google, parts = GoogleClient(), urlsplit(settings.access)
-    if settings.access == "users":
-        # Imported here, since only this authorizer needs bcrypt.
-        from lading.auth.google.id_tokens import IdTokens
-        from lading.auth.htpasswd import HtpasswdAuthorizer
-
-        # A `--users` file outside the data folder may be shared with other programs, so it is not rewritten.
-        rehash = settings.users.parent == settings.data and not standby
-        return HtpasswdAuthorizer(settings.users, settings.grants, IdTokens(google, settings.realm), rehash)
-    match parts.scheme:
-        case "gs" if parts.netloc and not parts.path.strip("/"):
-            bucket = PolicyBucket(google, parts.netloc, settings.folders)
-            return IamAuthorizer(google, bucket, Pseudonyms(key), settings.unscoped_tokens)
-        case "project" if parts.netloc and not parts.path.strip("/"):
-            project = Project(google, parts.netloc)
-            return IamAuthorizer(google, project, Pseudonyms(key), settings.unscoped_tokens)
-    raise SettingsError(f"--access is users, gs://BUCKET, project://PROJECT or everybody, not {settings.access}")
-
-
-def open_robots(settings: Settings, metadata: MetadataStore) -> Robots:
-    """Return the robots in `metadata`. Raises SettingsError, StorageError."""
-    return Robots(metadata, KeyRing(open_keys(settings.keys).load))
-
-
-def open_authenticator(settings: Settings, metadata: MetadataStore, standby: bool = False) -> Authenticator:
-    """Return the authenticator of the registry with this metadata. Raises SettingsError, StorageError."""
-    if settings.access == "everybody":
-        return OpenAuthenticator()
-    keys = KeyRing(open_keys(settings.keys).load)
-    authorizer = open_authorizer(settings, lambda: keys.robots, standby)
-    return RestrictedAuthenticator(authorizer, Robots(metadata, keys), keys, settings.realm, settings.public)
 
 
 def open_registry(
@@ -261,6 +189,7 @@ def create(settings: Settings) -> "App":
     """
     # Imported here, since commands and the collector do not need the app.
     from lading.app import App
+    from lading.auth_composition import open_authenticator
 
     standby = standby_of(settings)
     metadata = open_metadata(settings.metadata, create=not standby)

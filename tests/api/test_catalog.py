@@ -16,7 +16,8 @@ from lading import settings as registry_settings
 from lading.api import catalog
 from lading.app import App
 from lading.auth.patterns import Patterns
-from lading.composition import open_authenticator, open_blobs, open_metadata
+from lading.auth_composition import open_authenticator
+from lading.composition import open_blobs, open_metadata
 from lading.registry import globs
 from lading.registry.pagination import Page
 from lading.registry.registry import Registry

@@ -10,7 +10,7 @@ import pytest
 
 from lading import settings
 from lading.app import App
-from lading.composition import open_authenticator
+from lading.auth_composition import open_authenticator
 from lading.registry.change_context import ChangeContext
 from lading.registry.content.manifests import Put
 from lading.registry.registry import Registry

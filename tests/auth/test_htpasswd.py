@@ -13,7 +13,7 @@ from lading.auth.access_files import COST, FileInvalid, hash_password, read_gran
 from lading.auth.google.client import GoogleClient
 from lading.auth.google.id_tokens import IdTokens
 from lading.auth.htpasswd import HtpasswdAuthorizer
-from lading.composition import open_authorizer
+from lading.auth_composition import open_authorizer
 from lading.logs import JsonLines
 from lading.registry.errors import UNAUTHORIZED, RegistryError
 from tests.auth.bcrypt_work import BcryptWork

@@ -10,7 +10,7 @@ import pytest
 from lading import cli, settings
 from lading.app import App
 from lading.auth.scopes import parse
-from lading.composition import open_authenticator
+from lading.auth_composition import open_authenticator
 from lading.registry.registry import Registry
 from lading_storage.stores import Stores
 from tests.support.app_client import Client, Response

@@ -17,7 +17,7 @@ from lading import settings
 from lading.app import App
 from lading.auth.access import Authenticator
 from lading.auth.google.google_tokens import Pseudonyms
-from lading.composition import open_authenticator
+from lading.auth_composition import open_authenticator
 from lading.registry.registry import Registry
 from lading_storage.stores import Stores
 from tests.support.app_client import Client

@@ -117,8 +117,8 @@ def _caller(who: str, settings: Settings) -> "Caller":
     from lading.auth.authenticator import UNRESTRICTED, AnonymousCaller, AuthenticatedCaller
     from lading.auth.credentials import is_jwt
     from lading.auth.robots import USER_PREFIX
+    from lading.auth_composition import open_authorizer, open_keys
     from lading.commands.robots import robots_of
-    from lading.composition import open_authorizer, open_keys
 
     if settings.access == "everybody":
         return UNRESTRICTED

@@ -32,7 +32,7 @@ def add_to(commands: Commands) -> None:
 
 def _rotate(parsed: argparse.Namespace, settings: Settings) -> None:
     from lading.auth.keys import rotate
-    from lading.composition import open_keys
+    from lading.auth_composition import open_keys
 
     given = settings.is_given("keys")
     if not given:

@@ -146,7 +146,7 @@ def robots_of(settings: Settings) -> "Robots":
     Raises:
         StoreNotFound: there is no registry; no key is created then.
     """
-    from lading.composition import open_robots
+    from lading.auth_composition import open_robots
 
     opened = metadata(settings)
     # First the registry, then the keys, which may be created here: a printed secret must be one that a server knows.
