@@ -88,6 +88,21 @@ def test_fitting_scopes_into_a_token_takes_few_compressions(
     assert calls == 1 or len(token.text) > 11 * 1024
 
 
+@pytest.mark.parametrize("few", [1, 2, 5])
+def test_the_newest_scope_is_granted_however_many_are_refused(few: int) -> None:
+    given = [repository(f"team/app-{number}", ["pull"]) for number in range(few)]
+    others = [repository(name, ["pull"]) for name in random_names(80)]
+
+    token = tokens().issue(Alice(), anonymous=False, granted=given, refused=others)
+
+    assert token.granted
+    assert token.granted == tuple(given[-len(token.granted) :])
+    assert 0 < len(token.refused) < len(others)
+    assert token.refused == tuple(others[-len(token.refused) :])
+    other = tokens().issue(Alice(), anonymous=False, granted=others, refused=given)
+    assert other.refused == tuple(given[-len(other.refused) :])
+
+
 def test_as_many_scopes_as_one_request_may_have_fit_into_a_token() -> None:
     given = [repository(name, ["pull", "push"]) for name in random_names(20)]
 

@@ -48,8 +48,8 @@ def fitting_claims(
 
 
 def _without_first(scopes: Sequence[Scope], parts: int) -> Sequence[Scope]:
-    """Return the scopes without the first `parts` of PARTS."""
-    return scopes[-(-len(scopes) * parts // PARTS) :]
+    """Return the scopes without the first `parts` of PARTS, rounded down: a single one is the newest."""
+    return scopes[len(scopes) * parts // PARTS :]
 
 
 def _scope_claims(granted: Sequence[Scope], refused: Sequence[Scope]) -> dict[str, Any]:
