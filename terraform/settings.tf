@@ -45,7 +45,7 @@ locals {
           text  = try("is ${join(", ", slice(local.setting_parsers[name].arguments, 0, length(local.setting_parsers[name].arguments) - 1))} or ${reverse(local.setting_parsers[name].arguments)[0]}", "")
         }
         number = {
-          found = !can(regex("^0*[0-9]{1,9}$", text)) || try(tonumber(text) < tonumber(local.setting_parsers[name].arguments[0]) || tonumber(text) > tonumber(local.setting_parsers[name].arguments[1]), false)
+          found = !can(regex("^0*[0-9]{1,16}$", text)) || try(tonumber(text) < tonumber(local.setting_parsers[name].arguments[0]) || tonumber(text) > tonumber(local.setting_parsers[name].arguments[1]), false)
           text  = try("is a number from ${local.setting_parsers[name].arguments[0]} to ${local.setting_parsers[name].arguments[1]}", "")
         }
         duration = {

@@ -153,7 +153,7 @@ class Settings:
         "0",
         "NUMBER",
         "grows with each change of the rules here: those of the highest serial apply; 0 only makes rules stricter",
-        parse.number(0, 10**15),
+        parse.number(0, 1_000_000_000_000_000),
         key="serial",
     )
     immutable: tuple[str, ...] = setting(

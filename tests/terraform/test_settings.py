@@ -15,6 +15,7 @@ TIMES: Final = ("7d", "0s", "12h", "30m", "7", "d", "1w", "36500d", "36501d", "8
 
 CASES: Final[tuple[tuple[str, str], ...]] = (
     *((f"LADING_{name}", text) for name in ("THREADS", "TRUSTED_HOPS", "BODY_TIMEOUT") for text in NUMBERS),
+    *(("LADING_RULES_SERIAL", text) for text in ("3", "11", "20261128001", "1000000000000000", "1000000000000001")),
     *(("LADING_LARGEST_BODY", text) for text in ("31", "0", "1000000", "1000001", "31MiB")),
     *((f"LADING_{name}", text) for name in ("UNDELETE", "GRACE", "COLLECT_EVERY") for text in TIMES),
     *(("LADING_LOG", text) for text in ("json", "text", "JSON", "xml")),
