@@ -3,7 +3,7 @@
 from typing import Final
 
 from lading.api import blobs, listings, manifests, token, uploads, version
-from lading.api.surface import api_surface
+from lading.api.style import api_surface
 from lading.auth.access import Action
 from lading.surface.route import Route
 

@@ -6,7 +6,7 @@ The paths of a repository are /v2/_lading/<name>/…: no name of a repository be
 from typing import Final
 
 from lading.api import history, inspection, rules, tag_changes, version
-from lading.api.surface import api_surface
+from lading.api.style import api_surface
 from lading.auth.access import Action
 from lading.surface.route import Route
 

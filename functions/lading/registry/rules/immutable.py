@@ -9,17 +9,11 @@ A tag is immutable if a rule matches and no exception does; their order does not
 from dataclasses import dataclass
 from typing import ClassVar
 
-from lading.registry.errors import tag_immutable
-from lading.registry.rules.repository_rules import Rules
+from lading.registry.rules.pattern_rules import PatternRules
 
 
 @dataclass(frozen=True, slots=True)
-class ImmutableTags(Rules):
+class ImmutableTags(PatternRules):
     """Rules and exceptions, as REPOSITORY:TAG."""
 
     SUBJECT: ClassVar[str] = "TAG"
-
-    def check(self, repository: str, tag: str) -> None:
-        """Raise TAG_IMMUTABLE with the rule if the tag is immutable."""
-        if rule := self.rule(repository, tag):
-            raise tag_immutable(tag, rule)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Final, Protocol, Self
 
 from lading.registry.errors import MANIFEST_BLOB_UNKNOWN, RegistryError, blob_unknown_without_rule
-from lading.registry.rules.repository_rules import Rules
+from lading.registry.rules.pattern_rules import PatternRules
 
 URLS: Final = "urls"
 SPARSE: Final = "sparse"
@@ -35,7 +35,7 @@ class ReferencedContent(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class MissingContent(Rules):
+class MissingContent(PatternRules):
     """Rules and exceptions, as REPOSITORY:urls and REPOSITORY:sparse."""
 
     SUBJECT: ClassVar[str] = f"{URLS} or REPOSITORY:{SPARSE}"

@@ -8,7 +8,7 @@ from lading.registry.globs import matches
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
+class PatternRules:
     """Rules and exceptions, as REPOSITORY:SUBJECT, both globs. Their order does not matter."""
 
     SUBJECT: ClassVar[str]
