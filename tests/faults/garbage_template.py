@@ -36,8 +36,8 @@ REPOSITORIES: Final = ("a", "gone")
 
 STEPS: Final = frozenset(
     {
-        *("sessions expired", "manifests deleted by policy old", "deleted things forgotten", "repositories removed"),
-        *("links kept: named", "links condemned", "links removed", "blobs kept: linked", "blobs removed"),
+        *("sessions expired", "manifests deleted by policy old", "tombstones purged", "repositories removed"),
+        *("links kept: named", "links marked", "links removed", "blobs kept: linked", "blobs removed"),
         *("objects removed", "sessions removed"),
     }
 )

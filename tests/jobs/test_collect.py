@@ -85,9 +85,9 @@ def test_a_blob_that_no_manifest_names_goes_in_two_looks(
     digest = digest_of(content)
     push_blob(registry, "a", content)
     clock.advance(hours=23)
-    assert "links condemned" not in counts(collector)
+    assert "links marked" not in counts(collector)
     clock.advance(hours=1)
-    assert counts(collector)["links condemned"] == 1
+    assert counts(collector)["links marked"] == 1
 
     # A client that asks whether to push it is told to; one that has its name still gets it.
     assert not is_there(registry, "a", digest, to_stay=True)
@@ -132,7 +132,7 @@ def test_a_marked_link_is_revived(
     clock.advance(days=1)
     push_image(registry, "b", layers=0)
     push_manifest(registry, "b", images.manifest([layer]))
-    assert counts(collector)["links condemned"] == 2
+    assert counts(collector)["links marked"] == 2
 
     match by:
         case "manifest":
@@ -252,7 +252,7 @@ def test_a_repository_in_which_something_lives_is_not_gone(
 
     clock.advance(hours=1)
 
-    assert counts(collector)["repositories live again"] == 1
+    assert counts(collector)["repositories revived"] == 1
     assert registry.repositories("", 9).items == ["a"]
 
 

@@ -164,7 +164,7 @@ def test_nothing_is_purged_by_rules_that_have_changed_since(
     report = Collector(registry, GracePeriods(undelete=timedelta(days=1), guard=old.guard), clock=clock).run()
 
     assert report is not None
-    assert report.counts["deleted things forgotten"] == 0
+    assert report.counts["tombstones purged"] == 0
     assert len([*registry.undelete.tombstones("team/app")]) == 2
 
 

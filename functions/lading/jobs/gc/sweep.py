@@ -113,12 +113,12 @@ class Sweeper:
             self._registry.undelete.purge(tombstone, self._grace_periods.guard)
         except Conflict:
             return RACE_LOST
-        return "deleted things forgotten"
+        return "tombstones purged"
 
     def mark_link(self, link: Link) -> str:
         """Mark a link that no manifest names; hide it if only deleted manifests name it."""
         marked = replace(link, state=MARKED, since=self._clock())
-        return self._keep_if_named(link) or self._commit("links condemned", Replace(marked))
+        return self._keep_if_named(link) or self._commit("links marked", Replace(marked))
 
     def sweep_link(self, link: Link) -> str:
         """Remove a marked link, unless a manifest names it by now."""
@@ -194,7 +194,7 @@ class Sweeper:
         if any(self._metadata.find(Query(kind, repository=repository.id, limit=1)) for kind in (Manifest, Tag)):
             # By a push that had read the repository before it was deleted.
             live = replace(repository, deleted=None, kept=None, review=self._clock(), looked=False)
-            return self._commit("repositories live again", Replace(live))
+            return self._commit("repositories revived", Replace(live))
         if (tombstone := self._find_tombstone(repository.id)) is not None:
             due = (tombstone.kept or tombstone.deleted) + self._grace_periods.undelete
             outcome = "repositories kept: can be restored"
