@@ -3,6 +3,7 @@
 The first release's code lies beside: `release-0.1.0.tar.xz` holds `functions` and `storage` of commit 12e6d18.
 """
 
+import json
 import os
 import subprocess
 import sys
@@ -72,7 +73,7 @@ def test_what_the_release_before_acknowledged_is_there_and_it_writes_no_more(rel
         with served_by(ROOT, data, tmp_path / "new.log") as (_, new):
             expected = {tag: content_of(tag) if tag in acknowledged - {"v9"} else None for tag in TAGS}
             assert named(new) == expected
-            assert new.request("GET", "/v2/_lading/a/history").body == moves
+            assert json.loads(new.request("GET", "/v2/_lading/a/history").body) == {**json.loads(moves), "next": ""}
             assert new.request("GET", f"/v2/a/blobs/{digest_of(LAYER)}").body == LAYER
 
             for refused in (push(old, "v10"), old.request("DELETE", "/v2/a/manifests/v1").status):
@@ -94,12 +95,12 @@ def test_of_pushes_beside_the_upgrade_each_is_acknowledged_and_there_or_refused(
             assert old.push_blob("a", content).status == 201
         environment = {**os.environ, "LADING_DATA": str(data)}
         upgrade = subprocess.Popen(
-            [sys.executable, "-m", "lading.cli", "history", "a"],
+            [sys.executable, "-m", "lading.cli", "gc"],  # commands that only read do not upgrade
             cwd=ROOT,
             env=environment,
             stdout=subprocess.DEVNULL,
         )
-        while upgrade.poll() is None or statuses[-1] == 201:
+        while upgrade.poll() is None or (upgrade.returncode == 0 and statuses[-1] == 201):
             statuses.append(push(old, TAGS[len(statuses) % len(TAGS)] if len(statuses) < 12 else f"w{len(statuses)}"))
         assert upgrade.returncode == 0
     assert statuses[0] == 201
