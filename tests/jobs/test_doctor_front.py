@@ -128,6 +128,13 @@ class SessionLosing(Proxy):
         super().send_back(status, headers, body)
 
 
+class WithoutPut(Proxy):
+    """Resets the connection of a PUT."""
+
+    def do_PUT(self) -> None:  # noqa: N802
+        reset(self)
+
+
 class WithoutDelete(Proxy):
     """Refuses DELETE by policy."""
 
@@ -200,6 +207,7 @@ def assert_nothing_is_left(stores: Stores) -> None:
         (Cutting, ["large"]),
         (Fragile, ["cut-off"]),
         (SessionLosing, ["cut-off"]),
+        (WithoutPut, ["lengths"]),
         (Older, ["version"]),
         (Oldest, ["version", "large", "cut-off"]),
     ],

@@ -21,7 +21,7 @@ class DeletedManifest(Manifest):
         deleted: when the manifest was deleted.
         by: the authenticated caller that deleted it, or "".
         cause: the object of the delete request, with its kind: this manifest, its subject, or the repository
-            (registry.lifecycle.deletion_causes).
+            (registry.deletion_causes).
         kept: when the retention period started, if a longer window than the shortest one applies, or None: at
             `deleted`.
     """

@@ -217,10 +217,11 @@ class FrontChecks:
         digest = digest_of(content)
         location = self._start_session(authorization)
         finish = f"{location}{'&' if '?' in location else '?'}digest={digest}"
-        response = self._request("PUT", finish, data=content, headers=authorization)
-        if response.status_code != 201:
+        try:
+            _expect(self._request("PUT", finish, data=content, headers=authorization), 201, "a push of a blob")
+        except CheckFailed:
             self._delete(location, authorization, "an upload session")
-        _expect(response, 201, "a push of a blob")
+            raise
         return digest
 
     def _check_length(self, path: str, content: bytes, authorization: dict[str, str]) -> None:
