@@ -54,6 +54,8 @@ def rollback(context: RequestContext) -> Response:
 def undelete(context: RequestContext) -> Response:
     """undelete: restore a deleted tag, a manifest with what was deleted with it, or a repository."""
     fields = _fields(context, {"tag", "digest", "force"})
+    if "tag" in fields and "digest" in fields:
+        raise _invalid("one of tag and digest is needed, or neither for the repository")
     restore, change = context.registry.undelete, context.change_context("restore")
     if "digest" in fields:
         prefix = _text(fields, "digest")
