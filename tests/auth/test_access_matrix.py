@@ -54,6 +54,8 @@ ROUTE_OF: Final[Mapping[str, tuple[str, str, str]]] = {
     "read the details of a manifest": ("GET", "_lading/{name}/manifest?reference=v1", "pull"),
     "find a digest": ("GET", "_lading/{name}/digest?prefix={manifest}", "pull"),
     "read the rules": ("GET", "_lading/{name}/rules", "push"),
+    "list what is stored": ("GET", "_lading/{name}/usage?of=blobs", "pull"),
+    "list what clean-up depends on": ("GET", "_lading/{name}/cleanup?of=deleted", "delete"),
     "begin an upload": ("POST", "{name}/blobs/uploads/", "push"),
     "push a blob at once": ("POST", "{name}/blobs/uploads/?digest={layer}", "push"),
     "look at an upload": ("GET", "{name}/blobs/uploads/{session}", "push"),

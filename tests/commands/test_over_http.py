@@ -1,65 +1,25 @@
 """Commands with `--registry`: they print what they print on the stores, on both pairs of stores."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from lading import cli, logs
+from lading import cli
 from lading.commands import store_source
 from lading.registry.change_context import ChangeContext, now
 from lading.registry.registry import Registry
 from lading.registry.rules.changes import RulesDocument, change_rules
 from lading.surface import request_context
 from lading_storage.digests import digest_of
-from lading_storage.stores import Stores
 from tests.commands.tables import json_rows
 from tests.support.indexes import push_index
-from tests.support.management_server import USERS, ManagementServer, serving_users
+from tests.support.management_server import USERS, ManagementServer
 from tests.support.registry_pushes import push_image
 
 Both = Callable[[str], tuple[str, str]]
 Run = Callable[..., str]
-
-
-@pytest.fixture
-def remote(stores: Stores, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ManagementServer]:
-    """The registry over HTTP, with admin's login in docker's configuration."""
-    # The server in this process must not log into what a command prints.
-    monkeypatch.setattr(logs, "start", lambda *_: None)
-    with serving_users(stores, tmp_path / "remote") as server:
-        for name, value in server.log_in("admin").items():
-            monkeypatch.setenv(name, value)
-        yield server
-
-
-@pytest.fixture
-def run(remote: ManagementServer, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run `lading LINE` over HTTP; returns what it prints, or its error where that is expected."""
-
-    def run(line: str, status: int = 0) -> str:
-        assert cli.main([*line.split(), "--registry", remote.url]) == status, capsys.readouterr().err
-        done = capsys.readouterr()
-        return done.err if status else done.out
-
-    return run
-
-
-@pytest.fixture
-def both(remote: ManagementServer, capsys: pytest.CaptureFixture[str]) -> Both:
-    """Run `lading LINE` on the stores, then over HTTP; returns status and outputs of each."""
-
-    def both(line: str) -> tuple[str, str]:
-        outputs = []
-        for words in (line.split(), [*line.split(), "--registry", remote.url]):
-            status = cli.main(words)
-            done = capsys.readouterr()
-            error = done.err.replace(f" --registry {remote.url}", "")
-            outputs.append(f"{status}\n{done.out}\n{error}")
-        return outputs[0], outputs[1]
-
-    return both
 
 
 READS = (
@@ -245,7 +205,7 @@ def test_the_stores_are_another_source(registry: Registry, run: Run, capsys: pyt
 
     assert "run it where they are" in run("delete --for-good --yes team/app:v1", status=1)
     assert "--registry and --data name two registries" in run("ls --data x", status=1)
-    for line in ("gc", "scrub", "backup x", "doctor", "vacuum", "cleanup plan", "du", "users list"):
+    for line in ("gc", "scrub", "backup x", "doctor", "vacuum", "cleanup plan", "users list"):
         name = " ".join(line.split()[: 2 if line.startswith(("cleanup", "users")) else 1])
         assert f"`lading {name}` works on the stores" in run(line, status=1)
     assert cli.main(["ls", "--gcloud"]) == 1

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from lading.jobs.cleanup import CleanupContext
 from lading.jobs.shared_blobs import SharedBlobs
-from lading.jobs.usage import Usage
+from lading.jobs.usage import StoredUsage, Usage
 from lading.registry.registry import Registry
 from lading_storage.digests import digest_of
 from tests.support import images
@@ -57,7 +57,7 @@ def test_rows_come_one_by_one_and_each_blob_counts_once(registry: Registry) -> N
         next(asked)
         return iter("abc")
 
-    usage = Usage(registry, CleanupContext((), [], FakeClock().time))
+    usage = Usage(StoredUsage(registry, CleanupContext((), [], FakeClock().time)))
     rows = usage.of_repositories(names, lambda phase, name: told.append(f"{phase} {name}"))
 
     assert next(rows).name == "a"

@@ -11,7 +11,7 @@ The values are those of registry.details, and docs/management-api.md describes t
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Final
@@ -39,14 +39,14 @@ def repositories(context: RequestContext) -> Response:
 def tags(context: RequestContext) -> Response:
     """tags: list the tags of a repository, with the sizes of their manifests and the times of pushes and pulls."""
     size = min(page_size(context), MAX_TAGS)
-    with _search(context):
+    with search_slot(context):
         page = context.registry.inspection.tags(context.name, start_after(context), size)
     return page_response(context, "tags", page, size)
 
 
 def manifest(context: RequestContext) -> Response:
     """manifest: return the details of a manifest. No pull is recorded."""
-    with _search(context):
+    with search_slot(context):
         reference = named_digest(context, context.request.args.get("reference", ""))
         only_present = parse_as_of(reference) is not None and not may_see_past(context)
         details = context.registry.inspection.manifest(context.name, reference, only_present=only_present)
@@ -84,9 +84,20 @@ def named_digest(context: RequestContext, reference: str) -> str:
 
 def page_response(context: RequestContext, name: str, page: Page[Any], size: int) -> Response:
     """Return a page of dataclasses as JSON, with a Link and the cursor of the next one."""
-    response = _json({name: page.items, "next": page.next})
-    if page.next:
-        add_next_link(context, response, {"n": size, "last": page.next})
+    return listing_response(context, {name: page.items, "next": page.next}, {"n": size})
+
+
+def listing_response(context: RequestContext, fields: Mapping[str, Any], parameters: Mapping[str, Any]) -> Response:
+    """Return a page as JSON, with a Link to the next one.
+
+    Args:
+        context: of the request.
+        fields: of the response; `next` is the cursor.
+        parameters: of the Link beside the cursor.
+    """
+    response = _json(fields)
+    if fields["next"]:
+        add_next_link(context, response, {**parameters, "last": fields["next"]})
     return response
 
 
@@ -96,7 +107,7 @@ def _json(value: object) -> Response:
 
 
 @contextmanager
-def _search(context: RequestContext) -> Iterator[None]:
+def search_slot(context: RequestContext) -> Iterator[None]:
     """Hold one of the slots of searches, which few requests have at a time. Raises UNAVAILABLE."""
     with context.searches.slot(context.caller.principal or context.audit.origin.client.network):
         yield

@@ -5,7 +5,7 @@ import json
 import sys
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final
@@ -197,15 +197,19 @@ def cleanup_context(
         CommandError: there are no policies, or the file cannot be read.
         SettingsError: the policies are not valid.
     """
+    context = trial_context(settings)
+    if needed and not context.policies and not store.rules.read_all().has_policies:
+        raise CommandError("there are no policies; use --cleanup FILE")
+    return replace(context, running=[*store.in_use_reports.all(), *_report_of(file)])
+
+
+def trial_context(settings: Settings) -> "CleanupContext":
+    """Return the policies of the settings and the time, without in-use reports. Raises SettingsError."""
     from lading.jobs.cleanup import CleanupContext
     from lading.policies_setting import open_policies
 
-    policies = open_policies(settings)
-    if needed and not policies and not store.rules.read_all().has_policies:
-        raise CommandError("there are no policies; use --cleanup FILE")
-    in_use = [*store.in_use_reports.all(), *_report_of(file)]
     is_trial = settings.sources["cleanup"].startswith("--")
-    return CleanupContext(policies, in_use, datetime.now(UTC), is_trial)
+    return CleanupContext(open_policies(settings), (), datetime.now(UTC), is_trial)
 
 
 def _report_of(file: str | None) -> "Iterable[InUseReport]":
@@ -235,15 +239,6 @@ def names_of(store: "Registry") -> Iterator[str]:
             return
         check_advance(after, [page.next])
         after = page.next
-
-
-def has_repository(store: "Registry", name: str) -> bool:
-    """Return whether a repository exists."""
-    from lading_storage.records.core import Key, Repository
-
-    key = Key(Repository, name)
-    record = store.metadata.read([key])[key]
-    return record is not None and not record.deleted
 
 
 def _chosen(store: "Registry", globs: list[str]) -> Iterator[str]:

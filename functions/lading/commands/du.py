@@ -1,18 +1,19 @@
 """`lading du`: the disk usage of repositories and tags, its cost, and what the clean-up policies would free."""
 
 import argparse
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from lading.commands.options import REGISTRY, CommandError, Commands, add, registry
+from lading.commands.options import REGISTRY, CommandError, Commands, add, reference, registry, registry_errors
 from lading.commands.output import Column, Printer, add_output_options, format_size
 from lading.commands.progress import CountedLine
+from lading.commands.source import add_registry_options, refuse_credentials, refuse_stores
 from lading.settings import Settings
 
 if TYPE_CHECKING:
-    from lading.jobs.usage import UsageRow
+    from lading.jobs.usage import UsageRow, UsageSource
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,14 +22,14 @@ class SizeRow:
 
     alone   bytes that nothing else holds
     shared  bytes that something else holds as well
-    frees   bytes that the clean-up policies would free
+    frees   bytes that the clean-up policies would free; None where the caller may not know it
     """
 
     name: str
     bytes: int
     alone: int
     shared: int
-    frees: int
+    frees: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,7 @@ class TotalRow:
 
     stored: int
     saved: int
-    frees: int
+    frees: int | None
     dollars_a_month: float
 
 
@@ -46,7 +47,7 @@ COLUMNS: Final[tuple[Column[SizeRow], ...]] = (
     Column("BYTES", lambda row: format_size(row.bytes), right=True),
     Column("ALONE", lambda row: format_size(row.alone), right=True),
     Column("SHARED", lambda row: format_size(row.shared), right=True),
-    Column("CLEAN-UP WOULD FREE", lambda row: format_size(row.frees), right=True),
+    Column("CLEAN-UP WOULD FREE", lambda row: None if row.frees is None else format_size(row.frees), right=True),
 )
 
 
@@ -54,25 +55,66 @@ def add_to(commands: Commands) -> None:
     """Add the command."""
     usage = add(commands, "du", "show the disk usage of repositories and tags", _usage, (*REGISTRY, "cleanup"))
     usage.add_argument("repository", metavar="REPOSITORY", nargs="?", help="show its tags; default: all repositories")
+    add_registry_options(usage)
     add_output_options(usage, SizeRow, TotalRow, wide=False)
 
 
 def _usage(parsed: argparse.Namespace, settings: Settings) -> None:
-    from lading.commands.cleanup import cleanup_context, has_repository, names_of
     from lading.jobs.usage import Usage
 
-    store, progress, printer = registry(settings, writes=False), CountedLine(), Printer.of(parsed)
-    usage = Usage(store, cleanup_context(settings, store, needed=False))
-    if parsed.repository and not has_repository(store, parsed.repository):
-        raise CommandError(f"there is no repository {parsed.repository}")
-    repositories = partial(names_of, store)
-    rows = (
-        usage.of_tags(parsed.repository) if parsed.repository else usage.of_repositories(repositories, progress.count)
-    )
-    printer.table(COLUMNS, _size_rows(rows), progress)
+    named = reference(parsed.repository) if parsed.repository else None
+    if named and (named.tag or named.digest):
+        raise CommandError(f"{parsed.repository} is not a repository; use `lading show {parsed.repository}`")
+    progress, printer = CountedLine(), Printer.of(parsed)
+    with registry_errors():
+        source = _open(parsed, settings)
+        if named:
+            _require(source, named.repository)
+        usage = Usage(source.usage)
+        rows = usage.of_tags(named.repository) if named else usage.of_repositories(source.names, progress.count)
+        printer.table(COLUMNS, _size_rows(rows), progress)
     total = usage.total
     row = TotalRow(total.blobs + total.manifests, total.saved, total.frees, round(total.monthly, 2))
     printer.record(row, _total_text(row))
+
+
+class _Source(NamedTuple):
+    """Where usage is read: the stores or the management API; the names of all repositories; whether one exists."""
+
+    usage: "UsageSource"
+    names: Callable[[], Iterable[str]]
+    require: Callable[[str], None]
+
+
+def _open(parsed: argparse.Namespace, settings: Settings) -> _Source:
+    """Return the source that the options name. Raises CommandError, SettingsError."""
+    from lading.commands.cleanup import cleanup_context, names_of, trial_context
+
+    if parsed.registry:
+        from lading.commands.http_source import open_connection
+        from lading.commands.http_usage import HttpUsage
+
+        refuse_stores(parsed)
+        usage = HttpUsage(open_connection(parsed), trial_context(settings))
+        return _Source(usage, usage.names, usage.require)
+    from lading.jobs.usage import StoredUsage
+
+    refuse_credentials(parsed)
+    store = registry(settings, writes=False)
+    stored = StoredUsage(store, cleanup_context(settings, store, needed=False))
+    return _Source(stored, partial(names_of, store), store.tags.require)
+
+
+def _require(source: _Source, repository: str) -> None:
+    """Raise CommandError where a repository does not exist, and RegistryError where the caller may not know it."""
+    from lading.registry.errors import NAME_UNKNOWN, RegistryError
+
+    try:
+        source.require(repository)
+    except RegistryError as error:
+        if error.descriptor.code != NAME_UNKNOWN.code:
+            raise
+        raise CommandError(f"there is no repository {repository}") from None
 
 
 def _size_rows(rows: "Iterable[UsageRow]") -> Iterator[SizeRow]:

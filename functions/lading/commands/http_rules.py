@@ -2,19 +2,24 @@
 
 import tomllib
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
 from lading.client.connection import NO_TOKEN, Connection
 from lading.client.errors import ClientError
+from lading.commands.http_listing import below
 from lading.config_file import ConfigError, read_text
 from lading.registry.rules.changes import RuleChange, RulesError, RulesUpdate, Values
+from lading.registry.rules.effective import EffectiveRules, namespace_of
 from lading.registry.rules.rule_types import BY_NAME, UNDELETE, Value
 from lading.rules_file import NAMESPACES, RULES, document_of
 from lading_storage.records.rules import REGISTRY_RULES, NamespaceRules, RegistryRules
 
 PATH: Final = "/v2/_lading/rules"
+
+UNKNOWN_TIME: Final = datetime.min.replace(tzinfo=UTC)
+"""When rules were changed that are read without their last change."""
 
 
 class HttpRules:
@@ -31,6 +36,19 @@ class HttpRules:
         names = found.get(NAMESPACES)
         namespaces = {name: self._namespace(name) for name in names} if isinstance(names, dict) else {}
         return registry, namespaces
+
+    def effective(self, repository: str) -> EffectiveRules:
+        """Return the rules in effect in a repository, without those of the server's process."""
+        path, scope = below(repository, "rules")
+        found = self._connection.request("GET", path, scope, {})
+        if not isinstance(found, dict):
+            raise self._wrong("it is no object")
+        own, namespace = self._fields(found.get(RULES)), self._fields(found.get("namespace"))
+        return EffectiveRules(
+            repository,
+            RegistryRules(id=REGISTRY_RULES.id, changed=UNKNOWN_TIME, **own),
+            NamespaceRules(id=namespace_of(repository), changed=UNKNOWN_TIME, **namespace),
+        )
 
     def apply(self, file: Path, force: bool, dry_run: bool) -> RulesUpdate:
         """Set the rules of a file. Raises RulesError where it cannot be read."""
@@ -51,13 +69,12 @@ class HttpRules:
 
     def _record(self, found: Mapping[str, Any]) -> dict[str, Any]:
         """Return the fields of a record of rules."""
-        values = self._values(found.get(RULES))
+        rules = self._fields(found.get(RULES))
         try:
             fields: dict[str, Any] = {
                 "changed": datetime.fromisoformat(found["changed"]),
                 "by": str(found["by"] or ""),
                 "edited": tuple(map(str, found["edited"])),
-                "given": tuple(sorted(values)),
             }
             if "until" in found:
                 fields["former_until"] = datetime.fromisoformat(found["until"])
@@ -65,7 +82,12 @@ class HttpRules:
             raise self._wrong(f"{error}") from None
         if "former_undelete" in found:
             fields["former_undelete"] = self._value(UNDELETE.name, found["former_undelete"])
-        return fields | {BY_NAME[name].field: value for name, value in values.items()}
+        return fields | rules
+
+    def _fields(self, rules: Any) -> dict[str, Any]:
+        """Return the fields of a record that its rules set."""
+        values = self._values(rules)
+        return {"given": tuple(sorted(values))} | {BY_NAME[name].field: value for name, value in values.items()}
 
     def _values(self, values: Any) -> Values:
         """Return rules from their form in JSON."""

@@ -4,25 +4,20 @@ import argparse
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from lading.client.connection import Connection, checked
 from lading.client.credentials import Credentials, docker_config, from_docker, from_gcloud
 from lading.client.errors import ClientError
+from lading.commands.http_listing import CATALOG_SCOPE, MAX_PAGE, HttpListing, below
 from lading.commands.options import CommandError, Reference
 from lading.commands.rows import EventRow, RollbackTarget, TagRow
-from lading.json_values import parse, rfc3339
+from lading.json_values import rfc3339
 from lading.registry.details import DeletedSummary, ManifestDetails, RepositorySummary, TagSummary
 from lading.registry.errors import NAME_UNKNOWN, RegistryError
 from lading.registry.lifecycle.rollback import history_unknown
 from lading.registry.pagination import Page
-
-T = TypeVar("T")
-
-CATALOG_SCOPE: Final = "registry:catalog:*"
-MAX_PAGE: Final = 1_000
-"""Items that a page of any listing has at most."""
 
 STANDARD_INPUT: Final = "-"
 
@@ -35,20 +30,21 @@ class HttpSource:
     def __init__(self, connection: Connection) -> None:
         """Make requests over `connection`."""
         self._connection = connection
+        self._listing = HttpListing(connection)
 
     def repositories(self, after: str, limit: int) -> Page[RepositorySummary]:
         """See Source."""
         place = "/v2/_lading/repositories", CATALOG_SCOPE
-        return self._page(RepositorySummary, place, after, limit)
+        return self._listing.page(RepositorySummary, place, after, limit)[0]
 
     def tags(self, repository: str, after: str, limit: int) -> Page[TagSummary]:
         """See Source."""
-        return self._page(TagSummary, _below(repository, "tags"), after, limit)
+        return self._listing.page(TagSummary, below(repository, "tags"), after, limit)[0]
 
     def manifest(self, target: Reference) -> ManifestDetails:
         """See Source."""
         found = self._get(target.repository, "manifest", reference=target.digest or target.tag)
-        return self._parsed(ManifestDetails, found)
+        return self._listing.parsed(ManifestDetails, found)
 
     def history(self, repository: str, tag: str, limit: int) -> Sequence[EventRow]:
         """See Source."""
@@ -56,8 +52,8 @@ class HttpSource:
         last = ""
         while len(events) < limit:
             found = self._get(repository, "history", tag=tag, n=limit - len(events), last=last)
-            events += [self._event(repository, each) for each in self._items(found, "moves")]
-            before, last = last, self._text(found, "next")
+            events += [self._event(repository, each) for each in self._listing.items(found, "moves")]
+            before, last = last, self._listing.text(found, "next")
             if not last or last == before:
                 break
         return events[:limit]
@@ -69,7 +65,7 @@ class HttpSource:
             if target.at
             else {"digest": target.digest or self._before(repository, tag, target)}
         )
-        return self._parsed(TagRow, self._change(repository, "rollback", {"tag": tag, **to})).digest
+        return self._listing.parsed(TagRow, self._change(repository, "rollback", {"tag": tag, **to})).digest
 
     def _before(self, repository: str, tag: str, target: RollbackTarget) -> str:
         """Return the digest that a tag named a number of events ago; by a digest, a rollback can be retried."""
@@ -86,13 +82,13 @@ class HttpSource:
     def tag(self, source: Reference, name: str) -> str:
         """See Source."""
         body = {"reference": source.digest or source.tag, "tag": name}
-        return self._parsed(TagRow, self._change(source.repository, "tag", body)).digest
+        return self._listing.parsed(TagRow, self._change(source.repository, "tag", body)).digest
 
     def deleted(self, repository: str) -> Iterator[DeletedSummary]:
         """See Source."""
         after = ""
         while True:
-            page = self._page(DeletedSummary, _below(repository, "deleted"), after, 0)
+            page, _ = self._listing.page(DeletedSummary, below(repository, "deleted"), after, 0)
             yield from page.items
             after = page.next
             if not after:
@@ -102,11 +98,11 @@ class HttpSource:
         """See Source."""
         if for_good:
             raise ClientError("--for-good works on the stores alone: run it where they are, without --registry")
-        path, scope = _below(target.repository, "repository")
+        path, scope = below(target.repository, "repository")
         if target.digest or target.tag:
             name = target.tag
             if target.digest:
-                name = self._text(self._get(target.repository, "digest", prefix=target.digest), "digest")
+                name = self._listing.text(self._get(target.repository, "digest", prefix=target.digest), "digest")
             path = f"/v2/{target.repository}/manifests/{name}"
         self._connection.request("DELETE", path, scope, {})
 
@@ -116,49 +112,18 @@ class HttpSource:
         self._change(target.repository, "undelete", {"digest": target.digest} if target.digest else body)
 
     def _get(self, repository: str, word: str, **query: Any) -> Any:
-        path, scope = _below(repository, word)
+        path, scope = below(repository, word)
         return self._connection.request("GET", path, scope, query)
 
     def _change(self, repository: str, word: str, body: Mapping[str, Any]) -> Any:
-        path, scope = _below(repository, word)
+        path, scope = below(repository, word)
         return self._connection.request("POST", path, scope, {}, body)
-
-    def _page(self, kind: type[T], place: tuple[str, str], after: str, limit: int) -> Page[T]:
-        """Return a page of a listing, at a path with a scope; a `limit` of 0 leaves its size to the registry."""
-        path, scope = place
-        query = {"n": min(limit, MAX_PAGE) or "", "last": after}
-        found = self._connection.request("GET", path, scope, query)
-        cursor = self._text(found, "next")
-        if cursor and cursor == after:
-            raise self._wrong(f"the listing does not advance after {after[:80]}")
-        return Page([self._parsed(kind, each) for each in self._items(found, path.rpartition("/")[2])], cursor)
 
     def _event(self, repository: str, value: Any) -> EventRow:
         fields = value if isinstance(value, dict) else {}
         names = ("by", "before", "digest")
         values = {**fields, "repository": repository, "time": fields.get("moved")}
-        return self._parsed(EventRow, values | {name: fields.get(name) or "" for name in names})
-
-    def _items(self, value: Any, name: str) -> list[Any]:
-        items = value.get(name) if isinstance(value, dict) else None
-        if not isinstance(items, list):
-            raise self._wrong(f"it has no {name}")
-        return items
-
-    def _text(self, value: Any, name: str) -> str:
-        text = value.get(name) if isinstance(value, dict) else None
-        if not isinstance(text, str):
-            raise self._wrong(f"it has no {name}")
-        return text
-
-    def _parsed(self, kind: type[T], value: Any) -> T:
-        try:
-            return parse(kind, value)
-        except ValueError as error:
-            raise self._wrong(str(error)) from None
-
-    def _wrong(self, reason: str) -> ClientError:
-        return ClientError(f"the response of {self._connection.host} cannot be used: {reason}")
+        return self._listing.parsed(EventRow, values | {name: fields.get(name) or "" for name in names})
 
 
 def open_connection(parsed: argparse.Namespace) -> Connection:
@@ -168,11 +133,6 @@ def open_connection(parsed: argparse.Namespace) -> Connection:
         return Connection(url, *_login(parsed, urlsplit(url).netloc))
     except ClientError as error:
         raise CommandError(str(error)) from None
-
-
-def _below(repository: str, word: str) -> tuple[str, str]:
-    """Return the path of an endpoint of a repository, and the scope of its token: all that the caller may do there."""
-    return f"/v2/_lading/{repository}/{word}", f"repository:{repository}:pull,push,delete"
 
 
 def _login(parsed: argparse.Namespace, host: str) -> tuple[Callable[[str], Credentials | None], str]:

@@ -86,13 +86,18 @@ def open_source(parsed: argparse.Namespace, settings: Settings, writes: bool = F
     if not parsed.registry:
         from lading.commands.store_source import StoreSource
 
-        if parsed.username or parsed.password_file or parsed.gcloud:
-            raise CommandError("--username, --password-file and --gcloud are for --registry https://HOST")
+        refuse_credentials(parsed)
         return StoreSource(settings, writes)
     from lading.commands.http_source import HttpSource, open_connection
 
     refuse_stores(parsed)
     return HttpSource(open_connection(parsed))
+
+
+def refuse_credentials(parsed: argparse.Namespace) -> None:
+    """Raise CommandError where an option names credentials without --registry."""
+    if parsed.username or parsed.password_file or parsed.gcloud:
+        raise CommandError("--username, --password-file and --gcloud are for --registry https://HOST")
 
 
 def refuse_stores(parsed: argparse.Namespace) -> None:

@@ -19,7 +19,7 @@ from lading.registry.batches import batches
 from lading.registry.change_context import Clock
 from lading.registry.cleanup.apply import CleanupTag, CleanupTarget
 from lading.registry.cleanup.evaluate import CleanupDecision, evaluate, next_change
-from lading.registry.cleanup.graph import Graph
+from lading.registry.cleanup.graph import Graph, Node
 from lading.registry.cleanup.policies import Policy, TagState
 from lading.registry.cleanup.policy_json import PolicyError, parse_policies
 from lading.registry.in_use import in_use_locations
@@ -103,7 +103,12 @@ class CleanupReport:
 def plan(registry: Registry, repository: str, context: CleanupContext, rules: EffectiveRules | None = None) -> Plan:
     """Take the inventory of a repository, and evaluate the policies. Without `rules`, they are read first."""
     rules = rules or registry.rules.read(repository)
-    graph = Graph(registry.inventory.nodes(repository, rules))
+    return plan_of(rules, registry.inventory.nodes(repository, rules), context)
+
+
+def plan_of(rules: EffectiveRules, nodes: Iterable[Node], context: CleanupContext) -> Plan:
+    """Evaluate the policies for the manifests of a repository."""
+    repository, graph = rules.repository, Graph(nodes)
     in_use = in_use_locations(context.running, repository, graph.nodes.values())
     decisions = evaluate(repository, graph, context.policies_of(rules), in_use, context.now)
     policy_by_digest = {each.digest: each.policy for each in decisions if not each.kept}

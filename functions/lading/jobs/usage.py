@@ -8,10 +8,10 @@ import contextlib
 from collections import Counter
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, NamedTuple, Protocol
 
 from lading.jobs import cleanup
-from lading.jobs.cleanup import CleanupContext, Plan
+from lading.jobs.cleanup import CleanupContext
 from lading.jobs.prices import monthly
 from lading.jobs.shared_blobs import SharedBlobs
 from lading.registry.cleanup.graph import Graph, Node
@@ -40,18 +40,66 @@ class UsageRow:
         name: the repository or the tag.
         bytes: of all that it holds, each blob once.
         exclusive: of what nothing else holds.
-        frees: what the clean-up policies would free.
+        frees: what the clean-up policies would free, or None where that is not known.
     """
 
     name: str
     bytes: int
     exclusive: int
-    frees: int = 0
+    frees: int | None = 0
 
     @property
     def shared(self) -> int:
         """The bytes that others hold as well."""
         return self.bytes - self.exclusive
+
+
+class CleanupPreview(NamedTuple):
+    """The manifests of a repository, and the policy that deletes each that is to be deleted.
+
+    policy_by_digest  None where the caller may not know what clean-up deletes
+    """
+
+    graph: Graph
+    policy_by_digest: Mapping[str, str] | None
+
+
+class UsageSource(Protocol):
+    """Where the usage of single repositories is read: the stores, or the management API."""
+
+    def blob_sizes(self, repository: str) -> Mapping[str, int]:
+        """Return the size in bytes of each blob that a repository links, by digest."""
+        ...
+
+    def shared_blobs(self, repository: str, blobs: Iterable[str]) -> Container[str]:
+        """Return those of a repository's blobs that another one links as well."""
+        ...
+
+    def preview(self, repository: str) -> CleanupPreview:
+        """Evaluate the clean-up policies in a repository."""
+        ...
+
+
+class StoredUsage:
+    """UsageSource over the stores of a registry."""
+
+    def __init__(self, registry: Registry, context: CleanupContext) -> None:
+        """Read `registry`; `context` determines what clean-up would delete."""
+        self._registry = registry
+        self._context = context
+
+    def blob_sizes(self, repository: str) -> Mapping[str, int]:
+        """See UsageSource."""
+        return self._registry.inventory.blob_sizes(repository)
+
+    def shared_blobs(self, repository: str, blobs: Iterable[str]) -> Container[str]:
+        """See UsageSource."""
+        return self._registry.inventory.shared_blobs(blobs)
+
+    def preview(self, repository: str) -> CleanupPreview:
+        """See UsageSource."""
+        plan = cleanup.plan(self._registry, repository, self._context)
+        return CleanupPreview(plan.graph, plan.policy_by_digest)
 
 
 class SizeCalculator:
@@ -82,11 +130,12 @@ class SizeCalculator:
         exclusive = (blob for blob, count in users.items() if count == self._users[blob] and blob not in self._shared)
         return sum(map(_manifest_size, nodes)) + self._sum(exclusive)
 
-    def row_of(self, name: str, digests: Iterable[str], policy_by_digest: Container[str]) -> UsageRow:
-        """Return the row of some manifests; policies delete those in `policy_by_digest`."""
-        digests = list(digests)
-        selected = [digest for digest in digests if digest in policy_by_digest]
-        return UsageRow(name, self.bytes(digests), self.exclusive(digests), self.exclusive(selected))
+    def row_of(self, name: str, digests: Iterable[str], policy_by_digest: Container[str] | None) -> UsageRow:
+        """Return the row of some manifests; policies delete those in `policy_by_digest`; None if it is not known."""
+        digests, frees = list(digests), None
+        if policy_by_digest is not None:
+            frees = self.exclusive([digest for digest in digests if digest in policy_by_digest])
+        return UsageRow(name, self.bytes(digests), self.exclusive(digests), frees)
 
     def unreferenced(self) -> UsageRow:
         """Return the row of blobs that no live manifest names: those of deleted manifests, and garbage."""
@@ -114,14 +163,14 @@ class UsageTotal:
         blobs: bytes of blobs that are stored.
         manifests: bytes of manifests that are stored.
         records: how many records there are, of the kinds whose number grows with pushes.
-        frees: bytes that the clean-up policies would free.
+        frees: bytes that the clean-up policies would free, or None where that is not known of all rows.
     """
 
     rows: int = 0
     blobs: int = 0
     manifests: int = 0
     records: int = 0
-    frees: int = 0
+    frees: int | None = 0
 
     @property
     def saved(self) -> int:
@@ -137,11 +186,10 @@ class UsageTotal:
 class Usage:
     """The usage of a registry or of one repository; `total` is complete after the last row."""
 
-    def __init__(self, registry: Registry, context: CleanupContext) -> None:
-        """Count in `registry`; `context` determines what clean-up would free."""
+    def __init__(self, source: UsageSource) -> None:
+        """Count what `source` has."""
         self.total = UsageTotal()
-        self._registry = registry
-        self._context = context
+        self._source = source
 
     def of_repositories(
         self, names: Callable[[], Iterable[str]], progress: Progress = no_progress
@@ -154,16 +202,16 @@ class Usage:
         """
         with contextlib.closing(SharedBlobs()) as shared_blobs:
             for name in names():
-                self.total.blobs += shared_blobs.add(self._registry.inventory.blob_sizes(name))
+                self.total.blobs += shared_blobs.add(self._source.blob_sizes(name))
                 progress("shared blobs", name)
             for name in names():
                 yield self._of_repository(name, shared_blobs)
                 progress("repositories", name)
 
     def _of_repository(self, name: str, shared_blobs: SharedBlobs) -> UsageRow:
-        sizes = self._registry.inventory.blob_sizes(name)
-        plan, calculator = self._plan_and_sizes(name, sizes, shared_blobs.shared_among(sizes))
-        row, rest = calculator.row_of(name, plan.graph.nodes, plan.policy_by_digest), calculator.unreferenced()
+        sizes = self._source.blob_sizes(name)
+        preview, calculator = self._preview_and_sizes(name, sizes, shared_blobs.shared_among(sizes))
+        row, rest = calculator.row_of(name, preview.graph.nodes, preview.policy_by_digest), calculator.unreferenced()
         return self._counted(UsageRow(name, row.bytes + rest.bytes, row.exclusive + rest.exclusive, row.frees))
 
     def of_tags(self, repository: str) -> Iterator[UsageRow]:
@@ -171,10 +219,11 @@ class Usage:
 
         The row of a tag includes all that its manifest holds: children, blobs and referrers.
         """
-        sizes = self._registry.inventory.blob_sizes(repository)
-        plan, calculator = self._plan_and_sizes(repository, sizes, self._registry.inventory.shared_blobs(sizes))
+        sizes = self._source.blob_sizes(repository)
+        shared = self._source.shared_blobs(repository, sizes)
+        preview, calculator = self._preview_and_sizes(repository, sizes, shared)
         self.total.blobs += sum(sizes.values())
-        graph, unreached = plan.graph, set(plan.graph.nodes)
+        graph, unreached = preview.graph, set(preview.graph.nodes)
         tags = sorted((tag, node.digest) for node in graph.nodes.values() for tag in node.own_tags)
         untagged = [digest for digest in graph.independent if not graph.nodes[digest].own_tags]
         # From how many tags, or manifests without one, each manifest is reachable.
@@ -185,21 +234,22 @@ class Usage:
             reachable = graph.reachable([digest])
             unreached.difference_update(reachable)
             only = [each for each in reachable if root_count[each] == 1]
-            row = calculator.row_of(tag, reachable, plan.policy_by_digest)
+            row = calculator.row_of(tag, reachable, preview.policy_by_digest)
             yield self._counted(replace(row, exclusive=calculator.exclusive(only)))
-        yield self._counted(calculator.row_of(NO_TAG, unreached, plan.policy_by_digest))
+        yield self._counted(calculator.row_of(NO_TAG, unreached, preview.policy_by_digest))
         yield self._counted(calculator.unreferenced())
 
-    def _plan_and_sizes(
+    def _preview_and_sizes(
         self, repository: str, sizes: Mapping[str, int], shared: Container[str]
-    ) -> tuple[Plan, SizeCalculator]:
-        plan = cleanup.plan(self._registry, repository, self._context)
-        nodes = plan.graph.nodes.values()
+    ) -> tuple[CleanupPreview, SizeCalculator]:
+        preview = self._source.preview(repository)
+        nodes = preview.graph.nodes.values()
         self.total.manifests += sum(map(_manifest_size, nodes))
         self.total.records += sum(1 + len(node.tags) for node in nodes) + 2 * len(sizes)
-        return plan, SizeCalculator(plan.graph, sizes, shared)
+        return preview, SizeCalculator(preview.graph, sizes, shared)
 
     def _counted(self, row: UsageRow) -> UsageRow:
         self.total.rows += row.bytes
-        self.total.frees += row.frees
+        known = self.total.frees is not None and row.frees is not None
+        self.total.frees = (self.total.frees or 0) + (row.frees or 0) if known else None
         return row

@@ -28,6 +28,7 @@ from lading_storage.records.core import Key, Repository
 
 if TYPE_CHECKING:
     from lading.registry.inspection import Inspection
+    from lading.registry.usage_pages import UsagePages
 
 
 class Registry:
@@ -71,6 +72,13 @@ class Registry:
         from lading.registry.inspection import Inspection
 
         return Inspection(self.metadata, self.blobs, self.manifests, self.tags)
+
+    @property
+    def usage_pages(self) -> "UsagePages":
+        """Pages of what disk usage counts, imported at the first use as well."""
+        from lading.registry.usage_pages import UsagePages
+
+        return UsagePages(self.metadata)
 
     def repositories(self, after: str, limit: int) -> Page[str]:
         """Return the first `limit` repositories after `after`, in lexical order, without deleted ones."""

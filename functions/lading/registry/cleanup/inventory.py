@@ -43,31 +43,9 @@ class Inventory:
         for tag in scan_all(self._metadata, Tag, repository):
             tags[tag.digest].append(tag)
         manifests = self._with_attachments(manifests, tags)
-        deleted = self._deleted_parents(repository, manifests)
-        pulls = {pull.id: pull.pulled for pull in scan_all(self._metadata, LastPull, repository)}
-        nodes = (self._node(each, tags[each.digest], pulls.get(each.digest), deleted) for each in manifests)
-        return [_with_immutable_tags(node, rules) for node in nodes]
-
-    def _node(
-        self, manifest: Manifest, tags: Sequence[Tag], pulled: datetime | None, deleted: "_DeletedParents"
-    ) -> Node:
-        names = tuple(tag.id for tag in tags)
-        return Node(
-            digest=manifest.digest,
-            size=manifest.size,
-            created=manifest.created,
-            tags=names,
-            late_tags=tuple(
-                tag.id for tag in tags if is_late_tag(tag.id, tag.moved, manifest.attachment, manifest.created)
-            ),
-            pulled=pulled,
-            subject=manifest.subject,
-            attachment=manifest.attachment,
-            children=manifest.children,
-            blobs=manifest.blobs,
-            version=manifest.version,
-            orphaned_by=deleted.policy(manifest, tags),
-        )
+        deleted = scan_all(self._metadata, DeletedManifest, repository)
+        pulls = scan_all(self._metadata, LastPull, repository)
+        return nodes_of(manifests, tags, pulls, deleted, rules)
 
     def _with_attachments(self, manifests: Sequence[Manifest], tags: Mapping[str, Sequence[Tag]]) -> list[Manifest]:
         """Return manifests with the `attachment` of all that a tag may attach; only old records take another read."""
@@ -75,12 +53,6 @@ class Inventory:
         unknown = [each for each in manifests if each.id in candidates and not (each.attachment or each.subject)]
         known = {manifest.id: manifest for manifest in with_attachments(self._metadata, unknown)}
         return [known.get(manifest.id, manifest) for manifest in manifests]
-
-    def _deleted_parents(self, repository: str, live: Sequence[Manifest]) -> "_DeletedParents":
-        parents = _DeletedParents(live)
-        for tombstone in scan_all(self._metadata, DeletedManifest, repository):
-            parents.add(tombstone)
-        return parents
 
     def blob_sizes(self, repository: str) -> Mapping[str, int]:
         """Return the size in bytes of each blob that a repository links, by digest."""
@@ -99,6 +71,49 @@ class Inventory:
 
     def _is_shared(self, blob: str) -> bool:
         return len(self._metadata.find(Query(Link, {"id": blob}, repository=None, limit=2))) > 1
+
+
+def nodes_of(
+    manifests: Sequence[Manifest],
+    tags: Mapping[str, Sequence[Tag]],
+    pulls: Iterable[LastPull],
+    deleted: Iterable[DeletedManifest],
+    rules: EffectiveRules,
+) -> list[Node]:
+    """Return the manifests of a repository as the graph has them.
+
+    Args:
+        manifests: all of them; those that a tag may attach have their `attachment`.
+        tags: by the digest that they name.
+        pulls: all last pulls.
+        deleted: all deleted manifests, which are read before the pulls.
+        rules: of the repository.
+    """
+    parents = _DeletedParents(manifests)
+    for tombstone in deleted:
+        parents.add(tombstone)
+    pulled = {pull.id: pull.pulled for pull in pulls}
+    nodes = (_node(each, tags.get(each.digest, ()), pulled.get(each.digest), parents) for each in manifests)
+    return [_with_immutable_tags(node, rules) for node in nodes]
+
+
+def _node(manifest: Manifest, tags: Sequence[Tag], pulled: datetime | None, deleted: "_DeletedParents") -> Node:
+    return Node(
+        digest=manifest.digest,
+        size=manifest.size,
+        created=manifest.created,
+        tags=tuple(tag.id for tag in tags),
+        late_tags=tuple(
+            tag.id for tag in tags if is_late_tag(tag.id, tag.moved, manifest.attachment, manifest.created)
+        ),
+        pulled=pulled,
+        subject=manifest.subject,
+        attachment=manifest.attachment,
+        children=manifest.children,
+        blobs=manifest.blobs,
+        version=manifest.version,
+        orphaned_by=deleted.policy(manifest, tags),
+    )
 
 
 def _with_immutable_tags(node: Node, rules: EffectiveRules) -> Node:
