@@ -205,6 +205,12 @@ def test_loopback_has_no_proxy(logged_in: Callable[[str], None], run: Run, monke
         assert (seen_by_proxy, len(seen)) == ([], 3)
 
 
+def test_a_proxy_of_an_unknown_kind_is_a_sentence(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("https_proxy", "socks5://127.0.0.1:9")
+    refused = run("ls", "--registry", "https://registry.example.com", status=1)
+    assert "the proxy in https_proxy is no http:// or https:// proxy; unset https_proxy" in refused
+
+
 @pytest.mark.parametrize("first", [True, False])
 def test_redirects_are_not_followed(first: bool, logged_in: Callable[[str], None], run: Run) -> None:
     with misbehaving(challenging(b"{}")) as (other, seen_by_other):

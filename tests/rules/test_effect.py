@@ -225,6 +225,12 @@ def test_rules_are_restored_before_the_first_tag(
     assert is_refused(lambda: copy.tags.delete("team/app", "v1"))
     set_again = replace(copy.rules.read_all().registry or RegistryRules(id="", changed=clock()), given=())
     assert set_again.number == 2
+    before = target.metadata.read([REGISTRY_RULES])[REGISTRY_RULES]
+    restore(folder / "backup", target)
+    after = target.metadata.read([REGISTRY_RULES])[REGISTRY_RULES]
+    assert before is not None
+    assert after == replace(before, version=after.version if after else "")
+    assert after.version != before.version, "a change in flight reads the restored rules of namespaces"
     target.close()
 
 

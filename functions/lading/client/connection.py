@@ -16,7 +16,7 @@ from urllib.parse import SplitResult, urlencode, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import urllib3
-from urllib3.exceptions import HTTPError, SSLError
+from urllib3.exceptions import HTTPError, ProxySchemeUnknown, SSLError
 
 import lading
 from lading.client.credentials import Credentials
@@ -257,10 +257,17 @@ def _pool(url: str) -> urllib3.PoolManager:
     """Return a pool of connections that verify certificates, through a proxy where the environment names one.
 
     Loopback has no proxy, which could read requests without TLS.
+
+    Raises:
+        ClientError: the proxy is of a kind that urllib3 does not know.
     """
     parts = urlsplit(url)
     host, context = parts.hostname or "", ssl.create_default_context()
     proxy = getproxies().get(parts.scheme)
     if proxy and not is_loopback(host) and not proxy_bypass(host):
-        return urllib3.ProxyManager(proxy if "://" in proxy else f"http://{proxy}", ssl_context=context)
+        try:
+            return urllib3.ProxyManager(proxy if "://" in proxy else f"http://{proxy}", ssl_context=context)
+        except ProxySchemeUnknown:
+            variable = f"{parts.scheme}_proxy"
+            raise ClientError(f"the proxy in {variable} is no http:// or https:// proxy; unset {variable}") from None
     return urllib3.PoolManager(ssl_context=context)

@@ -124,6 +124,7 @@ class Restore:
         for kind in BACKED_UP_KINDS:
             if not kind.IN_REPOSITORY and kind not in SPECIAL_KINDS:
                 self._records(kind)
+        self._announce_rules()
         self._report.begin_phase("repositories", sum(1 for _ in scan_all(self._source.metadata, Repository)))
         for repository in scan_all(self._source.metadata, Repository):
             self._repository(repository)
@@ -147,6 +148,11 @@ class Restore:
                 self._metadata.commit([Replace(replace(backed_up, version=current.version))])
 
         retry_on_conflict(attempt)
+
+    def _announce_rules(self) -> None:
+        """Give the registry's rules a new version, so that changes in flight read the rules of namespaces too."""
+        if get(self._metadata, REGISTRY_RULES) is not None:
+            self._metadata.commit([Touch(REGISTRY_RULES)])
 
     def _robots(self) -> None:
         """Restore robots into an empty registry; in a registry in use, they may have been revoked since the backup."""

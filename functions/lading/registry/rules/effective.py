@@ -43,7 +43,7 @@ NOTHING_MISSING: Final = MissingContent()
 
 @dataclass(frozen=True, slots=True)
 class LocalRules:
-    """Rules of this process alone: those of a command's options. They only ever tighten the registry's.
+    """Rules of this process alone: those of a command's options. They only tighten rules that the registry has.
 
     Attributes:
         immutable: tags that are immutable here as well.
@@ -142,7 +142,8 @@ def effective_rules(found: Found, repository: str, local: LocalRules = NO_LOCAL_
     """
     registry_key, namespace_key = rule_keys(repository)
     for key in (registry_key, namespace_key):
-        assert found.has_read(key), "a change that has not read the rules"
+        if not found.has_read(key):
+            raise AssertionError("a change that has not read the rules")  # also with python -O
     registry, namespace = found[registry_key], found[namespace_key]
     for rules in (registry, namespace):
         if rules is not None:
