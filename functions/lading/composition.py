@@ -183,7 +183,7 @@ def standby_of(settings: Settings) -> str:
 
 
 def create(settings: Settings) -> "App":
-    """Return the app, ready to serve. Raises SettingsError, StorageError.
+    """Return the app, ready to serve. Raises SettingsError, StorageError, ForeignBlobs.
 
     A standby creates and writes nothing: its content comes from the next backup.
     """
@@ -203,10 +203,10 @@ def create(settings: Settings) -> "App":
     if settings.embedded and not standby:
         from lading.jobs.gc import reserve
         from lading.registry.identity import identity_of
-        from lading.registry.owner_mark import mark_new_store
+        from lading.registry.owner_mark import mark_served_store
 
         identity_of(metadata)
-        mark_new_store(registry.objects, metadata)
+        mark_served_store(registry.objects, metadata)
         reserve.create_reserve(settings.metadata)
     authenticator = open_authenticator(settings, metadata, bool(standby))
     return App(registry, settings, authenticator, standby, lambda: _reserve(settings.metadata))

@@ -13,11 +13,13 @@ from lading.jobs.doctor.stores import StoreChecks
 from lading.registry.identity import identity_of
 from lading.registry.owner_mark import ForeignBlobs, claim, mark_new_store, marks, require_own
 from lading.registry.registry import Registry
+from lading_storage.digests import digest_of
 from lading_storage.local.sqlite import SqliteMetadata
 from lading_storage.protocols import MetadataStore
 from lading_storage.stores import Stores
+from tests.support import images
 from tests.support.registry_pushes import push_image
-from tests.support.server_process import run_lading, serving
+from tests.support.server_process import Server, run_lading, serving
 
 
 @pytest.fixture
@@ -162,3 +164,43 @@ def test_a_registry_that_is_served_is_marked_and_scrubs_and_backs_up_as_before(t
         done = run_lading(["scrub", "--repair", "--data", folder], tmp_path, {})
         assert done.returncode == 0, done.stderr
         assert len(list((tmp_path / folder / "blobs" / "re" / "registry").iterdir())) == 1
+
+
+def test_a_server_does_not_start_on_the_blobs_of_another_registry(tmp_path: Path) -> None:
+    """Until its own first collection, a scrub of the other one gave what was pushed here to collection."""
+    with serving({"LADING_DATA": str(tmp_path / "one")}, tmp_path / "log") as server:
+        assert pushed(server) == 201
+    shared = {"LADING_ACCESS": "everybody", "LADING_BLOBS": (tmp_path / "one" / "blobs").as_uri()}
+    before = sorted(tmp_path.joinpath("one").rglob("*"))
+
+    done = run_lading(["serve", "--data", "two"], tmp_path, shared)
+
+    assert done.returncode == 1
+    assert "the blob store belongs to another registry" in done.stderr
+    assert "lading gc --claim" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert sorted(tmp_path.joinpath("one").rglob("*")) == before
+
+
+def test_a_restored_registry_is_served_on_the_blobs_that_it_had(tmp_path: Path) -> None:
+    """Its metadata was lost, so it has another identity; its server prevents that the store's old owner deletes."""
+    data = tmp_path / "data"
+    with serving({"LADING_DATA": str(data)}, tmp_path / "log") as server:
+        assert pushed(server) == 201
+    assert run_lading(["backup", "copy", "--data", "data"], tmp_path).returncode == 0
+    for path in data.glob("metadata*"):
+        path.unlink()
+    assert run_lading(["restore", "copy", "--data", "data"], tmp_path).returncode == 0
+
+    with serving({"LADING_DATA": str(data)}, tmp_path / "log") as server:
+        assert pushed(server) == 201
+    assert len(list((data / "blobs" / "re" / "registry").iterdir())) == 2
+    assert run_lading(["gc", "--claim", "--data", "data"], tmp_path).returncode == 0
+    assert len(list((data / "blobs" / "re" / "registry").iterdir())) == 1
+
+
+def pushed(server: Server) -> int:
+    """Push an image without layers; return the status."""
+    config = images.EMPTY_CONFIG
+    server.request("POST", f"/v2/a/blobs/uploads/?digest={digest_of(config)}", config)
+    return server.request("PUT", "/v2/a/manifests/v1", images.manifest([]))[0].status

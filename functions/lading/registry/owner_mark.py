@@ -11,7 +11,9 @@ the first: a scrub would hand them to collection. So a job that deletes objects 
     none (an older release)      the own mark is written, if the metadata knows each object of a sample; a job that
                                  deletes only objects of its own sessions runs without it, if it knows some
 
-The command that creates a store marks it. No request reads a mark.
+The command that creates a store marks it, and a server of a folder does not start on the store of another registry:
+until its own first collection, a scrub of the other one would give what is pushed here to collection. No request reads
+a mark.
 """
 
 from typing import Final
@@ -57,6 +59,23 @@ def mark_new_store(blobs: BlobStore, metadata: MetadataStore) -> None:
     """Mark the store as that of this registry if it is empty."""
     if not blobs.names("", limit=1):
         _write(blobs, identity_of(metadata))
+
+
+def mark_served_store(blobs: BlobStore, metadata: MetadataStore) -> None:
+    """Mark the store if it is empty, or marked as another registry's though blobs of this one are in it.
+
+    Raises:
+        ForeignBlobs: the store is marked as another registry's, and none of this one's blobs are in it.
+    """
+    mark_new_store(blobs, metadata)
+    own, found = identity_of(metadata), marks(blobs)
+    if found and own not in found:
+        if not _has_own_blobs(blobs, metadata):
+            raise ForeignBlobs(
+                f"the blob store belongs to another registry ({', '.join(found)}; this one is {own}), and no blob of"
+                f" this one is in it; {REMEDY}"
+            )
+        _write(blobs, own)
 
 
 def claim(blobs: BlobStore, metadata: MetadataStore) -> None:
