@@ -205,6 +205,25 @@ def test_loopback_has_no_proxy(logged_in: Callable[[str], None], run: Run, monke
         assert (seen_by_proxy, len(seen)) == ([], 3)
 
 
+@pytest.mark.parametrize(("refusals", "status"), [(3, 0), (4, 1)])
+def test_a_read_is_retried_while_the_registry_is_busy(
+    refusals: int, status: int, logged_in: Callable[[str], None], run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "RETRY_DELAYS", (0.0, 0.0, 0.0))
+    left = [503] * refusals
+
+    def respond(handler: BaseHTTPRequestHandler) -> None:
+        if handler.path.startswith("/v2/_lading") and left:
+            send(handler, left.pop(), b'{"errors": [{"code": "UNAVAILABLE", "message": "busy"}]}', Retry_After="1")
+        else:
+            challenging(b'{"repositories": [], "next": ""}')(handler)
+
+    with misbehaving(respond) as (url, _):
+        logged_in(url)
+        run("ls", "--registry", url, status=status)
+    assert left == []
+
+
 def test_a_proxy_of_an_unknown_kind_is_a_sentence(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("https_proxy", "socks5://127.0.0.1:9")
     refused = run("ls", "--registry", "https://registry.example.com", status=1)

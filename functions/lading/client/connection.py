@@ -32,6 +32,9 @@ READ_TIMEOUT: Final = 60.0
 CHANGE_TIMEOUT: Final = 900.0
 """Seconds for a connection, for a whole response, and for that of a change: a large repository is deleted in steps."""
 
+RETRY_DELAYS: Final = (1.0, 2.0, 4.0)
+"""Seconds before each retry of a read that a busy registry refuses with 503."""
+
 CHUNK_SIZE: Final = 64 * 1024
 
 NO_TOKEN: Final = ""
@@ -126,7 +129,20 @@ class Connection:
         return token
 
     def _send(self, method: str, url: str, authorization: str, body: bytes | None, limit: float) -> tuple[int, bytes]:
-        """Return the status and the content of a response. Raises ClientError."""
+        """Return the status and the content of a response; a read is retried while the registry is busy.
+
+        Raises ClientError.
+        """
+        for delay in RETRY_DELAYS if method == "GET" else ():
+            status, content = self._send_once(method, url, authorization, body, limit)
+            if status != 503:
+                return status, content
+            time.sleep(delay)
+        return self._send_once(method, url, authorization, body, limit)
+
+    def _send_once(
+        self, method: str, url: str, authorization: str, body: bytes | None, limit: float
+    ) -> tuple[int, bytes]:
         response = self._open(method, url, authorization, body, limit)
         self._refuse_redirect(response)
         deadline, content = time.monotonic() + limit, bytearray()
