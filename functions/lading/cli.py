@@ -13,7 +13,7 @@ from lading import settings
 from lading.commands import exit_status
 from lading.commands.options import Command, CommandError, Parser, given_options
 from lading.settings import SettingsError
-from lading.terminal_text import escape
+from lading.terminal_text import escape_lines
 from lading_storage.errors import StorageError
 
 SERVE: Final = "serve"
@@ -92,7 +92,7 @@ def _report(reason: str, arguments: Sequence[str]) -> None:
         logs.failed(reason)
     else:
         # What a message quotes may be a client's, or of a configuration that another user wrote.
-        print("lading: " + "\n".join(map(escape, reason.split("\n"))), file=sys.stderr)
+        print(f"lading: {escape_lines(reason)}", file=sys.stderr)
 
 
 def _logs_json(arguments: Sequence[str]) -> bool:

@@ -5,9 +5,12 @@ import types
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from enum import Enum
-from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, Final, TypeVar, get_args, get_origin, get_type_hints
 
 T = TypeVar("T")
+
+MAX_INTEGER: Final = 2**63
+"""Maximum of an integer that is read, far above every size and number."""
 
 
 def rfc3339(time: datetime, timespec: str = "microseconds") -> str:
@@ -61,14 +64,18 @@ def _parse(hint: Any, value: Any) -> Any:
         case origin, dict() if origin is Mapping:
             return {name: _parse(get_args(hint)[1], each) for name, each in value.items()}
         case origin, str() if origin is datetime:
-            return _time(value)
-    if type(value) is not hint:
+            return parse_time(value)
+    if type(value) is not hint or (hint is int and abs(value) > MAX_INTEGER):
         raise ValueError(f"{str(value)[:80]} is not of the type {getattr(hint, '__name__', hint)}")
     return value
 
 
-def _time(text: str) -> datetime:
+def parse_time(text: str) -> datetime:
+    """Return a time in UTC. Raises ValueError."""
     time = datetime.fromisoformat(text)
     if time.tzinfo is None:
         raise ValueError(f"{text} has no offset from UTC")
-    return time
+    try:
+        return time.astimezone(UTC)
+    except OverflowError:
+        raise ValueError(f"{text} is no time in UTC") from None

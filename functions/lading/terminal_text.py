@@ -14,6 +14,11 @@ def escape(text: str) -> str:
     return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
 
 
+def escape_lines(text: str) -> str:
+    """Return a text of several lines, which are this program's own, with all other control characters written out."""
+    return "\n".join(map(escape, text.split("\n")))
+
+
 def text_width(text: str) -> int:
     """Return the cells that a text takes in a terminal: two for wide characters, none for combining ones."""
     if text.isascii():

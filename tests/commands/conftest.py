@@ -1,5 +1,6 @@
-"""Fixtures: a registry over HTTP in this process, and commands on it."""
+"""Fixtures: a registry over HTTP in this process, commands on it, and commands on any other."""
 
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 
 from lading import cli, logs
 from lading_storage.stores import Stores
-from tests.support.management_server import ManagementServer, serving_users
+from tests.support.management_server import ManagementServer, encoded, serving_users
 
 Both = Callable[[str], tuple[str, str]]
 Run = Callable[..., str]
@@ -50,3 +51,28 @@ def both(remote: ManagementServer, capsys: pytest.CaptureFixture[str]) -> Both:
         return outputs[0], outputs[1]
 
     return both
+
+
+@pytest.fixture
+def lading(capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run `lading WORDS`; returns what it prints, or its error where that is expected. Neither has a password."""
+
+    def lading(*words: str, status: int = 0) -> str:
+        assert cli.main(words) == status
+        done = capsys.readouterr()
+        assert "-password" not in done.out + done.err.replace("--password-file", "")
+        return done.err if status else done.out
+
+    return lading
+
+
+@pytest.fixture
+def logged_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Return a function that writes docker's login for the host of a URL."""
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+
+    def write(url: str) -> None:
+        config = {"auths": {url.removeprefix("http://"): {"auth": encoded("admin", "hidden-password")}}}
+        (tmp_path / "config.json").write_text(json.dumps(config))
+
+    return write

@@ -95,6 +95,8 @@ def misbehaving(
             seen.append((self.path, self.headers.get("Authorization", "")))
             respond(self)
 
+        do_POST = do_GET  # noqa: N815  # the name that http.server calls
+
         def log_message(self, *_: object) -> None:
             """Write nothing."""
 
@@ -112,3 +114,27 @@ def misbehaving(
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+def send(handler: BaseHTTPRequestHandler, status: int, body: bytes = b"", **headers: str) -> None:
+    """Send a response; an underscore in the name of a header stands for a hyphen."""
+    handler.send_response(status)
+    for name, value in {"Content_Length": str(len(body)), **headers}.items():
+        handler.send_header(name.replace("_", "-"), value)
+    handler.end_headers()
+    handler.wfile.write(body)
+
+
+def challenging(reply: bytes, realm: str = "") -> Callable[[BaseHTTPRequestHandler], None]:
+    """Respond as a registry with tokens does, and to the request itself with `reply`."""
+
+    def respond(handler: BaseHTTPRequestHandler) -> None:
+        own = f"http://127.0.0.1:{handler.server.server_address[1]}/v2/token"  # type: ignore[index]
+        if handler.path == "/v2/":
+            send(handler, 401, WWW_Authenticate=f'Bearer realm="{realm or own}",service="x"')
+        elif handler.path.startswith("/v2/token"):
+            send(handler, 200, b'{"token": "t"}')
+        else:
+            send(handler, 200, reply)
+
+    return respond

@@ -12,11 +12,12 @@ import ssl
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final
-from urllib.parse import SplitResult, urlencode, urlsplit
+from urllib.parse import SplitResult, unquote, urlencode, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import urllib3
-from urllib3.exceptions import HTTPError, ProxySchemeUnknown, SSLError
+from urllib3.exceptions import HTTPError, ProxyError
+from urllib3.util import make_headers, parse_url
 
 import lading
 from lading.client.credentials import Credentials
@@ -114,19 +115,34 @@ class Connection:
         return dict(CHALLENGE.findall(response.headers.get("WWW-Authenticate", "")[:4096])) or {"realm": ""}
 
     def _fetch_token(self, credentials: Credentials, challenge: Mapping[str, str], scope: str) -> str:
-        realm = challenge["realm"]
-        if not _is_same_host(realm, self.url):
-            raise ClientError(
-                f"{self.host} wants the credentials to be sent to {urlsplit(realm).netloc[:200]}; nothing was sent. Use"
-                " --registry with the address that the registry names, or correct its --url"
-            )
-        query = urlencode({"service": challenge.get("service", ""), "scope": scope})
-        status, content = self._send("GET", f"{realm}?{query}", credentials.authorization, None, READ_TIMEOUT)
+        parameters = {"service": challenge.get("service", ""), "scope": scope}
+        target = f"{self.url}{self._token_path(challenge['realm'])}?{urlencode(parameters)}"
+        status, content = self._send("GET", target, credentials.authorization, None, READ_TIMEOUT)
         reply = self._result(status, content)
         token = reply.get("token") or reply.get("access_token") if isinstance(reply, dict) else None
         if not isinstance(token, str) or not token.isascii() or not token.isprintable():
             raise ClientError(f"{self.host} returned no token")
         return token
+
+    def _token_path(self, realm: str) -> str:
+        """Return the path of a realm, which is used at the registry's own address.
+
+        The realm as a whole is never requested: parsers of URLs differ in which host a malformed one names.
+
+        Raises:
+            ClientError: the realm is of another host.
+        """
+        try:
+            parts = urlsplit(realm)
+            same = _is_same_host(parts, urlsplit(self.url))
+        except ValueError:
+            raise ClientError(f"{self.host} names no valid address where it gives tokens; correct its --url") from None
+        if not same:
+            raise ClientError(
+                f"{self.host} wants the credentials to be sent to {parts.netloc[:200]}; nothing was sent. Use"
+                " --registry with the address that the registry names, or correct its --url"
+            )
+        return parts.path
 
     def _send(self, method: str, url: str, authorization: str, body: bytes | None, limit: float) -> tuple[int, bytes]:
         """Return the status and the content of a response; a read is retried while the registry is busy.
@@ -191,14 +207,12 @@ class Connection:
             )
 
     def _unreachable(self, error: HTTPError) -> ClientError:
-        cause: BaseException = error
-        while isinstance(cause, SSLError) and cause.args and isinstance(cause.args[0], BaseException):
-            cause = cause.args[0]
+        cause = _root_of(error)
         if isinstance(cause, ssl.SSLCertVerificationError):
             reason = f"its certificate is not trusted: {cause.verify_message} (SSL_CERT_FILE names another authority)"
             return ClientError(f"{self.host} cannot be used, {reason}")
-        reason = re.sub(r"^.*?: ", "", str(cause), count=1) or type(cause).__name__
-        return ClientError(f"{self.host} cannot be reached: {reason[:300]}")
+        through = " through the proxy of the environment" if isinstance(error, ProxyError) else ""
+        return ClientError(f"{self.host} cannot be reached{through}: {_reason(cause)[:300]}")
 
     def _result(self, status: int, content: bytes) -> Any:
         """Return the JSON of a successful response. Raises RegistryError, ClientError."""
@@ -250,16 +264,35 @@ def checked(url: str) -> str:
         host, _ = parts.hostname or "", parts.port
     except ValueError:
         parts, host = urlsplit(""), ""
-    if parts.scheme not in ("https", "http") or not host or parts.path.strip("/") or parts.query or "@" in parts.netloc:
-        raise ClientError(f"--registry is https://HOST or https://HOST:PORT, not {url[:200]}")
+    if "@" in parts.netloc:
+        # The message must not have the password.
+        raise ClientError("--registry has no user and no password; use --username NAME --password-file FILE for them")
+    if parts.scheme not in ("https", "http") or not host or parts.path.strip("/") or parts.query:
+        raise ClientError(f"--registry is https://HOST or https://HOST:PORT, not {url[:200] or 'empty'}")
     if parts.scheme == "http" and not is_loopback(host):
         raise ClientError(f"--registry http://{parts.netloc} would send credentials unencrypted; use https://")
     return f"{parts.scheme}://{parts.netloc}"
 
 
-def _is_same_host(realm: str, url: str) -> bool:
-    """Return whether a realm is the registry itself, also where both are this machine by other names."""
-    first, second = urlsplit(realm), urlsplit(url)
+def _root_of(error: BaseException) -> BaseException:
+    """Return the first cause of an error of urllib3, which has it as its cause or as an argument."""
+    while causes := [each for each in (error.__cause__, *error.args) if isinstance(each, BaseException)]:
+        error = causes[0]
+    return error
+
+
+def _reason(cause: BaseException) -> str:
+    """Return why a connection failed, in words."""
+    if isinstance(cause, ssl.SSLError):
+        return f"it does not speak TLS as expected, {(cause.reason or 'unknown').lower().replace('_', ' ')}"
+    if isinstance(cause, OSError) and cause.strerror:
+        return cause.strerror
+    # Without the object of urllib3 that it begins with.
+    return re.sub(r"^.*?: ", "", str(cause), count=1) or type(cause).__name__
+
+
+def _is_same_host(first: SplitResult, second: SplitResult) -> bool:
+    """Return whether two addresses are of one host, also where both are this machine by other names."""
     hosts = first.hostname or "", second.hostname or ""
     same = hosts[0] == hosts[1] or all(map(is_loopback, hosts))
     return same and first.scheme == second.scheme and _port(first) == _port(second)
@@ -275,15 +308,24 @@ def _pool(url: str) -> urllib3.PoolManager:
     Loopback has no proxy, which could read requests without TLS.
 
     Raises:
-        ClientError: the proxy is of a kind that urllib3 does not know.
+        ClientError: the proxy cannot be used.
     """
     parts = urlsplit(url)
     host, context = parts.hostname or "", ssl.create_default_context()
     proxy = getproxies().get(parts.scheme)
     if proxy and not is_loopback(host) and not proxy_bypass(host):
-        try:
-            return urllib3.ProxyManager(proxy if "://" in proxy else f"http://{proxy}", ssl_context=context)
-        except ProxySchemeUnknown:
-            variable = f"{parts.scheme}_proxy"
-            raise ClientError(f"the proxy in {variable} is no http:// or https:// proxy; unset {variable}") from None
+        return _proxy_pool(f"{parts.scheme}_proxy", proxy if "://" in proxy else f"http://{proxy}", context)
     return urllib3.PoolManager(ssl_context=context)
+
+
+def _proxy_pool(variable: str, proxy: str, context: ssl.SSLContext) -> urllib3.PoolManager:
+    """Return a pool of connections through a proxy, to which its URL can log in. Raises ClientError."""
+    try:
+        login = parse_url(proxy).auth
+        headers = make_headers(proxy_basic_auth=unquote(login)) if login else None
+        return urllib3.ProxyManager(proxy, proxy_headers=headers, ssl_context=context)
+    except (HTTPError, ValueError):
+        # The URL may have a password.
+        raise ClientError(
+            f"the proxy in {variable} is no http:// or https:// proxy; correct or unset {variable}"
+        ) from None

@@ -141,7 +141,8 @@ def _run(command: list[str], text: str, advice: str, missing_is_error: bool = Tr
     if done.returncode and missing_is_error:
         # Its standard error only: the output might be half a token.
         lines = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
-        raise ClientError(f"`{' '.join(command)}` failed: {lines[-1][:200]}")
+        reason = next((line for line in lines if "ERROR" in line), lines[-1])
+        raise ClientError(f"`{' '.join(command)}` failed: {reason[:200].rstrip('.')}; run it to see more")
     return "" if done.returncode else done.stdout
 
 

@@ -90,7 +90,7 @@ def _open(parsed: argparse.Namespace, settings: Settings) -> _Source:
     """Return the source that the options name. Raises CommandError, SettingsError."""
     from lading.commands.cleanup import cleanup_context, names_of, trial_context
 
-    if parsed.registry:
+    if parsed.registry is not None:
         from lading.commands.http_source import open_connection
         from lading.commands.http_usage import HttpUsage
 

@@ -6,6 +6,7 @@ from lading.client.connection import Connection
 from lading.client.errors import ClientError
 from lading.json_values import parse
 from lading.registry.pagination import Page
+from lading_storage.digests import is_digest
 
 T = TypeVar("T")
 
@@ -55,6 +56,13 @@ class HttpListing:
         text = value.get(name) if isinstance(value, dict) else None
         if not isinstance(text, str):
             raise self.wrong(f"it has no {name}")
+        return text
+
+    def digest(self, value: Any) -> str:
+        """Return the digest that a response has. Raises ClientError."""
+        text = self.text(value, "digest")
+        if not is_digest(text):
+            raise self.wrong(f"{text[:80]} is no digest")
         return text
 
     def parsed(self, kind: type[T], value: Any) -> T:

@@ -1,7 +1,7 @@
 """The rules of a registry over HTTP (docs/rules.md), as `lading rules` reads and changes them."""
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -10,6 +10,7 @@ from lading.client.connection import NO_TOKEN, Connection
 from lading.client.errors import ClientError
 from lading.commands.http_listing import below
 from lading.config_file import ConfigError, read_text
+from lading.json_values import parse_time
 from lading.registry.rules.changes import RuleChange, RulesError, RulesUpdate, Values
 from lading.registry.rules.effective import EffectiveRules, namespace_of
 from lading.registry.rules.rule_types import BY_NAME, UNDELETE, Value
@@ -33,9 +34,7 @@ class HttpRules:
         """Return the rules of the registry, and of each namespace, with their last changes."""
         found = self._request("GET", PATH, {})
         registry = RegistryRules(id=REGISTRY_RULES.id, **self._record(found)) if "number" in found else None
-        names = found.get(NAMESPACES)
-        namespaces = {name: self._namespace(name) for name in names} if isinstance(names, dict) else {}
-        return registry, namespaces
+        return registry, {name: self._namespace(name) for name in self._names(found.get(NAMESPACES))}
 
     def effective(self, repository: str) -> EffectiveRules:
         """Return the rules in effect in a repository, without those of the server's process."""
@@ -58,6 +57,15 @@ class HttpRules:
         number = found.get("number")
         return RulesUpdate(changes, drift, number if isinstance(number, int) else 0)
 
+    def _names(self, namespaces: Any) -> Iterable[str]:
+        """Return the names of namespaces, which become part of paths."""
+        if not namespaces:
+            return ()
+        try:
+            return document_of({NAMESPACES: {name: {} for name in namespaces}}, "the response").tables
+        except (RulesError, TypeError) as error:
+            raise self._wrong(str(error)) from None
+
     def _namespace(self, name: str) -> NamespaceRules:
         return NamespaceRules(id=name, **self._record(self._request("GET", f"{PATH}/{name}/", {})))
 
@@ -72,13 +80,15 @@ class HttpRules:
         rules = self._fields(found.get(RULES))
         try:
             fields: dict[str, Any] = {
-                "changed": datetime.fromisoformat(found["changed"]),
+                "changed": parse_time(found["changed"]),
                 "by": str(found["by"] or ""),
                 "edited": tuple(map(str, found["edited"])),
             }
             if "until" in found:
-                fields["former_until"] = datetime.fromisoformat(found["until"])
-        except (KeyError, TypeError, ValueError) as error:
+                fields["former_until"] = parse_time(found["until"])
+        except KeyError as error:
+            raise self._wrong(f"it has no {error.args[0]}") from None
+        except (TypeError, ValueError) as error:
             raise self._wrong(f"{error}") from None
         if "former_undelete" in found:
             fields["former_undelete"] = self._value(UNDELETE.name, found["former_undelete"])

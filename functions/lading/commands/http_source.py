@@ -12,7 +12,7 @@ from lading.client.credentials import Credentials, docker_config, from_docker, f
 from lading.client.errors import ClientError
 from lading.commands.http_listing import CATALOG_SCOPE, MAX_PAGE, HttpListing, below
 from lading.commands.options import CommandError, Reference
-from lading.commands.rows import EventRow, RollbackTarget, TagRow
+from lading.commands.rows import EventRow, RollbackTarget
 from lading.json_values import rfc3339
 from lading.registry.details import DeletedSummary, ManifestDetails, RepositorySummary, TagSummary
 from lading.registry.errors import NAME_UNKNOWN, RegistryError
@@ -65,7 +65,7 @@ class HttpSource:
             if target.at
             else {"digest": target.digest or self._before(repository, tag, target)}
         )
-        return self._listing.parsed(TagRow, self._change(repository, "rollback", {"tag": tag, **to})).digest
+        return self._listing.digest(self._change(repository, "rollback", {"tag": tag, **to}))
 
     def _before(self, repository: str, tag: str, target: RollbackTarget) -> str:
         """Return the digest that a tag named a number of events ago; by a digest, a rollback can be retried."""
@@ -82,7 +82,7 @@ class HttpSource:
     def tag(self, source: Reference, name: str) -> str:
         """See Source."""
         body = {"reference": source.digest or source.tag, "tag": name}
-        return self._listing.parsed(TagRow, self._change(source.repository, "tag", body)).digest
+        return self._listing.digest(self._change(source.repository, "tag", body))
 
     def deleted(self, repository: str) -> Iterator[DeletedSummary]:
         """See Source."""
@@ -102,7 +102,7 @@ class HttpSource:
         if target.digest or target.tag:
             name = target.tag
             if target.digest:
-                name = self._listing.text(self._get(target.repository, "digest", prefix=target.digest), "digest")
+                name = self._listing.digest(self._get(target.repository, "digest", prefix=target.digest))
             path = f"/v2/{target.repository}/manifests/{name}"
         self._connection.request("DELETE", path, scope, {})
 

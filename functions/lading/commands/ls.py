@@ -12,6 +12,7 @@ from lading.commands.output import Column, Printer, add_output_options, format_s
 from lading.commands.source import add_registry_options, open_source
 from lading.registry.details import RepositorySummary, TagSummary
 from lading.settings import Settings
+from lading.terminal_text import escape
 
 if TYPE_CHECKING:
     from lading.registry.pagination import Page
@@ -72,7 +73,7 @@ def _pages(parsed: argparse.Namespace, read: "Callable[[str, int], Page[T]]") ->
             return
         if not remaining:
             break
-    print(f"more: {again_after(parsed, after)}", file=sys.stderr)
+    print(f"more: {escape(again_after(parsed, after))}", file=sys.stderr)
 
 
 def again_after(parsed: argparse.Namespace, after: str) -> str:

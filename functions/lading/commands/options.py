@@ -8,12 +8,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from string import hexdigits
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from lading.commands import exit_status
 from lading.setting import Setting
 from lading.setting_values import duration
 from lading.settings import SETTINGS, Settings
+from lading.terminal_text import escape
 
 if TYPE_CHECKING:
     from lading.registry.change_context import ChangeContext
@@ -35,6 +36,10 @@ CONFIG_HELP = (
     "the configuration, lading.toml (LADING_CONFIG: a file, a gs:// URL or the text itself; default the one in the data"
     " folder, or in this folder)"
 )
+
+
+MAX_MESSAGE: Final = 4_000
+"""Maximum characters of an error of the registry that is printed."""
 
 
 class CommandError(Exception):
@@ -206,7 +211,8 @@ def registry_errors() -> Iterator[None]:
     try:
         yield
     except (RegistryError, ClientError) as error:
-        raise CommandError(str(error)) from None
+        # One line, and no long one, whatever a registry over HTTP sends.
+        raise CommandError(escape(str(error))[:MAX_MESSAGE]) from None
 
 
 def change_context(action: str) -> "ChangeContext":

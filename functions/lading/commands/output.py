@@ -20,7 +20,7 @@ from typing import Final, Generic, Protocol, TypeVar
 
 from lading.commands.options import Parser
 from lading.json_values import plain, rfc3339
-from lading.terminal_text import escape, text_width
+from lading.terminal_text import escape, escape_lines, text_width
 
 T = TypeVar("T")
 
@@ -108,7 +108,7 @@ class Printer:
 
     def record(self, row: object, sentence: str) -> None:
         """Print one row: with `--json` its fields, else a sentence."""
-        print(to_json(row) if self.json else sentence)
+        print(to_json(row) if self.json else escape_lines(sentence))
 
     def fields(self, fields: Mapping[str, object]) -> None:
         """Print names and values, one a line; what has no value is left out. Not for JSON."""

@@ -112,7 +112,7 @@ def _apply(parsed: argparse.Namespace, settings: Settings) -> None:
     printer = Printer.of(parsed)
     try:
         with registry_errors():
-            change = _http_change(parsed) if parsed.registry else _store_change(parsed, settings)
+            change = _store_change(parsed, settings) if parsed.registry is None else _http_change(parsed)
             planned = change(True)
             loosening = [str(each) for each in planned.changes if each.loosens]
             if loosening and not parsed.dry_run:
@@ -176,7 +176,7 @@ def _show(parsed: argparse.Namespace, settings: Settings) -> None:
     registry: RuleSet | None
     namespaces: Mapping[str, RuleSet]
     scope = namespace_of(reference(parsed.repository).repository) if parsed.repository else None
-    if parsed.registry:
+    if parsed.registry is not None:
         with registry_errors():
             registry, namespaces = _http_rules(parsed).read()
     else:

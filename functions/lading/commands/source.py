@@ -61,9 +61,7 @@ class Source(Protocol):
 def add_registry_options(parser: Parser) -> None:
     """Add `--registry` and the options of its credentials."""
     group = parser.add_argument_group("over HTTP")
-    group.add_argument(
-        "--registry", metavar="URL", default="", help="work on the registry at https://HOST, with docker's login"
-    )
+    group.add_argument("--registry", metavar="URL", help="work on the registry at https://HOST, with docker's login")
     group.add_argument("--username", metavar="NAME", default="", help="log in as this user instead")
     group.add_argument("--password-file", metavar="FILE", default="", help="the user's password; - for standard input")
     group.add_argument("--gcloud", action="store_true", help="log in with `gcloud auth print-access-token` instead")
@@ -83,7 +81,7 @@ def open_source(parsed: argparse.Namespace, settings: Settings, writes: bool = F
         StoreNotFound: there is no registry.
         StorageError: a store cannot be opened.
     """
-    if not parsed.registry:
+    if parsed.registry is None:
         from lading.commands.store_source import StoreSource
 
         refuse_credentials(parsed)
