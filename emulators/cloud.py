@@ -105,6 +105,7 @@ def deployed(emulators: Emulators | None = None, with_pip: bool = False, with_si
         iam = IamEmulator.start(processes, folder)
         iam.world.write_text(json.dumps(fake_iam_world(accounts)))
         stores = {**backends.fresh_stores(), "LADING_IAM_EMULATOR_HOST": iam.url}
+        hosts = {name: value for name, value in stores.items() if name.endswith("_EMULATOR_HOST")}
         front = free_port() if with_sidecar else 0
         url = f"http://127.0.0.1:{front or '{port}'}"
         variables: dict[str, Mapping[str, str]] = {}
@@ -113,7 +114,7 @@ def deployed(emulators: Emulators | None = None, with_pip: bool = False, with_si
         stack.callback(_stop, containers)
         for function, account in (("registry", accounts.registry), ("collect", accounts.collect)):
             metadata = MetadataServer.start(processes, account, folder / f"{function}.json")
-            environment = {**stores, **settings(function, url, stores, accounts), **platform(function)}
+            environment = {**hosts, **settings(url, stores, accounts), **platform(function)}
             if front and function == "registry":
                 environment = {**sidecar.server_variables(environment)}
             variables[function] = {**environment, **metadata.environment()}

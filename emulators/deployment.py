@@ -86,32 +86,48 @@ def fake_iam_world(accounts: Accounts) -> dict[str, Any]:
     }
 
 
-def settings(function: str, url: str, stores: Mapping[str, str], accounts: Accounts) -> Mapping[str, str]:
+def settings(url: str, stores: Mapping[str, str], accounts: Accounts) -> Mapping[str, str]:
     """Return the environment variables that terraform/functions.tf sets.
 
     Args:
-        function: `registry` or `collect`.
         url: of the registry, for clients.
         stores: LADING_BLOBS and LADING_METADATA.
         accounts: of the deployment.
     """
-    collector = {"LADING_COLLECTOR": accounts.scheduler.email} if function == "collect" else {}
     return {
-        "LADING_URL": url,
-        "LADING_BLOBS": stores["LADING_BLOBS"],
-        "LADING_METADATA": stores["LADING_METADATA"],
-        "LADING_ACCESS": f"gs://{POLICIES}",
-        "LADING_FOLDERS": "team-a",
-        "LADING_KEYS": f"secret://{KEYS}",
-        "LADING_UNDELETE": "7d",
-        "LADING_GRACE": "24h",
-        "LADING_LOG": "json",
-        "LADING_THREADS": "80",
-        "LADING_UNSCOPED_TOKENS": "pull",
-        "LADING_TRUSTED_HOPS": "1",
+        "LADING_CONFIG": _configuration(url, stores, accounts),
         "LADING_SOURCE_HASH": "0123456789abcdef",
         "DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA": "true",
-    } | collector
+    }
+
+
+def _configuration(url: str, stores: Mapping[str, str], accounts: Accounts) -> str:
+    """Return the lading.toml that terraform/config.tf makes."""
+    return f"""[access]
+folders = ["team-a"]
+keys = "secret://{KEYS}"
+mode = "gs://{POLICIES}"
+unscoped-tokens = "pull"
+
+[jobs]
+collector = "{accounts.scheduler.email}"
+
+[log]
+format = "json"
+
+[rules]
+grace = "24h"
+undelete = "7d"
+
+[server]
+threads = 80
+trusted-hops = 1
+url = "{url}"
+
+[stores]
+blobs = "{stores["LADING_BLOBS"]}"
+metadata = "{stores["LADING_METADATA"]}"
+"""
 
 
 def platform(function: str) -> Mapping[str, str]:

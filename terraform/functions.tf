@@ -1,53 +1,18 @@
 # Functions. They are built from the same source, and each has its own service account.
 
 locals {
-  # Host of the registry. The address of a Cloud Run service is known before the service exists.
-  service = var.http2 ? var.name : "${var.name}-registry"
-  host    = var.domain != "" ? var.domain : "${local.service}-${local.project_number}.${var.region}.run.app"
+  # Environment variables, by function.
+  variables = {
+    for function in ["registry", "collect"] : function => {
+      LADING_CONFIG = local.config
 
-  # Settings of the registry. Empty ones are omitted, because Google drops empty values.
-  optional = {
-    for name, value in {
-      LADING_IMMUTABLE     = var.immutable
-      LADING_ALLOW_MISSING = var.allow_missing
-      LADING_CLEANUP       = length(var.cleanup) == 0 ? "" : jsonencode(var.cleanup)
-      LADING_CLEANUP_MODE  = length(var.cleanup) == 0 ? "" : var.cleanup_mode
-      LADING_PUBLIC        = join(",", var.public)
-      LADING_LARGEST_BODY  = var.http2 ? "" : "31" # MiB; Google limits a request to 32
-      LADING_FOLDERS       = var.access == "folders" ? join(",", [for prefix in keys(var.repositories) : trimsuffix(prefix, "/")]) : ""
-    } : name => value if value != ""
+      # A changed source creates a new revision, even if Google builds the same image from it.
+      LADING_SOURCE_HASH = local.versions[function]
+
+      # Otherwise Google's client reads the bucket's metadata, for unused traces, without having permission to.
+      DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA = "true"
+    }
   }
-
-  settings = merge(local.optional, {
-    LADING_URL      = "https://${local.host}"
-    LADING_BLOBS    = "gs://${google_storage_bucket.blobs.name}"
-    LADING_METADATA = "firestore://${var.project_id}/${google_firestore_database.this.name}"
-    LADING_ACCESS   = var.access == "folders" ? "gs://${google_storage_bucket.policies[0].name}" : "project://${var.project_id}"
-    LADING_KEYS     = "secret://${var.project_id}/${google_secret_manager_secret.keys.secret_id}"
-    LADING_UNDELETE = var.undelete
-    LADING_GRACE    = var.grace
-    LADING_LOG      = "json"
-    LADING_THREADS  = tostring(var.concurrency)
-
-    LADING_UNSCOPED_TOKENS = var.unscoped_tokens
-
-    # A changed source creates a new revision, even if Google builds the same image from it.
-    LADING_SOURCE_HASH = local.versions["registry"]
-
-    # Cloud Run's front end appends the client's address to X-Forwarded-For; a load balancer appends the client's and its
-    # own (https://cloud.google.com/load-balancing/docs/https#x-forwarded-for_header), and Cloud Run nothing after it
-    # (registry.k8s.io, pkg/net/clientip). Not proved against real Google Cloud.
-    LADING_TRUSTED_HOPS = var.domain == "" ? "1" : "2"
-
-    # Otherwise Google's client reads the bucket's metadata, for unused traces, without having permission to.
-    DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA = "true"
-  }, var.settings)
-
-  # The collector also gets the only account that may call it.
-  collect_settings = merge(local.settings, {
-    LADING_COLLECTOR   = google_service_account.scheduler.email
-    LADING_SOURCE_HASH = local.versions["collect"]
-  })
 }
 
 # With http2, this function is built but never called: the service in service.tf runs its image. It has to start all the
@@ -78,7 +43,7 @@ resource "google_cloudfunctions2_function" "registry" {
 
   service_config {
     service_account_email            = google_service_account.registry.email
-    environment_variables            = merge(local.settings, local.sidecar ? { LADING_ADDRESS = "0.0.0.0:${local.port}" } : {})
+    environment_variables            = merge(local.variables["registry"], local.sidecar ? { LADING_ADDRESS = "0.0.0.0:${local.port}" } : {})
     ingress_settings                 = var.http2 ? "ALLOW_INTERNAL_ONLY" : var.domain == "" ? "ALLOW_ALL" : "ALLOW_INTERNAL_AND_GCLB"
     available_cpu                    = var.cpu
     available_memory                 = var.memory
@@ -127,7 +92,7 @@ resource "google_cloudfunctions2_function" "collect" {
 
   service_config {
     service_account_email            = google_service_account.collect.email
-    environment_variables            = local.collect_settings
+    environment_variables            = local.variables["collect"]
     ingress_settings                 = "ALLOW_INTERNAL_ONLY" # Cloud Scheduler in the same project counts as internal
     available_cpu                    = "1"
     available_memory                 = "512Mi"
@@ -164,6 +129,10 @@ resource "terraform_data" "rights" {
     precondition {
       condition     = length(concat(local.setting_faults, local.rule_faults)) == 0
       error_message = "${join("; ", concat(local.setting_faults, local.rule_faults))}."
+    }
+    precondition {
+      condition     = local.config_size <= local.config_max_size
+      error_message = "The configuration has ${local.config_size} bytes, and Google Cloud accepts ${local.config_max_size}: shorten the largest of cleanup, immutable, allow_missing, public and the prefixes of repositories, or set rules with `lading rules apply` instead."
     }
   }
 }

@@ -36,6 +36,11 @@ output "keys_secret" {
   value       = local.settings.LADING_KEYS
 }
 
+output "config" {
+  description = "lading.toml of the registry, for commands on other machines: `terraform output -raw config > lading.toml`, in a root module with an output of this value."
+  value       = local.config
+}
+
 output "service_accounts" {
   description = "Email addresses of the service accounts: registry, collect, scheduler, build."
   value = {

@@ -124,7 +124,7 @@ resource "google_cloud_run_v2_service" "registry" {
 
       dynamic "env" {
         for_each = merge(
-          local.settings,
+          local.variables["registry"],
           { FUNCTION_TARGET = "registry" },
           local.sidecar ? { LADING_ADDRESS = "0.0.0.0:${local.server_port}" } : {}, # probes may not reach loopback
           local.cdn ? { LADING_CDN_KEY = "${local.cdn_mount}/key" } : {},

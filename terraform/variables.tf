@@ -245,7 +245,7 @@ variable "timeout_seconds" {
 }
 
 variable "settings" {
-  description = "Additional settings of the registry: the environment variables listed in docs/settings.md."
+  description = "Additional settings of the registry, by the names of the environment variables in docs/settings.md. The configuration (output `config`) gets them."
   type        = map(string)
   default     = {}
 
@@ -368,6 +368,17 @@ variable "collect_schedule" {
   validation {
     condition     = length(split(" ", var.collect_schedule)) == 5
     error_message = "collect_schedule must have five fields, for example \"17 * * * *\"."
+  }
+}
+
+variable "rules_serial" {
+  description = "Serial of the rules: `immutable`, `allow_missing`, `undelete`, `grace`, `cleanup` and `cleanup_mode`. Raise it with each change of one: a registry that starts applies the rules of a higher serial, whatever they are. Without a serial, a start only makes rules stricter, and a longer `undelete` cannot be shortened, nor an immutable tag released. 0 is no serial."
+  type        = number
+  default     = null
+
+  validation {
+    condition     = var.rules_serial == null ? true : var.rules_serial >= 0 && var.rules_serial <= 1000000000000000 && floor(var.rules_serial) == var.rules_serial
+    error_message = "rules_serial must be an integer from 0 to 1000000000000000."
   }
 }
 

@@ -106,6 +106,44 @@ run "a_function_alone" {
   }
 }
 
+run "one_configuration" {
+  command = plan
+
+  variables {
+    domain       = "registry.example.com"
+    rules_serial = 11
+    immutable    = "prod/*:v*"
+    settings     = { LADING_BODY_TIMEOUT = "30" }
+  }
+
+  assert {
+    condition     = strcontains(local.config, "[rules]\ngrace = \"24h\"\nimmutable = [\"prod/*:v*\"]\nserial = 11\nundelete = \"7d\"\n") && strcontains(local.config, "\nbody-timeout = 30\n")
+    error_message = "The configuration must have the rules with their serial, and additional settings."
+  }
+  assert {
+    condition = alltrue([
+      for variables in [
+        { for env in google_cloud_run_v2_service.registry["europe-west1"].template[0].containers[0].env : env.name => env.value if env.name != "FUNCTION_TARGET" },
+        google_cloudfunctions2_function.registry.service_config[0].environment_variables,
+        google_cloudfunctions2_function.collect.service_config[0].environment_variables,
+      ] :
+      variables.LADING_CONFIG == local.config && toset(keys(variables)) == toset(["LADING_CONFIG", "LADING_SOURCE_HASH", "DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA"])
+    ])
+    error_message = "The registry and the collector must have one configuration, and no setting besides."
+  }
+}
+
+run "a_configuration_that_is_too_large" {
+  command = plan
+
+  variables {
+    domain = "registry.example.com"
+    public = [for number in range(400) : join("/", [for part in range(10) : "repository-${number}"])]
+  }
+
+  expect_failures = [terraform_data.rights]
+}
+
 run "envoy_as_a_sidecar" {
   command = plan
 

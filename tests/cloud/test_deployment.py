@@ -13,6 +13,7 @@ from emulators.deployment import platform
 from emulators.processes import EmulatorError
 from emulators.runtime import Runtime, required
 from lading.registry.content.manifest_format import OCI_MANIFEST
+from lading.settings import load_settings
 from lading_storage.digests import digest_of
 from tests.cloud.containers import repository
 from tests.cloud.h2c_requests import connected
@@ -31,15 +32,12 @@ def variables_of(pid: int) -> dict[str, str]:
 @pytest.mark.parametrize("function", ["registry", "collect"])
 def test_a_container_has_the_variables_that_terraform_and_the_platform_set(cloud: Cloud, function: str) -> None:
     text = (ROOT / "terraform" / "functions.tf").read_text()
-    optional, rest = text.split("optional = {", 1)[1].split("settings = merge(", 1)
-    of_terraform = set(re.findall(r"^ +([A-Z_]+) += ", rest.split("}, var.settings)", 1)[0], re.MULTILINE))
-    of_terraform |= {"LADING_FOLDERS"} if "LADING_FOLDERS" in optional else set()
+    of_terraform = set(re.findall(r"^ +([A-Z_]+) += ", text.split("variables = {", 1)[1], re.MULTILINE))
 
     variables = cloud.variables[function]
 
     own = {name for name in variables if name.startswith(("LADING_", "DISABLE_"))} - {"LADING_IAM_EMULATOR_HOST"}
-    assert own - {"LADING_COLLECTOR"} == of_terraform
-    assert ("LADING_COLLECTOR" in own) == (function == "collect")
+    assert own == of_terraform
     emulated = {"LADING_IAM_EMULATOR_HOST", "STORAGE_EMULATOR_HOST", "FIRESTORE_EMULATOR_HOST"}
     metadata = {"GCE_METADATA_HOST", "GCE_METADATA_IP"}
     assert set(variables) == own | set(platform(function)) | emulated | metadata
@@ -52,7 +50,7 @@ def test_a_container_has_no_other_variables(cloud: Cloud) -> None:
 
 
 def test_the_collector_knows_the_registry_by_its_address(cloud: Cloud) -> None:
-    assert variables_of(cloud.collect.process.pid)["LADING_URL"] == f"http://{cloud.host}"
+    assert load_settings(variables_of(cloud.collect.process.pid)).url == f"http://{cloud.host}"
 
 
 @pytest.fixture(scope="module")

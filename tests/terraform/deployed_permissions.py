@@ -38,7 +38,7 @@ def account_of(moment: DeploymentState, function: str) -> str:
 
 
 def settings_of(moment: DeploymentState, function: str = "registry") -> Mapping[str, str]:
-    """The settings that a function has."""
+    """The environment variables of a function."""
     name = f"cloudfunctions2/projects/{PROJECT}/locations/europe-west1/functions/lading-{function}"
     variables: Mapping[str, str] = moment.resources[name]["serviceConfig"]["environmentVariables"]
     return variables

@@ -228,7 +228,7 @@ def test_only_the_scheduler_calls_the_collector(life: DeploymentLifecycle) -> No
     job = life.applied.resources[f"cloud_scheduler/projects/{PROJECT}/locations/europe-west1/jobs/lading-collect"]
     caller = job["httpTarget"]["oidcToken"]["serviceAccountEmail"]
     assert binding == {"role": "roles/run.invoker", "members": [f"serviceAccount:{caller}"]}
-    assert settings_of(life.applied, "collect")["LADING_COLLECTOR"] == caller
+    assert settings.load_settings(settings_of(life.applied, "collect")).collector == caller
 
 
 def test_the_scheduler_waits_for_a_slice_and_gives_up_before_the_lease_ends(life: DeploymentLifecycle) -> None:

@@ -21,6 +21,7 @@ import pytest
 from packaging.requirements import Requirement
 
 from emulators import Emulators, deployment, source
+from lading.settings import load_settings
 from lading_storage.digests import digest_of
 from tests.support.client_fixtures import commands, docker, docker_address  # noqa: F401  # fixtures
 from tests.support.container_daemons import Docker
@@ -61,12 +62,16 @@ def test_the_deployment_on_this_machine_has_the_same(life: DeploymentLifecycle, 
     with zipfile.ZipFile(io.BytesIO(uploaded(life.applied, function))) as archive:
         contents = {name: archive.read(name) for name in archive.namelist()}
     assert contents == source.files(function)
-    stores = {name: settings_of(life.applied, function)[name] for name in ("LADING_BLOBS", "LADING_METADATA")}
-    own = deployment.settings(function, "https://HOST", stores, deployment.Accounts.create())
-    of_here = {"LADING_URL", "LADING_ACCESS", "LADING_KEYS", "LADING_FOLDERS", "LADING_COLLECTOR", "LADING_SOURCE_HASH"}
     applied = settings_of(life.applied, function)
+    theirs = tomllib.loads(applied["LADING_CONFIG"])
+    stores = {"LADING_BLOBS": theirs["stores"]["blobs"], "LADING_METADATA": theirs["stores"]["metadata"]}
+    own = deployment.settings(theirs["server"]["url"], stores, deployment.Accounts.create())
     assert own.keys() == applied.keys()
-    assert {name: own[name] for name in own.keys() - of_here} == {name: applied[name] for name in own.keys() - of_here}
+    ours = tomllib.loads(own["LADING_CONFIG"])
+    for of_here in (("access", "folders"), ("access", "keys"), ("access", "mode"), ("jobs", "collector")):
+        assert theirs[of_here[0]].pop(of_here[1]).__class__ is ours[of_here[0]].pop(of_here[1]).__class__
+    assert ours == theirs
+    assert [*ours] == [*theirs]
 
 
 def test_only_the_registry_installs_envoy(life: DeploymentLifecycle) -> None:
@@ -118,12 +123,13 @@ def registry(
     service = life.applied.resources["cloud_run_v2/projects/fake-project/locations/europe-west1/services/lading"]
     given = {each["name"]: each["value"] for each in service["template"]["containers"][0]["env"]}
     with contextlib.suppress(urllib.error.HTTPError):
-        emulators.storage.make_bucket(given["LADING_BLOBS"].removeprefix("gs://"))
+        emulators.storage.make_bucket(load_settings(given).blobs.removeprefix("gs://"))
     write_iam_world(life.applied, emulators.iam)
     with metadata_server(account_of(life.applied, "registry"), RUNTIME) as metadata:
         environment = {**given, **addresses(emulators), **metadata, **request.param}
         folder = unpacked / "workspace"
-        own = ["env", "-u", "PYTHONPATH", "-C", str(folder), "PORT={port}", "LADING_URL=http://127.0.0.1:{port}"]
+        own = ["env", "-u", "PYTHONPATH", "-u", "LADING_ACCESS", "-C", str(folder)]
+        own += ["PORT={port}", "LADING_URL=http://127.0.0.1:{port}"]
         framework = [str(unpacked / "venv" / "bin" / "functions-framework"), "--target=registry"]
         with serving(environment, tmp_path / "log", command=[*own, *framework]) as server:
             server.authorization = basic("oauth2accesstoken", DEVELOPER)
