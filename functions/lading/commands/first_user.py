@@ -18,7 +18,10 @@ from lading_storage.local.durable_folders import make_private
 
 ADMIN: Final = "admin"
 
-FIRST_GRANTS: Final = f"# who      repositories   may\n{ADMIN}      *              pull,push,delete\n"
+FIRST_GRANTS: Final = f"# who      repositories   may\n{ADMIN}      *              pull,push,delete,manage\n"
+
+FORMER_FIRST_GRANTS: Final = FIRST_GRANTS.replace(",manage", "")
+"""The grants of releases without rules."""
 
 
 def password_file(settings: Settings) -> Path:
@@ -84,7 +87,8 @@ def _is_first_start(settings: Settings) -> bool:
     """Return whether there are no users, and no grants but those of an interrupted first start."""
     if settings.users.exists():
         return False
-    return not settings.grants.exists() or settings.grants.read_bytes() in (b"", FIRST_GRANTS.encode())
+    first = (b"", FIRST_GRANTS.encode(), FORMER_FIRST_GRANTS.encode())
+    return not settings.grants.exists() or settings.grants.read_bytes() in first
 
 
 def _create(settings: Settings) -> bool:
