@@ -173,6 +173,22 @@ def test_what_protects_less_loosens(rule: str, before: Any, after: Any, loosens:
 
 
 @pytest.mark.parametrize(
+    ("rule", "unset", "stricter"),
+    [
+        ("immutable", None, ("*:v*",)),
+        ("allow-missing", None, ("!a:sparse",)),
+        ("allow-missing", ("!a:sparse",), ("!a:sparse", "!b:urls")),
+        # Below the registry's default, in a registry with a shorter window.
+        ("undelete", None, 5 * DAY),
+        ("cleanup-mode", None, "plan"),
+    ],
+)
+def test_what_a_namespace_takes_back_loosens(rule: str, unset: Any, stricter: Any) -> None:
+    assert not RuleChange("team", rule, unset, stricter).loosens
+    assert RuleChange("team", rule, stricter, unset).loosens
+
+
+@pytest.mark.parametrize(
     ("values", "reason"),
     [
         ({"immutable": ("*",)}, "REPOSITORY:TAG"),

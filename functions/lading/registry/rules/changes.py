@@ -70,7 +70,7 @@ class RuleChange:
     @property
     def loosens(self) -> bool:
         """Whether the later value protects less."""
-        return BY_NAME[self.rule].loosens(self.before, self.after)
+        return BY_NAME[self.rule].loosens(self.before, self.after, in_namespace=self.scope != REGISTRY)
 
     def __str__(self) -> str:
         """Return the change as text: `team: immutable: none -> *:v*`."""
@@ -180,6 +180,13 @@ def apply_configured(
     return retry_on_conflict(attempt)
 
 
+def lasting_undelete(rules: RuleSet) -> timedelta:
+    """Return the undelete window that rules have for good."""
+    default = DEFAULT_UNDELETE if isinstance(rules, RegistryRules) else timedelta(0)
+    seconds = UNDELETE.of(rules)
+    return timedelta(seconds=seconds) if isinstance(seconds, int) else default
+
+
 def check_document(document: RulesDocument) -> None:
     """Raise RulesError unless all values of a document are valid."""
     for scope, values in document.tables.items():
@@ -277,19 +284,12 @@ def _with_values(draft: _Draft, old: RuleSet, current: RuleSet | None, wanted: V
     new = replace(old, given=tuple(sorted(wanted)), **values)
     if current is None:
         return new
-    before, after = _window(current), _window(new)
+    before, after = lasting_undelete(current), lasting_undelete(new)
     if after >= before:
         return new
     longest = undelete_of(current, draft.now) or before
     ends = max(filter(None, (current.former_until, draft.now + before)))
     return replace(new, former_undelete=int(longest.total_seconds()), former_until=ends)
-
-
-def _window(rules: RuleSet) -> timedelta:
-    """Return the undelete window that rules have for good."""
-    default = DEFAULT_UNDELETE if isinstance(rules, RegistryRules) else timedelta(0)
-    seconds = UNDELETE.of(rules)
-    return timedelta(seconds=seconds) if isinstance(seconds, int) else default
 
 
 def _changes(scope: str, current: RuleSet | None, wanted: Values) -> list[RuleChange]:

@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import Any, Final
 
 from lading.registry.rules.immutable import ImmutableTags
-from lading.registry.rules.missing_content import MissingContent
+from lading.registry.rules.missing_content import SPARSE, URLS, MissingContent
 from lading_storage.records.rules import RuleSet
 
 Value = tuple[str, ...] | int | str
@@ -39,6 +39,7 @@ class RuleType:
         check_namespace: raises ValueError if a namespace may not have the value, whatever the registry's is.
         follows_latest: whether a configuration without a serial replaces the value of an earlier one, rather than only
             making it stricter.
+        neutral: the value that adds nothing to the registry's: that of a namespace without one, if it is not `default`.
     """
 
     name: str
@@ -47,6 +48,7 @@ class RuleType:
     strictest: Callable[[Any, Any], Value]
     check_namespace: Callable[[Any], None]
     follows_latest: bool = False
+    neutral: Value | None = None
 
     @property
     def field(self) -> str:
@@ -60,11 +62,20 @@ class RuleType:
         value: Value = getattr(rules, self.field)
         return value
 
-    def loosens(self, before: Value | None, after: Value | None) -> bool:
-        """Return whether a change from one value to another protects less; None is the default."""
-        old = self.default if before is None else before
-        new = self.default if after is None else after
+    def loosens(self, before: Value | None, after: Value | None, *, in_namespace: bool = False) -> bool:
+        """Return whether a change from one value to another, of the registry or a namespace, protects less.
+
+        None is the default, or the neutral value in a namespace. Patterns of a namespace add to the neutral ones.
+        """
+        base = self.neutral if in_namespace and self.neutral is not None else self.default
+        old, new = _added(base, before), _added(base, after)
         return _as_set(self.strictest(old, new)) != _as_set(new)
+
+
+def _added(base: Value, value: Value | None) -> Value:
+    if isinstance(base, tuple) and isinstance(value, tuple):
+        return (*base, *value)
+    return base if value is None else value
 
 
 def _as_set(value: Value) -> frozenset[str] | int | str:
@@ -167,8 +178,15 @@ def _accept(value: Value) -> None:
 
 RULE_TYPES: Final = (
     RuleType("immutable", (), _check_immutable, _strictest_immutable, _accept),
-    RuleType("allow-missing", (), _check_missing, _strictest_missing, _check_namespace_missing),
-    RuleType("undelete", int(DEFAULT_UNDELETE.total_seconds()), _check_seconds, max, _accept),
+    RuleType(
+        "allow-missing",
+        (),
+        _check_missing,
+        _strictest_missing,
+        _check_namespace_missing,
+        neutral=(f"*:{URLS}", f"*:{SPARSE}"),
+    ),
+    RuleType("undelete", int(DEFAULT_UNDELETE.total_seconds()), _check_seconds, max, _accept, neutral=0),
     RuleType("grace", int(DEFAULT_GRACE.total_seconds()), _check_seconds, max, _refuse_namespace),
     RuleType("cleanup", "", _check_policies, lambda old, new: new, _check_namespace_policies, follows_latest=True),
     RuleType(
@@ -178,6 +196,7 @@ RULE_TYPES: Final = (
         lambda old, new: min(old, new, key=("plan", "apply").index),
         _check_namespace_mode,
         follows_latest=True,
+        neutral="apply",
     ),
 )
 """All rules, in the order in which they are shown."""
