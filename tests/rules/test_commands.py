@@ -107,6 +107,20 @@ def test_what_protects_less_is_confirmed_and_a_shorter_window_waits(run: Run) ->
     window = shown(run)["", "undelete"]
     assert window["value"] == "10d"
     assert window["in_effect"].startswith("30d until ")
+    run(text='[rules]\nundelete = "40d"\n')
+    window = shown(run)["", "undelete"]
+    assert (window["value"], window["in_effect"]) == ("40d", "")
+
+
+def test_a_former_window_of_a_namespace_is_shown_while_it_applies(run: Run) -> None:
+    assert run(text='[namespaces.team]\nundelete = "60d"\n')[0] == 0
+    assert run("--yes", text="[namespaces.team]\n")[0] == 0
+
+    _, rows, _ = run("show", "team/app")
+
+    (row,) = [each for each in rows if each["scope"] == "team"]
+    assert (row["rule"], row["value"]) == ("undelete", "not set")
+    assert row["in_effect"].startswith("60d until ")
 
 
 def test_a_file_with_a_serial_is_a_configuration(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

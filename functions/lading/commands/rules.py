@@ -204,7 +204,8 @@ def _registry_rows(registry: "RuleSet | None", settings: Settings) -> Iterator[R
 def _namespace_rows(namespace: "RuleSet") -> Iterator[RuleRow]:
     from lading.registry.rules.rule_types import RULE_TYPES
 
-    return (_row(namespace.id, rule, namespace) for rule in RULE_TYPES if rule.of(namespace) is not None)
+    rows = (_row(namespace.id, rule, namespace) for rule in RULE_TYPES)
+    return (row for row, rule in zip(rows, RULE_TYPES, strict=True) if row.in_effect or rule.of(namespace) is not None)
 
 
 def _row(scope: str, rule: "RuleType", rules: "RuleSet | None", configured: str = "") -> RuleRow:
@@ -214,15 +215,18 @@ def _row(scope: str, rule: "RuleType", rules: "RuleSet | None", configured: str 
     edited = rules is not None and (bool(scope) or rule.name in rules.edited)
     source = "default" if value is None and not edited else "change" if edited else "configuration"
     by = f"{rules.by}, {format_time(rules.changed)}" if rules is not None and source != "default" else ""
-    shown = show(rule.default if value is None else value)
+    shown = show(rule.default if value is None and not scope else value)
     return RuleRow(scope, rule.name, shown, source, by, configured, _former(rule, rules))
 
 
 def _former(rule: "RuleType", rules: "RuleSet | None") -> str:
-    """Return the former undelete window while it applies, or ""."""
+    """Return the former undelete window while it applies, or "": also where the present one is as long."""
     from lading.registry.change_context import now
+    from lading.registry.rules.changes import lasting_undelete
     from lading.registry.rules.rule_types import UNDELETE, duration_text
 
     if rule is not UNDELETE or rules is None or rules.former_until is None or now() >= rules.former_until:
+        return ""
+    if rules.former_undelete <= lasting_undelete(rules).total_seconds():
         return ""
     return f"{duration_text(rules.former_undelete)} until {format_time(rules.former_until)}"
