@@ -134,6 +134,16 @@ def test_wrong_rules_are_refused(guarded: Guarded, body: Any, reason: str) -> No
     assert registry.rules.read_all().values() == []
 
 
+@pytest.mark.parametrize("query", ["dry-run=True", "dry-run=1", "dry_run=true", "force=yes"])
+def test_a_misspelled_dry_run_changes_nothing(guarded: Guarded, query: str) -> None:
+    registry, client = guarded
+    answer = request(client, "PUT", f"rules?{query}", "root", RULES)
+    assert (answer.status, answer.code) == (400, "UNSUPPORTED"), answer.body
+    assert "neither dry-run=true nor force=true" in answer.body.decode()
+    assert registry.rules.read_all().values() == []
+    assert request(client, "PUT", "rules?dry-run=false&force=", "root", RULES).status == 200
+
+
 @pytest.mark.parametrize(
     ("folder", "permission", "registry_wide", "of_team"),
     [

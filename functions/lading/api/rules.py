@@ -30,6 +30,11 @@ from lading_storage.records.rules import RuleSet
 MAX_BODY: Final = 256 * 1024
 """Bytes of a PUT: clean-up policies have at most 64 KiB in each section."""
 
+DRY_RUN: Final = "dry-run"
+FORCE: Final = "force"
+FLAGS: Final = (DRY_RUN, FORCE)
+"""Parameters of a PUT, each `true` or `false`."""
+
 
 def all_rules(context: RequestContext) -> Response:
     """rules: return all rules, in the form in which a PUT sets them, with their last change."""
@@ -78,10 +83,9 @@ def _read_body(context: RequestContext) -> dict[str, Any]:
 
 
 def _apply(context: RequestContext, tables: dict[str, Any]) -> Response:
-    dry_run = context.request.args.get("dry-run") == "true"
+    dry_run, force = _flags(context)
     try:
-        document = document_of(tables, "the request")
-        document = replace(document, force=context.request.args.get("force") == "true")
+        document = replace(document_of(tables, "the request"), force=force)
         by = context.caller.principal
         update = apply_document(context.registry.metadata, document, "the request", by, dry_run=dry_run)
     except RulesError as error:
@@ -91,6 +95,16 @@ def _apply(context: RequestContext, tables: dict[str, Any]) -> Response:
         log_changes(update, by)
     changes, drift = [*map(_change_as_json, update.changes)], [*map(_change_as_json, update.drift)]
     return json_response({"changes": changes, "drift": drift, "number": update.number})
+
+
+def _flags(context: RequestContext) -> tuple[bool, bool]:
+    """Return whether a request is a dry run, and whether it has force. A misspelled dry run must change nothing."""
+    given = context.request.args
+    for name, value in given.items():
+        if name not in FLAGS or value not in ("", "true", "false"):
+            reason = f"the query {name}={value} is neither {' nor '.join(f'{each}=true' for each in FLAGS)}"
+            raise RegistryError(RULES_INVALID, {"reason": reason})
+    return given.get(DRY_RUN) == "true", given.get(FORCE) == "true"
 
 
 def _change_as_json(change: RuleChange) -> dict[str, Any]:
