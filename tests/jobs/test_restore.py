@@ -16,6 +16,7 @@ from lading.registry.change_context import ChangeContext, now
 from lading.registry.content.manifest_format import OCI_ARTIFACT, OCI_MANIFEST
 from lading.registry.content.manifests import Put
 from lading.registry.registry import Registry
+from lading.registry.rules.changes import REGISTRY, RulesDocument, Values, change_rules
 from lading.registry.rules.effective import LocalRules
 from lading.registry.rules.immutable import ImmutableTags
 from lading_storage.errors import ObjectNotFound
@@ -175,6 +176,25 @@ def test_robots_come_back_before_the_first_tag_and_into_an_empty_registry_alone(
     assert stores.metadata.find(Query(Robot, limit=9)) == [], "it may have been revoked"
     assert report.robots_skipped == 1
     assert "skipped 1 robots" in str(report)
+
+
+def test_rules_that_are_not_restored_are_reported(
+    registry: Registry, stores: Stores, other: Stores, tmp_path: Path
+) -> None:
+    push_image(registry, "team/app", "v1")
+    backed_up: dict[str, Values] = {REGISTRY: {"immutable": ("*:v*",)}, "team": {"immutable": ("*:x",)}}
+    change_rules(stores.metadata, RulesDocument(backed_up), "alice", now)
+    back_up(stores, tmp_path / "backup")
+    change_rules(other.metadata, RulesDocument({REGISTRY: {"undelete": 86_400}}), "alice", now)
+
+    report = restore(tmp_path / "backup", other)
+
+    assert report.rules_skipped == 1
+    assert "kept 1 sections of rules that differ from the backup's" in str(report)
+    change_rules(other.metadata, RulesDocument({REGISTRY: backed_up[REGISTRY], "team": {}}), "alice", now)
+    assert restore(tmp_path / "backup", other).rules_skipped == 1, "those of the namespace"
+    change_rules(other.metadata, RulesDocument(backed_up), "alice", now)
+    assert restore(tmp_path / "backup", other).rules_skipped == 0
 
 
 def nothing(self: BatchRestore, repository: str) -> Iterator[None]:

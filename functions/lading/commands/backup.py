@@ -34,6 +34,7 @@ class CopyRow:
                     deleted tags that were not restored, since a rule makes them immutable and they last named
                     something else
     robots_skipped  robots that were not restored into a registry in use, since they may have been revoked
+    rules_skipped   sections of rules that were not restored, since the registry has others
     removed         objects that --prune removed
     damaged         digests of the blobs that are lost or damaged in the source
     """
@@ -46,6 +47,7 @@ class CopyRow:
     tags_skipped: int
     immutable_tags_skipped: int
     robots_skipped: int
+    rules_skipped: int
     removed: int
     damaged: tuple[str, ...]
 

@@ -19,6 +19,7 @@ class BackupReport:
         immutable_tags_skipped: deleted tags that were not restored, since a rule makes them immutable, and they last
             named another manifest.
         robots_skipped: robots that were not restored into a registry in use.
+        rules_skipped: rules of the registry, or of a namespace, that were not restored, since the registry has others.
         removed: objects that `--prune` removed.
         damaged: the digests of blobs whose bytes are lost or damaged in the source.
     """
@@ -35,6 +36,7 @@ class BackupReport:
     tags_skipped: int = 0
     immutable_tags_skipped: int = 0
     robots_skipped: int = 0
+    rules_skipped: int = 0
     removed: int = 0
     damaged: set[str] = field(default_factory=set)
 
@@ -53,6 +55,11 @@ class BackupReport:
             text += f"; skipped {self.immutable_tags_skipped} immutable tags that last named another manifest"
         if self.robots_skipped:
             text += f"; skipped {self.robots_skipped} robots, which may have been revoked since the registry is in use"
+        if self.rules_skipped:
+            text += (
+                f"; kept {self.rules_skipped} sections of rules that differ from the backup's: compare"
+                " `lading rules show` with `lading rules show --data FOLDER`, and use `lading rules apply`"
+            )
         if self.removed:
             text += f"; removed {self.removed} objects that no record names"
         if self.damaged:

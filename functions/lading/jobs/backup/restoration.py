@@ -7,7 +7,7 @@ A restore never changes existing records. The restore of a tag is an event in it
 history in the registry is newer than the backup's or ends with a deletion; it removes the tag's tombstone.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -33,6 +33,7 @@ from lading.registry.pagination import scan_all
 from lading.registry.repositories import review_writes, revive_writes
 from lading.registry.retry import retry_on_conflict
 from lading.registry.rules.effective import NO_LOCAL_RULES, LocalRules
+from lading.registry.rules.rule_types import RULE_TYPES
 from lading.registry.rules.stored_rules import StoredRules
 from lading.registry.tags.tags import Tags
 from lading_storage.errors import Corrupt, ObjectNotFound
@@ -42,7 +43,7 @@ from lading_storage.records.core import UNVERIFIED, Blob, Key, Link, Manifest, R
 from lading_storage.records.deleted import DeletedManifest, DeletedTag, TagEvent, TagHistory
 from lading_storage.records.jobs import Identity
 from lading_storage.records.robots import Robot
-from lading_storage.records.rules import REGISTRY_RULES, RegistryRules
+from lading_storage.records.rules import REGISTRY_RULES, NamespaceRules, RegistryRules
 from lading_storage.stores import Stores
 
 SPECIAL_KINDS: Final = (RegistryRules, Repository, Blob, Identity, Robot, Link, Manifest, Tag, TagHistory, TagEvent)
@@ -125,6 +126,7 @@ class Restore:
             if not kind.IN_REPOSITORY and kind not in SPECIAL_KINDS:
                 self._records(kind)
         self._announce_rules()
+        self._report.rules_skipped = sum(map(self._has_other_rules, self._rule_keys()))
         self._report.begin_phase("repositories", sum(1 for _ in scan_all(self._source.metadata, Repository)))
         for repository in scan_all(self._source.metadata, Repository):
             self._repository(repository)
@@ -153,6 +155,17 @@ class Restore:
         """Give the registry's rules a new version, so that changes in flight read the rules of namespaces too."""
         if get(self._metadata, REGISTRY_RULES) is not None:
             self._metadata.commit([Touch(REGISTRY_RULES)])
+
+    def _rule_keys(self) -> Iterator[Key[Any]]:
+        """Yield the keys of all rules in the backup."""
+        yield REGISTRY_RULES
+        for each in scan_all(self._source.metadata, NamespaceRules):
+            yield each.key
+
+    def _has_other_rules(self, key: Key[Any]) -> bool:
+        """Return whether the registry keeps rules of its own that differ from those of the backup."""
+        own, backed_up = get(self._metadata, key), get(self._source.metadata, key)
+        return backed_up is not None and any(each.of(own) != each.of(backed_up) for each in RULE_TYPES)
 
     def _robots(self) -> None:
         """Restore robots into an empty registry; in a registry in use, they may have been revoked since the backup."""
