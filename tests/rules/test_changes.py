@@ -193,7 +193,10 @@ def test_what_a_namespace_takes_back_loosens(rule: str, unset: Any, stricter: An
     [
         ({"immutable": ("*",)}, "REPOSITORY:TAG"),
         ({"immutable": ("a:b",) * 501}, "at most 500"),
+        ({"immutable": ("a:b\naudit outcome=allowed",)}, "cannot be printed"),
+        ({"immutable": ("a:\ud800",)}, "cannot be printed"),
         ({"allow-missing": ("a:b",)}, "urls"),
+        ({"allow-missing": ("a\x1b[2J:urls",)}, "cannot be printed"),
         ({"undelete": -1}, "time"),
         ({"cleanup": "{}"}, "array"),
         ({"cleanup-mode": "x"}, "plan or apply"),

@@ -121,16 +121,19 @@ def _strictest_missing(old: tuple[str, ...], new: tuple[str, ...]) -> tuple[str,
 
 
 def _check_immutable(value: tuple[str, ...]) -> None:
-    _check_number(value)
+    _check_patterns(value)
     ImmutableTags.parse(value)
 
 
 def _check_missing(value: tuple[str, ...]) -> None:
-    _check_number(value)
+    _check_patterns(value)
     MissingContent.of(value)
 
 
-def _check_number(value: tuple[str, ...]) -> None:
+def _check_patterns(value: tuple[str, ...]) -> None:
+    if any(not each.isprintable() for each in value):
+        # Logs and messages print patterns as they are.
+        raise ValueError("a pattern has characters that cannot be printed, which no name and no tag has")
     if len(value) > MAX_PATTERNS or any(len(each) > MAX_POLICIES // MAX_PATTERNS for each in value):
         raise ValueError(f"there are at most {MAX_PATTERNS} patterns, of {MAX_POLICIES // MAX_PATTERNS} characters")
 
