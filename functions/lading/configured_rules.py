@@ -66,6 +66,25 @@ def configure_rules(settings: Settings, registry: Registry) -> None:
         registry.rules.prepare_with(apply)
 
 
+class PolicyChanges:
+    """Applies the clean-up policies of a server's settings again once their file has changed.
+
+    Not at each collection: of two servers with different policies, the one that started last decides.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        """Remember the policies that the server starts with. Raises SettingsError."""
+        self._settings = settings
+        self._applied = policies_text(settings)
+
+    def apply(self, registry: Registry) -> None:
+        """Apply the policies if they have changed. Raises SettingsError."""
+        text = policies_text(self._settings)
+        if text != self._applied:
+            configure_rules(self._settings, registry)
+            self._applied = text
+
+
 def log_changes(update: RulesUpdate, by: str) -> None:
     """Log each change of a rule."""
     for change in update.changes:

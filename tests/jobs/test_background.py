@@ -13,6 +13,7 @@ import pytest
 from lading import settings
 from lading.commands.serve import _background_jobs
 from lading.composition import collector_of, create
+from lading.configured_rules import PolicyChanges
 from lading.jobs.background import BackgroundJob
 from lading.jobs.job_report import JobReport
 from lading.jobs.phases import Phase, scan_pages
@@ -165,7 +166,8 @@ def test_an_end_does_not_wait_for_a_long_collection(registry: Registry) -> None:
 
 def test_only_a_registry_on_this_machine_collects_by_itself(registry: Registry) -> None:
     def collects(**variables: str) -> bool:
-        return bool(_background_jobs(settings.load_settings(variables), registry))
+        read = settings.load_settings(variables)
+        return bool(_background_jobs(read, registry, PolicyChanges(read)))
 
     assert collects()
     assert collects(LADING_COLLECT_EVERY="30m")

@@ -10,6 +10,7 @@ import pytest
 
 from lading import cli
 from lading.composition import collector_of, create, open_metadata
+from lading.configured_rules import PolicyChanges
 from lading.registry.change_context import now
 from lading.registry.registry import Registry
 from lading.settings import load_settings
@@ -114,6 +115,27 @@ def test_a_start_without_its_store_serves_and_applies_the_rules_before_the_first
 
     with pytest.raises(Exception, match="immutable by the rule"):
         registry.tags.delete("team/app", "v1")
+
+
+def test_a_server_applies_its_policies_again_only_when_their_file_changes(
+    environment: Mapping[str, str], tmp_path: Path
+) -> None:
+    file = tmp_path / "policies.json"
+    file.write_text(POLICIES)
+    settings = load_settings(environment, {"access": "everybody", "cleanup": str(file), "cleanup-mode": "apply"})
+    earlier, policies = create(settings).registry, PolicyChanges(settings)
+    later = served(environment, cleanup="[]", cleanup_mode="plan")
+
+    policies.apply(earlier)
+    recorded = later.rules.read_all().registry
+    assert recorded is not None
+    assert (recorded.cleanup, recorded.cleanup_mode) == ("[]", "plan"), "the latest start decides"
+
+    file.write_text(POLICIES.replace("all", "edited"))
+    policies.apply(earlier)
+    recorded = later.rules.read_all().registry
+    assert recorded is not None
+    assert "edited" in recorded.cleanup
 
 
 def test_a_collection_waits_until_the_rules_of_its_server_are_applied(

@@ -15,6 +15,7 @@ from lading.settings import SETTINGS, Settings, SettingsError
 from lading_storage.local.durable_folders import make_private_if_empty
 
 if TYPE_CHECKING:
+    from lading.configured_rules import PolicyChanges
     from lading.job_table import JobRow
     from lading.jobs.background import BackgroundJob, SlicedJob
     from lading.registry.registry import Registry
@@ -42,6 +43,7 @@ def _serve(parsed: argparse.Namespace, settings: Settings) -> None:
     if settings.reaches_beyond_loopback and settings.access == "everybody":
         raise SettingsError(OPEN_ACCESS_REFUSED.format(address=settings.url or f"{settings.host}:{settings.port}"))
     from lading.composition import create, standby_of
+    from lading.configured_rules import PolicyChanges
     from lading.policies_setting import open_policies
     from lading.server.certificate import Certificate
     from lading.server.listener import listen
@@ -51,6 +53,7 @@ def _serve(parsed: argparse.Namespace, settings: Settings) -> None:
     make_private_if_empty(settings.data)
     # Each collection reads the policies again; reading them here shows mistakes at the start.
     open_policies(settings)
+    policies = PolicyChanges(settings)
     with listen(settings) as listeners:
         app = create(settings)
         _warn(settings)
@@ -59,7 +62,8 @@ def _serve(parsed: argparse.Namespace, settings: Settings) -> None:
             _announce(settings, None, standby)
         else:
             create_first_user(settings, lambda password: _announce(settings, password))
-        serve(app, settings, listeners, certificate, [] if standby else _background_jobs(settings, app.registry))
+        jobs = [] if standby else _background_jobs(settings, app.registry, policies)
+        serve(app, settings, listeners, certificate, jobs)
 
 
 def _exit_at_interrupts() -> None:
@@ -72,7 +76,7 @@ def _exit_at_interrupts() -> None:
         signal.signal(signal.SIGINT, lambda *_: os._exit(INTERRUPTED))
 
 
-def _background_jobs(settings: Settings, registry: "Registry") -> "list[BackgroundJob]":
+def _background_jobs(settings: Settings, registry: "Registry", policies: "PolicyChanges") -> "list[BackgroundJob]":
     """Return the jobs to run beside requests; none in the cloud, where Cloud Scheduler calls a function for each."""
     if not settings.embedded:
         return []
@@ -84,7 +88,7 @@ def _background_jobs(settings: Settings, registry: "Registry") -> "list[Backgrou
         return BackgroundJob(
             row.name,
             interval,
-            lambda: _open_job(row, settings, registry),
+            lambda: _open_job(row, settings, registry, policies),
             lambda: released(settings.metadata),
             lambda report: row.log(report.as_json()),
         )
@@ -92,12 +96,9 @@ def _background_jobs(settings: Settings, registry: "Registry") -> "list[Backgrou
     return [background_job(row, interval) for row in JOBS if (interval := row.interval(settings))]
 
 
-def _open_job(row: "JobRow", settings: Settings, registry: "Registry") -> "SlicedJob":
-    """Open a job; first apply the clean-up policies again, whose file may have changed since the start."""
-    from lading.configured_rules import configure_rules
-
-    if settings.is_given("cleanup"):
-        configure_rules(settings, registry)
+def _open_job(row: "JobRow", settings: Settings, registry: "Registry", policies: "PolicyChanges") -> "SlicedJob":
+    """Open a job; first apply the clean-up policies again if their file has changed."""
+    policies.apply(registry)
     return row.open(settings, registry)
 
 
