@@ -156,7 +156,7 @@ def test_the_command_tells_and_deletes_tags_that_go_alone(
         "ACTION  MANIFEST               TAGS       FREES  WHY",
         f"keep    a@{image.digest[:19]}  pr-1,prod      -  policies delete only some of its tags;"
         " deletes tag pr-1: policy 'pr'",
-        "a: keeps 1, deletes 0, frees 0 B, deletes 1 tags alone",
+        "a: keeps 1, deletes 0, frees 0 B, deletes 1 tag alone",
     ]
     plan.write_text(run("plan", "--json"))
     push_manifest(registry, "a", image.content or b"", "pr-2")
