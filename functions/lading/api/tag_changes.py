@@ -28,8 +28,7 @@ def tag(context: RequestContext) -> Response:
     """tag: set a tag to what another tag or a digest of the same repository names."""
     fields = _fields(context, {"reference", "tag"})
     name, reference = _text(fields, "tag"), named_digest(context, _text(fields, "reference"))
-    digest = context.registry.manifests.find(context.name, reference).digest
-    context.registry.push.tag(context.name, digest, name, context.change_context("tag"))
+    digest = context.registry.push.tag(context.name, reference, name, context.change_context("tag"))
     return _tag_set(context, name, digest)
 
 

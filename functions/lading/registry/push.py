@@ -89,6 +89,12 @@ class Push:
         manifest = self._manifests.put(repository, put, context)
         return Pushed(manifest, Change("manifest-pushed", manifest.digest, tuple(dict.fromkeys(put.tags))))
 
-    def tag(self, repository: str, digest: str, name: str, context: ChangeContext) -> None:
-        """Point the tag `name` to the manifest `digest`, which the repository has. Raises as Tagging.tag does."""
+    def tag(self, repository: str, reference: str, name: str, context: ChangeContext) -> str:
+        """Point the tag `name` to the manifest that another tag or a digest names; return its digest.
+
+        Raises:
+            RegistryError: MANIFEST_UNKNOWN, or as Tagging.tag does.
+        """
+        digest = self._manifests.find(repository, reference).digest
         self._tagging.tag(repository, digest, name, context)
+        return digest
