@@ -17,6 +17,7 @@ from lading_storage.records.core import (
     Upload,
 )
 from lading_storage.records.deleted import DeletedLink, DeletedManifest, DeletedTag, TagEvent, TagHistory
+from lading_storage.records.events import Delivery, Event, PublishedEvent, StalledRepository, Webhook
 from lading_storage.records.fields import converted
 from lading_storage.records.jobs import Identity, InUseReport, Job, LastPull
 from lading_storage.records.robots import Robot
@@ -43,6 +44,13 @@ def manifest(digest: str = DIGEST, repository: str = "team/app", **fields: Any) 
 
 def link(digest: str, repository: str) -> Link:
     return Link(id=digest, repository=repository, object="u/0", size=1, created=NOW)
+
+
+def event(number: int = 1, repository: str = "team/app", **fields: Any) -> Event:
+    sequence = f"{1_800_000_000_000_000 + number:016}-{number:010}"
+    values: dict[str, Any] = {"name": "0" * 32, "type": "tag.moved", "tag": "v1", "digest": DIGEST, "moved": NOW}
+    own = {"target": repository, "sequence": sequence}
+    return Event(id=f"0-{sequence}-{'0' * 8}", **(values | own | fields))
 
 
 EXAMPLES: list[Record] = [
@@ -76,6 +84,22 @@ EXAMPLES: list[Record] = [
         by="a@b",
     ),
     NamespaceRules(id="team", given=("undelete",), undelete=2**31, number=1, changed=NOW),
+    event(sent=("notifications",), size=3, before=OTHER, by="a@b"),
+    converted(event(), PublishedEvent, published=NOW),
+    Webhook(id="deploy", url="https://example.com/hook", secrets=("sealed",), types=("tag.*",), created=NOW),
+    Delivery(
+        id="deploy-1",
+        webhook="deploy",
+        event="0" * 32,
+        type="tag.moved",
+        target="team/app",
+        body="{}",
+        attempts=2,
+        next=NOW,
+        error="503",
+        created=NOW,
+    ),
+    StalledRepository(id="team/app", attempts=3, since=NOW, next=NOW, error="refused"),
 ]
 
 

@@ -14,6 +14,7 @@
     running/{name}, jobs/{name}     in-use reports; jobs and their leases        (lading_storage.records.jobs)
     identities/registry             the identity of this registry                (lading_storage.records.jobs)
     rules/registry, namespaces/{…}  rules of the registry and of namespaces      (lading_storage.records.rules)
+    events/{…}, webhooks/{id}, …    the outbox of events, and webhooks           (lading_storage.records.events)
 
 A record is immutable: a changed copy (`dataclasses.replace`) overwrites it. Only the store sets `version`, which
 identifies the state of the record that the copy was made from.
