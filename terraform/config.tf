@@ -46,7 +46,7 @@ locals {
     for name, declared in local.declarations : name => {
       section = regex("\"([a-z]+)\"", declared)[0]
       key     = try(regex("\\bkey=\"([a-z-]+)\"", declared)[0], replace(lower(trimprefix(name, "LADING_")), "_", "-"))
-      kind    = lookup({ number = "number", mebibytes = "number", names = "list", origins = "list", rules = "list" }, local.setting_parsers[name].name, name == "LADING_CLEANUP" ? "json" : "text")
+      kind    = lookup({ number = "number", mebibytes = "number", names = "list", origins = "list", networks = "list", rules = "list" }, local.setting_parsers[name].name, name == "LADING_CLEANUP" ? "json" : "text")
     }
   }
 

@@ -64,6 +64,14 @@ locals {
           found = !can(regex("(?i)^https?://([a-z0-9._-]{1,253}|\\[[0-9a-f:.]{2,45}\\])(:[0-9]{1,5})?/*$", text)) || try(tonumber(regex(":([0-9]+)/*$", text)[0]) < 1 || tonumber(regex(":([0-9]+)/*$", text)[0]) > 65535, false)
           text  = "is http(s)://HOST[:PORT], with only ASCII in it (xn--… for a host of other letters)"
         }
+        topic = {
+          found = !can(regex("^projects/[a-z0-9.:-]{1,100}/topics/[A-Za-z][A-Za-z0-9._~+%-]{2,254}$", text))
+          text  = "is projects/PROJECT/topics/TOPIC"
+        }
+        networks = {
+          found = length(local.setting_lists[name]) > 500 || anytrue([for each in local.setting_lists[name] : !can(cidrhost(each, 0))])
+          text  = "is a list of at most 500 networks with commas between them, as in 10.0.0.0/8"
+        }
         origins = {
           found = length(local.setting_lists[name]) > 500 || anytrue([for each in local.setting_lists[name] : !can(regex("^https?://([a-z0-9._-]{1,253}|\\[[0-9a-f:.]{2,45}\\])(:[0-9]{1,5})?/*$", lower(each)))])
           text  = "is a list of http(s)://HOST[:PORT] with commas between them (there is no value for all sites, whose pages would act with the credentials that browsers keep)"

@@ -17,7 +17,7 @@ FROM_ROUTES = ("lading.routes", *FROM_APP)
 
 MAY_NOT_IMPORT = {
     "storage": ("lading", "werkzeug", "flask", "granian", "functions_framework"),
-    "functions/lading/registry": ("lading.api", "lading.auth", "lading.jobs", *FROM_ROUTES),
+    "functions/lading/registry": ("lading.api", "lading.auth", "lading.events", "lading.jobs", *FROM_ROUTES),
     "functions/lading/http": (
         "lading.api",
         "lading.audit",
@@ -26,9 +26,17 @@ MAY_NOT_IMPORT = {
         "lading.surface",
         *FROM_ROUTES,
     ),
-    "functions/lading/surface": ("lading.api", "lading.jobs", "lading.commands", "google", *FROM_ROUTES),
-    "functions/lading/api": ("lading.jobs", "google", *FROM_ROUTES),
+    "functions/lading/surface": (
+        "lading.api",
+        "lading.events",
+        "lading.jobs",
+        "lading.commands",
+        "google",
+        *FROM_ROUTES,
+    ),
+    "functions/lading/api": ("lading.events", "lading.jobs", "google", *FROM_ROUTES),
     "functions/lading/auth": ("lading.api", "lading.commands", "lading.jobs", "lading.settings", *FROM_ROUTES),
+    "functions/lading/events": ("lading.api", "lading.commands", "lading.http", "lading.surface", *FROM_ROUTES),
     "functions/lading/commands": ("lading.cli", "main", "lading.api", "lading.routes"),
     "functions/lading/client": ("lading.api", "lading.commands", "lading.http", "lading.jobs", *FROM_ROUTES),
     "functions/lading/jobs": ("lading.api", *FROM_ROUTES),

@@ -7,6 +7,7 @@ and ends with ", not TEXT".
 import re
 from collections.abc import Callable
 from datetime import timedelta
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
@@ -14,6 +15,7 @@ from urllib.parse import urlsplit
 MAX_NAMES: Final = 500
 ORIGIN: Final = re.compile(r"https?://(?:[a-z0-9._-]{1,253}|\[[0-9a-f:.]{2,45}\])(?::[0-9]{1,5})?", re.ASCII)
 PUBLIC_URL: Final = re.compile(f"{ORIGIN.pattern}/*", re.ASCII | re.IGNORECASE)
+TOPIC: Final = re.compile(r"projects/[a-z0-9.:-]{1,100}/topics/[A-Za-z][A-Za-z0-9._~+%-]{2,254}", re.ASCII)
 NAME_CHARACTERS: Final = frozenset("abcdefghijklmnopqrstuvwxyz0123456789._/-*")
 
 UNITS: Final = {"d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
@@ -86,6 +88,29 @@ def names(text: str) -> tuple[str, ...]:
     if len(found) > MAX_NAMES or any(set(name) - NAME_CHARACTERS for name in found):
         raise ValueError(f"is a list of at most {MAX_NAMES} names with commas between them")
     return found
+
+
+def topic(text: str) -> str:
+    """Return the name of a Pub/Sub topic. Raises ValueError.
+
+    https://cloud.google.com/pubsub/docs/pubsub-basics#resource_names
+    """
+    if text and not TOPIC.fullmatch(text):
+        raise ValueError("is projects/PROJECT/topics/TOPIC")
+    return text
+
+
+def networks(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
+    """Parse a list of networks in CIDR notation, with commas between them. Raises ValueError."""
+    found = [each.strip() for each in text.split(",") if each.strip()]
+    try:
+        if len(found) > MAX_NAMES or not all("/" in each for each in found):
+            raise ValueError
+        return tuple(ip_network(each, strict=False) for each in found)
+    except ValueError:
+        raise ValueError(
+            f"is a list of at most {MAX_NAMES} networks with commas between them, as in 10.0.0.0/8"
+        ) from None
 
 
 def rules(text: str) -> tuple[str, ...]:

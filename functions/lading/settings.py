@@ -8,28 +8,25 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from lading import setting_values as parse
 from lading.config_file import NO_CONFIG, ConfigError, ConfigFile, find_config
-from lading.loopback import CONTAINER_HOSTS, is_loopback
+from lading.derived_settings import DerivedSettings, SettingsError
 from lading.setting import Setting, declared_in, setting
 from lading.setting_texts import DEFAULT, SettingTexts
 from lading.terminal_text import escape
 
-
-class SettingsError(Exception):
-    """A setting that cannot be used; the message says which, and why."""
-
+__all__ = ["DATABASE", "SETTINGS", "Settings", "SettingsError", "load_settings", "settings_of"]
 
 DATABASE: Final = "metadata.sqlite"
 """The file of the metadata in a data folder."""
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(DerivedSettings):
     """The settings, parsed and checked. Empty texts and None stand for what is not set.
 
     project  of Google Cloud, whose traces the log belongs to: GOOGLE_CLOUD_PROJECT, or the metadata store's
@@ -235,52 +232,39 @@ class Settings:
         "the largest body of a request, where something in front ends more; 0 for any",
         parse.mebibytes(0, 1_000_000),
     )
+    events_topic: str = setting(
+        "events",
+        "",
+        "TOPIC",
+        "the Pub/Sub topic of events as CloudEvents: projects/PROJECT/topics/TOPIC",
+        parse.topic,
+        key="topic",
+    )
+    notifications_topic: str = setting(
+        "events",
+        "",
+        "TOPIC",
+        "the Pub/Sub topic of notifications as Artifact Registry sends them: projects/PROJECT/topics/TOPIC",
+        parse.topic,
+    )
+    events_keep: timedelta = setting(
+        "events",
+        "7d",
+        "TIME",
+        "how long an event is kept that a topic or webhook has not taken, as in 7d, 12h or 30m",
+        parse.duration,
+        key="keep",
+    )
+    publisher: str = setting("events", "", "EMAIL", "the service account whose calls the function `publish` accepts")
+    webhook_networks: tuple[IPv4Network | IPv6Network, ...] = setting(
+        "events",
+        "",
+        "NETWORKS",
+        "networks that webhooks may reach beside the public internet, as in 10.1.0.0/16,192.168.7.9/32",
+        parse.networks,
+    )
     project: str = ""
     sources: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
-
-    @property
-    def host(self) -> str:
-        """The host of `address`."""
-        return self.address.host
-
-    @property
-    def port(self) -> int:
-        """The port of `address`."""
-        return self.address.port
-
-    def is_given(self, option: str) -> bool:
-        """Return whether a setting was set at all."""
-        return self.sources[option] != DEFAULT
-
-    @property
-    def realm(self) -> str:
-        """The registry's address in challenges and tokens: `url`, or where it listens. Raises SettingsError."""
-        if self.url:
-            return self.url
-        if self.host in ("0.0.0.0", "::"):  # noqa: S104  # not listened at here
-            raise SettingsError(f"clients cannot be sent to {self.host}: say --url, the address that they see")
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{'https' if self.tls_cert else 'http'}://{host}:{self.port}"
-
-    @property
-    def embedded(self) -> bool:
-        """Whether both stores are on this machine."""
-        return urlsplit(self.blobs).scheme == "file" and urlsplit(self.metadata).scheme == "sqlite"
-
-    @property
-    def reaches_beyond_loopback(self) -> bool:
-        """Whether others than this machine can reach the registry: where it listens, or through a proxy at its URL."""
-        if not is_loopback(self.host):
-            return True
-        named = urlsplit(self.realm).hostname or ""
-        return not is_loopback(named) and named not in CONTAINER_HOSTS
-
-    @property
-    def is_unencrypted(self) -> bool:
-        """Whether clients on other machines are sent to an address without TLS. Raises SettingsError."""
-        named = urlsplit(self.realm)
-        host = named.hostname or ""
-        return named.scheme == "http" and not is_loopback(host) and host not in CONTAINER_HOSTS
 
 
 SETTINGS: Final = declared_in(Settings)

@@ -17,7 +17,7 @@ CASES: Final[tuple[tuple[str, str], ...]] = (
     *((f"LADING_{name}", text) for name in ("THREADS", "TRUSTED_HOPS", "BODY_TIMEOUT") for text in NUMBERS),
     *(("LADING_RULES_SERIAL", text) for text in ("3", "11", "20261128001", "1000000000000000", "1000000000000001")),
     *(("LADING_LARGEST_BODY", text) for text in ("31", "0", "1000000", "1000001", "31MiB")),
-    *((f"LADING_{name}", text) for name in ("UNDELETE", "GRACE", "COLLECT_EVERY") for text in TIMES),
+    *((f"LADING_{name}", text) for name in ("UNDELETE", "GRACE", "COLLECT_EVERY", "EVENTS_KEEP") for text in TIMES),
     *(("LADING_LOG", text) for text in ("json", "text", "JSON", "xml")),
     *(("LADING_LOG_LEVEL", text) for text in ("info", "debug", "trace")),
     *(("LADING_CLEANUP_MODE", text) for text in ("plan", "apply", "delete")),
@@ -53,6 +53,21 @@ CASES: Final[tuple[tuple[str, str], ...]] = (
     *(
         ("LADING_CORS_ORIGINS", text)
         for text in ("https://ui.example.com, http://Other:8080/", "*", "https://ui.example.com/x", "https://a b")
+    ),
+    *(
+        (f"LADING_{name}_TOPIC", text)
+        for name in ("EVENTS", "NOTIFICATIONS")
+        for text in (
+            "projects/p-1/topics/gcr",
+            "projects/example.com:p/topics/a.b~c+d%e_f-g",
+            "gcr",
+            "projects/p/topics/",
+        )
+    ),
+    *(("LADING_EVENTS_TOPIC", f"projects/p/topics/{name}") for name in ("ab", "1ab", "a/b", "abc/", "a" * 256)),
+    *(
+        ("LADING_WEBHOOK_NETWORKS", text)
+        for text in ("10.1.0.0/16, fd00::/8", "10.1.2.3/16", "10.1.0.0", "10.1.0.0/33", "localhost/8", ",")
     ),
     ("LADING_THREADS", ""),
     ("LADING_USERS", "anything at all"),
@@ -112,7 +127,7 @@ def test_the_plan_says_of_a_value_what_the_program_says(faults: list[list[str]])
 def test_there_are_values_of_both_kinds_for_each_setting_that_is_parsed() -> None:
     """A new parser needs a row in the module, and cases here."""
     decided: Any = ("address", "data", "tls_cert", "tls_key", "users", "grants", "hmac_key", "cdn_key")
-    stored: Any = ("blobs", "metadata", "access", "keys", "collector", "cleanup")
+    stored: Any = ("blobs", "metadata", "access", "keys", "collector", "cleanup", "publisher")
     parsed = {each.variable for each in SETTINGS if each.name not in (*decided, *stored)}
     good = {name for name, text in CASES if text and not error_of(name, text)}
     bad = {name for name, text in CASES if error_of(name, text)}

@@ -74,6 +74,6 @@ def _text(value: Any) -> str:
         case tuple() if hasattr(value, "_asdict"):
             return ":".join(str(each) for each in value)
         case tuple():
-            return ",".join(value)
+            return ",".join(str(each) for each in value)
         case _:
             return str(value)

@@ -1,0 +1,32 @@
+"""Events to put into an outbox, with ids as the registry makes them."""
+
+import hashlib
+from datetime import UTC, datetime
+from typing import Any
+
+from lading_storage.records.events import Event
+
+DIGEST = f"sha256:{'a' * 64}"
+BEFORE = f"sha256:{'b' * 64}"
+MOVED = datetime(2026, 11, 29, 12, 30, 15, 250, tzinfo=UTC)
+
+
+def event(number: int = 0, repository: str = "team/app", type: str = "tag.moved", **fields: Any) -> Event:
+    """The event `number` of a tag of a repository; fields that it would not have are set by name."""
+    tag = fields.pop("tag", "v1" if type.startswith("tag") else "")
+    digest = fields.pop("digest", DIGEST)
+    moved = fields.pop("moved", MOVED)
+    sequence = f"{int(moved.timestamp() * 1_000_000):016}-{number:010}"
+    name = hashlib.sha256("\0".join((repository, type, tag or digest, sequence)).encode()).hexdigest()[:32]
+    place = hashlib.sha256(repository.encode()).hexdigest()[0]
+    return Event(
+        id=f"{place}-{sequence}-{name[:8]}",
+        name=name,
+        type=type,
+        target=repository,
+        tag=tag,
+        digest=digest,
+        moved=moved,
+        sequence=sequence,
+        **fields,
+    )
