@@ -61,6 +61,17 @@ def test_a_read_is_waited_for_though_connections_cannot_be_looked_at(monkeypatch
     assert waited == [True]
 
 
+def test_a_blob_of_1_mib_is_read_in_few_chunks() -> None:
+    """Each chunk passes from one thread to another, and that is where the time of a small upload goes."""
+    content = bytes(1024 * 1024)
+    fields = {"wsgi.input": io.BytesIO(content), "wsgi.input_terminated": True}
+    builder = EnvironBuilder(method="PATCH", environ_overrides={**fields, "CONTENT_LENGTH": str(len(content))})
+
+    chunks = list(RequestBody(Request(builder.get_environ()), stall_timeout=20).chunks())
+
+    assert [len(chunk) // 1024 for chunk in chunks] == [64, 384, 384, 192]
+
+
 @pytest.mark.parametrize(
     ("standing", "row"),
     [

@@ -20,6 +20,12 @@ SMALL_CHUNK_SIZE: Final = 16 * 1024
 TARGET_READ_SECONDS: Final = 1.0
 """Seconds that a read should take at most. After a slower one the next read is smaller, after a fast one larger."""
 
+GROWTH: Final = 6
+"""Factor between two reads at most: from the first read of a body to the largest at once."""
+
+SMALL_GROWTH: Final = 2
+"""The same with a short timeout."""
+
 READ_AHEAD_CHUNKS: Final = 2
 """Chunks read ahead. Together with the one in use they are what a body has in memory."""
 
@@ -48,6 +54,7 @@ class ReadAhead(Thread):
         self._environ = request.environ
         self._max_read_size = SMALL_CHUNK_SIZE if small_reads else CHUNK_SIZE
         self.read_size = 1 if small_reads else FIRST_CHUNK_SIZE
+        self._growth = SMALL_GROWTH if small_reads else GROWTH
         self._closed = False
 
     def run(self) -> None:
@@ -70,7 +77,9 @@ class ReadAhead(Thread):
         """Return the bytes of the next read, after one that took `seconds`."""
         if seconds > TARGET_READ_SECONDS:
             return max(1, int(self.read_size / seconds))
-        return min(self._max_read_size, self.read_size * 2) if 2 * seconds < TARGET_READ_SECONDS else self.read_size
+        # Twice the target leaves room for a client that becomes slower.
+        factor = min(self._growth, TARGET_READ_SECONDS / (2 * seconds)) if seconds else self._growth
+        return min(self._max_read_size, int(self.read_size * max(1, factor)))
 
     def next(self, timeout: float) -> bytes | Exception:
         """Return the next chunk: b"" at the end, an exception where the client has disconnected.

@@ -26,10 +26,12 @@ refuse it.
 import contextlib
 import struct
 import time
+from collections import defaultdict
+from collections.abc import Container, Iterable
 from enum import Enum
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from lading.http.tcp_info import BYTES_RECEIVED, sockets, tcp_info
+from lading.http.tcp_info import BYTES_RECEIVED, duplicate, port_of, socket_descriptors, tcp_info
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -61,10 +63,13 @@ class RequestConnection:
 
     def __init__(self, environ: "WSGIEnvironment") -> None:
         """Record the candidates of the request with this WSGI environment."""
-        self._port = int(environ.get("SERVER_PORT", 0))
         self._grace = TLS_GRACE if environ.get("wsgi.url_scheme") == "https" else 0.0
-        peers = ("", environ.get("REMOTE_ADDR", ""))
-        self._candidates = {number for number, endpoint in _endpoints(self._port).items() if endpoint.peer in peers}
+        port, peers = int(environ.get("SERVER_PORT", 0)), ("", environ.get("REMOTE_ADDR", ""))
+        self._candidates: defaultdict[int, list[int]] = defaultdict(list)
+        for descriptor, number in socket_descriptors():
+            # One may have several, since other threads duplicate them for a moment.
+            if _is_connection(descriptor, number, port, peers):
+                self._candidates[number].append(descriptor)
 
     def state(self, received: int) -> ConnectionState:
         """Return the state at the end of a body of which `received` bytes have arrived."""
@@ -77,37 +82,61 @@ class RequestConnection:
         return state
 
     def _check(self, received: int) -> ConnectionState:
-        endpoints = _endpoints(self._port)
-        are_open = {number for number in self._candidates if number in endpoints and endpoints[number].established}
-        if not any(endpoints[number].received >= received for number in are_open):
+        infos = [_info(number, descriptors) for number, descriptors in self._candidates.items()]
+        established = [info for info in infos if info and info[0] == ESTABLISHED]
+        if not any(_received(info) >= received for info in established):
             return ConnectionState.CLOSED
-        return ConnectionState.OPEN if are_open == self._candidates else ConnectionState.AMBIGUOUS
+        return ConnectionState.OPEN if len(established) == len(infos) else ConnectionState.AMBIGUOUS
 
 
-class _Endpoint(NamedTuple):
-    """The client's endpoint of a connection.
+class _Socket(NamedTuple):
+    """What never changes of a socket.
 
-    peer         its address, or "" where it has reset the connection
-    established  whether neither side has closed the connection
-    received     bytes received from it
+    number  its inode number
+    port    this process's port, or 0 for a socket that is not TCP
+    peer    the client's address, "" where it has reset the connection, or None for one that listens
     """
 
-    peer: str
-    established: bool
-    received: int
+    number: int
+    port: int
+    peer: str | None
 
 
-def _endpoints(port: int) -> dict[int, _Endpoint]:
-    """Return the clients' endpoints of this process's connections to `port`, by inode numbers of the sockets."""
-    endpoints: dict[int, _Endpoint] = {}
-    for connection, number in sockets(port):
-        with contextlib.suppress(OSError):
-            info = tcp_info(connection)
-            if info[0] == LISTENING:
-                continue
+_sockets: Final[dict[int, _Socket]] = {}
+"""The latest socket of each descriptor. Each system call about a socket hands the interpreter's lock to other threads:
+asked of all sockets at the beginning and end of each body, they were a tenth of the cost of a blob of 1 MiB."""
+
+
+def _is_connection(descriptor: int, number: int, port: int, peers: Container[str | None]) -> bool:
+    """Return whether a socket is a connection to `port` from one of `peers`."""
+    known = _sockets.get(descriptor)
+    if known is None or known.number != number:
+        try:
+            known = _sockets[descriptor] = _inspect(descriptor, number)
+        except OSError:
+            return False
+    return known.port == port and known.peer in peers
+
+
+def _inspect(descriptor: int, number: int) -> _Socket:
+    with duplicate(descriptor, number) as connection:
+        port, peer = port_of(connection), None
+        if port and tcp_info(connection)[0] != LISTENING:
             peer = ""
             with contextlib.suppress(OSError):
                 peer = connection.getpeername()[0]
-            (received,) = struct.unpack_from("=Q", info, BYTES_RECEIVED)
-            endpoints[number] = _Endpoint(peer, info[0] == ESTABLISHED, received)
-    return endpoints
+        return _Socket(number, port, peer)
+
+
+def _info(number: int, descriptors: Iterable[int]) -> bytes | None:
+    """Return the `struct tcp_info` of a socket that has had these descriptors, or None where none of them has it."""
+    for descriptor in descriptors:
+        with contextlib.suppress(OSError), duplicate(descriptor, number) as connection:
+            return tcp_info(connection)
+    return None
+
+
+def _received(info: bytes) -> int:
+    """Return the bytes received from the client."""
+    (received,) = struct.unpack_from("=Q", info, BYTES_RECEIVED)
+    return int(received)

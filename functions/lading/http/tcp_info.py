@@ -11,6 +11,7 @@ So an address only narrows the search.
 """
 
 import contextlib
+import errno
 import math
 import os
 import socket
@@ -188,19 +189,43 @@ def _connections(port: int) -> Iterator[tuple[socket.socket, ConnectionInfo]]:
 
 def sockets(port: int) -> Iterator[tuple[socket.socket, int]]:
     """Yield this process's sockets at `port`, as duplicates that are closed again, and their inode numbers."""
+    for descriptor, number in socket_descriptors():
+        with contextlib.suppress(OSError), duplicate(descriptor, number) as connection:
+            if port_of(connection) == port:
+                yield connection, number
+
+
+def socket_descriptors() -> Iterator[tuple[int, int]]:
+    """Yield the descriptors of this process's sockets, and their inode numbers. Any may be closed meanwhile."""
     if not hasattr(socket, "TCP_INFO"):
         return
     for descriptor in map(int, os.listdir("/dev/fd")):
         with contextlib.suppress(OSError):
-            # Check before the duplication: for a descriptor that is not a socket, the duplicate would stay open.
             status = os.fstat(descriptor)
-            if not stat.S_ISSOCK(status.st_mode):
-                continue
-            # No family is given, so that the socket's own is detected: with another one addresses would be truncated.
-            with socket.socket(fileno=os.dup(descriptor)) as connection:
-                own = connection.getsockname()
-                if isinstance(own, tuple) and own[1] == port:
-                    yield connection, status.st_ino
+            if stat.S_ISSOCK(status.st_mode):
+                yield descriptor, status.st_ino
+
+
+@contextlib.contextmanager
+def duplicate(descriptor: int, number: int) -> Iterator[socket.socket]:
+    """Yield a duplicate of a socket, and close it. Raises OSError where the descriptor is no longer that inode's."""
+    copy = os.dup(descriptor)
+    try:
+        if os.fstat(copy).st_ino != number:
+            raise OSError(errno.EBADF, "the descriptor was reused")
+        # No family is given, so that the socket's own is detected: with another one addresses would be truncated.
+        connection = socket.socket(fileno=copy)
+    except OSError:
+        os.close(copy)
+        raise
+    with connection:
+        yield connection
+
+
+def port_of(connection: socket.socket) -> int:
+    """Return this process's port of a socket, or 0 where it has none."""
+    own = connection.getsockname()
+    return int(own[1]) if isinstance(own, tuple) else 0
 
 
 def tcp_info(connection: socket.socket) -> bytes:
