@@ -22,6 +22,7 @@ from urllib3.util import make_headers, parse_url
 import lading
 from lading.client.credentials import Credentials
 from lading.client.errors import ClientError
+from lading.connection_errors import reason_of, root_cause
 from lading.loopback import is_loopback
 from lading.registry.errors import ErrorDescriptor, RegistryError
 
@@ -207,12 +208,12 @@ class Connection:
             )
 
     def _unreachable(self, error: HTTPError) -> ClientError:
-        cause = _root_of(error)
+        cause = root_cause(error)
         if isinstance(cause, ssl.SSLCertVerificationError):
             reason = f"its certificate is not trusted: {cause.verify_message} (SSL_CERT_FILE names another authority)"
             return ClientError(f"{self.host} cannot be used, {reason}")
         through = " through the proxy of the environment" if isinstance(error, ProxyError) else ""
-        return ClientError(f"{self.host} cannot be reached{through}: {_reason(cause)[:300]}")
+        return ClientError(f"{self.host} cannot be reached{through}: {reason_of(cause)[:300]}")
 
     def _result(self, status: int, content: bytes) -> Any:
         """Return the JSON of a successful response. Raises RegistryError, ClientError."""
@@ -272,23 +273,6 @@ def checked(url: str) -> str:
     if parts.scheme == "http" and not is_loopback(host):
         raise ClientError(f"--registry http://{parts.netloc} would send credentials unencrypted; use https://")
     return f"{parts.scheme}://{parts.netloc}"
-
-
-def _root_of(error: BaseException) -> BaseException:
-    """Return the first cause of an error of urllib3, which has it as its cause or as an argument."""
-    while causes := [each for each in (error.__cause__, *error.args) if isinstance(each, BaseException)]:
-        error = causes[0]
-    return error
-
-
-def _reason(cause: BaseException) -> str:
-    """Return why a connection failed, in words."""
-    if isinstance(cause, ssl.SSLError):
-        return f"it does not speak TLS as expected, {(cause.reason or 'unknown').lower().replace('_', ' ')}"
-    if isinstance(cause, OSError) and cause.strerror:
-        return cause.strerror
-    # Without the object of urllib3 that it begins with.
-    return re.sub(r"^.*?: ", "", str(cause), count=1) or type(cause).__name__
 
 
 def _is_same_host(first: SplitResult, second: SplitResult) -> bool:
