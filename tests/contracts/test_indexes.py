@@ -23,6 +23,7 @@ from lading_storage.records.core import (
     Upload,
 )
 from lading_storage.records.deleted import DeletedLink
+from lading_storage.records.events import DEAD, Delivery
 from lading_storage.records.fields import CONTENT, layout_of
 from lading_storage.records.kinds import CROSS_REPOSITORY_FIELDS, KINDS
 from tests.support.record_examples import DIGEST, EXAMPLES, NOW, link
@@ -78,6 +79,8 @@ def test_an_entry_is_in_a_queue_that_its_kind_names() -> None:
     upload = next(each for each in EXAMPLES if isinstance(each, Upload))
     repository = next(each for each in EXAMPLES if isinstance(each, Repository))
     records += [replace(blob, state=UNVERIFIED), replace(upload, cancelled=True)]
+    delivery = next(each for each in EXAMPLES if isinstance(each, Delivery))
+    records.append(replace(delivery, state=DEAD))
     records += [replace(repository, deleted=NOW), replace(repository, review=NOW)]
 
     seen = {(type(record), record.due.partition(" ")[0]) for record in records if record.due}

@@ -1,7 +1,7 @@
 """The stored form of every kind, in both metadata stores, is the one that earlier releases read and write.
 
-stored_records.json was written by `stored_forms`. A new kind adds an entry. A change of an existing one needs a
-migration of all records.
+stored_records.json was written by `stored_forms`. A new kind adds an entry, a new field with a default
+adds that. Any other change of an existing kind needs a migration of all records.
 """
 
 import contextlib
@@ -32,11 +32,18 @@ VARIANTS: Final[Mapping[str, Mapping[str, Any]]] = {
     "Repository": {"deleted": NOW, "kept": NOW, "review": NOW, "looked": True},
     "Blob": {"state": UNVERIFIED, "damaged": "missing"},
     "Link": {"state": MARKED, "since": NOW, "damaged": True},
-    "Manifest": {"content": None, "attachment": ".sig", "may_lack": (DIGEST,), "restored": NOW, "damaged": True},
+    "Manifest": {
+        "content": None,
+        "attachment": ".sig",
+        "may_lack": (DIGEST,),
+        "restored": NOW,
+        "damaged": True,
+        "stamp": NOW,
+    },
     "Tag": {"id": "V1.0-RC", "content": None, "damaged": True},
     "Upload": {"principal": "a@b", "digest": DIGEST, "resume": "s", "crc32c": 7, "published": DIGEST},
     "Robot": {"former_mac": "ff", "former_until": NOW, "actions": ("pull", "push"), "owner": "team"},
-    "DeletedManifest": {"subject": OTHER, "artifact_type": "t", "children": (DIGEST, OTHER), "kept": NOW},
+    "DeletedManifest": {"subject": OTHER, "artifact_type": "t", "children": (DIGEST, OTHER), "kept": NOW, "stamp": NOW},
     "DeletedTag": {"id": "V1.0-RC", "kept": NOW, "by": "a@b"},
     "DeletedLink": {"state": HIDDEN_UNVERIFIED, "since": NOW, "kept": NOW},
     "TagHistory": {"stamp": NOW, "clamped": 2},

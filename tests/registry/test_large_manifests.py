@@ -17,7 +17,7 @@ from lading.registry.lifecycle import delete
 from lading.registry.registry import Registry
 from lading_storage.commit_size import size_of
 from lading_storage.digests import digest_of
-from lading_storage.protocols import Touch, Write
+from lading_storage.protocols import Create, Touch, Write
 from lading_storage.query import Query
 from lading_storage.records.core import MARKED, UNVERIFIED, Key, Link, Manifest
 from lading_storage.records.deleted import DeletedManifest
@@ -26,14 +26,16 @@ from tests.support import images
 from tests.support.commit_limit import CommitLimitStore
 from tests.support.fake_clock import FakeClock
 from tests.support.invariants import Snapshot, assert_intact, assert_no_garbage
+from tests.support.record_examples import event
 from tests.support.registry_pushes import pull_blob, push_blob, push_manifest
 
 REPOSITORY = "app"
-LAYERS = 12
+LAYERS = 20
 TOUCHED = size_of([Touch(Key(Link, digest_of(b""), REPOSITORY))]) * (LAYERS + 1)
-COMMIT_LIMIT = TOUCHED + LAYERS * 980 + 4000
+EVENT = size_of([Create(event(repository=REPOSITORY, before=digest_of(b"")))])
+COMMIT_LIMIT = TOUCHED + LAYERS * 980 + 4000 + EVENT
 """So many bytes take the touches of all links and the manifest with its entries; writing each link does not fit."""
-LOWER_COMMIT_LIMIT = TOUCHED + LAYERS * 730 + 1500
+LOWER_COMMIT_LIMIT = TOUCHED + LAYERS * 730 + 1500 + EVENT
 """So many take the touches of hidden links, and the deleted manifest; writing each of the links does not fit."""
 
 

@@ -55,9 +55,9 @@ now: Final = MachineClock()
 
 
 class ChangeContext(NamedTuple):
-    """Context of a requested change, as recorded in the history of tags.
+    """Context of a change, as recorded in the history of tags and in events.
 
-    action      one word: push, delete, rollback, restore, clean-up
+    action      one word: push, delete, rollback, restore, clean-up; purge, which only events have
     actor       the principal that the credentials name, or ""
     request_id  the id of the request, or ""
     """
@@ -71,3 +71,4 @@ PUSH: Final = ChangeContext("push")
 DELETE: Final = ChangeContext("delete")
 ROLLBACK: Final = ChangeContext("rollback")
 RESTORE: Final = ChangeContext("restore")
+PURGE: Final = ChangeContext("purge")

@@ -225,6 +225,8 @@ class Manifest(Record):
         may_lack: the items of `blobs` and `children` that may be missing, because a rule allowed it at the push.
         restored: when it was last restored, or pushed again after its deletion, or None.
         damaged: whether scrub marked a blob that this manifest, or one below it, needs. A hint, see Link.damaged.
+        stamp: the timestamp by which its last event is ordered (registry.events.outbox), or None: `created`. They
+            differ if the last event is a restore, or if the manifest was deleted before by a clock that was ahead.
     """
 
     KIND: ClassVar[str] = "manifests"
@@ -247,6 +249,7 @@ class Manifest(Record):
     created: datetime
     restored: datetime | None = None
     damaged: bool = False
+    stamp: datetime | None = None
 
     @property
     def digest(self) -> str:

@@ -24,6 +24,7 @@ class DeletedManifest(Manifest):
             (registry.deletion_causes).
         kept: when the retention period started, if a longer window than the shortest one applies, or None: at
             `deleted`.
+        stamp: the timestamp by which the event of the deletion is ordered, or None: `deleted`.
     """
 
     KIND: ClassVar[str] = "deleted_manifests"

@@ -43,7 +43,7 @@ class Event(Record):
         before: the digest that the tag pointed to before, or "".
         media_type: the manifest's media type, or "".
         size: the manifest's size in bytes, or 0.
-        action: as in the history of tags: push, delete, rollback, restore, clean-up.
+        action: as in the history of tags: push, delete, rollback, restore, clean-up; or purge.
         by: the authenticated caller that made the change, or "".
         request: the request id, which is also logged, or "".
         moved: when the change was made.

@@ -26,6 +26,8 @@ from lading.registry.content.referrer_tags import attachment_after, attachment_o
 from lading.registry.content.referrers import Referrer, Referrers
 from lading.registry.content.uploads import Body, Uploads
 from lading.registry.errors import DIGEST_INVALID, MANIFEST_INVALID, MANIFEST_TOO_LARGE, MANIFEST_UNKNOWN, RegistryError
+from lading.registry.events.event_types import IMAGE_PUSHED
+from lading.registry.events.outbox import image_event, next_image_time
 from lading.registry.names import check_not_reserved, is_digest_reference, parse_as_of
 from lading.registry.pagination import Page
 from lading.registry.preconditions import UNCONDITIONAL, Precondition
@@ -267,7 +269,7 @@ class Manifests:
             references = reference_writes(found, manifest, time, HIDDEN_BLOB_TTL, damaged)
         writes = touch_unverified(found, references) if touched else references
         writes += revive_writes(found, repository, time)
-        writes.append(_write_of(manifest, found[manifest.key], time))
+        writes += _writes_of(manifest, found[manifest.key], time, tombstone, push)
         if tombstone is not None and not touched:
             writes += drop_tombstone_writes(self._metadata, tombstone, manifest, self._clock)
         tagged = replace(manifest, content=put.content)
@@ -311,19 +313,23 @@ def _refuse_another_type(manifest: Manifest, existing: Manifest | None, tombston
         raise RegistryError(MANIFEST_INVALID, {"mediaType": manifest.media_type, "reason": reason})
 
 
-def _write_of(manifest: Manifest, existing: Manifest | None, now: datetime) -> Write:
-    """Return the write of a manifest that is put, all of whose dependencies are intact.
+def _writes_of(
+    manifest: Manifest, existing: Manifest | None, now: datetime, tombstone: DeletedManifest | None, push: _Push
+) -> list[Write]:
+    """Return the writes of a manifest that is put, all of whose dependencies are intact, and of its event.
 
     An existing manifest that was put within the last minute is only touched: writing it at its version would make
     concurrent puts of it conflict. Otherwise the record says that it was pushed again, so that it is no orphan of what
     was deleted before, and a hint at damage is removed.
     """
     if existing is None:
-        return Create(manifest)
+        pushed, tagged = next_image_time(tombstone, manifest.created), bool(push.request.tags)
+        event = image_event(IMAGE_PUSHED, manifest, pushed, push.context, tagged=tagged)
+        return [Create(replace(manifest, stamp=pushed.stored_stamp)), event]
     is_recent = now - (existing.restored or existing.created) < MIN_REWRITE_INTERVAL
     attachment = attachment_after(existing.attachment, manifest.attachment)
     if is_recent and not existing.damaged and attachment == existing.attachment:
-        return Touch(manifest.key)
+        return [Touch(manifest.key)]
     restored = existing.restored if is_recent else now
-    updated = replace(manifest, created=existing.created, restored=restored, attachment=attachment)
-    return Replace(replace(updated, version=existing.version))
+    kept = replace(manifest, created=existing.created, stamp=existing.stamp, version=existing.version)
+    return [Replace(replace(kept, restored=restored, attachment=attachment))]

@@ -18,6 +18,13 @@ from lading.registry.change_context import DELETE, ChangeContext, Clock
 from lading.registry.content.dependencies import deletion_link_writes
 from lading.registry.content.large_manifests import hide_links, unverify_links
 from lading.registry.errors import MANIFEST_REFERENCED, MANIFEST_UNKNOWN, NAME_UNKNOWN, RegistryError
+from lading.registry.events.event_types import IMAGE_DELETED
+from lading.registry.events.outbox import (
+    MAX_EVENT_SIZE,
+    image_event,
+    next_image_time,
+    repository_deleted,
+)
 from lading.registry.lifecycle.dependents import Dependents
 from lading.registry.pagination import check_advance, scan_all
 from lading.registry.preconditions import UNCONDITIONAL, Precondition
@@ -37,15 +44,15 @@ MAX_BATCH_ITEMS: Final = 100
 """Tags and manifests that one commit deletes; each manifest takes a query for each of its blobs."""
 
 MAX_BATCH_TAGS: Final = 400
-"""Tags that one commit deletes if it deletes no manifests; each takes four writes."""
+"""Tags that one commit deletes if it deletes no manifests; each takes five writes."""
 
 PAUSE_RATIO: Final = 0.25
 MAX_PAUSE: Final = 0.1
 """Pause in a long deletion, in seconds per second of work, and its maximum in seconds: other writers need the store."""
 
 LINK_SIZE: Final = 2_500
-TAG_SIZE: Final = 4_000
-MANIFEST_SIZE: Final = 4_000
+TAG_SIZE: Final = 4_000 + MAX_EVENT_SIZE
+MANIFEST_SIZE: Final = 4_000 + MAX_EVENT_SIZE
 """Bytes that the deletion of one adds to a commit at most, without its content (lading_storage.commit_size)."""
 
 DeletionItem = tuple[str, Tag | Manifest]
@@ -105,7 +112,7 @@ class Deletion:
             RegistryError: NAME_UNKNOWN; TAG_IMMUTABLE, before anything is deleted.
         """
         tags = [tag.id for tag in scan_all(self._metadata, Tag, repository)]
-        retry_on_conflict(lambda: self._mark_deleted(repository, tags))
+        retry_on_conflict(lambda: self._mark_deleted(repository, tags, context))
         self._delete_tags(repository, context, lambda done: progress("tags", done, len(tags)))
         deleted = 0
         while count := self._delete_unreferenced_manifests(repository, context):
@@ -212,14 +219,16 @@ class Deletion:
             hide_links(self._metadata, record, self._clock)
 
     def _tombstone_writes(self, found: Found, manifest: Manifest, cause: str, context: ChangeContext) -> list[Write]:
-        """Return the writes that replace a manifest with a tombstone."""
+        """Return the writes that replace a manifest with a tombstone, and of its event."""
         earlier, time = found[tombstone_key(manifest)], self._clock(found.read_at)
-        version = earlier.version if earlier else ""
-        deleted = converted(manifest, DeletedManifest, deleted=time, by=context.actor, cause=cause, version=version)
-        return [Delete(manifest), Replace(deleted) if earlier else Create(deleted)]
+        moved, version = next_image_time(manifest, time), earlier.version if earlier else ""
+        own = {"deleted": time, "by": context.actor, "cause": cause, "stamp": moved.stored_stamp}
+        deleted = converted(manifest, DeletedManifest, version=version, **own)
+        event = image_event(IMAGE_DELETED, manifest, moved, context)
+        return [Delete(manifest), Replace(deleted) if earlier else Create(deleted), event]
 
-    def _mark_deleted(self, repository: str, tags: Sequence[str]) -> None:
-        """Mark a repository as deleted, unless one of its tags is immutable."""
+    def _mark_deleted(self, repository: str, tags: Sequence[str], context: ChangeContext) -> None:
+        """Mark a repository as deleted, unless one of its tags is immutable. A repeated deletion has no event."""
         key = Key(Repository, repository)
         found = self._metadata.read([key, *self._tags.rules.keys(repository)])
         rules, record = self._tags.rules.of(found, repository), found[key]
@@ -227,12 +236,15 @@ class Deletion:
             rules.check_mutable(tag)
         if record is None:
             raise RegistryError(NAME_UNKNOWN, {"name": repository})
-        self._metadata.commit([Replace(replace(record, deleted=self._clock(found.read_at))), *rules.guard])
+        deleted = self._clock(found.read_at)
+        events = [] if record.deleted else [repository_deleted(repository, deleted, context)]
+        self._metadata.commit([Replace(replace(record, deleted=deleted)), *rules.guard, *events])
 
     def _mark_deleted_if_empty(self, repository: str) -> None:
         """Mark a repository as deleted again if nothing in it is live.
 
-        A collection an hour after the deletion began may have found live records, and listed the repository again.
+        A collection an hour after the deletion began may have found live records, and listed the repository again. The
+        deletion has its event since it began.
         """
         key = Key(Repository, repository)
         record = self._metadata.read([key])[key]
@@ -309,11 +321,11 @@ def size_of_manifest(size: int, blobs: int) -> int:
 
 
 def _size(record: Tag | Manifest) -> int:
-    """Return the bytes of the writes that delete a record: itself, its tombstone, and its links or its history."""
+    """Return the bytes of the writes that delete a record: itself, its tombstone, its links or history, its event."""
     own = 2 * size_of([Delete(record)])
     if isinstance(record, Tag):
-        return 2 * own
-    return own + len(record.blobs) * 4 * size_of([Touch(Key(Link, record.digest, record.repository))])
+        return 2 * own + MAX_EVENT_SIZE
+    return own + MAX_EVENT_SIZE + len(record.blobs) * 4 * size_of([Touch(Key(Link, record.digest, record.repository))])
 
 
 @contextlib.contextmanager

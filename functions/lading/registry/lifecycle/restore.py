@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from lading.registry import deletion_causes
-from lading.registry.change_context import RESTORE, ChangeContext, Clock
+from lading.registry.change_context import PURGE, RESTORE, ChangeContext, Clock
 from lading.registry.content import blob_links
 from lading.registry.content.damage import damaged_among
 from lading.registry.content.dependencies import dependencies_of, hidden_dependencies_of, object_of, reference_writes
@@ -23,6 +23,8 @@ from lading.registry.content.large_manifests import (
 )
 from lading.registry.content.referrer_tags import referrer_tags_of
 from lading.registry.errors import MANIFEST_BLOB_UNKNOWN, NAME_UNKNOWN, NOT_DELETED, TAG_CONFLICT, RegistryError
+from lading.registry.events.event_types import IMAGE_PURGED, IMAGE_RESTORED
+from lading.registry.events.outbox import image_event, next_image_time
 from lading.registry.pagination import find_all, scan_all
 from lading.registry.repositories import review_writes, revive_writes
 from lading.registry.retry import retry_on_conflict
@@ -202,7 +204,7 @@ class Undelete:
             pending.pop()
             if tombstone is None or tombstone.id in restored:
                 continue
-            if self._restore_manifest(repository, tombstone.id):
+            if self._restore_manifest(repository, tombstone.id, context):
                 restored[tombstone.id] = None
                 self._restore_tags_of(repository, tombstone.id, causes, context)
                 pending += self._deleted_referrers(tombstone, causes)
@@ -218,26 +220,32 @@ class Undelete:
         return count
 
     def _purge_manifest(self, tombstone: DeletedManifest, guard: Sequence[Write], *, rewrite: bool = True) -> None:
+        """Purge a tombstone. It has no event if the manifest is live: its restore was interrupted."""
         pull = Key(LastPull, tombstone.id, tombstone.repository)
-        found = self._metadata.read([*links_of(tombstone), pull])
-        link_writes = purge_link_writes(found, tombstone, self._clock(), rewrite=rewrite)
-        pull_writes = [Delete(record) for record in [found[pull]] if record is not None]
-        self._metadata.commit([Delete(tombstone), *guard, *link_writes, *pull_writes])
+        live = Key(Manifest, tombstone.id, tombstone.repository)
+        found = self._metadata.read([*links_of(tombstone), pull, live], content=False)
+        now = self._clock()
+        writes = purge_link_writes(found, tombstone, now, rewrite=rewrite)
+        writes += [Delete(record) for record in [found[pull]] if record is not None]
+        if found[live] is None:
+            writes.append(image_event(IMAGE_PURGED, tombstone, next_image_time(tombstone, now), PURGE))
+        self._metadata.commit([Delete(tombstone), *guard, *writes])
 
-    def _restore_manifest(self, repository: str, digest: str) -> bool:
+    def _restore_manifest(self, repository: str, digest: str, context: ChangeContext) -> bool:
         """Restore one manifest, whose children are live; its tombstone remains for now.
 
         Returns whether it is live: its tombstone may have been purged since it was listed.
         """
         try:
-            return retry_on_conflict(lambda: self._try_to_restore_manifest(repository, digest))
+            return retry_on_conflict(lambda: self._try_to_restore_manifest(repository, digest, context))
         except TooLarge:
-            tombstone = self._read_tombstone(repository, digest)
-            if tombstone is not None:
+            if (tombstone := self._read_tombstone(repository, digest)) is not None:
                 unhide_links(self._metadata, tombstone, self._clock)
-            return retry_on_conflict(lambda: self._try_to_restore_manifest(repository, digest, touched=True))
+            return retry_on_conflict(lambda: self._try_to_restore_manifest(repository, digest, context, touched=True))
 
-    def _try_to_restore_manifest(self, repository: str, digest: str, *, touched: bool = False) -> bool:
+    def _try_to_restore_manifest(
+        self, repository: str, digest: str, context: ChangeContext, *, touched: bool = False
+    ) -> bool:
         key = Key(DeletedManifest, digest, repository)
         tombstone = self._metadata.read([key])[key]
         if tombstone is None:
@@ -252,12 +260,16 @@ class Undelete:
         ]
         found = self._metadata.read(keys, content=False)
         now = self._clock(found.read_at)
-        manifest = replace(manifest, object=object_of(found, manifest), restored=now)
+        moved = next_image_time(tombstone, now)
+        manifest = replace(manifest, object=object_of(found, manifest), restored=now, stamp=moved.stamp)
         damaged = damaged_among(self._metadata, found, dependencies_of(manifest))
         references = reference_writes(found, manifest, now, damaged=damaged)
         writes = touch_unverified(found, references) if touched else references
         writes += [*revive_writes(found, repository, now), Touch(tombstone.key)]
-        writes.append(Create(manifest) if found[manifest.key] is None else Touch(manifest.key))
+        if found[manifest.key] is None:
+            writes += [Create(manifest), image_event(IMAGE_RESTORED, manifest, moved, context)]
+        else:
+            writes.append(Touch(manifest.key))
         self._metadata.commit(writes)
         return True
 

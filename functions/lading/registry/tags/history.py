@@ -1,4 +1,4 @@
-"""Tag history: each change of a tag is an event, created in the same commit as the change.
+"""Tag history: each change of a tag is an event, created in the same commit as the change, with its copy in the outbox.
 
 The number of an event comes from the tag's counter, which is written at the version that was read. Of two concurrent
 changes of a tag, one commits, and the other conflicts and reads again. So the numbers have no gap.
@@ -11,15 +11,15 @@ time is then searched by number.
 
 import re
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 from lading.registry.change_context import MAX_CLOCK_SKEW, ChangeContext, Clock
+from lading.registry.events.outbox import EPOCH, MICROSECOND, tag_event
 from lading_storage.protocols import Create, Found, Replace, Write
 from lading_storage.records.core import Key, Tag
 from lading_storage.records.deleted import TagEvent, TagHistory
 
-EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 MAX_TIME: Final = 10**16
 """Microseconds since the epoch: later than any event."""
 MAX_EVENTS: Final = 10**10
@@ -52,16 +52,21 @@ def next_event_time(found: Found, key: Key[Tag], clock: Clock) -> datetime:
 
 
 class TagChange(NamedTuple):
-    """Digests to which a tag pointed before the change, and points after it; "" for none."""
+    """Digests to which a tag pointed before the change, and points after it; "" for none.
+
+    `media_type` and `size` are those of the manifest to which it points after the change.
+    """
 
     before: str
     digest: str
+    media_type: str = ""
+    size: int = 0
 
 
 def event_writes(
     found: Found, key: Key[Tag], change: TagChange, context: ChangeContext, moved: datetime
 ) -> list[Write]:
-    """Return the writes that record a change of a tag: its event, and the counter at the version that was read.
+    """Return the writes that record a change of a tag: its event, the counter at the version that was read, the outbox.
 
     Args:
         found: the records of `history_keys`.
@@ -88,7 +93,16 @@ def event_writes(
         request=context.request_id,
         moved=moved,
     )
-    return [Create(event), Create(counter) if history is None else Replace(replace(counter, version=history.version))]
+    return [
+        Create(event),
+        Create(counter) if history is None else Replace(replace(counter, version=history.version)),
+        tag_event(event, stamp, change.media_type, change.size),
+    ]
+
+
+def stamp_of_event(event: TagEvent) -> datetime:
+    """Return the stamp of an event, from its id."""
+    return EPOCH + MICROSECOND * (MAX_TIME - int(event.id[:17]))
 
 
 def cursor_at(moment: datetime) -> str:
@@ -102,4 +116,4 @@ def _stamp(history: TagHistory) -> datetime:
 
 
 def _inverted_time(moment: datetime) -> str:
-    return f"{MAX_TIME - (moment - EPOCH) // timedelta(microseconds=1):017d}"
+    return f"{MAX_TIME - (moment - EPOCH) // MICROSECOND:017d}"

@@ -154,8 +154,9 @@ class Tags:
             damaged=manifest.damaged,
         )
         before = "" if current is None else current.digest
+        change = history.TagChange(before, manifest.digest, manifest.media_type, manifest.size)
         writes = [Create(tag)] if current is None else [Replace(replace(tag, version=current.version)), *rules.guard]
-        return [*writes, *history.event_writes(found, key, history.TagChange(before, manifest.digest), context, moved)]
+        return [*writes, *history.event_writes(found, key, change, context, moved)]
 
     def drop(self, found: Found, tag: Tag, cause: str, context: ChangeContext) -> list[Write]:
         """Return the writes that delete a tag at its version, and leave a tombstone with its cause."""

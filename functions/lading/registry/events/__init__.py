@@ -1,0 +1,1 @@
+"""Events of changes, which the commit of a change creates."""
