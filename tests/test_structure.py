@@ -7,7 +7,9 @@ from typing import Final
 
 ROOT: Final = Path(__file__).parents[1]
 TESTS: Final = sorted((ROOT / "tests").rglob("*.py"))
-SOURCES: Final = sorted(path for name in ("functions", "storage", "emulators") for path in (ROOT / name).rglob("*.py"))
+SOURCES: Final = sorted(
+    path for name in ("functions", "storage", "emulators", "terraform") for path in (ROOT / name).rglob("*.py")
+)
 MAX_FILE: Final = 350
 MAX_FUNCTION: Final = 40
 """Lines."""

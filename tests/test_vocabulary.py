@@ -11,7 +11,9 @@ from typing import Final
 import pytest
 
 ROOT: Final = Path(__file__).parents[1]
-SOURCES: Final = sorted(path for name in ("functions", "storage", "emulators") for path in (ROOT / name).rglob("*.py"))
+SOURCES: Final = sorted(
+    path for name in ("functions", "storage", "emulators", "terraform") for path in (ROOT / name).rglob("*.py")
+)
 TESTS: Final = sorted(path for path in (ROOT / "tests").rglob("*.py") if path != Path(__file__))
 DOCUMENTS: Final = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "terraform").rglob("*.tf")]
 

@@ -1,0 +1,1 @@
+"""Deployments (docs/deployments.md): the example deploy-on-push, against strict fakes of the APIs that it calls."""
