@@ -99,7 +99,7 @@ EXAMPLES: list[Record] = [
         error="503",
         created=NOW,
     ),
-    StalledRepository(id="team/app", attempts=3, since=NOW, next=NOW, error="refused"),
+    StalledRepository(id="team/app", sinks=("events",), attempts=3, since=NOW, next=NOW, error="refused"),
 ]
 
 

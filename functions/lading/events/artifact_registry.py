@@ -5,6 +5,7 @@ https://cloud.google.com/artifact-registry/docs/configure-notifications#examples
 
 from urllib.parse import urlsplit
 
+from lading.registry.events import event_types
 from lading_storage.records.events import Event
 
 
@@ -20,12 +21,12 @@ def notification(event: Event, registry_url: str) -> dict[str, str] | None:
     name = f"{urlsplit(registry_url).netloc}/{event.target}"
     digest, tag = f"{name}@{event.digest}", f"{name}:{event.tag}"
     match event.type:
-        case "image.pushed" if not event.tagged:
+        case event_types.IMAGE_PUSHED if not event.tagged:
             return {"action": "INSERT", "digest": digest}
-        case "tag.moved":
+        case event_types.TAG_MOVED:
             return {"action": "INSERT", "digest": digest, "tag": tag}
-        case "tag.deleted":
+        case event_types.TAG_DELETED:
             return {"action": "DELETE", "tag": tag}
-        case "image.deleted":
+        case event_types.IMAGE_DELETED:
             return {"action": "DELETE", "digest": digest}
     return None

@@ -160,6 +160,7 @@ class StalledRepository(Record):
     """Repository one of whose events a topic refuses. The id is its name. Its events do not expire meanwhile.
 
     Attributes:
+        sinks: the names of the sinks that refuse it; the others receive its events.
         attempts: the number of attempts so far.
         since: when the topic first refused one.
         next: when to try again.
@@ -170,6 +171,7 @@ class StalledRepository(Record):
     NUMBER: ClassVar[int] = 23
     NOT_IN_BACKUP: ClassVar[str] = CONSUMED_BACKUP_REASON
 
+    sinks: tuple[str, ...] = ()
     attempts: int
     since: datetime
     next: datetime

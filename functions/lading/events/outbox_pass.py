@@ -1,0 +1,154 @@
+"""OutboxPass: one pass over the outbox, which hands pages of events to the sinks and commits what came of it."""
+
+import logging
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from lading.events.backoff import SinkBackoff
+from lading.events.publish_report import PUBLISHED, REFUSED, PublishReport
+from lading.events.published import published
+from lading.events.sink import Outcome, Sink
+from lading.events.stalled import StalledRepositories
+from lading.jobs.job_report import RACE_LOST
+from lading.registry.change_context import Clock
+from lading_storage.errors import Conflict, TooLarge
+from lading_storage.protocols import Create, Delete, MetadataStore, Replace, Write
+from lading_storage.records.events import Event
+
+log = logging.getLogger("lading")
+
+
+class OutboxPass:
+    """A pass over the outbox. What a sink has not received, it receives nothing later of in the same pass.
+
+    Attributes:
+        finished: how many events were removed from the outbox.
+    """
+
+    def __init__(
+        self,
+        metadata: MetadataStore,
+        sinks: Mapping[str, Sink],
+        backoffs: Mapping[str, SinkBackoff],
+        clock: Clock,
+        report: PublishReport,
+    ) -> None:
+        """Begin a pass to those of `sinks`, by name, that are not backing off."""
+        self.finished = 0
+        self._metadata = metadata
+        self._clock = clock
+        self._report = report
+        self._sinks = sinks
+        self._backoffs = backoffs
+        time = clock()
+        self._up = {name for name in sinks if not backoffs[name].holds(time)}
+        self._skipped = set[tuple[str, str]]()
+        self._waiting: dict[str, Sequence[Event]] = {}
+
+    @property
+    def has_sinks(self) -> bool:
+        """Whether there is anything to do: a sink that is up, or no sink at all, where events are only for readers."""
+        return bool(self._up or not self._sinks)
+
+    def waiting_in(self, place: str) -> int:
+        """Return how many of the events that were last read of a range still wait for a sink."""
+        return len(self._waiting.get(place, ()))
+
+    def read_again(self, position: str, stop: str) -> None:
+        """Forget what waits in the ranges from `position` to before `stop`, which are read again."""
+        for place in [each for each in self._waiting if position <= each and (not stop or each < stop)]:
+            del self._waiting[place]
+
+    def finish(self) -> None:
+        """Complete the report."""
+        waiting = [each for events in self._waiting.values() for each in events]
+        self._report.waiting = len(waiting)
+        self._report.oldest = min((each.moved for each in waiting), default=None)
+        self._report.down.update({name: each.reason for name, each in self._backoffs.items() if name not in self._up})
+
+    def publish(self, events: Sequence[Event], chunk: int, is_over: Callable[[], bool]) -> bool:
+        """Publish events, which begin with the fronts of their ranges, with a commit for each `chunk` of them.
+
+        Returns:
+            Whether each commit succeeded. If not, the events are still in the outbox, though sinks have received them.
+        """
+        waiting, has_lost = defaultdict[str, list[Event]](list), False
+        for start in range(0, len(events), chunk):
+            part = events[start : start + chunk]
+            kept = part if is_over() else self._publish(part)
+            if kept is None:
+                has_lost, kept = True, part
+                self._report.counts[RACE_LOST] += 1
+            for each in kept:
+                waiting[each.id[0]].append(each)
+        self._waiting.update({place: waiting[place] for place in {each.id[0] for each in events}})
+        return not has_lost
+
+    def _publish(self, events: Sequence[Event]) -> Sequence[Event] | None:
+        """Publish events with one commit; return those that remain in the outbox, or None if the commit failed."""
+        if not any(self._is_wanted(name, each) for each in events for name in self._sinks) and self._sinks:
+            return events
+        stalled = StalledRepositories.of(self._metadata, events)
+        time = self._clock(stalled.read_at)
+        received = {each.name: set(each.sent) for each in events}
+        writes: list[Write] = []
+        for name in self._sinks:
+            self._skipped |= {(name, each) for each in stalled.held_back(name, time)}
+            wanted = [each for each in events if self._is_wanted(name, each)]
+            if not wanted:
+                continue
+            outcome = self._hand(self._sinks[name], wanted, time)
+            for each in outcome.accepted:
+                received[each].add(name)
+            stalled.note(name, outcome, wanted)
+            writes += outcome.writes
+        done = [each for each in events if self._sinks.keys() <= received[each.name]]
+        remaining = [each for each in events if not self._sinks.keys() <= received[each.name]]
+        writes += [*self._finish(done, time), *self._note(remaining, received), *stalled.writes(self._sinks, time)]
+        return remaining if self._commit(writes, len(done)) else None
+
+    def _is_wanted(self, name: str, event: Event) -> bool:
+        return name in self._up and name not in event.sent and (name, event.target) not in self._skipped
+
+    def _hand(self, sink: Sink, events: Sequence[Event], time: datetime) -> Outcome:
+        """Hand events to a sink, and remember what it does not take."""
+        try:
+            outcome = sink.publish(events)
+        except Exception as error:
+            log.warning("the sink %s failed", sink.name, exc_info=True)
+            outcome = Outcome(down=str(error) or type(error).__name__)
+        left = [each for each in events if each.name not in outcome.accepted and each.target not in outcome.refused]
+        if left and not outcome.down:
+            outcome = replace(outcome, down=f"it neither accepts nor refuses event {left[0].name}")
+        self._skipped |= {(sink.name, repository) for repository in outcome.refused}
+        self._report.stalled.update(outcome.refused)
+        self._report.counts[REFUSED] += len(outcome.refused)
+        if outcome.down:
+            self._up.discard(sink.name)
+            self._backoffs[sink.name].failed(time, outcome.down)
+            self._report.has_failed_sink = True
+        else:
+            self._backoffs[sink.name].succeeded()
+        return outcome
+
+    def _finish(self, events: Iterable[Event], time: datetime) -> Iterable[Write]:
+        return (write for each in events for write in (Delete(each), Create(published(each, time))))
+
+    def _note(self, events: Iterable[Event], received: Mapping[str, set[str]]) -> Iterable[Write]:
+        """Note who has received the events that others have not, so that they do not receive them again."""
+        for each in events:
+            if received[each.name] > set(each.sent):
+                yield Replace(replace(each, sent=tuple(sorted(received[each.name]))))
+
+    def _commit(self, writes: Sequence[Write], done: int) -> bool:
+        if not writes:
+            return True
+        try:
+            self._metadata.commit(writes)
+        except (Conflict, TooLarge):
+            return False
+        self.finished += done
+        self._report.counts[PUBLISHED] += done
+        return True

@@ -1,0 +1,349 @@
+"""The publisher: nothing lost, the order kept, and what is down or refused in nobody's way."""
+
+import random
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from lading.events.publisher import MAX_RACES, PAGE, Publisher
+from lading.events.sink import Outcome
+from lading_storage.errors import Unavailable
+from lading_storage.forwarding import ForwardingMetadata
+from lading_storage.protocols import Create, MetadataStore, Write
+from lading_storage.query import Query
+from lading_storage.records.events import DEAD, Delivery, Event, PublishedEvent, StalledRepository
+from lading_storage.stores import Stores
+from tests.events.outbox_events import event
+from tests.events.recording_sink import RecordingSink, down, refusing
+from tests.jobs.counting_store import CountingStore
+from tests.support.fake_clock import FakeClock
+
+
+@pytest.fixture
+def outbox(stores: Stores) -> MetadataStore:
+    return stores.metadata
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+def put(metadata: MetadataStore, *events: Event) -> Sequence[Event]:
+    """Create events, in an order of chance, as commits of many repositories do."""
+    shuffled = random.sample(events, len(events))
+    for start in range(0, len(shuffled), 100):
+        metadata.commit([Create(each) for each in shuffled[start : start + 100]])
+    return events
+
+
+def waiting(metadata: MetadataStore) -> list[Event]:
+    return metadata.find(Query(Event, limit=10_000))
+
+
+def names(events: Sequence[Event]) -> list[str]:
+    return [each.name for each in events]
+
+
+def in_order(received: Sequence[Event]) -> bool:
+    """Whether the first receptions of each repository's events are in order."""
+    first = list({each.name: each for each in received}.values())
+    by_repository: dict[str, list[str]] = {}
+    for each in first:
+        by_repository.setdefault(each.target, []).append(each.sequence)
+    return all(sequences == sorted(sequences) for sequences in by_repository.values())
+
+
+def test_all_sinks_receive_all_events_once_and_readers_find_them(outbox: MetadataStore, clock: FakeClock) -> None:
+    events = put(outbox, *(event(number, f"team/{number % 9}") for number in range(250)))
+    one, two = RecordingSink("one"), RecordingSink("two")
+
+    report = Publisher(outbox, [one, two], clock).run()
+
+    assert sorted(one.names) == sorted(two.names) == sorted(names(events))
+    assert in_order(one.received)
+    assert in_order(two.received)
+    assert waiting(outbox) == []
+    published = outbox.find(Query(PublishedEvent, limit=1000))
+    assert sorted(names(published)) == sorted(names(events))
+    assert {each.published for each in published} == {clock.time}
+    assert in_order(published)
+    assert (report.as_json()["published"], report.waiting, report.finished) == (250, 0, True)
+
+
+def test_without_sinks_events_are_only_for_readers(outbox: MetadataStore, clock: FakeClock) -> None:
+    put(outbox, event())
+    Publisher(outbox, [], clock).run()
+    assert (len(waiting(outbox)), len(outbox.find(Query(PublishedEvent, limit=9)))) == (0, 1)
+
+
+def test_a_sink_that_is_down_gets_nothing_and_others_get_all_once(outbox: MetadataStore, clock: FakeClock) -> None:
+    one, two = RecordingSink("one"), RecordingSink("two")
+    two.plan = down
+    publisher = Publisher(outbox, [one, two], clock)
+    events = [*put(outbox, *(event(number, f"r{number % 5}") for number in range(3 * PAGE)))]
+
+    for number in range(1000, 1003):
+        events += put(outbox, event(number, "r0"))
+        report = publisher.run()
+        assert report.down == {"two": "it is down"}
+        assert sorted(one.names) == sorted(names(events)), "each once"
+        assert report.waiting == len(waiting(outbox)) == len(events)
+        assert two.calls == 1, "it is left alone for a second"
+    assert {each.sent for each in waiting(outbox)} == {("one",)}
+    assert report.oldest == events[0].moved
+
+    two.plan = lambda events: None
+    clock.advance(minutes=2)
+    publisher.run()
+    assert sorted(two.names) == sorted(names(events))
+    assert sorted(one.names) == sorted(names(events))
+    assert in_order(two.received)
+    assert waiting(outbox) == []
+
+
+def test_the_pauses_of_a_sink_that_stays_down_grow_to_a_minute(outbox: MetadataStore, clock: FakeClock) -> None:
+    sink = RecordingSink()
+    sink.plan = down
+    publisher = Publisher(outbox, [sink], clock)
+    put(outbox, event())
+    for _ in range(600):
+        publisher.run()
+        clock.advance(seconds=1)
+    assert 10 + 6 <= sink.calls <= 20 + 12, "ten minutes: 2^n seconds up to one minute, of which half or more"
+
+
+def test_what_a_sink_accepted_before_it_went_down_is_not_sent_again(outbox: MetadataStore, clock: FakeClock) -> None:
+    events = put(outbox, *(event(number) for number in range(10)))
+    sink = RecordingSink()
+    sink.plan = lambda events: Outcome({each.name for each in events[:4]}, down="503")
+    publisher = Publisher(outbox, [sink], clock)
+    assert publisher.run().waiting == 6
+    assert names(waiting(outbox)) == names(events[4:])
+
+    sink.plan = lambda events: None
+    clock.advance(minutes=2)
+    publisher.run()
+    assert sink.names == names(events)
+
+
+@pytest.mark.parametrize("fault", ["raises", "ignores"])
+def test_a_sink_with_a_defect_is_down(fault: str, outbox: MetadataStore, clock: FakeClock) -> None:
+    put(outbox, event(1), event(2))
+    bad, good = RecordingSink("bad"), RecordingSink("good")
+
+    def plan(events: Sequence[Event]) -> Outcome:
+        if fault == "raises":
+            raise ZeroDivisionError
+        return Outcome({events[1].name})
+
+    bad.plan = plan
+    report = Publisher(outbox, [bad, good], clock).run()
+    assert report.down.keys() == {"bad"}
+    assert len(good.received) == 2
+    assert len(waiting(outbox)) == 2 - len(bad.received)
+
+
+def test_a_refused_repository_waits_alone_and_comes_back(outbox: MetadataStore, clock: FakeClock) -> None:
+    # The same range of the outbox, so that the refused one is in front.
+    bad, good = "team/app", next(name for n in range(99) if event(0, name := f"r{n}").id[0] == event().id[0])
+    first = put(outbox, event(0, bad), event(1, bad), event(2, good))
+    one, two = RecordingSink("one"), RecordingSink("two")
+    two.plan = refusing(bad)
+    publisher = Publisher(outbox, [one, two], clock)
+
+    report = publisher.run()
+    assert report.stalled == {bad: "400"}
+    assert names(one.received) == names(first)
+    assert [each.target for each in two.received] == [good]
+    (record,) = outbox.find(Query(StalledRepository, limit=9))
+    assert (record.id, record.sinks, record.attempts, record.error) == (bad, ("two",), 1, "two: 400")
+    assert timedelta(seconds=30) <= record.next - clock.time <= timedelta(minutes=1)
+
+    later = put(outbox, event(3, bad), event(4, good))
+    calls = two.calls
+    assert publisher.run().stalled == {}
+    assert two.calls == calls + 1, "for the other repository"
+    assert names(one.received) == names([*first, *later])
+    assert [each.target for each in two.received] == [good, good]
+
+    clock.advance(minutes=2)
+    publisher.run()
+    (record,) = outbox.find(Query(StalledRepository, limit=9))
+    assert (record.attempts, record.since) == (2, clock.time - timedelta(minutes=2))
+    assert timedelta(minutes=1) <= record.next - clock.time <= timedelta(minutes=2)
+
+    two.plan = lambda events: None
+    clock.advance(hours=1)
+    publisher.run()
+    assert outbox.find(Query(StalledRepository, limit=9)) == []
+    assert waiting(outbox) == []
+    assert sorted(two.names) == sorted(one.names)
+    assert in_order(two.received)
+
+
+def test_a_repository_that_only_a_former_sink_refused_is_forgotten(outbox: MetadataStore, clock: FakeClock) -> None:
+    put(outbox, event())
+    sink = RecordingSink("former")
+    sink.plan = refusing("team/app")
+    Publisher(outbox, [sink], clock).run()
+    Publisher(outbox, [RecordingSink("new")], clock).run()
+    assert (waiting(outbox), outbox.find(Query(StalledRepository, limit=9))) == ([], [])
+
+
+class Interrupted(ForwardingMetadata):
+    """A store whose commits fail: before or after they are written."""
+
+    def __init__(self, inner: MetadataStore, written: bool) -> None:
+        super().__init__(inner)
+        self.written = written
+
+    def commit(self, writes: Sequence[Write]) -> None:
+        if self.written:
+            super().commit(writes)
+        raise Unavailable("killed")
+
+
+@pytest.mark.parametrize("written", [False, True], ids=["before the commit", "after it"])
+def test_a_publisher_that_dies_loses_nothing(written: bool, outbox: MetadataStore, clock: FakeClock) -> None:
+    events = put(outbox, *(event(number) for number in range(10)))
+    sink = RecordingSink()
+    with pytest.raises(Unavailable):
+        Publisher(Interrupted(outbox, written), [sink], clock).run()
+    Publisher(outbox, [sink], clock).run()
+
+    expected = names(events)
+    assert sink.names == (expected if written else expected + expected), "duplicates have the same ids"
+    assert waiting(outbox) == []
+
+
+def test_two_publishers_only_produce_duplicates(outbox: MetadataStore, clock: FakeClock) -> None:
+    events = put(outbox, *(event(number, f"r{number % 7}") for number in range(150)))
+    outer, inner = RecordingSink("one"), RecordingSink("one")
+    other = Publisher(outbox, [inner], clock)
+
+    def plan(events: Sequence[Event]) -> None:
+        # The other one publishes everything between this one's publication and its commit.
+        other.run()
+
+    outer.plan = plan
+    report = Publisher(outbox, [outer], clock).run()
+
+    assert sorted(inner.names) == sorted(names(events))
+    assert set(outer.names) <= set(names(events))
+    assert in_order(outer.received)
+    assert report.counts["races lost"] == 1
+    assert (waiting(outbox), report.waiting) == ([], 0)
+    assert len(outbox.find(Query(PublishedEvent, limit=1000))) == len(events)
+
+
+def test_a_commit_that_always_conflicts_does_not_hold_up_other_repositories(
+    outbox: MetadataStore, clock: FakeClock
+) -> None:
+    stuck, free = event(0, "team/app"), event(0, "other/app")
+    put(outbox, stuck, free)
+    exists = Delivery(
+        id="d", webhook="w", event="e", type="t", target="r", body="", next=clock.time, created=clock.time, state=DEAD
+    )
+    outbox.commit([Create(exists)])
+    sink = RecordingSink()
+    sink.plan = lambda events: Outcome(
+        {each.name for each in events}, writes=[Create(exists)] if stuck in events else []
+    )
+    report = Publisher(outbox, [sink], clock).run()
+    assert names(waiting(outbox)) == [stuck.name]
+    assert report.counts["races lost"] <= 3 * MAX_RACES
+
+
+def test_a_range_is_read_from_its_front_each_time(outbox: MetadataStore, clock: FakeClock) -> None:
+    """An event whose time is older than what was read already becomes visible while a page is published."""
+    events = put(outbox, *(event(10 + number) for number in range(2 * PAGE)))
+    late, sink = event(1), RecordingSink()
+
+    def plan(events: Sequence[Event]) -> None:
+        if sink.calls == 1:
+            put(outbox, late)
+
+    sink.plan = plan
+    Publisher(outbox, [sink], clock).run()
+    assert sink.names == names([*events[:PAGE], late, *events[PAGE:]]), "before what was not read yet"
+
+
+def test_events_wait_in_front_of_others_of_their_range_in_one_query(outbox: MetadataStore, clock: FakeClock) -> None:
+    """What waits for a sink that is down is read past from the front, in one query, and not by a cursor."""
+    one, two = RecordingSink("one"), RecordingSink("two")
+    two.plan = down
+    publisher = Publisher(outbox, [one, two], clock)
+    put(outbox, *(event(number) for number in range(5 * PAGE)))
+    publisher.run()
+    late, last = event(5 * PAGE), event(5 * PAGE + 1)
+    put(outbox, last, late)
+    counting = CountingStore(outbox)
+    publisher._metadata = counting
+    publisher.run()
+    assert one.names[-2:] == names([late, last])
+    assert counting.counts["listed"] < 4 * 5 * PAGE, "by pages that double"
+
+
+def test_a_new_publisher_begins_with_the_range_that_a_trigger_names(outbox: MetadataStore, clock: FakeClock) -> None:
+    events = put(outbox, *(event(number, f"r{number}") for number in range(PAGE + 30)))
+    chosen, sink = events[17], RecordingSink()
+
+    Publisher(outbox, [sink], clock).run(first=chosen.id[0])
+
+    assert sink.received[0].id[0] == chosen.id[0]
+    assert sorted(sink.names) == sorted(names(events))
+
+
+def test_a_run_ends_after_the_page_in_which_it_is_stopped(outbox: MetadataStore, clock: FakeClock) -> None:
+    put(outbox, *(event(number) for number in range(3 * PAGE)))
+    sink = RecordingSink()
+    publisher = Publisher(outbox, [sink], clock)
+    stop: Callable[[Any], None] = lambda events: publisher.stop()  # noqa: E731  # a plan
+    sink.plan = stop
+    publisher.run()
+    assert len(sink.received) == PAGE
+    assert len(waiting(outbox)) == 2 * PAGE
+
+
+def test_an_idle_run_is_one_small_query(outbox: MetadataStore, clock: FakeClock) -> None:
+    sink = RecordingSink()
+    counting = CountingStore(outbox)
+    publisher = Publisher(counting, [sink], clock)
+    put(outbox, event())
+    publisher.run()
+    counting.counts.clear()
+
+    publisher.run()
+
+    assert dict(counting.counts) == {"query": 1, "listed": 0}
+    assert sink.calls == 1
+
+
+def test_the_cost_of_a_page_is_a_query_a_read_and_a_commit(outbox: MetadataStore, clock: FakeClock) -> None:
+    counting = CountingStore(outbox)
+    publisher = Publisher(counting, [RecordingSink()], clock)
+    publisher.run()
+    put(outbox, *(event(number) for number in range(50)))
+    counting.counts.clear()
+
+    publisher.run()
+
+    assert dict(counting.counts) == {"query": 1, "listed": 50, "read": 1, "written": 100}
+
+
+def test_published_events_are_kept_for_an_hour(outbox: MetadataStore, clock: FakeClock) -> None:
+    put(outbox, *(event(number) for number in range(150)))
+    Publisher(outbox, [], clock).run()
+    clock.advance(minutes=59)
+    put(outbox, event(1000))
+    Publisher(outbox, [], clock).run()
+    assert len(outbox.find(Query(PublishedEvent, limit=1000))) == 151
+
+    clock.advance(minutes=1)
+    counting = CountingStore(outbox)
+    Publisher(counting, [], clock).run()
+    assert names(outbox.find(Query(PublishedEvent, limit=1000))) == [event(1000).name]
+    assert counting.counts["written"] == 150
