@@ -2,6 +2,7 @@
 
     registry   the registry over HTTP
     collect    a slice of garbage collection, called by Cloud Scheduler
+    publish    publication of events, called by Cloud Scheduler, and by Eventarc for each event
 
 The buildpack starts `functions-framework` regardless of a Procfile, and its server speaks only HTTP/1, with which Cloud
 Run limits requests to 32 MiB. But it imports this file before it creates a server, so in Cloud Run this file replaces
@@ -55,6 +56,15 @@ def collect(request: Request) -> wrappers.Response:
     from lading.job_table import COLLECT
 
     response = scheduled.run_slice(COLLECT, request)
+    return wrappers.Response(b"".join(response), response.status, response.headers)
+
+
+@functions_framework.http
+def publish(request: Request) -> wrappers.Response:
+    """Publish events."""
+    from lading import publish_function
+
+    response = publish_function.respond(request)
     return wrappers.Response(b"".join(response), response.status, response.headers)
 
 

@@ -10,8 +10,8 @@ ROOT = Path(__file__).parent.parent
 
 GOOGLE_AND_HTTP = ("google", "grpc", "requests", "flask", "werkzeug", "granian", "functions_framework")
 
-ENTRIES = ("lading.server", "lading.cli", "main", "lading.scheduled", "lading.job_table")
-FROM_COMPOSITION = ("lading.composition", "lading.auth_composition", *ENTRIES)
+ENTRIES = ("lading.server", "lading.cli", "main", "lading.scheduled", "lading.publish_function", "lading.job_table")
+FROM_COMPOSITION = ("lading.composition", "lading.auth_composition", "lading.publisher_composition", *ENTRIES)
 FROM_APP = ("lading.app", *FROM_COMPOSITION)
 FROM_ROUTES = ("lading.routes", *FROM_APP)
 
@@ -54,6 +54,7 @@ MAY_NOT_IMPORT = {
     "functions/lading/dispatcher.py": ("lading.api", *FROM_ROUTES),
     "functions/lading/app.py": ("lading.api", *FROM_COMPOSITION),
     "functions/lading/composition.py": ENTRIES,
+    "functions/lading/publisher_composition.py": ("lading.app", "lading.auth_composition", *ENTRIES),
     "functions/lading/auth_composition.py": ("lading.app", "lading.composition", *ENTRIES),
     "functions/lading/settings.py": ("lading.registry", "lading.api", "lading_storage", *FROM_APP),
     "emulators": ("lading", "lading_storage"),

@@ -28,6 +28,8 @@ class JobRow:
         interval: how long `lading serve` waits between two runs; None where it does not run the job.
         caller: the service account that may call its function.
         log: logs the JSON of a slice's report, as a line for log-based metrics.
+        opened_once: whether `lading serve` opens it once for all runs, instead of for each one with the clean-up
+            policies of that time.
     """
 
     name: str
@@ -35,6 +37,7 @@ class JobRow:
     interval: Callable[[Settings], timedelta | None]
     caller: Callable[[Settings], str]
     log: Callable[[dict[str, Any]], None]
+    opened_once: bool = False
 
 
 def _open_collector(settings: Settings, registry: Registry) -> "SlicedJob":
@@ -42,6 +45,15 @@ def _open_collector(settings: Settings, registry: Registry) -> "SlicedJob":
 
     return collector_of(settings, registry)
 
+
+def _open_publisher(settings: Settings, registry: Registry) -> "SlicedJob":
+    from lading.publisher_composition import open_publisher
+
+    return open_publisher(settings, registry.metadata)
+
+
+PUBLISH_INTERVAL: Final = timedelta(seconds=1)
+"""Where nothing waits, a run is one small query: 50 µs with SQLite."""
 
 COLLECT: Final = JobRow(
     "collect",
@@ -51,4 +63,13 @@ COLLECT: Final = JobRow(
     log=logs.log_collection,
 )
 
-JOBS: Final = (COLLECT,)
+PUBLISH: Final = JobRow(
+    "publish",
+    open=_open_publisher,
+    interval=lambda settings: PUBLISH_INTERVAL,
+    caller=lambda settings: settings.publisher,
+    log=logs.log_publication,
+    opened_once=True,
+)
+
+JOBS: Final = (COLLECT, PUBLISH)

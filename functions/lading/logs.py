@@ -104,6 +104,24 @@ def log_collection(report: dict[str, Any]) -> None:
     logging.getLogger("lading.collect").log(level, text, extra={"fields": {"message": text, "collection": report}})
 
 
+def log_publication(report: dict[str, Any], always: bool = False) -> None:
+    """Log the report of a run of the publisher, as a line for log-based metrics; only if it did something, or `always`.
+
+    A server runs it each second.
+    """
+    tried = report["published"] + report["refused"] + report["races_lost"] + sum(report["deliveries"].values())
+    if not (tried or report["sink_failed"] or always):
+        return
+    text = f"{report['published']} events published, {report['waiting']} wait"
+    if report["waiting"]:
+        text += f", the oldest for {report['oldest_seconds']:.0f} s"
+    problems = {**report["down"], **report["stalled"]}
+    for name, reason in problems.items():
+        text += f"; {name}: {reason}"
+    level = logging.WARNING if problems else logging.INFO
+    logging.getLogger("lading.publish").log(level, "%s", text, extra={"fields": {"message": text, "publish": report}})
+
+
 def trace_field(trace: str) -> dict[str, str]:
     """Return the field by which Cloud Logging correlates the lines of a trace; empty without a project."""
     if trace == ABSENT or not _lines.project:

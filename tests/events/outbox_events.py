@@ -8,7 +8,7 @@ from lading_storage.records.events import Event
 
 DIGEST = f"sha256:{'a' * 64}"
 BEFORE = f"sha256:{'b' * 64}"
-MOVED = datetime(2026, 11, 29, 12, 30, 15, 250, tzinfo=UTC)
+MOVED = datetime(2026, 11, 28, 12, 30, 15, 250, tzinfo=UTC)
 
 
 def event(number: int = 0, repository: str = "team/app", type: str = "tag.moved", **fields: Any) -> Event:

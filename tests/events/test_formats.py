@@ -29,9 +29,9 @@ def test_a_cloud_event_has_all_that_is_known() -> None:
         "source": f"{URL}/team/app",
         "type": "dev.lading.tag.moved.v1",
         "subject": "team/app:v1",
-        "time": "2026-11-29T12:30:15.000250Z",
+        "time": "2026-11-28T12:30:15.000250Z",
         "datacontenttype": "application/json",
-        "sequence": "1795955415000250-0000000007",
+        "sequence": "1795869015000250-0000000007",
         "actor": "alice@example.com",
         "requestid": "r-1",
         "data": {

@@ -1,4 +1,4 @@
-"""The publisher: nothing lost, the order kept, and what is down or refused in nobody's way."""
+"""The publisher: nothing lost, the order kept, and what is down or refused holds up nothing else."""
 
 import random
 from collections.abc import Callable, Sequence

@@ -167,12 +167,14 @@ def test_an_end_does_not_wait_for_a_long_collection(registry: Registry) -> None:
 def test_only_a_registry_on_this_machine_collects_by_itself(registry: Registry) -> None:
     def collects(**variables: str) -> bool:
         read = settings.load_settings(variables)
-        return bool(_background_jobs(read, registry, PolicyChanges(read)))
+        return "collect" in [each._name for each in _background_jobs(read, registry, PolicyChanges(read))]
 
     assert collects()
     assert collects(LADING_COLLECT_EVERY="30m")
     assert not collects(LADING_COLLECT_EVERY="off")
     assert not collects(LADING_BLOBS="gs://bucket", LADING_METADATA="firestore://project/database")
+    google = settings.load_settings({"LADING_BLOBS": "gs://bucket", "LADING_METADATA": "firestore://project/database"})
+    assert _background_jobs(google, registry, PolicyChanges(google)) == []
     for wrong in ("0s", "never", "1w", "-1h"):
         with pytest.raises(SettingsError):
             settings.load_settings({"LADING_COLLECT_EVERY": wrong})

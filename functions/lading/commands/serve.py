@@ -5,6 +5,7 @@ import logging
 import os
 import signal
 from datetime import timedelta
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -85,10 +86,13 @@ def _background_jobs(settings: Settings, registry: "Registry", policies: "Policy
     from lading.jobs.gc.reserve import released
 
     def background_job(row: "JobRow", interval: timedelta) -> BackgroundJob:
+        def open_job() -> "SlicedJob":
+            return _open_job(row, settings, registry, policies)
+
         return BackgroundJob(
             row.name,
             interval,
-            lambda: _open_job(row, settings, registry, policies),
+            cache(open_job) if row.opened_once else open_job,
             lambda: released(settings.metadata),
             lambda report: row.log(report.as_json()),
         )
@@ -98,7 +102,8 @@ def _background_jobs(settings: Settings, registry: "Registry", policies: "Policy
 
 def _open_job(row: "JobRow", settings: Settings, registry: "Registry", policies: "PolicyChanges") -> "SlicedJob":
     """Open a job; first apply the clean-up policies again if their file has changed."""
-    policies.apply(registry)
+    if not row.opened_once:
+        policies.apply(registry)
     return row.open(settings, registry)
 
 

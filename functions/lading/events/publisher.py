@@ -104,8 +104,9 @@ class Publisher:
                 return
             # Publishers that begin in different ranges are in each other's way less often.
             first = random.choice(EVENT_RANGES)
-        self._publish_between(work, first, "")
-        self._publish_between(work, "", first)
+        after = _next(first)
+        for position, stop in ((first, after), (after, ""), ("", first)):
+            self._publish_between(work, position, stop)
 
     def _publish_between(self, work: OutboxPass, position: str, stop: str) -> None:
         """Publish the ranges from `position` up to, but not including, `stop`; "" for the first, and for all."""
@@ -129,7 +130,7 @@ class Publisher:
             if reached != position:
                 position, size, chunk, races = reached, PAGE, PAGE, 0
             elif races >= MAX_RACES or 2 * waiting > MAX_FRONT:
-                position, size, chunk, races = chr(ord(reached) + 1), PAGE, PAGE, 0
+                position, size, chunk, races = _next(reached), PAGE, PAGE, 0
             else:
                 # From the front again, past what waits: in one query, which is a snapshot.
                 size = max(PAGE, 2 * waiting)
@@ -150,3 +151,8 @@ class Publisher:
         if time.monotonic() >= self._forgets_at:
             report.counts[FORGOTTEN] = forget_old(self._metadata, self._clock())
             self._forgets_at = time.monotonic() + FORGET_INTERVAL
+
+
+def _next(place: str) -> str:
+    """Return a text after all ids of a range, and not after those of the next one."""
+    return chr(ord(place) + 1)

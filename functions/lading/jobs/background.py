@@ -27,6 +27,9 @@ TIME_SLICE: Final = timedelta(seconds=30)
 FIRST_DELAY: Final = 300.0
 """Seconds from startup to the first run, unless the interval is shorter: clients that reconnect go first."""
 
+MAX_FAILURE_DELAY: Final = 60.0
+"""Seconds from a failure to the next run, at most, unless the interval is longer. Each failure in a row doubles it."""
+
 STOP_TIMEOUT: Final = 8.0
 """Seconds that a server that shuts down waits for the current step of a job."""
 
@@ -87,12 +90,15 @@ class BackgroundJob:
         self._thread.join(STOP_TIMEOUT)
 
     def _repeat(self) -> None:
-        delay = min(self._interval, FIRST_DELAY)
+        delay, failures = min(self._interval, FIRST_DELAY), 0
         while not self._stopping.wait(delay):
             delay = self._interval
             try:
                 self._run()
+                failures = 0
             except Exception as error:
+                delay = max(delay, min(delay * 2**failures, MAX_FAILURE_DELAY))
+                failures = min(failures + 1, 10)
                 # A store that is down, an invalid policy, a defect: none of them may prevent later runs.
                 log.error("the job %s failed; the next attempt is in %.0f s: %s", self._name, delay, error)
                 log.debug("the job %s failed", self._name, exc_info=True)

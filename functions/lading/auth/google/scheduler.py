@@ -1,6 +1,7 @@
-"""Authentication of Cloud Scheduler's requests, which carry an ID token of a service account.
+"""Authentication of the requests of Cloud Scheduler and Eventarc, which carry an ID token of a service account.
 
 https://cloud.google.com/scheduler/docs/http-target-auth
+https://cloud.google.com/eventarc/docs/run/roles-permissions
 """
 
 import hmac
@@ -12,7 +13,7 @@ from lading.auth.google.id_tokens import ISSUERS, MAX_CLOCK_SKEW, IdTokens
 from lading.registry.errors import DENIED, UNAUTHORIZED, RegistryError
 
 
-def check(authorization: str, account: str, id_tokens: IdTokens) -> None:
+def check(authorization: str, account: str, id_tokens: IdTokens, variable: str = "LADING_COLLECTOR") -> None:
     """Check that the Authorization header of a request authenticates the service account.
 
     On Cloud Run the platform has verified the token and its audience before (the function must not allow
@@ -23,6 +24,7 @@ def check(authorization: str, account: str, id_tokens: IdTokens) -> None:
         authorization: the header.
         account: e-mail address of the service account; "" refuses every request.
         id_tokens: verifies the token outside Cloud Run.
+        variable: the setting that names the account.
 
     Raises:
         RegistryError: UNAUTHORIZED if the token is invalid, DENIED if it is another account's.
@@ -33,7 +35,7 @@ def check(authorization: str, account: str, id_tokens: IdTokens) -> None:
     token = credentials.token
     email = _email(token) if os.environ.get("K_SERVICE") else id_tokens.email(token)
     if not account or not hmac.compare_digest(email.encode(), account.encode()):
-        raise RegistryError(DENIED, {"reason": "only the account of LADING_COLLECTOR may collect"})
+        raise RegistryError(DENIED, {"reason": f"only the account of {variable} may call this function"})
 
 
 def _email(token: str) -> str:
