@@ -24,7 +24,7 @@ GROUPS: Final[Mapping[str, Sequence[str]]] = {
     "rules": ("rules",),
     "events": ("events",),
     "clean-up and garbage": ("cleanup", "in_use", "gc", "vacuum"),
-    "checks and backup": ("doctor", "scrub", "backup"),
+    "checks and backup": ("ready", "doctor", "upgrade_check", "scrub", "backup"),
     "access": ("access", "users", "robots", "keys"),
     "shell": ("completion",),
 }

@@ -19,9 +19,12 @@ from lading_storage.errors import ForeignStore, StoreNotFound
 from lading_storage.protocols import BlobStore, MetadataStore
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from lading.app import App
     from lading.jobs.gc.collect import Collector
     from lading.jobs.gc.sweep import GracePeriods
+    from lading_storage.stored_version import StoredVersion
 
 
 def open_blobs(url: str, hmac_key: Path | None = None, cdn_key: Path | None = None, create: bool = True) -> BlobStore:
@@ -84,6 +87,29 @@ def open_metadata(url: str, create: bool = True, upgrade: bool = True) -> Metada
 
             return FirestoreMetadata(parts.netloc, parts.path.strip("/") or "(default)", create=create)
     raise SettingsError(f"a metadata store is sqlite:///FILE or firestore://PROJECT/DATABASE, not {url}")
+
+
+def stored_versions(settings: Settings) -> "Iterator[tuple[str, Callable[[], StoredVersion]]]":
+    """Yield the URL of each store that has a schema, and what reads its version. Nothing is opened for writing.
+
+    A bucket has none: what the names of its objects mean is the metadata's matter.
+    """
+    metadata, blobs = urlsplit(settings.metadata), urlsplit(settings.blobs)
+    if metadata.scheme == "sqlite":
+        from lading_storage.local import sqlite_version
+
+        yield settings.metadata, lambda: sqlite_version.stored_version(local_path(settings.metadata, "sqlite"))
+    elif metadata.scheme == "firestore" and metadata.netloc:
+        from lading_storage.google import firestore_schema
+
+        database = metadata.path.strip("/") or "(default)"
+        yield settings.metadata, lambda: firestore_schema.stored_version(metadata.netloc, database)
+    else:
+        open_metadata(settings.metadata, create=False)  # it raises what is wrong with the URL
+    if blobs.scheme == "file":
+        from lading_storage.local import filesystem
+
+        yield settings.blobs, lambda: filesystem.stored_version(local_path(settings.blobs, "file"))
 
 
 def open_registry(

@@ -21,10 +21,10 @@ from tests.support.server_process import run_lading
 
 DIGEST = "sha256:" + "0" * 64
 MAKE = {"serve", "init", "restore"}
-NEED_NONE = {"login-help", "keys new", "promote", "completion", "config check", "config show"}
+NEED_NONE = {"login-help", "ready", "keys new", "promote", "completion", "config check", "config show"}
 """Commands that open no store of the settings."""
 
-CHECKS = {"doctor"}
+CHECKS = {"doctor", "upgrade-check"}
 """It reports what it finds, a line each."""
 
 ARGUMENTS = {

@@ -6,14 +6,17 @@ from typing import Final
 OK: Final = 0
 FAILED: Final = 1
 USAGE: Final = 2
+UPGRADE_NEEDED: Final = 3
 INTERRUPTED: Final = 128 + 2
 PIPE_CLOSED: Final = 128 + 13
 
 DESCRIPTIONS: Final[Mapping[int, str]] = {
     OK: "success; explain-access: the access is allowed",
     FAILED: "failure, with the reason on standard error; doctor, gc and scrub: something is wrong;"
-    " explain-access: the access is not allowed",
+    " explain-access: the access is not allowed; ready: the server is not; upgrade-check: this release cannot use"
+    " the stores",
     USAGE: "invalid arguments, or a confirmation is needed and standard input is no terminal",
+    UPGRADE_NEEDED: "upgrade-check: this release can use the stores, and upgrades their schema at its first start",
     INTERRUPTED: "interrupted (SIGINT), as every program is by Ctrl-C",
     PIPE_CLOSED: "standard output was closed (SIGPIPE), as by `head`",
 }

@@ -24,6 +24,7 @@ from lading_storage.errors import StorageError, StoreNotFound, Unavailable
 from lading_storage.google.firestore_reads import Document, FirestoreReads
 from lading_storage.google.firestore_retry import single_attempt, translated_errors
 from lading_storage.google.google_imports import import_firestore
+from lading_storage.stored_version import StoredVersion
 
 if TYPE_CHECKING:
     from google.cloud import firestore
@@ -35,6 +36,20 @@ SCHEMA_VERSION: Final = 3
 
 MAX_ATTEMPTS: Final = 5
 """Attempts to write the version. If several processes start at the same time, one of them succeeds."""
+
+
+def stored_version(project: str, database: str) -> StoredVersion:
+    """Read the schema version of a database, and change nothing.
+
+    Raises:
+        StoreNotFound: the database has no schema.
+        Unavailable: Firestore failed.
+    """
+    reads = FirestoreReads(project, database)
+    document = reads.get([PATH]).found.get(PATH)
+    if document is None:
+        raise StoreNotFound(f"no metadata at {reads.url}")
+    return StoredVersion(document.fields["version"], SCHEMA_VERSION)
 
 
 class FirestoreSchema:

@@ -30,6 +30,7 @@ from lading_storage.errors import (
 from lading_storage.local.durable_folders import FILE_MODE, FOLDER_MODE, flush_folder, make_store, private_opener
 from lading_storage.local.object_listing import LAYOUT_FILE, SHARD, ObjectFolders
 from lading_storage.protocols import StoredObject, verified_size
+from lading_storage.stored_version import StoredVersion
 
 T = TypeVar("T")
 
@@ -173,6 +174,20 @@ class FilesystemBlobs:
             self._flushed.add(parent)
         folder.mkdir(FOLDER_MODE, exist_ok=True)
         flush_folder(parent)
+
+
+def stored_version(root: Path) -> StoredVersion:
+    """Read the layout's version of the store in `root`, and change nothing.
+
+    Raises:
+        StoreNotFound: there is no store.
+        StorageError: it cannot be read.
+    """
+    layout = root / LAYOUT_FILE
+    with translated_errors(root):
+        if not layout.exists():
+            raise StoreNotFound(f"no blobs at {root}")
+        return StoredVersion(_version(layout), LAYOUT)
 
 
 def _version(layout: Path) -> int:

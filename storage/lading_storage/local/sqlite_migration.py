@@ -150,13 +150,18 @@ def _step(connection: sqlite3.Connection, path: Path, version: int) -> None:
 
 def _check_space(connection: sqlite3.Connection, path: Path) -> None:
     """Raise StorageError, before anything is changed, if the disk has no space for the new tables."""
-    pages, size = (connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size"))
-    needed, free = int(pages * size * SPACE_FACTOR), shutil.disk_usage(path.parent).free
+    needed, free = space_to_rebuild(connection), shutil.disk_usage(path.parent).free
     if free < needed:
         raise StorageError(
             f"migrating {path} to this release needs {needed // 10**6 + 1} MB of free disk space, and {free // 10**6}"
             " MB are free: free more and start again (the file is unchanged, and the previous release can still use it)"
         )
+
+
+def space_to_rebuild(connection: sqlite3.Connection) -> int:
+    """Return the free bytes of the disk that a rebuild of the open file needs."""
+    pages, size = (connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size"))
+    return int(pages * size * SPACE_FACTOR)
 
 
 def _rebuild(connection: sqlite3.Connection, path: Path) -> None:
