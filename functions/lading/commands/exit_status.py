@@ -9,6 +9,7 @@ USAGE: Final = 2
 UPGRADE_NEEDED: Final = 3
 INTERRUPTED: Final = 128 + 2
 PIPE_CLOSED: Final = 128 + 13
+TERMINATED: Final = 128 + 15
 
 DESCRIPTIONS: Final[Mapping[int, str]] = {
     OK: "success; explain-access: the access is allowed",
@@ -19,8 +20,9 @@ DESCRIPTIONS: Final[Mapping[int, str]] = {
     UPGRADE_NEEDED: "upgrade-check: this release can use the stores, and upgrades their schema at its first start",
     INTERRUPTED: "interrupted (SIGINT), as every program is by Ctrl-C",
     PIPE_CLOSED: "standard output was closed (SIGPIPE), as by `head`",
+    TERMINATED: "terminated (SIGTERM) before the server had started, in a container",
 }
-"""What each status means. INTERRUPTED and PIPE_CLOSED are those that a shell reports for these signals."""
+"""What each status means. Those above 128 are those that a shell reports for these signals."""
 
 
 def help_text() -> str:

@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from lading.commands.exit_status import INTERRUPTED
+from lading.commands.exit_status import INTERRUPTED, TERMINATED
 from lading.commands.first_user import create_first_user, first_user_text, login_line
 from lading.commands.options import Commands, add
 from lading.settings import SETTINGS, Settings, SettingsError
@@ -68,13 +68,16 @@ def _serve(parsed: argparse.Namespace, settings: Settings) -> None:
 
 
 def _exit_at_interrupts() -> None:
-    """Let SIGINT end the process until the server handles it.
+    """Let SIGINT, and SIGTERM in a container, end the process until the server handles them.
 
     A KeyboardInterrupt is lost where it is raised in a callback of a weak reference, and the server would then start
     although it was told to end. Before it starts, there is nothing to finish: a start may be killed at any time.
     """
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, lambda *_: os._exit(INTERRUPTED))
+    if os.getpid() == 1:
+        # The first process of a container has no default for SIGTERM: it would not end before SIGKILL.
+        signal.signal(signal.SIGTERM, lambda *_: os._exit(TERMINATED))
 
 
 def _background_jobs(settings: Settings, registry: "Registry", policies: "PolicyChanges") -> "list[BackgroundJob]":
