@@ -8,8 +8,9 @@ from pathlib import Path
 class ProgramRunner:
     """Runs programs with configuration in a folder of their own, and no way to anybody's credentials."""
 
-    def __init__(self, home: Path) -> None:
-        """Let programs find their configuration in `home`, where there is none."""
+    def __init__(self, home: Path, timeout: float = 120) -> None:
+        """Let programs find their configuration in `home`, where there is none, and end after `timeout` seconds."""
+        self._timeout = timeout
         self._environment = {
             **os.environ,
             "HOME": str(home),
@@ -50,7 +51,7 @@ class ProgramRunner:
             env=self._environment,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=self._timeout,
             check=False,
             input=stdin,
         )

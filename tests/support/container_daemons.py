@@ -37,17 +37,23 @@ class Docker:
 
 
 @contextlib.contextmanager
-def dockerd(folder: Path) -> Iterator[str]:
-    """The address of a docker daemon: without a network, with plain folders for layers."""
+def dockerd(folder: Path, driver: str = "vfs") -> Iterator[str]:
+    """The address of a docker daemon: without a network, with plain folders for layers.
+
+    With driver "" docker chooses how it stores layers; plain folders are copied for each step of a build.
+    """
     daemon = find_program("dockerd", "apt install docker.io")
     if os.geteuid() != 0:
         skip_or_fail("dockerd needs root")
     address = f"unix://{folder}/sock"
     places = [f"--data-root={folder}/data", f"--exec-root={folder}/exec", f"--pidfile={folder}/pid"]
     network = ["--iptables=false", "--ip6tables=false", "--bridge=none"]
-    command = [daemon, *network, *places, "-s", "vfs", "-H", address]
+    command = [daemon, *network, *places, *(["-s", driver] if driver else []), "-H", address]
     with _running(command, folder, b"API listen on", 2 * PROCESS_TIMEOUT):
         yield address
+    # Containers in the host's network leave this mount.
+    subprocess.run(["umount", "-q", folder / "exec" / "netns" / "default"], check=False, capture_output=True)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextlib.contextmanager

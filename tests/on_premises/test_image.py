@@ -1,0 +1,242 @@
+"""The container image: what is in it, and how it runs, with a read-only root and as any user."""
+
+import contextlib
+import http.client
+import json
+import os
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from emulators.processes import free_port
+from lading_storage.digests import digest_of
+from tests.support.container_daemons import Docker
+from tests.support.image_build import IMAGE
+from tests.support.server_process import PROCESS_TIMEOUT, basic
+
+HARDENED = ("--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges")
+DRAIN_TIMEOUT = 10
+"""Seconds between SIGTERM and SIGKILL, docker's own default."""
+
+
+@dataclass
+class Container:
+    """A container that serves the registry on loopback."""
+
+    docker: Docker
+    id: str
+    port: int
+
+    @property
+    def host(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    def inspect(self) -> dict[str, Any]:
+        """Return its state."""
+        state: dict[str, Any] = json.loads(self.docker("inspect", self.id))[0]["State"]
+        return state
+
+    def password(self) -> str:
+        return self.docker("exec", self.id, "cat", "/data/registry/admin.password").strip()
+
+    def log_in(self) -> None:
+        self.docker("login", self.host, "-u", "admin", "--password-stdin", stdin=self.password())
+
+    def connection(self) -> http.client.HTTPConnection:
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=PROCESS_TIMEOUT)
+
+    def wait_until_ready(self) -> None:
+        deadline = time.monotonic() + PROCESS_TIMEOUT
+        while time.monotonic() < deadline:
+            with contextlib.suppress(OSError), contextlib.closing(self.connection()) as connection:
+                connection.request("GET", "/readyz")
+                if connection.getresponse().status == 200:
+                    return
+            time.sleep(0.1)
+        raise AssertionError(self.docker("logs", self.id))
+
+
+def start(docker: Docker, volume: str, options: Sequence[str] = ()) -> Container:
+    port = free_port()
+    variables = ("-e", f"LADING_ADDRESS=127.0.0.1:{port}", "-e", f"LADING_URL=http://127.0.0.1:{port}")
+    words = ("run", "-d", "--network", "host", *HARDENED, "-v", f"{volume}:/data", *variables, *options, IMAGE)
+    container = Container(docker, docker(*words).strip(), port)
+    container.wait_until_ready()
+    return container
+
+
+@pytest.fixture(params=["", "12345", "1000740000:0"], ids=["own user", "any user", "any user of group 0"])
+def container(request: pytest.FixtureRequest, docker: Docker, volume: str) -> Container:
+    return start(docker, volume, ["--user", request.param] if request.param else [])
+
+
+def test_the_image_says_what_platforms_need(docker: Docker) -> None:
+    config = json.loads(docker("image", "inspect", IMAGE))[0]["Config"]
+
+    assert config["User"] == "65532:0"
+    assert config["Volumes"] == {"/data": {}}
+    assert config["StopSignal"] == "SIGTERM"
+    assert config["ExposedPorts"] == {"5000/tcp": {}}
+    assert config["Healthcheck"]["Test"] == ["CMD", "lading", "ready"]
+    assert config["Labels"]["org.opencontainers.image.version"] == "1.2.3"
+
+
+def test_the_image_has_no_build_tools_and_nothing_of_the_build(docker: Docker) -> None:
+    search = "command -v pip gcc cc make; ls -d /build /tools /opt/lading/bin/pip; find /opt/lading -writable"
+    run = docker("run", "--rm", "--network", "host", "--entrypoint", "sh", IMAGE, "-c", f"({search}) 2>/dev/null; true")
+    assert run == ""
+    modules = "import importlib.util as u; print([m for m in ('pip', 'setuptools', 'wheel') if u.find_spec(m)])"
+    assert docker("run", "--rm", "--network", "host", "--entrypoint", "python", IMAGE, "-c", modules) == "[]\n"
+
+
+def test_docker_pushes_the_image_into_itself_and_pulls_it(container: Container) -> None:
+    docker, name = container.docker, f"{container.host}/tools/lading:v1"
+    container.log_in()
+    identity = docker("image", "inspect", "-f", "{{.Id}}", IMAGE)
+    docker("tag", IMAGE, name)
+
+    docker("push", name)
+    docker("rmi", name)
+    docker("pull", name)
+
+    assert docker("image", "inspect", "-f", "{{.Id}}", name) == identity
+    docker("rmi", name)
+    assert container.inspect()["Status"] == "running"
+
+
+def test_a_kill_and_a_restart_keep_the_data(docker: Docker, volume: str) -> None:
+    container = start(docker, volume)
+    password = container.password()
+    push_manifest(container, password)
+
+    docker("kill", "--signal", "KILL", container.id)
+    assert container.inspect()["ExitCode"] == 137
+    docker("start", container.id)
+    container.wait_until_ready()
+    assert pulled(container, password) == MANIFEST
+
+    docker("rm", "-f", container.id)
+    replaced = start(docker, volume)
+    assert pulled(replaced, password) == MANIFEST
+    assert replaced.password() == password
+
+
+def test_sigterm_finishes_an_upload_that_runs(container: Container) -> None:
+    authorization = {"Authorization": basic("admin", container.password())}
+    blob = b"x" * 100_000
+    with contextlib.closing(container.connection()) as connection:
+        connection.putrequest("POST", f"/v2/team/app/blobs/uploads/?digest={digest_of(blob)}")
+        for name, value in {**authorization, "Content-Length": str(len(blob))}.items():
+            connection.putheader(name, value)
+        connection.endheaders(blob[:1000])
+        stop = threading.Thread(target=container.docker, args=["stop", "-t", str(DRAIN_TIMEOUT), container.id])
+        stop.start()
+        wait_until_refused(container)
+        connection.send(blob[1000:])
+        assert connection.getresponse().status == 201
+    stop.join()
+
+    state = container.inspect()
+    # 137 were SIGKILL, after DRAIN_TIMEOUT.
+    assert (state["Status"], state["ExitCode"]) == ("exited", 0)
+
+
+def test_sigterm_ends_a_start(docker: Docker, volume: str, tmp_path: Path) -> None:
+    """The first process of a container ignores SIGTERM unless it handles it."""
+    pipe = tmp_path / "policies"
+    os.mkfifo(pipe, 0o644)
+    tmp_path.chmod(0o755)
+    words = (
+        "--network",
+        "host",
+        "-v",
+        f"{volume}:/data",
+        "-v",
+        f"{tmp_path}:/pipe",
+        "-e",
+        "LADING_CLEANUP=/pipe/policies",
+    )
+    container = Container(docker, docker("run", "-d", *words, IMAGE).strip(), 0)
+    writer = open_when_read(pipe)
+
+    docker("stop", "-t", str(DRAIN_TIMEOUT), container.id)
+
+    os.close(writer)
+    assert container.inspect()["ExitCode"] == 128 + 15
+
+
+def open_when_read(pipe: Path) -> int:
+    """Open a named pipe for writing once the server reads it; from then on its start waits."""
+    deadline = time.monotonic() + PROCESS_TIMEOUT
+    while time.monotonic() < deadline:
+        with contextlib.suppress(OSError):
+            return os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
+        time.sleep(0.05)
+    raise AssertionError("the server does not read the policies")
+
+
+def test_the_health_check_is_the_servers_readiness(docker: Docker, volume: str) -> None:
+    container = start(docker, volume, ["--health-interval", "1s", "--health-retries", "1"])
+    wait_for_health(container, "healthy")
+    docker("exec", container.id, "lading", "ready")
+
+    broken = docker("run", "-d", "--network", "host", "--health-interval", "1s", "--health-start-period", "1s",
+                    "--health-retries", "1", "--entrypoint", "sleep", IMAGE, "60").strip()  # fmt: skip
+    wait_for_health(Container(docker, broken, 0), "unhealthy")
+
+
+def wait_for_health(container: Container, expected: str) -> None:
+    deadline = time.monotonic() + PROCESS_TIMEOUT
+    while (status := container.inspect()["Health"]["Status"]) != expected:
+        assert time.monotonic() < deadline, status
+        time.sleep(0.2)
+
+
+def wait_until_refused(container: Container) -> None:
+    """Wait until the server accepts no new connections: its shutdown has begun."""
+    deadline = time.monotonic() + PROCESS_TIMEOUT
+    while time.monotonic() < deadline:
+        try:
+            connection = container.connection()
+            connection.connect()
+        except ConnectionRefusedError:
+            return
+        connection.close()
+        time.sleep(0.05)
+    raise AssertionError("the server still accepts connections")
+
+
+CONFIG = b"{}"
+MANIFEST = json.dumps(
+    {
+        "schemaVersion": 2,
+        "mediaType": "application/vnd.oci.image.manifest.v1+json",
+        "config": {"mediaType": "application/vnd.oci.image.config.v1+json", "digest": digest_of(CONFIG), "size": 2},
+        "layers": [],
+    }
+).encode()
+
+
+def request(container: Container, method: str, path: str, password: str, body: bytes = b"") -> tuple[int, bytes]:
+    with contextlib.closing(container.connection()) as connection:
+        headers = {"Authorization": basic("admin", password)}
+        if "/manifests/" in path:
+            headers["Content-Type"] = "application/vnd.oci.image.manifest.v1+json"
+        connection.request(method, path, body, headers)
+        response = connection.getresponse()
+        return response.status, response.read()
+
+
+def push_manifest(container: Container, password: str) -> None:
+    upload = f"/v2/team/app/blobs/uploads/?digest={digest_of(CONFIG)}"
+    assert request(container, "POST", upload, password, CONFIG)[0] == 201
+    assert request(container, "PUT", "/v2/team/app/manifests/v1", password, MANIFEST)[0] == 201
+
+
+def pulled(container: Container, password: str) -> bytes:
+    return request(container, "GET", "/v2/team/app/manifests/v1", password)[1]
