@@ -36,7 +36,7 @@ LOGIN_REFUSALS: Final = (401, 429)
 """Statuses of refused requests, and those of refused logins."""
 
 
-def record_command(principal: str, action: str, repository: str, change: Change) -> None:
+def record_command(principal: str, action: str, repository: str, change: Change, reference: str = "") -> None:
     """Write the line of a change that was made without a request: by a command, or by the start of a server.
 
     Args:
@@ -44,9 +44,11 @@ def record_command(principal: str, action: str, repository: str, change: Change)
         action: the action that a request would need.
         repository: what was changed, or "".
         change: the change.
+        reference: what of it was changed, such as the id of a webhook, or "".
     """
-    fields = dict.fromkeys(("status", "client", "reference", "request_id", "sent_id", "trace", "user_agent"), ABSENT)
-    fields |= {"outcome": "allowed", "principal": field(principal), "action": action, "repository": field(repository)}
+    fields = dict.fromkeys(("status", "client", "request_id", "sent_id", "trace", "user_agent"), ABSENT)
+    fields |= {"outcome": "allowed", "principal": field(principal), "action": action}
+    fields |= {"repository": field(repository), "reference": field(reference)}
     text = _text(fields | next(_change_fields(change)))
     audit_log.info("%s", text, extra={"fields": {"message": text, "audit": fields | {"change": change.kind}}})
 

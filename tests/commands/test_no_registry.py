@@ -47,6 +47,8 @@ ARGUMENTS = {
     "robots create": ["ci", "--repositories", "a/*"],
     "robots rotate": ["ci"],
     "robots revoke": ["ci"],
+    "webhooks add": ["https://1.1.1.1/"],
+    **{f"webhooks {name}": ["one"] for name in ("show", "test", "rotate", "retry", "enable", "disable", "remove")},
     "explain-access": ["--as", "alice", "a", "pull"],
 }
 

@@ -19,6 +19,9 @@ Kind = Literal[
     "upload-appended",
     "upload-cancelled",
     "rules-changed",
+    "webhook-added",
+    "webhook-changed",
+    "webhook-removed",
 ]
 
 

@@ -1,0 +1,1 @@
+"""Webhooks: addresses that they may reach, requests, deliveries, commands."""
