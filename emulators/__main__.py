@@ -48,6 +48,7 @@ def _cloud(command: Sequence[str], options: Collection[str]) -> int:
 
     chosen = deployed(with_pip="--pip" in options, with_sidecar="--sidecar" in options)
     with chosen as cloud, ProcessGroup() as processes:
+        cloud.start_trigger()
         variables = {"LADING_HOST": cloud.host, "LADING_TOKEN": cloud.token}
         if command:
             return _run(processes, command, os.environ | variables)

@@ -2,7 +2,8 @@
 
     client → the registry's container: Envoy on $PORT, in front of the server that the uploaded archive starts
                  → Cloud Storage, Firestore (emulators), IAM and Secret Manager (emulators.iam), a metadata server
-    Cloud Scheduler (emulators.scheduler) → the collector's container
+    Cloud Scheduler (emulators.scheduler) → the collector's container, the publisher's container
+    Firestore → Eventarc (emulators.eventarc) → the publisher's container → Pub/Sub (emulator)
 
 With a sidecar, Envoy is a container of its own (emulators.sidecar), in front of the registry's.
 
@@ -12,6 +13,7 @@ resource limits of an instance.
 
 import contextlib
 import json
+import os
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -19,15 +21,21 @@ from pathlib import Path
 from typing import Final
 
 from emulators import Emulators, running, sidecar
-from emulators.deployment import Accounts, fake_iam_world, platform, settings
+from emulators.deployment import EVENTS_TOPIC, NOTIFICATIONS_TOPIC, Accounts, fake_iam_world, platform, settings
+from emulators.eventarc import Trigger
 from emulators.iam import IamEmulator
 from emulators.metadata import MetadataServer
 from emulators.processes import EmulatorError, ProcessGroup, ServerProcess, free_port
+from emulators.pubsub import PubSubEmulator
 from emulators.runtime import Runtime
 from emulators.source import archive, files
 
 STOP_TIMEOUT: Final = 10.0
 """Seconds from SIGTERM to SIGKILL (https://cloud.google.com/run/docs/container-contract#instance-shutdown)."""
+
+
+FUNCTIONS: Final = ("registry", "collect", "publish")
+"""In the order in which they start: the others know the registry's address."""
 
 
 class ContainerError(EmulatorError):
@@ -41,6 +49,7 @@ class Cloud:
     registry     container of the registry
     envoy        container that clients reach: Envoy's own, or the registry's
     collect      container of the garbage collector
+    publish      container of the publisher of events
     accounts     service accounts and users, with their tokens
     environment  environment variables for a local process that uses the stores of the deployment
     iam          the fake of IAM
@@ -50,12 +59,14 @@ class Cloud:
     registry: ServerProcess
     envoy: ServerProcess
     collect: ServerProcess
+    publish: ServerProcess
     accounts: Accounts
     environment: Mapping[str, str]
     iam: IamEmulator
     variables: Mapping[str, Mapping[str, str]]
     _processes: ProcessGroup
     _runtimes: Mapping[str, Runtime]
+    _folder: Path
 
     @property
     def host(self) -> str:
@@ -71,6 +82,17 @@ class Cloud:
     def collect_url(self) -> str:
         """The address of the collector, which is the audience of the tokens that it accepts."""
         return f"http://127.0.0.1:{self.collect.port}"
+
+    @property
+    def publish_url(self) -> str:
+        """The address of the publisher, which is the audience of the tokens that it accepts."""
+        return f"http://127.0.0.1:{self.publish.port}"
+
+    def start_trigger(self) -> None:
+        """Call the publisher for each new event from now on, as Eventarc does."""
+        _, _, project, database = self.environment["LADING_METADATA"].split("/")
+        trigger = Trigger(project, database, "events", self.publish_url, self.accounts.events)
+        trigger.start(self._processes, self._folder, self.environment["FIRESTORE_EMULATOR_HOST"])
 
     @contextlib.contextmanager
     def run_another(self, function: str = "registry", **variables: str) -> Iterator[ServerProcess]:
@@ -104,7 +126,7 @@ def deployed(emulators: Emulators | None = None, with_pip: bool = False, with_si
         accounts = Accounts.create()
         iam = IamEmulator.start(processes, folder)
         iam.world.write_text(json.dumps(fake_iam_world(accounts)))
-        stores = {**backends.fresh_stores(), "LADING_IAM_EMULATOR_HOST": iam.url}
+        stores = {**backends.fresh_stores(), "LADING_IAM_EMULATOR_HOST": iam.url, **_start_pubsub(processes)}
         hosts = {name: value for name, value in stores.items() if name.endswith("_EMULATOR_HOST")}
         front = free_port() if with_sidecar else 0
         url = f"http://127.0.0.1:{front or '{port}'}"
@@ -112,8 +134,8 @@ def deployed(emulators: Emulators | None = None, with_pip: bool = False, with_si
         runtimes: dict[str, Runtime] = {}
         containers: dict[str, ServerProcess] = {}
         stack.callback(_stop, containers)
-        for function, account in (("registry", accounts.registry), ("collect", accounts.collect)):
-            metadata = MetadataServer.start(processes, account, folder / f"{function}.json")
+        for function in FUNCTIONS:
+            metadata = MetadataServer.start(processes, getattr(accounts, function), folder / f"{function}.json")
             environment = {**hosts, **settings(url, stores, accounts), **platform(function)}
             if front and function == "registry":
                 environment = {**sidecar.server_variables(environment)}
@@ -122,9 +144,17 @@ def deployed(emulators: Emulators | None = None, with_pip: bool = False, with_si
             runtimes[function] = Runtime.install(folder / function, content, with_pip)
             containers[function] = _launch(processes, runtimes[function], function, variables[function])
             url = url.replace("{port}", str(containers["registry"].port))
-        registry, collect = containers["registry"], containers["collect"]
+        registry, collect, publish = (containers[function] for function in FUNCTIONS)
         containers["envoy"] = envoy = _launch_envoy(processes, front, registry.port) if front else registry
-        yield Cloud(registry, envoy, collect, accounts, stores, iam, variables, processes, runtimes)
+        yield Cloud(registry, envoy, collect, publish, accounts, stores, iam, variables, processes, runtimes, folder)
+
+
+def _start_pubsub(processes: ProcessGroup) -> Mapping[str, str]:
+    """Start Pub/Sub with the topics of events, and return its environment variable."""
+    pubsub = PubSubEmulator.start(processes, os.environ)
+    for topic in (EVENTS_TOPIC, NOTIFICATIONS_TOPIC):
+        pubsub.make_topic(topic)
+    return {"PUBSUB_EMULATOR_HOST": pubsub.address}
 
 
 def _stop(containers: Mapping[str, ServerProcess]) -> None:

@@ -7,7 +7,7 @@ They have terraform's defaults, and a policy bucket in which `owner` has all per
 import base64
 import json
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
@@ -17,6 +17,8 @@ from emulators.metadata import Account
 PROJECT: Final = "lading-test"
 POLICIES: Final = f"{PROJECT}-lading-policies"
 KEYS: Final = f"{PROJECT}/lading-keys"
+EVENTS_TOPIC: Final = f"projects/{PROJECT}/topics/lading-events"
+NOTIFICATIONS_TOPIC: Final = f"projects/{PROJECT}/topics/lading-notifications"
 OBJECTS: Final = ("storage.objects.get", "storage.objects.create", "storage.objects.delete")
 
 
@@ -35,14 +37,18 @@ class Accounts:
 
     registry   service account of the registry; its key signs URLs, too
     collect    service account of the garbage collector
+    publish    service account of the publisher of events
     scheduler  service account of Cloud Scheduler, which calls the collector
+    events     service account of Eventarc and Cloud Scheduler, which call the publisher
     owner      access token of a user with all permissions
     reader     access token of a user who may pull from team-a/*
     """
 
     registry: Account
     collect: Account
+    publish: Account
     scheduler: Account
+    events: Account
     owner: str
     reader: str
 
@@ -51,16 +57,21 @@ class Accounts:
         """Create accounts with new tokens and keys."""
         # Google signs ID tokens with its own keys, and blobs with a key of the account.
         google = _private_key()
-        registry, collect, scheduler = (
-            Account(_email(name), _token(), google, "google") for name in ("registry", "collect", "scheduler")
-        )
-        return cls(registry, collect, scheduler, owner=_token(), reader=_token())
+        names = ("registry", "collect", "publish", "scheduler", "events")
+        accounts = {name: Account(_email(name), _token(), google, "google") for name in names}
+        return cls(**accounts, owner=_token(), reader=_token())
+
+    @property
+    def services(self) -> Sequence[Account]:
+        """The service accounts."""
+        return self.registry, self.collect, self.publish, self.scheduler, self.events
 
 
 def fake_iam_world(accounts: Accounts) -> dict[str, Any]:
     """Return the state of the fake of IAM (see emulators.iam)."""
     registry, key = accounts.registry.email, _private_key()
-    emails = {each.token: each.email for each in (accounts.registry, accounts.collect, accounts.scheduler)}
+    readers = [f"serviceAccount:{each.email}" for each in (accounts.registry, accounts.publish)]
+    emails = {each.token: each.email for each in accounts.services}
     emails |= {accounts.owner: "owner@example.com", accounts.reader: "reader@example.com"}
     tokens = {
         token: {"email": email, "sub": str(10**20 + number), "azp": str(10**20 + number), "scope": PLATFORM_SCOPES[0]}
@@ -79,7 +90,7 @@ def fake_iam_world(accounts: Accounts) -> dict[str, Any]:
         "serviceAccounts": {registry: {f"serviceAccount:{registry}": ["iam.serviceAccounts.signBlob"]}},
         "secrets": {
             KEYS: {
-                "bindings": {f"serviceAccount:{registry}": ["secretmanager.versions.access"]},
+                "bindings": {reader: ["secretmanager.versions.access"] for reader in readers},
                 "versions": [_registry_keys()],
             }
         },
@@ -108,6 +119,11 @@ folders = ["team-a"]
 keys = "secret://{KEYS}"
 mode = "gs://{POLICIES}"
 unscoped-tokens = "pull"
+
+[events]
+topic = "{EVENTS_TOPIC}"
+notifications-topic = "{NOTIFICATIONS_TOPIC}"
+publisher = "{accounts.events.email}"
 
 [jobs]
 collector = "{accounts.scheduler.email}"

@@ -47,14 +47,14 @@ class FirestoreEmulator:
 def _jar(environment: Mapping[str, str]) -> Path:
     """Return the emulator's jar: the one that JAR_VARIABLE names, else the Cloud SDK's. Raises EmulatorError."""
     named = environment.get(JAR_VARIABLE)
-    candidates = [Path(named)] if named else [root / IN_SDK for root in _sdk_roots(environment)]
+    candidates = [Path(named)] if named else [root / IN_SDK for root in sdk_roots(environment)]
     for candidate in candidates:
         if candidate.is_file():
             return candidate
     raise EmulatorError(INSTALL)
 
 
-def _sdk_roots(environment: Mapping[str, str]) -> list[Path]:
+def sdk_roots(environment: Mapping[str, str]) -> list[Path]:
     """Return possible folders of the Cloud SDK: from CLOUDSDK_ROOT_DIR, and relative to `gcloud`."""
     roots = [Path(root) for name in ("CLOUDSDK_ROOT_DIR",) if (root := environment.get(name))]
     gcloud = shutil.which("gcloud", path=environment.get("PATH"))

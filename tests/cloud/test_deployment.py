@@ -29,7 +29,7 @@ def variables_of(pid: int) -> dict[str, str]:
     return dict(word.partition("=")[::2] for word in words)
 
 
-@pytest.mark.parametrize("function", ["registry", "collect"])
+@pytest.mark.parametrize("function", ["registry", "collect", "publish"])
 def test_a_container_has_the_variables_that_terraform_and_the_platform_set(cloud: Cloud, function: str) -> None:
     text = (ROOT / "terraform" / "functions.tf").read_text()
     of_terraform = set(re.findall(r"^ +([A-Z_]+) += ", text.split("variables = {", 1)[1], re.MULTILINE))
@@ -38,7 +38,7 @@ def test_a_container_has_the_variables_that_terraform_and_the_platform_set(cloud
 
     own = {name for name in variables if name.startswith(("LADING_", "DISABLE_"))} - {"LADING_IAM_EMULATOR_HOST"}
     assert own == of_terraform
-    emulated = {"LADING_IAM_EMULATOR_HOST", "STORAGE_EMULATOR_HOST", "FIRESTORE_EMULATOR_HOST"}
+    emulated = {f"{name}_EMULATOR_HOST" for name in ("LADING_IAM", "STORAGE", "FIRESTORE", "PUBSUB")}
     metadata = {"GCE_METADATA_HOST", "GCE_METADATA_IP"}
     assert set(variables) == own | set(platform(function)) | emulated | metadata
 
