@@ -6,12 +6,12 @@ locals {
     "cloudbuild.googleapis.com",           # builds the images
     "cloudfunctions.googleapis.com",       # deploys the functions
     "cloudresourcemanager.googleapis.com", # grants roles on the project
-    "cloudscheduler.googleapis.com",       # calls collect
+    "cloudscheduler.googleapis.com",       # calls collect, and publish
     "firestore.googleapis.com",            # stores metadata
     "iam.googleapis.com",                  # manages service accounts and roles
     "iamcredentials.googleapis.com",       # signs URLs (signBlob)
     "monitoring.googleapis.com",           # uptime check, alerts, dashboard
-    "pubsub.googleapis.com",               # notifications
+    "pubsub.googleapis.com",               # events and notifications
     "run.googleapis.com",                  # runs the images
     "secretmanager.googleapis.com",        # stores the keys
     "storage.googleapis.com",              # stores layers
@@ -19,7 +19,11 @@ locals {
 }
 
 resource "google_project_service" "this" {
-  for_each = setunion(local.apis, var.domain == "" ? [] : ["compute.googleapis.com"]) # load balancer
+  for_each = setunion(
+    local.apis,
+    var.domain == "" ? [] : ["compute.googleapis.com"], # load balancer
+    var.events ? ["eventarc.googleapis.com"] : [],      # calls publish
+  )
 
   project            = var.project_id
   service            = each.key

@@ -1,9 +1,12 @@
 # Functions. They are built from the same source, and each has its own service account.
 
 locals {
+  # Functions beside the registry.
+  jobs = concat(["collect"], var.events ? ["publish"] : [])
+
   # Environment variables, by function.
   variables = {
-    for function in ["registry", "collect"] : function => {
+    for function in concat(["registry"], local.jobs) : function => {
       LADING_CONFIG = local.config
 
       # A changed source creates a new revision, even if Google builds the same image from it.
@@ -102,6 +105,48 @@ resource "google_cloudfunctions2_function" "collect" {
   }
 
   depends_on = [terraform_data.rights]
+}
+
+resource "google_cloudfunctions2_function" "publish" {
+  count = var.events ? 1 : 0
+
+  project     = var.project_id
+  location    = var.region
+  name        = "${var.name}-publish"
+  description = "Publishes events, when Eventarc or Cloud Scheduler says so"
+  labels      = var.labels
+
+  build_config {
+    runtime           = var.runtime
+    entry_point       = "publish"
+    service_account   = google_service_account.build.id
+    docker_repository = google_artifact_registry_repository.images.id
+
+    source {
+      storage_source {
+        bucket = google_storage_bucket.source.name
+        object = google_storage_bucket_object.source["publish"].name
+      }
+    }
+
+    on_deploy_update_policy {}
+  }
+
+  # One instance, in which calls wait for one another: the two events of a push call the function twice at once, and two
+  # publishers of the same events would publish each twice, for which a consumer may build or deploy twice. With a
+  # concurrency of one, Cloud Run would refuse the second call, and Eventarc would send it again ten seconds later.
+  service_config {
+    service_account_email            = google_service_account.publish[0].email
+    environment_variables            = local.variables["publish"]
+    ingress_settings                 = "ALLOW_INTERNAL_ONLY" # Eventarc and Cloud Scheduler in the same project count as internal
+    available_cpu                    = "1"
+    available_memory                 = "512Mi"
+    max_instance_request_concurrency = 80
+    max_instance_count               = 1
+    timeout_seconds                  = local.publish_deadline
+  }
+
+  depends_on = [terraform_data.rights, google_pubsub_topic_iam_member.publish]
 }
 
 # A function fails to start if its permissions do not exist yet, and fails its first queries if the indexes do not.

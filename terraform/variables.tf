@@ -438,6 +438,29 @@ variable "cleanup_mode" {
   }
 }
 
+# --- events -----------------------------------------------------------------------------------------------------------
+
+variable "events" {
+  description = "Whether changes of repositories are published to Pub/Sub and webhooks: a function, which Eventarc calls for each change and Cloud Scheduler every five minutes, with its topics. If false, events expire in the database."
+  type        = bool
+  default     = true
+}
+
+variable "notifications_topic" {
+  description = "Name of an existing topic of the project, for example `gcr`, that gets notifications in Artifact Registry's format instead of NAME-notifications. It is not changed, but for the permission to publish to it."
+  type        = string
+  default     = ""
+
+  validation {
+    condition     = var.notifications_topic == "" || can(regex("^[A-Za-z][A-Za-z0-9._~+%-]{2,254}$", var.notifications_topic))
+    error_message = "notifications_topic must be the name of a topic without projects/…/topics/, for example gcr."
+  }
+  validation {
+    condition     = var.notifications_topic == "" || var.events
+    error_message = "notifications_topic requires events."
+  }
+}
+
 # --- monitoring -------------------------------------------------------------------------------------------------------
 
 variable "notification_channels" {

@@ -34,6 +34,10 @@ def _no(*_: object) -> Any:
     return {}
 
 
+def _yes(*_: object) -> bool:
+    return True
+
+
 def _long(name: str, resource: Resource) -> Any:
     """An operation that is done (google.longrunning)."""
     return {"name": f"operations/{abs(hash(name))}", "done": True, "response": resource}
@@ -55,6 +59,7 @@ class Collection:
     content    what is kept of a body that makes a resource
     computed   what Google adds: from the resource's name and its fields
     beside     what else is there then, by name: from what was there before, too
+    valid      whether Google accepts a new resource, by its name and fields, and what is there
     listed     its list may be asked for, in this one order
     operation  the answer to a change
     put        made by a PUT of its own path
@@ -65,6 +70,7 @@ class Collection:
     content: Callable[[Resource], Resource] = lambda body: body
     computed: Callable[[str, Resource], Resource] = _no
     beside: Callable[[str, Resource, Resources, Assumptions], Resources] = _no
+    valid: Callable[[str, Resource, Resources], bool] = _yes
     listed: str = ""
     operation: Callable[[str, Resource], Any] = _at_once
     put: bool = False
@@ -193,6 +199,57 @@ def _compute_resource(name: str, resource: Resource) -> Resource:
     }
 
 
+def _trigger(name: str, _: Resource) -> Resource:
+    """Return what Eventarc adds to a trigger. The names of the topic and the subscription are guesses."""
+    parts = name.split("/")
+    transport = f"eventarc-{parts[4]}-{parts[6]}"
+    return {
+        "name": name.partition("/")[2],
+        "uid": "1",
+        "etag": "1",
+        "createTime": DAY,
+        "updateTime": DAY,
+        "transport": {
+            "pubsub": {
+                "topic": f"projects/{PROJECT}/topics/{transport}",
+                "subscription": f"projects/{PROJECT}/subscriptions/{transport}",
+            }
+        },
+    }
+
+
+def _transport(name: str, trigger: Resource, there: Resources, guesses: Assumptions) -> Resources:
+    """Return the topic and the subscription that Eventarc makes for a trigger, and deletes with it."""
+    pubsub = trigger["transport"]["pubsub"]
+    return {
+        f"pubsub/{pubsub['topic']}": {"name": pubsub["topic"]},
+        f"pubsub/{pubsub['subscription']}": {"name": pubsub["subscription"], "topic": pubsub["topic"]},
+    }
+
+
+def _wakes_up(name: str, trigger: Resource, there: Resources) -> bool:
+    """Return whether a trigger is one of a Firestore database in its location, for a service and an account.
+
+    https://cloud.google.com/eventarc/docs/run/route-trigger-cloud-firestore, terraform-provider-google #17057
+    """
+    location = name.split("/")[4]
+    filters = {(each["attribute"], each.get("operator", "")): each["value"] for each in trigger["eventFilters"]}
+    database = there.get(f"firestore/projects/{PROJECT}/databases/{filters.get(('database', ''))}", {})
+    run = trigger["destination"]["cloudRun"]
+    account = f"projects/{PROJECT}/serviceAccounts/{trigger['serviceAccount'].rpartition('/')[2]}"
+    return (
+        filters.keys() == {("type", ""), ("database", ""), ("document", "match-path-pattern")}
+        and filters["type", ""].startswith("google.cloud.firestore.document.v1.")
+        and database.get("locationId") == location
+        and f"cloud_run_v2/projects/{PROJECT}/locations/{run['region']}/services/{run['service']}" in there
+        and f"iam_beta/{account}" in there
+    )
+
+
+def _of_a_topic(name: str, subscription: Resource, there: Resources) -> bool:
+    return f"pubsub/{subscription['topic']}" in there
+
+
 _COMPUTE: Final = Collection(computed=_compute_resource, operation=_compute)
 
 COLLECTIONS: Final = {
@@ -209,6 +266,9 @@ COLLECTIONS: Final = {
     ),
     "compute/projects/*/global/*": _COMPUTE,
     "compute/projects/*/regions/*/*": _COMPUTE,
+    "eventarc/projects/*/locations/*/triggers": Collection(
+        _query("triggerId"), computed=_trigger, beside=_transport, valid=_wakes_up, operation=_long
+    ),
     "firestore/projects/*/databases": Collection(_query("databaseId"), computed=_named, operation=_long),
     "firestore/projects/*/databases/*/backupSchedules": Collection(lambda query, body: "", computed=_named),
     "firestore/projects/*/databases/*/collectionGroups/*/fields": Collection(always=True, operation=_long),
@@ -218,6 +278,7 @@ COLLECTIONS: Final = {
     ),
     "monitoring/v1/projects/*/dashboards": Collection(lambda query, body: "", computed=_named),
     "monitoring/v3/projects/*/*": Collection(lambda query, body: "", computed=_named),
+    "pubsub/projects/*/subscriptions": Collection(computed=_named, valid=_of_a_topic, put=True),
     "pubsub/projects/*/topics": Collection(computed=_named, put=True),
     "secret_manager/projects/*/secrets": Collection(_query("secretId"), computed=_named),
     "secret_manager/projects/*/secrets/*/versions": Collection(lambda query, body: "", computed=_version),

@@ -27,6 +27,8 @@ OVER_REST: Final = (
     (r"GET /v1/projects/[^/]+/secrets/[^/]+/versions/[^/]+:access", {"secretmanager.versions.access"}),
     # https://cloud.google.com/iam/docs/reference/credentials/rest/v1/projects.serviceAccounts/signBlob
     (r"POST /v1/projects/-/serviceAccounts/[^/]+:signBlob", {"iam.serviceAccounts.signBlob"}),
+    # https://cloud.google.com/pubsub/docs/access-control
+    (r"POST /v1/projects/[^/]+/topics/[^/]+:publish", {"pubsub.topics.publish"}),
     # https://cloud.google.com/firestore/docs/security/iam, for this and all below
     (r"POST /v1/projects/[^/]+/databases/[^/]+/documents:batchGet", {"datastore.entities.get"}),
     # Creates and updates alone (lading_storage.google.firestore_rest).

@@ -37,6 +37,7 @@ SERVICES: Final = {
     "cloud_scheduler": "v1/",
     "cloudfunctions2": "v2/",
     "compute": "compute/v1/",
+    "eventarc": "v1/",
     "firestore": "v1/",
     "iam_beta": "v1/",
     "kms": "v1/",
@@ -178,6 +179,8 @@ class ControlPlane:
         if name in self.resources:
             raise ErrorResponse(HTTPStatus.CONFLICT)
         content = collection.content(body)
+        if not collection.valid(name, content, self.resources):
+            raise ErrorResponse(HTTPStatus.BAD_REQUEST)
         self.resources[name] = content | collection.computed(name, content)
         self.resources |= self._beside(collection, name)
         return collection.operation(name, self.resources[name])

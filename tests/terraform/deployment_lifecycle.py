@@ -63,7 +63,12 @@ OPTIONS: Final = {
     "kms_key": "projects/fake-project/locations/europe-west1/keyRings/r/cryptoKeys/k",
     "kms_keys": {"source": "projects/fake-project/locations/europe-west1/keyRings/r/cryptoKeys/source"},
     "owners": ["group:platform@example.com"],
+    "notifications_topic": "gcr",
 }
+
+
+EXISTING_TOPIC: Final = f"pubsub/projects/{PROJECT}/topics/gcr"
+"""The topic that Artifact Registry's users have."""
 
 
 OTHER_KEY: Final = {"cdn_key": "DwDODQwLCgkIBwYFBAMCAQ=="}
@@ -75,6 +80,7 @@ def live(
     """Deploy to a fake control plane of its own, and do all that is done to a deployment."""
     source, root = without_wait(checkout(folder / "checkout")), folder / "root"
     with ControlPlane(guesses) as google:
+        google.resources[EXISTING_TOPIC] = {"name": EXISTING_TOPIC.partition("/")[2]}
 
         def moment() -> DeploymentState:
             state = root / "terraform.tfstate"

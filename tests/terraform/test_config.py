@@ -31,6 +31,7 @@ DEFAULTS: Final[dict[str, Any]] = {
     "grace": "24h",
     "cleanup": [],
     "cleanup_mode": "plan",
+    "events": True,
     "settings": {},
 }
 
@@ -45,6 +46,7 @@ def policy(name: str) -> dict[str, Any]:
 
 CASES: Final[dict[str, dict[str, Any]]] = {
     "defaults": {},
+    "no events": {"events": False},
     "no folders": {"access": "project", "unscoped_tokens": "refuse"},
     "a function, with folders": {"http2": False, "repositories": {"team-a/": {}, "team-a/web/": {}}},
     "a domain": {"domain": "registry.example.com", "public": ["library/*", "team/app"], "concurrency": 1000},
@@ -75,7 +77,11 @@ def rendered(terraform: Terraform, tmp_path_factory: pytest.TempPathFactory) -> 
     outputs = ("config", "config_size", "settings")
     more = {
         "variable": {name: {"type": "any", "default": value} for name, value in DEFAULTS.items()},
-        "locals": {"root": str(ROOT), "project_number": "123456789012"},
+        "locals": {
+            "root": str(ROOT),
+            "project_number": "123456789012",
+            "notifications_topic": "projects/p/topics/gcr",
+        },
         "output": {name: {"value": f"${{local.{name}}}"} for name in outputs},
     }
     (root / "module" / "more.tf.json").write_text(json.dumps(more))
@@ -118,6 +124,9 @@ def test_the_cases_set_what_they_are_about(rendered: dict[str, dict[str, Any]]) 
     assert read["rules"].immutable == ("prod/*:v*", "!prod/*:v*-rc*")
     assert (read["defaults"].rules_serial, read["rules with a serial"].rules_serial) == (0, 11)
     assert read["a large serial"].rules_serial == 10**15
+    assert read["defaults"].events_topic == "projects/my-project/topics/lading-events"
+    assert read["defaults"].publisher == "lading-events@my-project.iam.gserviceaccount.com"
+    assert (read["no events"].events_topic, read["no events"].publisher) == ("", "")
     assert read["a function, with folders"].folders == ("team-a", "team-a/web")
     assert read["settings"].trusted_hops == 3
 

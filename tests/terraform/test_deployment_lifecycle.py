@@ -8,8 +8,9 @@ import zipfile
 
 from lading import settings
 from lading.auth.keys import from_json
-from tests.terraform.apis import PROJECT, Resource
-from tests.terraform.deployment_lifecycle import OPTIONS, DeploymentLifecycle, DeploymentState
+from lading_storage.records.events import Event
+from tests.terraform.apis import NUMBER, PROJECT, Resource
+from tests.terraform.deployment_lifecycle import EXISTING_TOPIC, OPTIONS, DeploymentLifecycle, DeploymentState
 from tests.terraform.terraform_cli import ROOT
 
 HERE = f"projects/{PROJECT}/locations/europe-west1"
@@ -81,7 +82,7 @@ def source_hash(container: Resource) -> str:
 
 def test_a_change_of_code_is_what_is_sent(life: DeploymentLifecycle) -> None:
     sources = f"storage/b/{PROJECT}-lading-source/o/"
-    for name in ("registry", "collect"):
+    for name in ("registry", "collect", "publish"):
         (before,) = [each for each in life.applied.of(sources).values() if each["name"].startswith(name)]
         (after,) = [each for each in life.changed.of(sources).values() if each["name"].startswith(name)]
         assert before["name"] != after["name"]
@@ -161,7 +162,7 @@ def test_the_first_keys_are_there_and_nowhere_else(life: DeploymentLifecycle) ->
 
 
 def test_the_settings_are_ones_that_the_program_knows(life: DeploymentLifecycle) -> None:
-    for name in ("registry", "collect"):
+    for name in ("registry", "collect", "publish"):
         function = life.applied.resources[f"cloudfunctions2/{HERE}/functions/lading-{name}"]
         given = function["serviceConfig"]["environmentVariables"]
         assert {each for each in given if each.startswith("LADING_")} == {"LADING_CONFIG", "LADING_SOURCE_HASH"}
@@ -169,3 +170,39 @@ def test_the_settings_are_ones_that_the_program_knows(life: DeploymentLifecycle)
         assert read.blobs == f"gs://{PROJECT}-lading-blobs"
         assert read.metadata == f"firestore://{PROJECT}/lading"
         assert read.url == life.applied.resources[SERVICE]["uri"]
+
+
+def test_each_new_event_calls_the_publisher_and_so_does_the_sweep(life: DeploymentLifecycle) -> None:
+    trigger = life.applied.resources[f"eventarc/{HERE}/triggers/lading-publish"]
+    sweep = life.applied.resources[f"cloud_scheduler/{HERE}/jobs/lading-publish"]
+    function = life.applied.resources[f"cloudfunctions2/{HERE}/functions/lading-publish"]
+    filters = {each["attribute"]: each["value"] for each in trigger["eventFilters"]}
+    assert filters.pop("document") == f"{Event.KIND}/{{id}}"
+    assert filters == {"type": "google.cloud.firestore.document.v1.created", "database": "lading"}
+    assert trigger["destination"] == {"cloudRun": {"service": "lading-publish", "region": "europe-west1"}}
+    assert sweep["httpTarget"]["uri"] == function["serviceConfig"]["uri"]
+    read = settings.load_settings(function["serviceConfig"]["environmentVariables"])
+    callers = {trigger["serviceAccount"], sweep["httpTarget"]["oidcToken"]["serviceAccountEmail"]}
+    assert callers == {read.publisher}
+
+
+def test_the_publisher_knows_the_topics(lives: tuple[DeploymentLifecycle, DeploymentLifecycle]) -> None:
+    for life, notifications in zip(lives, ("lading-notifications", "gcr"), strict=True):
+        variables = life.applied.resources[f"cloudfunctions2/{HERE}/functions/lading-publish"]["serviceConfig"]
+        read = settings.load_settings(variables["environmentVariables"])
+        assert read.events_topic == f"projects/{PROJECT}/topics/lading-events"
+        assert read.notifications_topic == f"projects/{PROJECT}/topics/{notifications}"
+        for topic in (read.events_topic, read.notifications_topic):
+            assert f"pubsub/{topic}" in life.applied.resources
+    # An existing topic is not the deployment's.
+    assert lives[1].destroyed.resources[EXISTING_TOPIC] == lives[1].before_apply.resources[EXISTING_TOPIC]
+
+
+def test_dead_letters_are_kept_and_pub_sub_may_move_them(life: DeploymentLifecycle) -> None:
+    topic = f"projects/{PROJECT}/topics/lading-events-dead"
+    subscription = life.applied.resources[f"pubsub/projects/{PROJECT}/subscriptions/lading-events-dead"]
+    assert subscription["topic"] == topic
+    assert subscription["expirationPolicy"] == {"ttl": ""} or not subscription["expirationPolicy"]
+    agent = f"serviceAccount:service-{NUMBER}@gcp-sa-pubsub.iam.gserviceaccount.com"
+    (binding,) = life.applied.policies[f"pubsub/{topic}"]["bindings"]
+    assert binding == {"role": "roles/pubsub.publisher", "members": [agent]}

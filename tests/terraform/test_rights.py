@@ -16,14 +16,16 @@ import pytest
 
 from emulators import Emulators
 from lading import settings
-from lading.composition import create, open_collector
+from lading.composition import create, open_collector, open_metadata
 from lading.jobs.gc.sweep import GracePeriods
 from lading.jobs.job_report import BYTES_FREED
 from lading.jobs.runner import LEASE_DURATION, TIME_SLICE
+from lading.publisher_composition import open_publisher
 from lading.registry.content.manifest_format import OCI_MANIFEST
 from lading_storage.digests import digest_of
 from lading_storage.firestore_indexes import COLLECTION, COLLECTION_GROUP, indexes_of
 from lading_storage.records.kinds import CROSS_REPOSITORY_FIELDS, KINDS
+from tests.events.fake_pubsub import error, fake_pubsub
 from tests.support import images
 from tests.support.app_client import Client, Response
 from tests.support.server_process import basic
@@ -158,6 +160,27 @@ def test_the_collector_may_do_what_it_calls(life: DeploymentLifecycle, deployed:
     assert {f"{kind.KIND}.{field}" for kind, field in CROSS_REPOSITORY_FIELDS} <= calls.queried
 
 
+def test_the_publisher_may_do_what_it_calls(
+    life: DeploymentLifecycle, deployed: settings.Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = create(deployed)
+    use(Developer(Client(app)))
+    app.registry.close()
+    with fake_pubsub(deployed.events_topic, deployed.notifications_topic) as pubsub:
+        monkeypatch.setenv("PUBSUB_EMULATOR_HOST", pubsub.address)
+        # One topic is down at first, which is noted at the events. Only CloudEvents have a type.
+        pubsub.fault = lambda _, messages: None if "type" in messages[0]["attributes"] else error(503, "down")
+        with recorded() as calls:
+            for _ in range(2):
+                metadata = open_metadata(deployed.metadata)
+                report = open_publisher(deployed, metadata).run()
+                metadata.close()
+                pubsub.fault = None
+    assert report.waiting == 0
+    assert pubsub.messages[deployed.notifications_topic]
+    check(calls, granted(life.applied, "publish"))
+
+
 def check(calls: Calls, rights: set[str]) -> None:
     assert not calls.unknown, "each call is in the tables of calls.py"
     assert calls.needed - rights == set(), "what it calls and may not"
@@ -229,6 +252,36 @@ def test_only_the_scheduler_calls_the_collector(life: DeploymentLifecycle) -> No
     caller = job["httpTarget"]["oidcToken"]["serviceAccountEmail"]
     assert binding == {"role": "roles/run.invoker", "members": [f"serviceAccount:{caller}"]}
     assert settings.load_settings(settings_of(life.applied, "collect")).collector == caller
+
+
+def test_only_the_account_of_events_calls_the_publisher(life: DeploymentLifecycle) -> None:
+    service = f"cloud_run_v2/projects/{PROJECT}/locations/europe-west1/services/lading-publish"
+    (binding,) = life.applied.policies[service]["bindings"]
+    caller = f"serviceAccount:{settings.load_settings(settings_of(life.applied, 'publish')).publisher}"
+    assert binding == {"role": "roles/run.invoker", "members": [caller]}
+    granted_on = {
+        (name, binding["role"])
+        for name, policy in life.applied.policies.items()
+        for binding in policy.get("bindings", [])
+        if caller in binding["members"]
+    }
+    receiver = (f"resource_manager/projects/{PROJECT}", "roles/eventarc.eventReceiver")
+    assert granted_on == {(service, "roles/run.invoker"), receiver}
+
+
+def test_only_the_publisher_publishes_and_only_to_the_topics_of_events(
+    lives: tuple[DeploymentLifecycle, DeploymentLifecycle],
+) -> None:
+    for life, notifications in zip(lives, ("lading-notifications", "gcr"), strict=True):
+        publishers = {
+            name.rpartition("/")[2]: binding["members"]
+            for name, policy in life.applied.policies.items()
+            for binding in policy.get("bindings", [])
+            if name.startswith("pubsub/") and "pubsub.topics.publish" in permissions_of(life.applied, binding["role"])
+        }
+        publisher = [f"serviceAccount:{account_of(life.applied, 'publish')}"]
+        assert publishers.pop("lading-events-dead") != publisher
+        assert publishers == {"lading-events": publisher, notifications: publisher}
 
 
 def test_the_scheduler_waits_for_a_slice_and_gives_up_before_the_lease_ends(life: DeploymentLifecycle) -> None:

@@ -75,7 +75,10 @@ def test_no_store_is_deleted_or_replaced(upgrade: Upgrade) -> None:
 
 
 def test_what_is_stored_is_the_same_afterwards(upgrade: Upgrade) -> None:
-    stores = (f"firestore/projects/{PROJECT}/databases/", "secret_manager/", f"storage/b/{PROJECT}-lading-blobs")
+    stores = (
+        *(f"firestore/projects/{PROJECT}/databases/", "secret_manager/", f"storage/b/{PROJECT}-lading-blobs"),
+        f"pubsub/projects/{PROJECT}/topics/lading-notifications",
+    )
     for name, each in upgrade.before.items():
         if name.startswith(stores) and "/collectionGroups/" not in name and "/backupSchedules/" not in name:
             assert upgrade.after[name] == each
