@@ -11,7 +11,13 @@ ROOT = Path(__file__).parent.parent
 GOOGLE_AND_HTTP = ("google", "grpc", "requests", "flask", "werkzeug", "granian", "functions_framework")
 
 ENTRIES = ("lading.server", "lading.cli", "main", "lading.scheduled", "lading.publish_function", "lading.job_table")
-FROM_COMPOSITION = ("lading.composition", "lading.auth_composition", "lading.publisher_composition", *ENTRIES)
+COMPOSITIONS = (
+    "lading.composition",
+    "lading.auth_composition",
+    "lading.publisher_composition",
+    "lading.webhook_composition",
+)
+FROM_COMPOSITION = (*COMPOSITIONS, *ENTRIES)
 FROM_APP = ("lading.app", *FROM_COMPOSITION)
 FROM_ROUTES = ("lading.routes", *FROM_APP)
 
@@ -54,6 +60,9 @@ MAY_NOT_IMPORT = {
     "functions/lading/dispatcher.py": ("lading.api", *FROM_ROUTES),
     "functions/lading/app.py": ("lading.api", *FROM_COMPOSITION),
     "functions/lading/composition.py": ENTRIES,
+    "functions/lading/webhook_composition.py": ("lading.app", "lading.composition", *ENTRIES),
+    "functions/lading/addresses.py": ("lading.registry", "lading.events", *FROM_APP),
+    "functions/lading/outbound.py": ("lading.registry", "lading.events", *FROM_APP),
     "functions/lading/publisher_composition.py": ("lading.app", "lading.auth_composition", *ENTRIES),
     "functions/lading/auth_composition.py": ("lading.app", "lading.composition", *ENTRIES),
     "functions/lading/settings.py": ("lading.registry", "lading.api", "lading_storage", *FROM_APP),
@@ -150,6 +159,18 @@ def test_a_cycle_of_packages_is_found() -> None:
     graph = by_package({"a": set(), "a.b": set(), "a.b.x": {"a.c.x"}, "a.b.y": set(), "a.c": set(), "a.c.x": {"a.b.y"}})
 
     assert graph == {"a": set(), "a.b": {"a.c"}, "a.c": {"a.b"}}
+
+
+def test_outbound_alone_connects_for_others() -> None:
+    """Whatever connects to the URL of a user does so at an address that was checked."""
+    clients = ("http.client", "requests", "socket", "urllib.request", "urllib3")
+    wrong = {
+        f"{path.name}: {name}"
+        for path in files_of("functions/lading/events")
+        for name in imports_of(path)
+        if is_below(name, clients) and path.name != "pubsub.py"
+    }
+    assert wrong == set()
 
 
 def test_the_rules_know_neither_http_nor_google() -> None:

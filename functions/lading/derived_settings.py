@@ -50,6 +50,13 @@ class DerivedSettings:
         return f"{'https' if self.tls_cert else 'http'}://{host}:{self.port}"
 
     @property
+    def events_url(self) -> str:
+        """The registry's address in events: `realm`. Raises SettingsError where only `url` can say it."""
+        if not self.url and not self.embedded:
+            raise SettingsError("events name the registry's address: set --url, the address that clients see")
+        return self.realm
+
+    @property
     def embedded(self) -> bool:
         """Whether both stores are on this machine."""
         return urlsplit(self.blobs).scheme == "file" and urlsplit(self.metadata).scheme == "sqlite"

@@ -49,7 +49,13 @@ def _open_collector(settings: Settings, registry: Registry) -> "SlicedJob":
 def _open_publisher(settings: Settings, registry: Registry) -> "SlicedJob":
     from lading.publisher_composition import open_publisher
 
-    return open_publisher(settings, registry.metadata)
+    return open_publisher(settings, registry.metadata, delivers=False)
+
+
+def _open_deliveries(settings: Settings, registry: Registry) -> "SlicedJob":
+    from lading.webhook_composition import open_delivery_job
+
+    return open_delivery_job(settings, registry.metadata)
 
 
 PUBLISH_INTERVAL: Final = timedelta(seconds=1)
@@ -72,4 +78,14 @@ PUBLISH: Final = JobRow(
     opened_once=True,
 )
 
-JOBS: Final = (COLLECT, PUBLISH)
+DELIVER: Final = JobRow(
+    "deliver",
+    open=_open_deliveries,
+    interval=lambda settings: PUBLISH_INTERVAL,
+    caller=lambda settings: settings.publisher,
+    log=logs.log_deliveries,
+    opened_once=True,
+)
+"""A job of its own, so that slow endpoints do not hold up events. In the cloud, the function `publish` delivers."""
+
+JOBS: Final = (COLLECT, PUBLISH, DELIVER)

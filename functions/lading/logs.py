@@ -122,6 +122,14 @@ def log_publication(report: dict[str, Any], always: bool = False) -> None:
     logging.getLogger("lading.publish").log(level, "%s", text, extra={"fields": {"message": text, "publish": report}})
 
 
+def log_deliveries(report: dict[str, Any]) -> None:
+    """Log the report of a run of deliveries to webhooks; only if it did something: a server runs it each second."""
+    if any(report["deliveries"].values()):
+        text = ", ".join(f"{count} {state}" for state, count in report["deliveries"].items())
+        fields = {"message": f"deliveries to webhooks: {text}", "deliver": report}
+        logging.getLogger("lading.deliver").info("%s", fields["message"], extra={"fields": fields})
+
+
 def trace_field(trace: str) -> dict[str, str]:
     """Return the field by which Cloud Logging correlates the lines of a trace; empty without a project."""
     if trace == ABSENT or not _lines.project:

@@ -216,7 +216,7 @@ def _test(parsed: argparse.Namespace, settings: Settings) -> None:
     from lading.webhook_composition import open_webhook_client
 
     webhook, event = _open(settings).get(parsed.id), sample_event(now())
-    attempt = open_webhook_client(settings).post(webhook, event.name, body_of(event, settings.realm))
+    attempt = open_webhook_client(settings).post(webhook, event.name, body_of(event, settings.events_url))
     if attempt.error:
         raise CommandError(f"webhook {webhook.id}: {attempt.error}")
     row = AcceptedRow(webhook.id, event.name, attempt.status)

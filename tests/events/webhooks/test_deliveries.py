@@ -218,13 +218,13 @@ def test_an_endpoint_that_never_responds_does_not_hold_up_another(webhooks: Webh
 
 
 def test_one_endpoint_gets_a_few_requests_at_a_time(webhooks: Webhooks, endpoint: Receiver) -> None:
-    present, most, lock, both = 0, 0, threading.Lock(), threading.Barrier(endpoint_queue.MAX_PER_WEBHOOK)
+    present, maximum, lock, both = 0, 0, threading.Lock(), threading.Barrier(endpoint_queue.MAX_PER_WEBHOOK)
 
     def respond(_: Received) -> tuple[int, dict[str, str]]:
-        nonlocal present, most
+        nonlocal present, maximum
         with lock:
             present += 1
-            most = max(most, present)
+            maximum = max(maximum, present)
         both.wait(10)
         with lock:
             present -= 1
@@ -233,7 +233,7 @@ def test_one_endpoint_gets_a_few_requests_at_a_time(webhooks: Webhooks, endpoint
     endpoint.respond = respond
     published(webhooks, endpoint.url, 8)
     assert webhooks.deliver() == {"delivered": 8}
-    assert most == endpoint_queue.MAX_PER_WEBHOOK
+    assert maximum == endpoint_queue.MAX_PER_WEBHOOK
 
 
 def test_a_run_that_is_over_begins_no_attempt(webhooks: Webhooks, endpoint: Receiver) -> None:
