@@ -183,7 +183,11 @@ def collector_of(settings: Settings, store: Registry, grace_periods: "GracePerio
     own = grace_periods or GracePeriods(grace=rules.grace, undelete=rules.undelete(time))
     window = max(own.undelete, undelete_of(rules.registry, time) or timedelta(0))
     periods = replace(
-        own, undelete=window, undelete_of=lambda repository: rules.of(repository).undelete(time), guard=rules.guard
+        own,
+        undelete=window,
+        events=settings.events_keep,
+        undelete_of=lambda repository: rules.of(repository).undelete(time),
+        guard=rules.guard,
     )
     policies = open_policies(settings)
     clean_up = in_collection(store, policies, settings.cleanup_mode == "apply", now)

@@ -84,6 +84,8 @@ class Repository:
     histories: dict[str, list[TagEvent]] = field(default_factory=dict)
     visible: set[str] = field(default_factory=set)
     """Blobs that can be pulled."""
+    events: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
+    """Type and action of each change of a tag, a digest, and the repository itself: ""."""
     collectable: set[str] = field(default_factory=set)
     """Blobs that no live manifest names: collection removes them, sooner or later."""
 
@@ -97,7 +99,7 @@ class Repository:
             self.created[digest] = self.now
         before = self.attachments[digest] if digest in self.live else pushed
         self.attachments[digest] = attachment_after(before, pushed)
-        self._revive(digest)
+        self._revive(digest, "image.pushed", "push")
         if tag:
             self._move(tag, digest, "push")
 
@@ -119,6 +121,8 @@ class Repository:
     def delete_all(self) -> None:
         if not self.exists or IMMUTABLE in self.tags:
             raise Refused
+        if self.deleted is None:
+            self._log("", "repository.deleted", "delete")
         self.deleted = self.now
         self._add_tombstones(self.live, f"repository:{self.name}")
 
@@ -212,13 +216,13 @@ class Repository:
         # An index that is forgotten makes its children due in the same collection, whatever the order of digests.
         while going := {digest for digest in over & self.tombstones.keys() if not self._is_needed(digest)}:
             for digest in going:
+                self._log(digest, "image.purged", "purge")
                 del self.tombstones[digest]
         self.tag_tombstones = {
             tag: dead for tag, dead in self.tag_tombstones.items() if dead.deleted + window > self.now
         }
 
     def _is_needed(self, digest: str) -> bool:
-        """Whether a deleted index names a deleted manifest."""
         return any(digest in self.images[other].children for other in self.tombstones)
 
     def erase(self) -> None:
@@ -284,6 +288,7 @@ class Repository:
         for digest in sorted(going):
             for tag in self._tags_of(digest):
                 self._remove_tag(tag, cause, action)
+            self._log(digest, "image.deleted", action)
             self.tombstones[digest] = Tombstone(digest, self.now, cause)
         named = self._referenced()
         self.live = self.live - going
@@ -302,8 +307,14 @@ class Repository:
 
     def _add_event(self, tag: str, digest: str, action: str) -> None:
         self.histories.setdefault(tag, []).append(TagEvent(action, self.tags.get(tag, ""), digest, self.now))
+        self._log(tag, "tag.moved" if digest else "tag.deleted", action)
 
-    def _revive(self, digest: str) -> None:
+    def _log(self, reference: str, event: str, action: str) -> None:
+        self.events.setdefault(reference, []).append((event, action))
+
+    def _revive(self, digest: str, event: str, action: str) -> None:
+        if digest not in self.live:
+            self._log(digest, event, action)
         self.exists, self.deleted = True, None
         self.live.add(digest)
         for blob in self.images[digest].blobs:
@@ -323,7 +334,7 @@ class Repository:
         for child in self.images[digest].children:
             if child in self.tombstones:
                 self._restore(child, causes)
-        self._revive(digest)
+        self._revive(digest, "image.restored", "restore")
         for tag, dead in sorted(self.tag_tombstones.items()):
             if dead.what == digest and dead.cause in causes and tag not in self.tags:
                 self._move(tag, digest, "restore")

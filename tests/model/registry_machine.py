@@ -33,9 +33,10 @@ from tests.model.reference_model import IMMUTABLE, Image, Refused, Repository, T
 from tests.support import images
 from tests.support.fake_clock import FakeClock
 from tests.support.invariants import Snapshot, assert_intact, assert_no_garbage
+from tests.support.outbox import names_from_records, outbox_of
 from tests.support.registry_pushes import push_blob, push_manifest
 
-WAITS = GracePeriods()
+WAITS = GracePeriods(events=timedelta(days=36_500))
 
 
 class RegistryMachine(RuleBasedStateMachine):
@@ -184,6 +185,8 @@ class RegistryMachine(RuleBasedStateMachine):
     @rule(name=name, of=st.integers(0, 1))
     def delete_a_repository(self, name: str, of: int) -> None:
         if of == 0:
+            # A repository is not deleted twice at one moment.
+            self.advance_clock(1)
             self.both(lambda: self.registry.deletion.repository(name), self.model[name].delete_all)
 
     @precondition(lambda self: any(model.tag_tombstones or model.tombstones for model in self.model.values()))
@@ -326,6 +329,10 @@ class RegistryMachine(RuleBasedStateMachine):
             for digest in live:
                 manifest = self.registry.manifests.find(each, digest)
                 assert self.registry.manifests.content(manifest) == model.images[digest].content
+            outbox = outbox_of(self.stores.metadata, each)
+            assert {ref: [(row.type, row.action) for row in rows] for ref, rows in outbox.items()} == model.events
+            names = {row.name for rows in outbox.values() for row in rows}
+            assert set(names_from_records(self.stores.metadata, each)) <= names
             for digest in model.images:
                 referrers = {other for other in live if model.images[other].subject == digest}
                 listed = self.registry.manifests.referrers(each, digest, "", "").items

@@ -25,7 +25,7 @@ from lading.registry.errors import RegistryError
 from lading.registry.lifecycle import delete
 from lading.registry.registry import Registry
 from lading_storage.stores import Stores
-from tests.support.fake_clock import FakeClock
+from tests.support.fake_clock import FakeClock, TickingClock
 from tests.support.interleaving import InterleavingStore
 from tests.support.invariants import Snapshot, assert_intact, assert_no_garbage
 from tests.support.operations import ATOMIC_OPERATIONS, OPERATIONS, REPOSITORIES, STATES, Scenario
@@ -109,7 +109,7 @@ class Copies:
 
     def __init__(self, folder: Path, state: str) -> None:
         self._folder = folder
-        clock = FakeClock()
+        clock = TickingClock()
         stores = local(folder / "state")
         STATES[state](world(stores, clock))
         stores.close()
@@ -118,7 +118,7 @@ class Copies:
     @contextlib.contextmanager
     def copy(self) -> Iterator[tuple[Stores, FakeClock]]:
         shutil.copytree(self._folder / "state", self._folder / "copy")
-        stores, clock = local(self._folder / "copy"), FakeClock()
+        stores, clock = local(self._folder / "copy"), TickingClock()
         clock.time = self._time
         try:
             yield stores, clock
@@ -211,7 +211,7 @@ def test_the_same_on_firestore(emulators: Emulators, tmp_path: Path, monkeypatch
         environment = dict(emulators.fresh_stores())
         for name, value in environment.items():
             monkeypatch.setenv(name, value)
-        stores, clock = opened(environment), FakeClock()
+        stores, clock = opened(environment), TickingClock()
         STATES[state](world(stores, clock))
         combine(stores, clock, each)
         check(stores, clock)

@@ -11,6 +11,7 @@ Mark and sweep, in phases (the names are stored in the job's record, and logged)
     condemned  marked for an hour, and still not named       ─▶ removed; its blob becomes unverified
     blobs      unverified, no repository links it            ─▶ its record becomes an ended session with its object
     objects    a session that ended an hour ago              ─▶ its objects are removed, except a blob's; then itself
+    events     not taken by a topic or webhook for long enough ─▶ removed
 
 There are no locks, and no request waits. Each step reads a record, then looks for references to it, and commits at the
 version that was read. A concurrent reference touches the record, so the commit fails, and a later collection repeats
@@ -25,6 +26,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from lading.jobs.gc.expired_events import ExpiredEvents
 from lading.jobs.gc.migration import Migration
 from lading.jobs.gc.reviews import CleanUp, ReviewPhases
 from lading.jobs.gc.sweep import TOMBSTONES, GracePeriods, Sweeper
@@ -74,6 +76,7 @@ class Collector:
         self._job = job = ResumableJob("collect", registry.metadata, clock)
         self.throttle = job.throttle
         self._sweeper = Sweeper(registry, grace_periods, clock, job.report.counts, job.is_out_of_time)
+        self._events = ExpiredEvents(registry.metadata, grace_periods.events, clock, job.report.counts)
         self._migration = Migration(registry.metadata, clock, job.report)
         self._reviews = ReviewPhases(registry.metadata, clean_up, job, clock) if clean_up else None
 
@@ -108,6 +111,7 @@ class Collector:
                 sweeper.sweep_session,
                 sweeper.remove_swept_sessions,
             ),
+            self._events.phase(),
         ]
 
     def _queue(self, kind: type[R], name: str, wait: timedelta) -> Pages:

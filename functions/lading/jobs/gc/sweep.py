@@ -48,6 +48,7 @@ class GracePeriods:
         undelete: before a tombstone is purged, unless its repository has a longer window.
         marked: between the mark and the sweep of a link.
         ended_session: before the objects of an ended session are removed; a request in progress may still add some.
+        events: before an event expires that a topic or webhook has not taken.
         undelete_of: returns the undelete window of a repository: `undelete` or longer. None if all have `undelete`.
         guard: the writes that verify the rules that these periods come from.
     """
@@ -56,6 +57,7 @@ class GracePeriods:
     undelete: timedelta = timedelta(days=7)
     marked: timedelta = HOUR
     ended_session: timedelta = HOUR
+    events: timedelta = timedelta(days=7)
     undelete_of: Callable[[str], timedelta] | None = None
     guard: Sequence[Write] = ()
 
