@@ -29,6 +29,7 @@ from tests.support.fake_clock import FakeClock, TickingClock
 from tests.support.interleaving import InterleavingStore
 from tests.support.invariants import Snapshot, assert_intact, assert_no_garbage
 from tests.support.operations import ATOMIC_OPERATIONS, OPERATIONS, REPOSITORIES, STATES, Scenario
+from tests.support.outbox import assert_events_match
 
 NIGHTLY = os.environ.get("LADING_NIGHTLY") == "1"
 ONE_OF = 1 if NIGHTLY else 151
@@ -92,7 +93,9 @@ def seen(now: Snapshot) -> str:
 
 
 def check(stores: Stores, clock: FakeClock) -> None:
-    """See whether all is well, now and after collections."""
+    """See whether all is well, now and after collections, and whether the events are those of what was done."""
+    for repository in REPOSITORIES:
+        assert_events_match(stores.metadata, repository)
     assert_intact(Snapshot(stores, REPOSITORIES))
     for _ in range(5):
         clock.advance(hours=2)

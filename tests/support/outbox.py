@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 
 from lading.registry.change_context import PUSH
-from lading.registry.events.event_types import IMAGE_DELETED, IMAGE_PUSHED, IMAGE_RESTORED
+from lading.registry.events.event_types import IMAGE_DELETED, IMAGE_PURGED, IMAGE_PUSHED, IMAGE_RESTORED
 from lading.registry.events.outbox import EventTime, image_event, tag_event
 from lading.registry.pagination import scan_all
 from lading.registry.tags.history import stamp_of_event
@@ -39,7 +39,7 @@ def names_from_records(metadata: MetadataStore, repository: str) -> Iterator[str
     for row in scan_all(metadata, TagEvent, repository):
         yield _name(tag_event(row, stamp_of_event(row)).record)
     for image in scan_all(metadata, Manifest, repository):
-        last = IMAGE_RESTORED if image.stamp else IMAGE_PUSHED
+        last = IMAGE_RESTORED if image.stamp and image.restored else IMAGE_PUSHED
         moved = image.created
         yield _name(image_event(last, image, EventTime(moved, image.stamp or moved), PUSH).record)
     for dead in scan_all(metadata, DeletedManifest, repository):
@@ -50,3 +50,33 @@ def names_from_records(metadata: MetadataStore, repository: str) -> Iterator[str
 def _name(event: object) -> str:
     assert isinstance(event, Event)
     return event.name
+
+
+def assert_events_match(metadata: MetadataStore, repository: str) -> None:
+    """See that the events of a repository tell how its tags and images came to be what they are.
+
+    The events of a tag end with the rows of its history, which a collection removes with the repository. The last event
+    of an image says whether it is live, deleted or purged.
+    """
+    outbox = outbox_of(metadata, repository)
+    rows = defaultdict[str, list[TagEvent]](list)
+    for row in scan_all(metadata, TagEvent, repository):
+        rows[row.tag].insert(0, row)
+    for tag, history in rows.items():
+        told = [(event.action, event.before, event.digest) for event in outbox[tag][-len(history) :]]
+        assert told == [(row.action, row.before, row.digest) for row in history], tag
+    live = {image.id for image in scan_all(metadata, Manifest, repository)}
+    deleted = {dead.id for dead in scan_all(metadata, DeletedManifest, repository)} - live
+    images = {reference: events for reference, events in outbox.items() if ":" in reference}
+    assert live | deleted <= images.keys()
+    for digest, events in images.items():
+        gone = IMAGE_DELETED if digest in deleted else IMAGE_PURGED
+        assert _is_there(events[-1]) if digest in live else events[-1].type == gone, digest
+        changes = [event for event in events if event.type != IMAGE_PURGED]
+        assert [*map(_is_there, changes)] == [number % 2 == 0 for number in range(len(changes))], digest
+    assert set(names_from_records(metadata, repository)) <= {row.name for rows in outbox.values() for row in rows}
+
+
+def _is_there(event: Event) -> bool:
+    """Whether an image is in its repository after an event."""
+    return event.type in (IMAGE_PUSHED, IMAGE_RESTORED)

@@ -263,8 +263,8 @@ class Manifests:
         time, damaged = self._clock(found.read_at), self._damaged(found, manifest)
         missing = self._tags.rules.of(found, repository).missing
         may_lack = missing.may_lack(repository, push.document)
-        created = min(manifest.created, time)
-        manifest = replace(manifest, object=object_of(found, manifest), created=created, may_lack=may_lack)
+        # Later than whatever the read found done, so that the events of this digest are in order.
+        manifest = replace(manifest, object=object_of(found, manifest), created=time, may_lack=may_lack)
         with missing.name_missing_rule(repository, push.document):
             references = reference_writes(found, manifest, time, HIDDEN_BLOB_TTL, damaged)
         writes = touch_unverified(found, references) if touched else references
