@@ -1,72 +1,15 @@
-"""The function as Cloud Functions run it: its archive, started by the framework with its own requirements alone."""
+"""The function as Cloud Functions run it: deliveries, errors, its log, and its start."""
 
-import contextlib
-import json
-import urllib.request
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from emulators.metadata import Account, MetadataServer
-from emulators.processes import EmulatorError, ProcessGroup, ServerProcess
-from emulators.runtime import Runtime
-from emulators.source import archive
-from lading.events.cloud_event import cloud_event
-from tests.deploy.fake_server import TOKEN, google_error
-from tests.deploy.function_source import FUNCTION, files, requirements
-from tests.deploy.google_world import HOST, MIRROR, TARGETS, GoogleWorld, google_world, image, outbox_event, push_body
-
-RULES = json.dumps(
-    {
-        "hosts": {"*": MIRROR},
-        "rules": [{"repository": "team-a/*", "tag": "prod", kind: TARGETS[kind]} for kind in TARGETS],
-    }
-)
-
-
-@dataclass(frozen=True)
-class Function:
-    """The running function."""
-
-    server: ServerProcess
-
-    def push(self, body: bytes) -> int:
-        """Post a request of Pub/Sub's; return the status."""
-        url = f"http://127.0.0.1:{self.server.port}/"
-        request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
-        try:
-            with urllib.request.urlopen(request) as response:
-                return int(response.status)
-        except urllib.error.HTTPError as error:
-            return error.code
-
-    def deliver(self, number: int, of: int | None = None, **fields: str) -> int:
-        """Deliver an event of the registry."""
-        return self.push(push_body(cloud_event(outbox_event(number, of, **fields), f"https://{HOST}")))
-
-    def log(self) -> list[dict[str, str]]:
-        """Return the lines of its log that Cloud Logging parses."""
-        return [json.loads(line) for line in self.server.log.read_text().splitlines() if line.startswith("{")]
-
-
-@contextlib.contextmanager
-def started(world: GoogleWorld, folder: Path, rules: str = RULES) -> Iterator[Function]:
-    with ProcessGroup() as processes:
-        metadata = MetadataServer.start(
-            processes, Account("deploy@p-1.iam.gserviceaccount.com", TOKEN), folder / "account"
-        )
-        runtime = Runtime.install(folder / "deploy", archive(files(rules)))
-        variables = {
-            **runtime.environment(),
-            **metadata.environment(),
-            **{f"CLOUDSDK_API_ENDPOINT_OVERRIDES_{name.upper()}": url for name, url in world.endpoints.items()},
-            "FUNCTION_TARGET": "deploy",
-            "K_SERVICE": "lading-deploy",
-            "PORT": "{port}",
-        }
-        yield Function(processes.launch("deploy", runtime.command, variables, runtime.workspace))
+from emulators.processes import EmulatorError
+from tests.deploy.deployed_function import DeployedFunction, started
+from tests.deploy.fake_server import google_error
+from tests.deploy.function_source import FUNCTION, requirements
+from tests.deploy.google_world import TARGETS, GoogleWorld, google_world, image, push_body
 
 
 @pytest.fixture(scope="module")
@@ -76,12 +19,12 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GoogleWorld]:
 
 
 @pytest.fixture(scope="module")
-def function(world: GoogleWorld, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Function]:
+def function(world: GoogleWorld, tmp_path_factory: pytest.TempPathFactory) -> Iterator[DeployedFunction]:
     with started(world, tmp_path_factory.mktemp("function")) as running:
         yield running
 
 
-def test_deliveries(world: GoogleWorld, function: Function) -> None:
+def test_deliveries(world: GoogleWorld, function: DeployedFunction) -> None:
     """Of all kinds, to the same function: each case begins with what the one before left."""
     assert function.deliver(1) == 204, function.server.log.read_text()
     assert function.deliver(2) == 204
@@ -103,7 +46,7 @@ def test_deliveries(world: GoogleWorld, function: Function) -> None:
     assert world.deployed("cloud_run")[-1] == image(6)
 
 
-def test_a_message_that_is_not_valid_is_acknowledged_and_logged(function: Function) -> None:
+def test_a_message_that_is_not_valid_is_acknowledged_and_logged(function: DeployedFunction) -> None:
     assert function.push(push_body(b"{")) == 204
     assert any(line["message"].startswith("message dropped: ") for line in function.log())
 
