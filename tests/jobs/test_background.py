@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from lading.jobs.background import BackgroundJob
 from lading.jobs.job_report import JobReport
 from lading.jobs.phases import Phase, scan_pages
 from lading.jobs.runner import ResumableJob
+from lading.jobs.throttle import Throttle
 from lading.registry.change_context import now
 from lading.registry.registry import Registry
 from lading.settings import SettingsError
@@ -188,3 +190,55 @@ def test_the_reports_of_all_are_of_one_registry(tmp_path: Path) -> None:
     with contextlib.closing(app.registry):
         collector = collector_of(read, app.registry)
         assert collector._metadata is app.registry.metadata
+
+
+class StuckJob:
+    """A job whose step ends once another one was asked to end as well."""
+
+    def __init__(self, stopped: threading.Barrier) -> None:
+        self.throttle = Throttle()
+        self.begun = threading.Event()
+        self._stopped = stopped
+        self._stopping = threading.Event()
+
+    def run(self, limit: timedelta = SHORT_INTERVAL) -> JobReport | None:
+        self.begun.set()
+        self._stopping.wait(PROCESS_TIMEOUT)
+        self._stopped.wait(PROCESS_TIMEOUT)
+        return None
+
+    def stop(self) -> None:
+        self._stopping.set()
+
+
+def identity(job: StuckJob) -> StuckJob:
+    return job
+
+
+def test_jobs_are_asked_to_end_before_any_of_them_is_waited_for() -> None:
+    together = threading.Barrier(2)
+    stuck = [StuckJob(together) for _ in range(2)]
+    with contextlib.ExitStack() as running:
+        jobs = [
+            running.enter_context(
+                BackgroundJob(f"job {n}", SHORT_INTERVAL, partial(identity, job), contextlib.nullcontext, print)
+            )
+            for n, job in enumerate(stuck)
+        ]
+        for job in stuck:
+            assert job.begun.wait(PROCESS_TIMEOUT)
+        for each in jobs:
+            running.callback(each.request_stop)
+    assert not together.broken
+    assert not any(each._thread.is_alive() for each in jobs)
+
+
+def test_the_delay_doubles_with_each_failure_in_a_row(caplog: pytest.LogCaptureFixture) -> None:
+    job: Any = ScriptedCollector(*[RuntimeError("no store")] * 4)
+    with (
+        caplog.at_level("ERROR", "lading"),
+        BackgroundJob("quick", SHORT_INTERVAL, lambda: job, job.reserve, lambda report: None),
+    ):
+        assert job.done.wait(PROCESS_TIMEOUT)
+    delays = [each.args[1] for each in caplog.records if isinstance(each.args, tuple)]
+    assert delays[:3] == [0.01, 0.02, 0.04]

@@ -118,6 +118,7 @@ def test_a_pull_imports_none_of_googles_clients(emulators: Emulators, tmp_path: 
 
     assert statuses == ["401", "200", "307"]
     assert set(modules.split()) & {*HEAVY, "lading.registry.cleanup.policy_json"} == set()
+    assert [each for each in modules.split() if f"{each}.".startswith(("lading.events.", "lading.jobs."))] == []
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FIRESTORE_EMULATOR_HOST", environment["FIRESTORE_EMULATOR_HOST"])
         metadata = open_metadata(environment["LADING_METADATA"])

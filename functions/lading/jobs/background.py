@@ -6,6 +6,7 @@ cost of a job grows with what there is to do: the others find nothing.
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from datetime import timedelta
@@ -74,6 +75,7 @@ class BackgroundJob:
         self._reserve = reserve
         self._on_report = on_report
         self._stopping = threading.Event()
+        self._stop_by = 0.0
         self._job: SlicedJob | None = None
         self._thread = threading.Thread(target=self._repeat, name=name, daemon=True)
 
@@ -84,10 +86,16 @@ class BackgroundJob:
 
     def __exit__(self, *_: object) -> None:
         """Stop after the current step. The next run does the rest."""
+        self.request_stop()
+        self._thread.join(max(0.0, self._stop_by - time.monotonic()))
+
+    def request_stop(self) -> None:
+        """Make the thread end after the current step, without waiting for it: several jobs end at the same time."""
+        if not self._stopping.is_set():
+            self._stop_by = time.monotonic() + STOP_TIMEOUT
         self._stopping.set()
         if self._job:
             self._job.stop()
-        self._thread.join(STOP_TIMEOUT)
 
     def _repeat(self) -> None:
         delay, failures = min(self._interval, FIRST_DELAY), 0

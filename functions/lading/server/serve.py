@@ -47,8 +47,7 @@ import socket
 import sys
 import threading
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from granian import _granian
 from granian._futures import _new_cbscheduler
@@ -67,6 +66,9 @@ from lading.server.connection_sweeper import HEADER_TIMEOUT, MAX_CONNECTIONS, sw
 from lading.server.listener import BACKLOG
 from lading.server.signal_event import PollingEvent
 from lading.settings import Settings
+
+if TYPE_CHECKING:
+    from lading.jobs.background import BackgroundJob
 
 log = logging.getLogger("lading")
 
@@ -262,7 +264,7 @@ def serve(
     settings: Settings,
     listeners: Sequence[socket.socket],
     certificate: Certificate,
-    background: Sequence[AbstractContextManager[object]],
+    background: "Sequence[BackgroundJob]",
 ) -> None:
     """Serve `app` over `listeners` until SIGTERM: HTTP/1.1, over TLS where there is a certificate.
 
@@ -288,6 +290,9 @@ def serve(
     with contextlib.closing(app.registry), contextlib.ExitStack() as jobs:
         for job in background:
             jobs.enter_context(job)
+        # Called before any of them is waited for.
+        for job in background:
+            jobs.callback(job.request_stop)
         server.serve_app(runner)
 
 
