@@ -28,11 +28,11 @@ from lading_storage.protocols import MetadataStore, Write, key_of
 from lading_storage.records.deleted import TagEvent
 from lading_storage.records.events import EVENT_RANGES
 from lading_storage.stores import Stores
-from tests.registry.test_largest_commits import NOW
 from tests.support import images
 from tests.support.concurrency import run_concurrently
 from tests.support.fake_clock import FakeClock, TickingClock
 from tests.support.outbox import assert_events_match, outbox_of, types_of
+from tests.support.record_examples import NOW
 from tests.support.registry_pushes import push_blob, push_manifest
 
 A = "team/app"
