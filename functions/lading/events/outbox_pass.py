@@ -106,7 +106,12 @@ class OutboxPass:
             writes += outcome.writes
         done = [each for each in events if self._sinks.keys() <= received[each.name]]
         remaining = [each for each in events if not self._sinks.keys() <= received[each.name]]
-        writes += [*self._finish(done, time), *self._note(remaining, received), *stalled.writes(self._sinks, time)]
+        # The time of the commit: readers allow for two minutes, and a slow sink may have taken longer.
+        writes += [
+            *self._finish(done, self._clock()),
+            *self._note(remaining, received),
+            *stalled.writes(self._sinks, time),
+        ]
         return remaining if self._commit(writes, len(done)) else None
 
     def _is_wanted(self, name: str, event: Event) -> bool:
