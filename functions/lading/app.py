@@ -113,6 +113,10 @@ class App:
             response.call_on_close(body.wait)
         return response
 
+    def end_polls(self) -> None:
+        """End the requests that wait for events soon, since the server shuts down."""
+        self._dispatcher.polls.close()
+
     def _add_stream(self, response: Response, principal: str | None, client: ClientAddress, peer: str) -> bool:
         """Make a response a stream unless it is small; return False where the limits on streams are reached."""
         bytes_in_memory = 0

@@ -14,6 +14,7 @@ from lading.auth import credentials
 from lading.auth.access import ON_REPOSITORIES, Action, Authenticator, Caller, Effect
 from lading.auth.bulkhead import Bulkhead
 from lading.http.body_slots import BodySlots
+from lading.http.poll_slots import PollSlots
 from lading.http.request_body import RequestBody
 from lading.http.request_checks import RequestChecks
 from lading.http.responses import Response
@@ -43,6 +44,10 @@ MAX_WAITING_SEARCHES: Final = 8
 """Concurrent listings of repositories, and queued ones: with more, each pull would wait for all of them to release the
 interpreter's lock. A single caller has at most half."""
 
+READ_INTERVAL: Final = 1.0
+CLOUD_READ_INTERVAL: Final = 5.0
+"""Seconds between two reads of events for all requests that wait for them, from a file and from Firestore."""
+
 log = logging.getLogger("lading")
 
 
@@ -50,6 +55,7 @@ class Dispatcher:
     """The way of a request to its handler. Thread-safe.
 
     budget  the threads of slow clients, of which bodies take some
+    polls   the requests that wait for events, which take some as well
     """
 
     def __init__(
@@ -70,6 +76,7 @@ class Dispatcher:
         self.budget = ThreadBudget(settings.threads)
         self._slots = BodySlots(self.budget)
         self._searches = Bulkhead(MAX_SEARCHES, MAX_WAITING_SEARCHES)
+        self.polls = PollSlots(self.budget, READ_INTERVAL if settings.embedded else CLOUD_READ_INTERVAL)
 
     def handle(self, request: Request, body: RequestBody, line: AccessLine, surface: Surface) -> Response:
         """Return the response, and record the decision in the audit log.
@@ -132,6 +139,7 @@ class Dispatcher:
             caller,
             audit,
             self._searches,
+            self.polls,
             self._settings.url,
             match.name,
             match.last_segment,

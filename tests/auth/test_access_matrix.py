@@ -6,11 +6,13 @@ Three repositories hold the same image: `team/app`, where the grants are; `libra
 
 import json
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
+from lading.json_values import rfc3339
 from lading.registry.registry import Registry
 from lading.routes import all_routes, surface_of
 from lading_storage.digests import digest_of
@@ -36,6 +38,7 @@ from tests.support.fake_iam_world import (
     service_account_key,
     token_as_basic,
 )
+from tests.support.published_events import publish, published_event
 from tests.support.server_process import basic, run_lading
 
 REPOSITORIES: Final = ("team/app", "library/app", "other/app")
@@ -131,8 +134,8 @@ NARROW: Final = "a user who may do all, with a token for pulling"
 class Callers:
     """The registry and everybody who comes to it."""
 
-    def __init__(self, world: FakeIamWorld, stores: Stores, folder: Path, unscoped: str) -> None:
-        environment = {"LADING_ACCESS": f"gs://{BUCKET}", "LADING_PUBLIC": "library/*"}
+    def __init__(self, world: FakeIamWorld, stores: Stores, folder: Path, unscoped: str, folders: str = "") -> None:
+        environment = {"LADING_ACCESS": f"gs://{BUCKET}", "LADING_PUBLIC": "library/*", "LADING_FOLDERS": folders}
         environment["LADING_UNSCOPED_TOKENS"] = unscoped
         self.app: RestrictedApp = restricted_app(stores, environment, folder)
         self.open = make_client(Registry(stores.blobs, stores.metadata))
@@ -268,6 +271,28 @@ def test_each_cell_is_as_it_is_written_down(kind: str, cast: Callers) -> None:
             if status != expected(kind, repository, right):
                 wrong.append((name, repository, answer.status, answer.body))
     assert wrong == []
+
+
+@pytest.mark.parametrize("kind", PRINCIPALS)
+def test_a_caller_receives_the_events_of_what_it_may_pull(
+    kind: str, world: FakeIamWorld, local_stores: Stores, tmp_path: Path
+) -> None:
+    # As a listing, a request without a repository knows the managed folders that the settings name.
+    cast = Callers(world, local_stores, tmp_path / "data", UNSCOPED.get(kind, "pull"), folders="team")
+    authorization = CREDENTIALS[kind](cast)
+    headers = {"Authorization": authorization} if authorization else {}
+    since = rfc3339(datetime.now(UTC) - timedelta(minutes=1))
+    publish(local_stores.metadata, *(published_event(0, datetime.now(UTC), name) for name in REPOSITORIES))
+
+    def read(query: str) -> tuple[int, list[str]]:
+        answer = cast.app.client.request("GET", f"/v2/_lading/events?since={since}{query}", headers=headers)
+        return answer.status, sorted(each["data"]["repository"] for each in answer.json.get("events", ()))
+
+    pulls = {name: expected(kind, name, "pull") for name in REPOSITORIES}
+    allowed = sorted(name for name, status in pulls.items() if status == 200)
+    assert read("") == (401 if kind in REJECTED else 200, allowed)
+    for name, status in pulls.items():
+        assert read(f"&repository={name}") == (status, [name] if status == 200 else [])
 
 
 REGISTRY_WIDE: Final = {

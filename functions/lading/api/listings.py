@@ -7,7 +7,7 @@ from lading.auth import cursors, patterns
 from lading.http.responses import Response, json_response
 from lading.registry.content.manifest_format import OCI_INDEX
 from lading.registry.content.referrers import Referrer
-from lading.registry.names import check_digest, check_subject
+from lading.registry.names import MAX_NAME, check_digest, check_subject
 from lading.registry.pagination import Page
 from lading.surface.request_context import RequestContext, add_next_link, page_size, start_after
 
@@ -36,7 +36,7 @@ def page_of_repositories(context: RequestContext, size: int) -> Page[str]:
     """Return a page of at most `size` repositories that the caller may pull from; its cursor reveals no other."""
     last = context.request.args.get("last", "")
     after = (
-        context.authenticator.unseal_cursor(context.caller, last)
+        context.authenticator.unseal_cursor(context.caller, last)[:MAX_NAME]
         if last.startswith(cursors.CURSOR_PREFIX)
         else start_after(context)
     )

@@ -5,7 +5,7 @@ The paths of a repository are /v2/_lading/<name>/…: no name of a repository be
 
 from typing import Final
 
-from lading.api import history, inspection, rules, tag_changes, usage, version
+from lading.api import events, history, inspection, rules, tag_changes, usage, version
 from lading.api.style import api_surface
 from lading.auth.access import Action
 from lading.surface.route import Route
@@ -14,6 +14,7 @@ NAMESPACE_RULES: Final = "/v2/_lading/rules/<namespace>/"
 
 MANAGEMENT: Final = api_surface(
     Route("version", "GET HEAD", "/v2/_lading/version", Action.AUTHENTICATE, version.version),
+    Route("events", "GET HEAD", "/v2/_lading/events", Action.NONE, events.events),
     Route("repositories", "GET HEAD", "/v2/_lading/repositories", Action.LIST, inspection.repositories),
     Route("rules", "GET HEAD", "/v2/_lading/rules", Action.MANAGE, rules.all_rules),
     Route("change rules", "PUT", "/v2/_lading/rules", Action.MANAGE, rules.change_all_rules),

@@ -21,7 +21,6 @@ from lading.auth.scopes import CATALOG, Scope, repository
 from lading.auth.tokens import TokenCaller, Tokens
 from lading.http.client_address import ClientAddress
 from lading.registry.errors import NOT_FOUND, UNAUTHORIZED, RegistryError
-from lading.registry.names import MAX_NAME
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +174,7 @@ class OpenAuthenticator:
 
     def unseal_cursor(self, caller: Caller, cursor: str) -> str:
         """See Authenticator.unseal_cursor."""
-        return cursor.removeprefix(cursors.CURSOR_PREFIX)[:MAX_NAME]
+        return cursor.removeprefix(cursors.CURSOR_PREFIX)[: cursors.MAX_CURSOR]
 
     def required_permission(self, principal: str, action: Action, repository: str) -> RequiredPermission:
         """See Authenticator.required_permission."""

@@ -15,8 +15,8 @@ from lading.registry.errors import QUERY_INVALID, RegistryError
 CURSOR_PREFIX: Final = "~"
 """First character of a cursor; no repository name begins with it."""
 
-MAX_CURSOR: Final = 1_000
-"""Characters of a cursor that are read; a cursor for the longest name has fewer than 400."""
+MAX_CURSOR: Final = 4_000
+"""Characters of a cursor that are read; a cursor for the longest name has fewer than 400, and one of events 3,200."""
 
 _NONCE_BYTES: Final = 12
 _PURPOSE: Final = b"lading: cursors of listings"

@@ -31,14 +31,18 @@ from collections.abc import Container, Iterable
 from enum import Enum
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from lading.http.tcp_info import BYTES_RECEIVED, duplicate, port_of, socket_descriptors, tcp_info
+from lading.http.tcp_info import (
+    BYTES_RECEIVED,
+    ESTABLISHED,
+    LISTENING,
+    duplicate,
+    port_of,
+    socket_descriptors,
+    tcp_info,
+)
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
-
-ESTABLISHED: Final = 1
-LISTENING: Final = 10
-"""States of TCP (linux/tcp_states.h): the first byte of `struct tcp_info`."""
 
 TLS_GRACE: Final = 0.02
 """Maximum seconds between a TLS client's close_notify and the end of its connection."""

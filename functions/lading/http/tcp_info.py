@@ -22,6 +22,10 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final, NamedTuple
 
+ESTABLISHED: Final = 1
+LISTENING: Final = 10
+"""States of TCP (linux/tcp_states.h): the first byte of `struct tcp_info`."""
+
 LAST_DATA_SENT: Final = 44
 LAST_DATA_RECEIVED: Final = 52
 """Byte offsets in Linux's `struct tcp_info` (linux/tcp.h): milliseconds since data was last sent, and received."""
@@ -64,6 +68,27 @@ def seconds_since_data(port: int, peer: str) -> float:
         (info.received for _, info in _connections(port) if info.peer == peer and info.awaits_response),
         default=math.inf,
     )
+
+
+def count_awaiting(port: int) -> Counter[str] | None:
+    """Return how many open connections to `port` may await a response, by address.
+
+    Those that certainly do not are left out: their last data was sent, or the client has closed its side.
+
+    Returns:
+        The counts, or None where no socket of this process listens on the port, or the kernel does not report this
+        (other than Linux).
+    """
+    counts, listens = Counter[str](), False
+    for connection, _ in sockets(port):
+        # A client may reset its connection at any moment.
+        with contextlib.suppress(OSError):
+            info = tcp_info(connection)
+            listens = listens or info[0] == LISTENING
+            sent, received = (struct.unpack_from("=I", info, at)[0] for at in (LAST_DATA_SENT, LAST_DATA_RECEIVED))
+            if info[0] == ESTABLISHED and received <= sent:
+                counts[connection.getpeername()[0]] += 1
+    return counts if listens else None
 
 
 PausedDownloads = Callable[[Mapping[str, int]], Counter[str]]

@@ -77,6 +77,15 @@ TOO_MANY_LOGINS = ErrorDescriptor("TOOMANYREQUESTS", 429, "too many failed login
 TOO_MANY_UPLOADS = ErrorDescriptor(
     "UNAVAILABLE", 503, "too many concurrent uploads, in total or from one client; try again in some seconds"
 )
+TOO_MANY_WAITING = ErrorDescriptor(
+    "UNAVAILABLE", 503, "too many requests wait for events, in total or from one client; try again in some seconds"
+)
+EVENTS_GONE = ErrorDescriptor(
+    "UNSUPPORTED",
+    410,
+    "events are readable for an hour, and some after this cursor or time may be gone: read from now on, without it, and"
+    " publish the missed ones again with `lading events replay --since TIME`",
+)
 STORE_FULL = ErrorDescriptor(
     "INSUFFICIENT_STORAGE",
     507,

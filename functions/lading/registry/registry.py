@@ -1,6 +1,7 @@
 """Registry: the facade through which the layers above use the registry's rules."""
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from lading.registry.change_context import Clock, now
@@ -27,6 +28,7 @@ from lading_storage.query import Query
 from lading_storage.records.core import Key, Repository
 
 if TYPE_CHECKING:
+    from lading.registry.events.event_feed import EventFeed
     from lading.registry.inspection import Inspection
     from lading.registry.usage_pages import UsagePages
 
@@ -37,7 +39,7 @@ class Registry:
     Clients read and write manifests and tags by the use cases `pull` and `push` alone, which decide what is allowed.
     Commands of an operator, and jobs, use the rules below them as well.
 
-    Its only state are two caches: of recently recorded pulls, and of the stores' readiness.
+    Its only state are caches: of recently recorded pulls, of the stores' readiness, and of published events.
     """
 
     def __init__(
@@ -48,6 +50,7 @@ class Registry:
         clock: Clock = now,
     ) -> None:
         """Use these two stores, which `close` closes; jobs use them as well. `local_rules` are of this process."""
+        self._clock = clock
         self.objects = blobs
         self.metadata = metadata
         self.blobs = Blobs(blobs, metadata, clock)
@@ -79,6 +82,13 @@ class Registry:
         from lading.registry.usage_pages import UsagePages
 
         return UsagePages(self.metadata)
+
+    @cached_property
+    def event_feed(self) -> "EventFeed":
+        """The published events, imported at the first use as well."""
+        from lading.registry.events.event_feed import EventFeed
+
+        return EventFeed(self.metadata, self._clock)
 
     def repositories(self, after: str, limit: int) -> Page[str]:
         """Return the first `limit` repositories after `after`, in lexical order, without deleted ones."""

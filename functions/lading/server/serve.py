@@ -25,10 +25,10 @@ The thread model, drawn here once; the modules in brackets have the details:
 With stores in a cloud there is no leader: each thread of the pool takes requests, since each waits for the network.
 
 What limits the pool, so that no client takes all of it: a budget of three quarters of the threads for slow clients
-(http.thread_budget), which are those that send a body, also for each principal (http.body_slots), and unauthenticated
-ones with a large response (http.streaming); a limit for principals that do not read their responses (http.streaming);
-an eighth of the threads for draining unwanted bodies (App._drain_slots); two concurrent searches through many records
-(auth.bulkhead).
+(http.thread_budget), which are those that send a body, also for each principal (http.body_slots), unauthenticated ones
+with a large response (http.streaming), and those that wait for events (http.poll_slots); a limit for principals that do
+not read their responses (http.streaming); an eighth of the threads for draining unwanted bodies (App._drain_slots); two
+concurrent searches through many records (auth.bulkhead).
 
 The timeouts: HEADER_TIMEOUT for headers; the setting `body_timeout` for a body that stalls; STALLED_RESPONSE_TIMEOUT,
 or PAUSED_DOWNLOAD_TIMEOUT for authenticated clients, for a response that its client does not read; IDLE_TIMEOUT for
@@ -46,7 +46,7 @@ import logging
 import socket
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from granian import _granian
@@ -141,8 +141,10 @@ class RequestCallback:
 class SingleProcessServer(MTServer):
     """granian with its workers in threads of this process."""
 
-    def __init__(self, listeners: Sequence[socket.socket], certificate: Certificate, **options: Any) -> None:
-        """Serve the connections of `listeners`, with a worker for each; the shutdown closes them.
+    def __init__(
+        self, listeners: Sequence[socket.socket], certificate: Certificate, on_stop: Callable[[], None], **options: Any
+    ) -> None:
+        """Serve the connections of `listeners`, with a worker for each; the shutdown closes them, and calls `on_stop`.
 
         SIGHUP, or a change of the `certificate`, replaces each worker by one that reads the certificate again. Both
         workers share the listener meanwhile, so no connection is refused, and the old one finishes its requests. Only a
@@ -152,6 +154,7 @@ class SingleProcessServer(MTServer):
         super().__init__("lading.app", workers=len(listeners), respawn_interval=0.0, **options)
         self._listeners = listeners
         self._certificate = certificate
+        self._on_stop = on_stop
         self._replaced: list[WorkerThread] = []
         self._stopping = threading.Event()
 
@@ -168,6 +171,7 @@ class SingleProcessServer(MTServer):
         """Begin the shutdown, and refuse connections from now on."""
         for listener in self._listeners:
             listener.close()
+        self._on_stop()
         super().signal_handler_interrupt(*args, **kwargs)  # type: ignore[no-untyped-call]
 
     def _reload(self, spawn_target: Any, target_loader: Any) -> None:
@@ -277,7 +281,7 @@ def serve(
         certificate: read and tried, for TLS.
         background: jobs on the same registry; they end before the registry is closed.
     """
-    server = _server(settings, listeners, certificate)
+    server = _server(settings, listeners, certificate, app.end_polls)
     # granian's messages go to Lading's log, in its format.
     logging.getLogger("_granian").handlers = log.handlers
     # Objects of the start live as long as the process. To scan them in each collection would cost a tenth of a pull.
@@ -310,10 +314,16 @@ def _start_threads(server: SingleProcessServer, app: App, port: int, certificate
         ).start()
 
 
-def _server(settings: Settings, listeners: Sequence[socket.socket], certificate: Certificate) -> SingleProcessServer:
+def _server(
+    settings: Settings,
+    listeners: Sequence[socket.socket],
+    certificate: Certificate,
+    on_stop: Callable[[], None],
+) -> SingleProcessServer:
     return SingleProcessServer(
         listeners,
         certificate,
+        on_stop,
         address=settings.host,
         port=settings.port,
         interface=Interfaces.WSGI,

@@ -8,6 +8,7 @@ from werkzeug.wrappers import Request
 from lading.audit import Audit
 from lading.auth.access import Authenticator, Caller
 from lading.auth.bulkhead import Bulkhead
+from lading.http.poll_slots import PollSlots
 from lading.http.request_body import RequestBody
 from lading.http.responses import Response
 from lading.registry.change_context import ChangeContext
@@ -26,6 +27,7 @@ class RequestContext(NamedTuple):
     caller         the authenticated caller, which may be anonymous
     audit          records what the handler changes
     searches       limits the concurrent requests that scan many records
+    polls          limits the concurrent requests that wait for events
     url            the registry's public base URL without a trailing slash, or "" for relative URLs
     name           the repository's name, checked by the grammar, or ""
     last_segment   the path's last segment where the route has one: a digest, reference or session id, not yet checked
@@ -38,6 +40,7 @@ class RequestContext(NamedTuple):
     caller: Caller
     audit: Audit
     searches: Bulkhead
+    polls: PollSlots
     url: str
     name: str = ""
     last_segment: str = ""
