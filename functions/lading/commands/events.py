@@ -1,4 +1,4 @@
-"""`lading events`: what waits to be published, and its publication."""
+"""`lading events`: what waits to be published, and its publication. Reading and replay have modules of their own."""
 
 import argparse
 import sys
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
+from lading.commands import events_replay, events_tail
 from lading.commands.options import CommandError, Commands, Parser, add, add_group, metadata, refuse_standby
 from lading.commands.output import Column, Printer, add_output_options, counted
 from lading.settings import Settings
@@ -98,6 +99,8 @@ def add_to(commands: Commands) -> None:
     )
     publish.add_argument("--watch", action="store_true", help="continue until interrupted: once a second")
     add_output_options(publish, PublishRow, wide=False)
+    events_tail.add_to(events)
+    events_replay.add_to(events)
 
 
 def _status(parsed: argparse.Namespace, settings: Settings) -> None:

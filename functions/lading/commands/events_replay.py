@@ -1,0 +1,103 @@
+"""`lading events replay`: publish the events of a time again."""
+
+import argparse
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+from lading.commands.events_tail import time_or_age
+from lading.commands.options import (
+    CommandError,
+    Commands,
+    add,
+    add_yes,
+    confirm,
+    metadata,
+    reference,
+    refuse_standby,
+)
+from lading.commands.output import Column, Printer, add_output_options, counted
+from lading.settings import Settings
+
+if TYPE_CHECKING:
+    from lading.events.replay import Replayed
+
+STORE: Final = ("data", "metadata")
+
+MAX_UNCONFIRMED: Final = 1_000
+"""Events of the whole registry that are published again without a question."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayRow:
+    """Events of a repository that were made anew, and those of them that were put into the outbox."""
+
+    repository: str
+    events: int
+    created: int
+
+    @classmethod
+    def of(cls, replayed: "Replayed") -> "ReplayRow":
+        """Return the row of an outcome."""
+        return cls(replayed.repository, replayed.events, replayed.created)
+
+
+COLUMNS: Final[tuple[Column[ReplayRow], ...]] = (
+    Column("REPOSITORY", lambda row: row.repository),
+    Column("EVENTS", lambda row: row.events, right=True),
+    Column("CREATED", lambda row: row.created, right=True),
+)
+
+
+def add_to(commands: Commands) -> None:
+    """Add the command."""
+    replay = add(commands, "replay", "publish the events of a time again, with the same ids", _replay, STORE)
+    replay.add_argument("--since", required=True, metavar="TIME", help="from this time on, or from 2d ago")
+    replay.add_argument("--until", metavar="TIME", help="up to this time, or up to 1d ago; default now")
+    replay.add_argument("--repository", metavar="REPOSITORY", help="of this repository; default all")
+    replay.add_argument("--dry-run", action="store_true", help="only count them")
+    add_yes(replay)
+    add_output_options(replay, ReplayRow, wide=False)
+
+
+def _replay(parsed: argparse.Namespace, settings: Settings) -> None:
+    """Replay.
+
+    Raises:
+        CommandError: the range is empty, or the question was not answered with yes.
+        Unconfirmed: there are many events, and standard input is no terminal.
+    """
+    from lading.events.replay import Replay, TimeRange
+
+    since, until = time_or_age(parsed.since), time_or_age(parsed.until) if parsed.until else datetime.now(UTC)
+    if since > until:
+        raise CommandError(f"--since {parsed.since} is later than {parsed.until or 'now'}; nothing is between them")
+    names = [_name(parsed.repository)] if parsed.repository else None
+    if not parsed.dry_run:
+        refuse_standby(settings)
+    replay = Replay(metadata(settings, upgrade=not parsed.dry_run), TimeRange(since, until))
+    if names is None and not parsed.dry_run:
+        events, repositories = replay.count(replay.repositories())
+        if events > MAX_UNCONFIRMED:
+            places = counted(repositories, "repository", "repositories")
+            confirm(parsed, f"{counted(events, 'event')} of {places} would be published again. Continue?")
+    created = 0
+
+    def rows() -> Iterator[ReplayRow]:
+        nonlocal created
+        for each in replay.run(names or replay.repositories(), dry_run=parsed.dry_run):
+            created += each.created
+            yield ReplayRow.of(each)
+
+    printer = Printer.of(parsed)
+    printer.table(COLUMNS, rows())
+    verb = "would be put" if parsed.dry_run else "were put"
+    printer.note(f"{counted(created, 'event')} {verb} into the outbox, from which they are published")
+
+
+def _name(text: str) -> str:
+    target = reference(text)
+    if target.tag or target.digest:
+        raise CommandError(f"--repository {text} names more than a repository; use {target.repository}")
+    return target.repository

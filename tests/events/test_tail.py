@@ -1,0 +1,213 @@
+"""`lading events tail`: the same of the stores and over HTTP, and nothing lost or doubled over restarts."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from emulators.processes import free_port
+from lading.client.errors import ClientError
+from lading.commands.event_rows import PublishedRow, row_of
+from lading.commands.event_source import EventPage, Unreachable
+from lading.commands.events_tail import MAX_DELAY, WAIT, follow
+from lading.commands.options import CommandError
+from lading.composition import open_metadata
+from lading.events.cloud_event import cloud_event
+from lading.settings import load_settings
+from lading_storage.stores import Stores
+from tests.support.management_server import challenging, misbehaving, serving_users
+from tests.support.published_events import publish, published_event
+from tests.support.server_process import SOURCE_ROOTS, run_lading, serving
+
+RECENT = datetime.now(UTC) - timedelta(minutes=2)
+
+
+def row(number: int) -> PublishedRow:
+    return row_of(cloud_event(published_event(number, RECENT), ""))
+
+
+class ScriptedSource:
+    """Returns pages, and raises errors, in their order; records the waits."""
+
+    def __init__(self, *replies: EventPage | Exception) -> None:
+        self.replies = list(replies)
+        self.waits: list[int] = []
+
+    def read(self, wait: int) -> EventPage:
+        self.waits.append(wait)
+        if not self.replies:
+            raise KeyboardInterrupt
+        reply = self.replies.pop(0)
+        if isinstance(reply, Exception):
+            raise reply
+        return reply
+
+
+@pytest.fixture
+def delays(monkeypatch: pytest.MonkeyPatch) -> Sequence[float]:
+    """The seconds for which the command would have slept."""
+    slept: list[float] = []
+    monkeypatch.setattr("lading.commands.events_tail.time.sleep", slept.append)
+    return slept
+
+
+def collect(source: ScriptedSource, once: bool = False) -> list[PublishedRow]:
+    rows = []
+    try:
+        for each in follow(source, once):
+            rows.append(each)
+    except KeyboardInterrupt:
+        pass
+    return rows
+
+
+def test_it_reconnects_with_delays_that_grow(delays: Sequence[float], capsys: pytest.CaptureFixture[str]) -> None:
+    down = [Unreachable("down")] * 8
+    source = ScriptedSource(EventPage([row(1)], False), *down, EventPage([row(2)], False), Unreachable("busy"))
+
+    assert collect(source) == [row(1), row(2)]
+    assert delays == [1, 2, 4, 8, 16, MAX_DELAY, MAX_DELAY, MAX_DELAY, 1]
+    assert capsys.readouterr().err.splitlines()[0] == "lading: down; the next attempt is in 1 s"
+
+
+def test_once_ends_where_there_is_no_more(delays: Sequence[float]) -> None:
+    pages = [EventPage([row(1)], True), EventPage([], True), EventPage([row(2)], False), EventPage([], False)]
+    source = ScriptedSource(*pages)
+
+    assert collect(source, once=True) == [row(1), row(2)]
+    assert source.waits == [0, 0, WAIT, 0]
+    with pytest.raises(CommandError):
+        collect(ScriptedSource(Unreachable("down")), once=True)
+    assert delays == []
+
+
+@contextmanager
+def tailing(folder: Path, environment: Mapping[str, str], *arguments: str) -> Iterator["subprocess.Popen[str]"]:
+    """Run `lading events tail --json` until the block ends."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "lading.cli", "events", "tail", "--json", *arguments],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": SOURCE_ROOTS, **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def next_tags(process: "subprocess.Popen[str]", count: int) -> list[str]:
+    """Return the tags of the next events that the command prints."""
+    assert process.stdout
+    return [json.loads(process.stdout.readline())["tag"] for _ in range(count)]
+
+
+def test_the_same_is_printed_of_the_stores_and_over_http(
+    stores: Stores, environment: Mapping[str, str], tmp_path: Path
+) -> None:
+    recent = datetime.now(UTC) - timedelta(minutes=5)
+    events = [published_event(number, recent + timedelta(seconds=number)) for number in range(3)]
+    web = published_event(7, recent - timedelta(seconds=1), "team/web", "image.pushed", by="bob\x1b[31m")
+    publish(stores.metadata, *events, web)
+
+    def printed(*words: str, variables: Mapping[str, str] = environment) -> str:
+        done = run_lading(["events", "tail", "--once", *words], tmp_path, variables)
+        assert (done.returncode, done.stderr) == (0, "")
+        return done.stdout
+
+    with serving_users(stores, tmp_path / "server") as server:
+        for words in ([], ["--json"], ["--wide"], ["--repository", "team/w*"], ["--type", "tag.*", "--since", "10m"]):
+            stored = printed(*words)
+            over_http = printed("--registry", server.url, *words, variables=server.log_in("admin"))
+            assert stored == over_http
+        reader = printed("--registry", server.url, "--json", variables=server.log_in("reader"))
+        refused = run_lading(["events", "tail", "--registry", server.url], tmp_path, server.log_in("admin", "wrong"))
+
+    lines = printed().splitlines()
+    assert [line.split()[1:3] for line in lines] == [
+        ["TYPE", "REFERENCE"],
+        ["image.pushed", "team/web:v7"],
+        *(["tag.moved", f"team/app:v{number}"] for number in range(3)),
+    ]
+    assert len({line.index("sha256:") for line in lines[1:]}) == 1, "the columns are aligned"
+    assert "\x1b" not in printed()
+    assert len(reader.splitlines()) == 4
+    assert {json.loads(line)["by"] for line in reader.splitlines()} == {""}
+    assert (refused.returncode, refused.stdout) == (1, "")
+
+
+@pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGKILL], ids=["stopped", "killed"])
+def test_nothing_is_lost_or_doubled_over_restarts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sign: signal.Signals
+) -> None:
+    port = free_port()
+    monkeypatch.setattr("tests.support.server_process.free_port", lambda: port)
+    environment = {"LADING_DATA": str(tmp_path / "data")}
+    with (
+        serving(environment, tmp_path / "first.log") as server,
+        closing(open_metadata(load_settings(environment).metadata)) as metadata,
+        tailing(tmp_path, {}, "--registry", f"http://127.0.0.1:{port}", "--since", "1m") as tail,
+    ):
+        publish(metadata, *(published_event(number, datetime.now(UTC)) for number in range(3)))
+        assert next_tags(tail, 3) == ["v0", "v1", "v2"]
+        server.process.send_signal(sign)
+        server.process.wait()
+        publish(metadata, *(published_event(number, datetime.now(UTC)) for number in range(3, 6)))
+        assert tail.stderr
+        assert "the next attempt is in 1 s" in tail.stderr.readline()
+        with serving(environment, tmp_path / "second.log"):
+            assert next_tags(tail, 3) == ["v3", "v4", "v5"]
+            publish(metadata, published_event(6, datetime.now(UTC)))
+            assert next_tags(tail, 1) == ["v6"]
+            tail.send_signal(signal.SIGINT)
+            output, errors = tail.communicate()
+            assert (tail.returncode, output, "Traceback" in errors) == (130, "", False)
+
+
+def test_the_stores_are_followed_without_a_server(
+    stores: Stores, environment: Mapping[str, str], tmp_path: Path
+) -> None:
+    with tailing(tmp_path, environment, "--since", "1m", "--repository", "team/app") as tail:
+        for number in range(3):
+            publish(stores.metadata, published_event(number, datetime.now(UTC)))
+            publish(stores.metadata, published_event(number, datetime.now(UTC), "other/app"))
+            assert next_tags(tail, 1) == [f"v{number}"]
+        tail.send_signal(signal.SIGINT)
+        output, errors = tail.communicate()
+        assert (tail.returncode, output, errors) == (130, "", "")
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        b"[]",
+        b"{}",
+        b'{"events": [], "next": 1}',
+        b'{"events": [{}], "next": "x"}',
+        b'{"events": [{"data": [], "type": 1}], "next": "x"}',
+        b'{"events": 1, "next": "x"}',
+    ],
+)
+def test_a_response_of_another_program_is_an_error(tmp_path: Path, reply: bytes) -> None:
+    with misbehaving(challenging(reply)) as (url, _):
+        done = run_lading(["events", "tail", "--once", "--registry", url], tmp_path, {"DOCKER_CONFIG": str(tmp_path)})
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "cannot be used" in done.stderr
+    assert ClientError.__name__ not in done.stderr
+
+
+def test_events_that_are_gone_are_an_error(tmp_path: Path) -> None:
+    environment = {"LADING_DATA": str(tmp_path / "data")}
+    run_lading(["init"], tmp_path, environment)
+    done = run_lading(["events", "tail", "--since", "2h"], tmp_path, environment)
+    assert (done.returncode, "lading events replay" in done.stderr) == (1, True)
