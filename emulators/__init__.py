@@ -1,6 +1,6 @@
 """Emulators of Google Cloud, for tests and for local trials of Lading.
 
-    python -m emulators run -- COMMAND…    run COMMAND with emulators of Cloud Storage, Firestore and IAM
+    python -m emulators run -- COMMAND…    run COMMAND with emulators of Cloud Storage, Firestore, Pub/Sub and IAM
     python -m emulators                    print the variables to export, and wait
 
 `storage` and `firestore` start public emulators; `iam` and `metadata` are strict fakes of our own.

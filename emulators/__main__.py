@@ -8,9 +8,14 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from types import FrameType
 
 from emulators import EmulatorError, running
+from emulators.deployment import EVENTS_TOPIC, NOTIFICATIONS_TOPIC
 from emulators.processes import ProcessGroup
+from emulators.pubsub import PubSubEmulator
 
 USAGE = "usage: python -m emulators [run [-- COMMAND…] | cloud [--pip] [--sidecar] [-- COMMAND…]]"
+
+
+TOPICS = {"LADING_EVENTS_TOPIC": EVENTS_TOPIC, "LADING_NOTIFICATIONS_TOPIC": NOTIFICATIONS_TOPIC}
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -36,7 +41,10 @@ def main(arguments: Sequence[str]) -> int:
 
 def _emulators(command: Sequence[str]) -> int:
     with running() as emulators, ProcessGroup() as processes:
-        variables = emulators.fresh_stores()
+        pubsub = PubSubEmulator.start(processes, os.environ)
+        variables = {**emulators.fresh_stores(), "PUBSUB_EMULATOR_HOST": pubsub.address, **TOPICS}
+        for topic in TOPICS.values():
+            pubsub.make_topic(topic)
         if command:
             return _run(processes, command, os.environ | variables)
         _print_and_wait(f"export {name}={shlex.quote(value)}" for name, value in variables.items())

@@ -59,7 +59,7 @@ def _open_deliveries(settings: Settings, registry: Registry) -> "SlicedJob":
 
 
 PUBLISH_INTERVAL: Final = timedelta(seconds=1)
-"""Where nothing waits, a run is one small query: 50 µs with SQLite."""
+"""Where nothing waits, a run is one small query: 17 µs of CPU time with SQLite."""
 
 COLLECT: Final = JobRow(
     "collect",

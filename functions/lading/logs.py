@@ -112,7 +112,7 @@ def log_publication(report: dict[str, Any], always: bool = False) -> None:
     tried = report["published"] + report["refused"] + report["races_lost"] + sum(report["deliveries"].values())
     if not (tried or report["sink_failed"] or always):
         return
-    text = f"{report['published']} events published, {report['waiting']} wait"
+    text = f"events published: {report['published']}, waiting: {report['waiting']}"
     if report["waiting"]:
         text += f", the oldest for {report['oldest_seconds']:.0f} s"
     problems = {**report["down"], **report["stalled"]}

@@ -94,7 +94,7 @@ def test_servers_on_one_store_publish_in_order_and_survive_kills(tmp_path: Path,
     assert len(stores.metadata.find(Query(PublishedEvent, limit=1000))) == len(events)
     assert set(service.ids(GCR)) == set(service.ids(EVENTS))
     log = one.log.read_text() + three.log.read_text()
-    assert "events published, " in log
+    assert "events published: " in log
     assert "Traceback" not in log
     stores.close()
 
@@ -109,7 +109,7 @@ def test_a_server_without_topics_publishes_for_readers_alone(tmp_path: Path) -> 
     lines = [json.loads(line) for line in server.log.read_text().splitlines()]
     (line,) = [each for each in lines if "publish" in each]
     assert line["severity"] == "INFO"
-    assert line["message"] == "1 events published, 0 wait"
+    assert line["message"] == "events published: 1, waiting: 0"
     assert {name: line["publish"][name] for name in ("published", "waiting", "refused", "down", "deliveries")} == {
         "published": 1,
         "waiting": 0,
