@@ -12,7 +12,7 @@ import pytest
 
 WORKERS: Final = 2
 
-SHARED_FOLDERS: Final = ("tests/terraform", "tests/cloud", "tests/clients", "tests/on_premises", "tests")
+SHARED_FOLDERS: Final = ("tests/terraform/lifecycle", "tests/cloud", "tests/clients", "tests/on_premises", "tests")
 """Folders whose tests share fixtures that are expensive, or write to the checkout; what takes longest is first."""
 
 

@@ -1,14 +1,11 @@
-"""Fixtures: Terraform with its providers, and one deployment from its first apply to its end."""
+"""Fixture: Terraform with its providers."""
 
 import subprocess
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from tests.support.requirements import find_program, skip_or_fail
-from tests.terraform.apis import Assumptions
-from tests.terraform.deployment_lifecycle import OPTIONS, OTHER_KEY, REPOSITORIES, DeploymentLifecycle, live
 from tests.terraform.terraform_cli import Terraform
 
 
@@ -22,24 +19,3 @@ def terraform() -> Terraform:
     if built.returncode:
         skip_or_fail(f"the providers cannot be built:\n{built.stderr}")
     return Terraform(found, Path(built.stdout.strip()))
-
-
-@pytest.fixture(scope="session")
-def lives(
-    terraform: Terraform, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[DeploymentLifecycle, DeploymentLifecycle]:
-    """A deployment as it is by default, and one with all options. Most of their time the provider waits, so at once.
-
-    Of what the fake guesses, each has another answer.
-    """
-    tag, digest = Assumptions(service_tells_digest=False), Assumptions(service_tells_digest=True)
-    with ThreadPoolExecutor(2) as pool:
-        default = pool.submit(live, terraform, tmp_path_factory.mktemp("life"), tag, {}, repositories=REPOSITORIES)
-        everything = pool.submit(live, terraform, tmp_path_factory.mktemp("all"), digest, OTHER_KEY, **OPTIONS)
-        return default.result(), everything.result()
-
-
-@pytest.fixture(scope="session")
-def life(lives: tuple[DeploymentLifecycle, DeploymentLifecycle]) -> DeploymentLifecycle:
-    """A deployment of everything that is there by default."""
-    return lives[0]

@@ -1,0 +1,1 @@
+"""What a deployment has, may do and leaves: of two deployments, which the tests of this folder share."""
