@@ -39,3 +39,30 @@ def test_a_body_that_is_no_valid_request_changes_nothing(
     assert (response.status, response.code) == (400, "UNSUPPORTED")
     assert reason in response.body.decode()
     assert registry.tags.history("team/app", "", "", 10) == before
+
+
+@pytest.mark.parametrize("fields", [{"tag": "v1"}, {"digest": None}, {}])
+def test_an_undelete_that_is_sent_again_succeeds_again(registry: Registry, fields: dict[str, Any]) -> None:
+    digest = push_image(registry, "team/app", "v1", "v2").digest
+    if "tag" in fields:
+        registry.tags.delete("team/app", "v1")
+    elif fields:
+        registry.deletion.manifest("team/app", digest)
+    else:
+        registry.deletion.repository("team/app")
+    body = json.dumps({"digest": digest[:20]} if "digest" in fields else fields).encode()
+    client = make_client(registry)
+
+    statuses = [client.request("POST", "/v2/_lading/team/app/undelete", body).status for _ in range(3)]
+
+    assert statuses == [200, 200, 200]
+    history = registry.tags.history("team/app", "v1", "", 10).items
+    assert [event.action for event in history] == ["restore", "delete", "push"]
+
+
+@pytest.mark.parametrize("fields", [{"tag": "v1"}, {"digest": None}, {}])
+def test_an_undelete_of_what_was_never_deleted_is_404(registry: Registry, fields: dict[str, Any]) -> None:
+    digest = push_image(registry, "team/app", "v1").digest
+    body = json.dumps({"digest": digest} if "digest" in fields else fields).encode()
+
+    assert make_client(registry).request("POST", "/v2/_lading/team/app/undelete", body).status == 404

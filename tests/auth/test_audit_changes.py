@@ -259,7 +259,12 @@ def test_changes_by_the_management_api_are_reported(audited: Audited) -> None:
     other = digest_of(OTHER)
     requests: list[tuple[str, str, Any, dict[str, Any]]] = [
         ("POST", "tag", {"reference": "v1", "tag": "v2"}, {"change": "tag-set", "digest": other, "tags": ["v2"]}),
-        ("POST", "rollback", {"tag": "v1", "digest": MAIN[:20]}, {"change": "tag-set", "digest": MAIN, "tags": ["v1"]}),
+        (
+            "POST",
+            "rollback",
+            {"tag": "v1", "digest": MAIN[:20]},
+            {"change": "tag-rolled-back", "digest": MAIN, "tags": ["v1"]},
+        ),
         ("DELETE", "repository", None, {"change": "repository-deleted"}),
         ("POST", "undelete", {}, {"change": "repository-restored"}),
     ]
@@ -274,7 +279,7 @@ def test_changes_by_the_management_api_are_reported(audited: Audited) -> None:
     audited.lines()
     for fields, change in (
         ({"digest": other[:20]}, {"change": "manifest-restored", "digest": other}),
-        ({"tag": "v1"}, {"change": "tag-restored", "tags": ["v1"]}),
+        ({"tag": "v1"}, {"change": "tag-restored", "digest": MAIN, "tags": ["v1"]}),
     ):
         assert audited.request("POST", "/v2/_lading/team/app/undelete", json.dumps(fields).encode()) == 200
         assert audited.lines() == [{"outcome": "allowed", "reference": "-", **change}]

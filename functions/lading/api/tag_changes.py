@@ -16,8 +16,9 @@ from typing import Any, Final
 from lading.api.inspection import named_digest
 from lading.auth.access import Action
 from lading.http.responses import Response, json_response
-from lading.registry.changes import Change
-from lading.registry.errors import DENIED, REQUEST_INVALID, RegistryError
+from lading.registry.changes import Change, Kind
+from lading.registry.errors import DENIED, NOT_DELETED, REQUEST_INVALID, RegistryError
+from lading.registry.lifecycle.restored import restored_tag, was_restored
 from lading.registry.names import check_digest_prefix, check_tag
 from lading.surface.request_context import RequestContext
 
@@ -47,34 +48,64 @@ def rollback(context: RequestContext) -> Response:
         check_digest_prefix(prefix)
         digest = context.registry.inspection.find_digest(context.name, prefix)
         rollback.to_digest(context.name, name, digest, change)
-    return _tag_set(context, name, digest)
+    return _tag_set(context, name, digest, "tag-rolled-back")
 
 
 def undelete(context: RequestContext) -> Response:
-    """undelete: restore a deleted tag, a manifest with what was deleted with it, or a repository."""
+    """undelete: restore a deleted tag, a manifest with what was deleted with it, or a repository.
+
+    A request that is sent again after it succeeded finds nothing deleted, and what it restored live: it succeeds again.
+    """
     fields = _fields(context, {"tag", "digest", "force"})
     if "tag" in fields and "digest" in fields:
         raise _invalid("one of tag and digest is needed, or neither for the repository")
-    restore, change = context.registry.undelete, context.change_context("restore")
     if "digest" in fields:
         prefix = _text(fields, "digest")
         check_digest_prefix(prefix)
-        digest = context.registry.inspection.find_digest(context.name, prefix, deleted=True)
-        restored = restore.manifest(context.name, digest, change)
-        also = tuple(each for each in restored if each != digest)
-        context.audit.record_change(Change("manifest-restored", digest, also=also))
+        change = _restore_manifest(context, context.registry.inspection.find_deleted_digest(context.name, prefix))
     elif "tag" in fields:
         name, force = _text(fields, "tag"), fields.get("force") is True
         check_tag(name)
         if force and not context.caller.decide(Action.PUSH, context.name).allowed:
             # It moves a tag that exists.
             raise RegistryError(DENIED, {"reason": "force needs the right to push"})
-        restore.tag(context.name, name, change, force=force)
-        context.audit.record_change(Change("tag-restored", tags=(name,)))
+        change = _restore_tag(context, name, force)
     else:
-        restore.repository(context.name, change)
-        context.audit.record_change(Change("repository-restored"))
+        change = _restore_repository(context)
+    context.audit.record_change(change)
     return json_response({})
+
+
+def _restore_manifest(context: RequestContext, digest: str) -> Change:
+    restore = context.registry.undelete
+    try:
+        restored = restore.manifest(context.name, digest, context.change_context("restore"))
+    except RegistryError as error:
+        if error.descriptor is not NOT_DELETED or not was_restored(context.registry.metadata, context.name, digest):
+            raise
+        restored = []
+    return Change("manifest-restored", digest, also=tuple(each for each in restored if each != digest))
+
+
+def _restore_tag(context: RequestContext, name: str, force: bool) -> Change:
+    restore = context.registry.undelete
+    try:
+        digest = restore.tag(context.name, name, context.change_context("restore"), force=force)
+    except RegistryError as error:
+        digest = restored_tag(context.registry.metadata, context.name, name)
+        if error.descriptor is not NOT_DELETED or not digest:
+            raise
+    return Change("tag-restored", digest, (name,))
+
+
+def _restore_repository(context: RequestContext) -> Change:
+    restore = context.registry.undelete
+    try:
+        restore.repository(context.name, context.change_context("restore"))
+    except RegistryError as error:
+        if error.descriptor is not NOT_DELETED or not was_restored(context.registry.metadata, context.name):
+            raise
+    return Change("repository-restored")
 
 
 def delete_repository(context: RequestContext) -> Response:
@@ -84,8 +115,8 @@ def delete_repository(context: RequestContext) -> Response:
     return Response(202)
 
 
-def _tag_set(context: RequestContext, tag: str, digest: str) -> Response:
-    context.audit.record_change(Change("tag-set", digest, (tag,)))
+def _tag_set(context: RequestContext, tag: str, digest: str, kind: Kind = "tag-set") -> Response:
+    context.audit.record_change(Change(kind, digest, (tag,)))
     return json_response({"repository": context.name, "tag": tag, "digest": digest})
 
 

@@ -106,7 +106,7 @@ class StoreSource:
         """See Source."""
         undelete, context = self._registry.undelete, change_context("restore")
         if target.digest:
-            digest = self._inspection.find_digest(target.repository, target.digest, deleted=True)
+            digest = self._inspection.find_deleted_digest(target.repository, target.digest)
             undelete.manifest(target.repository, digest, context)
         elif target.tag:
             undelete.tag(target.repository, target.tag, context, force=force)

@@ -7,6 +7,7 @@ Kind = Literal[
     "manifest-pushed",
     "manifest-deleted",
     "tag-set",
+    "tag-rolled-back",
     "tag-deleted",
     "tag-restored",
     "manifest-restored",

@@ -193,6 +193,18 @@ class Inspection:
             raise RegistryError(MANIFEST_UNKNOWN, {"digest": prefix})
         return digests[0]
 
+    def find_deleted_digest(self, repository: str, prefix: str) -> str:
+        """Return the digest of the only deleted manifest, or else live one, whose digest begins with `prefix`.
+
+        A live one may have been restored by the same request, which was sent again. Raises as `find_digest` does.
+        """
+        try:
+            return self.find_digest(repository, prefix, deleted=True)
+        except RegistryError as error:
+            if error.descriptor is not MANIFEST_UNKNOWN:
+                raise
+        return self.find_digest(repository, prefix)
+
     def _layers(self, manifest: Manifest, contents: ManifestContents) -> tuple[LayerDetails, ...]:
         """Return the layers; their blobs are read only where the record hints at damage."""
         keys = [Key(Blob, digest) for digest in manifest.blobs[:MAX_CHECKED]] if manifest.damaged else []

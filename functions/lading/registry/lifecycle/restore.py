@@ -54,8 +54,8 @@ class Undelete:
         yield from scan_all(self._metadata, DeletedManifest, repository)
         yield from scan_all(self._metadata, DeletedTag, repository)
 
-    def tag(self, repository: str, name: str, context: ChangeContext = RESTORE, force: bool = False) -> None:
-        """Restore a tag, and its manifest if that was deleted as well.
+    def tag(self, repository: str, name: str, context: ChangeContext = RESTORE, force: bool = False) -> str:
+        """Restore a tag, and its manifest if that was deleted as well; return the digest.
 
         Raises:
             RegistryError: NOT_DELETED; TAG_CONFLICT if the tag now points to another manifest, unless `force`;
@@ -73,6 +73,7 @@ class Undelete:
         if found[manifest] is None or found[tombstone] is not None:
             self.manifest(repository, deleted.digest, context)
         retry_on_conflict(lambda: self._restore_tag(repository, name, context, force))
+        return deleted.digest
 
     def manifest(self, repository: str, digest: str, context: ChangeContext = RESTORE) -> list[str]:
         """Restore a manifest, the children of an index, and all that was deleted with it: referrers and tags.
@@ -252,12 +253,8 @@ class Undelete:
             live = Key(Manifest, digest, repository)
             return self._metadata.read([live], content=False)[live] is not None
         manifest = converted(tombstone, Manifest, damaged=False)
-        keys = [
-            manifest.key,
-            Key(Repository, repository),
-            *dependencies_of(manifest),
-            *hidden_dependencies_of(manifest),
-        ]
+        dependencies = [*dependencies_of(manifest), *hidden_dependencies_of(manifest)]
+        keys = [manifest.key, Key(Repository, repository), *dependencies]
         found = self._metadata.read(keys, content=False)
         now = self._clock(found.read_at)
         moved = next_image_time(tombstone, now)
