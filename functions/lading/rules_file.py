@@ -72,7 +72,7 @@ def apply_document(
     update = apply_configured(metadata, document, by, now, dry_run=dry_run)
     if update.drift and not update.applied:
         raise RulesError(
-            f"{name}: its serial {document.serial} is not above the recorded {update.serial}; raise it, or use force"
+            f"{name}: its serial {document.serial} is not above the recorded {update.serial}; raise it, or use --force"
         )
     return update
 

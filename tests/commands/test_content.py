@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from lading import cli
+from lading.commands.options import CommandError, reference
 from lading.registry.change_context import ChangeContext
 from lading.registry.content.manifests import Put
 from lading.registry.names import MIN_PREFIX
@@ -256,6 +257,20 @@ def test_a_reference_that_cannot_be_one_is_refused_with_the_reason(
     word: str, reason: str, run: Run, registry: Registry
 ) -> None:
     assert reason in run("show", word, status=1)
+
+
+def test_the_host_of_the_registry_is_no_part_of_a_name() -> None:
+    with pytest.raises(CommandError, match=r"write team/app:v1, without registry\.example\.com/"):
+        reference("registry.example.com/team/app:v1", "https://registry.example.com")
+
+    assert reference("mirror.example.com/app", "https://registry.example.com").repository == "mirror.example.com/app"
+
+
+def test_an_error_of_the_registry_says_what_to_do(run: Run, registry: Registry) -> None:
+    push_image(registry, "team/app", "v1")
+
+    assert "`lading ls REPOSITORY` lists tags" in run("show", "team/app:absent", status=1)
+    assert "`lading ls` lists the repositories" in run("ls", "team/absent", status=1)
 
 
 def test_a_limit_is_a_number(registry: Registry, capsys: pytest.CaptureFixture[str]) -> None:

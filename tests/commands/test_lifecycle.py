@@ -94,6 +94,9 @@ def test_what_was_deleted_is_listed_and_restored(server: Server, run: Run) -> No
     listed = json_rows(run("deleted", "--json", "team/app").stdout)
     assert [row["reference"] for row in listed] == [f"team/app@{digest}", "team/app:v1"]
     assert [row["KIND"] for row in table(run("deleted", "team/app").stdout)] == ["manifest", "tag"]
+    assert [row["REFERENCE"] for row in table(run("deleted", "team/app:v1").stdout)] == ["team/app:v1"]
+    assert [row["KIND"] for row in table(run("deleted", f"team/app@{digest[:16]}").stdout)] == ["manifest"]
+    assert "`lading deleted team/app` lists what was" in run("deleted", "team/app:v2", status=1).stderr
 
     run("undelete", f"team/app@{digest}")
 

@@ -4,7 +4,17 @@ import argparse
 from dataclasses import dataclass
 from typing import Final
 
-from lading.commands.options import REGISTRY, Commands, add, add_yes, confirm, reference, registry_errors
+from lading.commands.options import (
+    REGISTRY,
+    CommandError,
+    Commands,
+    Reference,
+    add,
+    add_yes,
+    confirm,
+    reference,
+    registry_errors,
+)
 from lading.commands.output import Column, Printer, add_output_options, format_size
 from lading.commands.source import add_registry_options, open_source
 from lading.registry.details import DeletedSummary
@@ -43,7 +53,7 @@ def add_to(commands: Commands) -> None:
     listing = add(
         commands, "deleted", "list deleted tags and manifests that can be restored", _deleted, (*REGISTRY, "undelete")
     )
-    listing.add_argument("repository", metavar="REPOSITORY")
+    listing.add_argument("reference", metavar=REFERENCE, help="what to list: all of a repository, a tag or a manifest")
     add_registry_options(listing)
     add_output_options(listing, DeletedSummary)
     undelete = add(commands, "undelete", "restore a deleted tag, manifest or repository", _undelete, REGISTRY)
@@ -54,7 +64,7 @@ def add_to(commands: Commands) -> None:
 
 
 def _delete(parsed: argparse.Namespace, settings: Settings) -> None:
-    target, source = reference(parsed.reference), open_source(parsed, settings, writes=True)
+    target, source = reference(parsed.reference, parsed.registry), open_source(parsed, settings, writes=True)
     if parsed.for_good:
         confirm(parsed, f"Delete {parsed.reference} for good? It cannot be restored.")
     elif not target.tag and not target.digest:
@@ -67,13 +77,26 @@ def _delete(parsed: argparse.Namespace, settings: Settings) -> None:
 
 
 def _deleted(parsed: argparse.Namespace, settings: Settings) -> None:
-    target, source = reference(parsed.repository), open_source(parsed, settings)
+    target, source = reference(parsed.reference, parsed.registry), open_source(parsed, settings)
     with registry_errors():
-        Printer.of(parsed).table(COLUMNS, source.deleted(target.repository))
+        rows = source.deleted(target.repository)
+        if not target.tag and not target.digest:
+            Printer.of(parsed).table(COLUMNS, rows)
+            return
+        found = [row for row in rows if _is_named(row, target)]
+    if not found:
+        raise CommandError(f"no {parsed.reference} was deleted; `lading deleted {target.repository}` lists what was")
+    Printer.of(parsed).table(COLUMNS, found)
+
+
+def _is_named(row: DeletedSummary, target: Reference) -> bool:
+    if target.digest:
+        return row.kind == "manifest" and row.digest.startswith(target.digest)
+    return row.kind == "tag" and row.reference == f"{target.repository}:{target.tag}"
 
 
 def _undelete(parsed: argparse.Namespace, settings: Settings) -> None:
-    target, source = reference(parsed.reference), open_source(parsed, settings, writes=True)
+    target, source = reference(parsed.reference, parsed.registry), open_source(parsed, settings, writes=True)
     with registry_errors():
         source.undelete(target, parsed.force)
     Printer.of(parsed).record(ChangeRow("restored", parsed.reference), f"restored {parsed.reference}")

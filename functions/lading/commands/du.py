@@ -62,7 +62,7 @@ def add_to(commands: Commands) -> None:
 def _usage(parsed: argparse.Namespace, settings: Settings) -> None:
     from lading.jobs.usage import Usage
 
-    named = reference(parsed.repository) if parsed.repository else None
+    named = reference(parsed.repository, parsed.registry) if parsed.repository else None
     if named and (named.tag or named.digest):
         raise CommandError(f"{parsed.repository} is not a repository; use `lading show {parsed.repository}`")
     progress, printer = CountedLine(), Printer.of(parsed)

@@ -54,7 +54,7 @@ def add_to(commands: Commands) -> None:
 
 
 def _history(parsed: argparse.Namespace, settings: Settings) -> None:
-    target, source = reference(parsed.reference), open_source(parsed, settings)
+    target, source = reference(parsed.reference, parsed.registry), open_source(parsed, settings)
     with registry_errors():
         events = source.history(target.repository, target.tag, min(parsed.limit, MAX_EVENTS))
     if not events and target.tag:
@@ -63,7 +63,7 @@ def _history(parsed: argparse.Namespace, settings: Settings) -> None:
 
 
 def _rollback(parsed: argparse.Namespace, settings: Settings) -> None:
-    target, source = reference(parsed.reference), open_source(parsed, settings, writes=True)
+    target, source = reference(parsed.reference, parsed.registry), open_source(parsed, settings, writes=True)
     if not target.tag:
         raise CommandError(f"{parsed.reference} names no tag; use REPOSITORY:TAG")
     repository, tag = target.repository, target.tag

@@ -51,7 +51,7 @@ def add_to(commands: Commands) -> None:
 
 
 def _list(parsed: argparse.Namespace, settings: Settings) -> None:
-    name = reference(parsed.repository) if parsed.repository else None
+    name = reference(parsed.repository, parsed.registry) if parsed.repository else None
     if name and (name.tag or name.digest):
         raise CommandError(f"{parsed.repository} is not a repository; use `lading show {parsed.repository}`")
     source, printer = open_source(parsed, settings), Printer.of(parsed)

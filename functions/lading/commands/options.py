@@ -5,10 +5,11 @@ import getpass
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from string import hexdigits
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from urllib.parse import urlsplit
 
 from lading.commands import exit_status
 from lading.setting import Setting
@@ -40,6 +41,13 @@ CONFIG_HELP = (
 
 MAX_MESSAGE: Final = 4_000
 """Maximum characters of an error of the registry that is printed."""
+
+
+NEXT_STEPS: Final = {
+    "MANIFEST_UNKNOWN": "; `lading ls REPOSITORY` lists tags, `lading deleted REPOSITORY` what can be restored",
+    "NAME_UNKNOWN": "; `lading ls` lists the repositories",
+}
+"""What to do after an error of the registry, by its code."""
 
 
 class CommandError(Exception):
@@ -117,14 +125,18 @@ class Reference(NamedTuple):
     digest: str = ""
 
 
-def reference(text: str) -> Reference:
-    """Parse REPOSITORY, REPOSITORY:TAG or REPOSITORY@DIGEST, whose digest may be short. Raises CommandError."""
+def reference(text: str, url: str | None = None) -> Reference:
+    """Parse REPOSITORY, REPOSITORY:TAG or REPOSITORY@DIGEST, whose digest may be short.
+
+    Raises CommandError, also where the text begins with the host of `url`, the registry's: without a port, it would be
+    taken for a part of the repository's name.
+    """
     from lading.registry.errors import RegistryError
     from lading.registry.names import check_repository, check_tag
 
     name, at, digest = text.partition("@")
     host, slash, rest = name.partition("/")
-    if slash and ":" in host:
+    if slash and (":" in host or host == _host_of(url)):
         raise CommandError(f"{text} begins with a host; write {rest}{at}{digest}, without {host}/")
     repository, colon, tag = name.partition(":")
     try:
@@ -134,6 +146,12 @@ def reference(text: str) -> Reference:
     except RegistryError as error:
         raise CommandError(f"{text} is not REPOSITORY, REPOSITORY:TAG or REPOSITORY@DIGEST: {error}") from None
     return Reference(repository, tag, digest_prefix(digest) if at else "")
+
+
+def _host_of(url: str | None) -> str | None:
+    with suppress(ValueError):
+        return urlsplit(url or "").hostname
+    return None
 
 
 def digest_prefix(text: str) -> str:
@@ -211,8 +229,9 @@ def registry_errors() -> Iterator[None]:
     try:
         yield
     except (RegistryError, ClientError) as error:
+        advice = NEXT_STEPS.get(error.descriptor.code, "") if isinstance(error, RegistryError) else ""
         # One line, and no long one, whatever a registry over HTTP sends.
-        raise CommandError(escape(str(error))[:MAX_MESSAGE]) from None
+        raise CommandError(escape(str(error))[:MAX_MESSAGE] + advice) from None
 
 
 def change_context(action: str) -> "ChangeContext":

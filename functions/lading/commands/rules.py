@@ -175,7 +175,7 @@ def _show(parsed: argparse.Namespace, settings: Settings) -> None:
 
     registry: RuleSet | None
     namespaces: Mapping[str, RuleSet]
-    scope = namespace_of(reference(parsed.repository).repository) if parsed.repository else None
+    scope = namespace_of(reference(parsed.repository, parsed.registry).repository) if parsed.repository else None
     if parsed.registry is not None:
         with registry_errors():
             registry, namespaces = _http_rules(parsed).read()

@@ -51,7 +51,7 @@ def add_to(commands: Commands) -> None:
 
 
 def _show(parsed: argparse.Namespace, settings: Settings) -> None:
-    name = reference(parsed.reference)
+    name = reference(parsed.reference, parsed.registry)
     if not name.tag and not name.digest:
         raise CommandError(
             f"{parsed.reference} names no manifest; use {name.repository}:TAG, or `lading ls {name.repository}`"

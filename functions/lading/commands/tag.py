@@ -19,7 +19,7 @@ def add_to(commands: Commands) -> None:
 
 
 def _tag(parsed: argparse.Namespace, settings: Settings) -> None:
-    named, source = reference(parsed.reference), open_source(parsed, settings, writes=True)
+    named, source = reference(parsed.reference, parsed.registry), open_source(parsed, settings, writes=True)
     if not named.tag and not named.digest:
         raise CommandError(f"{parsed.reference} names no manifest; use REPOSITORY:TAG or REPOSITORY@DIGEST")
     with registry_errors():
