@@ -37,7 +37,7 @@ from lading.settings import Settings
 from lading.surface.request_context import RequestContext
 from lading.surface.route import Match
 from lading.surface.surface import Surface
-from lading_storage.errors import StorageError, StoreFull
+from lading_storage.errors import StorageError, StoreFull, UnknownRules
 
 MAX_SEARCHES: Final = 2
 MAX_WAITING_SEARCHES: Final = 8
@@ -47,6 +47,8 @@ interpreter's lock. A single caller has at most half."""
 READ_INTERVAL: Final = 1.0
 CLOUD_READ_INTERVAL: Final = 5.0
 """Seconds between two reads of events for all requests that wait for them, from a file and from Firestore."""
+
+NEWER_RULES: Final = "a newer release of Lading wrote rules that this one does not know; run the newer release"
 
 log = logging.getLogger("lading")
 
@@ -101,6 +103,9 @@ class Dispatcher:
             # One line each, without a traceback: a log on the same disk must not fill the space that is freed.
             log.error("%s: %s %s", error, request.method, quote(request.path))
             response = surface.render_error(RegistryError(STORE_FULL, {"full": error.store}), request)
+        except UnknownRules as error:
+            log.error("%s: %s %s", error, request.method, quote(request.path))
+            response = surface.render_error(RegistryError(UNAVAILABLE, {"reason": NEWER_RULES}), request)
         except StorageError:
             log.exception("a store failed: %s %s", request.method, quote(request.path))
             response = surface.render_error(RegistryError(UNAVAILABLE), request)

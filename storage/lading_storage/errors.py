@@ -52,6 +52,10 @@ class Unavailable(StorageError):
     """The store did not respond in time, refused the request, or is full."""
 
 
+class UnknownRules(Unavailable):
+    """A newer release wrote rules that this one does not know, so it changes nothing."""
+
+
 class StoreDamaged(Unavailable):
     """A file of a store is damaged: its content cannot be read, and nothing is written to it.
 

@@ -18,6 +18,7 @@ from lading_storage.errors import Unavailable
 from lading_storage.protocols import Create
 from lading_storage.records.rules import REGISTRY_RULES, NamespaceRules, RegistryRules
 from lading_storage.stores import Stores
+from tests.support.app_client import make_client
 from tests.support.fake_clock import FakeClock
 from tests.support.folder_stores import folder_stores
 from tests.support.registry_pushes import push_image
@@ -108,6 +109,9 @@ def test_rules_of_a_newer_release_refuse_every_change(registry: Registry, clock:
     with pytest.raises(Unavailable, match="newer release"):
         change_rules(registry.metadata, RulesDocument({scope: {}}), "alice", clock)
     assert registry.manifests.find("team/app", "v1").digest == digest
+    response = make_client(registry).request("DELETE", "/v2/team/app/manifests/v1")
+    assert (response.status, response.code) == (503, "UNAVAILABLE")
+    assert "run the newer release" in response.body.decode()
 
 
 def test_a_change_reads_the_rules_with_the_tag(stores: Stores, set_rules: Callable[..., object]) -> None:

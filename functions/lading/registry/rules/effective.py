@@ -28,7 +28,7 @@ from lading.registry.rules.rule_types import (
     UNDELETE,
     RuleType,
 )
-from lading_storage.errors import Unavailable
+from lading_storage.errors import Unavailable, UnknownRules
 from lading_storage.protocols import Found, Verify, Write
 from lading_storage.records.core import Key
 from lading_storage.records.rules import REGISTRY_RULES, NamespaceRules, RegistryRules, RuleSet
@@ -72,9 +72,9 @@ def rule_keys(repository: str) -> list[Key[Any]]:
 
 
 def check_known(rules: RuleSet) -> None:
-    """Raise Unavailable if rules contain one that this release does not know."""
+    """Raise UnknownRules if rules contain one that this release does not know."""
     if unknown := set(rules.given) - set(BY_NAME):
-        raise Unavailable(
+        raise UnknownRules(
             f"{rules.KIND}/{rules.id} has rules of a newer release ({', '.join(sorted(unknown))}): nothing is changed"
             " by this one; use the newer release"
         )
@@ -138,7 +138,7 @@ def effective_rules(found: Found, repository: str, local: LocalRules = NO_LOCAL_
         local: the rules of this process.
 
     Raises:
-        Unavailable: a newer release wrote them.
+        UnknownRules: a newer release wrote them.
     """
     registry_key, namespace_key = rule_keys(repository)
     for key in (registry_key, namespace_key):
