@@ -1,6 +1,7 @@
 """What cannot be served is one line, which names the file, what is wrong with it, and what to do."""
 
 import logging
+from codecs import BOM_UTF8
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -69,6 +70,8 @@ CERTS: Final[dict[str, Callable[[Path], bytes]]] = {
     "has a private key and no certificate": lambda folder: (folder / "key.pem").read_bytes(),
     "has a request for a certificate": request,
     "has a certificate that is damaged": damaged("cert.pem"),
+    "begins with a byte order mark; save it": lambda folder: BOM_UTF8 + (folder / "cert.pem").read_bytes(),
+    "begins with a byte order mark": lambda folder: (folder / "cert.pem").read_text().encode("utf-16"),
     "begins with another certificate than the key's": another_first,
 }
 KEYS: Final[dict[str, Callable[[Path], bytes]]] = {
@@ -79,6 +82,7 @@ KEYS: Final[dict[str, Callable[[Path], bytes]]] = {
     "is encrypted with a password": encrypted,
     "is encrypted with a password; decrypt": encrypted_as_before,
     "has a private key that is damaged": damaged("key.pem"),
+    "begins with a byte order mark; save it": lambda folder: BOM_UTF8 + (folder / "key.pem").read_bytes(),
     "has an RSA key of 1024 bits": rsa_key(1024),
     "is not the key of the certificate in": other_key,
     "is not the key of the certificate": rsa_key(2048),

@@ -2,6 +2,7 @@
 
 import contextlib
 import warnings
+from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -72,6 +73,7 @@ def expiry(content: bytes) -> str:
 
 def _chain(content: bytes) -> list[x509.Certificate]:
     """Return the certificates of a file. Raises _Problem."""
+    _refuse_byte_order_mark(content)
     if b"-----BEGIN CERTIFICATE-----" not in content:
         if b"PRIVATE KEY-----" in content:
             raise _Problem("has a private key and no certificate; name the certificate's file, in PEM")
@@ -90,6 +92,7 @@ def _chain(content: bytes) -> list[x509.Certificate]:
 
 def _private_key(content: bytes) -> PrivateKeyTypes:
     """Return the key of a file, of a kind that the server accepts. Raises _Problem."""
+    _refuse_byte_order_mark(content)
     if any(mark in content for mark in ENCRYPTED):
         raise _Problem("is encrypted with a password; decrypt it: openssl pkey -in KEY -out NEW")
     if b"PRIVATE KEY-----" not in content:
@@ -126,6 +129,12 @@ def _public_key(certificate: x509.Certificate) -> bytes:
     with contextlib.suppress(ValueError, UnsupportedAlgorithm):
         return certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     return b""
+
+
+def _refuse_byte_order_mark(content: bytes) -> None:
+    """Raise _Problem for a file as editors on Windows write it."""
+    if content.startswith((BOM_UTF8, BOM_UTF16_LE, BOM_UTF16_BE)):
+        raise _Problem("begins with a byte order mark; save it as ASCII, or as UTF-8 without a BOM")
 
 
 def _not_pem(content: bytes, wanted: str) -> _Problem:
