@@ -90,8 +90,8 @@ ALL: Final = frozenset({"pull", "push", "delete"})
 # A refused client is told to log in (401), or that logging in again is of no use (403).
 PRINCIPALS: Final[Mapping[str, tuple[frozenset[str], int]]] = {
     # kind: what it may do in team/app, and the status of all else
-    "nobody": (NO_RIGHTS, 401),
-    "nobody, with a token": (NO_RIGHTS, 401),
+    "an anonymous client": (NO_RIGHTS, 401),
+    "an anonymous client, with a token": (NO_RIGHTS, 401),
     "a user who may do nothing": (NO_RIGHTS, 403),
     "a user who may pull": (frozenset({"pull"}), 403),
     "a user who may pull, with a token": (frozenset({"pull"}), 403),
@@ -101,7 +101,7 @@ PRINCIPALS: Final[Mapping[str, tuple[frozenset[str], int]]] = {
     "a user who may do all": (ALL, 403),
     "a user who may do all, with a token for pulling": (frozenset({"pull"}), 401),
     "a user who may do all, whose Google token may only read": (frozenset({"pull"}), 403),
-    "somebody federated whom no token names": (frozenset({"pull"}), 403),
+    "a federated caller whom no token names": (frozenset({"pull"}), 403),
     "a federated caller, with a token": (frozenset({"pull"}), 403),
     "a federated caller, where such may push": (frozenset({"pull", "push"}), 403),
     "a federated caller, where such may delete": (ALL, 403),
@@ -114,9 +114,9 @@ PRINCIPALS: Final[Mapping[str, tuple[frozenset[str], int]]] = {
     "a service account that signs for an audience": (frozenset({"pull"}), 403),
     "a robot that may pull": (frozenset({"pull"}), 403),
     "a robot that may pull and push, with a token": (frozenset({"pull", "push"}), 403),
-    "a stranger with a wrong secret": (NO_RIGHTS, 401),
+    "a user with a wrong secret": (NO_RIGHTS, 401),
 }
-BAD: Final = "a stranger with a wrong secret"
+BAD: Final = "a user with a wrong secret"
 REJECTED: Final = frozenset({BAD, "a federated caller, where such are refused"})
 """Whose credentials are bad for everything, what is public among it."""
 
@@ -172,8 +172,8 @@ class Callers:
 
 
 CREDENTIALS: Final[Mapping[str, Callable[[Callers], str]]] = {
-    "nobody": lambda cast: "",
-    "nobody, with a token": lambda cast: cast.token(""),
+    "an anonymous client": lambda cast: "",
+    "an anonymous client, with a token": lambda cast: cast.token(""),
     "a user who may do nothing": lambda cast: cast.user("stranger"),
     "a user who may pull": lambda cast: cast.user("puller", PULL),
     "a user who may pull, with a token": lambda cast: cast.token(cast.user("puller2", PULL)),
@@ -187,7 +187,7 @@ CREDENTIALS: Final[Mapping[str, Callable[[Callers], str]]] = {
     "a user who may do all, whose Google token may only read": lambda cast: cast.user(
         "owner3", PULL, PUSH, DELETE, scope=READ_ONLY_SCOPE
     ),
-    "somebody federated whom no token names": Callers.federated,
+    "a federated caller whom no token names": Callers.federated,
     "a federated caller, with a token": lambda cast: cast.token(cast.federated()),
     **dict.fromkeys(UNSCOPED, Callers.federated),
     "a user whose Google token has no scope for storage": lambda cast: cast.user(
@@ -297,11 +297,11 @@ def test_a_caller_receives_the_events_of_what_it_may_pull(
 
 REGISTRY_WIDE: Final = {
     # kind: GET /v2/, GET /v2/_catalog, GET /v2/token
-    "nobody": (401, 401, 200),
-    "nobody, with a token": (200, 401, 401),
+    "an anonymous client": (401, 401, 200),
+    "an anonymous client, with a token": (200, 401, 401),
     "a user who may do nothing": (200, 200, 200),
     "a user who may pull, with a token": (200, 401, 401),
-    "somebody federated whom no token names": (200, 200, 200),
+    "a federated caller whom no token names": (200, 200, 200),
     "a federated caller, with a token": (200, 401, 401),
     "a federated caller, where such are refused": (401, 401, 401),
     "a user whose Google token has no scope for storage": (200, 200, 200),
@@ -324,10 +324,10 @@ def test_what_concerns_no_one_repository(kind: str, cast: Callers) -> None:
 
 
 WITHOUT_CATALOG: Final = (
-    "nobody",
+    "an anonymous client",
     BAD,
     "a user who may do nothing",
-    "somebody federated whom no token names",
+    "a federated caller whom no token names",
     "a federated caller, where such are refused",
     "a user whose Google token has no scope for storage",
 )

@@ -4,9 +4,10 @@ A referrer has the manifest as its subject, or is attached to it by a referrer t
 referrer tag points to a manifest without attaching it, only the tag is deleted: otherwise a client with the permission
 to push could have any manifest deleted by means of a tag.
 
-Conversely, an index is deleted with its child if it was superseded: no tag leads to it any more, nor does anything
-else, and it has no signature or other referrer with a tag. Clients that keep lists of referrers under a tag (oras)
-leave such an index at each change, and then delete the children.
+Conversely, an index is deleted with its child if it was superseded: no tag leads to it any more, nor an index or an
+in-use report, it has no subject of its own, and no referrer tag, as cosign's signatures have. Referrers that have it as
+their subject are deleted with it, as with any manifest. Clients that keep lists of referrers under a tag (oras) leave
+such an index at each change, and then delete the children.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -99,9 +100,9 @@ class Dependents:
         """Return the live indexes that block the deletion of a manifest, or else the superseded ones.
 
         An index blocks the deletion of its children unless it was superseded: each push gave it a tag, it has none now,
-        and neither an index nor a subject nor an in-use report leads to it, nor has it a referrer tag, as cosign's
+        neither an index nor an in-use report leads to it, and it has neither a subject nor a referrer tag, as cosign's
         signatures have: what is signed may be deployed by digest, and no tag is deleted unasked. An index that was
-        pushed by digest alone can be pulled by digest.
+        pushed by digest alone can be pulled by digest. Referrers without a tag, by their subject alone, do not block.
 
         Returns:
             The digests of at most MAX_INDEXES blocking indexes; and, if there are none, all superseded indexes.
