@@ -61,9 +61,10 @@ def test_each_change_is_a_notification_as_artifact_registry_has_it(
     done(lambda: registry.undelete.tag("a/b", "v1"))
     done(lambda: registry.deletion.manifest("a/b", second.digest))
     done(lambda: registry.undelete.manifest("a/b", second.digest))
-    for refused in (lambda: registry.tags.delete("a/b", "v9"), lambda: registry.undelete.tag("a/b", "v9")):
-        with pytest.raises(RegistryError):
-            refused()
+    with pytest.raises(RegistryError):
+        registry.tags.delete("a/b", "v9")
+    with pytest.raises(RegistryError):
+        registry.undelete.tag("a/b", "v9")
     done(lambda: None)
 
     name = f"{HOST}/a/b"
