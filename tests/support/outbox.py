@@ -1,7 +1,7 @@
 """The outbox of a registry, as a consumer of its events reads it."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from lading.registry.change_context import PUSH
 from lading.registry.events.event_types import IMAGE_DELETED, IMAGE_PURGED, IMAGE_PUSHED, IMAGE_RESTORED
@@ -21,11 +21,16 @@ def reference_of(event: Event) -> str:
 
 def outbox_of(metadata: MetadataStore, repository: str) -> dict[str, list[Event]]:
     """Return the events of a repository by their reference, each in the order of `sequence`."""
-    found = defaultdict[str, list[Event]](list)
-    for event in scan_all(metadata, Event):
-        if event.target == repository:
-            found[reference_of(event)].append(event)
+    found = by_reference(event for event in scan_all(metadata, Event) if event.target == repository)
     return {reference: sorted(events, key=lambda event: event.sequence) for reference, events in found.items()}
+
+
+def by_reference(events: Iterable[Event]) -> dict[str, list[Event]]:
+    """Return events by their reference, in the same order."""
+    found = defaultdict[str, list[Event]](list)
+    for event in events:
+        found[reference_of(event)].append(event)
+    return found
 
 
 def types_of(metadata: MetadataStore, repository: str) -> Mapping[str, list[str]]:
@@ -52,18 +57,20 @@ def _name(event: object) -> str:
     return event.name
 
 
-def assert_events_match(metadata: MetadataStore, repository: str) -> None:
+def assert_events_match(
+    metadata: MetadataStore, repository: str, outbox: Mapping[str, Sequence[Event]] | None = None
+) -> None:
     """See that the events of a repository tell how its tags and images came to be what they are.
 
     The events of a tag end with the rows of its history, which a collection removes with the repository. The last event
-    of an image says whether it is live, deleted or purged.
+    of an image says whether it is live, deleted or purged. By default, the events are those of the outbox.
     """
-    outbox = outbox_of(metadata, repository)
+    outbox = outbox_of(metadata, repository) if outbox is None else outbox
     rows = defaultdict[str, list[TagEvent]](list)
     for row in scan_all(metadata, TagEvent, repository):
         rows[row.tag].insert(0, row)
     for tag, history in rows.items():
-        told = [(event.action, event.before, event.digest) for event in outbox[tag][-len(history) :]]
+        told = [(event.action, event.before, event.digest) for event in outbox.get(tag, ())[-len(history) :]]
         assert told == [(row.action, row.before, row.digest) for row in history], tag
     live = {image.id for image in scan_all(metadata, Manifest, repository)}
     deleted = {dead.id for dead in scan_all(metadata, DeletedManifest, repository)} - live
