@@ -67,7 +67,7 @@ resource "google_project_iam_custom_role" "keys" {
   project     = var.project_id
   role_id     = replace("${var.name}_keys", "-", "_")
   title       = "${var.name}: reads its keys"
-  description = "The keys that sign the registry's tokens"
+  description = "The keys that sign the registry's tokens, and seal the secrets of webhooks"
   permissions = [
     "secretmanager.versions.access", # KeySecret.load, every five minutes; `lading keys rotate` runs as a person
   ]
@@ -82,7 +82,7 @@ resource "google_secret_manager_secret_iam_policy" "keys" {
 data "google_iam_policy" "keys" {
   binding {
     role    = google_project_iam_custom_role.keys.name
-    members = [google_service_account.registry.member]
+    members = concat([google_service_account.registry.member], google_service_account.publish[*].member)
   }
 }
 

@@ -22,6 +22,7 @@ from lading.jobs.job_report import BYTES_FREED
 from lading.jobs.runner import LEASE_DURATION, TIME_SLICE
 from lading.publisher_composition import open_publisher
 from lading.registry.content.manifest_format import OCI_MANIFEST
+from lading.webhook_composition import open_webhook_admin
 from lading_storage.digests import digest_of
 from lading_storage.firestore_indexes import COLLECTION, COLLECTION_GROUP, indexes_of
 from lading_storage.records.kinds import CROSS_REPOSITORY_FIELDS, KINDS
@@ -163,6 +164,10 @@ def test_the_collector_may_do_what_it_calls(life: DeploymentLifecycle, deployed:
 def test_the_publisher_may_do_what_it_calls(
     life: DeploymentLifecycle, deployed: settings.Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    metadata = open_metadata(deployed.metadata)
+    # Its address is refused, after its secret was opened. It gets the events of later changes alone.
+    open_webhook_admin(deployed, metadata).add("https://127.0.0.1:1024/")
+    metadata.close()
     app = create(deployed)
     use(Developer(Client(app)))
     app.registry.close()
@@ -178,6 +183,7 @@ def test_the_publisher_may_do_what_it_calls(
                 pubsub.fault = None
     assert report.waiting == 0
     assert pubsub.messages[deployed.notifications_topic]
+    assert report.deliveries
     check(calls, granted(life.applied, "publish"))
 
 
