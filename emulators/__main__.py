@@ -57,7 +57,8 @@ def _cloud(command: Sequence[str], options: Collection[str]) -> int:
     chosen = deployed(with_pip="--pip" in options, with_sidecar="--sidecar" in options)
     with chosen as cloud, ProcessGroup() as processes:
         cloud.start_trigger()
-        variables = {"LADING_HOST": cloud.host, "LADING_TOKEN": cloud.token}
+        pubsub = cloud.environment["PUBSUB_EMULATOR_HOST"]
+        variables = {"LADING_HOST": cloud.host, "LADING_TOKEN": cloud.token, "PUBSUB_EMULATOR_HOST": pubsub}
         if command:
             return _run(processes, command, os.environ | variables)
         _print_and_wait(f"{name}={value}" for name, value in variables.items())

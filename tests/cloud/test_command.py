@@ -36,8 +36,10 @@ def waiting(running_ones: Mapping[str, str]) -> Iterator[subprocess.Popen[str]]:
 
 def test_it_prints_the_host_and_a_token_and_ends_all_at_a_signal(waiting: subprocess.Popen[str]) -> None:
     assert waiting.stdout is not None
-    lines = [waiting.stdout.readline() for _ in range(2)]
-    found = re.fullmatch(r"LADING_HOST=(127\.0\.0\.1:\d+)\nLADING_TOKEN=(ya29\.\S+)\n", "".join(lines))
+    lines = [waiting.stdout.readline() for _ in range(3)]
+    host = r"127\.0\.0\.1:\d+"
+    printed = rf"LADING_HOST=({host})\nLADING_TOKEN=(ya29\.\S+)\nPUBSUB_EMULATOR_HOST={host}\n"
+    found = re.fullmatch(printed, "".join(lines))
     assert found, lines
     url, token = f"http://{found[1]}/v2/_catalog", {"Authorization": basic("oauth2accesstoken", found[2])}
     assert requests.get(url, headers=token, timeout=30).json() == {"repositories": []}

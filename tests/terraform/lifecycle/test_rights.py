@@ -176,14 +176,15 @@ def test_the_publisher_may_do_what_it_calls(
         # One topic is down at first, which is noted at the events. Only CloudEvents have a type.
         pubsub.fault = lambda _, messages: None if "type" in messages[0]["attributes"] else error(503, "down")
         with recorded() as calls:
+            reports = []
             for _ in range(2):
                 metadata = open_metadata(deployed.metadata)
-                report = open_publisher(deployed, metadata).run()
+                reports.append(open_publisher(deployed, metadata).run())
                 metadata.close()
                 pubsub.fault = None
-    assert report.waiting == 0
+    assert reports[1].waiting == 0
     assert pubsub.messages[deployed.notifications_topic]
-    assert report.deliveries
+    assert any(report.deliveries for report in reports)
     check(calls, granted(life.applied, "publish"))
 
 
