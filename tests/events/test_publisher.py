@@ -52,6 +52,20 @@ def test_without_sinks_events_are_only_for_readers(outbox: MetadataStore, clock:
     assert (len(waiting(outbox)), len(outbox.find(Query(PublishedEvent, limit=9)))) == (0, 1)
 
 
+def test_what_a_slow_sink_delays_is_published_when_it_is_committed(outbox: MetadataStore, clock: FakeClock) -> None:
+    """Readers allow for two minutes from the time of publication until the event is visible."""
+    sink = RecordingSink()
+
+    def take_five_minutes(events: Sequence[Event]) -> None:
+        clock.advance(minutes=5)
+
+    sink.plan = take_five_minutes
+    put(outbox, event())
+    Publisher(outbox, [sink], clock).run()
+    (published,) = outbox.find(Query(PublishedEvent, limit=9))
+    assert published.published == clock.time
+
+
 class Interrupted(ForwardingMetadata):
     """A store whose commits fail: before or after they are written."""
 
