@@ -9,7 +9,8 @@ is repeated, also after an interruption, creates what is still absent. What is n
 images that were deleted or restored later, earlier deletions, image.purged and repository.deleted.
 
 The history of a repository is sorted by time, and only the range is read of it. Manifests are not: all of a repository
-are read, without their content.
+are read, without their content. The events of one repository in the range are held in memory, since they are put into
+the outbox in the order of the changes, and a history is read backwards.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -97,7 +98,13 @@ class Replay:
         return (each.id for each in scan_all(self._metadata, Repository))
 
     def events(self, repository: str) -> Iterator[Event]:
-        """Yield the events of a repository in the range; those of tags lack the fields of their manifests."""
+        """Yield the events of a repository in the range, in the order of the changes.
+
+        Those of tags lack the fields of their manifests.
+        """
+        yield from sorted(self._unsorted_events(repository), key=lambda event: event.sequence)
+
+    def _unsorted_events(self, repository: str) -> Iterator[Event]:
         for row in self._rows(repository):
             yield _event_of(tag_event(row, stamp_of_event(row)))
         for manifest in scan_all(self._metadata, Manifest, repository):
@@ -158,4 +165,4 @@ def _deleted_event(tombstone: DeletedManifest) -> tuple[datetime, Event]:
 
 def _event_of(write: Create) -> Event:
     assert isinstance(write.record, Event)
-    return write.record
+    return replace(write.record, replayed=True)

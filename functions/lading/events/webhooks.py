@@ -76,10 +76,10 @@ def sample_event(now: datetime) -> Event:
 
 
 def wants(webhook: Webhook, event: Event) -> bool:
-    """Return whether a webhook receives an event: an event of a change since it was added, as its globs select."""
+    """Return whether a webhook receives an event that its globs select: of a change since it was added, or a replay."""
     return (
         not webhook.disabled
-        and event.moved >= webhook.created
+        and (event.replayed or event.moved >= webhook.created)
         and matches(webhook.types, event.type)
         and matches(webhook.repositories, event.target)
     )

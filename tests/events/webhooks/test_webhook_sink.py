@@ -1,6 +1,7 @@
 """Deliveries: one for each webhook that wants an event, created with the publication of the event."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -51,6 +52,14 @@ def test_a_webhook_gets_nothing_of_before_it_was_added(webhooks: Webhooks) -> No
     webhooks.admin.add(URL, id="new")
     webhooks.publish(before, webhooks.event(2))
     assert webhooks.delivery.event == webhooks.event(2).name
+
+
+def test_a_webhook_gets_what_is_replayed_of_before_it_was_added(webhooks: Webhooks) -> None:
+    before = replace(webhooks.event(1), replayed=True)
+    webhooks.clock.advance(microseconds=1)
+    webhooks.admin.add(URL, id="new")
+    webhooks.publish(before)
+    assert webhooks.delivery.event == before.name
 
 
 def test_a_disabled_webhook_gets_nothing_until_it_is_enabled(webhooks: Webhooks) -> None:
