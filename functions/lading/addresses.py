@@ -161,9 +161,10 @@ class Addresses:
             raise Unresolvable(f"{target.host} cannot be resolved: it has no address")
         if usable := [each for each in found if self.is_allowed(each)]:
             return usable[:MAX_ADDRESSES]
-        resolved = "" if str(found[0]) == target.host else f"{target.host} resolves to "
+        resolved = "the host is " if str(found[0]) == target.host else f"{target.host} resolves to "
         raise AddressRefused(
-            f"{resolved}{found[0]}, which is not of the public internet; the setting webhook-networks can allow it"
+            f"{resolved}{found[0]}, which is no address of the public internet: if it is meant, allow its network with"
+            " the setting webhook-networks"
         )
 
     def is_allowed(self, address: Address) -> bool:

@@ -145,6 +145,8 @@ def test_a_reader_that_was_away_catches_up_in_pages(world: World, monkeypatch: p
 
 def test_events_that_may_be_gone_are_an_error(world: World) -> None:
     world.pass_time(3600)
+    assert world.read(EventCursor.after_time(START)).events == []
+    world.pass_time(61)
     with pytest.raises(RegistryError) as caught:
         world.read(EventCursor.after_time(START))
     assert caught.value.descriptor is EVENTS_GONE

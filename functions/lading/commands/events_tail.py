@@ -22,8 +22,8 @@ STORE: Final = ("data", "blobs", "metadata")
 WAIT: Final = 30
 """Seconds for which a request waits for an event."""
 
-ONCE: Final = timedelta(minutes=58)
-"""How far --once goes back: less than the hour for which events are readable, by the difference of two clocks."""
+ONCE: Final = timedelta(hours=1)
+"""How far --once goes back: as far as events are readable."""
 
 FIRST_DELAY: Final = 1.0
 MAX_DELAY: Final = 30.0

@@ -1,16 +1,15 @@
-"""Published events: what the publisher has finished, kept for an hour for those who read it."""
+"""Published events: what the publisher has finished, kept for a while for those who read it."""
 
 from dataclasses import fields
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
 
+from lading.registry.events.event_feed import KEPT
 from lading.registry.events.outbox import EPOCH, MICROSECOND
 from lading.registry.retry import try_to_commit
 from lading_storage.protocols import Delete, MetadataStore
 from lading_storage.query import Query
 from lading_storage.records.events import Event, PublishedEvent
-
-KEPT_FOR: Final = timedelta(hours=1)
 
 MAX_FORGOTTEN: Final = 1000
 """Published events that one call forgets, at most."""
@@ -28,14 +27,14 @@ def published(event: Event, time: datetime) -> PublishedEvent:
 
 
 def forget_old(metadata: MetadataStore, time: datetime) -> int:
-    """Delete published events older than KEPT_FOR, MAX_FORGOTTEN at most; return how many.
+    """Delete published events older than KEPT, MAX_FORGOTTEN at most; return how many.
 
     Reads from the front, so that the cost is that of what is deleted, and one query.
     """
     forgotten = 0
     while forgotten < MAX_FORGOTTEN:
         front = metadata.find(Query(PublishedEvent, limit=PAGE))
-        old = [each for each in front if each.published <= time - KEPT_FOR]
+        old = [each for each in front if each.published <= time - KEPT]
         # A conflict means that another publisher deletes the same ones.
         if not old or not try_to_commit(metadata, *map(Delete, old)):
             break

@@ -268,7 +268,7 @@ def test_what_waits_for_a_disabled_webhook_becomes_dead_letters(webhooks: Webhoo
 def test_an_address_that_may_not_be_reached_is_a_failure(webhooks: Webhooks) -> None:
     published(webhooks, "http://169.254.169.254/latest/meta-data/secret-path")
     assert webhooks.deliver() == {"failed": 1}
-    assert "169.254.169.254, which is not of the public internet" in webhooks.delivery.error
+    assert "169.254.169.254, which is no address of the public internet" in webhooks.delivery.error
     assert "secret-path" not in webhooks.delivery.error
 
 

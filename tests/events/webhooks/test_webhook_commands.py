@@ -101,10 +101,10 @@ def test_nothing_but_the_addition_and_a_rotation_shows_a_secret(
 @pytest.mark.parametrize(
     ("url", "message"),
     [
-        ("http://169.254.169.254/latest", "169.254.169.254, which is not of the public internet"),
-        ("http://10.0.0.1/", "the setting webhook-networks can allow it"),
+        ("http://169.254.169.254/latest", "169.254.169.254, which is no address of the public internet"),
+        ("http://10.0.0.1/", "the setting webhook-networks"),
         ("https://user:hidden@example.com/", "without user, password and fragment"),
-        ("http://[::1]/", "::1, which is not of the public internet"),
+        ("http://[::1]/", "::1, which is no address of the public internet"),
         ("http://2130706433/", "2130706433 is no IPv4 address"),
     ],
 )

@@ -28,11 +28,11 @@ from lading_storage.records.events import PublishedEvent
 OVERLAP: Final = timedelta(minutes=2)
 """Time from the publication of an event until it is visible, with the difference of two clocks, at most."""
 
-KEPT: Final = timedelta(hours=1)
-"""How long the publisher keeps what it has published, for readers."""
+READABLE: Final = timedelta(minutes=61)
+"""How far back a reader can begin: an hour before it sent its request, which may have waited."""
 
-READABLE: Final = KEPT - MAX_CLOCK_SKEW
-"""How far back a reader can begin: the clock of the publisher may be ahead."""
+KEPT: Final = READABLE + 4 * MAX_CLOCK_SKEW
+"""How long the publisher keeps what it has published, for readers: its clock may be ahead of theirs."""
 
 RECENT: Final = timedelta(seconds=5)
 FULL_INTERVAL: Final = 15.0
