@@ -48,16 +48,20 @@ class WebhookSink:
 
     def publish(self, events: Sequence[Event]) -> Outcome:
         """See Sink.publish. A replayed event that still has a delivery, waiting or dead, does not get another one."""
-        webhooks = self._metadata.find(Query(Webhook, limit=MAX_WEBHOOKS))
-        wanted = [self._delivery(webhook, event) for event in events for webhook in webhooks if wants(webhook, event)]
+        webhooks, now = self._metadata.find(Query(Webhook, limit=MAX_WEBHOOKS)), self._clock()
+        wanted = [
+            self._delivery(webhook, event, now)
+            for event in events
+            for webhook in webhooks
+            if wants(webhook, event, now)
+        ]
         present = self._metadata.read([each.key for each in wanted]) if wanted else None
         return Outcome(
             frozenset(event.name for event in events),
             writes=[Create(each) for each in wanted if present is None or present[each.key] is None],
         )
 
-    def _delivery(self, webhook: Webhook, event: Event) -> Delivery:
-        now = self._clock()
+    def _delivery(self, webhook: Webhook, event: Event, now: datetime) -> Delivery:
         return Delivery(
             id=delivery_id(webhook.id, event.name),
             webhook=webhook.id,
@@ -75,11 +79,13 @@ def sample_event(now: datetime) -> Event:
     return Event(id="sample", name=secrets.token_hex(16), type=TEST_TYPE, target="", moved=now, sequence="")
 
 
-def wants(webhook: Webhook, event: Event) -> bool:
+def wants(webhook: Webhook, event: Event, now: datetime) -> bool:
     """Return whether a webhook receives an event that its globs select: of a change since it was added, or a replay."""
+    # After the clock was set back to before it was added, times do not show which changes came before that.
+    is_since = event.moved >= webhook.created or now < webhook.created
     return (
         not webhook.disabled
-        and (event.replayed or event.moved >= webhook.created)
+        and (event.replayed or is_since)
         and matches(webhook.types, event.type)
         and matches(webhook.repositories, event.target)
     )

@@ -62,6 +62,13 @@ def test_a_webhook_gets_what_is_replayed_of_before_it_was_added(webhooks: Webhoo
     assert webhooks.delivery.event == before.name
 
 
+def test_a_clock_that_is_set_back_to_before_a_webhook_was_added_hides_no_change(webhooks: Webhooks) -> None:
+    webhooks.admin.add(URL, id="new")
+    webhooks.clock.advance(days=-1)
+    webhooks.publish(webhooks.event(1))
+    assert webhooks.delivery.event == webhooks.event(1).name
+
+
 def test_a_disabled_webhook_gets_nothing_until_it_is_enabled(webhooks: Webhooks) -> None:
     webhooks.admin.add(URL, id="one")
     webhooks.admin.disable("one")
