@@ -1,17 +1,18 @@
 """Sinks that are down, that refuse a repository, or have a defect: nothing is lost, and others go on."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 
 import pytest
 
+from lading.events import publisher
 from lading.events.publisher import PAGE, Publisher
 from lading.events.sink import Outcome
 from lading_storage.errors import Conflict
 from lading_storage.forwarding import ForwardingMetadata
 from lading_storage.protocols import MetadataStore, Write
 from lading_storage.query import Query
-from lading_storage.records.events import Event, StalledRepository
+from lading_storage.records.events import Event, PublishedEvent, StalledRepository
 from lading_storage.stores import Stores
 from tests.events.outbox_events import event, in_order, names, put, waiting
 from tests.events.recording_sink import RecordingSink, down, refusing
@@ -133,6 +134,38 @@ def test_a_refused_repository_waits_alone_and_comes_back(outbox: MetadataStore, 
     assert in_order(two.received)
 
 
+@pytest.mark.parametrize("plan", [down, refusing("team/app")])
+def test_what_waits_for_a_sink_holds_up_no_other_however_much_it_is(
+    plan: Callable[[Sequence[Event]], Outcome],
+    outbox: MetadataStore,
+    clock: FakeClock,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Past what one query reads, the others receive what is old enough that nothing of before can become visible."""
+    monkeypatch.setattr(publisher, "MAX_FRONT", 2 * PAGE)
+    old = put(outbox, *(event(number, moved=clock.time - timedelta(minutes=3)) for number in range(5 * PAGE)))
+    one, two = RecordingSink("one"), RecordingSink("two")
+    two.plan = plan
+    running = Publisher(outbox, [one, two], clock)
+
+    assert running.run().waiting == len(old)
+    assert one.names == names(old)
+
+    young = put(outbox, event(0, tag="v2", moved=clock.time))
+    running.run()
+    assert one.names == names(old)
+    clock.advance(minutes=3)
+    report = running.run()
+    assert one.names == names([*old, *young])
+    assert (report.waiting, report.oldest) == (len(old) + 1, old[0].moved)
+
+    two.plan = lambda events: None
+    clock.advance(hours=1)
+    running.run()
+    assert two.names == one.names == names([*old, *young])
+    assert waiting(outbox) == []
+
+
 class ConflictOnce(ForwardingMetadata):
     """A store whose first commit loses a race."""
 
@@ -166,3 +199,16 @@ def test_a_repository_that_only_a_former_sink_refused_is_forgotten(outbox: Metad
     Publisher(outbox, [sink], clock).run()
     Publisher(outbox, [RecordingSink("new")], clock).run()
     assert (waiting(outbox), outbox.find(Query(StalledRepository, limit=9))) == ([], [])
+
+
+def test_what_only_a_former_sink_lacks_is_finished(outbox: MetadataStore, clock: FakeClock) -> None:
+    """Also where no sink wants anything, so that a topic that was down and is given up leaves nothing to expire."""
+    put(outbox, event())
+    one, former = RecordingSink("one"), RecordingSink("former")
+    former.plan = down
+    Publisher(outbox, [one, former], clock).run()
+
+    report = Publisher(outbox, [one], clock).run()
+    assert (waiting(outbox), report.waiting) == ([], 0)
+    assert [each.name for each in outbox.find(Query(PublishedEvent, limit=9))] == one.names
+    assert len(one.names) == 1

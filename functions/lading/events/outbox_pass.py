@@ -1,7 +1,7 @@
 """OutboxPass: one pass over the outbox, which hands pages of events to the sinks and commits what came of it."""
 
 import logging
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -45,7 +45,8 @@ class OutboxPass:
         time = clock()
         self._up = {name for name in sinks if not backoffs[name].holds(time)}
         self._skipped = set[tuple[str, str]]()
-        self._waiting: dict[str, Sequence[Event]] = {}
+        self._waiting = Counter[str]()
+        self._oldest: dict[str, datetime] = {}
 
     @property
     def has_sinks(self) -> bool:
@@ -54,27 +55,26 @@ class OutboxPass:
 
     def waiting_in(self, place: str) -> int:
         """Return how many of the events that were last read of a range still wait for a sink."""
-        return len(self._waiting.get(place, ()))
+        return self._waiting[place]
 
     def read_again(self, position: str, stop: str) -> None:
         """Forget what waits in the ranges from `position` to before `stop`, which are read again."""
         for place in [each for each in self._waiting if position <= each and (not stop or each < stop)]:
-            del self._waiting[place]
+            del self._waiting[place], self._oldest[place]
 
     def finish(self) -> None:
         """Complete the report."""
-        waiting = [each for events in self._waiting.values() for each in events]
-        self._report.waiting = len(waiting)
-        self._report.oldest = min((each.moved for each in waiting), default=None)
+        self._report.waiting = self._waiting.total()
+        self._report.oldest = min(self._oldest.values(), default=None)
         self._report.down.update({name: each.reason for name, each in self._backoffs.items() if name not in self._up})
 
     def publish(self, events: Sequence[Event], chunk: int, is_over: Callable[[], bool]) -> bool:
-        """Publish events, which begin with the fronts of their ranges, with a commit for each `chunk` of them.
+        """Publish events, which follow those that were read of their ranges, with a commit for each `chunk` of them.
 
         Returns:
             Whether each commit succeeded. If not, the events are still in the outbox, though sinks have received them.
         """
-        waiting, has_lost = defaultdict[str, list[Event]](list), False
+        has_lost = False
         for start in range(0, len(events), chunk):
             part = events[start : start + chunk]
             kept = part if is_over() else self._publish(part)
@@ -82,13 +82,18 @@ class OutboxPass:
                 has_lost, kept = True, part
                 self._report.counts[RACE_LOST] += 1
             for each in kept:
-                waiting[each.id[0]].append(each)
-        self._waiting.update({place: waiting[place] for place in {each.id[0] for each in events}})
+                self._wait(each)
         return not has_lost
+
+    def _wait(self, event: Event) -> None:
+        """Count an event that still waits. Only that is kept of it: any number can wait."""
+        place = event.id[0]
+        self._waiting[place] += 1
+        self._oldest[place] = min(event.moved, self._oldest.get(place, event.moved))
 
     def _publish(self, events: Sequence[Event]) -> Sequence[Event] | None:
         """Publish events with one commit; return those that remain in the outbox, or None if the commit failed."""
-        if not any(self._is_wanted(name, each) for each in events for name in self._sinks) and self._sinks:
+        if not any(self._is_finished(each) or self._is_wanted(each) for each in events):
             return events
         stalled = StalledRepositories.of(self._metadata, events)
         time = self._clock(stalled.read_at)
@@ -96,7 +101,7 @@ class OutboxPass:
         writes: list[Write] = []
         for name in self._sinks:
             self._skipped |= {(name, each) for each in stalled.held_back(name, time)}
-            wanted = [each for each in events if self._is_wanted(name, each)]
+            wanted = [each for each in events if self._is_wanted_by(name, each)]
             if not wanted:
                 continue
             outcome = self._hand(self._sinks[name], wanted, time)
@@ -114,7 +119,14 @@ class OutboxPass:
         ]
         return remaining if self._commit(writes, len(done)) else None
 
-    def _is_wanted(self, name: str, event: Event) -> bool:
+    def _is_finished(self, event: Event) -> bool:
+        """Return whether all sinks have an event: the one that lacked it is not configured any more."""
+        return self._sinks.keys() <= set(event.sent)
+
+    def _is_wanted(self, event: Event) -> bool:
+        return any(self._is_wanted_by(name, event) for name in self._sinks)
+
+    def _is_wanted_by(self, name: str, event: Event) -> bool:
         return name in self._up and name not in event.sent and (name, event.target) not in self._skipped
 
     def _hand(self, sink: Sink, events: Sequence[Event], time: datetime) -> Outcome:

@@ -6,7 +6,8 @@
 
 There is no lease and no cursor. A publisher that is killed, or that loses a race against another one, leaves the events
 where they are, and they are published again with the same ids. It reads each range of the outbox from its front,
-because an event can become visible before others that were read already: its time was chosen before its commit.
+because an event can become visible before others that were read already: its time was chosen before its commit. Where
+more waits for a sink than one query reads, what is after that is published once it is settled.
 
 Within a run, a sink that is down, or refuses a repository, is not tried again for what comes later: that would overtake
 what it has not received.
@@ -25,6 +26,7 @@ from lading.events.published import forget_old
 from lading.events.sink import Sink
 from lading.jobs.throttle import Throttle
 from lading.registry.change_context import Clock
+from lading.registry.events.outbox import sequence_of
 from lading_storage.protocols import MetadataStore
 from lading_storage.query import Query
 from lading_storage.records.events import EVENT_RANGES, Event
@@ -35,7 +37,10 @@ PAGE: Final = 100
 """Events of one query, and of one commit."""
 
 MAX_FRONT: Final = 10_000
-"""Events of one range that are read past those that wait for a sink. Beyond that, other sinks wait as well."""
+"""Events of one range that are read in one query, which is a snapshot. Beyond that, only settled ones are read."""
+
+SETTLED: Final = timedelta(minutes=2)
+"""Age of an event before which no earlier one of the same reference can become visible: commits take less."""
 
 MAX_RACES: Final = 5
 """Commits of one range that may conflict before a run leaves it to the other publisher."""
@@ -112,6 +117,7 @@ class Publisher:
         """Publish the ranges from `position` up to, but not including, `stop`; "" for the first, and for all."""
         size, chunk, races = PAGE, PAGE, 0
         while (not stop or position < stop) and not self.is_over():
+            settled = sequence_of(self._clock() - SETTLED)
             page = self._read(position, stop, size)
             work.read_again(position, stop)
             is_last, before = len(page) < size, work.finished
@@ -130,13 +136,27 @@ class Publisher:
             if reached != position:
                 position, size, chunk, races = reached, PAGE, PAGE, 0
             elif races >= MAX_RACES or 2 * waiting > MAX_FRONT:
+                if races < MAX_RACES:
+                    self._publish_settled(work, page[-1].id, settled)
                 position, size, chunk, races = _next(reached), PAGE, PAGE, 0
             else:
                 # From the front again, past what waits: in one query, which is a snapshot.
                 size = max(PAGE, 2 * waiting)
 
+    def _publish_settled(self, work: OutboxPass, position: str, until: str) -> None:
+        """Publish what follows an event in its range, a page at a time, up to a sequence."""
+        stop = _next(position[0])
+        while not self.is_over():
+            before = work.finished
+            page = [each for each in self._read(position, stop, PAGE) if each.sequence < until]
+            work.publish(page, PAGE, self.is_over)
+            if len(page) < PAGE:
+                return
+            self._pause(work.finished > before)
+            position = page[-1].id
+
     def _read(self, position: str, stop: str, limit: int) -> list[Event]:
-        """Return the first events of the ranges from `position` to before `stop`."""
+        """Return the first events after `position`, a range or the id of an event, and before the range `stop`."""
         page = self._metadata.find(Query(Event, after=f"{position}-" if position else "", limit=limit))
         return [each for each in page if not stop or each.id < stop]
 
