@@ -145,8 +145,8 @@ class _Watchdog:
 
     def __enter__(self) -> Self:
         """Start."""
-        # Until `connect` returned, the timeout was that of the connection.
-        self._socket.settimeout(max(self._remaining, 0.001))
+        # Until now, it was the part of the time that an address has. urllib3 sets it on the socket with each step.
+        self._connection.timeout = max(self._remaining, 0.001)
         self._timer.start()
         return self
 

@@ -179,6 +179,15 @@ def test_an_endpoint_that_never_responds_ends_at_the_limit(
         outbound(limit=SHORT).post(f"http://127.0.0.1:{port}/", b"{}", {})
 
 
+def test_an_endpoint_has_the_time_that_the_connection_did_not_take(endpoint: Receiver) -> None:
+    """Each of several addresses has a part of the time to connect; the response has all of the rest."""
+    endpoint.respond = lambda _: (500 if threading.Event().wait(SHORT) else 204, {})
+    several: list[Address] = [ip_address(f"127.0.0.{number}") for number in (1, 2, 3)]
+
+    client = outbound(lambda *_: several, limit=5 * SHORT)
+    assert client.post(f"http://hook.example:{port_of(endpoint)}/", b"{}", {}).status == 204
+
+
 def test_a_handshake_that_never_ends_does_at_the_limit() -> None:
     with raw_endpoint(silent) as port, pytest.raises(OutboundError, match=LATE):
         outbound(limit=SHORT).post(f"https://127.0.0.1:{port}/", b"{}", {})
