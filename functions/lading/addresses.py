@@ -51,6 +51,7 @@ SPECIAL: Final = tuple(
             "10.0.0.0/8",  # private, RFC 1918
             "100.64.0.0/10",  # shared by a provider's customers, RFC 6598
             "127.0.0.0/8",  # loopback, RFC 1122
+            "168.63.129.16/32",  # Azure's WireServer: an address of the public internet that means each machine's host
             "169.254.0.0/16",  # link-local, RFC 3927: also the metadata servers of clouds
             "172.16.0.0/12",  # private
             "192.0.0.0/24",  # protocol assignments, RFC 6890
@@ -69,7 +70,7 @@ SPECIAL: Final = tuple(
         ),
     )
 )
-"""Networks that are not of the public internet (IANA's special-purpose address registries).
+"""Networks that are not of the public internet (IANA's special-purpose address registries, and Azure's WireServer).
 
 Not `is_global` of Python, which differs between its releases and counts multicast and 6to4 as global.
 """
