@@ -125,7 +125,7 @@ def parse_retry_after(text: str, now: datetime) -> timedelta | None:
         return min(timedelta(seconds=int(text[:9])), MAX_RETRY_AFTER)
     try:
         date = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     wait = date.replace(tzinfo=date.tzinfo or UTC) - now
     return min(max(wait, timedelta(0)), MAX_RETRY_AFTER)

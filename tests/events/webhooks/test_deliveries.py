@@ -142,11 +142,13 @@ def test_retry_after_is_honoured(webhooks: Webhooks, endpoint: Receiver) -> None
         (format_datetime(time + timedelta(hours=1)), timedelta(minutes=50)),
         ("9" * 30, timedelta(hours=24)),
         ("soon", ATTEMPTS_AT[5] - ATTEMPTS_AT[4]),
+        (f"Mon, 01 Jan {'9' * 20} 00:00:00 GMT", ATTEMPTS_AT[6] - ATTEMPTS_AT[5]),
     ):
         endpoint.always(503, {"Retry-After": text})
         webhooks.deliver()
         assert webhooks.delivery.next - webhooks.clock.time >= wait
-        assert webhooks.delivery.next - webhooks.clock.time <= max(wait, timedelta(hours=3)), text
+        assert webhooks.delivery.next - webhooks.clock.time <= max(wait, timedelta(hours=5)), text
+        assert webhooks.delivery.error == "the endpoint responded with status 503"
         webhooks.clock.time = webhooks.delivery.next
 
 
