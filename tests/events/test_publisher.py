@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from lading.events import published, publisher
 from lading.events.publisher import MAX_RACES, PAGE, Publisher
 from lading.events.sink import Outcome
 from lading_storage.errors import Unavailable
@@ -220,3 +221,19 @@ def test_published_events_are_kept_for_longer_than_they_are_readable(outbox: Met
     Publisher(counting, [], clock).run()
     assert names(outbox.find(Query(PublishedEvent, limit=1000))) == [event(1000).name]
     assert counting.counts["written"] == 150
+
+
+def test_runs_forget_published_events_as_fast_as_they_come(
+    outbox: MetadataStore, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run forgets some at most, and the next one goes on at once, not after a minute."""
+    for module in (published, publisher):
+        monkeypatch.setattr(module, "MAX_FORGOTTEN", PAGE)
+    put(outbox, *(event(number) for number in range(3 * PAGE)))
+    running = Publisher(outbox, [], clock)
+    running.run()
+    clock.advance(hours=2)
+    monkeypatch.setattr(running, "_forgets_at", 0.0)
+
+    left = [running.run() and len(outbox.find(Query(PublishedEvent, limit=1000))) for _ in range(3)]
+    assert left == [2 * PAGE, PAGE, 0]

@@ -22,7 +22,7 @@ from typing import Final
 from lading.events.backoff import SinkBackoff
 from lading.events.outbox_pass import OutboxPass
 from lading.events.publish_report import FORGOTTEN, PublishReport
-from lading.events.published import forget_old
+from lading.events.published import MAX_FORGOTTEN, forget_old
 from lading.events.sink import Sink
 from lading.jobs.throttle import Throttle
 from lading.registry.change_context import Clock
@@ -169,8 +169,10 @@ class Publisher:
 
     def _forget(self, report: PublishReport) -> None:
         if time.monotonic() >= self._forgets_at:
-            report.counts[FORGOTTEN] = forget_old(self._metadata, self._clock())
-            self._forgets_at = time.monotonic() + FORGET_INTERVAL
+            report.counts[FORGOTTEN] = forgotten = forget_old(self._metadata, self._clock())
+            # Where more than one call forgets is old, the next run goes on: pushes must not be faster.
+            if forgotten < MAX_FORGOTTEN:
+                self._forgets_at = time.monotonic() + FORGET_INTERVAL
 
 
 def _next(place: str) -> str:
