@@ -16,7 +16,12 @@ from typing import Any, Final
 
 PIP_AUDIT: Final = "pip-audit==2.10.1"
 ROOT: Final = Path(__file__).parent.parent
-LOCKS: Final = ("functions/requirements.txt", "functions/requirements-envoy.txt", ".ci/requirements.txt")
+LOCKS: Final = (
+    "functions/requirements.txt",
+    "functions/requirements-envoy.txt",
+    "functions/requirements-metrics.txt",
+    ".ci/requirements.txt",
+)
 
 
 def verdict(dependencies: list[dict[str, Any]], required: bool) -> tuple[int, list[str]]:

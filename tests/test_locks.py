@@ -14,6 +14,7 @@ ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 RUNTIME = [Requirement(each) for each in PROJECT["dependencies"]]
 CLOUD = [Requirement(each) for each in PROJECT["optional-dependencies"]["cloud"]]
+METRICS = [Requirement(each) for each in PROJECT["optional-dependencies"]["metrics"]]
 TEST = [Requirement(each) for each in PROJECT["optional-dependencies"]["test"]]
 SAFE = {
     "cryptography": "48",
@@ -44,6 +45,7 @@ def test_no_version_with_a_known_hole_may_be_installed(name: str) -> None:
     [
         ("functions/requirements.txt", RUNTIME),
         ("functions/requirements-envoy.txt", CLOUD),
+        ("functions/requirements-metrics.txt", METRICS),
         (".ci/requirements.txt", [*RUNTIME, *CLOUD, *TEST]),
     ],
 )
@@ -57,7 +59,8 @@ def test_a_lock_satisfies_what_the_program_wants(lock: str, wanted: list[Require
 
 
 def test_ci_tests_the_versions_that_are_deployed() -> None:
-    deployed = pins("functions/requirements.txt") | pins("functions/requirements-envoy.txt")
+    locks = ("requirements.txt", "requirements-envoy.txt", "requirements-metrics.txt")
+    deployed = {name: version for lock in locks for name, version in pins(f"functions/{lock}").items()}
     assert deployed.items() <= pins(".ci/requirements.txt").items()
     run = (ROOT / ".ci" / "run").read_text()
     assert "--require-hashes -r .ci/requirements.txt" in run

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from lading.app import App
     from lading.jobs.gc.collect import Collector
     from lading.jobs.gc.sweep import GracePeriods
+    from lading.metrics.metrics import Metrics
     from lading_storage.stored_version import StoredVersion
 
 
@@ -212,8 +213,8 @@ def standby_of(settings: Settings) -> str:
     return ""
 
 
-def create(settings: Settings) -> "App":
-    """Return the app, ready to serve. Raises SettingsError, StorageError, ForeignBlobs.
+def create(settings: Settings, metrics: "Metrics | None" = None) -> "App":
+    """Return the app, ready to serve, measured by `metrics`. Raises SettingsError, StorageError, ForeignBlobs.
 
     A standby creates and writes nothing: its content comes from the next backup.
     """
@@ -223,7 +224,10 @@ def create(settings: Settings) -> "App":
 
     standby = standby_of(settings)
     metadata = open_metadata(settings.metadata, create=not standby)
-    registry = open_registry(settings, metadata, create=not standby, local=NO_LOCAL_RULES)
+    blobs = open_blobs(settings.blobs, settings.hmac_key, settings.cdn_key, create=not standby)
+    if metrics:
+        metadata, blobs = metrics.metadata(metadata), metrics.blobs(blobs)
+    registry = Registry(blobs, metadata, NO_LOCAL_RULES)
     if standby:
         registry.last_pulls.stop()
     else:
@@ -239,7 +243,8 @@ def create(settings: Settings) -> "App":
         mark_served_store(registry.objects, metadata)
         reserve.create_reserve(settings.metadata)
     authenticator = open_authenticator(settings, metadata, bool(standby))
-    return App(registry, settings, authenticator, standby, lambda: _reserve(settings.metadata))
+    make_app = metrics.app if metrics else App
+    return make_app(registry, settings, authenticator, standby, lambda: _reserve(settings.metadata))
 
 
 def _reserve(metadata: str) -> AbstractContextManager[None]:

@@ -38,6 +38,11 @@ def address(text: str) -> Address:
     return Address(host.strip("[]"), int(port))
 
 
+def optional_address(text: str) -> Address | None:
+    """Parse HOST:PORT; None for "". Raises ValueError."""
+    return address(text) if text else None
+
+
 def folder(text: str) -> Path:
     """Return a folder's absolute path."""
     return Path(text).absolute()

@@ -263,6 +263,13 @@ class Settings(DerivedSettings):
         "networks that webhooks may reach beside the public internet, as in 10.1.0.0/16,192.168.7.9/32",
         parse.networks,
     )
+    metrics: parse.Address | None = setting(
+        "telemetry",
+        "",
+        "HOST:PORT",
+        "where to listen for Prometheus, at a port of its own, without authentication",
+        parse.optional_address,
+    )
     project: str = ""
     sources: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
 
@@ -327,6 +334,8 @@ def _check_together(parsed: Settings, environment: Mapping[str, str]) -> None:
         raise SettingsError("instances share their keys: set --keys, as in secret://PROJECT/SECRET")
     if bool(parsed.tls_cert) != bool(parsed.tls_key):
         raise SettingsError("--tls-cert and --tls-key go together")
+    if parsed.metrics and parsed.metrics.port == parsed.port:
+        raise SettingsError("--metrics needs a port of its own, never that of --address")
     if is_open and (in_cloud_run or parsed.trusted_hops):
         # Every client has the proxy's address there, which may well be loopback.
         raise SettingsError("--access everybody is for loopback alone, and refused with --trusted-hops or in Cloud Run")

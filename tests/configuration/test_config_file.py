@@ -55,6 +55,7 @@ VALUES: Mapping[str, tuple[str, str]] = {
     "events-keep": ('"3d"', "3d"),
     "publisher": ('"p@example.com"', "p@example.com"),
     "webhook-networks": ('["10.0.0.0/8", "fd00::/8"]', "10.0.0.0/8,fd00::/8"),
+    "metrics": ('"127.0.0.1:9464"', "127.0.0.1:9464"),
 }
 """A value of each setting in TOML, and the same as an option gives it."""
 

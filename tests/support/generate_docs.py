@@ -1,8 +1,8 @@
 """Write the generated tables of docs/: `python -m tests.support.generate_docs`.
 
 A generated table stands between the lines `<!-- generated: NAME -->` and `<!-- end -->` of a page. Its rows are the
-declarations of the code: the settings of lading.settings, the errors of lading.registry.errors, and the commands of
-lading.commands with the fields that they print.
+declarations of the code: the settings of lading.settings, the errors of lading.registry.errors, the commands of
+lading.commands with the fields that they print, and the metrics of lading.metrics.
 """
 
 import argparse
@@ -15,6 +15,7 @@ from typing import Final
 
 from lading import cli
 from lading.commands.options import Parser
+from lading.metrics.metric_rows import METRICS
 from lading.registry import errors
 from lading.registry.errors import ErrorDescriptor
 from lading.settings import SETTINGS
@@ -68,10 +69,20 @@ def _fields(row: type) -> str:
     return ", ".join(f"`{each.name}`" for each in dataclasses.fields(row))
 
 
+def metrics_table() -> str:
+    """Return the table of all metrics."""
+    rows = (
+        (f"`{each.name}`", each.kind.value, ", ".join(f"`{label}`" for label in each.labels), each.help)
+        for each in METRICS
+    )
+    return _table(("metric", "type", "labels", "what"), rows)
+
+
 TABLES: Final[dict[str, Callable[[], str]]] = {
     "settings": settings_table,
     "errors": errors_table,
     "commands": commands_table,
+    "metrics": metrics_table,
 }
 """The generated tables by name. The page of a table is docs/NAME.md."""
 

@@ -1,6 +1,7 @@
 """`lading serve`."""
 
 import argparse
+import contextlib
 import logging
 import os
 import signal
@@ -16,9 +17,12 @@ from lading.settings import SETTINGS, Settings, SettingsError
 from lading_storage.local.durable_folders import make_private_if_empty
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from lading.configured_rules import PolicyChanges
     from lading.job_table import JobRow
     from lading.jobs.background import BackgroundJob, SlicedJob
+    from lading.metrics.metrics import Metrics
     from lading.registry.registry import Registry
 
 log = logging.getLogger("lading")
@@ -28,6 +32,8 @@ OPEN_ACCESS_REFUSED: Final = (
     "--access everybody is for loopback alone, and for containers of this machine with --url"
     " http://host.docker.internal:PORT; leave it out, or name a policy bucket or a project"
 )
+
+NO_METRICS: Final = "--metrics needs the package prometheus-client: pip install 'lading-registry[metrics]'"
 
 
 def add_to(commands: Commands) -> None:
@@ -55,15 +61,15 @@ def _serve(parsed: argparse.Namespace, settings: Settings) -> None:
     # Each collection reads the policies again; reading them here shows mistakes at the start.
     open_policies(settings)
     policies = PolicyChanges(settings)
-    with listen(settings) as listeners:
-        app = create(settings)
+    with listen(settings) as listeners, _serve_metrics(settings) as metrics:
+        app = create(settings, metrics)
         _warn(settings)
         if standby := standby_of(settings):
             # A standby's users are copied to it by backups.
             _announce(settings, None, standby)
         else:
             create_first_user(settings, lambda password: _announce(settings, password))
-        jobs = [] if standby else _background_jobs(settings, app.registry, policies)
+        jobs = [] if standby else _background_jobs(settings, app.registry, policies, metrics)
         serve(app, settings, listeners, certificate, jobs)
 
 
@@ -80,7 +86,27 @@ def _exit_at_interrupts() -> None:
         signal.signal(signal.SIGTERM, lambda *_: os._exit(TERMINATED))
 
 
-def _background_jobs(settings: Settings, registry: "Registry", policies: "PolicyChanges") -> "list[BackgroundJob]":
+@contextlib.contextmanager
+def _serve_metrics(settings: Settings) -> "Iterator[Metrics | None]":
+    """Serve metrics until the block ends, which receives them; without --metrics, import nothing of them."""
+    if not settings.metrics:
+        yield None
+        return
+    from lading.server.listener import listen_at
+
+    try:
+        from lading.metrics.listener import serve_metrics
+        from lading.metrics.metrics import Metrics
+    except ImportError:
+        raise SettingsError(NO_METRICS) from None
+    metrics = Metrics(settings)
+    with listen_at(settings.metrics, "--metrics") as listeners, serve_metrics(listeners, metrics.exposition):
+        yield metrics
+
+
+def _background_jobs(
+    settings: Settings, registry: "Registry", policies: "PolicyChanges", metrics: "Metrics | None" = None
+) -> "list[BackgroundJob]":
     """Return the jobs to run beside requests; none in the cloud, where Cloud Scheduler calls a function for each."""
     if not settings.embedded:
         return []
@@ -90,7 +116,8 @@ def _background_jobs(settings: Settings, registry: "Registry", policies: "Policy
 
     def background_job(row: "JobRow", interval: timedelta) -> BackgroundJob:
         def open_job() -> "SlicedJob":
-            return _open_job(row, settings, registry, policies)
+            job = _open_job(row, settings, registry, policies)
+            return metrics.job(row.name, job) if metrics else job
 
         return BackgroundJob(
             row.name,
@@ -113,9 +140,14 @@ def _open_job(row: "JobRow", settings: Settings, registry: "Registry", policies:
 def _warn(settings: Settings) -> None:
     """Log warnings about unsafe settings that are accepted."""
     from lading.jobs.doctor.modes import FileModeChecks
+    from lading.loopback import is_loopback
 
     if settings.is_unencrypted:
         log.warning("%s sends passwords, tokens and layers unencrypted through the network: use https", settings.realm)
+    if settings.metrics and not is_loopback(settings.metrics.host):
+        log.warning(
+            "all clients that reach %s:%d may read the metrics, with the names of namespaces", *settings.metrics
+        )
     for path in FileModeChecks(settings).exposed():
         log.warning("other users of this machine may read %s: chmod go= %s", path, path)
 

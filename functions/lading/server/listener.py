@@ -7,6 +7,7 @@ import socket
 from collections.abc import Iterator
 from typing import Final
 
+from lading.setting_values import Address
 from lading.settings import Settings, SettingsError
 
 BACKLOG: Final = 1024
@@ -23,19 +24,24 @@ WILDCARD_ADDRESSES: Final = {"0.0.0.0": ("127.0.0.1",), "::": ("::1", "127.0.0.1
 """Wildcard addresses, each with the loopback addresses that it covers."""
 
 BIND_ERRORS: Final = {
-    errno.EADDRINUSE: "is in use; stop what listens there, or choose another port with --address",
+    errno.EADDRINUSE: "is in use; stop what listens there, or choose another port with {option}",
     errno.EADDRNOTAVAIL: "is not an address of this machine; use 127.0.0.1 for it alone, or 0.0.0.0 for all networks",
-    errno.EACCES: "may not be used by this user; choose a port above 1023 with --address",
+    errno.EACCES: "may not be used by this user; choose a port above 1023 with {option}",
 }
-"""The end of an error message that begins with HOST:PORT, by errno."""
+"""The end of an error message that begins with HOST:PORT, by errno; `option` is the one that set it."""
 
 ADDRESS_UNAVAILABLE: Final = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 """Errors of an address that this machine does not have, such as ::1 where IPv6 is disabled."""
 
 
+def listen(settings: Settings) -> contextlib.AbstractContextManager[list[socket.socket]]:
+    """Listen on the registry's address. See listen_at."""
+    return listen_at(settings.address, "--address")
+
+
 @contextlib.contextmanager
-def listen(settings: Settings) -> Iterator[list[socket.socket]]:
-    """Listen on the address of the settings, or on all addresses of a name, until the block ends.
+def listen_at(address: Address, option: str) -> Iterator[list[socket.socket]]:
+    """Listen on the address that `option` set, or on all addresses of a name, until the block ends.
 
     Connections inherit the options of the sockets.
 
@@ -45,18 +51,19 @@ def listen(settings: Settings) -> Iterator[list[socket.socket]]:
     Raises:
         SettingsError: the address cannot be used.
     """
-    shown = f"{f'[{settings.host}]' if ':' in settings.host else settings.host}:{settings.port}"
+    host, port = address
+    shown = f"{f'[{host}]' if ':' in host else host}:{port}"
     with contextlib.ExitStack() as stack:
         listeners = []
-        for family, address in _resolve(settings.host, shown):
+        for family, resolved in _resolve(host, f"{option} {shown}"):
             try:
-                listeners.append(stack.enter_context(_listener(family, address, settings.port)))
+                listeners.append(stack.enter_context(_listener(family, resolved, port)))
             except OSError as error:
                 last_error = error
                 if error.errno not in ADDRESS_UNAVAILABLE:
-                    raise _bind_error(shown, error) from None
+                    raise _bind_error(shown, option, error) from None
         if not listeners:
-            raise _bind_error(shown, last_error)
+            raise _bind_error(shown, option, last_error)
         yield listeners
 
 
@@ -74,9 +81,10 @@ def _listener(family: socket.AddressFamily, address: str, port: int) -> socket.s
     return listener
 
 
-def _bind_error(shown: str, error: OSError) -> SettingsError:
+def _bind_error(shown: str, option: str, error: OSError) -> SettingsError:
     number = error.errno or 0
-    return SettingsError(f"{shown} {BIND_ERRORS.get(number, f'cannot be listened at: {os.strerror(number)}')}")
+    end = BIND_ERRORS.get(number, f"cannot be listened at: {os.strerror(number)}")
+    return SettingsError(f"{shown} {end.format(option=option)}")
 
 
 def _resolve(host: str, shown: str) -> list[tuple[socket.AddressFamily, str]]:
@@ -88,9 +96,7 @@ def _resolve(host: str, shown: str) -> list[tuple[socket.AddressFamily, str]]:
     try:
         addresses = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     except OSError:
-        raise SettingsError(
-            f"--address {shown}: the name cannot be resolved; use 127.0.0.1, or the address itself"
-        ) from None
+        raise SettingsError(f"{shown}: the name cannot be resolved; use 127.0.0.1, or the address itself") from None
     return list(dict.fromkeys((family, str(address[0])) for family, *_, address in addresses))
 
 
