@@ -89,6 +89,10 @@ def test_it_publishes_for_its_callers_alone(
 ) -> None:
     name, url = repository(), f"http://{cloud.host}"
     changes = [event(number, name) for number in range(3)]
+    # What other tests have pushed.
+    call(cloud.publish_url, cloud.accounts.events)
+    events.pull()
+    notifications.pull()
     change(cloud, monkeypatch, *changes)
 
     for account in (cloud.accounts.scheduler, cloud.accounts.publish):
