@@ -85,7 +85,7 @@ class Repository:
     visible: set[str] = field(default_factory=set)
     """Blobs that can be pulled."""
     events: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
-    """Type and action of each change of a tag, a digest, and the repository itself: ""."""
+    """Type and action of each change, by tag or digest; of the repository itself by ""."""
     collectable: set[str] = field(default_factory=set)
     """Blobs that no live manifest names: collection removes them, sooner or later."""
 
@@ -210,10 +210,9 @@ class Repository:
             self._remove_dangling_tags({digest}, causes[digest], "clean-up")
 
     def purge(self, window: timedelta) -> None:
-        """What a collection forgets: all whose time is over, but no child while an index that needs it is kept."""
+        """What a collection forgets: all whose time is over; a child with the index that needs it, or after it."""
         self.collectable = self.visible - self._referenced()
         over = {digest for digest, dead in self.tombstones.items() if dead.deleted + window <= self.now}
-        # An index that is forgotten makes its children due in the same collection, whatever the order of digests.
         while going := {digest for digest in over & self.tombstones.keys() if not self._is_needed(digest)}:
             for digest in going:
                 self._log(digest, "image.purged", "purge")
@@ -258,8 +257,9 @@ class Repository:
         return {tag for tag, named in self.tags.items() if named == digest}
 
     def _is_superseded(self, digest: str) -> bool:
-        """Whether an index once had the tag of a push, and nothing leads to it now."""
-        led_to = self._tags_of(digest) or self._indexes(digest) or self.images[digest].subject
+        """Whether an index once had the tag of a push, and nothing leads to it now, nor is it signed."""
+        tags = self._tags_of(digest) | self.tags.keys() & {*referrer_tags_of(digest)}
+        led_to = tags or self._indexes(digest) or self.images[digest].subject
         return not led_to and self.attachments[digest] not in ("none", "tag-and-digest")
 
     def _with_dependents(self, *roots: str) -> set[str]:

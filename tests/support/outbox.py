@@ -44,6 +44,8 @@ def names_from_records(metadata: MetadataStore, repository: str) -> Iterator[str
     for row in scan_all(metadata, TagEvent, repository):
         yield _name(tag_event(row, stamp_of_event(row)).record)
     for image in scan_all(metadata, Manifest, repository):
+        if image.stamp and image.restored and image.restored > image.stamp:
+            continue  # pushed again since: whether it was restored before, or pushed after a deletion, is not stored
         last = IMAGE_RESTORED if image.stamp and image.restored else IMAGE_PUSHED
         moved = image.created
         yield _name(image_event(last, image, EventTime(moved, image.stamp or moved), PUSH).record)
