@@ -94,6 +94,15 @@ def test_the_image_has_no_build_tools_and_nothing_of_the_build(docker: Docker) -
     assert docker("run", "--rm", "--network", "host", "--entrypoint", "python", IMAGE, "-c", modules) == "[]\n"
 
 
+def test_the_image_serves_metrics(docker: Docker, volume: str) -> None:
+    port = free_port()
+    start(docker, volume, ["-e", f"LADING_METRICS=127.0.0.1:{port}"])
+
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=PROCESS_TIMEOUT)) as connection:
+        connection.request("GET", "/metrics")
+        assert b"lading_build_info" in connection.getresponse().read()
+
+
 def test_docker_pushes_the_image_into_itself_and_pulls_it(container: Container) -> None:
     docker, name = container.docker, f"{container.host}/tools/lading:v1"
     container.log_in()
