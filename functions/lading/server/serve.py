@@ -21,6 +21,7 @@ The thread model, drawn here once; the modules in brackets have the details:
     sweep          closes connections of no further use (connection_sweeper)
     certificate    watches for a new certificate (certificate)
     collect        collects garbage at intervals (jobs.background)
+    metrics        with --metrics, accepts scrapes; each has a thread of its own (metrics.listener)
 
 With stores in a cloud there is no leader: each thread of the pool takes requests, since each waits for the network.
 
