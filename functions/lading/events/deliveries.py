@@ -13,12 +13,14 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
+from functools import partial
 from typing import Final
 
-from lading.events.endpoint_queue import MAX_CONCURRENT, Endpoint, EndpointQueue
+from lading.events.attempt_pool import AttemptPool, Ended
+from lading.events.due_deliveries import DueDeliveries
+from lading.events.endpoint_queue import EndpointQueue
 from lading.events.independent_writes import commit_independent
 from lading.events.retry_schedule import JITTER, after_failure, dead
 from lading.events.webhook_attempts import Attempt, WebhookClient
@@ -40,12 +42,12 @@ KEEP_DEAD; attempted by another process."""
 CLAIM: Final = timedelta(seconds=60)
 """How long a claim keeps other processes from a delivery: the time limit of an attempt, and that of its commits."""
 
-PAGE: Final = 200
-MAX_READ: Final = 5_000
-"""Deliveries of one query, and those that are read before attempts are made: past those of a slow endpoint as well."""
-
+READ_INTERVAL: Final = 1.0
 QUEUE_TIME: Final = 10.0
-"""Seconds for which attempts of one queue are begun: then, what other endpoints are due meanwhile is read."""
+"""Seconds after which is read what has become due during attempts, and all that is due."""
+
+MAX_EXPIRED: Final = 200
+"""Dead letters that one run deletes."""
 
 KEEP_DEAD: Final = timedelta(days=30)
 """How long a dead letter can be retried."""
@@ -82,83 +84,73 @@ class DeliveryRun:
         Raises:
             StorageError: the store failed. What was not recorded is attempted again.
         """
-        counts = Counter[str]()
+        counts, queue, due = Counter[str](), EndpointQueue(), DueDeliveries(self._metadata, self._clock)
         self._expire(counts)
-        while not is_over():
-            queue = self._select(counts)
-            if queue is None:
-                break
-            self._attempt_all(queue, is_over, counts)
+        with AttemptPool() as pool:
+            while not is_over():
+                queue.begin()
+                due.begin()
+                if not self._select(due, queue, counts) and pool.is_empty:
+                    break
+                self._attempt_all(due, queue, pool, is_over, counts)
+            self._collect(pool.ended(), queue, counts)
         return +counts
 
-    def _select(self, counts: Counter[str]) -> EndpointQueue | None:
-        """Return the deliveries to attempt, or None where none is due. Those without a webhook are cleaned up."""
-        now, queue, read = self._clock(), EndpointQueue(), 0
-        webhooks: dict[str, Webhook | None] = {}
-        cursor = None
-        while read < MAX_READ:
-            page = self._metadata.due(Delivery, WAITING, now, after=cursor, limit=PAGE)
-            read += len(page)
-            deliveries = [each.record for each in page]
-            keys = [Key(Webhook, each) for each in {each.webhook for each in deliveries} - webhooks.keys()]
-            found = self._metadata.read(keys) if keys else None
-            webhooks |= {key.id: found[key] for key in keys if found}
-            self._clean(deliveries, webhooks, now, counts)
-            for each in deliveries:
-                webhook = webhooks[each.webhook]
+    def _select(self, due: DueDeliveries, queue: EndpointQueue, counts: Counter[str]) -> bool:
+        """Queue what is due and was not read yet; return whether anything is. What has no webhook is cleaned up."""
+        found = False
+        for page in due.pages():
+            found = True
+            self._clean(page, counts)
+            for delivery, webhook in page:
                 if webhook is not None and not webhook.disabled:
-                    queue.add(webhook, each)
-            if len(page) < PAGE:
-                break
-            cursor = page[-1].cursor
-        return queue if read else None
+                    queue.add(webhook, delivery)
+        return found
 
-    def _clean(
-        self,
-        deliveries: Sequence[Delivery],
-        webhooks: Mapping[str, Webhook | None],
-        now: datetime,
-        counts: Counter[str],
-    ) -> None:
+    def _clean(self, page: Sequence[tuple[Delivery, Webhook | None]], counts: Counter[str]) -> None:
         """Delete the deliveries of webhooks that were removed; those of disabled ones become dead letters."""
         writes: list[Write] = []
-        for each in deliveries:
-            webhook = webhooks[each.webhook]
+        for each, webhook in page:
             if webhook is None:
                 writes.append(Delete(each))
                 counts[DROPPED] += 1
             elif webhook.disabled:
-                writes.append(Replace(dead(each, now, f"the webhook is disabled: {webhook.disabled}")))
+                writes.append(Replace(dead(each, self._clock(), f"the webhook is disabled: {webhook.disabled}")))
                 counts[GIVEN_UP] += 1
         commit_independent(self._metadata, writes)
 
-    def _attempt_all(self, queue: EndpointQueue, is_over: Callable[[], bool], counts: Counter[str]) -> None:
-        """Attempt the deliveries of a queue, some at a time. Raises StorageError, once no attempt is being made."""
-        running: dict[Future[tuple[Attempt | None, str]], Endpoint] = {}
-        failures: list[BaseException] = []
-        deadline = time.monotonic() + QUEUE_TIME
+    def _attempt_all(
+        self,
+        due: DueDeliveries,
+        queue: EndpointQueue,
+        pool: AttemptPool,
+        is_over: Callable[[], bool],
+        counts: Counter[str],
+    ) -> None:
+        """Attempt the deliveries of a queue, and what becomes due meanwhile, for QUEUE_TIME. Raises StorageError.
 
-        def take() -> tuple[Endpoint, Delivery] | None:
-            is_last = failures or len(running) == MAX_CONCURRENT or time.monotonic() > deadline or is_over()
-            return None if is_last else queue.take()
+        Attempts that are being made then go on: what is due for other endpoints does not wait for them.
+        """
+        now = time.monotonic()
+        ends_at, reads_at = now + QUEUE_TIME, now + READ_INTERVAL
+        while not is_over() and time.monotonic() < ends_at:
+            while not is_over() and pool.has_room and (taken := queue.take()):
+                endpoint, delivery = taken
+                pool.submit(endpoint, partial(self._deliver, endpoint.webhook, delivery))
+            if pool.is_empty:
+                break
+            self._collect(pool.ended(READ_INTERVAL), queue, counts)
+            if time.monotonic() >= reads_at:
+                self._select(due, queue, counts)
+                reads_at = time.monotonic() + READ_INTERVAL
 
-        with ThreadPoolExecutor(MAX_CONCURRENT, "webhooks") as pool:
-            while (taken := take()) or running:
-                if taken:
-                    endpoint, delivery = taken
-                    running[pool.submit(self._deliver, endpoint.webhook, delivery)] = endpoint
-                    continue
-                for each in wait(running, return_when=FIRST_COMPLETED).done:
-                    endpoint = running.pop(each)
-                    if error := each.exception():
-                        failures.append(error)
-                        continue
-                    attempt, became = each.result()
-                    endpoint.end(attempt)
-                    counts[became] += 1
-                self._share_failures(queue, counts)
-        if failures:
-            raise failures[0]
+    def _collect(self, ended: Ended, queue: EndpointQueue, counts: Counter[str]) -> None:
+        """Count attempts that have ended. Raises the error of one that failed."""
+        for endpoint, future in ended:
+            attempt, became = future.result()
+            endpoint.end(attempt)
+            counts[became] += 1
+        self._share_failures(queue, counts)
 
     def _deliver(self, webhook: Webhook, delivery: Delivery) -> tuple[Attempt | None, str]:
         """Make one attempt and record its result; return it, or None where another process has the delivery."""
@@ -233,13 +225,13 @@ class DeliveryRun:
         return replace(delivery, next=max(next_attempt, now + timedelta(seconds=1)), error=attempt.error)
 
     def _expire(self, counts: Counter[str]) -> None:
-        """Delete dead letters that were not retried in time, at most PAGE of them."""
+        """Delete dead letters that were not retried in time, at most MAX_EXPIRED of them."""
         if time.monotonic() < self._expires_at:
             return
-        old = self._metadata.due(Delivery, DEAD, self._clock() - KEEP_DEAD, limit=PAGE)
+        old = self._metadata.due(Delivery, DEAD, self._clock() - KEEP_DEAD, limit=MAX_EXPIRED)
         commit_independent(self._metadata, [Delete(each.record) for each in old])
         counts[DROPPED] += len(old)
-        if len(old) < PAGE:
+        if len(old) < MAX_EXPIRED:
             self._expires_at = time.monotonic() + EXPIRE_INTERVAL
 
 

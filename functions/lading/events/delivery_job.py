@@ -8,7 +8,8 @@ from lading.events.deliveries import DeliveryRun
 from lading.jobs.job_report import JobReport
 from lading.jobs.throttle import Throttle
 
-TIME_SLICE: Final = timedelta(seconds=30)
+TIME_SLICE: Final = timedelta(minutes=5)
+"""The end of a slice waits for slow endpoints, and other endpoints with it."""
 
 
 class DeliveryReport(JobReport):

@@ -8,9 +8,6 @@ from typing import Final
 from lading.events.webhook_attempts import Attempt
 from lading_storage.records.events import Delivery, Webhook
 
-MAX_CONCURRENT: Final = 8
-"""Attempts at a time."""
-
 MAX_PER_WEBHOOK: Final = 2
 """Attempts at a time to one endpoint."""
 
@@ -63,12 +60,19 @@ class EndpointQueue:
         self._endpoints: dict[str, Endpoint] = {}
         self._turns = deque[str]()
 
+    def begin(self) -> None:
+        """Forget what waits and what failed, but not the attempts that are being made."""
+        for endpoint in self._endpoints.values():
+            endpoint.waiting.clear()
+            endpoint.unreachable, endpoint.shared = 0, None
+
     def add(self, webhook: Webhook, delivery: Delivery) -> None:
         """Add a delivery, unless MAX_QUEUED of its webhook wait already."""
         if webhook.id not in self._endpoints:
             self._endpoints[webhook.id] = Endpoint(webhook)
             self._turns.append(webhook.id)
         endpoint = self._endpoints[webhook.id]
+        endpoint.webhook = webhook
         if len(endpoint.waiting) < MAX_QUEUED:
             endpoint.waiting.append(delivery)
 

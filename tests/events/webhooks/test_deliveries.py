@@ -1,9 +1,8 @@
-"""Delivery runs: attempts over a day, dead letters, endpoints that are gone, busy, slow or down."""
+"""Delivery runs: attempts over a day, dead letters, endpoints that are gone, busy or down."""
 
 import logging
-import threading
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from email.utils import format_datetime
 from typing import Any
@@ -16,14 +15,8 @@ from lading.events.webhook_admin import WebhookError
 from lading_storage.forwarding import ForwardingMetadata
 from lading_storage.records.core import Key
 from lading_storage.records.events import DEAD, WAITING, Delivery, Webhook
-from tests.events.webhooks.webhook_fixtures import Webhooks
+from tests.events.webhooks.webhook_fixtures import Webhooks, published
 from tests.support.webhook_receiver import Received, Receiver, receiver
-
-
-def published(webhooks: Webhooks, url: str, count: int = 1, id: str = "one", repositories: Sequence[str] = ()) -> None:
-    """Add a webhook and publish events for it."""
-    webhooks.admin.add(url, ["tag.*"], repositories, id)
-    webhooks.publish(*(webhooks.event(number, repository=f"team/{id}") for number in range(count)))
 
 
 def test_attempts_are_made_over_a_day_and_then_the_delivery_is_dead(webhooks: Webhooks, endpoint: Receiver) -> None:
@@ -197,45 +190,6 @@ def test_deliveries_to_an_unreachable_endpoint_cost_a_few_attempts(webhooks: Web
     assert {each.error for each in webhooks.deliveries} == {
         "the endpoint was not reached: it cannot be reached: Connection refused"
     }
-
-
-def test_an_endpoint_that_never_responds_does_not_hold_up_another(webhooks: Webhooks, endpoint: Receiver) -> None:
-    """The first one responds only once the second one has everything."""
-    everything = threading.Event()
-    count = 20
-
-    def last(_: Received) -> tuple[int, dict[str, str]]:
-        if len(endpoint.received) == count:
-            everything.set()
-        return 204, {}
-
-    endpoint.respond = last
-    with receiver() as silent:
-        silent.respond = lambda _: (204 if everything.wait(30) else 500, {})
-        published(webhooks, silent.url, 100, "silent", ["team/silent"])
-        published(webhooks, endpoint.url, count, "good", ["team/good"])
-        webhooks.clock.advance(seconds=1)
-        assert webhooks.deliver() == {"delivered": 100 + count}
-    assert everything.is_set()
-
-
-def test_one_endpoint_gets_a_few_requests_at_a_time(webhooks: Webhooks, endpoint: Receiver) -> None:
-    present, maximum, lock, both = 0, 0, threading.Lock(), threading.Barrier(endpoint_queue.MAX_PER_WEBHOOK)
-
-    def respond(_: Received) -> tuple[int, dict[str, str]]:
-        nonlocal present, maximum
-        with lock:
-            present += 1
-            maximum = max(maximum, present)
-        both.wait(10)
-        with lock:
-            present -= 1
-        return 204, {}
-
-    endpoint.respond = respond
-    published(webhooks, endpoint.url, 8)
-    assert webhooks.deliver() == {"delivered": 8}
-    assert maximum == endpoint_queue.MAX_PER_WEBHOOK
 
 
 def test_a_run_that_is_over_begins_no_attempt(webhooks: Webhooks, endpoint: Receiver) -> None:

@@ -103,3 +103,9 @@ def webhooks(stores: Stores, clock: FakeClock) -> Webhooks:
 def endpoint() -> Iterator[Receiver]:
     with receiver() as opened:
         yield opened
+
+
+def published(webhooks: Webhooks, url: str, count: int = 1, id: str = "one", repositories: Sequence[str] = ()) -> None:
+    """Add a webhook and publish events for it."""
+    webhooks.admin.add(url, ["tag.*"], repositories, id)
+    webhooks.publish(*(webhooks.event(number, repository=f"team/{id}") for number in range(count)))
