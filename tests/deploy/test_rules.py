@@ -1,5 +1,6 @@
 """Rules: globs, hosts, and the messages of what is not valid, by the check that runs without a cloud."""
 
+import contextlib
 import json
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ import pytest
 
 from deployer.__main__ import main
 from deployer.rules import CloudRunTarget, GkeTarget, RulesError, parse
+from tests.deploy.fake_cloud_deploy import PIPELINE
 from tests.deploy.fake_cloud_run import SERVICE
 from tests.deploy.google_world import HOST, MIRROR, TARGETS, digest, event, rules_of
 from tests.support.documents import ROOT
@@ -94,6 +96,34 @@ def test_what_is_wrong_is_said_with_its_place(
     file.write_text(json.dumps(document))
     assert main([str(file)]) == 1
     assert fault in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("repository", "tag", "changes", "collide"),
+    [
+        ("team-a/app", "v1", {"image": "web"}, True),
+        ("team-a/app", "v1", {"skaffold": "gs://b/other.tar.gz"}, True),
+        ("team-a/app", "v1", {"rollout": "test"}, False),
+        ("*/app", "*1", {"image": "web"}, True),
+        ("team-b/*", "v1", {"image": "web"}, False),
+        ("team-a/*", "w*", {"image": "web"}, False),
+        ("team-a/*", "*w*", {"image": "web"}, True),
+        ("team-a/*b", "v1", {"image": "web"}, False),
+        ("team-a/app", "v1", {"image": "web", "pipeline": PIPELINE + "-2"}, False),
+    ],
+)
+def test_one_event_has_one_release_of_a_pipeline(
+    repository: str, tag: str, changes: dict[str, str], collide: bool
+) -> None:
+    """The second one would have the name of the first, and so would not be created, without an error."""
+    first, second = TARGETS["cloud_deploy"], {**TARGETS["cloud_deploy"], **changes}
+    rules = [
+        {"repository": "team-a/app", "tag": "v*", "cloud_deploy": first},
+        {"repository": repository, "tag": tag, "cloud_deploy": second},
+    ]
+    for order in (rules, rules[::-1]):
+        with pytest.raises(RulesError, match="rules 1 and 2") if collide else contextlib.nullcontext():
+            parse(json.dumps({"rules": order}))
 
 
 def test_all_faults_are_said_at_once() -> None:

@@ -11,7 +11,7 @@ import pytest
 from deployer import sequences
 from deployer.google_api import ApiError
 from deployer.outcomes import Outcome
-from deployer.rules import parse
+from deployer.rules import Rules, parse
 from deployer.run import Deployment, run
 from deployer.sequences import MAX_REFERENCES, PREFIX
 from tests.deploy.fake_cloud_deploy import PIPELINE
@@ -197,6 +197,19 @@ def test_annotations_are_bounded_and_none_that_went_is_deployed_again(world: Goo
     for number in range(1, count + 1):
         assert one(world, "cloud_run", number, tag=f"v{number}").outcome is Outcome.CURRENT
     assert world.run.image() == image(count)
+
+
+@pytest.mark.parametrize("kind", ["cloud_run", "gke"])
+def test_one_event_updates_each_of_several_containers_once(world: GoogleWorld, kind: str) -> None:
+    """As of a service whose worker, or sidecar, runs the same image by another command."""
+    world.run.create(SERVICE, "app", "worker")
+    world.kubernetes.create("app", "app", "worker")
+    rules = [rules_of(kind, container=container).rules[0] for container in ("app", "worker")]
+    both = Rules(rules_of(kind).hosts, tuple(rules))
+    for number, expected in ((2, Outcome.DEPLOYED), (2, Outcome.CURRENT), (1, Outcome.CURRENT)):
+        assert [each.outcome for each in run(world.api, both, event(number))] == [expected, expected]
+    target = world.run if kind == "cloud_run" else world.kubernetes
+    assert [target.image(container=container) for container in (0, 1)] == [image(2), image(2)]
 
 
 def test_keys_are_valid_annotations() -> None:

@@ -25,9 +25,9 @@ def deploy(api: GoogleApi, target: CloudRunTarget, event: TagMoved, image: str) 
     for attempt in range(MAX_ATTEMPTS):
         service = api.call("run", "GET", path)
         annotations = service.get("annotations", {})
-        if not sequences.is_new(annotations, event):
+        if not sequences.is_new(annotations, event, target.container):
             return Outcome.CURRENT
-        updated = {**annotations, **sequences.changes(annotations, event)}
+        updated = {**annotations, **sequences.changes(annotations, event, target.container)}
         body = {
             "name": target.service,
             "etag": service["etag"],

@@ -42,13 +42,13 @@ def deploy(api: GoogleApi, target: GkeTarget, event: TagMoved, image: str) -> Ou
     for attempt in range(MAX_ATTEMPTS):
         deployment = api.request(cluster.http, "GET", url)
         annotations = deployment["metadata"].get("annotations", {})
-        if not sequences.is_new(annotations, event):
+        if not sequences.is_new(annotations, event, target.container):
             return Outcome.CURRENT
         _check_container(deployment, target)
         body = {
             "metadata": {
                 "resourceVersion": deployment["metadata"]["resourceVersion"],
-                "annotations": sequences.changes(annotations, event),
+                "annotations": sequences.changes(annotations, event, target.container),
             },
             "spec": {"template": {"spec": {"containers": [{"name": target.container, "image": image}]}}},
         }

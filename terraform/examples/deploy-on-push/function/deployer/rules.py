@@ -11,10 +11,12 @@
 so through a remote repository. In globs, `*` stands for any text, as in Lading's own settings.
 """
 
+import itertools
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, field, fields
+from functools import cache
 from typing import Any, Final
 
 from deployer.events import TagMoved
@@ -126,6 +128,8 @@ def parse(text: str) -> Rules:
     if faults := list(_faults(document)):
         raise RulesError("\n".join(faults))
     rules = tuple(_rule(each) for each in document["rules"])
+    if faults := list(_collisions(rules)):
+        raise RulesError("\n".join(faults))
     return Rules({host: prefix.rstrip("/") for host, prefix in document.get("hosts", {}).items()}, rules)
 
 
@@ -136,6 +140,33 @@ def _rule(entry: Mapping[str, Any]) -> Rule:
 
 def _matches(glob: str, text: str) -> bool:
     return re.fullmatch(".*".join(map(re.escape, glob.split("*"))), text) is not None
+
+
+def _collisions(rules: Sequence[Rule]) -> Iterator[str]:
+    """Yield the pairs of rules by which one event had two releases of a pipeline: a release has the event's name."""
+    for (number, rule), (other, later) in itertools.combinations(enumerate(rules, 1), 2):
+        one, two = rule.target, later.target
+        if not isinstance(one, CloudDeployTarget) or not isinstance(two, CloudDeployTarget):
+            continue
+        if one.pipeline != two.pipeline or (one.image, one.skaffold) == (two.image, two.skaffold):
+            continue
+        if _meet(rule.repository, later.repository) and _meet(rule.tag, later.tag):
+            yield (
+                f"rules {number} and {other} match the same tags: an event makes one release of a pipeline, so give "
+                'both the same "image" and "skaffold"'
+            )
+
+
+@cache
+def _meet(one: str, two: str) -> bool:
+    """Return whether a text matches both globs."""
+    if not one or not two:
+        return not (one + two).strip("*")
+    if one[0] == "*":
+        return _meet(one[1:], two) or _meet(one, two[1:])
+    if two[0] == "*":
+        return _meet(two, one)
+    return one[0] == two[0] and _meet(one[1:], two[1:])
 
 
 def _faults(document: Any) -> Iterator[str]:
