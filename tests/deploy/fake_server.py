@@ -13,7 +13,7 @@ TOKEN: Final = "ya29.deploy"
 
 
 class ErrorResponse(Exception):
-    """A response that is an error: its status and its body."""
+    """A response that is an error: its status and its body, in bytes if it is not JSON."""
 
     def __init__(self, status: int, body: Any) -> None:
         super().__init__(status, body)
@@ -106,7 +106,7 @@ class _Handler(BaseHTTPRequestHandler):
             )
         except ErrorResponse as error:
             status, body = error.status, error.body
-        sent = json.dumps(body).encode()
+        sent = body if isinstance(body, bytes) else json.dumps(body).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(sent)))

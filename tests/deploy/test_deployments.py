@@ -8,7 +8,7 @@ import pytest
 
 from deployer.outcomes import Outcome
 from deployer.run import Deployment, run
-from tests.deploy.fake_server import google_error
+from tests.deploy.fake_server import ErrorResponse, google_error
 from tests.deploy.google_world import TARGETS, GoogleWorld, digest, event, image, rules_of
 
 each_kind = pytest.mark.parametrize("kind", TARGETS)
@@ -102,6 +102,15 @@ def test_a_permanent_error_is_one_and_a_later_delivery_deploys(world: GoogleWorl
 @pytest.mark.parametrize("status", [401, 429, 500, 503])
 def test_a_transient_error_is_not_permanent(world: GoogleWorld, kind: str, status: int) -> None:
     world.server_of(kind).fail(google_error(status, "UNAVAILABLE"))
+    failed = one(world, kind, 1)
+    assert (failed.outcome, failed.permanent) == (None, False)
+    assert one(world, kind, 1).outcome is Outcome.DEPLOYED
+
+
+@each_kind
+def test_a_response_that_is_no_json_is_a_transient_error(world: GoogleWorld, kind: str) -> None:
+    """As of a proxy in between: so other targets are updated."""
+    world.server_of(kind).fail(ErrorResponse(200, b"<html>"))
     failed = one(world, kind, 1)
     assert (failed.outcome, failed.permanent) == (None, False)
     assert one(world, kind, 1).outcome is Outcome.DEPLOYED

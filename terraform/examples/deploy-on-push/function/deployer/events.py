@@ -1,25 +1,30 @@
 """Events of the registry, as Pub/Sub pushes them: a CloudEvent in the data of a message."""
 
 import base64
-import binascii
 import json
 import re
 from dataclasses import dataclass
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 TAG_MOVED: Final = "dev.lading.tag.moved.v1"
 """The type of event that deploys: a push, a tag, a rollback or a restore has pointed a tag to a digest."""
 
+COMPONENT: Final = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
+
 FIELDS: Final = {
     "id": r"[0-9a-f]{32}",
     "sequence": r"[0-9]{16}-[0-9]{10}",
-    "repository": r"[a-z0-9]+(?:[._/-]+[a-z0-9]+)*",
+    "repository": rf"(?=.{{1,255}}$){COMPONENT}(?:/{COMPONENT})*",
     "tag": r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}",
     "digest": r"sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}",
 }
-"""Patterns of what becomes part of an image name, a URL or an annotation."""
+"""Patterns of what becomes part of an image name, a URL or an annotation: the registry's own."""
 
+SOURCE: Final = re.compile(r"https?://([A-Za-z0-9.-]+(?::[0-9]{1,5})?)(?:/[!-~]*)?")
+"""URL of a registry, and what follows its host."""
+
+MAX_SHOWN: Final = 300
+"""Characters of a value that is not valid, in the log."""
 
 DATA_FIELDS: Final = frozenset({"repository", "tag", "digest"})
 
@@ -62,7 +67,7 @@ def event_of(body: bytes) -> TagMoved | None:
     try:
         event = json.loads(base64.b64decode(json.loads(body)["message"]["data"], validate=True))
         type = event["type"]
-    except (ValueError, KeyError, TypeError, binascii.Error) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise InvalidMessageError(f"the message is not a CloudEvent in JSON: {error!r}") from None
     return _tag_moved(event) if type == TAG_MOVED else None
 
@@ -77,12 +82,17 @@ def _tag_moved(event: Any) -> TagMoved:
 
 def _valid(name: str, value: Any) -> str:
     if not isinstance(value, str) or not re.fullmatch(FIELDS[name], value):
-        raise InvalidMessageError(f"the event's {name} is {value!r}, which is not valid")
+        raise InvalidMessageError(f"the event's {name} is {_shown(value)}, which is not valid")
     return value
 
 
 def _host(source: Any) -> str:
-    parts = urlsplit(source) if isinstance(source, str) else None
-    if parts is None or parts.scheme not in ("http", "https") or not re.fullmatch(r"[\w.-]+(:\d+)?", parts.netloc):
-        raise InvalidMessageError(f"the event's source is {source!r}, and not the URL of a registry")
-    return parts.netloc
+    found = SOURCE.fullmatch(source) if isinstance(source, str) else None
+    if found is None:
+        raise InvalidMessageError(f"the event's source is {_shown(source)}, and not the URL of a registry")
+    return found[1]
+
+
+def _shown(value: Any) -> str:
+    """Return a value for a message: a message of Pub/Sub has up to 10 MB, and a line of the log 256 KB."""
+    return repr(value)[:MAX_SHOWN]

@@ -94,7 +94,10 @@ class GoogleApi:
             raise ApiError(0, "UNAVAILABLE", f"{method} {url}: {error}"[:MAX_MESSAGE]) from None
         if response.status >= 300:
             raise _error(method, url, response.status, response.data)
-        return json.loads(response.data)
+        try:
+            return json.loads(response.data)
+        except (ValueError, RecursionError) as error:
+            raise ApiError(response.status, "UNAVAILABLE", f"{method} {url} returned no JSON: {error}") from None
 
 
 def _error(method: str, url: str, status: int, content: bytes) -> ApiError:
@@ -104,7 +107,7 @@ def _error(method: str, url: str, status: int, content: bytes) -> ApiError:
         error = document.get("error", document)
         reason, message = error.get("status", ""), error.get("message", "")
         reason = error.get("reason", "") if error.get("kind") == "Status" else reason
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, RecursionError):
         reason, message = "", content.decode(errors="replace")
     return ApiError(status, str(reason), f"{method} {url} returned {status}: {message}"[:MAX_MESSAGE])
 
