@@ -49,7 +49,7 @@ def _open_collector(settings: Settings, registry: Registry) -> "SlicedJob":
 def _open_publisher(settings: Settings, registry: Registry) -> "SlicedJob":
     from lading.publisher_composition import open_publisher
 
-    return open_publisher(settings, registry.metadata, delivers=False)
+    return open_publisher(settings, registry.metadata)
 
 
 def _open_deliveries(settings: Settings, registry: Registry) -> "SlicedJob":

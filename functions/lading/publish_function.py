@@ -11,7 +11,6 @@ https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/http-protoc
 import logging
 import re
 import threading
-from datetime import timedelta
 from functools import cache
 from typing import Final
 
@@ -23,31 +22,26 @@ from lading.auth.google.client import GoogleClient
 from lading.auth.google.id_tokens import IdTokens
 from lading.composition import open_metadata
 from lading.events.publish_report import PublishReport
-from lading.events.publisher import Publisher
+from lading.events.publish_runs import PublishRuns
 from lading.http import responses
 from lading.http.responses import Response
 from lading.publisher_composition import open_publisher
 from lading.registry.errors import UNAVAILABLE, UNSUPPORTED, RegistryError
 from lading.settings import Settings
+from lading.webhook_composition import open_delivery_run
 from lading_storage.errors import StorageError
-
-WAKE_UP_LIMIT: Final = timedelta(seconds=8)
-"""Time of a run for Eventarc, which repeats a request that takes longer than 10 seconds."""
-
-SWEEP_LIMIT: Final = timedelta(minutes=4)
-"""Time of a run for Cloud Scheduler. Its deadline, and the function's, is five minutes."""
 
 EVENT_DOCUMENT: Final = re.compile(r"(?:documents/)?events/([0-9a-f])-[0-9a-z-]{1,80}")
 
-_running: Final = threading.Lock()
-"""Held during a run: concurrent runs of one process would only publish duplicates."""
+_opening: Final = threading.Lock()
+"""Held while the runs of the process are made: the first two calls come at once, and would publish everything twice."""
 
 
 def respond(request: Request) -> Response:
     """Publish what waits (POST), and return the report, which is also logged.
 
-    Only the service account of LADING_PUBLISHER may call it. Where a store or a sink is down, the response is 503, so
-    that the caller repeats its request.
+    Only the service account of LADING_PUBLISHER may call it. The response is 503 where a store is down, and to a sweep
+    also where a sink is: an alert notices that. Eventarc would repeat the requests of all events for a day.
     """
     config = settings.load_settings()
     logs.start(config.log, config.project, config.log_level)
@@ -60,34 +54,33 @@ def respond(request: Request) -> Response:
         )
         if request.method != "POST":
             raise RegistryError(UNSUPPORTED)
-        report = _run(request)
-        if report.down:
+        document = request.headers.get("ce-document") or request.headers.get("ce-subject") or ""
+        report = _run(document)
+        if report:
+            logs.log_publication(report.as_json(), always=not document)
+        if report and report.down and not document:
             raise RegistryError(UNAVAILABLE, {"down": report.down})
     except RegistryError as error:
         return responses.error_response(error)
     except StorageError:
         logging.getLogger("lading").exception("a store failed: the job publish")
         return responses.error_response(RegistryError(UNAVAILABLE))
-    return responses.json_response(report.as_json())
+    return responses.json_response(report.as_json() if report else {})
 
 
-def _run(request: Request) -> PublishReport:
-    """Publish, one run at a time. Raises UNAVAILABLE if another run takes too long, and StorageError."""
-    document = request.headers.get("ce-document") or request.headers.get("ce-subject") or ""
-    limit = WAKE_UP_LIMIT if document else SWEEP_LIMIT
+def _run(document: str) -> PublishReport | None:
+    """Run for a call of Eventarc, which names the document of an event, or else for a sweep."""
+    with _opening:
+        runs = _runs()
+    if not document:
+        return runs.run()
     found = EVENT_DOCUMENT.fullmatch(document)
-    if not _running.acquire(timeout=limit.total_seconds()):
-        raise RegistryError(UNAVAILABLE)
-    try:
-        report = _publisher().run(limit, found[1] if found else "")
-    finally:
-        _running.release()
-    logs.log_publication(report.as_json(), always=not document)
-    return report
+    return runs.wake_up(found[1] if found else "")
 
 
 @cache
-def _publisher() -> Publisher:
-    """Return the publisher of this process, which remembers the sinks that are down, and its connections."""
+def _runs() -> PublishRuns:
+    """Return the runs of this process, whose publisher remembers the sinks that are down, and its connections."""
     config: Settings = settings.load_settings()
-    return open_publisher(config, open_metadata(config.metadata))
+    metadata = open_metadata(config.metadata)
+    return PublishRuns(open_publisher(config, metadata), open_delivery_run(config, metadata).run)

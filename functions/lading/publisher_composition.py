@@ -4,20 +4,19 @@ from lading.events.publisher import Publisher
 from lading.events.sink import Sink
 from lading.registry.change_context import now
 from lading.settings import Settings
-from lading.webhook_composition import open_delivery_run, open_webhook_sink
+from lading.webhook_composition import open_webhook_sink
 from lading_storage.protocols import MetadataStore
 
 
-def open_publisher(settings: Settings, metadata: MetadataStore, delivers: bool = True) -> Publisher:
+def open_publisher(settings: Settings, metadata: MetadataStore) -> Publisher:
     """Return the publisher of a registry. Raises SettingsError.
 
     Args:
         settings: name the topics.
         metadata: the registry's store.
-        delivers: whether a run also attempts the deliveries to webhooks, after it has published.
     """
     sinks = [*_topics(settings), open_webhook_sink(settings, metadata)]
-    return Publisher(metadata, sinks, now, open_delivery_run(settings, metadata).run if delivers else None)
+    return Publisher(metadata, sinks, now)
 
 
 def _topics(settings: Settings) -> list[Sink]:

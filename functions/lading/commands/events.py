@@ -15,12 +15,15 @@ from lading.settings import Settings
 
 if TYPE_CHECKING:
     from lading.events.publish_report import PublishReport
-    from lading.events.publisher import Publisher
+    from lading.events.publish_runs import PublishRuns
 
 STORE: Final = ("data", "metadata")
 PUBLISH: Final = (*STORE, "keys", "url", "events-topic", "notifications-topic", "webhook-networks")
 
 RUN_LIMIT: Final = timedelta(hours=1)
+WATCH_LIMIT: Final = timedelta(seconds=5)
+"""Of a run with --watch: then, what was committed meanwhile is published before further deliveries."""
+
 WATCH_INTERVAL: Final = 1.0
 """Seconds between two runs with --watch."""
 
@@ -144,27 +147,31 @@ def _publish(parsed: argparse.Namespace, settings: Settings) -> None:
     Raises:
         CommandError: a topic is down, or refuses events.
     """
+    from lading.events.publish_runs import PublishRuns
     from lading.publisher_composition import open_publisher
+    from lading.webhook_composition import open_delivery_run
 
     refuse_standby(settings)
-    publisher, printer = open_publisher(settings, metadata(settings)), Printer.of(parsed)
+    store, printer = metadata(settings), Printer.of(parsed)
+    runs = PublishRuns(open_publisher(settings, store), open_delivery_run(settings, store).run)
     if parsed.watch:
-        _watch(publisher, printer)
-    row = PublishRow.of(publisher.run(RUN_LIMIT))
+        _watch(runs, printer)
+    row = PublishRow.of(runs.run(RUN_LIMIT))
     printer.record(row, row.sentence)
     if problems := {**row.down, **row.stalled}:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in problems.items())
         raise CommandError(f"{reasons}; nothing is lost: run this again when that is repaired")
 
 
-def _watch(publisher: "Publisher", printer: Printer) -> None:
+def _watch(runs: "PublishRuns", printer: Printer) -> None:
     """Publish until interrupted, and print what is done. A store that is down is tried again."""
+    from lading.events.publish_runs import rest_after
     from lading_storage.errors import Unavailable
 
     failures = 0
     while True:
         try:
-            report = publisher.run()
+            report = runs.run(WATCH_LIMIT)
         except Unavailable as error:
             delay = min(WATCH_INTERVAL * 2**failures, MAX_WATCH_DELAY)
             failures = min(failures + 1, 10)
@@ -176,4 +183,4 @@ def _watch(publisher: "Publisher", printer: Printer) -> None:
             printer.record(row, row.sentence)
         for name, reason in {**(row.down if report.has_failed_sink else {}), **row.stalled}.items():
             print(f"{name}: {reason}", file=sys.stderr)
-        time.sleep(WATCH_INTERVAL)
+        time.sleep(max(WATCH_INTERVAL, rest_after(report)))

@@ -15,7 +15,7 @@ what it has not received.
 
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Final
 
@@ -48,23 +48,17 @@ MAX_RACES: Final = 5
 FORGET_INTERVAL: Final = 60.0
 """Seconds between two deletions of old published events by one process: without that, an idle run is one query."""
 
-Deliver = Callable[[Callable[[], bool]], Mapping[str, int]]
-"""Attempts deliveries that are due until the given function returns true; returns how many, by what became of them."""
-
 
 class Publisher:
     """Publishes what is in the outbox. Not thread-safe, except for `stop`; several processes may publish at once."""
 
-    def __init__(
-        self, metadata: MetadataStore, sinks: Sequence[Sink], clock: Clock, deliver: Deliver | None = None
-    ) -> None:
-        """Publish from `metadata` to `sinks`, whose names differ, and call `deliver` after that."""
+    def __init__(self, metadata: MetadataStore, sinks: Sequence[Sink], clock: Clock) -> None:
+        """Publish from `metadata` to `sinks`, whose names differ."""
         self.throttle = Throttle()
         self._metadata = metadata
         self._sinks = {sink.name: sink for sink in sinks}
         self._backoffs = {name: SinkBackoff() for name in self._sinks}
         self._clock = clock
-        self._deliver = deliver
         self._stopped = False
         self._deadline = 0.0
         self._forgets_at = 0.0
@@ -91,8 +85,6 @@ class Publisher:
         if work.has_sinks:
             self._publish(work, first)
         work.finish()
-        if self._deliver:
-            report.deliveries.update(self._deliver(self.is_over))
         self._forget(report)
         report.at, report.seconds = self._clock(), time.monotonic() - started
         return report
@@ -103,12 +95,11 @@ class Publisher:
 
     def _publish(self, work: OutboxPass, first: str) -> None:
         """Publish all ranges, each from its front, `first` first."""
-        if not first:
-            page = self._read("", "", PAGE)
-            if len(page) < PAGE and work.publish(page, PAGE, self.is_over):
-                return
-            # Publishers that begin in different ranges are in each other's way less often.
-            first = random.choice(EVENT_RANGES)
+        page = self._read("", "", PAGE)
+        if len(page) < PAGE and work.publish(page, PAGE, self.is_over):
+            return
+        # Publishers that begin in different ranges are in each other's way less often.
+        first = first or random.choice(EVENT_RANGES)
         after = _next(first)
         for position, stop in ((first, after), (after, ""), ("", first)):
             self._publish_between(work, position, stop)

@@ -17,12 +17,13 @@ import pytest
 from emulators import Emulators
 from lading import settings
 from lading.composition import create, open_collector, open_metadata
+from lading.events.publish_runs import PublishRuns
 from lading.jobs.gc.sweep import GracePeriods
 from lading.jobs.job_report import BYTES_FREED
 from lading.jobs.runner import LEASE_DURATION, TIME_SLICE
 from lading.publisher_composition import open_publisher
 from lading.registry.content.manifest_format import OCI_MANIFEST
-from lading.webhook_composition import open_webhook_admin
+from lading.webhook_composition import open_delivery_run, open_webhook_admin
 from lading_storage.digests import digest_of
 from lading_storage.firestore_indexes import COLLECTION, COLLECTION_GROUP, indexes_of
 from lading_storage.records.kinds import CROSS_REPOSITORY_FIELDS, KINDS
@@ -179,7 +180,8 @@ def test_the_publisher_may_do_what_it_calls(
             reports = []
             for _ in range(2):
                 metadata = open_metadata(deployed.metadata)
-                reports.append(open_publisher(deployed, metadata).run())
+                deliver = open_delivery_run(deployed, metadata).run
+                reports.append(PublishRuns(open_publisher(deployed, metadata), deliver).run())
                 metadata.close()
                 pubsub.fault = None
     assert reports[1].waiting == 0
