@@ -237,3 +237,13 @@ def test_runs_forget_published_events_as_fast_as_they_come(
 
     left = [running.run() and len(outbox.find(Query(PublishedEvent, limit=1000))) for _ in range(3)]
     assert left == [2 * PAGE, PAGE, 0]
+
+
+def test_a_run_reads_one_published_event_where_none_is_old(outbox: MetadataStore, clock: FakeClock) -> None:
+    put(outbox, *(event(number) for number in range(50)))
+    Publisher(outbox, [], clock).run()
+    counting = CountingStore(outbox)
+
+    Publisher(counting, [], clock).run()
+
+    assert dict(counting.counts) == {"query": 2, "listed": 1}
