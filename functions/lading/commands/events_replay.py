@@ -19,6 +19,8 @@ from lading.commands.options import (
 )
 from lading.commands.output import Column, Printer, add_output_options, counted
 from lading.settings import Settings
+from lading_storage.protocols import MetadataStore
+from lading_storage.records.core import Key, Repository
 
 if TYPE_CHECKING:
     from lading.events.replay import Replayed
@@ -65,7 +67,7 @@ def _replay(parsed: argparse.Namespace, settings: Settings) -> None:
     """Replay.
 
     Raises:
-        CommandError: the range is empty, or the question was not answered with yes.
+        CommandError: the range is empty, there is no such repository, or the question was not answered with yes.
         Unconfirmed: there are many events, and standard input is no terminal.
     """
     from lading.events.replay import Replay, TimeRange
@@ -76,7 +78,10 @@ def _replay(parsed: argparse.Namespace, settings: Settings) -> None:
     names = [_name(parsed.repository)] if parsed.repository else None
     if not parsed.dry_run:
         refuse_standby(settings)
-    replay = Replay(metadata(settings, upgrade=not parsed.dry_run), TimeRange(since, until))
+    store = metadata(settings, upgrade=not parsed.dry_run)
+    if names:
+        _require(store, names[0])
+    replay = Replay(store, TimeRange(since, until))
     if names is None and not parsed.dry_run:
         events, repositories = replay.count(replay.repositories())
         if events > MAX_UNCONFIRMED:
@@ -94,6 +99,13 @@ def _replay(parsed: argparse.Namespace, settings: Settings) -> None:
     printer.table(COLUMNS, rows())
     verb = "would be put" if parsed.dry_run else "were put"
     printer.note(f"{counted(created, 'event')} {verb} into the outbox, from which they are published")
+
+
+def _require(store: MetadataStore, repository: str) -> None:
+    """Raise CommandError unless the store has a repository, which may be deleted."""
+    key = Key(Repository, repository)
+    if store.read([key])[key] is None:
+        raise CommandError(f"there is no repository {repository}; `lading ls` lists the repositories")
 
 
 def _name(text: str) -> str:
