@@ -23,6 +23,7 @@ resource "google_project_service" "this" {
     local.apis,
     var.domain == "" ? [] : ["compute.googleapis.com"], # load balancer
     var.events ? ["eventarc.googleapis.com"] : [],      # calls publish
+    var.events ? ["logging.googleapis.com"] : [],       # charts of what publish logs
   )
 
   project            = var.project_id

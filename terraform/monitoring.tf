@@ -1,4 +1,5 @@
-# Monitoring: whether the registry is reachable, how often requests fail, and whether garbage collection succeeds.
+# Monitoring: whether the registry is reachable, how often requests fail, whether garbage collection succeeds, and whether
+# events arrive.
 
 locals {
   # `allowed_ranges` would have to include the address ranges of Cloud Monitoring.
@@ -8,6 +9,14 @@ locals {
   of_collect  = "resource.type=\"cloud_scheduler_job\" AND resource.labels.job_id=\"${google_cloud_scheduler_job.collect.name}\""
   of_publish  = "resource.type=\"cloud_run_revision\" AND resource.labels.service_name=\"${var.name}-publish\""
   of_sweep    = "resource.type=\"cloud_scheduler_job\" AND resource.labels.job_id=\"${var.name}-publish\""
+
+  # What the log line of a run of `publish` has. A number that is 0 may be missing: `dead` always is.
+  publish_metrics = { for name, metric in {
+    events-waiting        = { field = "jsonPayload.publish.waiting", unit = "1", title = "Events that wait" }
+    events-oldest-seconds = { field = "jsonPayload.publish.oldest_seconds", unit = "s", title = "Age of the oldest event that waits (s)" }
+    events-published      = { field = "jsonPayload.publish.published", unit = "1", title = "Events published by a run" }
+    deliveries-dead       = { field = "jsonPayload.publish.deliveries.dead", unit = "1", title = "Deliveries to webhooks that a run gave up" }
+  } : name => metric if var.events }
 }
 
 resource "google_monitoring_uptime_check_config" "registry" {
@@ -163,6 +172,67 @@ resource "google_monitoring_alert_policy" "not_publishing" {
   depends_on = [time_sleep.apis]
 }
 
+resource "google_monitoring_alert_policy" "dead_letters" {
+  count = var.events ? 1 : 0
+
+  project               = var.project_id
+  display_name          = "${var.name}: a subscription gave up events"
+  combiner              = "OR"
+  severity              = "WARNING"
+  notification_channels = var.notification_channels
+  user_labels           = var.labels
+
+  # It stays open until all are acknowledged, so its incident lists what is to be done, and not only what has arrived.
+  conditions {
+    display_name = "Dead letters wait in ${google_pubsub_subscription.dead[0].name}"
+    condition_threshold {
+      filter          = "resource.type=\"pubsub_subscription\" AND resource.label.subscription_id=\"${google_pubsub_subscription.dead[0].name}\" AND metric.type=\"pubsub.googleapis.com/subscription/num_undelivered_messages\""
+      comparison      = "COMPARISON_GT"
+      threshold_value = 0
+      duration        = "0s"
+      aggregations {
+        alignment_period   = "300s"
+        per_series_aligner = "ALIGN_MAX"
+      }
+    }
+  }
+
+  documentation {
+    content = "A consumer did not accept events: its log has the cause. `gcloud pubsub subscriptions pull ${google_pubsub_subscription.dead[0].name} --limit=100` shows them; once the cause is gone, `lading events replay` publishes them again, and `--auto-ack` removes them here. They are kept for 31 days."
+  }
+
+  depends_on = [time_sleep.apis]
+}
+
+# Charts of what the log already says. No alert depends on them, and collect has none: a metric counts only lines that are
+# written after it, and a distribution is the only kind that keeps a line's number.
+resource "google_logging_metric" "publish" {
+  for_each = local.publish_metrics
+
+  project         = var.project_id
+  name            = "${var.name}-${each.key}"
+  description     = each.value.title
+  filter          = "${local.of_publish} AND ${each.value.field}>=0"
+  value_extractor = "EXTRACT(${each.value.field})"
+
+  metric_descriptor {
+    metric_kind = "DELTA"
+    value_type  = "DISTRIBUTION"
+    unit        = each.value.unit
+  }
+
+  # Charts show the mean, which is exact whatever the buckets are.
+  bucket_options {
+    exponential_buckets {
+      num_finite_buckets = 24
+      growth_factor      = 2
+      scale              = 1
+    }
+  }
+
+  depends_on = [time_sleep.apis]
+}
+
 resource "google_monitoring_dashboard" "this" {
   project = var.project_id
 
@@ -171,7 +241,7 @@ resource "google_monitoring_dashboard" "this" {
     gridLayout = {
       columns = "2"
       widgets = [
-        for chart in [
+        for chart in concat([
           { title = "Requests by status class", filter = "${local.of_registry} AND metric.type=\"run.googleapis.com/request_count\"", aligner = "ALIGN_RATE", reducer = "REDUCE_SUM", by = ["metric.label.response_code_class"] },
           { title = "Latency, 99th percentile (ms)", filter = "${local.of_registry} AND metric.type=\"run.googleapis.com/request_latencies\"", aligner = "ALIGN_DELTA", reducer = "REDUCE_PERCENTILE_99", by = [] },
           { title = "Instances", filter = "${local.of_registry} AND metric.type=\"run.googleapis.com/container/instance_count\"", aligner = "ALIGN_MAX", reducer = "REDUCE_SUM", by = ["metric.label.state"] },
@@ -180,7 +250,10 @@ resource "google_monitoring_dashboard" "this" {
           { title = "Documents read", filter = "resource.type=\"firestore.googleapis.com/Database\" AND resource.label.database_id=\"${google_firestore_database.this.name}\" AND metric.type=\"firestore.googleapis.com/document/read_ops_count\"", aligner = "ALIGN_RATE", reducer = "REDUCE_SUM", by = [] },
           { title = "Documents written", filter = "resource.type=\"firestore.googleapis.com/Database\" AND resource.label.database_id=\"${google_firestore_database.this.name}\" AND metric.type=\"firestore.googleapis.com/document/write_ops_count\"", aligner = "ALIGN_RATE", reducer = "REDUCE_SUM", by = [] },
           { title = "Garbage collections by status class", filter = "resource.type=\"cloud_run_revision\" AND resource.label.service_name=\"${google_cloudfunctions2_function.collect.name}\" AND metric.type=\"run.googleapis.com/request_count\"", aligner = "ALIGN_DELTA", reducer = "REDUCE_SUM", by = ["metric.label.response_code_class"] },
-          ] : {
+          ], [
+          for name, metric in google_logging_metric.publish :
+          { title = metric.description, filter = "resource.type=\"cloud_run_revision\" AND metric.type=\"logging.googleapis.com/user/${metric.name}\"", aligner = "ALIGN_DELTA", reducer = "REDUCE_MEAN", by = [] }
+          ]) : {
           title = chart.title
           xyChart = {
             dataSets = [{

@@ -41,6 +41,23 @@ run "events" {
     condition     = google_cloud_scheduler_job.publish[0].schedule == "*/5 * * * *"
     error_message = "A lost call of the trigger must be made good within five minutes."
   }
+  assert {
+    condition     = strcontains(google_monitoring_alert_policy.dead_letters[0].conditions[0].condition_threshold[0].filter, "resource.label.subscription_id=\"lading-events-dead\" AND metric.type=\"pubsub.googleapis.com/subscription/num_undelivered_messages\"")
+    error_message = "An alert must open for dead letters, which are in the subscription of that name."
+  }
+  assert {
+    condition = { for metric in google_logging_metric.publish : metric.name => metric.value_extractor } == {
+      lading-events-waiting        = "EXTRACT(jsonPayload.publish.waiting)"
+      lading-events-oldest-seconds = "EXTRACT(jsonPayload.publish.oldest_seconds)"
+      lading-events-published      = "EXTRACT(jsonPayload.publish.published)"
+      lading-deliveries-dead       = "EXTRACT(jsonPayload.publish.deliveries.dead)"
+    }
+    error_message = "Metrics must have what the line of publish has."
+  }
+  assert {
+    condition     = alltrue([for metric in google_logging_metric.publish : strcontains(google_monitoring_dashboard.this.dashboard_json, "logging.googleapis.com/user/${metric.name}")])
+    error_message = "Each metric must have a chart."
+  }
 }
 
 run "an_existing_topic_and_a_database_in_a_multi_region" {
@@ -87,7 +104,8 @@ run "without_events" {
       google_cloudfunctions2_function.publish, google_eventarc_trigger.publish, google_cloud_scheduler_job.publish,
       google_pubsub_topic.events, google_pubsub_topic.dead, google_pubsub_subscription.dead,
       google_service_account.publish, google_service_account.events, google_monitoring_alert_policy.not_publishing,
-    )) == 0 && length(google_pubsub_topic_iam_member.publish) == 0
+      google_monitoring_alert_policy.dead_letters,
+    )) == 0 && length(google_pubsub_topic_iam_member.publish) == 0 && length(google_logging_metric.publish) == 0
     error_message = "Nothing of the publisher may be created."
   }
   assert {

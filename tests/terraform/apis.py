@@ -276,6 +276,7 @@ COLLECTIONS: Final = {
     "iam_beta/projects/*/serviceAccounts": Collection(
         lambda query, body: f"{body['accountId']}@{PROJECT}.iam.gserviceaccount.com", _inner("serviceAccount"), _account
     ),
+    "logging/projects/*/metrics": Collection(),
     "monitoring/v1/projects/*/dashboards": Collection(lambda query, body: "", computed=_named),
     "monitoring/v3/projects/*/*": Collection(lambda query, body: "", computed=_named),
     "pubsub/projects/*/subscriptions": Collection(computed=_named, valid=_of_a_topic, put=True),

@@ -41,6 +41,7 @@ SERVICES: Final = {
     "firestore": "v1/",
     "iam_beta": "v1/",
     "kms": "v1/",
+    "logging": "v2/",
     "monitoring": "",
     "pubsub": "v1/",
     "resource_manager": "v1/",
