@@ -1,15 +1,21 @@
 """The function as Cloud Functions run it: deliveries, errors, its log, and its start."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from flask import Request
+from werkzeug.test import EnvironBuilder
 
+from deployer.function import deploy
+from deployer.rules import parse
 from emulators.processes import EmulatorError
+from lading.events.cloud_event import cloud_event
 from tests.deploy.deployed_function import DeployedFunction, started
 from tests.deploy.fake_server import google_error
 from tests.deploy.function_source import FUNCTION, requirements
-from tests.deploy.google_world import TARGETS, GoogleWorld, google_world, image, push_body
+from tests.deploy.google_world import HOST, MIRROR, TARGETS, GoogleWorld, google_world, image, outbox_event, push_body
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +55,18 @@ def test_deliveries(world: GoogleWorld, function: DeployedFunction) -> None:
 def test_a_message_that_is_not_valid_is_acknowledged_and_logged(function: DeployedFunction) -> None:
     assert function.push(push_body(b"{")) == 204
     assert any(line["message"].startswith("message dropped: ") for line in function.log())
+
+
+def test_an_event_of_another_registry_is_acknowledged_and_logged(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rules = parse(json.dumps({"hosts": {"other.example.com": MIRROR}, "rules": []}))
+    monkeypatch.setattr("deployer.function._rules", lambda: rules)
+    body = push_body(cloud_event(outbox_event(1), f"https://{HOST}"))
+    assert deploy(Request(EnvironBuilder(method="POST", data=body).get_environ())) == ("", 204)
+    line = json.loads(capsys.readouterr().out)
+    assert line["severity"] == "WARNING"
+    assert line["message"] == f"team-a/app:prod is not deployed: {HOST} is not in the rules' `hosts`"
 
 
 def test_rules_that_are_not_valid_keep_a_revision_from_starting(world: GoogleWorld, tmp_path: Path) -> None:

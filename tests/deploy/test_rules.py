@@ -32,6 +32,10 @@ EXAMPLE = ROOT / "terraform" / "examples" / "deploy-on-push" / "rules.json"
         ("team-a/app", "PROD", False),
         ("team-a/app.", "prod", False),
         ("team-a.app", "prod", False),
+        ("eam-a/app", "prod", False),
+        ("team-a/app-*", "prod", False),
+        ("team-a/*/app", "prod", False),
+        ("*a*a*a*a*a*a*a*a*a*a*z", "*", False),
     ],
 )
 def test_globs(repository: str, tag: str, matches: bool) -> None:
@@ -52,12 +56,29 @@ def test_all_rules_that_match_apply_and_a_target_once() -> None:
         ({"*": f"{MIRROR}/"}, MIRROR),
         ({HOST: MIRROR}, MIRROR),
         ({HOST: MIRROR, "*": "other"}, MIRROR),
-        ({"other.example.com": MIRROR}, HOST),
+        ({HOST: HOST}, HOST),
     ],
 )
 def test_hosts(hosts: dict[str, str], pulled: str) -> None:
     rules = parse(json.dumps({"hosts": hosts, "rules": []}))
     assert rules.image_of(event(1)) == f"{pulled}/team-a/app@{digest(1)}"
+
+
+def test_a_glob_does_not_match_a_name_that_only_begins_alike() -> None:
+    rules = rules_of("cloud_run", repository="team-a/app")
+    for repository in ("team-a/app-evil", "team-a/app/evil", "evil/team-a/app", "team-a/apps"):
+        assert rules.targets_of(event(1, target=repository)) == ()
+    assert rules_of("cloud_run", repository="team-a/*").targets_of(event(1, target="team-a-evil/app")) == ()
+
+
+@pytest.mark.parametrize(
+    ("hosts", "known"),
+    [({}, True), ({"*": MIRROR}, True), ({HOST: MIRROR}, True), ({"other.example.com": MIRROR}, False)],
+)
+def test_another_registry_deploys_nothing_where_hosts_are_named(hosts: dict[str, str], known: bool) -> None:
+    entry = {"repository": "*", "tag": "*", "gke": TARGETS["gke"]}
+    rules = parse(json.dumps({"hosts": hosts, "rules": [entry]}))
+    assert (rules.knows(HOST), len(rules.targets_of(event(1)))) == (known, int(known))
 
 
 def with_rule(**changes: Any) -> dict[str, Any]:
@@ -74,6 +95,7 @@ def with_rule(**changes: Any) -> dict[str, Any]:
         ({"rules": [], "hosts": []}, '"hosts" must be an object'),
         ({"rules": [], "hosts": {"a": "https://b"}}, 'hosts: "a" must be a host or *, and its value HOST/PATH'),
         ({"rules": [], "hosts": {"a/b": "c"}}, 'hosts: "a/b" must be a host or *'),
+        ({"rules": [], "hosts": {"\u0430": "c"}}, 'hosts: "\u0430" must be a host or *'),
         ({"rules": [1]}, "rule 1 must be an object"),
         (with_rule(repository=None), 'rule 1: "repository" must be a glob'),
         (with_rule(tag=3), 'rule 1: "tag" must be a glob'),
@@ -147,3 +169,14 @@ def test_the_check_shows_what_a_push_would_deploy(capsys: pytest.CaptureFixture[
     )
     assert lines[2] == f"{HOST}/team-a/app:dev: no rule matches"
     assert lines[3] == "app: not HOST/REPOSITORY:TAG"
+
+
+def test_the_check_names_a_host_that_is_missing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "rules.json"
+    file.write_text(json.dumps({"hosts": {HOST: MIRROR}, "rules": []}))
+    assert main([str(file), f"{HOST}/a:b", "evil.example.com/a:b"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1:] == [
+        f"{HOST}/a:b: no rule matches",
+        "evil.example.com/a:b: evil.example.com is not in the rules' `hosts`",
+    ]

@@ -174,6 +174,20 @@ def test_a_release_whose_rollout_failed_is_rolled_out_by_the_next_delivery(world
     assert (len(world.pipelines.releases), len(world.pipelines.rollouts)) == (1, 1)
 
 
+def test_a_conflict_that_created_nothing_is_not_taken_for_a_release(world: GoogleWorld) -> None:
+    server = world.servers["clouddeploy"]
+    server.before_update = lambda: server.fail(google_error(409, "ABORTED"))
+    failed = one(world, "cloud_deploy")
+    assert (failed.outcome, failed.permanent) == (None, False)
+    assert one(world, "cloud_deploy").outcome is Outcome.DEPLOYED
+
+
+def test_the_longest_names_are_released(world: GoogleWorld) -> None:
+    name, tag = "a" * 255, "t" * 128
+    (deployment,) = run(world.api, rules_of("cloud_deploy", repository="*", tag="*"), event(1, tag=tag, target=name))
+    assert deployment.outcome is Outcome.DEPLOYED, deployment.error
+
+
 def test_an_operation_without_an_end_is_an_error(world: GoogleWorld) -> None:
     world.pipelines.polls = 1000
     assert "is not created yet" in one(world, "cloud_deploy").error

@@ -39,6 +39,8 @@ def _plan(rules: Rules, image: str) -> str:
     if not re.fullmatch(FIELDS["repository"], repository) or not re.fullmatch(FIELDS["tag"], tag):
         return f"{image}: not HOST/REPOSITORY:TAG\n"
     event = TagMoved("", "", host, repository, tag, EXAMPLE_DIGEST)
+    if not rules.knows(host):
+        return f"{image}: {host} is not in the rules' `hosts`\n"
     targets = rules.targets_of(event)
     pulled = rules.image_of(event).replace(EXAMPLE_DIGEST, "DIGEST")
     return "".join(f"{image}: {pulled} → {target}\n" for target in targets) or f"{image}: no rule matches\n"

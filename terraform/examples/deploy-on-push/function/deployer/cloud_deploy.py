@@ -24,6 +24,9 @@ REFERENCE_LABEL: Final = "lading_reference"
 RECENT_RELEASES: Final = "50"
 """Releases of the tag that are read, the latest first."""
 
+MAX_DESCRIPTION: Final = 255
+"""Characters of a release's description. A repository and a tag have up to 384."""
+
 MAX_POLLS: Final = 20
 """Requests for the state of an operation, a second apart. Creating a release takes a few; rendering is not part of it.
 """
@@ -49,7 +52,7 @@ def deploy(
     body = {
         "buildArtifacts": [{"image": target.image, "tag": image}],
         "skaffoldConfigUri": target.skaffold,
-        "description": f"{event.repository}:{event.tag}",
+        "description": f"{event.repository}:{event.tag}"[:MAX_DESCRIPTION],
         "labels": {REFERENCE_LABEL: sequences.reference_hash(event)},
         "annotations": {sequences.key(event): event.sequence},
     }
@@ -83,7 +86,7 @@ def _create(api: GoogleApi, path: str, body: Mapping[str, object], sleep: Sleep,
     try:
         operation = api.call("clouddeploy", "POST", path, body, **query)
     except ApiError as error:
-        if error.status == 409:
+        if error.status == 409 and error.reason == "ALREADY_EXISTS":  # and not ABORTED, by which nothing was created
             return False
         raise
     for _ in range(MAX_POLLS):

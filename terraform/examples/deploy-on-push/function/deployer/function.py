@@ -50,6 +50,9 @@ def deploy(request: Request) -> tuple[str, int]:
         return "", 204
     if event is None:
         return "", 204
+    if not _rules().knows(event.host):
+        _log("WARNING", f"{event.repository}:{event.tag} is not deployed: {event.host} is not in the rules' `hosts`")
+        return "", 204
     deployments = run(_api(), _rules(), event)
     for each in deployments:
         _log_deployment(event, each)

@@ -8,7 +8,8 @@
     }
 
 `hosts` says where the targets pull what a host of the registry has: Cloud Run pulls only from Google's own registries,
-so through a remote repository. In globs, `*` stands for any text, as in Lading's own settings.
+so through a remote repository. Where it is given, events of other hosts deploy nothing. In globs, `*` stands for any
+text, as in Lading's own settings.
 """
 
 import itertools
@@ -26,6 +27,7 @@ ANY_HOST: Final = "*"
 PLACE: Final = r"projects/[a-z][a-z0-9:.-]*/locations/[a-z0-9-]+"
 NAME: Final = r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?"
 DNS_NAME: Final = r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?"
+HOST: Final = r"[A-Za-z0-9._-]+(:[0-9]+)?"
 GLOB: Final = r"[A-Za-z0-9._/*-]+"
 GOOGLE_REGISTRY: Final = r"([a-z0-9-]+-docker\.pkg\.dev|([a-z]+\.)?gcr\.io)/.+"
 """What Cloud Run pulls from (https://cloud.google.com/run/docs/deploying#images)."""
@@ -102,7 +104,8 @@ class Rules:
     """All rules.
 
     Attributes:
-        hosts: by the registry's host, or ANY_HOST: the prefix of image names that targets pull.
+        hosts: by the registry's host, or ANY_HOST: the prefix of image names that targets pull. If it is empty, targets
+            pull from the registry itself, whichever it is.
         rules: in the order of the file.
     """
 
@@ -111,7 +114,13 @@ class Rules:
 
     def targets_of(self, event: TagMoved) -> tuple[Target, ...]:
         """Return the targets that an event is deployed to, each once."""
+        if not self.knows(event.host):
+            return ()
         return tuple(dict.fromkeys(rule.target for rule in self.rules if rule.matches(event)))
+
+    def knows(self, host: str) -> bool:
+        """Return whether events of a registry's host deploy anything."""
+        return not self.hosts or ANY_HOST in self.hosts or host in self.hosts
 
     def image_of(self, event: TagMoved) -> str:
         """Return the name by which targets pull the event's digest."""
@@ -180,7 +189,7 @@ def _faults(document: Any) -> Iterator[str]:
         yield '"hosts" must be an object of hosts and prefixes'
         hosts = {}
     for host, prefix in hosts.items():
-        if not re.fullmatch(r"\*|[\w.-]+(:\d+)?", host) or not _is_text(prefix, r"[\w.-]+(:\d+)?(/[\w./-]+)?"):
+        if not re.fullmatch(rf"\*|{HOST}", host) or not _is_text(prefix, rf"{HOST}(/[A-Za-z0-9._/-]+)?"):
             yield f'hosts: "{host}" must be a host or *, and its value HOST/PATH, without https://'
     for number, entry in enumerate(document["rules"], 1):
         yield from _rule_faults(entry, f"rule {number}", hosts)
