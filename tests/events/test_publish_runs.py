@@ -14,6 +14,7 @@ from lading.events.publish_report import PublishReport
 from lading.events.publish_runs import PublishRuns
 from lading.events.publisher import Publisher
 from lading.events.sink import Outcome
+from lading.registry.errors import RegistryError
 from lading_storage.protocols import MetadataStore
 from lading_storage.records.events import Event
 from tests.events.outbox_events import event, names, put
@@ -129,3 +130,43 @@ def test_a_run_that_ended_early_stands_for_no_wake_up(
     assert sink.names == []
     assert isinstance(runs.wake_up(""), PublishReport)
     assert sink.names == names(events)
+
+
+class RecordingLock:
+    """Lock that records for how long callers would wait for it."""
+
+    waited: list[float]
+    is_free = True
+
+    def acquire(self, blocking: bool = True, timeout: float = 0) -> bool:
+        self.waited.append(timeout)
+        return self.is_free
+
+    def release(self) -> None:
+        assert self.is_free
+
+
+@pytest.mark.parametrize(("is_wake_up", "deadline"), [(True, 10), (False, 300)])
+def test_a_call_that_waits_ends_before_its_caller_repeats_it(
+    publisher: Publisher, monkeypatch: pytest.MonkeyPatch, is_wake_up: bool, deadline: int
+) -> None:
+    """Eventarc repeats a request after 10 seconds, and Cloud Run ends one after 5 minutes, without its log line."""
+    limits = list[timedelta]()
+
+    def record(limit: timedelta, first: str = "") -> PublishReport:
+        limits.append(limit)
+        return PublishReport(seconds=0.0)
+
+    monkeypatch.setattr(RecordingLock, "waited", list[float](), raising=False)
+    monkeypatch.setattr(publish_runs, "Lock", RecordingLock)
+    monkeypatch.setattr(publisher, "run", record)
+    runs = PublishRuns(publisher, nothing)
+
+    assert (runs.wake_up("") if is_wake_up else runs.run()) is not None
+    wait = RecordingLock.waited[0]
+    assert wait + limits[0].total_seconds() < deadline
+
+    monkeypatch.setattr(RecordingLock, "is_free", False)
+    with pytest.raises(RegistryError, match="is unavailable"):
+        runs.wake_up("") if is_wake_up else runs.run()
+    assert (RecordingLock.waited[-1], len(limits)) == (wait, 1)

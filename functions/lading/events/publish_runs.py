@@ -21,11 +21,13 @@ from lading.events.publish_report import PublishReport
 from lading.events.publisher import Publisher
 from lading.registry.errors import UNAVAILABLE, RegistryError
 
-WAKE_UP_LIMIT: Final = timedelta(seconds=8)
-"""Time of a run for Eventarc, which repeats a request that takes longer than 10 seconds."""
+WAKE_UP_WAIT: Final = timedelta(seconds=3)
+WAKE_UP_LIMIT: Final = timedelta(seconds=5)
+"""Time of a run for Eventarc, which repeats a request that takes longer than 10 seconds, and before it, of another."""
 
+SWEEP_WAIT: Final = timedelta(seconds=30)
 SWEEP_LIMIT: Final = timedelta(minutes=4)
-"""Time of a run for Cloud Scheduler. Its deadline, and the function's, is five minutes."""
+"""The same for Cloud Scheduler, whose deadline, and the function's, is five minutes: then the instance ends the run."""
 
 REST: Final = 0.01
 MAX_REST: Final = 300.0
@@ -57,7 +59,7 @@ class PublishRuns:
             RegistryError: UNAVAILABLE if another run takes too long.
             StorageError: the store failed. What was published is published again.
         """
-        with _held(self._publishing, limit):
+        with _held(self._publishing, SWEEP_WAIT):
             report = self._publish(limit, "")
         return self._delivered(report, limit)
 
@@ -67,7 +69,7 @@ class PublishRuns:
         Raises as `run` does.
         """
         came = self._monotonic()
-        with _held(self._publishing, WAKE_UP_LIMIT):
+        with _held(self._publishing, WAKE_UP_WAIT):
             if came < max(self._read_since, self._rests_until):
                 return None
             report = self._publish(WAKE_UP_LIMIT, first)
@@ -109,9 +111,9 @@ def rest_after(report: PublishReport) -> float:
 
 
 @contextmanager
-def _held(lock: Lock, limit: timedelta) -> Iterator[None]:
-    """Hold a lock during the block. Raises RegistryError: UNAVAILABLE if it takes longer than `limit` to acquire it."""
-    if not lock.acquire(timeout=limit.total_seconds()):
+def _held(lock: Lock, wait: timedelta) -> Iterator[None]:
+    """Hold a lock during the block. Raises RegistryError: UNAVAILABLE if it takes longer than `wait` to acquire it."""
+    if not lock.acquire(timeout=wait.total_seconds()):
         raise RegistryError(UNAVAILABLE)
     try:
         yield
