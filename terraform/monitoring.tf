@@ -10,11 +10,13 @@ locals {
   of_publish  = "resource.type=\"cloud_run_revision\" AND resource.labels.service_name=\"${var.name}-publish\""
   of_sweep    = "resource.type=\"cloud_scheduler_job\" AND resource.labels.job_id=\"${var.name}-publish\""
 
-  # What the log line of a run of `publish` has. A number that is 0 may be missing: `dead` always is.
+  # What the log line of a run of `publish` has. A number that is 0 may be missing: those of deliveries always are.
   publish_metrics = { for name, metric in {
     events-waiting        = { field = "jsonPayload.publish.waiting", unit = "1", title = "Events that wait" }
     events-oldest-seconds = { field = "jsonPayload.publish.oldest_seconds", unit = "s", title = "Age of the oldest event that waits (s)" }
     events-published      = { field = "jsonPayload.publish.published", unit = "1", title = "Events published by a run" }
+    deliveries-delivered  = { field = "jsonPayload.publish.deliveries.delivered", unit = "1", title = "Deliveries that webhooks accepted in a run" }
+    deliveries-failed     = { field = "jsonPayload.publish.deliveries.failed", unit = "1", title = "Deliveries that failed in a run, and will be attempted again" }
     deliveries-dead       = { field = "jsonPayload.publish.deliveries.dead", unit = "1", title = "Deliveries to webhooks that a run gave up" }
   } : name => metric if var.events }
 }

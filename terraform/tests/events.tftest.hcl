@@ -50,6 +50,8 @@ run "events" {
       lading-events-waiting        = "EXTRACT(jsonPayload.publish.waiting)"
       lading-events-oldest-seconds = "EXTRACT(jsonPayload.publish.oldest_seconds)"
       lading-events-published      = "EXTRACT(jsonPayload.publish.published)"
+      lading-deliveries-delivered  = "EXTRACT(jsonPayload.publish.deliveries.delivered)"
+      lading-deliveries-failed     = "EXTRACT(jsonPayload.publish.deliveries.failed)"
       lading-deliveries-dead       = "EXTRACT(jsonPayload.publish.deliveries.dead)"
     }
     error_message = "Metrics must have what the line of publish has."
