@@ -49,6 +49,7 @@ ARGUMENTS = {
     "robots revoke": ["ci"],
     "webhooks add": ["https://1.1.1.1/"],
     **{f"webhooks {name}": ["one"] for name in ("show", "test", "rotate", "retry", "enable", "disable", "remove")},
+    "events replay": ["--since", "1h"],
     "explain-access": ["--as", "alice", "a", "pull"],
 }
 

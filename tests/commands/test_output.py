@@ -26,6 +26,8 @@ DIGEST = "sha256:" + "0123456789abcdef" * 4
 TIME = datetime(2026, 11, 1, 12, 0, 30, 250, tzinfo=UTC)
 
 NO_DATA = {
+    "ready",
+    *(f"webhooks {name}" for name in ("disable", "enable", "remove", "retry")),
     "serve",
     "init",
     "promote",

@@ -152,7 +152,8 @@ def test_all_records_are_walked_twice_and_never_again(database: Database) -> Non
         rounds.append("records adopted" in report.counts)
         last = counting.counts
     assert rounds == [True, False, True, False, False]
-    assert last["query"] < 14
+    # Those of the phases, and one for each range of the outbox that has events, which here are of few repositories.
+    assert last["query"] < 14 + len(NAMES)
     job = database.metadata.read([Key(MIGRATION_KEY.kind, MIGRATION_KEY.id)])[MIGRATION_KEY]
     assert job is not None
     assert job.rules.endswith(" last")
