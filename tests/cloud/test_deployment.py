@@ -86,12 +86,16 @@ import importlib, pkgutil
 import lading, lading_storage
 for package in (lading, lading_storage):
     for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
-        importlib.import_module(module.name)
+        if not module.name.startswith("lading.metrics."):
+            importlib.import_module(module.name)
 """
 
 
 def test_all_that_is_imported_is_there(runtime: Runtime) -> None:
-    """All modules of the archive, since most are imported only where they are needed."""
+    """All modules of the archive, since most are imported only where they are needed.
+
+    Not those of metrics, which need an extra: Terraform refuses their setting.
+    """
     assert errors_of(runtime, ALL, runtime.workspace) == ""
 
 

@@ -126,7 +126,7 @@ def test_the_plan_says_of_a_value_what_the_program_says(faults: list[list[str]])
 
 def test_there_are_values_of_both_kinds_for_each_setting_that_is_parsed() -> None:
     """A new parser needs a row in the module, and cases here."""
-    decided: Any = ("address", "data", "tls_cert", "tls_key", "users", "grants", "hmac_key", "cdn_key")
+    decided: Any = ("address", "data", "tls_cert", "tls_key", "metrics", "users", "grants", "hmac_key", "cdn_key")
     stored: Any = ("blobs", "metadata", "access", "keys", "collector", "cleanup", "publisher")
     parsed = {each.variable for each in SETTINGS if each.name not in (*decided, *stored)}
     good = {name for name, text in CASES if text and not error_of(name, text)}
@@ -142,3 +142,12 @@ def test_the_plan_knows_the_settings_of_the_program() -> None:
         pattern.replace(r"\\", "\\").replace("\\n", "\n"), (ROOT / "functions" / "lading" / "settings.py").read_text()
     )
     assert [name for name, _ in found] == [setting.name for setting in SETTINGS]
+
+
+def test_the_plan_refuses_metrics() -> None:
+    """With them a function would not start: its requirements lack their package, and no collector reaches it."""
+    (decided,) = re.findall(
+        r"decided_settings = \[for name in (\[.*?\])", (ROOT / "terraform" / "settings.tf").read_text()
+    )
+    assert "metrics" in json.loads(decided)
+    assert "prometheus" not in (ROOT / "functions" / "requirements.txt").read_text()
