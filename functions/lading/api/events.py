@@ -22,11 +22,10 @@ from lading.auth.access import Action, Effect
 from lading.auth.cursors import CURSOR_PREFIX
 from lading.auth.patterns import Patterns
 from lading.auth.scopes import CATALOG
-from lading.events.cloud_event import cloud_event, type_of
+from lading.events.cloud_event import cloud_event, is_selected
 from lading.http.poll_slots import CHECK_INTERVAL, MAX_WAIT, Poll
 from lading.http.responses import Response, json_response
 from lading.json_values import parse_time
-from lading.registry import globs
 from lading.registry.errors import (
     PAGE_INVALID,
     QUERY_INVALID,
@@ -68,11 +67,7 @@ class _Query:
 
     def wants(self, event: PublishedEvent) -> bool:
         """Return whether the caller may see an event, and asked for it. Rights are checked first."""
-        return (
-            self.readable.matches(event.target)
-            and globs.matches(self.repository, event.target)
-            and (globs.matches(self.type, event.type) or globs.matches(self.type, type_of(event)))
-        )
+        return self.readable.matches(event.target) and is_selected(event, self.repository, self.type)
 
 
 def events(context: RequestContext) -> Response:

@@ -9,9 +9,8 @@ from lading.client.connection import NO_TOKEN, Connection
 from lading.client.errors import ClientError
 from lading.commands.event_rows import PublishedRow, row_of
 from lading.commands.http_listing import HttpListing
-from lading.events.cloud_event import cloud_event, type_of
+from lading.events.cloud_event import cloud_event, is_selected
 from lading.json_values import rfc3339
-from lading.registry import globs
 from lading.registry.errors import RegistryError
 from lading.registry.events.event_cursor import EventCursor
 from lading.registry.events.event_feed import EventFeed
@@ -130,6 +129,4 @@ class StoredEvents:
         return found
 
     def _wants(self, event: PublishedEvent) -> bool:
-        types = (event.type, type_of(event))
-        wants_type = any(globs.matches(self._wanted.type, each) for each in types)
-        return wants_type and globs.matches(self._wanted.repository, event.target)
+        return is_selected(event, self._wanted.repository, self._wanted.type)

@@ -8,6 +8,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from lading.json_values import rfc3339
+from lading.registry import globs
 from lading_storage.records.events import Event
 
 CONTENT_TYPE: Final = "application/cloudevents+json"
@@ -16,6 +17,13 @@ CONTENT_TYPE: Final = "application/cloudevents+json"
 def type_of(event: Event) -> str:
     """Return the type of a CloudEvent, as in dev.lading.tag.moved.v1."""
     return f"dev.lading.{event.type}.v1"
+
+
+def is_selected(event: Event, repository: str, type: str) -> bool:
+    """Return whether an event is of a repository and a type, both globs: of tag.moved or dev.lading.tag.moved.v1."""
+    return globs.matches(repository, event.target) and (
+        globs.matches(type, event.type) or globs.matches(type, type_of(event))
+    )
 
 
 def cloud_event(event: Event, registry_url: str) -> dict[str, Any]:
