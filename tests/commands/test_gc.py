@@ -1,20 +1,17 @@
 """`lading gc`, and the function `collect` as Cloud Scheduler calls it."""
 
 import json
-import sys
-import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import jwt
 import pytest
 
-import main
 from lading.registry.owner_mark import is_mark
 from lading.registry.registry import Registry
 from lading_storage.stores import Stores
 from tests.support import images
+from tests.support.function_commands import caller_headers, framework
 from tests.support.registry_pushes import push_blob, push_image
 from tests.support.server_process import Server, run_lading, serving
 
@@ -39,18 +36,12 @@ def test_gc_removes_unreferenced_objects_and_nothing_else(
 
 
 def token(**changes: Any) -> dict[str, str]:
-    """As the platform hands it on: verified, and without its signature."""
-    now = int(time.time())
-    claims = {"iss": "https://accounts.google.com", "email": ACCOUNT, "email_verified": True, "exp": now + 600}
-    header, payload, _ = jwt.encode(claims | changes, "x" * 32, "HS256").split(".")
-    return {"Authorization": f"Bearer {header}.{payload}.SIGNATURE_REMOVED_BY_GOOGLE"}
+    return caller_headers(ACCOUNT, **changes)
 
 
 @pytest.fixture
 def function(environment: Mapping[str, str], tmp_path: Path) -> Iterator[Server]:
     """The function, started as the buildpack starts it."""
-    framework = str(Path(sys.executable).parent / "functions-framework")
-    command = [framework, "--target=collect", f"--source={main.__file__}", "--port={port}"]
     variables = {
         "K_SERVICE": "collect",
         "FUNCTION_TARGET": "collect",
@@ -59,7 +50,7 @@ def function(environment: Mapping[str, str], tmp_path: Path) -> Iterator[Server]
         "LADING_ACCESS": "",
         "LADING_URL": "https://registry.example",
     }
-    with serving({**environment, **variables}, tmp_path / "log", command=command) as server:
+    with serving({**environment, **variables}, tmp_path / "log", command=framework("collect")) as server:
         yield server
 
 

@@ -30,11 +30,6 @@ def service() -> Iterator[FakePubSub]:
 
 
 @pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
-
-
-@pytest.fixture
 def publisher(stores: Stores, service: FakePubSub, clock: FakeClock) -> Publisher:
     url, environment = f"https://{HOST}", {"PUBSUB_EMULATOR_HOST": service.address}
     sinks = (

@@ -13,20 +13,9 @@ from lading_storage.forwarding import ForwardingMetadata
 from lading_storage.protocols import MetadataStore, Write
 from lading_storage.query import Query
 from lading_storage.records.events import Event, PublishedEvent, StalledRepository
-from lading_storage.stores import Stores
 from tests.events.outbox_events import event, in_order, names, put, waiting
 from tests.events.recording_sink import RecordingSink, down, refusing
 from tests.support.fake_clock import FakeClock
-
-
-@pytest.fixture
-def outbox(stores: Stores) -> MetadataStore:
-    return stores.metadata
-
-
-@pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
 
 
 def test_a_sink_that_is_down_gets_nothing_and_others_get_all_once(outbox: MetadataStore, clock: FakeClock) -> None:

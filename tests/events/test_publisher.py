@@ -13,21 +13,10 @@ from lading_storage.forwarding import ForwardingMetadata
 from lading_storage.protocols import Create, MetadataStore, Write
 from lading_storage.query import Query
 from lading_storage.records.events import DEAD, Delivery, Event, PublishedEvent
-from lading_storage.stores import Stores
 from tests.events.outbox_events import event, in_order, names, put, waiting
 from tests.events.recording_sink import RecordingSink, down
 from tests.jobs.counting_store import CountingStore
 from tests.support.fake_clock import FakeClock
-
-
-@pytest.fixture
-def outbox(stores: Stores) -> MetadataStore:
-    return stores.metadata
-
-
-@pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
 
 
 def test_all_sinks_receive_all_events_once_and_readers_find_them(outbox: MetadataStore, clock: FakeClock) -> None:

@@ -31,11 +31,6 @@ ALWAYS = TimeRange(START - timedelta(days=9), START + timedelta(days=9))
 UNREPEATABLE = ("image.purged", "repository.deleted")
 
 
-@pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
-
-
 def outbox(metadata: MetadataStore) -> dict[str, Event]:
     return {each.name: each for each in scan_all(metadata, Event)}
 

@@ -6,15 +6,12 @@ import random
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import jwt
 import pytest
 
-import main
 from lading_storage.protocols import Create, MetadataStore
 from lading_storage.query import Query
 from lading_storage.records.events import Event, PublishedEvent
@@ -22,7 +19,8 @@ from lading_storage.stores import Stores
 from tests.events.fake_pubsub import FakePubSub, error, fake_pubsub
 from tests.events.outbox_events import event
 from tests.support.folder_stores import folder_stores
-from tests.support.server_process import PROCESS_TIMEOUT, SOURCE_ROOTS, Server, run_lading, serving
+from tests.support.function_commands import caller_headers, framework
+from tests.support.server_process import PROCESS_TIMEOUT, SOURCE_ROOTS, Server, run_lading, serving, wait_until
 
 EVENTS = "projects/p/topics/events"
 GCR = "projects/p/topics/gcr"
@@ -46,13 +44,6 @@ def topics(service: FakePubSub) -> dict[str, str]:
 
 def put(metadata: MetadataStore, events: Sequence[Event]) -> None:
     metadata.commit([Create(each) for each in events])
-
-
-def wait_until(holds: Callable[[], bool], *servers: Server) -> None:
-    deadline = time.monotonic() + PROCESS_TIMEOUT
-    while not holds():
-        assert time.monotonic() < deadline, [server.log.read_text() for server in servers]
-        time.sleep(0.05)
 
 
 def in_order(service: FakePubSub, events: Sequence[Event]) -> bool:
@@ -121,18 +112,12 @@ def test_a_server_without_topics_publishes_for_readers_alone(tmp_path: Path) -> 
 
 
 def token(**changes: Any) -> dict[str, str]:
-    """As the platform hands it on: verified, and without its signature."""
-    now = int(time.time())
-    claims = {"iss": "https://accounts.google.com", "email": ACCOUNT, "email_verified": True, "exp": now + 600}
-    header, payload, _ = jwt.encode(claims | changes, "x" * 32, "HS256").split(".")
-    return {"Authorization": f"Bearer {header}.{payload}.SIGNATURE_REMOVED_BY_GOOGLE"}
+    return caller_headers(ACCOUNT, **changes)
 
 
 @pytest.fixture
 def function(environment: Mapping[str, str], tmp_path: Path, service: FakePubSub) -> Iterator[Server]:
     """The function, started as the buildpack starts it."""
-    framework = str(Path(sys.executable).parent / "functions-framework")
-    command = [framework, "--target=publish", f"--source={main.__file__}", "--port={port}"]
     variables = {
         "K_SERVICE": "publish",
         "FUNCTION_TARGET": "publish",
@@ -140,7 +125,8 @@ def function(environment: Mapping[str, str], tmp_path: Path, service: FakePubSub
         "LADING_LOG": "json",
         "LADING_ACCESS": "",
     }
-    with serving({**environment, **topics(service), **variables}, tmp_path / "log", command=command) as server:
+    own = {**environment, **topics(service), **variables}
+    with serving(own, tmp_path / "log", command=framework("publish")) as server:
         yield server
 
 

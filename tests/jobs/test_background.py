@@ -2,8 +2,7 @@
 
 import contextlib
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -29,17 +28,10 @@ from lading_storage.records.core import Repository
 from tests.support import images
 from tests.support.folder_stores import folder_stores
 from tests.support.registry_pushes import push_image
-from tests.support.server_process import PROCESS_TIMEOUT, Server, serving
+from tests.support.server_process import PROCESS_TIMEOUT, Server, serving, wait_until
 
 DELETE_ALL = '[{"name": "all", "action": {"type": "Delete"}, "condition": {"tagState": "any"}}]'
 SHORT_INTERVAL = timedelta(milliseconds=10)
-
-
-def wait_until(holds: Callable[[], bool], server: Server) -> None:
-    deadline = time.monotonic() + PROCESS_TIMEOUT
-    while not holds():
-        assert time.monotonic() < deadline, server.log.read_text()
-        time.sleep(0.1)
 
 
 def push(server: Server) -> None:

@@ -10,7 +10,7 @@ import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -176,3 +176,11 @@ def wait_until_ready(server: Server) -> None:
                 return
         time.sleep(0.05)
     raise AssertionError(f"the server does not answer:\n{server.log.read_text()}")
+
+
+def wait_until(holds: Callable[[], bool], *servers: Server) -> None:
+    """Wait until a condition holds. Fails with the logs of the servers."""
+    deadline = time.monotonic() + PROCESS_TIMEOUT
+    while not holds():
+        assert time.monotonic() < deadline, [server.log.read_text() for server in servers]
+        time.sleep(0.05)

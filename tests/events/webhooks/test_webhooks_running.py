@@ -2,8 +2,7 @@
 
 import json
 import threading
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from lading_storage.stores import Stores
 from tests.events.outbox_events import event
 from tests.support.folder_stores import folder_stores
 from tests.support.images import EMPTY_CONFIG, manifest
-from tests.support.server_process import PROCESS_TIMEOUT, Server, run_lading, serving
+from tests.support.server_process import Server, run_lading, serving, wait_until
 from tests.support.webhook_receiver import Receiver, receiver
 
 NETWORKS = {"LADING_WEBHOOK_NETWORKS": "127.0.0.0/8"}
@@ -37,13 +36,6 @@ def put(metadata: MetadataStore, count: int, first: int = 0) -> list[Event]:
     events = [event(number, moved=datetime.now(UTC)) for number in range(first, first + count)]
     metadata.commit([Create(each) for each in events])
     return events
-
-
-def wait_until(holds: Callable[[], bool], server: Server) -> None:
-    deadline = time.monotonic() + PROCESS_TIMEOUT
-    while not holds():
-        assert time.monotonic() < deadline, server.log.read_text()
-        time.sleep(0.05)
 
 
 def push(server: Server, repository: str, tag: str) -> bytes:
