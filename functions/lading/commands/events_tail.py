@@ -5,10 +5,9 @@ import sys
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from lading.commands.event_rows import COLUMNS, PublishedRow
-from lading.commands.event_source import EventSource, Filter, HttpEvents, StoredEvents, Unreachable
 from lading.commands.history import parse_time
 from lading.commands.options import CommandError, Commands, add, registry, registry_errors
 from lading.commands.output import Printer, add_output_options
@@ -16,6 +15,9 @@ from lading.commands.source import add_registry_options, refuse_credentials, ref
 from lading.setting_values import duration
 from lading.settings import Settings
 from lading.terminal_text import escape_lines
+
+if TYPE_CHECKING:
+    from lading.commands.event_source import EventSource, Filter
 
 STORE: Final = ("data", "blobs", "metadata")
 
@@ -52,6 +54,8 @@ def time_or_age(text: str) -> datetime:
 
 
 def _tail(parsed: argparse.Namespace, settings: Settings) -> None:
+    from lading.commands.event_source import Filter
+
     since = time_or_age(parsed.since) if parsed.since else datetime.now(UTC) - ONCE if parsed.once else None
     source = _open(parsed, settings, Filter(parsed.repository, parsed.type, since))
     with registry_errors():
@@ -59,7 +63,9 @@ def _tail(parsed: argparse.Namespace, settings: Settings) -> None:
         Printer.of(parsed).table(COLUMNS, follow(source, parsed.once), batch_size=1)
 
 
-def _open(parsed: argparse.Namespace, settings: Settings, wanted: Filter) -> EventSource:
+def _open(parsed: argparse.Namespace, settings: Settings, wanted: "Filter") -> "EventSource":
+    from lading.commands.event_source import HttpEvents, StoredEvents
+
     if parsed.registry is None:
         refuse_credentials(parsed)
         return StoredEvents(registry(settings, writes=False).event_feed, wanted)
@@ -69,11 +75,13 @@ def _open(parsed: argparse.Namespace, settings: Settings, wanted: Filter) -> Eve
     return HttpEvents(open_connection(parsed), wanted)
 
 
-def follow(source: EventSource, once: bool) -> Iterator[PublishedRow]:
+def follow(source: "EventSource", once: bool) -> Iterator[PublishedRow]:
     """Yield events as they come, until interrupted, or with `once` until there are no more.
 
     After an error that may pass, the same read is repeated: the source continues where it was.
     """
+    from lading.commands.event_source import Unreachable
+
     failures, wait = 0, 0 if once else WAIT
     while True:
         try:

@@ -29,6 +29,7 @@ def lading(
     """Run `lading webhooks WORDS` on the stores; returns what it prints, or its error where that is expected."""
     monkeypatch.setattr(logs, "start", lambda *_: None)
     monkeypatch.setenv("LADING_KEYS", (tmp_path / "keys.json").as_uri())
+    monkeypatch.setenv("LADING_URL", "https://registry.example.com")
     monkeypatch.setenv("LADING_WEBHOOK_NETWORKS", "127.0.0.0/8")
     webhooks.key = open_keys(load_settings().keys).load().robots
     identity_of(webhooks.metadata)
