@@ -20,6 +20,7 @@ LOCKS: Final = (
     "functions/requirements.txt",
     "functions/requirements-envoy.txt",
     "functions/requirements-metrics.txt",
+    "functions/requirements-scan.txt",
     ".ci/requirements.txt",
 )
 
