@@ -1,0 +1,1 @@
+"""Extractors: a module for each format in which files declare packages."""
