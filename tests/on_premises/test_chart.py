@@ -1,6 +1,5 @@
 """The Helm chart: what helm makes of it is valid for Kubernetes, with any values that its schema takes."""
 
-import itertools
 import json
 import os
 import shutil
@@ -8,6 +7,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -31,33 +31,34 @@ FEATURES = {
     ),
     "tls": ("tls.existingSecret=cert", "ingress.enabled=true", "ingress.tlsSecret=public"),
     "gateway": ("httpRoute.enabled=true", "httpRoute.parentRefs[0].name=gateway", "networkPolicy.enabled=true"),
+    "metrics": (
+        "metrics.enabled=true",
+        "metrics.serviceMonitor.enabled=true",
+        "metrics.serviceMonitor.labels.release=prometheus",
+        "metrics.prometheusRule.enabled=true",
+        "networkPolicy.enabled=true",
+    ),
+    "jobs": ("backup.enabled=true", "scrub.enabled=true"),
     "platform": ("podSecurityContext=null", "serviceAccount.create=false", "service.type=NodePort"),
 }
 PAIRS: Mapping[str, tuple[str, ...]] = {"local": LOCAL, "google": (*GOOGLE, "replicas=3")}
-COMBINATIONS = [
-    (pair, chosen)
-    for pair in PAIRS
-    for count in range(3)
-    for chosen in [*itertools.combinations(FEATURES, count), *([tuple(FEATURES)] if count == 0 else [])]
-]
-OTHER_APIS = {"HTTPRoute"}
-"""Kinds that Kubernetes itself does not have."""
+ALL = tuple(FEATURES)
+CHOICES = [(), *((name,) for name in ALL), *(tuple(each for each in ALL if each != name) for name in ALL), ALL]
+"""None, one, all but one, and all: so each two features are combined in each of four ways."""
 
 
 def values_of(pair: str, features: tuple[str, ...]) -> tuple[str, ...]:
     return (*PAIRS[pair], *(value for name in features for value in FEATURES[name]))
 
 
-@pytest.mark.parametrize(
-    ("pair", "features"), COMBINATIONS, ids=lambda value: value if isinstance(value, str) else "-".join(value)
-)
+@pytest.mark.parametrize("features", CHOICES, ids="-".join)
+@pytest.mark.parametrize("pair", PAIRS)
 def test_whatever_is_rendered_is_valid(pair: str, features: tuple[str, ...]) -> None:
     documents = render(*values_of(pair, features))
 
     assert len(documents) >= 3
     for document in documents:
-        if document["kind"] not in OTHER_APIS:
-            validate(document)
+        validate(document)
     for pod in pods(documents):
         mounts = {mount["name"] for each in pod["containers"] for mount in each.get("volumeMounts", [])}
         assert mounts == {volume["name"] for volume in pod.get("volumes", [])}
@@ -67,11 +68,21 @@ def test_whatever_is_rendered_is_valid(pair: str, features: tuple[str, ...]) -> 
             assert len(names) == len(set(names))
 
 
-def test_an_invalid_document_is_found() -> None:
-    document = only(render(*LOCAL), "Deployment")
-    document["spec"]["template"]["spec"]["containers"][0]["imagePullpolicy"] = "Always"
-    with pytest.raises(AssertionError, match="imagePullpolicy"):
-        validate(document)
+def test_invalid_documents_are_found() -> None:
+    documents = render(*values_of("local", ("gateway", "metrics")))
+    only(documents, "Deployment")["spec"]["template"]["spec"]["containers"][0]["imagePullpolicy"] = "Always"
+    only(documents, "HTTPRoute")["spec"]["rules"][0]["timeouts"]["request"] = "none"
+    only(documents, "ServiceMonitor")["spec"]["endpoints"][0]["intervall"] = "30s"
+    only(documents, "PrometheusRule")["spec"]["groups"][0]["rules"][0]["for"] = "soon"
+    words = {
+        "Deployment": "imagePullpolicy",
+        "HTTPRoute": "none",
+        "ServiceMonitor": "intervall",
+        "PrometheusRule": "soon",
+    }
+    for document in documents:
+        with pytest.raises(AssertionError, match=words[kind]) if (kind := document["kind"]) in words else nullcontext():
+            validate(document)
 
 
 def pods(documents: list[Document]) -> Iterator[Document]:
@@ -86,7 +97,7 @@ def pods(documents: list[Document]) -> Iterator[Document]:
 
 
 def test_the_chart_has_no_lint() -> None:
-    done = helm("lint", "--strict", CHART, *options(values_of("google", tuple(FEATURES))))
+    done = helm("lint", "--strict", CHART, *options(values_of("google", ALL)))
     assert done.returncode == 0, done.stdout
 
 
@@ -106,6 +117,11 @@ def test_the_chart_has_no_lint() -> None:
         ((URL, "image.digest=latest"), "/image/digest"),
         ((URL, "stores.local.size=lots"), "/stores/local/size"),
         ((URL, "test.password=secret"), "password"),
+        ((URL, "metrics.serviceMonitor.enabled=true"), "/metrics/enabled"),
+        ((URL, "metrics.prometheusRule.enabled=true"), "/metrics/enabled"),
+        ((URL, "metrics.enabled=true", "metrics.port=5000"), "/metrics/port"),
+        ((URL, "networkPolicy.metricsFrom="), "/networkPolicy/metricsFrom"),
+        ((URL, "backup.schedule=daily"), "/backup/schedule"),
     ],
 )
 def test_wrong_values_are_refused(values: tuple[str, ...], message: str) -> None:
@@ -159,26 +175,43 @@ def environment_of(documents: list[Document]) -> dict[str, str]:
 
 @pytest.mark.parametrize("pair", PAIRS)
 def test_the_variables_are_settings(pair: str) -> None:
-    names = environment_of(render(*values_of(pair, tuple(FEATURES)))).keys()
+    names = environment_of(render(*values_of(pair, ALL))).keys()
     assert names - {"LADING_CONFIG"} <= {setting.variable for setting in SETTINGS}
 
 
-def test_the_route_and_the_ingress_lead_to_the_service_with_bodies_of_any_size() -> None:
-    documents = render(*values_of("local", ("gateway",)), "ingress.enabled=true")
-    service = only(documents, "Service")
+@pytest.mark.parametrize("tls", [(), FEATURES["tls"]], ids=["http", "https"])
+def test_the_route_and_the_ingress_lead_to_the_service_with_bodies_of_any_size(tls: tuple[str, ...]) -> None:
+    """What the one does, the other does: names, paths, backend, its protocol, and no limit of size or time."""
+    documents = render(*values_of("local", ("gateway", "metrics")), *tls, "ingress.enabled=true", "service.port=8443")
+    service = only(documents, "Service", "registry-lading")
+    ingress, route = only(documents, "Ingress"), only(documents, "HTTPRoute")
+    (rule,), (way,) = ingress["spec"]["rules"], route["spec"]["rules"]
+    (path,), (match,), (backend,) = rule["http"]["paths"], way["matches"], way["backendRefs"]
+
+    assert [rule["host"]] == route["spec"]["hostnames"] == ["registry.example.com"]
+    assert (path["pathType"], path["path"]) == ("Prefix", "/")
+    assert match == {"path": {"type": "PathPrefix", "value": "/"}}
     port = service["spec"]["ports"][0]["port"]
-    ingress = only(documents, "Ingress")
-    (rule,) = ingress["spec"]["rules"]
-    assert rule["host"] == "registry.example.com"
-    assert rule["http"]["paths"][0]["backend"]["service"] == {
-        "name": service["metadata"]["name"],
-        "port": {"number": port},
-    }
-    assert ingress["metadata"]["annotations"]["nginx.ingress.kubernetes.io/proxy-body-size"] == "0"
-    assert ingress["metadata"]["annotations"]["nginx.ingress.kubernetes.io/proxy-request-buffering"] == "off"
-    route = only(documents, "HTTPRoute")["spec"]
-    assert route["hostnames"] == ["registry.example.com"]
-    assert route["rules"][0]["backendRefs"] == [{"name": service["metadata"]["name"], "port": port}]
+    assert path["backend"]["service"] == {"name": service["metadata"]["name"], "port": {"number": port}}
+    assert backend == {"name": service["metadata"]["name"], "port": port}
+
+    notes = {name.rpartition("/")[2]: value for name, value in ingress["metadata"]["annotations"].items()}
+    assert (notes["proxy-body-size"], notes["proxy-request-buffering"], notes["proxy-buffering"]) == ("0", "off", "off")
+    assert way["timeouts"] == {"request": "0s"}
+    assert min(int(notes["proxy-read-timeout"]), int(notes["proxy-send-timeout"])) >= 3600
+    assert notes.get("backend-protocol", "HTTP").lower() == service["spec"]["ports"][0]["appProtocol"]
+    assert service["spec"]["ports"][0]["appProtocol"] == ("https" if tls else "http")
+
+
+def test_names_of_the_route_and_the_ingress_can_be_others() -> None:
+    documents = render(
+        *values_of("local", ("gateway",)),
+        "ingress.enabled=true",
+        "ingress.host=a.example",
+        "httpRoute.hostnames={b.example}",
+    )
+    assert only(documents, "Ingress")["spec"]["rules"][0]["host"] == "a.example"
+    assert only(documents, "HTTPRoute")["spec"]["hostnames"] == ["b.example"]
 
 
 def test_the_chart_has_the_version_of_the_program() -> None:

@@ -139,6 +139,9 @@ nodeSelector:
 tolerations:
   {{- toYaml . | nindent 2 }}
 {{- end }}
+{{- end }}
+
+{{- define "lading.affinity" -}}
 {{- with .Values.affinity }}
 affinity:
   {{- toYaml . | nindent 2 }}
