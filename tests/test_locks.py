@@ -17,6 +17,7 @@ RUNTIME = [Requirement(each) for each in PROJECT["dependencies"]]
 CLOUD = [Requirement(each) for each in PROJECT["optional-dependencies"]["cloud"]]
 SCAN = [Requirement(each) for each in PROJECT["optional-dependencies"]["scan"]]
 METRICS = [Requirement(each) for each in PROJECT["optional-dependencies"]["metrics"]]
+TRACES = [Requirement(each) for each in PROJECT["optional-dependencies"]["traces"]]
 TEST = [Requirement(each) for each in PROJECT["optional-dependencies"]["test"]]
 SAFE = {
     "cryptography": "48",
@@ -49,6 +50,7 @@ def test_no_version_with_a_known_hole_may_be_installed(name: str) -> None:
         ("functions/requirements-envoy.txt", CLOUD),
         ("functions/requirements-metrics.txt", METRICS),
         ("functions/requirements-scan.txt", SCAN),
+        ("functions/requirements-traces.txt", TRACES),
         (".ci/requirements.txt", [*RUNTIME, *CLOUD, *TEST]),
     ],
 )
@@ -62,8 +64,8 @@ def test_a_lock_satisfies_what_the_program_wants(lock: str, wanted: list[Require
 
 
 def test_ci_tests_the_versions_that_are_deployed() -> None:
-    locks = ("requirements.txt", "requirements-envoy.txt", "requirements-metrics.txt", "requirements-scan.txt")
-    deployed = {name: version for lock in locks for name, version in pins(f"functions/{lock}").items()}
+    names = ("requirements", *(f"requirements-{extra}" for extra in ("envoy", "metrics", "scan", "traces")))
+    deployed = {name: version for each in names for name, version in pins(f"functions/{each}.txt").items()}
     assert deployed.items() <= pins(".ci/requirements.txt").items()
     run = (ROOT / ".ci" / "run").read_text()
     assert "--require-hashes -r .ci/requirements.txt" in run

@@ -44,6 +44,11 @@ CLOSE_HEADER: Final = ("Connection", "close")
 STATUSES_WITHOUT_CONTENT: Final = (204, 304)
 """Statuses without content (RFC 9110, section 6.4.1), which are sent without Content-Length (section 8.6)."""
 
+Respond = Callable[[Request], Response]
+
+RequestHook = Callable[[Respond, Request], Response]
+"""Returns the response to a request, by default what the first argument returns for it."""
+
 
 class App:
     """The HTTP interface of a registry. Thread-safe.
@@ -52,6 +57,7 @@ class App:
     authenticator     authenticates callers
     response_streams  all streamed responses
     surface_of        returns the surface of a path
+    respond           returns the response to a request; never raises: every exception becomes an error response
     """
 
     def __init__(
@@ -74,6 +80,7 @@ class App:
         self.registry = registry
         self.authenticator = authenticator
         self.surface_of: Callable[[str], Surface] = routes.surface_of
+        self.respond: Respond = self._respond
         self._settings = settings
         self._dispatcher = Dispatcher(registry, settings, authenticator, read_only, reserve)
         self._drain_slots = BoundedSemaphore(max(1, settings.threads // THREADS_PER_DRAIN))
@@ -86,8 +93,12 @@ class App:
         start_response(f"{response.status} {HTTPStatus(response.status).phrase}", headers)
         return response
 
-    def respond(self, request: Request) -> Response:
-        """Return the response to a request. Never raises: every exception becomes an error response."""
+    def add_hook(self, hook: RequestHook) -> None:
+        """Put a hook around all requests, before the first one. Without one, a request passes through nothing more."""
+        self.respond = partial(hook, self.respond)
+
+    def _respond(self, request: Request) -> Response:
+        """Return the response to a request."""
         line = AccessLine(request, origin(request.environ, self._settings.trusted_hops))
         body = RequestBody(request, self._settings.body_timeout, self._settings.largest_body, self._drain_slots)
         surface = self.surface_of(request.path)

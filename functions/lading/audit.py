@@ -121,7 +121,7 @@ class Audit:
         }
         text = _text(fields)
         level = logging.WARNING if outcome == "refused" else logging.INFO
-        entry = {"message": text, "audit": fields, **logs.trace_field(self.origin.trace)}
+        entry = {"message": text, "audit": fields, **logs.trace_fields(self.origin.trace, self.origin.span)}
         audit_log.log(level, "%s", text, extra={"fields": entry})
 
     def _outcome(self, status: int) -> str:

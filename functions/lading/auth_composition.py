@@ -41,15 +41,18 @@ def open_keys(url: str, create: bool = True) -> KeyStore:
     raise SettingsError(f"keys are in file:///FILE or secret://PROJECT/SECRET, not {url}")
 
 
-def open_authorizer(settings: Settings, key: Callable[[], bytes], standby: bool = False) -> Authorizer:
+def open_authorizer(
+    settings: Settings, key: Callable[[], bytes], standby: bool = False, google: GoogleClient | None = None
+) -> Authorizer:
     """Return the authorizer, which knows callers and their rights. Raises SettingsError, StorageError.
 
     Args:
         settings: name the authorizer (`access`).
         key: returns the robots' key, from which pseudonyms of callers are derived; called on demand.
         standby: whether nothing may be written.
+        google: the client of Google's APIs, where it is not the default one.
     """
-    google, parts = GoogleClient(), urlsplit(settings.access)
+    google, parts = google or GoogleClient(), urlsplit(settings.access)
     if settings.access == "users":
         # Imported here, since only this authorizer needs bcrypt.
         from lading.auth.google.id_tokens import IdTokens
@@ -73,10 +76,15 @@ def open_robots(settings: Settings, metadata: MetadataStore) -> Robots:
     return Robots(metadata, KeyRing(open_keys(settings.keys).load))
 
 
-def open_authenticator(settings: Settings, metadata: MetadataStore, standby: bool = False) -> Authenticator:
-    """Return the authenticator of the registry with this metadata. Raises SettingsError, StorageError."""
+def open_authenticator(
+    settings: Settings, metadata: MetadataStore, standby: bool = False, google: GoogleClient | None = None
+) -> Authenticator:
+    """Return the authenticator of the registry with this metadata. See open_authorizer for the other arguments.
+
+    Raises SettingsError, StorageError.
+    """
     if settings.access == "everybody":
         return OpenAuthenticator()
     keys = KeyRing(open_keys(settings.keys).load)
-    authorizer = open_authorizer(settings, lambda: keys.robots, standby)
+    authorizer = open_authorizer(settings, lambda: keys.robots, standby, google)
     return RestrictedAuthenticator(authorizer, Robots(metadata, keys), keys, settings.realm, settings.public)

@@ -25,10 +25,18 @@ if TYPE_CHECKING:
     from lading.jobs.gc.collect import Collector
     from lading.jobs.gc.sweep import GracePeriods
     from lading.metrics.metrics import Metrics
+    from lading.traces.traces import Traces
+    from lading_storage.forwarding import Hook
     from lading_storage.stored_version import StoredVersion
 
 
-def open_blobs(url: str, hmac_key: Path | None = None, cdn_key: Path | None = None, create: bool = True) -> BlobStore:
+def open_blobs(
+    url: str,
+    hmac_key: Path | None = None,
+    cdn_key: Path | None = None,
+    create: bool = True,
+    signer_hook: "Hook | None" = None,
+) -> BlobStore:
     """Open the blob store at `url`.
 
     Args:
@@ -36,6 +44,7 @@ def open_blobs(url: str, hmac_key: Path | None = None, cdn_key: Path | None = No
         hmac_key: a file with the HMAC key by which the store signs URLs.
         cdn_key: a file with the key by which it signs URLs of a CDN.
         create: whether a missing folder is created.
+        signer_hook: called around each signing of a URL.
 
     Raises:
         SettingsError: the URL is invalid.
@@ -51,7 +60,7 @@ def open_blobs(url: str, hmac_key: Path | None = None, cdn_key: Path | None = No
         case "gs" if parts.netloc and not parts.path.strip("/"):
             from lading_storage.google.gcs import CloudStorageBlobs
 
-            return CloudStorageBlobs(parts.netloc, hmac_key, cdn_key)
+            return CloudStorageBlobs(parts.netloc, hmac_key, cdn_key, signer_hook)
     raise SettingsError(f"a blob store is file:///FOLDER or gs://BUCKET, not {url}")
 
 
@@ -213,8 +222,8 @@ def standby_of(settings: Settings) -> str:
     return ""
 
 
-def create(settings: Settings, metrics: "Metrics | None" = None) -> "App":
-    """Return the app, ready to serve, measured by `metrics`. Raises SettingsError, StorageError, ForeignBlobs.
+def create(settings: Settings, metrics: "Metrics | None" = None, traces: "Traces | None" = None) -> "App":
+    """Return the app, ready to serve, observed by metrics and traces. Raises SettingsError, StorageError, ForeignBlobs.
 
     A standby creates and writes nothing: its content comes from the next backup.
     """
@@ -224,9 +233,12 @@ def create(settings: Settings, metrics: "Metrics | None" = None) -> "App":
 
     standby = standby_of(settings)
     metadata = open_metadata(settings.metadata, create=not standby)
-    blobs = open_blobs(settings.blobs, settings.hmac_key, settings.cdn_key, create=not standby)
+    signer_hook = traces.signer_hook if traces else None
+    blobs = open_blobs(settings.blobs, settings.hmac_key, settings.cdn_key, not standby, signer_hook)
     if metrics:
         metadata, blobs = metrics.metadata(metadata), metrics.blobs(blobs)
+    if traces:
+        metadata, blobs = traces.metadata(metadata), traces.blobs(blobs)
     registry = Registry(blobs, metadata, NO_LOCAL_RULES)
     if standby:
         registry.last_pulls.stop()
@@ -242,9 +254,14 @@ def create(settings: Settings, metrics: "Metrics | None" = None) -> "App":
         identity_of(metadata)
         mark_served_store(registry.objects, metadata)
         reserve.create_reserve(settings.metadata)
-    authenticator = open_authenticator(settings, metadata, bool(standby))
+    authenticator = open_authenticator(settings, metadata, bool(standby), traces.google_client if traces else None)
+    if traces:
+        authenticator = traces.authenticator(authenticator)
     make_app = metrics.app if metrics else App
-    return make_app(registry, settings, authenticator, standby, lambda: _reserve(settings.metadata))
+    app = make_app(registry, settings, authenticator, standby, lambda: _reserve(settings.metadata))
+    if traces:
+        traces.observe(app)
+    return app
 
 
 def _reserve(metadata: str) -> AbstractContextManager[None]:

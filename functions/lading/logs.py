@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from werkzeug.wrappers import Request
 
-from lading.http.origin import Origin
+from lading.http.origin import SPAN, Origin
 from lading.log_text import ABSENT, MAX_PATH, field, header_field
 
 TIME_FORMAT: Final = "%Y-%m-%d %H:%M:%S%z"
@@ -64,16 +64,16 @@ class AccessLine:
         _lines.write(self._json(status, seconds) if _lines.line_format == "json" else self._text(status, seconds))
 
     def _text(self, status: int, seconds: float) -> str:
-        id, client, agent, sent_id, trace = self.origin
+        id, client, agent, sent_id, trace, _ = self.origin
         principal, address = field(self.principal), client.text or ABSENT
         request = (time.strftime(TIME_FORMAT), self._method, self._path, status, self.sent, seconds * 1000)
         return ACCESS_FORMAT % (*request, principal, address, id, sent_id, trace, agent)
 
     def _json(self, status: int, seconds: float) -> str:
         """Return the line for Cloud Logging: an HttpRequest, in which sizes are strings, and Lading's own fields."""
-        id, client, agent, sent_id, trace = self.origin
+        id, client, agent, sent_id, trace, span = self.origin
         request = (self._method, self._path, status, self.sent, agent, client.text, seconds, self._protocol)
-        fields = "".join(f', "{name}": "{value}"' for name, value in trace_field(trace).items())
+        fields = "".join(f', "{name}": {json.dumps(value)}' for name, value in trace_fields(trace, span).items())
         return ACCESS_JSON_FORMAT % (_rfc3339(time.time()), *request, field(self.principal), id, sent_id, trace, fields)
 
 
@@ -85,6 +85,8 @@ class JsonLines(logging.Formatter):
         line: dict[str, Any] = {"severity": record.levelname, "time": _rfc3339(record.created)}
         fields = getattr(record, "fields", None)
         line |= fields or {"message": record.getMessage()}
+        if span := getattr(record, SPAN, None):
+            line |= trace_fields(*span)
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         return json.dumps(line)
@@ -130,11 +132,17 @@ def log_deliveries(report: dict[str, Any]) -> None:
         logging.getLogger("lading.deliver").info("%s", fields["message"], extra={"fields": fields})
 
 
-def trace_field(trace: str) -> dict[str, str]:
-    """Return the field by which Cloud Logging correlates the lines of a trace; empty without a project."""
+def trace_fields(trace: str, span: str = ABSENT) -> dict[str, str | bool]:
+    """Return the fields by which Cloud Logging correlates the lines of a trace; empty without a project.
+
+    https://cloud.google.com/logging/docs/structured-logging#structured_logging_special_fields
+    """
     if trace == ABSENT or not _lines.project:
         return {}
-    return {"logging.googleapis.com/trace": f"projects/{_lines.project}/traces/{trace}"}
+    fields: dict[str, str | bool] = {"logging.googleapis.com/trace": f"projects/{_lines.project}/traces/{trace}"}
+    if span != ABSENT:
+        fields |= {"logging.googleapis.com/spanId": span, "logging.googleapis.com/trace_sampled": True}
+    return fields
 
 
 class _Lines:

@@ -28,7 +28,15 @@ class SilentHandler(WSGIRequestHandler):
 @contextlib.contextmanager
 def serve_in_process(stores: Stores) -> Iterator[str]:
     """The address of a registry over these stores, in this process; the stores are closed with it."""
-    app = App(Registry(stores.blobs, stores.metadata), settings.load_settings({}), OpenAuthenticator())
+    with serve_app_in_process(
+        App(Registry(stores.blobs, stores.metadata), settings.load_settings({}), OpenAuthenticator())
+    ) as address:
+        yield address
+
+
+@contextlib.contextmanager
+def serve_app_in_process(app: App) -> Iterator[str]:
+    """The address of an app, in this process; its stores are closed with it."""
     server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=SilentHandler)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from lading.jobs.background import BackgroundJob, SlicedJob
     from lading.metrics.metrics import Metrics
     from lading.registry.registry import Registry
+    from lading.traces.traces import Traces
 
 log = logging.getLogger("lading")
 
@@ -34,6 +35,14 @@ OPEN_ACCESS_REFUSED: Final = (
 )
 
 NO_METRICS: Final = "--metrics needs the package prometheus-client: pip install 'lading-registry[metrics]'"
+
+TRACES_ENDPOINTS: Final = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+"""The variables of which one enables traces: OpenTelemetry's own."""
+
+NO_TRACES: Final = (
+    "OTEL_EXPORTER_OTLP_ENDPOINT needs OpenTelemetry's packages: pip install 'lading-registry[traces]';"
+    " or set OTEL_SDK_DISABLED=true"
+)
 
 
 def add_to(commands: Commands) -> None:
@@ -61,15 +70,15 @@ def _serve(parsed: argparse.Namespace, settings: Settings) -> None:
     # Each collection reads the policies again; reading them here shows mistakes at the start.
     open_policies(settings)
     policies = PolicyChanges(settings)
-    with listen(settings) as listeners, _serve_metrics(settings) as metrics:
-        app = create(settings, metrics)
+    with listen(settings) as listeners, _serve_metrics(settings) as metrics, _export_traces(settings) as traces:
+        app = create(settings, metrics, traces)
         _warn(settings)
         if standby := standby_of(settings):
             # A standby's users are copied to it by backups.
             _announce(settings, None, standby)
         else:
             create_first_user(settings, lambda password: _announce(settings, password))
-        jobs = [] if standby else _background_jobs(settings, app.registry, policies, metrics)
+        jobs = [] if standby else _background_jobs(settings, app.registry, policies, metrics, traces)
         serve(app, settings, listeners, certificate, jobs)
 
 
@@ -104,8 +113,31 @@ def _serve_metrics(settings: Settings) -> "Iterator[Metrics | None]":
         yield metrics
 
 
+@contextlib.contextmanager
+def _export_traces(settings: Settings) -> "Iterator[Traces | None]":
+    """Export traces until the block ends, which receives them; without an endpoint, import nothing of them."""
+    if not any(os.environ.get(name) for name in TRACES_ENDPOINTS):
+        yield None
+        return
+    from lading.traces.environment import are_enabled
+
+    if not are_enabled(os.environ):
+        yield None
+        return
+    try:
+        from lading.traces.traces import Traces
+    except ImportError:
+        raise SettingsError(NO_TRACES) from None
+    with contextlib.closing(Traces(settings)) as traces:
+        yield traces
+
+
 def _background_jobs(
-    settings: Settings, registry: "Registry", policies: "PolicyChanges", metrics: "Metrics | None" = None
+    settings: Settings,
+    registry: "Registry",
+    policies: "PolicyChanges",
+    metrics: "Metrics | None" = None,
+    traces: "Traces | None" = None,
 ) -> "list[BackgroundJob]":
     """Return the jobs to run beside requests; none in the cloud, where Cloud Scheduler calls a function for each."""
     if not settings.embedded:
@@ -117,7 +149,8 @@ def _background_jobs(
     def background_job(row: "JobRow", interval: timedelta) -> BackgroundJob:
         def open_job() -> "SlicedJob":
             job = _open_job(row, settings, registry, policies)
-            return metrics.job(row.name, job) if metrics else job
+            job = metrics.job(row.name, job) if metrics else job
+            return traces.job(row.name, job) if traces else job
 
         return BackgroundJob(
             row.name,

@@ -5,23 +5,24 @@ never replace it. Otherwise a client could give two requests the same id, or reu
 """
 
 import random
-import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from lading.http.client_address import ClientAddress, client_address
+from lading.http.trace_context import trace_id
 from lading.log_text import ABSENT, MAX_ID, agent, header_field
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
-_CLOUD_TRACE: Final = re.compile(r"([0-9a-f]{32})(?:[/;].*)?", re.ASCII)
-"""X-Cloud-Trace-Context: TRACE_ID/SPAN_ID;o=OPTIONS."""
+SPAN: Final = "lading.span"
+"""The key of a WSGI environment whose value is the request's own Span, where it is traced (lading.traces)."""
 
-_TRACE_PARENT: Final = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?", re.ASCII)
-"""traceparent (W3C Trace Context)."""
 
-_NO_TRACE: Final = "0" * 32
-"""The invalid trace id of W3C Trace Context."""
+class Span(NamedTuple):
+    """The span of a traced request: the ids of its trace and its own, 32 and 16 hexadecimal digits."""
+
+    trace: str
+    id: str
 
 
 class Origin(NamedTuple):
@@ -32,6 +33,7 @@ class Origin(NamedTuple):
     agent    the user agent, encoded for use between quotation marks, or ABSENT
     sent_id  the X-Request-Id of the client or a proxy, encoded, or ABSENT
     trace    the id of the request's trace, 32 hexadecimal digits, or ABSENT
+    span     the id of the request's own span, where it is traced, 16 hexadecimal digits, or ABSENT
     """
 
     id: str
@@ -39,23 +41,17 @@ class Origin(NamedTuple):
     agent: str
     sent_id: str
     trace: str
+    span: str = ABSENT
 
 
 def origin(environ: "WSGIEnvironment", hops: int) -> Origin:
     """Return the origin of a request that passed `hops` trusted proxies (`client_address`)."""
+    trace, span = environ[SPAN] if SPAN in environ else (trace_id(environ), ABSENT)
     return Origin(
         f"{random.getrandbits(128):032x}",
         client_address(environ, hops),
         agent(environ.get("HTTP_USER_AGENT", "")),
         header_field(environ.get("HTTP_X_REQUEST_ID", ""), MAX_ID),
-        _trace(environ),
+        trace,
+        span,
     )
-
-
-def _trace(environ: "WSGIEnvironment") -> str:
-    match = None
-    if "HTTP_X_CLOUD_TRACE_CONTEXT" in environ:
-        match = _CLOUD_TRACE.fullmatch(environ["HTTP_X_CLOUD_TRACE_CONTEXT"])
-    if match is None and "HTTP_TRACEPARENT" in environ:
-        match = _TRACE_PARENT.fullmatch(environ["HTTP_TRACEPARENT"])
-    return match[1] if match and match[1] != _NO_TRACE else ABSENT

@@ -88,7 +88,7 @@ class MeteredApp(App):
         instruments[rows.SLOW_CLIENT_THREADS][()].set_function(lambda: budget.held)
         instruments[rows.SLOW_CLIENT_THREADS_LIMIT][()].set(budget.total)
 
-    def respond(self, request: Request) -> Response:
+    def _respond(self, request: Request) -> Response:
         """Return the response to a request, which is counted at its end. See App.respond."""
         transfer = Transfer()
         match = self.surface_of(request.path).match(request.method, request.path)
@@ -96,7 +96,7 @@ class MeteredApp(App):
         request.environ["wsgi.input"] = CountedInput(request.environ["wsgi.input"], transfer)
         in_flight = self._in_flight[(match.route.spec,)]
         in_flight.inc()
-        response = super().respond(request)
+        response = super()._respond(request)
         if isinstance(response.content, bytes):
             transfer.sent = len(response.content)
         else:

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterable
 from typing import Final, TypeVar
 
+from lading.concurrent_map import map_concurrently
+
 T = TypeVar("T")
 V = TypeVar("V")
 
@@ -16,7 +18,4 @@ def query_each(query: Callable[[T], V], items: Iterable[T]) -> list[tuple[T, V]]
     distinct = list(dict.fromkeys(items))
     if len(distinct) <= MAX_SEQUENTIAL:
         return [(item, query(item)) for item in distinct]
-    from concurrent.futures import ThreadPoolExecutor
-
-    with ThreadPoolExecutor(MAX_CONCURRENCY) as pool:
-        return list(zip(distinct, pool.map(query, distinct), strict=True))
+    return list(zip(distinct, map_concurrently(query, distinct, MAX_CONCURRENCY), strict=True))

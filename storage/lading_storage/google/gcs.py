@@ -29,12 +29,14 @@ from lading_storage.google.cdn_urls import CdnUrls
 from lading_storage.google.gcs_uploads import TIMEOUTS, UploadBody, upload
 from lading_storage.google.google_imports import import_storage
 from lading_storage.google.signed_urls import SignedUrls, UrlSigner
-from lading_storage.google.url_signers import signer_of
+from lading_storage.google.url_signers import ForwardingSigner, signer_of
 from lading_storage.protocols import PART, UPLOAD_ID, StoredObject, verified_size
 
 if TYPE_CHECKING:
     from google.api_core.retry import Retry
     from google.cloud.storage import Blob, Bucket, Client  # type: ignore[import-untyped]
+
+    from lading_storage.forwarding import Hook
 
 PREFIX: Final = "blobs/"
 MAX_COMPOSE_SOURCES: Final = 32
@@ -62,13 +64,20 @@ RETRY: Final = requests.adapters.Retry(
 class CloudStorageBlobs:
     """BlobStore in one bucket."""
 
-    def __init__(self, bucket: str, hmac_key: Path | None = None, cdn_key: Path | None = None) -> None:
+    def __init__(
+        self,
+        bucket: str,
+        hmac_key: Path | None = None,
+        cdn_key: Path | None = None,
+        signer_hook: "Hook | None" = None,
+    ) -> None:
         """Use the bucket with the credentials of the environment, or an emulator if STORAGE_EMULATOR_HOST is set.
 
         Args:
             bucket: the name of the bucket.
             hmac_key: a file with an HMAC key that signs URLs, or None to sign with the credentials.
             cdn_key: a file with a key of Cloud CDN, or None for URLs of Cloud Storage.
+            signer_hook: called around each signing of a URL of Cloud Storage.
 
         Raises:
             StorageError: a key file is invalid, or URLs are required and cannot be signed.
@@ -88,6 +97,7 @@ class CloudStorageBlobs:
         if cdn_key is not None:
             self._urls = CdnUrls.from_file(cdn_key)
         elif signer := signer_of(credentials, hmac_key):
+            signer = ForwardingSigner(signer, signer_hook) if signer_hook else signer
             self._urls = SignedUrls(self._endpoint, bucket, signer)
 
     def append(self, name: str, chunks: Iterable[bytes], size: int | None = None) -> StoredObject:

@@ -14,6 +14,8 @@ from lading_storage.errors import StorageError, Unavailable
 if TYPE_CHECKING:
     from google.auth.credentials import Credentials, Signing
 
+    from lading_storage.forwarding import Hook
+
 LOCATION: Final = "auto"
 SERVICE: Final = "storage"
 REQUEST_TYPE: Final = "goog4_request"
@@ -40,6 +42,21 @@ class Signer(Protocol):
     def sign(self, text: bytes, date: str) -> bytes:
         """Return the signature of `text` for a date, YYYYMMDD. Raises Unavailable."""
         ...
+
+
+class ForwardingSigner:
+    """Signer that forwards `sign` to another one through a hook (lading_storage.forwarding)."""
+
+    def __init__(self, signer: Signer, hook: "Hook") -> None:
+        """Forward to `signer`, with `hook` around each signature."""
+        self.algorithm = signer.algorithm
+        self.principal = signer.principal
+        self._signer = signer
+        self._hook = hook
+
+    def sign(self, text: bytes, date: str) -> bytes:
+        """See Signer.sign."""
+        return self._hook("sign", {"text": text, "date": date}, lambda: self._signer.sign(text, date))
 
 
 class HmacSigner:

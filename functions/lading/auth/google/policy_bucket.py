@@ -8,7 +8,6 @@ https://cloud.google.com/storage/docs/managed-folders
 """
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 from lading.auth.access import Action, RequiredPermission
@@ -17,6 +16,7 @@ from lading.auth.google.folder_cache import FolderCache, FolderPermissions
 from lading.auth.google.iam import GrantedActions
 from lading.auth.google.managed_folders import ManagedFolders
 from lading.auth.google.subject import IamSubject, QueryBudget
+from lading.concurrent_map import map_concurrently
 from lading.registry.errors import UNAUTHORIZED, RegistryError
 
 PERMISSIONS: Final = {
@@ -95,8 +95,9 @@ class PolicyBucket:
         """See PermissionSource.readable_patterns. Queries the bucket first: its permissions apply to all folders."""
         if Action.PULL in self._folder_permissions(subject, "").actions:
             return ("*",)
-        with ThreadPoolExecutor(MAX_CONCURRENT_QUERIES) as pool:
-            results = list(pool.map(lambda folder: self._folder_permissions(subject, folder), self._folders.named))
+        results = map_concurrently(
+            lambda folder: self._folder_permissions(subject, folder), self._folders.named, MAX_CONCURRENT_QUERIES
+        )
         readable_folders = [
             folder.rstrip("/")
             for folder, permissions in zip(self._folders.named, results, strict=True)

@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
+from lading.concurrent_map import map_concurrently
 from lading.registry.cleanup.apply import POLICY_ACTOR_PREFIX
 from lading.registry.cleanup.graph import Node, belongs_to_build, is_late_tag
 from lading.registry.content.referrer_tags import attaches, is_referrer_tag, referrer_tags_of
@@ -63,11 +64,9 @@ class Inventory:
 
         For many blobs of all repositories, jobs.shared_blobs is faster.
         """
-        from concurrent.futures import ThreadPoolExecutor
-
-        with ThreadPoolExecutor(MAX_CONCURRENCY) as pool:
-            distinct = list(dict.fromkeys(blobs))
-            return {blob for blob, shared in zip(distinct, pool.map(self._is_shared, distinct), strict=True) if shared}
+        distinct = list(dict.fromkeys(blobs))
+        are_shared = map_concurrently(self._is_shared, distinct, MAX_CONCURRENCY)
+        return {blob for blob, shared in zip(distinct, are_shared, strict=True) if shared}
 
     def _is_shared(self, blob: str) -> bool:
         return len(self._metadata.find(Query(Link, {"id": blob}, repository=None, limit=2))) > 1

@@ -1,0 +1,1 @@
+"""Traces by OpenTelemetry: spans of requests, exported by OTLP. Imported only where an endpoint is set."""

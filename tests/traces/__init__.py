@@ -1,0 +1,1 @@
+"""Traces: spans, sampling, export, and the lines of the log that belong to them."""
