@@ -1,4 +1,4 @@
-"""The ten commands of docs/operations-on-premises.md, line by line on a fresh Debian.
+"""The ten commands of docs/on-premises.md, line by line on a fresh Debian.
 
 It is a chroot, in which systemd enables units but starts none: the test starts what they say, as their users.
 """
@@ -25,7 +25,7 @@ from tests.support.image_build import image_base
 from tests.support.requirements import skip_or_fail
 from tests.support.server_process import PROCESS_TIMEOUT
 
-PAGE: Final = DOCS / "operations-on-premises.md"
+PAGE: Final = DOCS / "on-premises.md"
 PASSWORD: Final = "correct horse"
 SOURCE: Final = "root/lading"
 

@@ -1,4 +1,4 @@
-"""nginx, Caddy and Envoy as processes, with the lines of docs/operations-on-premises.md, before a registry."""
+"""nginx, Caddy and Envoy as processes, with the lines of docs/on-premises.md, before a registry."""
 
 import contextlib
 import json
@@ -18,7 +18,7 @@ from tests.support.requirements import find_program
 from tests.support.server_process import PROCESS_TIMEOUT
 
 TYPES: Final = "type.googleapis.com/envoy.extensions.filters"
-PAGE: Final = DOCS / "operations-on-premises.md"
+PAGE: Final = DOCS / "on-premises.md"
 
 
 def block(heading: str, language: str) -> str:
