@@ -2,11 +2,12 @@
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from lading.events.backoff import SinkBackoff
+from lading.events.backlog import Backlogs, Cause, Kept
+from lading.events.backoff import MAX_REPOSITORY_BACKOFF, SinkBackoff
 from lading.events.publish_report import PUBLISHED, REFUSED, PublishReport
 from lading.events.published import published
 from lading.events.sink import Outcome, Sink
@@ -42,9 +43,9 @@ class OutboxPass:
         self._report = report
         self._sinks = sinks
         self._backoffs = backoffs
-        time = clock()
-        self._up = {name for name in sinks if not backoffs[name].holds(time)}
-        self._skipped = set[tuple[str, str]]()
+        self._time = clock()
+        self._up = {name for name in sinks if not backoffs[name].holds(self._time)}
+        self._held: dict[Cause, datetime] = {}
         self._waiting = Counter[str]()
         self._oldest: dict[str, datetime] = {}
 
@@ -54,7 +55,7 @@ class OutboxPass:
         return bool(self._up or not self._sinks)
 
     def waiting_in(self, place: str) -> int:
-        """Return how many of the events that were last read of a range still wait for a sink."""
+        """Return how many of the events that were last read of a range wait, and are to be read again."""
         return self._waiting[place]
 
     def read_again(self, position: str, stop: str) -> None:
@@ -62,45 +63,54 @@ class OutboxPass:
         for place in [each for each in self._waiting if position <= each and (not stop or each < stop)]:
             del self._waiting[place], self._oldest[place]
 
-    def finish(self) -> None:
-        """Complete the report."""
-        self._report.waiting = self._waiting.total()
-        self._report.oldest = min(self._oldest.values(), default=None)
+    def wait(self, events: Iterable[Event]) -> None:
+        """Count events that wait, and are to be read again. Only that is kept of them: any number can wait."""
+        for each in events:
+            place = each.id[0]
+            self._waiting[place] += 1
+            self._oldest[place] = min(each.moved, self._oldest.get(place, each.moved))
+
+    def is_due(self, cause: Cause, until: datetime | None) -> bool:
+        """See Retries. Another process may retry the cause meanwhile: this pass offers nothing that follows."""
+        if until and cause not in self._held and self._time < until <= self._time + MAX_REPOSITORY_BACKOFF:
+            self._held[cause] = until
+        return cause[0] in self._up and cause not in self._held
+
+    def finish(self, backlogs: Backlogs) -> None:
+        """Complete the report, of which `backlogs` were not read again."""
+        self._report.read_again = self._waiting.total()
+        self._report.waiting = self._report.read_again + sum(each.events for each in backlogs)
+        self._report.oldest = min([*self._oldest.values(), *(each.oldest for each in backlogs)], default=None)
         self._report.down.update({name: each.reason for name, each in self._backoffs.items() if name not in self._up})
 
-    def publish(self, events: Sequence[Event], chunk: int, is_over: Callable[[], bool]) -> bool:
+    def publish(self, events: Sequence[Event], chunk: int, is_over: Callable[[], bool]) -> tuple[bool, list[Kept]]:
         """Publish events, which follow those that were read of their ranges, with a commit for each `chunk` of them.
 
         Returns:
-            Whether each commit succeeded. If not, the events are still in the outbox, though sinks have received them.
+            Whether each commit succeeded, and the events that remain in the outbox. Where a commit failed, sinks can
+            have received them.
         """
-        has_lost = False
+        has_lost, kept = False, list[Kept]()
         for start in range(0, len(events), chunk):
             part = events[start : start + chunk]
-            kept = part if is_over() else self._publish(part)
-            if kept is None:
-                has_lost, kept = True, part
+            rest = [Kept(each, None) for each in part] if is_over() else self._publish(part)
+            if rest is None:
+                has_lost, rest = True, [Kept(each, None) for each in part]
                 self._report.counts[RACE_LOST] += 1
-            for each in kept:
-                self._wait(each)
-        return not has_lost
+            kept += rest
+        return not has_lost, kept
 
-    def _wait(self, event: Event) -> None:
-        """Count an event that still waits. Only that is kept of it: any number can wait."""
-        place = event.id[0]
-        self._waiting[place] += 1
-        self._oldest[place] = min(event.moved, self._oldest.get(place, event.moved))
-
-    def _publish(self, events: Sequence[Event]) -> Sequence[Event] | None:
+    def _publish(self, events: Sequence[Event]) -> list[Kept] | None:
         """Publish events with one commit; return those that remain in the outbox, or None if the commit failed."""
         if not any(self._is_finished(each) or self._is_wanted(each) for each in events):
-            return events
+            return [self._kept(each, each.sent) for each in events]
         stalled = StalledRepositories.of(self._metadata, events)
         time = self._clock(stalled.read_at)
         received = {each.name: set(each.sent) for each in events}
         writes: list[Write] = []
         for name in self._sinks:
-            self._skipped |= {(name, each) for each in stalled.held_back(name, time)}
+            for repository, until in stalled.held_back(name, time).items():
+                self._held.setdefault((name, repository), until)
             wanted = [each for each in events if self._is_wanted_by(name, each)]
             if not wanted:
                 continue
@@ -117,7 +127,21 @@ class OutboxPass:
             *self._note(remaining, received),
             *stalled.writes(self._sinks, time),
         ]
-        return remaining if self._commit(writes, len(done)) else None
+        if not self._commit(writes, len(done)):
+            return None
+        return [self._kept(each, received[each.name]) for each in remaining]
+
+    def _kept(self, event: Event, received: Collection[str]) -> Kept:
+        """Return what an event waits for that these sinks have received."""
+        causes = dict[Cause, datetime | None]()
+        for name in self._sinks.keys() - received:
+            if name not in self._up:
+                causes[name, ""] = None
+            elif (name, event.target) in self._held:
+                causes[name, event.target] = self._held[name, event.target]
+            else:
+                return Kept(event, None)
+        return Kept(event, causes)
 
     def _is_finished(self, event: Event) -> bool:
         """Return whether all sinks have an event: the one that lacked it is not configured any more."""
@@ -127,7 +151,7 @@ class OutboxPass:
         return any(self._is_wanted_by(name, event) for name in self._sinks)
 
     def _is_wanted_by(self, name: str, event: Event) -> bool:
-        return name in self._up and name not in event.sent and (name, event.target) not in self._skipped
+        return name in self._up and name not in event.sent and (name, event.target) not in self._held
 
     def _hand(self, sink: Sink, events: Sequence[Event], time: datetime) -> Outcome:
         """Hand events to a sink, and remember what it does not take."""
@@ -139,7 +163,8 @@ class OutboxPass:
         left = [each for each in events if each.name not in outcome.accepted and each.target not in outcome.refused]
         if left and not outcome.down:
             outcome = replace(outcome, down=f"it neither accepts nor refuses event {left[0].name}")
-        self._skipped |= {(sink.name, repository) for repository in outcome.refused}
+        # Until when is in the record that the commit writes: the next run reads it.
+        self._held |= {(sink.name, repository): time for repository in outcome.refused}
         self._report.stalled.update(outcome.refused)
         self._report.counts[REFUSED] += len(outcome.refused)
         if outcome.down:

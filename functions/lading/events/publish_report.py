@@ -16,8 +16,9 @@ class PublishReport(JobReport):
     """What a run of the publisher did.
 
     Attributes:
-        waiting: how many of the events that it read still wait for a sink.
+        waiting: how many events wait for a sink, of those that it read, or knows from earlier runs.
         oldest: when the oldest of those was created, or None.
+        read_again: how many of them the next run reads again: the youngest ones.
         down: why a sink receives nothing at present, by its name.
         stalled: the repositories whose events a sink refused in this run, with the reason.
         has_failed_sink: whether a sink was found down in this run; others that are down were not tried.
@@ -27,6 +28,7 @@ class PublishReport(JobReport):
 
     waiting: int = 0
     oldest: datetime | None = None
+    read_again: int = 0
     down: dict[str, str] = field(default_factory=dict)
     stalled: dict[str, str] = field(default_factory=dict)
     has_failed_sink: bool = False

@@ -81,7 +81,7 @@ class PublishRuns:
         if report.seconds < limit.total_seconds():
             self._read_since = began
             # Where nothing waits, the events of wake-ups that came during the run are new.
-            self._rests_until = self._monotonic() + rest_after(report) if report.waiting else 0.0
+            self._rests_until = self._monotonic() + rest_after(report) if report.read_again else 0.0
         return report
 
     def _delivered(self, report: PublishReport, limit: timedelta) -> PublishReport:
@@ -107,7 +107,7 @@ class PublishRuns:
 
 def rest_after(report: PublishReport) -> float:
     """Return for how many seconds not to read again what a run left, since that costs more than it brings."""
-    return min(REST * report.waiting, MAX_REST)
+    return min(REST * report.read_again, MAX_REST)
 
 
 @contextmanager

@@ -4,10 +4,10 @@
                                 ──▶ sink: Pub/Sub topic   ─┼─▶ one commit: delete the event, or note who has it
                                 ──▶ sink: webhooks        ─┘   and create a published event, deliveries
 
-There is no lease and no cursor. A publisher that is killed, or that loses a race against another one, leaves the events
-where they are, and they are published again with the same ids. It reads each range of the outbox from its front,
-because an event can become visible before others that were read already: its time was chosen before its commit. Where
-more waits for a sink than one query reads, what is after that is published once it is settled.
+There is no lease and no stored cursor. A publisher that is killed, or that loses a race against another one, leaves the
+events where they are, and they are published again with the same ids. It reads each range of the outbox from its front,
+because an event can become visible before others that were read already: its time was chosen before its commit. Of what
+waits there for sinks that are down, only what is not settled is read again (backlog.py).
 
 Within a run, a sink that is down, or refuses a repository, is not tried again for what comes later: that would overtake
 what it has not received.
@@ -17,8 +17,10 @@ import random
 import time
 from collections.abc import Sequence
 from datetime import timedelta
+from itertools import pairwise
 from typing import Final
 
+from lading.events.backlog import Backlogs, Page, Start
 from lading.events.backoff import SinkBackoff
 from lading.events.outbox_pass import OutboxPass
 from lading.events.publish_report import FORGOTTEN, PublishReport
@@ -37,7 +39,7 @@ PAGE: Final = 100
 """Events of one query, and of one commit."""
 
 MAX_FRONT: Final = 10_000
-"""Events of one range that are read in one query, which is a snapshot. Beyond that, only settled ones are read."""
+"""Events of one range that are not settled and are read in one query, which is a snapshot. What follows them waits."""
 
 SETTLED: Final = timedelta(minutes=2)
 """Age of an event before which no earlier one of the same reference can become visible: commits take less."""
@@ -58,6 +60,7 @@ class Publisher:
         self._metadata = metadata
         self._sinks = {sink.name: sink for sink in sinks}
         self._backoffs = {name: SinkBackoff() for name in self._sinks}
+        self._backlogs = Backlogs()
         self._clock = clock
         self._stopped = False
         self._deadline = 0.0
@@ -83,8 +86,11 @@ class Publisher:
         report = PublishReport(finished=True)
         work = OutboxPass(self._metadata, self._sinks, self._backoffs, self._clock, report)
         if work.has_sinks:
+            self._backlogs.begin(self._clock())
             self._publish(work, first)
-        work.finish()
+            work.finish(self._backlogs)
+        else:
+            work.finish(Backlogs())
         self._forget(report)
         report.at, report.seconds = self._clock(), time.monotonic() - started
         return report
@@ -94,61 +100,69 @@ class Publisher:
         return self._stopped or time.monotonic() > self._deadline
 
     def _publish(self, work: OutboxPass, first: str) -> None:
-        """Publish all ranges, each from its front, `first` first."""
-        page = self._read("", "", PAGE)
-        if len(page) < PAGE and work.publish(page, PAGE, self.is_over):
-            return
+        """Publish all ranges, `first` first."""
+        if not self._backlogs:
+            page = self._page(Start(EVENT_RANGES[0], ""), "", PAGE)
+            if page.is_last and self._publish_page(work, page, PAGE):
+                return
         # Publishers that begin in different ranges are in each other's way less often.
         first = first or random.choice(EVENT_RANGES)
-        after = _next(first)
-        for position, stop in ((first, after), (after, ""), ("", first)):
-            self._publish_between(work, position, stop)
+        for place, stop in self._segments(first):
+            self._publish_between(work, place, stop)
 
-    def _publish_between(self, work: OutboxPass, position: str, stop: str) -> None:
-        """Publish the ranges from `position` up to, but not including, `stop`; "" for the first, and for all."""
+    def _segments(self, first: str) -> list[tuple[str, str]]:
+        """Return the ranges to read one after another, up to where the next one begins, or to the end ("").
+
+        One read begins at the first one, and at each of which the beginning is known.
+        """
+        start = EVENT_RANGES.index(first)
+        order = EVENT_RANGES[start:] + EVENT_RANGES[:start]
+        places = [each for each in order if each in (first, EVENT_RANGES[0]) or each in self._backlogs]
+        return [(place, stop if stop > place else "") for place, stop in pairwise([*places, first])]
+
+    def _publish_between(self, work: OutboxPass, place: str, stop: str) -> None:
+        """Publish the ranges from `place` up to, but not including, `stop`; "" for all."""
         size, chunk, races = PAGE, PAGE, 0
-        while (not stop or position < stop) and not self.is_over():
-            settled = sequence_of(self._clock() - SETTLED)
-            page = self._read(position, stop, size)
-            work.read_again(position, stop)
-            is_last, before = len(page) < size, work.finished
-            if not work.publish(page, chunk, self.is_over):
+        while (not stop or place < stop) and not self.is_over():
+            page = self._page(self._backlogs.start(place, work), stop, size)
+            work.read_again(place, stop)
+            before = work.finished
+            if not self._publish_page(work, page, chunk):
                 # Another publisher was faster, or a commit too large: smaller ones lose less.
                 races, chunk = races + 1, max(1, chunk // 4)
                 if races < MAX_RACES:
                     continue
             elif races:
                 races, chunk = 0, min(PAGE, 2 * chunk)
-            if is_last:
+            if page.is_last:
                 return
             self._pause(work.finished > before)
-            reached = page[-1].id[0]
+            reached = page.events[-1].id[0]
             waiting = work.waiting_in(reached)
-            if reached != position:
-                position, size, chunk, races = reached, PAGE, PAGE, 0
+            if reached != place:
+                place, size, chunk, races = reached, PAGE, PAGE, 0
             elif races >= MAX_RACES or 2 * waiting > MAX_FRONT:
-                if races < MAX_RACES:
-                    self._publish_settled(work, page[-1].id, settled)
-                position, size, chunk, races = _next(reached), PAGE, PAGE, 0
+                place, size, chunk, races = _next(reached), PAGE, PAGE, 0
             else:
-                # From the front again, past what waits: in one query, which is a snapshot.
+                # Again, past what waits and is not settled: in one query, which is a snapshot.
                 size = max(PAGE, 2 * waiting)
 
-    def _publish_settled(self, work: OutboxPass, position: str, until: str) -> None:
-        """Publish what follows an event in its range, a page at a time, up to a sequence."""
-        stop = _next(position[0])
-        while not self.is_over():
-            before = work.finished
-            page = [each for each in self._read(position, stop, PAGE) if each.sequence < until]
-            work.publish(page, PAGE, self.is_over)
-            if len(page) < PAGE:
-                return
-            self._pause(work.finished > before)
-            position = page[-1].id
+    def _publish_page(self, work: OutboxPass, page: Page, chunk: int) -> bool:
+        """Publish a page, and remember what waits; return whether each commit succeeded."""
+        has_succeeded, kept = work.publish(page.events, chunk, self.is_over)
+        work.wait(self._backlogs.add(page, kept, self._clock()))
+        return has_succeeded
 
-    def _read(self, position: str, stop: str, limit: int) -> list[Event]:
-        """Return the first events after `position`, a range or the id of an event, and before the range `stop`."""
-        page = self._metadata.find(Query(Event, after=f"{position}-" if position else "", limit=limit))
+    def _page(self, start: Start, stop: str, size: int) -> Page:
+        """Return the first `size` events from `start` on, and before the range `stop`."""
+        settled = sequence_of(self._clock() - SETTLED)
+        # Where nothing new is, a page would be of the next range, in which many events may wait.
+        is_empty = bool(self._backlogs) and not self._read(start.after, stop, 1)
+        events = [] if is_empty else self._read(start.after, stop, size)
+        return Page(start, settled, events, len(events) < size)
+
+    def _read(self, after: str, stop: str, limit: int) -> list[Event]:
+        page = self._metadata.find(Query(Event, after=after, limit=limit))
         return [each for each in page if not stop or each.id < stop]
 
     def _pause(self, has_finished: bool) -> None:

@@ -33,14 +33,14 @@ class StalledRepositories:
         found = metadata.read(keys)
         return cls({key.id: record for key in keys if (record := found[key]) is not None}, found.read_at)
 
-    def held_back(self, sink: str, time: datetime) -> Collection[str]:
-        """Return the repositories that a sink is not offered yet."""
-        return [
-            name
+    def held_back(self, sink: str, time: datetime) -> Mapping[str, datetime]:
+        """Return the repositories that a sink is not offered yet, and until when."""
+        return {
+            name: each.next
             for name, each in self._records.items()
             # A clock that was set back does not prolong the wait.
             if sink in each.sinks and time < each.next <= time + MAX_REPOSITORY_BACKOFF
-        ]
+        }
 
     def note(self, sink: str, outcome: Outcome, events: Sequence[Event]) -> None:
         """Note what a sink accepted and refused of events."""
