@@ -14,7 +14,7 @@ from emulators.runtime import Runtime
 from emulators.source import archive
 from lading.events.cloud_event import cloud_event
 from tests.deploy.fake_server import TOKEN
-from tests.deploy.function_source import files
+from tests.deploy.function_source import concurrency, files
 from tests.deploy.google_world import HOST, MIRROR, TARGETS, GoogleWorld, outbox_event, push_body
 
 RULES = json.dumps(
@@ -69,5 +69,6 @@ def started(world: GoogleWorld, folder: Path, rules: str = RULES) -> Iterator[De
             "FUNCTION_TARGET": "deploy",
             "K_SERVICE": "lading-deploy",
             "PORT": "{port}",
+            "THREADS": str(concurrency()),
         }
         yield DeployedFunction(processes.launch("deploy", runtime.command, variables, runtime.workspace))

@@ -38,12 +38,14 @@ class FakeServer:
     Attributes:
         calls: the requests so far, as in "GET v2/…".
         before_update: run once before the next update is looked at: what another client does in between.
+        barrier: where updates wait for each other, if there is one.
     """
 
     def __init__(self, service: Service, certificate: tuple[Path, Path] | None = None) -> None:
         """Serve with TLS if there is a certificate, with its key."""
         self.calls: list[str] = []
         self.before_update: Callable[[], None] | None = None
+        self.barrier: threading.Barrier | None = None
         self._errors: list[ErrorResponse] = []
         self._service = service
         self._lock = threading.Lock()
@@ -76,6 +78,8 @@ class FakeServer:
         if method != "GET" and (hook := self.before_update):
             self.before_update = None
             hook()
+        if method != "GET" and self.barrier:
+            self.barrier.wait()
         with self._lock:
             self.calls.append(f"{method} {path}")
             if headers.get("Authorization") != f"Bearer {TOKEN}":

@@ -52,5 +52,11 @@ def files(rules: str | None = None) -> Mapping[str, bytes]:
     return {**sources, "rules.json": rules.encode() if rules else (EXAMPLE / "rules.json").read_bytes()}
 
 
+def concurrency() -> int:
+    """Return the requests that main.tf lets an instance handle at once."""
+    (value,) = re.findall(r"^  concurrency = ([0-9]+)$", (EXAMPLE / "main.tf").read_text(), re.MULTILINE)
+    return int(value)
+
+
 if __name__ == "__main__":
     print(requirements(), end="")  # noqa: T201  # that is what it is for

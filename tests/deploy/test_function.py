@@ -1,7 +1,9 @@
 """The function as Cloud Functions run it: deliveries, errors, its log, and its start."""
 
 import json
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -9,12 +11,14 @@ from flask import Request
 from werkzeug.test import EnvironBuilder
 
 from deployer.function import deploy
+from deployer.google_api import MAX_CONNECTIONS
 from deployer.rules import parse
 from emulators.processes import EmulatorError
 from lading.events.cloud_event import cloud_event
 from tests.deploy.deployed_function import DeployedFunction, started
+from tests.deploy.fake_cloud_run import SERVICE
 from tests.deploy.fake_server import google_error
-from tests.deploy.function_source import FUNCTION, requirements
+from tests.deploy.function_source import FUNCTION, concurrency, requirements
 from tests.deploy.google_world import HOST, MIRROR, TARGETS, GoogleWorld, google_world, image, outbox_event, push_body
 
 
@@ -75,6 +79,26 @@ def test_rules_that_are_not_valid_keep_a_revision_from_starting(world: GoogleWor
         started(world, tmp_path, '{"rules": [{}]}'),
     ):
         pass
+
+
+def test_an_instance_runs_as_many_deployments_at_once_as_cloud_run_sends_it(tmp_path: Path) -> None:
+    """One more would wait in the instance, and the time of a waiting delivery counts."""
+    numbers = range(1, concurrency() + 1)
+    services = {number: f"{SERVICE}-{number}" for number in numbers}
+    rules = [
+        {"repository": "team-a/app", "tag": f"v{number}", "cloud_run": {"service": service}}
+        for number, service in services.items()
+    ]
+    text = json.dumps({"hosts": {"*": MIRROR}, "rules": rules})
+    with google_world(tmp_path) as world, started(world, tmp_path, text) as running:
+        for service in services.values():
+            world.run.create(service)
+        world.servers["run"].barrier = threading.Barrier(len(numbers), timeout=60)
+        with ThreadPoolExecutor(len(numbers)) as pool:
+            statuses = list(pool.map(lambda number: running.deliver(number, tag=f"v{number}"), numbers))
+        assert statuses == [204] * len(numbers), running.server.log.read_text()
+        assert all(world.run.image(service) != "old" for service in services.values())
+    assert concurrency() == MAX_CONNECTIONS
 
 
 def test_its_requirements_are_current() -> None:

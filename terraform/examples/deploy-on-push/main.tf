@@ -125,17 +125,39 @@ resource "google_project_iam_custom_role" "cloud_deploy" {
   role_id = "lading_deploy_cloud_deploy"
   title   = "Creates releases"
   permissions = [
-    "clouddeploy.operations.get",  # whether a release exists yet
     "clouddeploy.releases.create", # the release
     "clouddeploy.releases.list",   # the annotation with the last sequence
     "clouddeploy.rollouts.create", # its rollout
   ]
 }
 
+# A custom role can be granted only in its own project.
+resource "google_clouddeploy_delivery_pipeline_iam_member" "deploy" {
+  for_each = local.pipelines
+
+  project  = split("/", each.value)[1]
+  location = split("/", each.value)[3]
+  name     = split("/", each.value)[5]
+  role     = google_project_iam_custom_role.cloud_deploy[0].name
+  member   = google_service_account.deploy.member
+}
+
+# Operations belong to a location, which has no policy of its own.
+resource "google_project_iam_custom_role" "cloud_deploy_operations" {
+  count = length(local.pipelines) > 0 ? 1 : 0
+
+  project = var.project_id
+  role_id = "lading_deploy_cloud_deploy_operations"
+  title   = "Reads the state of operations of Cloud Deploy"
+  permissions = [
+    "clouddeploy.operations.get", # whether a release exists yet
+  ]
+}
+
 resource "google_project_iam_member" "deploy" {
   for_each = merge(
     { for role in google_project_iam_custom_role.gke : "gke" => role.name },
-    { for role in google_project_iam_custom_role.cloud_deploy : "cloud_deploy" => role.name },
+    { for role in google_project_iam_custom_role.cloud_deploy_operations : "cloud_deploy_operations" => role.name },
   )
 
   project = var.project_id
@@ -151,6 +173,9 @@ locals {
     { "rules.json" = file("${path.module}/rules.json") },
   )
   version = substr(sha256(jsonencode(local.files)), 0, 16)
+
+  # Deployments that an instance runs at once: they wait for Google's APIs.
+  concurrency = 20
 }
 
 data "archive_file" "deploy" {
@@ -215,9 +240,15 @@ resource "google_cloudfunctions2_function" "deploy" {
   service_config {
     service_account_email = google_service_account.deploy.email
     ingress_settings      = "ALLOW_INTERNAL_ONLY" # Pub/Sub in the same project counts as internal
-    available_memory      = "256Mi"
-    max_instance_count    = 10
     timeout_seconds       = 120
+
+    # A request above these limits is refused with 429, which counts as an attempt to deliver the event: see "Bursts" in
+    # docs/deployments.md. Less than one CPU allows one request at a time.
+    max_instance_count               = 10
+    max_instance_request_concurrency = local.concurrency
+    available_cpu                    = "1"
+    available_memory                 = "512Mi"
+    environment_variables            = { THREADS = tostring(local.concurrency) } # of the Functions Framework
   }
 
   depends_on = [module.lading, google_storage_bucket_iam_member.build]
@@ -257,11 +288,11 @@ resource "google_pubsub_subscription" "deploy" {
   }
   retry_policy {
     minimum_backoff = "10s"
-    maximum_backoff = "300s"
+    maximum_backoff = "600s"
   }
   dead_letter_policy {
     dead_letter_topic     = module.lading.dead_letter_topic
-    max_delivery_attempts = 10 # about half an hour, for which the later events of the repository wait
+    max_delivery_attempts = 20 # about two hours, for which the later events of the repository wait
   }
   expiration_policy {
     ttl = "" # not after 31 days without an event

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Any, Final, Protocol
 from urllib.parse import urlencode
 
@@ -21,6 +22,9 @@ ENDPOINTS: Final = {
 
 TIMEOUT: Final = 20.0
 """Seconds for a response: less than the deadline of a delivery."""
+
+MAX_CONNECTIONS: Final = 20
+"""Connections to one host that are kept: one for each deployment that an instance runs at once (main.tf)."""
 
 MAX_MESSAGE: Final = 500
 """Characters of an error message that are kept."""
@@ -60,6 +64,9 @@ class Credentials(Protocol):
     def before_request(self, request: Any, method: str, url: str, headers: dict[str, str]) -> None:
         """Add the Authorization header, with a new token if the last one has expired."""
 
+    def refresh(self, request: Any) -> None:
+        """Get a new token."""
+
 
 class GoogleApi:
     """Client of the APIs."""
@@ -68,8 +75,8 @@ class GoogleApi:
         """Use `endpoints`: the URL of each API, by its name in ENDPOINTS."""
         self._credentials = credentials
         self._endpoints = {**ENDPOINTS, **endpoints}
-        self._http = urllib3.PoolManager(retries=False, timeout=TIMEOUT)
-        self._refresh = google.auth.transport.urllib3.Request(self._http)  # type: ignore[no-untyped-call]
+        self._http = urllib3.PoolManager(retries=False, timeout=TIMEOUT, maxsize=MAX_CONNECTIONS)
+        self._token_request = google.auth.transport.urllib3.Request(self._http)  # type: ignore[no-untyped-call]
 
     def call(self, api: str, method: str, path: str, body: Any = None, **query: str) -> Any:
         """Call a method of an API, and return its response.
@@ -83,13 +90,26 @@ class GoogleApi:
     def request(
         self, http: urllib3.PoolManager, method: str, url: str, body: Any = None, media_type: str = "application/json"
     ) -> Any:
-        """Send a request over connections of the caller's, which may trust other certificates. Raises ApiError."""
+        """Send a request over connections of the caller's, which may trust other certificates.
+
+        A token that was revoked before it expired gets 401: the request is sent once more, with a new one.
+
+        Raises:
+            ApiError: the response is an error, or there is none.
+        """
         headers = {"Accept": "application/json"}
+        content = None if body is None else json.dumps(body).encode()
+        headers |= {} if content is None else {"Content-Type": media_type}
+
+        def send() -> urllib3.BaseHTTPResponse:
+            self._credentials.before_request(self._token_request, method, url, headers)
+            return http.request(method, url, body=content, headers=headers, redirect=False)
+
         try:
-            self._credentials.before_request(self._refresh, method, url, headers)
-            content = None if body is None else json.dumps(body).encode()
-            headers |= {} if content is None else {"Content-Type": media_type}
-            response = http.request(method, url, body=content, headers=headers, redirect=False)
+            response = send()
+            if response.status == HTTPStatus.UNAUTHORIZED:
+                self._credentials.refresh(self._token_request)
+                response = send()
         except (urllib3.exceptions.HTTPError, google.auth.exceptions.GoogleAuthError) as error:
             raise ApiError(0, "UNAVAILABLE", f"{method} {url}: {error}"[:MAX_MESSAGE]) from None
         if response.status >= 300:
