@@ -1,7 +1,7 @@
 # Sources of the functions: main.py and the package lading of functions/, the package lading_storage of storage/, and
 # requirements.txt, all at the root, as the buildpack expects. The registry's requirements include Envoy (100 MB), unless it is
-# a sidecar. The other functions do not need it, and each has a zip of its own. The object's name contains a hash of its content, so a change creates
-# a new object and is deployed.
+# a sidecar. The other functions do not need it, and share one archive: to pack hundreds of files is most of a plan's time.
+# The object's name contains a hash of its content, so a change creates a new object and is deployed.
 
 locals {
   root = "${path.module}/.."
@@ -10,12 +10,14 @@ locals {
     { for name in fileset("${local.root}/storage", "lading_storage/**/*.py") : name => file("${local.root}/storage/${name}") },
     { "main.py" = file("${local.root}/functions/main.py") },
   )
-  requirements = merge(
-    { for function in local.jobs : function => file("${local.root}/functions/requirements.txt") },
-    { registry = join("", [for name in concat(["requirements.txt"], local.sidecar ? [] : ["requirements-envoy.txt"]) : file("${local.root}/functions/${name}")]) },
-  )
+  requirements = {
+    registry = join("", [for name in concat(["requirements.txt"], local.sidecar ? [] : ["requirements-envoy.txt"]) : file("${local.root}/functions/${name}")])
+    jobs     = file("${local.root}/functions/requirements.txt")
+  }
   sources  = { for name, text in local.requirements : name => merge(local.code, { "requirements.txt" = text }) }
-  versions = { for name, files in local.sources : name => substr(sha256(jsonencode(files)), 0, 16) }
+  hashes   = { for name, files in local.sources : name => substr(sha256(jsonencode(files)), 0, 16) }
+  archives = merge({ registry = "registry" }, { for function in local.jobs : function => "jobs" })
+  versions = { for function, name in local.archives : function => local.hashes[name] }
 }
 
 # Made of file contents, not of a folder: without this machine's timestamps and modes it is the same everywhere.
@@ -23,7 +25,7 @@ data "archive_file" "source" {
   for_each = local.sources
 
   type        = "zip"
-  output_path = "${path.root}/.terraform/lading/${var.name}-${each.key}-${local.versions[each.key]}.zip"
+  output_path = "${path.root}/.terraform/lading/${var.name}-${each.key}-${local.hashes[each.key]}.zip"
 
   dynamic "source" {
     for_each = each.value
@@ -67,7 +69,7 @@ resource "google_storage_bucket_object" "source" {
 
   bucket = google_storage_bucket.source.name
   name   = "${each.key}-${each.value}.zip"
-  source = data.archive_file.source[each.key].output_path
+  source = data.archive_file.source[local.archives[each.key]].output_path
 
   # Another version of the archive provider may pack the same files differently, which is no reason to upload them again.
   lifecycle {

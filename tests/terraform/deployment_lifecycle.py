@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from tests.terraform.apis import PROJECT, Assumptions, Resource
 from tests.terraform.control_plane import ControlPlane
-from tests.terraform.terraform_cli import Terraform, checkout, without_wait
+from tests.terraform.terraform_cli import Terraform, without_wait
 
 
 @dataclass(frozen=True)
@@ -75,10 +75,10 @@ OTHER_KEY: Final = {"cdn_key": "DwDODQwLCgkIBwYFBAMCAQ=="}
 
 
 def live(
-    terraform: Terraform, folder: Path, guesses: Assumptions, changes: Resource, **variables: Any
+    terraform: Terraform, source: Path, root: Path, guesses: Assumptions, changes: Resource, **variables: Any
 ) -> DeploymentLifecycle:
-    """Deploy to a fake control plane of its own, and do all that is done to a deployment."""
-    source, root = without_wait(checkout(folder / "checkout")), folder / "root"
+    """Deploy a checkout to a fake control plane of its own, and do all that is done to a deployment."""
+    without_wait(source)
     with ControlPlane(guesses) as google:
         google.resources[EXISTING_TOPIC] = {"name": EXISTING_TOPIC.partition("/")[2]}
 

@@ -17,12 +17,26 @@ PARTS: Final = ("functions", "storage", "terraform")
 """What a deployment needs of this repository."""
 
 
-def checkout(folder: Path) -> Path:
-    """A copy of what a deployment needs of this repository, in which Terraform may leave its files."""
+EVALUATED: Final = ("functions/main.py", "functions/lading/settings.py", "storage/lading_storage/__init__.py")
+"""Of the program's code, what the module evaluates, and a file of each package."""
+
+PROGRAM: Final = ("functions/", "storage/")
+
+
+def checkout(folder: Path, *, whole: bool = False) -> Path:
+    """A copy of what a deployment needs of this repository, in which Terraform may leave its files.
+
+    Unless it is `whole`, the functions' code is EVALUATED alone. To evaluate archives of hundreds of files takes 16 of
+    the 19 s of CPU time of a plan, which is the same without them, but for the archives.
+    """
     for name in PARTS:
         shutil.copytree(
             ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", ".terraform*", "*.tfstate*")
         )
+    for path in () if whole else [*folder.rglob("*.py")]:
+        name = path.relative_to(folder).as_posix()
+        if name.startswith(PROGRAM) and name not in EVALUATED:
+            path.unlink()
     return folder
 
 
