@@ -28,6 +28,7 @@ from lading.logs import AccessLine
 from lading.registry.errors import UNAVAILABLE, RegistryError
 from lading.registry.registry import Registry
 from lading.settings import Settings
+from lading.surface.route import Match
 from lading.surface.surface import Surface
 
 if TYPE_CHECKING:
@@ -43,6 +44,9 @@ CLOSE_HEADER: Final = ("Connection", "close")
 
 STATUSES_WITHOUT_CONTENT: Final = (204, 304)
 """Statuses without content (RFC 9110, section 6.4.1), which are sent without Content-Length (section 8.6)."""
+
+MATCH: Final = "lading.match"
+"""The key of a request's environment under which hooks leave its route."""
 
 Respond = Callable[[Request], Response]
 
@@ -97,12 +101,20 @@ class App:
         """Put a hook around all requests, before the first one. Without one, a request passes through nothing more."""
         self.respond = partial(hook, self.respond)
 
+    def match(self, request: Request) -> Match:
+        """Return the route of a request, for hooks: however many there are, a request is matched once."""
+        found: Match | None = request.environ.get(MATCH)
+        if found is None:
+            found = request.environ[MATCH] = self.surface_of(request.path).match(request.method, request.path)
+        return found
+
     def _respond(self, request: Request) -> Response:
         """Return the response to a request."""
         line = AccessLine(request, origin(request.environ, self._settings.trusted_hops))
         body = RequestBody(request, self._settings.body_timeout, self._settings.largest_body, self._drain_slots)
         surface = self.surface_of(request.path)
-        response = self._dispatcher.handle(request, body, line, surface)
+        match = request.environ.get(MATCH) or surface.match(request.method, request.path)
+        response = self._dispatcher.handle(request, body, line, surface, match)
         if request.method == "HEAD" or response.status in STATUSES_WITHOUT_CONTENT:
             response.discard_content()
         principal = line.principal or ("" if self._settings.access == "everybody" else None)

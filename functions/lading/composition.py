@@ -254,7 +254,10 @@ def create(settings: Settings, metrics: "Metrics | None" = None, traces: "Traces
         identity_of(metadata)
         mark_served_store(registry.objects, metadata)
         reserve.create_reserve(settings.metadata)
-    authenticator = open_authenticator(settings, metadata, bool(standby), traces.google_client if traces else None)
+    google = traces.google_client if traces else None
+    if metrics:
+        google = metrics.google_client(google)
+    authenticator = open_authenticator(settings, metadata, bool(standby), google)
     if traces:
         authenticator = traces.authenticator(authenticator)
     make_app = metrics.app if metrics else App

@@ -80,12 +80,11 @@ class Dispatcher:
         self._searches = Bulkhead(MAX_SEARCHES, MAX_WAITING_SEARCHES)
         self.polls = PollSlots(self.budget, READ_INTERVAL if settings.embedded else CLOUD_READ_INTERVAL)
 
-    def handle(self, request: Request, body: RequestBody, line: AccessLine, surface: Surface) -> Response:
+    def handle(self, request: Request, body: RequestBody, line: AccessLine, surface: Surface, match: Match) -> Response:
         """Return the response, and record the decision in the audit log.
 
         An error of a store is temporary (503); any other exception is a defect of Lading (500).
         """
-        match = surface.match(request.method, request.path)
         audit = Audit(line.origin, "HTTP_AUTHORIZATION" not in request.environ)
         if not match.route.is_non_blocking or not _authenticates_without_io(request):
             step_down()

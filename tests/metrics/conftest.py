@@ -1,4 +1,4 @@
-"""Fixtures: a server with metrics, and one that has been used."""
+"""Fixtures: a server with metrics, one that has been used, and the fake of IAM."""
 
 from collections.abc import Iterator
 
@@ -6,6 +6,9 @@ import pytest
 
 from tests.metrics.metered_server import MeteredServer, serving_metrics
 from tests.support import images
+from tests.support.auth_fixtures import iam, world
+
+__all__ = ["iam", "metered", "used", "world"]
 
 
 @pytest.fixture(scope="module")

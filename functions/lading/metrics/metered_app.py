@@ -91,7 +91,7 @@ class MeteredApp(App):
     def _respond(self, request: Request) -> Response:
         """Return the response to a request, which is counted at its end. See App.respond."""
         transfer = Transfer()
-        match = self.surface_of(request.path).match(request.method, request.path)
+        match = self.match(request)
         is_anonymous = "HTTP_AUTHORIZATION" not in request.environ
         request.environ["wsgi.input"] = CountedInput(request.environ["wsgi.input"], transfer)
         in_flight = self._in_flight[(match.route.spec,)]

@@ -82,6 +82,18 @@ AUTH_DECISIONS: Final = MetricRow(
     "requests by the action that they need and their outcome, in the audit log's terms",
     ("action", "outcome"),
 )
+CONFLICTS: Final = MetricRow(
+    "lading_commit_conflicts_total",
+    Kind.COUNTER,
+    "commits that another change of the same record preceded; each is tried again",
+)
+GOOGLE_REQUEST: Final = MetricRow(
+    "lading_google_request_seconds",
+    Kind.HISTOGRAM,
+    "requests to Google that authenticate and authorize callers, failed ones as well, and waiting for others",
+    ("host",),
+    STORE_BUCKETS,
+)
 PULLS: Final = MetricRow(
     "lading_pulls_total",
     Kind.COUNTER,

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from prometheus_client.exposition import generate_latest
 
 from lading.auth.access import Authenticator
+from lading.auth.google.client import GoogleClient
 from lading.events.status import status_of
 from lading.jobs.background import SlicedJob
 from lading.local_path import local_path
@@ -19,7 +20,7 @@ from lading.metrics import metric_rows as rows
 from lading.metrics.instruments import Instruments
 from lading.metrics.metered_app import MeteredApp
 from lading.metrics.metered_job import MeteredJob
-from lading.metrics.metered_stores import timing_hook
+from lading.metrics.metered_stores import conflict_hook, timing_hook
 from lading.metrics.store_readings import CLOUD_INTERVAL, INTERVAL, StoreReadings
 from lading.registry.registry import Registry
 from lading.settings import Settings
@@ -48,7 +49,14 @@ class Metrics:
 
     def metadata(self, store: MetadataStore) -> MetadataStore:
         """Return the settings' metadata store with its calls measured."""
-        return ForwardingMetadata(store, timing_hook(self._instruments[rows.STORAGE_ACTION], self._settings.metadata))
+        hook = timing_hook(self._instruments[rows.STORAGE_ACTION], self._settings.metadata)
+        return ForwardingMetadata(store, conflict_hook(hook, self._instruments[rows.CONFLICTS]))
+
+    def google_client(self, client: GoogleClient | None = None) -> GoogleClient:
+        """Return a client of Google's APIs, by default a new one, with its requests measured."""
+        client, seconds = client or GoogleClient(), self._instruments[rows.GOOGLE_REQUEST]
+        client.on_request = lambda host, duration: seconds[(host,)].observe(duration)
+        return client
 
     def app(
         self,

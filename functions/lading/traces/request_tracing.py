@@ -52,7 +52,7 @@ class RequestTracing:
 
     def __call__(self, forward: Respond, request: Request) -> Response:
         """Return the response to a request, whose span ends with it. See App.respond."""
-        match = self._app.surface_of(request.path).match(request.method, request.path)
+        match = self._app.match(request)
         span = self._tracer.start_span(match.route.spec, _parent(request.environ), SpanKind.SERVER)
         if not span.is_recording():
             return forward(request)

@@ -5,11 +5,12 @@ LADING_IAM_EMULATOR_HOST overrides the address of all of them (`python -m emulat
 
 import logging
 import os
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import requests
 
@@ -53,11 +54,15 @@ class GoogleClient:
     """Client of tokeninfo, testIamPermissions and the keys of ID tokens. Thread-safe.
 
     Every method raises UNAVAILABLE if the service cannot be reached, or responds with 429 or 5xx.
+
+    on_request  called after each request, a failed one as well, with its host and seconds, of which some are of waiting
+                for other requests
     """
 
     def __init__(self, environment: Mapping[str, str] = os.environ) -> None:
         """Use Google, or the emulator that the environment names."""
         self._emulator = environment.get("LADING_IAM_EMULATOR_HOST", "").rstrip("/")
+        self.on_request: Callable[[str, float], None] | None = None
         self._bulkhead = Bulkhead(MAX_CONCURRENT_QUERIES, MAX_WAITING_QUERIES, reserved=RESERVED_QUERIES)
 
     def token_info(self, subject: IamSubject) -> Mapping[str, Any] | None:
@@ -106,6 +111,14 @@ class GoogleClient:
         return self._request("GET", "https://www.googleapis.com/oauth2/v3/certs", CERTIFICATES_SUBJECT)
 
     def _request(self, method: str, url: str, subject: IamSubject, token: str = "", **body: Any) -> Reply:
+        began = time.perf_counter()
+        try:
+            return self._send(method, url, subject, token, **body)
+        finally:
+            if self.on_request:
+                self.on_request(urlsplit(url).hostname or "", time.perf_counter() - began)
+
+    def _send(self, method: str, url: str, subject: IamSubject, token: str, **body: Any) -> Reply:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         service = url.partition("?")[0]
         try:
