@@ -23,6 +23,7 @@ from lading.events.due_deliveries import DueDeliveries
 from lading.events.endpoint_queue import EndpointQueue
 from lading.events.independent_writes import commit_independent
 from lading.events.retry_schedule import JITTER, after_failure, dead
+from lading.events.stale_deliveries import StaleDeliveries
 from lading.events.webhook_attempts import Attempt, WebhookClient
 from lading.registry.change_context import Clock
 from lading.registry.retry import retry_on_conflict, try_to_commit
@@ -37,7 +38,7 @@ GIVEN_UP: Final = "dead"
 DROPPED: Final = "dropped"
 CLAIMED: Final = "claimed elsewhere"
 """What became of deliveries: accepted; to be attempted again; dead letters; deleted, since their webhook was, or after
-KEEP_DEAD; attempted by another process."""
+KEEP_DEAD of stale_deliveries; attempted by another process."""
 
 CLAIM: Final = timedelta(seconds=60)
 """How long a claim keeps other processes from a delivery: the time limit of an attempt, and that of its commits."""
@@ -45,15 +46,6 @@ CLAIM: Final = timedelta(seconds=60)
 READ_INTERVAL: Final = 1.0
 QUEUE_TIME: Final = 10.0
 """Seconds after which is read what has become due during attempts, and all that is due."""
-
-MAX_EXPIRED: Final = 200
-"""Dead letters that one run deletes."""
-
-KEEP_DEAD: Final = timedelta(days=30)
-"""How long a dead letter can be retried."""
-
-EXPIRE_INTERVAL: Final = 3_600.0
-"""Seconds between two deletions of old dead letters by one process."""
 
 POSTPONED_FOR: Final = timedelta(hours=24)
 """Age of a delivery from which on a wait that its endpoint asked for counts as an attempt: none waits for ever."""
@@ -76,7 +68,8 @@ class DeliveryRun:
         self._client = client
         self._clock = clock
         self._jitter = jitter
-        self._expires_at = 0.0
+        self._due = DueDeliveries(metadata, clock)
+        self._stale = StaleDeliveries(metadata, clock)
 
     def run(self, is_over: Callable[[], bool]) -> Mapping[str, int]:
         """Attempt what is due, until nothing is or `is_over` returns true; return how many, by what became of them.
@@ -84,22 +77,22 @@ class DeliveryRun:
         Raises:
             StorageError: the store failed. What was not recorded is attempted again.
         """
-        counts, queue, due = Counter[str](), EndpointQueue(), DueDeliveries(self._metadata, self._clock)
-        self._expire(counts)
+        counts, queue = Counter[str](), EndpointQueue()
+        counts[DROPPED] += self._stale.handle()
         with AttemptPool() as pool:
             while not is_over():
                 queue.begin()
-                due.begin()
-                if not self._select(due, queue, counts) and pool.is_empty:
+                self._due.begin()
+                if not self._select(queue, counts) and pool.is_empty:
                     break
-                self._attempt_all(due, queue, pool, is_over, counts)
+                self._attempt_all(queue, pool, is_over, counts)
             self._collect(pool.ended(), queue, counts)
         return +counts
 
-    def _select(self, due: DueDeliveries, queue: EndpointQueue, counts: Counter[str]) -> bool:
+    def _select(self, queue: EndpointQueue, counts: Counter[str]) -> bool:
         """Queue what is due and was not read yet; return whether anything is. What has no webhook is cleaned up."""
         found = False
-        for page in due.pages():
+        for page in self._due.pages():
             found = True
             self._clean(page, counts)
             for delivery, webhook in page:
@@ -120,12 +113,7 @@ class DeliveryRun:
         commit_independent(self._metadata, writes)
 
     def _attempt_all(
-        self,
-        due: DueDeliveries,
-        queue: EndpointQueue,
-        pool: AttemptPool,
-        is_over: Callable[[], bool],
-        counts: Counter[str],
+        self, queue: EndpointQueue, pool: AttemptPool, is_over: Callable[[], bool], counts: Counter[str]
     ) -> None:
         """Attempt the deliveries of a queue, and what becomes due meanwhile, for QUEUE_TIME. Raises StorageError.
 
@@ -141,7 +129,7 @@ class DeliveryRun:
                 break
             self._collect(pool.ended(READ_INTERVAL), queue, counts)
             if time.monotonic() >= reads_at:
-                self._select(due, queue, counts)
+                self._select(queue, counts)
                 reads_at = time.monotonic() + READ_INTERVAL
 
     def _collect(self, ended: Ended, queue: EndpointQueue, counts: Counter[str]) -> None:
@@ -223,16 +211,6 @@ class DeliveryRun:
         # The endpoint takes some deliveries, but not all at once.
         next_attempt = now + attempt.retry_after * (1 + JITTER * self._jitter())
         return replace(delivery, next=max(next_attempt, now + timedelta(seconds=1)), error=attempt.error)
-
-    def _expire(self, counts: Counter[str]) -> None:
-        """Delete dead letters that were not retried in time, at most MAX_EXPIRED of them."""
-        if time.monotonic() < self._expires_at:
-            return
-        old = self._metadata.due(Delivery, DEAD, self._clock() - KEEP_DEAD, limit=MAX_EXPIRED)
-        commit_independent(self._metadata, [Delete(each.record) for each in old])
-        counts[DROPPED] += len(old)
-        if len(old) < MAX_EXPIRED:
-            self._expires_at = time.monotonic() + EXPIRE_INTERVAL
 
 
 def _became(failed: Delivery) -> str:

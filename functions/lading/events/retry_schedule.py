@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
-from lading.events.webhook_attempts import Attempt
+from lading.events.webhook_attempts import MAX_RETRY_AFTER, Attempt
 from lading_storage.records.events import DEAD, Delivery
 
 ATTEMPTS_AT: Final = tuple(
@@ -18,6 +18,9 @@ MAX_ATTEMPTS: Final = len(ATTEMPTS_AT)
 
 JITTER: Final = 0.1
 """The part of a wait that is added to it at most: deliveries that failed together are not attempted together again."""
+
+MAX_WAIT: Final = MAX_RETRY_AFTER * (1 + JITTER)
+"""The longest wait, which an endpoint asked for; those of ATTEMPTS_AT are shorter."""
 
 
 def after_failure(delivery: Delivery, attempt: Attempt, now: datetime, jitter: Callable[[], float]) -> Delivery:
