@@ -76,19 +76,22 @@ class Outbound:
         self._make_context = context
         self._time_limit = time_limit
 
-    def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> Reply:
+    def post(self, url: str, body: bytes, headers: Mapping[str, str], ends_at: float | None = None) -> Reply:
         """Send a POST request and return the response, whatever its status is.
 
         Args:
             url: http(s)://….
             body: to send.
             headers: further headers; Host and User-Agent are set here.
+            ends_at: the time of time.monotonic at which the request ends, if that is before its time limit.
 
         Raises:
             AddressError: the URL is not valid, or the registry may not connect to its address.
             OutboundError: there was no response within the time limit.
         """
         target, deadline = parse_url(url), time.monotonic() + self._time_limit
+        if ends_at is not None:
+            deadline = min(deadline, ends_at)
         connection = self._connect(target, self._addresses.resolve(target), deadline)
         with _Watchdog(connection, deadline) as watchdog:
             return _exchange(connection, target, body, headers, watchdog)

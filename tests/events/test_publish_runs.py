@@ -14,6 +14,7 @@ from lading.events.publish_report import PublishReport
 from lading.events.publish_runs import PublishRuns
 from lading.events.publisher import Publisher
 from lading.events.sink import Outcome
+from lading.outbound import TIME_LIMIT
 from lading.registry.errors import RegistryError
 from lading_storage.protocols import MetadataStore
 from lading_storage.records.events import Event
@@ -41,7 +42,7 @@ def publisher(outbox: MetadataStore, sink: RecordingSink) -> Publisher:
     return Publisher(outbox, [sink], FakeClock())
 
 
-def nothing(is_over: Callable[[], bool]) -> Mapping[str, int]:
+def nothing(is_over: Callable[[], bool], ends_at: float | None) -> Mapping[str, int]:
     """No delivery is due."""
     return {}
 
@@ -49,7 +50,7 @@ def nothing(is_over: Callable[[], bool]) -> Mapping[str, int]:
 def test_a_slow_endpoint_holds_up_no_event(outbox: MetadataStore, sink: RecordingSink, publisher: Publisher) -> None:
     begun, ending, calls = threading.Event(), threading.Event(), list[int]()
 
-    def slow(is_over: Callable[[], bool]) -> Mapping[str, int]:
+    def slow(is_over: Callable[[], bool], ends_at: float | None) -> Mapping[str, int]:
         calls.append(len(sink.names))
         begun.set()
         assert ending.wait(PROCESS_TIMEOUT)
@@ -170,3 +171,41 @@ def test_a_call_that_waits_ends_before_its_caller_repeats_it(
     with pytest.raises(RegistryError, match="is unavailable"):
         runs.wake_up("") if is_wake_up else runs.run()
     assert (RecordingLock.waited[-1], len(limits)) == (wait, 1)
+
+
+def test_the_last_attempts_of_a_wake_up_end_before_eventarc_repeats_it(publisher: Publisher) -> None:
+    """However late in the run they begin; a sweep has time for the last ones."""
+    now, calls = [100.0], list[float | None]()
+
+    def attempt(is_over: Callable[[], bool], ends_at: float | None) -> Mapping[str, int]:
+        calls.append(ends_at)
+        while not is_over():
+            now[0] += 0.125
+        assert ends_at is None or ends_at - now[0] > publish_runs.MIN_ATTEMPT - 0.25
+        return {}
+
+    runs = PublishRuns(publisher, attempt, lambda: now[0])
+    assert runs.wake_up("") is not None
+    assert calls == [100.0 + publish_runs.WAKE_UP_END]
+    assert publish_runs.WAKE_UP_END < 10
+    assert publish_runs.MIN_ATTEMPT < publish_runs.WAKE_UP_END
+
+    runs.run()
+    assert calls[1:] == [None]
+    longest = publish_runs.SWEEP_WAIT + publish_runs.SWEEP_LIMIT
+    assert longest.total_seconds() + TIME_LIMIT < 300
+
+
+def test_a_wake_up_that_waited_begins_no_attempt_without_time_for_it(publisher: Publisher) -> None:
+    now, begun = [100.0], list[bool]()
+
+    def monotonic() -> float:
+        now[0] += 7.0
+        return now[0]
+
+    def attempt(is_over: Callable[[], bool], ends_at: float | None) -> Mapping[str, int]:
+        begun.append(not is_over())
+        return {}
+
+    assert PublishRuns(publisher, attempt, monotonic).wake_up("") is not None
+    assert begun == [False]

@@ -70,14 +70,20 @@ class DeliveryRun:
         self._jitter = jitter
         self._due = DueDeliveries(metadata, clock)
         self._stale = StaleDeliveries(metadata, clock)
+        self._ends_at: float | None = None
 
-    def run(self, is_over: Callable[[], bool]) -> Mapping[str, int]:
+    def run(self, is_over: Callable[[], bool], ends_at: float | None = None) -> Mapping[str, int]:
         """Attempt what is due, until nothing is or `is_over` returns true; return how many, by what became of them.
+
+        Args:
+            is_over: returns whether no further attempt begins.
+            ends_at: the time of time.monotonic at which attempts end that are being made; None for their time limit.
 
         Raises:
             StorageError: the store failed. What was not recorded is attempted again.
         """
         counts, queue = Counter[str](), EndpointQueue()
+        self._ends_at = ends_at
         counts[DROPPED] += self._stale.handle()
         with AttemptPool() as pool:
             while not is_over():
@@ -152,7 +158,7 @@ class DeliveryRun:
 
     def _attempt(self, webhook: Webhook, delivery: Delivery) -> Attempt:
         try:
-            return self._client.post(webhook, delivery.event, delivery.body)
+            return self._client.post(webhook, delivery.event, delivery.body, self._ends_at)
         except StorageError:
             raise
         except Exception as error:

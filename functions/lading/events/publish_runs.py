@@ -25,17 +25,25 @@ WAKE_UP_WAIT: Final = timedelta(seconds=3)
 WAKE_UP_LIMIT: Final = timedelta(seconds=5)
 """Time of a run for Eventarc, which repeats a request that takes longer than 10 seconds, and before it, of another."""
 
+WAKE_UP_END: Final = 9.0
+MIN_ATTEMPT: Final = 3.0
+"""Seconds after which such a run has ended with its last attempts, and those that an attempt has at least."""
+
 SWEEP_WAIT: Final = timedelta(seconds=30)
 SWEEP_LIMIT: Final = timedelta(minutes=4)
-"""The same for Cloud Scheduler, whose deadline, and the function's, is five minutes: then the instance ends the run."""
+"""The same for Cloud Scheduler, whose deadline, and the function's, is five minutes: then the instance ends the run.
+The last attempts have ten seconds more."""
 
 REST: Final = 0.01
 MAX_REST: Final = 300.0
 """Seconds of rest for each event that a run left, and at most, which is the interval of the sweep: Firestore charges
 for each event that is read again, about $3 a day at 100 a second."""
 
-Deliver = Callable[[Callable[[], bool]], Mapping[str, int]]
-"""Attempts deliveries that are due until the given function returns true; returns how many, by what became of them."""
+Deliver = Callable[[Callable[[], bool], float | None], Mapping[str, int]]
+"""Attempts deliveries that are due until the given function returns true; returns how many, by what became of them.
+
+The time of time.monotonic, unless it is None, is when the last attempts end.
+"""
 
 
 class PublishRuns:
@@ -73,7 +81,7 @@ class PublishRuns:
             if came < max(self._read_since, self._rests_until):
                 return None
             report = self._publish(WAKE_UP_LIMIT, first)
-        return self._delivered(report, WAKE_UP_LIMIT)
+        return self._delivered(report, WAKE_UP_LIMIT, came + WAKE_UP_END)
 
     def _publish(self, limit: timedelta, first: str) -> PublishReport:
         began = self._monotonic()
@@ -84,22 +92,25 @@ class PublishRuns:
             self._rests_until = self._monotonic() + rest_after(report) if report.read_again else 0.0
         return report
 
-    def _delivered(self, report: PublishReport, limit: timedelta) -> PublishReport:
+    def _delivered(self, report: PublishReport, limit: timedelta, ends_at: float | None = None) -> PublishReport:
         """Deliver within what remains of a run's time, after another run that does; return the completed report.
 
         One run waits for that: its deliveries are those of all runs that end meanwhile.
         """
-        remaining = max(0.0, limit.total_seconds() - report.seconds)
-        deadline = self._monotonic() + remaining
+        now = self._monotonic()
+        remaining = limit.total_seconds() - report.seconds
+        if ends_at is not None:
+            remaining = min(remaining, ends_at - MIN_ATTEMPT - now)
+        deadline = now + max(0.0, remaining)
         if not self._delivers_next.acquire(blocking=False):
             return report
         try:
-            has_acquired = self._delivering.acquire(timeout=remaining)
+            has_acquired = self._delivering.acquire(timeout=max(0.0, remaining))
         finally:
             self._delivers_next.release()
         if has_acquired:
             try:
-                report.deliveries.update(self._deliver(lambda: self._monotonic() > deadline))
+                report.deliveries.update(self._deliver(lambda: self._monotonic() > deadline, ends_at))
             finally:
                 self._delivering.release()
         return report

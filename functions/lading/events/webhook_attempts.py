@@ -65,13 +65,20 @@ class WebhookClient:
         self._key = key
         self._clock = clock
 
-    def post(self, webhook: Webhook, event: str, body: str) -> Attempt:
-        """Post the body of an event, by its public id. Every failure is an Attempt."""
+    def post(self, webhook: Webhook, event: str, body: str, ends_at: float | None = None) -> Attempt:
+        """Post the body of an event, by its public id. Every failure is an Attempt.
+
+        Args:
+            webhook: where to.
+            event: the public id of the event.
+            body: its body.
+            ends_at: the time of time.monotonic at which the attempt ends at the latest, or None.
+        """
         now = self._clock()
         try:
             signed = signature(self._secrets(webhook, now), event, now, body)
             headers = {"Content-Type": f"{CONTENT_TYPE}; charset=utf-8", **signed}
-            return _attempt_of(self._outbound.post(webhook.url, body.encode(), headers), now)
+            return _attempt_of(self._outbound.post(webhook.url, body.encode(), headers, ends_at), now)
         except SecretLost as error:
             return Attempt(str(error), is_unreachable=True)
         except (AddressError, OutboundError) as error:

@@ -1,6 +1,7 @@
 """Delivery runs: attempts over a day, dead letters, endpoints that are gone, busy or down."""
 
 import logging
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from datetime import timedelta
@@ -127,12 +128,12 @@ def test_any_other_status_is_a_failure(webhooks: Webhooks, endpoint: Receiver, s
 
 
 def test_retry_after_is_honoured(webhooks: Webhooks, endpoint: Receiver) -> None:
-    time = webhooks.clock.time
+    start = webhooks.clock.time
     published(webhooks, endpoint.url)
     for text, wait in (
         ("120", timedelta(seconds=120)),
         ("1", ATTEMPTS_AT[2] - ATTEMPTS_AT[1]),
-        (format_datetime(time + timedelta(hours=1)), timedelta(minutes=50)),
+        (format_datetime(start + timedelta(hours=1)), timedelta(minutes=50)),
         ("9" * 30, timedelta(hours=24)),
         ("soon", ATTEMPTS_AT[5] - ATTEMPTS_AT[4]),
         (f"Mon, 01 Jan {'9' * 20} 00:00:00 GMT", ATTEMPTS_AT[6] - ATTEMPTS_AT[5]),
@@ -192,6 +193,16 @@ def test_deliveries_to_an_unreachable_endpoint_cost_a_few_attempts(webhooks: Web
     }
 
 
+def test_attempts_end_with_their_run(webhooks: Webhooks, endpoint: Receiver) -> None:
+    """One that has no time left fails at once, as one without a response does."""
+    published(webhooks, endpoint.url)
+    assert webhooks.delivery_run().run(lambda: False, time.monotonic() - 1) == {"failed": 1}
+    assert webhooks.delivery.error == "the endpoint was not reached: it did not respond in time"
+    assert endpoint.received == []
+    webhooks.clock.time = webhooks.delivery.next
+    assert webhooks.delivery_run().run(lambda: False, time.monotonic() + 60) == {"delivered": 1}
+
+
 def test_a_run_that_is_over_begins_no_attempt(webhooks: Webhooks, endpoint: Receiver) -> None:
     published(webhooks, endpoint.url, 10)
     assert webhooks.deliver(lambda: bool(endpoint.received))["delivered"] <= 4
@@ -235,10 +246,10 @@ def test_a_defect_of_one_delivery_does_not_end_the_others(
     client = webhooks.client
     post = client.post
 
-    def fail(webhook: Webhook, event: str, body: str) -> object:
+    def fail(webhook: Webhook, event: str, body: str, ends_at: float | None) -> object:
         if event == webhooks.event(1, repository="team/one").name:
             raise ZeroDivisionError("https://hook.example/secret-path")
-        return post(webhook, event, body)
+        return post(webhook, event, body, ends_at)
 
     client.post = fail  # type: ignore[method-assign,assignment]
     counts = deliveries.DeliveryRun(webhooks.metadata, client, webhooks.clock).run(lambda: False)
