@@ -17,6 +17,7 @@ from lading.commands.options import (
     count,
     metadata,
     refuse_standby,
+    value_or_stdin,
 )
 from lading.commands.output import Column, Printer, add_output_options, counted
 from lading.settings import Settings
@@ -136,7 +137,8 @@ def add_to(commands: Commands) -> None:
     """Add the commands."""
     group = add_group(commands, "webhooks", "the HTTP endpoints that receive events")
     new = add(group, "add", "add a webhook, and print its secret, this once", _add, (*WITH_KEYS, NETWORKS))
-    new.add_argument("endpoint", metavar="URL", help="http(s)://HOST[:PORT][/PATH], to which events are posted")
+    endpoint = "http(s)://HOST[:PORT][/PATH], to which events are posted; - reads it from standard input"
+    new.add_argument("endpoint", metavar="URL", help=endpoint)
     new.add_argument("--types", default="", metavar="TYPES", help="such as tag.*,image.deleted; default all")
     new.add_argument("--repositories", default="", metavar="NAMES", help="such as team-a/*,library/app; default all")
     new.add_argument("--id", default="", metavar="ID", help="by default made of the host")
@@ -144,7 +146,7 @@ def add_to(commands: Commands) -> None:
     add_output_options(add(group, "list", "list the webhooks, without secrets and paths", _list, STORES), WebhookRow)
     show = add(group, "show", "show a webhook with its whole URL, and what waits for it", _show, STORES)
     test = add(group, "test", "send a test event at once", _test, (*WITH_KEYS, "url", NETWORKS))
-    rotate = add(group, "rotate", "make a new secret; for a day the former one signs as well", _rotate, WITH_KEYS)
+    rotate = add(group, "rotate", "make a new secret; for a day the former ones sign as well", _rotate, WITH_KEYS)
     dead = add(group, "dead", "list the dead letters: events that were given up", _dead, STORES)
     retry = add(group, "retry", "attempt dead letters again", _retry, STORES)
     enable = add(group, "enable", "send events again, of changes from now on", _enable, STORES)
@@ -155,7 +157,7 @@ def add_to(commands: Commands) -> None:
     dead.add_argument("id", nargs="?", default="", metavar="ID", help="only those of this webhook")
     dead.add_argument("--limit", type=count, default=MAX_SHOWN, metavar="NUMBER", help=f"default {MAX_SHOWN}")
     retry.add_argument("--event", default="", metavar="EVENT", help="only that of this event, by its id")
-    rotate.add_argument("--revoke", action="store_true", help="the former secret no longer signs: it was disclosed")
+    rotate.add_argument("--revoke", action="store_true", help="former secrets no longer sign: one was disclosed")
     add_yes(remove)
     add_output_options(show, WebhookRow)
     add_output_options(dead, DeadLetterRow)
@@ -164,9 +166,10 @@ def add_to(commands: Commands) -> None:
 
 
 def _add(parsed: argparse.Namespace, settings: Settings) -> None:
-    notes = _check_address(parsed.endpoint, settings)
+    url = value_or_stdin(parsed.endpoint)
+    notes = _check_address(url, settings)
     webhooks, by = _open(settings), change_context("webhooks").actor
-    webhook, secret = webhooks.add(parsed.endpoint, _globs(parsed.types), _globs(parsed.repositories), parsed.id, by)
+    webhook, secret = webhooks.add(url, _globs(parsed.types), _globs(parsed.repositories), parsed.id, by)
     _audit(settings, "webhook-added", webhook.id)
     printer = Printer.of(parsed)
     printer.record(SigningSecretRow(webhook.id, secret), f"webhook  {webhook.id}\nsecret   {secret}")
@@ -217,6 +220,7 @@ def _test(parsed: argparse.Namespace, settings: Settings) -> None:
 
     webhook, event = _open(settings).get(parsed.id), sample_event(now())
     attempt = open_webhook_client(settings).post(webhook, event.name, body_of(event, settings.events_url))
+    _audit(settings, "webhook-tested", webhook.id)
     if attempt.error:
         raise CommandError(f"webhook {webhook.id}: {attempt.error}")
     row = AcceptedRow(webhook.id, event.name, attempt.status)
@@ -239,6 +243,8 @@ def _dead(parsed: argparse.Namespace, settings: Settings) -> None:
 
 def _retry(parsed: argparse.Namespace, settings: Settings) -> None:
     number = _open(settings).retry(parsed.id, parsed.event)
+    if number:
+        _audit(settings, "webhook-retried", parsed.id)
     print(f"{counted(number, 'dead letter')} of webhook {parsed.id} will be attempted again")
 
 

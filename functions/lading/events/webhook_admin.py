@@ -4,11 +4,13 @@ import re
 import secrets
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from itertools import islice
 from typing import Final
 
 from lading.addresses import AddressError, Target, parse_url
 from lading.events.independent_writes import commit_independent
+from lading.events.webhook_attempts import ROTATION, signing_secrets
 from lading.events.webhook_secrets import new_secret, seal
 from lading.events.webhooks import MAX_WEBHOOKS, matches
 from lading.jobs.phases import END_OF_TIME
@@ -26,6 +28,9 @@ PAGE: Final = 100
 
 MAX_GLOBS: Final = 100
 """Globs of types, and of repositories, of one webhook."""
+
+MAX_SECRETS: Final = 3
+"""Secrets that sign at a time: of two rotations within a day, as where the first new secret was lost."""
 
 DISABLED: Final = "by command"
 
@@ -104,18 +109,27 @@ class WebhookAdmin:
         return webhook
 
     def rotate(self, id: str, revoke: bool = False) -> str:
-        """Give a webhook a new secret and return it. Raises WebhookError if the webhook does not exist.
+        """Give a webhook a new secret and return it; for a day after the last rotation, those before sign as well.
 
         Args:
             id: of the webhook.
-            revoke: whether the former secret no longer signs; otherwise both sign for a day.
+            revoke: whether the former secrets no longer sign.
+
+        Raises:
+            WebhookError: the webhook does not exist, or MAX_SECRETS sign already: none may end before its day.
         """
         secret = new_secret()
         sealed = seal(self._key(), id, secret)
 
         def change(webhook: Webhook) -> Webhook:
-            former = () if revoke else webhook.secrets[:1]
-            return replace(webhook, secrets=(sealed, *former), rotated=self._clock())
+            now = self._clock()
+            former = () if revoke else signing_secrets(webhook, now)
+            if len(former) >= MAX_SECRETS:
+                raise WebhookError(
+                    f"webhook {id} has {len(former)} secrets that sign, the most that it can have: rotate again after"
+                    f" {_ends_at(webhook):%Y-%m-%dT%H:%M:%SZ}, or now with --revoke, which ends them all"
+                )
+            return replace(webhook, secrets=(sealed, *former), rotated=now)
 
         self._change(id, change)
         return secret
@@ -176,6 +190,11 @@ class WebhookAdmin:
         while page := self._metadata.find(query):
             yield page
             query = query.after_record(page[-1])
+
+
+def _ends_at(webhook: Webhook) -> datetime:
+    """Return when the former secrets of a webhook that was rotated no longer sign."""
+    return ((webhook.rotated or webhook.created) + ROTATION).astimezone(UTC)
 
 
 def _checked_url(url: str) -> Target:

@@ -2,7 +2,7 @@
 
     webhook-id         the public id of the event: the same in each attempt, so that receivers can drop duplicates
     webhook-timestamp  the time of the attempt, in seconds since 1970
-    webhook-signature  v1,… of id, timestamp and body; two of them while the secret is rotated
+    webhook-signature  v1,… of id, timestamp and body; one for each secret while it is rotated
 
 https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
 """
@@ -22,7 +22,7 @@ from lading.registry.change_context import Clock
 from lading_storage.records.events import Webhook
 
 ROTATION: Final = timedelta(hours=24)
-"""How long after a rotation deliveries are signed with the former secret as well."""
+"""How long after the last rotation deliveries are signed with the former secrets as well."""
 
 MAX_RETRY_AFTER: Final = timedelta(hours=24)
 """Longest wait that an endpoint can ask for."""
@@ -97,7 +97,7 @@ class WebhookClient:
 
 
 def signing_secrets(webhook: Webhook, now: datetime) -> Sequence[str]:
-    """Return the sealed secrets that sign at a time: the current one, and for a while the former one."""
+    """Return the sealed secrets that sign at a time: the current one, and for a while the former ones."""
     if webhook.rotated is None or now >= webhook.rotated + ROTATION:
         return webhook.secrets[:1]
     return webhook.secrets

@@ -23,6 +23,8 @@ Kind = Literal[
     "webhook-added",
     "webhook-changed",
     "webhook-removed",
+    "webhook-tested",
+    "webhook-retried",
 ]
 
 

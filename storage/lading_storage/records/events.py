@@ -95,7 +95,7 @@ class Webhook(Record):
 
     Attributes:
         url: where events are posted.
-        secrets: the sealed signing secrets, the current one first; the second one while it is being rotated.
+        secrets: the sealed signing secrets, the newest one, which is current, first; the others while it is rotated.
         types: the types of events to send, as globs; empty for all.
         repositories: globs of the repositories whose events are sent; empty for all.
         disabled: why it receives nothing, or "".

@@ -4,7 +4,7 @@ import base64
 import json
 import re
 from dataclasses import replace
-from datetime import UTC, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from standardwebhooks.webhooks import Webhook as Verifier
 from standardwebhooks.webhooks import WebhookVerificationError
 
 from lading.auth.keys import generate_keys, rotate
+from lading.events.webhook_admin import WebhookError
 from lading.events.webhook_secrets import SecretLost, seal, unseal
 from lading_storage.records.fields import values_of
 from tests.events.webhooks.webhook_fixtures import Webhooks
@@ -59,17 +60,39 @@ def test_both_secrets_sign_for_a_day_after_a_rotation(webhooks: Webhooks, endpoi
     assert verified(first, endpoint.received[0])
     assert verified(second, endpoint.received[0])
 
+    # The second one was lost, before any receiver had it.
+    webhooks.clock.advance(hours=23)
     third = webhooks.admin.rotate("one")
+    webhooks.clock.advance(hours=-23)
     webhooks.publish(webhooks.event(2))
     webhooks.deliver()
-    assert [verified(each, endpoint.received[1]) for each in (first, second, third)] == [False, True, True]
+    assert [verified(each, endpoint.received[1]) for each in (first, second, third)] == [True, True, True]
 
-    webhooks.clock.advance(hours=24)
+    webhooks.clock.advance(hours=47)
     webhooks.publish(webhooks.event(3))
     webhooks.deliver()
     request = endpoint.received[2]
     expected = Verifier(third).sign(webhooks.event(3).name, webhooks.clock.time.astimezone(UTC), request.body.decode())
     assert request.headers["webhook-signature"] == expected
+
+
+def test_no_rotation_ends_the_overlap_of_those_before(webhooks: Webhooks) -> None:
+    webhooks.admin.add("https://hook.example/", id="one")
+    webhooks.clock.time = datetime(2030, 5, 1, 12, tzinfo=UTC)
+    for _ in range(2):
+        webhooks.admin.rotate("one")
+    before = webhooks.admin.get("one")
+    webhooks.clock.advance(hours=24, microseconds=-1)
+    with pytest.raises(WebhookError, match=r"has 3 secrets .* rotate again after 2030-05-02T12:00:00Z, or .* --revoke"):
+        webhooks.admin.rotate("one")
+    assert webhooks.admin.get("one") == before
+
+    webhooks.clock.advance(microseconds=1)
+    webhooks.admin.rotate("one")
+    assert webhooks.admin.get("one").secrets[1:] == before.secrets[:1]
+    webhooks.admin.rotate("one")
+    webhooks.admin.rotate("one", revoke=True)
+    assert len(webhooks.admin.get("one").secrets) == 1
 
 
 def test_a_former_secret_can_be_revoked_at_once(webhooks: Webhooks, endpoint: Receiver) -> None:

@@ -1,5 +1,6 @@
 """`lading webhooks`: secrets are shown once, addresses are checked at once, changes are audited."""
 
+import io
 import json
 import logging
 from collections.abc import Callable
@@ -43,6 +44,15 @@ def lading(
     return run
 
 
+def audit_lines(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [each.getMessage() for each in caplog.records if each.name == "lading.audit"]
+
+
+def changes(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """The changes in the audit."""
+    return [line.split("change=")[1].split()[0] for line in audit_lines(caplog)]
+
+
 def test_a_webhook_from_its_addition_to_its_removal(
     lading: Run, webhooks: Webhooks, endpoint: Receiver, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -75,9 +85,9 @@ def test_a_webhook_from_its_addition_to_its_removal(
     assert lading("list") == ""
     assert "there is no webhook one; `lading webhooks list` shows all" in lading("show", "one", status=1)
 
-    audited = [each.getMessage() for each in caplog.records if each.name == "lading.audit"]
-    changes = ["webhook-added", *["webhook-changed"] * 3, "webhook-removed"]
-    assert [line.split("change=")[1].split()[0] for line in audited] == changes
+    audited = audit_lines(caplog)
+    changed = ["added", "tested", "changed", "tested", "changed", "changed", "removed"]
+    assert changes(caplog) == [f"webhook-{each}" for each in changed]
     assert all(" reference=one " in line and " action=manage " in line for line in audited)
     for each in (secret, rotated, PATH_SECRET, "token=secret"):
         assert each not in caplog.text
@@ -129,7 +139,10 @@ def test_a_name_that_cannot_be_resolved_is_added_with_a_note(
     assert f"`lading webhooks test {webhook.id}` sends a test event" in printed
 
 
-def test_dead_letters_are_listed_and_retried(lading: Run, webhooks: Webhooks, endpoint: Receiver) -> None:
+def test_dead_letters_are_listed_and_retried(
+    lading: Run, webhooks: Webhooks, endpoint: Receiver, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
     lading("add", endpoint.url, "--id", "one")
     webhooks.clock.advance(minutes=1)
     endpoint.always(410)
@@ -148,6 +161,8 @@ def test_dead_letters_are_listed_and_retried(lading: Run, webhooks: Webhooks, en
     assert lading("retry", "one", "--event", first["EVENT"]).startswith("1 dead letter of webhook one")
     assert "has no dead letter of event nothing" in lading("retry", "one", "--event", "nothing", status=1)
     assert lading("retry", "one").startswith("1 dead letter ")
+    assert lading("retry", "one").startswith("0 dead letters ")
+    assert changes(caplog) == ["webhook-added", "webhook-changed", *["webhook-retried"] * 2]
     endpoint.always(204)
     webhooks.clock.advance(seconds=1)
     assert webhooks.deliver() == {"delivered": 2}
@@ -165,7 +180,22 @@ def test_a_removal_with_deliveries_is_confirmed(lading: Run, webhooks: Webhooks,
     assert webhooks.admin.all() == []
 
 
-def test_a_test_event_that_is_not_accepted_is_a_failure(lading: Run, endpoint: Receiver) -> None:
+def test_a_test_event_that_is_not_accepted_is_a_failure(
+    lading: Run, endpoint: Receiver, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
     lading("add", endpoint.url, "--id", "one")
     endpoint.always(302, {"Location": "http://127.0.0.1/"})
     assert "status 302, and redirects are not followed" in lading("test", "one", status=1)
+    assert changes(caplog) == ["webhook-added", "webhook-tested"]
+
+
+def test_a_url_that_is_a_secret_is_read_from_standard_input(
+    lading: Run, webhooks: Webhooks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Arguments can be read by other users of the machine."""
+    monkeypatch.setattr("sys.stdin", io.StringIO(f"http://127.0.0.1:8080/{PATH_SECRET}\n"))
+    lading("add", "-", "--id", "one")
+    assert webhooks.admin.get("one").url == f"http://127.0.0.1:8080/{PATH_SECRET}"
+    monkeypatch.setattr("sys.stdin", io.StringIO(""))
+    assert "a URL is http(s)://HOST" in lading("add", "-", "--id", "two", status=1)
