@@ -24,6 +24,7 @@ from lading_storage.protocols import Create, Delete
 from lading_storage.query import Query
 from lading_storage.records.core import Key, Upload
 from lading_storage.records.deleted import DeletedManifest, DeletedTag, TagEvent, TagHistory
+from lading_storage.records.events import Webhook
 from lading_storage.records.robots import Robot
 from lading_storage.stores import Stores
 from tests.jobs.backup_content import assert_intact, push_everything
@@ -176,6 +177,24 @@ def test_robots_come_back_before_the_first_tag_and_into_an_empty_registry_alone(
     assert stores.metadata.find(Query(Robot, limit=9)) == [], "it may have been revoked"
     assert report.robots_skipped == 1
     assert "skipped 1 robots" in str(report)
+
+
+def test_webhooks_come_back_before_the_first_tag(
+    registry: Registry, stores: Stores, other: Stores, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So none of them misses the event of a tag that is restored."""
+    webhook = Webhook(id="ci", url="https://ci.example.com/", secrets=("sealed",), types=("tag.*",), created=now())
+    stores.metadata.commit([Create(webhook)])
+    push_image(registry, "a", "v1")
+    back_up(stores, tmp_path / "backup")
+    found = list[list[Webhook]]()
+
+    def note(self: Restore, repository: object) -> None:
+        found.append(other.metadata.find(Query(Webhook, limit=9)))
+
+    monkeypatch.setattr(Restore, "_repository", note)
+    restore(tmp_path / "backup", other)
+    assert found == [[webhook]]
 
 
 def test_rules_that_are_not_restored_are_reported(

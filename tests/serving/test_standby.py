@@ -3,10 +3,13 @@
 import json
 import threading
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from lading import cli, logs
 from lading.jobs.backup import BackupOptions, back_up
 from lading.jobs.backup.marker import FILE
 from lading.registry.registry import Registry
@@ -44,6 +47,11 @@ COMMANDS = [
     ["robots", "revoke", "ci"],
     ["cleanup", "apply", "--cleanup", "[]"],
     ["restore", "../backup"],
+    ["events", "publish"],
+    ["events", "replay", "--since", "2026-01-01"],
+    ["webhooks", "add", "https://ci.example.com/"],
+    ["webhooks", "test", "ci"],
+    ["webhooks", "retry", "ci"],
 ]
 
 
@@ -186,6 +194,29 @@ def test_a_promoted_standby_takes_writes(backup: Path, tmp_path: Path) -> None:
         path = f"/v2/b/blobs/uploads/?digest={digest_of(config)}"
         assert server.request("POST", path, config)[0].status == 201
         assert tags(server) == ["v1"]
+
+
+def test_a_standby_publishes_and_delivers_nothing_until_it_is_promoted(
+    backup: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The original registry does: what is published twice would set off two deployments."""
+    started = list[set[str]]()
+
+    def record(*arguments: Any) -> None:
+        started.append({each._name for each in arguments[-1]})
+
+    for name, value in data(backup).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("lading.server.serve.serve", record)
+    monkeypatch.setattr("lading.server.listener.listen", lambda settings: nullcontext([]))
+    monkeypatch.setattr("lading.commands.serve._exit_at_interrupts", lambda: None)
+    monkeypatch.setattr(logs, "start", lambda *_: None)
+    words = ["serve", "--access", "everybody"]
+    assert cli.main(words) == 0
+    assert run_lading(["promote", str(backup)], tmp_path).returncode == 0
+    assert cli.main(words) == 0
+    assert started[0] == set()
+    assert started[1] >= {"publish", "deliver"}
 
 
 def test_a_first_backup_that_has_not_ended_is_not_served(backup: Path, tmp_path: Path) -> None:
