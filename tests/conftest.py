@@ -7,6 +7,7 @@ Cloud Storage and Firestore as their emulators have them ("google"). Each test h
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from emulators import EmulatorError, Emulators, running
@@ -30,6 +31,10 @@ __all__ = [
     "pytest_make_parametrize_id",
     "pytest_xdist_make_scheduler",
 ]
+
+# How long an example takes depends on what else the machine does.
+hypothesis.settings.register_profile("without deadlines", deadline=None)
+hypothesis.settings.load_profile("without deadlines")
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ from typing import Any
 
 import bcrypt
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lading import settings as registry_settings
@@ -250,7 +250,6 @@ TEXTS = st.text(alphabet="ab/*", max_size=6)
 PLAIN = st.text(alphabet="ab/", min_size=1, max_size=6)
 
 
-@settings(deadline=None)
 @given(
     st.lists(TEXTS, max_size=6),
     st.sets(PLAIN, max_size=20),

@@ -14,7 +14,6 @@ from tests.support.app_client import Client
 
 QUICK = settings(
     max_examples=120,
-    deadline=None,
     derandomize=True,
     database=None,
     # The stores are the module's: no request depends on what the one before it did.

@@ -26,7 +26,6 @@ from tests.faults import NIGHTLY
 
 EXAMPLES = settings(
     max_examples=2_500 if NIGHTLY else 100,
-    deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
 )
 

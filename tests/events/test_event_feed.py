@@ -75,7 +75,7 @@ READS = st.tuples(st.sampled_from([1, 1, 2, 6, 16, 40, 100, 200]), st.integers(0
 """Seconds before a read, the process that makes it, and its limit."""
 
 
-@hypothesis.settings(max_examples=300, deadline=None)
+@hypothesis.settings(max_examples=300)
 @given(st.lists(PUBLISHED, max_size=12), st.lists(READS, min_size=8, max_size=30))
 def test_each_event_is_returned_exactly_once(
     published: list[tuple[int, int, str]], reads: list[tuple[int, int, int]]

@@ -104,7 +104,7 @@ def histories(draw: some.DrawFn) -> list[ObservedOperation]:
 
 
 @given(histories())
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 def test_it_agrees_with_the_definition(history: list[ObservedOperation]) -> None:
     assert is_linearizable(history) == by_trying_all(history)
 

@@ -48,7 +48,6 @@ def test_the_registry_does_as_the_model_does(
         settings=settings(
             max_examples=EXAMPLES,
             stateful_step_count=STEPS,
-            deadline=None,
             derandomize=not NIGHTLY,
             database=None,
             phases=[Phase.generate, Phase.shrink],
