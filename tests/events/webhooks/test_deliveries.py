@@ -170,10 +170,10 @@ def test_what_waits_for_a_busy_endpoint_loses_no_attempt(webhooks: Webhooks, end
 def test_a_busy_endpoint_is_not_waited_for_without_end(webhooks: Webhooks, endpoint: Receiver) -> None:
     endpoint.always(429, {"Retry-After": "3600"})
     published(webhooks, endpoint.url, 20)
-    for _ in range(24 * 12):
+    start = webhooks.clock.time
+    while {each.state for each in webhooks.deliveries} != {DEAD}:
         webhooks.deliver()
-        webhooks.clock.advance(hours=1)
-    assert {each.state for each in webhooks.deliveries} == {DEAD}
+        assert webhooks.clock.advance(hours=1) - start < timedelta(days=12)
 
 
 def test_deliveries_to_an_unreachable_endpoint_cost_a_few_attempts(webhooks: Webhooks) -> None:

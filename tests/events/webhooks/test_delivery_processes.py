@@ -20,12 +20,12 @@ from tests.events.webhooks.webhook_fixtures import Webhooks
 from tests.support.webhook_receiver import Received, Receiver
 
 ROOT = Path(__file__).parents[3]
-Start = Callable[[], "subprocess.Popen[str]"]
+Start = Callable[[int], "list[subprocess.Popen[str]]"]
 
 
 @pytest.fixture
 def start(environment: Mapping[str, str], webhooks: Webhooks) -> Iterator[Start]:
-    """Start a process that delivers once it reads a line."""
+    """Start processes, at the same time, that deliver once they read a line."""
     paths = os.pathsep.join(str(ROOT / each) for each in ("", "functions", "storage"))
     variables = {**os.environ, **environment, "PYTHONPATH": paths}
     command = [sys.executable, "-m", "tests.events.webhooks.deliver", webhooks.key.hex()]
@@ -36,12 +36,14 @@ def start(environment: Mapping[str, str], webhooks: Webhooks) -> Iterator[Start]
             started = subprocess.Popen(command, env=variables, cwd=ROOT, stdin=pipe, stdout=pipe, text=True)
             stack.callback(started.wait)
             stack.callback(started.kill)
-            stack.enter_context(started)
-            assert started.stdout
-            assert started.stdout.readline() == "ready\n"
-            return started
+            return stack.enter_context(started)
 
-        yield begin
+        def begin_all(count: int) -> "list[subprocess.Popen[str]]":
+            processes = [begin() for _ in range(count)]
+            assert [line(each) for each in processes] == ["ready\n"] * count
+            return processes
+
+        yield begin_all
 
 
 def go(process: "subprocess.Popen[str]") -> None:
@@ -50,15 +52,19 @@ def go(process: "subprocess.Popen[str]") -> None:
     process.stdin.flush()
 
 
-def result(process: "subprocess.Popen[str]") -> Counter[str]:
+def line(process: "subprocess.Popen[str]") -> str:
     assert process.stdout
-    return Counter(ast.literal_eval(process.stdout.readline()))
+    return process.stdout.readline()
+
+
+def result(process: "subprocess.Popen[str]") -> Counter[str]:
+    return Counter(ast.literal_eval(line(process)))
 
 
 def test_two_processes_deliver_each_event_once(webhooks: Webhooks, endpoint: Receiver, start: Start) -> None:
     webhooks.admin.add(endpoint.url, id="one")
     webhooks.publish(*(webhooks.event(number) for number in range(60)))
-    processes = [start(), start()]
+    processes = start(2)
     for each in processes:
         go(each)
     counts = result(processes[0]) + result(processes[1])
@@ -74,7 +80,7 @@ def test_an_event_is_delivered_again_where_the_process_was_killed_before_its_com
 ) -> None:
     webhooks.admin.add(endpoint.url, id="one")
     webhooks.publish(webhooks.event(1))
-    process = start()
+    (process,) = start(1)
 
     def kill(_: Received) -> tuple[int, dict[str, str]]:
         process.send_signal(signal.SIGKILL)

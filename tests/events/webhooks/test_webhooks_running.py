@@ -1,15 +1,17 @@
 """Webhooks where they run: in `lading serve` beside the publisher, and as the command `lading events publish`."""
 
-import json
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 from standardwebhooks.webhooks import Webhook as Verifier
 
+from lading.composition import open_metadata
 from lading.registry.content.manifest_format import OCI_MANIFEST
 from lading.registry.identity import identity_of
+from lading.settings import load_settings
+from lading.webhook_composition import open_webhook_admin
 from lading_storage.digests import digest_of
 from lading_storage.protocols import Create, MetadataStore
 from lading_storage.query import Query
@@ -24,11 +26,12 @@ from tests.support.webhook_receiver import Receiver, receiver
 NETWORKS = {"LADING_WEBHOOK_NETWORKS": "127.0.0.0/8"}
 
 
-def added(url: str, environment: Mapping[str, str], folder: Path, *options: str) -> str:
-    """Add a webhook with the command; return its secret."""
-    done = run_lading(["webhooks", "add", url, "--json", *options], folder, {**environment, **NETWORKS})
-    assert done.returncode == 0, done.stderr
-    secret: str = json.loads(done.stdout)["secret"]
+def added(url: str, environment: Mapping[str, str], id: str, types: Sequence[str] = ()) -> str:
+    """Add a webhook; return its secret."""
+    settings = load_settings({**environment, **NETWORKS})
+    metadata = open_metadata(settings.metadata)
+    _, secret = open_webhook_admin(settings, metadata).add(url, types, id=id)
+    metadata.close()
     return secret
 
 
@@ -59,8 +62,8 @@ def test_a_server_delivers_and_an_endpoint_that_hangs_holds_up_neither_events_no
     identity_of(stores.metadata)
     with receiver() as good, receiver() as hanging, serving(environment, tmp_path / "log") as server:
         hanging.respond = lambda _: (204 if ending.wait(60) else 500, {})
-        secret = added(good.url, environment, tmp_path, "--id", "good")
-        added(hanging.url, environment, tmp_path, "--id", "hanging")
+        secret = added(good.url, environment, "good")
+        added(hanging.url, environment, "hanging")
         first = put(stores.metadata, 20)
         wait_until(lambda: len(good.received) == 20, server)
         second = put(stores.metadata, 20, first=20)
@@ -81,7 +84,7 @@ def test_a_server_delivers_and_an_endpoint_that_hangs_holds_up_neither_events_no
 def test_a_push_is_delivered(tmp_path: Path) -> None:
     environment = {"LADING_DATA": str(tmp_path / "data"), **NETWORKS}
     with receiver() as endpoint, serving(environment, tmp_path / "log") as server:
-        secret = added(endpoint.url, environment, tmp_path, "--types", "tag.moved")
+        secret = added(endpoint.url, environment, "one", ["tag.moved"])
         content = push(server, "team/app", "v1")
         wait_until(lambda: endpoint.received != [], server)
         (request,) = endpoint.received
@@ -98,7 +101,7 @@ def test_the_command_publishes_and_delivers(environment: Mapping[str, str], stor
     }
     identity_of(stores.metadata)
     with receiver() as endpoint:
-        secret = added(endpoint.url, settings, tmp_path)
+        secret = added(endpoint.url, settings, "one")
         events = put(stores.metadata, 30)
         done = run_lading(["events", "publish"], tmp_path, settings)
         assert done.returncode == 0, done.stderr
