@@ -75,7 +75,7 @@ def test_what_waited_is_published_in_order_when_the_cause_is_gone(
         clock.advance(minutes=1.5)
 
     two.plan = lambda events: None
-    clock.advance(minutes=8)
+    clock.advance(minutes=4)
     assert running.run().waiting == 0
     assert sorted(two.names) == sorted(one.names) == sorted(names(events)), "each once"
     assert in_order(one.received)

@@ -3,15 +3,14 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
 
 from lading import cli
-from lading.commands import events_replay
+from lading.commands import events_replay, options
 from lading.commands.options import Unconfirmed
-from lading.events.replay import BATCH_SIZE, Replay, Replayed, TimeRange
+from lading.events.replay import BATCH_SIZE, Replay, Replayed, TimeRange, TooManyEvents
 from lading.registry.change_context import PUSH
 from lading.registry.pagination import scan_all
 from lading.registry.registry import Registry
@@ -21,12 +20,13 @@ from lading_storage.records.deleted import TagEvent
 from lading_storage.records.events import Event
 from tests.support.fake_clock import FakeClock
 from tests.support.registry_pushes import push_image
-from tests.support.server_process import run_lading
 from tests.support.store_hooks import RecordedMetadata
 
 T = TypeVar("T")
+Run = Callable[..., tuple[int, str, str]]
 
 START = datetime(2026, 11, 1, 12, tzinfo=UTC)
+REPLAYED = START + timedelta(days=3)
 ALWAYS = TimeRange(START - timedelta(days=9), START + timedelta(days=9))
 UNREPEATABLE = ("image.purged", "repository.deleted")
 
@@ -42,7 +42,7 @@ def empty(metadata: MetadataStore) -> None:
 
 
 def replay(metadata: MetadataStore, *repositories: str, range: TimeRange = ALWAYS) -> Sequence[Replayed]:
-    run = Replay(metadata, range)
+    run = Replay(metadata, range, lambda store_time=None: REPLAYED)
     return list(run.run(repositories or run.repositories()))
 
 
@@ -90,7 +90,7 @@ def test_replayed_events_have_the_ids_of_the_originals(registry: Registry, clock
             original.tagged,
         )
         if event.tag:
-            assert event == replace(original, replayed=True)
+            assert event == replace(original, replayed_at=REPLAYED)
     # What is stored of it no more: the push of images that were deleted since, and the deletion of what was restored.
     missing = sorted((each.target, each.type) for name, each in before.items() if name not in after)
     assert missing == sorted(
@@ -238,21 +238,55 @@ def test_events_are_created_in_batches(registry: Registry, clock: FakeClock) -> 
     assert recorded.calls.count("commit") == 3
 
 
-def test_the_command(environment: Mapping[str, str], registry: Registry, clock: FakeClock, tmp_path: Path) -> None:
+def test_a_repository_with_too_many_events_is_refused_before_any_is_put(
+    registry: Registry, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
     change_all_kinds(registry, clock)
     empty(registry.metadata)
-    words = ["events", "replay", "--since", "2026-11-01T00:00:00Z", "--until", "2026-11-02T00:00:00Z"]
+    whole = Replay(registry.metadata, ALWAYS)
+    monkeypatch.setattr("lading.events.replay.MAX_EVENTS", 9)
+    for refused in (lambda: replay(registry.metadata, "team/app"), lambda: whole.count(["team/app"])):
+        with pytest.raises(TooManyEvents, match="team/app has more than 9 events in this time; replay it in parts"):
+            refused()
+    assert outbox(registry.metadata) == {}
+    parts = (TimeRange(START, START + timedelta(seconds=5)), TimeRange(START + timedelta(seconds=6), clock.time))
+    assert sum(replay(registry.metadata, "team/app", range=each)[0].created for each in parts) == 10
+    monkeypatch.setattr("lading.events.replay.MAX_EVENTS", 10)
+    assert replay(registry.metadata, "team/app") == [Replayed("team/app", 10, 0)]
+
+
+@pytest.fixture
+def run(registry: Registry, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Run:
+    """Runs the command in this process; returns its status, output and errors."""
+    monkeypatch.setattr(events_replay, "metadata", lambda settings, upgrade: registry.metadata)
+    monkeypatch.setattr("sys.stdin.isatty", lambda: False, raising=False)
+    monkeypatch.setattr(options, "_user_name", lambda: "alice")
 
     def run(*more: str) -> tuple[int, str, str]:
-        done = run_lading([*words, *more], tmp_path, environment)
-        return done.returncode, done.stdout, done.stderr
+        status = cli.main(["events", "replay", "--since", "2026-11-01T00:00:00Z", *more])
+        return status, *capfd.readouterr()
 
-    assert run("--dry-run", "--repository", "team/app")[1].endswith(
-        "10 events would be put into the outbox, from which they are published\n"
-    )
-    assert outbox(registry.metadata) == {}
-    assert run("--repository", "team/app", "--json")[1] == ('{"repository": "team/app", "events": 10, "created": 10}\n')
-    assert run()[1].splitlines()[1:] == [
+    return run
+
+
+def test_the_command(registry: Registry, clock: FakeClock, run: Run) -> None:
+    change_all_kinds(registry, clock)
+    empty(registry.metadata)
+    until = ["--until", "2026-11-02T00:00:00Z"]
+
+    status, output, errors = run(*until, "--dry-run", "--repository", "team/app")
+    assert output.endswith("10 events would be put into the outbox, from which they are published\n")
+    assert (status, errors, outbox(registry.metadata)) == (0, "", {})
+
+    status, output, errors = run(*until, "--repository", "team/app", "--json")
+    assert (status, output) == (0, '{"repository": "team/app", "events": 10, "created": 10}\n')
+    assert (
+        "audit outcome=allowed status=- client=- user=- principal=alice%20(lading%20replay) action=manage "
+        "repository=team/app reference=2026-11-01T00:00:00.000000Z/2026-11-02T00:00:00.000000Z change=events-replayed "
+    ) in errors
+    assert run(*until, "--repository", "team/app")[2] == "", "nothing was put"
+
+    assert run(*until)[1].splitlines()[1:] == [
         "team/app        10        0",
         "team/web        10       10",
         "10 events were put into the outbox, from which they are published",
@@ -262,16 +296,25 @@ def test_the_command(environment: Mapping[str, str], registry: Registry, clock: 
     assert run("--until", "2026-10-01T00:00:00Z")[2].startswith("lading: --since")
 
 
+def test_the_command_refuses_too_many_events(
+    registry: Registry, clock: FakeClock, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    change_all_kinds(registry, clock)
+    empty(registry.metadata)
+    monkeypatch.setattr("lading.events.replay.MAX_EVENTS", 9)
+    for words in ([], ["--dry-run"], ["--repository", "team/app"]):
+        status, _, errors = run(*words)
+        assert (status, errors.startswith("lading: team/app has more than 9 events")) == (1, True)
+    assert outbox(registry.metadata) == {}
+
+
 def test_a_large_replay_of_the_whole_registry_needs_a_confirmation(
-    registry: Registry, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+    registry: Registry, clock: FakeClock, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     change_all_kinds(registry, clock)
     empty(registry.metadata)
     monkeypatch.setattr(events_replay, "MAX_UNCONFIRMED", 19)
-    monkeypatch.setattr(events_replay, "metadata", lambda settings, upgrade: registry.metadata)
-    monkeypatch.setattr("sys.stdin.isatty", lambda: False, raising=False)
-    words = ["events", "replay", "--since", "2026-11-01T00:00:00Z"]
-    assert cli.main(words) == Unconfirmed.status
+    assert run()[0] == Unconfirmed.status
     assert outbox(registry.metadata) == {}
-    assert cli.main([*words, "--yes"]) == 0
+    assert run("--yes")[0] == 0
     assert len(outbox(registry.metadata)) == 20

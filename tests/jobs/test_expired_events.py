@@ -68,6 +68,22 @@ def test_an_event_expires_once_its_time_is_over(registry: Registry, stores: Stor
     assert ids(stores) == set()
 
 
+def test_a_replayed_event_expires_by_the_time_of_the_replay(
+    registry: Registry, stores: Stores, clock: FakeClock
+) -> None:
+    old = clock.time - 9 * KEEP
+    replayed = [replace(event(each, moved=old), replayed_at=clock.time) for each in range(3)]
+    add(stores, [*replayed, event(9, moved=old)])
+
+    assert collect(registry, clock).counts[EXPIRED] == 1
+    clock.advance(days=7)
+    assert collect(registry, clock).counts["events kept: they were replayed"] == 3
+    assert ids(stores) == {each.id for each in replayed}
+    clock.advance(minutes=1)
+    assert collect(registry, clock).counts[EXPIRED] == 3
+    assert ids(stores) == set()
+
+
 def test_events_of_a_refused_repository_do_not_expire(registry: Registry, stores: Stores, clock: FakeClock) -> None:
     time = clock.time - 2 * KEEP
     kept = [event(each, "refused", moved=time) for each in range(150)]

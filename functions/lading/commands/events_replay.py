@@ -12,18 +12,20 @@ from lading.commands.options import (
     Commands,
     add,
     add_yes,
+    change_context,
     confirm,
     metadata,
     reference,
     refuse_standby,
 )
 from lading.commands.output import Column, Printer, add_output_options, counted
+from lading.json_values import rfc3339
 from lading.settings import Settings
 from lading_storage.protocols import MetadataStore
 from lading_storage.records.core import Key, Repository
 
 if TYPE_CHECKING:
-    from lading.events.replay import Replayed
+    from lading.events.replay import Replay, Replayed
 
 STORE: Final = ("data", "metadata")
 
@@ -67,31 +69,47 @@ def _replay(parsed: argparse.Namespace, settings: Settings) -> None:
     """Replay.
 
     Raises:
-        CommandError: the range is empty, there is no such repository, or the question was not answered with yes.
+        CommandError: the range is empty, there is no such repository, one has too many events, or the question was not
+            answered with yes.
         Unconfirmed: there are many events, and standard input is no terminal.
     """
-    from lading.events.replay import Replay, TimeRange
+    from lading.events.replay import Replay, TimeRange, TooManyEvents
 
     since, until = time_or_age(parsed.since), time_or_age(parsed.until) if parsed.until else datetime.now(UTC)
     if since > until:
         raise CommandError(f"--since {parsed.since} is later than {parsed.until or 'now'}; nothing is between them")
-    names = [_name(parsed.repository)] if parsed.repository else None
+    name = _name(parsed.repository) if parsed.repository else ""
     if not parsed.dry_run:
         refuse_standby(settings)
     store = metadata(settings, upgrade=not parsed.dry_run)
-    if names:
-        _require(store, names[0])
+    if name:
+        _require(store, name)
     replay = Replay(store, TimeRange(since, until))
-    if names is None and not parsed.dry_run:
-        events, repositories = replay.count(replay.repositories())
-        if events > MAX_UNCONFIRMED:
-            places = counted(repositories, "repository", "repositories")
-            confirm(parsed, f"{counted(events, 'event')} of {places} would be published again. Continue?")
+    try:
+        if not name and not parsed.dry_run:
+            _confirm(parsed, replay)
+        _print(parsed, replay, name)
+    except TooManyEvents as error:
+        raise CommandError(str(error)) from None
+    finally:
+        if replay.has_created:
+            _audit(settings, name, f"{rfc3339(since)}/{rfc3339(until)}")
+
+
+def _confirm(parsed: argparse.Namespace, replay: "Replay") -> None:
+    events, repositories = replay.count(replay.repositories())
+    if events > MAX_UNCONFIRMED:
+        places = counted(repositories, "repository", "repositories")
+        confirm(parsed, f"{counted(events, 'event')} of {places} would be published again. Continue?")
+
+
+def _print(parsed: argparse.Namespace, replay: "Replay", name: str) -> None:
+    """Replay a repository, or all, and print what was done."""
     created = 0
 
     def rows() -> Iterator[ReplayRow]:
         nonlocal created
-        for each in replay.run(names or replay.repositories(), dry_run=parsed.dry_run):
+        for each in replay.run([name] if name else replay.repositories(), dry_run=parsed.dry_run):
             created += each.created
             yield ReplayRow.of(each)
 
@@ -99,6 +117,14 @@ def _replay(parsed: argparse.Namespace, settings: Settings) -> None:
     printer.table(COLUMNS, rows())
     verb = "would be put" if parsed.dry_run else "were put"
     printer.note(f"{counted(created, 'event')} {verb} into the outbox, from which they are published")
+
+
+def _audit(settings: Settings, name: str, time: str) -> None:
+    from lading import audit, logs
+    from lading.registry.changes import Change
+
+    logs.start(settings.log, settings.project, settings.log_level)
+    audit.record_command(change_context("replay").actor, "manage", name, Change("events-replayed"), reference=time)
 
 
 def _require(store: MetadataStore, repository: str) -> None:

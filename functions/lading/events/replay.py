@@ -9,8 +9,8 @@ is repeated, also after an interruption, creates what is still absent. What is n
 images that were deleted or restored later, earlier deletions, image.purged and repository.deleted.
 
 The history of a repository is sorted by time, and only the range is read of it. Manifests are not: all of a repository
-are read, without their content. The events of one repository in the range are held in memory, since they are put into
-the outbox in the order of the changes, and a history is read backwards.
+are read, without their content. The events of one repository in the range are held in memory, MAX_EVENTS at most, since
+they are put into the outbox in the order of the changes, and a history is read backwards.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,7 +19,7 @@ from datetime import datetime
 from itertools import islice
 from typing import Final
 
-from lading.registry.change_context import DELETE, PUSH, RESTORE, ChangeContext
+from lading.registry.change_context import DELETE, PUSH, RESTORE, ChangeContext, Clock, now
 from lading.registry.events.event_types import IMAGE_DELETED, IMAGE_PUSHED, IMAGE_RESTORED
 from lading.registry.events.outbox import EventTime, image_event, tag_event
 from lading.registry.pagination import PAGE_SIZE, scan_all
@@ -33,6 +33,20 @@ from lading_storage.records.events import Event
 
 BATCH_SIZE: Final = 100
 """Events of one commit."""
+
+MAX_EVENTS: Final = 100_000
+"""Events of one repository, each of which takes about 0.8 KB of memory."""
+
+
+class TooManyEvents(Exception):
+    """A repository has more than MAX_EVENTS events in the range. Its message says how to replay them."""
+
+    def __init__(self, repository: str) -> None:
+        """Name the repository."""
+        super().__init__(
+            f"{repository} has more than {MAX_EVENTS:,} events in this time; replay it in parts: with --repository "
+            f"{repository} and an earlier --until, and then --since that"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +77,17 @@ class Replayed:
 
 
 class Replay:
-    """Replay of a range of time."""
+    """Replay of a range of time.
 
-    def __init__(self, metadata: MetadataStore, range: TimeRange) -> None:
+    has_created  whether it has put events into the outbox
+    """
+
+    def __init__(self, metadata: MetadataStore, range: TimeRange, clock: Clock = now) -> None:
         """Read and write in `metadata`."""
         self._metadata = metadata
         self._range = range
+        self._clock = clock
+        self.has_created = False
 
     def run(self, repositories: Iterable[str], *, dry_run: bool = False) -> Iterator[Replayed]:
         """Put the events of repositories into the outbox, where they are absent.
@@ -79,6 +98,9 @@ class Replay:
 
         Yields:
             The outcome for each repository that has any.
+
+        Raises:
+            TooManyEvents: for the next repository, of which nothing is put.
         """
         for repository in repositories:
             events, found, created = self.events(repository), 0, 0
@@ -89,8 +111,8 @@ class Replay:
                 yield Replayed(repository, found, created)
 
     def count(self, repositories: Iterable[str]) -> tuple[int, int]:
-        """Return how many events there are, and of how many repositories. Writes nothing."""
-        counts = [count for each in repositories if (count := sum(1 for _ in self.events(each)))]
+        """Return how many events there are, and of how many repositories. Writes nothing. Raises TooManyEvents."""
+        counts = [count for each in repositories if (count := sum(1 for _ in self._limited_events(each)))]
         return sum(counts), len(counts)
 
     def repositories(self) -> Iterator[str]:
@@ -100,9 +122,15 @@ class Replay:
     def events(self, repository: str) -> Iterator[Event]:
         """Yield the events of a repository in the range, in the order of the changes.
 
-        Those of tags lack the fields of their manifests.
+        Those of tags lack the fields of their manifests. Raises TooManyEvents.
         """
-        yield from sorted(self._unsorted_events(repository), key=lambda event: event.sequence)
+        yield from sorted(self._limited_events(repository), key=lambda event: event.sequence)
+
+    def _limited_events(self, repository: str) -> Iterator[Event]:
+        for number, event in enumerate(self._unsorted_events(repository), 1):
+            if number > MAX_EVENTS:
+                raise TooManyEvents(repository)
+            yield event
 
     def _unsorted_events(self, repository: str) -> Iterator[Event]:
         for row in self._rows(repository):
@@ -135,12 +163,13 @@ class Replay:
         found = self._metadata.read([*(each.key for each in events), *images.values()], content=False)
         absent = [each for each in events if found[each.key] is None]
         if absent and not dry_run:
-            writes = []
+            writes, time = [], self._clock(found.read_at)
             for event in absent:
                 image = found[images[event.digest]] if event.digest in images and event.tag else None
                 media_type, size = (image.media_type, image.size) if image else (event.media_type, event.size)
-                writes.append(Create(replace(event, media_type=media_type, size=size)))
+                writes.append(Create(replace(event, media_type=media_type, size=size, replayed_at=time)))
             self._metadata.commit(writes)
+            self.has_created = True
         return len(absent)
 
 
@@ -165,4 +194,4 @@ def _deleted_event(tombstone: DeletedManifest) -> tuple[datetime, Event]:
 
 def _event_of(write: Create) -> Event:
     assert isinstance(write.record, Event)
-    return replace(write.record, replayed=True)
+    return write.record

@@ -85,7 +85,7 @@ def wants(webhook: Webhook, event: Event, now: datetime) -> bool:
     is_since = event.moved >= webhook.created or now < webhook.created
     return (
         not webhook.disabled
-        and (event.replayed or is_since)
+        and (event.replayed_at or is_since)
         and matches(webhook.types, event.type)
         and matches(webhook.repositories, event.target)
     )

@@ -25,6 +25,7 @@ Kind = Literal[
     "webhook-removed",
     "webhook-tested",
     "webhook-retried",
+    "events-replayed",
 ]
 
 

@@ -49,7 +49,8 @@ class Event(Record):
         moved: when the change was made.
         sequence: sorts the events of one reference, with text comparison: consumers drop what is older than the last.
         tagged: whether the push that stored a manifest also pointed a tag to it, which has its own event.
-        replayed: whether a replay made the event anew, so that consumers that are younger than the change get it too.
+        replayed_at: when a replay made the event anew, or None. Consumers that are younger than the change get it too,
+            and it expires as if the change had been made then.
         sent: the names of the consumers that have received it, if others have not.
     """
 
@@ -71,7 +72,7 @@ class Event(Record):
     moved: datetime
     sequence: str
     tagged: bool = False
-    replayed: bool = False
+    replayed_at: datetime | None = None
     sent: tuple[str, ...] = ()
 
 

@@ -55,7 +55,7 @@ def test_a_webhook_gets_nothing_of_before_it_was_added(webhooks: Webhooks) -> No
 
 
 def test_a_webhook_gets_what_is_replayed_of_before_it_was_added(webhooks: Webhooks) -> None:
-    before = replace(webhooks.event(1), replayed=True)
+    before = replace(webhooks.event(1), replayed_at=webhooks.clock.time)
     webhooks.clock.advance(microseconds=1)
     webhooks.admin.add(URL, id="new")
     webhooks.publish(before)

@@ -3,7 +3,8 @@
 The events of each range of the outbox sort by time, so the phase reads the ranges from their fronts, and one event that
 is not due in each of them at most. Without events it makes one query.
 
-A repository whose events a topic refuses keeps them until an operator has removed the cause.
+A repository whose events a topic refuses keeps them until an operator has removed the cause. An event that was replayed
+expires by the time of the replay.
 """
 
 from collections import Counter
@@ -32,6 +33,7 @@ class ExpiredEvents:
         self._keep = keep
         self._clock = clock
         self._counts = counts
+        self._until = clock()
         self._stalled: set[str] = set()
         self._expired: list[Event] = []
 
@@ -41,7 +43,8 @@ class ExpiredEvents:
 
     def _page(self, after: QueueCursor[Any] | None) -> Sequence[Queued[Event]]:
         """Return the next expired events; nothing where no range has any."""
-        position, until = after.key.id if after else "", sequence_of(self._clock() - self._keep)
+        self._until = self._clock() - self._keep
+        position, until = after.key.id if after else "", sequence_of(self._until)
         while front := self._metadata.find(Query(Event, after=position, limit=1)):
             if front[0].sequence < until:
                 events = self._metadata.find(Query(Event, after=position, limit=PAGE_SIZE))
@@ -60,6 +63,8 @@ class ExpiredEvents:
     def _expire(self, event: Event) -> str:
         if event.target in self._stalled:
             return "events kept: a topic refuses their repository"
+        if event.replayed_at and event.replayed_at >= self._until:
+            return "events kept: they were replayed"
         self._expired.append(event)
         return "events expired"
 
