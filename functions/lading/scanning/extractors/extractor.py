@@ -17,7 +17,7 @@ class File:
     Attributes:
         path: without a leading slash.
         size: in bytes.
-        content: seekable, at its beginning. It ends when `Extractor.packages` has returned.
+        content: seekable, at its beginning. It ends when `Extractor.packages` has returned, which must not close it.
         note: records what could not be read of the file, a sentence; the packages that were read are kept.
     """
 

@@ -1,0 +1,1 @@
+"""What layers and images contain: extraction, hostile layers, and the process that reads them."""
