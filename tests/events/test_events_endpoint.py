@@ -9,6 +9,7 @@ from typing import Any
 import bcrypt
 import pytest
 
+from lading.registry.events import event_feed
 from lading.registry.events.event_cursor import EventCursor
 from lading_storage.records.events import PublishedEvent
 from lading_storage.stores import Stores
@@ -130,14 +131,20 @@ def test_a_private_registry_has_nothing_for_anonymous_callers(stores: Stores, tm
     assert read(private, "").status == 401
 
 
-def test_a_response_reveals_nothing_of_hidden_events(app: RestrictedApp, stores: Stores) -> None:
+def test_a_response_reveals_nothing_of_hidden_events(
+    app: RestrictedApp, stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
     query = since(ago(minutes=10))
     before = read(app, "reader", query)
     hidden = [published_event(number, ago(minutes=5), "other/app") for number in range(300)]
     publish(stores.metadata, *hidden)
+    # One page of the feed.
+    monkeypatch.setattr(event_feed, "PAGE_SIZE", 100)
+    monkeypatch.setattr(event_feed, "MAX_SCANNED", 100)
     after = read(app, "reader", query)
 
     assert before.json["events"] == after.json["events"] == []
+    assert before.json["more"] is after.json["more"] is False
     assert len(before.json["next"]) == len(after.json["next"])
 
 
@@ -226,7 +233,14 @@ def test_a_cursor_is_its_callers_own_and_unchanged(app: RestrictedApp) -> None:
     assert read(app, "reader", f"after={cursor}").status == 200
     assert read(app, "pusher", f"after={cursor}").status == 400
     assert read(app, "", f"after={cursor}").status == 400
-    assert read(app, "reader", f"after={cursor[:-5]}").status == 400
+    for changed in (
+        cursor[:-5],
+        f"{cursor}!",
+        f"{cursor[:9]}!{cursor[9:]}",
+        f"{cursor}=",
+        f"{cursor[:9]}%0A{cursor[9:]}",
+    ):
+        assert (read(app, "reader", f"after={changed}").status, changed) == (400, changed)
     assert read(app, "reader", f"after={cursor[:30]}{'B' if cursor[30] == 'A' else 'A'}{cursor[31:]}").status == 400
     assert read(app, "reader", f"after={cursor}&{since(ago(minutes=1))}").status == 400
 

@@ -16,7 +16,7 @@ from emulators.processes import free_port
 from lading.client.errors import ClientError
 from lading.commands.event_rows import PublishedRow, row_of
 from lading.commands.event_source import EventPage, Unreachable
-from lading.commands.events_tail import MAX_DELAY, WAIT, follow
+from lading.commands.events_tail import MAX_DELAY, MIN_INTERVAL, WAIT, follow
 from lading.commands.options import CommandError
 from lading.composition import open_metadata
 from lading.events.cloud_event import cloud_event
@@ -86,6 +86,12 @@ def test_once_ends_where_there_is_no_more(delays: Sequence[float]) -> None:
     with pytest.raises(CommandError):
         collect(ScriptedSource(Unreachable("down")), once=True)
     assert delays == []
+
+
+def test_a_server_that_returns_nothing_at_once_is_not_called_in_a_loop(delays: Sequence[float]) -> None:
+    nothing = [EventPage([], False)] * 3
+    assert collect(ScriptedSource(*nothing, EventPage([row(1)], False), EventPage([row(2)], True))) == [row(1), row(2)]
+    assert delays == [MIN_INTERVAL] * 3
 
 
 @contextmanager

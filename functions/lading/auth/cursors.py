@@ -28,7 +28,7 @@ def seal(key: bytes, principal: str, text: str) -> str:
 
     nonce = secrets.token_bytes(_NONCE_BYTES)
     sealed = AESGCM(_derive_key(key)).encrypt(nonce, text.encode(), principal.encode())
-    return CURSOR_PREFIX + base64.urlsafe_b64encode(nonce + sealed).decode().rstrip("=")
+    return _encoded(nonce + sealed)
 
 
 def unseal(key: bytes, principal: str, cursor: str) -> str:
@@ -38,9 +38,16 @@ def unseal(key: bytes, principal: str, cursor: str) -> str:
 
     try:
         raw = base64.urlsafe_b64decode(cursor[len(CURSOR_PREFIX) : MAX_CURSOR] + "==")
+        # The decoder drops characters that are not of its alphabet.
+        if _encoded(raw) != cursor:
+            raise ValueError("it is no cursor")
         return AESGCM(_derive_key(key)).decrypt(raw[:_NONCE_BYTES], raw[_NONCE_BYTES:], principal.encode()).decode()
     except (InvalidTag, ValueError, binascii.Error):
         raise RegistryError(QUERY_INVALID, {"last": cursor[:20]}) from None
+
+
+def _encoded(raw: bytes) -> str:
+    return CURSOR_PREFIX + base64.urlsafe_b64encode(raw).decode().rstrip("=")
 
 
 def _derive_key(key: bytes) -> bytes:

@@ -32,6 +32,10 @@ MAX_DELAY: Final = 30.0
 """Seconds before the first attempt to reconnect, each of which waits twice as long, and before every later one."""
 
 
+MIN_INTERVAL: Final = 1.0
+"""Seconds of pause after a request that was to wait and got an empty response at once, as while a server shuts down."""
+
+
 def add_to(commands: Commands) -> None:
     """Add the command."""
     tail = add(commands, "tail", "print changes as they are published, until interrupted", _tail, STORE)
@@ -84,6 +88,7 @@ def follow(source: "EventSource", once: bool) -> Iterator[PublishedRow]:
 
     failures, wait = 0, 0 if once else WAIT
     while True:
+        began = time.monotonic()
         try:
             page = source.read(wait)
         except Unreachable as error:
@@ -96,6 +101,8 @@ def follow(source: "EventSource", once: bool) -> Iterator[PublishedRow]:
             continue
         failures = 0
         yield from page.rows
+        if wait and not page.rows and time.monotonic() - began < MIN_INTERVAL:
+            time.sleep(MIN_INTERVAL)
         if once and not page.rows and not page.more:
             return
         # What is not settled yet comes later.

@@ -63,7 +63,11 @@ class EventCursor:
         name = position.decode("ascii", "replace")
         if not _POSITION.fullmatch(name):
             raise ValueError("it is no cursor")
-        return cls(name, frozenset(hashes[at : at + HASH_SIZE] for at in range(0, len(hashes), HASH_SIZE)))
+        cursor = cls(name, frozenset(hashes[at : at + HASH_SIZE] for at in range(0, len(hashes), HASH_SIZE)))
+        # The decoder drops characters that are not of its alphabet.
+        if str(cursor) != text:
+            raise ValueError("it is no cursor")
+        return cursor
 
     def __str__(self) -> str:
         body = b"\0".join((self.position.encode(), b"".join(sorted(self.returned))))

@@ -45,7 +45,10 @@ MAX_AHEAD: Final = timedelta(seconds=10)
 PAGE_SIZE: Final = 500
 PAGES_PER_READ: Final = 4
 MAX_SCANNED: Final = 2 * PAGE_SIZE
-"""Events of one page, pages of one shared read, and events that one request of a reader that was away reads."""
+"""Events of one page, pages of one shared read, and events that a reader that was away looks through at a time."""
+
+MAX_SCAN: Final = 5.0
+"""Seconds after which a reader that was away gets an empty page, where none of what it looked through is wanted."""
 
 MAX_EVENTS: Final = 4_000
 """Events in memory, of about 1 KB each."""
@@ -124,17 +127,26 @@ class EventFeed:
     def select(self, cursor: EventCursor, is_wanted: Callable[[PublishedEvent], bool], limit: int) -> Selection:
         """Return the next events of a reader. See selection.select.
 
+        Where what was looked through has none, the search goes on: an empty page must not tell of events of others.
+
         Raises:
             RegistryError: EVENTS_GONE if events after the cursor may have been removed, or precede it since the clock
                 was set back.
             StorageError: the store failed.
         """
-        reading = self._in_memory(cursor.position) or self._stored(cursor.position)
-        # Checked after the read: what was removed during it may be missing from it.
-        age = self._clock() - cursor.time
-        if age > READABLE or age < -MAX_AHEAD:
-            raise RegistryError(EVENTS_GONE)
-        return select(reading, cursor, is_wanted, limit)
+        deadline = self._monotonic() + MAX_SCAN
+        while True:
+            reading = self._in_memory(cursor.position) or self._stored(cursor.position)
+            # Checked after the read: what was removed during it may be missing from it.
+            age = self._clock() - cursor.time
+            if age > READABLE or age < -MAX_AHEAD:
+                raise RegistryError(EVENTS_GONE)
+            found = select(reading, cursor, is_wanted, limit)
+            # Of events that are not settled, a read never gets past the first MAX_SCANNED.
+            goes_on = bool(reading.end) and found.cursor.position > cursor.position
+            if found.events or not goes_on or self._monotonic() >= deadline:
+                return found
+            cursor = found.cursor
 
     def _in_memory(self, position: str) -> Reading | None:
         with self._changed:

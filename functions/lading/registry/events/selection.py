@@ -29,8 +29,8 @@ class Selection:
     Attributes:
         events: in the order of publication.
         cursor: after which the reader continues.
-        more: whether wanted events, or events to look through, remain.
-        ready: whether some of them can be read at once; others wait until earlier ones are settled.
+        more: whether wanted events remain, of those that were looked through. It tells nothing of others.
+        ready: whether events, wanted or not, can be read at once; others wait until earlier ones are settled.
     """
 
     events: Sequence[PublishedEvent]
@@ -64,6 +64,6 @@ def select(reading: Reading, cursor: EventCursor, is_wanted: Callable[[Published
         unsettled = fresh[len(settled) : len(settled) + room]
         chosen += unsettled
         returned |= {hash_of(each) for each in unsettled}
-    more = len(chosen) < len(fresh) or bool(reading.end)
-    ready = more and (len(chosen) == limit or bool(reading.end))
+    more = len(chosen) < len(fresh)
+    ready = bool(reading.end) or (more and len(chosen) == limit)
     return Selection(chosen, EventCursor(position, frozenset(returned)), more, ready)
