@@ -91,6 +91,10 @@ locals {
     "deliveries.webhook"            = "COLLECTION ASCENDING"
     "deliveries.due"                = "COLLECTION_GROUP ASCENDING"
     "stalled_repositories.position" = "COLLECTION ASCENDING"
+    "facts.position"                = "COLLECTION ASCENDING"
+    "facts.due"                     = "COLLECTION_GROUP ASCENDING"
+    "layer_scans.position"          = "COLLECTION ASCENDING"
+    "vulnerability_data.position"   = "COLLECTION ASCENDING"
   }
 
   # All other fields of these documents are not indexed, including fields of later releases. By default, Firestore indexes
@@ -101,6 +105,7 @@ locals {
     "robots", "deleted_manifests", "deleted_tags", "deleted_links", "histories", "moves",
     "pulls", "running", "jobs", "identities", "rules", "namespaces",
     "events", "published_events", "webhooks", "deliveries", "stalled_repositories",
+    "facts", "layer_scans", "vulnerability_data",
   ]
 
   # Long values that no query uses. Indexing them would double their cost, and Firestore truncates values above 1,500 bytes.
@@ -109,6 +114,8 @@ locals {
     "tags.content", "deleted_tags.content",           # duplicated for pulls by tag
     "uploads.parts", "uploads.sizes",                 # up to 10,000 of each
     "uploads.resume",                                 # the state of the hash
+    "facts.content", "facts.notes",                   # the worst findings of an image
+    "layer_scans.content",                            # the packages of a layer
   ]
 }
 

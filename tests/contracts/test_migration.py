@@ -47,12 +47,13 @@ from lading_storage.records.events import Delivery
 from lading_storage.records.fields import converted
 from lading_storage.records.jobs import Identity
 from lading_storage.records.kinds import KINDS
+from lading_storage.records.scans import Facts
 from tests.contracts.released_sqlite import make_released
 from tests.support.record_examples import DIGEST, EXAMPLES, NOW, OTHER, link, manifest, tag
 
 MANY: Sequence[Record] = [
-    # No release of an earlier schema had deliveries, which are in a queue.
-    *(each for each in EXAMPLES if not isinstance(each, Identity | Delivery)),
+    # No release of an earlier schema had deliveries and facts, which are in a queue.
+    *(each for each in EXAMPLES if not isinstance(each, Identity | Delivery | Facts)),
     replace(link(DIGEST, "team/app"), state=UNVERIFIED, since=NOW),
     Repository(id="gone", created=NOW, deleted=NOW),
     Upload(id="ended", target="team/app", cancelled=True, created=NOW, touched=NOW),

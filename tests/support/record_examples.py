@@ -22,6 +22,7 @@ from lading_storage.records.fields import converted
 from lading_storage.records.jobs import Identity, InUseReport, Job, LastPull
 from lading_storage.records.robots import Robot
 from lading_storage.records.rules import NamespaceRules, RegistryRules
+from lading_storage.records.scans import MATCH, Facts, LayerScan, VulnerabilityData
 
 NOW = datetime(2026, 11, 1, 12, 30, 15, 123456, tzinfo=UTC)
 
@@ -100,6 +101,32 @@ EXAMPLES: list[Record] = [
         created=NOW,
     ),
     StalledRepository(id="team/app", sinks=("events",), attempts=3, since=NOW, next=NOW, error="refused"),
+    Facts(
+        id=DIGEST,
+        repository="team/app",
+        state="partial",
+        task=MATCH,
+        next=NOW,
+        tries=1,
+        claim="0" * 32,
+        accepted="1" * 32,
+        reason="the scanner ended",
+        created=NOW,
+        at=NOW,
+        counts='{"high": [1, 0]}',
+        content=b"[]",
+        size=2,
+        truncated=3,
+        notes=("a/b: could not be read: damaged",),
+        data=("Debian=1", "PyPI=2"),
+        missing=("Alpine",),
+        extractor=1,
+        fingerprint="f",
+        sbom=OTHER,
+        report=DIGEST,
+    ),
+    LayerScan(id=DIGEST, content=b"\x1f\x8b", size=2, extractor=1, created=NOW),
+    VulnerabilityData(id="Rocky Linux", seen=NOW, etag='"1"', digest=OTHER, updated=NOW, checked=NOW, error="404"),
 ]
 
 

@@ -8,6 +8,7 @@
                                     tombstones, which can be restored            (lading_storage.records.deleted)
         histories/{tag}, moves/{…}  number of changes of a tag, and each change  (lading_storage.records.deleted)
         pulls/{digest}              when a manifest was last pulled              (lading_storage.records.jobs)
+        facts/{digest}              what a scan found in an image                (lading_storage.records.scans)
     blobs/{digest}                  which object of the blob store holds a blob
     uploads/{id}                    an upload session
     robots/{name}                   a robot account of the registry              (lading_storage.records.robots)
@@ -15,6 +16,7 @@
     identities/registry             the identity of this registry                (lading_storage.records.jobs)
     rules/registry, namespaces/{…}  rules of the registry and of namespaces      (lading_storage.records.rules)
     events/{…}, webhooks/{id}, …    the outbox of events, and webhooks           (lading_storage.records.events)
+    layer_scans/{digest}, …         packages and vulnerabilities of images       (lading_storage.records.scans)
 
 A record is immutable: a changed copy (`dataclasses.replace`) overwrites it. Only the store sets `version`, which
 identifies the state of the record that the copy was made from.

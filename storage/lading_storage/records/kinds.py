@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from types import ModuleType
 from typing import Final
 
-from lading_storage.records import core, deleted, events, jobs, robots, rules
+from lading_storage.records import core, deleted, events, jobs, robots, rules, scans
 from lading_storage.records.core import Record
 
 
@@ -14,7 +14,9 @@ def _kinds_of(module: ModuleType) -> Iterator[type[Record]]:
     yield from (each for each in own if isinstance(each, type) and issubclass(each, Record) and hasattr(each, "KIND"))
 
 
-KINDS: Final = tuple(kind for module in (core, robots, deleted, jobs, rules, events) for kind in _kinds_of(module))
+MODULES: Final = (core, robots, deleted, jobs, rules, events, scans)
+
+KINDS: Final = tuple(kind for module in MODULES for kind in _kinds_of(module))
 
 CROSS_REPOSITORY_FIELDS: Final = tuple((kind, field) for kind in KINDS for field in kind.CROSS_REPOSITORY_FIELDS)
 """Fields that can be searched across all repositories. In Firestore, each needs a collection-group index."""
