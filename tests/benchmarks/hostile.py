@@ -158,7 +158,7 @@ def _start_attacked_registry(bench: Bench) -> AttackedRegistry:
         "LADING_GRANTS": str(folder / "grants"),
         "LADING_BODY_TIMEOUT": "30",
     }
-    server = bench.stack.enter_context(serving(variables, folder / "log"))
+    server = bench.stack.enter_context(serving(variables, folder / "log", new=True))
     server.authorization = basic(VICTIM, SECRET)
     there = [*granted[:: 2 * bench.scale], *(f"other/app-{number:04}" for number in range(OTHERS // bench.scale))]
     for name in (REPOSITORY, *there):

@@ -78,7 +78,7 @@ def lading_peer(folder: Path, access: str) -> Iterator[Peer]:
     """Lading, from this checkout."""
     variables, login = user_environment(folder) if access == "token" else ({"LADING_ACCESS": "everybody"}, "")
     environment = {**variables, "LADING_DATA": str(folder / "data")}
-    with serving(environment, folder / "log") as server:
+    with serving(environment, folder / "log", new=True) as server:
         server.authorization = login
 
         def token() -> str:

@@ -92,7 +92,7 @@ def soak(environment: Mapping[str, str], folder: Path, minutes: float) -> dict[s
     threads: list[Thread] = []
     end = time.monotonic() + minutes * 60
     while time.monotonic() < end:
-        with serving(environment, folder / "log") as server:
+        with serving(environment, folder / "log", new=True) as server:
             for client in clients:
                 client.move_to(server.port)
             if not workers:
@@ -104,7 +104,7 @@ def soak(environment: Mapping[str, str], folder: Path, minutes: float) -> dict[s
             time.sleep(max(0.0, min(KILL_INTERVAL, end - time.monotonic())))
             memory.append(server.peak_memory())
             server.process.kill()
-    with serving(environment, folder / "log") as server:
+    with serving(environment, folder / "log", new=True) as server:
         for client in clients:
             client.move_to(server.port)
         stop.set()

@@ -49,7 +49,7 @@ def server(short_timeouts: bool, tmp_path: Path) -> Iterator[Server]:
     command = (
         ["env", "LADING_ADDRESS=127.0.0.1:{port}", sys.executable, "-c", SHORT_TIMEOUT_SERVER] if short_timeouts else []
     )
-    with serving(environment, tmp_path / "log", command=command) as server:
+    with serving(environment, tmp_path / "log", command=command, new=True) as server:
         server.authorization = authorization
         yield server
         assert_others_are_served(server)

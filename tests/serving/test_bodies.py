@@ -40,7 +40,7 @@ def begin(server: Server) -> str:
 def test_no_body_is_ever_in_memory(environment: Mapping[str, str], tmp_path: Path, way: str) -> None:
     size = size_for(environment, way)
     digest = digest_of_zeros(size)
-    with serving(environment, tmp_path / "log") as server:
+    with serving(environment, tmp_path / "log", new=True) as server:
         path = OPEN_UPLOAD if way == "POST" else begin(server)
         query = "" if way == "PATCH" else f"?digest={digest}"
         # docker's PATCH comes without Content-Length; the others say how long they are.
@@ -72,7 +72,7 @@ def pull_size(server: Server, path: str) -> int:
 def local(tmp_path: Path) -> Iterator[Server]:
     """A registry on a folder, with short timeouts and few threads."""
     environment = {"LADING_DATA": str(tmp_path / "data"), "LADING_BODY_TIMEOUT": "1", "LADING_THREADS": str(THREADS)}
-    with serving(environment, tmp_path / "log") as server:
+    with serving(environment, tmp_path / "log", new=True) as server:
         yield server
 
 
@@ -148,7 +148,7 @@ def test_with_a_proxy_a_refusal_is_sent_after_the_body(tmp_path: Path) -> None:
     """A proxy that still sends when the answer and the end of the connection come may answer 502 in our place."""
     variables, authorization = user_environment(tmp_path / "access")
     environment = {"LADING_DATA": str(tmp_path / "data"), "LADING_TRUSTED_HOPS": "1", **variables}
-    with serving(environment, tmp_path / "log") as server:
+    with serving(environment, tmp_path / "log", new=True) as server:
         server.authorization = authorization
         before, size = server.peak_memory(), 40 * MIB
 

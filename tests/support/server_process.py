@@ -13,11 +13,13 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any, Final
 
 import bcrypt
 
 from emulators.processes import free_port
+from tests.support import fork_server
 
 ROOT: Final = Path(__file__).parents[2]
 SOURCE_ROOTS: Final = os.pathsep.join(str(ROOT / name) for name in ("functions", "storage", ""))
@@ -40,18 +42,43 @@ def read_response(sock: socket.socket) -> tuple[int, bytes]:
 def run_lading(
     arguments: Sequence[str], folder: Path, environment: Mapping[str, str] | None = None, stdin: str = ""
 ) -> subprocess.CompletedProcess[str]:
-    """Run the command to its end, in a folder; a server at a port that is free, unless it is told another one."""
+    """Run the command to its end, in a folder; a server at a port that is free, unless it is told another one.
+
+    The process comes from a fork server, where that makes no difference: a start of Python costs ten times as much.
+    """
     default = {"LADING_ADDRESS": f"127.0.0.1:{free_port()}"} if arguments[:1] == ["serve"] else {}
+    variables = {**os.environ, "PYTHONPATH": SOURCE_ROOTS, **default, **(environment or {})}
+    if fork_server.can_run(variables):
+        return _run_forked(arguments, folder, variables, stdin)
     return subprocess.run(
         [sys.executable, "-m", "lading.cli", *arguments],
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": SOURCE_ROOTS, **default, **(environment or {})},
+        env=variables,
         capture_output=True,
         input=stdin,
         text=True,
-        timeout=30,
+        timeout=PROCESS_TIMEOUT,
         check=False,
     )
+
+
+def _run_forked(
+    arguments: Sequence[str], folder: Path, environment: Mapping[str, str], stdin: str
+) -> subprocess.CompletedProcess[str]:
+    with TemporaryFile("w+") as given, TemporaryFile("w+") as output, TemporaryFile("w+") as errors:
+        given.write(stdin)
+        given.seek(0)
+        files = (given.fileno(), output.fileno(), errors.fileno())
+        process = fork_server.spawn(arguments, folder, environment, files)
+        try:
+            status = process.wait(PROCESS_TIMEOUT)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            raise
+        for each in (output, errors):
+            each.seek(0)
+        return subprocess.CompletedProcess(["lading", *arguments], status, output.read(), errors.read())
 
 
 def user_environment(folder: Path) -> tuple[Mapping[str, str], str]:
@@ -77,7 +104,7 @@ def basic(user: str, secret: str) -> str:
 class Server:
     """A process that serves a registry on 127.0.0.1."""
 
-    process: subprocess.Popen[bytes]
+    process: subprocess.Popen[bytes] | fork_server.ForkedProcess
     port: int
     log: Path
     authorization: str = ""
@@ -105,6 +132,7 @@ class Server:
 
     def peak_memory(self) -> int:
         """The most bytes of memory that Python has had (VmHWM): this process, and in the cloud's shape the server."""
+        assert not isinstance(self.process, fork_server.ForkedProcess), "it has all imports: use serving(new=True)"
         pids = [self.process.pid, *(pid for name, pid in self.children().items() if name != "envoy")]
         return sum(map(_peak_memory, pids))
 
@@ -134,22 +162,27 @@ def serving(
     arguments: Sequence[str] = (),
     command: Sequence[str] = (),
     tls: ssl.SSLContext | None = None,
+    *,
+    new: bool = False,
 ) -> Iterator[Server]:
     """A registry that serves until the block ends, to everybody, unless `environment` says otherwise.
 
     environment  the stores, as LADING_BLOBS and LADING_METADATA or LADING_DATA, and what else differs from ours
     command      what to run instead of `lading serve`; `{port}` stands for the port
     tls          how to trust it, where it serves HTTPS
+    new          whether `lading serve` is a start of Python, whose memory is measured, and not from the fork server
     """
     port = free_port()
-    default = [sys.executable, "-m", "lading.cli", "serve", "--address", "127.0.0.1:{port}", *arguments]
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [word.format(port=port) for word in command or default],
-            env={**os.environ, **DEFAULTS, **environment},
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
+    variables = {**os.environ, **DEFAULTS, **environment}
+    words = ["serve", "--address", f"127.0.0.1:{port}", *arguments]
+    with log.open("wb") as output, Path(os.devnull).open() as nothing:
+        process: subprocess.Popen[bytes] | fork_server.ForkedProcess
+        if command or new or not fork_server.can_run(variables):
+            started = [word.format(port=port) for word in command] or [sys.executable, "-m", "lading.cli", *words]
+            process = subprocess.Popen(started, env=variables, stdout=output, stderr=subprocess.STDOUT)
+        else:
+            files = (nothing.fileno(), output.fileno(), output.fileno())
+            process = fork_server.spawn(words, Path.cwd(), variables, files)
     server = Server(process, port, log, tls=tls)
     try:
         wait_until_ready(server)
