@@ -22,7 +22,7 @@ from tests.support import images
 from tests.support.fake_clock import FakeClock
 from tests.support.registry_pushes import pull_blob, push_blob, push_image
 
-FEW, MANY = 3, 60
+FEW, MANY = 3, 24
 POLICIES = parse_policies(
     json.dumps(
         [
