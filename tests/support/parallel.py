@@ -15,6 +15,11 @@ WORKERS: Final = 2
 SHARED_FOLDERS: Final = ("tests/terraform/lifecycle", "tests/cloud", "tests/clients", "tests/on_premises", "tests")
 """Folders whose tests share fixtures that are expensive, or write to the checkout; what takes longest is first."""
 
+SLOW_FOLDERS: Final = (
+    *("tests/terraform", "tests/deploy", "tests/model", "tests/faults", "tests/conformance", "tests/envoy"),
+    *("tests/serving", "tests/commands", "tests/jobs"),
+)
+"""Folders with files that take longest; a file of seconds comes last, so that both processes end together."""
 
 DIGEST: Final = re.compile(r"\b(sha256|sha512):[0-9a-f]{64,128}")
 
@@ -39,8 +44,8 @@ def pytest_make_parametrize_id(val: object) -> str | None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Start with what takes longest in one process, so that the other one does not wait for it at the end."""
-    order = {folder: number for number, folder in enumerate(SHARED_FOLDERS)}
-    items.sort(key=lambda item: order.get(_unit(item.nodeid), len(order)))
+    order = {folder: number for number, folder in enumerate((*SHARED_FOLDERS, *SLOW_FOLDERS))}
+    items.sort(key=lambda item: order.get(_unit(item.nodeid), order.get(_folder(item.nodeid), len(order))))
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -55,6 +60,9 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 def _unit(nodeid: str) -> str:
     """Return the folder or file whose tests run in one process."""
-    path = nodeid.partition("::")[0]
-    folder = path.rpartition("/")[0]
+    path, folder = nodeid.partition("::")[0], _folder(nodeid)
     return folder if folder in SHARED_FOLDERS else path
+
+
+def _folder(nodeid: str) -> str:
+    return nodeid.partition("::")[0].rpartition("/")[0]
