@@ -51,6 +51,9 @@ SERVICES: Final = {
 }
 """The services, as the provider's settings call them, and what their paths begin with."""
 
+BATCHING: Final = {"enable_batching": True, "send_after": "1s"}
+"""By default the provider waits 10 s for more changes of one policy. Without batches it waits 3 s after each change."""
+
 
 class ErrorResponse(Exception):
     """An answer that is none of 200."""
@@ -94,7 +97,7 @@ class ControlPlane:
     @property
     def provider(self) -> Mapping[str, Any]:
         """All settings of a provider that asks this fake."""
-        return {"access_token": "ya29.fake", "batching": [{"enable_batching": False}], **self.endpoints}
+        return {"access_token": "ya29.fake", "batching": [BATCHING], **self.endpoints}
 
     def respond(self, method: str, path: str, query: Mapping[str, str], body: Any) -> Any:
         """What the service that `path` begins with says. Raises Refused."""
