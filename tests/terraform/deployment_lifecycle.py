@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from tests.terraform.apis import PROJECT, Assumptions, Resource
 from tests.terraform.control_plane import ControlPlane
-from tests.terraform.terraform_cli import Terraform, without_wait
+from tests.terraform.terraform_cli import Terraform, without_code, without_wait
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class DeploymentLifecycle:
     untouched    before anything
     applied      after the first apply
     second_plan  what Terraform wanted to do then
-    changed      after a line of code and `changes` of variables were made, and applied
+    changed      after the code was changed, and `changes` of variables were made, and applied
     calls        what that apply asked
     third_plan   what Terraform wanted to do then
     destroyed    at the end
@@ -104,6 +104,7 @@ def live(
         second_plan = plan()
         asked = len(google.calls)
         configure(**changes)
+        without_code(source)  # if it is whole: the plans from here on are made of less
         with (source / "functions" / "main.py").open("a") as code:
             code.write("# changed\n")
         changed = do("apply")

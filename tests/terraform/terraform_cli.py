@@ -33,11 +33,17 @@ def checkout(folder: Path, *, whole: bool = False) -> Path:
         shutil.copytree(
             ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", ".terraform*", "*.tfstate*")
         )
-    for path in () if whole else [*folder.rglob("*.py")]:
+    if not whole:
+        without_code(folder)
+    return folder
+
+
+def without_code(folder: Path) -> None:
+    """Delete the functions' code from a checkout, but for EVALUATED."""
+    for path in [*folder.rglob("*.py")]:
         name = path.relative_to(folder).as_posix()
         if name.startswith(PROGRAM) and name not in EVALUATED:
             path.unlink()
-    return folder
 
 
 def without_wait(folder: Path) -> Path:
