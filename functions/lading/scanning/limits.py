@@ -45,6 +45,9 @@ MAX_PRESENT: Final = 20_000
 MAX_IN_MEMORY: Final = 8 * MIB
 """Of the content of a file that is kept in memory. A larger one goes to a temporary file."""
 
+MAX_TEMPORARY: Final = GIB
+"""Of a temporary file. Extractors have smaller limits."""
+
 MAX_MEMORY: Final = 512 * MIB
 """Of the address space of the process that reads layers."""
 
