@@ -12,6 +12,7 @@ from lading.app import App, request_of
 from lading.composition import create
 from lading.http.responses import Response
 from lading.traces.traces import Traces
+from lading_storage.digests import digest_of
 from tests.support.otlp_collector import Collector
 from tests.support.server_process import Server, serving
 
@@ -43,8 +44,17 @@ class TracedRegistry:
     def request(self, method: str = "GET", path: str = "/v2/", **headers: str) -> Response:
         """The response to a request, not yet sent; names of headers are those of WSGI without HTTP_."""
         environ: dict[str, Any] = EnvironBuilder(path, method=method).get_environ()
-        environ |= {f"HTTP_{name}": value for name, value in headers.items()}
+        environ |= {"REMOTE_ADDR": "127.0.0.1"} | {f"HTTP_{name}": value for name, value in headers.items()}
         return self.app.respond(request_of(environ))
+
+    def push_blob(self, content: bytes, repository: str = "team/app") -> str:
+        """The digest of a blob that has been pushed."""
+        digest = digest_of(content)
+        path = f"/v2/{repository}/blobs/uploads/?digest={digest}"
+        builder = EnvironBuilder(path, method="POST", data=content)
+        with contextlib.closing(self.app.respond(request_of(builder.get_environ()))) as response:
+            assert response.status == 201
+        return digest
 
     def send(self, method: str = "GET", path: str = "/v2/", **headers: str) -> int:
         """The status of a response that has been sent."""
