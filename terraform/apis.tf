@@ -24,6 +24,7 @@ resource "google_project_service" "this" {
     var.domain == "" ? [] : ["compute.googleapis.com"], # load balancer
     var.events ? ["eventarc.googleapis.com"] : [],      # calls publish
     var.events ? ["logging.googleapis.com"] : [],       # charts of what publish logs
+    local.traces ? ["telemetry.googleapis.com"] : [],   # receives traces
   )
 
   project            = var.project_id

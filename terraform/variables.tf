@@ -152,6 +152,17 @@ variable "envoy_image" {
   }
 }
 
+variable "trace_ratio" {
+  description = "Share of requests, from 0 to 1, whose traces the registry exports to Cloud Trace: see docs/traces.md. Google charges for spans beyond a free allotment, and a request has about ten. 0 exports none."
+  type        = number
+  default     = 0
+
+  validation {
+    condition     = var.trace_ratio >= 0 && var.trace_ratio <= 1
+    error_message = "trace_ratio must be between 0 and 1, for example 0.01."
+  }
+}
+
 variable "runtime" {
   description = "Python runtime of the functions. Tests run on 3.11."
   type        = string

