@@ -232,13 +232,7 @@ def create(settings: Settings, metrics: "Metrics | None" = None, traces: "Traces
     from lading.auth_composition import open_authenticator
 
     standby = standby_of(settings)
-    metadata = open_metadata(settings.metadata, create=not standby)
-    signer_hook = traces.signer_hook if traces else None
-    blobs = open_blobs(settings.blobs, settings.hmac_key, settings.cdn_key, not standby, signer_hook)
-    if metrics:
-        metadata, blobs = metrics.metadata(metadata), metrics.blobs(blobs)
-    if traces:
-        metadata, blobs = traces.metadata(metadata), traces.blobs(blobs)
+    metadata, blobs = _open_observed(settings, not standby, metrics, traces)
     registry = Registry(blobs, metadata, NO_LOCAL_RULES)
     if standby:
         registry.last_pulls.stop()
@@ -265,6 +259,20 @@ def create(settings: Settings, metrics: "Metrics | None" = None, traces: "Traces
     if traces:
         traces.observe(app)
     return app
+
+
+def _open_observed(
+    settings: Settings, create: bool, metrics: "Metrics | None", traces: "Traces | None"
+) -> tuple[MetadataStore, BlobStore]:
+    """Return the settings' stores, with their calls observed by metrics and traces."""
+    metadata = open_metadata(settings.metadata, create=create)
+    signer_hook = traces.signer_hook if traces else None
+    blobs = open_blobs(settings.blobs, settings.hmac_key, settings.cdn_key, create, signer_hook)
+    if metrics:
+        metadata, blobs = metrics.metadata(metadata), metrics.blobs(blobs)
+    if traces:
+        metadata, blobs = traces.metadata(metadata), traces.blobs(blobs)
+    return metadata, blobs
 
 
 def _reserve(metadata: str) -> AbstractContextManager[None]:
