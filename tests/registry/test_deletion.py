@@ -86,9 +86,12 @@ def test_a_manifest_with_more_layers_than_one_commit_hides(stores: Stores, clock
     assert_intact(Snapshot(stores, ["a"]))
 
 
-def test_a_large_manifest_pushed_again_before_its_links_are_hidden_keeps_them(stores: Stores, clock: FakeClock) -> None:
+def test_a_large_manifest_pushed_again_before_its_links_are_hidden_keeps_them(
+    stores: Stores, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(WriteLimitStore, "max_writes", 10)  # as many commits for 20 layers as 30 makes of 60
     plain = Registry(stores.blobs, stores.metadata, clock=clock)
-    image = push_image(plain, "a", layers=60)
+    image = push_image(plain, "a", layers=20)
     calls = WriteLimitStore(stores.metadata)
     Registry(stores.blobs, calls, clock=clock).deletion.manifest("a", image.digest)
     for point in range(calls.calls - 20, calls.calls):
