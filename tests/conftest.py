@@ -20,6 +20,8 @@ from tests.support.parallel import (
     pytest_cmdline_main,
     pytest_collection_modifyitems,
     pytest_make_parametrize_id,
+    pytest_runtest_logreport,
+    pytest_terminal_summary,
     pytest_xdist_make_scheduler,
 )
 from tests.support.requirements import skip_or_fail
@@ -29,6 +31,8 @@ __all__ = [
     "pytest_cmdline_main",
     "pytest_collection_modifyitems",
     "pytest_make_parametrize_id",
+    "pytest_runtest_logreport",
+    "pytest_terminal_summary",
     "pytest_xdist_make_scheduler",
 ]
 

@@ -5,6 +5,7 @@ depends on being alone on the machine: what they measure are counts, and a proce
 """
 
 import re
+import time
 from importlib import import_module
 from typing import Any, Final
 
@@ -56,6 +57,23 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     scheduler = import_module("xdist.scheduler").LoadScopeScheduling(config, log)
     scheduler._split_scope = _unit
     return scheduler
+
+
+_last_reports: Final[dict[str, tuple[float, str]]] = {}
+"""Of each process: when its last test ended, and the unit of that."""
+
+
+def pytest_runtest_logreport(report: Any) -> None:
+    """Note when a process has ended a test; without several processes a report has no node."""
+    if node := getattr(report, "node", None):
+        _last_reports[node.gateway.id] = time.monotonic(), _unit(report.nodeid)
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Print how long each process was idle at the end: a large unit has started too late."""
+    end = max((ended for ended, _ in _last_reports.values()), default=0.0)
+    for name, (ended, unit) in sorted(_last_reports.items()):
+        terminalreporter.write_line(f"{name} was idle for {end - ended:.0f} s at the end, after {unit}")
 
 
 def _unit(nodeid: str) -> str:
