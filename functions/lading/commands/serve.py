@@ -5,10 +5,11 @@ import contextlib
 import logging
 import os
 import signal
+import sys
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NoReturn
 
 from lading.commands.exit_status import INTERRUPTED, TERMINATED
 from lading.commands.first_user import create_first_user, first_user_text, login_line
@@ -80,6 +81,20 @@ def _serve(parsed: argparse.Namespace, settings: Settings) -> None:
             create_first_user(settings, lambda password: _announce(settings, password))
         jobs = [] if standby else _background_jobs(settings, app.registry, policies, metrics, traces)
         serve(app, settings, listeners, certificate, jobs)
+    _end_process()
+
+
+def _end_process() -> NoReturn:
+    """End the process, whose stores are closed, without finalizing the interpreter.
+
+    Threads of granian, and those that read bodies from it, may still return to Python: while an interpreter is
+    finalized, and after it, that is a segmentation fault (https://github.com/python/cpython/issues/124619).
+    """
+    logging.shutdown()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(0)
 
 
 def _exit_at_interrupts() -> None:
