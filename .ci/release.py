@@ -1,7 +1,7 @@
 """Make the files of a release from the committed sources: `python .ci/release.py OUTPUT [--image NAME]`.
 
     lading_registry-VERSION-py3-none-any.whl    lading_registry-VERSION.tar.gz    lading-VERSION.tgz (Helm chart)
-    lading.cdx.json    SBOM of the wheel: what it needs, as the lock pins it
+    lading.cdx.json    SBOM of the wheel: what it and its extras need, as the locks pin it
     image.cdx.json     SBOM of the image NAME, which docker builds and tags: Python's packages, and Debian's of its base
 
 The version is that of pyproject.toml. Two runs on one commit make the same bytes: times are the commit's
@@ -14,6 +14,7 @@ import gzip
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -21,12 +22,16 @@ import tempfile
 import tomllib
 import uuid
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
 ROOT: Final = Path(__file__).parent.parent
 CHART: Final = "terraform/on-premises/chart"
+LOCKS: Final = "functions/requirements*.txt"
+"""What the wheel needs, and what each of its extras does."""
+
 CONTAINERFILE: Final = "terraform/on-premises/Containerfile"
 DOCKER: Final = ("docker",)
 
@@ -43,22 +48,39 @@ class ReleaseError(Exception):
     """The release cannot be made; the message says why."""
 
 
+@dataclass(frozen=True, slots=True)
+class Image:
+    """A container image to build.
+
+    Attributes:
+        name: its name and tag.
+        base: its base, where it is not the Containerfile's.
+        wheels: a folder of all wheels that it needs, where the build has no network.
+    """
+
+    name: str
+    base: str | None = None
+    wheels: Path | None = None
+
+
 def main() -> int:
     """Make a release."""
     parser = argparse.ArgumentParser(description="Make the files of a release from the committed sources.")
     parser.add_argument("output", type=Path, help="an empty folder, or one that does not exist")
     parser.add_argument("--image", metavar="NAME", help="build and tag a container image as well")
     parser.add_argument("--base", metavar="IMAGE", help="its base (default: the Containerfile's)")
+    parser.add_argument("--wheels", metavar="FOLDER", type=Path, help="build it without a network, from these wheels")
     parsed = parser.parse_args()
+    image = Image(parsed.image, parsed.base, parsed.wheels) if parsed.image else None
     try:
-        release(parsed.output, parsed.image, parsed.base)
+        release(parsed.output, image)
     except (ReleaseError, subprocess.CalledProcessError) as error:
         print(f"release: {error}", file=sys.stderr)
         return 1
     return 0
 
 
-def release(output: Path, image: str | None = None, base: str | None = None, commit: str = "HEAD") -> None:
+def release(output: Path, image: Image | None = None, commit: str = "HEAD") -> None:
     """Write the files of the release of a commit into a folder."""
     output.mkdir(parents=True, exist_ok=True)
     if any(output.iterdir()):
@@ -71,11 +93,9 @@ def release(output: Path, image: str | None = None, base: str | None = None, com
         build_python(source, output, epoch)
         build_chart(source, output, epoch)
         if image:
-            arguments = [f"VERSION={version}", f"REVISION={_output('git', '-C', ROOT, 'rev-parse', commit).strip()}"]
-            arguments += [f"SOURCE_DATE_EPOCH={epoch}", *([f"BASE={base}"] if base else [])]
-            options = [word for each in arguments for word in ("--build-arg", each)]
-            _run(*DOCKER, "build", "-f", source / CONTAINERFILE, *options, "-t", image, source)
-            (output / "image.cdx.json").write_text(image_sbom(image, version, epoch))
+            revision = _output("git", "-C", ROOT, "rev-parse", commit).strip()
+            build_image(source, image, (f"VERSION={version}", f"REVISION={revision}", f"SOURCE_DATE_EPOCH={epoch}"))
+            (output / "image.cdx.json").write_text(image_sbom(image.name, version, epoch))
     for path in sorted(output.iterdir()):
         print(path)
 
@@ -97,7 +117,8 @@ def build_python(source: Path, output: Path, epoch: int) -> None:
     _run(sys.executable, "-m", "build", "--no-isolation", "--outdir", output, source, env=environment)
     (sdist,) = output.glob("*.tar.gz")
     normalize(sdist, epoch)
-    lock, project = source / "functions" / "requirements.txt", source / "pyproject.toml"
+    lock, project = source / "all-requirements.txt", source / "pyproject.toml"
+    lock.write_text("".join(path.read_text() for path in sorted(source.glob(LOCKS))))
     options = ("--pyproject", project, "--output-reproducible", "--output-file", output / "lading.cdx.json")
     _run(sys.executable, "-m", "cyclonedx_py", "requirements", lock, *options, env=environment)
 
@@ -109,12 +130,25 @@ def build_chart(source: Path, output: Path, epoch: int) -> None:
     normalize(chart, epoch)
 
 
+def build_image(source: Path, image: Image, arguments: Sequence[str]) -> None:
+    """Build and tag an image."""
+    words: list[str | Path] = []
+    if image.base:
+        arguments = (*arguments, f"BASE={image.base}")
+    if image.wheels:
+        shutil.copytree(image.wheels, source / "wheels")
+        arguments, words = (*arguments, "PIP_NO_INDEX=1"), ["--network", "none"]
+    words += [word for each in arguments for word in ("--build-arg", each)]
+    _run(*DOCKER, "build", "-f", source / CONTAINERFILE, *words, "-t", image.name, source)
+
+
 def normalize(archive: Path, epoch: int) -> None:
     """Rewrite a compressed archive with sorted names, one time, and no owners: neither setuptools nor helm does."""
     members: dict[str, tuple[tarfile.TarInfo, bytes]] = {}
     with tarfile.open(archive) as before:
         for member in before.getmembers():
-            file = before.extractfile(member)
+            # A link has no content of its own, although extractfile follows it.
+            file = before.extractfile(member) if member.isreg() else None
             members[member.name] = (member, file.read() if file else b"")
     written = io.BytesIO()
     with tarfile.open(fileobj=written, mode="w", format=tarfile.PAX_FORMAT) as after:

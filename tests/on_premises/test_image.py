@@ -16,7 +16,8 @@ import pytest
 from emulators.processes import free_port
 from lading_storage.digests import digest_of
 from tests.support.container_daemons import Docker
-from tests.support.image_build import IMAGE
+from tests.support.image_build import FOLDER, IMAGE, ROOT
+from tests.support.otlp_collector import collecting
 from tests.support.server_process import PROCESS_TIMEOUT, basic
 
 HARDENED = ("--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges")
@@ -101,6 +102,22 @@ def test_the_image_serves_metrics(docker: Docker, volume: str) -> None:
     with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=PROCESS_TIMEOUT)) as connection:
         connection.request("GET", "/metrics")
         assert b"lading_build_info" in connection.getresponse().read()
+
+
+def test_the_image_exports_traces(docker: Docker, volume: str) -> None:
+    with collecting() as collector:
+        options = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.endpoint, "OTEL_BSP_SCHEDULE_DELAY": "100"}
+        container = start(docker, volume, [word for each in options.items() for word in ("-e", "=".join(each))])
+        assert request(container, "GET", "/v2/", container.password())[0] == 200
+        collector.wait_for(lambda: "end-1" in collector.names())
+
+
+def test_the_image_is_built_from_the_locks_of_the_extras() -> None:
+    """The locks of the extras are copied, and installed, by name."""
+    containerfile = (FOLDER / "Containerfile").read_text()
+    locks = {path.name for path in (ROOT / "functions").glob("requirements*.txt")} - {"requirements-envoy.txt"}
+    for lock in locks:
+        assert containerfile.count(f"functions/{lock}") == containerfile.count(f"-r wheels/{lock}") == 1
 
 
 def test_docker_pushes_the_image_into_itself_and_pulls_it(container: Container) -> None:
