@@ -120,8 +120,15 @@ def test_the_image_is_built_from_the_locks_of_the_extras() -> None:
         assert containerfile.count(f"functions/{lock}") == containerfile.count(f"-r wheels/{lock}") == 1
 
 
-def test_docker_pushes_the_image_into_itself_and_pulls_it(container: Container) -> None:
-    docker, name = container.docker, f"{container.host}/tools/lading:v1"
+def test_any_user_may_write(container: Container) -> None:
+    password = container.password()
+    push_manifest(container, password)
+    assert pulled(container, password) == MANIFEST
+
+
+def test_docker_pushes_the_image_into_itself_and_pulls_it(docker: Docker, volume: str) -> None:
+    container = start(docker, volume)
+    name = f"{container.host}/tools/lading:v1"
     container.log_in()
     identity = docker("image", "inspect", "-f", "{{.Id}}", IMAGE)
     docker("tag", IMAGE, name)
