@@ -90,3 +90,13 @@ def test_packages_of_apk_have_the_name_of_their_source() -> None:
             ),
             Package(type=APK, name="musl", version="1.2.4-r2", path=path),
         ]
+
+
+def test_of_a_long_line_its_beginning_is_read() -> None:
+    long = (
+        b"Package: bash\nDepends: " + b"x" * 65536 * 2 + b"Version: 9\nVersion: 1\n\n" + b"Package: " + b"y" * 65536 * 3
+    )
+
+    layer = layer_of({STATUS: long + b"\nVersion: 2\n"})
+
+    assert [(each.name[:4], each.version) for each in layer.packages[STATUS]] == [("bash", "1"), ("yyyy", "2")]

@@ -17,7 +17,9 @@ from lading.scanning.limits import (
     MAX_PACKAGES,
     MAX_PACKAGES_TEXT,
     MAX_PATH,
+    MAX_PATHS_TEXT,
     MAX_PRESENT,
+    MAX_REMOVED,
 )
 from lading.scanning.packages import Distribution, LayerPackages, Package
 from lading.scanning.tar_members import Member
@@ -40,6 +42,7 @@ class LayerContents:
         self._notes: dict[str, None] = {}
         self._count = 0
         self._text = 0
+        self._paths_text = 0
 
     def replace(self, member: Member, *, is_wanted: bool) -> None:
         """Record a regular file. What an earlier member of this path declared no longer counts.
@@ -74,11 +77,11 @@ class LayerContents:
 
     def remove(self, path: str) -> None:
         """Record a whiteout."""
-        self._removed[path] = None
+        self._add_whiteout(self._removed, path)
 
     def opaque(self, folder: str) -> None:
         """Record an opaque whiteout: nothing in the folder is from a layer below."""
-        self._opaque[folder] = None
+        self._add_whiteout(self._opaque, folder)
 
     def link(self, member: Member, extractors: Sequence[Extractor]) -> None:
         """Record a link, or a device. A link to a file that declares packages and is not read where it is is noted."""
@@ -113,9 +116,22 @@ class LayerContents:
             notes=tuple(self._notes),
         )
 
+    def _add_whiteout(self, paths: dict[str, None], path: str) -> None:
+        if not self._has_room(path, len(self._removed) + len(self._opaque) < MAX_REMOVED):
+            self.note(f"the layer removes more than {MAX_REMOVED:,} files; those after them may be listed nevertheless")
+        else:
+            paths[path] = None
+
     def _hide(self, path: str) -> None:
-        if len(self._present) < MAX_PRESENT:
+        if self._has_room(path, len(self._present) < MAX_PRESENT):
             self._present[path] = None
+
+    def _has_room(self, path: str, is_below_limit: bool) -> bool:
+        """Return whether a path may be kept; a path of more than MAX_PATH cannot exist."""
+        if not is_below_limit or len(path) > MAX_PATH or self._paths_text + len(path) > MAX_PATHS_TEXT:
+            return False
+        self._paths_text += len(path)
+        return True
 
 
 def _clean_text(text: str, limit: int) -> str:

@@ -42,6 +42,12 @@ MAX_NOTE: Final = 400
 MAX_PRESENT: Final = 20_000
 """Paths of a layer that declare nothing and are kept to hide files of layers below."""
 
+MAX_REMOVED: Final = 50_000
+"""Whiteouts of a layer. An image that removes more is no longer small for it."""
+
+MAX_PATHS_TEXT: Final = 4 * MIB
+"""Characters of all paths of the two."""
+
 MAX_IN_MEMORY: Final = 8 * MIB
 """Of the content of a file that is kept in memory. A larger one goes to a temporary file."""
 

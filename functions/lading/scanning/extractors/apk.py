@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from typing import BinaryIO, Final
 
 from lading.scanning.extractors.extractor import File
+from lading.scanning.extractors.lines import lines
 from lading.scanning.limits import MAX_DATABASE
 from lading.scanning.packages import APK, Package
 
@@ -40,7 +41,7 @@ class Apk:
 def _paragraphs(content: BinaryIO) -> Iterator[dict[str, str]]:
     """Yield the fields of each package: a letter, a colon and a value."""
     fields: dict[str, str] = {}
-    for line in content:
+    for line in lines(content):
         if line[:2] in FIELDS:
             fields[FIELDS[line[:2]]] = line[2:].decode("utf-8", "replace").strip()
         elif line.isspace():

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from typing import BinaryIO, Final
 
 from lading.scanning.extractors.extractor import File
+from lading.scanning.extractors.lines import lines
 from lading.scanning.limits import MAX_DATABASE
 from lading.scanning.packages import DEB, Package
 
@@ -37,7 +38,7 @@ class Dpkg:
 def _paragraphs(content: BinaryIO) -> Iterator[dict[str, str]]:
     """Yield the fields of each package."""
     fields: dict[str, str] = {}
-    for line in content:
+    for line in lines(content):
         name, colon, value = line.partition(b":")
         if name in FIELDS and colon:
             fields[FIELDS[name]] = value.decode("utf-8", "replace").strip()

@@ -6,6 +6,7 @@ from posixpath import basename
 from typing import Final
 
 from lading.scanning.extractors.extractor import File
+from lading.scanning.extractors.lines import lines
 from lading.scanning.extractors.rpm_databases import SQLITE_MAGIC, headers
 from lading.scanning.extractors.rpm_header import parse
 from lading.scanning.limits import MAX_DATABASE
@@ -67,7 +68,7 @@ def _of_manifest(file: File) -> Iterator[Package]:
     Its columns are NAME, VERSION-RELEASE, INSTALLTIME, BUILDTIME, VENDOR, EPOCH, SIZE, ARCH, EPOCHNUM and SOURCERPM, as
     rpm names the tags.
     """
-    for line in file.content:
+    for line in lines(file.content):
         columns = line.decode("utf-8", "replace").rstrip("\n").split("\t")
         if len(columns) < 10:
             file.note("a line without ten columns was left out")

@@ -18,9 +18,6 @@ HASH_PAGES: Final = (2, 13)
 OVERFLOW_PAGE: Final = 7
 OFF_PAGE: Final = 3
 PAGE_HEADER: Final = 26
-MAX_HEADER: Final = 64 * 1024 * 1024
-"""Bytes of the header of a package. kernel-devel has 4 MiB; rpm's own limit is 256 MiB."""
-
 SLOT: Final = struct.Struct("<4sIII")
 """Of ndb: a magic number, the number of a package, and its blob's first block and count of blocks. A blob begins with a
 magic number, the number of its package, a checksum and its length. The database begins with a magic number, a version,
@@ -41,7 +38,7 @@ def headers(content: BinaryIO, size: int) -> Iterator[bytes]:
     if first.startswith(SQLITE_MAGIC):
         yield from _sqlite(content, size)
     elif first.startswith(NDB_MAGIC):
-        yield from _ndb(content)
+        yield from _ndb(content, size)
     elif (order := _byte_order(first)) is not None:
         yield from _berkeley(content, size, first, order)
     else:
@@ -67,7 +64,7 @@ def _berkeley(content: BinaryIO, size: int, first: bytes, order: str) -> Iterato
         raise ValueError("it is encrypted, or its page size is wrong")
     if size < (last + 1) * page_size:
         raise ValueError("it is truncated")
-    read = 0
+    left = size
     for number in range(1, last + 1):
         page = _page(content, number, page_size)
         if page[25] not in HASH_PAGES:
@@ -76,11 +73,11 @@ def _berkeley(content: BinaryIO, size: int, first: bytes, order: str) -> Iterato
         offsets = struct.unpack_from(f"{order}{entries}H", page, PAGE_HEADER)
         for offset in offsets[1::2]:  # keys and values alternate
             if offset + 12 <= page_size and page[offset] == OFF_PAGE:
-                header = _overflow(content, page_size, order, *struct.unpack_from(f"{order}II", page, offset + 4))
-                read += len(header)
-                if read > size:
+                first_page, length = struct.unpack_from(f"{order}II", page, offset + 4)
+                left -= length
+                if left < 0:
                     raise ValueError("its values are larger than the database")
-                yield header
+                yield _overflow(content, page_size, order, first_page, length)
 
 
 def _page(content: BinaryIO, number: int, page_size: int) -> bytes:
@@ -93,20 +90,18 @@ def _page(content: BinaryIO, number: int, page_size: int) -> bytes:
 
 def _overflow(content: BinaryIO, page_size: int, order: str, number: int, length: int) -> bytes:
     """Return a value of `length` bytes that begins in the page `number`."""
-    if length > MAX_HEADER:
-        raise ValueError("the header of a package is too large")
     value = bytearray()
     while len(value) < length:
         page = _page(content, number, page_size)
         used = struct.unpack_from(f"{order}H", page, 22)[0]
-        if page[25] != OVERFLOW_PAGE or not 0 < used <= page_size - PAGE_HEADER:
-            raise ValueError("one of its pages has the wrong type")
         value += page[PAGE_HEADER : PAGE_HEADER + used]
+        if page[25] != OVERFLOW_PAGE or (used != page_size - PAGE_HEADER and len(value) < length):
+            raise ValueError("one of its pages has the wrong type, or is not full")
         number = struct.unpack_from(f"{order}I", page, 16)[0]
     return bytes(value[:length])
 
 
-def _ndb(content: BinaryIO) -> Iterator[bytes]:
+def _ndb(content: BinaryIO, size: int) -> Iterator[bytes]:
     _, version, _, slot_pages = SLOT.unpack(content.read(SLOT.size))
     if version != 0 or not 0 < slot_pages <= MAX_SLOT_PAGES:
         raise ValueError("its version or size is unknown")
@@ -114,19 +109,19 @@ def _ndb(content: BinaryIO) -> Iterator[bytes]:
     slots = content.read(slot_pages * SLOT_PAGE - 2 * SLOT.size)
     if len(slots) % SLOT.size:
         raise ValueError("it is truncated")
-    seen = set()
+    left = size
     for magic, package, block, _ in SLOT.iter_unpack(slots):
         if magic != b"Slot":
             raise ValueError("one of its slots is damaged")
-        if not package or block in seen:
+        if not package:
             continue
-        seen.add(block)
         content.seek(block * SLOT.size)
         blob = content.read(SLOT.size)
         if len(blob) != SLOT.size or blob[:4] != b"BlbS":
             raise ValueError("one of its blobs is damaged")
         _, owner, _, length = SLOT.unpack(blob)
-        if owner != package or length > MAX_HEADER:
+        left -= length
+        if owner != package or left < 0:
             raise ValueError("one of its blobs is damaged")
         header = content.read(length)
         if len(header) != length:
