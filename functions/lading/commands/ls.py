@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from lading.commands.options import REGISTRY, CommandError, Commands, add, count, reference, registry_errors
 from lading.commands.output import Column, Printer, add_output_options, format_size
+from lading.commands.scan_text import scan_cell
 from lading.commands.source import add_registry_options, open_source
 from lading.registry.details import RepositorySummary, TagSummary
 from lading.settings import Settings
@@ -35,6 +36,7 @@ TAG_COLUMNS: Final[tuple[Column[TagSummary], ...]] = (
     Column("SIZE", lambda row: DAMAGED if row.size is None else format_size(row.size), right=True),
     Column("PUSHED", lambda row: row.pushed),
     Column("LAST PULL", lambda row: row.last_pull),
+    Column("SCAN", lambda row: scan_cell(row.scan)),
 )
 
 

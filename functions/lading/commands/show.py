@@ -7,6 +7,7 @@ from typing import Final, TypeVar
 from lading.commands.ls import DAMAGED
 from lading.commands.options import REGISTRY, CommandError, Commands, Reference, add, reference, registry_errors
 from lading.commands.output import Column, Printer, add_output_options, format_size, to_json
+from lading.commands.scan_text import scan_cell, scan_line
 from lading.commands.source import Source, add_registry_options, open_source
 from lading.registry.details import (
     ConfigDetails,
@@ -24,6 +25,7 @@ PLATFORM_COLUMNS: Final[tuple[Column[PlatformDetails], ...]] = (
     Column("PLATFORM", lambda row: row.platform),
     Column("DIGEST", lambda row: row.digest),
     Column("SIZE", lambda row: _size_text(row.size, row.damaged), right=True),
+    Column("SCAN", lambda row: scan_cell(row.scan)),
 )
 
 LAYER_COLUMNS: Final[tuple[Column[LayerDetails], ...]] = (
@@ -96,6 +98,8 @@ def _print(printer: Printer, details: ManifestDetails) -> None:
             "pushed": details.pushed,
             "pushed by": _pusher(details),
             "last pull": details.last_pull,
+            "scan": scan_line(details.scan),
+            "scanned": details.scan.at if details.scan else None,
             "tags": details.tags,
             **_labels("annotation", details.annotations),
             **(_config_fields(details.config) if details.config else {}),

@@ -14,12 +14,44 @@ class RepositorySummary:
 
 
 @dataclass(frozen=True, slots=True)
+class FindingCount:
+    """How many vulnerabilities of one severity an image has: those that a newer version fixes, and the others."""
+
+    fixable: int
+    others: int
+
+    @property
+    def total(self) -> int:
+        """All of them."""
+        return self.fixable + self.others
+
+
+@dataclass(frozen=True, slots=True)
+class ScanSummary:
+    """Result of the scan of an image, or of the images of an index.
+
+    state   waiting, done, partial, unsupported or failed. Only the counts of `done` are complete, as far as the data
+            goes; of an index, if all its images are done
+    at      when the packages were compared with the data, or None; of an index, the earliest
+    reason  why it failed or is not supported, or ""
+    counts  by severity, the worst first, without those of which there are none; of an index, those of its image with
+            the worst ones
+    """
+
+    state: str
+    at: datetime | None
+    reason: str
+    counts: Mapping[str, FindingCount]
+
+
+@dataclass(frozen=True, slots=True)
 class TagSummary:
     """Tag and the manifest that it names.
 
     size       in bytes, of the manifest and everything below it, each once; None where a manifest cannot be read
     pushed     when the tag was last set to another manifest
     last_pull  of the manifest, to the hour, or None
+    scan       of the manifest, or None where nothing below it was ever scanned
     """
 
     repository: str
@@ -29,6 +61,7 @@ class TagSummary:
     size: int | None
     pushed: datetime
     last_pull: datetime | None
+    scan: ScanSummary | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +84,7 @@ class PlatformDetails:
     platform  OS/ARCHITECTURE[/VARIANT], or the type of an attestation, or ""
     size      as TagSummary.size; None where the manifest is not in the repository
     damaged   whether the manifest is in the repository, and its bytes are missing or damaged
+    scan      as TagSummary.scan
     """
 
     platform: str
@@ -58,6 +92,7 @@ class PlatformDetails:
     media_type: str
     size: int | None
     damaged: bool = False
+    scan: ScanSummary | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +143,7 @@ class ManifestDetails:
     pushed_action  push, tag, rollback, restore, or ""
     tags           that name it, MAX_LISTED at most
     referrers      the same
+    scan           as TagSummary.scan
     """
 
     repository: str
@@ -130,6 +166,7 @@ class ManifestDetails:
     config: ConfigDetails | None
     layers: tuple[LayerDetails, ...]
     referrers: tuple[ReferrerDetails, ...]
+    scan: ScanSummary | None = None
 
 
 @dataclass(frozen=True, slots=True)

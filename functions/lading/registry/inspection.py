@@ -1,7 +1,7 @@
 """Inspection: what people see of repositories, tags and manifests.
 
-The cost follows what is shown: a page of tags is a listing, a read of their manifests and last pulls, and a read for
-each level of manifests below these. Sizes are those that manifests state.
+The cost follows what is shown: a page of tags is a listing, a read for each level of their manifests, and one read of
+their last pulls and scans. Sizes are those that manifests state.
 """
 
 import contextlib
@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from lading.registry.content.blobs import Blobs
 from lading.registry.content.manifest_contents import Descriptor, ManifestContents, platform_of, texts
+from lading.registry.content.manifest_format import IMAGE_CONFIGS
 from lading.registry.content.manifests import Manifests
 from lading.registry.content.referrer_tags import attaches, referrer_tags_of
 from lading.registry.details import (
@@ -28,6 +29,7 @@ from lading.registry.errors import DIGEST_AMBIGUOUS, MANIFEST_UNKNOWN, RegistryE
 from lading.registry.manifest_trees import ManifestTrees
 from lading.registry.names import is_digest_reference, parse_as_of
 from lading.registry.pagination import PAGE_SIZE, Page, check_advance
+from lading.registry.scan_summaries import ScanSummaries
 from lading.registry.tags.tags import Tags
 from lading_storage.digests import ALGORITHMS, algorithm_of, digest_of, is_digest
 from lading_storage.errors import Corrupt, ObjectNotFound
@@ -48,10 +50,6 @@ MAX_AMBIGUOUS: Final = 10
 
 MAX_CONFIG_SIZE: Final = 1024 * 1024
 """Bytes of a configuration that is read."""
-
-IMAGE_CONFIGS: Final = frozenset(
-    {"application/vnd.oci.image.config.v1+json", "application/vnd.docker.container.image.v1+json"}
-)
 
 
 class Inspection:
@@ -96,7 +94,7 @@ class Inspection:
         page = records[:limit]
         digests = list(dict.fromkeys(tag.digest for tag in page))
         trees = ManifestTrees(self._metadata, self._manifests, repository, digests)
-        pulls = self._last_pulls(repository, digests)
+        pulls, scans = self._pulls_and_scans(repository, digests, trees)
         summaries = [
             TagSummary(
                 repository=repository,
@@ -106,6 +104,7 @@ class Inspection:
                 size=trees.size(tag.digest),
                 pushed=tag.moved,
                 last_pull=pulls.get(tag.digest),
+                scan=scans.summary(tag.digest),
             )
             for tag in page
         ]
@@ -127,6 +126,7 @@ class Inspection:
         tag = "" if is_digest_reference(reference) or parse_as_of(reference) else reference
         tags = self._metadata.find(Query(Tag, {"digest": manifest.digest}, repository=repository, limit=MAX_LISTED))
         event = self._last_event(repository, tag, tags)
+        pulls, scans = self._pulls_and_scans(repository, [digest], trees)
         return ManifestDetails(
             repository=repository,
             tag=tag,
@@ -141,13 +141,14 @@ class Inspection:
             pushed=event.moved if event else None,
             pushed_by=event.by if event else "",
             pushed_action=event.action if event else "",
-            last_pull=self._last_pulls(repository, [manifest.digest]).get(manifest.digest),
+            last_pull=pulls.get(digest),
             tags=tuple(each.id for each in tags),
             annotations=contents.annotations,
-            platforms=tuple(_platform(each, trees) for each in contents.manifests),
+            platforms=tuple(_platform(each, trees, scans) for each in contents.manifests),
             config=self._config(repository, contents.config) if contents.config else None,
             layers=self._layers(manifest, contents),
             referrers=tuple(self._referrers(manifest)),
+            scan=scans.summary(digest),
         )
 
     def deleted(self, repository: str, after: str, limit: int, window: timedelta) -> Page[DeletedSummary]:
@@ -214,10 +215,16 @@ class Inspection:
             LayerDetails(each.digest, each.media_type, each.size, each.digest in damaged) for each in contents.layers
         )
 
-    def _last_pulls(self, repository: str, digests: Iterable[str]) -> Mapping[str, datetime]:
-        keys = [Key(LastPull, digest, repository) for digest in digests]
-        found = self._metadata.read(keys) if keys else None
-        return {key.id: pull.pulled for key in keys if found and (pull := found[key]) is not None}
+    def _pulls_and_scans(
+        self, repository: str, digests: Iterable[str], trees: ManifestTrees
+    ) -> tuple[Mapping[str, datetime], ScanSummaries]:
+        """Return the last pulls of manifests, and the scans of what is below them, with one read."""
+        pulls, scans = [Key(LastPull, digest, repository) for digest in digests], ScanSummaries(repository, trees)
+        found = self._metadata.read([*pulls, *scans.keys], content=False) if pulls else None
+        if found is None:
+            return {}, scans
+        scans.add(found)
+        return {key.id: pull.pulled for key in pulls if (pull := found[key]) is not None}, scans
 
     def _last_event(self, repository: str, tag: str, tags: Sequence[Tag]) -> TagEvent | None:
         """Return the last event of a tag; where there is none, of that of `tags` which was set last."""
@@ -303,7 +310,7 @@ def config_details(descriptor: Descriptor, fields: Any, damaged: bool = False) -
     )
 
 
-def _platform(child: Descriptor, trees: ManifestTrees) -> PlatformDetails:
+def _platform(child: Descriptor, trees: ManifestTrees, scans: ScanSummaries) -> PlatformDetails:
     """Return the details of a child of an index."""
     return PlatformDetails(
         platform=child.platform,
@@ -311,6 +318,7 @@ def _platform(child: Descriptor, trees: ManifestTrees) -> PlatformDetails:
         media_type=child.media_type,
         size=trees.size(child.digest),
         damaged=child.digest in trees.records and child.digest not in trees.contents,
+        scan=scans.summary(child.digest),
     )
 
 

@@ -24,6 +24,11 @@ IMAGES: Final = frozenset({OCI_MANIFEST, DOCKER_MANIFEST})
 INDEXES: Final = frozenset({OCI_INDEX, DOCKER_LIST})
 MEDIA_TYPES: Final = IMAGES | INDEXES | {OCI_ARTIFACT}
 
+IMAGE_CONFIGS: Final = frozenset(
+    {"application/vnd.oci.image.config.v1+json", "application/vnd.docker.container.image.v1+json"}
+)
+"""Media types of the configurations of images that run. Signatures and attestations often use them as well."""
+
 NONDISTRIBUTABLE: Final = frozenset(
     {
         "application/vnd.oci.image.layer.nondistributable.v1.tar",

@@ -1,0 +1,97 @@
+"""Summaries of scans: what listings show of the scans of the images below some manifests.
+
+An index is not scanned itself: its summary is that of its images, of which the one with the worst findings counts.
+Where not all of them are done, the summary is `partial`, so that nothing that is unknown looks as if it were known.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import Final
+
+from lading.registry.content.manifest_format import IMAGE_CONFIGS, INDEXES
+from lading.registry.details import FindingCount, ScanSummary
+from lading.registry.manifest_trees import ManifestTrees
+from lading.scanning.findings import DONE, FAILED, PARTIAL, SEVERITIES, UNSUPPORTED, WAITING
+from lading_storage.protocols import Found
+from lading_storage.records.core import Key
+from lading_storage.records.scans import Facts
+
+COUNTED: Final = frozenset({DONE, PARTIAL})
+"""States that have counts."""
+
+UNKNOWN_STATES: Final = (WAITING, FAILED, UNSUPPORTED)
+"""The others: of several, the first one is that of an index."""
+
+
+class ScanSummaries:
+    """Summaries of the manifests of some trees, from one read."""
+
+    def __init__(self, repository: str, trees: ManifestTrees) -> None:
+        """Summarize what is below `trees`, of a repository."""
+        self._trees = trees
+        self._keys = {digest: Key(Facts, digest, repository) for digest in trees.records if self._is_image(digest)}
+        self._scans: dict[str, ScanSummary] = {}
+
+    @property
+    def keys(self) -> Sequence[Key[Facts]]:
+        """The keys of the facts about all images, which are needed without their content."""
+        return list(self._keys.values())
+
+    def add(self, found: Found) -> None:
+        """Take the facts of `keys`."""
+        for digest, key in self._keys.items():
+            if (facts := found[key]) is not None:
+                self._scans[digest] = summary_of(facts)
+
+    def summary(self, digest: str) -> ScanSummary | None:
+        """Return the summary of a manifest; None where nothing below it was ever scanned."""
+        return merged([self._scans.get(each) for each in dict.fromkeys(self._images(digest))])
+
+    def _is_image(self, digest: str) -> bool:
+        """Return whether a manifest is one of those that are scanned, or looks like them."""
+        contents = self._trees.contents_of(digest)
+        is_attestation = bool(contents.layers) and all(each.media_type.endswith("json") for each in contents.layers)
+        return contents.config is not None and contents.config.media_type in IMAGE_CONFIGS and not is_attestation
+
+    def _images(self, digest: str) -> Iterator[str]:
+        """Return the images below a manifest, or it itself; those that could not be read count as images."""
+        record = self._trees.records.get(digest)
+        if digest in self._keys or digest in self._trees.skipped:
+            yield digest
+        elif record is not None and record.media_type in INDEXES:
+            for child in self._trees.contents_of(digest).manifests:
+                yield from self._images(child.digest)
+
+
+def summary_of(facts: Facts) -> ScanSummary:
+    """Return the summary of one image."""
+    counts = json.loads(facts.counts) if facts.counts and facts.state in COUNTED else {}
+    return ScanSummary(
+        state=facts.state,
+        at=facts.at,
+        reason=facts.reason,
+        counts={each: FindingCount(*counts[each]) for each in SEVERITIES if each in counts},
+    )
+
+
+def merged(scans: Sequence[ScanSummary | None]) -> ScanSummary | None:
+    """Return the summary of several images; None stands for one that was never scanned."""
+    known = [scan for scan in scans if scan is not None]
+    if len(scans) <= 1 or not known:
+        return known[0] if known else None
+    counted = [scan for scan in known if scan.state in COUNTED]
+    if not counted:
+        state = next(each for each in UNKNOWN_STATES if any(scan.state == each for scan in known))
+        return next(scan for scan in known if scan.state == state)
+    is_done = len(counted) == len(scans) and all(scan.state == DONE for scan in counted)
+    worst = max(counted, key=_totals)
+    return ScanSummary(DONE if is_done else PARTIAL, _earliest(counted), "", worst.counts)
+
+
+def _totals(scan: ScanSummary) -> tuple[int, ...]:
+    return tuple(scan.counts[each].total if each in scan.counts else 0 for each in SEVERITIES)
+
+
+def _earliest(scans: Sequence[ScanSummary]) -> datetime | None:
+    return min((scan.at for scan in scans if scan.at), default=None)
