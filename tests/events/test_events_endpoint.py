@@ -1,16 +1,21 @@
 """GET /v2/_lading/events: what each caller receives, on both pairs of stores."""
 
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import bcrypt
 import pytest
+from opentelemetry.trace import NoOpTracer
 
+from lading.auth.tokens import MAX_CLOCK_SKEW, TOKEN_TTL
 from lading.registry.events import event_feed
 from lading.registry.events.event_cursor import EventCursor
+from lading.traces.traced_authenticator import TracedAuthenticator
 from lading_storage.records.events import PublishedEvent
 from lading_storage.stores import Stores
 from tests.support.app_client import Response
@@ -198,6 +203,32 @@ def test_a_waiting_reader_receives_an_event_when_it_is_published(app: Restricted
 def test_a_wait_without_an_event_ends_with_a_cursor(app: RestrictedApp) -> None:
     waited = read(app, "admin", "wait=1")
     assert (subjects(waited), waited.json["next"] != "") == ([], True)
+
+
+@pytest.fixture
+def waited(app: RestrictedApp, monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The seconds of the endpoint's waits, which end at once, as if they had passed."""
+    seconds: list[float] = []
+    monkeypatch.setattr("lading.api.events.time", SimpleNamespace(monotonic=lambda: sum(seconds)))
+    monkeypatch.setattr(app.client.app.registry.event_feed, "wait", lambda version, limit: seconds.append(limit))
+    return seconds
+
+
+@pytest.mark.parametrize("traced", [False, True], ids=["", "traced"])
+def test_a_wait_ends_when_the_token_expires(app: RestrictedApp, waited: list[float], traced: bool) -> None:
+    authenticator: Any = app.authenticator
+    if traced:
+        app.client.app._dispatcher._authenticator = TracedAuthenticator(authenticator, NoOpTracer())
+    authenticator._tokens._clock = lambda: time.time() - TOKEN_TTL - MAX_CLOCK_SKEW + 20
+    expiring = app.token("registry:catalog:*", authorization=login("admin")["Authorization"])
+    authenticator._tokens._clock = time.time
+
+    assert subjects(read(app, "", "wait=30", bearer(expiring))) == []
+    assert 0 < sum(waited) <= 20
+
+    waited.clear()
+    assert subjects(read(app, "admin", "wait=30")) == []
+    assert sum(waited) == 30
 
 
 INVALID: Sequence[str] = (

@@ -87,11 +87,13 @@ def events(context: RequestContext) -> Response:
 
 
 def _wait(context: RequestContext, query: _Query, found: Selection) -> Selection:
-    """Wait until there are events, the time is over, the client has disconnected, or the server shuts down.
+    """Wait until there are events, the time is over, the token has expired, the client is gone, or the server stops.
 
     Raises TOO_MANY_WAITING: the client has nothing to wait for, and would hold a thread.
     """
-    feed, deadline = context.registry.event_feed, time.monotonic() + query.wait
+    feed = context.registry.event_feed
+    # Whether a caller may see an event was decided when the request came, and a token's rights end with it.
+    deadline = time.monotonic() + min(query.wait, context.authenticator.remaining_life(context.caller))
     principal = context.caller.principal
     poll = Poll(principal or context.audit.origin.client.network, not principal, context.request.environ)
     with context.polls.hold(poll) as acquired:

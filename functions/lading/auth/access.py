@@ -158,6 +158,10 @@ class Authenticator(Protocol):
         """
         ...
 
+    def remaining_life(self, caller: Caller) -> float:
+        """Return for how many seconds a request of the caller may last until its token expires; inf without one."""
+        ...
+
     def challenge(self, scope: str, error: str) -> str:
         """Return the WWW-Authenticate header of a 401 (RFC 6750, section 3). Both arguments may be ""."""
         ...

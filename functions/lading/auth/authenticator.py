@@ -9,6 +9,7 @@ Basic, any other user          the Authorizer's         IAM, or the grants file
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from math import inf
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -110,6 +111,10 @@ class RestrictedAuthenticator:
         granted, refused = ([pair[index] for pair in reversed(decided) if pair[index].actions] for index in (0, 1))
         return self._tokens.issue(caller, isinstance(caller, AnonymousCaller), granted, refused)
 
+    def remaining_life(self, caller: Caller) -> float:
+        """See Authenticator.remaining_life."""
+        return self._tokens.remaining_life(caller) if isinstance(caller, TokenCaller) else inf
+
     def challenge(self, scope: str, error: str) -> str:
         """See Authenticator.challenge. The realm is the configured URL, never the Host header."""
         parts = {"realm": self._realm, "service": self._service, "scope": scope, "error": error}
@@ -163,6 +168,10 @@ class OpenAuthenticator:
     def issue_token(self, caller: Caller, scopes: Sequence[Scope]) -> Token:
         """See Authenticator.issue_token. This registry needs no tokens, so it issues none."""
         raise RegistryError(NOT_FOUND)
+
+    def remaining_life(self, caller: Caller) -> float:
+        """See Authenticator.remaining_life."""
+        return inf
 
     def challenge(self, scope: str, error: str) -> str:
         """See Authenticator.challenge."""

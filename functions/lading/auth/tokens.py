@@ -61,10 +61,14 @@ log = logging.getLogger("lading")
 
 @dataclass(frozen=True, slots=True)
 class TokenCaller:
-    """Caller authenticated by a token of the registry: has what it grants, and may pull from public repositories."""
+    """Caller authenticated by a token of the registry: has what it grants, and may pull from public repositories.
+
+    expires_at  seconds since 1970
+    """
 
     principal: str
     anonymous: bool
+    expires_at: int
     granted: frozenset[tuple[str, str]]
     refused: frozenset[tuple[str, str]]
     catalog: tuple[str, ...] | None
@@ -92,11 +96,10 @@ class TokenCaller:
 
 @dataclass(frozen=True, slots=True)
 class _Verified:
-    """A cached verification, valid until `expires_at` (seconds since 1970) while `key` is trusted."""
+    """A cached verification, valid until the caller's token expires, while `key` is trusted."""
 
     caller: TokenCaller
     key: SigningKey
-    expires_at: int
 
     @property
     def size(self) -> int:
@@ -167,9 +170,13 @@ class Tokens:
             # A short token may have many names, packed.
             if hashed and verified.size <= MAX_CACHED_LENGTH:
                 self._verified.put(hashed, verified)
-        if verified.expires_at <= time.time() - MAX_CLOCK_SKEW or self._keys.find(verified.key.id) != verified.key:
+        if self.remaining_life(verified.caller) <= 0 or self._keys.find(verified.key.id) != verified.key:
             raise RegistryError(UNAUTHORIZED)
         return verified.caller
+
+    def remaining_life(self, caller: TokenCaller) -> float:
+        """Return for how many seconds the caller's token is accepted; 0 or less after that."""
+        return caller.expires_at + MAX_CLOCK_SKEW - time.time()
 
     def _verify_uncached(self, text: str) -> _Verified:
         key, claims = self._claims(text)
@@ -178,12 +185,13 @@ class Tokens:
         caller = TokenCaller(
             principal=claims.principal,
             anonymous=claims.anonymous,
+            expires_at=claims.expires,
             granted=claims.granted,
             refused=claims.refused,
             catalog=claims.catalog,
             public=self._public,
         )
-        return _Verified(caller, key, claims.expires)
+        return _Verified(caller, key)
 
     def _claims(self, text: str) -> tuple[SigningKey, Claims]:
         """Verify a token; return the key that signed it, and its claims. Raises UNAUTHORIZED."""

@@ -63,6 +63,10 @@ class TracedAuthenticator:
         with child_span(self._tracer, "authorize", attributes={"lading.scopes": len(scopes)}):
             return self._authenticator.issue_token(_untraced(caller), scopes)
 
+    def remaining_life(self, caller: Caller) -> float:
+        """See Authenticator.remaining_life."""
+        return self._authenticator.remaining_life(_untraced(caller))
+
     def seal_cursor(self, caller: Caller, text: str) -> str:
         """See Authenticator.seal_cursor."""
         return self._authenticator.seal_cursor(_untraced(caller), text)
