@@ -4,9 +4,11 @@ import json
 import os
 import random
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -238,14 +240,26 @@ def test_a_registry_without_an_address_of_its_own_publishes_nothing(
         assert service.requests == 0
 
 
+@contextmanager
+def watching_publication(
+    folder: Path, environment: Mapping[str, str], service: FakePubSub
+) -> Iterator["subprocess.Popen[str]"]:
+    """Run `lading events publish --watch` until the block ends."""
+    command = [sys.executable, "-m", "lading.cli", "events", "publish", "--watch"]
+    variables = {**os.environ, "PYTHONPATH": SOURCE_ROOTS, "PYTHONUNBUFFERED": "1", **environment, **topics(service)}
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, cwd=folder, env=variables, stdout=pipe, stderr=pipe, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
 def test_publication_is_watched_until_it_is_interrupted(
     environment: Mapping[str, str], stores: Stores, service: FakePubSub, tmp_path: Path
 ) -> None:
-    stores.metadata.find(Query(Event, limit=1))
-    command = [sys.executable, "-m", "lading.cli", "events", "publish", "--watch"]
-    variables = {**os.environ, "PYTHONPATH": SOURCE_ROOTS, "PYTHONUNBUFFERED": "1", **environment, **topics(service)}
     put(stores.metadata, [event(1)])
-    with subprocess.Popen(command, cwd=tmp_path, env=variables, stdout=subprocess.PIPE, text=True) as watching:
+    with watching_publication(tmp_path, environment, service) as watching:
         assert watching.stdout is not None
         assert watching.stdout.readline() == "1 event published, 0 still waiting\n"
         put(stores.metadata, [event(2), event(3)])
@@ -253,3 +267,28 @@ def test_publication_is_watched_until_it_is_interrupted(
         watching.send_signal(signal.SIGTERM)
         watching.wait(PROCESS_TIMEOUT)
     assert service.ids(EVENTS) == [event(number).name for number in (1, 2, 3)]
+
+
+def test_a_watch_may_begin_before_the_registry_exists(tmp_path: Path, service: FakePubSub) -> None:
+    """As where both start with the machine."""
+    folder = tmp_path / "data"
+    environment = {"LADING_DATA": str(folder)}
+    once = run_lading(["events", "publish"], tmp_path, {**environment, **topics(service)})
+    assert (once.returncode, f"no registry at {folder}; use --data FOLDER\n" in once.stderr) == (1, True)
+    with watching_publication(tmp_path, environment, service) as watching:
+        assert watching.stdout is not None
+        assert watching.stderr is not None
+        first = watching.stderr.readline()
+        assert first == f"no registry at {folder}; use --data FOLDER; the next attempt is in 1 s\n"
+        assert not folder.exists()
+        with closing(folder_stores(folder)) as stores:
+            put(stores.metadata, [event(1)])
+            assert watching.stdout.readline() == "1 event published, 0 still waiting\n"
+
+
+def test_a_watch_ends_at_a_database_of_another_program(tmp_path: Path, service: FakePubSub) -> None:
+    with closing(sqlite3.connect(tmp_path / "metadata.sqlite")) as other:
+        other.execute("CREATE TABLE songs (title)")
+    with watching_publication(tmp_path, {"LADING_DATA": str(tmp_path)}, service) as watching:
+        _, errors = watching.communicate(timeout=PROCESS_TIMEOUT)
+    assert (watching.returncode, "use another --data FOLDER" in errors) == (1, True)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NoReturn
 
 from lading.commands import events_replay, events_tail
 from lading.commands.options import CommandError, Commands, Parser, add, add_group, metadata, refuse_standby
@@ -147,32 +147,40 @@ def _publish(parsed: argparse.Namespace, settings: Settings) -> None:
     Raises:
         CommandError: a topic is down, or refuses events.
     """
-    from lading.events.publish_runs import PublishRuns
-    from lading.publisher_composition import open_publisher
-    from lading.webhook_composition import open_delivery_run
-
-    refuse_standby(settings)
-    store, printer = metadata(settings), Printer.of(parsed)
-    runs = PublishRuns(open_publisher(settings, store), open_delivery_run(settings, store).run)
+    printer = Printer.of(parsed)
     if parsed.watch:
-        _watch(runs, printer)
-    row = PublishRow.of(runs.run(RUN_LIMIT))
+        _watch(settings, printer)
+    row = PublishRow.of(_open_runs(settings).run(RUN_LIMIT))
     printer.record(row, row.sentence)
     if problems := {**row.down, **row.stalled}:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in problems.items())
         raise CommandError(f"{reasons}; nothing is lost: run this again when that is repaired")
 
 
-def _watch(runs: "PublishRuns", printer: Printer) -> None:
-    """Publish until interrupted, and print what is done. A store that is down is tried again."""
-    from lading.events.publish_runs import rest_after
-    from lading_storage.errors import Unavailable
+def _open_runs(settings: Settings) -> "PublishRuns":
+    """Open the publisher of a registry. Raises CommandError for a standby, StoreNotFound where there is none."""
+    from lading.events.publish_runs import PublishRuns
+    from lading.publisher_composition import open_publisher
+    from lading.webhook_composition import open_delivery_run
 
-    failures = 0
+    refuse_standby(settings)
+    store = metadata(settings)
+    return PublishRuns(open_publisher(settings, store), open_delivery_run(settings, store).run)
+
+
+def _watch(settings: Settings, printer: Printer) -> NoReturn:
+    """Publish until interrupted, and print what is done. A store that is down, or not yet created, is tried again."""
+    from lading.events.publish_runs import rest_after
+    from lading_storage.errors import ForeignStore, StoreNotFound, Unavailable
+
+    failures, runs = 0, None
     while True:
         try:
+            runs = runs or _open_runs(settings)
             report = runs.run(WATCH_LIMIT)
-        except Unavailable as error:
+        except ForeignStore:
+            raise
+        except (Unavailable, StoreNotFound) as error:
             delay = min(WATCH_INTERVAL * 2**failures, MAX_WATCH_DELAY)
             failures = min(failures + 1, 10)
             print(f"{error}; the next attempt is in {delay:.0f} s", file=sys.stderr)
