@@ -12,11 +12,10 @@ import yaml
 
 from lading.metrics.metric_rows import METRICS
 from tests.metrics.metered_server import MeteredServer
+from tests.support.on_premises_files import FOLDER, RULES
 from tests.support.requirements import find_program
 
-FOLDER: Final = Path(__file__).parents[2] / "terraform" / "on-premises" / "metrics"
-RULES: Final = FOLDER / "rules.yaml"
-DASHBOARD: Final = json.loads((FOLDER / "dashboard.json").read_text())
+DASHBOARD: Final = json.loads((FOLDER / "metrics" / "dashboard.json").read_text())
 METRIC: Final = re.compile(r"\b(?:registry|lading|process)_[a-z_]+\b")
 SUFFIXES: Final = {"histogram": ("_bucket", "_sum", "_count"), "summary": ("_sum", "_count")}
 TARGET_LABELS: Final = {"job", "instance", "le"}

@@ -7,7 +7,8 @@ import pytest
 
 from tests.support.client_commands import ProgramRunner
 from tests.support.container_daemons import Docker, dockerd
-from tests.support.image_build import FOLDER, Compose, build_image
+from tests.support.image_build import Compose, build_image
+from tests.support.on_premises_files import FOLDER
 from tests.support.requirements import find_program
 
 

@@ -3,8 +3,8 @@
 import pytest
 
 from lading.cli import _parser
-from tests.on_premises.test_systemd import UNITS
 from tests.support.helm_chart import GOOGLE, URL, Document, only, render
+from tests.support.on_premises_files import UNITS
 
 JOBS = ("backup.enabled=true", "scrub.enabled=true")
 MAX_NAME = 52

@@ -5,8 +5,8 @@ from typing import Any
 import yaml
 
 from lading.settings import SETTINGS
-from tests.metrics.test_files import RULES
 from tests.support.helm_chart import GOOGLE, URL, Document, only, render
+from tests.support.on_premises_files import RULES
 
 METRICS = (URL, "metrics.enabled=true")
 OPERATOR = (*METRICS, "metrics.serviceMonitor.enabled=true", "metrics.prometheusRule.enabled=true")

@@ -14,7 +14,8 @@ import yaml
 from emulators.processes import free_port
 from lading.metrics.listener import PATH
 from tests.support.container_daemons import Docker
-from tests.support.image_build import FOLDER, Compose
+from tests.support.image_build import Compose
+from tests.support.on_premises_files import FOLDER
 from tests.support.requirements import find_program
 from tests.support.server_process import PROCESS_TIMEOUT
 

@@ -6,69 +6,21 @@ import json
 import os
 import threading
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from emulators.processes import free_port
 from lading_storage.digests import digest_of
+from tests.on_premises.containers import MANIFEST, Container, pulled, push_manifest, request, start
 from tests.support.container_daemons import Docker
-from tests.support.image_build import FOLDER, IMAGE, ROOT
+from tests.support.image_build import IMAGE, ROOT
+from tests.support.on_premises_files import FOLDER
 from tests.support.otlp_collector import collecting
 from tests.support.server_process import PROCESS_TIMEOUT, basic
 
-HARDENED = ("--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges")
 DRAIN_TIMEOUT = 10
 """Seconds between SIGTERM and SIGKILL, docker's own default."""
-
-
-@dataclass
-class Container:
-    """A container that serves the registry on loopback."""
-
-    docker: Docker
-    id: str
-    port: int
-
-    @property
-    def host(self) -> str:
-        return f"127.0.0.1:{self.port}"
-
-    def inspect(self) -> dict[str, Any]:
-        """Return its state."""
-        state: dict[str, Any] = json.loads(self.docker("inspect", self.id))[0]["State"]
-        return state
-
-    def password(self) -> str:
-        return self.docker("exec", self.id, "cat", "/data/registry/admin.password").strip()
-
-    def log_in(self) -> None:
-        self.docker("login", self.host, "-u", "admin", "--password-stdin", stdin=self.password())
-
-    def connection(self) -> http.client.HTTPConnection:
-        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=PROCESS_TIMEOUT)
-
-    def wait_until_ready(self) -> None:
-        deadline = time.monotonic() + PROCESS_TIMEOUT
-        while time.monotonic() < deadline:
-            with contextlib.suppress(OSError), contextlib.closing(self.connection()) as connection:
-                connection.request("GET", "/readyz")
-                if connection.getresponse().status == 200:
-                    return
-            time.sleep(0.1)
-        raise AssertionError(self.docker("logs", self.id))
-
-
-def start(docker: Docker, volume: str, options: Sequence[str] = ()) -> Container:
-    port = free_port()
-    variables = ("-e", f"LADING_ADDRESS=127.0.0.1:{port}", "-e", f"LADING_URL=http://127.0.0.1:{port}")
-    words = ("run", "-d", "--network", "host", *HARDENED, "-v", f"{volume}:/data", *variables, *options, IMAGE)
-    container = Container(docker, docker(*words).strip(), port)
-    container.wait_until_ready()
-    return container
 
 
 @pytest.fixture(params=["", "12345", "1000740000:0"], ids=["own user", "any user", "any user of group 0"])
@@ -242,34 +194,3 @@ def wait_until_refused(container: Container) -> None:
         connection.close()
         time.sleep(0.05)
     raise AssertionError("the server still accepts connections")
-
-
-CONFIG = b"{}"
-MANIFEST = json.dumps(
-    {
-        "schemaVersion": 2,
-        "mediaType": "application/vnd.oci.image.manifest.v1+json",
-        "config": {"mediaType": "application/vnd.oci.image.config.v1+json", "digest": digest_of(CONFIG), "size": 2},
-        "layers": [],
-    }
-).encode()
-
-
-def request(container: Container, method: str, path: str, password: str, body: bytes = b"") -> tuple[int, bytes]:
-    with contextlib.closing(container.connection()) as connection:
-        headers = {"Authorization": basic("admin", password)}
-        if "/manifests/" in path:
-            headers["Content-Type"] = "application/vnd.oci.image.manifest.v1+json"
-        connection.request(method, path, body, headers)
-        response = connection.getresponse()
-        return response.status, response.read()
-
-
-def push_manifest(container: Container, password: str) -> None:
-    upload = f"/v2/team/app/blobs/uploads/?digest={digest_of(CONFIG)}"
-    assert request(container, "POST", upload, password, CONFIG)[0] == 201
-    assert request(container, "PUT", "/v2/team/app/manifests/v1", password, MANIFEST)[0] == 201
-
-
-def pulled(container: Container, password: str) -> bytes:
-    return request(container, "GET", "/v2/team/app/manifests/v1", password)[1]

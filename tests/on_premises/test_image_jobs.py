@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.on_premises.test_image import HARDENED, MANIFEST, pulled, push_manifest, request, start
+from tests.on_premises.containers import HARDENED, MANIFEST, pulled, push_manifest, request, start
 from tests.support.container_daemons import Docker
 from tests.support.helm_chart import URL, only, render
 from tests.support.image_build import IMAGE

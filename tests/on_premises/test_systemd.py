@@ -8,9 +8,9 @@ from typing import Final
 import pytest
 
 from lading.cli import _parser
+from tests.support.on_premises_files import UNITS
 from tests.support.requirements import find_program
 
-UNITS: Final = Path(__file__).parents[2] / "terraform" / "on-premises" / "systemd"
 PROGRAM: Final = "/opt/lading/bin/lading"
 MAX_EXPOSURE: Final = {"lading.service": 20, "lading-backup.service": 60, "lading-scrub.service": 60}
 """Tenths, as `systemd-analyze security --threshold` takes them; a service without any restriction has 96."""

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Final
 
 from tests.support.container_daemons import Docker
+from tests.support.on_premises_files import FOLDER
 from tests.support.requirements import find_program, skip_or_fail
 
 ROOT: Final = Path(__file__).parents[2]
-FOLDER: Final = ROOT / "terraform" / "on-premises"
 CONTEXT: Final = ("functions", "storage", "pyproject.toml", "setup.py", "README.md", "LICENSE")
 """What the Containerfile copies."""
 
