@@ -3,12 +3,16 @@
 from typing import Final
 
 from lading.scanning.extractors import apk, dpkg, rpm
+from lading.scanning.extractors.cargo_auditable import CargoAuditable
 from lading.scanning.extractors.extractor import Extractor
+from lading.scanning.extractors.go_binary import GoBinary
 
 EXTRACTORS: Final[tuple[Extractor, ...]] = (
     dpkg.Dpkg(),
     apk.Apk(),
     rpm.Rpm(),
+    GoBinary(),
+    CargoAuditable(),
 )
 """A file is read by each of them that wants it."""
 
