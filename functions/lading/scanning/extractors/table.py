@@ -6,6 +6,7 @@ from lading.scanning.extractors import apk, dpkg, rpm
 from lading.scanning.extractors.cargo_auditable import CargoAuditable
 from lading.scanning.extractors.extractor import Extractor
 from lading.scanning.extractors.go_binary import GoBinary
+from lading.scanning.extractors.java_archive import JavaArchive
 
 EXTRACTORS: Final[tuple[Extractor, ...]] = (
     dpkg.Dpkg(),
@@ -13,6 +14,7 @@ EXTRACTORS: Final[tuple[Extractor, ...]] = (
     rpm.Rpm(),
     GoBinary(),
     CargoAuditable(),
+    JavaArchive(),
 )
 """A file is read by each of them that wants it."""
 
