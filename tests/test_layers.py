@@ -45,6 +45,15 @@ MAY_NOT_IMPORT = {
     "functions/lading/events": ("lading.api", "lading.commands", "lading.http", "lading.surface", *FROM_ROUTES),
     "functions/lading/commands": ("lading.cli", "main", "lading.api", "lading.routes"),
     "functions/lading/client": ("lading.api", "lading.commands", "lading.http", "lading.jobs", *FROM_ROUTES),
+    "functions/lading/vulnerabilities": (
+        "lading.api",
+        "lading.auth",
+        "lading.http",
+        "lading.registry",
+        "lading.settings",
+        "lading_storage",
+        *FROM_ROUTES,
+    ),
     "functions/lading/scanning": (
         "lading.api",
         "lading.events",

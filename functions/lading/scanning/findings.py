@@ -32,6 +32,7 @@ class Finding:
     Attributes:
         id: of the OSV record, such as "DEBIAN-CVE-2023-1234" or "GHSA-jfh8-c2jp-5v3q".
         aliases: other ids of the same vulnerability, such as "CVE-2021-44228".
+        covers: ids of the vulnerabilities that an advisory such as "RLSA-2023:1" is about, if these are several.
         package: the package in the image.
         ecosystem: of the record, such as "Debian:12" or "PyPI".
         severity: one of SEVERITIES.
@@ -47,6 +48,7 @@ class Finding:
 
     id: str
     aliases: tuple[str, ...] = ()
+    covers: tuple[str, ...] = ()
     package: Package
     ecosystem: str
     severity: str = UNKNOWN

@@ -1,0 +1,212 @@
+"""Matcher: compares the packages of images with the data about vulnerabilities.
+
+    package ──ecosystem_of──▶ data, release ──Database.find──▶ records ──ranges.compare──▶ findings ──merge──▶ findings
+
+Packages that many images share are compared once: what was found is kept by ecosystem, name and version for as long as
+the matcher is, which is for one run over the images.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Final
+
+from lading.scanning import packages as types
+from lading.scanning.findings import SEVERITIES, UNKNOWN, Finding
+from lading.scanning.packages import Distribution, ImagePackages, Package
+from lading.vulnerabilities import ecosystems, ranges
+from lading.vulnerabilities.database import Database, Record
+from lading.vulnerabilities.ecosystems import Ecosystem
+from lading.vulnerabilities.exploits import Exploits
+from lading.vulnerabilities.merging import merge
+from lading.vulnerabilities.sqlite_files import DatabaseError
+
+MAX_NOTES: Final = 50
+"""Notes on single packages of an image; of further ones, their number."""
+
+MAX_KEPT: Final = 200_000
+"""Packages whose findings are kept, some 200 MB at most."""
+
+GUESSED: Final = "the group of the jar is a guess"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Matches:
+    """What was found in an image.
+
+    Attributes:
+        findings: the worst first, then by id, package and path.
+        missing: the ecosystems of which there is no data, sorted.
+        notes: what could not be compared, and why, a sentence each.
+        data: the version of the data by its name, as used.
+    """
+
+    findings: Sequence[Finding]
+    missing: Sequence[str]
+    notes: Sequence[str]
+    data: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Compared:
+    """What was found for a package of one name and version, wherever it is; with the notes on it."""
+
+    findings: Sequence[Finding]
+    notes: Sequence[str] = ()
+
+
+class Matcher:
+    """Compares images with data, for one run. Not thread-safe."""
+
+    def __init__(self, databases: Callable[[str], Database | None], exploits: Exploits | None = None) -> None:
+        """Compare with these data.
+
+        Args:
+            databases: returns the database of an ecosystem, by its name without a release; None if there is none.
+            exploits: what is known of the exploitation of vulnerabilities.
+        """
+        self._databases = databases
+        self._exploits = exploits
+        self._opened: dict[str, Database | None] = {}
+        self._kept: dict[tuple[str, str, str, bool], _Compared] = {}
+
+    def match(self, image: ImagePackages) -> Matches:
+        """Return the vulnerabilities of an image.
+
+        What is not known is never left out in silence: it makes `missing` or `notes`, and the result is partial.
+        """
+        run = _Run(self, image.distribution)
+        for package in image.packages:
+            run.add(package)
+        data = {name: database.version for name, database in run.used.items()}
+        if self._exploits is not None:
+            data["exploits"] = self._exploits.version
+        return Matches(
+            findings=sorted(run.findings, key=_order), missing=sorted(run.missing), notes=run.notes, data=data
+        )
+
+    def database(self, name: str) -> Database | None:
+        """Return a database with records, or None."""
+        if name not in self._opened:
+            found = self._databases(name)
+            self._opened[name] = found if found is not None and found.records else None
+        return self._opened[name]
+
+    def compare(self, package: Package, ecosystem: Ecosystem, database: Database) -> _Compared:
+        """Return what is known of a package."""
+        name = ecosystems.name_of(ecosystem.data, package)
+        key = (ecosystem.name, name, ecosystems.version_of(ecosystem.data, package), package.guessed)
+        found = self._kept.get(key)
+        if found is None:
+            if len(self._kept) >= MAX_KEPT:
+                self._kept.clear()
+            found = self._kept[key] = self._compare(package, ecosystem, database)
+        return found
+
+    def _compare(self, package: Package, ecosystem: Ecosystem, database: Database) -> _Compared:
+        name, version = ecosystems.name_of(ecosystem.data, package), ecosystems.version_of(ecosystem.data, package)
+        uncertain = ""
+        if package.type == types.MAVEN and package.guessed:
+            candidates = database.names(package.name)
+            if name not in candidates and len(candidates) > 1:
+                return _Compared((), (f"the group of {package.name} is not known, of which there are several",))
+            name, uncertain = (name if name in candidates else (*candidates, name)[0]), GUESSED
+        records = _of_release(database.find(name), ecosystem)
+        if records and not version:
+            return _Compared((), (f"the version of {name} is not known",))
+        found = (_finding(each, package, ecosystem, version, uncertain) for each in records)
+        return _Compared([self._with_exploits(each) for each in merge([each for each in found if each])])
+
+    def _with_exploits(self, finding: Finding) -> Finding:
+        if self._exploits is None:
+            return finding
+        epss, known = self._exploits.find((finding.id, *finding.aliases, *finding.covers))
+        return replace(finding, epss=epss, known_exploited=known)
+
+
+class _Run:
+    """Comparison of one image."""
+
+    def __init__(self, matcher: Matcher, distribution: Distribution) -> None:
+        self._matcher = matcher
+        self._distribution = distribution
+        self.findings: list[Finding] = []
+        self.missing: set[str] = set()
+        self.used: dict[str, Database] = {}
+        self._of_data: dict[str, None] = {}
+        self._of_packages: dict[str, None] = {}
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """Return all notes: on the data, and then on packages."""
+        on_data = [
+            f"{database.unreadable} records of the data of {name} could not be read"
+            for name, database in sorted(self.used.items())
+            if database.unreadable
+        ]
+        on_packages = list(self._of_packages)
+        if more := on_packages[MAX_NOTES:]:
+            on_packages[MAX_NOTES:] = [f"{len(more)} more packages could not be compared"]
+        return on_data + list(self._of_data) + on_packages
+
+    def add(self, package: Package) -> None:
+        """Compare a package."""
+        ecosystem = ecosystems.ecosystem_of(package, self._distribution)
+        if ecosystem is None:
+            self.missing.add(ecosystems.unknown_of(package, self._distribution))
+            return
+        database = self._matcher.database(ecosystem.data)
+        if database is None or not any(ecosystem.covers(each) for each in database.releases):
+            self.missing.add(ecosystem.name)
+            return
+        self.used[ecosystem.data] = database
+        try:
+            compared = self._matcher.compare(package, ecosystem, database)
+        except DatabaseError as error:
+            self.missing.add(ecosystem.name)
+            self._of_data[f"the data of {ecosystem.data} cannot be used: {error}"] = None
+            return
+        self.findings += (replace(each, package=package) for each in compared.findings)
+        self._of_packages.update({f"{package.path}: {each}" if package.path else each: None for each in compared.notes})
+
+
+def match(
+    image: ImagePackages, databases: Callable[[str], Database | None], exploits: Exploits | None = None
+) -> Matches:
+    """Return the vulnerabilities of one image, see Matcher."""
+    return Matcher(databases, exploits).match(image)
+
+
+def _of_release(records: Sequence[Record], ecosystem: Ecosystem) -> Sequence[Record]:
+    """Return the records that are about a release: of each vulnerability, those that prefer it if there are any."""
+    preferred = [each for each in records if ecosystem.preferred(each.affected.release)]
+    ids = {each.id for each in preferred}
+    others = [each for each in records if ecosystem.others(each.affected.release) and each.id not in ids]
+    return preferred + others
+
+
+def _finding(record: Record, package: Package, ecosystem: Ecosystem, version: str, uncertain: str) -> Finding | None:
+    affected = record.affected
+    verdict = ranges.compare(affected, version, ecosystems.SCHEMES[ecosystem.data])
+    if not verdict.vulnerable:
+        return None
+    if verdict.uncomparable is not None:
+        uncertain = f"version {verdict.uncomparable} cannot be compared"
+    return Finding(
+        id=record.id,
+        aliases=record.aliases,
+        covers=record.covers,
+        package=package,
+        ecosystem=f"{ecosystem.data}:{affected.release}" if affected.release else ecosystem.data,
+        severity=affected.severity if verdict.uncomparable is None else UNKNOWN,
+        score=affected.score if verdict.uncomparable is None else None,
+        fixed=verdict.fixed,
+        summary=record.summary,
+        published=datetime.fromisoformat(record.published) if record.published else None,
+        uncertain=uncertain,
+    )
+
+
+def _order(finding: Finding) -> tuple[int, float, str, str, str]:
+    package = finding.package
+    return SEVERITIES.index(finding.severity), -(finding.score or 0), finding.id, package.name, package.path

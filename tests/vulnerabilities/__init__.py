@@ -1,0 +1,1 @@
+"""Data about vulnerabilities, and which packages have them: dumps, versions, matching, severities, VEX."""
