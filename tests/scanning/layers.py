@@ -2,8 +2,11 @@
 
 import gzip
 import io
+import struct
 import tarfile
+import zipfile
 from collections.abc import Mapping
+from types import MappingProxyType
 
 from lading.scanning.layer_reader import read_layer
 from lading.scanning.packages import LayerPackages
@@ -72,3 +75,43 @@ def installed(*packages: str) -> bytes:
         f"P:{name}\nV:{version}\nA:x86_64\nL:MIT\n".encode()
         for name, _, version in (each.partition(" ") for each in packages)
     )
+
+
+def declared(path: str, content: bytes) -> list[str]:
+    """Return "name version" of all packages of a layer with one file, of which everything could be read."""
+    layer = read(tar_of({path: content}))
+    assert layer.notes == ()
+    return names(layer)
+
+
+def noted(path: str, content: bytes) -> str:
+    """Return the only note of a layer with one file."""
+    (note,) = read(tar_of({path: content})).notes
+    return note
+
+
+def executable(content: bytes = b"", sections: Mapping[str, bytes] = MappingProxyType({})) -> bytes:
+    """Return a file that looks like an executable of Linux, with this content and these sections."""
+    data = {
+        "": b"",
+        ".shstrtab": b"\0".join([b"", *(each.encode() for each in sections), b".shstrtab", b""]),
+        **sections,
+    }
+    offset, table = 64, b""
+    for name, section in data.items():
+        name_at = data[".shstrtab"].index(f"\0{name}\0".encode()) + 1 if name else 0
+        table += struct.pack("<IIQQQQ24x", name_at, 1, 0, 0, offset, len(section))
+        offset += len(section)
+    header = struct.pack(
+        "<4sBBBB8xHHIQQQIHHHHHH", b"\x7fELF", 2, 1, 1, 0, 2, 62, 1, 0, 0, offset, 0, 64, 56, 0, 64, len(data), 1
+    )
+    return header + b"".join(data.values()) + table + content
+
+
+def jar(members: Mapping[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> bytes:
+    """Return a zip archive of these members."""
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", method) as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    return content.getvalue()

@@ -12,6 +12,27 @@ MAX_TEXT: Final = 8 * MIB
 MAX_DATABASE: Final = 128 * MIB
 """Of a package database of a distribution. Real ones have up to 60 MiB."""
 
+MAX_EXECUTABLE: Final = 256 * MIB
+"""Of an executable that may declare what it was built from. Large ones of Go have 150 MiB."""
+
+MAX_JAR: Final = 256 * MIB
+"""Of a jar in a layer, which is in a temporary file."""
+
+MAX_NESTED_JAR: Final = 64 * MIB
+"""Of a jar in a jar, which is in memory, as up to MAX_JAR_DEPTH - 1 are."""
+
+MAX_JAR_DEPTH: Final = 4
+"""Jars in jars, the outermost included: an ear has wars, which have jars, and one of these may have some more."""
+
+MAX_JAR_DIRECTORY: Final = 16 * MIB
+"""Of the central directory of a jar, which Python reads as a whole: 160,000 members of a usual name."""
+
+MAX_JAR_CONTENT: Final = 512 * MIB
+"""Bytes that are decompressed of one jar in a layer, with all jars in it."""
+
+MAX_JAR_MEMBERS: Final = 500_000
+"""Members of one jar in a layer, with those of all jars in it."""
+
 MAX_MEMBERS: Final = 1_000_000
 """Members of a layer. Real ones have up to 300,000."""
 
