@@ -47,7 +47,7 @@ o:musl
 def test_packages_of_dpkg_are_those_whose_files_are_there() -> None:
     layer = layer_of({STATUS: DPKG})
 
-    assert layer.packages[STATUS] == [
+    assert list(layer.packages[STATUS]) == [
         Package(
             type=DEB,
             name="libssl3",
@@ -78,7 +78,7 @@ def test_distroless_images_have_a_file_for_each_package() -> None:
 def test_packages_of_apk_have_the_name_of_their_source() -> None:
     for path in (INSTALLED, f"usr/{INSTALLED}"):
         layer = layer_of({path: APK_DATABASE})
-        assert layer.packages[path] == [
+        assert list(layer.packages[path]) == [
             Package(
                 type=APK,
                 name="ssl_client",

@@ -3,14 +3,17 @@
 import gzip
 import hashlib
 import os
+import shutil
 import signal
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from lading.scanning.layer_scanner import COMMAND, LayerDescriptor, LayerFailed, LayerScanner
+import lading
+from lading.scanning.layer_scanner import LayerDescriptor, LayerFailed, LayerScanner
 from tests.scanning.layers import STATUS, names, status, tar_of
 
 GZIP = "application/vnd.oci.image.layer.v1.tar+gzip"
@@ -209,5 +212,25 @@ def test_the_process_opens_nothing_but_its_code(tmp_path: Path, monkeypatch: pyt
     assert [path for path in opened if path.startswith("/tmp")] != [], "the audit sees the temporary file"
 
 
-def test_it_runs_as_a_module() -> None:
-    assert COMMAND[-2:] == ("-m", "lading.scanning.layer_process")
+SCAN_THERE = """
+from hashlib import sha256
+from lading.scanning.layer_scanner import LayerDescriptor, LayerFailed, LayerScanner
+empty = LayerDescriptor("sha256:" + sha256().hexdigest(), 0, "application/vnd.oci.image.layer.v1.tar")
+try:
+    LayerScanner().scan(empty, [])
+except LayerFailed as error:
+    print(error)
+"""
+
+
+def test_the_process_finds_its_code_where_that_of_the_caller_is(tmp_path: Path) -> None:
+    """A function is a folder from which Python runs, without variables of the environment."""
+    shutil.copytree(Path(lading.__file__).parent, tmp_path / "lading")
+    replaced = tmp_path / "lading" / "scanning" / "layer_process.py"
+    replaced.write_text('import sys\nprint(\'{"error": "read by %s"}\' % __file__, flush=True)\nsys.stdin.read()')
+
+    done = subprocess.run(
+        [sys.executable, "-c", SCAN_THERE], cwd=tmp_path, env={}, capture_output=True, text=True, check=True
+    )
+
+    assert done.stdout == f"read by {replaced}\n"

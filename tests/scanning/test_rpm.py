@@ -10,7 +10,7 @@ import pytest
 from lading.scanning.extractors.extractor import File
 from lading.scanning.extractors.rpm import Rpm
 from lading.scanning.packages import RPM, Package
-from tests.scanning.layers import hard_link, layer_of, member, names, read, symlink, tar
+from tests.scanning.layers import hard_link, layer_of, member, names, read, symlink, tar, tar_of
 from tests.scanning.rpm_databases import PAGE, berkeley_of, header, ndb_of, real_databases, sqlite_of
 
 SQLITE = "usr/lib/sysimage/rpm/rpmdb.sqlite"
@@ -22,8 +22,8 @@ KEY = header("gpg-pubkey", "c105b9de", "4e0fd3a3")
 LARGE = header("kernel-devel" + "x" * 100, "6", "1", source="k" * 10_000)
 
 
-def packages_at(path: str) -> list[Package]:
-    return [
+def packages_at(path: str) -> tuple[Package, ...]:
+    return (
         Package(
             type=RPM,
             name="openssl-libs",
@@ -34,7 +34,7 @@ def packages_at(path: str) -> list[Package]:
             licenses=("MIT",),
         ),
         Package(type=RPM, name="bash", version="5.1.8-9.el9", arch="x86_64", path=path, licenses=("MIT",)),
-    ]
+    )
 
 
 def databases(folder: Path, *headers: bytes) -> dict[str, tuple[str, bytes]]:
@@ -64,7 +64,7 @@ def test_real_databases_are_read_as_go_rpmdb_reads_them() -> None:
     compared = 0
     for name, (path, expected) in databases.items():
         at = f"var/lib/rpm/{path.name}"
-        layer = layer_of({at: path.read_bytes()})
+        layer = read(tar_of({at: path.read_bytes()}))
         found = {(each.name, each.version, each.arch) for each in layer.packages[at]}
         assert layer.notes == (), name
         assert len(found) == len(layer.packages[at]), name
@@ -105,6 +105,7 @@ def test_the_manifest_of_azure_linux_is_read() -> None:
     rows = [
         "openssl-libs\t3.0.7-24.cm2\t1\t2\tMicrosoft\t1\t9\tx86_64\t1\topenssl-3.0.7-24.cm2.src.rpm",
         "zlib\t1.2.13-2.cm2\t1\t2\tMicrosoft\t(none)\t9\tx86_64\t0\tzlib-1.2.13-2.cm2.src.rpm",
+        "",
         "short",
     ]
     layer = layer_of({path: "\n".join(rows).encode()})

@@ -21,7 +21,8 @@ from tests.support.app_client import make_client
 from tests.support.function_commands import IN_CLOUD_RUN
 from tests.support.server_process import SOURCE_ROOTS
 
-HEAVY = ("grpc", "google.cloud.firestore", "google.cloud.storage", "flask", "functions_framework", "sqlite3")
+OF_SCANS = ("cvss", "cyclonedx", "dissect", "elftools", "packageurl", "tarfile", "univers")
+HEAVY = ("grpc", "google.cloud.firestore", "google.cloud.storage", "flask", "functions_framework", "sqlite3", *OF_SCANS)
 
 PULL = """
 import sys

@@ -108,7 +108,7 @@ class LayerContents:
     def result(self) -> LayerPackages:
         """Return what was recorded."""
         return LayerPackages(
-            packages=self._packages,
+            packages={path: tuple(found) for path, found in self._packages.items()},
             removed=tuple(self._removed),
             opaque=tuple(self._opaque),
             distribution=next((self._distributions[path] for path in PATHS if path in self._distributions), None),

@@ -68,7 +68,7 @@ def _of_manifest(file: File) -> Iterator[Package]:
     Its columns are NAME, VERSION-RELEASE, INSTALLTIME, BUILDTIME, VENDOR, EPOCH, SIZE, ARCH, EPOCHNUM and SOURCERPM, as
     rpm names the tags.
     """
-    for line in lines(file.content):
+    for line in filter(bytes.strip, lines(file.content)):
         columns = line.decode("utf-8", "replace").rstrip("\n").split("\t")
         if len(columns) < 10:
             file.note("a line without ten columns was left out")
