@@ -7,12 +7,14 @@ from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from lading.auth.access import Authenticator, Authorizer
-from lading.auth.authenticator import OpenAuthenticator, RestrictedAuthenticator
+from lading.auth.authenticator import Accounts, OpenAuthenticator, RestrictedAuthenticator
 from lading.auth.google.client import GoogleClient
 from lading.auth.google.google_tokens import Pseudonyms
 from lading.auth.google.iam import IamAuthorizer
+from lading.auth.google.id_tokens import IdTokens
 from lading.auth.google.policy_bucket import PolicyBucket
 from lading.auth.google.project import Project
+from lading.auth.google.scanner_account import ScannerAccount
 from lading.auth.keys import KeyFile, KeyRing, KeyStore
 from lading.auth.robots import Robots
 from lading.local_path import local_path
@@ -55,7 +57,6 @@ def open_authorizer(
     google, parts = google or GoogleClient(), urlsplit(settings.access)
     if settings.access == "users":
         # Imported here, since only this authorizer needs bcrypt.
-        from lading.auth.google.id_tokens import IdTokens
         from lading.auth.htpasswd import HtpasswdAuthorizer
 
         # A `--users` file outside the data folder may be shared with other programs, so it is not rewritten.
@@ -86,5 +87,8 @@ def open_authenticator(
     if settings.access == "everybody":
         return OpenAuthenticator()
     keys = KeyRing(open_keys(settings.keys).load)
+    google = google or GoogleClient()
     authorizer = open_authorizer(settings, lambda: keys.robots, standby, google)
-    return RestrictedAuthenticator(authorizer, Robots(metadata, keys), keys, settings.realm, settings.public)
+    scanner = ScannerAccount(settings.scanner, IdTokens(google, settings.realm))
+    accounts = Accounts(authorizer, Robots(metadata, keys), scanner)
+    return RestrictedAuthenticator(accounts, keys, settings.realm, settings.public)

@@ -127,9 +127,12 @@ class Dispatcher:
         if self._read_only and match.writes:
             raise RegistryError(UNSUPPORTED._replace(message=self._read_only))
         authorization = "" if match.route.ignores_credentials else request.environ.get("HTTP_AUTHORIZATION", "")
-        caller = self._authenticator.authenticate(authorization, audit.origin.client)
-        audit.principal = caller.principal
         action = match.route.action
+        if action is Action.SCAN:
+            caller = self._authenticator.authenticate_scanner(authorization)
+        else:
+            caller = self._authenticator.authenticate(authorization, audit.origin.client)
+        audit.principal = caller.principal
         if action in ON_REPOSITORIES:
             check_repository(match.name)
         self._authorize(caller, match)

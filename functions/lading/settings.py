@@ -263,6 +263,12 @@ class Settings(DerivedSettings):
         "networks that webhooks may reach beside the public internet, as in 10.1.0.0/16,192.168.7.9/32",
         parse.networks,
     )
+    scanner: str = setting(
+        "scans",
+        "",
+        "EMAIL",
+        "the service account of the function `scan`, whose ID tokens the registry accepts for scans alone",
+    )
     metrics: parse.Address | None = setting(
         "telemetry",
         "",

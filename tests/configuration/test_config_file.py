@@ -55,6 +55,7 @@ VALUES: Mapping[str, tuple[str, str]] = {
     "events-keep": ('"3d"', "3d"),
     "publisher": ('"p@example.com"', "p@example.com"),
     "webhook-networks": ('["10.0.0.0/8", "fd00::/8"]', "10.0.0.0/8,fd00::/8"),
+    "scanner": ('"scan@p.iam.gserviceaccount.com"', "scan@p.iam.gserviceaccount.com"),
     "metrics": ('"127.0.0.1:9464"', "127.0.0.1:9464"),
 }
 """A value of each setting in TOML, and the same as an option gives it."""
@@ -189,7 +190,7 @@ WRONG = {
     "[server": "lading.toml is not TOML",
     "[sever]\nthreads = 1": "there is no section [sever]; did you mean server?",
     "threads = 1": "there is no section [threads]; it is threads in [server]",
-    "[xyz]": "there is no section [xyz]; there are access, events, jobs, log, rules, server, stores",
+    "[xyz]": "there is no section [xyz]; there are access, events, jobs, log, rules, scans, server, stores",
     "[server]\nthread = 1": "there is no thread in [server]; did you mean threads?",
     "[server]\nundelete = '1d'": "there is no undelete in [server]; it is undelete in [rules]",
     "[server]\nthreads = 0": "threads in [server] of lading.toml is a number from 1 to 1000, not 0",

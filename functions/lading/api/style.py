@@ -32,8 +32,8 @@ def render_error(error: RegistryError, request: Request) -> Response:
 
 def challenge(authenticator: Authenticator, match: Match, request: Request, error: RegistryError) -> Mapping[str, str]:
     """Return the WWW-Authenticate header: where to get a token, and whether the present one is valid."""
-    if match.route.action in (Action.NONE, Action.MANAGE):
-        # No token of the registry carries MANAGE: the credentials come with the request.
+    if match.route.action in (Action.NONE, Action.MANAGE, Action.SCAN):
+        # No token of the registry carries these: the credentials come with the request.
         return {"WWW-Authenticate": BASIC_CHALLENGE}
     scopes = [match.scope]
     source = request.args.get("from", "")

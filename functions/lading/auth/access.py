@@ -24,6 +24,8 @@ class Action(Enum):
     MANAGE = "manage"
     """The request changes rules: of the registry (""), or of a namespace, whose name has a slash at its end (`team/`).
     So a grant on `team/*` covers the rules of team, and only one on `*` those of the registry."""
+    SCAN = "scan"
+    """The request is the scanner's, a service account of the registry itself: no other caller may make it."""
 
 
 ON_REPOSITORIES = (Action.PULL, Action.PUSH, Action.DELETE)
@@ -144,6 +146,13 @@ class Authenticator(Protocol):
         Raises:
             RegistryError: UNAUTHORIZED if the credentials are invalid (they are never treated as absent), UNAVAILABLE
                 if they cannot be checked now.
+        """
+        ...
+
+    def authenticate_scanner(self, authorization: str) -> Caller:
+        """Return the registry's scanner if the header authenticates it, for SCAN alone.
+
+        Raises as `authenticate` does, and DENIED for all others.
         """
         ...
 

@@ -10,12 +10,13 @@ Basic, any other user          the Authorizer's         IAM, or the grants file
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import inf
-from typing import Final
+from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
 from lading.auth import credentials, cursors, patterns
 from lading.auth.access import ON_REPOSITORIES, Action, Authorizer, Caller, Decision, Effect, RequiredPermission, Token
 from lading.auth.credentials import Basic
+from lading.auth.google.scanner_account import ScannerAccount
 from lading.auth.keys import KeyRing
 from lading.auth.robots import USER_PREFIX, Robots
 from lading.auth.scopes import CATALOG, Scope, repository
@@ -66,21 +67,32 @@ class AuthenticatedCaller:
         return (*self.public, *self.caller.readable_patterns())
 
 
+class Accounts(NamedTuple):
+    """The accounts of a registry.
+
+    authorizer  of all callers but robots and the scanner
+    robots      those of this registry
+    scanner     the service account that scans its images
+    """
+
+    authorizer: Authorizer
+    robots: Robots
+    scanner: ScannerAccount
+
+
 class RestrictedAuthenticator:
     """Authenticator of a registry that is private except for its public repositories."""
 
-    def __init__(self, authorizer: Authorizer, robots: Robots, keys: KeyRing, url: str, public: Sequence[str]) -> None:
+    def __init__(self, accounts: Accounts, keys: KeyRing, url: str, public: Sequence[str]) -> None:
         """Create the authenticator.
 
         Args:
-            authorizer: authorizes all callers but robots.
-            robots: authorizes robots.
+            accounts: authenticate and authorize callers.
             keys: sign tokens and encrypt cursors.
             url: the registry's address, as clients see it.
             public: patterns of the repositories that anonymous callers may pull from.
         """
-        self._authorizer = authorizer
-        self._robots = robots
+        self._authorizer, self._robots, self._scanner = accounts
         self._keys = keys
         self._realm = f"{url}/v2/token"
         self._service = urlsplit(url).netloc
@@ -93,6 +105,10 @@ class RestrictedAuthenticator:
         if parsed is None:
             return AnonymousCaller(self._public)
         return self.log_in(*parsed, client) if isinstance(parsed, Basic) else self._tokens.verify(parsed.token)
+
+    def authenticate_scanner(self, authorization: str) -> Caller:
+        """See Authenticator.authenticate_scanner."""
+        return self._scanner.authenticate(authorization)
 
     def log_in(self, user: str, secret: str, client: ClientAddress) -> Caller:
         """See Authenticator.log_in."""
@@ -159,6 +175,10 @@ class OpenAuthenticator:
 
     def authenticate(self, authorization: str, client: ClientAddress) -> Caller:
         """See Authenticator.authenticate. The header is ignored."""
+        return UNRESTRICTED
+
+    def authenticate_scanner(self, authorization: str) -> Caller:
+        """See Authenticator.authenticate_scanner. Everything is permitted."""
         return UNRESTRICTED
 
     def log_in(self, user: str, secret: str, client: ClientAddress) -> Caller:

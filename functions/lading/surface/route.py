@@ -18,6 +18,9 @@ SCOPES: Final = {Action.PULL: ("pull",), Action.PUSH: ("pull", "push"), Action.D
 """The scopes that a client should request a token for: pushing and deleting also read the present content."""
 
 
+CHANGING: Final = frozenset({Action.PUSH, Action.DELETE, Action.MANAGE, Action.SCAN})
+"""The actions of which all methods but GET and HEAD change something."""
+
 NAMESPACE: Final = "(?P<name>[a-z0-9._-]{1,255}/)"
 """A namespace is named with a slash at its end, as in auth.access.Action.MANAGE."""
 
@@ -77,7 +80,7 @@ class Match(NamedTuple):
     @property
     def writes(self) -> bool:
         """Whether the request may change anything."""
-        return self.route.action in (Action.PUSH, Action.DELETE, Action.MANAGE) and self.method not in ("GET", "HEAD")
+        return self.route.action in CHANGING and self.method not in ("GET", "HEAD")
 
     @property
     def scope(self) -> str:
