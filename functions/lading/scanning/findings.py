@@ -76,6 +76,7 @@ class Report:
         notes: what else makes the result partial.
         at: when the packages were compared with the data.
         scanner: the version of Lading that extracted and compared.
+        updated: when the oldest of the data was last updated, or None if that is not known.
     """
 
     digest: str
@@ -87,6 +88,7 @@ class Report:
     notes: Sequence[str] = ()
     at: datetime
     scanner: str
+    updated: datetime | None = None
 
     @property
     def counts(self) -> Mapping[str, tuple[int, int]]:
