@@ -15,7 +15,13 @@ from urllib.parse import urlsplit
 MAX_NAMES: Final = 500
 ORIGIN: Final = re.compile(r"https?://(?:[a-z0-9._-]{1,253}|\[[0-9a-f:.]{2,45}\])(?::[0-9]{1,5})?", re.ASCII)
 PUBLIC_URL: Final = re.compile(f"{ORIGIN.pattern}/*", re.ASCII | re.IGNORECASE)
+SOURCE_URL: Final = re.compile(f"{ORIGIN.pattern}(?:/[A-Za-z0-9._~%/-]{{0,500}})?", re.ASCII)
 TOPIC: Final = re.compile(r"projects/[a-z0-9.:-]{1,100}/topics/[A-Za-z][A-Za-z0-9._~+%-]{2,254}", re.ASCII)
+REPOSITORY: Final = re.compile(
+    r"(?=.{1,255}$)[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*", re.ASCII
+)
+"""Name of a repository (distribution-spec, "Pulling manifests")."""
+
 NAME_CHARACTERS: Final = frozenset("abcdefghijklmnopqrstuvwxyz0123456789._/-*")
 
 UNITS: Final = {"d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
@@ -73,6 +79,22 @@ def public_url(text: str) -> str:
     if text and not valid:
         raise ValueError("is http(s)://HOST[:PORT], with only ASCII in it (xn--… for a host of other letters)")
     return text.rstrip("/")
+
+
+def source_url(text: str) -> str:
+    """Return an address without a slash at its end, or "" for "none". Raises ValueError."""
+    if text == "none":
+        return ""
+    if not SOURCE_URL.fullmatch(text):
+        raise ValueError("is none or http(s)://HOST[:PORT][/PATH]")
+    return text.rstrip("/")
+
+
+def repository(text: str) -> str:
+    """Return the name of a repository. Raises ValueError."""
+    if not REPOSITORY.fullmatch(text):
+        raise ValueError("is the name of a repository, as in team/app")
+    return text
 
 
 def origins(text: str) -> tuple[str, ...]:

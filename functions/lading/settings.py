@@ -263,6 +263,38 @@ class Settings(DerivedSettings):
         "networks that webhooks may reach beside the public internet, as in 10.1.0.0/16,192.168.7.9/32",
         parse.networks,
     )
+    scan: str = setting(
+        "scans",
+        "auto",
+        "auto|on|off",
+        "whether pushed images are scanned; auto: where the extra `scan` is installed, or `scanner` names an account",
+        parse.choice("auto", "on", "off"),
+        key="mode",
+    )
+    vulnerability_source: str = setting(
+        "scans",
+        "https://osv-vulnerabilities.storage.googleapis.com",
+        "URL|none",
+        "where data about vulnerabilities is downloaded from, in the layout of OSV's bucket; none where it is imported",
+        parse.source_url,
+        key="source",
+    )
+    vulnerability_updates: str = setting(
+        "scans",
+        "on",
+        "on|off",
+        "whether `lading serve` updates the data about vulnerabilities each day",
+        parse.choice("on", "off"),
+        key="updates",
+    )
+    vulnerability_repository: str = setting(
+        "scans",
+        "lading/vulnerabilities",
+        "REPOSITORY",
+        "the repository that holds the data about vulnerabilities, an artifact for each ecosystem",
+        parse.repository,
+        key="repository",
+    )
     scanner: str = setting(
         "scans",
         "",

@@ -56,6 +56,10 @@ VALUES: Mapping[str, tuple[str, str]] = {
     "publisher": ('"p@example.com"', "p@example.com"),
     "webhook-networks": ('["10.0.0.0/8", "fd00::/8"]', "10.0.0.0/8,fd00::/8"),
     "scanner": ('"scan@p.iam.gserviceaccount.com"', "scan@p.iam.gserviceaccount.com"),
+    "scan": ('"off"', "off"),
+    "vulnerability-source": ('"none"', "none"),
+    "vulnerability-updates": ('"off"', "off"),
+    "vulnerability-repository": ('"tools/vulnerabilities"', "tools/vulnerabilities"),
     "metrics": ('"127.0.0.1:9464"', "127.0.0.1:9464"),
 }
 """A value of each setting in TOML, and the same as an option gives it."""

@@ -26,3 +26,27 @@ def test_a_time_that_the_calendar_does_not_have_is_refused(time: str) -> None:
 def test_a_port_of_other_digits_is_refused_in_words() -> None:
     with pytest.raises(SettingsError, match=r"^--address is HOST:PORT, not"):
         load_settings({}, {"address": "localhost:²"})
+
+
+@pytest.mark.parametrize(
+    ("option", "text"),
+    [
+        ("vulnerability-source", "ftp://mirror.example.com"),
+        ("vulnerability-source", "https://user@mirror.example.com"),
+        ("vulnerability-source", "https://mirror.example.com/?list"),
+        ("vulnerability-repository", "Team/data"),
+        ("vulnerability-repository", "data:latest"),
+        ("vulnerability-repository", "a" * 256),
+    ],
+)
+def test_where_no_vulnerability_data_can_be_is_refused(option: str, text: str) -> None:
+    with pytest.raises(SettingsError, match=rf"^--{option} is"):
+        load_settings({}, {option: text})
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("none", ""), ("https://mirror.example.com/osv/", "https://mirror.example.com/osv")],
+)
+def test_a_source_of_vulnerability_data(text: str, expected: str) -> None:
+    assert load_settings({}, {"vulnerability-source": text}).vulnerability_source == expected
