@@ -57,6 +57,9 @@ TAG_CONFLICT = ErrorDescriptor("DENIED", 409, "the tag now points to another man
 PRECONDITION_FAILED = ErrorDescriptor(
     "DENIED", 412, "the manifest or blob that the reference points to does not satisfy If-Match or If-None-Match"
 )
+SCAN_CLAIM_UNKNOWN = ErrorDescriptor(
+    "DENIED", 409, "no scanner has this claim: it has ended, or another scanner works on the image"
+)
 NOT_DELETED = ErrorDescriptor("MANIFEST_UNKNOWN", 404, "nothing that was deleted under this name can be restored")
 HISTORY_UNKNOWN = ErrorDescriptor("MANIFEST_UNKNOWN", 404, "the history of the tag does not go back that far")
 TOO_MANY_TAGS = ErrorDescriptor("TAG_INVALID", 414, "too many tags for one manifest in one request")

@@ -30,6 +30,7 @@ from lading_storage.records.core import Key, Repository
 if TYPE_CHECKING:
     from lading.registry.events.event_feed import EventFeed
     from lading.registry.inspection import Inspection
+    from lading.registry.scans.scans import Scans
     from lading.registry.usage_pages import UsagePages
 
 
@@ -48,8 +49,13 @@ class Registry:
         metadata: MetadataStore,
         local_rules: LocalRules = NO_LOCAL_RULES,
         clock: Clock = now,
+        *,
+        scans_images: bool = False,
     ) -> None:
-        """Use these two stores, which `close` closes; jobs use them as well. `local_rules` are of this process."""
+        """Use these two stores, which `close` closes; jobs use them as well.
+
+        `local_rules` are of this process. With `scans_images`, each image that is pushed is to be scanned.
+        """
         self._clock = clock
         self.objects = blobs
         self.metadata = metadata
@@ -57,7 +63,7 @@ class Registry:
         self.uploads = Uploads(blobs, metadata, clock)
         self.rules = StoredRules(metadata, local_rules)
         self.tags = Tags(metadata, self.rules, clock)
-        self.manifests = Manifests(blobs, metadata, self.uploads, self.tags)
+        self.manifests = Manifests(blobs, metadata, self.uploads, self.tags, scans_images)
         self.deletion = Deletion(metadata, self.tags, clock)
         self.undelete = Undelete(metadata, self.tags, clock)
         self.rollback = Rollback(metadata, self.tags, clock)
@@ -89,6 +95,14 @@ class Registry:
         from lading.registry.events.event_feed import EventFeed
 
         return EventFeed(self.metadata, self._clock)
+
+    @cached_property
+    def scans(self) -> "Scans":
+        """The scans of images, imported at the first use as well: a push only creates facts."""
+        from lading.registry.scans.content import Content
+        from lading.registry.scans.scans import Scans
+
+        return Scans(Content(self.metadata, self.manifests, self.uploads, self.blobs, self._clock))
 
     def repositories(self, after: str, limit: int) -> Page[str]:
         """Return the first `limit` repositories after `after`, in lexical order, without deleted ones."""

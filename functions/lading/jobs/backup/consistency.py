@@ -21,6 +21,7 @@ from lading_storage.query import Query
 from lading_storage.records.core import UNVERIFIED, Blob, Key, Link, Manifest, Record, Repository, Tag
 from lading_storage.records.deleted import DeletedManifest
 from lading_storage.records.kinds import KINDS
+from lading_storage.records.scans import Facts
 
 MAX_ROUNDS: Final = 5
 """How often tags that move all the time are read again."""
@@ -88,6 +89,8 @@ class ConsistencyPass:
                 current = get(self._copy, manifest.key)
                 if current is not None and not all_exist(self._copy, required_dependencies_of(current)):
                     self._drop_manifest(current)
+            for facts in scan_all(self._copy, Facts, repository):
+                self._drop_facts_of(facts)
             for tag in scan_all(self._copy, Tag, repository):
                 if not all_exist(self._copy, [Key(Manifest, tag.digest, repository)]):
                     self._drop_tag(tag)
@@ -119,6 +122,7 @@ class ConsistencyPass:
             if link is not None and link.state != UNVERIFIED and not is_referenced(self._copy, link):
                 # At once, not batched: another deleted manifest may name the same link.
                 self._copy.commit([Delete(link)])
+        self._drop_facts_of(deleted)
 
     def _repoint(self, blob: Blob, current: Blob) -> None:
         """Update a blob in the copy to its current object, and all records that repeat the object's name."""
@@ -153,6 +157,14 @@ class ConsistencyPass:
             pending += [index for index in indexes if current.id not in index.may_lack]
             for tag in list(find_all(self._copy, Tag, {"digest": current.id}, current.repository)):
                 self._drop_tag(tag)
+
+    def _drop_facts_of(self, image: Record) -> None:
+        """Remove the facts about an image that the copy does not have: without a tombstone, nothing would."""
+        key = Key(Facts, image.id, image.repository)
+        found = self._copy.read([key, Key(Manifest, image.id, image.repository)], content=False)
+        facts = found[key]
+        if facts is not None and found[Key(Manifest, image.id, image.repository)] is None:
+            self._copy.commit([Delete(facts)])
 
     def _drop_tag(self, tag: Tag) -> None:
         current = get(self._copy, tag.key)

@@ -25,6 +25,7 @@ from lading_storage.query import Query
 from lading_storage.records.core import HIDDEN, MARKED, Blob, Key, Link, Manifest, Record, Repository, Tag, Upload
 from lading_storage.records.deleted import DeletedLink, DeletedManifest, DeletedTag, TagEvent, TagHistory
 from lading_storage.records.jobs import LastPull
+from lading_storage.records.scans import Facts, LayerScan
 
 T = TypeVar("T")
 
@@ -146,15 +147,18 @@ class Sweeper:
         for kind in (Link, DeletedLink):
             if self._metadata.find(Query(kind, {"id": blob.id}, repository=None, limit=1)):
                 return self._commit("blobs kept: linked", Replace(replace(blob, state="")))
-        key = Key(Upload, blob.object.partition("/")[0])
-        session, time = self._metadata.read([key])[key], self._clock()
+        key, scan = Key(Upload, blob.object.partition("/")[0]), Key(LayerScan, blob.id)
+        found, time = self._metadata.read([key, scan], content=False), self._clock()
+        session, packages = found[key], found[scan]
         ended = replace(
             session or Upload(id=key.id, target="", created=time, touched=time),
             published="",
             cancelled=True,
             touched=time,
         )
-        outcome = self._commit("blobs removed", Delete(blob), Replace(ended) if session else Create(ended))
+        writes: list[Write] = [Delete(blob), Replace(ended) if session else Create(ended)]
+        writes += [Delete(packages)] if packages else []
+        outcome = self._commit("blobs removed", *writes)
         if outcome != RACE_LOST:
             self._counts[BYTES_FREED] += blob.size
         return outcome
@@ -230,7 +234,7 @@ class Sweeper:
         return self._commit("repositories removed", Delete(repository))
 
     def _history_batches(self, repository: str) -> Iterator[Sequence[Record]]:
-        """Yield batches of tag histories, then of pulls.
+        """Yield batches of tag histories, then of pulls and of facts that a purge has left.
 
         A history starts with its oldest event, so that the rest of it never has a gap.
         """
@@ -242,7 +246,8 @@ class Sweeper:
             for page in _in_pages([*keys, history.key]):
                 found = self._metadata.read(page)
                 yield [record for key in page if (record := found[key]) is not None]
-        yield from _in_pages([*scan_all(self._metadata, LastPull, repository)])
+        for kind in (LastPull, Facts):
+            yield from _in_pages([*scan_all(self._metadata, kind, repository)])
 
     def _postpone(self, tombstone: Tombstone, since: datetime) -> str:
         """Count the undelete window of a tombstone from `since`, so that it becomes due when it may be purged."""

@@ -56,6 +56,7 @@ class ParsedManifest:
     blobs            distinct digests, in order
     external_layers  those blobs that are only layers with `urls`, of a type that may be distributed
     children         distinct digests, in order
+    is_runnable      whether a client may run it as an image
     """
 
     media_type: str
@@ -66,6 +67,7 @@ class ParsedManifest:
     external_layers: tuple[str, ...]
     children: tuple[str, ...]
     annotations: Mapping[str, str]
+    is_runnable: bool = False
 
 
 def parse_manifest(content: bytes, content_type: str) -> ParsedManifest:
@@ -102,6 +104,7 @@ def parse_manifest(content: bytes, content_type: str) -> ParsedManifest:
         external_layers=_external_layers(fields) if media_type in IMAGES else (),
         children=tuple(children),
         annotations=_annotations(fields),
+        is_runnable=media_type in IMAGES and subject is None and _is_runnable(fields),
     )
 
 
@@ -234,6 +237,17 @@ def _artifact_type(fields: dict[str, Any], media_type: str) -> str:
         if not isinstance(text, str) or len(text) > MAX_MEDIA_TYPE_LENGTH or not text.isascii():
             raise _invalid("has an artifactType that is not a media type")
     return texts[0] or texts[1]
+
+
+def _is_runnable(fields: dict[str, Any]) -> bool:
+    """Return whether a manifest has the config of an image, and not only documents as layers.
+
+    Clients find the format of a layer by its first bytes, so that an unknown media type may be a file system. Those of
+    cosign's signatures and BuildKit's attestations end with "json".
+    """
+    kinds = [_kind(layer) for layer in _list(fields, "layers")]
+    has_documents_only = bool(kinds) and all(kind.endswith("json") for kind in kinds)
+    return _kind(fields["config"]) in IMAGE_CONFIGS and not has_documents_only
 
 
 def _cosign_suffix(fields: dict[str, Any]) -> str:

@@ -14,6 +14,7 @@ from lading.leader import step_down
 from lading.registry.change_context import PUSH, ChangeContext
 from lading.registry.content.damage import damaged_among, is_damaged, is_intact
 from lading.registry.content.dependencies import dependencies_of, hidden_dependencies_of, object_of, reference_writes
+from lading.registry.content.image_facts import facts_key, new_facts_writes
 from lading.registry.content.large_manifests import (
     drop_tombstone_writes,
     touch_unverified,
@@ -89,11 +90,13 @@ class Manifests:
         metadata: MetadataStore,
         uploads: Uploads,
         tags: Tags,
+        scans_images: bool = False,
     ) -> None:
         """Store manifests in `metadata`, and those too large for it in `blobs`, by way of `uploads`.
 
-        The clock and the rules are those of `tags`.
+        The clock and the rules are those of `tags`. With `scans_images`, a put of an image creates its facts.
         """
+        self._scans_images = scans_images
         self._blobs = blobs
         self._metadata = metadata
         self._uploads = uploads
@@ -255,7 +258,9 @@ class Manifests:
         """
         repository, put = manifest.repository, push.request
         tags = list(dict.fromkeys(put.tags))
-        found = self._read_dependencies(manifest, [key for tag in tags for key in self._tags.keys(repository, tag)])
+        facts = [facts_key(manifest)] if self._scans_images and push.document.is_runnable else []
+        tag_keys = [key for tag in tags for key in self._tags.keys(repository, tag)]
+        found = self._read_dependencies(manifest, [*facts, *tag_keys])
         current = found[manifest.key if put.digest or not tags else Key(Tag, tags[0], repository)]
         put.condition.check(current.digest if current else "")
         tombstone = found[Key(DeletedManifest, manifest.digest, repository)]
@@ -270,6 +275,7 @@ class Manifests:
         writes = touch_unverified(found, references) if touched else references
         writes += revive_writes(found, repository, time)
         writes += _writes_of(manifest, found[manifest.key], time, tombstone, push)
+        writes += new_facts_writes(found, facts, time)
         if tombstone is not None and not touched:
             writes += drop_tombstone_writes(self._metadata, tombstone, manifest, self._clock)
         tagged = replace(manifest, content=put.content)

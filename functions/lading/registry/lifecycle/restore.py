@@ -36,6 +36,7 @@ from lading_storage.records.core import Blob, Key, Manifest, Repository, Tag
 from lading_storage.records.deleted import DeletedLink, DeletedManifest, DeletedTag
 from lading_storage.records.fields import converted
 from lading_storage.records.jobs import LastPull
+from lading_storage.records.scans import Facts
 
 D = TypeVar("D", DeletedManifest, DeletedTag)
 
@@ -222,13 +223,13 @@ class Undelete:
 
     def _purge_manifest(self, tombstone: DeletedManifest, guard: Sequence[Write], *, rewrite: bool = True) -> None:
         """Purge a tombstone. It has no event if the manifest is live: its restore was interrupted."""
-        pull = Key(LastPull, tombstone.id, tombstone.repository)
-        live = Key(Manifest, tombstone.id, tombstone.repository)
-        found = self._metadata.read([*links_of(tombstone), pull, live], content=False)
+        pull, facts, live = (Key(kind, tombstone.id, tombstone.repository) for kind in (LastPull, Facts, Manifest))
+        found = self._metadata.read([*links_of(tombstone), pull, facts, live], content=False)
         now = self._clock()
         writes = purge_link_writes(found, tombstone, now, rewrite=rewrite)
         writes += [Delete(record) for record in [found[pull]] if record is not None]
         if found[live] is None:
+            writes += [Delete(record) for record in [found[facts]] if record is not None]
             writes.append(image_event(IMAGE_PURGED, tombstone, next_image_time(tombstone, now), PURGE))
         self._metadata.commit([Delete(tombstone), *guard, *writes])
 

@@ -1,0 +1,1 @@
+"""Scans: facts, claims, results, and the runs of a scanner."""

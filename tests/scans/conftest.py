@@ -1,0 +1,17 @@
+"""Fixtures: a registry that scans images, and its clock."""
+
+import pytest
+
+from lading.registry.registry import Registry
+from lading_storage.stores import Stores
+from tests.support.fake_clock import FakeClock, TickingClock
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return TickingClock()
+
+
+@pytest.fixture
+def registry(stores: Stores, clock: FakeClock) -> Registry:
+    return Registry(stores.blobs, stores.metadata, clock=clock, scans_images=True)
