@@ -48,9 +48,12 @@ MAY_NOT_IMPORT = {
     "functions/lading/vulnerabilities": (
         "lading.api",
         "lading.auth",
+        "lading.events",
         "lading.http",
+        "lading.jobs",
         "lading.registry",
         "lading.settings",
+        "lading.surface",
         "lading_storage",
         *FROM_ROUTES,
     ),

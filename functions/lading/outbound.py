@@ -13,12 +13,15 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from functools import cached_property
+from http import HTTPStatus
 from http.client import HTTPException
+from io import BytesIO
 from socket import SHUT_RDWR, socket
-from typing import Final, Self
+from typing import BinaryIO, Final, Self
 
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError
+from urllib3.response import BaseHTTPResponse
 
 import lading
 from lading.addresses import Address, Addresses, Target, parse_url
@@ -89,12 +92,31 @@ class Outbound:
             AddressError: the URL is not valid, or the registry may not connect to its address.
             OutboundError: there was no response within the time limit.
         """
+        return self._send(url, _Request("POST", headers, body), ends_at)
+
+    def download(self, url: str, headers: Mapping[str, str], into: BinaryIO, limit: int) -> Reply:
+        """Send a GET request, and write the body of the response to a file if its status is 200.
+
+        Args:
+            url: http(s)://….
+            headers: further headers; Host and User-Agent are set here.
+            into: the file.
+            limit: bytes that are written; of a longer body, `complete` of the reply is false.
+
+        Raises:
+            AddressError: the URL is not valid, or the registry may not connect to its address.
+            OutboundError: there was no response within the time limit.
+            OSError: the file cannot be written.
+        """
+        return self._send(url, _Request("GET", headers, into=into, limit=limit), None)
+
+    def _send(self, url: str, request: "_Request", ends_at: float | None) -> Reply:
         target, deadline = parse_url(url), time.monotonic() + self._time_limit
         if ends_at is not None:
             deadline = min(deadline, ends_at)
         connection = self._connect(target, self._addresses.resolve(target), deadline)
         with _Watchdog(connection, deadline) as watchdog:
-            return _exchange(connection, target, body, headers, watchdog)
+            return _exchange(connection, target, request, watchdog)
 
     def _connect(self, target: Target, addresses: Sequence[Address], deadline: float) -> HTTPConnection:
         """Return a connection to the first address that accepts one. Raises OutboundError."""
@@ -126,6 +148,17 @@ class Outbound:
     @cached_property
     def _context(self) -> ssl.SSLContext:
         return self._make_context()
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """Request; the body of a response of status 200 is written to `into`, at most `limit` bytes, if it is given."""
+
+    method: str
+    headers: Mapping[str, str]
+    body: bytes | None = None
+    into: BinaryIO | None = None
+    limit: int = 0
 
 
 class _Watchdog:
@@ -173,29 +206,46 @@ def _connected(connection: HTTPConnection) -> socket:
     return connection.sock
 
 
-def _exchange(
-    connection: HTTPConnection, target: Target, body: bytes, headers: Mapping[str, str], watchdog: _Watchdog
-) -> Reply:
+def _exchange(connection: HTTPConnection, target: Target, request: _Request, watchdog: _Watchdog) -> Reply:
     """Send the request and read the response. Raises OutboundError where there is not even a status."""
-    sent = {"Host": target.authority, "User-Agent": f"lading/{lading.__version__}", **headers}
+    sent = {"Host": target.authority, "User-Agent": f"lading/{lading.__version__}", **request.headers}
     try:
         # An endpoint can respond, and close the connection, before it has read the request.
         with suppress(BrokenPipeError):
-            connection.request("POST", target.path, body, sent, preload_content=False, decode_content=False)
+            connection.request(
+                request.method, target.path, request.body, sent, preload_content=False, decode_content=False
+            )
         response = connection.getresponse()
     except (HTTPError, HTTPException, OSError) as error:
         raise OutboundError(LATE if watchdog.expired else _reason(error)) from None
     if watchdog.expired:
         # The end of the connection reads as that of the headers.
         raise OutboundError(LATE)
-    content, complete = bytearray(), False
-    # The status counts, even if the rest never comes.
-    with suppress(HTTPError, HTTPException, OSError), closing(response):
-        while (chunk := response.read1(CHUNK_SIZE, decode_content=False)) and len(content) < MAX_RESPONSE:
-            content += chunk
-        complete = not chunk
+    body = BytesIO()
+    with closing(response):
+        if request.into is not None and response.status == HTTPStatus.OK:
+            complete = _copy(response, request.into, request.limit)
+        else:
+            complete = _copy(response, body, MAX_RESPONSE)
     first = {name.lower(): value for name, value in reversed(list(response.headers.iteritems()))}
-    return Reply(response.status, first, bytes(content[:MAX_RESPONSE]), complete and not watchdog.expired)
+    return Reply(response.status, first, body.getvalue(), complete and not watchdog.expired)
+
+
+def _copy(response: BaseHTTPResponse, into: BinaryIO, limit: int) -> bool:
+    """Write at most `limit` bytes of a body, and return whether that is all of it. Raises what `into` does."""
+    written = 0
+    while True:
+        try:
+            chunk = response.read1(CHUNK_SIZE, decode_content=False)
+        except (HTTPError, HTTPException, OSError):
+            # The status counts, even if the rest never comes.
+            return False
+        if not chunk:
+            return True
+        into.write(chunk[: limit - written])
+        written += len(chunk)
+        if written > limit:
+            return False
 
 
 def _reason(error: Exception) -> str:

@@ -1,1 +1,1 @@
-"""Vulnerabilities: data about them, and which packages have them. It knows neither stores, HTTP nor settings."""
+"""Vulnerabilities: data about them, and which packages have them. It knows neither stores, surfaces nor settings."""
