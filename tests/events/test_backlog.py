@@ -8,7 +8,7 @@ from functools import partial
 import pytest
 
 from lading.events import backlog, publisher
-from lading.events.publisher import PAGE, Publisher
+from lading.events.publisher import Publisher
 from lading.events.sink import Outcome
 from lading_storage.protocols import Delete, MetadataStore
 from lading_storage.query import Query
@@ -19,10 +19,21 @@ from tests.jobs.counting_store import CountingStore
 from tests.support.fake_clock import FakeClock
 
 BAD = "r0"
+PAGE = 10
+WAITING = 500
+"""Events: more than a run may read."""
+
 MAX_READS = 3 * len(EVENT_RANGES)
 """Queries of a run that has nothing new to read, and events that they return: one or two for each known range."""
 
 
+@pytest.fixture
+def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pages that a few hundred events fill many times."""
+    monkeypatch.setattr(publisher, "PAGE", PAGE)
+
+
+@pytest.mark.usefixtures("small_pages")
 @pytest.mark.parametrize("plan", [down, refusing(BAD)], ids=["a sink is down", "a repository is refused"])
 def test_what_waits_is_read_once(
     plan: Callable[[Sequence[Event]], Outcome], outbox: MetadataStore, clock: FakeClock
@@ -33,18 +44,18 @@ def test_what_waits_is_read_once(
     running = Publisher(counting, [one, two], clock)
     old = clock.time - timedelta(minutes=5)
     repositories = [BAD] if plan is not down else [f"r{number}" for number in range(20)]
-    put(outbox, *(event(n, repositories[n % len(repositories)], moved=old, sent=("one",)) for n in range(3000)))
-    assert running.run().waiting == 3000
+    put(outbox, *(event(n, repositories[n % len(repositories)], moved=old, sent=("one",)) for n in range(WAITING)))
+    assert running.run().waiting == WAITING
     running.run()
     counting.counts.clear()
 
     report = running.run()
-    assert (report.waiting, report.oldest, report.read_again) == (3000, old, 0)
+    assert (report.waiting, report.oldest, report.read_again) == (WAITING, old, 0)
     assert counting.counts["query"] <= MAX_READS
     assert counting.counts["listed"] <= MAX_READS
 
     # New events are read, and the others are not.
-    new = put(outbox, *(event(5000, f"r{number}", moved=clock.time) for number in range(20)))
+    new = put(outbox, *(event(WAITING, f"r{number}", moved=clock.time) for number in range(20)))
     counting.counts.clear()
     running.run()
     assert sorted(one.names) == sorted(names(new))
@@ -59,6 +70,7 @@ def test_what_waits_is_read_once(
     assert counting.counts["listed"] <= MAX_READS + len(EVENT_RANGES) * 2 * PAGE
 
 
+@pytest.mark.usefixtures("small_pages")
 @pytest.mark.parametrize("plan", [down, refusing(BAD)], ids=["a sink is down", "a repository is refused"])
 def test_what_waited_is_published_in_order_when_the_cause_is_gone(
     plan: Callable[[Sequence[Event]], Outcome], outbox: MetadataStore, clock: FakeClock
@@ -103,16 +115,17 @@ def test_what_another_process_begins_to_retry_is_not_overtaken(outbox: MetadataS
     assert in_order(sink.received)
 
 
+@pytest.mark.usefixtures("small_pages")
 def test_a_sink_that_stays_down_costs_a_page_each_time_it_is_tried(outbox: MetadataStore, clock: FakeClock) -> None:
     sink = RecordingSink()
     sink.plan = down
     counting = CountingStore(outbox)
     running = Publisher(counting, [sink], clock)
-    put(outbox, *(event(number, moved=clock.time - timedelta(minutes=5)) for number in range(3000)))
+    put(outbox, *(event(number, moved=clock.time - timedelta(minutes=5)) for number in range(WAITING)))
     running.run()
     counting.counts.clear()
     clock.advance(minutes=2)
-    assert running.run().waiting == 3000
+    assert running.run().waiting == WAITING
     assert sink.calls == 2
     assert counting.counts["listed"] <= PAGE + MAX_READS
 
