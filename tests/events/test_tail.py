@@ -5,14 +5,16 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
 from emulators.processes import free_port
+from lading import cli
 from lading.client.errors import ClientError
 from lading.commands.event_rows import PublishedRow, row_of
 from lading.commands.event_source import EventPage, Unreachable
@@ -22,9 +24,10 @@ from lading.composition import open_metadata
 from lading.events.cloud_event import cloud_event
 from lading.settings import load_settings
 from lading_storage.stores import Stores
+from tests.support.folder_stores import folder_stores
 from tests.support.management_server import challenging, misbehaving, serving_users
 from tests.support.published_events import publish, published_event
-from tests.support.server_process import SOURCE_ROOTS, run_lading, serving
+from tests.support.server_process import SOURCE_ROOTS, serving
 
 RECENT = datetime.now(UTC) - timedelta(minutes=2)
 
@@ -48,6 +51,31 @@ class ScriptedSource:
         if isinstance(reply, Exception):
             raise reply
         return reply
+
+
+class Done(NamedTuple):
+    """What a command returned and printed."""
+
+    status: int
+    output: str
+    errors: str
+
+
+Run = Callable[[Sequence[str], Mapping[str, str]], Done]
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Runs `lading` in this process, with the variables of an environment."""
+
+    def run(arguments: Sequence[str], environment: Mapping[str, str]) -> Done:
+        with monkeypatch.context() as patch:
+            patch.chdir(tmp_path)
+            for name, value in environment.items():
+                patch.setenv(name, value)
+            return Done(cli.main(arguments), *capsys.readouterr())
+
+    return run
 
 
 @pytest.fixture
@@ -119,7 +147,7 @@ def next_tags(process: "subprocess.Popen[str]", count: int) -> list[str]:
 
 
 def test_the_same_is_printed_of_the_stores_and_over_http(
-    stores: Stores, environment: Mapping[str, str], tmp_path: Path
+    stores: Stores, environment: Mapping[str, str], tmp_path: Path, run: Run
 ) -> None:
     recent = datetime.now(UTC) - timedelta(minutes=5)
     events = [published_event(number, recent + timedelta(seconds=number)) for number in range(3)]
@@ -127,9 +155,9 @@ def test_the_same_is_printed_of_the_stores_and_over_http(
     publish(stores.metadata, *events, web)
 
     def printed(*words: str, variables: Mapping[str, str] = environment) -> str:
-        done = run_lading(["events", "tail", "--once", *words], tmp_path, variables)
-        assert (done.returncode, done.stderr) == (0, "")
-        return done.stdout
+        done = run(["events", "tail", "--once", *words], variables)
+        assert (done.status, done.errors) == (0, "")
+        return done.output
 
     with serving_users(stores, tmp_path / "server") as server:
         for words in ([], ["--json"], ["--wide"], ["--repository", "team/w*"], ["--type", "tag.*", "--since", "10m"]):
@@ -137,7 +165,7 @@ def test_the_same_is_printed_of_the_stores_and_over_http(
             over_http = printed("--registry", server.url, *words, variables=server.log_in("admin"))
             assert stored == over_http
         reader = printed("--registry", server.url, "--json", variables=server.log_in("reader"))
-        refused = run_lading(["events", "tail", "--registry", server.url], tmp_path, server.log_in("admin", "wrong"))
+        refused = run(["events", "tail", "--registry", server.url], server.log_in("admin", "wrong"))
 
     lines = printed().splitlines()
     assert [line.split()[1:3] for line in lines] == [
@@ -149,7 +177,7 @@ def test_the_same_is_printed_of_the_stores_and_over_http(
     assert "\x1b" not in printed()
     assert len(reader.splitlines()) == 4
     assert {json.loads(line)["by"] for line in reader.splitlines()} == {""}
-    assert (refused.returncode, refused.stdout) == (1, "")
+    assert (refused.status, refused.output) == (1, "")
 
 
 @pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGKILL], ids=["stopped", "killed"])
@@ -204,16 +232,15 @@ def test_the_stores_are_followed_without_a_server(
         b'{"events": 1, "next": "x"}',
     ],
 )
-def test_a_response_of_another_program_is_an_error(tmp_path: Path, reply: bytes) -> None:
+def test_a_response_of_another_program_is_an_error(tmp_path: Path, run: Run, reply: bytes) -> None:
     with misbehaving(challenging(reply)) as (url, _):
-        done = run_lading(["events", "tail", "--once", "--registry", url], tmp_path, {"DOCKER_CONFIG": str(tmp_path)})
-    assert (done.returncode, done.stdout) == (1, "")
-    assert "cannot be used" in done.stderr
-    assert ClientError.__name__ not in done.stderr
+        done = run(["events", "tail", "--once", "--registry", url], {"DOCKER_CONFIG": str(tmp_path)})
+    assert (done.status, done.output) == (1, "")
+    assert "cannot be used" in done.errors
+    assert ClientError.__name__ not in done.errors
 
 
-def test_events_that_are_gone_are_an_error(tmp_path: Path) -> None:
-    environment = {"LADING_DATA": str(tmp_path / "data")}
-    run_lading(["init"], tmp_path, environment)
-    done = run_lading(["events", "tail", "--since", "2h"], tmp_path, environment)
-    assert (done.returncode, "lading events replay" in done.stderr) == (1, True)
+def test_events_that_are_gone_are_an_error(tmp_path: Path, run: Run) -> None:
+    folder_stores(tmp_path / "data").close()
+    done = run(["events", "tail", "--since", "2h"], {"LADING_DATA": str(tmp_path / "data")})
+    assert (done.status, "lading events replay" in done.errors) == (1, True)
