@@ -18,11 +18,15 @@ class DerivedSettings:
 
     __slots__ = ()
 
+    access: str
     address: Address
     blobs: str
     metadata: str
     url: str
     tls_cert: Path | None
+    tls_key: Path | None
+    trusted_hops: int
+    metrics: Address | None
     sources: Mapping[str, str]
 
     @property
@@ -75,3 +79,20 @@ class DerivedSettings:
         named = urlsplit(self.realm)
         host = named.hostname or ""
         return named.scheme == "http" and not is_loopback(host) and host not in CONTAINER_HOSTS
+
+    def check_together(self, environment: Mapping[str, str]) -> None:
+        """Raise SettingsError where settings that are good by themselves contradict one another, or the platform."""
+        in_cloud_run, is_open = "K_SERVICE" in environment, self.access == "everybody"
+        is_registry = environment.get("FUNCTION_TARGET", "registry") == "registry"
+        if in_cloud_run and is_registry and not is_open and not self.is_given("keys"):
+            # What one instance makes for itself in a folder of its own, no other would trust.
+            raise SettingsError("instances share their keys: set --keys, as in secret://PROJECT/SECRET")
+        if bool(self.tls_cert) != bool(self.tls_key):
+            raise SettingsError("--tls-cert and --tls-key go together")
+        if self.metrics and self.metrics.port == self.port:
+            raise SettingsError("--metrics needs a port of its own, never that of --address")
+        if is_open and (in_cloud_run or self.trusted_hops):
+            # Every client has the proxy's address there, which may well be loopback.
+            raise SettingsError(
+                "--access everybody is for loopback alone, and refused with --trusted-hops or in Cloud Run"
+            )

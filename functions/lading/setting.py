@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from lading.setting_values import expand_home
+
 METADATA: Final = "lading.setting"
 """The key of a Setting in the metadata of its dataclass field."""
 
@@ -34,6 +36,12 @@ class Setting:
     parse: Callable[[str], Any]
     derived: Callable[[Path], Any] | None
     is_path: bool
+
+    def value_of(self, text: str, data: Path) -> Any:
+        """Return the value of a text; where there is none, that of the data folder. Raises ValueError, see `parse`."""
+        if not text and self.derived:
+            return self.derived(data)
+        return self.parse(expand_home(text) if self.is_path else text)
 
     @property
     def variable(self) -> str:

@@ -15,7 +15,7 @@ from typing import Any, Final
 from lading import setting_values as parse
 from lading.config_file import NO_CONFIG, ConfigError, ConfigFile, find_config
 from lading.derived_settings import DerivedSettings, SettingsError
-from lading.setting import Setting, declared_in, setting
+from lading.setting import declared_in, setting
 from lading.setting_texts import DEFAULT, SettingTexts
 from lading.terminal_text import escape
 
@@ -275,23 +275,18 @@ class Settings(DerivedSettings):
         "scans",
         "https://osv-vulnerabilities.storage.googleapis.com",
         "URL|none",
-        "where data about vulnerabilities is downloaded from, in the layout of OSV's bucket; none where it is imported",
+        "where data about vulnerabilities is downloaded from, laid out as OSV's bucket; none where it is imported",
         parse.source_url,
         key="source",
     )
     vulnerability_updates: str = setting(
-        "scans",
-        "on",
-        "on|off",
-        "whether `lading serve` updates the data about vulnerabilities each day",
-        parse.choice("on", "off"),
-        key="updates",
+        "scans", "on", "on|off", "whether `lading serve` updates it daily", parse.choice("on", "off"), key="updates"
     )
     vulnerability_repository: str = setting(
         "scans",
         "lading/vulnerabilities",
         "REPOSITORY",
-        "the repository that holds the data about vulnerabilities, an artifact for each ecosystem",
+        "the repository that holds it",
         parse.repository,
         key="repository",
     )
@@ -345,35 +340,13 @@ def _parse(texts: SettingTexts, environment: Mapping[str, str]) -> Settings:
     values: dict[str, Any] = {}
     sources: dict[str, str] = {}
     for each in SETTINGS:
-        text, sources[each.option] = texts.of(each)
-        values[each.name] = _value(each, text, sources[each.option], values)
+        text, source = texts.of(each)
+        sources[each.option] = source
+        try:
+            values[each.name] = each.value_of(text, values.get("data", Path()))
+        except ValueError as error:
+            raise SettingsError(f"{source} {error}, not {escape(text[:80])}") from None
     project = environment.get("GOOGLE_CLOUD_PROJECT") or parse.project_of(values["metadata"])
     parsed = Settings(**values, project=project, sources=sources)
-    _check_together(parsed, environment)
+    parsed.check_together(environment)
     return parsed
-
-
-def _value(declared: Setting, text: str, source: str, values: Mapping[str, Any]) -> Any:
-    """Parse one setting. Raises SettingsError."""
-    if not text and declared.derived:
-        return declared.derived(values["data"])
-    try:
-        return declared.parse(parse.expand_home(text) if declared.is_path else text)
-    except ValueError as error:
-        raise SettingsError(f"{source} {error}, not {escape(text[:80])}") from None
-
-
-def _check_together(parsed: Settings, environment: Mapping[str, str]) -> None:
-    """Raise SettingsError where settings that are good by themselves contradict one another, or the platform."""
-    in_cloud_run, is_open = "K_SERVICE" in environment, parsed.access == "everybody"
-    is_registry = environment.get("FUNCTION_TARGET", "registry") == "registry"
-    if in_cloud_run and is_registry and not is_open and not parsed.is_given("keys"):
-        # What one instance makes for itself in a folder of its own, no other would trust.
-        raise SettingsError("instances share their keys: set --keys, as in secret://PROJECT/SECRET")
-    if bool(parsed.tls_cert) != bool(parsed.tls_key):
-        raise SettingsError("--tls-cert and --tls-key go together")
-    if parsed.metrics and parsed.metrics.port == parsed.port:
-        raise SettingsError("--metrics needs a port of its own, never that of --address")
-    if is_open and (in_cloud_run or parsed.trusted_hops):
-        # Every client has the proxy's address there, which may well be loopback.
-        raise SettingsError("--access everybody is for loopback alone, and refused with --trusted-hops or in Cloud Run")

@@ -60,6 +60,8 @@ ROUTE_OF: Final[Mapping[str, tuple[str, str, str]]] = {
     "read the rules": ("GET", "_lading/{name}/rules", "push"),
     "list what is stored": ("GET", "_lading/{name}/usage?of=blobs", "pull"),
     "list what clean-up depends on": ("GET", "_lading/{name}/cleanup?of=deleted", "delete"),
+    "read a scan": ("GET", "_lading/{name}/scan?tag=v1", "pull"),
+    "scan an image again": ("POST", "_lading/{name}/scan?tag=v1", "push"),
     "begin an upload": ("POST", "{name}/blobs/uploads/", "push"),
     "push a blob at once": ("POST", "{name}/blobs/uploads/?digest={layer}", "push"),
     "look at an upload": ("GET", "{name}/blobs/uploads/{session}", "push"),
@@ -78,12 +80,11 @@ ROUTE_OF: Final[Mapping[str, tuple[str, str, str]]] = {
     "delete a tag": ("DELETE", "{name}/manifests/v1", "delete"),
 }
 
-CHANGES: Final = {
+CHANGES: Final = {  # the bodies of changes of tags
     "set a tag": '{"reference": "v1", "tag": "v2"}',
     "roll back a tag": '{"tag": "v1", "digest": "MANIFEST"}',
     "restore a tag": '{"tag": "v1"}',
 }
-"""The bodies of changes of tags."""
 
 NO_RIGHTS: Final[frozenset[str]] = frozenset()
 ALL: Final = frozenset({"pull", "push", "delete"})
@@ -118,8 +119,7 @@ PRINCIPALS: Final[Mapping[str, tuple[frozenset[str], int]]] = {
     "a user with a wrong secret": (NO_RIGHTS, 401),
 }
 BAD: Final = "a user with a wrong secret"
-REJECTED: Final = frozenset({BAD, "a federated caller, where such are refused"})
-"""Whose credentials are bad for everything, what is public among it."""
+REJECTED: Final = frozenset({BAD, "a federated caller, where such are refused"})  # bad also for what is public
 
 UNSCOPED: Final[Mapping[str, str]] = {
     "a federated caller, where such may push": "push",

@@ -29,6 +29,7 @@ CHECKS = {"doctor", "upgrade-check"}
 
 ARGUMENTS = {
     "show": ["a:b"],
+    "scan": ["a:b"],
     "tag": ["a:b", "c"],
     "history": ["a"],
     "rollback": ["a:b"],

@@ -5,7 +5,7 @@ The paths of a repository are /v2/_lading/<name>/…: no name of a repository be
 
 from typing import Final
 
-from lading.api import events, history, inspection, rules, tag_changes, usage, version
+from lading.api import events, history, inspection, rules, scans, tag_changes, usage, version
 from lading.api.style import api_surface
 from lading.auth.access import Action
 from lading.surface.route import Route
@@ -27,6 +27,8 @@ MANAGEMENT: Final = api_surface(
     Route("digest", "GET HEAD", "/v2/_lading/<name>/digest", Action.PULL, inspection.digest),
     Route("usage", "GET HEAD", "/v2/_lading/<name>/usage", Action.PULL, usage.usage),
     Route("cleanup", "GET HEAD", "/v2/_lading/<name>/cleanup", Action.DELETE, usage.cleanup),
+    Route("scan", "GET HEAD", "/v2/_lading/<name>/scan", Action.PULL, scans.scan),
+    Route("scan again", "POST", "/v2/_lading/<name>/scan", Action.PUSH, scans.again),
     Route("deleted", "GET HEAD", "/v2/_lading/<name>/deleted", Action.DELETE, inspection.deleted),
     Route("tag", "POST", "/v2/_lading/<name>/tag", Action.PUSH, tag_changes.tag),
     Route("rollback", "POST", "/v2/_lading/<name>/rollback", Action.PUSH, tag_changes.rollback),

@@ -26,6 +26,7 @@ Kind = Literal[
     "webhook-tested",
     "webhook-retried",
     "events-replayed",
+    "scan-requested",
 ]
 
 

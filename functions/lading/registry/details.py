@@ -15,15 +15,15 @@ class RepositorySummary:
 
 @dataclass(frozen=True, slots=True)
 class FindingCount:
-    """How many vulnerabilities of one severity an image has: those that a newer version fixes, and the others."""
+    """How many vulnerabilities of one severity an image has: those that an update fixes, and the others."""
 
     fixable: int
-    others: int
+    unfixable: int
 
     @property
     def total(self) -> int:
         """All of them."""
-        return self.fixable + self.others
+        return self.fixable + self.unfixable
 
 
 @dataclass(frozen=True, slots=True)

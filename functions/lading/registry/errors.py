@@ -57,6 +57,7 @@ TAG_CONFLICT = ErrorDescriptor("DENIED", 409, "the tag now points to another man
 PRECONDITION_FAILED = ErrorDescriptor(
     "DENIED", 412, "the manifest or blob that the reference points to does not satisfy If-Match or If-None-Match"
 )
+SBOM_UNKNOWN = ErrorDescriptor("MANIFEST_UNKNOWN", 404, "there is no SBOM of the image: its scan is not finished")
 SCAN_CLAIM_UNKNOWN = ErrorDescriptor(
     "DENIED", 409, "no scanner has this claim: it has ended, or another scanner works on the image"
 )

@@ -29,6 +29,7 @@ from lading_storage.records.core import Key, Repository
 
 if TYPE_CHECKING:
     from lading.registry.events.event_feed import EventFeed
+    from lading.registry.image_scans import ImageScans
     from lading.registry.inspection import Inspection
     from lading.registry.scans.scans import Scans
     from lading.registry.usage_pages import UsagePages
@@ -81,6 +82,13 @@ class Registry:
         from lading.registry.inspection import Inspection
 
         return Inspection(self.metadata, self.blobs, self.manifests, self.tags)
+
+    @property
+    def image_scans(self) -> "ImageScans":
+        """What scans found, for readers, imported at the first use as well."""
+        from lading.registry.image_scans import ImageScans
+
+        return ImageScans(self.metadata, self.blobs, self.manifests)
 
     @property
     def usage_pages(self) -> "UsagePages":

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Final
 
+from lading.registry.content.manifest_contents import ManifestContents
 from lading.registry.content.manifest_format import IMAGE_CONFIGS, INDEXES
 from lading.registry.details import FindingCount, ScanSummary
 from lading.registry.manifest_trees import ManifestTrees
@@ -30,7 +31,8 @@ class ScanSummaries:
     def __init__(self, repository: str, trees: ManifestTrees) -> None:
         """Summarize what is below `trees`, of a repository."""
         self._trees = trees
-        self._keys = {digest: Key(Facts, digest, repository) for digest in trees.records if self._is_image(digest)}
+        images = [digest for digest in trees.records if is_image(trees.contents_of(digest))]
+        self._keys = {digest: Key(Facts, digest, repository) for digest in images}
         self._scans: dict[str, ScanSummary] = {}
 
     @property
@@ -48,12 +50,6 @@ class ScanSummaries:
         """Return the summary of a manifest; None where nothing below it was ever scanned."""
         return merged([self._scans.get(each) for each in dict.fromkeys(self._images(digest))])
 
-    def _is_image(self, digest: str) -> bool:
-        """Return whether a manifest is one of those that are scanned, or looks like them."""
-        contents = self._trees.contents_of(digest)
-        is_attestation = bool(contents.layers) and all(each.media_type.endswith("json") for each in contents.layers)
-        return contents.config is not None and contents.config.media_type in IMAGE_CONFIGS and not is_attestation
-
     def _images(self, digest: str) -> Iterator[str]:
         """Return the images below a manifest, or it itself; those that could not be read count as images."""
         record = self._trees.records.get(digest)
@@ -62,6 +58,12 @@ class ScanSummaries:
         elif record is not None and record.media_type in INDEXES:
             for child in self._trees.contents_of(digest).manifests:
                 yield from self._images(child.digest)
+
+
+def is_image(contents: ManifestContents) -> bool:
+    """Return whether a manifest is one of an image, as far as its parts say: attestations have the same config."""
+    has_documents_only = bool(contents.layers) and all(each.media_type.endswith("json") for each in contents.layers)
+    return contents.config is not None and contents.config.media_type in IMAGE_CONFIGS and not has_documents_only
 
 
 def summary_of(facts: Facts) -> ScanSummary:

@@ -106,6 +106,7 @@ class ScanDocument:
         state: waiting, done, partial, unsupported or failed.
         reason: why it is waiting, unsupported or failed, or "".
         at: when its packages were compared with the data, or None.
+        pending: whether a scan is due or under way; the other fields are of the last one that was finished.
         scanner: the version of Lading that extracted and compared, or "".
         distribution: the distribution that its os-release file names.
         packages: the number of its packages, or None if it is not known.
@@ -121,6 +122,7 @@ class ScanDocument:
     state: str
     reason: str = ""
     at: datetime | None = None
+    pending: bool = False
     scanner: str = ""
     distribution: Distribution = NO_DISTRIBUTION
     packages: int | None = None

@@ -1,0 +1,76 @@
+"""Where `lading scan` finds results: the stores of this machine, or the endpoints of a registry."""
+
+import argparse
+from typing import TYPE_CHECKING, Protocol
+
+from lading.client.connection import Connection
+from lading.commands.http_listing import below
+from lading.commands.options import Reference, registry
+from lading.commands.source import refuse_credentials, refuse_stores
+from lading.scanning.documents.encoding import encode
+from lading.settings import Settings
+
+if TYPE_CHECKING:
+    from lading.registry.registry import Registry
+
+
+class ScanSource(Protocol):
+    """Results of the scan of one image. Each method raises RegistryError, or ClientError."""
+
+    def read(self, format: str) -> bytes:
+        """Return the last result in a format."""
+        ...
+
+    def again(self) -> None:
+        """Make the image due for a scan."""
+        ...
+
+
+class StoreScans:
+    """Results in the stores."""
+
+    def __init__(self, opened: "Registry", target: Reference, platform: str) -> None:
+        """Find the image. Raises RegistryError."""
+        reference = opened.inspection.find_digest(target.repository, target.digest) if target.digest else target.tag
+        self._registry = opened
+        self._repository = target.repository
+        self._digest = opened.image_scans.image(target.repository, reference, platform)
+
+    def read(self, format: str) -> bytes:
+        """See ScanSource."""
+        from lading.registry.scan_formats import FORMATS
+
+        return FORMATS[format].render(self._registry.image_scans, self._repository, self._digest)
+
+    def again(self) -> None:
+        """See ScanSource."""
+        self._registry.scans.again(self._repository, self._digest)
+
+
+class HttpScans:
+    """Results over HTTP."""
+
+    def __init__(self, connection: Connection, target: Reference, platform: str) -> None:
+        """Make requests over `connection`."""
+        self._connection = connection
+        self._path, self._scope = below(target.repository, "scan")
+        self._image = {"tag": target.tag, "digest": target.digest, "platform": platform}
+
+    def read(self, format: str) -> bytes:
+        """See ScanSource. The bytes are those that the registry sent: all formats are JSON as `encode` writes it."""
+        return encode(self._connection.request("GET", self._path, self._scope, {**self._image, "format": format}))
+
+    def again(self) -> None:
+        """See ScanSource."""
+        self._connection.request("POST", self._path, self._scope, self._image)
+
+
+def open_scans(parsed: argparse.Namespace, settings: Settings, target: Reference) -> ScanSource:
+    """Return the source that the options name. Raises CommandError, RegistryError, StorageError."""
+    if parsed.registry is None:
+        refuse_credentials(parsed)
+        return StoreScans(registry(settings, writes=parsed.again), target, parsed.platform)
+    from lading.commands.http_source import open_connection
+
+    refuse_stores(parsed)
+    return HttpScans(open_connection(parsed), target, parsed.platform)
