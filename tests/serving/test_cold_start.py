@@ -21,7 +21,7 @@ from tests.support.app_client import make_client
 from tests.support.function_commands import IN_CLOUD_RUN
 from tests.support.server_process import SOURCE_ROOTS
 
-OF_SCANS = ("cvss", "cyclonedx", "dissect", "elftools", "packageurl", "tarfile", "univers")
+OF_SCANS = ("cvss", "cyclonedx", "dissect", "packageurl", "tarfile", "univers")
 HEAVY = ("grpc", "google.cloud.firestore", "google.cloud.storage", "flask", "functions_framework", "sqlite3", *OF_SCANS)
 
 PULL = """
