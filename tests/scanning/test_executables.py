@@ -6,24 +6,9 @@ import zlib
 
 import pytest
 
-from lading.scanning.extractors.go_binary import MAGIC, SENTINEL
+from lading.scanning.extractors.go_binary import MAGIC
+from tests.scanning.go_information import MODULES, build_information, string
 from tests.scanning.layers import declared, executable, noted, read, tar_of
-
-MODULES = "path\texample.com/app\nmod\texample.com/app\tv1.2.3\t\ndep\tgolang.org/x/net\tv0.1.0\th1:x=\n"
-
-
-def varint(number: int) -> bytes:
-    return bytes([number & 0x7F | 0x80]) + varint(number >> 7) if number > 0x7F else bytes([number])
-
-
-def string(content: bytes) -> bytes:
-    return varint(len(content)) + content
-
-
-def build_information(modules: str = MODULES, version: str = "go1.22.1", flags: int = 2) -> bytes:
-    """Return the information that Go's linker writes."""
-    listed = SENTINEL + modules.encode() + SENTINEL if modules else b""
-    return (MAGIC + bytes([8, flags])).ljust(32, b"\0") + string(version.encode()) + string(listed)
 
 
 def go_program(modules: str = MODULES, version: str = "go1.22.1") -> bytes:

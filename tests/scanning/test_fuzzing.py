@@ -12,25 +12,13 @@ import pytest
 from lading.scanning.compression import LayerError
 from lading.scanning.layer_packages import decode, encode
 from lading.scanning.layer_reader import read_layer
+from tests.scanning.damage import damaged
 from tests.scanning.layers import INSTALLED, STATUS, hard_link, installed, member, read, status, symlink, tar
 from tests.scanning.rpm_databases import berkeley_of, header, ndb_of, sqlite_of
 
 NIGHTLY: Final = os.environ.get("LADING_NIGHTLY") == "1"
 ROUNDS: Final = 100_000 if NIGHTLY else 300
 """Of each seed."""
-INTERESTING: Final = (
-    b"\0",
-    b"\xff",
-    b"\x80",
-    b"\x7f",
-    b"\n",
-    b"\t",
-    b"\0\0\0\0",
-    b"\xff\xff\xff\xff",
-    b"\0\0\0\x80",
-    b"9" * 11,
-)
-
 
 NAMES: Final = (
     STATUS,
@@ -68,28 +56,6 @@ def seeds(folder: Path) -> dict[str, bytes]:
     )
     long = member("/".join(["deep"] * 60))
     return {**each, "links": links, "long name": tar((long, b""))}
-
-
-def damaged(content: bytes, draw: random.Random) -> bytes:
-    """Return content with a few bytes changed, removed, repeated or replaced by limits of numbers."""
-    result = bytearray(content)
-    for _ in range(draw.choice((1, 2, 5, 50))):
-        at = draw.randrange(len(result) + 1)
-        match draw.randrange(5):
-            case 0:
-                result[at : at + 1] = bytes([draw.randrange(256)])
-            case 1:
-                piece = draw.choice(INTERESTING)
-                result[at : at + len(piece)] = piece
-            case 2:
-                del result[at : at + draw.choice((1, 4, 512))]
-            case 3:
-                result[at:at] = result[at : at + draw.choice((1, 4, 512))]
-            case _:
-                source = draw.randrange(len(result) + 1)
-                size = draw.choice((4, 16, 512))
-                result[at : at + size] = result[source : source + size]
-    return bytes(result)
 
 
 def with_checksums(content: bytes) -> bytes:

@@ -3,6 +3,7 @@
 import io
 import json
 import zipfile
+from importlib.metadata import distributions as distributions_here
 
 import pytest
 
@@ -36,6 +37,15 @@ def test_a_package_of_python_has_its_name_as_written(path: str) -> None:
     assert packages(path, text) == [
         Package(type="pypi", name="Flask_Login", version="3.0", path=path, licenses=("BSD",))
     ]
+
+
+def test_what_is_installed_is_read_as_python_itself_reads_it() -> None:
+    distributions = [each for each in distributions_here() if each.read_text("METADATA")]
+
+    assert len(distributions) > 50
+    for each in distributions:
+        content = each.read_text("METADATA") or ""
+        assert declared(f"{SITE}/a.dist-info/METADATA", content.encode()) == [f"{each.metadata['Name']} {each.version}"]
 
 
 def test_a_zipped_egg_is_read_and_a_wheel_is_not() -> None:
