@@ -286,7 +286,7 @@ class Settings(DerivedSettings):
         "scans",
         "lading/vulnerabilities",
         "REPOSITORY",
-        "the repository that holds it",
+        "the repository that has it",
         parse.repository,
         key="repository",
     )
