@@ -283,12 +283,7 @@ class Settings(DerivedSettings):
         "scans", "on", "on|off", "whether `lading serve` updates it daily", parse.choice("on", "off"), key="updates"
     )
     vulnerability_repository: str = setting(
-        "scans",
-        "lading/vulnerabilities",
-        "REPOSITORY",
-        "the repository that has it",
-        parse.repository,
-        key="repository",
+        "scans", "lading/vulnerabilities", "NAME", "the repository that has it", parse.repository, key="repository"
     )
     scanner: str = setting(
         "scans",
