@@ -64,6 +64,7 @@ SUPPRESSED: Final = Finding(
     suppressed="vulnerable_code_not_in_execute_path (https://example.org/vex-1)",
 )
 UNFIXED: Final = replace(SUPPRESSED, id="DEBIAN-CVE-2024-2511", aliases=(), severity="unknown", suppressed="")
+ADVISORY: Final = replace(UNFIXED, id="RLSA-2023:1", covers=("CVE-2023-1", "CVE-2023-2"))
 
 FULL: Final = Report(
     digest=DIGEST,
@@ -131,6 +132,7 @@ def random_findings(draw: Callable[..., Any]) -> Finding:
     return Finding(
         id=draw(names),
         aliases=tuple(draw(st.lists(text, max_size=2))),
+        covers=tuple(draw(st.lists(text, max_size=2))),
         package=draw(random_packages()),
         ecosystem=draw(text),
         severity=draw(st.sampled_from(SEVERITIES)),

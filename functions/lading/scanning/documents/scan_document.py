@@ -32,6 +32,7 @@ REASONS: Final = {
     UNSUPPORTED: "the packages of the image cannot be read",
     FAILED: "the image could not be scanned",
     PARTIAL: "the image was compared in part",
+    "not scanned": "the image was not scanned",
 }
 """Why an image is not called clean, by state."""
 
@@ -56,6 +57,7 @@ class Vulnerability:
     Attributes:
         id: of its OSV record (https://osv.dev/vulnerability/ID).
         aliases: other ids of the same vulnerability.
+        covers: ids of the vulnerabilities that an advisory such as "RLSA-2023:1" is about, if these are several.
         severity: critical, high, medium, unknown, low or negligible.
         score: the base score of its CVSS vector, 0 to 10, or None.
         package: the name of the package as its ecosystem writes it: "org.slf4j:slf4j-api", "@types/node".
@@ -74,6 +76,7 @@ class Vulnerability:
 
     id: str
     aliases: tuple[str, ...] = ()
+    covers: tuple[str, ...] = ()
     severity: str = UNKNOWN
     score: float | None = None
     package: str

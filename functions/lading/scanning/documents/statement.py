@@ -76,6 +76,7 @@ def _vulnerability(finding: Finding, report: Report) -> Vulnerability:
     return Vulnerability(
         id=finding.id,
         aliases=finding.aliases,
+        covers=finding.covers,
         severity=finding.severity,
         score=None if finding.score is None else float(finding.score),
         package=name_of(package),
