@@ -234,6 +234,7 @@ def create(settings: Settings, metrics: "Metrics | None" = None, traces: "Traces
     standby = standby_of(settings)
     metadata, blobs = _open_observed(settings, not standby, metrics, traces)
     registry = Registry(blobs, metadata, NO_LOCAL_RULES)
+    registry.vulnerability_repository = settings.vulnerability_repository
     if standby:
         registry.last_pulls.stop()
     else:

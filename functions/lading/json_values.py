@@ -1,8 +1,9 @@
 """Frozen dataclasses as JSON, and back: the values that commands print, and the management API returns."""
 
+import base64
 import dataclasses
 import types
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from enum import Enum
 from typing import Any, Final, TypeVar, get_args, get_origin, get_type_hints
@@ -19,7 +20,10 @@ def rfc3339(time: datetime, timespec: str = "microseconds") -> str:
 
 
 def plain(value: object) -> object:
-    """Return as JSON can have it what json.dumps does not know: dataclasses, times (RFC 3339), durations (seconds)."""
+    """Return as JSON can have it what json.dumps does not know.
+
+    Dataclasses become objects; times are as in RFC 3339, durations in seconds, bytes in base64.
+    """
     if dataclasses.is_dataclass(value):
         return {each.name: getattr(value, each.name) for each in dataclasses.fields(value)}
     match value:
@@ -29,6 +33,8 @@ def plain(value: object) -> object:
             return value.total_seconds()
         case Enum():
             return value.value
+        case bytes():
+            return base64.b64encode(value).decode()
         case Mapping():
             return dict(value)
     raise TypeError(f"{type(value).__name__} has no form in JSON")
@@ -47,7 +53,7 @@ def parse(kind: type[T], value: Any) -> T:
     for each in dataclasses.fields(declared):
         if each.name in value:
             fields[each.name] = _parse(hints[each.name], value[each.name])
-        elif each.default is dataclasses.MISSING:
+        elif each.default is dataclasses.MISSING and each.default_factory is dataclasses.MISSING:
             raise ValueError(f"{kind.__name__} has no {each.name}")
     return kind(**fields)
 
@@ -59,15 +65,23 @@ def _parse(hint: Any, value: Any) -> Any:
     if isinstance(hint, types.UnionType):
         return None if value is None else _parse(get_args(hint)[0], value)
     match get_origin(hint) or hint, value:
-        case origin, list() if origin is tuple:
-            return tuple(_parse(get_args(hint)[0], each) for each in value)
+        case origin, list() if origin in (tuple, Sequence):
+            return _parse_list(hint, value)
         case origin, dict() if origin is Mapping:
             return {name: _parse(get_args(hint)[1], each) for name, each in value.items()}
-        case origin, str() if origin is datetime:
-            return parse_time(value)
+        case origin, str() if origin in (datetime, bytes):
+            return parse_time(value) if origin is datetime else base64.b64decode(value, validate=True)
     if type(value) is not hint or (hint is int and abs(value) > MAX_INTEGER):
         raise ValueError(f"{str(value)[:80]} is not of the type {getattr(hint, '__name__', hint)}")
     return value
+
+
+def _parse_list(hint: Any, values: list[Any]) -> tuple[Any, ...]:
+    """Return a sequence, or a tuple of values of one type and a fixed number. Raises ValueError."""
+    types = get_args(hint)
+    if get_origin(hint) is tuple and types[-1] is not ... and len(values) != len(types):
+        raise ValueError(f"{str(values)[:80]} does not have {len(types)} values")
+    return tuple(_parse(types[0], each) for each in values)
 
 
 def parse_time(text: str) -> datetime:

@@ -286,10 +286,7 @@ class Settings(DerivedSettings):
         "scans", "lading/vulnerabilities", "NAME", "the repository that has it", parse.repository, key="repository"
     )
     scanner: str = setting(
-        "scans",
-        "",
-        "EMAIL",
-        "the service account of the function `scan`, whose ID tokens the registry accepts for scans alone",
+        "scans", "", "EMAIL", "the service account of the function `scan`: it may scan, nothing else"
     )
     metrics: parse.Address | None = setting(
         "telemetry",

@@ -5,7 +5,7 @@ The paths of a repository are /v2/_lading/<name>/…: no name of a repository be
 
 from typing import Final
 
-from lading.api import events, history, inspection, rules, scans, tag_changes, usage, version
+from lading.api import events, history, inspection, rules, scanner, scans, tag_changes, usage, version
 from lading.api.style import api_surface
 from lading.auth.access import Action
 from lading.surface.route import Route
@@ -20,6 +20,12 @@ MANAGEMENT: Final = api_surface(
     Route("change rules", "PUT", "/v2/_lading/rules", Action.MANAGE, rules.change_all_rules),
     Route("namespace rules", "GET HEAD", NAMESPACE_RULES, Action.MANAGE, rules.namespace_rules),
     Route("change namespace rules", "PUT", NAMESPACE_RULES, Action.MANAGE, rules.change_namespace_rules),
+    Route("scan claims", "POST", "/v2/_lading/scans/claims", Action.SCAN, scanner.claims),
+    Route("scan results", "POST", "/v2/_lading/scans/results", Action.SCAN, scanner.results),
+    Route("scan token", "POST", "/v2/_lading/scans/token", Action.SCAN, scanner.token),
+    Route("scan data", "POST", "/v2/_lading/scans/data", Action.SCAN, scanner.data),
+    Route("scan checked", "POST", "/v2/_lading/scans/checked", Action.SCAN, scanner.checked),
+    Route("scan published", "POST", "/v2/_lading/scans/published", Action.SCAN, scanner.published),
     Route("effective rules", "GET HEAD", "/v2/_lading/<name>/rules", Action.PUSH, rules.effective_rules),
     Route("history", "GET HEAD", "/v2/_lading/<name>/history", Action.PULL, history.tag_history),
     Route("tags", "GET HEAD", "/v2/_lading/<name>/tags", Action.PULL, inspection.tags),

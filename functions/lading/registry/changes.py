@@ -27,6 +27,8 @@ Kind = Literal[
     "webhook-retried",
     "events-replayed",
     "scan-requested",
+    "image-scanned",
+    "vulnerabilities-updated",
 ]
 
 

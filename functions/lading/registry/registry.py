@@ -42,6 +42,8 @@ class Registry:
     Commands of an operator, and jobs, use the rules below them as well.
 
     Its only state are caches: of recently recorded pulls, of the stores' readiness, and of published events.
+
+    vulnerability_repository  has the data about vulnerabilities; the composition sets it before the first request
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class Registry:
         `local_rules` are of this process. With `scans_images`, each image that is pushed is to be scanned.
         """
         self._clock = clock
+        self.vulnerability_repository = "lading/vulnerabilities"
         self.objects = blobs
         self.metadata = metadata
         self.blobs = Blobs(blobs, metadata, clock)

@@ -33,6 +33,12 @@ class Scans:
         """Return the vulnerability data in a repository."""
         return VulnerabilityArtifacts(self._content, repository)
 
+    def is_held(self, repository: str, digest: str, nonce: str) -> bool:
+        """Return whether the scanner with this nonce holds the claim of an image, with one read."""
+        key = Key(Facts, digest, repository)
+        facts = self._metadata.read([key], content=False)[key]
+        return facts is not None and bool(nonce) and facts.claim == nonce
+
     def facts(self, repository: str, digest: str) -> Facts | None:
         """Return the facts about an image, with one read; None for what is not scanned.
 
