@@ -69,16 +69,20 @@ class DueDeliveries:
         """Yield pages of what is due of one webhook.
 
         Ids are in no order of time, and what is not due, such as dead letters, is read as well. So reading goes on
-        where it ended the last time.
+        where it ended the last time, and from the beginning after the last one.
         """
+        began = position = self._positions.pop(id, "")
         for _ in range(0, MAX_LOOKED, PAGE):
-            position = self._positions.pop(id, "")
             page = self._metadata.find(Query(Delivery, {"webhook": id}, after=position, limit=PAGE))
             due = [each for each in page if each.state == WAITING and each.next <= until]
             yield from self._unread(sorted(due, key=lambda each: each.next))
-            if len(page) < PAGE:
+            if len(page) == PAGE:
+                self._positions[id] = position = page[-1].id
+            elif began:
+                self._positions[id] = began = position = ""
+            else:
+                self._positions.pop(id, None)
                 return
-            self._positions[id] = page[-1].id
 
     def _unread(self, deliveries: Sequence[Delivery]) -> Iterator[Page]:
         """Yield a page of those that were not read yet, unless all were. One that has failed since counts anew."""

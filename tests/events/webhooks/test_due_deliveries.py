@@ -112,6 +112,19 @@ def test_two_webhooks_with_more_than_is_read_both_have_a_share(webhooks: Webhook
 
 
 @pytest.mark.usefixtures("small_pages")
+def test_what_is_due_of_one_is_read_each_time_wherever_reading_ended(webhooks: Webhooks) -> None:
+    """What is read ends with the last delivery of a webhook: the next time, that is no end."""
+    add(webhooks, "busy", "other")
+    deliver_to(webhooks, "busy", 2 * MAX_READ)
+    deliver_to(webhooks, "other", MAX_LOOKED, seconds=1)
+    webhooks.clock.advance(seconds=2)
+    due = DueDeliveries(webhooks.metadata, webhooks.clock)
+    for _ in range(4):
+        due.begin()
+        assert read(due)["other"] >= MAX_LOOKED - PAGE
+
+
+@pytest.mark.usefixtures("small_pages")
 def test_what_is_not_due_hides_nothing_that_is(webhooks: Webhooks) -> None:
     """Dead letters, and what is attempted later, are read as well, and more of them than are read at a time."""
     add(webhooks, "busy", "other")
