@@ -94,7 +94,11 @@ def test_packages_of_apk_have_the_name_of_their_source() -> None:
 
 def test_of_a_long_line_its_beginning_is_read() -> None:
     long = (
-        b"Package: bash\nDepends: " + b"x" * 65536 * 2 + b"Version: 9\nVersion: 1\n\n" + b"Package: " + b"y" * 65536 * 3
+        b"Package: bash\nDepends: "
+        + b"x" * (2 * 65536 - len("Depends: "))
+        + b"Version: 9\nVersion: 1\n\n"
+        + b"Package: "
+        + b"y" * 65536 * 3
     )
 
     layer = layer_of({STATUS: long + b"\nVersion: 2\n"})

@@ -25,7 +25,7 @@ from lading.scanning.limits import MAX_MEMORY, MAX_TEMPORARY, MIB, max_cpu
 IDLE_TIMEOUT: Final = 60
 """Seconds without a layer after which the process ends."""
 MAX_LINE: Final = 1024
-NICENESS: Final = 10
+NICENESS: Final = 5
 """Requests of the server come first."""
 OUT_OF_MEMORY: Final = f"reading it takes more than {MAX_MEMORY // MIB} MiB of memory"
 

@@ -32,8 +32,9 @@ MEDIA_TYPES: Final = tuple(
     for compression in compressions
 )
 """What can be read. How a layer is compressed is seen in its first bytes."""
-STALL_TIMEOUT: Final = 120
-"""Seconds in which the process must take more of a layer, or reply."""
+STALL_TIMEOUT: Final = 300
+"""Seconds in which the process must take more of a layer, or reply. It needs one, unless the machine has no time;
+what it computes is limited by processor time."""
 END_TIMEOUT: Final = 5
 """Seconds in which the process must end once its input has ended."""
 MAX_IDLE: Final = 30

@@ -114,7 +114,7 @@ class LayerStream(RawIOBase):
 
 
 class _Content(RawIOBase):
-    """The content of a regular file in a stream."""
+    """The content of a regular file in a stream. Where that is truncated, the next header cannot be read."""
 
     def __init__(self, stream: LayerStream, size: int) -> None:
         self._stream = stream
@@ -125,8 +125,6 @@ class _Content(RawIOBase):
 
     def read(self, size: int = -1) -> bytes:
         data = self._stream.read(self._left if size < 0 else min(size, self._left))
-        if not data and self._left and size:
-            raise LayerError("its tar stream is truncated")
         self._left -= len(data)
         return data
 
