@@ -163,7 +163,7 @@ def random_reports(draw: Callable[..., Any]) -> Report:
         missing=draw(st.lists(text, max_size=2)),
         notes=draw(st.lists(text, max_size=2)),
         at=draw(times),
-        scanner=draw(text),
+        scanner=draw(st.sampled_from(["0.1.0", "1.2.0rc1", "0123456789abcdef"])),
         updated=draw(st.none() | times),
     )
 

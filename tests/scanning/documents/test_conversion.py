@@ -21,6 +21,7 @@ from lading.scanning.documents.table import Row, table
 from lading.scanning.findings import SEVERITIES
 from tests.scanning.documents.costs import calls_of
 from tests.scanning.documents.reports import FULL, LOG4SHELL, large_report
+from tests.support.documents import DOCS
 
 CONVERT = """
 import sys
@@ -53,6 +54,26 @@ def test_json_has_all_fields() -> None:
         "critical": {"fixable": 1, "unfixable": 0},
         "unknown": {"fixable": 0, "unfixable": 1},
     }
+
+
+def documented(heading: str) -> list[list[str]]:
+    """Return the cells of the tables of a part of docs/scan-formats.md, without backquotes."""
+    _, _, text = (DOCS / "scan-formats.md").read_text().partition(f"\n## {heading}\n")
+    lines = [line for line in text.partition("\n## ")[0].splitlines() if line.startswith("| ")]
+    return [[cell.strip(" `") for cell in line.strip("|").split("|")] for line in lines]
+
+
+def test_all_fields_are_documented() -> None:
+    fields = [row[0] for row in documented("JSON") if row[0] != "field"]
+    assert fields == [each.name for kind in (ScanDocument, Vulnerability) for each in dataclasses.fields(kind)]
+
+
+def test_all_severities_are_documented() -> None:
+    rows = {
+        severity: [found.sarif, "none" if found.score is None else str(found.score), found.harbor]
+        for severity, found in FORMATS.items()
+    }
+    assert {row[0]: row[1:] for row in documented("Severities")[1:]} == rows
 
 
 def test_each_severity_has_a_word_in_each_format() -> None:

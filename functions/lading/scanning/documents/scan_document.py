@@ -1,7 +1,7 @@
 """Scan document: the result of a scan of an image as JSON, from which all formats but the SBOMs are made.
 
-Its fields, in docs/scanning.md, stay the same in later releases. It is read from the statement that the scanner made,
-or made without one for an image of which there is none.
+Its fields, in docs/scan-formats.md, stay the same in later releases. It is read from the statement that the scanner
+made, or made without one for an image of which there is none.
 """
 
 import json
