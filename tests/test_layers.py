@@ -15,6 +15,7 @@ COMPOSITIONS = (
     "lading.composition",
     "lading.auth_composition",
     "lading.publisher_composition",
+    "lading.scan_composition",
     "lading.webhook_composition",
 )
 FROM_COMPOSITION = (*COMPOSITIONS, *ENTRIES)
@@ -23,6 +24,16 @@ FROM_ROUTES = ("lading.routes", *FROM_APP)
 
 MAY_NOT_IMPORT = {
     "storage": ("lading", "werkzeug", "flask", "granian", "functions_framework"),
+    "functions/lading/scanner": (
+        "lading.api",
+        "lading.auth",
+        "lading.commands",
+        "lading.surface",
+        "lading.settings",
+        "lading_storage",
+        *FROM_ROUTES,
+    ),
+    "functions/lading/scan_composition.py": ("lading.app", "lading.composition", *ENTRIES),
     "functions/lading/registry": ("lading.api", "lading.auth", "lading.events", "lading.jobs", *FROM_ROUTES),
     "functions/lading/http": (
         "lading.api",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from lading import logs
 from lading.registry.registry import Registry
+from lading.scan_composition import scans_images
 from lading.settings import Settings
 
 if TYPE_CHECKING:
@@ -58,8 +59,17 @@ def _open_deliveries(settings: Settings, registry: Registry) -> "SlicedJob":
     return open_delivery_job(settings, registry.metadata)
 
 
+def _open_scans(settings: Settings, registry: Registry) -> "SlicedJob":
+    from lading.scan_composition import open_scan_job
+
+    return open_scan_job(settings, registry)
+
+
 PUBLISH_INTERVAL: Final = timedelta(seconds=1)
 """Where nothing waits, a run is one small query: 17 µs of CPU time with SQLite."""
+
+SCAN_INTERVAL: Final = timedelta(seconds=1)
+"""Where nothing is due, a run is one query as well."""
 
 COLLECT: Final = JobRow(
     "collect",
@@ -88,4 +98,14 @@ DELIVER: Final = JobRow(
 )
 """A job of its own, so that slow endpoints do not hold up events. In the cloud, the function `publish` delivers."""
 
-JOBS: Final = (COLLECT, PUBLISH, DELIVER)
+SCAN: Final = JobRow(
+    "scan",
+    open=_open_scans,
+    interval=lambda settings: SCAN_INTERVAL if scans_images(settings) else None,
+    caller=lambda settings: "",
+    log=logs.log_scans,
+    opened_once=True,
+)
+"""In the cloud, the function `scan` has no stores, and works over HTTP."""
+
+JOBS: Final = (COLLECT, PUBLISH, DELIVER, SCAN)

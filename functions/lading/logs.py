@@ -132,6 +132,14 @@ def log_deliveries(report: dict[str, Any]) -> None:
         logging.getLogger("lading.deliver").info("%s", fields["message"], extra={"fields": fields})
 
 
+def log_scans(report: dict[str, Any]) -> None:
+    """Log the report of a run of the scanner; only if it did something: a server runs it each second."""
+    if any(report["scans"].values()):
+        text = ", ".join(f"{count} {state}" for state, count in report["scans"].items())
+        fields = {"message": f"scans: {text}", "scan": report}
+        logging.getLogger("lading.scan").info("%s", fields["message"], extra={"fields": fields})
+
+
 def trace_fields(trace: str, span: str = ABSENT) -> dict[str, str | bool]:
     """Return the fields by which Cloud Logging correlates the lines of a trace; empty without a project.
 

@@ -5,6 +5,9 @@ import pytest
 from lading.registry.registry import Registry
 from lading_storage.stores import Stores
 from tests.support.fake_clock import FakeClock, TickingClock
+from tests.support.osv_fixtures import databases_of
+
+__all__ = ["databases_of"]
 
 
 @pytest.fixture

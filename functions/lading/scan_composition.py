@@ -1,0 +1,53 @@
+"""Composition of scans: whether images are scanned, and the scanner of this process, as the settings say."""
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from lading.registry.change_context import now
+from lading.registry.registry import Registry
+from lading.settings import Settings, SettingsError
+
+if TYPE_CHECKING:
+    from lading.jobs.background import SlicedJob
+    from lading.scanner.backend import DataSource
+
+EXTRA: Final = ("cvss", "cyclonedx", "dissect", "elftools", "packageurl", "univers")
+"""Import packages of the extra `scan`; they are looked for, and not imported."""
+
+NO_EXTRA: Final = "--scan on needs the extra `scan`: pip install 'lading-registry[scan]'"
+NO_SCANNER: Final = "--scan on needs --scanner: in the cloud, a function with an account of its own scans"
+
+
+def scans_images(settings: Settings) -> bool:
+    """Return whether images that are pushed are to be scanned.
+
+    Raises:
+        SettingsError: they are to be, and there is nothing that scans them.
+    """
+    if settings.scan == "off":
+        return False
+    can_scan = all(map(find_spec, EXTRA)) if settings.embedded else bool(settings.scanner)
+    if settings.scan == "on" and not can_scan:
+        raise SettingsError(NO_EXTRA if settings.embedded else NO_SCANNER)
+    return can_scan
+
+
+def open_scan_job(settings: Settings, registry: Registry) -> "SlicedJob":
+    """Return the job of a server that scans the images of its registry. Nothing is opened before the first image."""
+    from lading.scanner.scan_job import ScanJob
+
+    return ScanJob(registry, lambda: open_data(settings, registry), now)
+
+
+def open_data(settings: Settings, registry: Registry) -> "DataSource":
+    """Return the vulnerability data of a registry, with local copies beside its own data."""
+    from lading.scanner.database_files import DatabaseFiles
+
+    artifacts = registry.scans.vulnerability_data(settings.vulnerability_repository)
+    return DatabaseFiles(artifacts, cache_folder(settings))
+
+
+def cache_folder(settings: Settings) -> Path:
+    """Return the folder of local copies of vulnerability data."""
+    return settings.data / "cache" / "vulnerabilities"

@@ -1,0 +1,33 @@
+"""The registry of this process as the backend of a scanner."""
+
+from collections.abc import Iterable
+
+from lading.registry.errors import BLOB_UNKNOWN, RegistryError
+from lading.registry.registry import Registry
+from lading.registry.scans.claim import Claim, ClaimedLayer, ScanResult
+
+
+class InProcessBackend:
+    """Claims, layers and results of a registry, without HTTP. See ScanBackend."""
+
+    def __init__(self, registry: Registry) -> None:
+        """Scan the images of `registry`."""
+        self._registry = registry
+
+    def claim(self, extractor: int) -> Claim | None:
+        """See ScanBackend."""
+        return next(iter(self._registry.scans.claims.claim(1, extractor)), None)
+
+    def layer(self, claim: Claim, layer: ClaimedLayer) -> Iterable[bytes] | None:
+        """See ScanBackend."""
+        try:
+            link = self._registry.blobs.get(claim.repository, layer.digest)
+        except RegistryError as error:
+            if error.descriptor != BLOB_UNKNOWN:
+                raise
+            return None
+        return self._registry.blobs.open(link, 0, link.size)
+
+    def accept(self, claim: Claim, result: ScanResult) -> None:
+        """See ScanBackend."""
+        self._registry.scans.results.accept(claim.repository, claim.digest, claim.nonce, result)

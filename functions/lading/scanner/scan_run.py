@@ -1,0 +1,249 @@
+"""ScanRun: one run of a scanner over the images that are due.
+
+    claim ─▶ layers that are not read yet ─▶ merge ─▶ match ─▶ documents ─▶ result
+
+One image is claimed at a time, so that its lease is its own, and the next image finds the layers that this one has
+read. Data that did not change is not compared again, and findings that did not change write no documents.
+"""
+
+import hashlib
+import json
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+from lading import __version__
+from lading.json_values import plain
+from lading.registry.change_context import Clock
+from lading.registry.errors import SCAN_CLAIM_UNKNOWN, RegistryError
+from lading.registry.scans.claim import MAX_WORST, MAX_WORST_SIZE, Claim, ClaimedLayer, ScanResult
+from lading.scanner.backend import LayerReader, OpenedData, ScanBackend
+from lading.scanning import image_packages
+from lading.scanning.documents.cyclonedx import cyclonedx
+from lading.scanning.documents.encoding import encode as encode_document
+from lading.scanning.documents.statement import document_of, statement
+from lading.scanning.findings import DONE, FAILED, PARTIAL, UNSUPPORTED, WAITING, Report
+from lading.scanning.layer_packages import EXTRACTOR_VERSION, decode, encode
+from lading.scanning.layer_scanner import LayerDescriptor, LayerFailed
+from lading.scanning.packages import ImagePackages, LayerPackages
+from lading.vulnerabilities import ecosystems
+from lading.vulnerabilities.matcher import Matcher, Matches
+
+MAX_IMAGE_SECONDS: Final = 600.0
+"""Seconds after which no further layer of an image is begun. What was read is kept for the next try."""
+
+EXPLOITS: Final = "exploits"
+"""The name under which the matcher says which version of EPSS and KEV it used."""
+
+ENDED_CLAIMS: Final = "claims that had ended"
+UNCHANGED: Final = "unchanged"
+"""What became of claims, beside the states of their results."""
+
+log = logging.getLogger("lading")
+
+
+class _Stopped(Exception):
+    """The scan of an image does not end in this run, for a reason."""
+
+
+@dataclass(slots=True)
+class _Layers:
+    """Layers of one image that were read, encoded, by digest."""
+
+    encoded: dict[str, bytes] = field(default_factory=dict)
+    began: float = field(default_factory=time.monotonic)
+
+
+class ScanRun:
+    """One run."""
+
+    def __init__(
+        self, backend: ScanBackend, layers: LayerReader, data: OpenedData, clock: Clock, scanner: str = ""
+    ) -> None:
+        """Work for `backend`.
+
+        Args:
+            backend: the registry.
+            layers: reads layers.
+            data: the vulnerability data.
+            clock: dates results.
+            scanner: the version of Lading, in documents.
+        """
+        self._backend = backend
+        self._layers = layers
+        self._data = data
+        self._clock = clock
+        self._scanner = scanner or __version__
+        self._matcher = Matcher(data.database, data.exploits())
+        self.counts: Counter[str] = Counter()
+        """How many claims ended in each state, and how many layers were read."""
+
+    def run(self, is_out_of_time: Callable[[], bool], pause: Callable[[], object] = lambda: None) -> None:
+        """Work on images until none is due.
+
+        Args:
+            is_out_of_time: whether no further image should be claimed.
+            pause: called after each image.
+
+        Raises:
+            Exception: what the backend raises; the claim ends by itself.
+        """
+        while not is_out_of_time() and (claim := self._backend.claim(EXTRACTOR_VERSION)) is not None:
+            self.work_on(claim)
+            pause()
+
+    def work_on(self, claim: Claim) -> None:
+        """Work on one claim, and give its result. Raises what the backend raises."""
+        result = self._result_of(claim)
+        try:
+            self._backend.accept(claim, result)
+        except RegistryError as error:
+            if error.descriptor != SCAN_CLAIM_UNKNOWN:
+                raise
+            # It took longer than its lease, or the image was purged.
+            self.counts[ENDED_CLAIMS] += 1
+            return
+        self.counts[UNCHANGED if result.is_unchanged else result.state] += 1
+
+    def _result_of(self, claim: Claim) -> ScanResult:
+        if self._is_unchanged(claim):
+            return ScanResult(state=DONE, at=self._clock(), is_unchanged=True)
+        read = _Layers()
+        try:
+            packages = image_packages.merge([self._layer(claim, layer, read) for layer in claim.layers])
+            result = self._compared(claim, packages)
+        except LayerFailed as error:
+            result = ScanResult(state=FAILED, at=self._clock(), reason=str(error))
+        except _Stopped as error:
+            result = ScanResult(state=WAITING, at=self._clock(), reason=str(error))
+        except Exception as error:
+            log.exception("the scan of %s@%s failed", claim.repository, claim.digest)
+            result = ScanResult(state=WAITING, at=self._clock(), reason=f"{type(error).__name__}: {error}")
+        return replace(result, extractor=EXTRACTOR_VERSION, layers=read.encoded)
+
+    def _is_unchanged(self, claim: Claim) -> bool:
+        """Return whether the last result is what a comparison would give: all layers are read, and no data is newer."""
+        if not claim.fingerprint or any(layer.packages is None for layer in claim.layers):
+            return False
+        if any(self._version(name.partition(":")[0]) for name in claim.missing):
+            return False
+        used = {*claim.data} | ({EXPLOITS} if self._version(EXPLOITS) else set())
+        return all(claim.data.get(name) == self._version(name) for name in used)
+
+    def _version(self, name: str) -> str:
+        """Return the version of data, or "" if there is none."""
+        if name == EXPLOITS:
+            exploits = self._data.exploits()
+            return exploits.version if exploits else ""
+        database = self._matcher.database(name)
+        return database.version if database else ""
+
+    def _layer(self, claim: Claim, layer: ClaimedLayer, read: _Layers) -> LayerPackages:
+        """Return what a layer declares: as it was read before, or by reading it.
+
+        Raises:
+            LayerFailed: it cannot be read.
+            _Stopped: the image takes too long.
+        """
+        if (packages := layer.packages or read.encoded.get(layer.digest)) is not None:
+            return decode(packages)
+        if time.monotonic() - read.began > MAX_IMAGE_SECONDS:
+            raise _Stopped(f"it takes longer than {MAX_IMAGE_SECONDS / 60:.0f} minutes to read its layers")
+        try:
+            found = self._read(claim, layer)
+        except LayerFailed:
+            # The process may have been a victim, such as of another one's need of memory.
+            try:
+                found = self._read(claim, layer)
+            except LayerFailed as error:
+                raise LayerFailed(f"the layer {layer.digest}: {error}") from None
+        self.counts["layers read"] += 1
+        read.encoded[layer.digest] = encode(found)
+        return found
+
+    def _read(self, claim: Claim, layer: ClaimedLayer) -> LayerPackages:
+        descriptor = LayerDescriptor(layer.digest, layer.size, layer.media_type)
+        with _closed(self._backend.layer(claim, layer)) as chunks:
+            return self._layers.scan(descriptor, chunks)
+
+    def _compared(self, claim: Claim, packages: ImagePackages) -> ScanResult:
+        """Return the result of the comparison of an image's packages with the data."""
+        matches = self._matcher.match(packages)
+        notes = (*packages.notes, *matches.notes)
+        report = Report(
+            digest=claim.digest,
+            state=_state_of(packages, matches, notes),
+            image=packages,
+            findings=matches.findings,
+            data=matches.data,
+            missing=matches.missing,
+            notes=notes,
+            at=self._clock(),
+            scanner=self._scanner,
+        )
+        fingerprint = _fingerprint(report)
+        has_changed = fingerprint != claim.fingerprint
+        worst, truncated = _worst(report)
+        return ScanResult(
+            state=report.state,
+            at=report.at,
+            reason="; ".join(packages.notes) if report.state == UNSUPPORTED else "",
+            counts=report.counts,
+            worst=worst,
+            truncated=truncated,
+            notes=notes,
+            data=report.data,
+            missing=matches.missing,
+            ecosystems=_ecosystems(packages),
+            fingerprint=fingerprint,
+            sbom=cyclonedx(report) if has_changed else None,
+            report=statement(report) if has_changed else None,
+        )
+
+
+def _state_of(packages: ImagePackages, matches: Matches, notes: tuple[str, ...]) -> str:
+    if not packages.is_supported:
+        return UNSUPPORTED
+    return PARTIAL if notes or matches.missing else DONE
+
+
+def _ecosystems(packages: ImagePackages) -> tuple[str, ...]:
+    """Return the names of the data that an image needs."""
+    found = (ecosystems.ecosystem_of(each, packages.distribution) for each in packages.packages)
+    return tuple(sorted({each.data for each in found if each is not None}))
+
+
+def _fingerprint(report: Report) -> str:
+    """Return what identifies a report and its packages, whenever and with whichever versions they were compared."""
+    document: Mapping[str, Any] = {
+        "report": replace(document_of(report), at=None, data={}),
+        "packages": report.image.packages,
+    }
+    return hashlib.sha256(encode_document(document)).hexdigest()
+
+
+def _worst(report: Report) -> tuple[bytes, int]:
+    """Return the worst findings as JSON, as a scan document lists them, and the number of the others."""
+    found = document_of(report).vulnerabilities
+    count = min(len(found), MAX_WORST)
+    while len(content := _as_json(found[:count])) > MAX_WORST_SIZE:
+        count //= 2
+    return content, len(found) - count
+
+
+def _as_json(value: Any) -> bytes:
+    return json.dumps(value, default=plain, separators=(",", ":")).encode()
+
+
+@contextmanager
+def _closed(chunks: Any) -> Iterator[Any]:
+    """Close the chunks of a layer after the block, which may not have read them to their end."""
+    try:
+        yield chunks
+    finally:
+        if hasattr(chunks, "close"):
+            chunks.close()

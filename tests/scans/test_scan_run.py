@@ -1,0 +1,301 @@
+"""Runs of a scanner in the process of the registry, on both pairs of stores: from the push to facts and documents."""
+
+import contextlib
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import timedelta
+
+import pytest
+
+from lading.registry.registry import Registry
+from lading.registry.scans import claims as claims_module
+from lading.registry.scans.documents import CYCLONEDX, IN_TOTO
+from lading.scanner import scan_job
+from lading.scanner.in_process import InProcessBackend
+from lading.scanner.scan_run import ScanRun
+from lading.scanning.findings import DONE, FAILED, PARTIAL, UNSUPPORTED, WAITING
+from lading.scanning.layer_scanner import LayerDescriptor, LayerFailed
+from lading.scanning.packages import LayerPackages, Package
+from lading.vulnerabilities.exploits import Exploits
+from lading_storage.digests import digest_of
+from lading_storage.errors import Unavailable
+from lading_storage.records.core import Manifest
+from lading_storage.stores import Stores
+from tests.scans.scan_steps import A, facts_of, manifest_with, pushed, referrers
+from tests.support import images
+from tests.support.fake_clock import FakeClock
+from tests.support.osv_dumps import Databases, MakeDatabases, vulnerable
+from tests.support.registry_pushes import push_blob, push_manifest
+from tests.support.store_hooks import RecordedMetadata
+
+
+def npm(name: str, version: str) -> LayerPackages:
+    path = f"app/node_modules/{name}/package.json"
+    return LayerPackages(packages={path: [Package(type="npm", name=name, version=version, path=path)]})
+
+
+class FakeLayers:
+    """Reads layers as `packages` says, by their bytes, and records which."""
+
+    def __init__(self, packages: Mapping[bytes, LayerPackages | str]) -> None:
+        self._packages = {digest_of(content): found for content, found in packages.items()}
+        self.read: list[str] = []
+        self.failures = 0
+
+    def scan(self, layer: LayerDescriptor, chunks: Iterable[bytes] | None) -> LayerPackages:
+        if chunks is None:
+            return LayerPackages(notes=(f"{layer.digest}: the layer is not stored in this registry",))
+        assert digest_of(b"".join(chunks)) == layer.digest
+        self.read.append(layer.digest)
+        if self.failures:
+            self.failures -= 1
+            raise LayerFailed("the process that reads it was killed")
+        found = self._packages[layer.digest]
+        if isinstance(found, str):
+            raise LayerFailed(found)
+        return found
+
+
+class FakeData:
+    """Data of some ecosystems, which a test replaces."""
+
+    def __init__(self, databases: Databases) -> None:
+        self.databases = databases
+
+    def database(self, ecosystem: str) -> "object":
+        return self.databases.get(ecosystem)
+
+    def exploits(self) -> Exploits | None:
+        return None
+
+    @contextlib.contextmanager
+    def opened(self) -> Iterator["FakeData"]:
+        yield self
+
+
+def run(registry: Registry, clock: FakeClock, layers: FakeLayers, data: FakeData) -> Mapping[str, int]:
+    scanner = ScanRun(InProcessBackend(registry), layers, data, clock, "1.0")  # type: ignore[arg-type]  # fakes
+    scanner.run(lambda: False)
+    return dict(scanner.counts)
+
+
+def image_of(registry: Registry, tag: str, *layers: bytes) -> Manifest:
+    for content in (images.EMPTY_CONFIG, *layers):
+        push_blob(registry, A, content)
+    return push_manifest(registry, A, images.manifest([*layers], annotations={"tag": tag}), tag)
+
+
+@pytest.fixture
+def layers() -> FakeLayers:
+    return FakeLayers(
+        {
+            b"base": npm("left-pad", "1.0.0"),
+            b"app": npm("express", "4.0.0"),
+            b"empty": LayerPackages(),
+            b"bomb": "it contains more than 1 GiB",
+        }
+    )
+
+
+@pytest.fixture
+def data(databases_of: MakeDatabases) -> FakeData:
+    return FakeData(databases_of(vulnerable("GHSA-1", "npm", "left-pad", "1.1.0")))
+
+
+def test_an_image_is_scanned_from_its_layers_to_its_documents(
+    registry: Registry, clock: FakeClock, layers: FakeLayers, data: FakeData
+) -> None:
+    image = image_of(registry, "v1", b"base", b"app")
+
+    assert run(registry, clock, layers, data) == {DONE: 1, "layers read": 2}
+
+    facts = facts_of(registry, image)
+    assert (facts.state, json.loads(facts.counts)) == (DONE, {"unknown": [1, 0]})
+    (worst,) = json.loads(facts.content or b"")
+    assert (worst["id"], worst["package"], worst["fixed"]) == ("GHSA-1", "left-pad", "1.1.0")
+    assert [each.partition("=")[0] for each in facts.data] == ["npm"]
+    assert referrers(registry, image) == {CYCLONEDX: [facts.sbom], IN_TOTO: [facts.report]}
+    assert [each.id for each in registry.scans.vulnerability_data("x").records()] == ["npm"]
+
+
+def test_a_layer_of_several_images_is_read_once(
+    registry: Registry, clock: FakeClock, layers: FakeLayers, data: FakeData
+) -> None:
+    for number in range(4):
+        image_of(registry, f"v{number}", b"base", b"base", b"app")
+
+    assert run(registry, clock, layers, data) == {DONE: 4, "layers read": 2}
+
+    assert sorted(layers.read) == sorted(map(digest_of, (b"base", b"app")))
+
+
+def test_data_that_did_not_change_is_not_compared_again(
+    registry: Registry, clock: FakeClock, layers: FakeLayers, data: FakeData
+) -> None:
+    image = image_of(registry, "v1", b"base")
+    run(registry, clock, layers, data)
+    before = facts_of(registry, image)
+    clock.advance(days=1)
+
+    assert run(registry, clock, layers, data) == {"unchanged": 1}
+
+    facts = facts_of(registry, image)
+    assert facts.next > before.next
+    assert (facts.at, facts.report) == (before.at, before.report)
+
+
+def test_new_data_is_compared_without_the_layers_and_replaces_the_report_if_it_finds_more(
+    registry: Registry, clock: FakeClock, layers: FakeLayers, databases_of: MakeDatabases
+) -> None:
+    image = image_of(registry, "v1", b"base")
+    first = vulnerable("GHSA-1", "npm", "left-pad", "1.1.0")
+    run(registry, clock, layers, FakeData(databases_of(first)))
+    before = facts_of(registry, image)
+    layers.read.clear()
+    clock.advance(days=1)
+    elsewhere = databases_of(first, vulnerable("GHSA-2", "npm", "other", "1.1.0"))
+    assert run(registry, clock, layers, FakeData(elsewhere)) == {DONE: 1}
+    same = facts_of(registry, image)
+    assert same.data != before.data
+    assert (same.sbom, same.report) == (before.sbom, before.report)
+    clock.advance(days=1)
+
+    run(registry, clock, layers, FakeData(databases_of(first, vulnerable("GHSA-3", "npm", "left-pad", "1.2.0"))))
+
+    facts = facts_of(registry, image)
+    assert json.loads(facts.counts) == {"unknown": [2, 0]}
+    assert facts.report != before.report
+    assert layers.read == []
+
+
+def test_data_that_was_missing_is_compared_when_it_is_there(
+    registry: Registry, clock: FakeClock, layers: FakeLayers, data: FakeData
+) -> None:
+    image = image_of(registry, "v1", b"base")
+    run(registry, clock, layers, FakeData({}))
+    assert (facts_of(registry, image).state, facts_of(registry, image).missing) == (PARTIAL, ("npm",))
+    clock.advance(days=1)
+    assert run(registry, clock, layers, FakeData({})) == {"unchanged": 1}
+    clock.advance(days=1)
+
+    assert run(registry, clock, layers, data) == {DONE: 1}
+
+
+def test_an_image_without_packages_is_unsupported_and_never_clean(
+    registry: Registry, clock: FakeClock, layers: FakeLayers, data: FakeData
+) -> None:
+    image = image_of(registry, "v1", b"empty")
+
+    run(registry, clock, layers, data)
+
+    facts = facts_of(registry, image)
+    assert facts.state == UNSUPPORTED
+    assert "no package was found" in facts.reason
+
+
+def test_a_bomb_fails_with_the_reason_and_others_are_scanned(
+    registry: Registry, clock: FakeClock, layers: FakeLayers, data: FakeData
+) -> None:
+    bomb, good = image_of(registry, "bomb", b"base", b"bomb"), image_of(registry, "good", b"base")
+
+    assert run(registry, clock, layers, data) == {FAILED: 1, DONE: 1, "layers read": 1}
+
+    assert facts_of(registry, bomb).reason == f"the layer {digest_of(b'bomb')}: it contains more than 1 GiB"
+    assert facts_of(registry, good).state == DONE
+
+
+def test_a_layer_whose_process_was_killed_is_read_again(
+    registry: Registry, clock: FakeClock, layers: FakeLayers, data: FakeData
+) -> None:
+    image = image_of(registry, "v1", b"base")
+    layers.failures = 1
+
+    run(registry, clock, layers, data)
+
+    assert facts_of(registry, image).state == DONE
+    assert len(layers.read) == 2
+
+
+def test_a_layer_that_is_not_stored_makes_the_result_partial(
+    registry: Registry, clock: FakeClock, layers: FakeLayers, data: FakeData
+) -> None:
+    for content in (images.EMPTY_CONFIG, b"base"):
+        push_blob(registry, A, content)
+    foreign = images.descriptor(b"foreign", "application/vnd.oci.image.layer.nondistributable.v1.tar")
+    image = push_manifest(registry, A, manifest_with(layers=[images.descriptor(b"base"), foreign]), "v1")
+
+    run(registry, clock, layers, data)
+
+    facts = facts_of(registry, image)
+    assert facts.state == PARTIAL
+    assert "not stored" in facts.notes[0]
+
+
+def test_a_defect_is_a_try_and_its_reason_is_kept(registry: Registry, clock: FakeClock, data: FakeData) -> None:
+    image = image_of(registry, "v1", b"unknown")
+
+    assert run(registry, clock, FakeLayers({}), data) == {WAITING: 1}
+
+    assert facts_of(registry, image).reason.startswith("KeyError")
+
+
+def test_a_stopped_run_leaves_the_other_images_for_later(
+    registry: Registry, clock: FakeClock, layers: FakeLayers, data: FakeData
+) -> None:
+    for number in range(3):
+        image_of(registry, f"v{number}", b"base")
+    scanner = ScanRun(InProcessBackend(registry), layers, data, clock, "1.0")  # type: ignore[arg-type]
+
+    scanner.run(lambda: bool(scanner.counts[DONE]))
+    assert scanner.counts[DONE] == 1
+
+    assert run(registry, clock, layers, data)[DONE] == 2
+
+
+def test_a_backend_that_is_down_ends_the_run(
+    registry: Registry, clock: FakeClock, layers: FakeLayers, data: FakeData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = image_of(registry, "v1", b"base")
+
+    class Down(InProcessBackend):
+        def accept(self, *_: object) -> None:
+            raise Unavailable("by plan")
+
+    with pytest.raises(Unavailable):
+        ScanRun(Down(registry), layers, data, clock, "1.0").run(lambda: False)  # type: ignore[arg-type]
+
+    clock.advance(minutes=16)
+    run(registry, clock, layers, data)
+    assert facts_of(registry, image).state == DONE
+
+
+def test_the_job_of_a_server_costs_one_query_while_nothing_is_due(
+    stores: Stores, clock: FakeClock, data: FakeData
+) -> None:
+    counted = RecordedMetadata(stores.metadata)
+    registry = Registry(stores.blobs, counted, clock=clock, scans_images=True)
+    job = scan_job.ScanJob(registry, lambda: data, clock)  # type: ignore[arg-type, return-value]
+    job.run()
+    counted.calls.clear()
+
+    for _ in range(3):
+        assert job.run().as_json()["scans"] == {}
+    assert counted.calls == ["due"] * 3
+    clock.advance(seconds=claims_module.MATCH_QUEUE_INTERVAL.total_seconds())
+    job.run()
+    assert counted.calls == ["due"] * 5
+
+
+def test_the_job_of_a_server_reads_real_layers(registry: Registry, clock: FakeClock, data: FakeData) -> None:
+    image = pushed(registry)
+    job = scan_job.ScanJob(registry, lambda: data, clock)  # type: ignore[arg-type, return-value]
+
+    report = job.run(timedelta(minutes=1))
+
+    assert report.finished
+    facts = facts_of(registry, image)
+    assert facts.state == FAILED, "random bytes are no layer"
+    assert image.blobs[1] in facts.reason
+    job.stop()
+    pushed(registry, "v2")
+    assert job.run().as_json()["scans"] == {}

@@ -1,0 +1,156 @@
+"""`lading serve` scans what is pushed, where the settings say so, and nothing else does."""
+
+import io
+import json
+import os
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from lading import scan_composition
+from lading.job_table import SCAN
+from lading.jobs.backup import back_up
+from lading.registry.registry import Registry
+from lading.scan_composition import scans_images
+from lading.settings import SettingsError, load_settings
+from lading_storage.query import Query
+from lading_storage.records.scans import Facts
+from tests.support import images
+from tests.support.folder_stores import folder_stores
+from tests.support.registry_pushes import push_image
+from tests.support.server_process import SOURCE_ROOTS, Server, serving, wait_until
+
+GOOGLE = {"LADING_BLOBS": "gs://bucket", "LADING_METADATA": "firestore://project"}
+
+
+def layer(name: str) -> bytes:
+    """A layer with one package of npm."""
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w") as tar:
+        body = json.dumps({"name": name, "version": "1.0.0"}).encode()
+        member = tarfile.TarInfo(f"app/node_modules/{name}/package.json")
+        member.size = len(body)
+        tar.addfile(member, io.BytesIO(body))
+    return content.getvalue()
+
+
+def push(server: Server, repository: str, *layers: bytes) -> str:
+    """Push an image over HTTP; return its digest."""
+    for content in (images.EMPTY_CONFIG, *layers):
+        digest = images.descriptor(content)["digest"]
+        response, _ = server.request("POST", f"/v2/{repository}/blobs/uploads/?digest={digest}", content)
+        assert response.status == 201
+    manifest = images.manifest([*layers])
+    headers = {"Content-Type": json.loads(manifest)["mediaType"]}
+    response, _ = server.request("PUT", f"/v2/{repository}/manifests/v1", manifest, headers)
+    assert response.status == 201
+    return str(response.headers["Docker-Content-Digest"])
+
+
+def artifact_types(server: Server, repository: str, digest: str) -> list[str]:
+    _, body = server.request("GET", f"/v2/{repository}/referrers/{digest}")
+    return sorted(each["artifactType"] for each in json.loads(body)["manifests"])
+
+
+def test_a_pushed_image_is_scanned_by_the_server(tmp_path: Path) -> None:
+    environment = {"LADING_DATA": str(tmp_path / "data"), "LADING_SCAN": "on"}
+    expected = ["application/vnd.cyclonedx+json", "application/vnd.in-toto+json"]
+
+    with serving(environment, tmp_path / "log") as server:
+        digests = [push(server, name, layer("left-pad"), layer(name)) for name in ("a", "b")]
+        wait_until(
+            lambda: all(
+                artifact_types(server, name, digest) == expected for name, digest in zip("ab", digests, strict=True)
+            ),
+            server,
+        )
+        assert server.stop() == 0
+
+    stores = folder_stores(tmp_path / "data")
+    (facts,) = stores.metadata.find(Query(Facts, repository="a", limit=9))
+    assert (facts.state, facts.missing) == ("partial", ("npm",)), "there is no data yet"
+    stores.close()
+    assert "lading.scan" not in (tmp_path / "log").read_text() or "layers read" in (tmp_path / "log").read_text()
+
+
+def test_a_standby_scans_nothing(tmp_path: Path) -> None:
+    source = folder_stores(tmp_path / "source")
+    registry = Registry(source.blobs, source.metadata, scans_images=True)
+    push_image(registry, "a", "v1")
+    back_up(source, tmp_path / "data")
+    source.close()
+
+    with serving({"LADING_DATA": str(tmp_path / "data"), "LADING_SCAN": "on"}, tmp_path / "log") as server:
+        response, _ = server.request("GET", "/v2/a/manifests/v1")
+        assert response.status == 200
+
+    copy = folder_stores(tmp_path / "data")
+    (facts,) = copy.metadata.find(Query(Facts, repository="a", limit=9))
+    assert (facts.state, facts.claim, facts.tries) == ("waiting", "", 0)
+    copy.close()
+
+
+@pytest.mark.parametrize(
+    ("given", "has_extra", "expected"),
+    [
+        ({}, True, True),
+        ({}, False, False),
+        ({"LADING_SCAN": "off"}, True, False),
+        ({"LADING_SCAN": "on"}, True, True),
+        (GOOGLE, True, False),
+        (GOOGLE | {"LADING_SCANNER": "scanner@project.iam.gserviceaccount.com"}, False, True),
+    ],
+)
+def test_images_are_scanned_where_something_scans_them(
+    given: dict[str, str], has_extra: bool, expected: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(scan_composition, "find_spec", lambda name: object() if has_extra else None)
+    settings = load_settings({"LADING_DATA": str(tmp_path)} | given)
+
+    assert scans_images(settings) == expected
+    assert (SCAN.interval(settings) is not None) == expected
+
+
+@pytest.mark.parametrize(("given", "message"), [({}, "lading-registry\\[scan\\]"), (GOOGLE, "--scanner")])
+def test_a_scan_that_nothing_does_is_refused(
+    given: dict[str, str], message: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(scan_composition, "find_spec", lambda name: None)
+    settings = load_settings({"LADING_DATA": str(tmp_path), "LADING_SCAN": "on"} | given)
+
+    with pytest.raises(SettingsError, match=message):
+        scans_images(settings)
+
+
+IMPORTED = """
+import sys, threading
+from lading import composition, settings
+from lading.commands.serve import _background_jobs
+from lading.job_table import SCAN
+from lading.registry.registry import Registry
+read = settings.load_settings()
+app = composition.create(read)
+job = SCAN.open(read, app.registry)
+job.run()
+print(sorted(name for name in sys.modules if name.partition(".")[0] in
+    {"univers", "cvss", "cyclonedx", "dissect", "elftools", "packageurl"}
+    or name.startswith(("lading.vulnerabilities", "lading.scanning.extractors", "lading.scanner.scan_run"))))
+"""
+
+
+def test_a_server_with_nothing_to_scan_imports_nothing_that_scans(tmp_path: Path) -> None:
+    variables = {
+        **os.environ,
+        "PYTHONPATH": SOURCE_ROOTS,
+        "LADING_DATA": str(tmp_path / "data"),
+        "LADING_SCAN": "on",
+        "LADING_ACCESS": "everybody",
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", IMPORTED], env=variables, capture_output=True, text=True, check=False, timeout=60
+    )
+
+    assert done.stdout.strip() == "[]", done.stderr
