@@ -51,6 +51,7 @@ ARGUMENTS = {
     "webhooks add": ["https://1.1.1.1/"],
     **{f"webhooks {name}": ["one"] for name in ("show", "test", "rotate", "retry", "enable", "disable", "remove")},
     "events replay": ["--since", "1h"],
+    "vulnerabilities import": ["."],
     "explain-access": ["--as", "alice", "a", "pull"],
 }
 

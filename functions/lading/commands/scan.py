@@ -12,33 +12,28 @@ from lading.commands.output import Column, Printer, add_output_options, counted
 from lading.commands.scan_source import ScanSource, open_scans
 from lading.commands.source import add_registry_options
 from lading.json_values import parse
-from lading.scanning.documents.scan_document import KNOWN_STATES, ScanDocument, Vulnerability
+from lading.scanning.documents.scan_document import KNOWN_STATES, ScanDocument
+from lading.scanning.documents.table import Row, table
 from lading.scanning.findings import SEVERITIES, WAITING
 from lading.settings import Settings
 from lading.terminal_text import escape
 
 TABLE: Final = "table"
 JSON: Final = "json"
-FORMATS: Final = (TABLE, JSON, "cyclonedx")
+FORMATS: Final = (TABLE, JSON, "cyclonedx", "spdx", "sarif", "harbor")
 
 POLL_INTERVAL: Final = 2.0
 MAX_WAIT: Final = 3600.0
 """Seconds between two looks at a scan, and in which it has to end."""
 
 
-def _remarks(row: Vulnerability) -> str:
-    remarks = ["known to be exploited" if row.known_exploited else "", row.uncertain]
-    return "; ".join(filter(None, [*remarks, f"suppressed: {row.suppressed}" if row.suppressed else ""]))
-
-
-COLUMNS: Final[tuple[Column[Vulnerability], ...]] = (
+COLUMNS: Final[tuple[Column[Row], ...]] = (
     Column("SEVERITY", lambda row: row.severity),
-    Column("ID", lambda row: row.cve),
+    Column("ID", lambda row: row.id),
     Column("PACKAGE", lambda row: row.package),
     Column("VERSION", lambda row: row.version),
     Column("FIXED", lambda row: row.fixed),
-    Column("EPSS", lambda row: None if row.epss is None else f"{row.epss:.3f}", right=True),
-    Column("REMARKS", _remarks),
+    Column("REMARKS", lambda row: "; ".join(row.remarks)),
 )
 
 
@@ -120,7 +115,7 @@ def _print(printer: Printer, name: str, document: ScanDocument) -> None:
     )
     if document.vulnerabilities:
         print()
-        printer.table(COLUMNS, document.vulnerabilities)
+        printer.table(COLUMNS, table(document))
 
 
 def _state(document: ScanDocument) -> str:

@@ -56,13 +56,23 @@ def import_folder(source: Path, folder: Path) -> Iterator[Update]:
 def _exploits(source: Path, folder: Path) -> Iterator[Update]:
     scores = max(source.glob(SCORES), default=None)
     catalog = source / CATALOG if (source / CATALOG).is_file() else None
-    if scores is None and catalog is None:
-        return
+    if scores or catalog:
+        yield import_exploits(scores, catalog, folder)
+
+
+def import_exploits(scores: Path | None, catalog: Path | None, folder: Path) -> Update:
+    """Return the result for EXPLOITS, of files with any names.
+
+    Args:
+        scores: of EPSS, or None.
+        catalog: of CISA, or None.
+        folder: for the database.
+    """
     try:
         target = folder / f"{EXPLOITS}.sqlite"
-        yield Update(ecosystem=EXPLOITS, etag=exploits.compile(scores, catalog, target), path=target)
+        return Update(ecosystem=EXPLOITS, etag=exploits.compile(scores, catalog, target), path=target)
     except (ExploitsError, OSError) as error:
-        yield Update(ecosystem=EXPLOITS, error=_reason(error))
+        return Update(ecosystem=EXPLOITS, error=_reason(error))
 
 
 def _digest(path: Path) -> str:
