@@ -1,5 +1,6 @@
 """Databases of distributions: which packages they declare as installed."""
 
+from lading.scanning.extractors.lines import MAX_LINE
 from lading.scanning.packages import APK, DEB, Package
 from tests.scanning.layers import INSTALLED, STATUS, layer_of, names
 
@@ -93,14 +94,11 @@ def test_packages_of_apk_have_the_name_of_their_source() -> None:
 
 
 def test_of_a_long_line_its_beginning_is_read() -> None:
-    long = (
-        b"Package: bash\nDepends: "
-        + b"x" * (2 * 65536 - len("Depends: "))
-        + b"Version: 9\nVersion: 1\n\n"
-        + b"Package: "
-        + b"y" * 65536 * 3
+    long = b"Depends: ".ljust(2 * MAX_LINE, b"x") + b"Version: 9"
+    content = b"\n".join(
+        (b"Package: bash", b"Version: 1", long, b"", b"Package: " + b"y" * 3 * MAX_LINE, b"Version: 2")
     )
 
-    layer = layer_of({STATUS: long + b"\nVersion: 2\n"})
+    layer = layer_of({STATUS: content})
 
     assert [(each.name[:4], each.version) for each in layer.packages[STATUS]] == [("bash", "1"), ("yyyy", "2")]
