@@ -6,7 +6,7 @@ import zipfile
 
 import pytest
 
-from lading.scanning.extractors.zip_archive import ArchiveTooLargeError, Budget, ZipArchive
+from lading.scanning.extractors.zip_archive import MIN_COST, ArchiveTooLargeError, Budget, ZipArchive
 from lading.scanning.packages import Package
 from tests.scanning.layers import declared, executable, jar, noted, read, tar_of
 
@@ -95,6 +95,12 @@ def test_jars_in_wars_and_ears_are_read_and_named_as_java_does() -> None:
     ]
 
 
+def test_a_large_jar_that_is_stored_in_a_jar_is_read() -> None:
+    inner = jar({"data": bytes(20 << 20), **pom("g", "a", "1")}, zipfile.ZIP_STORED)
+
+    assert declared("x.jar", jar({"inner.jar": inner}, zipfile.ZIP_STORED)) == ["a 1"]
+
+
 def test_jars_are_read_up_to_four_deep_and_deeper_ones_noted() -> None:
     content = jar(pom("g", "a", "1"))
 
@@ -161,6 +167,22 @@ def test_directories_that_are_too_large_are_refused_before_they_are_read() -> No
     end = struct.pack("<4sHHHHIIH", b"PK\5\6", 0, 0, 1, 1, 17 << 20, 0, 0)
 
     assert "has a directory larger than 16 MiB" in noted("x.jar", bytes(18 << 20) + end)
+
+
+def test_the_directories_of_nested_jars_are_smaller() -> None:
+    end = struct.pack("<4sHHHHIIH", b"PK\5\6", 0, 0, 1, 1, 5 << 20, 0, 0)
+
+    assert "has a directory larger than 4 MiB" in noted("x.jar", jar({"y.jar": bytes(6 << 20) + end}))
+
+
+def test_many_members_that_have_to_be_opened_cost_as_much_as_large_ones() -> None:
+    archive = ZipArchive(io.BytesIO(jar({"pom.properties": b"x"})), budget := Budget(content=10 * MIN_COST))
+    for _ in range(10):
+        archive.read(archive.members[0], 100)
+
+    assert budget.content == 0
+    with pytest.raises(ArchiveTooLargeError):
+        archive.read(archive.members[0], 100)
 
 
 def test_the_members_of_all_nested_jars_are_limited() -> None:

@@ -27,6 +27,9 @@ MAX_JAR_DEPTH: Final = 4
 MAX_JAR_DIRECTORY: Final = 16 * MIB
 """Of the central directory of a jar, which Python reads as a whole: 160,000 members of a usual name."""
 
+MAX_NESTED_DIRECTORY: Final = 4 * MIB
+"""Of the central directory of a jar in a jar. All that are read at once take 250 MiB of memory at most."""
+
 MAX_JAR_CONTENT: Final = 512 * MIB
 """Bytes that are decompressed of one jar in a layer, with all jars in it."""
 

@@ -9,7 +9,14 @@ from zipfile import BadZipFile, ZipInfo
 
 from lading.scanning.extractors.extractor import File
 from lading.scanning.extractors.zip_archive import Budget, ZipArchive
-from lading.scanning.limits import MAX_HEADERS, MAX_JAR, MAX_JAR_DEPTH, MAX_NESTED_JAR
+from lading.scanning.limits import (
+    MAX_HEADERS,
+    MAX_JAR,
+    MAX_JAR_DEPTH,
+    MAX_JAR_DIRECTORY,
+    MAX_NESTED_DIRECTORY,
+    MAX_NESTED_JAR,
+)
 from lading.scanning.packages import MAVEN, Package
 
 SUFFIXES: Final = (".jar", ".war", ".ear", ".par", ".sar", ".nar", ".jpi", ".hpi", ".kar", ".lpkg")
@@ -63,7 +70,7 @@ class _Jar:
 
     def __init__(self, file: File, path: str, content: BinaryIO, budget: Budget, depth: int) -> None:
         self._file, self._path, self._budget, self._depth = file, path, budget, depth
-        self._archive = ZipArchive(content, budget)
+        self._archive = ZipArchive(content, budget, MAX_JAR_DIRECTORY if depth == 1 else MAX_NESTED_DIRECTORY)
 
     def libraries(self) -> Iterator[Package]:
         libraries: dict[tuple[str, str, str], Package] = {}

@@ -11,6 +11,9 @@ from lading.scanning.limits import MAX_JAR_CONTENT, MAX_JAR_DIRECTORY, MAX_JAR_M
 METHODS: Final = (ZIP_STORED, ZIP_DEFLATED)
 """Others, such as LZMA, let an archive choose how much memory it takes to read it; no jar or egg has them."""
 IS_ENCRYPTED: Final = 1
+CHUNK_SIZE: Final = MIB
+MIN_COST: Final = 4096
+"""Bytes that reading a member counts for at least, because opening one takes as long as decompressing so many."""
 
 
 class ArchiveTooLargeError(Exception):
@@ -41,14 +44,19 @@ class Budget:
 class ZipArchive:
     """Reads members of an archive, each within a limit."""
 
-    def __init__(self, content: BinaryIO, budget: Budget) -> None:
+    def __init__(self, content: BinaryIO, budget: Budget, max_directory: int = MAX_JAR_DIRECTORY) -> None:
         """Read the directory.
+
+        Args:
+            content: the archive.
+            budget: what is left for it.
+            max_directory: the most bytes of the directory.
 
         Raises:
             BadZipFile: it is no zip archive, or a damaged one.
             ArchiveTooLargeError: the directory is too large.
         """
-        self._zip = ZipFile(_DirectoryLimit(content))
+        self._zip = ZipFile(_DirectoryLimit(content, max_directory))
         self._budget = budget
         budget.spend(members=len(self.members))
 
@@ -64,6 +72,7 @@ class ZipArchive:
             BadZipFile: it is encrypted, compressed by an unknown method, damaged, or larger than the limit.
             ArchiveTooLargeError: all that was read is too large.
         """
+        self._budget.spend(content=MIN_COST)
         if member.flag_bits & IS_ENCRYPTED:
             raise BadZipFile("it is encrypted")
         if member.compress_type not in METHODS:
@@ -72,23 +81,24 @@ class ZipArchive:
             raise BadZipFile(f"it is larger than {limit:,} bytes")
         try:
             with self._zip.open(member) as stream:
-                data = stream.read(limit + 1)
+                data = b"".join(iter(lambda: stream.read(CHUNK_SIZE), b""))
         except (zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
             raise BadZipFile(str(error) or "it is cut off") from error
-        self._budget.spend(content=len(data))
+        self._budget.spend(content=max(0, len(data) - MIN_COST))
         return data
 
 
 class _DirectoryLimit:
-    """File of which no more is read at once than a directory may have, because ZipFile reads all of it."""
+    """File of which no more is read at once than a directory may have, because ZipFile reads all of it at once."""
 
-    def __init__(self, content: BinaryIO) -> None:
+    def __init__(self, content: BinaryIO, limit: int) -> None:
         self._content = content
+        self._limit = limit
         self.seek = content.seek
         self.tell = content.tell
         self.seekable = content.seekable
 
     def read(self, size: int = -1, /) -> bytes:
-        if size > MAX_JAR_DIRECTORY:
-            raise ArchiveTooLargeError(f"has a directory larger than {MAX_JAR_DIRECTORY // MIB} MiB")
-        return self._content.read(MAX_JAR_DIRECTORY if size < 0 else size)
+        if size > max(self._limit, CHUNK_SIZE):
+            raise ArchiveTooLargeError(f"has a directory larger than {self._limit // MIB} MiB")
+        return self._content.read(self._limit if size < 0 else size)
