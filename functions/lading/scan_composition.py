@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from lading.jobs.background import SlicedJob
     from lading.scanner.backend import DataSource
 
-EXTRA: Final = ("cvss", "cyclonedx", "dissect", "elftools", "packageurl", "univers")
+EXTRA: Final = ("cvss", "cyclonedx", "dissect", "packageurl", "univers")
 """Import packages of the extra `scan`; they are looked for, and not imported."""
 
 NO_EXTRA: Final = "--scan on needs the extra `scan`: pip install 'lading-registry[scan]'"

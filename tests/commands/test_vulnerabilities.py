@@ -2,15 +2,20 @@
 
 import gzip
 import json
+import re
 import sys
+import tomllib
 from collections.abc import Callable
+from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from lading.commands.vulnerabilities import PACKAGES
 from lading.registry.registry import Registry
 from lading.registry.scans.vulnerability_data import see
+from lading.scan_composition import EXTRA
 from lading.vulnerabilities import database, download
 from lading.vulnerabilities.database import Database
 from lading.vulnerabilities.download import Update
@@ -147,3 +152,12 @@ def test_without_the_extra_its_installation_is_named(
 
     assert "pip install 'lading-registry[scan]'" in lading("vulnerabilities", "update", status=1)
     assert lading("vulnerabilities", "status") == ""
+
+
+def test_the_packages_that_are_looked_for_are_those_of_the_extra() -> None:
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())
+    extra = {re.split(r"[^a-z0-9.-]", line)[0] for line in project["project"]["optional-dependencies"]["scan"]}
+    distributions = packages_distributions()
+
+    for package in {*EXTRA, *PACKAGES}:
+        assert extra & {name.lower() for name in distributions[package]}, package
