@@ -1,21 +1,33 @@
 """`lading scan`: on the stores and over HTTP alike, and never calling clean what is not known."""
 
+import contextlib
+import io
 import json
+import tarfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
-from lading import cli
 from lading.commands import scan
 from lading.registry.registry import Registry
 from lading.registry.scan_formats import FORMATS
 from lading_storage.digests import digest_of
-from tests.commands.tables import json_rows
+from tests.commands.tables import json_rows, table
 from tests.support import images
+from tests.support.folder_stores import folder_stores
 from tests.support.indexes import push_index
+from tests.support.osv_dumps import vulnerable, write_dump
 from tests.support.registry_pushes import push_blob, push_image, push_manifest
 from tests.support.scan_results import finding, report_of, store_result
+
+STATUS = """\
+Package: openssl
+Status: install ok installed
+Architecture: amd64
+Version: 3.0.11-1
+"""
 
 Both = Callable[[str], tuple[str, str]]
 Run = Callable[..., str]
@@ -196,7 +208,39 @@ def test_a_report_that_was_deleted_leaves_the_worst_findings(registry: Registry,
     assert "1 critical" in printed
 
 
-def test_a_reader_may_not_scan_again(remote: object, image: str, run: Run, capsys: pytest.CaptureFixture[str]) -> None:
-    # The rights of each principal are in tests/auth/test_access_matrix.py; a login as a reader is refused in words.
-    assert cli.main(["scan", "team/app:v1", "--username", "reader"]) == 1
-    assert "--registry" in capsys.readouterr().err
+def layer_with(files: dict[str, str]) -> bytes:
+    """A layer that has these files."""
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w") as archive:
+        for name, text in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(text.encode())
+            archive.addfile(member, io.BytesIO(text.encode()))
+    return content.getvalue()
+
+
+def test_on_the_stores_of_this_machine_the_command_scans(
+    lading: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LADING_DATA", str(tmp_path / "data"))
+    stores = folder_stores(tmp_path / "data")
+    with contextlib.closing(Registry(stores.blobs, stores.metadata)) as registry:
+        layer = layer_with({"etc/os-release": "ID=debian\nVERSION_ID=12\n", "var/lib/dpkg/status": STATUS})
+        push_blob(registry, "team/app", layer)
+        push_blob(registry, "team/app", images.EMPTY_CONFIG)
+        push_manifest(registry, "team/app", images.manifest([layer]), "v1")
+    (tmp_path / "dumps" / "Debian").mkdir(parents=True)
+    record = vulnerable("DEBIAN-CVE-2026-1", "Debian:12", "openssl", "3.0.12-1", aliases=["CVE-2026-1"])
+    write_dump(tmp_path / "dumps" / "Debian" / "all.zip", [record])
+
+    assert "not scanned" in lading("scan", "team/app:v1")
+    missing = lading("scan", "team/app:v1", "--again", "--wait")
+    assert "there is no vulnerability data of Debian:12" in missing
+    assert [row["ecosystem"] for row in json_rows(lading("vulnerabilities", "status", "--json"))] == ["Debian"]
+    lading("vulnerabilities", "import", str(tmp_path / "dumps"))
+
+    found = lading("scan", "team/app:v1", "--again", "--wait")
+
+    assert "vulnerabilities  1 unknown (1 with a fix)" in found
+    assert "CVE-2026-1  openssl  3.0.11-1  3.0.12-1" in found
+    assert table(lading("ls", "team/app"))[0]["SCAN"] == "1 unknown"

@@ -22,9 +22,8 @@ TABLE: Final = "table"
 JSON: Final = "json"
 FORMATS: Final = (TABLE, JSON, "cyclonedx", "spdx", "sarif", "harbor")
 
-POLL_INTERVAL: Final = 2.0
 MAX_WAIT: Final = 3600.0
-"""Seconds between two looks at a scan, and in which it has to end."""
+"""Seconds in which a scan has to end."""
 
 
 COLUMNS: Final[tuple[Column[Row], ...]] = (
@@ -43,7 +42,11 @@ def add_to(commands: Commands) -> None:
     scan.add_argument("reference", metavar="REPOSITORY:TAG|REPOSITORY@DIGEST")
     scan.add_argument("--platform", default="", metavar="OS/ARCH", help="the image of an index for this platform")
     scan.add_argument("--again", action="store_true", help="scan the image again, whatever was found before")
-    scan.add_argument("--wait", action="store_true", help="wait until a scan that is due has ended")
+    scan.add_argument(
+        "--wait",
+        action="store_true",
+        help="wait until a scan that is due has ended; on the stores of this machine, scan it in this process",
+    )
     scan.add_argument(
         "--format", choices=FORMATS, default=TABLE, metavar="FORMAT", help=f"{', '.join(FORMATS)}; default {TABLE}"
     )
@@ -89,7 +92,7 @@ def _ended(source: ScanSource) -> ScanDocument:
     while (document := _document(source)).pending:
         if time.monotonic() > deadline:
             raise CommandError(f"the image was not scanned within {MAX_WAIT / 60:.0f} minutes; is a scanner running?")
-        time.sleep(POLL_INTERVAL)
+        source.advance()
     return document
 
 

@@ -1,17 +1,23 @@
 """Where `lading scan` finds results: the stores of this machine, or the endpoints of a registry."""
 
 import argparse
-from typing import TYPE_CHECKING, Protocol
+import time
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Final, Protocol
 
 from lading.client.connection import Connection
 from lading.commands.http_listing import below
-from lading.commands.options import Reference, registry
+from lading.commands.options import CommandError, Reference, registry
 from lading.commands.source import refuse_credentials, refuse_stores
 from lading.scanning.documents.encoding import encode
 from lading.settings import Settings
 
 if TYPE_CHECKING:
     from lading.registry.registry import Registry
+
+
+POLL_INTERVAL: Final = 2.0
+"""Seconds between two looks at a scan."""
 
 
 class ScanSource(Protocol):
@@ -25,12 +31,17 @@ class ScanSource(Protocol):
         """Make the image due for a scan."""
         ...
 
+    def advance(self) -> None:
+        """Scan what is due, where this process can; else wait a while."""
+        ...
+
 
 class StoreScans:
     """Results in the stores."""
 
-    def __init__(self, opened: "Registry", target: Reference, platform: str) -> None:
+    def __init__(self, opened: "Registry", settings: Settings, target: Reference, platform: str) -> None:
         """Find the image. Raises RegistryError."""
+        self._settings = settings
         reference = opened.inspection.find_digest(target.repository, target.digest) if target.digest else target.tag
         self._registry = opened
         self._repository = target.repository
@@ -45,6 +56,21 @@ class StoreScans:
     def again(self) -> None:
         """See ScanSource."""
         self._registry.scans.again(self._repository, self._digest)
+
+    def advance(self) -> None:
+        """See ScanSource. An image that another scanner works on is waited for.
+
+        Raises:
+            CommandError: the packages that scan are not installed.
+        """
+        from lading.scan_composition import EXTRA, open_scan_job
+
+        if self._settings.embedded:
+            if missing := [each for each in EXTRA if find_spec(each) is None]:
+                raise CommandError(f"scans need the package {missing[0]}: pip install 'lading-registry[scan]'")
+            if open_scan_job(self._settings, self._registry).run().counts:
+                return
+        time.sleep(POLL_INTERVAL)
 
 
 class HttpScans:
@@ -64,12 +90,16 @@ class HttpScans:
         """See ScanSource."""
         self._connection.request("POST", self._path, self._scope, self._image)
 
+    def advance(self) -> None:
+        """See ScanSource."""
+        time.sleep(POLL_INTERVAL)
+
 
 def open_scans(parsed: argparse.Namespace, settings: Settings, target: Reference) -> ScanSource:
     """Return the source that the options name. Raises CommandError, RegistryError, StorageError."""
     if parsed.registry is None:
         refuse_credentials(parsed)
-        return StoreScans(registry(settings, writes=parsed.again), target, parsed.platform)
+        return StoreScans(registry(settings, writes=parsed.again or parsed.wait), settings, target, parsed.platform)
     from lading.commands.http_source import open_connection
 
     refuse_stores(parsed)
