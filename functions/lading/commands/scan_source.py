@@ -68,7 +68,8 @@ class StoreScans:
         if self._settings.embedded:
             if missing := [each for each in EXTRA if find_spec(each) is None]:
                 raise CommandError(f"scans need the package {missing[0]}: pip install 'lading-registry[scan]'")
-            if open_scan_job(self._settings, self._registry).run().counts:
+            report = open_scan_job(self._settings, self._registry).run()
+            if report is not None and report.counts:
                 return
         time.sleep(POLL_INTERVAL)
 
