@@ -3,6 +3,7 @@
     registry   the registry over HTTP
     collect    a slice of garbage collection, called by Cloud Scheduler
     publish    publication of events, called by Cloud Scheduler, and by Eventarc for each event
+    scan       scans of images, called by Cloud Scheduler, and by Eventarc for each new image
 
 The buildpack starts `functions-framework` regardless of a Procfile, and its server speaks only HTTP/1, with which Cloud
 Run limits requests to 32 MiB. But it imports this file before it creates a server, so in Cloud Run this file replaces
@@ -65,6 +66,15 @@ def publish(request: Request) -> wrappers.Response:
     from lading import publish_function
 
     response = publish_function.respond(request)
+    return wrappers.Response(b"".join(response), response.status, response.headers)
+
+
+@functions_framework.http
+def scan(request: Request) -> wrappers.Response:
+    """Scan images."""
+    from lading import scan_function
+
+    response = scan_function.respond(request)
     return wrappers.Response(b"".join(response), response.status, response.headers)
 
 

@@ -10,7 +10,15 @@ ROOT = Path(__file__).parent.parent
 
 GOOGLE_AND_HTTP = ("google", "grpc", "requests", "flask", "werkzeug", "granian", "functions_framework")
 
-ENTRIES = ("lading.server", "lading.cli", "main", "lading.scheduled", "lading.publish_function", "lading.job_table")
+ENTRIES = (
+    "lading.server",
+    "lading.cli",
+    "main",
+    "lading.scheduled",
+    "lading.publish_function",
+    "lading.scan_function",
+    "lading.job_table",
+)
 COMPOSITIONS = (
     "lading.composition",
     "lading.auth_composition",

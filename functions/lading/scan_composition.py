@@ -35,9 +35,10 @@ def scans_images(settings: Settings) -> bool:
 
 def open_scan_job(settings: Settings, registry: Registry) -> "SlicedJob":
     """Return the job of a server that scans the images of its registry. Nothing is opened before the first image."""
+    from lading.scanner.in_process import InProcessBackend
     from lading.scanner.scan_job import ScanJob
 
-    return ScanJob(registry, lambda: open_data(settings, registry), now)
+    return ScanJob(InProcessBackend(registry), lambda: open_data(settings, registry), now)
 
 
 def open_data(settings: Settings, registry: Registry) -> "DataSource":

@@ -4,10 +4,13 @@ import pytest
 
 from lading.registry.registry import Registry
 from lading_storage.stores import Stores
+from tests.support.auth_fixtures import iam, world
 from tests.support.fake_clock import FakeClock, TickingClock
 from tests.support.osv_fixtures import databases_of
 
 __all__ = ["databases_of"]
+
+__all__ = ["iam", "world"]
 
 
 @pytest.fixture

@@ -274,7 +274,7 @@ def test_the_job_of_a_server_costs_one_query_while_nothing_is_due(
 ) -> None:
     counted = RecordedMetadata(stores.metadata)
     registry = Registry(stores.blobs, counted, clock=clock, scans_images=True)
-    job = scan_job.ScanJob(registry, lambda: data, clock)  # type: ignore[arg-type, return-value]
+    job = scan_job.ScanJob(InProcessBackend(registry), lambda: data, clock)  # type: ignore[arg-type, return-value]
     job.run()
     counted.calls.clear()
 
@@ -288,7 +288,7 @@ def test_the_job_of_a_server_costs_one_query_while_nothing_is_due(
 
 def test_the_job_of_a_server_reads_real_layers(registry: Registry, clock: FakeClock, data: FakeData) -> None:
     image = pushed(registry)
-    job = scan_job.ScanJob(registry, lambda: data, clock)  # type: ignore[arg-type, return-value]
+    job = scan_job.ScanJob(InProcessBackend(registry), lambda: data, clock)  # type: ignore[arg-type, return-value]
 
     report = job.run(timedelta(minutes=1))
 

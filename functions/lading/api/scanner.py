@@ -28,6 +28,7 @@ from lading.registry.names import check_digest, check_repository
 from lading.registry.scans.messages import (
     MAX_CLAIMS,
     MAX_RESULT,
+    Accepted,
     CheckedMessage,
     ClaimRequest,
     ClaimResponse,
@@ -80,7 +81,7 @@ def results(context: RequestContext) -> Response:
     held = _checked(message.claim)
     context.registry.scans.results.accept(held.repository, held.digest, held.nonce, message.result)
     context.audit.record_change(Change("image-scanned", held.digest))
-    return _response({})
+    return _response(Accepted())
 
 
 def token(context: RequestContext) -> Response:
@@ -114,8 +115,16 @@ def data(context: RequestContext) -> Response:
     ecosystems = []
     for each in records:
         found = current.get(each.id)
-        digest, layer = (found.digest, found.layer) if found else ("", None)
-        ecosystems.append(Ecosystem(name=each.id, etag=each.etag, error=each.error, digest=digest, layer=layer))
+        ecosystems.append(
+            Ecosystem(
+                name=each.id,
+                etag=each.etag,
+                checked=each.checked,
+                error=each.error,
+                digest=found.digest if found else "",
+                layer=found.layer if found else None,
+            )
+        )
     return _response(DataResponse(repository=artifacts.repository, ecosystems=ecosystems))
 
 
@@ -123,7 +132,7 @@ def checked(context: RequestContext) -> Response:
     """Scan checked: record that a source was asked."""
     message = _message(context, CheckedMessage)
     _needed(context, message.ecosystem).record_check(message.ecosystem, message.error)
-    return _response({})
+    return _response(Accepted())
 
 
 def published(context: RequestContext) -> Response:
@@ -132,7 +141,7 @@ def published(context: RequestContext) -> Response:
     check_digest(message.layer.digest)
     digest = _needed(context, message.ecosystem).publish_uploaded(message.ecosystem, message.layer, message.etag)
     context.audit.record_change(Change("vulnerabilities-updated", digest))
-    return _response({"digest": digest})
+    return _response(Accepted(digest=digest))
 
 
 def _data(context: RequestContext) -> VulnerabilityArtifacts:

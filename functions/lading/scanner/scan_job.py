@@ -1,4 +1,4 @@
-"""ScanJob: the scanner as a job of a server, which scans what is pushed within a second.
+"""ScanJob: the scanner as a job: of a server, which scans what is pushed within a second, or of the function `scan`.
 
 While nothing is due a run is one query, and nothing that scans is imported: that begins with the first claim.
 """
@@ -11,13 +11,11 @@ from typing import TYPE_CHECKING, Any, Final
 from lading.jobs.job_report import JobReport
 from lading.jobs.throttle import Throttle
 from lading.registry.change_context import Clock
-from lading.registry.registry import Registry
 from lading.registry.scans.claim import Claim
-from lading.scanner.in_process import InProcessBackend
 from lading.scanning.layer_packages import EXTRACTOR_VERSION
 
 if TYPE_CHECKING:
-    from lading.scanner.backend import DataSource
+    from lading.scanner.backend import DataSource, ScanBackend
 
 TIME_SLICE: Final = timedelta(minutes=5)
 
@@ -33,16 +31,16 @@ class ScanReport(JobReport):
 class ScanJob:
     """Scans the images that are due, as a SlicedJob. Not thread-safe, except for `stop`."""
 
-    def __init__(self, registry: Registry, data: "Callable[[], DataSource]", clock: Clock) -> None:
-        """Scan the images of `registry`.
+    def __init__(self, backend: "ScanBackend", data: "Callable[[], DataSource]", clock: Clock) -> None:
+        """Scan the images of a registry.
 
         Args:
-            registry: the registry.
+            backend: the registry.
             data: returns the vulnerability data; called with the first claim.
             clock: dates results.
         """
         self.throttle = Throttle()
-        self._backend = InProcessBackend(registry)
+        self._backend = backend
         self._data = data
         self._clock = clock
         self._stopped = False

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 from lading.registry.content.manifest_contents import Descriptor
@@ -76,13 +77,15 @@ class Ecosystem:
     Attributes:
         name: its name, such as "Debian".
         etag: the version of the source that was used, or "".
-        error: why the source could not be read the last time, or "".
+        checked: when the source was last asked, or None.
+        error: why that failed, or "".
         digest: of the artifact with the data, or "" while there is none.
         layer: the blob with the data, or None.
     """
 
     name: str
     etag: str = ""
+    checked: datetime | None = None
     error: str = ""
     digest: str = ""
     layer: Descriptor | None = None
@@ -122,3 +125,14 @@ class PublishedMessage:
     ecosystem: str
     layer: Descriptor
     etag: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accepted:
+    """A message was accepted.
+
+    Attributes:
+        digest: of the artifact that was made of it, or "".
+    """
+
+    digest: str = ""
