@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from lading import logs
 from lading.registry.registry import Registry
-from lading.scan_composition import scans_images
+from lading.scan_composition import scans_images, updates_data
 from lading.settings import Settings
 
 if TYPE_CHECKING:
@@ -65,11 +65,20 @@ def _open_scans(settings: Settings, registry: Registry) -> "SlicedJob":
     return open_scan_job(settings, registry)
 
 
+def _open_updates(settings: Settings, registry: Registry) -> "SlicedJob":
+    from lading.scan_composition import open_update_job
+
+    return open_update_job(settings, registry)
+
+
 PUBLISH_INTERVAL: Final = timedelta(seconds=1)
 """Where nothing waits, a run is one small query: 17 µs of CPU time with SQLite."""
 
 SCAN_INTERVAL: Final = timedelta(seconds=1)
 """Where nothing is due, a run is one query as well."""
+
+UPDATE_INTERVAL: Final = timedelta(minutes=1)
+"""Where no data is due, a run is one query as well: each source is asked once a day."""
 
 COLLECT: Final = JobRow(
     "collect",
@@ -108,4 +117,13 @@ SCAN: Final = JobRow(
 )
 """In the cloud, the function `scan` has no stores, and works over HTTP."""
 
-JOBS: Final = (COLLECT, PUBLISH, DELIVER, SCAN)
+UPDATE_DATA: Final = JobRow(
+    "vulnerabilities",
+    open=_open_updates,
+    interval=lambda settings: UPDATE_INTERVAL if updates_data(settings) else None,
+    caller=lambda settings: "",
+    log=logs.log_data_updates,
+    opened_once=True,
+)
+
+JOBS: Final = (COLLECT, PUBLISH, DELIVER, SCAN, UPDATE_DATA)

@@ -140,6 +140,15 @@ def log_scans(report: dict[str, Any]) -> None:
         logging.getLogger("lading.scan").info("%s", fields["message"], extra={"fields": fields})
 
 
+def log_data_updates(report: dict[str, Any]) -> None:
+    """Log the report of an update of vulnerability data; only if the source was asked, which is once a day."""
+    if report["data"]:
+        text = ", ".join(f"{count} {outcome}" for outcome, count in report["data"].items())
+        failures = f" ({'; '.join(report['failures'])})" if report["failures"] else ""
+        fields = {"message": f"vulnerability data: {text}{failures}", "vulnerabilities": report}
+        logging.getLogger("lading.vulnerabilities").info("%s", fields["message"], extra={"fields": fields})
+
+
 def trace_fields(trace: str, span: str = ABSENT) -> dict[str, str | bool]:
     """Return the fields by which Cloud Logging correlates the lines of a trace; empty without a project.
 

@@ -1,5 +1,6 @@
 """Composition of scans: whether images are scanned, and the scanner of this process, as the settings say."""
 
+from collections.abc import Iterable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -11,6 +12,7 @@ from lading.settings import Settings, SettingsError
 if TYPE_CHECKING:
     from lading.jobs.background import SlicedJob
     from lading.scanner.backend import DataSource
+    from lading.vulnerabilities.download import Update
 
 EXTRA: Final = ("cvss", "cyclonedx", "dissect", "packageurl", "univers")
 """Import packages of the extra `scan`; they are looked for, and not imported."""
@@ -39,6 +41,24 @@ def open_scan_job(settings: Settings, registry: Registry) -> "SlicedJob":
     from lading.scanner.scan_job import ScanJob
 
     return ScanJob(InProcessBackend(registry), lambda: open_data(settings, registry), now)
+
+
+def updates_data(settings: Settings) -> bool:
+    """Return whether this server downloads vulnerability data. Raises SettingsError, see `scans_images`."""
+    is_wanted = settings.vulnerability_updates == "on" and bool(settings.vulnerability_source)
+    return is_wanted and settings.embedded and scans_images(settings)
+
+
+def open_update_job(settings: Settings, registry: Registry) -> "SlicedJob":
+    """Return the job of a server that updates vulnerability data. The first download imports what downloads."""
+    from lading.jobs.vulnerability_updates import VulnerabilityUpdateJob
+
+    def download(etags: Mapping[str, str], folder: Path) -> "Iterable[Update]":
+        from lading.vulnerabilities.download import update
+
+        return update(settings.vulnerability_source, etags, folder)
+
+    return VulnerabilityUpdateJob(registry.scans.vulnerability_data(settings.vulnerability_repository), download, now)
 
 
 def open_data(settings: Settings, registry: Registry) -> "DataSource":

@@ -25,7 +25,13 @@ ROOT: Final = Path(__file__).parents[2]
 SOURCE_ROOTS: Final = os.pathsep.join(str(ROOT / name) for name in ("functions", "storage", ""))
 """PYTHONPATH of a process that runs the code of this checkout, whatever is installed."""
 
-DEFAULTS = {"PYTHONUNBUFFERED": "1", "LADING_ACCESS": "everybody", "LADING_COLLECT_EVERY": "off", "LADING_SCAN": "off"}
+DEFAULTS = {
+    "PYTHONUNBUFFERED": "1",
+    "LADING_ACCESS": "everybody",
+    "LADING_COLLECT_EVERY": "off",
+    "LADING_SCAN": "off",
+    "LADING_VULNERABILITY_SOURCE": "none",
+}
 """The environment of servers, unless a test says otherwise: tests collect and scan when they say so."""
 
 PROCESS_TIMEOUT = 30.0
