@@ -45,10 +45,10 @@ class CountedDatabase(Database):
 
     searches = 0
 
-    def find(self, name: str) -> list[database.Record]:
+    def find(self, name: str, covers: Callable[[str], bool] = lambda _: True) -> list[database.Record]:
         """See Database.find."""
         self.searches += 1
-        return super().find(name)
+        return super().find(name, covers)
 
 
 Databases = dict[str, CountedDatabase]

@@ -136,7 +136,7 @@ def test_data_without_records_is_refused(source: Source, tmp_path: Path) -> None
 
     (found,) = source.update(tmp_path, npm="")
 
-    assert (found.path, found.error) == (None, "the source has no records that can be used")
+    assert (found.path, found.error) == (None, "the data has no records that can be used")
 
 
 def test_a_source_that_fails_at_first(source: Source, tmp_path: Path) -> None:
@@ -184,13 +184,16 @@ def test_imports_of_a_folder(tmp_path: Path, place: str) -> None:
     for name in ("Rocky Linux", "npm", "Bitnami"):
         (folder / place / name).mkdir(parents=True)
         write_dump(folder / place / name / "all.zip", [vulnerable("X", name, "a")])
-    (folder / place / "Debian").mkdir()
+    for name in ("Debian", "NuGet"):
+        (folder / place / name).mkdir()
+    write_dump(folder / place / "NuGet" / "all.zip", [])
     (folder / place / "Debian" / "all.zip").write_bytes(b"no zip")
 
     found = {each.ecosystem: each for each in import_folder(folder, target)}
 
     # No package of Bitnami is recognised.
-    assert set(found) == {"Rocky Linux", "npm", "Debian"}
+    assert set(found) == {"Rocky Linux", "npm", "Debian", "NuGet"}
+    assert found["NuGet"].error == "the data has no records that can be used"
     assert found["Debian"].error.startswith("it is not a zip file")
     for name in ("Rocky Linux", "npm"):
         path = found[name].path

@@ -23,6 +23,7 @@ from lading.scanning.packages import (
     ImagePackages,
     Package,
 )
+from lading.vulnerabilities import matcher as matcher_module
 from lading.vulnerabilities.matcher import MAX_NOTES, Matcher, Matches, match
 from tests.support.osv_dumps import MakeDatabases, affected, record, vulnerable
 
@@ -271,6 +272,19 @@ def test_packages_that_images_share_are_searched_once(databases_of: MakeDatabase
         assert [each.package for each in found.findings] == [*shared, own]
 
     assert (databases["Debian"].searches, databases["npm"].searches) == (1, 10)
+
+
+def test_what_is_kept_is_bounded(databases_of: MakeDatabases, monkeypatch: pytest.MonkeyPatch) -> None:
+    databases = databases_of(vulnerable("N-1", "npm", "a"))
+    monkeypatch.setattr(matcher_module, "MAX_KEPT", 10)
+    matcher = Matcher(databases.get)
+
+    for number in range(100):
+        assert ids(matcher.match(image(package(NPM, "a", f"1.0.{number}")))) == {"N-1"}
+        assert len(matcher._kept) + len(matcher._placed) <= 10
+    matcher.match(image(package(NPM, "a", "1.0.99")))
+
+    assert databases["npm"].searches == 100
 
 
 def test_releases_do_not_share_what_was_found(databases_of: MakeDatabases) -> None:

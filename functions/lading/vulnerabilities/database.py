@@ -8,7 +8,7 @@ The same records compile to the same bytes, so that data that did not change has
 import hashlib
 import json
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -187,17 +187,18 @@ class Database:
         """Close the file."""
         self._connection.close()
 
-    def find(self, name: str) -> list[Record]:
-        """Return the records of a package in all releases, in the order of the dump.
+    def find(self, name: str, covers: Callable[[str], bool] = lambda _: True) -> list[Record]:
+        """Return the records of a package, in the order of the dump.
 
         Args:
             name: as `ecosystems.name_of` returns it.
+            covers: whether a release counts, see Ecosystem.
 
         Raises:
             DatabaseError: the file is damaged.
         """
         with damage():
-            return [_record(row) for row in self._connection.execute(_FIND, (name,))]
+            return [_record(row) for row in self._connection.execute(_FIND, (name,)) if covers(row[_RELEASE])]
 
     def names(self, artifact: str) -> Sequence[str]:
         """Return the names of packages of Maven, GROUP:ARTIFACT, that have an artifact's name. Raises DatabaseError."""
@@ -218,6 +219,10 @@ FROM affected JOIN vulnerability ON vulnerability.number = affected.vulnerabilit
 JOIN release ON release.number = affected.release
 WHERE affected.name = ? ORDER BY affected.rowid
 """
+
+
+_RELEASE: Final = 6
+"""Column of the release."""
 
 
 def _record(row: Sequence[Any]) -> Record:

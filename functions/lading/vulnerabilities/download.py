@@ -31,6 +31,8 @@ TIME_LIMIT: Final = 1_800.0
 DELAYS: Final = (2.0, 10.0)
 """Seconds before each retry."""
 
+NO_RECORDS: Final = "the data has no records that can be used"
+
 _EVERYWHERE: Final = (ip_network("0.0.0.0/0"), ip_network("::/0"))
 
 
@@ -134,7 +136,7 @@ class _Source:
         compiled = database.compile(ecosystem, dump, path)
         if not compiled.records:
             path.unlink()
-            raise DownloadError("the source has no records that can be used")
+            raise DownloadError(NO_RECORDS)
         return Update(ecosystem=ecosystem, etag=reply.headers.get("etag", ""), path=path, compiled=compiled)
 
     def _retried(self, url: str, etag: str, dump: Path) -> Reply:

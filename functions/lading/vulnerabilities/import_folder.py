@@ -16,7 +16,7 @@ from typing import Final
 
 from lading.connection_errors import reason_of
 from lading.vulnerabilities import database, exploits
-from lading.vulnerabilities.download import Update
+from lading.vulnerabilities.download import NO_RECORDS, Update
 from lading.vulnerabilities.dump import DumpError
 from lading.vulnerabilities.ecosystems import SCHEMES
 from lading.vulnerabilities.exploits import ExploitsError
@@ -47,7 +47,12 @@ def import_folder(source: Path, folder: Path) -> Iterator[Update]:
         try:
             etag = f"sha256:{_digest(dump)}"
             target = folder / f"{name}.sqlite"
-            yield Update(ecosystem=name, etag=etag, path=target, compiled=database.compile(name, dump, target))
+            compiled = database.compile(name, dump, target)
+            if compiled.records:
+                yield Update(ecosystem=name, etag=etag, path=target, compiled=compiled)
+            else:
+                target.unlink()
+                yield Update(ecosystem=name, error=NO_RECORDS)
         except (DumpError, OSError) as error:
             yield Update(ecosystem=name, error=_reason(error))
     yield from _exploits(source, folder)

@@ -2,8 +2,8 @@
 
     package ──ecosystem_of──▶ data, release ──Database.find──▶ records ──ranges.compare──▶ findings ──merge──▶ findings
 
-Packages that many images share are compared once: what was found is kept by ecosystem, name and version for as long as
-the matcher is, which is for one run over the images.
+Packages that many images share are compared once: what was found is kept by ecosystem, name and version, and once more
+by the package itself, for as long as the matcher is, which is for one run over the images.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -24,8 +24,8 @@ from lading.vulnerabilities.sqlite_files import DatabaseError
 MAX_NOTES: Final = 50
 """Notes on single packages of an image; of further ones, their number."""
 
-MAX_KEPT: Final = 200_000
-"""Packages whose findings are kept, some 200 MB at most."""
+MAX_KEPT: Final = 400_000
+"""Findings and packages that are kept, some 150 MB at most."""
 
 GUESSED: Final = "the group of the jar is a guess"
 
@@ -49,7 +49,7 @@ class Matches:
 
 @dataclass(frozen=True, slots=True)
 class _Compared:
-    """What was found for a package of one name and version, wherever it is; with the notes on it."""
+    """What was found for a package, with the notes on it."""
 
     findings: Sequence[Finding]
     notes: Sequence[str] = ()
@@ -69,6 +69,8 @@ class Matcher:
         self._exploits = exploits
         self._opened: dict[str, Database | None] = {}
         self._kept: dict[tuple[str, str, str, bool], _Compared] = {}
+        self._placed: dict[tuple[str, Package], _Compared] = {}
+        self._count = 0
 
     def match(self, image: ImagePackages) -> Matches:
         """Return the vulnerabilities of an image.
@@ -93,15 +95,34 @@ class Matcher:
         return self._opened[name]
 
     def compare(self, package: Package, ecosystem: Ecosystem, database: Database) -> _Compared:
-        """Return what is known of a package."""
+        """Return what is known of a package. Raises DatabaseError."""
+        place = (ecosystem.name, package)
+        placed = self._placed.get(place)
+        if placed is None:
+            found = self._of_version(package, ecosystem, database)
+            notes = [f"{package.path}: {each}" if package.path else each for each in found.notes]
+            placed = _Compared([replace(each, package=package) for each in found.findings], notes)
+            self._keep(len(placed.findings))
+            self._placed[place] = placed
+        return placed
+
+    def _of_version(self, package: Package, ecosystem: Ecosystem, database: Database) -> _Compared:
         name = ecosystems.name_of(ecosystem.data, package)
         key = (ecosystem.name, name, ecosystems.version_of(ecosystem.data, package), package.guessed)
         found = self._kept.get(key)
         if found is None:
-            if len(self._kept) >= MAX_KEPT:
-                self._kept.clear()
-            found = self._kept[key] = self._compare(package, ecosystem, database)
+            found = self._compare(package, ecosystem, database)
+            self._keep(len(found.findings))
+            self._kept[key] = found
         return found
+
+    def _keep(self, findings: int) -> None:
+        """Make room for one package with findings."""
+        self._count += findings + 1
+        if self._count > MAX_KEPT:
+            self._kept.clear()
+            self._placed.clear()
+            self._count = findings + 1
 
     def _compare(self, package: Package, ecosystem: Ecosystem, database: Database) -> _Compared:
         name, version = ecosystems.name_of(ecosystem.data, package), ecosystems.version_of(ecosystem.data, package)
@@ -111,7 +132,7 @@ class Matcher:
             if name not in candidates and len(candidates) > 1:
                 return _Compared((), (f"the group of {package.name} is not known, of which there are several",))
             name, uncertain = (name if name in candidates else (*candidates, name)[0]), GUESSED
-        records = _of_release(database.find(name), ecosystem)
+        records = _of_release(database.find(name, ecosystem.covers), ecosystem)
         if records and not version:
             return _Compared((), (f"the version of {name} is not known",))
         found = (_finding(each, package, ecosystem, version, uncertain) for each in records)
@@ -166,8 +187,8 @@ class _Run:
             self.missing.add(ecosystem.name)
             self._of_data[f"the data of {ecosystem.data} cannot be used: {error}"] = None
             return
-        self.findings += (replace(each, package=package) for each in compared.findings)
-        self._of_packages.update({f"{package.path}: {each}" if package.path else each: None for each in compared.notes})
+        self.findings += compared.findings
+        self._of_packages.update(dict.fromkeys(compared.notes))
 
 
 def match(
@@ -178,11 +199,10 @@ def match(
 
 
 def _of_release(records: Sequence[Record], ecosystem: Ecosystem) -> Sequence[Record]:
-    """Return the records that are about a release: of each vulnerability, those that prefer it if there are any."""
+    """Return the records that count for a release: of each vulnerability, those that prefer it if there are any."""
     preferred = [each for each in records if ecosystem.preferred(each.affected.release)]
     ids = {each.id for each in preferred}
-    others = [each for each in records if ecosystem.others(each.affected.release) and each.id not in ids]
-    return preferred + others
+    return preferred + [each for each in records if each.id not in ids]
 
 
 def _finding(record: Record, package: Package, ecosystem: Ecosystem, version: str, uncertain: str) -> Finding | None:

@@ -44,15 +44,16 @@ def key(scheme: str, version: str) -> Any:
 def _makers() -> Mapping[str, Callable[[str], Any]]:
     from univers import versions as univers
 
+    # The value, since the order of univers's own versions copies both with each comparison.
     return {
         # What follows a plus sign is no part of the order (https://semver.org, 10).
-        ecosystems.SEMVER: lambda version: univers.SemverVersion(version.partition("+")[0]),
-        ecosystems.PYTHON: univers.PypiVersion,
-        ecosystems.JAVA: univers.MavenVersion,
-        ecosystems.RUBY: univers.RubygemsVersion,
-        ecosystems.DOTNET: univers.NugetVersion,
+        ecosystems.SEMVER: lambda version: univers.SemverVersion(version.partition("+")[0]).value,
+        ecosystems.PYTHON: lambda version: univers.PypiVersion(version).value,
+        ecosystems.JAVA: lambda version: univers.MavenVersion(version).value,
+        ecosystems.RUBY: lambda version: univers.RubygemsVersion(version).value,
+        ecosystems.DOTNET: lambda version: univers.NugetVersion(version).value,
         ecosystems.PHP: _composer,
-        ecosystems.DPKG: univers.DebianVersion,
+        ecosystems.DPKG: lambda version: univers.DebianVersion(version).value,
         ecosystems.APK: _apk,
         ecosystems.RPM: _rpm,
     }
@@ -63,7 +64,7 @@ def _rpm(version: str) -> Any:
 
     if not re.search(r"[0-9A-Za-z]", version):
         raise VersionError(version)
-    return RpmVersion(version)
+    return RpmVersion(version).value
 
 
 _APK: Final = re.compile(
