@@ -145,7 +145,7 @@ def test_texts_of_scans() -> None:
     counts = {"critical": FindingCount(1, 1), "high": FindingCount(0, 5), "low": FindingCount(3, 0)}
 
     assert scan_cell(ScanSummary("done", NOW, "", counts)) == "2 critical, 5 high"
-    assert scan_cell(ScanSummary("partial", NOW, "", {})) == "partial: none found"
+    assert scan_cell(ScanSummary("partial", NOW, "", {})) == "partial"
     assert scan_cell(None) is None
     assert scan_line(ScanSummary("done", NOW, "", counts)) == "2 critical, 5 high, 3 low"
     assert scan_line(ScanSummary("failed", NOW, "three tries", {})) == "failed: three tries"

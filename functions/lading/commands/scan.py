@@ -14,7 +14,7 @@ from lading.commands.source import add_registry_options
 from lading.json_values import parse
 from lading.scanning.documents.scan_document import KNOWN_STATES, ScanDocument
 from lading.scanning.documents.table import Row, table
-from lading.scanning.findings import SEVERITIES, WAITING
+from lading.scanning.findings import DONE, SEVERITIES, WAITING
 from lading.settings import Settings
 from lading.terminal_text import escape
 
@@ -135,7 +135,7 @@ def _counts(document: ScanDocument) -> str | None:
         for severity in SEVERITIES
         if (count := document.counts.get(severity))
     ]
-    return ", ".join(counts) or "none found"
+    return ", ".join(counts) or ("none found" if document.state == DONE else "none found in what was compared")
 
 
 def _checked(document: ScanDocument, severity: str) -> int:

@@ -34,5 +34,7 @@ def counts_text(counts: Mapping[str, FindingCount], shown: int) -> str:
 def _text(scan: ScanSummary, shown: int) -> str:
     if scan.state in NOT_COUNTED:
         return scan.state
-    counts = counts_text(scan.counts, shown)
-    return counts if scan.state == "done" else f"{scan.state}: {counts}"
+    if scan.state == "done":
+        return counts_text(scan.counts, shown)
+    # That nothing was found says little where not all was compared.
+    return f"{scan.state}: {counts_text(scan.counts, shown)}" if scan.counts else scan.state

@@ -1,0 +1,48 @@
+"""Images whose packages could not be compared, once there is data of their ecosystem: they are due at once.
+
+The first image that needs an ecosystem is scanned before its data is there. It would stay partial until the next day.
+"""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Final
+
+from lading.registry.retry import try_to_commit
+from lading_storage.protocols import MetadataStore, QueueCursor, Replace
+from lading_storage.records.scans import MATCH, Facts
+
+PAGE_SIZE: Final = 100
+
+HORIZON: Final = timedelta(days=2)
+"""How far ahead comparisons are due: a day after the last one."""
+
+
+def make_due(metadata: MetadataStore, ecosystem: str, now: datetime) -> int:
+    """Make those images due for a comparison that lacked the data of an ecosystem; return their number.
+
+    The queue of all images is read once. If a process is killed meanwhile, the other images are compared the next day.
+    """
+    count, after = 0, None
+    while True:
+        page = metadata.due(Facts, MATCH, now + HORIZON, after=after, limit=PAGE_SIZE)
+        for queued in page:
+            count += _make_due(metadata, queued.record, ecosystem, now)
+        if len(page) < PAGE_SIZE:
+            return count
+        after = QueueCursor(page[-1].entry, page[-1].record.key)
+
+
+def _make_due(metadata: MetadataStore, listed: Facts, ecosystem: str, now: datetime) -> bool:
+    """Make one image due, unless a scanner works on it."""
+    if listed.claim or listed.next <= now or not _lacks(listed, ecosystem):
+        return False
+    # The queue has no content, without which a record must not be written.
+    facts = metadata.read([listed.key])[listed.key]
+    if facts is None or facts.claim or facts.task != MATCH:
+        return False
+    return try_to_commit(metadata, Replace(replace(facts, next=now)))
+
+
+def _lacks(facts: Facts, ecosystem: str) -> bool:
+    """Return whether data was missing; its name may have a release, as in "Debian:12"."""
+    return any(each.partition(":")[0] == ecosystem for each in facts.missing)

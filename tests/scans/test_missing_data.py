@@ -1,0 +1,44 @@
+"""Data that comes after the images that need it: these are compared at once."""
+
+from lading.registry.registry import Registry
+from lading_storage.digests import digest_of
+from tests.scans.scan_steps import claim_all, facts_of, pushed, scan
+from tests.support.fake_clock import FakeClock
+
+
+def test_images_are_due_once_there_is_data_that_they_lacked(registry: Registry, clock: FakeClock) -> None:
+    lacking = pushed(registry, "v1")
+    scan_of(registry, clock, ["Debian:12"])
+    for tag, missing in (("v2", []), ("v3", ["PyPI"])):
+        pushed(registry, tag)
+        scan_of(registry, clock, missing)
+    clock.advance(minutes=1)
+    assert claim_all(registry) == []
+    artifacts = registry.scans.vulnerability_data("lading/vulnerabilities")
+    before = facts_of(registry, lacking)
+
+    artifacts.publish("Debian", "application/octet-stream", digest_of(b"one"), [b"one"], "1")
+
+    clock.advance(minutes=1)
+    assert [each.digest for each in claim_all(registry)] == [lacking.digest]
+    assert facts_of(registry, lacking).counts == before.counts
+    assert facts_of(registry, lacking).content == before.content
+
+
+def test_newer_data_waits_for_the_next_day(registry: Registry, clock: FakeClock) -> None:
+    pushed(registry)
+    artifacts = registry.scans.vulnerability_data("lading/vulnerabilities")
+    artifacts.publish("Debian", "application/octet-stream", digest_of(b"one"), [b"one"], "1")
+    scan_of(registry, clock, ["Debian:99"])
+
+    artifacts.publish("Debian", "application/octet-stream", digest_of(b"two"), [b"two"], "2")
+
+    clock.advance(hours=23)
+    assert claim_all(registry) == []
+    clock.advance(hours=2)
+    assert len(claim_all(registry)) == 1
+
+
+def scan_of(registry: Registry, clock: FakeClock, missing: list[str]) -> str:
+    """Scan the image that is due first; return its digest."""
+    return scan(registry, clock, missing=missing).digest
