@@ -3,7 +3,7 @@
 import json
 import os
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from copy import deepcopy
 from pathlib import Path
@@ -20,7 +20,8 @@ from lading.vulnerabilities.osv import RecordError
 from tests.support.osv_dumps import affected, record, write_dump
 
 ROUNDS: Final = 20_000 if os.environ.get("LADING_NIGHTLY") == "1" else 500
-ODD: Final = (None, True, 0, -1, 1e400, "", "x", "\ud800", "9" * 5000, [], [[]], {}, {"": {}}, [None], "1.0.0", "0")
+TEXTS: Final = ("", "x", "\ud800", "9" * 5000, "1.0.0", "0")
+ODD: Final[Sequence[Any]] = (*TEXTS, None, True, 0, -1, 1e400, [], [[]], {}, {"": {}}, [None])
 
 RECORD: Final = record(
     "GHSA-1",

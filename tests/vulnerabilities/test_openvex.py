@@ -239,6 +239,8 @@ def test_the_latest_statement_counts(status: str) -> None:
         ("pkg:deb/debian/libssl3@3.0.1-1", True),
         ("pkg:deb/debian/libssl3@3.0.1-2", False),
         ("pkg:rpm/debian/libssl3@3.0.1-1", False),
+        # The digest of a package's file is not known.
+        ({"@id": "pkg:deb/debian/libssl3", "hashes": {"sha-256": OTHER[7:]}}, False),
     ],
 )
 def test_what_a_product_is(product: Any, about: bool) -> None:
