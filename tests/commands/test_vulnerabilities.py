@@ -133,6 +133,9 @@ def test_an_update_downloads_what_images_need_by_its_version(
         ("https://mirror.example.com/osv", {"PyPI": '"v1"'}),
     ]
     assert lading("vulnerabilities", "update", "npm", "--json", status=1) == ""
+    registry.deletion.manifest(REPOSITORY, digest_of_tag(registry, "pypi"))
+    lading("vulnerabilities", "update", status=1)
+    assert asked[-1][1] == {"PyPI": "", "npm": ""}, "what was deleted is downloaded again"
     by_name = {row["ECOSYSTEM"]: row for row in table(lading("vulnerabilities", "status"))}
     assert (by_name["npm"]["DATA"], by_name["npm"]["ERROR"]) == ("none", "the source has no data of it")
     assert by_name["PyPI"]["DATA"].startswith("sha256:")

@@ -123,7 +123,7 @@ def _update(parsed: argparse.Namespace, settings: Settings) -> int:
             check_source(settings.vulnerability_source)
         except AddressRefused as error:
             raise CommandError(f"--vulnerability-source: {error}") from None
-        etags = etags_of(artifacts.records(), parsed.ecosystems)
+        etags = etags_of(artifacts, parsed.ecosystems)
         if not etags:
             Printer.of(parsed).note("no image needs data yet; name ecosystems to download theirs, such as Debian")
         return _store(
@@ -131,9 +131,10 @@ def _update(parsed: argparse.Namespace, settings: Settings) -> int:
         )
 
 
-def etags_of(records: Iterable[VulnerabilityData], others: Iterable[str] = ()) -> Mapping[str, str]:
+def etags_of(artifacts: "VulnerabilityArtifacts", others: Iterable[str] = ()) -> Mapping[str, str]:
     """Return the versions of the data that is there, by the ecosystems that images need, and by others."""
-    return {**dict.fromkeys(others, ""), **{each.id: each.etag for each in records if each.id != EXPLOITS}}
+    needed = (each for each in artifacts.records() if each.id != EXPLOITS)
+    return {**dict.fromkeys(others, ""), **{each.id: artifacts.known_etag(each) for each in needed}}
 
 
 def _import(parsed: argparse.Namespace, settings: Settings) -> int:
