@@ -2,7 +2,7 @@
 
 from lading.registry.registry import Registry
 from lading_storage.digests import digest_of
-from tests.scans.scan_steps import claim_all, facts_of, pushed, scan
+from tests.scans.scan_steps import accept, claim_all, facts_of, only_claim, pushed, result_of, scan
 from tests.support.fake_clock import FakeClock
 
 
@@ -29,6 +29,7 @@ def test_newer_data_waits_for_the_next_day(registry: Registry, clock: FakeClock)
     pushed(registry)
     artifacts = registry.scans.vulnerability_data("lading/vulnerabilities")
     artifacts.publish("Debian", "application/octet-stream", digest_of(b"one"), [b"one"], "1")
+    clock.advance(hours=1)
     scan_of(registry, clock, ["Debian:99"])
 
     artifacts.publish("Debian", "application/octet-stream", digest_of(b"two"), [b"two"], "2")
@@ -37,6 +38,24 @@ def test_newer_data_waits_for_the_next_day(registry: Registry, clock: FakeClock)
     assert claim_all(registry) == []
     clock.advance(hours=2)
     assert len(claim_all(registry)) == 1
+
+
+def test_data_that_comes_while_an_image_is_compared_is_not_waited_for_a_day(
+    registry: Registry, clock: FakeClock
+) -> None:
+    pushed(registry, "v1")
+    claim = only_claim(registry)
+    artifacts = registry.scans.vulnerability_data("lading/vulnerabilities")
+    artifacts.publish("Debian", "application/octet-stream", digest_of(b"one"), [b"one"], "1")
+
+    accept(registry, claim, result_of(claim, clock, state="partial", data={}, missing=["Debian:12"]))
+
+    clock.advance(minutes=6)
+    again = only_claim(registry)
+    clock.advance(minutes=10)
+    accept(registry, again, result_of(again, clock, state="partial", data={}, missing=["Debian:12"]))
+    clock.advance(hours=1)
+    assert claim_all(registry) == [], "its release is not in the data"
 
 
 def scan_of(registry: Registry, clock: FakeClock, missing: list[str]) -> str:

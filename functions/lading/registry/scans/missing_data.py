@@ -3,18 +3,23 @@
 The first image that needs an ecosystem is scanned before its data is there. It would stay partial until the next day.
 """
 
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
 from lading.registry.retry import try_to_commit
 from lading_storage.protocols import MetadataStore, QueueCursor, Replace
-from lading_storage.records.scans import MATCH, Facts
+from lading_storage.records.core import Key
+from lading_storage.records.scans import MATCH, Facts, VulnerabilityData
 
 PAGE_SIZE: Final = 100
 
 HORIZON: Final = timedelta(days=2)
 """How far ahead comparisons are due: a day after the last one."""
+
+LATELY: Final = timedelta(minutes=15)
+"""How long a scanner may work with data that it has opened."""
 
 
 def make_due(metadata: MetadataStore, ecosystem: str, now: datetime) -> int:
@@ -46,3 +51,11 @@ def _make_due(metadata: MetadataStore, listed: Facts, ecosystem: str, now: datet
 def _lacks(facts: Facts, ecosystem: str) -> bool:
     """Return whether data was missing; its name may have a release, as in "Debian:12"."""
     return any(each.partition(":")[0] == ecosystem for each in facts.missing)
+
+
+def came_lately(metadata: MetadataStore, missing: Iterable[str], now: datetime) -> bool:
+    """Return whether data that a scanner did not have came while it may have been working, with one read."""
+    keys = [Key(VulnerabilityData, name) for name in {each.partition(":")[0] for each in missing}]
+    found = metadata.read(keys) if keys else None
+    updates = [record.updated for key in keys if found and (record := found[key]) is not None]
+    return any(each is not None and now - each < LATELY for each in updates)

@@ -32,6 +32,7 @@ from lading.registry.retry import retry_on_conflict
 from lading.registry.scans.claim import ScanResult, bounded
 from lading.registry.scans.claims import DELETED_WAIT, MATCH_INTERVAL, MAX_TRIES, given_up
 from lading.registry.scans.documents import CYCLONEDX, EMPTY, IN_TOTO, SCANNER, Document
+from lading.registry.scans.missing_data import came_lately
 from lading.registry.scans.removal import removal_writes
 from lading.registry.scans.vulnerability_data import see
 from lading.scanning.findings import FAILED, WAITING
@@ -43,6 +44,9 @@ from lading_storage.records.scans import MATCH, Facts, LayerScan
 
 RETRY_WAIT: Final = timedelta(minutes=1)
 """Until an image is tried again whose scanner could not finish, for each try so far."""
+
+LATE_DATA_WAIT: Final = timedelta(minutes=5)
+"""Until an image is compared again with data that came while it was being compared."""
 
 MAX_UPLOADS: Final = 3
 """How often the blobs of documents are uploaded: a collection may remove one before a manifest references it."""
@@ -146,6 +150,8 @@ class Results:
             return
         now = self._clock()
         updated = replace(_updated(facts, result, now), claim="", accepted=nonce)
+        if updated.task == MATCH and came_lately(self._metadata, updated.missing, now):
+            updated = replace(updated, next=now + LATE_DATA_WAIT)
         writes: list[Write] = []
         if documents:
             manifests = [document.manifest(image, result.at) for document in documents]
