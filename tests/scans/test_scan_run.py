@@ -4,6 +4,7 @@ import contextlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -16,6 +17,7 @@ from lading.scanner.scan_run import ScanRun
 from lading.scanning.findings import DONE, FAILED, PARTIAL, UNSUPPORTED, WAITING
 from lading.scanning.layer_scanner import LayerDescriptor, LayerFailed
 from lading.scanning.packages import LayerPackages, Package
+from lading.vulnerabilities import exploits
 from lading.vulnerabilities.exploits import Exploits
 from lading_storage.digests import digest_of
 from lading_storage.errors import Unavailable
@@ -166,6 +168,28 @@ def test_new_data_is_compared_without_the_layers_and_replaces_the_report_if_it_f
     assert json.loads(facts.counts) == {"unknown": [2, 0]}
     assert facts.report != before.report
     assert layers.read == []
+
+
+def test_scores_that_change_a_little_make_no_new_documents(
+    registry: Registry, clock: FakeClock, layers: FakeLayers, databases_of: MakeDatabases, tmp_path: Path
+) -> None:
+    image = image_of(registry, "v1", b"base")
+    databases = databases_of(vulnerable("GHSA-1", "npm", "left-pad", "1.1.0", aliases=["CVE-2026-1"]))
+
+    def report_with(score: float) -> str:
+        scores = tmp_path / "scores.csv"
+        scores.write_text(f"cve,epss\nCVE-2026-1,{score}\n")
+        exploits.compile(scores, None, tmp_path / "exploits.sqlite")
+        with Exploits(tmp_path / "exploits.sqlite") as opened:
+            data = FakeData(databases)
+            data.exploits = lambda: opened  # type: ignore[method-assign]
+            assert run(registry, clock, layers, data)[DONE] == 1
+        clock.advance(days=1)
+        return facts_of(registry, image).report
+
+    first = report_with(0.21)
+    assert report_with(0.24) == first
+    assert report_with(0.54) != first
 
 
 def test_data_that_was_missing_is_compared_when_it_is_there(

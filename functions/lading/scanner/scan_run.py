@@ -26,7 +26,7 @@ from lading.scanning import image_packages
 from lading.scanning.documents.cyclonedx import cyclonedx
 from lading.scanning.documents.encoding import encode as encode_document
 from lading.scanning.documents.statement import document_of, statement
-from lading.scanning.findings import DONE, FAILED, PARTIAL, UNSUPPORTED, WAITING, Report
+from lading.scanning.findings import DONE, EXPLOITS, FAILED, PARTIAL, UNSUPPORTED, WAITING, Report
 from lading.scanning.layer_packages import EXTRACTOR_VERSION, decode, encode
 from lading.scanning.layer_scanner import LayerDescriptor, LayerFailed
 from lading.scanning.packages import ImagePackages, LayerPackages
@@ -35,9 +35,6 @@ from lading.vulnerabilities.matcher import Matcher, Matches
 
 MAX_IMAGE_SECONDS: Final = 600.0
 """Seconds after which no further layer of an image is begun. What was read is kept for the next try."""
-
-EXPLOITS: Final = "exploits"
-"""The name under which the matcher says which version of EPSS and KEV it used."""
 
 ENDED_CLAIMS: Final = "claims that had ended"
 UNCHANGED: Final = "unchanged"
@@ -218,12 +215,19 @@ def _ecosystems(packages: ImagePackages) -> tuple[str, ...]:
 
 
 def _fingerprint(report: Report) -> str:
-    """Return what identifies a report and its packages, whenever and with whichever versions they were compared."""
-    document: Mapping[str, Any] = {
-        "report": replace(document_of(report), at=None, data={}),
+    """Return what identifies a report and its packages, whenever and with whichever versions they were compared.
+
+    Nearly all scores of EPSS change each day: they are rounded, so that this alone rarely makes new documents.
+    """
+    document = document_of(report)
+    rounded = [
+        replace(each, epss=None if each.epss is None else round(each.epss, 1)) for each in document.vulnerabilities
+    ]
+    identity: Mapping[str, Any] = {
+        "report": replace(document, at=None, data={}, vulnerabilities=tuple(rounded)),
         "packages": report.image.packages,
     }
-    return hashlib.sha256(encode_document(document)).hexdigest()
+    return hashlib.sha256(encode_document(identity)).hexdigest()
 
 
 def _worst(report: Report) -> tuple[bytes, int]:
