@@ -135,7 +135,7 @@ def log_deliveries(report: dict[str, Any]) -> None:
 def log_scans(report: dict[str, Any]) -> None:
     """Log the report of a run of the scanner; only if it did something: a server runs it each second."""
     if any(report["scans"].values()):
-        text = ", ".join(f"{count} {state}" for state, count in report["scans"].items())
+        text = ", ".join(f"{state} {count}" for state, count in report["scans"].items())
         fields = {"message": f"scans: {text}", "scan": report}
         logging.getLogger("lading.scan").info("%s", fields["message"], extra={"fields": fields})
 

@@ -128,6 +128,22 @@ def test_fail_on_succeeds_only_where_it_is_known(registry: Registry, both: Both)
     assert same(both, f"{line} --again")[0] == "1", "it is due"
 
 
+def test_what_was_not_compared_is_not_called_clean(registry: Registry, both: Both) -> None:
+    digest = push_image(registry, "team/app", "v1").digest
+
+    def printed(**fields: object) -> str:
+        store_result(registry, "team/app", digest, report_of(digest, [], "partial", **fields))
+        return same(both, "scan team/app:v1")
+
+    assert "vulnerabilities  not compared: no data of Debian:12" in printed(data={}, missing=["Debian:12"])
+    assert json.loads(same(both, "scan team/app:v1 --json").split("\n", 1)[1])["counts"] is None
+    (run,) = json.loads(same(both, "scan team/app:v1 --format sarif").split("\n", 1)[1])["runs"]
+    assert "results" not in run
+    assert "vulnerabilities  nothing was compared" in printed(data={}, notes=["a layer is not stored"])
+    assert same(both, "scan team/app:v1 --fail-on low")[0] == "1"
+    assert "vulnerabilities  none found in what was compared" in printed(missing=["PyPI"])
+
+
 @pytest.mark.parametrize("state", ["unsupported", "failed"])
 def test_a_state_without_a_result_has_no_counts(state: str, registry: Registry, both: Both) -> None:
     digest = push_image(registry, "team/app", "v1").digest

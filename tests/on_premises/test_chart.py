@@ -121,7 +121,6 @@ def test_the_chart_has_no_lint() -> None:
         ((URL, "metrics.prometheusRule.enabled=true"), "/metrics/enabled"),
         ((URL, "metrics.enabled=true", "metrics.port=5000"), "/metrics/port"),
         ((URL, "networkPolicy.metricsFrom="), "/networkPolicy/metricsFrom"),
-        ((URL, "networkPolicy.metricsFrom=null"), "metricsFrom"),
         ((URL, "backup.schedule=daily"), "/backup/schedule"),
     ],
 )

@@ -21,7 +21,16 @@ from tests.support.registry_pushes import push_blob, push_image, push_manifest
 NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
 
 
-def scanned(registry: Registry, digest: str, state: str = "done", at: datetime | None = NOW, **counts: int) -> None:
+def scanned(
+    registry: Registry,
+    digest: str,
+    state: str = "done",
+    *,
+    at: datetime | None = NOW,
+    data: tuple[str, ...] = ("Debian=1",),
+    missing: tuple[str, ...] = (),
+    **counts: int,
+) -> None:
     """Store the facts about an image of team/app; half of each count, rounded down, can be fixed."""
     key = Key(Facts, digest, "team/app")
     before = registry.metadata.read([key])[key]
@@ -35,6 +44,8 @@ def scanned(registry: Registry, digest: str, state: str = "done", at: datetime |
         reason="" if counts or state != "failed" else "three tries",
         counts=json.dumps({name: [each // 2, each - each // 2] for name, each in counts.items()}),
         content=b"[]",
+        data=data,
+        missing=missing,
         size=2,
     )
     write = Replace(dataclasses.replace(facts, version=before.version)) if before else Create(facts)
@@ -55,7 +66,7 @@ def test_an_image_has_its_state_and_its_counts_the_worst_first(registry: Registr
 
     assert scan is not None
     assert (scan.state, scan.at) == ("done", NOW)
-    assert list(scan.counts.items()) == [
+    assert list((scan.counts or {}).items()) == [
         ("critical", FindingCount(1, 2)),
         ("unknown", FindingCount(1, 1)),
         ("low", FindingCount(0, 1)),
@@ -71,7 +82,7 @@ def test_a_state_without_a_result_has_no_counts(state: str, registry: Registry) 
     scan = of_tag(registry, "v1")
 
     assert scan is not None
-    assert (scan.state, scan.counts, scan_cell(scan)) == (state, {}, state)
+    assert (scan.state, scan.counts, scan_cell(scan)) == (state, None, state)
 
 
 def test_an_index_has_the_image_with_the_worst_findings(registry: Registry) -> None:
@@ -145,7 +156,28 @@ def test_texts_of_scans() -> None:
     counts = {"critical": FindingCount(1, 1), "high": FindingCount(0, 5), "low": FindingCount(3, 0)}
 
     assert scan_cell(ScanSummary("done", NOW, "", counts)) == "2 critical, 5 high"
-    assert scan_cell(ScanSummary("partial", NOW, "", {})) == "partial"
+    assert scan_cell(ScanSummary("done", NOW, "", {})) == "none found"
+    assert scan_cell(ScanSummary("partial", NOW, "", {})) == "partial: none found in what was compared"
     assert scan_cell(None) is None
     assert scan_line(ScanSummary("done", NOW, "", counts)) == "2 critical, 5 high, 3 low"
-    assert scan_line(ScanSummary("failed", NOW, "three tries", {})) == "failed: three tries"
+    assert scan_line(ScanSummary("failed", NOW, "three tries")) == "failed: three tries"
+    missing = ScanSummary("partial", NOW, "", {"high": FindingCount(0, 1)}, ("PyPI",))
+    assert scan_line(missing) == "partial: 1 high; no data of PyPI"
+    assert scan_line(ScanSummary("partial", NOW, "")) == "partial: nothing was compared"
+
+
+@pytest.mark.parametrize("data", [(), ("exploits=1",)])
+def test_without_data_there_is_no_count_and_not_none_found(data: tuple[str, ...], registry: Registry) -> None:
+    _, children, _ = push_index(registry, "team/app", "v1")
+    amd64, arm64 = (images.descriptor(each)["digest"] for each in children)
+    scanned(registry, amd64, "partial", data=data, missing=("Debian:12",))
+
+    alone = registry.inspection.manifest("team/app", amd64).scan
+    assert (alone and alone.counts, scan_cell(alone), scan_line(alone)) == (
+        None,
+        "partial: no data",
+        "partial: no data of Debian:12",
+    )
+    assert scan_cell(of_tag(registry, "v1")) == "partial: no data", "nor has the index a count"
+    scanned(registry, arm64)
+    assert scan_cell(of_tag(registry, "v1")) == "partial: none found in what was compared"

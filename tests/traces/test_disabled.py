@@ -1,6 +1,5 @@
 """Without an endpoint, or disabled: nothing is imported, and nothing is in a request's path."""
 
-import logging
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -9,9 +8,8 @@ from pathlib import Path
 import pytest
 
 from emulators.processes import free_port
-from lading.settings import SettingsError, load_settings
+from lading.settings import SettingsError
 from lading.traces.environment import are_enabled
-from lading.traces.traces import Traces
 from tests.support.server_process import SOURCE_ROOTS, run_lading
 
 ENDPOINT = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318"}
@@ -83,32 +81,3 @@ def test_another_protocol_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SettingsError):
         are_enabled({"OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "http/json", "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf"})
     assert are_enabled({"OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "http/protobuf", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"})
-
-
-@pytest.mark.parametrize(
-    ("variable", "value"),
-    [
-        ("OTEL_BSP_MAX_QUEUE_SIZE", "100"),  # less than a batch
-        ("OTEL_ATTRIBUTE_COUNT_LIMIT", "many"),
-        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://[::1"),
-    ],
-)
-def test_a_value_that_cannot_be_used_is_no_defect(tmp_path: Path, variable: str, value: str) -> None:
-    address = {"LADING_ADDRESS": f"127.0.0.1:{free_port()}"}
-    done = run_lading(["serve"], tmp_path, {**address, **ENDPOINT, variable: value})
-    assert done.returncode == 1
-    assert "a variable of OpenTelemetry (OTEL_*) has a value that cannot be used" in done.stderr
-    assert "a defect" not in done.stderr
-
-
-def test_a_value_in_whose_place_a_default_is_taken_is_named_as_such(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    for name, value in {**ENDPOINT, "OTEL_TRACES_SAMPLER": "all", "OTEL_BSP_MAX_QUEUE_SIZE": "large"}.items():
-        monkeypatch.setenv(name, value)
-    logging.getLogger("lading").propagate = True
-    Traces(load_settings({"LADING_DATA": str(tmp_path)})).close()
-    lines = [record.getMessage() for record in caplog.records]
-    assert "OpenTelemetry: Couldn't recognize sampler all." in lines
-    assert any("OTEL_BSP_MAX_QUEUE_SIZE" in line for line in lines)
-    assert not any("not exported" in line for line in lines)

@@ -100,7 +100,6 @@ def test_sigterm_ends_a_server_whose_collector_never_responds(
 def test_problems_of_the_export_are_logged_once_a_minute(caplog: pytest.LogCaptureFixture) -> None:
     clock = Clock()
     handler = ExportLog(clock)
-    handler.is_starting = False
     problem = logging.makeLogRecord({"msg": "a\x1b[2J" + "x" * 10_000, "levelno": logging.ERROR})
     logging.getLogger("lading").propagate = True
     for seconds in (0, 1, LOG_INTERVAL - 2, 1, 1):

@@ -10,6 +10,7 @@ from lading.commands import exit_status
 from lading.commands.options import REGISTRY, CommandError, Commands, add, reference, registry_errors
 from lading.commands.output import Column, Printer, add_output_options, counted
 from lading.commands.scan_source import ScanSource, open_scans
+from lading.commands.scan_text import NO_FINDINGS, NO_FINDINGS_IN_PART, NOTHING_COMPARED, missing_text
 from lading.commands.source import add_registry_options
 from lading.json_values import parse
 from lading.scanning.documents.scan_document import KNOWN_STATES, ScanDocument
@@ -127,15 +128,16 @@ def _state(document: ScanDocument) -> str:
 
 
 def _counts(document: ScanDocument) -> str | None:
-    """Return the counts, or None where none are known."""
+    """Return the counts; why there are none in a state that has them; or None, which the state explains."""
     if document.counts is None:
-        return None
+        not_compared = f"not compared: {missing_text(document.missing)}" if document.missing else NOTHING_COMPARED
+        return not_compared if document.state in KNOWN_STATES else None
     counts = [
         f"{count.fixable + count.unfixable} {severity} ({count.fixable} with a fix)"
         for severity in SEVERITIES
         if (count := document.counts.get(severity))
     ]
-    return ", ".join(counts) or ("none found" if document.state == DONE else "none found in what was compared")
+    return ", ".join(counts) or (NO_FINDINGS if document.state == DONE else NO_FINDINGS_IN_PART)
 
 
 def _checked(document: ScanDocument, severity: str) -> int:
@@ -144,11 +146,13 @@ def _checked(document: ScanDocument, severity: str) -> int:
         reason = f"it is not known whether there are such vulnerabilities: the scan is {_state(document)}"
     elif document.missing:
         reason = f"there is no vulnerability data of {', '.join(document.missing)}, so that not all was compared"
+    elif document.counts is None:
+        reason = f"it is not known whether there are such vulnerabilities: {NOTHING_COMPARED}"
     else:
         limit = SEVERITIES.index(severity)
         found = sum(
             count.fixable + count.unfixable
-            for name, count in (document.counts or {}).items()
+            for name, count in document.counts.items()
             if name in SEVERITIES[: limit + 1] or name not in SEVERITIES
         )
         if not found:

@@ -44,7 +44,6 @@ NO_TRACES: Final = (
     "OTEL_EXPORTER_OTLP_ENDPOINT needs OpenTelemetry's packages: pip install 'lading-registry[traces]';"
     " or set OTEL_SDK_DISABLED=true"
 )
-INVALID_TRACES: Final = "a variable of OpenTelemetry (OTEL_*) has a value that cannot be used: {error}"
 
 
 def add_to(commands: Commands) -> None:
@@ -144,11 +143,7 @@ def _export_traces(settings: Settings) -> "Iterator[Traces | None]":
         from lading.traces.traces import Traces
     except ImportError:
         raise SettingsError(NO_TRACES) from None
-    try:
-        traces = Traces(settings)
-    except ValueError as error:
-        raise SettingsError(INVALID_TRACES.format(error=error)) from None
-    with contextlib.closing(traces):
+    with contextlib.closing(Traces(settings)) as traces:
         yield traces
 
 

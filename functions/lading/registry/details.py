@@ -30,18 +30,20 @@ class FindingCount:
 class ScanSummary:
     """Result of the scan of an image, or of the images of an index.
 
-    state   waiting, done, partial, unsupported or failed. Only the counts of `done` are complete, as far as the data
-            goes; of an index, if all its images are done
-    at      when the packages were compared with the data, or None; of an index, the earliest
-    reason  why it failed or is not supported, or ""
-    counts  by severity, the worst first, without those of which there are none; of an index, those of its image with
-            the worst ones
+    state    waiting, done, partial, unsupported or failed. Only the counts of `done` are complete, as far as the data
+             goes; of an index, if all its images are done
+    at       when the packages were compared with the data, or None; of an index, the earliest
+    reason   why it failed or is not supported, or ""
+    counts   by severity, the worst first, without those of which there are none; of an index, those of its image with
+             the worst ones. None where no packages were compared with data
+    missing  the ecosystems of which there is no data, so that their packages were not compared
     """
 
     state: str
     at: datetime | None
     reason: str
-    counts: Mapping[str, FindingCount]
+    counts: Mapping[str, FindingCount] | None = None
+    missing: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

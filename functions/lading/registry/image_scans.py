@@ -161,9 +161,9 @@ def _chosen(images: list[Descriptor], platform: str) -> Descriptor:
 
 
 def _counts(facts: Facts) -> dict[str, Count] | None:
-    if facts.state not in KNOWN_STATES:
-        return None
     counts = summary_of(facts).counts
+    if counts is None:
+        return None
     return {name: Count(fixable=count.fixable, unfixable=count.unfixable) for name, count in counts.items()}
 
 

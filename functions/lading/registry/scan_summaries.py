@@ -5,7 +5,7 @@ Where not all of them are done, the summary is `partial`, so that nothing that i
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -13,7 +13,8 @@ from lading.registry.content.manifest_contents import ManifestContents
 from lading.registry.content.manifest_format import IMAGE_CONFIGS, INDEXES
 from lading.registry.details import FindingCount, ScanSummary
 from lading.registry.manifest_trees import ManifestTrees
-from lading.scanning.findings import DONE, FAILED, PARTIAL, SEVERITIES, UNSUPPORTED, WAITING
+from lading.registry.scans.claims import data_of
+from lading.scanning.findings import DONE, FAILED, PARTIAL, SEVERITIES, UNSUPPORTED, WAITING, is_compared
 from lading_storage.protocols import Found
 from lading_storage.records.core import Key
 from lading_storage.records.scans import Facts
@@ -68,12 +69,14 @@ def is_image(contents: ManifestContents) -> bool:
 
 def summary_of(facts: Facts) -> ScanSummary:
     """Return the summary of one image."""
-    counts = json.loads(facts.counts) if facts.counts and facts.state in COUNTED else {}
+    is_known = facts.state in COUNTED and is_compared(data_of(facts))
+    counts = json.loads(facts.counts) if facts.counts else {}
     return ScanSummary(
         state=facts.state,
         at=facts.at,
         reason=facts.reason,
-        counts={each: FindingCount(*counts[each]) for each in SEVERITIES if each in counts},
+        counts={each: FindingCount(*counts[each]) for each in SEVERITIES if each in counts} if is_known else None,
+        missing=facts.missing if facts.state in COUNTED else (),
     )
 
 
@@ -87,12 +90,13 @@ def merged(scans: Sequence[ScanSummary | None]) -> ScanSummary | None:
         state = next(each for each in UNKNOWN_STATES if any(scan.state == each for scan in known))
         return next(scan for scan in known if scan.state == state)
     is_done = len(counted) == len(scans) and all(scan.state == DONE for scan in counted)
-    worst = max(counted, key=_totals)
-    return ScanSummary(DONE if is_done else PARTIAL, _earliest(counted), "", worst.counts)
+    worst = max((scan.counts for scan in counted if scan.counts is not None), key=_totals, default=None)
+    missing = tuple(sorted({each for scan in counted for each in scan.missing}))
+    return ScanSummary(DONE if is_done else PARTIAL, _earliest(counted), "", worst, missing)
 
 
-def _totals(scan: ScanSummary) -> tuple[int, ...]:
-    return tuple(scan.counts[each].total if each in scan.counts else 0 for each in SEVERITIES)
+def _totals(counts: Mapping[str, FindingCount]) -> tuple[int, ...]:
+    return tuple(counts[each].total if each in counts else 0 for each in SEVERITIES)
 
 
 def _earliest(scans: Sequence[ScanSummary]) -> datetime | None:

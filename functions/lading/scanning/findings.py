@@ -1,7 +1,7 @@
 """Finding: a vulnerability of a package in an image; and Report: all of them, with what they are based on."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
@@ -23,6 +23,14 @@ UNSUPPORTED: Final = "unsupported"
 FAILED: Final = "failed"
 WAITING: Final = "waiting"
 """States of a scan. Only `done` says that what was not found is not there, as far as the data goes."""
+
+EXPLOITS: Final = "exploits"
+"""The name of the data on exploits, beside that of ecosystems."""
+
+
+def is_compared(data: Iterable[str]) -> bool:
+    """Return whether packages were compared with data of these names: without any, no count of findings is known."""
+    return any(name != EXPLOITS for name in data)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -45,26 +45,19 @@ log = logging.getLogger("lading")
 
 
 class ExportLog(logging.Handler):
-    """Handler of OpenTelemetry's log: a line in Lading's own at most once in LOG_INTERVAL.
-
-    is_starting  whether the variables are still read: lines are about these then, and all of them are written
-    """
+    """Handler of OpenTelemetry's log: a line in Lading's own at most once in LOG_INTERVAL."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         """Handle warnings and errors."""
         super().__init__(logging.WARNING)
         self._clock = clock
         self._next = clock()
-        self.is_starting = True
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write a line, unless there was one just now."""
-        message = escape(record.getMessage()[:MAX_MESSAGE])
-        if self.is_starting:
-            log.warning("OpenTelemetry: %s", message)
-        elif (now := self._clock()) >= self._next:
+        if (now := self._clock()) >= self._next:
             self._next = now + LOG_INTERVAL
-            log.warning("traces are not exported: %s", message)
+            log.warning("traces are not exported: %s", escape(record.getMessage()[:MAX_MESSAGE]))
 
 
 class MonitoredExporter(SpanExporter):

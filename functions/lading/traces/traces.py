@@ -43,7 +43,7 @@ class Traces:
 
         Where instances lose their CPU after a response (Cloud Run), responses wait for the export of their spans.
         """
-        export_log = _use_log(settings.log)
+        _use_log(settings.log)
         opened, attributes = (MonitoredExporter(exporter), {}) if exporter else open_exporter()
         self._settings = settings
         resource = Resource.create(default_attributes(os.environ) | attributes)
@@ -54,7 +54,6 @@ class Traces:
         self._flusher = Flusher(self._provider.force_flush, opened) if "K_SERVICE" in os.environ else None
         self.signer_hook: Hook = signing_hook(self._tracer)
         self.google_client: GoogleClient = TracedGoogleClient(self._tracer)
-        export_log.is_starting = False
 
     def blobs(self, store: BlobStore) -> BlobStore:
         """Return the settings' blob store with spans of its calls."""
@@ -107,11 +106,9 @@ class SpanFilter(logging.Filter):
         return True
 
 
-def _use_log(line_format: str) -> ExportLog:
-    """Add spans to Lading's log, and write OpenTelemetry's problems there, by the handler that is returned."""
+def _use_log(line_format: str) -> None:
+    """Add spans to Lading's log, and write OpenTelemetry's problems there, a line a minute."""
     for handler in logging.getLogger("lading").handlers:
         handler.addFilter(SpanFilter(line_format))
     theirs = logging.getLogger("opentelemetry")
-    export_log = ExportLog()
-    theirs.handlers, theirs.propagate = [export_log], False
-    return export_log
+    theirs.handlers, theirs.propagate = [ExportLog()], False

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Final
 
 from lading.scanning import packages as types
-from lading.scanning.findings import SEVERITIES, UNKNOWN, Finding
+from lading.scanning.findings import EXPLOITS, SEVERITIES, UNKNOWN, Finding
 from lading.scanning.packages import Distribution, ImagePackages, Package
 from lading.vulnerabilities import ecosystems, ranges
 from lading.vulnerabilities.database import Database, Record
@@ -82,7 +82,7 @@ class Matcher:
             run.add(package)
         data = {name: database.version for name, database in run.used.items()}
         if self._exploits is not None:
-            data["exploits"] = self._exploits.version
+            data[EXPLOITS] = self._exploits.version
         return Matches(
             findings=sorted(run.findings, key=_order), missing=sorted(run.missing), notes=run.notes, data=data
         )
@@ -180,13 +180,13 @@ class _Run:
         if database is None or not any(ecosystem.covers(each) for each in database.releases):
             self.missing.add(ecosystem.name)
             return
-        self.used[ecosystem.data] = database
         try:
             compared = self._matcher.compare(package, ecosystem, database)
         except DatabaseError as error:
             self.missing.add(ecosystem.name)
             self._of_data[f"the data of {ecosystem.data} cannot be used: {error}"] = None
             return
+        self.used[ecosystem.data] = database
         self.findings += compared.findings
         self._of_packages.update(dict.fromkeys(compared.notes))
 

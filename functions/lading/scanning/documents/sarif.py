@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from lading.json_values import rfc3339
 from lading.scanning.documents.encoding import encode
-from lading.scanning.documents.scan_document import KNOWN_STATES, ScanDocument, Vulnerability
+from lading.scanning.documents.scan_document import ScanDocument, Vulnerability
 from lading.scanning.documents.severities import FORMATS
 from lading.scanning.findings import DONE, SEVERITIES
 
@@ -52,7 +52,7 @@ def sarif(document: ScanDocument) -> bytes:
             "missing": document.missing,
         },
     }
-    if document.state not in KNOWN_STATES:
+    if document.counts is None:
         del run["results"]
     return encode({"$schema": SCHEMA, "version": "2.1.0", "runs": [run]})
 

@@ -113,7 +113,8 @@ class ScanDocument:
         scanner: the version of Lading that extracted and compared, or "".
         distribution: the distribution that its os-release file names.
         packages: the number of its packages, or None if it is not known.
-        counts: by severity, without those that have none; None unless the state is done or partial.
+        counts: by severity, without those that have none; None unless the state is done or partial, and
+            packages were compared with data of some ecosystem.
         data: the versions of the data that was used, by ecosystem.
         missing: the ecosystems of which there is no data, so that their packages were not compared.
         notes: what else makes the result partial.

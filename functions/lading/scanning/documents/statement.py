@@ -21,7 +21,7 @@ from lading.scanning.documents.scan_document import (
     ScanDocument,
     Vulnerability,
 )
-from lading.scanning.findings import DONE, UNKNOWN, Finding, Report
+from lading.scanning.findings import DONE, UNKNOWN, Finding, Report, is_compared
 from lading.scanning.packages import COMPOSER, MAVEN, NPM, Package
 
 SCANNER: Final = "pkg:pypi/lading-registry"
@@ -56,7 +56,7 @@ def document_of(report: Report) -> ScanDocument:
         distribution=report.image.distribution,
         packages=len(report.image.packages) if report.image.is_supported else None,
         counts={name: Count(fixable=count[0], unfixable=count[1]) for name, count in report.counts.items()}
-        if report.state in KNOWN_STATES
+        if report.state in KNOWN_STATES and is_compared(report.data)
         else None,
         data=dict(sorted(report.data.items())),
         missing=tuple(sorted(report.missing)),
