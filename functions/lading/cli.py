@@ -21,7 +21,7 @@ SERVE: Final = "serve"
 GROUPS: Final[Mapping[str, Sequence[str]]] = {
     "serve": (SERVE, "init", "config"),
     "images and tags": ("ls", "show", "tag", "history", "deleted", "du"),
-    "vulnerabilities": ("scan", "vulnerabilities"),
+    "vulnerabilities": ("scan", "scan_missing", "vulnerabilities"),
     "rules": ("rules",),
     "events": ("events", "webhooks"),
     "clean-up and garbage": ("cleanup", "in_use", "gc", "vacuum"),

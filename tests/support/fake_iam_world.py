@@ -198,7 +198,8 @@ def restricted_app(stores: Stores, environment: Mapping[str, str], folder: Any) 
     defaults = {"LADING_URL": URL, "LADING_DATA": str(folder)}
     read = settings.load_settings(defaults | dict(environment))
     authenticator = open_authenticator(read, stores.metadata)
-    return RestrictedApp(authenticator, Client(App(Registry(stores.blobs, stores.metadata), read, authenticator)))
+    registry = Registry(stores.blobs, stores.metadata, scans_images=read.scan == "on")
+    return RestrictedApp(authenticator, Client(App(registry, read, authenticator)))
 
 
 def token_as_basic(token: str) -> str:

@@ -39,7 +39,7 @@ class Change:
     kind     the kind of change
     digest   digest of the manifest or blob; "" if there is none yet, or if only a tag changed
     tags     all tags that point to the manifest because of the change, or that were deleted
-    also     digests of further manifests deleted with it: its referrers
+    also     digests of further manifests deleted with it: its referrers; or of all images whose scans were requested
     session  id of the upload session, or ""
     source   repository that a blob was mounted from, or "" if the client named none
     """

@@ -43,6 +43,7 @@ class Registry:
 
     Its only state are caches: of recently recorded pulls, of the stores' readiness, and of published events.
 
+    scans_images  whether each image that is pushed is to be scanned
     vulnerability_repository  has the data about vulnerabilities; the composition sets it before the first request
     """
 
@@ -60,6 +61,7 @@ class Registry:
         `local_rules` are of this process. With `scans_images`, each image that is pushed is to be scanned.
         """
         self._clock = clock
+        self.scans_images = scans_images
         self.vulnerability_repository = "lading/vulnerabilities"
         self.objects = blobs
         self.metadata = metadata

@@ -8,6 +8,7 @@ from lading.registry.errors import MANIFEST_UNKNOWN, REQUEST_INVALID, RegistryEr
 from lading.registry.retry import retry_on_conflict
 from lading.registry.scans.claims import Claims
 from lading.registry.scans.content import Content
+from lading.registry.scans.missing import MissingScans
 from lading.registry.scans.results import Results
 from lading.registry.scans.vulnerability_data import VulnerabilityArtifacts
 from lading.scanning.findings import FAILED
@@ -27,6 +28,7 @@ class Scans:
         self._metadata = content.metadata
         self._clock = content.clock
         self.claims = Claims(content.metadata, content.manifests, content.clock)
+        self.missing = MissingScans(content)
         self.results = Results(content.metadata, content.uploads, content.clock)
 
     def vulnerability_data(self, repository: str) -> VulnerabilityArtifacts:
