@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+import lading
 from emulators.processes import free_port
 from lading.metrics.metric_rows import METRICS, Kind
+from lading.version import source_version
 from tests.metrics.metered_server import MeteredServer, parse, serving_metrics, total
 from tests.support import images
 from tests.support.requirements import find_program
@@ -47,6 +49,11 @@ def test_a_push_and_a_pull_are_counted(tmp_path: Path) -> None:
     assert total(found, "lading_disk_size_bytes", store="blobs") > total(found, "lading_disk_free_bytes", store="blobs")
     assert total(found, "lading_slow_client_threads_limit") == 96
     assert total(found, "process_resident_memory_bytes") > 1_000_000
+
+
+def test_the_version_is_that_of_the_release_and_of_the_sources(metered: MeteredServer) -> None:
+    build = {"version": lading.__version__, "sources": source_version()}
+    assert total(metered.scrape(), "lading_build_info", **build) == 1
 
 
 def test_a_chunked_body_is_counted(metered: MeteredServer) -> None:

@@ -9,11 +9,11 @@ from google.auth.credentials import AnonymousCredentials
 from google.auth.exceptions import DefaultCredentialsError
 from google.auth.transport.requests import AuthorizedSession
 
+import lading
 from lading import settings
 from lading.settings import SettingsError
 from lading.traces import exporter
 from lading.traces.traces import Traces
-from lading.version import source_version
 from tests.support.otlp_collector import Collector
 from tests.traces.traced_registry import tracing
 
@@ -48,7 +48,7 @@ def test_the_service_and_the_headers_are_those_of_the_environment(
 
     found = [span.resource for span in enabled.named("end-1")]
     assert [each["service.name"] for each in found] == ["lading", "other", "registry-of-a-team"]
-    assert {each["service.version"] for each in found} == {source_version()}
+    assert {each["service.version"] for each in found} == {lading.__version__}
     assert found[2]["deployment.environment.name"] == "test"
     assert enabled.headers[-1]["api-key"] == "1234"
     assert enabled.headers[-1]["Content-Encoding"] == "gzip"

@@ -164,7 +164,12 @@ STORES_READ: Final = MetricRow(
     "when waiting events, deliveries and disks were last read, in seconds since 1970",
     is_read=True,
 )
-BUILD: Final = MetricRow("lading_build_info", Kind.GAUGE, "1, with the version of Lading", ("version",))
+BUILD: Final = MetricRow(
+    "lading_build_info",
+    Kind.GAUGE,
+    "1, with the version of Lading, and the digest of its sources",
+    ("version", "sources"),
+)
 
 METRICS: Final = tuple(row for row in tuple(globals().values()) if isinstance(row, MetricRow))
 """All metrics of Lading; process_* are prometheus-client's own."""

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from prometheus_client.exposition import generate_latest
 
+import lading
 from lading.auth.access import Authenticator
 from lading.auth.google.client import GoogleClient
 from lading.events.status import status_of
@@ -39,7 +40,7 @@ class Metrics:
         """Create metrics that are all zero."""
         self._settings = settings
         self._instruments = Instruments()
-        self._instruments[rows.BUILD][(source_version(),)].set(1)
+        self._instruments[rows.BUILD][lading.__version__, source_version()].set(1)
         self._exposition, self._made_at = b"", -MAX_AGE
         self._lock = threading.Lock()
 

@@ -6,8 +6,8 @@ https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables
 from collections.abc import Mapping
 from typing import Final
 
+import lading
 from lading.settings import SettingsError
-from lading.version import source_version
 
 PROTOCOL: Final = "http/protobuf"
 PROTOCOL_VARIABLES: Final = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
@@ -32,7 +32,7 @@ def are_enabled(environment: Mapping[str, str]) -> bool:
 
 def default_attributes(environment: Mapping[str, str]) -> dict[str, str]:
     """Return the attributes of the resource that the environment does not set."""
-    attributes = {"service.version": source_version()}
+    attributes = {"service.version": lading.__version__}
     if not environment.get("OTEL_SERVICE_NAME") and "service.name=" not in environment.get(
         "OTEL_RESOURCE_ATTRIBUTES", ""
     ):
