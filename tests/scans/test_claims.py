@@ -79,6 +79,26 @@ def test_an_image_whose_scanners_die_fails_after_three_tries_with_the_reason(
     assert claim_all(registry) == []
 
 
+def test_a_claim_that_is_released_counts_as_no_try(registry: Registry, clock: FakeClock) -> None:
+    image = pushed(registry)
+    for _ in range(5):
+        claim = only_claim(registry)
+        registry.scans.claims.release(A, claim.digest, claim.nonce)
+
+    assert (facts_of(registry, image).tries, facts_of(registry, image).task) == (0, SCAN)
+    with pytest.raises(RegistryError, match="claim"):
+        accept(registry, claim, result_of(claim, clock))
+    held = only_claim(registry)
+    for nonce in (claim.nonce, ""):
+        registry.scans.claims.release(A, held.digest, nonce)
+    assert registry.scans.is_held(A, held.digest, held.nonce)
+    accept(registry, held, result_of(held, clock))
+    done = facts_of(registry, image)
+    registry.scans.claims.release(A, held.digest, held.nonce)
+    registry.scans.claims.release(A, "sha256:" + "0" * 64, held.nonce)
+    assert facts_of(registry, image) == done
+
+
 def test_the_reason_of_the_last_try_is_kept(registry: Registry, clock: FakeClock) -> None:
     image = pushed(registry)
     for number in range(3):

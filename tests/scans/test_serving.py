@@ -1,11 +1,13 @@
 """`lading serve` scans what is pushed, where the settings say so, and nothing else does."""
 
+import contextlib
 import io
 import json
 import os
 import subprocess
 import sys
 import tarfile
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -13,9 +15,16 @@ import pytest
 from lading import scan_composition
 from lading.job_table import SCAN
 from lading.jobs.backup import back_up
+from lading.registry.change_context import now
+from lading.registry.pagination import find_all
 from lading.registry.registry import Registry
+from lading.registry.scans.claim import Claim, ClaimedLayer
 from lading.scan_composition import scans_images
+from lading.scanner.in_process import InProcessBackend
+from lading.scanner.scan_job import ScanJob
+from lading.scanning.layer_packages import EXTRACTOR_VERSION
 from lading.settings import SettingsError, load_settings
+from lading_storage.errors import Unavailable
 from lading_storage.query import Query
 from lading_storage.records.scans import Facts
 from tests.support import images
@@ -154,3 +163,39 @@ def test_a_server_with_nothing_to_scan_imports_nothing_that_scans(tmp_path: Path
     )
 
     assert done.stdout.strip() == "[]", done.stderr
+
+
+class _Stopping(InProcessBackend):
+    """A registry whose server is stopped while a layer is read, and whose store may be down then."""
+
+    job: ScanJob
+    is_down = False
+
+    def layer(self, claim: Claim, layer: ClaimedLayer) -> Iterable[bytes] | None:
+        self.job.stop()
+        return super().layer(claim, layer)
+
+    def release(self, claim: Claim) -> None:
+        if self.is_down:
+            raise Unavailable("by plan")
+        super().release(claim)
+
+
+@pytest.mark.parametrize("is_down", [False, True])
+def test_a_stop_in_the_middle_of_a_scan_counts_as_no_try(is_down: bool, tmp_path: Path) -> None:
+    with contextlib.closing(folder_stores(tmp_path / "data")) as stores:
+        registry = Registry(stores.blobs, stores.metadata, scans_images=True)
+        for tag in ("v1", "v2"):
+            push_image(registry, "a", tag)
+        backend = _Stopping(registry)
+        backend.is_down = is_down
+        settings = load_settings({"LADING_DATA": str(tmp_path / "data")})
+        backend.job = ScanJob(backend, lambda: scan_composition.open_data(settings, registry), now)
+
+        report = backend.job.run()
+
+        # Random bytes are no layer, so that the result, where it counts, is that the scan failed.
+        assert report.counts["failed" if is_down else "claims that had ended"] == 1
+        states = [(each.state, each.tries, each.claim) for each in find_all(stores.metadata, Facts, {}, "a")]
+        assert sorted(states) == [("failed" if is_down else "waiting", 0, ""), ("waiting", 0, "")]
+        assert len(registry.scans.claims.claim(9, EXTRACTOR_VERSION)) == (1 if is_down else 2)

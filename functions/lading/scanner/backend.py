@@ -22,6 +22,10 @@ class ScanBackend(Protocol):
         """
         ...
 
+    def release(self, claim: Claim) -> None:
+        """End a claim without a result, since the process ends. It does not count as a try."""
+        ...
+
     def layer(self, claim: Claim, layer: ClaimedLayer) -> Iterable[bytes] | None:
         """Return the bytes of a layer as stored, or None if the registry does not have it."""
         ...

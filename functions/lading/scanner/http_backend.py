@@ -40,6 +40,9 @@ class HttpBackend:
         """See ScanBackend. Raises RegistryUnreachable."""
         return self._client.post("claims", ClaimRequest(extractor=extractor), ClaimResponse).claim
 
+    def release(self, claim: Claim) -> None:
+        """See ScanBackend. The claim ends by itself: only its limits stop the function in the middle of a run."""
+
     def layer(self, claim: Claim, layer: ClaimedLayer) -> Iterable[bytes] | None:
         """See ScanBackend. Raises RegistryUnreachable, here and while the bytes are read."""
         return self._client.blob(claim.repository, layer.digest, [_held(claim)])

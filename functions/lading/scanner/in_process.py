@@ -18,6 +18,10 @@ class InProcessBackend:
         """See ScanBackend."""
         return next(iter(self._registry.scans.claims.claim(1, extractor)), None)
 
+    def release(self, claim: Claim) -> None:
+        """See ScanBackend."""
+        self._registry.scans.claims.release(claim.repository, claim.digest, claim.nonce)
+
     def layer(self, claim: Claim, layer: ClaimedLayer) -> Iterable[bytes] | None:
         """See ScanBackend."""
         try:

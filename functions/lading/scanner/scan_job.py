@@ -3,6 +3,7 @@
 While nothing is due a run is one query, and nothing that scans is imported: that begins with the first claim.
 """
 
+import logging
 import time
 from collections.abc import Callable
 from datetime import timedelta
@@ -11,11 +12,16 @@ from typing import TYPE_CHECKING, Any, Final
 from lading.jobs.job_report import JobReport
 from lading.jobs.throttle import Throttle
 from lading.registry.change_context import Clock
+from lading.registry.errors import RegistryError
 from lading.registry.scans.claim import Claim
 from lading.scanning.layer_packages import EXTRACTOR_VERSION
+from lading_storage.errors import StorageError
 
 if TYPE_CHECKING:
     from lading.scanner.backend import DataSource, ScanBackend
+    from lading.scanner.scan_run import ScanRun
+
+log = logging.getLogger("lading")
 
 TIME_SLICE: Final = timedelta(minutes=5)
 
@@ -44,10 +50,21 @@ class ScanJob:
         self._data = data
         self._clock = clock
         self._stopped = False
+        self._run: ScanRun | None = None
 
     def stop(self) -> None:
-        """Make a run in another thread, and all later ones, end after the image that is being scanned."""
+        """Make a run in another thread, and all later ones, end after the image that is being scanned.
+
+        Its claim is released: the next process scans it again, and this does not count as one of its tries.
+        """
         self._stopped = True
+        claim = self._run.claim if self._run else None
+        if claim is not None:
+            # The process may end before the image is done, and a restart is no fault of the image.
+            try:
+                self._backend.release(claim)
+            except (RegistryError, StorageError) as error:
+                log.debug("the claim of %s@%s ends by itself: %s", claim.repository, claim.digest, error)
 
     def run(self, limit: timedelta = TIME_SLICE) -> JobReport:
         """Scan what is due; no image is begun after `limit`. Raises StorageError."""
@@ -66,10 +83,11 @@ class ScanJob:
         from lading.scanning.layer_scanner import LayerScanner
 
         with LayerScanner() as layers, self._data().opened() as data:
-            run = ScanRun(self._backend, layers, data, self._clock)
+            self._run = run = ScanRun(self._backend, layers, data, self._clock)
             try:
                 run.work_on(first)
                 self.throttle.pause()
                 run.run(is_out_of_time, self.throttle.pause)
             finally:
+                self._run = None
                 report.counts.update(run.counts)

@@ -76,6 +76,8 @@ class ScanRun:
         self._clock = clock
         self._scanner = scanner or __version__
         self._matcher = Matcher(data.database, data.exploits())
+        self.claim: Claim | None = None
+        """The claim that is being worked on."""
         self.counts: Counter[str] = Counter()
         """How many claims ended in each state, and how many layers were read."""
 
@@ -95,7 +97,13 @@ class ScanRun:
 
     def work_on(self, claim: Claim) -> None:
         """Work on one claim, and give its result. Raises what the backend raises."""
-        result = self._result_of(claim)
+        self.claim = claim
+        try:
+            self._finish(claim, self._result_of(claim))
+        finally:
+            self.claim = None
+
+    def _finish(self, claim: Claim, result: ScanResult) -> None:
         try:
             self._backend.accept(claim, result)
         except RegistryError as error:

@@ -84,6 +84,17 @@ class Claims:
                 break
         return []
 
+    def release(self, repository: str, digest: str, nonce: str) -> None:
+        """End a claim without a result, as if it had never been: the image is due again. Idempotent.
+
+        A claim that has ended, or has a result, is left alone.
+        """
+        key = Key(Facts, digest, repository)
+        found = self._metadata.read([key])
+        facts, now = found[key], self._clock(found.read_at)
+        if facts is not None and nonce and facts.claim == nonce:
+            try_to_commit(self._metadata, Replace(replace(facts, claim="", tries=facts.tries - 1, next=now)))
+
     def _claim_of(self, due: Sequence[Facts], extractor: int, use: ImageUse) -> list[Claim]:
         """Claim those of some images that there is work for, until their packages take too much memory."""
         claims: list[Claim] = []
