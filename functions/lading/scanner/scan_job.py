@@ -12,10 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 from lading.jobs.job_report import JobReport
 from lading.jobs.throttle import Throttle
 from lading.registry.change_context import Clock
-from lading.registry.errors import RegistryError
 from lading.registry.scans.claim import Claim
 from lading.scanning.layer_packages import EXTRACTOR_VERSION
-from lading_storage.errors import StorageError
 
 if TYPE_CHECKING:
     from lading.scanner.backend import DataSource, ScanBackend
@@ -63,7 +61,8 @@ class ScanJob:
             # The process may end before the image is done, and a restart is no fault of the image.
             try:
                 self._backend.release(claim)
-            except (RegistryError, StorageError) as error:
+            except Exception as error:
+                # Whatever is down: it must not keep the server from ending.
                 log.debug("the claim of %s@%s ends by itself: %s", claim.repository, claim.digest, error)
 
     def run(self, limit: timedelta = TIME_SLICE) -> JobReport:
