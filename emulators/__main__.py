@@ -57,6 +57,7 @@ def _cloud(command: Sequence[str], options: Collection[str]) -> int:
     chosen = deployed(with_pip="--pip" in options, with_sidecar="--sidecar" in options)
     with chosen as cloud, ProcessGroup() as processes:
         cloud.start_trigger()
+        cloud.start_scan_trigger()
         pubsub = cloud.environment["PUBSUB_EMULATOR_HOST"]
         variables = {"LADING_HOST": cloud.host, "LADING_TOKEN": cloud.token, "PUBSUB_EMULATOR_HOST": pubsub}
         if command:

@@ -4,6 +4,7 @@
                  → Cloud Storage, Firestore (emulators), IAM and Secret Manager (emulators.iam), a metadata server
     Cloud Scheduler (emulators.scheduler) → the collector's container, the publisher's container
     Firestore → Eventarc (emulators.eventarc) → the publisher's container → Pub/Sub (emulator)
+                                              → the scanner's container → the registry's container
 
 With a sidecar, Envoy is a container of its own (emulators.sidecar), in front of the registry's.
 
@@ -34,7 +35,7 @@ STOP_TIMEOUT: Final = 10.0
 """Seconds from SIGTERM to SIGKILL (https://cloud.google.com/run/docs/container-contract#instance-shutdown)."""
 
 
-FUNCTIONS: Final = ("registry", "collect", "publish")
+FUNCTIONS: Final = ("registry", "collect", "publish", "scan")
 """In the order in which they start: the others know the registry's address."""
 
 
@@ -50,6 +51,7 @@ class Cloud:
     envoy        container that clients reach: Envoy's own, or the registry's
     collect      container of the garbage collector
     publish      container of the publisher of events
+    scan         container of the scanner of images
     accounts     service accounts and users, with their tokens
     environment  environment variables for a local process that uses the stores of the deployment
     iam          the fake of IAM
@@ -60,6 +62,7 @@ class Cloud:
     envoy: ServerProcess
     collect: ServerProcess
     publish: ServerProcess
+    scan: ServerProcess
     accounts: Accounts
     environment: Mapping[str, str]
     iam: IamEmulator
@@ -87,6 +90,19 @@ class Cloud:
     def publish_url(self) -> str:
         """The address of the publisher, which is the audience of the tokens that it accepts."""
         return f"http://127.0.0.1:{self.publish.port}"
+
+    @property
+    def scan_url(self) -> str:
+        """The address of the scanner, which is the audience of the tokens that it accepts."""
+        return f"http://127.0.0.1:{self.scan.port}"
+
+    def start_scan_trigger(self, url: str = "") -> None:
+        """Call the scanner, or the one at `url`, for each new image from now on, as Eventarc does."""
+        _, _, project, database = self.environment["LADING_METADATA"].split("/")
+        trigger = Trigger(
+            project, database, "facts", url or self.scan_url, self.accounts.scheduler, in_repositories=True
+        )
+        trigger.start(self._processes, self._folder, self.environment["FIRESTORE_EMULATOR_HOST"])
 
     def start_trigger(self) -> None:
         """Call the publisher for each new event from now on, as Eventarc does."""
@@ -130,23 +146,29 @@ def deployed(emulators: Emulators | None = None, with_pip: bool = False, with_si
         hosts = {name: value for name, value in stores.items() if name.endswith("_EMULATOR_HOST")}
         front = free_port() if with_sidecar else 0
         url = f"http://127.0.0.1:{front or '{port}'}"
-        variables: dict[str, Mapping[str, str]] = {}
-        runtimes: dict[str, Runtime] = {}
+        variables, runtimes = dict[str, Mapping[str, str]](), dict[str, Runtime]()
         containers: dict[str, ServerProcess] = {}
         stack.callback(_stop, containers)
         for function in FUNCTIONS:
             metadata = MetadataServer.start(processes, getattr(accounts, function), folder / f"{function}.json")
-            environment = {**hosts, **settings(url, stores, accounts), **platform(function)}
+            environment = {**hosts, **settings(url, stores, accounts), **platform(function), **_overrides(function)}
             if front and function == "registry":
                 environment = {**sidecar.server_variables(environment)}
             variables[function] = {**environment, **metadata.environment()}
-            content = archive(files(function, sidecar=with_sidecar))
-            runtimes[function] = Runtime.install(folder / function, content, with_pip)
+            packed = archive(files(function, sidecar=with_sidecar))
+            runtimes[function] = Runtime.install(folder / function, packed, with_pip)
             containers[function] = _launch(processes, runtimes[function], function, variables[function])
             url = url.replace("{port}", str(containers["registry"].port))
-        registry, collect, publish = (containers[function] for function in FUNCTIONS)
+        registry, collect, publish, scan = (containers[function] for function in FUNCTIONS)
         containers["envoy"] = envoy = _launch_envoy(processes, front, registry.port) if front else registry
-        yield Cloud(registry, envoy, collect, publish, accounts, stores, iam, variables, processes, runtimes, folder)
+        own = (accounts, stores, iam, variables, processes, runtimes, folder)
+        yield Cloud(registry, envoy, collect, publish, scan, *own)
+
+
+def _overrides(function: str) -> Mapping[str, str]:
+    """Return settings that differ from Terraform's: nothing here reaches the internet, unless its caller says so."""
+    source = os.environ.get("LADING_VULNERABILITY_SOURCE", "none")
+    return {"LADING_VULNERABILITY_SOURCE": source} if function == "scan" else {}
 
 
 def _start_pubsub(processes: ProcessGroup) -> Mapping[str, str]:

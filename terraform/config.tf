@@ -37,7 +37,7 @@ locals {
     # own (https://cloud.google.com/load-balancing/docs/https#x-forwarded-for_header), and Cloud Run nothing after it
     # (registry.k8s.io, pkg/net/clientip). Not proved against real Google Cloud.
     LADING_TRUSTED_HOPS = var.domain == "" ? "1" : "2"
-  }, local.published, var.settings)
+  }, local.published, local.scanned, var.settings)
 
   # Where the function `publish` publishes, and who may call it. These are not read from the resources: of a function that
   # exists, the provider refuses environment variables that are unknown in the plan.
@@ -46,6 +46,9 @@ locals {
     LADING_NOTIFICATIONS_TOPIC = local.notifications_topic
     LADING_PUBLISHER           = "${var.name}-events@${join(".", reverse(split(":", var.project_id)))}.iam.gserviceaccount.com"
   } : {}
+
+  # Who may scan; with it, pushed images are scanned.
+  scanned = var.scan ? { LADING_SCANNER = "${var.name}-scan@${join(".", reverse(split(":", var.project_id)))}.iam.gserviceaccount.com" } : {}
 }
 
 locals {

@@ -42,10 +42,11 @@ output "config" {
 }
 
 output "service_accounts" {
-  description = "Email addresses of the service accounts: registry, collect, publish, events, scheduler, build; null for those that `events` turns off."
+  description = "Email addresses of the service accounts: registry, collect, publish, events, scan, scheduler, build; null for those that `events` and `scan` turn off."
   value = {
     publish   = one(google_service_account.publish[*].email)
     events    = one(google_service_account.events[*].email)
+    scan      = one(google_service_account.scan[*].email)
     registry  = google_service_account.registry.email
     collect   = google_service_account.collect.email
     scheduler = google_service_account.scheduler.email

@@ -1,6 +1,8 @@
 # Permissions of the functions: exactly those that the code's calls need. tests/terraform/test_rights.py makes all calls and
 # compares.
 
+# The function `scan` has none: it works over HTTP (scan.tf).
+
 # --- layers, in the blob bucket (storage/lading_storage/google/gcs.py) -----------------------------------------------
 
 resource "google_project_iam_custom_role" "blobs" {

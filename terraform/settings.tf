@@ -12,7 +12,7 @@ locals {
 
   # Settings that are set, and validated, by variables of the module, and those of the container: its front end terminates
   # TLS, the address is the one that Envoy connects to, and metrics need a package that no function has.
-  decided_settings = [for name in ["access", "address", "allow_missing", "blobs", "cdn_key", "cleanup", "cleanup_mode", "collector", "events_topic", "folders", "grace", "immutable", "keys", "metadata", "metrics", "notifications_topic", "public", "publisher", "rules_serial", "tls_cert", "tls_key", "undelete", "unscoped_tokens"] : "LADING_${upper(name)}"]
+  decided_settings = [for name in ["access", "address", "allow_missing", "blobs", "cdn_key", "cleanup", "cleanup_mode", "collector", "events_topic", "folders", "grace", "immutable", "keys", "metadata", "metrics", "notifications_topic", "public", "publisher", "rules_serial", "scan", "scanner", "tls_cert", "tls_key", "undelete", "unscoped_tokens"] : "LADING_${upper(name)}"]
 
   # Settings that are known before anything is created. Empty ones are defaults.
   setting_texts = {
@@ -63,6 +63,14 @@ locals {
         public_url = {
           found = !can(regex("(?i)^https?://([a-z0-9._-]{1,253}|\\[[0-9a-f:.]{2,45}\\])(:[0-9]{1,5})?/*$", text)) || try(tonumber(regex(":([0-9]+)/*$", text)[0]) < 1 || tonumber(regex(":([0-9]+)/*$", text)[0]) > 65535, false)
           text  = "is http(s)://HOST[:PORT], with only ASCII in it (xn--… for a host of other letters)"
+        }
+        source_url = {
+          found = text != "none" && !can(regex("^https?://([a-z0-9._-]{1,253}|\\[[0-9a-f:.]{2,45}\\])(:[0-9]{1,5})?(/[A-Za-z0-9._~%/-]{0,500})?$", text))
+          text  = "is none or http(s)://HOST[:PORT][/PATH]"
+        }
+        repository = {
+          found = length(text) > 255 || !can(regex("^[a-z0-9]+((\\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\\.|_|__|-+)[a-z0-9]+)*)*$", text))
+          text  = "is the name of a repository, as in team/app"
         }
         topic = {
           found = !can(regex("^projects/[a-z0-9.:-]{1,100}/topics/[A-Za-z][A-Za-z0-9._~+%-]{2,254}$", text))

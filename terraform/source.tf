@@ -1,6 +1,6 @@
 # Sources of the functions: main.py and the package lading of functions/, the package lading_storage of storage/, and
 # requirements.txt, all at the root, as the buildpack expects. The registry's requirements include Envoy (100 MB), unless it is
-# a sidecar. The other functions do not need it, and share one archive: to pack hundreds of files is most of a plan's time.
+# a sidecar. The other functions do not need it, and share one archive, but for `scan` with its libraries: to pack hundreds of files is most of a plan's time.
 # The object's name contains a hash of its content, so a change creates a new object and is deployed.
 
 locals {
@@ -13,10 +13,11 @@ locals {
   requirements = {
     registry = join("", [for name in concat(["requirements.txt"], local.sidecar ? [] : ["requirements-envoy.txt"], local.traces ? ["requirements-traces.txt"] : []) : file("${local.root}/functions/${name}")])
     jobs     = file("${local.root}/functions/requirements.txt")
+    scan     = join("", [for name in ["requirements.txt", "requirements-scan.txt"] : file("${local.root}/functions/${name}")])
   }
-  sources  = { for name, text in local.requirements : name => merge(local.code, { "requirements.txt" = text }) }
+  sources  = { for name, text in local.requirements : name => merge(local.code, { "requirements.txt" = text }) if name != "scan" || var.scan }
   hashes   = { for name, files in local.sources : name => substr(sha256(jsonencode(files)), 0, 16) }
-  archives = merge({ registry = "registry" }, { for function in local.jobs : function => "jobs" })
+  archives = merge({ registry = "registry" }, { for function in local.jobs : function => function == "scan" ? "scan" : "jobs" })
   versions = { for function, name in local.archives : function => local.hashes[name] }
 }
 

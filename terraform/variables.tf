@@ -449,6 +449,20 @@ variable "cleanup_mode" {
   }
 }
 
+# --- scans ------------------------------------------------------------------------------------------------------------
+
+variable "scan" {
+  description = "Whether pushed images are scanned for packages and known vulnerabilities: a function, which Eventarc calls for each new image and Cloud Scheduler every five minutes. Beyond what Google gives for free: some $0.0002 an image, and at most $0.80 a month for the sweeps."
+  type        = bool
+  default     = true
+}
+
+variable "scan_memory" {
+  description = "Memory of the function `scan`. The data about vulnerabilities is in it, since the disk of a function is memory: that of Ubuntu takes more than 1Gi while it is updated, and that of Debian and Alpine less than 512Mi."
+  type        = string
+  default     = "2Gi"
+}
+
 # --- events -----------------------------------------------------------------------------------------------------------
 
 variable "events" {

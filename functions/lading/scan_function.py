@@ -10,10 +10,11 @@ import logging
 import tempfile
 import threading
 import time
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from werkzeug.wrappers import Request
 
@@ -24,12 +25,16 @@ from lading.auth.google.id_tokens import IdTokens
 from lading.auth.google.own_identity import OwnIdentity
 from lading.http import responses
 from lading.http.responses import Response
+from lading.jobs.vulnerability_updates import VulnerabilityUpdateJob
 from lading.registry.change_context import now
 from lading.registry.errors import UNAVAILABLE, UNSUPPORTED, RegistryError
 from lading.scanner.http_backend import HttpArtifacts, HttpBackend
 from lading.scanner.registry_client import RegistryClient, RegistryUnreachable
 from lading.scanner.scan_job import ScanJob
 from lading.settings import Settings
+
+if TYPE_CHECKING:
+    from lading.vulnerabilities.download import Update
 
 TIME_SLICE: Final = timedelta(minutes=5)
 """Time after which no further image is claimed. The last one takes ten minutes at most."""
@@ -80,10 +85,12 @@ class Scanner:
     def run(self) -> dict[str, Any]:
         """Scan what is due, and update data; return the report, which is logged. Raises RegistryUnreachable."""
         report = self._job.run(TIME_SLICE).as_json()
-        if report["scans"] or time.monotonic() - self._data_checked >= DATA_INTERVAL:
-            report["data"] = self._update_data()
-            self._data_checked = time.monotonic()
         logs.log_scans(report)
+        if report["scans"] or time.monotonic() - self._data_checked >= DATA_INTERVAL:
+            updates = self._updates.run(TIME_SLICE).as_json() if self._source else {"data": {}}
+            self._data_checked = time.monotonic()
+            logs.log_data_updates(updates)
+            report |= updates
         return report
 
     @cached_property
@@ -96,13 +103,14 @@ class Scanner:
         self._artifacts.refresh()
         return DatabaseFiles(self._artifacts, FOLDER)
 
-    def _update_data(self) -> dict[str, str]:
-        """Return the outcome of an update by ecosystem; none where data is imported instead."""
-        if not self._source:
-            return {}
-        from lading.scanner.data_update import update_due
+    @cached_property
+    def _updates(self) -> VulnerabilityUpdateJob:
+        return VulnerabilityUpdateJob(self._artifacts, self._download, now)
 
-        return dict(update_due(self._artifacts, self._source, now()))
+    def _download(self, etags: Mapping[str, str], folder: Path) -> "Iterable[Update]":
+        from lading.vulnerabilities.download import update
+
+        return update(self._source, etags, folder)
 
 
 @cache

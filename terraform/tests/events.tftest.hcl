@@ -99,6 +99,7 @@ run "without_events" {
 
   variables {
     events = false
+    scan   = false
   }
 
   assert {

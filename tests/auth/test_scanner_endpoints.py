@@ -194,7 +194,7 @@ def test_data_is_published_for_what_images_need(registry: Registry, scanner: Sca
     statuses.append(scanner.post("checked", CheckedMessage(ecosystem="Debian", error="404")).status)
 
     assert statuses == [200, 200, 200]
-    assert [(each.name, each.layer) for each in before.ecosystems] == [("Debian", None), ("Go", None)]
+    assert [(each.id, each.layer) for each in before.ecosystems] == [("Debian", None), ("Go", None)]
     debian, go = parse(DataResponse, scanner.post("data", {}).json).ecosystems
     assert (debian.error, debian.layer) == ("404", None)
     assert (go.etag, go.layer, go.error) == ("one", published.layer, "")

@@ -1,17 +1,17 @@
 """A scanner over HTTP, without stores: the same results as in the registry's process, by the account's rights alone."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
 import pytest
 
+from lading.jobs.vulnerability_updates import VulnerabilityUpdateJob
 from lading.registry.errors import RegistryError
 from lading.registry.registry import Registry
 from lading.registry.scans.claim import Claim, ScanResult
 from lading.scanner import http_backend, registry_client
-from lading.scanner.data_update import due, update_due
 from lading.scanner.http_backend import MAX_CONTENT, HttpArtifacts, HttpBackend, fitting
 from lading.scanner.registry_client import RegistryUnreachable
 from lading.scanner.scan_job import ScanJob
@@ -185,23 +185,22 @@ def test_a_run_reads_data_by_the_registry_and_updates_it(
     artifacts = HttpArtifacts(client)
     job = ScanJob(HttpBackend(client), lambda: DatabaseFiles(artifacts, tmp_path / "cache"), clock)
 
-    def download(source: str, etags: dict[str, str], folder: Path) -> Iterator[Update]:
+    def download(etags: Mapping[str, str], folder: Path) -> Iterator[Update]:
         for name in etags:
             dump = write_dump(folder / "dump.zip", [vulnerable("GHSA-1", "npm", "lodash", "4.17.21")])
             compiled = database.compile(name, dump, folder / "db.sqlite")
-            yield Update(ecosystem=name, etag=f"{source} 1", path=folder / "db.sqlite", compiled=compiled)
+            yield Update(ecosystem=name, etag="1", path=folder / "db.sqlite", compiled=compiled)
 
     first = job.run().counts
     before = facts_of(registry, image)
-    outcomes = update_due(artifacts, "source", clock.time, download)  # type: ignore[arg-type]
-    again = update_due(artifacts, "source", clock.time, download)  # type: ignore[arg-type]
-    clock.advance(days=1, minutes=1)
+    updates = VulnerabilityUpdateJob(artifacts, download, clock)
+    outcomes, again = updates.run().counts, updates.run().counts
     registry.scans.claims._matches_from = None
     artifacts.refresh()
     second = job.run().counts
 
     assert (before.state, before.missing) == ("partial", ("npm",))
-    assert (outcomes, again) == ({"npm": "updated"}, {})
+    assert (outcomes, again) == ({"updated": 1}, {})
     assert facts_of(registry, image).state == "done"
     assert json.loads(facts_of(registry, image).counts) != {}
     assert len(layers.read) == 2
@@ -227,7 +226,7 @@ def test_data_is_uploaded_in_parts(
     assert found.keys() == {"Go"}
     assert (read(artifacts.open(found["Go"])), found["Go"].layer.size) == (content, 2500)
     assert sum(each.startswith("PATCH") for each in server.requests) == 1 + 1
-    assert [each.name for each in artifacts.ecosystems()] == ["Go"]
+    assert [each.id for each in artifacts.records()] == ["Go"]
 
 
 def test_an_upload_to_another_host_is_refused(server: ScannerServer) -> None:
@@ -257,22 +256,3 @@ def test_large_results_fit(clock: FakeClock) -> None:
     failed = fitting(result(MAX_CONTENT + 1))
     assert (failed.state, failed.reason, failed.sbom, failed.report) == ("failed", http_backend.TOO_LARGE, None, None)
     failed.check()
-
-
-def test_data_is_due_after_a_day_or_an_hour_after_a_failure(clock: FakeClock) -> None:
-    from datetime import timedelta
-
-    from lading.registry.scans.messages import Ecosystem
-
-    now = clock.time
-    hours = timedelta(hours=1)
-    ecosystems = [
-        Ecosystem(name="never"),
-        Ecosystem(name="fresh", checked=now - 23 * hours),
-        Ecosystem(name="old", checked=now - 24 * hours, etag="e"),
-        Ecosystem(name="failed", checked=now - hours, error="404"),
-        Ecosystem(name="failing", checked=now - hours / 2, error="404"),
-        Ecosystem(name="exploits"),
-    ]
-
-    assert due(ecosystems, now) == {"never": "", "old": "e", "failed": ""}

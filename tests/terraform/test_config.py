@@ -32,6 +32,7 @@ DEFAULTS: Final[dict[str, Any]] = {
     "cleanup": [],
     "cleanup_mode": "plan",
     "events": True,
+    "scan": True,
     "settings": {},
 }
 
@@ -47,6 +48,7 @@ def policy(name: str) -> dict[str, Any]:
 CASES: Final[dict[str, dict[str, Any]]] = {
     "defaults": {},
     "no events": {"events": False},
+    "no scans": {"scan": False},
     "no folders": {"access": "project", "unscoped_tokens": "refuse"},
     "a function, with folders": {"http2": False, "repositories": {"team-a/": {}, "team-a/web/": {}}},
     "a domain": {"domain": "registry.example.com", "public": ["library/*", "team/app"], "concurrency": 1000},
@@ -126,6 +128,8 @@ def test_the_cases_set_what_they_are_about(rendered: dict[str, dict[str, Any]]) 
     assert read["a large serial"].rules_serial == 10**15
     assert read["defaults"].events_topic == "projects/my-project/topics/lading-events"
     assert read["defaults"].publisher == "lading-events@my-project.iam.gserviceaccount.com"
+    assert read["no scans"].scanner == ""
+    assert read["defaults"].scanner == "lading-scan@my-project.iam.gserviceaccount.com"
     assert (read["no events"].events_topic, read["no events"].publisher) == ("", "")
     assert read["a function, with folders"].folders == ("team-a", "team-a/web")
     assert read["settings"].trusted_hops == 3

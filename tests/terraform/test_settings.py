@@ -69,6 +69,16 @@ CASES: Final[tuple[tuple[str, str], ...]] = (
         ("LADING_WEBHOOK_NETWORKS", text)
         for text in ("10.1.0.0/16, fd00::/8", "10.1.2.3/16", "10.1.0.0", "10.1.0.0/33", "localhost/8", ",")
     ),
+    *(("LADING_SCAN", text) for text in ("auto", "on", "off", "yes")),
+    *(("LADING_VULNERABILITY_UPDATES", text) for text in ("on", "off", "auto")),
+    *(
+        ("LADING_VULNERABILITY_SOURCE", text)
+        for text in ("none", "http://127.0.0.1:80/a/b", "https://h.example", "ftp://h", "https://h?x", "https://H")
+    ),
+    *(
+        ("LADING_VULNERABILITY_REPOSITORY", text)
+        for text in ("team/app__x.y--z", "Team", "team//app", "team/", "a" * 256, "a._b")
+    ),
     ("LADING_THREADS", ""),
     ("LADING_USERS", "anything at all"),
 )
@@ -141,7 +151,7 @@ def test_the_plan_says_of_a_value_what_the_program_says(faults: list[list[str]])
 def test_there_are_values_of_both_kinds_for_each_setting_that_is_parsed() -> None:
     """A new parser needs a row in the module, and cases here."""
     decided: Any = ("address", "data", "tls_cert", "tls_key", "metrics", "users", "grants", "hmac_key", "cdn_key")
-    stored: Any = ("blobs", "metadata", "access", "keys", "collector", "cleanup", "publisher")
+    stored: Any = ("blobs", "metadata", "access", "keys", "collector", "cleanup", "publisher", "scanner")
     parsed = {each.variable for each in SETTINGS if each.name not in (*decided, *stored)}
     good = {name for name, text in CASES if text and not error_of(name, text)}
     bad = {name for name, text in CASES if error_of(name, text)}

@@ -117,7 +117,7 @@ def data(context: RequestContext) -> Response:
         found = current.get(each.id)
         ecosystems.append(
             Ecosystem(
-                name=each.id,
+                id=each.id,
                 etag=each.etag,
                 checked=each.checked,
                 error=each.error,

@@ -61,8 +61,9 @@ class HttpArtifacts:
         self._client = client
         self._response: DataResponse | None = None
 
-    def ecosystems(self) -> Sequence[Ecosystem]:
-        """Return what the registry says of all ecosystems whose data images need. Raises RegistryUnreachable."""
+    def records(self) -> Sequence[Ecosystem]:
+        """Ask what the registry has of all ecosystems whose data images need. Raises RegistryUnreachable."""
+        self.refresh()
         return self._data().ecosystems
 
     def refresh(self) -> None:
@@ -72,9 +73,9 @@ class HttpArtifacts:
     def current(self, ecosystems: Sequence[str]) -> Mapping[str, DataArtifact]:
         """Return the data of those of some ecosystems that have any. Raises RegistryUnreachable."""
         return {
-            each.name: DataArtifact(each.name, each.digest, each.layer, each.etag)
-            for each in self.ecosystems()
-            if each.name in ecosystems and each.layer is not None
+            each.id: DataArtifact(each.id, each.digest, each.layer, each.etag)
+            for each in self._data().ecosystems
+            if each.id in ecosystems and each.layer is not None
         }
 
     def open(self, artifact: DataArtifact) -> Iterator[bytes]:

@@ -56,7 +56,7 @@ def test_it_holds_the_program_and_nothing_else(life: DeploymentLifecycle) -> Non
     assert names == packages | {"main.py", "requirements.txt"}
 
 
-@pytest.mark.parametrize("function", ["registry", "collect", "publish"])
+@pytest.mark.parametrize("function", ["registry", "collect", "publish", "scan"])
 def test_the_deployment_on_this_machine_has_the_same(life: DeploymentLifecycle, function: str) -> None:
     """See emulators.cloud."""
     with zipfile.ZipFile(io.BytesIO(uploaded(life.applied, function))) as archive:
@@ -70,7 +70,7 @@ def test_the_deployment_on_this_machine_has_the_same(life: DeploymentLifecycle, 
     ours = tomllib.loads(own["LADING_CONFIG"])
     for of_here in (
         *(("access", "folders"), ("access", "keys"), ("access", "mode"), ("jobs", "collector")),
-        *(("events", "topic"), ("events", "notifications-topic"), ("events", "publisher")),
+        *(("events", "topic"), ("events", "notifications-topic"), ("events", "publisher"), ("scans", "scanner")),
     ):
         assert theirs[of_here[0]].pop(of_here[1]).__class__ is ours[of_here[0]].pop(of_here[1]).__class__
     assert ours == theirs
@@ -79,16 +79,17 @@ def test_the_deployment_on_this_machine_has_the_same(life: DeploymentLifecycle, 
 
 def test_only_the_registry_installs_envoy(life: DeploymentLifecycle) -> None:
     contents = {}
-    for function in ("registry", "collect", "publish"):
+    for function in ("registry", "collect", "publish", "scan"):
         with zipfile.ZipFile(io.BytesIO(uploaded(life.applied, function))) as archive:
             contents[function] = {name: archive.read(name).decode() for name in archive.namelist()}
         source = life.applied.resources[f"{FUNCTIONS}/lading-{function}"]["buildConfig"]["source"]["storageSource"]
         assert source["object"].startswith(f"{function}-")
     requirements = {function: files.pop("requirements.txt") for function, files in contents.items()}
-    assert contents["registry"] == contents["collect"] == contents["publish"]
+    assert contents["registry"] == contents["collect"] == contents["publish"] == contents["scan"]
     assert requirements["collect"] == requirements["publish"] == (ROOT / "functions" / "requirements.txt").read_text()
     assert "\nenvoy-server==" in requirements["registry"].removeprefix(requirements["collect"])
-    assert "envoy" not in requirements["collect"]
+    assert "envoy" not in requirements["collect"] + requirements["scan"]
+    assert "\nunivers==" in requirements["scan"].removeprefix(requirements["collect"])
 
 
 def test_its_requirements_are_those_of_the_program() -> None:

@@ -75,7 +75,7 @@ class Ecosystem:
     """An ecosystem whose data images need.
 
     Attributes:
-        name: its name, such as "Debian".
+        id: its name, such as "Debian".
         etag: the version of the source that was used, or "".
         checked: when the source was last asked, or None.
         error: why that failed, or "".
@@ -83,7 +83,7 @@ class Ecosystem:
         layer: the blob with the data, or None.
     """
 
-    name: str
+    id: str
     etag: str = ""
     checked: datetime | None = None
     error: str = ""
