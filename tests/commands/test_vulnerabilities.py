@@ -134,6 +134,7 @@ def test_an_update_downloads_what_images_need_by_its_version(
     ]
     assert lading("vulnerabilities", "update", "npm", "--json", status=1) == ""
     registry.deletion.manifest(REPOSITORY, digest_of_tag(registry, "pypi"))
+    assert [row["DATA"] for row in table(lading("vulnerabilities", "status"))] == ["none", "none"]
     lading("vulnerabilities", "update", status=1)
     assert asked[-1][1] == {"PyPI": "", "npm": ""}, "what was deleted is downloaded again"
     by_name = {row["ECOSYSTEM"]: row for row in table(lading("vulnerabilities", "status"))}

@@ -66,9 +66,9 @@ class DataRow:
     error: str
 
     @classmethod
-    def of(cls, record: VulnerabilityData) -> "DataRow":
-        """Return the row of a record."""
-        return cls(record.id, record.digest, record.seen, record.updated, record.checked, record.error)
+    def of(cls, record: VulnerabilityData, digest: str) -> "DataRow":
+        """Return the row of a record; `digest` is that of the data, or "" where it was deleted."""
+        return cls(record.id, digest, record.seen, record.updated, record.checked, record.error)
 
 
 UPDATE_COLUMNS: Final[tuple[Column[UpdateRow], ...]] = (
@@ -160,8 +160,11 @@ def _import(parsed: argparse.Namespace, settings: Settings) -> int:
 
 def _status(parsed: argparse.Namespace, settings: Settings) -> None:
     opened = registry(settings, writes=False)
-    records = opened.scans.vulnerability_data(settings.vulnerability_repository).records()
-    Printer.of(parsed).table(DATA_COLUMNS, map(DataRow.of, records))
+    artifacts = opened.scans.vulnerability_data(settings.vulnerability_repository)
+    records = artifacts.records()
+    current = artifacts.current([each.id for each in records])
+    digests = [current[each.id].digest if each.id in current else "" for each in records]
+    Printer.of(parsed).table(DATA_COLUMNS, map(DataRow.of, records, digests))
 
 
 def _store(
