@@ -130,6 +130,24 @@ def test_a_source_that_fails_changes_nothing(
     assert sorted(each.name for each in tmp_path.iterdir()) == ["made.zip", "npm.sqlite"]
 
 
+def test_a_source_that_is_down_is_not_waited_for_again(source: Source, tmp_path: Path) -> None:
+    """Without internet an update of ten ecosystems would wait for two minutes."""
+    down: Reply = (503, {}, b"")
+    source.replies = {f"/dumps/{name}/all.zip": [down] for name in ("Alpine", "Debian", "npm")}
+    source.replies["/dumps/Go/all.zip"] = [down, (304, {}, b"")]
+
+    found = source.update(tmp_path, Alpine="", Debian="", Go='"1"')
+
+    assert ["status 503" in each.error for each in found] == [True, True, True]
+    assert source.waited == list(download.DELAYS)
+    source.waited.clear()
+
+    go, npm = source.update(tmp_path, Go='"1"', npm="")
+
+    assert (go.error, "status 503" in npm.error) == ("", True)
+    assert source.waited == list(download.DELAYS)
+
+
 def test_data_without_records_is_refused(source: Source, tmp_path: Path) -> None:
     """As of a proxy that serves another ecosystem's."""
     source.replies["/dumps/npm/all.zip"] = [(200, {}, dump(tmp_path, vulnerable("P", "PyPI", "a")))]

@@ -126,6 +126,7 @@ class _Source:
         self._base = base
         self._client = client
         self._wait = wait
+        self._delays: tuple[float, ...] = DELAYS
 
     def update(self, ecosystem: str, etag: str, dump: Path) -> Update:
         """Download a dump to a file, and compile it beside. Raises DownloadError, DumpError, OSError."""
@@ -140,12 +141,18 @@ class _Source:
         return Update(ecosystem=ecosystem, etag=reply.headers.get("etag", ""), path=path, compiled=compiled)
 
     def _retried(self, url: str, etag: str, dump: Path) -> Reply:
-        for delay in DELAYS:
+        """Download a dump, with retries unless the one before failed in spite of them: offline, each has to fail soon."""
+        delays, self._delays = self._delays, ()
+        for delay in delays:
             try:
-                return self._download(url, etag, dump)
+                reply = self._download(url, etag, dump)
+                break
             except _Unavailable:
                 self._wait(delay)
-        return self._download(url, etag, dump)
+        else:
+            reply = self._download(url, etag, dump)
+        self._delays = DELAYS
+        return reply
 
     def _download(self, url: str, etag: str, dump: Path) -> Reply:
         headers = {"If-None-Match": etag} if etag else {}
