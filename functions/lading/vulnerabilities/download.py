@@ -141,7 +141,7 @@ class _Source:
         return Update(ecosystem=ecosystem, etag=reply.headers.get("etag", ""), path=path, compiled=compiled)
 
     def _retried(self, url: str, etag: str, dump: Path) -> Reply:
-        """Download a dump, with retries unless the one before failed in spite of them: offline, each has to fail soon."""
+        """Download a dump, with retries unless the one before failed in spite of them: offline, each fails soon."""
         delays, self._delays = self._delays, ()
         for delay in delays:
             try:
