@@ -133,8 +133,10 @@ def _update(parsed: argparse.Namespace, settings: Settings) -> int:
 
 def etags_of(artifacts: "VulnerabilityArtifacts", others: Iterable[str] = ()) -> Mapping[str, str]:
     """Return the versions of the data that is there, by the ecosystems that images need, and by others."""
-    needed = (each for each in artifacts.records() if each.id != EXPLOITS)
-    return {**dict.fromkeys(others, ""), **{each.id: artifacts.known_etag(each) for each in needed}}
+    from lading.jobs.vulnerability_data import known_etags
+
+    needed = {each.id: each.etag for each in artifacts.records() if each.id != EXPLOITS}
+    return {**dict.fromkeys(others, ""), **known_etags(artifacts, needed)}
 
 
 def _import(parsed: argparse.Namespace, settings: Settings) -> int:
