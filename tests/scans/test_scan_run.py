@@ -11,7 +11,7 @@ import pytest
 from lading.registry.registry import Registry
 from lading.registry.scans import claims as claims_module
 from lading.registry.scans.documents import CYCLONEDX, IN_TOTO
-from lading.scanner import scan_job
+from lading.scanner import scan_job, scan_run
 from lading.scanner.in_process import InProcessBackend
 from lading.scanner.scan_run import ScanRun
 from lading.scanning.findings import DONE, FAILED, PARTIAL, UNSUPPORTED, WAITING
@@ -226,6 +226,20 @@ def test_a_bomb_fails_with_the_reason_and_others_are_scanned(
 
     assert facts_of(registry, bomb).reason == f"the layer {digest_of(b'bomb')}: it contains more than 1 GiB"
     assert facts_of(registry, good).state == DONE
+
+
+def test_an_image_whose_layers_declare_too_much_together_fails(
+    registry: Registry, clock: FakeClock, layers: FakeLayers, data: FakeData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = image_of(registry, "v1", b"base", b"app")
+    monkeypatch.setattr(scan_run, "MAX_IMAGE_PACKAGES", 1)
+    assert run(registry, clock, layers, data) == {FAILED: 1, "layers read": 2}
+    assert facts_of(registry, image).reason == "the image has more than 1 packages"
+
+    monkeypatch.setattr(scan_run, "MAX_IMAGE_TEXT", 100)
+    registry.scans.again(A, image.id)
+    assert run(registry, clock, layers, data) == {FAILED: 1}, "what its layers declare was kept"
+    assert facts_of(registry, image).reason.startswith("its layers declare more than")
 
 
 def test_a_layer_whose_process_was_killed_is_read_again(

@@ -306,6 +306,16 @@ def test_notes_are_bounded(databases_of: MakeDatabases) -> None:
     assert (len(notes), notes[-1]) == (MAX_NOTES + 1, "7 more packages could not be compared")
 
 
+def test_findings_are_bounded_and_that_is_noted(databases_of: MakeDatabases, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(matcher_module, "MAX_FINDINGS", 3)
+    found = databases_of(*(vulnerable(f"GHSA-{number}", "npm", "left-pad", "9") for number in range(2)))
+
+    matches = match(image(*(package(NPM, "left-pad", f"1.0.{number}") for number in range(4))), found.get)
+
+    assert len(matches.findings) == 2
+    assert "further packages were not compared" in matches.notes[0]
+
+
 def test_damaged_data_is_missing(databases_of: MakeDatabases, tmp_path: Path) -> None:
     databases = databases_of(vulnerable("N-1", "npm", "a"))
     databases["npm"].close()

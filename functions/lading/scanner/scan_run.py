@@ -27,8 +27,9 @@ from lading.scanning.documents.cyclonedx import cyclonedx
 from lading.scanning.documents.encoding import encode as encode_document
 from lading.scanning.documents.statement import document_of, statement
 from lading.scanning.findings import DONE, EXPLOITS, FAILED, PARTIAL, UNSUPPORTED, WAITING, Report
-from lading.scanning.layer_packages import EXTRACTOR_VERSION, decode, encode
+from lading.scanning.layer_packages import EXTRACTOR_VERSION, decode, decoded_size, encode
 from lading.scanning.layer_scanner import LayerDescriptor, LayerFailed
+from lading.scanning.limits import MAX_IMAGE_PACKAGES, MAX_IMAGE_TEXT, MIB
 from lading.scanning.packages import ImagePackages, LayerPackages
 from lading.vulnerabilities import ecosystems
 from lading.vulnerabilities.matcher import Matcher, Matches
@@ -119,7 +120,9 @@ class ScanRun:
             return ScanResult(state=DONE, at=self._clock(), is_unchanged=True)
         read = _Layers()
         try:
-            packages = image_packages.merge([self._layer(claim, layer, read) for layer in claim.layers])
+            packages = image_packages.merge(list(self._all_layers(claim, read)))
+            if len(packages.packages) > MAX_IMAGE_PACKAGES:
+                raise LayerFailed(f"the image has more than {MAX_IMAGE_PACKAGES} packages")
             result = self._compared(claim, packages)
         except LayerFailed as error:
             result = ScanResult(state=FAILED, at=self._clock(), reason=str(error))
@@ -147,15 +150,25 @@ class ScanRun:
         database = self._matcher.database(name)
         return database.version if database else ""
 
-    def _layer(self, claim: Claim, layer: ClaimedLayer, read: _Layers) -> LayerPackages:
-        """Return what a layer declares: as it was read before, or by reading it.
+    def _all_layers(self, claim: Claim, read: _Layers) -> Iterator[LayerPackages]:
+        """Yield what the layers declare, while memory holds all of it. Raises as _layer."""
+        size = 0
+        for layer in claim.layers:
+            content = self._layer(claim, layer, read)
+            size += decoded_size(content)
+            if size > MAX_IMAGE_TEXT:
+                raise LayerFailed(f"its layers declare more than {MAX_IMAGE_TEXT // MIB} MiB of packages and paths")
+            yield decode(content)
+
+    def _layer(self, claim: Claim, layer: ClaimedLayer, read: _Layers) -> bytes:
+        """Return what a layer declares, encoded: as it was read before, or by reading it.
 
         Raises:
             LayerFailed: it cannot be read.
             _Stopped: the image takes too long.
         """
         if (packages := layer.packages or read.encoded.get(layer.digest)) is not None:
-            return decode(packages)
+            return packages
         if time.monotonic() - read.began > MAX_IMAGE_SECONDS:
             raise _Stopped(f"it takes longer than {MAX_IMAGE_SECONDS / 60:.0f} minutes to read its layers")
         try:
@@ -168,7 +181,7 @@ class ScanRun:
                 raise LayerFailed(f"the layer {layer.digest}: {error}") from None
         self.counts["layers read"] += 1
         read.encoded[layer.digest] = encode(found)
-        return found
+        return read.encoded[layer.digest]
 
     def _read(self, claim: Claim, layer: ClaimedLayer) -> LayerPackages:
         descriptor = LayerDescriptor(layer.digest, layer.size, layer.media_type)

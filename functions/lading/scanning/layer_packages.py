@@ -21,6 +21,11 @@ def decode(content: bytes) -> LayerPackages:
     return from_json(json.loads(gzip.decompress(content)))
 
 
+def decoded_size(content: bytes) -> int:
+    """Return the bytes of the JSON in what `encode` returned (RFC 1952, ISIZE)."""
+    return int.from_bytes(content[-4:], "little")
+
+
 def to_json(layer: LayerPackages) -> dict[str, Any]:
     """Return a layer as JSON, without what is empty. A package has no path where it is the path of its file."""
     distribution = layer.distribution

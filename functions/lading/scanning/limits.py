@@ -48,6 +48,12 @@ MAX_PACKAGES: Final = 50_000
 MAX_PACKAGES_TEXT: Final = 16 * MIB
 """Characters of all fields of all packages of a layer."""
 
+MAX_IMAGE_TEXT: Final = 32 * MIB
+"""Of what all layers of an image declare, as JSON: 4 MiB for 100 layers that each install a package of Debian."""
+
+MAX_IMAGE_PACKAGES: Final = 50_000
+"""Packages of an image. Real ones have up to 10,000, and the scanner holds all of them in 90 MiB of memory."""
+
 MAX_NAME: Final = 512
 """Characters of a field of a package, except its path."""
 

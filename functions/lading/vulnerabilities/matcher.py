@@ -24,6 +24,11 @@ from lading.vulnerabilities.sqlite_files import DatabaseError
 MAX_NOTES: Final = 50
 """Notes on single packages of an image; of further ones, their number."""
 
+MAX_FINDINGS: Final = 50_000
+"""Findings of an image, some 100 MB. Real ones have up to 10,000; an image decides how often it has a package."""
+
+TOO_MANY: Final = f"there are more than {MAX_FINDINGS} vulnerabilities: further packages were not compared"
+
 MAX_KEPT: Final = 400_000
 """Findings and packages that are kept, some 150 MB at most."""
 
@@ -172,6 +177,8 @@ class _Run:
 
     def add(self, package: Package) -> None:
         """Compare a package."""
+        if TOO_MANY in self._of_data:
+            return
         ecosystem = ecosystems.ecosystem_of(package, self._distribution)
         if ecosystem is None:
             self.missing.add(ecosystems.unknown_of(package, self._distribution))
@@ -187,6 +194,9 @@ class _Run:
             self._of_data[f"the data of {ecosystem.data} cannot be used: {error}"] = None
             return
         self.used[ecosystem.data] = database
+        if len(self.findings) + len(compared.findings) > MAX_FINDINGS:
+            self._of_data[TOO_MANY] = None
+            return
         self.findings += compared.findings
         self._of_packages.update(dict.fromkeys(compared.notes))
 
