@@ -236,6 +236,11 @@ def test_an_image_whose_layers_declare_too_much_together_fails(
     assert run(registry, clock, layers, data) == {FAILED: 1, "layers read": 2}
     assert facts_of(registry, image).reason == "the image has more than 1 packages"
 
+    monkeypatch.setattr(scan_run, "MAX_DECLARED_PACKAGES", 1)
+    registry.scans.again(A, image.id)
+    run(registry, clock, layers, data)
+    assert facts_of(registry, image).reason == "its layers declare more than 1 packages"
+
     monkeypatch.setattr(scan_run, "MAX_IMAGE_TEXT", 100)
     registry.scans.again(A, image.id)
     assert run(registry, clock, layers, data) == {FAILED: 1}, "what its layers declare was kept"

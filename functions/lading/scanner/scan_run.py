@@ -29,7 +29,7 @@ from lading.scanning.documents.statement import document_of, statement
 from lading.scanning.findings import DONE, EXPLOITS, FAILED, PARTIAL, UNSUPPORTED, WAITING, Report
 from lading.scanning.layer_packages import EXTRACTOR_VERSION, decode, decoded_size, encode
 from lading.scanning.layer_scanner import LayerDescriptor, LayerFailed
-from lading.scanning.limits import MAX_IMAGE_PACKAGES, MAX_IMAGE_TEXT, MIB
+from lading.scanning.limits import MAX_DECLARED_PACKAGES, MAX_IMAGE_PACKAGES, MAX_IMAGE_TEXT, MIB
 from lading.scanning.packages import ImagePackages, LayerPackages
 from lading.vulnerabilities import ecosystems
 from lading.vulnerabilities.matcher import Matcher, Matches
@@ -152,13 +152,17 @@ class ScanRun:
 
     def _all_layers(self, claim: Claim, read: _Layers) -> Iterator[LayerPackages]:
         """Yield what the layers declare, while memory holds all of it. Raises as _layer."""
-        size = 0
+        size, count = 0, 0
         for layer in claim.layers:
             content = self._layer(claim, layer, read)
             size += decoded_size(content)
             if size > MAX_IMAGE_TEXT:
                 raise LayerFailed(f"its layers declare more than {MAX_IMAGE_TEXT // MIB} MiB of packages and paths")
-            yield decode(content)
+            declared = decode(content)
+            count += sum(map(len, declared.packages.values()))
+            if count > MAX_DECLARED_PACKAGES:
+                raise LayerFailed(f"its layers declare more than {MAX_DECLARED_PACKAGES} packages")
+            yield declared
 
     def _layer(self, claim: Claim, layer: ClaimedLayer, read: _Layers) -> bytes:
         """Return what a layer declares, encoded: as it was read before, or by reading it.

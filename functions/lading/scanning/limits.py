@@ -51,6 +51,9 @@ MAX_PACKAGES_TEXT: Final = 16 * MIB
 MAX_IMAGE_TEXT: Final = 32 * MIB
 """Of what all layers of an image declare, as JSON: 4 MiB for 100 layers that each install a package of Debian."""
 
+MAX_DECLARED_PACKAGES: Final = 200_000
+"""Packages that all layers of an image declare, also those that a layer above replaces: 150 MiB of memory."""
+
 MAX_IMAGE_PACKAGES: Final = 50_000
 """Packages of an image. Real ones have up to 10,000, and the scanner holds all of them in 90 MiB of memory."""
 
