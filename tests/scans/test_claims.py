@@ -250,6 +250,17 @@ def test_a_deleted_image_is_put_off_and_a_restored_one_is_scanned(registry: Regi
     assert only_claim(registry).digest == image.digest
 
 
+def test_a_restored_image_is_scanned_at_once_on_request(registry: Registry, clock: FakeClock) -> None:
+    image = pushed(registry)
+    registry.deletion.manifest(A, image.digest)
+    assert claim_all(registry) == []
+    registry.undelete.manifest(A, image.digest)
+
+    registry.scans.again(A, image.id)
+
+    assert only_claim(registry).digest == image.digest
+
+
 def test_facts_without_an_image_are_dropped(registry: Registry, stores: Stores, clock: FakeClock) -> None:
     image = pushed(registry)
     manifest = stores.metadata.read([image.key])[image.key]

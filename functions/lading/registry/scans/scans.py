@@ -76,8 +76,8 @@ class Scans:
             facts = new_facts(key, now)
             self._metadata.commit([Create(facts), Touch(manifest_key)])
             return facts
-        if facts.task == SCAN and (not facts.claim or facts.next > now):
-            return facts
+        if facts.task == SCAN and bool(facts.claim) == (facts.next > now):
+            return facts  # due, or a scanner works on it; not one that is put off, such as while it was deleted
         state = WAITING if facts.state == FAILED else facts.state
         due = replace(facts, state=state, task=SCAN, next=now, tries=0, claim="", reason="", fingerprint="")
         self._metadata.commit([Replace(due), Touch(manifest_key)])
