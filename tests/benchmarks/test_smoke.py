@@ -17,7 +17,7 @@ SMALL = ["--peers", "lading", "--rounds", "1", "--scale", "200", "--seconds", "0
 NAMED = ["get-tag-32", "upload-small", "upload-large", "download-range", "tags", "referrers", "start"]
 
 
-@pytest.mark.parametrize(("access", "named"), [("everybody", [*NAMED, "hostile-all"]), ("token", NAMED[:2])])
+@pytest.mark.parametrize(("access", "named"), [("everybody", [*NAMED, "hostile-all", "scan"]), ("token", NAMED[:2])])
 def test_what_is_named_is_measured(
     access: str, named: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
