@@ -8,7 +8,11 @@ import zipfile
 
 from lading import settings
 from lading.auth.keys import from_json
+from lading.scan_composition import scans_images
+from lading_storage.firestore_documents import path_of
+from lading_storage.records.core import Key
 from lading_storage.records.events import Event
+from lading_storage.records.scans import Facts
 from tests.terraform.apis import NUMBER, PROJECT, Resource
 from tests.terraform.deployment_lifecycle import EXISTING_TOPIC, OPTIONS, DeploymentLifecycle, DeploymentState
 from tests.terraform.terraform_cli import ROOT
@@ -82,7 +86,7 @@ def source_hash(container: Resource) -> str:
 
 def test_a_change_of_code_is_what_is_sent(life: DeploymentLifecycle) -> None:
     sources = f"storage/b/{PROJECT}-lading-source/o/"
-    for name in ("registry", "collect", "publish"):
+    for name in ("registry", "collect", "publish", "scan"):
         (before,) = [each for each in life.applied.of(sources).values() if each["name"].startswith(name)]
         (after,) = [each for each in life.changed.of(sources).values() if each["name"].startswith(name)]
         assert before["name"] != after["name"]
@@ -162,7 +166,7 @@ def test_the_first_keys_are_there_and_nowhere_else(life: DeploymentLifecycle) ->
 
 
 def test_the_settings_are_ones_that_the_program_knows(life: DeploymentLifecycle) -> None:
-    for name in ("registry", "collect", "publish"):
+    for name in ("registry", "collect", "publish", "scan"):
         function = life.applied.resources[f"cloudfunctions2/{HERE}/functions/lading-{name}"]
         given = function["serviceConfig"]["environmentVariables"]
         assert {each for each in given if each.startswith("LADING_")} == {"LADING_CONFIG", "LADING_SOURCE_HASH"}
@@ -184,6 +188,22 @@ def test_each_new_event_calls_the_publisher_and_so_does_the_sweep(life: Deployme
     read = settings.load_settings(function["serviceConfig"]["environmentVariables"])
     callers = {trigger["serviceAccount"], sweep["httpTarget"]["oidcToken"]["serviceAccountEmail"]}
     assert callers == {read.publisher}
+
+
+def test_each_new_image_calls_the_scanner_and_so_does_the_sweep(life: DeploymentLifecycle) -> None:
+    trigger = life.applied.resources[f"eventarc/{HERE}/triggers/lading-scan"]
+    sweep = life.applied.resources[f"cloud_scheduler/{HERE}/jobs/lading-scan"]
+    function = life.applied.resources[f"cloudfunctions2/{HERE}/functions/lading-scan"]
+    filters = {each["attribute"]: each["value"] for each in trigger["eventFilters"]}
+    assert filters.pop("document") == path_of(Key(Facts, "{digest}", "{name}"))
+    assert filters == {"type": "google.cloud.firestore.document.v1.created", "database": "lading"}
+    assert trigger["destination"] == {"cloudRun": {"service": "lading-scan", "region": "europe-west1"}}
+    assert sweep["httpTarget"]["uri"] == function["serviceConfig"]["uri"]
+    read = settings.load_settings(function["serviceConfig"]["environmentVariables"])
+    callers = {trigger["serviceAccount"], sweep["httpTarget"]["oidcToken"]["serviceAccountEmail"]}
+    assert callers == {read.collector}
+    assert function["serviceConfig"]["serviceAccountEmail"] == read.scanner
+    assert scans_images(read)
 
 
 def test_the_publisher_knows_the_topics(lives: tuple[DeploymentLifecycle, DeploymentLifecycle]) -> None:

@@ -278,6 +278,19 @@ def test_only_the_account_of_events_calls_the_publisher(life: DeploymentLifecycl
     assert granted_on == {(service, "roles/run.invoker"), receiver}
 
 
+def test_the_scanner_has_no_rights_and_only_the_scheduler_calls_it(life: DeploymentLifecycle) -> None:
+    service = f"cloud_run_v2/projects/{PROJECT}/locations/europe-west1/services/lading-scan"
+    read = settings.load_settings(settings_of(life.applied, "scan"))
+    granted_on = {
+        (name, member.removeprefix("serviceAccount:"))
+        for name, policy in life.applied.policies.items()
+        for binding in policy.get("bindings", [])
+        for member in binding["members"]
+        if member == f"serviceAccount:{read.scanner}" or name == service
+    }
+    assert granted_on == {(service, read.collector)}
+
+
 def test_only_the_publisher_publishes_and_only_to_the_topics_of_events(
     lives: tuple[DeploymentLifecycle, DeploymentLifecycle],
 ) -> None:
