@@ -35,6 +35,24 @@ def scans_images(settings: Settings) -> bool:
     return can_scan
 
 
+def honour_vex(settings: Settings, registry: Registry) -> None:
+    """Let VEX documents count that a key of the settings signed. Nothing is imported where there is none.
+
+    Raises:
+        SettingsError: a key cannot be used.
+    """
+    if settings.vex_keys is None:
+        return
+    from lading.vulnerabilities.dsse import KeyInvalid
+    from lading.vulnerabilities.vex_keys import load_keys
+
+    try:
+        keys = load_keys(settings.vex_keys)
+    except KeyInvalid as error:
+        raise SettingsError(f"--vex-keys: {error}") from None
+    registry.honour_vex(keys)
+
+
 def open_scan_job(settings: Settings, registry: Registry) -> "SlicedJob":
     """Return the job of a server that scans the images of its registry. Nothing is opened before the first image."""
     from lading.scanner.in_process import InProcessBackend

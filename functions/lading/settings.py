@@ -285,6 +285,9 @@ class Settings(DerivedSettings):
     vulnerability_repository: str = setting(
         "scans", "lading/vulnerabilities", "NAME", "the repository that has it", parse.repository, key="repository"
     )
+    vex_keys: Path | None = setting(
+        "scans", "", "PATH", "public keys (PEM) whose VEX documents count: a file or folder", parse.file, is_path=True
+    )
     scanner: str = setting(
         "scans", "", "EMAIL", "the service account of the function `scan`: it may scan, nothing else"
     )

@@ -60,6 +60,7 @@ VALUES: Mapping[str, tuple[str, str]] = {
     "vulnerability-source": ('"none"', "none"),
     "vulnerability-updates": ('"off"', "off"),
     "vulnerability-repository": ('"tools/vulnerabilities"', "tools/vulnerabilities"),
+    "vex-keys": ('"/srv/vex"', "/srv/vex"),
     "metrics": ('"127.0.0.1:9464"', "127.0.0.1:9464"),
 }
 """A value of each setting in TOML, and the same as an option gives it."""

@@ -109,6 +109,7 @@ EXAMPLES: list[Record] = [
         next=NOW,
         tries=1,
         claim="0" * 32,
+        compare_again=True,
         accepted="1" * 32,
         reason="the scanner ended",
         created=NOW,

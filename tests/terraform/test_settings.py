@@ -150,7 +150,18 @@ def test_the_plan_says_of_a_value_what_the_program_says(faults: list[list[str]])
 
 def test_there_are_values_of_both_kinds_for_each_setting_that_is_parsed() -> None:
     """A new parser needs a row in the module, and cases here."""
-    decided: Any = ("address", "data", "tls_cert", "tls_key", "metrics", "users", "grants", "hmac_key", "cdn_key")
+    decided: Any = (
+        "address",
+        "data",
+        "tls_cert",
+        "tls_key",
+        "metrics",
+        "users",
+        "grants",
+        "hmac_key",
+        "cdn_key",
+        "vex_keys",
+    )
     stored: Any = ("blobs", "metadata", "access", "keys", "collector", "cleanup", "publisher", "scanner")
     parsed = {each.variable for each in SETTINGS if each.name not in (*decided, *stored)}
     good = {name for name, text in CASES if text and not error_of(name, text)}

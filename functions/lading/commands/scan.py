@@ -27,6 +27,8 @@ MAX_WAIT: Final = 3600.0
 """Seconds in which a scan has to end."""
 
 
+OPTIONS: Final = (*REGISTRY, "vex-keys")
+
 COLUMNS: Final[tuple[Column[Row], ...]] = (
     Column("SEVERITY", lambda row: row.severity),
     Column("ID", lambda row: row.id),
@@ -39,7 +41,7 @@ COLUMNS: Final[tuple[Column[Row], ...]] = (
 
 def add_to(commands: Commands) -> None:
     """Add the command."""
-    scan = add(commands, "scan", "show the vulnerabilities of an image, its SBOM, or scan it again", _scan, REGISTRY)
+    scan = add(commands, "scan", "show the vulnerabilities of an image, its SBOM, or scan it again", _scan, OPTIONS)
     scan.add_argument("reference", metavar="REPOSITORY:TAG|REPOSITORY@DIGEST")
     scan.add_argument("--platform", default="", metavar="OS/ARCH", help="the image of an index for this platform")
     scan.add_argument("--again", action="store_true", help="scan the image again, whatever was found before")
@@ -115,6 +117,7 @@ def _print(printer: Printer, name: str, document: ScanDocument) -> None:
             "vulnerabilities": _counts(document),
             "data": tuple(document.data),
             **{f"not known ({number})": gap for number, gap in enumerate(document.gaps, 1)},
+            **{f"remark ({number})": remark for number, remark in enumerate(document.remarks, 1)},
         }
     )
     if document.vulnerabilities:

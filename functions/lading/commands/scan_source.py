@@ -40,8 +40,11 @@ class StoreScans:
     """Results in the stores."""
 
     def __init__(self, opened: "Registry", settings: Settings, target: Reference, platform: str) -> None:
-        """Find the image. Raises RegistryError."""
+        """Find the image. Raises RegistryError, SettingsError."""
+        from lading.scan_composition import honour_vex
+
         self._settings = settings
+        honour_vex(settings, opened)
         reference = opened.inspection.find_digest(target.repository, target.digest) if target.digest else target.tag
         self._registry = opened
         self._repository = target.repository

@@ -4,7 +4,7 @@ Whatever is decided about a push is decided here: what the request itself makes 
 and the rest with the records that the commit relies on (Manifests.put), such as immutable tags and missing blobs.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -57,12 +57,17 @@ class Pushed:
 
 
 class Push:
-    """The use case."""
+    """The use case.
+
+    after  called with each manifest that was committed, and its tags; None where nothing is to be done. What it raises
+           fails the push, so that the client repeats both
+    """
 
     def __init__(self, manifests: Manifests, tagging: Tagging) -> None:
         """Push to `manifests`, and set tags by `tagging`."""
         self._manifests = manifests
         self._tagging = tagging
+        self.after: Callable[[Manifest, Sequence[str]], None] | None = None
 
     def __call__(self, repository: str, request: PushRequest, context: ChangeContext = PUSH) -> Pushed:
         """Store a manifest, and point tags to it, in one commit.
@@ -87,6 +92,8 @@ class Push:
             condition=request.condition,
         )
         manifest = self._manifests.put(repository, put, context)
+        if self.after is not None:
+            self.after(manifest, put.tags)
         return Pushed(manifest, Change("manifest-pushed", manifest.digest, tuple(dict.fromkeys(put.tags))))
 
     def tag(self, repository: str, reference: str, name: str, context: ChangeContext) -> str:

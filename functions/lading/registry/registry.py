@@ -1,6 +1,6 @@
 """Registry: the facade through which the layers above use the registry's rules."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -9,6 +9,7 @@ from lading.registry.cleanup.apply import CleanupDeletion
 from lading.registry.cleanup.inventory import Inventory
 from lading.registry.cleanup.last_pulled import LastPulls
 from lading.registry.content.blobs import Blobs
+from lading.registry.content.image_facts import make_comparison_due
 from lading.registry.content.manifests import Manifests
 from lading.registry.content.uploads import Uploads
 from lading.registry.in_use import InUseReports
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from lading.registry.inspection import Inspection
     from lading.registry.scans.scans import Scans
     from lading.registry.usage_pages import UsagePages
+    from lading.vulnerabilities.dsse import PublicKey
 
 
 class Registry:
@@ -63,6 +65,7 @@ class Registry:
         self._clock = clock
         self.scans_images = scans_images
         self.vulnerability_repository = "lading/vulnerabilities"
+        self._vex_keys: Mapping[str, PublicKey] = {}
         self.objects = blobs
         self.metadata = metadata
         self.blobs = Blobs(blobs, metadata, clock)
@@ -80,6 +83,11 @@ class Registry:
         self.readiness = Readiness(blobs, metadata)
         self.pull = Pull(self.manifests, self.last_pulls)
         self.push = Push(self.manifests, Tagging(metadata, self.tags, clock))
+
+    def honour_vex(self, keys: "Mapping[str, PublicKey]") -> None:
+        """Let VEX documents count that one of `keys` signed; called before the first request."""
+        self._vex_keys = keys
+        self.push.after = lambda manifest, tags: make_comparison_due(self.metadata, self._clock, manifest, tags)
 
     @property
     def inspection(self) -> "Inspection":
@@ -115,7 +123,12 @@ class Registry:
         from lading.registry.scans.content import Content
         from lading.registry.scans.scans import Scans
 
-        return Scans(Content(self.metadata, self.manifests, self.uploads, self.blobs, self._clock))
+        content = Content(self.metadata, self.manifests, self.uploads, self.blobs, self._clock)
+        if not self._vex_keys:
+            return Scans(content)
+        from lading.registry.scans.vex_referrers import VexReferrers
+
+        return Scans(content, VexReferrers(self.metadata, self.manifests, self.blobs, self._vex_keys))
 
     def repositories(self, after: str, limit: int) -> Page[str]:
         """Return the first `limit` repositories after `after`, in lexical order, without deleted ones."""

@@ -21,6 +21,7 @@ from lading.json_values import plain
 from lading.registry.change_context import Clock
 from lading.registry.errors import SCAN_CLAIM_UNKNOWN, RegistryError
 from lading.registry.scans.claim import MAX_WORST, MAX_WORST_SIZE, Claim, ClaimedLayer, ScanResult
+from lading.scanner import vex
 from lading.scanner.backend import LayerReader, OpenedData, ScanBackend
 from lading.scanning import image_packages
 from lading.scanning.documents.cyclonedx import cyclonedx
@@ -33,9 +34,13 @@ from lading.scanning.limits import MAX_DECLARED_PACKAGES, MAX_IMAGE_PACKAGES, MA
 from lading.scanning.packages import ImagePackages, LayerPackages
 from lading.vulnerabilities import ecosystems
 from lading.vulnerabilities.matcher import Matcher, Matches
+from lading.vulnerabilities.openvex import suppress
 
 MAX_IMAGE_SECONDS: Final = 600.0
 """Seconds after which no further layer of an image is begun. What was read is kept for the next try."""
+
+VEX: Final = "vex"
+"""The name under which a result says which VEX documents it used."""
 
 ENDED_CLAIMS: Final = "claims that had ended"
 UNCHANGED: Final = "unchanged"
@@ -139,7 +144,9 @@ class ScanRun:
             return False
         if any(self._version(name.partition(":")[0]) for name in claim.missing):
             return False
-        used = {*claim.data} | ({EXPLOITS} if self._version(EXPLOITS) else set())
+        if claim.data.get(VEX, "") != claim.vex_version:
+            return False
+        used = {*claim.data} - {VEX} | ({EXPLOITS} if self._version(EXPLOITS) else set())
         return all(claim.data.get(name) == self._version(name) for name in used)
 
     def _version(self, name: str) -> str:
@@ -196,14 +203,17 @@ class ScanRun:
         """Return the result of the comparison of an image's packages with the data."""
         matches = self._matcher.match(packages)
         notes = (*packages.notes, *matches.notes)
+        statements, remarks = vex.read(claim)
+        data = {**matches.data} | ({VEX: claim.vex_version} if claim.vex_version else {})
         report = Report(
             digest=claim.digest,
             state=_state_of(packages, matches, notes),
             image=packages,
-            findings=matches.findings,
-            data=matches.data,
+            findings=suppress(matches.findings, statements, claim.digest),
+            data=data,
             missing=matches.missing,
             notes=notes,
+            remarks=remarks,
             at=self._clock(),
             scanner=self._scanner,
         )

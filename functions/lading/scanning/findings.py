@@ -82,6 +82,7 @@ class Report:
         data: the version of the vulnerability data by ecosystem, as used; the ETag, or the time of an import.
         missing: ecosystems of which there is no data, so that their packages were not compared.
         notes: what else makes the result partial.
+        remarks: what does not, such as VEX documents that do not count.
         at: when the packages were compared with the data.
         scanner: the version of Lading that extracted and compared.
         updated: when the oldest of the data was last updated, or None if that is not known.
@@ -94,6 +95,7 @@ class Report:
     data: Mapping[str, str] = field(default_factory=dict)
     missing: Sequence[str] = ()
     notes: Sequence[str] = ()
+    remarks: Sequence[str] = ()
     at: datetime
     scanner: str
     updated: datetime | None = None

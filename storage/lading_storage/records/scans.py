@@ -32,6 +32,7 @@ class Facts(Record):
         next: when the task is due. While a scanner works on it: when its claim ends.
         tries: how often the task was claimed since it was last finished.
         claim: the nonce of the current claim, or "".
+        compare_again: whether a comparison is due as soon as the current claim has a result.
         accepted: the nonce of the claim whose result was accepted last, or "", so that a repeated result is recognised.
         reason: why the state is failed or unsupported, or why the last try did not finish; or "".
         created: when the facts were created.
@@ -59,6 +60,7 @@ class Facts(Record):
     next: datetime
     tries: int = 0
     claim: str = ""
+    compare_again: bool = False
     accepted: str = ""
     reason: str = ""
     created: datetime

@@ -1,5 +1,7 @@
 """Claim: what a scanner is to do with one image, until when; and ScanResult: what it found."""
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -39,6 +41,21 @@ class ClaimedLayer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class VexDocument:
+    """Verified OpenVEX document about an image.
+
+    Attributes:
+        digest: of the envelope or bundle in which it was signed.
+        key: the name of the key of the configuration that signed it.
+        content: the document, as JSON.
+    """
+
+    digest: str
+    key: str
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
     """Image that one scanner works on.
 
@@ -53,6 +70,8 @@ class Claim:
         data: the versions of the vulnerability data of the last result, by ecosystem.
         missing: the ecosystems of which there was no data then.
         fingerprint: of the documents that are attached to the image, or "" if some are needed in any case.
+        vex: the VEX documents about the image that count.
+        remarks: about those that do not count.
     """
 
     repository: str
@@ -65,6 +84,14 @@ class Claim:
     data: Mapping[str, str] = field(default_factory=dict)
     missing: Sequence[str] = ()
     fingerprint: str = ""
+    vex: Sequence[VexDocument] = ()
+    remarks: Sequence[str] = ()
+
+    @property
+    def vex_version(self) -> str:
+        """What identifies the VEX documents and the remarks; "" where there are none."""
+        found = [*(f"{each.digest} {each.key}" for each in self.vex), *self.remarks]
+        return hashlib.sha256(json.dumps(sorted(found)).encode()).hexdigest()[:12] if found else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,7 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from lading.registry.change_context import Clock
 from lading.registry.content.manifest_contents import ManifestContents, read_contents
@@ -31,6 +31,9 @@ from lading_storage.protocols import Delete, MetadataStore, Replace
 from lading_storage.records.core import Key, Manifest
 from lading_storage.records.deleted import DeletedManifest
 from lading_storage.records.scans import MATCH, SCAN, Facts, LayerScan
+
+if TYPE_CHECKING:
+    from lading.registry.scans.vex_referrers import VexReferrers
 
 LEASE: Final = timedelta(minutes=15)
 """How long a scanner may work on an image."""
@@ -57,8 +60,11 @@ MAX_PACKAGES_SIZE: Final = 16 * 1024 * 1024
 class Claims:
     """Claims of one registry. Not thread-safe, but as many processes as there are may claim."""
 
-    def __init__(self, metadata: MetadataStore, manifests: Manifests, clock: Clock) -> None:
-        """Claim images of `manifests`."""
+    def __init__(
+        self, metadata: MetadataStore, manifests: Manifests, clock: Clock, vex: "VexReferrers | None" = None
+    ) -> None:
+        """Claim images of `manifests`, with the documents of `vex`."""
+        self._vex = vex
         self._metadata = metadata
         self._manifests = manifests
         self._clock = clock
@@ -134,10 +140,13 @@ class Claims:
             try_to_commit(self._metadata, Replace(replace(facts, claim="", tries=0, next=now + MATCH_INTERVAL)))
             return None
         has_documents = all(found[key] is not None for key in keys[3:])
-        claimed = replace(facts, claim=secrets.token_hex(16), tries=facts.tries + 1, next=now + LEASE)
+        tries = facts.tries + 1
+        claimed = replace(facts, claim=secrets.token_hex(16), tries=tries, next=now + LEASE, compare_again=False)
         if not try_to_commit(self._metadata, Replace(claimed)):
             return None
         contents = self._contents(manifest)
+        # Read after the claim: what is pushed later finds it, and makes another comparison due.
+        vex = self._vex.read(facts.repository, facts.id) if self._vex else None
         return Claim(
             repository=facts.repository,
             digest=facts.id,
@@ -149,6 +158,8 @@ class Claims:
             data=data_of(facts),
             missing=facts.missing,
             fingerprint=facts.fingerprint if has_documents and facts.extractor == extractor else "",
+            vex=vex.documents if vex else (),
+            remarks=vex.remarks if vex else (),
         )
 
     def _put_off_deleted(self, facts: Facts, now: datetime, *, is_restorable: bool) -> None:

@@ -212,14 +212,14 @@ def _updated(facts: Facts, result: ScanResult, now: datetime) -> Facts:
     if result.is_unchanged:
         if facts.at is None:
             raise RegistryError(REQUEST_INVALID, {"reason": "the image has no result that could be unchanged"})
-        return replace(facts, task=MATCH, tries=0, next=now + MATCH_INTERVAL)
+        return replace(facts, task=MATCH, tries=0, next=_next_match(facts, now))
     if result.state == FAILED:
         return replace(facts, state=FAILED, task="", tries=0, reason=result.reason[:500], at=result.at)
     return replace(
         facts,
         state=result.state,
         task=MATCH,
-        next=now + MATCH_INTERVAL,
+        next=_next_match(facts, now),
         tries=0,
         reason=result.reason[:500],
         at=result.at,
@@ -232,3 +232,7 @@ def _updated(facts: Facts, result: ScanResult, now: datetime) -> Facts:
         missing=bounded(sorted(result.missing)),
         extractor=result.extractor,
     )
+
+
+def _next_match(facts: Facts, now: datetime) -> datetime:
+    return now if facts.compare_again else now + MATCH_INTERVAL

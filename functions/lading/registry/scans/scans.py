@@ -1,6 +1,7 @@
 """Scans: what the layers above use of the scans of a registry."""
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from lading.registry.content.image_facts import WAITING, new_facts
 from lading.registry.content.manifest_format import parse_manifest
@@ -16,18 +17,21 @@ from lading_storage.protocols import Create, Replace, Touch
 from lading_storage.records.core import Key, Manifest
 from lading_storage.records.scans import SCAN, Facts
 
+if TYPE_CHECKING:
+    from lading.registry.scans.vex_referrers import VexReferrers
+
 NOT_AN_IMAGE = "only images are scanned: manifests with the config of an image, and without a subject"
 
 
 class Scans:
     """Scans of one registry."""
 
-    def __init__(self, content: Content) -> None:
-        """Keep what is known of the images of `content`."""
+    def __init__(self, content: Content, vex: "VexReferrers | None" = None) -> None:
+        """Keep what is known of the images of `content`; `vex` where VEX documents count."""
         self._content = content
         self._metadata = content.metadata
         self._clock = content.clock
-        self.claims = Claims(content.metadata, content.manifests, content.clock)
+        self.claims = Claims(content.metadata, content.manifests, content.clock, vex)
         self.missing = MissingScans(content)
         self.results = Results(content.metadata, content.uploads, content.clock)
 

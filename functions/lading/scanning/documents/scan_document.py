@@ -118,6 +118,7 @@ class ScanDocument:
         data: the versions of the data that was used, by ecosystem.
         missing: the ecosystems of which there is no data, so that their packages were not compared.
         notes: what else makes the result partial.
+        remarks: what does not, such as VEX documents that do not count.
         vulnerabilities: the worst first.
     """
 
@@ -134,6 +135,7 @@ class ScanDocument:
     data: Mapping[str, str] = field(default_factory=dict)
     missing: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
     vulnerabilities: tuple[Vulnerability, ...] = ()
 
     @property

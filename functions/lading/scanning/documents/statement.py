@@ -61,6 +61,7 @@ def document_of(report: Report) -> ScanDocument:
         data=dict(sorted(report.data.items())),
         missing=tuple(sorted(report.missing)),
         notes=tuple(dict.fromkeys((*report.image.notes, *report.notes))),
+        remarks=tuple(report.remarks),
         vulnerabilities=tuple(_vulnerability(each, report) for each in report.findings),
     )
 

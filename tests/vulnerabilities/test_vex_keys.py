@@ -1,0 +1,50 @@
+"""Keys of VEX documents: from a file, or a folder; what cannot be used is named."""
+
+from pathlib import Path
+
+import pytest
+
+from lading.scan_composition import honour_vex
+from lading.settings import SettingsError, load_settings
+from lading.vulnerabilities import vex_keys
+from lading.vulnerabilities.dsse import KeyInvalid
+from lading.vulnerabilities.vex_keys import load_keys
+from tests.support.vex_documents import FORGER, KEY, public_pem, write_keys
+
+
+def test_keys_of_a_folder_have_the_names_of_their_files(tmp_path: Path) -> None:
+    write_keys(tmp_path, release=KEY, vendor=FORGER)
+    (tmp_path / "README.txt").write_text("not a key")
+    (tmp_path / "team.pub").write_bytes(public_pem())
+
+    assert [*load_keys(tmp_path)] == ["release", "team", "vendor"]
+
+
+def test_one_file_is_one_key(tmp_path: Path) -> None:
+    write_keys(tmp_path, release=KEY)
+
+    assert [*load_keys(tmp_path / "release.pem")] == ["release"]
+
+
+def test_what_cannot_be_used_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(KeyInvalid, match=r"vex\.pem cannot be read: No such file"):
+        load_keys(tmp_path / "vex.pem")
+    with pytest.raises(KeyInvalid, match=r"has no public key: no file \*\.pem or \*\.pub"):
+        load_keys(tmp_path)
+    (tmp_path / "a.pem").write_text("-----BEGIN PRIVATE KEY-----")
+    with pytest.raises(KeyInvalid, match=r"a\.pem cannot be used: it is not a public key as PEM"):
+        load_keys(tmp_path)
+    write_keys(tmp_path, a=KEY)
+    (tmp_path / "a.pub").write_bytes(public_pem())
+    with pytest.raises(KeyInvalid, match="two keys with the name a"):
+        load_keys(tmp_path)
+    monkeypatch.setattr(vex_keys, "MAX_KEYS", 1)
+    with pytest.raises(KeyInvalid, match="more than 1 keys"):
+        load_keys(tmp_path)
+
+
+def test_a_server_does_not_start_with_a_key_that_it_cannot_use(tmp_path: Path) -> None:
+    settings = load_settings({}, {"vex-keys": str(tmp_path / "none.pem")})
+
+    with pytest.raises(SettingsError, match=r"^--vex-keys: .*none\.pem cannot be read"):
+        honour_vex(settings, None)  # type: ignore[arg-type]  # no registry is reached
