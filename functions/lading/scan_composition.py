@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 EXTRA: Final = ("cvss", "cyclonedx", "dissect", "packageurl", "univers")
 """Import packages of the extra `scan`; they are looked for, and not imported."""
 
-NO_EXTRA: Final = "--scan on needs the extra `scan`: pip install 'lading-registry[scan]'"
+EXTRA_COMMAND: Final = "pip install 'lading-registry[scan]'"
+NO_EXTRA: Final = f"--scan on needs the extra `scan`: {EXTRA_COMMAND}"
 NO_SCANNER: Final = "--scan on needs --scanner: in the cloud, a function with an account of its own scans"
 
 

@@ -137,7 +137,7 @@ class Callers:
 
     def __init__(self, world: FakeIamWorld, stores: Stores, folder: Path, unscoped: str, folders: str = "") -> None:
         environment = {"LADING_ACCESS": f"gs://{BUCKET}", "LADING_PUBLIC": "library/*", "LADING_FOLDERS": folders}
-        environment["LADING_UNSCOPED_TOKENS"] = unscoped
+        environment |= {"LADING_UNSCOPED_TOKENS": unscoped, "LADING_SCAN": "on"}
         self.app: RestrictedApp = restricted_app(stores, environment, folder)
         self.open = make_client(Registry(stores.blobs, stores.metadata))
         world.folder("other/", member="user:nobody@example.com")

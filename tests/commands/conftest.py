@@ -26,6 +26,18 @@ def remote(stores: Stores, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> I
 
 
 @pytest.fixture
+def scanning_remote(stores: Stores, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ManagementServer]:
+    """The registry over HTTP, which scans, with admin's login; commands on the stores scan as well."""
+    monkeypatch.setattr(logs, "start", lambda *_: None)
+    # Where the stores are those of Google Cloud, an account scans.
+    monkeypatch.setenv("LADING_SCANNER", "scanner@project.iam.gserviceaccount.com")
+    with serving_users(stores, tmp_path / "remote", LADING_SCAN="on") as server:
+        for name, value in server.log_in("admin").items():
+            monkeypatch.setenv(name, value)
+        yield server
+
+
+@pytest.fixture
 def run(remote: ManagementServer, capsys: pytest.CaptureFixture[str]) -> Run:
     """Run `lading LINE` over HTTP; returns what it prints, or its error where that is expected."""
 

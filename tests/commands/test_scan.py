@@ -18,6 +18,7 @@ from tests.commands.tables import json_rows, table
 from tests.support import images
 from tests.support.folder_stores import folder_stores
 from tests.support.indexes import push_index
+from tests.support.management_server import ManagementServer
 from tests.support.osv_dumps import vulnerable, write_dump
 from tests.support.registry_pushes import push_blob, push_image, push_manifest
 from tests.support.scan_results import finding, report_of, store_result
@@ -38,6 +39,11 @@ def same(both: Both, line: str) -> str:
     local, remote = both(line)
     assert local == remote, line
     return local
+
+
+@pytest.fixture
+def remote(scanning_remote: ManagementServer) -> ManagementServer:
+    return scanning_remote
 
 
 @pytest.fixture
@@ -249,13 +255,13 @@ def test_on_the_stores_of_this_machine_the_command_scans(
     record = vulnerable("DEBIAN-CVE-2026-1", "Debian:12", "openssl", "3.0.12-1", aliases=["CVE-2026-1"])
     write_dump(tmp_path / "dumps" / "Debian" / "all.zip", [record])
 
-    assert "not scanned" in lading("scan", "team/app:v1")
+    assert "`lading scan team/app:v1 --again --wait` scans it" in lading("scan", "team/app:v1")
     missing = lading("scan", "team/app:v1", "--again", "--wait")
     assert "there is no vulnerability data of Debian:12" in missing
     assert [row["ecosystem"] for row in json_rows(lading("vulnerabilities", "status", "--json"))] == ["Debian"]
     lading("vulnerabilities", "import", str(tmp_path / "dumps"))
 
-    found = lading("scan", "team/app:v1", "--again", "--wait")
+    found = lading("scan", "team/app:v1", "--wait")
 
     assert "vulnerabilities  1 unknown (1 with a fix)" in found
     assert "CVE-2026-1  openssl  3.0.11-1  3.0.12-1" in found

@@ -20,15 +20,8 @@ Run = Callable[..., str]
 
 
 @pytest.fixture
-def remote(stores: Stores, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ManagementServer]:
-    """The registry over HTTP, which scans, with admin's login; commands on the stores scan as well."""
-    monkeypatch.setattr(logs, "start", lambda *_: None)
-    # Where the stores are those of Google Cloud, an account scans.
-    monkeypatch.setenv("LADING_SCANNER", "scanner@project.iam.gserviceaccount.com")
-    with serving_users(stores, tmp_path / "remote", LADING_SCAN="on") as server:
-        for name, value in server.log_in("admin").items():
-            monkeypatch.setenv(name, value)
-        yield server
+def remote(scanning_remote: ManagementServer) -> ManagementServer:
+    return scanning_remote
 
 
 @pytest.fixture
@@ -120,10 +113,18 @@ def idle(stores: Stores, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
 
 
 def test_a_registry_that_does_not_scan_takes_no_requests(
-    idle: ManagementServer, registry: Registry, old_images: list[tuple[str, str]], lading: Run
+    idle: ManagementServer,
+    registry: Registry,
+    old_images: list[tuple[str, str]],
+    lading: Run,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     assert "images are not scanned here" in lading("scan-missing", "--registry", idle.url, status=1)
     assert "images are not scanned here" in lading("scan-missing", "--scan", "off", status=1)
+    again = ("scan", "other:v1", "--again")
+    assert "images are not scanned here" in lading(*again, "--registry", idle.url, status=1)
+    monkeypatch.setenv("LADING_SCAN", "off")
+    assert "images are not scanned here" in lading(*again, status=1)
     assert due(registry, old_images) == []
 
 

@@ -215,6 +215,7 @@ def test_the_access_log_can_be_json(tmp_path: Path) -> None:
     assert first["message"] == f"Lading serves http://127.0.0.1:{server.port}"
     assert (first["severity"], first["metadata"]) == ("INFO", f"sqlite://{tmp_path}/data/metadata.sqlite")
     assert str(tmp_path / "data" / "admin.password") in first["first_user"]
+    assert first["scans"] == "nothing"
 
     environment["LADING_ACCESS"] = "everybody"
     with serving(environment, tmp_path / "log", ["--log", "json"]) as server:

@@ -38,6 +38,8 @@ def scan(context: RequestContext) -> Response:
 
 def again(context: RequestContext) -> Response:
     """Scan again: make an image due for a scan. A retry changes nothing while the scan is due."""
+    if not context.registry.scans_images:
+        raise RegistryError(REQUEST_INVALID, {"reason": SCANS_OFF})
     if "missing" in context.request.args:
         return _missing(context)
     with search_slot(context):
@@ -51,8 +53,6 @@ def _missing(context: RequestContext) -> Response:
     """Make the images of a page that were never scanned due. A retry passes over what is due."""
     if context.request.args["missing"] != "true" or any(name in context.request.args for name in IMAGE):
         raise RegistryError(REQUEST_INVALID, {"reason": "missing=true is for all images of the repository"})
-    if not context.registry.scans_images:
-        raise RegistryError(REQUEST_INVALID, {"reason": SCANS_OFF})
     with search_slot(context):
         context.registry.tags.require(context.name)
         page = context.registry.scans.missing.request(context.name, start_after(context))

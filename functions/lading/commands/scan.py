@@ -120,6 +120,8 @@ def _print(printer: Printer, name: str, document: ScanDocument) -> None:
             **{f"remark ({number})": remark for number, remark in enumerate(document.remarks, 1)},
         }
     )
+    if document.at is None and not document.pending:
+        printer.note(f"\n`lading scan {escape(name)} --again --wait` scans it")
     if document.vulnerabilities:
         print()
         printer.table(COLUMNS, table(document))

@@ -57,7 +57,12 @@ class StoreScans:
         return FORMATS[format].render(self._registry.image_scans, self._repository, self._digest)
 
     def again(self) -> None:
-        """See ScanSource."""
+        """See ScanSource. Raises CommandError where nothing would scan the image."""
+        from lading.registry.scans.missing import SCANS_OFF
+        from lading.scan_composition import scans_images
+
+        if not scans_images(self._settings):
+            raise CommandError(SCANS_OFF)
         self._registry.scans.again(self._repository, self._digest)
 
     def advance(self) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, NoReturn
 from lading.commands.exit_status import INTERRUPTED, TERMINATED
 from lading.commands.first_user import create_first_user, first_user_text, login_line
 from lading.commands.options import Commands, add
+from lading.scan_composition import EXTRA_COMMAND, scans_images
 from lading.settings import SETTINGS, Settings, SettingsError
 from lading_storage.local.durable_folders import make_private_if_empty
 
@@ -211,10 +212,18 @@ def _announce(settings: Settings, password: Path | None, standby: str = "") -> N
         "metadata": settings.metadata,
         "access": settings.access,
         "public": list(settings.public),
+        "scans": _scans(settings),
         "standby": standby,
         "first_user": first_user_text(password) if password else "",
     }
     log.info(fields["message"], extra={"fields": {name: value for name, value in fields.items() if value}})
+
+
+def _scans(settings: Settings) -> str:
+    """Return what is scanned, and how to have images scanned where none are."""
+    if scans_images(settings):
+        return "each image that is pushed"
+    return "nothing" if settings.scan == "off" else f"nothing, since the extra is missing: {EXTRA_COMMAND}"
 
 
 def _welcome(settings: Settings, password: Path | None) -> str:
@@ -227,6 +236,7 @@ Lading serves {settings.realm}
   metadata  {settings.metadata}
   access    {settings.access}
   public    {", ".join(settings.public) or "nothing"}
+  scans     {_scans(settings)}
 
 {first}Try:
 {login}  docker tag IMAGE {address}/IMAGE

@@ -10,9 +10,11 @@ where the last scan failed. Where it was deleted or damaged, the worst findings 
 
 import json
 from dataclasses import replace
+from datetime import datetime
 from typing import Final
 
 from lading.json_values import parse
+from lading.registry.change_context import Clock
 from lading.registry.content.blobs import Blobs
 from lading.registry.content.manifest_contents import Descriptor, read_contents
 from lading.registry.content.manifests import Manifests
@@ -40,8 +42,9 @@ NO_REPORT: Final = "its report cannot be read: only the worst vulnerabilities ar
 class ImageScans:
     """Reads results of scans. Nothing is written, and no pull is recorded."""
 
-    def __init__(self, metadata: MetadataStore, blobs: Blobs, manifests: Manifests) -> None:
+    def __init__(self, metadata: MetadataStore, blobs: Blobs, manifests: Manifests, clock: Clock) -> None:
         """Read facts from `metadata`, and documents by `manifests` and `blobs`."""
+        self._clock = clock
         self._metadata = metadata
         self._blobs = blobs
         self._manifests = manifests
@@ -84,7 +87,7 @@ class ImageScans:
             state=facts.state,
             reason=facts.reason,
             at=facts.at,
-            pending=facts.task == SCAN,
+            pending=_is_pending(facts, self._clock()),
             counts=_counts(facts),
         )
         if facts.state not in KNOWN_STATES:
@@ -145,6 +148,14 @@ class ImageScans:
         except (ObjectNotFound, Corrupt, RegistryError):
             return None
         return content if digest_of(content, algorithm_of(layers[0].digest)) == layers[0].digest else None
+
+
+def _is_pending(facts: Facts, now: datetime) -> bool:
+    """Return whether a better result is due: a scan, or a comparison since data that was missing is there.
+
+    The daily comparison with newer data does not count: for the rest, the result before is right.
+    """
+    return facts.task == SCAN or bool(facts.missing and (facts.claim or facts.next <= now))
 
 
 def _chosen(images: list[Descriptor], platform: str) -> Descriptor:

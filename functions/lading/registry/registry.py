@@ -101,7 +101,7 @@ class Registry:
         """What scans found, for readers, imported at the first use as well."""
         from lading.registry.image_scans import ImageScans
 
-        return ImageScans(self.metadata, self.blobs, self.manifests)
+        return ImageScans(self.metadata, self.blobs, self.manifests, self._clock)
 
     @property
     def usage_pages(self) -> "UsagePages":

@@ -22,8 +22,11 @@ from lading_storage.records.core import Manifest
 PAGE_SIZE: Final = 100
 """Manifests of a page: with two writes for each, one commit is within the limits of every store."""
 
-SCANS_OFF: Final = "images are not scanned here, so that the scans would wait forever; see the setting `scan`"
-"""Why a registry that does not scan takes no requests for what is missing."""
+SCANS_OFF: Final = (
+    "images are not scanned here, so that a scan would wait forever: the setting `scan` is off, or its extra is"
+    " missing: pip install 'lading-registry[scan]'"
+)
+"""Why a registry that does not scan takes no requests for scans."""
 
 
 class MissingScans:
