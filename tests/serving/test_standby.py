@@ -210,6 +210,7 @@ def test_a_standby_publishes_and_delivers_nothing_until_it_is_promoted(
     monkeypatch.setattr("lading.server.serve.serve", record)
     monkeypatch.setattr("lading.server.listener.listen", lambda settings: nullcontext([]))
     monkeypatch.setattr("lading.commands.serve._exit_at_interrupts", lambda: None)
+    monkeypatch.setattr("lading.commands.serve._end_process", lambda: None)
     monkeypatch.setattr(logs, "start", lambda *_: None)
     words = ["serve", "--access", "everybody"]
     assert cli.main(words) == 0

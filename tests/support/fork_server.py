@@ -67,7 +67,9 @@ class ForkedProcess:
     def send_signal(self, number: int) -> None:
         """Send a signal, unless the process has ended."""
         if self.poll() is None:
-            os.kill(self.pid, number)
+            # It can have ended since, and the monitor has not said so yet.
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, number)
 
     def terminate(self) -> None:
         """Send SIGTERM."""
@@ -91,7 +93,7 @@ def can_run(environment: Mapping[str, str]) -> bool:
 
 def _start_variables(environment: Mapping[str, str]) -> dict[str, str]:
     ignored = ("PYTHONPATH", "PYTHONUNBUFFERED")
-    start = ("PYTHON", "LC_", "LANG", "TZ", "LD_", "MALLOC_", "GRPC_", "OTEL_", "PROMETHEUS_")
+    start = ("PYTHON", "LC_", "LANG", "TZ", "LD_", "MALLOC_", "GRPC_", "OTEL_", "PROMETHEUS_", "GCE_", "GOOGLE_")
     return {name: value for name, value in environment.items() if name.startswith(start) and name not in ignored}
 
 

@@ -4,12 +4,11 @@ import argparse
 import json
 import sys
 import time
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from lading.commands import exit_status
 from lading.commands.options import REGISTRY, CommandError, Commands, add, reference, registry_errors
 from lading.commands.output import Column, Printer, add_output_options, counted
-from lading.commands.scan_source import ScanSource, open_scans
 from lading.commands.scan_text import NO_FINDINGS, NO_FINDINGS_IN_PART, NOTHING_COMPARED, missing_text
 from lading.commands.source import add_registry_options
 from lading.json_values import parse
@@ -18,6 +17,9 @@ from lading.scanning.documents.table import Row, table
 from lading.scanning.findings import DONE, SEVERITIES, WAITING
 from lading.settings import Settings
 from lading.terminal_text import escape
+
+if TYPE_CHECKING:
+    from lading.commands.scan_source import ScanSource
 
 TABLE: Final = "table"
 JSON: Final = "json"
@@ -65,6 +67,8 @@ def add_to(commands: Commands) -> None:
 
 
 def _scan(parsed: argparse.Namespace, settings: Settings) -> int:
+    from lading.commands.scan_source import open_scans
+
     target = reference(parsed.reference, parsed.registry)
     if not target.tag and not target.digest:
         raise CommandError(f"{parsed.reference} names no image; use {target.repository}:TAG")
@@ -81,7 +85,7 @@ def _scan(parsed: argparse.Namespace, settings: Settings) -> int:
     return _checked(document, parsed.fail_on) if parsed.fail_on else exit_status.OK
 
 
-def _document(source: ScanSource) -> ScanDocument:
+def _document(source: "ScanSource") -> ScanDocument:
     """Return the last result. Raises RegistryError, ClientError, CommandError."""
     try:
         return parse(ScanDocument, json.loads(source.read(JSON)))
@@ -89,7 +93,7 @@ def _document(source: ScanSource) -> ScanDocument:
         raise CommandError(f"the result of the scan cannot be used: {error}") from None
 
 
-def _ended(source: ScanSource) -> ScanDocument:
+def _ended(source: "ScanSource") -> ScanDocument:
     """Return the result once no scan of the image is due. Raises as _document, and CommandError after MAX_WAIT."""
     deadline = time.monotonic() + MAX_WAIT
     while (document := _document(source)).pending:

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Final, NoReturn
 from lading.commands.exit_status import INTERRUPTED, TERMINATED
 from lading.commands.first_user import create_first_user, first_user_text, login_line
 from lading.commands.options import Commands, add
-from lading.scan_composition import EXTRA_COMMAND, scans_images
 from lading.settings import SETTINGS, Settings, SettingsError
 from lading_storage.local.durable_folders import make_private_if_empty
 
@@ -221,6 +220,8 @@ def _announce(settings: Settings, password: Path | None, standby: str = "") -> N
 
 def _scans(settings: Settings) -> str:
     """Return what is scanned, and how to have images scanned where none are."""
+    from lading.scan_composition import EXTRA_COMMAND, scans_images
+
     if scans_images(settings):
         return "each image that is pushed"
     return "nothing" if settings.scan == "off" else f"nothing, since the extra is missing: {EXTRA_COMMAND}"
