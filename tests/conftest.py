@@ -4,6 +4,7 @@ A test that takes `environment`, `stores`, `registry` or `server` runs twice: on
 Cloud Storage and Firestore as their emulators have them ("google"). Each test has stores of its own.
 """
 
+import logging
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -88,3 +89,14 @@ def server(environment: Mapping[str, str], tmp_path: Path) -> Iterator[Server]:
     """`lading serve` on the stores of `environment`, as a process."""
     with serving(environment, tmp_path / "server.log") as started:
         yield started
+
+
+@pytest.fixture(autouse=True)
+def log_handlers() -> Iterator[None]:
+    """Restore the log after a command in this process: its handler writes to a stream that ends with the test."""
+    logs = [logging.getLogger(name) for name in ("lading", "py.warnings")]
+    before = [(each, each.handlers[:], each.propagate, each.level) for each in logs]
+    yield
+    for each, handlers, propagates, level in before:
+        each.handlers, each.propagate = handlers, propagates
+        each.setLevel(level)
