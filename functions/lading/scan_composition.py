@@ -44,7 +44,7 @@ def honour_vex(settings: Settings, registry: Registry) -> None:
     """
     if settings.vex_keys is None:
         return
-    from lading.vulnerabilities.dsse import KeyInvalid
+    from lading.signatures.public_keys import KeyInvalid
     from lading.vulnerabilities.vex_keys import load_keys
 
     try:

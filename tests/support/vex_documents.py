@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from lading.registry.push import PushRequest
 from lading.registry.registry import Registry
-from lading.vulnerabilities.dsse import PAYLOAD_TYPE, pre_authentication
+from lading.signatures.dsse import PAYLOAD_TYPE, pre_authentication
 from lading_storage.digests import digest_of
 from lading_storage.records.core import Manifest
 from tests.support import images

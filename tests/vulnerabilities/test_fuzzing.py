@@ -12,8 +12,9 @@ from typing import Any, Final
 import pytest
 
 from lading.scanning.packages import NPM, ImagePackages, Package
+from lading.signatures.dsse import verify
+from lading.signatures.signature import NotVerified
 from lading.vulnerabilities import database, openvex, osv
-from lading.vulnerabilities.dsse import NotVerified, verify
 from lading.vulnerabilities.matcher import match
 from lading.vulnerabilities.openvex import VexError
 from lading.vulnerabilities.osv import RecordError

@@ -13,8 +13,11 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from lading.scanning.findings import Finding
 from lading.scanning.packages import Package
-from lading.vulnerabilities import dsse, openvex
-from lading.vulnerabilities.dsse import KeyInvalid, NotVerified, load_key, pre_authentication, verify
+from lading.signatures import dsse
+from lading.signatures.dsse import pre_authentication, verify
+from lading.signatures.public_keys import KeyInvalid, PublicKey, load_key
+from lading.signatures.signature import NotVerified
+from lading.vulnerabilities import openvex
 from lading.vulnerabilities.openvex import VexError, suppress
 
 DIGEST: Final = "sha256:" + "a" * 64
@@ -68,7 +71,7 @@ def p256(content: bytes) -> bytes:
     return P256.sign(content, ec.ECDSA(SHA))
 
 
-def key_of(private: Any) -> dsse.PublicKey:
+def key_of(private: Any) -> PublicKey:
     return load_key(private.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
 
 

@@ -6,8 +6,8 @@ import pytest
 
 from lading.scan_composition import honour_vex
 from lading.settings import SettingsError, load_settings
+from lading.signatures.public_keys import KeyInvalid
 from lading.vulnerabilities import vex_keys
-from lading.vulnerabilities.dsse import KeyInvalid
 from lading.vulnerabilities.vex_keys import load_keys
 from tests.support.vex_documents import FORGER, KEY, public_pem, write_keys
 

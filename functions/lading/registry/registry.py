@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from lading.registry.inspection import Inspection
     from lading.registry.scans.scans import Scans
     from lading.registry.usage_pages import UsagePages
-    from lading.vulnerabilities.dsse import PublicKey
+    from lading.signatures.public_keys import PublicKey
 
 
 class Registry:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from lading.vulnerabilities.dsse import KeyInvalid, PublicKey, load_key
+from lading.signatures.public_keys import KeyInvalid, PublicKey, load_key
 
 SUFFIXES: Final = (".pem", ".pub")
 """Names of the files in a folder that are keys."""

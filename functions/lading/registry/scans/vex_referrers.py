@@ -21,7 +21,9 @@ from lading.registry.content.manifests import Manifests
 from lading.registry.errors import RegistryError
 from lading.registry.names import check_digest
 from lading.registry.scans.claim import VexDocument
-from lading.vulnerabilities.dsse import NotVerified, PublicKey, verify
+from lading.signatures.dsse import verify
+from lading.signatures.public_keys import PublicKey
+from lading.signatures.signature import NotVerified
 from lading.vulnerabilities.openvex import PREDICATE
 from lading_storage.errors import Corrupt, ObjectNotFound
 from lading_storage.protocols import MetadataStore

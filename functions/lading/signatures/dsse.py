@@ -1,4 +1,4 @@
-"""DSSE: envelopes of signed statements, and the keys that verify them.
+"""DSSE: envelopes of signed statements.
 
     envelope ──a signature of a key of the configuration──▶ payload ──parsed only now──▶ Statement about one digest
 
@@ -11,10 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
-from cryptography.hazmat.primitives.serialization import load_pem_public_key
+from lading.signatures.public_keys import PublicKey, is_valid
+from lading.signatures.signature import NotVerified
 
 MAX_ENVELOPE: Final = 8 * 1024 * 1024
 """Bytes of an envelope that are read."""
@@ -24,19 +22,6 @@ MAX_SIGNATURES: Final = 10
 
 PAYLOAD_TYPE: Final = "application/vnd.in-toto+json"
 STATEMENTS: Final = ("https://in-toto.io/Statement/v0.1", "https://in-toto.io/Statement/v1")
-
-MIN_RSA: Final = 2048
-"""Bits of a key."""
-
-PublicKey = ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey | rsa.RSAPublicKey
-
-
-class NotVerified(Exception):
-    """A statement does not count; the message is a clause that says why."""
-
-
-class KeyInvalid(ValueError):
-    """A key of the configuration cannot be used; the message is a clause that says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,20 +37,6 @@ class Statement:
     key: str
     predicate_type: str
     predicate: Mapping[str, Any]
-
-
-def load_key(pem: bytes) -> PublicKey:
-    """Return a public key: ECDSA, Ed25519 or RSA. Raises KeyInvalid."""
-    try:
-        key = load_pem_public_key(pem)
-    except Exception:
-        # cryptography raises several types for what is not PEM, or holds another kind of key.
-        raise KeyInvalid("it is not a public key as PEM") from None
-    if isinstance(key, rsa.RSAPublicKey) and key.key_size < MIN_RSA:
-        raise KeyInvalid(f"it has {key.key_size} bits, fewer than {MIN_RSA}")
-    if not isinstance(key, PublicKey):
-        raise KeyInvalid("it is neither ECDSA, Ed25519 nor RSA")
-    return key
 
 
 def verify(content: bytes, keys: Mapping[str, PublicKey], digest: str) -> Statement:
@@ -110,7 +81,7 @@ def _payload(envelope: Mapping[str, Any], keys: Mapping[str, PublicKey]) -> tupl
     signatures: Sequence[Mapping[str, Any]] = envelope["signatures"][:MAX_SIGNATURES]
     for signature in signatures:
         for name, key in keys.items():
-            if _is_valid(key, _decoded(signature["sig"]), signed):
+            if is_valid(key, _decoded(signature["sig"]), signed):
                 return payload, name
     raise NotVerified("no key of the configuration signed it")
 
@@ -123,28 +94,3 @@ def pre_authentication(payload_type: str, payload: bytes) -> bytes:
 def _decoded(text: str) -> bytes:
     """Return the bytes of base64, of either alphabet."""
     return base64.b64decode(text.replace("-", "+").replace("_", "/"), validate=True)
-
-
-def _is_valid(key: PublicKey, signature: bytes, signed: bytes) -> bool:
-    """Return whether a key made a signature. cosign signs with SHA-256, whatever the curve; others with the curve's."""
-    match key:
-        case ec.EllipticCurvePublicKey():
-            schemes: Sequence[tuple[Any, ...]] = [(ec.ECDSA(each),) for each in (hashes.SHA256(), _hash_of(key))]
-        case rsa.RSAPublicKey():
-            sha = hashes.SHA256()
-            schemes = [(padding.PKCS1v15(), sha), (padding.PSS(padding.MGF1(sha), padding.PSS.AUTO), sha)]
-        case _:
-            schemes = [()]
-    for scheme in schemes:
-        try:
-            key.verify(signature, signed, *scheme)
-        except InvalidSignature:
-            continue
-        return True
-    return False
-
-
-def _hash_of(key: ec.EllipticCurvePublicKey) -> hashes.HashAlgorithm:
-    if key.curve.key_size > 384:
-        return hashes.SHA512()
-    return hashes.SHA384() if key.curve.key_size > 256 else hashes.SHA256()

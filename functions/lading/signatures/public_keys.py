@@ -1,0 +1,63 @@
+"""Public keys that sign: ECDSA, Ed25519 and RSA."""
+
+from collections.abc import Sequence
+from hashlib import sha256
+from typing import Any, Final
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
+
+MIN_RSA: Final = 2048
+"""Bits of a key."""
+
+PublicKey = ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey | rsa.RSAPublicKey
+
+
+class KeyInvalid(ValueError):
+    """A key of the configuration cannot be used; the message is a clause that says why."""
+
+
+def load_key(pem: bytes) -> PublicKey:
+    """Return a public key: ECDSA, Ed25519 or RSA. Raises KeyInvalid."""
+    try:
+        key = load_pem_public_key(pem)
+    except Exception:
+        # cryptography raises several types for what is not PEM, or holds another kind of key.
+        raise KeyInvalid("it is not a public key as PEM") from None
+    if isinstance(key, rsa.RSAPublicKey) and key.key_size < MIN_RSA:
+        raise KeyInvalid(f"it has {key.key_size} bits, fewer than {MIN_RSA}")
+    if not isinstance(key, PublicKey):
+        raise KeyInvalid("it is neither ECDSA, Ed25519 nor RSA")
+    return key
+
+
+def fingerprint(key: PublicKey) -> str:
+    """Return the digest of a key's SubjectPublicKeyInfo as DER, as sha256:…."""
+    return f"sha256:{sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).hexdigest()}"
+
+
+def is_valid(key: PublicKey, signature: bytes, signed: bytes) -> bool:
+    """Return whether a key made a signature. cosign signs with SHA-256, whatever the curve; others with the curve's."""
+    match key:
+        case ec.EllipticCurvePublicKey():
+            schemes: Sequence[tuple[Any, ...]] = [(ec.ECDSA(each),) for each in (hashes.SHA256(), _hash_of(key))]
+        case rsa.RSAPublicKey():
+            sha = hashes.SHA256()
+            schemes = [(padding.PKCS1v15(), sha), (padding.PSS(padding.MGF1(sha), padding.PSS.AUTO), sha)]
+        case _:
+            schemes = [()]
+    for scheme in schemes:
+        try:
+            key.verify(signature, signed, *scheme)
+        except InvalidSignature:
+            continue
+        return True
+    return False
+
+
+def _hash_of(key: ec.EllipticCurvePublicKey) -> hashes.HashAlgorithm:
+    if key.curve.key_size > 384:
+        return hashes.SHA512()
+    return hashes.SHA384() if key.curve.key_size > 256 else hashes.SHA256()
